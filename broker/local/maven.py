@@ -1,0 +1,18 @@
+"""The door to jgo, a Maven client in Python: fetches one jar by its coordinate, from the repository jgo knows."""
+
+from pathlib import Path
+
+_TIMEOUT_S = 60
+
+
+def fetch_jar(group: str, artifact: str, version: str, into: Path) -> Path:
+    """The jar of this coordinate, downloaded somewhere below `into`, an empty directory.
+
+    Raises:
+        OSError: the network or the disk (what requests raises is an OSError too).
+        RuntimeError: the repository does not have it.
+    """
+    from jgo.maven import MavenContext  # noqa: PLC0415  the extra may be missing; require_extra says so
+
+    context = MavenContext(repo_cache=into, timeout=_TIMEOUT_S)
+    return Path(context.project(group, artifact).at_version(version).artifact().resolve())

@@ -1,0 +1,90 @@
+"""Processes as pids, ours or left by somebody who died, and how they end.
+
+A pid alone proves nothing, since it may have been given to a stranger by now. Each server is therefore started with
+a path of its data directory on its command line, its mark, and a pid counts as ours only while its command line
+bears the mark.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+GRACE_S = 5.0
+_KILLED_WITHIN_S = 5.0
+_POLL_S = 0.02
+_ENVIRONMENT_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")  # JAVA_TOOL_OPTIONS and its kin would change the server
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A pid, and the text that only our process has on its command line."""
+
+    pid: int
+    mark: str
+
+
+def spawn(command: Sequence[str], *, log: Path, directory: Path) -> subprocess.Popen[bytes]:
+    """The process, in a session of its own (Ctrl-C in our terminal must reach us first), output appended to `log`."""
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603  the command is ours, word by word
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            env={name: value for name in _ENVIRONMENT_KEPT if (value := os.environ.get(name)) is not None},
+            start_new_session=True,
+        )
+
+
+def disown(child: subprocess.Popen[bytes]) -> None:
+    """Leave the child running after us: it must not be waited for, and Popen must not warn that nobody waits."""
+    child.returncode = 0
+
+
+def command_line(pid: int) -> str:
+    """The command line of a live process, words separated by blanks; empty where there is none (a zombie has none)."""
+    proc = Path("/proc")
+    if (proc / "self" / "cmdline").exists():
+        try:
+            return (proc / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+    ps = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
+    return subprocess.run(ps, capture_output=True, text=True, check=False).stdout  # noqa: S603  fixed words and a number
+
+
+def is_running(process: Process) -> bool:
+    """Whether this pid is alive and still ours."""
+    return process.mark in command_line(process.pid)
+
+
+def stop(processes: Iterable[Process], *, grace_s: float = GRACE_S) -> None:
+    """End them all: SIGTERM to all at once, SIGKILL after `grace_s` to those that are left; back when all are gone."""
+    alive = [process for process in processes if is_running(process)]
+    for process in alive:
+        _signal(process.pid, signal.SIGTERM)
+        _signal(process.pid, signal.SIGCONT)  # one that a test froze hears SIGTERM only now
+    alive = _await_end(alive, grace_s)
+    for process in alive:
+        _signal(process.pid, signal.SIGKILL)
+    _await_end(alive, _KILLED_WITHIN_S)
+
+
+def _await_end(processes: list[Process], within_s: float) -> list[Process]:
+    """Those that still run after `within_s`."""
+    deadline = time.monotonic() + within_s
+    while (alive := [process for process in processes if is_running(process)]) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return alive
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):  # gone, or a stranger's by now
+        return

@@ -1,0 +1,86 @@
+"""What is written down about a pair that runs, so that somebody else can find it, use it and end it.
+
+`services.json` in the data directory: where the servers listen and which pids they have. It exists from the first
+server's start to the orderly stop. Found with dead or half-dead servers, it says what a killed owner left behind.
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from broker.local.processes import Process, is_running
+
+_NAME = "services.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What a client needs: HEADRACE_KAFKA__BOOTSTRAP_SERVERS and HEADRACE_REDIS__URL."""
+
+    bootstrap_servers: str
+    redis_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One pair. A pid is 0 while that server has not been started; `owner_pid` is None for a detached pair."""
+
+    bootstrap_servers: str
+    redis_url: str
+    kafka_pid: int
+    valkey_pid: int
+    owner_pid: int | None
+    data_dir: str
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where the pair listens."""
+        return Endpoints(self.bootstrap_servers, self.redis_url)
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """The servers, each with the mark that its command line bears."""
+        pids = {Path(self.data_dir, "kafka-1"): self.kafka_pid, Path(self.data_dir, "valkey"): self.valkey_pid}
+        return tuple(Process(pid, str(home)) for home, pid in pids.items() if pid > 0)
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether both servers run, and so does whoever must stop them."""
+        servers = self.processes
+        owned = self.owner_pid is None or _is_alive(self.owner_pid)
+        return owned and len(servers) == 2 and all(is_running(server) for server in servers)
+
+
+def write_record(record: Record) -> None:
+    """Atomically, into the record's own data directory."""
+    directory = Path(record.data_dir)
+    descriptor, name = tempfile.mkstemp(prefix=f".{_NAME}-", dir=directory)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(asdict(record), file, indent=1)
+    Path(name).replace(directory / _NAME)
+
+
+def read_record(data_dir: Path) -> Record | None:
+    """The record in this directory; None where there is none, or none that this version understands."""
+    try:
+        fields = json.loads((data_dir / _NAME).read_text(encoding="utf-8"))
+        return Record(**fields)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def remove_record(data_dir: Path) -> None:
+    """After the stop; nothing happens where there is none."""
+    (data_dir / _NAME).unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
