@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ Fetch = Callable[[str, str, str, Path], Path]
 _LINE = re.compile(r"([\w.-]+):([\w.-]+):([\w.-]+) sha256:([0-9a-f]{64})")
 _FETCHES_MAX = 8
 _TRIES_MAX = 3
+_PAUSE_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +89,21 @@ def _silent(_done: int, _total: int) -> None:
 def _fetch_all(jars: Sequence[Jar], directory: Path, fetch: Fetch, progress: Progress) -> None:
     progress(0, len(jars))
     with ThreadPoolExecutor(_FETCHES_MAX, thread_name_prefix="headrace-jars") as pool:
-        futures = [pool.submit(_fetch_one, jar, directory, fetch) for jar in jars]
+        given_up = threading.Event()
+        futures = [pool.submit(_fetch_one, jar, directory, fetch, given_up) for jar in jars]
         try:
             for done, future in enumerate(as_completed(futures), start=1):
                 future.result()
                 progress(done, len(jars))
         except BaseException:
+            given_up.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _fetch_one(jar: Jar, directory: Path, fetch: Fetch) -> None:
+def _fetch_one(jar: Jar, directory: Path, fetch: Fetch, given_up: threading.Event) -> None:
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=directory) as workplace:
-        fetched = _try_to_fetch(jar, Path(workplace), fetch)
+        fetched = _try_to_fetch(jar, Path(workplace), fetch, given_up)
         if _digest(fetched) != jar.sha256:
             raise LocalServicesError(
                 f"The jar {jar.coordinate} that was fetched is not the one our lock names (its sha256 differs): "
@@ -108,7 +112,7 @@ def _fetch_one(jar: Jar, directory: Path, fetch: Fetch) -> None:
         fetched.replace(directory / jar.filename)
 
 
-def _try_to_fetch(jar: Jar, workplace: Path, fetch: Fetch) -> Path:
+def _try_to_fetch(jar: Jar, workplace: Path, fetch: Fetch, given_up: threading.Event) -> Path:
     reason: Exception | None = None
     for attempt in range(_TRIES_MAX):
         into = workplace / str(attempt)
@@ -117,6 +121,8 @@ def _try_to_fetch(jar: Jar, workplace: Path, fetch: Fetch) -> Path:
             return fetch(jar.group, jar.artifact, jar.version, into)
         except (OSError, RuntimeError) as error:
             reason = error
+            if given_up.wait(_PAUSE_S):
+                break
     raise LocalServicesError(
         f"The jar {jar.coordinate} could not be fetched ({type(reason).__name__}): "
         "the first start needs the network once; try again when the Maven repository can be reached."

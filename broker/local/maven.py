@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-_TIMEOUT_S = 60
+_TIMEOUT_S = 20  # of silence, not for the whole jar
 
 
 def fetch_jar(group: str, artifact: str, version: str, into: Path) -> Path:

@@ -14,13 +14,12 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from broker.local.cache import cache_dir
+from broker.local.claim import alone, end_leftovers
 from broker.local.errors import LocalServicesError
 from broker.local.free_ports import free_ports
 from broker.local.guard import Guard
@@ -28,7 +27,7 @@ from broker.local.jars import Progress, classpath, ensure_jars, locked_jars
 from broker.local.kafka import Kafka
 from broker.local.processes import disown, is_running, stop
 from broker.local.properties import Node
-from broker.local.record import Endpoints, Record, read_record, remove_record, write_record
+from broker.local.record import Endpoints, Record, remove_record, write_record
 from broker.local.requirements import java, require_extra, valkey_server
 from broker.local.valkey import Valkey
 
@@ -93,7 +92,7 @@ class LocalServices:
         if not self._given:
             self.data_dir = Path(tempfile.mkdtemp(prefix="headrace-")).resolve()
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        with _alone_in(self.data_dir):
+        with alone(self.data_dir / ".starting"):
             end_leftovers(self.data_dir)
             self._guard = Guard()
             if self._is_throwaway:
@@ -222,31 +221,6 @@ class LocalServices:
         )
         write_record(record)
         return record
-
-
-def end_leftovers(data_dir: Path) -> None:
-    """Stop what a dead owner left running in this directory; LocalServicesError if its owner is alive and well."""
-    record = read_record(data_dir)
-    if record is None:
-        return
-    if record.is_serving:
-        sentence = f"A Kafka and a Valkey already run in {data_dir}: use them, or end them with `headrace local down`."
-        raise LocalServicesError(sentence, exit_code=2)
-    stop(record.processes)
-    remove_record(data_dir)
-
-
-@contextmanager
-def _alone_in(data_dir: Path) -> Iterator[None]:
-    """Two starts in one directory would take each other's half-started servers for leftovers."""
-    import fcntl  # noqa: PLC0415  there is none on Windows, where require_extra has already said so
-
-    with (data_dir / ".starting").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LocalServicesError(f"Another start is under way in {data_dir}: wait for it.", exit_code=2) from error
-        yield
 
 
 def _reap(server: Kafka | Valkey) -> None:

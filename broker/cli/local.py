@@ -1,0 +1,157 @@
+"""`headrace local`: a real Kafka and a real Valkey on this machine, for development, tests and the demo."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from broker.local import detached
+from broker.local.errors import LocalServicesError
+from broker.local.foreground import stay
+from broker.local.record import Record, read_record
+from broker.local.services import LocalServices
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="A real Kafka and a real Valkey on this machine, from Python packages alone (extra headrace[local]).",
+)
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="DIR", file_okay=False, help="Where the data live and stay; without it: thrown away."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+_UNREACHABLE = 3
+
+
+@app.command()
+def up(
+    data: Data = None,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop both at Ctrl-C or SIGTERM.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Start both, wait until they serve, and print the settings to use; where they run already, only print.
+
+    The first start on a machine fetches Kafka (45 MB), once. They run on after this command, until `local down`.
+
+    Example: headrace local up --data ./kafka-data
+    """
+    with _one_sentence(), _fetching() as progress:
+        if not foreground:
+            record = detached.up(data, progress=progress)
+            _print_settings(record, as_json=as_json, farewell="`headrace local down` stops both.")
+            return
+        running = detached.status(data)
+        if running is not None:
+            sentence = f"They run already, in {running.data_dir}: end them with `headrace local down` first."
+            raise LocalServicesError(sentence, exit_code=2)
+        stay(LocalServices(data, progress=progress), lambda services: _announce(services, as_json=as_json))
+
+
+@app.command()
+def down(data: Data = None, as_json: Json = False) -> None:
+    """Stop both, and throw their data away unless they live in a directory that you named.
+
+    Example: headrace local down
+    """
+    with _one_sentence():
+        record = detached.down(data)
+    if as_json:
+        typer.echo(json.dumps({"stopped": record is not None, "data_dir": record.data_dir if record else None}))
+    elif record is None:
+        typer.echo("Nothing to stop: no local Kafka and Valkey run.")
+    else:
+        typer.echo("Kafka and Valkey have stopped.")
+
+
+@app.command()
+def status(data: Data = None, as_json: Json = False) -> None:
+    """Say whether both run and answer, and how to reach them. Exit code 3 when they do not.
+
+    Example: headrace local status --json
+    """
+    with _one_sentence():
+        record = detached.status(data)
+    if record is not None:
+        _print_settings(record, as_json=as_json, farewell="`headrace local down` stops both.")
+        return
+    if as_json:
+        typer.echo(json.dumps({"running": False}))
+    else:
+        typer.echo("No local Kafka and Valkey run: start them with `headrace local up`.", err=True)
+    raise typer.Exit(_UNREACHABLE)
+
+
+def _announce(services: LocalServices, *, as_json: bool) -> None:
+    record = read_record(services.data_dir)
+    if record is not None:
+        _print_settings(record, as_json=as_json, farewell="Ctrl-C stops both.")
+
+
+def _print_settings(record: Record, *, as_json: bool, farewell: str) -> None:
+    if as_json:
+        typer.echo(json.dumps(_for_machines(record)))
+        return
+    typer.echo(
+        f"Kafka and Valkey run; their data: {record.data_dir}\n\n"
+        f"export HEADRACE_KAFKA__BOOTSTRAP_SERVERS={record.bootstrap_servers}\n"
+        f"export HEADRACE_REDIS__URL={record.redis_url}\n\n"
+        "or in the settings file:\n\n"
+        f'[kafka]\nbootstrap_servers = "{record.bootstrap_servers}"\n\n[redis]\nurl = "{record.redis_url}"\n\n'
+        f"{farewell}"
+    )
+
+
+def _for_machines(record: Record) -> dict[str, Any]:
+    return {
+        "running": True,
+        "kafka": {"bootstrap_servers": record.bootstrap_servers, "pid": record.kafka_pid},
+        "redis": {"url": record.redis_url, "pid": record.valkey_pid},
+        "settings": {
+            "HEADRACE_KAFKA__BOOTSTRAP_SERVERS": record.bootstrap_servers,
+            "HEADRACE_REDIS__URL": record.redis_url,
+        },
+        "data_dir": record.data_dir,
+        "detached": record.owner_pid is None,
+    }
+
+
+@contextmanager
+def _fetching() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error that appears with the first jar and vanishes with the last."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task("fetching Kafka, once", total=None)
+
+    def advance(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if done == 0 and console.is_terminal:
+            bar.start()
+        elif done == 0:
+            typer.echo(f"fetching Kafka, once: {total} jars", err=True)
+        elif done == total and bar.live.is_started:
+            bar.stop()
+
+    try:
+        yield advance
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    try:
+        yield
+    except LocalServicesError as error:
+        typer.echo(f"headrace: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error

@@ -1,0 +1,39 @@
+"""The pair that lives as long as the command that started it: until Ctrl-C, SIGTERM, or `headrace local down`."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from broker.local.detached import note_last
+from broker.local.errors import LocalServicesError
+from broker.local.services import LocalServices
+
+_LOOK_S = 0.2
+
+
+def stay(services: LocalServices, announce: Callable[[LocalServices], None]) -> None:
+    """Start, `announce` once both serve, and come back when told to stop; both have ended then.
+
+    Raises:
+        LocalServicesError: the start failed, or a server ended by itself.
+    """
+    try:
+        with _sigterm_like_ctrl_c(), services:
+            note_last(services.data_dir)
+            announce(services)
+            while services.is_running:
+                time.sleep(_LOOK_S)
+            raise LocalServicesError("Kafka or Valkey has been ended by somebody else; the other one is stopped too.")
+    except KeyboardInterrupt:
+        return
+
+
+@contextmanager
+def _sigterm_like_ctrl_c() -> Iterator[None]:
+    """Both mean `stop`, at any moment, the fetch of the jars included. Main thread only."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
