@@ -1,0 +1,170 @@
+"""What the simulated OpenAI counted: the only witness of what was really called, admitted and charged.
+
+A call is counted when it arrives and a charge when it is admitted, so a client that dies mid-call is in the books.
+Memory per request id is bounded; when it is full the oldest id is forgotten, and `ids_forgotten` says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from broker.simulator.limiter import Limits
+
+IDS_MAX: Final = 1_000_000
+
+
+@dataclass(slots=True)
+class IdCount:
+    """What happened to one request id."""
+
+    calls: int = 0
+    admitted: int = 0
+    answered: int = 0
+
+    def as_json(self) -> dict[str, int]:
+        """The three counts by name."""
+        return {"calls": self.calls, "admitted": self.admitted, "answered": self.answered}
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """A snapshot. Times are milliseconds since the start or the last reset; counts are since then too.
+
+    `throttled` are 429s, `client_errors` the other 4xx, `completed` the 200s that were written out whole,
+    `disconnected` the calls whose client left first (their charge stays). `share` is what was charged of what the
+    buckets could give between the first and the last admission: charged / (capacity + rate x (last - first)), summed
+    over the models called; None before the first.
+    """
+
+    calls: int
+    admitted: int
+    charged_tokens: int
+    charged_by_model: Mapping[str, int]
+    completed: int
+    throttled: int
+    client_errors: int
+    server_errors: int
+    disconnected: int
+    inflight: int
+    inflight_max: int
+    first_admitted_ms: float | None
+    last_admitted_ms: float | None
+    share: float | None
+    limits: Mapping[str, Mapping[str, float]]
+    ids_seen: int
+    ids_forgotten: int
+    ids: Mapping[str, IdCount] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape of `GET /stats`; `ids` only when asked for."""
+        shape: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "ids"}
+        if self.ids is not None:
+            shape["ids"] = {request_id: count.as_json() for request_id, count in self.ids.items()}
+        return shape
+
+
+@dataclass(slots=True)
+class Books:
+    """The running counts. One event loop writes them; nothing here awaits."""
+
+    limits: Limits
+    opened_us: int
+    ids_max: int = IDS_MAX
+    calls: int = 0
+    admitted: int = 0
+    charged: dict[str, int] = field(default_factory=dict)
+    completed: int = 0
+    throttled: int = 0
+    client_errors: int = 0
+    server_errors: int = 0
+    disconnected: int = 0
+    inflight: int = 0
+    inflight_max: int = 0
+    first_admitted_us: int | None = None
+    last_admitted_us: int | None = None
+    ids: dict[str, IdCount] = field(default_factory=dict)
+    ids_forgotten: int = 0
+
+    def arrive(self) -> int:
+        """Count a call at its arrival; returns its number, the first being 1."""
+        self.calls += 1
+        self.inflight += 1
+        self.inflight_max = max(self.inflight_max, self.inflight)
+        return self.calls
+
+    def identify(self, request_id: str) -> IdCount:
+        """Count a call for its id, as soon as the id could be read."""
+        count = self.ids.get(request_id)
+        if count is None:
+            if len(self.ids) >= self.ids_max:
+                del self.ids[next(iter(self.ids))]
+                self.ids_forgotten += 1
+            count = self.ids[request_id] = IdCount()
+        count.calls += 1
+        return count
+
+    def admit(self, count: IdCount, model: str, charge: int, now_us: int) -> None:
+        """Count an admission and its charge."""
+        count.admitted += 1
+        self.admitted += 1
+        self.charged[model] = self.charged.get(model, 0) + charge
+        if self.first_admitted_us is None:
+            self.first_admitted_us = now_us
+        self.last_admitted_us = now_us
+
+    def answer(self, status: int, count: IdCount | None) -> None:
+        """Count an answer that was written out whole."""
+        match status:
+            case 429:
+                self.throttled += 1
+            case _ if status >= 500:
+                self.server_errors += 1
+            case _ if status >= 400:
+                self.client_errors += 1
+            case _:
+                self.completed += 1
+                if count is not None:
+                    count.answered += 1
+
+    def snapshot(self, *, with_ids: bool) -> Stats:
+        """The counts as they are now."""
+        charged = sum(self.charged.values())
+        return Stats(
+            calls=self.calls,
+            admitted=self.admitted,
+            charged_tokens=charged,
+            charged_by_model=dict(self.charged),
+            completed=self.completed,
+            throttled=self.throttled,
+            client_errors=self.client_errors,
+            server_errors=self.server_errors,
+            disconnected=self.disconnected,
+            inflight=self.inflight,
+            inflight_max=self.inflight_max,
+            first_admitted_ms=self._since_opened_ms(self.first_admitted_us),
+            last_admitted_ms=self._since_opened_ms(self.last_admitted_us),
+            share=self._share(charged),
+            limits={model: self._limits() for model in self.charged},
+            ids_seen=len(self.ids) + self.ids_forgotten,
+            ids_forgotten=self.ids_forgotten,
+            ids={request_id: IdCount(**count.as_json()) for request_id, count in self.ids.items()}
+            if with_ids
+            else None,
+        )
+
+    def _since_opened_ms(self, at_us: int | None) -> float | None:
+        return None if at_us is None else (at_us - self.opened_us) / 1_000
+
+    def _share(self, charged: int) -> float | None:
+        if self.first_admitted_us is None or self.last_admitted_us is None:
+            return None
+        span_min = (self.last_admitted_us - self.first_admitted_us) / 60_000_000
+        return charged / (self.limits.tokens_per_minute * (1 + span_min) * len(self.charged))
+
+    def _limits(self) -> dict[str, float]:
+        return {
+            "capacity_tokens": self.limits.tokens_per_minute,
+            "tokens_per_second": self.limits.tokens_per_minute / 60,
+            "capacity_requests": self.limits.requests_per_minute,
+            "requests_per_second": self.limits.requests_per_minute / 60,
+        }

@@ -1,0 +1,152 @@
+"""The simulated OpenAI over HTTP: what tests, the demo and `headrace upstream` call instead of api.openai.com.
+
+Only sockets and waiting live here; `exchange` decides every reply and `books` counts. In flight is a call from its
+arrival until its reply is written out or its client is gone. Time is the event loop's, so a test may run it in
+virtual time.
+"""
+
+import asyncio
+import json
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiohttp import web
+
+from broker.simulator import wording
+from broker.simulator.books import Books, IdCount, Stats
+from broker.simulator.exchange import Call, Exchange, Reply, Script, Scripted, UpstreamSettings, reply_headers
+from broker.simulator.limiter import Limiter
+from broker.simulator.pricing import Endpoint
+
+__all__ = ["Scripted", "Stats", "Upstream", "UpstreamSettings"]
+
+BODY_BYTES_MAX: Final = 32 * 1024 * 1024
+BACKLOG: Final = 2_048  # connections the kernel holds for us while a thousand clients arrive at once
+STOP_S: Final = 0.1  # calls in flight at the end are cut after this
+
+
+class Upstream:
+    """A server for the time of an `async with`.
+
+    Example:
+        ```python
+        async with Upstream(UpstreamSettings(tokens_per_minute=60_000, latency_s=(0.1, 0.2))) as upstream:
+            client = AsyncOpenAI(base_url=upstream.base_url, api_key="anything")
+        ```
+
+    Raises:
+        OSError: on entering, when the port is taken or the host is not this machine's.
+    """
+
+    def __init__(self, settings: UpstreamSettings | None = None) -> None:
+        self._settings = settings or UpstreamSettings()
+        self._limiter = Limiter(self._settings.limits())
+        self._exchange = Exchange(self._settings, self._limiter)
+        self._books = Books(self._settings.limits(), 0)
+        self._runner: web.AppRunner | None = None
+        self.root_url = ""
+
+    @property
+    def base_url(self) -> str:
+        """What goes into OPENAI_BASE_URL; it ends in /v1."""
+        return f"{self.root_url}/v1"
+
+    def books(self, *, ids: bool = False) -> Stats:
+        """What was counted since the start or the last reset, for each request id as well with `ids`."""
+        return self._books.snapshot(with_ids=ids)
+
+    def script(self, script: Script | None) -> None:
+        """Ask `script(request_number, body)` about every call from now on; None from it means: as usual."""
+        self._exchange.script = script
+
+    def reset(self) -> None:
+        """Open new books and fill every bucket. Calls in flight stay in flight and count in the old books."""
+        self._limiter.reset()
+        self._books = Books(self._settings.limits(), self._now_us())
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        for endpoint in Endpoint:
+            app.router.add_post(f"/v1/{endpoint}", self._handler(endpoint))
+        app.router.add_get("/stats", self._serve_stats)
+        app.router.add_post("/reset", self._serve_reset)
+        app.router.add_route("*", "/{path:.*}", self._serve_unknown)
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=STOP_S)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._settings.host, self._settings.port, backlog=BACKLOG).start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        self.root_url = f"http://{host}:{runner.addresses[0][1]}"
+        self.reset()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def _now_us(self) -> int:
+        return int(asyncio.get_running_loop().time() * 1_000_000)
+
+    def _handler(self, endpoint: Endpoint) -> Any:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            books = self._books
+            number = books.arrive()
+            arrived_s = asyncio.get_running_loop().time()
+            try:
+                payload = await request.read()
+                call = Call(number, endpoint, {name.lower(): value for name, value in request.headers.items()}, payload)
+                reply = self._exchange.decide(call, books, self._now_us())
+                if reply.delay_s > 0:
+                    await asyncio.sleep(reply.delay_s)
+                elapsed_s = asyncio.get_running_loop().time() - arrived_s
+                return await _written(request, reply, books, elapsed_s)
+            except (asyncio.CancelledError, ConnectionResetError):
+                books.disconnected += 1
+                raise
+            finally:
+                books.inflight -= 1
+
+        return serve
+
+    async def _serve_stats(self, request: web.Request) -> web.Response:
+        wanted = request.query.get("ids", "0") not in {"", "0", "false"}
+        return web.json_response(self.books(ids=wanted).as_json())
+
+    async def _serve_reset(self, request: web.Request) -> web.Response:
+        self.reset()
+        return web.json_response({"reset": True})
+
+    async def _serve_unknown(self, request: web.Request) -> web.StreamResponse:
+        books = self._books
+        books.arrive()
+        try:
+            message = f"Invalid URL ({request.method} {request.path})"
+            reply = Reply(404, wording.error_body(message, "invalid_request_error"))
+            return await _written(request, reply, books, 0.0)
+        finally:
+            books.inflight -= 1
+
+
+async def _written(request: web.Request, reply: Reply, books: Books, elapsed_s: float) -> web.StreamResponse:
+    """Write the reply out here rather than in aiohttp, so that an answer is counted only once it was handed over."""
+    count: IdCount | None = reply.count
+    if reply.dropped:
+        books.disconnected += 1
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=reply.status)
+    text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
+    kind = "text/html" if isinstance(reply.body, str) else "application/json"
+    headers = {"content-type": kind, **reply_headers(reply, elapsed_s)}
+    response = web.Response(status=reply.status, body=text.encode(), headers=headers)
+    await response.prepare(request)
+    await response.write_eof()
+    books.answer(reply.status, count)
+    return response

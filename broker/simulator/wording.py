@@ -1,0 +1,112 @@
+"""OpenAI's spelling: Go durations, rate-limit headers and error bodies, as recorded (the facts' §3 and §4)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from broker.simulator.limiter import DAY_US, Level, Metric, Refused
+
+ORGANIZATION: Final = "org-headracesimulated0001"
+LEARN_MORE: Final = "Visit https://platform.openai.com/account/rate-limits to learn more."
+TOO_LARGE: Final = "The input or output tokens must be reduced in order to run successfully."
+
+
+def go_duration(duration_ms: int) -> str:
+    """A duration as Go prints it: `0s`, `84ms`, `3.89s`, `7m12s`, `1h8m25.745s`."""
+    if duration_ms == 0:
+        return "0s"
+    if duration_ms < 1_000:
+        return f"{duration_ms}ms"
+    seconds_whole, milliseconds = divmod(duration_ms, 1_000)
+    minutes_whole, seconds = divmod(seconds_whole, 60)
+    hours, minutes = divmod(minutes_whole, 60)
+    fraction = f".{milliseconds:03d}".rstrip("0") if milliseconds else ""
+    text = f"{seconds}{fraction}s"
+    if minutes_whole:
+        text = f"{minutes}m{text}"
+    return f"{hours}h{text}" if hours else text
+
+
+def limit_headers(levels: Mapping[Metric, Level]) -> dict[str, str]:
+    """The six `x-ratelimit-*` headers."""
+    headers = {}
+    for metric, level in levels.items():
+        headers[f"x-ratelimit-limit-{metric}"] = str(level.limit)
+        headers[f"x-ratelimit-remaining-{metric}"] = str(level.remaining)
+        headers[f"x-ratelimit-reset-{metric}"] = go_duration(level.reset_ms)
+    return headers
+
+
+def retry_headers(refused: Refused) -> dict[str, str]:
+    """`retry-after` in whole seconds, at least 1, and the exact `retry-after-ms`; neither when waiting cannot help."""
+    if refused.wait_ms is None:
+        return {}
+    return {
+        "retry-after": str(max(1, -(-refused.wait_ms // 1_000))),
+        "retry-after-ms": str(max(1, refused.wait_ms)),
+    }
+
+
+def error_body(message: str, kind: str, *, code: str | None = None, param: str | None = None) -> dict[str, Any]:
+    """The envelope of every error; `kind` is its `type`."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def refusal_message(model: str, refused: Refused) -> str:
+    """Template 1 (`Rate limit reached`) or template 4 (`Request too large`)."""
+    per = "day" if refused.period_us == DAY_US else "min"
+    short = f"{'T' if refused.metric is Metric.TOKENS else 'R'}P{'D' if per == 'day' else 'M'}"
+    where = f"for {model} in organization {ORGANIZATION} on {refused.metric} per {per} ({short})"
+    if refused.wait_ms is None:
+        return (
+            f"Request too large {where}: Limit {refused.limit}, Requested {refused.requested}. {TOO_LARGE} {LEARN_MORE}"
+        )
+    return (
+        f"Rate limit reached {where}: Limit {refused.limit}, Used {refused.used}, Requested {refused.requested}. "
+        f"Please try again in {go_duration(refused.wait_ms)}. {LEARN_MORE}"
+    )
+
+
+def refusal_body(model: str, refused: Refused) -> dict[str, Any]:
+    """The body of a 429 of the limiter."""
+    return error_body(refusal_message(model, refused), refused.metric.value, code="rate_limit_exceeded")
+
+
+def wrong_key_body(key: str) -> dict[str, Any]:
+    """The 401 of a missing or wrong key."""
+    if not key:
+        return error_body(
+            "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer "
+            "auth (i.e. Authorization: Bearer YOUR_KEY).",
+            "invalid_request_error",
+        )
+    masked = f"{key[:5]}{'*' * max(0, len(key) - 9)}{key[-4:]}"
+    return error_body(
+        f"Incorrect API key provided: {masked}. You can find your API key at "
+        "https://platform.openai.com/account/api-keys.",
+        "invalid_request_error",
+        code="invalid_api_key",
+    )
+
+
+def unknown_model_body(model: str, *, param: str | None = None) -> dict[str, Any]:
+    """A model that is not served: 404, or 400 with `param` on the Responses API."""
+    message = f"The model `{model}` does not exist or you do not have access to it."
+    return error_body(message, "invalid_request_error", code="model_not_found", param=param)
+
+
+def server_error_body() -> dict[str, Any]:
+    """The 500."""
+    return error_body(
+        "The server experienced an error while processing your request. Sorry about that! You can retry your request, "
+        "or contact us through our help center at help.openai.com if the error persists.",
+        "server_error",
+    )
+
+
+def overloaded_body() -> dict[str, Any]:
+    """The 503 of 2026."""
+    return error_body(
+        "Our servers are currently overloaded. Please try again later.",
+        "service_unavailable_error",
+        code="server_is_overloaded",
+    )
