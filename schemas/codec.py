@@ -1,0 +1,249 @@
+"""Bytes to shapes and back: the only door to the wire, and the only one that knows which versions there are.
+
+Requests come from strangers and are decoded without ever raising (`schemas.request_codec`). What we write ourselves
+(outcomes, failures, chunks, dead letters) is read strictly: a `WireError` there is worth an alarm.
+"""
+
+import hashlib
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from schemas import headers as names
+from schemas.chunk import Chunk
+from schemas.cloudevents import event_headers, json_bytes
+from schemas.complaint import sentence_of
+from schemas.control import Cancel
+from schemas.dead_letter import DeadLetter, Origin
+from schemas.failure import RetryableFailure
+from schemas.instants import from_wire, to_wire
+from schemas.ledger import LedgerRecord, LedgerUnreadable, pack_ledger, unpack_ledger
+from schemas.outcome import Completed, Failed, Outcome
+from schemas.record import Headers, Record
+from schemas.request_codec import DecodedRequest, InputLimits, Undecodable, decode_request, encode_request
+
+__all__ = [
+    "DecodedRequest",
+    "Headers",
+    "InputLimits",
+    "LedgerUnreadable",
+    "Record",
+    "Undecodable",
+    "WireError",
+    "decode_cancel",
+    "decode_chunk",
+    "decode_dead_letter",
+    "decode_failure",
+    "decode_ledger",
+    "decode_outcome",
+    "decode_request",
+    "encode_cancel",
+    "encode_chunk",
+    "encode_dead_letter",
+    "encode_failure",
+    "encode_ledger",
+    "encode_outcome",
+    "encode_request",
+]
+
+DISPATCHER_SOURCE = "headrace.dispatcher"
+DEAD_LETTER_KEPT_BYTES = 64 * 1024
+
+
+class WireError(ValueError):
+    """A value that only we write cannot be read. The message names the shape, never the content."""
+
+
+_OPAQUE = ("response", "error", "metadata", "request")
+"""Fields that are already JSON: written as they are, without a walk through pydantic."""
+
+
+def _plain(shape: BaseModel) -> dict[str, Any]:
+    fields = shape.model_dump(mode="json", exclude=set(_OPAQUE))
+    for name in _OPAQUE:
+        if hasattr(shape, name):
+            fields[name] = getattr(shape, name)
+    return fields
+
+
+def encode_outcome(outcome: Outcome, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:
+    """A record for the results topic, keyed by the request's id."""
+    fields = _plain(outcome)
+    fields["timings"] = {name: value for name, value in fields["timings"].items() if value is not None}
+    event_type = names.TYPE_COMPLETED if isinstance(outcome, Completed) else names.TYPE_FAILED
+    event_id = f"{outcome.id}#{outcome.run}" if outcome.run else outcome.id
+    headers = event_headers(event_type, event_id, outcome.id, time, source)
+    return Record(outcome.id.encode(), json_bytes(fields), tuple(headers))
+
+
+_OUTCOME: TypeAdapter[Completed | Failed] = TypeAdapter(Annotated[Completed | Failed, Field(discriminator="status")])
+
+
+def decode_outcome(value: bytes | None, headers: Headers = ()) -> Outcome:
+    """The outcome in a record of the results topic.
+
+    Raises:
+        WireError: It is none.
+    """
+    _check_version(headers, (names.TYPE_COMPLETED, names.TYPE_FAILED))
+    return _read(_OUTCOME, value, "an outcome")
+
+
+def encode_failure(failure: RetryableFailure, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:
+    """A record for the failures topic, keyed by the request's id."""
+    headers = event_headers(names.TYPE_RETRYABLE, f"{failure.id}#{failure.attempt}", failure.id, time, source)
+    headers.append((names.NOT_BEFORE, to_wire(failure.not_before).encode()))
+    headers.append((names.LANE, failure.lane.encode()))
+    return Record(failure.id.encode(), json_bytes(_plain(failure)), tuple(headers))
+
+
+_FAILURE = TypeAdapter(RetryableFailure)
+
+
+def decode_failure(value: bytes | None, headers: Headers = ()) -> RetryableFailure:
+    """The failure in a record of the failures topic.
+
+    Raises:
+        WireError: It is none.
+    """
+    _check_version(headers, (names.TYPE_RETRYABLE,))
+    return _read(_FAILURE, value, "a retryable failure")
+
+
+def encode_chunk(chunk: Chunk, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:
+    """A record for the chunks topic, keyed by the request's id."""
+    event_id = f"{chunk.id}#{chunk.term}.{chunk.attempt}.{chunk.seq}"
+    headers = event_headers(names.TYPE_CHUNK, event_id, chunk.id, time, source)
+    return Record(chunk.id.encode(), json_bytes(chunk.model_dump(mode="json")), tuple(headers))
+
+
+_CHUNK = TypeAdapter(Chunk)
+
+
+def decode_chunk(value: bytes | None, headers: Headers = ()) -> Chunk:
+    """The chunk in a record of the chunks topic.
+
+    Raises:
+        WireError: It is none.
+    """
+    _check_version(headers, (names.TYPE_CHUNK,))
+    return _read(_CHUNK, value, "a chunk")
+
+
+def encode_cancel(cancel: Cancel, *, source: str, time: datetime) -> Record:
+    """A record for the control topic, keyed by the request's id."""
+    headers = event_headers(names.TYPE_CANCELLED, cancel.id, cancel.id, time, source)
+    return Record(cancel.id.encode(), json_bytes(cancel.model_dump(mode="json")), tuple(headers))
+
+
+_CANCEL = TypeAdapter(Cancel)
+
+
+def decode_cancel(value: bytes | None, headers: Headers = ()) -> Cancel:
+    """The cancel in a record of the control topic.
+
+    Raises:
+        WireError: It is none; anybody may write there, so this is no alarm.
+    """
+    _check_version(headers, (names.TYPE_CANCELLED,))
+    return _read(_CANCEL, value, "a cancel")
+
+
+def _check_version(headers: Headers, readable: tuple[str, ...]) -> None:
+    """A value with headers must be of a version we read; a bare one is taken for the first."""
+    event_type = dict(headers).get(names.CE_TYPE)
+    if event_type is not None and event_type.decode(errors="replace") not in readable:
+        raise WireError(f"a value is none of {', '.join(readable)}, which is all this release reads here")
+
+
+Shape = TypeVar("Shape")
+
+
+def _read(adapter: TypeAdapter[Shape], value: bytes | None, noun: str) -> Shape:
+    try:
+        return adapter.validate_json(value or b"")
+    except ValidationError as reason:
+        raise WireError(f"a value is not {noun}: {sentence_of(reason)}") from None
+
+
+def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter
+    original_key: bytes | None,
+    original_value: bytes | None,
+    original_headers: Headers,
+    *,
+    reason: str,
+    origin: tuple[str, int, int],
+    attempts: int,
+    run: int,
+    failed_at: datetime,
+    max_bytes: int,
+) -> Record:
+    """A record for the dead-letters topic: the original unchanged, our headers behind its own.
+
+    A record that would weigh more than `max_bytes` keeps the first 64 KiB of its value, with the length and the sha256
+    of the whole; if its key or headers alone are too long they are left out as well.
+    """
+    block = [
+        (names.REASON, reason.encode()),
+        (names.ORIGIN, str(Origin(*origin)).encode()),
+        (names.ATTEMPTS, str(attempts).encode()),
+        (names.RUN, str(run).encode()),
+        (names.FAILED_AT, to_wire(failed_at).encode()),
+    ]
+    own = tuple((name, value or b"") for name, value in original_headers)
+    if any(name == names.CE_TYPE for name, _ in own):
+        block.append((names.CE_TYPE, names.TYPE_DEAD_LETTERED.encode()))
+    whole = Record(original_key, original_value, (*own, *block))
+    if whole.bytes_max <= max_bytes:
+        return whole
+    value = original_value or b""
+    block.append((names.LENGTH, str(len(value)).encode()))
+    block.append((names.SHA256, hashlib.sha256(value).hexdigest().encode()))
+    cut = Record(original_key, value[:DEAD_LETTER_KEPT_BYTES], (*own, *block))
+    if cut.bytes_max <= max_bytes:
+        return cut
+    return Record(None, value[: min(DEAD_LETTER_KEPT_BYTES, max_bytes // 2)], tuple(block))
+
+
+def decode_dead_letter(key: bytes | None, value: bytes | None, headers: Headers) -> DeadLetter:
+    """The dead letter in a record of the dead-letters topic.
+
+    Raises:
+        WireError: It is none: our headers are missing or malformed.
+    """
+    starts = [position for position, (name, _) in enumerate(headers) if name == names.REASON]
+    if not starts:
+        raise WireError(f"a value is not a dead letter: it has no header {names.REASON}")
+    block = {name: text.decode(errors="replace") for name, text in headers[starts[-1] :]}
+    try:
+        topic, partition, offset = block[names.ORIGIN].rsplit("/", 2)
+        length = block.get(names.LENGTH)
+        return DeadLetter(
+            key=key,
+            value=value,
+            headers=tuple(headers[: starts[-1]]),
+            reason=block[names.REASON],
+            origin=Origin(topic, int(partition), int(offset)),
+            attempts=int(block[names.ATTEMPTS]),
+            run=int(block[names.RUN]),
+            failed_at=from_wire(block[names.FAILED_AT]),
+            original_length=None if length is None else int(length),
+            sha256=block.get(names.SHA256),
+        )
+    except (KeyError, ValueError) as reason:
+        raise WireError("a value is not a dead letter: its headers are incomplete") from reason
+
+
+def encode_ledger(record: LedgerRecord) -> bytes:
+    """The value of a record of the ledger; it has neither key nor headers."""
+    return pack_ledger(record)
+
+
+def decode_ledger(value: bytes) -> LedgerRecord:
+    """The record in a value of the ledger.
+
+    Raises:
+        LedgerUnreadable: Unknown version or kind, or not a ledger record at all.
+    """
+    return unpack_ledger(value)

@@ -1,0 +1,39 @@
+"""A record that nobody will try again by itself: its original bytes, and why."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+
+class Origin(NamedTuple):
+    """Where the record stood; written as `topic/partition/offset`."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Key, value and headers are the original's, unchanged, unless the record was too long.
+
+    Attributes:
+        reason: A Failed's reason, or `id_conflict`, `undecodable`, `lost_by_retention`.
+        attempts: HTTP calls made.
+        original_length: Bytes of the whole value, if `value` holds only its beginning.
+        sha256: Of the whole value, in hex, if `value` holds only its beginning.
+    """
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    reason: str
+    origin: Origin
+    attempts: int
+    run: int
+    failed_at: datetime
+    original_length: int | None = None
+    sha256: str | None = None

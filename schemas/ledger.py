@@ -1,0 +1,201 @@
+"""The leader's own log: claims, fates of ids, attempts started, budget levels. PROTOCOL §5 fixes its bytes.
+
+One JSON object a record; ids are packed, since a busy hour holds two million of them and a cold start reads them all.
+An id stands there as its exact 128-bit hash: a filter with false positives would lose a request.
+"""
+
+import base64
+import binascii
+import json
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.instants import Instant, to_wire
+
+VERSION = 1
+ATTEMPT_MAX = 255
+"""Attempts above it are written as this number: a retry then looks newer than it is, and is taken, never lost."""
+
+_SETTLED = struct.Struct(">16sHBB8s")
+_STARTED = struct.Struct(">16sHB")
+_CANCEL = struct.Struct(">16sQ")
+
+
+class LedgerUnreadable(ValueError):  # noqa: N818  # the state of the bytes, not of this process
+    """The bytes are of a version or kind this release does not know, or no ledger record. Nothing may be guessed."""
+
+
+class LedgerKind(StrEnum):
+    """A claim begins a term, steps make it up, `left` ends it in peace."""
+
+    CLAIM = "claim"
+    STEP = "step"
+    LEFT = "left"
+
+
+class LedgerState(IntEnum):
+    """The fate of an (id, run)."""
+
+    COMPLETED = 1
+    FAILED = 2
+    PARKED = 3
+
+
+class LedgerEntry(NamedTuple):
+    """A fate. A named tuple, since a cold start makes two million of them."""
+
+    id_hash: bytes
+    run: int
+    attempt: int
+    state: LedgerState
+    fingerprint: bytes
+
+
+class StartedEntry(NamedTuple):
+    """An attempt whose call was begun."""
+
+    id_hash: bytes
+    run: int
+    attempt: int
+
+
+class WaitingCancel(NamedTuple):
+    """A cancel of an id nobody has seen yet, and the Kafka timestamp (ms) of its record."""
+
+    id_hash: bytes
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Lower end of a limit's level at an instant, after paying for what was in flight."""
+
+    limit: str
+    metric: Literal["tokens", "requests"]
+    level: int
+    capacity: int
+    period_ms: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRecord:
+    """One record of the ledger. `suspects` are positions (`topic/partition/offset`) about to be decoded."""
+
+    kind: LedgerKind
+    term: int
+    owner: str
+    levels: tuple[Level, ...] = ()
+    settled: tuple[LedgerEntry, ...] = ()
+    started: tuple[StartedEntry, ...] = ()
+    cancels: tuple[WaitingCancel, ...] = ()
+    suspects: tuple[str, ...] = ()
+
+
+class LevelValue(BaseModel):
+    """A level as it stands on the wire."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    limit: str
+    metric: Literal["tokens", "requests"]
+    level: int
+    capacity: int
+    period_ms: int
+    at: Instant
+
+
+class LedgerValue(BaseModel):
+    """A ledger record as it stands on the wire; packed entries are base64."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, title="LedgerRecord")
+
+    v: int
+    kind: LedgerKind
+    term: Annotated[int, Field(ge=0)]
+    owner: str
+    levels: tuple[LevelValue, ...] = ()
+    settled: str = ""
+    started: str = ""
+    cancels: str = ""
+    suspects: tuple[str, ...] = ()
+
+
+def _packed(layout: struct.Struct, entries: Iterable[tuple[Any, ...]]) -> str:
+    return base64.b64encode(b"".join(layout.pack(*entry) for entry in entries)).decode()
+
+
+def _level(level: Level) -> dict[str, Any]:
+    return {
+        "limit": level.limit,
+        "metric": level.metric,
+        "level": level.level,
+        "capacity": level.capacity,
+        "period_ms": level.period_ms,
+        "at": to_wire(level.at),
+    }
+
+
+def pack_ledger(record: LedgerRecord) -> bytes:
+    """The value of a ledger record; what is empty is left out, but for `levels`."""
+    value: dict[str, Any] = {
+        "v": VERSION,
+        "kind": record.kind.value,
+        "term": record.term,
+        "owner": record.owner,
+        "levels": [_level(level) for level in record.levels],
+    }
+    if record.settled:
+        entries = (entry._replace(attempt=min(entry.attempt, ATTEMPT_MAX)) for entry in record.settled)
+        value["settled"] = _packed(_SETTLED, entries)
+    if record.started:
+        begun = (entry._replace(attempt=min(entry.attempt, ATTEMPT_MAX)) for entry in record.started)
+        value["started"] = _packed(_STARTED, begun)
+    if record.cancels:
+        value["cancels"] = _packed(_CANCEL, record.cancels)
+    if record.suspects:
+        value["suspects"] = list(record.suspects)
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+_STATES = {state.value: state for state in LedgerState}
+
+
+def _unpacked(layout: struct.Struct, packed: str) -> Iterable[tuple[Any, ...]]:
+    return layout.iter_unpack(base64.b64decode(packed, validate=True)) if packed else ()
+
+
+def unpack_ledger(value: bytes) -> LedgerRecord:
+    """The record in the bytes of a ledger value.
+
+    Raises:
+        LedgerUnreadable: Unknown version or kind, or not a ledger record at all.
+    """
+    try:
+        wire = LedgerValue.model_validate_json(value)
+        if wire.v != VERSION:
+            raise LedgerUnreadable(f"a ledger record has version {wire.v}; this release reads {VERSION}")
+        return LedgerRecord(
+            kind=wire.kind,
+            term=wire.term,
+            owner=wire.owner,
+            levels=tuple(
+                Level(item.limit, item.metric, item.level, item.capacity, item.period_ms, item.at)
+                for item in wire.levels
+            ),
+            settled=tuple(
+                LedgerEntry(hashed, run, attempt, _STATES[state], mark)
+                for hashed, run, attempt, state, mark in _unpacked(_SETTLED, wire.settled)
+            ),
+            started=tuple(StartedEntry(*fields) for fields in _unpacked(_STARTED, wire.started)),
+            cancels=tuple(WaitingCancel(*fields) for fields in _unpacked(_CANCEL, wire.cancels)),
+            suspects=wire.suspects,
+        )
+    except (ValidationError, struct.error, binascii.Error, KeyError) as reason:
+        raise LedgerUnreadable(f"a ledger record cannot be read ({type(reason).__name__})") from reason

@@ -1,0 +1,86 @@
+"""How a request ends: exactly one of Completed, Failed for each (id, run).
+
+Readers keep what they do not know: unknown fields stay, and an unknown reason is a failure like any other.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.instants import Instant
+
+
+class FailureReason(StrEnum):
+    """Why a request failed for good."""
+
+    INVALID_REQUEST = "invalid_request"
+    REJECTED = "rejected"
+    TOO_LARGE = "too_large"
+    TOO_LARGE_FOR_TOPIC = "too_large_for_topic"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    DEADLINE_UNREACHABLE = "deadline_unreachable"
+    EXHAUSTED = "exhausted"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+
+
+class Usage(BaseModel):
+    """Tokens billed, as the response reports them."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class Timings(BaseModel):
+    """When what happened; what did not happen is absent."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    submitted_at: Instant | None = None
+    taken_at: Instant | None = None
+    called_at: Instant | None = None
+    finished_at: Instant | None = None
+    queue_ms: int | None = None
+    upstream_ms: int | None = None
+
+
+class _Outcome(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    id: str
+    run: int = 0
+    lane: str | None = None
+    tenant: str | None = None
+    endpoint: str | None = None
+    model: str | None = None
+    usage: Usage | None = None
+    attempts: int = 0
+    term: int = 0
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    timings: Timings = Field(default_factory=Timings)
+
+
+class Completed(_Outcome):
+    """OpenAI answered; `response` is its JSON, whole. `charge_tokens` is what its bucket was charged."""
+
+    status: Literal["completed"] = "completed"
+    response: dict[str, Any]
+    charge_tokens: int | None = None
+
+
+class Failed(_Outcome):
+    """Nobody will answer. `message` is one sentence for a person, `error` OpenAI's error object if there was one."""
+
+    status: Literal["failed"] = "failed"
+    reason: Annotated[FailureReason | str, Field(union_mode="left_to_right")]
+    message: str = ""
+    error: dict[str, Any] | None = None
+
+
+Outcome = Completed | Failed

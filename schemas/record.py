@@ -1,0 +1,24 @@
+"""A Kafka record as bytes: what the codec writes and a producer sends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Headers = Sequence[tuple[str, bytes]]
+
+_FRAMING_BYTES = 128
+_FRAMING_BYTES_HEADER = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Key, value and headers; topic and partition are the sender's business."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def bytes_max(self) -> int:
+        """What the record weighs in a batch of its own at most: content plus the framing of record and batch."""
+        headers = sum(len(name.encode()) + len(value) + _FRAMING_BYTES_HEADER for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers + _FRAMING_BYTES

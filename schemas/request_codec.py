@@ -1,0 +1,245 @@
+"""Requests as bytes: what strangers write, so nothing here trusts anything. Part of `schemas.codec`.
+
+Decoding never raises, whatever the bytes: what cannot be read becomes Undecodable, with a sentence that repeats nothing
+of the prompt. Accepted are CloudEvents in binary mode, in structured mode, and bare JSON.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from schemas import headers as names
+from schemas.bounded_json import Unreadable, parse
+from schemas.cloudevents import event_headers, json_bytes
+from schemas.complaint import sentence_of
+from schemas.ids import is_valid_id
+from schemas.instants import from_wire, to_wire
+from schemas.record import Headers, Record
+from schemas.request import GenerationRequest
+
+RUN_MAX = 65_535
+ATTEMPT_MAX = 65_535
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class InputLimits:
+    """How much of a request is read at all."""
+
+    request_bytes_max: int = 900_000
+    nesting_max: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedRequest:
+    """A request and what its headers say.
+
+    Attributes:
+        run: 0, or the count of replays.
+        attempt: 0 for a first submission, else as the retrier counts.
+        failure_position: Position of the RetryableFailure it comes from, if it comes from the retrier.
+        deadline_override: A replay's deadline; beats the body's.
+    """
+
+    request: GenerationRequest
+    run: int = 0
+    attempt: int = 0
+    failure_position: str | None = None
+    deadline_override: datetime | None = None
+    ordering_key: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """A record that is no request. `request_id` is there if one could be read; the rest as far as it could."""
+
+    message: str
+    request_id: str | None = None
+    run: int = 0
+    tenant: str | None = None
+    endpoint: str | None = None
+    model: str | None = None
+
+
+_DEFAULT_LIMITS = InputLimits()
+
+
+def decode_request(
+    value: bytes | None, headers: Headers, limits: InputLimits = _DEFAULT_LIMITS
+) -> DecodedRequest | Undecodable:
+    """The request in a record of a lane. Never raises.
+
+    The id is the body's; a body without one takes `ce_subject`, or else `ce_id`. Of a header that stands there more
+    than once the last counts.
+    """
+    given = dict(headers)
+    run = 0
+    data: Any = None
+    try:
+        run = _number(given, names.RUN, RUN_MAX)
+        data = parse(value, bytes_max=limits.request_bytes_max, nesting_max=limits.nesting_max)
+        if _text(given, names.CONTENT_TYPE).lower().startswith(names.CLOUDEVENTS_JSON):
+            data, given = _unwrapped(data, given, limits)
+        _check_version(_text(given, names.CE_TYPE))
+        return _decoded(_identified(data, given, run), given, run)
+    except Unreadable as reason:
+        return _undecodable(str(reason), data, given, run)
+    except ValidationError as reason:
+        return _undecodable(sentence_of(reason), data, given, run)
+
+
+def _decoded(data: Mapping[str, Any], given: Mapping[str, bytes], run: int) -> DecodedRequest:
+    traceparent = _text(given, names.TRACEPARENT)
+    return DecodedRequest(
+        request=GenerationRequest.model_validate(data),
+        run=run,
+        attempt=_number(given, names.ATTEMPT, ATTEMPT_MAX),
+        failure_position=_text(given, names.FAILURE) or None,
+        deadline_override=_deadline(given),
+        ordering_key=_text(given, names.CE_PARTITIONKEY) or None,
+        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+    )
+
+
+def _check_version(event_type: str) -> None:
+    """Foreign types are the producer's business; a later version of ours is more than this release can read."""
+    if event_type != names.TYPE_REQUESTED and event_type.startswith("headrace."):
+        raise Unreadable(f"The event's type is not {names.TYPE_REQUESTED}, the only one this release reads on a lane.")
+
+
+def _identified(data: Any, given: Mapping[str, bytes], run: int) -> Mapping[str, Any]:
+    if not isinstance(data, dict):
+        raise Unreadable("The value is not a JSON object.")
+    if data.get("id") is None and (named := _id_of_headers(given, run)) is not None:
+        return {**data, "id": named}
+    return data
+
+
+def _unwrapped(data: Any, given: Mapping[str, bytes], limits: InputLimits) -> tuple[Any, dict[str, bytes]]:
+    """Structured mode: the event's data, and its attributes as the headers binary mode would have."""
+    if not isinstance(data, dict):
+        raise Unreadable("The value is not a JSON object.")
+    attributes = {
+        "ce_" + name: text.encode()
+        for name, text in data.items()
+        if isinstance(text, str) and not name.startswith("data")
+    }
+    if isinstance(traceparent := data.get("traceparent"), str):
+        attributes[names.TRACEPARENT] = traceparent.encode()
+    content = data.get("data")
+    if content is None and isinstance(packed := data.get("data_base64"), str):
+        try:
+            unpacked = base64.b64decode(packed, validate=True)
+        except (binascii.Error, ValueError):
+            raise Unreadable("The event's data_base64 is not base64.") from None
+        content = parse(unpacked, bytes_max=limits.request_bytes_max, nesting_max=limits.nesting_max)
+    return content, {**given, **attributes}
+
+
+def _undecodable(sentence: str, data: Any, given: Mapping[str, bytes], run: int) -> Undecodable:
+    fields: dict[str, Any] = data if isinstance(data, dict) else {}
+    body = fields.get("body")
+    named = fields.get("id")
+    if named is None:
+        named = _id_of_headers(given, run)
+    return Undecodable(
+        sentence,
+        request_id=named if isinstance(named, str) and is_valid_id(named) else None,
+        run=run,
+        tenant=_short(fields.get("tenant")),
+        endpoint=_short(fields.get("endpoint")),
+        model=_short(body.get("model")) if isinstance(body, dict) else None,
+    )
+
+
+def _id_of_headers(given: Mapping[str, bytes], run: int) -> str | None:
+    subject = _text(given, names.CE_SUBJECT)
+    if is_valid_id(subject):
+        return subject
+    event = _text(given, names.CE_ID)
+    if run:
+        event = event.removesuffix(f"#{run}")
+    return event if is_valid_id(event) else None
+
+
+def _short(candidate: Any) -> str | None:
+    return candidate if isinstance(candidate, str) and len(candidate) <= 256 else None
+
+
+def _text(given: Mapping[str, bytes], name: str) -> str:
+    """A header's text; empty if it is absent or no text."""
+    try:
+        return (given.get(name) or b"").decode()
+    except UnicodeDecodeError:
+        return ""
+
+
+def _number(given: Mapping[str, bytes], name: str, number_max: int) -> int:
+    raw = given.get(name)
+    if raw is None:
+        return 0
+    if re.fullmatch(rb"[0-9]{1,5}", raw) is None or int(raw) > number_max:
+        raise Unreadable(f"The header {name} is not a whole number from 0 to {number_max}.")
+    return int(raw)
+
+
+def _deadline(given: Mapping[str, bytes]) -> datetime | None:
+    if names.DEADLINE not in given:
+        return None
+    try:
+        return from_wire(_text(given, names.DEADLINE))
+    except ValueError:
+        raise Unreadable(f"The header {names.DEADLINE} is not a time like 2026-12-01T09:00:00Z.") from None
+
+
+def validated_request(fields: Mapping[str, Any]) -> GenerationRequest:
+    """A request of these fields.
+
+    Raises:
+        Unreadable: One sentence that says what is wrong with them.
+    """
+    try:
+        return GenerationRequest.model_validate(fields)
+    except ValidationError as reason:
+        raise Unreadable(sentence_of(reason)) from None
+
+
+def encode_request(
+    request: GenerationRequest,
+    *,
+    source: str,
+    time: datetime,
+    ordering_key: str | None = None,
+    traceparent: str | None = None,
+) -> Record:
+    """A record for a lane; its key is the ordering key, or else the tenant, or else none.
+
+    Raises:
+        ValueError, TypeError, RecursionError: The request holds what JSON has no word for.
+    """
+    fields: dict[str, Any] = {"id": request.id, "endpoint": request.endpoint, "body": request.body}
+    fields |= {
+        name: text for name in ("tenant", "reply_to", "template") if (text := getattr(request, name)) is not None
+    }
+    if request.deadline is not None:
+        fields["deadline"] = to_wire(request.deadline)
+    if request.stream:
+        fields["stream"] = True
+    if request.metadata:
+        fields["metadata"] = request.metadata
+    fields |= request.model_extra or {}
+    headers = event_headers(names.TYPE_REQUESTED, request.id, request.id, time, source)
+    if ordering_key is not None:
+        headers.append((names.CE_PARTITIONKEY, ordering_key.encode()))
+    if traceparent is not None:
+        headers.append((names.TRACEPARENT, traceparent.encode()))
+    key = ordering_key if ordering_key is not None else request.tenant
+    return Record(None if key is None else key.encode(), json_bytes(fields), tuple(headers))

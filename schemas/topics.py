@@ -1,0 +1,142 @@
+"""The topics of one prefix: their names, and what each must look like. CONTRACT's table, as data."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+MESSAGE_BYTES_MAX = 1024 * 1024
+_HOUR_S = 3_600
+_DAY_S = 24 * _HOUR_S
+REPLICATION = 3
+MIN_INSYNC = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """What a topic must look like; `configs` are Kafka's own names and texts."""
+
+    name: str
+    partitions: int
+    replication: int
+    configs: Mapping[str, str]
+
+
+class TopicOverrides(Protocol):
+    """What the settings may say about one kind of topic; None: the table's value."""
+
+    @property
+    def partitions(self) -> int | None: ...  # noqa: D102  # the table of CONTRACT says it
+    @property
+    def retention_s(self) -> int | None: ...  # noqa: D102
+    @property
+    def max_message_bytes(self) -> int | None: ...  # noqa: D102
+    @property
+    def replication(self) -> int | None: ...  # noqa: D102
+    @property
+    def min_insync(self) -> int | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class TopicShape:
+    """The overrides of one kind of topic as a value."""
+
+    partitions: int | None = None
+    retention_s: int | None = None
+    max_message_bytes: int | None = None
+    replication: int | None = None
+    min_insync: int | None = None
+
+
+_TABLE: Mapping[str, TopicShape] = {
+    "requests": TopicShape(partitions=6, retention_s=7 * _DAY_S),
+    "control": TopicShape(partitions=1, retention_s=_DAY_S),
+    "results": TopicShape(partitions=12, retention_s=7 * _DAY_S),
+    "failures": TopicShape(partitions=6, retention_s=7 * _DAY_S),
+    "chunks": TopicShape(partitions=6, retention_s=_HOUR_S),
+    "dead_letters": TopicShape(partitions=3, retention_s=30 * _DAY_S),
+    "ledger": TopicShape(partitions=1, retention_s=_DAY_S),
+}
+KINDS: tuple[str, ...] = tuple(_TABLE)
+"""Keys of the overrides, as in the settings' `[topics.<kind>]`."""
+
+
+def requests_topic(prefix: str, lane: str) -> str:
+    """The topic of one lane."""
+    return f"{prefix}.requests.{lane}"
+
+
+def control_topic(prefix: str) -> str:
+    """Cancellations."""
+    return f"{prefix}.control"
+
+
+def results_topic(prefix: str) -> str:
+    """Outcomes, exactly one for each (id, run)."""
+    return f"{prefix}.results"
+
+
+def failures_topic(prefix: str) -> str:
+    """What waits for the retrier."""
+    return f"{prefix}.failures"
+
+
+def chunks_topic(prefix: str) -> str:
+    """Streamed deltas."""
+    return f"{prefix}.chunks"
+
+
+def dead_letters_topic(prefix: str) -> str:
+    """What waits for a person."""
+    return f"{prefix}.dead-letters"
+
+
+def ledger_topic(prefix: str) -> str:
+    """The leader's own."""
+    return f"{prefix}.ledger"
+
+
+def topics(
+    prefix: str,
+    lanes: Iterable[str],
+    overrides: Mapping[str, TopicOverrides] | None = None,
+    nodes: int = REPLICATION,
+    *,
+    dedupe_window_s: int = _HOUR_S,
+) -> list[TopicSpec]:
+    """Every topic of a prefix.
+
+    Args:
+        prefix: Such as `generation`.
+        lanes: Names of the lanes; each has a topic of its own.
+        overrides: By kind (`KINDS`); what is None there keeps the table's value.
+        nodes: Kafka nodes there are; unless set, no topic asks for more replicas.
+        dedupe_window_s: The ledger is kept for twice as long, at least a day.
+    """
+    given = overrides or {}
+    specs = [_spec("requests", requests_topic(prefix, lane), given.get("requests"), nodes) for lane in lanes]
+    for kind in KINDS[1:]:
+        spec = _spec(kind, f"{prefix}.{kind.replace('_', '-')}", given.get(kind), nodes)
+        specs.append(_as_ledger(spec, given.get(kind), dedupe_window_s) if kind == "ledger" else spec)
+    return specs
+
+
+def _spec(kind: str, name: str, given: TopicOverrides | None, nodes: int) -> TopicSpec:
+    table, own = _TABLE[kind], given or TopicShape()
+    replication = own.replication or max(1, min(REPLICATION, nodes))
+    retention_s = own.retention_s or table.retention_s or _DAY_S
+    configs = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(retention_s * 1_000),
+        "max.message.bytes": str(own.max_message_bytes or MESSAGE_BYTES_MAX),
+        "min.insync.replicas": str(own.min_insync or min(MIN_INSYNC, replication)),
+    }
+    return TopicSpec(name, own.partitions or table.partitions or 1, replication, configs)
+
+
+def _as_ledger(spec: TopicSpec, given: TopicOverrides | None, dedupe_window_s: int) -> TopicSpec:
+    configs = dict(spec.configs)
+    if given is None or given.retention_s is None:
+        configs["retention.ms"] = str(max(2 * dedupe_window_s, _DAY_S) * 1_000)
+    configs["message.timestamp.type"] = "LogAppendTime"
+    configs["segment.ms"] = str(_HOUR_S * 1_000)
+    return TopicSpec(spec.name, spec.partitions, spec.replication, configs)
