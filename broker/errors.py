@@ -1,0 +1,114 @@
+"""The one error tree of `broker`; its axis is what the caller does next.
+
+    HeadraceError
+    ├── NotSubmitted            nothing reached a lane: safe to submit again with the same id
+    │   ├── InvalidRequest      … once the request is mended
+    │   └── LogUnavailable      … once Kafka is back
+    ├── Unresolved              the request may be under way: ask again with the same id
+    │   ├── WaitTimedOut
+    │   └── Disconnected
+    ├── GenerationFailed        there is an outcome, and it is Failed: see `outcome`; a new id, or a replay
+    ├── ServiceError            a process cannot start or go on: an operator mends what the sentence says
+    │   ├── SettingsError       exit 2
+    │   ├── RightsError         exit 2
+    │   ├── AuthenticationError exit 2
+    │   ├── MissingTopic        exit 2
+    │   └── Unreachable         exit 3: wait, or look at the network
+    ├── ProducerDead            the transaction's outcome is unknown: prove leadership anew, then ask the stored map
+    └── ProgressUnreadable      the stored progress cannot be believed: try the read again, never guess
+
+Every message is one sentence for a person that says what to do. `exit_code` is what a verb leaves with.
+"""
+
+from schemas.outcome import Failed
+
+
+class HeadraceError(Exception):
+    """Anything of ours that a caller can act upon."""
+
+    exit_code = 1
+
+
+class NotSubmitted(HeadraceError):  # noqa: N818  # named by what holds, as the tree above
+    """Nothing reached a lane."""
+
+    exit_code = 2
+
+
+class InvalidRequest(NotSubmitted):
+    """The request was refused before it was sent: mend it."""
+
+
+class LogUnavailable(NotSubmitted):
+    """Kafka did not take the request in time. Submitting again with the same id is safe: it costs one call at most."""
+
+    exit_code = 3
+
+
+class Unresolved(HeadraceError):  # noqa: N818
+    """The request may be under way; asking again with the same id is safe."""
+
+    exit_code = 3
+
+
+class WaitTimedOut(Unresolved):
+    """The outcome did not come in time."""
+
+
+class Disconnected(Unresolved):
+    """The connection was lost between sending and knowing."""
+
+
+class GenerationFailed(HeadraceError):  # noqa: N818
+    """The request has its outcome, and it is Failed."""
+
+    def __init__(self, outcome: Failed) -> None:
+        super().__init__(f"{outcome.id} failed ({outcome.reason}): {outcome.message}")
+        self.outcome = outcome
+
+
+class ServiceError(HeadraceError):
+    """A process cannot start or go on."""
+
+    exit_code = 2
+
+
+class SettingsError(ServiceError):
+    """The settings contradict themselves, or the world."""
+
+
+class RightsError(ServiceError):
+    """Kafka or Redis know us, and do not let us."""
+
+
+class AuthenticationError(ServiceError):
+    """Password, mechanism or certificate are not accepted."""
+
+
+class MissingTopic(ServiceError):  # noqa: N818
+    """A topic that must be there is not; nobody but the operator creates topics."""
+
+    def __init__(self, *topics: str) -> None:
+        named = ", ".join(topics)
+        noun = "The topic" if len(topics) == 1 else "The topics"
+        verb = "does" if len(topics) == 1 else "do"
+        super().__init__(f"{noun} {named} {verb} not exist: run `headrace topics create`.")
+        self.topics = topics
+
+
+class Unreachable(ServiceError):  # noqa: N818
+    """A service we need does not answer."""
+
+    exit_code = 3
+
+
+class ProducerDead(HeadraceError):  # noqa: N818
+    """A transactional producer raised: whether its last transaction stands is unknown, and the producer is unusable."""
+
+    exit_code = 3
+
+
+class ProgressUnreadable(HeadraceError):  # noqa: N818
+    """The stored offsets came back empty, partial or foreign."""
+
+    exit_code = 3
