@@ -1,0 +1,185 @@
+"""What of one partition is done, when work ends in another order than it began.
+
+A Kafka offset says "everything below me is done". Calls of seconds and of minutes end in any order, so below the
+highest offset taken there are holes. A restart that forgets them calls OpenAI again for what was paid; one that skips
+them loses requests. Hence the holes travel in the metadata of the offset commit, inside the transaction that publishes
+the outcomes. Kafka allows 4,096 characters there, and one more kills the producer for every lane (holes 19).
+
+Rules:
+- Only an offset that was *taken* can be incomplete. What a reader jumped over (transaction markers) is done.
+- Offsets open in ascending order and close in any. Base is the lowest open one; it only rises.
+- A record is taken only if the map fits even after the unluckiest order of completions. Completions alone must never
+  make a commit impossible, so the bound holds for the *worst* map, not for the present one.
+- An open offset is *held* while something in memory will finish it. A restored map holds nothing: its open offsets are
+  read again (`take`), or found to be in memory still (`hold`).
+- An unreadable map is refused and never guessed at: read as empty it would repeat everything above base (holes 23).
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from broker.core.progress_map import (
+    MAP_BYTES_MAX,
+    TIMESTAMP_UNKNOWN,
+    Head,
+    ProgressUnreadableError,
+    decode,
+    encode,
+    worst_bytes,
+)
+
+__all__ = ["PartitionProgress", "ProgressUnreadableError", "Stored"]
+
+_SLACK: Final = 64  # closed offsets that the queue of open ones may carry before it is tidied
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What goes into the offset commit: the base and, as ASCII, the map above it."""
+
+    offset: int
+    metadata: str
+
+
+class PartitionProgress:
+    """The open offsets of one partition. Each call is amortised O(1), except `store` and `lose_below`."""
+
+    def __init__(self, start: int) -> None:
+        self._next = start
+        self._open: set[int] = set()
+        self._held: set[int] = set()
+        self._ascending: deque[int] = deque()  # every open offset, its first one truly open, and some closed ones
+        self.last_timestamp_ms = TIMESTAMP_UNKNOWN  # of the record below next_offset: was the topic made anew?
+
+    @classmethod
+    def restore(cls, offset: int, metadata: str) -> "PartitionProgress":
+        """The progress that `store` wrote, nothing of it held. Raises ProgressUnreadableError."""
+        head, opened = decode(metadata)
+        if head.base != offset:
+            raise ProgressUnreadableError(f"the map stored at offset {offset} was written for offset {head.base}")
+        progress = cls(head.base + head.window)
+        progress._open.update(opened)
+        progress._ascending.extend(opened)
+        progress.last_timestamp_ms = head.timestamp_ms
+        return progress
+
+    @staticmethod
+    def term_of(metadata: str) -> int:
+        """The term that wrote this map. Raises ProgressUnreadableError."""
+        return decode(metadata)[0].term
+
+    @property
+    def base(self) -> int:
+        """The lowest open offset, or next_offset when all is done."""
+        return self._ascending[0] if self._ascending else self._next
+
+    @property
+    def next_offset(self) -> int:
+        """One above the highest offset ever taken or lost."""
+        return self._next
+
+    @property
+    def incomplete(self) -> int:
+        """How many offsets are open."""
+        return len(self._open)
+
+    @property
+    def window(self) -> int:
+        """The distance between base and next_offset."""
+        return self._next - self.base
+
+    def accepts(self, offset: int) -> bool:
+        """Whether the map fits for certain after `offset` is taken; what lies below next_offset costs nothing new."""
+        base = self.base if self._open else offset
+        return offset < self._next or worst_bytes(offset + 1 - base, len(self._open) + 1) <= MAP_BYTES_MAX
+
+    def room(self) -> int:
+        """How many records that follow without a gap `accepts` will pass."""
+        window, opened = self.window, len(self._open)
+        as_bitmap = 8 * MAP_BYTES_MAX - window
+        as_runs = max(min((1 << 7 * size) - 1 - window, MAP_BYTES_MAX // (2 * size) - opened) for size in range(1, 10))
+        return max(0, as_bitmap, as_runs)
+
+    def awaits(self, offset: int) -> bool:
+        """Whether `take` would say True: the record is new, or open and in nobody's hands."""
+        return offset >= self._next or (offset in self._open and offset not in self._held)
+
+    def take(self, offset: int, timestamp_ms: int) -> bool:
+        """True: process the record, it is held from now on. False: it is done, or held already (read a second time)."""
+        if not self.awaits(offset):
+            return False
+        if offset < self._next:
+            self._held.add(offset)
+            return True
+        self._extend(offset)
+        self.last_timestamp_ms = timestamp_ms
+        return True
+
+    def hold(self, offset: int) -> bool:
+        """Whether an entry that outlived its producer still covers this offset of the restored map.
+
+        Call it in ascending order for *every* entry in memory of this partition, before anything is taken: what lies
+        between next_offset and the next entry counts as jumped over. False: the entry must go, for the map says done,
+        or a map that another leader wrote has no place for it (it is then read again: nothing is lost).
+        """
+        if offset < self._next:
+            if offset in self._open:
+                self._held.add(offset)
+            return offset in self._open
+        if not self.accepts(offset):
+            return False
+        self._extend(offset)
+        self.last_timestamp_ms = TIMESTAMP_UNKNOWN
+        return True
+
+    def holds(self, offset: int) -> bool:
+        """Whether something in memory will finish this offset."""
+        return offset in self._held
+
+    def is_done(self, offset: int) -> bool:
+        """Whether this offset was finished, jumped over or lost."""
+        return offset < self._next and offset not in self._open
+
+    def finish(self, offset: int) -> None:
+        """Close a held offset: its outcome is committed. Once for each."""
+        assert offset in self._held, f"offset {offset} is not held"
+        self._held.remove(offset)
+        self._open.remove(offset)
+        self._tidy()
+
+    def lose_below(self, offset: int) -> range | None:
+        """Retention removed the records below `offset`: close what nobody can read any more.
+
+        Returns the range from the lowest lost offset up to `offset` (it may enclose done and held ones), or None if
+        nothing was lost. Held offsets stay: their records are in memory.
+        """
+        lost = [each for each in self._ascending if each < offset and each in self._open and each not in self._held]
+        lowest = lost[0] if lost else self._next
+        if lowest >= offset:
+            return None
+        self._open.difference_update(lost)
+        self._tidy()
+        if self._next < offset:
+            self._next = offset
+            self.last_timestamp_ms = TIMESTAMP_UNKNOWN
+        return range(lowest, offset)
+
+    def store(self, term: int) -> Stored:
+        """The commit that restores this progress, never above 4,096 characters."""
+        opened = [each for each in self._ascending if each in self._open]
+        return Stored(self.base, encode(Head(term, self.last_timestamp_ms, self.base, self.window), opened))
+
+    def _extend(self, offset: int) -> None:
+        assert self.accepts(offset), f"offset {offset} taken although its map may not fit"
+        self._open.add(offset)
+        self._held.add(offset)
+        self._ascending.append(offset)
+        self._next = offset + 1
+
+    def _tidy(self) -> None:
+        """Let base rise, and keep the queue in proportion to what is open, however long one head stays."""
+        while self._ascending and self._ascending[0] not in self._open:
+            self._ascending.popleft()
+        if len(self._ascending) > 2 * len(self._open) + _SLACK:
+            self._ascending = deque(each for each in self._ascending if each in self._open)
