@@ -14,6 +14,7 @@
     │   ├── AuthenticationError exit 2
     │   ├── MissingTopic        exit 2
     │   └── Unreachable         exit 3: wait, or look at the network
+    ├── LeaseUnavailable        Redis does not answer: neither mine nor not mine; go on as long as trust lasts
     ├── ProducerDead            the transaction's outcome is unknown: prove leadership anew, then ask the stored map
     └── ProgressUnreadable      the stored progress cannot be believed: try the read again, never guess
 
@@ -98,6 +99,12 @@ class MissingTopic(ServiceError):  # noqa: N818
 
 class Unreachable(ServiceError):  # noqa: N818
     """A service we need does not answer."""
+
+    exit_code = 3
+
+
+class LeaseUnavailable(HeadraceError):  # noqa: N818
+    """Redis did not answer in time: a question left open, never an answer."""
 
     exit_code = 3
 

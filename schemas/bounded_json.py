@@ -16,8 +16,8 @@ def parse(value: bytes | None, *, bytes_max: int, nesting_max: int) -> Any:
     """What the bytes say as JSON.
 
     Raises:
-        Unreadable: Absent, longer than `bytes_max`, not UTF-8, not JSON, deeper than `nesting_max`, or holding what JSON has no
-            word for.
+        Unreadable: Absent, longer than `bytes_max`, not UTF-8, not JSON, deeper than `nesting_max`, or holding what
+            JSON has no word for.
     """
     if value is None:
         raise Unreadable("The record has no value.")

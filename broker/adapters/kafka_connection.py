@@ -1,0 +1,171 @@
+"""How to reach Kafka, and why it could not be reached.
+
+aiokafka says `Unable to bootstrap` for a closed port, a wrong password, a wrong mechanism and a wrong certificate alike
+(`facts/kafka_on_this_machine.md` §6). So a failed start is asked again here, one connection at a time, where each has an
+error of its own.
+"""
+
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    UnsupportedSaslMechanismError,
+)
+
+from broker.errors import AuthenticationError, HeadraceError, RightsError, SettingsError, Unreachable
+
+_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_HOSTS_ASKED_MAX = 3
+_ASK_MS = 3_000
+
+DENIED = (
+    TopicAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    ClusterAuthorizationFailedError,
+)
+"""Errors by which Kafka says that it knows us and does not let us."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaConnection:
+    """Address and credentials.
+
+    Attributes:
+        bootstrap_servers: `host:port`, several separated by commas.
+        security_protocol: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.
+        sasl_mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; needed with SASL.
+        ca_file: Certificates that sign the nodes' own; None: the system's.
+
+    Raises:
+        SettingsError: The fields contradict each other.
+    """
+
+    bootstrap_servers: str
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.security_protocol not in _PROTOCOLS:
+            raise SettingsError(f"kafka.security_protocol must be one of {', '.join(_PROTOCOLS)}.")
+        if not self._uses_sasl:
+            return
+        if self.sasl_mechanism not in _MECHANISMS:
+            raise SettingsError(f"kafka.sasl_mechanism must be one of {', '.join(_MECHANISMS)}.")
+        if not self.username or not self.password:
+            raise SettingsError(f"kafka.username and kafka.password must be set with {self.security_protocol}.")
+
+    @property
+    def _uses_sasl(self) -> bool:
+        return self.security_protocol.startswith("SASL")
+
+    def client_kwargs(self) -> dict[str, Any]:
+        """Arguments for aiokafka's producer, consumer and admin client.
+
+        Raises:
+            SettingsError: `ca_file` cannot be read.
+        """
+        return {"bootstrap_servers": self.bootstrap_servers, **self.security_kwargs()}
+
+    def security_kwargs(self) -> dict[str, Any]:
+        """The same without the address."""
+        kwargs: dict[str, Any] = {"security_protocol": self.security_protocol}
+        if self.security_protocol.endswith("SSL"):
+            kwargs["ssl_context"] = self._ssl_context()
+        if self._uses_sasl:
+            kwargs["sasl_mechanism"] = self.sasl_mechanism
+            kwargs["sasl_plain_username"] = self.username
+            kwargs["sasl_plain_password"] = self.password
+        return kwargs
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, ssl.SSLError) as reason:
+            raise SettingsError(f"kafka.ca_file {self.ca_file} holds no readable certificates.") from reason
+
+
+async def explain_unreachable(connection: KafkaConnection) -> HeadraceError:
+    """Why a client could not start: AuthenticationError, SettingsError or Unreachable, with one sentence."""
+    explained: HeadraceError | None = None
+    for host, port, _ in collect_hosts(connection.bootstrap_servers)[:_HOSTS_ASKED_MAX]:
+        reason = await _ask(host, port, connection)
+        if reason is None:
+            return Unreachable(f"Kafka at {host}:{port} answers again: try once more.")
+        if not isinstance(reason, Unreachable):
+            return reason
+        explained = explained or reason
+    return explained or SettingsError("kafka.bootstrap_servers names no host:port.")
+
+
+async def _ask(host: str, port: int, connection: KafkaConnection) -> HeadraceError | None:
+    """What one node says to one connection; None if it lets us in."""
+    try:
+        opened = await create_conn(host, port, request_timeout_ms=_ASK_MS, **connection.security_kwargs())
+    except SettingsError as reason:
+        return reason
+    except (KafkaError, OSError, TimeoutError, AssertionError) as reason:
+        return _explained(reason, f"{host}:{port}", connection)
+    opened.close()
+    return None
+
+
+def _explained(reason: BaseException, node: str, connection: KafkaConnection) -> HeadraceError:
+    match reason:
+        case SaslAuthenticationFailed():
+            return AuthenticationError(
+                f"Kafka at {node} refuses user {connection.username}: check kafka.username and kafka.password."
+            )
+        case UnsupportedSaslMechanismError() | AssertionError():
+            return AuthenticationError(
+                f"Kafka at {node} does not know the mechanism {connection.sasl_mechanism}: set kafka.sasl_mechanism."
+            )
+        case ssl.SSLCertVerificationError():
+            trusted = connection.ca_file or "the system's authorities"
+            return AuthenticationError(
+                f"The certificate of Kafka at {node} is not signed by {trusted} for that name: set kafka.ca_file."
+            )
+        case ssl.SSLError():
+            return AuthenticationError(f"Kafka at {node} does not speak TLS: check kafka.security_protocol.")
+        case socket.gaierror():
+            return Unreachable(f"The host of Kafka {node} cannot be found: check kafka.bootstrap_servers.")
+        case ConnectionRefusedError():
+            return Unreachable(f"No Kafka listens at {node}: start it, or check kafka.bootstrap_servers.")
+        case KafkaError():
+            return Unreachable(f"Kafka at {node} hung up: check that kafka.security_protocol is what its port speaks.")
+    return Unreachable(f"Kafka at {node} does not answer: check kafka.bootstrap_servers and the network.")
+
+
+@asynccontextmanager
+async def kafka_errors_explained(connection: KafkaConnection) -> AsyncIterator[None]:
+    """Whatever aiokafka raises inside becomes one of `broker.errors`.
+
+    Raises:
+        RightsError: Kafka knows us and does not let us.
+        AuthenticationError, SettingsError, Unreachable: As `explain_unreachable` finds.
+    """
+    try:
+        yield
+    except DENIED as reason:
+        raise RightsError(f"Kafka denies this user what it asks ({reason}): an ACL is missing.") from reason
+    except KafkaConnectionError as reason:
+        raise await explain_unreachable(connection) from reason
+    except (KafkaError, OSError) as reason:
+        said = str(reason) or type(reason).__name__
+        raise Unreachable(f"Kafka at {connection.bootstrap_servers} does not answer as it should: {said}.") from reason
