@@ -1,0 +1,77 @@
+"""The three third parties a dispatcher talks to: how to reach each, and as whom."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+
+from broker.settings.group import Group, Seconds
+
+_PORT_MAX = 65_535
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+def _as_one_text(servers: Any) -> Any:
+    return ",".join(servers) if isinstance(servers, list) and all(isinstance(one, str) for one in servers) else servers
+
+
+def _check_servers(servers: str) -> str:
+    for server in servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) <= _PORT_MAX:
+            raise ValueError(f"has {server.strip()!r} where host:port is expected")
+    return servers
+
+
+def _check_redis_url(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(_REDIS_SCHEMES):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return url
+
+
+def _check_http_url(url: str | None) -> str | None:
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return url
+
+
+class KafkaSettings(Group):
+    """The cluster. `topic_prefix` tells budgets and environments apart: topics, transactional id and group carry it."""
+
+    bootstrap_servers: Annotated[str, BeforeValidator(_as_one_text), AfterValidator(_check_servers)] = "localhost:9092"
+    topic_prefix: str = Field("generation", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=180)
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: str | None = None
+
+    @model_validator(mode="after")
+    def _check_login(self) -> Self:
+        login = {"sasl_mechanism": self.sasl_mechanism, "username": self.username, "password": self.password}
+        if self.security_protocol.startswith("SASL"):
+            for key, value in login.items():
+                if value is None:
+                    raise ValueError(f"security_protocol {self.security_protocol} needs {key}")
+        for key, value in login.items():
+            if value is not None and not self.security_protocol.startswith("SASL"):
+                raise ValueError(
+                    f"{key} has no effect while security_protocol is {self.security_protocol}: set that to SASL_SSL"
+                )
+        return self
+
+
+class RedisSettings(Group):
+    """The lease's home. The URL may hold a password, so the whole of it is a secret."""
+
+    url: Annotated[SecretStr, AfterValidator(_check_redis_url)] = SecretStr("redis://localhost:6379/0")
+    key_prefix: str = Field("headrace", min_length=1)
+
+
+class OpenAISettings(Group):
+    """The upstream. Below these stand OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID."""
+
+    api_key: SecretStr | None = None
+    base_url: Annotated[str | None, AfterValidator(_check_http_url)] = None
+    organization: str | None = None
+    project: str | None = None
+    timeout_s: Seconds = 600

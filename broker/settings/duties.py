@@ -1,0 +1,44 @@
+"""What the processes do with what they took: dispatching, input, retries, recognition of repeats."""
+
+from pydantic import ByteSize, Field
+
+from broker.settings.group import Group, Size
+
+
+class DispatcherSettings(Group):
+    """One dispatcher process. `name` is a label for people; `grace_s` is what the platform grants for leaving."""
+
+    name: str = Field("default", min_length=1)
+    inflight_max: int = Field(512, ge=1, le=10_000)
+    http_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
+    http_port: int = Field(8080, ge=0, le=65_535)
+    grace_s: int = Field(30, ge=10)
+    lease_ttl_s: float = Field(2, ge=1, le=60)
+    held_bytes_max: Size = ByteSize(64 * 1024 * 1024)
+
+
+class ModelsSettings(Group):
+    """The models a producer may ask for: patterns as in file names."""
+
+    allow: tuple[str, ...] = Field(("*",), min_length=1)
+
+
+class InputSettings(Group):
+    """What a request may weigh and how deep its body may nest."""
+
+    request_bytes_max: Size = ByteSize(900_000)
+    nesting_max: int = Field(64, ge=4, le=500)
+
+
+class RetrySettings(Group):
+    """Waits up to `in_place_max_s` stay in the dispatcher. Until the retrier exists, the default bound is an hour."""
+
+    in_place_max_s: int = Field(3_600, ge=1)
+    attempts_max: int = Field(8, ge=1, le=100)
+
+
+class DedupeSettings(Group):
+    """How long, and for how many ids, a repeat is recognised."""
+
+    window_s: int = Field(3_600, ge=60)
+    ids_max: int = Field(2_000_000, ge=1_000, le=20_000_000)

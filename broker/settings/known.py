@@ -1,0 +1,60 @@
+"""Which keys there are, and which of them somebody most likely meant."""
+
+from collections.abc import Mapping
+from difflib import SequenceMatcher
+from typing import Any, get_args, get_origin
+
+from pydantic import SecretStr
+
+from broker.settings.group import Group
+from broker.settings.origins import Path, dotted
+from broker.settings.whole import Settings
+
+_ALIKE = 0.6
+"""Below this likeness a key of the same table is no better guess than one of another table."""
+
+
+def group_at(path: Path) -> type[Group] | None:
+    """The group whose keys stand at `path`, or None if no table stands there."""
+    group: type[Group] | None = Settings
+    rest = list(path)
+    while rest and group is not None:
+        field = group.model_fields.get(rest.pop(0))
+        annotation: Any = field.annotation if field else None
+        if get_origin(annotation) is Mapping:
+            annotation = get_args(annotation)[1] if rest else None
+            rest = rest[1:]
+        group = annotation if isinstance(annotation, type) and issubclass(annotation, Group) else None
+    return group
+
+
+def secret_keys(group: type[Group]) -> set[str]:
+    """The keys whose value is a secret, and may stand in a file named by `<key>_file`."""
+    return {
+        key
+        for key, field in group.model_fields.items()
+        if field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+    }
+
+
+def known_keys(path: Path) -> list[Path]:
+    """All keys of the table at `path`."""
+    group = group_at(path)
+    if group is None:
+        return []
+    names = [*group.model_fields, *(f"{key}_file" for key in sorted(secret_keys(group)))]
+    return [(*path, name) for name in names]
+
+
+def nearest(path: Path) -> str:
+    """The known key that `path` most likely stands for, dotted."""
+    beside = known_keys(path[:-1])
+    best = max(beside, key=lambda known: _likeness(path, known), default=None)
+    if best is None or _likeness(path, best) < _ALIKE:
+        elsewhere = [known for group in Settings.model_fields for known in known_keys((group,))]
+        best = max([*beside, *elsewhere], key=lambda known: _likeness(path, known))
+    return dotted(best)
+
+
+def _likeness(path: Path, known: Path) -> float:
+    return SequenceMatcher(None, path[-1].lower(), known[-1]).ratio()

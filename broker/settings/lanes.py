@@ -1,0 +1,42 @@
+"""The lanes: who goes first, what each is sure of, and how long its requests may wait."""
+
+from typing import Any, Self
+
+from pydantic import ByteSize, Field, model_validator
+
+from broker.settings.group import Group, Share, Size
+
+
+class LaneSettings(Group):
+    """One priority level, with the requests topic `<prefix>.requests.<lane>`.
+
+    `order` 1 goes first. `reserve` is the part of every bucket that lower lanes cannot touch, `floor` what this lane is
+    sure of however busy the others are, `ceiling` what it never exceeds: parts of the token budget. `deadline_s` is
+    given to requests without one; none may ask for more than `deadline_max_s`, by default all but a day of what the
+    topic retains. The look-ahead is bounded by `buffer_max` requests and `buffer_bytes_max` bytes.
+    """
+
+    order: int = Field(ge=1)
+    floor: Share = 0.0
+    reserve: Share = 0.0
+    ceiling: Share = 1.0
+    deadline_s: int = Field(86_400, ge=1)
+    deadline_max_s: int | None = Field(None, ge=1)
+    buffer_max: int = Field(2_000, ge=1, le=100_000)
+    buffer_bytes_max: Size = ByteSize(32 * 1024 * 1024)
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        if self.ceiling == 0:
+            raise ValueError("ceiling must be above 0, or the lane never moves")
+        if self.floor > self.ceiling:
+            raise ValueError(f"floor {self.floor:g} is above its ceiling {self.ceiling:g}")
+        return self
+
+
+LANE_DEFAULTS: dict[str, dict[str, Any]] = {
+    "urgent": {"order": 1, "reserve": 0.05, "deadline_s": 3_600},
+    "standard": {"order": 2, "floor": 0.10, "deadline_s": 86_400},
+    "bulk": {"order": 3, "floor": 0.05, "deadline_s": 432_000},
+}
+"""Laid under what the operator sets: naming a lane changes or adds it, `bulk = false` takes it away."""

@@ -1,0 +1,97 @@
+"""How the topics are to be made, and what each keeps for how long."""
+
+from typing import Self
+
+from pydantic import ByteSize, Field, model_validator
+
+from broker.settings.group import Group, Size
+
+DAY_S = 86_400
+_WEEK_S = 7 * DAY_S
+
+
+class TopicSettings(Group):
+    """One topic. Unless set here, `replication` and `min_insync` yield to a cluster with fewer nodes."""
+
+    partitions: int = Field(ge=1, le=10_000)
+    retention_s: int | None = Field(None, ge=60)
+    max_message_bytes: Size = ByteSize(1024 * 1024)
+    replication: int = Field(3, ge=1, le=100)
+    min_insync: int = Field(2, ge=1)
+
+    @model_validator(mode="after")
+    def _check_replicas(self) -> Self:
+        if self.min_insync > self.replication and "min_insync" in self.model_fields_set:
+            raise ValueError(f"min_insync {self.min_insync} is above replication {self.replication}")
+        return self
+
+    @property
+    def replication_is_given(self) -> bool:
+        """Whether the operator set the number of replicas; if not, a small cluster gets what it can hold."""
+        return "replication" in self.model_fields_set
+
+    @property
+    def min_insync_is_given(self) -> bool:
+        """Whether the operator set the number of replicas that must agree."""
+        return "min_insync" in self.model_fields_set
+
+
+class RequestsTopicSettings(TopicSettings):
+    """`<prefix>.requests.<lane>`: all lanes alike."""
+
+    partitions: int = Field(6, ge=1, le=10_000)
+    retention_s: int = Field(_WEEK_S, ge=2 * DAY_S)
+
+
+class ControlTopicSettings(TopicSettings):
+    """`<prefix>.control`: cancellations."""
+
+    partitions: int = Field(1, ge=1, le=10_000)
+    retention_s: int = Field(DAY_S, ge=60)
+
+
+class ResultsTopicSettings(TopicSettings):
+    """`<prefix>.results`: outcomes, kept whether read or not."""
+
+    partitions: int = Field(12, ge=1, le=10_000)
+    retention_s: int = Field(_WEEK_S, ge=60)
+
+
+class FailuresTopicSettings(TopicSettings):
+    """`<prefix>.failures`: what waits for the retrier."""
+
+    partitions: int = Field(6, ge=1, le=10_000)
+    retention_s: int = Field(_WEEK_S, ge=60)
+
+
+class ChunksTopicSettings(TopicSettings):
+    """`<prefix>.chunks`: streamed deltas, best effort."""
+
+    partitions: int = Field(6, ge=1, le=10_000)
+    retention_s: int = Field(3_600, ge=60)
+
+
+class DeadLettersTopicSettings(TopicSettings):
+    """`<prefix>.dead-letters`: what failed, as it came."""
+
+    partitions: int = Field(3, ge=1, le=10_000)
+    retention_s: int = Field(30 * DAY_S, ge=60)
+
+
+class LedgerTopicSettings(TopicSettings):
+    """`<prefix>.ledger`: one partition, always. `retention_s` follows the dedupe window unless set."""
+
+    partitions: int = Field(1, ge=1, le=1)
+    segment_s: int = Field(3_600, ge=60)
+
+
+class TopicsSettings(Group):
+    """All topics of one prefix."""
+
+    requests: RequestsTopicSettings = RequestsTopicSettings()
+    control: ControlTopicSettings = ControlTopicSettings()
+    results: ResultsTopicSettings = ResultsTopicSettings()
+    failures: FailuresTopicSettings = FailuresTopicSettings()
+    chunks: ChunksTopicSettings = ChunksTopicSettings()
+    dead_letters: DeadLettersTopicSettings = DeadLettersTopicSettings()
+    ledger: LedgerTopicSettings = LedgerTopicSettings()

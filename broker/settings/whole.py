@@ -1,0 +1,153 @@
+"""The settings as the broker is handed them: one frozen object whose groups do not contradict each other."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from broker.core.bounds import CALL_RESERVE_BYTES
+from broker.settings.connections import KafkaSettings, OpenAISettings, RedisSettings
+from broker.settings.duties import (
+    DedupeSettings,
+    DispatcherSettings,
+    InputSettings,
+    ModelsSettings,
+    RetrySettings,
+)
+from broker.settings.group import Group
+from broker.settings.lanes import LANE_DEFAULTS, LaneSettings
+from broker.settings.limits import LimitSettings, doubly_claimed, limit_name, with_patterns
+from broker.settings.topics import DAY_S, TopicsSettings
+
+_LANE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_ENVELOPE_BYTES = 32 * 1024
+"""Room for key, headers and the batch around a request of `request_bytes_max` on its topic."""
+
+
+class Settings(Group):
+    """All groups, each with its defaults. Raises pydantic's ValidationError; `load` turns that into one sentence."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    openai: OpenAISettings = OpenAISettings()
+    dispatcher: DispatcherSettings = DispatcherSettings()
+    lanes: Mapping[str, LaneSettings] = Field(
+        default_factory=lambda: {name: LaneSettings(**keys) for name, keys in LANE_DEFAULTS.items()}
+    )
+    limits: Annotated[Mapping[str, LimitSettings], AfterValidator(with_patterns)] = Field(default_factory=dict)
+    models: ModelsSettings = ModelsSettings()
+    input: InputSettings = InputSettings()
+    retry: RetrySettings = RetrySettings()
+    dedupe: DedupeSettings = DedupeSettings()
+    topics: TopicsSettings = TopicsSettings()
+
+    @property
+    def ledger_retention_s(self) -> int:
+        """What the ledger keeps: as set, else twice the dedupe window and at least a day."""
+        return self.topics.ledger.retention_s or max(2 * self.dedupe.window_s, DAY_S)
+
+    def deadline_max_s(self, lane: str) -> int:
+        """The longest deadline a request of `lane` may ask for; by default a day less than its topic retains."""
+        return self.lanes[lane].deadline_max_s or self.topics.requests.retention_s - DAY_S
+
+    def limit_for(self, model: str) -> str:
+        """The name of the limit that `model` draws from, configured or not."""
+        return limit_name(model, self.limits)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for check in _CHECKS:
+            contradiction = check(self)
+            if contradiction:
+                raise ValueError(contradiction)
+        return self
+
+
+def _check_lane_names(settings: Settings) -> str | None:
+    if not settings.lanes:
+        return "no lane is left: keep at least one under [lanes]"
+    for name in settings.lanes:
+        if not _LANE_NAME.fullmatch(name):
+            return f"a lane cannot be called {name!r}: use 1 to 32 lower-case letters, digits, - and _"
+    return None
+
+
+def _check_lane_orders(settings: Settings) -> str | None:
+    order, count = Counter(lane.order for lane in settings.lanes.values()).most_common(1)[0]
+    if count == 1:
+        return None
+    same = sorted(name for name, lane in settings.lanes.items() if lane.order == order)
+    return f"the lanes {' and '.join(same)} both have order {order}: give every lane its own"
+
+
+def _check_shares(settings: Settings) -> str | None:
+    for key in ("floor", "reserve"):
+        total = sum(getattr(lane, key) for lane in settings.lanes.values())
+        if total >= 1:
+            return f"the {key}s of all lanes add up to {total:g}: keep their sum below 1"
+    return None
+
+
+def _check_deadlines(settings: Settings) -> str | None:
+    retention_s = settings.topics.requests.retention_s
+    for name, lane in settings.lanes.items():
+        longest_s = max(lane.deadline_s, lane.deadline_max_s or 0)
+        if longest_s + DAY_S > retention_s:
+            return (
+                f"lane {name} allows deadlines of {longest_s} s, but topics.requests.retention_s is {retention_s}: "
+                f"requests could vanish unanswered, so retain at least a day longer ({longest_s + DAY_S})"
+            )
+        if lane.deadline_max_s is not None and lane.deadline_s > lane.deadline_max_s:
+            return f"lanes.{name}.deadline_s {lane.deadline_s} is above its deadline_max_s {lane.deadline_max_s}"
+    return None
+
+
+def _check_sizes(settings: Settings) -> str | None:
+    request_max = settings.input.request_bytes_max
+    topic_max = settings.topics.requests.max_message_bytes
+    if request_max + _ENVELOPE_BYTES > topic_max:
+        return (
+            f"input.request_bytes_max {request_max} leaves no room for headers in topics.requests.max_message_bytes "
+            f"{topic_max}: keep {_ENVELOPE_BYTES} bytes between them"
+        )
+    for name, lane in settings.lanes.items():
+        if lane.buffer_bytes_max < request_max:
+            return (
+                f"lanes.{name}.buffer_bytes_max {lane.buffer_bytes_max} does not hold one request of "
+                f"input.request_bytes_max {request_max}"
+            )
+    held_min = max(CALL_RESERVE_BYTES, settings.topics.results.max_message_bytes)
+    if settings.dispatcher.held_bytes_max < held_min:
+        return f"dispatcher.held_bytes_max {settings.dispatcher.held_bytes_max} does not hold one answer of {held_min}"
+    return None
+
+
+def _check_ledger(settings: Settings) -> str | None:
+    needed_s = max(2 * settings.dedupe.window_s, DAY_S)
+    if settings.ledger_retention_s < needed_s:
+        return (
+            f"topics.ledger.retention_s {settings.ledger_retention_s} is below {needed_s}: the ledger must keep twice "
+            "dedupe.window_s and at least a day"
+        )
+    return None
+
+
+def _check_patterns(settings: Settings) -> str | None:
+    claimed = doubly_claimed(settings.limits)
+    if claimed is None:
+        return None
+    pattern, first, second = claimed
+    return f"the limits {first} and {second} both claim the models {pattern!r}: a model draws from one"
+
+
+_CHECKS: tuple[Callable[[Settings], str | None], ...] = (
+    _check_lane_names,
+    _check_lane_orders,
+    _check_shares,
+    _check_deadlines,
+    _check_sizes,
+    _check_ledger,
+    _check_patterns,
+)

@@ -1,0 +1,135 @@
+"""Planted mistakes: each is answered by one sentence that names the key, the place, and what is expected."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from broker.errors import SettingsError
+from broker.settings.load import load_settings
+
+IN_THE_FILE = {
+    '[kafka]\nbootstrap_serverz = "a:1"': "kafka.bootstrap_serverz (from FILE) is no setting: the nearest is "
+    "kafka.bootstrap_servers",
+    "[kafak]\nx = 1": "kafak (from FILE) is no setting: the nearest is kafka",
+    'bootstrap_servers = "a:1"': "bootstrap_servers (from FILE) is no setting: the nearest is kafka.bootstrap_servers",
+    '[kafka]\nurl = "redis://h"': "kafka.url (from FILE) is no setting: the nearest is redis.url",
+    '[openai]\napi_key_fil = "k"': "openai.api_key_fil (from FILE) is no setting: the nearest is openai.api_key_file",
+    '[limits."gpt-4.1"]\ntokens_per_minut = 1': 'limits."gpt-4.1".tokens_per_minut (from FILE) is no setting: '
+    'the nearest is limits."gpt-4.1".tokens_per_minute',
+    "[topics.request]\npartitions = 1": "topics.request (from FILE) is no setting: the nearest is topics.requests",
+    "[lanes.bulk]\nfloors = 0.1": "lanes.bulk.floors (from FILE) is no setting: the nearest is lanes.bulk.floor",
+    '[dispatcher]\ninflight_max = "many"': "dispatcher.inflight_max = 'many' (from FILE) must be a whole number",
+    "[dispatcher]\ninflight_max = 1.5": "dispatcher.inflight_max = 1.5 (from FILE) must be a whole number",
+    "[dispatcher]\ninflight_max = true": "dispatcher.inflight_max (from FILE) must be a value, not true or false",
+    "[dispatcher]\ninflight_max = 0": "dispatcher.inflight_max = 0 (from FILE) must be at least 1",
+    "[dispatcher]\nhttp_port = 70000": "dispatcher.http_port = 70000 (from FILE) must be at most 65535",
+    "[dispatcher]\ngrace_s = 9": "dispatcher.grace_s = 9 (from FILE) must be at least 10",
+    '[dispatcher]\nheld_bytes_max = "lots"': "dispatcher.held_bytes_max = 'lots' (from FILE) must be a size such as "
+    '"64MiB", or bytes',
+    '[dispatcher]\nheld_bytes_max = "64kiB"': "dispatcher.held_bytes_max 65536 does not hold one answer of 1048576",
+    "[openai]\ntimeout_s = nan": "openai.timeout_s = nan (from FILE) must be a number that is finite",
+    "[openai]\ntimeout_s = 0": "openai.timeout_s = 0 (from FILE) must be more than 0",
+    "[openai]\napi_key = 5": "openai.api_key (from FILE) must be text",
+    '[openai]\nbase_url = "api.openai.com"': "openai.base_url (from FILE) must begin with http:// or https://",
+    '[redis]\nurl = "http://h"': "redis.url (from FILE) must begin with redis://, rediss:// or unix://",
+    '[kafka]\nbootstrap_servers = "a:1,b"': "kafka.bootstrap_servers (from FILE) has 'b' where host:port is expected",
+    '[kafka]\ntopic_prefix = "a b"': "kafka.topic_prefix = 'a b' (from FILE) must be letters, digits, dots, - and _ "
+    "only",
+    '[kafka]\nsecurity_protocol = "TLS"': "kafka.security_protocol = 'TLS' (from FILE) must be one of 'PLAINTEXT', "
+    "'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'",
+    '[kafka]\nsecurity_protocol = "SASL_SSL"': "kafka: security_protocol SASL_SSL needs sasl_mechanism",
+    '[kafka]\nusername = "u"': "kafka: username has no effect while security_protocol is PLAINTEXT: set that to "
+    "SASL_SSL",
+    "kafka = 5": "kafka (from FILE) must be a table of settings",
+    "lanes = 5": "lanes (from FILE) must be a table of settings",
+    '[models]\nallow = "gpt-4o"': 'models.allow = \'gpt-4o\' (from FILE) must be a list such as ["a", "b"]',
+    "[models]\nallow = []": "models.allow (from FILE) must be a list of at least 1",
+    "[lanes.fast]\nfloor = 0.1": "lanes.fast.order is missing (from FILE)",
+    "[lanes.fast]\norder = 1": "the lanes fast and urgent both have order 1: give every lane its own",
+    '[lanes."Fast Lane"]\norder = 9': "a lane cannot be called 'Fast Lane': use 1 to 32 lower-case letters, digits, - "
+    "and _",
+    "[lanes]\nurgent = false\nstandard = false\nbulk = false": "no lane is left: keep at least one under [lanes]",
+    "[lanes.urgent]\nfloor = 0.9": "the floors of all lanes add up to 1.05: keep their sum below 1",
+    "[lanes.urgent]\nreserve = 1.0": "the reserves of all lanes add up to 1: keep their sum below 1",
+    "[lanes.urgent]\nceiling = 0.0": "lanes.urgent: ceiling must be above 0, or the lane never moves",
+    "[lanes.bulk]\nceiling = 0.01": "lanes.bulk: floor 0.05 is above its ceiling 0.01",
+    "[lanes.bulk]\ndeadline_s = 600_000": "lane bulk allows deadlines of 600000 s, but "
+    "topics.requests.retention_s is 604800: requests could vanish unanswered, so retain at least a day longer (686400)",
+    "[lanes.bulk]\ndeadline_max_s = 1_000": "lanes.bulk.deadline_s 432000 is above its deadline_max_s 1000",
+    '[lanes.bulk]\nbuffer_bytes_max = "1kiB"': "lanes.bulk.buffer_bytes_max 1024 does not hold one request of "
+    "input.request_bytes_max 900000",
+    '[input]\nrequest_bytes_max = "1MiB"': "input.request_bytes_max 1048576 leaves no room for headers in "
+    "topics.requests.max_message_bytes 1048576: keep 32768 bytes between them",
+    "[topics.results]\nreplication = 1\nmin_insync = 2": "topics.results: min_insync 2 is above replication 1",
+    "[topics.ledger]\npartitions = 2": "topics.ledger.partitions = 2 (from FILE) must be at most 1",
+    "[topics.ledger]\nretention_s = 3_600": "topics.ledger.retention_s 3600 is below 86400: the ledger must keep twice "
+    "dedupe.window_s and at least a day",
+    '[limits.a]\nmodels = ["x*"]\n[limits.b]\nmodels = ["x*"]': "the limits a and b both claim the models 'x*': "
+    "a model draws from one",
+    '[limits.a]\ncharge_law = "guess"': "limits.a.charge_law = 'guess' (from FILE) must be one of 'auto', "
+    "'documented', 'chat-2025', 'chat-legacy', 'responses', 'embeddings' or 'usage'",
+    '[openai]\napi_key = "a"\napi_key_file = "b"': "openai.api_key is given twice: from FILE and from FILE",
+    "[openai]\napi_key_file = 5": "openai.api_key_file (from FILE) must be the path of a file",
+    '[openai]\napi_key_file = "gone"': "openai.api_key_file (from FILE): DIR/gone cannot be read: No such file or "
+    "directory",
+    '[openai]\napi_key_file = "empty"': "openai.api_key_file (from FILE): DIR/empty is empty",
+    "[kafka": "the settings file FILE is not TOML: Expected ']' at the end of a table declaration (at end of document)",
+}
+
+IN_THE_ENVIRONMENT = {
+    ("HEADRACE_DISPATCHER__INFLIGHT_MAX", "x"): "dispatcher.inflight_max = 'x' (from the environment variable "
+    "HEADRACE_DISPATCHER__INFLIGHT_MAX) must be a whole number",
+    ("HEADRACE_KAFKA_USERNAME", "u"): "the environment variable HEADRACE_KAFKA_USERNAME is no setting: the nearest is "
+    "HEADRACE_KAFKA__USERNAME",
+    (
+        "HEADRACE_KAFAK__USERNAME",
+        "u",
+    ): "the environment variable HEADRACE_KAFAK__USERNAME is no setting: the nearest is HEADRACE_KAFKA__USERNAME",
+    ("HEADRACE_LIMIT", "{}"): "the environment variable HEADRACE_LIMIT is no setting: the nearest is HEADRACE_LIMITS",
+    ("HEADRACE_KAFKA__USERNAM", "u"): "kafka.usernam (from the environment variable HEADRACE_KAFKA__USERNAM) is no "
+    "setting: the nearest is kafka.username",
+    ("HEADRACE_KAFKA", "{"): "the environment variable HEADRACE_KAFKA must hold the group kafka as JSON, and does not: "
+    "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+    ("HEADRACE_KAFKA", "[]"): "the environment variable HEADRACE_KAFKA must hold the group kafka as a JSON object",
+    ("HEADRACE_MODELS__ALLOW", "[1"): "models.allow = '[1' (from the environment variable HEADRACE_MODELS__ALLOW) must "
+    'be a list such as ["a", "b"]',
+    ("HEADRACE_LIMITS", '{"gpt-4o": {"tokens_per_minute": "x"}}'): "limits.gpt-4o.tokens_per_minute = 'x' (from the "
+    "environment variable HEADRACE_LIMITS) must be a whole number",
+    ("OPENAI_API_KEY_FILE", "/gone"): "openai.api_key_file (from the environment variable OPENAI_API_KEY_FILE): /gone "
+    "cannot be read: No such file or directory",
+    ("HEADRACE_CONFIG", "/gone.toml"): "the settings file /gone.toml cannot be read: No such file or directory",
+}
+
+
+@pytest.mark.parametrize(("toml", "sentence"), IN_THE_FILE.items())
+def test_a_mistake_in_the_file_is_answered_by_its_sentence(toml: str, sentence: str, tmp_path: Path) -> None:
+    config = tmp_path / "headrace.toml"
+    config.write_text(toml)
+    (tmp_path / "empty").write_text("\n")
+    assert _complaint(config, {}) == sentence.replace("FILE", str(config)).replace("DIR", str(tmp_path))
+
+
+@pytest.mark.parametrize(("variable", "sentence"), IN_THE_ENVIRONMENT.items())
+def test_a_mistake_in_the_environment_is_answered_by_its_sentence(variable: tuple[str, str], sentence: str) -> None:
+    assert _complaint(None, dict([variable])) == sentence
+
+
+def test_a_mistake_in_a_flag_names_the_flag() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(overrides={"dispatcher.http_port": 70_000}, environ={})
+    assert str(caught.value) == "dispatcher.http_port = 70000 (from the flag --http-port) must be at most 65535"
+
+
+def test_a_file_that_is_no_text_is_said_to_be_none(tmp_path: Path) -> None:
+    config = tmp_path / "headrace.toml"
+    config.write_bytes(b"\xff\xfe")
+    assert _complaint(config, {}) == f"the settings file {config} is not UTF-8 text"
+
+
+def _complaint(config: Path | None, environ: Mapping[str, str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(config, environ=environ)
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
