@@ -1,0 +1,179 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.core.reading import DAY_MS, MINUTE_MS, Metric
+from broker.core.verdict import UNSTATED_WAIT_MS, Answer, Meaning, judge
+
+MESSAGES = Path(__file__).parent / "data" / "openai_error_messages.jsonl"
+
+# What each recorded message became, by the category its collector gave it; exceptions beside their reason.
+MEANING_OF_CATEGORY = {
+    "auth": Meaning.AUTH,
+    "region": Meaning.AUTH,
+    "bad_gateway": Meaning.UPSTREAM_ERROR,
+    "server_error": Meaning.UPSTREAM_ERROR,
+    "bad_request": Meaning.REJECTED,
+    "context_length": Meaning.REJECTED,
+    "model_not_found": Meaning.REJECTED,
+    "overloaded": Meaning.OVERLOADED,
+    "slow_down": Meaning.OVERLOADED,
+    "quota": Meaning.QUOTA,
+    "rate_limit": Meaning.RATE_LIMITED,
+    "batch_queue": Meaning.RATE_LIMITED,
+    "request_too_large": Meaning.TOO_LARGE,
+}
+MEANING_OF_CODE = {"max_tokens_per_request": Meaning.REJECTED}  # a 400: the request's own size, not a bucket's
+
+
+def answer(
+    status: int | None = 200,
+    code: str | None = None,
+    kind: str | None = None,
+    message: str = "",
+    headers: dict[str, str] | None = None,
+) -> Answer:
+    return Answer(status, headers or {}, code, kind, None, message)
+
+
+def recorded() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in MESSAGES.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=f"{line}-{row['category']}") for line, row in enumerate(recorded(), start=1)]
+)
+def test_every_recorded_error_becomes_what_its_reader_would_call_it(row: dict[str, Any]) -> None:
+    verdict = judge(Answer(row["status"], {}, row["code"], row["type"], row.get("param"), row["message"]))
+    assert verdict.meaning is MEANING_OF_CODE.get(row["code"], MEANING_OF_CATEGORY[row["category"]])
+    if row["retry_after_ms"] is not None:
+        assert verdict.wait_ms == row["retry_after_ms"]
+    assert row["message"] not in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("given", "meaning"),
+    [
+        (answer(200), Meaning.OK),
+        (answer(204), Meaning.OK),
+        (answer(None, "timeout"), Meaning.TIMEOUT),
+        (answer(None, "connection"), Meaning.CONNECTION),
+        (answer(None), Meaning.UPSTREAM_ERROR),
+        (answer(None, message="<html>something</html>"), Meaning.UPSTREAM_ERROR),
+        (answer(200, "server_error", message="boom"), Meaning.UPSTREAM_ERROR),
+        (answer(200, "rate_limit_exceeded"), Meaning.RATE_LIMITED),
+        (answer(200, kind="tokens"), Meaning.RATE_LIMITED),
+        (answer(200, "invalid_prompt"), Meaning.REJECTED),
+        (answer(302), Meaning.UPSTREAM_ERROR),
+        (answer(400), Meaning.REJECTED),
+        (answer(400, "content_policy_violation"), Meaning.REJECTED),
+        (answer(400, "billing_hard_limit_reached"), Meaning.QUOTA),
+        (answer(401), Meaning.AUTH),
+        (answer(402), Meaning.QUOTA),
+        (answer(403), Meaning.AUTH),
+        (answer(403, "model_not_found"), Meaning.REJECTED),
+        (answer(404), Meaning.REJECTED),
+        (answer(408), Meaning.UPSTREAM_ERROR),
+        (answer(409), Meaning.UPSTREAM_ERROR),
+        (answer(418), Meaning.REJECTED),
+        (answer(422), Meaning.REJECTED),
+        (answer(429), Meaning.RATE_LIMITED),
+        (answer(429, "something_new", "something_new", "something new"), Meaning.RATE_LIMITED),
+        (answer(429, "slow_down", "rate_limit_error"), Meaning.OVERLOADED),
+        (answer(429, message="Resource Unavailable"), Meaning.OVERLOADED),
+        (answer(429, kind="server_error"), Meaning.UPSTREAM_ERROR),
+        (answer(429, "INSUFFICIENT_QUOTA"), Meaning.QUOTA),
+        (answer(429, "credit_balance_exhausted", "insufficient_quota"), Meaning.QUOTA),
+        (answer(429, kind="insufficient_quota"), Meaning.QUOTA),
+        (answer(429, message="You exceeded your current quota"), Meaning.QUOTA),
+        (answer(500), Meaning.UPSTREAM_ERROR),
+        (answer(502), Meaning.UPSTREAM_ERROR),
+        (answer(503), Meaning.OVERLOADED),
+        (answer(520), Meaning.UPSTREAM_ERROR),
+        (answer(-1), Meaning.UPSTREAM_ERROR),
+    ],
+)
+def test_status_and_code_decide_before_text(given: Answer, meaning: Meaning) -> None:
+    assert judge(given).meaning is meaning
+
+
+def test_only_an_answer_a_refusal_and_an_oversize_are_final() -> None:
+    by_meaning = {
+        Meaning.OK: answer(),
+        Meaning.RATE_LIMITED: answer(429),
+        Meaning.TOO_LARGE: answer(429, message="Request too large for m"),
+        Meaning.QUOTA: answer(429, "insufficient_quota"),
+        Meaning.OVERLOADED: answer(503),
+        Meaning.UPSTREAM_ERROR: answer(500),
+        Meaning.AUTH: answer(401),
+        Meaning.REJECTED: answer(400),
+        Meaning.TIMEOUT: answer(None, "timeout"),
+        Meaning.CONNECTION: answer(None, "connection"),
+    }
+    verdicts = {meaning: judge(given) for meaning, given in by_meaning.items()}
+    assert set(verdicts) == set(Meaning)
+    assert all(verdict.meaning is meaning for meaning, verdict in verdicts.items())
+    final = {meaning for meaning, verdict in verdicts.items() if not verdict.retryable}
+    assert final == {Meaning.OK, Meaning.TOO_LARGE, Meaning.REJECTED}
+    counted = {meaning for meaning, verdict in verdicts.items() if verdict.counts_as_attempt}
+    assert counted == {Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION}
+
+
+LIMITED = "Rate limit reached for m in organization o on tokens per min (TPM): Limit 10000, Used 9000, Requested 3000."
+
+
+@pytest.mark.parametrize(
+    ("given", "wait_ms"),
+    [
+        (answer(429, message=LIMITED + " Please try again in 12s.", headers={"retry-after-ms": "11987"}), 11_987),
+        (answer(429, message=LIMITED + " Please try again in 11.5s.", headers={"retry-after": "0"}), 11_500),
+        (answer(429, message=LIMITED), 12_000),  # the refill law on the stated numbers
+        (answer(429, message=LIMITED.replace("9000", "1000")), 1),
+        (answer(429, message=LIMITED.replace(" Used 9000,", "")), UNSTATED_WAIT_MS),
+        (answer(429, message=LIMITED.replace(" Requested 3000", "")), UNSTATED_WAIT_MS),
+        (answer(429), UNSTATED_WAIT_MS),
+        (answer(503, headers={"Retry-After": "20"}), 20_000),
+        (answer(503), None),
+        (answer(500, headers={"Retry-After": "2"}), 2_000),
+        (answer(400, headers={"Retry-After": "2"}), None),
+    ],
+)
+def test_the_wait_is_the_servers_word_then_the_law_then_a_safe_one(given: Answer, wait_ms: int | None) -> None:
+    assert judge(given).wait_ms == wait_ms
+
+
+def test_a_verdict_carries_what_the_answer_says_of_the_limits() -> None:
+    headers = {
+        "X-RateLimit-Limit-Tokens": "200000",
+        "X-RateLimit-Remaining-Tokens": "150000",
+        "X-RateLimit-Reset-Tokens": "15s",
+    }
+    verdict = judge(answer(429, message=LIMITED, headers=headers))
+    assert verdict.snapshot is not None
+    assert verdict.snapshot.requested == 3_000
+    (reading,) = verdict.readings
+    assert (reading.metric, reading.remaining, reading.period_ms) == (Metric.TOKENS, 150_000, MINUTE_MS)
+
+
+def test_a_message_is_no_snapshot_unless_a_limit_refused_the_request() -> None:
+    assert judge(answer(400, message=LIMITED)).snapshot is None
+
+
+def test_a_sentence_names_codes_and_numbers_but_never_what_the_server_quoted() -> None:
+    given = Answer(400, {}, "bad value 'my secret prompt'", "invalid_request_error", "messages[0].content", "my secret")
+    assert judge(given).sentence == (
+        "OpenAI refused this request for what it is; it is not tried again "
+        "(HTTP 400, type invalid_request_error, param messages[0].content)."
+    )
+    assert judge(answer(429, message=LIMITED.replace("per min", "per day"))).sentence == (
+        "OpenAI's rate limit is used up; the request waits and is called again "
+        "(HTTP 429, limit 10000 tokens per 86400 s, of m, used 9000, requested 3000, wait 17280000 ms)."
+    )
+    bare = judge(answer(None, message="Rate limit reached: on requests per day Limit 3"))
+    assert bare.snapshot is not None
+    assert bare.snapshot.period_ms == DAY_MS
+    assert "used" not in bare.sentence.split("(")[1]
+    assert judge(answer()).sentence == "OpenAI answered (HTTP 200)."
+    assert judge(answer(None)).sentence == ("OpenAI or something on the way to it failed; the request is tried again.")
