@@ -1,8 +1,8 @@
 """How to reach Kafka, and why it could not be reached.
 
 aiokafka says `Unable to bootstrap` for a closed port, a wrong password, a wrong mechanism and a wrong certificate alike
-(`facts/kafka_on_this_machine.md` §6). So a failed start is asked again here, one connection at a time, where each has an
-error of its own.
+(`facts/kafka_on_this_machine.md` §6). So a failed start is asked again here, one connection at a time, where each has
+an error of its own.
 """
 
 import socket
@@ -126,7 +126,9 @@ async def _ask(host: str, port: int, connection: KafkaConnection) -> HeadraceErr
     return None
 
 
-def _explained(reason: BaseException, node: str, connection: KafkaConnection) -> HeadraceError:
+def _explained(  # noqa: PLR0911  # a table: one return a reason
+    reason: BaseException, node: str, connection: KafkaConnection
+) -> HeadraceError:
     match reason:
         case SaslAuthenticationFailed():
             return AuthenticationError(

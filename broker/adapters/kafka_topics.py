@@ -1,0 +1,187 @@
+"""Topics as they are in the cluster: asked for, compared with what they must be, and created.
+
+Nothing here asks for metadata of a topic by name: a cluster that creates topics on sight would then create them with
+its own defaults. `create_topics` of aiokafka never raises, so its answer's codes are read.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import for_code
+
+from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_explained
+from broker.errors import MissingTopic, RightsError, SettingsError, Unreachable
+from schemas.topics import TopicSpec
+
+_REQUEST_MS = 5_000
+_LOOKS_MAX = 100
+_LOOK_AGAIN_S = 0.05
+_ALREADY_EXISTS = 36
+_DENIED = (29, 31)
+_REFUSED = (37, 38, 39, 40, 42, 44)
+"""Bad partitions, replication, assignment, config, request, policy: the settings ask for what this cluster has not."""
+
+
+@asynccontextmanager
+async def _admin(connection: KafkaConnection) -> AsyncIterator[AIOKafkaAdminClient]:
+    async with kafka_errors_explained(connection):
+        client = AIOKafkaAdminClient(
+            client_id="headrace-topics", request_timeout_ms=_REQUEST_MS, **connection.client_kwargs()
+        )
+        try:
+            await client.start()
+            yield client
+        finally:
+            await client.close()
+
+
+async def create_missing(connection: KafkaConnection, specs: Sequence[TopicSpec]) -> list[str]:
+    """Create the topics that do not exist, and say which.
+
+    Raises:
+        RightsError: This user may not create topics.
+        SettingsError: The cluster refuses what a spec asks for, such as more replicas than there are nodes.
+        Unreachable, AuthenticationError: As `kafka_connection.explain_unreachable`.
+    """
+    async with _admin(connection) as client:
+        present = await _partitions(client)
+        missing = [spec for spec in specs if spec.name not in present]
+        if not missing:
+            return []
+        answer = await client.create_topics([_new(spec) for spec in missing])
+        created = []
+        for topic, code, *told in answer.topic_errors:
+            if code == 0:
+                created.append(topic)
+            elif code != _ALREADY_EXISTS:
+                _refused(topic, code, told[0] if told else None)
+        await _seen(client, created)
+        return sorted(created)
+
+
+async def _seen(client: AIOKafkaAdminClient, created: Sequence[str]) -> None:
+    """A node answers for a new topic some milliseconds after its creation returned: wait, within bounds."""
+    for _ in range(_LOOKS_MAX):
+        if (await _partitions(client)).keys() >= set(created):
+            return
+        await asyncio.sleep(_LOOK_AGAIN_S)
+    raise Unreachable("Kafka created the topics and does not show them yet: run `headrace topics check`.")
+
+
+def _new(spec: TopicSpec) -> NewTopic:
+    return NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=dict(spec.configs))
+
+
+def _refused(topic: str, code: int, told: str | None) -> None:
+    said = (told or for_code(code).__name__).rstrip(".")
+    if code in _DENIED:
+        raise RightsError(f"This user may not create the topic {topic}: it needs CREATE on it, or on the cluster.")
+    if code in _REFUSED:
+        raise SettingsError(f"Kafka refuses the topic {topic}: {said}. Change [topics] in the settings.")
+    raise Unreachable(f"Kafka did not create the topic {topic}: {said}. Try again.")
+
+
+async def differences(connection: KafkaConnection, specs: Sequence[TopicSpec]) -> list[str]:
+    """One sentence for each way in which a topic is not what its spec says; empty if all are.
+
+    More partitions than asked for are no difference: Kafka can add some and never takes one away.
+    """
+    async with _admin(connection) as client:
+        present = await _described(client)
+        found = [spec for spec in specs if spec.name in present]
+        configs = await _configs(client, [spec.name for spec in found])
+        sentences = [
+            f"The topic {spec.name} does not exist: run `headrace topics create`."
+            for spec in specs
+            if spec.name not in present
+        ]
+        for spec in found:
+            sentences += _shape_differences(spec, present[spec.name])
+            sentences += _config_differences(spec, configs.get(spec.name, {}))
+        return sentences
+
+
+def _shape_differences(spec: TopicSpec, described: Mapping[str, Any]) -> list[str]:
+    partitions = described["partitions"]
+    sentences = []
+    if len(partitions) < spec.partitions:
+        sentences.append(f"The topic {spec.name} has {len(partitions)} partitions instead of {spec.partitions}.")
+    fewest = min((len(partition["replicas"]) for partition in partitions), default=0)
+    if fewest != spec.replication:
+        sentences.append(f"The topic {spec.name} has {fewest} replicas instead of {spec.replication}.")
+    return sentences
+
+
+def _config_differences(spec: TopicSpec, configs: Mapping[str, str]) -> list[str]:
+    return [
+        f"The topic {spec.name} has {name}={configs[name]} instead of {wanted}."
+        for name, wanted in spec.configs.items()
+        if name in configs and configs[name] != wanted
+    ]
+
+
+async def _configs(client: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, dict[str, str]]:
+    if not topics:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+    found: dict[str, dict[str, str]] = {}
+    for response in await client.describe_configs(resources):
+        for code, told, _, topic, entries in response.resources:
+            if code in _DENIED:
+                raise RightsError(f"This user may not read the settings of {topic}: it needs DESCRIBE_CONFIGS on it.")
+            if code:
+                raise Unreachable(f"Kafka does not tell the settings of {topic}: {told or for_code(code).__name__}.")
+            found[topic] = {entry[0]: entry[1] for entry in entries}
+    return found
+
+
+async def _described(client: AIOKafkaAdminClient) -> dict[str, Mapping[str, Any]]:
+    return {topic["topic"]: topic for topic in await client.describe_topics() if not topic["error_code"]}
+
+
+async def _partitions(client: AIOKafkaAdminClient) -> dict[str, list[int]]:
+    return {
+        topic: sorted(partition["partition"] for partition in described["partitions"])
+        for topic, described in (await _described(client)).items()
+    }
+
+
+async def existing(connection: KafkaConnection, names: Iterable[str]) -> set[str]:
+    """Those of the names that are topics."""
+    async with _admin(connection) as client:
+        return set(names) & (await _partitions(client)).keys()
+
+
+async def partitions_of(connection: KafkaConnection, topics: Sequence[str]) -> dict[str, list[int]]:
+    """The partitions of each topic, ascending.
+
+    Raises:
+        MissingTopic: One of them, or several, do not exist.
+    """
+    async with _admin(connection) as client:
+        present = await _partitions(client)
+    missing = [topic for topic in topics if topic not in present]
+    if missing:
+        raise MissingTopic(*missing)
+    return {topic: present[topic] for topic in topics}
+
+
+async def cluster_id(connection: KafkaConnection) -> str:
+    """The id Kafka's cluster was formatted with; part of the lease's key."""
+    async with _admin(connection) as client:
+        described = await client.describe_cluster()
+    named = described.get("cluster_id")
+    if not named:
+        raise Unreachable("Kafka does not tell its cluster id yet: try again.")
+    return str(named)
+
+
+async def node_count(connection: KafkaConnection) -> int:
+    """How many nodes the cluster has now."""
+    async with _admin(connection) as client:
+        described = await client.describe_cluster()
+    return len(described["brokers"])
