@@ -1,0 +1,218 @@
+"""What OpenAI takes from its token bucket for one call: charge laws, as values.
+
+A charge is neither a tokenizer's count nor the bill. It differs by endpoint, changed over the years, and differs from
+the documentation (facts/openai.md §2); hence laws are plain functions of a request's `Size`, and a budget corrects
+whatever a law gets wrong. Streaming, tools of chat, response formats, tool calls and audio cost nothing at admission.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+IMAGE_CHARGE: Final = 765  # each, whatever the image really costs
+LEGACY_OUTPUT_TOKENS: Final = 16  # what an unstated max_tokens counted until 2025-03
+RESPONSES_OVERHEAD: Final = 19
+RESPONSES_OVERHEAD_WITH_TOOLS: Final = 217
+MESSAGE_FRAMING_TOKENS: Final = 3  # around each message, and once more before the answer
+
+
+class Law(StrEnum):
+    """How a call is charged."""
+
+    CHAT_2025 = "chat-2025"
+    CHAT_LEGACY = "chat-legacy"
+    DOCUMENTED = "documented"
+    RESPONSES = "responses"
+    EMBEDDINGS = "embeddings"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What the laws need to know of a request.
+
+    Attributes:
+        content_bytes: UTF-8 bytes of the texts that count, roles and names left out.
+        messages: Messages, input items, or inputs to embed.
+        choices: Answers asked for (`n`).
+        images: Pictures in the input.
+        output_tokens_max: The largest cap on the output that the body states.
+        input_tokens: A tokenizer's count of the whole input.
+        function_tools: Whether a function tool is offered.
+        embedding_tokens: Tokens that came as token arrays, counted exactly; None if all input is text.
+    """
+
+    content_bytes: int
+    messages: int
+    choices: int
+    images: int
+    output_tokens_max: int | None
+    input_tokens: int
+    function_tools: bool
+    embedding_tokens: int | None
+
+
+def default_law(endpoint: str) -> Law:
+    """The law that recorded answers support; for an unknown endpoint the documented one, which is the dearest."""
+    return _DEFAULTS.get(endpoint, Law.DOCUMENTED)
+
+
+def charge(law: Law, size: Size) -> int:
+    """Tokens that `law` takes for one call, at least 1."""
+    return max(1, _LAWS[law](size))
+
+
+def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> Size:
+    """The size of a request body, which may be any JSON a producer sent: what makes no sense counts nothing."""
+    items = _items(endpoint, body)
+    vectors = [vector for item in items if (vector := _vector(item))] if endpoint == "embeddings" else []
+    return Size(
+        content_bytes=sum(map(_utf8_bytes, _contents(endpoint, body))),
+        messages=len(items),
+        choices=_whole(body.get("n")) or 1,
+        images=sum(map(_images, items)),
+        output_tokens_max=max(
+            (tokens for name in _OUTPUT_CAPS if (tokens := _whole(body.get(name))) is not None), default=None
+        ),
+        input_tokens=max(0, input_tokens),
+        function_tools=any(_text_at(tool, "type") == "function" for tool in _sequence(body.get("tools"))),
+        embedding_tokens=sum(map(len, vectors)) if vectors else None,
+    )
+
+
+def texts(endpoint: str, body: Mapping[str, object]) -> Iterator[str]:
+    """The texts a tokenizer should count; add `framing_tokens` for what stands between them.
+
+    Tools are left out for chat, which charges nothing for them. Responses charges its exact input, tools included:
+    their names and values are a fair estimate of a rendering that OpenAI does not publish.
+    """
+    yield from _contents(endpoint, body)
+    for item in _items(endpoint, body):
+        yield from filter(None, (_text_at(item, "role"), _text_at(item, "name")))
+    if endpoint == "responses":
+        yield from _strings(body.get("tools"))
+
+
+def framing_tokens(endpoint: str, body: Mapping[str, object]) -> int:
+    """Tokens around the texts: exact for chat and for Responses without tools (facts/openai.md §7)."""
+    if endpoint == "embeddings":
+        return 0
+    items = _items(endpoint, body)
+    return MESSAGE_FRAMING_TOKENS * (len(items) + 1) + sum(1 for item in items if _text_at(item, "name"))
+
+
+def _chat_2025(size: Size) -> int:
+    return _estimate(size) + size.choices
+
+
+def _chat_legacy(size: Size) -> int:
+    tokens_max = LEGACY_OUTPUT_TOKENS if size.output_tokens_max is None else size.output_tokens_max
+    return _estimate(size) + tokens_max * size.choices
+
+
+def _documented(size: Size) -> int:
+    return max((size.output_tokens_max or 0) * size.choices, _estimate(size))
+
+
+def _responses(size: Size) -> int:
+    overhead = RESPONSES_OVERHEAD_WITH_TOOLS if size.function_tools else RESPONSES_OVERHEAD
+    return size.input_tokens + overhead + IMAGE_CHARGE * size.images
+
+
+def _embeddings(size: Size) -> int:
+    return _quarter(size.content_bytes) + (size.embedding_tokens or 0)
+
+
+def _estimate(size: Size) -> int:
+    return _quarter(size.content_bytes) + size.messages + IMAGE_CHARGE * size.images
+
+
+_LAWS: Final[Mapping[Law, Callable[[Size], int]]] = {
+    Law.CHAT_2025: _chat_2025,
+    Law.CHAT_LEGACY: _chat_legacy,
+    Law.DOCUMENTED: _documented,
+    Law.RESPONSES: _responses,
+    Law.EMBEDDINGS: _embeddings,
+}
+_DEFAULTS: Final = {"chat.completions": Law.CHAT_2025, "responses": Law.RESPONSES, "embeddings": Law.EMBEDDINGS}
+_OUTPUT_CAPS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_IMAGE_PARTS: Final = frozenset({"image_url", "input_image"})
+_ITEM_TEXTS: Final = ("content", "output", "arguments")  # of a message, of a tool's result, of a call to a tool
+
+
+def _items(endpoint: str, body: Mapping[str, object]) -> Sequence[object]:
+    """Messages of chat, input items of Responses, inputs to embed; a lone string or vector is one item."""
+    if endpoint == "chat.completions":
+        return _sequence(body.get("messages"))
+    given = body.get("input")
+    return (given,) if isinstance(given, str) or _vector(given) else _sequence(given)
+
+
+def _contents(endpoint: str, body: Mapping[str, object]) -> Iterator[str]:
+    if endpoint == "responses" and isinstance(instructions := body.get("instructions"), str):
+        yield instructions
+    for item in _items(endpoint, body):
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, Mapping):
+            for name in _ITEM_TEXTS if endpoint == "responses" else ("content",):
+                yield from _part_texts(item.get(name))
+
+
+def _part_texts(content: object) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    for part in _sequence(content):
+        if isinstance(part, str):
+            yield part
+        elif (text := _text_at(part, "text")) is not None:
+            yield text
+
+
+def _images(item: object) -> int:
+    parts = _sequence(item.get("content")) if isinstance(item, Mapping) else ()
+    return sum(1 for part in parts if _text_at(part, "type") in _IMAGE_PARTS)
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Every string in a JSON value, names included; a stack of our own, since nesting may exceed Python's."""
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, str):
+            yield found
+        elif isinstance(found, Mapping):
+            waiting += [*found.values(), *found.keys()]
+        else:
+            waiting += _sequence(found)
+
+
+def _sequence(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _vector(value: object) -> Sequence[object]:
+    """A text given as token numbers; empty if it is none."""
+    numbers = _sequence(value)
+    return numbers if all(isinstance(number, int) for number in numbers) else ()
+
+
+def _text_at(value: object, name: str) -> str | None:
+    text = value.get(name) if isinstance(value, Mapping) else None
+    return text if isinstance(text, str) else None
+
+
+def _whole(value: object) -> int | None:
+    """A positive whole number, also one that a producer wrote as 500.0."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if value > 0 and value == value // 1 else None
+
+
+def _utf8_bytes(text: str) -> int:
+    """Bytes on the wire; a lone surrogate, which JSON can carry, counts as the three it would take."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", errors="surrogatepass"))
+
+
+def _quarter(size_bytes: int) -> int:
+    return -(-size_bytes // 4)

@@ -1,0 +1,219 @@
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.core.charge import (
+    IMAGE_CHARGE,
+    LEGACY_OUTPUT_TOKENS,
+    Law,
+    Size,
+    charge,
+    default_law,
+    framing_tokens,
+    measure,
+    texts,
+)
+
+HEADERS = Path(__file__).parent / "data" / "openai_ratelimit_headers.jsonl"
+LAW_CHANGED_ON = "2025-03-20"
+
+
+def size(**known: Any) -> Size:
+    nothing: dict[str, Any] = {
+        "content_bytes": 0,
+        "messages": 0,
+        "choices": 1,
+        "images": 0,
+        "output_tokens_max": None,
+        "input_tokens": 0,
+        "function_tools": False,
+        "embedding_tokens": None,
+    }
+    return Size(**(nothing | known))
+
+
+def errors(endpoint: str, law: Law, *, since: str = "", until: str = "9999", models: tuple[str, ...] = ()) -> list[int]:
+    """The debit that recorded headers show, less what the law says, for each recorded call."""
+    rows = [json.loads(line) for line in HEADERS.read_text(encoding="utf-8").splitlines()]
+    return [
+        row["charge"] - charge(law, recorded_size(row))
+        for row in rows
+        if row["endpoint"] == endpoint and since <= row["date"] < until
+        if not models or row["model"] in models
+        if row["input_tokens"] is not None or law is not Law.RESPONSES
+    ]
+
+
+def recorded_size(row: dict[str, Any]) -> Size:
+    return size(
+        content_bytes=row["content_utf8_bytes"],
+        messages=row["items"],
+        choices=row["n"] or 1,
+        images=row["images"],
+        output_tokens_max=row["max_tokens"],
+        input_tokens=row["input_tokens"] or 0,
+        function_tools=row["function_tools"] > 0,
+    )
+
+
+def test_the_chat_law_is_within_one_token_of_nine_in_ten_recorded_debits_and_within_two_of_all() -> None:
+    found = errors("/v1/chat/completions", Law.CHAT_2025, since=LAW_CHANGED_ON)
+    assert len(found) == 114
+    assert sum(abs(error) <= 1 for error in found) / len(found) > 0.92
+    assert max(map(abs, found)) <= 2
+
+
+def test_the_legacy_law_is_exact_or_one_below_the_debits_of_its_time_but_for_one_free_image() -> None:
+    found = Counter(errors("/v1/chat/completions", Law.CHAT_LEGACY, until=LAW_CHANGED_ON))
+    assert set(found) == {0, 1, -IMAGE_CHARGE}
+    assert found[-IMAGE_CHARGE] == 1
+
+
+def test_the_responses_law_is_within_three_tokens_on_models_that_settle_nothing_afterwards() -> None:
+    models = ("gpt-4o", "gpt-4o-mini", "gpt-4.1")
+    found = errors("/v1/responses", Law.RESPONSES, models=models)
+    assert len(found) > 20
+    assert max(map(abs, found)) <= 3
+
+
+def test_the_embeddings_law_is_within_one_token_of_every_recorded_debit() -> None:
+    found = errors("/v1/embeddings", Law.EMBEDDINGS)
+    assert len(found) == 28
+    assert max(map(abs, found)) <= 1
+
+
+def test_the_documented_law_is_the_larger_of_output_cap_and_input_estimate() -> None:
+    assert charge(Law.DOCUMENTED, size(content_bytes=40, messages=1, output_tokens_max=300, choices=2)) == 600
+    assert charge(Law.DOCUMENTED, size(content_bytes=4_000, messages=1, output_tokens_max=300)) == 1_001
+    assert charge(Law.DOCUMENTED, size(content_bytes=4_000, messages=1)) == 1_001
+
+
+def test_the_legacy_law_multiplies_the_output_cap_by_the_choices() -> None:
+    assert charge(Law.CHAT_LEGACY, size(content_bytes=5, messages=1, choices=2)) == 3 + 2 * LEGACY_OUTPUT_TOKENS
+    assert charge(Law.CHAT_LEGACY, size(content_bytes=5, messages=1, output_tokens_max=500)) == 503
+
+
+def test_responses_charge_their_exact_input_and_more_with_function_tools() -> None:
+    assert charge(Law.RESPONSES, size(input_tokens=100)) == 119
+    assert charge(Law.RESPONSES, size(input_tokens=100, function_tools=True, images=1)) == 317 + IMAGE_CHARGE
+
+
+@pytest.mark.parametrize("law", list(Law))
+def test_no_call_is_free(law: Law) -> None:
+    assert charge(law, size()) >= 1
+    assert charge(Law.EMBEDDINGS, size(embedding_tokens=0)) == 1
+
+
+def test_each_endpoint_has_the_law_that_records_support_and_an_unknown_one_the_documented() -> None:
+    assert default_law("chat.completions") is Law.CHAT_2025
+    assert default_law("responses") is Law.RESPONSES
+    assert default_law("embeddings") is Law.EMBEDDINGS
+    assert default_law("something.new") is Law.DOCUMENTED
+
+
+def test_a_chat_body_is_measured_by_its_messages_alone() -> None:
+    body = {
+        "messages": [
+            {"role": "system", "content": "Grüezi"},
+            {
+                "role": "user",
+                "name": "ann",
+                "content": ["a", {"type": "text", "text": "bc"}, {"type": "image_url", "image_url": {"url": "x"}}, 7],
+            },
+            {"role": "assistant", "content": None, "tool_calls": [{"function": {"arguments": "uncounted"}}]},
+            "stray",
+        ],
+        "n": 2,
+        "max_tokens": 100,
+        "max_completion_tokens": 300.0,
+        "tools": [{"type": "function", "function": {"name": "uncounted"}}],
+    }
+    assert measure("chat.completions", body, 40) == Size(
+        content_bytes=7 + 1 + 2 + 5,
+        messages=4,
+        choices=2,
+        images=1,
+        output_tokens_max=300,
+        input_tokens=40,
+        function_tools=True,
+        embedding_tokens=None,
+    )
+    assert list(texts("chat.completions", body)) == [
+        "Grüezi",
+        "a",
+        "bc",
+        "stray",
+        "system",
+        "user",
+        "ann",
+        "assistant",
+    ]
+    assert framing_tokens("chat.completions", body) == 3 * 5 + 1
+
+
+def test_a_responses_body_is_measured_by_instructions_items_and_tools() -> None:
+    body = {
+        "instructions": "be kind",
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "hi"}, {"type": "input_image"}]},
+            {"type": "function_call", "name": "look", "arguments": "{}"},
+            {"type": "function_call_output", "output": "ok"},
+        ],
+        "tools": [{"type": "function", "name": "look", "strict": True, "parameters": {"enum": ["up"]}}],
+        "max_output_tokens": 50,
+    }
+    measured = measure("responses", body, -1)
+    assert (measured.content_bytes, measured.messages, measured.images) == (7 + 2 + 2 + 2, 3, 1)
+    assert (measured.output_tokens_max, measured.function_tools, measured.input_tokens) == (50, True, 0)
+    found = list(texts("responses", body))
+    assert found[:6] == ["be kind", "hi", "{}", "ok", "user", "look"]
+    assert sorted(found[6:]) == ["enum", "function", "look", "name", "parameters", "strict", "type", "up"]
+
+
+def test_a_lone_string_is_one_input() -> None:
+    assert list(texts("responses", {"input": "hello"})) == ["hello"]
+    assert measure("responses", {"input": "hello"}, 8).messages == 1
+    assert measure("embeddings", {"input": "hello"}, 0).content_bytes == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "tokens"), [([7, 7, 7], 3), ([[7, 7], [7], []], 3), (["text"], None), (["text", [1, 2]], 2), ([], None)]
+)
+def test_token_arrays_to_embed_are_counted_exactly(given: list[Any], tokens: int | None) -> None:
+    assert measure("embeddings", {"input": given}, 0).embedding_tokens == tokens
+    assert framing_tokens("embeddings", {"input": given}) == 0
+
+
+def test_token_numbers_are_no_vector_outside_embeddings() -> None:
+    assert measure("responses", {"input": [1, 2]}, 0).embedding_tokens is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"messages": "not a list", "n": True, "max_tokens": "many", "tools": 5},
+        {"messages": [None, 3, [], {"content": {"deep": []}}, {"content": [{"text": 5}], "role": 9}], "n": -1},
+        {"messages": {}, "n": 1.5, "max_tokens": float("inf"), "tools": [None, {"type": 3}]},
+        {"messages": [], "n": float("nan"), "max_tokens": 0},
+    ],
+)
+def test_nonsense_counts_nothing(body: dict[str, Any]) -> None:
+    measured = measure("chat.completions", body, 0)
+    assert (measured.content_bytes, measured.choices, measured.output_tokens_max) == (0, 1, None)
+    assert not measured.function_tools
+    assert list(texts("chat.completions", body)) == []
+
+
+def test_a_lone_surrogate_counts_three_bytes() -> None:
+    assert measure("chat.completions", {"messages": [{"content": "\ud800"}]}, 0).content_bytes == 3
+
+
+def test_tools_nested_deeper_than_the_interpreters_stack_are_read() -> None:
+    nested: list[Any] = ["bottom"]
+    for _ in range(5_000):
+        nested = [nested]
+    assert list(texts("responses", {"tools": nested})) == ["bottom"]
