@@ -1,0 +1,118 @@
+"""The entry point of the console script: finds the verb, and turns whatever goes wrong into one sentence.
+
+Exit codes: 0 done · 1 done, with failed outcomes or differences · 2 usage, settings, password, certificate or rights ·
+3 a needed service cannot be reached · 130 interrupted. A verb ends with another code than 0 by raising an error of
+ours, which carries one, or `typer.Exit`.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from broker.cli.ownership import check_names
+from broker.cli.verbs import VERBS, Verb, assemble
+
+_INTERRUPTED = 130
+_FAILED = 1
+
+_HELP = """The one place through which a company's services call OpenAI.
+
+Priority lanes in Kafka, a token budget that mirrors OpenAI's own, exactly one outcome for each request.
+
+Example: headrace demo
+"""
+
+
+def main(argv: Sequence[str] | None = None, verbs: Sequence[Verb] = VERBS) -> int:
+    """Runs one verb and returns the exit code."""
+    args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    debug = _take_out_debug(args)
+    chosen = next((arg for arg in args if not arg.startswith("-")), None)
+    try:
+        if any(verb.name == chosen for verb in verbs):
+            check_names()
+        return _exit_code(_app(verbs, chosen)(args, prog_name="headrace", standalone_mode=False))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except typer.Abort:
+        return _FAILED
+    except Exception as error:  # noqa: BLE001 - the outermost frame: a person gets a sentence, never a traceback
+        if debug:
+            traceback.print_exception(error)
+        return _report(_first_of(error))
+
+
+def _app(verbs: Sequence[Verb], chosen: str | None) -> typer.Typer:
+    app = typer.Typer(
+        help=_HELP,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    )
+    app.callback()(_global_options)
+    assemble(app, verbs, chosen)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"headrace {version('headrace')}")
+        raise typer.Exit
+
+
+def _global_options(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version_wanted: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass  # both have done their work before: --debug may stand anywhere, --version ends the run
+
+
+def _take_out_debug(args: list[str]) -> bool:
+    """Whether `--debug` was given, wherever: people add it to the end of what has just failed."""
+    end = args.index("--") if "--" in args else len(args)
+    if "--debug" not in args[:end]:
+        return False
+    args[:end] = [arg for arg in args[:end] if arg != "--debug"]
+    return True
+
+
+def _exit_code(result: object) -> int:
+    return result if isinstance(result, int) else 0
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """The error to speak of: of a task group's, the first one with an exit code of its own."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inner = [_first_of(one) for one in error.exceptions]
+    return next((one for one in inner if hasattr(one, "exit_code")), inner[0])
+
+
+def _report(error: BaseException) -> int:
+    exit_code = getattr(error, "exit_code", None)
+    if not isinstance(exit_code, int):
+        kind = type(error).__name__
+        _say(f"unexpected: {kind}: {error} (run with --debug to see the traceback)")
+        return _FAILED
+    message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+    if message.startswith("Usage:"):  # a group called without one of its verbs
+        typer.echo(message, err=True)
+    elif message:
+        _say(message)
+    return exit_code
+
+
+def _say(message: str) -> None:
+    sentence = " ".join(message.split())
+    typer.echo(f"headrace: {sentence}{'' if sentence.endswith(('.', '!', '?', ')')) else '.'}", err=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

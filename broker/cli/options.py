@@ -1,0 +1,32 @@
+"""The options that verbs share: one spelling, one help text, one way into the settings."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from broker.settings.load import load_settings
+from broker.settings.whole import Settings
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The settings file (TOML); else the one HEADRACE_CONFIG names."),
+]
+BootstrapServers = Annotated[
+    str | None,
+    typer.Option("--bootstrap-servers", metavar="HOST:PORT,…", help="Where Kafka is; else kafka.bootstrap_servers."),
+]
+TopicPrefix = Annotated[
+    str | None,
+    typer.Option("--topic-prefix", "--prefix", metavar="PREFIX", help="Which budget; else kafka.topic_prefix."),
+]
+TimeoutS = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to try to reach what is needed.")
+]
+Json = Annotated[bool, typer.Option("--json", help="For machines: JSON, one object a line.")]
+
+
+def settings_from(config: Path | None, bootstrap_servers: str | None, topic_prefix: str | None) -> Settings:
+    """The effective settings with these flags over them. Raises SettingsError."""
+    overrides = {"kafka.bootstrap_servers": bootstrap_servers, "kafka.topic_prefix": topic_prefix}
+    return load_settings(config, overrides)

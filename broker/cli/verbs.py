@@ -1,0 +1,58 @@
+"""The verbs of `headrace`, and where each lives.
+
+A table and not imports: `headrace --help` answers before anything heavy is loaded, and `headrace results` runs where
+openai, tiktoken and redis are never imported.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+import typer
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb; `target` is `module:attribute`, a function or a Typer app."""
+
+    name: str
+    target: str
+    summary: str
+
+
+VERBS = (
+    Verb(
+        "demo",
+        "broker.cli.demo:demo",
+        "Four naive workers beside Headrace, live, on a real Kafka and a simulated OpenAI.",
+    ),
+    Verb("local", "broker.cli.local:app", "A real Kafka and a real Valkey on this machine."),
+    Verb("topics", "broker.cli.topics:app", "Create the topics, or report how they differ from what they should be."),
+    Verb("dispatcher", "broker.cli.dispatcher:dispatcher", "One dispatcher process: leader or warm standby."),
+    Verb("submit", "broker.cli.submit:submit", "Submit requests, one JSON object a line."),
+    Verb("results", "broker.cli.results:results", "Show outcomes as they come."),
+    Verb("upstream", "broker.cli.upstream:upstream", "Serve a simulated OpenAI over HTTP."),
+)
+
+
+def assemble(app: typer.Typer, verbs: Sequence[Verb], chosen: str | None) -> None:
+    """Registers `verbs` on `app`: `chosen` loaded, the others as names with their summaries."""
+    for verb in verbs:
+        if verb.name == chosen:
+            _register(app, verb)
+        else:
+            app.command(verb.name, help=verb.summary)(_not_loaded)
+
+
+def _register(app: typer.Typer, verb: Verb) -> None:
+    module, _, attribute = verb.target.partition(":")
+    offered = getattr(import_module(module), attribute)
+    if isinstance(offered, typer.Typer):
+        app.add_typer(offered, name=verb.name)
+    else:
+        app.command(verb.name)(offered)
+
+
+def _not_loaded() -> None:
+    """Stands in the list of verbs; what is chosen is loaded before anything runs."""
+    raise AssertionError("a verb that was not chosen cannot run")

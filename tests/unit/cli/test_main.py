@@ -1,0 +1,97 @@
+"""The entry point: one sentence and the right exit code, whatever happens."""
+
+import subprocess
+import sys
+import time
+from importlib import import_module
+
+import pytest
+
+from broker.cli.main import main
+from broker.cli.verbs import VERBS, Verb
+
+_HERE = "tests.unit.cli.verbs_that_fail"
+_FAILING = tuple(
+    Verb(name.replace("_", "-"), f"{_HERE}:{name}", "A way to end.")
+    for name in ("quiet", "unreachable", "surprised", "interrupted", "differs", "in_a_group", "several")
+)
+_ABSENT = Verb("absent", "tests.unit.cli.no_such_module:verb", "Never loaded.")
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "error"),
+    [
+        (["quiet"], 0, ""),
+        (["differs"], 1, ""),
+        (["unreachable"], 3, "headrace: Kafka does not answer at localhost:9092.\n"),
+        (["in-a-group"], 3, "headrace: Redis does not answer.\n"),
+        (["surprised"], 1, "headrace: unexpected: KeyError: 'x' (run with --debug to see the traceback)\n"),
+        (["quiet", "--colour"], 2, "headrace: No such option: --colour.\n"),
+        (["quie"], 2, "headrace: No such command 'quie'. Did you mean 'quiet'?\n"),
+        (["several", "first"], 0, ""),
+    ],
+)
+def test_a_verb_ends_with_its_code_and_one_sentence(
+    argv: list[str], code: int, error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv, _FAILING) == code
+    assert capsys.readouterr().err == error
+
+
+def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["interrupted"], _FAILING) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("argv", [["--debug", "unreachable"], ["unreachable", "--debug"]])
+def test_debug_shows_the_traceback_wherever_it_stands(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv, _FAILING) == 3
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback")
+    assert error.endswith("\nheadrace: Kafka does not answer at localhost:9092.\n")
+
+
+def test_behind_two_dashes_debug_is_an_argument_like_any_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["several", "second", "--", "--debug"], _FAILING) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_group_without_a_verb_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["several"], _FAILING) == 2
+    assert "Two verbs." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"]])
+def test_help_lists_every_verb_and_loads_none(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv, (*_FAILING, _ABSENT)) == 0
+    listed = capsys.readouterr().out
+    assert all(verb.name in listed for verb in (*_FAILING, _ABSENT))
+
+
+def test_another_verb_that_cannot_be_loaded_disturbs_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quiet"], (*_FAILING, _ABSENT)) == 0
+    assert capsys.readouterr().out == "done\n"
+
+
+def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("headrace ")
+
+
+def test_help_goes_without_anything_heavy() -> None:
+    code = (
+        "import sys\nfrom broker.cli.main import main\nmain(['--help'])\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules} & "
+        "{'pydantic', 'openai', 'redis', 'aiokafka', 'tiktoken', 'aiohttp', 'prometheus_client'}), file=sys.stderr)"
+    )
+    before = time.perf_counter()
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr == "\n"
+    assert "\x1b" not in ended.stdout
+    assert time.perf_counter() - before < 1.5  # 0.14 s on a quiet machine; the bound of users is 0.4 s
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_every_verb_of_the_table_is_there(verb: Verb) -> None:
+    module, _, attribute = verb.target.partition(":")
+    assert hasattr(import_module(module), attribute)
