@@ -1,0 +1,154 @@
+"""What the ledger says about each id of the last window, in memory: at most 200 bytes an id, for two million of them.
+
+Rules:
+- Exact: 128 bits of an id stand for it. A false positive would be a lost request (holes 35).
+- A fate never goes back. The ledger may be read twice, and a renewal may come behind the answer; a later run, an answer
+  and a higher attempt stand. So anything the ledger ever said may be recorded again, in any order.
+- What still has a copy on its way (parked, withdrawn) is never forgotten. Answers go by age and, above `ids_max`, the
+  oldest first. Both happen in strides of 1/64, because a dict finds its first entry slowly once its front is empty.
+- One dict from hash to one packed integer, its order the order of age. A test measures the bytes. The price: when a
+  dict of two million grows, the loop stands still for a few tenths of a second, once in about 1.4 times `ids_max` ids.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import islice, takewhile
+from typing import Final, NamedTuple
+
+STRIDES: Final = 64
+RENEWALS_MAX: Final = 500  # a batch: 20 KB in a ledger record
+RUN_MAX: Final = 0xFFFF  # the ledger entry's H
+ATTEMPT_MAX: Final = 0xFF  # the ledger entry's B; higher ones are kept as this one
+
+
+class Fate(IntEnum):
+    """What became of an (id, run); the values are those of the ledger entry's state byte."""
+
+    COMPLETED = 1
+    FAILED = 2
+    PARKED = 3  # its source is done; the retrier will bring a copy
+    WITHDRAWN = 4  # Failed (cancelled) while parked; to be recorded as FAILED once the copy has come back
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """16 bytes of hash for the id, the count of replays, 8 bytes for tenant, endpoint and body."""
+
+    id_hash: bytes
+    run: int
+    fingerprint: bytes
+
+    def __post_init__(self) -> None:
+        assert len(self.id_hash) == 16
+        assert len(self.fingerprint) == 8
+        assert 0 <= self.run <= RUN_MAX
+
+
+class Known(NamedTuple):
+    """The last fate of an id. `at_s` is rounded up, so that an id is known for a whole window."""
+
+    fate: Fate
+    run: int
+    attempt: int
+    fingerprint: bytes
+    at_s: int
+
+    @property
+    def rank(self) -> tuple[int, bool, int, bool]:
+        """Of two fates of one id, the one of higher rank came later, in whatever order they are read."""
+        return self.run, self.fate is not Fate.PARKED, self.attempt, self.fate is Fate.WITHDRAWN
+
+
+class Fates:
+    """The index. Instants are wall-clock milliseconds."""
+
+    def __init__(self, *, window_ms: int, ids_max: int) -> None:
+        assert window_ms > 0
+        assert ids_max > 0
+        self._window_ms, self._ids_max = window_ms, ids_max
+        self._answered: dict[bytes, int] = {}  # by age
+        self._kept: dict[bytes, int] = {}  # parked or withdrawn, by the age of their last ledger entry
+        self._expire_from_ms = 0
+        self._renew_from_ms = 0
+        self._evicted_until_ms: int | None = None
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._answered) + len(self._kept)
+
+    def __contains__(self, id_hash: bytes) -> bool:
+        return id_hash in self._answered or id_hash in self._kept
+
+    @property
+    def kept(self) -> int:
+        """How many ids have a copy on its way."""
+        return len(self._kept)
+
+    def find(self, id_hash: bytes) -> Known | None:
+        """The last fate of this id."""
+        packed = self._answered.get(id_hash) or self._kept.get(id_hash)
+        return None if packed is None else _unpack(packed)
+
+    def record(self, identity: Identity, attempt: int, fate: Fate, at_ms: int) -> None:
+        """A committed fate. Has no effect if it is older than what is known."""
+        id_hash, attempt, at_s = identity.id_hash, min(attempt, ATTEMPT_MAX), -(-at_ms // 1_000)
+        known = self.find(id_hash)
+        if known is not None:
+            if known.rank > Known(fate, identity.run, attempt, identity.fingerprint, at_s).rank:
+                return
+            at_s = max(at_s, known.at_s)
+            self._answered.pop(id_hash, None)
+            self._kept.pop(id_hash, None)
+        elif len(self) >= self._ids_max:
+            self._evict()
+        home = self._kept if fate in (Fate.PARKED, Fate.WITHDRAWN) else self._answered
+        home[id_hash] = _pack(identity, attempt, fate, at_s)
+
+    def expire(self, now_ms: int) -> None:
+        """Forget the answers that have left the window, at most a stride late."""
+        if now_ms < self._expire_from_ms:
+            return
+        self._expire_from_ms = now_ms + self._window_ms // STRIDES
+        oldest_s = (now_ms - self._window_ms) // 1_000
+        gone = takewhile(lambda item: _at_s(item[1]) <= oldest_s, self._answered.items())
+        for id_hash in [each for each, _ in gone]:
+            del self._answered[id_hash]
+
+    def window_reached_ms(self, now_ms: int) -> int:
+        """How far back every answer is known: the window, or less once `ids_max` has pushed some out."""
+        if self._evicted_until_ms is None:
+            return self._window_ms
+        return max(0, min(self._window_ms, now_ms - self._evicted_until_ms))
+
+    def renewals(self, now_ms: int) -> list[tuple[Identity, int, Fate]]:
+        """Kept ids whose last ledger entry is half a window old, oldest first, until they are recorded again."""
+        if now_ms < self._renew_from_ms:
+            return []
+        due_s = (now_ms - self._window_ms // 2) // 1_000
+        due = takewhile(lambda item: _at_s(item[1]) <= due_s, self._kept.items())
+        found = [(each, _unpack(packed)) for each, packed in islice(due, RENEWALS_MAX)]
+        if not found:
+            self._renew_from_ms = now_ms + self._window_ms // STRIDES
+        return [(Identity(each, known.run, known.fingerprint), known.attempt, known.fate) for each, known in found]
+
+    def _evict(self) -> None:
+        for id_hash in list(islice(self._answered, max(1, self._ids_max // STRIDES))):
+            self._evicted_until_ms = _at_s(self._answered.pop(id_hash)) * 1_000
+            self.evicted += 1
+
+
+# Packed, from the highest bit down: at_s, 8 bytes fingerprint, 2 bytes run, 1 byte attempt, 1 byte fate. Never 0.
+
+
+def _pack(identity: Identity, attempt: int, fate: Fate, at_s: int) -> int:
+    fingerprint = int.from_bytes(identity.fingerprint, "big")
+    return at_s << 96 | fingerprint << 32 | identity.run << 16 | attempt << 8 | fate
+
+
+def _unpack(packed: int) -> Known:
+    fingerprint = (packed >> 32 & (1 << 64) - 1).to_bytes(8, "big")
+    return Known(Fate(packed & 0xFF), packed >> 16 & RUN_MAX, packed >> 8 & ATTEMPT_MAX, fingerprint, _at_s(packed))
+
+
+def _at_s(packed: int) -> int:
+    return packed >> 96

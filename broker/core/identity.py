@@ -1,0 +1,150 @@
+"""Who a request is: the table by which duplicates, retries and replays are told apart.
+
+A producer that does not know whether its request arrived sends it again; the retrier puts parked requests back; an
+operator replays dead letters. All three look alike and must end differently: an unnoticed duplicate is paid twice, a
+swallowed retry or replay is lost (holes 31, 32). So identity is (id, run), and an attempt tells a retry from a
+duplicate.
+
+| arriving         | unknown | open                      | parked (attempt n)        | answered                    |
+|------------------|---------|---------------------------|---------------------------|-----------------------------|
+| first submission | TAKE    | JOIN                      | DONE                      | DONE                        |
+| retry, attempt m | TAKE    | JOIN                      | m > n TAKE, else DONE     | DONE                        |
+| replay, run r    | TAKE    | same run JOIN, other WAIT | same run DONE, other WAIT | Completed, or run >= r DONE |
+|                  |         |                           |                           | else TAKE                   |
+| other content    | TAKE    | CONFLICT                  | CONFLICT                  | CONFLICT                    |
+
+Where two rows meet: a retry of a replay is judged as a retry by its own run and as a replay by other runs. A first
+submission, or its retry, that finds a *later* run parked is DONE: that run exists only because this one was answered.
+
+What is open lives here and dies with the process; what was settled lives in `fates`, and in the ledger.
+"""
+
+from enum import Enum
+
+from broker.core.fates import ATTEMPT_MAX, Fate, Fates, Identity, Known
+
+__all__ = ["Fate", "Identities", "Identity", "Judgement"]
+
+
+class Judgement(Enum):
+    """What to do with a record that arrives."""
+
+    TAKE = "take"  # open it: it is a request of its own
+    JOIN = "join"  # its like is open: judge it again when that one is settled
+    WAIT = "wait"  # another run is under way: judge it again when that one is settled
+    DONE = "done"  # publish nothing, its offset is done
+    CONFLICT = "conflict"  # the id belongs to another request: dead letter, no outcome
+
+
+class Identities:
+    """What is open here, and what became of every id within the window. Instants are wall-clock milliseconds."""
+
+    def __init__(self, *, window_ms: int, ids_max: int) -> None:
+        self._open: dict[bytes, tuple[Identity, int]] = {}
+        self._fates = Fates(window_ms=window_ms, ids_max=ids_max)
+        self._parked_max = ids_max // 2
+
+    def __len__(self) -> int:
+        return len(self._fates)
+
+    @property
+    def parked_count(self) -> int:
+        """Ids with a copy on its way: parked, or withdrawn while parked."""
+        return self._fates.kept
+
+    @property
+    def may_park(self) -> bool:
+        """Whether one more may park: what is parked is never forgotten, so it is bounded (PROTOCOL 5)."""
+        return self._fates.kept < self._parked_max
+
+    @property
+    def evicted(self) -> int:
+        """How many answers `ids_max` has pushed out before their time."""
+        return self._fates.evicted
+
+    def judge(self, identity: Identity, attempt: int) -> Judgement:
+        """The table. `attempt` is 0 for a submission or a replay, above 0 for the retrier's record."""
+        opened = self._open.get(identity.id_hash)
+        if opened is None:
+            return _judge_settled(identity, attempt, self._fates.find(identity.id_hash))
+        first, _ = opened
+        if first.fingerprint != identity.fingerprint:
+            return Judgement.CONFLICT
+        return Judgement.JOIN if identity.run in (0, first.run) else Judgement.WAIT
+
+    def knows(self, id_hash: bytes) -> bool:
+        """Whether the id is open, parked or answered."""
+        return id_hash in self._open or id_hash in self._fates
+
+    def fate(self, id_hash: bytes) -> tuple[Fate, int, int] | None:
+        """Fate, run and attempt as last settled; the id can be open besides (a retry, a replay)."""
+        known = self._fates.find(id_hash)
+        return known and (known.fate, known.run, known.attempt)
+
+    def is_answered(self, identity: Identity) -> bool:
+        """Whether this (id, run) has an outcome, or its id has one that rules it out."""
+        known = self._fates.find(identity.id_hash)
+        return known is not None and _is_answered(identity, known)
+
+    def is_settled(self, identity: Identity, attempt: int) -> bool:
+        """Whether a record that is still in memory is over: answered, or parked by a leader in between."""
+        return _judge_settled(identity, attempt, self._fates.find(identity.id_hash)) is Judgement.DONE
+
+    def open(self, identity: Identity, attempt: int) -> None:
+        """The record was taken, as `judge` said."""
+        assert self.judge(identity, attempt) is Judgement.TAKE
+        self._open[identity.id_hash] = identity, min(attempt, ATTEMPT_MAX)
+
+    def forget_open(self, identity: Identity) -> None:
+        """The record is dropped without a fate: leadership is lost, or its offset is somebody else's."""
+        opened = self._open.get(identity.id_hash)
+        if opened is not None and opened[0].run == identity.run:
+            del self._open[identity.id_hash]
+
+    def clear_open(self) -> None:
+        """Nothing is open here any more."""
+        self._open.clear()
+
+    def settle(self, identity: Identity, attempt: int, fate: Fate, at_ms: int) -> None:
+        """A fate that is committed: our own, or one that the ledger tells, in whatever order and however often.
+
+        PARKED carries at least the attempt of the record that it parks: a lower one is old news to an open retry.
+        """
+        opened = self._open.get(identity.id_hash)
+        if opened is not None and (fate is not Fate.PARKED or attempt >= opened[1]):
+            self.forget_open(identity)
+        self._fates.record(identity, attempt, fate, at_ms)
+
+    def expire(self, now_ms: int) -> None:
+        """Forget the answers that have left the window."""
+        self._fates.expire(now_ms)
+
+    def window_reached_ms(self, now_ms: int) -> int:
+        """How far back every answer is known: the window, or less where `ids_max` cut it short."""
+        return self._fates.window_reached_ms(now_ms)
+
+    def renewals(self, now_ms: int) -> list[tuple[Identity, int, Fate]]:
+        """What must stand in the ledger once more: parked ids, twice a window, in batches.
+
+        `settle` them when they are committed; until then each call names them again.
+        """
+        return self._fates.renewals(now_ms)
+
+
+def _judge_settled(identity: Identity, attempt: int, known: Known | None) -> Judgement:
+    """The table without its column "open"."""
+    if known is None:
+        return Judgement.TAKE
+    if known.fingerprint != identity.fingerprint:
+        return Judgement.CONFLICT
+    if known.fate is not Fate.PARKED:
+        return Judgement.DONE if _is_answered(identity, known) else Judgement.TAKE
+    if known.run == identity.run:
+        return Judgement.TAKE if attempt > known.attempt else Judgement.DONE
+    return Judgement.WAIT if identity.run else Judgement.DONE
+
+
+def _is_answered(identity: Identity, known: Known) -> bool:
+    if known.fate is Fate.PARKED:
+        return known.run > identity.run
+    return known.fate is Fate.COMPLETED or known.run >= identity.run
