@@ -26,7 +26,7 @@ Fetch = Callable[[str, str, str, Path], Path]
 _LINE = re.compile(r"([\w.-]+):([\w.-]+):([\w.-]+) sha256:([0-9a-f]{64})")
 _FETCHES_MAX = 8
 _TRIES_MAX = 3
-_PAUSE_S = 0.3
+_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _try_to_fetch(jar: Jar, workplace: Path, fetch: Fetch, given_up: threading.E
             return fetch(jar.group, jar.artifact, jar.version, into)
         except (OSError, RuntimeError) as error:
             reason = error
-            if given_up.wait(_PAUSE_S):
+            if attempt + 1 == _TRIES_MAX or given_up.wait(_PAUSE_S):
                 break
     raise LocalServicesError(
         f"The jar {jar.coordinate} could not be fetched ({type(reason).__name__}): "

@@ -16,6 +16,7 @@ from pathlib import Path
 GRACE_S = 5.0
 _KILLED_WITHIN_S = 5.0
 _POLL_S = 0.02
+_VISIBLE_POLL_S = 0.001
 _ENVIRONMENT_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")  # JAVA_TOOL_OPTIONS and its kin would change the server
 
 
@@ -28,9 +29,13 @@ class Process:
 
 
 def spawn(command: Sequence[str], *, log: Path, directory: Path) -> subprocess.Popen[bytes]:
-    """The process, in a session of its own (Ctrl-C in our terminal must reach us first), output appended to `log`."""
+    """The process, in a session of its own (Ctrl-C in our terminal must reach us first), output appended to `log`.
+
+    It comes back when the command line can be read. Popen is content a moment earlier, while Linux still shows none,
+    and a stop in that moment would take our child for a stranger.
+    """
     with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: S603  the command is ours, word by word
+        child = subprocess.Popen(  # noqa: S603  the command is ours, word by word
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -39,6 +44,9 @@ def spawn(command: Sequence[str], *, log: Path, directory: Path) -> subprocess.P
             env={name: value for name in _ENVIRONMENT_KEPT if (value := os.environ.get(name)) is not None},
             start_new_session=True,
         )
+    while not command_line(child.pid) and child.poll() is None:
+        time.sleep(_VISIBLE_POLL_S)
+    return child
 
 
 def disown(child: subprocess.Popen[bytes]) -> None:

