@@ -1,0 +1,174 @@
+"""The lease in Redis: one key that elects a leader, and notes beside it that may all be lost.
+
+PROTOCOL 2. Each step on the key is one script, so that no other client comes between reading and writing. redis-py
+would retry ten times with back-off and apply a timed-out write late (`facts/embedded_and_offline.md` §2); here every
+command is sent once and given half a second. Even so a command without an answer may have been carried out: the
+caller counts the lease's life from before it asked.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
+from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
+
+_ANSWER_S = 0.5
+_ALTOGETHER_S = 1.0
+"""With a connection to be made first: an answer later than this is none."""
+
+_NOTE_MS = 2_000
+_STATUS_MS = 5_000
+_INDEX_MS = 3_600_000
+
+
+class RedisLease:
+    """The lease at `key` as seen by the process with `token`.
+
+    Every method raises `LeaseUnavailable` when Redis does not answer in time or cannot serve, `AuthenticationError`
+    when it does not accept the password, and `RightsError` when it does not let this user do so.
+    """
+
+    def __init__(self, url: str, key: str, *, ttl_ms: int, token: str) -> None:
+        """A lease that is not looked at yet; the connection is made by the first question.
+
+        Args:
+            url: `redis://`, `rediss://` or `unix://`; never shown in an error, for it may hold a password.
+            key: the lease's key; standby notes and the live status stand under it.
+            ttl_ms: the life of the lease after each renewal.
+            token: this process; random, never `released`.
+
+        Raises:
+            SettingsError: the URL cannot be read.
+        """
+        try:
+            self._redis: Redis = Redis.from_url(
+                url,
+                decode_responses=True,
+                socket_timeout=_ANSWER_S,
+                socket_connect_timeout=_ANSWER_S,
+                retry=Retry(NoBackoff(), 0),
+            )
+        except ValueError as error:
+            raise SettingsError(f"redis.url cannot be read: {error}") from error
+        self._key = key
+        self._ttl_ms = ttl_ms
+        self._token = token
+        self._take, self._renew, self._release = (
+            self._redis.register_script(_script(name)) for name in ("take", "renew", "release")
+        )
+
+    @property
+    def wake_channel(self) -> str:
+        """Where a release is published."""
+        return f"{self._key}:wake"
+
+    async def look(self) -> LeaseView:
+        """What stands in the key now."""
+        async with _answered(), self._redis.pipeline(transaction=True) as both:
+            both.get(self._key)
+            both.pttl(self._key)
+            value, pttl_ms = await both.execute()
+        return _view(value, pttl_ms)
+
+    async def take(self) -> LeaseTaken | LeaseView:
+        """Takes an absent or released key, or one that is ours already; else says what stands there."""
+        async with _answered():
+            answer: list[Any] = await self._take(keys=[self._key], args=[self._token, self._ttl_ms])
+        return LeaseTaken() if answer[0] else _view(answer[1], answer[2])
+
+    async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
+        """Prolongs our own key; with `restore` also sets an absent one again."""
+        async with _answered():
+            answer: list[Any] = await self._renew(keys=[self._key], args=[self._token, self._ttl_ms, int(restore)])
+        if answer[0]:
+            return LeaseMine()
+        return LeaseForeign(answer[1] if len(answer) > 1 else None)
+
+    async def release(self) -> None:
+        """Marks our own key `released`, without expiry, and wakes the standby; a foreign key stays as it is."""
+        async with _answered():
+            await self._release(keys=[self._key], args=[self._token, self.wake_channel])
+
+    async def note_ready(self) -> None:
+        """Notes for two seconds that this process could lead.
+
+        The set beside the notes is an index: a Redis shared with others is too large to be scanned for them.
+        """
+        async with _answered(), self._redis.pipeline(transaction=False) as notes:
+            notes.set(self._note(self._token), "ready", px=_NOTE_MS)
+            notes.sadd(self._index, self._token)
+            notes.pexpire(self._index, _INDEX_MS)
+            await notes.execute()
+
+    async def ready_standbys(self) -> list[str]:
+        """Tokens of the processes whose note stands, sorted."""
+        async with _answered():
+            tokens = sorted(str(token) for token in await self._redis.smembers(self._index))
+            values = await self._redis.mget([self._note(token) for token in tokens]) if tokens else []
+            notes = dict(zip(tokens, values, strict=True))
+            gone = [token for token, value in notes.items() if value is None]
+            if gone:
+                await self._redis.srem(self._index, *gone)
+        return [token for token, value in notes.items() if value is not None]
+
+    async def server_time_ms(self) -> int:
+        """Redis' own wall clock: the second source that a step of ours must agree with."""
+        async with _answered():
+            seconds, microseconds = await self._redis.time()
+        return int(seconds) * 1_000 + int(microseconds) // 1_000
+
+    async def publish_status(self, status: str) -> None:
+        """Leaves a live status, JSON, for five seconds."""
+        async with _answered():
+            await self._redis.set(self._status_key, status, px=_STATUS_MS)
+
+    async def read_status(self) -> str | None:
+        """The leader's live status, or None if there was none within five seconds."""
+        async with _answered():
+            status = await self._redis.get(self._status_key)
+        return None if status is None else str(status)
+
+    async def close(self) -> None:
+        """Closes the connections; what was noted expires by itself."""
+        await self._redis.aclose()
+
+    @property
+    def _index(self) -> str:
+        return f"{self._key}:standbys"
+
+    @property
+    def _status_key(self) -> str:
+        return f"{self._key}:status"
+
+    def _note(self, token: str) -> str:
+        return f"{self._key}:standby:{token}"
+
+
+def _script(name: str) -> str:
+    return resources.files("broker.adapters").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _view(value: str | None, pttl_ms: int) -> LeaseView:
+    return LeaseView(value, pttl_ms if pttl_ms >= 0 else None)
+
+
+@asynccontextmanager
+async def _answered() -> AsyncIterator[None]:
+    """Bounds the time of an exchange, and says in our words why there was no answer."""
+    try:
+        async with asyncio.timeout(_ALTOGETHER_S):
+            yield
+    except exceptions.AuthenticationError as error:
+        raise AuthenticationError(f"Redis does not accept user and password of redis.url: {error}.") from error
+    except (exceptions.NoPermissionError, exceptions.AuthorizationError) as error:
+        raise RightsError(f"Redis does not let the user of redis.url work on the lease: {error}.") from error
+    except (exceptions.RedisError, OSError) as error:
+        raise LeaseUnavailable(f"Redis does not answer: {str(error) or type(error).__name__}.") from error

@@ -1,0 +1,119 @@
+"""The lease without a Redis: several processes of a test share one store, whose clock the test moves."""
+
+from collections.abc import Callable
+
+from broker.errors import LeaseUnavailable
+from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
+
+_RELEASED = "released"
+_NOTE_MS = 2_000
+_STATUS_MS = 5_000
+
+
+class MemoryLeaseStore:
+    """What Redis would hold. `available` is False while Redis is away; `wakes` counts released leases."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self.now_ms = now_ms
+        self.available = True
+        self.wakes = 0
+        self._entries: dict[str, tuple[str, int | None]] = {}
+
+    def get(self, key: str) -> tuple[str, int | None] | None:
+        """The value at `key` and its remaining life in ms, if it has one; None if absent or expired."""
+        if not self.available:
+            raise LeaseUnavailable("Redis does not answer: it is away.")
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        value, until_ms = entry
+        if until_ms is None:
+            return value, None
+        if until_ms <= self.now_ms():
+            del self._entries[key]
+            return None
+        return value, until_ms - self.now_ms()
+
+    def set(self, key: str, value: str, *, px: int | None = None) -> None:
+        """Sets `key`, for `px` ms or for good."""
+        if not self.available:
+            raise LeaseUnavailable("Redis does not answer: it is away.")
+        self._entries[key] = (value, None if px is None else self.now_ms() + px)
+
+    def keys(self, prefix: str) -> list[str]:
+        """The living keys that begin with `prefix`, sorted."""
+        return [key for key in sorted(self._entries) if key.startswith(prefix) and self.get(key) is not None]
+
+    def empty(self) -> None:
+        """What a restart without persistence does."""
+        self._entries.clear()
+
+
+class MemoryLease:
+    """`broker.ports.Lease` on a shared `MemoryLeaseStore`."""
+
+    def __init__(self, store: MemoryLeaseStore, key: str, *, ttl_ms: int, token: str) -> None:
+        self._store = store
+        self._key = key
+        self._ttl_ms = ttl_ms
+        self._token = token
+
+    async def look(self) -> LeaseView:
+        """What stands in the key now."""
+        return self._view()
+
+    async def take(self) -> LeaseTaken | LeaseView:
+        """Takes an absent or released key, or one that is ours already."""
+        view = self._view()
+        if view.value not in {None, _RELEASED, self._token}:
+            return view
+        self._store.set(self._key, self._token, px=self._ttl_ms)
+        return LeaseTaken()
+
+    async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
+        """Prolongs our own key; with `restore` also sets an absent one again."""
+        value = self._view().value
+        if value == self._token or (value is None and restore):
+            self._store.set(self._key, self._token, px=self._ttl_ms)
+            return LeaseMine()
+        return LeaseForeign(value)
+
+    async def release(self) -> None:
+        """Marks our own key released; a foreign one stays as it is."""
+        if self._view().value == self._token:
+            self._store.set(self._key, _RELEASED)
+            self._store.wakes += 1
+
+    async def note_ready(self) -> None:
+        """Notes for two seconds that this process could lead."""
+        self._store.set(f"{self._notes}{self._token}", "ready", px=_NOTE_MS)
+
+    async def ready_standbys(self) -> list[str]:
+        """Tokens of the processes whose note stands, sorted."""
+        self._view()  # raises while Redis is away, however few the notes
+        return [key.removeprefix(self._notes) for key in self._store.keys(self._notes)]
+
+    async def server_time_ms(self) -> int:
+        """The store's clock."""
+        self._view()
+        return self._store.now_ms()
+
+    async def publish_status(self, status: str) -> None:
+        """Leaves a live status for five seconds."""
+        self._store.set(f"{self._key}:status", status, px=_STATUS_MS)
+
+    async def read_status(self) -> str | None:
+        """The live status, or None."""
+        entry = self._store.get(f"{self._key}:status")
+        return entry[0] if entry else None
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    @property
+    def _notes(self) -> str:
+        return f"{self._key}:standby:"
+
+    def _view(self) -> LeaseView:
+        entry = self._store.get(self._key)
+        return LeaseView(*entry) if entry else LeaseView(None, None)

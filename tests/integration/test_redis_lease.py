@@ -1,0 +1,147 @@
+"""The lease on a real Valkey."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from broker.adapters.redis_lease import RedisLease
+from broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
+from broker.local.free_ports import free_ports
+from broker.local.services import LocalServices
+from broker.ports import LeaseMine, LeaseTaken
+from tests.contract.lease_contract import TTL_MS, LeaseContract
+
+
+class _RedisWorld:
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.key = f"headrace:{uuid4()}"
+        self.server: Redis = Redis.from_url(url, decode_responses=True)
+        self._leases: dict[str, RedisLease] = {}
+
+    def lease(self, token: str) -> RedisLease:
+        if token not in self._leases:
+            self._leases[token] = RedisLease(self.url, self.key, ttl_ms=TTL_MS, token=token)
+        return self._leases[token]
+
+    async def expire(self) -> None:
+        async for key in self.server.scan_iter(match=f"{self.key}*"):
+            if await self.server.pttl(key) > 0 and not key.endswith(":standbys"):
+                await self.server.delete(key)
+
+    async def close(self) -> None:
+        for lease in self._leases.values():
+            await lease.close()
+        await self.server.aclose()
+
+
+@pytest.fixture
+async def world(services: LocalServices) -> AsyncIterator[_RedisWorld]:
+    world = _RedisWorld(services.endpoints.redis_url)
+    yield world
+    await world.close()
+
+
+class TestRedisLease(LeaseContract):
+    @pytest.fixture
+    async def world(self, services: LocalServices) -> AsyncIterator[_RedisWorld]:
+        world = _RedisWorld(services.endpoints.redis_url)
+        yield world
+        await world.close()
+
+
+async def test_scripts_survive_a_server_that_has_forgotten_them(world: _RedisWorld) -> None:
+    lease = world.lease("a")
+    await lease.take()
+    await world.server.script_flush()
+    assert await lease.renew(restore=False) == LeaseMine()
+    await world.server.script_flush()
+    await lease.release()
+    await world.server.script_flush()
+    assert await lease.take() == LeaseTaken()
+
+
+async def test_a_release_wakes_whoever_listens(world: _RedisWorld) -> None:
+    lease = world.lease("a")
+    await lease.take()
+    async with world.server.pubsub(ignore_subscribe_messages=True) as listener:
+        await listener.subscribe(lease.wake_channel)
+        await listener.get_message(ignore_subscribe_messages=False, timeout=5)
+        await lease.release()
+        message = await listener.get_message(timeout=5)
+    assert message is not None
+    assert message["data"] == "released"
+
+
+async def test_notes_and_status_have_the_lives_of_the_protocol(world: _RedisWorld) -> None:
+    lease = world.lease("a")
+    await lease.note_ready()
+    await lease.publish_status("{}")
+    assert 0 < await world.server.pttl(f"{world.key}:standby:a") <= 2_000
+    assert 0 < await world.server.pttl(f"{world.key}:status") <= 5_000
+
+
+async def test_the_index_of_notes_forgets_who_is_gone(world: _RedisWorld) -> None:
+    await world.lease("b").note_ready()
+    await world.expire()
+    await world.lease("a").ready_standbys()
+    assert not await world.server.exists(f"{world.key}:standbys")
+
+
+async def test_a_dead_server_is_noticed_at_once() -> None:
+    (port,) = free_ports(1)
+    lease = RedisLease(f"redis://127.0.0.1:{port}/0", "k", ttl_ms=TTL_MS, token="a")
+    before = time.monotonic()
+    with pytest.raises(LeaseUnavailable, match=r"^Redis does not answer: "):
+        await lease.renew(restore=True)
+    assert time.monotonic() - before < 0.5
+    await lease.close()
+
+
+async def test_a_stalled_server_is_noticed_within_half_a_second_and_asked_only_once() -> None:
+    asked: list[bytes] = []
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(65_536))
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(swallow, "127.0.0.1", 0) as stalled:
+        port = stalled.sockets[0].getsockname()[1]
+        lease = RedisLease(f"redis://127.0.0.1:{port}/0", "k", ttl_ms=TTL_MS, token="a")
+        before = time.monotonic()
+        with pytest.raises(LeaseUnavailable):
+            await lease.look()
+        assert time.monotonic() - before < 0.9
+        assert len(asked) == 1
+        await lease.close()
+
+
+async def test_a_wrong_password_is_said_to_be_one(world: _RedisWorld) -> None:
+    place = urlsplit(world.url)
+    lease = RedisLease(f"redis://nobody:hush@{place.hostname}:{place.port}/0", world.key, ttl_ms=TTL_MS, token="a")
+    with pytest.raises(AuthenticationError) as caught:
+        await lease.take()
+    assert "hush" not in str(caught.value)
+    assert caught.value.exit_code == 2
+    await lease.close()
+
+
+async def test_a_user_without_rights_is_said_to_lack_them(world: _RedisWorld) -> None:
+    place = urlsplit(world.url)
+    await world.server.acl_setuser("guest", enabled=True, passwords=["+hush"], keys=["other:*"], categories=["+@all"])
+    lease = RedisLease(f"redis://guest:hush@{place.hostname}:{place.port}/0", world.key, ttl_ms=TTL_MS, token="a")
+    with pytest.raises(RightsError):
+        await lease.take()
+    await lease.close()
+    await world.server.acl_deluser("guest")
+
+
+def test_a_url_that_cannot_be_read_is_a_mistake_in_the_settings() -> None:
+    with pytest.raises(SettingsError, match=r"^redis\.url cannot be read"):
+        RedisLease("http://h", "k", ttl_ms=TTL_MS, token="a")

@@ -1,0 +1,1 @@
+"""The doubles, held to the contracts of the real doors."""
