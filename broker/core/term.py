@@ -1,0 +1,190 @@
+"""Leadership as numbers: how long a leader may trust itself, when a standby may take over, what a fence means.
+
+Redis elects, Kafka fences, the ledger numbers (PROTOCOL 2 and 3). None of the three is asked here: their answers come
+in with the instant to which they apply; instants and decisions go out.
+
+Rules:
+- Trust counts from the *sending* of what proved it. A late answer says nothing about the time since.
+- What was sent before a revocation never restores trust, and no transaction does: only a renewal sent later.
+- A key that is gone proves a death only if it was released or expired under our eyes. Otherwise Redis forgot it, and a
+  living leader gets the time to set it again (holes 16).
+- A fence is a question, never an answer: our own time-out looks the same (holes 9). Without the lease nobody starts a
+  producer, but for one: the last claimant, while Redis is silent. Two candidates can then never fence each other.
+
+All instants are whole milliseconds of one clock that goes on in suspend.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+RELEASED: Final = "released"  # the value of a lease key that its holder gave back; it has no expiry
+FOREIGN_CLAIMS_MAX: Final = 2
+FOREIGN_CLAIMS_WITHIN_MS: Final = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """The times of an election; their relations are asserted, so change them together."""
+
+    ttl_ms: int = 2_000  # of the key; a standby waits for it
+    renew_every_ms: int = 400
+    poll_every_ms: int = 200  # of a standby
+    margin_ms: int = 400  # a leader stops trusting this long before its key expires: clocks drift, calls take off
+    proof_ms: int = 1_500  # how long a transaction proves, from its beginning, that nobody has fenced us
+    settle_ms: int = 500  # what a standby adds where a living leader may be about to set its key again
+
+    def __post_init__(self) -> None:
+        assert 0 < self.poll_every_ms < self.settle_ms, "a standby looks more often than it gives grace"
+        assert 0 < self.renew_every_ms < self.settle_ms, "a living leader sets its key again within the grace"
+        assert 2 * self.renew_every_ms < self.ttl_ms - self.margin_ms, "one lost renewal costs no trust"
+        assert 0 < self.margin_ms < self.ttl_ms, "trust ends before the key"
+        assert 0 < self.proof_ms <= self.ttl_ms - self.margin_ms, "a proof is not trusted longer than a lease"
+
+
+class Trust:
+    """Until when this process may act as leader: its lease, or its last proof, whichever reaches further."""
+
+    def __init__(self, times: LeaseTimes) -> None:
+        self._times = times
+        self._until_ms = 0
+        self._revoked_ms: int | None = None
+
+    def renewed(self, sent_at_ms: int) -> None:
+        """Redis confirmed the lease to a request sent at that instant."""
+        if self._revoked_ms is not None and sent_at_ms <= self._revoked_ms:
+            return
+        self._revoked_ms = None
+        self._until_ms = max(self._until_ms, sent_at_ms + self._times.ttl_ms - self._times.margin_ms)
+
+    def proved(self, begun_at_ms: int) -> None:
+        """A transaction that reached Kafka was committed; it was begun at that instant."""
+        if self._revoked_ms is None:
+            self._until_ms = max(self._until_ms, begun_at_ms + self._times.proof_ms)
+
+    def revoke(self, now_ms: int) -> None:
+        """Another holder was seen: trust ends, and the commits that wind up the term do not bring it back.
+
+        A producer's error revokes nothing. It is a question, and while it is open the dispatcher admits nothing anyway.
+        """
+        self._until_ms = 0
+        self._revoked_ms = now_ms
+
+    def until(self) -> int:
+        """The instant at which trust ends; 0 when there is none."""
+        return self._until_ms
+
+    def holds(self, now_ms: int) -> bool:
+        """Whether a call may start now."""
+        return now_ms < self._until_ms
+
+
+class Candidacy:
+    """A standby's view of the lease key.
+
+    | the key is                             | take it                                                |
+    |----------------------------------------|--------------------------------------------------------|
+    | held                                   | never; go on looking                                   |
+    | released                               | now                                                    |
+    | absent, past its last seen expiry      | now                                                    |
+    | absent, before its last seen expiry    | at that expiry + grace: Redis was emptied              |
+    | absent and never seen                  | at start + ttl + grace; now if the ledger is empty     |
+    | absent, the first look after a silence | not before now + grace: it expired while Redis was     |
+    |                                        | away, and a leader that lived on proofs sets it again  |
+    """
+
+    def __init__(self, times: LeaseTimes, *, started_ms: int, ledger_empty: bool) -> None:
+        self._times = times
+        self._heard_ms = started_ms
+        self._unseen_take_at_ms = started_ms if ledger_empty else started_ms + times.ttl_ms + times.settle_ms
+        self._expires_ms: int | None = None
+        self._take_at_ms: int | None = None
+
+    def saw(self, value: str | None, pttl_ms: int | None, now_ms: int) -> None:
+        """The answer to a look at the key, come in at `now_ms`. None: the key is absent, or has no expiry."""
+        after_silence = now_ms - self._heard_ms > self._times.settle_ms
+        self._heard_ms = now_ms
+        if value == RELEASED:
+            self._take_at_ms = now_ms
+        elif value is not None:
+            self._expires_ms = now_ms + (self._times.ttl_ms if pttl_ms is None else pttl_ms)
+            self._take_at_ms = None
+        else:
+            if self._take_at_ms is None:
+                self._take_at_ms = self._free_from_ms(now_ms)
+            if after_silence:
+                self._take_at_ms = max(self._take_at_ms, now_ms + self._times.settle_ms)
+
+    def may_take_at(self, now_ms: int) -> int | None:
+        """From when on the key may be taken. None: it is held, or the last look is too old to say."""
+        return self._take_at_ms if now_ms - self._heard_ms <= self._times.settle_ms else None
+
+    def _free_from_ms(self, now_ms: int) -> int:
+        if self._expires_ms is None:
+            return self._unseen_take_at_ms
+        return now_ms if self._expires_ms <= now_ms else self._expires_ms + self._times.settle_ms
+
+
+class ForeignClaims:
+    """Claims of others while our own lease is valid: three within a minute mean two Redis on one Kafka (holes 12)."""
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[int, str]] = deque(maxlen=FOREIGN_CLAIMS_MAX + 1)
+
+    def claimed(self, owner: str, now_ms: int) -> bool:
+        """Note a foreign claim under a valid own lease. True: leave, and name the `owners`."""
+        self._recent.append((now_ms, owner))
+        first_ms, _ = self._recent[0]
+        return len(self._recent) > FOREIGN_CLAIMS_MAX and now_ms - first_ms <= FOREIGN_CLAIMS_WITHIN_MS
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Who made the last claims, each once, the latest last."""
+        return tuple(dict.fromkeys(owner for _, owner in self._recent))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim as it stands in the ledger."""
+
+    term: int
+    owner: str
+
+
+def next_term(highest_read: int) -> int:
+    """The term to claim, above the highest read from claims and maps (0 if there is none)."""
+    return highest_read + 1
+
+
+class LeaseAnswer(Enum):
+    """What Redis says when asked whose the lease is."""
+
+    MINE = "mine"
+    NOT_MINE = "not mine"  # another's, released, or absent
+    SILENT = "silent"
+
+
+class FenceDecision(Enum):
+    """What follows from a producer's error."""
+
+    RECLAIM = "reclaim"  # close the old sockets, start a new producer, claim
+    STAND_BY = "stand by"  # start no producer
+    ASK_LEDGER = "ask the ledger"  # wait 1 to 2 s at random, read its last claim, ask again
+
+
+def after_fence(answer: LeaseAnswer, *, own: Claim | None, last_read: Claim | None) -> FenceDecision:
+    """Whether to claim again after any error of the producer.
+
+    Args:
+        answer: A fresh answer about the lease.
+        own: Our claim as read back; None for a candidate that has none yet, and for the retrier, which waits for Redis.
+        last_read: The last claim in the ledger, read since the error; None if it has not been read yet.
+    """
+    if answer is not LeaseAnswer.SILENT:
+        return FenceDecision.RECLAIM if answer is LeaseAnswer.MINE else FenceDecision.STAND_BY
+    if own is None:
+        return FenceDecision.STAND_BY
+    if last_read is None:
+        return FenceDecision.ASK_LEDGER
+    return FenceDecision.RECLAIM if last_read.owner == own.owner else FenceDecision.STAND_BY

@@ -1,0 +1,116 @@
+"""A leader, a standby, a Redis that is emptied, goes away or answers late: no key is taken from a trusting leader."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from broker.core.term import RELEASED, Candidacy, LeaseTimes, Trust
+
+TIMES = LeaseTimes()
+TICK_MS = 50
+
+
+class Election(RuleBasedStateMachine):
+    """The lease key on a clock of ticks. Proofs are left out: they keep trust while nobody can be elected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_000_000
+        self.key: tuple[str, int | None] | None = None  # value, expiry
+        self.redis = self.leader_reaches_redis = True
+        self.leader_alive = False
+        self.trust = Trust(TIMES)
+        self.answers: list[tuple[int, int]] = []  # arrives at, sent at
+        self.standby = Candidacy(TIMES, started_ms=self.now, ledger_empty=True)
+        self.trusting_when_taken = False
+
+    @rule(ticks=st.integers(1, 60), delay_ticks=st.integers(0, 8))
+    def time_passes(self, ticks: int, delay_ticks: int) -> None:
+        for _ in range(ticks):
+            self.now += TICK_MS
+            if self.key is not None and self.key[1] is not None and self.key[1] <= self.now:
+                self.key = None
+            for arrival in [each for each in self.answers if each[0] <= self.now]:
+                self.answers.remove(arrival)
+                self.trust.renewed(arrival[1])
+            if self.now % TIMES.renew_every_ms == 0:
+                self.renew(delay_ticks * TICK_MS)
+            if self.now % TIMES.poll_every_ms == 0 and self.redis:
+                self.poll()
+
+    def renew(self, delay_ms: int) -> None:
+        if not (self.leader_alive and self.redis and self.leader_reaches_redis):
+            return
+        mine = self.trust.holds(self.now) if self.key is None else self.key[0] == "leader"
+        if mine:
+            self.key = "leader", self.now + TIMES.ttl_ms
+            self.answers.append((self.now + delay_ms, self.now))
+        else:
+            self.resign()
+
+    def resign(self) -> None:
+        self.leader_alive = False
+        self.answers.clear()
+        self.trust.revoke(self.now)
+
+    def poll(self) -> None:
+        value, expiry = self.key or (None, None)
+        self.standby.saw(value, None if expiry is None else expiry - self.now, self.now)
+        at = self.standby.may_take_at(self.now)
+        if at is not None and at <= self.now:
+            assert self.key is None or self.key[0] == RELEASED
+            self.trusting_when_taken |= self.trust.holds(self.now)
+            self.promote()
+
+    def promote(self) -> None:
+        """The standby is the leader from here on, and a new standby starts."""
+        self.key = "leader", self.now + TIMES.ttl_ms
+        self.leader_alive = self.leader_reaches_redis = True
+        self.trust = Trust(TIMES)
+        self.trust.renewed(self.now)
+        self.answers.clear()
+        self.standby = Candidacy(TIMES, started_ms=self.now, ledger_empty=False)
+
+    @rule()
+    def redis_is_emptied(self) -> None:
+        self.key = None
+
+    @rule()
+    def redis_goes_or_comes(self) -> None:
+        self.redis = not self.redis
+
+    @rule()
+    def the_leader_loses_or_finds_redis(self) -> None:
+        self.leader_reaches_redis = not self.leader_reaches_redis
+
+    @rule()
+    def the_leader_dies(self) -> None:
+        self.leader_alive = False
+        self.trust = Trust(TIMES)
+        self.answers.clear()
+
+    @precondition(lambda self: self.redis and self.leader_alive and self.key is not None)
+    @rule()
+    def the_leader_releases(self) -> None:
+        self.key = RELEASED, None
+        self.resign()
+
+    @rule()
+    def the_standby_starts_anew(self) -> None:
+        self.standby = Candidacy(TIMES, started_ms=self.now, ledger_empty=False)
+
+    @rule()
+    def a_dead_leader_is_replaced(self) -> None:
+        """Liveness: with Redis there, a death costs a lease, a grace and a look at most."""
+        self.redis = True
+        self.the_leader_dies()
+        self.time_passes((TIMES.ttl_ms + TIMES.settle_ms + TIMES.poll_every_ms) // TICK_MS + 1, 0)
+        assert self.leader_alive
+
+    @invariant()
+    def no_key_is_taken_from_a_leader_that_trusts_itself(self) -> None:
+        assert not self.trusting_when_taken
+
+
+TestElection = Election.TestCase
+TestElection.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True)
