@@ -12,6 +12,7 @@ The first use fetches Kafka's jars into the user's cache; nothing else is ever i
 import asyncio
 import os
 import shutil
+import subprocess
 import tempfile
 import threading
 from pathlib import Path
@@ -34,6 +35,7 @@ from broker.local.valkey import Valkey
 __all__ = ["Endpoints", "LocalServices"]
 
 _STARTS_MAX = 3
+_REAPED_WITHIN_S = 2.0
 
 
 class LocalServices:
@@ -224,6 +226,11 @@ class LocalServices:
 
 
 def _reap(server: Kafka | Valkey) -> None:
-    """A child that has ended must be waited for, or it stays behind as a zombie."""
-    if server.child is not None:
+    """A child that has ended must be waited for, or it stays behind as a zombie; one that has not must end now."""
+    if server.child is None:
+        return
+    try:
+        server.child.wait(timeout=_REAPED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        server.child.kill()
         server.child.wait()
