@@ -6,6 +6,7 @@ limit headers; any other call with a model is charged before it is looked at, so
 
 import hashlib
 import json
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -50,9 +51,16 @@ class UpstreamSettings:
     def __post_init__(self) -> None:
         Law(self.law)
         RefusedCost(self.refused_cost)
-        if min(self.tokens_per_minute, self.requests_per_minute, self.requests_per_day or 1) < 1:
+        if (
+            min(
+                self.tokens_per_minute,
+                self.requests_per_minute,
+                1 if self.requests_per_day is None else self.requests_per_day,
+            )
+            < 1
+        ):
             raise ValueError("a limit is at least 1")
-        if not 0 <= self.latency_s[0] <= self.latency_s[1]:
+        if not 0 <= self.latency_s[0] <= self.latency_s[1] < math.inf:
             raise ValueError("a latency is a range of seconds, the smaller number first")
         if min(self.error_rate, self.unavailable_rate) < 0 or self.error_rate + self.unavailable_rate > 1:
             raise ValueError("error rates are between 0 and 1, and together at most 1")

@@ -1,0 +1,111 @@
+"""`headrace upstream`: the simulated OpenAI over HTTP, for demos, benchmarks and trying out one's own client."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable
+from typing import Annotated, NoReturn
+
+import typer
+
+from broker.simulator.pricing import Law
+from broker.simulator.upstream import Stats, Upstream, UpstreamSettings
+
+_USAGE = 2
+
+
+def upstream(
+    *,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8089,
+    tokens_per_minute: Annotated[int, typer.Option(min=1, help="The token limit of every model.")] = 200_000,
+    requests_per_minute: Annotated[int, typer.Option(min=1, help="The request limit of every model.")] = 500,
+    law: Annotated[Law, typer.Option(help="How Chat Completions are charged.")] = Law.CHAT_2025,
+    burst_s: Annotated[
+        float | None, typer.Option("--burst-s", help="Also a hidden bucket of so many seconds of quota.")
+    ] = None,
+    latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds an answer takes, as 0.2 or 1-4.")] = "1-4",
+    error_rate: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of admitted calls that end in 500.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same answers, latencies and errors.")] = 7,
+    models: Annotated[str, typer.Option(metavar="M,M", help="Serve only these models; without it every one.")] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For machines: one object at the start, one at the end.")
+    ] = False,
+) -> None:
+    """Serve a simulated OpenAI that limits, charges and answers as the real one was recorded to.
+
+    GET /stats tells what was called, admitted and charged (?ids=1: for each request id too); POST /reset starts anew.
+    Ctrl-C or SIGTERM end it.
+
+    Example: headrace upstream --tokens-per-minute 30000 --requests-per-minute 500 --latency 1-4
+    """
+    try:
+        settings = UpstreamSettings(
+            tokens_per_minute=tokens_per_minute,
+            requests_per_minute=requests_per_minute,
+            law=law,
+            latency_s=_latency_s(latency),
+            error_rate=error_rate,
+            burst_s=burst_s,
+            seed=seed,
+            models=tuple(name.strip() for name in models.split(",") if name.strip()),
+            host=host,
+            port=port,
+        )
+    except ValueError as error:
+        _give_up(f"These options cannot be served: {error}.")
+    try:
+        stats = asyncio.run(_serve(settings, lambda server: _announce(server, settings, as_json=as_json)))
+    except OSError as error:
+        _give_up(f"Cannot listen on {host}:{port} ({error.strerror or error}): choose another --port or --host.")
+    _say_goodbye(stats, as_json=as_json)
+
+
+async def _serve(settings: UpstreamSettings, announce: Callable[[Upstream], None]) -> Stats:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with Upstream(settings) as server:
+        announce(server)
+        await stopped.wait()
+    return server.books()
+
+
+def _announce(server: Upstream, settings: UpstreamSettings, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"base_url": server.base_url, "stats_url": f"{server.root_url}/stats"}))
+        return
+    shortest, longest = settings.latency_s
+    typer.echo(
+        f"A simulated OpenAI serves at {server.base_url}\n"
+        f"  {settings.tokens_per_minute:,} tokens and {settings.requests_per_minute:,} requests a minute and model,\n"
+        f"  charged by {settings.law}, answers after {shortest:g} to {longest:g} s\n\n"
+        f"export OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=anything\n\n"
+        f"What it counted: {server.root_url}/stats. Ctrl-C stops it."
+    )
+
+
+def _say_goodbye(stats: Stats, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(stats.as_json()))
+        return
+    share = "" if stats.share is None else f", {stats.share:.1%} of what the limit could give"
+    typer.echo(
+        f"Stopped: {stats.calls:,} calls, {stats.admitted:,} admitted, {stats.completed:,} answered, "
+        f"{stats.throttled:,} throttled (429), {stats.server_errors:,} server errors; "
+        f"{stats.charged_tokens:,} tokens charged{share}."
+    )
+
+
+def _latency_s(text: str) -> tuple[float, float]:
+    shortest, _, longest = text.partition("-")
+    try:
+        return float(shortest), float(longest or shortest)
+    except ValueError:
+        raise ValueError(f"--latency is a number of seconds or a range such as 1-4, not {text!r}") from None
+
+
+def _give_up(sentence: str) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(_USAGE)

@@ -1,0 +1,75 @@
+import pytest
+
+from broker.simulator.books import Books
+from broker.simulator.limiter import Limits
+
+
+def books(ids_max: int = 1_000) -> Books:
+    return Books(Limits(60_000, 600), opened_us=5_000_000, ids_max=ids_max)
+
+
+def test_the_share_is_what_was_charged_of_a_full_bucket_and_its_refill() -> None:
+    counted = books()
+    count = counted.identify("a")
+    counted.admit(count, "m", 30_000, 6_000_000)
+    assert counted.snapshot(with_ids=False).share == pytest.approx(0.5)
+    counted.admit(count, "m", 60_000, 36_000_000)  # half a minute later: 60,000 + 30,000 could be had
+    stats = counted.snapshot(with_ids=False)
+    assert stats.share == pytest.approx(1.0)
+    assert (stats.first_admitted_ms, stats.last_admitted_ms) == (1_000.0, 31_000.0)
+
+
+def test_two_models_could_have_had_two_buckets() -> None:
+    counted = books()
+    count = counted.identify("a")
+    counted.admit(count, "m", 60_000, 6_000_000)
+    counted.admit(count, "n", 30_000, 6_000_000)
+    stats = counted.snapshot(with_ids=False)
+    assert stats.share == pytest.approx(0.75)
+    assert stats.charged_by_model == {"m": 60_000, "n": 30_000}
+    assert stats.limits["m"]["tokens_per_second"] == 1_000
+
+
+def test_without_an_admission_there_is_no_share() -> None:
+    assert books().snapshot(with_ids=False).share is None
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [(200, "completed"), (429, "throttled"), (400, "client_errors"), (404, "client_errors"), (503, "server_errors")],
+)
+def test_an_answer_is_counted_once_and_by_its_kind(status: int, name: str) -> None:
+    counted = books()
+    count = counted.identify("a")
+    counted.answer(status, count)
+    stats = counted.snapshot(with_ids=False).as_json()
+    kinds = ("completed", "throttled", "client_errors", "server_errors")
+    assert {kind: stats[kind] for kind in kinds} == {kind: int(kind == name) for kind in kinds}
+    assert count.answered == int(status == 200)
+
+
+def test_ids_are_told_only_when_asked_for_and_a_snapshot_does_not_change() -> None:
+    counted = books()
+    count = counted.identify("a")
+    stats = counted.snapshot(with_ids=True)
+    count.answered += 1
+    assert stats.as_json()["ids"] == {"a": {"calls": 1, "admitted": 0, "answered": 0}}
+    assert "ids" not in counted.snapshot(with_ids=False).as_json()
+
+
+def test_the_oldest_id_is_forgotten_when_memory_is_full_and_the_books_say_so() -> None:
+    counted = books(ids_max=2)
+    for request_id in ("a", "b", "a", "c"):
+        counted.identify(request_id)
+    stats = counted.snapshot(with_ids=True)
+    assert stats.ids is not None
+    assert list(stats.ids) == ["b", "c"]
+    assert (stats.ids_seen, stats.ids_forgotten) == (3, 1)
+
+
+def test_the_most_calls_in_flight_are_remembered() -> None:
+    counted = books()
+    assert [counted.arrive(), counted.arrive()] == [1, 2]
+    counted.inflight -= 1
+    counted.arrive()
+    assert (counted.inflight, counted.inflight_max) == (2, 2)

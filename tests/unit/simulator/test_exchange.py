@@ -1,0 +1,228 @@
+import json
+from typing import Any
+
+import pytest
+
+from broker.simulator.books import Books
+from broker.simulator.exchange import Call, Exchange, Reply, Scripted, UpstreamSettings
+from broker.simulator.limiter import Limiter
+from broker.simulator.pricing import Endpoint
+
+KEY = {"authorization": "Bearer anything"}
+HELLO: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Company: Acme\nHello"}]}
+
+
+class Desk:
+    """An exchange with its books, asked without HTTP."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = UpstreamSettings(**settings)
+        self.exchange = Exchange(self.settings, Limiter(self.settings.limits()))
+        self.books = Books(self.settings.limits(), 0)
+        self.calls = 0
+
+    def ask(
+        self,
+        body: Any = None,
+        *,
+        endpoint: Endpoint = Endpoint.CHAT,
+        headers: dict[str, str] | None = None,
+        now_us: int = 0,
+    ) -> Reply:
+        self.calls += 1
+        payload = body if isinstance(body, bytes) else json.dumps(HELLO if body is None else body).encode()
+        call = Call(self.calls, endpoint, KEY if headers is None else headers, payload)
+        return self.exchange.decide(call, self.books, now_us)
+
+
+def error_of(reply: Reply) -> dict[str, Any]:
+    assert not isinstance(reply.body, str)
+    error = reply.body["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return dict(error)
+
+
+def words_of(reply: Reply) -> str:
+    assert not isinstance(reply.body, str)
+    return str(reply.body["choices"][0]["message"]["content"])
+
+
+def test_an_answer_has_the_shape_of_a_chat_completion() -> None:
+    reply = Desk().ask()
+    body = reply.body
+    assert not isinstance(body, str)
+    assert reply.status == 200
+    assert {"id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint"} <= set(body)
+    assert body["model"] == "gpt-4o-mini-2024-07-18"
+    assert body["usage"]["total_tokens"] == body["usage"]["prompt_tokens"] + body["usage"]["completion_tokens"]
+    assert reply.headers["x-ratelimit-remaining-requests"] == "499"
+
+
+def test_the_same_request_gets_the_same_answer_and_latency_whatever_came_before() -> None:
+    first, second = Desk(seed=3), Desk(seed=3)
+    other = HELLO | {"messages": [{"role": "user", "content": "Company: Other"}]}
+    second.ask(other)
+    same = {"messages": HELLO["messages"], "metadata": {"id": "x"}, "model": HELLO["model"]}
+    one, two = first.ask(), second.ask(same)
+    assert (words_of(one), one.delay_s) == (words_of(two), two.delay_s)
+
+
+def test_latency_and_words_differ_by_content_and_by_seed() -> None:
+    bodies = [HELLO | {"messages": [{"role": "user", "content": f"lead {number}"}]} for number in range(50)]
+    desk = Desk(latency_s=(1.0, 4.0))
+    replies = [desk.ask(body) for body in bodies]
+    assert all(1.0 <= reply.delay_s <= 4.0 for reply in replies)
+    assert len({reply.delay_s for reply in replies}) == 50
+    assert max(reply.delay_s for reply in replies) > 3.5
+    assert len({words_of(reply) for reply in replies}) > 25
+    assert [Desk(seed=8).ask(body).delay_s for body in bodies] != [reply.delay_s for reply in replies]
+
+
+@pytest.mark.parametrize(("headers", "code"), [({}, None), ({"authorization": "Bearer wrong-1"}, "invalid_api_key")])
+def test_a_missing_or_wrong_key_is_a_401_that_costs_nothing(headers: dict[str, str], code: str | None) -> None:
+    desk = Desk()
+    reply = desk.ask(headers=headers)
+    assert (reply.status, error_of(reply)["code"]) == (401, code)
+    assert reply.headers == {}
+    assert desk.books.admitted == 0
+
+
+def test_a_model_that_is_not_served_is_a_404_and_a_400_on_responses() -> None:
+    desk = Desk(models=("gpt-4o",))
+    reply = desk.ask()
+    assert (reply.status, error_of(reply)["code"]) == (404, "model_not_found")
+    reply = desk.ask({"model": "gpt-5", "input": "hi"}, endpoint=Endpoint.RESPONSES)
+    assert (reply.status, error_of(reply)["code"], error_of(reply)["param"]) == (400, "model_not_found", "model")
+    assert desk.ask(HELLO | {"model": "gpt-4o-2024-08-06"}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "charged"),
+    [
+        (b"{no json", 0),
+        (b"[1]", 0),
+        ({"messages": []}, 0),
+        ({"model": "m"}, 1),
+        ({"model": "m", "messages": "text"}, 1),
+        ({"model": "m", "messages": [{"role": "user", "content": "12345678"}], "stream": True}, 4),
+    ],
+)
+def test_a_400_is_charged_once_it_has_a_model(body: Any, charged: int) -> None:
+    desk = Desk()
+    reply = desk.ask(body)
+    assert (reply.status, error_of(reply)["type"]) == (400, "invalid_request_error")
+    assert desk.books.snapshot(with_ids=False).charged_tokens == charged
+    assert ("x-ratelimit-limit-tokens" in reply.headers) == (charged > 0)
+
+
+def test_a_refusal_carries_limit_headers_and_both_retry_headers() -> None:
+    desk = Desk(requests_per_minute=1)
+    desk.ask()
+    reply = desk.ask()
+    assert reply.status == 429
+    assert error_of(reply)["type"] == "requests"
+    assert (reply.headers["retry-after"], reply.headers["retry-after-ms"]) == ("60", "60000")
+    assert reply.headers["x-ratelimit-remaining-requests"] == "0"
+    assert reply.delay_s == 0
+
+
+def test_a_dated_snapshot_draws_from_the_bucket_of_its_model() -> None:
+    desk = Desk(requests_per_minute=1)
+    assert desk.ask(HELLO | {"model": "gpt-4o-mini-2024-07-18"}).status == 200
+    assert desk.ask().status == 429
+    assert desk.ask(HELLO | {"model": "gpt-4o"}).status == 200
+
+
+def test_server_errors_come_at_the_asked_rate_and_keep_their_charge() -> None:
+    desk = Desk(error_rate=0.3, unavailable_rate=0.2, tokens_per_minute=10**9, requests_per_minute=10**6)
+    statuses = [
+        desk.ask(HELLO | {"messages": [{"role": "user", "content": f"lead {number}"}]}).status
+        for number in range(1_000)
+    ]
+    assert 250 < statuses.count(500) < 350
+    assert 150 < statuses.count(503) < 250
+    assert desk.books.admitted == 1_000
+
+
+def test_an_error_is_drawn_anew_for_each_attempt() -> None:
+    desk = Desk(error_rate=0.5, requests_per_minute=100)
+    assert {desk.ask().status for _ in range(30)} == {200, 500}
+
+
+def test_an_id_is_the_header_then_the_metadata_then_the_body() -> None:
+    desk = Desk()
+    body = HELLO | {"metadata": {"id": "from-metadata"}}
+    desk.ask(body, headers=KEY | {"x-client-request-id": "from-header", "x-headrace-id": "second"})
+    desk.ask(body, headers=KEY | {"x-headrace-id": "second"})
+    desk.ask(body)
+    desk.ask()
+    desk.ask()
+    counts = {request_id: count.calls for request_id, count in desk.books.ids.items()}
+    assert list(counts.items())[:3] == [("from-header", 1), ("second", 1), ("from-metadata", 1)]
+    assert list(counts.values())[3:] == [2]
+
+
+def test_the_other_endpoints_answer_in_their_own_shape() -> None:
+    desk = Desk()
+    response = desk.ask({"model": "gpt-4.1", "input": "12345678"}, endpoint=Endpoint.RESPONSES).body
+    assert not isinstance(response, str)
+    assert response["object"] == "response"
+    assert response["output"][0]["content"][0]["type"] == "output_text"
+    assert desk.books.charged["gpt-4.1"] == response["usage"]["input_tokens"] + 19
+    listed = desk.ask({"model": "e", "input": ["a", "b"], "dimensions": 8}, endpoint=Endpoint.EMBEDDINGS).body
+    assert not isinstance(listed, str)
+    assert [len(item["embedding"]) for item in listed["data"]] == [8, 8]
+
+
+def test_an_answer_stops_at_the_cap_and_says_so() -> None:
+    body = Desk().ask(HELLO | {"max_tokens": 5, "n": 2}).body
+    assert not isinstance(body, str)
+    assert [choice["finish_reason"] for choice in body["choices"]] == ["length", "length"]
+    assert body["usage"]["completion_tokens"] == 10
+    response = Desk().ask({"model": "m", "input": "x", "max_output_tokens": 16}, endpoint=Endpoint.RESPONSES).body
+    assert not isinstance(response, str)
+    assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+
+
+def test_json_is_answered_where_json_is_asked_for() -> None:
+    reply = Desk().ask(HELLO | {"response_format": {"type": "json_object"}})
+    assert set(json.loads(words_of(reply))) == {"subject", "body"}
+
+
+def test_a_script_answers_the_calls_it_chooses_and_no_others() -> None:
+    desk = Desk()
+    quota = {"error": {"message": "m", "type": "insufficient_quota", "param": None, "code": "insufficient_quota"}}
+    desk.exchange.script = lambda number, _: Scripted(429, quota, {"a": "b"}, 0.5) if number == 2 else None
+    assert [desk.ask().status for _ in range(3)] == [200, 429, 200]
+    assert desk.books.admitted == 2
+    scripted = Desk()
+    scripted.exchange.script = lambda *_: Scripted(502, "<html>", delay_s=0.25, charged=True)
+    reply = scripted.ask()
+    assert (reply.status, reply.body, reply.delay_s) == (502, "<html>", 0.25)
+    assert scripted.books.admitted == 1
+
+
+def test_a_script_may_only_change_the_latency() -> None:
+    desk = Desk()
+    desk.exchange.script = lambda *_: Scripted(delay_s=9.0, headers={"x-extra": "1"})
+    reply = desk.ask()
+    assert (reply.status, reply.delay_s, reply.headers["x-extra"]) == (200, 9.0, "1")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"law": "unheard"},
+        {"refused_cost": "unheard"},
+        {"tokens_per_minute": 0},
+        {"requests_per_day": 0},
+        {"latency_s": (2.0, 1.0)},
+        {"latency_s": (0.0, float("inf"))},
+        {"error_rate": 0.7, "unavailable_rate": 0.7},
+        {"error_rate": -0.1},
+        {"burst_s": 0.0},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        UpstreamSettings(**wrong)

@@ -1,0 +1,72 @@
+from typing import Any
+
+import pytest
+
+from broker.simulator.naive import NaiveProgress, NaiveRequest, run_naive
+from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
+
+pytestmark = pytest.mark.timeout(10)  # the SDK builds its models at first use, which a busy machine may take long for
+
+
+def leads(count: int, **given: Any) -> list[NaiveRequest]:
+    return [
+        NaiveRequest(f"lead-{number}", {"model": "m", "messages": [{"role": "user", "content": f"{number}"}]}, **given)
+        for number in range(count)
+    ]
+
+
+async def test_with_quota_to_spare_everything_is_answered_once() -> None:
+    seen: list[NaiveProgress] = []
+    async with Upstream(UpstreamSettings(latency_s=(0.0, 0.02))) as upstream:
+        report = await run_naive(
+            leads(12), base_url=upstream.base_url, requests_per_minute=6_000, on_progress=seen.append
+        )
+        books = upstream.books(ids=True)
+    assert (report.answered, report.failed, report.throttled, report.error_example) == (12, 0, 0, None)
+    assert books.ids is not None
+    assert {request_id: count.answered for request_id, count in books.ids.items()} == {
+        f"lead-{number}": 1 for number in range(12)
+    }
+    assert (seen[-1].total, seen[-1].started, seen[-1].answered) == (12, 12, 12)
+
+
+async def test_without_quota_leads_fail_after_the_retries_of_the_sdk() -> None:
+    # 429s that ask for a wait of a millisecond: the two retries of the SDK are used up at once.
+    error = {"error": {"message": "Rate limit reached", "type": "tokens", "param": None, "code": "rate_limit_exceeded"}}
+    async with Upstream(UpstreamSettings(latency_s=(0.0, 0.0))) as upstream:
+        upstream.script(
+            lambda _, body: (
+                Scripted(429, error, {"retry-after-ms": "1"}) if body["messages"][0]["content"] in {"1", "3"} else None
+            )
+        )
+        report = await run_naive(leads(5), base_url=upstream.base_url, workers=2, requests_per_minute=6_000)
+        calls = upstream.books().calls
+    assert (report.answered, report.failed) == (3, 2)
+    assert set(report.failed_ids) == {"lead-1", "lead-3"}
+    assert report.throttled == 6
+    assert calls == 3 + 2 * 3
+    assert report.error_example is not None
+    assert "Rate limit reached" in report.error_example
+
+
+async def test_urgent_leads_join_the_same_queue_when_they_become_available() -> None:
+    urgent = [NaiveRequest("u", {"model": "m", "messages": [{"role": "user", "content": "u"}]}, urgent=True, at_s=0.1)]
+    order: list[str] = []
+    async with Upstream(UpstreamSettings(latency_s=(0.0, 0.0))) as upstream:
+        upstream.script(lambda _, body: order.append(body["messages"][0]["content"]))
+        report = await run_naive(
+            urgent + leads(8), base_url=upstream.base_url, workers=1, requests_per_minute=60 / 0.04
+        )
+    assert order == ["0", "1", "2", "3", "4", "5", "6", "7", "u"]
+    assert len(report.urgent_waits_s) == 1
+    assert 0.1 < report.urgent_waits_s[0] < report.elapsed_s  # handed over at 0.1 s, behind 8 leads of 40 ms each
+
+
+async def test_each_worker_keeps_its_own_pace() -> None:
+    async with Upstream(UpstreamSettings(latency_s=(0.0, 0.0))) as upstream:
+        report = await run_naive(leads(9), base_url=upstream.base_url, workers=3, requests_per_minute=60 / 0.15)
+        books = upstream.books()
+    assert books.first_admitted_ms is not None
+    assert books.last_admitted_ms is not None
+    assert books.last_admitted_ms - books.first_admitted_ms > 150  # the third calls start 300 ms after the first
+    assert report.answered == 9

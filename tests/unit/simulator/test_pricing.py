@@ -1,0 +1,111 @@
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from broker.simulator.pricing import Endpoint, Law, charge_of, input_tokens_of, text_of
+from tests.unit.simulator.recorded import HEADERS
+
+NEW_SINCE = "2025-03-20"
+CHAT = [row for row in HEADERS if row["endpoint"] == "/v1/chat/completions"]
+
+
+def chat_body(row: dict[str, Any]) -> dict[str, Any]:
+    """A body with the recorded counts; its text is unknown and does not matter."""
+    content: Any = "x" * row["content_utf8_bytes"]
+    if row["images"]:
+        image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+        content = [{"type": "text", "text": content}] + [image] * row["images"]
+    messages = [{"role": "user", "content": content}] + [{"role": "user", "content": ""}] * (row["items"] - 1)
+    return {key: row[key] for key in ("n", "max_tokens") if row[key]} | {"model": "m", "messages": messages}
+
+
+def misses(rows: list[dict[str, Any]], law: Law) -> Counter[int]:
+    return Counter(row["charge"] - charge_of(Endpoint.CHAT, chat_body(row), law) for row in rows)
+
+
+def test_the_2025_law_fits_the_headers_recorded_since_it_began() -> None:
+    rows = [row for row in CHAT if row["date"] >= NEW_SINCE]
+    missed = misses(rows, Law.CHAT_2025)
+    assert len(rows) > 100
+    assert set(missed) <= {-2, -1, 0, 1, 2}
+    assert (missed[-1] + missed[0] + missed[1]) / len(rows) > 0.9
+    assert missed[0] / len(rows) > 0.55
+
+
+def test_the_legacy_law_fits_the_headers_recorded_before() -> None:
+    rows = [row for row in CHAT if row["date"] < NEW_SINCE]
+    missed = misses(rows, Law.CHAT_LEGACY)
+    assert len(rows) > 60
+    assert missed.pop(-765) == 1  # one vision preview call of 2024-02 whose image was not debited
+    assert set(missed) == {0, 1}
+
+
+def test_neither_law_fits_the_other_era() -> None:
+    new = [row for row in CHAT if row["date"] >= NEW_SINCE]
+    assert misses(new, Law.CHAT_LEGACY)[0] < len(new) / 10
+
+
+@pytest.mark.parametrize(("tools", "extra"), [(0, 19), (1, 217)])
+def test_responses_cost_their_input_and_a_constant(tools: int, extra: int) -> None:
+    rows = [
+        row
+        for row in HEADERS
+        if row["endpoint"] == "/v1/responses"
+        and row["model"].startswith(("gpt-4o", "gpt-4.1"))
+        and bool(row["function_tools"]) == bool(tools)
+        and not row["stream"]
+        and -5 < row["charge"] - row["input_tokens"] < 300  # two calls with hosted context cost otherwise
+    ]
+    assert len(rows) > 10
+    for row in rows:
+        body = {"input": "x" * 4 * row["input_tokens"], "tools": [{"type": "function", "name": "f"}] * tools}
+        assert input_tokens_of(Endpoint.RESPONSES, body) == row["input_tokens"]
+        assert charge_of(Endpoint.RESPONSES, body, Law.CHAT_2025) == row["input_tokens"] + extra
+        assert abs(row["charge"] - row["input_tokens"] - extra) <= 2
+
+
+def test_embeddings_cost_a_quarter_of_their_characters() -> None:
+    rows = [row for row in HEADERS if row["endpoint"] == "/v1/embeddings" and row["content_utf8_bytes"]]
+    assert len(rows) > 15
+    for row in rows:
+        charge = charge_of(Endpoint.EMBEDDINGS, {"input": "x" * row["content_utf8_bytes"]}, Law.CHAT_2025)
+        assert abs(row["charge"] - charge) <= 1 + row["charge"] // 10_000
+
+
+def test_arrays_of_token_ids_cost_their_exact_count() -> None:
+    assert charge_of(Endpoint.EMBEDDINGS, {"input": [[1] * 7, [2] * 7, [3] * 7]}, Law.CHAT_2025) == 21
+    assert charge_of(Endpoint.EMBEDDINGS, {"input": [5, 6, 7]}, Law.CHAT_2025) == 3
+    assert charge_of(Endpoint.EMBEDDINGS, {"input": ["a" * 40, "b" * 40]}, Law.CHAT_2025) == 20
+
+
+def test_max_tokens_is_free_since_2025_and_counted_for_each_choice_before() -> None:
+    body = {"messages": [{"role": "user", "content": "Hi there"}], "n": 2}
+    assert charge_of(Endpoint.CHAT, body | {"max_tokens": 16_384}, Law.CHAT_2025) == 2 + 1 + 2
+    assert charge_of(Endpoint.CHAT, body, Law.CHAT_LEGACY) == 2 + 1 + 2 * 16
+    assert charge_of(Endpoint.CHAT, body | {"max_completion_tokens": 100}, Law.CHAT_LEGACY) == 2 + 1 + 200
+    assert charge_of(Endpoint.CHAT, body | {"max_tokens": 500}, Law.DOCUMENTED) == 1_000
+    assert charge_of(Endpoint.CHAT, body, Law.DOCUMENTED) == 3
+
+
+def test_bytes_are_counted_rather_than_characters() -> None:
+    body = {"messages": [{"role": "user", "content": "ü" * 40}]}
+    assert charge_of(Endpoint.CHAT, body, Law.CHAT_2025) == 20 + 1 + 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"messages": "no list"}, {"messages": [1, None, {"content": 7}]}, {"messages": [{"content": [3]}], "n": "2"}],
+)
+def test_a_malformed_body_has_a_price_since_a_400_is_charged(body: dict[str, Any]) -> None:
+    assert charge_of(Endpoint.CHAT, body, Law.CHAT_2025) >= 1
+    assert charge_of(Endpoint.RESPONSES, body, Law.CHAT_2025) == 19
+    assert charge_of(Endpoint.EMBEDDINGS, body, Law.CHAT_2025) == 1
+
+
+def test_the_copywriter_reads_every_text_of_a_prompt() -> None:
+    parts = [{"type": "text", "text": "two"}, {"type": "image_url", "image_url": {}}]
+    assert text_of(Endpoint.CHAT, {"messages": [{"content": "one"}, {"content": parts}]}) == "one\ntwo"
+    items = [{"role": "user", "content": [{"type": "input_text", "text": "b"}]}]
+    assert text_of(Endpoint.RESPONSES, {"instructions": "a", "input": items}) == "a\nb"
+    assert text_of(Endpoint.RESPONSES, {"input": "c"}) == "c"

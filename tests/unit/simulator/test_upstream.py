@@ -1,0 +1,158 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from openai import AsyncOpenAI, AuthenticationError, InternalServerError, RateLimitError
+
+from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
+
+HELLO: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "12345678"}]}
+CHARGE = 2 + 1 + 1
+
+pytestmark = pytest.mark.timeout(10)  # the SDK builds its models at first use, which a busy machine may take long for
+
+
+def served(**settings: Any) -> Upstream:
+    return Upstream(UpstreamSettings(**({"latency_s": (0.0, 0.01)} | settings)))
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(headers={"authorization": "Bearer anything"}) as session:
+        yield session
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """The books have no event to wait for; the test's own timeout bounds this."""
+    while not true():  # noqa: ASYNC110 -- what changes is on the other side of a socket
+        await asyncio.sleep(0.001)
+
+
+async def stats(http: aiohttp.ClientSession, upstream: Upstream, query: str = "") -> dict[str, Any]:
+    async with http.get(f"{upstream.root_url}/stats{query}") as answer:
+        return dict(await answer.json())
+
+
+async def test_the_sdk_reads_answers_headers_and_embeddings() -> None:
+    async with served() as upstream, AsyncOpenAI(base_url=upstream.base_url, api_key="any", max_retries=0) as client:
+        raw = await client.chat.completions.with_raw_response.create(**HELLO)
+        completion = raw.parse()
+        assert completion.choices[0].message.content
+        assert completion.usage is not None
+        assert raw.headers["x-ratelimit-limit-tokens"] == "200000"
+        assert int(raw.headers["x-ratelimit-remaining-tokens"]) == 200_000 - CHARGE
+        assert raw.headers["openai-version"] == "2020-10-01"
+        assert raw.headers["x-request-id"].startswith("req_")
+        assert raw.headers["openai-processing-ms"].isdigit()
+        assert raw.headers["date"].endswith("GMT")
+        response = await client.responses.create(model="gpt-4.1", input="Hello")
+        assert response.output_text
+        embedding = await client.embeddings.create(model="text-embedding-3-small", input="Hello")
+        assert len(embedding.data[0].embedding) == 1_536
+
+
+async def test_the_sdk_raises_the_error_classes_it_raises_for_openai() -> None:
+    async with served(requests_per_minute=1) as upstream:
+        async with AsyncOpenAI(base_url=upstream.base_url, api_key="any", max_retries=0) as client:
+            await client.chat.completions.create(**HELLO)
+            with pytest.raises(RateLimitError, match=r"Limit 1, Used 1, Requested 1\. Please try again in ") as caught:
+                await client.chat.completions.create(**HELLO)
+            assert caught.value.code == "rate_limit_exceeded"
+            assert caught.value.type == "requests"
+            assert int(caught.value.response.headers["retry-after"]) == 60
+        async with AsyncOpenAI(base_url=upstream.base_url, api_key="wrong", max_retries=0) as client:
+            with pytest.raises(AuthenticationError):
+                await client.chat.completions.create(**HELLO)
+
+
+async def test_the_books_agree_with_what_was_called(http: aiohttp.ClientSession) -> None:
+    async with served(requests_per_minute=2) as upstream:
+        for request_id in ("a", "b", "a"):
+            headers = {"X-Client-Request-Id": request_id}
+            async with http.post(f"{upstream.base_url}/chat/completions", json=HELLO, headers=headers) as answer:
+                await answer.read()
+        async with http.post(f"{upstream.base_url}/nowhere", json={}) as answer:
+            assert answer.status == 404
+            assert set((await answer.json())["error"]) == {"message", "type", "param", "code"}
+        told = await stats(http, upstream, "?ids=1")
+        assert (told["calls"], told["admitted"], told["completed"]) == (4, 2, 2)
+        assert (told["throttled"], told["client_errors"], told["server_errors"]) == (1, 1, 0)
+        assert told["charged_tokens"] == 2 * CHARGE
+        assert told["charged_by_model"] == {"gpt-4o-mini": 2 * CHARGE}
+        assert told["ids"] == {
+            "a": {"calls": 2, "admitted": 1, "answered": 1},
+            "b": {"calls": 1, "admitted": 1, "answered": 1},
+        }
+        assert told["inflight"] == 0
+        assert "ids" not in await stats(http, upstream)
+        assert upstream.books().as_json() == await stats(http, upstream)
+
+
+async def test_a_reset_opens_new_books_and_fills_the_buckets(http: aiohttp.ClientSession) -> None:
+    async with served(requests_per_minute=1) as upstream:
+        for _ in range(2):
+            async with http.post(f"{upstream.base_url}/chat/completions", json=HELLO) as answer:
+                assert answer.status == 200
+            async with http.post(f"{upstream.root_url}/reset") as answer:
+                assert answer.status == 200
+            assert upstream.books().calls == 0
+
+
+async def test_a_client_that_hangs_up_mid_call_keeps_its_charge(http: aiohttp.ClientSession) -> None:
+    async with served(latency_s=(60.0, 60.0)) as upstream:
+        call = asyncio.create_task(http.post(f"{upstream.base_url}/chat/completions", json=HELLO))
+        await until(lambda: upstream.books().admitted == 1)
+        assert upstream.books().inflight == 1
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await until(lambda: upstream.books().inflight == 0)
+        told = upstream.books(ids=True)
+        assert (told.calls, told.admitted, told.completed, told.disconnected) == (1, 1, 0, 1)
+        assert told.charged_tokens == CHARGE
+        assert told.ids is not None
+        assert [count.answered for count in told.ids.values()] == [0]
+
+
+async def test_calls_wait_side_by_side(http: aiohttp.ClientSession) -> None:
+    async def call(upstream: Upstream) -> int:
+        async with http.post(f"{upstream.base_url}/chat/completions", json=HELLO) as answer:
+            await answer.read()
+            return answer.status
+
+    async with served(latency_s=(0.2, 0.2)) as upstream:
+        async with asyncio.timeout(1.5):
+            assert await asyncio.gather(*(call(upstream) for _ in range(40))) == [200] * 40
+        assert upstream.books().inflight_max == 40
+
+
+async def test_a_script_answers_with_a_page_an_error_or_a_cut_line(http: aiohttp.ClientSession) -> None:
+    async with served() as upstream, AsyncOpenAI(base_url=upstream.base_url, api_key="any", max_retries=0) as client:
+        upstream.script(lambda *_: Scripted(502, "<html>502 Bad Gateway</html>"))
+        with pytest.raises(InternalServerError) as caught:
+            await client.chat.completions.create(**HELLO)
+        assert caught.value.body == "<html>502 Bad Gateway</html>"
+        upstream.script(lambda *_: Scripted(dropped=True))
+        with pytest.raises(aiohttp.ClientError):
+            await http.post(f"{upstream.base_url}/chat/completions", json=HELLO)
+        told = upstream.books()
+        assert (told.server_errors, told.disconnected, told.admitted) == (1, 1, 1)
+        upstream.script(None)
+        assert (await client.chat.completions.create(**HELLO)).choices
+
+
+async def test_a_taken_port_is_said_at_once() -> None:
+    async with served() as upstream:
+        port = int(upstream.root_url.rpartition(":")[2])
+        with pytest.raises(OSError, match="address already in use"):
+            async with served(port=port):
+                pass
+
+
+async def test_leaving_does_not_wait_for_calls_in_flight(http: aiohttp.ClientSession) -> None:
+    async with served(latency_s=(60.0, 60.0)) as upstream:
+        call = asyncio.create_task(http.post(f"{upstream.base_url}/chat/completions", json=HELLO))
+        await until(lambda: upstream.books().admitted == 1)
+    with pytest.raises(aiohttp.ClientError):
+        await call

@@ -1,0 +1,98 @@
+import re
+from typing import Any
+
+import pytest
+
+from broker.simulator.limiter import DAY_US, MINUTE_US, Level, Metric, Refused
+from broker.simulator.wording import (
+    ORGANIZATION,
+    go_duration,
+    limit_headers,
+    refusal_body,
+    refusal_message,
+    retry_headers,
+    wrong_key_body,
+)
+from tests.unit.simulator.recorded import HEADERS, REFUSALS
+
+# Templates 1 and 4 name a model and an organization; the others (project scope, no model) are not spoken here.
+SPOKEN = [row for row in REFUSALS if row["model"] and " in organization " in row["message"]]
+
+
+def refused_as(row: dict[str, Any]) -> Refused:
+    return Refused(
+        Metric(row["dimension"]),
+        DAY_US if row["period"] == "day" else MINUTE_US,
+        row["limit"],
+        row["used"] or 0,
+        row["requested"],
+        row["retry_after_ms"],
+        {},
+    )
+
+
+@pytest.mark.parametrize("row", SPOKEN, ids=lambda row: f"{row['model']}-{row['limit']}-{row['requested']}")
+def test_a_429_reads_word_for_word_as_recorded(row: dict[str, Any]) -> None:
+    recorded = " ".join(re.sub(r"in organization \S+", f"in organization {ORGANIZATION}", row["message"]).split())
+    recorded = recorded.partition(" You can increase your rate limit")[0]  # said to accounts without a payment method
+    spoken = refusal_message(row["model"], refused_as(row))
+    assert spoken.startswith(recorded)  # some reports cut the last sentence off
+    assert recorded.endswith(("more.", "Visit", f"{row['requested']}.", "ms.", "s."))
+
+
+def test_most_recorded_429s_are_spoken() -> None:
+    assert len(SPOKEN) >= 18
+
+
+def test_code_and_type_are_the_recorded_ones() -> None:
+    for row in SPOKEN:
+        error = refusal_body(row["model"], refused_as(row))["error"]
+        if row["code"] is not None:
+            assert (error["code"], error["type"], error["param"]) == (row["code"], row["type"], None)
+
+
+def test_header_names_are_the_recorded_ones() -> None:
+    spoken = limit_headers({Metric.TOKENS: Level(10, 5, 30_000), Metric.REQUESTS: Level(10, 9, 6)})
+    assert {name.removeprefix("x-ratelimit-") for name in spoken} == set(HEADERS[0]["headers"])
+    assert spoken["x-ratelimit-reset-tokens"] == "30s"
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "text"),
+    [
+        (0, "0s"),
+        (2, "2ms"),
+        (174, "174ms"),
+        (1_146, "1.146s"),
+        (3_890, "3.89s"),
+        (8_640, "8.64s"),
+        (20_000, "20s"),
+        (60_198, "1m0.198s"),
+        (432_000, "7m12s"),
+        (660_528, "11m0.528s"),
+        (1_252_666, "20m52.666s"),
+        (4_105_745, "1h8m25.745s"),
+        (3_600_000, "1h0m0s"),
+        (299_439_057, "83h10m39.057s"),
+    ],
+)
+def test_durations_are_spelled_as_recorded(duration_ms: int, text: str) -> None:
+    assert go_duration(duration_ms) == text
+
+
+@pytest.mark.parametrize(
+    ("wait_ms", "seconds", "milliseconds"), [(0, "1", "1"), (84, "1", "84"), (1_001, "2", "1001"), (2_000, "2", "2000")]
+)
+def test_retry_after_is_whole_seconds_upwards_and_never_zero(wait_ms: int, seconds: str, milliseconds: str) -> None:
+    headers = retry_headers(Refused(Metric.TOKENS, MINUTE_US, 10, 10, 1, wait_ms, {}))
+    assert headers == {"retry-after": seconds, "retry-after-ms": milliseconds}
+
+
+def test_a_call_that_is_too_large_is_not_told_to_come_back() -> None:
+    assert retry_headers(Refused(Metric.TOKENS, MINUTE_US, 10, 0, 11, None, {})) == {}
+
+
+def test_a_wrong_key_is_not_repeated_in_full() -> None:
+    message = wrong_key_body("wrong-secret-1234")["error"]["message"]
+    assert "secret" not in message
+    assert message.startswith("Incorrect API key provided: wrong")
