@@ -1,0 +1,329 @@
+"""For producers: put a request on a lane, and, if wanted, wait for its outcome.
+
+A lead-ingest service imports this module, so it loads aiokafka and pydantic, and never openai, tiktoken or redis.
+Submitting the same id again is always safe: it costs one call and has one outcome.
+"""
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack
+
+from broker.adapters.kafka_answers import KafkaAnswers
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_submit import Appended, KafkaSubmit, Pending
+from broker.errors import (
+    GenerationFailed,
+    InvalidRequest,
+    LogUnavailable,
+    MissingTopic,
+    NotSubmitted,
+    WaitTimedOut,
+)
+from schemas.bounded_json import Unreadable
+from schemas.codec import Record, Undecodable, decode_request, encode_cancel, encode_request
+from schemas.control import Cancel
+from schemas.ids import is_valid_id, uuid7
+from schemas.outcome import Completed, Failed, Outcome
+from schemas.request import GenerationRequest
+from schemas.request_codec import validated_request
+from schemas.topics import control_topic, requests_topic, results_topic
+
+SUBMIT_TIMEOUT_S = 30.0
+GENERATE_TIMEOUT_S = 600.0
+IN_FLIGHT_MAX = 500
+READ_BACK_S = 3_600
+"""How far back `generate` looks for an outcome of an id that was submitted before: the default dedupe window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A request that stands in its lane; `submitted_at` is its Kafka timestamp, aware UTC."""
+
+    id: str
+    lane: str
+    topic: str
+    partition: int
+    offset: int
+    submitted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request that was checked, and the lane it is for. Made by `submission`."""
+
+    request: GenerationRequest
+    lane: str
+    record: Record
+
+
+class Asked(TypedDict, total=False):
+    """What `submit` and `generate` may be asked beside the body; see `schemas.request.GenerationRequest`."""
+
+    endpoint: str
+    tenant: str | None
+    id: str | None
+    deadline: datetime | None
+    stream: bool
+    template: str | None
+    metadata: Mapping[str, Any] | None
+    reply_to: str | None
+
+
+def new_id() -> str:
+    """A UUIDv7: ids of later requests sort behind earlier ones."""
+    return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def submission(
+    fields: Mapping[str, Any],
+    *,
+    lane: str,
+    ordering_key: str | None = None,
+    traceparent: str | None = None,
+    source: str = "headrace.client",
+) -> Submission:
+    """Check a request and write it down; what passes here, the dispatcher reads.
+
+    Args:
+        fields: The request as JSON has it; without an `id` it gets a new one.
+        lane: Such as `standard`.
+        ordering_key: Requests of one key start in the order in which they were submitted.
+        traceparent: W3C trace context, handed on.
+        source: Who asks, for CloudEvents' `source`.
+
+    Raises:
+        InvalidRequest: One sentence that says what is wrong; it repeats nothing of the prompt.
+    """
+    given = {**fields, "id": new_id()} if fields.get("id") is None else fields
+    try:
+        request = validated_request(given)
+        record = encode_request(
+            request, source=source, time=datetime.now(UTC), ordering_key=ordering_key, traceparent=traceparent
+        )
+    except Unreadable as reason:
+        raise InvalidRequest(str(reason)) from None
+    except (ValueError, TypeError, RecursionError) as reason:
+        raise InvalidRequest(f"The request cannot be written as JSON ({type(reason).__name__}).") from None
+    read = decode_request(record.value, record.headers)
+    if isinstance(read, Undecodable):
+        raise InvalidRequest(read.message)
+    return Submission(request, lane, record)
+
+
+class GenerationClient:
+    """Submits requests. One for each event loop, for as long as the service runs; safe for many tasks at once.
+
+    Args:
+        bootstrap_servers: `host:port`, several separated by commas.
+        topic_prefix: Which budget; a prefix is a dispatcher of its own.
+        connection: Address and credentials, where more than an address is needed.
+        source: Who asks, for CloudEvents' `source`.
+
+    Nothing is connected before the first request, so a service may start while Kafka is away.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str = "",
+        *,
+        topic_prefix: str = "generation",
+        connection: KafkaConnection | None = None,
+        source: str = "headrace.client",
+    ) -> None:
+        self._prefix = topic_prefix
+        self._source = source
+        reached = connection or KafkaConnection(bootstrap_servers)
+        self._log = KafkaSubmit(reached)
+        self._answers = KafkaAnswers(reached, topic=results_topic(topic_prefix))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Deliver what is on its way if Kafka answers within three seconds; never hangs."""
+        await self._answers.close()
+        await self._log.close()
+
+    async def submit(
+        self,
+        body: Mapping[str, Any],
+        *,
+        lane: str = "standard",
+        ordering_key: str | None = None,
+        traceparent: str | None = None,
+        timeout_s: float = SUBMIT_TIMEOUT_S,
+        **asked: Unpack[Asked],
+    ) -> Receipt:
+        """Put one request on its lane.
+
+        Args:
+            body: The JSON body of the HTTP request, sent to OpenAI as it is.
+            lane: `urgent`, `standard`, `bulk`, or another one the dispatcher has.
+            ordering_key: Requests of one key start in the order in which they were submitted.
+            traceparent: W3C trace context, handed on.
+            timeout_s: How long Kafka may be away.
+            **asked: `endpoint`, `tenant`, `id` (default: a UUIDv7), `deadline`, `stream`, `template`, `metadata`,
+                `reply_to`.
+
+        Returns:
+            Where the request stands, once all replicas in sync have it.
+
+        Raises:
+            InvalidRequest: It was refused before it was sent.
+            LogUnavailable: Kafka did not take it within `timeout_s`; submit it again with the same id.
+            NotSubmitted: There is no such lane.
+            RightsError, AuthenticationError: Kafka does not let us.
+        """
+        prepared = self._prepared(body, asked, lane=lane, ordering_key=ordering_key, traceparent=traceparent)
+        return await (await self._begin(prepared, timeout_s)).receipt(timeout_s)
+
+    async def submit_many(
+        self,
+        submissions: Iterable[Submission] | AsyncIterable[Submission],
+        *,
+        in_flight_max: int = IN_FLIGHT_MAX,
+        timeout_s: float = SUBMIT_TIMEOUT_S,
+    ) -> AsyncIterator[Receipt]:
+        """Put many requests on their lanes, in order, with up to `in_flight_max` unacknowledged; receipts in order.
+
+        Raises:
+            NotSubmitted: As `submit`, for the first request whose receipt would be next; those behind it in the
+                pipeline may have been taken all the same, and may be submitted again.
+        """
+        flying: deque[_Flying] = deque()
+        async for prepared in _each(submissions):
+            if len(flying) >= in_flight_max:
+                yield await flying.popleft().receipt(timeout_s)
+            flying.append(await self._begin(prepared, timeout_s))
+        while flying:
+            yield await flying.popleft().receipt(timeout_s)
+
+    async def generate(
+        self,
+        body: Mapping[str, Any],
+        *,
+        lane: str = "standard",
+        ordering_key: str | None = None,
+        traceparent: str | None = None,
+        timeout_s: float = GENERATE_TIMEOUT_S,
+        **asked: Unpack[Asked],
+    ) -> Completed:
+        """Submit one request and wait for its outcome; an id answered within the last hour has its earlier one.
+
+        Raises:
+            GenerationFailed: The outcome is Failed; it is in `outcome`.
+            WaitTimedOut: No outcome within `timeout_s`; the request goes on, ask again with the same id.
+            NotSubmitted: As `submit`.
+        """
+        prepared = self._prepared(body, asked, lane=lane, ordering_key=ordering_key, traceparent=traceparent)
+        outcome = await self.outcome_of(prepared, timeout_s=timeout_s, known_before=asked.get("id") is not None)
+        if isinstance(outcome, Failed):
+            raise GenerationFailed(outcome)
+        return outcome
+
+    async def outcome_of(
+        self, prepared: Submission, *, timeout_s: float = GENERATE_TIMEOUT_S, known_before: bool = True
+    ) -> Outcome:
+        """Submit and wait like `generate`, with Completed and Failed alike as the answer.
+
+        `known_before` says whether the id may have been answered already, so that it is worth reading back.
+        """
+        until = time.monotonic() + timeout_s
+        request_id = prepared.request.id
+        submitted = False
+        try:
+            async with asyncio.timeout(timeout_s), self._answers.waiting(request_id) as answer:
+                await (await self._begin(prepared, timeout_s)).receipt(max(0.0, until - time.monotonic()))
+                submitted = True
+                return await (self._or_earlier(request_id, answer) if known_before else answer)
+        except TimeoutError:
+            if not submitted:
+                raise LogUnavailable(f"Kafka did not take the request within {timeout_s:g} s.") from None
+            raise WaitTimedOut(
+                f"No outcome of {request_id} within {timeout_s:g} s: it goes on; ask again with the same id."
+            ) from None
+        except MissingTopic as reason:
+            raise NotSubmitted(f"The request was not submitted. {reason}") from reason
+
+    async def _or_earlier(self, request_id: str, answer: "asyncio.Future[Outcome]") -> Outcome:
+        since_ms = time.time_ns() // 1_000_000 - READ_BACK_S * 1_000
+        reading = asyncio.create_task(
+            self._answers.answered_before(request_id, since_ms=since_ms), name=f"read back {request_id}"
+        )
+        waits: set[asyncio.Future[Any]] = {answer, reading}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            # What cannot be read back is waited for: the outcome may still come, and the caller's deadline holds.
+            earlier = None if answer.done() or reading.exception() else reading.result()
+            return earlier if earlier is not None else await answer
+        finally:
+            reading.cancel()
+            await asyncio.wait({reading})
+
+    async def cancel(self, request_id: str, *, timeout_s: float = SUBMIT_TIMEOUT_S) -> None:
+        """Ask that this id be answered as `cancelled`, unless it is answered already.
+
+        Raises:
+            InvalidRequest, LogUnavailable, NotSubmitted: As `submit`.
+        """
+        if not is_valid_id(request_id):
+            raise InvalidRequest("An id is 1 to 128 printable ASCII characters.")
+        record = encode_cancel(Cancel(id=request_id), source=self._source, time=datetime.now(UTC))
+        try:
+            await self._log.append(control_topic(self._prefix), record, timeout_s=timeout_s)
+        except MissingTopic as reason:
+            raise NotSubmitted(f"The cancel was not submitted. {reason}") from reason
+
+    def _prepared(self, body: Mapping[str, Any], asked: Asked, **sent: Any) -> Submission:
+        unknown = asked.keys() - Asked.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"a request takes no {', '.join(sorted(unknown))}")
+        metadata = dict(asked.get("metadata") or {})
+        return submission({**asked, "body": dict(body), "metadata": metadata}, source=self._source, **sent)
+
+    async def _begin(self, prepared: Submission, timeout_s: float) -> "_Flying":
+        topic = requests_topic(self._prefix, prepared.lane)
+        try:
+            pending = await self._log.begin(topic, prepared.record, timeout_s=timeout_s)
+        except MissingTopic as reason:
+            raise NotSubmitted(
+                f"There is no lane {prepared.lane}: check its name, or run `headrace topics create` (topic {topic})."
+            ) from reason
+        return _Flying(prepared, pending)
+
+
+@dataclass(frozen=True, slots=True)
+class _Flying:
+    prepared: Submission
+    pending: Pending
+
+    async def receipt(self, timeout_s: float) -> Receipt:
+        placed: Appended = await self.pending.wait(timeout_s=timeout_s)
+        return Receipt(
+            id=self.prepared.request.id,
+            lane=self.prepared.lane,
+            topic=placed.topic,
+            partition=placed.partition,
+            offset=placed.offset,
+            submitted_at=datetime.fromtimestamp(placed.timestamp_ms / 1_000, UTC),
+        )
+
+
+async def _each(submissions: Iterable[Submission] | AsyncIterable[Submission]) -> AsyncIterator[Submission]:
+    if isinstance(submissions, AsyncIterable):
+        async for prepared in submissions:
+            yield prepared
+    else:
+        for prepared in submissions:
+            yield prepared

@@ -1,0 +1,48 @@
+"""Stands in for the dispatcher where a test needs its outcomes, not its decisions: it publishes transactions."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaProducer
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_topics import create_missing
+from schemas.codec import Record, encode_outcome
+from schemas.outcome import Completed, Outcome
+from schemas.topics import TopicShape, topics
+
+LANES = ("urgent", "standard", "bulk")
+
+
+async def create_topics(connection: KafkaConnection, prefix: str) -> None:
+    shapes = {"requests": TopicShape(partitions=2), "results": TopicShape(partitions=3)}
+    await create_missing(connection, topics(prefix, LANES, shapes, nodes=1))
+
+
+def completed(request_id: str, *, run: int = 0, text: str = "Hello") -> Completed:
+    return Completed(id=request_id, run=run, lane="urgent", response={"choices": [{"message": {"content": text}}]})
+
+
+class Publisher:
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+
+    async def publish(self, topic: str, outcomes: Sequence[Outcome | Record], *, commit: bool = True) -> None:
+        await self._producer.begin_transaction()
+        for outcome in outcomes:
+            record = outcome if isinstance(outcome, Record) else encode_outcome(outcome, time=datetime.now(UTC))
+            await self._producer.send_and_wait(topic, record.value, key=record.key, headers=list(record.headers))
+        await (self._producer.commit_transaction() if commit else self._producer.abort_transaction())
+
+
+@asynccontextmanager
+async def publishing(connection: KafkaConnection, prefix: str) -> AsyncIterator[Publisher]:
+    producer = AIOKafkaProducer(
+        **connection.client_kwargs(), transactional_id=f"{prefix}.dispatcher", retry_backoff_ms=10
+    )
+    await producer.start()
+    try:
+        yield Publisher(producer)
+    finally:
+        await producer.stop()
