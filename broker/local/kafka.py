@@ -16,7 +16,7 @@ from broker.local.properties import Node, log_properties, server_properties
 from broker.local.waiting import Patience
 
 READY_WITHIN_S = 60.0
-_PROBE_S = 3.0
+_PROBE_S = 8.0
 _JVM = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 

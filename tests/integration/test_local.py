@@ -1,6 +1,7 @@
 """The pair itself: it serves, survives its servers' deaths, and leaves nothing behind however its owner ends."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -44,6 +45,12 @@ def await_truth(truth: Callable[[], bool], within_s: float = 15.0) -> bool:
     while not truth() and time.monotonic() < deadline:
         time.sleep(0.05)
     return truth()
+
+
+def has_kafka(data_dir: Path) -> bool:
+    """Whether a start in this directory has come so far that Kafka has a process."""
+    record = read_record(data_dir)
+    return record is not None and record.kafka_pid > 0
 
 
 def redis_port(services: LocalServices) -> int:
@@ -107,6 +114,33 @@ async def test_nobody_is_reachable_where_nobody_listens() -> None:
     assert not await reachable("127.0.0.1:1", timeout_s=2)
 
 
+async def test_a_kafka_that_falls_silent_after_the_first_answer_leaves_no_open_connection(
+    services: LocalServices,
+) -> None:
+    upstream = services.endpoints.bootstrap_servers.rpartition(":")[2]
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_kafka, to_kafka = await asyncio.open_connection("127.0.0.1", int(upstream))
+        try:
+            to_kafka.write(await frame(reader))
+            writer.write(await frame(from_kafka))
+            await reader.read(1 << 20)
+            await reader.read()
+        finally:
+            to_kafka.close()
+            writer.close()
+
+    async with await asyncio.start_server(answer_once, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        assert not await reachable(f"127.0.0.1:{port}", timeout_s=1)
+    gc.collect()
+
+
+async def frame(reader: asyncio.StreamReader) -> bytes:
+    length = await reader.readexactly(4)
+    return length + await reader.readexactly(int.from_bytes(length, "big"))
+
+
 async def test_killed_servers_come_back_on_the_same_ports_with_kafkas_data() -> None:
     async with LocalServices() as pair:
         where = pair.endpoints
@@ -153,7 +187,7 @@ def test_an_owner_that_is_ended_by_a_signal_leaves_nothing(number: signal.Signal
 def test_an_owner_that_is_ended_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     program = OWNER.replace("LocalServices()", "LocalServices(Path(sys.argv[1]))")
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, env=environment()) as owner:
-        assert await_truth(lambda: (record := read_record(tmp_path)) is not None and record.kafka_pid > 0)
+        assert await_truth(lambda: has_kafka(tmp_path))
         owner.send_signal(signal.SIGINT)
         owner.wait(timeout=20)
     assert read_record(tmp_path) is None
@@ -162,9 +196,9 @@ def test_an_owner_that_is_ended_while_it_starts_leaves_nothing(tmp_path: Path) -
 
 async def test_a_cancelled_start_leaves_nothing(tmp_path: Path) -> None:
     starting = asyncio.create_task(LocalServices(tmp_path).__aenter__())
-    async with asyncio.timeout(30):
-        while (record := read_record(tmp_path)) is None or record.kafka_pid == 0:
-            await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(await_truth, lambda: has_kafka(tmp_path))
+    record = read_record(tmp_path)
+    assert record is not None
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
