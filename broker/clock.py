@@ -69,6 +69,10 @@ class WallClock:
         """The wall time, aware and UTC."""
         return self._origin + timedelta(seconds=self._loop_s())
 
+    def utc_ms(self) -> int:
+        """The wall time in whole milliseconds since 1970."""
+        return int(self.utc_now().timestamp() * 1_000)
+
     def to_utc(self, loop_ms: int) -> datetime:
         """The wall time of a loop instant; of one beyond the calendar, the calendar's end."""
         try:

@@ -1,0 +1,226 @@
+"""Protocols between decisions and the world, and the shapes that pass through them.
+
+One Protocol for each third party behind a door; two modules of ours talk directly and need none. Every Protocol has
+one contract suite under `tests/contract` that the real door and its double in `broker.testing` both pass.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from broker.core.verdict import Answer
+from schemas.codec import Record
+
+# ---------------------------------------------------------------------------------------------------- Redis
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseView:
+    """What stands in the lease key: its value, or None if it is absent, and its remaining life in ms, if it has one."""
+
+    value: str | None
+    pttl_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTaken:
+    """The lease is ours now."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseMine:
+    """The lease was still ours, or was absent and has been set again."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseForeign:
+    """The lease names another holder, or none (None)."""
+
+    value: str | None
+
+
+class Lease(Protocol):
+    """The key that elects. Every method raises `broker.errors.LeaseUnavailable` when Redis does not answer in time."""
+
+    async def look(self) -> LeaseView:
+        """Read the key without changing it."""
+
+    async def take(self) -> LeaseTaken | LeaseView:
+        """Take an absent or released key; else say what stands there."""
+
+    async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
+        """Prolong our own key; `restore` sets an absent one again."""
+
+    async def release(self) -> None:
+        """Mark our own key `released`, without expiry, and wake the standby."""
+
+    async def note_ready(self) -> None:
+        """Note for two seconds that this process is a standby that reaches Kafka."""
+
+    async def ready_standbys(self) -> Sequence[str]:
+        """Tokens of the standbys that have noted so."""
+
+    async def publish_status(self, status: str) -> None:
+        """Leave a live status for `headrace status`."""
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
+# ---------------------------------------------------------------------------------------------------- Kafka
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPartition:
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record and the topic it goes to."""
+
+    topic: str
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOffset:
+    """An offset as the group stores it; offset -1 means there is none."""
+
+    offset: int
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A record as it stands in Kafka; `timestamp_ms` is its Kafka timestamp."""
+
+    offset: int
+    timestamp_ms: int
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A range of offsets whose batch cannot be decoded, after three tries; `last` is its last offset."""
+
+    first: int
+    last: int
+
+
+class TransactionLog(Protocol):
+    """A disposable transactional producer. After any error it is dead: close it, make another."""
+
+    async def open(self) -> None:
+        """Fence every predecessor of the same transactional id and settle its last transaction.
+
+        Raises:
+            broker.errors.ProducerDead: For any reason; nothing was written.
+        """
+
+    async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+        """Commit records and offsets together; returning is final.
+
+        Raises:
+            broker.errors.ProducerDead: The outcome is unknown.
+        """
+
+    async def close(self) -> None:
+        """Give it up within three seconds, whatever it is doing."""
+
+
+class OffsetStore(Protocol):
+    """The stored offsets of the dispatcher's group."""
+
+    async def read(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, StoredOffset]:
+        """Read all of them; a partial answer of the server is retried, never returned."""
+
+
+class LaneLog(Protocol):
+    """The records of one lane."""
+
+    async def partitions(self) -> list[int]:
+        """The lane's partitions, ascending.
+
+        Raises:
+            broker.errors.MissingTopicError: The lane has no topic.
+        """
+
+    async def bounds(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Log start and log end of each partition."""
+
+    async def first_timestamp_ms(self, partition: int) -> int | None:
+        """Kafka timestamp of the first record, or None if there is none."""
+
+    async def start(self, positions: Mapping[int, int]) -> None:
+        """Read these partitions from these offsets on; replaces what was read before."""
+
+    async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
+        """Return when one of the partitions may have a record, or after the time-out."""
+
+    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+        """What is there now of one partition, at most so many; empty if nothing is."""
+
+    def rewind(self, partition: int, offset: int) -> None:
+        """Read on from that offset."""
+
+    def position(self, partition: int) -> int:
+        """The offset from which `take` goes on."""
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One record of the ledger; `at_ms` is the wall clock at its append."""
+
+    at_ms: int
+    value: bytes
+
+
+class LedgerLog(Protocol):
+    """The leader's own topic, read in order."""
+
+    async def open(self, from_wall_ms: int) -> None:
+        """Start at the first record not older than that."""
+
+    async def read(self, timeout_ms: int) -> Sequence[LedgerRow]:
+        """The next committed rows; empty after the time-out."""
+
+    async def at_end(self) -> bool:
+        """True if every committed row has been returned by `read`."""
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
+# ---------------------------------------------------------------------------------------------------- OpenAI
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamReply:
+    """What came back: the answer as the core reads it and, if it was JSON, the body as text, whole."""
+
+    answer: Answer
+    body: str | None
+
+
+class Upstream(Protocol):
+    """OpenAI, or whatever speaks its protocol."""
+
+    async def call(self, endpoint: str, body: Mapping[str, object], client_request_id: str) -> UpstreamReply:
+        """Make one attempt, never more. Raises nothing but CancelledError: what fails is an answer without a status."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class TokenCounter(Protocol):
+    """Counts tokens without a network."""
+
+    def count(self, model: str, text: str) -> int | None:
+        """Tokens of a text, or None if the tokenizer cannot tell: price it by bytes then."""

@@ -74,7 +74,11 @@ class WaitingCancel(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Lower end of a limit's level at an instant, after paying for what was in flight."""
+    """Lower end of a limit's level at an instant, after paying for what was in flight.
+
+    `charged` are the tokens paid in the minute before, `pause_ms` how long nobody may pay from `at` on, `markup_ppm`
+    the server's charges over ours, in millionths.
+    """
 
     limit: str
     metric: Literal["tokens", "requests"]
@@ -82,6 +86,9 @@ class Level:
     capacity: int
     period_ms: int
     at: datetime
+    charged: int = 0
+    pause_ms: int = 0
+    markup_ppm: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,9 @@ class LevelValue(BaseModel):
     capacity: int
     period_ms: int
     at: Instant
+    charged: int = 0
+    pause_ms: int = 0
+    markup_ppm: int = 1_000_000
 
 
 class LedgerValue(BaseModel):
@@ -139,6 +149,9 @@ def _level(level: Level) -> dict[str, Any]:
         "capacity": level.capacity,
         "period_ms": level.period_ms,
         "at": to_wire(level.at),
+        "charged": level.charged,
+        "pause_ms": level.pause_ms,
+        "markup_ppm": level.markup_ppm,
     }
 
 
@@ -186,8 +199,7 @@ def unpack_ledger(value: bytes) -> LedgerRecord:
             term=wire.term,
             owner=wire.owner,
             levels=tuple(
-                Level(item.limit, item.metric, item.level, item.capacity, item.period_ms, item.at)
-                for item in wire.levels
+                Level(**{name: getattr(item, name) for name in LevelValue.model_fields}) for item in wire.levels
             ),
             settled=tuple(
                 LedgerEntry(hashed, run, attempt, _STATES[state], mark)

@@ -15,6 +15,7 @@ class DispatcherSettings(Group):
     grace_s: int = Field(30, ge=10)
     lease_ttl_s: float = Field(2, ge=1, le=60)
     held_bytes_max: Size = ByteSize(64 * 1024 * 1024)
+    transaction_timeout_s: float = Field(15, ge=1, le=900)
 
 
 class ModelsSettings(Group):

@@ -1,0 +1,221 @@
+"""The door to a lane's records: one consumer a lane, no group, every position set by seek.
+
+What aiokafka does that this door works around (each was seen on a real Kafka):
+
+- `getmany()` over several partitions loses the records of the good ones when one raises; so records are taken from one
+  partition a call.
+- a second `assign()` forgets all positions; so every partition is sought again in the same breath.
+- `pause()` throws away what was fetched; so nothing is ever paused: what must not be read is not asked for.
+- `stop()` can raise CancelledError or hang; so it runs as a task of its own, with a limit.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import KafkaError
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.errors import LogUnavailable, MissingTopic
+from broker.ports import Fetched, Unreadable
+from schemas.codec import Record
+
+_FETCH_WAIT_MS = 100
+_FETCH_BYTES_MAX = 1024 * 1024
+_TRIES_BEFORE_ISOLATION = 3
+_ISOLATED_OFFSETS_MAX = 100_000
+_METADATA_AGE_MS = 30_000
+_CLOSE_WITHIN_S = 3.0
+
+
+def make_consumer(connection: KafkaConnection, *, fetch_bytes_max: int = _FETCH_BYTES_MAX) -> AIOKafkaConsumer:
+    """A consumer as PROTOCOL wants it: read_committed, no group, no reset, nothing committed behind our back."""
+    return AIOKafkaConsumer(
+        **connection.client_kwargs(),
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="none",
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        max_partition_fetch_bytes=fetch_bytes_max,
+        metadata_max_age_ms=_METADATA_AGE_MS,
+        request_timeout_ms=10_000,
+        retry_backoff_ms=50,
+    )
+
+
+class KafkaLane:
+    """A `LaneLog` on aiokafka."""
+
+    def __init__(self, connection: KafkaConnection, *, topic: str) -> None:
+        """Nothing is connected before the first question."""
+        self._connection = connection
+        self._topic = topic
+        self._consumer: AIOKafkaConsumer | None = None
+        self._next: dict[int, int] = {}
+        self._early: dict[int, list[ConsumerRecord]] = {}
+        self._tries: dict[int, int] = {}
+
+    async def _open(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            consumer = make_consumer(self._connection)
+            try:
+                await consumer.start()
+            except (KafkaError, OSError) as error:
+                await close_consumer(consumer)
+                raise LogUnavailable(f"Lane topic {self._topic} cannot be reached: {error}.") from error
+            self._consumer = consumer
+        return self._consumer
+
+    async def partitions(self) -> list[int]:
+        """See `broker.ports.LaneLog.partitions`."""
+        consumer = await self._open()
+        with _translated(self._topic):
+            cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001 — the public way answers from a cache
+            found = cluster.partitions_for_topic(self._topic)
+        if not found:
+            raise MissingTopic(self._topic)
+        return sorted(found)
+
+    async def bounds(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """See `broker.ports.LaneLog.bounds`."""
+        consumer = await self._open()
+        places = [KafkaPartition(self._topic, number) for number in partitions]
+        with _translated(self._topic):
+            starts = await consumer.beginning_offsets(places)
+            ends = await consumer.end_offsets(places)
+        return {place.partition: (starts[place], ends[place]) for place in places}
+
+    async def first_timestamp_ms(self, partition: int) -> int | None:
+        """See `broker.ports.LaneLog.first_timestamp_ms`."""
+        consumer = await self._open()
+        place = KafkaPartition(self._topic, partition)
+        with _translated(self._topic):
+            found = (await consumer.offsets_for_times({place: 0})).get(place)
+        return None if found is None else int(found.timestamp)
+
+    async def start(self, positions: Mapping[int, int]) -> None:
+        """See `broker.ports.LaneLog.start`."""
+        consumer = await self._open()
+        consumer.assign([KafkaPartition(self._topic, number) for number in positions])
+        for number, offset in positions.items():  # no await in between: assign() has forgotten every position
+            self.rewind(number, offset)
+
+    def rewind(self, partition: int, offset: int) -> None:
+        """See `broker.ports.LaneLog.rewind`."""
+        assert self._consumer is not None  # noqa: S101 — programmer error: rewind before start
+        self._consumer.seek(KafkaPartition(self._topic, partition), offset)
+        self._next[partition] = offset
+        self._early.pop(partition, None)
+
+    def position(self, partition: int) -> int:
+        """See `broker.ports.LaneLog.position`."""
+        return self._next[partition]
+
+    async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
+        """See `broker.ports.LaneLog.wait`: the record that wakes us is kept for its partition's next `take`."""
+        consumer = await self._open()
+        places = [KafkaPartition(self._topic, number) for number in partitions]
+        try:
+            got = await consumer.getmany(*places, timeout_ms=timeout_ms, max_records=1)
+        except (KafkaError, OSError, RuntimeError, ValueError):
+            got = {}  # the partition that failed says so when it is taken from
+        for place, records in got.items():
+            self._early.setdefault(place.partition, []).extend(records)
+
+    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+        """See `broker.ports.LaneLog.take`."""
+        consumer = await self._open()
+        place = KafkaPartition(self._topic, partition)
+        try:
+            records = self._early.pop(partition, [])
+            if not records:
+                records = (await consumer.getmany(place, timeout_ms=0, max_records=records_max)).get(place, [])
+        except asyncio.CancelledError:
+            self.rewind(partition, self._next[partition])
+            raise
+        except (KafkaError, OSError, RuntimeError, ValueError) as error:
+            return await self._failed(partition, error)
+        self._tries[partition] = 0
+        if records:
+            self._next[partition] = records[-1].offset + 1
+        return [_fetched(record) for record in records]
+
+    async def _failed(self, partition: int, error: Exception) -> Sequence[Fetched] | Unreadable:
+        self.rewind(partition, self._next[partition])
+        self._tries[partition] = self._tries.get(partition, 0) + 1
+        if self._tries[partition] < _TRIES_BEFORE_ISOLATION:
+            await asyncio.sleep(0.05 * self._tries[partition])
+            return []
+        self._tries[partition] = 0
+        try:
+            return await self._isolate(partition)
+        except (KafkaError, OSError) as again:
+            raise LogUnavailable(f"{self._topic}/{partition} cannot be read: {error}; {again}.") from error
+
+    async def _isolate(self, partition: int) -> Sequence[Fetched] | Unreadable:
+        """Read on one batch a fetch: good batches come through, and a bad one shows where it ends."""
+        place = KafkaPartition(self._topic, partition)
+        first = self._next[partition]
+        consumer = make_consumer(self._connection, fetch_bytes_max=1)
+        await consumer.start()
+        try:
+            consumer.assign([place])
+            for offset in range(first, first + _ISOLATED_OFFSETS_MAX):
+                consumer.seek(place, offset)
+                try:
+                    got = (await consumer.getmany(place, timeout_ms=2_000)).get(place, [])
+                except (KafkaError, RuntimeError, ValueError):
+                    continue
+                if offset > first:
+                    self.rewind(partition, offset)
+                    return Unreadable(first, offset - 1)
+                if got:
+                    self.rewind(partition, got[-1].offset + 1)
+                return [_fetched(record) for record in got]
+            raise LogUnavailable(
+                f"{self._topic}/{partition} is unreadable for more than {_ISOLATED_OFFSETS_MAX} offsets."
+            )
+        finally:
+            await close_consumer(consumer)
+
+    async def close(self) -> None:
+        """See `broker.ports.LaneLog.close`."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await close_consumer(consumer)
+
+
+async def close_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer within bounds; its own `stop()` may raise CancelledError or never return."""
+    stopping = asyncio.create_task(consumer.stop(), name="consumer stop")
+    done, _ = await asyncio.wait({stopping}, timeout=_CLOSE_WITHIN_S)
+    if done and not stopping.cancelled() and stopping.exception() is None:
+        return
+    stopping.cancel()
+    fetcher, coordinator = consumer._fetcher, consumer._coordinator  # noqa: SLF001 — aiokafka has no public way
+    tasks = [getattr(fetcher, "_fetch_task", None), getattr(coordinator, "_coordination_task", None)]
+    tasks.append(getattr(coordinator, "_reset_committed_task", None))
+    for task in tasks:
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.3)
+    with contextlib.suppress(TimeoutError, OSError, KafkaError):
+        await asyncio.wait_for(consumer._client.close(), 2)  # noqa: SLF001 — same
+
+
+def _fetched(record: ConsumerRecord) -> Fetched:
+    return Fetched(record.offset, record.timestamp, Record(record.key, record.value, tuple(record.headers)))
+
+
+class _translated(contextlib.AbstractContextManager[None]):  # noqa: N801 — reads as a verb where it is used
+    """Kafka's errors become ours."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, KafkaError | OSError | TimeoutError):
+            raise LogUnavailable(f"Lane topic {self._topic} cannot be reached: {error}.") from error

@@ -1,0 +1,128 @@
+"""The door to Kafka's transactions: one disposable producer, committed or dead.
+
+aiokafka's transactional producer must be thrown away after any error: a failed send leaves its sequence numbers torn,
+a fenced one answers with AssertionError, and `commit_transaction` returns happily after a send that failed. So every
+send is awaited before the commit, every step has a time limit, and any error at all is `ProducerDead`: the caller asks
+the stored offsets what became of the transaction.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.errors import ProducerDead
+from broker.ports import Outgoing, StoredOffset, TopicPartition
+
+_RETRY_BACKOFF_MS = 10  # with the default of 100 a successor waits up to 0.2 s longer for the last markers
+_REQUEST_TIMEOUT_MS = 4_000  # a frozen node is given up after this; with the default of 40 s it stops us for minutes
+_BATCH_BYTES_MAX = 262_144  # one batch a partition is in flight, so its size is the throughput; below max.message.bytes
+_REQUEST_BYTES_MAX = 2 * 1024 * 1024
+_OPEN_WITHIN_S = 10.0
+_CLOSE_WITHIN_S = 3.0
+
+
+class KafkaTransactions:
+    """A `TransactionLog` on aiokafka."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        *,
+        transactional_id: str,
+        transaction_timeout_ms: int = 15_000,
+        commit_within_s: float = 10.0,
+    ) -> None:
+        """Nothing is connected before `open`. The offsets group carries the transactional id's name."""
+        self._connection = connection
+        self._transactional_id = transactional_id
+        self._transaction_timeout_ms = transaction_timeout_ms
+        self._commit_within_s = commit_within_s
+        self._producer: AIOKafkaProducer | None = None
+
+    async def open(self) -> None:
+        """See `broker.ports.TransactionLog.open`."""
+        self._producer = AIOKafkaProducer(
+            **self._connection.client_kwargs(),
+            transactional_id=self._transactional_id,
+            transaction_timeout_ms=self._transaction_timeout_ms,
+            retry_backoff_ms=_RETRY_BACKOFF_MS,
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
+            max_batch_size=_BATCH_BYTES_MAX,
+            max_request_size=_REQUEST_BYTES_MAX,
+        )
+        try:
+            await asyncio.wait_for(self._producer.start(), _OPEN_WITHIN_S)
+        except (KafkaError, TimeoutError, OSError, AssertionError) as error:
+            await self.close()
+            raise ProducerDead(f"Kafka did not accept the transactional producer: {_told(error)}.") from error
+
+    async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+        """See `broker.ports.TransactionLog.transact`."""
+        try:
+            async with asyncio.timeout(self._commit_within_s):
+                await self._transact(records, offsets)
+        except (KafkaError, TimeoutError, OSError, AssertionError, ValueError) as error:
+            raise ProducerDead(f"A transaction's outcome is unknown: {_told(error)}.") from error
+
+    async def _transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+        producer = self._producer
+        assert producer is not None  # noqa: S101 — programmer error: transact before open
+        await producer.begin_transaction()
+        sends = [
+            await producer.send(
+                outgoing.topic,
+                value=outgoing.record.value,
+                key=outgoing.record.key,
+                headers=list(outgoing.record.headers),
+            )
+            for outgoing in records
+        ]
+        await asyncio.gather(*sends)
+        if offsets:
+            stored = {
+                KafkaPartition(place.topic, place.partition): OffsetAndMetadata(value.offset, value.metadata)
+                for place, value in offsets.items()
+            }
+            await producer.send_offsets_to_transaction(stored, self._transactional_id)
+        await producer.commit_transaction()
+
+    async def close(self) -> None:
+        """See `broker.ports.TransactionLog.close`."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await close_producer(producer)
+
+
+async def close_producer(producer: AIOKafkaProducer) -> None:
+    """Stop a producer within bounds, even if its cluster is away and its sender retries for ever.
+
+    `stop()` waits without end for a batch that cannot be delivered; so it runs as a task of its own, and after three
+    seconds the pieces it waits for are ended one by one.
+    """
+    stopping = asyncio.create_task(producer.stop(), name="producer stop")
+    done, _ = await asyncio.wait({stopping}, timeout=_CLOSE_WITHIN_S)
+    if done:
+        if not stopping.cancelled():
+            stopping.exception()
+        return
+    producer._message_accumulator.fail_all(KafkaError("given up"))  # noqa: SLF001 — aiokafka has no public way
+    stopping.cancel()
+    sender = producer._sender.sender_task  # noqa: SLF001 — same
+    for _ in range(6):  # a cancelled sender awaits children that retry; each round ends one layer
+        if sender is None or sender.done():
+            break
+        sender.cancel()
+        await asyncio.wait({sender}, timeout=0.3)
+    await asyncio.wait({stopping}, timeout=0.3)
+    with contextlib.suppress(TimeoutError, OSError, KafkaError):
+        await asyncio.wait_for(producer.client.close(), 2)
+
+
+def _told(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,104 @@
+"""The door to OpenAI: one attempt through the SDK's public `client.post`, and everything that can come of it as data.
+
+`client.post` is the SDK's documented call for endpoints it has no method for: authentication, base URL, organisation,
+project and time-outs stay the SDK's business, the body goes out as the producer wrote it, and one call costs a fifth
+of the processor time of `chat.completions.create` on the default transport. `max_retries=0`: a hidden second attempt
+would spend budget that nobody reserved. The JSON is parsed by us, from the text we publish.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx2
+import openai
+
+from broker.core.verdict import Answer
+from broker.ports import UpstreamReply
+
+_PATHS = {
+    "chat.completions": "/chat/completions",
+    "responses": "/responses",
+    "embeddings": "/embeddings",
+}
+_CONNECT_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIAccess:
+    """Where and as whom; None leaves it to the SDK, that is to its environment variables."""
+
+    api_key: str | None
+    base_url: str | None
+    organization: str | None
+    project: str | None
+    timeout_s: float
+    connections_max: int
+
+
+class OpenAICalls:
+    """An `Upstream` on the openai SDK with its aiohttp transport."""
+
+    def __init__(self, access: OpenAIAccess) -> None:
+        """Raises openai.OpenAIError if there is no API key anywhere; `broker.service.compose` says so beforehand."""
+        limits = httpx2.Limits(max_connections=access.connections_max, max_keepalive_connections=access.connections_max)
+        timeout = httpx2.Timeout(access.timeout_s, connect=_CONNECT_WITHIN_S)
+        self._client = openai.AsyncOpenAI(
+            api_key=access.api_key,
+            base_url=access.base_url,
+            organization=access.organization,
+            project=access.project,
+            max_retries=0,
+            timeout=timeout,
+            http_client=openai.DefaultAioHttpClient(limits=limits, timeout=timeout),
+        )
+
+    async def call(self, endpoint: str, body: Mapping[str, object], client_request_id: str) -> UpstreamReply:
+        """See `broker.ports.Upstream.call`."""
+        try:
+            response = await self._client.post(
+                _PATHS[endpoint],
+                body=body,
+                cast_to=httpx2.Response,
+                options={"headers": {"X-Client-Request-Id": client_request_id}},
+            )
+        except openai.APIStatusError as error:
+            return UpstreamReply(_refused(error), None)
+        except openai.APITimeoutError:
+            return UpstreamReply(_silent("timeout", "OpenAI did not answer in time."), None)
+        except openai.APIConnectionError as error:
+            return UpstreamReply(_silent("connection", _reason(error)), None)
+        except openai.APIError as error:
+            return UpstreamReply(_silent("connection", _reason(error)), None)
+        answer = Answer(response.status_code, dict(response.headers), None, None, None, "")
+        return UpstreamReply(answer, response.text)
+
+    async def close(self) -> None:
+        """See `broker.ports.Upstream.close`."""
+        await self._client.close()
+
+
+def _refused(error: openai.APIStatusError) -> Answer:
+    body = error.body if isinstance(error.body, dict) else {}
+    message = body.get("message")
+    return Answer(
+        status=error.status_code,
+        headers=dict(error.response.headers),
+        error_code=_text(body.get("code")),
+        error_type=_text(body.get("type")),
+        error_param=_text(body.get("param")),
+        message=message if isinstance(message, str) else str(error.body or ""),
+    )
+
+
+def _silent(code: str, message: str) -> Answer:
+    return Answer(None, {}, code, None, None, message)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None if value is None else json.dumps(value)
+
+
+def _reason(error: openai.APIError) -> str:
+    cause = error.__cause__
+    return f"{type(cause).__name__}: {cause}" if cause is not None else str(error)

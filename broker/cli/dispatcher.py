@@ -1,0 +1,40 @@
+"""`headrace dispatcher`: one dispatcher process, leader or warm standby."""
+
+from typing import Annotated
+
+import typer
+
+from broker.cli.options import BootstrapServers, Config, TopicPrefix, settings_from
+from broker.clock import run
+from broker.service.compose import dispatcher as compose_dispatcher
+from broker.service.compose import openai_access
+from broker.service.logs import configure_logging
+from broker.service.preflight import find
+from broker.settings.whole import Settings
+
+
+def dispatcher(
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    prefix: TopicPrefix = None,
+    from_start: Annotated[
+        list[str] | None,
+        typer.Option("--from-start", metavar="LANE", help="Take all a lane still holds, though no progress is stored."),
+    ] = None,
+) -> None:
+    """Take requests from their lanes at the rate the tokens allow; start two, and one stands by.
+
+    It never creates topics (`headrace topics create` does). It ends with SIGTERM or Ctrl-C, after a drain; a second
+    signal hastens it.
+
+    Example: OPENAI_API_KEY=… headrace dispatcher --config headrace.toml
+    """
+    settings = settings_from(config, bootstrap_servers, prefix)
+    openai_access(settings)
+    configure_logging()
+    run(_serve(settings, frozenset(from_start or ())))
+
+
+async def _serve(settings: Settings, from_start: frozenset[str]) -> None:
+    found = await find(settings)
+    await compose_dispatcher(settings, found, from_start=from_start).run()

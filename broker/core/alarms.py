@@ -1,0 +1,57 @@
+"""Instants that tickets wait for: the end of a retry's wait, and deadlines.
+
+Two heaps whose entries are dropped when they come to the front. A deadline may lie days ahead of a ticket that is
+served within a second, so entries of settled tickets are swept once they outnumber the living.
+"""
+
+from heapq import heapify, heappop, heappush
+
+from broker.core.bounds import DEADLINES_SWEPT_ABOVE
+from broker.core.ticket import State, Ticket
+
+
+class Alarms:
+    """Sleepers and deadlines; only waiting tickets are ever returned."""
+
+    def __init__(self) -> None:
+        self._asleep: list[tuple[int, int, Ticket]] = []
+        self._deadlines: list[tuple[int, int, Ticket]] = []
+        self._order = 0
+
+    def sleep(self, ticket: Ticket, until_ms: int) -> None:
+        """Wake a waiting ticket then."""
+        self._order += 1
+        heappush(self._asleep, (until_ms, self._order, ticket))
+
+    def watch(self, ticket: Ticket, living: int) -> None:
+        """Remember a ticket's deadline; `living` is how many tickets there are."""
+        if len(self._deadlines) > 2 * living + DEADLINES_SWEPT_ABOVE:
+            self._deadlines = [entry for entry in self._deadlines if entry[2].state is not State.SETTLED]
+            heapify(self._deadlines)
+        self._order += 1
+        heappush(self._deadlines, (ticket.candidate.deadline_ms, self._order, ticket))
+
+    def woken(self, now_ms: int) -> list[Ticket]:
+        """Tickets whose wait is over, in order."""
+        return _due(self._asleep, now_ms)
+
+    def expired(self, now_ms: int) -> list[Ticket]:
+        """Waiting tickets whose deadline has passed; a call in flight is judged when its answer is there."""
+        return _due(self._deadlines, now_ms)
+
+    def next_at(self) -> int | None:
+        """The earliest instant of either kind."""
+        return min((heap[0][0] for heap in (self._asleep, self._deadlines) if heap), default=None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._asleep, self._deadlines = [], []
+
+
+def _due(heap: list[tuple[int, int, Ticket]], now_ms: int) -> list[Ticket]:
+    due = []
+    while heap and heap[0][0] <= now_ms:
+        ticket = heappop(heap)[2]
+        if ticket.state is State.WAITING:
+            due.append(ticket)
+    return due

@@ -1,0 +1,124 @@
+"""When a transaction begins and what is in it: outcomes, the maps they change, and a ledger line.
+
+An empty transaction is begun too, when silence would be worse: once a second while calls are in flight or wait, since
+a transaction proves leadership and carries the attempts started and the levels; and hourly for every partition, since
+stored offsets of a group without members expire.
+"""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from broker.core.bounds import PROBE_EVERY_MS, RECOMMIT_EVERY_MS
+from broker.core.budget import Checkpoint
+from broker.core.commands import (
+    Batch,
+    Bury,
+    Complete,
+    Decision,
+    Discard,
+    Fail,
+    Park,
+    SettledEntry,
+    Settlement,
+    StartedEntry,
+)
+from broker.core.identity import Fate
+from broker.core.limits import Limits
+from broker.core.outbox import Decided, Outbox
+from broker.core.register import Register
+
+
+class Batches:
+    """Makes the transactions of one process, one under way at a time."""
+
+    def __init__(self, outbox: Outbox, register: Register) -> None:
+        self._outbox = outbox
+        self._register = register
+        self._serial = 0
+        self._started: list[StartedEntry] = []
+        self._started_under_way: list[StartedEntry] = []
+        self._begun_at_ms = 0
+        self._levels_at_ms = 0
+        self._recommit_at_ms = 0
+
+    def started(self, entry: StartedEntry) -> None:
+        """A call has left; the next ledger line says so."""
+        self._started.append(entry)
+
+    def recommit(self, at_ms: int) -> None:
+        """Store every partition no later than that instant."""
+        self._recommit_at_ms = at_ms
+
+    def due_at(self, *, active: bool) -> int | None:
+        """When the next transaction begins; `active` while calls are in flight or wait. None: one is under way."""
+        if self._outbox.busy:
+            return None
+        instants = [self._outbox.due_at(), self._recommit_at_ms]
+        if active or self._started:
+            instants.append(self._begun_at_ms + PROBE_EVERY_MS)
+        return min(instant for instant in instants if instant is not None)
+
+    def begin(self, term: int, limits: Limits, now_ms: int) -> Batch:
+        """The next transaction; the records in it are finished in the maps it stores."""
+        if self._recommit_at_ms <= now_ms:
+            self._register.touch_all()
+            self._recommit_at_ms = now_ms + RECOMMIT_EVERY_MS
+        self._begun_at_ms = now_ms
+        decided = self._outbox.begin(now_ms)
+        for each in decided:
+            self._register.finish(each.ticket.source)
+        self._serial += 1
+        self._started_under_way, self._started = self._started, []
+        return Batch(
+            serial=self._serial,
+            settlements=tuple(Settlement(each.ticket.number, each.decision) for each in decided),
+            offsets=self._register.stored(term),
+            settled=tuple(entries(decided)),
+            started=tuple(self._started_under_way),
+            levels=self._levels(limits, now_ms),
+        )
+
+    def _levels(self, limits: Limits, now_ms: int) -> tuple[Checkpoint, ...]:
+        if now_ms - self._levels_at_ms < PROBE_EVERY_MS:
+            return ()
+        self._levels_at_ms = now_ms
+        return limits.checkpoints(now_ms)
+
+    def end(self) -> list[Decided]:
+        """The commit returned: what it settled."""
+        self._started_under_way = []
+        return self._outbox.end()
+
+    def interrupt(self) -> None:
+        """The commit is unknown: everything in it waits again."""
+        self._outbox.interrupt()
+        self._started = self._started_under_way + self._started
+        self._started_under_way = []
+
+    def clear(self) -> None:
+        """Another leader writes the ledger now."""
+        self._started, self._started_under_way = [], []
+
+
+def entries(decided: Iterable[Decided]) -> Iterable[SettledEntry]:
+    """The ledger's lines for decisions: every fate, and nothing for records that have none."""
+    for each in decided:
+        fate = _fate(each.decision)
+        if fate is not None:
+            candidate = each.ticket.candidate
+            attempt = each.decision.attempts if isinstance(each.decision, Park) else candidate.attempt
+            yield SettledEntry(candidate.identity, attempt, fate)
+
+
+def _fate(decision: Decision) -> Fate | None:
+    match decision:
+        case Complete():
+            return Fate.COMPLETED
+        case Fail():
+            return Fate.FAILED
+        case Park():
+            return Fate.PARKED
+        case Bury() | Discard():
+            return None
+        case _:
+            assert_never(decision)

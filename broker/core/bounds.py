@@ -1,0 +1,42 @@
+"""Every bound of the core, in one place, each asserted against its neighbours.
+
+A bound without a name is a bound nobody can find at 3 a.m. Times are whole milliseconds, sizes bytes.
+"""
+
+OUTCOMES_PER_TRANSACTION_MAX = 200
+TRANSACTION_BYTES_MAX = 4 * 1024 * 1024
+OUTCOME_BYTES_MAX = 1024 * 1024 - 64 * 1024
+"""What an outcome may weigh on a topic of 1 MiB: the difference is room for the key, the headers and the batch."""
+
+LINGER_MS = 50
+"""How long an outcome of a patient lane may wait for company in its transaction. The first lane's never waits."""
+
+PROBE_EVERY_MS = 1_000
+"""While calls are in flight a transaction at least this often proves leadership and carries started attempts."""
+
+CALL_RESERVE_BYTES = 64 * 1024
+"""What a call holds of `held_bytes_max` until its answer is there and its true size known."""
+
+RETRY_BACKOFF_FIRST_MS = 500
+RETRY_BACKOFF_MAX_MS = 30_000
+THROTTLE_WAIT_DEFAULT_MS = 1_000
+"""How long a limit rests after a 429 that states neither a wait nor a level."""
+
+FLOOR_CREDIT_CHARGES_MAX = 4
+"""A lane's unspent floor never grows above so many of its head's charges: idle time earns no burst."""
+
+CALLS_REMEMBERED = 64
+"""How many recent call durations predict whether a call would end within a drain."""
+
+DEADLINES_SWEPT_ABOVE = 1_000
+"""Entries of settled tickets are swept from the deadline heap once they outnumber the living by so many."""
+
+RECOMMIT_EVERY_MS = 3_600_000
+"""Stored offsets of a group without members expire; every partition is stored again at least this often."""
+
+ACCOUNT_REST_MS = 10_000
+"""How long a limit rests after an answer that blames the account (quota, key): an operator must act first."""
+
+assert OUTCOME_BYTES_MAX < TRANSACTION_BYTES_MAX
+assert LINGER_MS < PROBE_EVERY_MS
+assert RETRY_BACKOFF_FIRST_MS < RETRY_BACKOFF_MAX_MS

@@ -1,0 +1,128 @@
+"""What the core wants done: the only way out of it.
+
+Plain frozen data. The shell carries commands out in order and posts what came of them as events.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from broker.core.budget import Checkpoint
+from broker.core.identity import Fate, Identity
+from broker.core.progress import Stored
+from broker.core.ticket import CallNumber, LanePartition, TicketNumber
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Make one HTTP call for a ticket; the money is already reserved.
+
+    Attributes:
+        call: Unique in this process; names the reservation.
+        repeated: A leader before us had started this very call and died with it.
+    """
+
+    call: CallNumber
+    number: TicketNumber
+    charge: int
+    calls: int
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Publish Completed with the answer the shell holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Publish Failed and a dead letter."""
+
+    reason: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Publish RetryableFailure; the retrier puts the request back at `not_before_ms` (core clock)."""
+
+    kind: str
+    sentence: str
+    not_before_ms: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Publish a dead letter only: no outcome belongs to this record."""
+
+    reason: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Publish nothing: another record of the same identity answers, or has answered."""
+
+
+Decision = Complete | Fail | Park | Bury | Discard
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What becomes of one ticket."""
+
+    number: TicketNumber
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class SettledEntry:
+    """A line for the ledger: this identity has met its fate."""
+
+    identity: Identity
+    attempt: int
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class StartedEntry:
+    """A line for the ledger: a call for this identity was begun."""
+
+    identity: Identity
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One transaction: outcomes, progress and a ledger record, all or nothing."""
+
+    serial: int
+    settlements: tuple[Settlement, ...]
+    offsets: Mapping[LanePartition, Stored]
+    settled: tuple[SettledEntry, ...]
+    started: tuple[StartedEntry, ...]
+    levels: tuple[Checkpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Commit a batch; answer with Committed or Suspended. At most one is under way."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class CancelCall:
+    """End a call whose answer nobody will publish; its charge is kept."""
+
+    call: CallNumber
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Drop what is held for a ticket: it is committed, or somebody else's now."""
+
+    number: TicketNumber
+
+
+Command = Call | Publish | CancelCall | Forget

@@ -1,0 +1,124 @@
+"""What happened in the world: the only way into the core.
+
+Plain frozen data; the instant at which it happened is the argument beside it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from broker.core.budget import Checkpoint
+from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.progress import PartitionProgress
+from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
+from broker.core.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A record was read from its lane and decoded as far as it could be."""
+
+    number: TicketNumber
+    source: Source
+    timestamp_ms: int
+    bytes: int
+    content: Candidate | Garbage
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Retention removed everything below `offset` of a partition before it was taken."""
+
+    number: TicketNumber
+    partition: LanePartition
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A call ended. `bytes` is what its outcome will weigh; 0 if there is none."""
+
+    call: CallNumber
+    verdict: Verdict
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The door did not start a call, because leadership was no longer trusted: nothing was sent."""
+
+    call: CallNumber
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """Redis confirmed the lease to a renewal sent at that instant."""
+
+    sent_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRead:
+    """A step of the ledger was read: fates and started attempts, ours or another leader's."""
+
+    at_ms: int
+    settled: Sequence[SettledEntry]
+    started: Sequence[StartedEntry]
+    levels: Sequence[Checkpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """The claim stands and all maps are read: lead, with this progress."""
+
+    progress: Mapping[LanePartition, PartitionProgress]
+    term: int
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionFound:
+    """A lane has a new partition; it starts at its first record."""
+
+    partition: LanePartition
+    progress: PartitionProgress
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A batch's commit returned: final."""
+
+    serial: int
+    begun_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """The producer is gone and its last transaction unknown: admit nothing, keep everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoodBy:
+    """Leadership is somebody else's: nothing in memory will be published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """The process leaves: admit only what should end before that instant."""
+
+    until_ms: int
+
+
+Event = (
+    Taken
+    | Lost
+    | Answered
+    | Refused
+    | Renewed
+    | LedgerRead
+    | Promoted
+    | PartitionFound
+    | Committed
+    | Suspended
+    | StoodBy
+    | Draining
+)

@@ -1,0 +1,70 @@
+"""Calls in flight: how many there may be, what their answers may weigh, and how long they tend to take.
+
+Money is the budget's business; here are the bounds that protect this process: calls at once, and bytes of answers that
+wait in memory for a commit. A call reserves a fixed weight until its answer is there, then its true one.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
+from broker.core.budget import Budget
+from broker.core.ticket import CallNumber, Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """One HTTP call on its way, and the mirror that has paid for it."""
+
+    ticket: Ticket
+    budget: Budget
+    sent_ms: int
+
+
+class Flights:
+    """All calls in flight, those of tickets that were dropped included."""
+
+    def __init__(self, *, inflight_max: int, held_bytes_max: int) -> None:
+        self._inflight_max = inflight_max
+        self._held_bytes_max = held_bytes_max
+        self._flights: dict[CallNumber, Flight] = {}
+        self._serial = 0
+        self._durations_ms: deque[int] = deque(maxlen=CALLS_REMEMBERED)
+        self.held_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def room(self) -> bool:
+        """Whether one more call fits both bounds."""
+        return len(self._flights) < self._inflight_max and self.held_bytes + CALL_RESERVE_BYTES <= self._held_bytes_max
+
+    def expected_ms(self) -> int:
+        """How long a call started now should take at most: the longest of the recent ones."""
+        return max(self._durations_ms, default=0)
+
+    def start(self, ticket: Ticket, budget: Budget, now_ms: int) -> CallNumber:
+        """A call leaves: reserve its charge and its weight."""
+        self._serial += 1
+        call = CallNumber(self._serial)
+        budget.reserve(call, ticket.charge, now_ms, stated=ticket.stated)
+        self.hold(ticket, CALL_RESERVE_BYTES)
+        self._flights[call] = Flight(ticket, budget, now_ms)
+        return call
+
+    def land(self, call: CallNumber, now_ms: int) -> Flight:
+        """A call ended; its ticket holds nothing until it is said what its answer weighs."""
+        flight = self._flights.pop(call)
+        self._durations_ms.append(now_ms - flight.sent_ms)
+        self.hold(flight.ticket, 0)
+        return flight
+
+    def of(self, ticket: Ticket) -> Iterator[CallNumber]:
+        """The calls of one ticket."""
+        return (call for call, flight in self._flights.items() if flight.ticket is ticket)
+
+    def hold(self, ticket: Ticket, weight: int) -> None:
+        """A ticket's answer weighs so much now."""
+        self.held_bytes += weight - ticket.held_bytes
+        ticket.held_bytes = weight

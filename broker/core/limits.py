@@ -1,0 +1,93 @@
+"""The limits in play: each with its budget and its lanes, so that none waits for another's money."""
+
+from collections.abc import Callable, Sequence
+
+from broker.core.budget import Budget, Checkpoint
+from broker.core.lanes import LaneRule, Lanes
+from broker.core.reading import Metric
+from broker.core.ticket import Ticket
+
+
+class LimitDesk:
+    """One limit: the mirror of its buckets, and who waits for it."""
+
+    def __init__(self, budget: Budget, lanes: Lanes) -> None:
+        self.budget = budget
+        self.lanes = lanes
+
+
+class Limits:
+    """Every limit somebody has asked for, made when it is first needed."""
+
+    def __init__(self, rules: Sequence[LaneRule], make_budget: Callable[[str, int], Budget]) -> None:
+        self._rules = rules
+        self._make_budget = make_budget
+        self._desks: dict[str, LimitDesk] = {}
+        self._wake_at: int | None = None
+
+    def desk(self, limit: str, now_ms: int) -> LimitDesk:
+        """The desk of a limit."""
+        desk = self._desks.get(limit)
+        if desk is None:
+            desk = self._desks[limit] = LimitDesk(self._make_budget(limit, now_ms), Lanes(self._rules))
+        return desk
+
+    def desks(self) -> dict[str, LimitDesk]:
+        """All of them, by name."""
+        return self._desks
+
+    def enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
+        """Line up a ticket for its limit."""
+        desk = self.desk(ticket.candidate.limit, now_ms)
+        desk.lanes.queue(ticket.source.partition.lane).append(ticket, front=front)
+        ticket.queued = True
+
+    def withdraw(self, ticket: Ticket, now_ms: int) -> None:
+        """A waiting ticket leaves without a call; its state must already have changed."""
+        if ticket.queued:
+            desk = self.desk(ticket.candidate.limit, now_ms)
+            desk.lanes.queue(ticket.source.partition.lane).left(ticket)
+            ticket.queued = False
+
+    def payable(self, now_ms: int) -> Ticket | None:
+        """A ticket whose turn it is and whose every limit can pay at this instant; else None and `wake_at` is set."""
+        self._wake_at = None
+        for desk in self._desks.values():
+            pick = desk.lanes.pick()
+            if pick is None:
+                continue
+            ticket = pick.ticket
+            at_ms = desk.budget.payable_at(ticket.charge, now_ms, keep_ppm=pick.keep_ppm, stated=ticket.stated)
+            if at_ms is None:
+                continue  # an answer must come first
+            if at_ms <= now_ms:
+                return ticket
+            self._wake_at = at_ms if self._wake_at is None else min(self._wake_at, at_ms)
+        return None
+
+    def wake_at(self) -> int | None:
+        """When the next head can pay, to the millisecond, as the last `payable` found; None: nobody waits for time."""
+        return self._wake_at
+
+    def serve(self, ticket: Ticket) -> None:
+        """The ticket found payable is being called."""
+        self._desks[ticket.candidate.limit].lanes.served(ticket)
+        ticket.queued = False
+
+    def waiting(self) -> int:
+        """How many wait, all limits together."""
+        return sum(desk.lanes.waiting() for desk in self._desks.values())
+
+    def backlog_ms(self, lane: str, now_ms: int) -> int:
+        """How long the tokens a lane waits for take to flow in: the longest over its limits. Levels are left out."""
+        longest_ms = 0
+        for desk in self._desks.values():
+            tokens = desk.lanes.queue(lane).waiting_tokens
+            for level in desk.budget.levels(now_ms):
+                if level.metric is Metric.TOKENS:
+                    longest_ms = max(longest_ms, tokens * level.period_ms // level.capacity)
+        return longest_ms
+
+    def checkpoints(self, now_ms: int) -> tuple[Checkpoint, ...]:
+        """What a successor should believe of every limit's level."""
+        return tuple(desk.budget.checkpoint(now_ms) for desk in self._desks.values() if desk.budget.believed)

@@ -1,0 +1,138 @@
+"""Every ticket in memory, findable by number, by identity and by lane; and the progress of each partition.
+
+The register only remembers. What a ticket should become is decided in `broker.core.dispatch`.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+
+from broker.core.lanes import LaneRule
+from broker.core.progress import PartitionProgress, Stored
+from broker.core.ticket import Candidate, LanePartition, Source, State, Ticket, TicketNumber
+
+
+class Want(Enum):
+    """What to do with the next record of a partition."""
+
+    TAKE = "take"  # decode it and post it
+    SKIP = "skip"  # done, or in memory already
+    FULL = "full"  # stop reading this partition here; its map has no room
+
+
+class Register:
+    """Tickets and progress."""
+
+    def __init__(self, rules: Iterable[LaneRule]) -> None:
+        self._rules = {rule.name: rule for rule in rules}
+        self._tickets: dict[TicketNumber, Ticket] = {}
+        self._open: dict[bytes, Ticket] = {}
+        self._joined: dict[bytes, list[Ticket]] = {}
+        self._held: dict[str, int] = dict.fromkeys(self._rules, 0)
+        self._held_bytes: dict[str, int] = dict.fromkeys(self._rules, 0)
+        self.progress: dict[LanePartition, PartitionProgress] = {}
+        self._touched: dict[LanePartition, None] = {}
+
+    def want(self, source: Source) -> Want:
+        """Whether the record there should be decoded and posted."""
+        progress = self.progress.get(source.partition)
+        if progress is None or not progress.accepts(source.offset):
+            return Want.FULL
+        return Want.TAKE if progress.awaits(source.offset) else Want.SKIP
+
+    def room(self, partition: LanePartition) -> int:
+        """How many more records of a partition may be taken now: its lane's buffer and its map both bound it."""
+        progress = self.progress.get(partition)
+        if progress is None:
+            return 0
+        rule = self._rules[partition.lane]
+        if self._held_bytes[partition.lane] >= rule.buffer_bytes_max:
+            return 0
+        return max(0, min(rule.buffer_max - self._held[partition.lane], progress.room()))
+
+    def add(self, ticket: Ticket) -> None:
+        """A ticket exists."""
+        lane = ticket.source.partition.lane
+        self._tickets[ticket.number] = ticket
+        self._held[lane] += 1
+        self._held_bytes[lane] += ticket.bytes
+
+    def remove(self, ticket: Ticket) -> None:
+        """A ticket is committed or dropped."""
+        del self._tickets[ticket.number]
+        lane = ticket.source.partition.lane
+        self._held[lane] -= 1
+        self._held_bytes[lane] -= ticket.bytes
+        if self.is_answering(ticket):
+            del self._open[ticket.candidate.identity.id_hash]
+
+    def open(self, ticket: Ticket) -> None:
+        """The ticket is the one that will answer for its id."""
+        self._open[ticket.candidate.identity.id_hash] = ticket
+
+    def join(self, ticket: Ticket) -> None:
+        """A duplicate waits for what becomes of its id."""
+        ticket.state = State.JOINED
+        self._joined.setdefault(ticket.candidate.identity.id_hash, []).append(ticket)
+
+    def part(self, id_hash: bytes) -> list[Ticket]:
+        """Those that wait for that id wait no longer; returns the ones still here."""
+        return [ticket for ticket in self._joined.pop(id_hash, ()) if ticket.state is State.JOINED]
+
+    def part_orphans(self) -> list[Ticket]:
+        """The same for every id that nobody in memory will answer for."""
+        orphaned = [id_hash for id_hash in self._joined if id_hash not in self._open]
+        return [ticket for id_hash in orphaned for ticket in self.part(id_hash)]
+
+    def is_answering(self, ticket: Ticket) -> bool:
+        """True for the ticket that will answer for its id."""
+        return isinstance(ticket.content, Candidate) and self._open.get(ticket.content.identity.id_hash) is ticket
+
+    def __len__(self) -> int:
+        return len(self._tickets)
+
+    def tickets(self) -> list[Ticket]:
+        """All tickets, oldest first."""
+        return list(self._tickets.values())
+
+    def held(self, lane: str) -> int:
+        """Tickets of one lane in memory."""
+        return self._held[lane]
+
+    def count(self, state: State) -> int:
+        """Tickets in one state."""
+        return sum(ticket.state is state for ticket in self._tickets.values())
+
+    def finish(self, source: Source) -> None:
+        """A record is settled by the transaction being built."""
+        progress = self.progress[source.partition]
+        if progress.holds(source.offset):
+            progress.finish(source.offset)
+        self._touched[source.partition] = None
+
+    def touch_all(self) -> None:
+        """Let the next transaction store every partition, so that no stored map expires."""
+        self._touched = dict.fromkeys(self.progress)
+
+    def stored(self, term: int) -> dict[LanePartition, Stored]:
+        """The maps of the partitions touched since the last call."""
+        maps = {partition: self.progress[partition].store(term) for partition in self._touched}
+        self._touched = {}
+        return maps
+
+    def replace_progress(self, progress: Mapping[LanePartition, PartitionProgress]) -> list[Ticket]:
+        """Go on from stored maps; returns the tickets whose records somebody has settled, or that are not ours now."""
+        self.progress = dict(progress)
+        self.touch_all()
+        strangers = []
+        for ticket in sorted(self._tickets.values(), key=lambda ticket: ticket.source.offset):
+            ours = self.progress.get(ticket.source.partition)
+            if ours is None or not ours.hold(ticket.source.offset):
+                strangers.append(ticket)
+        return strangers
+
+    def clear(self) -> None:
+        """Forget all progress; the tickets must be gone already."""
+        assert not self._tickets
+        self.progress = {}
+        self._joined = {}
+        self._touched = {}

@@ -1,0 +1,42 @@
+"""The settings of the machine and the roles it plays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from broker.core.lanes import LaneRule
+from broker.core.retry import RetryRules
+from broker.core.term import LeaseTimes
+
+
+class Role(Enum):
+    """What this process may do."""
+
+    FOLLOWING = "following"
+    LEADING = "leading"
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchRules:
+    """Settings of the machine.
+
+    Attributes:
+        lanes: The lanes, in any order.
+        retry: Bounds of retrying in place.
+        lease: The lease's times.
+        inflight_max: Calls in flight at once, all limits together.
+        held_bytes_max: Bytes of answers in memory, with a reserve for each call in flight.
+        parked_bytes_max: A heavier request is not parked: its RetryableFailure would not fit its topic.
+        dedupe_window_ms: How long an answered id is remembered.
+        dedupe_ids_max: How many are remembered at most.
+    """
+
+    lanes: Sequence[LaneRule]
+    retry: RetryRules
+    lease: LeaseTimes
+    inflight_max: int
+    held_bytes_max: int
+    parked_bytes_max: int
+    dedupe_window_ms: int
+    dedupe_ids_max: int

@@ -1,0 +1,106 @@
+"""What the core knows of a request: ids, cost, deadline, state; never the prompt.
+
+A ticket exists from the instant a record is taken until the transaction that settles it has committed. Records that
+need no call (duplicates, garbage) get one too, so that nothing taken is ever without an owner in memory.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NewType
+
+from broker.core.identity import Identity
+
+TicketNumber = NewType("TicketNumber", int)
+CallNumber = NewType("CallNumber", int)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LanePartition:
+    """One partition of one lane's topic."""
+
+    lane: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a record stands in Kafka."""
+
+    partition: LanePartition
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A record that could be decoded, priced and attributed to a limit.
+
+    Attributes:
+        identity: Who it is: hash of the id, run, fingerprint.
+        attempt: Attempts made before this record, as the retrier counts; 0 for a first submission.
+        model: The model asked for.
+        limit: Name of the limit its charge is taken from.
+        charge: Tokens the limit is expected to take for one call.
+        deadline_ms: Instant on the core's clock after which nobody wants the answer.
+        refusal: Why it must not be called at all (`reason`, sentence), or None.
+    """
+
+    identity: Identity
+    attempt: int
+    model: str
+    limit: str
+    charge: int
+    deadline_ms: int
+    refusal: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """A record that could not be decoded.
+
+    Attributes:
+        identity: Present if an id could be read; its fingerprint is then one of the raw bytes.
+        sentence: What is wrong with it, without its content.
+        reason: Of its dead letter, when no outcome belongs to it.
+    """
+
+    identity: Identity | None
+    sentence: str
+    reason: str = "undecodable"
+
+
+class State(Enum):
+    """A ticket's way; only `broker.core.dispatch` moves it."""
+
+    WAITING = "waiting"  # in its lane, or asleep until a retry
+    CALLING = "calling"  # one HTTP call in flight
+    JOINED = "joined"  # a duplicate; judged again when the first of its identity settles
+    SETTLED = "settled"  # decided; in memory until a commit returns
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One record in the dispatcher's hands.
+
+    `charge` is our law's, or the server's own word if `stated`.
+    `failures` counts the attempts that count towards `attempts_max`; `calls` every HTTP call made here; `queued` is
+    False while a waiting ticket sleeps until a retry.
+    """
+
+    number: TicketNumber
+    source: Source
+    bytes: int
+    taken_ms: int
+    content: Candidate | Garbage
+    state: State = State.WAITING
+    queued: bool = False
+    charge: int = 0
+    stated: bool = False
+    calls: int = 0
+    failures: int = 0
+    held_bytes: int = 0
+
+    @property
+    def candidate(self) -> Candidate:
+        """Its content, for a ticket known to be a request."""
+        assert isinstance(self.content, Candidate)
+        return self.content

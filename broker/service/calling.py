@@ -1,0 +1,97 @@
+"""One attempt, seen whole: the request out, the answer judged, weighed and kept for its outcome."""
+
+import json
+from collections.abc import Mapping
+
+from broker.clock import WallClock
+from broker.core.commands import Call
+from broker.core.verdict import Answer, Meaning, Verdict, judge
+from broker.ports import Upstream
+from broker.service.cargo import Cargo
+from broker.service.telemetry import Telemetry
+from schemas.outcome import Usage
+from schemas.request_codec import DecodedRequest
+
+_ENVELOPE_BYTES = 2_048
+"""What an outcome weighs beside the response and the metadata it repeats."""
+
+
+class Calling:
+    """Makes the calls the core asks for."""
+
+    def __init__(self, upstream: Upstream, clock: WallClock, telemetry: Telemetry) -> None:
+        """The upstream makes one attempt a call."""
+        self._upstream = upstream
+        self._telemetry = telemetry
+        self._clock = clock
+
+    async def call(self, command: Call, cargo: Cargo) -> tuple[Verdict, int]:
+        """Call OpenAI once for a ticket; the verdict and the weight of what will be published, in bytes."""
+        sent_ms = self._clock.now_ms()
+        verdict, weight = await self._called(command, cargo)
+        self._telemetry.answered(cargo, verdict, (self._clock.now_ms() - sent_ms) / 1_000)
+        return verdict, weight
+
+    async def _called(self, command: Call, cargo: Cargo) -> tuple[Verdict, int]:
+        assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called
+        request = cargo.content.request
+        cargo.calls, cargo.charge = command.calls, command.charge
+        if cargo.called_at is None:
+            cargo.called_at = self._clock.utc_now()
+            cargo.called_ms = self._clock.now_ms()
+        reply = await self._upstream.call(request.endpoint, request.body, request.id)
+        cargo.finished_at = self._clock.utc_now()
+        cargo.finished_ms = self._clock.now_ms()
+        verdict = judge(reply.answer)
+        if verdict.meaning is not Meaning.OK:
+            cargo.error = _error_object(reply.answer)
+            return verdict, 0
+        response = _json_object(reply.body)
+        if response is None:
+            return judge(Answer(502, reply.answer.headers, None, None, None, "")), 0
+        cargo.response, cargo.usage, cargo.error = response, usage_of(response), None
+        return verdict, len(reply.body or "") + len(cargo.record.value or b"") + _ENVELOPE_BYTES
+
+
+def usage_of(response: Mapping[str, object]) -> Usage | None:
+    """Tokens billed, under one set of names for all endpoints; None if the response does not say."""
+    usage = response.get("usage")
+    if not isinstance(usage, Mapping):
+        return None
+    inputs = _number(usage.get("prompt_tokens", usage.get("input_tokens")))
+    outputs = _number(usage.get("completion_tokens", usage.get("output_tokens")))
+    input_details = usage.get("prompt_tokens_details", usage.get("input_tokens_details"))
+    output_details = usage.get("completion_tokens_details", usage.get("output_tokens_details"))
+    return Usage(
+        input_tokens=inputs,
+        output_tokens=outputs,
+        total_tokens=_number(usage.get("total_tokens")) or inputs + outputs,
+        cached_tokens=_detail(input_details, "cached_tokens"),
+        reasoning_tokens=_detail(output_details, "reasoning_tokens"),
+    )
+
+
+def _detail(details: object, name: str) -> int:
+    return _number(details.get(name)) if isinstance(details, Mapping) else 0
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+
+def _json_object(body: str | None) -> dict[str, object] | None:
+    try:
+        parsed = json.loads(body or "")
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _error_object(answer: Answer) -> dict[str, object]:
+    return {
+        "status": answer.status,
+        "message": answer.message[:2_000],
+        "type": answer.error_type,
+        "param": answer.error_param,
+        "code": answer.error_code,
+    }

@@ -1,0 +1,64 @@
+"""What the shell holds for a ticket: the record as it was taken, the request in it, and the answer when it is there.
+
+The core knows tickets and never prompts; here the prompts are, from Taken until Forget.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from broker.core.ticket import Source, TicketNumber
+from broker.ports import UpstreamReply
+from schemas.outcome import Usage
+from schemas.record import Record
+from schemas.request_codec import DecodedRequest, Undecodable
+
+
+@dataclass(slots=True)
+class Cargo:
+    """One record and what has become of it so far; instants are aware UTC, `*_ms` are loop time."""
+
+    source: Source
+    topic: str
+    record: Record
+    content: DecodedRequest | Undecodable | None
+    submitted_at: datetime
+    taken_at: datetime
+    taken_ms: int
+    limit: str = ""
+    charge: int = 0
+    calls: int = 0
+    called_at: datetime | None = None
+    called_ms: int | None = None
+    finished_at: datetime | None = None
+    finished_ms: int | None = None
+    reply: UpstreamReply | None = None
+    response: Mapping[str, object] | None = None
+    error: dict[str, object] | None = None
+    usage: Usage | None = None
+
+
+@dataclass(slots=True)
+class Hold:
+    """All cargo, by ticket. Numbers are handed out here, in the order in which records are taken."""
+
+    cargo: dict[TicketNumber, Cargo] = field(default_factory=dict)
+    _last: int = 0
+
+    def stow(self, cargo: Cargo) -> TicketNumber:
+        """Keep a record; its ticket's number comes back."""
+        self._last += 1
+        number = TicketNumber(self._last)
+        self.cargo[number] = cargo
+        return number
+
+    def __getitem__(self, number: TicketNumber) -> Cargo:
+        return self.cargo[number]
+
+    def get(self, number: TicketNumber) -> Cargo | None:
+        """The cargo of a ticket, or None if it was dropped."""
+        return self.cargo.get(number)
+
+    def drop(self, number: TicketNumber) -> Cargo | None:
+        """Let go."""
+        return self.cargo.pop(number, None)

@@ -1,0 +1,195 @@
+"""The one place that knows which doors are used: settings in, a dispatcher out."""
+
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_lanes import KafkaLane
+from broker.adapters.kafka_ledger import KafkaLedger
+from broker.adapters.kafka_offsets import KafkaOffsets
+from broker.adapters.kafka_transactions import KafkaTransactions
+from broker.adapters.openai_calls import OpenAIAccess, OpenAICalls
+from broker.adapters.prometheus_meter import Meter
+from broker.adapters.redis_lease import RedisLease
+from broker.adapters.tiktoken_counter import TiktokenCounter
+from broker.clock import WallClock
+from broker.core.budget import Budget, Checkpoint, LimitSettings
+from broker.core.dispatch import Dispatch
+from broker.core.lanes import PPM, LaneRule
+from broker.core.retry import RetryRules
+from broker.core.rules import DispatchRules
+from broker.core.term import LeaseTimes
+from broker.errors import SettingsError
+from broker.ports import TransactionLog
+from broker.service.calling import Calling
+from broker.service.cargo import Hold
+from broker.service.dispatcher import Dispatcher, Doors
+from broker.service.driver import Driver
+from broker.service.health import Health
+from broker.service.intake import LaneIntake
+from broker.service.leadership import Leadership, Parts
+from broker.service.ledger_follower import LedgerFollower
+from broker.service.pricing import Pricer
+from broker.service.promotion import Promotion
+from broker.service.publication import Publication
+from broker.service.status import Status
+from broker.service.telemetry import Telemetry
+from broker.settings.whole import Settings
+from schemas import topics
+
+_PARKED_OVERHEAD_BYTES = 64 * 1024
+
+
+def kafka_connection(settings: Settings) -> KafkaConnection:
+    """How to reach Kafka."""
+    kafka = settings.kafka
+    return KafkaConnection(
+        bootstrap_servers=kafka.bootstrap_servers,
+        security_protocol=kafka.security_protocol,
+        sasl_mechanism=kafka.sasl_mechanism,
+        username=kafka.username,
+        password=kafka.password.get_secret_value() if kafka.password else None,
+        ca_file=kafka.ca_file,
+    )
+
+
+def dispatch_rules(settings: Settings) -> DispatchRules:
+    """The core's settings, in its units."""
+    lanes = tuple(
+        LaneRule(
+            name=name,
+            order=lane.order,
+            reserve_ppm=round(lane.reserve * PPM),
+            floor_ppm=round(lane.floor * PPM),
+            buffer_max=lane.buffer_max,
+            buffer_bytes_max=int(lane.buffer_bytes_max),
+        )
+        for name, lane in settings.lanes.items()
+    )
+    return DispatchRules(
+        lanes=lanes,
+        retry=RetryRules(settings.retry.in_place_max_s * 1_000, settings.retry.attempts_max),
+        lease=LeaseTimes(ttl_ms=round(settings.dispatcher.lease_ttl_s * 1_000)),
+        inflight_max=settings.dispatcher.inflight_max,
+        held_bytes_max=int(settings.dispatcher.held_bytes_max),
+        parked_bytes_max=int(settings.topics.failures.max_message_bytes) - _PARKED_OVERHEAD_BYTES,
+        dedupe_window_ms=settings.dedupe.window_s * 1_000,
+        dedupe_ids_max=settings.dedupe.ids_max,
+    )
+
+
+def budget_maker(settings: Settings) -> Callable[[str, int, Checkpoint | None], Budget]:
+    """Makes the mirror of a limit, configured or not."""
+
+    def make(name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
+        known = settings.limits.get(name)
+        believed = LimitSettings(name, None, None, inflight_max=None)
+        if known is not None:
+            believed = LimitSettings(
+                name,
+                known.tokens_per_minute,
+                known.requests_per_minute,
+                cap_tokens=known.cap_tokens_per_minute,
+                inflight_max=known.inflight_max,
+                burst_ms=None if known.burst_s is None else round(known.burst_s * 1_000),
+            )
+        return Budget(believed, now_ms, checkpoint)
+
+    return make
+
+
+def openai_access(settings: Settings) -> OpenAIAccess:
+    """Where OpenAI is and as whom.
+
+    Raises:
+        SettingsError: There is no key.
+    """
+    openai = settings.openai
+    if openai.api_key is None:
+        raise SettingsError("No OpenAI key: set OPENAI_API_KEY, or openai.api_key_file to a file that holds it.")
+    return OpenAIAccess(
+        api_key=openai.api_key.get_secret_value(),
+        base_url=openai.base_url,
+        organization=openai.organization,
+        project=openai.project,
+        timeout_s=float(openai.timeout_s),
+        connections_max=settings.dispatcher.inflight_max + 8,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What only the running Kafka can tell: its cluster's id, part of the lease key."""
+
+    cluster_id: str
+
+
+def dispatcher(settings: Settings, found: Found, *, from_start: frozenset[str] = frozenset()) -> Dispatcher:
+    """One dispatcher process; nothing is connected yet. Call it inside the running event loop."""
+    clock, hold, meter, owner = WallClock(), Hold(), Meter(), secrets.token_hex(8)
+    prefix, connection = settings.kafka.topic_prefix, kafka_connection(settings)
+    name = f"{prefix}.dispatcher"
+    rules = dispatch_rules(settings)
+    core = Dispatch(rules, make_budget=budget_maker(settings), dice=random.random)
+    upstream = OpenAICalls(openai_access(settings))
+    telemetry = Telemetry(meter, hold, clock)
+    calling = Calling(upstream, clock, telemetry)
+    driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
+    pricer = Pricer(settings, TiktokenCounter(), clock)
+    intakes = {
+        lane: LaneIntake(lane, topic, KafkaLane(connection, topic=topic), driver, pricer)
+        for lane in settings.lanes
+        for topic in (topics.requests_topic(prefix, lane),)
+    }
+    ledger_topic = topics.ledger_topic(prefix)
+    follower = LedgerFollower(
+        KafkaLedger(connection, topic=ledger_topic), driver, clock, window_ms=rules.dedupe_window_ms
+    )
+    lease = RedisLease(
+        settings.redis.url.get_secret_value(),
+        f"{settings.redis.key_prefix}:{found.cluster_id}:{name}",
+        ttl_ms=rules.lease.ttl_ms,
+        token=owner,
+    )
+
+    def make_producer() -> TransactionLog:
+        return KafkaTransactions(
+            connection,
+            transactional_id=name,
+            transaction_timeout_ms=round(settings.dispatcher.transaction_timeout_s * 1_000),
+        )
+
+    promotion = Promotion(
+        owner=owner,
+        ledger_topic=ledger_topic,
+        follower=follower,
+        offsets=KafkaOffsets(connection, group=name),
+        intakes=intakes,
+        from_start=from_start,
+        utc_ms=clock.utc_ms,
+    )
+    parts = Parts(
+        driver=driver,
+        lease=lease,
+        follower=follower,
+        promotion=promotion,
+        publication=Publication(settings, hold, clock, owner=owner),
+        intakes=intakes,
+        make_producer=make_producer,
+        clock=clock,
+        dice=random.random,
+        transacted=meter.transaction,
+    )
+    health = Health()
+    leadership = Leadership(parts, owner=owner, times=rules.lease, ledger_topic=ledger_topic, health=health)
+    status = Status(settings, core, health, telemetry, owner=owner)
+    return Dispatcher(
+        settings,
+        driver=driver,
+        leadership=leadership,
+        doors=Doors(upstream, lease, tuple(intake.log for intake in intakes.values())),
+        telemetry=telemetry,
+        status=status,
+    )

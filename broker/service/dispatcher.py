@@ -1,0 +1,133 @@
+"""One dispatcher process: the driver, leadership and the web server side by side, and the ladder by which it leaves."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from broker.core.events import Draining
+from broker.ports import LaneLog, Lease, Upstream
+from broker.service.driver import Driver
+from broker.service.leadership import Leadership
+from broker.service.shutdown import Ladder, ladder
+from broker.service.status import Status
+from broker.service.telemetry import Telemetry
+from broker.service.web import Web
+from broker.settings.whole import Settings
+
+GAUGES_EVERY_S = 1.0
+
+_log = structlog.get_logger("dispatcher")
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What must be closed at the end."""
+
+    upstream: Upstream
+    lease: Lease
+    lanes: Sequence[LaneLog]
+
+
+class Dispatcher:
+    """The process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend."""
+
+    def __init__(  # noqa: PLR0913 — composed in one place, all but the first keyword-only
+        self,
+        settings: Settings,
+        *,
+        driver: Driver,
+        leadership: Leadership,
+        doors: Doors,
+        telemetry: Telemetry,
+        status: Status,
+    ) -> None:
+        """Made by `broker.service.compose`."""
+        self._settings = settings
+        self._driver = driver
+        self._leadership = leadership
+        self._doors = doors
+        self._telemetry = telemetry
+        self._status = status
+        self._leaving = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until told to leave."""
+        dispatcher = self._settings.dispatcher
+        web = Web(
+            host=dispatcher.http_host,
+            port=dispatcher.http_port,
+            health=self._leadership.health,
+            metrics=lambda: (self._telemetry.meter.render(), self._telemetry.meter.content_type),
+            status=lambda: self._status.snapshot(self._driver.clock.now_ms()),
+        )
+        rungs = ladder(dispatcher.grace_s)
+        with self._signals():
+            try:
+                async with web:
+                    _log.info("listening", port=web.port)
+                    await self._serve(rungs)
+            finally:
+                await self._close(rungs)
+
+    async def _serve(self, rungs: Ladder) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            helpers = [
+                tasks.create_task(self._driver.run(), name="driver"),
+                tasks.create_task(self._gauges(), name="gauges"),
+            ]
+            leading = tasks.create_task(self._leadership.run(), name="leadership")
+            leaving = tasks.create_task(self._leave(rungs, leading), name="leaving")
+            await asyncio.wait({leading})
+            for task in (leaving, *helpers):
+                task.cancel()
+
+    async def _leave(self, rungs: Ladder, leading: asyncio.Task[None]) -> None:
+        """The ladder: drain, cancel, commit; closing and releasing is leadership's own end."""
+        await self._leaving.wait()
+        now_ms = self._driver.clock.now_ms()
+        self._driver.post(Draining(now_ms + round(rungs.drain_s * 1_000)))
+        _log.info("draining", seconds=rungs.drain_s, inflight=len(self._driver.core.flights))
+        self._leadership.leave()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(rungs.drain_s):
+                await self._hurry.wait()
+        cancelled = self._driver.cancel_calls()
+        _log.info("drained", cancelled=cancelled)
+        await asyncio.sleep(rungs.cancel_s + rungs.commit_s + rungs.close_s + rungs.release_s)
+        leading.cancel()
+
+    async def _gauges(self) -> None:
+        while True:
+            await asyncio.sleep(GAUGES_EVERY_S)
+            now_ms = self._driver.clock.now_ms()
+            self._telemetry.gauges(self._driver.core, self._leadership.health, now_ms)
+
+    async def _close(self, rungs: Ladder) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(rungs.close_s):
+                await self._doors.upstream.close()
+                await self._doors.lease.close()
+        for lane in self._doors.lanes:
+            await lane.close()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.leave)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def leave(self) -> None:
+        """Leave by the ladder; the second time, without the drain."""
+        if self._leaving.is_set():
+            self._hurry.set()
+        self._leaving.set()

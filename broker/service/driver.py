@@ -1,0 +1,123 @@
+"""The one task that owns the core: events in, commands out, one timer.
+
+Everybody else posts events. A post is taken note of at once and in order, in the loop's own thread; the commands that
+follow from it are carried out by the driver's task, which sleeps to the exact instant the core names.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Protocol, assert_never
+
+from broker.clock import WallClock
+from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Publish
+from broker.core.dispatch import Dispatch
+from broker.core.events import Answered, Event, Refused
+from broker.core.ticket import CallNumber
+from broker.core.verdict import Meaning, Verdict
+from broker.service.cargo import Cargo, Hold
+
+Caller = Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]]
+"""Makes one call and says what it meant and what its outcome will weigh."""
+
+
+class Watcher(Protocol):
+    """Sees what goes in and out of the core; metrics live there."""
+
+    def posted(self, event: Event) -> None:
+        """An event was taken note of."""
+
+    def watch(self, command: Command, cargo: Cargo | None) -> None:
+        """A command is about to be carried out."""
+
+
+class Driver:
+    """Runs the core."""
+
+    def __init__(self, core: Dispatch, hold: Hold, clock: WallClock, *, caller: Caller, watcher: Watcher) -> None:
+        """`publish_queue` gets every batch; whoever owns the producer takes it from there."""
+        self.core = core
+        self.hold = hold
+        self.clock = clock
+        self.publish_queue: asyncio.Queue[Batch] = asyncio.Queue(maxsize=1)
+        self._caller = caller
+        self._watcher = watcher
+        self._stirred = asyncio.Event()
+        self._calls: dict[CallNumber, asyncio.Task[None]] = {}
+        self.room_changed = asyncio.Event()
+
+    def post(self, event: Event) -> None:
+        """Tell the core what happened, now."""
+        self._watcher.posted(event)
+        self.core.on(event, self.clock.now_ms())
+        self._stirred.set()
+
+    async def run(self) -> None:
+        """Carry out commands until cancelled; calls in flight are cancelled with it."""
+        async with asyncio.TaskGroup() as calls:
+            while True:
+                self._stirred.clear()
+                for command in self.core.commands(self.clock.now_ms()):
+                    self._carry_out(command, calls)
+                await self._sleep_until(self.core.wake_at())
+
+    async def _sleep_until(self, at_ms: int | None) -> None:
+        delay_s = None if at_ms is None else max(0, at_ms - self.clock.now_ms()) / 1_000
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._stirred.wait()
+
+    def _carry_out(self, command: Command, calls: asyncio.TaskGroup) -> None:
+        match command:
+            case Call():
+                cargo = self.hold[command.number]
+                self._watcher.watch(command, cargo)
+                self._calls[command.call] = calls.create_task(self._call(command, cargo), name=f"call {command.call}")
+            case Publish():
+                self._watcher.watch(command, None)
+                self.publish_queue.put_nowait(command.batch)
+            case CancelCall():
+                task = self._calls.get(command.call)
+                if task is not None:
+                    task.cancel()
+            case Forget():
+                self._watcher.watch(command, self.hold.drop(command.number))
+                self.room_changed.set()
+            case _:
+                assert_never(command)
+
+    async def _call(self, command: Call, cargo: Cargo) -> None:
+        try:
+            if not self.core.trust.holds(self.clock.now_ms()):
+                self.post(Refused(command.call))
+                return
+            verdict, weight = await self._caller(command, cargo)
+            self.post(Answered(command.call, verdict, weight))
+        except asyncio.CancelledError:
+            self.post(Answered(command.call, ABANDONED, 0))
+            raise
+        finally:
+            del self._calls[command.call]
+
+    def cancel_calls(self) -> int:
+        """End every call in flight; how many there were."""
+        for task in self._calls.values():
+            task.cancel()
+        return len(self._calls)
+
+    def drop_batches(self) -> None:
+        """Forget batches nobody will commit: the producer they were meant for is gone."""
+        while not self.publish_queue.empty():
+            self.publish_queue.get_nowait()
+
+
+ABANDONED = Verdict(
+    meaning=Meaning.CONNECTION,
+    retryable=True,
+    wait_ms=None,
+    readings=(),
+    snapshot=None,
+    counts_as_attempt=False,
+    sentence="The call was cancelled.",
+)
+"""What a cancelled call means: no answer will come, and its charge is kept."""

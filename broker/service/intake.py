@@ -1,0 +1,165 @@
+"""Taking records: one task a lane while this process leads, its partitions in turn.
+
+It takes no more than the core has room for, and puts back what the core did not want yet. Nothing is ever paused: a
+partition without room is simply not asked. A halted intake has returned everything it took, so that a new term starts
+from the stored maps without a gap.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from broker.core.events import Lost, PartitionFound, Taken
+from broker.core.progress import PartitionProgress
+from broker.core.register import Want
+from broker.core.ticket import Garbage, LanePartition, Source
+from broker.errors import LogUnavailable, MissingTopic
+from broker.ports import Fetched, LaneLog, Unreadable
+from broker.service.cargo import Cargo
+from broker.service.driver import Driver
+from broker.service.pricing import Pricer
+from schemas.record import Record
+
+RECORDS_A_TAKE = 50
+IDLE_WAIT_MS = 200
+PARTITIONS_LOOKED_UP_EVERY_MS = 30_000
+RETRY_S = 0.5
+
+_log = structlog.get_logger("intake")
+
+
+class LaneIntake:
+    """The records of one lane, from Kafka to the core."""
+
+    def __init__(self, lane: str, topic: str, log: LaneLog, driver: Driver, pricer: Pricer) -> None:
+        """`log` is the lane's door; it is opened by the first question."""
+        self.lane = lane
+        self.topic = topic
+        self.log = log
+        self._driver = driver
+        self._pricer = pricer
+        self._task: asyncio.Task[None] | None = None
+        self._turn = 0
+        self._looked_up_ms = 0
+
+    async def begin(self, positions: dict[int, int]) -> None:
+        """Take from these offsets on; the core has been promoted with progress that starts there."""
+        await self.log.start(positions)
+        self._looked_up_ms = self._driver.clock.now_ms()
+        self._task = asyncio.create_task(self._run(sorted(positions)), name=f"intake {self.lane}")
+
+    async def halt(self) -> None:
+        """Stop taking; nothing is in between afterwards."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def failure(self) -> BaseException | None:
+        """What ended the task, if it ended by itself: a defect, never Kafka being away."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            return None
+        return self._task.exception()
+
+    async def _run(self, partitions: list[int]) -> None:
+        while True:
+            try:
+                took = await self._round(partitions)
+                partitions = await self._look_up(partitions)
+            except (LogUnavailable, MissingTopic) as error:
+                _log.warning("lane_unreadable", lane=self.lane, reason=str(error))
+                await asyncio.sleep(RETRY_S)
+                continue
+            if not took:
+                await self._idle(partitions)
+
+    async def _round(self, partitions: Sequence[int]) -> bool:
+        """One turn over all partitions, each starting a place later than in the turn before."""
+        self._turn += 1
+        took = False
+        for step in range(len(partitions)):
+            partition = partitions[(self._turn + step) % len(partitions)]
+            room = self._driver.core.room(LanePartition(self.lane, partition))
+            if room <= 0:
+                continue
+            got = await self.log.take(partition, min(room, RECORDS_A_TAKE))
+            took |= self._posted(partition, got)
+            await asyncio.sleep(0)  # decoding is work: let answers and timers in between two partitions
+        return took
+
+    async def _idle(self, partitions: Sequence[int]) -> None:
+        open_now = [one for one in partitions if self._driver.core.room(LanePartition(self.lane, one)) > 0]
+        if open_now:
+            await self.log.wait(open_now, IDLE_WAIT_MS)
+            return
+        self._driver.room_changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_WAIT_MS / 1_000):
+                await self._driver.room_changed.wait()
+
+    def _posted(self, partition: int, got: Sequence[Fetched] | Unreadable) -> bool:
+        if isinstance(got, Unreadable):
+            self._post_unreadable(partition, got)
+            return True
+        for fetched in got:
+            source = Source(LanePartition(self.lane, partition), fetched.offset)
+            want = self._driver.core.want(source)
+            if want is Want.FULL:
+                self.log.rewind(partition, fetched.offset)
+                break
+            if want is Want.TAKE:
+                self._post(source, fetched)
+        return bool(got)
+
+    def _post(self, source: Source, fetched: Fetched) -> None:
+        submitted_at = datetime.fromtimestamp(fetched.timestamp_ms / 1_000, UTC)
+        content, known = self._pricer.read(self.lane, fetched.record, submitted_at)
+        cargo = self._cargo(source, fetched.record, submitted_at)
+        cargo.content = content
+        number = self._driver.hold.stow(cargo)
+        weight = len(fetched.record.value or b"")
+        self._driver.post(Taken(number, source, fetched.timestamp_ms, weight, known))
+
+    def _post_unreadable(self, partition: int, lost: Unreadable) -> None:
+        sentence = f"Offsets {lost.first} to {lost.last} stand in a batch that cannot be decoded."
+        _log.error("batch_unreadable", lane=self.lane, partition=partition, first=lost.first, last=lost.last)
+        source = Source(LanePartition(self.lane, partition), lost.first)
+        number = self._driver.hold.stow(self._cargo(source, Record(None, None), self._driver.clock.utc_now()))
+        self._driver.post(Taken(number, source, 0, 0, Garbage(None, sentence)))
+
+    def lose(self, partition: int, offset: int) -> None:
+        """Retention has removed everything below `offset`, taken or not."""
+        place = LanePartition(self.lane, partition)
+        cargo = self._cargo(Source(place, offset), Record(None, None), self._driver.clock.utc_now())
+        self._driver.post(Lost(self._driver.hold.stow(cargo), place, offset))
+
+    def _cargo(self, source: Source, record: Record, submitted_at: datetime) -> Cargo:
+        clock = self._driver.clock
+        return Cargo(
+            source=source,
+            topic=self.topic,
+            record=record,
+            content=None,
+            submitted_at=submitted_at,
+            taken_at=clock.utc_now(),
+            taken_ms=clock.now_ms(),
+        )
+
+    async def _look_up(self, partitions: list[int]) -> list[int]:
+        """Partitions added since; they start at their first record. Assigning forgets positions: all are set again."""
+        now_ms = self._driver.clock.now_ms()
+        if now_ms - self._looked_up_ms < PARTITIONS_LOOKED_UP_EVERY_MS:
+            return partitions
+        self._looked_up_ms = now_ms
+        found = await self.log.partitions()
+        new = [number for number in found if number not in partitions]
+        if not new:
+            return partitions
+        for number in new:
+            self._driver.post(PartitionFound(LanePartition(self.lane, number), PartitionProgress(0)))
+        await self.log.start({number: 0 if number in new else self.log.position(number) for number in found})
+        return found

@@ -1,0 +1,99 @@
+"""Between the core's view of the ledger and its wire shape.
+
+The core knows identities, fates and checkpoints; `schemas.ledger` knows bytes. This module is where the two meet, so
+that neither imports the other.
+"""
+
+from datetime import datetime
+
+from broker.core.budget import Checkpoint, Level
+from broker.core.commands import Batch, SettledEntry, StartedEntry
+from broker.core.events import LedgerRead
+from broker.core.identity import Fate, Identity
+from broker.core.reading import Metric
+from schemas import ledger
+
+
+def claim_record(term: int, owner: str) -> ledger.LedgerRecord:
+    """The line that begins a term."""
+    return ledger.LedgerRecord(ledger.LedgerKind.CLAIM, term, owner)
+
+
+def left_record(term: int, owner: str) -> ledger.LedgerRecord:
+    """The line that ends a term in peace."""
+    return ledger.LedgerRecord(ledger.LedgerKind.LEFT, term, owner)
+
+
+def step_record(batch: Batch, term: int, owner: str, now: datetime) -> ledger.LedgerRecord:
+    """The line of one transaction."""
+    return ledger.LedgerRecord(
+        ledger.LedgerKind.STEP,
+        term,
+        owner,
+        levels=tuple(level for checkpoint in batch.levels for level in _levels(checkpoint, now)),
+        settled=tuple(_settled(entry) for entry in batch.settled),
+        started=tuple(_started(entry) for entry in batch.started),
+    )
+
+
+def ledger_read(record: ledger.LedgerRecord, at_ms: int) -> LedgerRead:
+    """What a line tells the core; `at_ms` is the wall clock at its append."""
+    return LedgerRead(
+        at_ms=at_ms,
+        settled=[
+            SettledEntry(Identity(entry.id_hash, entry.run, entry.fingerprint), entry.attempt, Fate(entry.state))
+            for entry in record.settled
+        ],
+        started=[
+            StartedEntry(Identity(entry.id_hash, entry.run, b"\0" * 8), entry.attempt) for entry in record.started
+        ],
+        levels=_checkpoints(record.levels),
+    )
+
+
+def _settled(entry: SettledEntry) -> ledger.LedgerEntry:
+    identity = entry.identity
+    attempt = min(entry.attempt, ledger.ATTEMPT_MAX)
+    state = ledger.LedgerState(entry.fate)
+    return ledger.LedgerEntry(identity.id_hash, identity.run, attempt, state, identity.fingerprint)
+
+
+def _started(entry: StartedEntry) -> ledger.StartedEntry:
+    return ledger.StartedEntry(entry.identity.id_hash, entry.identity.run, min(entry.attempt, ledger.ATTEMPT_MAX))
+
+
+def _levels(checkpoint: Checkpoint, now: datetime) -> list[ledger.Level]:
+    return [
+        ledger.Level(
+            limit=checkpoint.limit,
+            metric="tokens" if level.metric is Metric.TOKENS else "requests",
+            level=level.low,
+            capacity=level.capacity,
+            period_ms=level.period_ms,
+            at=now,
+            charged=checkpoint.charged_last_minute,
+            pause_ms=checkpoint.pause_ms,
+            markup_ppm=checkpoint.markup_ppm,
+        )
+        for level in checkpoint.levels
+    ]
+
+
+def _checkpoints(levels: tuple[ledger.Level, ...]) -> list[Checkpoint]:
+    """The checkpoints of a line, one a limit; their instants are wall clock."""
+    of_limit: dict[str, list[ledger.Level]] = {}
+    for level in levels:
+        of_limit.setdefault(level.limit, []).append(level)
+    return [
+        Checkpoint(
+            limit=name,
+            at_ms=int(several[0].at.timestamp() * 1_000),
+            levels=tuple(
+                Level(Metric(one.metric), one.level, one.level, one.capacity, one.period_ms) for one in several
+            ),
+            charged_last_minute=several[0].charged,
+            pause_ms=several[0].pause_ms,
+            markup_ppm=several[0].markup_ppm,
+        )
+        for name, several in of_limit.items()
+    ]

@@ -1,0 +1,107 @@
+"""From a record to what the core must know of it: who it is, which limit it draws on, what it will be charged.
+
+Bad bytes become Garbage, and what a producer may not ask becomes a refusal; nothing here raises for any input.
+"""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+
+from broker.clock import WallClock
+from broker.core.charge import Law, charge, default_law, measure, texts
+from broker.core.identity import Identity
+from broker.core.ticket import Candidate, Garbage
+from broker.ports import TokenCounter
+from broker.settings.whole import Settings
+from schemas.codec import decode_request
+from schemas.ids import fingerprint, id_hash
+from schemas.record import Record
+from schemas.request import GenerationRequest
+from schemas.request_codec import DecodedRequest, InputLimits, Undecodable
+
+_COUNTED_BYTES_MAX = 64 * 1024
+"""Longer texts are priced by bytes: counting them would hold up the loop for milliseconds."""
+
+
+class Pricer:
+    """Reads one lane's records."""
+
+    def __init__(self, settings: Settings, counter: TokenCounter, clock: WallClock) -> None:
+        """The counter works offline; the clock turns deadlines into loop time."""
+        self._settings = settings
+        self._counter = counter
+        self._clock = clock
+        self._input = InputLimits(settings.input.request_bytes_max, settings.input.nesting_max)
+
+    def read(
+        self, lane: str, record: Record, submitted_at: datetime
+    ) -> tuple[DecodedRequest | Undecodable, Candidate | Garbage]:
+        """Decode, recognise and price a record."""
+        decoded = decode_request(record.value, record.headers, self._input)
+        if isinstance(decoded, Undecodable):
+            return decoded, _garbage(decoded, record)
+        return decoded, self._candidate(lane, decoded, submitted_at)
+
+    def _candidate(self, lane: str, decoded: DecodedRequest, submitted_at: datetime) -> Candidate:
+        request = decoded.request
+        model = request.model or ""
+        identity = Identity(
+            id_hash(request.id), decoded.run, fingerprint(request.tenant, request.endpoint, request.body)
+        )
+        limit = self._settings.limit_for(model)
+        return Candidate(
+            identity=identity,
+            attempt=decoded.attempt,
+            model=model,
+            limit=limit,
+            charge=self._charge(request, model, limit),
+            deadline_ms=self._clock.to_loop_ms(self._deadline(lane, decoded, submitted_at)),
+            refusal=self._refusal(request, model),
+        )
+
+    def _charge(self, request: GenerationRequest, model: str, limit: str) -> int:
+        configured = self._settings.limits.get(limit)
+        law = default_law(request.endpoint)
+        if configured is not None and configured.charge_law not in {"auto", "usage"}:
+            law = Law(configured.charge_law)
+        return charge(law, measure(request.endpoint, request.body, self.input_tokens(request, model)))
+
+    def input_tokens(self, request: GenerationRequest, model: str) -> int:
+        """Tokens of the request's texts as the tokenizer counts them, or by bytes where it cannot."""
+        tokens = 0
+        for text in texts(request.endpoint, request.body):
+            size = len(text)
+            counted = self._counter.count(model, text) if size <= _COUNTED_BYTES_MAX else None
+            tokens += counted if counted is not None else len(text.encode(errors="surrogatepass")) // 4 + 1
+        return tokens
+
+    def _deadline(self, lane: str, decoded: DecodedRequest, submitted_at: datetime) -> datetime:
+        latest = submitted_at + timedelta(seconds=self._settings.deadline_max_s(lane))
+        if decoded.deadline_override is not None:
+            return decoded.deadline_override
+        if decoded.request.deadline is not None:
+            return min(decoded.request.deadline, latest)
+        return submitted_at + timedelta(seconds=self._settings.lanes[lane].deadline_s)
+
+    def _refusal(self, request: GenerationRequest, model: str) -> tuple[str, str] | None:
+        for applies, reason, sentence in _REFUSALS:
+            if applies(request):
+                return reason, sentence
+        if not any(fnmatchcase(model, pattern) for pattern in self._settings.models.allow):
+            return "rejected", f"The model {model!r} is not on this dispatcher's list models.allow."
+        return None
+
+
+_REFUSALS: tuple[tuple[Callable[[GenerationRequest], bool], str, str], ...] = (
+    (lambda request: request.model is None, "invalid_request", "body.model must name a model."),
+    (lambda request: request.stream, "invalid_request", "Streaming is not served yet: send stream false."),
+    (lambda request: request.reply_to is not None, "invalid_request", "reply_to is not served yet: leave it out."),
+)
+
+
+def _garbage(decoded: Undecodable, record: Record) -> Garbage:
+    if decoded.request_id is None:
+        return Garbage(None, decoded.message)
+    mark = hashlib.blake2b(record.value or b"", digest_size=8).digest()
+    return Garbage(Identity(id_hash(decoded.request_id), decoded.run, mark), decoded.message)

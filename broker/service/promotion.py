@@ -1,0 +1,161 @@
+"""Becoming the leader, step by step: fence, claim, read back, restore progress. PROTOCOL's section 3 as code.
+
+Nothing here may be skipped or reordered:
+
+1. `open()` of the transactional producer fences every predecessor and settles its last transaction.
+2. The lease must still be ours after that; a candidate that lost it meanwhile closes and stands by.
+3. The claim, one committed ledger record, numbers the term: one above the highest read.
+4. The ledger is read up to our own claim, so that every fate a predecessor committed is known.
+5. All stored offsets are read; only after `open()` are they certain to be the last ones.
+6. A foreign claim or map with our term or a higher one means that somebody was faster: claim again, one above.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from broker.core.progress import PartitionProgress, ProgressUnreadableError
+from broker.core.term import next_term
+from broker.core.ticket import LanePartition
+from broker.errors import LogUnavailable, ProgressUnreadable
+from broker.ports import OffsetStore, Outgoing, StoredOffset, TopicPartition, TransactionLog
+from broker.service.intake import LaneIntake
+from broker.service.ledger_codec import claim_record
+from broker.service.ledger_follower import LedgerFollower
+from schemas.codec import encode_ledger
+from schemas.record import Record
+
+CLAIMS_MAX = 5
+CLAIM_READ_WITHIN_MS = 15_000
+FIRST_RECORD_YOUNG_MS = 86_400_000
+NO_OFFSET = -1
+
+
+class LeaseLostError(Exception):
+    """The lease went to somebody else between taking it and opening the producer."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """What a promotion found: the term, and per partition where to go on.
+
+    Attributes:
+        lost: Partitions of which retention has removed records below this offset that were never taken.
+    """
+
+    term: int
+    progress: dict[LanePartition, PartitionProgress] = field(default_factory=dict)
+    lost: dict[LanePartition, int] = field(default_factory=dict)
+
+
+class Promotion:
+    """The steps, for one process; used again after every fence."""
+
+    def __init__(  # noqa: PLR0913 — all keyword-only, each a collaborator of one step
+        self,
+        *,
+        owner: str,
+        ledger_topic: str,
+        follower: LedgerFollower,
+        offsets: OffsetStore,
+        intakes: Mapping[str, LaneIntake],
+        from_start: frozenset[str],
+        utc_ms: Callable[[], int],
+    ) -> None:
+        """`from_start` names lanes whose missing offsets the operator allows to read as zero."""
+        self._owner = owner
+        self._ledger_topic = ledger_topic
+        self._follower = follower
+        self._offsets = offsets
+        self._intakes = intakes
+        self._from_start = from_start
+        self._utc_ms = utc_ms
+
+    async def run(self, producer: TransactionLog, still_mine: Callable[[], Awaitable[bool]], own_term: int) -> Standing:
+        """Lead from here on.
+
+        Args:
+            producer: A fresh one, not opened.
+            still_mine: Asked once after the fence: may this process go on?
+            own_term: The term of this process's last claim, 0 if it has none.
+
+        Raises:
+            ProducerDead: The producer died on the way; ask again who leads.
+            LogUnavailable: Kafka does not answer whole.
+            LeaseLostError: Somebody else has the lease.
+            ProgressUnreadable: A stored map cannot be believed; an operator must look.
+        """
+        await producer.open()
+        if not await still_mine():
+            raise LeaseLostError
+        for _ in range(CLAIMS_MAX):
+            await self._follower.catch_up()
+            keeps = own_term > 0 and self._follower.last_claim == (own_term, self._owner)
+            term = own_term if keeps else next_term(self._follower.highest_term)
+            standing = await self._claimed(producer, term)
+            if standing is not None:
+                return standing
+        raise LogUnavailable("Other claims keep coming in between; is another dispatcher using the same topics?")
+
+    async def _claimed(self, producer: TransactionLog, term: int) -> Standing | None:
+        claim = Outgoing(self._ledger_topic, Record(None, encode_ledger(claim_record(term, self._owner))))
+        self._follower.expect(term, self._owner)
+        await producer.transact([claim], {})
+        await self._follower.read_to_claim(CLAIM_READ_WITHIN_MS)
+        if self._follower.foreign_claim_from(term, self._owner):
+            return None
+        standing = Standing(term)
+        for lane, intake in self._intakes.items():
+            foreign = await self._restore(standing, lane, intake)
+            if foreign >= term:
+                self._follower.highest_term = max(self._follower.highest_term, foreign)
+                return None
+        return standing
+
+    async def _restore(self, standing: Standing, lane: str, intake: LaneIntake) -> int:
+        """Progress of one lane; returns the highest term of a map that is not of our own term."""
+        numbers = await intake.log.partitions()
+        stored = await self._offsets.read([TopicPartition(intake.topic, number) for number in numbers])
+        bounds = await intake.log.bounds(numbers)
+        foreign = 0
+        for number in numbers:
+            place = LanePartition(lane, number)
+            offset = stored[TopicPartition(intake.topic, number)]
+            progress, term = await self._progress(place, intake, offset)
+            foreign = max(foreign, term if term > standing.term else 0)
+            start, end = bounds[number]
+            if progress.next_offset > end:
+                raise ProgressUnreadable(
+                    f"{intake.topic}/{number} ends at {end}, but offset {progress.next_offset - 1} was taken from it: "
+                    f"it was made anew. Delete the offsets of the dispatcher's group for it, then start with "
+                    f"--from-start {lane}."
+                )
+            if start > progress.base:
+                standing.lost[place] = start
+            standing.progress[place] = progress
+        return foreign
+
+    async def _progress(
+        self, place: LanePartition, intake: LaneIntake, stored: StoredOffset
+    ) -> tuple[PartitionProgress, int]:
+        if stored.offset == NO_OFFSET:
+            return await self._fresh(place, intake), 0
+        try:
+            progress = PartitionProgress.restore(stored.offset, stored.metadata)
+            return progress, PartitionProgress.term_of(stored.metadata)
+        except ProgressUnreadableError as error:
+            raise ProgressUnreadable(
+                f"The progress stored for {intake.topic}/{place.number} is not ours or damaged ({error}); another "
+                f"client may have written to the dispatcher's group. Nothing was taken from it."
+            ) from error
+
+    async def _fresh(self, place: LanePartition, intake: LaneIntake) -> PartitionProgress:
+        """No offset is stored: nothing was ever taken, unless the offset has expired."""
+        bounds = (await intake.log.bounds([place.number]))[place.number]
+        first_ms = await intake.log.first_timestamp_ms(place.number)
+        young = first_ms is None or self._utc_ms() - first_ms < FIRST_RECORD_YOUNG_MS
+        if place.lane in self._from_start or (bounds[0] == 0 and young):
+            return PartitionProgress(bounds[0])
+        raise ProgressUnreadable(
+            f"No progress is stored for {intake.topic}/{place.number}, yet it holds records older than a day: its "
+            f"offsets may have expired. Start with --from-start {place.lane} to take everything it still holds."
+        )

@@ -1,0 +1,183 @@
+"""From a batch of decisions to the records, offsets and ledger line of one Kafka transaction.
+
+Every record is made here, sized before the transaction begins, and given a form that fits: one record that Kafka
+refuses would hold up the outcomes of every other.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from broker.clock import WallClock
+from broker.core.commands import Batch, Bury, Complete, Discard, Fail, Park
+from broker.core.ticket import TicketNumber
+from broker.ports import Outgoing, StoredOffset, TopicPartition
+from broker.service.cargo import Cargo, Hold
+from broker.service.ledger_codec import step_record
+from broker.settings.whole import Settings
+from schemas import topics
+from schemas.codec import encode_dead_letter, encode_failure, encode_ledger, encode_outcome
+from schemas.failure import RetryableFailure, header_fields, key_fields
+from schemas.outcome import Completed, Failed, Timings
+from schemas.record import Record
+from schemas.request_codec import DecodedRequest
+
+_BATCH_OVERHEAD_BYTES = 1_024
+_METADATA_BYTES_MAX = 16 * 1024
+"""A Failed outcome repeats the request's metadata up to this size; beyond it the outcome stays small and certain."""
+
+
+class Publication:
+    """Makes the records of one term's transactions."""
+
+    def __init__(self, settings: Settings, hold: Hold, clock: WallClock, *, owner: str) -> None:
+        """The owner is the token in the ledger's lines."""
+        self._settings = settings
+        self._hold = hold
+        self._clock = clock
+        self._owner = owner
+        self._prefix = settings.kafka.topic_prefix
+        self._dead_letter_max = settings.topics.dead_letters.max_message_bytes - _BATCH_OVERHEAD_BYTES
+
+    def records(self, batch: Batch, term: int) -> list[Outgoing]:
+        """Everything the batch writes, the ledger line last."""
+        now = self._clock.utc_now()
+        outgoing: list[Outgoing] = []
+        for settlement in batch.settlements:
+            outgoing.extend(self._settled(settlement.number, settlement.decision, term, now))
+        line = encode_ledger(step_record(batch, term, self._owner, now))
+        outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, line)))
+        return outgoing
+
+    def offsets(self, batch: Batch) -> dict[TopicPartition, StoredOffset]:
+        """Where the group stands once the batch is committed."""
+        return {
+            TopicPartition(topics.requests_topic(self._prefix, place.lane), place.number): StoredOffset(
+                stored.offset, stored.metadata
+            )
+            for place, stored in batch.offsets.items()
+        }
+
+    def _settled(
+        self, number: TicketNumber, decision: Complete | Fail | Park | Bury | Discard, term: int, now: datetime
+    ) -> Iterable[Outgoing]:
+        cargo = self._hold[number]
+        match decision:
+            case Complete():
+                yield self._outcome(self._completed(cargo, term), now)
+            case Fail():
+                yield self._outcome(self._failed(cargo, decision, term), now)
+                if decision.reason != "cancelled":
+                    yield self._dead_letter(cargo, decision.reason, now)
+            case Park():
+                yield self._parked(cargo, decision, now)
+            case Bury():
+                yield self._dead_letter(cargo, decision.reason, now)
+            case Discard():
+                return
+
+    def _outcome(self, outcome: Completed | Failed, now: datetime) -> Outgoing:
+        return Outgoing(topics.results_topic(self._prefix), encode_outcome(outcome, time=now))
+
+    def _completed(self, cargo: Cargo, term: int) -> Completed:
+        assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called
+        request = cargo.content.request
+        response = dict(cargo.response or {})
+        return Completed.model_construct(
+            id=request.id,
+            run=cargo.content.run,
+            status="completed",
+            lane=cargo.source.partition.lane,
+            tenant=request.tenant,
+            endpoint=request.endpoint,
+            model=str(response.get("model") or request.model or ""),
+            response=response,
+            usage=cargo.usage,
+            charge_tokens=cargo.charge,
+            attempts=cargo.content.attempt + cargo.calls,
+            term=term,
+            metadata=request.metadata,
+            timings=_timings(cargo),
+        )
+
+    def _failed(self, cargo: Cargo, fail: Fail, term: int) -> Failed:
+        content = cargo.content
+        common = {
+            "lane": cargo.source.partition.lane,
+            "reason": fail.reason,
+            "message": fail.sentence,
+            "term": term,
+            "timings": _timings(cargo),
+        }
+        if isinstance(content, DecodedRequest):
+            request = content.request
+            light = len(cargo.record.value or b"") <= _METADATA_BYTES_MAX
+            return Failed(
+                id=request.id,
+                run=content.run,
+                tenant=request.tenant,
+                endpoint=request.endpoint,
+                model=request.model,
+                attempts=content.attempt + cargo.calls,
+                metadata=request.metadata if light else {},
+                error=cargo.error,
+                **common,
+            )
+        assert content is not None  # noqa: S101 — programmer error: a range of offsets has no outcome
+        assert content.request_id is not None  # noqa: S101 — programmer error: Fail needs an id
+        return Failed(
+            id=content.request_id,
+            run=content.run,
+            tenant=content.tenant,
+            endpoint=content.endpoint,
+            model=content.model,
+            **common,
+        )
+
+    def _parked(self, cargo: Cargo, park: Park, now: datetime) -> Outgoing:
+        assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are parked
+        request = cargo.content.request
+        failure = RetryableFailure(
+            id=request.id,
+            run=cargo.content.run,
+            kind=park.kind,
+            attempt=park.attempts,
+            not_before=self._clock.to_utc(park.not_before_ms),
+            message=park.sentence,
+            error=cargo.error,
+            lane=cargo.source.partition.lane,
+            headers=header_fields(cargo.record.headers),
+            submitted_at=cargo.submitted_at,
+            request=request.model_dump(mode="json", exclude_unset=True),
+            **key_fields(cargo.record.key),
+        )
+        return Outgoing(topics.failures_topic(self._prefix), encode_failure(failure, time=now))
+
+    def _dead_letter(self, cargo: Cargo, reason: str, now: datetime) -> Outgoing:
+        content = cargo.content
+        record = encode_dead_letter(
+            cargo.record.key,
+            cargo.record.value,
+            cargo.record.headers,
+            reason=reason,
+            origin=(cargo.topic, cargo.source.partition.number, cargo.source.offset),
+            attempts=cargo.calls + (content.attempt if isinstance(content, DecodedRequest) else 0),
+            run=0 if content is None else content.run,
+            failed_at=now,
+            max_bytes=self._dead_letter_max,
+        )
+        return Outgoing(topics.dead_letters_topic(self._prefix), record)
+
+
+def _timings(cargo: Cargo) -> Timings:
+    queued_until = cargo.called_ms if cargo.called_ms is not None else cargo.finished_ms
+    upstream_ms = None
+    if cargo.called_ms is not None and cargo.finished_ms is not None:
+        upstream_ms = cargo.finished_ms - cargo.called_ms
+    return Timings.model_construct(
+        submitted_at=cargo.submitted_at,
+        taken_at=cargo.taken_at,
+        called_at=cargo.called_at,
+        finished_at=cargo.finished_at,
+        queue_ms=None if queued_until is None else queued_until - cargo.taken_ms,
+        upstream_ms=upstream_ms,
+    )

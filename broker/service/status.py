@@ -1,0 +1,78 @@
+"""One look at a dispatcher: who leads, what waits, what the budget is, what is wrong. JSON for `/status` and Redis."""
+
+from typing import Any
+
+from broker.core.dispatch import Dispatch
+from broker.core.limits import LimitDesk
+from broker.core.ticket import State
+from broker.service.health import Health
+from broker.service.telemetry import Telemetry
+from broker.settings.whole import Settings
+
+
+class Status:
+    """Makes the snapshot."""
+
+    def __init__(self, settings: Settings, core: Dispatch, health: Health, telemetry: Telemetry, *, owner: str) -> None:
+        """Reads the core; changes nothing."""
+        self._settings = settings
+        self._core = core
+        self._health = health
+        self._telemetry = telemetry
+        self._owner = owner
+
+    def snapshot(self, now_ms: int) -> dict[str, Any]:
+        """The state at this instant; numbers are requests, tokens and seconds."""
+        core, health = self._core, self._health
+        return {
+            "name": self._settings.dispatcher.name,
+            "topic_prefix": self._settings.kafka.topic_prefix,
+            "owner": self._owner,
+            "role": health.role,
+            "leader": health.holder,
+            "term": health.term,
+            "ready": {"kafka": health.kafka_ready, "redis": health.redis_ready},
+            "trouble": health.trouble,
+            "inflight": len(core.flights),
+            "held_bytes": core.flights.held_bytes,
+            "lanes": {name: self._lane(name, now_ms) for name in self._settings.lanes},
+            "limits": {name: limit(desk, now_ms) for name, desk in core.limits.desks().items()},
+            "models": {name: spent.means() for name, spent in self._telemetry.spending.items()},
+            "outcomes": dict(self._telemetry.outcomes),
+            "dedupe": {
+                "ids": len(core.identities),
+                "window_s": core.identities.window_reached_ms(core.wall_ms(now_ms)) // 1_000,
+            },
+        }
+
+    def _lane(self, name: str, now_ms: int) -> dict[str, Any]:
+        tickets = [ticket for ticket in self._core.register.tickets() if ticket.source.partition.lane == name]
+        waiting = [ticket for ticket in tickets if ticket.state is State.WAITING]
+        oldest_ms = min((ticket.taken_ms for ticket in waiting), default=now_ms)
+        return {
+            "waiting": len(waiting),
+            "waiting_tokens": sum(ticket.charge for ticket in waiting),
+            "waiting_seconds": self._core.limits.backlog_ms(name, now_ms) / 1_000,
+            "calling": sum(ticket.state is State.CALLING for ticket in tickets),
+            "settled": sum(ticket.state is State.SETTLED for ticket in tickets),
+            "oldest_s": round((now_ms - oldest_ms) / 1_000, 1),
+        }
+
+
+def limit(desk: LimitDesk, now_ms: int) -> dict[str, Any]:
+    """One limit: its buckets as believed, and what waits for it."""
+    return {
+        "believed": desk.budget.believed,
+        "inflight": desk.budget.inflight,
+        "waiting": desk.lanes.waiting(),
+        "buckets": [
+            {
+                "metric": str(level.metric),
+                "capacity": level.capacity,
+                "period_s": level.period_ms / 1_000,
+                "level_low": level.low,
+                "level_high": level.high,
+            }
+            for level in desk.budget.levels(now_ms)
+        ],
+    }

@@ -1,0 +1,180 @@
+"""What the core decided, as metrics: it watches every command and every answer, and changes nothing."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from broker.adapters.prometheus_meter import Meter
+from broker.clock import WallClock
+from broker.core.commands import Batch, Bury, Call, Command, Complete, Decision, Discard, Fail, Park, Publish
+from broker.core.dispatch import Dispatch
+from broker.core.events import Committed, Event, Taken
+from broker.core.ticket import State, TicketNumber
+from broker.core.verdict import Meaning, Verdict
+from broker.service.cargo import Cargo, Hold
+from broker.service.health import Health
+from schemas.outcome import Usage
+from schemas.request_codec import DecodedRequest
+
+
+@dataclass(slots=True)
+class Spending:
+    """Sums of one model since the start, for means."""
+
+    requests: int = 0
+    charge_tokens: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def means(self) -> dict[str, float]:
+        """Mean tokens a request."""
+        count = max(1, self.requests)
+        return {
+            "requests": self.requests,
+            "charge_tokens_mean": round(self.charge_tokens / count, 1),
+            "input_tokens_mean": round(self.input_tokens / count, 1),
+            "output_tokens_mean": round(self.output_tokens / count, 1),
+        }
+
+
+class Telemetry:
+    """Feeds the meter."""
+
+    def __init__(self, meter: Meter, hold: Hold, clock: WallClock) -> None:
+        """`spending` and `outcomes` feed `/status` as well."""
+        self.meter = meter
+        self._hold = hold
+        self._clock = clock
+        self._pending: dict[int, Batch] = {}
+        self.spending: dict[str, Spending] = defaultdict(Spending)
+        self.outcomes: dict[str, int] = defaultdict(int)
+
+    def posted(self, event: Event) -> None:
+        """See an event just before the core does."""
+        match event:
+            case Taken():
+                self.meter.requests_taken(event.source.partition.lane)
+            case Committed():
+                self._committed(event.serial)
+            case _:
+                return
+
+    def watch(self, command: Command, cargo: Cargo | None) -> None:
+        """See a command just before it is carried out."""
+        match command:
+            case Call():
+                if command.repeated:
+                    self.meter.repeated_call()
+                if cargo is not None and command.calls == 1:
+                    waited_ms = self._clock.now_ms() - cargo.taken_ms
+                    self.meter.queue_wait(cargo.source.partition.lane, waited_ms / 1_000)
+            case Publish():
+                self._pending = {command.batch.serial: command.batch}
+            case _:
+                return
+
+    def answered(self, cargo: Cargo, verdict: Verdict, upstream_s: float) -> None:
+        """An attempt ended."""
+        model = model_of(cargo)
+        self.meter.attempt(model, verdict.meaning.value)
+        if verdict.meaning is Meaning.RATE_LIMITED:
+            self.meter.throttled(model, cargo.limit)
+        elif verdict.meaning is Meaning.OK:
+            self.meter.upstream_time(model, upstream_s)
+            self.meter.charged(model, cargo.source.partition.lane, cargo.charge)
+            self._used(model, cargo)
+        if verdict.retryable:
+            self.meter.retry(verdict.meaning.value)
+
+    def _used(self, model: str, cargo: Cargo) -> None:
+        spent = self.spending[model] if len(self.spending) < 100 or model in self.spending else self.spending["other"]
+        spent.requests += 1
+        spent.charge_tokens += cargo.charge
+        for kind, tokens in usage_kinds(cargo.usage).items():
+            self.meter.usage(model, kind, tokens)
+        if cargo.usage is not None:
+            spent.input_tokens += cargo.usage.input_tokens
+            spent.output_tokens += cargo.usage.output_tokens
+
+    def _committed(self, serial: int) -> None:
+        """A batch is final: count what it published."""
+        batch = self._pending.pop(serial, None)
+        for settlement in batch.settlements if batch else ():
+            self._settled(settlement.number, settlement.decision)
+
+    def _settled(self, number: TicketNumber, decision: Decision) -> None:
+        cargo = self._hold.get(number)
+        if cargo is None:
+            return
+        lane, model = cargo.source.partition.lane, model_of(cargo)
+        match decision:
+            case Complete():
+                self._outcome(lane, model, "completed", "")
+                self._outcome_time(lane, cargo)
+            case Fail():
+                self._outcome(lane, model, "failed", decision.reason)
+                self.meter.dead_letter(decision.reason)
+                self._outcome_time(lane, cargo)
+            case Bury():
+                self.meter.dead_letter(decision.reason)
+            case Discard():
+                self.meter.duplicate(lane)
+            case Park():
+                return
+
+    def gauges(self, core: Dispatch, health: Health, now_ms: int) -> None:
+        """Set what is a level rather than a count; once a second."""
+        meter = self.meter
+        meter.leader(health.role == "leader")
+        meter.term(health.term)
+        meter.ready(kafka=health.kafka_ready, redis=health.redis_ready)
+        meter.dedupe_window(core.identities.window_reached_ms(core.wall_ms(now_ms)) / 1_000)
+        waiting: dict[str, list[int]] = {rule.name: [] for rule in core.rules.lanes}
+        calling: Counter[str] = Counter()
+        for ticket in core.register.tickets():
+            if ticket.state is State.WAITING:
+                waiting[ticket.source.partition.lane].append(ticket.taken_ms)
+            elif ticket.state is State.CALLING:
+                calling[ticket.candidate.model] += 1
+        for lane, taken_ms in waiting.items():
+            oldest_s = (now_ms - min(taken_ms, default=now_ms)) / 1_000
+            meter.backlog(lane, len(taken_ms), core.limits.backlog_ms(lane, now_ms) / 1_000, oldest_s)
+        for model in self.spending.keys() | calling.keys():
+            meter.inflight(model, calling[model])
+        self._limits(core, now_ms)
+
+    def _limits(self, core: Dispatch, now_ms: int) -> None:
+        for name, desk in core.limits.desks().items():
+            charged = desk.budget.charged_last_minute(now_ms)
+            for level in desk.budget.levels(now_ms):
+                spent = charged if level.metric == "tokens" else 0
+                minute = level.capacity * 60_000 / level.period_ms
+                utilisation = spent / minute if minute else 0.0
+                self.meter.limit(
+                    name, f"{level.metric}/{level.period_ms // 1_000}s", level.capacity, level.low, utilisation
+                )
+
+    def _outcome(self, lane: str, model: str, status: str, reason: str) -> None:
+        self.outcomes[reason or status] += 1
+        self.meter.outcome(lane, model, status, reason)
+
+    def _outcome_time(self, lane: str, cargo: Cargo) -> None:
+        seconds = (self._clock.utc_now() - cargo.submitted_at).total_seconds()
+        self.meter.outcome_time(lane, max(0.0, seconds))
+
+
+def model_of(cargo: Cargo) -> str:
+    """The model a record asks for, or nothing."""
+    return (cargo.content.request.model or "") if isinstance(cargo.content, DecodedRequest) else ""
+
+
+def usage_kinds(usage: Usage | None) -> Mapping[str, int]:
+    """Billed tokens by kind."""
+    if usage is None:
+        return {}
+    return {
+        "input": usage.input_tokens,
+        "output": usage.output_tokens,
+        "cached": usage.cached_tokens,
+        "reasoning": usage.reasoning_tokens,
+    }
