@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 from schemas.ids import ID_LENGTH_MAX, is_valid_id
 from schemas.instants import Instant
@@ -29,7 +29,11 @@ def _printable(candidate: str) -> str:
     return candidate
 
 
-Id = Annotated[str, AfterValidator(_printable), Field(min_length=1, max_length=ID_LENGTH_MAX)]
+Id = Annotated[
+    str,
+    AfterValidator(_printable),
+    WithJsonSchema({"type": "string", "pattern": "^[ -~]+$", "minLength": 1, "maxLength": ID_LENGTH_MAX}),
+]
 Label = Annotated[str, Field(min_length=1, max_length=LABEL_LENGTH_MAX)]
 
 

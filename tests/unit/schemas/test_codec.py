@@ -1,0 +1,195 @@
+"""What the dispatcher writes, and how readers get it back."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from schemas.chunk import Chunk
+from schemas.codec import (
+    Record,
+    WireError,
+    decode_cancel,
+    decode_chunk,
+    decode_dead_letter,
+    decode_failure,
+    decode_outcome,
+    encode_cancel,
+    encode_chunk,
+    encode_dead_letter,
+    encode_failure,
+    encode_outcome,
+)
+from schemas.control import Cancel
+from schemas.dead_letter import Origin
+from schemas.failure import FailureKind, RetryableFailure, header_fields, key_fields
+from schemas.outcome import Completed, Failed, FailureReason, Timings, Usage
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
+COMPLETED = Completed(
+    id="lead-1",
+    run=2,
+    lane="urgent",
+    tenant="acme",
+    endpoint="chat.completions",
+    model="gpt-4o-mini-2024-07-18",
+    response={"choices": [{"message": {"content": "Grüße 👋"}}]},
+    usage=Usage(input_tokens=3, output_tokens=4, total_tokens=7),
+    charge_tokens=40,
+    attempts=1,
+    term=7,
+    metadata={"lead": 8841},
+    timings=Timings(submitted_at=NOW, queue_ms=5),
+)
+HEADERS = (("ce_type", b"headrace.generation.requested.v1"), ("headrace-run", b"1"), ("x", b"\xff"))
+
+
+def test_a_completed_outcome_is_written_as_the_contract_says() -> None:
+    record = encode_outcome(COMPLETED, time=NOW)
+    assert record.key == b"lead-1"
+    assert "Grüße 👋".encode() in (record.value or b"")
+    assert json.loads(record.value or b"") == {
+        "id": "lead-1",
+        "run": 2,
+        "status": "completed",
+        "lane": "urgent",
+        "tenant": "acme",
+        "endpoint": "chat.completions",
+        "model": "gpt-4o-mini-2024-07-18",
+        "response": {"choices": [{"message": {"content": "Grüße 👋"}}]},
+        "usage": {
+            "input_tokens": 3, "output_tokens": 4, "total_tokens": 7, "cached_tokens": 0, "reasoning_tokens": 0,
+        },
+        "charge_tokens": 40,
+        "attempts": 1,
+        "term": 7,
+        "metadata": {"lead": 8841},
+        "timings": {"submitted_at": "2026-01-02T03:04:05.678Z", "queue_ms": 5},
+    }  # fmt: skip
+    headers = dict(record.headers)
+    assert (headers["ce_type"], headers["ce_id"], headers["ce_subject"]) == (
+        b"headrace.generation.completed.v1", b"lead-1#2", b"lead-1",
+    )  # fmt: skip
+    assert decode_outcome(record.value, record.headers) == COMPLETED
+
+
+def test_a_failed_outcome_comes_back_whole() -> None:
+    failed = Failed(id="lead-1", reason=FailureReason.REJECTED, message="No.", error={"code": "x"}, attempts=3)
+    record = encode_outcome(failed, time=NOW)
+    assert dict(record.headers)["ce_id"] == b"lead-1"
+    read = decode_outcome(record.value, record.headers)
+    assert read == failed
+    assert isinstance(read, Failed)
+    assert read.reason is FailureReason.REJECTED
+
+
+def test_a_reader_keeps_a_reason_and_fields_it_does_not_know() -> None:
+    read = decode_outcome(b'{"id": "a", "status": "failed", "reason": "moonlight", "phase": 3}')
+    assert isinstance(read, Failed)
+    assert (read.reason, (read.model_extra or {})["phase"]) == ("moonlight", 3)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{}", b"[]", b'{"id": "a", "status": "maybe"}', b"\xff"])
+def test_a_value_that_is_no_outcome_is_said_to_be_none(value: bytes | None) -> None:
+    with pytest.raises(WireError, match="not an outcome"):
+        decode_outcome(value)
+
+
+def test_a_version_this_release_does_not_know_is_refused() -> None:
+    record = encode_outcome(COMPLETED, time=NOW)
+    with pytest.raises(WireError, match=r"completed\.v1"):
+        decode_outcome(record.value, [("ce_type", b"headrace.generation.completed.v2")])
+
+
+@pytest.mark.parametrize("key", [None, b"acme", b"\xff\x00"])
+def test_a_failure_carries_the_record_it_came_from(key: bytes | None) -> None:
+    failure = RetryableFailure(
+        id="lead-1",
+        run=1,
+        kind=FailureKind.QUOTA,
+        attempt=0,
+        not_before=NOW,
+        lane="bulk",
+        submitted_at=NOW,
+        request={"id": "lead-1", "body": {}},
+        headers=header_fields(HEADERS),
+        **key_fields(key),
+    )
+    record = encode_failure(failure, time=NOW)
+    headers = dict(record.headers)
+    assert (headers["ce_id"], headers["headrace-lane"]) == (b"lead-1#0", b"bulk")
+    assert headers["headrace-not-before"] == b"2026-01-02T03:04:05.678Z"
+    read = decode_failure(record.value, record.headers)
+    assert read == failure
+    assert (read.original_key, read.original_headers, read.not_before) == (key, HEADERS, NOW)
+
+
+def test_chunks_and_cancels_come_back_whole() -> None:
+    chunk = Chunk(id="lead-1", term=7, attempt=1, seq=3, delta={"content": "x"})
+    record = encode_chunk(chunk, time=NOW)
+    assert dict(record.headers)["ce_id"] == b"lead-1#7.1.3"
+    assert decode_chunk(record.value, record.headers) == chunk
+    record = encode_cancel(Cancel(id="lead-1"), source="crm", time=NOW)
+    assert record.value == b'{"id":"lead-1","type":"cancel"}'
+    assert decode_cancel(record.value, record.headers) == Cancel(id="lead-1")
+    with pytest.raises(WireError, match="not a cancel"):
+        decode_cancel(b'{"type": "cancel", "id": ""}')
+
+
+def dead(value: bytes | None, *, key: bytes | None = b"acme", max_bytes: int = 1024 * 1024) -> Record:
+    return encode_dead_letter(
+        key,
+        value,
+        HEADERS,
+        reason="too_large",
+        origin=("generation.requests.bulk", 3, 99),
+        attempts=2,
+        run=4,
+        failed_at=NOW,
+        max_bytes=max_bytes,
+    )
+
+
+def test_a_dead_letter_keeps_the_original_unchanged() -> None:
+    record = dead(b"\xff whatever")
+    assert (record.key, record.value, record.headers[:3]) == (b"acme", b"\xff whatever", HEADERS)
+    letter = decode_dead_letter(record.key, record.value, record.headers)
+    assert (letter.key, letter.value, letter.headers) == (b"acme", b"\xff whatever", HEADERS)
+    assert letter.origin == Origin("generation.requests.bulk", 3, 99)
+    assert (letter.reason, letter.attempts, letter.run, letter.failed_at) == ("too_large", 2, 4, NOW)
+    assert (letter.original_length, letter.sha256) == (None, None)
+
+
+def test_a_dead_letter_of_a_dead_letters_replay_is_told_apart_from_its_original() -> None:
+    first = dead(b"x")
+    again = encode_dead_letter(
+        first.key, first.value, first.headers, reason="rejected", origin=("t", 0, 1), attempts=0, run=5, failed_at=NOW,
+        max_bytes=10_000,
+    )  # fmt: skip
+    letter = decode_dead_letter(again.key, again.value, again.headers)
+    assert (letter.reason, letter.headers) == ("rejected", first.headers)
+
+
+def test_a_dead_letter_that_is_too_long_keeps_its_beginning_and_says_what_is_missing() -> None:
+    value = bytes(range(256)) * 4_000
+    record = dead(value, max_bytes=len(value))
+    letter = decode_dead_letter(record.key, record.value, record.headers)
+    assert letter.value == value[: 64 * 1024]
+    assert (letter.original_length, letter.sha256) == (len(value), hashlib.sha256(value).hexdigest())
+    assert letter.headers == HEADERS
+
+
+def test_no_dead_letter_is_larger_than_allowed_whatever_its_key_and_headers() -> None:
+    record = dead(b"v" * 100_000, key=b"k" * 500_000, max_bytes=200_000)
+    assert record.bytes_max <= 200_000
+    assert decode_dead_letter(record.key, record.value, record.headers).original_length == 100_000
+
+
+def test_a_dead_letter_without_a_value_stays_without() -> None:
+    record = dead(None)
+    assert decode_dead_letter(record.key, record.value, record.headers).value is None
+    with pytest.raises(WireError, match="headrace-reason"):
+        decode_dead_letter(None, b"", [])
+    with pytest.raises(WireError, match="incomplete"):
+        decode_dead_letter(None, b"", [("headrace-reason", b"x")])

@@ -1,0 +1,86 @@
+import base64
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from schemas.codec import decode_ledger, encode_ledger
+from schemas.ids import id_hash
+from schemas.ledger import (
+    LedgerEntry,
+    LedgerKind,
+    LedgerRecord,
+    LedgerState,
+    LedgerUnreadable,
+    Level,
+    StartedEntry,
+    WaitingCancel,
+)
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
+HASH = id_hash("lead-1")
+STEP = LedgerRecord(
+    LedgerKind.STEP,
+    term=7,
+    owner="a-token",
+    levels=(
+        Level("gpt-4o-mini", "tokens", -50, 200_000, 60_000, NOW, charged=900, pause_ms=250, markup_ppm=1_100_000),
+    ),
+    settled=(LedgerEntry(HASH, 2, 3, LedgerState.PARKED, b"12345678"),),
+    started=(StartedEntry(HASH, 2, 4),),
+    cancels=(WaitingCancel(HASH, 1_700_000_000_000),),
+    suspects=("generation.requests.bulk/0/17",),
+)
+
+
+def test_a_step_is_written_as_the_protocol_says() -> None:
+    value = json.loads(encode_ledger(STEP))
+    assert base64.b64decode(value["settled"]) == HASH + b"\x00\x02\x03\x03" + b"12345678"
+    assert base64.b64decode(value["started"]) == HASH + b"\x00\x02\x04"
+    assert {name: value[name] for name in ("v", "kind", "term", "owner", "levels")} == {
+        "v": 1,
+        "kind": "step",
+        "term": 7,
+        "owner": "a-token",
+        "levels": [
+            {"limit": "gpt-4o-mini", "metric": "tokens", "level": -50, "capacity": 200_000, "period_ms": 60_000,
+             "at": "2026-01-02T03:04:05.678Z", "charged": 900, "pause_ms": 250, "markup_ppm": 1_100_000}
+        ],
+    }  # fmt: skip
+    assert decode_ledger(encode_ledger(STEP)) == STEP
+
+
+@pytest.mark.parametrize("kind", list(LedgerKind))
+def test_what_is_empty_takes_no_room(kind: LedgerKind) -> None:
+    record = LedgerRecord(kind, term=1, owner="x")
+    assert set(json.loads(encode_ledger(record))) == {"v", "kind", "term", "owner", "levels"}
+    assert decode_ledger(encode_ledger(record)) == record
+
+
+def test_an_attempt_above_what_fits_is_written_as_the_highest() -> None:
+    record = LedgerRecord(
+        LedgerKind.STEP, 1, "x", settled=(LedgerEntry(HASH, 0, 300, LedgerState.COMPLETED, bytes(8)),)
+    )
+    assert decode_ledger(encode_ledger(record)).settled[0].attempt == 255
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"v": 2}, {"kind": "coup"}, {"settled": "AAAA"}, {"settled": "not base64"}, {"term": -1}, {"owner": None},
+     {"settled": base64.b64encode(HASH + b"\x00\x00\x00\x09" + bytes(8)).decode()}],
+)  # fmt: skip
+def test_what_this_release_does_not_know_is_never_guessed(changed: dict[str, object]) -> None:
+    value = json.dumps(json.loads(encode_ledger(STEP)) | changed).encode()
+    with pytest.raises(LedgerUnreadable):
+        decode_ledger(value)
+
+
+def test_bytes_that_are_no_record_are_unreadable() -> None:
+    for value in (b"", b"\xff", b"[]"):
+        with pytest.raises(LedgerUnreadable):
+            decode_ledger(value)
+
+
+def test_fields_of_a_later_release_do_not_disturb() -> None:
+    value = json.dumps(json.loads(encode_ledger(STEP)) | {"moon": 1}).encode()
+    assert decode_ledger(value) == STEP

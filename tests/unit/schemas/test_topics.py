@@ -1,0 +1,47 @@
+from schemas.topics import TopicShape, topics
+
+LANES = ("urgent", "bulk")
+
+
+def test_the_topics_are_those_of_the_contract() -> None:
+    specs = {spec.name: spec for spec in topics("generation", LANES)}
+    assert {
+        name: (spec.partitions, int(spec.configs["retention.ms"]) // 3_600_000) for name, spec in specs.items()
+    } == {
+        "generation.requests.urgent": (6, 168),
+        "generation.requests.bulk": (6, 168),
+        "generation.control": (1, 24),
+        "generation.results": (12, 168),
+        "generation.failures": (6, 168),
+        "generation.chunks": (6, 1),
+        "generation.dead-letters": (3, 720),
+        "generation.ledger": (1, 24),
+    }
+    assert {spec.replication for spec in specs.values()} == {3}
+    assert {spec.configs["min.insync.replicas"] for spec in specs.values()} == {"2"}
+    assert {spec.configs["max.message.bytes"] for spec in specs.values()} == {"1048576"}
+    assert {spec.configs["cleanup.policy"] for spec in specs.values()} == {"delete"}
+
+
+def test_the_ledger_is_stamped_by_the_log_and_kept_for_two_windows() -> None:
+    ledger = topics("p", (), dedupe_window_s=86_400)[-1]
+    assert ledger.configs["message.timestamp.type"] == "LogAppendTime"
+    assert ledger.configs["segment.ms"] == "3600000"
+    assert ledger.configs["retention.ms"] == str(2 * 86_400_000)
+    assert topics("p", (), {"ledger": TopicShape(retention_s=60)})[-1].configs["retention.ms"] == "60000"
+
+
+def test_one_node_holds_one_replica_unless_the_operator_insists() -> None:
+    spec = topics("p", (), nodes=1)[0]
+    assert (spec.replication, spec.configs["min.insync.replicas"]) == (1, "1")
+    spec = topics("p", (), {"control": TopicShape(replication=3)}, nodes=1)[0]
+    assert (spec.replication, spec.configs["min.insync.replicas"]) == (3, "2")
+
+
+def test_overrides_go_to_their_kind_of_topic_only() -> None:
+    shape = TopicShape(partitions=24, retention_s=10, max_message_bytes=2_000, min_insync=1)
+    specs = topics("p", LANES, {"requests": shape})
+    assert [spec.partitions for spec in specs[:3]] == [24, 24, 1]
+    assert specs[0].configs == {
+        "cleanup.policy": "delete", "retention.ms": "10000", "max.message.bytes": "2000", "min.insync.replicas": "1",
+    }  # fmt: skip
