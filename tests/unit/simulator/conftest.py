@@ -1,6 +1,6 @@
-"""looptime asks the loop policy for a loop before every test, so a sync test that runs first makes the policy create one.
+"""looptime asks the loop policy for a loop before every test: when a sync test comes first, the policy creates one.
 
-Nobody closes that loop, and a later async test fails for the ResourceWarning. Saying once that there is none prevents it.
+Nobody closes that loop, and a later async test fails for the ResourceWarning. Saying once that there is none helps.
 """
 
 import asyncio

@@ -49,17 +49,26 @@ async def test_without_quota_leads_fail_after_the_retries_of_the_sdk() -> None:
     assert "Rate limit reached" in report.error_example
 
 
-async def test_urgent_leads_join_the_same_queue_when_they_become_available() -> None:
-    urgent = [NaiveRequest("u", {"model": "m", "messages": [{"role": "user", "content": "u"}]}, urgent=True, at_s=0.1)]
+URGENT = NaiveRequest("u", {"model": "m", "messages": [{"role": "user", "content": "u"}]}, urgent=True, at_s=0.4)
+
+
+async def test_urgent_leads_wait_behind_the_leads_that_were_there_before() -> None:
     order: list[str] = []
     async with Upstream(UpstreamSettings(latency_s=(0.0, 0.0))) as upstream:
         upstream.script(lambda _, body: order.append(body["messages"][0]["content"]))
-        report = await run_naive(
-            urgent + leads(8), base_url=upstream.base_url, workers=1, requests_per_minute=60 / 0.04
-        )
+        await run_naive([URGENT, *leads(8)], base_url=upstream.base_url, workers=1, requests_per_minute=60 / 0.02)
     assert order == ["0", "1", "2", "3", "4", "5", "6", "7", "u"]
-    assert len(report.urgent_waits_s) == 1
-    assert 0.1 < report.urgent_waits_s[0] < report.elapsed_s  # handed over at 0.1 s, behind 8 leads of 40 ms each
+
+
+async def test_an_urgent_lead_is_called_once_it_is_there_and_waits_from_then_on() -> None:
+    seen: list[NaiveProgress] = []
+    async with Upstream(UpstreamSettings(latency_s=(0.0, 0.0))) as upstream:
+        report = await run_naive(
+            [URGENT], base_url=upstream.base_url, requests_per_minute=6_000, on_progress=seen.append
+        )
+    assert seen[0].started == 1
+    assert seen[0].elapsed_s >= URGENT.at_s
+    assert list(report.urgent_waits_s) == [pytest.approx(seen[-1].elapsed_s - URGENT.at_s, abs=0.05)]
 
 
 async def test_each_worker_keeps_its_own_pace() -> None:
