@@ -176,7 +176,7 @@ def _copy(prompt: str, seed: int, cap: Any, as_json: bool) -> tuple[str, bool]: 
     email = write_email(prompt, seed)
     text = json.dumps({"subject": email.subject, "body": "\n\n".join(email.paragraphs)}) if as_json else email.text
     if isinstance(cap, int) and 0 < cap < _tokens(text):
-        return text.encode()[: cap * 4].decode(errors="ignore"), True
+        return text.encode(errors="replace")[: cap * 4].decode(errors="ignore"), True
     return text, False
 
 
@@ -186,7 +186,7 @@ def _wants_json(body: Mapping[str, Any]) -> bool:
 
 
 def _tokens(text: str) -> int:
-    return -(-len(text.encode()) // 4)
+    return -(-len(text.encode(errors="replace")) // 4)
 
 
 def _vector(seed: int, dimensions: int) -> list[float]:

@@ -220,7 +220,7 @@ def _request_id(call: Call, body: Mapping[str, Any]) -> str:
         if call.headers.get(header):
             return call.headers[header][:ID_CHARS_MAX]
     metadata = body.get("metadata")
-    if isinstance(metadata, Mapping) and isinstance(metadata.get("id"), str):
+    if isinstance(metadata, Mapping) and isinstance(metadata.get("id"), str) and metadata["id"]:
         return str(metadata["id"])[:ID_CHARS_MAX]
     return hashlib.sha256(call.payload).hexdigest()
 

@@ -185,6 +185,11 @@ def test_an_answer_stops_at_the_cap_and_says_so() -> None:
     assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
 
 
+def test_half_a_surrogate_pair_is_text_like_any_other() -> None:
+    prompt = b'{"model": "m", "messages": [{"role": "user", "content": "Company: A\\ud800"}], "max_tokens": 9}'
+    assert Desk().ask(prompt).status == 200
+
+
 def test_json_is_answered_where_json_is_asked_for() -> None:
     reply = Desk().ask(HELLO | {"response_format": {"type": "json_object"}})
     assert set(json.loads(words_of(reply))) == {"subject", "body"}
