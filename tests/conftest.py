@@ -1,0 +1,15 @@
+"""What holds for every test of the run."""
+
+import asyncio
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_stray_event_loop() -> None:
+    """Says that there is no current event loop outside of async tests.
+
+    Else looptime, asking for one before each test, makes Python 3.11 create a loop that nobody closes, and its
+    ResourceWarning fails whichever test runs when it is collected.
+    """
+    asyncio.set_event_loop(None)
