@@ -9,6 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -19,10 +20,12 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_submit import Appended, KafkaSubmit, Pending
 from broker.errors import (
     GenerationFailed,
+    HeadraceError,
     InvalidRequest,
     LogUnavailable,
     MissingTopic,
     NotSubmitted,
+    Unreachable,
     WaitTimedOut,
 )
 from schemas.bounded_json import Unreadable
@@ -37,8 +40,6 @@ from schemas.topics import control_topic, requests_topic, results_topic
 SUBMIT_TIMEOUT_S = 30.0
 GENERATE_TIMEOUT_S = 600.0
 IN_FLIGHT_MAX = 500
-READ_BACK_S = 3_600
-"""How far back `generate` looks for an outcome of an id that was submitted before: the default dedupe window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +199,28 @@ class GenerationClient:
         """Put many requests on their lanes, in order, with up to `in_flight_max` unacknowledged; receipts in order.
 
         Raises:
-            NotSubmitted: As `submit`, for the first request whose receipt would be next; those behind it in the
-                pipeline may have been taken all the same, and may be submitted again.
+            NotSubmitted: As `submit`, for the first request whose receipt would be next; some behind it may have been
+                taken all the same. Whatever else `submissions` raises comes after the receipts of those before it.
         """
+        source = each(submissions)
         flying: deque[_Flying] = deque()
-        async for prepared in _each(submissions):
+        failure: HeadraceError | None = None
+        while True:
+            try:
+                prepared = await anext(source, None)
+                begun = None if prepared is None else await self._begin(prepared, timeout_s)
+            except HeadraceError as reason:
+                failure = reason
+                break
+            if begun is None:
+                break
+            flying.append(begun)
             if len(flying) >= in_flight_max:
                 yield await flying.popleft().receipt(timeout_s)
-            flying.append(await self._begin(prepared, timeout_s))
         while flying:
             yield await flying.popleft().receipt(timeout_s)
+        if failure is not None:
+            raise failure
 
     async def generate(
         self,
@@ -227,45 +240,59 @@ class GenerationClient:
             NotSubmitted: As `submit`.
         """
         prepared = self._prepared(body, asked, lane=lane, ordering_key=ordering_key, traceparent=traceparent)
-        outcome = await self.outcome_of(prepared, timeout_s=timeout_s, known_before=asked.get("id") is not None)
+        outcome = await self.outcome_of(
+            prepared,
+            timeout_s=timeout_s,
+            submit_timeout_s=min(timeout_s, SUBMIT_TIMEOUT_S),
+            known_before=asked.get("id") is not None,
+        )
         if isinstance(outcome, Failed):
             raise GenerationFailed(outcome)
         return outcome
 
     async def outcome_of(
-        self, prepared: Submission, *, timeout_s: float = GENERATE_TIMEOUT_S, known_before: bool = True
+        self,
+        prepared: Submission,
+        *,
+        timeout_s: float | None = GENERATE_TIMEOUT_S,
+        submit_timeout_s: float = SUBMIT_TIMEOUT_S,
+        known_before: bool = True,
     ) -> Outcome:
         """Submit and wait like `generate`, with Completed and Failed alike as the answer.
 
-        `known_before` says whether the id may have been answered already, so that it is worth reading back.
+        Args:
+            prepared: What to submit.
+            timeout_s: How long to wait in all; None: until the outcome is there.
+            submit_timeout_s: How long Kafka may be away.
+            known_before: Whether the id may have been answered already, so that it is worth reading back.
         """
-        until = time.monotonic() + timeout_s
         request_id = prepared.request.id
         submitted = False
         try:
-            async with asyncio.timeout(timeout_s), self._answers.waiting(request_id) as answer:
-                await (await self._begin(prepared, timeout_s)).receipt(max(0.0, until - time.monotonic()))
+            async with asyncio.timeout(timeout_s), AsyncExitStack() as stack:
+                answer = await stack.enter_async_context(self._answers.waiting(request_id, connect_s=submit_timeout_s))
+                await (await self._begin(prepared, submit_timeout_s)).receipt(submit_timeout_s)
                 submitted = True
                 return await (self._or_earlier(request_id, answer) if known_before else answer)
         except TimeoutError:
             if not submitted:
-                raise LogUnavailable(f"Kafka did not take the request within {timeout_s:g} s.") from None
+                raise LogUnavailable(f"Kafka did not take {request_id} in time: submit it again.") from None
             raise WaitTimedOut(
                 f"No outcome of {request_id} within {timeout_s:g} s: it goes on; ask again with the same id."
             ) from None
         except MissingTopic as reason:
             raise NotSubmitted(f"The request was not submitted. {reason}") from reason
+        except Unreachable as reason:
+            raise LogUnavailable(f"The request was not submitted. {reason}") from reason
 
     async def _or_earlier(self, request_id: str, answer: "asyncio.Future[Outcome]") -> Outcome:
-        since_ms = time.time_ns() // 1_000_000 - READ_BACK_S * 1_000
-        reading = asyncio.create_task(
-            self._answers.answered_before(request_id, since_ms=since_ms), name=f"read back {request_id}"
-        )
+        reading = asyncio.create_task(self._answers.answered_before(request_id), name=f"read back {request_id}")
         waits: set[asyncio.Future[Any]] = {answer, reading}
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             # What cannot be read back is waited for: the outcome may still come, and the caller's deadline holds.
-            earlier = None if answer.done() or reading.exception() else reading.result()
+            unread = answer.done() or reading.cancelled() or reading.exception() is not None
+            earlier = None if unread else reading.result()
             return earlier if earlier is not None else await answer
         finally:
             reading.cancel()
@@ -320,7 +347,8 @@ class _Flying:
         )
 
 
-async def _each(submissions: Iterable[Submission] | AsyncIterable[Submission]) -> AsyncIterator[Submission]:
+async def each(submissions: Iterable[Submission] | AsyncIterable[Submission]) -> AsyncIterator[Submission]:
+    """The submissions, whichever way they come."""
     if isinstance(submissions, AsyncIterable):
         async for prepared in submissions:
             yield prepared

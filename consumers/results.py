@@ -66,27 +66,42 @@ class ResultReader:
             start=start,
         )
         self._follow = follow
+        self._open = False
         self._ends: dict[int, int] = {}
         self._in_hand: Arrived | None = None
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._uncommitted = 0
         self._committed_at = time.monotonic()
 
-    async def __aenter__(self) -> Self:
-        """Connect; with `latest`, everything published from now on is delivered.
+    async def open(self) -> None:
+        """Connect; with `latest`, everything published from now on is delivered. `async with` does it, too.
 
         Raises:
             MissingTopic: There is no such topic.
             Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
         """
+        if self._open:
+            return
         await self._log.open()
-        if not self._follow:
-            self._ends = await self._log.ends()
+        try:
+            self._ends = {} if self._follow else await self._log.ends()
+        except BaseException:
+            await self._log.close()
+            raise
+        self._open = True
+
+    async def __aenter__(self) -> Self:
+        await self.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Commit what is handled and leave the group; never hangs."""
+        self._open = False
         await self._log.close()
 
     def __aiter__(self) -> Self:

@@ -45,6 +45,7 @@ __all__ = [
     "encode_ledger",
     "encode_outcome",
     "encode_request",
+    "outcome_json",
 ]
 
 DISPATCHER_SOURCE = "headrace.dispatcher"
@@ -67,14 +68,19 @@ def _plain(shape: BaseModel) -> dict[str, Any]:
     return fields
 
 
-def encode_outcome(outcome: Outcome, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:
-    """A record for the results topic, keyed by the request's id."""
+def outcome_json(outcome: Outcome) -> bytes:
+    """The value of an outcome's record: one JSON object, UTF-8, no line breaks."""
     fields = _plain(outcome)
     fields["timings"] = {name: value for name, value in fields["timings"].items() if value is not None}
+    return json_bytes(fields)
+
+
+def encode_outcome(outcome: Outcome, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:
+    """A record for the results topic, keyed by the request's id."""
     event_type = names.TYPE_COMPLETED if isinstance(outcome, Completed) else names.TYPE_FAILED
     event_id = f"{outcome.id}#{outcome.run}" if outcome.run else outcome.id
     headers = event_headers(event_type, event_id, outcome.id, time, source)
-    return Record(outcome.id.encode(), json_bytes(fields), tuple(headers))
+    return Record(outcome.id.encode(), outcome_json(outcome), tuple(headers))
 
 
 _OUTCOME: TypeAdapter[Completed | Failed] = TypeAdapter(Annotated[Completed | Failed, Field(discriminator="status")])

@@ -6,6 +6,7 @@ outcome can slip between submitting and following.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
@@ -20,11 +21,11 @@ from broker.errors import HeadraceError, MissingTopic, RightsError, Unreachable
 from schemas.codec import WireError, decode_outcome
 from schemas.outcome import Outcome
 
+READ_BACK_S = 3_600
+"""How far back to look for an outcome of an id that was submitted before: the default dedupe window."""
 _POLL_MS = 1_000
 _RECORDS_A_POLL = 500
 _AFTER_ERROR_S = 0.5
-_READING_BACK_MAX = 2
-"""An hour of a busy results partition is a lot to read; more than two of them at once starve the rest."""
 
 
 def partition_of(key: bytes, partitions: Iterable[int]) -> int:
@@ -44,21 +45,23 @@ class KafkaAnswers:
         self._places: list[KafkaPartition] = []
         self._following: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
-        self._reading_back = asyncio.Semaphore(_READING_BACK_MAX)
+        self._asked: dict[bytes, asyncio.Future[Outcome | None]] = {}
+        self._reading: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def waiting(self, request_id: str) -> AsyncIterator["asyncio.Future[Outcome]"]:
+    async def waiting(self, request_id: str, *, connect_s: float) -> AsyncIterator["asyncio.Future[Outcome]"]:
         """A future that the first outcome of this id published from now on resolves.
 
         Raises:
             MissingTopic: There is no results topic.
+            Unreachable: Kafka could not be reached within `connect_s`.
             RightsError, AuthenticationError: Kafka does not let us.
         """
         key = request_id.encode()
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, set()).add(answer)
         try:
-            await self._follow()
+            await self._follow(asyncio.get_running_loop().time() + connect_s)
             yield answer
         finally:
             answer.cancel()
@@ -67,14 +70,14 @@ class KafkaAnswers:
             if not waits:
                 del self._waiting[key]
 
-    async def _follow(self) -> None:
+    async def _follow(self, until_s: float) -> None:
         async with self._starting:
             if self._following is None or self._following.done():
-                consumer = await self._opened()
+                consumer = await self._opened(until_s)
                 self._following = asyncio.create_task(self._run(consumer), name="follow results")
 
-    async def _opened(self) -> AIOKafkaConsumer:
-        """A consumer at the end of every partition of the results; tries until its caller's deadline."""
+    async def _opened(self, until_s: float) -> AIOKafkaConsumer:
+        """A consumer at the end of every partition of the results."""
         while True:
             consumer = make_consumer(self._connection)
             try:
@@ -82,6 +85,8 @@ class KafkaAnswers:
                     await self._at_the_end(consumer)
             except Unreachable:
                 await close_consumer(consumer)
+                if asyncio.get_running_loop().time() + _AFTER_ERROR_S > until_s:
+                    raise
                 await asyncio.sleep(_AFTER_ERROR_S)
             except BaseException:
                 await close_consumer(consumer)
@@ -130,28 +135,60 @@ class KafkaAnswers:
             if not answer.done():
                 answer.set_exception(reason)
 
-    async def answered_before(self, request_id: str, *, since_ms: int) -> Outcome | None:
-        """The outcome of the latest run of this id, among those published since that wall clock instant; or None.
+    async def answered_before(self, request_id: str) -> Outcome | None:
+        """The outcome of the latest run of this id, among those published in the last hour; or None.
 
         To be asked inside `waiting`, so that between what is read back here and what is followed nothing is missed.
+        One pass over the topic serves everybody who asked before it began: an hour of it is a lot to read.
+
+        Raises:
+            Unreachable, RightsError: Kafka does not let us read, or answers with an error.
         """
-        async with self._reading_back, kafka_errors_explained(self._connection):
+        key = request_id.encode()
+        if key not in self._asked:
+            self._asked[key] = asyncio.get_running_loop().create_future()
+        found = self._asked[key]
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_back(), name="read results back")
+        return await asyncio.shield(found)
+
+    async def _read_back(self) -> None:
+        while self._asked:
+            asked, self._asked = self._asked, {}
+            try:
+                earlier = await self._one_pass(set(asked))
+            except BaseException as reason:
+                for found in asked.values():
+                    if isinstance(reason, HeadraceError):
+                        found.set_exception(reason)
+                        found.exception()  # whoever asked may be gone
+                    else:
+                        found.cancel()
+                if not isinstance(reason, HeadraceError):
+                    raise
+            else:
+                for key, found in asked.items():
+                    found.set_result(earlier.get(key))
+
+    async def _one_pass(self, keys: set[bytes]) -> dict[bytes, Outcome]:
+        async with kafka_errors_explained(self._connection):
             consumer = make_consumer(self._connection)
             try:
                 await consumer.start()
-                key = request_id.encode()
-                place = KafkaPartition(self._topic, partition_of(key, [place.partition for place in self._places]))
-                consumer.assign([place])
-                return await _read_back(consumer, place, key, since_ms)
+                numbers = [place.partition for place in self._places]
+                places = [
+                    KafkaPartition(self._topic, number) for number in {partition_of(key, numbers) for key in keys}
+                ]
+                return await _latest(consumer, places, keys)
             finally:
                 await close_consumer(consumer)
 
     async def close(self) -> None:
         """Stop following; waits that are left are cancelled."""
-        if self._following is not None:
-            self._following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._following
+        for task in (self._following, self._reading):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         for answer in [answer for waits in self._waiting.values() for answer in waits]:
             answer.cancel()
 
@@ -166,19 +203,19 @@ async def _poll(consumer: AIOKafkaConsumer) -> list[ConsumerRecord]:
     return [record for records in got.values() for record in records]
 
 
-async def _read_back(consumer: AIOKafkaConsumer, place: KafkaPartition, key: bytes, since_ms: int) -> Outcome | None:
-    end = (await consumer.end_offsets([place]))[place]
-    start = (await consumer.offsets_for_times({place: since_ms}))[place]
-    if start is None:
-        return None
-    consumer.seek(place, start.offset)
-    latest: Outcome | None = None
-    while await consumer.position(place) < end:
-        got = await consumer.getmany(place, timeout_ms=_POLL_MS, max_records=_RECORDS_A_POLL)
-        for record in got.get(place, ()):
-            outcome = _outcome(record) if record.key == key else None
-            if outcome is not None and (latest is None or outcome.run >= latest.run):
-                latest = outcome
+async def _latest(consumer: AIOKafkaConsumer, places: list[KafkaPartition], keys: set[bytes]) -> dict[bytes, Outcome]:
+    consumer.assign(places)
+    ends = await consumer.end_offsets(places)
+    since_ms = time.time_ns() // 1_000_000 - READ_BACK_S * 1_000
+    starts = await consumer.offsets_for_times(dict.fromkeys(places, since_ms))
+    for place in places:
+        consumer.seek(place, ends[place] if starts[place] is None else starts[place].offset)
+    latest: dict[bytes, Outcome] = {}
+    while any([await consumer.position(place) < ends[place] for place in places]):
+        for record in await _poll(consumer):
+            outcome = _outcome(record) if record.key in keys else None
+            if outcome is not None and (record.key not in latest or outcome.run >= latest[record.key].run):
+                latest[record.key] = outcome
     return latest
 
 

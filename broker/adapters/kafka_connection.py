@@ -10,7 +10,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, Self
 
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import (
@@ -40,6 +40,29 @@ DENIED = (
 """Errors by which Kafka says that it knows us and does not let us."""
 
 
+class Secret(Protocol):
+    """A text that does not print itself, such as pydantic's SecretStr."""
+
+    def get_secret_value(self) -> str: ...  # noqa: D102  # pydantic's name says it
+
+
+class KafkaSettingsLike(Protocol):
+    """The settings' `[kafka]`, or whatever has its fields."""
+
+    @property
+    def bootstrap_servers(self) -> str: ...  # noqa: D102  # see KafkaConnection
+    @property
+    def security_protocol(self) -> str: ...  # noqa: D102
+    @property
+    def sasl_mechanism(self) -> str | None: ...  # noqa: D102
+    @property
+    def username(self) -> str | None: ...  # noqa: D102
+    @property
+    def password(self) -> Secret | None: ...  # noqa: D102
+    @property
+    def ca_file(self) -> str | None: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaConnection:
     """Address and credentials.
@@ -60,6 +83,18 @@ class KafkaConnection:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     ca_file: str | None = None
+
+    @classmethod
+    def of(cls, kafka: KafkaSettingsLike) -> Self:
+        """The connection that the settings describe."""
+        return cls(
+            bootstrap_servers=kafka.bootstrap_servers,
+            security_protocol=kafka.security_protocol,
+            sasl_mechanism=kafka.sasl_mechanism,
+            username=kafka.username,
+            password=kafka.password.get_secret_value() if kafka.password else None,
+            ca_file=kafka.ca_file,
+        )
 
     def __post_init__(self) -> None:
         if self.security_protocol not in _PROTOCOLS:

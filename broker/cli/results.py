@@ -1,0 +1,101 @@
+"""`headrace results`: outcomes as they come. It joins no group and commits nothing, so it disturbs nobody."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_results import Start
+from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from broker.cli.patience import within
+from consumers.results import ResultReader
+from schemas.codec import outcome_json
+from schemas.instants import from_wire, to_wire
+from schemas.outcome import Failed, Outcome
+
+_FAILED = 1
+_FOR_EVER_S = float("inf")
+_SPAN = re.compile(r"(\d+)([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _start(text: str) -> Start:
+    """`earliest`, `latest`, a span before now such as `15m`, or an instant."""
+    if text == "earliest":
+        return "earliest"
+    if text == "latest":
+        return "latest"
+    if span := _SPAN.fullmatch(text):
+        return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+    try:
+        return from_wire(text)
+    except ValueError:
+        raise typer.BadParameter("use earliest, latest, a span such as 15m or 2h, or 2026-12-01T09:00:00Z") from None
+
+
+def results(  # noqa: PLR0917  # Typer reads them by name
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay, and show outcomes as they come.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option("--from", metavar="WHEN", help="earliest, latest, a span such as 15m, or an instant in ISO 8601."),
+    ] = None,
+    topic: Annotated[str | None, typer.Option(help="Another topic of outcomes, such as a reply_to.")] = None,
+    as_json: Json = False,
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    prefix: TopicPrefix = None,
+    timeout: TimeoutS = 10,
+) -> None:
+    """Show the outcomes there are, from the earliest on, or with --follow those to come; exit 1 if one failed.
+
+    Example: headrace results --follow --from 15m --json
+    """
+    settings = settings_from(config, bootstrap_servers, prefix)
+    start = _start(since or ("latest" if follow else "earliest"))
+    show = _as_json if as_json else _as_line
+
+    async def run() -> bool:
+        reader = ResultReader(
+            group=None,
+            topic_prefix=settings.kafka.topic_prefix,
+            connection=KafkaConnection.of(settings.kafka),
+            start=start,
+            topic=topic,
+            follow=follow,
+        )
+        await within(_FOR_EVER_S if follow else timeout, reader.open)
+        async with reader:
+            return await _shown(reader, show)
+
+    if not asyncio.run(run()):
+        raise typer.Exit(_FAILED)
+
+
+async def _shown(reader: ResultReader, show: Callable[[Outcome], str]) -> bool:
+    """Print every outcome; False if one is Failed."""
+    all_well = True
+    async for outcome in reader:
+        typer.echo(show(outcome))
+        all_well = all_well and not isinstance(outcome, Failed)
+    if reader.undecodable:
+        typer.echo(f"{reader.undecodable} records were no outcomes and were skipped.", err=True)
+    return all_well
+
+
+def _as_json(outcome: Outcome) -> str:
+    return outcome_json(outcome).decode()
+
+
+def _as_line(outcome: Outcome) -> str:
+    finished = outcome.timings.finished_at
+    when = to_wire(finished) if finished else "-"
+    who = f"{outcome.id}#{outcome.run}" if outcome.run else outcome.id
+    columns = [when, who, outcome.lane or "-", outcome.tenant or "-", outcome.model or "-"]
+    if isinstance(outcome, Failed):
+        return "  ".join([*columns, f"failed ({outcome.reason})", outcome.message])
+    tokens = f"{outcome.usage.total_tokens} tokens" if outcome.usage else "-"
+    return "  ".join([*columns, "completed", tokens])

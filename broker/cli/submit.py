@@ -1,0 +1,124 @@
+"""`headrace submit`: JSON lines in, one receipt a line out; or, with `--wait`, one outcome a line."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.cli.options import BootstrapServers, Config, TimeoutS, TopicPrefix, settings_from
+from broker.cli.request_lines import STDIN, beside, opened, submissions
+from broker.client import GenerationClient, Receipt, Submission, each
+from broker.errors import WaitTimedOut
+from schemas.codec import outcome_json
+from schemas.instants import to_wire
+from schemas.outcome import Failed
+
+_FAILED = 1
+_WAITING_MAX = 10_000
+"""Requests of one `submit --wait` that are under way at once."""
+
+Advance = Callable[[], None]
+
+
+def submit(  # noqa: PLR0917  # Typer reads them by name
+    source: Annotated[str, typer.Argument(metavar="FILE|-", help="JSON lines, one request each; - is standard input.")],
+    lane: Annotated[str, typer.Option(help="The lane of lines that name none.")] = "standard",
+    tenant: Annotated[str | None, typer.Option(help="The tenant of lines that name none.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcomes and show them instead.")] = False,
+    wait_timeout: Annotated[
+        float | None, typer.Option("--wait-timeout", metavar="SECONDS", help="How long to wait for each outcome.")
+    ] = None,
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    prefix: TopicPrefix = None,
+    timeout: TimeoutS = 30,
+) -> None:
+    """Put requests on their lanes; standard output gets one receipt a line, in the order of the requests.
+
+    A file is checked as a whole before its first line is sent. A line looks like a request in the docs, and may carry a
+    "lane". With --wait outcomes come in the order in which they are there, and the exit code is 1 if one failed.
+
+    Example: headrace submit leads.jsonl --lane bulk --tenant acme --wait
+    """
+    settings = settings_from(config, bootstrap_servers, prefix)
+    total = None if source == STDIN else _checked(source, lane, tenant)
+
+    async def run(lines: Iterable[bytes], advance: Advance) -> bool:
+        checked = submissions(lines, lane=lane, tenant=tenant, source=source)
+        read = beside(checked) if source == STDIN else each(checked)
+        connection = KafkaConnection.of(settings.kafka)
+        async with GenerationClient(
+            topic_prefix=settings.kafka.topic_prefix, connection=connection, source="headrace.cli"
+        ) as client:
+            if wait:
+                return await _wait(client, read, timeout_s=timeout, wait_s=wait_timeout, advance=advance)
+            async for receipt in client.submit_many(read, timeout_s=timeout):
+                typer.echo(_receipt_json(receipt))
+                advance()
+        return True
+
+    with opened(source) as lines, _progress(total) as advance:
+        all_well = asyncio.run(run(lines, advance))
+    if not all_well:
+        raise typer.Exit(_FAILED)
+
+
+def _checked(source: str, lane: str, tenant: str | None) -> int:
+    """How many requests a file holds, once every one of them is known to be valid."""
+    with opened(source) as lines:
+        return sum(1 for _ in submissions(lines, lane=lane, tenant=tenant, source=source))
+
+
+async def _wait(
+    client: GenerationClient,
+    read: AsyncIterator[Submission],
+    *,
+    timeout_s: float,
+    wait_s: float | None,
+    advance: Advance,
+) -> bool:
+    """Submit and show each outcome when it is there; False if one failed or did not come in time."""
+    room = asyncio.Semaphore(_WAITING_MAX)
+    all_well = True
+
+    async def one(prepared: Submission) -> None:
+        nonlocal all_well
+        try:
+            outcome = await client.outcome_of(prepared, timeout_s=wait_s, submit_timeout_s=timeout_s)
+        except WaitTimedOut as reason:
+            typer.echo(str(reason), err=True)
+            all_well = False
+        else:
+            typer.echo(outcome_json(outcome).decode())
+            all_well = all_well and not isinstance(outcome, Failed)
+        finally:
+            room.release()
+        advance()
+
+    async with asyncio.TaskGroup() as waits:
+        async for prepared in read:
+            await room.acquire()
+            waits.create_task(one(prepared), name=f"wait for {prepared.request.id}")
+    return all_well
+
+
+def _receipt_json(receipt: Receipt) -> str:
+    return json.dumps(asdict(receipt) | {"submitted_at": to_wire(receipt.submitted_at)})
+
+
+@contextmanager
+def _progress(total: int | None) -> Iterator[Advance]:
+    """A bar on standard error if a person sees it, and nothing otherwise."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal or sys.stdout.isatty()) as progress:
+        task = progress.add_task("requests", total=total)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,166 @@
+"""`headrace topics`, `submit` and `results` as a person at a terminal and a script use them."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.cli.main import main
+from broker.local.services import LocalServices
+from schemas.codec import Record
+from schemas.outcome import Failed, Outcome
+from schemas.topics import results_topic
+from tests.integration.dispatching import completed, create_topics, publishing
+
+BODY = {"model": "gpt-4o-mini", "messages": []}
+
+
+@pytest.fixture
+def connection(services: LocalServices, monkeypatch: pytest.MonkeyPatch) -> KafkaConnection:
+    servers = services.endpoints.bootstrap_servers
+    monkeypatch.setenv("HEADRACE_KAFKA__BOOTSTRAP_SERVERS", servers)
+    return KafkaConnection(servers)
+
+
+@pytest.fixture
+def prefix(connection: KafkaConnection, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: ARG001  # sets where Kafka is
+    named = f"verbs-{uuid.uuid4().hex[:8]}"
+    monkeypatch.setenv("HEADRACE_KAFKA__TOPIC_PREFIX", named)
+    return named
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def leads(path: Path, *lines: object) -> str:
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
+    return str(path)
+
+
+def test_topics_are_created_once_and_checked(prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["topics", "check", "--json"]) == 1
+    assert len(json.loads(capsys.readouterr().out)["differences"]) == 9
+    assert main(["topics", "create"]) == 0
+    said = capsys.readouterr()
+    assert f"created {prefix}.requests.urgent" in said.out.splitlines()
+    assert "Warning: with 1 replica a lost disk" in said.err
+    assert main(["topics", "create", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["created"], len(again["present"])) == ([], 9)
+    assert main(["topics", "check"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_submit_prints_one_receipt_a_line_in_order(
+    connection: KafkaConnection, prefix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(create_topics(connection, prefix))
+    file = leads(
+        tmp_path / "leads.jsonl",
+        {"id": "a", "body": BODY},
+        "",
+        {"id": "b", "body": BODY, "lane": "urgent"},
+        {"body": BODY},
+    )
+    assert main(["submit", file, "--lane", "bulk", "--tenant", "acme"]) == 0
+    said = capsys.readouterr()
+    receipts = objects(said.out)
+    assert [(receipt["id"], receipt["lane"]) for receipt in receipts[:2]] == [("a", "bulk"), ("b", "urgent")]
+    assert receipts[2]["topic"] == f"{prefix}.requests.bulk"
+    assert receipts[0]["submitted_at"].endswith("Z")
+    assert said.err == ""
+
+
+def test_submit_sends_nothing_of_a_file_with_a_line_that_is_invalid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = leads(tmp_path / "leads.jsonl", {"id": "a", "body": BODY}, {"id": "b", "body": {**BODY, "timeout": 1}})
+    assert main(["submit", file]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"headrace: Line 2 of {file}: The field body is not valid")
+    assert main(["submit", str(tmp_path / "none.jsonl")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_submit_reads_a_pipe_as_it_comes(connection: KafkaConnection, prefix: str) -> None:
+    asyncio.run(create_topics(connection, prefix))
+    command = [sys.executable, "-W", "error", "-m", "broker.cli.main", "submit", "-"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps({"id": "first", "body": BODY}) + "\n")
+        process.stdin.flush()
+        process.stdin.write(json.dumps({"id": "second", "body": BODY}) + "\nnot JSON\n")
+        out, err = process.communicate()
+    assert process.returncode == 2
+    assert [receipt["id"] for receipt in objects(out)] == ["first", "second"]
+    assert "Line 3 of standard input: It is not JSON." in err
+
+
+def test_submit_waits_for_outcomes_and_leaves_with_1_if_one_failed(
+    connection: KafkaConnection, prefix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def answer() -> None:
+        await create_topics(connection, prefix)
+        async with publishing(connection, prefix) as dispatcher:
+            outcomes: list[Outcome | Record] = [completed("a"), Failed(id="b", reason="rejected", message="No.")]
+            await dispatcher.publish(results_topic(prefix), outcomes)
+
+    asyncio.run(answer())
+    file = leads(tmp_path / "leads.jsonl", *({"id": request_id, "body": BODY} for request_id in ("a", "b")))
+    assert main(["submit", file, "--wait", "--wait-timeout", "30"]) == 1
+    outcomes = objects(capsys.readouterr().out)
+    assert sorted((outcome["id"], outcome["status"]) for outcome in outcomes) == [("a", "completed"), ("b", "failed")]
+    file = leads(tmp_path / "more.jsonl", {"id": "a", "body": BODY}, {"id": "never", "body": BODY})
+    assert main(["submit", file, "--wait", "--wait-timeout", "2"]) == 1
+    said = capsys.readouterr()
+    assert [outcome["id"] for outcome in objects(said.out)] == ["a"]
+    assert "No outcome of never within 2 s" in said.err
+
+
+def test_results_shows_what_is_there_and_ends(
+    connection: KafkaConnection, prefix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def answer() -> None:
+        await create_topics(connection, prefix)
+        async with publishing(connection, prefix) as dispatcher:
+            await dispatcher.publish(results_topic(prefix), [completed("a")])
+            await dispatcher.publish(results_topic(prefix), [completed("b")], commit=False)
+
+    asyncio.run(answer())
+    assert main(["results", "--json"]) == 0
+    assert [outcome["id"] for outcome in objects(capsys.readouterr().out)] == ["a"]
+    assert main(["results"]) == 0
+    assert "a  urgent" in capsys.readouterr().out
+    assert main(["results", "--from", "latest", "--json"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["results", "--from", "yesterday"]) == 2
+
+
+def test_without_kafka_a_verb_says_so_in_time_and_leaves_with_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = leads(tmp_path / "leads.jsonl", {"id": "a", "body": BODY})
+    for verb in (["topics", "check"], ["topics", "create"], ["submit", file], ["submit", file, "--wait"], ["results"]):
+        assert main([*verb, "--bootstrap-servers", "127.0.0.1:1", "--timeout", "0.5"]) == 3, verb
+        assert "No Kafka listens at 127.0.0.1:1" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("prefix")
+def test_a_missing_topic_is_exit_2_and_names_the_verb_that_creates_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = leads(tmp_path / "leads.jsonl", {"id": "a", "body": BODY})
+    for verb in (["submit", file], ["submit", file, "--wait"], ["results"]):
+        assert main(verb) == 2, verb
+        assert "headrace topics create" in capsys.readouterr().err

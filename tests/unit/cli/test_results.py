@@ -1,0 +1,38 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import typer
+
+from broker.cli.results import _as_line, _start
+from schemas.outcome import Completed, Failed, Timings, Usage
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
+
+
+def test_a_start_is_a_word_a_span_or_an_instant() -> None:
+    assert (_start("earliest"), _start("latest")) == ("earliest", "latest")
+    assert _start("2026-01-02T03:04:05.678Z") == NOW
+    assert _start("2026-01-02T04:04:05.678+01:00") == NOW
+    spanned = _start("90m")
+    assert isinstance(spanned, datetime)
+    assert abs(datetime.now(UTC) - timedelta(minutes=90) - spanned) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-01-02T03:04:05", "15", ""])
+def test_any_other_start_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="earliest, latest"):
+        _start(text)
+
+
+def test_an_outcome_is_one_line_for_a_person() -> None:
+    completed = Completed(
+        id="a",
+        run=1,
+        lane="bulk",
+        model="m",
+        response={},
+        usage=Usage(total_tokens=7),
+        timings=Timings(finished_at=NOW),
+    )
+    assert _as_line(completed) == "2026-01-02T03:04:05.678Z  a#1  bulk  -  m  completed  7 tokens"
+    assert _as_line(Failed(id="a", reason="rejected", message="No.")) == "-  a  -  -  -  failed (rejected)  No."

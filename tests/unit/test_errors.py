@@ -1,0 +1,43 @@
+"""The tree's axis is what the caller does next."""
+
+import pytest
+
+from broker import errors
+from schemas.outcome import Failed
+
+
+@pytest.mark.parametrize(
+    ("error", "parent", "exit_code"),
+    [
+        (errors.InvalidRequest("x"), errors.NotSubmitted, 2),
+        (errors.LogUnavailable("x"), errors.NotSubmitted, 3),
+        (errors.WaitTimedOut("x"), errors.Unresolved, 3),
+        (errors.Disconnected("x"), errors.Unresolved, 3),
+        (errors.SettingsError("x"), errors.ServiceError, 2),
+        (errors.RightsError("x"), errors.ServiceError, 2),
+        (errors.AuthenticationError("x"), errors.ServiceError, 2),
+        (errors.MissingTopic("x"), errors.ServiceError, 2),
+        (errors.Unreachable("x"), errors.ServiceError, 3),
+    ],
+)
+def test_every_error_has_its_place_and_its_exit_code(
+    error: errors.HeadraceError, parent: type[errors.HeadraceError], exit_code: int
+) -> None:
+    assert isinstance(error, parent)
+    assert error.exit_code == exit_code
+
+
+def test_every_error_is_in_the_drawing() -> None:
+    kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.HeadraceError)]
+    assert [one.__name__ for one in kinds if one.__name__ not in (errors.__doc__ or "")] == []
+
+
+def test_a_failed_generation_carries_its_outcome() -> None:
+    outcome = Failed(id="a", reason="rejected", message="No.")
+    error = errors.GenerationFailed(outcome)
+    assert (error.outcome, str(error)) == (outcome, "a failed (rejected): No.")
+
+
+def test_missing_topics_are_named_with_the_verb_that_creates_them() -> None:
+    assert str(errors.MissingTopic("a")) == "The topic a does not exist: run `headrace topics create`."
+    assert str(errors.MissingTopic("a", "b")) == "The topics a, b do not exist: run `headrace topics create`."
