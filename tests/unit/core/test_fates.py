@@ -32,6 +32,12 @@ def test_every_field_comes_back_at_its_largest_and_smallest(fate: Fate) -> None:
     assert index.find(b"x" * 16) is None
 
 
+def test_an_attempt_above_what_the_ledger_can_write_is_kept_as_the_highest() -> None:
+    index = fates()
+    index.record(identity(1), 256, Fate.PARKED, 0)
+    assert index.find(identity(1).id_hash) == Known(Fate.PARKED, 0, 255, b"contents", 0)
+
+
 @pytest.mark.parametrize(
     ("id_hash", "run", "fingerprint"),
     [
@@ -111,13 +117,25 @@ def test_what_is_parked_or_withdrawn_outlives_every_window() -> None:
 def test_an_answer_told_again_counts_from_the_later_telling() -> None:
     index = fates()
     index.record(identity(1), 0, Fate.COMPLETED, 10_000)
-    index.record(identity(2), 0, Fate.COMPLETED, 11_000)
     index.record(identity(1), 0, Fate.COMPLETED, 40_000)
-    index.record(identity(2), 0, Fate.COMPLETED, 5_000)  # read again from further back
-    index.expire(11_000 + WINDOW)
-    assert numbers(index) == [1, 2]  # 2 now stands behind 1: late, never early
+    index.record(identity(1), 0, Fate.COMPLETED, 5_000)  # the ledger, read again from further back
+    index.expire(10_000 + WINDOW)
+    assert numbers(index) == [1]
     index.expire(40_000 + WINDOW)
     assert numbers(index) == []
+
+
+def test_todays_clock_ages_like_a_clock_from_zero() -> None:
+    today = 1_760_000_000_000
+    index = fates()
+    index.record(identity(1), 0, Fate.COMPLETED, today)
+    index.record(identity(2), 0, Fate.PARKED, today)
+    assert index.renewals(today + WINDOW // 2 - 1_000) == []
+    assert len(index.renewals(today + WINDOW // 2)) == 1
+    index.expire(today + WINDOW - 1_000)
+    assert numbers(index) == [1, 2]
+    index.expire(today + WINDOW)
+    assert numbers(index) == [2]
 
 
 def test_above_its_maximum_the_oldest_answers_go_and_nothing_that_is_parked() -> None:

@@ -180,6 +180,19 @@ def test_settling_closes_what_is_open(fate: Fate) -> None:
     assert ids.judge(run(0), 0) is DONE
 
 
+def test_an_answer_closes_its_run_whatever_attempt_it_names() -> None:
+    ids = knowing(PARKED_1)
+    ids.open(run(0), 2)
+    ids.settle(run(0), 1, Fate.WITHDRAWN, 0)
+    assert ids.judge(run(0), 2) is DONE
+
+
+def test_forgetting_what_is_not_open_changes_nothing() -> None:
+    ids = knowing(PARKED_1)
+    ids.forget_open(run(0))
+    assert ids.fate(ID) == (Fate.PARKED, 0, 1)
+
+
 def test_a_retry_that_parks_again_is_closed() -> None:
     ids = knowing(PARKED_1)
     ids.open(run(0), 2)

@@ -41,6 +41,10 @@ def test_times_that_contradict_each_other_are_refused(change: dict[str, int]) ->
         LeaseTimes(**change)
 
 
+def test_two_renewals_within_the_trusted_part_of_a_lease_are_enough() -> None:
+    LeaseTimes(renew_every_ms=499, ttl_ms=1_500, proof_ms=1_000)
+
+
 def test_nobody_is_trusted_before_the_first_proof() -> None:
     trust = Trust(TIMES)
     assert trust.until() == 0
@@ -181,6 +185,18 @@ def test_after_a_silence_of_redis_a_living_leader_may_set_its_key_first() -> Non
     assert standby.may_take_at(back) == back + 500
     looking(standby, back + 200, back + 600)
     assert standby.may_take_at(back + 600) == back + 500
+
+
+def test_a_silence_never_shortens_a_wait() -> None:
+    standby = candidacy()
+    standby.saw(None, None, START + 600)
+    assert standby.may_take_at(START + 600) == START + 2_500
+
+
+def test_two_looks_may_be_a_grace_apart() -> None:
+    standby = candidacy(ledger_empty=True)
+    standby.saw(None, None, START + 500)
+    assert standby.may_take_at(START + 500) == START
 
 
 def test_a_silence_in_the_middle_of_waiting_starts_the_grace_again() -> None:
