@@ -1,0 +1,114 @@
+"""Each way of not reaching Kafka has a sentence that says what to change."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+)
+
+from broker.adapters.kafka_connection import KafkaConnection, _explained, explain_unreachable, kafka_errors_explained
+from broker.errors import AuthenticationError, HeadraceError, RightsError, SettingsError, Unreachable
+from broker.settings.connections import KafkaSettings
+
+SASL = KafkaConnection("kafka:9093", "SASL_PLAINTEXT", "SCRAM-SHA-512", "crm", "hunter2")
+
+
+@pytest.fixture
+async def garbage() -> AsyncIterator[str]:
+    """A port that answers whatever it is told with something that is neither Kafka nor TLS, and hangs up."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()[:2]
+        yield f"{host}:{port}"
+
+
+async def test_a_closed_port_and_an_unknown_host_are_unreachable() -> None:
+    for servers, said in (("127.0.0.1:1", "No Kafka listens at 127.0.0.1:1"), ("no.invalid:9", "cannot be found")):
+        reason = await explain_unreachable(KafkaConnection(servers))
+        assert isinstance(reason, Unreachable)
+        assert said in str(reason)
+
+
+async def test_a_port_that_speaks_something_else_is_a_matter_of_the_protocol(garbage: str) -> None:
+    reason = await explain_unreachable(KafkaConnection(garbage, "SSL"))
+    assert isinstance(reason, AuthenticationError)
+    assert "does not speak TLS: check kafka.security_protocol" in str(reason)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "said"),
+    [
+        (SaslAuthenticationFailed("x"), AuthenticationError, "refuses user crm: check kafka.username"),
+        (UnsupportedSaslMechanismError("x"), AuthenticationError, "does not know the mechanism SCRAM-SHA-512"),
+        (ssl.SSLCertVerificationError("x"), AuthenticationError, "is not signed by the system's authorities"),
+        (KafkaConnectionError("x"), Unreachable, "hung up: check that kafka.security_protocol"),
+        (TimeoutError(), Unreachable, "does not answer"),
+    ],
+)
+def test_every_refusal_names_the_setting_to_look_at(
+    raised: BaseException, kind: type[HeadraceError], said: str
+) -> None:
+    reason = _explained(raised, "kafka:9093", SASL)
+    assert isinstance(reason, kind)
+    assert said in str(reason)
+    assert "hunter2" not in str(reason)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"security_protocol": "TLS"}, "kafka.security_protocol must be one of"),
+        ({"security_protocol": "SASL_SSL"}, "kafka.sasl_mechanism must be one of"),
+        ({"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "a"}, "kafka.password must be set"),
+    ],
+)
+def test_fields_that_contradict_each_other_are_named(fields: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        KafkaConnection("kafka:9092", **fields)
+
+
+def test_a_ca_file_that_is_none_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.pem", tmp_path / "empty.pem"):
+        (tmp_path / "empty.pem").write_text("no certificate")
+        with pytest.raises(SettingsError, match=path.name):
+            KafkaConnection("kafka:9093", "SSL", ca_file=str(path)).client_kwargs()
+
+
+def test_a_password_is_not_printed() -> None:
+    assert "hunter2" not in repr(SASL)
+    assert SASL.client_kwargs()["sasl_plain_password"] == "hunter2"
+
+
+def test_a_connection_is_what_the_settings_say() -> None:
+    fields = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "username": "a", "password": "b"}
+    assert KafkaConnection.of(KafkaSettings.model_validate({"bootstrap_servers": "kafka:9092"} | fields)) == (
+        KafkaConnection("kafka:9092", "SASL_PLAINTEXT", "PLAIN", "a", "b")
+    )
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [(TopicAuthorizationFailedError("t"), RightsError), (KafkaError("x"), Unreachable), (OSError("x"), Unreachable),
+     (KafkaConnectionError("x"), Unreachable)],
+)  # fmt: skip
+async def test_what_aiokafka_raises_becomes_one_of_ours(raised: Exception, kind: type[HeadraceError]) -> None:
+    async def ask() -> None:
+        async with kafka_errors_explained(KafkaConnection("127.0.0.1:1")):
+            raise raised
+
+    with pytest.raises(kind) as translated:
+        await ask()
+    assert translated.value.__cause__ is raised
