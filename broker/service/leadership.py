@@ -34,7 +34,8 @@ BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 2.0
 PROBE_EVERY_MS = 1_000
 CUT_OFF_AFTER_MS = 15_000
-"""Without a commit for so long, and with a standby that reaches Kafka, a leader hands over."""
+RIVAL_STEADY_MS = 10_000
+"""A leader that has not reached Kafka for the first time, while a standby has for the second, hands over."""
 
 _log = structlog.get_logger("leadership")
 
@@ -81,8 +82,9 @@ class Leadership:
         self._lost = asyncio.Event()
         self._leaving = asyncio.Event()
         self._foreign = ForeignClaims()
-        self._committed_ms = 0
+        self._reached_ms = 0
         self._probed_ms = 0
+        self._rival_since_ms: int | None = None
 
     # ------------------------------------------------------------------ the round
 
@@ -161,7 +163,7 @@ class Leadership:
 
     async def _lead(self) -> None:
         self._lost.clear()
-        self._committed_ms = self._parts.clock.now_ms()
+        self._reached_ms = self._parts.clock.now_ms()
         renewing = asyncio.create_task(self._renew(), name="lease renewal")
         try:
             await self._promoted_until_lost()
@@ -224,7 +226,7 @@ class Leadership:
                 if place.lane == lane
             }
             await intake.begin(positions)
-        self._committed_ms = clock.now_ms()
+        self._reached_ms = clock.now_ms()
         self._kafka(ready=True)
         self.health.role, self.health.term = "leader", standing.term
         _log.info("leading", term=standing.term, owner=self._owner)
@@ -258,9 +260,12 @@ class Leadership:
     async def _probe(self) -> None:
         """An idle leader asks now and then whether Kafka is there; a busy one knows from its commits."""
         now_ms = self._parts.clock.now_ms()
-        if now_ms - max(self._committed_ms, self._probed_ms) >= PROBE_EVERY_MS:
-            self._kafka(ready=await self._parts.follower.reaches_kafka(), trouble="Kafka does not answer.")
+        if now_ms - max(self._reached_ms, self._probed_ms) >= PROBE_EVERY_MS:
+            ready = await self._parts.follower.reaches_kafka()
+            self._kafka(ready=ready, trouble="Kafka does not answer.")
             self._probed_ms = self._parts.clock.now_ms()
+            if ready:
+                self._reached_ms = self._probed_ms
 
     async def _commit(self, batch: Batch) -> bool:
         assert self._producer is not None  # noqa: S101 — programmer error: commit without promotion
@@ -276,7 +281,7 @@ class Leadership:
             driver.post(Suspended())
             return False
         self._parts.transacted("committed", (clock.now_ms() - begun_ms) / 1_000)
-        self._committed_ms = clock.now_ms()
+        self._reached_ms = clock.now_ms()
         self._kafka(ready=True)
         driver.post(Committed(batch.serial, begun_ms))
         return True
@@ -304,8 +309,6 @@ class Leadership:
                 return Doubt.MINE
             if isinstance(answer, LeaseForeign):
                 return Doubt.NOT_MINE
-            if await self._cut_off():
-                return Doubt.NOT_MINE
             return Doubt.MINE
         return Doubt.NOT_MINE
 
@@ -322,18 +325,17 @@ class Leadership:
         return False
 
     async def _cut_off(self) -> bool:
-        """Kafka has been away from us for long, and not from a standby: hand over."""
-        if self._parts.clock.now_ms() - self._committed_ms < CUT_OFF_AFTER_MS:
+        """Kafka has been away from us for long, and for a while not from a standby: that one should lead."""
+        now_ms = self._parts.clock.now_ms()
+        if now_ms - self._reached_ms < CUT_OFF_AFTER_MS:
+            self._rival_since_ms = None
             return False
-        try:
-            standbys = [one for one in await self._parts.lease.ready_standbys() if one != self._owner]
-            if not standbys:
-                return False
-            _log.warning("handing_over", reason="Kafka does not answer us, but a standby reaches it", term=self._term)
-            await self._parts.lease.release()
-        except LeaseUnavailable:
+        if not [one for one in await self._parts.lease.ready_standbys() if one != self._owner]:
+            self._rival_since_ms = None
             return False
-        return True
+        if self._rival_since_ms is None:
+            self._rival_since_ms = now_ms
+        return now_ms - self._rival_since_ms >= RIVAL_STEADY_MS
 
     async def _renew(self) -> None:
         """Prove every 0.4 s that the lease is ours; a foreign holder ends the term."""
@@ -341,15 +343,23 @@ class Leadership:
             await asyncio.sleep(self._times.renew_every_ms / 1_000)
             try:
                 answer = await self._renewed()
+                if await self._cut_off():
+                    await self._parts.lease.release()
+                    self._lose("cut_off_from_kafka", None)
+                    return
             except LeaseUnavailable as error:
                 self._redis(ready=False, trouble=str(error))
                 continue
             if isinstance(answer, LeaseForeign):
-                _log.warning("lease_foreign", holder=answer.value, term=self._term)
-                self._parts.driver.core.trust.revoke(self._parts.clock.now_ms())
-                self.health.holder = answer.value
-                self._lost.set()
+                self._lose("lease_foreign", answer.value)
                 return
+
+    def _lose(self, why: str, holder: str | None) -> None:
+        """The term is over; the task that owns the producer finds out within half a second."""
+        _log.warning(why, holder=holder, term=self._term)
+        self._parts.driver.core.trust.revoke(self._parts.clock.now_ms())
+        self.health.holder = holder
+        self._lost.set()
 
     async def _renewed(self) -> LeaseMine | LeaseForeign:
         """One renewal, counted from the instant it was sent."""

@@ -1,0 +1,235 @@
+"""Real dispatcher processes for the kill tests, and a plain reader that keeps the ledger of outcomes."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_topics import create_missing
+from broker.local.services import LocalServices
+from schemas.topics import topics
+
+LANES = ("urgent", "standard", "bulk")
+
+
+@dataclass
+class Process:
+    """One dispatcher."""
+
+    name: str
+    child: asyncio.subprocess.Process
+    log: Path
+    port: int = 0
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    async def ended(self, within_s: float = 40) -> int:
+        return await asyncio.wait_for(self.child.wait(), within_s)
+
+
+@dataclass
+class Fleet:
+    """Starts dispatchers against one prefix, and asks them how they are."""
+
+    services: LocalServices
+    prefix: str
+    base_url: str
+    directory: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    processes: list[Process] = field(default_factory=list)
+    _session: aiohttp.ClientSession | None = None
+
+    @property
+    def connection(self) -> KafkaConnection:
+        return KafkaConnection(self.services.endpoints.bootstrap_servers)
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2))
+        await create_missing(self.connection, topics(self.prefix, LANES, None, 1))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for process in self.processes:
+            if process.child.returncode is None:
+                process.send(signal.SIGCONT)
+                process.send(signal.SIGKILL)
+                await process.child.wait()
+        assert self._session is not None
+        await self._session.close()
+
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "HEADRACE_KAFKA__BOOTSTRAP_SERVERS": self.services.endpoints.bootstrap_servers,
+            "HEADRACE_KAFKA__TOPIC_PREFIX": self.prefix,
+            "HEADRACE_REDIS__URL": self.services.endpoints.redis_url,
+            "HEADRACE_DISPATCHER__HTTP_HOST": "127.0.0.1",
+            "HEADRACE_DISPATCHER__HTTP_PORT": "0",
+            "OPENAI_API_KEY": "sk-secret-of-the-tests",
+            "OPENAI_BASE_URL": self.base_url,
+            **self.settings,
+        }
+
+    async def start(self, **settings: str) -> Process:
+        name = f"dispatcher-{len(self.processes)}"
+        log = self.directory / f"{name}.log"
+        with log.open("wb") as sink:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "broker.cli.main",
+                "dispatcher",
+                env=self.environment() | settings,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+            )
+        process = Process(name, child, log)
+        self.processes.append(process)
+        await self._listening(process)
+        return process
+
+    async def _listening(self, process: Process) -> None:
+        async with asyncio.timeout(30):
+            while process.port == 0:
+                assert process.child.returncode is None, process.said()
+                for line in process.said().splitlines():
+                    if '"listening"' in line:
+                        process.port = int(json.loads(line)["port"])
+                await asyncio.sleep(0.05)
+
+    async def get(self, process: Process, path: str) -> tuple[int, Any]:
+        assert self._session is not None
+        async with self._session.get(f"http://127.0.0.1:{process.port}{path}") as answer:
+            text = await answer.text()
+            return answer.status, json.loads(text) if path != "/metrics" else text
+
+    async def status(self, process: Process) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = (await self.get(process, "/status"))[1]
+        except (aiohttp.ClientError, TimeoutError):
+            return {"role": "unreachable"}
+        return found
+
+    async def until(self, process: Process, role: str, within_s: float = 30) -> dict[str, Any]:
+        async with asyncio.timeout(within_s):
+            while (status := await self.status(process))["role"] != role:
+                assert process.child.returncode is None, process.said()
+                await asyncio.sleep(0.05)
+        return status
+
+    async def leader(self, within_s: float = 30) -> Process:
+        async with asyncio.timeout(within_s):
+            while True:
+                for process in self.processes:
+                    if process.child.returncode is None and (await self.status(process))["role"] == "leader":
+                        return process
+                await asyncio.sleep(0.05)
+
+    async def standby(self, within_s: float = 30) -> Process:
+        """A process that is ready to take over."""
+        async with asyncio.timeout(within_s):
+            while True:
+                for process in self.processes:
+                    if process.child.returncode is None and (await self.status(process))["role"] == "standby":
+                        return process
+                await asyncio.sleep(0.05)
+
+    async def inflight(self, process: Process, at_least: int, within_s: float = 60) -> None:
+        async with asyncio.timeout(within_s):
+            while int((await self.status(process)).get("inflight", 0)) < at_least:
+                await asyncio.sleep(0.05)
+
+    async def kill(self, process: Process) -> None:
+        process.send(signal.SIGKILL)
+        await process.child.wait()
+
+
+@asynccontextmanager
+async def producing(fleet: Fleet) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(bootstrap_servers=fleet.services.endpoints.bootstrap_servers, linger_ms=5)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+def request(request_id: str, *, words: int = 60, **fields: object) -> dict[str, object]:
+    content = f"Write to lead {request_id}. " + "confidential-prompt-text " * words
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": content}]}
+    return {"id": request_id, "body": body, **fields}
+
+
+async def send(
+    producer: AIOKafkaProducer, fleet: Fleet, lane: str, requests: Sequence[dict[str, object]], **options: Any
+) -> None:
+    topic = f"{fleet.prefix}.requests.{lane}"
+    futures = [await producer.send(topic, json.dumps(each).encode(), **options) for each in requests]
+    await asyncio.gather(*futures)
+
+
+@dataclass
+class Ledger:
+    """Every record of a topic that a `read_committed` reader sees, from offset 0, by a plain consumer of its own."""
+
+    records: list[Any] = field(default_factory=list)
+
+    @property
+    def values(self) -> list[dict[str, Any]]:
+        return [json.loads(record.value) for record in self.records]
+
+    def counts(self) -> Counter[tuple[str, int]]:
+        return Counter((value["id"], value["run"]) for value in self.values)
+
+
+async def read_all(fleet: Fleet, kind: str, *, until: int = 0, within_s: float = 60) -> Ledger:
+    """The topic from offset 0: until so many records are there, and then whatever else stands behind them."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=fleet.services.endpoints.bootstrap_servers,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        group_id=None,
+        fetch_max_wait_ms=100,
+    )
+    await consumer.start()
+    ledger = Ledger()
+    try:
+        topic = f"{fleet.prefix}.{kind}"
+        numbers = range({spec.name: spec.partitions for spec in topics(fleet.prefix, LANES, None, 1)}[topic])
+        places = [TopicPartition(topic, number) for number in numbers]
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        async with asyncio.timeout(within_s):
+            quiet = 0
+            while len(ledger.records) < until or quiet < 5:
+                got = await consumer.getmany(timeout_ms=200)
+                for records in got.values():
+                    ledger.records.extend(records)
+                quiet = 0 if got else quiet + 1
+    except TimeoutError:
+        ids = Counter(value.get("id") for value in ledger.values) if kind == "results" else {}
+        raise AssertionError(f"{len(ledger.records)} records of {topic}, {until} expected; {len(ids)} ids") from None
+    finally:
+        await consumer.stop()
+    return ledger
