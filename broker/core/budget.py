@@ -186,7 +186,9 @@ class Budget:
         assert payable_at is not None, "no attempt is reserved while another must end first"
         assert payable_at <= now_ms, "no attempt is reserved before every metric can pay"
         paid = charge if stated else self._markup.applied(charge)
-        flight = _Flight(self._sends.append(now_ms, paid), charge, paid, stated, now_ms)
+        oldest = next(iter(self._flights.values()), None)
+        number = self._sends.append(now_ms, paid, oldest.number if oldest else None)
+        flight = _Flight(number, charge, paid, stated, now_ms)
         self._flights[attempt] = flight
         self._charged.pay(paid, now_ms)
         if self._burst is not None:

@@ -16,19 +16,22 @@ class Sends:
 
     def __init__(self) -> None:
         self.sent_ms: list[int] = []
+        self.oldest_open: list[int] = []  # number of the oldest call without an answer when this one was sent
         self.amounts: dict[Metric, list[int]] = {metric: [] for metric in Metric}
         self.forgotten = 0
 
-    def append(self, sent_ms: int, tokens: int) -> int:
-        """Note a call; returns its number."""
+    def append(self, sent_ms: int, tokens: int, oldest_open: int | None = None) -> int:
+        """Note a call; returns its number. `oldest_open`: the oldest call still unanswered, if there is one."""
         if len(self.sent_ms) >= 2 * SENDS_MAX:  # halved now and then: cheaper than dropping one each time
             self.forgotten += SENDS_MAX
-            for column in (self.sent_ms, *self.amounts.values()):
+            for column in (self.sent_ms, self.oldest_open, *self.amounts.values()):
                 del column[:SENDS_MAX]
+        number = self.forgotten + len(self.sent_ms)
         self.sent_ms.append(sent_ms)
+        self.oldest_open.append(number if oldest_open is None else oldest_open)
         self.amounts[Metric.TOKENS].append(tokens)
         self.amounts[Metric.REQUESTS].append(1)
-        return self.forgotten + len(self.sent_ms) - 1
+        return number
 
     def place(self, number: int) -> int | None:
         """Where in the columns that call is, unless it has been forgotten."""

@@ -1,0 +1,56 @@
+"""Whatever is paid, whenever: the bucket agrees with fractions, and no rounding ever makes money."""
+
+from fractions import Fraction
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.core.bucket import Bucket
+from broker.core.window import Window
+
+STEPS = st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 700)), max_size=30)
+
+
+@settings(deadline=None, max_examples=60)
+@given(capacity=st.integers(1, 10**6), period_ms=st.integers(1, 86_400_000), steps=STEPS)
+def test_a_bucket_is_exact_and_never_above_its_capacity(
+    capacity: int, period_ms: int, steps: list[tuple[int, int]]
+) -> None:
+    bucket, level, now = Bucket(capacity, period_ms, capacity, 0), Fraction(capacity), 0
+    for elapsed, amount in steps:
+        now += elapsed
+        level = min(Fraction(capacity), level + Fraction(elapsed * capacity, period_ms)) - amount
+        bucket.pay(amount, now)
+        assert bucket.units(now) == level * period_ms
+        assert bucket.level(now) <= capacity
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    capacity=st.integers(1, 10**6),
+    level=st.integers(-(10**6), 10**6),
+    amount=st.integers(0, 2 * 10**6),
+    keep=st.integers(0, 10**6),
+)
+def test_payable_at_is_neither_early_nor_late(capacity: int, level: int, amount: int, keep: int) -> None:
+    bucket = Bucket(capacity, 60_000, level, 1_000)
+    at = bucket.payable_at(amount, keep, 1_000)
+    wanted = min(amount + keep, capacity) * 60_000
+    early = Bucket(capacity, 60_000, level, 1_000)
+    assert at == 1_000 or early.units(at - 1) < wanted
+    assert bucket.units(at) >= wanted
+
+
+@settings(deadline=None, max_examples=60)
+@given(cap=st.integers(1, 2_000), charges=st.lists(st.integers(1, 700), max_size=40), gap=st.integers(0, 9_000))
+def test_no_minute_ever_holds_more_than_the_cap(cap: int, charges: list[int], gap: int) -> None:
+    window, now = Window(), 0
+    paid: list[tuple[int, int]] = []
+    for charge in charges:
+        amount = min(charge, cap)
+        now = window.payable_at(amount, cap, now)
+        window.pay(amount, now)
+        paid.append((now, amount))
+        now += gap % (charge + 1)
+    for start, _ in paid:
+        assert sum(amount for at, amount in paid if start <= at <= start + 60_000) <= cap

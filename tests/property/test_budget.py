@@ -1,0 +1,146 @@
+"""A budget against a tiny server of its own, in any order of events that the world allows.
+
+The assumptions: a call reaches the server within `ADMISSION_MS`, its charge differs from ours by at most the rounding,
+nobody else spends, and the checkpoint was true. Then the lower end is never above the truth, so the server never has to
+refuse; and whatever happens, a reservation ends once, a pause is never shortened, and what may not pay takes nothing.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from broker.core.budget import Budget, Checkpoint, Level, LimitSettings
+from broker.core.markup import PPM
+from broker.core.mirror import ADMISSION_MS, ROUNDING_TOKENS
+from broker.core.reading import MINUTE_MS, Metric
+from broker.core.verdict import Answer, judge
+
+CAPACITY = 6_000
+OVERLOADED = judge(Answer(503, {"retry-after": "1"}, None, None, None, ""))
+
+
+@dataclass
+class Call:
+    attempt: int
+    sent_ms: int
+    charge: int
+    answer: Answer | None = None  # None: still on its way to the server
+
+
+class Play(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        self.truth = Fraction(0)
+        self.calls: list[Call] = []
+        self.ended: list[int] = []
+        self.attempts = 0
+        self.paused_until = 0
+
+    @initialize(level=st.integers(0, CAPACITY), known=st.integers(0, CAPACITY), inflight=st.sampled_from([None, 3]))
+    def start(self, level: int, known: int, inflight: int | None) -> None:
+        self.truth = Fraction(level)
+        left = Level(Metric.TOKENS, min(level, known), CAPACITY, CAPACITY, MINUTE_MS)
+        self.budget = Budget(
+            LimitSettings("m", CAPACITY, None, inflight_max=inflight), 0, Checkpoint("m", 0, (left,), 0, 0, PPM)
+        )
+
+    def arrive(self, call: Call) -> None:
+        assert self.truth >= call.charge, "the server would have refused a call that the budget let through"
+        self.truth -= call.charge
+        headers = {
+            "x-ratelimit-limit-tokens": str(CAPACITY),
+            "x-ratelimit-remaining-tokens": str(int(self.truth)),
+            "x-ratelimit-reset-tokens": f"{int((CAPACITY - self.truth) * MINUTE_MS / CAPACITY)}ms",
+        }
+        call.answer = Answer(200, headers, None, None, None, "")
+
+    def tick(self, ms: int) -> None:
+        self.now += ms
+        self.truth = min(Fraction(CAPACITY), self.truth + Fraction(ms * CAPACITY, MINUTE_MS))
+
+    @rule(ms=st.one_of(st.integers(0, 300), st.integers(0, 40_000)))
+    def wait(self, ms: int) -> None:
+        until = self.now + ms
+        while due := [call for call in self.calls if call.answer is None and call.sent_ms + ADMISSION_MS <= until]:
+            latest = min(due, key=lambda call: call.sent_ms)
+            self.tick(latest.sent_ms + ADMISSION_MS - self.now)
+            self.arrive(latest)
+        self.tick(until - self.now)
+
+    @rule(
+        charge=st.integers(1, 2_500),
+        error=st.integers(-ROUNDING_TOKENS, ROUNDING_TOKENS),
+        keep_ppm=st.sampled_from([0, 50_000]),
+    )
+    def send(self, charge: int, error: int, keep_ppm: int) -> None:
+        at = self.budget.payable_at(charge, self.now, keep_ppm=keep_ppm)
+        assert at is None or at >= max(self.now, self.paused_until)
+        if at == self.now:
+            self.attempts += 1
+            self.budget.reserve(self.attempts, charge, self.now)
+            self.calls.append(Call(self.attempts, self.now, max(1, charge + error)))
+
+    @rule(charge=st.integers(1, 2_500))
+    def force(self, charge: int) -> None:
+        at = self.budget.payable_at(charge, self.now)
+        if at is None or at > self.now:
+            before = self.budget.checkpoint(self.now)
+            with pytest.raises(AssertionError):
+                self.budget.reserve(10**9, charge, self.now)
+            assert self.budget.checkpoint(self.now) == before
+
+    @precondition(lambda self: any(call.answer is None for call in self.calls))
+    @rule(data=st.data())
+    def reach(self, data: st.DataObject) -> None:
+        self.arrive(data.draw(st.sampled_from([call for call in self.calls if call.answer is None])))
+
+    @precondition(lambda self: any(call.answer is not None for call in self.calls))
+    @rule(data=st.data(), lost=st.sampled_from(["answered", "answered", "answered", "lost", "overloaded"]))
+    def answer(self, data: st.DataObject, lost: str) -> None:
+        call = data.draw(st.sampled_from([call for call in self.calls if call.answer is not None]))
+        assert call.answer is not None
+        self.calls.remove(call)
+        self.ended.append(call.attempt)
+        if lost == "lost":
+            self.budget.abandoned(call.attempt, self.now)
+        elif lost == "overloaded":
+            self.budget.answered(call.attempt, self.now, OVERLOADED)
+            self.paused_until = max(self.paused_until, self.now + 1_000)
+        else:
+            self.budget.answered(call.attempt, self.now, judge(call.answer))
+
+    @precondition(lambda self: self.ended)
+    @rule(data=st.data())
+    def end_twice(self, data: st.DataObject) -> None:
+        with pytest.raises(KeyError):
+            self.budget.abandoned(data.draw(st.sampled_from(self.ended)), self.now)
+
+    @rule(ms=st.integers(0, 3_000))
+    def pause(self, ms: int) -> None:
+        self.budget.pause_until(self.now + ms)
+        self.paused_until = max(self.paused_until, self.now + ms)
+
+    @invariant()
+    def the_interval_holds_the_truth(self) -> None:
+        if not hasattr(self, "budget"):
+            return
+        (level,) = self.budget.levels(self.now)
+        coming = sum(call.charge for call in self.calls if call.answer is None)
+        assert level.low <= self.truth - coming
+        assert self.truth - coming <= level.high + 1
+        assert level.low <= level.high <= CAPACITY
+
+    @invariant()
+    def every_call_without_an_end_is_in_flight(self) -> None:
+        if hasattr(self, "budget"):
+            assert self.budget.inflight == len(self.calls)
+            assert self.budget.corrections == 0
+
+
+TestPlay = Play.TestCase
+TestPlay.settings = settings(deadline=None, max_examples=25, stateful_step_count=40)

@@ -1,0 +1,434 @@
+from dataclasses import replace
+
+import pytest
+
+from broker.core.budget import BURST_MS, Budget, Checkpoint, Level, LimitSettings
+from broker.core.markup import PPM
+from broker.core.mirror import ROUNDING_TOKENS
+from broker.core.reading import DAY_MS, MINUTE_MS, SECOND_MS, Metric
+from broker.core.verdict import Answer, Verdict, judge
+
+SETTINGS = LimitSettings("gpt-4o-mini", tokens=60_000, requests=None)
+UNKNOWN = LimitSettings("gpt-4o-mini", tokens=None, requests=None)
+KEY = Level(Metric.TOKENS, 60_000, 60_000, 60_000, MINUTE_MS)
+
+
+def answer(tokens: tuple[int, int, str] | None = None, requests: tuple[int, int, str] | None = None) -> Verdict:
+    """A good answer; each triple is limit, remaining, reset."""
+    headers = {}
+    for metric, triple in (("tokens", tokens), ("requests", requests)):
+        for what, value in zip(("limit", "remaining", "reset"), triple or (), strict=False):
+            headers[f"x-ratelimit-{what}-{metric}"] = str(value)
+    return judge(Answer(200, headers, None, None, None, ""))
+
+
+def refusal(
+    metric: str = "tokens", *, limit: int = 60_000, used: int, requested: int, wait: str = "1s", where: str = ""
+) -> Verdict:
+    text = (
+        f"Rate limit reached for m in {where}organization o on {metric} per min: Limit {limit}, Used {used}, "
+        f"Requested {requested}. Please try again in {wait}."
+    )
+    return judge(Answer(429, {}, "rate_limit_exceeded", metric, None, text))
+
+
+def failure(status: int, **headers: str) -> Verdict:
+    return judge(
+        Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, "x", None, None, "x")
+    )
+
+
+def full(settings: LimitSettings = SETTINGS, *levels: Level) -> Budget:
+    """A budget whose predecessor left it full, or as the levels say."""
+    return Budget(settings, 0, Checkpoint(settings.name, 0, levels or (KEY,), 0, 0, PPM))
+
+
+def low(budget: Budget, now_ms: int = 0) -> int:
+    return budget.levels(now_ms)[0].low
+
+
+# Not knowing
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, UNKNOWN])
+def test_without_a_checkpoint_one_call_goes_first_and_its_headers_set_the_level(settings: LimitSettings) -> None:
+    budget = Budget(settings, 0, None)
+    assert not budget.believed
+    budget.reserve(1, 400, 0)
+    assert budget.payable_at(400, 0) is None
+    budget.answered(1, 500, answer((60_000, 20_000, "40s")))
+    assert budget.believed
+    (level,) = budget.levels(500)
+    assert (level.low, level.high, level.capacity, level.period_ms) == (20_000, 20_501, 60_000, MINUTE_MS)
+    assert budget.payable_at(400, 500) == 500
+
+
+@pytest.mark.parametrize("verdict", [failure(500), failure(429), failure(401)])
+def test_a_failure_without_numbers_leaves_the_level_unknown(verdict: Verdict) -> None:
+    budget = Budget(SETTINGS, 0, None)
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 100, verdict)
+    assert not budget.believed
+
+
+def test_a_call_without_any_answer_leaves_the_level_unknown_and_lets_the_next_one_go_first() -> None:
+    budget = Budget(UNKNOWN, 0, None)
+    budget.reserve(1, 400, 0)
+    budget.abandoned(1, 100)
+    assert (budget.believed, budget.inflight) == (False, 0)
+    assert budget.payable_at(400, 100) == 100
+
+
+def test_an_answer_without_headers_makes_us_believe_what_the_operator_does() -> None:
+    budget = Budget(SETTINGS, 0, None)
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, answer())
+    assert budget.believed
+    assert low(budget) == 60_000 - 400 - ROUNDING_TOKENS
+
+
+def test_a_refusal_of_the_first_call_sets_the_level_too() -> None:
+    budget = Budget(UNKNOWN, 0, None)
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, refusal(used=59_900, requested=400))
+    assert budget.believed
+    assert low(budget) == 100
+
+
+def test_nothing_is_too_large_for_a_limit_that_nobody_knows() -> None:
+    budget = Budget(UNKNOWN, 0, None)
+    assert budget.fits(10**9)
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, answer((60_000, 20_000, "40s")))
+    assert budget.fits(60_000)
+    assert not budget.fits(60_001)
+
+
+# Paying
+
+
+def test_every_metric_is_paid_and_the_slowest_tells_when() -> None:
+    budget = full(SETTINGS, KEY, Level(Metric.REQUESTS, 2, 2, 60, MINUTE_MS))
+    budget.reserve(1, 400, 0)
+    budget.reserve(2, 400, 0)
+    tokens, requests = budget.levels(0)
+    assert tokens.low == 60_000 - 2 * (400 + ROUNDING_TOKENS)
+    assert requests.low == 0
+    assert budget.payable_at(400, 0) == 1_000
+
+
+def test_what_cannot_be_paid_now_is_payable_at_the_first_instant_it_can() -> None:
+    budget = full(SETTINGS, replace(KEY, low=100))
+    assert budget.payable_at(400, 0) == 300 + ROUNDING_TOKENS
+    assert budget.payable_at(400, 0, keep_ppm=50_000) == 3_300 + ROUNDING_TOKENS
+
+
+def test_a_reservation_that_cannot_pay_is_a_programming_error_and_takes_nothing() -> None:
+    budget = full(SETTINGS, replace(KEY, low=100))
+    with pytest.raises(AssertionError):
+        budget.reserve(1, 400, 0)
+    assert (low(budget), budget.inflight, budget.charged_last_minute(0)) == (100, 0, 0)
+
+
+def test_a_reservation_beyond_the_in_flight_cap_is_a_programming_error() -> None:
+    budget = full(replace(SETTINGS, inflight_max=1))
+    budget.reserve(1, 400, 0)
+    assert budget.payable_at(400, 0) is None
+    with pytest.raises(AssertionError):
+        budget.reserve(2, 400, 0)
+    budget.abandoned(1, 0)
+    assert budget.payable_at(400, 0) == 0
+
+
+def test_a_reservation_ends_exactly_once() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    with pytest.raises(AssertionError):
+        budget.reserve(1, 400, 0)
+    budget.answered(1, 0, answer())
+    with pytest.raises(KeyError):
+        budget.answered(1, 0, answer())
+    with pytest.raises(KeyError):
+        budget.abandoned(1, 0)
+
+
+def test_a_call_without_an_answer_keeps_its_charge() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.abandoned(1, 0)
+    assert (low(budget), budget.charged_last_minute(0)) == (60_000 - 400 - ROUNDING_TOKENS, 400)
+
+
+def test_half_a_bucket_may_be_spent_at_once_and_the_rest_over_seconds() -> None:
+    budget = full()
+    budget.reserve(1, 15_000, 0)
+    budget.reserve(2, 15_000, 0)
+    assert budget.payable_at(3_000, 0) == BURST_MS // 10
+
+
+def test_an_operator_can_spread_the_load_further() -> None:
+    budget = full(replace(SETTINGS, burst_ms=2_000))
+    budget.reserve(1, 2_000, 0)
+    assert budget.payable_at(500, 0) == 500
+    assert budget.payable_at(50_000, 0) == 2_000  # larger than any burst: pays from a full one
+    budget.answered(1, 0, answer((120_000, 100_000, "10s")))  # twice the limit, twice the pace
+    assert budget.payable_at(500, 0) == 250
+
+
+# The own cap
+
+
+def test_the_own_cap_is_never_exceeded_within_any_minute_whatever_headers_say() -> None:
+    budget = full(replace(SETTINGS, cap_tokens=1_000))
+    paid: list[int] = []
+    now = 0
+    while now < 5 * MINUTE_MS:
+        budget.reserve(len(paid), 300, now)
+        budget.answered(len(paid), now, answer((90_000, 89_000, "1s")))
+        paid.append(now)
+        at = budget.payable_at(300, now)
+        assert at is not None
+        now = at
+    assert all(300 * sum(start <= at < start + MINUTE_MS for at in paid) <= 1_000 for start in paid)
+    assert len(paid) == 3 * 5
+
+
+def test_the_own_cap_makes_larger_charges_impossible_and_keeps_a_share_for_others() -> None:
+    budget = full(replace(SETTINGS, cap_tokens=1_000))
+    assert budget.fits(1_000)
+    assert not budget.fits(1_001)
+    budget.reserve(1, 900, 0)
+    assert budget.payable_at(100, 0) == 0
+    assert budget.payable_at(100, 0, keep_ppm=50_000) == MINUTE_MS + 100
+
+
+# Answers
+
+
+def test_an_answer_corrects_both_ways_and_says_by_how_much() -> None:
+    budget = full()
+    assert budget.last_error_tokens == 0
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, answer((60_000, 40_000, "20s")))
+    assert (low(budget), budget.corrections) == (40_000, 1)
+    assert budget.last_error_tokens == 40_001 - (60_000 - 400 - ROUNDING_TOKENS)
+    budget.reserve(2, 400, 0)
+    budget.answered(2, 0, answer((60_000, 50_000, "10s")))
+    assert (low(budget), budget.corrections) == (50_000, 2)
+    assert budget.last_error_tokens > 0
+
+
+def test_a_refused_call_takes_nothing_and_its_body_is_exact() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, refusal(used=59_700, requested=400, wait="100ms"))
+    assert (low(budget), budget.charged_last_minute(0)) == (300, 0)
+    assert budget.payable_at(400, 0) == 100 + ROUNDING_TOKENS
+
+
+def test_a_server_that_charges_refusals_is_paid_for_them_if_the_operator_says_so() -> None:
+    budget = full(replace(SETTINGS, refusals_charged=True))
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, refusal(used=59_700, requested=400, wait="100ms"))
+    assert (low(budget), budget.charged_last_minute(0)) == (-100, 400)
+
+
+def test_a_refused_request_counts_no_request_either() -> None:
+    settings = replace(UNKNOWN, refusals_charged=True)
+    for case, left in ((UNKNOWN, 1), (settings, 0)):
+        budget = full(case, Level(Metric.REQUESTS, 5, 5, 500, MINUTE_MS))
+        budget.reserve(1, 400, 0)
+        budget.answered(1, 0, refusal("requests", limit=500, used=499, requested=1))
+        assert low(budget) == left
+
+
+def test_a_refusal_without_numbers_refunds_nothing_and_rests() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, failure(429, retry_after="7"))
+    assert low(budget) == 60_000 - 400 - ROUNDING_TOKENS
+    assert budget.payable_at(1, 0) == 7_000
+
+
+def test_a_refusal_of_a_project_says_nothing_of_the_organisations_bucket() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, refusal(limit=5_000, used=5_000, requested=400, where="project p "))
+    assert budget.levels(0)[0].capacity == 60_000
+    assert budget.payable_at(1, 0) == 1_000
+
+
+def test_a_limit_change_is_followed_up_and_down() -> None:
+    budget = full()
+    for attempt, capacity in enumerate((90_000, 30_000)):
+        budget.reserve(attempt, 400, 0)
+        budget.answered(attempt, 0, answer((capacity, 20_000, "0s")))
+        (level,) = budget.levels(0)
+        assert (level.low, level.capacity) == (20_000, capacity)
+
+
+def test_an_answer_to_an_older_call_does_not_bring_back_the_old_limit() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.reserve(2, 400, 0)
+    budget.answered(2, 0, answer((90_000, 80_000, "0s")))
+    budget.answered(1, 0, answer((60_000, 59_600, "0s")))
+    assert budget.levels(0)[0].capacity == 90_000
+
+
+def test_too_large_without_a_level_still_tells_the_limit() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    text = "Request too large for m in organization o on tokens per min (TPM): Limit 30000, Requested 36278."
+    budget.answered(1, 0, judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, text)))
+    assert budget.levels(0)[0].capacity == 30_000
+    assert not budget.fits(36_278)
+
+
+def test_headers_of_a_refusal_speak_for_the_other_metric_only() -> None:
+    budget = full(SETTINGS, KEY, Level(Metric.REQUESTS, 500, 500, 500, MINUTE_MS))
+    budget.reserve(1, 400, 0)
+    both = answer((60_000, 7_777, "0s"), (500, 123, "0s"))
+    budget.answered(1, 0, replace(refusal(used=59_700, requested=400), readings=both.readings))
+    assert [level.low for level in budget.levels(0)] == [300, 123]
+
+
+# Which bucket a header speaks of
+
+
+def test_a_limit_per_day_stands_beside_the_one_per_minute_and_both_are_paid() -> None:
+    budget = Budget(replace(UNKNOWN, requests=500), 0, None)
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, answer(requests=(10_000, 9_990, "86.4s")))
+    assert [(level.capacity, level.period_ms) for level in budget.levels(0)] == [(500, MINUTE_MS), (10_000, DAY_MS)]
+    budget.reserve(2, 400, 0)
+    assert [level.low for level in budget.levels(0)] == [498, 9_989]
+
+
+def test_a_header_of_unknown_period_is_told_by_its_capacity() -> None:
+    budget = full(UNKNOWN, Level(Metric.REQUESTS, 0, 500, 500, MINUTE_MS), Level(Metric.REQUESTS, 9, 9, 10_000, DAY_MS))
+    budget.pause_until(SECOND_MS)
+    budget.reserve(1, 400, SECOND_MS)
+    budget.answered(1, SECOND_MS, answer(requests=(10_000, 10_000, "0s")))
+    assert [level.low for level in budget.levels(SECOND_MS)] == [7, 10_000]
+
+
+def test_a_period_that_was_a_guess_is_replaced_by_the_one_an_answer_tells() -> None:
+    budget = Budget(UNKNOWN, 0, None)
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, answer(requests=(200, 200, "0s")))
+    assert [level.period_ms for level in budget.levels(0)] == [MINUTE_MS]
+    budget.reserve(2, 400, 0)
+    budget.answered(2, 0, answer(requests=(200, 199, "7m12s")))
+    assert [(level.capacity, level.period_ms) for level in budget.levels(0)] == [(200, DAY_MS)]
+
+
+def test_a_guess_that_proves_right_is_known_from_then_on() -> None:
+    budget = Budget(UNKNOWN, 0, None)
+    for attempt, triple in enumerate([(200, 200, "0s"), (200, 199, "300ms"), (200, 199, "7m12s")]):
+        budget.reserve(attempt, 400, 0)
+        budget.answered(attempt, 0, answer(requests=triple))
+    assert [level.period_ms for level in budget.levels(0)] == [MINUTE_MS, DAY_MS]
+
+
+# Rests
+
+
+def test_a_pause_is_never_shortened_and_nobody_pays_before_its_end() -> None:
+    budget = full()
+    budget.pause_until(5_000)
+    budget.pause_until(3_000)
+    assert budget.payable_at(1, 0) == 5_000
+    with pytest.raises(AssertionError):
+        budget.reserve(1, 1, 4_999)
+
+
+def test_an_overloaded_server_rests_too_but_a_failing_one_does_not() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, failure(500, retry_after="9"))
+    assert budget.payable_at(1, 0) == 0
+    budget.reserve(2, 400, 0)
+    budget.answered(2, 0, failure(503, retry_after="9"))
+    assert budget.payable_at(1, 0) == 9_000
+
+
+# A law that is wrong
+
+
+def test_the_servers_own_charge_marks_up_ours_until_the_law_is_identified() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, refusal(used=59_900, requested=680, wait="1ms"))
+    assert budget.payable_at(400, 10) == 580 + ROUNDING_TOKENS
+    assert budget.payable_at(680, 10, stated=True) == 580 + ROUNDING_TOKENS
+    budget.reserve(2, 680, 1_000, stated=True)
+    budget.answered(2, 1_000, refusal(used=59_900, requested=680, wait="1ms"))
+    assert budget.checkpoint(1_000).markup_ppm == 1_700_000  # a charge that the server stated proves nothing
+
+
+def test_calls_on_their_way_are_marked_up_as_well() -> None:
+    budget = full(SETTINGS, KEY, Level(Metric.REQUESTS, 500, 500, 500, MINUTE_MS))
+    budget.reserve(1, 400, 0)
+    budget.reserve(2, 400, 0)
+    budget.answered(1, 0, refusal(used=50_000, requested=680, wait="1ms"))
+    assert low(budget) == 10_000 - 680 - ROUNDING_TOKENS
+
+
+def test_a_refusal_that_agrees_with_our_law_changes_no_charge() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, refusal(used=59_900, requested=400, wait="1ms"))
+    assert budget.checkpoint(0).markup_ppm == PPM
+
+
+# Handing over
+
+
+def test_a_successor_believes_the_lower_ends_the_pause_the_markup_and_what_the_cap_counts() -> None:
+    settings = replace(SETTINGS, cap_tokens=1_000)
+    budget = full(settings, replace(KEY, low=20_000, high=30_000))
+    budget.reserve(1, 600, 0)
+    budget.pause_until(4_000)
+    left = budget.checkpoint(1_000)
+    assert left == Checkpoint(
+        limit="gpt-4o-mini",
+        at_ms=1_000,
+        levels=budget.levels(1_000),
+        charged_last_minute=600,
+        pause_ms=3_000,
+        markup_ppm=PPM,
+    )
+    heir = Budget(settings, 77_000, replace(left, markup_ppm=2 * PPM))
+    assert heir.believed
+    (level,) = heir.levels(77_000)
+    assert (level.low, level.high) == (20_000 - 600 - ROUNDING_TOKENS + 1_000, 60_000)
+    assert heir.payable_at(1, 77_000) == 80_000
+    assert heir.payable_at(201, 77_000) == 77_000 + MINUTE_MS + 100  # twice 201 on top of 600 is above the cap
+
+
+def test_an_answer_lowers_what_a_predecessor_left() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, answer((60_000, 10_000, "50s")))
+    assert low(budget) == 10_000
+
+
+def test_a_limit_configured_since_is_added_to_those_a_predecessor_left() -> None:
+    budget = full(replace(SETTINGS, requests=500))
+    assert [level.metric for level in budget.levels(0)] == [Metric.TOKENS, Metric.REQUESTS]
+
+
+def test_a_checkpoint_ages_without_credit_for_one_period_which_another_term_may_have_spent() -> None:
+    left = Checkpoint("m", 0, (replace(KEY, low=-1_000, high=10_000),), 600, 90_000, PPM)
+    young, old, ancient = (left.aged(at) for at in (50_000, 70_000, 1_000_000))
+    assert (young.levels[0].low, young.charged_last_minute, young.pause_ms, young.at_ms) == (
+        -1_000,
+        600,
+        40_000,
+        50_000,
+    )
+    assert (old.levels[0].low, old.levels[0].high) == (9_000, 20_000)
+    assert (old.charged_last_minute, old.pause_ms) == (0, 20_000)
+    assert (ancient.levels[0], ancient.pause_ms) == (KEY, 0)
+    assert left.aged(-5) == replace(left, at_ms=-5)

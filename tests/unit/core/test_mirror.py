@@ -1,0 +1,218 @@
+import pytest
+
+from broker.core.mirror import ADMISSION_MS, ROUNDING_TOKENS, Mirror
+from broker.core.reading import Metric
+from broker.core.sends import SENDS_MAX, Sends
+
+MINUTE = 60_000  # with a capacity of 60,000 tokens: one token a millisecond
+
+
+class Caller:
+    """A mirror and the calls paid from it, as a budget would hold them."""
+
+    def __init__(self, metric: Metric = Metric.TOKENS, capacity: int = MINUTE) -> None:
+        self.mirror = Mirror(metric, capacity, MINUTE, 0)
+        self.sends = Sends()
+        self.open: list[int] = []
+
+    def send(self, tokens: int, now_ms: int) -> int:
+        self.mirror.pay(tokens if self.mirror.metric is Metric.TOKENS else 1, now_ms)
+        number = self.sends.append(now_ms, tokens, self.open[0] if self.open else None)
+        self.open.append(number)
+        return number
+
+    def observe(self, remaining: int, number: int, now_ms: int) -> tuple[int, int]:
+        self.open.remove(number)
+        self.mirror.observe(remaining, number, self.sends, now_ms)
+        return self.interval(now_ms)
+
+    def interval(self, now_ms: int) -> tuple[int, int]:
+        return self.mirror.low(now_ms), self.mirror.high(now_ms)
+
+
+def test_paying_moves_the_ends_apart_by_the_rounding_of_the_law() -> None:
+    caller = Caller()
+    caller.send(400, 0)
+    assert caller.interval(0) == (MINUTE - 400 - ROUNDING_TOKENS, MINUTE - 400 + ROUNDING_TOKENS)
+    assert caller.mirror.payable_at(MINUTE - 400, 0, 0) == 2 * ROUNDING_TOKENS
+
+
+def test_a_request_is_exactly_one() -> None:
+    caller = Caller(Metric.REQUESTS, 500)
+    caller.send(400, 0)
+    assert caller.interval(0) == (499, 499)
+
+
+def test_the_first_answer_sets_the_level_whatever_was_believed() -> None:
+    caller = Caller()
+    number = caller.send(400, 0)
+    assert caller.observe(30_000, number, 0) == (30_000, 30_001)
+    assert caller.mirror.corrections == 0
+
+
+def test_the_refill_since_the_admission_is_counted_between_none_and_all_of_it() -> None:
+    caller = Caller()
+    number = caller.send(400, 0)
+    assert caller.observe(30_000, number, 5_000) == (30_000, 35_001)
+
+
+def test_calls_sent_after_ours_are_counted_as_still_to_come() -> None:
+    caller = Caller()
+    number = caller.send(400, 0)
+    caller.send(1_000, 2_000)
+    caller.send(1_000, 4_000)
+    low, high = caller.observe(30_000, number, 4_000)
+    assert low == 30_000 + 1_000 - 2 * (1_000 + ROUNDING_TOKENS)  # admitted at 3 s: both may be still to come
+    assert high == 30_001 + 4_000 - 2 * (1_000 - ROUNDING_TOKENS)  # admitted at 0 s: refilled since, both to come
+
+
+def test_calls_sent_just_before_ours_may_still_be_on_their_way() -> None:
+    caller = Caller()
+    caller.send(5_000, 0)
+    caller.send(1_000, ADMISSION_MS + 10)  # may be overtaken by ours; the first cannot
+    number = caller.send(400, ADMISSION_MS + 20)
+    low, high = caller.observe(30_000, number, ADMISSION_MS + 50)
+    assert low == 30_000 - 1_000 - ROUNDING_TOKENS
+    assert high == 30_001 + 30
+
+
+def test_a_call_answered_before_ours_was_sent_cannot_be_on_its_way() -> None:
+    caller = Caller()
+    caller.observe(50_000, caller.send(1_000, 0), 10)
+    still_open = caller.send(2_000, 20)
+    number = caller.send(400, 30)
+    caller.observe(49_000, still_open, 40)
+    assert caller.mirror._seen(30_000, number, caller.sends, 40) == (
+        (30_000 - 2_000 - ROUNDING_TOKENS) * MINUTE,
+        (30_000 + 1 + 10) * MINUTE,
+    )
+
+
+def test_our_own_charge_is_in_what_remains_however_long_the_answer_took() -> None:
+    caller = Caller()
+    number = caller.send(400, 0)
+    assert caller.observe(30_000, number, 3 * ADMISSION_MS)[0] == 30_000
+
+
+def test_an_answer_raises_the_lower_end_too() -> None:
+    caller = Caller()
+    caller.mirror.inherit(1_000, 0)
+    number = caller.send(400, 0)
+    assert caller.observe(40_000, number, 100) == (40_000, 40_101)
+    assert caller.mirror.corrections == 0
+
+
+def test_an_answer_that_agrees_only_narrows() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    slow = caller.send(400, 0)
+    low, high = caller.interval(20_000)
+    assert caller.observe(29_600, slow, 20_000) == (low, high - ROUNDING_TOKENS)
+    assert caller.mirror.corrections == 0
+
+
+def test_an_answer_that_contradicts_replaces_what_was_believed_downwards() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    number = caller.send(400, 0)
+    assert caller.observe(20_000, number, 10) == (20_000, 20_011)
+    assert caller.mirror.corrections == 1
+    assert caller.mirror.last_error == 20_011 - (30_000 + 10 - 400 - ROUNDING_TOKENS)
+
+
+def test_an_answer_that_contradicts_replaces_what_was_believed_upwards() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    number = caller.send(400, 0)
+    assert caller.observe(50_000, number, 10) == (50_000, 50_011)
+    assert (caller.mirror.corrections, caller.mirror.last_error) == (1, 50_000 - (30_001 + 10 - 400 + ROUNDING_TOKENS))
+
+
+@pytest.mark.parametrize("remaining", [100, 59_000])
+def test_the_answer_to_an_older_call_than_the_one_that_set_the_level_never_replaces_it(remaining: int) -> None:
+    caller = Caller()
+    old = caller.send(400, 0)
+    caller.observe(30_000, caller.send(400, 0), 10)
+    before = caller.interval(20)
+    assert caller.observe(remaining, old, 20) == before
+
+
+def test_a_refused_call_raises_the_upper_end_and_the_answer_the_lower() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    number = caller.send(10_000, 0)
+    caller.sends.strike(number)
+    caller.mirror.refused(10_000, number, 0)
+    assert caller.interval(0) == (20_000 - ROUNDING_TOKENS, 30_001)
+    assert caller.observe(25_000, number, 0) == (25_000, 25_001)
+
+
+def test_a_struck_call_is_not_counted_when_a_later_answer_looks_back() -> None:
+    caller = Caller()
+    first = caller.send(400, 0)
+    refused = caller.send(10_000, 10)
+    caller.send(500, 20)
+    caller.observe(30_000, first, 20)
+    caller.sends.strike(refused)
+    caller.mirror.refused(10_000, refused, 30)
+    last = caller.send(400, 30)
+    assert caller.mirror._seen(29_000, last, caller.sends, 30) == (
+        (29_000 - 500 - ROUNDING_TOKENS) * MINUTE,
+        29_001 * MINUTE,
+    )
+
+
+def test_once_calls_are_dearer_than_they_were_paid_the_next_answer_sets_the_level() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    number = caller.send(1_000, 0)
+    caller.send(1_000, 0)
+    caller.sends.reprice(1_700_000, 1_000_000)
+    caller.mirror.repriced()
+    assert caller.observe(28_300, number, 0)[0] == 28_300 - 1_700 - ROUNDING_TOKENS
+    assert caller.mirror.corrections == 0
+
+
+def test_a_limit_is_followed_up_and_down_and_its_answer_sets_the_level() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    for number, capacity in enumerate((90_000, 20_000), start=1):
+        caller.send(400, 0)
+        assert caller.mirror.follow(capacity, MINUTE, number, 0)
+        assert caller.mirror.capacity == capacity
+        assert caller.observe(15_000, number, 0) == (15_000, 15_001)
+
+
+def test_a_limit_that_an_older_call_was_told_is_not_followed() -> None:
+    caller = Caller()
+    assert caller.mirror.follow(90_000, MINUTE, 7, 0)
+    assert not caller.mirror.follow(60_000, MINUTE, 6, 0)
+    assert caller.mirror.follow(90_000, MINUTE, 6, 0)
+    assert (caller.mirror.capacity, caller.mirror.period_ms) == (90_000, MINUTE)
+
+
+def test_the_answer_to_a_call_long_forgotten_tells_nothing() -> None:
+    caller = Caller()
+    forgotten = caller.send(1, 0)
+    for now in range(2 * SENDS_MAX):
+        caller.send(1, now)
+    caller.mirror.inherit(0, 2 * SENDS_MAX)
+    before = caller.interval(2 * SENDS_MAX)
+    assert caller.observe(50_000, forgotten, 2 * SENDS_MAX) == before
+    assert caller.observe(50_000, SENDS_MAX + 5, 2 * SENDS_MAX) == before  # calls just before it are forgotten
+
+
+def test_what_was_seen_before_the_oldest_calls_are_forgotten_is_seen_after() -> None:
+    one, other = Caller(), Caller()
+    for caller in (one, other):
+        for now in range(0, 10 * (2 * SENDS_MAX - 1), 10):
+            caller.send(10, now)
+    one.observe(100, 5_000, 10 * 5_000)  # traces the course before the calls are forgotten
+    now = 10 * 2 * SENDS_MAX
+    seen = []
+    for caller in (one, other):
+        caller.send(10, now - 10)
+        number = caller.send(10, now)
+        assert caller.sends.forgotten
+        seen.append(caller.mirror._seen(20_000, number, caller.sends, now + 5))
+    assert seen[0] == seen[1]
