@@ -61,11 +61,11 @@ class KafkaSubmit:
 
     async def begin(self, topic: str, record: Record, *, timeout_s: float) -> "Pending":
         """Hand one record over, in the order of the calls; raises as `append`."""
-        waited_for = "connecting"
+        waited_for = "while connecting"
         try:
             async with asyncio.timeout(timeout_s):
                 producer = await self._ready(topic)
-                waited_for = "room for it"
+                waited_for = "while others waited before it"
                 try:
                     future = await producer.send(topic, record.value, key=record.key, headers=list(record.headers))
                 except KafkaError as reason:
@@ -144,7 +144,7 @@ class KafkaSubmit:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_EXPLAIN_S):
                 reason = await explain_unreachable(self._connection)
-        return LogUnavailable(f"Kafka did not take the request within {timeout_s:g} s, {waited_for}. {reason}")
+        return LogUnavailable(f"Kafka did not take the request within {timeout_s:g} s ({waited_for}). {reason}")
 
     async def close(self) -> None:
         """Deliver what is on its way if Kafka answers within three seconds; never hangs."""
@@ -169,7 +169,7 @@ class Pending:
         done, _ = await asyncio.wait({self._future}, timeout=timeout_s)
         if not done:
             self._future.add_done_callback(lambda late: late.cancelled() or late.exception())
-            raise await self._log._away(timeout_s, "waiting for its acknowledgement")  # noqa: SLF001  # its own part
+            raise await self._log._away(timeout_s, "while its acknowledgement was missing")  # noqa: SLF001  # its own part
         if self._future.cancelled():
             raise LogUnavailable("The connection was closed before Kafka took the request: submit it again.")
         reason = self._future.exception()

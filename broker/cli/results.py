@@ -11,7 +11,8 @@ import typer
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_results import Start
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from broker.cli.patience import within
+from broker.cli.patience import hush_kafka, within
+from broker.errors import Unreachable
 from consumers.results import ResultReader
 from schemas.codec import outcome_json
 from schemas.instants import from_wire, to_wire
@@ -56,6 +57,7 @@ def results(  # noqa: PLR0917  # Typer reads them by name
     """
     settings = settings_from(config, bootstrap_servers, prefix)
     start = _start(since or ("latest" if follow else "earliest"))
+    hush_kafka()
     show = _as_json if as_json else _as_line
 
     async def run() -> bool:
@@ -67,12 +69,16 @@ def results(  # noqa: PLR0917  # Typer reads them by name
             topic=topic,
             follow=follow,
         )
-        await within(_FOR_EVER_S if follow else timeout, reader.open)
+        await within(_FOR_EVER_S if follow else timeout, reader.open, say=_waiting if follow else None)
         async with reader:
             return await _shown(reader, show)
 
     if not asyncio.run(run()):
         raise typer.Exit(_FAILED)
+
+
+def _waiting(reason: Unreachable) -> None:
+    typer.echo(f"Waiting for Kafka. {reason}", err=True)
 
 
 async def _shown(reader: ResultReader, show: Callable[[Outcome], str]) -> bool:

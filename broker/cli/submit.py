@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.options import BootstrapServers, Config, TimeoutS, TopicPrefix, settings_from
+from broker.cli.patience import hush_kafka
 from broker.cli.request_lines import STDIN, beside, opened, submissions
 from broker.client import GenerationClient, Receipt, Submission, each
 from broker.errors import WaitTimedOut
@@ -49,6 +50,7 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
     Example: headrace submit leads.jsonl --lane bulk --tenant acme --wait
     """
     settings = settings_from(config, bootstrap_servers, prefix)
+    hush_kafka()
     total = None if source == STDIN else _checked(source, lane, tenant)
 
     async def run(lines: Iterable[bytes], advance: Advance) -> bool:

@@ -8,7 +8,7 @@ import typer
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_topics import create_missing, differences, node_count
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from broker.cli.patience import within
+from broker.cli.patience import hush_kafka, within
 from broker.settings.topics import TopicSettings
 from broker.settings.whole import Settings
 from schemas.topics import KINDS, MIN_INSYNC, REPLICATION, TopicShape, TopicSpec, topics
@@ -31,6 +31,7 @@ def create(
     Example: headrace topics create --bootstrap-servers localhost:9092
     """
     settings = settings_from(config, bootstrap_servers, prefix)
+    hush_kafka()
     connection = KafkaConnection.of(settings.kafka)
 
     async def ask() -> tuple[list[TopicSpec], list[str]]:
@@ -60,6 +61,7 @@ def check(
     Example: headrace topics check --config headrace.toml
     """
     settings = settings_from(config, bootstrap_servers, prefix)
+    hush_kafka()
     connection = KafkaConnection.of(settings.kafka)
 
     async def ask() -> list[str]:
