@@ -18,6 +18,7 @@ from aiokafka.structs import OffsetAndMetadata
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.errors import ProducerDead
 from broker.ports import Outgoing, StoredOffset, TopicPartition
+from schemas.record import Record
 
 _RETRY_BACKOFF_MS = 10  # with the default of 100 a successor waits up to 0.2 s longer for the last markers
 _REQUEST_TIMEOUT_MS = 4_000  # a frozen node is given up after this; with the default of 40 s it stops us for minutes
@@ -77,7 +78,7 @@ class KafkaTransactions:
         sends = [
             await producer.send(
                 outgoing.topic,
-                value=outgoing.record.value,
+                value=_sendable(outgoing.record),
                 key=outgoing.record.key,
                 headers=list(outgoing.record.headers),
             )
@@ -122,6 +123,11 @@ async def close_producer(producer: AIOKafkaProducer) -> None:
     await asyncio.wait({stopping}, timeout=0.3)
     with contextlib.suppress(TimeoutError, OSError, KafkaError):
         await asyncio.wait_for(producer.client.close(), 2)
+
+
+def _sendable(record: Record) -> bytes | None:
+    """aiokafka asserts that a record has a key or a value; Kafka itself takes one with neither, and so do we."""
+    return b"" if record.key is None and record.value is None else record.value
 
 
 def _told(error: BaseException) -> str:

@@ -50,7 +50,10 @@ async def test_ten_killed_leaders_lose_nothing_and_answer_nothing_twice(
     async with Upstream(plentiful((5.0, 8.0))) as upstream:
         upstream.script(arrivals)
         settings = {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "60", "HEADRACE_LIMITS": '{"gpt-4o-mini": {}}'}
-        async with Fleet(services, "kills", upstream.base_url, tmp_path, settings) as fleet, producing(fleet) as producer:
+        async with (
+            Fleet(services, "kills", upstream.base_url, tmp_path, settings) as fleet,
+            producing(fleet) as producer,
+        ):
             for lane, share in zip(LANES, (0.1, 0.3, 0.6), strict=True):
                 await send(producer, fleet, lane, [request(f"{lane}-{n}") for n in range(int(REQUESTS * share))])
             for _ in range(3):
