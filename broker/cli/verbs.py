@@ -23,7 +23,7 @@ class Verb:
 VERBS = (
     Verb(
         "demo",
-        "broker.cli.demo:demo",
+        "broker.cli.demo.verb:demo",
         "Four naive workers beside Headrace, live, on a real Kafka and a simulated OpenAI.",
     ),
     Verb("local", "broker.cli.local:app", "A real Kafka and a real Valkey on this machine."),

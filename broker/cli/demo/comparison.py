@@ -1,0 +1,126 @@
+"""How the two sides ended, in numbers, and whether Headrace kept its word."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from broker.cli.demo.tally import Fate, Tally
+from broker.simulator.books import Stats
+from broker.simulator.naive import NaiveReport
+
+
+@dataclass(frozen=True, slots=True)
+class SideResult:
+    """One side.
+
+    Attributes:
+        leads: How many there were.
+        answered: How many got their e-mail.
+        failed: How many were given up.
+        throttled: 429s, by the simulator's books.
+        calls: HTTP calls, by the simulator's books.
+        charged_tokens: What the simulator took from its bucket.
+        share: `charged_tokens` / (capacity + rate x time from the first admission to the last); None without one.
+        elapsed_s: From the start until the last lead was decided.
+        urgent: How many leads were urgent.
+        urgent_waits_s: From the moment an urgent lead was there to its answer; those never answered have none.
+    """
+
+    leads: int
+    answered: int
+    failed: int
+    throttled: int
+    calls: int
+    charged_tokens: int
+    share: float | None
+    elapsed_s: float
+    urgent: int
+    urgent_waits_s: tuple[float, ...]
+
+    @property
+    def wait_median_s(self) -> float | None:
+        """The median wait of the urgent leads that were answered."""
+        return statistics.median(self.urgent_waits_s) if self.urgent_waits_s else None
+
+    @property
+    def wait_p95_s(self) -> float | None:
+        """The wait that 95 % of them did not exceed: nearest rank, so a wait that was really measured."""
+        return nearest_rank(self.urgent_waits_s, 0.95) if self.urgent_waits_s else None
+
+    @property
+    def urgent_unanswered(self) -> int:
+        """Urgent leads that nobody will answer."""
+        return self.urgent - len(self.urgent_waits_s)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`; seconds and tokens, absent numbers null."""
+        return {
+            "answered": self.answered,
+            "failed": self.failed,
+            "throttled": self.throttled,
+            "calls": self.calls,
+            "seconds": round(self.elapsed_s, 1),
+            "charged_tokens": self.charged_tokens,
+            "share": _rounded(self.share, 4),
+            "urgent": {
+                "leads": self.urgent,
+                "answered": len(self.urgent_waits_s),
+                "wait_median_s": _rounded(self.wait_median_s, 2),
+                "wait_p95_s": _rounded(self.wait_p95_s, 2),
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Both sides."""
+
+    naive: SideResult
+    headrace: SideResult
+
+    @property
+    def kept(self) -> bool:
+        """Whether Headrace answered every lead and failed none."""
+        return self.headrace.answered == self.headrace.leads and self.headrace.failed == 0
+
+
+def naive_result(tally: Tally, report: NaiveReport, stats: Stats) -> SideResult:
+    """The workers' own report, beside the books."""
+    return _result(tally, stats, report.answered, report.failed, report.urgent_waits_s)
+
+
+def headrace_result(tally: Tally, stats: Stats) -> SideResult:
+    """What the reader of the results saw, beside the books."""
+    return _result(tally, stats, tally.count(Fate.ANSWERED), tally.count(Fate.FAILED), tally.urgent_waits_s)
+
+
+def nearest_rank(values: Sequence[float], share: float) -> float:
+    """The smallest of `values` that is not exceeded by `share` of them.
+
+    Raises:
+        ValueError: There are no values.
+    """
+    if not values:
+        raise ValueError("no value has a rank")
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def _result(tally: Tally, stats: Stats, answered: int, failed: int, waits_s: tuple[float, ...]) -> SideResult:
+    return SideResult(
+        leads=len(tally.jobs),
+        answered=answered,
+        failed=failed,
+        throttled=stats.throttled,
+        calls=stats.calls,
+        charged_tokens=stats.charged_tokens,
+        share=stats.share,
+        elapsed_s=tally.decided_last_s,
+        urgent=sum(job.lead.is_urgent for job in tally.jobs),
+        urgent_waits_s=waits_s,
+    )
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -1,0 +1,72 @@
+"""The right side: a producer and a reader as a service would have them; the dispatchers are processes elsewhere."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from broker.cli.demo.prompt import TEMPLATE, metadata_for
+from broker.cli.demo.tally import Tally
+from broker.cli.demo.timetable import Job
+from broker.client import GenerationClient, Submission, submission
+from consumers.results import ResultReader
+from schemas.outcome import Completed
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The open connections of producer and reader."""
+
+    generations: GenerationClient
+    results: ResultReader
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """What came back: the text for each lead, and the sentence of each failure, by request id."""
+
+    text_of: dict[str, str] = field(default_factory=dict)
+    failure_of: dict[str, str] = field(default_factory=dict)
+
+
+async def serve_by_headrace(jobs: Sequence[Job], lines: Lines, tally: Tally, *, give_up_s: float) -> Copies:
+    """Submit every lead when its time comes and read until each has its outcome, or for `give_up_s` seconds."""
+    began_s = asyncio.get_running_loop().time()
+    copies = Copies()
+    async with asyncio.TaskGroup() as tasks:
+        submitting = tasks.create_task(_submit(jobs, lines.generations, began_s), name="demo producer")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(give_up_s):
+                await _read(lines.results, tally, copies, began_s)
+        submitting.cancel()
+    return copies
+
+
+async def _submit(jobs: Sequence[Job], generations: GenerationClient, began_s: float) -> None:
+    at_once = [_submission(job) for job in jobs if job.at_s == 0]
+    async for _ in generations.submit_many(at_once):
+        pass
+    loop = asyncio.get_running_loop()
+    for job in jobs:
+        if job.at_s > 0:
+            await asyncio.sleep(max(0.0, began_s + job.at_s - loop.time()))
+            async for _ in generations.submit_many([_submission(job)]):
+                pass
+
+
+def _submission(job: Job) -> Submission:
+    fields = {"id": job.id, "body": job.body, "template": TEMPLATE, "metadata": metadata_for(job.lead)}
+    return submission(fields, lane=job.lead.urgency, source="headrace.demo")
+
+
+async def _read(results: ResultReader, tally: Tally, copies: Copies, began_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    async for outcome in results:
+        if isinstance(outcome, Completed):
+            copies.text_of[outcome.id] = outcome.response["choices"][0]["message"]["content"]
+            tally.answer(outcome.id, loop.time() - began_s)
+        else:
+            copies.failure_of[outcome.id] = f"{outcome.reason}: {outcome.message}"
+            tally.fail(outcome.id, loop.time() - began_s)
+        if tally.is_complete:
+            return

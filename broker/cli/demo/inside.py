@@ -1,0 +1,104 @@
+"""A look inside Headrace while it runs: who leads, what waits, what it believes of the bucket. From `/status` alone."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+
+from broker.cli.demo.dispatchers import Dispatchers, Running
+from broker.cli.demo.prompt import MODEL
+from broker.errors import HeadraceError
+
+_LOOK_S: Final = 0.1
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The leader's belief: at least `low` and at most `high` tokens of `capacity` are there."""
+
+    low: int
+    high: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """One look. `waiting` is by lane, in order of preference; `bucket` is None before the first answer."""
+
+    leader: str | None = None
+    standbys: tuple[str, ...] = ()
+    term: int = 0
+    waiting: Mapping[str, int] | None = None
+    inflight: int = 0
+    bucket: Bucket | None = None
+
+
+def read_statuses(statuses: Sequence[Mapping[str, Any]]) -> Inside:
+    """What the `/status` of all dispatchers say together."""
+    standbys = tuple(status["name"] for status in statuses if status["role"] == "standby")
+    leading = next((status for status in statuses if status["role"] == "leader"), None)
+    if leading is None:
+        return Inside(standbys=standbys)
+    return Inside(
+        leader=leading["name"],
+        standbys=standbys,
+        term=leading["term"],
+        waiting={lane: told["waiting"] for lane, told in leading["lanes"].items()},
+        inflight=leading["inflight"],
+        bucket=_bucket(leading["limits"].get(MODEL)),
+    )
+
+
+def _bucket(limit: Mapping[str, Any] | None) -> Bucket | None:
+    levels = limit["buckets"] if limit and limit["believed"] else ()
+    tokens = next((level for level in levels if level["metric"] == "tokens"), None)
+    return None if tokens is None else Bucket(tokens["level_low"], tokens["level_high"], tokens["capacity"])
+
+
+class Lookout:
+    """Asks the dispatchers; one that does not answer is left out of that look."""
+
+    def __init__(self, dispatchers: Dispatchers, http: aiohttp.ClientSession) -> None:
+        self._dispatchers = dispatchers
+        self._http = http
+        self._ports: dict[str, int] = {}
+
+    async def look(self) -> Inside:
+        """One look."""
+        asked = await asyncio.gather(*(self._ask(one) for one in self._dispatchers.running))
+        return read_statuses([status for status in asked if status is not None])
+
+    async def until_ready(self, *, within_s: float) -> Inside:
+        """The first look at which one leads and the other stands by, ready to take over.
+
+        Raises:
+            HeadraceError: Not within `within_s`.
+            DispatcherEnded: One of them has given up.
+        """
+        inside = Inside()
+        try:
+            async with asyncio.timeout(within_s):
+                while inside.leader is None or len(inside.standbys) + 1 < len(self._dispatchers.running):
+                    await asyncio.sleep(_LOOK_S)
+                    for one in self._dispatchers.running:
+                        if one.process.returncode is not None:
+                            raise one.ended()
+                    inside = await self.look()
+        except TimeoutError:
+            raise HeadraceError(f"The demo's dispatchers are not ready after {within_s:g} s: try again.") from None
+        return inside
+
+    async def _ask(self, one: Running) -> Mapping[str, Any] | None:
+        port = self._ports.get(one.name) or one.port()
+        if port is None:
+            return None
+        self._ports[one.name] = port
+        try:
+            async with self._http.get(f"http://127.0.0.1:{port}/status", timeout=_TIMEOUT) as answer:
+                told: Mapping[str, Any] = await answer.json()
+                return told
+        except (aiohttp.ClientError, TimeoutError):
+            return None

@@ -1,0 +1,58 @@
+"""One look at both sides at one instant: what the live view draws and the plain line says."""
+
+from dataclasses import dataclass
+
+from broker.cli.demo.inside import Inside
+from broker.cli.demo.tally import Fate, Tally
+from broker.simulator.books import Stats
+
+
+@dataclass(frozen=True, slots=True)
+class SideNow:
+    """One side; `fates` and `urgent` have one entry for each lead, `come` tells which leads are there by now."""
+
+    fates: tuple[Fate, ...]
+    urgent: tuple[bool, ...]
+    come: tuple[bool, ...]
+    throttled: int
+    calls: int
+    share: float | None
+    urgent_waits_s: tuple[float, ...]
+
+    @property
+    def answered(self) -> int:
+        """Leads that have their e-mail."""
+        return self.fates.count(Fate.ANSWERED)
+
+    @property
+    def failed(self) -> int:
+        """Leads that were given up."""
+        return self.fates.count(Fate.FAILED)
+
+    @property
+    def urgent_come(self) -> int:
+        """Urgent leads that are there by now."""
+        return sum(urgent and come for urgent, come in zip(self.urgent, self.come, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Both sides, `elapsed_s` after the start."""
+
+    elapsed_s: float
+    naive: SideNow
+    headrace: SideNow
+    inside: Inside
+
+
+def side_now(tally: Tally, stats: Stats, elapsed_s: float) -> SideNow:
+    """One side now."""
+    return SideNow(
+        fates=tally.fates(),
+        urgent=tuple(job.lead.is_urgent for job in tally.jobs),
+        come=tuple(job.at_s <= elapsed_s for job in tally.jobs),
+        throttled=stats.throttled,
+        calls=stats.calls,
+        share=stats.share,
+        urgent_waits_s=tally.urgent_waits_s,
+    )

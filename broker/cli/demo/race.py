@@ -1,0 +1,98 @@
+"""Both sides at the same time, from the same first second, until every lead is decided."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from broker.cli.demo.comparison import Comparison, headrace_result, naive_result
+from broker.cli.demo.headrace_side import Copies, Lines, serve_by_headrace
+from broker.cli.demo.moment import Moment, side_now
+from broker.cli.demo.naive_side import serve_naively
+from broker.cli.demo.stage import PREFIX, DemoSettings, Stage
+from broker.cli.demo.tally import Tally
+from broker.cli.demo.timetable import Job
+from broker.client import GenerationClient
+from broker.simulator.pricing import Endpoint, charge_of
+from consumers.results import ResultReader
+
+LOOK_EVERY_S: Final = 0.25
+_PATIENCE: Final = 4  # times the shortest possible duration; beyond it something is wrong, and the demo says so
+_PATIENCE_MORE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How it ended. `loop_lag_max_s` bounds the error of every time measured here."""
+
+    comparison: Comparison
+    copies: Copies
+    loop_lag_max_s: float
+
+
+async def race(stage: Stage, settings: DemoSettings, jobs: Sequence[Job], show: Callable[[Moment], None]) -> Finish:
+    """Run both sides to the end, calling `show` four times a second.
+
+    Raises:
+        ExceptionGroup: Of a DispatcherEnded, should one of the dispatchers leave.
+    """
+    naive, headrace = Tally(jobs), Tally(jobs)
+    where = stage.endpoints.bootstrap_servers
+    async with (
+        ResultReader(where, group=None, topic_prefix=PREFIX) as results,
+        GenerationClient(where, topic_prefix=PREFIX) as generations,
+        asyncio.TaskGroup() as tasks,
+    ):
+        watching = tasks.create_task(stage.dispatchers.watch(), name="demo dispatchers")
+        looking = _Looking(stage, naive, headrace, show)
+        stage.naive_upstream.reset()
+        stage.headrace_upstream.reset()
+        left = tasks.create_task(serve_naively(jobs, stage.naive_upstream, naive), name="demo naive side")
+        serving = serve_by_headrace(jobs, Lines(generations, results), headrace, give_up_s=patience_s(settings, jobs))
+        right = tasks.create_task(serving, name="demo Headrace side")
+        drawing = tasks.create_task(looking.run(), name="demo view")
+        await asyncio.wait({left, right})
+        for task in (watching, drawing):
+            task.cancel()
+    comparison = Comparison(
+        naive_result(naive, left.result(), stage.naive_upstream.books()),
+        headrace_result(headrace, stage.headrace_upstream.books()),
+    )
+    return Finish(comparison, right.result(), looking.lag_max_s)
+
+
+def patience_s(settings: DemoSettings, jobs: Sequence[Job]) -> float:
+    """After so long the demo gives up on the leads that are left."""
+    tokens = sum(charge_of(Endpoint.CHAT, job.body, settings.law) for job in jobs)
+    shortest_s = max(tokens * 60 / settings.tokens_per_minute, max((job.at_s for job in jobs), default=0.0))
+    return _PATIENCE * shortest_s + _PATIENCE_MORE_S
+
+
+class _Looking:
+    """Draws every quarter of a second, and measures by how much the loop is late for it."""
+
+    def __init__(self, stage: Stage, naive: Tally, headrace: Tally, show: Callable[[Moment], None]) -> None:
+        self._stage = stage
+        self._naive = naive
+        self._headrace = headrace
+        self._show = show
+        self.lag_max_s = 0.0
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        while True:
+            self._show(await self._moment(loop.time() - began_s))
+            due_s = loop.time() + LOOK_EVERY_S
+            await asyncio.sleep(LOOK_EVERY_S)
+            self.lag_max_s = max(self.lag_max_s, loop.time() - due_s)
+
+    async def _moment(self, elapsed_s: float) -> Moment:
+        stage = self._stage
+        inside = await stage.lookout.look()
+        return Moment(
+            elapsed_s,
+            side_now(self._naive, stage.naive_upstream.books(), elapsed_s),
+            side_now(self._headrace, stage.headrace_upstream.books(), elapsed_s),
+            inside,
+        )

@@ -1,0 +1,147 @@
+"""What is printed at the end: the table, two of the e-mails, one sentence, and where to go next."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from broker.cli.demo.comparison import Comparison, SideResult
+from broker.cli.demo.race import Finish
+from broker.cli.demo.stage import DemoSettings
+from broker.cli.demo.timetable import Job
+
+WRITTEN_IN = ("de", "fr", "es")  # the simulated model's languages beside English
+_NEXT = (
+    ("headrace demo --law chat-legacy", "the same account, charged as OpenAI did until 2025: Headrace finds out"),
+    ("headrace demo --leads 200", "a longer run"),
+    ("headrace local up", "a Kafka and a Valkey to keep; README.md has the three commands that follow"),
+)
+
+
+def report(finish: Finish, jobs: Sequence[Job]) -> RenderableType:
+    """All of it."""
+    shown = [_copy(job, finish.copies.text_of[job.id]) for job in chosen_copies(finish, jobs)]
+    return Group(
+        table(finish.comparison), *shown, Padding(Text(sentence(finish.comparison), style="bold"), (1, 1)), _next()
+    )
+
+
+def table(comparison: Comparison) -> Table:
+    """The two sides, number by number."""
+    naive, headrace = comparison.naive, comparison.headrace
+    made = Table(box=box.ROUNDED, padding=(0, 2), title="the same leads, the same account", title_style="bold")
+    made.add_column("")
+    made.add_column("4 workers", justify="right")
+    made.add_column("Headrace", justify="right")
+    made.add_row("leads answered", *(f"{side.answered} of {side.leads}" for side in (naive, headrace)))
+    made.add_row("leads failed", _bad(naive.failed), _bad(headrace.failed))
+    made.add_row("429s", _bad(naive.throttled, good_max=1), _bad(headrace.throttled, good_max=1))
+    made.add_row("calls made", str(naive.calls), str(headrace.calls))
+    made.add_row("minutes", f"{naive.elapsed_s / 60:.2f}", f"{headrace.elapsed_s / 60:.2f}")
+    made.add_row("share of the quota used", _percent(naive.share), _percent(headrace.share))
+    made.add_row("urgent leads answered", *(f"{len(s.urgent_waits_s)} of {s.urgent}" for s in (naive, headrace)))
+    made.add_row("  their wait, median", _seconds(naive.wait_median_s), _seconds(headrace.wait_median_s))
+    made.add_row("  their wait, 95th percentile", _seconds(naive.wait_p95_s), _seconds(headrace.wait_p95_s))
+    return made
+
+
+def sentence(comparison: Comparison) -> str:
+    """What was seen."""
+    naive, headrace = comparison.naive, comparison.headrace
+    if not comparison.kept:
+        return (
+            f"With Headrace {headrace.answered} of {headrace.leads} leads were answered and {headrace.failed} failed: "
+            "that is not what it promises. Please report it, with the table above."
+        )
+    return (
+        f"{_workers(naive)}; Headrace answered all {headrace.leads}, met {_count(headrace.throttled, '429')}, "
+        f"used {_percent(headrace.share)} of what the account could give{_urgent(headrace)}."
+    )
+
+
+def chosen_copies(finish: Finish, jobs: Sequence[Job]) -> list[Job]:
+    """Two of the answered leads: an urgent one, and one that is written to in another language than English."""
+    answered = [job for job in jobs if job.id in finish.copies.text_of]
+    urgent = [job for job in answered if job.lead.is_urgent]
+    first = next((job for job in urgent if job.lead.language == "en"), next(iter(urgent), None))
+    abroad = (job for job in answered if job.lead.language in WRITTEN_IN and job is not first)
+    return [job for job in (first, next(abroad, None)) if job is not None]
+
+
+def as_json(finish: Finish, settings: DemoSettings, jobs: Sequence[Job]) -> dict[str, Any]:
+    """The object that `--json` prints."""
+    comparison = finish.comparison
+    return {
+        "leads": comparison.headrace.leads,
+        "law": settings.law.value,
+        "seed": settings.seed,
+        "tokens_per_minute": settings.tokens_per_minute,
+        "naive": comparison.naive.as_json(),
+        "headrace": comparison.headrace.as_json(),
+        "kept": comparison.kept,
+        "failures": dict(finish.copies.failure_of),
+        "copies": [
+            {
+                "id": job.id,
+                "lane": job.lead.urgency,
+                "language": job.lead.language,
+                "text": finish.copies.text_of[job.id],
+            }
+            for job in chosen_copies(finish, jobs)
+        ],
+        "event_loop_lag_max_ms": round(finish.loop_lag_max_s * 1_000),
+    }
+
+
+def _copy(job: Job, text: str) -> RenderableType:
+    lead = job.lead
+    title = f"[bold]{_safe(lead.contact_name)}[/], {_safe(lead.role)} · {_safe(lead.company)}, {lead.country}"
+    note = " ".join(lead.note.split())
+    about = Text(f"{lead.urgency} · {lead.language} · “{note}”", style="dim italic", overflow="ellipsis", no_wrap=True)
+    body = Group(about, Text(""), Text(text))
+    return Padding(
+        Panel(body, title=title, title_align="left", padding=(0, 2), border_style="cyan", width=96), (1, 0, 0, 0)
+    )
+
+
+def _safe(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def _next() -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    for command, what in _NEXT:
+        grid.add_row(Text(f" {command}", style="cyan"), Text(what, style="dim"))
+    return grid
+
+
+def _workers(side: SideResult) -> str:
+    if side.failed == 0:
+        return f"Four workers answered all {side.leads} leads against {_count(side.throttled, '429')}"
+    return f"Four workers lost {side.failed} of {side.leads} leads to {_count(side.throttled, '429')}"
+
+
+def _urgent(side: SideResult) -> str:
+    wait_s = side.wait_median_s
+    return "" if wait_s is None else f", and an urgent lead had its e-mail after {wait_s:.1f} s (median)"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"
+
+
+def _bad(number: int, *, good_max: int = 0) -> Text:
+    return Text(str(number), style="bold red" if number > good_max else "green")
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _seconds(wait_s: float | None) -> str:
+    return "-" if wait_s is None else f"{wait_s:.1f} s"

@@ -1,0 +1,102 @@
+"""Everything the demo runs on, set up in order and taken down whatever happens.
+
+A real Kafka and a real Valkey with throw-away data, the topics, two simulated OpenAIs with the same seed, and two
+dispatchers of which one leads. The simulators run in this process: their latencies are seconds, its loop is idle.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_topics import create_missing
+from broker.cli.demo.dispatchers import Dispatchers
+from broker.cli.demo.inside import Lookout
+from broker.cli.demo.steps import Steps
+from broker.cli.demo.timetable import URGENT_EVERY_S
+from broker.local.record import Endpoints
+from broker.local.services import LocalServices
+from broker.settings.lanes import LANE_DEFAULTS
+from broker.simulator.pricing import Law
+from broker.simulator.upstream import Upstream, UpstreamSettings
+from schemas.topics import topics
+
+PREFIX: Final = "generation"
+_READY_WITHIN_S: Final = 60.0
+_PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """What is played: the leads, and the account both sides have one of."""
+
+    leads: int = 60
+    law: Law = Law.CHAT_2025
+    seed: int = 7
+    tokens_per_minute: int = 10_000
+    requests_per_minute: int = 500
+    latency_s: tuple[float, float] = (1.0, 4.0)
+    urgent_every_s: float = URGENT_EVERY_S
+
+    def upstream(self) -> UpstreamSettings:
+        """One simulated OpenAI; both are made from this."""
+        return UpstreamSettings(
+            tokens_per_minute=self.tokens_per_minute,
+            requests_per_minute=self.requests_per_minute,
+            law=self.law,
+            latency_s=self.latency_s,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is up."""
+
+    endpoints: Endpoints
+    naive_upstream: Upstream
+    headrace_upstream: Upstream
+    dispatchers: Dispatchers
+    lookout: Lookout
+
+
+@asynccontextmanager
+async def set_stage(settings: DemoSettings, steps: Steps) -> AsyncIterator[Stage]:
+    """Set it up, telling `steps`, and take it down.
+
+    Raises:
+        LocalServicesError: Kafka or Valkey cannot be had on this machine.
+        HeadraceError: The topics or the dispatchers did not come up.
+    """
+    async with AsyncExitStack() as stack:
+        with steps.doing("Kafka and Valkey start", "a real Kafka and a real Valkey, with data to throw away"):
+            services = await stack.enter_async_context(LocalServices(progress=steps.fetched))
+            _forget_proxies()
+        with steps.doing("topics are created", "their topics: three lanes, results, the ledger and the rest"):
+            specs = topics(PREFIX, LANE_DEFAULTS, nodes=1)
+            await create_missing(KafkaConnection(services.endpoints.bootstrap_servers), specs)
+        account = f"{settings.tokens_per_minute:,} tokens a minute, charged by {settings.law}"
+        with steps.doing("simulated OpenAIs start", f"two simulated OpenAIs alike: {account}"):
+            naive_upstream = await stack.enter_async_context(Upstream(settings.upstream()))
+            headrace_upstream = await stack.enter_async_context(Upstream(settings.upstream()))
+        with steps.doing("dispatchers start", "two dispatchers: one leads, the other stands by"):
+            dispatchers = await stack.enter_async_context(
+                Dispatchers(services.data_dir, services.endpoints, headrace_upstream.base_url)
+            )
+            http = await stack.enter_async_context(aiohttp.ClientSession())
+            lookout = Lookout(dispatchers, http)
+            await lookout.until_ready(within_s=_READY_WITHIN_S)
+        try:
+            yield Stage(services.endpoints, naive_upstream, headrace_upstream, dispatchers, lookout)
+        finally:
+            steps.stopping()
+
+
+def _forget_proxies() -> None:
+    """From here on everything is on this machine; a proxy meant for the world would be asked for 127.0.0.1."""
+    for name in [name for name in os.environ if name.lower() in _PROXIES]:
+        del os.environ[name]

@@ -1,0 +1,58 @@
+"""The lines before the curtain rises: what is being started, what it took, and the one download there ever is."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+
+class Steps:
+    """Prints one line for each step that is done; in a terminal, also what is being done now."""
+
+    def __init__(self, console: Console) -> None:
+        """Prints to `console`."""
+        self._console = console
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    @contextmanager
+    def doing(self, doing: str, done: str) -> Iterator[Self]:
+        """One step: `doing` is shown while it lasts, `done` is printed once it has succeeded."""
+        began_s = time.monotonic()
+        with self._spinning(f"{doing} …"):
+            yield self
+        took_s = time.monotonic() - began_s
+        self._console.print(f"[green]✓[/] {done} [dim]({took_s:.1f} s)[/]", highlight=False)
+
+    def fetched(self, done: int, total: int) -> None:
+        """So many jars of Kafka have been fetched; called from another thread, and only the first time ever."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, description="fetching Kafka, once …", completed=done, total=total)
+        elif done == 0:
+            self._console.print(f"fetching Kafka, once: {total} jars …", highlight=False)
+
+    def stopping(self) -> None:
+        """All that was started is being stopped."""
+        if self._console.is_terminal:
+            self._console.print("[dim]stopping Kafka, Valkey and the dispatchers …[/]", end="\r", highlight=False)
+
+    def stopped(self) -> None:
+        """All of it has stopped."""
+        if self._console.is_terminal:
+            self._console.print(" " * 60, end="\r")
+
+    @contextmanager
+    def _spinning(self, description: str) -> Iterator[None]:
+        if not self._console.is_terminal:
+            yield
+            return
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            self._progress, self._task = progress, progress.add_task(description, total=None)
+            try:
+                yield
+            finally:
+                self._progress = self._task = None

@@ -1,0 +1,109 @@
+"""`headrace demo`: four naive workers beside Headrace, live, with the same leads and the same account."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from broker.cli.demo.dispatchers import DispatcherEnded
+from broker.cli.demo.leads import read_leads
+from broker.cli.demo.moment import Moment
+from broker.cli.demo.race import Finish, race
+from broker.cli.demo.report import as_json, report
+from broker.cli.demo.signals import Stopped, until_told_to_stop
+from broker.cli.demo.stage import DemoSettings, set_stage
+from broker.cli.demo.steps import Steps
+from broker.cli.demo.timetable import URGENT_EVERY_S, Job, timetable
+from broker.cli.demo.view import draw, plain_line
+from broker.simulator.pricing import Law
+
+_INTERRUPTED = 130
+_LINE_EVERY_S = 5.0
+_LEADS_MAX = 500
+
+
+def demo(
+    *,
+    leads: Annotated[int, typer.Option(min=1, max=_LEADS_MAX, help="How many of the 500 leads.")] = 60,
+    law: Annotated[Law, typer.Option(help="How the simulated OpenAI charges a call.")] = Law.CHAT_2025,
+    seed: Annotated[int, typer.Option(help="Same seed, same answers and latencies.")] = 7,
+    json_wanted: Annotated[bool, typer.Option("--json", help="For machines: one object at the end.")] = False,
+    tokens_per_minute: Annotated[int, typer.Option(min=500, hidden=True)] = 10_000,
+    latency_max_s: Annotated[float, typer.Option(min=0.0, hidden=True)] = 4.0,
+    urgent_every_s: Annotated[float, typer.Option(min=0.1, hidden=True)] = URGENT_EVERY_S,
+) -> None:
+    """Serve real lead records twice at the same time: by four naive workers, and by Headrace on a real Kafka.
+
+    Both have an account of 10,000 tokens a minute at a simulated OpenAI. Nothing leaves this machine, nothing stays.
+    Exit code 1 if Headrace has not answered every lead. Ctrl-C stops everything.
+
+    Example: headrace demo --leads 60 --law chat-2025
+    """
+    settings = DemoSettings(
+        leads=leads,
+        law=law,
+        seed=seed,
+        tokens_per_minute=tokens_per_minute,
+        latency_s=(min(1.0, latency_max_s), latency_max_s),
+        urgent_every_s=urgent_every_s,
+    )
+    console = Console(stderr=json_wanted)
+    jobs = timetable(read_leads(leads), urgent_every_s=urgent_every_s)
+    try:
+        finish = asyncio.run(until_told_to_stop(_play(settings, jobs, console, json_wanted=json_wanted)))
+    except Stopped:
+        typer.echo("Stopped: nothing that the demo started runs any more.", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    except ExceptionGroup as group:
+        _show_last_lines(group)
+        raise
+    if json_wanted:
+        typer.echo(json.dumps(as_json(finish, settings, jobs), ensure_ascii=False))
+    if not finish.comparison.kept:
+        raise typer.Exit(1)
+
+
+async def _play(settings: DemoSettings, jobs: Sequence[Job], console: Console, *, json_wanted: bool) -> Finish:
+    steps = Steps(console)
+    async with set_stage(settings, steps) as stage:
+        with _shown(console, settings) as show:
+            finish = await race(stage, settings, jobs, show)
+        if not json_wanted:
+            console.print(report(finish, jobs))
+    steps.stopped()
+    return finish
+
+
+@contextmanager
+def _shown(console: Console, settings: DemoSettings) -> Iterator[Callable[[Moment], None]]:
+    """In a terminal the live view; elsewhere a line every five seconds."""
+    if not console.is_terminal:
+        yield _Lines(console).show
+        return
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        yield lambda moment: live.update(draw(moment, settings), refresh=True)
+
+
+class _Lines:
+    """Prints every so often."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._next_s = 0.0
+
+    def show(self, moment: Moment) -> None:
+        if moment.elapsed_s >= self._next_s:
+            self._next_s = moment.elapsed_s - moment.elapsed_s % _LINE_EVERY_S + _LINE_EVERY_S
+            self._console.print(plain_line(moment), highlight=False, soft_wrap=True)
+
+
+def _show_last_lines(group: ExceptionGroup[Exception]) -> None:
+    for error in group.exceptions:
+        if isinstance(error, DispatcherEnded):
+            for line in error.last_lines:
+                typer.echo(line, err=True)

@@ -1,0 +1,163 @@
+"""The live view: two panels side by side, one mark for each lead, and a strip that shows the inside of Headrace."""
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from broker.cli.demo.inside import Bucket, Inside
+from broker.cli.demo.moment import Moment, SideNow
+from broker.cli.demo.stage import DemoSettings
+from broker.cli.demo.tally import Fate
+
+_CAMPAIGN_MARKS = {Fate.WAITING: ("·", "dim"), Fate.ANSWERED: ("●", "green"), Fate.FAILED: ("✗", "bold red")}
+_URGENT_MARKS = {Fate.WAITING: ("◇", "yellow"), Fate.ANSWERED: ("◆", "green"), Fate.FAILED: ("✗", "bold red")}
+_SPACED_MAX = 120  # leads up to which the marks have room between them
+_BAR_WIDTH = 20
+
+
+def draw(moment: Moment, settings: DemoSettings) -> RenderableType:
+    """The whole view."""
+    sides = Table.grid(expand=True, padding=(0, 1))
+    sides.add_column(ratio=1)
+    sides.add_column(ratio=1)
+    sides.add_row(
+        _side("[bold]4 workers, 60 requests a minute each[/]", "red", moment.naive),
+        _side("[bold]Headrace[/]", "green", moment.headrace),
+    )
+    return Group(_headline(moment, settings), sides, _strip(moment.inside), _legend())
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, as 1:05."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _headline(moment: Moment, settings: DemoSettings) -> RenderableType:
+    line = Table.grid(expand=True, padding=(0, 1))
+    line.add_column()
+    line.add_column(justify="right")
+    line.add_row(
+        Text.from_markup(
+            f"[bold]{settings.leads} leads[/], the same account twice: {settings.tokens_per_minute:,} tokens a minute"
+        ),
+        Text(clock(moment.elapsed_s), style="bold"),
+    )
+    return line
+
+
+def _side(title: str, colour: str, side: SideNow) -> RenderableType:
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", min_width=9)
+    facts.add_column()
+    facts.add_row("campaign", _marks(side, urgent=False))
+    facts.add_row("urgent", _marks(side, urgent=True))
+    facts.add_row("", "")
+    leads = len(side.fates)
+    facts.add_row("answered", _bar(side.answered, leads, f"{side.answered} of {leads}"))
+    facts.add_row("failed", Text(str(side.failed), style="bold red" if side.failed else ""))
+    facts.add_row("429s", Text(str(side.throttled), style="red" if side.throttled > 1 else ""))
+    share = side.share or 0.0
+    facts.add_row("quota used", _bar(round(share * 100), 100, f"{share:.0%}"))
+    facts.add_row("urgent", Text(_urgent(side)))
+    return Panel(facts, title=title, border_style=colour, padding=(0, 1))
+
+
+def _marks(side: SideNow, *, urgent: bool) -> Text:
+    looks = _URGENT_MARKS if urgent else _CAMPAIGN_MARKS
+    glue = " " if len(side.fates) <= _SPACED_MAX else ""
+    text = Text()
+    for fate, come in _chosen(side, urgent=urgent):
+        mark, style = looks[fate]
+        text.append(mark, style if come else "dim")
+        text.append(glue)
+    return text
+
+
+def _chosen(side: SideNow, *, urgent: bool) -> Iterator[tuple[Fate, bool]]:
+    for fate, is_urgent, come in zip(side.fates, side.urgent, side.come, strict=True):
+        if is_urgent is urgent:
+            yield fate, come
+
+
+def _urgent(side: SideNow) -> str:
+    answered = f"{len(side.urgent_waits_s)} of {side.urgent_come} answered"
+    if not side.urgent_waits_s:
+        return answered
+    return f"{answered}, after {statistics.median(side.urgent_waits_s):.1f} s (median)"
+
+
+def _bar(done: int, total: int, label: str) -> RenderableType:
+    bar = ProgressBar(total=max(1, total), completed=done, width=_BAR_WIDTH, complete_style="cyan", pulse=False)
+    return _beside(bar, Text(label))
+
+
+def _strip(inside: Inside) -> RenderableType:
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", min_width=9)
+    facts.add_column()
+    facts.add_row("leader", Text(leadership(inside)))
+    facts.add_row("lanes", Text(lanes(inside)))
+    facts.add_row("bucket", _belief(inside.bucket))
+    return Group(Rule("inside Headrace", style="dim"), Padding(facts, (0, 2)))
+
+
+def leadership(inside: Inside) -> str:
+    """Who leads, who stands by."""
+    if inside.leader is None:
+        return "nobody leads at this moment"
+    standby = f"; {', '.join(inside.standbys)} stands by" if inside.standbys else ""
+    return f"{inside.leader} leads (term {inside.term}){standby}"
+
+
+def lanes(inside: Inside) -> str:
+    """What waits where, and what is being called."""
+    if inside.waiting is None:
+        return "-"
+    waiting = " · ".join(f"{lane} {count}" for lane, count in inside.waiting.items())
+    return f"{waiting} waiting; {inside.inflight} being called"
+
+
+def _belief(bucket: Bucket | None) -> RenderableType:
+    if bucket is None:
+        return Text("unknown before the first answer: one call goes ahead")
+    label = f"{bucket.low:,} to {bucket.high:,} of {bucket.capacity:,} tokens left, as Headrace reckons"
+    bar = ProgressBar(total=bucket.capacity, completed=max(0, bucket.low), width=_BAR_WIDTH, complete_style="blue")
+    return _beside(bar, Text(label))
+
+
+def _legend() -> RenderableType:
+    marks: Iterable[tuple[str, str, str]] = (
+        ("●", "green", "answered"),
+        ("✗", "bold red", "given up"),
+        ("·", "dim", "not yet"),
+        ("◆", "green", "urgent, answered"),
+        ("◇", "yellow", "urgent, waiting"),
+    )
+    text = Text("  ")
+    for mark, style, meaning in marks:
+        text.append(mark, style).append(f" {meaning}    ", "dim")
+    return text
+
+
+def _beside(*parts: RenderableType) -> RenderableType:
+    row = Table.grid(padding=(0, 1))
+    row.add_row(*parts)
+    return row
+
+
+def plain_line(moment: Moment) -> str:
+    """The same for a log: one line."""
+    sides: Sequence[tuple[str, SideNow]] = (("workers", moment.naive), ("Headrace", moment.headrace))
+    told = " | ".join(
+        f"{name}: {side.answered}/{len(side.fates)} answered, {side.failed} failed, {side.throttled} 429s, "
+        f"{side.share or 0:.0%} of the quota"
+        for name, side in sides
+    )
+    return f"{clock(moment.elapsed_s)}  {told} | {lanes(moment.inside)}"
