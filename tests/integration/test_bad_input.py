@@ -76,7 +76,9 @@ async def feed(fleet: Fleet, values: list[tuple[str, bytes | None]]) -> None:
 
 async def served(fleet: Fleet, dice: random.Random, bad: list[Bad]) -> tuple[float, Ledger]:
     """Seconds from the first record sent to the last good outcome read."""
-    values = [(dice.choice(LANES), json.dumps(request(f"good-{n}", words=20)).encode()) for n in range(GOOD)]
+    values: list[tuple[str, bytes | None]] = [
+        (dice.choice(LANES), json.dumps(request(f"good-{n}", words=20)).encode()) for n in range(GOOD)
+    ]
     values += [(dice.choice(LANES), each.value) for each in bad]
     dice.shuffle(values)
     await fleet.until(await fleet.start(), "leader")
@@ -102,7 +104,7 @@ async def test_bad_records_cost_only_themselves(services: LocalServices, tmp_pat
     large = {"requests": TopicShape(max_message_bytes=EIGHT_MIB)}
     async with Upstream(upstream_settings) as upstream:
         took_s: dict[str, float] = {}
-        for prefix, with_bad in (("pure", []), ("mixed", bad)):
+        for prefix, with_bad in {"pure": bad[:0], "mixed": bad}.items():
             fleet = Fleet(services, prefix, upstream.base_url, tmp_path / prefix, settings)
             fleet.directory.mkdir()
             await create_missing(fleet.connection, topics(prefix, LANES, large, 1))
