@@ -1,5 +1,6 @@
 """`headrace dispatcher`: one dispatcher process, leader or warm standby."""
 
+import asyncio
 from typing import Annotated
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from broker.cli.options import BootstrapServers, Config, TopicPrefix, settings_from
 from broker.clock import run
 from broker.service.compose import dispatcher as compose_dispatcher
-from broker.service.compose import openai_access
+from broker.service.compose import openai_access, token_counter
 from broker.service.logs import configure_logging
 from broker.service.preflight import find
 from broker.settings.whole import Settings
@@ -37,4 +38,5 @@ def dispatcher(
 
 async def _serve(settings: Settings, from_start: frozenset[str]) -> None:
     found = await find(settings)
-    await compose_dispatcher(settings, found, from_start=from_start).run()
+    counter = await asyncio.to_thread(token_counter, settings)
+    await compose_dispatcher(settings, found, counter, from_start=from_start).run()

@@ -22,7 +22,7 @@ from broker.core.retry import RetryRules
 from broker.core.rules import DispatchRules
 from broker.core.term import LeaseTimes
 from broker.errors import SettingsError
-from broker.ports import TransactionLog
+from broker.ports import TokenCounter, TransactionLog
 from broker.service.calling import Calling
 from broker.service.cargo import Hold
 from broker.service.dispatcher import Dispatcher, Doors
@@ -119,6 +119,13 @@ def openai_access(settings: Settings) -> OpenAIAccess:
     )
 
 
+def token_counter(settings: Settings) -> TokenCounter:
+    """A tokenizer with its ranks loaded, so that nobody waits for a price; takes two seconds: call it in a thread."""
+    counter = TiktokenCounter()
+    counter.warm(tuple(settings.limits) or ("gpt-4o-mini",))
+    return counter
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What only the running Kafka can tell: its cluster's id, part of the lease key."""
@@ -126,7 +133,9 @@ class Found:
     cluster_id: str
 
 
-def dispatcher(settings: Settings, found: Found, *, from_start: frozenset[str] = frozenset()) -> Dispatcher:
+def dispatcher(
+    settings: Settings, found: Found, counter: TokenCounter, *, from_start: frozenset[str] = frozenset()
+) -> Dispatcher:
     """One dispatcher process; nothing is connected yet. Call it inside the running event loop."""
     clock, hold, meter, owner = WallClock(), Hold(), Meter(), secrets.token_hex(8)
     prefix, connection = settings.kafka.topic_prefix, kafka_connection(settings)
@@ -137,7 +146,7 @@ def dispatcher(settings: Settings, found: Found, *, from_start: frozenset[str] =
     telemetry = Telemetry(meter, hold, clock)
     calling = Calling(upstream, clock, telemetry)
     driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
-    pricer = Pricer(settings, TiktokenCounter(), clock)
+    pricer = Pricer(settings, counter, clock)
     intakes = {
         lane: LaneIntake(lane, topic, KafkaLane(connection, topic=topic), driver, pricer)
         for lane in settings.lanes

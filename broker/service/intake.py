@@ -15,7 +15,7 @@ import structlog
 from broker.core.events import Lost, PartitionFound, Taken
 from broker.core.progress import PartitionProgress
 from broker.core.register import Want
-from broker.core.ticket import Garbage, LanePartition, Source
+from broker.core.ticket import Candidate, Garbage, LanePartition, Source
 from broker.errors import LogUnavailable, MissingTopic
 from broker.ports import Fetched, LaneLog, Unreadable
 from broker.service.cargo import Cargo
@@ -120,6 +120,8 @@ class LaneIntake:
         content, known = self._pricer.read(self.lane, fetched.record, submitted_at)
         cargo = self._cargo(source, fetched.record, submitted_at)
         cargo.content = content
+        if isinstance(known, Candidate):
+            cargo.limit = known.limit
         number = self._driver.hold.stow(cargo)
         weight = len(fetched.record.value or b"")
         self._driver.post(Taken(number, source, fetched.timestamp_ms, weight, known))

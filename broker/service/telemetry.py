@@ -4,6 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import structlog
+
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
 from broker.core.commands import Batch, Bury, Call, Command, Complete, Decision, Discard, Fail, Park, Publish
@@ -15,6 +17,11 @@ from broker.service.cargo import Cargo, Hold
 from broker.service.health import Health
 from schemas.outcome import Usage
 from schemas.request_codec import DecodedRequest
+
+TROUBLE_SAID_EVERY_MS = 5_000
+_ORDINARY = frozenset({Meaning.OK, Meaning.RATE_LIMITED, Meaning.REJECTED, Meaning.TOO_LARGE})
+
+_log = structlog.get_logger("telemetry")
 
 
 @dataclass(slots=True)
@@ -46,6 +53,8 @@ class Telemetry:
         self._hold = hold
         self._clock = clock
         self._pending: dict[int, Batch] = {}
+        self._silenced = 0
+        self._speak_at_ms = 0
         self.spending: dict[str, Spending] = defaultdict(Spending)
         self.outcomes: dict[str, int] = defaultdict(int)
 
@@ -85,6 +94,27 @@ class Telemetry:
             self._used(model, cargo)
         if verdict.retryable:
             self.meter.retry(verdict.meaning.value)
+        if verdict.meaning not in _ORDINARY:
+            self._trouble(model, cargo, verdict)
+
+    def _trouble(self, model: str, cargo: Cargo, verdict: Verdict) -> None:
+        """Say that OpenAI does not serve, at most every few seconds: a server that is down fails every call."""
+        now_ms = self._clock.now_ms()
+        self._silenced += 1
+        if now_ms < self._speak_at_ms:
+            return
+        status, code = (cargo.error or {}).get("status"), (cargo.error or {}).get("code")
+        _log.warning(
+            "upstream_trouble",
+            meaning=verdict.meaning.value,
+            model=model,
+            limit=cargo.limit,
+            status=status,
+            code=code,
+            calls=self._silenced,
+            sentence=verdict.sentence,
+        )
+        self._silenced, self._speak_at_ms = 0, now_ms + TROUBLE_SAID_EVERY_MS
 
     def _used(self, model: str, cargo: Cargo) -> None:
         spent = self.spending[model] if len(self.spending) < 100 or model in self.spending else self.spending["other"]
