@@ -83,6 +83,17 @@ class Election(RuleBasedStateMachine):
     def the_leader_loses_or_finds_redis(self) -> None:
         self.leader_reaches_redis = not self.leader_reaches_redis
 
+    @rule(ticks=st.integers(20, 60))
+    def the_leader_is_cut_off_from_redis(self, ticks: int) -> None:
+        self.redis, self.leader_reaches_redis = True, False
+        self.time_passes(ticks, 0)
+
+    @rule(ticks=st.integers(1, 60))
+    def a_standby_starts_on_an_emptied_redis(self, ticks: int) -> None:
+        self.key = None
+        self.the_standby_starts_anew()
+        self.time_passes(ticks, 0)
+
     @rule()
     def the_leader_dies(self) -> None:
         self.leader_alive = False
@@ -113,4 +124,4 @@ class Election(RuleBasedStateMachine):
 
 
 TestElection = Election.TestCase
-TestElection.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True)
+TestElection.settings = settings(max_examples=100, stateful_step_count=30, deadline=None, derandomize=True)

@@ -41,6 +41,23 @@ def test_a_map_comes_back_as_it_was_written(opened: list[int]) -> None:
     assert decode(encode(HEAD, sorted(opened))) == (HEAD, sorted(opened))
 
 
+def test_the_limits_are_those_of_kafka_and_the_protocol() -> None:
+    assert (METADATA_CHARS_MAX, MAP_BYTES_MAX, TIMESTAMP_UNKNOWN) == (4_096, 3_000, -1)
+
+
+@pytest.mark.parametrize("number", [0, 126, 127, 128, 129, 16_383, 16_384, (1 << 63) - 1])
+def test_numbers_around_the_edges_of_their_length_come_back(number: int) -> None:
+    head = Head(term=number, timestamp_ms=number, base=number, window=number)
+    assert decode(encode(head, [number])) == (head, [number])
+
+
+def test_a_bitmap_may_begin_with_what_is_done() -> None:
+    opened = sorted(random.Random(6).sample(range(1_020, 1_500), 240))
+    metadata = encode(HEAD, opened)
+    assert len(body_of(metadata, HEAD)) == -(-(opened[-1] + 1 - 1_000) // 8)
+    assert decode(metadata)[1] == opened
+
+
 def test_a_map_names_magic_and_codec_in_plain_sight() -> None:
     assert encode(HEAD, [1_000]).startswith("hr1:")
 
