@@ -31,7 +31,7 @@ class DispatcherEnded(HeadraceError):  # noqa: N818 - named by what has happened
     """A dispatcher that should serve has left; `last_lines` are the last ones of its log."""
 
     def __init__(self, name: str, code: int | None, last_lines: tuple[str, ...]) -> None:
-        super().__init__(f"The demo's {name} ended by itself (exit code {code}); its last lines are above.")
+        super().__init__(f"The demo's {name} has ended by itself (exit code {code}); its last lines are above.")
         self.last_lines = last_lines
 
 
@@ -86,14 +86,13 @@ class Dispatchers:
         await self._stop(STOP_GRACE_S if error is None else STOP_HASTY_S)
 
     async def watch(self) -> None:
-        """Returns never; raises DispatcherEnded as soon as one of them ends."""
-        waits = {asyncio.create_task(one.process.wait(), name=f"demo {one.name}"): one for one in self.running}
-        try:
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            raise waits[done.pop()].ended()
-        finally:
-            for wait in waits:
-                wait.cancel()
+        """Returns never; raises DispatcherEnded when none of them is left. One that is killed, the other replaces."""
+        await asyncio.gather(*(one.process.wait() for one in self.running))
+        raise self.running[-1].ended()
+
+    def ended(self) -> list[DispatcherEnded]:
+        """Those that have left by now, though nobody asked them to."""
+        return [one.ended() for one in self.running if one.process.returncode is not None]
 
     async def _start(self, name: str, guard: Guard) -> Running:
         config, log = self._directory / f"{name}.toml", self._directory / f"{name}.log"

@@ -29,6 +29,7 @@ class Inside:
     """One look. `waiting` is by lane, in order of preference; `bucket` is None before the first answer."""
 
     leader: str | None = None
+    leader_pid: int | None = None
     standbys: tuple[str, ...] = ()
     term: int = 0
     waiting: Mapping[str, int] | None = None
@@ -44,6 +45,7 @@ def read_statuses(statuses: Sequence[Mapping[str, Any]]) -> Inside:
         return Inside(standbys=standbys)
     return Inside(
         leader=leading["name"],
+        leader_pid=leading.get("pid"),
         standbys=standbys,
         term=leading["term"],
         waiting={lane: told["waiting"] for lane, told in leading["lanes"].items()},
@@ -98,7 +100,6 @@ class Lookout:
         self._ports[one.name] = port
         try:
             async with self._http.get(f"http://127.0.0.1:{port}/status", timeout=_TIMEOUT) as answer:
-                told: Mapping[str, Any] = await answer.json()
-                return told
+                return {**await answer.json(), "pid": one.process.pid}
         except (aiohttp.ClientError, TimeoutError):
             return None

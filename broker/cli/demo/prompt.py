@@ -59,7 +59,7 @@ def metadata_for(lead: Lead) -> Mapping[str, Any]:
 
 
 def submit_line(lead: Lead) -> dict[str, Any]:
-    """The lead as one line for `headrace submit`."""
+    """The lead as one line of `examples/leads.jsonl`, for `headrace submit`."""
     return {
         "id": request_id(lead),
         "lane": lead.urgency,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.cli.demo.comparison import Comparison, headrace_result, naive_result
+from broker.cli.demo.dispatchers import DispatcherEnded
 from broker.cli.demo.headrace_side import Copies, Lines, serve_by_headrace
 from broker.cli.demo.moment import Moment, side_now
 from broker.cli.demo.naive_side import serve_naively
@@ -23,10 +24,18 @@ _PATIENCE_MORE_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How it ended. `loop_lag_max_s` bounds the error of every time measured here."""
+    """How it ended.
+
+    Attributes:
+        comparison: Both sides in numbers.
+        copies: The texts that came back.
+        dispatchers_ended: Dispatchers that left on the way, each as a sentence with the last lines of its log.
+        loop_lag_max_s: Bounds the error of every time measured here.
+    """
 
     comparison: Comparison
     copies: Copies
+    dispatchers_ended: tuple[DispatcherEnded, ...]
     loop_lag_max_s: float
 
 
@@ -34,7 +43,7 @@ async def race(stage: Stage, settings: DemoSettings, jobs: Sequence[Job], show: 
     """Run both sides to the end, calling `show` four times a second.
 
     Raises:
-        ExceptionGroup: Of a DispatcherEnded, should one of the dispatchers leave.
+        ExceptionGroup: Of a DispatcherEnded, should all dispatchers leave.
     """
     naive, headrace = Tally(jobs), Tally(jobs)
     where = stage.endpoints.bootstrap_servers
@@ -58,7 +67,7 @@ async def race(stage: Stage, settings: DemoSettings, jobs: Sequence[Job], show: 
         naive_result(naive, left.result(), stage.naive_upstream.books()),
         headrace_result(headrace, stage.headrace_upstream.books()),
     )
-    return Finish(comparison, right.result(), looking.lag_max_s)
+    return Finish(comparison, right.result(), tuple(stage.dispatchers.ended()), looking.lag_max_s)
 
 
 def patience_s(settings: DemoSettings, jobs: Sequence[Job]) -> float:

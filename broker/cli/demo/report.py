@@ -6,29 +6,27 @@ from typing import Any
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from broker.cli.demo.comparison import Comparison, SideResult
+from broker.cli.demo.emails import Emails, chosen_emails
 from broker.cli.demo.race import Finish
 from broker.cli.demo.stage import DemoSettings
 from broker.cli.demo.timetable import Job
 
-WRITTEN_IN = ("de", "fr", "es")  # the simulated model's languages beside English
 _NEXT = (
-    ("headrace demo --law chat-legacy", "the same account, charged as OpenAI did until 2025: Headrace finds out"),
+    ("headrace demo --law chat-legacy", "charged as until 2025, and nobody tells Headrace"),
     ("headrace demo --leads 200", "a longer run"),
-    ("headrace local up", "a Kafka and a Valkey to keep; README.md has the three commands that follow"),
+    ("headrace local up", "a Kafka to keep; the next commands are in README.md"),
 )
 
 
 def report(finish: Finish, jobs: Sequence[Job]) -> RenderableType:
     """All of it."""
-    shown = [_copy(job, finish.copies.text_of[job.id]) for job in chosen_copies(finish, jobs)]
-    return Group(
-        table(finish.comparison), *shown, Padding(Text(sentence(finish.comparison), style="bold"), (1, 1)), _next()
-    )
+    emails = Emails(jobs, finish.copies.text_of)
+    seen = Padding(Text(sentence(finish.comparison), style="bold"), (1, 1))
+    return Group(table(finish.comparison), emails, seen, _next())
 
 
 def table(comparison: Comparison) -> Table:
@@ -64,15 +62,6 @@ def sentence(comparison: Comparison) -> str:
     )
 
 
-def chosen_copies(finish: Finish, jobs: Sequence[Job]) -> list[Job]:
-    """Two of the answered leads: an urgent one, and one that is written to in another language than English."""
-    answered = [job for job in jobs if job.id in finish.copies.text_of]
-    urgent = [job for job in answered if job.lead.is_urgent]
-    first = next((job for job in urgent if job.lead.language == "en"), next(iter(urgent), None))
-    abroad = (job for job in answered if job.lead.language in WRITTEN_IN and job is not first)
-    return [job for job in (first, next(abroad, None)) if job is not None]
-
-
 def as_json(finish: Finish, settings: DemoSettings, jobs: Sequence[Job]) -> dict[str, Any]:
     """The object that `--json` prints."""
     comparison = finish.comparison
@@ -84,6 +73,7 @@ def as_json(finish: Finish, settings: DemoSettings, jobs: Sequence[Job]) -> dict
         "naive": comparison.naive.as_json(),
         "headrace": comparison.headrace.as_json(),
         "kept": comparison.kept,
+        "dispatchers_ended": [str(ended) for ended in finish.dispatchers_ended],
         "failures": dict(finish.copies.failure_of),
         "copies": [
             {
@@ -92,25 +82,10 @@ def as_json(finish: Finish, settings: DemoSettings, jobs: Sequence[Job]) -> dict
                 "language": job.lead.language,
                 "text": finish.copies.text_of[job.id],
             }
-            for job in chosen_copies(finish, jobs)
+            for job in chosen_emails(jobs, finish.copies.text_of)
         ],
         "event_loop_lag_max_ms": round(finish.loop_lag_max_s * 1_000),
     }
-
-
-def _copy(job: Job, text: str) -> RenderableType:
-    lead = job.lead
-    title = f"[bold]{_safe(lead.contact_name)}[/], {_safe(lead.role)} · {_safe(lead.company)}, {lead.country}"
-    note = " ".join(lead.note.split())
-    about = Text(f"{lead.urgency} · {lead.language} · “{note}”", style="dim italic", overflow="ellipsis", no_wrap=True)
-    body = Group(about, Text(""), Text(text))
-    return Padding(
-        Panel(body, title=title, title_align="left", padding=(0, 2), border_style="cyan", width=96), (1, 0, 0, 0)
-    )
-
-
-def _safe(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 def _next() -> RenderableType:

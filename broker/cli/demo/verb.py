@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from broker.cli.demo.stage import DemoSettings, set_stage
 from broker.cli.demo.steps import Steps
 from broker.cli.demo.timetable import URGENT_EVERY_S, Job, timetable
 from broker.cli.demo.view import draw, plain_line
+from broker.cli.patience import hush_kafka
 from broker.simulator.pricing import Law
 
 _INTERRUPTED = 130
@@ -52,6 +53,7 @@ def demo(
         latency_s=(min(1.0, latency_max_s), latency_max_s),
         urgent_every_s=urgent_every_s,
     )
+    hush_kafka()
     console = Console(stderr=json_wanted)
     jobs = timetable(read_leads(leads), urgent_every_s=urgent_every_s)
     try:
@@ -60,8 +62,9 @@ def demo(
         typer.echo("Stopped: nothing that the demo started runs any more.", err=True)
         raise typer.Exit(_INTERRUPTED) from None
     except ExceptionGroup as group:
-        _show_last_lines(group)
+        _show_last_lines(group.exceptions)
         raise
+    _show_last_lines(finish.dispatchers_ended)
     if json_wanted:
         typer.echo(json.dumps(as_json(finish, settings, jobs), ensure_ascii=False))
     if not finish.comparison.kept:
@@ -102,8 +105,7 @@ class _Lines:
             self._console.print(plain_line(moment), highlight=False, soft_wrap=True)
 
 
-def _show_last_lines(group: ExceptionGroup[Exception]) -> None:
-    for error in group.exceptions:
+def _show_last_lines(errors: Iterable[Exception]) -> None:
+    for error in errors:
         if isinstance(error, DispatcherEnded):
-            for line in error.last_lines:
-                typer.echo(line, err=True)
+            typer.echo("\n".join(error.last_lines), err=True)

@@ -87,10 +87,12 @@ def _chosen(side: SideNow, *, urgent: bool) -> Iterator[tuple[Fate, bool]]:
 
 
 def _urgent(side: SideNow) -> str:
+    if side.urgent_come == 0:
+        return "none has come yet"
     answered = f"{len(side.urgent_waits_s)} of {side.urgent_come} answered"
     if not side.urgent_waits_s:
         return answered
-    return f"{answered}, after {statistics.median(side.urgent_waits_s):.1f} s (median)"
+    return f"{answered}, median {statistics.median(side.urgent_waits_s):.1f} s"
 
 
 def _bar(done: int, total: int, label: str) -> RenderableType:
@@ -112,8 +114,10 @@ def leadership(inside: Inside) -> str:
     """Who leads, who stands by."""
     if inside.leader is None:
         return "nobody leads at this moment"
-    standby = f"; {', '.join(inside.standbys)} stands by" if inside.standbys else ""
-    return f"{inside.leader} leads (term {inside.term}){standby}"
+    if not inside.standbys:
+        return f"{inside.leader} leads (term {inside.term})"
+    dare = "" if inside.leader_pid is None else f": try kill -9 {inside.leader_pid}"
+    return f"{inside.leader} leads (term {inside.term}); {', '.join(inside.standbys)} stands by{dare}"
 
 
 def lanes(inside: Inside) -> str:
