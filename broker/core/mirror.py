@@ -15,6 +15,9 @@ end counts only those sent after `taken`.
 Leaving out the refill costs 6 to 43 % of the quota with calls of seconds to a minute; leaving out the calls still on
 their way costs refusals at high rates. Between two sends the sum is linear in `taken`, so only sends are looked at.
 
+Left out: a full server refills nothing until the first call has come in. That is one way's worth of refill, less than
+the rounding of the calls that a full bucket pays for, unless calls are few and the way is long.
+
 Levels are "after all that is on its way": the server will have at least `low` left when the last call has come in.
 All sums are exact, in tokens times `period_ms` (see bucket.py).
 """

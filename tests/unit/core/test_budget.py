@@ -226,6 +226,13 @@ def test_a_refused_call_takes_nothing_and_its_body_is_exact() -> None:
     assert budget.payable_at(400, 0) == 100 + ROUNDING_TOKENS
 
 
+def test_a_bucket_used_beyond_its_limit_is_an_empty_one() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, refusal(used=70_000, requested=400))
+    assert low(budget) == 0
+
+
 def test_a_server_that_charges_refusals_is_paid_for_them_if_the_operator_says_so() -> None:
     budget = full(replace(SETTINGS, refusals_charged=True))
     budget.reserve(1, 400, 0)
@@ -373,6 +380,23 @@ def test_calls_on_their_way_are_marked_up_as_well() -> None:
     budget.reserve(2, 400, 0)
     budget.answered(1, 0, refusal(used=50_000, requested=680, wait="1ms"))
     assert low(budget) == 10_000 - 680 - ROUNDING_TOKENS
+
+
+def test_what_was_believed_of_cheaper_calls_does_not_outlive_the_markup() -> None:
+    budget = full()
+    for attempt in range(10):
+        budget.reserve(attempt, 400, 0)
+    budget.answered(9, 0, answer((60_000, 56_000, "4s")))
+    before = low(budget)
+    budget.answered(0, 0, refusal(used=1_000, requested=680, wait="1ms"))
+    assert low(budget) == 59_000 - 9 * (680 + ROUNDING_TOKENS) < before
+
+
+def test_a_refused_call_does_not_count_towards_the_burst() -> None:
+    budget = full()
+    budget.reserve(1, 30_000, 0)
+    budget.answered(1, 0, refusal(used=40_000, requested=30_000, wait="1ms"))
+    assert budget.payable_at(15_000, 10) == 10
 
 
 def test_a_refusal_that_agrees_with_our_law_changes_no_charge() -> None:

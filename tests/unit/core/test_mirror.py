@@ -167,6 +167,10 @@ def test_once_calls_are_dearer_than_they_were_paid_the_next_answer_sets_the_leve
     caller.observe(30_000, caller.send(400, 0), 0)
     number = caller.send(1_000, 0)
     caller.send(1_000, 0)
+    assert caller.mirror._seen(28_300, number, caller.sends, 0) == (
+        (28_300 - 1_000 - ROUNDING_TOKENS) * MINUTE,
+        28_301 * MINUTE,
+    )
     caller.sends.reprice(1_700_000, 1_000_000)
     caller.mirror.repriced()
     assert caller.observe(28_300, number, 0)[0] == 28_300 - 1_700 - ROUNDING_TOKENS
@@ -181,6 +185,14 @@ def test_a_limit_is_followed_up_and_down_and_its_answer_sets_the_level() -> None
         assert caller.mirror.follow(capacity, MINUTE, number, 0)
         assert caller.mirror.capacity == capacity
         assert caller.observe(15_000, number, 0) == (15_000, 15_001)
+
+
+def test_under_another_limit_the_refill_since_then_is_another_too() -> None:
+    caller = Caller()
+    first, second = caller.send(400, 0), caller.send(400, 5_000)
+    caller.observe(30_000, first, 6_000)
+    caller.mirror.follow(10 * MINUTE, MINUTE, second, 6_000)
+    assert caller.observe(300_000, second, 6_000) == (300_000, 310_001)
 
 
 def test_a_limit_that_an_older_call_was_told_is_not_followed() -> None:
@@ -202,17 +214,15 @@ def test_the_answer_to_a_call_long_forgotten_tells_nothing() -> None:
     assert caller.observe(50_000, SENDS_MAX + 5, 2 * SENDS_MAX) == before  # calls just before it are forgotten
 
 
-def test_what_was_seen_before_the_oldest_calls_are_forgotten_is_seen_after() -> None:
-    one, other = Caller(), Caller()
-    for caller in (one, other):
-        for now in range(0, 10 * (2 * SENDS_MAX - 1), 10):
-            caller.send(10, now)
-    one.observe(100, 5_000, 10 * 5_000)  # traces the course before the calls are forgotten
+def test_a_mirror_that_has_followed_every_call_sees_what_a_new_one_sees() -> None:
+    caller = Caller()
+    for now in range(0, 10 * (2 * SENDS_MAX - 1), 10):
+        caller.send(10, now)
+    caller.observe(100, 5_000, 10 * 5_000)  # traces the course before the oldest calls are forgotten
     now = 10 * 2 * SENDS_MAX
-    seen = []
-    for caller in (one, other):
-        caller.send(10, now - 10)
-        number = caller.send(10, now)
-        assert caller.sends.forgotten
-        seen.append(caller.mirror._seen(20_000, number, caller.sends, now + 5))
-    assert seen[0] == seen[1]
+    for at in (now - 20, now - 10, now):
+        number = caller.send(10, at)
+        seen = caller.mirror._seen(20_000, number, caller.sends, now + 5)
+        assert seen == Mirror(Metric.TOKENS, MINUTE, MINUTE, 0)._seen(20_000, number, caller.sends, now + 5)
+        assert seen is not None
+    assert caller.sends.forgotten
