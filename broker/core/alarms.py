@@ -40,7 +40,10 @@ class Alarms:
         return _due(self._deadlines, now_ms)
 
     def next_at(self) -> int | None:
-        """The earliest instant of either kind."""
+        """The earliest instant of either kind that somebody may still wait for."""
+        for heap in (self._asleep, self._deadlines):
+            while heap and heap[0][2].state is State.SETTLED:
+                heappop(heap)
         return min((heap[0][0] for heap in (self._asleep, self._deadlines) if heap), default=None)
 
     def clear(self) -> None:

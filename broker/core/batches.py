@@ -1,14 +1,16 @@
 """When a transaction begins and what is in it: outcomes, the maps they change, and a ledger line.
 
 An empty transaction is begun too, when silence would be worse: once a second while calls are in flight or wait, since
-a transaction proves leadership and carries the attempts started and the levels; and hourly for every partition, since
-stored offsets of a group without members expire.
+a transaction proves leadership and carries the attempts started and the levels; now and then while anything is parked,
+since what is parked must not age out of the ledger; and hourly for every partition, since stored offsets of a group
+without members expire.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import assert_never
 
-from broker.core.bounds import PROBE_EVERY_MS, RECOMMIT_EVERY_MS
+from broker.core.bounds import PROBE_EVERY_MS, RECOMMIT_EVERY_MS, RENEWALS_LOOKED_FOR_PARTS
 from broker.core.budget import Checkpoint
 from broker.core.commands import (
     Batch,
@@ -26,17 +28,29 @@ from broker.core.identity import Fate
 from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
 from broker.core.register import Register
+from broker.core.ticket import Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a commit made final: lines that stand in the ledger, and tickets that are over."""
+
+    settled: Sequence[SettledEntry]
+    tickets: Sequence[Ticket]
 
 
 class Batches:
     """Makes the transactions of one process, one under way at a time."""
 
-    def __init__(self, outbox: Outbox, register: Register) -> None:
+    def __init__(self, outbox: Outbox, register: Register, *, window_ms: int) -> None:
+        """`window_ms` is how long the ledger must know an id."""
+        self._window_ms = window_ms
         self._outbox = outbox
         self._register = register
         self._serial = 0
         self._started: list[StartedEntry] = []
         self._started_under_way: list[StartedEntry] = []
+        self._settled_under_way: tuple[SettledEntry, ...] = ()
         self._begun_at_ms = 0
         self._levels_at_ms = 0
         self._recommit_at_ms = 0
@@ -49,17 +63,31 @@ class Batches:
         """Store every partition no later than that instant."""
         self._recommit_at_ms = at_ms
 
-    def due_at(self, *, active: bool) -> int | None:
-        """When the next transaction begins; `active` while calls are in flight or wait. None: one is under way."""
+    def due_at(self, *, active: bool, parked: bool) -> int | None:
+        """When the next transaction begins. None: one is under way.
+
+        Args:
+            active: Calls are in flight or wait.
+            parked: Something is parked.
+        """
         if self._outbox.busy:
             return None
         instants = [self._outbox.due_at(), self._recommit_at_ms]
         if active or self._started:
             instants.append(self._begun_at_ms + PROBE_EVERY_MS)
+        elif parked:
+            instants.append(self._begun_at_ms + self._window_ms // RENEWALS_LOOKED_FOR_PARTS)
         return min(instant for instant in instants if instant is not None)
 
-    def begin(self, term: int, limits: Limits, now_ms: int) -> Batch:
-        """The next transaction; the records in it are finished in the maps it stores."""
+    def begin(self, term: int, limits: Limits, renewals: Iterable[SettledEntry], now_ms: int) -> Batch:
+        """The next transaction; the records in it are finished in the maps it stores.
+
+        Args:
+            term: Who writes it.
+            limits: Whose levels the ledger should know.
+            renewals: Fates to be said once more, since they would otherwise age out of the ledger.
+            now_ms: Now.
+        """
         if self._recommit_at_ms <= now_ms:
             self._register.touch_all()
             self._recommit_at_ms = now_ms + RECOMMIT_EVERY_MS
@@ -69,11 +97,12 @@ class Batches:
             self._register.finish(each.ticket.source)
         self._serial += 1
         self._started_under_way, self._started = self._started, []
+        self._settled_under_way = (*entries(decided), *renewals)
         return Batch(
             serial=self._serial,
             settlements=tuple(Settlement(each.ticket.number, each.decision) for each in decided),
             offsets=self._register.stored(term),
-            settled=tuple(entries(decided)),
+            settled=self._settled_under_way,
             started=tuple(self._started_under_way),
             levels=self._levels(limits, now_ms),
         )
@@ -84,10 +113,12 @@ class Batches:
         self._levels_at_ms = now_ms
         return limits.checkpoints(now_ms)
 
-    def end(self) -> list[Decided]:
-        """The commit returned: what it settled."""
+    def end(self, serial: int) -> Ended | None:
+        """The commit of that batch returned; None if it has been called unknown meanwhile."""
+        if serial != self._serial or not self._outbox.busy:
+            return None
         self._started_under_way = []
-        return self._outbox.end()
+        return Ended(self._settled_under_way, [each.ticket for each in self._outbox.end()])
 
     def interrupt(self) -> None:
         """The commit is unknown: everything in it waits again."""

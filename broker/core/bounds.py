@@ -28,6 +28,12 @@ FLOOR_CREDIT_CHARGES_MAX = 4
 CALLS_REMEMBERED = 64
 """How many recent call durations predict whether a call would end within a drain."""
 
+INHERITED_CALLS_MAX = 10_000
+"""How many calls of dead leaders are remembered, to count those that are made again; a metric, so the oldest may go."""
+
+RENEWALS_LOOKED_FOR_PARTS = 64
+"""While anything is parked, a transaction at least every window / 64 gives its renewals a line to stand in."""
+
 DEADLINES_SWEPT_ABOVE = 1_000
 """Entries of settled tickets are swept from the deadline heap once they outnumber the living by so many."""
 

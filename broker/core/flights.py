@@ -5,7 +5,6 @@ wait in memory for a commit. A call reserves a fixed weight until its answer is 
 """
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
@@ -13,22 +12,24 @@ from broker.core.budget import Budget
 from broker.core.ticket import CallNumber, Ticket
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Flight:
-    """One HTTP call on its way, and the mirror that has paid for it."""
+    """One HTTP call on its way, and the mirror that has paid for it; `wanted` while its ticket waits for the answer."""
 
     ticket: Ticket
     budget: Budget
     sent_ms: int
+    wanted: bool = True
 
 
 class Flights:
-    """All calls in flight, those of tickets that were dropped included."""
+    """All calls in flight, those that nobody waits for any more included."""
 
     def __init__(self, *, inflight_max: int, held_bytes_max: int) -> None:
         self._inflight_max = inflight_max
         self._held_bytes_max = held_bytes_max
         self._flights: dict[CallNumber, Flight] = {}
+        self._wanted: dict[Ticket, CallNumber] = {}
         self._serial = 0
         self._durations_ms: deque[int] = deque(maxlen=CALLS_REMEMBERED)
         self.held_bytes = 0
@@ -51,18 +52,24 @@ class Flights:
         budget.reserve(call, ticket.charge, now_ms, stated=ticket.stated)
         self.hold(ticket, CALL_RESERVE_BYTES)
         self._flights[call] = Flight(ticket, budget, now_ms)
+        self._wanted[ticket] = call
         return call
 
     def land(self, call: CallNumber, now_ms: int) -> Flight:
-        """A call ended; its ticket holds nothing until it is said what its answer weighs."""
+        """A call ended; if its ticket waited for it, it holds nothing until it is said what the answer weighs."""
         flight = self._flights.pop(call)
         self._durations_ms.append(now_ms - flight.sent_ms)
-        self.hold(flight.ticket, 0)
+        if flight.wanted:
+            del self._wanted[flight.ticket]
+            self.hold(flight.ticket, 0)
         return flight
 
-    def of(self, ticket: Ticket) -> Iterator[CallNumber]:
-        """The calls of one ticket."""
-        return (call for call, flight in self._flights.items() if flight.ticket is ticket)
+    def abandon(self, ticket: Ticket) -> CallNumber:
+        """Nobody waits for the call of this ticket any more; it is in flight until it lands."""
+        call = self._wanted.pop(ticket)
+        self._flights[call].wanted = False
+        self.hold(ticket, 0)
+        return call
 
     def hold(self, ticket: Ticket, weight: int) -> None:
         """A ticket's answer weighs so much now."""

@@ -7,12 +7,13 @@ Every limit has queues of its own, so that a limit that cannot pay holds up nobo
 - A lane with a floor earns credit, in tokens, whenever others are served while it waits: `floor` of their charge. Once
   its credit covers its head, that head is next, whatever waits above. So bulk gets its share and never starves, and an
   urgent lead waits for one such head at most.
-- A lane below one that has a reserve must leave that reserve of the bucket untouched.
+- A lane must leave the reserves of the idle lanes above it untouched. A lane that waits has its reserve in use: were
+  it kept as well, a head that is owed would first wait for the bucket to fill, and the urgent lead behind it too.
 
 Tokens throughout, never requests. Shares are parts per million, to stay with integers.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,37 +55,34 @@ class Pick:
 class LaneQueue:
     """One lane's waiting tickets for one limit, first in, first out; a retry comes back to the front."""
 
-    def __init__(self, rule: LaneRule, keep_ppm: int) -> None:
+    def __init__(self, rule: LaneRule) -> None:
         self.rule = rule
-        self.keep_ppm = keep_ppm
         self.credit_ppm_tokens = 0
         self.waiting_tokens = 0
-        self._queue: deque[Ticket] = deque()
-        self._count = 0
+        self._queue: OrderedDict[Ticket, None] = OrderedDict()  # a ticket leaves from anywhere and leaves no gap
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._queue)
 
     def append(self, ticket: Ticket, *, front: bool = False) -> None:
         """Line up a waiting ticket."""
         assert ticket.state is State.WAITING
-        (self._queue.appendleft if front else self._queue.append)(ticket)
-        self._count += 1
+        assert ticket not in self._queue
+        self._queue[ticket] = None
+        if front:
+            self._queue.move_to_end(ticket, last=False)
         self.waiting_tokens += ticket.charge
 
     def head(self) -> Ticket | None:
-        """The first that still waits; those that left otherwise (deadline, drop) are skipped here."""
-        while self._queue and self._queue[0].state is not State.WAITING:
-            self._queue.popleft()
+        """The first in line."""
+        return next(iter(self._queue), None)
+
+    def remove(self, ticket: Ticket) -> None:
+        """A ticket leaves: called, expired or dropped."""
+        del self._queue[ticket]
+        self.waiting_tokens -= ticket.charge
         if not self._queue:
             self.credit_ppm_tokens = 0  # an idle lane saves up nothing
-            return None
-        return self._queue[0]
-
-    def left(self, ticket: Ticket) -> None:
-        """A ticket left the queue: called, expired or dropped. Its place is removed when it comes to the front."""
-        self._count -= 1
-        self.waiting_tokens -= ticket.charge
 
     def owed(self) -> bool:
         """True when its credit covers its head."""
@@ -100,7 +98,7 @@ class LaneQueue:
         self.credit_ppm_tokens = min(limit, self.credit_ppm_tokens + charge * self.rule.floor_ppm)
 
     def spend(self, charge: int) -> None:
-        """It was served itself; being served in turn uses up what the floor owed."""
+        """It is served itself; being served in turn uses up what the floor owed."""
         self.credit_ppm_tokens = max(0, self.credit_ppm_tokens - charge * PPM)
 
 
@@ -108,11 +106,7 @@ class Lanes:
     """The lanes of one limit, in order of preference."""
 
     def __init__(self, rules: Sequence[LaneRule]) -> None:
-        self._queues: dict[str, LaneQueue] = {}
-        keep_ppm = 0
-        for rule in sorted(rules, key=lambda rule: rule.order):
-            self._queues[rule.name] = LaneQueue(rule, keep_ppm)
-            keep_ppm += rule.reserve_ppm
+        self._queues = {rule.name: LaneQueue(rule) for rule in sorted(rules, key=lambda rule: rule.order)}
 
     def queue(self, lane: str) -> LaneQueue:
         """The queue of one lane."""
@@ -121,13 +115,15 @@ class Lanes:
     def pick(self) -> Pick | None:
         """Whose turn it is: a lane that is owed its floor, else the first that has somebody waiting."""
         first: Pick | None = None
+        keep_ppm = 0
         for queue in self._queues.values():
             head = queue.head()
             if head is None:
-                continue
-            if queue.owed():
-                return Pick(head, queue.keep_ppm)
-            first = first or Pick(head, queue.keep_ppm)
+                keep_ppm += queue.rule.reserve_ppm
+            elif queue.owed():
+                return Pick(head, keep_ppm)
+            else:
+                first = first or Pick(head, keep_ppm)
         return first
 
     def served(self, ticket: Ticket) -> None:
@@ -136,10 +132,8 @@ class Lanes:
         for name, queue in self._queues.items():
             if name != lane:
                 queue.earn(ticket.charge)
-        queue = self._queues[lane]
-        queue.left(ticket)
-        queue.spend(ticket.charge)
-        queue.head()
+        self._queues[lane].spend(ticket.charge)
+        self._queues[lane].remove(ticket)
 
     def waiting(self) -> int:
         """How many wait for this limit."""

@@ -1,5 +1,10 @@
-"""The limits in play: each with its budget and its lanes, so that none waits for another's money."""
+"""The limits in play: each with its budget and its lanes, so that none waits for another's money.
 
+What they do share is the number of calls in flight. So they are asked in turn, the one served last at the end: a limit
+that can always pay does not take every call that another could have.
+"""
+
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from broker.core.budget import Budget, Checkpoint
@@ -23,6 +28,7 @@ class Limits:
         self._rules = rules
         self._make_budget = make_budget
         self._desks: dict[str, LimitDesk] = {}
+        self._turns: deque[LimitDesk] = deque()
         self._wake_at: int | None = None
 
     def desk(self, limit: str, now_ms: int) -> LimitDesk:
@@ -30,6 +36,7 @@ class Limits:
         desk = self._desks.get(limit)
         if desk is None:
             desk = self._desks[limit] = LimitDesk(self._make_budget(limit, now_ms), Lanes(self._rules))
+            self._turns.append(desk)
         return desk
 
     def desks(self) -> dict[str, LimitDesk]:
@@ -42,17 +49,16 @@ class Limits:
         desk.lanes.queue(ticket.source.partition.lane).append(ticket, front=front)
         ticket.queued = True
 
-    def withdraw(self, ticket: Ticket, now_ms: int) -> None:
-        """A waiting ticket leaves without a call; its state must already have changed."""
+    def withdraw(self, ticket: Ticket) -> None:
+        """A ticket leaves its line without a call, if it stands in one."""
         if ticket.queued:
-            desk = self.desk(ticket.candidate.limit, now_ms)
-            desk.lanes.queue(ticket.source.partition.lane).left(ticket)
+            self._desks[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
             ticket.queued = False
 
     def payable(self, now_ms: int) -> Ticket | None:
         """A ticket whose turn it is and whose every limit can pay at this instant; else None and `wake_at` is set."""
         self._wake_at = None
-        for desk in self._desks.values():
+        for desk in self._turns:
             pick = desk.lanes.pick()
             if pick is None:
                 continue
@@ -65,14 +71,21 @@ class Limits:
             self._wake_at = at_ms if self._wake_at is None else min(self._wake_at, at_ms)
         return None
 
+    def rest(self) -> None:
+        """No call may start now, whoever can pay: it is an event that must come first, and no instant."""
+        self._wake_at = None
+
     def wake_at(self) -> int | None:
         """When the next head can pay, to the millisecond, as the last `payable` found; None: nobody waits for time."""
         return self._wake_at
 
     def serve(self, ticket: Ticket) -> None:
         """The ticket found payable is being called."""
-        self._desks[ticket.candidate.limit].lanes.served(ticket)
+        desk = self._desks[ticket.candidate.limit]
+        desk.lanes.served(ticket)
         ticket.queued = False
+        self._turns.remove(desk)
+        self._turns.append(desk)
 
     def waiting(self) -> int:
         """How many wait, all limits together."""

@@ -4,12 +4,12 @@ An outcome of the most urgent lane starts a transaction at once; others linger a
 stays here until its commit has returned, so that an unknown commit loses nothing.
 """
 
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from broker.core.bounds import LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACTION_BYTES_MAX
 from broker.core.commands import Decision
-from broker.core.ticket import State, Ticket
+from broker.core.ticket import Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,39 +25,40 @@ class Outbox:
     """Decided tickets in order; `due_at` says when the next transaction should begin."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Decided] = deque()
+        self._waiting: OrderedDict[Ticket, Decided] = OrderedDict()
         self._under_way: list[Decided] = []
+        self._begun_ms = 0
         self._due_at: int | None = None
         self.busy = False
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._under_way)
 
-    def add(self, decided: Decided, now_ms: int, *, at_once: bool) -> None:
-        """Line up a decision."""
-        self._waiting.append(decided)
-        self.hasten(now_ms if at_once else now_ms + LINGER_MS)
-
-    def hasten(self, at_ms: int) -> None:
-        """Begin a transaction no later than that instant, even an empty one."""
-        self._due_at = at_ms if self._due_at is None else min(self._due_at, at_ms)
+    def add(self, decided: Decided, now_ms: int, *, at_once: bool, front: bool = False) -> None:
+        """Line up a decision; `front` for one without which no map may be stored."""
+        assert decided.ticket not in self._waiting, "a ticket is decided once"
+        self._waiting[decided.ticket] = decided
+        if front:
+            self._waiting.move_to_end(decided.ticket, last=False)
+        due_at = now_ms if at_once else now_ms + LINGER_MS
+        self._due_at = due_at if self._due_at is None else min(self._due_at, due_at)
 
     def due_at(self) -> int | None:
         """When to begin; None while one is under way or nothing waits."""
-        if self.busy:
-            return None
-        return self._due_at
+        return None if self.busy else self._due_at
 
     def begin(self, now_ms: int) -> list[Decided]:
         """The decisions of the next transaction, bounded in count and bytes; the first always fits."""
         assert not self.busy
-        self.busy = True
+        self.busy, self._begun_ms = True, now_ms
         weight = 0
         while self._waiting and len(self._under_way) < OUTCOMES_PER_TRANSACTION_MAX:
-            weight += self._waiting[0].bytes
+            ticket, decided = next(iter(self._waiting.items()))
+            weight += decided.bytes
             if self._under_way and weight > TRANSACTION_BYTES_MAX:
                 break
-            self._under_way.append(self._waiting.popleft())
+            self._under_way.append(decided)
+            del self._waiting[ticket]
         self._due_at = now_ms if self._waiting else None
         return list(self._under_way)
 
@@ -69,12 +70,16 @@ class Outbox:
 
     def interrupt(self) -> None:
         """The transaction under way is unknown: its decisions wait again, in front and in order."""
-        self._waiting.extendleft(reversed(self._under_way))
+        for decided in reversed(self._under_way):
+            self._waiting[decided.ticket] = decided
+            self._waiting.move_to_end(decided.ticket, last=False)
+            self._due_at = self._begun_ms
         self._under_way = []
         self.busy = False
 
     def withdraw(self, ticket: Ticket) -> None:
         """The ticket will be decided otherwise, or by somebody else; nothing may be under way."""
         assert not self.busy
-        if ticket.state is State.SETTLED:
-            self._waiting = deque(each for each in self._waiting if each.ticket is not ticket)
+        self._waiting.pop(ticket, None)
+        if not self._waiting:
+            self._due_at = None

@@ -26,7 +26,7 @@ class Register:
         self._rules = {rule.name: rule for rule in rules}
         self._tickets: dict[TicketNumber, Ticket] = {}
         self._open: dict[bytes, Ticket] = {}
-        self._joined: dict[bytes, list[Ticket]] = {}
+        self._joined: dict[bytes, dict[Ticket, None]] = {}  # in the order in which they came
         self._held: dict[str, int] = dict.fromkeys(self._rules, 0)
         self._held_bytes: dict[str, int] = dict.fromkeys(self._rules, 0)
         self.progress: dict[LanePartition, PartitionProgress] = {}
@@ -72,16 +72,27 @@ class Register:
     def join(self, ticket: Ticket) -> None:
         """A duplicate waits for what becomes of its id."""
         ticket.state = State.JOINED
-        self._joined.setdefault(ticket.candidate.identity.id_hash, []).append(ticket)
+        self._joined.setdefault(ticket.candidate.identity.id_hash, {})[ticket] = None
+
+    def unjoin(self, ticket: Ticket) -> None:
+        """A duplicate leaves alone."""
+        id_hash = ticket.candidate.identity.id_hash
+        del self._joined[id_hash][ticket]
+        if not self._joined[id_hash]:
+            del self._joined[id_hash]
 
     def part(self, id_hash: bytes) -> list[Ticket]:
-        """Those that wait for that id wait no longer; returns the ones still here."""
-        return [ticket for ticket in self._joined.pop(id_hash, ()) if ticket.state is State.JOINED]
+        """Those that wait for that id wait no longer."""
+        return list(self._joined.pop(id_hash, ()))
 
     def part_orphans(self) -> list[Ticket]:
         """The same for every id that nobody in memory will answer for."""
         orphaned = [id_hash for id_hash in self._joined if id_hash not in self._open]
         return [ticket for id_hash in orphaned for ticket in self.part(id_hash)]
+
+    def answering(self) -> list[Ticket]:
+        """Every ticket that will answer for its id."""
+        return list(self._open.values())
 
     def is_answering(self, ticket: Ticket) -> bool:
         """True for the ticket that will answer for its id."""
@@ -91,19 +102,11 @@ class Register:
         return len(self._tickets)
 
     def tickets(self) -> list[Ticket]:
-        """All tickets, oldest first."""
+        """All tickets."""
         return list(self._tickets.values())
 
-    def held(self, lane: str) -> int:
-        """Tickets of one lane in memory."""
-        return self._held[lane]
-
-    def count(self, state: State) -> int:
-        """Tickets in one state."""
-        return sum(ticket.state is state for ticket in self._tickets.values())
-
     def finish(self, source: Source) -> None:
-        """A record is settled by the transaction being built."""
+        """A record is settled by the transaction being built; a range that was lost is closed already."""
         progress = self.progress[source.partition]
         if progress.holds(source.offset):
             progress.finish(source.offset)
@@ -131,8 +134,8 @@ class Register:
         return strangers
 
     def clear(self) -> None:
-        """Forget all progress; the tickets must be gone already."""
+        """Forget all progress; the tickets must be gone already, and with them whoever waited for one."""
         assert not self._tickets
+        assert not self._joined
         self.progress = {}
-        self._joined = {}
         self._touched = {}

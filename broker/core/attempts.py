@@ -1,0 +1,79 @@
+"""One attempt: the money it takes, what its answer tells the mirror, and what follows for its request.
+
+Whatever comes back, the reservation ends here, once. What was cancelled, or belonged to a former term, is paid for as
+well; only nothing follows from it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from broker.core.bounds import ACCOUNT_REST_MS, OUTCOME_BYTES_MAX
+from broker.core.budget import Budget
+from broker.core.commands import Complete, Decision, Fail
+from broker.core.events import Answered, Refused
+from broker.core.flights import Flights
+from broker.core.reading import Metric
+from broker.core.retry import Again, Failing, decide
+from broker.core.rules import DispatchRules
+from broker.core.ticket import CallNumber, Ticket
+from broker.core.verdict import Meaning, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Sequel:
+    """What becomes of a request after an attempt."""
+
+    ticket: Ticket
+    decision: Again | Decision
+
+
+class Attempts:
+    """Starts calls and says what becomes of a request when one has ended."""
+
+    def __init__(self, flights: Flights, rules: DispatchRules, dice: Callable[[], float]) -> None:
+        """`dice` draws a number in [0, 1)."""
+        self._flights = flights
+        self._rules = rules
+        self._dice = dice
+
+    def start(self, ticket: Ticket, budget: Budget, now_ms: int) -> CallNumber:
+        """Pay for a call that leaves now."""
+        ticket.calls += 1
+        return self._flights.start(ticket, budget, now_ms)
+
+    def answered(self, event: Answered, now_ms: int, *, may_park: bool) -> Sequel | None:
+        """A call has ended: what follows, or None if nobody waits for it any more."""
+        flight, verdict = self._flights.land(event.call, now_ms), event.verdict
+        if verdict.meaning in _UNANSWERED:
+            flight.budget.abandoned(event.call, now_ms)
+        else:
+            flight.budget.answered(event.call, now_ms, verdict)
+        if verdict.meaning in _ACCOUNT:
+            flight.budget.pause_until(now_ms + (verdict.wait_ms or ACCOUNT_REST_MS))
+        if not flight.wanted:
+            return None
+        if verdict.meaning is not Meaning.OK:
+            return Sequel(flight.ticket, self._after(flight.ticket, verdict, now_ms, may_park=may_park))
+        if event.bytes > OUTCOME_BYTES_MAX:
+            sentence = f"The answer weighs {event.bytes} bytes, more than the results topic takes."
+            return Sequel(flight.ticket, Fail("too_large_for_topic", sentence))
+        self._flights.hold(flight.ticket, event.bytes)
+        return Sequel(flight.ticket, Complete())
+
+    def refused(self, event: Refused, now_ms: int) -> Ticket | None:
+        """A call was not sent; whose it was, if somebody still waits for it."""
+        flight = self._flights.land(event.call, now_ms)
+        flight.budget.abandoned(event.call, now_ms)
+        return flight.ticket if flight.wanted else None
+
+    def _after(self, ticket: Ticket, verdict: Verdict, now_ms: int, *, may_park: bool) -> Again | Decision:
+        ticket.failures += verdict.counts_as_attempt
+        if verdict.snapshot is not None and verdict.snapshot.metric is Metric.TOKENS and verdict.snapshot.requested:
+            ticket.charge, ticket.stated = verdict.snapshot.requested, True  # the server's own word
+        parkable = may_park and ticket.bytes <= self._rules.parked_bytes_max
+        failing = Failing(verdict, ticket.failures, ticket.candidate.deadline_ms, parkable)
+        return decide(failing, self._rules.retry, now_ms, self._dice())
+
+
+_UNANSWERED = frozenset({Meaning.TIMEOUT, Meaning.CONNECTION})
+_ACCOUNT = frozenset({Meaning.QUOTA, Meaning.AUTH})

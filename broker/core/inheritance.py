@@ -1,0 +1,52 @@
+"""What the leaders before us left in the ledger: calls they began and never settled, and how full the buckets were.
+
+A call that died with its leader is made again and paid again; it is counted, and that is all one can do about it. The
+levels keep a successor from spending what another term has spent.
+"""
+
+from collections.abc import Callable, Iterable
+
+from broker.core.bounds import INHERITED_CALLS_MAX
+from broker.core.budget import Budget, Checkpoint
+from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.identity import Identity
+
+MakeBudget = Callable[[str, int, Checkpoint | None], Budget]
+"""Makes the mirror of a limit by name, at an instant, from what a predecessor left."""
+
+
+class Inheritance:
+    """Read line by line while others lead, used up while we do."""
+
+    def __init__(self, make_budget: MakeBudget) -> None:
+        self._make_budget = make_budget
+        self._calls: dict[tuple[bytes, int], None] = {}
+        self._checkpoints: dict[str, Checkpoint] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def begun(self, started: Iterable[StartedEntry]) -> None:
+        """Another leader began these calls; the oldest are forgotten first."""
+        for entry in started:
+            self._calls[entry.identity.id_hash, entry.identity.run] = None
+        for key in list(self._calls)[: max(0, len(self._calls) - INHERITED_CALLS_MAX)]:
+            del self._calls[key]
+
+    def settled(self, entries: Iterable[SettledEntry]) -> None:
+        """These were settled: whoever began their calls has seen them end."""
+        for entry in entries:
+            self._calls.pop((entry.identity.id_hash, entry.identity.run), None)
+
+    def repeats(self, identity: Identity) -> bool:
+        """Whether a call made now repeats one of theirs; true once."""
+        return self._calls.pop((identity.id_hash, identity.run), self) is None
+
+    def levels(self, checkpoints: Iterable[Checkpoint]) -> None:
+        """What a leader believed of its limits, on the wall clock."""
+        self._checkpoints.update((checkpoint.limit, checkpoint) for checkpoint in checkpoints)
+
+    def budget(self, limit: str, now_ms: int, wall_ms: int) -> Budget:
+        """A new mirror of a limit; what was left is used once, since the mirror knows better from then on."""
+        left = self._checkpoints.pop(limit, None)
+        return self._make_budget(limit, now_ms, None if left is None else left.aged(wall_ms))

@@ -1,0 +1,93 @@
+"""Every module of the core is covered whole, branches included, by its own test module; or this fails.
+
+A line that only some other module's tests happen to pass through is not tested, it is merely run. So each module of
+`broker/core` is measured by what `tests/unit/core/test_<module>.py` alone reaches, in one run that notes whose test is
+running. The idea is websockets'.
+
+    python -m tests.maxi_cov [module …]
+"""
+
+import importlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import coverage
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = ROOT / "broker" / "core"
+TESTS = ROOT / "tests" / "unit" / "core"
+IMPORT = "import"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One module; `missing` names what its own tests leave out."""
+
+    module: str
+    percent: float
+    missing: str
+
+
+class Contexts:
+    """Tells coverage whose tests are running, while they are collected too."""
+
+    def __init__(self, measuring: coverage.Coverage) -> None:
+        self._measuring = measuring
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
+        self._measuring.switch_context(collector.path.stem)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self._measuring.switch_context(item.path.stem)
+        return (yield)
+
+
+def measure(modules: Sequence[str]) -> list[Measured]:
+    """Run the tests of these modules once. Raises SystemExit if one fails, for then the figures say nothing."""
+    tests = {module: TESTS / f"test_{module}.py" for module in modules}
+    measuring = coverage.Coverage(branch=True, include=[str(CORE / "*.py")], data_file=None)
+    measuring.start()
+    measuring.switch_context(IMPORT)
+    for module in modules:  # definitions are everybody's; what they define is not
+        importlib.import_module(f"broker.core.{module}")
+    there = [str(path) for path in tests.values() if path.exists()]
+    arguments = ["-q", "-p", "no:cacheprovider", "--no-header", "--timeout=60", *there]
+    failed = pytest.main(arguments, plugins=[Contexts(measuring)])
+    measuring.stop()
+    if failed:
+        raise SystemExit("A test fails: coverage says nothing.")
+    return [_measured(measuring, module, tests[module]) for module in modules]
+
+
+def _measured(measuring: coverage.Coverage, module: str, tests: Path) -> Measured:
+    if not tests.exists():
+        return Measured(module, 0.0, f"{tests.relative_to(ROOT)} does not exist")
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        contexts = [f"^{IMPORT}$", f"^{tests.stem}$"]
+        measuring.json_report([str(CORE / f"{module}.py")], outfile=str(report), contexts=contexts)
+        (seen,) = json.loads(report.read_text())["files"].values()
+    lines = [f"line {line}" for line in seen["missing_lines"]]
+    branches = [f"{start}->{'exit' if end < 0 else end}" for start, end in seen["missing_branches"]]
+    return Measured(module, seen["summary"]["percent_covered"], ", ".join(lines + branches))
+
+
+def main(named: Sequence[str]) -> int:
+    """Measure the modules named, by default all; print a table; 1 if one is not whole."""
+    modules = list(named) or sorted(path.stem for path in CORE.glob("*.py") if path.stem != "__init__")
+    results = measure(modules)
+    for each in results:
+        print(f"{each.module:<14} {each.percent:5.1f} %  {each.missing}".rstrip())  # noqa: T201 — its purpose
+    return 1 if any(each.missing for each in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

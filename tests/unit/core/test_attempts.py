@@ -1,0 +1,133 @@
+from dataclasses import replace
+
+from broker.core.attempts import Attempts, Sequel
+from broker.core.bounds import ACCOUNT_REST_MS, CALL_RESERVE_BYTES, OUTCOME_BYTES_MAX
+from broker.core.budget import Budget
+from broker.core.commands import Complete, Fail, Park
+from broker.core.events import Answered, Refused
+from broker.core.flights import Flights
+from broker.core.reading import Metric
+from broker.core.retry import Again
+from broker.core.rules import DispatchRules
+from broker.core.ticket import CallNumber, Ticket
+from broker.core.verdict import Meaning, Verdict
+from tests.unit.core.specimens import budget, candidate, rules, ticket, verdict
+
+NOW = 1_000
+
+
+class Bench:
+    """One limit, one ticket, and its call."""
+
+    def __init__(self, made: Ticket | None = None, settings: DispatchRules | None = None) -> None:
+        self.flights = Flights(inflight_max=10, held_bytes_max=1 << 30)
+        self.attempts = Attempts(self.flights, settings or rules(), lambda: 0.5)
+        self.budget: Budget = budget()
+        self.ticket = made or ticket()
+        self.call: CallNumber = self.attempts.start(self.ticket, self.budget, 0)
+
+    def answer(self, meant: Verdict, size: int = 0, *, may_park: bool = True) -> Sequel | None:
+        return self.attempts.answered(Answered(self.call, meant, size), NOW, may_park=may_park)
+
+    def decision(self, meant: Verdict, size: int = 0, *, may_park: bool = True) -> object:
+        sequel = self.answer(meant, size, may_park=may_park)
+        assert sequel is not None
+        assert sequel.ticket is self.ticket
+        return sequel.decision
+
+    def low(self, now_ms: int = NOW) -> int:
+        return self.budget.levels(now_ms)[0].low
+
+
+def test_a_call_is_counted_and_paid_when_it_leaves() -> None:
+    bench = Bench()
+    assert (bench.ticket.calls, bench.budget.inflight, len(bench.flights)) == (1, 1, 1)
+    assert bench.low(0) < 60_000
+
+
+def test_an_answer_completes_and_weighs_what_it_weighs() -> None:
+    bench = Bench()
+    assert bench.decision(verdict(), 5_000) == Complete()
+    assert (bench.flights.held_bytes, bench.budget.inflight) == (5_000, 0)
+
+
+def test_an_answer_too_large_for_its_topic_fails_and_weighs_nothing() -> None:
+    assert Bench().decision(verdict(), OUTCOME_BYTES_MAX) == Complete()
+    bench = Bench()
+    decision = bench.decision(verdict(), OUTCOME_BYTES_MAX + 1)
+    assert isinstance(decision, Fail)
+    assert (decision.reason, bench.flights.held_bytes) == ("too_large_for_topic", 0)
+
+
+def test_the_servers_own_charge_is_believed_from_then_on() -> None:
+    bench = Bench()
+    assert bench.decision(verdict(Meaning.RATE_LIMITED, wait_ms=300, requested=450)) == Again(NOW + 300)
+    assert (bench.ticket.charge, bench.ticket.stated) == (450, True)
+
+
+def test_a_refusal_by_requests_says_nothing_of_tokens() -> None:
+    bench = Bench()
+    bench.decision(verdict(Meaning.RATE_LIMITED, wait_ms=300, requested=1, metric=Metric.REQUESTS))
+    assert (bench.ticket.charge, bench.ticket.stated) == (100, False)
+
+
+def test_a_snapshot_without_a_charge_changes_none() -> None:
+    bench = Bench()
+    silent = verdict(Meaning.RATE_LIMITED, wait_ms=300, requested=7)
+    assert silent.snapshot is not None
+    bench.decision(replace(silent, snapshot=replace(silent.snapshot, requested=None)))
+    assert (bench.ticket.charge, bench.ticket.stated) == (100, False)
+
+
+def test_only_what_counts_is_counted_as_a_failure() -> None:
+    for meaning, failures in ((Meaning.TIMEOUT, 1), (Meaning.RATE_LIMITED, 0), (Meaning.AUTH, 0)):
+        bench = Bench()
+        assert isinstance(bench.decision(verdict(meaning)), Again)
+        assert bench.ticket.failures == failures
+
+
+def test_a_call_without_an_answer_keeps_its_charge() -> None:
+    for meaning in (Meaning.TIMEOUT, Meaning.CONNECTION):
+        bench = Bench(ticket(candidate(charge=30_000)))
+        bench.answer(verdict(meaning))
+        assert bench.budget.inflight == 0
+        assert bench.low() < 32_000
+
+
+def test_an_account_in_trouble_rests_its_whole_limit() -> None:
+    for meaning in (Meaning.QUOTA, Meaning.AUTH):
+        bench = Bench()
+        bench.answer(verdict(meaning))
+        assert bench.budget.payable_at(1, NOW) == NOW + ACCOUNT_REST_MS
+    bench = Bench()
+    bench.answer(verdict(Meaning.QUOTA, wait_ms=25_000))
+    assert bench.budget.payable_at(1, NOW) == NOW + 25_000
+
+
+def test_a_long_wait_parks_unless_the_request_is_too_heavy_or_too_much_is_parked() -> None:
+    long = verdict(Meaning.RATE_LIMITED, wait_ms=90_000)
+    assert isinstance(Bench().decision(long), Park)
+    assert isinstance(Bench().decision(long, may_park=False), Again)
+    heavy = Bench(ticket(size=1_001), rules(parked_bytes_max=1_000))
+    assert isinstance(heavy.decision(long), Again)
+
+
+def test_an_answer_that_nobody_waits_for_is_paid_for_and_nothing_follows() -> None:
+    bench = Bench()
+    bench.flights.abandon(bench.ticket)
+    assert bench.answer(verdict(remaining=10_000), 5_000) is None
+    assert (bench.budget.inflight, bench.flights.held_bytes) == (0, 0)
+    assert bench.budget.levels(NOW)[0].high < 20_000
+
+
+def test_a_call_that_was_not_sent_gives_its_ticket_back() -> None:
+    bench = Bench()
+    assert bench.flights.held_bytes == CALL_RESERVE_BYTES
+    assert bench.attempts.refused(Refused(bench.call), NOW) is bench.ticket
+    assert (bench.budget.inflight, bench.flights.held_bytes, len(bench.flights)) == (0, 0, 0)
+
+
+def test_a_call_that_was_not_sent_and_nobody_waits_for_gives_nothing_back() -> None:
+    bench = Bench()
+    bench.flights.abandon(bench.ticket)
+    assert bench.attempts.refused(Refused(bench.call), NOW) is None

@@ -1,0 +1,180 @@
+from collections.abc import Iterable
+
+from broker.core.batches import Batches
+from broker.core.bounds import LINGER_MS, PROBE_EVERY_MS, RECOMMIT_EVERY_MS, RENEWALS_LOOKED_FOR_PARTS
+from broker.core.commands import Batch, Bury, Complete, Decision, Discard, Fail, Park, SettledEntry, StartedEntry
+from broker.core.identity import Fate
+from broker.core.limits import Limits
+from broker.core.outbox import Decided, Outbox
+from broker.core.progress import PartitionProgress
+from broker.core.register import Register
+from broker.core.ticket import Ticket
+from tests.unit.core.specimens import HOUR_MS, LANES, budget, candidate, identity, place, ticket
+
+NOW = 1_000_000
+
+
+class Bench:
+    """A register with one partition, an outbox, and the transactions made of them."""
+
+    def __init__(self) -> None:
+        self.register = Register(LANES)
+        self.register.replace_progress({place(): PartitionProgress(0), place("bulk"): PartitionProgress(0)})
+        self.outbox = Outbox()
+        self.limits = Limits(LANES, budget)
+        self.batches = Batches(self.outbox, self.register, window_ms=HOUR_MS)
+        self._offset = 0
+
+    def decide(self, decision: Decision, name: str = "x", *, attempt: int = 0) -> Ticket:
+        made = ticket(candidate(name, attempt=attempt), offset=self._offset)
+        self._offset += 1
+        self.register.progress[place()].take(made.source.offset, 0)
+        self.register.add(made)
+        self.outbox.add(Decided(made, decision, 10), NOW, at_once=False)
+        return made
+
+    def begin(self, now_ms: int = NOW, renewals: Iterable[SettledEntry] = ()) -> Batch:
+        return self.batches.begin(3, self.limits, renewals, now_ms)
+
+    def quiet(self, *, active: bool = False, parked: bool = False) -> int | None:
+        return self.batches.due_at(active=active, parked=parked)
+
+
+def settled_bench() -> Bench:
+    """One whose first transaction, the one that stores every partition, is behind it."""
+    bench = Bench()
+    batch = bench.begin()
+    assert bench.batches.end(batch.serial) is not None
+    return bench
+
+
+def test_a_transaction_names_what_becomes_of_each_record_and_what_the_ledger_should_know() -> None:
+    bench = settled_bench()
+    done = bench.decide(Complete(), "a")
+    failed = bench.decide(Fail("rejected", "No."), "b", attempt=2)
+    parked = bench.decide(Park("quota", "Later.", NOW + 5, 4), "c", attempt=3)
+    bench.decide(Bury("id_conflict", "Taken."), "d")
+    bench.decide(Discard(), "e")
+    batch = bench.begin()
+    assert [each.decision.__class__ for each in batch.settlements] == [Complete, Fail, Park, Bury, Discard]
+    assert [each.number for each in batch.settlements[:3]] == [done.number, failed.number, parked.number]
+    assert batch.settled == (
+        SettledEntry(identity("a"), 0, Fate.COMPLETED),
+        SettledEntry(identity("b"), 2, Fate.FAILED),
+        SettledEntry(identity("c"), 4, Fate.PARKED),
+    )
+    assert {partition: stored.offset for partition, stored in batch.offsets.items()} == {place(): 5}
+
+
+def test_an_outcome_lingers_for_company() -> None:
+    bench = settled_bench()
+    bench.decide(Complete())
+    assert bench.quiet() == NOW + LINGER_MS
+
+
+def test_nothing_is_due_while_one_is_under_way() -> None:
+    bench = Bench()
+    bench.decide(Complete())
+    bench.begin()
+    assert bench.quiet(active=True) is None
+
+
+def test_silence_ends_after_a_second_while_calls_are_under_way_and_after_an_hour_at_the_latest() -> None:
+    bench = settled_bench()
+    assert bench.quiet(active=True) == NOW + PROBE_EVERY_MS
+    assert bench.quiet(parked=True) == NOW + HOUR_MS // RENEWALS_LOOKED_FOR_PARTS
+    assert bench.quiet() == NOW + RECOMMIT_EVERY_MS
+
+
+def test_a_started_attempt_reaches_the_ledger_within_a_second_although_nothing_is_active_any_more() -> None:
+    bench = settled_bench()
+    bench.batches.started(StartedEntry(identity(), 1))
+    assert bench.quiet() == NOW + PROBE_EVERY_MS
+    assert bench.begin().started == (StartedEntry(identity(), 1),)
+
+
+def test_every_hour_every_partition_is_stored_again() -> None:
+    bench = Bench()
+    assert bench.quiet() == 0
+    first = bench.begin()
+    assert set(first.offsets) == {place(), place("bulk")}
+    bench.batches.end(first.serial)
+    bench.decide(Complete())
+    soon = bench.begin(NOW + 1)
+    assert set(soon.offsets) == {place()}
+    bench.batches.end(soon.serial)
+    assert set(bench.begin(NOW + RECOMMIT_EVERY_MS).offsets) == {place(), place("bulk")}
+
+
+def test_a_promotion_stores_every_partition_at_once() -> None:
+    bench = settled_bench()
+    bench.batches.recommit(NOW + 10)
+    assert bench.quiet() == NOW + 10
+
+
+def test_levels_are_written_once_a_second_at_most() -> None:
+    bench = Bench()
+    bench.limits.desk("gpt", NOW)
+    written = []
+    for now_ms in (NOW, NOW + PROBE_EVERY_MS - 1, NOW + PROBE_EVERY_MS):
+        batch = bench.begin(now_ms)
+        written.append([checkpoint.limit for checkpoint in batch.levels])
+        bench.batches.end(batch.serial)
+    assert written == [["gpt"], [], ["gpt"]]
+
+
+def test_a_commit_ends_what_was_in_it_renewals_included() -> None:
+    bench = settled_bench()
+    made = bench.decide(Complete())
+    renewal = SettledEntry(identity("old"), 2, Fate.PARKED)
+    batch = bench.begin(renewals=[renewal])
+    ended = bench.batches.end(batch.serial)
+    assert ended is not None
+    assert ended.tickets == [made]
+    assert ended.settled == batch.settled == (SettledEntry(identity(), 0, Fate.COMPLETED), renewal)
+
+
+def test_an_unknown_transaction_is_made_again_whole() -> None:
+    bench = settled_bench()
+    made = bench.decide(Complete())
+    bench.batches.started(StartedEntry(identity(), 1))
+    unknown = bench.begin()
+    bench.batches.started(StartedEntry(identity("y"), 1))
+    bench.batches.interrupt()
+    stored = PartitionProgress(0)
+    stored.take(0, 0)
+    bench.register.replace_progress({place(): stored})
+    again = bench.begin()
+    assert again.serial > unknown.serial
+    assert again.settlements == unknown.settlements
+    assert again.started == (StartedEntry(identity(), 1), StartedEntry(identity("y"), 1))
+    ended = bench.batches.end(again.serial)
+    assert ended is not None
+    assert ended.tickets == [made]
+
+
+def test_a_commit_that_returns_after_it_was_called_unknown_ends_nothing() -> None:
+    bench = settled_bench()
+    bench.decide(Complete())
+    batch = bench.begin()
+    bench.batches.interrupt()
+    assert bench.batches.end(batch.serial) is None
+    assert len(bench.outbox) == 1
+
+
+def test_a_commit_of_a_former_batch_does_not_end_this_one() -> None:
+    bench = settled_bench()
+    bench.decide(Complete())
+    batch = bench.begin()
+    assert bench.batches.end(batch.serial - 1) is None
+    assert bench.outbox.busy
+
+
+def test_a_follower_starts_no_line_with_what_it_once_called() -> None:
+    bench = settled_bench()
+    bench.batches.started(StartedEntry(identity(), 1))
+    bench.begin()
+    bench.batches.started(StartedEntry(identity("y"), 1))
+    bench.batches.interrupt()
+    bench.batches.clear()
+    assert bench.begin().started == ()

@@ -1,0 +1,23 @@
+from dataclasses import FrozenInstanceError
+from typing import get_args
+
+import pytest
+
+from broker.core.commands import Batch, Call, CancelCall, Command, Decision, Forget, Publish
+from broker.core.ticket import CallNumber, TicketNumber
+
+
+def test_the_shell_has_four_things_to_do() -> None:
+    assert set(get_args(Command)) == {Call, Publish, CancelCall, Forget}
+
+
+def test_a_record_ends_in_one_of_five_ways() -> None:
+    assert [each.__name__ for each in get_args(Decision)] == ["Complete", "Fail", "Park", "Bury", "Discard"]
+
+
+def test_commands_never_change_once_given() -> None:
+    batch = Batch(1, (), {}, (), (), ())
+    for command, name in ((Forget(TicketNumber(1)), "number"), (CancelCall(CallNumber(1)), "call"), (batch, "serial")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(command, name, 2)
+    assert Publish(batch) == Publish(batch)

@@ -1,0 +1,62 @@
+from broker.core.bounds import INHERITED_CALLS_MAX
+from broker.core.budget import Budget, Checkpoint, Level
+from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.identity import Fate, Identity
+from broker.core.inheritance import Inheritance
+from broker.core.reading import MINUTE_MS, Metric
+from tests.unit.core.specimens import budget, identity
+
+
+def started(*identities: Identity) -> list[StartedEntry]:
+    return [StartedEntry(each, 1) for each in identities]
+
+
+def test_a_call_of_a_dead_leader_is_repeated_once() -> None:
+    left = Inheritance(budget)
+    left.begun(started(identity("a")))
+    assert [left.repeats(identity("b")), left.repeats(identity("a")), left.repeats(identity("a"))] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_another_run_of_the_id_repeats_nothing() -> None:
+    left = Inheritance(budget)
+    left.begun(started(identity("a")))
+    assert not left.repeats(identity("a", run=1))
+
+
+def test_what_was_settled_is_nobodys_debt() -> None:
+    left = Inheritance(budget)
+    left.begun(started(identity("a"), identity("b")))
+    left.settled([SettledEntry(identity("a"), 0, Fate.PARKED), SettledEntry(identity("c"), 0, Fate.COMPLETED)])
+    assert len(left) == 1
+    assert not left.repeats(identity("a"))
+
+
+def test_what_is_remembered_is_bounded_and_the_oldest_goes_first() -> None:
+    left = Inheritance(budget)
+    names = [f"{number:08}" for number in range(INHERITED_CALLS_MAX + 3)]
+    left.begun(started(*map(identity, names)))
+    assert len(left) == INHERITED_CALLS_MAX
+    assert not left.repeats(identity(names[2]))
+    assert left.repeats(identity(names[3]))
+
+
+def test_a_mirror_starts_from_what_was_left_and_only_the_first_one() -> None:
+    made: list[Checkpoint | None] = []
+
+    def make(limit: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
+        made.append(checkpoint)
+        return budget(limit, now_ms, checkpoint)
+
+    left = Inheritance(make)
+    level = Level(Metric.TOKENS, 5, 5, 60_000, MINUTE_MS)
+    left.levels([Checkpoint("gpt", 1_000, (level,), 3, 700, 1_000_000)])
+    left.levels([Checkpoint("gpt", 2_000, (level,), 3, 700, 1_000_000)])
+    mirror = left.budget("gpt", 10, wall_ms=2_300)
+    assert made == [Checkpoint("gpt", 2_300, (level,), 3, 400, 1_000_000)]
+    assert mirror.levels(10)[0].low == 5
+    left.budget("gpt", 20, wall_ms=2_400)
+    assert made[1] is None

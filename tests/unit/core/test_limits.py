@@ -1,0 +1,142 @@
+from collections.abc import Callable
+
+from broker.core.budget import Budget, LimitSettings
+from broker.core.limits import Limits
+from broker.core.ticket import State, Ticket
+from tests.unit.core.specimens import LANES, budget, candidate, ticket
+
+
+def limits(make: Callable[[str, int], Budget] = budget) -> Limits:
+    return Limits(LANES, make)
+
+
+def enqueued(made: Limits, limit: str = "gpt", charge: int = 100, *, lane: str = "standard") -> Ticket:
+    waiting = ticket(candidate(limit=limit, charge=charge), lane=lane)
+    made.enqueue(waiting, 0)
+    return waiting
+
+
+def call(made: Limits, now_ms: int = 0) -> Ticket | None:
+    """Serve and pay for whoever may go."""
+    waiting = made.payable(now_ms)
+    if waiting is not None:
+        waiting.state = State.CALLING
+        made.serve(waiting)
+        made.desk(waiting.candidate.limit, now_ms).budget.reserve(waiting.number, waiting.charge, now_ms)
+    return waiting
+
+
+def test_a_desk_is_made_when_somebody_first_asks_for_its_limit() -> None:
+    made = limits()
+    assert dict(made.desks()) == {}
+    desk = made.desk("gpt", 5)
+    assert made.desk("gpt", 6) is desk
+    assert list(made.desks()) == ["gpt"]
+
+
+def test_who_can_pay_goes_and_who_cannot_is_told_when() -> None:
+    made = limits()
+    rich, poor = enqueued(made, charge=50_000), enqueued(made, charge=20_000)
+    assert made.wake_at() is None
+    assert call(made) is rich
+    assert (rich.queued, poor.queued) == (False, True)
+    assert call(made) is None
+    at_ms = made.wake_at()
+    assert at_ms is not None
+    assert call(made, at_ms - 1) is None
+    assert call(made, at_ms) is poor
+    assert call(made, at_ms) is None
+    assert made.wake_at() is None
+
+
+def test_the_head_of_one_limit_never_blocks_another() -> None:
+    made = limits()
+    enqueued(made, "big", 60_000)
+    enqueued(made, "big", 60_000)
+    other = enqueued(made, "small", 10)
+    calls = [call(made), call(made), call(made)]
+    assert other in calls
+    assert calls[-1] is None
+
+
+def test_the_earliest_head_of_all_limits_sets_the_alarm() -> None:
+    made = limits()
+    for limit, charge in (("a", 60_000), ("b", 60_000), ("a", 30_000), ("b", 10_000), ("c", 60_000), ("c", 50_000)):
+        enqueued(made, limit, charge)
+    assert [call(made) is None for _ in range(4)] == [False, False, False, True]
+    assert made.wake_at() is not None
+    assert 22_000 <= (made.wake_at() or 0) <= 22_010  # 10,000 and the idle reserve
+
+
+def test_limits_that_could_all_pay_take_turns() -> None:
+    made = limits()
+    for limit in ("a", "b", "c"):
+        for _ in range(3):
+            enqueued(made, limit, 1)
+    served = [waiting.candidate.limit for _ in range(9) if (waiting := call(made)) is not None]
+    assert served == ["a", "b", "c"] * 3
+
+
+def test_where_an_answer_must_come_first_no_instant_is_named() -> None:
+    made = limits(lambda limit, now_ms: budget(limit, now_ms, inflight_max=1))
+    first, _ = enqueued(made), enqueued(made)
+    assert call(made) is first
+    assert call(made) is None
+    assert made.wake_at() is None
+
+
+def test_rest_names_no_instant_although_a_head_waits_for_money() -> None:
+    made = limits()
+    enqueued(made, charge=60_000)
+    enqueued(made, charge=60_000)
+    call(made)
+    assert call(made) is None
+    assert made.wake_at() is not None
+    made.rest()
+    assert made.wake_at() is None
+
+
+def test_who_leaves_is_not_waited_for() -> None:
+    made = limits()
+    stays, leaves = enqueued(made, charge=5), enqueued(made, charge=7)
+    made.withdraw(leaves)
+    made.withdraw(leaves)  # stands in no line any more
+    assert made.waiting() == 1
+    assert made.desk("gpt", 0).lanes.queue("standard").waiting_tokens == 5
+    assert [call(made), call(made)] == [stays, None]
+
+
+def test_a_reserve_is_kept_from_the_lanes_below() -> None:
+    made = limits()
+    enqueued(made, charge=45_000, lane="bulk")
+    enqueued(made, charge=10_000, lane="bulk")
+    assert call(made) is not None
+    assert call(made) is None  # 15,000 are left, 12,000 of them are kept
+    urgent = enqueued(made, charge=10_000, lane="urgent")
+    assert call(made) is urgent
+
+
+def test_the_backlog_of_a_lane_is_the_time_its_tokens_take_to_flow_in() -> None:
+    made = limits()
+    assert made.backlog_ms("bulk", 0) == 0
+    enqueued(made, "a", 30_000, lane="bulk")
+    enqueued(made, "b", 90_000, lane="bulk")
+    enqueued(made, "a", 500, lane="urgent")
+    assert made.backlog_ms("bulk", 0) == 90_000
+    assert made.backlog_ms("urgent", 0) == 500
+
+
+def test_requests_do_not_count_as_backlog_of_tokens() -> None:
+    def by_requests(limit: str, now_ms: int) -> Budget:
+        return Budget(LimitSettings(limit, None, 10), now_ms, None)
+
+    made = limits(by_requests)
+    enqueued(made, charge=1_000)
+    assert made.backlog_ms("standard", 0) == 0
+
+
+def test_a_successor_is_told_of_believed_levels_only() -> None:
+    made = limits(lambda limit, now_ms: budget(limit, now_ms, believed=limit == "known"))
+    for limit in ("known", "guessed"):
+        made.desk(limit, 0)
+    assert [checkpoint.limit for checkpoint in made.checkpoints(0)] == ["known"]

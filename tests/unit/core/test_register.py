@@ -1,0 +1,184 @@
+import pytest
+
+from broker.core.lanes import LaneRule
+from broker.core.progress import PartitionProgress
+from broker.core.progress_map import METADATA_CHARS_MAX
+from broker.core.register import Register, Want
+from broker.core.ticket import Garbage, LanePartition, Source, State, Ticket, TicketNumber
+from tests.unit.core.specimens import candidate, place, ticket
+
+P0 = place()
+SMALL = LaneRule("standard", 0, 0, 0, 3, 100)
+
+
+def register(*, next_offset: int = 0) -> Register:
+    made = Register([SMALL])
+    made.replace_progress({P0: PartitionProgress(next_offset)})
+    return made
+
+
+def took(made: Register, offset: int, name: str = "x", *, size: int = 10) -> Ticket:
+    taken = ticket(candidate(name), offset=offset, size=size)
+    assert made.progress[P0].take(offset, 0)
+    made.add(taken)
+    return taken
+
+
+def test_a_new_record_is_wanted_and_one_in_memory_is_skipped() -> None:
+    made = register()
+    assert made.want(Source(P0, 0)) is Want.TAKE
+    took(made, 0)
+    assert made.want(Source(P0, 0)) is Want.SKIP
+    assert made.want(Source(P0, 1)) is Want.TAKE
+
+
+def test_a_partition_that_is_not_ours_is_not_read() -> None:
+    made = register()
+    assert made.want(Source(place("standard", 9), 0)) is Want.FULL
+    assert made.room(place("standard", 9)) == 0
+
+
+def test_a_record_whose_map_might_not_fit_stops_its_partition() -> None:
+    made = register()
+    took(made, 0)
+    assert made.want(Source(P0, 10_000_000)) is Want.TAKE  # two open offsets fit however far apart
+    progress = PartitionProgress(0)
+    for offset in range(0, 24_000, 16):
+        progress.take(offset, 0)
+    made.replace_progress({P0: progress})
+    assert made.want(Source(P0, 10_000_000)) is Want.FULL
+
+
+def test_room_is_bounded_by_count_and_by_bytes_and_comes_back() -> None:
+    made = register()
+    assert made.room(P0) == 3
+    first = took(made, 0, size=40)
+    took(made, 1, size=40)
+    assert made.room(P0) == 1
+    last = took(made, 2, size=40)
+    assert made.room(P0) == 0
+    made.remove(last)
+    assert made.room(P0) == 1
+    took(made, 3, size=20)
+    made.remove(first)
+    assert made.room(P0) == 1
+    took(made, 4, size=90)
+    assert made.room(P0) == 0
+
+
+def test_bytes_alone_close_a_lane() -> None:
+    made = register()
+    took(made, 0, size=100)
+    assert made.room(P0) == 0
+
+
+def test_one_ticket_answers_for_its_id() -> None:
+    made = register()
+    first, other = took(made, 0), took(made, 1)
+    made.open(first)
+    assert (made.is_answering(first), made.is_answering(other)) == (True, False)
+    assert made.answering() == [first]
+    made.remove(other)
+    assert made.answering() == [first]
+    made.remove(first)
+    assert (made.answering(), made.tickets(), len(made)) == ([], [], 0)
+
+
+def test_garbage_answers_for_nobody() -> None:
+    made = register()
+    garbage = Ticket(TicketNumber(0), Source(P0, 0), 1, 0, Garbage(None, "No JSON."))
+    made.add(garbage)
+    assert not made.is_answering(garbage)
+    made.remove(garbage)
+    assert len(made) == 0
+
+
+def test_duplicates_part_together_in_the_order_in_which_they_came() -> None:
+    made = register()
+    first, second, third = (took(made, offset) for offset in range(3))
+    made.open(first)
+    made.join(second)
+    made.join(third)
+    assert (second.state, third.state) == (State.JOINED, State.JOINED)
+    id_hash = first.candidate.identity.id_hash
+    assert made.part(id_hash) == [second, third]
+    assert made.part(id_hash) == []
+
+
+def test_a_duplicate_that_leaves_alone_is_not_remembered() -> None:
+    made = register()
+    first, second = took(made, 0), took(made, 1)
+    made.join(first)
+    made.join(second)
+    made.unjoin(first)
+    made.unjoin(second)
+    assert made._joined == {}
+
+
+def test_orphans_are_those_whose_id_nobody_in_memory_will_answer() -> None:
+    made = register()
+    first, duplicate = took(made, 0, "a"), took(made, 1, "a")
+    orphan = took(made, 2, "b")
+    made.open(first)
+    made.join(duplicate)
+    made.join(orphan)
+    assert made.part_orphans() == [orphan]
+    assert made.part(first.candidate.identity.id_hash) == [duplicate]
+
+
+def test_a_transaction_stores_the_maps_it_changes_and_no_other() -> None:
+    made = register()
+    other = place("standard", 1)
+    made.progress[other] = PartitionProgress(7)
+    made.stored(1)
+    took(made, 0)
+    assert made.stored(1) == {}
+    made.finish(Source(P0, 0))
+    stored = made.stored(1)
+    assert list(stored) == [P0]
+    assert stored[P0].offset == 1
+    assert len(stored[P0].metadata) <= METADATA_CHARS_MAX
+    made.touch_all()
+    assert set(made.stored(1)) == {P0, other}
+
+
+def test_the_end_of_a_lost_range_closes_nothing_twice() -> None:
+    made = register()
+    assert made.progress[P0].lose_below(5) == range(5)
+    made.finish(Source(P0, 0))
+    assert made.stored(1)[P0].offset == 5
+
+
+def test_new_progress_names_the_tickets_that_are_settled_or_somebody_elses() -> None:
+    made = register()
+    made.progress[place("standard", 1)] = PartitionProgress(0)
+    done, kept, ahead = took(made, 0), took(made, 1), took(made, 2)
+    moved = ticket(candidate("m"))
+    moved.source = Source(place("standard", 1), 0)
+    made.add(moved)
+    stored = PartitionProgress(0)
+    stored.take(0, 0)
+    stored.take(1, 0)
+    stored.finish(0)
+    restored = PartitionProgress.restore(*_parts(stored))
+    assert set(made.replace_progress({P0: restored})) == {done, moved}
+    assert made.want(kept.source) is Want.SKIP
+    assert made.want(ahead.source) is Want.SKIP
+    assert set(made.stored(1)) == {P0}
+
+
+def _parts(progress: PartitionProgress) -> tuple[int, str]:
+    stored = progress.store(1)
+    return stored.offset, stored.metadata
+
+
+def test_a_follower_knows_no_progress_and_forgets_it_only_when_no_ticket_is_left() -> None:
+    made = register()
+    taken = took(made, 0)
+    with pytest.raises(AssertionError):
+        made.clear()
+    made.remove(taken)
+    made.clear()
+    assert made.progress == {}
+    assert made.stored(1) == {}
+    assert made.want(Source(LanePartition("standard", 0), 0)) is Want.FULL

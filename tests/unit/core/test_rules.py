@@ -1,0 +1,11 @@
+from broker.core.rules import Role
+from tests.unit.core.specimens import LANES, rules
+
+
+def test_a_process_has_one_of_three_roles() -> None:
+    assert [role.value for role in Role] == ["following", "leading", "suspended"]
+
+
+def test_the_rules_carry_their_units_in_their_names() -> None:
+    assert rules().lanes == LANES
+    assert rules(inflight_max=7, held_bytes_max=8).inflight_max == 7

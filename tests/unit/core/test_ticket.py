@@ -1,0 +1,26 @@
+import pytest
+
+from broker.core.ticket import Garbage, LanePartition, Source, State, Ticket, TicketNumber
+from tests.unit.core.specimens import candidate, ticket
+
+
+def test_a_ticket_waits_unpriced_until_it_is_recognised() -> None:
+    made = Ticket(TicketNumber(1), Source(LanePartition("bulk", 3), 7), 10, 0, candidate(charge=50))
+    assert (made.state, made.queued, made.charge, made.calls, made.held_bytes) == (State.WAITING, False, 0, 0, 0)
+    assert made.candidate.charge == 50
+
+
+def test_tickets_are_told_apart_by_what_they_are_and_not_by_what_they_hold() -> None:
+    assert ticket(candidate("a")) != ticket(candidate("a"))
+    assert len({ticket(candidate("a")), ticket(candidate("a"))}) == 2
+
+
+def test_garbage_is_never_taken_for_a_request() -> None:
+    made = Ticket(TicketNumber(1), Source(LanePartition("bulk", 3), 7), 10, 0, Garbage(None, "No JSON."))
+    with pytest.raises(AssertionError):
+        _ = made.candidate
+
+
+def test_partitions_sort_by_lane_and_number() -> None:
+    places = [LanePartition("urgent", 0), LanePartition("bulk", 2), LanePartition("bulk", 1)]
+    assert sorted(places) == [LanePartition("bulk", 1), LanePartition("bulk", 2), LanePartition("urgent", 0)]
