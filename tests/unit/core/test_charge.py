@@ -198,7 +198,7 @@ def test_token_numbers_are_no_vector_outside_embeddings() -> None:
         {"messages": "not a list", "n": True, "max_tokens": "many", "tools": 5},
         {"messages": [None, 3, [], {"content": {"deep": []}}, {"content": [{"text": 5}], "role": 9}], "n": -1},
         {"messages": {}, "n": 1.5, "max_tokens": float("inf"), "tools": [None, {"type": 3}]},
-        {"messages": [], "n": float("nan"), "max_tokens": 0},
+        {"messages": [], "n": float("nan"), "max_tokens": 0, "max_completion_tokens": True},
     ],
 )
 def test_nonsense_counts_nothing(body: dict[str, Any]) -> None:

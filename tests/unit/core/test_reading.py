@@ -113,6 +113,7 @@ def test_the_period_of_a_month_and_of_a_second_is_recovered() -> None:
     [
         ("1000", "1000", "20ms"),  # full
         ("30000000", "29998837", "2ms"),  # too short to tell
+        ("60000", "59991", "9ms"),  # though it looks like a minute
         ("1000", "0", "soon"),
         ("1000", "999", "30ms"),  # half a request used, rounded to one
         ("1000", "300", "39ms"),
