@@ -105,10 +105,14 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A range of offsets whose batch cannot be decoded, after three tries; `last` is its last offset."""
+    """A range of offsets nobody can read: their batch cannot be decoded, after three tries, or retention removed them.
+
+    `last` is its last offset.
+    """
 
     first: int
     last: int
+    removed: bool = False
 
 
 class TransactionLog(Protocol):

@@ -6,6 +6,8 @@ What aiokafka does that this door works around (each was seen on a real Kafka):
   partition a call.
 - a second `assign()` forgets all positions; so every partition is sought again in the same breath.
 - `pause()` throws away what was fetched; so nothing is ever paused: what must not be read is not asked for.
+- an error names no partition, and is gone with the call it came from: whoever waited for several and got one asks each
+  of them again, for long enough that the error comes back.
 - `stop()` can raise CancelledError or hang; so it runs as a task of its own, with a limit.
 """
 
@@ -15,7 +17,7 @@ from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRangeError, UnsupportedCodecError
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.errors import LogUnavailable, MissingTopic
@@ -24,10 +26,13 @@ from schemas.codec import Record
 
 _FETCH_WAIT_MS = 100
 _FETCH_BYTES_MAX = 1024 * 1024
+_DOUBT_WAIT_MS = 500
 _TRIES_BEFORE_ISOLATION = 3
 _ISOLATED_OFFSETS_MAX = 100_000
 _METADATA_AGE_MS = 30_000
 _CLOSE_WITHIN_S = 3.0
+_UNDECODABLE = (CorruptRecordException, UnsupportedCodecError, RuntimeError, ValueError)
+"""What aiokafka raises for a batch it cannot decode; any other error says nothing about the batch."""
 
 
 def make_consumer(connection: KafkaConnection, *, fetch_bytes_max: int = _FETCH_BYTES_MAX) -> AIOKafkaConsumer:
@@ -56,7 +61,7 @@ class KafkaLane:
         self._consumer: AIOKafkaConsumer | None = None
         self._next: dict[int, int] = {}
         self._early: dict[int, list[ConsumerRecord]] = {}
-        self._tries: dict[int, int] = {}
+        self._doubts: dict[int, int] = {}  # partitions that may hold something undecodable, and failed tries of each
 
     async def _open(self) -> AIOKafkaConsumer:
         if self._consumer is None:
@@ -121,7 +126,10 @@ class KafkaLane:
         try:
             got = await consumer.getmany(*places, timeout_ms=timeout_ms, max_records=1)
         except (KafkaError, OSError, RuntimeError, ValueError):
-            got = {}  # the partition that failed says so when it is taken from
+            got = {}
+            for number in partitions:
+                self._doubts.setdefault(number, 0)
+                self.rewind(number, self._next[number])
         for place, records in got.items():
             self._early.setdefault(place.partition, []).extend(records)
 
@@ -129,45 +137,58 @@ class KafkaLane:
         """See `broker.ports.LaneLog.take`."""
         consumer = await self._open()
         place = KafkaPartition(self._topic, partition)
+        timeout_ms = _DOUBT_WAIT_MS if partition in self._doubts else 0
         try:
             records = self._early.pop(partition, [])
             if not records:
-                records = (await consumer.getmany(place, timeout_ms=0, max_records=records_max)).get(place, [])
+                records = (await consumer.getmany(place, timeout_ms=timeout_ms, max_records=records_max)).get(place, [])
         except asyncio.CancelledError:
             self.rewind(partition, self._next[partition])
             raise
         except (KafkaError, OSError, RuntimeError, ValueError) as error:
-            return await self._failed(partition, error)
-        self._tries[partition] = 0
+            return await self._failed(partition, records_max, error)
+        self._doubts.pop(partition, None)
         if records:
             self._next[partition] = records[-1].offset + 1
         return [_fetched(record) for record in records]
 
-    async def _failed(self, partition: int, error: Exception) -> Sequence[Fetched] | Unreadable:
+    async def _failed(self, partition: int, records_max: int, error: Exception) -> Sequence[Fetched] | Unreadable:
         self.rewind(partition, self._next[partition])
-        self._tries[partition] = self._tries.get(partition, 0) + 1
-        if self._tries[partition] < _TRIES_BEFORE_ISOLATION:
-            await asyncio.sleep(0.05 * self._tries[partition])
+        if isinstance(error, OffsetOutOfRangeError):
+            return await self._out_of_range(partition)
+        tries = self._doubts.get(partition, 0) + 1
+        self._doubts[partition] = tries
+        if tries < _TRIES_BEFORE_ISOLATION:
+            await asyncio.sleep(0.05 * tries)
             return []
-        self._tries[partition] = 0
+        self._doubts[partition] = 0
         try:
-            return await self._isolate(partition)
+            return await self._isolate(partition, records_max)
         except (KafkaError, OSError) as again:
             raise LogUnavailable(f"{self._topic}/{partition} cannot be read: {error}; {again}.") from error
 
-    async def _isolate(self, partition: int) -> Sequence[Fetched] | Unreadable:
+    async def _out_of_range(self, partition: int) -> Unreadable:
+        """Retention was faster than we: nobody can read what stood there."""
+        first = self._next[partition]
+        start, end = (await self.bounds([partition]))[partition]
+        if first >= start:
+            raise LogUnavailable(f"{self._topic}/{partition} ends at {end}, before offset {first}: was it made anew?")
+        self.rewind(partition, start)
+        return Unreadable(first, start - 1, removed=True)
+
+    async def _isolate(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
         """Read on one batch a fetch: good batches come through, and a bad one shows where it ends."""
         place = KafkaPartition(self._topic, partition)
         first = self._next[partition]
         consumer = make_consumer(self._connection, fetch_bytes_max=1)
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign([place])
             for offset in range(first, first + _ISOLATED_OFFSETS_MAX):
                 consumer.seek(place, offset)
                 try:
-                    got = (await consumer.getmany(place, timeout_ms=2_000)).get(place, [])
-                except (KafkaError, RuntimeError, ValueError):
+                    got = (await consumer.getmany(place, timeout_ms=2_000, max_records=records_max)).get(place, [])
+                except _UNDECODABLE:
                     continue
                 if offset > first:
                     self.rewind(partition, offset)

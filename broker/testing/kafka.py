@@ -1,0 +1,223 @@
+"""Kafka without a Kafka: topics, transactions and stored offsets in memory, shared by all processes of a test.
+
+It answers as a real one does where that matters to us: markers take offsets, an open transaction stops its readers, a
+successor's start fences and aborts, a commit can be stored although its producer never hears so. Each process has a
+`KafkaLink` of its own, which can be cut. Time is the running event loop's for waiting, and `utc_ms` for the records.
+"""
+
+import asyncio
+import zlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from broker.errors import MissingTopic
+from broker.ports import Fetched, StoredOffset, TopicPartition
+from broker.testing.kafka_log import Fate, PartitionLog, Transaction
+from schemas.record import Record
+
+MESSAGE_BYTES_MAX = 1024 * 1024
+METADATA_CHARS_MAX = 4_096
+
+
+class CommitFault(Enum):
+    """What happens to a commit whose answer gets lost."""
+
+    STORED = "stored"
+    LOST = "lost"
+
+
+@dataclass(slots=True)
+class Group:
+    """Offsets of one group: what stands, and what a reader is shown while `MemoryKafka.offsets_lag` is set."""
+
+    stored: dict[TopicPartition, StoredOffset] = field(default_factory=dict)
+    shown: dict[TopicPartition, StoredOffset] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Pending:
+    """The open transaction of a transactional id, and where its records are."""
+
+    transaction: Transaction
+    logs: list[PartitionLog] = field(default_factory=list)
+
+
+class MemoryKafka:
+    """The cluster.
+
+    Attributes:
+        commit_faults: Fates of the next commits; empty: they succeed.
+        commit_takes_s: Loop time between the sends and the commit of each transaction.
+        open_takes_s: Loop time a producer needs to start, before it fences anybody.
+        offsets_lag: A committed offset is shown to readers only after the next start or commit of its producer.
+        message_bytes_max: By topic; a record above it kills the producer that sends it.
+    """
+
+    def __init__(self, utc_ms: Callable[[], int]) -> None:
+        """`utc_ms` is the wall clock that stamps records."""
+        self.utc_ms = utc_ms
+        self.is_up = True
+        self.commit_faults: deque[CommitFault] = deque()
+        self.commit_takes_s = 0.0
+        self.open_takes_s = 0.0
+        self.offsets_lag = False
+        self.message_bytes_max: dict[str, int] = {}
+        self.opened: Counter[str] = Counter()
+        self.groups: dict[str, Group] = {}
+        self._topics: dict[str, list[PartitionLog]] = {}
+        self._epochs: Counter[str] = Counter()
+        self._pending: dict[str, Pending] = {}
+        self._turn = 0
+        self._change = asyncio.Event()
+
+    # ------------------------------------------------------------------ topics
+
+    def create(self, topic: str, partitions: int = 1) -> None:
+        """A topic, or more partitions of one."""
+        logs = self._topics.setdefault(topic, [])
+        logs.extend(PartitionLog() for _ in range(partitions - len(logs)))
+        self.stir()
+
+    def logs(self, topic: str) -> list[PartitionLog]:
+        """A topic's partitions.
+
+        Raises:
+            MissingTopic: There is none of that name.
+        """
+        if topic not in self._topics:
+            raise MissingTopic(topic)
+        return self._topics[topic]
+
+    def append(self, topic: str, record: Record, *, partition: int | None = None, at_ms: int | None = None) -> int:
+        """What a plain producer writes; returns its offset. `at_ms` is the record's own timestamp."""
+        log = self._log_for(topic, record) if partition is None else self.logs(topic)[partition]
+        offset = log.append(record, self.utc_ms() if at_ms is None else at_ms)
+        self.stir()
+        return offset
+
+    def committed(self, topic: str) -> list[Fetched]:
+        """What a `read_committed` reader sees of all partitions."""
+        return [fetched for log in self.logs(topic) for fetched in log.committed()]
+
+    def _log_for(self, topic: str, record: Record) -> PartitionLog:
+        logs = self.logs(topic)
+        if record.key is not None:
+            return logs[zlib.crc32(record.key) % len(logs)]
+        self._turn += 1
+        return logs[self._turn % len(logs)]
+
+    # ------------------------------------------------------------------ transactions
+
+    def fence(self, transactional_id: str) -> int:
+        """A producer starts: the open transaction of its predecessor is aborted, its epoch is over."""
+        self.opened[transactional_id] += 1
+        self.expire(transactional_id)
+        for group in self.groups.values():
+            group.shown = dict(group.stored)
+        return self._epochs[transactional_id]
+
+    def expire(self, transactional_id: str) -> None:
+        """What the transaction time-out does: abort, and fence whoever is at work."""
+        self._epochs[transactional_id] += 1
+        self._end(transactional_id, Fate.ABORTED)
+
+    def is_fenced(self, transactional_id: str, epoch: int) -> bool:
+        """Whether somebody started after the producer with that epoch."""
+        return self._epochs[transactional_id] != epoch
+
+    def begin(self, transactional_id: str, outgoing: Iterable[tuple[str, Record]]) -> None:
+        """Append records of an open transaction."""
+        pending = self._pending.setdefault(transactional_id, Pending(Transaction()))
+        for topic, record in outgoing:
+            log = self._log_for(topic, record)
+            log.append(record, self.utc_ms(), pending.transaction)
+            if log not in pending.logs:
+                pending.logs.append(log)
+
+    def commit(self, transactional_id: str, group: str, offsets: dict[TopicPartition, StoredOffset]) -> None:
+        """Make the open transaction final, its offsets included."""
+        kept = self.groups.setdefault(group, Group())
+        if self.offsets_lag:
+            kept.shown = dict(kept.stored)
+        kept.stored.update(offsets)
+        if not self.offsets_lag:
+            kept.shown = dict(kept.stored)
+        self._end(transactional_id, Fate.COMMITTED)
+
+    def abort(self, transactional_id: str) -> None:
+        """Undo the open transaction."""
+        self._end(transactional_id, Fate.ABORTED)
+
+    def _end(self, transactional_id: str, fate: Fate) -> None:
+        pending = self._pending.pop(transactional_id, None)
+        if pending is None:
+            return
+        pending.transaction.fate = fate
+        for log in pending.logs:
+            log.append(None, self.utc_ms())  # the marker takes an offset
+        self.stir()
+
+    # ------------------------------------------------------------------ being away
+
+    def stop(self) -> None:
+        """Nobody reaches it any more."""
+        self.is_up = False
+        self.stir()
+
+    def start_again(self) -> None:
+        """Everybody reaches it again, with all it held."""
+        self.is_up = True
+        self.stir()
+
+    def stir(self) -> None:
+        """Wake whoever waits for something to change."""
+        stirred, self._change = self._change, asyncio.Event()
+        stirred.set()
+
+    async def changed(self) -> None:
+        """Until the next record, marker, cut or mend."""
+        await self._change.wait()
+
+    def topic_names(self) -> Iterator[str]:
+        """All topics."""
+        return iter(self._topics)
+
+
+class KafkaLink:
+    """One process's way to the cluster.
+
+    Attributes:
+        away_after_s: How long a question is asked in vain before it counts as unanswered.
+    """
+
+    def __init__(self, kafka: MemoryKafka, *, away_after_s: float = 4.0) -> None:
+        self.kafka = kafka
+        self.away_after_s = away_after_s
+        self._is_whole = True
+
+    @property
+    def is_up(self) -> bool:
+        """Whether questions reach the cluster."""
+        return self._is_whole and self.kafka.is_up
+
+    def cut(self) -> None:
+        """This process alone loses sight of the cluster."""
+        self._is_whole = False
+        self.kafka.stir()
+
+    def mend(self) -> None:
+        """It sees the cluster again."""
+        self._is_whole = True
+        self.kafka.stir()
+
+    async def reach(self, within_s: float | None = None) -> None:
+        """Return once the cluster answers.
+
+        Raises:
+            TimeoutError: It did not within `away_after_s`, or what was asked for.
+        """
+        async with asyncio.timeout(self.away_after_s if within_s is None else within_s):
+            while not self.is_up:
+                await self.kafka.changed()

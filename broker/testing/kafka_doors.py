@@ -1,0 +1,221 @@
+"""The doors to a `MemoryKafka`: `broker.ports` without aiokafka, with its habits.
+
+A reader whose cluster is away stays silent; only a question that needs an answer raises. A producer is dead after any
+error, and what it had begun stays open until its successor starts.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+
+from broker.errors import LogUnavailable, ProducerDead
+from broker.ports import Fetched, LedgerRow, Outgoing, StoredOffset, TopicPartition, Unreadable
+from broker.testing.kafka import MESSAGE_BYTES_MAX, METADATA_CHARS_MAX, CommitFault, KafkaLink
+from schemas.record import Record
+
+_OPEN_WITHIN_S = 10.0
+_ROWS_A_READ = 2_000
+NO_OFFSET = -1
+
+
+class MemoryTransactions:
+    """A `TransactionLog`. The offsets group carries the transactional id's name."""
+
+    def __init__(self, link: KafkaLink, *, transactional_id: str, commit_within_s: float = 10.0) -> None:
+        """Nothing happens before `open`."""
+        self._link = link
+        self._id = transactional_id
+        self._commit_within_s = commit_within_s
+        self._epoch: int | None = None
+
+    async def open(self) -> None:
+        """See `broker.ports.TransactionLog.open`."""
+        kafka = self._link.kafka
+        try:
+            async with asyncio.timeout(_OPEN_WITHIN_S):
+                await asyncio.sleep(kafka.open_takes_s)
+                await self._link.reach()
+        except TimeoutError as error:
+            raise ProducerDead("Kafka did not accept the transactional producer: it is away.") from error
+        self._epoch = kafka.fence(self._id)
+
+    async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+        """See `broker.ports.TransactionLog.transact`."""
+        epoch, self._epoch = self._epoch, None  # dead, unless the commit returns
+        if epoch is None:
+            raise ProducerDead("A transaction's outcome is unknown: the producer was dead already.")
+        if records or offsets:  # an empty transaction never reaches Kafka, and proves nothing
+            try:
+                async with asyncio.timeout(self._commit_within_s):
+                    await self._transact(epoch, records, offsets)
+            except TimeoutError as error:
+                raise ProducerDead("A transaction's outcome is unknown: Kafka is away.") from error
+        self._epoch = epoch
+
+    async def _transact(
+        self, epoch: int, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
+    ) -> None:
+        kafka = self._link.kafka
+        await self._answered(epoch)
+        for outgoing in records:
+            kafka.logs(outgoing.topic)
+            if outgoing.record.bytes_max > kafka.message_bytes_max.get(outgoing.topic, MESSAGE_BYTES_MAX):
+                raise ProducerDead(f"A transaction's outcome is unknown: a record is too large for {outgoing.topic}.")
+        kafka.begin(self._id, [(outgoing.topic, _sendable(outgoing.record)) for outgoing in records])
+        if any(len(stored.metadata) > METADATA_CHARS_MAX for stored in offsets.values()):
+            raise ProducerDead("A transaction's outcome is unknown: the metadata of an offset is too long.")
+        await asyncio.sleep(kafka.commit_takes_s)
+        await self._answered(epoch)
+        fault = kafka.commit_faults.popleft() if kafka.commit_faults else None
+        if fault is not CommitFault.LOST:
+            kafka.commit(self._id, self._id, dict(offsets))
+        if fault is not None:
+            raise ProducerDead("A transaction's outcome is unknown: its answer was lost.")
+
+    async def _answered(self, epoch: int) -> None:
+        await self._link.reach(self._commit_within_s)
+        if self._link.kafka.is_fenced(self._id, epoch):
+            raise ProducerDead("A transaction's outcome is unknown: the producer is fenced.")
+
+    async def close(self) -> None:
+        """See `broker.ports.TransactionLog.close`: what is open stays so until a successor starts."""
+        self._epoch = None
+
+
+class MemoryOffsets:
+    """An `OffsetStore`."""
+
+    def __init__(self, link: KafkaLink, *, group: str) -> None:
+        self._link = link
+        self._group = group
+
+    async def read(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, StoredOffset]:
+        """See `broker.ports.OffsetStore.read`."""
+        await _reached(self._link, f"The stored offsets of group {self._group}")
+        group = self._link.kafka.groups.get(self._group)
+        none = StoredOffset(NO_OFFSET, "")
+        return {place: none if group is None else group.shown.get(place, none) for place in partitions}
+
+
+class MemoryLane:
+    """A `LaneLog`. `taken` counts the questions `take` was asked."""
+
+    def __init__(self, link: KafkaLink, *, topic: str) -> None:
+        self._link = link
+        self._topic = topic
+        self._next: dict[int, int] = {}
+        self.taken = 0
+
+    async def partitions(self) -> list[int]:
+        """See `broker.ports.LaneLog.partitions`."""
+        await self._reached()
+        return list(range(len(self._link.kafka.logs(self._topic))))
+
+    async def bounds(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """See `broker.ports.LaneLog.bounds`."""
+        await self._reached()
+        logs = self._link.kafka.logs(self._topic)
+        return {number: (logs[number].start, logs[number].stable_end) for number in partitions}
+
+    async def first_timestamp_ms(self, partition: int) -> int | None:
+        """See `broker.ports.LaneLog.first_timestamp_ms`."""
+        await self._reached()
+        first = next(iter(self._link.kafka.logs(self._topic)[partition].committed()), None)
+        return None if first is None else first.timestamp_ms
+
+    async def start(self, positions: Mapping[int, int]) -> None:
+        """See `broker.ports.LaneLog.start`."""
+        await self._reached()
+        self._next = dict(positions)
+
+    async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
+        """See `broker.ports.LaneLog.wait`."""
+        await _until(self._link, lambda: any(self._read(number, 1)[0] for number in partitions), timeout_ms)
+
+    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+        """See `broker.ports.LaneLog.take`."""
+        self.taken += 1
+        if not self._link.is_up:
+            return []
+        got, self._next[partition] = self._read(partition, records_max)
+        return got
+
+    def rewind(self, partition: int, offset: int) -> None:
+        """See `broker.ports.LaneLog.rewind`."""
+        self._next[partition] = offset
+
+    def position(self, partition: int) -> int:
+        """See `broker.ports.LaneLog.position`."""
+        return self._next[partition]
+
+    async def close(self) -> None:
+        """See `broker.ports.LaneLog.close`."""
+
+    def _read(self, partition: int, records_max: int) -> tuple[list[Fetched] | Unreadable, int]:
+        return self._link.kafka.logs(self._topic)[partition].read(self._next[partition], records_max)
+
+    async def _reached(self) -> None:
+        await _reached(self._link, f"Lane topic {self._topic}")
+
+
+class MemoryLedger:
+    """A `LedgerLog`."""
+
+    def __init__(self, link: KafkaLink, *, topic: str) -> None:
+        self._link = link
+        self._topic = topic
+        self._next: int | None = None
+
+    async def open(self, from_wall_ms: int) -> None:
+        """See `broker.ports.LedgerLog.open`."""
+        await self._reached()
+        log = self._link.kafka.logs(self._topic)[0]
+        young = (offset for offset in range(log.start, log.end) if log.slots[offset].at_ms >= from_wall_ms)
+        self._next = next(young, log.stable_end)
+
+    async def read(self, timeout_ms: int) -> Sequence[LedgerRow]:
+        """See `broker.ports.LedgerLog.read`."""
+        await _until(self._link, lambda: bool(self._read()[0]), timeout_ms)
+        if not self._link.is_up:
+            return []
+        rows, self._next = self._read()
+        return [LedgerRow(row.timestamp_ms, row.record.value) for row in rows if row.record.value is not None]
+
+    async def at_end(self) -> bool:
+        """See `broker.ports.LedgerLog.at_end`."""
+        await self._reached()
+        return not self._read()[0]
+
+    async def close(self) -> None:
+        """See `broker.ports.LedgerLog.close`."""
+        self._next = None
+
+    def _read(self) -> tuple[list[Fetched], int]:
+        assert self._next is not None  # noqa: S101 — programmer error: read before open
+        log = self._link.kafka.logs(self._topic)[0]
+        rows, after = log.read(max(self._next, log.start), _ROWS_A_READ)
+        assert not isinstance(rows, Unreadable)  # noqa: S101 — programmer error: nobody damages a ledger
+        return rows, after
+
+    async def _reached(self) -> None:
+        await _reached(self._link, f"The ledger {self._topic}")
+
+
+async def _reached(link: KafkaLink, what: str) -> None:
+    try:
+        await link.reach()
+    except TimeoutError as error:
+        raise LogUnavailable(f"{what} cannot be reached: Kafka is away.") from error
+
+
+async def _until(link: KafkaLink, there: Callable[[], bool], timeout_ms: int) -> None:
+    """Until something is there and reachable, or the time is over; nothing is said of a cluster that is away."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_ms / 1_000):
+            while not (link.is_up and there()):
+                await link.kafka.changed()
+
+
+def _sendable(record: Record) -> Record:
+    """As the real door sends it: aiokafka has no way for a record with neither key nor value."""
+    return record if record.key is not None or record.value is not None else Record(None, b"", record.headers)

@@ -1,0 +1,100 @@
+"""One partition in memory: records, the markers that end transactions, and what a `read_committed` reader sees of it.
+
+A marker takes an offset, as in Kafka, so offsets of one partition have gaps; an open transaction hides everything
+behind its first record.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from broker.ports import Fetched, Unreadable
+from schemas.record import Record
+
+
+class Fate(Enum):
+    """Where a transaction stands."""
+
+    OPEN = "open"
+    COMMITTED = "committed"
+    ABORTED = "aborted"
+
+
+@dataclass(slots=True, eq=False)
+class Transaction:
+    """Records appended together; its fate decides whether anybody reads them."""
+
+    fate: Fate = Fate.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What one offset holds; a marker has no record."""
+
+    at_ms: int
+    record: Record | None
+    transaction: Transaction | None
+
+
+class PartitionLog:
+    """Offsets from 0; what retention removed keeps its place and is never read again."""
+
+    def __init__(self) -> None:
+        self.slots: list[Slot] = []
+        self.start = 0
+        self._damaged: list[range] = []
+
+    @property
+    def end(self) -> int:
+        """One above the highest offset."""
+        return len(self.slots)
+
+    @property
+    def stable_end(self) -> int:
+        """How far a `read_committed` reader may go: to the first record of an open transaction."""
+        for offset in range(self.start, self.end):
+            transaction = self.slots[offset].transaction
+            if transaction is not None and transaction.fate is Fate.OPEN:
+                return offset
+        return self.end
+
+    def append(self, record: Record | None, at_ms: int, transaction: Transaction | None = None) -> int:
+        """One more offset; which one."""
+        self.slots.append(Slot(at_ms, record, transaction))
+        return self.end - 1
+
+    def trim(self, offset: int) -> None:
+        """What retention does: nothing below `offset` can be read any more."""
+        self.start = max(self.start, min(offset, self.end))
+
+    def damage(self, first: int, last: int) -> None:
+        """Make a batch of these offsets undecodable."""
+        self._damaged.append(range(first, last + 1))
+
+    def read(self, position: int, records_max: int) -> tuple[list[Fetched] | Unreadable, int]:
+        """What stands there for a reader at `position`, and the position behind it."""
+        if position < self.start:
+            return Unreadable(position, self.start - 1, removed=True), self.start
+        got: list[Fetched] = []
+        after = position
+        for offset in range(position, self.stable_end):
+            bad = self._damage_at(offset)
+            if bad is not None:
+                return (got, after) if got else (Unreadable(position, bad.stop - 1), bad.stop)
+            slot = self.slots[offset]
+            if slot.record is not None and (slot.transaction is None or slot.transaction.fate is Fate.COMMITTED):
+                got.append(Fetched(offset, slot.at_ms, slot.record))
+                after = offset + 1
+                if len(got) == records_max:
+                    break
+        return got, after
+
+    def committed(self) -> Iterable[Fetched]:
+        """Every record a reader from the start sees, damaged or not."""
+        for offset in range(self.start, self.stable_end):
+            slot = self.slots[offset]
+            if slot.record is not None and (slot.transaction is None or slot.transaction.fate is Fate.COMMITTED):
+                yield Fetched(offset, slot.at_ms, slot.record)
+
+    def _damage_at(self, offset: int) -> range | None:
+        return next((bad for bad in self._damaged if offset in bad), None)

@@ -1,0 +1,128 @@
+"""OpenAI without a network: answers as a script says, after a while of loop time, and counts what it was asked.
+
+Error bodies are read as the SDK reads them, so a test writes what OpenAI would send and sees what the door would give.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.core.verdict import Answer
+from broker.ports import UpstreamReply
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call; `nth` is 1 for the first with its request id, `number` for the first of all."""
+
+    endpoint: str
+    body: Mapping[str, object]
+    request_id: str
+    nth: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer over HTTP: `body` is JSON if it is no text. `after_s`: how long it takes, None: as usual."""
+
+    status: int = 200
+    body: Mapping[str, Any] | str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No answer: `code` is `timeout` or `connection`."""
+
+    code: str
+    after_s: float | None = None
+
+
+Script = Callable[[Asked], Said | Silence | None]
+"""What to answer a call with; None: a usual answer."""
+
+
+class ScriptedUpstream:
+    """An `Upstream`.
+
+    Attributes:
+        calls: How often each request id was called.
+        inflight: Calls under way.
+        is_cut: While set no call gets an answer; they hang until it is cancelled.
+    """
+
+    def __init__(self, *, latency_s: float = 0.0, script: Script | None = None) -> None:
+        self.latency_s = latency_s
+        self.script = script
+        self.calls: Counter[str] = Counter()
+        self.asked: list[Asked] = []
+        self.inflight = 0
+        self.is_cut = False
+        self.is_closed = False
+
+    async def call(self, endpoint: str, body: Mapping[str, object], client_request_id: str) -> UpstreamReply:
+        """See `broker.ports.Upstream.call`."""
+        self.calls[client_request_id] += 1
+        asked = Asked(endpoint, body, client_request_id, self.calls[client_request_id], len(self.asked) + 1)
+        self.asked.append(asked)
+        said = (self.script(asked) if self.script else None) or Said(body=completion(asked))
+        self.inflight += 1
+        try:
+            await asyncio.sleep(self.latency_s if said.after_s is None else said.after_s)
+            if self.is_cut:
+                await asyncio.Event().wait()
+        finally:
+            self.inflight -= 1
+        return _reply(said)
+
+    async def close(self) -> None:
+        """See `broker.ports.Upstream.close`."""
+        self.is_closed = True
+
+
+def completion(asked: Asked) -> dict[str, Any]:
+    """A usual answer to a chat completion."""
+    return {
+        "id": f"chatcmpl-{asked.number}",
+        "object": "chat.completion",
+        "model": str(asked.body.get("model")),
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": f"Answer to {asked.request_id}."}}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+    }
+
+
+def _reply(said: Said | Silence) -> UpstreamReply:
+    if isinstance(said, Silence):
+        return UpstreamReply(Answer(None, {}, said.code, None, None, f"No answer: {said.code}."), None)
+    text = said.body if isinstance(said.body, str) else json.dumps(said.body)
+    if said.status < 400:
+        return UpstreamReply(Answer(said.status, said.headers, None, None, None, ""), text)
+    told = _error_in(said.body)
+    message = told.get("message")
+    return UpstreamReply(
+        Answer(
+            status=said.status,
+            headers=said.headers,
+            error_code=_text(told.get("code")),
+            error_type=_text(told.get("type")),
+            error_param=_text(told.get("param")),
+            message=message if isinstance(message, str) else text.strip(),
+        ),
+        None,
+    )
+
+
+def _error_in(body: Mapping[str, Any] | str) -> Mapping[str, Any]:
+    if isinstance(body, str):
+        return {}
+    error = body.get("error", body)
+    return error if isinstance(error, Mapping) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None if value is None else json.dumps(value)

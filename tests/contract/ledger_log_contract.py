@@ -1,0 +1,100 @@
+"""What every reader of the ledger must do: run on the double in memory and on a real Kafka."""
+
+import asyncio
+
+import pytest
+
+from broker.ports import LedgerLog, LedgerRow, TransactionLog
+from tests.contract.kafka_world import KafkaWorld, outgoing, read
+
+
+class LedgerLogContract:
+    """Subclasses bring the fixture `world`."""
+
+    @pytest.fixture
+    async def world(self) -> KafkaWorld:
+        raise NotImplementedError
+
+    async def _written(self, world: KafkaWorld, *lines: str) -> TransactionLog:
+        producer = world.producer()
+        await producer.open()
+        for line in lines:
+            await producer.transact(outgoing(world.ledger_topic, line), {})
+        return producer
+
+    async def _open(self, world: KafkaWorld, from_wall_ms: int = 0) -> LedgerLog:
+        ledger = world.ledger()
+        await ledger.open(from_wall_ms)
+        return ledger
+
+    async def test_an_empty_ledger_is_at_its_end(self, world: KafkaWorld) -> None:
+        ledger = await self._open(world)
+        assert await ledger.at_end()
+        assert await ledger.read(50) == []
+        await ledger.close()
+
+    async def test_lines_come_in_order_and_the_end_is_known(self, world: KafkaWorld) -> None:
+        producer = await self._written(world, "one", "two", "three")
+        ledger = await self._open(world)
+        assert not await ledger.at_end()
+        assert await read(ledger) == [b"one", b"two", b"three"]
+        assert await ledger.at_end(), "the marker behind the last line is no line to wait for"
+        await producer.transact(outgoing(world.ledger_topic, "four"), {})
+        assert not await ledger.at_end()
+        assert await read(ledger) == [b"four"]
+        await ledger.close()
+        await producer.close()
+
+    async def test_a_read_ends_when_a_line_comes(self, world: KafkaWorld) -> None:
+        producer = await self._written(world)
+        ledger = await self._open(world)
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        reading = asyncio.create_task(ledger.read(20_000))
+        await asyncio.sleep(0.05)
+        await producer.transact(outgoing(world.ledger_topic, "now"), {})
+        assert [row.value for row in await reading] == [b"now"]
+        assert loop.time() - begun_s < 10
+        await ledger.close()
+        await producer.close()
+
+    async def test_a_line_knows_when_it_was_appended(self, world: KafkaWorld) -> None:
+        producer = await self._written(world, "old", "young")
+        ledger = await self._open(world)
+        rows: list[LedgerRow] = []
+        while len(rows) < 2:
+            rows.extend(await ledger.read(200))
+        assert 0 < rows[0].at_ms <= rows[1].at_ms
+        await ledger.close()
+        await producer.close()
+
+    async def test_reading_begins_at_an_instant_and_behind_the_last_line_there_is_nothing(
+        self, world: KafkaWorld
+    ) -> None:
+        producer = await self._written(world, "old")
+        await asyncio.sleep(0.05)
+        await producer.transact(outgoing(world.ledger_topic, "young"), {})
+        ledger = await self._open(world)
+        rows: list[LedgerRow] = []
+        while len(rows) < 2:
+            rows.extend(await ledger.read(200))
+        await ledger.close()
+        ledger = await self._open(world, rows[1].at_ms)
+        assert await read(ledger) == [b"young"]
+        await ledger.close()
+        ledger = await self._open(world, rows[1].at_ms + 60_000)
+        assert await ledger.at_end()
+        assert await ledger.read(50) == []
+        await ledger.close()
+        await producer.close()
+
+    async def test_it_can_be_opened_again_after_it_was_closed(self, world: KafkaWorld) -> None:
+        producer = await self._written(world, "line")
+        ledger = await self._open(world)
+        assert await read(ledger) == [b"line"]
+        await ledger.close()
+        await ledger.close()
+        await ledger.open(0)
+        assert await read(ledger) == [b"line"]
+        await ledger.close()
+        await producer.close()

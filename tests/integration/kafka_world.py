@@ -1,0 +1,132 @@
+"""The real side of the Kafka contract suites: one fresh prefix on the run's Kafka."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_lanes import KafkaLane
+from broker.adapters.kafka_ledger import KafkaLedger
+from broker.adapters.kafka_offsets import KafkaOffsets
+from broker.adapters.kafka_topics import create_missing
+from broker.adapters.kafka_transactions import KafkaTransactions
+from schemas.record import Record
+from schemas.topics import TopicShape, ledger_topic, requests_topic, results_topic, topics
+from tests.contract.kafka_world import PARTITIONS
+
+
+class RealStranger:
+    def __init__(self, connection: KafkaConnection, topic: str) -> None:
+        self._producer = AIOKafkaProducer(
+            **connection.client_kwargs(), transactional_id=f"{topic}.stranger", retry_backoff_ms=10
+        )
+        self._topic = topic
+
+    async def write(self, partition: int, *values: bytes) -> None:
+        await self._producer.start()
+        await self._producer.begin_transaction()
+        for value in values:
+            await self._producer.send_and_wait(self._topic, value, partition=partition)
+
+    async def commit(self) -> None:
+        await self._producer.commit_transaction()
+        await self._producer.stop()
+
+    async def abort(self) -> None:
+        await self._producer.abort_transaction()
+        await self._producer.stop()
+
+
+class RealWorld:
+    """`tests.contract.kafka_world.KafkaWorld` on a real Kafka."""
+
+    def __init__(self, connection: KafkaConnection, prefix: str) -> None:
+        self.connection = connection
+        self.prefix = prefix
+        self.lane_topic = requests_topic(prefix, "standard")
+        self.ledger_topic, self.results_topic = ledger_topic(prefix), results_topic(prefix)
+
+    def producer(self) -> KafkaTransactions:
+        return KafkaTransactions(self.connection, transactional_id=f"{self.prefix}.dispatcher")
+
+    def offsets(self) -> KafkaOffsets:
+        return KafkaOffsets(self.connection, group=f"{self.prefix}.dispatcher")
+
+    def lane(self) -> KafkaLane:
+        return KafkaLane(self.connection, topic=self.lane_topic)
+
+    def missing_lane(self) -> KafkaLane:
+        return KafkaLane(self.connection, topic=f"{self.prefix}.requests.nowhere")
+
+    def ledger(self) -> KafkaLedger:
+        return KafkaLedger(self.connection, topic=self.ledger_topic)
+
+    def stranger(self) -> RealStranger:
+        return RealStranger(self.connection, self.lane_topic)
+
+    async def append(self, partition: int, *records: Record) -> None:
+        """One batch: unlike `send`, it takes a record with neither key nor value."""
+        async with producing(self.connection) as producer:
+            batch = producer.create_batch()
+            for record in records:
+                headers = list(record.headers)
+                assert batch.append(timestamp=None, key=record.key, value=record.value, headers=headers)
+            await (await producer.send_batch(batch, self.lane_topic, partition=partition))
+
+    async def trim(self, partition: int, before: int) -> None:
+        admin = AIOKafkaAdminClient(**self.connection.client_kwargs())
+        await admin.start()
+        try:
+            place = TopicPartition(self.lane_topic, partition)
+            await admin.delete_records({place: RecordsToDelete(before_offset=before)})
+        finally:
+            await admin.close()
+
+    async def add_partition(self) -> None:
+        admin = AIOKafkaAdminClient(**self.connection.client_kwargs())
+        await admin.start()
+        try:
+            await admin.create_partitions({self.lane_topic: NewPartitions(PARTITIONS + 1)})
+        finally:
+            await admin.close()
+
+    async def results(self) -> list[Record]:
+        consumer = AIOKafkaConsumer(
+            **self.connection.client_kwargs(), isolation_level="read_committed", auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            place = TopicPartition(self.results_topic, 0)
+            consumer.assign([place])
+            end = (await consumer.end_offsets([place]))[place]
+            records: list[Record] = []
+            async with asyncio.timeout(30):
+                while await consumer.position(place) < end:
+                    got = (await consumer.getmany(place, timeout_ms=200)).get(place, ())
+                    records.extend(Record(record.key, record.value, tuple(record.headers)) for record in got)
+            return records
+        finally:
+            await consumer.stop()
+
+
+@asynccontextmanager
+async def producing(connection: KafkaConnection, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(**connection.client_kwargs(), **options)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def real_world(connection: KafkaConnection, name: str) -> RealWorld:
+    """A world of its own, topics created."""
+    prefix = f"{name}-{uuid4().hex[:8]}"
+    shapes = {"requests": TopicShape(partitions=PARTITIONS), "results": TopicShape(partitions=1)}
+    await create_missing(connection, topics(prefix, ["standard"], shapes, nodes=1))
+    return RealWorld(connection, prefix)
