@@ -38,9 +38,9 @@ def demo(
     latency_max_s: Annotated[float, typer.Option(min=0.0, hidden=True)] = 4.0,
     urgent_every_s: Annotated[float, typer.Option(min=0.1, hidden=True)] = URGENT_EVERY_S,
 ) -> None:
-    """Serve real lead records twice at the same time: by four naive workers, and by Headrace on a real Kafka.
+    """Serve the same leads twice at the same time: by four naive workers, and by Headrace on a real Kafka.
 
-    Both have an account of 10,000 tokens a minute at a simulated OpenAI. Nothing leaves this machine, nothing stays.
+    Each side has an account of 10,000 tokens a minute at a simulated OpenAI. Nothing leaves this machine, nothing stays.
     Exit code 1 if Headrace has not answered every lead. Ctrl-C stops everything.
 
     Example: headrace demo --leads 60 --law chat-2025

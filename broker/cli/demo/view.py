@@ -4,22 +4,19 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from broker.cli.demo.inside import Bucket, Inside
+from broker.cli.demo.bars import bar
 from broker.cli.demo.moment import Moment, SideNow
 from broker.cli.demo.stage import DemoSettings
+from broker.cli.demo.strip import lanes, strip
 from broker.cli.demo.tally import Fate
 
 _CAMPAIGN_MARKS = {Fate.WAITING: ("·", "dim"), Fate.ANSWERED: ("●", "green"), Fate.FAILED: ("✗", "bold red")}
 _URGENT_MARKS = {Fate.WAITING: ("◇", "yellow"), Fate.ANSWERED: ("◆", "green"), Fate.FAILED: ("✗", "bold red")}
 _SPACED_MAX = 120  # leads up to which the marks have room between them
-_BAR_WIDTH = 20
 
 
 def draw(moment: Moment, settings: DemoSettings) -> RenderableType:
@@ -31,7 +28,7 @@ def draw(moment: Moment, settings: DemoSettings) -> RenderableType:
         _side("[bold]4 workers, 60 requests a minute each[/]", "red", moment.naive),
         _side("[bold]Headrace[/]", "green", moment.headrace),
     )
-    return Group(_headline(moment, settings), sides, _strip(moment.inside), _legend())
+    return Group(_headline(moment, settings), sides, strip(moment.inside), _legend())
 
 
 def clock(seconds: float) -> str:
@@ -60,11 +57,11 @@ def _side(title: str, colour: str, side: SideNow) -> RenderableType:
     facts.add_row("urgent", _marks(side, urgent=True))
     facts.add_row("", "")
     leads = len(side.fates)
-    facts.add_row("answered", _bar(side.answered, leads, f"{side.answered} of {leads}"))
+    facts.add_row("answered", bar(side.answered, leads, f"{side.answered} of {leads}"))
     facts.add_row("failed", Text(str(side.failed), style="bold red" if side.failed else ""))
     facts.add_row("429s", Text(str(side.throttled), style="red" if side.throttled > 1 else ""))
     share = side.share or 0.0
-    facts.add_row("quota used", _bar(round(share * 100), 100, f"{share:.0%}"))
+    facts.add_row("quota used", bar(round(share * 100), 100, f"{share:.0%}"))
     facts.add_row("urgent", Text(_urgent(side)))
     return Panel(facts, title=title, border_style=colour, padding=(0, 1))
 
@@ -95,47 +92,6 @@ def _urgent(side: SideNow) -> str:
     return f"{answered}, median {statistics.median(side.urgent_waits_s):.1f} s"
 
 
-def _bar(done: int, total: int, label: str) -> RenderableType:
-    bar = ProgressBar(total=max(1, total), completed=done, width=_BAR_WIDTH, complete_style="cyan", pulse=False)
-    return _beside(bar, Text(label))
-
-
-def _strip(inside: Inside) -> RenderableType:
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", min_width=9)
-    facts.add_column()
-    facts.add_row("leader", Text(leadership(inside)))
-    facts.add_row("lanes", Text(lanes(inside)))
-    facts.add_row("bucket", _belief(inside.bucket))
-    return Group(Rule("inside Headrace", style="dim"), Padding(facts, (0, 2)))
-
-
-def leadership(inside: Inside) -> str:
-    """Who leads, who stands by."""
-    if inside.leader is None:
-        return "nobody leads at this moment"
-    if not inside.standbys:
-        return f"{inside.leader} leads (term {inside.term})"
-    dare = "" if inside.leader_pid is None else f": try kill -9 {inside.leader_pid}"
-    return f"{inside.leader} leads (term {inside.term}); {', '.join(inside.standbys)} stands by{dare}"
-
-
-def lanes(inside: Inside) -> str:
-    """What waits where, and what is being called."""
-    if inside.waiting is None:
-        return "-"
-    waiting = " · ".join(f"{lane} {count}" for lane, count in inside.waiting.items())
-    return f"{waiting} waiting; {inside.inflight} being called"
-
-
-def _belief(bucket: Bucket | None) -> RenderableType:
-    if bucket is None:
-        return Text("unknown before the first answer: one call goes ahead")
-    label = f"{bucket.low:,} to {bucket.high:,} of {bucket.capacity:,} tokens left, as Headrace reckons"
-    bar = ProgressBar(total=bucket.capacity, completed=max(0, bucket.low), width=_BAR_WIDTH, complete_style="blue")
-    return _beside(bar, Text(label))
-
-
 def _legend() -> RenderableType:
     marks: Iterable[tuple[str, str, str]] = (
         ("●", "green", "answered"),
@@ -148,12 +104,6 @@ def _legend() -> RenderableType:
     for mark, style, meaning in marks:
         text.append(mark, style).append(f" {meaning}    ", "dim")
     return text
-
-
-def _beside(*parts: RenderableType) -> RenderableType:
-    row = Table.grid(padding=(0, 1))
-    row.add_row(*parts)
-    return row
 
 
 def plain_line(moment: Moment) -> str:

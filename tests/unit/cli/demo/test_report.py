@@ -112,6 +112,11 @@ def test_an_urgent_english_lead_and_one_abroad_are_shown() -> None:
     assert [job.lead.lead_id for job in chosen] == ["3", "1"]
 
 
+def test_no_lead_is_shown_twice() -> None:
+    jobs = timetable([lead(1, "urgent", language="de"), lead(2)])
+    assert [job.lead.lead_id for job in chosen_emails(jobs, {job.id: "Text" for job in jobs})] == ["1"]
+
+
 @pytest.mark.parametrize(
     ("answered", "shown"),
     [(("2", "4"), ["2", "4"]), (("4", "5"), ["4"]), (("5",), []), ((), [])],

@@ -1,0 +1,46 @@
+"""The strip below the two panels: who leads, what waits in which lane, what Headrace believes of the bucket."""
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from broker.cli.demo.bars import bar
+from broker.cli.demo.inside import Bucket, Inside
+
+
+def strip(inside: Inside) -> RenderableType:
+    """The whole strip."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", min_width=9)
+    facts.add_column()
+    facts.add_row("leader", Text(leadership(inside)))
+    facts.add_row("lanes", Text(lanes(inside)))
+    facts.add_row("bucket", _belief(inside.bucket))
+    return Group(Rule("inside Headrace", style="dim"), Padding(facts, (0, 2)))
+
+
+def leadership(inside: Inside) -> str:
+    """Who leads, who stands by."""
+    if inside.leader is None:
+        return "nobody leads at this moment"
+    if not inside.standbys:
+        return f"{inside.leader} leads (term {inside.term})"
+    dare = "" if inside.leader_pid is None else f": try kill -9 {inside.leader_pid}"
+    return f"{inside.leader} leads (term {inside.term}); {', '.join(inside.standbys)} stands by{dare}"
+
+
+def lanes(inside: Inside) -> str:
+    """What waits where, and what is being called."""
+    if inside.waiting is None:
+        return "-"
+    waiting = " · ".join(f"{lane} {count}" for lane, count in inside.waiting.items())
+    return f"{waiting} waiting; {inside.inflight} being called"
+
+
+def _belief(bucket: Bucket | None) -> RenderableType:
+    if bucket is None:
+        return Text("unknown before the first answer: one call goes ahead")
+    label = f"{bucket.low:,} to {bucket.high:,} of {bucket.capacity:,} tokens left, as Headrace reckons"
+    return bar(max(0, bucket.low), bucket.capacity, label, colour="blue")
