@@ -40,8 +40,8 @@ def demo(
 ) -> None:
     """Serve the same leads twice at the same time: by four naive workers, and by Headrace on a real Kafka.
 
-    Each side has an account of 10,000 tokens a minute at a simulated OpenAI. Nothing leaves this machine, nothing stays.
-    Exit code 1 if Headrace has not answered every lead. Ctrl-C stops everything.
+    Each side has an account of 10,000 tokens a minute at a simulated OpenAI. Nothing leaves this machine, and nothing
+    stays. Exit code 1 if Headrace has not answered every lead. Ctrl-C stops everything.
 
     Example: headrace demo --leads 60 --law chat-2025
     """

@@ -8,8 +8,8 @@ from rich.console import Console
 from broker.cli.demo.inside import Bucket, Inside
 from broker.cli.demo.moment import Moment, SideNow
 from broker.cli.demo.stage import DemoSettings
-from broker.cli.demo.tally import Fate
 from broker.cli.demo.strip import lanes, leadership
+from broker.cli.demo.tally import Fate
 from broker.cli.demo.view import clock, draw, plain_line
 
 INSIDE = Inside(
