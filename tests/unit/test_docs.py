@@ -1,0 +1,177 @@
+"""What the pages name exists: links, files, types, settings, metrics, verbs, log events."""
+
+import importlib.util
+import re
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import typer
+from prometheus_client import CollectorRegistry
+
+from broker.adapters.prometheus_families import Families
+from broker.cli.verbs import VERBS
+from broker.settings.known import group_at, known_keys
+from broker.settings.whole import Settings
+from schemas.outcome import FailureReason
+
+ROOT = Path(__file__).parents[2]
+TOP = ("README.md", "DESIGN.md", "CHANGELOG.md", "CONTRIBUTING.md", "helm/headrace/README.md")
+PAGES = sorted([*(ROOT / name for name in TOP), *(ROOT / "docs").rglob("*.md")])
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+
+a_page = pytest.mark.parametrize("page", PAGES, ids=NAMES)
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def ticked(text: str) -> list[str]:
+    """Everything in single backticks, outside of blocks."""
+    return re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors GitHub makes of headings."""
+    headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@a_page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+@a_page
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    for name in ticked(text_of(page)):
+        looks_like_a_file = re.fullmatch(r"[\w.-]+(/[\w.-]+)*\.(py|md|json|jsonl|toml|lua|lock)|[\w-]+/[\w/-]*/", name)
+        if looks_like_a_file and not name.startswith("facts/") and name not in {"headrace.toml", "leads.jsonl"}:
+            assert (ROOT / name).exists() or (page.parent / name).exists() or name.startswith("values."), name
+
+
+def file_map() -> list[tuple[str, list[str]]]:
+    rows = re.findall(r"^\| `([\w/]+\.py)` \| [^|]+ \|([^|]*)\|$", text_of(ROOT / "DESIGN.md"), re.MULTILINE)
+    return [(path, re.findall(r"`(\w+)`", names)) for path, names in rows]
+
+
+def test_the_file_map_names_what_is_in_each_file() -> None:
+    assert len(file_map()) > 50
+    for path, names in file_map():
+        source = text_of(ROOT / path)
+        for name in names:
+            assert re.search(rf"^(class|def|async def) {name}\b|^{name}\b.*=", source, re.MULTILINE), (path, name)
+
+
+def test_the_file_map_leaves_out_no_module_of_the_core_and_the_service() -> None:
+    mapped = {path for path, _ in file_map()}
+    for room in ("core", "service"):
+        modules = {str(path.relative_to(ROOT)) for path in (ROOT / "broker" / room).glob("*.py")}
+        left_out = (
+            modules - mapped - {f"broker/{room}/__init__.py", "broker/service/health.py", "broker/service/logs.py"}
+        )
+        assert not left_out
+
+
+def metric_names() -> set[str]:
+    registry = CollectorRegistry()
+    Families(registry)
+    found = (family for family in registry.collect() if family.name.startswith("headrace_"))
+    return {f"{family.name}_total" if family.type == "counter" else family.name for family in found}
+
+
+def test_the_operators_table_names_every_metric_and_no_other() -> None:
+    [table] = re.findall(
+        r"^## Metrics$(.*?)^The backlog", text_of(ROOT / "docs/operators.md"), re.MULTILINE | re.DOTALL
+    )
+    assert set(re.findall(r"`(headrace_\w+)`", table)) - {"headrace_"} == metric_names()
+
+
+@a_page
+def test_every_metric_that_is_named_exists(page: Path) -> None:
+    named = {name for name in ticked(text_of(page)) if re.fullmatch(r"headrace_[a-z_]+", name)}
+    assert named - {"headrace_"} <= metric_names()
+
+
+def resolved(key: str) -> bool:
+    """Whether a dotted key, with `<lane>` and its like for a name somebody chose, is a setting or a group."""
+    path = tuple(re.sub(r"<kind>", "results", part) for part in key.split("."))
+    return group_at(path) is not None or path in known_keys(path[:-1])
+
+
+@a_page
+def test_every_setting_that_is_named_exists(page: Path) -> None:
+    groups = "|".join(Settings.model_fields)
+    for key in ticked(text_of(page)):
+        if re.fullmatch(rf"({groups})(\.([a-z_]+|<[a-z]+>|\*))+", key) and not key.endswith(".py"):
+            assert resolved(key), key
+
+
+@a_page
+def test_every_variable_that_is_named_exists(page: Path) -> None:
+    for variable in re.findall(r"\bHEADRACE_[A-Z_]+\b(?!<)", text_of(page)):
+        key = variable.removeprefix("HEADRACE_").lower()
+        if key not in {"config", "cache_dir", ""} and not variable.endswith("__"):
+            assert resolved(key.replace("__", ".")), variable
+
+
+def verbs_of(name: str) -> set[str]:
+    [target] = [verb.target for verb in VERBS if verb.name == name]
+    module, _, attribute = target.partition(":")
+    app = getattr(import_module(module), attribute)
+    if not isinstance(app, typer.Typer):
+        return set()
+    return {str(command.name or getattr(command.callback, "__name__", "")) for command in app.registered_commands}
+
+
+@a_page
+def test_every_verb_that_is_named_exists(page: Path) -> None:
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", text_of(page), re.DOTALL | re.MULTILINE)
+    commands = [line.strip() for block in blocks for line in block.splitlines()] + ticked(text_of(page))
+    for command in commands:
+        for verb, rest in re.findall(r"(?:^|&& )headrace ([a-z-]+)((?: [a-z|]+)*)", command):
+            assert verb in {each.name for each in VERBS}, command
+            for sub in rest.split()[:1]:
+                assert not verbs_of(verb) or set(sub.split("|")) <= verbs_of(verb), command
+
+
+def test_every_log_event_of_the_operators_guide_is_written_somewhere() -> None:
+    [table] = re.findall(r"^\| log event \|(.*?)^## ", text_of(ROOT / "docs/operators.md"), re.MULTILINE | re.DOTALL)
+    source = "".join(text_of(path) for path in (ROOT / "broker" / "service").glob("*.py"))
+    for row in table.splitlines():
+        for event in re.findall(r"`([a-z_]+)`", row.split("|")[1] if row.count("|") > 1 else ""):
+            assert f'"{event}"' in source, event
+
+
+def test_the_readers_guide_explains_every_reason() -> None:
+    guide = text_of(ROOT / "docs/consumers.md")
+    assert {reason.value for reason in FailureReason} <= set(ticked(guide))
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate_settings", ROOT / "docs" / "generate_settings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_settings_page_is_what_its_script_writes() -> None:
+    written = generator().page()
+    assert written == text_of(ROOT / "docs/settings.md"), "run: python docs/generate_settings.py"
+
+
+def test_the_settings_page_explains_no_setting_that_does_not_exist() -> None:
+    kinds = {"lanes": "lanes.<lane>.", "limits": "limits.<limit>.", "topics": "topics.ledger."}
+    for key in generator().SENTENCES:
+        group, _, name = key.partition(".")
+        assert resolved(kinds.get(group, f"{group}.") + name), key
