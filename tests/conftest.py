@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+pytest.register_assert_rewrite("tests.contract")  # so that a suite says what it found, wherever it runs
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_stray_event_loop() -> None:

@@ -126,7 +126,7 @@ async def close_producer(producer: AIOKafkaProducer) -> None:
 
 
 def _sendable(record: Record) -> bytes | None:
-    """aiokafka asserts that a record has a key or a value; Kafka itself takes one with neither, and so do we."""
+    """What aiokafka takes: it asserts that there is a key or a value; Kafka itself needs neither, and so do we."""
     return b"" if record.key is None and record.value is None else record.value
 
 

@@ -64,8 +64,10 @@ class OpenAICalls:
             )
         except openai.APIStatusError as error:
             return UpstreamReply(_refused(error), None)
-        except openai.APITimeoutError:
-            return UpstreamReply(_silent("timeout", "OpenAI did not answer in time."), None)
+        except openai.APITimeoutError as error:
+            if _timed_out(error):
+                return UpstreamReply(_silent("timeout", "OpenAI did not answer in time."), None)
+            return UpstreamReply(_silent("connection", _reason(error)), None)
         except openai.APIConnectionError as error:
             return UpstreamReply(_silent("connection", _reason(error)), None)
         except openai.APIError as error:
@@ -95,10 +97,22 @@ def _silent(code: str, message: str) -> Answer:
     return Answer(None, {}, code, None, None, message)
 
 
+def _timed_out(error: openai.APITimeoutError) -> bool:
+    """Whether time ran out: the aiohttp transport calls a refused or cut connection a time-out as well."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error.__cause__
+    while cause is not None:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return len(chain) < 2 or any(isinstance(each, TimeoutError) for each in chain)
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None if value is None else json.dumps(value)
 
 
 def _reason(error: openai.APIError) -> str:
     cause = error.__cause__
+    while cause is not None and cause.__cause__ is not None:
+        cause = cause.__cause__
     return f"{type(cause).__name__}: {cause}" if cause is not None else str(error)

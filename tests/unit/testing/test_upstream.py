@@ -1,0 +1,94 @@
+"""The scripted upstream does what the door to OpenAI does, after as much loop time as it is told."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from broker.core.verdict import Meaning, judge
+from broker.ports import Upstream
+from broker.service.calling import usage_of
+from broker.testing.counter import RoughCounter
+from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
+from tests.contract.upstream_contract import HELLO, TIMEOUT_S, Served, UpstreamContract, UpstreamWorld
+
+pytestmark = pytest.mark.looptime
+
+
+class _ScriptedWorld:
+    def __init__(self) -> None:
+        self._upstream = ScriptedUpstream()
+
+    def upstream(self, served: Served) -> Upstream:
+        self._upstream.script = lambda _: _said(served)
+        return self._upstream
+
+    @property
+    def bodies(self) -> list[Mapping[str, Any]]:
+        return [asked.body for asked in self._upstream.asked]
+
+    @property
+    def ids(self) -> dict[str, int]:
+        return dict(self._upstream.calls)
+
+
+def _said(served: Served) -> Said | Silence:
+    match served.line:
+        case "silent":
+            return Silence("timeout", TIMEOUT_S)
+        case "cut" | "refused":
+            return Silence("connection")
+        case "whole":
+            return Said(served.status, served.body, served.headers)
+
+
+class TestScriptedUpstream(UpstreamContract):
+    @pytest.fixture
+    async def world(self) -> UpstreamWorld:
+        return _ScriptedWorld()
+
+
+async def test_a_usual_answer_is_one_the_core_calls_ok_and_takes_its_latency() -> None:
+    upstream, loop = ScriptedUpstream(latency_s=3), asyncio.get_running_loop()
+    begun_s = loop.time()
+    reply = await upstream.call("chat.completions", HELLO, "lead-1")
+    assert loop.time() - begun_s == pytest.approx(3)
+    assert judge(reply.answer).meaning is Meaning.OK
+    usage = usage_of(completion(upstream.asked[0]))
+    assert usage is not None
+    assert usage.total_tokens == 15
+
+
+async def test_a_script_sees_which_call_of_an_id_it_answers() -> None:
+    seen: list[Asked] = []
+
+    def script(asked: Asked) -> Said | None:
+        seen.append(asked)
+        return Said(500, {"error": {"message": "no"}}) if asked.nth == 1 else None
+
+    upstream = ScriptedUpstream(script=script)
+    assert [(await upstream.call("chat.completions", HELLO, "a")).answer.status for _ in range(2)] == [500, 200]
+    await upstream.call("chat.completions", HELLO, "b")
+    assert [(asked.request_id, asked.nth, asked.number) for asked in seen] == [("a", 1, 1), ("a", 2, 2), ("b", 1, 3)]
+    assert upstream.calls == {"a": 2, "b": 1}
+
+
+async def test_calls_in_flight_are_known_and_a_cut_line_answers_nobody() -> None:
+    upstream = ScriptedUpstream(latency_s=1)
+    upstream.is_cut = True
+    call = asyncio.create_task(upstream.call("chat.completions", HELLO, "a"))
+    await asyncio.sleep(100)
+    assert upstream.inflight == 1
+    call.cancel()
+    await asyncio.wait({call})
+    assert upstream.inflight == 0
+    await upstream.close()
+    assert upstream.is_closed
+
+
+def test_the_rough_counter_counts_characters_and_can_be_at_a_loss() -> None:
+    counter = RoughCounter(frozenset({"strange"}))
+    assert counter.count("any", "12345") == 2
+    assert counter.count("strange", "12345") is None
+    assert counter.counted == 2
