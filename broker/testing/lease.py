@@ -50,13 +50,14 @@ class MemoryLeaseStore:
 
 
 class MemoryLease:
-    """`broker.ports.Lease` on a shared `MemoryLeaseStore`."""
+    """`broker.ports.Lease` on a shared `MemoryLeaseStore`. `is_cut` is True while this process alone is cut off."""
 
     def __init__(self, store: MemoryLeaseStore, key: str, *, ttl_ms: int, token: str) -> None:
         self._store = store
         self._key = key
         self._ttl_ms = ttl_ms
         self._token = token
+        self.is_cut = False
 
     async def look(self) -> LeaseView:
         """What stands in the key now."""
@@ -86,6 +87,7 @@ class MemoryLease:
 
     async def note_ready(self) -> None:
         """Notes for two seconds that this process could lead."""
+        self._reach()
         self._store.set(f"{self._notes}{self._token}", "ready", px=_NOTE_MS)
 
     async def ready_standbys(self) -> list[str]:
@@ -100,6 +102,7 @@ class MemoryLease:
 
     async def publish_status(self, status: str) -> None:
         """Leaves a live status for five seconds."""
+        self._reach()
         self._store.set(f"{self._key}:status", status, px=_STATUS_MS)
 
     async def read_status(self) -> str | None:
@@ -114,6 +117,11 @@ class MemoryLease:
     def _notes(self) -> str:
         return f"{self._key}:standby:"
 
+    def _reach(self) -> None:
+        if self.is_cut:
+            raise LeaseUnavailable("Redis does not answer: this process is cut off.")
+
     def _view(self) -> LeaseView:
+        self._reach()
         entry = self._store.get(self._key)
         return LeaseView(*entry) if entry else LeaseView(None, None)

@@ -1,0 +1,1 @@
+"""The shells of the processes, on doubles and in virtual time."""

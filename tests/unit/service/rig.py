@@ -1,0 +1,212 @@
+"""Whole dispatchers on doubles, composed by hand, in the running loop's virtual time."""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from broker.adapters.prometheus_meter import Meter
+from broker.clock import WallClock
+from broker.core.dispatch import Dispatch
+from broker.core.rules import DispatchRules
+from broker.ports import TransactionLog
+from broker.service.calling import Calling
+from broker.service.cargo import Hold
+from broker.service.compose import budget_maker, dispatch_rules
+from broker.service.driver import Driver
+from broker.service.health import Health
+from broker.service.intake import LaneIntake
+from broker.service.leadership import Leadership, Parts
+from broker.service.ledger_follower import LedgerFollower
+from broker.service.pricing import Pricer
+from broker.service.promotion import Promotion
+from broker.service.publication import Publication
+from broker.service.status import Status
+from broker.service.telemetry import Telemetry
+from broker.settings.whole import Settings
+from broker.testing.counter import RoughCounter
+from broker.testing.kafka import KafkaLink, MemoryKafka
+from broker.testing.kafka_doors import MemoryLane, MemoryLedger, MemoryOffsets, MemoryTransactions
+from broker.testing.lease import MemoryLease, MemoryLeaseStore
+from broker.testing.upstream import Script, ScriptedUpstream
+from schemas import topics
+from schemas.codec import decode_ledger
+from schemas.ledger import LedgerRecord
+from schemas.record import Record
+
+PREFIX = "t"
+NAME = f"{PREFIX}.dispatcher"
+WALL = datetime(2026, 12, 1, 9, tzinfo=UTC)
+MODEL = "gpt-4o-mini"
+
+
+def settings_of(**groups: Any) -> Settings:
+    plenty = {"tokens_per_minute": 600_000_000, "requests_per_minute": 600_000_000}
+    return Settings(**({"kafka": {"topic_prefix": PREFIX}, "limits": {MODEL: plenty}} | groups))
+
+
+def request(request_id: str, **fields: Any) -> dict[str, Any]:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": f"Write to {request_id}"}]}
+    return {"id": request_id, "body": body, **fields}
+
+
+class World:
+    """One Kafka, one Redis, one OpenAI."""
+
+    def __init__(self, *, latency_s: float = 1.0, script: Script | None = None, partitions: int = 2) -> None:
+        loop = asyncio.get_running_loop()
+        self.clock = WallClock(loop.time, lambda: WALL)
+        self.kafka = MemoryKafka(self.clock.utc_ms)
+        self.leases = MemoryLeaseStore(self.clock.now_ms)
+        self.upstream = ScriptedUpstream(latency_s=latency_s, script=script)
+        self.partitions = partitions
+        for lane in ("urgent", "standard", "bulk"):
+            self.kafka.create(topics.requests_topic(PREFIX, lane), partitions)
+        for topic in (topics.results_topic(PREFIX), topics.failures_topic(PREFIX), topics.dead_letters_topic(PREFIX)):
+            self.kafka.create(topic, 2)
+        self.kafka.create(topics.ledger_topic(PREFIX))
+
+    def submit(self, request_id: str, lane: str = "urgent", partition: int | None = None, **fields: Any) -> int:
+        value = json.dumps(request(request_id, **fields)).encode()
+        return self.kafka.append(topics.requests_topic(PREFIX, lane), Record(None, value), partition=partition)
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        committed = self.kafka.committed(topics.results_topic(PREFIX))
+        return [json.loads(fetched.record.value or b"") for fetched in committed]
+
+    def counts(self) -> Counter[tuple[str, int]]:
+        return Counter((outcome["id"], outcome["run"]) for outcome in self.outcomes())
+
+    def dead_letters(self) -> list[Record]:
+        return [fetched.record for fetched in self.kafka.committed(topics.dead_letters_topic(PREFIX))]
+
+    def ledger(self) -> list[LedgerRecord]:
+        committed = self.kafka.committed(topics.ledger_topic(PREFIX))
+        return [decode_ledger(fetched.record.value or b"") for fetched in committed]
+
+    def claims(self) -> list[tuple[int, str]]:
+        return [(line.term, line.owner) for line in self.ledger() if line.kind.value == "claim"]
+
+    def lease_key(self) -> str:
+        return f"headrace:cluster:{NAME}"
+
+    def holder(self) -> str | None:
+        entry = self.leases.get(self.lease_key())
+        return entry[0] if entry else None
+
+
+class Process:
+    """One dispatcher without its web server."""
+
+    def __init__(
+        self, world: World, owner: str, *, settings: Settings | None = None, from_start: frozenset[str] = frozenset()
+    ) -> None:
+        self.world, self.owner = world, owner
+        self.settings = settings or settings_of()
+        self.link = KafkaLink(world.kafka)
+        self.clock = world.clock
+        self.hold, self.meter, self.health = Hold(), Meter(), Health()
+        self.dice = random.Random(owner)
+        rules = dispatch_rules(self.settings)
+        self.core = Dispatch(rules, make_budget=budget_maker(self.settings), dice=self.dice.random)
+        self.telemetry = Telemetry(self.meter, self.hold, self.clock)
+        calling = Calling(world.upstream, self.clock, self.telemetry)
+        self.driver = Driver(self.core, self.hold, self.clock, caller=calling.call, watcher=self.telemetry)
+        self.lease = MemoryLease(world.leases, world.lease_key(), ttl_ms=rules.lease.ttl_ms, token=owner)
+        pricer = Pricer(self.settings, RoughCounter(), self.clock)
+        self.intakes = {lane: self._intake(lane, pricer) for lane in self.settings.lanes}
+        self.leadership = self._leadership(rules, from_start)
+        self.status = Status(self.settings, self.core, self.health, self.telemetry, owner=owner)
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def _intake(self, lane: str, pricer: Pricer) -> LaneIntake:
+        topic = topics.requests_topic(PREFIX, lane)
+        return LaneIntake(lane, topic, MemoryLane(self.link, topic=topic), self.driver, pricer)
+
+    def _leadership(self, rules: DispatchRules, from_start: frozenset[str]) -> Leadership:
+        ledger = topics.ledger_topic(PREFIX)
+        log = MemoryLedger(self.link, topic=ledger)
+        self.follower = LedgerFollower(log, self.driver, self.clock, window_ms=rules.dedupe_window_ms)
+        promotion = Promotion(
+            owner=self.owner,
+            ledger_topic=ledger,
+            follower=self.follower,
+            offsets=MemoryOffsets(self.link, group=NAME),
+            intakes=self.intakes,
+            from_start=from_start,
+            utc_ms=self.clock.utc_ms,
+        )
+        parts = Parts(
+            driver=self.driver,
+            lease=self.lease,
+            follower=self.follower,
+            promotion=promotion,
+            publication=Publication(self.settings, self.hold, self.clock, owner=self.owner),
+            intakes=self.intakes,
+            make_producer=self._producer,
+            clock=self.clock,
+            dice=self.dice.random,
+            transacted=self.meter.transaction,
+        )
+        return Leadership(parts, owner=self.owner, times=rules.lease, ledger_topic=ledger, health=self.health)
+
+    def _producer(self) -> TransactionLog:
+        return MemoryTransactions(self.link, transactional_id=NAME)
+
+    def start(self) -> "Process":
+        self.tasks = [
+            asyncio.create_task(self.driver.run(), name=f"{self.owner} driver"),
+            asyncio.create_task(self.leadership.run(), name=f"{self.owner} leadership"),
+        ]
+        return self
+
+    @property
+    def leading(self) -> asyncio.Task[None]:
+        return self.tasks[1]
+
+    async def kill(self) -> None:
+        """As SIGKILL: nothing of it reaches anybody any more."""
+        self.link.cut()
+        self.lease.is_cut = True
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.wait(self.tasks)
+
+    async def end(self) -> None:
+        """Leave in peace, and fail the test with whatever ended it before."""
+        self.leadership.leave()
+        await asyncio.wait({self.leading}, timeout=60)
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.wait(self.tasks)
+        for task in self.tasks:
+            if not task.cancelled():
+                task.result()
+
+    def metric(self, name: str, labels: Mapping[str, str] | None = None) -> float:
+        found = self.meter._registry.get_sample_value(name, dict(labels or {}))
+        return 0.0 if found is None else found
+
+
+async def until(condition: Callable[[], bool], within_s: float = 60.0) -> float:
+    """Wait in virtual time; how long it took."""
+    loop = asyncio.get_running_loop()
+    begun_s = loop.time()
+    while not condition():
+        assert loop.time() - begun_s <= within_s, f"not within {within_s} s"
+        await asyncio.sleep(0.01)
+    return loop.time() - begun_s
+
+
+async def led(process: Process, within_s: float = 30.0) -> float:
+    return await until(lambda: process.health.role == "leader", within_s)
+
+
+async def warmed(world: World) -> None:
+    """One request first: until it has been answered, nobody knows how full the bucket is, and calls go out singly."""
+    before = len(world.outcomes())
+    world.submit("warm")
+    await until(lambda: len(world.outcomes()) == before + 1)
