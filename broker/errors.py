@@ -16,7 +16,7 @@
     │   └── Unreachable         exit 3: wait, or look at the network
     ├── LeaseUnavailable        Redis does not answer: neither mine nor not mine; go on as long as trust lasts
     ├── ProducerDead            the transaction's outcome is unknown: prove leadership anew, then ask the stored map
-    └── ProgressUnreadable      the stored progress cannot be believed: try the read again, never guess
+    └── ProgressUnreadable      exit 2: the stored progress cannot be believed; an operator must look, nobody guesses
 
 Every message is one sentence for a person that says what to do. `exit_code` is what a verb leaves with.
 """
@@ -116,6 +116,6 @@ class ProducerDead(HeadraceError):  # noqa: N818
 
 
 class ProgressUnreadable(HeadraceError):  # noqa: N818
-    """The stored offsets came back empty, partial or foreign."""
+    """The stored progress or the ledger cannot be believed: an operator must look, a restart changes nothing."""
 
-    exit_code = 3
+    exit_code = 2

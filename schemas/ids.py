@@ -1,6 +1,6 @@
 """Who a request is: its id, the hash that stands for it in memory and in the ledger, and its fingerprint.
 
-Standard library only and no clock, since `broker.core` imports this module.
+Standard library only, and no clock.
 """
 
 import hashlib

@@ -60,12 +60,13 @@ class Meter:
         """Others took `tokens` from the same limit."""
         self._families.foreign_tokens.labels(self._models.label(model)).inc(tokens)
 
-    def limit(self, model: str, limit: str, capacity: float, level: float, utilisation: float) -> None:
-        """One limit as the mirror sees it: capacity and level in its own unit, utilisation as a part of 1."""
+    def limit(self, model: str, limit: str, capacity: float, level: float, utilisation: float | None) -> None:
+        """One bucket as the mirror sees it: capacity and level in its own unit, utilisation as a part of 1 if known."""
         labels = self._models.label(model), self._limits.label(limit)
         self._families.limit_capacity.labels(*labels).set(capacity)
         self._families.limit_level.labels(*labels).set(level)
-        self._families.utilisation.labels(*labels).set(utilisation)
+        if utilisation is not None:
+            self._families.utilisation.labels(*labels).set(utilisation)
 
     def charge_law(self, model: str, law: str) -> None:
         """`law` is what the evidence supports for `model` now."""

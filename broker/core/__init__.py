@@ -2,5 +2,5 @@
 
 Belongs here: the budget, the lanes, progress, identity, terms, verdicts, as plain state machines fed with events and
 an explicit `now_ms`. Does not belong here: I/O, clocks, chance, logging, prompts. Whole milliseconds and integers.
-Imports the standard library and `schemas.ids` only; `broker.service` and the tests drive it.
+Imports the standard library only; `broker.service` and the tests drive it.
 """

@@ -7,7 +7,6 @@ well; only nothing follows from it.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from broker.core.bounds import ACCOUNT_REST_MS, OUTCOME_BYTES_MAX
 from broker.core.budget import Budget
 from broker.core.commands import Complete, Decision, Fail
 from broker.core.events import Answered, Refused
@@ -48,13 +47,14 @@ class Attempts:
             flight.budget.abandoned(event.call, now_ms)
         else:
             flight.budget.answered(event.call, now_ms, verdict)
-        if verdict.meaning in _ACCOUNT:
-            flight.budget.pause_until(now_ms + (verdict.wait_ms or ACCOUNT_REST_MS))
+        flight.budget.breaker.heard(verdict.meaning, now_ms, verdict.wait_ms)
         if not flight.wanted:
             return None
         if verdict.meaning is not Meaning.OK:
+            if flight.budget.breaker.closed:  # else the server is in trouble, and this request no worse than others
+                flight.ticket.failures += verdict.counts_as_attempt
             return Sequel(flight.ticket, self._after(flight.ticket, verdict, now_ms, may_park=may_park))
-        if event.bytes > OUTCOME_BYTES_MAX:
+        if event.bytes > self._rules.outcome_bytes_max:
             sentence = f"The answer weighs {event.bytes} bytes, more than the results topic takes."
             return Sequel(flight.ticket, Fail("too_large_for_topic", sentence))
         self._flights.hold(flight.ticket, event.bytes)
@@ -67,7 +67,6 @@ class Attempts:
         return flight.ticket if flight.wanted else None
 
     def _after(self, ticket: Ticket, verdict: Verdict, now_ms: int, *, may_park: bool) -> Again | Decision:
-        ticket.failures += verdict.counts_as_attempt
         if verdict.snapshot is not None and verdict.snapshot.metric is Metric.TOKENS and verdict.snapshot.requested:
             ticket.charge, ticket.stated = verdict.snapshot.requested, True  # the server's own word
         parkable = may_park and ticket.bytes <= self._rules.parked_bytes_max
@@ -76,4 +75,3 @@ class Attempts:
 
 
 _UNANSWERED = frozenset({Meaning.TIMEOUT, Meaning.CONNECTION})
-_ACCOUNT = frozenset({Meaning.QUOTA, Meaning.AUTH})

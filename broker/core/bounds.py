@@ -40,8 +40,8 @@ DEADLINES_SWEPT_ABOVE = 1_000
 RECOMMIT_EVERY_MS = 3_600_000
 """Stored offsets of a group without members expire; every partition is stored again at least this often."""
 
-ACCOUNT_REST_MS = 10_000
-"""How long a limit rests after an answer that blames the account (quota, key): an operator must act first."""
+LIMITS_MAX = 1_000
+"""Limits remembered at once; a producer can invent model names, and each unknown one is a limit of its own."""
 
 assert OUTCOME_BYTES_MAX < TRANSACTION_BYTES_MAX
 assert LINGER_MS < PROBE_EVERY_MS

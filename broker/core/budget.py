@@ -10,6 +10,7 @@ may have several mirrors, and all of them are paid.
 from dataclasses import dataclass, replace
 from typing import Final
 
+from broker.core.breaker import Breaker
 from broker.core.bucket import Bucket
 from broker.core.markup import PPM, Markup
 from broker.core.mirror import Mirror
@@ -125,6 +126,7 @@ class Budget:
         self._burst: Bucket | None = None
         self._paused_until_ms = now_ms
         self._markup = Markup()
+        self.breaker = Breaker()
         if checkpoint is not None:
             self._inherit(checkpoint, now_ms)
         for metric, capacity in ((Metric.TOKENS, settings.tokens), (Metric.REQUESTS, settings.requests)):
@@ -163,9 +165,10 @@ class Budget:
             keep_ppm: The share of every bucket that must be left for others.
             stated: The server itself has named this charge.
         """
-        if self._full():
+        probe_ms = self.breaker.may_call_at(now_ms, len(self._flights))
+        if self._full() or probe_ms is None:
             return None
-        at_ms = max(now_ms, self._paused_until_ms)
+        at_ms = max(now_ms, self._paused_until_ms, probe_ms)
         paid = charge if stated else self._markup.applied(charge)
         if self.settings.cap_tokens is not None:
             cap = self.settings.cap_tokens
@@ -195,6 +198,10 @@ class Budget:
             self._burst.pay(paid, now_ms)
         for mirror in self._mirrors:
             mirror.pay(flight.amount(mirror.metric), now_ms)
+
+    def paid(self, attempt: int) -> int:
+        """What was paid for an attempt in flight: its charge, marked up."""
+        return self._flights[attempt].paid
 
     def answered(self, attempt: int, now_ms: int, verdict: Verdict) -> None:
         """An attempt's answer has come: correct every metric it speaks of, both ways, and rest if it says so."""

@@ -258,10 +258,11 @@ class Dispatch:
         candidate = ticket.candidate
         ticket.state = State.CALLING
         self.limits.serve(ticket)
-        call = self._attempts.start(ticket, self.limits.desk(candidate.limit, now_ms).budget, now_ms)
+        budget = self.limits.desk(candidate.limit, now_ms).budget
+        call = self._attempts.start(ticket, budget, now_ms)
         self._batches.started(StartedEntry(candidate.identity, candidate.attempt + ticket.calls))
         repeated = self._inheritance.repeats(candidate.identity)
-        self._commands.append(Call(call, ticket.number, ticket.charge, ticket.calls, repeated))
+        self._commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated))
 
     def _answered(self, event: Answered, now_ms: int) -> None:
         sequel = self._attempts.answered(event, now_ms, may_park=self.identities.may_park)
@@ -285,8 +286,8 @@ class Dispatch:
         ticket.state = State.SETTLED
         self.limits.withdraw(ticket)
         weight = ticket.held_bytes if isinstance(decision, Complete) else ticket.bytes
-        urgent = ticket.source.partition.lane == self._first_lane
-        self.outbox.add(Decided(ticket, decision, weight), now_ms, at_once=urgent)
+        at_once = ticket.source.partition.lane == self._first_lane
+        self.outbox.add(Decided(ticket, decision, weight), now_ms, at_once=at_once)
 
     def _publish_at(self) -> int | None:
         active = bool(self.flights) or self.limits.waiting() > 0

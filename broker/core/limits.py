@@ -7,6 +7,7 @@ that can always pay does not take every call that another could have.
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from broker.core.bounds import LIMITS_MAX
 from broker.core.budget import Budget, Checkpoint
 from broker.core.lanes import LaneRule, Lanes
 from broker.core.reading import Metric
@@ -35,9 +36,20 @@ class Limits:
         """The desk of a limit."""
         desk = self._desks.get(limit)
         if desk is None:
+            self._make_room()
             desk = self._desks[limit] = LimitDesk(self._make_budget(limit, now_ms), Lanes(self._rules))
             self._turns.append(desk)
         return desk
+
+    def _make_room(self) -> None:
+        """Forget the limit asked longest ago that nobody needs now, once there are too many."""
+        if len(self._desks) < LIMITS_MAX:
+            return
+        for name, desk in self._desks.items():
+            if not desk.lanes.waiting() and not desk.budget.inflight:
+                del self._desks[name]
+                self._turns.remove(desk)
+                return
 
     def desks(self) -> dict[str, LimitDesk]:
         """All of them, by name."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from broker.core.bounds import OUTCOME_BYTES_MAX
 from broker.core.lanes import LaneRule
 from broker.core.retry import RetryRules
 from broker.core.term import LeaseTimes
@@ -30,6 +31,7 @@ class DispatchRules:
         parked_bytes_max: A heavier request is not parked: its RetryableFailure would not fit its topic.
         dedupe_window_ms: How long an answered id is remembered.
         dedupe_ids_max: How many are remembered at most.
+        outcome_bytes_max: A heavier outcome does not fit the results topic.
     """
 
     lanes: Sequence[LaneRule]
@@ -40,3 +42,4 @@ class DispatchRules:
     parked_bytes_max: int
     dedupe_window_ms: int
     dedupe_ids_max: int
+    outcome_bytes_max: int = OUTCOME_BYTES_MAX

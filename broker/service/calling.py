@@ -9,11 +9,12 @@ from broker.core.verdict import Answer, Meaning, Verdict, judge
 from broker.ports import Upstream
 from broker.service.cargo import Cargo
 from broker.service.telemetry import Telemetry
+from schemas.cloudevents import json_bytes
 from schemas.outcome import Usage
 from schemas.request_codec import DecodedRequest
 
-_ENVELOPE_BYTES = 2_048
-"""What an outcome weighs beside the response and the metadata it repeats."""
+_ENVELOPE_BYTES = 8_192
+"""What an outcome weighs beside the response and the metadata it repeats: names, times and headers, all bounded."""
 
 
 class Calling:
@@ -50,7 +51,7 @@ class Calling:
         if response is None:
             return judge(Answer(502, reply.answer.headers, None, None, None, "")), 0
         cargo.response, cargo.usage, cargo.error = response, usage_of(response), None
-        return verdict, len(reply.body or "") + len(cargo.record.value or b"") + _ENVELOPE_BYTES
+        return verdict, len(json_bytes(response)) + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES
 
 
 def usage_of(response: Mapping[str, object]) -> Usage | None:

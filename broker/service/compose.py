@@ -40,6 +40,7 @@ from broker.settings.whole import Settings
 from schemas import topics
 
 _PARKED_OVERHEAD_BYTES = 64 * 1024
+_OUTCOME_OVERHEAD_BYTES = 16 * 1024
 
 
 def kafka_connection(settings: Settings) -> KafkaConnection:
@@ -77,6 +78,7 @@ def dispatch_rules(settings: Settings) -> DispatchRules:
         parked_bytes_max=int(settings.topics.failures.max_message_bytes) - _PARKED_OVERHEAD_BYTES,
         dedupe_window_ms=settings.dedupe.window_s * 1_000,
         dedupe_ids_max=settings.dedupe.ids_max,
+        outcome_bytes_max=int(settings.topics.results.max_message_bytes) - _OUTCOME_OVERHEAD_BYTES,
     )
 
 
@@ -137,6 +139,8 @@ def dispatcher(
     settings: Settings, found: Found, counter: TokenCounter, *, from_start: frozenset[str] = frozenset()
 ) -> Dispatcher:
     """One dispatcher process; nothing is connected yet. Call it inside the running event loop."""
+    for lane in from_start - settings.lanes.keys():
+        raise SettingsError(f"--from-start names lane {lane!r}, which is not among {', '.join(settings.lanes)}.")
     clock, hold, meter, owner = WallClock(), Hold(), Meter(), secrets.token_hex(8)
     prefix, connection = settings.kafka.topic_prefix, kafka_connection(settings)
     name = f"{prefix}.dispatcher"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from broker.core.events import Draining
+from broker.errors import LeaseUnavailable
 from broker.ports import LaneLog, Lease, Upstream
 from broker.service.driver import Driver
 from broker.service.leadership import Leadership
@@ -106,6 +108,13 @@ class Dispatcher:
             await asyncio.sleep(GAUGES_EVERY_S)
             now_ms = self._driver.clock.now_ms()
             self._telemetry.gauges(self._driver.core, self._leadership.health, now_ms)
+            await self._leave_status(now_ms)
+
+    async def _leave_status(self, now_ms: int) -> None:
+        """What `headrace status` finds in Redis; nobody depends on it."""
+        if self._leadership.health.role == "leader":
+            with contextlib.suppress(LeaseUnavailable):
+                await self._doors.lease.publish_status(json.dumps(self._status.snapshot(now_ms), ensure_ascii=False))
 
     async def _close(self, rungs: Ladder) -> None:
         with contextlib.suppress(TimeoutError):

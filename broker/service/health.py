@@ -13,4 +13,10 @@ class Health:
     redis_ready: bool = False
     follows: bool = False
     holder: str | None = None
-    trouble: str | None = None
+    kafka_trouble: str | None = None
+    redis_trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong now, for a person; None if nothing is."""
+        return " ".join(filter(None, (self.kafka_trouble, self.redis_trouble))) or None

@@ -123,7 +123,8 @@ class LaneIntake:
         if isinstance(known, Candidate):
             cargo.limit = known.limit
         number = self._driver.hold.stow(cargo)
-        weight = len(fetched.record.value or b"")
+        value = len(fetched.record.value or b"")
+        weight = value + 2 * (fetched.record.bytes_max - value)  # key and headers travel as base64 when parked
         self._driver.post(Taken(number, source, fetched.timestamp_ms, weight, known))
 
     def _post_unreadable(self, partition: int, lost: Unreadable) -> None:

@@ -205,8 +205,9 @@ class Leadership:
             raise LogUnavailable("Another claim follows ours.")
         if self._term and standing.term != self._term and self._contested():
             raise TwoLeadersError(
-                "Another dispatcher keeps claiming while this one holds a valid lease: two Redis serve one Kafka "
-                "prefix. Give each budget its own kafka.topic_prefix, or all its dispatchers the same Redis."
+                f"Others ({', '.join(self._foreign.owners)}) keep claiming while this dispatcher ({self._owner}) holds a "
+                "valid lease: two Redis serve one Kafka prefix. Give each budget its own kafka.topic_prefix, or all its "
+                "dispatchers the same Redis."
             )
         await self._begin(standing)
 
@@ -327,7 +328,7 @@ class Leadership:
     async def _cut_off(self) -> bool:
         """Kafka has been away from us for long, and for a while not from a standby: that one should lead."""
         now_ms = self._parts.clock.now_ms()
-        if now_ms - self._reached_ms < CUT_OFF_AFTER_MS:
+        if now_ms - self._reached_ms < CUT_OFF_AFTER_MS - RIVAL_STEADY_MS:
             self._rival_since_ms = None
             return False
         if not [one for one in await self._parts.lease.ready_standbys() if one != self._owner]:
@@ -335,7 +336,7 @@ class Leadership:
             return False
         if self._rival_since_ms is None:
             self._rival_since_ms = now_ms
-        return now_ms - self._rival_since_ms >= RIVAL_STEADY_MS
+        return now_ms - self._rival_since_ms >= RIVAL_STEADY_MS and now_ms - self._reached_ms >= CUT_OFF_AFTER_MS
 
     async def _renew(self) -> None:
         """Prove every 0.4 s that the lease is ours; a foreign holder ends the term."""
@@ -399,12 +400,11 @@ class Leadership:
 
     def _kafka(self, *, ready: bool, trouble: str | None = None) -> None:
         self.health.kafka_ready = ready
-        self.health.trouble = trouble if not ready else None
+        self.health.kafka_trouble = None if ready else trouble
 
     def _redis(self, *, ready: bool, trouble: str | None = None) -> None:
         self.health.redis_ready = ready
-        if trouble is not None:
-            self.health.trouble = trouble
+        self.health.redis_trouble = None if ready else trouble
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -11,7 +11,7 @@ from collections import deque
 import structlog
 
 from broker.clock import WallClock
-from broker.errors import LogUnavailable
+from broker.errors import LogUnavailable, ProgressUnreadable
 from broker.ports import LedgerLog
 from broker.service.driver import Driver
 from broker.service.ledger_codec import ledger_read
@@ -105,15 +105,15 @@ class LedgerFollower:
         try:
             line = decode_ledger(value)
         except LedgerUnreadable as error:
-            raise LogUnavailable(
-                f"The ledger holds a line this release cannot read ({error}); run the newer one."
+            raise ProgressUnreadable(
+                f"The ledger holds a line this release cannot read ({error}); run the release that wrote it."
             ) from error
         self.lines += 1
-        if line.kind is LedgerKind.CLAIM:
-            self._claims.append((line.term, line.owner))
-            if self._expected == (line.term, line.owner):
-                self._expected = None
-            self.highest_term = max(self.highest_term, line.term)
+        self.highest_term = max(self.highest_term, line.term)
+        if line.kind is LedgerKind.CLAIM or self.last_claim != (line.term, line.owner):
+            self._claims.append((line.term, line.owner))  # a claim older than the window shows in its term's steps
+        if line.kind is LedgerKind.CLAIM and self._expected == (line.term, line.owner):
+            self._expected = None
         self._driver.post(ledger_read(line, at_ms))
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from broker.clock import WallClock
-from broker.core.charge import Law, charge, default_law, measure, texts
+from broker.core.charge import Law, charge, default_law, framing_tokens, measure, texts
 from broker.core.identity import Identity
 from broker.core.ticket import Candidate, Garbage
 from broker.ports import TokenCounter
@@ -20,6 +20,7 @@ from schemas.record import Record
 from schemas.request import GenerationRequest
 from schemas.request_codec import DecodedRequest, InputLimits, Undecodable
 
+MODEL_NAME_MAX = 256
 _COUNTED_BYTES_MAX = 64 * 1024
 """Longer texts are priced by bytes: counting them would hold up the loop for milliseconds."""
 
@@ -45,7 +46,7 @@ class Pricer:
 
     def _candidate(self, lane: str, decoded: DecodedRequest, submitted_at: datetime) -> Candidate:
         request = decoded.request
-        model = request.model or ""
+        model = (request.model or "")[:MODEL_NAME_MAX]
         identity = Identity(
             id_hash(request.id), decoded.run, fingerprint(request.tenant, request.endpoint, request.body)
         )
@@ -74,7 +75,7 @@ class Pricer:
             size = len(text)
             counted = self._counter.count(model, text) if size <= _COUNTED_BYTES_MAX else None
             tokens += counted if counted is not None else len(text.encode(errors="surrogatepass")) // 4 + 1
-        return tokens
+        return tokens + framing_tokens(request.endpoint, request.body)
 
     def _deadline(self, lane: str, decoded: DecodedRequest, submitted_at: datetime) -> datetime:
         latest = submitted_at + timedelta(seconds=self._settings.deadline_max_s(lane))
@@ -95,6 +96,11 @@ class Pricer:
 
 _REFUSALS: tuple[tuple[Callable[[GenerationRequest], bool], str, str], ...] = (
     (lambda request: request.model is None, "invalid_request", "body.model must name a model."),
+    (
+        lambda request: len(request.model or "") > MODEL_NAME_MAX,
+        "invalid_request",
+        f"body.model must name a model in at most {MODEL_NAME_MAX} characters.",
+    ),
     (lambda request: request.stream, "invalid_request", "Streaming is not served yet: send stream false."),
     (lambda request: request.reply_to is not None, "invalid_request", "reply_to is not served yet: leave it out."),
 )

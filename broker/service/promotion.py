@@ -91,12 +91,13 @@ class Promotion:
             await self._follower.catch_up()
             keeps = own_term > 0 and self._follower.last_claim == (own_term, self._owner)
             term = own_term if keeps else next_term(self._follower.highest_term)
-            standing = await self._claimed(producer, term)
+            standing = await self._claimed(producer, term, ours_before=keeps)
             if standing is not None:
                 return standing
         raise LogUnavailable("Other claims keep coming in between; is another dispatcher using the same topics?")
 
-    async def _claimed(self, producer: TransactionLog, term: int) -> Standing | None:
+    async def _claimed(self, producer: TransactionLog, term: int, *, ours_before: bool) -> Standing | None:
+        """Claim and read back; None if another leader has been there under that term or a later one."""
         claim = Outgoing(self._ledger_topic, Record(None, encode_ledger(claim_record(term, self._owner))))
         self._follower.expect(term, self._owner)
         await producer.transact([claim], {})
@@ -105,23 +106,23 @@ class Promotion:
             return None
         standing = Standing(term)
         for lane, intake in self._intakes.items():
-            foreign = await self._restore(standing, lane, intake)
-            if foreign >= term:
-                self._follower.highest_term = max(self._follower.highest_term, foreign)
+            newest = await self._restore(standing, lane, intake)
+            if newest > term or (newest == term and not ours_before):
+                self._follower.highest_term = max(self._follower.highest_term, newest)
                 return None
         return standing
 
     async def _restore(self, standing: Standing, lane: str, intake: LaneIntake) -> int:
-        """Progress of one lane; returns the highest term of a map that is not of our own term."""
+        """Progress of one lane; returns the highest term that wrote one of its maps."""
         numbers = await intake.log.partitions()
         stored = await self._offsets.read([TopicPartition(intake.topic, number) for number in numbers])
         bounds = await intake.log.bounds(numbers)
-        foreign = 0
+        newest = 0
         for number in numbers:
             place = LanePartition(lane, number)
             offset = stored[TopicPartition(intake.topic, number)]
             progress, term = await self._progress(place, intake, offset)
-            foreign = max(foreign, term if term > standing.term else 0)
+            newest = max(newest, term)
             start, end = bounds[number]
             if progress.next_offset > end:
                 raise ProgressUnreadable(
@@ -132,7 +133,7 @@ class Promotion:
             if start > progress.base:
                 standing.lost[place] = start
             standing.progress[place] = progress
-        return foreign
+        return newest
 
     async def _progress(
         self, place: LanePartition, intake: LaneIntake, stored: StoredOffset

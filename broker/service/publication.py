@@ -5,7 +5,10 @@ refuses would hold up the outcomes of every other.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
+
+import structlog
 
 from broker.clock import WallClock
 from broker.core.commands import Batch, Bury, Complete, Discard, Fail, Park
@@ -13,13 +16,17 @@ from broker.core.ticket import TicketNumber
 from broker.ports import Outgoing, StoredOffset, TopicPartition
 from broker.service.cargo import Cargo, Hold
 from broker.service.ledger_codec import step_record
+from broker.service.pricing import MODEL_NAME_MAX
 from broker.settings.whole import Settings
 from schemas import topics
 from schemas.codec import encode_dead_letter, encode_failure, encode_ledger, encode_outcome
 from schemas.failure import RetryableFailure, header_fields, key_fields
+from schemas.headers import TRACEPARENT
 from schemas.outcome import Completed, Failed, Timings
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest
+
+_log = structlog.get_logger("publication")
 
 _BATCH_OVERHEAD_BYTES = 1_024
 _METADATA_BYTES_MAX = 16 * 1024
@@ -36,6 +43,7 @@ class Publication:
         self._clock = clock
         self._owner = owner
         self._prefix = settings.kafka.topic_prefix
+        self._results_max = settings.topics.results.max_message_bytes - _BATCH_OVERHEAD_BYTES
         self._dead_letter_max = settings.topics.dead_letters.max_message_bytes - _BATCH_OVERHEAD_BYTES
 
     def records(self, batch: Batch, term: int) -> list[Outgoing]:
@@ -63,9 +71,9 @@ class Publication:
         cargo = self._hold[number]
         match decision:
             case Complete():
-                yield self._outcome(self._completed(cargo, term), now)
+                yield self._outcome(self._completed(cargo, term), cargo, now)
             case Fail():
-                yield self._outcome(self._failed(cargo, decision, term), now)
+                yield self._outcome(self._failed(cargo, decision, term), cargo, now)
                 if decision.reason != "cancelled":
                     yield self._dead_letter(cargo, decision.reason, now)
             case Park():
@@ -75,8 +83,16 @@ class Publication:
             case Discard():
                 return
 
-    def _outcome(self, outcome: Completed | Failed, now: datetime) -> Outgoing:
-        return Outgoing(topics.results_topic(self._prefix), encode_outcome(outcome, time=now))
+    def _outcome(self, outcome: Completed | Failed, cargo: Cargo, now: datetime) -> Outgoing:
+        """The record of an outcome. One that would not fit is a defect of ours, and must still hold up nobody."""
+        record = encode_outcome(outcome, time=now)
+        if record.bytes_max > self._results_max:
+            _log.error("outcome_does_not_fit", bytes=record.bytes_max, bytes_max=self._results_max)
+            record = encode_outcome(_stunted(outcome, record.bytes_max), time=now)
+        content = cargo.content
+        if isinstance(content, DecodedRequest) and content.traceparent is not None:
+            record = replace(record, headers=(*record.headers, (TRACEPARENT, content.traceparent.encode())))
+        return Outgoing(topics.results_topic(self._prefix), record)
 
     def _completed(self, cargo: Cargo, term: int) -> Completed:
         assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called
@@ -89,7 +105,7 @@ class Publication:
             lane=cargo.source.partition.lane,
             tenant=request.tenant,
             endpoint=request.endpoint,
-            model=str(response.get("model") or request.model or ""),
+            model=str(response.get("model") or request.model or "")[:MODEL_NAME_MAX],
             response=response,
             usage=cargo.usage,
             charge_tokens=cargo.charge,
@@ -116,7 +132,7 @@ class Publication:
                 run=content.run,
                 tenant=request.tenant,
                 endpoint=request.endpoint,
-                model=request.model,
+                model=(request.model or "")[:MODEL_NAME_MAX],
                 attempts=content.attempt + cargo.calls,
                 metadata=request.metadata if light else {},
                 error=cargo.error,
@@ -166,6 +182,19 @@ class Publication:
             max_bytes=self._dead_letter_max,
         )
         return Outgoing(topics.dead_letters_topic(self._prefix), record)
+
+
+def _stunted(outcome: Completed | Failed, weight: int) -> Failed:
+    """An outcome of bounded size in place of one that does not fit."""
+    return Failed(
+        id=outcome.id,
+        run=outcome.run,
+        lane=outcome.lane,
+        reason="too_large_for_topic",
+        message=f"The outcome weighs {weight} bytes, more than the results topic takes.",
+        attempts=outcome.attempts,
+        term=outcome.term,
+    )
 
 
 def _timings(cargo: Cargo) -> Timings:

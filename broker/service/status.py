@@ -63,6 +63,7 @@ def limit(desk: LimitDesk, now_ms: int) -> dict[str, Any]:
     """One limit: its buckets as believed, and what waits for it."""
     return {
         "believed": desk.budget.believed,
+        "breaker": "closed" if desk.budget.breaker.closed else f"open: {desk.budget.breaker.tripped_by}",
         "inflight": desk.budget.inflight,
         "waiting": desk.lanes.waiting(),
         "buckets": [

@@ -11,6 +11,7 @@ from broker.clock import WallClock
 from broker.core.commands import Batch, Bury, Call, Command, Complete, Decision, Discard, Fail, Park, Publish
 from broker.core.dispatch import Dispatch
 from broker.core.events import Committed, Event, Taken
+from broker.core.reading import Metric
 from broker.core.ticket import State, TicketNumber
 from broker.core.verdict import Meaning, Verdict
 from broker.service.cargo import Cargo, Hold
@@ -53,6 +54,7 @@ class Telemetry:
         self._hold = hold
         self._clock = clock
         self._pending: dict[int, Batch] = {}
+        self._seen_calling: set[str] = set()
         self._silenced = 0
         self._speak_at_ms = 0
         self.spending: dict[str, Spending] = defaultdict(Spending)
@@ -87,7 +89,7 @@ class Telemetry:
         model = model_of(cargo)
         self.meter.attempt(model, verdict.meaning.value)
         if verdict.meaning is Meaning.RATE_LIMITED:
-            self.meter.throttled(model, cargo.limit)
+            self.meter.throttled(cargo.limit, _bucket_of(verdict))
         elif verdict.meaning is Meaning.OK:
             self.meter.upstream_time(model, upstream_s)
             self.meter.charged(model, cargo.source.partition.lane, cargo.charge)
@@ -169,20 +171,19 @@ class Telemetry:
         for lane, taken_ms in waiting.items():
             oldest_s = (now_ms - min(taken_ms, default=now_ms)) / 1_000
             meter.backlog(lane, len(taken_ms), core.limits.backlog_ms(lane, now_ms) / 1_000, oldest_s)
-        for model in self.spending.keys() | calling.keys():
+        for model in self._seen_calling | calling.keys():
             meter.inflight(model, calling[model])
+        self._seen_calling = set(calling)
         self._limits(core, now_ms)
 
     def _limits(self, core: Dispatch, now_ms: int) -> None:
         for name, desk in core.limits.desks().items():
             charged = desk.budget.charged_last_minute(now_ms)
+            self.meter.breaker(name, is_open=not desk.budget.breaker.closed)
             for level in desk.budget.levels(now_ms):
-                spent = charged if level.metric == "tokens" else 0
-                minute = level.capacity * 60_000 / level.period_ms
-                utilisation = spent / minute if minute else 0.0
-                self.meter.limit(
-                    name, f"{level.metric}/{level.period_ms // 1_000}s", level.capacity, level.low, utilisation
-                )
+                a_minute = level.capacity * 60_000 / level.period_ms
+                used = charged / a_minute if level.metric is Metric.TOKENS else None
+                self.meter.limit(name, bucket_name(level.metric, level.period_ms), level.capacity, level.low, used)
 
     def _outcome(self, lane: str, model: str, status: str, reason: str) -> None:
         self.outcomes[reason or status] += 1
@@ -191,6 +192,17 @@ class Telemetry:
     def _outcome_time(self, lane: str, cargo: Cargo) -> None:
         seconds = (self._clock.utc_now() - cargo.submitted_at).total_seconds()
         self.meter.outcome_time(lane, max(0.0, seconds))
+
+
+def _bucket_of(verdict: Verdict) -> str:
+    """Which bucket refused, named as `limit_level` names it; a server may not say."""
+    stated = verdict.snapshot
+    return "unstated" if stated is None else bucket_name(stated.metric, stated.period_ms)
+
+
+def bucket_name(metric: Metric, period_ms: int) -> str:
+    """`tokens/60s`: the label of one bucket of a limit."""
+    return f"{metric}/{period_ms // 1_000}s"
 
 
 def model_of(cargo: Cargo) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from broker.errors import SettingsError
 from broker.service.health import Health
 
 WORKING = frozenset({"leader", "standby"})
@@ -49,7 +50,14 @@ class Web:
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self.port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise SettingsError(
+                f"The HTTP port {self.port} on {self._host} cannot be opened ({error.strerror}): set "
+                "dispatcher.http_port to a free one, or 0 for any."
+            ) from error
         self.port = self._runner.addresses[0][1]
         return self
 

@@ -13,7 +13,7 @@ class DispatcherSettings(Group):
     http_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
     http_port: int = Field(8080, ge=0, le=65_535)
     grace_s: int = Field(30, ge=10)
-    lease_ttl_s: float = Field(2, ge=1, le=60)
+    lease_ttl_s: float = Field(2, ge=2, le=60)
     held_bytes_max: Size = ByteSize(64 * 1024 * 1024)
     transaction_timeout_s: float = Field(15, ge=1, le=900)
 

@@ -1,7 +1,8 @@
 from dataclasses import replace
 
 from broker.core.attempts import Attempts, Sequel
-from broker.core.bounds import ACCOUNT_REST_MS, CALL_RESERVE_BYTES, OUTCOME_BYTES_MAX
+from broker.core.bounds import CALL_RESERVE_BYTES, OUTCOME_BYTES_MAX
+from broker.core.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
 from broker.core.budget import Budget
 from broker.core.commands import Complete, Fail, Park
 from broker.core.events import Answered, Refused
@@ -131,3 +132,12 @@ def test_a_call_that_was_not_sent_and_nobody_waits_for_gives_nothing_back() -> N
     bench = Bench()
     bench.flights.abandon(bench.ticket)
     assert bench.attempts.refused(Refused(bench.call), NOW) is None
+
+
+def test_failures_of_a_server_in_trouble_count_against_nobody() -> None:
+    bench = Bench()
+    for _ in range(FAILURES_IN_A_ROW - 1):
+        bench.budget.breaker.heard(Meaning.UPSTREAM_ERROR, NOW, None)
+    bench.answer(verdict(Meaning.UPSTREAM_ERROR))
+    assert not bench.budget.breaker.closed
+    assert bench.ticket.failures == 0

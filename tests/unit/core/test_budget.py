@@ -6,7 +6,7 @@ from broker.core.budget import BURST_MS, Budget, Checkpoint, Level, LimitSetting
 from broker.core.markup import PPM
 from broker.core.mirror import ROUNDING_TOKENS
 from broker.core.reading import DAY_MS, MINUTE_MS, SECOND_MS, Metric
-from broker.core.verdict import Answer, Verdict, judge
+from broker.core.verdict import Answer, Meaning, Verdict, judge
 
 SETTINGS = LimitSettings("gpt-4o-mini", tokens=60_000, requests=None)
 UNKNOWN = LimitSettings("gpt-4o-mini", tokens=None, requests=None)
@@ -456,3 +456,21 @@ def test_a_checkpoint_ages_without_credit_for_one_period_which_another_term_may_
     assert (old.charged_last_minute, old.pause_ms) == (0, 20_000)
     assert (ancient.levels[0], ancient.pause_ms) == (KEY, 0)
     assert left.aged(-5) == replace(left, at_ms=-5)
+
+
+def test_a_limit_in_trouble_rests_and_then_one_call_goes_alone() -> None:
+    budget = Budget(LimitSettings("gpt", 60_000, None), 0, None)
+    budget.believed = True
+    for _ in range(3):
+        budget.breaker.heard(Meaning.CONNECTION, 0, None)
+    at_ms = budget.payable_at(100, 0)
+    assert at_ms is not None
+    assert at_ms > 0
+    budget.reserve(1, 100, at_ms)
+    assert budget.payable_at(100, at_ms) is None
+
+
+def test_what_was_paid_for_a_call_in_flight_can_be_asked() -> None:
+    budget = Budget(LimitSettings("gpt", 60_000, None), 0, None)
+    budget.reserve(7, 321, 0)
+    assert budget.paid(7) == 321

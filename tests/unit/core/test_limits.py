@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+from broker.core.bounds import LIMITS_MAX
 from broker.core.budget import Budget, LimitSettings
 from broker.core.limits import Limits
 from broker.core.ticket import State, Ticket
@@ -140,3 +141,21 @@ def test_a_successor_is_told_of_believed_levels_only() -> None:
     for limit in ("known", "guessed"):
         made.desk(limit, 0)
     assert [checkpoint.limit for checkpoint in made.checkpoints(0)] == ["known"]
+
+
+def test_limits_that_nobody_needs_make_room_for_new_ones() -> None:
+    limits = Limits(LANES, lambda name, now_ms: budget(name))
+    busy = ticket(candidate(limit="busy"))
+    limits.enqueue(busy, 0)
+    for number in range(LIMITS_MAX + 10):
+        limits.desk(f"invented-{number}", 0)
+    assert len(limits.desks()) == LIMITS_MAX
+    assert "busy" in limits.desks()
+    assert f"invented-{LIMITS_MAX + 9}" in limits.desks()
+
+
+def test_limits_that_are_all_needed_stay() -> None:
+    limits = Limits(LANES, lambda name, now_ms: budget(name))
+    for number in range(LIMITS_MAX + 2):
+        limits.enqueue(ticket(candidate(limit=f"needed-{number}")), 0)
+    assert len(limits.desks()) == LIMITS_MAX + 2
