@@ -17,6 +17,7 @@ class Steps:
         self._console = console
         self._progress: Progress | None = None
         self._task: TaskID | None = None
+        self._doing = ""
 
     @contextmanager
     def doing(self, doing: str, done: str) -> Iterator[Self]:
@@ -30,7 +31,8 @@ class Steps:
     def fetched(self, done: int, total: int) -> None:
         """So many jars of Kafka have been fetched; called from another thread, and only the first time ever."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description="fetching Kafka, once …", completed=done, total=total)
+            description = "fetching Kafka, once …" if done < total else self._doing
+            self._progress.update(self._task, description=description, completed=done, total=total)
         elif done == 0:
             self._console.print(f"fetching Kafka, once: {total} jars …", highlight=False)
 
@@ -50,6 +52,7 @@ class Steps:
             yield
             return
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+        self._doing = description
         with Progress(*columns, console=self._console, transient=True) as progress:
             self._progress, self._task = progress, progress.add_task(description, total=None)
             try:
