@@ -184,7 +184,9 @@ async def send(
     producer: AIOKafkaProducer, fleet: Fleet, lane: str, requests: Sequence[dict[str, object]], **options: Any
 ) -> None:
     topic = f"{fleet.prefix}.requests.{lane}"
-    futures = [await producer.send(topic, json.dumps(each).encode(), **options) for each in requests]
+    futures = [
+        await producer.send(topic, json.dumps(each, ensure_ascii=False).encode(), **options) for each in requests
+    ]
     await asyncio.gather(*futures)
 
 
