@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit static format lint types imports simulation contract integration coverage schemas clean
+.PHONY: help install demo test unit simulation integration coverage static format lint types imports settings-page schemas clean
 
 help: ## list every target
-	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,6 +22,23 @@ install: $(STAMP) ## make .venv with everything in it (Python >= 3.11 is all it 
 demo: $(STAMP) ## the story, live: naive workers beside Headrace on a real Kafka (LAW=chat-legacy, LEADS=60)
 	@$(BIN)/headrace demo $(if $(LAW),--law $(LAW)) $(if $(LEADS),--leads $(LEADS))
 
+test: $(STAMP) ## everything, on a real Kafka and Valkey that the run starts itself
+	@$(BIN)/python -m pytest -q
+
+unit: $(STAMP) ## unit and property tests: no services, under half a minute
+	@$(BIN)/python -m pytest -q tests/unit tests/property
+
+simulation: $(STAMP) ## the core against a model Kafka and a model OpenAI, with faults (SEEDS=200)
+	@$(BIN)/python -m tests.simulation.run --seeds $(or $(SEEDS),200)
+
+integration: $(STAMP) ## kills, outages, garbage and duplicates on a real Kafka and Valkey
+	@$(BIN)/python -m pytest -q tests/integration
+
+coverage: $(STAMP) ## every module of broker/core: all branches, by its own test module
+	@$(BIN)/python -m tests.maxi_cov
+
+static: lint types imports ## lint, types and imports
+
 format: $(STAMP) ## write the canonical format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only --quiet .
 
@@ -34,13 +51,11 @@ types: $(STAMP) ## mypy strict on packages and tests
 imports: $(STAMP) ## the import contracts of pyproject.toml
 	@$(BIN)/lint-imports
 
-static: lint types imports ## lint, types and imports
+settings-page: $(STAMP) ## write docs/settings.md from the code
+	@$(BIN)/python docs/generate_settings.py
 
-unit: $(STAMP) ## unit and property tests: no services, under 30 s
-	@$(BIN)/python -m pytest -q tests/unit tests/property
-
-test: $(STAMP) ## everything, on a real Kafka and Valkey that the run starts itself
-	@$(BIN)/python -m pytest -q
+schemas: $(STAMP) ## write schemas/json from the code; refuses a breaking change
+	@$(BIN)/python -c "from schemas.export import release_schemas; release_schemas()"
 
 clean: ## forget the environment and caches
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -29,13 +29,12 @@ from broker.errors import (
     WaitTimedOut,
 )
 from schemas.bounded_json import Unreadable
-from schemas.codec import Record, Undecodable, decode_request, encode_cancel, encode_request
-from schemas.control import Cancel
-from schemas.ids import is_valid_id, uuid7
+from schemas.codec import Record, Undecodable, decode_request, encode_request
+from schemas.ids import uuid7
 from schemas.outcome import Completed, Failed, Outcome
 from schemas.request import GenerationRequest
 from schemas.request_codec import validated_request
-from schemas.topics import control_topic, requests_topic, results_topic
+from schemas.topics import requests_topic, results_topic
 
 SUBMIT_TIMEOUT_S = 30.0
 GENERATE_TIMEOUT_S = 600.0
@@ -297,20 +296,6 @@ class GenerationClient:
         finally:
             reading.cancel()
             await asyncio.wait({reading})
-
-    async def cancel(self, request_id: str, *, timeout_s: float = SUBMIT_TIMEOUT_S) -> None:
-        """Ask that this id be answered as `cancelled`, unless it is answered already.
-
-        Raises:
-            InvalidRequest, LogUnavailable, NotSubmitted: As `submit`.
-        """
-        if not is_valid_id(request_id):
-            raise InvalidRequest("An id is 1 to 128 printable ASCII characters.")
-        record = encode_cancel(Cancel(id=request_id), source=self._source, time=datetime.now(UTC))
-        try:
-            await self._log.append(control_topic(self._prefix), record, timeout_s=timeout_s)
-        except MissingTopic as reason:
-            raise NotSubmitted(f"The cancel was not submitted. {reason}") from reason
 
     def _prepared(self, body: Mapping[str, Any], asked: Asked, **sent: Any) -> Submission:
         unknown = asked.keys() - Asked.__annotations__.keys()

@@ -130,18 +130,6 @@ async def test_nothing_is_sent_of_a_request_that_is_invalid() -> None:
             await generations.submit({**BODY, "extra_headers": {"Authorization": "x"}})
 
 
-async def test_a_cancel_reaches_the_control_topic(connection: KafkaConnection, prefix: str) -> None:
-    async with GenerationClient(connection.bootstrap_servers, topic_prefix=prefix) as generations:
-        await generations.cancel("lead-1")
-        with pytest.raises(InvalidRequest):
-            await generations.cancel("")
-    consumer = AIOKafkaConsumer(f"{prefix}.control", auto_offset_reset="earliest", **connection.client_kwargs())
-    await consumer.start()
-    record = await consumer.getone()
-    await consumer.stop()
-    assert (record.key, record.value) == (b"lead-1", b'{"id":"lead-1","type":"cancel"}')
-
-
 async def test_generate_returns_the_outcome_of_its_own_id(connection: KafkaConnection, prefix: str) -> None:
     async with (
         GenerationClient(connection.bootstrap_servers, topic_prefix=prefix) as generations,
