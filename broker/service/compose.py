@@ -43,19 +43,6 @@ _PARKED_OVERHEAD_BYTES = 64 * 1024
 _OUTCOME_OVERHEAD_BYTES = 16 * 1024
 
 
-def kafka_connection(settings: Settings) -> KafkaConnection:
-    """How to reach Kafka."""
-    kafka = settings.kafka
-    return KafkaConnection(
-        bootstrap_servers=kafka.bootstrap_servers,
-        security_protocol=kafka.security_protocol,
-        sasl_mechanism=kafka.sasl_mechanism,
-        username=kafka.username,
-        password=kafka.password.get_secret_value() if kafka.password else None,
-        ca_file=kafka.ca_file,
-    )
-
-
 def dispatch_rules(settings: Settings) -> DispatchRules:
     """The core's settings, in its units."""
     lanes = tuple(
@@ -142,7 +129,7 @@ def dispatcher(
     for lane in from_start - settings.lanes.keys():
         raise SettingsError(f"--from-start names lane {lane!r}, which is not among {', '.join(settings.lanes)}.")
     clock, hold, meter, owner = WallClock(), Hold(), Meter(), secrets.token_hex(8)
-    prefix, connection = settings.kafka.topic_prefix, kafka_connection(settings)
+    prefix, connection = settings.kafka.topic_prefix, KafkaConnection.of(settings.kafka)
     name = f"{prefix}.dispatcher"
     rules = dispatch_rules(settings)
     core = Dispatch(rules, make_budget=budget_maker(settings), dice=random.random)

@@ -7,9 +7,10 @@ import asyncio
 
 import structlog
 
+from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_topics import cluster_id, existing
 from broker.errors import LogUnavailable, MissingTopic, Unreachable
-from broker.service.compose import Found, kafka_connection
+from broker.service.compose import Found
 from broker.settings.whole import Settings
 from schemas import topics
 
@@ -27,7 +28,7 @@ async def find(settings: Settings) -> Found:
         AuthenticationError: Kafka does not accept our credentials or its certificate is not trusted.
         RightsError: Kafka knows us and does not let us.
     """
-    connection = kafka_connection(settings)
+    connection = KafkaConnection.of(settings.kafka)
     prefix = settings.kafka.topic_prefix
     needed = [topics.requests_topic(prefix, lane) for lane in settings.lanes]
     needed += [topics.results_topic(prefix), topics.failures_topic(prefix)]
