@@ -47,7 +47,8 @@ class Attempts:
             flight.budget.abandoned(event.call, now_ms)
         else:
             flight.budget.answered(event.call, now_ms, verdict)
-        flight.budget.breaker.heard(verdict.meaning, now_ms, verdict.wait_ms)
+        if verdict.counts_as_attempt or verdict.meaning not in _UNANSWERED:  # else we have ended the call ourselves
+            flight.budget.breaker.heard(verdict.meaning, now_ms, verdict.wait_ms)
         if not flight.wanted:
             return None
         if verdict.meaning is not Meaning.OK:

@@ -18,7 +18,7 @@ Rules of this file:
    stored maps.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import assert_never
 
 from broker.core.alarms import Alarms
@@ -169,15 +169,17 @@ class Dispatch:
 
     def _taken(self, event: Taken, now_ms: int) -> None:
         progress = self._progress_of(event.source.partition)
-        if progress is None or not progress.take(event.source.offset, event.timestamp_ms):
+        if progress is not None and progress.take(event.source.offset, event.timestamp_ms):
+            self._meet(Ticket(event.number, event.source, event.bytes, now_ms, event.content), now_ms)
+        else:
             self._commands.append(Forget(event.number))
-            return
-        ticket = Ticket(event.number, event.source, event.bytes, now_ms, event.content)
+
+    def _meet(self, ticket: Ticket, now_ms: int) -> None:
         self.register.add(ticket)
-        if isinstance(event.content, Candidate):
+        if isinstance(ticket.content, Candidate):
             self._recognise(ticket, now_ms)
         else:
-            self._garbage(ticket, event.content, now_ms)
+            self._garbage(ticket, ticket.content, now_ms)
 
     def _progress_of(self, partition: LanePartition) -> PartitionProgress | None:
         """Only a leader takes: what it has not noted, the next promotion reads again."""
@@ -255,8 +257,7 @@ class Dispatch:
         return self._confirmed and self.trust.holds(now_ms) and self.flights.room()
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:
-        candidate = ticket.candidate
-        ticket.state = State.CALLING
+        candidate, ticket.state = ticket.candidate, State.CALLING
         self.limits.serve(ticket)
         budget = self.limits.desk(candidate.limit, now_ms).budget
         call = self._attempts.start(ticket, budget, now_ms)
@@ -305,15 +306,10 @@ class Dispatch:
         for ticket in ended.tickets:
             answered = self.register.is_answering(ticket)
             self._drop(ticket)
-            if answered:
-                self._judge_again(self.register.part(ticket.candidate.identity.id_hash), now_ms)
+            for waiting in self.register.part(ticket.candidate.identity.id_hash) if answered else ():
+                waiting.state = State.WAITING
+                self._recognise(waiting, now_ms)
         self.identities.expire(self.wall_ms(now_ms))
-
-    def _judge_again(self, joined: Iterable[Ticket], now_ms: int) -> None:
-        """What they waited for is decided: what are these now?"""
-        for ticket in joined:
-            ticket.state = State.WAITING
-            self._recognise(ticket, now_ms)
 
     def _drop(self, ticket: Ticket) -> None:
         self.flights.hold(ticket, 0)
@@ -342,22 +338,25 @@ class Dispatch:
         self._batches.recommit(now_ms)
         for ticket in self.register.replace_progress(event.progress):
             self._give_up(ticket)
-        for ticket in self.register.answering():
-            self._reconsider(ticket, now_ms)
-        self._judge_again(self.register.part_orphans(), now_ms)
+        for ticket in sorted(self.register.tickets(), key=self.register.is_answering, reverse=True):
+            if not self._still_answers(ticket):
+                self._withdraw(ticket)
+                self.register.remove(ticket)
+                self._meet(Ticket(ticket.number, ticket.source, ticket.bytes, ticket.taken_ms, ticket.content), now_ms)
 
-    def _reconsider(self, ticket: Ticket, now_ms: int) -> None:
-        """A leader in between may have met its id: is this ticket still the one to answer? If not, it starts anew."""
-        candidate = ticket.candidate
-        self.identities.forget_open(candidate.identity)
-        if self.identities.judge(candidate.identity, candidate.attempt) is Judgement.TAKE:
-            self.identities.open(candidate.identity, candidate.attempt)
-            return
-        self._withdraw(ticket)
-        self.register.remove(ticket)
-        fresh = Ticket(ticket.number, ticket.source, ticket.bytes, ticket.taken_ms, candidate)
-        self.register.add(fresh)
-        self._recognise(fresh, now_ms)
+    def _still_answers(self, ticket: Ticket) -> bool:
+        """Whether it is for this ticket to answer for its id, also after what leaders in between have done.
+
+        Who answers for nobody starts anew: the ticket that it was a duplicate of, or in conflict with, may be gone.
+        """
+        if not self.register.is_answering(ticket):
+            return False
+        identity, attempt = ticket.candidate.identity, ticket.candidate.attempt
+        self.identities.forget_open(identity)
+        if self.identities.judge(identity, attempt) is not Judgement.TAKE:
+            return False
+        self.identities.open(identity, attempt)
+        return True
 
     def _suspended(self) -> None:
         if self.role is Role.LEADING:

@@ -85,15 +85,6 @@ class Register:
         """Those that wait for that id wait no longer."""
         return list(self._joined.pop(id_hash, ()))
 
-    def part_orphans(self) -> list[Ticket]:
-        """The same for every id that nobody in memory will answer for."""
-        orphaned = [id_hash for id_hash in self._joined if id_hash not in self._open]
-        return [ticket for id_hash in orphaned for ticket in self.part(id_hash)]
-
-    def answering(self) -> list[Ticket]:
-        """Every ticket that will answer for its id."""
-        return list(self._open.values())
-
     def is_answering(self, ticket: Ticket) -> bool:
         """True for the ticket that will answer for its id."""
         return isinstance(ticket.content, Candidate) and self._open.get(ticket.content.identity.id_hash) is ticket

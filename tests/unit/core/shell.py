@@ -216,7 +216,7 @@ class Shell:
         core = self.core
         return not (
             len(core.register)
-            or core.register.answering()
+            or core.register._open
             or core.register._joined
             or core.flights
             or core.flights.held_bytes

@@ -121,6 +121,14 @@ def test_an_answer_that_nobody_waits_for_is_paid_for_and_nothing_follows() -> No
     assert bench.budget.levels(NOW)[0].high < 20_000
 
 
+def test_calls_that_we_end_ourselves_say_nothing_of_the_server() -> None:
+    bench = Bench()
+    for _ in range(10):
+        bench.answer(verdict(Meaning.CONNECTION, counts=False))
+        bench.call = bench.attempts.start(bench.ticket, bench.budget, NOW)
+    assert bench.budget.breaker.closed
+
+
 def test_a_call_that_was_not_sent_gives_its_ticket_back() -> None:
     bench = Bench()
     assert bench.flights.held_bytes == CALL_RESERVE_BYTES

@@ -572,6 +572,36 @@ def test_what_another_leader_answered_under_another_body_is_a_conflict_and_never
     assert shell.is_empty()
 
 
+def test_a_conflict_with_an_id_that_is_gone_is_none() -> None:
+    """Found by the simulation: a leader in between buried the first as a conflict with this one, and died."""
+    shell = with_two_partitions()
+    first = shell.take("x")
+    other = shell.take_at(Source(P1, 0), candidate("x", body="else"))
+    shell.begun()
+    shell.suspend()
+    done = PartitionProgress(1)  # the first is settled: a leader in between has buried it
+    shell.lead({place(): done, P1: shell.restored()[P1]})
+    shell.post(Answered(shell.cancelled[0], verdict(Meaning.CONNECTION, counts=False), 0))
+    shell.calls.pop(first)
+    shell.settle_all()
+    assert shell.decisions(other) == [Complete()]
+    assert shell.is_empty()
+
+
+def test_rubbish_under_an_id_that_is_gone_answers_for_it() -> None:
+    shell = with_two_partitions()
+    first = shell.take("x")
+    rubbish = shell.take_at(Source(P1, 0), Garbage(identity("x", body="bytes"), "No body."))
+    shell.begun()
+    shell.suspend()
+    shell.lead({place(): PartitionProgress(1), P1: shell.restored()[P1]})
+    shell.post(Answered(shell.cancelled[0], verdict(Meaning.CONNECTION, counts=False), 0))
+    shell.calls.pop(first)
+    shell.settle_all()
+    assert shell.decisions(rubbish) == [Fail("invalid_request", "No body.")]
+    assert shell.is_empty()
+
+
 def test_a_replay_that_another_leader_has_overtaken_waits_for_the_run_that_it_parked() -> None:
     shell = leading()
     shell.answer(shell.take("x"), verdict(Meaning.REJECTED))

@@ -77,11 +77,12 @@ def test_one_ticket_answers_for_its_id() -> None:
     first, other = took(made, 0), took(made, 1)
     made.open(first)
     assert (made.is_answering(first), made.is_answering(other)) == (True, False)
-    assert made.answering() == [first]
     made.remove(other)
-    assert made.answering() == [first]
+    assert made.tickets() == [first]
+    assert made.is_answering(first)
     made.remove(first)
-    assert (made.answering(), made.tickets(), len(made)) == ([], [], 0)
+    assert not made.is_answering(first)
+    assert (made.tickets(), len(made)) == ([], 0)
 
 
 def test_garbage_answers_for_nobody() -> None:
@@ -113,17 +114,6 @@ def test_a_duplicate_that_leaves_alone_is_not_remembered() -> None:
     made.unjoin(first)
     made.unjoin(second)
     assert made._joined == {}
-
-
-def test_orphans_are_those_whose_id_nobody_in_memory_will_answer() -> None:
-    made = register()
-    first, duplicate = took(made, 0, "a"), took(made, 1, "a")
-    orphan = took(made, 2, "b")
-    made.open(first)
-    made.join(duplicate)
-    made.join(orphan)
-    assert made.part_orphans() == [orphan]
-    assert made.part(first.candidate.identity.id_hash) == [duplicate]
 
 
 def test_a_transaction_stores_the_maps_it_changes_and_no_other() -> None:
