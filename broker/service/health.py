@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Health:
-    """`holder` is the owner token in the lease; `follows` tells whether the ledger is being read."""
+    """`holder` is the owner token in the lease."""
 
     role: str = "starting"
     term: int = 0
     kafka_ready: bool = False
     redis_ready: bool = False
-    follows: bool = False
     holder: str | None = None
     kafka_trouble: str | None = None
     redis_trouble: str | None = None
@@ -20,3 +19,11 @@ class Health:
     def trouble(self) -> str | None:
         """What is wrong now, for a person; None if nothing is."""
         return " ".join(filter(None, (self.kafka_trouble, self.redis_trouble))) or None
+
+    def kafka(self, trouble: str | None) -> None:
+        """Kafka answers (None), or what it does instead."""
+        self.kafka_ready, self.kafka_trouble = trouble is None, trouble
+
+    def redis(self, trouble: str | None) -> None:
+        """Redis answers (None), or what it does instead."""
+        self.redis_ready, self.redis_trouble = trouble is None, trouble

@@ -56,8 +56,7 @@ class LaneIntake:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task})
 
     def failure(self) -> BaseException | None:
         """What ended the task, if it ended by itself: a defect, never Kafka being away."""

@@ -50,7 +50,12 @@ class MemoryLeaseStore:
 
 
 class MemoryLease:
-    """`broker.ports.Lease` on a shared `MemoryLeaseStore`. `is_cut` is True while this process alone is cut off."""
+    """`broker.ports.Lease` on a shared `MemoryLeaseStore`.
+
+    `is_cut` is True while this process alone is cut off.
+
+    `renewals` counts how often it was asked to prolong its key.
+    """
 
     def __init__(self, store: MemoryLeaseStore, key: str, *, ttl_ms: int, token: str) -> None:
         self._store = store
@@ -58,6 +63,7 @@ class MemoryLease:
         self._ttl_ms = ttl_ms
         self._token = token
         self.is_cut = False
+        self.renewals = 0
 
     async def look(self) -> LeaseView:
         """What stands in the key now."""
@@ -73,6 +79,7 @@ class MemoryLease:
 
     async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
         """Prolongs our own key; with `restore` also sets an absent one again."""
+        self.renewals += 1
         value = self._view().value
         if value == self._token or (value is None and restore):
             self._store.set(self._key, self._token, px=self._ttl_ms)

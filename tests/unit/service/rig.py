@@ -101,6 +101,9 @@ class World:
 class Process:
     """One dispatcher without its web server."""
 
+    lease_type = MemoryLease
+    lane_type = MemoryLane
+
     def __init__(
         self, world: World, owner: str, *, settings: Settings | None = None, from_start: frozenset[str] = frozenset()
     ) -> None:
@@ -115,7 +118,7 @@ class Process:
         self.telemetry = Telemetry(self.meter, self.hold, self.clock)
         calling = Calling(world.upstream, self.clock, self.telemetry)
         self.driver = Driver(self.core, self.hold, self.clock, caller=calling.call, watcher=self.telemetry)
-        self.lease = MemoryLease(world.leases, world.lease_key(), ttl_ms=rules.lease.ttl_ms, token=owner)
+        self.lease = self.lease_type(world.leases, world.lease_key(), ttl_ms=rules.lease.ttl_ms, token=owner)
         pricer = Pricer(self.settings, RoughCounter(), self.clock)
         self.intakes = {lane: self._intake(lane, pricer) for lane in self.settings.lanes}
         self.leadership = self._leadership(rules, from_start)
@@ -124,7 +127,7 @@ class Process:
 
     def _intake(self, lane: str, pricer: Pricer) -> LaneIntake:
         topic = topics.requests_topic(PREFIX, lane)
-        return LaneIntake(lane, topic, MemoryLane(self.link, topic=topic), self.driver, pricer)
+        return LaneIntake(lane, topic, self.lane_type(self.link, topic=topic), self.driver, pricer)
 
     def _leadership(self, rules: DispatchRules, from_start: frozenset[str]) -> Leadership:
         ledger = topics.ledger_topic(PREFIX)

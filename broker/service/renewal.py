@@ -1,0 +1,112 @@
+"""Keeping the lease while leading, and giving it up when somebody else should lead.
+
+It runs beside the task that owns the producer, in the same event loop as the dispatching, so that a loop that hangs
+cannot keep its lease. Once it is over, nothing of it comes back: a new term takes a new one.
+"""
+
+import asyncio
+import contextlib
+
+import structlog
+
+from broker.core.events import Renewed
+from broker.core.term import LeaseTimes
+from broker.errors import LeaseUnavailable
+from broker.ports import Lease, LeaseForeign, LeaseMine
+from broker.service.driver import Driver
+from broker.service.health import Health
+
+CUT_OFF_AFTER_MS = 15_000
+RIVAL_STEADY_MS = 10_000
+"""A leader that has not reached Kafka for the first time, while a standby has for the second, hands over."""
+assert RIVAL_STEADY_MS < CUT_OFF_AFTER_MS  # noqa: S101 — a bound asserted against its neighbour
+
+_log = structlog.get_logger("leadership")
+
+
+class Renewal:
+    """The lease of one stretch of leading. `reached_ms` is when Kafka last answered; whoever asks it says so here."""
+
+    def __init__(self, driver: Driver, lease: Lease, health: Health, *, times: LeaseTimes, owner: str) -> None:
+        """Renewing begins here, and goes on until `end`."""
+        self._driver = driver
+        self._clock = driver.clock
+        self._lease = lease
+        self._health = health
+        self._times = times
+        self._owner = owner
+        self._lost_ms: int | None = None
+        self._rival_since_ms: int | None = None
+        self.reached_ms = self._clock.now_ms()
+        self._task = asyncio.create_task(self._run(), name="lease renewal")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the lease is somebody else's, or nobody keeps it any more."""
+        return self._lost_ms is not None or self._task.done()
+
+    def over_for_ms(self) -> int:
+        """How long it has been over; 0 while it is not."""
+        return 0 if self._lost_ms is None else self._clock.now_ms() - self._lost_ms
+
+    async def ask(self) -> LeaseMine | LeaseForeign:
+        """One renewal, counted from the instant it was sent.
+
+        Raises:
+            LeaseUnavailable: Redis is silent.
+        """
+        sent_ms = self._clock.now_ms()
+        try:
+            answer = await self._lease.renew(restore=self._driver.core.trust.holds(sent_ms))
+        except LeaseUnavailable as error:
+            self._health.redis(str(error))
+            raise
+        self._health.redis(None)
+        if isinstance(answer, LeaseMine):
+            self._driver.post(Renewed(sent_ms))
+        return answer
+
+    async def end(self) -> BaseException | None:
+        """Renew no more; the defect that ended it before, if there was one."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        return None if self._task.cancelled() else self._task.exception()
+
+    async def _run(self) -> None:
+        """Prove every 0.4 s that the lease is ours; a foreign holder ends the term."""
+        while True:
+            await asyncio.sleep(self._times.renew_every_ms / 1_000)
+            try:
+                answer = await self.ask()
+                cut_off = isinstance(answer, LeaseMine) and await self._cut_off()
+            except LeaseUnavailable:
+                continue
+            if isinstance(answer, LeaseForeign):
+                self._lose("lease_foreign", answer.value)
+                return
+            if cut_off:
+                self._lose("cut_off_from_kafka", None)
+                with contextlib.suppress(LeaseUnavailable):
+                    await self._lease.release()
+                return
+
+    def _lose(self, why: str, holder: str | None) -> None:
+        """No call starts from here on; whoever owns the producer finds out within half a second."""
+        _log.warning(why, holder=holder, owner=self._owner)
+        self._lost_ms = self._clock.now_ms()
+        self._driver.core.trust.revoke(self._lost_ms)
+        self._health.holder = holder
+
+    async def _cut_off(self) -> bool:
+        """Kafka has been away from us for long, and for a while not from a standby: that one should lead."""
+        silent_ms = self._clock.now_ms() - self.reached_ms
+        if silent_ms < CUT_OFF_AFTER_MS - RIVAL_STEADY_MS:
+            self._rival_since_ms = None
+            return False
+        if not [one for one in await self._lease.ready_standbys() if one != self._owner]:
+            self._rival_since_ms = None
+            return False
+        now_ms = self._clock.now_ms()
+        if self._rival_since_ms is None:
+            self._rival_since_ms = now_ms
+        return silent_ms >= CUT_OFF_AFTER_MS and now_ms - self._rival_since_ms >= RIVAL_STEADY_MS

@@ -1,0 +1,101 @@
+"""Standing by: the ledger is followed, the lease is looked at, and taken when PROTOCOL 2 allows it.
+
+Every process begins here, and returns here when its term is over. It never starts a producer.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+
+from broker.core.events import Renewed
+from broker.core.term import Candidacy, LeaseTimes
+from broker.errors import LeaseUnavailable, LogUnavailable
+from broker.ports import Lease, LeaseTaken
+from broker.service.driver import Driver
+from broker.service.health import Health
+from broker.service.ledger_follower import LedgerFollower
+
+BACKOFF_MAX_S = 2.0
+PROBE_EVERY_MS = 1_000
+
+_log = structlog.get_logger("leadership")
+
+
+class Standby:
+    """Waits for the lease."""
+
+    def __init__(  # noqa: PLR0913 — six, three of them keyword-only
+        self, driver: Driver, lease: Lease, follower: LedgerFollower, *, health: Health, times: LeaseTimes, owner: str
+    ) -> None:
+        """`owner` is this process's random token in the lease."""
+        self._driver = driver
+        self._clock = driver.clock
+        self._lease = lease
+        self._follower = follower
+        self._health = health
+        self._times = times
+        self._owner = owner
+        self._follows = False
+        self._probed_ms = 0
+
+    async def wait(self, leaving: asyncio.Event, dice: Callable[[], float]) -> bool:
+        """Stand by until the lease is ours (True) or we are leaving (False)."""
+        self._health.role, self._health.term = "standby", 0
+        candidacy: Candidacy | None = None
+        while not leaving.is_set():
+            if not await self._followed():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._pause_s(dice)):
+                        await leaving.wait()
+                continue
+            if candidacy is None:
+                empty = self._follower.lines == 0
+                candidacy = Candidacy(self._times, started_ms=self._clock.now_ms(), ledger_empty=empty)
+            if await self._take_when_allowed(candidacy):
+                return True
+        return False
+
+    def _pause_s(self, dice: Callable[[], float]) -> float:
+        """After a failed start of the follower; one that follows has waited already."""
+        return 0.0 if self._follows else BACKOFF_MAX_S * dice()
+
+    async def _followed(self) -> bool:
+        """One turn of following the ledger; it doubles as the pause between two looks at the lease."""
+        try:
+            if self._follows:
+                await self._follower.follow(self._times.poll_every_ms)
+            else:
+                await self._follower.catch_up()
+        except LogUnavailable as error:
+            self._health.kafka(str(error))
+            self._follows = False
+            await self._follower.close()
+            return False
+        self._follows = True
+        if self._clock.now_ms() - self._probed_ms >= PROBE_EVERY_MS:
+            self._health.kafka(None if await self._follower.reaches_kafka() else "Kafka does not answer.")
+            self._probed_ms = self._clock.now_ms()
+        return self._health.kafka_ready
+
+    async def _take_when_allowed(self, candidacy: Candidacy) -> bool:
+        try:
+            view = await self._lease.look()
+            self._health.holder = view.value
+            self._health.redis(None)
+            candidacy.saw(view.value, view.pttl_ms, self._clock.now_ms())
+            await self._lease.note_ready()
+            at_ms = candidacy.may_take_at(self._clock.now_ms())
+            if at_ms is None or at_ms > self._clock.now_ms():
+                return False
+            sent_ms = self._clock.now_ms()
+            if not isinstance(await self._lease.take(), LeaseTaken):
+                return False
+        except LeaseUnavailable as error:
+            self._health.redis(str(error))
+            return False
+        self._driver.post(Renewed(sent_ms))
+        self._health.holder = self._owner
+        _log.info("lease_taken", owner=self._owner)
+        return True
