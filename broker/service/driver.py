@@ -43,7 +43,7 @@ class Driver:
         self._caller = caller
         self._watcher = watcher
         self._stirred = asyncio.Event()
-        self._calls: dict[CallNumber, asyncio.Task[None]] = {}
+        self._calls: dict[CallNumber, asyncio.Task[Answered | Refused]] = {}
         self.room_changed = asyncio.Event()
 
     def post(self, event: Event) -> None:
@@ -72,32 +72,34 @@ class Driver:
             case Call():
                 cargo = self.hold[command.number]
                 self._watcher.watch(command, cargo)
-                self._calls[command.call] = calls.create_task(self._call(command, cargo), name=f"call {command.call}")
+                task = calls.create_task(self._call(command, cargo), name=f"call {command.call}")
+                self._calls[command.call] = task
+                task.add_done_callback(lambda ended: self._ended(command.call, ended))
             case Publish():
                 self._watcher.watch(command, None)
                 self.publish_queue.put_nowait(command.batch)
             case CancelCall():
-                task = self._calls.get(command.call)
-                if task is not None:
-                    task.cancel()
+                if command.call in self._calls:
+                    self._calls[command.call].cancel()
             case Forget():
                 self._watcher.watch(command, self.hold.drop(command.number))
                 self.room_changed.set()
             case _:
                 assert_never(command)
 
-    async def _call(self, command: Call, cargo: Cargo) -> None:
-        try:
-            if not self.core.trust.holds(self.clock.now_ms()):
-                self.post(Refused(command.call))
-                return
-            verdict, weight = await self._caller(command, cargo)
-            self.post(Answered(command.call, verdict, weight))
-        except asyncio.CancelledError:
-            self.post(Answered(command.call, ABANDONED, 0))
-            raise
-        finally:
-            del self._calls[command.call]
+    async def _call(self, command: Call, cargo: Cargo) -> Answered | Refused:
+        if not self.core.trust.holds(self.clock.now_ms()):
+            return Refused(command.call)
+        verdict, weight = await self._caller(command, cargo)
+        return Answered(command.call, verdict, weight)
+
+    def _ended(self, call: CallNumber, task: asyncio.Task[Answered | Refused]) -> None:
+        """Every call ends here, also one that was cancelled before its first step and never ran a line."""
+        del self._calls[call]
+        if task.cancelled():
+            self.post(Answered(call, ABANDONED, 0))
+        elif task.exception() is None:
+            self.post(task.result())
 
     def cancel_calls(self) -> int:
         """End every call in flight; how many there were."""

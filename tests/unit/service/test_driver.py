@@ -1,0 +1,243 @@
+"""The task that owns the core: it sleeps to the exact instant, and every call it starts ends in an answer."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from broker.clock import WallClock
+from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Publish
+from broker.core.dispatch import Dispatch
+from broker.core.events import Answered, Draining, Event, Refused, Renewed
+from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
+from broker.core.verdict import Answer, Meaning, Verdict, judge
+from broker.service.cargo import Cargo, Hold
+from broker.service.compose import budget_maker, dispatch_rules
+from broker.service.driver import Driver
+from schemas.record import Record
+from tests.unit.service.rig import settings_of
+
+pytestmark = pytest.mark.looptime(start=1_000)
+
+OK = judge(Answer(200, {}, None, None, None, ""))
+CALL = Call(CallNumber(1), TicketNumber(1), 10, 1, repeated=False)
+
+
+class ScriptedCore(Dispatch):
+    """Hands out commands as it is told, and remembers what it was told itself and when."""
+
+    def __init__(self) -> None:
+        settings = settings_of()
+        super().__init__(dispatch_rules(settings), make_budget=budget_maker(settings), dice=lambda: 0.5)
+        self.heard: list[tuple[int, Event]] = []
+        self.asked_ms: list[int] = []
+        self.to_do: deque[list[Command]] = deque()
+        self.wakes: deque[int] = deque()
+
+    def on(self, event: Event, now_ms: int) -> None:
+        if isinstance(event, Renewed):
+            self.trust.renewed(event.sent_at_ms)
+        else:
+            self.heard.append((now_ms, event))
+
+    def commands(self, now_ms: int) -> list[Command]:
+        self.asked_ms.append(now_ms)
+        if self.wakes and self.wakes[0] <= now_ms:
+            self.wakes.popleft()
+        return self.to_do.popleft() if self.to_do else []
+
+    def wake_at(self) -> int | None:
+        return self.wakes[0] if self.wakes else None
+
+
+class Watched:
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, bool]] = []
+
+    def posted(self, event: Event) -> None:
+        self.seen.append((type(event).__name__, False))
+
+    def watch(self, command: Command, cargo: Cargo | None) -> None:
+        self.seen.append((type(command).__name__, cargo is not None))
+
+
+class Rig:
+    def __init__(self, caller: Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.clock = WallClock(self.loop.time, lambda: datetime(2026, 1, 1, tzinfo=UTC))
+        self.core, self.hold, self.watched = ScriptedCore(), Hold(), Watched()
+        self.driver = Driver(self.core, self.hold, self.clock, caller=caller, watcher=self.watched)
+
+    def stow(self) -> None:
+        source = Source(LanePartition("urgent", 0), 0)
+        now = self.clock.utc_now()
+        self.hold.stow(Cargo(source, "topic", Record(None, b""), None, now, now, self.clock.now_ms()))
+
+    def do(self, *commands: Command) -> None:
+        """Let the driver carry these out now."""
+        self.core.to_do.append(list(commands))
+        self.driver.post(Draining(0))
+
+    def trusted(self) -> None:
+        self.driver.post(Renewed(self.clock.now_ms()))
+
+    @property
+    def answers(self) -> list[Event]:
+        return [event for _, event in self.core.heard if isinstance(event, Answered | Refused)]
+
+
+async def _ok(_call: Call, _cargo: Cargo) -> tuple[Verdict, int]:
+    await asyncio.sleep(2)
+    return OK, 123
+
+
+@asynccontextmanager
+async def driving(
+    caller: Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]] = _ok,
+) -> AsyncIterator[Rig]:
+    rig = Rig(caller)
+    rig.stow()
+    running = asyncio.create_task(rig.driver.run())
+    await asyncio.sleep(0)
+    try:
+        yield rig
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def test_it_sleeps_to_the_exact_instant_and_not_a_moment_longer() -> None:
+    async with driving() as rig:
+        start_ms = rig.clock.now_ms()
+        rig.core.wakes.extend([start_ms + 7, start_ms + 1_234])
+        rig.driver.post(Draining(0))
+        await asyncio.sleep(10)
+        assert rig.core.asked_ms[1:] == [start_ms, start_ms + 7, start_ms + 1_234]
+
+
+async def test_without_an_instant_it_sleeps_until_something_happens() -> None:
+    async with driving() as rig:
+        asked = len(rig.core.asked_ms)
+        await asyncio.sleep(100_000)
+        assert len(rig.core.asked_ms) == asked
+        rig.driver.post(Draining(0))
+        await asyncio.sleep(0.001)
+        assert len(rig.core.asked_ms) == asked + 1
+
+
+async def test_an_event_is_heard_at_once_and_in_order() -> None:
+    async with driving() as rig:
+        for number in range(3):
+            rig.driver.post(Draining(number))
+        now_ms = rig.clock.now_ms()
+        assert rig.core.heard == [(now_ms, Draining(number)) for number in range(3)]
+
+
+async def test_an_answer_comes_with_its_weight_when_the_call_is_over() -> None:
+    async with driving() as rig:
+        rig.trusted()
+        start_ms = rig.clock.now_ms()
+        rig.do(CALL)
+        await asyncio.sleep(3)
+        assert rig.core.heard[1:] == [(start_ms + 2_000, Answered(CallNumber(1), OK, 123))]
+        assert ("Call", True) in rig.watched.seen
+
+
+async def test_a_call_is_refused_at_the_door_when_trust_has_lapsed() -> None:
+    async with driving() as rig:
+        rig.do(CALL)
+        await asyncio.sleep(3)
+        assert rig.answers == [Refused(CallNumber(1))]
+
+
+async def test_a_cancelled_call_is_answered_as_abandoned() -> None:
+    async with driving() as rig:
+        rig.trusted()
+        rig.do(CALL)
+        await asyncio.sleep(1)
+        rig.do(CancelCall(CallNumber(1)))
+        await asyncio.sleep(1)
+        (answer,) = rig.answers
+        assert isinstance(answer, Answered)
+        assert (answer.verdict.meaning, answer.bytes) == (Meaning.CONNECTION, 0)
+        assert not answer.verdict.counts_as_attempt
+
+
+async def test_a_call_cancelled_before_its_first_step_is_answered_as_well() -> None:
+    async with driving() as rig:
+        rig.trusted()
+        rig.do(CALL, CancelCall(CallNumber(1)))
+        await asyncio.sleep(1)
+        assert len(rig.answers) == 1, "a reservation without an end: its charge and its place are gone for good"
+        assert rig.driver.cancel_calls() == 0
+
+
+async def test_all_calls_can_be_cancelled_at_once() -> None:
+    async with driving() as rig:
+        rig.trusted()
+        rig.stow()
+        rig.do(CALL, Call(CallNumber(2), TicketNumber(2), 10, 1, repeated=False))
+        await asyncio.sleep(1)
+        assert rig.driver.cancel_calls() == 2
+        await asyncio.sleep(0.1)
+        assert len(rig.answers) == 2
+        assert rig.driver.cancel_calls() == 0
+
+
+async def test_cancelling_a_call_that_is_over_changes_nothing() -> None:
+    async with driving() as rig:
+        rig.trusted()
+        rig.do(CALL)
+        await asyncio.sleep(3)
+        rig.do(CancelCall(CallNumber(1)))
+        await asyncio.sleep(1)
+        assert len(rig.answers) == 1
+
+
+async def test_what_is_forgotten_is_let_go_and_whoever_waits_for_room_is_woken() -> None:
+    async with driving() as rig:
+        waiting = asyncio.create_task(rig.driver.room_changed.wait())
+        rig.do(Forget(TicketNumber(1)), Forget(TicketNumber(77)))
+        await asyncio.sleep(0.001)
+        assert rig.hold.get(TicketNumber(1)) is None
+        assert waiting.done()
+
+
+async def test_a_batch_waits_for_whoever_owns_the_producer_or_is_dropped() -> None:
+    batch = Batch(1, (), {}, (), (), ())
+    async with driving() as rig:
+        rig.do(Publish(batch))
+        await asyncio.sleep(0.001)
+        assert rig.driver.publish_queue.qsize() == 1
+        rig.driver.drop_batches()
+        assert rig.driver.publish_queue.empty()
+        rig.do(Publish(batch))
+        await asyncio.sleep(0.001)
+        assert rig.driver.publish_queue.get_nowait() is batch
+
+
+async def test_calls_end_with_the_driver() -> None:
+    rig: Rig
+    async with driving() as rig:
+        rig.trusted()
+        rig.do(CALL)
+        await asyncio.sleep(1)
+    assert len(rig.answers) == 1
+
+
+async def test_a_caller_that_breaks_ends_the_driver_and_not_in_silence() -> None:
+    async def broken(_call: Call, _cargo: Cargo) -> tuple[Verdict, int]:
+        raise ValueError("broken")
+
+    rig = Rig(broken)
+    rig.stow()
+    running = asyncio.create_task(rig.driver.run())
+    rig.trusted()
+    rig.do(CALL)
+    await asyncio.wait({running}, timeout=5)
+    with pytest.raises(ExceptionGroup) as caught:
+        running.result()
+    assert caught.group_contains(ValueError, match="broken")
