@@ -234,8 +234,11 @@ class Dispatch:
         if lost is None:
             self._commands.append(Forget(event.number))
             return
-        sentence = f"Offsets {lost.start} to {lost.stop - 1} were removed by retention before they were taken."
-        garbage = Garbage(None, sentence, "lost_by_retention")
+        fate = "were removed by retention before they were taken"
+        if not event.removed:
+            fate = "stand in a batch that cannot be decoded"
+        sentence = f"Offsets {lost.start} to {lost.stop - 1} {fate}."
+        garbage = Garbage(None, sentence, "lost_by_retention" if event.removed else "undecodable")
         ticket = Ticket(event.number, Source(event.partition, lost.start), 0, now_ms, garbage, State.SETTLED)
         self.register.add(ticket)
         decided = Decided(ticket, Bury(garbage.reason, sentence), 0)

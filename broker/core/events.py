@@ -26,11 +26,15 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Retention removed everything below `offset` of a partition before it was taken."""
+    """Nobody can read any more what stood below `offset` of a partition and was not taken.
+
+    `removed` by retention, or else in a batch that cannot be decoded.
+    """
 
     number: TicketNumber
     partition: LanePartition
     offset: int
+    removed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

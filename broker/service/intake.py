@@ -15,7 +15,7 @@ import structlog
 from broker.core.events import Lost, PartitionFound, Taken
 from broker.core.progress import PartitionProgress
 from broker.core.register import Want
-from broker.core.ticket import Candidate, Garbage, LanePartition, Source
+from broker.core.ticket import Candidate, LanePartition, Source
 from broker.errors import LogUnavailable, MissingTopic
 from broker.ports import Fetched, LaneLog, Unreadable
 from broker.service.cargo import Cargo
@@ -27,6 +27,7 @@ RECORDS_A_TAKE = 50
 IDLE_WAIT_MS = 200
 PARTITIONS_LOOKED_UP_EVERY_MS = 30_000
 RETRY_S = 0.5
+NO_TIMESTAMP = -1
 
 _log = structlog.get_logger("intake")
 
@@ -102,7 +103,8 @@ class LaneIntake:
 
     def _posted(self, partition: int, got: Sequence[Fetched] | Unreadable) -> bool:
         if isinstance(got, Unreadable):
-            self._post_unreadable(partition, got)
+            _log.error("unreadable", lane=self.lane, partition=partition, first=got.first, last=got.last)
+            self.lose(partition, got.last + 1, removed=got.removed)
             return True
         for fetched in got:
             source = Source(LanePartition(self.lane, partition), fetched.offset)
@@ -115,7 +117,7 @@ class LaneIntake:
         return bool(got)
 
     def _post(self, source: Source, fetched: Fetched) -> None:
-        submitted_at = datetime.fromtimestamp(fetched.timestamp_ms / 1_000, UTC)
+        submitted_at = self._submitted_at(fetched.timestamp_ms)
         content, known = self._pricer.read(self.lane, fetched.record, submitted_at)
         cargo = self._cargo(source, fetched.record, submitted_at)
         cargo.content = content
@@ -124,20 +126,20 @@ class LaneIntake:
         number = self._driver.hold.stow(cargo)
         value = len(fetched.record.value or b"")
         weight = value + 2 * (fetched.record.bytes_max - value)  # key and headers travel as base64 when parked
-        self._driver.post(Taken(number, source, fetched.timestamp_ms, weight, known))
+        self._driver.post(Taken(number, source, max(NO_TIMESTAMP, fetched.timestamp_ms), weight, known))
 
-    def _post_unreadable(self, partition: int, lost: Unreadable) -> None:
-        sentence = f"Offsets {lost.first} to {lost.last} stand in a batch that cannot be decoded."
-        _log.error("batch_unreadable", lane=self.lane, partition=partition, first=lost.first, last=lost.last)
-        source = Source(LanePartition(self.lane, partition), lost.first)
-        number = self._driver.hold.stow(self._cargo(source, Record(None, None), self._driver.clock.utc_now()))
-        self._driver.post(Taken(number, source, 0, 0, Garbage(None, sentence)))
+    def _submitted_at(self, timestamp_ms: int) -> datetime:
+        """A record's own timestamp, which its producer may have set to anything; never the future."""
+        now = self._driver.clock.utc_now()
+        if not 0 <= timestamp_ms < now.timestamp() * 1_000:
+            return now
+        return datetime.fromtimestamp(timestamp_ms / 1_000, UTC)
 
-    def lose(self, partition: int, offset: int) -> None:
-        """Retention has removed everything below `offset`, taken or not."""
+    def lose(self, partition: int, offset: int, *, removed: bool = True) -> None:
+        """Nobody can read any more what stood below `offset`: retention removed it, or its batch is rotten."""
         place = LanePartition(self.lane, partition)
         cargo = self._cargo(Source(place, offset), Record(None, None), self._driver.clock.utc_now())
-        self._driver.post(Lost(self._driver.hold.stow(cargo), place, offset))
+        self._driver.post(Lost(self._driver.hold.stow(cargo), place, offset, removed))
 
     def _cargo(self, source: Source, record: Record, submitted_at: datetime) -> Cargo:
         clock = self._driver.clock

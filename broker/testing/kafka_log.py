@@ -43,6 +43,7 @@ class PartitionLog:
         self.slots: list[Slot] = []
         self.start = 0
         self._damaged: list[range] = []
+        self._begun: dict[Transaction, int] = {}
 
     @property
     def end(self) -> int:
@@ -52,14 +53,13 @@ class PartitionLog:
     @property
     def stable_end(self) -> int:
         """How far a `read_committed` reader may go: to the first record of an open transaction."""
-        for offset in range(self.start, self.end):
-            transaction = self.slots[offset].transaction
-            if transaction is not None and transaction.fate is Fate.OPEN:
-                return offset
-        return self.end
+        self._begun = {each: first for each, first in self._begun.items() if each.fate is Fate.OPEN}
+        return min(self._begun.values(), default=self.end)
 
     def append(self, record: Record | None, at_ms: int, transaction: Transaction | None = None) -> int:
         """One more offset; which one."""
+        if transaction is not None:
+            self._begun.setdefault(transaction, self.end)
         self.slots.append(Slot(at_ms, record, transaction))
         return self.end - 1
 

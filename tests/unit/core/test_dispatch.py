@@ -449,6 +449,17 @@ def test_a_lost_range_is_buried_in_the_transaction_that_first_stores_its_map() -
     assert shell.is_empty()
 
 
+@pytest.mark.parametrize(("removed", "reason"), [(True, "lost_by_retention"), (False, "undecodable")])
+def test_a_lost_range_is_buried_under_what_became_of_it(removed: bool, reason: str) -> None:  # noqa: FBT001
+    shell = leading()
+    shell.post(Lost(TicketNumber(99), place(), 40, removed))
+    shell.settle_all()
+    (bury,) = shell.decisions(TicketNumber(99))
+    assert isinstance(bury, Bury)
+    assert bury.reason == reason
+    assert bury.sentence.startswith("Offsets 0 to 39 ")
+
+
 def test_a_range_whose_records_are_all_done_is_not_lost() -> None:
     shell = leading()
     shell.take()
