@@ -1,0 +1,56 @@
+"""What must hold inside the machine after every turn, looked at from its parts: nobody waits for nothing.
+
+The checkers see only what comes out. A machine that forgets somebody, or sleeps past an instant it has named to itself,
+may still end well because some other event wakes it; so these are asked of the machine itself.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from broker.core.dispatch import Dispatch
+from broker.core.identity import Fate
+from broker.core.rules import Role
+from broker.core.ticket import CallNumber, State, Ticket
+
+
+def inspect(core: Dispatch, calls: Iterable[CallNumber], now_ms: int) -> Iterator[str]:
+    """Everything wrong with a machine that has just been asked for its commands; `calls` are those its shell makes."""
+    asleep = {entry[2]: entry[0] for entry in core._alarms._asleep}
+    for ticket in core.register.tickets():
+        yield from _waits_for_something(core, ticket, asleep)
+    wanted = set(core.flights._wanted.values())
+    yield from (f"nobody waits for call {call}, and nobody ends it" for call in calls if call not in wanted)
+    if core.role is Role.LEADING:
+        yield from _sleeps_no_longer_than_told(core, asleep, now_ms)
+
+
+def _waits_for_something(core: Dispatch, ticket: Ticket, asleep: dict[Ticket, int]) -> Iterator[str]:
+    match ticket.state:
+        case State.WAITING if not ticket.queued and ticket not in asleep:
+            yield f"ticket {ticket.number} waits, neither in line nor asleep"
+        case State.CALLING if ticket not in core.flights._wanted:
+            yield f"ticket {ticket.number} waits for a call that nobody makes"
+        case State.JOINED:
+            id_hash = ticket.candidate.identity.id_hash
+            fate = core.identities.fate(id_hash)
+            if id_hash not in core.register._open and (fate is None or fate[0] is not Fate.PARKED):
+                yield f"ticket {ticket.number} waits for an id that is neither open nor parked"
+        case State.SETTLED if ticket not in core.outbox._waiting and not core.outbox.busy:
+            yield f"ticket {ticket.number} is settled and will never be published"
+        case _:
+            pass
+
+
+def _sleeps_no_longer_than_told(core: Dispatch, asleep: dict[Ticket, int], now_ms: int) -> Iterator[str]:
+    instants = {at_ms for ticket, at_ms in asleep.items() if ticket.state is State.WAITING}
+    instants |= {ticket.candidate.deadline_ms for ticket in core.register.tickets() if ticket.state is State.WAITING}
+    if core._may_call(now_ms):
+        for desk in core.limits.desks().values():
+            pick = desk.lanes.pick()
+            if pick is not None:
+                ticket = pick.ticket
+                at_ms = desk.budget.payable_at(ticket.charge, now_ms, keep_ppm=pick.keep_ppm, stated=ticket.stated)
+                if at_ms is not None:
+                    instants.add(at_ms)
+    wake_ms = core.wake_at()
+    if instants and (wake_ms is None or wake_ms > min(instants)):
+        yield f"it sleeps until {wake_ms}, and something is due at {min(instants)}"

@@ -1,0 +1,348 @@
+"""A dispatcher process: the machine and the least shell that keeps its promises to it.
+
+Its clock starts anywhere, as a machine's boot time does; only the wall is common. It reads lanes where the machine has
+room, makes its calls, sends its transactions, and tells it what came of them. What it is told to drop, it drops.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Protocol
+
+from broker.core.budget import Budget, Checkpoint, LimitSettings
+from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Publish, StartedEntry
+from broker.core.dispatch import Dispatch
+from broker.core.events import (
+    Answered,
+    Committed,
+    Draining,
+    Event,
+    LedgerRead,
+    Lost,
+    PartitionFound,
+    Promoted,
+    Refused,
+    Renewed,
+    StoodBy,
+    Suspended,
+    Taken,
+)
+from broker.core.identity import Identity
+from broker.core.progress import PartitionProgress
+from broker.core.register import Want
+from broker.core.rules import Role
+from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
+from broker.core.verdict import Meaning, Verdict
+from tests.simulation.inspection import inspect
+from tests.simulation.kafka import Kafka, LaneRecord, LedgerRow, Request, Rubbish, Settled, Transaction
+from tests.simulation.scenario import Scenario
+
+RECORDS_A_TAKE = 20
+LEASE_PROVES_MS = 1_600
+COMMIT_PROVES_MS = 1_500
+WALL_MS = 1_700_000_000_000
+CANCELLED = Verdict(Meaning.CONNECTION, True, None, (), None, False, "The call was cancelled.")
+
+
+class World(Protocol):
+    """What a process can ask of everything around it."""
+
+    kafka: Kafka
+
+    @property
+    def now_ms(self) -> int:
+        """The world's clock."""
+
+    def stir(self, process: "Process", at_ms: int) -> None:
+        """Ask the process for its commands then."""
+
+    def read_soon(self, process: "Process") -> None:
+        """Let it read its lanes when their turn comes."""
+
+    def send_call(self, process: "Process", call: Call, record: LaneRecord) -> None:
+        """Carry a call to OpenAI."""
+
+    def send_batch(self, process: "Process", batch: Batch) -> None:
+        """Carry a transaction to Kafka."""
+
+    def note(self, *words: object) -> None:
+        """A line of the trace."""
+
+    def defect(self, sentence: str) -> None:
+        """Something broke."""
+
+
+@dataclass(slots=True)
+class Cargo:
+    """A record in the shell's hands."""
+
+    record: LaneRecord | None
+    place: Source
+
+
+class Process:
+    """One of them."""
+
+    def __init__(self, name: str, world: World, scenario: Scenario, chance: Random) -> None:
+        self.name = name
+        self.world = world
+        self.alive = True
+        self.epoch = 0
+        self.clock_ms = chance.randint(10_000, 10_000_000)  # what its clock shows at the world's zero
+        self.calls: dict[CallNumber, TicketNumber] = {}
+        self.hold: dict[TicketNumber, Cargo] = {}
+        self.answered_ids: set[tuple[bytes, int]] = set()
+        self.leaving = False
+        self.transaction: Transaction | None = None
+        self.stalled_until_ms = 0
+        self._trusted_until_ms = 0
+        self._scenario = scenario
+        self._positions: dict[LanePartition, int] = {}
+        self._ledger_at = 0
+        self._number = 0
+        self.core = Dispatch(scenario.rules, make_budget=self._budget, dice=chance.random)
+
+    def _budget(self, limit: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
+        tokens = self._scenario.tokens_per_minute if self._scenario.believed else None
+        requests = self._scenario.requests_per_minute if self._scenario.believed else None
+        return Budget(LimitSettings(limit, tokens, requests), now_ms, checkpoint)
+
+    # ------------------------------------------------------------------ clocks
+
+    @property
+    def now_ms(self) -> int:
+        """This machine's own clock."""
+        return self.world.now_ms + self.clock_ms
+
+    @property
+    def leads(self) -> bool:
+        """Whether it believes so."""
+        return self.alive and self.core.role is Role.LEADING
+
+    # ------------------------------------------------------------------ the driver
+
+    def post(self, event: Event) -> None:
+        """Tell the machine; its commands are asked for in a moment, as a driver does."""
+        self.core.on(event, self.now_ms)
+        self.world.stir(self, self.world.now_ms)
+
+    def turn(self) -> None:
+        """Carry out what the machine wants, and find out when to ask again."""
+        for command in self.core.commands(self.now_ms):
+            self._carry_out(command)
+        for sentence in inspect(self.core, self.calls, self.now_ms):
+            self.world.defect(f"{self.name}: {sentence}")
+        wake_ms = self.core.wake_at()
+        if wake_ms is not None:
+            if wake_ms <= self.now_ms:
+                self.world.defect(f"{self.name} wants to be woken at {wake_ms}, which is not after {self.now_ms}")
+            self.world.stir(self, wake_ms - self.clock_ms)
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case Call():
+                record = self.hold[command.number].record
+                assert record is not None
+                self.calls[command.call] = command.number
+                self.world.send_call(self, command, record)
+            case Publish():
+                self.world.send_batch(self, command.batch)
+            case CancelCall():
+                if command.call in self.calls:
+                    self.land(command.call, CANCELLED, 0)
+            case Forget():
+                del self.hold[command.number]
+                self.world.read_soon(self)
+
+    def land(self, call: CallNumber, verdict: Verdict, size: int) -> None:
+        """A call ended, one way or another."""
+        if self.calls.pop(call, None) is not None:
+            self.post(Answered(call, verdict, size))
+
+    def refuse(self, call: CallNumber) -> None:
+        """The door did not send it."""
+        del self.calls[call]
+        self.post(Refused(call))
+
+    def cancel_calls(self) -> None:
+        """End all of them."""
+        for call in list(self.calls):
+            self.land(call, CANCELLED, 0)
+
+    # ------------------------------------------------------------------ the lanes
+
+    def read_lanes(self, chance: Random) -> None:
+        """Take what there is room for, the partitions in any order."""
+        places = list(self._positions)
+        chance.shuffle(places)
+        for place in places:
+            room = self.core.room(place)
+            if self.leads and room > 0:
+                self._read(place, min(room, RECORDS_A_TAKE))
+
+    def _read(self, place: LanePartition, records_max: int) -> None:
+        for record in self.world.kafka.read(place, self._positions[place], records_max):
+            want = self.core.want(record.source)
+            if want is Want.FULL:
+                return
+            self._positions[place] = record.source.offset + 1
+            if want is Want.TAKE:
+                number = self._stow(Cargo(record, record.source))
+                content = self._decode(record)
+                self.post(Taken(number, record.source, record.timestamp_ms, _size(record), content))
+        if self.world.kafka.ends[place] > self._positions[place]:
+            self.world.read_soon(self)
+
+    def behind(self) -> bool:
+        """Whether a lane holds something that it has not read."""
+        return any(self.world.kafka.ends[place] > position for place, position in self._positions.items())
+
+    def find_partitions(self) -> None:
+        """Look whether a lane has grown."""
+        if not self.leads:
+            return
+        for place in sorted(self.world.kafka.logs.keys() - self._positions.keys()):
+            self.post(PartitionFound(place, PartitionProgress(0)))
+            self._positions[place] = 0
+            self.world.read_soon(self)
+
+    def _stow(self, cargo: Cargo) -> TicketNumber:
+        self._number += 1
+        self.hold[TicketNumber(self._number)] = cargo
+        return TicketNumber(self._number)
+
+    def _decode(self, record: LaneRecord) -> Candidate | Garbage:
+        content = record.content
+        if isinstance(content, Rubbish):
+            known = None if content.name is None else _identity(content.name, 0, content.body)
+            return Garbage(known, "It cannot be decoded.")
+        return Candidate(
+            identity=_identity(content.name, content.run, content.body),
+            attempt=content.attempt,
+            model=content.model,
+            limit=content.model,
+            charge=content.estimate,
+            deadline_ms=content.deadline_ms - WALL_MS + self.clock_ms,
+            refusal=("rejected", "Not on the list.") if content.refused else None,
+        )
+
+    # ------------------------------------------------------------------ leadership
+
+    def follow(self) -> None:
+        """Read the ledger to its end."""
+        rows = self.world.kafka.ledger[self._ledger_at :]
+        self._ledger_at += len(rows)
+        for row in rows:
+            started = [StartedEntry(replace(each.identity, fingerprint=bytes(8)), each.attempt) for each in row.started]
+            self.post(LedgerRead(row.at_ms, row.settled, started, row.levels))
+            self._know(row)
+
+    def follow_if_standby(self) -> None:
+        """A leader does not read what it writes."""
+        if self.alive and self.core.role is Role.FOLLOWING:
+            self.follow()
+
+    def promote(self, progress: Mapping[LanePartition, PartitionProgress]) -> None:
+        """The claim stands and all maps are read."""
+        self._positions = {place: each.base for place, each in progress.items()}
+        self.renew()
+        self.post(Promoted(progress, self.epoch, WALL_MS + self.world.now_ms))
+        for place, base in list(self._positions.items()):
+            start = self.world.kafka.starts[place]
+            if start > base:
+                self.post(Lost(self._stow(Cargo(None, Source(place, start))), place, start))
+                self._positions[place] = start
+        self.world.read_soon(self)
+
+    def renew(self) -> None:
+        """Redis says that the lease is ours; who trusts itself already is not stirred by that."""
+        renewed = Renewed(self.now_ms)
+        if self.may_send():
+            self.core.on(renewed, self.now_ms)
+        else:
+            self.post(renewed)
+        self._trusted_until_ms = max(self._trusted_until_ms, self.now_ms + LEASE_PROVES_MS)
+
+    def revoke(self) -> None:
+        """Redis names another holder."""
+        self.core.trust.revoke(self.now_ms)
+        self._trusted_until_ms = 0
+
+    def may_send(self) -> bool:
+        """Whether the door lets a call through, by its own book."""
+        return self.now_ms < self._trusted_until_ms
+
+    def suspend(self) -> None:
+        """The producer is gone."""
+        self.post(Suspended())
+
+    def stand_by(self) -> None:
+        """Somebody else leads, or will."""
+        self._positions = {}
+        self._trusted_until_ms = 0
+        self.post(StoodBy())
+
+    def drain(self, span_ms: int) -> None:
+        """The process is told to leave."""
+        self.leaving = True
+        self.post(Draining(self.now_ms + span_ms))
+
+    def committed(self, transaction: Transaction) -> None:
+        """A commit returned."""
+        self._know(transaction.row)
+        if self._trusted_until_ms:
+            proved_until_ms = transaction.begun_loop_ms + COMMIT_PROVES_MS
+            self._trusted_until_ms = max(self._trusted_until_ms, proved_until_ms)
+        self.post(Committed(transaction.batch.serial, transaction.begun_loop_ms))
+
+    def _know(self, row: LedgerRow) -> None:
+        for entry in row.settled:
+            if entry.fate.name in {"COMPLETED", "FAILED"}:
+                self.answered_ids.add((entry.identity.id_hash, entry.identity.run))
+
+    def knows_answered(self, request: Request) -> bool:
+        """Whether it has heard of this outcome."""
+        return (_identity(request.name, request.run, request.body).id_hash, request.run) in self.answered_ids
+
+    def settled(self, batch: Batch) -> list[Settled]:
+        """What a batch says, with the records it speaks of."""
+        found = []
+        for each in batch.settlements:
+            cargo = self.hold[each.number]
+            found.append(Settled(cargo.place, each.decision, cargo.record))
+        return found
+
+    # ------------------------------------------------------------------ what is left
+
+    def remains(self) -> dict[str, int]:
+        """Everything it holds; all zero when nothing is to be done."""
+        core = self.core
+        return {
+            "tickets": len(core.register),
+            "answering": len(core.register._open),
+            "joined": len(core.register._joined),
+            "lane counts": sum(core.register._held.values()),
+            "lane bytes": sum(core.register._held_bytes.values()),
+            "flights": len(core.flights),
+            "wanted": len(core.flights._wanted),
+            "held bytes": core.flights.held_bytes,
+            "outbox": len(core.outbox),
+            "waiting": core.limits.waiting(),
+            "waiting tokens": sum(
+                desk.lanes.queue(rule.name).waiting_tokens
+                for desk in core.limits.desks().values()
+                for rule in core.rules.lanes
+            ),
+            "reservations": sum(desk.budget.inflight for desk in core.limits.desks().values()),
+            "open ids": len(core.identities._open),
+            "cargo": len(self.hold),
+            "calls": len(self.calls),
+        }
+
+
+def _identity(name: str, run: int, body: str) -> Identity:
+    return Identity(name.encode().ljust(16, b"."), run, body.encode().ljust(8, b"."))
+
+
+def _size(record: LaneRecord) -> int:
+    return record.content.size if isinstance(record.content, Request) else 50

@@ -1,0 +1,119 @@
+"""Whoever writes to lanes: services that send requests, the retrier that puts parked ones back, an operator's replays.
+
+Services repeat themselves, reuse ids, send rubbish and ask too late. The retrier and the operator follow from what is
+stored in Kafka and from nothing else.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+from broker.core.commands import Fail, Park
+from broker.core.ticket import LanePartition
+from tests.simulation.agenda import Agenda
+from tests.simulation.kafka import Kafka, LaneRecord, Request, Rubbish, Transaction
+from tests.simulation.process import WALL_MS
+from tests.simulation.scenario import MINUTE_MS, Scenario
+
+RUNS_MAX = 2
+OTHER_BODY = "else"
+
+
+class Producers:
+    """All of them."""
+
+    def __init__(
+        self, scenario: Scenario, agenda: Agenda, kafka: Kafka, chance: Random, arrived: Callable[[LaneRecord], None]
+    ) -> None:
+        self._scenario = scenario
+        self._agenda = agenda
+        self._kafka = kafka
+        self._chance = chance
+        self._arrived = arrived
+
+    def begin(self) -> None:
+        """Plan everything that services will send."""
+        for number in range(self._scenario.requests):
+            self._submit(f"id{number}")
+        for _ in range(round(self._scenario.requests * self._scenario.faults.garbage / 4)):
+            self._later(Rubbish(None, "bytes"))
+
+    def _submit(self, name: str) -> None:
+        chance, faults = self._chance, self._scenario.faults
+        request = self._request(name)
+        self._later(request)
+        while chance.random() < faults.duplicate:
+            self._later(request)
+        if chance.random() < faults.conflict:
+            self._later(replace(request, body=OTHER_BODY))
+        if chance.random() < faults.garbage:
+            rubbish = Rubbish(name, "bytes")
+            self._later(rubbish)
+            if chance.random() < faults.duplicate:
+                self._later(rubbish)
+
+    def _request(self, name: str) -> Request:
+        chance, scenario = self._chance, self._scenario
+        faults = scenario.faults
+        estimate = chance.randint(50, 3_000)
+        if chance.random() < faults.oversized:
+            estimate = scenario.tokens_per_minute + chance.choice((1, -10))
+        charge = estimate
+        if chance.random() < faults.misjudged:
+            charge = max(1, estimate * chance.choice((5, 8, 12, 20)) // 10)
+        patience_ms = chance.randint(4, 10) * MINUTE_MS
+        if chance.random() < faults.hasty:
+            patience_ms = chance.randint(0, 5_000)
+        return Request(
+            name=name,
+            run=0,
+            attempt=0,
+            body="body",
+            model=chance.choice(scenario.models),
+            estimate=estimate,
+            charge=charge,
+            deadline_ms=WALL_MS + patience_ms,  # from when it is sent; see _later
+            size=chance.randint(100, 6_000),
+            refused=chance.random() < faults.refused,
+        )
+
+    def _later(self, content: Request | Rubbish) -> None:
+        at_ms = self._chance.randint(0, self._scenario.span_ms)
+        if isinstance(content, Request):
+            content = replace(content, deadline_ms=content.deadline_ms + at_ms)
+        self._agenda.plan(at_ms, lambda: self._append(content, None))
+
+    def _append(self, content: Request | Rubbish, lane: str | None) -> None:
+        places = [place for place in self._kafka.logs if lane is None or place.lane == lane]
+        gap = self._chance.random() < self._scenario.faults.marker
+        now_ms = WALL_MS + self._agenda.now_ms
+        self._arrived(self._kafka.append(self._chance.choice(places), content, now_ms, gap=gap))
+
+    def stored(self, transaction: Transaction) -> None:
+        """A transaction can be read."""
+        for each in transaction.settled:
+            if each.record is None or not isinstance(each.record.content, Request):
+                continue
+            lane = each.source.partition
+            if isinstance(each.decision, Park):
+                self._put_back(
+                    each.record.content, each.decision, lane, each.decision.not_before_ms - transaction.clock_ms
+                )
+            elif isinstance(each.decision, Fail):
+                self._maybe_replay(each.record.content, lane)
+
+    def _put_back(self, request: Request, park: Park, place: LanePartition, due_ms: int) -> None:
+        due_ms = min(due_ms, request.deadline_ms - WALL_MS) + self._chance.randint(0, 50)
+        copy = replace(request, attempt=park.attempts + 1)
+        self._agenda.plan(due_ms, lambda: self._append(copy, place.lane))
+
+    def _maybe_replay(self, request: Request, place: LanePartition) -> None:
+        if request.run >= RUNS_MAX or self._chance.random() >= self._scenario.faults.replay:
+            return
+        at_ms = self._agenda.now_ms + self._chance.randint(100, 10_000)
+        deadline_ms = WALL_MS + at_ms + self._chance.randint(1, 5) * MINUTE_MS
+        again = replace(request, run=request.run + 1, attempt=0, deadline_ms=deadline_ms)
+        self._agenda.plan(at_ms, lambda: self._append(again, place.lane))
+        if self._chance.random() < self._scenario.faults.duplicate:
+            twice_ms = at_ms + self._chance.randint(0, 5_000)
+            self._agenda.plan(twice_ms, lambda: self._append(again, None))

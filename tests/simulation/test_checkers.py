@@ -1,0 +1,136 @@
+"""Every checker can fail: a history that is spoilt in one way is found out by the checker of that promise."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from broker.core.commands import Complete, Fail
+from broker.core.progress import PartitionProgress
+from tests.simulation.checkers import (
+    answers_are_real,
+    calls_are_needed,
+    deadlines_are_kept,
+    it_ends,
+    ledger_agrees,
+    memory_empties,
+    one_outcome,
+    progress_is_true,
+    published_once,
+    refusals_are_few,
+)
+from tests.simulation.history import History, Remains
+from tests.simulation.scenario import Scenario
+from tests.simulation.upstream import Ending
+from tests.simulation.world import SimulatedWorld
+
+Check = Callable[[History], Iterator[str]]
+SEED = 7
+
+
+def lost_outcome(history: History) -> None:
+    for transaction in history.stored:
+        transaction.settled = [each for each in transaction.settled if not isinstance(each.decision, Complete)]
+
+
+def stranger(history: History) -> None:
+    history.records.clear()
+
+
+def committed_twice(history: History) -> None:
+    history.stored.append(next(each for each in history.stored if each.settled))
+
+
+def leap(history: History) -> None:
+    """The first stored map of a partition calls everything done."""
+    transaction = next(each for each in history.stored if each.batch.offsets)
+    place = next(place for place in transaction.batch.offsets if history.kafka.logs[place])
+    everything = PartitionProgress(history.kafka.ends[place]).store(1)
+    transaction.batch = replace(transaction.batch, offsets={place: everything})
+
+
+def left_open(history: History) -> None:
+    place = next(place for place, log in history.kafka.logs.items() if log)
+    history.kafka.offsets[place] = PartitionProgress(0).store(1)
+
+
+def silent_ledger(history: History) -> None:
+    for transaction in history.stored:
+        transaction.batch = replace(transaction.batch, settled=())
+
+
+def made_up_answer(history: History) -> None:
+    history.answered.clear()
+
+
+def known_answer(history: History) -> None:
+    history.calls[0].known = True
+
+
+def late_call(history: History) -> None:
+    history.calls[0].late = True
+
+
+def untrusted_call(history: History) -> None:
+    history.calls[0].trusted = False
+
+
+def early_failure(history: History) -> None:
+    too_late = Fail("deadline_exceeded", "The deadline passed before a call could start.")
+    for transaction in history.stored:
+        transaction.settled = [replace(each, decision=too_late) for each in transaction.settled]
+        transaction.row = replace(transaction.row, at_ms=0)
+
+
+def leftover(history: History) -> None:
+    history.remains.append(Remains("p1", {"held bytes": 1}))
+
+
+def refused(history: History) -> None:
+    for call in history.calls:
+        call.ending = Ending.REFUSED
+
+
+def stall(history: History) -> None:
+    history.quiet = False
+
+
+def defect(history: History) -> None:
+    history.defects.append("it broke")
+
+
+def long_silence(history: History) -> None:
+    history.silence_ms = 3_600_000
+
+
+@pytest.fixture
+def history() -> History:
+    """A run in which every promise is kept."""
+    return SimulatedWorld(Scenario.drawn(SEED)).run()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check"),
+    [
+        (lost_outcome, one_outcome.check),
+        (stranger, one_outcome.check),
+        (committed_twice, published_once.check),
+        (leap, progress_is_true.check),
+        (left_open, progress_is_true.check),
+        (silent_ledger, ledger_agrees.check),
+        (made_up_answer, answers_are_real.check),
+        (known_answer, calls_are_needed.check),
+        (late_call, calls_are_needed.check),
+        (untrusted_call, calls_are_needed.check),
+        (early_failure, deadlines_are_kept.check),
+        (leftover, memory_empties.check),
+        (refused, refusals_are_few.check),
+        (stall, it_ends.check),
+        (defect, it_ends.check),
+        (long_silence, it_ends.check),
+    ],
+)
+def test_a_broken_promise_is_found_out(history: History, spoil: Callable[[History], None], check: Check) -> None:
+    assert list(check(history)) == []
+    spoil(history)
+    assert list(check(history)) != []
