@@ -133,7 +133,7 @@ class Process:
         ledger = topics.ledger_topic(PREFIX)
         log = MemoryLedger(self.link, topic=ledger)
         self.follower = LedgerFollower(log, self.driver, self.clock, window_ms=rules.dedupe_window_ms)
-        promotion = Promotion(
+        self.promotion = Promotion(
             owner=self.owner,
             ledger_topic=ledger,
             follower=self.follower,
@@ -146,17 +146,17 @@ class Process:
             driver=self.driver,
             lease=self.lease,
             follower=self.follower,
-            promotion=promotion,
+            promotion=self.promotion,
             publication=Publication(self.settings, self.hold, self.clock, owner=self.owner),
             intakes=self.intakes,
-            make_producer=self._producer,
+            make_producer=self.producer,
             clock=self.clock,
             dice=self.dice.random,
             transacted=self.meter.transaction,
         )
         return Leadership(parts, owner=self.owner, times=rules.lease, ledger_topic=ledger, health=self.health)
 
-    def _producer(self) -> TransactionLog:
+    def producer(self) -> TransactionLog:
         return MemoryTransactions(self.link, transactional_id=NAME)
 
     def start(self) -> "Process":
