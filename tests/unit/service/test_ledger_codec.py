@@ -1,0 +1,67 @@
+"""What a leader writes into the ledger, its successor reads out of it."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from broker.core.budget import Checkpoint, Level
+from broker.core.commands import Batch, SettledEntry, StartedEntry
+from broker.core.events import LedgerRead
+from broker.core.identity import Fate, Identity
+from broker.core.reading import Metric
+from broker.service.ledger_codec import claim_record, ledger_read, left_record, step_record
+from schemas.codec import decode_ledger, encode_ledger
+from schemas.ledger import LedgerKind
+
+NOW = datetime(2026, 12, 1, 9, 0, 0, 123_000, tzinfo=UTC)
+IDENTITY = Identity(b"i" * 16, 3, b"f" * 8)
+
+
+def read_back(batch: Batch) -> LedgerRead:
+    return ledger_read(decode_ledger(encode_ledger(step_record(batch, 7, "me", NOW))), 5)
+
+
+@pytest.mark.parametrize("fate", [Fate.COMPLETED, Fate.FAILED, Fate.PARKED])
+def test_every_fate_survives(fate: Fate) -> None:
+    batch = Batch(1, (), {}, (SettledEntry(IDENTITY, 2, fate),), (), ())
+    read = read_back(batch)
+    assert read.at_ms == 5
+    assert read.settled == [SettledEntry(IDENTITY, 2, fate)]
+
+
+def test_attempts_begun_survive_but_for_the_content_nobody_asks_about() -> None:
+    batch = Batch(1, (), {}, (), (StartedEntry(IDENTITY, 2),), ())
+    read = read_back(batch)
+    assert [(each.identity.id_hash, each.identity.run, each.attempt) for each in read.started] == [(b"i" * 16, 3, 2)]
+
+
+@pytest.mark.parametrize("attempt", [255, 256, 100_000])
+def test_an_attempt_beyond_the_wire_is_written_as_the_highest(attempt: int) -> None:
+    batch = Batch(1, (), {}, (SettledEntry(IDENTITY, attempt, Fate.PARKED),), (StartedEntry(IDENTITY, attempt),), ())
+    read = read_back(batch)
+    assert (read.settled[0].attempt, read.started[0].attempt) == (255, 255)
+
+
+def test_levels_survive_by_limit_at_the_wall_clock_of_their_writing() -> None:
+    tokens = Level(Metric.TOKENS, -5, 70, 1_000, 60_000)
+    requests = Level(Metric.REQUESTS, 3, 3, 500, 86_400_000)
+    one = Checkpoint("gpt-4o", 1, (tokens, requests), charged_last_minute=9, pause_ms=40, markup_ppm=1_200_000)
+    two = Checkpoint("gpt-5", 1, (tokens,), charged_last_minute=0, pause_ms=0, markup_ppm=1_000_000)
+    read = read_back(Batch(1, (), {}, (), (), (one, two)))
+    first, second = read.levels
+    assert (first.limit, second.limit) == ("gpt-4o", "gpt-5")
+    assert first.at_ms == int(NOW.timestamp() * 1_000)
+    assert [(level.metric, level.low, level.capacity, level.period_ms) for level in first.levels] == [
+        (Metric.TOKENS, -5, 1_000, 60_000),
+        (Metric.REQUESTS, 3, 500, 86_400_000),
+    ]
+    assert all(level.high == level.low for level in first.levels), "a successor believes the lower end"
+    assert (first.charged_last_minute, first.pause_ms, first.markup_ppm) == (9, 40, 1_200_000)
+
+
+def test_a_term_begins_with_a_claim_and_ends_in_peace_with_left() -> None:
+    for record, kind in ((claim_record(4, "me"), LedgerKind.CLAIM), (left_record(4, "me"), LedgerKind.LEFT)):
+        line = decode_ledger(encode_ledger(record))
+        assert (line.kind, line.term, line.owner) == (kind, 4, "me")
+        read = ledger_read(line, 5)
+        assert (list(read.settled), list(read.started), list(read.levels)) == ([], [], [])

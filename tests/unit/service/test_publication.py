@@ -1,0 +1,248 @@
+"""From decisions to records: what each decision publishes, in which shape, and that it always fits."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from broker.clock import WallClock
+from broker.core.commands import (
+    Batch,
+    Bury,
+    Complete,
+    Decision,
+    Discard,
+    Fail,
+    Park,
+    SettledEntry,
+    Settlement,
+    StartedEntry,
+)
+from broker.core.identity import Fate, Identity
+from broker.core.progress import Stored
+from broker.core.ticket import LanePartition, Source
+from broker.ports import Outgoing, StoredOffset, TopicPartition
+from broker.service.cargo import Cargo, Hold
+from broker.service.publication import Publication
+from broker.settings.whole import Settings
+from schemas.codec import decode_dead_letter, decode_failure, decode_ledger, decode_outcome, decode_request
+from schemas.ledger import LedgerKind, LedgerState
+from schemas.outcome import Completed, Failed, Usage
+from schemas.record import Record
+from tests.unit.service.rig import settings_of
+
+NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
+LANE = LanePartition("standard", 3)
+
+
+class Rig:
+    def __init__(self, **groups: Any) -> None:
+        self.settings: Settings = settings_of(**groups)
+        self.hold = Hold()
+        clock = WallClock(lambda: 100.0, lambda: NOW)
+        self.publication = Publication(self.settings, self.hold, clock, owner="me")
+
+    def cargo(
+        self, value: bytes | None, key: bytes | None = b"key", headers: tuple[tuple[str, bytes], ...] = ()
+    ) -> Cargo:
+        record = Record(key, value, headers)
+        at = NOW - timedelta(seconds=5)
+        cargo = Cargo(Source(LANE, 42), "t.requests.standard", record, decode_request(value, headers), at, at, 95_000)
+        self.hold.stow(cargo)
+        return cargo
+
+    def request(self, **fields: Any) -> Cargo:
+        shape = {"id": "lead-1", "tenant": "acme", "body": {"model": "gpt-4o-mini"}, "metadata": {"lead": 8}} | fields
+        cargo = self.cargo(json.dumps(shape).encode())
+        cargo.called_at, cargo.called_ms = NOW - timedelta(seconds=3), 97_000
+        cargo.finished_at, cargo.finished_ms = NOW - timedelta(seconds=1), 99_000
+        cargo.calls, cargo.charge = 2, 33
+        return cargo
+
+    def published(self, *decisions: Decision) -> list[Outgoing]:
+        """What the decisions write, one for each ticket from the first on; the ledger's line left out."""
+        numbers = list(self.hold.cargo)
+        settlements = tuple(Settlement(number, each) for number, each in zip(numbers, decisions, strict=True))
+        *outgoing, ledger = self.publication.records(replace(BATCH, settlements=settlements), 7)
+        assert ledger.topic == "t.ledger"
+        return outgoing
+
+
+BATCH = Batch(1, (), {}, (), (), ())
+
+
+def headers(outgoing: Outgoing) -> dict[str, str]:
+    return {name: value.decode() for name, value in outgoing.record.headers}
+
+
+def test_a_completed_request_publishes_the_answer_whole() -> None:
+    rig = Rig()
+    cargo = rig.request()
+    cargo.response = {"model": "gpt-4o-mini-2024-07-18", "choices": [], "unknown": {"x": 1}}
+    cargo.usage = Usage(input_tokens=1, output_tokens=2, total_tokens=3)
+    (outgoing,) = rig.published(Complete())
+    assert (outgoing.topic, outgoing.record.key) == ("t.results", b"lead-1")
+    assert headers(outgoing)["ce_type"] == "headrace.generation.completed.v1"
+    outcome = decode_outcome(outgoing.record.value, outgoing.record.headers)
+    assert isinstance(outcome, Completed)
+    assert outcome.response == cargo.response
+    assert (outcome.model, outcome.tenant, outcome.lane) == ("gpt-4o-mini-2024-07-18", "acme", "standard")
+    assert (outcome.attempts, outcome.term, outcome.charge_tokens, outcome.run) == (2, 7, 33, 0)
+    assert outcome.metadata == {"lead": 8}
+    assert outcome.usage == cargo.usage
+    assert (outcome.timings.queue_ms, outcome.timings.upstream_ms) == (2_000, 2_000)
+
+
+def test_a_failed_request_publishes_an_outcome_and_a_dead_letter() -> None:
+    rig = Rig()
+    cargo = rig.request()
+    cargo.error = {"status": 400, "message": "no"}
+    outcome, letter = rig.published(Fail("rejected", "OpenAI refused it."))
+    assert outcome.topic == "t.results"
+    failed = decode_outcome(outcome.record.value, outcome.record.headers)
+    assert isinstance(failed, Failed)
+    assert (failed.reason, failed.message, failed.error) == ("rejected", "OpenAI refused it.", cargo.error)
+    assert (failed.attempts, failed.term, failed.usage) == (2, 7, None)
+    assert letter.topic == "t.dead-letters"
+    dead = decode_dead_letter(letter.record.key, letter.record.value, letter.record.headers)
+    assert (dead.key, dead.value) == (cargo.record.key, cargo.record.value)
+    assert (dead.reason, str(dead.origin), dead.attempts) == ("rejected", "t.requests.standard/3/42", 2)
+
+
+def test_a_cancelled_request_leaves_no_dead_letter() -> None:
+    rig = Rig()
+    rig.request()
+    assert [outgoing.topic for outgoing in rig.published(Fail("cancelled", "As asked."))] == ["t.results"]
+
+
+def test_a_parked_request_travels_whole_with_its_key_and_headers() -> None:
+    rig = Rig()
+    cargo = rig.cargo(b'{"id": "lead-1", "body": {"model": "m"}, "future": [1]}', b"\xff", (("x", b"\xfe"),))
+    cargo.error = {"status": 429}
+    (outgoing,) = rig.published(Park("rate_limited", "Full.", 160_000, 3))
+    assert (outgoing.topic, outgoing.record.key) == ("t.failures", b"lead-1")
+    assert headers(outgoing)["headrace-lane"] == "standard"
+    failure = decode_failure(outgoing.record.value, outgoing.record.headers)
+    assert (failure.original_key, failure.original_headers) == (b"\xff", (("x", b"\xfe"),))
+    assert failure.request == {"id": "lead-1", "body": {"model": "m"}, "future": [1]}
+    assert (failure.kind, failure.attempt, failure.error) == ("rate_limited", 3, {"status": 429})
+    assert failure.not_before == NOW + timedelta(seconds=60)
+    assert failure.submitted_at == NOW - timedelta(seconds=5)
+
+
+def test_what_is_buried_leaves_a_dead_letter_and_no_outcome() -> None:
+    rig = Rig()
+    rig.cargo(b"\xff no JSON")
+    (letter,) = rig.published(Bury("undecodable", "It is no JSON."))
+    assert letter.topic == "t.dead-letters"
+    assert headers(Outgoing("", Record(None, None, letter.record.headers)))["headrace-reason"] == "undecodable"
+
+
+def test_a_record_of_nothing_leaves_a_dead_letter_of_nothing() -> None:
+    rig = Rig()
+    rig.cargo(None, None)
+    (letter,) = rig.published(Bury("undecodable", "The record has no value."))
+    dead = decode_dead_letter(letter.record.key, letter.record.value, letter.record.headers)
+    assert (dead.key, dead.value, dead.original_length) == (None, None, None)
+
+
+def test_what_is_discarded_leaves_nothing() -> None:
+    rig = Rig()
+    rig.request()
+    assert rig.published(Discard()) == []
+
+
+def test_an_undecodable_record_with_an_id_publishes_what_could_be_read() -> None:
+    rig = Rig()
+    rig.cargo(b'{"id": "lead-1", "tenant": "acme", "body": "no object"}')
+    outcome, letter = rig.published(Fail("invalid_request", "The body is no object."))
+    failed = decode_outcome(outcome.record.value, outcome.record.headers)
+    assert isinstance(failed, Failed)
+    assert (failed.id, failed.tenant, failed.attempts, failed.model) == ("lead-1", "acme", 0, None)
+    assert letter.topic == "t.dead-letters"
+
+
+def test_a_replay_carries_its_run_and_a_retry_its_attempts() -> None:
+    rig = Rig()
+    shape = b'{"id": "lead-1", "body": {"model": "m"}}'
+    cargo = rig.cargo(shape, None, (("headrace-run", b"2"), ("headrace-attempt", b"5")))
+    cargo.calls, cargo.response = 1, {}
+    (outgoing,) = rig.published(Complete())
+    outcome = decode_outcome(outgoing.record.value, outgoing.record.headers)
+    assert (outcome.run, outcome.attempts) == (2, 6)
+    assert headers(outgoing)["ce_id"] == "lead-1#2"
+
+
+def test_the_trace_goes_on_in_the_outcome() -> None:
+    rig = Rig()
+    trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    cargo = rig.cargo(b'{"id": "lead-1", "body": {"model": "m"}}', None, (("traceparent", trace),))
+    cargo.response = {}
+    (outgoing,) = rig.published(Complete())
+    assert headers(outgoing)["traceparent"] == trace.decode()
+
+
+# ---------------------------------------------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize("size", [10, 900_000, 5_000_000])
+def test_a_dead_letter_fits_its_topic_whatever_was_taken(size: int) -> None:
+    rig = Rig()
+    rig.cargo(b"x" * size, b"k" * (size // 10), (("h", b"v" * (size // 10)),))
+    (letter,) = rig.published(Bury("undecodable", "No."))
+    assert letter.record.bytes_max <= 1024 * 1024
+    dead = decode_dead_letter(letter.record.key, letter.record.value, letter.record.headers)
+    assert dead.original_length in {None, size}
+
+
+def test_a_failed_outcome_is_small_however_large_the_request_was() -> None:
+    rig = Rig()
+    cargo = rig.request(metadata={"x": "y" * 400_000}, body={"model": "m" * 300_000})
+    cargo.error = {"message": "z" * 2_000}
+    outcome, _ = rig.published(Fail("invalid_request", "No."))
+    assert outcome.record.bytes_max < 16_000
+
+
+def test_an_outcome_that_does_not_fit_its_topic_is_one_that_says_so() -> None:
+    rig = Rig(topics={"results": {"max_message_bytes": 100_000}})
+    cargo = rig.request()
+    cargo.response = {"text": "ü" * 60_000}
+    (outgoing,) = rig.published(Complete())
+    failed = decode_outcome(outgoing.record.value, outgoing.record.headers)
+    assert isinstance(failed, Failed)
+    assert failed.reason == "too_large_for_topic"
+    assert (failed.id, failed.lane, failed.attempts, failed.term) == ("lead-1", "standard", 2, 7)
+
+
+# ---------------------------------------------------------------------------------------------------- the rest
+
+
+def test_offsets_go_to_the_partitions_they_belong_to() -> None:
+    stored = {LANE: Stored(5, "map"), LanePartition("bulk", 0): Stored(9, "")}
+    assert Rig().publication.offsets(replace(BATCH, offsets=stored)) == {
+        TopicPartition("t.requests.standard", 3): StoredOffset(5, "map"),
+        TopicPartition("t.requests.bulk", 0): StoredOffset(9, ""),
+    }
+
+
+def test_the_ledger_line_comes_last_and_tells_what_was_settled_and_begun() -> None:
+    rig = Rig()
+    rig.request()
+    identity = Identity(b"i" * 16, 1, b"f" * 8)
+    batch = replace(
+        BATCH,
+        settlements=(Settlement(next(iter(rig.hold.cargo)), Complete()),),
+        settled=(SettledEntry(identity, 3, Fate.COMPLETED),),
+        started=(StartedEntry(identity, 4),),
+    )
+    outgoing = rig.publication.records(batch, 7)
+    assert [each.topic for each in outgoing] == ["t.results", "t.ledger"]
+    assert (outgoing[-1].record.key, outgoing[-1].record.headers) == (None, ())
+    line = decode_ledger(outgoing[-1].record.value or b"")
+    assert (line.kind, line.term, line.owner) == (LedgerKind.STEP, 7, "me")
+    assert [(each.id_hash, each.run, each.attempt, each.state) for each in line.settled] == [
+        (b"i" * 16, 1, 3, LedgerState.COMPLETED)
+    ]
+    assert [(each.id_hash, each.run, each.attempt) for each in line.started] == [(b"i" * 16, 1, 4)]
