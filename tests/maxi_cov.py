@@ -85,7 +85,7 @@ def main(named: Sequence[str]) -> int:
     modules = list(named) or sorted(path.stem for path in CORE.glob("*.py") if path.stem != "__init__")
     results = measure(modules)
     for each in results:
-        print(f"{each.module:<14} {each.percent:5.1f} %  {each.missing}".rstrip())  # noqa: T201 — its purpose
+        print(f"{each.module:<14} {each.percent:5.1f} %  {each.missing}".rstrip())
     return 1 if any(each.missing for each in results) else 0
 
 

@@ -103,7 +103,7 @@ class LaneIntake:
 
     def _posted(self, partition: int, got: Sequence[Fetched] | Unreadable) -> bool:
         if isinstance(got, Unreadable):
-            _log.error("unreadable", lane=self.lane, partition=partition, first=got.first, last=got.last)
+            _log.error("batch_unreadable", lane=self.lane, partition=partition, first=got.first, last=got.last)
             self.lose(partition, got.last + 1, removed=got.removed)
             return True
         for fetched in got:

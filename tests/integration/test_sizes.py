@@ -11,7 +11,7 @@ PLENTIFUL = UpstreamSettings(tokens_per_minute=9_000_000, requests_per_minute=90
 LARGE = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "語" * 400_000}}], "model": "gpt-4o-mini"}
 
 
-def large_answers(number: int, body: object) -> Scripted | None:
+def large_answers(_number: int, body: object) -> Scripted | None:
     return Scripted(status=200, body=LARGE) if "large-answer" in json.dumps(body) else None
 
 
