@@ -15,6 +15,8 @@ from schemas.request_codec import DecodedRequest
 
 _ENVELOPE_BYTES = 8_192
 """What an outcome weighs beside the response and the metadata it repeats: names, times and headers, all bounded."""
+_MESSAGE_CHARS_MAX = 2_000
+_FIELD_CHARS_MAX = 200
 
 
 class Calling:
@@ -47,11 +49,13 @@ class Calling:
         if verdict.meaning is not Meaning.OK:
             cargo.error = _error_object(reply.answer)
             return verdict, 0
-        response = _json_object(reply.body)
-        if response is None:
+        cargo.error = None
+        read = _publishable(reply.body)
+        if read is None:
             return judge(Answer(502, reply.answer.headers, None, None, None, "")), 0
-        cargo.response, cargo.usage, cargo.error = response, usage_of(response), None
-        return verdict, len(json_bytes(response)) + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES
+        cargo.response, weight = read
+        cargo.usage = usage_of(cargo.response)
+        return verdict, weight + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES
 
 
 def usage_of(response: Mapping[str, object]) -> Usage | None:
@@ -80,19 +84,38 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
 
 
-def _json_object(body: str | None) -> dict[str, object] | None:
+def _publishable(body: str | None) -> tuple[dict[str, object], int] | None:
+    """An answer as JSON that an outcome can carry, and its bytes there; None if it is no JSON object.
+
+    Python reads what JSON has no word for. NaN is none; half a surrogate pair becomes `?`, since the rest is paid for.
+    """
     try:
-        parsed = json.loads(body or "")
+        parsed = json.loads(body or "", parse_constant=_no_constant)
+        if not isinstance(parsed, dict):
+            return None
+        try:
+            return parsed, len(json_bytes(parsed))
+        except UnicodeEncodeError:
+            whole = json.loads(json.dumps(parsed, ensure_ascii=False).encode(errors="replace"))
+            return whole, len(json_bytes(whole))
     except (ValueError, RecursionError):
         return None
-    return parsed if isinstance(parsed, dict) else None
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _error_object(answer: Answer) -> dict[str, object]:
+    """OpenAI's error as text of bounded size: it comes from whoever answered, and is published twice."""
     return {
         "status": answer.status,
-        "message": answer.message[:2_000],
-        "type": answer.error_type,
-        "param": answer.error_param,
-        "code": answer.error_code,
+        "message": _short(answer.message, _MESSAGE_CHARS_MAX),
+        "type": _short(answer.error_type, _FIELD_CHARS_MAX),
+        "param": _short(answer.error_param, _FIELD_CHARS_MAX),
+        "code": _short(answer.error_code, _FIELD_CHARS_MAX),
     }
+
+
+def _short(text: str | None, chars_max: int) -> str | None:
+    return None if text is None else text[:chars_max].encode(errors="replace").decode()

@@ -1,0 +1,193 @@
+"""One attempt: the request goes out as it came, the answer is judged, weighed and kept, and nothing is too odd."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from broker.adapters.prometheus_meter import Meter
+from broker.clock import WallClock
+from broker.core.commands import Call, Complete
+from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
+from broker.core.verdict import Meaning, Verdict
+from broker.service.calling import Calling, usage_of
+from broker.service.cargo import Cargo, Hold
+from broker.service.publication import Publication
+from broker.service.telemetry import Telemetry
+from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence
+from schemas.codec import decode_request
+from schemas.outcome import Usage
+from schemas.record import Record
+from tests.unit.service.rig import settings_of
+from tests.unit.service.test_publication import NOW
+
+pytestmark = pytest.mark.looptime(start=1_000)
+
+
+class Rig:
+    def __init__(self, said: Said | Silence | None = None, **fields: Any) -> None:
+        loop = asyncio.get_running_loop()
+        self.clock = WallClock(loop.time, lambda: datetime(2026, 12, 1, 9, tzinfo=UTC))
+        self.upstream = ScriptedUpstream(latency_s=2, script=lambda _: said)
+        self.hold, self.meter = Hold(), Meter()
+        self.calling = Calling(self.upstream, self.clock, Telemetry(self.meter, self.hold, self.clock))
+        shape = {"id": "lead-1", "body": {"model": "gpt-4o-mini", "messages": [], "seed": 7}} | fields
+        record = Record(None, json.dumps(shape).encode())
+        content = decode_request(record.value, ())
+        at = self.clock.utc_now()
+        self.cargo = Cargo(Source(LanePartition("bulk", 0), 0), "t", record, content, at, at, self.clock.now_ms())
+        self.number = self.hold.stow(self.cargo)
+
+    async def call(self, calls: int = 1) -> tuple[Verdict, int]:
+        command = Call(CallNumber(calls), TicketNumber(1), 40, calls, repeated=False)
+        return await self.calling.call(command, self.cargo)
+
+    def outcome(self) -> Record:
+        """What publication makes of it."""
+        publication = Publication(settings_of(), self.hold, self.clock, owner="me")
+        (outgoing,) = publication._settled(self.number, Complete(), 1, NOW)
+        return outgoing.record
+
+    def metric(self, name: str, labels: Mapping[str, str]) -> float:
+        return self.meter._registry.get_sample_value(name, dict(labels)) or 0.0
+
+
+async def test_the_request_goes_out_as_it_came_under_its_id() -> None:
+    rig = Rig()
+    await rig.call()
+    (asked,) = rig.upstream.asked
+    assert asked == Asked(
+        "chat.completions", {"model": "gpt-4o-mini", "messages": [], "seed": 7}, "lead-1", nth=1, number=1
+    )
+
+
+async def test_an_answer_is_kept_with_its_usage_and_its_times() -> None:
+    rig = Rig()
+    verdict, weight = await rig.call()
+    assert verdict.meaning is Meaning.OK
+    assert weight > len(json.dumps(rig.cargo.response))
+    assert rig.cargo.usage == Usage(input_tokens=10, output_tokens=5, total_tokens=15)
+    assert rig.cargo.finished_ms is not None
+    assert rig.cargo.called_ms is not None
+    assert rig.cargo.finished_ms - rig.cargo.called_ms == 2_000
+    assert (rig.cargo.calls, rig.cargo.charge) == (1, 40)
+
+
+async def test_a_second_attempt_keeps_the_time_of_the_first_and_forgets_its_error() -> None:
+    rig = Rig(Said(500, {"error": {"message": "no"}}))
+    await rig.call()
+    first_ms, error = rig.cargo.called_ms, rig.cargo.error
+    assert error is not None
+    assert error["status"] == 500
+    rig.upstream.script = None
+    await rig.call(2)
+    assert (rig.cargo.called_ms, rig.cargo.calls, rig.cargo.error) == (first_ms, 2, None)
+
+
+async def test_an_error_is_kept_for_the_outcome_and_weighs_nothing() -> None:
+    error = {"message": "Bad.", "type": "invalid_request_error", "param": "messages", "code": "bad"}
+    rig = Rig(Said(400, {"error": error}))
+    verdict, weight = await rig.call()
+    assert (verdict.meaning, weight) == (Meaning.REJECTED, 0)
+    assert rig.cargo.error == {"status": 400, **error}
+    assert rig.cargo.response is None
+
+
+async def test_an_error_object_is_small_text_whatever_came() -> None:
+    """It is published twice: in the outcome, and in a RetryableFailure beside a large request."""
+    odd = "\ud83d" + "x" * 50_000
+    rig = Rig(Said(400, {"error": {"message": odd, "type": odd, "param": odd, "code": {"deep": [odd]}}}))
+    await rig.call()
+    assert rig.cargo.error is not None
+    assert len(json.dumps(rig.cargo.error, ensure_ascii=False).encode()) < 4_000
+
+
+@pytest.mark.parametrize("body", ["<html>Sign in</html>", "", "[]", "{", "null", '{"usage": NaN}', "[" * 100_000])
+async def test_a_200_that_is_no_json_object_is_the_upstreams_trouble(body: str) -> None:
+    rig = Rig(Said(200, body))
+    verdict, weight = await rig.call()
+    assert (verdict.meaning, verdict.retryable, weight) == (Meaning.UPSTREAM_ERROR, True, 0)
+    assert rig.cargo.response is None
+
+
+@pytest.mark.parametrize("code", ["timeout", "connection"])
+async def test_no_answer_is_one_too(code: str) -> None:
+    rig = Rig(Silence(code))
+    verdict, _ = await rig.call()
+    assert verdict.meaning is Meaning(code)
+    assert rig.cargo.error is not None
+    assert rig.cargo.error["status"] is None
+
+
+async def test_half_a_surrogate_pair_in_an_answer_costs_one_character() -> None:
+    rig = Rig(Said(200, '{"choices": [{"text": "half \\ud83d, whole \\ud83d\\ude00, ü"}]}'))
+    verdict, weight = await rig.call()
+    assert verdict.meaning is Meaning.OK
+    value = json.loads(rig.outcome().value or b"")
+    assert value["response"] == {"choices": [{"text": "half ?, whole \U0001f600, ü"}]}
+    assert weight > 0
+
+
+@pytest.mark.parametrize("text", ["x" * 50_000, "ü" * 50_000, "世" * 50_000, "\\u4e16" * 50_000, "\\u0001" * 50_000])
+async def test_a_weight_is_never_below_what_is_published(text: str) -> None:
+    rig = Rig(Said(200, '{"choices": [{"text": "' + text + '"}]}'), metadata={"k": "ü" * 5_000})
+    _, weight = await rig.call()
+    assert rig.outcome().bytes_max <= weight
+
+
+async def test_what_was_called_is_counted() -> None:
+    rig = Rig(Said(429, {"error": {"message": "Rate limit", "code": "rate_limit_exceeded"}}))
+    rig.cargo.limit = "gpt-4o-mini"
+    await rig.call()
+    rig.upstream.script = None
+    await rig.call(2)
+    assert rig.metric("headrace_attempts_total", {"model": "gpt-4o-mini", "result": "rate_limited"}) == 1
+    assert rig.metric("headrace_attempts_total", {"model": "gpt-4o-mini", "result": "ok"}) == 1
+    assert rig.metric("headrace_throttles_total", {"model": "gpt-4o-mini", "limit": "unstated"}) == 1
+    assert rig.metric("headrace_usage_tokens_total", {"model": "gpt-4o-mini", "kind": "input"}) == 10
+    assert rig.metric("headrace_charge_tokens_total", {"model": "gpt-4o-mini", "lane": "bulk"}) == 40
+    assert rig.metric("headrace_upstream_seconds_sum", {"model": "gpt-4o-mini"}) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 4,
+                "total_tokens": 13,
+                "prompt_tokens_details": {"cached_tokens": 5},
+                "completion_tokens_details": {"reasoning_tokens": 2},
+            },
+            Usage(input_tokens=9, output_tokens=4, total_tokens=13, cached_tokens=5, reasoning_tokens=2),
+        ),
+        (
+            {
+                "input_tokens": 9,
+                "output_tokens": 4,
+                "total_tokens": 13,
+                "input_tokens_details": {"cached_tokens": 5},
+                "output_tokens_details": {"reasoning_tokens": 2},
+            },
+            Usage(input_tokens=9, output_tokens=4, total_tokens=13, cached_tokens=5, reasoning_tokens=2),
+        ),
+        ({"prompt_tokens": 8, "total_tokens": 8}, Usage(input_tokens=8, total_tokens=8)),
+        ({"prompt_tokens": 8, "completion_tokens": 1}, Usage(input_tokens=8, output_tokens=1, total_tokens=9)),
+        ({"prompt_tokens": -1, "completion_tokens": True, "total_tokens": "9"}, Usage()),
+        ({"prompt_tokens": 1.5, "prompt_tokens_details": [1]}, Usage()),
+        ({}, Usage()),
+        (None, None),
+        ([], None),
+        ("many", None),
+    ],
+)
+def test_usage_is_told_under_one_set_of_names(usage: object, expected: Usage | None) -> None:
+    assert usage_of({"usage": usage}) == expected
+
+
+def test_an_answer_without_usage_has_none() -> None:
+    assert usage_of({}) is None
