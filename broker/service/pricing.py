@@ -17,7 +17,7 @@ from broker.settings.whole import Settings
 from schemas.codec import decode_request
 from schemas.ids import fingerprint, id_hash
 from schemas.record import Record
-from schemas.request import GenerationRequest
+from schemas.request import GenerationRequest, deadline_of
 from schemas.request_codec import DecodedRequest, InputLimits, Undecodable
 
 MODEL_NAME_MAX = 256
@@ -78,11 +78,10 @@ class Pricer:
         return tokens + framing_tokens(request.endpoint, request.body)
 
     def _deadline(self, lane: str, decoded: DecodedRequest, submitted_at: datetime) -> datetime:
-        latest = submitted_at + timedelta(seconds=self._settings.deadline_max_s(lane))
-        if decoded.deadline_override is not None:
-            return decoded.deadline_override
-        if decoded.request.deadline is not None:
-            return min(decoded.request.deadline, latest)
+        """The header's, the body's or the lane's; a lane retains no request beyond its longest, whoever asks for it."""
+        asked = deadline_of(decoded.request, decoded.deadline_override)
+        if asked is not None:
+            return min(asked, submitted_at + timedelta(seconds=self._settings.deadline_max_s(lane)))
         return submitted_at + timedelta(seconds=self._settings.lanes[lane].deadline_s)
 
     def _refusal(self, request: GenerationRequest, model: str) -> tuple[str, str] | None:
