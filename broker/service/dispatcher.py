@@ -98,10 +98,11 @@ class Dispatcher:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(rungs.drain_s):
                 await self._hurry.wait()
+        self._driver.post(Draining(self._driver.clock.now_ms()))
         cancelled = self._driver.cancel_calls()
         _log.info("drained", cancelled=cancelled)
-        await asyncio.sleep(rungs.cancel_s + rungs.commit_s + rungs.close_s + rungs.release_s)
-        leading.cancel()
+        await asyncio.sleep(rungs.cancel_s + rungs.commit_s)
+        leading.cancel()  # what is left of the grace is for closing the producer and releasing the lease
 
     async def _gauges(self) -> None:
         while True:
@@ -121,8 +122,7 @@ class Dispatcher:
             async with asyncio.timeout(rungs.close_s):
                 await self._doors.upstream.close()
                 await self._doors.lease.close()
-        for lane in self._doors.lanes:
-            await lane.close()
+        await asyncio.gather(*(lane.close() for lane in self._doors.lanes))
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -1,0 +1,89 @@
+"""A Kafka that stands still: every door says so in time, and closes in time, so that a process can leave."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.errors import LogUnavailable, ProducerDead
+from broker.local.services import LocalServices
+from broker.ports import TopicPartition
+from tests.contract.kafka_world import outgoing, taken, values
+from tests.integration.kafka_world import real_world
+
+Away = Callable[[LocalServices], AbstractAsyncContextManager[None]]
+SLACK_S = 0.7  # two busy cores
+
+
+@asynccontextmanager
+async def frozen(services: LocalServices) -> AsyncIterator[None]:
+    os.kill(services.kafka_pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(services.kafka_pid, signal.SIGCONT)
+
+
+async def seconds(work: Awaitable[object]) -> float:
+    loop = asyncio.get_running_loop()
+    begun_s = loop.time()
+    await work
+    return loop.time() - begun_s
+
+
+@asynccontextmanager
+async def killed(services: LocalServices) -> AsyncIterator[None]:
+    os.kill(services.kafka_pid, signal.SIGKILL)
+    yield
+
+
+@pytest.mark.parametrize("away", [frozen, killed])
+async def test_all_doors_close_in_time_though_a_commit_is_under_way(away: Away) -> None:
+    async with LocalServices() as services:
+        world = await real_world(KafkaConnection(services.endpoints.bootstrap_servers), "frozen")
+        producer, lane, ledger = world.producer(), world.lane(), world.ledger()
+        await producer.open()
+        await producer.transact(outgoing(world.ledger_topic, "a"), {})
+        await world.append(0, *values("a"))
+        await lane.start({0: 0, 1: 0})
+        await taken(lane, 0, 1)
+        await ledger.open(0)
+        async with away(services):
+            committing = asyncio.create_task(producer.transact(outgoing(world.results_topic, "b"), {}))
+            await asyncio.sleep(0.5)
+            committing.cancel()
+            await asyncio.wait({committing})
+            took_s = (await seconds(producer.close()), await seconds(lane.close()), await seconds(ledger.close()))
+            print("producer, lane, ledger:", [round(each, 1) for each in took_s])
+            assert took_s[0] < 2 + SLACK_S
+            assert max(took_s[1:]) < 1 + SLACK_S
+
+
+async def test_questions_end_in_time() -> None:
+    async with LocalServices() as services:
+        world = await real_world(KafkaConnection(services.endpoints.bootstrap_servers), "frozen")
+        lane, ledger = world.lane(), world.ledger()
+        await lane.start({0: 0, 1: 0})
+        await ledger.open(0)
+
+        async def says(question: Awaitable[object], error: type[Exception]) -> None:
+            with pytest.raises(error):
+                await question
+
+        async with frozen(services):
+            took_s = await asyncio.gather(
+                seconds(says(lane.bounds([0, 1]), LogUnavailable)),
+                seconds(says(ledger.at_end(), LogUnavailable)),
+                seconds(says(world.offsets().read([TopicPartition(world.lane_topic, 0)]), LogUnavailable)),
+                seconds(says(world.producer().open(), ProducerDead)),
+                seconds(says(world.ledger().open(0), LogUnavailable)),
+                seconds(says(world.missing_lane().partitions(), LogUnavailable)),
+            )
+            print("bounds, at_end, offsets, producer, ledger, lane:", [round(each, 1) for each in took_s])
+            assert max(took_s) < 15 + SLACK_S
+        await lane.close()
+        await ledger.close()

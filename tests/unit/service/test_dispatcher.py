@@ -1,0 +1,199 @@
+"""The whole process but for its doors: it serves, and leaves by the ladder within its grace, whatever is away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from broker.ports import Fetched, Unreadable
+from broker.service.dispatcher import Dispatcher, Doors
+from broker.service.shutdown import ladder
+from broker.testing.kafka_doors import MemoryLane
+from tests.unit.service.rig import Process, World, settings_of, until, warmed
+
+pytestmark = pytest.mark.looptime(start=1_000)
+
+GRACE_S = 30
+
+
+class Served:
+    """A dispatcher that runs, and when it ended."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self.world, self.process = world, process
+        settings = settings_of(dispatcher={"http_host": "127.0.0.1", "http_port": 0, "grace_s": GRACE_S})
+        doors = Doors(world.upstream, process.lease, tuple(intake.log for intake in process.intakes.values()))
+        self.dispatcher = Dispatcher(
+            settings,
+            driver=process.driver,
+            leadership=process.leadership,
+            doors=doors,
+            telemetry=process.telemetry,
+            status=process.status,
+        )
+        self.running = asyncio.create_task(self.dispatcher.run())
+
+    async def leading(self) -> None:
+        await until(lambda: self.process.health.role == "leader")
+
+    async def ended_after_s(self) -> float:
+        took_s = await until(self.running.done, 10 * GRACE_S)
+        self.running.result()
+        return took_s
+
+
+@asynccontextmanager
+async def served(world: World, make: Callable[[World, str], Process] = Process) -> AsyncIterator[Served]:
+    serving = Served(world, make(world, "a"))
+    try:
+        yield serving
+    finally:
+        serving.running.cancel()
+        await asyncio.wait({serving.running})
+
+
+async def loaded(serving: Served, latency_s: float, count: int) -> None:
+    await serving.leading()
+    serving.world.upstream.latency_s = 0.1
+    await warmed(serving.world)
+    serving.world.upstream.latency_s = latency_s
+    for number in range(count):
+        serving.world.submit(f"r{number}")
+    await until(lambda: serving.world.upstream.inflight == count)
+
+
+async def test_it_leaves_as_soon_as_all_calls_have_ended_and_are_published() -> None:
+    world = World()
+    async with served(world) as serving:
+        await loaded(serving, 6, 10)
+        serving.dispatcher.leave()
+        assert 5 < await serving.ended_after_s() < 8
+    assert len(world.outcomes()) == 11
+    assert world.holder() == "released"
+    assert world.upstream.is_closed
+
+
+async def test_an_idle_one_leaves_at_once() -> None:
+    world = World()
+    async with served(world) as serving:
+        await serving.leading()
+        serving.dispatcher.leave()
+        assert await serving.ended_after_s() < 1
+    assert world.holder() == "released"
+
+
+async def test_a_call_longer_than_the_drain_is_cancelled_and_left_to_the_successor() -> None:
+    world = World()
+    async with served(world) as serving:
+        await loaded(serving, 500, 3)
+        serving.dispatcher.leave()
+        took_s = await serving.ended_after_s()
+    assert ladder(GRACE_S).drain_s <= took_s < GRACE_S - 5
+    assert len(world.outcomes()) == 1
+    assert world.ledger()[-1].kind.value == "left"
+
+
+_FEW = settings_of(dispatcher={"inflight_max": 3})
+
+
+async def test_a_second_signal_skips_the_drain_and_nothing_new_begins() -> None:
+    world = World()
+    async with served(world, lambda world, name: Process(world, name, settings=_FEW)) as serving:
+        await loaded(serving, 500, 3)
+        for number in range(9):
+            world.submit(f"waiting-{number}")
+        await asyncio.sleep(1)
+        calls = len(world.upstream.asked)
+        serving.dispatcher.leave()
+        await asyncio.sleep(1)
+        serving.dispatcher.leave()
+        world.upstream.latency_s = 0.1  # whatever were called again would end in time
+        assert await serving.ended_after_s() < 3
+    assert len(world.upstream.asked) == calls
+    assert world.holder() == "released"
+
+
+async def test_it_leaves_within_its_grace_though_kafka_is_away_and_still_frees_the_lease() -> None:
+    world = World()
+    async with served(world) as serving:
+        await loaded(serving, 2, 3)
+        world.kafka.stop()
+        serving.dispatcher.leave()
+        assert await serving.ended_after_s() <= GRACE_S
+    assert world.holder() == "released"
+
+
+async def test_it_leaves_within_its_grace_though_everything_is_away() -> None:
+    world = World()
+    async with served(world) as serving:
+        await loaded(serving, 2, 3)
+        world.kafka.stop()
+        world.leases.available = False
+        serving.dispatcher.leave()
+        assert await serving.ended_after_s() <= GRACE_S
+
+
+class _SlowLane(MemoryLane):
+    """Takes its time to close, as a consumer does whose cluster is away."""
+
+    async def close(self) -> None:
+        await asyncio.sleep(6)
+
+
+class _SlowProcess(Process):
+    lane_type = _SlowLane
+
+
+async def test_doors_that_close_slowly_do_so_at_the_same_time() -> None:
+    world = World()
+    async with served(world, _SlowProcess) as serving:
+        await serving.leading()
+        serving.dispatcher.leave()
+        assert await serving.ended_after_s() < 7
+
+
+class _TornLane(MemoryLane):
+    async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+        raise ValueError("torn")
+
+
+class _TornProcess(Process):
+    lane_type = _TornLane
+
+
+async def test_a_defect_ends_it_with_everything_closed_and_the_lease_freed() -> None:
+    world = World()
+    async with served(world, _TornProcess) as serving:
+        await until(serving.running.done, 10)
+        with pytest.raises(ExceptionGroup) as caught:
+            serving.running.result()
+    assert caught.group_contains(ValueError, match="torn")
+    assert world.upstream.is_closed
+    assert world.holder() == "released"
+
+
+async def test_the_leaders_status_is_there_for_others_while_it_leads() -> None:
+    world = World()
+    async with served(world) as serving:
+        await serving.leading()
+        await asyncio.sleep(2)
+        told = await serving.process.lease.read_status()
+        assert told is not None
+        assert '"role": "leader"' in told
+        serving.dispatcher.leave()
+        await serving.ended_after_s()
+
+
+@pytest.mark.parametrize("grace_s", [10, 12, 29, 30, 60, 600])
+def test_the_rungs_fit_the_grace(grace_s: float) -> None:
+    made = ladder(grace_s)
+    assert made.sum_s < grace_s
+    assert made.drain_s >= 0
+    if grace_s == 30:
+        assert (made.drain_s, made.cancel_s, made.commit_s, made.close_s, made.release_s) == (20, 2, 3, 2, 1)
+
+
+def test_a_grace_without_room_for_a_ladder_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 10 s"):
+        ladder(9)
