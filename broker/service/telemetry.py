@@ -145,7 +145,8 @@ class Telemetry:
                 self._outcome_time(lane, cargo)
             case Fail():
                 self._outcome(lane, model, "failed", decision.reason)
-                self.meter.dead_letter(decision.reason)
+                if decision.reason != "cancelled":
+                    self.meter.dead_letter(decision.reason)
                 self._outcome_time(lane, cargo)
             case Bury():
                 self.meter.dead_letter(decision.reason)

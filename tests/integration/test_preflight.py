@@ -1,0 +1,43 @@
+"""Before a dispatcher starts: what takes time is waited for, what a person must mend is one sentence."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_topics import cluster_id
+from broker.errors import MissingTopic
+from broker.local.services import LocalServices
+from broker.service.preflight import find
+from broker.settings.whole import Settings
+from tests.integration.dispatching import create_topics
+
+
+def settings(bootstrap_servers: str, prefix: str) -> Settings:
+    return Settings(kafka={"bootstrap_servers": bootstrap_servers, "topic_prefix": prefix})
+
+
+async def test_a_missing_topic_is_named_with_the_verb_that_makes_it(services: LocalServices) -> None:
+    with pytest.raises(MissingTopic, match=r"nowhere\.requests\.urgent.*run `headrace topics create`"):
+        await find(settings(services.endpoints.bootstrap_servers, "nowhere"))
+
+
+async def test_the_cluster_is_found_by_its_id(services: LocalServices) -> None:
+    connection = KafkaConnection(services.endpoints.bootstrap_servers)
+    await create_topics(connection, "found")
+    found = await find(settings(services.endpoints.bootstrap_servers, "found"))
+    assert found.cluster_id == await cluster_id(connection) != ""
+
+
+async def test_a_kafka_that_is_away_is_waited_for() -> None:
+    async with LocalServices() as services:
+        servers = services.endpoints.bootstrap_servers
+        await create_topics(KafkaConnection(servers), "late")
+        os.kill(services.kafka_pid, signal.SIGKILL)
+        finding = asyncio.create_task(find(settings(servers, "late")))
+        await asyncio.sleep(2)
+        assert not finding.done()
+        await services.restart_kafka()
+        assert (await asyncio.wait_for(finding, 40)).cluster_id

@@ -1,0 +1,134 @@
+"""Following the ledger: every line told to the core, every claim remembered, and no end that is not one."""
+
+import asyncio
+
+import pytest
+
+from broker.core.identity import Fate
+from broker.errors import LogUnavailable, ProgressUnreadable
+from broker.service.ledger_codec import claim_record, left_record
+from schemas.codec import encode_ledger
+from schemas.ids import id_hash
+from schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState
+from schemas.record import Record
+from schemas.topics import ledger_topic
+from tests.unit.service.rig import PREFIX, Process, World
+
+pytestmark = pytest.mark.looptime(start=1_000)
+
+LEDGER = ledger_topic(PREFIX)
+HOUR_MS = 3_600_000
+
+
+def step(request_id: str, term: int = 1, owner: str = "old") -> LedgerRecord:
+    entry = LedgerEntry(id_hash(request_id), 0, 0, LedgerState.COMPLETED, b"f" * 8)
+    return LedgerRecord(LedgerKind.STEP, term, owner, settled=(entry,))
+
+
+def write(world: World, *records: LedgerRecord, age_ms: int = 0) -> None:
+    for record in records:
+        world.kafka.append(LEDGER, Record(None, encode_ledger(record)), at_ms=world.clock.utc_ms() - age_ms)
+
+
+async def test_every_line_within_the_window_is_told_and_older_ones_are_not() -> None:
+    world = World()
+    write(world, step("forgotten"), age_ms=HOUR_MS + 10_000)
+    write(world, step("first"), age_ms=HOUR_MS - 10_000)
+    write(world, step("last"))
+    process = Process(world, "a")
+    await process.follower.catch_up()
+    known = [one for one in ("forgotten", "first", "last") if process.core.identities.knows(id_hash(one))]
+    assert known == ["first", "last"]
+    assert process.core.identities.fate(id_hash("last")) == (Fate.COMPLETED, 0, 0)
+    assert process.follower.lines == 2
+
+
+async def test_catching_up_ends_at_the_end_and_goes_on_from_there() -> None:
+    world = World()
+    write(world, *(step(f"r{number}") for number in range(5_000)))
+    process = Process(world, "a")
+    await process.follower.catch_up()
+    assert process.follower.lines == 5_000
+    write(world, step("later"))
+    assert await process.follower.follow(0) == 1
+    assert await process.follower.follow(50) == 0
+    assert process.follower.lines == 5_001
+
+
+async def test_the_last_claim_and_the_highest_term_are_known() -> None:
+    world = World()
+    process = Process(world, "a")
+    await process.follower.catch_up()
+    assert (process.follower.last_claim, process.follower.highest_term) == (None, 0)
+    write(world, claim_record(3, "x"), claim_record(2, "y"), left_record(2, "y"))
+    await process.follower.catch_up()
+    assert (process.follower.last_claim, process.follower.highest_term) == ((2, "y"), 3)
+    assert process.follower.foreign_claim_from(3, "a")
+    assert not process.follower.foreign_claim_from(4, "a")
+    assert not process.follower.foreign_claim_from(3, "x")
+    assert (process.follower.last_foreign("y"), process.follower.last_foreign("x")) == ("x", "y")
+
+
+async def test_a_claim_of_ours_is_waited_for_until_it_comes_back() -> None:
+    world = World()
+    process = Process(world, "a")
+    await process.follower.catch_up()
+    write(world, claim_record(1, "a"))
+    await process.follower.catch_up()
+    process.follower.expect(2, "a")
+    waiting = asyncio.create_task(process.follower.read_to_claim(15_000))
+    await asyncio.sleep(3)
+    assert not waiting.done(), "an older claim of ours is not the one"
+    write(world, claim_record(2, "b"))
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    write(world, claim_record(2, "a"))
+    await waiting
+
+
+async def test_a_claim_that_does_not_come_back_is_not_waited_for_without_end() -> None:
+    world = World()
+    process = Process(world, "a")
+    await process.follower.catch_up()
+    process.follower.expect(2, "a")
+    loop = asyncio.get_running_loop()
+    begun_s = loop.time()
+    with pytest.raises(LogUnavailable):
+        await process.follower.read_to_claim(15_000)
+    assert 15 <= loop.time() - begun_s < 16
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b'{"v": 2}', b'{"v": 1, "kind": "unheard", "term": 1, "owner": "x"}'])
+async def test_a_line_that_cannot_be_read_is_never_passed_over(value: bytes) -> None:
+    world = World()
+    world.kafka.append(LEDGER, Record(None, value))
+    with pytest.raises(ProgressUnreadable, match="run the release that wrote it"):
+        await Process(world, "a").follower.catch_up()
+
+
+async def test_a_kafka_that_is_away_is_told_by_what_must_be_answered() -> None:
+    world = World()
+    process = Process(world, "a")
+    with_kafka = process.follower
+    await with_kafka.catch_up()
+    assert await with_kafka.reaches_kafka()
+    world.kafka.stop()
+    loop = asyncio.get_running_loop()
+    begun_s = loop.time()
+    assert not await with_kafka.reaches_kafka()
+    assert loop.time() - begun_s < 2
+    with pytest.raises(LogUnavailable):
+        await with_kafka.catch_up()
+    world.kafka.start_again()
+    assert await with_kafka.reaches_kafka()
+
+
+async def test_reading_it_all_again_changes_nothing() -> None:
+    world = World()
+    write(world, claim_record(1, "x"), step("first"), claim_record(2, "y"))
+    process = Process(world, "a")
+    await process.follower.catch_up()
+    await process.follower.close()
+    await process.follower.catch_up()
+    assert process.follower.last_claim == (2, "y")
+    assert len(process.core.identities) == 1
