@@ -104,13 +104,14 @@ class Election:
         process.transaction = None
         process.epoch = self._world.kafka.start_producer(settles=self._chance.random() < 0.5)
         self._world.note(process.name, "starts producer", process.epoch)
-        self._later(self._chance.randint(1, 300), lambda: self._claim(process))
+        epoch = process.epoch
+        self._later(self._chance.randint(1, 300), lambda: self._claim(process, epoch))
 
-    def _claim(self, process: Process) -> None:
+    def _claim(self, process: Process, epoch: int) -> None:
         """The claim is committed, the ledger read up to it, and then the maps; then it leads."""
-        if not process.alive:
-            return
-        if self._holder is not process or process.epoch != self._world.kafka.epoch:
+        if not process.alive or process.epoch != epoch:
+            return  # it has begun anew since
+        if self._holder is not process or epoch != self._world.kafka.epoch:
             self._settle_doubt(process)
             return
         if self._chance.random() < self._world.scenario.faults.retention:
@@ -119,7 +120,7 @@ class Election:
         progress = self._world.kafka.progress()
 
         def lead() -> None:
-            if process.alive and not process.leads:
+            if process.alive and process.epoch == epoch:
                 self._world.note(process.name, "leads", process.epoch)
                 process.promote(progress)
                 self._later(self._chance.randint(0, 2_000), process.find_partitions)
@@ -146,7 +147,7 @@ class Election:
 
     def _suspend(self, process: Process, span_ms: int) -> None:
         self._world.note(process.name, "is in doubt for", span_ms)
-        process.transaction = None
+        process.transaction, process.epoch = None, 0
         process.suspend()
         self._later(span_ms, lambda: self._settle_doubt(process))
 
@@ -162,7 +163,7 @@ class Election:
 
     def _step_down(self, process: Process) -> None:
         self._world.note(process.name, "stands by")
-        process.transaction = None
+        process.transaction, process.epoch = None, 0
         process.stand_by()
         if self._holder is process:
             self._vacate()

@@ -128,7 +128,7 @@ class Kafka:
         """Fence everybody else; `settles` says whether what they had under way made it. Returns the epoch."""
         for transaction in self._under_way:
             if transaction.stored is None:
-                self._decide(transaction, stored=settles and transaction.fate is not Fate.LOST)
+                self._decide(transaction, stored=settles and self._may_store(transaction))
         self._under_way = []
         self.epoch += 1
         return self.epoch
@@ -140,7 +140,10 @@ class Kafka:
     def decide(self, transaction: Transaction) -> None:
         """Its commit reaches the coordinator, unless the writer has been fenced meanwhile."""
         if transaction.stored is None:
-            self._decide(transaction, stored=transaction.fate is not Fate.LOST and transaction.epoch == self.epoch)
+            self._decide(transaction, stored=self._may_store(transaction))
+
+    def _may_store(self, transaction: Transaction) -> bool:
+        return transaction.fate is not Fate.LOST and transaction.epoch == self.epoch
 
     def _decide(self, transaction: Transaction, *, stored: bool) -> None:
         transaction.stored = stored

@@ -89,13 +89,16 @@ class SimulatedWorld:
 
     def stir(self, process: Process, at_ms: int) -> None:
         """Ask the process for its commands then, and not before."""
+        self._plan_turn(process, at_ms, work=at_ms <= self.now_ms)
+
+    def _plan_turn(self, process: Process, at_ms: int, *, work: bool) -> None:
         self._stirs[process.name] = at_ms
-        self.agenda.plan(at_ms, lambda: self._turn(process, at_ms), work=at_ms <= self.now_ms)
+        self.agenda.plan(at_ms, lambda: self._turn(process, at_ms), work=work)
 
     def _turn(self, process: Process, at_ms: int) -> None:
         if process.alive and self._stirs.get(process.name) == at_ms:
             if self.now_ms < process.stalled_until_ms:
-                self.stir(process, process.stalled_until_ms)
+                self._plan_turn(process, process.stalled_until_ms, work=True)
                 return
             del self._stirs[process.name]
             process.turn()
