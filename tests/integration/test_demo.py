@@ -41,6 +41,14 @@ def started(temporary: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]
                     child.kill()
 
 
+def command_line(child: psutil.Process) -> list[str]:
+    """Of a child that runs; one that has just ended and waits to be reaped has none any more."""
+    try:
+        return list(child.cmdline())
+    except psutil.NoSuchProcess:  # a ZombieProcess is one
+        return []
+
+
 def await_line(process: subprocess.Popen[str], text: str) -> None:
     assert process.stdout is not None
     for line in process.stdout:
@@ -77,7 +85,7 @@ def test_however_it_is_stopped_no_process_and_no_file_is_left(
     with started(tmp_path, "--leads", "60") as process:
         await_line(process, "0:00")
         family = psutil.Process(process.pid).children(recursive=True)
-        commands = " ".join(word for child in family for word in child.cmdline())
+        commands = " ".join(word for child in family for word in command_line(child))
         process.send_signal(number)
         process.wait()
         _, alive = psutil.wait_procs(family, timeout=30)
