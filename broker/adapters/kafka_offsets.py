@@ -17,6 +17,7 @@ from broker.ports import StoredOffset, TopicPartition
 
 _TRIES = 50
 _PAUSE_S = 0.1
+_WITHIN_S = 15.0  # a node that stands still takes four seconds for each try
 
 
 class KafkaOffsets:
@@ -31,14 +32,16 @@ class KafkaOffsets:
         """See `broker.ports.OffsetStore.read`.
 
         Raises:
-            LogUnavailable: No whole answer within five seconds.
+            LogUnavailable: No whole answer within five seconds, or no answer within fifteen.
         """
         admin = AIOKafkaAdminClient(**self._connection.client_kwargs(), request_timeout_ms=4_000)
         try:
-            await admin.start()
-            return await self._read(admin, partitions)
+            async with asyncio.timeout(_WITHIN_S):
+                await admin.start()
+                return await self._read(admin, partitions)
         except (KafkaError, OSError) as error:
-            raise LogUnavailable(f"The stored offsets of group {self._group} cannot be read: {error}.") from error
+            told = str(error) or "no answer in time"
+            raise LogUnavailable(f"The stored offsets of group {self._group} cannot be read: {told}.") from error
         finally:
             await admin.close()
 

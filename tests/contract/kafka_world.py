@@ -77,11 +77,11 @@ async def taken(log: LaneLog, partition: int, count: int, *, at_most: int = 50) 
     return got
 
 
-async def read(log: LedgerLog) -> list[bytes]:
-    """The ledger to its end."""
+async def read(log: LedgerLog, count: int) -> list[bytes]:
+    """So many lines, and whatever else stands before the end. A commit is readable only a moment after it returned."""
     rows: list[bytes] = []
     async with asyncio.timeout(30):
-        while not await log.at_end():
+        while len(rows) < count or not await log.at_end():
             rows.extend(row.value for row in await log.read(200))
     return rows
 

@@ -96,22 +96,29 @@ class RealWorld:
             await admin.close()
 
     async def results(self) -> list[Record]:
-        consumer = AIOKafkaConsumer(
-            **self.connection.client_kwargs(), isolation_level="read_committed", auto_offset_reset="earliest"
-        )
-        await consumer.start()
-        try:
-            place = TopicPartition(self.results_topic, 0)
+        """A commit is readable a moment after it returned: read to the end that everybody sees, markers included."""
+        place = TopicPartition(self.results_topic, 0)
+        async with consuming(self.connection, isolation_level="read_uncommitted") as everybody:
+            end = (await everybody.end_offsets([place]))[place]
+        async with consuming(self.connection, isolation_level="read_committed") as consumer:
             consumer.assign([place])
-            end = (await consumer.end_offsets([place]))[place]
+            consumer.seek(place, 0)
             records: list[Record] = []
             async with asyncio.timeout(30):
                 while await consumer.position(place) < end:
                     got = (await consumer.getmany(place, timeout_ms=200)).get(place, ())
                     records.extend(Record(record.key, record.value, tuple(record.headers)) for record in got)
             return records
-        finally:
-            await consumer.stop()
+
+
+@asynccontextmanager
+async def consuming(connection: KafkaConnection, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(**connection.client_kwargs(), enable_auto_commit=False, **options)
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
 
 
 @asynccontextmanager

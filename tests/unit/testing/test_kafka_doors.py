@@ -67,7 +67,7 @@ async def test_a_transaction_left_open_hides_what_is_behind_it_until_a_successor
     await ledger.open(0)
     assert await ledger.at_end()
     await world.producer().open()
-    assert await read(ledger) == []
+    assert await read(ledger, 0) == []
 
 
 async def test_an_expired_transaction_fences_its_producer_though_nobody_else_started() -> None:
