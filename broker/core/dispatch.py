@@ -234,14 +234,10 @@ class Dispatch:
         if lost is None:
             self._commands.append(Forget(event.number))
             return
-        fate = "were removed by retention before they were taken"
-        if not event.removed:
-            fate = "stand in a batch that cannot be decoded"
-        sentence = f"Offsets {lost.start} to {lost.stop - 1} {fate}."
-        garbage = Garbage(None, sentence, "lost_by_retention" if event.removed else "undecodable")
+        garbage = Garbage.lost(lost, removed=event.removed)
         ticket = Ticket(event.number, Source(event.partition, lost.start), 0, now_ms, garbage, State.SETTLED)
         self.register.add(ticket)
-        decided = Decided(ticket, Bury(garbage.reason, sentence), 0)
+        decided = Decided(ticket, Bury(garbage.reason, garbage.sentence), 0)
         self.outbox.add(decided, now_ms, at_once=True, front=True)  # the next map has closed the range already
 
     # ------------------------------------------------------------------ admission

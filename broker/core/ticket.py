@@ -67,6 +67,14 @@ class Garbage:
     sentence: str
     reason: str = "undecodable"
 
+    @classmethod
+    def lost(cls, offsets: range, *, removed: bool) -> "Garbage":
+        """What stood there and cannot be read any more: removed by retention, or in a batch that is rotten."""
+        whole = f"Offsets {offsets.start} to {offsets.stop - 1}"
+        if removed:
+            return cls(None, f"{whole} were removed by retention before they were taken.", "lost_by_retention")
+        return cls(None, f"{whole} stand in a batch that cannot be decoded.")
+
 
 class State(Enum):
     """A ticket's way; only `broker.core.dispatch` moves it."""

@@ -21,6 +21,14 @@ def test_garbage_is_never_taken_for_a_request() -> None:
         _ = made.candidate
 
 
+def test_what_is_lost_is_named_by_its_offsets_and_by_how_it_was_lost() -> None:
+    removed, rotten = Garbage.lost(range(3, 9), removed=True), Garbage.lost(range(3, 4), removed=False)
+    assert (removed.identity, removed.reason) == (None, "lost_by_retention")
+    assert removed.sentence == "Offsets 3 to 8 were removed by retention before they were taken."
+    assert (rotten.identity, rotten.reason) == (None, "undecodable")
+    assert rotten.sentence == "Offsets 3 to 3 stand in a batch that cannot be decoded."
+
+
 def test_partitions_sort_by_lane_and_number() -> None:
     places = [LanePartition("urgent", 0), LanePartition("bulk", 2), LanePartition("bulk", 1)]
     assert sorted(places) == [LanePartition("bulk", 1), LanePartition("bulk", 2), LanePartition("urgent", 0)]
