@@ -99,14 +99,11 @@ class Renewal:
 
     async def _cut_off(self) -> bool:
         """Kafka has been away from us for long, and for a while not from a standby: that one should lead."""
-        silent_ms = self._clock.now_ms() - self.reached_ms
-        if silent_ms < CUT_OFF_AFTER_MS - RIVAL_STEADY_MS:
-            self._rival_since_ms = None
-            return False
-        if not [one for one in await self._lease.ready_standbys() if one != self._owner]:
-            self._rival_since_ms = None
-            return False
         now_ms = self._clock.now_ms()
+        watching = now_ms - self.reached_ms >= CUT_OFF_AFTER_MS - RIVAL_STEADY_MS
+        if not watching or not await self._lease.ready_standbys():
+            self._rival_since_ms = None
+            return False
         if self._rival_since_ms is None:
             self._rival_since_ms = now_ms
-        return silent_ms >= CUT_OFF_AFTER_MS and now_ms - self._rival_since_ms >= RIVAL_STEADY_MS
+        return now_ms - self._rival_since_ms >= RIVAL_STEADY_MS
