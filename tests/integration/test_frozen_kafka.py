@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import psutil
 import pytest
 
 from broker.adapters.kafka_connection import KafkaConnection
@@ -21,7 +22,10 @@ SLACK_S = 0.7  # two busy cores
 
 @asynccontextmanager
 async def frozen(services: LocalServices) -> AsyncIterator[None]:
-    os.kill(services.kafka_pid, signal.SIGSTOP)
+    server = psutil.Process(services.kafka_pid)
+    server.send_signal(signal.SIGSTOP)
+    while server.status() != psutil.STATUS_STOPPED:  # the signal is on its way; until then Kafka still answers
+        await asyncio.sleep(0)
     try:
         yield
     finally:
