@@ -42,7 +42,7 @@ class Limits:
         return desk
 
     def _make_room(self) -> None:
-        """Forget the limit asked longest ago that nobody needs now, once there are too many."""
+        """Forget the limit made longest ago that nobody needs now, once there are too many."""
         if len(self._desks) < LIMITS_MAX:
             return
         for name, desk in self._desks.items():
