@@ -45,6 +45,7 @@ class LaneIntake:
         self._task: asyncio.Task[None] | None = None
         self._turn = 0
         self._looked_up_ms = 0
+        self._full: dict[int, int] = {}  # partitions whose next record does not fit, and when they are asked again
 
     async def begin(self, positions: dict[int, int]) -> None:
         """Take from these offsets on; the core has been promoted with progress that starts there."""
@@ -83,7 +84,7 @@ class LaneIntake:
         took = False
         for step in range(len(partitions)):
             partition = partitions[(self._turn + step) % len(partitions)]
-            room = self._driver.core.room(LanePartition(self.lane, partition))
+            room = self._room(partition)
             if room <= 0:
                 continue
             got = await self.log.take(partition, min(room, RECORDS_A_TAKE))
@@ -91,8 +92,14 @@ class LaneIntake:
             await asyncio.sleep(0)  # decoding is work: let answers and timers in between two partitions
         return took
 
+    def _room(self, partition: int) -> int:
+        """How many records the core would take from there now."""
+        if self._driver.clock.now_ms() < self._full.get(partition, 0):
+            return 0
+        return self._driver.core.room(LanePartition(self.lane, partition))
+
     async def _idle(self, partitions: Sequence[int]) -> None:
-        open_now = [one for one in partitions if self._driver.core.room(LanePartition(self.lane, one)) > 0]
+        open_now = [one for one in partitions if self._room(one) > 0]
         if open_now:
             await self.log.wait(open_now, IDLE_WAIT_MS)
             return
@@ -111,6 +118,7 @@ class LaneIntake:
             want = self._driver.core.want(source)
             if want is Want.FULL:
                 self.log.rewind(partition, fetched.offset)
+                self._full[partition] = self._driver.clock.now_ms() + IDLE_WAIT_MS
                 break
             if want is Want.TAKE:
                 self._post(source, fetched)

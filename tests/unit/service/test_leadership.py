@@ -175,6 +175,17 @@ async def test_an_idle_leader_is_trusted_by_its_renewals_alone() -> None:
     await process.end()
 
 
+async def test_an_idle_leader_is_not_cut_off_from_kafka() -> None:
+    world = World()
+    first, second = Process(world, "a").start(), Process(world, "b").start()
+    await led(first)
+    await standing_by(second)
+    await asyncio.sleep(60)
+    assert (first.health.role, world.holder()) == ("leader", "a")
+    await first.end()
+    await second.end()
+
+
 async def test_a_leader_busy_with_commits_is_not_cut_off_from_kafka() -> None:
     """Its commits tell that Kafka is there: it never finds the time to ask."""
     world = World(latency_s=1)
