@@ -36,6 +36,7 @@ class RetryableFailure(BaseModel):
 
     Attributes:
         attempt: HTTP calls made so far; 0 if none was.
+        failures: Those of them that count towards the maximum; throttled ones do not.
         key: The original record's key if it is text; `key_base64` holds one that is not.
         headers: The original record's headers.
         submitted_at: Kafka timestamp of the first submission.
@@ -48,6 +49,7 @@ class RetryableFailure(BaseModel):
     run: int = 0
     kind: Annotated[FailureKind | str, Field(union_mode="left_to_right")]
     attempt: int
+    failures: int = 0
     not_before: Instant
     message: str = ""
     error: dict[str, Any] | None = None

@@ -14,6 +14,7 @@ CONTENT_TYPE = "content-type"
 TRACEPARENT = "traceparent"
 
 ATTEMPT = "headrace-attempt"
+FAILURES = "headrace-failures"
 RUN = "headrace-run"
 FAILURE = "headrace-failure"
 DEADLINE = "headrace-deadline"

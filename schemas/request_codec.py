@@ -43,7 +43,8 @@ class DecodedRequest:
 
     Attributes:
         run: 0, or the count of replays.
-        attempt: 0 for a first submission, else as the retrier counts.
+        attempt: 0 for a first submission; on a record of the retrier the number of its next attempt, from 1.
+        failures: Attempts so far that count towards the maximum; throttled ones do not.
         failure_position: Position of the RetryableFailure it comes from, if it comes from the retrier.
         deadline_override: A replay's deadline; beats the body's.
     """
@@ -51,10 +52,16 @@ class DecodedRequest:
     request: GenerationRequest
     run: int = 0
     attempt: int = 0
+    failures: int = 0
     failure_position: str | None = None
     deadline_override: datetime | None = None
     ordering_key: str | None = None
     traceparent: str | None = None
+
+    @property
+    def calls_before(self) -> int:
+        """HTTP calls made for it before this record was written."""
+        return max(0, self.attempt - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,7 @@ def _decoded(data: Mapping[str, Any], given: Mapping[str, bytes], run: int) -> D
         request=GenerationRequest.model_validate(data),
         run=run,
         attempt=_number(given, names.ATTEMPT, ATTEMPT_MAX),
+        failures=_number(given, names.FAILURES, ATTEMPT_MAX),
         failure_position=_text(given, names.FAILURE) or None,
         deadline_override=_deadline(given),
         ordering_key=_text(given, names.CE_PARTITIONKEY) or None,

@@ -71,7 +71,9 @@ class Attempts:
         if verdict.snapshot is not None and verdict.snapshot.metric is Metric.TOKENS and verdict.snapshot.requested:
             ticket.charge, ticket.stated = verdict.snapshot.requested, True  # the server's own word
         parkable = may_park and ticket.bytes <= self._rules.parked_bytes_max
-        failing = Failing(verdict, ticket.failures, ticket.candidate.deadline_ms, parkable)
+        candidate = ticket.candidate
+        attempts = candidate.calls_before + ticket.calls
+        failing = Failing(verdict, attempts, ticket.failures, candidate.deadline_ms, parkable)
         return decide(failing, self._rules.retry, now_ms, self._dice())
 
 

@@ -43,12 +43,18 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """Publish RetryableFailure; the retrier puts the request back at `not_before_ms` (core clock)."""
+    """Publish RetryableFailure; the retrier puts the request back at `not_before_ms` (core clock).
+
+    Attributes:
+        attempts: HTTP calls made so far; 0 if none was.
+        failures: Those that count towards `attempts_max`.
+    """
 
     kind: str
     sentence: str
     not_before_ms: int
     attempts: int
+    failures: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,7 +199,7 @@ class Dispatch:
             case Judgement.TAKE:
                 self.identities.open(candidate.identity, candidate.attempt)
                 self.register.open(ticket)
-                ticket.charge, ticket.failures = candidate.charge, candidate.attempt
+                ticket.charge, ticket.failures = candidate.charge, candidate.failures
                 self._line_up(ticket, now_ms)
             case _:
                 assert_never(judgement)
@@ -260,7 +260,7 @@ class Dispatch:
         self.limits.serve(ticket)
         budget = self.limits.desk(candidate.limit, now_ms).budget
         call = self._attempts.start(ticket, budget, now_ms)
-        self._batches.started(StartedEntry(candidate.identity, candidate.attempt + ticket.calls))
+        self._batches.started(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls))
         repeated = self._inheritance.repeats(candidate.identity)
         self._commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated))
 

@@ -42,12 +42,14 @@ class Failing:
 
     Attributes:
         verdict: What the answer meant.
-        failures: Attempts that count towards the maximum, this one included, those before parking too.
+        attempts: HTTP calls made, this one included, those before parking too.
+        failures: Those of them that count towards the maximum.
         deadline_ms: When nobody wants the answer any more.
         parkable: False if a RetryableFailure of this request would not fit its topic.
     """
 
     verdict: Verdict
+    attempts: int
     failures: int
     deadline_ms: int
     parkable: bool
@@ -85,7 +87,7 @@ def decide(failing: Failing, rules: RetryRules, now_ms: int, dice: float) -> Aga
             "deadline_exceeded", f"The next attempt would come after the deadline; the last: {verdict.sentence}"
         )
     if wait_ms > rules.in_place_max_ms and failing.parkable:
-        return Park(kind(verdict.meaning), verdict.sentence, now_ms + wait_ms, failing.failures)
+        return Park(kind(verdict.meaning), verdict.sentence, now_ms + wait_ms, failing.attempts, failing.failures)
     return Again(now_ms + wait_ms)
 
 

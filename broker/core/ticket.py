@@ -36,7 +36,8 @@ class Candidate:
 
     Attributes:
         identity: Who it is: hash of the id, run, fingerprint.
-        attempt: Attempts made before this record, as the retrier counts; 0 for a first submission.
+        attempt: 0 for a first submission; for one that was parked, the number of its next attempt, from 1.
+        failures: Attempts before it was parked that count towards `attempts_max`; throttled ones do not.
         model: The model asked for.
         limit: Name of the limit its charge is taken from.
         charge: Tokens the limit is expected to take for one call.
@@ -51,6 +52,12 @@ class Candidate:
     charge: int
     deadline_ms: int
     refusal: tuple[str, str] | None = None
+    failures: int = 0
+
+    @property
+    def calls_before(self) -> int:
+        """HTTP calls made for it before this record was written."""
+        return max(0, self.attempt - 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ class Pricer:
             charge=self._charge(request, model, limit),
             deadline_ms=self._clock.to_loop_ms(self._deadline(lane, decoded, submitted_at)),
             refusal=self._refusal(request, model),
+            failures=decoded.failures,
         )
 
     def _charge(self, request: GenerationRequest, model: str, limit: str) -> int:

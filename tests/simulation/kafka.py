@@ -21,6 +21,7 @@ class Request:
     name: str
     run: int
     attempt: int
+    failures: int
     body: str
     model: str
     estimate: int

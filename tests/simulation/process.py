@@ -224,6 +224,7 @@ class Process:
             charge=content.estimate,
             deadline_ms=content.deadline_ms - WALL_MS + self.clock_ms,
             refusal=("rejected", "Not on the list.") if content.refused else None,
+            failures=content.failures,
         )
 
     # ------------------------------------------------------------------ leadership

@@ -68,6 +68,7 @@ class Producers:
             name=name,
             run=0,
             attempt=0,
+            failures=0,
             body="body",
             model=chance.choice(scenario.models),
             estimate=estimate,
@@ -104,7 +105,7 @@ class Producers:
 
     def _put_back(self, request: Request, park: Park, place: LanePartition, due_ms: int) -> None:
         due_ms = min(due_ms, request.deadline_ms - WALL_MS) + self._chance.randint(0, 50)
-        copy = replace(request, attempt=park.attempts + 1)
+        copy = replace(request, attempt=park.attempts + 1, failures=park.failures)
         self._agenda.plan(due_ms, lambda: self._append(copy, place.lane))
 
     def _maybe_replay(self, request: Request, place: LanePartition) -> None:
@@ -112,7 +113,7 @@ class Producers:
             return
         at_ms = self._agenda.now_ms + self._chance.randint(100, 10_000)
         deadline_ms = WALL_MS + at_ms + self._chance.randint(1, 5) * MINUTE_MS
-        again = replace(request, run=request.run + 1, attempt=0, deadline_ms=deadline_ms)
+        again = replace(request, run=request.run + 1, attempt=0, failures=0, deadline_ms=deadline_ms)
         self._agenda.plan(at_ms, lambda: self._append(again, place.lane))
         if self._chance.random() < self._scenario.faults.duplicate:
             twice_ms = at_ms + self._chance.randint(0, 5_000)

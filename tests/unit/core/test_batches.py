@@ -52,7 +52,7 @@ def test_a_transaction_names_what_becomes_of_each_record_and_what_the_ledger_sho
     bench = settled_bench()
     done = bench.decide(Complete(), "a")
     failed = bench.decide(Fail("rejected", "No."), "b", attempt=2)
-    parked = bench.decide(Park("quota", "Later.", NOW + 5, 4), "c", attempt=3)
+    parked = bench.decide(Park("quota", "Later.", NOW + 5, attempts=4, failures=0), "c", attempt=3)
     bench.decide(Bury("id_conflict", "Taken."), "d")
     bench.decide(Discard(), "e")
     batch = bench.begin()

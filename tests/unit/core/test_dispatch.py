@@ -1,5 +1,7 @@
 """From a record taken to the one outcome it ends in; then everything that can come in between."""
 
+from dataclasses import replace
+
 import pytest
 
 from broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS, PROBE_EVERY_MS
@@ -95,11 +97,11 @@ def test_those_who_wake_together_line_up_in_the_order_in_which_they_woke() -> No
 
 def test_a_wait_too_long_for_this_place_is_parked_and_frees_it() -> None:
     shell = leading(in_place_max_ms=400)
-    number = shell.take(candidate("x", attempt=2))
+    number = shell.take(replace(candidate("x", attempt=3), failures=1))
     shell.answer(number, LIMITED)
     batch = shell.commit()
-    assert shell.decisions(number) == [Park("rate_limited", "It was rate_limited.", 10_500, 2)]
-    assert batch.settled == (settled("x", Fate.PARKED, attempt=2),)
+    assert shell.decisions(number) == [Park("rate_limited", "It was rate_limited.", 10_500, attempts=3, failures=1)]
+    assert batch.settled == (settled("x", Fate.PARKED, attempt=3),)
     assert shell.is_empty()
 
 
@@ -260,7 +262,7 @@ def test_a_replay_waits_for_a_parked_run_although_nothing_is_open() -> None:
     shell.commit()
     replay = shell.take(candidate("x", run=1))
     assert shell.calls == {}
-    copy = shell.take(candidate("x", attempt=1))
+    copy = shell.take(candidate("x", attempt=2))
     shell.wait(500)
     assert list(shell.calls) == [copy]
     shell.answer(copy, verdict(Meaning.REJECTED))
@@ -276,7 +278,7 @@ def test_the_copy_of_a_parked_request_is_taken_and_its_late_duplicate_is_not() -
     shell.answer(shell.take("x"), LIMITED)
     shell.commit()
     duplicate = shell.take("x")
-    copy = shell.take(candidate("x", attempt=1))
+    copy = shell.take(candidate("x", attempt=2))
     shell.wait(500)
     shell.settle_all()
     assert shell.decisions(duplicate) == [Discard()]
@@ -668,9 +670,9 @@ def test_old_lines_of_our_own_do_not_settle_what_is_open_now() -> None:
     shell = leading(in_place_max_ms=100)
     shell.answer(shell.take("x"), LIMITED)
     shell.commit()
-    copy = shell.take(candidate("x", attempt=1))
+    copy = shell.take(candidate("x", attempt=2))
     shell.suspend()
-    shell.read(settled("x", Fate.PARKED, attempt=0))
+    shell.read(settled("x", Fate.PARKED, attempt=1))
     shell.lead(shell.restored())
     shell.wait(500)
     shell.settle_all()
@@ -769,7 +771,7 @@ def test_what_is_parked_is_said_again_before_it_ages_out_of_the_ledger() -> None
         at_ms = shell.core.wake_at()
         assert at_ms is not None
         shell.wait(at_ms - shell.now_ms)
-        if settled("x", Fate.PARKED) in shell.commit().settled:
+        if settled("x", Fate.PARKED, attempt=1) in shell.commit().settled:
             said.append(shell.now_ms)
     assert said
     assert said[0] < HOUR_MS

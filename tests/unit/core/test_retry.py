@@ -13,7 +13,7 @@ NOW = 1_000
 def after(
     answer: Verdict, *, failures: int = 1, deadline_ms: int = FAR_MS, parkable: bool = True, dice: float = 0.5
 ) -> Again | Park | Fail:
-    return decide(Failing(answer, failures, deadline_ms, parkable), RULES, NOW, dice)
+    return decide(Failing(answer, failures + 4, failures, deadline_ms, parkable), RULES, NOW, dice)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_would_come_at_the_deadline_or_after_it_is_answered_now() -> None:
 def test_a_wait_too_long_for_this_place_is_parked() -> None:
     assert after(verdict(Meaning.RATE_LIMITED, wait_ms=60_000)) == Again(NOW + 60_000)
     parked = after(verdict(Meaning.RATE_LIMITED, wait_ms=60_001), failures=2)
-    assert parked == Park("rate_limited", "It was rate_limited.", NOW + 60_001, 2)
+    assert parked == Park("rate_limited", "It was rate_limited.", NOW + 60_001, attempts=6, failures=2)
 
 
 def test_what_does_not_fit_the_failures_topic_waits_in_place_however_long() -> None:

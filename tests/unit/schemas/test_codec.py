@@ -109,6 +109,7 @@ def test_a_failure_carries_the_record_it_came_from(key: bytes | None) -> None:
         run=1,
         kind=FailureKind.QUOTA,
         attempt=0,
+        failures=0,
         not_before=NOW,
         lane="bulk",
         submitted_at=NOW,

@@ -51,8 +51,11 @@ def candidate(taken: Record, **how: Any) -> Candidate:
 
 def test_a_request_is_known_by_id_run_and_content() -> None:
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "12345678"}]}
-    known = candidate(record((("headrace-run", b"2"), ("headrace-attempt", b"3")), tenant="acme"))
+    known = candidate(
+        record((("headrace-run", b"2"), ("headrace-attempt", b"3"), ("headrace-failures", b"1")), tenant="acme")
+    )
     assert known.identity == Identity(id_hash("lead-1"), 2, fingerprint("acme", "chat.completions", body))
+    assert (known.calls_before, known.failures) == (2, 1)
     assert (known.attempt, known.model, known.limit, known.refusal) == (3, "gpt-4o-mini", "gpt-4o-mini", None)
 
 

@@ -121,13 +121,14 @@ def test_a_parked_request_travels_whole_with_its_key_and_headers() -> None:
     rig = Rig()
     cargo = rig.cargo(b'{"id": "lead-1", "body": {"model": "m"}, "future": [1]}', b"\xff", (("x", b"\xfe"),))
     cargo.error = {"status": 429}
-    (outgoing,) = rig.published(Park("rate_limited", "Full.", 160_000, 3))
+    (outgoing,) = rig.published(Park("rate_limited", "Full.", 160_000, attempts=3, failures=1))
     assert (outgoing.topic, outgoing.record.key) == ("t.failures", b"lead-1")
     assert headers(outgoing)["headrace-lane"] == "standard"
     failure = decode_failure(outgoing.record.value, outgoing.record.headers)
     assert (failure.original_key, failure.original_headers) == (b"\xff", (("x", b"\xfe"),))
     assert failure.request == {"id": "lead-1", "body": {"model": "m"}, "future": [1]}
-    assert (failure.kind, failure.attempt, failure.error) == ("rate_limited", 3, {"status": 429})
+    assert (failure.kind, failure.attempt, failure.failures) == ("rate_limited", 3, 1)
+    assert failure.error == {"status": 429}
     assert failure.not_before == NOW + timedelta(seconds=60)
     assert failure.submitted_at == NOW - timedelta(seconds=5)
 
@@ -167,7 +168,7 @@ def test_an_undecodable_record_with_an_id_publishes_what_could_be_read() -> None
 def test_a_replay_carries_its_run_and_a_retry_its_attempts() -> None:
     rig = Rig()
     shape = b'{"id": "lead-1", "body": {"model": "m"}}'
-    cargo = rig.cargo(shape, None, (("headrace-run", b"2"), ("headrace-attempt", b"5")))
+    cargo = rig.cargo(shape, None, (("headrace-run", b"2"), ("headrace-attempt", b"6")))
     cargo.calls, cargo.response = 1, {}
     (outgoing,) = rig.published(Complete())
     outcome = decode_outcome(outgoing.record.value, outgoing.record.headers)

@@ -212,7 +212,7 @@ async def test_an_outcome_is_counted_when_it_is_final_and_once() -> None:
         (Fail("cancelled", ""), 0, 1, 0),
         (Bury("undecodable", ""), 1, 0, 0),
         (Discard(), 0, 0, 1),
-        (Park("quota", "", 0, 1), 0, 0, 0),
+        (Park("quota", "", 0, 1, 1), 0, 0, 0),
     ],
 )
 async def test_each_decision_is_counted_as_what_it_published(
