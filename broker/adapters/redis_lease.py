@@ -25,7 +25,9 @@ _ALTOGETHER_S = 1.0
 """With a connection to be made first: an answer later than this is none."""
 
 _NOTE_MS = 2_000
-_STATUS_MS = 5_000
+STATUS_LIVE_MS = 5_000
+STATUS_KEPT_MS = 86_400_000
+"""A status is live for five seconds; for a day it still tells who led last, and how that ended."""
 _INDEX_MS = 3_600_000
 
 
@@ -48,16 +50,7 @@ class RedisLease:
         Raises:
             SettingsError: the URL cannot be read.
         """
-        try:
-            self._redis: Redis = Redis.from_url(
-                url,
-                decode_responses=True,
-                socket_timeout=_ANSWER_S,
-                socket_connect_timeout=_ANSWER_S,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError as error:
-            raise SettingsError(f"redis.url cannot be read: {error}") from error
+        self._redis = connected(url)
         self._key = key
         self._ttl_ms = ttl_ms
         self._token = token
@@ -72,7 +65,7 @@ class RedisLease:
 
     async def look(self) -> LeaseView:
         """What stands in the key now."""
-        async with _answered(), self._redis.pipeline(transaction=True) as both:
+        async with answered(), self._redis.pipeline(transaction=True) as both:
             both.get(self._key)
             both.pttl(self._key)
             value, pttl_ms = await both.execute()
@@ -80,13 +73,13 @@ class RedisLease:
 
     async def take(self) -> LeaseTaken | LeaseView:
         """Takes an absent or released key, or one that is ours already; else says what stands there."""
-        async with _answered():
+        async with answered():
             answer: list[Any] = await self._take(keys=[self._key], args=[self._token, self._ttl_ms])
         return LeaseTaken() if answer[0] else _view(answer[1], answer[2])
 
     async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
         """Prolongs our own key; with `restore` also sets an absent one again."""
-        async with _answered():
+        async with answered():
             answer: list[Any] = await self._renew(keys=[self._key], args=[self._token, self._ttl_ms, int(restore)])
         if answer[0]:
             return LeaseMine()
@@ -94,7 +87,7 @@ class RedisLease:
 
     async def release(self) -> None:
         """Marks our own key `released`, without expiry, and wakes the standby; a foreign key stays as it is."""
-        async with _answered():
+        async with answered():
             await self._release(keys=[self._key], args=[self._token, self.wake_channel])
 
     async def note_ready(self) -> None:
@@ -102,7 +95,7 @@ class RedisLease:
 
         The set beside the notes is an index: a Redis shared with others is too large to be scanned for them.
         """
-        async with _answered(), self._redis.pipeline(transaction=False) as notes:
+        async with answered(), self._redis.pipeline(transaction=False) as notes:
             notes.set(self._note(self._token), "ready", px=_NOTE_MS)
             notes.sadd(self._index, self._token)
             notes.pexpire(self._index, _INDEX_MS)
@@ -110,7 +103,7 @@ class RedisLease:
 
     async def ready_standbys(self) -> list[str]:
         """Tokens of the processes whose note stands, sorted."""
-        async with _answered():
+        async with answered():
             tokens = sorted(str(token) for token in await self._redis.smembers(self._index))
             values = await self._redis.mget([self._note(token) for token in tokens]) if tokens else []
             notes = dict(zip(tokens, values, strict=True))
@@ -121,20 +114,22 @@ class RedisLease:
 
     async def server_time_ms(self) -> int:
         """Redis' own wall clock: the second source that a step of ours must agree with."""
-        async with _answered():
+        async with answered():
             seconds, microseconds = await self._redis.time()
         return int(seconds) * 1_000 + int(microseconds) // 1_000
 
     async def publish_status(self, status: str) -> None:
-        """Leaves a live status, JSON, for five seconds."""
-        async with _answered():
-            await self._redis.set(self._status_key, status, px=_STATUS_MS)
+        """Leaves a status, JSON: live for five seconds, kept for a day."""
+        async with answered():
+            await self._redis.set(status_key(self._key), status, px=STATUS_KEPT_MS)
 
     async def read_status(self) -> str | None:
         """The leader's live status, or None if there was none within five seconds."""
-        async with _answered():
-            status = await self._redis.get(self._status_key)
-        return None if status is None else str(status)
+        async with answered(), self._redis.pipeline(transaction=True) as both:
+            both.get(status_key(self._key))
+            both.pttl(status_key(self._key))
+            status, pttl_ms = await both.execute()
+        return str(status) if status is not None and pttl_ms > STATUS_KEPT_MS - STATUS_LIVE_MS else None
 
     async def close(self) -> None:
         """Closes the connections; what was noted expires by itself."""
@@ -142,14 +137,44 @@ class RedisLease:
 
     @property
     def _index(self) -> str:
-        return f"{self._key}:standbys"
-
-    @property
-    def _status_key(self) -> str:
-        return f"{self._key}:status"
+        return index_key(self._key)
 
     def _note(self, token: str) -> str:
-        return f"{self._key}:standby:{token}"
+        return note_key(self._key, token)
+
+
+def status_key(lease_key: str) -> str:
+    """Where the holder of a lease leaves its status."""
+    return f"{lease_key}:status"
+
+
+def index_key(lease_key: str) -> str:
+    """The tokens of the standbys that have noted themselves."""
+    return f"{lease_key}:standbys"
+
+
+def note_key(lease_key: str, token: str) -> str:
+    """A standby's note."""
+    return f"{lease_key}:standby:{token}"
+
+
+def connected(url: str) -> Redis:
+    """A client that sends every command once and waits half a second; it connects with its first command.
+
+    Raises:
+        SettingsError: the URL cannot be read.
+    """
+    try:
+        client: Redis = Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=_ANSWER_S,
+            socket_connect_timeout=_ANSWER_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError as error:
+        raise SettingsError(f"redis.url cannot be read: {error}") from error
+    return client
 
 
 def _script(name: str) -> str:
@@ -161,7 +186,7 @@ def _view(value: str | None, pttl_ms: int) -> LeaseView:
 
 
 @asynccontextmanager
-async def _answered() -> AsyncIterator[None]:
+async def answered() -> AsyncIterator[None]:
     """Bounds the time of an exchange, and says in our words why there was no answer."""
     try:
         async with asyncio.timeout(_ALTOGETHER_S):

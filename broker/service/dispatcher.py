@@ -21,6 +21,8 @@ from broker.service.web import Web
 from broker.settings.whole import Settings
 
 GAUGES_EVERY_S = 1.0
+HOLDING_THE_LEASE = frozenset({"promoting", "leader", "suspended"})
+"""Roles whose status others must see: a leader in trouble above all."""
 
 _log = structlog.get_logger("dispatcher")
 
@@ -113,7 +115,7 @@ class Dispatcher:
 
     async def _leave_status(self, now_ms: int) -> None:
         """What `headrace status` finds in Redis; nobody depends on it."""
-        if self._leadership.health.role == "leader":
+        if self._leadership.health.role in HOLDING_THE_LEASE:
             with contextlib.suppress(LeaseUnavailable):
                 await self._doors.lease.publish_status(json.dumps(self._status.snapshot(now_ms), ensure_ascii=False))
 

@@ -1,11 +1,12 @@
 """What the probes and the page say of this process: written by leadership, read by the web."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(slots=True)
 class Health:
-    """`holder` is the owner token in the lease."""
+    """`holder` is the owner token in the lease; `leading_since` is when this term began, while it lasts."""
 
     role: str = "starting"
     term: int = 0
@@ -14,6 +15,7 @@ class Health:
     holder: str | None = None
     kafka_trouble: str | None = None
     redis_trouble: str | None = None
+    leading_since: datetime | None = None
 
     @property
     def trouble(self) -> str | None:

@@ -171,6 +171,8 @@ class Leadership:
             await intake.begin(positions)
         renewal.reached_ms = clock.now_ms()
         self.health.kafka(None)
+        if self.health.term != standing.term:
+            self.health.leading_since = clock.utc_now()
         self.health.role, self.health.term = "leader", standing.term
         _log.info("leading", term=standing.term, owner=self._owner)
 
@@ -286,7 +288,7 @@ class Leadership:
         await self._drop_producer()
         self._parts.driver.post(StoodBy())
         self._parts.driver.drop_batches()
-        self.health.role, self.health.term = "standby", 0
+        self.health.role, self.health.term, self.health.leading_since = "standby", 0, None
         with contextlib.suppress(LeaseUnavailable):
             await self._parts.lease.release()
         _log.info("stood_by", term=self._term, owner=self._owner)

@@ -1,5 +1,7 @@
 """One look at a dispatcher: who leads, what waits, what the budget is, what is wrong. JSON for `/status` and Redis."""
 
+import os
+import socket
 from typing import Any
 
 from broker.core.dispatch import Dispatch
@@ -8,6 +10,7 @@ from broker.core.ticket import State
 from broker.service.health import Health
 from broker.service.telemetry import Telemetry
 from broker.settings.whole import Settings
+from schemas.instants import to_wire
 
 
 class Status:
@@ -28,9 +31,12 @@ class Status:
             "name": self._settings.dispatcher.name,
             "topic_prefix": self._settings.kafka.topic_prefix,
             "owner": self._owner,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
             "role": health.role,
             "leader": health.holder,
             "term": health.term,
+            "leading_since": to_wire(health.leading_since) if health.leading_since else None,
             "ready": {"kafka": health.kafka_ready, "redis": health.redis_ready},
             "trouble": health.trouble,
             "inflight": len(core.flights),
@@ -60,10 +66,15 @@ class Status:
 
 
 def limit(desk: LimitDesk, now_ms: int) -> dict[str, Any]:
-    """One limit: its buckets as believed, and what waits for it."""
+    """One limit: its buckets as believed, what waits for it, and what it waits for."""
+    breaker = desk.budget.breaker
+    probe_ms = breaker.may_call_at(now_ms, inflight=0)
     return {
         "believed": desk.budget.believed,
-        "breaker": "closed" if desk.budget.breaker.closed else f"open: {desk.budget.breaker.tripped_by}",
+        "breaker": "closed" if breaker.closed else f"open: {breaker.tripped_by}",
+        "rests_s": round(((probe_ms or now_ms) - now_ms) / 1_000, 1),
+        "paused_s": round(desk.budget.checkpoint(now_ms).pause_ms / 1_000, 1),
+        "next_call_s": _next_call_s(desk, now_ms),
         "inflight": desk.budget.inflight,
         "waiting": desk.lanes.waiting(),
         "buckets": [
@@ -77,3 +88,13 @@ def limit(desk: LimitDesk, now_ms: int) -> dict[str, Any]:
             for level in desk.budget.levels(now_ms)
         ],
     }
+
+
+def _next_call_s(desk: LimitDesk, now_ms: int) -> float | None:
+    """In how many seconds the next in line can be called; None: nobody waits, or a call must end first."""
+    pick = desk.lanes.pick()
+    if pick is None:
+        return None
+    ticket = pick.ticket
+    at_ms = desk.budget.payable_at(ticket.charge, now_ms, keep_ppm=pick.keep_ppm, stated=ticket.stated)
+    return None if at_ms is None else round((at_ms - now_ms) / 1_000, 1)

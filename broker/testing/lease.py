@@ -7,7 +7,8 @@ from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
 
 _RELEASED = "released"
 _NOTE_MS = 2_000
-_STATUS_MS = 5_000
+_STATUS_LIVE_MS = 5_000
+_STATUS_KEPT_MS = 86_400_000
 
 
 class MemoryLeaseStore:
@@ -108,14 +109,15 @@ class MemoryLease:
         return self._store.now_ms()
 
     async def publish_status(self, status: str) -> None:
-        """Leaves a live status for five seconds."""
+        """Leaves a status; it is live for five seconds and kept for a day."""
         self._reach()
-        self._store.set(f"{self._key}:status", status, px=_STATUS_MS)
+        self._store.set(f"{self._key}:status", status, px=_STATUS_KEPT_MS)
 
     async def read_status(self) -> str | None:
         """The live status, or None."""
         entry = self._store.get(f"{self._key}:status")
-        return entry[0] if entry else None
+        live = entry is not None and (entry[1] or 0) > _STATUS_KEPT_MS - _STATUS_LIVE_MS
+        return entry[0] if entry and live else None
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -1,6 +1,7 @@
 """The whole process but for its doors: it serves, and leaves by the ladder within its grace, whatever is away."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -183,6 +184,20 @@ async def test_the_leaders_status_is_there_for_others_while_it_leads() -> None:
         assert '"role": "leader"' in told
         serving.dispatcher.leave()
         await serving.ended_after_s()
+
+
+async def test_a_leader_that_lost_kafka_goes_on_telling_its_status() -> None:
+    world = World()
+    async with served(world) as serving:
+        await loaded(serving, 6, 3)
+        told = serving.process.status.snapshot(world.clock.now_ms())
+        serving.process.link.cut()
+        await until(lambda: serving.process.health.role == "suspended")
+        await asyncio.sleep(5)
+        live = json.loads(await serving.process.lease.read_status() or "{}")
+        assert live["role"] in {"suspended", "promoting"}
+        assert live["trouble"]
+        assert live["leading_since"] == told["leading_since"], "the term goes on"
 
 
 @pytest.mark.parametrize("grace_s", [10, 12, 29, 30, 60, 600])

@@ -1,6 +1,7 @@
 """What probes, scrapes and people see of a process; of a prompt they see nothing."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -138,6 +139,9 @@ async def test_the_status_tells_numbers_and_never_a_prompt() -> None:
     assert told["outcomes"] == {"completed": 2, "rejected": 1}
     assert told["models"]["gpt-4o-mini"]["requests"] == 2
     assert told["limits"]["gpt-4o-mini"]["believed"]
+    assert told["limits"]["gpt-4o-mini"]["next_call_s"] is None, "who waits for another attempt stands in no line"
+    assert told["leading_since"].startswith("2026-12-01T09:")
+    assert told["pid"] == os.getpid()
     assert told["dedupe"]["ids"] == 3
     text = json.dumps(told) + process.meter.render().decode()
     assert SECRET not in text
