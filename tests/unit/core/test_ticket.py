@@ -10,6 +10,10 @@ def test_a_ticket_waits_unpriced_until_it_is_recognised() -> None:
     assert made.candidate.charge == 50
 
 
+def test_a_request_that_was_parked_knows_how_many_calls_were_made() -> None:
+    assert [candidate(attempt=attempt).calls_before for attempt in (0, 1, 3)] == [0, 0, 2]
+
+
 def test_tickets_are_told_apart_by_what_they_are_and_not_by_what_they_hold() -> None:
     assert ticket(candidate("a")) != ticket(candidate("a"))
     assert len({ticket(candidate("a")), ticket(candidate("a"))}) == 2
