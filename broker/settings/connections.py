@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from broker.settings.group import Group, Seconds
+from broker.settings.group import Contradiction, ContradictionsError, Group, Seconds
 
 _PORT_MAX = 65_535
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
@@ -34,6 +34,14 @@ def _check_http_url(url: str | None) -> str | None:
     return url
 
 
+def _listed(keys: list[str]) -> str:
+    return " and ".join([", ".join(keys[:-1]), keys[-1]] if len(keys) > 1 else keys)
+
+
+def _keys(named: list[str]) -> tuple[tuple[str, ...], ...]:
+    return (("security_protocol",), *((key,) for key in named))
+
+
 class KafkaSettings(Group):
     """The cluster. `topic_prefix` tells budgets and environments apart: topics, transactional id and group carry it."""
 
@@ -48,15 +56,22 @@ class KafkaSettings(Group):
     @model_validator(mode="after")
     def _check_login(self) -> Self:
         login = {"sasl_mechanism": self.sasl_mechanism, "username": self.username, "password": self.password}
-        if self.security_protocol.startswith("SASL"):
-            for key, value in login.items():
-                if value is None:
-                    raise ValueError(f"security_protocol {self.security_protocol} needs {key}")
-        for key, value in login.items():
-            if value is not None and not self.security_protocol.startswith("SASL"):
-                raise ValueError(
-                    f"{key} has no effect while security_protocol is {self.security_protocol}: set that to SASL_SSL"
+        protocol = self.security_protocol
+        if protocol.startswith("SASL"):
+            absent = [key for key, value in login.items() if value is None]
+            found = [Contradiction(f"security_protocol {protocol} needs {_listed(absent)}", _keys(absent))] * bool(
+                absent
+            )
+        else:
+            found = [
+                Contradiction(
+                    f"{key} has no effect while security_protocol is {protocol}: set that to SASL_SSL", _keys([key])
                 )
+                for key, value in login.items()
+                if value is not None
+            ]
+        if found:
+            raise ContradictionsError(*found)
         return self
 
 

@@ -1,15 +1,34 @@
 """What every group of settings is: frozen, closed to unknown keys, silent about its secrets."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from broker.settings.origins import Path
 
 Size = Annotated[ByteSize, Field(gt=0)]
 """Bytes: an integer, or text with a unit such as `64MiB` or `900kB`."""
 
 Seconds = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Values that are each allowed and do not go together; `keys` are paths below the table that found it."""
+
+    sentence: str
+    keys: tuple[Path, ...]
+
+
+class ContradictionsError(ValueError):
+    """What a table raises that contradicts itself: everything it found, not only the first."""
+
+    def __init__(self, *found: Contradiction) -> None:
+        super().__init__(found[0].sentence)
+        self.found = found
 
 
 class Group(BaseModel):

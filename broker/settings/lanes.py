@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import ByteSize, Field, model_validator
 
-from broker.settings.group import Group, Share, Size
+from broker.settings.group import Contradiction, ContradictionsError, Group, Share, Size
 
 
 class LaneSettings(Group):
@@ -28,9 +28,12 @@ class LaneSettings(Group):
     @model_validator(mode="after")
     def _check_shares(self) -> Self:
         if self.ceiling == 0:
-            raise ValueError("ceiling must be above 0, or the lane never moves")
+            raise ContradictionsError(
+                Contradiction("ceiling must be above 0, or the lane never moves", (("ceiling",),))
+            )
         if self.floor > self.ceiling:
-            raise ValueError(f"floor {self.floor:g} is above its ceiling {self.ceiling:g}")
+            sentence = f"floor {self.floor:g} is above its ceiling {self.ceiling:g}"
+            raise ContradictionsError(Contradiction(sentence, (("floor",), ("ceiling",))))
         return self
 
 

@@ -41,14 +41,15 @@ def with_patterns(limits: Mapping[str, LimitSettings]) -> dict[str, LimitSetting
     }
 
 
-def doubly_claimed(limits: Mapping[str, LimitSettings]) -> tuple[str, str, str] | None:
-    """The first pattern that two limits both claim, with the two."""
+def doubly_claimed(limits: Mapping[str, LimitSettings]) -> list[tuple[str, str, str]]:
+    """The patterns that two limits both claim, each with the two."""
     owner: dict[str, str] = {}
-    for name, limit in limits.items():
-        for pattern in limit.models:
-            if owner.setdefault(pattern, name) != name:
-                return pattern, owner[pattern], name
-    return None
+    return [
+        (pattern, owner[pattern], name)
+        for name, limit in limits.items()
+        for pattern in limit.models
+        if owner.setdefault(pattern, name) != name
+    ]
 
 
 def limit_name(model: str, limits: Mapping[str, LimitSettings]) -> str:

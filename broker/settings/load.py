@@ -1,7 +1,11 @@
-"""Reading the settings once: file, then environment over it, then flags; one sentence if anything is wrong."""
+"""Reading the settings once: file, then environment over it, then flags.
+
+Everybody but `config check` wants the settings or one sentence. `examine` finds every mistake: what is wrong is
+complained of, left out, and the rest is built again, until only contradictions between groups could be left.
+"""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +13,16 @@ from pydantic import ValidationError
 
 from broker.errors import SettingsError
 from broker.settings.lanes import LANE_DEFAULTS
-from broker.settings.origins import Given, Leaves, lay_over, leaves, origin_of, tree_of
-from broker.settings.sentences import sentence
+from broker.settings.mistakes import Complain, Mistake
+from broker.settings.origins import DEFAULTS, Given, Leaves, Source, lay_over, leaves, origin_of, tree_of
+from broker.settings.origins import Path as Key
+from broker.settings.sentences import mistakes_in
 from broker.settings.sources import from_environment, from_file, from_flags, from_openai_names
 from broker.settings.whole import Settings
 
 CONFIG_VARIABLE = "HEADRACE_CONFIG"
-_DEFAULT = "the defaults"
+_ROUNDS_MAX = 100
+"""How often what is wrong is left out and the rest built again: each round leaves out at least one value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,16 @@ class Loaded:
 
     def origin(self, *path: str) -> str:
         """Where the value at `path`, such as ("kafka", "username"), came from."""
-        return origin_of(path, self.given) or _DEFAULT
+        return str(origin_of(path, self.given) or DEFAULTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What was found: settings if nothing is wrong, and else every mistake."""
+
+    loaded: Loaded | None
+    given: Leaves
+    mistakes: tuple[Mistake, ...]
 
 
 def load_settings(
@@ -54,19 +70,45 @@ def load_with_origins(
     environ: Mapping[str, str] = os.environ,
 ) -> Loaded:
     """As `load_settings`, with the origin of every value."""
-    given = leaves({"lanes": LANE_DEFAULTS}, _DEFAULT)
-    lay_over(given, from_openai_names(environ))
+    examined = examine(config_path, overrides, environ)
+    if examined.loaded is not None:
+        return examined.loaded
+    first, more = examined.mistakes[0].sentence, len(examined.mistakes) - 1
+    others = f" (and {more} more mistake{'s' if more > 1 else ''}: `headrace config check` lists them)"
+    raise SettingsError(first + (others if more else ""))
+
+
+def examine(
+    config_path: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Examined:
+    """As `load_settings`, but every mistake is found, and none is raised."""
+    mistakes: list[Mistake] = []
+    given = _gathered(config_path, overrides or {}, environ, mistakes.append)
+    settings = _built(given, mistakes)
+    loaded = None if settings is None or mistakes else Loaded(settings, given)
+    return Examined(loaded, given, tuple(sorted(mistakes, key=_in_reading_order)))
+
+
+def _in_reading_order(mistake: Mistake) -> tuple[int, str, int]:
+    """A file from its top to its end, then the environment, then flags."""
+    first = mistake.origins[0] if mistake.origins else DEFAULTS
+    return list(Source).index(first.source), first.name, first.line or 0
+
+
+def _gathered(
+    config_path: Path | None, overrides: Mapping[str, object], environ: Mapping[str, str], complain: Complain
+) -> Leaves:
+    given = leaves({"lanes": LANE_DEFAULTS}, DEFAULTS)
+    lay_over(given, from_openai_names(environ, complain))
     config = config_path or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
     if config is not None:
-        lay_over(given, from_file(config))
-    lay_over(given, from_environment(environ))
-    lay_over(given, from_flags(overrides or {}))
+        lay_over(given, from_file(config, complain))
+    lay_over(given, from_environment(environ, complain))
+    lay_over(given, from_flags(overrides, complain))
     _take_away_lanes(given)
-    try:
-        settings = Settings.model_validate(tree_of(given))
-    except ValidationError as error:
-        raise SettingsError(sentence(error, given)) from error
-    return Loaded(settings, given)
+    return given
 
 
 def _take_away_lanes(given: Leaves) -> None:
@@ -75,3 +117,43 @@ def _take_away_lanes(given: Leaves) -> None:
         if path[:1] == ("lanes",) and len(path) == 2 and one.value is False:
             del given[path]
             lay_over(given, {("lanes",): Given({}, one.origin)})
+
+
+def _built(given: Leaves, mistakes: list[Mistake]) -> Settings | None:
+    """The settings, or None once every mistake in `given` has been added to `mistakes`."""
+    sound = dict(given)
+    for _ in range(_ROUNDS_MAX):
+        try:
+            return Settings.model_validate(tree_of(sound))
+        except ValidationError as error:
+            found = mistakes_in(error, given)
+        before = list(mistakes)
+        mistakes += [one for one in found if not (one.follows and _is_doubtful(one, before))]
+        keys = [key for one in found for key in one.keys]
+        if not [key for key in keys if _leave_out(sound, key)]:
+            break
+    return None
+
+
+def _is_doubtful(mistake: Mistake, others: Iterable[Mistake]) -> bool:
+    return any(other.concerns(key) for other in others for key in mistake.keys)
+
+
+def _leave_out(sound: Leaves, key: Key) -> bool:
+    """Take out what was given at `key`, or, if nothing was, its whole table; the defaults of lanes come back."""
+    for at in (key, key[:-1]):
+        taken = [
+            path
+            for path, one in sound.items()
+            if path[: len(at)] == at or (at[: len(path)] == path and one.value != {})
+        ]
+        taken = [path for path in taken if path not in _LANES or sound[path] != _LANES[path]]
+        if at and taken:
+            for path in taken:
+                del sound[path]
+            sound.update({path: one for path, one in _LANES.items() if path[: len(at)] == at})
+            return True
+    return False
+
+
+_LANES = leaves({"lanes": LANE_DEFAULTS}, DEFAULTS)

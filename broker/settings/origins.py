@@ -4,26 +4,64 @@ An error must say which of a file, a variable and a flag is to be mended, and `c
 so origins travel beside the values until the settings are built.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 Path = tuple[str, ...]
 
+_PLACES_NAMED_MAX = 3
+
+
+class Source(StrEnum):
+    """What kind of place a value came from."""
+
+    DEFAULT = "default"
+    FILE = "file"
+    ENVIRONMENT = "environment"
+    FLAG = "flag"
+    SECRET_FILE = "secret_file"  # noqa: S105  # the kind of place, no secret
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One place: a file with its line, the name of a variable or of a flag. As text it fits behind "from"."""
+
+    source: Source
+    name: str = ""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        match self.source:
+            case Source.DEFAULT:
+                return "the defaults"
+            case Source.FILE:
+                return f"{self.name}:{self.line}" if self.line else self.name
+            case Source.ENVIRONMENT:
+                return f"the environment variable {self.name}"
+            case Source.FLAG:
+                return f"the flag {self.name}"
+            case Source.SECRET_FILE:
+                return f"the file {self.name}"
+
+
+DEFAULTS = Origin(Source.DEFAULT)
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One value and its origin: words that fit behind "from", such as "the flag --prefix"."""
+    """One value and the place that gave it."""
 
     value: Any
-    origin: str
+    origin: Origin
 
 
 Leaves = dict[Path, Given]
 """Path to value. An empty table is a leaf too: `[limits."gpt-4o"]` alone declares a limit."""
 
 
-def leaves(tree: Mapping[str, Any], origin: str, at: Path = ()) -> Leaves:
+def leaves(tree: Mapping[str, Any], origin: Origin, at: Path = ()) -> Leaves:
     """The leaves of a nested table, below the path `at`."""
     found: Leaves = {}
     for key, value in tree.items():
@@ -58,17 +96,32 @@ def tree_of(given: Leaves) -> dict[str, Any]:
     return tree
 
 
-def origin_of(path: Path, given: Leaves) -> str | None:
+def origin_of(path: Path, given: Leaves) -> Origin | None:
     """Where the value at `path`, or the nearest above or below it, came from; None if nobody gave it."""
     return next(_related(path, given), None)
 
 
-def _related(path: Path, given: Leaves) -> Iterator[str]:
+def origins_of(paths: Iterable[Path], given: Leaves) -> list[Origin]:
+    """All places outside of the defaults that gave something at, above or below `paths`, each once, in that order."""
+    found = [origin for path in paths for origin in _related(path, given)]
+    return [origin for origin in dict.fromkeys(found) if origin.source is not Source.DEFAULT]
+
+
+def named(origins: Iterable[Origin]) -> str:
+    """The places as an addition to a sentence, such as ` (from headrace.toml:3)`; empty without any."""
+    texts = [str(origin) for origin in origins]
+    if len(texts) > _PLACES_NAMED_MAX:
+        texts = [*texts[:_PLACES_NAMED_MAX], "elsewhere"]
+    joined = " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+    return f" (from {joined})" if joined else ""
+
+
+def _related(path: Path, given: Leaves) -> Iterator[Origin]:
     for length in range(len(path), 0, -1):
         if path[:length] in given:
             yield given[path[:length]].origin
     for other, one in given.items():
-        if other[: len(path)] == path and path:
+        if other[: len(path)] == path and path and other != path:
             yield one.origin
 
 

@@ -1,4 +1,4 @@
-"""What pydantic found wrong, as one sentence: which key, from where, and what is expected there.
+"""What pydantic found wrong, a sentence each: which key, from where, and what is expected there.
 
 A value is never repeated when it could be a secret: those of secret keys, and whatever is not a plain scalar.
 """
@@ -6,9 +6,12 @@ A value is never repeated when it could be a secret: those of secret keys, and w
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
+from broker.settings.group import ContradictionsError
 from broker.settings.known import group_at, nearest, secret_keys
-from broker.settings.origins import Leaves, Path, dotted, origin_of
+from broker.settings.mistakes import Mistake
+from broker.settings.origins import Leaves, Path, dotted, named, origin_of, origins_of
 
 _EXPECTED = {
     "bool_parsing": "true or false",
@@ -38,32 +41,47 @@ _EXPECTED = {
 _TABLE_TYPES = frozenset({"model_type", "dict_type", "mapping_type", "model_attributes_type"})
 
 
-def sentence(error: ValidationError, given: Leaves) -> str:
-    """The first finding of `error` as one sentence without a full stop."""
-    first = error.errors(include_url=False)[0]
-    path = tuple(str(part) for part in first["loc"])
-    context = first.get("ctx", {})
-    if first["type"] == "truth_value":
+def mistakes_in(error: ValidationError, given: Leaves) -> list[Mistake]:
+    """Everything that `error` found, each as one sentence without a full stop."""
+    return [mistake for found in error.errors(include_url=False) for mistake in _mistakes(found, given)]
+
+
+def _mistakes(found: ErrorDetails, given: Leaves) -> list[Mistake]:
+    path = tuple(str(part) for part in found["loc"])
+    context = found.get("ctx", {})
+    if isinstance(context.get("error"), ContradictionsError):
+        return _contradictions(path, context["error"], given)
+    if found["type"] == "truth_value":
         path = (*path, context["key"])
-    origin = origin_of(path[:-1] if first["type"] == "missing" else path, given)
-    place = f" (from {origin})" if origin else ""
-    if first["type"] == "extra_forbidden":
+    if found["type"] == "missing":
+        origins = tuple(origins_of([path[:-1]], given)[:1])
+        return [Mistake(f"{dotted(path)} is missing{named(origins)}", (path,), origins, follows=True)]
+    origin = origin_of(path, given)
+    origins = (origin,) if origin else ()
+    return [Mistake(_sentence(path, named(origins), found), (path,), origins)]
+
+
+def _sentence(path: Path, place: str, found: ErrorDetails) -> str:
+    context = found.get("ctx", {})
+    if found["type"] == "extra_forbidden":
         return f"{dotted(path)}{place} is no setting: the nearest is {nearest(path)}"
-    if first["type"] == "missing":
-        return f"{dotted(path)} is missing{place}"
-    if first["type"] == "value_error":
-        return _with_key(path, place, str(context["error"]))
-    if first["type"] in _TABLE_TYPES:
+    if found["type"] == "value_error":
+        return f"{dotted(path)}{place} {context['error']}"
+    if found["type"] in _TABLE_TYPES:
         return f"{dotted(path)}{place} must be a table of settings"
-    expected = _EXPECTED.get(first["type"], first["msg"]).format(**context)
-    return f"{dotted(path)}{_shown(path, first['input'])}{place} must be {expected}"
+    bounds = {key: int(one) if isinstance(one, float) and one.is_integer() else one for key, one in context.items()}
+    expected = _EXPECTED.get(found["type"], found["msg"]).format(**bounds)
+    return f"{dotted(path)}{_shown(path, found['input'])}{place} must be {expected}"
 
 
-def _with_key(path: Path, place: str, message: str) -> str:
-    if not path:
-        return message
-    is_table = group_at(path) is not None
-    return f"{dotted(path)}: {message}" if is_table else f"{dotted(path)}{place} {message}"
+def _contradictions(table: Path, error: ContradictionsError, given: Leaves) -> list[Mistake]:
+    mistakes = []
+    for found in error.found:
+        keys = tuple((*table, *key) for key in found.keys)
+        origins = tuple(origins_of(keys, given))
+        head = f"{dotted(table)}: " if table else ""
+        mistakes.append(Mistake(f"{head}{found.sentence}{named(origins)}", keys, origins, follows=True))
+    return mistakes
 
 
 def _shown(path: Path, value: Any) -> str:

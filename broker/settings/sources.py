@@ -1,4 +1,7 @@
-"""The places a setting can be given: the TOML file, the environment, the flags, and files that hold one secret."""
+"""The places a setting can be given: the TOML file, the environment, the flags, and files that hold one secret.
+
+What cannot be read is complained of and left out, so that one look finds every mistake.
+"""
 
 import json
 import re
@@ -7,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-from broker.errors import SettingsError
 from broker.settings.known import group_at, nearest, secret_keys
-from broker.settings.origins import Given, Leaves, Path, dotted, leaves
+from broker.settings.lines import line_at, lines_of
+from broker.settings.mistakes import Complain, Mistake
+from broker.settings.origins import Given, Leaves, Origin, Path, Source, dotted, leaves
 from broker.settings.whole import Settings
 
 PREFIX = "HEADRACE_"
@@ -27,33 +31,43 @@ _OPENAI_NAMES = {
 _SECRET_BYTES_MAX = 64 * 1024
 
 
-def from_file(config: FilePath) -> Leaves:
-    """What the TOML file `config` gives. Raises SettingsError if it cannot be read as such."""
+def from_file(config: FilePath, complain: Complain) -> Leaves:
+    """What the TOML file `config` gives, each value with its line."""
+    said = ""
     try:
-        tree = tomllib.loads(config.read_text(encoding="utf-8"))
+        text = config.read_text(encoding="utf-8")
+        tree = tomllib.loads(text)
     except OSError as error:
-        raise SettingsError(f"the settings file {config} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"the settings file {config} is not UTF-8 text") from error
+        said = f"cannot be read: {error.strerror or error}"
+    except UnicodeDecodeError:
+        said = "is not UTF-8 text"
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"the settings file {config} is not TOML: {error}") from error
-    return _with_secrets(leaves(tree, str(config)), beside=config.parent)
+        said = f"is not TOML: {error}"
+    if said:
+        complain(Mistake(f"the settings file {config} {said}", origins=(Origin(Source.FILE, str(config)),)))
+        return {}
+    lines = lines_of(text)
+    found = {
+        path: Given(one.value, Origin(Source.FILE, str(config), line_at(path, lines)))
+        for path, one in leaves(tree, Origin(Source.FILE, str(config))).items()
+    }
+    return _with_secrets(found, complain, beside=config.parent)
 
 
-def from_openai_names(environ: Mapping[str, str]) -> Leaves:
+def from_openai_names(environ: Mapping[str, str], complain: Complain) -> Leaves:
     """What OpenAI's own variables give: fall-backs below every other place."""
     given: Leaves = {}
     for name, key in _OPENAI_NAMES.items():
         if environ.get(name):
-            given["openai", key] = Given(environ[name], f"the environment variable {name}")
-    return _with_secrets(given)
+            given["openai", key] = Given(environ[name], Origin(Source.ENVIRONMENT, name))
+    return _with_secrets(given, complain)
 
 
-def from_environment(environ: Mapping[str, str]) -> Leaves:
+def from_environment(environ: Mapping[str, str], complain: Complain) -> Leaves:
     """What `HEADRACE_<GROUP>__<KEY>` and whole groups as JSON give; an empty variable counts as not set.
 
-    Names are case-blind and read as lower case. Raises SettingsError for a name that is no setting: a typing error
-    here would otherwise go unnoticed.
+    Names are case-blind and read as lower case. A name that is no setting is a mistake: a typing error here would
+    otherwise go unnoticed.
     """
     whole: Leaves = {}
     single: Leaves = {}
@@ -63,40 +77,43 @@ def from_environment(environ: Mapping[str, str]) -> Leaves:
             continue
         path = tuple(rest.lower().split("__"))
         if path[0] not in Settings.model_fields:
-            if "__" not in rest and _KUBERNETES.search(rest):
-                continue
-            raise SettingsError(f"the environment variable {name} is no setting: the nearest is {_variable_like(rest)}")
+            if "__" in rest or not _KUBERNETES.search(rest):
+                sentence = f"the environment variable {name} is no setting: the nearest is {_variable_like(rest)}"
+                complain(Mistake(sentence, origins=(Origin(Source.ENVIRONMENT, name),)))
+            continue
         target = whole if group_at(path) is not None or len(path) == 1 else single
-        target.update(_read_variable(name, path, text))
-    return _with_secrets({**whole, **single})
+        target.update(_read_variable(name, path, text, complain))
+    return _with_secrets({**whole, **single}, complain)
 
 
-def from_flags(overrides: Mapping[str, object]) -> Leaves:
+def from_flags(overrides: Mapping[str, object], complain: Complain) -> Leaves:
     """What flags give: dotted key to value, where None stands for a flag that was not used."""
     given: Leaves = {}
     for key, value in overrides.items():
         path = tuple(key.split("."))
-        flag = f"the flag --{path[-1].replace('_', '-')}"
+        flag = Origin(Source.FLAG, f"--{path[-1].replace('_', '-')}")
         if isinstance(value, Mapping):
             given.update(leaves(value, flag, path))
         elif value is not None:
             given[path] = Given(value, flag)
-    return _with_secrets(given)
+    return _with_secrets(given, complain)
 
 
-def _read_variable(name: str, path: Path, text: str) -> Leaves:
-    origin = f"the environment variable {name}"
+def _read_variable(name: str, path: Path, text: str, complain: Complain) -> Leaves:
+    origin = Origin(Source.ENVIRONMENT, name)
     is_table = len(path) == 1 or group_at(path) is not None
     if not is_table:
         return {path: Given(_listed(path, text), origin)}
     if text.strip().lower() == "false":
         return {path: Given(False, origin)}
+    said = " as a JSON object"
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise SettingsError(f"{origin} must hold the group {dotted(path)} as JSON, and does not: {error}") from error
+        value, said = None, f" as JSON, and does not: {error}"
     if not isinstance(value, dict):
-        raise SettingsError(f"{origin} must hold the group {dotted(path)} as a JSON object")
+        complain(Mistake(f"{origin} must hold the group {dotted(path)}{said}", (path,), (origin,)))
+        return {}
     return leaves(value, origin, path) or {path: Given({}, origin)}
 
 
@@ -126,32 +143,35 @@ def _variable_like(rest: str) -> str:
     return PREFIX + "__".join([*group.upper().split("."), *([tail.upper()] if tail else [])])
 
 
-def _with_secrets(given: Leaves, beside: FilePath | None = None) -> Leaves:
+def _with_secrets(given: Leaves, complain: Complain, beside: FilePath | None = None) -> Leaves:
     """Replaces every `<secret>_file` by what that file holds; a relative path is beside the settings file."""
     found: Leaves = {}
     for path, one in given.items():
         group = group_at(path[:-1])
-        secret = path[-1].removesuffix("_file")
-        if group is None or not path[-1].endswith("_file") or secret not in secret_keys(group):
+        secret = (*path[:-1], path[-1].removesuffix("_file"))
+        if group is None or secret == path or secret[-1] not in secret_keys(group):
             found[path] = one
-            continue
-        if (*path[:-1], secret) in given:
-            both = given[(*path[:-1], secret)].origin
-            raise SettingsError(f"{dotted((*path[:-1], secret))} is given twice: from {both} and from {one.origin}")
-        found[(*path[:-1], secret)] = _read_secret(path, one, beside)
+        elif secret in given:
+            both = given[secret].origin
+            sentence = f"{dotted(secret)} is given twice: from {both} and from {one.origin}"
+            complain(Mistake(sentence, (secret, path), (both, one.origin)))
+        else:
+            read = _read_secret(one, beside)
+            if isinstance(read, Given):
+                found[secret] = read
+            else:
+                complain(Mistake(f"{dotted(path)} (from {one.origin}){read}", (secret, path), (one.origin,)))
     return found
 
 
-def _read_secret(path: Path, given: Given, beside: FilePath | None) -> Given:
+def _read_secret(given: Given, beside: FilePath | None) -> Given | str:
+    """The secret, or the rest of a sentence that says why there is none."""
     if not isinstance(given.value, str):
-        raise SettingsError(f"{dotted(path)} (from {given.origin}) must be the path of a file")
+        return " must be the path of a file"
     file = (beside or FilePath()) / given.value
     try:
         with file.open(encoding="utf-8") as lines:
             text = lines.read(_SECRET_BYTES_MAX).strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise SettingsError(f"{dotted(path)} (from {given.origin}): {file} cannot be read: {reason}") from error
-    if not text:
-        raise SettingsError(f"{dotted(path)} (from {given.origin}): {file} is empty")
-    return Given(text, f"the file {file}")
+        return f": {file} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}"
+    return Given(text, Origin(Source.SECRET_FILE, str(file))) if text else f": {file} is empty"

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import ByteSize, Field, model_validator
 
-from broker.settings.group import Group, Size
+from broker.settings.group import Contradiction, ContradictionsError, Group, Size
 
 DAY_S = 86_400
 _WEEK_S = 7 * DAY_S
@@ -22,7 +22,8 @@ class TopicSettings(Group):
     @model_validator(mode="after")
     def _check_replicas(self) -> Self:
         if self.min_insync > self.replication and "min_insync" in self.model_fields_set:
-            raise ValueError(f"min_insync {self.min_insync} is above replication {self.replication}")
+            sentence = f"min_insync {self.min_insync} is above replication {self.replication}"
+            raise ContradictionsError(Contradiction(sentence, (("min_insync",), ("replication",))))
         return self
 
     @property

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -16,7 +16,7 @@ from broker.settings.duties import (
     ModelsSettings,
     RetrySettings,
 )
-from broker.settings.group import Group
+from broker.settings.group import Contradiction, ContradictionsError, Group
 from broker.settings.lanes import LANE_DEFAULTS, LaneSettings
 from broker.settings.limits import LimitSettings, doubly_claimed, limit_name, with_patterns
 from broker.settings.topics import DAY_S, TopicsSettings
@@ -58,91 +58,93 @@ class Settings(Group):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        for check in _CHECKS:
-            contradiction = check(self)
-            if contradiction:
-                raise ValueError(contradiction)
+        found = [contradiction for check in _CHECKS for contradiction in check(self)]
+        if found:
+            raise ContradictionsError(*found)
         return self
 
 
-def _check_lane_names(settings: Settings) -> str | None:
+def _check_lane_names(settings: Settings) -> Iterator[Contradiction]:
     if not settings.lanes:
-        return "no lane is left: keep at least one under [lanes]"
+        yield Contradiction("no lane is left: keep at least one under [lanes]", (("lanes",),))
     for name in settings.lanes:
         if not _LANE_NAME.fullmatch(name):
-            return f"a lane cannot be called {name!r}: use 1 to 32 lower-case letters, digits, - and _"
-    return None
+            sentence = f"a lane cannot be called {name!r}: use 1 to 32 lower-case letters, digits, - and _"
+            yield Contradiction(sentence, (("lanes", name),))
 
 
-def _check_lane_orders(settings: Settings) -> str | None:
-    order, count = Counter(lane.order for lane in settings.lanes.values()).most_common(1)[0]
-    if count == 1:
-        return None
-    same = sorted(name for name, lane in settings.lanes.items() if lane.order == order)
-    return f"the lanes {' and '.join(same)} both have order {order}: give every lane its own"
+def _check_lane_orders(settings: Settings) -> Iterator[Contradiction]:
+    for order, count in Counter(lane.order for lane in settings.lanes.values()).most_common():
+        same = sorted(name for name, lane in settings.lanes.items() if lane.order == order)
+        if count > 1:
+            sentence = f"the lanes {' and '.join(same)} both have order {order}: give every lane its own"
+            yield Contradiction(sentence, tuple(("lanes", name, "order") for name in same))
 
 
-def _check_shares(settings: Settings) -> str | None:
+def _check_shares(settings: Settings) -> Iterator[Contradiction]:
     for key in ("floor", "reserve"):
         total = sum(getattr(lane, key) for lane in settings.lanes.values())
         if total >= 1:
-            return f"the {key}s of all lanes add up to {total:g}: keep their sum below 1"
-    return None
+            sentence = f"the {key}s of all lanes add up to {total:g}: keep their sum below 1"
+            yield Contradiction(sentence, tuple(("lanes", name, key) for name in settings.lanes))
 
 
-def _check_deadlines(settings: Settings) -> str | None:
+def _check_deadlines(settings: Settings) -> Iterator[Contradiction]:
     retention_s = settings.topics.requests.retention_s
     for name, lane in settings.lanes.items():
+        keys = (("lanes", name, "deadline_s"), ("lanes", name, "deadline_max_s"))
         longest_s = max(lane.deadline_s, lane.deadline_max_s or 0)
         if longest_s + DAY_S > retention_s:
-            return (
+            sentence = (
                 f"lane {name} allows deadlines of {longest_s} s, but topics.requests.retention_s is {retention_s}: "
                 f"requests could vanish unanswered, so retain at least a day longer ({longest_s + DAY_S})"
             )
+            yield Contradiction(sentence, (*keys, ("topics", "requests", "retention_s")))
         if lane.deadline_max_s is not None and lane.deadline_s > lane.deadline_max_s:
-            return f"lanes.{name}.deadline_s {lane.deadline_s} is above its deadline_max_s {lane.deadline_max_s}"
-    return None
+            sentence = f"lanes.{name}.deadline_s {lane.deadline_s} is above its deadline_max_s {lane.deadline_max_s}"
+            yield Contradiction(sentence, keys)
 
 
-def _check_sizes(settings: Settings) -> str | None:
-    request_max = settings.input.request_bytes_max
+def _check_sizes(settings: Settings) -> Iterator[Contradiction]:
+    request_max, request_key = settings.input.request_bytes_max, ("input", "request_bytes_max")
     topic_max = settings.topics.requests.max_message_bytes
     if request_max + _ENVELOPE_BYTES > topic_max:
-        return (
+        sentence = (
             f"input.request_bytes_max {request_max} leaves no room for headers in topics.requests.max_message_bytes "
             f"{topic_max}: keep {_ENVELOPE_BYTES} bytes between them"
         )
+        yield Contradiction(sentence, (request_key, ("topics", "requests", "max_message_bytes")))
     for name, lane in settings.lanes.items():
         if lane.buffer_bytes_max < request_max:
-            return (
+            sentence = (
                 f"lanes.{name}.buffer_bytes_max {lane.buffer_bytes_max} does not hold one request of "
                 f"input.request_bytes_max {request_max}"
             )
+            yield Contradiction(sentence, (("lanes", name, "buffer_bytes_max"), request_key))
     held_min = max(CALL_RESERVE_BYTES, settings.topics.results.max_message_bytes)
-    if settings.dispatcher.held_bytes_max < held_min:
-        return f"dispatcher.held_bytes_max {settings.dispatcher.held_bytes_max} does not hold one answer of {held_min}"
-    return None
+    held_max, held_key = settings.dispatcher.held_bytes_max, ("dispatcher", "held_bytes_max")
+    if held_max < held_min:
+        sentence = f"dispatcher.held_bytes_max {held_max} does not hold one answer of {held_min}"
+        yield Contradiction(sentence, (held_key, ("topics", "results", "max_message_bytes")))
 
 
-def _check_ledger(settings: Settings) -> str | None:
+def _check_ledger(settings: Settings) -> Iterator[Contradiction]:
     needed_s = max(2 * settings.dedupe.window_s, DAY_S)
     if settings.ledger_retention_s < needed_s:
-        return (
+        sentence = (
             f"topics.ledger.retention_s {settings.ledger_retention_s} is below {needed_s}: the ledger must keep twice "
             "dedupe.window_s and at least a day"
         )
-    return None
+        yield Contradiction(sentence, (("topics", "ledger", "retention_s"), ("dedupe", "window_s")))
 
 
-def _check_patterns(settings: Settings) -> str | None:
-    claimed = doubly_claimed(settings.limits)
-    if claimed is None:
-        return None
-    pattern, first, second = claimed
-    return f"the limits {first} and {second} both claim the models {pattern!r}: a model draws from one"
+def _check_patterns(settings: Settings) -> Iterator[Contradiction]:
+    for pattern, first, second in doubly_claimed(settings.limits):
+        sentence = f"the limits {first} and {second} both claim the models {pattern!r}: a model draws from one"
+        yield Contradiction(sentence, (("limits", first, "models"), ("limits", second, "models")))
 
 
-_CHECKS: tuple[Callable[[Settings], str | None], ...] = (
+_CHECKS: tuple[Callable[[Settings], Iterator[Contradiction]], ...] = (
     _check_lane_names,
     _check_lane_orders,
     _check_shares,

@@ -54,7 +54,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(config: Path) -> 
 def test_every_value_knows_where_it_came_from(config: Path) -> None:
     config.write_text('[kafka]\ntopic_prefix = "file"\n')
     loaded = load_with_origins(config, {"dispatcher.http_port": 1}, {"HEADRACE_REDIS__KEY_PREFIX": "env"})
-    assert loaded.origin("kafka", "topic_prefix") == str(config)
+    assert loaded.origin("kafka", "topic_prefix") == f"{config}:2"
     assert loaded.origin("dispatcher", "http_port") == "the flag --http-port"
     assert loaded.origin("redis", "key_prefix") == "the environment variable HEADRACE_REDIS__KEY_PREFIX"
     assert loaded.origin("input", "nesting_max") == loaded.origin("lanes", "bulk", "order") == "the defaults"

@@ -1,0 +1,51 @@
+"""On which line of a TOML file each setting stands.
+
+tomllib keeps no positions. But a line of TOML, or a few of them where a value is longer, is a TOML document of its own:
+so each statement is given to tomllib alone, and its own parser says which keys it names.
+"""
+
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+from broker.settings.origins import DEFAULTS, Path, leaves
+
+_STATEMENT_LINES_MAX = 1_000
+"""A longer value is searched no further: its end would be looked for once for each of its lines."""
+
+
+def lines_of(text: str) -> dict[Path, int]:
+    """Path to line, counted from 1, for every table and value of a TOML document that tomllib has accepted."""
+    found: dict[Path, int] = {}
+    table: Path = ()
+    for number, statement, tree in _statements(text.splitlines()):
+        paths = list(leaves(tree, DEFAULTS))
+        if statement.lstrip().startswith("["):
+            table = paths[0]
+            found.setdefault(table, number)
+        else:
+            found.update({(*table, *path): number for path in paths})
+    return found
+
+
+def line_at(path: Path, lines: dict[Path, int]) -> int | None:
+    """The line of `path`, or of the table that holds it."""
+    return next((lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in lines), None)
+
+
+def _statements(lines: list[str]) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Each statement with its first line and what it says alone."""
+    at = 0
+    while at < len(lines):
+        for length in range(1, min(_STATEMENT_LINES_MAX, len(lines) - at) + 1):
+            statement = "\n".join(lines[at : at + length])
+            try:
+                tree = tomllib.loads(statement)
+            except tomllib.TOMLDecodeError:
+                continue
+            if tree:
+                yield at + 1, statement, tree
+            break
+        else:
+            length = 1
+        at += length
