@@ -80,10 +80,11 @@ class TopicPartition:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A record and the topic it goes to."""
+    """A record and the topic it goes to; `timestamp_ms` is its Kafka timestamp where it is not that of its sending."""
 
     topic: str
     record: Record
+    timestamp_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ __all__ = [
     "encode_ledger",
     "encode_outcome",
     "encode_request",
+    "encode_retry",
     "outcome_json",
 ]
 
@@ -115,6 +116,23 @@ def decode_failure(value: bytes | None, headers: Headers = ()) -> RetryableFailu
     """
     _check_version(headers, (names.TYPE_RETRYABLE,))
     return _read(_FAILURE, value, "a retryable failure")
+
+
+def encode_retry(failure: RetryableFailure, position: Origin) -> Record:
+    """The request of a failure as the lane takes it again: original key and headers, ours behind them.
+
+    `position` is where the failure stands. The record's timestamp should be the failure's `submitted_at`.
+    """
+    kept = tuple(header for header in failure.original_headers if header[0] not in _RETRY_HEADERS)
+    ours = (
+        (names.ATTEMPT, str(failure.attempt + 1).encode()),
+        (names.FAILURES, str(failure.failures).encode()),
+        (names.FAILURE, str(position).encode()),
+    )
+    return Record(failure.original_key, json_bytes(failure.request), (*kept, *ours))
+
+
+_RETRY_HEADERS = frozenset({names.ATTEMPT, names.FAILURES, names.FAILURE})
 
 
 def encode_chunk(chunk: Chunk, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:

@@ -103,6 +103,16 @@ def decode_request(
         return _undecodable(sentence_of(reason), data, given, run)
 
 
+def binary_headers(decoded: DecodedRequest, headers: Headers) -> tuple[tuple[str, bytes], ...]:
+    """The headers of a request whose value is the bare request from now on, though it came in structured mode."""
+    if not _text(dict(headers), names.CONTENT_TYPE).lower().startswith(names.CLOUDEVENTS_JSON):
+        return tuple(headers)
+    kept = {name: value for name, value in headers if name != names.CONTENT_TYPE}
+    attributes = ((names.CE_PARTITIONKEY, decoded.ordering_key), (names.TRACEPARENT, decoded.traceparent))
+    stated = {name: text.encode() for name, text in attributes if text is not None}
+    return (*(kept | stated).items(), (names.CONTENT_TYPE, names.JSON))
+
+
 def _decoded(data: Mapping[str, Any], given: Mapping[str, bytes], run: int) -> DecodedRequest:
     traceparent = _text(given, names.TRACEPARENT)
     return DecodedRequest(

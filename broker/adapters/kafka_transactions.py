@@ -81,6 +81,7 @@ class KafkaTransactions:
                 value=_sendable(outgoing.record),
                 key=outgoing.record.key,
                 headers=list(outgoing.record.headers),
+                timestamp_ms=outgoing.timestamp_ms,
             )
             for outgoing in records
         ]

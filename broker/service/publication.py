@@ -24,7 +24,7 @@ from schemas.failure import RetryableFailure, header_fields, key_fields
 from schemas.headers import TRACEPARENT
 from schemas.outcome import Completed, Failed, Timings
 from schemas.record import Record
-from schemas.request_codec import DecodedRequest
+from schemas.request_codec import DecodedRequest, binary_headers
 
 _log = structlog.get_logger("publication")
 
@@ -162,7 +162,7 @@ class Publication:
             message=park.sentence,
             error=cargo.error,
             lane=cargo.source.partition.lane,
-            headers=header_fields(cargo.record.headers),
+            headers=header_fields(binary_headers(cargo.content, cargo.record.headers)),
             submitted_at=cargo.submitted_at,
             request=request.model_dump(mode="json", exclude_unset=True),
             **key_fields(cargo.record.key),

@@ -127,12 +127,12 @@ class MemoryKafka:
         """Whether somebody started after the producer with that epoch."""
         return self._epochs[transactional_id] != epoch
 
-    def begin(self, transactional_id: str, outgoing: Iterable[tuple[str, Record]]) -> None:
-        """Append records of an open transaction."""
+    def begin(self, transactional_id: str, outgoing: Iterable[tuple[str, Record, int | None]]) -> None:
+        """Append records of an open transaction; the number is a record's own timestamp, if it has one."""
         pending = self._pending.setdefault(transactional_id, Pending(Transaction()))
-        for topic, record in outgoing:
+        for topic, record, at_ms in outgoing:
             log = self._log_for(topic, record)
-            log.append(record, self.utc_ms(), pending.transaction)
+            log.append(record, self.utc_ms() if at_ms is None else at_ms, pending.transaction)
             if log not in pending.logs:
                 pending.logs.append(log)
 

@@ -61,7 +61,7 @@ class MemoryTransactions:
             kafka.logs(outgoing.topic)
             if outgoing.record.bytes_max > kafka.message_bytes_max.get(outgoing.topic, MESSAGE_BYTES_MAX):
                 raise ProducerDead(f"A transaction's outcome is unknown: a record is too large for {outgoing.topic}.")
-        kafka.begin(self._id, [(outgoing.topic, _sendable(outgoing.record)) for outgoing in records])
+        kafka.begin(self._id, [(each.topic, _sendable(each.record), each.timestamp_ms) for each in records])
         if any(len(stored.metadata) > METADATA_CHARS_MAX for stored in offsets.values()):
             raise ProducerDead("A transaction's outcome is unknown: the metadata of an offset is too long.")
         await asyncio.sleep(kafka.commit_takes_s)

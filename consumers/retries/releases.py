@@ -130,7 +130,7 @@ class Releases:
             return []
         chosen = [self._late.popleft() for _ in range(min(count_max, len(self._late)))]
         self._seen = max(self._seen, self._late[0] if self._late else self.next_offset)
-        while len(chosen) < count_max:
+        while len(chosen) < count_max:  # late ones that fill a batch end it: so what is chosen here has been seen
             due = [lane for lane in self._lanes.values() if lane.waiting and lane.waiting[0][0] <= now_ms]
             if not due:
                 break

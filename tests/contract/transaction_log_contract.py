@@ -121,10 +121,11 @@ class TransactionLogContract:
         await ledger.close()
         await successor.close()
 
-    async def test_records_may_go_to_a_lane_as_well(self, world: KafkaWorld) -> None:
+    async def test_records_may_go_to_a_lane_as_well_and_keep_their_timestamp(self, world: KafkaWorld) -> None:
         producer = world.producer()
         await producer.open()
-        keyed = [Outgoing(world.lane_topic, Record(b"same key", text.encode())) for text in ("a", "b")]
+        at_ms = 1_700_000_000_123
+        keyed = [Outgoing(world.lane_topic, Record(b"same key", text.encode()), at_ms) for text in ("a", "b")]
         await producer.transact(keyed, {})
         await producer.close()
         lane = world.lane()
@@ -134,7 +135,8 @@ class TransactionLogContract:
                 await lane.wait([0, 1], 100)
         assert not isinstance(found, Unreadable)
         (partition,) = [number for number in (0, 1) if lane.position(number) == 1]
-        assert texts([*found, *await taken(lane, partition, 1)]) == ["a", "b"]
+        both = [*found, *await taken(lane, partition, 1)]
+        assert (texts(both), [fetched.timestamp_ms for fetched in both]) == (["a", "b"], [at_ms, at_ms])
         await lane.close()
 
     async def test_a_producer_that_was_never_opened_can_be_closed(self, world: KafkaWorld) -> None:

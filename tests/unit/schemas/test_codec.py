@@ -20,6 +20,7 @@ from schemas.codec import (
     encode_dead_letter,
     encode_failure,
     encode_outcome,
+    encode_retry,
 )
 from schemas.control import Cancel
 from schemas.dead_letter import Origin
@@ -124,6 +125,32 @@ def test_a_failure_carries_the_record_it_came_from(key: bytes | None) -> None:
     read = decode_failure(record.value, record.headers)
     assert read == failure
     assert (read.original_key, read.original_headers, read.not_before) == (key, HEADERS, NOW)
+
+
+def test_a_retry_is_the_original_with_our_count_behind_its_headers() -> None:
+    old = (("x", b"\xfe"), ("headrace-attempt", b"2"), ("headrace-failure", b"t/0/1"), ("headrace-run", b"1"))
+    failure = RetryableFailure(
+        id="lead-1",
+        run=1,
+        kind=FailureKind.OVERLOADED,
+        attempt=4,
+        failures=3,
+        not_before=NOW,
+        lane="bulk",
+        submitted_at=NOW,
+        request={"id": "lead-1", "body": {"model": "m"}, "future": [1]},
+        headers=header_fields(old),
+        **key_fields(b"acme"),
+    )
+    record = encode_retry(failure, Origin("generation.failures", 3, 99))
+    assert (record.key, json.loads(record.value or b"")) == (b"acme", failure.request)
+    assert record.headers == (
+        ("x", b"\xfe"),
+        ("headrace-run", b"1"),
+        ("headrace-attempt", b"5"),
+        ("headrace-failures", b"3"),
+        ("headrace-failure", b"generation.failures/3/99"),
+    )
 
 
 def test_chunks_and_cancels_come_back_whole() -> None:

@@ -158,7 +158,7 @@ async def test_every_fate_a_predecessor_committed_is_known_afterwards() -> None:
 
 async def test_a_claim_that_does_not_come_back_promotes_nobody() -> None:
     world = World()
-    world.kafka.begin("stranger", [(LEDGER, Record(None, b"{}"))])  # open: it hides what is behind it
+    world.kafka.begin("stranger", [(LEDGER, Record(None, b"{}"), None)])  # open: it hides what is behind it
     begun_s = asyncio.get_running_loop().time()
     with pytest.raises(LogUnavailable, match="does not come back"):
         await promoted(Process(world, "a"))

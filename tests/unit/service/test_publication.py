@@ -27,7 +27,16 @@ from broker.ports import Outgoing, StoredOffset, TopicPartition
 from broker.service.cargo import Cargo, Hold
 from broker.service.publication import Publication
 from broker.settings.whole import Settings
-from schemas.codec import decode_dead_letter, decode_failure, decode_ledger, decode_outcome, decode_request
+from schemas.codec import (
+    DecodedRequest,
+    decode_dead_letter,
+    decode_failure,
+    decode_ledger,
+    decode_outcome,
+    decode_request,
+    encode_retry,
+)
+from schemas.dead_letter import Origin
 from schemas.ledger import LedgerKind, LedgerState
 from schemas.outcome import Completed, Failed, Usage
 from schemas.record import Record
@@ -131,6 +140,20 @@ def test_a_parked_request_travels_whole_with_its_key_and_headers() -> None:
     assert failure.error == {"status": 429}
     assert failure.not_before == NOW + timedelta(seconds=60)
     assert failure.submitted_at == NOW - timedelta(seconds=5)
+
+
+def test_a_parked_event_in_structured_mode_comes_back_as_the_request_it_holds() -> None:
+    rig = Rig()
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    event = {"specversion": "1.0", "partitionkey": "crm-7", "traceparent": trace, "data": {"body": {"model": "m"}}}
+    given = (("content-type", b"application/cloudevents+json; charset=utf-8"), ("headrace-run", b"2"))
+    rig.cargo(json.dumps(event | {"id": "lead-1#2"}).encode(), b"k", given)
+    (outgoing,) = rig.published(Park("rate_limited", "Full.", 160_000, attempts=0, failures=0))
+    record = encode_retry(decode_failure(outgoing.record.value, outgoing.record.headers), Origin("t.failures", 1, 2))
+    again = decode_request(record.value, record.headers)
+    assert isinstance(again, DecodedRequest)
+    assert (again.request.id, again.request.body, again.run, again.attempt) == ("lead-1", {"model": "m"}, 2, 1)
+    assert (again.ordering_key, again.traceparent, again.failure_position) == ("crm-7", trace, "t.failures/1/2")
 
 
 def test_what_is_buried_leaves_a_dead_letter_and_no_outcome() -> None:

@@ -22,7 +22,7 @@ class MemoryStranger:
 
     async def write(self, partition: int, *values: bytes) -> None:
         keyed = [Record(self._key(partition), value) for value in values]
-        self._kafka.begin("stranger", [(self._topic, record) for record in keyed])
+        self._kafka.begin("stranger", [(self._topic, record, None) for record in keyed])
 
     async def commit(self) -> None:
         self._kafka.commit("stranger", "stranger", {})
