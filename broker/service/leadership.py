@@ -17,7 +17,7 @@ import structlog
 
 from broker.clock import WallClock
 from broker.core.commands import Batch
-from broker.core.events import Committed, Promoted, StoodBy, Suspended
+from broker.core.events import Committed, Promoted, Renewed, StoodBy, Suspended
 from broker.core.term import ForeignClaims, LeaseTimes
 from broker.errors import LeaseUnavailable, LogUnavailable, ProducerDead, ServiceError
 from broker.ports import Lease, LeaseMine, Outgoing, TransactionLog
@@ -80,7 +80,15 @@ class Leadership:
         self._times = times
         self._ledger_topic = ledger_topic
         self.health = health
-        self._standby = Standby(parts.driver, parts.lease, parts.follower, health=health, times=times, owner=owner)
+        self._standby = Standby(
+            parts.lease,
+            parts.follower,
+            clock=parts.clock,
+            renewed=self._renewed,
+            health=health,
+            times=times,
+            owner=owner,
+        )
         self._producer: TransactionLog | None = None
         self._term = 0
         self._has_led = False
@@ -99,6 +107,9 @@ class Leadership:
         finally:
             await self._parts.follower.close()
 
+    def _renewed(self, sent_at_ms: int) -> None:
+        self._parts.driver.post(Renewed(sent_at_ms))
+
     def leave(self) -> None:
         """Publish what is settled, say so in the ledger, release the lease, return."""
         self._leaving.set()
@@ -108,7 +119,15 @@ class Leadership:
     async def _lead(self) -> None:
         parts = self._parts
         self._has_led = False
-        renewal = Renewal(parts.driver, parts.lease, self.health, times=self._times, owner=self._owner)
+        renewal = Renewal(
+            parts.lease,
+            parts.driver.core.trust,
+            clock=parts.clock,
+            renewed=self._renewed,
+            health=self.health,
+            times=self._times,
+            owner=self._owner,
+        )
         try:
             await self._promoted_until_lost(renewal)
         finally:

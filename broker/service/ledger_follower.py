@@ -41,6 +41,11 @@ class LedgerFollower:
         self.lines = 0
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no line was read at all."""
+        return self.lines == 0
+
+    @property
     def last_claim(self) -> tuple[int, str] | None:
         """Term and owner of the last claim read."""
         return self._claims[-1] if self._claims else None

@@ -6,14 +6,14 @@ cannot keep its lease. Once it is over, nothing of it comes back: a new term tak
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import structlog
 
-from broker.core.events import Renewed
-from broker.core.term import LeaseTimes
+from broker.clock import WallClock
+from broker.core.term import LeaseTimes, Trust
 from broker.errors import LeaseUnavailable
 from broker.ports import Lease, LeaseForeign, LeaseMine
-from broker.service.driver import Driver
 from broker.service.health import Health
 
 CUT_OFF_AFTER_MS = 15_000
@@ -27,10 +27,21 @@ _log = structlog.get_logger("leadership")
 class Renewal:
     """The lease of one stretch of leading. `reached_ms` is when Kafka last answered; whoever asks it says so here."""
 
-    def __init__(self, driver: Driver, lease: Lease, health: Health, *, times: LeaseTimes, owner: str) -> None:
-        """Renewing begins here, and goes on until `end`."""
-        self._driver = driver
-        self._clock = driver.clock
+    def __init__(  # noqa: PLR0913 — all but two keyword-only
+        self,
+        lease: Lease,
+        trust: Trust,
+        *,
+        clock: WallClock,
+        renewed: Callable[[int], None],
+        health: Health,
+        times: LeaseTimes,
+        owner: str,
+    ) -> None:
+        """Renewing begins here, and goes on until `end`; `renewed` is told when each confirmed renewal was sent."""
+        self._trust = trust
+        self._clock = clock
+        self._renewed = renewed
         self._lease = lease
         self._health = health
         self._times = times
@@ -57,13 +68,13 @@ class Renewal:
         """
         sent_ms = self._clock.now_ms()
         try:
-            answer = await self._lease.renew(restore=self._driver.core.trust.holds(sent_ms))
+            answer = await self._lease.renew(restore=self._trust.holds(sent_ms))
         except LeaseUnavailable as error:
             self._health.redis(str(error))
             raise
         self._health.redis(None)
         if isinstance(answer, LeaseMine):
-            self._driver.post(Renewed(sent_ms))
+            self._renewed(sent_ms)
         return answer
 
     async def end(self) -> BaseException | None:
@@ -94,7 +105,7 @@ class Renewal:
         """No call starts from here on; whoever owns the producer finds out within half a second."""
         _log.warning(why, holder=holder, owner=self._owner)
         self._lost_ms = self._clock.now_ms()
-        self._driver.core.trust.revoke(self._lost_ms)
+        self._trust.revoke(self._lost_ms)
         self._health.holder = holder
 
     async def _cut_off(self) -> bool:

@@ -1,21 +1,21 @@
-"""Standing by: the ledger is followed, the lease is looked at, and taken when PROTOCOL 2 allows it.
+"""Standing by: Kafka is followed, the lease is looked at, and taken when PROTOCOL 2 allows it.
 
-Every process begins here, and returns here when its term is over. It never starts a producer.
+Every process begins here, and returns here when its term is over. It never starts a producer. What is followed differs:
+a dispatcher reads the ledger, the retrier only asks whether Kafka is there.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
-from broker.core.events import Renewed
+from broker.clock import WallClock
 from broker.core.term import Candidacy, LeaseTimes
 from broker.errors import LeaseUnavailable, LogUnavailable
 from broker.ports import Lease, LeaseTaken
-from broker.service.driver import Driver
 from broker.service.health import Health
-from broker.service.ledger_follower import LedgerFollower
 
 BACKOFF_MAX_S = 2.0
 PROBE_EVERY_MS = 1_000
@@ -23,15 +23,43 @@ PROBE_EVERY_MS = 1_000
 _log = structlog.get_logger("leadership")
 
 
+class Followed(Protocol):
+    """What a standby keeps up with."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has ever led, so that no living leader needs time to set its key again."""
+
+    async def catch_up(self) -> None:
+        """Be up to date; raises LogUnavailable."""
+
+    async def follow(self, timeout_ms: int) -> int:
+        """Keep up to date for that long at most; raises LogUnavailable."""
+
+    async def reaches_kafka(self) -> bool:
+        """Whether Kafka answers."""
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
 class Standby:
     """Waits for the lease."""
 
-    def __init__(  # noqa: PLR0913 — six, three of them keyword-only
-        self, driver: Driver, lease: Lease, follower: LedgerFollower, *, health: Health, times: LeaseTimes, owner: str
+    def __init__(  # noqa: PLR0913 — all but two keyword-only
+        self,
+        lease: Lease,
+        follower: Followed,
+        *,
+        clock: WallClock,
+        renewed: Callable[[int], None],
+        health: Health,
+        times: LeaseTimes,
+        owner: str,
     ) -> None:
-        """`owner` is this process's random token in the lease."""
-        self._driver = driver
-        self._clock = driver.clock
+        """`owner` is this process's random token in the lease; `renewed` is told when the taking of it was sent."""
+        self._clock = clock
+        self._renewed = renewed
         self._lease = lease
         self._follower = follower
         self._health = health
@@ -51,7 +79,7 @@ class Standby:
                         await leaving.wait()
                 continue
             if candidacy is None:
-                empty = self._follower.lines == 0
+                empty = self._follower.is_empty
                 candidacy = Candidacy(self._times, started_ms=self._clock.now_ms(), ledger_empty=empty)
             if await self._take_when_allowed(candidacy):
                 return True
@@ -95,7 +123,7 @@ class Standby:
         except LeaseUnavailable as error:
             self._health.redis(str(error))
             return False
-        self._driver.post(Renewed(sent_ms))
+        self._renewed(sent_ms)
         self._health.holder = self._owner
         _log.info("lease_taken", owner=self._owner)
         return True
