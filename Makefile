@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit simulation integration coverage static format lint types imports settings-page schemas clean
+.PHONY: help install demo test unit simulation integration coverage static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -56,6 +56,13 @@ settings-page: $(STAMP) ## write docs/settings.md from the code
 
 schemas: $(STAMP) ## write schemas/json from the code; refuses a breaking change
 	@$(BIN)/python -c "from schemas.export import release_schemas; release_schemas()"
+
+LOCK := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+locks: ## write the three lock files from pyproject.toml; what is locked stays unless it must change
+	@test -x .tools/uv/bin/uv || { $(PYTHON) -m venv .tools/uv && .tools/uv/bin/python -m pip install --quiet uv; }
+	@$(LOCK) --all-extras --group dev pyproject.toml -o requirements.lock
+	@$(LOCK) -c requirements.lock pyproject.toml -o requirements-runtime.lock
+	@echo 'hatchling>=1.27' | $(LOCK) -c requirements.lock - -o requirements-build.lock
 
 clean: ## forget the environment and caches
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,44 @@
+# What runs in production: dispatcher, retrier and the other verbs, and nothing that only builds or tests them.
+#
+#   docker build -t headrace .                                           buildah and podman do as well
+#   docker build --secret id=pip.conf,src=$HOME/.config/pip/pip.conf .   where pip needs an index or proxy of its own
+#   docker build --label org.opencontainers.image.revision="$(git rev-parse HEAD)" .
+#
+# BASE may be any Debian with Python 3.11 or newer and its pip. There is no HEALTHCHECK: one image serves many verbs, each
+# with a port of its own or with none; compose.yaml and the chart probe what they run. `make image` tests all of this.
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /build
+# The base's own pip installs into environments without one, so that none arrives in the image.
+RUN python3 -m venv --without-pip /opt/headrace && python3 -m venv --without-pip /build/tools
+COPY requirements-runtime.lock requirements-build.lock ./
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    python3 -m pip --python /opt/headrace/bin/python install --only-binary :all: --require-hashes -r requirements-runtime.lock \
+ && python3 -m pip --python /build/tools/bin/python install --only-binary :all: --require-hashes -r requirements-build.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY broker broker
+COPY consumers consumers
+COPY schemas schemas
+RUN /build/tools/bin/hatchling build -t wheel -d dist \
+ && python3 -m pip --python /opt/headrace/bin/python install --no-deps --no-index dist/*.whl
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="headrace" \
+      org.opencontainers.image.description="One dispatcher for a company's OpenAI quota: lanes in Kafka, a token budget, exactly one outcome a request." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
+# SAFEPATH: a file in the working directory shadows no module. DONTWRITEBYTECODE: the root file system may be read-only.
+ENV PATH=/opt/headrace/bin:$PATH PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+RUN groupadd --gid 10001 headrace \
+ && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headrace
+COPY --from=build /opt/headrace /opt/headrace
+# pip has compiled our modules; this compiles those of the standard library that we use, and fails if one is missing.
+RUN PYTHONDONTWRITEBYTECODE="" headrace dispatcher --help > /dev/null
+USER 10001:10001
+WORKDIR /
+STOPSIGNAL SIGTERM
+EXPOSE 8080
+ENTRYPOINT ["headrace"]
+CMD ["dispatcher"]
