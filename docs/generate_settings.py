@@ -15,6 +15,7 @@ from typing import Any, Final, get_args, get_origin
 from pydantic import ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 
+from broker.settings.cautions import WITHOUT_EFFECT
 from broker.settings.group import Group
 from broker.settings.known import secret_keys
 from broker.settings.lanes import LANE_DEFAULTS
@@ -59,7 +60,6 @@ SENTENCES: Final[Mapping[str, str]] = {
     "lanes.order": "1 goes first. Every lane needs its own.",
     "lanes.floor": "Part of the tokens admitted while this lane waits that it gets at least.",
     "lanes.reserve": "Part of every bucket that later lanes leave untouched while this lane has nobody waiting.",
-    "lanes.ceiling": UNUSED + "Meant: the part of the budget this lane never exceeds.",
     "lanes.deadline_s": "Given to requests without a deadline, from their Kafka timestamp on.",
     "lanes.deadline_max_s": "None may ask for more; a later deadline is cut to it. Without it: a day less than "
     "`topics.requests.retention_s`.",
@@ -69,8 +69,6 @@ SENTENCES: Final[Mapping[str, str]] = {
     "(`<name>-20*`).",
     "limits.tokens_per_minute": "Believed until the first answer says otherwise.",
     "limits.requests_per_minute": "Believed until the first answer says otherwise.",
-    "limits.tokens_per_day": UNUSED + "A limit per day is learned from the first answer that names it.",
-    "limits.requests_per_day": UNUSED + "A limit per day is learned from the first answer that names it.",
     "limits.cap_tokens_per_minute": "Our own cap on any 60 seconds, never exceeded, whatever headers say.",
     "limits.burst_s": "Never more than so many seconds of quota at once. Without it: half a bucket at once, refilled "
     "in 5 s.",
@@ -82,7 +80,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "topics.max_message_bytes": "The largest batch the topic takes.",
     "topics.replication": "Copies of each partition. Unless set, no more than there are nodes.",
     "topics.min_insync": "Copies that must agree to a write. Unless set, no more than `replication`.",
-    "topics.segment_s": UNUSED + "The ledger's segments are an hour long.",
+    **{key: UNUSED + instead for key, instead in WITHOUT_EFFECT.items()},
 }
 
 HEAD: Final = """# Settings

@@ -27,6 +27,9 @@ VERBS = (
         "Four naive workers beside Headrace, live, on a real Kafka and a simulated OpenAI.",
     ),
     Verb("local", "broker.cli.local:app", "A real Kafka and a real Valkey on this machine."),
+    Verb(
+        "config", "broker.cli.config:app", "Show the settings in force and their origin, or all that is wrong in them."
+    ),
     Verb("topics", "broker.cli.topics:app", "Create the topics, or report how they differ from what they should be."),
     Verb("dispatcher", "broker.cli.dispatcher:dispatcher", "One dispatcher process: leader or warm standby."),
     Verb("submit", "broker.cli.submit:submit", "Submit requests, one JSON object a line."),

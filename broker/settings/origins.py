@@ -107,7 +107,7 @@ def origins_of(paths: Iterable[Path], given: Leaves) -> list[Origin]:
     return [origin for origin in dict.fromkeys(found) if origin.source is not Source.DEFAULT]
 
 
-def named(origins: Iterable[Origin]) -> str:
+def named(origins: Iterable[Origin | str]) -> str:
     """The places as an addition to a sentence, such as ` (from headrace.toml:3)`; empty without any."""
     texts = [str(origin) for origin in origins]
     if len(texts) > _PLACES_NAMED_MAX:

@@ -1,0 +1,166 @@
+"""`headrace config`: which settings are in force and who gave them, and everything that is wrong with them."""
+
+import json
+import sys
+from itertools import groupby
+from typing import Annotated, Any
+
+import typer
+from pydantic import ByteSize
+from rich.console import Console
+from rich.text import Text
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.cli.options import BootstrapServers, Config, Json, TopicPrefix, overriding
+from broker.errors import SettingsError
+from broker.settings.cautions import cautions
+from broker.settings.effective import Row, rows
+from broker.settings.load import Examined, Loaded, examine, load_with_origins
+from broker.settings.mistakes import Mistake
+from broker.settings.origins import Origin, Path, Source, dotted, named
+
+app = typer.Typer(
+    no_args_is_help=True, help="Show the settings in force and their origin, or everything wrong in them."
+)
+
+_WRONG = 2
+_VALUE_CHARS_MAX = 44
+"""A longer value does not push the origins of its whole group to the right."""
+
+
+@app.command()
+def show(
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    prefix: TopicPrefix = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what somebody set, nothing from the defaults.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show every setting in force with the place that gave it; secrets are masked.
+
+    The text is TOML, so that a part of it can be copied into a settings file.
+
+    Example: HEADRACE_CONFIG=headrace.toml headrace config show --changed
+    """
+    loaded = load_with_origins(config, overriding(bootstrap_servers, prefix))
+    shown = [row for row in rows(loaded) if not changed or row.origin.source is not Source.DEFAULT]
+    if as_json:
+        typer.echo(json.dumps(_nested(shown), ensure_ascii=False))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for table, inside in groupby(shown, key=lambda row: row.path[:-1]):
+        console.print(Text(f"[{dotted(table)}]", style="bold"))
+        console.print(*_lines(list(inside)), sep="\n", end="\n\n")
+    if not shown:
+        typer.echo("Nothing is set: the defaults are in force.", err=True)
+
+
+def _lines(table: list[Row]) -> list[Text]:
+    texts = [f"{row.path[-1]} = {_toml(row)}" for row in table]
+    width = max((len(text) for text in texts if len(text) <= _VALUE_CHARS_MAX), default=0)
+    lines = []
+    for row, text in zip(table, texts, strict=True):
+        is_default = row.origin.source is Source.DEFAULT
+        if row.value is None:
+            lines.append(Text(f"# {row.path[-1]} is not set", style="dim"))
+            continue
+        said = row.because or "default" if is_default else str(row.origin)
+        lines.append(Text.assemble((f"{text:<{width}}", "" if is_default else "bold"), (f"  # {said}", "dim")))
+    return lines
+
+
+def _toml(row: Row) -> str:
+    """The value as one writes it in TOML, whose texts, lists and numbers are those of JSON."""
+    if row.is_size and row.value % 1_024 == 0:
+        return json.dumps(ByteSize(row.value).human_readable().replace(".0", ""))
+    return json.dumps(row.value, ensure_ascii=False)
+
+
+def _nested(shown: list[Row]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for row in shown:
+        table = tree
+        for key in row.path[:-1]:
+            table = table.setdefault(key, {})
+        because = {"because": row.because} if row.because else {}
+        table[row.path[-1]] = {"value": row.value, "origin": _origin_json(row.origin) | because}
+    return tree
+
+
+def _origin_json(origin: Origin) -> dict[str, Any]:
+    told = {"source": str(origin.source), "name": origin.name, "line": origin.line}
+    return {key: value for key, value in told.items() if value}
+
+
+@app.command()
+def check(
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    prefix: TopicPrefix = None,
+    as_json: Json = False,
+) -> None:
+    """Find everything that is wrong with the settings, not only the first; exit 2 if anything is.
+
+    Cautions are about what is allowed and yet deserves a word, such as a setting without effect; they change no exit
+    code. Nothing is connected to.
+
+    Example: headrace config check --config headrace.toml
+    """
+    examined = examine(config, overriding(bootstrap_servers, prefix))
+    mistakes = [*examined.mistakes, *_unreadable(examined.loaded)]
+    warned = [] if examined.loaded is None else cautions(examined.loaded)
+    if as_json:
+        told = {
+            "mistakes": [_mistake_json(one) for one in mistakes],
+            "cautions": [_mistake_json(one) for one in warned],
+        }
+        typer.echo(json.dumps({"ok": not mistakes} | told, ensure_ascii=False))
+    else:
+        _tell(mistakes, warned, examined)
+    if mistakes:
+        raise typer.Exit(_WRONG)
+
+
+def _unreadable(loaded: Loaded | None) -> list[Mistake]:
+    """What only a start would find: a file of certificates that holds none."""
+    if loaded is None or not loaded.settings.kafka.security_protocol.endswith("SSL"):
+        return []
+    path: Path = ("kafka", "ca_file")
+    try:
+        KafkaConnection.of(loaded.settings.kafka).client_kwargs()
+    except SettingsError as reason:
+        origins = tuple(one.origin for one in (loaded.given.get(path),) if one)
+        return [Mistake(f"{str(reason).rstrip('.')}{named(origins)}", (path,), origins)]
+    return []
+
+
+def _tell(mistakes: list[Mistake], warned: list[Mistake], examined: Examined) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for one in mistakes:
+        console.print(Text.assemble(("mistake  ", "bold red"), _told(one)))
+    for one in warned:
+        console.print(Text.assemble(("caution  ", "yellow"), _told(one)))
+    sys.stdout.flush()
+    if mistakes:
+        count = len(mistakes)
+        typer.echo(f"{count} mistake{'s' if count > 1 else ''}: nothing starts with these settings.", err=True)
+    else:
+        files = sorted({one.origin.name for one in examined.given.values() if one.origin.source is Source.FILE})
+        typer.echo(f"The settings are sound{named(files)}.", err=True)
+
+
+def _told(mistake: Mistake) -> str:
+    """A whole sentence; one that begins with a key keeps the key as it is written."""
+    sentence = f"{mistake.sentence}."
+    begins_with_key = sentence.startswith(tuple(dotted(key[:1]) for key in mistake.keys))
+    return sentence if begins_with_key else f"{sentence[0].upper()}{sentence[1:]}"
+
+
+def _mistake_json(mistake: Mistake) -> dict[str, Any]:
+    return {
+        "sentence": f"{mistake.sentence}.",
+        "keys": [dotted(key) for key in mistake.keys],
+        "origins": [_origin_json(origin) for origin in mistake.origins],
+    }

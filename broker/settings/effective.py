@@ -1,0 +1,101 @@
+"""Every setting as it is in force, with the place that gave it; what is secret is masked here and nowhere later."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ByteSize, SecretStr
+
+from broker.settings.group import Group
+from broker.settings.load import Loaded
+from broker.settings.origins import DEFAULTS, Origin, Path
+from broker.settings.whole import Settings
+
+MASK: Final = "***"
+_URLS: Final = frozenset({("redis", "url"), ("openai", "base_url")})
+_SECRET_PARAMETER: Final = re.compile(r"(?i)([?&][^=&]*(?:password|token|key|secret)[^=&]*=)[^&]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One setting in force.
+
+    Attributes:
+        path: group and key.
+        value: what JSON has for it; sizes in bytes, None where nothing is set, `***` for a secret.
+        origin: the place that gave it.
+        because: how a value follows from others where nobody set it; empty else.
+        is_size: whether the value counts bytes.
+    """
+
+    path: Path
+    value: Any
+    origin: Origin
+    because: str = ""
+    is_size: bool = False
+
+
+def rows(loaded: Loaded) -> list[Row]:
+    """All settings, group by group."""
+    return [_row(loaded, path, value) for path, value in _leaves(loaded.settings, ())]
+
+
+def _leaves(table: Group | Mapping[str, Any], at: Path) -> Iterator[tuple[Path, Any]]:
+    keys = type(table).model_fields if isinstance(table, Group) else _in_order(table)
+    for key in keys:
+        value = getattr(table, key) if isinstance(table, Group) else table[key]
+        if isinstance(value, Group | Mapping):
+            yield from _leaves(value, (*at, key))
+        else:
+            yield (*at, key), value
+
+
+def _in_order(tables: Mapping[str, Any]) -> list[str]:
+    """Lanes by their order, limits as they were given."""
+    return sorted(tables, key=lambda name: getattr(tables[name], "order", 0))
+
+
+def _row(loaded: Loaded, path: Path, value: Any) -> Row:
+    given = loaded.given.get(path)
+    if given is not None:
+        return Row(path, _shown(path, value), given.origin, is_size=isinstance(value, ByteSize))
+    derived, because = _derived(loaded.settings, path, value)
+    return Row(path, _shown(path, derived), DEFAULTS, because, isinstance(value, ByteSize))
+
+
+def _derived(settings: Settings, path: Path, value: Any) -> tuple[Any, str]:
+    """What is in force where nobody set a value, and why that."""
+    match path:
+        case ("lanes", lane, "deadline_max_s"):
+            return settings.deadline_max_s(lane), "a day less than topics.requests.retention_s"
+        case ("topics", "ledger", "retention_s"):
+            return settings.ledger_retention_s, "twice dedupe.window_s, at least a day"
+        case ("topics", _, "replication" | "min_insync"):
+            return value, "fewer where there are fewer nodes"
+        case ("limits", _, "models"):
+            return value, "the limit's name and its dated snapshots"
+    return value, ""
+
+
+def _shown(path: Path, value: Any) -> Any:
+    if path in _URLS and value is not None:
+        return without_password(value.get_secret_value() if isinstance(value, SecretStr) else value)
+    if isinstance(value, SecretStr):
+        return MASK
+    if isinstance(value, ByteSize):
+        return int(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def without_password(url: str) -> str:
+    """The URL with its password masked, wherever it stands.
+
+    Taken apart by hand: a password that holds a `/` or a `#` makes every parser see the end of the address in it, and
+    show the rest. What stands before the last @ is therefore the login, even where that hides too much.
+    """
+    scheme, _, rest = url.partition("://")
+    login, at, address = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    masked = f"{user if colon else MASK}{f':{MASK}' if colon else ''}{at}" if at else ""
+    return f"{scheme}://{masked}" + _SECRET_PARAMETER.sub(lambda found: found[1] + MASK, address)

@@ -1,0 +1,93 @@
+"""`headrace config` as a person at a terminal and a script use it."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from broker.cli.main import main
+from broker.settings.load import load_settings
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("HEADRACE_CONFIG", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HEADRACE_RETRY__ATTEMPTS_MAX", "3")
+    path = tmp_path / "headrace.toml"
+    path.write_text('[redis]\nurl = "redis://me:hush@cache/0"\n[limits."gpt-4.1"]\ntokens_per_minute = 5\n')
+    return path
+
+
+def test_what_is_shown_is_toml_that_means_the_same(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "show", "--config", str(config)]) == 0
+    shown = capsys.readouterr().out
+    assert f'url = "redis://me:***@cache/0"  # {config}:2' in shown.splitlines()
+    assert "attempts_max = 3       # the environment variable HEADRACE_RETRY__ATTEMPTS_MAX" in shown.splitlines()
+    assert "# api_key is not set" in shown.splitlines()
+    read = config.with_name("again.toml")
+    read.write_text(shown.replace("redis://me:***@cache/0", "redis://me:hush@cache/0"))
+    again = load_settings(read, environ={})
+    assert again.limits == load_settings(config).limits
+    assert again.lanes.keys() == load_settings(config).lanes.keys()
+    assert again.dispatcher == load_settings(config).dispatcher
+
+
+def test_only_what_was_changed_can_be_asked_for(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "show", "--changed", "--prefix", "eu", "--config", str(config)]) == 0
+    assert tomllib.loads(capsys.readouterr().out) == {
+        "kafka": {"topic_prefix": "eu"},
+        "redis": {"url": "redis://me:***@cache/0"},
+        "limits": {"gpt-4.1": {"tokens_per_minute": 5}},
+        "retry": {"attempts_max": 3},
+    }
+
+
+def test_a_machine_gets_value_and_origin_of_each_setting(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "show", "--json", "--config", str(config)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    where = {"source": "file", "name": str(config), "line": 4}
+    assert told["limits"]["gpt-4.1"]["tokens_per_minute"] == {"value": 5, "origin": where}
+    assert told["dispatcher"]["held_bytes_max"] == {"value": 67_108_864, "origin": {"source": "default"}}
+    assert told["topics"]["ledger"]["retention_s"]["origin"]["because"].startswith("twice")
+    assert "hush" not in json.dumps(told)
+
+
+def test_sound_settings_are_said_to_be_sound(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", "--config", str(config)]) == 0
+    said = capsys.readouterr()
+    assert said.err == f"The settings are sound (from {config}).\n"
+    assert said.out.startswith("caution  No OpenAI key is set")
+
+
+def test_every_mistake_is_a_line_and_the_code_is_2(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text("[dispatcher]\nhttp_port = 70_000\n[kafak]\nx = 1\n")
+    assert main(["config", "check", "--config", str(config)]) == 2
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
+        f"mistake  dispatcher.http_port = 70000 (from {config}:2) must be at most 65535.",
+        f"mistake  kafak (from {config}:4) is no setting: the nearest is kafka.",
+    ]
+    assert said.err == "2 mistakes: nothing starts with these settings.\n"
+    assert main(["config", "check", "--json", "--config", str(config)]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["cautions"]) == (False, [])
+    assert told["mistakes"][0]["keys"] == ["dispatcher.http_port"]
+    assert told["mistakes"][0]["origins"] == [{"source": "file", "name": str(config), "line": 2}]
+
+
+def test_certificates_that_are_none_are_found_before_a_start(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text('[kafka]\nsecurity_protocol = "SSL"\nca_file = "/gone.pem"\n')
+    assert main(["config", "check", "--config", str(config)]) == 2
+    assert (
+        f"mistake  kafka.ca_file /gone.pem holds no readable certificates (from {config}:3)." in capsys.readouterr().out
+    )
+
+
+def test_settings_that_are_wrong_cannot_be_shown(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text("[dispatcher]\nhttp_port = 70_000\ngrace_s = 1\n")
+    assert main(["config", "show", "--config", str(config)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "(and 1 more mistake: `headrace config check` lists them)" in said.err

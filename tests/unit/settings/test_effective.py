@@ -1,0 +1,73 @@
+"""What is in force is shown with who gave it, and no secret is ever in it."""
+
+from pathlib import Path
+
+import pytest
+
+from broker.settings.effective import Row, rows, without_password
+from broker.settings.load import load_with_origins
+from broker.settings.origins import Source
+
+SECRETS = {
+    "OPENAI_API_KEY": "sk-hush",
+    "HEADRACE_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+    "HEADRACE_KAFKA__SASL_MECHANISM": "PLAIN",
+    "HEADRACE_KAFKA__USERNAME": "u",
+    "HEADRACE_KAFKA__PASSWORD": "hush",
+    "HEADRACE_REDIS__URL": "redis://:hush@cache/0",
+    "HEADRACE_OPENAI__BASE_URL": "https://me:hush@gateway/v1?api_key=hush",
+}
+
+
+def shown(environ: dict[str, str], config: Path | None = None) -> dict[str, Row]:
+    return {".".join(row.path): row for row in rows(load_with_origins(config, environ=environ))}
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://:hush@h:1/0", "redis://:***@h:1/0"),
+        ("rediss://me:hush@h:1/0", "rediss://me:***@h:1/0"),
+        ("redis://hush@h:1/0", "redis://***@h:1/0"),
+        ("redis://me:hu/sh#hu?sh@h:1/0", "redis://me:***@h:1/0"),
+        ("redis://me:hu@sh@h:1/0", "redis://me:***@h:1/0"),
+        ("redis://h/0?db=1&password=hush&x=1", "redis://h/0?db=1&password=***&x=1"),
+        ("unix:///run/redis.sock?Password=hush", "unix:///run/redis.sock?Password=***"),
+        ("https://g/v1?api-key=hush", "https://g/v1?api-key=***"),
+    ],
+)
+def test_a_password_is_masked_wherever_a_url_holds_it(url: str, masked: str) -> None:
+    assert without_password(url) == masked
+
+
+def test_no_secret_is_shown_and_each_is_said_to_be_there() -> None:
+    found = shown(SECRETS)
+    assert "hush" not in str(found)
+    assert (found["openai.api_key"].value, found["kafka.password"].value) == ("***", "***")
+    assert found["redis.url"].value == "redis://:***@cache/0"
+    assert found["openai.base_url"].value == "https://me:***@gateway/v1?api_key=***"
+    assert shown({})["openai.api_key"].value is None
+
+
+def test_every_value_has_the_place_that_gave_it(tmp_path: Path) -> None:
+    config = tmp_path / "headrace.toml"
+    config.write_text('[openai]\napi_key_file = "key"\n[limits."gpt-4o"]\n[lanes.late]\norder = 9\n')
+    (tmp_path / "key").write_text("sk-hush\n")
+    found = shown({"HEADRACE_RETRY__ATTEMPTS_MAX": "3"}, config)
+    assert found["openai.api_key"].origin.source is Source.SECRET_FILE
+    assert str(found["lanes.late.order"].origin) == f"{config}:5"
+    assert found["retry.attempts_max"].origin.name == "HEADRACE_RETRY__ATTEMPTS_MAX"
+    assert {found[key].origin.source for key in ("lanes.late.floor", "lanes.bulk.order", "limits.gpt-4o.burst_s")} == {
+        Source.DEFAULT
+    }
+    assert [key for key in found if key.startswith("lanes.") and key.endswith(".order")][-1] == "lanes.late.order"
+
+
+def test_what_follows_from_other_settings_is_shown_as_it_is_in_force() -> None:
+    found = shown({"HEADRACE_DEDUPE__WINDOW_S": "100000", "HEADRACE_LIMITS": '{"m": {}}'})
+    assert (found["topics.ledger.retention_s"].value, found["lanes.bulk.deadline_max_s"].value) == (200_000, 518_400)
+    assert found["limits.m.models"].value == ["m", "m-20*"]
+    assert found["topics.ledger.retention_s"].because.startswith("twice")
+    assert found["topics.results.replication"].because == "fewer where there are fewer nodes"
+    assert found["dedupe.window_s"].because == ""
