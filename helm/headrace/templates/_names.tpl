@@ -1,0 +1,56 @@
+{{/* Names and labels. A component is dispatcher, retrier or topics; its objects are called <fullname>-<component>. */}}
+
+{{- define "headrace.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* At most 50 characters, so that the longest suffix still makes a DNS label. */}}
+{{- define "headrace.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "headrace.name" . -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "headrace.serviceAccountName" -}}
+{{- default (ternary (include "headrace.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{/* What selects the pods of a component: dict root, component. These never change within a release. */}}
+{{- define "headrace.selector" -}}
+app.kubernetes.io/name: {{ include "headrace.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* All labels of an object: dict root, component. What a person chose never wins over what is ours. */}}
+{{- define "headrace.labels" -}}
+{{- $chart := printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 -}}
+{{- merge (include "headrace.podLabels" (omit . "extra") | fromYaml) (dict "app.kubernetes.io/managed-by" .root.Release.Service "helm.sh/chart" $chart) | toYaml -}}
+{{- end -}}
+
+{{/* The labels of a pod: dict root, component, and extra. Without the chart's version, which alone must roll no pod. */}}
+{{- define "headrace.podLabels" -}}
+{{- $version := .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | trimSuffix "-" -}}
+{{- $own := merge (include "headrace.selector" . | fromYaml) (dict "app.kubernetes.io/version" $version "app.kubernetes.io/part-of" "headrace") -}}
+{{- merge $own (.extra | default dict) .root.Values.commonLabels | toYaml -}}
+{{- end -}}
+
+{{/* The metadata of an object: dict root, component, and optionally name, annotations. */}}
+{{- define "headrace.metadata" -}}
+name: {{ .name | default (printf "%s-%s" (include "headrace.fullname" .root) .component) }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "headrace.labels" . | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "headrace.image" -}}
+{{- $image := .Values.image -}}
+{{- $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}{{ with $image.digest }}@{{ . }}{{ end -}}
+{{- end -}}

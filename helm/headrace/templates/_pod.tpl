@@ -1,0 +1,142 @@
+{{/* What every pod of ours is: the same user, the same files, the same settings; only command and duties differ. */}}
+
+{{/* The secrets a component gets: dict root, component. Each is a file; the variable that names it says what it is. */}}
+{{- define "headrace.secrets" -}}
+{{- $secrets := .root.Values.secrets -}}
+{{- $given := list -}}
+{{- if eq .component "dispatcher" -}}
+{{- $given = append $given (dict "file" "openai-api-key" "variable" "HEADRACE_OPENAI__API_KEY_FILE" "from" $secrets.openaiApiKey) -}}
+{{- end -}}
+{{- $password := $secrets.kafkaPassword -}}
+{{- if and (eq .component "topics") .root.Values.topics.passwordSecret.name -}}
+{{- $password = .root.Values.topics.passwordSecret -}}
+{{- end -}}
+{{- $given = append $given (dict "file" "kafka-password" "variable" "HEADRACE_KAFKA__PASSWORD_FILE" "from" $password) -}}
+{{- if ne .component "topics" -}}
+{{- $given = append $given (dict "file" "redis-url" "variable" "HEADRACE_REDIS__URL_FILE" "from" $secrets.redisUrl) -}}
+{{- end -}}
+{{- $named := list -}}
+{{- range $given -}}
+{{- if .from.name -}}{{- $named = append $named . -}}{{- end -}}
+{{- end -}}
+{{- dict "all" $named | toJson -}}
+{{- end -}}
+
+{{/* The pod's spec but for its containers: dict root, component, config (the ConfigMap with the settings). */}}
+{{- define "headrace.pod" -}}
+{{- $root := .root -}}
+{{- $values := .root.Values -}}
+{{- $secrets := (include "headrace.secrets" . | fromJson).all -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with $values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- toYaml $values.podSecurityContext | nindent 2 }}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumes:
+  - name: settings
+    configMap:
+      name: {{ .config }}
+  - name: tmp
+    emptyDir:
+      sizeLimit: 64Mi
+  {{- if $secrets }}
+  - name: secrets
+    projected:
+      defaultMode: 0440
+      sources:
+        {{- range $secrets }}
+        - secret:
+            name: {{ .from.name }}
+            items:
+              - key: {{ .from.key }}
+                path: {{ .file }}
+        {{- end }}
+  {{- end }}
+  {{- with $values.kafkaCa }}
+  {{- if or .secret .configMap }}
+  - name: kafka-ca
+    {{- if .secret }}
+    secret:
+      secretName: {{ .secret }}
+      defaultMode: 0440
+    {{- else }}
+    configMap:
+      name: {{ .configMap }}
+    {{- end }}
+      items:
+        - key: {{ .key }}
+          path: ca.crt
+  {{- end }}
+  {{- end }}
+  {{- with $values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* A container but for its ports and probes: dict root, component, args, and duty (its part of the values). */}}
+{{- define "headrace.container" -}}
+{{- $values := .root.Values -}}
+{{- $secrets := (include "headrace.secrets" . | fromJson).all -}}
+name: {{ .component }}
+image: {{ include "headrace.image" .root | quote }}
+imagePullPolicy: {{ $values.image.pullPolicy }}
+args:
+  {{- toYaml .args | nindent 2 }}
+env:
+  - name: HEADRACE_CONFIG
+    value: /etc/headrace/settings/headrace.toml
+  {{- range $secrets }}
+  - name: {{ .variable }}
+    value: /etc/headrace/secrets/{{ .file }}
+  {{- end }}
+  {{- if and (eq .component "topics") $values.topics.username }}
+  - name: HEADRACE_KAFKA__USERNAME
+    value: {{ $values.topics.username | quote }}
+  {{- end }}
+  {{- with .duty.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+securityContext:
+  {{- toYaml $values.containerSecurityContext | nindent 2 }}
+{{- with .duty.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumeMounts:
+  - name: settings
+    mountPath: /etc/headrace/settings
+    readOnly: true
+  - name: tmp
+    mountPath: /tmp
+  {{- if $secrets }}
+  - name: secrets
+    mountPath: /etc/headrace/secrets
+    readOnly: true
+  {{- end }}
+  {{- if or $values.kafkaCa.secret $values.kafkaCa.configMap }}
+  - name: kafka-ca
+    mountPath: /etc/headrace/kafka-ca
+    readOnly: true
+  {{- end }}
+  {{- with $values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}

@@ -1,0 +1,195 @@
+{{/*
+What the schema cannot say, or not in words a person could act on. Each refusal is one sentence that begins with the key
+and ends with what to do; every manifest asks for them first. What only Headrace itself can judge, such as deadlines
+against retention, it says at its start in the same manner (`headrace config check` before).
+*/}}
+
+{{- define "headrace.refuse" -}}
+{{- include "headrace.refuse.secrets" . -}}
+{{- include "headrace.refuse.kafka" . -}}
+{{- include "headrace.refuse.http" . -}}
+{{- include "headrace.refuse.grace" . -}}
+{{- include "headrace.refuse.image" . -}}
+{{- include "headrace.refuse.privileges" . -}}
+{{- include "headrace.refuse.environment" . -}}
+{{- include "headrace.refuse.additions" . -}}
+{{- end -}}
+
+{{- define "headrace.refuse.secrets" -}}
+{{- $config := .Values.config -}}
+{{- $openai := $config.openai | default dict -}}
+{{- if hasKey $openai "api_key" -}}
+{{- fail "config.openai.api_key would lie in a ConfigMap for everybody to read: put the key into a Secret and name that in secrets.openaiApiKey.name." -}}
+{{- end -}}
+{{- if hasKey ($config.kafka | default dict) "password" -}}
+{{- fail "config.kafka.password would lie in a ConfigMap for everybody to read: put the password into a Secret and name that in secrets.kafkaPassword.name." -}}
+{{- end -}}
+{{- if not .Values.secrets.redisUrl.name -}}
+{{- $url := ($config.redis | default dict).url | default "redis://redis" -}}
+{{- if or (contains "@" $url) (contains "password=" $url) -}}
+{{- fail "config.redis.url holds a password, and would lie in a ConfigMap for everybody to read: put the whole URL into a Secret and name that in secrets.redisUrl.name." -}}
+{{- end -}}
+{{- if not (regexMatch "^(redis|rediss|unix)://" $url) -}}
+{{- fail (printf "config.redis.url is %q: it must begin with redis://, rediss:// or unix://." $url) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.secrets.openaiApiKey.name $openai.api_key_file -}}
+{{- fail "config.openai.api_key_file and secrets.openaiApiKey.name both say where the key is: leave one of them empty." -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "headrace.refuse.kafka" -}}
+{{- $kafka := .Values.config.kafka | default dict -}}
+{{- $protocol := $kafka.security_protocol | default "PLAINTEXT" -}}
+{{- if not (regexMatch "^[A-Za-z0-9][A-Za-z0-9._-]*$" ($kafka.topic_prefix | default "generation")) -}}
+{{- fail (printf "config.kafka.topic_prefix is %q: topics are named by it, so use letters, digits, dots, - and _ only." $kafka.topic_prefix) -}}
+{{- end -}}
+{{- range (kindIs "slice" $kafka.bootstrap_servers | ternary $kafka.bootstrap_servers (splitList "," (toString ($kafka.bootstrap_servers | default "kafka:9092")))) -}}
+{{- if not (regexMatch "^[^:/ ]+:[0-9]{1,5}$|^\\[[0-9A-Fa-f:]+\\]:[0-9]{1,5}$" (trim .)) -}}
+{{- fail (printf "config.kafka.bootstrap_servers has %q where host:port is expected, such as kafka:9092." (trim .)) -}}
+{{- end -}}
+{{- end -}}
+{{- if hasPrefix "SASL" $protocol -}}
+{{- range list "username" "sasl_mechanism" -}}
+{{- if not (index $kafka .) -}}
+{{- fail (printf "config.kafka.%s is missing: security_protocol %s needs it." . $protocol) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (or .Values.secrets.kafkaPassword.name $kafka.password_file (include "headrace.hasVariable" (dict "values" .Values "pattern" "^HEADRACE_KAFKA__PASSWORD(_FILE)?$"))) -}}
+{{- fail (printf "secrets.kafkaPassword.name is empty: security_protocol %s needs a password, so name the Secret that holds it." $protocol) -}}
+{{- end -}}
+{{- else -}}
+{{- if or .Values.secrets.kafkaPassword.name .Values.topics.passwordSecret.name -}}
+{{- fail (printf "secrets.kafkaPassword.name or topics.passwordSecret.name is set, but no password is used while config.kafka.security_protocol is %s: set that to SASL_SSL, or empty the name." $protocol) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.kafkaCa.secret .Values.kafkaCa.configMap -}}
+{{- fail "kafkaCa.secret and kafkaCa.configMap are both set: certificates come from one of them, so empty the other." -}}
+{{- end -}}
+{{- if or .Values.kafkaCa.secret .Values.kafkaCa.configMap -}}
+{{- if $kafka.ca_file -}}
+{{- fail "config.kafka.ca_file and kafkaCa both say where the certificates are: remove config.kafka.ca_file, the chart fills it in." -}}
+{{- end -}}
+{{- if not (has $protocol (list "SSL" "SASL_SSL")) -}}
+{{- fail (printf "kafkaCa has no effect while config.kafka.security_protocol is %s: set that to SSL or SASL_SSL." $protocol) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "headrace.refuse.http" -}}
+{{- range $component := list "dispatcher" "retrier" -}}
+{{- $own := index $.Values.config $component | default dict -}}
+{{- if hasKey $own "http_port" -}}
+{{- if lt (int $own.http_port) 1024 -}}
+{{- fail (printf "config.%s.http_port is %d: probes and Services need a fixed port, and a process without root opens none below 1024, so take 8080 or its like." $component (int $own.http_port)) -}}
+{{- end -}}
+{{- end -}}
+{{- if has ($own.http_host | default "") (list "localhost" "127.0.0.1" "::1") -}}
+{{- fail (printf "config.%s.http_host is %s: nobody outside of the pod, not even the kubelet's probes, would reach it, so leave it out." $component $own.http_host) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "headrace.refuse.grace" -}}
+{{- $grace := int (include "headrace.graceSeconds" .) -}}
+{{- $least := int (include "headrace.terminationSecondsMin" .) -}}
+{{- range $component := list "dispatcher" "retrier" -}}
+{{- $given := (index $.Values $component).terminationGracePeriodSeconds -}}
+{{- if and (not (kindIs "invalid" $given)) (lt (int $given) $least) -}}
+{{- fail (printf "%s.terminationGracePeriodSeconds is %d, and leaving may take config.dispatcher.grace_s = %d s and the container 5 s more: set it to %d or more, leave it empty, or lower config.dispatcher.grace_s." $component (int $given) $grace $least) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "headrace.refuse.image" -}}
+{{- $image := .Values.image -}}
+{{- if and $image.digest (not (regexMatch "^sha256:[0-9a-f]{64}$" $image.digest)) -}}
+{{- fail (printf "image.digest is %q: it must be sha256: and 64 hex digits, as the registry shows it." $image.digest) -}}
+{{- end -}}
+{{- if regexMatch "[:@][^/]*$" $image.repository -}}
+{{- fail (printf "image.repository is %q: a tag belongs into image.tag and a digest into image.digest." $image.repository) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What "restricted", the strictest of the Pod Security Standards, forbids. */}}
+{{- define "headrace.refuse.privileges" -}}
+{{- $pod := .Values.podSecurityContext -}}
+{{- $container := .Values.containerSecurityContext -}}
+{{- $keep := "keep the default, Headrace needs no more" -}}
+{{- if or (ne (toString $pod.runAsNonRoot) "true") (eq (toString $container.runAsNonRoot) "false") -}}
+{{- fail (printf "podSecurityContext.runAsNonRoot must be true: %s." $keep) -}}
+{{- end -}}
+{{- range list $pod $container -}}
+{{- if eq (toString .runAsUser) "0" -}}
+{{- fail (printf "podSecurityContext.runAsUser is 0, which is root: %s." $keep) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (has (dig "seccompProfile" "type" "" $pod) (list "RuntimeDefault" "Localhost")) -}}
+{{- fail (printf "podSecurityContext.seccompProfile.type must be RuntimeDefault or Localhost: %s." $keep) -}}
+{{- end -}}
+{{- if $container.privileged -}}
+{{- fail (printf "containerSecurityContext.privileged must not be true: %s." $keep) -}}
+{{- end -}}
+{{- if ne (toString $container.allowPrivilegeEscalation) "false" -}}
+{{- fail (printf "containerSecurityContext.allowPrivilegeEscalation must be false: %s." $keep) -}}
+{{- end -}}
+{{- if ne (toString $container.readOnlyRootFilesystem) "true" -}}
+{{- fail (printf "containerSecurityContext.readOnlyRootFilesystem must be true: %s." $keep) -}}
+{{- end -}}
+{{- $capabilities := $container.capabilities | default dict -}}
+{{- if or (not (has "ALL" ($capabilities.drop | default list))) $capabilities.add -}}
+{{- fail (printf "containerSecurityContext.capabilities must drop ALL and add none: %s." $keep) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Not empty if a container is given a variable: dict values, pattern. */}}
+{{- define "headrace.hasVariable" -}}
+{{- range concat .values.dispatcher.extraEnv .values.retrier.extraEnv .values.topics.extraEnv -}}
+{{- if regexMatch $.pattern .name -}}yes{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "headrace.refuse.environment" -}}
+{{- $mounted := dict "HEADRACE_OPENAI__API_KEY" "openaiApiKey" "HEADRACE_KAFKA__PASSWORD" "kafkaPassword" "HEADRACE_REDIS__URL" "redisUrl" -}}
+{{- range $component := list "dispatcher" "retrier" "topics" -}}
+{{- range $variable := (index $.Values $component).extraEnv -}}
+{{- $name := upper $variable.name -}}
+{{- if regexMatch "^HEADRACE_(CONFIG|(DISPATCHER|RETRIER)__(HTTP_PORT|HTTP_HOST|GRACE_S)|DISPATCHER|RETRIER)$" $name -}}
+{{- fail (printf "%s.extraEnv has %s, which the chart computes with: set it under config instead." $component $variable.name) -}}
+{{- end -}}
+{{- if and (regexMatch "^(OPENAI_API_KEY|HEADRACE_OPENAI__API_KEY|HEADRACE_KAFKA__PASSWORD|HEADRACE_REDIS__URL)$" $name) (hasKey $variable "value") -}}
+{{- fail (printf "%s.extraEnv has %s as a plain value for everybody to read: put it into a Secret and name that under secrets." $component $variable.name) -}}
+{{- end -}}
+{{- $secret := get $mounted (trimSuffix "_FILE" $name) -}}
+{{- if $secret -}}
+{{- if (index $.Values.secrets $secret).name -}}
+{{- fail (printf "%s.extraEnv has %s and secrets.%s.name is set as well: Headrace refuses a secret that is given twice, so leave one of them out." $component $variable.name $secret) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if not (or .Values.secrets.openaiApiKey.name (.Values.config.openai | default dict).api_key_file (include "headrace.hasVariable" (dict "values" .Values "pattern" "^(HEADRACE_OPENAI__API_KEY|OPENAI_API_KEY)(_FILE)?$"))) -}}
+{{- fail "secrets.openaiApiKey.name is empty: the dispatcher does not start without a key, so name the Secret that holds it." -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "headrace.refuse.additions" -}}
+{{- range $lane, $keys := .Values.config.lanes -}}
+{{- if eq (toString $keys) "true" -}}
+{{- fail (printf "config.lanes.%s is true: a lane is a table of settings, or false to do without it." $lane) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraVolumes -}}
+{{- if has .name (list "settings" "secrets" "kafka-ca" "tmp") -}}
+{{- fail (printf "extraVolumes has a volume %q, which is one of the chart's own: give it another name." .name) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.topologySpread -}}
+{{- if not (has .whenUnsatisfiable (list "ScheduleAnyway" "DoNotSchedule")) -}}
+{{- fail (printf "topologySpread has whenUnsatisfiable %q: it must be ScheduleAnyway, which prefers, or DoNotSchedule, which insists." .whenUnsatisfiable) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (or .Values.topics.username .Values.topics.passwordSecret.name) (not (and .Values.topics.username .Values.topics.passwordSecret.name)) -}}
+{{- fail "topics.username and topics.passwordSecret.name belong together: set both, or neither." -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,65 @@
+{{/* The settings: `config` as Headrace's TOML, and what the chart itself must know of them. */}}
+
+{{/* The settings the program is given. What the chart mounts itself beats what `config` says of it. */}}
+{{- define "headrace.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- if and .Values.secrets.redisUrl.name $config.redis -}}
+{{- $_ := unset $config.redis "url" -}}
+{{- end -}}
+{{- if or .Values.kafkaCa.secret .Values.kafkaCa.configMap -}}
+{{- $_ := set $config "kafka" (merge (dict "ca_file" "/etc/headrace/kafka-ca/ca.crt") ($config.kafka | default dict)) -}}
+{{- end -}}
+{{- toJson $config -}}
+{{- end -}}
+
+{{- define "headrace.toml" -}}
+# Written by the chart from its values, `config`. Every key: docs/settings.md.
+{{ include "headrace.toml.table" (dict "path" "" "table" (include "headrace.config" . | fromJson)) }}
+{{- end -}}
+
+{{/* A table and those below it: dict path, table. Values first, since TOML lets nothing return to a table. */}}
+{{- define "headrace.toml.table" -}}
+{{- $path := .path -}}
+{{- $lines := list -}}
+{{- $below := list -}}
+{{- range $key, $value := .table -}}
+{{- $name := ternary $key (toRawJson $key) (regexMatch "^[A-Za-z0-9_-]+$" $key) -}}
+{{- if kindIs "map" $value -}}
+{{- $below = append $below (include "headrace.toml.table" (dict "path" (ternary $name (printf "%s.%s" $path $name) (empty $path)) "table" $value)) -}}
+{{- else if not (kindIs "invalid" $value) -}}
+{{- $lines = append $lines (printf "%s = %s" $name (include "headrace.toml.value" $value)) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $path (or $lines (empty .table)) }}
+[{{ $path }}]
+{{ end -}}
+{{- range $lines }}
+{{- . }}
+{{ end -}}
+{{- range $below }}{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* Helm hands every number of a values file over as a float; what is whole is written as such. */}}
+{{- define "headrace.toml.value" -}}
+{{- if kindIs "float64" . -}}
+{{- ternary (printf "%.0f" .) (toRawJson .) (eq . (floor .)) -}}
+{{- else -}}
+{{- toRawJson . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The HTTP port of a component: dict root, component. */}}
+{{- define "headrace.httpPort" -}}
+{{- $own := index .root.Values.config .component | default dict -}}
+{{- int ($own.http_port | default (ternary 8080 8081 (eq .component "dispatcher"))) -}}
+{{- end -}}
+
+{{/* What the shutdown ladder may use. */}}
+{{- define "headrace.graceSeconds" -}}
+{{- int ((.Values.config.dispatcher | default dict).grace_s | default 30) -}}
+{{- end -}}
+
+{{/* The least a pod must be given: the ladder, and 5 s for the runtime to stop the container around it. */}}
+{{- define "headrace.terminationSecondsMin" -}}
+{{- add (include "headrace.graceSeconds" .) 5 -}}
+{{- end -}}

