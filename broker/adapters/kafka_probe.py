@@ -7,7 +7,9 @@ import asyncio
 import contextlib
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 
 _STOP_S = 2.0
 
@@ -35,3 +37,24 @@ async def reachable(bootstrap_servers: str, *, timeout_s: float) -> bool:
     finally:
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
             await asyncio.wait_for(producer.stop(), _STOP_S)
+
+
+async def nodes_in_sync(host: str, port: int, *, timeout_s: float) -> frozenset[int]:
+    """The nodes that have joined the cluster and are behind in no partition, as the node at this address sees it.
+
+    Nobody where nobody answers within `timeout_s`. A client would ask any node; this asks the very one.
+    """
+    try:
+        connection = await create_conn(host, port, request_timeout_ms=max(1, round(timeout_s * 250)))  # as above
+    except (KafkaError, OSError, TimeoutError):
+        return frozenset()
+    try:
+        told = (await connection.send(MetadataRequest(None))).to_object()
+    except (KafkaError, OSError, TimeoutError):
+        return frozenset()
+    finally:
+        connection.close()
+    joined = {int(node["node_id"]) for node in told["brokers"]}
+    partitions = [partition for topic in told["topics"] for partition in topic["partitions"]]
+    behind = {int(node) for partition in partitions for node in {*partition["replicas"]} - {*partition["isr"]}}
+    return frozenset(joined - behind)

@@ -1,4 +1,4 @@
-"""`headrace local`: a real Kafka and a real Valkey on this machine, for development, tests and the demo."""
+"""`headrace local`: a real Kafka of one node or three, and a real Valkey, for development, tests and the demo."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from broker.local import detached
+from broker.local.cluster import size_of_data
 from broker.local.errors import LocalServicesError
 from broker.local.foreground import stay
+from broker.local.processes import is_running
 from broker.local.record import Record, read_record
 from broker.local.services import LocalServices
 
@@ -27,6 +29,14 @@ Data = Annotated[
         "--data", metavar="DIR", file_okay=False, help="Where the data live and stay; without it: thrown away."
     ),
 ]
+Nodes = Annotated[
+    int | None,
+    typer.Option(
+        help="Nodes of Kafka: 1, or 3 of which any one may die (half a GB of memory). Without it: as many as --data were"
+        " written by, else 1.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 _UNREACHABLE = 3
@@ -35,6 +45,7 @@ _UNREACHABLE = 3
 @app.command()
 def up(
     data: Data = None,
+    nodes: Nodes = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop both at Ctrl-C or SIGTERM.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -42,18 +53,21 @@ def up(
 
     The first start on a machine fetches Kafka (45 MB), once. They run on after this command, until `local down`.
 
-    Example: headrace local up --data ./kafka-data
+    Example: headrace local up --nodes 3 --data ./kafka-data
     """
     with _one_sentence(), _fetching() as progress:
         if not foreground:
-            record = detached.up(data, progress=progress)
+            record = detached.up(data, nodes=nodes, progress=progress)
             _print_settings(record, as_json=as_json, farewell="`headrace local down` stops both.")
             return
         running = detached.status(data)
         if running is not None:
             sentence = f"They run already, in {running.data_dir}: end them with `headrace local down` first."
             raise LocalServicesError(sentence, exit_code=2)
-        stay(LocalServices(data, progress=progress), lambda services: _announce(services, as_json=as_json))
+        if nodes is None:
+            nodes = (data and size_of_data(data)) or 1
+        services = LocalServices(data, nodes=nodes, progress=progress)
+        stay(services, lambda started: _announce(started, as_json=as_json))
 
 
 @app.command()
@@ -102,6 +116,7 @@ def _print_settings(record: Record, *, as_json: bool, farewell: str) -> None:
         return
     typer.echo(
         f"Kafka and Valkey run; their data: {record.data_dir}\n\n"
+        f"{_nodes_in_words(record)}"
         f"export HEADRACE_KAFKA__BOOTSTRAP_SERVERS={record.bootstrap_servers}\n"
         f"export HEADRACE_REDIS__URL={record.redis_url}\n\n"
         "or in the settings file:\n\n"
@@ -110,10 +125,39 @@ def _print_settings(record: Record, *, as_json: bool, farewell: str) -> None:
     )
 
 
+def _nodes_in_words(record: Record) -> str:
+    """A line for each of several nodes; nothing for the only one."""
+    if len(record.kafka_pids) == 1:
+        return ""
+    lines = [
+        f"  Kafka node {node['node_id']}  {node['address']}  "
+        + (f"pid {node['pid']}" if node["running"] else "ended; `local down`, then `local up`, starts all of them")
+        for node in _nodes(record)
+    ]
+    return "\n".join(lines) + "\n\n"
+
+
+def _nodes(record: Record) -> list[dict[str, Any]]:
+    addresses = record.bootstrap_servers.split(",")
+    return [
+        {
+            "node_id": number,
+            "address": address,
+            "pid": pid,
+            "running": number in record.nodes and is_running(record.nodes[number]),
+        }
+        for number, (address, pid) in enumerate(zip(addresses, record.kafka_pids, strict=True), start=1)
+    ]
+
+
 def _for_machines(record: Record) -> dict[str, Any]:
     return {
         "running": True,
-        "kafka": {"bootstrap_servers": record.bootstrap_servers, "pid": record.kafka_pid},
+        "kafka": {
+            "bootstrap_servers": record.bootstrap_servers,
+            "pid": record.kafka_pids[0],
+            "nodes": _nodes(record),
+        },
         "redis": {"url": record.redis_url, "pid": record.valkey_pid},
         "settings": {
             "HEADRACE_KAFKA__BOOTSTRAP_SERVERS": record.bootstrap_servers,

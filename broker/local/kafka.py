@@ -1,27 +1,19 @@
-"""A Kafka node on this machine: its files, its two commands and when it is ready."""
+"""A Kafka node on this machine: its files, its two commands and what its log says."""
 
-import asyncio
-import secrets
 import subprocess
-import threading
-from base64 import urlsafe_b64encode
 from pathlib import Path
 
-from broker.adapters.kafka_probe import reachable
 from broker.local.errors import LocalServicesError
-from broker.local.free_ports import accepts
 from broker.local.logs import telling_line
 from broker.local.processes import Process, spawn
 from broker.local.properties import Node, log_properties, server_properties
-from broker.local.waiting import Patience
 
 READY_WITHIN_S = 60.0
-_PROBE_S = 8.0
 _JVM = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
 class Kafka:
-    """One node of `cluster` (today its only one), with its data below `data_dir`."""
+    """One node of `cluster`, which it is a part of, with its data below `data_dir`."""
 
     def __init__(self, node: Node, cluster: tuple[Node, ...], data_dir: Path, java: tuple[str, ...]) -> None:
         """`java` is the java command and its class path; the node's own options are added here."""
@@ -38,31 +30,36 @@ class Kafka:
         """The server's pid and mark, None before its first start."""
         return None if self.child is None else Process(self.child.pid, str(self.home))
 
-    def spawn(self) -> Process:
-        """Start the server on what its directory holds, formatting the directory first where it holds nothing."""
+    def prepare(self, cluster_id: str) -> None:
+        """Write the node's files, and format its directory where that holds nothing yet."""
         for directory in (self.home / "tmp", self._log.parent):
             directory.mkdir(parents=True, exist_ok=True)
         data = self.home / "data"
         self._properties.write_text(server_properties(self.node, self._cluster, data), encoding="utf-8")
         self._log_properties.write_text(log_properties(self._log), encoding="utf-8")
         if not (data / "meta.properties").exists():
-            self._format()
+            self._format(cluster_id)
+
+    def spawn(self) -> Process:
+        """Start the server on what `prepare` left."""
         self.child = spawn(self._command("kafka.Kafka", str(self._properties)), log=self._output, directory=self.home)
         return Process(self.child.pid, str(self.home))
 
-    def await_ready(self, abandon: threading.Event) -> None:
-        """Back when a transactional producer could start; LocalServicesError when the server died or took too long."""
-        patience = Patience(READY_WITHIN_S, abandon)
-        while not self._is_ready():
-            if self.child is None or self.child.poll() is not None:
-                raise self._failure("ended instead of starting")
-            if not patience.pause():
-                raise self._failure(f"was not ready within {READY_WITHIN_S:.0f} s")
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is no server, or none any more."""
+        return self.child is None or self.child.poll() is not None
 
     @property
     def address_is_taken(self) -> bool:
         """Whether the log says that somebody took one of our ports between our choice and the start."""
         return "Address already in use" in telling_line([self._log, self._output])
+
+    def failure(self, what: str) -> LocalServicesError:
+        """What happened to this node, with the line of its log that tells why."""
+        line = telling_line([self._output, self._log])
+        name = "Kafka" if len(self._cluster) == 1 else f"Kafka node {self.node.node_id}"
+        return LocalServicesError(f"{name} {what}: {line} (its log: {self._log})")
 
     @property
     def _properties(self) -> Path:
@@ -79,25 +76,15 @@ class Kafka:
         )
         return [self._java[0], *_JVM, *options, *self._java[1:], main_class, *arguments]
 
-    def _format(self) -> None:
-        cluster_id = "H" + urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")[1:]  # no leading dash
+    def _format(self, cluster_id: str) -> None:
         command = self._command("kafka.tools.StorageTool", "format", "--cluster-id", cluster_id)
         formatting = spawn([*command, "-c", str(self._properties)], log=self._output, directory=self.home)
         try:
             if formatting.wait(timeout=READY_WITHIN_S) != 0:
-                raise self._failure("could not format its directory")
+                raise self.failure("could not format its directory")
         except subprocess.TimeoutExpired as error:
-            raise self._failure("could not format its directory in time") from error
+            raise self.failure("could not format its directory in time") from error
         finally:
             if formatting.poll() is None:
                 formatting.kill()
                 formatting.wait()
-
-    def _is_ready(self) -> bool:
-        if not accepts(self.node.port):
-            return False
-        return asyncio.run(reachable(f"127.0.0.1:{self.node.port}", timeout_s=_PROBE_S))
-
-    def _failure(self, what: str) -> LocalServicesError:
-        line = telling_line([self._output, self._log])
-        return LocalServicesError(f"Kafka {what}: {line} (its log: {self._log})")

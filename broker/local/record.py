@@ -25,11 +25,14 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One pair. A pid is 0 while that server has not been started; `owner_pid` is None for a detached pair."""
+    """One pair. A pid is 0 while that server has not been started; `owner_pid` is None for a detached pair.
+
+    `kafka_pids` are in the order of the node ids, which begin with 1, and so are the addresses in `bootstrap_servers`.
+    """
 
     bootstrap_servers: str
     redis_url: str
-    kafka_pid: int
+    kafka_pids: tuple[int, ...]
     valkey_pid: int
     owner_pid: int | None
     data_dir: str
@@ -40,17 +43,24 @@ class Record:
         return Endpoints(self.bootstrap_servers, self.redis_url)
 
     @property
+    def nodes(self) -> dict[int, Process]:
+        """Kafka's nodes that have been started, by their ids, each with the mark that its command line bears."""
+        homes = {number: str(Path(self.data_dir, f"kafka-{number}")) for number in range(1, len(self.kafka_pids) + 1)}
+        return {number: Process(pid, homes[number]) for number, pid in enumerate(self.kafka_pids, start=1) if pid > 0}
+
+    @property
     def processes(self) -> tuple[Process, ...]:
-        """The servers, each with the mark that its command line bears."""
-        pids = {Path(self.data_dir, "kafka-1"): self.kafka_pid, Path(self.data_dir, "valkey"): self.valkey_pid}
-        return tuple(Process(pid, str(home)) for home, pid in pids.items() if pid > 0)
+        """All servers that have been started."""
+        valkey = (Process(self.valkey_pid, str(Path(self.data_dir, "valkey"))),) if self.valkey_pid > 0 else ()
+        return (*self.nodes.values(), *valkey)
 
     @property
     def is_serving(self) -> bool:
-        """Whether both servers run, and so does whoever must stop them."""
-        servers = self.processes
+        """Whether Valkey and enough of Kafka's nodes run (two of three), and so does whoever must stop them."""
         owned = self.owner_pid is None or _is_alive(self.owner_pid)
-        return owned and len(servers) == 2 and all(is_running(server) for server in servers)
+        nodes = [is_running(node) for node in self.nodes.values()]
+        valkey = self.valkey_pid > 0 and is_running(self.processes[-1])
+        return owned and valkey and sum(nodes) > len(self.kafka_pids) // 2
 
 
 def write_record(record: Record) -> None:
@@ -66,8 +76,9 @@ def read_record(data_dir: Path) -> Record | None:
     """The record in this directory; None where there is none, or none that this version understands."""
     try:
         fields = json.loads((data_dir / _NAME).read_text(encoding="utf-8"))
+        fields["kafka_pids"] = tuple(int(pid) for pid in fields["kafka_pids"])
         return Record(**fields)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 

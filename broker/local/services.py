@@ -15,25 +15,28 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from broker.local.cache import cache_dir
 from broker.local.claim import alone, end_leftovers
+from broker.local.cluster import KafkaCluster, require_same_size, require_size
 from broker.local.errors import LocalServicesError
 from broker.local.free_ports import free_ports
 from broker.local.guard import Guard
-from broker.local.jars import Progress, classpath, ensure_jars, locked_jars
+from broker.local.jars import Progress, classpath, ensure_jars
 from broker.local.kafka import Kafka
-from broker.local.processes import disown, is_running, stop
-from broker.local.properties import Node
+from broker.local.processes import GRACE_S, disown, is_running, stop
+from broker.local.programs import Programs
 from broker.local.record import Endpoints, Record, remove_record, write_record
-from broker.local.requirements import java, require_extra, valkey_server
+from broker.local.requirements import require_extra
 from broker.local.valkey import Valkey
 
 __all__ = ["Endpoints", "LocalServices"]
 
+_LOCKED = Programs()
 _STARTS_MAX = 3
 _REAPED_WITHIN_S = 2.0
 
@@ -41,35 +44,55 @@ _REAPED_WITHIN_S = 2.0
 class LocalServices:
     """Starts the pair on entering, stops it on leaving; every start chooses free ports, a restart keeps them."""
 
-    def __init__(self, data_dir: Path | None = None, *, keep: bool = False, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path | None = None,
+        *,
+        nodes: int = 1,
+        keep: bool = False,
+        progress: Progress | None = None,
+        programs: Programs = _LOCKED,
+    ) -> None:
         """A pair that is not started yet.
 
         Args:
             data_dir: where Kafka's data, the logs and the record live; it is never removed. Without it: a temporary
                 directory, removed at the stop.
+            nodes: 1, or 3 that keep every topic three times: some 160 MB of memory each.
             keep: leave the temporary directory where it is.
             progress: told how many jars have been fetched, on the first use only.
+            programs: another Kafka or Redis than the extra's own.
+
+        Raises:
+            LocalServicesError: another number of nodes (exit code 2).
         """
+        require_size(nodes)
+        self._nodes = nodes
+        self._programs = programs
         self._given = data_dir is not None
         self.data_dir = data_dir.expanduser().resolve() if data_dir is not None else Path()
         self._keep = keep
         self._progress = progress
         self._abandon = threading.Event()
         self._guard: Guard | None = None
-        self._kafka: Kafka | None = None
+        self._kafka: KafkaCluster | None = None
         self._valkey: Valkey | None = None
 
     @property
     def endpoints(self) -> Endpoints:
         """Where the pair listens."""
         kafka, valkey = self._started
-        return Endpoints(f"127.0.0.1:{kafka.node.port}", f"redis://127.0.0.1:{valkey.port}/0")
+        return Endpoints(kafka.bootstrap_servers, f"redis://127.0.0.1:{valkey.port}/0")
+
+    @property
+    def kafka_pids(self) -> dict[int, int]:
+        """The pid of each of Kafka's nodes, by node id; a restart changes it."""
+        return {number: process.pid for number, process in self._started[0].processes.items()}
 
     @property
     def kafka_pid(self) -> int:
-        """Kafka's pid; a restart changes it."""
-        process = self._started[0].process
-        return 0 if process is None else process.pid
+        """The pid of Kafka's first node; a restart changes it."""
+        return self.kafka_pids.get(1, 0)
 
     @property
     def valkey_pid(self) -> int:
@@ -79,9 +102,10 @@ class LocalServices:
 
     @property
     def is_running(self) -> bool:
-        """Whether both servers run at this moment."""
-        servers = [server for server in (self._kafka, self._valkey) if server is not None]
-        return len(servers) == 2 and all(s.process is not None and is_running(s.process) for s in servers)
+        """Whether Valkey and enough of Kafka's nodes to serve (two of three) run at this moment."""
+        if self._kafka is None or self._valkey is None or self._valkey.process is None:
+            return False
+        return self._kafka.is_running and is_running(self._valkey.process)
 
     def start(self) -> None:
         """Start both and wait until they serve: some 4 s, and once, on the first use, half a minute of fetching.
@@ -90,27 +114,28 @@ class LocalServices:
             LocalServicesError: one sentence that says why not; nothing is left running then.
         """
         require_extra()
-        jars = ensure_jars(locked_jars(), cache_dir() / "jars", progress=self._progress)
+        jars = ensure_jars(self._programs.kafka_jars(), cache_dir() / "jars", progress=self._progress)
         if not self._given:
             self.data_dir = Path(tempfile.mkdtemp(prefix="headrace-")).resolve()
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with alone(self.data_dir / ".starting"):
             end_leftovers(self.data_dir)
+            require_same_size(self.data_dir, self._nodes)
             self._guard = Guard()
             if self._is_throwaway:
                 self._guard.remove(self.data_dir)
             try:
-                self._start_servers((str(java()), "-cp", classpath(jars)))
+                self._start_servers((str(self._programs.java()), "-cp", classpath(jars)))
             except BaseException:
                 self.stop()
                 raise
 
     def stop(self) -> None:
-        """Stop both, SIGKILL after a grace of 5 s, and throw away what is not to be kept. Again: nothing happens."""
-        servers = [server for server in (self._kafka, self._valkey) if server is not None]
-        stop(process for server in servers if (process := server.process) is not None)
-        for server in servers:
-            _reap(server)
+        """Stop both, and throw away what is not to be kept. Again: nothing happens.
+
+        Data that stay are worth an orderly end, with SIGKILL after a grace of 5 s; data that do not are not.
+        """
+        _end(self._servers, grace_s=0.0 if self._is_throwaway else GRACE_S)
         if self._guard is None:
             return
         remove_record(self.data_dir)
@@ -129,19 +154,26 @@ class LocalServices:
         if self._guard is not None:
             self._guard.release()
             self._guard = None
-        for server in self._started:
+        for server in self._servers:
             if server.child is not None:
                 disown(server.child)
         self._kafka = self._valkey = None
         return record
 
-    async def restart_kafka(self) -> None:
-        """End Kafka if it still runs, and start it again on the same ports and data."""
-        await asyncio.to_thread(self._restart, self._started[0])
+    async def restart_kafka(self, *node_ids: int) -> None:
+        """End these nodes of Kafka (all, where none is named) if they still run, and start them again.
+
+        They keep their ports and data, and take part again, with nothing left to catch up on, when this comes back.
+        """
+        await asyncio.to_thread(self._restart_kafka, node_ids)
+
+    async def stop_kafka(self, *node_ids: int) -> None:
+        """End these nodes in an orderly way (all, where none is named): they hand over what they lead first."""
+        await asyncio.to_thread(_end, self._started[0].chosen(node_ids))
 
     async def restart_valkey(self) -> None:
         """End Valkey if it still runs, and start it again, empty, on the same port."""
-        await asyncio.to_thread(self._restart, self._started[1])
+        await asyncio.to_thread(self._restart_valkey)
 
     def __enter__(self) -> Self:
         self.start()
@@ -174,50 +206,65 @@ class LocalServices:
         return not self._given and not self._keep
 
     @property
-    def _started(self) -> tuple[Kafka, Valkey]:
+    def _started(self) -> tuple[KafkaCluster, Valkey]:
         if self._kafka is None or self._valkey is None:
             raise LocalServicesError("The local Kafka and Valkey have not been started.", exit_code=2)
         return self._kafka, self._valkey
 
+    @property
+    def _servers(self) -> tuple[Kafka | Valkey, ...]:
+        nodes = () if self._kafka is None else tuple(self._kafka.nodes.values())
+        return nodes if self._valkey is None else (*nodes, self._valkey)
+
     def _start_servers(self, java_command: tuple[str, ...]) -> None:
         for attempt in range(1, _STARTS_MAX + 1):
-            kafka_port, controller_port, valkey_port = free_ports(3)
-            node = Node(1, kafka_port, controller_port)
-            self._kafka = Kafka(node, (node,), self.data_dir, java_command)
-            self._valkey = Valkey(valkey_server(), valkey_port, self.data_dir)
+            valkey_port, *ports = free_ports(1 + 2 * self._nodes)
+            kafka = self._kafka = KafkaCluster(
+                list(zip(ports[::2], ports[1::2], strict=True)), self.data_dir, java_command
+            )
+            valkey = self._valkey = Valkey(self._programs.redis(), valkey_port, self.data_dir)
             try:
-                self._spawn(self._valkey)
-                self._spawn(self._kafka)
-                self._valkey.await_ready(self._abandon)
-                self._kafka.await_ready(self._abandon)
+                self._spawn(valkey)
+                kafka.prepare()
+                self._spawn(*kafka.nodes.values())
+                valkey.await_ready(self._abandon)
+                kafka.await_ready(kafka.chosen(()), self._abandon)
             except LocalServicesError:
-                taken = self._kafka.address_is_taken or self._valkey.address_is_taken
+                taken = kafka.address_is_taken or valkey.address_is_taken
                 if attempt == _STARTS_MAX or not taken or self._abandon.is_set():
                     raise
-                stop(process for server in self._started if (process := server.process) is not None)
+                _end(self._servers)
             else:
                 return
 
-    def _spawn(self, server: Kafka | Valkey) -> None:
-        process = server.spawn()
-        if self._guard is not None:
-            self._guard.watch(process.pid, process.mark)
-        self._write_record(owner_pid=os.getpid())
+    def _spawn(self, *servers: Kafka | Valkey) -> None:
+        for server in servers:
+            process = server.spawn()
+            if self._guard is not None:
+                self._guard.watch(process.pid, process.mark)
+            self._write_record(owner_pid=os.getpid())
 
-    def _restart(self, server: Kafka | Valkey) -> None:
-        if server.process is not None:
-            stop([server.process])
-            _reap(server)
-        self._spawn(server)
-        server.await_ready(self._abandon)
+    def _restart_kafka(self, node_ids: tuple[int, ...]) -> None:
+        kafka = self._started[0]
+        nodes = kafka.chosen(node_ids)
+        _end(nodes)
+        self._spawn(*nodes)
+        kafka.await_ready(nodes, self._abandon)
+
+    def _restart_valkey(self) -> None:
+        valkey = self._started[1]
+        _end((valkey,))
+        self._spawn(valkey)
+        valkey.await_ready(self._abandon)
 
     def _write_record(self, *, owner_pid: int | None) -> Record:
-        where = self.endpoints
+        kafka, valkey = self._started
+        processes = kafka.processes
         record = Record(
-            bootstrap_servers=where.bootstrap_servers,
-            redis_url=where.redis_url,
-            kafka_pid=self.kafka_pid,
-            valkey_pid=self.valkey_pid,
+            bootstrap_servers=self.endpoints.bootstrap_servers,
+            redis_url=self.endpoints.redis_url,
+            kafka_pids=tuple(processes[number].pid if number in processes else 0 for number in kafka.nodes),
+            valkey_pid=0 if valkey.process is None else valkey.process.pid,
             owner_pid=owner_pid,
             data_dir=str(self.data_dir),
         )
@@ -225,12 +272,14 @@ class LocalServices:
         return record
 
 
-def _reap(server: Kafka | Valkey) -> None:
-    """A child that has ended must be waited for, or it stays behind as a zombie; one that has not must end now."""
-    if server.child is None:
-        return
-    try:
-        server.child.wait(timeout=_REAPED_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        server.child.kill()
-        server.child.wait()
+def _end(servers: Sequence[Kafka | Valkey], *, grace_s: float = GRACE_S) -> None:
+    """Stop them all at once. A child that has ended must be waited for, or it stays behind as a zombie."""
+    stop((process for server in servers if (process := server.process) is not None), grace_s=grace_s)
+    for server in servers:
+        if server.child is None:
+            continue
+        try:
+            server.child.wait(timeout=_REAPED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            server.child.kill()
+            server.child.wait()

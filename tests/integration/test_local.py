@@ -50,7 +50,7 @@ def await_truth(truth: Callable[[], bool], within_s: float = 15.0) -> bool:
 def has_kafka(data_dir: Path) -> bool:
     """Whether a start in this directory has come so far that Kafka has a process."""
     record = read_record(data_dir)
-    return record is not None and record.kafka_pid > 0
+    return record is not None and record.kafka_pids[0] > 0
 
 
 def redis_port(services: LocalServices) -> int:

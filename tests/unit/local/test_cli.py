@@ -1,11 +1,15 @@
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from broker.cli.local import app
+from broker.cli.local import _print_settings, app
 from broker.local import detached
+from broker.local.errors import LocalServicesError
+from broker.local.processes import Process, spawn, stop
 from broker.local.record import Record, write_record
 
 
@@ -17,7 +21,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def record_in(data_dir: Path) -> Record:
     data_dir.mkdir(parents=True, exist_ok=True)
-    record = Record("127.0.0.1:21000", "redis://127.0.0.1:21002/0", 0, 0, None, str(data_dir))
+    record = Record("127.0.0.1:21000", "redis://127.0.0.1:21002/0", (0,), 0, None, str(data_dir))
     write_record(record)
     return record
 
@@ -51,6 +55,53 @@ def test_every_verb_helps_with_an_example(verb: str) -> None:
     result = CliRunner().invoke(app, [verb, "--help"])
     assert result.exit_code == 0
     assert f"Example: headrace local {verb}" in result.stdout
+
+
+@pytest.mark.parametrize("nodes", ["2", "5", "0"])
+@pytest.mark.parametrize("where", [(), ("--foreground",)])
+def test_a_number_of_nodes_that_makes_no_sense_is_one_sentence(nodes: str, where: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, ["up", "--nodes", nodes, *where])
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"headrace: A local Kafka has 1 node or 3, not {nodes}: three are the fewest of which one may die.\n"
+    )
+
+
+def test_three_nodes_are_listed_and_one_that_ended_is_said_to_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "kafka-1"
+    sleep = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)", str(home)]
+    child = spawn(sleep, log=tmp_path / "log", directory=tmp_path)
+    addresses = "127.0.0.1:21000,127.0.0.1:21001,127.0.0.1:21002"
+    record = replace(record_in(tmp_path), bootstrap_servers=addresses, kafka_pids=(child.pid, child.pid, 0))
+    _print_settings(record, as_json=False, farewell="")
+    lines = capsys.readouterr().out.splitlines()
+    assert f"  Kafka node 1  127.0.0.1:21000  pid {child.pid}" in lines
+    assert "  Kafka node 2  127.0.0.1:21001  ended; `local down`, then `local up`, starts all of them" in lines
+    assert f"export HEADRACE_KAFKA__BOOTSTRAP_SERVERS={addresses}" in lines
+    _print_settings(record, as_json=True, farewell="")
+    kafka = json.loads(capsys.readouterr().out)["kafka"]
+    assert kafka["bootstrap_servers"] == addresses
+    assert kafka["pid"] == child.pid
+    assert [node["running"] for node in kafka["nodes"]] == [True, False, False]
+    assert kafka["nodes"][0] == {"node_id": 1, "address": "127.0.0.1:21000", "pid": child.pid, "running": True}
+    stop([Process(child.pid, str(home))])
+    child.wait()
+
+
+def test_one_node_is_printed_without_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _print_settings(record_in(tmp_path), as_json=False, farewell="")
+    assert "Kafka node" not in capsys.readouterr().out
+
+
+def test_a_pair_that_runs_with_another_number_of_nodes_is_not_taken_for_the_one_asked_for(tmp_path: Path) -> None:
+    record = record_in(tmp_path)
+    detached._require_nodes(record, None)
+    detached._require_nodes(record, 1)
+    with pytest.raises(LocalServicesError, match=r"with 1 node runs already, .*`headrace local down` first") as caught:
+        detached._require_nodes(record, 3)
+    assert caught.value.exit_code == 2
 
 
 def test_what_a_dead_machine_left_is_cleaned_by_down_in_the_unnamed_directory(cache: Path) -> None:

@@ -41,6 +41,14 @@ def test_a_killed_node_is_forgotten_in_two_seconds() -> None:
     assert int(settings["broker.heartbeat.interval.ms"]) * 3 < int(settings["broker.session.timeout.ms"])
 
 
+def test_of_three_nodes_a_killed_one_is_forgotten_in_three_seconds() -> None:
+    nodes = tuple(Node(number, 21000 + number, 22000 + number) for number in (1, 2, 3))
+    settings = settings_of(server_properties(nodes[0], nodes, Path("/data")))
+    assert settings["broker.session.timeout.ms"] == "3000"
+    assert settings["default.replication.factor"] == "3"
+    assert settings["min.insync.replicas"] == "2"
+
+
 def test_backslashes_in_a_path_survive_java_properties() -> None:
     settings = settings_of(log_properties(Path("/logs\\odd/kafka.log")))
     assert settings["appender.file.fileName"] == "/logs\\\\odd/kafka.log"

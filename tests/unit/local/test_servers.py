@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from broker.local.cluster import KafkaCluster
 from broker.local.errors import LocalServicesError
 from broker.local.free_ports import free_ports
-from broker.local.kafka import Kafka
 from broker.local.processes import stop
-from broker.local.properties import Node
 from broker.local.valkey import Valkey, answers_ping
 from broker.local.waiting import Patience
 
@@ -21,15 +20,15 @@ def program(path: Path, script: str) -> Path:
     return path
 
 
-def kafka_with(java: Path, data_dir: Path) -> Kafka:
-    node = Node(1, *free_ports(2))
-    return Kafka(node, (node,), data_dir, (str(java), "-cp", "jars"))
+def kafka_with(java: Path, data_dir: Path, nodes: int = 1) -> KafkaCluster:
+    ports = free_ports(2 * nodes)
+    return KafkaCluster(list(zip(ports[::2], ports[1::2], strict=True)), data_dir, (str(java), "-cp", "jars"))
 
 
 def test_a_kafka_that_cannot_format_its_directory_shows_why(tmp_path: Path) -> None:
     kafka = kafka_with(program(tmp_path / "java", "echo 'ERROR no space left on device'; exit 1"), tmp_path)
     with pytest.raises(LocalServicesError, match=r"could not format .*ERROR no space left on device .*kafka-1\.log"):
-        kafka.spawn()
+        kafka.prepare()
 
 
 def test_a_kafka_that_ends_instead_of_starting_shows_why(tmp_path: Path) -> None:
@@ -37,9 +36,11 @@ def test_a_kafka_that_ends_instead_of_starting_shows_why(tmp_path: Path) -> None
         'case "$*" in *StorageTool*) exit 0;; esac; echo "ERROR java.net.BindException: Address already in use"; exit 1'
     )
     kafka = kafka_with(program(tmp_path / "java", script), tmp_path)
-    kafka.spawn()
+    kafka.prepare()
+    (node,) = kafka.chosen(())
+    node.spawn()
     with pytest.raises(LocalServicesError, match=r"Kafka ended instead of starting: ERROR .*Address already in use"):
-        kafka.await_ready(threading.Event())
+        kafka.await_ready([node], threading.Event())
     assert kafka.address_is_taken
 
 
@@ -47,11 +48,15 @@ def test_a_formatted_directory_is_not_formatted_again(tmp_path: Path) -> None:
     (tmp_path / "kafka-1" / "data").mkdir(parents=True)
     (tmp_path / "kafka-1" / "data" / "meta.properties").touch()
     kafka = kafka_with(program(tmp_path / "java", 'case "$*" in *StorageTool*) exit 1;; esac; sleep 60'), tmp_path)
-    process = kafka.spawn()
-    assert kafka.process == process
+    kafka.prepare()
+    (node,) = kafka.chosen(())
+    process = node.spawn()
+    assert kafka.processes == {1: process}
+    assert kafka.is_running
     stop([process])
-    assert kafka.child is not None
-    kafka.child.wait()
+    assert not kafka.is_running
+    assert node.child is not None
+    node.child.wait()
 
 
 def test_a_start_that_its_owner_gave_up_ends_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,149 @@
+"""Kafka as a whole: one node, or three of which any one may die.
+
+Three are what production asks for: every topic three times, a write answered once two have it, and a majority of
+controllers. Two nodes could not lose one, and five would show nothing that three do not. A cluster is ready when each
+of its nodes says of itself that it has joined and has caught up, and a transactional producer starts.
+"""
+
+import asyncio
+import re
+import secrets
+import threading
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from broker.adapters.kafka_probe import nodes_in_sync, reachable
+from broker.local.errors import LocalServicesError
+from broker.local.free_ports import accepts
+from broker.local.kafka import READY_WITHIN_S, Kafka
+from broker.local.processes import Process, is_running
+from broker.local.properties import Node
+from broker.local.waiting import Patience
+
+_SIZES = (1, 3)
+_PROBE_S = 8.0
+_CLUSTER_ID = re.compile(r"^cluster\.id=(\S+)$", re.MULTILINE)
+_VOTERS = re.compile(r"^controller\.quorum\.voters=(\S+)$", re.MULTILINE)
+
+
+def require_size(nodes: int) -> None:
+    """Nothing, or LocalServicesError (exit code 2) for a number of nodes that makes no sense."""
+    if nodes not in _SIZES:
+        sentence = f"A local Kafka has 1 node or 3, not {nodes}: three are the fewest of which one may die."
+        raise LocalServicesError(sentence, exit_code=2)
+
+
+def size_of_data(data_dir: Path) -> int | None:
+    """How many nodes the Kafka had whose data lie in this directory; None where none do."""
+    for meta in sorted(data_dir.glob("kafka-*/data/meta.properties")):
+        voters = _VOTERS.search(_text(meta.parents[1] / "server.properties"))
+        if voters is not None:
+            return len(voters[1].split(","))
+    return None
+
+
+def require_same_size(data_dir: Path, nodes: int) -> None:
+    """Nothing, or LocalServicesError (exit code 2): a Kafka cannot be given more nodes, or fewer, by a start."""
+    found = size_of_data(data_dir)
+    if found is not None and found != nodes:
+        sentence = f"The data in {data_dir} are those of a Kafka with {found} node{'s' if found > 1 else ''}"
+        raise LocalServicesError(
+            f"{sentence}: start it with `--nodes {found}`, or name another directory.", exit_code=2
+        )
+
+
+class KafkaCluster:
+    """The nodes by their ids, 1 first."""
+
+    def __init__(self, ports: Sequence[tuple[int, int]], data_dir: Path, java: tuple[str, ...]) -> None:
+        """`ports` has a node's own port and its controller's, for each; `java` is as in `Kafka`."""
+        peers = tuple(Node(number, *pair) for number, pair in enumerate(ports, start=1))
+        self.nodes = {peer.node_id: Kafka(peer, peers, data_dir, java) for peer in peers}
+        self._data_dir = data_dir
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Every node's address, so that a client finds the others when one is dead."""
+        return _addresses(self.nodes.values())
+
+    @property
+    def processes(self) -> dict[int, Process]:
+        """The processes that have been started, by their nodes' ids."""
+        return {number: process for number, node in self.nodes.items() if (process := node.process) is not None}
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a majority runs at this moment: one of three may be dead, as in production."""
+        return majority(len(self.nodes), sum(is_running(process) for process in self.processes.values()))
+
+    @property
+    def address_is_taken(self) -> bool:
+        """Whether some node found a port of ours taken."""
+        return any(node.address_is_taken for node in self.nodes.values())
+
+    def chosen(self, node_ids: Iterable[int]) -> tuple[Kafka, ...]:
+        """These nodes, or all where none is named; LocalServicesError for an id that nobody has."""
+        wanted = tuple(node_ids) or tuple(self.nodes)
+        for number in wanted:
+            if number not in self.nodes:
+                sentence = f"There is no Kafka node {number}: the local ones are {', '.join(map(str, self.nodes))}."
+                raise LocalServicesError(sentence, exit_code=2)
+        return tuple(self.nodes[number] for number in wanted)
+
+    def prepare(self) -> None:
+        """Write every node's files and format what holds nothing yet, side by side: each takes a Java of its own."""
+        cluster_id = _cluster_id(self._data_dir)
+        with ThreadPoolExecutor(len(self.nodes), thread_name_prefix="headrace-format") as pool:
+            list(pool.map(lambda node: node.prepare(cluster_id), self.nodes.values()))
+
+    def await_ready(self, nodes: Sequence[Kafka], abandon: threading.Event) -> None:
+        """Back when these nodes take part and a transaction can begin.
+
+        Raises:
+            LocalServicesError: one of them died, it took too long, or the owner gave up.
+        """
+        patience = Patience(READY_WITHIN_S, abandon)
+        while not self._take_part(nodes):
+            for node in nodes:
+                if node.has_ended:
+                    raise node.failure("ended instead of starting")
+            if not patience.pause():
+                raise nodes[0].failure(f"was not ready within {READY_WITHIN_S:.0f} s")
+
+    def _take_part(self, nodes: Sequence[Kafka]) -> bool:
+        return all(accepts(node.node.port) for node in nodes) and asyncio.run(_ready(nodes))
+
+
+def majority(of: int, alive: int) -> bool:
+    """Whether so many nodes can elect a controller and acknowledge a write."""
+    return alive > of // 2
+
+
+async def _ready(nodes: Sequence[Kafka]) -> bool:
+    """Each is asked itself: a node's peers believe for seconds that it never left, a node that serves knows."""
+    wanted = {node.node.node_id for node in nodes}
+    asked = (nodes_in_sync("127.0.0.1", node.node.port, timeout_s=_PROBE_S) for node in nodes)
+    seen = await asyncio.gather(*asked)
+    return all(wanted <= each for each in seen) and await reachable(_addresses(nodes), timeout_s=_PROBE_S)
+
+
+def _addresses(nodes: Iterable[Kafka]) -> str:
+    return ",".join(f"127.0.0.1:{node.node.port}" for node in nodes)
+
+
+def _cluster_id(data_dir: Path) -> str:
+    """The one that a formatted directory has; else a new one, 22 characters without a leading dash."""
+    for meta in sorted(data_dir.glob("kafka-*/data/meta.properties")):
+        found = _CLUSTER_ID.search(_text(meta))
+        if found is not None:
+            return found[1]
+    return "H" + urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")[1:]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
