@@ -32,8 +32,8 @@ Data = Annotated[
 Nodes = Annotated[
     int | None,
     typer.Option(
-        help="Nodes of Kafka: 1, or 3 of which any one may die (half a GB of memory). Without it: as many as --data were"
-        " written by, else 1.",
+        help="Nodes of Kafka: 1, or 3 of which any one may die (half a GB of memory). Without it: as many as wrote the"
+        " data in --data, else 1.",
         show_default=False,
     ),
 ]
