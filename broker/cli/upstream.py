@@ -20,32 +20,61 @@ def upstream(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8089,
     tokens_per_minute: Annotated[int, typer.Option(min=1, help="The token limit of every model.")] = 200_000,
     requests_per_minute: Annotated[int, typer.Option(min=1, help="The request limit of every model.")] = 500,
+    requests_per_day: Annotated[
+        int | None, typer.Option(min=1, help="A daily request limit as well; headers then show the day.")
+    ] = None,
     law: Annotated[Law, typer.Option(help="How Chat Completions are charged.")] = Law.CHAT_2025,
     burst_s: Annotated[
         float | None, typer.Option("--burst-s", help="Also a hidden bucket of so many seconds of quota.")
     ] = None,
     latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds an answer takes, as 0.2 or 1-4.")] = "1-4",
-    error_rate: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of admitted calls that end in 500.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same answers, latencies and errors.")] = 7,
+    error_rate: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of admitted calls that end in 500, 502 or 503.")
+    ] = 0.0,
+    long_429_rate: Annotated[
+        float,
+        typer.Option(
+            "--long-429-rate", min=0.0, max=1.0, help="Share of calls that a project's daily limit refuses, unpaid."
+        ),
+    ] = 0.0,
+    long_429_s: Annotated[
+        float, typer.Option("--long-429-s", help="Seconds those are told to wait; a limit per day may round up.")
+    ] = 90.0,
+    stream_cut_rate: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of streams whose connection is cut after some deltas.")
+    ] = 0.0,
+    stream_error_rate: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of streams that end in an error event.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same answers, latencies and troubles.")] = 7,
     models: Annotated[str, typer.Option(metavar="M,M", help="Serve only these models; without it every one.")] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="For machines: one object at the start, one at the end.")
     ] = False,
 ) -> None:
-    """Serve a simulated OpenAI that limits, charges and answers as the real one was recorded to.
+    """Serve a simulated OpenAI that limits, charges, answers and streams as the real one was recorded to.
+
+    Which calls meet trouble depends on the seed, the request and its id, and is drawn anew for each attempt.
 
     GET /stats tells what was called, admitted and charged (?ids=1: for each request id too); POST /reset starts anew.
     Ctrl-C or SIGTERM end it.
 
     Example: headrace upstream --tokens-per-minute 30000 --requests-per-minute 500 --latency 1-4
+
+    Example: headrace upstream --error-rate 0.1 --long-429-rate 0.05 --long-429-s 90 --stream-cut-rate 0.02
     """
     try:
         settings = UpstreamSettings(
             tokens_per_minute=tokens_per_minute,
             requests_per_minute=requests_per_minute,
+            requests_per_day=requests_per_day,
             law=law,
             latency_s=_latency_s(latency),
             error_rate=error_rate,
+            long_429_rate=long_429_rate,
+            long_429_s=long_429_s,
+            stream_cut_rate=stream_cut_rate,
+            stream_error_rate=stream_error_rate,
             burst_s=burst_s,
             seed=seed,
             models=tuple(name.strip() for name in models.split(",") if name.strip()),
@@ -90,10 +119,12 @@ def _say_goodbye(stats: Stats, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(stats.as_json()))
         return
+    told = stats.streams
+    streams = f", {told.started:,} streams ({told.cut:,} cut, {told.errored:,} failed)" if told.started else ""
     share = "" if stats.share is None else f", {stats.share:.1%} of what the limit could give"
     typer.echo(
         f"Stopped: {stats.calls:,} calls, {stats.admitted:,} admitted, {stats.completed:,} answered, "
-        f"{stats.throttled:,} throttled (429), {stats.server_errors:,} server errors; "
+        f"{stats.throttled:,} throttled (429), {stats.server_errors:,} server errors{streams}; "
         f"{stats.charged_tokens:,} tokens charged{share}."
     )
 

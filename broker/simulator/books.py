@@ -5,7 +5,8 @@ Memory per request id is bounded; when it is full the oldest id is forgotten, an
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from typing import Any, Final
 
 from broker.simulator.limiter import Limits
@@ -13,25 +14,61 @@ from broker.simulator.limiter import Limits
 IDS_MAX: Final = 1_000_000
 
 
+class StreamEnd(StrEnum):
+    """How a stream ended: as it should, cut by us, with an error we told, or because its client left."""
+
+    COMPLETED = "completed"
+    CUT = "cut"
+    ERRORED = "errored"
+    ABANDONED = "abandoned"
+
+
+@dataclass(slots=True)
+class StreamCount:
+    """Streams begun, and how they ended; what is missing is being told."""
+
+    started: int = 0
+    completed: int = 0
+    cut: int = 0
+    errored: int = 0
+    abandoned: int = 0
+
+    def end(self, end: StreamEnd) -> None:
+        """Count an end."""
+        setattr(self, end.value, getattr(self, end.value) + 1)
+
+
 @dataclass(slots=True)
 class IdCount:
-    """What happened to one request id."""
+    """What happened to one request id. `streams` is None until it begins one: there may be a million ids."""
 
     calls: int = 0
     admitted: int = 0
     answered: int = 0
+    throttled_long: int = 0
+    streams: StreamCount | None = None
 
-    def as_json(self) -> dict[str, int]:
-        """The three counts by name."""
-        return {"calls": self.calls, "admitted": self.admitted, "answered": self.answered}
+    def as_json(self) -> dict[str, Any]:
+        """The counts by name; those of long refusals and streams only where there were any."""
+        shape: dict[str, Any] = {"calls": self.calls, "admitted": self.admitted, "answered": self.answered}
+        if self.throttled_long:
+            shape["throttled_long"] = self.throttled_long
+        if self.streams is not None:
+            shape["streams"] = asdict(self.streams)
+        return shape
+
+    def copy(self) -> "IdCount":
+        """As it is now."""
+        return replace(self, streams=None if self.streams is None else replace(self.streams))
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
     """A snapshot. Times are milliseconds since the start or the last reset; counts are since then too.
 
-    `throttled` are 429s, `client_errors` the other 4xx, `completed` the 200s that were written out whole,
-    `disconnected` the calls whose client left first (their charge stays). `share` is what was charged of what the
+    `throttled` are 429s, `throttled_long` those of a daily limit on demand, `client_errors` the other 4xx, `completed`
+    the 200s that were written out whole, streams among them, `disconnected` the calls whose client left first. They
+    keep their charge, and so do streams that were cut or told of an error. `share` is what was charged of what the
     buckets could give between the first and the last admission: charged / (capacity + rate x (last - first)), summed
     over the models called; None before the first.
     """
@@ -42,9 +79,11 @@ class Stats:
     charged_by_model: Mapping[str, int]
     completed: int
     throttled: int
+    throttled_long: int
     client_errors: int
     server_errors: int
     disconnected: int
+    streams: StreamCount
     inflight: int
     inflight_max: int
     first_admitted_ms: float | None
@@ -58,6 +97,7 @@ class Stats:
     def as_json(self) -> dict[str, Any]:
         """The shape of `GET /stats`; `ids` only when asked for."""
         shape: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "ids"}
+        shape["streams"] = asdict(self.streams)
         if self.ids is not None:
             shape["ids"] = {request_id: count.as_json() for request_id, count in self.ids.items()}
         return shape
@@ -75,9 +115,11 @@ class Books:
     charged: dict[str, int] = field(default_factory=dict)
     completed: int = 0
     throttled: int = 0
+    throttled_long: int = 0
     client_errors: int = 0
     server_errors: int = 0
     disconnected: int = 0
+    streams: StreamCount = field(default_factory=StreamCount)
     inflight: int = 0
     inflight_max: int = 0
     first_admitted_us: int | None = None
@@ -112,6 +154,24 @@ class Books:
             self.first_admitted_us = now_us
         self.last_admitted_us = now_us
 
+    def refuse_for_long(self, count: IdCount) -> None:
+        """Count a refusal by a daily limit on demand; it is a 429 as well, once it is written out."""
+        count.throttled_long += 1
+        self.throttled_long += 1
+
+    def begin_stream(self, count: IdCount) -> None:
+        """Count a stream whose headers go out."""
+        if count.streams is None:
+            count.streams = StreamCount()
+        count.streams.started += 1
+        self.streams.started += 1
+
+    def end_stream(self, count: IdCount, end: StreamEnd) -> None:
+        """Count how it ended."""
+        if count.streams is not None:
+            count.streams.end(end)
+        self.streams.end(end)
+
     def answer(self, status: int, count: IdCount | None) -> None:
         """Count an answer that was written out whole."""
         match status:
@@ -136,9 +196,11 @@ class Books:
             charged_by_model=dict(self.charged),
             completed=self.completed,
             throttled=self.throttled,
+            throttled_long=self.throttled_long,
             client_errors=self.client_errors,
             server_errors=self.server_errors,
             disconnected=self.disconnected,
+            streams=replace(self.streams),
             inflight=self.inflight,
             inflight_max=self.inflight_max,
             first_admitted_ms=self._since_opened_ms(self.first_admitted_us),
@@ -147,9 +209,7 @@ class Books:
             limits={model: self._limits() for model in self.charged},
             ids_seen=len(self.ids) + self.ids_forgotten,
             ids_forgotten=self.ids_forgotten,
-            ids={request_id: IdCount(**count.as_json()) for request_id, count in self.ids.items()}
-            if with_ids
-            else None,
+            ids={request_id: count.copy() for request_id, count in self.ids.items()} if with_ids else None,
         )
 
     def _since_opened_ms(self, at_us: int | None) -> float | None:

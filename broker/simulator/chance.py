@@ -33,5 +33,6 @@ class Chance:
     def number(self, content: bytes, purpose: str) -> int:
         """A whole number below 2^64, the same for the same content and purpose."""
         return int.from_bytes(
-            hashlib.blake2b(content + purpose.encode(), digest_size=8, key=self._seed).digest(), "big"
+            hashlib.blake2b(content + purpose.encode("utf-8", "surrogatepass"), digest_size=8, key=self._seed).digest(),
+            "big",
         )

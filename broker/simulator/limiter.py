@@ -147,8 +147,7 @@ class Account:
     def admit(self, charge: int, now_us: int) -> Admitted | Refused:
         """Pay `charge` tokens and one request from every bucket, or say which one cannot and until when."""
         costs = {Metric.TOKENS: charge, Metric.REQUESTS: 1}
-        for _, bucket in self._buckets:
-            bucket.refill(now_us)
+        self.refilled(now_us)
         for metric, bucket in self._buckets:
             if bucket.visible and costs[metric] > bucket.limit:
                 return self._refuse(metric, bucket, costs, too_large=True)
@@ -159,8 +158,14 @@ class Account:
             bucket.pay(costs[metric])
         return Admitted(self.levels())
 
+    def refilled(self, now_us: int) -> dict[Metric, Level]:
+        """Bring every bucket to `now_us`; what headers show then."""
+        for _, bucket in self._buckets:
+            bucket.refill(now_us)
+        return self.levels()
+
     def levels(self) -> dict[Metric, Level]:
-        """What headers show now."""
+        """What headers show, as of the last refill."""
         return {metric: bucket.level() for metric, bucket in self._shown.items()}
 
     def _refuse(self, metric: Metric, bucket: Bucket, costs: Mapping[Metric, int], *, too_large: bool) -> Refused:
@@ -202,11 +207,18 @@ class Limiter:
 
     def admit(self, model: str, charge: int, now_us: int) -> Admitted | Refused:
         """Admit one call of `model` or refuse it; see `Account.admit`."""
-        account = self._accounts.get(model)
-        if account is None:
-            account = self._accounts[model] = Account(self.limits, now_us)
-        return account.admit(charge, now_us)
+        return self._account(model, now_us).admit(charge, now_us)
+
+    def levels(self, model: str, now_us: int) -> dict[Metric, Level]:
+        """What headers show of `model` now, for an answer that nothing is paid for."""
+        return self._account(model, now_us).refilled(now_us)
 
     def reset(self) -> None:
         """Every bucket is full again."""
         self._accounts.clear()
+
+    def _account(self, model: str, now_us: int) -> Account:
+        account = self._accounts.get(model)
+        if account is None:
+            account = self._accounts[model] = Account(self.limits, now_us)
+        return account

@@ -1,22 +1,25 @@
 """The simulated OpenAI over HTTP: what tests, the demo and `headrace upstream` call instead of api.openai.com.
 
-Only sockets and waiting live here; `exchange` decides every reply and `books` counts. In flight is a call from its
-arrival until its reply is written out or its client is gone. Time is the event loop's, so a test may run it in
-virtual time.
+Only the server lives here; `exchange` decides every reply, `writing` puts it on the wire and `books` counts. In flight
+is a call from its arrival until its reply is written out or its client is gone. Time is the event loop's, so a test may
+run it in virtual time.
 """
 
 import asyncio
-import json
 from types import TracebackType
 from typing import Any, Final, Self
 
 from aiohttp import web
 
 from broker.simulator import wording
-from broker.simulator.books import Books, IdCount, Stats
-from broker.simulator.exchange import Call, Exchange, Reply, Script, Scripted, UpstreamSettings, reply_headers
+from broker.simulator.books import Books, Stats
+from broker.simulator.exchange import Call, Exchange
 from broker.simulator.limiter import Limiter
 from broker.simulator.pricing import Endpoint
+from broker.simulator.reply import Reply
+from broker.simulator.script import Script, Scripted
+from broker.simulator.settings import UpstreamSettings
+from broker.simulator.writing import written
 
 __all__ = ["Scripted", "Stats", "Upstream", "UpstreamSettings"]
 
@@ -102,11 +105,7 @@ class Upstream:
             try:
                 payload = await request.read()
                 call = Call(number, endpoint, {name.lower(): value for name, value in request.headers.items()}, payload)
-                reply = self._exchange.decide(call, books, self._now_us())
-                if reply.delay_s > 0:
-                    await asyncio.sleep(reply.delay_s)
-                elapsed_s = asyncio.get_running_loop().time() - arrived_s
-                return await _written(request, reply, books, elapsed_s)
+                return await written(request, self._exchange.decide(call, books, self._now_us()), books, arrived_s)
             except (asyncio.CancelledError, ConnectionResetError):
                 books.disconnected += 1
                 raise
@@ -129,24 +128,6 @@ class Upstream:
         try:
             message = f"Invalid URL ({request.method} {request.path})"
             reply = Reply(404, wording.error_body(message, "invalid_request_error"))
-            return await _written(request, reply, books, 0.0)
+            return await written(request, reply, books, asyncio.get_running_loop().time())
         finally:
             books.inflight -= 1
-
-
-async def _written(request: web.Request, reply: Reply, books: Books, elapsed_s: float) -> web.StreamResponse:
-    """Write the reply out here rather than in aiohttp, so that an answer is counted only once it was handed over."""
-    count: IdCount | None = reply.count
-    if reply.dropped:
-        books.disconnected += 1
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response(status=reply.status)
-    text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
-    kind = "text/html" if isinstance(reply.body, str) else "application/json"
-    headers = {"content-type": kind, **reply_headers(reply, elapsed_s)}
-    response = web.Response(status=reply.status, body=text.encode(), headers=headers)
-    await response.prepare(request)
-    await response.write_eof()
-    books.answer(reply.status, count)
-    return response

@@ -6,7 +6,12 @@ from typing import Any, Final
 from broker.simulator.limiter import DAY_US, Level, Metric, Refused
 
 ORGANIZATION: Final = "org-headracesimulated0001"
+PROJECT: Final = "proj_headracesimulated0001"
 LEARN_MORE: Final = "Visit https://platform.openai.com/account/rate-limits to learn more."
+BAD_GATEWAY: Final = (
+    "<html>\n<head><title>502 Bad Gateway</title></head>\n<body>\n<center><h1>502 Bad Gateway</h1></center>\n"
+    "<hr><center>cloudflare</center>\n</body>\n</html>\n"
+)
 TOO_LARGE: Final = "The input or output tokens must be reduced in order to run successfully."
 
 
@@ -36,6 +41,14 @@ def limit_headers(levels: Mapping[Metric, Level]) -> dict[str, str]:
     return headers
 
 
+def project_headers(metric: Metric, level: Level) -> dict[str, str]:
+    """The three headers of a project's own bucket."""
+    return {
+        name.replace(f"-{metric}", f"-project-{metric}"): value
+        for name, value in limit_headers({metric: level}).items()
+    }
+
+
 def retry_headers(refused: Refused) -> dict[str, str]:
     """`retry-after` in whole seconds, at least 1, and the exact `retry-after-ms`; neither when waiting cannot help."""
     if refused.wait_ms is None:
@@ -51,11 +64,12 @@ def error_body(message: str, kind: str, *, code: str | None = None, param: str |
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def refusal_message(model: str, refused: Refused) -> str:
-    """Template 1 (`Rate limit reached`) or template 4 (`Request too large`)."""
+def refusal_message(model: str, refused: Refused, *, project: str | None = None) -> str:
+    """Template 1 (`Rate limit reached`), 2 (the same of a `project`'s limit) or 4 (`Request too large`)."""
     per = "day" if refused.period_us == DAY_US else "min"
     short = f"{'T' if refused.metric is Metric.TOKENS else 'R'}P{'D' if per == 'day' else 'M'}"
-    where = f"for {model} in organization {ORGANIZATION} on {refused.metric} per {per} ({short})"
+    whose = f"organization {ORGANIZATION}" if project is None else f"project {project} organization {ORGANIZATION}"
+    where = f"for {model} in {whose} on {refused.metric} per {per} ({short})"
     if refused.wait_ms is None:
         return (
             f"Request too large {where}: Limit {refused.limit}, Requested {refused.requested}. {TOO_LARGE} {LEARN_MORE}"
@@ -66,9 +80,10 @@ def refusal_message(model: str, refused: Refused) -> str:
     )
 
 
-def refusal_body(model: str, refused: Refused) -> dict[str, Any]:
-    """The body of a 429 of the limiter."""
-    return error_body(refusal_message(model, refused), refused.metric.value, code="rate_limit_exceeded")
+def refusal_body(model: str, refused: Refused, *, project: str | None = None) -> dict[str, Any]:
+    """The body of a 429."""
+    message = refusal_message(model, refused, project=project)
+    return error_body(message, refused.metric.value, code="rate_limit_exceeded")
 
 
 def wrong_key_body(key: str) -> dict[str, Any]:
@@ -94,8 +109,19 @@ def unknown_model_body(model: str, *, param: str | None = None) -> dict[str, Any
     return error_body(message, "invalid_request_error", code="model_not_found", param=param)
 
 
+def failure_body(status: int) -> dict[str, Any] | str:
+    """The body of a 500, 502 or 503; the 502 is a page, and not OpenAI's own."""
+    match status:
+        case 502:
+            return BAD_GATEWAY
+        case 503:
+            return overloaded_body()
+        case _:
+            return server_error_body()
+
+
 def server_error_body() -> dict[str, Any]:
-    """The 500."""
+    """The 500, and the error in the middle of a stream."""
     return error_body(
         "The server experienced an error while processing your request. Sorry about that! You can retry your request, "
         "or contact us through our help center at help.openai.com if the error persists.",

@@ -1,6 +1,6 @@
 import pytest
 
-from broker.simulator.books import Books
+from broker.simulator.books import Books, StreamEnd
 from broker.simulator.limiter import Limits
 
 
@@ -73,3 +73,35 @@ def test_the_most_calls_in_flight_are_remembered() -> None:
     counted.inflight -= 1
     counted.arrive()
     assert (counted.inflight, counted.inflight_max) == (2, 2)
+
+
+@pytest.mark.parametrize("end", list(StreamEnd))
+def test_a_stream_is_counted_at_its_start_and_at_its_end_for_all_and_for_its_id(end: StreamEnd) -> None:
+    counted = books()
+    count = counted.identify("a")
+    counted.identify("b")
+    counted.begin_stream(count)
+    begun = counted.snapshot(with_ids=True)
+    counted.end_stream(count, end)
+    told = counted.snapshot(with_ids=True).as_json()
+    expected = {name: int(name in ("started", end)) for name in ("started", "completed", "cut", "errored", "abandoned")}
+    assert told["streams"] == expected
+    assert told["ids"]["a"]["streams"] == expected
+    assert "streams" not in told["ids"]["b"]
+    assert (
+        begun.as_json()["streams"]
+        == begun.as_json()["ids"]["a"]["streams"]
+        == dict.fromkeys(expected, 0) | {"started": 1}
+    )
+
+
+def test_a_long_refusal_is_counted_for_all_and_for_its_id() -> None:
+    counted = books()
+    counted.identify("b")
+    counted.refuse_for_long(counted.identify("a"))
+    told = counted.snapshot(with_ids=True).as_json()
+    assert told["throttled_long"] == 1
+    assert told["ids"] == {
+        "b": {"calls": 1, "admitted": 0, "answered": 0},
+        "a": {"calls": 1, "admitted": 0, "answered": 0, "throttled_long": 1},
+    }

@@ -3,48 +3,20 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.books import Books
-from broker.simulator.exchange import Call, Exchange, Reply, Scripted, UpstreamSettings
-from broker.simulator.limiter import Limiter
 from broker.simulator.pricing import Endpoint
-
-KEY = {"authorization": "Bearer anything"}
-HELLO: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Company: Acme\nHello"}]}
-
-
-class Desk:
-    """An exchange with its books, asked without HTTP."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.settings = UpstreamSettings(**settings)
-        self.exchange = Exchange(self.settings, Limiter(self.settings.limits()))
-        self.books = Books(self.settings.limits(), 0)
-        self.calls = 0
-
-    def ask(
-        self,
-        body: Any = None,
-        *,
-        endpoint: Endpoint = Endpoint.CHAT,
-        headers: dict[str, str] | None = None,
-        now_us: int = 0,
-    ) -> Reply:
-        self.calls += 1
-        payload = body if isinstance(body, bytes) else json.dumps(HELLO if body is None else body).encode()
-        call = Call(self.calls, endpoint, KEY if headers is None else headers, payload)
-        return self.exchange.decide(call, self.books, now_us)
-
-
-def error_of(reply: Reply) -> dict[str, Any]:
-    assert not isinstance(reply.body, str)
-    error = reply.body["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    return dict(error)
-
-
-def words_of(reply: Reply) -> str:
-    assert not isinstance(reply.body, str)
-    return str(reply.body["choices"][0]["message"]["content"])
+from broker.simulator.script import Scripted
+from broker.simulator.settings import UpstreamSettings
+from broker.simulator.streams import Break, Manner
+from tests.unit.simulator.asking import (
+    ASKED,
+    HELLO,
+    KEY,
+    Desk,
+    error_of,
+    numbered,
+    stream_of_reply,
+    words_of,
+)
 
 
 def test_an_answer_has_the_shape_of_a_chat_completion() -> None:
@@ -69,7 +41,7 @@ def test_the_same_request_gets_the_same_answer_and_latency_whatever_came_before(
 
 
 def test_latency_and_words_differ_by_content_and_by_seed() -> None:
-    bodies = [HELLO | {"messages": [{"role": "user", "content": f"lead {number}"}]} for number in range(50)]
+    bodies = [numbered(number) for number in range(50)]
     desk = Desk(latency_s=(1.0, 4.0))
     replies = [desk.ask(body) for body in bodies]
     assert all(1.0 <= reply.delay_s <= 4.0 for reply in replies)
@@ -105,7 +77,7 @@ def test_a_model_that_is_not_served_is_a_404_and_a_400_on_responses() -> None:
         ({"messages": []}, 0),
         ({"model": "m"}, 1),
         ({"model": "m", "messages": "text"}, 1),
-        ({"model": "m", "messages": [{"role": "user", "content": "12345678"}], "stream": True}, 4),
+        ({"model": "m", "messages": [{"role": "user", "content": "12345678"}], "stream": "yes"}, 4),
     ],
 )
 def test_a_400_is_charged_once_it_has_a_model(body: Any, charged: int) -> None:
@@ -134,20 +106,30 @@ def test_a_dated_snapshot_draws_from_the_bucket_of_its_model() -> None:
     assert desk.ask(HELLO | {"model": "gpt-4o"}).status == 200
 
 
-def test_server_errors_come_at_the_asked_rate_and_keep_their_charge() -> None:
-    desk = Desk(error_rate=0.3, unavailable_rate=0.2, tokens_per_minute=10**9, requests_per_minute=10**6)
-    statuses = [
-        desk.ask(HELLO | {"messages": [{"role": "user", "content": f"lead {number}"}]}).status
-        for number in range(1_000)
-    ]
-    assert 250 < statuses.count(500) < 350
-    assert 150 < statuses.count(503) < 250
-    assert desk.books.admitted == 1_000
+def test_a_refusal_comes_before_the_stream_and_an_embedding_has_none() -> None:
+    desk = Desk(requests_per_minute=1)
+    streamed = desk.ask(HELLO | {"stream": True})
+    assert streamed.stream is not None
+    refused = desk.ask(HELLO | {"stream": True})
+    assert (refused.status, refused.stream) == (429, None)
+    embedding = desk.ask({"model": "e", "input": "a", "stream": True}, endpoint=Endpoint.EMBEDDINGS)
+    assert (embedding.status, error_of(embedding)["type"]) == (400, "invalid_request_error")
 
 
-def test_an_error_is_drawn_anew_for_each_attempt() -> None:
-    desk = Desk(error_rate=0.5, requests_per_minute=100)
-    assert {desk.ask().status for _ in range(30)} == {200, 500}
+@pytest.mark.parametrize(("endpoint", "body"), [(Endpoint.CHAT, HELLO), (Endpoint.RESPONSES, ASKED)])
+def test_a_stream_tells_the_answer_that_would_have_come_without_it(endpoint: Endpoint, body: dict[str, Any]) -> None:
+    headers = KEY | {"x-client-request-id": "lead-1"}
+    whole = Desk(seed=3).ask(body, endpoint=endpoint, headers=headers)
+    told = Desk(seed=3).ask(body | {"stream": True}, endpoint=endpoint, headers=headers)
+    assert whole.stream is None
+    assert isinstance(whole.body, dict)
+    assert isinstance(told.body, dict)
+    made = ("created", "created_at")  # the second it was made in
+    assert {key: value for key, value in told.body.items() if key not in made} == {
+        key: value for key, value in whole.body.items() if key not in made
+    }
+    assert (told.delay_s, told.headers) == (whole.delay_s, whole.headers)
+    assert stream_of_reply(told).body is told.body
 
 
 def test_an_id_is_the_header_then_the_metadata_then_the_body() -> None:
@@ -215,6 +197,14 @@ def test_a_script_may_only_change_the_latency() -> None:
     assert (reply.status, reply.delay_s, reply.headers["x-extra"]) == (200, 9.0, "1")
 
 
+def test_a_script_may_break_a_stream_and_keep_an_answer_whole() -> None:
+    desk = Desk()
+    cut = Break(Manner.CUT, 2)
+    desk.exchange.script = lambda *_: Scripted(broken=cut)
+    assert stream_of_reply(desk.ask(HELLO | {"stream": True})).broken == cut
+    assert desk.ask().stream is None
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -224,8 +214,14 @@ def test_a_script_may_only_change_the_latency() -> None:
         {"requests_per_day": 0},
         {"latency_s": (2.0, 1.0)},
         {"latency_s": (0.0, float("inf"))},
-        {"error_rate": 0.7, "unavailable_rate": 0.7},
+        {"error_rate": 1.1},
         {"error_rate": -0.1},
+        {"long_429_rate": 1.1},
+        {"long_429_s": 0.0},
+        {"long_429_s": 86_401.0},
+        {"stream_cut_rate": 0.7, "stream_error_rate": 0.7},
+        {"stream_cut_rate": -0.1},
+        {"stream_error_rate": -0.1},
         {"burst_s": 0.0},
     ],
 )

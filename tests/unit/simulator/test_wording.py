@@ -6,8 +6,10 @@ import pytest
 from broker.simulator.limiter import DAY_US, MINUTE_US, Level, Metric, Refused
 from broker.simulator.wording import (
     ORGANIZATION,
+    failure_body,
     go_duration,
     limit_headers,
+    project_headers,
     refusal_body,
     refusal_message,
     retry_headers,
@@ -15,8 +17,8 @@ from broker.simulator.wording import (
 )
 from tests.unit.simulator.recorded import HEADERS, REFUSALS
 
-# Templates 1 and 4 name a model and an organization; the others (project scope, no model) are not spoken here.
-SPOKEN = [row for row in REFUSALS if row["model"] and " in organization " in row["message"]]
+# Templates 1, 2 and 4 name a model and an organization; those without a model are not spoken here.
+SPOKEN = [row for row in REFUSALS if row["model"] and " organization " in row["message"]]
 
 
 def refused_as(row: dict[str, Any]) -> Refused:
@@ -33,15 +35,18 @@ def refused_as(row: dict[str, Any]) -> Refused:
 
 @pytest.mark.parametrize("row", SPOKEN, ids=lambda row: f"{row['model']}-{row['limit']}-{row['requested']}")
 def test_a_429_reads_word_for_word_as_recorded(row: dict[str, Any]) -> None:
-    recorded = " ".join(re.sub(r"in organization \S+", f"in organization {ORGANIZATION}", row["message"]).split())
+    recorded = " ".join(re.sub(r"( organization) \S+", rf"\1 {ORGANIZATION}", row["message"]).split())
+    project = re.search(r"in project (\S+) ", recorded)
     recorded = recorded.partition(" You can increase your rate limit")[0]  # said to accounts without a payment method
-    spoken = refusal_message(row["model"], refused_as(row))
+    spoken = refusal_message(row["model"], refused_as(row), project=project[1] if project else None)
     assert spoken.startswith(recorded)  # some reports cut the last sentence off
     assert recorded.endswith(("more.", "Visit", f"{row['requested']}.", "ms.", "s."))
 
 
 def test_most_recorded_429s_are_spoken() -> None:
-    assert len(SPOKEN) >= 18
+    assert len(SPOKEN) >= 19
+    assert any(" in project " in row["message"] for row in SPOKEN)
+    assert any(row["period"] == "day" for row in SPOKEN)
 
 
 def test_code_and_type_are_the_recorded_ones() -> None:
@@ -55,6 +60,21 @@ def test_header_names_are_the_recorded_ones() -> None:
     spoken = limit_headers({Metric.TOKENS: Level(10, 5, 30_000), Metric.REQUESTS: Level(10, 9, 6)})
     assert {name.removeprefix("x-ratelimit-") for name in spoken} == set(HEADERS[0]["headers"])
     assert spoken["x-ratelimit-reset-tokens"] == "30s"
+
+
+def test_a_projects_headers_are_named_as_recorded() -> None:
+    assert project_headers(Metric.REQUESTS, Level(10, 0, 60_000)) == {
+        "x-ratelimit-limit-project-requests": "10",
+        "x-ratelimit-remaining-project-requests": "0",
+        "x-ratelimit-reset-project-requests": "1m0s",
+    }
+
+
+def test_a_502_is_a_page_of_somebody_else_and_the_others_are_openais() -> None:
+    assert str(failure_body(502)).startswith("<html>")
+    bodies = {status: failure_body(status) for status in (500, 503)}
+    kinds = {status: body["error"]["type"] for status, body in bodies.items() if not isinstance(body, str)}
+    assert kinds == {500: "server_error", 503: "service_unavailable_error"}
 
 
 @pytest.mark.parametrize(

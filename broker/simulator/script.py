@@ -1,0 +1,54 @@
+"""What a test wants chosen calls answered with, and how that is laid over the usual reply."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from broker.simulator.books import IdCount
+from broker.simulator.reply import Reply
+from broker.simulator.streams import Break
+
+
+@dataclass(frozen=True, slots=True)
+class Scripted:
+    """What a test wants a chosen call answered with.
+
+    With a `status` the call is answered `delay_s` later with `body` (an object, or text such as an HTML page) and
+    takes nothing from the buckets unless `charged`. Without one it is handled as usual, with `headers` added and
+    `delay_s`, if given, as its latency. `dropped` cuts the connection after the delay instead of answering; `broken`
+    says where a stream, if the answer is one, stops short.
+    """
+
+    status: int | None = None
+    body: Mapping[str, Any] | str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay_s: float | None = None
+    charged: bool = False
+    dropped: bool = False
+    broken: Break | None = None
+
+
+Script = Callable[[int, Mapping[str, Any]], Scripted | None]
+
+
+def scripted_reply(scripted: Scripted, count: IdCount) -> Reply:
+    """The reply of a script that names a status."""
+    return Reply(
+        scripted.status or 200, scripted.body, scripted.headers, scripted.delay_s or 0.0, count, scripted.dropped
+    )
+
+
+def overlaid(reply: Reply, scripted: Scripted) -> Reply:
+    """A usual reply as the script wants it; a refusal by the limiter stays one."""
+    if scripted.status is not None and reply.status == 200 and reply.count is not None:
+        return scripted_reply(replace(scripted, headers={**reply.headers, **scripted.headers}), reply.count)
+    stream = reply.stream
+    if stream is not None and scripted.broken is not None:
+        stream = replace(stream, broken=scripted.broken)
+    return replace(
+        reply,
+        headers={**reply.headers, **scripted.headers},
+        delay_s=reply.delay_s if scripted.delay_s is None else scripted.delay_s,
+        dropped=scripted.dropped,
+        stream=stream,
+    )

@@ -1,0 +1,82 @@
+"""What the simulated OpenAI enforces and how it misbehaves: all of it decided before it serves.
+
+Every rate is a share between 0 and 1, and which calls it hits depends on the seed, the content, the request id and the
+number of the call, never on when or in which order calls arrive (see `trouble`).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from broker.simulator.limiter import Limits, RefusedCost
+from broker.simulator.pricing import Law
+
+DAY_S: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """What the simulated OpenAI enforces and how it behaves.
+
+    Attributes:
+        tokens_per_minute: Every model's token limit.
+        requests_per_minute: Every model's request limit.
+        requests_per_day: As well, if given; headers then show the day, as recorded.
+        law: How Chat Completions are charged.
+        latency_s: A range; where in it a request lies depends on `seed` and content. A stream ends after as long.
+        error_rate: Share of admitted calls that end in 500, 502 or 503 after their latency, charge kept.
+        long_429_rate: Share of calls that a project's daily limit refuses, at once and for nothing.
+        long_429_s: How long those are told to wait.
+        stream_cut_rate: Share of streams whose connection is cut on the way, charge kept.
+        stream_error_rate: Share of streams that tell of an error instead of the rest, charge kept.
+        burst_s: Also enforce a hidden bucket of so many seconds of quota.
+        refused_cost: What a call takes that the limiter refuses.
+        seed: Same seed, same answers, latencies and troubles.
+        models: The models served; empty for every model.
+        host: The address to listen on.
+        port: 0 takes a free one.
+    """
+
+    tokens_per_minute: int = 200_000
+    requests_per_minute: int = 500
+    requests_per_day: int | None = None
+    law: str = Law.CHAT_2025
+    latency_s: tuple[float, float] = (1.0, 4.0)
+    error_rate: float = 0.0
+    long_429_rate: float = 0.0
+    long_429_s: float = 90.0
+    stream_cut_rate: float = 0.0
+    stream_error_rate: float = 0.0
+    burst_s: float | None = None
+    refused_cost: str = RefusedCost.NOTHING
+    seed: int = 7
+    models: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        Law(self.law)
+        RefusedCost(self.refused_cost)
+        per_day = 1 if self.requests_per_day is None else self.requests_per_day
+        if min(self.tokens_per_minute, self.requests_per_minute, per_day) < 1:
+            raise ValueError("a limit is at least 1")
+        if not 0 <= self.latency_s[0] <= self.latency_s[1] < math.inf:
+            raise ValueError("a latency is a range of seconds, the smaller number first")
+        if not (0 <= self.error_rate <= 1 and 0 <= self.long_429_rate <= 1):
+            raise ValueError("a rate is between 0 and 1")
+        if min(self.stream_cut_rate, self.stream_error_rate) < 0 or self.stream_cut_rate + self.stream_error_rate > 1:
+            raise ValueError("the rates of cut and of failing streams are between 0 and 1, and together at most 1")
+        if not 0.001 <= self.long_429_s <= DAY_S:
+            raise ValueError("a daily limit makes nobody wait for less than a millisecond or more than a day")
+        if self.burst_s is not None and self.burst_s <= 0:
+            raise ValueError("a burst is more than 0 seconds")
+
+    def limits(self) -> Limits:
+        """The limiter's part of them."""
+        return Limits(
+            tokens_per_minute=self.tokens_per_minute,
+            requests_per_minute=self.requests_per_minute,
+            requests_per_day=self.requests_per_day,
+            burst_us=None if self.burst_s is None else max(1, round(self.burst_s * 1_000_000)),
+            refused_cost=RefusedCost(self.refused_cost),
+        )

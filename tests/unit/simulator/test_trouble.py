@@ -1,0 +1,128 @@
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from broker.simulator.reply import Reply
+from broker.simulator.streams import Manner
+from tests.unit.simulator.asking import Desk, error_of, numbered, plentiful, stream_of_reply
+
+TROUBLE = {"error_rate": 0.2, "long_429_rate": 0.1, "stream_cut_rate": 0.1, "stream_error_rate": 0.1}
+
+
+def asked(desk: Desk, count: int = 600, **more: Any) -> list[Reply]:
+    return [desk.ask(numbered(number, **more)) for number in range(count)]
+
+
+def kind_of(reply: Reply) -> tuple[int, Any]:
+    return reply.status, reply.stream and reply.stream.broken
+
+
+def test_server_errors_come_at_the_asked_rate_in_three_kinds_and_keep_their_charge() -> None:
+    desk = plentiful(error_rate=0.45)
+    statuses = Counter(reply.status for reply in asked(desk, 1_000))
+    assert set(statuses) == {200, 500, 502, 503}
+    assert all(110 < statuses[status] < 190 for status in (500, 502, 503))
+    assert desk.books.admitted == 1_000
+
+
+def test_every_call_may_fail() -> None:
+    assert 200 not in {reply.status for reply in asked(plentiful(error_rate=1.0), 100)}
+
+
+def test_an_error_takes_as_long_as_the_answer_would_have() -> None:
+    answered = plentiful(latency_s=(1.0, 4.0)).ask(numbered(1))
+    failed = plentiful(latency_s=(1.0, 4.0), error_rate=1.0).ask(numbered(1))
+    assert failed.status >= 500
+    assert failed.delay_s == answered.delay_s
+
+
+@pytest.mark.parametrize("trouble", [{"error_rate": 0.5}, {"long_429_rate": 0.5}])
+def test_whoever_tries_again_gets_through(trouble: dict[str, float]) -> None:
+    desk = plentiful(**trouble)
+    statuses = [desk.ask().status for _ in range(30)]
+    assert 10 < statuses.count(200) < 20
+
+
+def test_the_same_seed_meets_the_same_trouble_in_any_order_and_another_seed_another() -> None:
+    def met(seed: int, numbers: list[int]) -> dict[int, tuple[int, Any]]:
+        desk = plentiful(seed=seed, **TROUBLE)
+        return {number: kind_of(desk.ask(numbered(number, stream=True))) for number in numbers}
+
+    numbers = list(range(200))
+    assert met(3, numbers) == met(3, numbers[::-1])
+    assert met(3, numbers) != met(4, numbers)
+
+
+def test_two_requests_of_the_same_words_have_troubles_of_their_own() -> None:
+    desk = plentiful(error_rate=0.5)
+    assert len({desk.ask(numbered(1, metadata={"id": f"lead-{number}"})).status for number in range(20)}) > 1
+
+
+def test_a_long_429_names_a_projects_day_and_a_wait_of_the_asked_length() -> None:
+    reply = plentiful(long_429_rate=1.0, long_429_s=432).ask()
+    error = error_of(reply)
+    assert (reply.status, reply.delay_s) == (429, 0)
+    assert (error["code"], error["type"]) == ("rate_limit_exceeded", "requests")
+    assert error["message"].startswith("Rate limit reached for gpt-4o-mini in project proj_")
+    assert (
+        "on requests per day (RPD): Limit 200, Used 200, Requested 1. Please try again in 7m12s. Visit"
+        in error["message"]
+    )
+    assert (reply.headers["retry-after"], reply.headers["retry-after-ms"]) == ("432", "432000")
+    project = {name: value for name, value in reply.headers.items() if "-project-" in name}
+    assert project == {
+        "x-ratelimit-limit-project-requests": "200",
+        "x-ratelimit-remaining-project-requests": "0",
+        "x-ratelimit-reset-project-requests": "24h0m0s",
+    }
+
+
+@pytest.mark.parametrize("wait_s", [0.25, 1.5, 3, 7, 11, 61, 90, 600])
+def test_a_daily_limit_states_the_asked_wait_or_a_little_more(wait_s: float) -> None:
+    reply = plentiful(long_429_rate=1.0, long_429_s=wait_s).ask()
+    assert wait_s * 1_000 <= int(reply.headers["retry-after-ms"]) <= wait_s * 1_007
+
+
+def test_a_long_429_is_free_and_shows_the_accounts_own_buckets_as_they_are() -> None:
+    desk = Desk(long_429_rate=0.5, requests_per_minute=1_000)
+    statuses = []
+    for _ in range(20):
+        reply = desk.ask()
+        statuses.append(reply.status)
+        assert reply.headers["x-ratelimit-remaining-requests"] == str(1_000 - statuses.count(200))
+    assert {200, 429} == set(statuses)
+    assert desk.books.admitted == statuses.count(200)
+    assert desk.books.throttled_long == statuses.count(429)
+    assert [count.throttled_long for count in desk.books.ids.values()] == [statuses.count(429)]
+
+
+def test_a_long_429_is_for_calls_that_could_be_answered() -> None:
+    desk = Desk(long_429_rate=1.0, models=("gpt-4o",))
+    assert desk.ask(headers={}).status == 401
+    assert desk.ask().status == 404
+    assert desk.books.throttled_long == 0
+
+
+def test_long_429s_come_at_the_asked_rate() -> None:
+    assert 40 < sum(reply.status == 429 for reply in asked(plentiful(long_429_rate=0.1))) < 80
+
+
+def test_streams_break_at_the_asked_rates_and_never_beyond_their_end() -> None:
+    desk = plentiful(stream_cut_rate=0.2, stream_error_rate=0.4)
+    streams = [stream_of_reply(reply) for reply in asked(desk, 1_000, stream=True)]
+    manners = Counter(stream.broken.manner if stream.broken else None for stream in streams)
+    assert 150 < manners[Manner.CUT] < 250
+    assert 150 < manners[Manner.ERROR] < 250
+    assert 150 < manners[Manner.FAILED] < 250
+    assert desk.books.admitted == 1_000
+    cuts = [stream for stream in streams if stream.broken and stream.broken.manner is Manner.CUT]
+    assert all(1 <= stream.broken.after_deltas <= len(stream.deltas) for stream in cuts if stream.broken)
+    errors = [stream for stream in streams if stream.broken and stream.broken.manner is not Manner.CUT]
+    assert all(0 <= stream.broken.after_deltas <= len(stream.deltas) for stream in errors if stream.broken)
+    for some in (cuts, errors):
+        assert len({stream.broken.after_deltas for stream in some if stream.broken}) > 10
+
+
+def test_answers_without_a_stream_break_nowhere() -> None:
+    assert all(reply.stream is None for reply in asked(plentiful(stream_cut_rate=1.0), 20))
