@@ -11,7 +11,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import for_code
+from aiokafka.errors import KafkaError, for_code
 
 from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_explained
 from broker.errors import MissingTopic, RightsError, SettingsError, Unreachable
@@ -178,6 +178,25 @@ async def cluster_id(connection: KafkaConnection) -> str:
     if not named:
         raise Unreachable("Kafka does not tell its cluster id yet: try again.")
     return str(named)
+
+
+async def cluster_id_within(connection: KafkaConnection, seconds: float) -> str | None:
+    """The same for somebody who can do without it: None if Kafka does not say so in time, whatever the reason.
+
+    A start has up to three exchanges and then asks; each gets its part, so that nothing must be cancelled.
+    """
+    request_ms = max(1, round(seconds * 250))
+    client = AIOKafkaAdminClient(
+        client_id="headrace-status", request_timeout_ms=request_ms, **connection.client_kwargs()
+    )
+    try:
+        await client.start()
+        named = (await client.describe_cluster()).get("cluster_id")
+    except (KafkaError, OSError, TimeoutError):
+        return None
+    finally:
+        await client.close()
+    return str(named) if named else None
 
 
 async def node_count(connection: KafkaConnection) -> int:

@@ -34,6 +34,7 @@ VERBS = (
     Verb("dispatcher", "broker.cli.dispatcher:dispatcher", "One dispatcher process: leader or warm standby."),
     Verb("submit", "broker.cli.submit:submit", "Submit requests, one JSON object a line."),
     Verb("results", "broker.cli.results:results", "Show outcomes as they come."),
+    Verb("status", "broker.cli.status.verb:status", "Who leads, what is wrong, what waits, what is left."),
     Verb("upstream", "broker.cli.upstream:upstream", "Serve a simulated OpenAI over HTTP."),
 )
 

@@ -1,0 +1,38 @@
+"""Numbers as a tired person reads them."""
+
+from typing import Final
+
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 3_600
+_DAY_S: Final = 86_400
+_KIBI: Final = 1_024
+
+
+def spoken_s(seconds: float) -> str:
+    """A span: `0.4 s`, `12 s`, `4 min 10 s`, `3 h 12 min`, `2 d 4 h`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit_s, unit, smaller_s, smaller in (
+        (_DAY_S, "d", _HOUR_S, "h"),
+        (_HOUR_S, "h", _MINUTE_S, "min"),
+        (_MINUTE_S, "min", 1, "s"),
+    ):
+        if whole >= unit_s:
+            rest = whole % unit_s // smaller_s
+            return f"{whole // unit_s} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"
+
+
+def spoken_bytes(count: int) -> str:
+    """`512 B`, `64 KiB`, `5.0 MiB`."""
+    if count < _KIBI:
+        return f"{count} B"
+    if count < _KIBI * _KIBI:
+        return f"{count / _KIBI:.0f} KiB"
+    return f"{count / _KIBI / _KIBI:.1f} MiB"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 standby`, `2 standbys`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,185 @@
+"""What a status means: in one look the cause of a stall.
+
+A *grave* finding is something that an operator should act upon: nobody leads, Kafka or Redis is away, OpenAI does not
+serve. The others explain why something waits though all is well: a quota that is used up is a matter of demand.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from broker.cli.status.amounts import counted, spoken_s
+from broker.cli.status.report import Look, Report, Said
+
+BACKLOG_WORTH_SAYING_S: Final = 60.0
+PAUSE_GRAVE_S: Final = 60.0
+_RELEASED: Final = "released"
+
+_TRIPPED: Final = {
+    "quota": "no credit is left, or a spend limit is reached; nothing goes on before somebody acts at OpenAI",
+    "auth": "OpenAI does not accept the key or the region; put in another key and restart",
+    "overloaded": "OpenAI is overloaded or asks to slow down",
+    "upstream_error": "OpenAI answers with server errors",
+    "timeout": "OpenAI does not answer in time",
+    "connection": "OpenAI cannot be reached; look at the network and at openai.base_url",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence, and whether somebody should act."""
+
+    grave: bool
+    sentence: str
+
+
+def findings(look: Look) -> list[Finding]:
+    """Everything worth saying, the grave first."""
+    found = list(_of_dispatcher(look.dispatcher, look.prefix))
+    if look.retrier is not None:
+        found += _of_retrier(look.retrier)
+    return sorted(found, key=lambda finding: not finding.grave)
+
+
+def _grave(sentence: str) -> Finding:
+    return Finding(grave=True, sentence=sentence)
+
+
+def _note(sentence: str) -> Finding:
+    return Finding(grave=False, sentence=sentence)
+
+
+def _of_dispatcher(report: Report, prefix: str) -> Iterator[Finding]:
+    if report.said is None:
+        yield _grave(
+            f"No dispatcher of {prefix} has reported within a day: start one with `headrace dispatcher`, or check "
+            "kafka.topic_prefix, redis.url and redis.key_prefix, which must be the dispatchers' own."
+        )
+        return
+    if report.is_stale:
+        yield _grave(_silence(report, report.said, "dispatcher"))
+        return
+    yield from _of_services(report.said)
+    yield from _of_role(report, report.said)
+    if report.said.get("role") != "standby":
+        yield from _of_limits(report.said)
+        yield from _of_lanes(table_of(report.said, "lanes"))
+    if report.standbys == 0 and table_of(report.said, "ready").get("kafka"):  # without Kafka no standby is ready
+        yield _note("No standby is ready: if the leader dies, nobody takes over. Start a second dispatcher.")
+
+
+def _of_retrier(report: Report) -> Iterator[Finding]:
+    if report.said is None:
+        return
+    if report.is_stale:
+        yield _grave(_silence(report, report.said, "retrier"))
+        return
+    for finding in _of_services(report.said):
+        yield Finding(finding.grave, f"Retrier: {finding.sentence}")
+
+
+def _silence(report: Report, said: Said, noun: str) -> str:
+    """Nobody reports any more: who did last, how that ended, and what is to be done."""
+    who = f"{said.get('host', 'an unknown host')}, {said.get('role')} of term {said.get('term')}"
+    sentence = f"No {noun} has reported for {spoken_s(report.age_s or 0)}; the last was {who}."
+    match report.holder:
+        case None:
+            sentence += " Its lease has run out"
+        case "released":
+            sentence += " It left in good order"
+        case holder if holder == said.get("owner"):
+            return f"{sentence} It still holds the lease: its process hangs, or cannot write to Redis. Look at its log."
+        case holder:
+            return f"{sentence} {holder} holds the lease now and has not led yet: look at its log."
+    if report.standbys:
+        return f"{sentence}, and {counted(report.standbys, 'standby')} should take over within seconds: look again."
+    return f"{sentence}, and nobody stands by: start a {noun} with `headrace {noun}`."
+
+
+def _of_role(report: Report, said: Said) -> Iterator[Finding]:
+    match said.get("role"):
+        case "leader":
+            return
+        case "standby" if report.kind == "url":
+            holder = said.get("leader")
+            if holder in {None, _RELEASED}:
+                yield _grave("This one stands by, and sees nobody hold the lease.")
+            else:
+                yield _note(f"This one stands by; lanes and limits are with the leader, {holder}.")
+        case "promoting" if not said.get("leading_since"):
+            yield _note("It has the lease and is being promoted: calls begin within seconds.")
+        case "suspended" | "promoting":
+            held = sum(int(lane.get("settled", 0)) for lane in table_of(said, "lanes").values())
+            yield _grave(
+                f"The leader starts no calls before Kafka lets it publish again. {counted(held, 'outcome')} and "
+                f"{counted(int(said.get('inflight', 0)), 'call')} in flight are held in its memory: do not restart it."
+            )
+        case role:
+            yield _grave(f"It neither leads nor stands by: it is {role}.")
+
+
+def _of_services(said: Said) -> Iterator[Finding]:
+    ready = said.get("ready") or {}
+    away = [name for name in ("kafka", "redis") if not ready.get(name, True)]
+    if away:
+        names = " and ".join(name.capitalize() for name in away)
+        verb = "are" if len(away) > 1 else "is"
+        trouble = str(said.get("trouble") or "")
+        sentence = trouble if "does not answer" in trouble else f"{names} {verb} away. {trouble}".rstrip()
+        meanwhile = "" if "kafka" in away else " It goes on without, but nobody can take over meanwhile."
+        yield _grave(sentence + meanwhile)
+    elif said.get("trouble"):
+        yield _grave(str(said["trouble"]))
+
+
+def _of_limits(said: Said) -> Iterator[Finding]:
+    for name, limit in table_of(said, "limits").items():
+        waiting = int(limit.get("waiting", 0))
+        breaker, paused_s = str(limit.get("breaker", "closed")), float(limit.get("paused_s", 0))
+        if breaker != "closed":
+            why = breaker.removeprefix("open: ")
+            rests_s = float(limit.get("rests_s", 0))
+            probe = f"the next probe goes in {spoken_s(rests_s)}" if rests_s > 0 else "one call goes now, as a probe"
+            yield _grave(f"{name}: the breaker is open ({why}): {_TRIPPED.get(why, why)}; {probe}.")
+        elif paused_s > 0 and waiting:
+            sentence = f"{name}: OpenAI said to wait; {waiting:,} wait for another {spoken_s(paused_s)}."
+            yield Finding(paused_s > PAUSE_GRAVE_S, sentence)
+        elif waiting and said.get("role") == "leader":
+            yield from _exhausted(name, limit, waiting)
+
+
+def _exhausted(name: str, limit: Said, waiting: int) -> Iterator[Finding]:
+    """Whoever waits here waits for money, or for a call to end."""
+    next_s = limit.get("next_call_s")
+    if not limit.get("believed", True):
+        yield _note(f"{name}: one call goes first, since nobody knows its levels; {waiting:,} wait.")
+    elif next_s is not None and (bucket := emptiest(limit.get("buckets", ()))) is not None:
+        left = f"{bucket['level_low']:,} of {bucket['capacity']:,} left"
+        refill_s = (1 - left_of(bucket)) * float(bucket["period_s"])
+        yield _note(
+            f"{name}: {waiting:,} wait for {bucket['metric']} ({left}): the next call goes in "
+            f"{spoken_s(float(next_s))}; without calls the bucket would be full in {spoken_s(refill_s)}."
+        )
+
+
+def emptiest(buckets: Iterable[Said]) -> Said | None:
+    """The bucket with the smallest part left."""
+    return min(buckets, key=left_of, default=None)
+
+
+def left_of(bucket: Said, end: str = "level_low") -> float:
+    """The part that is left, from 0 to 1."""
+    return min(1.0, max(0.0, float(bucket[end])) / max(1.0, float(bucket["capacity"])))
+
+
+def _of_lanes(lanes: Mapping[str, Said]) -> Iterator[Finding]:
+    for name, lane in lanes.items():
+        seconds, waiting = float(lane.get("waiting_seconds", 0)), int(lane.get("waiting", 0))
+        if seconds >= BACKLOG_WORTH_SAYING_S:
+            yield _note(f"{name}: {waiting:,} wait; their tokens take {spoken_s(seconds)} to flow in.")
+
+
+def table_of(said: Said, name: str) -> Mapping[str, Any]:
+    """One of the status's tables; an empty one where there is none."""
+    found = said.get(name)
+    return found if isinstance(found, Mapping) else {}

@@ -1,0 +1,228 @@
+"""A status for a person: who leads, what is wrong, and only then the numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from broker.cli.status.amounts import counted, spoken_bytes, spoken_s
+from broker.cli.status.findings import Finding, left_of, table_of
+from broker.cli.status.report import Look, Report, Said
+from broker.cli.terminal import safe, short
+from schemas.instants import from_wire
+
+_BAR_CELLS: Final = 20
+_NAME_CHARS_MAX: Final = 40
+_SHOWN_MAX: Final = 20
+_GRAVE, _NOTE, _WELL, _FAINT = "bold red", "yellow", "green", "dim"
+_KNOWN: Final = frozenset(
+    "name topic_prefix owner host pid role leader term leading_since ready trouble".split()  # noqa: SIM905  # reads as words
+)
+
+
+def page(look: Look, found: Sequence[Finding], now: datetime) -> RenderableType:
+    """All of it; `now` is the reader's wall clock."""
+    report = look.dispatcher
+    parts: list[RenderableType] = [_title(look), *_who(report, now), Text("")]
+    parts += [_line(finding) for finding in found] or [Text("✓ Nothing is wrong.", style=_WELL)]
+    if report.said is not None and report.said.get("role") != "standby":
+        parts.append(Text(f"\nas it was {spoken_s(report.age_s or 0)} ago:" if report.is_stale else "", style=_GRAVE))
+        parts += _tables(report.said)
+    if look.retrier is not None and look.retrier.said is not None:
+        parts += _retrier(look.retrier, look.retrier.said, now)
+    parts += [Text(f"({safe(remark)})", style=_FAINT) for remark in look.remarks]
+    return Group(*parts)
+
+
+def _title(look: Look) -> Text:
+    title = Text(safe(look.prefix), style="bold")
+    report = look.dispatcher
+    if report.kind == "url":
+        return title.append(f"  asked at {safe(report.place)}", style="not bold")
+    if report.age_s is None:
+        return title.append("  nothing in Redis", style=_GRAVE)
+    style = _GRAVE if report.is_stale else "not bold"
+    return title.append(f"  reported {spoken_s(report.age_s)} ago, {safe(report.place)}", style=style)
+
+
+def _who(report: Report, now: datetime) -> Iterator[Text]:
+    said = report.said
+    if said is None:
+        return
+    role = str(said.get("role", "unknown"))
+    was = "last " if report.is_stale else ""
+    name = Text(f"{was}{role}", style="bold")
+    name.append(f"  {_place(said)}", style="not bold")
+    if said.get("term"):
+        name.append(f"  term {said['term']}{'' if was else _since(said, now)}", style="not bold")
+    yield name
+    if report.is_stale:
+        return
+    ready = table_of(said, "ready")
+    services = Text("").join(
+        Text(
+            f"{title} answers  " if ready.get(key) else f"{title} is away  ", style=_WELL if ready.get(key) else _GRAVE
+        )
+        for key, title in (("kafka", "Kafka"), ("redis", "Redis"))
+    )
+    if report.standbys is not None:
+        services.append(f"{counted(report.standbys, 'standby')} ready")
+    yield services
+
+
+def _place(said: Said) -> str:
+    """Where the process is, as far as it says."""
+    name, host, pid = (str(said[key]) if said.get(key) else "" for key in ("name", "host", "pid"))
+    at = f"{host} (pid {pid})" if pid else host
+    return safe("  ".join(filter(None, (at, name, f"token {str(said.get('owner', ''))[:12]}"))))
+
+
+def _since(said: Said, now: datetime) -> str:
+    try:
+        began = from_wire(str(said.get("leading_since")))
+    except ValueError:
+        return ""
+    lasted_s = max(0.0, (now - began).total_seconds())
+    return f" since {began.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, {spoken_s(lasted_s)}"
+
+
+def _line(finding: Finding) -> Text:
+    return Text(f"{'✗' if finding.grave else '•'} {safe(finding.sentence)}", style=_GRAVE if finding.grave else _NOTE)
+
+
+# ---------------------------------------------------------------------------------------------------- numbers
+
+
+def _tables(said: Said) -> Iterator[RenderableType]:
+    yield _lanes(table_of(said, "lanes"))
+    if limits := table_of(said, "limits"):
+        yield Text("")
+        yield from _limits(limits, leads=said.get("role") == "leader")
+    yield Text("")
+    held = spoken_bytes(int(said.get("held_bytes", 0)))
+    yield Text(f"in flight {said.get('inflight', 0):,}, holding {held} of memory for answers")
+    outcomes = "  ".join(f"{name} {count:,}" for name, count in sorted(table_of(said, "outcomes").items()))
+    yield Text(f"outcomes since it started  {safe(outcomes) or 'none yet'}")
+    dedupe = table_of(said, "dedupe")
+    if dedupe:
+        window = spoken_s(float(dedupe.get("window_s", 0)))
+        yield Text(f"repeats are recognised {window} back, {counted(int(dedupe.get('ids', 0)), 'id')}")
+    if models := table_of(said, "models"):
+        yield Text("")
+        yield _models(models)
+
+
+def _columns(first: str, *others: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=_FAINT)
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _lanes(lanes: Mapping[str, Said]) -> Table:
+    table = _columns("lane", "waiting", "tokens", "time needed", "oldest", "calling", "to be published")
+    for name, lane in list(lanes.items())[:_SHOWN_MAX]:
+        waiting = int(lane.get("waiting", 0))
+        table.add_row(
+            _named(name),
+            f"{waiting:,}",
+            f"{lane.get('waiting_tokens', 0):,}",
+            spoken_s(float(lane.get("waiting_seconds", 0))) if waiting else "-",
+            spoken_s(float(lane.get("oldest_s", 0))) if waiting else "-",
+            f"{lane.get('calling', 0):,}",
+            f"{lane.get('settled', 0):,}",
+        )
+    return table
+
+
+def _limits(limits: Mapping[str, Said], *, leads: bool) -> Iterator[RenderableType]:
+    table = _columns("limit", "waiting", "in flight", "next call")
+    for title in ("bucket", "left", ""):
+        table.add_column(title, no_wrap=True)
+    by_waiting = sorted(limits.items(), key=lambda item: -int(item[1].get("waiting", 0)))
+    for name, limit in by_waiting[:_SHOWN_MAX]:
+        buckets = limit.get("buckets") or ()
+        first = (
+            _named(name),
+            f"{limit.get('waiting', 0):,}",
+            f"{limit.get('inflight', 0):,}",
+            _next_call(limit) if leads else "-",
+        )
+        if not buckets:
+            table.add_row(*first, Text("not known before the first answer", style=_FAINT))
+        for number, bucket in enumerate(buckets):
+            table.add_row(*(first if number == 0 else ("", "", "", "")), *_bucket(bucket))
+    yield table
+    if len(limits) > _SHOWN_MAX:
+        yield Text(f"and {len(limits) - _SHOWN_MAX} limits more", style=_FAINT)
+
+
+def _next_call(limit: Said) -> Text | str:
+    if limit.get("breaker", "closed") != "closed":
+        return Text("breaker open", style=_GRAVE)
+    if limit.get("next_call_s") is None:
+        return "after an answer" if limit.get("waiting") else "-"
+    next_s = float(limit["next_call_s"])
+    return f"in {spoken_s(next_s)}" if next_s > 0 else "now"
+
+
+def _bucket(bucket: Said) -> tuple[str, Text, str]:
+    low, high = left_of(bucket), left_of(bucket, "level_high")
+    percent = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
+    level = f"{percent}  {max(0, bucket['level_low']):,} of {bucket['capacity']:,}"
+    return f"{bucket['metric']} a {_period(float(bucket['period_s']))}", _bar(low, high), level
+
+
+def _period(seconds: float) -> str:
+    return {1: "second", 60: "minute", 3_600: "hour", 86_400: "day"}.get(round(seconds), spoken_s(seconds))
+
+
+def _bar(low: float, high: float) -> Text:
+    """What is surely left, what may be left, and what is spent."""
+    sure = round(low * _BAR_CELLS)
+    perhaps = max(0, round(high * _BAR_CELLS) - sure)
+    bar = Text("█" * sure, style="red" if low < 0.05 else "yellow" if low < 0.2 else "green")
+    return bar.append("▒" * perhaps).append("░" * (_BAR_CELLS - sure - perhaps), style=_FAINT)
+
+
+def _models(models: Mapping[str, Said]) -> Table:
+    table = _columns("model", "answered", "mean charge", "mean input", "mean output")
+    by_use = sorted(models.items(), key=lambda item: -int(item[1].get("requests", 0)))
+    for name, model in by_use[:_SHOWN_MAX]:
+        means = (f"{model.get(f'{kind}_tokens_mean', 0):,.0f}" for kind in ("charge", "input", "output"))
+        table.add_row(_named(name), f"{model.get('requests', 0):,}", *means)
+    return table
+
+
+def _named(name: str) -> str:
+    return short(safe(name), _NAME_CHARS_MAX) or "(none)"
+
+
+# ---------------------------------------------------------------------------------------------------- the retrier
+
+
+def _retrier(report: Report, said: Said, now: datetime) -> Iterator[RenderableType]:
+    """Whatever it reports beyond what every process does, by its own names."""
+    yield Text("")
+    age = spoken_s(report.age_s or 0)
+    yield Text("retrier", style="bold").append(f"  reported {age} ago", style=_GRAVE if report.is_stale else "not bold")
+    yield from _who(report, now)
+    for name, value in said.items():
+        if name not in _KNOWN and (text := _plain(value)):
+            yield Text(f"{safe(name.replace('_', ' '))}  {safe(text)}")
+
+
+def _plain(value: Any) -> str:
+    """Numbers, words and flat tables of them; deeper things are for `--json`."""
+    if isinstance(value, Mapping):
+        flat = ((key, _plain(each)) for key, each in value.items() if not isinstance(each, Mapping | list))
+        return "  ".join(f"{key} {text}" for key, text in flat if text)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,}"
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,185 @@
+"""Where a status is found: in Redis, where the holder of the lease leaves it, or at a dispatcher itself.
+
+The lease's key holds the id of Kafka's cluster. Kafka is asked for it first, for two seconds; when it is away, which is
+when people look, the key is found by walking through Redis. Should several clusters share that Redis, nobody guesses.
+"""
+
+import asyncio
+import json
+import socket
+from collections.abc import Mapping
+from http.client import HTTPException
+from typing import Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, build_opener
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_topics import cluster_id_within
+from broker.adapters.redis_status import RedisStatus, Reported
+from broker.cli.patience import within
+from broker.cli.status.report import Look, Report, Said
+from broker.errors import LeaseUnavailable, SettingsError, Unreachable
+from broker.settings.whole import Settings
+
+KAFKA_ANSWERS_S: Final = 2.0
+_OTHERS_S: Final = 2.0
+_STATUS_BYTES_MAX: Final = 8 * 1024 * 1024
+
+
+async def look_in_redis(settings: Settings, *, cluster: str | None, timeout_s: float) -> Look:
+    """What the holder of the lease left in Redis, and the retrier's beside it.
+
+    Raises:
+        Unreachable: Redis does not answer within `timeout_s`, or holds too many keys to walk through.
+        SettingsError: Several clusters have reported, and nothing says which is meant.
+    """
+    redis = RedisStatus(settings.redis.url.get_secret_value())
+
+    async def ask() -> Look:
+        try:
+            return await _looked(redis, settings, cluster)
+        except LeaseUnavailable as reason:
+            raise Unreachable(str(reason)) from reason
+
+    try:
+        async with asyncio.timeout(timeout_s + KAFKA_ANSWERS_S):
+            return await within(timeout_s, ask)
+    except TimeoutError:
+        raise Unreachable(
+            f"Redis was not looked through within {timeout_s:g} s: name the cluster with --cluster, or allow more time."
+        ) from None
+    finally:
+        await redis.close()
+
+
+async def _looked(redis: RedisStatus, settings: Settings, cluster: str | None) -> Look:
+    prefix, key_prefix = settings.kafka.topic_prefix, settings.redis.key_prefix
+    remarks: list[str] = []
+    if cluster is None and (cluster := await _told_by_kafka(settings)) is None:
+        remarks.append("Kafka does not answer from here; the status was found by walking through Redis.")
+        cluster = await _only_cluster(redis, key_prefix, prefix)
+    report = _report(await redis.read(f"{key_prefix}:{cluster}:{prefix}.dispatcher"), remarks)
+    retrier = _report(await redis.read(f"{key_prefix}:{cluster}:{prefix}.retrier"), remarks)
+    if report.said is None and cluster is not None:
+        remarks += await _others(redis, key_prefix, prefix, cluster)
+    return Look(prefix, report, retrier if retrier.said is not None else None, tuple(remarks))
+
+
+async def _told_by_kafka(settings: Settings) -> str | None:
+    try:
+        return await cluster_id_within(KafkaConnection.of(settings.kafka), KAFKA_ANSWERS_S)
+    except SettingsError:
+        return None  # a certificate that cannot be read is another verb's business
+
+
+async def _only_cluster(redis: RedisStatus, key_prefix: str, prefix: str) -> str | None:
+    clusters = await redis.clusters(key_prefix, f"{prefix}.dispatcher")
+    if len(clusters) > 1:
+        told = [await redis.read(f"{key_prefix}:{each}:{prefix}.dispatcher") for each in clusters]
+        ages = ", ".join(f"{each} ({found.age_s or 0:.0f} s ago)" for each, found in zip(clusters, told, strict=True))
+        raise SettingsError(
+            f"Kafka does not answer, and {len(clusters)} clusters have reported for {prefix}: {ages}. Say which one is "
+            "yours with --cluster ID."
+        )
+    return clusters[0] if clusters else None
+
+
+async def _others(redis: RedisStatus, key_prefix: str, prefix: str, cluster: str) -> list[str]:
+    """Nobody has reported for our cluster: has somebody for another one? Looked for within bounds."""
+    try:
+        async with asyncio.timeout(_OTHERS_S):
+            others = [each for each in await redis.clusters(key_prefix, f"{prefix}.dispatcher") if each != cluster]
+    except (TimeoutError, LeaseUnavailable):
+        return []
+    if not others:
+        return []
+    return [f"Kafka's cluster is {cluster}; this Redis has reports of {', '.join(others)}: is it the right Redis?"]
+
+
+def _report(found: Reported, remarks: list[str]) -> Report:
+    said = None
+    if found.status is not None:
+        said = _object(found.status)
+        if said is None:
+            remarks.append(f"What stands in {found.lease_key}:status is no status.")
+    return Report(
+        said=said,
+        age_s=found.age_s if said is not None else None,
+        kind="redis",
+        place=f"{found.lease_key}:status",
+        holder=found.holder,
+        standbys=found.standbys,
+    )
+
+
+async def look_at_url(settings: Settings, url: str, *, timeout_s: float) -> Look:
+    """What one process says of itself when asked.
+
+    Raises:
+        Unreachable: Nobody answers there, or somebody who is no dispatcher.
+    """
+    address = status_url(url)
+    said = await asyncio.to_thread(_fetched, address, timeout_s)
+    if str(said.get("role")) and "topic_prefix" in said:
+        report = Report(said=said, age_s=0.0, kind="url", place=address)
+        return Look(str(said.get("topic_prefix") or settings.kafka.topic_prefix), report)
+    raise Unreachable(f"What answers at {address} is no dispatcher of Headrace: check the address and the port.")
+
+
+def status_url(url: str) -> str:
+    """`host:8080`, `http://host:8080` and the whole of it are the same to a person.
+
+    Raises:
+        SettingsError: It is no address of a web server.
+    """
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SettingsError("--url takes an address such as http://dispatcher-0:8080.")
+    path = parts.path.rstrip("/")
+    path = path if path.endswith("/status") else f"{path}/status"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], path=path).geturl()  # probes know no users
+
+
+def own_url(settings: Settings) -> str:
+    """Where a dispatcher with these settings listens, seen from its own machine."""
+    host = settings.dispatcher.http_host
+    host = "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104  # nothing is bound here
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.dispatcher.http_port}"
+
+
+def _fetched(address: str, timeout_s: float) -> Said:
+    """Asked directly, whatever proxies the environment names: probes are not on the internet."""
+    place = urlsplit(address).netloc
+    try:
+        with build_opener(ProxyHandler({})).open(address, timeout=timeout_s) as answer:
+            told = _object(answer.read(_STATUS_BYTES_MAX))
+    except HTTPError as reason:
+        reason.close()
+        raise Unreachable(f"{place} answers with HTTP {reason.code}: is that the port of a dispatcher?") from reason
+    except URLError as reason:
+        raise Unreachable(f"{place} cannot be asked: {_why(reason.reason)}.") from reason
+    except (OSError, HTTPException, ValueError) as reason:
+        raise Unreachable(f"{place} cannot be asked: {_why(reason)}.") from reason
+    if told is None:
+        raise Unreachable(f"{place} answers, but with no status: is that the port of a dispatcher?")
+    return told
+
+
+def _why(reason: object) -> str:
+    match reason:
+        case ConnectionRefusedError():
+            return "nobody listens there"
+        case TimeoutError():
+            return "it does not answer in time"
+        case socket.gaierror():
+            return "the host cannot be found"
+    return str(reason).rstrip(".") or type(reason).__name__
+
+
+def _object(text: str | bytes) -> Said | None:
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return told if isinstance(told, Mapping) else None

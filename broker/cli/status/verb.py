@@ -1,0 +1,103 @@
+"""`headrace status`: one look, for a person at 3 a.m. or for a script."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from broker.cli.patience import hush_kafka
+from broker.cli.status.findings import Finding, findings
+from broker.cli.status.page import page
+from broker.cli.status.report import Look, Report
+from broker.cli.status.sources import look_at_url, look_in_redis, own_url
+from broker.errors import Unreachable
+from broker.settings.whole import Settings
+
+_SOMETHING_IS_WRONG = 1
+_OWN_TIMEOUT_S = 1.0
+_WIDTH_UNWATCHED = 160
+
+
+def status(  # noqa: PLR0917  # Typer reads them by name
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="URL", help="Ask this dispatcher itself, such as http://host:8080.")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster", metavar="ID", help="Kafka's cluster id, where several share a Redis and Kafka is away."
+        ),
+    ] = None,
+    as_json: Json = False,
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    prefix: TopicPrefix = None,
+    timeout: TimeoutS = 5,
+) -> None:
+    """Say who leads, what is wrong, what waits and how much of each limit is left; exit 1 if something is wrong.
+
+    The leader leaves its status in Redis every second, so this works while Kafka is away. Where Redis is away, it is
+    asked for on this machine, at dispatcher.http_port; --url asks any dispatcher, leader or standby. A quota that is
+    used up is no trouble: it is said, and the exit code stays 0.
+
+    Example: headrace status --url http://dispatcher-0:8080 --json
+    """
+    settings = settings_from(config, bootstrap_servers, prefix)
+    hush_kafka()
+    look = asyncio.run(_look(settings, url=url, cluster=cluster, timeout_s=timeout))
+    found = findings(look)
+    if as_json:
+        typer.echo(json.dumps(as_object(look, found), ensure_ascii=False))
+    else:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = _WIDTH_UNWATCHED
+        console.print(page(look, found, datetime.now(UTC)))
+    if any(finding.grave for finding in found):
+        raise typer.Exit(_SOMETHING_IS_WRONG)
+
+
+async def _look(settings: Settings, *, url: str | None, cluster: str | None, timeout_s: float) -> Look:
+    if url is not None:
+        return await look_at_url(settings, url, timeout_s=timeout_s)
+    try:
+        return await look_in_redis(settings, cluster=cluster, timeout_s=timeout_s)
+    except Unreachable as reason:
+        return await _here(settings, reason)
+
+
+async def _here(settings: Settings, reason: Unreachable) -> Look:
+    """Redis is away, and this may be the machine of a dispatcher: then it can tell."""
+    try:
+        look = await look_at_url(settings, own_url(settings), timeout_s=_OWN_TIMEOUT_S)
+    except Unreachable:
+        look = None
+    if look is None or look.prefix != settings.kafka.topic_prefix:
+        raise Unreachable(f"{reason} Ask a dispatcher itself: --url http://HOST:PORT.") from reason
+    return Look(look.prefix, look.dispatcher, remarks=(f"{reason} So the dispatcher on this machine was asked.",))
+
+
+def as_object(look: Look, found: Sequence[Finding]) -> dict[str, Any]:
+    """The status as `/status` gives it, and beside it where it is from, how old it is and what it means."""
+    return {
+        **(_beside(look.dispatcher)),
+        "retrier": None if look.retrier is None else _beside(look.retrier),
+        "findings": [asdict(finding) for finding in found],
+        "remarks": list(look.remarks),
+    }
+
+
+def _beside(report: Report) -> dict[str, Any]:
+    return {
+        **(report.said or {}),
+        "source": {"kind": report.kind, "place": report.place},
+        "age_s": report.age_s,
+        "holder": report.holder,
+        "standbys": report.standbys,
+    }

@@ -1,0 +1,164 @@
+"""In one look the cause of a stall, what an operator must act upon first."""
+
+from typing import Any
+
+import pytest
+
+from broker.cli.status.findings import findings
+from broker.cli.status.report import Look
+from tests.unit.cli.status.specimens import bucket, lane, limit, look, report, said
+
+
+def told(found: Look) -> list[tuple[bool, str]]:
+    return [(finding.grave, finding.sentence) for finding in findings(found)]
+
+
+def only(found: Look) -> tuple[bool, str]:
+    [finding] = told(found)
+    return finding
+
+
+def test_a_leader_that_works_gives_no_reason_to_say_anything() -> None:
+    assert told(look(said())) == []
+
+
+def test_nobody_has_ever_reported() -> None:
+    grave, sentence = only(look(None, standbys=0, holder=None))
+    assert grave
+    assert sentence.startswith("No dispatcher of generation has reported within a day: start one with")
+
+
+@pytest.mark.parametrize(
+    ("holder", "standbys", "end"),
+    [
+        (None, 0, "Its lease has run out, and nobody stands by: start a dispatcher with `headrace dispatcher`."),
+        ("released", 0, "It left in good order, and nobody stands by: start a dispatcher with `headrace dispatcher`."),
+        (None, 2, "Its lease has run out, and 2 standbys should take over within seconds: look again."),
+        ("token-a", 1, "It still holds the lease: its process hangs, or cannot write to Redis. Look at its log."),
+        ("token-b", 0, "token-b holds the lease now and has not led yet: look at its log."),
+    ],
+)
+def test_silence_is_said_loudly_with_how_it_ended_and_what_to_do(holder: str | None, standbys: int, end: str) -> None:
+    grave, sentence = only(look(said(), age_s=130.0, holder=holder, standbys=standbys))
+    assert grave
+    assert sentence == f"No dispatcher has reported for 2 min 10 s; the last was pod-7, leader of term 3. {end}"
+
+
+def test_what_a_silent_leader_said_of_its_limits_is_no_news() -> None:
+    waiting = {"gpt-4o-mini": limit(waiting=5, breaker="open: quota")}
+    assert len(told(look(said(limits=waiting), age_s=5.1))) == 1
+    assert len(told(look(said(limits=waiting), age_s=5.0))) == 1
+    assert "reported" not in only(look(said(limits=waiting), age_s=5.0))[1]
+
+
+@pytest.mark.parametrize(
+    ("ready", "trouble", "sentence"),
+    [
+        ({"kafka": False, "redis": True}, "Kafka does not answer.", "Kafka does not answer."),
+        ({"kafka": False, "redis": True}, "A commit is unknown.", "Kafka is away. A commit is unknown."),
+        ({"kafka": False, "redis": False}, None, "Kafka and Redis are away."),
+        (
+            {"kafka": True, "redis": False},
+            "Redis does not answer: refused.",
+            "Redis does not answer: refused. It goes on without, but nobody can take over meanwhile.",
+        ),
+    ],
+)
+def test_a_service_that_is_away_is_said_with_what_the_leader_knows(
+    ready: dict[str, bool], trouble: str | None, sentence: str
+) -> None:
+    assert only(look(said(ready=ready, trouble=trouble))) == (True, sentence)
+
+
+def test_a_leader_without_kafka_holds_outcomes_and_must_not_be_restarted() -> None:
+    status = said(role="suspended", ready={"kafka": False, "redis": True}, lanes={"bulk": lane(settled=7)}, inflight=1)
+    _, (grave, sentence) = told(look(status, standbys=0))
+    assert grave
+    assert sentence.endswith("7 outcomes and 1 call in flight are held in its memory: do not restart it.")
+
+
+def test_a_first_promotion_is_no_trouble() -> None:
+    grave, sentence = only(look(said(role="promoting", leading_since=None)))
+    assert not grave
+    assert "being promoted" in sentence
+
+
+def test_a_lonely_leader_is_pointed_out_but_is_no_trouble() -> None:
+    grave, sentence = only(look(said(), standbys=0))
+    assert (grave, sentence.startswith("No standby is ready")) == (False, True)
+    assert told(look(said(), standbys=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "grave", "sentence"),
+    [
+        (
+            {"breaker": "open: quota", "rests_s": 8.0},
+            True,
+            (
+                "m: the breaker is open (quota): no credit is left, or a spend limit is reached; nothing goes on "
+                "before somebody acts at OpenAI; the next probe goes in 8.0 s."
+            ),
+        ),
+        (
+            {"breaker": "open: timeout", "waiting": 4},
+            True,
+            "m: the breaker is open (timeout): OpenAI does not answer in time; one call goes now, as a probe.",
+        ),
+        ({"paused_s": 20.0, "waiting": 4}, False, "m: OpenAI said to wait; 4 wait for another 20 s."),
+        ({"paused_s": 7_200.0, "waiting": 4}, True, "m: OpenAI said to wait; 4 wait for another 2 h."),
+        (
+            {"waiting": 1_200, "next_call_s": 3.2, "buckets": [bucket(low=500), bucket("requests", low=9_000)]},
+            False,
+            (
+                "m: 1,200 wait for tokens (500 of 10,000 left): the next call goes in 3.2 s; "
+                "without calls the bucket would be full in 57 s."
+            ),
+        ),
+        (
+            {"believed": False, "waiting": 3, "inflight": 1, "buckets": []},
+            False,
+            "m: one call goes first, since nobody knows its levels; 3 wait.",
+        ),
+    ],
+)
+def test_what_a_limit_waits_for_is_one_sentence(fields: dict[str, Any], grave: bool, sentence: str) -> None:  # noqa: FBT001  # a table's column
+    assert only(look(said(limits={"m": limit(**fields)}))) == (grave, sentence)
+
+
+@pytest.mark.parametrize("fields", [{"paused_s": 20.0}, {"buckets": [bucket(low=0)]}, {"waiting": 2, "buckets": []}])
+def test_a_limit_nobody_is_held_up_by_is_not_mentioned(fields: dict[str, Any]) -> None:
+    assert told(look(said(limits={"m": limit(**fields)}))) == []
+
+
+def test_a_backlog_of_a_minute_is_worth_saying() -> None:
+    lanes = {"urgent": lane(waiting=3, waiting_seconds=59.9), "bulk": lane(waiting=83, waiting_seconds=246.0)}
+    assert told(look(said(lanes=lanes))) == [(False, "bulk: 83 wait; their tokens take 4 min 6 s to flow in.")]
+
+
+def test_the_grave_comes_first() -> None:
+    lanes = {"bulk": lane(waiting=83, waiting_seconds=246.0)}
+    found = told(look(said(lanes=lanes, limits={"m": limit(breaker="open: auth")}), standbys=0))
+    assert [grave for grave, _ in found] == [True, False, False]
+
+
+def test_a_standby_that_is_asked_names_the_leader() -> None:
+    status = said(
+        role="standby", term=0, leading_since=None, owner="token-b", limits={"m": limit(breaker="open: auth")}
+    )
+    grave, sentence = only(look(status, kind="url", standbys=None))
+    assert (grave, sentence) == (False, "This one stands by; lanes and limits are with the leader, token-a.")
+    grave, sentence = only(look(status | {"leader": "released"}, kind="url", standbys=None))
+    assert (grave, sentence) == (True, "This one stands by, and sees nobody hold the lease.")
+
+
+def test_the_retriers_trouble_is_said_as_its_own() -> None:
+    away = {"role": "leader", "ready": {"kafka": False, "redis": True}, "trouble": "Kafka does not answer."}
+    found = Look("generation", report(said()), report(away))
+    assert told(found) == [(True, "Retrier: Kafka does not answer.")]
+    silent = Look("generation", report(said()), report(away, age_s=60.0, holder=None, standbys=0))
+    assert only(silent)[1].endswith("nobody stands by: start a retrier with `headrace retrier`.")
+
+
+def test_a_status_of_another_release_may_lack_anything() -> None:
+    assert told(look({"role": "leader"})) == []

@@ -1,0 +1,117 @@
+"""A dispatcher that is asked itself, and everything that may answer in its place."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from broker.cli.main import main
+from broker.cli.status.sources import look_at_url, own_url, status_url
+from broker.errors import SettingsError, Unreachable
+from broker.settings.load import load_settings
+from tests.unit.cli.status.specimens import said
+
+SETTINGS = load_settings(None, {}, {})
+
+
+@contextmanager
+def answering(body: bytes, status: int = 200) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/status" else 404)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's name
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        serving.join()
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("pod-7:8080", "http://pod-7:8080/status"),
+        ("http://pod-7:8080", "http://pod-7:8080/status"),
+        ("http://pod-7:8080/", "http://pod-7:8080/status"),
+        ("https://pod-7/status", "https://pod-7/status"),
+        ("https://proxy/headrace", "https://proxy/headrace/status"),
+    ],
+)
+def test_an_address_is_taken_as_people_write_it(given: str, url: str) -> None:
+    assert status_url(given) == url
+
+
+@pytest.mark.parametrize("given", ["file:///etc/passwd", "ftp://pod-7", "http://", ""])
+def test_what_is_no_address_of_a_web_server_is_refused(given: str) -> None:
+    with pytest.raises(SettingsError, match="--url takes an address"):
+        status_url(given)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.1"])  # noqa: S104  # nothing is bound here
+def test_a_dispatcher_that_listens_everywhere_is_found_on_its_own_machine(host: str) -> None:
+    settings = load_settings(None, {"dispatcher.http_host": host}, {})
+    assert own_url(settings) == "http://127.0.0.1:8080"
+
+
+def test_a_dispatcher_says_how_it_is() -> None:
+    with answering(json.dumps(said(topic_prefix="eu")).encode()) as place:
+        look = asyncio.run(look_at_url(SETTINGS, place, timeout_s=5))
+    assert (look.prefix, look.dispatcher.age_s, look.dispatcher.kind) == ("eu", 0.0, "url")
+    assert look.dispatcher.said == said(topic_prefix="eu")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        (b"{}", 503, "answers with HTTP 503: is that the port of a dispatcher?"),
+        (b"<html>", 200, "answers, but with no status"),
+        (b"[1]", 200, "answers, but with no status"),
+        (b'{"status": "ok"}', 200, "is no dispatcher of Headrace"),
+    ],
+)
+def test_whoever_else_answers_is_recognised(body: bytes, status: int, sentence: str) -> None:
+    with (
+        answering(body, status) as place,
+        pytest.raises(Unreachable, match=r"^127\.0\.0\.1:\d+ |^What answers at ") as caught,
+    ):
+        asyncio.run(look_at_url(SETTINGS, place, timeout_s=5))
+    assert sentence in str(caught.value)
+
+
+def test_a_password_in_an_address_is_not_repeated() -> None:
+    with pytest.raises(Unreachable) as caught:
+        asyncio.run(look_at_url(SETTINGS, "http://ops:secret@127.0.0.1:1", timeout_s=1))
+    assert str(caught.value) == "127.0.0.1:1 cannot be asked: nobody listens there."
+
+
+def test_the_verb_shows_it_and_its_exit_code_says_whether_something_is_wrong(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with answering(json.dumps(said()).encode()) as place:
+        assert main(["status", "--url", place]) == 0
+        assert "✓ Nothing is wrong." in capsys.readouterr().out
+        assert main(["status", "--url", place, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+    assert told["role"] == "leader"
+    assert told["source"] == {"kind": "url", "place": f"http://{place}/status"}
+    assert (told["age_s"], told["findings"], told["retrier"]) == (0.0, [], None)
+    trouble = said(ready={"kafka": False, "redis": True}, trouble="Kafka does not answer.")
+    with answering(json.dumps(trouble).encode()) as place:
+        assert main(["status", "--url", place, "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["findings"][0] == {"grave": True, "sentence": "Kafka does not answer."}
+
+
+def test_nobody_there_is_exit_3_and_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--url", "127.0.0.1:1"]) == 3
+    assert capsys.readouterr() == ("", "headrace: 127.0.0.1:1 cannot be asked: nobody listens there.\n")
