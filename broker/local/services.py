@@ -26,17 +26,15 @@ from broker.local.cluster import KafkaCluster, require_same_size, require_size
 from broker.local.errors import LocalServicesError
 from broker.local.free_ports import free_ports
 from broker.local.guard import Guard
-from broker.local.jars import Progress, classpath, ensure_jars
+from broker.local.jars import Jar, Progress, classpath, ensure_jars, locked_jars
 from broker.local.kafka import Kafka
 from broker.local.processes import GRACE_S, disown, is_running, stop
-from broker.local.programs import Programs
 from broker.local.record import Endpoints, Record, remove_record, write_record
-from broker.local.requirements import require_extra
+from broker.local.requirements import java, require_extra, valkey_server
 from broker.local.valkey import Valkey
 
 __all__ = ["Endpoints", "LocalServices"]
 
-_LOCKED = Programs()
 _STARTS_MAX = 3
 _REAPED_WITHIN_S = 2.0
 
@@ -51,7 +49,7 @@ class LocalServices:
         nodes: int = 1,
         keep: bool = False,
         progress: Progress | None = None,
-        programs: Programs = _LOCKED,
+        jars: Sequence[Jar] | None = None,
     ) -> None:
         """A pair that is not started yet.
 
@@ -61,14 +59,14 @@ class LocalServices:
             nodes: 1, or 3 that keep every topic three times: some 160 MB of memory each.
             keep: leave the temporary directory where it is.
             progress: told how many jars have been fetched, on the first use only.
-            programs: another Kafka or Redis than the extra's own.
+            jars: another Kafka than the locked one; `jars.parse_lock` reads its lock.
 
         Raises:
             LocalServicesError: another number of nodes (exit code 2).
         """
         require_size(nodes)
         self._nodes = nodes
-        self._programs = programs
+        self._jars = jars
         self._given = data_dir is not None
         self.data_dir = data_dir.expanduser().resolve() if data_dir is not None else Path()
         self._keep = keep
@@ -114,7 +112,7 @@ class LocalServices:
             LocalServicesError: one sentence that says why not; nothing is left running then.
         """
         require_extra()
-        jars = ensure_jars(self._programs.kafka_jars(), cache_dir() / "jars", progress=self._progress)
+        jars = ensure_jars(self._jars or locked_jars(), cache_dir() / "jars", progress=self._progress)
         if not self._given:
             self.data_dir = Path(tempfile.mkdtemp(prefix="headrace-")).resolve()
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -125,7 +123,7 @@ class LocalServices:
             if self._is_throwaway:
                 self._guard.remove(self.data_dir)
             try:
-                self._start_servers((str(self._programs.java()), "-cp", classpath(jars)))
+                self._start_servers((str(java()), "-cp", classpath(jars)))
             except BaseException:
                 self.stop()
                 raise
@@ -222,7 +220,7 @@ class LocalServices:
             kafka = self._kafka = KafkaCluster(
                 list(zip(ports[::2], ports[1::2], strict=True)), self.data_dir, java_command
             )
-            valkey = self._valkey = Valkey(self._programs.redis(), valkey_port, self.data_dir)
+            valkey = self._valkey = Valkey(valkey_server(), valkey_port, self.data_dir)
             try:
                 self._spawn(valkey)
                 kafka.prepare()
