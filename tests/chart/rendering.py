@@ -94,7 +94,7 @@ def _files(example: str) -> tuple[str, ...]:
 
 
 def _text(values: Values | None) -> str:
-    return json.dumps(values or {})
+    return json.dumps(values or {}, ensure_ascii=False)  # YAML knows no surrogates
 
 
 @cache

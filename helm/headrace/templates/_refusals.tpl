@@ -24,8 +24,12 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- if hasKey ($config.kafka | default dict) "password" -}}
 {{- fail "config.kafka.password would lie in a ConfigMap for everybody to read: put the password into a Secret and name that in secrets.kafkaPassword.name." -}}
 {{- end -}}
-{{- if not .Values.secrets.redisUrl.name -}}
-{{- $url := ($config.redis | default dict).url | default "redis://redis" -}}
+{{- $redis := $config.redis | default dict -}}
+{{- if not (or .Values.secrets.redisUrl.name $redis.url $redis.url_file (include "headrace.hasVariable" (dict "values" .Values "pattern" "^HEADRACE_REDIS__URL(_FILE)?$"))) -}}
+{{- fail "config.redis.url is missing: say where Redis is, or name the Secret that holds the URL in secrets.redisUrl.name." -}}
+{{- end -}}
+{{- if and $redis.url (not .Values.secrets.redisUrl.name) -}}
+{{- $url := $redis.url -}}
 {{- if or (contains "@" $url) (contains "password=" $url) -}}
 {{- fail "config.redis.url holds a password, and would lie in a ConfigMap for everybody to read: put the whole URL into a Secret and name that in secrets.redisUrl.name." -}}
 {{- end -}}
@@ -44,7 +48,10 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- if not (regexMatch "^[A-Za-z0-9][A-Za-z0-9._-]*$" ($kafka.topic_prefix | default "generation")) -}}
 {{- fail (printf "config.kafka.topic_prefix is %q: topics are named by it, so use letters, digits, dots, - and _ only." $kafka.topic_prefix) -}}
 {{- end -}}
-{{- range (kindIs "slice" $kafka.bootstrap_servers | ternary $kafka.bootstrap_servers (splitList "," (toString ($kafka.bootstrap_servers | default "kafka:9092")))) -}}
+{{- if not $kafka.bootstrap_servers -}}
+{{- fail "config.kafka.bootstrap_servers is missing: name some of Kafka's nodes as host:port." -}}
+{{- end -}}
+{{- range (kindIs "slice" $kafka.bootstrap_servers | ternary $kafka.bootstrap_servers (splitList "," (toString $kafka.bootstrap_servers))) -}}
 {{- if not (regexMatch "^[^:/ ]+:[0-9]{1,5}$|^\\[[0-9A-Fa-f:]+\\]:[0-9]{1,5}$" (trim .)) -}}
 {{- fail (printf "config.kafka.bootstrap_servers has %q where host:port is expected, such as kafka:9092." (trim .)) -}}
 {{- end -}}
