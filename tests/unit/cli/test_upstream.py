@@ -64,6 +64,28 @@ async def test_a_latency_that_is_none_is_one_sentence_and_exit_2(latency: str) -
     assert b"Traceback" not in err
 
 
+async def test_trouble_comes_as_it_was_ordered() -> None:
+    process = await started("--port", "0", "--json", "--long-429-rate", "1", "--long-429-s", "7")
+    assert process.stdout is not None
+    told = json.loads(await process.stdout.readline())
+    body = {"model": "a", "messages": [{"role": "user", "content": "Hello"}]}
+    async with (
+        aiohttp.ClientSession(headers={"authorization": "Bearer x"}) as http,
+        http.post(f"{told['base_url']}/chat/completions", json=body) as answer,
+    ):
+        assert (answer.status, answer.headers["retry-after"]) == (429, "7")
+    process.terminate()
+    out, _ = await process.communicate()
+    assert json.loads(out)["throttled_long"] == 1
+
+
+async def test_rates_that_contradict_each_other_are_one_sentence_and_exit_2() -> None:
+    process = await started("--stream-cut-rate", "0.6", "--stream-error-rate", "0.6")
+    out, err = await process.communicate()
+    assert (process.returncode, out) == (2, b"")
+    assert err.startswith(b"These options cannot be served: the rates of cut and of failing streams")
+
+
 async def test_help_has_an_example() -> None:
     process = await started("--help")
     out, _ = await process.communicate()

@@ -3,6 +3,8 @@ from typing import Any
 
 import pytest
 
+from broker.core.budget import Budget, LimitSettings
+from broker.core.verdict import Answer, Meaning, judge
 from broker.simulator.reply import Reply
 from broker.simulator.streams import Manner
 from tests.unit.simulator.asking import Desk, error_of, numbered, plentiful, stream_of_reply
@@ -102,6 +104,17 @@ def test_a_long_429_is_for_calls_that_could_be_answered() -> None:
     assert desk.ask(headers={}).status == 401
     assert desk.ask().status == 404
     assert desk.books.throttled_long == 0
+
+
+def test_whoever_believes_a_long_429_rests_as_long_and_then_goes_on() -> None:
+    reply = plentiful(long_429_rate=1.0, long_429_s=90).ask()
+    error = error_of(reply)
+    verdict = judge(Answer(429, reply.headers, error["code"], error["type"], None, error["message"]))
+    assert (verdict.meaning, verdict.wait_ms) == (Meaning.RATE_LIMITED, 90_000)
+    budget = Budget(LimitSettings("gpt-4o-mini", tokens=10**9, requests=10**6), 0, None)
+    budget.reserve(1, 10, 0)
+    budget.answered(1, 500, verdict)
+    assert budget.payable_at(10, 500, keep_ppm=50_000) == 90_500
 
 
 def test_long_429s_come_at_the_asked_rate() -> None:
