@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit simulation integration coverage static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test unit simulation integration chart coverage static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -34,6 +34,10 @@ simulation: $(STAMP) ## the core against a model Kafka and a model OpenAI, with 
 integration: $(STAMP) ## kills, outages, garbage and duplicates on a real Kafka and Valkey
 	@$(BIN)/python -m pytest -q tests/integration
 
+chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, held against Kubernetes' schemas, refusals read
+	@$(BIN)/python -m tests.chart.tools
+	@$(BIN)/python -m pytest -q tests/chart
+
 coverage: $(STAMP) ## every module of broker/core: all branches, by its own test module
 	@$(BIN)/python -m tests.maxi_cov
 
@@ -51,8 +55,9 @@ types: $(STAMP) ## mypy strict on packages and tests
 imports: $(STAMP) ## the import contracts of pyproject.toml
 	@$(BIN)/lint-imports
 
-settings-page: $(STAMP) ## write docs/settings.md from the code
+settings-page: $(STAMP) ## write docs/settings.md and the chart's schema of `config` from the code
 	@$(BIN)/python docs/generate_settings.py
+	@$(BIN)/python helm/write_config_schema.py
 
 schemas: $(STAMP) ## write schemas/json from the code; refuses a breaking change
 	@$(BIN)/python -c "from schemas.export import release_schemas; release_schemas()"

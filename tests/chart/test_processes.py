@@ -36,21 +36,25 @@ def test_the_image_is_pinned_by_its_digest() -> None:
     assert container["image"].startswith("registry.example.com/ai/headrace:0.1.0@sha256:")
 
 
-@each
 @pytest.mark.parametrize("example", ["default", "staging", "production"])
-def test_the_grace_period_outlasts_the_shutdown_ladder(component: str, example: str, tmp_path: Path) -> None:
+def test_the_grace_period_outlasts_the_shutdown_ladder(example: str, tmp_path: Path) -> None:
     rendered = render(example=example)
-    grace_s = settings_in(rendered, component, tmp_path, SECRETS).settings.dispatcher.grace_s
-    granted_s = rendered.pod(component)["spec"]["terminationGracePeriodSeconds"]
+    grace_s = settings_in(rendered, "dispatcher", tmp_path, SECRETS).settings.dispatcher.grace_s
+    granted_s = rendered.pod("dispatcher")["spec"]["terminationGracePeriodSeconds"]
     assert granted_s >= grace_s + 5
     assert granted_s > ladder(grace_s).sum_s + 5
 
 
-@each
 @pytest.mark.parametrize("grace_s", [10, 45, 600])
-def test_the_grace_period_follows_the_setting(component: str, grace_s: int) -> None:
-    spec = spec_of(component, {"config": {"dispatcher": {"grace_s": grace_s}}})
+def test_the_grace_period_follows_the_setting(grace_s: int) -> None:
+    spec = spec_of("dispatcher", {"config": {"dispatcher": {"grace_s": grace_s}}})
     assert spec["terminationGracePeriodSeconds"] == grace_s + 5
+
+
+def test_the_retrier_is_given_what_its_leaving_may_take_whatever_the_dispatchers_grace() -> None:
+    for grace_s in (10, 600):
+        spec = spec_of("retrier", {"config": {"dispatcher": {"grace_s": grace_s}}})
+        assert spec["terminationGracePeriodSeconds"] == 20 + 5
 
 
 def test_a_longer_grace_period_is_granted() -> None:

@@ -145,7 +145,7 @@ WRONG: dict[str, tuple[Values, str, str]] = {
     "less time than the retrier's ladder takes": (
         nested("retrier.terminationGracePeriodSeconds", 10),
         "retrier.terminationGracePeriodSeconds",
-        "set it to 35 or more",
+        "set it to 25 or more",
     ),
     "half a digest": (nested("image.digest", "sha256:abc"), "image.digest", "64 hex digits"),
     "a tag in the repository": (

@@ -31,7 +31,7 @@ spec:
         {{- merge (dict "checksum/settings" (include "headrace.toml" $root | sha256sum)) $duty.podAnnotations $root.Values.commonAnnotations | toYaml | nindent 8 }}
     spec:
       serviceAccountName: {{ include "headrace.serviceAccountName" $root }}
-      terminationGracePeriodSeconds: {{ int ($duty.terminationGracePeriodSeconds | default (include "headrace.terminationSecondsMin" $root)) }}
+      terminationGracePeriodSeconds: {{ int ($duty.terminationGracePeriodSeconds | default (include "headrace.terminationSecondsMin" $of)) }}
       {{- with $root.Values.topologySpread }}
       topologySpreadConstraints:
         {{- range . }}

@@ -98,12 +98,16 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- end -}}
 
 {{- define "headrace.refuse.grace" -}}
-{{- $grace := int (include "headrace.graceSeconds" .) -}}
-{{- $least := int (include "headrace.terminationSecondsMin" .) -}}
 {{- range $component := list "dispatcher" "retrier" -}}
+{{- $of := dict "root" $ "component" $component -}}
+{{- $leaving := include "headrace.leavingSeconds" $of -}}
+{{- $least := int (include "headrace.terminationSecondsMin" $of) -}}
 {{- $given := (index $.Values $component).terminationGracePeriodSeconds -}}
 {{- if and (not (kindIs "invalid" $given)) (lt (int $given) $least) -}}
-{{- fail (printf "%s.terminationGracePeriodSeconds is %d, and leaving may take config.dispatcher.grace_s = %d s and the container 5 s more: set it to %d or more, leave it empty, or lower config.dispatcher.grace_s." $component (int $given) $grace $least) -}}
+{{- if eq $component "dispatcher" -}}
+{{- fail (printf "dispatcher.terminationGracePeriodSeconds is %d, and leaving may take config.dispatcher.grace_s = %s s and the container 5 s more: set it to %d or more, leave it empty, or lower config.dispatcher.grace_s." (int $given) $leaving $least) -}}
+{{- end -}}
+{{- fail (printf "retrier.terminationGracePeriodSeconds is %d, and leaving may take %s s and the container 5 s more: set it to %d or more, or leave it empty." (int $given) $leaving $least) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

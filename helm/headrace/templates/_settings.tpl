@@ -54,12 +54,13 @@
 {{- int ($own.http_port | default (ternary 8080 8081 (eq .component "dispatcher"))) -}}
 {{- end -}}
 
-{{/* What the shutdown ladder may use. */}}
-{{- define "headrace.graceSeconds" -}}
-{{- int ((.Values.config.dispatcher | default dict).grace_s | default 30) -}}
+{{/* What leaving may take: dict root, component. The dispatcher's ladder is a setting, the retrier's 20 s are fixed. */}}
+{{- define "headrace.leavingSeconds" -}}
+{{- $grace := int ((.root.Values.config.dispatcher | default dict).grace_s | default 30) -}}
+{{- ternary $grace 20 (eq .component "dispatcher") -}}
 {{- end -}}
 
-{{/* The least a pod must be given: the ladder, and 5 s for the runtime to stop the container around it. */}}
+{{/* The least a pod must be given: that, and 5 s for the runtime to stop the container around it. */}}
 {{- define "headrace.terminationSecondsMin" -}}
-{{- add (include "headrace.graceSeconds" .) 5 -}}
+{{- add (include "headrace.leavingSeconds" .) 5 -}}
 {{- end -}}
