@@ -1,8 +1,8 @@
 """The entry point of the console script: finds the verb, and turns whatever goes wrong into one sentence.
 
 Exit codes: 0 done · 1 done, with failed outcomes or differences · 2 usage, settings, password, certificate or rights ·
-3 a needed service cannot be reached · 130 interrupted. A verb ends with another code than 0 by raising an error of
-ours, which carries one, or `typer.Exit`.
+3 a needed service cannot be reached · 130 interrupted · 143 ended by SIGTERM, unless the verb makes something of it. A
+verb ends with another code than 0 by raising an error of ours, which carries one, or `typer.Exit`.
 """
 
 import sys
@@ -14,6 +14,8 @@ from typing import Annotated
 import typer
 
 from broker.cli.ownership import check_names
+from broker.cli.termination import EXIT_CODE as TERMINATED
+from broker.cli.termination import Termination
 from broker.cli.verbs import VERBS, Verb, assemble
 
 _INTERRUPTED = 130
@@ -32,6 +34,12 @@ def main(argv: Sequence[str] | None = None, verbs: Sequence[Verb] = VERBS) -> in
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     debug = _take_out_debug(args)
     chosen = next((arg for arg in args if not arg.startswith("-")), None)
+    with Termination() as termination:
+        code = _code_of(args, verbs, chosen, debug=debug)
+    return TERMINATED if termination.is_asked and code == _INTERRUPTED else code
+
+
+def _code_of(args: list[str], verbs: Sequence[Verb], chosen: str | None, *, debug: bool) -> int:
     try:
         if any(verb.name == chosen for verb in verbs):
             check_names()

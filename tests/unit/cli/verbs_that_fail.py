@@ -1,9 +1,13 @@
 """Verbs that end in every way a verb can end."""
 
+import asyncio
+import os
+import signal
 from typing import NoReturn
 
 import typer
 
+from broker.clock import run
 from broker.errors import Unreachable
 
 several = typer.Typer(no_args_is_help=True, help="Two verbs.")
@@ -41,3 +45,15 @@ def first() -> None:
 @several.command()
 def second(count: int) -> None:
     typer.echo(str(count))
+
+
+def terminated() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def terminated_waiting() -> None:
+    async def wait() -> None:
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
+        await asyncio.Event().wait()
+
+    run(wait())
