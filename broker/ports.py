@@ -4,7 +4,7 @@ One Protocol for each third party behind a door; two modules of ours talk direct
 one contract suite under `tests/contract` that the real door and its double in `broker.testing` both pass.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,6 +65,24 @@ class Lease(Protocol):
 
     async def close(self) -> None:
         """Close the connection."""
+
+
+class Tenure(Protocol):
+    """The lease while it is held, for a process that has no ledger to prove its leadership by."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether somebody else leads, or this process leaves: end what is under way, and return."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether a transaction may begin now."""
+
+    async def still_mine(self) -> bool:
+        """Ask Redis; no answer is no."""
+
+    def leads(self, term: int) -> None:
+        """The claim stands."""
 
 
 # ---------------------------------------------------------------------------------------------------- Kafka
@@ -201,6 +219,16 @@ class LedgerLog(Protocol):
 
     async def close(self) -> None:
         """Close the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDoors:
+    """What the retrier works with: `failures` is read in order, `again` at any offset."""
+
+    failures: LaneLog
+    again: LaneLog
+    offsets: OffsetStore
+    make_producer: Callable[[], TransactionLog]
 
 
 # ---------------------------------------------------------------------------------------------------- OpenAI

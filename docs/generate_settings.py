@@ -43,6 +43,9 @@ SENTENCES: Final[Mapping[str, str]] = {
     "dispatcher.inflight_max": "Calls in flight at once, all limits together.",
     "dispatcher.http_host": "The address of the probes, metrics and status.",
     "dispatcher.http_port": "Their port; 0 takes a free one, and the log line `listening` names it.",
+    "retrier.http_host": "The address of the retrier's probes, metrics and status.",
+    "retrier.http_port": "Their port; 0 takes a free one, and the log line `listening` names it.",
+    "retrier.held_bytes_max": "What waits is kept in memory up to this; beyond it, it is read again when it is due.",
     "dispatcher.grace_s": "What the platform grants between SIGTERM and SIGKILL. The shutdown ladder stays below it.",
     "dispatcher.lease_ttl_s": "Life of the lease; a standby waits for it when a leader dies. Below 1.9 the start "
     "fails, since the other times of the election are fixed.",
@@ -51,8 +54,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "models.allow": "Models a producer may ask for, as patterns; any other is Failed with reason `rejected`.",
     "input.request_bytes_max": "A longer value is no request: `invalid_request`, or a dead letter if it has no id.",
     "input.nesting_max": "How deep a value may nest.",
-    "retry.in_place_max_s": "A longer wait leaves the dispatcher as a RetryableFailure. Nobody brings those back in "
-    "this version, so lower it only if you read `<prefix>.failures` yourself.",
+    "retry.in_place_max_s": "A longer wait leaves the dispatcher as a RetryableFailure, and `headrace retrier` puts "
+    "the request back on its lane when it is due.",
     "retry.attempts_max": "Failed attempts (5xx, overload, time-out, connection) after which a request is Failed with "
     "reason `exhausted`. 429s and trouble with the account do not count.",
     "dedupe.window_s": "How long an answered id is recognised.",

@@ -35,6 +35,7 @@ class Families:
         self.foreign_tokens = self._counter("foreign_tokens", "Tokens that others took from the same limit.", "model")
         self.transactions = self._counter("transactions", "Transactions of the leader.", "result")
         self.retries = self._counter("retries", "Attempts to be made again, by why.", "kind")
+        self.put_back = self._counter("put_back", "Requests that the retrier put back on their lane.", "lane")
         self.dead_letters = self._counter("dead_letters", "Dead letters written.", "reason")
         self.duplicates = self._counter("duplicates", "Records that repeated a known request.", "lane")
         self.repeated_calls = self._counter("repeated_calls", "Calls made again because their leader died.")

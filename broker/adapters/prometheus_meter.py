@@ -145,6 +145,10 @@ class Meter:
         """An attempt will be made again, because of `kind`."""
         self._families.retries.labels(kind).inc()
 
+    def put_back(self, lane: str) -> None:
+        """The retrier put a request back on its lane."""
+        self._families.put_back.labels(lane).inc()
+
     def retries_waiting(self, kind: str, requests: int) -> None:
         """So many requests wait to be tried again."""
         self._families.retries_waiting.labels(kind).set(requests)

@@ -22,11 +22,12 @@ from broker.core.retry import RetryRules
 from broker.core.rules import DispatchRules
 from broker.core.term import LeaseTimes
 from broker.errors import SettingsError
-from broker.ports import TokenCounter, TransactionLog
+from broker.ports import RetryDoors, TokenCounter, TransactionLog
 from broker.service.calling import Calling
 from broker.service.cargo import Hold
 from broker.service.dispatcher import Dispatcher, Doors
 from broker.service.driver import Driver
+from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
 from broker.service.intake import LaneIntake
 from broker.service.leadership import Leadership, Parts
@@ -34,6 +35,7 @@ from broker.service.ledger_follower import LedgerFollower
 from broker.service.pricing import Pricer
 from broker.service.promotion import Promotion
 from broker.service.publication import Publication
+from broker.service.retrying import RetrierProcess
 from broker.service.status import Status
 from broker.service.telemetry import Telemetry
 from broker.settings.whole import Settings
@@ -41,6 +43,7 @@ from schemas import topics
 
 _PARKED_OVERHEAD_BYTES = 64 * 1024
 _OUTCOME_OVERHEAD_BYTES = 16 * 1024
+_RETRIER_TRANSACTION_MS = 5_000  # an open transaction stops a lane for every reader: a dead one must end soon
 
 
 def dispatch_rules(settings: Settings) -> DispatchRules:
@@ -62,11 +65,17 @@ def dispatch_rules(settings: Settings) -> DispatchRules:
         lease=LeaseTimes(ttl_ms=round(settings.dispatcher.lease_ttl_s * 1_000)),
         inflight_max=settings.dispatcher.inflight_max,
         held_bytes_max=int(settings.dispatcher.held_bytes_max),
-        parked_bytes_max=int(settings.topics.failures.max_message_bytes) - _PARKED_OVERHEAD_BYTES,
+        parked_bytes_max=_parked_bytes_max(settings),
         dedupe_window_ms=settings.dedupe.window_s * 1_000,
         dedupe_ids_max=settings.dedupe.ids_max,
         outcome_bytes_max=int(settings.topics.results.max_message_bytes) - _OUTCOME_OVERHEAD_BYTES,
     )
+
+
+def _parked_bytes_max(settings: Settings) -> int:
+    """A parked request must fit the failures topic, and its lane again, with what we write beside it."""
+    topic_max = min(settings.topics.failures.max_message_bytes, settings.topics.requests.max_message_bytes)
+    return int(topic_max) - _PARKED_OVERHEAD_BYTES
 
 
 def budget_maker(settings: Settings) -> Callable[[str, int, Checkpoint | None], Budget]:
@@ -120,6 +129,40 @@ class Found:
     """What only the running Kafka can tell: its cluster's id, part of the lease key."""
 
     cluster_id: str
+
+
+def retrier(settings: Settings, found: Found) -> RetrierProcess:
+    """One retrier process; nothing is connected yet. Call it inside the running event loop."""
+    clock, owner, health = WallClock(), secrets.token_hex(8), Health()
+    prefix, connection = settings.kafka.topic_prefix, KafkaConnection.of(settings.kafka)
+    name, topic = f"{prefix}.retrier", topics.failures_topic(prefix)
+    times = LeaseTimes(ttl_ms=round(settings.dispatcher.lease_ttl_s * 1_000))
+    lease = RedisLease(
+        settings.redis.url.get_secret_value(),
+        f"{settings.redis.key_prefix}:{found.cluster_id}:{name}",
+        ttl_ms=times.ttl_ms,
+        token=owner,
+    )
+    elected = Elected(
+        lease,
+        KafkaWatch(KafkaLane(connection, topic=topic)),
+        clock=clock,
+        health=health,
+        times=times,
+        owner=owner,
+        dice=random.random,
+    )
+
+    def make_producer() -> TransactionLog:
+        return KafkaTransactions(connection, transactional_id=name, transaction_timeout_ms=_RETRIER_TRANSACTION_MS)
+
+    doors = RetryDoors(
+        failures=KafkaLane(connection, topic=topic),
+        again=KafkaLane(connection, topic=topic),
+        offsets=KafkaOffsets(connection, group=name),
+        make_producer=make_producer,
+    )
+    return RetrierProcess(settings, elected=elected, lease=lease, doors=doors, meter=Meter(), clock=clock, owner=owner)
 
 
 def dispatcher(

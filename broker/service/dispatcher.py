@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import json
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -15,14 +14,13 @@ from broker.ports import LaneLog, Lease, Upstream
 from broker.service.driver import Driver
 from broker.service.leadership import Leadership
 from broker.service.shutdown import Ladder, ladder
+from broker.service.signals import leaving
 from broker.service.status import Status
 from broker.service.telemetry import Telemetry
 from broker.service.web import Web
 from broker.settings.whole import Settings
 
 GAUGES_EVERY_S = 1.0
-HOLDING_THE_LEASE = frozenset({"promoting", "leader", "suspended"})
-"""Roles whose status others must see: a leader in trouble above all."""
 
 _log = structlog.get_logger("dispatcher")
 
@@ -70,7 +68,7 @@ class Dispatcher:
             status=lambda: self._status.snapshot(self._driver.clock.now_ms()),
         )
         rungs = ladder(dispatcher.grace_s)
-        with self._signals():
+        with leaving(self.leave):
             try:
                 async with web:
                     _log.info("listening", port=web.port)
@@ -85,9 +83,9 @@ class Dispatcher:
                 tasks.create_task(self._gauges(), name="gauges"),
             ]
             leading = tasks.create_task(self._leadership.run(), name="leadership")
-            leaving = tasks.create_task(self._leave(rungs, leading), name="leaving")
+            departure = tasks.create_task(self._leave(rungs, leading), name="leaving")
             await asyncio.wait({leading})
-            for task in (leaving, *helpers):
+            for task in (departure, *helpers):
                 task.cancel()
 
     async def _leave(self, rungs: Ladder, leading: asyncio.Task[None]) -> None:
@@ -115,7 +113,7 @@ class Dispatcher:
 
     async def _leave_status(self, now_ms: int) -> None:
         """What `headrace status` finds in Redis; nobody depends on it."""
-        if self._leadership.health.role in HOLDING_THE_LEASE:
+        if self._leadership.health.holds_the_lease:
             with contextlib.suppress(LeaseUnavailable):
                 await self._doors.lease.publish_status(json.dumps(self._status.snapshot(now_ms), ensure_ascii=False))
 
@@ -125,17 +123,6 @@ class Dispatcher:
                 await self._doors.upstream.close()
                 await self._doors.lease.close()
         await asyncio.gather(*(lane.close() for lane in self._doors.lanes))
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.leave)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
 
     def leave(self) -> None:
         """Leave by the ladder; the second time, without the drain."""

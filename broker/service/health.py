@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+_HOLDING_THE_LEASE = frozenset({"promoting", "leader", "suspended"})
+
 
 @dataclass(slots=True)
 class Health:
@@ -16,6 +18,11 @@ class Health:
     kafka_trouble: str | None = None
     redis_trouble: str | None = None
     leading_since: datetime | None = None
+
+    @property
+    def holds_the_lease(self) -> bool:
+        """Whether others must see the status of this process: a leader in trouble above all."""
+        return self.role in _HOLDING_THE_LEASE
 
     @property
     def trouble(self) -> str | None:

@@ -18,6 +18,14 @@ class DispatcherSettings(Group):
     transaction_timeout_s: float = Field(15, ge=1, le=900)
 
 
+class RetrierSettings(Group):
+    """One retrier process. What waits is kept in memory up to `held_bytes_max`, and read again beyond it."""
+
+    http_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
+    http_port: int = Field(8081, ge=0, le=65_535)
+    held_bytes_max: Size = ByteSize(32 * 1024 * 1024)
+
+
 class ModelsSettings(Group):
     """The models a producer may ask for: patterns as in file names."""
 
@@ -32,9 +40,9 @@ class InputSettings(Group):
 
 
 class RetrySettings(Group):
-    """Waits up to `in_place_max_s` stay in the dispatcher. Until the retrier exists, the default bound is an hour."""
+    """Waits up to `in_place_max_s` stay in the dispatcher; what must wait longer goes to the retrier."""
 
-    in_place_max_s: int = Field(3_600, ge=1)
+    in_place_max_s: int = Field(60, ge=1)
     attempts_max: int = Field(8, ge=1, le=100)
 
 

@@ -14,6 +14,7 @@ from broker.settings.duties import (
     DispatcherSettings,
     InputSettings,
     ModelsSettings,
+    RetrierSettings,
     RetrySettings,
 )
 from broker.settings.group import Contradiction, ContradictionsError, Group
@@ -33,6 +34,7 @@ class Settings(Group):
     redis: RedisSettings = RedisSettings()
     openai: OpenAISettings = OpenAISettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
+    retrier: RetrierSettings = RetrierSettings()
     lanes: Mapping[str, LaneSettings] = Field(
         default_factory=lambda: {name: LaneSettings(**keys) for name, keys in LANE_DEFAULTS.items()}
     )

@@ -95,6 +95,11 @@ class Releases:
         """Whether everything that had been seen before a restart has been read again."""
         return self.next_offset >= self._seen_before
 
+    @property
+    def seen(self) -> int:
+        """One above the last offset that was looked at, as it is stored."""
+        return self._seen
+
     def lose_below(self, offset: int) -> None:
         """Nobody can read any more what stood below `offset`, which has not been read yet."""
         self.next_offset = self._floor = offset

@@ -34,7 +34,7 @@ def test_without_anything_given_the_defaults_of_the_contract_hold() -> None:
     }
     assert settings.models.allow == ("*",)
     assert (settings.input.request_bytes_max, settings.input.nesting_max) == (900_000, 64)
-    assert (settings.retry.in_place_max_s, settings.retry.attempts_max) == (3_600, 8)
+    assert (settings.retry.in_place_max_s, settings.retry.attempts_max) == (60, 8)
     assert (settings.dedupe.window_s, settings.dedupe.ids_max) == (3_600, 2_000_000)
     assert settings.ledger_retention_s == 86_400
     assert [settings.deadline_max_s(lane) for lane in settings.lanes] == [6 * 86_400] * 3

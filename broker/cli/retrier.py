@@ -1,0 +1,48 @@
+"""`headrace retrier`: one retry process, working or standing by."""
+
+from typing import Annotated
+
+import typer
+
+from broker.cli.options import BootstrapServers, Config, TopicPrefix, settings_from
+from broker.clock import run
+from broker.service.compose import retrier as compose_retrier
+from broker.service.logs import configure_logging
+from broker.service.preflight import find
+from broker.settings.whole import Settings
+from consumers.retries.retrier import Retrier, RetrierRules
+
+_BATCH_OVERHEAD_BYTES = 1_024
+
+
+def retrier(
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    prefix: TopicPrefix = None,
+    from_start: Annotated[
+        bool,
+        typer.Option("--from-start", help="Put back all the failures topic still holds, though no progress is stored."),
+    ] = False,
+) -> None:
+    """Put requests that must wait longer back on their lane when they are due; start two, and one stands by.
+
+    Without it, what the dispatcher parks stays parked. It needs no OpenAI key and never creates topics. It ends with
+    SIGTERM or Ctrl-C.
+
+    Example: headrace retrier --config headrace.toml
+    """
+    settings = settings_from(config, bootstrap_servers, prefix)
+    configure_logging()
+    run(_serve(settings, from_start=from_start))
+
+
+async def _serve(settings: Settings, *, from_start: bool) -> None:
+    process = compose_retrier(settings, await find(settings))
+    rules = RetrierRules(
+        topic_prefix=settings.kafka.topic_prefix,
+        lanes=sorted(settings.lanes, key=lambda lane: settings.lanes[lane].order),
+        dead_letter_bytes_max=int(settings.topics.dead_letters.max_message_bytes) - _BATCH_OVERHEAD_BYTES,
+        held_bytes_max=int(settings.retrier.held_bytes_max),
+        from_start=from_start,
+    )
+    await process.run(Retrier(process.doors, rules, process.meter, process.clock))

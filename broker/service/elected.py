@@ -1,0 +1,210 @@
+"""Work that one process does at a time, elected as a dispatcher is, but with no ledger to prove itself by: the retrier.
+
+It waits for Redis: while Redis is silent nobody begins, and who works stops once the lease can have run out. Kafka
+still fences whoever did not notice. After any error of its producer it asks for the lease first, and starts a new
+producer only with that answer in hand (PROTOCOL 3, without the exception for the last claimant).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from broker.clock import WallClock
+from broker.core.term import LeaseTimes, Trust
+from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead
+from broker.ports import LaneLog, Lease, LeaseMine, Tenure
+from broker.service.health import Health
+from broker.service.renewal import Renewal
+from broker.service.standby import Followed, Standby
+
+BACKOFF_FIRST_S = 0.05
+BACKOFF_MAX_S = 2.0
+WATCH_EVERY_S = 1.0
+PROBE_WITHIN_S = 2.0
+
+_log = structlog.get_logger("election")
+
+
+class Work(Protocol):
+    """What is done while elected."""
+
+    async def serve(self, tenure: Tenure) -> None:
+        """Work until the tenure is over; raises ProducerDead or LogUnavailable when Kafka is in doubt."""
+
+
+class KafkaWatch:
+    """Whether Kafka is there, asked of a topic that must be: what a standby without a ledger follows."""
+
+    is_empty = False
+
+    def __init__(self, log: LaneLog) -> None:
+        """`log` is asked and never read."""
+        self._log = log
+
+    async def catch_up(self) -> None:
+        """Be sure that the topic is there; raises LogUnavailable, or MissingTopic."""
+        await self._log.partitions()
+
+    async def follow(self, timeout_ms: int) -> int:
+        """Pause between two looks at the lease."""
+        await asyncio.sleep(timeout_ms / 1_000)
+        return 0
+
+    async def reaches_kafka(self) -> bool:
+        """Ask for something that the cluster must answer."""
+        try:
+            async with asyncio.timeout(PROBE_WITHIN_S):
+                await self._log.bounds([0])
+        except (TimeoutError, LogUnavailable):
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close the door."""
+        await self._log.close()
+
+
+class Elected:
+    """Runs until `leave` is called."""
+
+    def __init__(  # noqa: PLR0913 — all but two keyword-only
+        self,
+        lease: Lease,
+        kafka: Followed,
+        *,
+        clock: WallClock,
+        health: Health,
+        times: LeaseTimes,
+        owner: str,
+        dice: Callable[[], float],
+    ) -> None:
+        """`owner` is this process's random token in the lease."""
+        self._lease = lease
+        self._kafka = kafka
+        self._clock = clock
+        self.health = health
+        self._times = times
+        self._owner = owner
+        self._dice = dice
+        self._trust = Trust(times)
+        self._standby = Standby(
+            lease, kafka, clock=clock, renewed=self._trust.renewed, health=health, times=times, owner=owner
+        )
+        self._leaving = asyncio.Event()
+
+    async def run(self, work: Work) -> None:
+        """Stand by, work, and again; returns after `leave`."""
+        try:
+            while not self._leaving.is_set():
+                if await self._standby.wait(self._leaving, self._dice):
+                    await self._hold(work)
+        finally:
+            await self._kafka.close()
+
+    def leave(self) -> None:
+        """End what is under way, release the lease, return."""
+        self._leaving.set()
+
+    async def _hold(self, work: Work) -> None:
+        renewal = Renewal(
+            self._lease,
+            self._trust,
+            clock=self._clock,
+            renewed=self._trust.renewed,
+            health=self.health,
+            times=self._times,
+            owner=self._owner,
+        )
+        watching = asyncio.create_task(self._watch(renewal), name="kafka watch")
+        try:
+            await self._serve(work, renewal)
+        finally:
+            watching.cancel()
+            defect = await renewal.end()
+            self.health.role, self.health.term, self.health.leading_since = "standby", 0, None
+            with contextlib.suppress(LeaseUnavailable):
+                await self._lease.release()
+            _log.info("stood_by", owner=self._owner)
+        if defect is not None:
+            raise defect
+
+    async def _serve(self, work: Work, renewal: Renewal) -> None:
+        backoff_s = BACKOFF_FIRST_S
+        holding = Holding(renewal, self._trust, self._clock, self.health, self._leaving)
+        while not holding.is_over:
+            self.health.role = "promoting"
+            try:
+                await work.serve(holding)
+            except (ProducerDead, LogUnavailable, MissingTopic) as error:
+                self.health.kafka(str(error))
+                _log.warning("stretch_ended", reason=str(error), term=self.health.term)
+            if holding.has_led:
+                backoff_s, holding.has_led = BACKOFF_FIRST_S, False
+            self.health.role = "suspended"
+            if holding.is_over:
+                return
+            await asyncio.sleep(backoff_s * (0.5 + self._dice()))
+            backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
+            if not await self._asked(renewal, holding):
+                return
+
+    async def _asked(self, renewal: Renewal, holding: "Holding") -> bool:
+        """Is the lease ours? Redis is waited for."""
+        while not holding.is_over:
+            try:
+                return isinstance(await renewal.ask(), LeaseMine)
+            except LeaseUnavailable:
+                await asyncio.sleep(0.5 + self._dice())
+        return False
+
+    async def _watch(self, renewal: Renewal) -> None:
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            ready = await self._kafka.reaches_kafka()
+            if self.health.role != "suspended":
+                self.health.kafka(None if ready else "Kafka does not answer.")
+            if ready:
+                renewal.reached_ms = self._clock.now_ms()
+
+
+class Holding:
+    """A `Tenure`. `has_led`: a claim of ours has stood since somebody last looked."""
+
+    def __init__(
+        self, renewal: Renewal, trust: Trust, clock: WallClock, health: Health, leaving: asyncio.Event
+    ) -> None:
+        self._renewal = renewal
+        self._trust = trust
+        self._clock = clock
+        self._health = health
+        self._leaving = leaving
+        self.has_led = False
+
+    @property
+    def is_over(self) -> bool:
+        """See `broker.ports.Tenure.is_over`."""
+        return self._leaving.is_set() or self._renewal.is_over
+
+    @property
+    def is_trusted(self) -> bool:
+        """See `broker.ports.Tenure.is_trusted`."""
+        return not self.is_over and self._trust.holds(self._clock.now_ms())
+
+    async def still_mine(self) -> bool:
+        """See `broker.ports.Tenure.still_mine`."""
+        try:
+            return isinstance(await self._renewal.ask(), LeaseMine)
+        except LeaseUnavailable:
+            return False
+
+    def leads(self, term: int) -> None:
+        """See `broker.ports.Tenure.leads`."""
+        self.has_led = True
+        self._health.kafka(None)
+        self._health.role, self._health.term = "leader", term
+        self._health.leading_since = self._health.leading_since or self._clock.utc_now()
+        self._renewal.reached_ms = self._clock.now_ms()
+        _log.info("leading", term=term)

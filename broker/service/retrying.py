@@ -1,0 +1,139 @@
+"""One retrier process: its election, the work while elected, and the small web server, side by side.
+
+What the work is comes in from the cli: this package knows nothing of `consumers`.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from broker.adapters.prometheus_meter import Meter
+from broker.clock import WallClock
+from broker.errors import LeaseUnavailable
+from broker.ports import Lease, RetryDoors, Tenure
+from broker.service.elected import Elected
+from broker.service.health import Health
+from broker.service.signals import leaving
+from broker.service.web import Web
+from broker.settings.whole import Settings
+from schemas.instants import to_wire
+
+GAUGES_EVERY_S = 1.0
+LEAVE_WITHIN_S = 20.0
+"""A transaction under way ends within ten seconds, its producer closes within three."""
+
+_log = structlog.get_logger("retrier")
+
+
+class RetryWork(Protocol):
+    """Puts back what is due while elected."""
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """Requests that wait, by why."""
+
+    async def serve(self, tenure: Tenure) -> None:
+        """See `broker.service.elected.Work.serve`."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """What waits, for `/status`."""
+
+
+class RetrierProcess:
+    """The process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend."""
+
+    def __init__(  # noqa: PLR0913 — composed in one place, all but the first keyword-only
+        self,
+        settings: Settings,
+        *,
+        elected: Elected,
+        lease: Lease,
+        doors: RetryDoors,
+        meter: Meter,
+        clock: WallClock,
+        owner: str,
+    ) -> None:
+        """Made by `broker.service.compose`."""
+        self._settings = settings
+        self._elected = elected
+        self._lease = lease
+        self.doors = doors
+        self.meter = meter
+        self.clock = clock
+        self._owner = owner
+        self._seen_kinds: set[str] = set()
+
+    @property
+    def health(self) -> Health:
+        """What the probes say."""
+        return self._elected.health
+
+    async def run(self, work: RetryWork) -> None:
+        """Serve until told to leave."""
+        web = Web(
+            host=self._settings.retrier.http_host,
+            port=self._settings.retrier.http_port,
+            health=self.health,
+            metrics=lambda: (self.meter.render(), self.meter.content_type),
+            status=lambda: self.snapshot(work),
+        )
+        with leaving(self.leave):
+            try:
+                async with web:
+                    _log.info("listening", port=web.port)
+                    await self._serve(work)
+            finally:
+                await self._close()
+
+    def leave(self) -> None:
+        """End the transaction under way, release the lease, return."""
+        _log.info("leaving")
+        self._elected.leave()
+
+    def snapshot(self, work: RetryWork) -> dict[str, Any]:
+        """The state at this instant; numbers are requests and seconds."""
+        health = self.health
+        return {
+            "process": "retrier",
+            "topic_prefix": self._settings.kafka.topic_prefix,
+            "owner": self._owner,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "role": health.role,
+            "leader": health.holder,
+            "term": health.term,
+            "leading_since": to_wire(health.leading_since) if health.leading_since else None,
+            "ready": {"kafka": health.kafka_ready, "redis": health.redis_ready},
+            "trouble": health.trouble,
+            **work.snapshot(),
+        }
+
+    async def _serve(self, work: RetryWork) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            gauges = tasks.create_task(self._gauges(work), name="gauges")
+            await self._elected.run(work)
+            gauges.cancel()
+
+    async def _gauges(self, work: RetryWork) -> None:
+        while True:
+            await asyncio.sleep(GAUGES_EVERY_S)
+            health, meter = self.health, self.meter
+            meter.leader(health.role == "leader")
+            meter.term(health.term)
+            meter.ready(kafka=health.kafka_ready, redis=health.redis_ready)
+            waiting = work.waiting
+            for kind in self._seen_kinds | waiting.keys():
+                meter.retries_waiting(kind, waiting.get(kind, 0))
+            self._seen_kinds |= waiting.keys()
+            if health.holds_the_lease:
+                with contextlib.suppress(LeaseUnavailable):
+                    await self._lease.publish_status(json.dumps(self.snapshot(work), ensure_ascii=False))
+
+    async def _close(self) -> None:
+        await asyncio.gather(self.doors.failures.close(), self.doors.again.close(), self._lease.close())

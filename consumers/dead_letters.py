@@ -1,0 +1,181 @@
+"""For people and services that look through what nobody will try again: `async for found in letters`, oldest first.
+
+One pass, from the beginning or a time to where the topic ended when the reader was opened. It joins no group and stores
+nothing, so it disturbs nobody, and it holds no more than a fetch of each partition. Dead letters hold strangers' bytes:
+a value may be null, no JSON, or only the beginning of what it was. Nothing here raises for one of them.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_scan import KafkaScan, Standing
+from consumers.fragments import fragment
+from schemas.codec import DecodedRequest, InputLimits, WireError, decode_dead_letter, decode_request
+from schemas.dead_letter import DeadLetter, Origin
+from schemas.ids import is_valid_id
+from schemas.topics import dead_letters_topic
+
+_GENEROUS = InputLimits(request_bytes_max=64 * 1024 * 1024, nesting_max=512)
+_WORD_CHARS_MAX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What can be told of the request a dead letter was made of; None where it cannot."""
+
+    id: str | None
+    tenant: str | None
+    model: str | None
+    endpoint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A dead letter, where it stands itself, and when it was written there."""
+
+    place: Origin
+    written_at: datetime
+    letter: DeadLetter
+
+    def original(self) -> Original:
+        """Read from the headers and the value, as far as they can be read. It takes time: ask once."""
+        return original_of(self.letter)
+
+
+def original_of(letter: DeadLetter) -> Original:
+    """What the original's headers and value tell. Never raises, whatever the bytes."""
+    decoded = decode_request(letter.value, letter.headers, _GENEROUS)
+    if isinstance(decoded, DecodedRequest):
+        request = decoded.request
+        return Original(request.id, request.tenant, request.model, request.endpoint)
+    told = fragment(letter.value) if letter.original_length is not None or decoded.request_id is None else {}
+    body = told.get("body")
+    own_id = told.get("id")
+    return Original(
+        id=own_id if isinstance(own_id, str) and is_valid_id(own_id) else decoded.request_id,
+        tenant=decoded.tenant or _word(told.get("tenant")),
+        model=decoded.model or (_word(body.get("model")) if isinstance(body, dict) else None),
+        endpoint=decoded.endpoint or _word(told.get("endpoint")),
+    )
+
+
+def _word(candidate: Any) -> str | None:
+    return candidate if isinstance(candidate, str) and len(candidate) <= _WORD_CHARS_MAX else None
+
+
+class OldestFirst:
+    """Several partitions, each in its own order, as one sequence by time."""
+
+    def __init__(self, partitions: Sequence[int], take: Callable[[int], Awaitable[Sequence[Standing]]]) -> None:
+        """`take` gives the next records of a partition, none at its end."""
+        self._take = take
+        self._heads: dict[int, deque[Standing]] = {number: deque() for number in partitions}
+
+    async def next(self) -> Standing | None:
+        """The oldest record among the partitions' next ones; None when all are at their end."""
+        for number in [number for number, head in self._heads.items() if not head]:
+            self._heads[number].extend(await self._take(number))
+            if not self._heads[number]:
+                del self._heads[number]
+        if not self._heads:
+            return None
+        return min(self._heads.values(), key=lambda head: (head[0].timestamp_ms, head[0].partition)).popleft()
+
+
+class DeadLetterReader:
+    """Iterates over dead letters, committed ones only, oldest first.
+
+    Args:
+        bootstrap_servers: `host:port`, several separated by commas.
+        topic_prefix: Which budget.
+        connection: Address and credentials, where more than an address is needed.
+        since: Nothing that was written before this instant; None: from the beginning.
+
+    Attributes:
+        topic: The topic it reads.
+        unreadable: Records of the topic that were no dead letters and were skipped.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str = "",
+        *,
+        topic_prefix: str = "generation",
+        connection: KafkaConnection | None = None,
+        since: datetime | None = None,
+    ) -> None:
+        self.topic = dead_letters_topic(topic_prefix)
+        self.unreadable = 0
+        self._scan = KafkaScan(connection or KafkaConnection(bootstrap_servers), topic=self.topic, since=since)
+        self._order: OldestFirst | None = None
+
+    async def open(self) -> None:
+        """Connect, and note where the topic ends. `async with` does it, too.
+
+        Raises:
+            MissingTopic: There is no such topic.
+            Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
+        """
+        if self._order is None:
+            await self._scan.open()
+            self._order = OldestFirst(self._scan.partitions, self._scan.take)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Leave; never hangs."""
+        self._order = None
+        await self._scan.close()
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets there are to go through."""
+        return self._scan.offsets
+
+    @property
+    def offsets_done(self) -> int:
+        """How many of them have been read."""
+        return self._scan.offsets_done
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Found:
+        """The next dead letter.
+
+        Raises:
+            Unreachable: Kafka is away; what was handed out stays true, and a new reader begins anew.
+            RightsError: Kafka does not let us read.
+        """
+        while self._order is not None and (standing := await self._order.next()) is not None:
+            found = self._found(standing)
+            if found is not None:
+                return found
+        raise StopAsyncIteration
+
+    async def at(self, partition: int, offset: int) -> Found | None:
+        """The dead letter at that place; None if there is none. For a reader that is not iterated over."""
+        standing = await self._scan.at(partition, offset)
+        return None if standing is None else self._found(standing)
+
+    def _found(self, standing: Standing) -> Found | None:
+        record = standing.record
+        try:
+            letter = decode_dead_letter(record.key, record.value, record.headers)
+        except WireError:
+            self.unreadable += 1
+            return None
+        written_at = datetime.fromtimestamp(max(0, standing.timestamp_ms) / 1_000, UTC)
+        return Found(Origin(standing.topic, standing.partition, standing.offset), written_at, letter)

@@ -1,0 +1,55 @@
+"""What can still be read of a JSON object whose end was cut off: a dead letter keeps the first 64 KiB of a long value.
+
+Read member by member until one is incomplete. Of an object that is cut inside of one of its members, that member's own
+first members are read the same way.
+"""
+
+import json
+from typing import Any, Final
+
+_BLANK: Final = " \t\r\n"
+_DEPTH_MAX: Final = 3
+_DECODER: Final = json.JSONDecoder()
+
+
+def fragment(value: bytes | None) -> dict[str, Any]:
+    """The complete members at the beginning of a JSON object; none if it is no object at all. Never raises."""
+    text = (value or b"").decode("utf-8-sig", errors="replace")
+    try:
+        return _members(text, _DEPTH_MAX)
+    except RecursionError:
+        return {}
+
+
+def _members(text: str, depth: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    at = _past(text, 0, "{")
+    while at is not None and depth:
+        try:
+            name, at = _DECODER.raw_decode(text, _past_blanks(text, at))
+        except ValueError:
+            return found
+        begin = _past(text, at, ":")
+        if begin is None or not isinstance(name, str):
+            return found
+        begin = _past_blanks(text, begin)
+        try:
+            found[name], at = _DECODER.raw_decode(text, begin)
+        except ValueError:
+            if inner := _members(text[begin:], depth - 1):
+                found[name] = inner
+            return found
+        at = _past(text, at, ",")
+    return found
+
+
+def _past_blanks(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _BLANK:
+        at += 1
+    return at
+
+
+def _past(text: str, at: int, mark: str) -> int | None:
+    """Where it goes on behind the mark; None if something else stands there."""
+    at = _past_blanks(text, at)
+    return at + 1 if text[at : at + 1] == mark else None

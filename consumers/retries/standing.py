@@ -1,0 +1,85 @@
+"""Where a retrier that was just elected goes on: every partition's stored progress, checked against what Kafka holds.
+
+Nothing is guessed. An offset that may have expired, a progress that is not ours, a topic that was made anew: each ends
+the start with a sentence, since reading from the beginning would put back what was put back and answered long ago.
+"""
+
+from dataclasses import dataclass, field
+
+from broker.clock import WallClock
+from broker.errors import ProgressUnreadable
+from broker.ports import LaneLog, OffsetStore, StoredOffset, TopicPartition
+from consumers.retries.releases import Releases, ReleasesUnreadableError
+
+NO_OFFSET = -1
+FIRST_RECORD_YOUNG_MS = 86_400_000
+
+
+@dataclass(slots=True)
+class Standing:
+    """`term` is ours from the claim on; `lost` are offsets that retention removed before they were put back."""
+
+    term: int = 1
+    partitions: dict[int, Releases] = field(default_factory=dict)
+    lost: dict[int, range] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Restorer:
+    """Reads the standing. `from_start`: the operator allows missing offsets to be read as zero."""
+
+    topic: str
+    log: LaneLog
+    offsets: OffsetStore
+    clock: WallClock
+    from_start: bool = False
+
+    async def restore(self) -> Standing:
+        """Read all partitions.
+
+        Raises:
+            LogUnavailable: Kafka does not answer whole.
+            MissingTopic: There is no such topic.
+            ProgressUnreadable: A stored progress cannot be believed; an operator must look.
+        """
+        numbers = await self.log.partitions()
+        stored = await self.offsets.read([TopicPartition(self.topic, number) for number in numbers])
+        bounds = await self.log.bounds(numbers)
+        standing = Standing()
+        for number in numbers:
+            place = stored[TopicPartition(self.topic, number)]
+            start, end = bounds[number]
+            releases = await self._fresh(number, start) if place.offset == NO_OFFSET else self._stored(number, place)
+            if place.offset != NO_OFFSET:
+                standing.term = max(standing.term, Releases.term_of(place.metadata) + 1)
+            if releases.seen > end:
+                raise ProgressUnreadable(
+                    f"{self.topic}/{number} ends at {end}, but offset {releases.seen - 1} was read from it: it was "
+                    "made anew. Delete the offsets of the retrier's group for it, then start with --from-start."
+                )
+            if start > releases.next_offset:
+                standing.lost[number] = range(releases.next_offset, start)
+                releases.lose_below(start)
+            standing.partitions[number] = releases
+        return standing
+
+    def _stored(self, number: int, place: StoredOffset) -> Releases:
+        try:
+            return Releases.restore(place.offset, place.metadata)
+        except ReleasesUnreadableError as error:
+            raise ProgressUnreadable(
+                f"The progress stored for {self.topic}/{number} is not ours or damaged ({error}); another client may "
+                "have written to the retrier's group. Nothing was put back from it."
+            ) from error
+
+    async def _fresh(self, number: int, start: int) -> Releases:
+        """No offset is stored: nothing was ever put back, unless the offset has expired."""
+        first_ms = await self.log.first_timestamp_ms(number)
+        young = first_ms is None or self.clock.utc_ms() - first_ms < FIRST_RECORD_YOUNG_MS
+        if self.from_start or (start == 0 and young):
+            return Releases(start)
+        raise ProgressUnreadable(
+            f"No progress is stored for {self.topic}/{number}, yet it holds records older than a day: its offsets may "
+            "have expired. Start with --from-start to put back everything it still holds; what was answered within the "
+            "dedupe window is recognised."
+        )

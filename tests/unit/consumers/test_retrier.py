@@ -1,0 +1,302 @@
+"""Requests that were parked come back to their lane when they are due, each once, whatever dies."""
+
+import asyncio
+import random
+from datetime import timedelta
+
+import pytest
+
+from broker.errors import ProgressUnreadable
+from broker.ports import StoredOffset, TopicPartition
+from broker.testing.kafka import CommitFault
+from consumers.retries.releases import Releases
+from schemas import topics
+from schemas.codec import decode_request
+from schemas.record import Record
+from schemas.request_codec import DecodedRequest
+from tests.unit.consumers.rig import FAILURES, NAME, PREFIX, WALL, Process, World
+from tests.unit.service.rig import until
+
+pytestmark = pytest.mark.looptime(start=1_000)
+
+
+async def leading(world: World, owner: str = "a", **options: object) -> Process:
+    process = Process(world, owner, **options).start()  # type: ignore[arg-type] # the options are the constructor's
+    await until(lambda: process.health.role == "leader")
+    return process
+
+
+# ---------------------------------------------------------------------------------------------------- putting back
+
+
+async def test_a_request_comes_back_when_it_is_due_and_not_before() -> None:
+    world = World()
+    process = await leading(world)
+    world.park("lead-1", 30)
+    await asyncio.sleep(29.9)
+    assert world.back() == []
+    assert process.retrier.snapshot()["waiting_by_kind"] == {"rate_limited": 1}
+    await asyncio.sleep(0.3)
+    assert world.back() == ["lead-1"]
+    assert process.retrier.snapshot()["waiting"] == 0
+    assert process.counted.lanes == {"bulk": 1}
+    await process.end()
+
+
+async def test_it_comes_back_with_key_headers_and_the_time_of_its_first_submission() -> None:
+    world = World()
+    process = await leading(world)
+    world.park("lead-1", 0, lane="urgent")
+    await until(lambda: world.back("urgent") == ["lead-1"])
+    (fetched,) = world.kafka.committed(topics.requests_topic(PREFIX, "urgent"))
+    assert fetched.timestamp_ms == int((WALL - timedelta(hours=1)).timestamp() * 1_000)
+    assert fetched.record.key == b"acme"
+    assert fetched.record.headers[0] == ("x", b"y")
+    decoded = decode_request(fetched.record.value, fetched.record.headers)
+    assert isinstance(decoded, DecodedRequest)
+    assert (decoded.attempt, decoded.failures) == (2, 0)
+    assert decoded.failure_position is not None
+    assert decoded.failure_position.startswith("t.failures/")
+    await process.end()
+
+
+async def test_many_leave_in_the_order_in_which_they_are_due() -> None:
+    world = World(partitions=1)
+    process = await leading(world)
+    dues = {f"r{number}": world.park(f"r{number}", (number * 37) % 101 / 10) for number in range(300)}
+    await until(lambda: len(world.back()) == 300)
+    assert sorted(world.back(), key=lambda name: dues[name]) == sorted(dues, key=lambda name: dues[name])
+    assert process.counted.transactions["committed"] < 150
+    await process.end()
+
+
+async def test_a_new_partition_is_found() -> None:
+    world = World(partitions=1)
+    process = await leading(world)
+    world.kafka.create(FAILURES, 3)
+    for number in range(20):
+        world.park(f"r{number}", 1)
+    assert await until(lambda: len(world.back()) == 20, 40) < 32
+    await process.end()
+
+
+async def test_what_does_not_fit_the_memory_is_read_again() -> None:
+    world = World()
+    process = await leading(world, held_bytes_max=2_000)
+    for number in range(50):
+        world.park(f"r{number}", 5 + number % 7)
+    await asyncio.sleep(1)
+    assert 0 < process.retrier.snapshot()["held_bytes"] <= 2_000
+    await until(lambda: len(world.back()) == 50)
+    assert world.all_back() == {f"r{number}": 1 for number in range(50)}
+    assert process.retrier.snapshot()["read_again"] > 0
+    await process.end()
+
+
+# ---------------------------------------------------------------------------------------------------- what dies
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_dies_each_comes_back_once(seed: int) -> None:
+    chance = random.Random(seed)
+    world = World()
+    names = [f"r{number}" for number in range(120)]
+    process = await leading(world, "p0", held_bytes_max=chance.choice((1_500, 1_000_000)))
+    for stretch in range(1, 7):
+        for name in names[(stretch - 1) * 20 : stretch * 20]:
+            world.park(name, chance.uniform(-1, 25), lane=chance.choice(("urgent", "bulk")))
+        world.kafka.commit_takes_s = chance.choice((0.0, 0.02, 0.3))
+        await asyncio.sleep(chance.uniform(0.5, 6))
+        world.kafka.commit_faults.extend(chance.choices(tuple(CommitFault), k=chance.randint(0, 2)))
+        if chance.random() < 0.6:
+            await process.kill()
+            process = Process(world, f"p{stretch}", held_bytes_max=1_500).start()
+    await until(lambda: len(world.all_back()) == 120, 120)
+    await asyncio.sleep(5)
+    assert world.all_back() == dict.fromkeys(names, 1)
+    await process.end()
+
+
+async def test_a_standby_takes_over_within_the_life_of_the_lease() -> None:
+    world = World()
+    first = await leading(world, "a")
+    second = Process(world, "b").start()
+    await asyncio.sleep(3)
+    world.park("lead-1", 0.5)
+    await first.kill()
+    assert await until(lambda: world.back() == ["lead-1"]) < 4
+    assert second.health.term == 2
+    await second.end()
+
+
+async def test_one_that_leaves_hands_over_at_once() -> None:
+    world = World()
+    first, second = await leading(world, "a"), Process(world, "b").start()
+    await asyncio.sleep(3)
+    await first.end()
+    assert await until(lambda: second.health.role == "leader") < 0.6
+    await second.end()
+
+
+async def test_a_producer_that_died_is_replaced_while_the_lease_is_ours() -> None:
+    world = World()
+    process = await leading(world)
+    world.kafka.commit_faults.append(CommitFault.STORED)
+    world.park("lead-1", 0)
+    await until(lambda: process.health.term == 2)
+    await asyncio.sleep(3)
+    assert world.all_back() == {"lead-1": 1}
+    assert process.counted.transactions["unknown"] == 1
+    await process.end()
+
+
+async def test_while_redis_is_silent_nothing_is_put_back_and_nobody_begins() -> None:
+    world = World()
+    process = await leading(world)
+    world.leases.available = False
+    await asyncio.sleep(2)
+    world.park("lead-1", 0)
+    await asyncio.sleep(30)
+    assert world.back() == []
+    assert process.health.trouble is not None
+    assert world.kafka.opened[NAME] == 1
+    world.leases.available = True
+    await until(lambda: world.back() == ["lead-1"])
+    await process.end()
+
+
+async def test_a_foreign_holder_ends_the_stretch() -> None:
+    world = World()
+    process = await leading(world)
+    world.leases.set(f"headrace:cluster:{NAME}", "somebody", px=60_000)
+    await until(lambda: process.health.role == "standby")
+    world.park("lead-1", 0)
+    await asyncio.sleep(10)
+    assert (world.back(), world.kafka.opened[NAME]) == ([], 1)
+    await process.end()
+
+
+async def test_kafka_away_is_said_and_waited_for() -> None:
+    world = World()
+    process = await leading(world)
+    world.park("lead-1", 20)
+    world.kafka.stop()
+    await until(lambda: not process.health.kafka_ready)
+    await asyncio.sleep(60)
+    world.kafka.start_again()
+    await until(lambda: world.back() == ["lead-1"])
+    await asyncio.sleep(2)
+    assert process.health.trouble is None
+    await process.end()
+
+
+# ---------------------------------------------------------------------------------------------------- what is rotten
+
+
+async def test_what_is_no_failure_becomes_a_dead_letter_and_holds_up_nobody() -> None:
+    world = World(partitions=1)
+    process = await leading(world)
+    world.kafka.append(FAILURES, Record(b"k", b"garbage"))
+    world.kafka.append(FAILURES, Record(None, None))
+    world.park("lead-1", 0)
+    await until(lambda: world.back() == ["lead-1"])
+    letters = world.dead_letters()
+    assert [letter.value for letter in letters] == [b"garbage", None] or len(letters) == 2
+    assert process.counted.letters == {"undecodable": 2}
+    assert process.retrier.snapshot()["waiting_by_kind"] == {}
+    await process.end()
+
+
+async def test_a_batch_that_cannot_be_read_becomes_one_dead_letter() -> None:
+    world = World(partitions=1)
+    process = await leading(world)
+    world.kafka.logs(FAILURES)[0].damage(0, 3)
+    for number in range(6):
+        world.park(f"r{number}", 1)
+    await until(lambda: sorted(world.back()) == ["r4", "r5"])
+    await process.end()
+    second = await leading(world, "b")
+    await asyncio.sleep(1)
+    assert process.counted.letters + second.counted.letters == {"undecodable": 1}
+    await second.end()
+
+
+async def test_what_retention_removed_is_a_dead_letter_for_the_range() -> None:
+    world = World(partitions=1)
+    process = await leading(world)
+    for number in range(5):
+        world.park(f"r{number}", 5)
+    world.park("done", 0)
+    await until(lambda: world.back() == ["done"])
+    await process.kill()
+    world.kafka.logs(FAILURES)[0].trim(3)
+    second = await leading(world, "b")
+    await until(lambda: sorted(world.back()) == ["done", "r3", "r4"])
+    (letter,) = world.dead_letters()
+    assert dict(letter.headers)["headrace-reason"] == b"lost_by_retention"
+    assert dict(letter.headers)["headrace-origin"] == b"t.failures/0/0"
+    await second.end()
+
+
+async def test_a_record_that_is_gone_when_it_is_due_is_a_dead_letter() -> None:
+    world = World(partitions=1)
+    process = await leading(world, held_bytes_max=1)
+    world.park("r0", 5)
+    world.park("r1", 5)
+    await asyncio.sleep(1)
+    world.kafka.logs(FAILURES)[0].trim(1)
+    await until(lambda: world.back() == ["r1"])
+    assert process.counted.letters == {"lost_by_retention": 1}
+    await process.end()
+
+
+async def test_the_requests_of_a_lane_that_is_gone_go_to_the_last() -> None:
+    world = World()
+    process = await leading(world)
+    world.park("lead-1", 0, lane="express")
+    await until(lambda: world.back("bulk") == ["lead-1"])
+    await process.end()
+
+
+# ---------------------------------------------------------------------------------------------------- where to go on
+
+
+async def refused(process: Process) -> str:
+    assert process.task is not None
+    with pytest.raises(ProgressUnreadable) as caught:
+        await asyncio.wait_for(process.task, 20)
+    return str(caught.value)
+
+
+async def test_old_failures_without_progress_are_an_operators_decision() -> None:
+    world = World(partitions=1)
+    world.park("lead-1", 0, at_ms=world.clock.utc_ms() - 90_000_000)
+    assert "--from-start" in await refused(Process(world, "a").start())
+    assert world.back() == []
+    process = await leading(world, "b", from_start=True)
+    await until(lambda: world.back() == ["lead-1"])
+    await process.end()
+
+
+async def test_a_progress_that_another_wrote_is_refused() -> None:
+    world = World(partitions=1)
+    world.kafka.commit(NAME, NAME, {TopicPartition(FAILURES, 0): StoredOffset(0, "hr1:AAAA")})
+    assert "not ours or damaged" in await refused(Process(world, "a").start())
+
+
+async def test_a_topic_that_was_made_anew_is_refused() -> None:
+    world = World(partitions=1)
+    releases = Releases(0)
+    releases.see(7, "bulk", 0)
+    releases.choose(0, 1)
+    stored = releases.stored(1)
+    world.kafka.commit(NAME, NAME, {TopicPartition(FAILURES, 0): StoredOffset(stored.offset, stored.metadata)})
+    assert "made anew" in await refused(Process(world, "a").start())
+
+
+async def test_offsets_are_stored_again_now_and_then_since_they_expire() -> None:
+    world = World()
+    process = await leading(world, recommit_every_ms=20_000)
+    await asyncio.sleep(45)
+    assert process.counted.transactions["committed"] == 3
+    await process.end()
