@@ -1,7 +1,7 @@
 """SIGTERM for whatever does not handle it itself: it ends as by Ctrl-C, with an exit code of its own.
 
-A process that is number 1, as in a container, is sent no signal that it has not asked for. A verb that is still importing
-or waits for Kafka would sit through the whole grace period, and then be killed.
+A process that is number 1, as in a container, is sent no signal that it has not asked for. One that still
+imports, or waits for Kafka, would sit through the whole grace period and then be killed.
 """
 
 import signal
