@@ -15,9 +15,10 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.partitioner import DefaultPartitioner
 
-from broker.adapters.kafka_connection import DENIED, KafkaConnection, kafka_errors_explained
+from broker.adapters.kafka_connection import DENIED, KafkaConnection, denied, kafka_errors_explained
 from broker.adapters.kafka_lanes import close_consumer, make_consumer
-from broker.errors import HeadraceError, MissingTopic, RightsError, Unreachable
+from broker.adapters.kafka_rights import why_unseen
+from broker.errors import HeadraceError, Unreachable
 from schemas.codec import WireError, decode_outcome
 from schemas.outcome import Outcome
 
@@ -81,7 +82,7 @@ class KafkaAnswers:
         while True:
             consumer = make_consumer(self._connection)
             try:
-                async with kafka_errors_explained(self._connection):
+                async with kafka_errors_explained(self._connection, right="READ"):
                     await self._at_the_end(consumer)
             except Unreachable:
                 await close_consumer(consumer)
@@ -99,7 +100,7 @@ class KafkaAnswers:
         cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001  # the public way asks by name
         numbers = cluster.partitions_for_topic(self._topic)
         if not numbers:
-            raise MissingTopic(self._topic)
+            raise await why_unseen(consumer._client, self._topic, self._connection)  # noqa: SLF001  # as above
         self._places = [KafkaPartition(self._topic, number) for number in sorted(numbers)]
         consumer.assign(self._places)
         for place, end in (await consumer.end_offsets(self._places)).items():
@@ -110,8 +111,8 @@ class KafkaAnswers:
             while True:
                 try:
                     records = await _poll(consumer)
-                except DENIED:
-                    self._fail(RightsError(f"Kafka does not let this user read {self._topic}: it needs READ on it."))
+                except DENIED as reason:
+                    self._fail(denied(reason, self._connection, right="READ"))
                     return
                 except (KafkaError, OSError):
                     await asyncio.sleep(_AFTER_ERROR_S)
@@ -171,7 +172,7 @@ class KafkaAnswers:
                     found.set_result(earlier.get(key))
 
     async def _one_pass(self, keys: set[bytes]) -> dict[bytes, Outcome]:
-        async with kafka_errors_explained(self._connection):
+        async with kafka_errors_explained(self._connection, right="READ"):
             consumer = make_consumer(self._connection)
             try:
                 await consumer.start()

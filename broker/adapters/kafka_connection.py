@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
-from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -23,6 +23,7 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
     UnsupportedSaslMechanismError,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
 from broker.errors import AuthenticationError, HeadraceError, RightsError, SettingsError, Unreachable
 
@@ -30,6 +31,8 @@ _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _HOSTS_ASKED_MAX = 3
 _ASK_MS = 3_000
+_EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 10, 62, 64
+"""OpenSSL's numbers of what is wrong with a certificate."""
 
 DENIED = (
     TopicAuthorizationFailedError,
@@ -136,6 +139,11 @@ class KafkaConnection:
             raise SettingsError(f"kafka.ca_file {self.ca_file} holds no readable certificates.") from reason
 
 
+def user_of(connection: KafkaConnection) -> str:
+    """Whom Kafka takes us for, in words: what an ACL must name."""
+    return f"user {connection.username or 'ANONYMOUS'}"
+
+
 async def explain_unreachable(connection: KafkaConnection) -> HeadraceError:
     """Why a client could not start: AuthenticationError, SettingsError or Unreachable, with one sentence."""
     explained: HeadraceError | None = None
@@ -151,13 +159,17 @@ async def explain_unreachable(connection: KafkaConnection) -> HeadraceError:
 
 async def _ask(host: str, port: int, connection: KafkaConnection) -> HeadraceError | None:
     """What one node says to one connection; None if it lets us in."""
+    opened: AIOKafkaConnection | None = None
     try:
         opened = await create_conn(host, port, request_timeout_ms=_ASK_MS, **connection.security_kwargs())
+        await opened.send(MetadataRequest([]))  # a port that wants a login lets one without it in, and then hangs up
     except SettingsError as reason:
         return reason
     except (KafkaError, OSError, TimeoutError, AssertionError) as reason:
         return _explained(reason, f"{host}:{port}", connection)
-    opened.close()
+    finally:
+        if opened is not None:
+            opened.close()
     return None
 
 
@@ -174,24 +186,49 @@ def _explained(  # noqa: PLR0911  # a table: one return a reason
                 f"Kafka at {node} does not know the mechanism {connection.sasl_mechanism}: set kafka.sasl_mechanism."
             )
         case ssl.SSLCertVerificationError():
-            trusted = connection.ca_file or "the system's authorities"
-            return AuthenticationError(
-                f"The certificate of Kafka at {node} is not signed by {trusted} for that name: set kafka.ca_file."
-            )
+            return AuthenticationError(_distrusted(reason, node, connection))
         case ssl.SSLError():
             return AuthenticationError(f"Kafka at {node} does not speak TLS: check kafka.security_protocol.")
         case socket.gaierror():
             return Unreachable(f"The host of Kafka {node} cannot be found: check kafka.bootstrap_servers.")
         case ConnectionRefusedError():
             return Unreachable(f"No Kafka listens at {node}: start it, or check kafka.bootstrap_servers.")
-        case KafkaError():
-            return Unreachable(f"Kafka at {node} hung up: check that kafka.security_protocol is what its port speaks.")
+        case KafkaError() | ConnectionResetError():
+            said = f"hung up on {connection.security_protocol}"
+            return Unreachable(f"Kafka at {node} {said}: check that kafka.security_protocol is what its port speaks.")
     return Unreachable(f"Kafka at {node} does not answer: check kafka.bootstrap_servers and the network.")
 
 
+def _distrusted(reason: ssl.SSLCertVerificationError, node: str, connection: KafkaConnection) -> str:
+    code = getattr(reason, "verify_code", None)
+    if code == _EXPIRED:
+        return f"The certificate of Kafka at {node} has expired: an operator of Kafka must renew it."
+    if code in (_OTHER_HOST, _OTHER_ADDRESS):
+        return (
+            f"The certificate of Kafka at {node} is for other names: write one of them in kafka.bootstrap_servers, or "
+            "have this one added to it."
+        )
+    trusted = connection.ca_file or "the system's authorities"
+    return f"The certificate of Kafka at {node} is not signed by {trusted}: set kafka.ca_file to what signs it."
+
+
+def denied(reason: BaseException, connection: KafkaConnection, *, right: str = "READ or WRITE") -> RightsError:
+    """Which right is missing; `right` is what was wanted of a topic."""
+    user = user_of(connection)
+    named = ", ".join(sorted({str(name) for arg in reason.args for name in ([arg] if isinstance(arg, str) else arg)}))
+    match reason:
+        case GroupAuthorizationFailedError():
+            return RightsError(f"Kafka does not let {user} read as group {named}: grant READ on the group.")
+        case TransactionalIdAuthorizationFailed():
+            return RightsError(f"Kafka does not let {user} write as {named}: grant WRITE on that transactional id.")
+        case ClusterAuthorizationFailedError():
+            return RightsError(f"Kafka lets {user} write nowhere: grant WRITE on the topics it is to write to.")
+    return RightsError(f"Kafka does not let {user} use the topic {named}: grant {right} on it.")
+
+
 @asynccontextmanager
-async def kafka_errors_explained(connection: KafkaConnection) -> AsyncIterator[None]:
-    """Whatever aiokafka raises inside becomes one of `broker.errors`.
+async def kafka_errors_explained(connection: KafkaConnection, *, right: str = "READ or WRITE") -> AsyncIterator[None]:
+    """Whatever aiokafka raises inside becomes one of `broker.errors`; `right` is what is wanted of the topics.
 
     Raises:
         RightsError: Kafka knows us and does not let us.
@@ -200,7 +237,7 @@ async def kafka_errors_explained(connection: KafkaConnection) -> AsyncIterator[N
     try:
         yield
     except DENIED as reason:
-        raise RightsError(f"Kafka denies this user what it asks ({reason}): an ACL is missing.") from reason
+        raise denied(reason, connection, right=right) from reason
     except KafkaConnectionError as reason:
         raise await explain_unreachable(connection) from reason
     except (KafkaError, OSError) as reason:

@@ -21,7 +21,8 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_explained
 from broker.adapters.kafka_lanes import close_consumer
 from broker.adapters.kafka_offsets import KafkaOffsets
-from broker.errors import LogUnavailable, MissingTopic, Unreachable
+from broker.adapters.kafka_rights import why_unseen
+from broker.errors import LogUnavailable, Unreachable
 from broker.ports import TopicPartition
 from schemas.record import Record
 
@@ -75,7 +76,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         """
         consumer = self._made()
         try:
-            async with kafka_errors_explained(self._connection):
+            async with kafka_errors_explained(self._connection, right="READ"):
                 await consumer.start()
                 numbers = await self._numbers(consumer)
                 self._consumer = consumer
@@ -90,7 +91,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001  # the public way asks by name
         numbers: set[int] | None = cluster.partitions_for_topic(self._topic)
         if not numbers:
-            raise MissingTopic(self._topic)
+            raise await why_unseen(consumer._client, self._topic, self._connection)  # noqa: SLF001  # as above
         return numbers
 
     def _made(self) -> AIOKafkaConsumer:
@@ -199,7 +200,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                 await asyncio.wait_for(self._assigned.wait(), timeout_ms / 1_000)
             return
         consumer, assignment = self._opened(), self._assignment
-        async with kafka_errors_explained(self._connection):
+        async with kafka_errors_explained(self._connection, right="READ"):
             try:
                 got = await consumer.getmany(timeout_ms=timeout_ms, max_records=_RECORDS_A_FETCH)
             except OffsetOutOfRangeError as reason:  # retention overtook a reader without a group
@@ -237,7 +238,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         """The end of every partition now, as a read_committed reader sees it."""
         consumer = self._opened()
         places = [KafkaPartition(self._topic, number) for number in self._partitions_at_open]
-        async with kafka_errors_explained(self._connection):
+        async with kafka_errors_explained(self._connection, right="READ"):
             return {place.partition: end for place, end in (await consumer.end_offsets(places)).items()}
 
     async def is_past(self, ends: Mapping[int, int]) -> bool:
@@ -245,7 +246,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         if self._buffer or not self._assigned.is_set():
             return False
         consumer = self._opened()
-        async with kafka_errors_explained(self._connection):
+        async with kafka_errors_explained(self._connection, right="READ"):
             places = [place for place in consumer.assignment() if place.partition in ends]
             return all([await consumer.position(place) >= ends[place.partition] for place in places])
 

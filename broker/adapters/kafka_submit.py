@@ -14,9 +14,10 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from broker.adapters.kafka_connection import DENIED, KafkaConnection, explain_unreachable
+from broker.adapters.kafka_connection import DENIED, KafkaConnection, denied, explain_unreachable
+from broker.adapters.kafka_rights import why_unseen
 from broker.adapters.kafka_transactions import close_producer
-from broker.errors import HeadraceError, InvalidRequest, LogUnavailable, MissingTopic, RightsError, Unreachable
+from broker.errors import HeadraceError, InvalidRequest, LogUnavailable, Unreachable
 from schemas.record import Record
 
 _REQUEST_MS = 4_000
@@ -107,6 +108,9 @@ class KafkaSubmit:
         except KafkaConnectionError as reason:
             await close_producer(producer)
             raise await explain_unreachable(self._connection) from reason
+        except DENIED as reason:  # idempotence without the right to write anywhere
+            await close_producer(producer)
+            raise denied(reason, self._connection, right="WRITE") from reason
         except BaseException:
             await close_producer(producer)
             raise
@@ -116,7 +120,7 @@ class KafkaSubmit:
         # All topics at once: asking by name would create it where topics are created on sight.
         cluster = await producer.client.fetch_all_metadata()
         if topic not in cluster.topics():
-            raise MissingTopic(topic)
+            raise await why_unseen(producer.client, topic, self._connection)
         self._topics.add(topic)
 
     def _discard(self, producer: AIOKafkaProducer | None) -> None:
@@ -131,7 +135,7 @@ class KafkaSubmit:
 
     def _translated(self, reason: KafkaError, producer: AIOKafkaProducer, topic: str) -> HeadraceError:
         if isinstance(reason, DENIED):
-            return RightsError(f"Kafka does not let this user write to {topic}: it needs WRITE on it.")
+            return denied(reason, self._connection, right="WRITE")
         if isinstance(reason, MessageSizeTooLargeError):
             self._discard(producer)
             return InvalidRequest(f"The request is too large for the topic {topic}: make it smaller.")

@@ -7,18 +7,33 @@ from pathlib import Path
 
 import pytest
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnsupportedSaslMechanismError,
 )
 
-from broker.adapters.kafka_connection import KafkaConnection, _explained, explain_unreachable, kafka_errors_explained
+from broker.adapters.kafka_connection import (
+    KafkaConnection,
+    _explained,
+    denied,
+    explain_unreachable,
+    kafka_errors_explained,
+)
 from broker.errors import AuthenticationError, HeadraceError, RightsError, SettingsError, Unreachable
 from broker.settings.connections import KafkaSettings
 
 SASL = KafkaConnection("kafka:9093", "SASL_PLAINTEXT", "SCRAM-SHA-512", "crm", "hunter2")
+
+
+def distrust(code: int) -> ssl.SSLCertVerificationError:
+    reason = ssl.SSLCertVerificationError("x")
+    reason.verify_code = code
+    return reason
 
 
 @pytest.fixture
@@ -54,7 +69,11 @@ async def test_a_port_that_speaks_something_else_is_a_matter_of_the_protocol(gar
         (SaslAuthenticationFailed("x"), AuthenticationError, "refuses user crm: check kafka.username"),
         (UnsupportedSaslMechanismError("x"), AuthenticationError, "does not know the mechanism SCRAM-SHA-512"),
         (ssl.SSLCertVerificationError("x"), AuthenticationError, "is not signed by the system's authorities"),
-        (KafkaConnectionError("x"), Unreachable, "hung up: check that kafka.security_protocol"),
+        (distrust(10), AuthenticationError, "has expired: an operator of Kafka must renew it"),
+        (distrust(62), AuthenticationError, "is for other names: write one of them in kafka.bootstrap_servers"),
+        (distrust(64), AuthenticationError, "is for other names"),
+        (KafkaConnectionError("x"), Unreachable, "hung up on SASL_PLAINTEXT: check that kafka.security_protocol"),
+        (ConnectionResetError(), Unreachable, "hung up on SASL_PLAINTEXT"),
         (TimeoutError(), Unreachable, "does not answer"),
     ],
 )
@@ -65,6 +84,21 @@ def test_every_refusal_names_the_setting_to_look_at(
     assert isinstance(reason, kind)
     assert said in str(reason)
     assert "hunter2" not in str(reason)
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (TopicAuthorizationFailedError("t"), "Kafka does not let user crm use the topic t: grant READ on it."),
+        (TopicAuthorizationFailedError({"b", "a"}), "use the topic a, b: grant READ"),
+        (GroupAuthorizationFailedError("g"), "read as group g: grant READ on the group."),
+        (TransactionalIdAuthorizationFailed("i"), "write as i: grant WRITE on that transactional id."),
+        (ClusterAuthorizationFailedError(), "Kafka lets user crm write nowhere: grant WRITE on the topics"),
+    ],
+)
+def test_a_missing_right_is_named_with_who_lacks_it(reason: KafkaError, said: str) -> None:
+    assert said in str(denied(reason, SASL, right="READ"))
+    assert "user ANONYMOUS" in str(denied(TopicAuthorizationFailedError("t"), KafkaConnection("kafka:9092")))
 
 
 @pytest.mark.parametrize(

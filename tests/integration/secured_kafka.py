@@ -1,0 +1,182 @@
+"""A real Kafka behind TLS, passwords and rights: SASL_SSL with SCRAM-SHA-512, and the StandardAuthorizer.
+
+One node of `broker.local`'s making with a second listener. The plain one stays, on loopback, for the operator: whoever
+comes through it is a super user. Certificates are made anew for each start by the `openssl` of the machine.
+"""
+
+import asyncio
+import subprocess
+import tempfile
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_bytes
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import CreateAclsRequest, DescribeAclsRequest
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_probe import reachable
+from broker.local.cache import cache_dir
+from broker.local.free_ports import accepts, free_ports
+from broker.local.jars import classpath, ensure_jars, locked_jars
+from broker.local.processes import Process, spawn, stop
+from broker.local.properties import Node, log_properties, server_properties
+from broker.local.requirements import java
+
+USERS = ("dispatcher", "crm", "reader", "operator", "nobody")
+"""The users there are; the password of each is `of-<user>`. None has a right before `grant`."""
+
+TOPIC, GROUP, CLUSTER, TRANSACTIONAL_ID = 2, 3, 4, 5
+READ, WRITE, CREATE, DESCRIBE, DESCRIBE_CONFIGS = 3, 4, 5, 8, 10
+_LITERAL, _PREFIXED, _ALLOW, _ANY = 3, 4, 3, 1
+_READY_WITHIN_S = 60
+_JVM = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One operation on one resource, or on all whose names begin so."""
+
+    resource: int
+    name: str
+    operation: int
+    prefixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SecuredKafka:
+    """Where it is, and what signs its certificate."""
+
+    plain: str
+    secured: str
+    ca_file: Path
+    foreign_ca_file: Path
+
+    def connection(self, user: str, **changed: str) -> KafkaConnection:
+        """As `user`, by SCRAM over TLS; `changed` plants a mistake."""
+        right = {
+            "bootstrap_servers": self.secured,
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "username": user,
+            "password": f"of-{user}",
+            "ca_file": str(self.ca_file),
+        }
+        return KafkaConnection(**(right | changed))
+
+    def environment(self, user: str, **changed: str) -> dict[str, str]:
+        """The same as variables for a verb."""
+        connection = self.connection(user, **changed)
+        keys = ("bootstrap_servers", "security_protocol", "sasl_mechanism", "username", "password", "ca_file")
+        return {f"HEADRACE_KAFKA__{key.upper()}": str(getattr(connection, key)) for key in keys}
+
+    async def grant(self, user: str, rights: Sequence[Right]) -> None:
+        """Allow `user` these operations, from any host; back once they hold."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.plain)
+        await admin.start()
+        try:
+            for right in rights:
+                pattern = _PREFIXED if right.prefixed else _LITERAL
+                asked = CreateAclsRequest(
+                    right.resource, right.name, pattern, f"User:{user}", "*", right.operation, _ALLOW
+                )
+                answer = await admin._send_request(asked)
+                assert [one[0] for one in answer.creation_responses] == [0], (right, answer)
+            while await self._granted(admin, user) < len(rights):
+                await asyncio.sleep(0.02)
+        finally:
+            await admin.close()
+
+    async def _granted(self, admin: AIOKafkaAdminClient, user: str) -> int:
+        answer = await admin._send_request(DescribeAclsRequest(_ANY, None, _ANY, f"User:{user}", None, _ANY, _ANY))
+        return sum(len(resource[-1]) for resource in answer.resources)
+
+
+@contextmanager
+def secured_kafka() -> Iterator[SecuredKafka]:
+    """The server, from a fresh format to its end."""
+    with tempfile.TemporaryDirectory(prefix="headrace-secured-") as home:
+        directory = Path(home)
+        plain, controller, secured = free_ports(3)
+        _certify(directory, "ca", "server")
+        _certify(directory, "foreign", "stranger")
+        properties = _configure(directory, Node(1, plain, controller), secured)
+        jars = ensure_jars(locked_jars(), cache_dir() / "jars")
+        command = [str(java()), *_JVM, f"-Dlog4j2.configurationFile={(directory / 'log4j2.properties').as_uri()}"]
+        command += ["-cp", classpath(jars)]
+        _format(command, properties)
+        server = spawn([*command, "kafka.Kafka", str(properties)], log=directory / "output", directory=directory)
+        try:
+            _await(server, plain, secured, directory / "log")
+            yield SecuredKafka(
+                f"127.0.0.1:{plain}", f"127.0.0.1:{secured}", directory / "ca.pem", directory / "foreign.pem"
+            )
+        finally:
+            stop([Process(server.pid, home)], grace_s=0)
+            server.wait(timeout=5)
+
+
+def _configure(directory: Path, node: Node, secured: int) -> Path:
+    listeners = {"PLAINTEXT": node.port, "SASL_SSL": secured}
+    advertised = ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items())
+    more = {
+        "listeners": f"{advertised},CONTROLLER://127.0.0.1:{node.controller_port}",
+        "advertised.listeners": advertised,
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL",
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": (
+            "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        ),
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": directory / "server.pem",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+    text = server_properties(node, (node,), directory / "data")  # of a key given twice Java takes the last
+    properties = directory / "server.properties"
+    properties.write_text(text + "".join(f"{key}={value}\n" for key, value in more.items()))
+    (directory / "log4j2.properties").write_text(log_properties(directory / "log"))
+    return properties
+
+
+def _format(command: list[str], properties: Path) -> None:
+    cluster_id = "H" + urlsafe_b64encode(token_bytes(16)).decode().rstrip("=")[1:]
+    users = [f"SCRAM-SHA-512=[name={user},password=of-{user}]" for user in USERS]
+    told = [argument for user in users for argument in ("--add-scram", user)]
+    arguments = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties), *told]
+    subprocess.run([*command, *arguments], check=True, capture_output=True, timeout=_READY_WITHIN_S)
+
+
+def _await(server: "subprocess.Popen[bytes]", plain: int, secured: int, log: Path) -> None:
+    async def both() -> None:
+        async with asyncio.timeout(_READY_WITHIN_S):
+            while not (accepts(plain) and accepts(secured) and await reachable(f"127.0.0.1:{plain}", timeout_s=8)):
+                assert server.poll() is None, log.read_text()[-2_000:]
+                await asyncio.sleep(0.05)
+
+    asyncio.run(both())
+
+
+def _certify(directory: Path, authority: str, holder: str) -> None:
+    """An authority, and a certificate for 127.0.0.1 that it signed; `<holder>.pem` is a PEM key store for Kafka."""
+    ca, key, pem = (directory / f"{authority}.{ending}" for ending in ("cnf", "key", "pem"))
+    ca.write_text(
+        "[req]\nprompt = no\ndistinguished_name = who\n[who]\nCN = A Test Authority\n"
+        "[ca]\nbasicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign, cRLSign\n"
+        "subjectKeyIdentifier = hash\n"
+        "[leaf]\nsubjectAltName = IP:127.0.0.1\nkeyUsage = critical, digitalSignature\n"
+        "extendedKeyUsage = serverAuth\nsubjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid\n"
+    )
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2", "-config", str(ca))
+    leaf_key, leaf = directory / f"{holder}.key", directory / f"{holder}.crt"
+    _openssl("req", "-x509", *curve, "-extensions", "ca", "-keyout", str(key), "-out", str(pem))
+    signed = ("-extensions", "leaf", "-subj", "/CN=A Node", "-CA", str(pem), "-CAkey", str(key))
+    _openssl("req", "-x509", *curve, *signed, "-keyout", str(leaf_key), "-out", str(leaf))
+    (directory / f"{holder}.pem").write_text(leaf_key.read_text() + leaf.read_text() + pem.read_text())
+
+
+def _openssl(*arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)  # noqa: S607  # the machine's
