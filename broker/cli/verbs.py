@@ -32,6 +32,9 @@ VERBS = (
     ),
     Verb("topics", "broker.cli.topics:app", "Create the topics, or report how they differ from what they should be."),
     Verb("dispatcher", "broker.cli.dispatcher:dispatcher", "One dispatcher process: leader or warm standby."),
+    Verb(
+        "retrier", "broker.cli.retrier:retrier", "One retry process: puts parked requests back on their lane when due."
+    ),
     Verb("submit", "broker.cli.submit:submit", "Submit requests, one JSON object a line."),
     Verb("results", "broker.cli.results:results", "Show outcomes as they come."),
     Verb("status", "broker.cli.status.verb:status", "Who leads, what is wrong, what waits, what is left."),
