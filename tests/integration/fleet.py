@@ -56,6 +56,7 @@ class Fleet:
     directory: Path
     settings: dict[str, str] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
+    python: str = sys.executable
     _session: aiohttp.ClientSession | None = None
 
     @property
@@ -94,7 +95,7 @@ class Fleet:
         log = self.directory / f"{name}.log"
         with log.open("wb") as sink:
             child = await asyncio.create_subprocess_exec(
-                sys.executable,
+                self.python,
                 "-m",
                 "broker.cli.main",
                 "dispatcher",
