@@ -11,6 +11,7 @@ from broker.service.compose import dispatcher as compose_dispatcher
 from broker.service.compose import openai_access, token_counter
 from broker.service.logs import configure_logging
 from broker.service.preflight import find
+from broker.service.rights import dispatcher_needs
 from broker.settings.whole import Settings
 
 
@@ -37,6 +38,6 @@ def dispatcher(
 
 
 async def _serve(settings: Settings, from_start: frozenset[str]) -> None:
-    found = await find(settings)
+    found = await find(settings, dispatcher_needs(settings))
     counter = await asyncio.to_thread(token_counter, settings)
     await compose_dispatcher(settings, found, counter, from_start=from_start).run()

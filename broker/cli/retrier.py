@@ -9,6 +9,7 @@ from broker.clock import run
 from broker.service.compose import retrier as compose_retrier
 from broker.service.logs import configure_logging
 from broker.service.preflight import find
+from broker.service.rights import retrier_needs
 from broker.settings.whole import Settings
 from consumers.retries.retrier import Retrier, RetrierRules
 
@@ -37,7 +38,7 @@ def retrier(
 
 
 async def _serve(settings: Settings, *, from_start: bool) -> None:
-    process = compose_retrier(settings, await find(settings))
+    process = compose_retrier(settings, await find(settings, retrier_needs(settings)))
     rules = RetrierRules(
         topic_prefix=settings.kafka.topic_prefix,
         lanes=sorted(settings.lanes, key=lambda lane: settings.lanes[lane].order),

@@ -1,4 +1,4 @@
-"""Before a dispatcher starts: is Kafka there, does it let us in, do the topics exist?
+"""Before a process starts: is Kafka there, does it let us in, do the topics exist, may we use them?
 
 What an operator must mend ends the start with one sentence; what only takes time is waited for, and said once.
 """
@@ -8,11 +8,11 @@ import asyncio
 import structlog
 
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import cluster_id, existing
-from broker.errors import LogUnavailable, MissingTopic, Unreachable
+from broker.adapters.kafka_topics import cluster_id
+from broker.errors import LogUnavailable, Unreachable
 from broker.service.compose import Found
+from broker.service.rights import Needs, check
 from broker.settings.whole import Settings
-from schemas import topics
 
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 5.0
@@ -20,26 +20,19 @@ BACKOFF_MAX_S = 5.0
 _log = structlog.get_logger("preflight")
 
 
-async def find(settings: Settings) -> Found:
-    """Wait until Kafka answers, then check that every topic is there.
+async def find(settings: Settings, needs: Needs) -> Found:
+    """Wait until Kafka answers, then check that every topic is there and that this user may use it.
 
     Raises:
         MissingTopic: Names the topics, and the verb that creates them.
         AuthenticationError: Kafka does not accept our credentials or its certificate is not trusted.
-        RightsError: Kafka knows us and does not let us.
+        RightsError: Kafka knows us and does not let us; names every right that is missing.
     """
     connection = KafkaConnection.of(settings.kafka)
-    prefix = settings.kafka.topic_prefix
-    needed = [topics.requests_topic(prefix, lane) for lane in settings.lanes]
-    needed += [topics.results_topic(prefix), topics.failures_topic(prefix)]
-    needed += [topics.dead_letters_topic(prefix), topics.ledger_topic(prefix)]
     backoff_s = BACKOFF_FIRST_S
     while True:
         try:
-            there = await existing(connection, needed)
-            missing = [name for name in needed if name not in there]
-            if missing:
-                raise MissingTopic(*missing)
+            await check(connection, needs)
             return Found(await cluster_id(connection))
         except (Unreachable, LogUnavailable) as error:
             _log.warning("waiting_for_kafka", reason=str(error), again_in_s=backoff_s)

@@ -10,13 +10,19 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_topics import cluster_id
 from broker.errors import MissingTopic
 from broker.local.services import LocalServices
-from broker.service.preflight import find
+from broker.service.compose import Found
+from broker.service.preflight import find as find_needed
+from broker.service.rights import dispatcher_needs
 from broker.settings.whole import Settings
 from tests.integration.dispatching import create_topics
 
 
 def settings(bootstrap_servers: str, prefix: str) -> Settings:
     return Settings(kafka={"bootstrap_servers": bootstrap_servers, "topic_prefix": prefix})
+
+
+async def find(settings: Settings) -> Found:
+    return await find_needed(settings, dispatcher_needs(settings))
 
 
 async def test_a_missing_topic_is_named_with_the_verb_that_makes_it(services: LocalServices) -> None:

@@ -1,0 +1,82 @@
+"""What each process needs of Kafka, and whether it is allowed: every missing right in one sentence, before the start.
+
+A lane that may not be read would be silent, and a transaction that may not be written would look like a Kafka that is
+away; both processes would wait for ever.
+"""
+
+from dataclasses import dataclass
+
+from broker.adapters.kafka_connection import KafkaConnection, user_of
+from broker.adapters.kafka_rights import Seen, denied_transactions, seen
+from broker.errors import MissingTopic, RightsError
+from broker.settings.whole import Settings
+from schemas import topics
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The topics a process reads and writes, and the name under which it commits: transactional id and group."""
+
+    name: str
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+
+    @property
+    def topics(self) -> list[str]:
+        """Every topic, once."""
+        return list(dict.fromkeys([*self.read, *self.write]))
+
+
+def dispatcher_needs(settings: Settings) -> Needs:
+    """Lanes and ledger are read; outcomes, failures, dead letters and the ledger are written."""
+    prefix = settings.kafka.topic_prefix
+    lanes = tuple(topics.requests_topic(prefix, lane) for lane in settings.lanes)
+    ledger, results = topics.ledger_topic(prefix), topics.results_topic(prefix)
+    written = (results, topics.failures_topic(prefix), topics.dead_letters_topic(prefix), ledger)
+    return Needs(f"{prefix}.dispatcher", (*lanes, ledger), written)
+
+
+def retrier_needs(settings: Settings) -> Needs:
+    """Failures are read; lanes are written, and dead letters for what is no failure."""
+    prefix = settings.kafka.topic_prefix
+    lanes = tuple(topics.requests_topic(prefix, lane) for lane in settings.lanes)
+    return Needs(f"{prefix}.retrier", (topics.failures_topic(prefix),), (*lanes, topics.dead_letters_topic(prefix)))
+
+
+async def check(connection: KafkaConnection, needs: Needs) -> None:
+    """Back if everything is there and allowed. Nothing is changed, and nobody is fenced.
+
+    Raises:
+        MissingTopic: Names all that are missing, and the verb that creates them.
+        RightsError: Names every right that is missing, and how the first is granted.
+        Unreachable, AuthenticationError: As `kafka_connection.explain_unreachable`.
+    """
+    found = await seen(connection, needs.topics)
+    if found.missing:
+        raise MissingTopic(*found.missing)
+    absent = [f"{right} on the topic {topic}" for right, topic in _absent(found, needs)]
+    absent += await denied_transactions(connection, needs.name, needs.name)
+    if absent:
+        raise RightsError(_sentence(connection, absent, found))
+
+
+def _absent(found: Seen, needs: Needs) -> list[tuple[str, str]]:
+    wanted = [("READ", topic) for topic in needs.read] + [("WRITE", topic) for topic in needs.write]
+    return [
+        (right, topic)
+        for right, topic in wanted
+        if topic in found.hidden or right not in (found.allowed.get(topic) or {right})
+    ]
+
+
+def _sentence(connection: KafkaConnection, absent: list[str], found: Seen) -> str:
+    listed = "; ".join(absent)
+    doubt = " (or topics without any right do not exist)" if found.hidden else ""
+    right, _, resource = absent[0].partition(" on the ")
+    kind, _, name = resource.rpartition(" ")
+    grant = (
+        f"kafka-acls --bootstrap-server {connection.bootstrap_servers} --add --allow-principal "
+        f"User:{connection.username or 'ANONYMOUS'} --operation {right.capitalize()} "
+        f"--{kind.replace(' ', '-')} {name}"
+    )
+    return f"In Kafka {user_of(connection)} lacks {listed}{doubt}: grant it, such as with `{grant}`."
