@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.service.retrying import LEAVE_WITHIN_S
 from broker.service.shutdown import ladder
 from broker.settings.whole import Settings
 from tests.chart.pod_files import Secrets, settings_in
@@ -54,7 +55,7 @@ def test_the_grace_period_follows_the_setting(grace_s: int) -> None:
 def test_the_retrier_is_given_what_its_leaving_may_take_whatever_the_dispatchers_grace() -> None:
     for grace_s in (10, 600):
         spec = spec_of("retrier", {"config": {"dispatcher": {"grace_s": grace_s}}})
-        assert spec["terminationGracePeriodSeconds"] == 20 + 5
+        assert spec["terminationGracePeriodSeconds"] == LEAVE_WITHIN_S + 5
 
 
 def test_a_longer_grace_period_is_granted() -> None:
@@ -82,13 +83,14 @@ def test_a_pod_may_wait_ten_minutes_for_kafka_before_it_is_started_anew(componen
     assert liveness["periodSeconds"] * liveness["failureThreshold"] >= 60, "a slow minute kills nobody"
 
 
-def test_the_port_is_the_one_the_settings_open(tmp_path: Path) -> None:
-    for port in (None, 9_090):
-        rendered = render({"config": {"dispatcher": {"http_port": port}}})
-        opened = settings_in(rendered, "dispatcher", tmp_path / str(port), SECRETS).settings.dispatcher.http_port
-        [container] = rendered.pod("dispatcher")["spec"]["containers"]
-        assert [opened] == [one["containerPort"] for one in container["ports"]]
-        assert [opened] == [one["port"] for one in rendered.one("Service", "dispatcher")["spec"]["ports"]]
+@each
+@pytest.mark.parametrize("port", [None, 9_090])
+def test_the_port_is_the_one_the_settings_open(component: str, port: int | None, tmp_path: Path) -> None:
+    rendered = render({"config": {component: {"http_port": port}}})
+    opened = getattr(settings_in(rendered, component, tmp_path, SECRETS).settings, component).http_port
+    [container] = rendered.pod(component)["spec"]["containers"]
+    assert [opened] == [one["containerPort"] for one in container["ports"]]
+    assert [opened] == [one["port"] for one in rendered.one("Service", component)["spec"]["ports"]]
 
 
 @each
@@ -228,7 +230,6 @@ def test_the_services_of_a_release_called_headrace_become_no_settings() -> None:
     assert all(pod["spec"]["enableServiceLinks"] is False for _, pod in render(release="headrace").pods())
 
 
-def test_the_setting_that_the_chart_computes_with_has_the_default_that_it_believes() -> None:
-    spec = spec_of("dispatcher", {"config": {"dispatcher": {"grace_s": None, "http_port": None}}})
+def test_a_grace_that_nobody_set_is_the_one_that_headrace_takes() -> None:
+    spec = spec_of("dispatcher", {"config": {"dispatcher": {"grace_s": None}}})
     assert spec["terminationGracePeriodSeconds"] == Settings().dispatcher.grace_s + 5
-    assert spec["containers"][0]["ports"][0]["containerPort"] == Settings().dispatcher.http_port

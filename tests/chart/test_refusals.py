@@ -131,6 +131,7 @@ WRONG: dict[str, tuple[Values, str, str]] = {
         "the chart fills it in",
     ),
     "any port": (nested("config.dispatcher.http_port", 0), "config.dispatcher.http_port", "take 8080"),
+    "a retrier's port for root": (nested("config.retrier.http_port", 81), "config.retrier.http_port", "below 1024"),
     "a port for root": (nested("config.dispatcher.http_port", 80), "config.dispatcher.http_port", "below 1024"),
     "a port nobody reaches": (
         nested("config.dispatcher.http_host", "127.0.0.1"),

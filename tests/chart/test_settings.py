@@ -15,7 +15,6 @@ from tests.chart.rendering import EXAMPLES, render
 
 SECRETS: Secrets = {("headrace-openai", "api-key"): "sk-test"}
 ELSEWHERE = {"kafka": {"password"}, "redis": {"url"}, "openai": {"api_key"}}
-NODES = {"kafka": {"bootstrap_servers": "kafka:9092"}, "redis": {"url": "redis://redis:6379/0"}}
 
 
 def settings_of(config: Mapping[str, Any], root: Path) -> Settings:
@@ -84,6 +83,7 @@ def test_a_setting_set_to_null_is_left_to_headrace(tmp_path: Path) -> None:
 def test_the_values_show_the_defaults_of_headrace_itself(tmp_path: Path) -> None:
     found = settings_of({}, tmp_path)
     assert found.dispatcher == Settings().dispatcher
+    assert found.retrier == Settings().retrier
     assert found.kafka.topic_prefix == Settings().kafka.topic_prefix
     assert found.lanes == Settings().lanes
 
