@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from broker.cli.status.amounts import counted, spoken_s
+from broker.cli.amounts import counted, spoken_s
 from broker.cli.status.report import Look, Report, Said
 
 BACKLOG_WORTH_SAYING_S: Final = 60.0

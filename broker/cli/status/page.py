@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from broker.cli.status.amounts import counted, spoken_bytes, spoken_s
+from broker.cli.amounts import counted, spoken_bytes, spoken_s
 from broker.cli.status.findings import Finding, left_of, table_of
 from broker.cli.status.report import Look, Report, Said
 from broker.cli.terminal import safe, short

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from broker.cli.status.amounts import counted, spoken_bytes, spoken_s
+from broker.cli.amounts import counted, spoken_bytes, spoken_s
 from broker.cli.status.findings import findings
 from broker.cli.status.page import page
 from broker.cli.status.report import Look
