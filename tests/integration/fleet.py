@@ -1,4 +1,4 @@
-"""Real dispatcher processes for the kill tests, and a plain reader that keeps the ledger of outcomes."""
+"""Real dispatchers and retriers for the kill tests, and a plain reader that keeps the ledger of outcomes."""
 
 import asyncio
 import json
@@ -25,9 +25,9 @@ LANES = ("urgent", "standard", "bulk")
 
 @dataclass
 class Process:
-    """One dispatcher."""
+    """One dispatcher or retrier."""
 
-    name: str
+    verb: str
     child: asyncio.subprocess.Process
     log: Path
     port: int = 0
@@ -85,26 +85,27 @@ class Fleet:
             "HEADRACE_REDIS__URL": self.services.endpoints.redis_url,
             "HEADRACE_DISPATCHER__HTTP_HOST": "127.0.0.1",
             "HEADRACE_DISPATCHER__HTTP_PORT": "0",
+            "HEADRACE_RETRIER__HTTP_HOST": "127.0.0.1",
+            "HEADRACE_RETRIER__HTTP_PORT": "0",
             "OPENAI_API_KEY": "sk-secret-of-the-tests",
             "OPENAI_BASE_URL": self.base_url,
             **self.settings,
         }
 
-    async def start(self, **settings: str) -> Process:
-        name = f"dispatcher-{len(self.processes)}"
-        log = self.directory / f"{name}.log"
+    async def start(self, verb: str = "dispatcher", **settings: str) -> Process:
+        log = self.directory / f"{verb}-{len(self.processes)}.log"
         with log.open("wb") as sink:
             child = await asyncio.create_subprocess_exec(
                 self.python,
                 "-m",
                 "broker.cli.main",
-                "dispatcher",
+                verb,
                 env=self.environment() | settings,
                 stdout=sink,
                 stderr=sink,
                 start_new_session=True,
             )
-        process = Process(name, child, log)
+        process = Process(verb, child, log)
         self.processes.append(process)
         await self._listening(process)
         return process
@@ -138,20 +139,19 @@ class Fleet:
                 await asyncio.sleep(0.05)
         return status
 
-    async def leader(self, within_s: float = 30) -> Process:
-        async with asyncio.timeout(within_s):
-            while True:
-                for process in self.processes:
-                    if process.child.returncode is None and (await self.status(process))["role"] == "leader":
-                        return process
-                await asyncio.sleep(0.05)
+    async def leader(self, verb: str = "dispatcher", within_s: float = 30) -> Process:
+        return await self._one("leader", verb, within_s)
 
-    async def standby(self, within_s: float = 30) -> Process:
+    async def standby(self, verb: str = "dispatcher", within_s: float = 30) -> Process:
         """A process that is ready to take over."""
+        return await self._one("standby", verb, within_s)
+
+    async def _one(self, role: str, verb: str, within_s: float) -> Process:
         async with asyncio.timeout(within_s):
             while True:
                 for process in self.processes:
-                    if process.child.returncode is None and (await self.status(process))["role"] == "standby":
+                    alive = process.child.returncode is None and process.verb == verb
+                    if alive and (await self.status(process))["role"] == role:
                         return process
                 await asyncio.sleep(0.05)
 

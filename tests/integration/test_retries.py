@@ -1,0 +1,77 @@
+"""What must wait longer than the dispatcher sits out travels over the failures topic and back, whatever dies."""
+
+import asyncio
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from broker.local.services import LocalServices
+from broker.simulator.upstream import Upstream, UpstreamSettings
+from tests.integration.fleet import LANES, Fleet, producing, read_all, request, send
+
+REQUESTS = 500
+KILLS = 5
+
+
+def troubled() -> UpstreamSettings:
+    """Answers a tenth with a 5xx, and refuses some for longer than `retry.in_place_max_s` of this test."""
+    return UpstreamSettings(
+        tokens_per_minute=6_000_000,
+        requests_per_minute=600_000,
+        law="chat-2025",
+        latency_s=(1.0, 3.0),
+        seed=11,
+        port=0,
+        error_rate=0.1,
+        long_429_rate=0.06,
+        long_429_s=3.0,
+    )
+
+
+async def kill_one(fleet: Fleet, verb: str, dice: random.Random) -> None:
+    """The one that leads, at a random instant; another takes its place."""
+    leader = await fleet.leader(verb)
+    await fleet.standby(verb)
+    await asyncio.sleep(dice.uniform(0, 1.5))
+    await fleet.kill(leader)
+    await fleet.start(verb)
+
+
+@pytest.mark.timeout(240)
+async def test_retriers_and_dispatchers_are_killed_and_each_request_has_one_outcome(
+    services: LocalServices, tmp_path: Path
+) -> None:
+    dice = random.Random(20261125)
+    async with Upstream(troubled()) as upstream:
+        settings = {
+            "HEADRACE_DISPATCHER__INFLIGHT_MAX": "60",
+            "HEADRACE_LIMITS": '{"gpt-4o-mini": {}}',
+            "HEADRACE_RETRY__IN_PLACE_MAX_S": "2",
+            "HEADRACE_RETRY__ATTEMPTS_MAX": "30",
+        }
+        async with (
+            Fleet(services, "retries", upstream.base_url, tmp_path, settings) as fleet,
+            producing(fleet) as producer,
+        ):
+            for lane, share in zip(LANES, (0.1, 0.3, 0.6), strict=True):
+                await send(producer, fleet, lane, [request(f"{lane}-{n}") for n in range(int(REQUESTS * share))])
+            for verb in ("dispatcher", "retrier"):
+                await fleet.start(verb)
+                await fleet.start(verb)
+            for _ in range(KILLS):
+                await asyncio.gather(kill_one(fleet, "retrier", dice), kill_one(fleet, "dispatcher", dice))
+            ledger = await read_all(fleet, "results", until=REQUESTS, within_s=120)
+            assert ledger.counts() == {(value["id"], 0): 1 for value in ledger.values}
+            assert Counter(value["status"] for value in ledger.values) == {"completed": REQUESTS}
+            parked = await read_all(fleet, "failures", until=1)
+            back = [
+                (dict(record.headers)["headrace-failure"], record.timestamp)
+                for lane in LANES
+                for record in (await read_all(fleet, f"requests.{lane}", until=1)).records
+                if "headrace-failure" in dict(record.headers)
+            ]
+            print(f"{len(parked.records)} parked, {len(back)} put back, {upstream.books().calls} calls")
+            assert len(parked.records) >= 10, "the test parked too little to say anything"
+            assert len({position for position, _ in back}) == len(back) == len(parked.records)
