@@ -19,4 +19,5 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _tools() -> None:
     tools.check()
-    tools.schemas()
+    for version in tools.KUBERNETES:
+        tools.schemas(version)

@@ -12,28 +12,28 @@ from tests.chart import tools
 from tests.chart.rendering import Object
 
 
-def faults(found: Object) -> list[str]:
-    """What the schema of the object's kind has against it. A kind without a schema is a fault as well."""
-    group, _, version = found["apiVersion"].rpartition("/")
-    name = "-".join(filter(None, (found["kind"].lower(), group.partition(".")[0], version)))
-    validator = _validator(name)
+def faults(found: Object, version: str = tools.KUBERNETES[-1]) -> list[str]:
+    """What that Kubernetes' schema of the object's kind has against it. A kind without a schema is a fault as well."""
+    group, _, api_version = found["apiVersion"].rpartition("/")
+    name = "-".join(filter(None, (found["kind"].lower(), group.partition(".")[0], api_version)))
+    validator = _validator(name, version)
     if validator is None:
         return [f"there is no schema {name}"]
     return [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(found)]
 
 
 @cache
-def _validator(name: str) -> Any:
-    file = tools.schemas() / f"{name}.json"
+def _validator(name: str, version: str) -> Any:
+    file = tools.schemas(version) / f"{name}.json"
     if not file.exists():
         return None
     schema = json.loads(file.read_text(encoding="utf-8"))
-    return Draft202012Validator(schema, registry=_definitions())
+    return Draft202012Validator(schema, registry=_definitions(version))
 
 
 @cache
-def _definitions() -> Any:
-    contents = json.loads((tools.schemas() / "_definitions.json").read_text(encoding="utf-8"))
+def _definitions(version: str) -> Any:
+    contents = json.loads((tools.schemas(version) / "_definitions.json").read_text(encoding="utf-8"))
     return Resource.from_contents(contents) @ Registry()
 
 

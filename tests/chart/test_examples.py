@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chart import tools
 from tests.chart.kubernetes import faults, trespasses
 from tests.chart.pod_files import Secrets, settings_in
 from tests.chart.rendering import EXAMPLES, Object, lint, render
@@ -30,11 +31,12 @@ def test_helm_lint_finds_nothing_even_when_strict(example: str) -> None:
 
 
 @an_example
-def test_every_object_keeps_to_the_schemas_of_kubernetes(example: str) -> None:
+@pytest.mark.parametrize("version", tools.KUBERNETES)
+def test_every_object_keeps_to_the_schemas_of_kubernetes(example: str, version: str) -> None:
     rendered = render(example=example)
     assert len(rendered.objects) >= 8
     for found in rendered.objects:
-        assert faults(found) == [], found["metadata"]["name"]
+        assert faults(found, version) == [], found["metadata"]["name"]
 
 
 def test_a_field_that_kubernetes_does_not_know_would_be_found() -> None:

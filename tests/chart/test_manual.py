@@ -13,6 +13,7 @@ import yaml
 
 from broker.settings.known import known_keys
 from broker.settings.whole import Settings
+from tests.chart import tools
 from tests.chart.rendering import CHART
 
 ROOT = CHART.parents[1]
@@ -108,7 +109,7 @@ def test_the_chart_is_of_the_version_of_headrace() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     assert chart["appVersion"] == version("headrace")
     assert chart["annotations"]["licenses"] == "Apache-2.0"
-    assert chart["kubeVersion"].startswith(">=")
+    assert chart["kubeVersion"] == f">={tools.KUBERNETES[0]}-0", "the oldest that the objects are held against"
 
 
 def test_no_line_of_the_chart_is_too_wide_to_read() -> None:

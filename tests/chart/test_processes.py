@@ -1,5 +1,6 @@
 """Dispatcher and retrier as Kubernetes runs them: how they start, are probed, roll, leave and are found."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from broker.service.retrying import LEAVE_WITHIN_S
 from broker.service.shutdown import ladder
 from broker.settings.whole import Settings
+from tests.chart.kubernetes import faults
 from tests.chart.pod_files import Secrets, settings_in
 from tests.chart.rendering import Object, Values, component_of, render
 from tests.chart.test_examples import SECRETS as EXAMPLE_SECRETS
@@ -220,6 +222,24 @@ def test_every_name_is_a_dns_label_and_two_objects_of_a_kind_differ(release: str
     names = [(found["kind"], found["metadata"]["name"]) for found in rendered.objects]
     assert len(set(names)) == len(names)
     assert all(len(name) <= 63 and not name.endswith("-") for _, name in names)
+
+
+def test_names_that_look_like_numbers_stay_text() -> None:
+    values = {
+        "image": {"tag": "1.10"},
+        "secrets": {"openaiApiKey": {"name": "0x1F", "key": "1e3"}, "redisUrl": {"name": "7", "key": "on"}},
+        "priorityClassName": "10",
+        "serviceAccount": {"name": "42"},
+        "networkPolicy": {"enabled": True},
+    }
+    for found in render(values, release="123").objects:
+        assert faults(found) == [], found["metadata"]["name"]
+
+
+@pytest.mark.parametrize("tag", ["a" * 62 + ".b", "a" * 100, "1.0_"])
+def test_the_version_label_is_a_label_whatever_the_tag(tag: str) -> None:
+    label = render({"image": {"tag": tag}}).pod("dispatcher")["metadata"]["labels"]["app.kubernetes.io/version"]
+    assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", label)
 
 
 def test_a_release_called_headrace_does_not_stutter() -> None:

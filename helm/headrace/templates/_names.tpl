@@ -20,8 +20,8 @@
 
 {{/* What selects the pods of a component: dict root, component. These never change within a release. */}}
 {{- define "headrace.selector" -}}
-app.kubernetes.io/name: {{ include "headrace.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "headrace.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
@@ -33,15 +33,15 @@ app.kubernetes.io/component: {{ .component }}
 
 {{/* The labels of a pod: dict root, component, and extra. Without the chart's version, which alone must roll no pod. */}}
 {{- define "headrace.podLabels" -}}
-{{- $version := .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | trimSuffix "-" -}}
+{{- $version := .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | regexFind "^.*[A-Za-z0-9]" -}}
 {{- $own := merge (include "headrace.selector" . | fromYaml) (dict "app.kubernetes.io/version" $version "app.kubernetes.io/part-of" "headrace") -}}
 {{- merge $own (.extra | default dict) .root.Values.commonLabels | toYaml -}}
 {{- end -}}
 
 {{/* The metadata of an object: dict root, component, and optionally name, annotations. */}}
 {{- define "headrace.metadata" -}}
-name: {{ .name | default (printf "%s-%s" (include "headrace.fullname" .root) .component) }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | default (printf "%s-%s" (include "headrace.fullname" .root) .component) | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "headrace.labels" . | nindent 2 }}
 {{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}

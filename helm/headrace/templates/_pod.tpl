@@ -36,7 +36,7 @@ imagePullSecrets:
 securityContext:
   {{- toYaml $values.podSecurityContext | nindent 2 }}
 {{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $values.nodeSelector }}
 nodeSelector:
@@ -53,7 +53,7 @@ affinity:
 volumes:
   - name: settings
     configMap:
-      name: {{ .config }}
+      name: {{ .config | quote }}
   - name: tmp
     emptyDir:
       sizeLimit: 64Mi
@@ -64,9 +64,9 @@ volumes:
       sources:
         {{- range $secrets }}
         - secret:
-            name: {{ .from.name }}
+            name: {{ .from.name | quote }}
             items:
-              - key: {{ .from.key }}
+              - key: {{ .from.key | quote }}
                 path: {{ .file }}
         {{- end }}
   {{- end }}
@@ -75,14 +75,14 @@ volumes:
   - name: kafka-ca
     {{- if .secret }}
     secret:
-      secretName: {{ .secret }}
+      secretName: {{ .secret | quote }}
       defaultMode: 0440
     {{- else }}
     configMap:
-      name: {{ .configMap }}
+      name: {{ .configMap | quote }}
     {{- end }}
       items:
-        - key: {{ .key }}
+        - key: {{ .key | quote }}
           path: ca.crt
   {{- end }}
   {{- end }}

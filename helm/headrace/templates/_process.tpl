@@ -30,7 +30,7 @@ spec:
       annotations:
         {{- merge (dict "checksum/settings" (include "headrace.toml" $root | sha256sum)) $duty.podAnnotations $root.Values.commonAnnotations | toYaml | nindent 8 }}
     spec:
-      serviceAccountName: {{ include "headrace.serviceAccountName" $root }}
+      serviceAccountName: {{ include "headrace.serviceAccountName" $root | quote }}
       terminationGracePeriodSeconds: {{ int ($duty.terminationGracePeriodSeconds | default (include "headrace.terminationSecondsMin" $of)) }}
       {{- with $root.Values.topologySpread }}
       topologySpreadConstraints:

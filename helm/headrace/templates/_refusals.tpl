@@ -185,6 +185,12 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- end -}}
 
 {{- define "headrace.refuse.additions" -}}
+{{- range $key := list "nameOverride" "fullnameOverride" -}}
+{{- $name := index $.Values $key -}}
+{{- if and $name (not (regexMatch "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" $name)) -}}
+{{- fail (printf "%s is %q: objects are named by it, so use lower-case letters, digits and - only." $key $name) -}}
+{{- end -}}
+{{- end -}}
 {{- range $lane, $keys := .Values.config.lanes -}}
 {{- if eq (toString $keys) "true" -}}
 {{- fail (printf "config.lanes.%s is true: a lane is a table of settings, or false to do without it." $lane) -}}
