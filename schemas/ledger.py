@@ -40,11 +40,12 @@ class LedgerKind(StrEnum):
 
 
 class LedgerState(IntEnum):
-    """The fate of an (id, run)."""
+    """The fate of an (id, run). `WITHDRAWN`: Failed (`cancelled`) while parked; its copy is still to come back."""
 
     COMPLETED = 1
     FAILED = 2
     PARKED = 3
+    WITHDRAWN = 4
 
 
 class LedgerEntry(NamedTuple):
@@ -66,7 +67,11 @@ class StartedEntry(NamedTuple):
 
 
 class WaitingCancel(NamedTuple):
-    """A cancel of an id nobody has seen yet, and the Kafka timestamp (ms) of its record."""
+    """A cancel whose request has not come yet, and the Kafka timestamp (ms) of its record.
+
+    It answers records of the id up to a minute younger than that. For an id that has failed already it is written a
+    minute older than it is: then it answers what was submitted before it, a replay, and nothing younger.
+    """
 
     id_hash: bytes
     timestamp_ms: int

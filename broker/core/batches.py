@@ -12,6 +12,7 @@ from typing import assert_never
 
 from broker.core.bounds import PROBE_EVERY_MS, RECOMMIT_EVERY_MS, RENEWALS_LOOKED_FOR_PARTS
 from broker.core.budget import Checkpoint
+from broker.core.cancels import Cancel
 from broker.core.commands import (
     Batch,
     Bury,
@@ -20,9 +21,11 @@ from broker.core.commands import (
     Discard,
     Fail,
     Park,
+    Remember,
     SettledEntry,
     Settlement,
     StartedEntry,
+    Withdraw,
 )
 from broker.core.identity import Fate
 from broker.core.limits import Limits
@@ -36,6 +39,7 @@ class Ended:
     """What a commit made final: lines that stand in the ledger, and tickets that are over."""
 
     settled: Sequence[SettledEntry]
+    cancels: Sequence[Cancel]
     tickets: Sequence[Ticket]
 
 
@@ -51,6 +55,7 @@ class Batches:
         self._started: list[StartedEntry] = []
         self._started_under_way: list[StartedEntry] = []
         self._settled_under_way: tuple[SettledEntry, ...] = ()
+        self._cancels_under_way: tuple[Cancel, ...] = ()
         self._begun_at_ms = 0
         self._levels_at_ms = 0
         self._recommit_at_ms = 0
@@ -68,7 +73,7 @@ class Batches:
 
         Args:
             active: Calls are in flight or wait.
-            parked: Something is parked.
+            parked: Something is parked, or a cancel waits: it must not age out of the ledger.
         """
         if self._outbox.busy:
             return None
@@ -79,7 +84,15 @@ class Batches:
             instants.append(self._begun_at_ms + self._window_ms // RENEWALS_LOOKED_FOR_PARTS)
         return min(instant for instant in instants if instant is not None)
 
-    def begin(self, term: int, limits: Limits, renewals: Iterable[SettledEntry], now_ms: int) -> Batch:
+    def begin(
+        self,
+        term: int,
+        limits: Limits,
+        renewals: Iterable[SettledEntry],
+        now_ms: int,
+        *,
+        cancels: Iterable[Cancel] = (),
+    ) -> Batch:
         """The next transaction; the records in it are finished in the maps it stores.
 
         Args:
@@ -87,6 +100,7 @@ class Batches:
             limits: Whose levels the ledger should know.
             renewals: Fates to be said once more, since they would otherwise age out of the ledger.
             now_ms: Now.
+            cancels: Waiting cancels to be said once more, for the same reason.
         """
         if self._recommit_at_ms <= now_ms:
             self._register.touch_all()
@@ -98,6 +112,8 @@ class Batches:
         self._serial += 1
         self._started_under_way, self._started = self._started, []
         self._settled_under_way = (*entries(decided), *renewals)
+        new = (each.decision.cancel for each in decided if isinstance(each.decision, Remember))
+        self._cancels_under_way = (*new, *cancels)
         return Batch(
             serial=self._serial,
             settlements=tuple(Settlement(each.ticket.number, each.decision) for each in decided),
@@ -105,6 +121,7 @@ class Batches:
             settled=self._settled_under_way,
             started=tuple(self._started_under_way),
             levels=self._levels(limits, now_ms),
+            cancels=self._cancels_under_way,
         )
 
     def _levels(self, limits: Limits, now_ms: int) -> tuple[Checkpoint, ...]:
@@ -118,7 +135,8 @@ class Batches:
         if serial != self._serial or not self._outbox.busy:
             return None
         self._started_under_way = []
-        return Ended(self._settled_under_way, [each.ticket for each in self._outbox.end()])
+        tickets = [each.ticket for each in self._outbox.end()]
+        return Ended(self._settled_under_way, self._cancels_under_way, tickets)
 
     def interrupt(self) -> None:
         """The commit is unknown: everything in it waits again."""
@@ -137,7 +155,7 @@ def entries(decided: Iterable[Decided]) -> Iterable[SettledEntry]:
         fate = _fate(each.decision)
         if fate is not None:
             candidate = each.ticket.candidate
-            attempt = each.decision.attempts if isinstance(each.decision, Park) else candidate.attempt
+            attempt = each.decision.attempts if isinstance(each.decision, Park | Withdraw) else candidate.attempt
             yield SettledEntry(candidate.identity, attempt, fate)
 
 
@@ -149,7 +167,11 @@ def _fate(decision: Decision) -> Fate | None:
             return Fate.FAILED
         case Park():
             return Fate.PARKED
-        case Bury() | Discard():
+        case Withdraw():
+            return Fate.WITHDRAWN
+        case Discard(returned=True):
+            return Fate.FAILED
+        case Bury() | Discard() | Remember():
             return None
         case _:
             assert_never(decision)

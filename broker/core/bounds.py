@@ -43,6 +43,18 @@ RECOMMIT_EVERY_MS = 3_600_000
 LIMITS_MAX = 1_000
 """Limits remembered at once; a producer can invent model names, and each unknown one is a limit of its own."""
 
+CANCEL_SLACK_MS = 60_000
+"""A cancel that waits answers a record this much younger than itself as well: two clients' clocks are not one."""
+
+CANCEL_PATIENCE_MS = 7 * 86_400_000
+"""How long a cancel waits for its request, unless the lanes' deadlines are known to be shorter."""
+
+CONTROL_BUFFER_MAX = 1_000
+CONTROL_BUFFER_BYTES_MAX = 4 * 1024 * 1024
+"""Cancels in memory that are not committed yet; each leaves with the next transaction or two."""
+
 assert OUTCOME_BYTES_MAX < TRANSACTION_BYTES_MAX
 assert LINGER_MS < PROBE_EVERY_MS
 assert RETRY_BACKOFF_FIRST_MS < RETRY_BACKOFF_MAX_MS
+assert CANCEL_SLACK_MS < CANCEL_PATIENCE_MS
+assert CONTROL_BUFFER_BYTES_MAX <= TRANSACTION_BYTES_MAX

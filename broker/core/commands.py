@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from broker.core.budget import Checkpoint
+from broker.core.cancels import Cancel
 from broker.core.identity import Fate, Identity
 from broker.core.progress import Stored
 from broker.core.ticket import CallNumber, LanePartition, TicketNumber
@@ -67,10 +68,31 @@ class Bury:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Publish nothing: another record of the same identity answers, or has answered."""
+    """Publish nothing: another record of the same identity answers, or has answered.
+
+    `returned`: it is the copy that a request withdrawn while parked has left behind; no other will come.
+    """
+
+    returned: bool = False
 
 
-Decision = Complete | Fail | Park | Bury | Discard
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Publish Failed (`cancelled`) for a parked request, whose content is not here; its copy is still to come back."""
+
+    run: int
+    attempts: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Publish nothing: the ledger keeps this cancel until its request comes."""
+
+    cancel: Cancel
+
+
+Decision = Complete | Fail | Park | Withdraw | Bury | Discard | Remember
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +130,7 @@ class Batch:
     settled: tuple[SettledEntry, ...]
     started: tuple[StartedEntry, ...]
     levels: tuple[Checkpoint, ...]
+    cancels: tuple[Cancel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

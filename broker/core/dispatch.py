@@ -25,20 +25,7 @@ from broker.core.alarms import Alarms
 from broker.core.attempts import Attempts
 from broker.core.batches import Batches
 from broker.core.budget import Budget
-from broker.core.commands import (
-    Bury,
-    Call,
-    CancelCall,
-    Command,
-    Complete,
-    Decision,
-    Discard,
-    Fail,
-    Forget,
-    Publish,
-    SettledEntry,
-    StartedEntry,
-)
+from broker.core.commands import Bury, Call, Command, Forget, Publish, SettledEntry, StartedEntry
 from broker.core.events import (
     Answered,
     Committed,
@@ -60,11 +47,13 @@ from broker.core.inheritance import Inheritance, MakeBudget
 from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
 from broker.core.progress import PartitionProgress
+from broker.core.reception import TOO_LATE, Reception
 from broker.core.register import Register, Want
 from broker.core.retry import Again
 from broker.core.rules import DispatchRules, Role
+from broker.core.settling import Settling
 from broker.core.term import Trust
-from broker.core.ticket import Candidate, Garbage, LanePartition, Source, State, Ticket
+from broker.core.ticket import Garbage, LanePartition, Source, State, Ticket, id_hash_of
 
 
 class Dispatch:
@@ -75,7 +64,9 @@ class Dispatch:
         self.rules = rules
         self.role = Role.FOLLOWING
         self.term = 0
-        self.identities = Identities(window_ms=rules.dedupe_window_ms, ids_max=rules.dedupe_ids_max)
+        self.identities = Identities(
+            window_ms=rules.dedupe_window_ms, ids_max=rules.dedupe_ids_max, patience_ms=rules.cancel_patience_ms
+        )
         self.trust = Trust(rules.lease)
         self.register = Register(rules.lanes)
         self.limits = Limits(rules.lanes, self._budget)
@@ -83,10 +74,10 @@ class Dispatch:
         self.outbox = Outbox()
         self._batches = Batches(self.outbox, self.register, window_ms=rules.dedupe_window_ms)
         self._attempts = Attempts(self.flights, rules, dice)
-        self._first_lane = min(rules.lanes, key=lambda lane: lane.order).name
         self._inheritance = Inheritance(make_budget)
         self._alarms = Alarms()
-        self._commands: list[Command] = []
+        self._settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)
+        self._reception = Reception(self.register, self.identities, self.limits, self._alarms, self._settling)
         self._wall_offset_ms = 0
         self._confirmed = False
         self._drain_until_ms: int | None = None
@@ -128,16 +119,21 @@ class Dispatch:
         """What is to be done now, in order; draining the list is the shell's promise to do it."""
         if self.role is Role.LEADING:
             for ticket in reversed(self._alarms.woken(now_ms)):  # so that the first to wake ends up in front
-                self._line_up(ticket, now_ms, front=True)
+                self._reception.line_up(ticket, now_ms, front=True)
             for ticket in self._alarms.expired(now_ms):
-                self._settle(ticket, _TOO_LATE, now_ms)
+                self._settling.settle(ticket, TOO_LATE, now_ms)
             self._admit(now_ms)
             due_ms = self._publish_at()
             if due_ms is not None and due_ms <= now_ms:
-                renewals = (SettledEntry(*each) for each in self.identities.renewals(self.wall_ms(now_ms)))
-                self._commands.append(Publish(self._batches.begin(self.term, self.limits, renewals, now_ms)))
-        commands, self._commands = self._commands, []
+                self._settling.commands.append(self._publish(now_ms))
+        commands, self._settling.commands = self._settling.commands, []
         return commands
+
+    def _publish(self, now_ms: int) -> Publish:
+        wall_ms = self.wall_ms(now_ms)
+        renewals = (SettledEntry(*each) for each in self.identities.renewals(wall_ms))
+        cancels = self.identities.cancels.renewals(wall_ms)
+        return Publish(self._batches.begin(self.term, self.limits, renewals, now_ms, cancels=cancels))
 
     def wake_at(self) -> int | None:
         """When `commands` should be asked next if nothing happens before; valid after `commands`."""
@@ -170,69 +166,21 @@ class Dispatch:
     def _taken(self, event: Taken, now_ms: int) -> None:
         progress = self._progress_of(event.source.partition)
         if progress is not None and progress.take(event.source.offset, event.timestamp_ms):
-            self._meet(Ticket(event.number, event.source, event.bytes, now_ms, event.content), now_ms)
+            ticket = Ticket(event.number, event.source, event.bytes, now_ms, event.content)
+            ticket.timestamp_ms = event.timestamp_ms
+            self._reception.meet(ticket, now_ms)
         else:
-            self._commands.append(Forget(event.number))
-
-    def _meet(self, ticket: Ticket, now_ms: int) -> None:
-        self.register.add(ticket)
-        if isinstance(ticket.content, Candidate):
-            self._recognise(ticket, now_ms)
-        else:
-            self._garbage(ticket, ticket.content, now_ms)
+            self._settling.commands.append(Forget(event.number))
 
     def _progress_of(self, partition: LanePartition) -> PartitionProgress | None:
         """Only a leader takes: what it has not noted, the next promotion reads again."""
         return self.register.progress.get(partition) if self.role is Role.LEADING else None
 
-    def _recognise(self, ticket: Ticket, now_ms: int) -> None:
-        candidate = ticket.candidate
-        judgement = self.identities.judge(candidate.identity, candidate.attempt)
-        match judgement:
-            case Judgement.DONE:
-                self._settle(ticket, Discard(), now_ms)
-            case Judgement.CONFLICT:
-                sentence = "The id is known with another tenant, endpoint or body; use a new id."
-                self._settle(ticket, Bury("id_conflict", sentence), now_ms)
-            case Judgement.JOIN | Judgement.WAIT:
-                self.register.join(ticket)
-            case Judgement.TAKE:
-                self.identities.open(candidate.identity, candidate.attempt)
-                self.register.open(ticket)
-                ticket.charge, ticket.failures = candidate.charge, candidate.failures
-                self._line_up(ticket, now_ms)
-            case _:
-                assert_never(judgement)
-
-    def _garbage(self, ticket: Ticket, garbage: Garbage, now_ms: int) -> None:
-        identity = garbage.identity
-        if identity is None:
-            self._settle(ticket, Bury(garbage.reason, garbage.sentence), now_ms)
-        elif self.identities.knows(identity.id_hash):
-            self._settle(ticket, Bury("invalid_request", garbage.sentence), now_ms)
-        else:
-            ticket.content = Candidate(identity, 0, "", "", 0, 0, ("invalid_request", garbage.sentence))
-            self._recognise(ticket, now_ms)
-
-    def _line_up(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
-        candidate = ticket.candidate
-        if candidate.refusal is not None:
-            self._settle(ticket, Fail(*candidate.refusal), now_ms)
-        elif candidate.deadline_ms <= now_ms:
-            self._settle(ticket, _TOO_LATE, now_ms)
-        elif not self.limits.desk(candidate.limit, now_ms).budget.fits(ticket.charge):
-            sentence = f"One call charges {ticket.charge} tokens, more than limit {candidate.limit!r} holds when full."
-            self._settle(ticket, Fail("too_large", sentence), now_ms)
-        else:
-            self.limits.enqueue(ticket, now_ms, front=front)
-            if not front:
-                self._alarms.watch(ticket, len(self.register))
-
     def _lost(self, event: Lost, now_ms: int) -> None:
         progress = self._progress_of(event.partition)
         lost = None if progress is None else progress.lose_below(event.offset)
         if lost is None:
-            self._commands.append(Forget(event.number))
+            self._settling.commands.append(Forget(event.number))
             return
         garbage = Garbage.lost(lost, removed=event.removed)
         ticket = Ticket(event.number, Source(event.partition, lost.start), 0, now_ms, garbage, State.SETTLED)
@@ -262,7 +210,7 @@ class Dispatch:
         call = self._attempts.start(ticket, budget, now_ms)
         self._batches.started(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls))
         repeated = self._inheritance.repeats(candidate.identity)
-        self._commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated))
+        self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated))
 
     def _answered(self, event: Answered, now_ms: int) -> None:
         sequel = self._attempts.answered(event, now_ms, may_park=self.identities.may_park)
@@ -272,26 +220,19 @@ class Dispatch:
             sequel.ticket.state = State.WAITING
             self._alarms.sleep(sequel.ticket, sequel.decision.not_before_ms)
         else:
-            self._settle(sequel.ticket, sequel.decision, now_ms)
+            self._settling.settle(sequel.ticket, sequel.decision, now_ms)
 
     def _refused(self, event: Refused, now_ms: int) -> None:
         ticket = self._attempts.refused(event, now_ms)
         if ticket is not None:
             ticket.state = State.WAITING
-            self._line_up(ticket, now_ms, front=True)
+            self._reception.line_up(ticket, now_ms, front=True)
 
     # ------------------------------------------------------------------ settling
 
-    def _settle(self, ticket: Ticket, decision: Decision, now_ms: int) -> None:
-        ticket.state = State.SETTLED
-        self.limits.withdraw(ticket)
-        weight = ticket.held_bytes if isinstance(decision, Complete) else ticket.bytes
-        at_once = ticket.source.partition.lane == self._first_lane
-        self.outbox.add(Decided(ticket, decision, weight), now_ms, at_once=at_once)
-
     def _publish_at(self) -> int | None:
         active = bool(self.flights) or self.limits.waiting() > 0
-        return self._batches.due_at(active=active, parked=self.identities.parked_count > 0)
+        return self._batches.due_at(active=active, parked=self.identities.kept > 0)
 
     def _committed(self, event: Committed, now_ms: int) -> None:
         ended = self._batches.end(event.serial)
@@ -301,19 +242,15 @@ class Dispatch:
         self._confirmed = True
         for entry in ended.settled:
             self.identities.settle(entry.identity, entry.attempt, entry.fate, self.wall_ms(now_ms))
+        for cancel in ended.cancels:
+            self.identities.wait_for_request(cancel, self.wall_ms(now_ms))
         self._inheritance.settled(ended.settled)
         for ticket in ended.tickets:
             answered = self.register.is_answering(ticket)
-            self._drop(ticket)
-            for waiting in self.register.part(ticket.candidate.identity.id_hash) if answered else ():
-                waiting.state = State.WAITING
-                self._recognise(waiting, now_ms)
+            self._settling.drop(ticket)
+            if answered:
+                self._reception.judge_again(self.register.part(id_hash_of(ticket)), now_ms)
         self.identities.expire(self.wall_ms(now_ms))
-
-    def _drop(self, ticket: Ticket) -> None:
-        self.flights.hold(ticket, 0)
-        self.register.remove(ticket)
-        self._commands.append(Forget(ticket.number))
 
     # ------------------------------------------------------------------ leadership
 
@@ -324,6 +261,8 @@ class Dispatch:
         self._inheritance.levels(event.levels)
         for entry in event.settled:
             self.identities.settle(entry.identity, entry.attempt, entry.fate, event.at_ms)
+        for cancel in event.cancels:
+            self.identities.wait_for_request(cancel, event.at_ms)
         self.identities.expire(event.at_ms)
 
     def _budget(self, limit: str, now_ms: int) -> Budget:
@@ -331,27 +270,31 @@ class Dispatch:
 
     def _promoted(self, event: Promoted, now_ms: int) -> None:
         if self.role is Role.FOLLOWING:
-            self.limits = Limits(self.rules.lanes, self._budget)
+            self.limits.clear()
         self.role, self.term = Role.LEADING, event.term
         self._wall_offset_ms, self._confirmed = event.wall_ms - now_ms, False
         self._batches.recommit(now_ms)
         for ticket in self.register.replace_progress(event.progress):
             self._give_up(ticket)
+        self.identities.cancels.forget_expected()
         for ticket in sorted(self.register.tickets(), key=self.register.is_answering, reverse=True):
             if not self._still_answers(ticket):
-                self._withdraw(ticket)
+                self._settling.withdraw(ticket)
                 self.register.remove(ticket)
-                self._meet(Ticket(ticket.number, ticket.source, ticket.bytes, ticket.taken_ms, ticket.content), now_ms)
+                self._reception.meet(ticket.anew(), now_ms)
 
     def _still_answers(self, ticket: Ticket) -> bool:
         """Whether it is for this ticket to answer for its id, also after what leaders in between have done.
 
-        Who answers for nobody starts anew: the ticket that it was a duplicate of, or in conflict with, may be gone.
+        Who answers for nobody starts anew: the ticket that it was a duplicate of, or in conflict with, may be gone. So
+        does who is cancelled by a leader in between, and the cancel that stands in for a copy.
         """
         if not self.register.is_answering(ticket):
             return False
         identity, attempt = ticket.candidate.identity, ticket.candidate.attempt
         self.identities.forget_open(identity)
+        if ticket.cancel is not None or self._reception.is_cancelled(ticket):
+            return False
         if self.identities.judge(identity, attempt) is not Judgement.TAKE:
             return False
         self.identities.open(identity, attempt)
@@ -370,30 +313,12 @@ class Dispatch:
             self._give_up(ticket)
         self._batches.clear()
         self.register.clear()
+        self.identities.cancels.forget_expected()
         self._alarms.clear()
 
     def _give_up(self, ticket: Ticket) -> None:
         """A ticket whose record is settled elsewhere, or no longer ours."""
-        self._withdraw(ticket)
+        self._settling.withdraw(ticket)
         if self.register.is_answering(ticket):
             self.identities.forget_open(ticket.candidate.identity)
-        self._drop(ticket)
-
-    def _withdraw(self, ticket: Ticket) -> None:
-        """Take a ticket out of whatever it is in: its line, its call, the outbox, the crowd of its like."""
-        match ticket.state:
-            case State.WAITING:
-                self.limits.withdraw(ticket)
-            case State.CALLING:
-                self._commands.append(CancelCall(self.flights.abandon(ticket)))
-            case State.JOINED:
-                self.register.unjoin(ticket)
-            case State.SETTLED:
-                self.outbox.withdraw(ticket)
-                self.flights.hold(ticket, 0)
-            case _:
-                assert_never(ticket.state)
-        ticket.state = State.SETTLED
-
-
-_TOO_LATE = Fail("deadline_exceeded", "The deadline passed before a call could start.")
+        self._settling.drop(ticket)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.core.budget import Checkpoint
+from broker.core.cancels import Cancel
 from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.progress import PartitionProgress
 from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
@@ -15,13 +16,13 @@ from broker.core.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A record was read from its lane and decoded as far as it could be."""
+    """A record was read from its lane, or from the control topic, and decoded as far as it could be."""
 
     number: TicketNumber
     source: Source
     timestamp_ms: int
     bytes: int
-    content: Candidate | Garbage
+    content: Candidate | Garbage | Cancel
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,13 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRead:
-    """A step of the ledger was read: fates and started attempts, ours or another leader's."""
+    """A step of the ledger was read: fates, started attempts and waiting cancels, ours or another leader's."""
 
     at_ms: int
     settled: Sequence[SettledEntry]
     started: Sequence[StartedEntry]
     levels: Sequence[Checkpoint]
+    cancels: Sequence[Cancel] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ What is open lives here and dies with the process; what was settled lives in `fa
 
 from enum import Enum
 
+from broker.core.bounds import CANCEL_PATIENCE_MS
+from broker.core.cancels import Cancel, WaitingCancels
 from broker.core.fates import ATTEMPT_MAX, Fate, Fates, Identity, Known
 
 __all__ = ["Fate", "Identities", "Identity", "Judgement"]
@@ -39,10 +41,12 @@ class Judgement(Enum):
 class Identities:
     """What is open here, and what became of every id within the window. Instants are wall-clock milliseconds."""
 
-    def __init__(self, *, window_ms: int, ids_max: int) -> None:
+    def __init__(self, *, window_ms: int, ids_max: int, patience_ms: int = CANCEL_PATIENCE_MS) -> None:
+        """`patience_ms` is how long a cancel waits for its request."""
+        self.cancels = WaitingCancels(window_ms=window_ms, patience_ms=patience_ms)
         self._open: dict[bytes, tuple[Identity, int]] = {}
         self._fates = Fates(window_ms=window_ms, ids_max=ids_max)
-        self._parked_max = ids_max // 2
+        self._kept_max = ids_max // 2
 
     def __len__(self) -> int:
         return len(self._fates)
@@ -53,9 +57,14 @@ class Identities:
         return self._fates.kept
 
     @property
+    def kept(self) -> int:
+        """What no age pushes out, so that the ledger must hear of it again: parked ids, and cancels that wait."""
+        return self._fates.kept + len(self.cancels)
+
+    @property
     def may_park(self) -> bool:
         """Whether one more may park: what is parked is never forgotten, so it is bounded (PROTOCOL 5)."""
-        return self._fates.kept < self._parked_max
+        return self.kept < self._kept_max
 
     @property
     def evicted(self) -> int:
@@ -90,6 +99,20 @@ class Identities:
         """Whether a record that is still in memory is over: answered, or parked by a leader in between."""
         return _judge_settled(identity, attempt, self._fates.find(identity.id_hash)) is Judgement.DONE
 
+    def parked(self, id_hash: bytes) -> tuple[Identity, int] | None:
+        """The run of this id that is parked, and the attempts made for it; None if none is."""
+        known = self._fates.find(id_hash)
+        if known is None or known.fate is not Fate.PARKED:
+            return None
+        return Identity(id_hash, known.run, known.fingerprint), known.attempt
+
+    def returns(self, identity: Identity, attempt: int) -> bool:
+        """Whether this is the copy of a request that was cancelled while parked: it is DONE, and no other will come."""
+        known = self._fates.find(identity.id_hash)
+        if known is None or known.fate is not Fate.WITHDRAWN:
+            return False
+        return identity.run == known.run and attempt > known.attempt
+
     def open(self, identity: Identity, attempt: int) -> None:
         """The record was taken, as `judge` said."""
         assert self.judge(identity, attempt) is Judgement.TAKE
@@ -114,6 +137,11 @@ class Identities:
         if opened is not None and (fate is not Fate.PARKED or attempt >= opened[1]):
             self.forget_open(identity)
         self._fates.record(identity, attempt, fate, at_ms)
+
+    def wait_for_request(self, cancel: Cancel, at_ms: int) -> None:
+        """A ledger line says that this cancel waits. They yield to what is parked: the oldest goes, and is counted."""
+        self.cancels.record(cancel, at_ms)
+        self.cancels.shrink(self._kept_max - self._fates.kept)
 
     def expire(self, now_ms: int) -> None:
         """Forget the answers that have left the window."""

@@ -41,6 +41,12 @@ class Limits:
             self._turns.append(desk)
         return desk
 
+    def clear(self) -> None:
+        """Forget every limit: whoever led meanwhile knows better how full they are."""
+        self._desks.clear()
+        self._turns.clear()
+        self._wake_at = None
+
     def _make_room(self) -> None:
         """Forget the limit made longest ago that nobody needs now, once there are too many."""
         if len(self._desks) < LIMITS_MAX:

@@ -6,9 +6,10 @@ The register only remembers. What a ticket should become is decided in `broker.c
 from collections.abc import Iterable, Mapping
 from enum import Enum
 
+from broker.core.bounds import CONTROL_BUFFER_BYTES_MAX, CONTROL_BUFFER_MAX
 from broker.core.lanes import LaneRule
 from broker.core.progress import PartitionProgress, Stored
-from broker.core.ticket import Candidate, LanePartition, Source, State, Ticket, TicketNumber
+from broker.core.ticket import CONTROL, Candidate, LanePartition, Source, State, Ticket, TicketNumber, id_hash_of
 
 
 class Want(Enum):
@@ -19,11 +20,15 @@ class Want(Enum):
     FULL = "full"  # stop reading this partition here; its map has no room
 
 
+_CONTROL = LaneRule(CONTROL, 0, 0, 0, CONTROL_BUFFER_MAX, CONTROL_BUFFER_BYTES_MAX)
+
+
 class Register:
     """Tickets and progress."""
 
     def __init__(self, rules: Iterable[LaneRule]) -> None:
-        self._rules = {rule.name: rule for rule in rules}
+        """The control topic is read like a lane, whatever the lanes are."""
+        self._rules = {rule.name: rule for rule in (*rules, _CONTROL)}
         self._tickets: dict[TicketNumber, Ticket] = {}
         self._open: dict[bytes, Ticket] = {}
         self._joined: dict[bytes, dict[Ticket, None]] = {}  # in the order in which they came
@@ -69,14 +74,18 @@ class Register:
         """The ticket is the one that will answer for its id."""
         self._open[ticket.candidate.identity.id_hash] = ticket
 
+    def answering(self, id_hash: bytes) -> Ticket | None:
+        """The ticket that will answer for this id."""
+        return self._open.get(id_hash)
+
     def join(self, ticket: Ticket) -> None:
-        """A duplicate waits for what becomes of its id."""
+        """A duplicate, or a cancel, waits for what becomes of its id."""
         ticket.state = State.JOINED
-        self._joined.setdefault(ticket.candidate.identity.id_hash, {})[ticket] = None
+        self._joined.setdefault(id_hash_of(ticket), {})[ticket] = None
 
     def unjoin(self, ticket: Ticket) -> None:
         """A duplicate leaves alone."""
-        id_hash = ticket.candidate.identity.id_hash
+        id_hash = id_hash_of(ticket)
         del self._joined[id_hash][ticket]
         if not self._joined[id_hash]:
             del self._joined[id_hash]

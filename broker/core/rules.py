@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from broker.core.bounds import OUTCOME_BYTES_MAX
+from broker.core.bounds import CANCEL_PATIENCE_MS, OUTCOME_BYTES_MAX
 from broker.core.lanes import LaneRule
 from broker.core.retry import RetryRules
 from broker.core.term import LeaseTimes
@@ -32,6 +32,7 @@ class DispatchRules:
         dedupe_window_ms: How long an answered id is remembered.
         dedupe_ids_max: How many are remembered at most.
         outcome_bytes_max: A heavier outcome does not fit the results topic.
+        cancel_patience_ms: How long a cancel waits for its request: the longest deadline that any lane allows.
     """
 
     lanes: Sequence[LaneRule]
@@ -43,3 +44,9 @@ class DispatchRules:
     dedupe_window_ms: int
     dedupe_ids_max: int
     outcome_bytes_max: int = OUTCOME_BYTES_MAX
+    cancel_patience_ms: int = CANCEL_PATIENCE_MS
+
+    @property
+    def first_lane(self) -> str:
+        """The lane that everybody gives way to."""
+        return min(self.lanes, key=lambda lane: lane.order).name

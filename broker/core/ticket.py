@@ -6,12 +6,16 @@ need no call (duplicates, garbage) get one too, so that nothing taken is ever wi
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NewType
+from typing import Final, NewType
 
+from broker.core.cancels import Cancel
 from broker.core.identity import Identity
 
 TicketNumber = NewType("TicketNumber", int)
 CallNumber = NewType("CallNumber", int)
+
+CONTROL: Final = "control"
+"""Stands where a lane's name stands for what is read from the control topic; no lane may be called so."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -98,15 +102,18 @@ class Ticket:
 
     `charge` is our law's, or the server's own word if `stated`.
     `failures` counts the attempts that count towards `attempts_max`; `calls` every HTTP call made here; `queued` is
-    False while a waiting ticket sleeps until a retry.
+    False while a waiting ticket sleeps until a retry. `timestamp_ms` is the record's in Kafka, `cancel` what it said
+    before it came to stand in for the copy of a parked request.
     """
 
     number: TicketNumber
     source: Source
     bytes: int
     taken_ms: int
-    content: Candidate | Garbage
+    content: Candidate | Garbage | Cancel
     state: State = State.WAITING
+    timestamp_ms: int = -1
+    cancel: Cancel | None = None
     queued: bool = False
     charge: int = 0
     stated: bool = False
@@ -119,3 +126,13 @@ class Ticket:
         """Its content, for a ticket known to be a request."""
         assert isinstance(self.content, Candidate)
         return self.content
+
+    def anew(self) -> "Ticket":
+        """The same record, as if it had just been taken."""
+        content = self.content if self.cancel is None else self.cancel
+        return Ticket(self.number, self.source, self.bytes, self.taken_ms, content, timestamp_ms=self.timestamp_ms)
+
+
+def id_hash_of(ticket: Ticket) -> bytes:
+    """The id that it speaks of, for a ticket known to be a request or a cancel."""
+    return ticket.content.id_hash if isinstance(ticket.content, Cancel) else ticket.candidate.identity.id_hash

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from broker.core.ticket import Source, TicketNumber
 from broker.ports import UpstreamReply
+from schemas.control import Cancel
 from schemas.outcome import Usage
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest, Undecodable
@@ -21,7 +22,7 @@ class Cargo:
     source: Source
     topic: str
     record: Record
-    content: DecodedRequest | Undecodable | None
+    content: DecodedRequest | Undecodable | Cancel | None
     submitted_at: datetime
     taken_at: datetime
     taken_ms: int

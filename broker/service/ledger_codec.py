@@ -7,6 +7,7 @@ that neither imports the other.
 from datetime import datetime
 
 from broker.core.budget import Checkpoint, Level
+from broker.core.cancels import Cancel
 from broker.core.commands import Batch, SettledEntry, StartedEntry
 from broker.core.events import LedgerRead
 from broker.core.identity import Fate, Identity
@@ -33,6 +34,7 @@ def step_record(batch: Batch, term: int, owner: str, now: datetime) -> ledger.Le
         levels=tuple(level for checkpoint in batch.levels for level in _levels(checkpoint, now)),
         settled=tuple(_settled(entry) for entry in batch.settled),
         started=tuple(_started(entry) for entry in batch.started),
+        cancels=tuple(ledger.WaitingCancel(cancel.id_hash, cancel.at_ms) for cancel in batch.cancels),
     )
 
 
@@ -48,6 +50,7 @@ def ledger_read(record: ledger.LedgerRecord, at_ms: int) -> LedgerRead:
             StartedEntry(Identity(entry.id_hash, entry.run, b"\0" * 8), entry.attempt) for entry in record.started
         ],
         levels=_checkpoints(record.levels),
+        cancels=[Cancel(entry.id_hash, entry.timestamp_ms) for entry in record.cancels],
     )
 
 

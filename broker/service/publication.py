@@ -11,8 +11,8 @@ from datetime import datetime
 import structlog
 
 from broker.clock import WallClock
-from broker.core.commands import Batch, Bury, Complete, Discard, Fail, Park
-from broker.core.ticket import TicketNumber
+from broker.core.commands import Batch, Bury, Complete, Decision, Discard, Fail, Park, Remember, Withdraw
+from broker.core.ticket import CONTROL, TicketNumber
 from broker.ports import Outgoing, StoredOffset, TopicPartition
 from broker.service.cargo import Cargo, Hold
 from broker.service.ledger_codec import step_record
@@ -20,11 +20,12 @@ from broker.service.pricing import MODEL_NAME_MAX
 from broker.settings.whole import Settings
 from schemas import topics
 from schemas.codec import encode_dead_letter, encode_failure, encode_ledger, encode_outcome
+from schemas.control import Cancel
 from schemas.failure import RetryableFailure, header_fields, key_fields
 from schemas.headers import TRACEPARENT
 from schemas.outcome import Completed, Failed, Timings
 from schemas.record import Record
-from schemas.request_codec import DecodedRequest, binary_headers
+from schemas.request_codec import DecodedRequest, Undecodable, binary_headers
 
 _log = structlog.get_logger("publication")
 
@@ -59,15 +60,14 @@ class Publication:
     def offsets(self, batch: Batch) -> dict[TopicPartition, StoredOffset]:
         """Where the group stands once the batch is committed."""
         return {
-            TopicPartition(topics.requests_topic(self._prefix, place.lane), place.number): StoredOffset(
-                stored.offset, stored.metadata
-            )
+            TopicPartition(self._topic(place.lane), place.number): StoredOffset(stored.offset, stored.metadata)
             for place, stored in batch.offsets.items()
         }
 
-    def _settled(
-        self, number: TicketNumber, decision: Complete | Fail | Park | Bury | Discard, term: int, now: datetime
-    ) -> Iterable[Outgoing]:
+    def _topic(self, lane: str) -> str:
+        return topics.control_topic(self._prefix) if lane == CONTROL else topics.requests_topic(self._prefix, lane)
+
+    def _settled(self, number: TicketNumber, decision: Decision, term: int, now: datetime) -> Iterable[Outgoing]:
         cargo = self._hold[number]
         match decision:
             case Complete():
@@ -78,9 +78,11 @@ class Publication:
                     yield self._dead_letter(cargo, decision.reason, now)
             case Park():
                 yield self._parked(cargo, decision, now)
+            case Withdraw():
+                yield self._outcome(_withdrawn(cargo, decision, term), cargo, now)
             case Bury():
                 yield self._dead_letter(cargo, decision.reason, now)
-            case Discard():
+            case Discard() | Remember():
                 return
 
     def _outcome(self, outcome: Completed | Failed, cargo: Cargo, now: datetime) -> Outgoing:
@@ -138,7 +140,7 @@ class Publication:
                 error=cargo.error,
                 **common,
             )
-        assert content is not None  # noqa: S101 — programmer error: a range of offsets has no outcome
+        assert isinstance(content, Undecodable)  # noqa: S101 — programmer error: neither a range nor a cancel fails
         assert content.request_id is not None  # noqa: S101 — programmer error: Fail needs an id
         return Failed(
             id=content.request_id,
@@ -178,11 +180,24 @@ class Publication:
             reason=reason,
             origin=(cargo.topic, cargo.source.partition.number, cargo.source.offset),
             attempts=cargo.calls + (content.calls_before if isinstance(content, DecodedRequest) else 0),
-            run=0 if content is None else content.run,
+            run=content.run if isinstance(content, DecodedRequest | Undecodable) else 0,
             failed_at=now,
             max_bytes=self._dead_letter_max,
         )
         return Outgoing(topics.dead_letters_topic(self._prefix), record)
+
+
+def _withdrawn(cargo: Cargo, withdraw: Withdraw, term: int) -> Failed:
+    """The outcome of a parked request that was cancelled: what it asked for stands in the failures topic, not here."""
+    assert isinstance(cargo.content, Cancel)  # noqa: S101 — programmer error: only a cancel withdraws
+    return Failed(
+        id=cargo.content.id,
+        run=withdraw.run,
+        reason="cancelled",
+        message=withdraw.sentence,
+        attempts=withdraw.attempts,
+        term=term,
+    )
 
 
 def _stunted(outcome: Completed | Failed, weight: int) -> Failed:

@@ -1,4 +1,7 @@
-"""Submissions, retries, replays and duplicates in any order, with leaders that die: one outcome for each (id, run)."""
+"""Submissions, retries, replays, duplicates and cancels in any order, with leaders that die.
+
+One outcome for each (id, run), and no request that is called after its cancel was committed.
+"""
 
 from dataclasses import dataclass
 
@@ -6,6 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from broker.core.bounds import CANCEL_SLACK_MS
+from broker.core.cancels import Cancel
 from broker.core.identity import Fate, Identities, Identity, Judgement
 
 picks = st.integers(0, 1 << 30)
@@ -19,6 +24,7 @@ class Record:
     identity: Identity
     attempt: int
     offset: int
+    at_ms: int = 0
 
 
 class Lane(RuleBasedStateMachine):
@@ -33,7 +39,8 @@ class Lane(RuleBasedStateMachine):
         self.joined: list[Record] = []
         self.copies: list[Record] = []  # with the retrier
         self.failed: dict[bytes, Identity] = {}  # newest dead letter of each id
-        self.ledger: list[tuple[Identity, int, Fate]] = []
+        self.ledger: list[tuple[Identity, int, Fate] | Cancel] = []
+        self.now_ms = 0
         self.outcomes: dict[tuple[bytes, int], Fate] = {}
         self.submitted: set[tuple[bytes, int]] = set()
 
@@ -64,16 +71,38 @@ class Lane(RuleBasedStateMachine):
         self.commit(record.identity, attempt, fate)
         if fate is Fate.PARKED:
             self.copies.append(Record(record.identity, attempt + 1, -1))
+        self.judge_again()
+
+    def judge_again(self) -> None:
         waiting, self.joined = self.joined, []
         for each in waiting:
             self.judge(each)
 
-    @precondition(lambda self: self.copies)
-    @rule(pick=picks)
-    def cancel_while_parked(self, pick: int) -> None:
-        copy = self.copies[pick % len(self.copies)]
-        if self.ids.fate(copy.identity.id_hash) == (Fate.PARKED, copy.identity.run, copy.attempt - 1):
-            self.commit(copy.identity, copy.attempt - 1, Fate.WITHDRAWN)
+    @rule(number=st.integers(0, 1))
+    def cancel(self, number: int) -> None:
+        """What is open fails, what is parked is withdrawn, what failed or is unknown waits, Completed is done."""
+        id_hash = bytes([number] * 16)
+        first = next((each for each in self.opened if each.identity.id_hash == id_hash), None)
+        parked, fate = self.ids.parked(id_hash), self.ids.fate(id_hash)
+        if first is not None:
+            self.opened.remove(first)
+            self.lane.remove(first)
+            self.commit(first.identity, first.attempt, Fate.FAILED, cancelled=True)
+            self.judge_again()
+        elif parked is not None:
+            self.commit(*parked, Fate.WITHDRAWN)
+            self.judge_again()
+        elif fate is None or fate[0] is not Fate.COMPLETED:
+            asked = Cancel(id_hash, self.now_ms)
+            self.wait_for_request(asked if fate is None else asked.for_replays())
+
+    def wait_for_request(self, cancel: Cancel) -> None:
+        self.ledger.append(cancel)
+        self.ids.wait_for_request(cancel, 0)
+
+    @rule(span_ms=st.sampled_from([1, CANCEL_SLACK_MS // 2, 2 * CANCEL_SLACK_MS]))
+    def time_passes(self, span_ms: int) -> None:
+        self.now_ms += span_ms
 
     @rule(heard=st.booleans())
     def another_leads(self, heard: bool) -> None:  # noqa: FBT001 (a drawn value)
@@ -82,8 +111,11 @@ class Lane(RuleBasedStateMachine):
             self.ids.clear_open()
         else:
             self.ids = Identities(window_ms=WINDOW, ids_max=1_000)
-        for identity, attempt, fate in self.ledger + self.ledger[-6:-1]:
-            self.ids.settle(identity, attempt, fate, 0)
+        for line in self.ledger + self.ledger[-6:-1]:
+            if isinstance(line, Cancel):
+                self.ids.wait_for_request(line, 0)
+            else:
+                self.ids.settle(*line, 0)
         self.opened, self.joined, again = [], [], self.lane
         for record in again:
             self.judge(record)
@@ -91,11 +123,12 @@ class Lane(RuleBasedStateMachine):
     @rule()
     def renew(self) -> None:
         self.ledger += self.ids.renewals(WINDOW)
+        self.ledger += self.ids.cancels.renewals(WINDOW)
 
     def arrive(self, identity: Identity, attempt: int) -> None:
         self.offset += 1
         self.submitted.add((identity.id_hash, identity.run))
-        record = Record(identity, attempt, self.offset)
+        record = Record(identity, attempt, self.offset, self.now_ms)
         self.lane.append(record)
         self.judge(record)
 
@@ -103,17 +136,23 @@ class Lane(RuleBasedStateMachine):
         match self.ids.judge(record.identity, record.attempt):
             case Judgement.TAKE:
                 self.ids.open(record.identity, record.attempt)
-                self.opened.append(record)
+                if self.ids.cancels.covers(record.identity.id_hash, record.at_ms):
+                    self.lane = [each for each in self.lane if each is not record]
+                    self.commit(record.identity, record.attempt, Fate.FAILED, cancelled=True)
+                else:
+                    self.opened.append(record)
             case Judgement.JOIN | Judgement.WAIT:
                 self.joined.append(record)
             case Judgement.DONE:
                 self.lane = [each for each in self.lane if each is not record]
-                if self.ids.fate(record.identity.id_hash) == (Fate.WITHDRAWN, record.identity.run, record.attempt - 1):
+                if self.ids.returns(record.identity, record.attempt):
                     self.commit(record.identity, record.attempt, Fate.FAILED, again=True)
             case Judgement.CONFLICT:
                 raise AssertionError("every record here has the same content")
 
-    def commit(self, identity: Identity, attempt: int, fate: Fate, *, again: bool = False) -> None:
+    def commit(
+        self, identity: Identity, attempt: int, fate: Fate, *, again: bool = False, cancelled: bool = False
+    ) -> None:
         self.ledger.append((identity, attempt, fate))
         self.ids.settle(identity, attempt, fate, 0)
         if fate is Fate.PARKED or again:
@@ -121,7 +160,7 @@ class Lane(RuleBasedStateMachine):
         key = identity.id_hash, identity.run
         assert key not in self.outcomes, "a second outcome"
         self.outcomes[key] = fate
-        if fate is Fate.FAILED:
+        if fate is Fate.FAILED and not cancelled:  # what is cancelled has no dead letter
             self.failed[identity.id_hash] = identity
 
     @invariant()
@@ -135,6 +174,12 @@ class Lane(RuleBasedStateMachine):
     def nobody_waits_for_nothing(self) -> None:
         under_way = {each.identity.id_hash for each in self.opened + self.copies}
         assert {each.identity.id_hash for each in self.joined} <= under_way
+
+    @invariant()
+    def no_cancel_waits_for_what_is_open(self) -> None:
+        """Who is taken while its cancel is known ends there; who is open is younger than every cancel that waits."""
+        for each in self.opened:
+            assert not self.ids.cancels.covers(each.identity.id_hash, each.at_ms)
 
     @invariant()
     def answered_is_what_has_an_outcome(self) -> None:

@@ -14,6 +14,7 @@ class CallMade:
 
     Attributes:
         known: That the identity is answered.
+        cancelled: That a cancel waits for it.
         late: That the deadline has passed.
         trusted: That it may act as leader.
         ending: How it went; None if it never reached OpenAI.
@@ -24,6 +25,7 @@ class CallMade:
     name: str
     run: int
     known: bool
+    cancelled: bool
     late: bool
     trusted: bool
     ending: Ending | None = None
@@ -47,6 +49,7 @@ class History:
         calls: Every call that a machine has asked for.
         lost: Records that retention removed before they were done.
         answered: Per writer and ticket's record, when an answer was there that may be published.
+        ended: Per writer, its life and ticket's record, what was open and undecided when its cancel was taken.
         defects: What broke on the way: an exception, a machine that wants to be woken at once for ever.
         remains: What each process holds once the world is quiet.
         quiet: Whether it ever was.
@@ -58,6 +61,7 @@ class History:
     calls: list[CallMade] = field(default_factory=list)
     lost: set[Source] = field(default_factory=set)
     answered: set[tuple[str, Source]] = field(default_factory=set)
+    ended: set[tuple[str, int, Source]] = field(default_factory=set)
     defects: list[str] = field(default_factory=list)
     remains: list[Remains] = field(default_factory=list)
     quiet: bool = False

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from broker.core.dispatch import Dispatch
 from broker.core.identity import Fate
 from broker.core.rules import Role
-from broker.core.ticket import CallNumber, State, Ticket
+from broker.core.ticket import CallNumber, State, Ticket, id_hash_of
 
 
 def inspect(core: Dispatch, calls: Iterable[CallNumber], now_ms: int) -> Iterator[str]:
@@ -30,7 +30,7 @@ def _waits_for_something(core: Dispatch, ticket: Ticket, asleep: dict[Ticket, in
         case State.CALLING if ticket not in core.flights._wanted:
             yield f"ticket {ticket.number} waits for a call that nobody makes"
         case State.JOINED:
-            id_hash = ticket.candidate.identity.id_hash
+            id_hash = id_hash_of(ticket)
             fate = core.identities.fate(id_hash)
             if id_hash not in core.register._open and (fate is None or fate[0] is not Fate.PARKED):
                 yield f"ticket {ticket.number} waits for an id that is neither open nor parked"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from broker.core.budget import Checkpoint
+from broker.core.cancels import Cancel
 from broker.core.commands import Batch, Decision, SettledEntry, StartedEntry
 from broker.core.progress import PartitionProgress, Stored
 from broker.core.ticket import LanePartition, Source
@@ -40,11 +41,21 @@ class Rubbish:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """A record of the control topic: this id is to be cancelled."""
+
+    name: str
+
+
+Content = Request | Rubbish | Wish
+
+
+@dataclass(frozen=True, slots=True)
 class LaneRecord:
     """A record where it stands."""
 
     source: Source
-    content: Request | Rubbish
+    content: Content
     timestamp_ms: int
 
 
@@ -73,14 +84,19 @@ class LedgerRow:
     settled: Sequence[SettledEntry]
     started: Sequence[StartedEntry]
     levels: Sequence[Checkpoint]
+    cancels: Sequence[Cancel]
 
 
 @dataclass(slots=True)
 class Transaction:
-    """One transaction on its way; `clock_ms` is what its writer's clock showed at the world's zero."""
+    """One transaction on its way.
+
+    `clock_ms` is what its writer's clock showed at the world's zero, `life` how often the writer had stood by.
+    """
 
     epoch: int
     writer: str
+    life: int
     clock_ms: int
     batch: Batch
     settled: Sequence[Settled]
@@ -108,7 +124,7 @@ class Kafka:
         """A lane grows."""
         self.logs[place], self.starts[place], self.ends[place] = [], 0, 0
 
-    def append(self, place: LanePartition, content: Request | Rubbish, now_ms: int, *, gap: bool) -> LaneRecord:
+    def append(self, place: LanePartition, content: Content, now_ms: int, *, gap: bool) -> LaneRecord:
         """A record comes in; `gap` leaves a marker before it."""
         offset = self.ends[place] + gap
         record = LaneRecord(Source(place, offset), content, now_ms)

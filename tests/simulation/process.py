@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
+from broker.core.bounds import CANCEL_SLACK_MS
 from broker.core.budget import Budget, Checkpoint, LimitSettings
+from broker.core.cancels import Cancel
 from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Publish, StartedEntry
 from broker.core.dispatch import Dispatch
 from broker.core.events import (
@@ -31,10 +33,11 @@ from broker.core.identity import Identity
 from broker.core.progress import PartitionProgress
 from broker.core.register import Want
 from broker.core.rules import Role
-from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
+from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, State, TicketNumber
 from broker.core.verdict import Meaning, Verdict
+from tests.simulation.history import History
 from tests.simulation.inspection import inspect
-from tests.simulation.kafka import Kafka, LaneRecord, LedgerRow, Request, Rubbish, Settled, Transaction
+from tests.simulation.kafka import Kafka, LaneRecord, LedgerRow, Request, Rubbish, Settled, Transaction, Wish
 from tests.simulation.scenario import Scenario
 
 RECORDS_A_TAKE = 20
@@ -48,6 +51,7 @@ class World(Protocol):
     """What a process can ask of everything around it."""
 
     kafka: Kafka
+    history: History
 
     @property
     def now_ms(self) -> int:
@@ -61,6 +65,9 @@ class World(Protocol):
 
     def send_call(self, process: "Process", call: Call, record: LaneRecord) -> None:
         """Carry a call to OpenAI."""
+
+    def end_call(self, process: "Process", call: CallNumber) -> None:
+        """Let a call that was cancelled end in a moment."""
 
     def send_batch(self, process: "Process", batch: Batch) -> None:
         """Carry a transaction to Kafka."""
@@ -90,8 +97,11 @@ class Process:
         self.epoch = 0
         self.clock_ms = chance.randint(10_000, 10_000_000)  # what its clock shows at the world's zero
         self.calls: dict[CallNumber, TicketNumber] = {}
+        self.ending: set[CallNumber] = set()
         self.hold: dict[TicketNumber, Cargo] = {}
         self.answered_ids: set[tuple[bytes, int]] = set()
+        self.cancelled_ids: dict[bytes, int] = {}
+        self.life = 0
         self.leaving = False
         self.transaction: Transaction | None = None
         self.stalled_until_ms = 0
@@ -130,7 +140,7 @@ class Process:
         """Carry out what the machine wants, and find out when to ask again."""
         for command in self.core.commands(self.now_ms):
             self._carry_out(command)
-        for sentence in inspect(self.core, self.calls, self.now_ms):
+        for sentence in inspect(self.core, self.calls.keys() - self.ending, self.now_ms):
             self.world.defect(f"{self.name}: {sentence}")
         wake_ms = self.core.wake_at()
         if wake_ms is not None:
@@ -149,13 +159,15 @@ class Process:
                 self.world.send_batch(self, command.batch)
             case CancelCall():
                 if command.call in self.calls:
-                    self.land(command.call, CANCELLED, 0)
+                    self.ending.add(command.call)
+                    self.world.end_call(self, command.call)
             case Forget():
                 del self.hold[command.number]
                 self.world.read_soon(self)
 
     def land(self, call: CallNumber, verdict: Verdict, size: int) -> None:
         """A call ended, one way or another."""
+        self.ending.discard(call)
         if self.calls.pop(call, None) is not None:
             self.post(Answered(call, verdict, size))
 
@@ -189,9 +201,16 @@ class Process:
             if want is Want.TAKE:
                 number = self._stow(Cargo(record, record.source))
                 content = self._decode(record)
+                if isinstance(content, Cancel):
+                    self._note_ended(content)
                 self.post(Taken(number, record.source, record.timestamp_ms, _size(record), content))
         if self.world.kafka.ends[place] > self._positions[place]:
             self.world.read_soon(self)
+
+    def _note_ended(self, cancel: Cancel) -> None:
+        first = self.core.register.answering(cancel.id_hash)
+        if first is not None and first.state is not State.SETTLED:
+            self.world.history.ended.add((self.name, self.life, first.source))
 
     def behind(self) -> bool:
         """Whether a lane holds something that it has not read."""
@@ -211,8 +230,10 @@ class Process:
         self.hold[TicketNumber(self._number)] = cargo
         return TicketNumber(self._number)
 
-    def _decode(self, record: LaneRecord) -> Candidate | Garbage:
+    def _decode(self, record: LaneRecord) -> Candidate | Garbage | Cancel:
         content = record.content
+        if isinstance(content, Wish):
+            return Cancel(_hash(content.name), record.timestamp_ms)
         if isinstance(content, Rubbish):
             known = None if content.name is None else _identity(content.name, 0, content.body)
             return Garbage(known, "It cannot be decoded.")
@@ -235,7 +256,7 @@ class Process:
         self._ledger_at += len(rows)
         for row in rows:
             started = [StartedEntry(replace(each.identity, fingerprint=bytes(8)), each.attempt) for each in row.started]
-            self.post(LedgerRead(row.at_ms, row.settled, started, row.levels))
+            self.post(LedgerRead(row.at_ms, row.settled, started, row.levels, row.cancels))
             self._know(row)
 
     def follow_if_standby(self) -> None:
@@ -281,6 +302,7 @@ class Process:
         """Somebody else leads, or will."""
         self._positions = {}
         self._trusted_until_ms = 0
+        self.life += 1
         self.post(StoodBy())
 
     def drain(self, span_ms: int) -> None:
@@ -298,12 +320,21 @@ class Process:
 
     def _know(self, row: LedgerRow) -> None:
         for entry in row.settled:
-            if entry.fate.name in {"COMPLETED", "FAILED"}:
+            if entry.fate.name in {"COMPLETED", "FAILED", "WITHDRAWN"}:
                 self.answered_ids.add((entry.identity.id_hash, entry.identity.run))
+        for cancel in row.cancels:
+            known_ms = self.cancelled_ids.get(cancel.id_hash, 0)
+            self.cancelled_ids[cancel.id_hash] = max(known_ms, cancel.at_ms)
 
     def knows_answered(self, request: Request) -> bool:
         """Whether it has heard of this outcome."""
         return (_identity(request.name, request.run, request.body).id_hash, request.run) in self.answered_ids
+
+    def knows_cancelled(self, record: LaneRecord) -> bool:
+        """Whether it has heard of a cancel that waits for this record."""
+        assert isinstance(record.content, Request)
+        at_ms = self.cancelled_ids.get(_hash(record.content.name))
+        return at_ms is not None and record.timestamp_ms <= at_ms + CANCEL_SLACK_MS
 
     def settled(self, batch: Batch) -> list[Settled]:
         """What a batch says, with the records it speaks of."""
@@ -336,13 +367,18 @@ class Process:
             ),
             "reservations": sum(desk.budget.inflight for desk in core.limits.desks().values()),
             "open ids": len(core.identities._open),
+            "parked ids": core.identities.parked_count if self.leads and not self.world.history.lost else 0,
             "cargo": len(self.hold),
             "calls": len(self.calls),
         }
 
 
+def _hash(name: str) -> bytes:
+    return name.encode().ljust(16, b".")
+
+
 def _identity(name: str, run: int, body: str) -> Identity:
-    return Identity(name.encode().ljust(16, b"."), run, body.encode().ljust(8, b"."))
+    return Identity(_hash(name), run, body.encode().ljust(8, b"."))
 
 
 def _size(record: LaneRecord) -> int:

@@ -1,4 +1,4 @@
-"""Whoever writes to lanes: services that send requests, the retrier that puts parked ones back, an operator's replays.
+"""Whoever writes: services that send requests and cancel them, the retrier that puts parked ones back, and replays.
 
 Services repeat themselves, reuse ids, send rubbish and ask too late. The retrier and the operator follow from what is
 stored in Kafka and from nothing else.
@@ -9,9 +9,9 @@ from dataclasses import replace
 from random import Random
 
 from broker.core.commands import Fail, Park
-from broker.core.ticket import LanePartition
+from broker.core.ticket import CONTROL, LanePartition
 from tests.simulation.agenda import Agenda
-from tests.simulation.kafka import Kafka, LaneRecord, Request, Rubbish, Transaction
+from tests.simulation.kafka import Content, Kafka, LaneRecord, Request, Rubbish, Transaction, Wish
 from tests.simulation.process import WALL_MS
 from tests.simulation.scenario import MINUTE_MS, Scenario
 
@@ -35,8 +35,9 @@ class Producers:
         """Plan everything that services will send."""
         for number in range(self._scenario.requests):
             self._submit(f"id{number}")
-        for _ in range(round(self._scenario.requests * self._scenario.faults.garbage / 4)):
+        for number in range(round(self._scenario.requests * self._scenario.faults.garbage / 4)):
             self._later(Rubbish(None, "bytes"))
+            self._cancel(f"nobody{number}")
 
     def _submit(self, name: str) -> None:
         chance, faults = self._chance, self._scenario.faults
@@ -51,6 +52,14 @@ class Producers:
             self._later(rubbish)
             if chance.random() < faults.duplicate:
                 self._later(rubbish)
+        while chance.random() < faults.cancel:
+            self._cancel(name)
+
+    def _cancel(self, name: str) -> None:
+        """Before its request, while it is under way, or when it is answered."""
+        content = Rubbish(None, "bytes") if self._chance.random() < self._scenario.faults.garbage else Wish(name)
+        at_ms = self._chance.randint(0, self._scenario.span_ms)
+        self._agenda.plan(at_ms, lambda: self._append(content, CONTROL))
 
     def _request(self, name: str) -> Request:
         chance, scenario = self._chance, self._scenario
@@ -84,8 +93,9 @@ class Producers:
             content = replace(content, deadline_ms=content.deadline_ms + at_ms)
         self._agenda.plan(at_ms, lambda: self._append(content, None))
 
-    def _append(self, content: Request | Rubbish, lane: str | None) -> None:
-        places = [place for place in self._kafka.logs if lane is None or place.lane == lane]
+    def _append(self, content: Content, lane: str | None) -> None:
+        lanes = {lane} if lane is not None else {rule.name for rule in self._scenario.rules.lanes}
+        places = [place for place in self._kafka.logs if place.lane in lanes]
         gap = self._chance.random() < self._scenario.faults.marker
         now_ms = WALL_MS + self._agenda.now_ms
         self._arrived(self._kafka.append(self._chance.choice(places), content, now_ms, gap=gap))
@@ -100,11 +110,14 @@ class Producers:
                 self._put_back(
                     each.record.content, each.decision, lane, each.decision.not_before_ms - transaction.clock_ms
                 )
-            elif isinstance(each.decision, Fail):
+            elif isinstance(each.decision, Fail) and each.decision.reason != "cancelled":  # it has no dead letter
                 self._maybe_replay(each.record.content, lane)
 
     def _put_back(self, request: Request, park: Park, place: LanePartition, due_ms: int) -> None:
         due_ms = min(due_ms, request.deadline_ms - WALL_MS) + self._chance.randint(0, 50)
+        if self._chance.random() < 2 * self._scenario.faults.cancel:
+            at_ms = self._chance.randint(self._agenda.now_ms, max(self._agenda.now_ms, due_ms + 50))
+            self._agenda.plan(at_ms, lambda: self._append(Wish(request.name), CONTROL))
         copy = replace(request, attempt=park.attempts + 1, failures=park.failures)
         self._agenda.plan(due_ms, lambda: self._append(copy, place.lane))
 

@@ -14,6 +14,7 @@ from time import perf_counter
 from tests.simulation.checkers import (
     answers_are_real,
     calls_are_needed,
+    cancels_hold,
     deadlines_are_kept,
     it_ends,
     ledger_agrees,
@@ -38,6 +39,7 @@ PROMISES: dict[str, Callable[[History], Iterator[str]]] = {
         ledger_agrees,
         answers_are_real,
         calls_are_needed,
+        cancels_hold,
         deadlines_are_kept,
         refusals_are_few,
     )

@@ -20,7 +20,8 @@ MINUTE_MS = 60_000
 class Faults:
     """Probabilities; each is drawn between nothing and the value given here.
 
-    Of a record: that it is sent again, under another body, as garbage, with a deadline hard to meet, above every limit.
+    Of a record: that it is sent again, under another body, as garbage, with a deadline hard to meet, above every limit,
+    that it is cancelled.
     Of a call: that it fails, is never answered, is answered late, blames the account, is sent late.
     Of a transaction: that it is lost before it is stored, or stored and never confirmed.
     Of a leader, once a second: that it crashes, stands still, loses its producer, is overthrown, or overthrown by
@@ -34,6 +35,7 @@ class Faults:
     oversized: float = 0.03
     refused: float = 0.03
     replay: float = 0.7
+    cancel: float = 0.4
     marker: float = 0.2
     misjudged: float = 0.2
     call_fails: float = 0.3
@@ -124,7 +126,7 @@ def _rules(chance: Random) -> DispatchRules:
     )
     return DispatchRules(
         lanes=lanes,
-        retry=RetryRules(in_place_max_ms=chance.choice((300, 5_000, 60_000)), attempts_max=chance.choice((2, 5))),
+        retry=RetryRules(in_place_max_ms=chance.choice((200, 200, 5_000, 60_000)), attempts_max=chance.choice((2, 5))),
         lease=LeaseTimes(),
         inflight_max=chance.choice((1, 4, 40)),
         held_bytes_max=chance.choice((150_000, 10_000_000)),

@@ -9,13 +9,13 @@ from random import Random
 
 from broker.core.commands import Batch, Call
 from broker.core.rules import Role
-from broker.core.ticket import CallNumber, LanePartition, Source
+from broker.core.ticket import CONTROL, CallNumber, LanePartition, Source
 from broker.core.verdict import Meaning
 from tests.simulation.agenda import Agenda
 from tests.simulation.election import Election
 from tests.simulation.history import CallMade, History, Remains
 from tests.simulation.kafka import Fate, Kafka, LaneRecord, LedgerRow, Request, Transaction
-from tests.simulation.process import WALL_MS, Process
+from tests.simulation.process import CANCELLED, WALL_MS, Process
 from tests.simulation.producers import Producers
 from tests.simulation.scenario import Scenario
 from tests.simulation.trace import Trace
@@ -55,6 +55,7 @@ class SimulatedWorld:
         for rule in self.scenario.rules.lanes:
             for number in range(self.scenario.partitions):
                 self.kafka.add_partition(LanePartition(rule.name, number))
+        self.kafka.add_partition(LanePartition(CONTROL, 0))
         self._producers.begin()
         self.agenda.plan(self._chance.randint(0, self.scenario.span_ms), self._grow)
         self._election.begin()
@@ -147,6 +148,7 @@ class SimulatedWorld:
             name=request.name,
             run=request.run,
             known=process.knows_answered(request),
+            cancelled=process.knows_cancelled(record),
             late=WALL_MS + self.now_ms >= request.deadline_ms,
             trusted=process.may_send(),
         )
@@ -159,6 +161,15 @@ class SimulatedWorld:
                 self._arrive(process, call.call, record, made)
 
         self.agenda.plan(self.now_ms + delay_ms, arrive)
+
+    def end_call(self, process: Process, call: CallNumber) -> None:
+        """A call that was cancelled ends a moment later, when its task is asked next."""
+
+        def end() -> None:
+            if process.alive:
+                process.land(call, CANCELLED, 0)
+
+        self.agenda.plan(self.now_ms + self._chance.randint(0, 2), end)
 
     def _arrive(self, process: Process, call: CallNumber, record: LaneRecord, made: CallMade) -> None:
         request = record.content
@@ -187,10 +198,11 @@ class SimulatedWorld:
         transaction = Transaction(
             epoch=process.epoch,
             writer=process.name,
+            life=process.life,
             clock_ms=process.clock_ms,
             batch=batch,
             settled=process.settled(batch),
-            row=LedgerRow(wall_ms, batch.settled, batch.started, levels),
+            row=LedgerRow(wall_ms, batch.settled, batch.started, levels, batch.cancels),
             begun_loop_ms=process.now_ms,
             fate=self._fate(),
         )

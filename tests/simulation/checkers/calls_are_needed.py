@@ -15,6 +15,8 @@ def check(history: History) -> Iterator[str]:
         who = f"{call.writer} calls ({call.name}, {call.run}) at {call.at_ms}"
         if call.known:
             yield f"{who} and knows that it is answered"
+        if call.cancelled:
+            yield f"{who} and knows that a cancel waits for it"
         if not call.trusted:
             yield f"{who} without trust"
         if call.late:

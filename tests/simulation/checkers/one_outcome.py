@@ -8,17 +8,29 @@ one that the others gave way to, which is the copy of a parked request, or a rec
 from collections import Counter
 from collections.abc import Iterator
 
-from broker.core.commands import Complete, Fail
+from broker.core.commands import Complete, Fail, Withdraw
 from tests.simulation.history import History
-from tests.simulation.kafka import LaneRecord, Request
+from tests.simulation.kafka import LaneRecord, Request, Settled, Wish
 
 
 def identity(record: LaneRecord) -> tuple[str, int] | None:
-    """(id, run) of a record; None if no id can be read."""
+    """(id, run) that a record asks for; None if no id can be read, or none is asked for."""
     content = record.content
+    if isinstance(content, Wish):
+        return None
     if isinstance(content, Request):
         return content.name, content.run
     return None if content.name is None else (content.name, 0)
+
+
+def answered(each: Settled) -> tuple[str, int] | None:
+    """(id, run) whose outcome a decision is; None if it is no outcome, or one of nobody."""
+    if each.record is None:
+        return None
+    if isinstance(each.decision, Withdraw):
+        assert isinstance(each.record.content, Wish)
+        return each.record.content.name, each.decision.run
+    return identity(each.record) if isinstance(each.decision, Complete | Fail) else None
 
 
 def check(history: History) -> Iterator[str]:
@@ -26,12 +38,11 @@ def check(history: History) -> Iterator[str]:
     outcomes: Counter[tuple[str, int]] = Counter()
     for transaction in history.stored:
         for each in transaction.settled:
-            if isinstance(each.decision, Complete | Fail) and each.record is not None:
-                found = identity(each.record)
-                if found is None:
-                    yield f"an outcome for a record without an id at {each.source}"
-                else:
-                    outcomes[found] += 1
+            found = answered(each)
+            if found is not None:
+                outcomes[found] += 1
+            elif isinstance(each.decision, Complete | Fail | Withdraw):
+                yield f"an outcome for a record without an id at {each.source}"
     sent: dict[tuple[str, int], list[LaneRecord]] = {}
     for record in history.records:
         if (found := identity(record)) is not None:
@@ -44,8 +55,13 @@ def check(history: History) -> Iterator[str]:
 
 def _excused(history: History, records: list[LaneRecord]) -> bool:
     lost = [record for record in records if record.source in history.lost]
-    there = {record.content.body for record in records if record.source not in history.lost}
+    there = {_body(record) for record in records if record.source not in history.lost}
     return not there or any(
-        there != {record.content.body} or (isinstance(record.content, Request) and record.content.attempt > 0)
+        there != {_body(record)} or (isinstance(record.content, Request) and record.content.attempt > 0)
         for record in lost
     )
+
+
+def _body(record: LaneRecord) -> str:
+    assert not isinstance(record.content, Wish)
+    return record.content.body

@@ -3,22 +3,21 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from broker.core.commands import Complete, Fail
 from broker.core.ticket import Source
-from tests.simulation.checkers.one_outcome import identity
+from tests.simulation.checkers.one_outcome import answered
 from tests.simulation.history import History
 
 
 def check(history: History) -> Iterator[str]:
     """Whatever comes up a second time."""
-    outcomes: Counter[tuple[str, int] | None] = Counter()
+    outcomes: Counter[tuple[str, int]] = Counter()
     settled: Counter[Source] = Counter()
     for transaction in history.stored:
         for each in transaction.settled:
             if each.record is None:
                 continue
             settled[each.source] += 1
-            if isinstance(each.decision, Complete | Fail):
-                outcomes[identity(each.record)] += 1
-    yield from (f"{found} has {count} outcomes" for found, count in outcomes.items() if count > 1)
+            if (found := answered(each)) is not None:
+                outcomes[found] += 1
+    yield from (f"{request} has {count} outcomes" for request, count in outcomes.items() if count > 1)
     yield from (f"{source} is settled {count} times" for source, count in settled.items() if count > 1)

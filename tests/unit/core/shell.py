@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from broker.core.budget import Budget, Checkpoint
+from broker.core.cancels import Cancel
 from broker.core.commands import (
     Batch,
     Call,
@@ -29,12 +30,14 @@ from broker.core.events import (
 from broker.core.identity import Fate
 from broker.core.lanes import LaneRule
 from broker.core.progress import PartitionProgress, Stored
-from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
+from broker.core.ticket import CONTROL, CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
 from broker.core.verdict import Verdict
 from tests.unit.core.specimens import LANES, budget, candidate, identity, place, rules, verdict
 
 WALL_MS = 1_700_000_000_000
 """The wall clock where the core's clock stands at zero."""
+
+Content = Candidate | Garbage | Cancel
 
 
 class Shell:
@@ -119,6 +122,7 @@ class Shell:
         """The claim stands."""
         if progress is None:
             progress = {place(rule.name): PartitionProgress(0) for rule in LANES}
+            progress[place(CONTROL)] = PartitionProgress(0)
         self.renew()
         self.post(Promoted(progress, self.core.term + 1, WALL_MS + self.now_ms))
 
@@ -141,27 +145,39 @@ class Shell:
         *settled: SettledEntry,
         started: tuple[StartedEntry, ...] = (),
         levels: tuple[Checkpoint, ...] = (),
+        cancels: tuple[Cancel, ...] = (),
     ) -> None:
         """A line of the ledger comes in."""
-        self.post(LedgerRead(WALL_MS + self.now_ms, settled, started, levels))
+        self.post(LedgerRead(WALL_MS + self.now_ms, settled, started, levels, cancels))
 
     # ------------------------------------------------------------------ records, answers, commits
 
     def take(
-        self, content: Candidate | Garbage | str = "x", *, partition: LanePartition | None = None, size: int = 10
+        self,
+        content: Content | str = "x",
+        *,
+        partition: LanePartition | None = None,
+        size: int = 10,
+        timestamp_ms: int = WALL_MS,
     ) -> TicketNumber:
         """The next record of a partition; a string is the id of an ordinary request."""
         partition = place() if partition is None else partition
         offset = self._offsets.get(partition, 0)
         self._offsets[partition] = offset + 1
-        return self.take_at(Source(partition, offset), content, size=size)
+        return self.take_at(Source(partition, offset), content, size=size, timestamp_ms=timestamp_ms)
 
-    def take_at(self, source: Source, content: Candidate | Garbage | str = "x", *, size: int = 10) -> TicketNumber:
+    def cancel(self, name: str = "x", *, at_ms: int = WALL_MS) -> TicketNumber:
+        """The next record of the control topic."""
+        return self.take(Cancel(identity(name).id_hash, at_ms), partition=place(CONTROL))
+
+    def take_at(
+        self, source: Source, content: Content | str = "x", *, size: int = 10, timestamp_ms: int = WALL_MS
+    ) -> TicketNumber:
         """One record, wherever it stands."""
         self._number += 1
         number = TicketNumber(self._number)
         content = candidate(content) if isinstance(content, str) else content
-        self.post(Taken(number, source, WALL_MS, size, content))
+        self.post(Taken(number, source, timestamp_ms, size, content))
         return number
 
     def answer(self, number: TicketNumber, meant: Verdict | None = None, *, size: int = 1_000) -> None:
@@ -210,6 +226,10 @@ class Shell:
         """Every fate of an (id, run) in the ledger."""
         sought = identity(name, run=run, body=body)
         return [each.fate for batch in self.committed for each in batch.settled if each.identity == sought]
+
+    def waiting_cancels(self) -> list[Cancel]:
+        """Every cancel that Kafka has been told to keep."""
+        return [cancel for batch in self.committed for cancel in batch.cancels]
 
     def is_empty(self) -> bool:
         """Whether the machine holds nothing at all."""

@@ -2,7 +2,20 @@ from collections.abc import Iterable
 
 from broker.core.batches import Batches
 from broker.core.bounds import LINGER_MS, PROBE_EVERY_MS, RECOMMIT_EVERY_MS, RENEWALS_LOOKED_FOR_PARTS
-from broker.core.commands import Batch, Bury, Complete, Decision, Discard, Fail, Park, SettledEntry, StartedEntry
+from broker.core.cancels import Cancel
+from broker.core.commands import (
+    Batch,
+    Bury,
+    Complete,
+    Decision,
+    Discard,
+    Fail,
+    Park,
+    Remember,
+    SettledEntry,
+    StartedEntry,
+    Withdraw,
+)
 from broker.core.identity import Fate
 from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
@@ -64,6 +77,29 @@ def test_a_transaction_names_what_becomes_of_each_record_and_what_the_ledger_sho
         SettledEntry(identity("c"), 4, Fate.PARKED),
     )
     assert {partition: stored.offset for partition, stored in batch.offsets.items()} == {place(): 5}
+
+
+def test_a_withdrawn_request_and_its_copy_that_returns_have_their_lines_in_the_ledger() -> None:
+    bench = settled_bench()
+    bench.decide(Withdraw(0, 3, "Cancelled."), "a", attempt=4)
+    bench.decide(Discard(returned=True), "b", attempt=4)
+    batch = bench.begin()
+    assert batch.settled == (
+        SettledEntry(identity("a"), 3, Fate.WITHDRAWN),
+        SettledEntry(identity("b"), 4, Fate.FAILED),
+    )
+
+
+def test_a_cancel_that_waits_stands_in_the_ledger_beside_those_that_are_said_again() -> None:
+    bench = settled_bench()
+    new, old = Cancel(b"n" * 16, 5), Cancel(b"o" * 16, 4)
+    made = bench.decide(Remember(new))
+    batch = bench.batches.begin(3, bench.limits, [], NOW, cancels=[old])
+    assert batch.cancels == (new, old)
+    assert batch.settled == ()
+    ended = bench.batches.end(batch.serial)
+    assert ended is not None
+    assert (ended.cancels, ended.tickets) == ((new, old), [made])
 
 
 def test_an_outcome_lingers_for_company() -> None:

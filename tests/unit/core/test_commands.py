@@ -11,8 +11,9 @@ def test_the_shell_has_four_things_to_do() -> None:
     assert set(get_args(Command)) == {Call, Publish, CancelCall, Forget}
 
 
-def test_a_record_ends_in_one_of_five_ways() -> None:
-    assert [each.__name__ for each in get_args(Decision)] == ["Complete", "Fail", "Park", "Bury", "Discard"]
+def test_a_record_ends_in_one_of_seven_ways() -> None:
+    named = [each.__name__ for each in get_args(Decision)]
+    assert named == ["Complete", "Fail", "Park", "Withdraw", "Bury", "Discard", "Remember"]
 
 
 def test_commands_never_change_once_given() -> None:

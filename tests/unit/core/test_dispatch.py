@@ -6,6 +6,7 @@ import pytest
 
 from broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS, PROBE_EVERY_MS
 from broker.core.budget import Checkpoint, Level
+from broker.core.cancels import Cancel
 from broker.core.commands import Bury, Complete, Discard, Fail, Park, SettledEntry, StartedEntry
 from broker.core.events import Answered, Committed, Draining, Lost, PartitionFound, Refused, Suspended, Taken
 from broker.core.identity import Fate
@@ -757,6 +758,46 @@ def test_calls_of_our_own_that_outlive_a_suspension_repeat_nothing() -> None:
     shell.answer(number, LIMITED)
     shell.wait(500)
     assert not shell.calls[number].repeated
+
+
+# ---------------------------------------------------------------------------------------------------- cancels
+
+
+def test_a_cancel_is_known_once_its_commit_has_returned_and_said_again_before_it_ages_out_of_the_ledger() -> None:
+    shell = leading()
+    shell.cancel("x")
+    shell.commit()
+    assert len(shell.core.identities.cancels) == 1
+    at_ms = shell.core.wake_at()
+    assert at_ms is not None
+    assert at_ms < shell.now_ms + HOUR_MS, "what waits is not forgotten by an idle leader"
+    shell.wait(HOUR_MS // 2)
+    for _ in range(5):
+        shell.commit()
+        shell.wait(HOUR_MS // 64)
+    assert len(shell.waiting_cancels()) >= 2
+
+
+def test_a_follower_reads_which_cancels_wait() -> None:
+    shell = Shell()
+    shell.read(cancels=(Cancel(identity("x").id_hash, WALL_MS),))
+    shell.lead()
+    number = shell.take("x", timestamp_ms=WALL_MS)
+    shell.settle_all()
+    assert [each.__class__ for each in shell.decisions(number)] == [Fail]
+
+
+def test_a_promotion_looks_whether_a_cancel_waits_for_who_is_under_way() -> None:
+    shell = leading()
+    number = shell.take("x")
+    shell.suspend()
+    shell.read(cancels=(Cancel(identity("x").id_hash, WALL_MS),))
+    shell.lead(shell.restored())
+    assert len(shell.cancelled) == 1
+    shell.answer(number, verdict(Meaning.CONNECTION, counts=False))
+    shell.settle_all()
+    assert shell.fates("x") == [Fate.FAILED]
+    assert shell.is_empty()
 
 
 # ---------------------------------------------------------------------------------------------------- the long run

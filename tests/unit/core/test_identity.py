@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from broker.core.cancels import Cancel
 from broker.core.identity import Fate, Identities, Identity, Judgement
 
 TAKE, JOIN, WAIT, DONE, CONFLICT = Judgement
@@ -283,3 +284,41 @@ def test_ageing_counting_and_renewing_are_those_of_the_fates() -> None:
     assert ids.renewals(HOUR // 2) == [(run(0), 1, Fate.PARKED)]
     ids.expire(HOUR + 1_000)
     assert len(ids) == 1
+
+
+@pytest.mark.parametrize("known", [None, Open(0), COMPLETED, FAILED, WITHDRAWN])
+def test_only_what_is_parked_can_be_withdrawn(known: Open | Settled | None) -> None:
+    assert knowing(known).parked(ID) is None
+    assert knowing(PARKED_1_OF_RUN_2).parked(ID) == (run(2), 1)
+
+
+@pytest.mark.parametrize(
+    ("known", "number", "attempt", "returned"),
+    [
+        (None, 0, 2, False),
+        (PARKED_1, 0, 2, False),
+        (FAILED, 0, 2, False),
+        (WITHDRAWN, 0, 0, False),
+        (WITHDRAWN, 0, 1, False),
+        (WITHDRAWN, 0, 2, True),
+        (WITHDRAWN, 1, 2, False),
+    ],
+)
+def test_a_copy_returns_if_its_request_was_withdrawn_and_it_is_the_one_still_out(
+    known: Settled | None, number: int, attempt: int, *, returned: bool
+) -> None:
+    assert knowing(known).returns(run(number), attempt) is returned
+
+
+def test_parked_ids_and_waiting_cancels_share_half_of_the_ids_and_the_oldest_cancel_goes() -> None:
+    ids = identities(ids_max=6)
+    for number in range(2):
+        ids.wait_for_request(Cancel(bytes([100 + number] * 16), 5), 10 + number)
+    assert (ids.kept, ids.may_park) == (2, True)
+    ids.settle(run(0), 1, Fate.PARKED, 20)
+    assert (ids.kept, ids.may_park) == (3, False)
+    ids.wait_for_request(Cancel(bytes([102] * 16), 5), 30)
+    assert (ids.kept, ids.cancels.evicted, len(ids.cancels)) == (3, 1, 2)
+    assert not ids.cancels.covers(bytes([100] * 16), 0)
+    assert ids.cancels.covers(bytes([102] * 16), 0)
+    assert ids.parked_count == 1

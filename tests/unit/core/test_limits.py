@@ -159,3 +159,16 @@ def test_limits_that_are_all_needed_stay() -> None:
     for number in range(LIMITS_MAX + 2):
         limits.enqueue(ticket(candidate(limit=f"needed-{number}")), 0)
     assert len(limits.desks()) == LIMITS_MAX + 2
+
+
+def test_who_led_meanwhile_knows_better_so_every_limit_is_made_anew() -> None:
+    made = limits()
+    enqueued(made, charge=60_000)
+    call(made)
+    enqueued(made, charge=60_000)
+    assert call(made) is None
+    made.clear()
+    assert (dict(made.desks()), made.waiting(), made.wake_at()) == ({}, 0, None)
+    assert call(made) is None
+    enqueued(made, charge=60_000)
+    assert call(made) is not None

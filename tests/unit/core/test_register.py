@@ -1,10 +1,12 @@
 import pytest
 
+from broker.core.bounds import CONTROL_BUFFER_MAX
+from broker.core.cancels import Cancel
 from broker.core.lanes import LaneRule
 from broker.core.progress import PartitionProgress
 from broker.core.progress_map import METADATA_CHARS_MAX
 from broker.core.register import Register, Want
-from broker.core.ticket import Garbage, LanePartition, Source, State, Ticket, TicketNumber
+from broker.core.ticket import CONTROL, Garbage, LanePartition, Source, State, Ticket, TicketNumber
 from tests.unit.core.specimens import candidate, place, ticket
 
 P0 = place()
@@ -77,12 +79,27 @@ def test_one_ticket_answers_for_its_id() -> None:
     first, other = took(made, 0), took(made, 1)
     made.open(first)
     assert (made.is_answering(first), made.is_answering(other)) == (True, False)
+    assert made.answering(first.candidate.identity.id_hash) is first
+    assert made.answering(b"nobody's".ljust(16)) is None
     made.remove(other)
     assert made.tickets() == [first]
     assert made.is_answering(first)
     made.remove(first)
     assert not made.is_answering(first)
     assert (made.tickets(), len(made)) == ([], 0)
+
+
+def test_the_control_topic_is_read_like_a_lane_with_a_buffer_of_its_own() -> None:
+    made = Register([SMALL])
+    control = LanePartition(CONTROL, 0)
+    made.replace_progress({control: PartitionProgress(0)})
+    assert made.room(control) == CONTROL_BUFFER_MAX
+    cancel = Ticket(TicketNumber(0), Source(control, 0), 100, 0, Cancel(b"i" * 16, 5))
+    made.add(cancel)
+    assert made.room(control) == CONTROL_BUFFER_MAX - 1
+    made.join(cancel)
+    assert not made.is_answering(cancel)
+    assert made.part(b"i" * 16) == [cancel]
 
 
 def test_garbage_answers_for_nobody() -> None:

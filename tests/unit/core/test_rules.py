@@ -9,3 +9,7 @@ def test_a_process_has_one_of_three_roles() -> None:
 def test_the_rules_carry_their_units_in_their_names() -> None:
     assert rules().lanes == LANES
     assert rules(inflight_max=7, held_bytes_max=8).inflight_max == 7
+
+
+def test_the_first_lane_is_the_first_in_order_wherever_it_stands() -> None:
+    assert rules().first_lane == "urgent"

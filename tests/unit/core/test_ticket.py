@@ -1,7 +1,8 @@
 import pytest
 
-from broker.core.ticket import Garbage, LanePartition, Source, State, Ticket, TicketNumber
-from tests.unit.core.specimens import candidate, ticket
+from broker.core.cancels import Cancel
+from broker.core.ticket import CONTROL, Garbage, LanePartition, Source, State, Ticket, TicketNumber, id_hash_of
+from tests.unit.core.specimens import candidate, identity, ticket
 
 
 def test_a_ticket_waits_unpriced_until_it_is_recognised() -> None:
@@ -36,3 +37,22 @@ def test_what_is_lost_is_named_by_its_offsets_and_by_how_it_was_lost() -> None:
 def test_partitions_sort_by_lane_and_number() -> None:
     places = [LanePartition("urgent", 0), LanePartition("bulk", 2), LanePartition("bulk", 1)]
     assert sorted(places) == [LanePartition("bulk", 1), LanePartition("bulk", 2), LanePartition("urgent", 0)]
+
+
+def test_requests_and_cancels_know_their_id_and_garbage_does_not() -> None:
+    cancel = Ticket(TicketNumber(1), Source(LanePartition(CONTROL, 0), 7), 10, 0, Cancel(b"i" * 16, 5))
+    garbage = Ticket(TicketNumber(1), Source(LanePartition("bulk", 3), 7), 10, 0, Garbage(None, "No JSON."))
+    assert id_hash_of(ticket(candidate("a"))) == identity("a").id_hash
+    assert id_hash_of(cancel) == b"i" * 16
+    with pytest.raises(AssertionError):
+        id_hash_of(garbage)
+
+
+def test_a_ticket_begins_anew_as_its_record_was_taken() -> None:
+    cancel = Cancel(b"i" * 16, 5)
+    stand_in, other = ticket(candidate("a")), ticket(candidate("b"))
+    stand_in.cancel, stand_in.timestamp_ms, stand_in.state, other.calls = cancel, 9, State.SETTLED, 3
+    again = stand_in.anew()
+    assert (again.content, again.cancel, again.timestamp_ms, again.state) == (cancel, None, 9, State.WAITING)
+    assert (again.number, again.source, again.bytes) == (stand_in.number, stand_in.source, stand_in.bytes)
+    assert (other.anew().content, other.anew().calls, other.anew().charge) == (other.content, 0, 0)

@@ -1,0 +1,144 @@
+"""A record has come in: who is it, and where does it wait?
+
+Requests are judged by the table of identity, garbage by whether its id is known, cancels by what their id is now. The
+same is asked again of those that waited for an id, once it is settled, and of all that a promotion finds in memory
+without an answer to give.
+"""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from broker.core.alarms import Alarms
+from broker.core.cancels import Cancel
+from broker.core.commands import Bury, Discard, Fail, Remember, Withdraw
+from broker.core.identity import Fate, Identities, Identity, Judgement
+from broker.core.limits import Limits
+from broker.core.register import Register
+from broker.core.settling import Settling
+from broker.core.ticket import Candidate, Garbage, State, Ticket, id_hash_of
+
+TOO_LATE = Fail("deadline_exceeded", "The deadline passed before a call could start.")
+_WITHDRAWN = "The request was cancelled while it waited to be tried again."
+_CANCELLED = Fail("cancelled", "The request was cancelled before it was answered.")
+
+
+class Reception:
+    """Gives every ticket its place."""
+
+    def __init__(
+        self, register: Register, identities: Identities, limits: Limits, alarms: Alarms, settling: Settling
+    ) -> None:
+        self._register = register
+        self._identities = identities
+        self._limits = limits
+        self._alarms = alarms
+        self._settling = settling
+
+    def meet(self, ticket: Ticket, now_ms: int) -> None:
+        """A ticket that nobody has judged yet."""
+        self._register.add(ticket)
+        match ticket.content:
+            case Candidate():
+                self._recognise(ticket, now_ms)
+            case Garbage():
+                self._sort_out(ticket, ticket.content, now_ms)
+            case Cancel():
+                self._heed(ticket, ticket.content, now_ms)
+            case _:
+                assert_never(ticket.content)
+
+    def judge_again(self, waited: Iterable[Ticket], now_ms: int) -> None:
+        """The id that these waited for is settled. A cancel speaks of that run, and so before a replay is taken."""
+        for ticket in sorted(waited, key=lambda ticket: not isinstance(ticket.content, Cancel)):
+            ticket.state = State.WAITING
+            if isinstance(ticket.content, Cancel):
+                self._heed(ticket, ticket.content, now_ms)
+            else:
+                self._recognise(ticket, now_ms)
+
+    def line_up(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
+        """A ticket that answers for its id waits for its call, unless it must not or could never be called."""
+        candidate = ticket.candidate
+        if candidate.refusal is not None:
+            self._settling.settle(ticket, Fail(*candidate.refusal), now_ms)
+        elif candidate.deadline_ms <= now_ms:
+            self._settling.settle(ticket, TOO_LATE, now_ms)
+        elif not self._limits.desk(candidate.limit, now_ms).budget.fits(ticket.charge):
+            sentence = f"One call charges {ticket.charge} tokens, more than limit {candidate.limit!r} holds when full."
+            self._settling.settle(ticket, Fail("too_large", sentence), now_ms)
+        else:
+            self._limits.enqueue(ticket, now_ms, front=front)
+            if not front:
+                self._alarms.watch(ticket, len(self._register))
+
+    def is_cancelled(self, ticket: Ticket) -> bool:
+        """Whether a cancel waits for this request."""
+        return self._identities.cancels.covers(id_hash_of(ticket), ticket.timestamp_ms)
+
+    def _recognise(self, ticket: Ticket, now_ms: int) -> None:
+        candidate = ticket.candidate
+        judgement = self._identities.judge(candidate.identity, candidate.attempt)
+        match judgement:
+            case Judgement.DONE:
+                returned = self._identities.returns(candidate.identity, candidate.attempt)
+                self._settling.settle(ticket, Discard(returned=returned), now_ms)
+            case Judgement.CONFLICT:
+                sentence = "The id is known with another tenant, endpoint or body; use a new id."
+                self._settling.settle(ticket, Bury("id_conflict", sentence), now_ms)
+            case Judgement.JOIN | Judgement.WAIT:
+                self._register.join(ticket)
+            case Judgement.TAKE:
+                self._identities.open(candidate.identity, candidate.attempt)
+                self._register.open(ticket)
+                ticket.charge, ticket.failures = candidate.charge, candidate.failures
+                if self.is_cancelled(ticket):
+                    self._settling.settle(ticket, _CANCELLED, now_ms)
+                else:
+                    self.line_up(ticket, now_ms)
+            case _:
+                assert_never(judgement)
+
+    def _sort_out(self, ticket: Ticket, garbage: Garbage, now_ms: int) -> None:
+        identity = garbage.identity
+        if identity is None:
+            self._settling.settle(ticket, Bury(garbage.reason, garbage.sentence), now_ms)
+        elif self._identities.knows(identity.id_hash):
+            self._settling.settle(ticket, Bury("invalid_request", garbage.sentence), now_ms)
+        else:
+            ticket.content = Candidate(identity, 0, "", "", 0, 0, ("invalid_request", garbage.sentence))
+            self._recognise(ticket, now_ms)
+
+    def _heed(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+        """A cancel, by the table of `broker.core.cancels`."""
+        first = self._register.answering(cancel.id_hash)
+        if first is None:
+            self._heed_settled(ticket, cancel, now_ms)
+        elif first.state is State.SETTLED:
+            self._register.join(ticket)
+        else:
+            self._settling.withdraw(first)
+            self._settling.settle(first, _CANCELLED, now_ms)
+            self._settling.settle(ticket, Discard(), now_ms)  # behind it: never done without it
+
+    def _heed_settled(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+        """Nothing of this id is open."""
+        parked, fate = self._identities.parked(cancel.id_hash), self._identities.fate(cancel.id_hash)
+        if parked is not None:
+            self._stand_in(ticket, cancel, *parked, now_ms=now_ms)
+        elif fate is None:
+            self._remember(ticket, cancel, now_ms)
+        elif fate[0] is Fate.COMPLETED:
+            self._settling.settle(ticket, Discard(), now_ms)
+        else:
+            self._remember(ticket, cancel.for_replays(), now_ms)
+
+    def _remember(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+        self._identities.cancels.expect(cancel)
+        self._settling.settle(ticket, Remember(cancel), now_ms)
+
+    def _stand_in(self, ticket: Ticket, cancel: Cancel, identity: Identity, attempts: int, *, now_ms: int) -> None:
+        """Answer for a parked request in place of its copy, which joins if it comes before this is committed."""
+        ticket.cancel, ticket.content = cancel, Candidate(identity, attempts + 1, "", "", 0, 0)
+        self._identities.open(identity, attempts + 1)
+        self._register.open(ticket)
+        self._settling.settle(ticket, Withdraw(identity.run, attempts, _WITHDRAWN), now_ms)

@@ -1,0 +1,59 @@
+"""How a ticket leaves whatever it is in: its line, its call, the outbox, the crowd of its like.
+
+It is decided and waits for its commit, or withdrawn to be decided otherwise, or dropped for good. What should become of
+it is said by `broker.core.reception` and `broker.core.dispatch`.
+"""
+
+from typing import assert_never
+
+from broker.core.commands import CancelCall, Command, Complete, Decision, Forget
+from broker.core.flights import Flights
+from broker.core.limits import Limits
+from broker.core.outbox import Decided, Outbox
+from broker.core.register import Register
+from broker.core.ticket import State, Ticket
+
+
+class Settling:
+    """Keeps every part that holds a ticket of one mind; `commands` gathers what the shell must do about it."""
+
+    def __init__(
+        self, register: Register, limits: Limits, flights: Flights, outbox: Outbox, *, first_lane: str
+    ) -> None:
+        """The outcomes of the first lane are published at once."""
+        self._register = register
+        self._limits = limits
+        self._flights = flights
+        self._outbox = outbox
+        self._first_lane = first_lane
+        self.commands: list[Command] = []
+
+    def settle(self, ticket: Ticket, decision: Decision, now_ms: int) -> None:
+        """The next transaction says so."""
+        ticket.state = State.SETTLED
+        self._limits.withdraw(ticket)
+        weight = ticket.held_bytes if isinstance(decision, Complete) else ticket.bytes
+        at_once = ticket.source.partition.lane == self._first_lane
+        self._outbox.add(Decided(ticket, decision, weight), now_ms, at_once=at_once)
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Take a ticket out of whatever it is in; a call in flight is cancelled, and nobody waits for its answer."""
+        match ticket.state:
+            case State.WAITING:
+                self._limits.withdraw(ticket)
+            case State.CALLING:
+                self.commands.append(CancelCall(self._flights.abandon(ticket)))
+            case State.JOINED:
+                self._register.unjoin(ticket)
+            case State.SETTLED:
+                self._outbox.withdraw(ticket)
+                self._flights.hold(ticket, 0)
+            case _:
+                assert_never(ticket.state)
+        ticket.state = State.SETTLED
+
+    def drop(self, ticket: Ticket) -> None:
+        """Its record is committed, or somebody else's: forget it."""
+        self._flights.hold(ticket, 0)
+        self._register.remove(ticket)
+        self.commands.append(Forget(ticket.number))
