@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit simulation integration chart image coverage static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test unit simulation integration chart image compatibility coverage static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -37,6 +37,9 @@ integration: $(STAMP) ## kills, outages, garbage and duplicates on a real Kafka 
 chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, held against Kubernetes' schemas, refusals read
 	@$(BIN)/python -m tests.chart.tools
 	@$(BIN)/python -m pytest -q tests/chart
+
+compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat and the Java console producer
+	@$(BIN)/python -m pytest -q tests/compatibility
 
 image: $(STAMP) ## Dockerfile and compose.yaml: built, linted, run and stopped (root on Debian; installs buildah, podman)
 	@$(BIN)/python -m tests.image.build

@@ -17,7 +17,7 @@ from broker.ports import LeaseMine, LeaseTaken
 from tests.contract.lease_contract import TTL_MS, LeaseContract
 
 
-class _RedisWorld:
+class RedisWorld:
     def __init__(self, url: str) -> None:
         self.url = url
         self.key = f"headrace:{uuid4()}"
@@ -41,21 +41,21 @@ class _RedisWorld:
 
 
 @pytest.fixture
-async def world(services: LocalServices) -> AsyncIterator[_RedisWorld]:
-    world = _RedisWorld(services.endpoints.redis_url)
+async def world(services: LocalServices) -> AsyncIterator[RedisWorld]:
+    world = RedisWorld(services.endpoints.redis_url)
     yield world
     await world.close()
 
 
 class TestRedisLease(LeaseContract):
     @pytest.fixture
-    async def world(self, services: LocalServices) -> AsyncIterator[_RedisWorld]:
-        world = _RedisWorld(services.endpoints.redis_url)
+    async def world(self, services: LocalServices) -> AsyncIterator[RedisWorld]:
+        world = RedisWorld(services.endpoints.redis_url)
         yield world
         await world.close()
 
 
-async def test_scripts_survive_a_server_that_has_forgotten_them(world: _RedisWorld) -> None:
+async def test_scripts_survive_a_server_that_has_forgotten_them(world: RedisWorld) -> None:
     lease = world.lease("a")
     await lease.take()
     await world.server.script_flush()
@@ -66,7 +66,7 @@ async def test_scripts_survive_a_server_that_has_forgotten_them(world: _RedisWor
     assert await lease.take() == LeaseTaken()
 
 
-async def test_a_release_wakes_whoever_listens(world: _RedisWorld) -> None:
+async def test_a_release_wakes_whoever_listens(world: RedisWorld) -> None:
     lease = world.lease("a")
     await lease.take()
     async with world.server.pubsub(ignore_subscribe_messages=True) as listener:
@@ -78,7 +78,7 @@ async def test_a_release_wakes_whoever_listens(world: _RedisWorld) -> None:
     assert message["data"] == "released"
 
 
-async def test_notes_and_status_have_the_lives_of_the_protocol(world: _RedisWorld) -> None:
+async def test_notes_and_status_have_the_lives_of_the_protocol(world: RedisWorld) -> None:
     lease = world.lease("a")
     await lease.note_ready()
     await lease.publish_status("{}")
@@ -86,7 +86,7 @@ async def test_notes_and_status_have_the_lives_of_the_protocol(world: _RedisWorl
     assert 0 < await world.server.pttl(f"{world.key}:status") <= 86_400_000
 
 
-async def test_the_index_of_notes_forgets_who_is_gone(world: _RedisWorld) -> None:
+async def test_the_index_of_notes_forgets_who_is_gone(world: RedisWorld) -> None:
     await world.lease("b").note_ready()
     await world.expire()
     await world.lease("a").ready_standbys()
@@ -122,7 +122,7 @@ async def test_a_stalled_server_is_noticed_within_half_a_second_and_asked_only_o
         await lease.close()
 
 
-async def test_a_wrong_password_is_said_to_be_one(world: _RedisWorld) -> None:
+async def test_a_wrong_password_is_said_to_be_one(world: RedisWorld) -> None:
     place = urlsplit(world.url)
     lease = RedisLease(f"redis://nobody:hush@{place.hostname}:{place.port}/0", world.key, ttl_ms=TTL_MS, token="a")
     with pytest.raises(AuthenticationError) as caught:
@@ -132,7 +132,7 @@ async def test_a_wrong_password_is_said_to_be_one(world: _RedisWorld) -> None:
     await lease.close()
 
 
-async def test_a_user_without_rights_is_said_to_lack_them(world: _RedisWorld) -> None:
+async def test_a_user_without_rights_is_said_to_lack_them(world: RedisWorld) -> None:
     place = urlsplit(world.url)
     await world.server.acl_setuser("guest", enabled=True, passwords=["+hush"], keys=["other:*"], categories=["+@all"])
     lease = RedisLease(f"redis://guest:hush@{place.hostname}:{place.port}/0", world.key, ttl_ms=TTL_MS, token="a")

@@ -1,0 +1,17 @@
+"""The run's Kafka and Valkey, and time enough to install what is tried."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import services as services  # noqa: PLC0414  the same pair, for this room
+
+_TIMEOUT_S = 180  # a fresh machine downloads some 200 MB in all
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.services)
+            item.add_marker(pytest.mark.timeout(_TIMEOUT_S))

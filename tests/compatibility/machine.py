@@ -1,0 +1,94 @@
+"""What a machine must have for this room, installed where it can be: Debian's programs, and other Pythons.
+
+What cannot be had fails the test in CI and skips it elsewhere, with a sentence that says how to get it.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / ".tools" / "compatibility"
+LOCK = ROOT / "requirements.lock"
+_PROGRAMS = ("kcat", "redis-server")  # each is in the package of its name
+_UV_LOCK = Path(__file__).parent / "tools.lock"
+
+
+def program(name: str) -> str:
+    """The path of a program of Debian's; as root on Debian all that are missing are installed first, at once."""
+    _install_programs()
+    return shutil.which(name) or unavailable(f"{name} is missing: install it with `apt-get install {name}`, as root.")
+
+
+@cache
+def python(version: str) -> str:
+    """The interpreter of an environment with the whole lock, on a Python of this minor version."""
+    home = TOOLS / f"python-{version}"
+    interpreter, stamp = home / "bin" / "python", home / ".installed"
+    found = _interpreter(version)
+    wanted = f"{found}\n{LOCK.read_text(encoding='utf-8')}"
+    if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
+        uv = [str(_uv()), "--quiet", "--no-config", "--cache-dir", str(TOOLS / "cache")]
+        _run(*uv, "venv", "--clear", "--no-project", "--python", found, str(home))
+        _run(*uv, "pip", "install", "--python", str(interpreter), "--require-hashes", "-r", str(LOCK))
+        editable = ("--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+        _run(*uv, "pip", "install", "--python", str(interpreter), *editable)
+        stamp.write_text(wanted, encoding="utf-8")
+    return str(interpreter)
+
+
+def unavailable(sentence: str) -> NoReturn:
+    """Fail in CI, skip elsewhere."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+@cache
+def _install_programs() -> None:
+    missing = [name for name in _PROGRAMS if shutil.which(name) is None]
+    apt_get = shutil.which("apt-get")
+    if not missing or apt_get is None or os.geteuid() != 0:
+        return
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for step in (("update", "-qq"), ("install", "-y", "-qq", "--no-install-recommends", *missing)):
+        subprocess.run([apt_get, *step], env=quiet, check=False, capture_output=True)
+
+
+def _interpreter(version: str) -> str:
+    """Asked, not believed: a shim of pyenv bears a version's name and may answer that it has none."""
+    name = f"python{version}"
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    on_path = [Path(directory) / name for directory in os.environ.get("PATH", "").split(os.pathsep) if directory]
+    for candidate in (*on_path, *sorted(pyenv.glob(f"versions/{version}.*/bin/{name}"))):
+        asked = "import sys; print(sys.executable, '%d.%d' % sys.version_info[:2])"
+        if not candidate.exists():
+            continue
+        answer = subprocess.run([str(candidate), "-c", asked], capture_output=True, text=True, check=False)
+        executable, _, told = answer.stdout.strip().rpartition(" ")
+        if answer.returncode == 0 and told == version:
+            return executable
+    unavailable(
+        f"There is no Python {version} on the PATH or among pyenv's: `pyenv install {version}` brings one, or your"
+        f" system's package python{version}."
+    )
+
+
+def _uv() -> Path:
+    """It installs the lock in seconds where pip needs half a minute for each Python."""
+    home = TOOLS / "uv"
+    if not (home / "bin" / "uv").exists():
+        pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        _run(*pip, "--target", str(home), "--require-hashes", "-r", str(_UV_LOCK))
+    return home / "bin" / "uv"
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"

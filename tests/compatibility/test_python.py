@@ -1,0 +1,66 @@
+"""The Pythons that the package names, besides the one that runs the other tests."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from broker.local.services import LocalServices
+from tests.compatibility.asking import ask_once, dispatching
+from tests.compatibility.machine import ROOT, python
+
+OURS = f"{sys.version_info.major}.{sys.version_info.minor}"
+OTHERS = [version for version in ("3.11", "3.12", "3.13") if version != OURS]
+REPRESENTATIVE = (
+    "tests/unit/core",
+    "tests/unit/schemas",
+    "tests/unit/test_client.py",
+    "tests/unit/service/test_calling.py",
+    "tests/unit/service/test_driver.py",
+    "tests/unit/service/test_two_dispatchers.py",
+)
+IMPORT_ALL = """
+import importlib, pkgutil
+for root in ("schemas", "broker", "consumers"):
+    package = importlib.import_module(root)
+    for module in pkgutil.walk_packages(package.__path__, f"{root}."):
+        importlib.import_module(module.name)
+        print(module.name)
+"""
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "CI": "true"}
+    )
+    assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def test_these_are_the_pythons_that_the_package_names() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [line.rpartition(" ")[2] for line in project["classifiers"] if " :: 3." in line]
+    assert sorted({OURS, *OTHERS}) == named
+
+
+@pytest.mark.parametrize("version", OTHERS)
+def test_every_module_is_imported_without_a_warning(version: str) -> None:
+    imported = run(python(version), "-X", "dev", "-W", "error", "-c", IMPORT_ALL).split()
+    assert {"broker.cli.main", "broker.core.dispatch", "consumers.results", "schemas.codec"} <= set(imported)
+
+
+@pytest.mark.parametrize("version", OTHERS)
+def test_the_unit_tests_that_lean_most_on_python_pass(version: str) -> None:
+    said = run(python(version), "-m", "pytest", "-q", "-p", "no:cacheprovider", *REPRESENTATIVE)
+    assert " passed" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize("version", OTHERS)
+async def test_a_dispatcher_answers_a_request(version: str, services: LocalServices, tmp_path: Path) -> None:
+    async with dispatching(services, f"python-{version}", tmp_path) as fleet:
+        fleet.python = python(version)
+        await fleet.start()
+        await ask_once(fleet)
