@@ -14,11 +14,7 @@ _DECODER: Final = json.JSONDecoder()
 
 def fragment(value: bytes | None) -> dict[str, Any]:
     """The complete members at the beginning of a JSON object; none if it is no object at all. Never raises."""
-    text = (value or b"").decode("utf-8-sig", errors="replace")
-    try:
-        return _members(text, _DEPTH_MAX)
-    except RecursionError:
-        return {}
+    return _members((value or b"").decode("utf-8-sig", errors="replace"), _DEPTH_MAX)
 
 
 def _members(text: str, depth: int) -> dict[str, Any]:
@@ -27,7 +23,7 @@ def _members(text: str, depth: int) -> dict[str, Any]:
     while at is not None and depth:
         try:
             name, at = _DECODER.raw_decode(text, _past_blanks(text, at))
-        except ValueError:
+        except (ValueError, RecursionError):
             return found
         begin = _past(text, at, ":")
         if begin is None or not isinstance(name, str):
@@ -35,7 +31,7 @@ def _members(text: str, depth: int) -> dict[str, Any]:
         begin = _past_blanks(text, begin)
         try:
             found[name], at = _DECODER.raw_decode(text, begin)
-        except ValueError:
+        except (ValueError, RecursionError):
             if inner := _members(text[begin:], depth - 1):
                 found[name] = inner
             return found

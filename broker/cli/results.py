@@ -1,27 +1,24 @@
 """`headrace results`: outcomes as they come. It joins no group and commits nothing, so it disturbs nobody."""
 
 import asyncio
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_results import Start
+from broker.cli.moments import moment
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka, within
 from broker.errors import Unreachable
 from consumers.results import ResultReader
 from schemas.codec import outcome_json
-from schemas.instants import from_wire, to_wire
+from schemas.instants import to_wire
 from schemas.outcome import Failed, Outcome
 
 _FAILED = 1
 _FOR_EVER_S = float("inf")
-_SPAN = re.compile(r"(\d+)([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def _start(text: str) -> Start:
@@ -30,12 +27,7 @@ def _start(text: str) -> Start:
         return "earliest"
     if text == "latest":
         return "latest"
-    if span := _SPAN.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
-    try:
-        return from_wire(text)
-    except ValueError:
-        raise typer.BadParameter("use earliest, latest, a span such as 15m or 2h, or 2026-12-01T09:00:00Z") from None
+    return moment(text, also="earliest, latest, ")
 
 
 def results(  # noqa: PLR0917  # Typer reads them by name

@@ -37,6 +37,7 @@ VERBS = (
     ),
     Verb("submit", "broker.cli.submit:submit", "Submit requests, one JSON object a line."),
     Verb("results", "broker.cli.results:results", "Show outcomes as they come."),
+    Verb("dead-letters", "broker.cli.dead_letters.verb:app", "What nobody will try again: list it, show one."),
     Verb("status", "broker.cli.status.verb:status", "Who leads, what is wrong, what waits, what is left."),
     Verb("schemas", "broker.cli.schemas:app", "The shapes of the wire as JSON Schemas and an AsyncAPI document."),
     Verb("upstream", "broker.cli.upstream:upstream", "Serve a simulated OpenAI over HTTP."),

@@ -1,0 +1,42 @@
+"""Which dead letters are meant: the filters of a listing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from consumers.dead_letters import Found, Original
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """All that is given must hold; what is not given holds for each.
+
+    Attributes:
+        reasons: Any of them.
+        models: Any of them; `*` and `?` as in a shell.
+        tenant: The very tenant.
+        since: Failed at this instant or later.
+        until: Failed before this instant.
+    """
+
+    reasons: Sequence[str] = ()
+    models: Sequence[str] = ()
+    tenant: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def may_hold(self, found: Found) -> bool:
+        """What its headers tell, before its value is read."""
+        failed_at = found.letter.failed_at
+        return (
+            (not self.reasons or found.letter.reason in self.reasons)
+            and (self.since is None or failed_at >= self.since)
+            and (self.until is None or failed_at < self.until)
+        )
+
+    def holds(self, original: Original) -> bool:
+        """What the original request tells; one that does not say its model or tenant is of no model and no tenant."""
+        model = original.model
+        of_models = not self.models or (model is not None and any(fnmatchcase(model, each) for each in self.models))
+        return of_models and (self.tenant is None or original.tenant == self.tenant)

@@ -1,0 +1,57 @@
+"""One pass over the dead letters, with a bar beside it when a person waits."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.cli.patience import within
+from broker.settings.whole import Settings
+from consumers.dead_letters import DeadLetterReader, Found
+
+CLOCKS_APART: Final = timedelta(minutes=1)
+"""A dead letter is written after it failed; by this much Kafka's clock may be behind the dispatcher's."""
+_BAR_FROM: Final = 5_000
+_BAR_EVERY: Final = 200
+
+
+@asynccontextmanager
+async def reading(settings: Settings, *, since: datetime | None, timeout_s: float) -> AsyncIterator[DeadLetterReader]:
+    """An open reader.
+
+    Raises:
+        Unreachable: Kafka is not there within `timeout_s`.
+    """
+    reader = DeadLetterReader(
+        topic_prefix=settings.kafka.topic_prefix,
+        connection=KafkaConnection.of(settings.kafka),
+        since=None if since is None else since - CLOCKS_APART,
+    )
+    await within(timeout_s, reader.open)
+    async with reader:
+        yield reader
+
+
+async def each(reader: DeadLetterReader, *, quiet: bool) -> AsyncIterator[Found]:
+    """Every dead letter; with a bar on standard error if that is a terminal and there is much to read."""
+    with _bar(reader, quiet=quiet) as bar:
+        number = 0
+        async for found in reader:
+            number += 1
+            if number % _BAR_EVERY == 0:
+                bar.update(bar.task_ids[0], completed=reader.offsets_done)
+            yield found
+
+
+@contextmanager
+def _bar(reader: DeadLetterReader, *, quiet: bool) -> Iterator[Progress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    silent = quiet or not console.is_terminal or reader.offsets < _BAR_FROM
+    with Progress(*columns, console=console, disable=silent, transient=True) as bar:
+        bar.add_task("reading", total=reader.offsets)
+        yield bar

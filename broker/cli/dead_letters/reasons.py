@@ -1,0 +1,68 @@
+"""Why a record ended here, and what to do about it: a sentence each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`why` fits behind a comma, `advice` is a sentence."""
+
+    why: str
+    advice: str
+
+
+_UNKNOWN: Final = Explanation("a reason that this release does not know", "Look into the changelog of the next one.")
+
+EXPLANATIONS: Final[Mapping[str, Explanation]] = {
+    "invalid_request": Explanation(
+        "it is no request, or asks for what a producer may not",
+        "Mend the producer, and let it send a request of a new id.",
+    ),
+    "rejected": Explanation(
+        "OpenAI refused it for what it is, or its model is not allowed",
+        "Its outcome in the results has OpenAI's own error, and says which.",
+    ),
+    "too_large": Explanation(
+        "its charge is above what the limit holds when full",
+        "Shorten it, or have the limit raised; then send it under a new id.",
+    ),
+    "too_large_for_topic": Explanation(
+        "the answer was larger than an outcome may be",
+        "Ask for less, or raise topics.results.max_message_bytes; the call was paid.",
+    ),
+    "deadline_exceeded": Explanation(
+        "the budget did not suffice before its deadline",
+        "See `headrace status` for the backlog; a later deadline, another lane or a higher limit helps the next one.",
+    ),
+    "deadline_unreachable": Explanation(
+        "it could not have met its deadline, and was not paid",
+        "A later deadline or another lane helps the next one.",
+    ),
+    "exhausted": Explanation(
+        "OpenAI failed as often as a request may be tried",
+        "Look whether OpenAI serves again; then send it under a new id.",
+    ),
+    "crashed": Explanation(
+        "a dispatcher died of it more than once",
+        "Report it together with its value: nothing a producer writes may end a dispatcher.",
+    ),
+    "id_conflict": Explanation(
+        "its id belongs to another request",
+        "Tell its owner: ids are reused for different requests. It has no outcome of its own.",
+    ),
+    "undecodable": Explanation(
+        "nobody can read its bytes",
+        "The origin names the record; without a value it is a whole batch that nobody could unpack, up to that offset.",
+    ),
+    "lost_by_retention": Explanation(
+        "retention removed what stood below this offset, untaken",
+        "Raise topics.requests.retention_s, and tell the producers: what stood there has no outcome.",
+    ),
+}
+
+
+def explained(reason: str) -> Explanation:
+    """What is known of a reason."""
+    return EXPLANATIONS.get(reason, _UNKNOWN)

@@ -1,0 +1,103 @@
+"""One dead letter in a line. Ids, names, places and reasons; never anything of a prompt, an answer or metadata."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from broker.cli.amounts import spoken_bytes
+from broker.cli.dead_letters.reasons import explained
+from broker.cli.terminal import safe, short
+from consumers.dead_letters import Found, Original
+from schemas.instants import to_wire
+
+_TITLES: Final = ("FAILED AT", "ID", "REASON", "ORIGIN", "CALLS", "WHY")
+_CHARS_MAX: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """All that a listing may hold of one."""
+
+    found_at: str
+    failed_at: str
+    id: str | None
+    run: int
+    reason: str
+    origin: str
+    attempts: int
+    tenant: str | None
+    model: str | None
+    endpoint: str | None
+    bytes: int | None
+    is_cut: bool
+    sentence: str
+
+    def as_object(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "place": self.found_at,
+            "failed_at": self.failed_at,
+            "id": self.id,
+            "run": self.run,
+            "reason": self.reason,
+            "origin": self.origin,
+            "attempts": self.attempts,
+            "tenant": self.tenant,
+            "model": self.model,
+            "endpoint": self.endpoint,
+            "bytes": self.bytes,
+            "cut": self.is_cut,
+            "sentence": self.sentence,
+        }
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """For a person."""
+        who = f"{self.id or '-'}#{self.run}" if self.run else self.id or "-"
+        words = (self.failed_at, who, self.reason, self.origin, str(self.attempts), self.sentence)
+        return tuple(safe(short(word, _CHARS_MAX)) for word in words)
+
+
+def row_of(found: Found, original: Original) -> Row:
+    """The line of one dead letter."""
+    letter = found.letter
+    size = letter.original_length
+    if size is None and letter.value is not None:
+        size = len(letter.value)
+    return Row(
+        found_at=str(found.place),
+        failed_at=to_wire(letter.failed_at),
+        id=original.id,
+        run=letter.run,
+        reason=letter.reason,
+        origin=str(letter.origin),
+        attempts=letter.attempts,
+        tenant=original.tenant,
+        model=original.model,
+        endpoint=original.endpoint,
+        bytes=size,
+        is_cut=letter.original_length is not None,
+        sentence=_sentence(found, size),
+    )
+
+
+def _sentence(found: Found, size: int | None) -> str:
+    letter = found.letter
+    sentence = explained(letter.reason).why
+    if letter.original_length is not None:
+        sentence += f"; {spoken_bytes(len(letter.value or b''))} of {spoken_bytes(letter.original_length)} are kept"
+    elif size is None and letter.reason not in {"lost_by_retention", "undecodable"}:
+        sentence += "; it has no value"
+    return sentence
+
+
+def lines(rows: Sequence[Row], *, title: bool = True) -> Iterator[str]:
+    """The rows as aligned columns, the sentence last."""
+    table = [_TITLES, *(row.cells for row in rows)] if title else [row.cells for row in rows]
+    widths = [max(len(cells[number]) for cells in table) for number in range(len(_TITLES) - 1)]
+    for cells in table:
+        aligned = (
+            cell.rjust(width) if name == "CALLS" else cell.ljust(width)
+            for name, cell, width in zip(_TITLES, cells, widths, strict=False)
+        )
+        yield "  ".join((*aligned, cells[-1]))

@@ -1,0 +1,103 @@
+"""One dead letter as a sheet: every fact beside its name, and the value only where it was asked for."""
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from broker.cli.amounts import counted
+from broker.cli.dead_letters.reasons import explained
+from broker.cli.terminal import safe, safe_bytes, short
+from consumers.dead_letters import Found, Original
+from schemas.dead_letter import Origin
+from schemas.instants import to_wire
+
+_LABEL: Final = 12
+_HEADER_CHARS_MAX: Final = 200
+_OLDER_SHOWN_MAX: Final = 10
+
+
+def sheet(found: Found, original: Original, older: Sequence[Origin], *, body: bool) -> Iterator[str]:
+    """The lines for a person."""
+    letter = found.letter
+    reason = explained(letter.reason)
+    run = f"  run {letter.run}" if letter.run else ""
+    yield _fact("dead letter", str(found.place))
+    yield _fact("id", f"{original.id or 'cannot be read'}{run}")
+    yield _fact("reason", f"{letter.reason}: {reason.why}")
+    yield _fact("to do", reason.advice)
+    yield _fact("failed at", f"{to_wire(letter.failed_at)}, written {to_wire(found.written_at)}")
+    yield _fact("origin", str(letter.origin))
+    yield _fact("calls made", str(letter.attempts))
+    yield _fact("tenant", original.tenant or "-")
+    yield _fact("model", original.model or "-")
+    yield _fact("endpoint", original.endpoint or "-")
+    yield _fact("key", "null" if letter.key is None else short(safe_bytes(letter.key), _HEADER_CHARS_MAX))
+    yield _fact("value", _value(found, body=body))
+    yield from _headers(letter.headers)
+    if older:
+        more = f" and {len(older) - _OLDER_SHOWN_MAX} more" if len(older) > _OLDER_SHOWN_MAX else ""
+        places = ", ".join(str(place) for place in older[-_OLDER_SHOWN_MAX:])
+        yield _fact("older ones", f"{counted(len(older), 'dead letter')} of the same: {places}{more}")
+    if body and letter.value is not None:
+        yield ""
+        yield safe_bytes(letter.value, keep="\n\t")
+
+
+def _fact(label: str, text: str) -> str:
+    return f"{label:<{_LABEL}}  {safe(text)}"
+
+
+def _value(found: Found, *, body: bool) -> str:
+    value, whole = found.letter.value, found.letter.original_length
+    if value is None:
+        return "null"
+    if whole is not None:
+        size = f"the first {len(value):,} of {counted(whole, 'byte')}; sha256 of the whole {found.letter.sha256}"
+    else:
+        size = f"{counted(len(value), 'byte')}; sha256 {hashlib.sha256(value).hexdigest()}"
+    return size if body else f"{size} (--body shows it)"
+
+
+def _headers(headers: Sequence[tuple[str, bytes]]) -> Iterator[str]:
+    for number, (name, value) in enumerate(headers):
+        text = short(safe_bytes(value), _HEADER_CHARS_MAX)
+        yield f"{'headers' if number == 0 else '':<{_LABEL}}  {short(safe(name), _HEADER_CHARS_MAX)}: {text}"
+
+
+def as_object(found: Found, original: Original, older: Sequence[Origin], *, body: bool) -> dict[str, Any]:
+    """The same for machines; bytes that are no text come as base64, in a field that says so."""
+    letter = found.letter
+    reason = explained(letter.reason)
+    told: dict[str, Any] = {
+        "place": str(found.place),
+        "id": original.id,
+        "run": letter.run,
+        "reason": letter.reason,
+        "sentence": reason.why,
+        "advice": reason.advice,
+        "failed_at": to_wire(letter.failed_at),
+        "written_at": to_wire(found.written_at),
+        "origin": str(letter.origin),
+        "attempts": letter.attempts,
+        "tenant": original.tenant,
+        "model": original.model,
+        "endpoint": original.endpoint,
+        **_text_or_base64("key", letter.key),
+        "headers": [{"name": name, **_text_or_base64("value", value)} for name, value in letter.headers],
+        "bytes": len(letter.value or b"") if letter.original_length is None else letter.original_length,
+        "bytes_kept": None if letter.value is None else len(letter.value),
+        "sha256": letter.sha256 or (None if letter.value is None else hashlib.sha256(letter.value).hexdigest()),
+        "cut": letter.original_length is not None,
+        "older": [str(place) for place in older],
+    }
+    return told | (_text_or_base64("value", letter.value) if body else {})
+
+
+def _text_or_base64(name: str, content: bytes | None) -> dict[str, str | None]:
+    if content is None:
+        return {name: None}
+    try:
+        return {name: content.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": base64.b64encode(content).decode()}

@@ -1,0 +1,152 @@
+"""`headrace dead-letters list` and `show`. It joins no group and commits nothing, so it disturbs nobody."""
+
+import asyncio
+import json
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from broker.cli.dead_letters.choice import Choice
+from broker.cli.dead_letters.listing import Columns, Listing, object_lines
+from broker.cli.dead_letters.passage import each, reading
+from broker.cli.dead_letters.row import row_of
+from broker.cli.dead_letters.sheet import as_object, sheet
+from broker.cli.moments import moment
+from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from broker.cli.patience import hush_kafka
+from broker.cli.terminal import is_person_watching
+from broker.errors import HeadraceError
+from broker.settings.whole import Settings
+from consumers.dead_letters import DeadLetterReader, Found, Original
+from schemas.dead_letter import Origin
+
+app = typer.Typer(no_args_is_help=True, help="What nobody will try again: list it, filter it, show one.")
+
+_WHEN: Final = "A span such as 15m, or an instant in ISO 8601."
+
+
+class NoSuchDeadLetter(HeadraceError):  # noqa: N818  # what was found, not what went wrong
+    """Nothing is at that place, or of that id; exit 1."""
+
+
+@app.command(name="list")
+def list_(  # noqa: PLR0917  # Typer reads them by name
+    reason: Annotated[
+        list[str] | None, typer.Option(metavar="REASON", help="Only of this reason; may be given again.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="MODEL", help="Only of this model; * as in a shell.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Only of this tenant.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="WHEN", help=f"Failed since then. {_WHEN}")] = None,
+    until: Annotated[str | None, typer.Option(metavar="WHEN", help=f"Failed before then. {_WHEN}")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="The newest N; 0 is all of them.")] = 100,
+    as_json: Json = False,
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    prefix: TopicPrefix = None,
+    timeout: TimeoutS = 10,
+) -> None:
+    """List dead letters, the newest last: when, which, why, where it came from. Never a prompt, answer or metadata.
+
+    Example: headrace dead-letters list --reason rejected --model 'gpt-4o*' --since 2h
+    """
+    settings = settings_from(config, bootstrap_servers, prefix)
+    choice = Choice(
+        reasons=tuple(reason or ()),
+        models=tuple(model or ()),
+        tenant=tenant,
+        since=None if since is None else moment(since),
+        until=None if until is None else moment(until),
+    )
+    hush_kafka()
+    listing = Listing(limit, show=object_lines if as_json else Columns())
+    unreadable = asyncio.run(_listed(settings, choice, listing, timeout_s=timeout))
+    if not as_json:
+        typer.echo(listing.summary(unreadable, f"{settings.kafka.topic_prefix}.dead-letters"), err=True)
+
+
+async def _listed(settings: Settings, choice: Choice, listing: Listing, *, timeout_s: float) -> int:
+    """Show what is chosen; how many records were no dead letters."""
+    streams = listing.limit == 0 and is_person_watching()
+    async with reading(settings, since=choice.since, timeout_s=timeout_s) as reader:
+        async for found in each(reader, quiet=streams):
+            if choice.may_hold(found) and choice.holds(original := found.original()):
+                listing.add(row_of(found, original))
+        listing.end()
+        return reader.unreadable
+
+
+@app.command()
+def show(  # noqa: PLR0917  # Typer reads them by name
+    which: Annotated[
+        str,
+        typer.Argument(
+            metavar="ORIGIN|ID", help="topic/partition/offset of it or of its original, or the request's id."
+        ),
+    ],
+    body: Annotated[bool, typer.Option("--body", help="Show the value, too; what is no text as escapes.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Write the value's exact bytes, and nothing else, to a file or pipe.")
+    ] = False,
+    as_json: Json = False,
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    prefix: TopicPrefix = None,
+    timeout: TimeoutS = 10,
+) -> None:
+    """Show one dead letter with its headers; of an id that has several, the newest.
+
+    Example: headrace dead-letters show lead-8841-email --raw > request.json
+    """
+    if raw and is_person_watching():
+        raise typer.BadParameter("the exact bytes may harm a terminal: send them to a file or a pipe, or use --body")
+    settings = settings_from(config, bootstrap_servers, prefix)
+    hush_kafka()
+    found, original, older = asyncio.run(_sought(settings, which, timeout_s=timeout))
+    if raw:
+        sys.stdout.buffer.write(found.letter.value or b"")
+        sys.stdout.buffer.flush()
+    elif as_json:
+        typer.echo(json.dumps(as_object(found, original, older, body=body), ensure_ascii=False))
+    else:
+        for line in sheet(found, original, older, body=body):
+            typer.echo(line)
+
+
+async def _sought(settings: Settings, which: str, *, timeout_s: float) -> tuple[Found, Original, list[Origin]]:
+    place = place_of(which)
+    async with reading(settings, since=None, timeout_s=timeout_s) as reader:
+        if place is not None and place.topic == reader.topic:
+            there = await reader.at(place.partition, place.offset)
+            if there is not None:
+                return there, there.original(), []
+            raise NoSuchDeadLetter(f"No dead letter is at {place}: it has expired, or never was.")
+        return await _newest(reader, which, place)
+
+
+async def _newest(reader: DeadLetterReader, which: str, place: Origin | None) -> tuple[Found, Original, list[Origin]]:
+    """Of all that are meant the newest, and where the older ones stand."""
+    newest: tuple[Found, Original] | None = None
+    older: list[Origin] = []
+    async for found in each(reader, quiet=False):
+        original = found.original()
+        if which == original.id or (place is not None and place == found.letter.origin):
+            if newest is not None:
+                older.append(newest[0].place)
+            newest = found, original
+    if newest is None:
+        raise NoSuchDeadLetter(
+            f"{reader.topic} has no dead letter of {which}: give the id of a request, or topic/partition/offset of the "
+            "dead letter or of its original."
+        )
+    return *newest, older
+
+
+def place_of(text: str) -> Origin | None:
+    """`topic/partition/offset`, if it looks like one."""
+    topic, *numbers = text.rsplit("/", 2)
+    if not topic or len(numbers) != 2 or not all(number.isascii() and number.isdecimal() for number in numbers):
+        return None
+    return Origin(topic, int(numbers[0]), int(numbers[1]))

@@ -1,0 +1,25 @@
+"""When: an instant as people at a terminal give it."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import typer
+
+from schemas.instants import from_wire
+
+_SPAN = re.compile(r"(\d{1,9})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def moment(text: str, *, also: str = "") -> datetime:
+    """A span before now such as `15m`, or an instant in ISO 8601 with a time zone.
+
+    Raises:
+        typer.BadParameter: Neither; `also` names the words that the caller takes besides.
+    """
+    try:
+        if span := _SPAN.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+        return from_wire(text)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"use {also}a span such as 15m or 2h, or 2026-12-01T09:00:00Z") from None
