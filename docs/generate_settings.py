@@ -78,7 +78,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "limits.inflight_max": "Calls in flight for this limit.",
     "limits.charge_law": "How a call is priced. `auto` takes the endpoint's law (`chat-2025`, `responses`, "
     "`embeddings`); `usage` does the same in this version.",
-    "topics.partitions": "Partitions when it is created; more than that is no difference to `headrace topics check`.",
+    "topics.partitions": "Partitions when it is created. Who adds some later says so here: Kafka takes none away.",
     "topics.retention_s": "How long records are kept.",
     "topics.max_message_bytes": "The largest batch the topic takes.",
     "topics.replication": "Copies of each partition. Unless set, no more than there are nodes.",

@@ -1,4 +1,4 @@
-"""Topics as they are in the cluster: asked for, compared with what they must be, and created.
+"""Topics and nodes as they are in the cluster: looked at, and created.
 
 Nothing here asks for metadata of a topic by name: a cluster that creates topics on sight would then create them with
 its own defaults. `create_topics` of aiokafka never raises, so its answer's codes are read.
@@ -7,13 +7,15 @@ its own defaults. `create_topics` of aiokafka never raises, so its answer's code
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
-from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_explained
+from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_explained, user_of
+from broker.adapters.kafka_rights import seen
 from broker.errors import MissingTopic, RightsError, SettingsError, Unreachable
 from schemas.topics import TopicSpec
 
@@ -24,6 +26,27 @@ _ALREADY_EXISTS = 36
 _DENIED = (29, 31)
 _REFUSED = (37, 38, 39, 40, 42, 44)
 """Bad partitions, replication, assignment, config, request, policy: the settings ask for what this cluster has not."""
+
+
+INTERNAL_TOPICS = ("__consumer_offsets", "__transaction_state")
+"""Where Kafka keeps progress and the state of transactions; there once somebody needed them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicAsIs:
+    """One topic: `replicas` are those of the partition that has fewest; `configs` in Kafka's own names and texts."""
+
+    partitions: int
+    replicas: int
+    configs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Topics by name, and the settings of each node; None for a node that does not let us see them."""
+
+    topics: Mapping[str, TopicAsIs]
+    nodes: Mapping[int, Mapping[str, str] | None]
 
 
 @asynccontextmanager
@@ -58,7 +81,7 @@ async def create_missing(connection: KafkaConnection, specs: Sequence[TopicSpec]
             if code == 0:
                 created.append(topic)
             elif code != _ALREADY_EXISTS:
-                _refused(topic, code, told[0] if told else None)
+                _refused(connection, topic, code, told[0] if told else None)
         await _seen(client, created)
         return sorted(created)
 
@@ -76,55 +99,50 @@ def _new(spec: TopicSpec) -> NewTopic:
     return NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=dict(spec.configs))
 
 
-def _refused(topic: str, code: int, told: str | None) -> None:
+def _refused(connection: KafkaConnection, topic: str, code: int, told: str | None) -> None:
     said = (told or for_code(code).__name__).rstrip(".")
     if code in _DENIED:
-        raise RightsError(f"This user may not create the topic {topic}: it needs CREATE on it, or on the cluster.")
+        raise RightsError(
+            f"Kafka does not let {user_of(connection)} create the topic {topic}: grant CREATE on it, or on the cluster."
+        )
     if code in _REFUSED:
         raise SettingsError(f"Kafka refuses the topic {topic}: {said}. Change [topics] in the settings.")
     raise Unreachable(f"Kafka did not create the topic {topic}: {said}. Try again.")
 
 
-async def differences(connection: KafkaConnection, specs: Sequence[TopicSpec]) -> list[str]:
-    """One sentence for each way in which a topic is not what its spec says; empty if all are.
+async def look(connection: KafkaConnection, names: Sequence[str]) -> Cluster:
+    """The topics among `names` that there are, Kafka's own two, and the nodes, all with their settings.
 
-    More partitions than asked for are no difference: Kafka can add some and never takes one away.
+    Raises:
+        RightsError: This user may not see these topics, or not their settings.
+        Unreachable, AuthenticationError: As `kafka_connection.explain_unreachable`.
     """
     async with _admin(connection) as client:
-        present = await _described(client)
-        found = [spec for spec in specs if spec.name in present]
-        configs = await _configs(client, [spec.name for spec in found])
-        sentences = [
-            f"The topic {spec.name} does not exist: run `headrace topics create`."
-            for spec in specs
-            if spec.name not in present
-        ]
-        for spec in found:
-            sentences += _shape_differences(spec, present[spec.name])
-            sentences += _config_differences(spec, configs.get(spec.name, {}))
-        return sentences
+        described = await _described(client)
+        found = [name for name in names if name in described]
+        configs = await _configs(client, found, connection)
+        nodes = {node["node_id"]: None for node in (await client.describe_cluster())["brokers"]}
+        settings = {node: await _node_settings(client, node) for node in nodes}
+    missing = [name for name in names if name not in described]
+    unseen = (await seen(connection, missing)).hidden if missing else ()
+    if hidden := [name for name in missing if name in unseen]:
+        raise RightsError(
+            f"Kafka shows {user_of(connection)} no topic {', '.join(hidden)}: grant DESCRIBE and DESCRIBE_CONFIGS on "
+            "topics of this prefix (or they do not exist)."
+        )
+    shapes = {name: described[name]["partitions"] for name in [*found, *INTERNAL_TOPICS] if name in described}
+    return Cluster(
+        {name: TopicAsIs(len(parts), _fewest(parts), configs.get(name, {})) for name, parts in shapes.items()}, settings
+    )
 
 
-def _shape_differences(spec: TopicSpec, described: Mapping[str, Any]) -> list[str]:
-    partitions = described["partitions"]
-    sentences = []
-    if len(partitions) < spec.partitions:
-        sentences.append(f"The topic {spec.name} has {len(partitions)} partitions instead of {spec.partitions}.")
-    fewest = min((len(partition["replicas"]) for partition in partitions), default=0)
-    if fewest != spec.replication:
-        sentences.append(f"The topic {spec.name} has {fewest} replicas instead of {spec.replication}.")
-    return sentences
+def _fewest(partitions: Sequence[Mapping[str, Any]]) -> int:
+    return min((len(partition["replicas"]) for partition in partitions), default=0)
 
 
-def _config_differences(spec: TopicSpec, configs: Mapping[str, str]) -> list[str]:
-    return [
-        f"The topic {spec.name} has {name}={configs[name]} instead of {wanted}."
-        for name, wanted in spec.configs.items()
-        if name in configs and configs[name] != wanted
-    ]
-
-
-async def _configs(client: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, dict[str, str]]:
+async def _configs(
+    client: AIOKafkaAdminClient, topics: Sequence[str], connection: KafkaConnection
+) -> dict[str, dict[str, str]]:
     if not topics:
         return {}
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
@@ -132,11 +150,20 @@ async def _configs(client: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[s
     for response in await client.describe_configs(resources):
         for code, told, _, topic, entries in response.resources:
             if code in _DENIED:
-                raise RightsError(f"This user may not read the settings of {topic}: it needs DESCRIBE_CONFIGS on it.")
+                raise RightsError(
+                    f"Kafka does not let {user_of(connection)} read the settings of {topic}: grant DESCRIBE_CONFIGS on "
+                    "topics of this prefix."
+                )
             if code:
                 raise Unreachable(f"Kafka does not tell the settings of {topic}: {told or for_code(code).__name__}.")
             found[topic] = {entry[0]: entry[1] for entry in entries}
     return found
+
+
+async def _node_settings(client: AIOKafkaAdminClient, node: int) -> dict[str, str] | None:
+    [response] = await client.describe_configs([ConfigResource(ConfigResourceType.BROKER, str(node))])
+    [(code, _, _, _, entries)] = response.resources
+    return None if code else {entry[0]: entry[1] for entry in entries if entry[1] is not None}
 
 
 async def _described(client: AIOKafkaAdminClient) -> dict[str, Mapping[str, Any]]:

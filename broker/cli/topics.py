@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+import sys
+from itertools import groupby
+from typing import Any
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import create_missing, differences, node_count
+from broker.adapters.kafka_topics import Cluster, create_missing, look, node_count
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka, within
-from broker.settings.topics import TopicSettings
-from broker.settings.whole import Settings
-from schemas.topics import KINDS, MIN_INSYNC, REPLICATION, TopicShape, TopicSpec, topics
+from broker.service.findings import Finding, Review
+from broker.service.topic_review import review, wanted
+from schemas.topics import MIN_INSYNC, REPLICATION, TopicSpec
 
 app = typer.Typer(no_args_is_help=True, help="Create the topics, or report how they differ from what they should be.")
 
@@ -56,7 +61,9 @@ def check(
     timeout: TimeoutS = 10,
     as_json: Json = False,
 ) -> None:
-    """Report every topic that is missing or not as it should be; exit 1 if there is any.
+    """Report every way in which topics and nodes differ from what these settings need, and the command that mends it.
+
+    Exit 1 if there is any difference. Cautions change no exit code. Nothing is changed.
 
     Example: headrace topics check --config headrace.toml
     """
@@ -64,36 +71,57 @@ def check(
     hush_kafka()
     connection = KafkaConnection.of(settings.kafka)
 
-    async def ask() -> list[str]:
-        return await differences(connection, wanted(settings, await node_count(connection)))
+    async def ask() -> Cluster:
+        return await look(connection, [spec.name for spec in wanted(settings, REPLICATION)])
 
-    found = asyncio.run(within(timeout, ask))
+    found = review(settings, asyncio.run(within(timeout, ask)))
     if as_json:
-        typer.echo(json.dumps({"differences": found}))
-    for sentence in () if as_json else found:
-        typer.echo(sentence)
-    if found:
+        told = {"differences": [_as_json(one) for one in found.differences]}
+        typer.echo(json.dumps(told | {"cautions": [_as_json(one) for one in found.cautions]}))
+    else:
+        _tell(found)
+    if found.differences:
         raise typer.Exit(_DIFFERENT)
-    if not as_json:
+
+
+def _tell(found: Review) -> None:
+    """A block for each topic, a sentence and the command that mends it for each difference."""
+    console = Console(highlight=False, soft_wrap=True)
+    if found.missing:
+        console.print(
+            Text.assemble(
+                ("missing", "bold red"), " topics (create them with ", ("headrace topics create", "cyan"), ")"
+            )
+        )
+        for one in found.missing:
+            console.print(f"  {one.subject}")
+    others = [one for one in found.differences if one not in found.missing]
+    for subject, inside in groupby(others, key=lambda one: one.subject):
+        console.print(Text(subject, style="bold red"))
+        for one in inside:
+            console.print(Text(f"  {one.said}."))
+            console.print(Text(f"    {one.mend}", style="cyan"))
+    for one in found.cautions:
+        console.print(Text.assemble(("caution  ", "yellow"), f"{one.headline}."))
+        console.print(Text(f"    {one.mend}", style="cyan"))
+    sys.stdout.flush()
+    count = len(found.differences)
+    if count:
+        typer.echo(f"{count} difference{'s' if count > 1 else ''}; nothing was changed.", err=True)
+    else:
         typer.echo("All topics are as they should be.", err=True)
 
 
-def wanted(settings: Settings, nodes: int) -> list[TopicSpec]:
-    """The topics these settings ask for on a cluster of so many nodes."""
-    shapes = {kind: _shape(getattr(settings.topics, kind)) for kind in KINDS}
-    return topics(settings.kafka.topic_prefix, settings.lanes, shapes, nodes, dedupe_window_s=settings.dedupe.window_s)
-
-
-def _shape(topic: TopicSettings) -> TopicShape:
-    """What is set; replicas only where the operator said so, since else a small cluster gets fewer."""
-    said = topic.model_fields_set
-    return TopicShape(
-        partitions=topic.partitions,
-        retention_s=topic.retention_s,
-        max_message_bytes=int(topic.max_message_bytes),
-        replication=topic.replication if "replication" in said else None,
-        min_insync=topic.min_insync if "min_insync" in said else None,
-    )
+def _as_json(one: Finding) -> dict[str, Any]:
+    return {
+        "topic": one.topic,
+        "nodes": list(one.nodes),
+        "setting": one.setting,
+        "is": one.is_now,
+        "should_be": one.should_be,
+        "sentence": one.sentence,
+        "mend": one.mend,
+    }
 
 
 def _warn_of_few_replicas(specs: list[TopicSpec]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from broker.adapters.kafka_connection import KafkaConnection, user_of
 from broker.adapters.kafka_rights import Seen, denied_transactions, seen
 from broker.errors import MissingTopic, RightsError
+from broker.service.findings import kafka_tool
 from broker.settings.whole import Settings
 from schemas import topics
 
@@ -75,7 +76,7 @@ def _sentence(connection: KafkaConnection, absent: list[str], found: Seen) -> st
     right, _, resource = absent[0].partition(" on the ")
     kind, _, name = resource.rpartition(" ")
     grant = (
-        f"kafka-acls --bootstrap-server {connection.bootstrap_servers} --add --allow-principal "
+        f"{kafka_tool('kafka-acls.sh', connection)} --add --allow-principal "
         f"User:{connection.username or 'ANONYMOUS'} --operation {right.capitalize()} "
         f"--{kind.replace(' ', '-')} {name}"
     )

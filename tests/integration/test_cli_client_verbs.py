@@ -46,7 +46,15 @@ def leads(path: Path, *lines: object) -> str:
 
 def test_topics_are_created_once_and_checked(prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["topics", "check", "--json"]) == 1
-    assert len(json.loads(capsys.readouterr().out)["differences"]) == 9
+    differences = json.loads(capsys.readouterr().out)["differences"]
+    assert [one["setting"] for one in differences] == ["exists"] * 9
+    assert differences[0]["sentence"] == (
+        f"{prefix}.requests.urgent does not exist; to mend it: headrace topics create"
+    )
+    assert main(["topics", "check"]) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("missing topics (create them with headrace topics create)\n  ")
+    assert said.err == "9 differences; nothing was changed.\n"
     assert main(["topics", "create"]) == 0
     said = capsys.readouterr()
     assert f"created {prefix}.requests.urgent" in said.out.splitlines()
@@ -55,7 +63,9 @@ def test_topics_are_created_once_and_checked(prefix: str, capsys: pytest.Capture
     again = json.loads(capsys.readouterr().out)
     assert (again["created"], len(again["present"])) == ([], 9)
     assert main(["topics", "check"]) == 0
-    assert capsys.readouterr().out == ""
+    said = capsys.readouterr()
+    assert said.out.startswith("caution  the cluster has 1 node instead of 3: a lost disk")
+    assert said.err == "All topics are as they should be.\n"
 
 
 def test_submit_prints_one_receipt_a_line_in_order(

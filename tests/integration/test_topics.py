@@ -5,10 +5,14 @@ import uuid
 import pytest
 
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import cluster_id, create_missing, differences, existing, node_count, partitions_of
+from broker.adapters.kafka_topics import cluster_id, create_missing, existing, look, node_count, partitions_of
 from broker.errors import MissingTopic, SettingsError, Unreachable
 from broker.local.services import LocalServices
-from schemas.topics import TopicShape, TopicSpec, ledger_topic, requests_topic, results_topic, topics
+from broker.service.findings import Finding
+from broker.service.topic_review import review, wanted
+from broker.settings.connections import KafkaSettings
+from broker.settings.whole import Settings
+from schemas.topics import TopicSpec, ledger_topic, requests_topic, results_topic
 
 
 @pytest.fixture
@@ -21,34 +25,57 @@ def prefix() -> str:
     return f"topics-{uuid.uuid4().hex[:8]}"
 
 
-async def test_every_topic_is_created_once_and_then_agrees_with_its_spec(
-    connection: KafkaConnection, prefix: str
+@pytest.fixture
+def settings(services: LocalServices, prefix: str) -> Settings:
+    return Settings(kafka=KafkaSettings(bootstrap_servers=services.endpoints.bootstrap_servers, topic_prefix=prefix))
+
+
+async def findings(settings: Settings) -> list[Finding]:
+    """What is different about topics; Kafka's nodes and its own topics are the whole run's."""
+    connection = KafkaConnection.of(settings.kafka)
+    return review(settings, await look(connection, [spec.name for spec in wanted(settings, 1)])).differences
+
+
+async def test_every_topic_is_created_once_and_then_differs_in_nothing(
+    connection: KafkaConnection, prefix: str, settings: Settings
 ) -> None:
-    specs = topics(prefix, ["urgent", "bulk"], nodes=await node_count(connection))
+    specs = wanted(settings, await node_count(connection))
     assert await existing(connection, [spec.name for spec in specs]) == set()
     assert await create_missing(connection, specs) == sorted(spec.name for spec in specs)
     assert await create_missing(connection, specs) == []
     assert await existing(connection, [spec.name for spec in specs]) == {spec.name for spec in specs}
-    assert await differences(connection, specs) == []
+    assert await findings(settings) == []
     assert await partitions_of(connection, [requests_topic(prefix, "bulk"), ledger_topic(prefix)]) == {
         requests_topic(prefix, "bulk"): [0, 1, 2, 3, 4, 5],
         ledger_topic(prefix): [0],
     }
 
 
-async def test_each_difference_is_a_sentence_that_names_the_topic(connection: KafkaConnection, prefix: str) -> None:
-    name = results_topic(prefix)
-    await create_missing(connection, [TopicSpec(name, 1, 1, {"retention.ms": "1000", "max.message.bytes": "2000"})])
-    wanted = TopicShape(partitions=2, retention_s=60)
-    specs = [
-        spec for spec in topics(prefix, [], {"results": wanted}, nodes=1) if spec.name in {name, f"{prefix}.ledger"}
-    ]
-    assert await differences(connection, specs) == [
-        f"The topic {prefix}.ledger does not exist: run `headrace topics create`.",
-        f"The topic {name} has 1 partitions instead of 2.",
-        f"The topic {name} has retention.ms=1000 instead of 60000.",
-        f"The topic {name} has max.message.bytes=2000 instead of 1048576.",
-    ]
+PLANTED: dict[str, tuple[int, dict[str, str]]] = {
+    "requests.urgent": (3, {"retention.ms": "86400000", "message.timestamp.type": "LogAppendTime"}),
+    "requests.standard": (6, {"message.timestamp.before.max.ms": "3600000", "cleanup.policy": "compact,delete"}),
+    "requests.bulk": (6, {"max.message.bytes": "2000", "retention.bytes": "1000000"}),
+    "results": (14, {"retention.ms": "-1", "unclean.leader.election.enable": "true", "min.insync.replicas": "2"}),
+    "ledger": (2, {"message.timestamp.type": "CreateTime", "segment.ms": "604800000"}),
+}
+"""Partitions and settings of topics somebody made by hand; the four others are missing."""
+
+
+async def test_each_planted_difference_is_found_and_no_other(
+    connection: KafkaConnection, prefix: str, settings: Settings
+) -> None:
+    by_hand = []
+    for spec in wanted(settings, 1):
+        planted = PLANTED.get(spec.name.removeprefix(f"{prefix}."))
+        if planted is not None:
+            by_hand.append(TopicSpec(spec.name, planted[0], 1, {**spec.configs, **planted[1]}))
+    await create_missing(connection, by_hand)
+    found = {((one.topic or "").removeprefix(f"{prefix}."), one.setting) for one in await findings(settings)}
+    configs = {(topic, setting) for topic, (_, settings) in PLANTED.items() for setting in settings}
+    shapes = {(topic, "partitions") for topic in ("requests.urgent", "results", "ledger")}
+    missing = {(topic, "exists") for topic in ("control", "failures", "chunks", "dead-letters")}
+    assert found == configs | shapes | missing
+    assert len(found) == 18
 
 
 async def test_more_replicas_than_nodes_are_refused_as_a_matter_of_the_settings(

@@ -1,0 +1,115 @@
+"""What `headrace topics check` finds: one thing that is not as it should be, told to a person and to a machine."""
+
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+FOR_EVER: Final = "-1"
+"""Kafka's word for no bound."""
+_KIB: Final = 1_024
+_MIB: Final = 1_024 * 1_024
+
+
+class KafkaLike(Protocol):
+    """Where Kafka is and how it is spoken to: the settings' `[kafka]`, or a connection."""
+
+    @property
+    def bootstrap_servers(self) -> str: ...  # noqa: D102  # see KafkaConnection
+    @property
+    def security_protocol(self) -> str: ...  # noqa: D102
+
+
+def kafka_tool(name: str, kafka: KafkaLike) -> str:
+    """The beginning of a command of Kafka's own, as an operator pastes it."""
+    secured = "" if kafka.security_protocol == "PLAINTEXT" else " --command-config client.properties"
+    return f"{name} --bootstrap-server {kafka.bootstrap_servers}{secured}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One difference, or one caution.
+
+    Attributes:
+        topic: its name; None for what concerns nodes.
+        setting: Kafka's name of it, or `exists`, `partitions`, `replicas`, `nodes`, `settings`.
+        is_now: what is.
+        should_be: what should be.
+        because: what goes wrong otherwise; a clause.
+        mend: the command that mends it, or what to do.
+        nodes: those it concerns; empty for a topic and for the cluster as a whole.
+    """
+
+    topic: str | None
+    setting: str
+    is_now: str
+    should_be: str
+    because: str
+    mend: str
+    nodes: tuple[int, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """What is, what should be, and why: a sentence without its subject."""
+        is_now, should_be = _told(self.setting, self.is_now), _told(self.setting, self.should_be)
+        match self.setting:
+            case "exists":
+                return "does not exist"
+            case "partitions" | "replicas" | "nodes":
+                counted = self.setting[:-1] if self.is_now == "1" else self.setting
+                return f"has {is_now} {counted} instead of {should_be}: {self.because}"
+            case "settings":
+                return f"does not show its settings: {self.because}"
+        return f"{self.setting} is {is_now} and should be {should_be}: {self.because}"
+
+    @property
+    def subject(self) -> str:
+        """What it is about."""
+        if self.topic is not None:
+            return self.topic
+        named = ", ".join(str(node) for node in self.nodes)
+        return f"node{'s' if len(self.nodes) > 1 else ''} {named}" if named else "the cluster"
+
+    @property
+    def headline(self) -> str:
+        """Subject and what is said of it."""
+        verb = "" if self.said.startswith(("does ", "has ")) else ":"
+        return f"{self.subject}{verb} {self.said}"
+
+    @property
+    def sentence(self) -> str:
+        """The whole of it, with what mends it."""
+        return f"{self.headline}; to mend it: {self.mend}"
+
+
+@dataclass(slots=True)
+class Review:
+    """What was found; cautions are worth a word and change nothing."""
+
+    differences: list[Finding] = field(default_factory=list)
+    cautions: list[Finding] = field(default_factory=list)
+
+    @property
+    def missing(self) -> list[Finding]:
+        """The differences that are topics which do not exist."""
+        return [one for one in self.differences if one.setting == "exists"]
+
+
+def _told(setting: str, value: str) -> str:
+    """The value, and what it means to a person."""
+    if not value.isdigit():
+        return "without limit (-1)" if value == FOR_EVER else value
+    if setting.endswith(".ms"):
+        return f"{value} ({span(int(value))})"
+    if setting.endswith(".minutes"):
+        return f"{value} ({span(int(value) * 60_000)})"
+    if setting.endswith(".bytes") and int(value) >= _KIB:
+        size = int(value) / _MIB
+        return f"{value} ({size:.3g} MiB)" if size >= 0.1 else f"{value} ({int(value) / _KIB:.3g} KiB)"
+    return value
+
+
+def span(milliseconds: int) -> str:
+    """A length of time as a person says it."""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
+        if milliseconds >= size:
+            return f"{milliseconds / size:.4g} {unit}"
+    return f"{milliseconds} ms"
