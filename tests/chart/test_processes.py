@@ -217,8 +217,9 @@ def test_what_a_person_adds_arrives_and_labels_of_ours_stay() -> None:
 
 
 @pytest.mark.parametrize("release", ["headrace", "a" * 53, "generation-production-eu-west-1-of-the-lead-mailing"])
-def test_every_name_is_a_dns_label_and_two_objects_of_a_kind_differ(release: str) -> None:
-    rendered = render({"topics": {"create": True}}, release=release)
+@pytest.mark.parametrize("override", ["", "b" * 63])
+def test_every_name_is_a_dns_label_and_two_objects_of_a_kind_differ(release: str, override: str) -> None:
+    rendered = render({"topics": {"create": True}, "fullnameOverride": override}, release=release)
     names = [(found["kind"], found["metadata"]["name"]) for found in rendered.objects]
     assert len(set(names)) == len(names)
     assert all(len(name) <= 63 and not name.endswith("-") for _, name in names)
