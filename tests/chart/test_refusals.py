@@ -93,6 +93,11 @@ WRONG: dict[str, tuple[Values, str, str]] = {
         "config.openai.api_key_file",
         "leave one of them empty",
     ),
+    "two URLs": (
+        nested("config.redis.url_file", "/keys/redis") | nested("secrets.redisUrl.name", "redis"),
+        "config.redis.url_file",
+        "leave one of them empty",
+    ),
     "a prefix with a blank": (
         nested("config.kafka.topic_prefix", "my topics"),
         "config.kafka.topic_prefix",

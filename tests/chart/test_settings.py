@@ -97,6 +97,19 @@ def test_the_url_in_the_secret_takes_the_place_of_the_one_in_the_settings(tmp_pa
         assert found.redis.url.get_secret_value() == "redis://:hush@elsewhere:6379/0"
 
 
+def test_a_file_of_your_own_takes_the_place_of_the_url(tmp_path: Path) -> None:
+    volume = {"name": "vault", "secret": {"secretName": "vault", "items": [{"key": "redis", "path": "redis"}]}}
+    url_file = tmp_path / "vault" / "redis"
+    values = {
+        "config": {"redis": {"url_file": str(url_file)}},
+        "extraVolumes": [volume],
+        "extraVolumeMounts": [{"name": "vault", "mountPath": "/vault"}],
+    }
+    secrets = {**SECRETS, ("vault", "redis"): "redis://:hush@elsewhere:6379/0"}
+    found = settings_in(render(values), "retrier", tmp_path, secrets).settings
+    assert found.redis.url.get_secret_value() == "redis://:hush@elsewhere:6379/0"
+
+
 def leaf_paths(table: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for key, value in table.items():
         if isinstance(value, dict):

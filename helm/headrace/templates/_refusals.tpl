@@ -37,8 +37,11 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- fail (printf "config.redis.url is %q: it must begin with redis://, rediss:// or unix://." $url) -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.secrets.openaiApiKey.name $openai.api_key_file -}}
-{{- fail "config.openai.api_key_file and secrets.openaiApiKey.name both say where the key is: leave one of them empty." -}}
+{{- range list (list "openai" "api_key_file" "openaiApiKey") (list "kafka" "password_file" "kafkaPassword") (list "redis" "url_file" "redisUrl") -}}
+{{- $group := index . 0 -}}{{- $key := index . 1 -}}{{- $secret := index . 2 -}}
+{{- if and (index ((index $config $group) | default dict) $key) (index $.Values.secrets $secret).name -}}
+{{- fail (printf "config.%s.%s and secrets.%s.name both say where the same secret is: leave one of them empty." $group $key $secret) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -3,7 +3,7 @@
 {{/* The settings the program is given. What the chart mounts itself beats what `config` says of it. */}}
 {{- define "headrace.config" -}}
 {{- $config := deepCopy .Values.config -}}
-{{- if and .Values.secrets.redisUrl.name $config.redis -}}
+{{- if and $config.redis (or .Values.secrets.redisUrl.name ($config.redis | default dict).url_file) -}}
 {{- $_ := unset $config.redis "url" -}}
 {{- end -}}
 {{- if or .Values.kafkaCa.secret .Values.kafkaCa.configMap -}}
