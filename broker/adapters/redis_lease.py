@@ -7,6 +7,7 @@ caller counts the lease's life from before it asked.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -34,8 +35,8 @@ _INDEX_MS = 3_600_000
 class RedisLease:
     """The lease at `key` as seen by the process with `token`.
 
-    Every method raises `LeaseUnavailable` when Redis does not answer in time or cannot serve, `AuthenticationError`
-    when it does not accept the password, and `RightsError` when it does not let this user do so.
+    Every method but `check` raises `LeaseUnavailable` alone, also where Redis does not accept us: a leader whose
+    password was changed under it goes on by its transactions, and says what is wrong, instead of dying with its calls.
     """
 
     def __init__(self, url: str, key: str, *, ttl_ms: int, token: str) -> None:
@@ -58,6 +59,17 @@ class RedisLease:
             self._redis.register_script(_script(name)) for name in ("take", "renew", "release")
         )
 
+    async def check(self) -> None:
+        """Ask once whether Redis lets us in, for a start: what an operator must mend should end it.
+
+        Raises:
+            AuthenticationError: Redis accepts neither password nor certificate.
+            RightsError: Redis does not let this user read the lease.
+            LeaseUnavailable: Redis is away; that is no reason not to start.
+        """
+        async with answered():
+            await self._redis.get(self._key)
+
     @property
     def wake_channel(self) -> str:
         """Where a release is published."""
@@ -65,7 +77,7 @@ class RedisLease:
 
     async def look(self) -> LeaseView:
         """What stands in the key now."""
-        async with answered(), self._redis.pipeline(transaction=True) as both:
+        async with _answered(), self._redis.pipeline(transaction=True) as both:
             both.get(self._key)
             both.pttl(self._key)
             value, pttl_ms = await both.execute()
@@ -73,13 +85,13 @@ class RedisLease:
 
     async def take(self) -> LeaseTaken | LeaseView:
         """Takes an absent or released key, or one that is ours already; else says what stands there."""
-        async with answered():
+        async with _answered():
             answer: list[Any] = await self._take(keys=[self._key], args=[self._token, self._ttl_ms])
         return LeaseTaken() if answer[0] else _view(answer[1], answer[2])
 
     async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
         """Prolongs our own key; with `restore` also sets an absent one again."""
-        async with answered():
+        async with _answered():
             answer: list[Any] = await self._renew(keys=[self._key], args=[self._token, self._ttl_ms, int(restore)])
         if answer[0]:
             return LeaseMine()
@@ -87,7 +99,7 @@ class RedisLease:
 
     async def release(self) -> None:
         """Marks our own key `released`, without expiry, and wakes the standby; a foreign key stays as it is."""
-        async with answered():
+        async with _answered():
             await self._release(keys=[self._key], args=[self._token, self.wake_channel])
 
     async def note_ready(self) -> None:
@@ -95,7 +107,7 @@ class RedisLease:
 
         The set beside the notes is an index: a Redis shared with others is too large to be scanned for them.
         """
-        async with answered(), self._redis.pipeline(transaction=False) as notes:
+        async with _answered(), self._redis.pipeline(transaction=False) as notes:
             notes.set(self._note(self._token), "ready", px=_NOTE_MS)
             notes.sadd(self._index, self._token)
             notes.pexpire(self._index, _INDEX_MS)
@@ -103,7 +115,7 @@ class RedisLease:
 
     async def ready_standbys(self) -> list[str]:
         """Tokens of the processes whose note stands, sorted."""
-        async with answered():
+        async with _answered():
             tokens = sorted(str(token) for token in await self._redis.smembers(self._index))
             values = await self._redis.mget([self._note(token) for token in tokens]) if tokens else []
             notes = dict(zip(tokens, values, strict=True))
@@ -114,18 +126,18 @@ class RedisLease:
 
     async def server_time_ms(self) -> int:
         """Redis' own wall clock: the second source that a step of ours must agree with."""
-        async with answered():
+        async with _answered():
             seconds, microseconds = await self._redis.time()
         return int(seconds) * 1_000 + int(microseconds) // 1_000
 
     async def publish_status(self, status: str) -> None:
         """Leaves a status, JSON: live for five seconds, kept for a day."""
-        async with answered():
+        async with _answered():
             await self._redis.set(status_key(self._key), status, px=STATUS_KEPT_MS)
 
     async def read_status(self) -> str | None:
         """The leader's live status, or None if there was none within five seconds."""
-        async with answered(), self._redis.pipeline(transaction=True) as both:
+        async with _answered(), self._redis.pipeline(transaction=True) as both:
             both.get(status_key(self._key))
             both.pttl(status_key(self._key))
             status, pttl_ms = await both.execute()
@@ -187,13 +199,59 @@ def _view(value: str | None, pttl_ms: int) -> LeaseView:
 
 @asynccontextmanager
 async def answered() -> AsyncIterator[None]:
-    """Bounds the time of an exchange, and says in our words why there was no answer."""
+    """Bounds the time of an exchange, and says in our words why there was no answer.
+
+    Raises:
+        AuthenticationError: Redis does not accept the password, or we not its certificate.
+        RightsError: Redis knows this user and does not let it.
+        LeaseUnavailable: No answer in time, or another error.
+    """
     try:
         async with asyncio.timeout(_ALTOGETHER_S):
             yield
     except exceptions.AuthenticationError as error:
-        raise AuthenticationError(f"Redis does not accept user and password of redis.url: {error}.") from error
+        raise AuthenticationError(_refused(error)) from error
     except (exceptions.NoPermissionError, exceptions.AuthorizationError) as error:
-        raise RightsError(f"Redis does not let the user of redis.url work on the lease: {error}.") from error
+        told = str(error).rstrip(".")
+        raise RightsError(f"Redis does not let the user of redis.url do this ({told}): change its ACL.") from error
     except (exceptions.RedisError, OSError) as error:
-        raise LeaseUnavailable(f"Redis does not answer: {str(error) or type(error).__name__}.") from error
+        if _about_certificates(error):
+            raise AuthenticationError(
+                "The certificate of Redis is not signed by an authority that is trusted here for that name: add "
+                "?ssl_ca_certs=FILE to redis.url."
+            ) from error
+        raise LeaseUnavailable(_silent(error)) from error
+
+
+@asynccontextmanager
+async def _answered() -> AsyncIterator[None]:
+    """The same, where being refused is as good as no answer."""
+    try:
+        async with answered():
+            yield
+    except (AuthenticationError, RightsError) as refused:
+        raise LeaseUnavailable(str(refused)) from refused
+
+
+def _refused(error: exceptions.AuthenticationError) -> str:
+    if "invalid" in str(error):
+        return "Redis refuses the password in redis.url, or its user: check both."
+    return "Redis asks for a password: write it into redis.url, as in redis://:PASSWORD@HOST:6379/0."
+
+
+def _silent(error: BaseException) -> str:
+    told = str(error).rstrip(".") or type(error).__name__
+    if isinstance(error, exceptions.ResponseError):
+        return f"Redis answers with an error: {told}."
+    if "Timeout connecting" in told:
+        return "Redis takes no connection in time: check redis.url, and that rediss:// stands only where TLS is spoken."
+    return f"Redis does not answer: {told}."
+
+
+def _about_certificates(error: BaseException | None) -> bool:
+    """Whether the reason, or the reason of that, is a certificate."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

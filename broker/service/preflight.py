@@ -1,4 +1,4 @@
-"""Before a process starts: is Kafka there, does it let us in, do the topics exist, may we use them?
+"""Before a process starts: is Kafka there, does it let us in, do the topics exist, may we use them; and Redis?
 
 What an operator must mend ends the start with one sentence; what only takes time is waited for, and said once.
 """
@@ -9,7 +9,8 @@ import structlog
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_topics import cluster_id
-from broker.errors import LogUnavailable, Unreachable
+from broker.adapters.redis_lease import RedisLease
+from broker.errors import LeaseUnavailable, LogUnavailable, Unreachable
 from broker.service.compose import Found
 from broker.service.rights import Needs, check
 from broker.settings.whole import Settings
@@ -25,16 +26,31 @@ async def find(settings: Settings, needs: Needs) -> Found:
 
     Raises:
         MissingTopic: Names the topics, and the verb that creates them.
-        AuthenticationError: Kafka does not accept our credentials or its certificate is not trusted.
-        RightsError: Kafka knows us and does not let us; names every right that is missing.
+        AuthenticationError: Kafka or Redis do not accept our credentials, or their certificates are not trusted.
+        RightsError: Kafka or Redis know us and do not let us; of Kafka, every right that is missing is named.
     """
     connection = KafkaConnection.of(settings.kafka)
     backoff_s = BACKOFF_FIRST_S
     while True:
         try:
             await check(connection, needs)
-            return Found(await cluster_id(connection))
+            found = Found(await cluster_id(connection))
+            break
         except (Unreachable, LogUnavailable) as error:
             _log.warning("waiting_for_kafka", reason=str(error), again_in_s=backoff_s)
             await asyncio.sleep(backoff_s)
             backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
+    await _check_redis(settings, found, needs)
+    return found
+
+
+async def _check_redis(settings: Settings, found: Found, needs: Needs) -> None:
+    """A Redis that refuses us ends the start; one that is away is waited for by whoever stands by."""
+    key = f"{settings.redis.key_prefix}:{found.cluster_id}:{needs.name}"
+    lease = RedisLease(settings.redis.url.get_secret_value(), key, ttl_ms=0, token="")
+    try:
+        await lease.check()
+    except LeaseUnavailable as error:
+        _log.warning("redis_away", reason=str(error))
+    finally:
+        await lease.close()

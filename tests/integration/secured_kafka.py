@@ -1,7 +1,7 @@
 """A real Kafka behind TLS, passwords and rights: SASL_SSL with SCRAM-SHA-512, and the StandardAuthorizer.
 
 One node of `broker.local`'s making with a second listener. The plain one stays, on loopback, for the operator: whoever
-comes through it is a super user. Certificates are made anew for each start by the `openssl` of the machine.
+comes through it is a super user.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from broker.local.jars import classpath, ensure_jars, locked_jars
 from broker.local.processes import Process, spawn, stop
 from broker.local.properties import Node, log_properties, server_properties
 from broker.local.requirements import java
+from tests.integration.certificates import certify
 
 USERS = ("dispatcher", "crm", "reader", "operator", "nobody")
 """The users there are; the password of each is `of-<user>`. None has a right before `grant`."""
@@ -101,8 +102,8 @@ def secured_kafka() -> Iterator[SecuredKafka]:
     with tempfile.TemporaryDirectory(prefix="headrace-secured-") as home:
         directory = Path(home)
         plain, controller, secured = free_ports(3)
-        _certify(directory, "ca", "server")
-        _certify(directory, "foreign", "stranger")
+        certify(directory, "ca", "server")
+        certify(directory, "foreign", "stranger")
         properties = _configure(directory, Node(1, plain, controller), secured)
         jars = ensure_jars(locked_jars(), cache_dir() / "jars")
         command = [str(java()), *_JVM, f"-Dlog4j2.configurationFile={(directory / 'log4j2.properties').as_uri()}"]
@@ -158,25 +159,3 @@ def _await(server: "subprocess.Popen[bytes]", plain: int, secured: int, log: Pat
                 await asyncio.sleep(0.05)
 
     asyncio.run(both())
-
-
-def _certify(directory: Path, authority: str, holder: str) -> None:
-    """An authority, and a certificate for 127.0.0.1 that it signed; `<holder>.pem` is a PEM key store for Kafka."""
-    ca, key, pem = (directory / f"{authority}.{ending}" for ending in ("cnf", "key", "pem"))
-    ca.write_text(
-        "[req]\nprompt = no\ndistinguished_name = who\n[who]\nCN = A Test Authority\n"
-        "[ca]\nbasicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign, cRLSign\n"
-        "subjectKeyIdentifier = hash\n"
-        "[leaf]\nsubjectAltName = IP:127.0.0.1\nkeyUsage = critical, digitalSignature\n"
-        "extendedKeyUsage = serverAuth\nsubjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid\n"
-    )
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2", "-config", str(ca))
-    leaf_key, leaf = directory / f"{holder}.key", directory / f"{holder}.crt"
-    _openssl("req", "-x509", *curve, "-extensions", "ca", "-keyout", str(key), "-out", str(pem))
-    signed = ("-extensions", "leaf", "-subj", "/CN=A Node", "-CA", str(pem), "-CAkey", str(key))
-    _openssl("req", "-x509", *curve, *signed, "-keyout", str(leaf_key), "-out", str(leaf))
-    (directory / f"{holder}.pem").write_text(leaf_key.read_text() + leaf.read_text() + pem.read_text())
-
-
-def _openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)  # noqa: S607  # the machine's

@@ -1,8 +1,10 @@
 """The lease on a real Valkey."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -15,6 +17,7 @@ from broker.local.free_ports import free_ports
 from broker.local.services import LocalServices
 from broker.ports import LeaseMine, LeaseTaken
 from tests.contract.lease_contract import TTL_MS, LeaseContract
+from tests.integration.certificates import certify
 
 
 class RedisWorld:
@@ -122,13 +125,26 @@ async def test_a_stalled_server_is_noticed_within_half_a_second_and_asked_only_o
         await lease.close()
 
 
-async def test_a_wrong_password_is_said_to_be_one(world: RedisWorld) -> None:
+async def test_a_wrong_password_ends_a_start_and_is_said_to_a_leader(world: RedisWorld) -> None:
     place = urlsplit(world.url)
     lease = RedisLease(f"redis://nobody:hush@{place.hostname}:{place.port}/0", world.key, ttl_ms=TTL_MS, token="a")
-    with pytest.raises(AuthenticationError) as caught:
-        await lease.take()
+    with pytest.raises(AuthenticationError, match=r"refuses the password in redis\.url") as caught:
+        await lease.check()
     assert "hush" not in str(caught.value)
     assert caught.value.exit_code == 2
+    with pytest.raises(LeaseUnavailable, match=r"refuses the password in redis\.url"):
+        await lease.renew(restore=True)
+    await lease.close()
+
+
+async def test_a_password_that_is_missing_is_asked_for(world: RedisWorld) -> None:
+    await world.server.config_set("requirepass", "hush")
+    lease = world.lease("a")
+    try:
+        with pytest.raises(AuthenticationError, match=r"asks for a password: write it into redis\.url"):
+            await lease.check()
+    finally:
+        await world.server.config_set("requirepass", "")
     await lease.close()
 
 
@@ -136,10 +152,43 @@ async def test_a_user_without_rights_is_said_to_lack_them(world: RedisWorld) -> 
     place = urlsplit(world.url)
     await world.server.acl_setuser("guest", enabled=True, passwords=["+hush"], keys=["other:*"], categories=["+@all"])
     lease = RedisLease(f"redis://guest:hush@{place.hostname}:{place.port}/0", world.key, ttl_ms=TTL_MS, token="a")
-    with pytest.raises(RightsError):
+    with pytest.raises(RightsError, match="change its ACL"):
+        await lease.check()
+    with pytest.raises(LeaseUnavailable, match="change its ACL"):
         await lease.take()
     await lease.close()
     await world.server.acl_deluser("guest")
+
+
+async def test_tls_where_none_is_spoken_is_asked_about(world: RedisWorld) -> None:
+    place = urlsplit(world.url)
+    lease = RedisLease(f"rediss://{place.hostname}:{place.port}/0", world.key, ttl_ms=TTL_MS, token="a")
+    with pytest.raises(LeaseUnavailable, match="rediss:// stands only where TLS is spoken"):
+        await lease.check()
+    await lease.close()
+
+
+async def test_a_certificate_that_nobody_signed_is_said_to_be_one(world: RedisWorld, tmp_path: Path) -> None:
+    certify(tmp_path, "ca", "server")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "server.pem")
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        lease = RedisLease(f"rediss://127.0.0.1:{port}/0", world.key, ttl_ms=TTL_MS, token="a")
+        with pytest.raises(AuthenticationError, match=r"certificate of Redis.*ssl_ca_certs=FILE") as caught:
+            await lease.check()
+        assert caught.value.exit_code == 2
+        await lease.close()
+        trusting = RedisLease(
+            f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={tmp_path / 'ca.pem'}", world.key, ttl_ms=TTL_MS, token="a"
+        )
+        with pytest.raises(LeaseUnavailable, match="Redis does not answer"):
+            await trusting.check()
+        await trusting.close()
 
 
 def test_a_url_that_cannot_be_read_is_a_mistake_in_the_settings() -> None:
