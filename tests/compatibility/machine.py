@@ -57,8 +57,11 @@ def _install_programs() -> None:
     if not missing or apt_get is None or os.geteuid() != 0:
         return
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for step in (("update", "-qq"), ("install", "-y", "-qq", "--no-install-recommends", *missing)):
-        subprocess.run([apt_get, *step], env=quiet, check=False, capture_output=True)
+    install = ("install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=60", *missing)
+    for step in (install, ("update", "-qq"), install):  # what is listed already needs no update, which takes seconds
+        done = subprocess.run([apt_get, *step], env=quiet, check=False, capture_output=True)
+        if done.returncode == 0 and step is install:
+            return
 
 
 def _interpreter(version: str) -> str:
