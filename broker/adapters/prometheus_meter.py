@@ -124,6 +124,18 @@ class Meter:
         """A dead letter was written."""
         self._families.dead_letters.labels(reason).inc()
 
+    def cancel_taken(self) -> None:
+        """A cancel was taken from the control topic."""
+        self._families.cancels_taken.inc()
+
+    def cancels_waiting(self, count: int) -> None:
+        """So many cancels wait for their request."""
+        self._families.cancels_waiting.set(count)
+
+    def cancels_evicted(self, count: int) -> None:
+        """So many of them gave way, above `dedupe.ids_max`."""
+        self._families.cancels_evicted.inc(count)
+
     def repeated_call(self) -> None:
         """A call was made again because its leader died."""
         self._families.repeated_calls.inc()

@@ -14,6 +14,9 @@ from schemas.outcome import Usage
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest, Undecodable
 
+Content = DecodedRequest | Undecodable | Cancel
+"""What stands in a record."""
+
 
 @dataclass(slots=True)
 class Cargo:
@@ -22,7 +25,7 @@ class Cargo:
     source: Source
     topic: str
     record: Record
-    content: DecodedRequest | Undecodable | Cancel | None
+    content: Content | None
     submitted_at: datetime
     taken_at: datetime
     taken_ms: int

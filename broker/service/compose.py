@@ -21,10 +21,12 @@ from broker.core.lanes import PPM, LaneRule
 from broker.core.retry import RetryRules
 from broker.core.rules import DispatchRules
 from broker.core.term import LeaseTimes
+from broker.core.ticket import CONTROL
 from broker.errors import SettingsError
 from broker.ports import RetryDoors, TokenCounter, TransactionLog
 from broker.service.calling import Calling
 from broker.service.cargo import Hold
+from broker.service.control import ControlReader
 from broker.service.dispatcher import Dispatcher, Doors
 from broker.service.driver import Driver
 from broker.service.elected import Elected, KafkaWatch
@@ -32,7 +34,7 @@ from broker.service.health import Health
 from broker.service.intake import LaneIntake
 from broker.service.leadership import Leadership, Parts
 from broker.service.ledger_follower import LedgerFollower
-from broker.service.pricing import Pricer
+from broker.service.pricing import Pricer, input_limits
 from broker.service.promotion import Promotion
 from broker.service.publication import Publication
 from broker.service.retrying import RetrierProcess
@@ -69,6 +71,7 @@ def dispatch_rules(settings: Settings) -> DispatchRules:
         dedupe_window_ms=settings.dedupe.window_s * 1_000,
         dedupe_ids_max=settings.dedupe.ids_max,
         outcome_bytes_max=int(settings.topics.results.max_message_bytes) - _OUTCOME_OVERHEAD_BYTES,
+        cancel_patience_ms=max(map(settings.deadline_max_s, settings.lanes)) * 1_000,
     )
 
 
@@ -169,7 +172,7 @@ def dispatcher(
     settings: Settings, found: Found, counter: TokenCounter, *, from_start: frozenset[str] = frozenset()
 ) -> Dispatcher:
     """One dispatcher process; nothing is connected yet. Call it inside the running event loop."""
-    for lane in from_start - settings.lanes.keys():
+    for lane in from_start - settings.lanes.keys() - {CONTROL}:
         raise SettingsError(f"--from-start names lane {lane!r}, which is not among {', '.join(settings.lanes)}.")
     clock, hold, meter, owner = WallClock(), Hold(), Meter(), secrets.token_hex(8)
     prefix, connection = settings.kafka.topic_prefix, KafkaConnection.of(settings.kafka)
@@ -180,11 +183,15 @@ def dispatcher(
     telemetry = Telemetry(meter, hold, clock)
     calling = Calling(upstream, clock, telemetry)
     driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
-    pricer = Pricer(settings, counter, clock)
+    pricer, control = Pricer(settings, counter, clock), ControlReader(input_limits(settings))
+    read = {CONTROL: topics.control_topic(prefix)} | {
+        lane: topics.requests_topic(prefix, lane) for lane in settings.lanes
+    }
     intakes = {
-        lane: LaneIntake(lane, topic, KafkaLane(connection, topic=topic), driver, pricer)
-        for lane in settings.lanes
-        for topic in (topics.requests_topic(prefix, lane),)
+        lane: LaneIntake(
+            lane, topic, KafkaLane(connection, topic=topic), driver, control if lane == CONTROL else pricer
+        )
+        for lane, topic in read.items()
     }
     ledger_topic = topics.ledger_topic(prefix)
     follower = LedgerFollower(
@@ -210,7 +217,7 @@ def dispatcher(
         follower=follower,
         offsets=KafkaOffsets(connection, group=name),
         intakes=intakes,
-        from_start=from_start,
+        from_start=from_start | {CONTROL},  # a cancel that is read again does what it did
         utc_ms=clock.utc_ms,
     )
     parts = Parts(

@@ -1,4 +1,4 @@
-"""Taking records: one task a lane while this process leads, its partitions in turn.
+"""Taking records: one task a lane while this process leads, its partitions in turn; the control topic is read likewise.
 
 It takes no more than the core has room for, and puts back what the core did not want yet. Nothing is ever paused: a
 partition without room is simply not asked. A halted intake has returned everything it took, so that a new term starts
@@ -9,18 +9,19 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
 import structlog
 
+from broker.core.cancels import Cancel
 from broker.core.events import Lost, PartitionFound, Taken
 from broker.core.progress import PartitionProgress
 from broker.core.register import Want
-from broker.core.ticket import Candidate, LanePartition, Source
+from broker.core.ticket import Candidate, Garbage, LanePartition, Source
 from broker.errors import LogUnavailable, MissingTopic
 from broker.ports import Fetched, LaneLog, Unreadable
-from broker.service.cargo import Cargo
+from broker.service.cargo import Cargo, Content
 from broker.service.driver import Driver
-from broker.service.pricing import Pricer
 from schemas.record import Record
 
 RECORDS_A_TAKE = 50
@@ -32,16 +33,25 @@ NO_TIMESTAMP = -1
 _log = structlog.get_logger("intake")
 
 
-class LaneIntake:
-    """The records of one lane, from Kafka to the core."""
+class Reader(Protocol):
+    """Knows what the records of a topic say; never raises for any bytes."""
 
-    def __init__(self, lane: str, topic: str, log: LaneLog, driver: Driver, pricer: Pricer) -> None:
+    def read(
+        self, lane: str, record: Record, submitted_at: datetime, /
+    ) -> tuple[Content, Candidate | Garbage | Cancel]:
+        """What stands in a record, and what the core must know of it."""
+
+
+class LaneIntake:
+    """The records of one lane, or of the control topic, from Kafka to the core."""
+
+    def __init__(self, lane: str, topic: str, log: LaneLog, driver: Driver, reader: Reader) -> None:
         """`log` is the lane's door; it is opened by the first question."""
         self.lane = lane
         self.topic = topic
         self.log = log
         self._driver = driver
-        self._pricer = pricer
+        self._reader = reader
         self._task: asyncio.Task[None] | None = None
         self._turn = 0
         self._looked_up_ms = 0
@@ -126,7 +136,7 @@ class LaneIntake:
 
     def _post(self, source: Source, fetched: Fetched) -> None:
         submitted_at = self._submitted_at(fetched.timestamp_ms)
-        content, known = self._pricer.read(self.lane, fetched.record, submitted_at)
+        content, known = self._reader.read(self.lane, fetched.record, submitted_at)
         cargo = self._cargo(source, fetched.record, submitted_at)
         cargo.content = content
         if isinstance(known, Candidate):

@@ -33,7 +33,7 @@ class Pricer:
         self._settings = settings
         self._counter = counter
         self._clock = clock
-        self._input = InputLimits(settings.input.request_bytes_max, settings.input.nesting_max)
+        self._input = input_limits(settings)
 
     def read(
         self, lane: str, record: Record, submitted_at: datetime
@@ -104,6 +104,11 @@ _REFUSALS: tuple[tuple[Callable[[GenerationRequest], bool], str, str], ...] = (
     (lambda request: request.stream, "invalid_request", "Streaming is not served yet: send stream false."),
     (lambda request: request.reply_to is not None, "invalid_request", "reply_to is not served yet: leave it out."),
 )
+
+
+def input_limits(settings: Settings) -> InputLimits:
+    """How much of a record is read at all."""
+    return InputLimits(settings.input.request_bytes_max, settings.input.nesting_max)
 
 
 def _garbage(decoded: Undecodable, record: Record) -> Garbage:

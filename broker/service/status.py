@@ -49,6 +49,7 @@ class Status:
                 "ids": len(core.identities),
                 "window_s": core.identities.window_reached_ms(core.wall_ms(now_ms)) // 1_000,
             },
+            "cancels_waiting": len(core.identities.cancels),
         }
 
     def _lane(self, name: str, now_ms: int) -> dict[str, Any]:

@@ -8,11 +8,25 @@ import structlog
 
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
-from broker.core.commands import Batch, Bury, Call, Command, Complete, Decision, Discard, Fail, Park, Publish
+from broker.core.cancels import Cancel, WaitingCancels
+from broker.core.commands import (
+    Batch,
+    Bury,
+    Call,
+    Command,
+    Complete,
+    Decision,
+    Discard,
+    Fail,
+    Park,
+    Publish,
+    Remember,
+    Withdraw,
+)
 from broker.core.dispatch import Dispatch
 from broker.core.events import Committed, Event, Taken
 from broker.core.reading import Metric
-from broker.core.ticket import State, TicketNumber
+from broker.core.ticket import CONTROL, State, TicketNumber
 from broker.core.verdict import Meaning, Verdict
 from broker.service.cargo import Cargo, Hold
 from broker.service.health import Health
@@ -55,6 +69,7 @@ class Telemetry:
         self._clock = clock
         self._pending: dict[int, Batch] = {}
         self._seen_calling: set[str] = set()
+        self._cancels_evicted = 0
         self._silenced = 0
         self._speak_at_ms = 0
         self.spending: dict[str, Spending] = defaultdict(Spending)
@@ -64,11 +79,17 @@ class Telemetry:
         """See an event just before the core does."""
         match event:
             case Taken():
-                self.meter.requests_taken(event.source.partition.lane)
+                self._taken(event)
             case Committed():
                 self._committed(event.serial)
             case _:
                 return
+
+    def _taken(self, event: Taken) -> None:
+        if event.source.partition.lane != CONTROL:
+            self.meter.requests_taken(event.source.partition.lane)
+        elif isinstance(event.content, Cancel):
+            self.meter.cancel_taken()
 
     def watch(self, command: Command, cargo: Cargo | None) -> None:
         """See a command just before it is carried out."""
@@ -150,9 +171,12 @@ class Telemetry:
                 self._outcome_time(lane, cargo)
             case Bury():
                 self.meter.dead_letter(decision.reason)
+            case Withdraw():
+                self._outcome("", "", "failed", "cancelled")  # what was parked is known by its id alone
             case Discard():
-                self.meter.duplicate(lane)
-            case Park():
+                if lane != CONTROL and not decision.returned:
+                    self.meter.duplicate(lane)
+            case Park() | Remember():
                 return
 
     def gauges(self, core: Dispatch, health: Health, now_ms: int) -> None:
@@ -162,6 +186,7 @@ class Telemetry:
         meter.term(health.term)
         meter.ready(kafka=health.kafka_ready, redis=health.redis_ready)
         meter.dedupe_window(core.identities.window_reached_ms(core.wall_ms(now_ms)) / 1_000)
+        self._cancels(core.identities.cancels)
         waiting: dict[str, list[int]] = {rule.name: [] for rule in core.rules.lanes}
         calling: Counter[str] = Counter()
         for ticket in core.register.tickets():
@@ -176,6 +201,11 @@ class Telemetry:
             meter.inflight(model, calling[model])
         self._seen_calling = set(calling)
         self._limits(core, now_ms)
+
+    def _cancels(self, cancels: WaitingCancels) -> None:
+        self.meter.cancels_waiting(len(cancels))
+        self.meter.cancels_evicted(cancels.evicted - self._cancels_evicted)
+        self._cancels_evicted = cancels.evicted
 
     def _limits(self, core: Dispatch, now_ms: int) -> None:
         for name, desk in core.limits.desks().items():

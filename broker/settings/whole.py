@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from broker.core.bounds import CALL_RESERVE_BYTES
+from broker.core.ticket import CONTROL
 from broker.settings.connections import KafkaSettings, OpenAISettings, RedisSettings
 from broker.settings.duties import (
     DedupeSettings,
@@ -73,6 +74,8 @@ def _check_lane_names(settings: Settings) -> Iterator[Contradiction]:
         if not _LANE_NAME.fullmatch(name):
             sentence = f"a lane cannot be called {name!r}: use 1 to 32 lower-case letters, digits, - and _"
             yield Contradiction(sentence, (("lanes", name),))
+    if CONTROL in settings.lanes:
+        yield Contradiction(f"a lane cannot be called {CONTROL!r}: that is the control topic", (("lanes", CONTROL),))
 
 
 def _check_lane_orders(settings: Settings) -> Iterator[Contradiction]:

@@ -36,6 +36,9 @@ _CONTRACT = {
     'headrace_duplicates_total{lane="urgent"} 1.0',
     "headrace_dedupe_window_seconds 3600.0",
     "headrace_repeated_calls_total 1.0",
+    "headrace_cancels_taken_total 1.0",
+    "headrace_cancels_waiting 3.0",
+    "headrace_cancels_evicted_total 2.0",
     "headrace_kafka_ready 1.0",
     "headrace_redis_ready 0.0",
 }
@@ -70,6 +73,9 @@ def meter() -> Meter:
     meter.duplicate("urgent")
     meter.dead_letter("rejected")
     meter.repeated_call()
+    meter.cancel_taken()
+    meter.cancels_waiting(3)
+    meter.cancels_evicted(2)
     meter.dedupe_window(3_600)
     meter.ready(kafka=True, redis=False)
     meter.breaker("gpt-4o", is_open=True)

@@ -12,16 +12,18 @@ from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
 from broker.core.dispatch import Dispatch
 from broker.core.rules import DispatchRules
+from broker.core.ticket import CONTROL
 from broker.ports import TransactionLog
 from broker.service.calling import Calling
 from broker.service.cargo import Hold
 from broker.service.compose import budget_maker, dispatch_rules
+from broker.service.control import ControlReader
 from broker.service.driver import Driver
 from broker.service.health import Health
-from broker.service.intake import LaneIntake
+from broker.service.intake import LaneIntake, Reader
 from broker.service.leadership import Leadership, Parts
 from broker.service.ledger_follower import LedgerFollower
-from broker.service.pricing import Pricer
+from broker.service.pricing import Pricer, input_limits
 from broker.service.promotion import Promotion
 from broker.service.publication import Publication
 from broker.service.status import Status
@@ -68,10 +70,15 @@ class World:
         for topic in (topics.results_topic(PREFIX), topics.failures_topic(PREFIX), topics.dead_letters_topic(PREFIX)):
             self.kafka.create(topic, 2)
         self.kafka.create(topics.ledger_topic(PREFIX))
+        self.kafka.create(topics.control_topic(PREFIX))
 
     def submit(self, request_id: str, lane: str = "urgent", partition: int | None = None, **fields: Any) -> int:
         value = json.dumps(request(request_id, **fields)).encode()
         return self.kafka.append(topics.requests_topic(PREFIX, lane), Record(None, value), partition=partition)
+
+    def cancel(self, request_id: str) -> int:
+        value = json.dumps({"type": "cancel", "id": request_id}).encode()
+        return self.kafka.append(topics.control_topic(PREFIX), Record(request_id.encode(), value))
 
     def outcomes(self) -> list[dict[str, Any]]:
         committed = self.kafka.committed(topics.results_topic(PREFIX))
@@ -120,14 +127,15 @@ class Process:
         self.driver = Driver(self.core, self.hold, self.clock, caller=calling.call, watcher=self.telemetry)
         self.lease = self.lease_type(world.leases, world.lease_key(), ttl_ms=rules.lease.ttl_ms, token=owner)
         pricer = Pricer(self.settings, RoughCounter(), self.clock)
-        self.intakes = {lane: self._intake(lane, pricer) for lane in self.settings.lanes}
+        self.intakes = {CONTROL: self._intake(CONTROL, ControlReader(input_limits(self.settings)))}
+        self.intakes |= {lane: self._intake(lane, pricer) for lane in self.settings.lanes}
         self.leadership = self._leadership(rules, from_start)
         self.status = Status(self.settings, self.core, self.health, self.telemetry, owner=owner)
         self.tasks: list[asyncio.Task[None]] = []
 
-    def _intake(self, lane: str, pricer: Pricer) -> LaneIntake:
-        topic = topics.requests_topic(PREFIX, lane)
-        return LaneIntake(lane, topic, self.lane_type(self.link, topic=topic), self.driver, pricer)
+    def _intake(self, lane: str, reader: Reader) -> LaneIntake:
+        topic = topics.control_topic(PREFIX) if lane == CONTROL else topics.requests_topic(PREFIX, lane)
+        return LaneIntake(lane, topic, self.lane_type(self.link, topic=topic), self.driver, reader)
 
     def _leadership(self, rules: DispatchRules, from_start: frozenset[str]) -> Leadership:
         ledger = topics.ledger_topic(PREFIX)
@@ -139,7 +147,7 @@ class Process:
             follower=self.follower,
             offsets=MemoryOffsets(self.link, group=NAME),
             intakes=self.intakes,
-            from_start=from_start,
+            from_start=from_start | {CONTROL},
             utc_ms=self.clock.utc_ms,
         )
         parts = Parts(

@@ -283,7 +283,7 @@ async def test_a_producer_that_is_replaced_leaves_one_reader_a_lane() -> None:
         await until(lambda: process.health.role != "leader", 10)
         await led(process)
     readers = sorted(task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("intake"))
-    assert readers == ["intake bulk", "intake standard", "intake urgent"]
+    assert readers == ["intake bulk", "intake control", "intake standard", "intake urgent"]
     await process.end()
 
 

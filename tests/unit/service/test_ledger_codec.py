@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.core.budget import Checkpoint, Level
+from broker.core.cancels import Cancel
 from broker.core.commands import Batch, SettledEntry, StartedEntry
 from broker.core.events import LedgerRead
 from broker.core.identity import Fate, Identity
@@ -21,12 +22,18 @@ def read_back(batch: Batch) -> LedgerRead:
     return ledger_read(decode_ledger(encode_ledger(step_record(batch, 7, "me", NOW))), 5)
 
 
-@pytest.mark.parametrize("fate", [Fate.COMPLETED, Fate.FAILED, Fate.PARKED])
+@pytest.mark.parametrize("fate", list(Fate))
 def test_every_fate_survives(fate: Fate) -> None:
     batch = Batch(1, (), {}, (SettledEntry(IDENTITY, 2, fate),), (), ())
     read = read_back(batch)
     assert read.at_ms == 5
     assert read.settled == [SettledEntry(IDENTITY, 2, fate)]
+
+
+def test_cancels_that_wait_survive() -> None:
+    waiting = (Cancel(b"i" * 16, 1_760_000_000_000), Cancel(b"j" * 16, 0))
+    read = read_back(Batch(1, (), {}, (), (), (), waiting))
+    assert tuple(read.cancels) == waiting
 
 
 def test_attempts_begun_survive_but_for_the_content_nobody_asks_about() -> None:

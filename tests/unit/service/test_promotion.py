@@ -61,7 +61,7 @@ async def test_the_first_of_all_gets_term_one_and_begins_everywhere() -> None:
     world = World()
     standing = await promoted(Process(world, "a"))
     assert standing.term == 1
-    assert {place.lane for place in standing.progress} == {"urgent", "standard", "bulk"}
+    assert {place.lane for place in standing.progress} == {"urgent", "standard", "bulk", "control"}
     assert {progress.next_offset for progress in standing.progress.values()} == {0}
     assert not standing.lost
     assert world.claims() == [(1, "a")]

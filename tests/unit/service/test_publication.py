@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from broker.clock import WallClock
+from broker.core import cancels
 from broker.core.commands import (
     Batch,
     Bury,
@@ -16,13 +17,15 @@ from broker.core.commands import (
     Discard,
     Fail,
     Park,
+    Remember,
     SettledEntry,
     Settlement,
     StartedEntry,
+    Withdraw,
 )
 from broker.core.identity import Fate, Identity
 from broker.core.progress import Stored
-from broker.core.ticket import LanePartition, Source
+from broker.core.ticket import CONTROL, LanePartition, Source
 from broker.ports import Outgoing, StoredOffset, TopicPartition
 from broker.service.cargo import Cargo, Hold
 from broker.service.publication import Publication
@@ -36,6 +39,7 @@ from schemas.codec import (
     decode_request,
     encode_retry,
 )
+from schemas.control import Cancel
 from schemas.dead_letter import Origin
 from schemas.ledger import LedgerKind, LedgerState
 from schemas.outcome import Completed, Failed, Usage
@@ -270,3 +274,58 @@ def test_the_ledger_line_comes_last_and_tells_what_was_settled_and_begun() -> No
         (b"i" * 16, 1, 3, LedgerState.COMPLETED)
     ]
     assert [(each.id_hash, each.run, each.attempt) for each in line.started] == [(b"i" * 16, 1, 4)]
+
+
+# ---------------------------------------------------------------------------------------------------- cancels
+
+
+def asked(rig: Rig) -> Cargo:
+    """A record of the control topic."""
+    at = NOW - timedelta(seconds=5)
+    record = Record(b"lead-1", b'{"type": "cancel", "id": "lead-1"}')
+    place = Source(LanePartition(CONTROL, 0), 42)
+    cargo = Cargo(place, "t.control", record, Cancel(id="lead-1"), at, at, 95_000)
+    rig.hold.stow(cargo)
+    return cargo
+
+
+def test_a_cancelled_request_is_failed_without_a_dead_letter() -> None:
+    rig = Rig()
+    rig.request()
+    (outgoing,) = rig.published(Fail("cancelled", "Cancelled."))
+    outcome = decode_outcome(outgoing.record.value, outgoing.record.headers)
+    assert isinstance(outcome, Failed)
+    assert (outcome.reason, outcome.tenant, outcome.attempts, outcome.metadata) == ("cancelled", "acme", 2, {"lead": 8})
+
+
+def test_a_request_that_was_cancelled_while_parked_is_failed_with_what_is_known_of_it() -> None:
+    rig = Rig()
+    asked(rig)
+    (outgoing,) = rig.published(Withdraw(3, 4, "Cancelled while parked."))
+    assert (outgoing.topic, outgoing.record.key) == ("t.results", b"lead-1")
+    outcome = decode_outcome(outgoing.record.value, outgoing.record.headers)
+    assert isinstance(outcome, Failed)
+    assert (outcome.id, outcome.run, outcome.reason, outcome.attempts, outcome.term) == ("lead-1", 3, "cancelled", 4, 7)
+    assert (outcome.message, outcome.lane, outcome.tenant, outcome.model) == (
+        "Cancelled while parked.",
+        None,
+        None,
+        None,
+    )
+
+
+def test_a_cancel_that_waits_is_published_nowhere_but_in_the_ledger() -> None:
+    rig = Rig()
+    asked(rig)
+    waiting = cancels.Cancel(b"i" * 16, 5)
+    assert rig.published(Remember(waiting)) == []
+    *_, line = rig.publication.records(replace(BATCH, cancels=(waiting,)), 7)
+    assert [(each.id_hash, each.timestamp_ms) for each in decode_ledger(line.record.value or b"").cancels] == [
+        (b"i" * 16, 5)
+    ]
+
+
+def test_the_progress_of_control_is_stored_under_its_own_topic() -> None:
+    stored = {LanePartition(CONTROL, 0): Stored(5, "map")}
+    offsets = Rig().publication.offsets(replace(BATCH, offsets=stored))
+    assert offsets == {TopicPartition("t.control", 0): StoredOffset(5, "map")}

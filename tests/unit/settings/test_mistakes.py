@@ -50,6 +50,7 @@ IN_THE_FILE = {
     "[models]\nallow = []": "models.allow (from FILE:2) must be a list of at least 1",
     "[lanes.fast]\nfloor = 0.1": "lanes.fast.order is missing (from FILE:2)",
     "[lanes.fast]\norder = 1": "the lanes fast and urgent both have order 1: give every lane its own (from FILE:2)",
+    "[lanes.control]\norder = 9": "a lane cannot be called 'control': that is the control topic (from FILE:2)",
     '[lanes."Fast Lane"]\norder = 9': "a lane cannot be called 'Fast Lane': use 1 to 32 lower-case letters, "
     "digits, - and _ (from FILE:2)",
     "[lanes]\nurgent = false\nstandard = false\nbulk = false": "no lane is left: keep at least one under [lanes] "

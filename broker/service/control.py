@@ -1,0 +1,38 @@
+"""Reading the control topic: who is to be cancelled. Anybody may write there, so nothing here raises for any bytes.
+
+What cannot be read is a dead letter and never an outcome, for it asks for nobody's answer: `undecodable` if it is no
+JSON within bounds, `invalid_request` if it is JSON and no cancel.
+"""
+
+from datetime import datetime
+
+from broker.core import cancels
+from broker.core.ticket import Garbage
+from schemas.bounded_json import Unreadable, parse
+from schemas.codec import WireError, decode_cancel
+from schemas.control import Cancel
+from schemas.ids import id_hash
+from schemas.record import Record
+from schemas.request_codec import InputLimits, Undecodable
+
+
+class ControlReader:
+    """In the place where a lane has its `Pricer`."""
+
+    def __init__(self, limits: InputLimits) -> None:
+        """As much of a record is read as of a request."""
+        self._limits = limits
+
+    def read(
+        self, _lane: str, record: Record, submitted_at: datetime
+    ) -> tuple[Cancel | Undecodable, cancels.Cancel | Garbage]:
+        """Decode one record."""
+        try:
+            parse(record.value, bytes_max=self._limits.request_bytes_max, nesting_max=self._limits.nesting_max)
+        except Unreadable as reason:
+            return Undecodable(str(reason)), Garbage(None, str(reason))
+        try:
+            cancel = decode_cancel(record.value, record.headers)
+        except WireError as reason:
+            return Undecodable(str(reason)), Garbage(None, str(reason), "invalid_request")
+        return cancel, cancels.Cancel(id_hash(cancel.id), round(submitted_at.timestamp() * 1_000))
