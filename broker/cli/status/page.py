@@ -17,9 +17,10 @@ from schemas.instants import from_wire
 _BAR_CELLS: Final = 20
 _NAME_CHARS_MAX: Final = 40
 _SHOWN_MAX: Final = 20
+_NAME_NOBODY_CHOSE: Final = "default"
 _GRAVE, _NOTE, _WELL, _FAINT = "bold red", "yellow", "green", "dim"
 _KNOWN: Final = frozenset(
-    "name topic_prefix owner host pid role leader term leading_since ready trouble".split()  # noqa: SIM905  # reads as words
+    "process name topic_prefix owner host pid role leader term leading_since ready trouble".split()  # noqa: SIM905  # reads as words
 )
 
 
@@ -30,7 +31,7 @@ def page(look: Look, found: Sequence[Finding], now: datetime) -> RenderableType:
     parts += [_line(finding) for finding in found] or [Text("✓ Nothing is wrong.", style=_WELL)]
     if report.said is not None and report.said.get("role") != "standby":
         parts.append(Text(f"\nas it was {spoken_s(report.age_s or 0)} ago:" if report.is_stale else "", style=_GRAVE))
-        parts += _tables(report.said)
+        parts += _tables(report.said) if "lanes" in report.said else _facts(report.said)
     if look.retrier is not None and look.retrier.said is not None:
         parts += _retrier(look.retrier, look.retrier.said, now)
     parts += [Text(f"({safe(remark)})", style=_FAINT) for remark in look.remarks]
@@ -77,6 +78,7 @@ def _place(said: Said) -> str:
     """Where the process is, as far as it says."""
     name, host, pid = (str(said[key]) if said.get(key) else "" for key in ("name", "host", "pid"))
     at = f"{host} (pid {pid})" if pid else host
+    name = "" if name == _NAME_NOBODY_CHOSE else name
     return safe("  ".join(filter(None, (at, name, f"token {str(said.get('owner', ''))[:12]}"))))
 
 
@@ -206,11 +208,15 @@ def _named(name: str) -> str:
 
 
 def _retrier(report: Report, said: Said, now: datetime) -> Iterator[RenderableType]:
-    """Whatever it reports beyond what every process does, by its own names."""
     yield Text("")
     age = spoken_s(report.age_s or 0)
     yield Text("retrier", style="bold").append(f"  reported {age} ago", style=_GRAVE if report.is_stale else "not bold")
     yield from _who(report, now)
+    yield from _facts(said)
+
+
+def _facts(said: Said) -> Iterator[RenderableType]:
+    """Whatever is reported beyond what every process does, by its own names."""
     for name, value in said.items():
         if name not in _KNOWN and (text := _plain(value)):
             yield Text(f"{safe(name.replace('_', ' '))}  {safe(text)}")

@@ -31,7 +31,7 @@ def line_of(lines: list[str], start: str) -> str:
 def test_it_opens_with_who_leads_since_when_and_how_old_this_is() -> None:
     lines = shown(look(said()))
     assert lines[0] == "generation  reported 0.4 s ago, headrace:c:g:status"
-    assert lines[1].startswith("leader  pod-7 (pid 12)  default  token token-a  term 3 since 2026-12-01 09:00:00 UTC")
+    assert lines[1].startswith("leader  pod-7 (pid 12)  token token-a  term 3 since 2026-12-01 09:00:00 UTC")
     assert lines[1].endswith("1 h 30 min")
     assert lines[2] == "Kafka answers  Redis answers  1 standby ready"
     assert "✓ Nothing is wrong." in lines
@@ -103,6 +103,17 @@ def test_the_retrier_has_a_block_of_its_own_whatever_it_reports() -> None:
     assert "retrier  reported 0.4 s ago" in lines
     assert "waiting  quota 3  rate_limited 1,204" in lines
     assert "next due s  12.5" in lines
+
+
+def test_a_retrier_that_is_asked_itself_shows_what_it_has_and_no_empty_tables() -> None:
+    status = {"process": "retrier", "role": "leader", "term": 2, "put_back": 5, "ready": {"kafka": True, "redis": True}}
+    lines = shown(look(status, kind="url", place="http://retrier:8080/status", standbys=None))
+    assert "put back  5" in lines
+    assert not [line for line in lines if line.startswith(("lane", "process"))]
+
+
+def test_a_name_somebody_chose_is_shown() -> None:
+    assert shown(look(said(name="blue")))[1].startswith("leader  pod-7 (pid 12)  blue  token token-a")
 
 
 def test_remarks_come_last() -> None:
