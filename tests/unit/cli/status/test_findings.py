@@ -70,8 +70,9 @@ def test_a_service_that_is_away_is_said_with_what_the_leader_knows(
     assert only(look(said(ready=ready, trouble=trouble))) == (True, sentence)
 
 
-def test_a_leader_without_kafka_holds_outcomes_and_must_not_be_restarted() -> None:
-    status = said(role="suspended", ready={"kafka": False, "redis": True}, lanes={"bulk": lane(settled=7)}, inflight=1)
+@pytest.mark.parametrize("role", ["suspended", "promoting"])
+def test_a_leader_without_kafka_holds_outcomes_and_must_not_be_restarted(role: str) -> None:
+    status = said(role=role, ready={"kafka": False, "redis": True}, lanes={"bulk": lane(settled=7)}, inflight=1)
     _, (grave, sentence) = told(look(status, standbys=0))
     assert grave
     assert sentence.endswith("7 outcomes and 1 call in flight are held in its memory: do not restart it.")
