@@ -11,7 +11,7 @@ import cProfile
 import time
 from collections import deque
 
-from broker.core.budget import Budget, LimitSettings
+from broker.core.budget import Budget, Checkpoint, LimitSettings
 from broker.core.commands import Call, Publish
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, Promoted, Renewed, Taken
@@ -31,7 +31,22 @@ CHARGE = 400
 CAPACITY = 10_000_000_000
 
 
+VERDICT = Verdict(
+    Meaning.OK,
+    retryable=False,
+    wait_ms=None,
+    readings=(
+        Reading(Metric.TOKENS, CAPACITY, CAPACITY - 1_000_000, MINUTE_MS),
+        Reading(Metric.REQUESTS, CAPACITY, CAPACITY - 100, MINUTE_MS),
+    ),
+    snapshot=None,
+    counts_as_attempt=False,
+    sentence="",
+)
+
+
 def rules() -> DispatchRules:
+    """Three lanes with the usual shares."""
     lanes = tuple(
         LaneRule(name, order, 50_000 if order == 0 else 0, 0 if order == 0 else 50_000, 2_000, 1 << 30)
         for order, name in enumerate(LANES)
@@ -48,59 +63,58 @@ def rules() -> DispatchRules:
     )
 
 
-def live(requests: int) -> float:
-    """Requests a second."""
+class Run:
+    """One core, and no more around it than answers its commands at once."""
 
-    def make(name: str, now_ms: int, checkpoint: object) -> Budget:
-        return Budget(LimitSettings(name, CAPACITY, CAPACITY), now_ms, None)
+    def __init__(self, requests: int) -> None:
+        self.requests = requests
+        self.core = Dispatch(rules(), make_budget=rich, dice=lambda: 0.5)
+        self.places = [LanePartition(lane, number) for lane in LANES for number in range(2)]
+        self.core.on(Promoted({place: PartitionProgress(0) for place in self.places}, 1, 1_700_000_000_000), 0)
+        self.offsets = dict.fromkeys(self.places, 0)
+        self.flying: deque[CallNumber] = deque()
+        self.made = self.settled = 0
+        self.now_ms = 1
 
-    core = Dispatch(rules(), make_budget=make, dice=lambda: 0.5)
-    places = [LanePartition(lane, number) for lane in LANES for number in range(2)]
-    core.on(Promoted({place: PartitionProgress(0) for place in places}, 1, 1_700_000_000_000), 0)
-    verdict = Verdict(
-        Meaning.OK,
-        retryable=False,
-        wait_ms=None,
-        readings=(
-            Reading(Metric.TOKENS, CAPACITY, CAPACITY - 1_000_000, MINUTE_MS),
-            Reading(Metric.REQUESTS, CAPACITY, CAPACITY - 100, MINUTE_MS),
-        ),
-        snapshot=None,
-        counts_as_attempt=False,
-        sentence="",
-    )
-    offsets = dict.fromkeys(places, 0)
-    flying: deque[CallNumber] = deque()
-    made, settled, now_ms = 0, 0, 1
-    begun_s = time.perf_counter()
-    while settled < requests:
-        now_ms += 1
-        if now_ms % 400 == 2:
-            core.on(Renewed(now_ms), now_ms)
-        while len(flying) > (INFLIGHT // 2 if settled else 0):  # the first call of a limit goes alone
-            core.on(Answered(flying.popleft(), verdict, 2_000), now_ms)
-        for place in places:
-            while made < requests and core.room(place) > 0 and made - settled < 500:
-                identity = Identity(made.to_bytes(16, "big"), 0, b"finger..")
-                content = Candidate(identity, 0, "gpt-4o-mini", "gpt-4o-mini", CHARGE, 1 << 50)
-                source = Source(place, offsets[place])
-                offsets[place] += 1
-                made += 1
-                core.on(Taken(TicketNumber(made), source, now_ms, 2_000, content), now_ms)
-                if made % 40 == 0:  # some of each partition in turn
-                    break
-        for command in core.commands(now_ms):
+    def whole(self) -> float:
+        """Requests a second, until all are settled."""
+        begun_s = time.perf_counter()
+        while self.settled < self.requests:
+            self.now_ms += 1
+            if self.now_ms % 400 == 2:
+                self.core.on(Renewed(self.now_ms), self.now_ms)
+            left = 0 if not self.settled or self.made >= self.requests else INFLIGHT // 2
+            while len(self.flying) > left:  # the first call of a limit goes alone
+                self.core.on(Answered(self.flying.popleft(), VERDICT, 2_000), self.now_ms)
+            for place in self.places:
+                self.take(place)
+            self.carry_out()
+        return self.requests / (time.perf_counter() - begun_s)
+
+    def take(self, place: LanePartition) -> None:
+        """Some records of a partition, while there is room and somebody has not been served."""
+        for _ in range(min(40, self.core.room(place), self.requests - self.made, 500 - self.made + self.settled)):
+            identity = Identity(self.made.to_bytes(16, "big"), 0, b"finger..")
+            content = Candidate(identity, 0, "gpt-4o-mini", "gpt-4o-mini", CHARGE, 1 << 50)
+            source = Source(place, self.offsets[place])
+            self.offsets[place] += 1
+            self.made += 1
+            self.core.on(Taken(TicketNumber(self.made), source, self.now_ms, 2_000, content), self.now_ms)
+
+    def carry_out(self) -> None:
+        """Calls leave, transactions are committed at once."""
+        for command in self.core.commands(self.now_ms):
             match command:
                 case Call():
-                    flying.append(command.call)
+                    self.flying.append(command.call)
                 case Publish():
-                    settled += len(command.batch.settlements)
-                    core.on(Committed(command.batch.serial, now_ms), now_ms)
-        if not core.limits.waiting() and made >= requests:
-            while flying:
-                core.on(Answered(flying.popleft(), verdict, 2_000), now_ms)
-            now_ms += 50
-    return requests / (time.perf_counter() - begun_s)
+                    self.settled += len(command.batch.settlements)
+                    self.core.on(Committed(command.batch.serial, self.now_ms), self.now_ms)
+
+
+def rich(name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
+    """A limit that can always pay."""
+    return Budget(LimitSettings(name, CAPACITY, CAPACITY), now_ms, checkpoint)
 
 
 def main() -> None:
@@ -110,9 +124,9 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     asked = parser.parse_args()
     if asked.profile:
-        cProfile.runctx("live(asked.requests)", globals(), {"live": live, "asked": asked}, sort="tottime")
+        cProfile.runctx("Run(asked.requests).whole()", globals(), {"Run": Run, "asked": asked}, sort="tottime")
         return
-    rates = [live(asked.requests) for _ in range(3)]
+    rates = [Run(asked.requests).whole() for _ in range(3)]
     print(f"{max(rates):,.0f} requests/s (rounds: {', '.join(f'{rate:,.0f}' for rate in rates)})")
 
 
