@@ -1,4 +1,4 @@
-"""For producers: put a request on a lane, and, if wanted, wait for its outcome.
+"""For producers: put a request on a lane, wait for its outcome if wanted, cancel it if not.
 
 A lead-ingest service imports this module, so it loads aiokafka and pydantic, and never openai, tiktoken or redis.
 Submitting the same id again is always safe: it costs one call and has one outcome.
@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,12 +29,13 @@ from broker.errors import (
     WaitTimedOut,
 )
 from schemas.bounded_json import Unreadable
-from schemas.codec import Record, Undecodable, decode_request, encode_request
-from schemas.ids import uuid7
+from schemas.codec import Record, Undecodable, decode_request, encode_cancel, encode_request
+from schemas.control import Cancel
+from schemas.ids import is_valid_id, uuid7
 from schemas.outcome import Completed, Failed, Outcome
 from schemas.request import GenerationRequest
 from schemas.request_codec import validated_request
-from schemas.topics import requests_topic, results_topic
+from schemas.topics import control_topic, requests_topic, results_topic
 
 SUBMIT_TIMEOUT_S = 30.0
 GENERATE_TIMEOUT_S = 600.0
@@ -51,6 +52,17 @@ class Receipt:
     partition: int
     offset: int
     submitted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReceipt:
+    """A cancel that stands in the control topic; `asked_at` is its Kafka timestamp, aware UTC."""
+
+    id: str
+    topic: str
+    partition: int
+    offset: int
+    asked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,37 +277,69 @@ class GenerationClient:
             submit_timeout_s: How long Kafka may be away.
             known_before: Whether the id may have been answered already, so that it is worth reading back.
         """
-        request_id = prepared.request.id
-        submitted = False
+
+        async def submit() -> None:
+            await (await self._begin(prepared, submit_timeout_s)).receipt(submit_timeout_s)
+
+        waiting = _Waiting(prepared.request.id, "request", "it goes on; ask again with the same id", known_before)
+        return await self._awaited(waiting, submit, timeout_s=timeout_s, connect_s=submit_timeout_s)
+
+    async def cancel(self, request_id: str, *, timeout_s: float = SUBMIT_TIMEOUT_S) -> CancelReceipt:
+        """Ask that a request be answered `cancelled`, unless it is answered already. It need not have been taken yet.
+
+        The receipt says that the cancel will be heeded; what became of the request stands in its outcome.
+
+        Raises:
+            InvalidRequest: That is no id.
+            LogUnavailable, NotSubmitted, RightsError, AuthenticationError: As `submit`; cancelling again is safe.
+        """
+        if not is_valid_id(request_id):
+            raise InvalidRequest("An id has 1 to 128 characters of printable ASCII.")
+        record = encode_cancel(Cancel(id=request_id), source=self._source, time=datetime.now(UTC))
+        try:
+            placed = await self._log.append(control_topic(self._prefix), record, timeout_s=timeout_s)
+        except MissingTopic as reason:
+            raise NotSubmitted(f"The cancel was not sent. {reason}") from reason
+        asked_at = datetime.fromtimestamp(placed.timestamp_ms / 1_000, UTC)
+        return CancelReceipt(request_id, placed.topic, placed.partition, placed.offset, asked_at)
+
+    async def outcome_of_cancelled(
+        self,
+        request_id: str,
+        *,
+        timeout_s: float | None = GENERATE_TIMEOUT_S,
+        submit_timeout_s: float = SUBMIT_TIMEOUT_S,
+    ) -> Outcome:
+        """Cancel a request and wait for its outcome: Failed (`cancelled`), or the one it had within the last hour.
+
+        Raises as `cancel`, and WaitTimedOut if there is none: nobody has sent such a request yet, or nobody leads.
+        """
+
+        async def cancel() -> None:
+            await self.cancel(request_id, timeout_s=submit_timeout_s)
+
+        waiting = _Waiting(request_id, "cancel", "the cancel waits for a request with this id", known_before=True)
+        return await self._awaited(waiting, cancel, timeout_s=timeout_s, connect_s=submit_timeout_s)
+
+    async def _awaited(
+        self, waiting: "_Waiting", put: Callable[[], Awaitable[None]], *, timeout_s: float | None, connect_s: float
+    ) -> Outcome:
+        """Follow the results, put something where the dispatcher reads it, and wait for what comes of it."""
+        request_id, there = waiting.request_id, False
         try:
             async with asyncio.timeout(timeout_s), AsyncExitStack() as stack:
-                answer = await stack.enter_async_context(self._answers.waiting(request_id, connect_s=submit_timeout_s))
-                await (await self._begin(prepared, submit_timeout_s)).receipt(submit_timeout_s)
-                submitted = True
-                return await (self._or_earlier(request_id, answer) if known_before else answer)
+                answer = await stack.enter_async_context(self._answers.waiting(request_id, connect_s=connect_s))
+                await put()
+                there = True
+                return await (self._answers.or_earlier(request_id, answer) if waiting.known_before else answer)
         except TimeoutError:
-            if not submitted:
-                raise LogUnavailable(f"Kafka did not take {request_id} in time: submit it again.") from None
-            raise WaitTimedOut(
-                f"No outcome of {request_id} within {timeout_s:g} s: it goes on; ask again with the same id."
-            ) from None
+            if not there:
+                raise LogUnavailable(f"Kafka did not take the {waiting.noun} of {request_id}: send it again.") from None
+            raise WaitTimedOut(f"No outcome of {request_id} within {timeout_s:g} s: {waiting.then}.") from None
         except MissingTopic as reason:
-            raise NotSubmitted(f"The request was not submitted. {reason}") from reason
+            raise NotSubmitted(f"The {waiting.noun} was not sent. {reason}") from reason
         except Unreachable as reason:
-            raise LogUnavailable(f"The request was not submitted. {reason}") from reason
-
-    async def _or_earlier(self, request_id: str, answer: "asyncio.Future[Outcome]") -> Outcome:
-        reading = asyncio.create_task(self._answers.answered_before(request_id), name=f"read back {request_id}")
-        waits: set[asyncio.Future[Any]] = {answer, reading}
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            # What cannot be read back is waited for: the outcome may still come, and the caller's deadline holds.
-            unread = answer.done() or reading.cancelled() or reading.exception() is not None
-            earlier = None if unread else reading.result()
-            return earlier if earlier is not None else await answer
-        finally:
-            reading.cancel()
-            await asyncio.wait({reading})
+            raise LogUnavailable(f"The {waiting.noun} was not sent. {reason}") from reason
 
     def _prepared(self, body: Mapping[str, Any], asked: Asked, **sent: Any) -> Submission:
         unknown = asked.keys() - Asked.__annotations__.keys()
@@ -313,6 +357,16 @@ class GenerationClient:
                 f"There is no lane {prepared.lane}: check its name, or run `headrace topics create` (topic {topic})."
             ) from reason
         return _Flying(prepared, pending)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Whose outcome is waited for, what was sent for it, what follows if none comes, and whether one may be there."""
+
+    request_id: str
+    noun: str
+    then: str
+    known_before: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
@@ -152,6 +153,20 @@ class KafkaAnswers:
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read_back(), name="read results back")
         return await asyncio.shield(found)
+
+    async def or_earlier(self, request_id: str, answer: "asyncio.Future[Outcome]") -> Outcome:
+        """The answer that is waited for, or the outcome of the last hour, whichever is there first."""
+        reading = asyncio.create_task(self.answered_before(request_id), name=f"read back {request_id}")
+        waits: set[asyncio.Future[Any]] = {answer, reading}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            # What cannot be read back is waited for: the outcome may still come, and the caller's deadline holds.
+            unread = answer.done() or reading.cancelled() or reading.exception() is not None
+            earlier = None if unread else reading.result()
+            return earlier if earlier is not None else await answer
+        finally:
+            reading.cancel()
+            await asyncio.wait({reading})
 
     async def _read_back(self) -> None:
         while self._asked:

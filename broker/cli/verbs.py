@@ -36,6 +36,7 @@ VERBS = (
         "retrier", "broker.cli.retrier:retrier", "One retry process: puts parked requests back on their lane when due."
     ),
     Verb("submit", "broker.cli.submit:submit", "Submit requests, one JSON object a line."),
+    Verb("cancel", "broker.cli.cancel:cancel", "Cancel what is not yet answered."),
     Verb("results", "broker.cli.results:results", "Show outcomes as they come."),
     Verb("dead-letters", "broker.cli.dead_letters.verb:app", "What nobody will try again: list it, show one."),
     Verb("status", "broker.cli.status.verb:status", "Who leads, what is wrong, what waits, what is left."),

@@ -76,3 +76,10 @@ async def test_a_misspelt_argument_is_a_type_error() -> None:
     async with GenerationClient("127.0.0.1:1") as generations:
         with pytest.raises(TypeError, match="colour"):
             await generations.submit(BODY, colour="red")  # type: ignore[call-arg]  # the point of the test
+
+
+@pytest.mark.parametrize("wrong", ["", "ü", "x" * 129])
+async def test_a_cancel_of_what_is_no_id_is_refused_before_it_is_sent(wrong: str) -> None:
+    async with GenerationClient("localhost:1") as client:
+        with pytest.raises(InvalidRequest):
+            await client.cancel(wrong)

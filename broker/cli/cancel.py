@@ -1,0 +1,136 @@
+"""`headrace cancel`: ids in, one receipt a line out; or, with `--wait`, what became of each."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from broker.cli.patience import hush_kafka
+from broker.cli.request_lines import STDIN, opened
+from broker.client import CancelReceipt, GenerationClient
+from broker.errors import InvalidRequest, WaitTimedOut
+from schemas.codec import outcome_json
+from schemas.ids import is_valid_id
+from schemas.instants import to_wire
+from schemas.outcome import Failed, Outcome
+
+_OTHERWISE = 1
+_IN_FLIGHT_MAX = 500
+
+
+def cancel(  # noqa: PLR0917  # Typer reads them by name
+    ids: Annotated[list[str], typer.Argument(metavar="ID…|-", help="Request ids; - reads them from standard input.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcomes and show them instead.")] = False,
+    wait_timeout: Annotated[
+        float, typer.Option("--wait-timeout", metavar="SECONDS", help="How long to wait for each outcome.")
+    ] = 30,
+    as_json: Json = False,
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    prefix: TopicPrefix = None,
+    timeout: TimeoutS = 30,
+) -> None:
+    """Cancel what is not yet answered; standard output gets one receipt a line, in the order of the ids.
+
+    A request that is under way is answered as failed, `cancelled`, at once; one that has not come yet, when it comes.
+    With --wait the exit code is 1 if a request ended otherwise, or has no outcome in time.
+
+    Example: headrace cancel lead-8841-email --wait
+    """
+    settings = settings_from(config, bootstrap_servers, prefix)
+    hush_kafka()
+    named = _named(ids)
+
+    async def run() -> bool:
+        connection = KafkaConnection.of(settings.kafka)
+        async with GenerationClient(
+            topic_prefix=settings.kafka.topic_prefix, connection=connection, source="headrace.cli"
+        ) as client:
+
+            async def one(request_id: str) -> tuple[str, bool]:
+                if wait:
+                    return await _outcome(client, request_id, timeout_s=timeout, wait_s=wait_timeout, as_json=as_json)
+                receipt = await client.cancel(request_id, timeout_s=timeout)
+                return (_receipt_json(receipt) if as_json else _receipt(receipt)), True
+
+            return await _each(named, one)
+
+    if not asyncio.run(run()):
+        raise typer.Exit(_OTHERWISE)
+
+
+def _named(ids: Sequence[str]) -> list[str]:
+    """The ids, each once and all of them valid before the first is sent."""
+    named: list[str] = []
+    for each in ids:
+        if each == STDIN:
+            with opened(STDIN) as lines:
+                named += [line.decode(errors="replace").rstrip("\r\n") for line in lines]
+        else:
+            named.append(each)
+    unique = list(dict.fromkeys(each for each in named if each.strip()))
+    for each in unique:
+        if not is_valid_id(each):
+            raise InvalidRequest(f"{each[:200]!r} is no id: it has 1 to 128 characters of printable ASCII.")
+    return unique
+
+
+async def _each(ids: Sequence[str], one: Callable[[str], Coroutine[Any, Any, tuple[str, bool]]]) -> bool:
+    """Do it for all of them, several at once, and print a line for each in order; False if one did not go well."""
+    all_well = True
+    flying: deque[asyncio.Task[tuple[str, bool]]] = deque()
+
+    async def land() -> None:
+        nonlocal all_well
+        line, well = await flying[0]
+        flying.popleft()
+        typer.echo(line)
+        all_well = all_well and well
+
+    try:
+        for request_id in ids:
+            flying.append(asyncio.create_task(one(request_id), name=f"cancel {request_id}"))
+            if len(flying) >= _IN_FLIGHT_MAX:
+                await land()
+        while flying:
+            await land()
+    finally:
+        for task in flying:
+            task.cancel()
+        await asyncio.gather(*flying, return_exceptions=True)
+    return all_well
+
+
+async def _outcome(
+    client: GenerationClient, request_id: str, *, timeout_s: float, wait_s: float, as_json: bool
+) -> tuple[str, bool]:
+    """What became of a request, and whether that is what was asked for."""
+    try:
+        outcome = await client.outcome_of_cancelled(request_id, timeout_s=wait_s, submit_timeout_s=timeout_s)
+    except WaitTimedOut as reason:
+        said = json.dumps({"id": request_id, "status": "unknown", "message": str(reason)}) if as_json else str(reason)
+        return said, False
+    cancelled = isinstance(outcome, Failed) and outcome.reason == "cancelled"
+    return (outcome_json(outcome).decode() if as_json else _said(outcome)), cancelled
+
+
+def _said(outcome: Outcome) -> str:
+    if not isinstance(outcome, Failed):
+        return f"{outcome.id} was completed before it could be cancelled."
+    if outcome.reason == "cancelled":
+        return f"{outcome.id} is cancelled."
+    return f"{outcome.id} had failed already ({outcome.reason}): {outcome.message}"
+
+
+def _receipt(receipt: CancelReceipt) -> str:
+    return f"cancel of {receipt.id} sent to {receipt.topic}/{receipt.partition}/{receipt.offset}"
+
+
+def _receipt_json(receipt: CancelReceipt) -> str:
+    return json.dumps(asdict(receipt) | {"asked_at": to_wire(receipt.asked_at)})
