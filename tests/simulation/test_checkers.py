@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.commands import Complete, Fail
+from broker.core.cancels import Cancel
+from broker.core.commands import Complete, Discard, Fail, Remember
 from broker.core.progress import PartitionProgress
 from tests.simulation.checkers import (
     answers_are_real,
     calls_are_needed,
+    cancels_hold,
     deadlines_are_kept,
     it_ends,
     ledger_agrees,
@@ -20,12 +22,13 @@ from tests.simulation.checkers import (
     refusals_are_few,
 )
 from tests.simulation.history import History, Remains
+from tests.simulation.kafka import Request
 from tests.simulation.scenario import Scenario
 from tests.simulation.upstream import Ending
 from tests.simulation.world import SimulatedWorld
 
 Check = Callable[[History], Iterator[str]]
-SEED = 7
+SEED = 0
 
 
 def lost_outcome(history: History) -> None:
@@ -91,6 +94,40 @@ def refused(history: History) -> None:
         call.ending = Ending.REFUSED
 
 
+def call_in_spite_of_a_cancel(history: History) -> None:
+    history.calls[0].cancelled = True
+
+
+def cancel_without_effect(history: History) -> None:
+    for transaction in history.stored:
+        transaction.settled = [
+            replace(each, decision=Discard()) if isinstance(each.decision, Remember) else each
+            for each in transaction.settled
+        ]
+
+
+def cancel_that_waits_for_nothing(history: History) -> None:
+    """The first line of the ledger says that whoever completes was cancelled."""
+    completed = [
+        each for transaction in history.stored for each in transaction.settled if isinstance(each.decision, Complete)
+    ]
+    record = completed[0].record
+    assert record is not None
+    assert isinstance(record.content, Request)
+    waiting = Cancel(record.content.name.encode().ljust(16, b"."), record.timestamp_ms)
+    history.stored[0].row = replace(history.stored[0].row, cancels=(waiting,))
+
+
+def answer_after_a_cancel(history: History) -> None:
+    for transaction in history.stored:
+        history.ended.update((transaction.writer, transaction.life, each.source) for each in transaction.settled)
+
+
+def forgotten_cancel(history: History) -> None:
+    for transaction in history.stored:
+        transaction.row = replace(transaction.row, cancels=())
+
+
 def stall(history: History) -> None:
     history.quiet = False
 
@@ -123,6 +160,11 @@ def history() -> History:
         (late_call, calls_are_needed.check),
         (untrusted_call, calls_are_needed.check),
         (early_failure, deadlines_are_kept.check),
+        (call_in_spite_of_a_cancel, calls_are_needed.check),
+        (cancel_without_effect, cancels_hold.check),
+        (cancel_that_waits_for_nothing, cancels_hold.check),
+        (answer_after_a_cancel, cancels_hold.check),
+        (forgotten_cancel, ledger_agrees.check),
         (leftover, memory_empties.check),
         (refused, refusals_are_few.check),
         (stall, it_ends.check),
