@@ -73,7 +73,7 @@ class KafkaSubmit:
                     raise self._translated(reason, producer, topic) from reason
                 return Pending(self, producer, topic, future)
         except TimeoutError as reason:
-            raise await self._away(timeout_s, waited_for) from reason
+            raise await self._away(timeout_s, waited_for, is_sent=False) from reason
 
     async def _ready(self, topic: str) -> AIOKafkaProducer:
         """A producer that has started and knows the topic. Retries until its caller's deadline."""
@@ -143,11 +143,13 @@ class KafkaSubmit:
         said = "its buffer is full" if isinstance(reason, KafkaTimeoutError) else str(reason) or type(reason).__name__
         return LogUnavailable(f"Kafka did not take the request ({said}): submit it again with the same id.")
 
-    async def _away(self, timeout_s: float, waited_for: str) -> LogUnavailable:
+    async def _away(self, timeout_s: float, waited_for: str, *, is_sent: bool) -> HeadraceError:
         reason: object = "It does not answer."
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_EXPLAIN_S):
                 reason = await explain_unreachable(self._connection)
+        if isinstance(reason, HeadraceError) and not isinstance(reason, Unreachable) and not is_sent:
+            return reason  # nobody let us in: waiting longer would not have helped
         return LogUnavailable(f"Kafka did not take the request within {timeout_s:g} s ({waited_for}). {reason}")
 
     async def close(self) -> None:
@@ -173,7 +175,9 @@ class Pending:
         done, _ = await asyncio.wait({self._future}, timeout=timeout_s)
         if not done:
             self._future.add_done_callback(lambda late: late.cancelled() or late.exception())
-            raise await self._log._away(timeout_s, "while its acknowledgement was missing")  # noqa: SLF001  # its own part
+            raise await self._log._away(  # noqa: SLF001  # its own part
+                timeout_s, "while its acknowledgement was missing", is_sent=True
+            )
         if self._future.cancelled():
             raise LogUnavailable("The connection was closed before Kafka took the request: submit it again.")
         reason = self._future.exception()

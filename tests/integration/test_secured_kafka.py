@@ -1,0 +1,291 @@
+"""Behind TLS, passwords and rights: what is wrong is one sentence, and the rights of the operators' guide suffice."""
+
+import asyncio
+import dataclasses
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from pydantic import SecretStr
+
+from broker.adapters.kafka_connection import KafkaConnection, explain_unreachable
+from broker.adapters.kafka_topics import create_missing
+from broker.cli.main import main
+from broker.client import GenerationClient
+from broker.errors import AuthenticationError, HeadraceError, RightsError, Unreachable
+from broker.local.record import Endpoints
+from broker.local.services import LocalServices
+from broker.service.preflight import find
+from broker.service.rights import check, dispatcher_needs
+from broker.settings.connections import KafkaSettings, RedisSettings
+from broker.settings.whole import Settings
+from broker.simulator.upstream import Upstream
+from consumers.results import ResultReader
+from schemas.codec import Record, encode_failure
+from schemas.failure import FailureKind, RetryableFailure
+from schemas.topics import topics
+from tests.integration.fleet import Fleet, producing, read_all, request
+from tests.integration.secured_kafka import (
+    CLUSTER,
+    CREATE,
+    DESCRIBE,
+    DESCRIBE_CONFIGS,
+    GROUP,
+    READ,
+    TOPIC,
+    TRANSACTIONAL_ID,
+    WRITE,
+    Right,
+    SecuredKafka,
+    secured_kafka,
+)
+from tests.integration.test_recovery import plentiful
+
+GUIDE = Path(__file__).parents[2] / "docs" / "operators.md"
+OPERATIONS = {
+    "Read": READ,
+    "Write": WRITE,
+    "Create": CREATE,
+    "Describe": DESCRIBE,
+    "DescribeConfigs": DESCRIBE_CONFIGS,
+}
+NEEDS = dispatcher_needs(Settings())
+LANES = ("urgent", "standard", "bulk")
+
+
+def documented() -> dict[str, list[Right]]:
+    """The rights that the operators' guide grants, by user."""
+    rights: dict[str, list[Right]] = {}
+    for line in re.findall(r"^\$acls (.+)$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE):
+        words = shlex.split(line)
+        given = [(words[at], words[at + 1] if at + 1 < len(words) else "") for at in range(len(words))]
+        [user] = [value.removeprefix("User:") for flag, value in given if flag == "--allow-principal"]
+        resources = [(TOPIC, value) for flag, value in given if flag == "--topic"]
+        resources += [(GROUP, value) for flag, value in given if flag == "--group"]
+        resources += [(TRANSACTIONAL_ID, value) for flag, value in given if flag == "--transactional-id"]
+        resources += [(CLUSTER, "kafka-cluster") for flag, _ in given if flag == "--cluster"]
+        operations = [OPERATIONS[value] for flag, value in given if flag == "--operation"]
+        prefixed = "prefixed" in words
+        rights.setdefault(user, []).extend(
+            Right(kind, name, operation, prefixed) for kind, name in resources for operation in operations
+        )
+    return rights
+
+
+@pytest.fixture(scope="module")
+def kafka(services: LocalServices) -> Iterator[SecuredKafka]:  # noqa: ARG001  # skips or fails as it does
+    with secured_kafka() as server:
+        yield server
+
+
+async def make_topics(kafka: SecuredKafka, prefix: str = "generation") -> None:
+    """By the operator's own listener, so that no right is needed."""
+    await create_missing(KafkaConnection(kafka.plain), topics(prefix, LANES, nodes=1))
+
+
+@pytest.fixture
+def leads(tmp_path: Path) -> str:
+    file = tmp_path / "leads.jsonl"
+    file.write_text(json.dumps({"id": "a", "lane": "urgent", "body": {"model": "gpt-4o-mini", "messages": []}}))
+    return str(file)
+
+
+def four_mistakes(kafka: SecuredKafka) -> dict[str, tuple[dict[str, str], int]]:
+    """What is wrong, the sentence's heart, and the exit code."""
+    foreign = str(kafka.foreign_ca_file)
+    return {
+        "refuses user nobody: check kafka.username and kafka.password": (
+            kafka.environment("nobody", password="wrong"),
+            2,
+        ),
+        f"is not signed by {foreign}: set kafka.ca_file": (kafka.environment("nobody", ca_file=foreign), 2),
+        "No Kafka listens at 127.0.0.1:1": (kafka.environment("nobody", bootstrap_servers="127.0.0.1:1"), 3),
+        "Kafka (shows user nobody no topic|lets user nobody write nowhere: grant WRITE)": (
+            kafka.environment("nobody"),
+            2,
+        ),
+    }
+
+
+@pytest.mark.parametrize("verb", ["topics check", "submit LEADS", "submit LEADS --wait", "results"])
+def test_four_mistakes_are_four_sentences(
+    kafka: SecuredKafka,
+    leads: str,
+    verb: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = set()
+    for heart, (environment, exit_code) in four_mistakes(kafka).items():
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        assert main([*verb.replace("LEADS", leads).split(), "--timeout", "0.5"]) == exit_code, heart
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert re.search(heart, said.err), said.err
+        assert len(said.err.splitlines()) == 1
+        told.add(said.err)
+    assert len(told) == 4
+
+
+async def test_a_start_with_a_wrong_password_or_authority_ends_instead_of_waiting(kafka: SecuredKafka) -> None:
+    foreign = str(kafka.foreign_ca_file)
+    mistakes: dict[str, dict[str, object]] = {
+        "refuses user half": {"password": SecretStr("wrong")},
+        f"is not signed by {foreign}": {"ca_file": foreign},
+    }
+    for heart, changed in mistakes.items():
+        right = KafkaSettings.model_validate(dataclasses.asdict(kafka.connection("half")))
+        with pytest.raises(AuthenticationError, match=heart):
+            await find(Settings(kafka=right.model_copy(update=changed)), NEEDS)
+
+
+async def test_a_dispatcher_and_a_retrier_without_rights_leave_with_one_sentence(
+    kafka: SecuredKafka, services: LocalServices
+) -> None:
+    known = {"HEADRACE_REDIS__URL": services.endpoints.redis_url, "OPENAI_API_KEY": "sk-of-the-tests"}
+    environment = os.environ | known | kafka.environment("nobody")
+
+    async def run(verb: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "broker.cli.main", verb, env=environment, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await process.communicate()
+        return process.returncode, said.decode()
+
+    for topic, (code, said) in zip(
+        ("requests.urgent", "failures"), await asyncio.gather(run("dispatcher"), run("retrier")), strict=True
+    ):
+        assert said.startswith(f"headrace: In Kafka user nobody lacks READ on the topic generation.{topic}; "), said
+        assert (code, len(said.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "said"),
+    [
+        (
+            {"sasl_mechanism": "PLAIN"},
+            AuthenticationError,
+            "does not know the mechanism PLAIN: set kafka.sasl_mechanism",
+        ),
+        ({"security_protocol": "PLAINTEXT"}, Unreachable, "hung up on PLAINTEXT: check that kafka.security_protocol"),
+        ({"security_protocol": "SSL"}, Unreachable, "hung up on SSL: check that kafka.security_protocol"),
+        ({"security_protocol": "SASL_PLAINTEXT"}, Unreachable, "hung up on SASL_PLAINTEXT"),
+        ({"bootstrap_servers": "another port"}, Unreachable, "hung up on SASL_SSL"),
+        ({"bootstrap_servers": "another name"}, AuthenticationError, "is for other names: write one of them in"),
+    ],
+)
+async def test_every_other_way_of_not_being_let_in_has_its_sentence(
+    kafka: SecuredKafka, changed: dict[str, str], kind: type[HeadraceError], said: str
+) -> None:
+    servers = {"another port": kafka.plain, "another name": kafka.secured.replace("127.0.0.1", "localhost")}
+    connection = kafka.connection("nobody", **{key: servers.get(value, value) for key, value in changed.items()})
+    reason = await explain_unreachable(connection)
+    assert isinstance(reason, kind)
+    assert said in str(reason)
+
+
+async def test_every_missing_right_is_named_and_none_that_is_there(kafka: SecuredKafka) -> None:
+    await make_topics(kafka)
+    half = kafka.connection("half")
+    await kafka.grant("half", [Right(TOPIC, "generation.", DESCRIBE, prefixed=True)])
+    with pytest.raises(RightsError) as nothing:
+        await check(half, NEEDS)
+    assert str(nothing.value).count(" on the topic ") == len(NEEDS.read) + len(NEEDS.write)
+    await kafka.grant(
+        "half",
+        [
+            Right(TOPIC, "generation.requests.", READ, prefixed=True),
+            *(Right(TOPIC, f"generation.{name}", READ) for name in ("control", "ledger")),
+            *(Right(TOPIC, f"generation.{name}", WRITE) for name in ("failures", "dead-letters", "ledger")),
+            Right(TRANSACTIONAL_ID, "generation.dispatcher", WRITE),
+        ],
+    )
+    with pytest.raises(RightsError) as two:
+        await check(half, NEEDS)
+    assert str(two.value) == (
+        "In Kafka user half lacks WRITE on the topic generation.results; READ on the group generation.dispatcher: "
+        f"grant it, such as with `kafka-acls.sh --bootstrap-server {kafka.secured} --command-config client.properties "
+        "--add --allow-principal User:half --operation Write --topic generation.results`."
+    )
+    await kafka.grant("half", [Right(TOPIC, "generation.results", WRITE), Right(GROUP, NEEDS.name, READ)])
+    await check(half, NEEDS)
+
+
+async def test_a_reader_and_a_producer_without_the_right_are_told_which(kafka: SecuredKafka) -> None:
+    await make_topics(kafka, "watched")
+    onlooker = kafka.connection("onlooker")
+    await kafka.grant("onlooker", [Right(TOPIC, "watched.", DESCRIBE, prefixed=True)])
+    async with ResultReader(connection=onlooker, topic_prefix="watched", group=None) as results:
+        with pytest.raises(RightsError, match=r"use the topic watched\.results: grant READ on it"):
+            await anext(results)
+    with pytest.raises(RightsError, match="read as group strangers: grant READ on the group"):
+        await ResultReader(connection=onlooker, topic_prefix="watched", group="strangers").open()
+    async with GenerationClient(connection=onlooker, topic_prefix="watched") as generations:
+        with pytest.raises(RightsError, match="lets user onlooker write nowhere: grant WRITE"):
+            await generations.submit({}, lane="urgent")
+        await kafka.grant("onlooker", [Right(TOPIC, "watched.requests.urgent", WRITE)])
+        await generations.submit({}, lane="urgent")
+        with pytest.raises(RightsError, match=r"use the topic watched\.requests\.bulk: grant WRITE on it"):
+            await generations.submit({}, lane="bulk")
+
+
+async def test_a_redis_that_refuses_a_dispatcher_ends_its_start(kafka: SecuredKafka, services: LocalServices) -> None:
+    await make_topics(kafka)
+    url = services.endpoints.redis_url.replace("redis://", "redis://nobody:wrong@")
+    settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka.plain), redis=RedisSettings(url=SecretStr(url)))
+    with pytest.raises(AuthenticationError, match=r"Redis refuses the password in redis\.url"):
+        await find(settings, NEEDS)
+
+
+async def test_the_documented_rights_suffice_to_serve_a_request(
+    kafka: SecuredKafka, services: LocalServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for user, rights in documented().items():
+        await kafka.grant(user, rights)
+    for name, value in kafka.environment("operator").items():
+        monkeypatch.setenv(name, value)
+    assert await asyncio.to_thread(main, ["topics", "create"]) == 0
+    assert await asyncio.to_thread(main, ["topics", "check"]) == 0
+    pair = cast("LocalServices", SimpleNamespace(endpoints=Endpoints(kafka.plain, services.endpoints.redis_url)))
+    async with Upstream(plentiful()) as upstream, Fleet(pair, "generation", upstream.base_url, tmp_path) as fleet:
+        dispatcher, retrier = await asyncio.gather(
+            fleet.start("dispatcher", **kafka.environment("dispatcher")),
+            fleet.start("retrier", **kafka.environment("retrier")),
+        )
+        body = request("lead-1")["body"]
+        async with GenerationClient(connection=kafka.connection("producer")) as generations:
+            outcome = await generations.generate(body, lane="urgent", id="lead-1", timeout_s=30)  # type: ignore[arg-type]  # an object
+        async with ResultReader(connection=kafka.connection("reader"), group="lead-mailer") as results:
+            assert (await anext(results)).id == outcome.id == "lead-1"
+        await fleet.until(retrier, "leader")
+        async with producing(fleet) as producer:  # a failure that is due: through the retrier, back to a lane
+            waiting = due(request("lead-2"))
+            await producer.send_and_wait(
+                "generation.failures", waiting.value, key=waiting.key, headers=list(waiting.headers)
+            )
+        answered = await read_all(fleet, "results", until=2)
+        assert sorted(value["id"] for value in answered.values) == ["lead-1", "lead-2"]
+        assert (await fleet.status(dispatcher))["role"] == "leader"
+
+
+def due(asked: dict[str, object]) -> Record:
+    now = datetime.now(UTC)
+    failure = RetryableFailure(
+        id=str(asked["id"]),
+        kind=FailureKind.OVERLOADED,
+        attempt=1,
+        not_before=now,
+        lane="bulk",
+        submitted_at=now,
+        request=asked,
+    )
+    return encode_failure(failure, time=now)
