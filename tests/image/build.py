@@ -75,7 +75,7 @@ def make_image() -> None:
         building += [word for path in files_named(options) for word in ("--volume", f"{path}:{path}:ro")]
         output([*building, "--target", "build", "--tag", BUILD_STAGE, str(ROOT)], timeout_s=_STEP_S)
         output([*building, "--tag", IMAGE, str(ROOT)], timeout_s=_STEP_S)
-    output(buildah("rmi", "--prune", "--force"))
+    output(podman("image", "prune", "--force"))
 
 
 def bytes_of(image: str) -> int:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from tests.image.engine import IMAGE, as_in_a_cluster, output, podman
 from tests.integration.fleet import Fleet, Process
 
+LIFE_S = 300
+"""A container outlives a run that was killed, and would wait for its Kafka for ever."""
+
 
 @dataclass
 class ContainerFleet(Fleet):
@@ -26,7 +29,8 @@ class ContainerFleet(Fleet):
         given = [
             f"--env={key}={value}" for key, value in environment.items() if key.startswith(("HEADRACE_", "OPENAI_"))
         ]
-        run = podman("run", "--rm", "--name", log.stem, "--network", "host", *as_in_a_cluster(), *given, IMAGE, *verb)
+        kept = ["--rm", "--timeout", str(LIFE_S), "--name", log.stem]
+        run = podman("run", *kept, "--network", "host", *as_in_a_cluster(), *given, IMAGE, *verb)
         with log.open("wb") as sink:
             child = await asyncio.create_subprocess_exec(*run, stdout=sink, stderr=sink, start_new_session=True)
         process = Process(" ".join(verb), child, log)
