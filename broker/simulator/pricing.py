@@ -6,6 +6,7 @@ that are malformed are priced too, since a 400 is charged; what is not text coun
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -24,37 +25,90 @@ class Endpoint(StrEnum):
 
 
 class Law(StrEnum):
-    """How Chat Completions are charged; the other endpoints have one law each."""
+    """How Chat Completions are charged; the other endpoints have one law each.
+
+    `USAGE` concerns Responses as well: the input is charged at admission, the output when the call ends (the facts'
+    §2.2, inferred there).
+    """
 
     CHAT_2025 = "chat-2025"
     CHAT_LEGACY = "chat-legacy"
     DOCUMENTED = "documented"
+    USAGE = "usage"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What the laws look at. A benchmark makes one with `Size.chat` or gives `input_tokens` alone."""
+
+    input_tokens: int
+    text_bytes: int = 0
+    messages: int = 1
+    choices: int = 1
+    images: int = 0
+    answer_max: int | None = None
+    function_tools: bool = False
+
+    @classmethod
+    def chat(cls, text_bytes: int, *, messages: int = 1, choices: int = 1, answer_max: int | None = None) -> "Size":
+        """A chat whose messages have so many bytes of text together."""
+        input_tokens = 3 + 4 * messages + _quarters(text_bytes)
+        return cls(input_tokens, text_bytes, messages, choices, answer_max=answer_max)
 
 
 def charge_of(endpoint: Endpoint, body: Mapping[str, Any], law: Law) -> int:
     """Tokens the bucket loses when `body` is admitted, never less than 1."""
+    return charge_at(endpoint, size_of(endpoint, body), law)
+
+
+def charge_at(endpoint: Endpoint, size: Size, law: Law) -> int:
+    """The same, of a call whose size alone is known."""
     match endpoint:
         case Endpoint.CHAT:
-            charge = _chat_charge(body, law)
+            charge = _chat_charge(size, law)
         case Endpoint.RESPONSES:
-            charge = input_tokens_of(endpoint, body) + (
-                RESPONSES_EXTRA_WITH_TOOLS if _has_function_tools(body) else RESPONSES_EXTRA
-            )
+            charge = size.input_tokens + _responses_extra(size)
         case Endpoint.EMBEDDINGS:
-            charge = input_tokens_of(endpoint, body)
+            charge = size.input_tokens
     return max(1, charge)
+
+
+def settlement_of(endpoint: Endpoint, size: Size, output_tokens: int, law: Law) -> int:
+    """Tokens the bucket loses more when the call ends: under `USAGE` its output, as far as nothing was taken for it."""
+    if law is not Law.USAGE:
+        return 0
+    match endpoint:
+        case Endpoint.CHAT:
+            return output_tokens
+        case Endpoint.RESPONSES:
+            return max(0, output_tokens - _responses_extra(size))
+        case Endpoint.EMBEDDINGS:
+            return 0
 
 
 def input_tokens_of(endpoint: Endpoint, body: Mapping[str, Any]) -> int:
     """The usage to report for the input: an estimate by bytes, since no tokenizer is loaded here."""
+    return size_of(endpoint, body).input_tokens
+
+
+def size_of(endpoint: Endpoint, body: Mapping[str, Any]) -> Size:
+    """What the laws look at, of a body that may be malformed."""
     match endpoint:
         case Endpoint.CHAT:
             messages = _messages(body.get("messages"))
-            return 3 + sum(4 + _quarters(_text_bytes(message.get("content"))) for message in messages)
+            text_bytes = [_text_bytes(message.get("content")) for message in messages]
+            return Size(
+                input_tokens=3 + sum(4 + _quarters(count) for count in text_bytes),
+                text_bytes=sum(text_bytes),
+                messages=len(messages),
+                choices=_whole(body.get("n")) or 1,
+                images=sum(_images(message.get("content")) for message in messages),
+                answer_max=_whole(body.get("max_tokens")) or _whole(body.get("max_completion_tokens")),
+            )
         case Endpoint.RESPONSES:
-            return _responses_input(body)
+            return Size(input_tokens=_responses_input(body), function_tools=_has_function_tools(body))
         case Endpoint.EMBEDDINGS:
-            return _embedding_input(body.get("input"))
+            return Size(input_tokens=_embedding_input(body.get("input")))
 
 
 def text_of(endpoint: Endpoint, body: Mapping[str, Any]) -> str:
@@ -68,21 +122,21 @@ def text_of(endpoint: Endpoint, body: Mapping[str, Any]) -> str:
     return "\n".join(text for content in contents for text in _texts(content))
 
 
-def _chat_charge(body: Mapping[str, Any], law: Law) -> int:
-    messages = _messages(body.get("messages"))
-    text_bytes = sum(_text_bytes(message.get("content")) for message in messages)
-    images = sum(_images(message.get("content")) for message in messages)
-    choices = _whole(body.get("n")) or 1
-    answer_max = _whole(body.get("max_tokens")) or _whole(body.get("max_completion_tokens"))
+def _chat_charge(size: Size, law: Law) -> int:
+    text_tokens = _quarters(size.text_bytes) + size.messages + IMAGE_TOKENS * size.images
     match law:
         case Law.CHAT_2025:
-            return _quarters(text_bytes) + len(messages) + choices + IMAGE_TOKENS * images
+            return text_tokens + size.choices
         case Law.CHAT_LEGACY:
-            answer = (answer_max or LEGACY_MAX_TOKENS) * choices
-            return _quarters(text_bytes) + len(messages) + answer + IMAGE_TOKENS * images
+            return text_tokens + (size.answer_max or LEGACY_MAX_TOKENS) * size.choices
         case Law.DOCUMENTED:
-            estimate = _quarters(text_bytes) + len(messages) + IMAGE_TOKENS * images
-            return max((answer_max or 0) * choices, estimate)
+            return max((size.answer_max or 0) * size.choices, text_tokens)
+        case Law.USAGE:
+            return size.input_tokens
+
+
+def _responses_extra(size: Size) -> int:
+    return RESPONSES_EXTRA_WITH_TOOLS if size.function_tools else RESPONSES_EXTRA
 
 
 def _responses_input(body: Mapping[str, Any]) -> int:

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from broker.simulator.behaviours.enforcement import LimitChange, SharedLimit
 from broker.simulator.limiter import (
     DAY_US,
     MINUTE_US,
@@ -13,6 +14,7 @@ from broker.simulator.limiter import (
     Metric,
     Refused,
     RefusedCost,
+    Scene,
 )
 from broker.simulator.wording import go_duration
 from tests.unit.simulator.recorded import HEADERS, REFUSALS
@@ -179,3 +181,32 @@ def test_invented_model_names_do_not_fill_the_memory() -> None:
         limiter.admit(f"m{number}", 1, 0)
     assert not limiter.has_room_for("one more")
     assert limiter.has_room_for("m7")
+
+
+def test_models_that_share_a_limit_draw_from_one_account_and_a_refusal_names_it() -> None:
+    shared = SharedLimit("gpt-4.1-family", ("gpt-4.1*",))
+    limiter = Limiter(Limits(1_000, 10), Scene((shared,)))
+    assert isinstance(limiter.admit("gpt-4.1", 600, 0), Admitted)
+    refused = limiter.admit("gpt-4.1-mini", 600, 0)
+    assert isinstance(refused, Refused)
+    assert (refused.limit_name, refused.used) == ("gpt-4.1-family", 600)
+    other = limiter.admit("gpt-4o", 1_001, 0)
+    assert isinstance(other, Refused)
+    assert other.limit_name is None
+    assert set(limiter.tallies()) == {"gpt-4.1-family", "gpt-4o"}
+    assert limiter.tallies()["gpt-4.1-family"][Metric.TOKENS].charged == 600
+
+
+def test_behaviours_begin_anew_with_a_reset() -> None:
+    limiter = Limiter(Limits(1_000, 10), Scene((LimitChange(30.0, 2.0),)))
+    assert limiter.levels("a", 30_000_000)[Metric.TOKENS].limit == 2_000
+    limiter.reset(100_000_000)
+    assert limiter.levels("a", 129_000_000)[Metric.TOKENS].limit == 1_000
+    assert limiter.levels("a", 130_000_000)[Metric.TOKENS].limit == 2_000
+
+
+def test_tallies_may_be_asked_for_at_an_instant() -> None:
+    limiter = Limiter(Limits(60_000, 10))
+    limiter.admit("a", 30_000, 0)
+    assert limiter.tallies()["a"][Metric.TOKENS].offered == 60_000
+    assert limiter.tallies(60_000_000)["a"][Metric.TOKENS].offered == 120_000

@@ -1,0 +1,230 @@
+"""All meters of one limit name, and what happens to them between calls: foreigners, settlements, other limits."""
+
+import heapq
+from dataclasses import dataclass, replace
+from typing import Final
+
+from broker.simulator.admission import SECOND_US, Admitted, Level, Levels, Metric, Refused, RefusedCost
+from broker.simulator.behaviours.catalogue import Behaviour
+from broker.simulator.behaviours.enforcement import Foreign, LimitChange
+from broker.simulator.foreign import ForeignClient
+from broker.simulator.rules import Limits, Meter, Rule, refused_cost_of, rules_of, scaled
+from broker.simulator.tally import Tally
+
+_NEVER_US: Final = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is played: behaviours, the seed of their chance, and the instant from which theirs are counted."""
+
+    behaviours: tuple[Behaviour, ...] = ()
+    seed: int = 7
+    opened_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Settlement:
+    """Tokens that are debited at the end of a call."""
+
+    tokens: int
+
+
+_Event = ForeignClient | _Settlement | LimitChange
+
+
+class Account:
+    """Pays from all of its meters or from none."""
+
+    def __init__(self, limits: Limits, now_us: int, scene: Scene | None = None, *, shared_name: str = "") -> None:
+        scene = scene or Scene()
+        self._shared_name = shared_name or None
+        self._refused_cost = refused_cost_of(limits, scene.behaviours)
+        self._agenda: list[tuple[int, int, _Event]] = []
+        self._serial = 0
+        rules = rules_of(limits, scene.behaviours)
+        for behaviour in scene.behaviours:
+            if isinstance(behaviour, LimitChange):
+                at_us = scene.opened_us + round(min(behaviour.at_s * SECOND_US, _NEVER_US))
+                if at_us <= now_us:
+                    rules = [rule.scaled(behaviour.factor) for rule in rules]
+                else:
+                    self._note(at_us, behaviour)
+        self._place(rules, now_us, scene.opened_us)
+        self._expect_foreigners(limits, now_us, scene, shared_name)
+        self._wake_us = self._agenda[0][0] if self._agenda else _NEVER_US
+        self._charged = 0
+        self._admitted = 0
+        self._foreign = dict.fromkeys(Metric, 0)
+        self._refused = dict.fromkeys(Metric, 0)
+        self._wasted = dict.fromkeys(Metric, 0)
+
+    def admit(self, charge: int, now_us: int) -> Admitted | Refused:
+        """Pay `charge` tokens and one request from every meter, or say which one cannot and until when."""
+        if now_us >= self._wake_us:
+            self._catch_up(now_us)
+        payable = charge <= self._charge_max
+        for meter in self._of_tokens:
+            meter.refill(now_us)
+            if meter.short_by_us(charge):
+                payable = False
+        for meter in self._of_requests:
+            meter.refill(now_us)
+            if meter.short_by_us(1):
+                payable = False
+        if not payable:
+            return self._refuse(charge)
+        for meter in self._of_tokens:
+            meter.pay(charge)
+        for meter in self._of_requests:
+            meter.pay(1)
+        self._charged += charge
+        self._admitted += 1
+        if self._projects_shown:
+            return Admitted(self.levels(), self._project_levels())
+        return Admitted({Metric.TOKENS: self._shown_tokens.level(), Metric.REQUESTS: self._shown_requests.level()})
+
+    def refilled(self, now_us: int) -> dict[Metric, Level]:
+        """Bring every meter to `now_us`; what headers show then."""
+        self._catch_up(now_us)
+        for _, _, meter in self._meters:
+            meter.refill(now_us)
+        return self.levels()
+
+    def levels(self) -> dict[Metric, Level]:
+        """What headers show, as of the last call."""
+        return {Metric.TOKENS: self._shown_tokens.level(), Metric.REQUESTS: self._shown_requests.level()}
+
+    def settle(self, tokens: int, due_us: int) -> None:
+        """Debit `tokens` more at `due_us`, the end of a call that was admitted. They may leave a debt."""
+        self._note(due_us, _Settlement(tokens))
+        self._wake_us = self._agenda[0][0]
+
+    def tallies(self) -> dict[Metric, Tally]:
+        """What was offered and where it went, as of the last call or refill."""
+        charged = {Metric.TOKENS: self._charged, Metric.REQUESTS: self._admitted}
+        return {metric: self._tally(metric, charged[metric]) for metric in Metric}
+
+    def _tally(self, metric: Metric, charged: int) -> Tally:
+        foreign = self._foreign[metric]
+        offers = [
+            meter.offered() - (0 if rule.project else foreign)
+            for rule_metric, rule, meter in self._meters
+            if rule_metric is metric
+        ]
+        return Tally(min(offers), charged, foreign, self._refused[metric], self._wasted[metric])
+
+    def _place(self, rules: list[Rule], now_us: int, mark_us: int) -> None:
+        self._meters = [(rule.metric, rule, rule.meter(now_us, mark_us)) for rule in rules]
+        self._of_tokens = [meter for metric, _, meter in self._meters if metric is Metric.TOKENS]
+        self._of_requests = [meter for metric, _, meter in self._meters if metric is Metric.REQUESTS]
+        shown: dict[Metric, Meter] = {}  # the longest period of a metric is the one headers show: it comes last
+        self._projects_shown: dict[Metric, Meter] = {}
+        for metric, rule, meter in self._meters:
+            if meter.visible:
+                (self._projects_shown if rule.project else shown)[metric] = meter
+        self._shown_tokens = shown[Metric.TOKENS]
+        self._shown_requests = shown[Metric.REQUESTS]
+        self._bound_charges()
+
+    def _bound_charges(self) -> None:
+        """A call above a visible limit is "Request too large"; a hidden one lets it pass when nothing else is in it."""
+        self._charge_max = min(meter.limit for meter in self._of_tokens if meter.visible)
+
+    def _expect_foreigners(self, limits: Limits, now_us: int, scene: Scene, name: str) -> None:
+        for number, behaviour in enumerate(scene.behaviours):
+            if isinstance(behaviour, Foreign):
+                seed = f"{scene.seed}/{name}/{number}"
+                client = ForeignClient(behaviour, limits.tokens_per_minute, seed, scene.opened_us)
+                self._expect(client, now_us)
+
+    def _expect(self, client: ForeignClient, after_us: int) -> None:
+        at_us = client.next_us(after_us)
+        if at_us is not None:
+            self._note(at_us, client)
+
+    def _note(self, at_us: int, event: _Event) -> None:
+        self._serial += 1
+        heapq.heappush(self._agenda, (at_us, self._serial, event))
+
+    def _catch_up(self, now_us: int) -> None:
+        while self._agenda and self._agenda[0][0] <= now_us:
+            at_us, _, event = heapq.heappop(self._agenda)
+            for _, _, meter in self._meters:
+                meter.refill(at_us)
+            match event:
+                case ForeignClient():
+                    self._let_in(event)
+                    self._expect(event, at_us)
+                case _Settlement():
+                    for meter in self._of_tokens:
+                        meter.pay(event.tokens)
+                    self._charged += event.tokens
+                case LimitChange():
+                    self._change(event.factor)
+        self._wake_us = self._agenda[0][0] if self._agenda else _NEVER_US
+
+    def _change(self, factor: float) -> None:
+        changed = []
+        for metric, rule, meter in self._meters:
+            limit = scaled(meter.limit, rule.period_us, factor)
+            meter.change(limit)
+            changed.append((metric, replace(rule, limit=limit), meter))
+        self._meters = changed
+        self._bound_charges()
+
+    def _let_in(self, client: ForeignClient) -> None:
+        wanted = {Metric.TOKENS: client.tokens, Metric.REQUESTS: client.requests}
+        theirs = [(metric, meter) for metric, rule, meter in self._meters if not rule.project]
+        if not client.insists:
+            for metric, meter in theirs:
+                wanted[metric] = min(wanted[metric], meter.room())
+            if client.requests and not wanted[Metric.REQUESTS]:
+                return
+        for metric, meter in theirs:
+            meter.pay(wanted[metric])
+        for metric, units in wanted.items():
+            self._foreign[metric] += units
+
+    def _project_levels(self) -> dict[Metric, Level]:
+        return {metric: meter.level() for metric, meter in self._projects_shown.items()}
+
+    def _refuse(self, charge: int) -> Refused:
+        costs = {Metric.TOKENS: charge, Metric.REQUESTS: 1}
+        too_large = [entry for entry in self._meters if entry[2].visible and costs[entry[0]] > entry[2].limit]
+        if too_large:
+            metric, rule, meter = too_large[0]
+            wait_ms = None
+        else:
+            metric, rule, meter = max(self._meters, key=lambda entry: entry[2].short_by_us(costs[entry[0]]))
+            short_us = meter.short_by_us(costs[metric])
+            wait_ms = meter.stated_wait_ms(costs[metric]) if meter.visible else -(-short_us // 1_000)
+        stated = meter if meter.visible else self._shown(metric)
+        used = stated.used()
+        self._refused[metric] += 1
+        self._punish(costs)
+        levels: Levels = self.levels()
+        return Refused(
+            metric,
+            stated.period_us,
+            stated.limit,
+            used,
+            costs[metric],
+            wait_ms,
+            levels,
+            rule.project,
+            self._shared_name,
+            self._project_levels(),
+        )
+
+    def _shown(self, metric: Metric) -> Meter:
+        return self._shown_tokens if metric is Metric.TOKENS else self._shown_requests
+
+    def _punish(self, costs: dict[Metric, int]) -> None:
+        for metric, meters in ((Metric.TOKENS, self._of_tokens), (Metric.REQUESTS, self._of_requests)):
+            if self._refused_cost is RefusedCost.ALL or (
+                self._refused_cost is RefusedCost.REQUEST and metric is Metric.REQUESTS
+            ):
+                self._wasted[metric] += min(costs[metric], *(meter.room() for meter in meters))
+                for meter in meters:
+                    meter.drain(costs[metric])

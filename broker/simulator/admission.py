@@ -1,0 +1,76 @@
+"""What a limiter says to one call: admitted or refused, with the numbers that headers and messages then tell.
+
+Instants and periods are whole microseconds; waits and resets are whole milliseconds, as they are spelled.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+SECOND_US: Final = 1_000_000
+MINUTE_US: Final = 60_000_000
+DAY_US: Final = 86_400_000_000
+
+
+class Metric(StrEnum):
+    """What a limit counts."""
+
+    TOKENS = "tokens"
+    REQUESTS = "requests"
+
+
+class RefusedCost(StrEnum):
+    """What a refused call takes. The docs say that unsuccessful requests count; no recorded answer shows it."""
+
+    NOTHING = "nothing"
+    REQUEST = "request"
+    ALL = "all"
+
+
+class Level(NamedTuple):
+    """One triple of headers: limit, remaining, and the time until all of it is there again."""
+
+    limit: int
+    remaining: int
+    reset_ms: int
+
+
+Levels = Mapping[Metric, Level]
+
+NO_LEVELS: Final[Levels] = MappingProxyType({})
+
+
+class Admitted(NamedTuple):
+    """A call that was paid for, and the levels just after: the account's, and those of its project if it has any."""
+
+    levels: Levels
+    project_levels: Levels = NO_LEVELS
+
+
+class Refused(NamedTuple):
+    """A call that was not: the numbers of the 429.
+
+    Attributes:
+        metric: Of the limit that refuses.
+        period_us: Of that limit, as it is said.
+        limit: Units a period.
+        used: Never more than the limit.
+        requested: What the call would have cost.
+        wait_ms: None when the call is larger than the limit.
+        levels: The account's, after what the refusal took.
+        project: The limit is the project's.
+        limit_name: The limit's, where several models share it; the message then names both.
+        project_levels: The project's.
+    """
+
+    metric: Metric
+    period_us: int
+    limit: int
+    used: int
+    requested: int
+    wait_ms: int | None
+    levels: Levels
+    project: bool = False
+    limit_name: str | None = None
+    project_levels: Levels = NO_LEVELS

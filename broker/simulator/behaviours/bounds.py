@@ -1,0 +1,30 @@
+"""What a number in a behaviour may be, and the sentence that says so."""
+
+
+def between(name: str, value: float, least: float, most: float) -> None:
+    """Refuse what is outside; the bounds belong to it.
+
+    Raises:
+        ValueError: with a sentence for a person.
+    """
+    if not least <= value <= most:
+        raise ValueError(f"{name} is between {least:g} and {most:g}, not {value:g}")
+
+
+def positive(name: str, value: int) -> None:
+    """Refuse what is below 1.
+
+    Raises:
+        ValueError: with a sentence for a person.
+    """
+    if value < 1:
+        raise ValueError(f"{name} is at least 1, not {value:g}")
+
+
+def rate(name: str, value: float) -> None:
+    """Refuse what is no share.
+
+    Raises:
+        ValueError: with a sentence for a person.
+    """
+    between(name, value, 0.0, 1.0)

@@ -1,0 +1,207 @@
+"""Every behaviour by its name, as the command line, a file and a benchmark give it.
+
+A name stands for a value with its usual numbers; `NAME:field=number,field=number` changes some of them.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from broker.simulator.admission import RefusedCost
+from broker.simulator.behaviours.enforcement import (
+    ApproximateWindows,
+    ChargedRefusals,
+    ChargeLaw,
+    FixedWindows,
+    Foreign,
+    HiddenBucket,
+    LimitChange,
+    PerDay,
+    Period,
+    ProjectLimits,
+    Quantised,
+    RequestBound,
+    SharedLimit,
+    SlidingWindows,
+)
+from broker.simulator.behaviours.latencies import (
+    FixedLatency,
+    Latency,
+    LoadLatency,
+    LogNormalLatency,
+    UniformLatency,
+    WideLatency,
+)
+from broker.simulator.behaviours.manners import (
+    AllHeaders,
+    Azure,
+    AzureUnlimited,
+    BareResponses429,
+    Groq,
+    HtmlGateway,
+    Manner,
+    NoHeaders,
+    OnlyRetryAfter,
+    OnlyTokenHeaders,
+    RoundedHeaders,
+    StaleHeaders,
+)
+from broker.simulator.behaviours.troubles import (
+    BrokenStreams,
+    DroppedConnections,
+    ErrorStorm,
+    Silence,
+    SlowStreams,
+)
+from broker.simulator.pricing import Law
+
+Behaviour = (
+    Period
+    | RequestBound
+    | PerDay
+    | ProjectLimits
+    | SharedLimit
+    | LimitChange
+    | ChargeLaw
+    | HiddenBucket
+    | Quantised
+    | FixedWindows
+    | SlidingWindows
+    | ApproximateWindows
+    | ChargedRefusals
+    | Foreign
+    | Manner
+    | ErrorStorm
+    | DroppedConnections
+    | Silence
+    | SlowStreams
+    | BrokenStreams
+    | Latency
+)
+
+NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
+    {
+        "bucket": Period(60.0),
+        "bucket-6s": Period(6.0),
+        "bucket-1s": Period(1.0),
+        "request-bound": RequestBound(),
+        "requests-per-day": PerDay(requests=10_000),
+        "tokens-per-day": PerDay(tokens=2_000_000),
+        "project-limits": ProjectLimits(),
+        "shared-limit": SharedLimit(),
+        "limit-halved": LimitChange(factor=0.5),
+        "limit-doubled": LimitChange(factor=2.0),
+        "law-chat-2025": ChargeLaw(Law.CHAT_2025),
+        "law-chat-legacy": ChargeLaw(Law.CHAT_LEGACY),
+        "law-documented": ChargeLaw(Law.DOCUMENTED),
+        "law-usage": ChargeLaw(Law.USAGE),
+        "law-change": ChargeLaw(Law.CHAT_LEGACY, from_s=30.0),
+        "hidden-bucket-1s": HiddenBucket(1.0),
+        "hidden-bucket-6s": HiddenBucket(6.0),
+        "quantised-1s": Quantised(1.0),
+        "quantised-6s": Quantised(6.0),
+        "fixed-window": FixedWindows(),
+        "sliding-window": SlidingWindows(),
+        "sliding-approximate": ApproximateWindows(),
+        "refusals-cost-request": ChargedRefusals(RefusedCost.REQUEST),
+        "refusals-cost-all": ChargedRefusals(RefusedCost.ALL),
+        "foreign": Foreign(),
+        "foreign-insisting": Foreign(insists=True),
+        "headers-all": AllHeaders(),
+        "headers-none": NoHeaders(),
+        "headers-retry-after": OnlyRetryAfter(),
+        "headers-tokens": OnlyTokenHeaders(),
+        "headers-stale": StaleHeaders(),
+        "headers-rounded": RoundedHeaders(),
+        "responses-bare-429": BareResponses429(),
+        "azure": Azure(),
+        "azure-seconds": Azure(in_seconds=True),
+        "azure-unlimited": AzureUnlimited(),
+        "groq": Groq(),
+        "gateway-html": HtmlGateway(),
+        "error-storm": ErrorStorm(),
+        "dropped": DroppedConnections(),
+        "silence": Silence(),
+        "slow-streams": SlowStreams(),
+        "broken-streams": BrokenStreams(),
+        "latency-fixed": FixedLatency(),
+        "latency-uniform": UniformLatency(),
+        "latency-lognormal": LogNormalLatency(),
+        "latency-wide": WideLatency(),
+        "latency-load": LoadLatency(),
+    }
+)
+
+
+def behaviour(name: str, **numbers: Any) -> Behaviour:
+    """The behaviour of that name, with some of its numbers changed.
+
+    Raises:
+        ValueError: with a sentence that names the nearest that exists.
+    """
+    known = NAMED.get(name)
+    if known is None:
+        raise ValueError(f"there is no behaviour {name!r}{_nearest(name, NAMED)}")
+    names = [field.name for field in fields(known)]
+    for field in numbers:
+        if field not in names:
+            raise ValueError(f"{name} has no {field!r}{_nearest(field, names)}")
+    try:
+        return replace(known, **{field: _typed(known, field, value) for field, value in numbers.items()})
+    except TypeError as error:
+        raise ValueError(f"{name}: a number is expected ({error})") from error
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def parsed(text: str) -> Behaviour:
+    """`NAME` or `NAME:field=value,field=value`; a list is written with `+` between its items.
+
+    Raises:
+        ValueError: as `behaviour`, or when a pair is none.
+    """
+    name, _, rest = text.partition(":")
+    numbers: dict[str, Any] = {}
+    for pair in filter(None, rest.split(",")):
+        field, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"{text!r} is not NAME:field=value")
+        numbers[field.strip()] = _read(value.strip())
+    return behaviour(name.strip(), **numbers)
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)  # numbers and booleans; inf is read below
+    except ValueError:
+        return text
+
+
+def _typed(known: Behaviour, field: str, value: Any) -> Any:
+    """The value as the field has it: lists become tuples, words become members of their enum."""
+    usual = getattr(known, field)
+    if isinstance(usual, tuple):
+        items = value.split("+") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+        return tuple(int(item) if isinstance(usual[0], int) else str(item) for item in items)
+    if isinstance(usual, StrEnum):
+        return type(usual)(value)
+    if isinstance(usual, bool) or isinstance(value, bool):
+        if isinstance(usual, bool) and isinstance(value, bool):
+            return value
+        raise ValueError(f"{field} is {'true or false' if isinstance(usual, bool) else 'a number'}, not {value!r}")
+    if isinstance(usual, float):
+        return float(value)
+    if isinstance(usual, str):
+        return str(value)
+    if isinstance(value, int) or value is None:
+        return value
+    raise ValueError(f"{field} is a whole number, not {value!r}")
+
+
+def _nearest(wrong: str, known: Any) -> str:
+    near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"

@@ -1,0 +1,211 @@
+"""Which limits are enforced, how, and what changes while it runs. Instants are seconds since the opening."""
+
+import math
+from dataclasses import dataclass
+
+from broker.simulator.admission import RefusedCost
+from broker.simulator.behaviours.bounds import between, positive
+from broker.simulator.pricing import Law
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Buckets of another period than a minute, described as such: a period's share of the limit, and resets to match.
+
+    Evidence: buckets that hold a full minute are what 1,189 of 1,191 recorded token rows show (the facts' §0.1); 68
+    rows show days and two show 30 days. 6 s and 1 s are inferred: "can be quantized" (§1), here honestly told.
+    """
+
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        between("seconds", self.seconds, 0.01, 86_400.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBound:
+    """So few requests a minute that they, not the tokens, are what refuses.
+
+    Evidence: recorded 429s on `requests per min (RPM)` with limits of 3 and 500 (the facts' §4.2, template 1).
+    """
+
+    requests_per_minute: int = 60
+
+    def __post_init__(self) -> None:
+        positive("requests_per_minute", self.requests_per_minute)
+
+
+@dataclass(frozen=True, slots=True)
+class PerDay:
+    """Daily limits as well. Headers then show the day in place of the minute, and do not say so.
+
+    Evidence: 68 recorded rows of requests refill over 86,400 s (the facts' §0.5), and 429s on `requests per day (RPD)`.
+    Tokens per day are documented (§1); their headers are inferred from one organisation's 30-day bucket.
+    """
+
+    requests: int | None = None
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.requests is None and self.tokens is None:
+            raise ValueError("a daily limit says requests, tokens or both")
+        for name in ("requests", "tokens"):
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectLimits:
+    """A project's own buckets of each model, with a share of the account's limits; headers and 429s name the project.
+
+    Evidence: 43 recorded rows of project-tokens and 7 of project-requests (the facts' §3), and template 2 (§4.2).
+    """
+
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        between("share", self.share, 0.000_001, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLimit:
+    """Models that draw from one limit, which has a name of its own; a 429 names both.
+
+    Evidence: shared limits are documented; `Request too large for gpt-4.1-2025-04-14 (for limit gpt-4.1)` is recorded
+    (the facts' §1). That `Rate limit reached` names both in the same way is inferred. `models` are shell patterns.
+    """
+
+    name: str = "shared-models"
+    models: tuple[str, ...] = ("*",)
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.models or not all(self.models):
+            raise ValueError("a shared limit has a name and at least one model")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChange:
+    """The limits of a minute (or of `Period`) are multiplied at some instant; what is in use stays in use.
+
+    Evidence: "tier tables change without notice" (the facts' §1); gpt-5 was seen with 30,000 and later with 500,000.
+    What happens to the level at that instant is inferred.
+    """
+
+    at_s: float = 30.0
+    factor: float = 0.5
+
+    def __post_init__(self) -> None:
+        between("at_s", self.at_s, 0.0, math.inf)
+        between("factor", self.factor, 0.000_001, 1_000_000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeLaw:
+    """How calls are charged from some instant on; several of them are a law that changes midway.
+
+    Evidence: the laws are read off recorded headers (the facts' §2), which show the change of 2025-03-18 to 2025-03-20.
+    `usage`, with output settled at the end of the call, is inferred there from 18 rows.
+    """
+
+    law: Law = Law.CHAT_2025
+    from_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        between("from_s", self.from_s, 0.0, math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenBucket:
+    """Beside the minute that headers show, buckets that hold less.
+
+    Evidence: "a shorter-window enforcement may exist in addition" (the facts' §1): documented, never recorded.
+    """
+
+    seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        between("seconds", self.seconds, 0.001, 59.999)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantised:
+    """Beside the minute that headers show, a count for each window of so many seconds that begins anew at its mark.
+
+    Evidence: "60,000 requests/minute may be enforced as 1,000 requests/second" (help centre), and Azure's RPM over 1 s
+    or 10 s (the facts' §1, §3): documented, never recorded.
+    """
+
+    seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        between("seconds", self.seconds, 0.001, 59.999)
+
+
+@dataclass(frozen=True, slots=True)
+class FixedWindows:
+    """No buckets: counts that begin anew at each mark, a minute apart by default. Inferred; gateways do it."""
+
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        between("seconds", self.seconds, 0.01, 86_400.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SlidingWindows:
+    """No buckets: what was taken in the last minute counts, exactly. Inferred; home-made limiters do it."""
+
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        between("seconds", self.seconds, 0.01, 86_400.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ApproximateWindows:
+    """No buckets: this minute's count and a share of the last one's. Inferred; gateways and CDNs do it."""
+
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        between("seconds", self.seconds, 0.01, 86_400.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ChargedRefusals:
+    """A refused call takes a request, or all that is there up to its charge.
+
+    Evidence: "unsuccessful requests contribute to your per-minute limit" (the facts' §2.4): documented, never recorded.
+    """
+
+    cost: RefusedCost = RefusedCost.ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Other clients of the account: bursts that take from the same limits, not from those of our project.
+
+    Inferred; any account with a second service shows it. Bursts come at random (exponential gaps by the seed), or
+    `regular`. `share` and `burst` are shares of a minute's tokens; `tokens_per_minute` and `burst_tokens` say the same
+    in tokens, and win. Each burst is so many `requests`. What is not there is refused to them too, and lost; those
+    who `insists` try until they have all of it, before us: the limit goes into debt.
+    """
+
+    share: float = 0.3
+    burst: float = 0.05
+    tokens_per_minute: int | None = None
+    burst_tokens: int | None = None
+    requests: int = 1
+    regular: bool = False
+    insists: bool = False
+    from_s: float = 0.0
+    to_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        between("share", self.share, 0.0, 10.0)
+        between("burst", self.burst, 0.000_1, 1.0)
+        between("requests", self.requests, 0, 1_000_000)
+        between("to_s", self.to_s, self.from_s, math.inf)
+        for name in ("tokens_per_minute", "burst_tokens"):
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name))

@@ -1,0 +1,125 @@
+"""How answers speak of limits: in whose headers, in whose words, how honestly."""
+
+from dataclasses import dataclass
+
+from broker.simulator.behaviours.bounds import between, positive
+
+
+@dataclass(frozen=True, slots=True)
+class AllHeaders:
+    """Six `x-ratelimit-*` headers, on refusals also `retry-after` and `retry-after-ms`: what is played by default.
+
+    Evidence: on 2xx and 400 recorded throughout (the facts' §3). No 429 was recorded with its headers (§8), so theirs
+    are documented only.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class NoHeaders:
+    """None at all, on no answer; only the words of a 429 are left.
+
+    Evidence: some compatible servers and gateways; a captured OpenAI 429 had none (openai/openai-node#1477).
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyRetryAfter:
+    """Nothing but `retry-after` in whole seconds, and a 429 without numbers in its words.
+
+    Evidence: the specification knows `retry-after` alone (the facts' §3); that a server sends nothing else is inferred.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyTokenHeaders:
+    """The three headers of tokens and none of requests.
+
+    Inferred; its mirror image was recorded, an audio answer with those of requests alone (the facts' §3).
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class BareResponses429:
+    """Refusals of the Responses API carry no limit header and no `retry-after`; all else as usual.
+
+    Evidence: openai/openai-node#1477 (the facts' §3).
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class StaleHeaders:
+    """Levels are as old as so many seconds: they are looked up once and told until then.
+
+    Inferred; a limiter with several replicas shows it.
+    """
+
+    seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        between("seconds", self.seconds, 0.001, 3_600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundedHeaders:
+    """Remaining is rounded down to a multiple of a share of the limit, resets up to whole seconds.
+
+    Inferred; recorded remainders are exact and resets are cut to a millisecond.
+    """
+
+    parts: int = 20
+
+    def __post_init__(self) -> None:
+        positive("parts", self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Azure:
+    """Azure's headers: resets are bare integers in milliseconds, `renewalperiod` is 60; its own 429 and `retry-after`.
+
+    Evidence: 48 recorded rows of `*.openai.azure.com/deployments` (the facts' §3), and its messages (§4.2, template 8).
+    `in_seconds` spells resets in whole seconds, as 9 rows of `services.ai.azure.com` seem to.
+    """
+
+    in_seconds: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AzureUnlimited:
+    """Limit and remaining `-1`, reset `0`, no `retry-after`; a 429 that says only how many seconds to wait.
+
+    Evidence: Azure's Responses API (openai-dotnet#838; the facts' §3) and `Rate limit is exceeded. Try again in {N}
+    seconds.` (§4.2).
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Groq:
+    """OpenAI's headers, and a 429 with model, organisation and service tier in backticks.
+
+    Evidence: template 9 (the facts' §4.2); `tokens per minute (TPM)` there, `requests` by analogy.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlGateway:
+    """Refusals and server errors are pages of whoever stands in front, with `retry-after` at best.
+
+    Evidence: 502 and 520 pages of Cloudflare (the facts' §4.3); a 429 as a page is inferred.
+    """
+
+    retry_after: bool = False
+
+
+Manner = (
+    AllHeaders
+    | NoHeaders
+    | OnlyRetryAfter
+    | OnlyTokenHeaders
+    | BareResponses429
+    | StaleHeaders
+    | RoundedHeaders
+    | Azure
+    | AzureUnlimited
+    | Groq
+    | HtmlGateway
+)

@@ -1,0 +1,78 @@
+"""What goes wrong with calls that were admitted. Each keeps its charge: nobody has recorded a refund."""
+
+import math
+from dataclasses import dataclass
+
+from broker.simulator.behaviours.bounds import between, rate
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorStorm:
+    """From one second to another, a share of calls ends soon in a 5xx.
+
+    Evidence: 500, 502 (a page) and 503 are recorded (the facts' §4.3); that they come in storms is common experience.
+    """
+
+    from_s: float = 30.0
+    to_s: float = 60.0
+    rate: float = 0.5
+    statuses: tuple[int, ...] = (500, 502, 503)
+    delay_s: float = 0.1
+
+    def __post_init__(self) -> None:
+        between("from_s", self.from_s, 0.0, math.inf)
+        between("to_s", self.to_s, self.from_s, math.inf)
+        rate("rate", self.rate)
+        between("delay_s", self.delay_s, 0.0, 3_600.0)
+        if not self.statuses or not all(500 <= status <= 599 for status in self.statuses):
+            raise ValueError("the statuses of a storm are between 500 and 599")
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedConnections:
+    """A share of calls loses its connection on the way, before any answer. Common experience; the SDK retries it."""
+
+    rate: float = 0.02
+
+    def __post_init__(self) -> None:
+        rate("rate", self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A share of calls gets no answer for so long; then the connection ends. The SDK's patience is 600 s (§5)."""
+
+    rate: float = 0.01
+    seconds: float = 900.0
+
+    def __post_init__(self) -> None:
+        rate("rate", self.rate)
+        between("seconds", self.seconds, 0.0, 86_400.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SlowStreams:
+    """A share of streams takes so many times its latency. Inferred."""
+
+    rate: float = 0.05
+    factor: float = 10.0
+
+    def __post_init__(self) -> None:
+        rate("rate", self.rate)
+        between("factor", self.factor, 1.0, 1_000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenStreams:
+    """A share of streams is cut, another tells of an error: the same as the rates in `UpstreamSettings`, added to them.
+
+    Evidence: errors inside 200 streams (openai/codex#43337 and others, the facts' §4.3).
+    """
+
+    cut_rate: float = 0.02
+    error_rate: float = 0.02
+
+    def __post_init__(self) -> None:
+        rate("cut_rate", self.cut_rate)
+        rate("error_rate", self.error_rate)
+        rate("cut_rate and error_rate together", self.cut_rate + self.error_rate)

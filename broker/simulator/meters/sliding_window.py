@@ -1,0 +1,105 @@
+"""A window that ends now: what was taken in the last `window_us` counts, each charge until it is that old.
+
+The exact log of a home-made or gateway's limiter (the well-known sorted set in Redis). No recorded OpenAI header shows
+one: inferred. Charges and their running sum stand in two lists, so that a question costs a bisection.
+"""
+
+from bisect import bisect_left
+
+from broker.simulator.admission import Level
+
+_TIDY_AFTER = 1_024  # charges that no longer count, before the lists are cut
+
+
+class SlidingWindow:
+    """One limit in any window of that length."""
+
+    __slots__ = ("_at_us", "_first", "_gone", "_marks", "_now_us", "_offered", "_sums", "limit", "period_us")
+
+    def __init__(self, limit: int, period_us: int, now_us: int) -> None:
+        self.limit = limit
+        self.period_us = period_us
+        self._now_us = now_us
+        self._at_us: list[int] = []
+        self._sums: list[int] = []  # of all charges up to and with this one
+        self._first = 0  # the oldest that counts
+        self._gone = 0  # the sum of those that do not
+        self._marks = now_us + period_us  # when a client that takes all at once can take all again
+        self._offered = limit
+
+    @property
+    def visible(self) -> bool:
+        """Whether headers and messages speak of it."""
+        return True
+
+    def refill(self, now_us: int) -> None:
+        """Forget what is too old at `now_us`; a clock that steps back changes nothing."""
+        if now_us <= self._now_us:
+            return
+        self._now_us = now_us
+        if now_us >= self._marks:
+            windows = (now_us - self._marks) // self.period_us + 1
+            self._marks += windows * self.period_us
+            self._offered += windows * self.limit
+        first, count, dead_us = self._first, len(self._at_us), now_us - self.period_us
+        while first < count and self._at_us[first] <= dead_us:
+            first += 1
+        if first > self._first:
+            self._gone = self._sums[first - 1]
+            self._first = first
+            if first > _TIDY_AFTER and first * 2 > count:
+                del self._at_us[:first], self._sums[:first]
+                self._first = 0
+
+    def short_by_us(self, cost: int) -> int:
+        """Microseconds until enough is old enough for `cost`; 0 when it can pay now."""
+        used = self._all()
+        if used == 0 or used + cost <= self.limit:
+            return 0
+        excess = min(used, used + cost - self.limit)
+        place = bisect_left(self._sums, self._gone + excess, lo=self._first)
+        return self._at_us[place] + self.period_us - self._now_us
+
+    def pay(self, cost: int) -> None:
+        """Take `cost`."""
+        total = (self._sums[-1] if self._sums else self._gone) + cost
+        if self._at_us and self._at_us[-1] == self._now_us and self._first < len(self._at_us):
+            self._sums[-1] = total
+            return
+        self._at_us.append(self._now_us)
+        self._sums.append(total)
+
+    def drain(self, cost: int) -> None:
+        """Take what is there, at most `cost`."""
+        taken = min(cost, self.room())
+        if taken:
+            self.pay(taken)
+
+    def room(self) -> int:
+        """Units that can be paid now."""
+        return max(0, self.limit - self._all())
+
+    def used(self) -> int:
+        """Units in use, as a message would say: never above the limit."""
+        return min(self.limit, self._all())
+
+    def level(self) -> Level:
+        """What headers say: what is left, and when the last charge is forgotten."""
+        full_us = self._at_us[-1] + self.period_us - self._now_us if self._all() else 0
+        return Level(self.limit, self.limit - self.used(), full_us // 1_000)
+
+    def stated_wait_ms(self, cost: int) -> int:
+        """The wait that is enough."""
+        return -(-self.short_by_us(cost) // 1_000)
+
+    def change(self, limit: int) -> None:
+        """Another limit from now on; what was taken counts as before."""
+        self._offered += max(0, limit - self.limit)
+        self.limit = limit
+
+    def offered(self) -> int:
+        """Units that could have been taken since it was made: the limit at once, and again after every window."""
+        return self._offered
+
+    def _all(self) -> int:
+        return (self._sums[-1] if self._sums else self._gone) - self._gone

@@ -1,0 +1,103 @@
+"""The sliding window of those who keep two counters: this window's, and the last one's weighted by what still overlaps.
+
+`used = last x (window - elapsed) / window + this`: the approximation of nginx-like gateways and of CDNs. No recorded
+OpenAI header shows it: inferred.
+"""
+
+from broker.simulator.admission import Level
+
+
+class TwoWindows:
+    """One limit, estimated from two counters; windows begin at marks of the clock."""
+
+    __slots__ = (
+        "_elapsed_us",
+        "_last",
+        "_now_us",
+        "_offered",
+        "_since_us",
+        "_starts_us",
+        "_this",
+        "limit",
+        "period_us",
+    )
+
+    def __init__(self, limit: int, period_us: int, now_us: int, *, mark_us: int = 0) -> None:
+        self.limit = limit
+        self.period_us = period_us
+        self._elapsed_us = (now_us - mark_us) % period_us
+        self._starts_us = now_us - self._elapsed_us
+        self._now_us = now_us
+        self._last = 0
+        self._this = 0
+        self._since_us = self._starts_us + period_us  # from the first mark on, what was taken at once comes back
+        self._offered = limit * period_us
+
+    @property
+    def visible(self) -> bool:
+        """Whether headers and messages speak of it."""
+        return True
+
+    def refill(self, now_us: int) -> None:
+        """Go on to the window of `now_us`; a clock that steps back changes nothing."""
+        if now_us <= self._now_us:
+            return
+        self._now_us = now_us
+        windows = (now_us - self._starts_us) // self.period_us
+        if windows:
+            self._last = self._this if windows == 1 else 0
+            self._this = 0
+            self._starts_us += windows * self.period_us
+        self._elapsed_us = now_us - self._starts_us
+
+    def short_by_us(self, cost: int) -> int:
+        """Microseconds until the estimate leaves room for `cost`; 0 when it does now."""
+        period_us = self.period_us
+        if self._weighed() == 0 or self._weighed() + cost * period_us <= self.limit * period_us:
+            return 0
+        spare = self.limit - cost - self._this
+        if spare >= 0:  # in this window, once the last one weighs little enough
+            return period_us - spare * period_us // self._last - self._elapsed_us
+        spare = max(0, self.limit - cost)  # in the next, where this one is the last
+        return period_us - self._elapsed_us + max(0, period_us - spare * period_us // max(1, self._this))
+
+    def pay(self, cost: int) -> None:
+        """Take `cost`."""
+        self._this += cost
+
+    def drain(self, cost: int) -> None:
+        """Take what is there, at most `cost`."""
+        self._this += min(cost, self.room())
+
+    def room(self) -> int:
+        """Units that can be paid now."""
+        return max(0, (self.limit * self.period_us - self._weighed()) // self.period_us)
+
+    def used(self) -> int:
+        """Units in use, rounded up and never above the limit."""
+        return min(self.limit, -(-self._weighed() // self.period_us))
+
+    def level(self) -> Level:
+        """What headers say: what is left, and when this window ends."""
+        return Level(self.limit, self.limit - self.used(), (self.period_us - self._elapsed_us) // 1_000)
+
+    def stated_wait_ms(self, cost: int) -> int:
+        """The wait that is enough."""
+        return -(-self.short_by_us(cost) // 1_000)
+
+    def change(self, limit: int) -> None:
+        """Another limit from now on; what was counted stays."""
+        self._offered = self._could_have() + max(0, limit - self.limit) * self.period_us
+        self._since_us = max(self._since_us, self._now_us)
+        self.limit = limit
+
+    def offered(self) -> int:
+        """Units that could have been taken since it was made: all at once, and from the first mark on at the rate."""
+        return self._could_have() // self.period_us
+
+    def _could_have(self) -> int:
+        return self._offered + max(0, self._now_us - self._since_us) * self.limit
+
+    def _weighed(self) -> int:
+        """The estimate, times the period."""
+        return self._last * (self.period_us - self._elapsed_us) + self._this * self.period_us

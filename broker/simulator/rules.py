@@ -1,0 +1,157 @@
+"""Which meters an account has: the limits given, and what behaviours make of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from broker.simulator.admission import DAY_US, MINUTE_US, SECOND_US, Metric, RefusedCost
+from broker.simulator.behaviours.catalogue import Behaviour
+from broker.simulator.behaviours.enforcement import (
+    ApproximateWindows,
+    ChargedRefusals,
+    FixedWindows,
+    HiddenBucket,
+    PerDay,
+    Period,
+    ProjectLimits,
+    Quantised,
+    RequestBound,
+    SharedLimit,
+    SlidingWindows,
+)
+from broker.simulator.meters.bucket import Bucket
+from broker.simulator.meters.fixed_window import FixedWindow
+from broker.simulator.meters.sliding_window import SlidingWindow
+from broker.simulator.meters.two_windows import TwoWindows
+
+Meter = Bucket | FixedWindow | SlidingWindow | TwoWindows
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits every model gets. `requests_per_day` is enforced too and, as recorded, hides the minute in headers."""
+
+    tokens_per_minute: int
+    requests_per_minute: int
+    requests_per_day: int | None = None
+    burst_us: int | None = None
+    refused_cost: RefusedCost = RefusedCost.NOTHING
+
+
+class Kind(StrEnum):
+    """How a limit is metered."""
+
+    BUCKET = "bucket"
+    FIXED = "fixed window"
+    SLIDING = "sliding window"
+    TWO = "two windows"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One limit to enforce: so many units a period, metered over a window that is hidden when it is shorter."""
+
+    metric: Metric
+    limit: int
+    period_us: int
+    window_us: int
+    kind: Kind = Kind.BUCKET
+    project: bool = False
+
+    def scaled(self, factor: float) -> "Rule":
+        """The same with another limit; daily ones stay as they are."""
+        return replace(self, limit=scaled(self.limit, self.period_us, factor))
+
+    def meter(self, now_us: int, mark_us: int) -> Meter:
+        """A meter of which nothing is used; windows begin at `mark_us` and whole windows from it."""
+        match self.kind:
+            case Kind.BUCKET:
+                return Bucket(self.limit, self.period_us, self.window_us, now_us)
+            case Kind.FIXED:
+                return FixedWindow(self.limit, self.period_us, self.window_us, now_us, mark_us=mark_us)
+            case Kind.SLIDING:
+                return SlidingWindow(self.limit, self.period_us, now_us)
+            case Kind.TWO:
+                return TwoWindows(self.limit, self.period_us, now_us, mark_us=mark_us)
+
+
+def scaled(limit: int, period_us: int, factor: float) -> int:
+    """A limit times a factor, unless it is a day's."""
+    return limit if period_us >= DAY_US else max(1, round(limit * factor))
+
+
+def rules_of(limits: Limits, behaviours: Sequence[Behaviour]) -> list[Rule]:
+    """All limits of a model. Of behaviours that contradict each other the last wins."""
+    kind, period_us = _metering(behaviours)
+    shown = [
+        Rule(metric, max(1, per_minute * period_us // MINUTE_US), period_us, period_us, kind)
+        for metric, per_minute in (
+            (Metric.TOKENS, limits.tokens_per_minute),
+            (Metric.REQUESTS, _requests_per_minute(limits, behaviours)),
+        )
+    ]
+    rules = [*shown, *_daily(limits, behaviours)]
+    for window_us, hidden in _hidden(limits, behaviours):
+        rules += [replace(rule, window_us=window_us, kind=hidden) for rule in shown if window_us < period_us]
+    for behaviour in behaviours:
+        if isinstance(behaviour, ProjectLimits):
+            rules += [replace(rule.scaled(behaviour.share), project=True) for rule in shown]
+    return rules
+
+
+def refused_cost_of(limits: Limits, behaviours: Sequence[Behaviour]) -> RefusedCost:
+    """What a refusal takes."""
+    costs = [behaviour.cost for behaviour in behaviours if isinstance(behaviour, ChargedRefusals)]
+    return costs[-1] if costs else limits.refused_cost
+
+
+def shared_limit_of(model: str, behaviours: Sequence[Behaviour]) -> SharedLimit | None:
+    """The limit `model` shares with others, or None when it has its own."""
+    for behaviour in behaviours:
+        if isinstance(behaviour, SharedLimit) and any(fnmatchcase(model, pattern) for pattern in behaviour.models):
+            return behaviour
+    return None
+
+
+def _metering(behaviours: Sequence[Behaviour]) -> tuple[Kind, int]:
+    kind, seconds = Kind.BUCKET, 60.0
+    for behaviour in behaviours:
+        match behaviour:
+            case Period():
+                kind, seconds = Kind.BUCKET, behaviour.seconds
+            case FixedWindows():
+                kind, seconds = Kind.FIXED, behaviour.seconds
+            case SlidingWindows():
+                kind, seconds = Kind.SLIDING, behaviour.seconds
+            case ApproximateWindows():
+                kind, seconds = Kind.TWO, behaviour.seconds
+            case _:
+                pass
+    return kind, round(seconds * SECOND_US)
+
+
+def _requests_per_minute(limits: Limits, behaviours: Sequence[Behaviour]) -> int:
+    bounds = [behaviour.requests_per_minute for behaviour in behaviours if isinstance(behaviour, RequestBound)]
+    return bounds[-1] if bounds else limits.requests_per_minute
+
+
+def _daily(limits: Limits, behaviours: Sequence[Behaviour]) -> Iterator[Rule]:
+    if limits.requests_per_day is not None:
+        yield Rule(Metric.REQUESTS, limits.requests_per_day, DAY_US, DAY_US)
+    for behaviour in behaviours:
+        if isinstance(behaviour, PerDay):
+            if behaviour.requests is not None:
+                yield Rule(Metric.REQUESTS, behaviour.requests, DAY_US, DAY_US)
+            if behaviour.tokens is not None:
+                yield Rule(Metric.TOKENS, behaviour.tokens, DAY_US, DAY_US)
+
+
+def _hidden(limits: Limits, behaviours: Sequence[Behaviour]) -> Iterator[tuple[int, Kind]]:
+    if limits.burst_us is not None:
+        yield limits.burst_us, Kind.BUCKET
+    for behaviour in behaviours:
+        if isinstance(behaviour, HiddenBucket):
+            yield round(behaviour.seconds * SECOND_US), Kind.BUCKET
+        elif isinstance(behaviour, Quantised):
+            yield round(behaviour.seconds * SECOND_US), Kind.FIXED
