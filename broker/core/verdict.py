@@ -1,39 +1,28 @@
 """What an answer of OpenAI means: one word, one sentence, and whether the request is tried again.
 
-Status and code decide; text is read only where neither tells, since OpenAI says quite different things with one code:
-`rate_limit_exceeded` is a full bucket, a request no bucket could ever hold, or a busy server (facts/openai.md §4).
-The axis is what the caller does next: an operator's mistake (quota, key, region) never fails a request, a request
-that OpenAI refuses for what it is fails at once, and only trouble that repeating makes worse counts as an attempt.
+The words are decided in `broker.core.meaning`; here they become a verdict: how long to wait, which limit refused, what
+the headers say besides. The axis is what the caller does next: an operator's mistake (quota, key, region) never fails
+a request, a request that OpenAI refuses for what it is fails at once, and only trouble that repeating makes worse
+counts as an attempt.
 
 Errors inside an HTTP 200 stream arrive here with status 200 and a code, errors without any answer with status None.
 Nothing here raises, whatever the bytes were. A sentence carries numbers, names and codes, never the server's message:
-that may quote the prompt.
+that may quote the prompt. What nobody understood is told by its shape alone.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-from broker.core.reading import Reading, Snapshot, readings, retry_after_ms, snapshot, wait_in_ms
+from broker.core.meaning import FAULTS, Evidence, Fault, Meaning, is_page, meaning_of
+from broker.core.reading import Metric, Reading, SideReading, Snapshot, readings, retry_after_ms, side_readings
+from broker.core.wording import StatedLimit, snapshot, stated_limit, wait_in_ms
+
+__all__ = ["UNSTATED_WAIT_MS", "Answer", "Fault", "Meaning", "Verdict", "judge"]
 
 UNSTATED_WAIT_MS: Final = 1_000  # a 429 that says neither why nor how long: the smallest `retry-after` there is
-
-
-class Meaning(StrEnum):
-    """What an answer means; the axis is what the caller does next."""
-
-    OK = "ok"
-    RATE_LIMITED = "rate_limited"
-    TOO_LARGE = "too_large"
-    QUOTA = "quota"
-    OVERLOADED = "overloaded"
-    UPSTREAM_ERROR = "upstream_error"
-    AUTH = "auth"
-    REJECTED = "rejected"
-    TIMEOUT = "timeout"
-    CONNECTION = "connection"
+QUEUE_WAIT_MS: Final = 60_000  # batches end in minutes or hours, and nothing says when
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +39,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What it means, what it says of the limits, and a sentence for a person."""
+    """What it means, what it says of the limits, and a sentence for a person.
+
+    Attributes:
+        snapshot: The organisation's or a project's bucket that refused, where the answer states it exactly.
+        limit: Whatever is known of the limit that refused, for people: also what no budget can believe.
+        side_readings: Buckets that headers describe beside `readings`: a project's, and that of images.
+        shape: Set if nobody understood the answer and its meaning is a guess: what it looks like, without its text.
+    """
 
     meaning: Meaning
     retryable: bool
@@ -59,106 +55,71 @@ class Verdict:
     snapshot: Snapshot | None
     counts_as_attempt: bool
     sentence: str
+    limit: StatedLimit | None = None
+    side_readings: tuple[SideReading, ...] = ()
+    shape: str | None = None
+
+    @property
+    def fault(self) -> Fault:
+        """Who must do something about it; ACCOUNT and SERVER are what breakers open for."""
+        return FAULTS[self.meaning]
 
 
 _FINAL: Final = frozenset({Meaning.OK, Meaning.TOO_LARGE, Meaning.REJECTED})
 _COUNTED: Final = frozenset({Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION})
-
-# Decided on the code, whatever the status: billing_hard_limit_reached comes as a 400, model_not_found as 400 or 404.
-_BY_CODE: Final = {
-    "timeout": Meaning.TIMEOUT,
-    "connection": Meaning.CONNECTION,
-    "insufficient_quota": Meaning.QUOTA,
-    "credit_balance_exhausted": Meaning.QUOTA,
-    "organization_spend_limit_exceeded": Meaning.QUOTA,
-    "project_spend_limit_exceeded": Meaning.QUOTA,
-    "organization_usage_limit_exceeded": Meaning.QUOTA,
-    "billing_hard_limit_reached": Meaning.QUOTA,
-    "billing_not_active": Meaning.QUOTA,
-    "slow_down": Meaning.OVERLOADED,
-    "server_is_overloaded": Meaning.OVERLOADED,
-    "token_limit_exceeded": Meaning.RATE_LIMITED,
-    "invalid_api_key": Meaning.AUTH,
-    "unsupported_country_region_territory": Meaning.AUTH,
-    "model_not_found": Meaning.REJECTED,
-    "context_length_exceeded": Meaning.REJECTED,
-    "content_policy_violation": Meaning.REJECTED,
-    "content_filter": Meaning.REJECTED,
-    "invalid_prompt": Meaning.REJECTED,
-    "bio_policy": Meaning.REJECTED,
-    "misalignment_policy_violation": Meaning.REJECTED,
-    "data_residency_mismatch": Meaning.REJECTED,
-}
-_BY_TYPE: Final = {
-    "insufficient_quota": Meaning.QUOTA,
-    "service_unavailable_error": Meaning.OVERLOADED,
-    "request_forbidden": Meaning.AUTH,
-    "authentication_error": Meaning.AUTH,
-}
-_BY_STATUS: Final = {
-    401: Meaning.AUTH,
-    402: Meaning.QUOTA,  # no OpenAI status, but what gateways say for an empty account
-    403: Meaning.AUTH,
-    408: Meaning.UPSTREAM_ERROR,
-    409: Meaning.UPSTREAM_ERROR,
-    503: Meaning.OVERLOADED,
-}
-_RATE_LIMIT_WORDS: Final = ("rate_limit_exceeded", "rate_limit_error", "tokens", "requests")  # codes and types
-_TOO_LARGE: Final = re.compile(r"\brequest too large\b", re.IGNORECASE)
-_OVERLOADED: Final = re.compile(
-    r"processing too many requests|\boverloaded\b|high demand|resource unavailable|\bat capacity\b", re.IGNORECASE
-)
-_RATE_LIMITED: Final = re.compile(r"\brate limit\b", re.IGNORECASE)
-_QUOTA: Final = re.compile(r"\bexceeded your current quota\b", re.IGNORECASE)
+_LIMITS: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
+_MAY_STATE_A_LIMIT: Final = _LIMITS | {Meaning.REJECTED}
 _WORD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
-_CHARS_READ_MAX: Final = 2_000
+_METRIC_WORDS: Final = frozenset({"tokens", "requests", "input-images"})
 
 
 def judge(answer: Answer) -> Verdict:
     """What this answer means. Never raises."""
-    meaning = _meaning(answer)
-    stated = snapshot(answer.message) if meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE} else None
-    wait_ms = _wait_ms(answer, meaning, stated)
+    meaning, evidence = _meaning(answer)
+    told = readings(answer.headers)
+    stated = snapshot(answer.message) if meaning in _LIMITS else None
+    limit = _limit(answer, told) if meaning in _MAY_STATE_A_LIMIT else None
+    wait_ms = _wait_ms(answer, meaning, stated, told)
     return Verdict(
         meaning=meaning,
         retryable=meaning not in _FINAL,
         wait_ms=wait_ms,
-        readings=readings(answer.headers),
+        readings=told,
         snapshot=stated,
         counts_as_attempt=meaning in _COUNTED,
         sentence=_sentence(meaning, answer, stated, wait_ms),
+        limit=limit,
+        side_readings=side_readings(answer.headers),
+        shape=_shape(answer) if evidence is Evidence.GUESS else None,
     )
 
 
-def _meaning(answer: Answer) -> Meaning:
+def _meaning(answer: Answer) -> tuple[Meaning, Evidence]:
     status = answer.status
     if status is not None and 200 <= status < 300 and not (answer.error_code or answer.error_type or answer.message):
-        return Meaning.OK
-    code, kind = (answer.error_code or "").lower(), (answer.error_type or "").lower()
-    if (meaning := _BY_CODE.get(code) or _BY_TYPE.get(kind)) is not None:
-        return meaning
-    if status is None or 200 <= status < 300 or status == 429:
-        return _by_text(answer, known_throttle=status == 429 or code in _RATE_LIMIT_WORDS or kind in _RATE_LIMIT_WORDS)
-    return _BY_STATUS.get(status) or (Meaning.REJECTED if 400 <= status < 500 else Meaning.UPSTREAM_ERROR)
+        return Meaning.OK, Evidence.STATUS
+    return meaning_of(status, answer.error_code, answer.error_type, answer.message)
 
 
-def _by_text(answer: Answer, *, known_throttle: bool) -> Meaning:
-    """A 429, or an error without a status of its own: in a stream, or pasted by a person."""
-    text = answer.message[:_CHARS_READ_MAX]
-    for pattern, meaning in (
-        (_TOO_LARGE, Meaning.TOO_LARGE),
-        (_QUOTA, Meaning.QUOTA),
-        (_OVERLOADED, Meaning.OVERLOADED),
-        (_RATE_LIMITED, Meaning.RATE_LIMITED),
-    ):
-        if pattern.search(text):
-            return meaning
-    if (answer.error_type or "").lower() == "server_error" or not known_throttle:
-        return Meaning.UPSTREAM_ERROR
-    return Meaning.RATE_LIMITED
+def _limit(answer: Answer, told: tuple[Reading, ...]) -> StatedLimit | None:
+    """The limit that refused: as the text has it, else by the error's type, else the one that headers show empty."""
+    stated = stated_limit(answer.message)
+    metric = stated.metric if stated is not None else (answer.error_type or "").lower()
+    empty = [reading for reading in told if reading.remaining == 0] if answer.status == 429 else []
+    if stated is None and metric not in _METRIC_WORDS:
+        return _of_reading(empty[0]) if len(empty) == 1 else None
+    if stated is None or (stated.capacity is None and stated.name is None and answer.status == 429):
+        shown = next((reading for reading in told if reading.metric.value == metric), None)
+        return stated or StatedLimit(metric) if shown is None else _of_reading(shown)
+    return stated
 
 
-def _wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None) -> int | None:
+def _of_reading(reading: Reading) -> StatedLimit:
+    used = reading.capacity - reading.remaining
+    return StatedLimit(reading.metric.value, period_ms=reading.period_ms, capacity=reading.capacity, used=used)
+
+
+def _wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, told: tuple[Reading, ...]) -> int | None:
     """The server's own words first: headers, then text, then the refill law on the numbers it gave."""
     if meaning not in {Meaning.RATE_LIMITED, Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR}:
         return None
@@ -168,7 +129,17 @@ def _wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None) -> int |
     if stated is not None and stated.used is not None and stated.requested is not None:
         short = stated.used + stated.requested - stated.capacity
         return max(1, -(-short * stated.period_ms // stated.capacity))
-    return UNSTATED_WAIT_MS
+    return max(UNSTATED_WAIT_MS, _unstated_wait_ms(answer, stated, told))
+
+
+def _unstated_wait_ms(answer: Answer, stated: Snapshot | None, told: tuple[Reading, ...]) -> int:
+    """Until one unit more than nothing is there, as far as numbers tell; 0 if they do not."""
+    if (answer.error_code or "").lower() == "token_limit_exceeded":
+        return QUEUE_WAIT_MS
+    if stated is not None and stated.used is not None:
+        return max(0, stated.used + 1 - stated.capacity) * stated.period_ms // stated.capacity
+    empty = (reading for reading in told if reading.remaining == 0 and reading.metric is Metric.REQUESTS)
+    return max((-(-(reading.full_in_ms or 0) // reading.capacity) for reading in empty), default=0)
 
 
 _SENTENCES: Final = {
@@ -186,17 +157,22 @@ _SENTENCES: Final = {
 
 
 def _sentence(meaning: Meaning, answer: Answer, stated: Snapshot | None, wait_ms: int | None) -> str:
-    facts = [f"HTTP {answer.status}"] if answer.status is not None else []
-    facts += [
-        f"{name} {word}"
-        for name, word in (("code", answer.error_code), ("type", answer.error_type), ("param", answer.error_param))
-        if word and _WORD.fullmatch(word)
-    ]
+    facts = _named(answer)
     if stated is not None:
         facts += _numbers(stated)
     if wait_ms is not None:
         facts.append(f"wait {wait_ms} ms")
     return f"{_SENTENCES[meaning]} ({', '.join(facts)})." if facts else f"{_SENTENCES[meaning]}."
+
+
+def _named(answer: Answer) -> list[str]:
+    """Status, code, type and param, as far as they are words and no sentences."""
+    facts = [f"HTTP {answer.status}"] if answer.status is not None else []
+    return facts + [
+        f"{name} {word}"
+        for name, word in (("code", answer.error_code), ("type", answer.error_type), ("param", answer.error_param))
+        if word and _WORD.fullmatch(word)
+    ]
 
 
 def _numbers(stated: Snapshot) -> list[str]:
@@ -208,3 +184,9 @@ def _numbers(stated: Snapshot) -> list[str]:
     if stated.requested is not None:
         facts.append(f"requested {stated.requested}")
     return facts
+
+
+def _shape(answer: Answer) -> str:
+    kind = "a page" if is_page(answer.message) else "a text"
+    text = f"{kind} of {len(answer.message)} characters" if answer.message else "no text"
+    return ", ".join([*_named(answer), text])

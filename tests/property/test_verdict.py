@@ -1,10 +1,21 @@
 """Whatever bytes come back, there is a verdict, and it is one a dispatcher can act on."""
 
+import json
+import random
+from collections.abc import Iterator
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.reading import parse_duration_ms, readings, retry_after_ms, snapshot
-from broker.core.verdict import Answer, judge
+from broker.core.envelope import answer_of, error_in
+from broker.core.quantity import http_date_s, parse_duration_ms
+from broker.core.reading import Reading, SideReading, readings, retry_after_ms, side_readings
+from broker.core.verdict import Answer, Meaning, Verdict, judge
+from broker.core.wording import snapshot, stated_limit
+from tests.unit.core import recorded
+
+VARIANTS = 12_000
+PROMPT = "«geheim 4711»"  # what a prompt would be that a message quotes
 
 WORDS = st.one_of(
     st.none(),
@@ -51,13 +62,87 @@ MESSAGES = st.one_of(
 def test_any_answer_is_judged_without_raising(
     status: int | None, headers: dict[str, str], words: tuple[str | None, str | None, str | None], message: str
 ) -> None:
-    verdict = judge(Answer(status, headers, *words, message))
+    check(judge(Answer(status, headers, *words, message)))
+
+
+def check(verdict: Verdict) -> None:
+    """What a dispatcher relies on, whatever was said."""
     assert verdict.wait_ms is None or verdict.wait_ms >= 0
     assert verdict.sentence.endswith(".")
-    for reading in verdict.readings:
+    told: list[Reading | SideReading] = [*verdict.readings, *verdict.side_readings]
+    for reading in told:
         assert 0 <= reading.remaining <= reading.capacity
         assert reading.period_ms is None or reading.period_ms > 0
     assert verdict.snapshot is None or verdict.snapshot.capacity > 0
+    assert verdict.limit is None or verdict.limit.capacity is None or verdict.limit.capacity > 0
+
+
+def variants(dice: random.Random) -> Iterator[Answer]:
+    """Recorded errors and headers, cut, shuffled, doubled and wrapped, with a prompt quoted somewhere in the text."""
+    errors, header_sets = recorded.errors(), recorded.header_sets()
+    for _ in range(VARIANTS):
+        row, headers = dice.choice(errors), dict(dice.choice(header_sets)["headers"])
+        text = mangled(row["message"], dice)
+        code, kind = (dice.choice([row[key], None, text, PROMPT]) for key in ("code", "type"))
+        name = dice.choice([*headers, "retry-after", "date"])
+        headers[name] = mangled(headers.get(name, "Wed, 21 Oct 2026 07:28:00 GMT"), dice)
+        status = dice.choice([row["status"], None, 200, 400, 429, 500, dice.randrange(1_000)])
+        error = {"message": text, "type": kind, "code": code, "param": dice.choice([None, PROMPT])}
+        body = json.dumps(dice.choice([error, {"error": error}, {"error": text}, {"error": {"message": str(error)}}]))
+        yield answer_of(status, headers, dice.choice([body, json.loads(body), mangled(body, dice)]))
+
+
+def mangled(text: str, dice: random.Random) -> str:
+    """A prompt between two words; then perhaps cut at either end, or with a piece twice, lost or backwards."""
+    words = text.split(" ")
+    words.insert(dice.randrange(len(words) + 1), PROMPT)
+    text = " ".join(words)
+    start, end = sorted(dice.randrange(len(text) + 1) for _ in range(2))
+    piece = text[start:end]
+    return dice.choice(
+        [
+            text,
+            text[start:],
+            text[:end],
+            text[:end] + piece,
+            text[:start] + text[end:],
+            text.replace(piece, piece[::-1], 1),
+        ]
+    )
+
+
+def test_twelve_thousand_mangled_answers_are_judged_and_none_gives_its_text_away() -> None:
+    meanings = set()
+    for answer in variants(random.Random(7)):
+        verdict = judge(answer)
+        check(verdict)
+        told = f"{verdict.sentence} {verdict.shape} {verdict.limit}"
+        assert not any(word in told for word in ("geheim", "mieheg", "«", "»")), answer
+        meanings.add(verdict.meaning)
+    assert meanings >= set(Meaning) - {Meaning.TIMEOUT, Meaning.CONNECTION}
+
+
+@given(
+    status=st.one_of(st.none(), st.integers()),
+    body=st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=20)),
+        lambda deeper: st.one_of(
+            st.lists(deeper, max_size=3),
+            st.dictionaries(
+                st.sampled_from(["error", "message", "code", "type", "response", "detail", "status", "object"]),
+                deeper,
+                max_size=4,
+            ),
+        ),
+        max_leaves=12,
+    ),
+)
+@settings(deadline=None, max_examples=60)
+def test_any_json_is_searched_for_its_error_without_raising(status: int | None, body: object) -> None:
+    found = error_in(body)
+    assert found is None or isinstance(found.message, str)
+    check(judge(answer_of(status, {}, body)))
+    check(judge(answer_of(status, {}, json.dumps(body))))
 
 
 @given(hours=st.integers(0, 999), minutes=st.integers(0, 59), milliseconds=st.integers(0, 59_999))
@@ -75,3 +160,6 @@ def test_no_text_makes_the_parsers_raise(text: str) -> None:
     snapshot(f"on tokens per min {text}")
     retry_after_ms({"retry-after": text})
     readings({"x-ratelimit-limit-tokens": text, "x-ratelimit-remaining-tokens": text})
+    side_readings({"x-ratelimit-limit-project-tokens": text, "x-ratelimit-remaining-project-tokens": text})
+    stated_limit(f"current rpm: {text}, rpm limit: {text}, current tpm: {text}, tpm limit: {text}")
+    http_date_s(f"Wed, 21 Oct {text} GMT")

@@ -1,15 +1,11 @@
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from broker.core.reading import DAY_MS, MINUTE_MS, Metric
-from broker.core.verdict import UNSTATED_WAIT_MS, Answer, Meaning, judge
+from broker.core.verdict import QUEUE_WAIT_MS, UNSTATED_WAIT_MS, Answer, Fault, Meaning, judge
+from broker.core.wording import StatedLimit
+from tests.unit.core import recorded
 
-MESSAGES = Path(__file__).parent / "data" / "openai_error_messages.jsonl"
-
-# What each recorded message became, by the category its collector gave it; exceptions beside their reason.
+# What each recorded message became, by the category its collector gave it.
 MEANING_OF_CATEGORY = {
     "auth": Meaning.AUTH,
     "region": Meaning.AUTH,
@@ -25,7 +21,6 @@ MEANING_OF_CATEGORY = {
     "batch_queue": Meaning.RATE_LIMITED,
     "request_too_large": Meaning.TOO_LARGE,
 }
-MEANING_OF_CODE = {"max_tokens_per_request": Meaning.REJECTED}  # a 400: the request's own size, not a bucket's
 
 
 def answer(
@@ -38,19 +33,29 @@ def answer(
     return Answer(status, headers or {}, code, kind, None, message)
 
 
-def recorded() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in MESSAGES.read_text(encoding="utf-8").splitlines()]
+def test_every_recorded_error_becomes_what_its_reader_would_call_it() -> None:
+    periods = {"minute": MINUTE_MS, "day": DAY_MS}
+    for row in recorded.errors():
+        verdict = judge(recorded.answer_of(row))
+        assert verdict.meaning is MEANING_OF_CATEGORY[row["category"]], row["message"]
+        assert verdict.shape is None, "nothing recorded is a guess"
+        if row["retry_after_ms"] is not None:
+            assert verdict.wait_ms == row["retry_after_ms"]
+        if row["limit"] is not None:
+            assert verdict.limit is not None
+            assert (verdict.limit.capacity, verdict.limit.used) == (row["limit"], row["used"])
+            assert (verdict.limit.requested, verdict.limit.name) == (row["requested"], row["model"])
+            assert verdict.limit.period_ms == periods.get(row["period"])
+        if row["dimension"] in {"tokens", "requests"}:
+            assert verdict.limit is not None
+            assert verdict.limit.metric == row["dimension"]
+        assert row["message"] not in verdict.sentence
 
 
-@pytest.mark.parametrize(
-    "row", [pytest.param(row, id=f"{line}-{row['category']}") for line, row in enumerate(recorded(), start=1)]
-)
-def test_every_recorded_error_becomes_what_its_reader_would_call_it(row: dict[str, Any]) -> None:
-    verdict = judge(Answer(row["status"], {}, row["code"], row["type"], row.get("param"), row["message"]))
-    assert verdict.meaning is MEANING_OF_CODE.get(row["code"], MEANING_OF_CATEGORY[row["category"]])
-    if row["retry_after_ms"] is not None:
-        assert verdict.wait_ms == row["retry_after_ms"]
-    assert row["message"] not in verdict.sentence
+def test_the_tables_of_what_everything_recorded_became_are_up_to_date() -> None:
+    rewrite = "look at the difference, then: python -m tests.unit.core.recorded"
+    assert recorded.verdicts_table() == recorded.VERDICTS.read_text(encoding="utf-8"), rewrite
+    assert recorded.limits_table() == recorded.LIMITS.read_text(encoding="utf-8"), rewrite
 
 
 @pytest.mark.parametrize(
@@ -62,6 +67,7 @@ def test_every_recorded_error_becomes_what_its_reader_would_call_it(row: dict[st
         (answer(None, "connection"), Meaning.CONNECTION),
         (answer(None), Meaning.UPSTREAM_ERROR),
         (answer(None, message="<html>something</html>"), Meaning.UPSTREAM_ERROR),
+        (answer(404, message="<html>something</html>"), Meaning.UPSTREAM_ERROR),
         (answer(200, "server_error", message="boom"), Meaning.UPSTREAM_ERROR),
         (answer(200, message="boom"), Meaning.UPSTREAM_ERROR),
         (answer(200, "rate_limit_exceeded"), Meaning.RATE_LIMITED),
@@ -123,6 +129,16 @@ def test_only_an_answer_a_refusal_and_an_oversize_are_final() -> None:
     assert counted == {Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION}
 
 
+EMPTY_REQUESTS = {
+    "x-ratelimit-limit-requests": "3",
+    "x-ratelimit-remaining-requests": "0",
+    "x-ratelimit-reset-requests": "1m0s",
+}
+EMPTY_TOKENS = {
+    "x-ratelimit-limit-tokens": "30000",
+    "x-ratelimit-remaining-tokens": "0",
+    "x-ratelimit-reset-tokens": "1m0s",
+}
 LIMITED = "Rate limit reached for m in organization o on tokens per min (TPM): Limit 10000, Used 9000, Requested 3000."
 
 
@@ -136,6 +152,11 @@ LIMITED = "Rate limit reached for m in organization o on tokens per min (TPM): L
         (answer(429, message=LIMITED.replace(" Used 9000,", "")), UNSTATED_WAIT_MS),
         (answer(429, message=LIMITED.replace(" Requested 3000", "")), UNSTATED_WAIT_MS),
         (answer(429), UNSTATED_WAIT_MS),
+        (answer(429, message=LIMITED.replace("Used 9000, Requested 3000", "Used 10500")), 3_006),  # one token more
+        (answer(429, "token_limit_exceeded"), QUEUE_WAIT_MS),
+        (answer(429, headers=EMPTY_REQUESTS), 20_000),  # until one more request is there
+        (answer(429, headers=EMPTY_REQUESTS | {"x-ratelimit-reset-requests": "7"}), UNSTATED_WAIT_MS),
+        (answer(429, headers=EMPTY_TOKENS), UNSTATED_WAIT_MS),
         (answer(503, headers={"Retry-After": "20"}), 20_000),
         (answer(503), None),
         (answer(500, headers={"Retry-After": "2"}), 2_000),
@@ -157,6 +178,68 @@ def test_a_verdict_carries_what_the_answer_says_of_the_limits() -> None:
     assert verdict.snapshot.requested == 3_000
     (reading,) = verdict.readings
     assert (reading.metric, reading.remaining, reading.period_ms) == (Metric.TOKENS, 150_000, MINUTE_MS)
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [
+        (answer(429, message=LIMITED), StatedLimit("tokens", "m", MINUTE_MS, 10_000, 9_000, 3_000)),
+        (answer(429), None),
+        (answer(429, headers=EMPTY_REQUESTS), StatedLimit("requests", None, MINUTE_MS, 3, 3)),
+        (answer(429, headers=EMPTY_REQUESTS | EMPTY_TOKENS), None),  # either of them
+        (answer(429, kind="tokens"), StatedLimit("tokens")),
+        (answer(429, kind="input-images", headers=EMPTY_TOKENS), StatedLimit("input-images")),
+        (
+            answer(429, kind="tokens", headers=EMPTY_REQUESTS | EMPTY_TOKENS),
+            StatedLimit("tokens", None, MINUTE_MS, 30_000, 30_000),
+        ),
+        (
+            answer(429, message="have exceeded token rate limit of your current S0 tier", headers=EMPTY_TOKENS),
+            StatedLimit("tokens", None, MINUTE_MS, 30_000, 30_000),
+        ),
+        (answer(429, message="have exceeded token rate limit of your current S0 tier"), StatedLimit("tokens")),
+        (answer(200, headers=EMPTY_TOKENS), None),
+        (answer(400, headers=EMPTY_TOKENS), None),
+        (answer(500, message="maximum context length is 8192 tokens"), None),
+        (answer(429, "insufficient_quota", message=LIMITED), None),
+    ],
+)
+def test_the_limit_that_refused_is_told_by_text_type_or_headers(given: Answer, limit: StatedLimit | None) -> None:
+    assert judge(given).limit == limit
+
+
+def test_a_projects_bucket_is_told_apart_from_the_organisations() -> None:
+    project = {f"x-ratelimit-{what}-project-tokens": number for what, number in (("limit", "100"), ("remaining", "40"))}
+    verdict = judge(answer(200, headers=EMPTY_TOKENS | project))
+    assert [reading.capacity for reading in verdict.readings] == [30_000]
+    assert [(side.kind, side.capacity, side.remaining) for side in verdict.side_readings] == [
+        ("project-tokens", 100, 40)
+    ]
+
+
+def test_breakers_are_for_what_is_the_accounts_or_the_servers_fault() -> None:
+    faults = {given: judge(answer(given)).fault for given in (200, 400, 401, 402, 429, 500, 503)}
+    assert {status for status, fault in faults.items() if fault in {Fault.ACCOUNT, Fault.SERVER}} == {
+        401,
+        402,
+        500,
+        503,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "shape"),
+    [
+        (answer(429, "new_code", "my secret", "my secret prompt"), "HTTP 429, code new_code, a text of 16 characters"),
+        (answer(302, message="<html>my secret"), "HTTP 302, a page of 15 characters"),
+        (answer(None), "no text"),
+        (answer(429, "rate_limit_exceeded", message="my secret prompt"), None),
+        (answer(500, message="my secret prompt"), None),
+        (answer(200), None),
+    ],
+)
+def test_what_nobody_understood_is_told_by_its_shape_alone(given: Answer, shape: str | None) -> None:
+    assert judge(given).shape == shape
 
 
 def test_a_message_is_no_snapshot_unless_a_limit_refused_the_request() -> None:

@@ -1,0 +1,76 @@
+"""Numbers, durations and dates as servers write them, as integers.
+
+Go durations in headers and messages, counts with or without commas, decimals, HTTP dates. Everything here is text in,
+a whole number out, and expects the worst: what cannot be read is None, nothing raises, and no number is read from more
+characters than one needs, since Python refuses to convert thousands of digits. Integers throughout: a float would
+round a wait to before its end.
+"""
+
+import re
+from typing import Final
+
+DURATION_CHARS_MAX: Final = 64
+
+_NANOSECONDS: Final = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "μs": 1_000,  # Go writes either of the two Unicode letters
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+}
+_MONTHS: Final = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM905  # reads as words
+
+_COUNT: Final = re.compile(r"[0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4}")
+_DECIMAL: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,12}))?")
+_DURATION: Final = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,12})?(?:ns|us|[µμ]s|ms|s|m|h))+")
+_DURATION_PART: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?([a-zµμ]+)")
+_HTTP_DATE: Final = re.compile(
+    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), ([0-3][0-9]) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
+)
+
+
+def parse_count(text: str) -> int | None:
+    """A whole number, with or without commas (`30,000`); None if it is not one."""
+    return int(text.replace(",", "")) if _COUNT.fullmatch(text) else None
+
+
+def parse_duration_ms(text: str) -> int | None:
+    """A Go duration (`6ms`, `1m0.198s`, `83h10m39.057s`) in milliseconds, rounded up; None if it is not one."""
+    text = text.strip()
+    if text == "0":
+        return 0  # the only bare number that means the same in every unit
+    if len(text) > DURATION_CHARS_MAX or not _DURATION.fullmatch(text):
+        return None
+    nanoseconds = sum(
+        _scaled(whole, fraction, _NANOSECONDS[unit]) for whole, fraction, unit in _DURATION_PART.findall(text)
+    )
+    return -(-nanoseconds // 1_000_000)
+
+
+def parse_decimal_ms(text: str, unit_ms: int) -> int | None:
+    """A bare decimal of that unit in milliseconds, rounded up; None if it is not one."""
+    match = _DECIMAL.fullmatch(text)
+    return -(-_scaled(match[1], match[2], unit_ms * 1_000_000) // 1_000_000) if match else None
+
+
+def http_date_s(text: str) -> int | None:
+    """Seconds since 1970 of `Wed, 21 Oct 2026 07:28:00 GMT`; None if it is not such a date."""
+    match = _HTTP_DATE.fullmatch(text)
+    if match is None or match[2] not in _MONTHS:
+        return None
+    day, year, hour, minute, second = (int(match[group]) for group in (1, 3, 4, 5, 6))
+    return ((_days(year, _MONTHS.index(match[2]) + 1, day) * 24 + hour) * 60 + minute) * 60 + second
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days since 1970 in the Gregorian calendar, whose years are counted from March so that leap days come last."""
+    year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
+    return year * 365 + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719_469
+
+
+def _scaled(whole: str, fraction: str | None, unit: int) -> int:
+    """`whole.fraction` times an integer unit, without floats."""
+    return int(whole) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
