@@ -63,11 +63,12 @@ async def check(connection: KafkaConnection, needs: Needs) -> None:
 
 def _absent(found: Seen, needs: Needs) -> list[tuple[str, str]]:
     wanted = [("READ", topic) for topic in needs.read] + [("WRITE", topic) for topic in needs.write]
-    return [
-        (right, topic)
-        for right, topic in wanted
-        if topic in found.hidden or right not in (found.allowed.get(topic) or {right})
-    ]
+    return [(right, topic) for right, topic in wanted if topic in found.hidden or not _allows(found, right, topic)]
+
+
+def _allows(found: Seen, right: str, topic: str) -> bool:
+    allowed = found.allowed.get(topic)
+    return allowed is None or right in allowed
 
 
 def _sentence(connection: KafkaConnection, absent: list[str], found: Seen) -> str:
