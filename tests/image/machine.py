@@ -15,7 +15,7 @@ CHECKERS = ROOT / ".tools" / "image"
 CHECKERS_LOCK = Path(__file__).parent / "checkers.lock"
 
 _PROGRAMS = {"buildah": "buildah", "podman": "podman", "runc": "runc", "mmdebstrap": "mmdebstrap"}
-_TAKES = "`make image` takes root on Debian, or these programs already installed and root"
+_TAKES = "It takes root on Linux, and Debian's packages " + ", ".join(sorted(_PROGRAMS.values()))
 
 
 class CannotPrepareError(Exception):
@@ -29,7 +29,7 @@ def prepare() -> None:
         CannotPrepareError: It cannot be installed here.
     """
     if sys.platform != "linux" or os.geteuid() != 0:
-        raise CannotPrepareError(f"{_TAKES}: containers of a store of our own are root's.")
+        raise CannotPrepareError(f"{_TAKES}. Where there is a Docker, `docker build .` needs none of that.")
     _install_programs()
     _install_checkers()
 
@@ -45,7 +45,7 @@ def _install_programs() -> None:
         return
     apt_get = shutil.which("apt-get")
     if apt_get is None:
-        raise CannotPrepareError(f"{_TAKES}; missing: {', '.join(missing)}.")
+        raise CannotPrepareError(f"{_TAKES}. Here {', '.join(missing)} cannot be installed: there is no apt-get.")
     print(f"installing {', '.join(missing)} …", flush=True)
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for step in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *missing]):

@@ -10,8 +10,8 @@ import pytest
 
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
+from tests.image.composed import services as composed_services
 from tests.image.containers import ContainerFleet
-from tests.image.test_written_files import composed
 from tests.integration.fleet import Process, producing, read_all, request, send
 
 pytestmark = pytest.mark.usefixtures("image")
@@ -77,7 +77,7 @@ def assert_said_that_it_left(log: list[dict[str, Any]], ledger: Any) -> None:
 async def test_the_probe_of_the_compose_file_tells_ready_from_not_ready(
     services: LocalServices, tmp_path: Path
 ) -> None:
-    probes = json.loads(composed("--format", "json"))["services"]
+    probes = composed_services()
     async with ContainerFleet(services, "probed", "http://127.0.0.1:1/v1", tmp_path) as fleet:
         for name, verb in (("dispatcher-1", "dispatcher"), ("retrier", "retrier")):
             process = await fleet.start(verb)
