@@ -6,13 +6,13 @@ of the processor time of `chat.completions.create` on the default transport. `ma
 would spend budget that nobody reserved. The JSON is parsed by us, from the text we publish.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx2
 import openai
 
+from broker.core.envelope import answer_of
 from broker.core.verdict import Answer
 from broker.ports import UpstreamReply
 
@@ -81,16 +81,12 @@ class OpenAICalls:
 
 
 def _refused(error: openai.APIStatusError) -> Answer:
-    body = error.body if isinstance(error.body, dict) else {}
-    message = body.get("message")
-    return Answer(
-        status=error.status_code,
-        headers=dict(error.response.headers),
-        error_code=_text(body.get("code")),
-        error_type=_text(body.get("type")),
-        error_param=_text(body.get("param")),
-        message=message if isinstance(message, str) else str(error.body or ""),
-    )
+    """From the whole body: the SDK keeps only what is under `error`, and some servers say the rest beside it."""
+    try:
+        body: object = error.response.text
+    except httpx2.ResponseNotRead:
+        body = error.body
+    return answer_of(error.status_code, dict(error.response.headers), body)
 
 
 def _silent(code: str, message: str) -> Answer:
@@ -105,10 +101,6 @@ def _timed_out(error: openai.APITimeoutError) -> bool:
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
     return len(chain) < 2 or any(isinstance(each, TimeoutError) for each in chain)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None if value is None else json.dumps(value)
 
 
 def _reason(error: openai.APIError) -> str:

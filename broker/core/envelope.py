@@ -17,6 +17,8 @@ from broker.core.verdict import Answer
 
 NESTED_MAX: Final = 4
 """Envelopes within envelopes that are opened."""
+WORDLESS: Final = "?"
+"""The message of an error that has neither code, type nor message."""
 _TEXT_CHARS_MAX: Final = 65_536
 _ANSWERS: Final = frozenset({"choices", "output", "data", "usage"})  # what says that an answer is one
 
@@ -32,11 +34,15 @@ class ErrorFields:
 
 
 def answer_of(status: int | None, headers: Mapping[str, str], body: object) -> Answer:
-    """What a door saw, from a status and a body: parsed JSON, or the text of what is none."""
-    found = error_in(body)
-    if found is None and not (status is not None and 200 <= status < 300):
-        found = ErrorFields(message=body[:_TEXT_CHARS_MAX] if isinstance(body, str) else "")
-    found = found or ErrorFields()
+    """What a door saw, from a status and a body: parsed JSON, or the text of what is none.
+
+    With a status of 2xx the answer says nothing unless the body holds an error; an error without words is still one.
+    """
+    found, is_well = error_in(body), status is not None and 200 <= status < 300
+    if found is None:
+        found = ErrorFields(message=body[:_TEXT_CHARS_MAX] if isinstance(body, str) and not is_well else "")
+    elif found == ErrorFields():
+        found = ErrorFields(message=WORDLESS)
     return Answer(status, headers, found.code, found.type, found.param, found.message)
 
 

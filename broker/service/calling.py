@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from broker.clock import WallClock
 from broker.core.commands import Call
+from broker.core.envelope import answer_of, error_in
 from broker.core.verdict import Answer, Meaning, Verdict, judge
 from broker.ports import Upstream
 from broker.service.cargo import Cargo
@@ -53,6 +54,10 @@ class Calling:
         read = _publishable(reply.body)
         if read is None:
             return judge(Answer(502, reply.answer.headers, None, None, None, "")), 0
+        if error_in(read[0]) is not None:  # it came with a 200 all the same
+            inside = answer_of(reply.answer.status, reply.answer.headers, read[0])
+            cargo.error = _error_object(inside)
+            return judge(inside), 0
         cargo.response, weight = read
         cargo.usage = usage_of(cargo.response)
         return verdict, weight + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES

@@ -1,5 +1,6 @@
 """What the core decided, as metrics: it watches every command and every answer, and changes nothing."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from schemas.outcome import Usage
 from schemas.request_codec import DecodedRequest
 
 TROUBLE_SAID_EVERY_MS = 5_000
+SHAPES_SAID_MAX = 100
 _ORDINARY = frozenset({Meaning.OK, Meaning.RATE_LIMITED, Meaning.REJECTED, Meaning.TOO_LARGE})
 
 _log = structlog.get_logger("telemetry")
@@ -72,6 +74,7 @@ class Telemetry:
         self._cancels_evicted = 0
         self._silenced = 0
         self._speak_at_ms = 0
+        self._shapes_said: set[str] = set()
         self.spending: dict[str, Spending] = defaultdict(Spending)
         self.outcomes: dict[str, int] = defaultdict(int)
 
@@ -117,6 +120,8 @@ class Telemetry:
             self._used(model, cargo)
         if verdict.retryable:
             self.meter.retry(verdict.meaning.value)
+        if verdict.shape is not None:
+            self._not_understood(model, cargo, verdict)
         if verdict.meaning not in _ORDINARY:
             self._trouble(model, cargo, verdict)
 
@@ -138,6 +143,20 @@ class Telemetry:
             sentence=verdict.sentence,
         )
         self._silenced, self._speak_at_ms = 0, now_ms + TROUBLE_SAID_EVERY_MS
+
+    def _not_understood(self, model: str, cargo: Cargo, verdict: Verdict) -> None:
+        """Say once what an answer looked like that no table knows: its text may quote the prompt and stays out."""
+        kind = re.sub(r"[0-9]+", "#", verdict.shape or "")
+        if kind in self._shapes_said or len(self._shapes_said) >= SHAPES_SAID_MAX:
+            return
+        self._shapes_said.add(kind)
+        _log.warning(
+            "answer_not_understood",
+            shape=verdict.shape,
+            taken_for=verdict.meaning.value,
+            model=model,
+            limit=cargo.limit,
+        )
 
     def _used(self, model: str, cargo: Cargo) -> None:
         spent = self.spending[model] if len(self.spending) < 100 or model in self.spending else self.spending["other"]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from broker.core.envelope import answer_of
 from broker.core.verdict import Answer
 from broker.ports import UpstreamReply
 
@@ -102,27 +103,4 @@ def _reply(said: Said | Silence) -> UpstreamReply:
     text = said.body if isinstance(said.body, str) else json.dumps(said.body)
     if said.status < 400:
         return UpstreamReply(Answer(said.status, said.headers, None, None, None, ""), text)
-    told = _error_in(said.body)
-    message = told.get("message")
-    return UpstreamReply(
-        Answer(
-            status=said.status,
-            headers=said.headers,
-            error_code=_text(told.get("code")),
-            error_type=_text(told.get("type")),
-            error_param=_text(told.get("param")),
-            message=message if isinstance(message, str) else text.strip(),
-        ),
-        None,
-    )
-
-
-def _error_in(body: Mapping[str, Any] | str) -> Mapping[str, Any]:
-    if isinstance(body, str):
-        return {}
-    error = body.get("error", body)
-    return error if isinstance(error, Mapping) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None if value is None else json.dumps(value)
+    return UpstreamReply(answer_of(said.status, said.headers, text), None)

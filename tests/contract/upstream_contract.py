@@ -111,6 +111,13 @@ class UpstreamContract:
         assert (answer.status, answer.error_code, answer.error_type, answer.error_param) == (503, None, None, None)
         await upstream.close()
 
+    async def test_what_stands_beside_an_error_that_is_a_text_is_told_too(self, world: UpstreamWorld) -> None:
+        beside = "You exceeded your current limit of concurrent requests."
+        upstream = world.upstream(Served(429, {"status": 429, "error": "INSUFFICIENT QUOTA", "message": beside}))
+        answer = (await upstream.call("chat.completions", HELLO, "lead-1")).answer
+        assert (answer.error_code, answer.message) == (None, f"INSUFFICIENT QUOTA: {beside}")
+        await upstream.close()
+
     async def test_an_error_code_that_is_no_text_is_told_as_text(self, world: UpstreamWorld) -> None:
         upstream = world.upstream(Served(503, {"error": {"message": "no", "code": 503, "type": ["a"]}}))
         answer = (await upstream.call("chat.completions", HELLO, "lead-1")).answer

@@ -124,6 +124,7 @@ def test_an_answer_without_an_error_says_nothing_and_one_with_it_says_its_fields
     assert judge(well).meaning is Meaning.OK
     assert judge(answer_of(204, {}, "")).meaning is Meaning.OK
     assert judge(answer_of(200, {}, {"error": INNER})).meaning is Meaning.RATE_LIMITED
+    assert judge(answer_of(200, {}, {"error": {"odd": 1}})).meaning is Meaning.UPSTREAM_ERROR
 
 
 def test_the_text_of_what_is_no_json_is_the_message_of_an_answer_that_is_not_well() -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
@@ -16,7 +17,7 @@ from broker.core.verdict import Meaning, Verdict
 from broker.service.calling import Calling, usage_of
 from broker.service.cargo import Cargo, Hold
 from broker.service.publication import Publication
-from broker.service.telemetry import Telemetry
+from broker.service.telemetry import SHAPES_SAID_MAX, Telemetry
 from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence
 from schemas.codec import decode_request
 from schemas.outcome import Usage
@@ -111,6 +112,49 @@ async def test_a_200_that_is_no_json_object_is_the_upstreams_trouble(body: str) 
     verdict, weight = await rig.call()
     assert (verdict.meaning, verdict.retryable, weight) == (Meaning.UPSTREAM_ERROR, True, 0)
     assert rig.cargo.response is None
+
+
+@pytest.mark.parametrize(
+    ("body", "meaning"),
+    [
+        ({"error": {"message": "Provider disconnected", "code": 502}}, Meaning.UPSTREAM_ERROR),
+        (
+            {"object": "response", "status": "failed", "error": {"code": "rate_limit_exceeded", "message": "full"}},
+            Meaning.RATE_LIMITED,
+        ),
+    ],
+)
+async def test_an_error_inside_a_200_is_no_answer(body: Mapping[str, Any], meaning: Meaning) -> None:
+    rig = Rig(Said(200, body))
+    verdict, weight = await rig.call()
+    assert (verdict.meaning, weight) == (meaning, 0)
+    assert rig.cargo.response is None
+    assert rig.cargo.error is not None
+    assert (rig.cargo.error["status"], rig.cargo.error["message"]) == (200, body["error"]["message"])
+
+
+async def test_what_nobody_understands_is_logged_once_by_its_shape_and_never_by_its_text() -> None:
+    rig = Rig(Said(429, {"error": {"message": "my secret prompt", "code": "brand_new", "type": "my secret"}}))
+    with capture_logs() as logs:
+        for _ in range(3):
+            await rig.call()
+        rig.upstream.script = lambda _: Said(429, {"error": {"message": "my secret, longer", "code": "brand_new"}})
+        await rig.call()
+    (told,) = logs
+    assert told["event"] == "answer_not_understood"
+    assert (told["taken_for"], told["model"]) == ("rate_limited", "gpt-4o-mini")
+    assert told["shape"] == "HTTP 429, code brand_new, a text of 16 characters"
+    assert "secret" not in str(logs)
+
+
+async def test_no_more_shapes_are_remembered_than_a_bound() -> None:
+    rig = Rig()
+    with capture_logs() as logs:
+        for count in range(SHAPES_SAID_MAX + 5):
+            code = "".join(chr(ord("a") + int(digit)) for digit in str(count))
+            rig.upstream.script = lambda _, code=code: Said(429, {"error": {"message": "?", "code": code}})
+            await rig.call()
+    assert len(logs) == SHAPES_SAID_MAX
 
 
 @pytest.mark.parametrize("code", ["timeout", "connection"])
