@@ -11,8 +11,8 @@ What a cancel does depends on what its id is when it is taken:
 | answered, Failed     | waits for replays that were submitted before it                                        |
 | unknown              | waits for records submitted before it, or up to a minute after it                      |
 
-It concerns the run that is open or parked. A replay that waits for that run is judged by the table of identity once it
-is answered, and goes on.
+It ends the run that is open or parked, and no replay that waits for that run: the table of identity judges it once the
+run is answered.
 
 Those that wait live here once their commit has returned, and in the ledger: said again twice a window, until no record
 they could answer is young enough to be called. Rules:

@@ -287,15 +287,13 @@ class Dispatch:
         """Whether it is for this ticket to answer for its id, also after what leaders in between have done.
 
         Who answers for nobody starts anew: the ticket that it was a duplicate of, or in conflict with, may be gone. So
-        does who is cancelled by a leader in between, and the cancel that stands in for a copy.
+        does who was cancelled under a leader in between.
         """
         if not self.register.is_answering(ticket):
             return False
         identity, attempt = ticket.candidate.identity, ticket.candidate.attempt
         self.identities.forget_open(identity)
-        if ticket.cancel is not None or self._reception.is_cancelled(ticket):
-            return False
-        if self.identities.judge(identity, attempt) is not Judgement.TAKE:
+        if self._reception.is_cancelled(ticket) or self.identities.judge(identity, attempt) is not Judgement.TAKE:
             return False
         self.identities.open(identity, attempt)
         return True

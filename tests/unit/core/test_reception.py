@@ -209,6 +209,31 @@ def test_a_cancel_that_waited_for_a_parking_answers_for_the_parked_before_a_repl
     assert shell.decisions(replay) == [Complete()]
 
 
+def test_a_cancel_that_waited_for_a_failure_is_judged_before_a_replay_that_is_younger_than_it() -> None:
+    shell = leading()
+    shell.answer(shell.take(), verdict(Meaning.REJECTED))
+    replay = shell.take(candidate("x", run=1), timestamp_ms=WALL_MS + 1)
+    cancel = shell.cancel()
+    shell.commit()
+    assert replay in shell.calls
+    shell.settle_all()
+    assert [each.__class__ for each in shell.decisions(cancel)] == [Remember]
+    assert shell.decisions(replay) == [Complete()]
+
+
+def test_a_request_parked_anew_under_another_leader_is_withdrawn_as_it_is_parked_now() -> None:
+    shell = leading(in_place_max_ms=100)
+    parked(shell)
+    cancel = shell.cancel()
+    shell.begun()
+    shell.suspend()
+    shell.core.identities.settle(identity("x"), 2, Fate.PARKED, WALL_MS)  # its copy came back there, and waits again
+    shell.lead(shell.restored())
+    shell.settle_all()
+    assert shell.decisions(cancel) == [Withdraw(0, 2, WITHDRAWN)]
+    assert shell.is_empty()
+
+
 def test_two_cancels_of_one_request_make_one_outcome() -> None:
     shell = leading()
     number = shell.take()
