@@ -8,7 +8,7 @@ from typing import Final
 
 from broker.settings.load import Loaded
 from broker.settings.mistakes import Mistake
-from broker.settings.origins import Origin, Path, Source, dotted, named
+from broker.settings.origins import Origin, Path, dotted, named
 
 WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "lanes.ceiling": "Meant: the part of the budget this lane never exceeds.",
@@ -27,7 +27,7 @@ def cautions(loaded: Loaded) -> list[Mistake]:
 def _without_effect(loaded: Loaded) -> Iterator[Mistake]:
     for path, one in loaded.given.items():
         instead = WITHOUT_EFFECT.get(f"{path[0]}.{path[-1]}")
-        if instead is not None and one.origin.source is not Source.DEFAULT:
+        if instead is not None:
             yield _caution(f"{dotted(path)} has no effect in this version", path, one.origin, instead.rstrip("."))
         if path[0] == "limits" and path[-1] == "charge_law" and one.value == "usage":
             yield _caution(f'{dotted(path)} = "usage" does what "auto" does in this version', path, one.origin)

@@ -220,6 +220,14 @@ def test_a_lane_whose_order_is_wrong_is_not_said_to_share_it(tmp_path: Path) -> 
     assert wrong.sentence.endswith("must be a whole number")
 
 
+def test_a_lane_with_a_wrong_order_still_counts_with_its_share(tmp_path: Path) -> None:
+    config = tmp_path / "headrace.toml"
+    config.write_text('[lanes.urgent]\norder = "first"\nfloor = 0.9\n')
+    first, second = examine(config, environ={}).mistakes
+    assert first.sentence.endswith("must be a whole number")
+    assert second.sentence.startswith("the floors of all lanes add up to 1.05")
+
+
 def test_a_start_names_the_first_mistake_and_says_how_many_there_are(tmp_path: Path) -> None:
     config = tmp_path / "headrace.toml"
     config.write_text("[dispatcher]\ninflight_max = 0\nhttp_port = 70_000\ngrace_s = 1\n")
