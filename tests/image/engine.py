@@ -14,7 +14,6 @@ from broker.local.cache import cache_dir
 
 STORE = cache_dir() / "image" / "store"
 IMAGE = "localhost/headrace:test"
-BUILD_STAGE = "localhost/headrace-build:test"
 
 _RUN = Path("/run") / f"headrace-image-{hashlib.sha256(str(STORE).encode()).hexdigest()[:8]}"
 _STORAGE = ("--root", str(STORE), "--runroot", str(_RUN), "--storage-driver", "overlay")
