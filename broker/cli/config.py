@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from itertools import groupby
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.redis_lease import connected
 from broker.cli.options import BootstrapServers, Config, Json, TopicPrefix, overriding
 from broker.errors import SettingsError
 from broker.settings.cautions import cautions
@@ -124,16 +126,22 @@ def check(
 
 
 def _unreadable(loaded: Loaded | None) -> list[Mistake]:
-    """What only a start would find: a file of certificates that holds none."""
-    if loaded is None or not loaded.settings.kafka.security_protocol.endswith("SSL"):
+    """What only a start would find: certificates that are none, a URL that its own library cannot read."""
+    if loaded is None:
         return []
-    path: Path = ("kafka", "ca_file")
-    try:
-        KafkaConnection.of(loaded.settings.kafka).client_kwargs()
-    except SettingsError as reason:
-        origins = tuple(one.origin for one in (loaded.given.get(path),) if one)
-        return [Mistake(f"{str(reason).rstrip('.')}{named(origins)}", (path,), origins)]
-    return []
+    settings = loaded.settings
+    tries: dict[Path, Callable[[], object]] = {
+        ("kafka", "ca_file"): lambda: KafkaConnection.of(settings.kafka).client_kwargs(),
+        ("redis", "url"): lambda: connected(settings.redis.url.get_secret_value()),
+    }
+    found = []
+    for path, attempt in tries.items():
+        try:
+            attempt()
+        except SettingsError as reason:
+            origins = tuple(one.origin for one in (loaded.given.get(path),) if one)
+            found.append(Mistake(f"{str(reason).rstrip('.')}{named(origins)}", (path,), origins))
+    return found
 
 
 def _tell(mistakes: list[Mistake], warned: list[Mistake], examined: Examined) -> None:
