@@ -1,26 +1,33 @@
-"""Certificates for throw-away servers on 127.0.0.1, made anew for each by the `openssl` of the machine."""
+"""Certificates for a throw-away server on 127.0.0.1, made for each start by the keytool of the runtime of Kafka."""
 
 import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from broker.local.requirements import java
 
-def certify(directory: Path, authority: str, holder: str) -> None:
-    """An authority, and a certificate for 127.0.0.1 that it signed; `<holder>.pem` is a PEM key store for Kafka."""
-    ca, key, pem = (directory / f"{authority}.{ending}" for ending in ("cnf", "key", "pem"))
-    ca.write_text(
-        "[req]\nprompt = no\ndistinguished_name = who\n[who]\nCN = A Test Authority\n"
-        "[ca]\nbasicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign, cRLSign\n"
-        "subjectKeyIdentifier = hash\n"
-        "[leaf]\nsubjectAltName = IP:127.0.0.1\nkeyUsage = critical, digitalSignature\n"
-        "extendedKeyUsage = serverAuth\nsubjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid\n"
-    )
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2", "-config", str(ca))
-    leaf_key, leaf = directory / f"{holder}.key", directory / f"{holder}.crt"
-    _openssl("req", "-x509", *curve, "-extensions", "ca", "-keyout", str(key), "-out", str(pem))
-    signed = ("-extensions", "leaf", "-subj", "/CN=A Node", "-CA", str(pem), "-CAkey", str(key))
-    _openssl("req", "-x509", *curve, *signed, "-keyout", str(leaf_key), "-out", str(leaf))
-    (directory / f"{holder}.pem").write_text(leaf_key.read_text() + leaf.read_text() + pem.read_text())
+STORE_PASSWORD = "of-a-test"
+_LEAF_AND_AUTHORITY = (
+    *("-ext", "SAN=ip:127.0.0.1"),
+    *("-ext", "bc:critical=ca:true"),
+    *("-ext", "ku:critical=digitalSignature,keyCertSign"),
+    *("-ext", "eku=serverAuth"),
+)
 
 
-def _openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)  # noqa: S607  # the machine's
+def certify(directory: Path, names: Sequence[str]) -> None:
+    """For each name a key store `<name>.p12`, and `<name>.pem`: the certificate, which is its own authority."""
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: _certify(directory, name), names))
+
+
+def _certify(directory: Path, name: str) -> None:
+    store = ("-alias", "node", "-keystore", str(directory / f"{name}.p12"), "-storepass", STORE_PASSWORD)
+    key = ("-keyalg", "EC", "-groupname", "secp256r1", "-dname", f"CN={name}", "-startdate", "-1d", "-validity", "3")
+    _keytool("-genkeypair", *key, *_LEAF_AND_AUTHORITY, "-storetype", "PKCS12", *store)
+    _keytool("-exportcert", "-rfc", "-file", str(directory / f"{name}.pem"), *store)
+
+
+def _keytool(*arguments: str) -> None:
+    subprocess.run([java().parent / "keytool", *arguments], check=True, capture_output=True, timeout=60)

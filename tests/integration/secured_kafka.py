@@ -25,7 +25,7 @@ from broker.local.jars import classpath, ensure_jars, locked_jars
 from broker.local.processes import Process, spawn, stop
 from broker.local.properties import Node, log_properties, server_properties
 from broker.local.requirements import java
-from tests.integration.certificates import certify
+from tests.integration.certificates import STORE_PASSWORD, certify
 
 USERS = ("dispatcher", "retrier", "producer", "reader", "operator", "half", "onlooker", "nobody")
 """The users there are; the password of each is `of-<user>`. None has a right before `grant`."""
@@ -102,8 +102,7 @@ def secured_kafka() -> Iterator[SecuredKafka]:
     with tempfile.TemporaryDirectory(prefix="headrace-secured-") as home:
         directory = Path(home)
         plain, controller, secured = free_ports(3)
-        certify(directory, "ca", "server")
-        certify(directory, "foreign", "stranger")
+        certify(directory, ["server", "stranger"])
         properties = _configure(directory, Node(1, plain, controller), secured)
         jars = ensure_jars(locked_jars(), cache_dir() / "jars")
         command = [str(java()), *_JVM, f"-Dlog4j2.configurationFile={(directory / 'log4j2.properties').as_uri()}"]
@@ -113,7 +112,7 @@ def secured_kafka() -> Iterator[SecuredKafka]:
         try:
             _await(server, plain, secured, directory / "log")
             yield SecuredKafka(
-                f"127.0.0.1:{plain}", f"127.0.0.1:{secured}", directory / "ca.pem", directory / "foreign.pem"
+                f"127.0.0.1:{plain}", f"127.0.0.1:{secured}", directory / "server.pem", directory / "stranger.pem"
             )
         finally:
             stop([Process(server.pid, home)], grace_s=0)
@@ -131,8 +130,9 @@ def _configure(directory: Path, node: Node, secured: int) -> Path:
         "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": (
             "org.apache.kafka.common.security.scram.ScramLoginModule required;"
         ),
-        "ssl.keystore.type": "PEM",
-        "ssl.keystore.location": directory / "server.pem",
+        "ssl.keystore.type": "PKCS12",
+        "ssl.keystore.location": directory / "server.p12",
+        "ssl.keystore.password": STORE_PASSWORD,
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
     }

@@ -1,10 +1,8 @@
 """The lease on a real Valkey."""
 
 import asyncio
-import ssl
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -17,7 +15,6 @@ from broker.local.free_ports import free_ports
 from broker.local.services import LocalServices
 from broker.ports import LeaseMine, LeaseTaken
 from tests.contract.lease_contract import TTL_MS, LeaseContract
-from tests.integration.certificates import certify
 
 
 class RedisWorld:
@@ -166,29 +163,6 @@ async def test_tls_where_none_is_spoken_is_asked_about(world: RedisWorld) -> Non
     with pytest.raises(LeaseUnavailable, match="rediss:// stands only where TLS is spoken"):
         await lease.check()
     await lease.close()
-
-
-async def test_a_certificate_that_nobody_signed_is_said_to_be_one(world: RedisWorld, tmp_path: Path) -> None:
-    certify(tmp_path, "ca", "server")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(tmp_path / "server.pem")
-
-    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-
-    async with await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context) as server:
-        port = server.sockets[0].getsockname()[1]
-        lease = RedisLease(f"rediss://127.0.0.1:{port}/0", world.key, ttl_ms=TTL_MS, token="a")
-        with pytest.raises(AuthenticationError, match=r"certificate of Redis.*ssl_ca_certs=FILE") as caught:
-            await lease.check()
-        assert caught.value.exit_code == 2
-        await lease.close()
-        trusting = RedisLease(
-            f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={tmp_path / 'ca.pem'}", world.key, ttl_ms=TTL_MS, token="a"
-        )
-        with pytest.raises(LeaseUnavailable, match="Redis does not answer"):
-            await trusting.check()
-        await trusting.close()
 
 
 def test_a_url_that_cannot_be_read_is_a_mistake_in_the_settings() -> None:

@@ -18,9 +18,10 @@ from pydantic import SecretStr
 
 from broker.adapters.kafka_connection import KafkaConnection, explain_unreachable
 from broker.adapters.kafka_topics import create_missing
+from broker.adapters.redis_lease import RedisLease
 from broker.cli.main import main
 from broker.client import GenerationClient
-from broker.errors import AuthenticationError, HeadraceError, RightsError, Unreachable
+from broker.errors import AuthenticationError, HeadraceError, LeaseUnavailable, RightsError, Unreachable
 from broker.local.record import Endpoints
 from broker.local.services import LocalServices
 from broker.service.preflight import find
@@ -244,6 +245,19 @@ async def test_a_redis_that_refuses_a_dispatcher_ends_its_start(kafka: SecuredKa
     settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka.plain), redis=RedisSettings(url=SecretStr(url)))
     with pytest.raises(AuthenticationError, match=r"Redis refuses the password in redis\.url"):
         await find(settings, NEEDS)
+
+
+async def test_a_certificate_of_redis_that_is_not_trusted_is_said_to_be_one(kafka: SecuredKafka) -> None:
+    """Kafka's port stands in for a Redis behind TLS: it gets as far as the certificate, and no further."""
+    lease = RedisLease(f"rediss://{kafka.secured}/0", "k", ttl_ms=2_000, token="a")
+    with pytest.raises(AuthenticationError, match=r"certificate of Redis.*ssl_ca_certs=FILE") as caught:
+        await lease.check()
+    assert caught.value.exit_code == 2
+    await lease.close()
+    trusting = RedisLease(f"rediss://{kafka.secured}/0?ssl_ca_certs={kafka.ca_file}", "k", ttl_ms=2_000, token="a")
+    with pytest.raises(LeaseUnavailable):
+        await trusting.check()
+    await trusting.close()
 
 
 async def test_the_documented_rights_suffice_to_serve_a_request(
