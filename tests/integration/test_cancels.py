@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,12 @@ class Calls:
         if request_id.startswith("parked"):
             return Scripted(429, {"error": {"message": DAILY, "type": "requests", "code": "rate_limit_exceeded"}})
         return Scripted(delay_s=30) if request_id.startswith("slow") and self.of[request_id] == 1 else None
+
+    async def reached(self, ids: Collection[str], within_s: float = 30) -> None:
+        """Wait until each of them was called; a later call is answered soon."""
+        async with asyncio.timeout(within_s):
+            while not all(self.of[each] for each in ids):
+                await asyncio.sleep(0.02)
 
 
 def of_model(request_id: str, model: str) -> dict[str, object]:
@@ -74,10 +80,13 @@ async def test_whoever_cancels_gets_one_outcome_whatever_the_request_does_and_wh
             GenerationClient(topic_prefix="cancels", connection=fleet.connection) as client,
         ):
             await send(producer, fleet, "urgent", [request("done"), of_model("parked", "gpt-5")])
-            await send(producer, fleet, "bulk", [of_model("slow-flies", "gpt-4o"), of_model("slow-waits", "gpt-4o")])
-            await asyncio.gather(fleet.start(), fleet.start())
-            leader = await fleet.leader()
+            in_turn = [of_model("slow-flies", "gpt-4o"), of_model("slow-waits", "gpt-4o")]
+            await send(producer, fleet, "bulk", in_turn, partition=0)
+            leader = await fleet.start()
+            standby = await fleet.start()
+            await fleet.until(leader, "leader")
             await read_all(fleet, "failures", until=1)
+            await calls.reached(["slow-flies"])
             asked_s = time.monotonic()
             receipts = [await client.cancel(each) for each in ("slow-waits", "done", "parked", "later", "slow-later")]
             code, printed = await headrace(fleet, "cancel", "slow-flies", "done", "--wait", "--json")
@@ -91,8 +100,9 @@ async def test_whoever_cancels_gets_one_outcome_whatever_the_request_does_and_wh
 
             dying = [f"slow-{number}" for number in range(10)]
             await send(producer, fleet, "standard", [request(each) for each in dying])
-            await fleet.inflight(leader, 10)
+            await calls.reached(dying)
             await asyncio.gather(*(client.cancel(each) for each in dying[:5]))
+            await fleet.until(standby, "standby")
             await fleet.kill(leader)
             await send(producer, fleet, "urgent", [request("slow-later")])
             ledger = await read_all(fleet, "results", until=16)
