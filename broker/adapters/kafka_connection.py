@@ -5,6 +5,7 @@ aiokafka says `Unable to bootstrap` for a closed port, a wrong password, a wrong
 an error of its own.
 """
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
-from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
+from aiokafka.conn import AIOKafkaConnection, collect_hosts
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -31,6 +32,7 @@ _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _HOSTS_ASKED_MAX = 3
 _ASK_MS = 3_000
+_CLOSE_S = 0.5
 _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 10, 62, 64
 """OpenSSL's numbers of what is wrong with a certificate."""
 
@@ -159,18 +161,26 @@ async def explain_unreachable(connection: KafkaConnection) -> HeadraceError:
 
 async def _ask(host: str, port: int, connection: KafkaConnection) -> HeadraceError | None:
     """What one node says to one connection; None if it lets us in."""
-    opened: AIOKafkaConnection | None = None
     try:
-        opened = await create_conn(host, port, request_timeout_ms=_ASK_MS, **connection.security_kwargs())
-        await opened.send(MetadataRequest([]))  # a port that wants a login lets one without it in, and then hangs up
+        asked = AIOKafkaConnection(host, port, request_timeout_ms=_ASK_MS, **connection.security_kwargs())
     except SettingsError as reason:
         return reason
+    try:
+        await asked.connect()
+        await asked.send(MetadataRequest([]))  # a port that wants a login lets one without it in, and then hangs up
     except (KafkaError, OSError, TimeoutError, AssertionError) as reason:
         return _explained(reason, f"{host}:{port}", connection)
     finally:
-        if opened is not None:
-            opened.close()
+        await _closed(asked)
     return None
+
+
+async def _closed(asked: AIOKafkaConnection) -> None:
+    """Close it, and let the loop see that it is closed: else the socket outlives a caller that ends with this answer."""
+    was_open = asked._protocol is not None  # noqa: SLF001  # else nobody ever says that it is closed
+    closing = asked.close()
+    if was_open:
+        await asyncio.wait({closing}, timeout=_CLOSE_S)
 
 
 def _explained(  # noqa: PLR0911  # a table: one return a reason

@@ -24,7 +24,15 @@ from broker.adapters.kafka_connection import (
     explain_unreachable,
     kafka_errors_explained,
 )
-from broker.errors import AuthenticationError, HeadraceError, RightsError, SettingsError, Unreachable
+from broker.adapters.kafka_submit import KafkaSubmit
+from broker.errors import (
+    AuthenticationError,
+    HeadraceError,
+    LogUnavailable,
+    RightsError,
+    SettingsError,
+    Unreachable,
+)
 from broker.settings.connections import KafkaSettings
 
 SASL = KafkaConnection("kafka:9093", "SASL_PLAINTEXT", "SCRAM-SHA-512", "crm", "hunter2")
@@ -61,6 +69,17 @@ async def test_a_port_that_speaks_something_else_is_a_matter_of_the_protocol(gar
     reason = await explain_unreachable(KafkaConnection(garbage, "SSL"))
     assert isinstance(reason, AuthenticationError)
     assert "does not speak TLS: check kafka.security_protocol" in str(reason)
+
+
+async def test_a_producer_that_was_never_let_in_says_why_and_one_that_may_have_sent_does_not_guess(
+    garbage: str,
+) -> None:
+    log = KafkaSubmit(KafkaConnection(garbage, "SSL"))
+    refused = await log._away(0.1, "while connecting", is_sent=False)
+    assert isinstance(refused, AuthenticationError)
+    unknown = await log._away(0.1, "while its acknowledgement was missing", is_sent=True)
+    assert isinstance(unknown, LogUnavailable)
+    assert "does not speak TLS" in str(unknown)
 
 
 @pytest.mark.parametrize(
