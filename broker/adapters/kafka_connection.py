@@ -176,7 +176,7 @@ async def _ask(host: str, port: int, connection: KafkaConnection) -> HeadraceErr
 
 
 async def _closed(asked: AIOKafkaConnection) -> None:
-    """Close it, and let the loop see that it is closed: else the socket outlives a caller that ends with this answer."""
+    """Close it, and let the loop see that: else the socket outlives a caller that ends with this answer."""
     was_open = asked._protocol is not None  # noqa: SLF001  # else nobody ever says that it is closed
     closing = asked.close()
     if was_open:
