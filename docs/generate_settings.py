@@ -99,8 +99,8 @@ A setting comes from four places. Each beats the ones before it:
 4. flags.
 
 A key that does not exist stops the start with one sentence that names the nearest one that does. So does a value that
-makes no sense, or two that contradict each other; the sentence says from which of the four places the value came, a file
-with its line. `headrace config check` lists every such mistake at once, `headrace config show` what is in force and why.
+makes no sense, or two that contradict each other; the sentence says from which of the four places the value came, of a
+file also the line. `headrace config check` lists every such mistake, `headrace config show` what is in force and why.
 
 - **Secrets** (marked below) may also come from a file: `<key>_file` in TOML, `HEADRACE_<GROUP>__<KEY>_FILE` in the
   environment. A relative path in TOML is beside the settings file.
