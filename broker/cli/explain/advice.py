@@ -1,0 +1,179 @@
+"""What an answer means in a sentence, what Headrace would do about it, and what is left for a person to do.
+
+Headrace's part follows the defaults: `explain` reads no settings, since it must work where there are none.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from broker.cli.amounts import spoken_s
+from broker.core.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
+from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS
+from broker.core.verdict import Answer, Fault, Meaning, Verdict
+from broker.core.wording import StatedLimit
+
+IN_PLACE_MAX_MS: Final = 60_000  # the default of retry.in_place_max_s
+ATTEMPTS_MAX: Final = 8  # the default of retry.attempts_max
+
+_NO_MODEL: Final = frozenset({"model_not_found", "deploymentnotfound"})
+_PERIODS: Final = {
+    SECOND_MS: "a second",
+    MINUTE_MS: "a minute",
+    HOUR_MS: "an hour",
+    DAY_MS: "a day",
+    MONTH_MS: "in 30 days",
+}
+
+
+def spoken_ms(milliseconds: int) -> str:
+    """`644 ms`, `3.89 s`, `7 min 12 s`."""
+    if milliseconds < SECOND_MS:
+        return f"{milliseconds} ms"
+    return f"{milliseconds / 1_000:g} s" if milliseconds < 10_000 else spoken_s(milliseconds / 1_000)
+
+
+def a_period(period_ms: int) -> str:
+    """`a minute`, `a day`, `in 10 s`."""
+    return _PERIODS.get(period_ms, f"in {spoken_ms(period_ms)}")
+
+
+def what_it_means(answer: Answer, verdict: Verdict) -> str:
+    """One sentence about the answer."""
+    telling = _MEANS[verdict.meaning]
+    return telling if isinstance(telling, str) else telling(answer, verdict)
+
+
+def what_headrace_does(verdict: Verdict) -> str:
+    """One sentence: wait, try again, give up, and what it counts as."""
+    if verdict.meaning is Meaning.OK:
+        return "Headrace publishes the answer and corrects its budget by the headers."
+    if verdict.fault is Fault.REQUEST:
+        return f"Headrace fails this request at once, as {verdict.meaning}; its record becomes a dead letter."
+    if verdict.fault is Fault.ACCOUNT:
+        return (
+            "Headrace fails no request for it: calls of this limit rest, and one goes alone every "
+            f"{spoken_ms(ACCOUNT_REST_MS)} or so, until somebody has mended the account."
+        )
+    wait_ms = verdict.wait_ms or 0
+    if wait_ms > IN_PLACE_MAX_MS:
+        return (
+            f"Headrace parks the request for {spoken_ms(wait_ms)}, since that is more than a minute; "
+            "the retrier puts it back on its lane when it is due."
+        )
+    if verdict.fault is Fault.LIMIT:
+        return f"Headrace waits {spoken_ms(wait_ms)} and calls again; it counts as no failed attempt."
+    at_least = f" of at least {spoken_ms(wait_ms)}" if wait_ms else ""
+    return (
+        f"Headrace calls again after a growing, random wait{at_least}; {FAILURES_IN_A_ROW} failures in a row make the "
+        f"whole limit rest, and {ATTEMPTS_MAX} failed attempts fail the request as exhausted."
+    )
+
+
+def what_to_do(answer: Answer, verdict: Verdict) -> str:
+    """What is left for a person."""
+    if verdict.meaning is Meaning.REJECTED:
+        return _mending(answer, verdict)
+    return _SERVERS_WORK if verdict.fault is Fault.SERVER else _TO_DO[verdict.meaning]
+
+
+_SERVERS_WORK: Final = "nothing, unless it lasts: then OpenAI's status page, and the way there (proxy, DNS, base URL)"
+_TO_DO: Final = {
+    Meaning.OK: "nothing",
+    Meaning.RATE_LIMITED: "nothing now; if it goes on, look who else spends from this limit, or have it raised",
+    Meaning.TOO_LARGE: "make the request smaller (its input, or its max_tokens), or have the limit raised",
+    Meaning.QUOTA: "add credit or raise the spend limit at OpenAI; calls go on by themselves",
+    Meaning.AUTH: "look at the key, its project and its region; a new key needs a restart of the dispatcher",
+}
+
+
+def _mending(answer: Answer, verdict: Verdict) -> str:
+    code = (answer.error_code or "").lower()
+    if verdict.limit is not None:
+        return "make the request shorter, or choose a model with a larger window"
+    if code in _NO_MODEL:
+        return "mend the model's name, or let the account use it"
+    if answer.error_param:
+        return f"tell whoever sends such requests: OpenAI names {answer.error_param}"
+    return "tell whoever sends such requests"
+
+
+def _no_room(answer: Answer, verdict: Verdict) -> str:
+    limit = verdict.limit
+    if (answer.error_code or "").lower() == "token_limit_exceeded":
+        of = f" of {limit.name}" if limit is not None and limit.name else ""
+        holds = f" at {limit.capacity:,} tokens" if limit is not None and limit.capacity else ""
+        return f"The queue of batches{of} is full{holds}; room comes when batches end."
+    if limit is None:
+        return "Some limit is used up; the answer does not say which."
+    if limit.capacity is None:
+        return f"A limit on {limit.metric} is used up; the answer does not say how large it is."
+    size = f"{limit.capacity:,} {limit.metric}" + (f" {a_period(limit.period_ms)}" if limit.period_ms else "")
+    if limit.used is None:
+        return f"{_the_limit(limit)} is used up: it holds {size}."
+    if limit.requested is None:
+        return f"{_the_limit(limit)} is used up: {limit.used:,} of {size} are spent."
+    spent = f"{limit.used:,} of {size} are spent"
+    return f"{_the_limit(limit)} has no room for this request: {spent}, and it takes {limit.requested:,}."
+
+
+def _the_limit(limit: StatedLimit) -> str:
+    whose = "The project's limit" if limit.project else "The limit"
+    drawn = f" (from which {limit.model} draws)" if limit.model else ""
+    return f"{whose} {limit.name}{drawn}" if limit.name else f"{whose} on {limit.metric}"
+
+
+def _too_large(_: Answer, verdict: Verdict) -> str:
+    limit = verdict.limit
+    if limit is None or limit.capacity is None:
+        return "This request alone is larger than the limit, so it can never pass."
+    takes = "more" if limit.requested is None else f"{limit.requested:,}"
+    if limit.period_ms is None:
+        return f"This request has {takes} {limit.metric}, and one may have {limit.capacity:,}: it can never pass."
+    holds = f"holds {limit.capacity:,} {limit.metric} {a_period(limit.period_ms)}"
+    return f"{_the_limit(limit)} {holds}, and this request alone takes {takes}: it can never pass."
+
+
+def _overloaded(answer: Answer, _: Verdict) -> str:
+    if (answer.error_code or "").lower() == "slow_down" or answer.message.lower().startswith("slow down"):
+        return "OpenAI asks to slow down: traffic has grown too fast. It is no limit of yours."
+    return "OpenAI has more work than it can do. It is no limit of yours."
+
+
+def _not_allowed(answer: Answer, _: Verdict) -> str:
+    if "country" in (answer.error_code or "").lower():
+        return "OpenAI does not serve the country or region this was called from."
+    if answer.status == 403:
+        return "The account, project or key may not do this, or something on the way forbids it."
+    return "OpenAI does not accept the key."
+
+
+def _rejected(answer: Answer, verdict: Verdict) -> str:
+    limit, code = verdict.limit, (answer.error_code or "").lower()
+    if limit is not None and limit.capacity is not None and limit.period_ms is None:
+        has = "more tokens" if limit.requested is None else f"{limit.requested:,} tokens"
+        return f"This request has {has}, and the model's window holds {limit.capacity:,}."
+    if code in _NO_MODEL:
+        return "There is no such model, or this account may not use it."
+    if "polic" in code or "filter" in code or "moderation" in code:
+        return "OpenAI refused the content of this request."
+    return "OpenAI refused this request for what it is."
+
+
+def _failed(_: Answer, verdict: Verdict) -> str:
+    if verdict.shape is not None:
+        return "Nobody here knows this answer; it is taken for a failure of OpenAI, or of something on the way to it."
+    return "OpenAI failed, or something on the way to it."
+
+
+_MEANS: Final[dict[Meaning, str | Callable[[Answer, Verdict], str]]] = {
+    Meaning.OK: "OpenAI answered.",
+    Meaning.RATE_LIMITED: _no_room,
+    Meaning.TOO_LARGE: _too_large,
+    Meaning.QUOTA: "The account is out of credit, or has reached a spend limit. Waiting does not help.",
+    Meaning.OVERLOADED: _overloaded,
+    Meaning.AUTH: _not_allowed,
+    Meaning.REJECTED: _rejected,
+    Meaning.TIMEOUT: "OpenAI did not answer in time. It may have done the work all the same, and charged it.",
+    Meaning.CONNECTION: "The connection to OpenAI could not be made, or broke.",
+    Meaning.UPSTREAM_ERROR: _failed,
+}

@@ -1,0 +1,98 @@
+"""A text that a person copied, as the answer it speaks of: an exception, a line of a log, a message alone.
+
+The SDK's exceptions quote the whole error as Python writes it (`Error code: 429 - {'error': {…}}`), or since 3.0 the
+message alone; logs and gateways wrap either in words of their own. The status, the fields and the message are looked
+for one by one, so that a text that was cut while it was copied still tells what is left of it.
+"""
+
+import ast
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from typing import Any, Final
+
+from broker.core.envelope import ErrorFields, error_in
+from broker.core.meaning import BY_CODE
+from broker.core.verdict import Answer
+
+_LITERAL_CHARS_MAX: Final = 65_536
+_CALLED: Final = "Error code:"
+
+_STATUS: Final = re.compile(
+    r"\b(?:error code|status(?:[ _]?code)?|http(?:/[0-9.]+)?|error|code)\b\W{1,4}([1-5][0-9]{2})\b", re.IGNORECASE
+)
+_STATUS_FIRST: Final = re.compile(r"\W*(?:<html>.{0,40}<title>\s*)?([1-5][0-9]{2})\b", re.IGNORECASE)
+_FIELD: Final = r"""["']{name}["']\s*:\s*["']([\w.-]{{1,64}})["']"""
+_WORDS: Final = re.compile(r"[a-z]+(?:_[a-z]+)+")
+_BEFORE_THE_MESSAGE: Final = re.compile(r"^.{0,200}?Error code: [0-9]{3} - ")
+_CLASSES: Final = {
+    "BadRequestError": 400,
+    "AuthenticationError": 401,
+    "PermissionDeniedError": 403,
+    "NotFoundError": 404,
+    "ConflictError": 409,
+    "UnprocessableEntityError": 422,
+    "RateLimitError": 429,
+    "InternalServerError": 500,
+}
+_SILENCES: Final = (
+    ("timeout", re.compile(r"\bAPITimeoutError\b|\btimed out\b|\bReadTimeout\b|\bETIMEDOUT\b", re.IGNORECASE)),
+    (
+        "connection",
+        re.compile(
+            r"\bAPIConnectionError\b|\bconnection (?:error|refused|reset)\b|\bcould not resolve host\b|"
+            r"\bECONN(?:RESET|REFUSED)\b|\bfailed to connect\b|\bname resolution\b",
+            re.IGNORECASE,
+        ),
+    ),
+)
+
+
+def answer_in(text: str) -> Answer:
+    """The answer that a text speaks of; nothing raises, and a text that speaks of none is its message."""
+    flat = " ".join(text.split())
+    flat = flat[max(0, flat.rfind(_CALLED)) :]  # of a traceback the last error counts
+    status = _status_in(flat) or _status_in(text)
+    if (quoted := _quoted(text)) is not None:
+        return Answer(status, {}, quoted.code, quoted.type, quoted.param, quoted.message)
+    code, kind = _field("code", flat), _field("type", flat)
+    if code is None and kind is None:
+        code = next((word for word in _WORDS.findall(flat) if word in BY_CODE), None)
+    if status is None and code is None:
+        code = next((silence for silence, pattern in _SILENCES if pattern.search(flat)), None)
+    return Answer(status, {}, code, kind, _field("param", flat), _BEFORE_THE_MESSAGE.sub("", flat))
+
+
+def _quoted(text: str) -> ErrorFields | None:
+    """The error that an exception's text quotes, as JSON or as Python writes it."""
+    start, end = text.find("{", max(0, text.rfind(_CALLED))), text.rfind("}") + 1
+    if start < 0 or not 0 < end - start <= _LITERAL_CHARS_MAX:
+        return None
+    found = _parsed(text[start:end])
+    return error_in(found) if isinstance(found, Mapping) else None
+
+
+def _parsed(quoted: str) -> Any:
+    try:
+        return json.loads(quoted)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about strangers' backslashes
+            return ast.literal_eval(quoted)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def _status_in(text: str) -> int | None:
+    if found := _STATUS_FIRST.match(text) or _STATUS.search(text):
+        return int(found[1])
+    return next((status for name, status in _CLASSES.items() if re.search(rf"\b{name}\b", text)), None)
+
+
+def _field(name: str, text: str) -> str | None:
+    """A field of an object that was cut off."""
+    found = re.search(_FIELD.format(name=name), text)
+    return found[1] if found else None

@@ -1,0 +1,114 @@
+"""`headrace explain`: what an answer of OpenAI means, and what Headrace would do."""
+
+import json
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from broker.cli.explain.advice import what_headrace_does
+from broker.cli.explain.answers import answers_in
+from broker.cli.explain.page import page
+from broker.cli.explain.pieces import Piece, pieces
+from broker.cli.terminal import is_person_watching
+from broker.core.reading import Metric, Reading, SideReading
+from broker.core.verdict import Meaning, Verdict, judge
+from broker.core.wording import StatedLimit
+
+_STDIN: Final = "-"
+_WIDTH_MAX: Final = 110
+_SUMMED_UP_FROM: Final = 4
+_SILENCE: Final = frozenset({Meaning.TIMEOUT, Meaning.CONNECTION})
+"""Told apart for people; to a script they are failures on the way, as the contract has it."""
+
+
+def explain(
+    source: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="What OpenAI said, in any form; - is standard input.")
+    ] = _STDIN,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines: JSON, one object a line.")] = False,
+) -> None:
+    """Say what an answer or an error of OpenAI means, which limit it speaks of, and what Headrace would do.
+
+    Takes what you have: JSON lines {"status", "headers", "body"}, a body alone, the output of curl -i, events of a
+    stream, an exception of the SDK, or the bare message. Works offline, asks nobody and sends nothing anywhere.
+
+    Example: headrace explain "Rate limit reached for gpt-4o in organization o on tokens per min (TPM): Limit 30000,
+    Used 29937, Requested 385. Please try again in 644ms."
+
+    Example: curl -si "$OPENAI_BASE_URL/chat/completions" -d @body.json | headrace explain --json
+    """
+    counted: Counter[str] = Counter()
+    width = min(_WIDTH_MAX, shutil.get_terminal_size().columns) if is_person_watching() else 10_000
+    for piece in _given(source):
+        for answer in answers_in(piece.text):
+            verdict = judge(answer)
+            counted[verdict.meaning] += 1
+            if as_json:
+                typer.echo(json.dumps(as_object(verdict), ensure_ascii=False))
+                continue
+            where = f"line {piece.line}" if piece.line > 1 else ""
+            typer.echo("\n".join([*page(answer, verdict, where=where, width=width), ""]))
+    if not counted:
+        typer.echo("Nothing to explain: the input is empty.", err=True)
+    elif not as_json and counted.total() >= _SUMMED_UP_FROM:
+        told = ", ".join(f"{word} {count:,}" for word, count in counted.most_common())
+        typer.echo(f"{counted.total():,} explained: {told}")
+
+
+def as_object(verdict: Verdict) -> dict[str, Any]:
+    """The same for machines; what is not known is null."""
+    told = {
+        "verdict": (Meaning.UPSTREAM_ERROR if verdict.meaning in _SILENCE else verdict.meaning).value,
+        "retry": verdict.retryable,
+        "wait_ms": verdict.wait_ms,
+        "limit": _limit(verdict.limit),
+        "limits": [{"metric": reading.metric.value, **_bucket(reading)} for reading in verdict.readings],
+        "action": what_headrace_does(verdict),
+    }
+    if verdict.side_readings:
+        told["other_limits"] = [{"metric": side.kind, **_bucket(side)} for side in verdict.side_readings]
+    return told
+
+
+def _limit(limit: StatedLimit | None) -> dict[str, Any] | None:
+    if limit is None or limit.metric not in {metric.value for metric in Metric}:
+        return None  # images: the contract knows tokens and requests
+    return {
+        "name": limit.name,
+        "metric": limit.metric,
+        "period_ms": limit.period_ms,
+        "capacity": limit.capacity,
+        "used": limit.used,
+        "requested": limit.requested,
+    }
+
+
+def _bucket(reading: Reading | SideReading) -> dict[str, int | None]:
+    return {
+        "capacity": reading.capacity,
+        "remaining": reading.remaining,
+        "period_ms": reading.period_ms,
+        "full_in_ms": reading.full_in_ms,
+    }
+
+
+def _given(source: str) -> Iterator[Piece]:
+    """The pieces of standard input, of a file, or of the argument itself if it can be no file's name."""
+    if source == _STDIN:
+        if sys.stdin.isatty():
+            typer.echo("Paste what OpenAI said, then Ctrl-D on a line of its own.", err=True)
+        yield from pieces(sys.stdin.buffer)
+        return
+    try:
+        with Path(source).open("rb") as lines:
+            yield from pieces(lines)
+    except (OSError, ValueError) as reason:
+        if not any(letter.isspace() or letter in '{<"' for letter in source.strip()):
+            why = reason.strerror if isinstance(reason, OSError) else reason
+            raise typer.BadParameter(f"{source} cannot be read: {why}.") from reason
+        yield from pieces(line.encode(errors="replace") for line in source.splitlines())

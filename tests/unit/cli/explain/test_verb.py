@@ -1,0 +1,249 @@
+"""`headrace explain`: everything recorded is one valid object a line, and a page a person can read."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from broker.cli.explain.advice import ATTEMPTS_MAX, IN_PLACE_MAX_MS, a_period, spoken_ms, what_it_means
+from broker.cli.explain.page import page
+from broker.cli.main import main
+from broker.core.verdict import Answer, Meaning, judge
+from broker.settings.duties import RetrySettings
+from tests.unit.core import recorded
+
+NUMBER = {"type": ["integer", "null"], "minimum": 0}
+BUCKET = {"capacity": NUMBER, "remaining": NUMBER, "period_ms": NUMBER, "full_in_ms": NUMBER}
+NUMBERS = {"period_ms": NUMBER, "capacity": NUMBER, "used": NUMBER, "requested": NUMBER}
+VERDICTS = "ok rate_limited too_large quota overloaded upstream_error auth rejected"
+
+
+def shape(properties: dict[str, Any], *optional: str) -> dict[str, Any]:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+LIMIT = shape({"name": {"type": ["string", "null"]}, "metric": {"enum": ["tokens", "requests"]}, **NUMBERS})
+CONTRACT = shape(
+    {
+        "verdict": {"enum": VERDICTS.split()},
+        "retry": {"type": "boolean"},
+        "wait_ms": NUMBER,
+        "limit": {"anyOf": [LIMIT, {"type": "null"}]},
+        "limits": {"type": "array", "items": shape({"metric": {"enum": ["tokens", "requests"]}, **BUCKET})},
+        "action": {"type": "string", "pattern": r"^Headrace [^\n]+\.$"},
+        "other_limits": {"type": "array", "minItems": 1, "items": shape({"metric": {"type": "string"}, **BUCKET})},
+    },
+    "other_limits",
+)
+VALIDATOR = jsonschema.Draft202012Validator(CONTRACT)
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert main(["explain", *argv]) == 0
+    return capsys.readouterr().out
+
+
+def objects(out: str) -> list[dict[str, Any]]:
+    told = [json.loads(line) for line in out.splitlines()]
+    for each in told:
+        VALIDATOR.validate(each)
+    return told
+
+
+def test_every_recorded_error_is_one_valid_object_with_the_judges_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    told = objects(run(capsys, str(recorded.DATA / "openai_error_messages.jsonl"), "--json"))
+    rows = recorded.errors()
+    assert len(told) == len(rows)
+    for row, each in zip(rows, told, strict=True):
+        verdict = judge(recorded.answer_of(row))
+        assert (each["verdict"], each["retry"], each["wait_ms"]) == (
+            verdict.meaning,
+            verdict.retryable,
+            verdict.wait_ms,
+        )
+        assert (each["limit"] or {}).get("capacity") == row["limit"]
+        assert (each["limit"] or {}).get("requested") == row["requested"]
+        assert each["limits"] == []
+
+
+def test_every_recorded_set_of_headers_is_one_valid_object_with_both_limits(capsys: pytest.CaptureFixture[str]) -> None:
+    told = objects(run(capsys, str(recorded.DATA / "openai_ratelimit_headers.jsonl"), "--json"))
+    rows = recorded.header_sets()
+    assert len(told) == len(rows)
+    for row, each in zip(rows, told, strict=True):
+        assert each["verdict"] == ("ok" if row["status"] == 200 else "rejected")
+        tokens, requests = each["limits"]
+        assert (tokens["metric"], tokens["capacity"], tokens["remaining"]) == (
+            "tokens",
+            row["limit_tokens"],
+            row["remaining_tokens"],
+        )
+        assert requests["metric"] == "requests"
+
+
+def test_a_recorded_message_alone_gives_the_same_object_as_a_whole_answer(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = [row for row in recorded.errors() if row["code"] != "token_limit_exceeded"]  # that code is in no message
+    texts, answers = tmp_path / "texts", tmp_path / "answers.jsonl"
+    texts.write_text("\n\n".join(row["message"] for row in rows), encoding="utf-8")
+    bodies = ({"error": {key: row[key] for key in ("message", "code", "type")}} for row in rows)
+    whole = [{"status": row["status"], "headers": {}, "body": body} for row, body in zip(rows, bodies, strict=True)]
+    answers.write_text("\n".join(map(json.dumps, whole)), encoding="utf-8")
+    assert objects(run(capsys, str(texts), "--json")) == objects(run(capsys, str(answers), "--json"))
+
+
+def test_bad_lines_stop_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    source = tmp_path / "answers.jsonl"
+    source.write_bytes(b'{"status": 200}\nnot json\n{"status": 42\n\xff\xfe\x00\n[[[[\n{"status": 429}\n')
+    told = objects(run(capsys, str(source), "--json"))
+    assert [each["verdict"] for each in told] == ["ok", *["upstream_error"] * 4, "rate_limited"]
+
+
+def test_no_answer_at_all_is_a_failure_on_the_way(capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("Request timed out.", "Connection error."):
+        (told,) = objects(run(capsys, text, "--json"))
+        assert (told["verdict"], told["retry"]) == ("upstream_error", True)
+        assert run(capsys, text).startswith(("timeout", "connection"))
+
+
+def test_images_are_told_to_a_person_and_beside_the_contract_to_a_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        "Rate limit reached for gpt-image-2 (for limit gpt-image) in organization o on input-images per min: Limit 5, "
+    )
+    text += "Used 5, Requested 1. Please try again in 12s."
+    (told,) = objects(run(capsys, text, "--json"))
+    assert (told["limit"], told["wait_ms"]) == (None, 12_000)
+    assert "5 of 5 input-images a minute are spent" in run(capsys, text)
+
+
+def test_a_page_says_what_how_full_when_and_what_follows(capsys: pytest.CaptureFixture[str]) -> None:
+    headers = recorded.header_sets()[6]["headers"]
+    lacks = "28,039 of 30,000 tokens a minute are spent, and it takes 3,906."
+    error = {"error": {"message": recorded.errors()[23]["message"], "type": "tokens", "code": "rate_limit_exceeded"}}
+    out = run(capsys, json.dumps({"status": 429, "headers": headers, "body": error}))
+    assert out.splitlines() == [
+        "rate_limited  HTTP 429, code rate_limit_exceeded, type tokens",
+        f"  The limit gpt-4.1 has no room for this request: {lacks}",
+        "  spent     ███████████████████░ 93.5%",
+        "  left      ████████████████████ 149,999,225 of 150,000,000 tokens",
+        "  left      ████████████████████ 29,999 of 30,000 requests, full in 2 ms",
+        "  left      ████████████████████ 49,999 of 50,000 input images, full in 1 ms",
+        "  again in  3.89 s",
+        "  Headrace  waits 3.89 s and calls again; it counts as no failed attempt.",
+        "  you       nothing now; if it goes on, look who else spends from this limit, or have it raised",
+        "",
+    ]
+
+
+def test_a_page_never_shows_the_servers_text_and_shows_its_words_harmlessly(capsys: pytest.CaptureFixture[str]) -> None:
+    error = {"message": "my secret prompt", "code": "\x1b[2Jnew", "param": "messages\u202e"}
+    out = run(capsys, json.dumps({"status": 429, "body": {"error": error}}))
+    assert "secret" not in out
+    assert "\x1b" not in out
+    assert "please report it" in out
+    rejected = run(capsys, json.dumps({"status": 400, "body": {"error": error}}))
+    assert r"OpenAI names messages\u202e" in rejected
+
+
+def test_many_are_summed_up_and_each_says_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = run(capsys, str(recorded.DATA / "openai_error_messages.jsonl")).splitlines()
+    assert lines[-1].startswith("53 explained: rate_limited 25, too_large 9")
+    assert sum(bool(re.search(r"  line \d+$", line)) for line in lines) == 52
+
+
+def test_a_narrow_terminal_wraps_and_loses_nothing() -> None:
+    answer = Answer(500, {}, None, None, None, "")
+    wide = list(page(answer, judge(answer), where="", width=10_000))
+    narrow = list(page(answer, judge(answer), where="", width=60))
+    assert all(len(line) <= 60 for line in narrow[1:])
+    assert " ".join(" ".join(narrow).split()) == " ".join(" ".join(wide).split())
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "said"),
+    [
+        (403, None, "", "may not do this"),
+        (403, "unsupported_country_region_territory", "", "country or region"),
+        (401, None, "", "does not accept the key"),
+        (429, "slow_down", "", "asks to slow down"),
+        (429, None, "at capacity", "more work than it can do"),
+        (404, "model_not_found", "", "no such model"),
+        (400, "content_filter", "", "refused the content"),
+        (
+            400,
+            "context_length_exceeded",
+            "maximum context length is 10 tokens",
+            "has more tokens, and the model's window",
+        ),
+        (429, None, "Request too large", "larger than the limit"),
+        (429, None, "Request too large for m on tokens per min: Limit 7", "The limit m holds 7 tokens a minute"),
+        (429, "token_limit_exceeded", "", "The queue of batches is full; room"),
+        (429, "tokens", "Rate limit reached for m on tokens per day: Limit 7.", "it holds 7 tokens a day"),
+        (
+            429,
+            None,
+            "Rate limit reached for m in project p on requests per hour: Limit 7, Used 7",
+            "The project's limit m",
+        ),
+        (429, None, "Limit type: tokens. Current limit: 7, Remaining: 1 rate limit", "6 of 7 tokens are spent"),
+        (302, None, "", "Nobody here knows this answer"),
+    ],
+)
+def test_each_kind_of_answer_has_a_sentence_of_its_own(status: int, code: str | None, message: str, said: str) -> None:
+    answer = Answer(status, {}, code, None, None, message)
+    assert said in what_it_means(answer, judge(answer))
+
+
+def test_times_are_spoken() -> None:
+    assert [spoken_ms(ms) for ms in (7, 1_000, 3_890, 432_000)] == ["7 ms", "1 s", "3.89 s", "7 min 12 s"]
+    assert [a_period(ms) for ms in (60_000, 10_000, 2_592_000_000)] == ["a minute", "in 10 s", "in 30 days"]
+
+
+def test_what_headrace_would_do_follows_the_defaults() -> None:
+    defaults = RetrySettings()
+    assert (defaults.in_place_max_s * 1_000, defaults.attempts_max) == (IN_PLACE_MAX_MS, ATTEMPTS_MAX)
+
+
+def test_standard_input_is_read_and_an_empty_one_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"status": 500}')))
+    assert objects(run(capsys, "--json"))[0]["verdict"] == Meaning.UPSTREAM_ERROR
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert main(["explain", "-"]) == 0
+    assert capsys.readouterr() == ("", "Nothing to explain: the input is empty.\n")
+
+
+@pytest.mark.parametrize("source", ["nosuch.jsonl", "/"])
+def test_a_file_that_cannot_be_read_is_one_sentence(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", source]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(20)  # a process of its own
+def test_nothing_heavy_is_loaded() -> None:
+    heavy = {
+        "openai",
+        "redis",
+        "aiokafka",
+        "tiktoken",
+        "aiohttp",
+        "prometheus_client",
+        "rich",
+        "structlog",
+    }  # typer loads pydantic
+    code = (
+        "import sys\nfrom broker.cli.main import main\ncode = main(['explain', '429 slow_down'])\n"
+        f"print(*({heavy!r} & sys.modules.keys()), file=sys.stderr)\nsys.exit(code)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr.split() == []
+    assert ended.stdout.startswith("overloaded")
