@@ -78,6 +78,13 @@ async def test_each_planted_difference_is_found_and_no_other(
     assert len(found) == 18
 
 
+async def test_a_node_that_takes_less_than_our_topics_is_found(connection: KafkaConnection, settings: Settings) -> None:
+    large = settings.topics.results.model_copy(update={"max_message_bytes": 16 * 1024 * 1024})
+    asking = settings.model_copy(update={"topics": settings.topics.model_copy(update={"results": large})})
+    found = [one for one in review(asking, await look(connection, [])).differences if one.topic is None]
+    assert [(one.setting, one.nodes, one.should_be) for one in found] == [("message.max.bytes", (1,), "16777216")]
+
+
 async def test_more_replicas_than_nodes_are_refused_as_a_matter_of_the_settings(
     connection: KafkaConnection, prefix: str
 ) -> None:
