@@ -1,6 +1,5 @@
 """`headrace explain`: everything recorded is one valid object a line, and a page a person can read."""
 
-import io
 import json
 import re
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 from broker.cli.explain.advice import ATTEMPTS_MAX, IN_PLACE_MAX_MS, a_period, spoken_ms, what_it_means
 from broker.cli.explain.page import page
 from broker.cli.main import main
-from broker.core.verdict import Answer, Meaning, judge
+from broker.core.verdict import Answer, judge
 from broker.settings.duties import RetrySettings
 from tests.unit.core import recorded
 
@@ -212,14 +211,19 @@ def test_what_headrace_would_do_follows_the_defaults() -> None:
     assert (defaults.in_place_max_s * 1_000, defaults.attempts_max) == (IN_PLACE_MAX_MS, ATTEMPTS_MAX)
 
 
-def test_standard_input_is_read_and_an_empty_one_is_said(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"status": 500}')))
-    assert objects(run(capsys, "--json"))[0]["verdict"] == Meaning.UPSTREAM_ERROR
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
-    assert main(["explain", "-"]) == 0
-    assert capsys.readouterr() == ("", "Nothing to explain: the input is empty.\n")
+@pytest.mark.timeout(20)  # processes of their own
+@pytest.mark.parametrize(
+    ("given", "out", "err"),
+    [
+        (b'{"status": 503}', "overloaded  HTTP 503\n", ""),
+        (b" \n", "", "Nothing to explain: the input is empty.\n"),
+    ],
+)
+def test_standard_input_is_read_and_an_empty_one_is_said(given: bytes, out: str, err: str) -> None:
+    command = [sys.executable, "-m", "broker.cli.main", "explain"]
+    ended = subprocess.run(command, input=given, capture_output=True, check=True)
+    assert ended.stdout.decode().startswith(out)
+    assert ended.stderr.decode() == err
 
 
 @pytest.mark.parametrize("source", ["nosuch.jsonl", "/"])
