@@ -1,9 +1,39 @@
-"""Logs: one JSON object a line on stderr, events and numbers only; a prompt, an answer or a key is never among them."""
+"""Logs: one JSON object a line on stderr, events and numbers only; a prompt, an answer or a key is never among them.
+
+aiokafka says some 350 lines a second while its cluster is away, for each of a dozen connections tries again and again:
+what matters would drown in them. So a client library says the same thing once in ten seconds, with a count.
+"""
 
 import logging
 import sys
 
 import structlog
+
+REPEATED_EVERY_S = 10.0
+_REMEMBERED_MAX = 500
+_TOLD_APART_CHARS = 60
+
+
+class Sparingly(logging.Filter):
+    """Lets the same message of the same library through once in ten seconds, and says how many were held back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this one is let through; messages are the same if they begin so before their values are filled in."""
+        key = (record.name, str(record.msg)[:_TOLD_APART_CHARS])
+        said_at, held_back = self._said.get(key, (None, 0))
+        if said_at is not None and abs(record.created - said_at) < REPEATED_EVERY_S:
+            self._said[key] = (said_at, held_back + 1)
+            return False
+        if len(self._said) >= _REMEMBERED_MAX:
+            self._said.clear()
+        self._said[key] = (record.created, 0)
+        if held_back:
+            record.msg, record.args = f"{record.getMessage()} (and {held_back} times since it was said last)", ()
+        return True
 
 
 def configure_logging(level: int = logging.INFO) -> None:
@@ -30,6 +60,7 @@ def configure_logging(level: int = logging.INFO) -> None:
             ],
         )
     )
+    handler.addFilter(Sparingly())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -1,0 +1,42 @@
+"""A client library that repeats itself is heard once in ten seconds."""
+
+import logging
+
+from broker.service.logs import REPEATED_EVERY_S, Sparingly
+
+
+def heard(sparingly: Sparingly, at_s: float, message: str, *args: object, name: str = "aiokafka") -> str | None:
+    record = logging.LogRecord(name, logging.ERROR, __file__, 1, message, args, None)
+    record.created = 1_800_000_000 + at_s
+    return record.getMessage() if sparingly.filter(record) else None
+
+
+def test_the_same_message_is_heard_once_in_ten_seconds_with_a_count() -> None:
+    sparingly = Sparingly()
+    assert heard(sparingly, 0, "Unable connect to node %s", 1) == "Unable connect to node 1"
+    assert heard(sparingly, 0.1, "Unable connect to node %s", 2) is None
+    assert heard(sparingly, REPEATED_EVERY_S - 0.1, "Unable connect to node %s", 1) is None
+    again = heard(sparingly, REPEATED_EVERY_S, "Unable connect to node %s", 3)
+    assert again == "Unable connect to node 3 (and 2 times since it was said last)"
+    assert heard(sparingly, 3 * REPEATED_EVERY_S, "Unable connect to node %s", 1) == "Unable connect to node 1"
+
+
+def test_other_messages_and_other_libraries_are_heard_beside_it() -> None:
+    sparingly = Sparingly()
+    assert heard(sparingly, 0, "a") == "a"
+    assert heard(sparingly, 0, "b") == "b"
+    assert heard(sparingly, 0, "a", name="openai") == "a"
+    assert heard(sparingly, 0, "a") is None
+
+
+def test_a_clock_that_is_set_back_silences_nobody() -> None:
+    sparingly = Sparingly()
+    assert heard(sparingly, 0, "a") == "a"
+    assert heard(sparingly, -3_600, "a") == "a"
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    sparingly = Sparingly()
+    for number in range(2_000):
+        heard(sparingly, 0, f"{number} was here")
+    assert len(sparingly._said) <= 500
