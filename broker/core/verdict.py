@@ -19,7 +19,7 @@ from broker.core.meaning import FAULTS, Evidence, Fault, Meaning, is_page, meani
 from broker.core.reading import Metric, Reading, SideReading, Snapshot, readings, retry_after_ms, side_readings
 from broker.core.wording import StatedLimit, snapshot, stated_limit, wait_in_ms
 
-__all__ = ["UNSTATED_WAIT_MS", "Answer", "Fault", "Meaning", "Verdict", "judge"]
+__all__ = ["UNSTATED_WAIT_MS", "Answer", "Fault", "Meaning", "Verdict", "is_word", "judge", "named"]
 
 UNSTATED_WAIT_MS: Final = 1_000  # a 429 that says neither why nor how long: the smallest `retry-after` there is
 QUEUE_WAIT_MS: Final = 60_000  # batches end in minutes or hours, and nothing says when
@@ -157,7 +157,7 @@ _SENTENCES: Final = {
 
 
 def _sentence(meaning: Meaning, answer: Answer, stated: Snapshot | None, wait_ms: int | None) -> str:
-    facts = _named(answer)
+    facts = named(answer)
     if stated is not None:
         facts += _numbers(stated)
     if wait_ms is not None:
@@ -165,14 +165,19 @@ def _sentence(meaning: Meaning, answer: Answer, stated: Snapshot | None, wait_ms
     return f"{_SENTENCES[meaning]} ({', '.join(facts)})." if facts else f"{_SENTENCES[meaning]}."
 
 
-def _named(answer: Answer) -> list[str]:
-    """Status, code, type and param, as far as they are words and no sentences."""
+def named(answer: Answer) -> list[str]:
+    """Status, code, type and param, as far as they are words and no sentences: those may quote the prompt."""
     facts = [f"HTTP {answer.status}"] if answer.status is not None else []
     return facts + [
         f"{name} {word}"
         for name, word in (("code", answer.error_code), ("type", answer.error_type), ("param", answer.error_param))
-        if word and _WORD.fullmatch(word)
+        if word and is_word(word)
     ]
+
+
+def is_word(text: str) -> bool:
+    """Whether it may be shown: a code, a type, the path of a parameter."""
+    return _WORD.fullmatch(text) is not None
 
 
 def _numbers(stated: Snapshot) -> list[str]:
@@ -189,4 +194,4 @@ def _numbers(stated: Snapshot) -> list[str]:
 def _shape(answer: Answer) -> str:
     kind = "a page" if is_page(answer.message) else "a text"
     text = f"{kind} of {len(answer.message)} characters" if answer.message else "no text"
-    return ", ".join([*_named(answer), text])
+    return ", ".join([*named(answer), text])

@@ -9,7 +9,7 @@ from typing import Final
 from broker.cli.amounts import spoken_s
 from broker.core.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
 from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS
-from broker.core.verdict import Answer, Fault, Meaning, Verdict
+from broker.core.verdict import Answer, Fault, Meaning, Verdict, is_word
 from broker.core.wording import StatedLimit
 
 IN_PLACE_MAX_MS: Final = 60_000  # the default of retry.in_place_max_s
@@ -92,7 +92,7 @@ def _mending(answer: Answer, verdict: Verdict) -> str:
         return "make the request shorter, or choose a model with a larger window"
     if code in _NO_MODEL:
         return "mend the model's name, or let the account use it"
-    if answer.error_param:
+    if answer.error_param and is_word(answer.error_param):
         return f"tell whoever sends such requests: OpenAI names {answer.error_param}"
     return "tell whoever sends such requests"
 

@@ -7,13 +7,11 @@ from typing import Final
 import typer
 
 from broker.cli.explain.advice import a_period, spoken_ms, what_headrace_does, what_it_means, what_to_do
-from broker.cli.terminal import safe, short
 from broker.core.reading import Reading, SideReading
-from broker.core.verdict import Answer, Fault, Verdict
+from broker.core.verdict import Answer, Fault, Verdict, named
 
 _LABEL: Final = 10
 _BAR_CELLS: Final = 20
-_NAME_CHARS_MAX: Final = 60
 _COLOURS: Final = {
     Fault.NOBODY: typer.colors.GREEN,
     Fault.LIMIT: typer.colors.YELLOW,
@@ -26,7 +24,7 @@ _COLOURS: Final = {
 def page(answer: Answer, verdict: Verdict, *, where: str, width: int) -> Iterator[str]:
     """The lines; `where` is the place in the input, or nothing."""
     word = typer.style(f"{verdict.meaning}", fg=_COLOURS[verdict.fault], bold=True)
-    facts = "  ".join(filter(None, (_named(answer), where)))
+    facts = "  ".join(filter(None, (", ".join(named(answer)), where)))
     yield f"{word}  {typer.style(facts, dim=True)}" if facts else word
     yield from _wrapped("", what_it_means(answer, verdict), width)
     limit = verdict.limit
@@ -38,17 +36,9 @@ def page(answer: Answer, verdict: Verdict, *, where: str, width: int) -> Iterato
     if verdict.wait_ms is not None:
         yield _fact("again in", spoken_ms(verdict.wait_ms))
     if verdict.shape is not None:
-        yield _fact("unknown", f"{safe(verdict.shape)}: please report it, so that it is known")
+        yield _fact("unknown", f"{verdict.shape}: please report it, so that it is known")
     yield from _wrapped("Headrace", what_headrace_does(verdict).removeprefix("Headrace "), width)
-    yield from _wrapped("you", safe(what_to_do(answer, verdict)), width)
-
-
-def _named(answer: Answer) -> str:
-    """Status, code, type and param, made harmless: they are a stranger's words."""
-    status = f"HTTP {answer.status}" if answer.status is not None else ""
-    words = (("code", answer.error_code), ("type", answer.error_type), ("param", answer.error_param))
-    told = (f"{name} {short(safe(word), _NAME_CHARS_MAX)}" for name, word in words if word)
-    return ", ".join(filter(None, (status, *told)))
+    yield from _wrapped("you", what_to_do(answer, verdict), width)
 
 
 def _left(reading: Reading | SideReading) -> str:

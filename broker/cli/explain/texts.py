@@ -24,7 +24,7 @@ _STATUS: Final = re.compile(
 )
 _STATUS_FIRST: Final = re.compile(r"\W*(?:<html>.{0,40}<title>\s*)?([1-5][0-9]{2})\b", re.IGNORECASE)
 _FIELD: Final = r"""["']{name}["']\s*:\s*["']([\w.-]{{1,64}})["']"""
-_WORDS: Final = re.compile(r"[a-z]+(?:_[a-z]+)+")
+_WORDS: Final = re.compile(r"(?<![a-z_])[a-z]{1,40}(?:_[a-z]{1,40})+")
 _BEFORE_THE_MESSAGE: Final = re.compile(r"^.{0,200}?Error code: [0-9]{3} - ")
 _CLASSES: Final = {
     "BadRequestError": 400,

@@ -142,14 +142,15 @@ def test_a_page_says_what_how_full_when_and_what_follows(capsys: pytest.CaptureF
     ]
 
 
-def test_a_page_never_shows_the_servers_text_and_shows_its_words_harmlessly(capsys: pytest.CaptureFixture[str]) -> None:
-    error = {"message": "my secret prompt", "code": "\x1b[2Jnew", "param": "messages\u202e"}
+def test_a_page_shows_the_servers_words_and_never_its_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    error = {"message": "my secret prompt", "code": "\x1b[2Jnew", "type": "my secret", "param": "messages\u202e"}
     out = run(capsys, json.dumps({"status": 429, "body": {"error": error}}))
     assert "secret" not in out
     assert "\x1b" not in out
     assert "please report it" in out
-    rejected = run(capsys, json.dumps({"status": 400, "body": {"error": error}}))
-    assert r"OpenAI names messages\u202e" in rejected
+    rejected = json.dumps({"status": 400, "body": {"error": error}})
+    assert "messages" not in run(capsys, rejected)
+    assert "OpenAI names messages[0].content" in run(capsys, rejected.replace("messages\\u202e", "messages[0].content"))
 
 
 def test_many_are_summed_up_and_each_says_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
