@@ -69,9 +69,16 @@ def _answer(status: int | None, headers: Mapping[str, str], body: object) -> Ans
     if isinstance(body, str) and _EVENT.match(body):
         error = _error_in_events(body) or ErrorFields()
         return Answer(status, headers, error.code, error.type, error.param, error.message)
-    if isinstance(body, dict | list) and status is None and error_in(body) is None:
-        body = json.dumps(body, default=str)  # an object of some other kind: its words may tell
-    return answer_of(status, headers, body)
+    answer = answer_of(status, headers, body)
+    if status is None and not (answer.error_code or answer.error_type):
+        words = answer.message or _texts(body)  # a line of a log, say: its text may quote an exception
+        return answer_in(words) if words else answer
+    return answer
+
+
+def _texts(body: object) -> str:
+    values = body.values() if isinstance(body, dict) else ()
+    return "\n".join(value for value in values if isinstance(value, str))
 
 
 def _error_in_events(text: str) -> ErrorFields | None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from broker.core.envelope import ErrorFields, error_in
-from broker.core.meaning import BY_CODE
+from broker.core.meaning import BY_CODE, Evidence, meaning_of
 from broker.core.verdict import Answer
 
 _LITERAL_CHARS_MAX: Final = 65_536
@@ -22,7 +22,9 @@ _CALLED: Final = "Error code:"
 _STATUS: Final = re.compile(
     r"\b(?:error code|status(?:[ _]?code)?|http(?:/[0-9.]+)?|error|code)\b\W{1,4}([1-5][0-9]{2})\b", re.IGNORECASE
 )
-_STATUS_FIRST: Final = re.compile(r"\W*(?:<html>.{0,40}<title>\s*)?([1-5][0-9]{2})\b", re.IGNORECASE)
+_STATUS_FIRST: Final = re.compile(
+    r"\W*(?:<html>.{0,40}<title>\s*)?([1-5][0-9]{2})\b(?! *(?:tokens|requests|images|m?s\b|%))", re.IGNORECASE
+)
 _FIELD: Final = r"""["']{name}["']\s*:\s*["']([\w.-]{{1,64}})["']"""
 _WORDS: Final = re.compile(r"(?<![a-z_])[a-z]{1,40}(?:_[a-z]{1,40})+")
 _BEFORE_THE_MESSAGE: Final = re.compile(r"^.{0,200}?Error code: [0-9]{3} - ")
@@ -42,7 +44,8 @@ _SILENCES: Final = (
         "connection",
         re.compile(
             r"\bAPIConnectionError\b|\bconnection (?:error|refused|reset)\b|\bcould not resolve host\b|"
-            r"\bECONN(?:RESET|REFUSED)\b|\bfailed to connect\b|\bname resolution\b",
+            r"\bECONN(?:RESET|REFUSED)\b|\bstream disconnected\b|\bpeer closed connection\b|\bfailed to connect\b|"
+            r"\bname resolution\b",
             re.IGNORECASE,
         ),
     ),
@@ -59,7 +62,7 @@ def answer_in(text: str) -> Answer:
     code, kind = _field("code", flat), _field("type", flat)
     if code is None and kind is None:
         code = next((word for word in _WORDS.findall(flat) if word in BY_CODE), None)
-    if status is None and code is None:
+    if status is None and code is None and meaning_of(None, None, kind, flat)[1] is Evidence.GUESS:
         code = next((silence for silence, pattern in _SILENCES if pattern.search(flat)), None)
     return Answer(status, {}, code, kind, _field("param", flat), _BEFORE_THE_MESSAGE.sub("", flat))
 

@@ -15,6 +15,7 @@ from broker.cli.explain.answers import answers_in
 from broker.cli.explain.page import page
 from broker.cli.explain.pieces import Piece, pieces
 from broker.cli.terminal import is_person_watching
+from broker.core.meaning import BY_CODE
 from broker.core.reading import Metric, Reading, SideReading
 from broker.core.verdict import Meaning, Verdict, judge
 from broker.core.wording import StatedLimit
@@ -97,6 +98,12 @@ def _bucket(reading: Reading | SideReading) -> dict[str, int | None]:
     }
 
 
+def _is_told(source: str) -> bool:
+    """Whether an argument that is no file is what OpenAI said: a sentence, a status, a code."""
+    told = source.strip()
+    return any(letter.isspace() or letter in '{<"' for letter in told) or told.isdigit() or told.lower() in BY_CODE
+
+
 def _given(source: str) -> Iterator[Piece]:
     """The pieces of standard input, of a file, or of the argument itself if it can be no file's name."""
     if source == _STDIN:
@@ -108,7 +115,7 @@ def _given(source: str) -> Iterator[Piece]:
         with Path(source).open("rb") as lines:
             yield from pieces(lines)
     except (OSError, ValueError) as reason:
-        if not any(letter.isspace() or letter in '{<"' for letter in source.strip()):
+        if not _is_told(source):
             why = reason.strerror if isinstance(reason, OSError) else reason
             raise typer.BadParameter(f"{source} cannot be read: {why}.") from reason
         yield from pieces(line.encode(errors="replace") for line in source.splitlines())

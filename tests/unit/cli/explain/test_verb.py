@@ -227,6 +227,15 @@ def test_standard_input_is_read_and_an_empty_one_is_said(given: bytes, out: str,
     assert ended.stderr.decode() == err
 
 
+@pytest.mark.parametrize(
+    ("told", "verdict"), [("429", "rate_limited"), ("insufficient_quota", "quota"), ("Slow down.", "overloaded")]
+)
+def test_an_argument_that_is_no_file_may_be_what_was_said(
+    told: str, verdict: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [each["verdict"] for each in objects(run(capsys, told, "--json"))] == [verdict]
+
+
 @pytest.mark.parametrize("source", ["nosuch.jsonl", "/"])
 def test_a_file_that_cannot_be_read_is_one_sentence(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", source]) == 2
