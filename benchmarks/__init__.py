@@ -1,0 +1,1 @@
+"""Scripts that measure: each prints its figures and says on what. Nothing here is imported by the product."""
