@@ -4,10 +4,13 @@ import asyncio
 import json
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from broker.simulator.behaviours.catalogue import Behaviour, parsed, spelled
+from broker.simulator.behaviours.file import behaviours_in
 from broker.simulator.pricing import Law
 from broker.simulator.upstream import Stats, Upstream, UpstreamSettings
 
@@ -46,6 +49,13 @@ def upstream(
     stream_error_rate: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of streams that end in an error event.")
     ] = 0.0,
+    behaviour: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="Play a behaviour by its name; may be given several times."),
+    ] = None,
+    behaviours: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Play the [[behaviour]] tables of a TOML file as well.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same answers, latencies and troubles.")] = 7,
     models: Annotated[str, typer.Option(metavar="M,M", help="Serve only these models; without it every one.")] = "",
     as_json: Annotated[
@@ -62,6 +72,8 @@ def upstream(
     Example: headrace upstream --tokens-per-minute 30000 --requests-per-minute 500 --latency 1-4
 
     Example: headrace upstream --error-rate 0.1 --long-429-rate 0.05 --long-429-s 90 --stream-cut-rate 0.02
+
+    Example: headrace upstream --behaviour quantised-1s --behaviour foreign:share=0.2,burst=0.02
     """
     try:
         settings = UpstreamSettings(
@@ -76,6 +88,7 @@ def upstream(
             stream_cut_rate=stream_cut_rate,
             stream_error_rate=stream_error_rate,
             burst_s=burst_s,
+            behaviours=_behaviours(behaviour or [], behaviours),
             seed=seed,
             models=tuple(name.strip() for name in models.split(",") if name.strip()),
             host=host,
@@ -106,10 +119,12 @@ def _announce(server: Upstream, settings: UpstreamSettings, *, as_json: bool) ->
         typer.echo(json.dumps({"base_url": server.base_url, "stats_url": f"{server.root_url}/stats"}))
         return
     shortest, longest = settings.latency_s
+    played = "".join(f"  {spelled(behaviour)}\n" for behaviour in settings.behaviours)
     typer.echo(
         f"A simulated OpenAI serves at {server.base_url}\n"
         f"  {settings.tokens_per_minute:,} tokens and {settings.requests_per_minute:,} requests a minute and model,\n"
-        f"  charged by {settings.law}, answers after {shortest:g} to {longest:g} s\n\n"
+        f"  charged by {settings.law}, answers after {shortest:g} to {longest:g} s\n"
+        f"{played}\n"
         f"export OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=anything\n\n"
         f"What it counted: {server.root_url}/stats. Ctrl-C stops it."
     )
@@ -127,6 +142,17 @@ def _say_goodbye(stats: Stats, *, as_json: bool) -> None:
         f"{stats.throttled:,} throttled (429), {stats.server_errors:,} server errors{streams}; "
         f"{stats.charged_tokens:,} tokens charged{share}."
     )
+
+
+def _behaviours(named: list[str], file: Path | None) -> tuple[Behaviour, ...]:
+    """Those of the file first: of two that contradict each other the last wins."""
+    if file is None:
+        return tuple(parsed(text) for text in named)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read ({error.strerror or error})") from error
+    return (*behaviours_in(text), *(parsed(text) for text in named))
 
 
 def _latency_s(text: str) -> tuple[float, float]:

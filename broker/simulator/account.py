@@ -81,7 +81,7 @@ class Account:
         self._charged += charge
         self._admitted += 1
         if self._projects_shown:
-            return Admitted(self.levels(), self._project_levels())
+            return Admitted(self.levels(), self.project_levels())
         return Admitted({Metric.TOKENS: self._shown_tokens.level(), Metric.REQUESTS: self._shown_requests.level()})
 
     def refilled(self, now_us: int) -> dict[Metric, Level]:
@@ -186,7 +186,8 @@ class Account:
         for metric, units in wanted.items():
             self._foreign[metric] += units
 
-    def _project_levels(self) -> dict[Metric, Level]:
+    def project_levels(self) -> dict[Metric, Level]:
+        """What headers show of the project's limits, as of the last call."""
         return {metric: meter.level() for metric, meter in self._projects_shown.items()}
 
     def _refuse(self, charge: int) -> Refused:
@@ -214,7 +215,7 @@ class Account:
             levels,
             rule.project,
             self._shared_name,
-            self._project_levels(),
+            self.project_levels(),
         )
 
     def _shown(self, metric: Metric) -> Meter:

@@ -9,7 +9,11 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from broker.simulator.limiter import Limits
+from broker.simulator.admission import Metric
+from broker.simulator.rules import Limits
+from broker.simulator.tally import Tally
+
+Accounts = Mapping[str, Mapping[Metric, Tally]]
 
 IDS_MAX: Final = 1_000_000
 
@@ -70,7 +74,8 @@ class Stats:
     the 200s that were written out whole, streams among them, `disconnected` the calls whose client left first. They
     keep their charge, and so do streams that were cut or told of an error. `share` is what was charged of what the
     buckets could give between the first and the last admission: charged / (capacity + rate x (last - first)), summed
-    over the models called; None before the first.
+    over the models called; None before the first. With behaviours it is what was charged of what was offered.
+    `accounts` tells for each limit and metric what was offered and where it went, until the last call.
     """
 
     calls: int
@@ -93,11 +98,16 @@ class Stats:
     ids_seen: int
     ids_forgotten: int
     ids: Mapping[str, IdCount] | None = None
+    accounts: Accounts = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The shape of `GET /stats`; `ids` only when asked for."""
         shape: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "ids"}
         shape["streams"] = asdict(self.streams)
+        shape["accounts"] = {
+            name: {metric.value: tally.as_json() for metric, tally in tallies.items()}
+            for name, tallies in self.accounts.items()
+        }
         if self.ids is not None:
             shape["ids"] = {request_id: count.as_json() for request_id, count in self.ids.items()}
         return shape
@@ -154,6 +164,10 @@ class Books:
             self.first_admitted_us = now_us
         self.last_admitted_us = now_us
 
+    def settle(self, model: str, tokens: int) -> None:
+        """Count what an admitted call is charged at its end; it is counted at once."""
+        self.charged[model] = self.charged.get(model, 0) + tokens
+
     def refuse_for_long(self, count: IdCount) -> None:
         """Count a refusal by a daily limit on demand; it is a 429 as well, once it is written out."""
         count.throttled_long += 1
@@ -186,8 +200,8 @@ class Books:
                 if count is not None:
                     count.answered += 1
 
-    def snapshot(self, *, with_ids: bool) -> Stats:
-        """The counts as they are now."""
+    def snapshot(self, *, with_ids: bool, accounts: Accounts | None = None, behaving: bool = False) -> Stats:
+        """The counts as they are now, with the limiter's own, whose share counts when it is no plain bucket."""
         charged = sum(self.charged.values())
         return Stats(
             calls=self.calls,
@@ -205,11 +219,12 @@ class Books:
             inflight_max=self.inflight_max,
             first_admitted_ms=self._since_opened_ms(self.first_admitted_us),
             last_admitted_ms=self._since_opened_ms(self.last_admitted_us),
-            share=self._share(charged),
+            share=_share_of(accounts or {}) if behaving else self._share(charged),
             limits={model: self._limits() for model in self.charged},
             ids_seen=len(self.ids) + self.ids_forgotten,
             ids_forgotten=self.ids_forgotten,
             ids={request_id: count.copy() for request_id, count in self.ids.items()} if with_ids else None,
+            accounts=accounts or {},
         )
 
     def _since_opened_ms(self, at_us: int | None) -> float | None:
@@ -228,3 +243,9 @@ class Books:
             "capacity_requests": self.limits.requests_per_minute,
             "requests_per_second": self.limits.requests_per_minute / 60,
         }
+
+
+def _share_of(accounts: Accounts) -> float | None:
+    tallies = [account[Metric.TOKENS] for account in accounts.values()]
+    offered = sum(tally.offered for tally in tallies)
+    return sum(tally.charged for tally in tallies) / offered if offered > 0 else None

@@ -11,17 +11,20 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from broker.simulator import wording
+from broker.simulator.admission import SECOND_US
 from broker.simulator.answers import Answer, answer_body, limit_name_of
 from broker.simulator.books import Books, IdCount
 from broker.simulator.chance import Chance
 from broker.simulator.complaints import bad_request, complaint_about, unknown_model
-from broker.simulator.limiter import Admitted, Limiter
-from broker.simulator.pricing import Endpoint, Law, charge_of
+from broker.simulator.limiter import Limiter
+from broker.simulator.pricing import Endpoint, size_of
 from broker.simulator.reply import Reply
 from broker.simulator.script import Script, overlaid, scripted_reply
 from broker.simulator.settings import UpstreamSettings
+from broker.simulator.speech import Speech
 from broker.simulator.streams import stream_of
 from broker.simulator.trouble import Luck, Trouble
+from broker.simulator.turnstile import Comer, Turnstile
 
 WRONG_KEY_PREFIX: Final = "wrong"
 ID_HEADERS: Final = ("x-client-request-id", "x-headrace-id")
@@ -59,9 +62,11 @@ class Exchange:
     def __init__(self, settings: UpstreamSettings, limiter: Limiter) -> None:
         self._settings = settings
         self._limiter = limiter
-        self._law = Law(settings.law)
         self._chance = Chance(settings.seed)
-        self._trouble = Trouble(settings, self._chance)
+        self._speech = Speech(settings.behaviours)
+        self._turnstile = Turnstile(settings, limiter, self._speech)
+        self._trouble = Trouble(settings, self._chance, self._speech)
+        self._latency = settings.latency()
         self.script: Script | None = None
 
     def decide(self, call: Call, books: Books, now_us: int) -> Reply:
@@ -75,7 +80,11 @@ class Exchange:
         asked = self._asked(call, body, request_id, count)
         if isinstance(asked, Reply):
             return asked
-        reply = self._refused_for_long(asked, books, now_us) or self._paid(asked, books, now_us)
+        reply = (
+            self._trouble.turned_away(asked.luck, (now_us - books.opened_us) / SECOND_US)
+            or self._refused_for_long(asked, books, now_us)
+            or self._paid(asked, books, now_us)
+        )
         return reply if scripted is None else overlaid(reply, scripted)
 
     def _asked(self, call: Call, body: Mapping[str, Any] | None, request_id: str, count: IdCount) -> _Asked | Reply:
@@ -101,30 +110,31 @@ class Exchange:
         if not self._trouble.refuses_for_long(asked.luck):
             return None
         books.refuse_for_long(asked.count)
-        levels = self._limiter.levels(limit_name_of(asked.model), now_us)
-        return self._trouble.long_refusal(asked.model, asked.luck, levels)
+        refused = self._trouble.long_refusal(self._limiter.levels(limit_name_of(asked.model), now_us))
+        headers, body = self._speech.refusal(asked.endpoint, asked.model, refused, now_us)
+        return Reply(429, body, headers, count=asked.count)
 
     def _paid(self, asked: _Asked, books: Books, now_us: int) -> Reply:
-        limit_name = limit_name_of(asked.model)
-        charge = charge_of(asked.endpoint, asked.body, self._law)
-        verdict = self._limiter.admit(limit_name, charge, now_us)
-        headers = wording.limit_headers(verdict.levels)
-        if not isinstance(verdict, Admitted):
-            headers |= wording.retry_headers(verdict)
-            return Reply(429, wording.refusal_body(asked.model, verdict), headers, count=asked.count)
-        books.admit(asked.count, limit_name, charge, now_us)
+        comer = Comer(asked.endpoint, asked.model, size_of(asked.endpoint, asked.body), asked.count)
+        headers = self._turnstile.enter(comer, books, now_us)
+        if isinstance(headers, Reply):
+            return headers
         complaint = complaint_about(asked.endpoint, asked.body, asked.count)
         if complaint is not None:
             return replace(complaint, headers=headers)
-        return self._answered(asked, headers)
+        delay_s = self._latency.delay_s(self._chance.draw(asked.luck.content, "latency"), books.inflight)
+        mishap = self._trouble.mishap(asked.luck, delay_s, (now_us - books.opened_us) / SECOND_US)
+        if mishap is not None:
+            return mishap
+        reply = self._answered(asked, headers, delay_s)
+        due_us = now_us + round(reply.delay_s * SECOND_US)
+        settled = self._turnstile.settle(comer, _output_tokens(reply.body), books, now_us, due_us)
+        if not settled or reply.stream is not None:
+            return reply
+        return replace(reply, late_headers=lambda late_us: self._turnstile.headers_at(asked.model, late_us))
 
-    def _answered(self, asked: _Asked, headers: Mapping[str, str]) -> Reply:
+    def _answered(self, asked: _Asked, headers: Mapping[str, str], delay_s: float) -> Reply:
         luck = asked.luck
-        shortest, longest = self._settings.latency_s
-        delay_s = shortest + (longest - shortest) * self._chance.draw(luck.content, "latency")
-        failure = self._trouble.failure(luck, delay_s)
-        if failure is not None:
-            return failure
         serial = f"{self._chance.number(luck.content, f'serial {luck.request_id} {luck.count.calls}'):016x}"
         answer = Answer(asked.body, asked.model, self._chance.number(luck.content, "words"), serial)
         body = answer_body(asked.endpoint, answer)
@@ -132,7 +142,13 @@ class Exchange:
         if not asked.body.get("stream"):
             return reply
         stream = stream_of(asked.endpoint, asked.body, body, answer.seed)
-        return replace(reply, stream=replace(stream, broken=self._trouble.break_of(luck, len(stream.deltas))))
+        stream = replace(stream, broken=self._trouble.break_of(luck, len(stream.deltas)))
+        return replace(reply, stream=stream, delay_s=delay_s * self._trouble.slowness(luck))
+
+
+def _output_tokens(body: Mapping[str, Any] | str) -> int:
+    usage = {} if isinstance(body, str) else body.get("usage", {})
+    return int(usage.get("completion_tokens", usage.get("output_tokens", 0)))
 
 
 def _parsed(payload: bytes) -> Mapping[str, Any] | None:

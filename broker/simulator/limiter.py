@@ -75,6 +75,11 @@ class Limiter:
         """What headers show of `model` now, for an answer that nothing is paid for."""
         return self._account(model, now_us).refilled(now_us)
 
+    def project_levels(self, model: str) -> dict[Metric, Level]:
+        """Those of the project's buckets, as of the last call or look; none without such limits."""
+        account = self._accounts.get(model)
+        return {} if account is None else account.project_levels()
+
     def tallies(self, now_us: int | None = None) -> dict[str, dict[Metric, Tally]]:
         """What each limit offered and where it went, by its name: until `now_us`, or until its last call."""
         if now_us is not None:
@@ -92,7 +97,7 @@ class Limiter:
         account = self._accounts.get(model)
         if account is None:
             shared = shared_limit_of(model, self._scene.behaviours)
-            name = model if shared is None else shared.name
+            name = model if shared is None else shared.limit_name
             account = self._named.get(name)
             if account is None:
                 scene, shared_name = self._scene, "" if shared is None else name

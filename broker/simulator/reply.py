@@ -1,7 +1,7 @@
 """What the simulated OpenAI says to one call: a status with a body, or a stream."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ class Reply:
     """What to write, and how long after the arrival. `count` is the book entry of the call's id, once it is known.
 
     With a `stream`, `body` is the whole answer, `delay_s` is when the stream ends, and it is told from the start.
+    `late_headers`, if given, are asked for when the answer goes out and win: what was settled by then is in them.
     """
 
     status: int
@@ -24,14 +25,17 @@ class Reply:
     count: IdCount | None = None
     dropped: bool = False
     stream: Stream | None = None
+    late_headers: Callable[[int], Mapping[str, str]] | None = None
 
 
-def reply_headers(reply: Reply, elapsed_s: float) -> dict[str, str]:
+def reply_headers(reply: Reply, arrived_s: float, now_s: float) -> dict[str, str]:
     """All headers of a reply but those that HTTP itself needs."""
+    late = {} if reply.late_headers is None else reply.late_headers(int(now_s * 1_000_000))
     return {
         "x-request-id": f"req_{uuid.uuid4().hex}",
         "openai-version": "2020-10-01",
         "openai-organization": wording.ORGANIZATION,
-        "openai-processing-ms": str(round(elapsed_s * 1_000)),
+        "openai-processing-ms": str(round((now_s - arrived_s) * 1_000)),
         **reply.headers,
+        **late,
     }

@@ -8,6 +8,9 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from broker.simulator.account import Scene
+from broker.simulator.behaviours.catalogue import Behaviour
+from broker.simulator.behaviours.latencies import Latency, UniformLatency
 from broker.simulator.limiter import Limits, RefusedCost
 from broker.simulator.pricing import Law
 
@@ -31,6 +34,7 @@ class UpstreamSettings:
         stream_error_rate: Share of streams that tell of an error instead of the rest, charge kept.
         burst_s: Also enforce a hidden bucket of so many seconds of quota.
         refused_cost: What a call takes that the limiter refuses.
+        behaviours: What it does beyond that, by name or value (`behaviours.catalogue`); they win over the above.
         seed: Same seed, same answers, latencies and troubles.
         models: The models served; empty for every model.
         host: The address to listen on.
@@ -49,6 +53,7 @@ class UpstreamSettings:
     stream_error_rate: float = 0.0
     burst_s: float | None = None
     refused_cost: str = RefusedCost.NOTHING
+    behaviours: tuple[Behaviour, ...] = ()
     seed: int = 7
     models: tuple[str, ...] = ()
     host: str = "127.0.0.1"
@@ -70,6 +75,15 @@ class UpstreamSettings:
             raise ValueError("a daily limit makes nobody wait for less than a millisecond or more than a day")
         if self.burst_s is not None and self.burst_s <= 0:
             raise ValueError("a burst is more than 0 seconds")
+
+    def scene(self) -> Scene:
+        """What the limiter plays."""
+        return Scene(self.behaviours, self.seed)
+
+    def latency(self) -> Latency:
+        """How long answers take."""
+        played = [behaviour for behaviour in self.behaviours if isinstance(behaviour, Latency)]
+        return played[-1] if played else UniformLatency(*self.latency_s)
 
     def limits(self) -> Limits:
         """The limiter's part of them."""

@@ -11,6 +11,7 @@ class Tally:
     Attributes:
         offered: What a client that knew all of it could have been charged: what was there at the start and came
             until now, under the very behaviour that is played and by its tightest limit, less what foreigners took.
+            What is charged after the fact and was not there is lent, and counts as offered.
         charged: What admitted calls were charged, settlements at their end included.
         foreign: What foreigners took.
         refused: Calls that this metric refused.

@@ -1,7 +1,7 @@
-"""Trouble on demand: which calls fail, are refused for long, or break off, decided by the seed alone.
+"""Trouble on demand: which calls fail, are refused for long, left alone or broken off, decided by the seed alone.
 
 Each draw is made anew for each call of an id, so that whoever tries again gets through in the end, and the same run
-meets the same trouble.
+meets the same trouble. Only a storm has its time: it comes and goes with the seconds since the opening.
 
 A long 429 speaks of a daily limit of a *project*, in OpenAI's words for one. An account's own daily limit would be a
 different story: whoever believes the refusal knows that the account gets one request in so many seconds from then on
@@ -12,11 +12,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.simulator import wording
+from broker.simulator.admission import DAY_US, Level, Levels, Metric, Refused
+from broker.simulator.behaviours.troubles import (
+    AccountTrouble,
+    AccountTroubleKind,
+    BrokenStreams,
+    DroppedConnections,
+    ErrorStorm,
+    Silence,
+    SlowStreams,
+)
 from broker.simulator.books import IdCount
 from broker.simulator.chance import Chance
-from broker.simulator.limiter import DAY_US, Level, Metric, Refused
 from broker.simulator.reply import Reply
 from broker.simulator.settings import UpstreamSettings
+from broker.simulator.speech import Speech
 from broker.simulator.streams import Break, Manner
 
 FAILURES: Final = (500, 502, 503)
@@ -34,47 +44,97 @@ class Luck:
 class Trouble:
     """Draws, and the replies that follow from them."""
 
-    def __init__(self, settings: UpstreamSettings, chance: Chance) -> None:
+    def __init__(self, settings: UpstreamSettings, chance: Chance, speech: Speech) -> None:
         self._settings = settings
         self._chance = chance
+        self._speech = speech
+        played = settings.behaviours
+        self._accounts = [behaviour for behaviour in played if isinstance(behaviour, AccountTrouble)]
+        self._storms = [behaviour for behaviour in played if isinstance(behaviour, ErrorStorm)]
+        self._drops = [behaviour for behaviour in played if isinstance(behaviour, DroppedConnections)]
+        self._silences = [behaviour for behaviour in played if isinstance(behaviour, Silence)]
+        self._slow = [behaviour for behaviour in played if isinstance(behaviour, SlowStreams)]
+        broken = [behaviour for behaviour in played if isinstance(behaviour, BrokenStreams)]
+        self._cut_rate = settings.stream_cut_rate + sum(behaviour.cut_rate for behaviour in broken)
+        self._error_rate = settings.stream_error_rate + sum(behaviour.error_rate for behaviour in broken)
 
     def refuses_for_long(self, luck: Luck) -> bool:
         """Whether a project's daily limit refuses this call."""
-        draw = self._chance.draw(luck.content, f"long 429 {luck.request_id} {luck.count.calls}")
-        return draw < self._settings.long_429_rate
+        rate = self._settings.long_429_rate
+        return rate > 0 and self._draw(luck, "long 429", luck.count.calls) < rate
 
-    def long_refusal(self, model: str, luck: Luck, levels: dict[Metric, Level]) -> Reply:
+    def long_refusal(self, levels: Levels) -> Refused:
         """That refusal. Of all daily limits it is the one that refills a request in the time asked for, or little more.
 
         `levels` are the account's own; the call takes nothing from them.
         """
         limit = max(1, int(DAY_US // round(self._settings.long_429_s * 1_000_000)))
-        refused = Refused(Metric.REQUESTS, DAY_US, limit, limit, 1, DAY_US // limit // 1_000, levels)
-        headers = (
-            wording.limit_headers(levels)
-            | wording.project_headers(Metric.REQUESTS, Level(limit, 0, DAY_US // 1_000))
-            | wording.retry_headers(refused)
+        project_levels = {Metric.REQUESTS: Level(limit, 0, DAY_US // 1_000)}
+        wait_ms = DAY_US // limit // 1_000
+        return Refused(
+            Metric.REQUESTS, DAY_US, limit, limit, 1, wait_ms, levels, project=True, project_levels=project_levels
         )
-        body = wording.refusal_body(model, refused, project=wording.PROJECT)
-        return Reply(429, body, headers, count=luck.count)
 
-    def failure(self, luck: Luck, delay_s: float) -> Reply | None:
-        """The 500, 502 or 503 that an admitted call ends in, or None."""
-        draw = self._chance.draw(luck.content, f"error {luck.request_id} {luck.count.admitted}")
+    def turned_away(self, luck: Luck, since_s: float) -> Reply | None:
+        """The 429 of an account in trouble, or None."""
+        for number, trouble in enumerate(self._accounts):
+            if (
+                trouble.from_s <= since_s < trouble.to_s
+                and self._draw(luck, f"account {number}", luck.count.calls) < trouble.rate
+            ):
+                gone = trouble.kind is AccountTroubleKind.INSUFFICIENT_QUOTA
+                return Reply(429, wording.quota_body() if gone else wording.slow_down_body(), count=luck.count)
+        return None
+
+    def mishap(self, luck: Luck, delay_s: float, since_s: float) -> Reply | None:
+        """What an admitted call ends in instead of its answer, or None. `since_s` is the time since the opening."""
+        return self._stormed(luck, since_s) or self._failure(luck, delay_s) or self._cut_off(luck, delay_s)
+
+    def slowness(self, luck: Luck) -> float:
+        """How many times its latency a stream takes."""
+        for number, slow in enumerate(self._slow):
+            if self._draw(luck, f"slow {number}", luck.count.admitted) < slow.rate:
+                return slow.factor
+        return 1.0
+
+    def _stormed(self, luck: Luck, since_s: float) -> Reply | None:
+        for number, storm in enumerate(self._storms):
+            if storm.from_s <= since_s < storm.to_s:
+                draw = self._draw(luck, f"storm {number}", luck.count.admitted)
+                if draw < storm.rate:
+                    status = storm.statuses[min(int(draw / storm.rate * len(storm.statuses)), len(storm.statuses) - 1)]
+                    return self._failed(status, storm.delay_s, luck)
+        return None
+
+    def _failure(self, luck: Luck, delay_s: float) -> Reply | None:
+        """A 500, 502 or 503 at any time."""
         rate = self._settings.error_rate
-        if draw >= rate:
+        if rate == 0 or (draw := self._draw(luck, "error", luck.count.admitted)) >= rate:
             return None
-        status = FAILURES[min(int(draw / rate * len(FAILURES)), len(FAILURES) - 1)]
-        return Reply(status, wording.failure_body(status), delay_s=delay_s, count=luck.count)
+        return self._failed(FAILURES[min(int(draw / rate * len(FAILURES)), len(FAILURES) - 1)], delay_s, luck)
+
+    def _failed(self, status: int, delay_s: float, luck: Luck) -> Reply:
+        return Reply(status, self._speech.failure_body(status), delay_s=delay_s, count=luck.count)
+
+    def _cut_off(self, luck: Luck, delay_s: float) -> Reply | None:
+        for number, dropped in enumerate(self._drops):
+            if (draw := self._draw(luck, f"drop {number}", luck.count.admitted)) < dropped.rate:
+                return Reply(499, "", delay_s=delay_s * draw / dropped.rate, count=luck.count, dropped=True)
+        for number, silence in enumerate(self._silences):
+            if self._draw(luck, f"silence {number}", luck.count.admitted) < silence.rate:
+                return Reply(499, "", delay_s=silence.seconds, count=luck.count, dropped=True)
+        return None
+
+    def _draw(self, luck: Luck, purpose: str, attempt: int) -> float:
+        return self._chance.draw(luck.content, f"{purpose} {luck.request_id} {attempt}")
 
     def break_of(self, luck: Luck, deltas: int) -> Break | None:
         """Where a stream of so many deltas stops short, or None. A cut one has told something."""
-        purpose = f"{luck.request_id} {luck.count.admitted}"
-        draw = self._chance.draw(luck.content, f"break {purpose}")
-        place = self._chance.number(luck.content, f"place {purpose}")
-        if draw < self._settings.stream_cut_rate:
+        draw = self._draw(luck, "break", luck.count.admitted)
+        place = self._chance.number(luck.content, f"place {luck.request_id} {luck.count.admitted}")
+        if draw < self._cut_rate:
             return Break(Manner.CUT, min(deltas, 1 + place % max(1, deltas)))
-        if draw < self._settings.stream_cut_rate + self._settings.stream_error_rate:
+        if draw < self._cut_rate + self._error_rate:
             manner = Manner.ERROR if place % 2 else Manner.FAILED
             return Break(manner, (place >> 1) % (deltas + 1))
         return None

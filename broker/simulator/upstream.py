@@ -43,7 +43,7 @@ class Upstream:
 
     def __init__(self, settings: UpstreamSettings | None = None) -> None:
         self._settings = settings or UpstreamSettings()
-        self._limiter = Limiter(self._settings.limits())
+        self._limiter = Limiter(self._settings.limits(), self._settings.scene())
         self._exchange = Exchange(self._settings, self._limiter)
         self._books = Books(self._settings.limits(), 0)
         self._runner: web.AppRunner | None = None
@@ -56,7 +56,8 @@ class Upstream:
 
     def books(self, *, ids: bool = False) -> Stats:
         """What was counted since the start or the last reset, for each request id as well with `ids`."""
-        return self._books.snapshot(with_ids=ids)
+        behaving = bool(self._settings.behaviours)
+        return self._books.snapshot(with_ids=ids, accounts=self._limiter.tallies(), behaving=behaving)
 
     def script(self, script: Script | None) -> None:
         """Ask `script(request_number, body)` about every call from now on; None from it means: as usual."""
@@ -64,8 +65,9 @@ class Upstream:
 
     def reset(self) -> None:
         """Open new books and fill every bucket. Calls in flight stay in flight and count in the old books."""
-        self._limiter.reset()
-        self._books = Books(self._settings.limits(), self._now_us())
+        now_us = self._now_us()
+        self._limiter.reset(now_us)
+        self._books = Books(self._settings.limits(), now_us)
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=BODY_BYTES_MAX)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from broker.simulator.limiter import DAY_US, Level, Metric, Refused
+from broker.simulator import admission
+from broker.simulator.admission import Level, Metric, Refused
 
 ORGANIZATION: Final = "org-headracesimulated0001"
 PROJECT: Final = "proj_headracesimulated0001"
@@ -49,6 +50,14 @@ def project_headers(metric: Metric, level: Level) -> dict[str, str]:
     }
 
 
+def project_levels_headers(levels: Mapping[Metric, Level]) -> dict[str, str]:
+    """Those of every bucket of a project."""
+    headers: dict[str, str] = {}
+    for metric, level in levels.items():
+        headers |= project_headers(metric, level)
+    return headers
+
+
 def retry_headers(refused: Refused) -> dict[str, str]:
     """`retry-after` in whole seconds, at least 1, and the exact `retry-after-ms`; neither when waiting cannot help."""
     if refused.wait_ms is None:
@@ -65,11 +74,17 @@ def error_body(message: str, kind: str, *, code: str | None = None, param: str |
 
 
 def refusal_message(model: str, refused: Refused, *, project: str | None = None) -> str:
-    """Template 1 (`Rate limit reached`), 2 (the same of a `project`'s limit) or 4 (`Request too large`)."""
-    per = "day" if refused.period_us == DAY_US else "min"
-    short = f"{'T' if refused.metric is Metric.TOKENS else 'R'}P{'D' if per == 'day' else 'M'}"
+    """Template 1 (`Rate limit reached`), 2 (the same of a `project`'s limit) or 4 (`Request too large`).
+
+    A limit that several models share is named beside the model, as recorded for template 4. Periods other than a minute
+    and a day have no recorded words.
+    """
+    per, short = _period_words(refused)
+    if refused.project:
+        project = project or PROJECT
     whose = f"organization {ORGANIZATION}" if project is None else f"project {project} organization {ORGANIZATION}"
-    where = f"for {model} in {whose} on {refused.metric} per {per} ({short})"
+    which = model if refused.limit_name is None else f"{model} (for limit {refused.limit_name})"
+    where = f"for {which} in {whose} on {refused.metric} per {per} ({short})"
     if refused.wait_ms is None:
         return (
             f"Request too large {where}: Limit {refused.limit}, Requested {refused.requested}. {TOO_LARGE} {LEARN_MORE}"
@@ -80,10 +95,39 @@ def refusal_message(model: str, refused: Refused, *, project: str | None = None)
     )
 
 
+def _period_words(refused: Refused) -> tuple[str, str]:
+    letter = "T" if refused.metric is Metric.TOKENS else "R"
+    match refused.period_us:
+        case admission.MINUTE_US:
+            return "min", f"{letter}PM"
+        case admission.DAY_US:
+            return "day", f"{letter}PD"
+        case admission.SECOND_US:
+            return "sec", f"{letter}PS"
+        case period_us:
+            seconds = f"{period_us / admission.SECOND_US:g}"
+            return f"{seconds} sec", f"{letter}P{seconds}S"
+
+
 def refusal_body(model: str, refused: Refused, *, project: str | None = None) -> dict[str, Any]:
     """The body of a 429."""
     message = refusal_message(model, refused, project=project)
     return error_body(message, refused.metric.value, code="rate_limit_exceeded")
+
+
+def slow_down_body() -> dict[str, Any]:
+    """The 429 that was a 503 until 2026."""
+    return error_body("Slow Down", "rate_limit_error", code="slow_down")
+
+
+def quota_body() -> dict[str, Any]:
+    """The 429 of an account without credit."""
+    return error_body(
+        "You exceeded your current quota, please check your plan and billing details. For more information on this "
+        "error, read the docs: https://platform.openai.com/docs/guides/error-codes/api-errors.",
+        "insufficient_quota",
+        code="insufficient_quota",
+    )
 
 
 def wrong_key_body(key: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ async def written(request: web.Request, reply: Reply, books: Books, arrived_s: f
         return _hung_up(request, web.Response(status=reply.status))
     text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
     kind = "text/html" if isinstance(reply.body, str) else "application/json"
-    headers = {"content-type": kind, **reply_headers(reply, _now_s() - arrived_s)}
+    headers = {"content-type": kind, **reply_headers(reply, arrived_s, _now_s())}
     response = web.Response(status=reply.status, body=text.encode(), headers=headers)
     await response.prepare(request)
     await response.write_eof()
@@ -43,7 +43,7 @@ async def _told(
     request: web.Request, reply: Reply, stream: Stream, books: Books, arrived_s: float
 ) -> web.StreamResponse:
     await _until(arrived_s + reply.delay_s * stream.first_share / 2)
-    headers = {"content-type": EVENT_STREAM, **reply_headers(reply, _now_s() - arrived_s)}
+    headers = {"content-type": EVENT_STREAM, **reply_headers(reply, arrived_s, _now_s())}
     response = web.StreamResponse(status=reply.status, headers=headers)
     count = reply.count or IdCount()
     books.begin_stream(count)

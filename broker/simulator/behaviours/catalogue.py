@@ -51,6 +51,8 @@ from broker.simulator.behaviours.manners import (
     StaleHeaders,
 )
 from broker.simulator.behaviours.troubles import (
+    AccountTrouble,
+    AccountTroubleKind,
     BrokenStreams,
     DroppedConnections,
     ErrorStorm,
@@ -75,6 +77,7 @@ Behaviour = (
     | ChargedRefusals
     | Foreign
     | Manner
+    | AccountTrouble
     | ErrorStorm
     | DroppedConnections
     | Silence
@@ -123,6 +126,8 @@ NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
         "azure-unlimited": AzureUnlimited(),
         "groq": Groq(),
         "gateway-html": HtmlGateway(),
+        "slow-down": AccountTrouble(AccountTroubleKind.SLOW_DOWN),
+        "quota-gone": AccountTrouble(AccountTroubleKind.INSUFFICIENT_QUOTA),
         "error-storm": ErrorStorm(),
         "dropped": DroppedConnections(),
         "silence": Silence(),
@@ -137,7 +142,7 @@ NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
 )
 
 
-def behaviour(name: str, **numbers: Any) -> Behaviour:
+def behaviour(name: str, /, **numbers: Any) -> Behaviour:
     """The behaviour of that name, with some of its numbers changed.
 
     Raises:
@@ -174,6 +179,26 @@ def parsed(text: str) -> Behaviour:
     return behaviour(name.strip(), **numbers)
 
 
+def spelled(played: Behaviour) -> str:
+    """What `parsed` would make it of: the nearest name, and the numbers that differ."""
+    same = [(name, known) for name, known in NAMED.items() if type(known) is type(played)]
+    spellings = [(name, [field for field in _numbers(known) if field not in _numbers(played)]) for name, known in same]
+    name = min(spellings, key=lambda entry: len(entry[1]))[0]
+    usual = _numbers(NAMED[name])
+    pairs = [f"{field}={_written(value)}" for field, value in _numbers(played) if (field, value) not in usual]
+    return f"{name}:{','.join(pairs)}" if pairs else name
+
+
+def _numbers(played: Behaviour) -> list[tuple[str, Any]]:
+    return [(field.name, getattr(played, field.name)) for field in fields(played)]
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "+".join(str(item) for item in value)
+    return json.dumps(value) if isinstance(value, bool) or value is None else str(value)
+
+
 def _read(text: str) -> Any:
     try:
         return json.loads(text)  # numbers and booleans; inf is read below
@@ -194,7 +219,10 @@ def _typed(known: Behaviour, field: str, value: Any) -> Any:
             return value
         raise ValueError(f"{field} is {'true or false' if isinstance(usual, bool) else 'a number'}, not {value!r}")
     if isinstance(usual, float):
-        return float(value)
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError(f"{field} is a number, not {value!r}") from None
     if isinstance(usual, str):
         return str(value)
     if isinstance(value, int) or value is None:

@@ -75,11 +75,11 @@ class SharedLimit:
     (the facts' §1). That `Rate limit reached` names both in the same way is inferred. `models` are shell patterns.
     """
 
-    name: str = "shared-models"
+    limit_name: str = "shared-models"
     models: tuple[str, ...] = ("*",)
 
     def __post_init__(self) -> None:
-        if not self.name or not self.models or not all(self.models):
+        if not self.limit_name or not self.models or not all(self.models):
             raise ValueError("a shared limit has a name and at least one model")
 
 

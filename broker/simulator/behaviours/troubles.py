@@ -1,7 +1,8 @@
-"""What goes wrong with calls that were admitted. Each keeps its charge: nobody has recorded a refund."""
+"""What goes wrong. A call that was admitted keeps its charge: nobody has recorded a refund."""
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from broker.simulator.behaviours.bounds import between, rate
 
@@ -26,6 +27,32 @@ class ErrorStorm:
         between("delay_s", self.delay_s, 0.0, 3_600.0)
         if not self.statuses or not all(500 <= status <= 599 for status in self.statuses):
             raise ValueError("the statuses of a storm are between 500 and 599")
+
+
+class AccountTroubleKind(StrEnum):
+    """The `code` of the 429."""
+
+    SLOW_DOWN = "slow_down"
+    INSUFFICIENT_QUOTA = "insufficient_quota"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTrouble:
+    """From one second to another, a share of calls is turned away with a 429 that no limit explains, and unpaid.
+
+    Evidence: `slow_down` since 2026, a 503 before, and `insufficient_quota` (the facts' §4.1). That they come without
+    limit headers is inferred.
+    """
+
+    kind: AccountTroubleKind = AccountTroubleKind.SLOW_DOWN
+    from_s: float = 30.0
+    to_s: float = 60.0
+    rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        between("from_s", self.from_s, 0.0, math.inf)
+        between("to_s", self.to_s, self.from_s, math.inf)
+        rate("rate", self.rate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,5 +88,6 @@ class Bucket:
         self.limit = limit
 
     def offered(self) -> int:
-        """Units that could have been taken since it was made."""
-        return (self._offered + (self._at_us - self._since_us) * self.limit) // self.period_us
+        """Units that could have been taken since it was made, with those it lent and did not get back yet."""
+        came = self._offered + (self._at_us - self._since_us) * self.limit
+        return (came - min(0, self._credit)) // self.period_us

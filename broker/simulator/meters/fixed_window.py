@@ -6,6 +6,7 @@ recorded OpenAI header shows it, so what a refusal then states is inferred: the 
 
 A window shorter than the limit's period is hidden; it gets its share of the limit, rounded down. A call above that
 passes when nothing else is in its window, and the windows after it pay for the rest: else it could never be served.
+What a visible window is charged above its limit, after the fact, is forgotten with it.
 """
 
 from broker.simulator.admission import Level
@@ -36,7 +37,7 @@ class FixedWindow:
         if now_us >= self._ends_us:
             windows = (now_us - self._ends_us) // self.window_us + 1
             self._ends_us += windows * self.window_us
-            self._used = max(0, self._used - windows * self._quota)
+            self._used = 0 if self.visible else max(0, self._used - windows * self._quota)
             self._offered += windows * self._quota
         self._window_at_us = max(self._window_at_us, now_us)
 
@@ -44,12 +45,16 @@ class FixedWindow:
         """Microseconds until a window can pay `cost`; 0 when this one can."""
         if self._used == 0 or self._used + cost <= self._quota:
             return 0
+        if self.visible:
+            return self._ends_us - self._window_at_us
         left = max(0, self._quota - cost)  # what may be in use beside it
         windows = -(-(self._used - left) // self._quota)
         return self._ends_us - self._window_at_us + (windows - 1) * self.window_us
 
     def pay(self, cost: int) -> None:
         """Take `cost`."""
+        if self.visible:
+            self._offered += max(0, self._used + cost - max(self._used, self._quota))
         self._used += cost
 
     def drain(self, cost: int) -> None:
@@ -80,8 +85,8 @@ class FixedWindow:
         self.limit = limit
 
     def offered(self) -> int:
-        """Units that could have been taken since it was made: all of every window begun."""
-        return self._offered
+        """Units that could have been taken since it was made: all of every window begun, and what is lent."""
+        return self._offered if self.visible else self._offered + max(0, self._used - self._quota)
 
 
 def _quota(limit: int, period_us: int, window_us: int) -> int:

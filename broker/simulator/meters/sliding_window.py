@@ -62,6 +62,7 @@ class SlidingWindow:
 
     def pay(self, cost: int) -> None:
         """Take `cost`."""
+        self._offered += max(0, self._all() + cost - max(self._all(), self.limit))  # lent, and forgotten with age
         total = (self._sums[-1] if self._sums else self._gone) + cost
         if self._at_us and self._at_us[-1] == self._now_us and self._first < len(self._at_us):
             self._sums[-1] = total

@@ -63,6 +63,8 @@ class TwoWindows:
 
     def pay(self, cost: int) -> None:
         """Take `cost`."""
+        before, units = self._weighed(), self.period_us
+        self._offered += max(0, before + cost * units - max(before, self.limit * units))  # lent, forgotten with age
         self._this += cost
 
     def drain(self, cost: int) -> None:

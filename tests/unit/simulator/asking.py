@@ -26,7 +26,7 @@ class Desk:
 
     def __init__(self, **settings: Any) -> None:
         self.settings = UpstreamSettings(**settings)
-        self.exchange = Exchange(self.settings, Limiter(self.settings.limits()))
+        self.exchange = Exchange(self.settings, Limiter(self.settings.limits(), self.settings.scene()))
         self.books = Books(self.settings.limits(), 0)
         self.calls = 0
 

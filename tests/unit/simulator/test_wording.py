@@ -116,3 +116,22 @@ def test_a_wrong_key_is_not_repeated_in_full() -> None:
     message = wrong_key_body("wrong-secret-1234")["error"]["message"]
     assert "secret" not in message
     assert message.startswith("Incorrect API key provided: wrong")
+
+
+@pytest.mark.parametrize(
+    ("period_us", "words"),
+    [(1_000_000, "tokens per sec (TPS)"), (6_000_000, "tokens per 6 sec (TP6S)"), (500_000, "tokens per 0.5 sec")],
+)
+def test_a_period_without_recorded_words_is_said_in_seconds(period_us: int, words: str) -> None:
+    assert words in refusal_message("m", Refused(Metric.TOKENS, period_us, 10, 10, 1, 100, {}))
+
+
+def test_a_shared_limit_is_named_beside_the_model_as_recorded() -> None:
+    refused = Refused(Metric.TOKENS, MINUTE_US, 10, 0, 11, None, {}, limit_name="gpt-4.1")
+    message = refusal_message("gpt-4.1-2025-04-14", refused)
+    assert message.startswith("Request too large for gpt-4.1-2025-04-14 (for limit gpt-4.1) in organization ")
+
+
+def test_a_projects_limit_names_the_project_as_recorded() -> None:
+    refused = Refused(Metric.TOKENS, MINUTE_US, 10, 10, 1, 100, {}, project=True)
+    assert re.search(r" for m in project \S+ organization \S+ on tokens", refusal_message("m", refused))

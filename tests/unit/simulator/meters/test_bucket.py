@@ -37,3 +37,8 @@ def test_a_debt_is_shown_as_nothing_left_and_paid_off_before_anything_else() -> 
     bucket.pay(900)
     assert (bucket.level().remaining, bucket.used(), bucket.room()) == (0, 600, 0)
     assert bucket.short_by_us(1) == 30_100_000
+    assert bucket.offered() == 900  # 300 are lent
+    bucket.refill(10_000_000)
+    assert bucket.offered() == 900
+    bucket.refill(60_000_000)
+    assert bucket.offered() == 1_200

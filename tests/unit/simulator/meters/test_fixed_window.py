@@ -57,6 +57,16 @@ def test_it_offers_all_of_every_window_begun() -> None:
     assert window.offered() == 4_000
 
 
+def test_what_a_visible_window_is_charged_above_its_limit_is_lent_and_forgotten_with_it() -> None:
+    window = minute()
+    window.pay(900)
+    window.pay(300)
+    assert (window.level().remaining, window.room(), window.offered()) == (0, 0, 1_200)
+    assert window.short_by_us(1) == 60 * SECOND_US
+    window.refill(60 * SECOND_US)
+    assert (window.room(), window.offered()) == (1_000, 2_200)
+
+
 def test_a_change_concerns_the_window_that_runs() -> None:
     window = minute()
     window.pay(800)

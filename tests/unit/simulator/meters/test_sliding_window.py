@@ -51,3 +51,10 @@ def test_a_lower_limit_waits_for_what_was_taken_under_the_higher() -> None:
     window.change(500)
     assert (window.used(), window.room()) == (500, 0)
     assert window.short_by_us(100) == 40 * SECOND_US
+
+
+def test_what_is_charged_above_the_limit_is_lent_and_counts_until_it_is_old() -> None:
+    window = spent((0, 900), (10, 300))
+    assert (window.used(), window.room(), window.offered()) == (1_000, 0, 1_200)
+    window.refill(60 * SECOND_US)
+    assert (window.room(), window.offered()) == (700, 2_200)

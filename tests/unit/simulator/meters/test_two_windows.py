@@ -54,3 +54,10 @@ def test_a_higher_limit_adds_its_surplus_and_its_rate() -> None:
     assert (window.room(), window.offered()) == (1_000, 2_000)
     window.refill(90 * SECOND_US)
     assert window.offered() == 3_000
+
+
+def test_what_is_charged_above_the_limit_is_lent_and_weighs_on_the_next_window() -> None:
+    window = spent((0, 900), (10, 300))
+    assert (window.used(), window.room(), window.offered()) == (1_000, 0, 1_200)
+    window.refill(90 * SECOND_US)
+    assert (window.room(), window.offered()) == (400, 1_700)

@@ -1,0 +1,116 @@
+"""What answers say of limits, in the manner that is played: OpenAI's as recorded, or somebody else's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from broker.simulator import dialects, wording
+from broker.simulator.admission import SECOND_US, Level, Levels, Metric, Refused
+from broker.simulator.answers import limit_name_of
+from broker.simulator.behaviours.catalogue import Behaviour
+from broker.simulator.behaviours.manners import (
+    AllHeaders,
+    Azure,
+    AzureUnlimited,
+    BareResponses429,
+    Groq,
+    HtmlGateway,
+    Manner,
+    NoHeaders,
+    OnlyRetryAfter,
+    OnlyTokenHeaders,
+    RoundedHeaders,
+    StaleHeaders,
+)
+from broker.simulator.pricing import Endpoint
+
+Body = Mapping[str, Any] | str
+
+_STALE_NAMES_MAX: Final = 1_000  # as many as a limiter has accounts
+
+
+class Speech:
+    """Headers and bodies. Stale headers are the only thing it remembers."""
+
+    def __init__(self, behaviours: Sequence[Behaviour]) -> None:
+        self._manner: Manner = AllHeaders()
+        self._stale_us = 0
+        self._parts = 0
+        for behaviour in behaviours:
+            match behaviour:
+                case StaleHeaders():
+                    self._stale_us = round(behaviour.seconds * SECOND_US)
+                case RoundedHeaders():
+                    self._parts = behaviour.parts
+                case _ if isinstance(behaviour, Manner):
+                    self._manner = behaviour
+                case _:
+                    pass
+        self._looked_up: dict[str, tuple[int, Levels, Levels]] = {}
+
+    def headers(self, name: str, levels: Levels, project_levels: Levels, now_us: int) -> dict[str, str]:
+        """Those of limits, on any answer that has them; `name` is the undated model's."""
+        if self._stale_us:
+            levels, project_levels = self._as_looked_up(name, levels, project_levels, now_us)
+        if self._parts:
+            levels, project_levels = self._rounded(levels), self._rounded(project_levels)
+        match self._manner:
+            case NoHeaders() | OnlyRetryAfter() | HtmlGateway():
+                return {}
+            case OnlyTokenHeaders():
+                levels, project_levels = _tokens_of(levels), _tokens_of(project_levels)
+            case Azure():
+                return dialects.azure_headers(levels, in_seconds=self._manner.in_seconds)
+            case AzureUnlimited():
+                return dialects.azure_headers({metric: Level(-1, -1, 0) for metric in levels}, in_seconds=False)
+            case _:
+                pass
+        headers = wording.limit_headers(levels)
+        return headers | wording.project_levels_headers(project_levels) if project_levels else headers
+
+    def refusal(self, endpoint: Endpoint, model: str, refused: Refused, now_us: int) -> tuple[dict[str, str], Body]:
+        """All headers and the body of a 429."""
+        headers = self.headers(limit_name_of(model), refused.levels, refused.project_levels, now_us)
+        both = wording.retry_headers(refused)
+        after = {name: value for name, value in both.items() if name == "retry-after"}
+        match self._manner:
+            case OnlyRetryAfter():
+                return after, dialects.curt_body(refused)
+            case Azure():
+                return headers | after, dialects.azure_body(endpoint, refused)
+            case AzureUnlimited():
+                return headers, dialects.azure_curt_body(refused)
+            case HtmlGateway():
+                return after if self._manner.retry_after else {}, dialects.page(429)
+            case Groq():
+                return headers | after, dialects.groq_body(model, refused)
+            case BareResponses429() if endpoint is Endpoint.RESPONSES:
+                headers, both = {}, {}
+            case NoHeaders() | OnlyTokenHeaders():
+                both = {}
+            case _:
+                pass
+        return headers | both, wording.refusal_body(model, refused)
+
+    def failure_body(self, status: int) -> Body:
+        """The body of a 5xx."""
+        return dialects.page(status) if isinstance(self._manner, HtmlGateway) else wording.failure_body(status)
+
+    def _as_looked_up(self, name: str, levels: Levels, project_levels: Levels, now_us: int) -> tuple[Levels, Levels]:
+        known = self._looked_up.get(name)
+        if known is None or now_us >= known[0] + self._stale_us or now_us < known[0]:
+            if len(self._looked_up) >= _STALE_NAMES_MAX:
+                self._looked_up.clear()
+            known = self._looked_up[name] = now_us, levels, project_levels
+        return known[1], known[2]
+
+    def _rounded(self, levels: Levels) -> dict[Metric, Level]:
+        return {metric: _rounded(level, self._parts) for metric, level in levels.items()}
+
+
+def _rounded(level: Level, parts: int) -> Level:
+    step = max(1, level.limit // parts)
+    return Level(level.limit, level.remaining // step * step, -(-level.reset_ms // 1_000) * 1_000)
+
+
+def _tokens_of(levels: Levels) -> dict[Metric, Level]:
+    return {metric: level for metric, level in levels.items() if metric is Metric.TOKENS}

@@ -1,0 +1,73 @@
+"""Where a call is charged and let through, or turned away: law, limiter, books and the words of it, without HTTP.
+
+HTTP's `exchange` and the `virtual` upstream both send their calls through here, so that they cannot differ in it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from broker.simulator.admission import SECOND_US, Admitted
+from broker.simulator.answers import limit_name_of
+from broker.simulator.behaviours.enforcement import ChargeLaw
+from broker.simulator.books import Books, IdCount
+from broker.simulator.limiter import Limiter
+from broker.simulator.pricing import Endpoint, Law, Size, charge_at, settlement_of
+from broker.simulator.reply import Reply
+from broker.simulator.settings import UpstreamSettings
+from broker.simulator.speech import Speech
+
+
+@dataclass(frozen=True, slots=True)
+class Comer:
+    """A call that wants in: what it is charged by, and the book entry of its id."""
+
+    endpoint: Endpoint
+    model: str
+    size: Size
+    count: IdCount
+
+
+class Turnstile:
+    """Charges by the law that is in force."""
+
+    def __init__(self, settings: UpstreamSettings, limiter: Limiter, speech: Speech) -> None:
+        self._limiter = limiter
+        self._speech = speech
+        laws = [(0.0, Law(settings.law))]
+        laws += [(play.from_s, play.law) for play in settings.behaviours if isinstance(play, ChargeLaw)]
+        self._laws = sorted(laws, key=lambda entry: entry[0])  # stable: the last named wins
+
+    def enter(self, comer: Comer, books: Books, now_us: int) -> Reply | dict[str, str]:
+        """The refusal, or the limit headers of a call that was charged."""
+        name = limit_name_of(comer.model)
+        charge = charge_at(comer.endpoint, comer.size, self._law(books, now_us))
+        verdict = self._limiter.admit(name, charge, now_us)
+        if not isinstance(verdict, Admitted):
+            headers, body = self._speech.refusal(comer.endpoint, comer.model, verdict, now_us)
+            return Reply(429, body, headers, count=comer.count)
+        books.admit(comer.count, name, charge, now_us)
+        return self._speech.headers(name, verdict.levels, verdict.project_levels, now_us)
+
+    def settle(self, comer: Comer, output_tokens: int, books: Books, now_us: int, due_us: int) -> bool:
+        """Debit at `due_us` what the law charges for an answer; whether it is anything."""
+        tokens = settlement_of(comer.endpoint, comer.size, output_tokens, self._law(books, now_us))
+        if tokens == 0:
+            return False
+        name = limit_name_of(comer.model)
+        self._limiter.settle(name, tokens, due_us)
+        books.settle(name, tokens)
+        return True
+
+    def headers_at(self, model: str, now_us: int) -> Mapping[str, str]:
+        """What headers say of a model's levels now."""
+        name = limit_name_of(model)
+        levels = self._limiter.levels(name, now_us)
+        return self._speech.headers(name, levels, self._limiter.project_levels(name), now_us)
+
+    def _law(self, books: Books, now_us: int) -> Law:
+        since_s = (now_us - books.opened_us) / SECOND_US
+        law = self._laws[0][1]
+        for from_s, later in self._laws[1:]:
+            if from_s <= since_s:
+                law = later
+        return law

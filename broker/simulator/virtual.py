@@ -1,0 +1,156 @@
+"""The simulated OpenAI in virtual time: the same limiter, headers, troubles and latencies, without HTTP, without texts.
+
+A benchmark or planner owns the clock. It lets a call arrive, is told when it will end, and at that instant, in the
+order of its events, lets it end:
+
+    upstream = VirtualUpstream(UpstreamSettings(tokens_per_minute=60_000, behaviours=(behaviour("fixed-window"),)))
+    visit = upstream.arrive(Ask("lead-1", "gpt-4o-mini", Size.chat(2_000), output_tokens=150), now_us)
+    answer = upstream.end(visit)  # when the clock stands at visit.ends_us
+    upstream.books(now_us).accounts["gpt-4o-mini"][Metric.TOKENS].share
+
+Instants are whole microseconds that never go back. A stream ends as its answer does; what it tells on the way is not
+played, and an error in its middle is a 500. Bodies of answers hold their usage and nothing else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from broker.simulator.admission import SECOND_US
+from broker.simulator.answers import limit_name_of
+from broker.simulator.books import Books, Stats
+from broker.simulator.chance import Chance
+from broker.simulator.limiter import Limiter
+from broker.simulator.pricing import Endpoint, Size
+from broker.simulator.reply import Reply
+from broker.simulator.settings import UpstreamSettings
+from broker.simulator.speech import Speech
+from broker.simulator.streams import Manner
+from broker.simulator.trouble import Luck, Trouble
+from broker.simulator.turnstile import Comer, Turnstile
+
+IDS_MAX: Final = 100_000  # remembered one by one; a benchmark of a million calls needs no more
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+_DELTAS: Final = 40  # of a stream that may break, as an e-mail has
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One call: what it is charged by, and the tokens its answer will have."""
+
+    id: str
+    model: str
+    size: Size
+    endpoint: Endpoint = Endpoint.CHAT
+    output_tokens: int = 0
+    streamed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A call under way. `status` is what it will end in, None for no answer; only the virtual upstream knows it yet."""
+
+    ends_us: int
+    status: int | None
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the caller hears at last: a status with headers and a body, or nothing but a lost connection."""
+
+    status: int | None
+    headers: Mapping[str, str]
+    body: Mapping[str, Any] | str
+
+
+class VirtualUpstream:
+    """One simulated OpenAI, opened at `opened_us`."""
+
+    def __init__(self, settings: UpstreamSettings, opened_us: int = 0) -> None:
+        self.limiter = Limiter(settings.limits(), settings.scene())
+        self.limiter.reset(opened_us)
+        self._chance = Chance(settings.seed)
+        self._speech = Speech(settings.behaviours)
+        self._turnstile = Turnstile(settings, self.limiter, self._speech)
+        self._trouble = Trouble(settings, self._chance, self._speech)
+        self._latency = settings.latency()
+        self._behaving = bool(settings.behaviours)
+        self._books = Books(settings.limits(), opened_us, IDS_MAX)
+
+    def arrive(self, ask: Ask, now_us: int) -> Visit:
+        """Charge a call or refuse it, and decide how it will end."""
+        books = self._books
+        books.arrive()
+        luck = Luck(ask.id.encode(), ask.id, books.identify(ask.id))
+        since_s = (now_us - books.opened_us) / SECOND_US
+        if (away := self._trouble.turned_away(luck, since_s)) is not None:
+            return Visit(now_us, away.status, away)
+        if self._trouble.refuses_for_long(luck):
+            return self._refused_for_long(ask, luck, now_us)
+        comer = Comer(ask.endpoint, ask.model, ask.size, luck.count)
+        headers = self._turnstile.enter(comer, books, now_us)
+        if isinstance(headers, Reply):
+            return Visit(now_us, headers.status, headers)
+        delay_s = self._latency.delay_s(self._chance.draw(luck.content, "latency"), books.inflight)
+        mishap = self._trouble.mishap(luck, delay_s, since_s)
+        if mishap is not None:
+            status = None if mishap.dropped else mishap.status
+            return Visit(now_us + round(mishap.delay_s * SECOND_US), status, mishap)
+        return self._answered(ask, comer, luck, Reply(200, {}, headers, delay_s, luck.count), now_us)
+
+    def end(self, visit: Visit) -> Told:
+        """What its caller hears at `visit.ends_us`."""
+        books, reply = self._books, visit.reply
+        books.inflight -= 1
+        if visit.status is None:
+            books.disconnected += 1
+            return Told(None, _NO_HEADERS, "")
+        books.answer(visit.status, reply.count)
+        late = _NO_HEADERS if reply.late_headers is None else reply.late_headers(visit.ends_us)
+        return Told(visit.status, {**reply.headers, **late}, reply.body)
+
+    def books(self, now_us: int | None = None, *, ids: bool = False) -> Stats:
+        """What was counted, and what was offered until `now_us` or until each limit's last call."""
+        accounts = self.limiter.tallies(now_us)
+        return self._books.snapshot(with_ids=ids, accounts=accounts, behaving=self._behaving)
+
+    def _refused_for_long(self, ask: Ask, luck: Luck, now_us: int) -> Visit:
+        self._books.refuse_for_long(luck.count)
+        refused = self._trouble.long_refusal(self.limiter.levels(limit_name_of(ask.model), now_us))
+        headers, body = self._speech.refusal(ask.endpoint, ask.model, refused, now_us)
+        return Visit(now_us, 429, Reply(429, body, headers, count=luck.count))
+
+    def _answered(self, ask: Ask, comer: Comer, luck: Luck, reply: Reply, now_us: int) -> Visit:
+        delay_s = reply.delay_s
+        status: int | None = 200
+        if ask.streamed:
+            delay_s *= self._trouble.slowness(luck)
+            broken = self._trouble.break_of(luck, _DELTAS)
+            if broken is not None:
+                delay_s *= broken.after_deltas / _DELTAS
+                status = None if broken.manner is Manner.CUT else 500
+        ends_us = now_us + round(delay_s * SECOND_US)
+        settled = self._turnstile.settle(comer, ask.output_tokens, self._books, now_us, ends_us)
+        late = None
+        if settled and not ask.streamed:
+
+            def late(late_us: int) -> Mapping[str, str]:
+                return self._turnstile.headers_at(ask.model, late_us)
+
+        body = _usage(ask) if status == 200 else self._speech.failure_body(500)
+        return Visit(ends_us, status, Reply(200, body, reply.headers, delay_s, luck.count, late_headers=late))
+
+
+def _usage(ask: Ask) -> dict[str, Any]:
+    inputs, outputs = ask.size.input_tokens, ask.output_tokens
+    names = (
+        ("input_tokens", "output_tokens")
+        if ask.endpoint is Endpoint.RESPONSES
+        else (
+            "prompt_tokens",
+            "completion_tokens",
+        )
+    )
+    return {"usage": {names[0]: inputs, names[1]: outputs, "total_tokens": inputs + outputs}}
