@@ -4,6 +4,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -86,7 +87,44 @@ async def test_rates_that_contradict_each_other_are_one_sentence_and_exit_2() ->
     assert err.startswith(b"These options cannot be served: the rates of cut and of failing streams")
 
 
+async def test_behaviours_come_by_name_and_by_file(tmp_path: Path) -> None:
+    file = tmp_path / "evening.toml"
+    file.write_text('[[behaviour]]\nname = "bucket-1s"\n\n[[behaviour]]\nname = "azure"\n', encoding="utf-8")
+    process = await started("--port", "0", "--latency", "0", "--behaviours", str(file), "--behaviour", "bucket-6s")
+    assert process.stdout is not None
+    told = (await process.stdout.readuntil(b"OPENAI_API_KEY=anything")).decode()
+    assert "  bucket-1s\n  azure\n  bucket-6s\n" in told
+    body = {"model": "a", "messages": [{"role": "user", "content": "Hello"}]}
+    async with (
+        aiohttp.ClientSession(headers={"authorization": "Bearer x"}) as http,
+        http.post(f"{told.split()[5]}/chat/completions", json=body) as answer,
+    ):
+        assert answer.headers["x-ratelimit-limit-tokens"] == "20000"
+        assert answer.headers["x-ratelimit-reset-tokens"].isdigit()
+    process.terminate()
+    await process.communicate()
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--behaviour", "bucket-6"], b"there is no behaviour 'bucket-6'; did you mean 'bucket-6s'?"),
+        (["--behaviours", "/nowhere.toml"], b"/nowhere.toml cannot be read (No such file or directory)"),
+    ],
+)
+async def test_a_behaviour_that_cannot_be_played_is_one_sentence_and_exit_2(
+    arguments: list[str], sentence: bytes
+) -> None:
+    process = await started(*arguments)
+    out, err = await process.communicate()
+    assert (process.returncode, out) == (2, b"")
+    assert err.startswith(b"These options cannot be served: " + sentence)
+    assert err.count(b"\n") == 1
+
+
 async def test_help_has_an_example() -> None:
     process = await started("--help")
     out, _ = await process.communicate()
     assert b"Example: headrace upstream" in out
+    assert b"--behaviour quantised-1s" in out

@@ -1,7 +1,9 @@
 import pytest
 
+from broker.simulator.admission import Metric
 from broker.simulator.books import Books, StreamEnd
 from broker.simulator.limiter import Limits
+from broker.simulator.tally import Tally
 
 
 def books(ids_max: int = 1_000) -> Books:
@@ -105,3 +107,28 @@ def test_a_long_refusal_is_counted_for_all_and_for_its_id() -> None:
         "b": {"calls": 1, "admitted": 0, "answered": 0},
         "a": {"calls": 1, "admitted": 0, "answered": 0, "throttled_long": 1},
     }
+
+
+def test_with_behaviours_the_share_is_what_was_charged_of_what_all_limits_offered() -> None:
+    accounts = {
+        "m": {Metric.TOKENS: Tally(1_000, 600), Metric.REQUESTS: Tally(10, 10)},
+        "n": {Metric.TOKENS: Tally(1_000, 200, foreign=5, refused=2, wasted=1), Metric.REQUESTS: Tally(10, 1)},
+    }
+    stats = books().snapshot(with_ids=False, accounts=accounts, behaving=True)
+    assert stats.share == pytest.approx(0.4)
+    assert stats.as_json()["accounts"]["n"]["tokens"] == {
+        "offered": 1_000,
+        "charged": 200,
+        "foreign": 5,
+        "refused": 2,
+        "wasted": 1,
+        "share": 0.2,
+    }
+    assert books().snapshot(with_ids=False, behaving=True).share is None
+
+
+def test_what_is_settled_is_charged() -> None:
+    counted = books()
+    counted.admit(counted.identify("a"), "m", 100, 6_000_000)
+    counted.settle("m", 50)
+    assert counted.snapshot(with_ids=False).charged_tokens == 150

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from broker.simulator.behaviours.catalogue import behaviour
 from broker.simulator.pricing import Endpoint
 from broker.simulator.script import Scripted
 from broker.simulator.settings import UpstreamSettings
@@ -14,6 +15,7 @@ from tests.unit.simulator.asking import (
     Desk,
     error_of,
     numbered,
+    object_of,
     stream_of_reply,
     words_of,
 )
@@ -228,3 +230,41 @@ def test_a_script_may_break_a_stream_and_keep_an_answer_whole() -> None:
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         UpstreamSettings(**wrong)
+
+
+def test_under_usage_a_whole_answer_shows_what_is_left_after_its_output_and_a_stream_what_was_left_before() -> None:
+    played = (behaviour("law-usage"), behaviour("latency-fixed", seconds=1.0))
+    desk = Desk(behaviours=played)
+    reply = desk.ask()
+    usage = object_of(reply)["usage"]
+    assert reply.headers["x-ratelimit-remaining-tokens"] == str(200_000 - usage["prompt_tokens"])
+    assert reply.late_headers is not None
+    later = reply.late_headers(1_000_000)
+    assert later["x-ratelimit-remaining-tokens"] == str(200_000 - usage["completion_tokens"])
+    assert desk.books.charged == {"gpt-4o-mini": usage["total_tokens"]}
+    assert desk.ask(HELLO | {"stream": True}, now_us=1_000_000).late_headers is None
+
+
+def test_a_latency_by_name_wins_over_the_range() -> None:
+    desk = Desk(latency_s=(1.0, 4.0), behaviours=(behaviour("latency-fixed", seconds=0.2),))
+    assert desk.ask().delay_s == 0.2
+
+
+def test_load_makes_an_answer_slower() -> None:
+    desk = Desk(behaviours=(behaviour("latency-load", shortest_s=1, longest_s=1, knee=10),))
+    for _ in range(5):
+        desk.books.arrive()
+    assert desk.ask().delay_s == 1.5
+
+
+def test_a_shared_limit_is_drawn_from_by_dated_snapshots_too() -> None:
+    desk = Desk(tokens_per_minute=10, behaviours=(behaviour("shared-limit", limit_name="all", models=["gpt-4*"]),))
+    assert desk.ask().status == 200
+    reply = desk.ask(HELLO | {"model": "gpt-4.1-2025-04-14"})
+    assert "for gpt-4.1-2025-04-14 (for limit all) in organization" in error_of(reply)["message"]
+
+
+def test_a_projects_headers_come_with_every_answer() -> None:
+    reply = Desk(behaviours=(behaviour("project-limits"),)).ask()
+    assert reply.headers["x-ratelimit-limit-project-tokens"] == "100000"
+    assert reply.headers["x-ratelimit-limit-project-requests"] == "250"

@@ -5,6 +5,7 @@ import pytest
 
 from broker.core.budget import Budget, LimitSettings
 from broker.core.verdict import Answer, Meaning, judge
+from broker.simulator.behaviours.catalogue import behaviour
 from broker.simulator.reply import Reply
 from broker.simulator.streams import Manner
 from tests.unit.simulator.asking import Desk, error_of, numbered, plentiful, stream_of_reply
@@ -139,3 +140,60 @@ def test_streams_break_at_the_asked_rates_and_never_beyond_their_end() -> None:
 
 def test_answers_without_a_stream_break_nowhere() -> None:
     assert all(reply.stream is None for reply in asked(plentiful(stream_cut_rate=1.0), 20))
+
+
+def test_a_storm_hits_calls_while_it_lasts_at_its_rate_and_in_its_kinds_soon_and_charged() -> None:
+    storm = behaviour("error-storm", from_s=10, to_s=20, rate=0.5, statuses=(500, 503))
+    desk = plentiful(behaviours=(storm,))
+    statuses = {
+        second: Counter(desk.ask(numbered(number), now_us=second * 1_000_000).status for number in range(400))
+        for second in (9, 10, 20)
+    }
+    assert statuses[9] == statuses[20] == {200: 400}
+    assert set(statuses[10]) == {200, 500, 503}
+    assert 160 < statuses[10][200] < 240
+    assert desk.books.admitted == 1_200
+    stormed = [desk.ask(numbered(number), now_us=15_000_000) for number in range(20)]
+    assert {reply.delay_s for reply in stormed if reply.status != 200} == {0.1}
+
+
+def test_a_dropped_connection_ends_somewhere_on_the_way() -> None:
+    desk = plentiful(behaviours=(behaviour("dropped", rate=0.5),), latency_s=(2.0, 2.0))
+    dropped = [reply for reply in asked(desk, 200) if reply.dropped]
+    assert 70 < len(dropped) < 130
+    assert all(0 <= reply.delay_s <= 2 for reply in dropped)
+    assert max(reply.delay_s for reply in dropped) > 1.5
+    assert desk.books.admitted == 200
+
+
+def test_silence_lasts_as_long_as_asked_for() -> None:
+    reply = plentiful(behaviours=(behaviour("silence", rate=1.0, seconds=900),)).ask()
+    assert (reply.dropped, reply.delay_s) == (True, 900.0)
+
+
+def test_slow_streams_take_longer_and_whole_answers_do_not() -> None:
+    played = (behaviour("slow-streams", rate=1.0, factor=10), behaviour("latency-fixed", seconds=2))
+    assert plentiful(behaviours=played).ask(numbered(1, stream=True)).delay_s == 20
+    assert plentiful(behaviours=played).ask(numbered(1)).delay_s == 2
+
+
+def test_broken_streams_are_added_to_those_of_the_settings() -> None:
+    desk = plentiful(stream_cut_rate=0.3, behaviours=(behaviour("broken-streams", cut_rate=0.3, error_rate=0.4),))
+    streams = [stream_of_reply(reply) for reply in asked(desk, 200, stream=True)]
+    assert all(stream.broken for stream in streams)
+    assert 80 < sum(stream.broken is not None and stream.broken.manner is Manner.CUT for stream in streams) < 160
+
+
+@pytest.mark.parametrize(("name", "code"), [("slow-down", "slow_down"), ("quota-gone", "insufficient_quota")])
+def test_an_account_in_trouble_turns_calls_away_for_nothing_while_it_lasts(name: str, code: str) -> None:
+    desk = plentiful(behaviours=(behaviour(name),))
+    assert desk.ask(now_us=29_999_999).status == 200
+    reply = desk.ask(now_us=30_000_000)
+    assert (reply.status, error_of(reply)["code"], reply.headers) == (429, code, {})
+    assert desk.ask(now_us=60_000_000).status == 200
+    assert desk.books.admitted == 2
+
+
+def test_behind_a_gateway_errors_are_pages() -> None:
+    reply = plentiful(error_rate=1.0, behaviours=(behaviour("gateway-html"),)).ask()
+    assert str(reply.body).startswith("<html>")

@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 from openai import AsyncOpenAI, AuthenticationError, InternalServerError, RateLimitError
 
+from broker.simulator.behaviours.catalogue import behaviour
 from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 
 HELLO: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "12345678"}]}
@@ -156,3 +157,38 @@ async def test_leaving_does_not_wait_for_calls_in_flight(http: aiohttp.ClientSes
         await until(lambda: upstream.books().admitted == 1)
     with pytest.raises(aiohttp.ClientError):
         await call
+
+
+async def test_behaviours_are_played_over_http(http: aiohttp.ClientSession) -> None:
+    played = (behaviour("law-usage"), behaviour("project-limits"), behaviour("quantised-1s"))
+    async with served(tokens_per_minute=60_000, behaviours=played) as upstream:
+        async with http.post(f"{upstream.base_url}/chat/completions", json=HELLO) as answer:
+            usage = (await answer.json())["usage"]
+            remaining = int(answer.headers["x-ratelimit-remaining-tokens"])
+            assert answer.headers["x-ratelimit-limit-project-tokens"] == "30000"
+        assert remaining <= 60_000 - usage["completion_tokens"] + 60  # settled; what refilled in 60 ms at most
+        told = (await stats(http, upstream))["accounts"]["gpt-4o-mini"]
+    assert told["tokens"]["charged"] == usage["total_tokens"]
+    assert told["tokens"]["offered"] in {1_000, 2_000, 3_000}
+    assert told["requests"] == {"offered": 8, "charged": 1, "foreign": 0, "refused": 0, "wasted": 0, "share": 0.125}
+
+
+async def test_a_dropped_connection_is_one_over_http_and_a_page_is_a_page(http: aiohttp.ClientSession) -> None:
+    async with served(behaviours=(behaviour("dropped", rate=1.0),)) as upstream:
+        with pytest.raises(aiohttp.ClientError):
+            await http.post(f"{upstream.base_url}/chat/completions", json=HELLO)
+        assert (upstream.books().admitted, upstream.books().disconnected) == (1, 1)
+    async with served(requests_per_minute=1, behaviours=(behaviour("gateway-html"),)) as upstream:
+        for status in (200, 429):
+            async with http.post(f"{upstream.base_url}/chat/completions", json=HELLO) as answer:
+                assert answer.status == status
+                assert not [name for name in answer.headers if "ratelimit" in name.lower()]
+        assert answer.content_type == "text/html"
+
+
+async def test_a_behaviour_counts_its_seconds_from_the_last_reset(http: aiohttp.ClientSession) -> None:
+    async with served(behaviours=(behaviour("quota-gone", from_s=0, to_s=3_600),)) as upstream:
+        for _ in range(2):
+            async with http.post(f"{upstream.base_url}/chat/completions", json=HELLO) as answer:
+                assert (await answer.json())["error"]["code"] == "insufficient_quota"
+            upstream.reset()
