@@ -100,3 +100,18 @@ def test_no_sliding_window_holds_more_than_the_limit(limit: int, now_us: int, as
         if fits:
             meter.pay(cost)
             taken.append((now_us, cost))
+
+
+@every_meter
+@settings(max_examples=25)
+@given(limits, starts, steps)
+def test_a_drain_takes_what_is_asked_for_as_far_as_it_is_there(
+    made: Making, limit: int, now_us: int, asked: Steps
+) -> None:
+    meter = made(limit, now_us)
+    for elapsed_us, charge in asked:
+        now_us += elapsed_us
+        meter.refill(now_us)
+        room = meter.room()
+        meter.drain(charge)
+        assert meter.room() == max(0, room - charge)

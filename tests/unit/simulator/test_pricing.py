@@ -3,7 +3,16 @@ from typing import Any
 
 import pytest
 
-from broker.simulator.pricing import Endpoint, Law, charge_of, input_tokens_of, text_of
+from broker.simulator.pricing import (
+    Endpoint,
+    Law,
+    Size,
+    charge_at,
+    charge_of,
+    input_tokens_of,
+    settlement_of,
+    text_of,
+)
 from tests.unit.simulator.recorded import HEADERS
 
 NEW_SINCE = "2025-03-20"
@@ -109,3 +118,19 @@ def test_the_copywriter_reads_every_text_of_a_prompt() -> None:
     items = [{"role": "user", "content": [{"type": "input_text", "text": "b"}]}]
     assert text_of(Endpoint.RESPONSES, {"instructions": "a", "input": items}) == "a\nb"
     assert text_of(Endpoint.RESPONSES, {"input": "c"}) == "c"
+
+
+def test_only_usage_charges_for_output_and_only_where_there_is_some() -> None:
+    size = Size(100)
+    settled = {endpoint: settlement_of(endpoint, size, 50, Law.USAGE) for endpoint in Endpoint}
+    assert settled == {Endpoint.CHAT: 50, Endpoint.RESPONSES: 31, Endpoint.EMBEDDINGS: 0}
+    with_tools = Size(100, function_tools=True)
+    assert settlement_of(Endpoint.RESPONSES, with_tools, 217, Law.USAGE) == 0
+    assert {settlement_of(Endpoint.CHAT, size, 50, law) for law in Law if law is not Law.USAGE} == {0}
+
+
+def test_a_size_is_charged_as_the_body_it_was_taken_of() -> None:
+    body = {"messages": [{"role": "user", "content": "x" * 401}], "n": 2, "max_tokens": 30}
+    for law in Law:
+        size = Size.chat(401, choices=2, answer_max=30)
+        assert charge_at(Endpoint.CHAT, size, law) == charge_of(Endpoint.CHAT, body, law)
