@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import structlog
 
@@ -71,7 +72,8 @@ class Dispatcher:
         with leaving(self.leave):
             try:
                 async with web:
-                    _log.info("listening", port=web.port)
+                    kafka, prefix = self._settings.kafka.bootstrap_servers, self._settings.kafka.topic_prefix
+                    _log.info("listening", port=web.port, version=version("headrace"), kafka=kafka, topic_prefix=prefix)
                     await self._serve(rungs)
             finally:
                 await self._close(rungs)

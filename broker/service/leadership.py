@@ -301,6 +301,7 @@ class Leadership:
         line = encode_ledger(left_record(self._term, self._owner))
         with contextlib.suppress(ProducerDead):
             await self._producer.transact([Outgoing(self._ledger_topic, Record(None, line))], {})
+            _log.info("left", term=self._term, owner=self._owner)
 
     async def _step_down(self) -> None:
         await self._halt_intakes()

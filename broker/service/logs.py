@@ -36,6 +36,12 @@ class Sparingly(logging.Filter):
         return True
 
 
+def in_reading_order(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """When, how bad, what; then the rest: a line is read from its beginning."""
+    first = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
+    return {**first, **event}
+
+
 def configure_logging(level: int = logging.INFO) -> None:
     """Set up structlog, and send the client libraries' warnings the same way."""
     shared: list[structlog.typing.Processor] = [
@@ -45,7 +51,7 @@ def configure_logging(level: int = logging.INFO) -> None:
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer(ensure_ascii=False)],
+        processors=[*shared, in_reading_order, structlog.processors.JSONRenderer(ensure_ascii=False)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -56,6 +62,7 @@ def configure_logging(level: int = logging.INFO) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                in_reading_order,
                 structlog.processors.JSONRenderer(ensure_ascii=False),
             ],
         )

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any, Protocol
 
 import structlog
@@ -86,7 +87,8 @@ class RetrierProcess:
         with leaving(self.leave):
             try:
                 async with web:
-                    _log.info("listening", port=web.port)
+                    kafka, prefix = self._settings.kafka.bootstrap_servers, self._settings.kafka.topic_prefix
+                    _log.info("listening", port=web.port, version=version("headrace"), kafka=kafka, topic_prefix=prefix)
                     await self._serve(work)
             finally:
                 await self._close()

@@ -2,13 +2,19 @@
 
 import logging
 
-from broker.service.logs import REPEATED_EVERY_S, Sparingly
+from broker.service.logs import REPEATED_EVERY_S, Sparingly, in_reading_order
 
 
 def heard(sparingly: Sparingly, at_s: float, message: str, *args: object, name: str = "aiokafka") -> str | None:
     record = logging.LogRecord(name, logging.ERROR, __file__, 1, message, args, None)
     record.created = 1_800_000_000 + at_s
     return record.getMessage() if sparingly.filter(record) else None
+
+
+def test_a_line_begins_with_when_how_bad_and_what() -> None:
+    told = in_reading_order(None, "info", {"term": 7, "event": "leading", "level": "info", "timestamp": "t"})
+    assert list(told) == ["timestamp", "level", "event", "term"]
+    assert list(in_reading_order(None, "info", {"term": 7, "event": "leading"})) == ["event", "term"]
 
 
 def test_the_same_message_is_heard_once_in_ten_seconds_with_a_count() -> None:
