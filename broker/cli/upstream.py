@@ -119,12 +119,13 @@ def _announce(server: Upstream, settings: UpstreamSettings, *, as_json: bool) ->
         typer.echo(json.dumps({"base_url": server.base_url, "stats_url": f"{server.root_url}/stats"}))
         return
     shortest, longest = settings.latency_s
-    played = "".join(f"  {spelled(behaviour)}\n" for behaviour in settings.behaviours)
+    played = "".join(f"    {spelled(behaviour)}\n" for behaviour in settings.behaviours)
+    above_all = f"  unless these say otherwise:\n{played}" if played else ""
     typer.echo(
         f"A simulated OpenAI serves at {server.base_url}\n"
         f"  {settings.tokens_per_minute:,} tokens and {settings.requests_per_minute:,} requests a minute and model,\n"
         f"  charged by {settings.law}, answers after {shortest:g} to {longest:g} s\n"
-        f"{played}\n"
+        f"{above_all}\n"
         f"export OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=anything\n\n"
         f"What it counted: {server.root_url}/stats. Ctrl-C stops it."
     )

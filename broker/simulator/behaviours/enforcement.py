@@ -185,10 +185,10 @@ class ChargedRefusals:
 class Foreign:
     """Other clients of the account: bursts that take from the same limits, not from those of our project.
 
-    Inferred; any account with a second service shows it. Bursts come at random (exponential gaps by the seed), or
-    `regular`. `share` and `burst` are shares of a minute's tokens; `tokens_per_minute` and `burst_tokens` say the same
-    in tokens, and win. Each burst is so many `requests`. What is not there is refused to them too, and lost; those
-    who `insists` try until they have all of it, before us: the limit goes into debt.
+    Inferred; any account with a second service shows it. They come from our first call on, at random (exponential gaps
+    by the seed), or `regular`. `share` and `burst` are shares of a minute's tokens; `tokens_per_minute` and
+    `burst_tokens` say the same in tokens, and win. Each burst is so many `requests`. What is not there is refused to
+    them too, and lost; those who `insists` try until they have all of it, before us: the limit goes into debt.
     """
 
     share: float = 0.3

@@ -61,3 +61,9 @@ def test_what_is_charged_above_the_limit_is_lent_and_weighs_on_the_next_window()
     assert (window.used(), window.room(), window.offered()) == (1_000, 0, 1_200)
     window.refill(90 * SECOND_US)
     assert (window.room(), window.offered()) == (400, 1_700)
+
+
+def test_a_window_before_the_last_is_forgotten() -> None:
+    window = spent((30, 600))
+    window.refill(120 * SECOND_US)
+    assert window.room() == 1_000
