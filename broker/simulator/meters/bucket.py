@@ -66,11 +66,12 @@ class Bucket:
         return min(self.limit, used)
 
     def level(self) -> Level:
-        """What headers say of it."""
-        away = self._full - self._credit
-        used = -(-away // self.period_us)
-        limit = self.limit
-        return Level(limit, limit - used if used < limit else 0, away // (limit * 1_000))
+        """What headers say of it; of a debt they say no more than a message does."""
+        limit, credit = self.limit, self._credit
+        if credit <= 0:
+            return Level(limit, 0, self.window_us // 1_000)
+        away = self._full - credit
+        return Level(limit, limit + (-away // self.period_us), away // (limit * 1_000))
 
     def stated_wait_ms(self, cost: int) -> int:
         """(Used + Requested - Limit) / Limit x period, cut to a millisecond, as in 25 of 25 recorded messages."""

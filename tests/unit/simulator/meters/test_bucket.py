@@ -35,7 +35,7 @@ def test_it_offers_what_it_held_and_what_came_and_what_a_higher_limit_added() ->
 def test_a_debt_is_shown_as_nothing_left_and_paid_off_before_anything_else() -> None:
     bucket = Bucket(600, MINUTE_US, MINUTE_US, 0)
     bucket.pay(900)
-    assert (bucket.level().remaining, bucket.used(), bucket.room()) == (0, 600, 0)
+    assert (bucket.level(), bucket.used(), bucket.room()) == (Level(600, 0, 60_000), 600, 0)
     assert bucket.short_by_us(1) == 30_100_000
     assert bucket.offered() == 900  # 300 are lent
     bucket.refill(10_000_000)
