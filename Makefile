@@ -26,7 +26,7 @@ test: $(STAMP) ## everything, on a real Kafka and Valkey that the run starts its
 	@$(BIN)/python -m pytest -q
 
 unit: $(STAMP) ## unit and property tests: no services, under half a minute
-	@$(BIN)/python -m pytest -q tests/unit tests/property
+	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property
 
 simulation: $(STAMP) ## the core against a model Kafka and a model OpenAI, with faults (SEEDS=200)
 	@$(BIN)/python -m tests.simulation.run --seeds $(or $(SEEDS),200)

@@ -10,7 +10,7 @@ from typing import Any
 
 from broker.settings.origins import DEFAULTS, Path, leaves
 
-_STATEMENT_LINES_MAX = 1_000
+_STATEMENT_LINES_MAX = 200
 """A longer value is searched no further: its end would be looked for once for each of its lines."""
 
 

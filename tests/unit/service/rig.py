@@ -208,7 +208,7 @@ async def until(condition: Callable[[], bool], within_s: float = 60.0) -> float:
     begun_s = loop.time()
     while not condition():
         assert loop.time() - begun_s <= within_s, f"not within {within_s} s"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.03)
     return loop.time() - begun_s
 
 
