@@ -2,7 +2,6 @@
 
 import random
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker.adapters.kafka_connection import KafkaConnection
@@ -15,11 +14,7 @@ from broker.adapters.prometheus_meter import Meter
 from broker.adapters.redis_lease import RedisLease
 from broker.adapters.tiktoken_counter import TiktokenCounter
 from broker.clock import WallClock
-from broker.core.budget import Budget, Checkpoint, LimitSettings
 from broker.core.dispatch import Dispatch
-from broker.core.lanes import PPM, LaneRule
-from broker.core.retry import RetryRules
-from broker.core.rules import DispatchRules
 from broker.core.term import LeaseTimes
 from broker.core.ticket import CONTROL
 from broker.errors import SettingsError
@@ -38,67 +33,13 @@ from broker.service.pricing import Pricer, input_limits
 from broker.service.promotion import Promotion
 from broker.service.publication import Publication
 from broker.service.retrying import RetrierProcess
+from broker.service.rules import budget_maker, dispatch_rules
 from broker.service.status import Status
 from broker.service.telemetry import Telemetry
 from broker.settings.whole import Settings
 from schemas import topics
 
-_PARKED_OVERHEAD_BYTES = 64 * 1024
-_OUTCOME_OVERHEAD_BYTES = 16 * 1024
 _RETRIER_TRANSACTION_MS = 5_000  # an open transaction stops a lane for every reader: a dead one must end soon
-
-
-def dispatch_rules(settings: Settings) -> DispatchRules:
-    """The core's settings, in its units."""
-    lanes = tuple(
-        LaneRule(
-            name=name,
-            order=lane.order,
-            reserve_ppm=round(lane.reserve * PPM),
-            floor_ppm=round(lane.floor * PPM),
-            buffer_max=lane.buffer_max,
-            buffer_bytes_max=int(lane.buffer_bytes_max),
-        )
-        for name, lane in settings.lanes.items()
-    )
-    return DispatchRules(
-        lanes=lanes,
-        retry=RetryRules(settings.retry.in_place_max_s * 1_000, settings.retry.attempts_max),
-        lease=LeaseTimes(ttl_ms=round(settings.dispatcher.lease_ttl_s * 1_000)),
-        inflight_max=settings.dispatcher.inflight_max,
-        held_bytes_max=int(settings.dispatcher.held_bytes_max),
-        parked_bytes_max=_parked_bytes_max(settings),
-        dedupe_window_ms=settings.dedupe.window_s * 1_000,
-        dedupe_ids_max=settings.dedupe.ids_max,
-        outcome_bytes_max=int(settings.topics.results.max_message_bytes) - _OUTCOME_OVERHEAD_BYTES,
-        cancel_patience_ms=max(map(settings.deadline_max_s, settings.lanes)) * 1_000,
-    )
-
-
-def _parked_bytes_max(settings: Settings) -> int:
-    """A parked request must fit the failures topic, and its lane again, with what we write beside it."""
-    topic_max = min(settings.topics.failures.max_message_bytes, settings.topics.requests.max_message_bytes)
-    return int(topic_max) - _PARKED_OVERHEAD_BYTES
-
-
-def budget_maker(settings: Settings) -> Callable[[str, int, Checkpoint | None], Budget]:
-    """Makes the mirror of a limit, configured or not."""
-
-    def make(name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
-        known = settings.limits.get(name)
-        believed = LimitSettings(name, None, None, inflight_max=None)
-        if known is not None:
-            believed = LimitSettings(
-                name,
-                known.tokens_per_minute,
-                known.requests_per_minute,
-                cap_tokens=known.cap_tokens_per_minute,
-                inflight_max=known.inflight_max,
-                burst_ms=None if known.burst_s is None else round(known.burst_s * 1_000),
-            )
-        return Budget(believed, now_ms, checkpoint)
-
-    return make
 
 
 def openai_access(settings: Settings) -> OpenAIAccess:

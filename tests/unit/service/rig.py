@@ -16,7 +16,6 @@ from broker.core.ticket import CONTROL
 from broker.ports import TransactionLog
 from broker.service.calling import Calling
 from broker.service.cargo import Hold
-from broker.service.compose import budget_maker, dispatch_rules
 from broker.service.control import ControlReader
 from broker.service.driver import Driver
 from broker.service.health import Health
@@ -26,6 +25,7 @@ from broker.service.ledger_follower import LedgerFollower
 from broker.service.pricing import Pricer, input_limits
 from broker.service.promotion import Promotion
 from broker.service.publication import Publication
+from broker.service.rules import budget_maker, dispatch_rules
 from broker.service.status import Status
 from broker.service.telemetry import Telemetry
 from broker.settings.whole import Settings

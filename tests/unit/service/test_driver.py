@@ -15,8 +15,8 @@ from broker.core.events import Answered, Draining, Event, Refused, Renewed
 from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
 from broker.core.verdict import Answer, Meaning, Verdict, judge
 from broker.service.cargo import Cargo, Hold
-from broker.service.compose import budget_maker, dispatch_rules
 from broker.service.driver import Driver
+from broker.service.rules import budget_maker, dispatch_rules
 from schemas.record import Record
 from tests.unit.service.rig import settings_of
 

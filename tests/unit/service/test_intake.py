@@ -13,10 +13,10 @@ from broker.core.events import Committed, Event, Lost, PartitionFound, Promoted,
 from broker.core.progress import PartitionProgress
 from broker.core.ticket import Candidate, LanePartition
 from broker.service.cargo import Hold
-from broker.service.compose import budget_maker, dispatch_rules
 from broker.service.driver import Driver
 from broker.service.intake import PARTITIONS_LOOKED_UP_EVERY_MS, LaneIntake
 from broker.service.pricing import Pricer
+from broker.service.rules import budget_maker, dispatch_rules
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_doors import MemoryLane
