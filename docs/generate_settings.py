@@ -72,6 +72,9 @@ SENTENCES: Final[Mapping[str, str]] = {
     "(`<name>-20*`).",
     "limits.tokens_per_minute": "Believed until the first answer says otherwise.",
     "limits.requests_per_minute": "Believed until the first answer says otherwise.",
+    "limits.tokens_per_day": "What you believe of a limit on tokens per day. It is paid beside the one per minute; "
+    "no header tells it, only a refusal does.",
+    "limits.requests_per_day": "The same of requests. A header that names another limit per day wins.",
     "limits.cap_tokens_per_minute": "Our own cap on any 60 seconds, never exceeded, whatever headers say.",
     "limits.burst_s": "Never more than so many seconds of quota at once. Without it: half a bucket at once, refilled "
     "in 5 s.",

@@ -14,7 +14,7 @@ from broker.core.breaker import Breaker
 from broker.core.bucket import Bucket
 from broker.core.markup import PPM, Markup
 from broker.core.mirror import Mirror
-from broker.core.reading import MINUTE_MS, Metric, Snapshot
+from broker.core.reading import DAY_MS, MINUTE_MS, Metric, Snapshot
 from broker.core.sends import Sends
 from broker.core.verdict import Meaning, Verdict
 from broker.core.window import Window
@@ -37,6 +37,8 @@ class LimitSettings:
         inflight_max: An own cap on calls in flight.
         burst_ms: Never spend more at once than the server refills in so long.
         refusals_charged: The server charges a call that it refuses with 429.
+        tokens_per_day: Tokens per day, paid beside those of the period; no header tells them.
+        requests_per_day: Requests per day, likewise.
     """
 
     name: str
@@ -47,6 +49,12 @@ class LimitSettings:
     inflight_max: int | None = None
     burst_ms: int | None = None
     refusals_charged: bool = False
+    tokens_per_day: int | None = None
+    requests_per_day: int | None = None
+
+    def per_day(self, metric: Metric) -> int | None:
+        """What the operator says of a day."""
+        return self.tokens_per_day if metric is Metric.TOKENS else self.requests_per_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +96,11 @@ class Checkpoint:
     def aged(self, now_ms: int) -> "Checkpoint":
         """The same, on the writer's clock, for a reader at `now_ms`.
 
-        Of the time since, one period is not credited: nobody knows how much of it another term has spent. A bucket
-        that nobody led for longer has refilled.
+        Of the time since, one period is not credited, or a minute of a longer one: nobody knows how much of it another
+        term has spent. A bucket that nobody led for longer has refilled.
         """
         age_ms = max(0, now_ms - self.at_ms)
-        levels = tuple(level.refilled(max(0, age_ms - level.period_ms)) for level in self.levels)
+        levels = tuple(level.refilled(max(0, age_ms - min(level.period_ms, MINUTE_MS))) for level in self.levels)
         charged = self.charged_last_minute if age_ms < MINUTE_MS else 0
         pause_ms = max(0, self.pause_ms - age_ms)
         return replace(self, at_ms=now_ms, levels=levels, charged_last_minute=charged, pause_ms=pause_ms)
@@ -132,6 +140,8 @@ class Budget:
         for metric, capacity in ((Metric.TOKENS, settings.tokens), (Metric.REQUESTS, settings.requests)):
             if capacity is not None and self._mirror_of(metric, capacity, settings.period_ms) is None:
                 self._mirrors.append(Mirror(metric, capacity, settings.period_ms, now_ms))
+        for metric in Metric:
+            self._add_day(metric, settings.per_day(metric), now_ms)
         self._spread(now_ms)
 
     @property
@@ -264,6 +274,16 @@ class Budget:
         self._markup = Markup(checkpoint.markup_ppm)
         self.pause_until(now_ms + checkpoint.pause_ms)
 
+    def _add_day(self, metric: Metric, capacity: int | None, now_ms: int) -> None:
+        """An operator's limit per day; it beats what a predecessor thought, who had older settings."""
+        if capacity is None:
+            return
+        mirror = self._mirror_of(metric, capacity, DAY_MS)
+        if mirror is None:
+            self._mirrors.append(Mirror(metric, capacity, DAY_MS, now_ms))
+        else:
+            mirror.follow(capacity, DAY_MS, -1, now_ms)
+
     def _full(self) -> bool:
         """Whether a call must end before another may start."""
         inflight_max = self.settings.inflight_max if self.believed else 1
@@ -315,7 +335,8 @@ class Budget:
         """The mirror an answer speaks of: that of its period, else of its capacity, else of a period nobody knew."""
         mirrors = [mirror for mirror in self._mirrors if mirror.metric is metric]
         if period_ms is None:
-            return next((mirror for mirror in mirrors if mirror.capacity == capacity), mirrors[0] if mirrors else None)
+            others = (each for each in mirrors if each.period_ms != DAY_MS or self.settings.per_day(metric) is None)
+            return next((mirror for mirror in mirrors if mirror.capacity == capacity), next(others, None))
         same = (mirror for mirror in mirrors if _alike(period_ms, mirror.period_ms))
         return next(same, next((mirror for mirror in mirrors if mirror.period_assumed), None))
 

@@ -62,6 +62,8 @@ def budget_maker(settings: Settings) -> MakeBudget:
                 cap_tokens=known.cap_tokens_per_minute,
                 inflight_max=known.inflight_max,
                 burst_ms=None if known.burst_s is None else round(known.burst_s * 1_000),
+                tokens_per_day=known.tokens_per_day,
+                requests_per_day=known.requests_per_day,
             )
         return Budget(believed, now_ms, checkpoint)
 

@@ -12,8 +12,6 @@ from broker.settings.origins import Origin, Path, dotted, named
 
 WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "lanes.ceiling": "Meant: the part of the budget this lane never exceeds.",
-    "limits.tokens_per_day": "A limit per day is learned from the first answer that names it.",
-    "limits.requests_per_day": "A limit per day is learned from the first answer that names it.",
     "topics.segment_s": "The ledger's segments are an hour long.",
 }
 """Group and key of what is accepted and does nothing yet, each with what is true instead."""

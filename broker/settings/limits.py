@@ -19,7 +19,7 @@ class LimitSettings(Group):
 
     `models` are patterns as in file names. Without them the limit called N is drawn from by N and its dated snapshots
     (`N-20*`), so `gpt-4o` never claims `gpt-4o-mini`. `burst_s` spreads the load: never more than so many seconds of
-    quota at once.
+    quota at once. A limit per day is paid beside those per minute; answers correct it where they speak of a day.
     """
 
     models: tuple[str, ...] = ()

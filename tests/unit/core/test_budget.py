@@ -338,6 +338,76 @@ def test_a_guess_that_proves_right_is_known_from_then_on() -> None:
     assert [level.period_ms for level in budget.levels(0)] == [MINUTE_MS, DAY_MS]
 
 
+# A day's limits, from the settings
+
+
+DAILY = replace(UNKNOWN, tokens_per_day=100_000, requests_per_day=1_000)
+
+
+def days(budget: Budget) -> dict[Metric, tuple[int, int]]:
+    return {level.metric: (level.low, level.capacity) for level in budget.levels(0) if level.period_ms == DAY_MS}
+
+
+def test_a_limit_per_day_of_the_settings_is_paid_together_with_the_others() -> None:
+    budget = full(replace(SETTINGS, tokens_per_day=61_000, requests_per_day=10), KEY)
+    budget.reserve(1, 29_000, 0)
+    assert days(budget) == {
+        Metric.TOKENS: (61_000 - 29_000 - ROUNDING_TOKENS, 61_000),
+        Metric.REQUESTS: (9, 10),
+    }
+    at_ms = budget.payable_at(33_000, MINUTE_MS)
+    assert at_ms is not None
+    assert at_ms > 15 * MINUTE_MS, "the minute could pay, the day cannot"
+    budget.reserve(2, 29_000, MINUTE_MS)
+    assert days(budget)[Metric.REQUESTS][0] == 8
+
+
+def test_each_of_a_days_limits_holds_alone() -> None:
+    few = full(replace(SETTINGS, requests_per_day=1))
+    few.reserve(1, 10, 0)
+    assert few.payable_at(10, 0) == DAY_MS
+    small = full(replace(SETTINGS, tokens_per_day=10))
+    small.reserve(1, 8, 0)
+    assert small.payable_at(8, 0) == DAY_MS
+
+
+def test_a_header_that_speaks_of_a_day_corrects_the_day_and_one_of_a_minute_does_not() -> None:
+    budget = full(DAILY)
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, answer((60_000, 50_000, "10s"), (10_000, 9_990, "86.4s")))
+    assert days(budget)[Metric.REQUESTS] == (9_990, 10_000)
+    assert days(budget)[Metric.TOKENS] == (100_000 - 400 - ROUNDING_TOKENS, 100_000)
+
+
+def test_a_header_without_a_period_is_not_taken_for_the_day_that_was_configured() -> None:
+    budget = Budget(DAILY, 0, None)
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, answer((60_000, 60_000, "0s"), (500, 500, "0s")))
+    assert [(level.capacity, level.period_ms) for level in budget.levels(0)] == [
+        (100_000, DAY_MS),
+        (1_000, DAY_MS),
+        (60_000, MINUTE_MS),
+        (500, MINUTE_MS),
+    ]
+
+
+def test_a_header_without_a_period_that_names_the_configured_days_capacity_speaks_of_it() -> None:
+    budget = Budget(DAILY, 0, None)
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, answer(requests=(1_000, 1_000, "0s")))
+    assert days(budget)[Metric.REQUESTS] == (1_000, 1_000)
+    assert len(budget.levels(0)) == 2
+
+
+def test_a_successor_knows_what_a_day_has_spent_and_believes_its_own_settings_of_the_capacity() -> None:
+    before = full(replace(SETTINGS, tokens_per_day=100_000))
+    before.reserve(1, 40_000, 0)
+    left = before.checkpoint(0)
+    assert days(Budget(replace(SETTINGS, tokens_per_day=100_000), 0, left))[Metric.TOKENS][0] < 60_001
+    low, capacity = days(Budget(replace(SETTINGS, tokens_per_day=200_000), 0, left))[Metric.TOKENS]
+    assert (low < 60_001, capacity) == (True, 200_000)
+
+
 # Rests
 
 
@@ -456,6 +526,11 @@ def test_a_checkpoint_ages_without_credit_for_one_period_which_another_term_may_
     assert (old.charged_last_minute, old.pause_ms) == (0, 20_000)
     assert (ancient.levels[0], ancient.pause_ms) == (KEY, 0)
     assert left.aged(-5) == replace(left, at_ms=-5)
+
+
+def test_a_day_refills_while_nobody_leads_all_but_a_minute() -> None:
+    left = Checkpoint("m", 0, (Level(Metric.TOKENS, 0, 0, 86_400, DAY_MS),), 0, 0, PPM)
+    assert [left.aged(at_ms).levels[0].low for at_ms in (MINUTE_MS, 2 * MINUTE_MS, DAY_MS)] == [0, 60, 86_340]
 
 
 def test_a_limit_in_trouble_rests_and_then_one_call_goes_alone() -> None:
