@@ -63,10 +63,7 @@ class Pricer:
         )
 
     def _charge(self, request: GenerationRequest, model: str, limit: str) -> int:
-        configured = self._settings.limits.get(limit)
-        law = default_law(request.endpoint)
-        if configured is not None and configured.charge_law not in {"auto", "usage"}:
-            law = Law(configured.charge_law)
+        law = law_of(self._settings, limit, request.endpoint)
         return charge(law, measure(request.endpoint, request.body, self.input_tokens(request, model)))
 
     def input_tokens(self, request: GenerationRequest, model: str) -> int:
@@ -104,6 +101,14 @@ _REFUSALS: tuple[tuple[Callable[[GenerationRequest], bool], str, str], ...] = (
     (lambda request: request.stream, "invalid_request", "Streaming is not served yet: send stream false."),
     (lambda request: request.reply_to is not None, "invalid_request", "reply_to is not served yet: leave it out."),
 )
+
+
+def law_of(settings: Settings, limit: str, endpoint: str) -> Law:
+    """How a call to an endpoint is priced that draws on a limit, configured or not."""
+    configured = settings.limits.get(limit)
+    if configured is None or configured.charge_law in {"auto", "usage"}:
+        return default_law(endpoint)
+    return Law(configured.charge_law)
 
 
 def input_limits(settings: Settings) -> InputLimits:

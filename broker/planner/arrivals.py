@@ -1,0 +1,65 @@
+"""What comes into a run: requests with an instant, told in both vocabularies, the core's and the simulator's.
+
+The two price a request each by its own code, as the dispatcher and OpenAI do, so a request has two sizes.
+"""
+
+from typing import Final, NamedTuple
+
+from broker.core.charge import Size
+from broker.simulator.pricing import Endpoint
+from broker.simulator.pricing import Size as AskedSize
+
+NEVER_MS: Final = 1 << 50
+
+ENDPOINTS: Final = {
+    "chat.completions": Endpoint.CHAT,
+    "responses": Endpoint.RESPONSES,
+    "embeddings": Endpoint.EMBEDDINGS,
+}
+"""The simulator's word for each endpoint."""
+
+
+class Arrival(NamedTuple):
+    """One request.
+
+    Attributes:
+        at_ms: When its record stands in Kafka, in the run's time.
+        lane: Its lane.
+        model: The model asked for.
+        size: What the core's laws look at.
+        asked: What the simulator's laws look at.
+        partition: Of its lane's topic.
+        endpoint: `chat.completions`, `responses` or `embeddings`.
+        output_tokens: What its answer will have.
+        deadline_ms: When nobody wants the answer any more, in the run's time.
+    """
+
+    at_ms: int
+    lane: str
+    model: str
+    size: Size
+    asked: AskedSize
+    partition: int = 0
+    endpoint: str = "chat.completions"
+    output_tokens: int = 0
+    deadline_ms: int = NEVER_MS
+
+
+def chat_sizes(
+    text_bytes: int, *, messages: int = 1, choices: int = 1, answer_max: int | None = None
+) -> tuple[Size, AskedSize]:
+    """Both sizes of a chat whose messages have so many bytes of text together."""
+    asked = AskedSize.chat(text_bytes, messages=messages, choices=choices, answer_max=answer_max)
+    return Size(text_bytes, messages, choices, 0, answer_max, asked.input_tokens, False, None), asked
+
+
+def embedding_sizes(text_bytes: int, *, inputs: int = 1) -> tuple[Size, AskedSize]:
+    """Both sizes of a call that embeds so many bytes of plain text."""
+    tokens = (text_bytes + 1) // 4
+    return Size(text_bytes, inputs, 1, 0, None, tokens, False, None), AskedSize(input_tokens=tokens)
+
+
+def responses_sizes(input_tokens: int, *, function_tools: bool = False) -> tuple[Size, AskedSize]:
+    """Both sizes of a call to the Responses API with so many tokens of input."""
+    size = Size(4 * input_tokens, 1, 1, 0, None, input_tokens, function_tools, None)
+    return size, AskedSize(input_tokens=input_tokens, function_tools=function_tools)

@@ -1,0 +1,269 @@
+"""A run in virtual time: the dispatcher's own core, the simulated OpenAI, and one heap of what happens between them.
+
+    run = VirtualRun(Stage.of(settings), VirtualUpstream(UpstreamSettings(tokens_per_minute=60_000)), arrivals)
+    run.finish().lanes["urgent"].wait_ms.at(0.95)
+    run.upstream.books(run.now_us).accounts["gpt-4o-mini"][Metric.TOKENS].share
+
+It does what the service's shell does: takes records while the core has room for them, fifty of a partition and then the
+next one's; carries calls to OpenAI and back; commits one transaction at a time; renews the lease in time; puts parked
+requests back when they are due, as the retrier would. Instants of the core are milliseconds, of the simulator
+microseconds; what happens within one millisecond is told to the core before it is asked what to do, as by a loop that
+wakes once for all of it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from heapq import heappop, heappush
+from random import Random
+from typing import Final, assert_never
+
+from broker.core.commands import Batch, Call, CancelCall, Forget, Park, Publish
+from broker.core.dispatch import Dispatch
+from broker.core.envelope import answer_of
+from broker.core.events import Answered, Committed, Promoted, Renewed, Taken
+from broker.core.progress import PartitionProgress
+from broker.core.register import Want
+from broker.core.ticket import CallNumber, LanePartition, TicketNumber
+from broker.core.verdict import Answer, Meaning, Verdict, judge
+from broker.planner.arrivals import ENDPOINTS, Arrival
+from broker.planner.backlog import Backlog, Cargo
+from broker.planner.record import LaneRecord, Record, Watcher
+from broker.planner.stage import Stage, Times
+from broker.simulator.virtual import Ask, Told, VirtualUpstream, Visit
+
+RECORDS_A_TAKE: Final = 50  # as the service's intake
+WALL_MS: Final = 1_700_000_000_000
+_OUTCOME_BYTES: Final = 9_000  # beside the text of its answer
+_RECORD_BYTES: Final = 500  # beside the text of its prompt
+_TIMED_OUT: Final = judge(Answer(None, {}, "timeout", None, None, ""))
+_CUT_OFF: Final = judge(Answer(None, {}, "connection", None, None, ""))
+
+
+class VirtualRun:
+    """One run. `record` and the upstream's books may be looked at whenever it stands still."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        upstream: VirtualUpstream,
+        arrivals: Iterable[Arrival],
+        times: Times | None = None,
+        *,
+        watcher: Watcher | None = None,
+    ) -> None:
+        """`arrivals` come in the order of their instants, from 0 on; `upstream` was opened at 0."""
+        times = times or Times()
+        self.upstream = upstream
+        self.record = Record({rule.name: LaneRecord() for rule in stage.rules.lanes})
+        self.now_us = 0
+        self._stage, self._watcher = stage, watcher
+        self._chance = Random(times.seed).random
+        self._way_us = (times.way_ms[0] * 1_000, (times.way_ms[1] - times.way_ms[0]) * 1_000)
+        self._commit_us = round(times.commit_ms * 1_000)
+        self._timeout_us = round(times.timeout_s * 1_000_000)
+        self._arrivals: Iterator[Arrival] = iter(arrivals)
+        self._next = next(self._arrivals, None)
+        self._agenda: list[tuple[int, int, Callable[..., object], tuple[object, ...]]] = []
+        self._serial = self._numbers = self._tickets = self._open = 0
+        self._backlog = Backlog(self.record.lanes, stage.partitions)
+        self._hungry: dict[str, None] = {}  # lanes in which something may be taken
+        self._hold: dict[int, Cargo] = {}
+        self.core = Dispatch(stage.rules, make_budget=stage.make_budget, dice=self._chance)
+        self.core.on(Promoted({place: PartitionProgress(0) for place in self._backlog.places()}, 1, WALL_MS), 0)
+        self._renew_at_ms = 0
+        self._wake_ms: int | None = 0
+
+    # ------------------------------------------------------------------ the clock
+
+    @property
+    def now_ms(self) -> int:
+        """The core's clock."""
+        return self.now_us // 1_000
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every request has come and has its outcome."""
+        return self._next is None and not self._open
+
+    def finish(self) -> Record:
+        """Play to the end."""
+        self.advance(None)
+        return self.record
+
+    def advance(self, until_ms: int | None) -> bool:
+        """Play what happens up to an instant, or to the end; whether it is over."""
+        agenda, until_us = self._agenda, None if until_ms is None else until_ms * 1_000
+        while not self.is_over:
+            at_us = self._next_us()
+            if until_us is not None and at_us > until_us:
+                self.now_us = max(self.now_us, until_us)
+                return False
+            self.now_us = max(self.now_us, at_us)
+            now_ms = self.now_us // 1_000
+            while self._next is not None and self._next.at_ms <= now_ms:
+                self._receive(self._next)
+                self._next = next(self._arrivals, None)
+            later_us = (now_ms + 1) * 1_000
+            while agenda and agenda[0][0] < later_us:
+                at_us, _, happen, what = heappop(agenda)
+                self.now_us = max(self.now_us, at_us)
+                happen(*what)
+            self._turn(now_ms)
+        return True
+
+    def _next_us(self) -> int:
+        """When something happens next; while a request has no outcome, something will."""
+        at_us = self._agenda[0][0] if self._agenda else None
+        if self._wake_ms is not None and (at_us is None or self._wake_ms * 1_000 < at_us):
+            at_us = self._wake_ms * 1_000
+        if self._next is not None and (at_us is None or self._next.at_ms * 1_000 < at_us):
+            at_us = self._next.at_ms * 1_000
+        assert at_us is not None, "a leader always commits or waits to"  # noqa: S101 - programmer error
+        return at_us
+
+    def _later(self, at_us: int, happen: Callable[..., object], *what: object) -> None:
+        self._serial += 1
+        heappush(self._agenda, (at_us, self._serial, happen, what))
+
+    def _way(self) -> int:
+        shortest_us, spread_us = self._way_us
+        return int(shortest_us + spread_us * self._chance())
+
+    # ------------------------------------------------------------------ the lanes
+
+    def _receive(self, arrival: Arrival) -> None:
+        record = self.record.lanes[arrival.lane]
+        record.arrived += 1
+        self._open += 1
+        self._numbers += 1
+        self._write(Cargo(self._numbers, arrival, record))
+        if self._watcher is not None:
+            self._watcher.arrived(arrival.lane, arrival.at_ms)
+
+    def _write(self, cargo: Cargo) -> None:
+        """A record is there, a producer's or the retrier's."""
+        self._backlog.append(cargo)
+        self._hungry[cargo.arrival.lane] = None
+
+    def _take(self, now_ms: int) -> None:
+        """Lane by lane, a round of its partitions at a time while one of them gives anything."""
+        hungry, self._hungry = self._hungry, {}
+        for lane in hungry:
+            took = self._backlog.waits(lane)
+            while took:
+                took = False
+                for place in self._backlog.turn(lane):
+                    room = min(self.core.room(place), RECORDS_A_TAKE) if self._backlog.head(place) else 0
+                    while room > 0 and self._take_one(place, now_ms):
+                        room -= 1
+                        took = self._backlog.waits(lane)
+
+    def _take_one(self, place: LanePartition, now_ms: int) -> bool:
+        head = self._backlog.head(place)
+        if head is None or self.core.want(head[0]) is not Want.TAKE:
+            return False
+        self._backlog.take(place)
+        source, cargo = head
+        self._tickets += 1
+        self._hold[self._tickets] = cargo
+        content = self._stage.recognise(cargo.arrival, cargo.number, cargo.attempt, cargo.failures)
+        weight = cargo.arrival.size.content_bytes + _RECORD_BYTES
+        taken = Taken(TicketNumber(self._tickets), source, WALL_MS + cargo.arrival.at_ms, weight, content)
+        self.core.on(taken, now_ms)
+        return True
+
+    # ------------------------------------------------------------------ the core
+
+    def _turn(self, now_ms: int) -> None:
+        """Take what there is room for and carry out what the core wants, until it wants nothing more."""
+        core = self.core
+        if now_ms >= self._renew_at_ms:
+            core.on(Renewed(now_ms), now_ms)
+            self._renew_at_ms = now_ms + self._stage.rules.lease.renew_every_ms
+        while True:
+            if self._hungry:
+                self._take(now_ms)
+            for command in core.commands(now_ms):
+                match command:
+                    case Call():
+                        self._call(command, now_ms)
+                    case Publish():
+                        self._later(self.now_us + self._commit_us, self._committed, command.batch, now_ms)
+                    case Forget():
+                        self._forget(command)
+                    case CancelCall():  # nobody cancels anything in a plan
+                        pass
+                    case _:
+                        assert_never(command)
+            if not self._hungry:
+                break
+        self._wake_ms = core.wake_at()
+
+    def _forget(self, command: Forget) -> None:
+        lane = self._hold.pop(command.number).arrival.lane
+        if self._backlog.waits(lane):
+            self._hungry[lane] = None
+
+    def _committed(self, batch: Batch, begun_ms: int) -> None:
+        """A transaction is final: its outcomes are published, what it parks is the retrier's."""
+        now_ms = self.now_us // 1_000
+        for settlement in batch.settlements:
+            cargo, decision = self._hold[settlement.number], settlement.decision
+            if isinstance(decision, Park):
+                again = Cargo(cargo.number, cargo.arrival, cargo.record)
+                again.attempt, again.failures, again.called = decision.attempts + 1, decision.failures, cargo.called
+                self._later(max(decision.not_before_ms * 1_000, self.now_us) + self._commit_us, self._write, again)
+                continue
+            arrival = cargo.arrival
+            self._open -= 1
+            self.record.ended_ms = now_ms
+            self.record.settle(cargo.record, decision, now_ms - arrival.at_ms, late=now_ms > arrival.deadline_ms)
+            if self._watcher is not None:
+                self._watcher.settled(arrival.lane, now_ms)
+        self.core.on(Committed(batch.serial, begun_ms), now_ms)
+
+    # ------------------------------------------------------------------ calls
+
+    def _call(self, command: Call, now_ms: int) -> None:
+        cargo = self._hold[command.number]
+        record, waited_ms = cargo.record, None
+        record.calls += 1
+        if not cargo.called:
+            cargo.called = True
+            waited_ms = now_ms - cargo.arrival.at_ms
+            record.wait_ms.add(waited_ms)
+        if self._watcher is not None:
+            self._watcher.called(cargo.arrival.lane, command.charge, waited_ms, now_ms)
+        self._later(self.now_us + self._way(), self._arrive, command.call, cargo, self.now_us)
+
+    def _arrive(self, call: CallNumber, cargo: Cargo, sent_us: int) -> None:
+        """A call is at OpenAI's door."""
+        arrival = cargo.arrival
+        ask = Ask(str(cargo.number), arrival.model, arrival.asked, ENDPOINTS[arrival.endpoint], arrival.output_tokens)
+        visit = self.upstream.arrive(ask, self.now_us)
+        patience_us = sent_us + self._timeout_us
+        if visit.ends_us > patience_us:
+            self._later(patience_us, self._hear, call, _TIMED_OUT, 0)
+            self._later(visit.ends_us, self.upstream.end, visit)
+        else:
+            self._later(visit.ends_us, self._end, call, cargo, visit)
+
+    def _end(self, call: CallNumber, cargo: Cargo, visit: Visit) -> None:
+        """OpenAI has answered; the answer has its way before it."""
+        told = self.upstream.end(visit)
+        if told.status == 429:
+            cargo.record.throttled += 1
+        verdict = _verdict(told)
+        weight = _OUTCOME_BYTES + 4 * cargo.arrival.output_tokens if verdict.meaning is Meaning.OK else 0
+        self._later(self.now_us + self._way(), self._hear, call, verdict, weight)
+
+    def _hear(self, call: CallNumber, verdict: Verdict, weight: int) -> None:
+        self.core.on(Answered(call, verdict, weight), self.now_us // 1_000)
+
+
+def _verdict(told: Told) -> Verdict:
+    """What the door would make of it."""
+    if told.status is None:
+        return _CUT_OFF
+    if told.status == 200:
+        return judge(Answer(200, told.headers, None, None, None, ""))
+    return judge(answer_of(told.status, told.headers, told.body))

@@ -1,0 +1,83 @@
+"""What is counted of a run: for each lane how long its requests waited and what became of them.
+
+A wait is what a team lead feels before anything happens: from the record's arrival to the start of its first call. What
+the limits did is in the simulator's own books.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from broker.core.commands import Complete, Decision, Fail
+from broker.planner.quantiles import Quantiles
+
+COMPLETED = "completed"
+_MISSED = frozenset({"deadline_exceeded", "deadline_unreachable"})
+
+
+@dataclass(slots=True)
+class LaneRecord:
+    """One lane.
+
+    Attributes:
+        arrived: Requests that came.
+        calls: Calls made for them, repeated ones included.
+        throttled: Calls that ended in a 429.
+        wait_ms: From arrival to the first call, of every request that was called.
+        outcome_ms: From arrival to the commit of the outcome, of every request that has one.
+        outcomes: `completed`, or the reason of a failure, and how often.
+        late: Answers that were committed after their deadline.
+    """
+
+    arrived: int = 0
+    calls: int = 0
+    throttled: int = 0
+    wait_ms: Quantiles = field(default_factory=Quantiles)
+    outcome_ms: Quantiles = field(default_factory=Quantiles)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    late: int = 0
+
+    @property
+    def missed(self) -> int:
+        """Deadlines missed: failed for it, or answered after it."""
+        return self.late + sum(self.outcomes[reason] for reason in _MISSED)
+
+
+class Watcher(Protocol):
+    """Sees what happens in a run beside its record: a plot's timeline is one."""
+
+    def arrived(self, lane: str, now_ms: int) -> None:
+        """A request has come."""
+
+    def called(self, lane: str, charge: int, waited_ms: int | None, now_ms: int) -> None:
+        """A call has left, paid by us with so many tokens; `waited_ms` is None for a repeated one."""
+
+    def settled(self, lane: str, now_ms: int) -> None:
+        """An outcome is committed."""
+
+
+@dataclass(slots=True)
+class Record:
+    """The whole run. `ended_ms` is the last commit of an outcome, 0 before the first."""
+
+    lanes: dict[str, LaneRecord] = field(default_factory=dict)
+    ended_ms: int = 0
+
+    @property
+    def arrived(self) -> int:
+        """Requests that came, all lanes together."""
+        return sum(lane.arrived for lane in self.lanes.values())
+
+    @property
+    def settled(self) -> int:
+        """Requests that have their outcome."""
+        return sum(lane.outcome_ms.count for lane in self.lanes.values())
+
+    def settle(self, lane: LaneRecord, decision: Decision, span_ms: int, *, late: bool) -> None:
+        """A request has met its outcome."""
+        lane.outcome_ms.add(span_ms)
+        if isinstance(decision, Complete):
+            lane.outcomes[COMPLETED] += 1
+            lane.late += late
+        else:
+            lane.outcomes[decision.reason if isinstance(decision, Fail) else type(decision).__name__.lower()] += 1

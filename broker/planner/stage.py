@@ -1,0 +1,87 @@
+"""What a run is played with: the core's rules and mirrors as the dispatcher has them, and how a request is priced.
+
+All of it comes from the same settings by the same functions as in the service, so that a plan and the dispatcher cannot
+disagree about what a setting means.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from broker.core.charge import charge
+from broker.core.identity import Identity
+from broker.core.inheritance import MakeBudget
+from broker.core.rules import DispatchRules
+from broker.core.ticket import Candidate
+from broker.planner.arrivals import Arrival
+from broker.service.pricing import law_of
+from broker.service.rules import budget_maker, dispatch_rules
+from broker.settings.whole import Settings
+
+_FINGERPRINT = b"planned."  # no id comes twice with another content
+
+Recognise = Callable[[Arrival, int, int, int], Candidate]
+"""What the core must know of a request: of this arrival, this number, this attempt, after so many failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What a run takes for granted of the world around the dispatcher, and the seed of its chance.
+
+    Attributes:
+        way_ms: How long a call takes to OpenAI and its answer back, each: anything between the two numbers.
+        commit_ms: How long a transaction takes.
+        timeout_s: When a call is given up.
+        seed: Same seed, same run.
+    """
+
+    way_ms: tuple[float, float] = (1.0, 4.0)
+    commit_ms: float = 8.0
+    timeout_s: float = 600.0
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The core's side of a run; `partitions` is how many each lane's topic has."""
+
+    rules: DispatchRules
+    make_budget: MakeBudget
+    recognise: Recognise
+    partitions: int = 6
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Stage":
+        """As a dispatcher with these settings would work."""
+        return cls(
+            dispatch_rules(settings), budget_maker(settings), recogniser(settings), settings.topics.requests.partitions
+        )
+
+
+def recogniser(settings: Settings) -> Recognise:
+    """Attributes and prices arrivals as the dispatcher's `Pricer` does requests."""
+    limits: dict[str, str] = {}
+    laws = {
+        (limit, endpoint): law_of(settings, limit, endpoint)
+        for limit in settings.limits
+        for endpoint in ("chat.completions", "responses", "embeddings")
+    }
+
+    def recognise(arrival: Arrival, number: int, attempt: int, failures: int) -> Candidate:
+        model, endpoint = arrival.model, arrival.endpoint
+        limit = limits.get(model)
+        if limit is None:
+            limit = limits[model] = settings.limit_for(model)
+        law = laws.get((limit, endpoint))
+        if law is None:
+            law = laws[limit, endpoint] = law_of(settings, limit, endpoint)
+        return Candidate(
+            identity=Identity(number.to_bytes(16, "big"), 0, _FINGERPRINT),
+            attempt=attempt,
+            model=model,
+            limit=limit,
+            charge=charge(law, arrival.size),
+            deadline_ms=arrival.deadline_ms,
+            failures=failures,
+        )
+
+    return recognise
