@@ -7,10 +7,12 @@ well; only nothing follows from it.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from broker.core.account import Account
 from broker.core.budget import Budget
-from broker.core.commands import Complete, Decision, Fail
+from broker.core.commands import Complete, Decision, Fail, Mended, Tripped
 from broker.core.events import Answered, Refused
-from broker.core.flights import Flights
+from broker.core.fates import ATTEMPT_MAX
+from broker.core.flights import Flight, Flights
 from broker.core.reading import Metric
 from broker.core.retry import Again, Failing, decide
 from broker.core.rules import DispatchRules
@@ -34,21 +36,29 @@ class Attempts:
         self._flights = flights
         self._rules = rules
         self._dice = dice
+        self._news: list[Tripped | Mended] = []
 
-    def start(self, ticket: Ticket, budget: Budget, now_ms: int) -> CallNumber:
+    def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: Account) -> CallNumber:
         """Pay for a call that leaves now."""
         ticket.calls += 1
-        return self._flights.start(ticket, budget, now_ms)
+        return self._flights.start(ticket, budget, now_ms, account=account.breaker)
 
-    def answered(self, event: Answered, now_ms: int, *, may_park: bool) -> Sequel | None:
+    def news(self) -> list[Tripped | Mended]:
+        """Which breakers have opened and closed since they were last asked for."""
+        news, self._news = self._news, []
+        return news
+
+    def answered(self, event: Answered, now_ms: int, *, account: Account, may_park: bool) -> Sequel | None:
         """A call has ended: what follows, or None if nobody waits for it any more."""
         flight, verdict = self._flights.land(event.call, now_ms), event.verdict
         if verdict.meaning in _UNANSWERED:
             flight.budget.abandoned(event.call, now_ms)
         else:
             flight.budget.answered(event.call, now_ms, verdict)
-        if verdict.counts_as_attempt or verdict.meaning not in _UNANSWERED:  # else we have ended the call ourselves
-            flight.budget.breaker.heard(verdict.meaning, now_ms, verdict.wait_ms)
+        if verdict.counts_as_attempt or verdict.meaning not in _UNANSWERED:
+            self._heard(flight, verdict, account, now_ms)
+        else:  # we have ended the call ourselves
+            _lose_probes(flight)
         if not flight.wanted:
             return None
         if verdict.meaning is not Meaning.OK:
@@ -65,16 +75,37 @@ class Attempts:
         """A call was not sent; whose it was, if somebody still waits for it."""
         flight = self._flights.land(event.call, now_ms)
         flight.budget.abandoned(event.call, now_ms)
+        _lose_probes(flight)
         return flight.ticket if flight.wanted else None
+
+    def _heard(self, flight: Flight, verdict: Verdict, account: Account, now_ms: int) -> None:
+        """Tell the breakers, and note what becomes of them."""
+        limit, own = flight.budget.settings.name, flight.budget.breaker
+        before = account.breaker.tripped_by, own.tripped_by
+        account.heard(limit, own, verdict, now_ms, probe=account.breaker in flight.probes)
+        own.heard(verdict.meaning, now_ms, verdict.wait_ms, probe=own in flight.probes)
+        for name, breaker, tripped_by in ((None, account.breaker, before[0]), (limit, own, before[1])):
+            if breaker.tripped_by is tripped_by:
+                continue
+            if breaker.closed:
+                self._news.append(Mended(name, now_ms - breaker.opened_ms))
+            else:
+                rest_ms = breaker.rests_until(now_ms) - now_ms
+                self._news.append(Tripped(name, limit, flight.ticket.number, verdict, rest_ms))
 
     def _after(self, ticket: Ticket, verdict: Verdict, now_ms: int, *, may_park: bool) -> Again | Decision:
         if verdict.snapshot is not None and verdict.snapshot.metric is Metric.TOKENS and verdict.snapshot.requested:
             ticket.charge, ticket.stated = verdict.snapshot.requested, True  # the server's own word
-        parkable = may_park and ticket.bytes <= self._rules.parked_bytes_max
         candidate = ticket.candidate
         attempts = candidate.calls_before + ticket.calls
+        parkable = may_park and ticket.bytes <= self._rules.parked_bytes_max and attempts < ATTEMPT_MAX
         failing = Failing(verdict, attempts, ticket.failures, candidate.deadline_ms, parkable)
         return decide(failing, self._rules.retry, now_ms, self._dice())
+
+
+def _lose_probes(flight: Flight) -> None:
+    for breaker in flight.probes:
+        breaker.lost_probe()
 
 
 _UNANSWERED = frozenset({Meaning.TIMEOUT, Meaning.CONNECTION})

@@ -40,6 +40,9 @@ DEADLINES_SWEPT_ABOVE = 1_000
 RECOMMIT_EVERY_MS = 3_600_000
 """Stored offsets of a group without members expire; every partition is stored again at least this often."""
 
+PROBES_LOOKED_AT = 64
+"""How many in front of each lane are looked at for the cheapest probe."""
+
 LIMITS_MAX = 1_000
 """Limits remembered at once; a producer can invent model names, and each unknown one is a limit of its own."""
 

@@ -175,7 +175,7 @@ class Budget:
             keep_ppm: The share of every bucket that must be left for others.
             stated: The server itself has named this charge.
         """
-        probe_ms = self.breaker.may_call_at(now_ms, len(self._flights))
+        probe_ms = self.breaker.may_call_at(now_ms)
         if self._full() or probe_ms is None:
             return None
         at_ms = max(now_ms, self._paused_until_ms, probe_ms)

@@ -11,6 +11,7 @@ from broker.core.cancels import Cancel
 from broker.core.identity import Fate, Identity
 from broker.core.progress import Stored
 from broker.core.ticket import CallNumber, LanePartition, TicketNumber
+from broker.core.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +149,37 @@ class CancelCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Tripped:
+    """Tell people: a breaker has opened, or is open for another reason now.
+
+    Attributes:
+        breaker: The limit whose it is; None: the account's.
+        limit: The limit that the call drew on.
+        number: Whose call it was.
+        verdict: What its answer meant.
+        rest_ms: How long nobody may call.
+    """
+
+    breaker: str | None
+    limit: str
+    number: TicketNumber
+    verdict: Verdict
+    rest_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """Tell people: a breaker has closed; `breaker` as in Tripped."""
+
+    breaker: str | None
+    open_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """Drop what is held for a ticket: it is committed, or somebody else's now."""
 
     number: TicketNumber
 
 
-Command = Call | Publish | CancelCall | Forget
+Command = Call | Publish | CancelCall | Tripped | Mended | Forget

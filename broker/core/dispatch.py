@@ -207,13 +207,15 @@ class Dispatch:
         candidate, ticket.state = ticket.candidate, State.CALLING
         self.limits.serve(ticket)
         budget = self.limits.desk(candidate.limit, now_ms).budget
-        call = self._attempts.start(ticket, budget, now_ms)
+        call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
         self._batches.started(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls))
         repeated = self._inheritance.repeats(candidate.identity)
         self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated))
 
     def _answered(self, event: Answered, now_ms: int) -> None:
-        sequel = self._attempts.answered(event, now_ms, may_park=self.identities.may_park)
+        account = self.limits.account
+        sequel = self._attempts.answered(event, now_ms, account=account, may_park=self.identities.may_park)
+        self._settling.commands.extend(self._attempts.news())
         if sequel is None:
             return
         if isinstance(sequel.decision, Again):

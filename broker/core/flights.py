@@ -8,17 +8,22 @@ from collections import deque
 from dataclasses import dataclass
 
 from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
+from broker.core.breaker import Breaker
 from broker.core.budget import Budget
 from broker.core.ticket import CallNumber, Ticket
 
 
 @dataclass(slots=True)
 class Flight:
-    """One HTTP call on its way, and the mirror that has paid for it; `wanted` while its ticket waits for the answer."""
+    """One HTTP call on its way, and the mirror that has paid for it.
+
+    `probes` are the open breakers it is the probe of; it is `wanted` while its ticket waits for the answer.
+    """
 
     ticket: Ticket
     budget: Budget
     sent_ms: int
+    probes: tuple[Breaker, ...] = ()
     wanted: bool = True
 
 
@@ -45,13 +50,14 @@ class Flights:
         """How long a call started now should take at most: the longest of the recent ones."""
         return max(self._durations_ms, default=0)
 
-    def start(self, ticket: Ticket, budget: Budget, now_ms: int) -> CallNumber:
-        """A call leaves: reserve its charge and its weight."""
+    def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: Breaker) -> CallNumber:
+        """A call leaves: reserve its charge and its weight; to an open breaker it is the probe."""
         self._serial += 1
         call = CallNumber(self._serial)
         budget.reserve(call, ticket.charge, now_ms, stated=ticket.stated)
+        probes = tuple(breaker for breaker in (budget.breaker, account) if breaker.probe())
         self.hold(ticket, CALL_RESERVE_BYTES)
-        self._flights[call] = Flight(ticket, budget, now_ms)
+        self._flights[call] = Flight(ticket, budget, now_ms, probes)
         self._wanted[ticket] = call
         return call
 

@@ -14,10 +14,11 @@ Tokens throughout, never requests. Shares are parts per million, to stay with in
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from broker.core.bounds import FLOOR_CREDIT_CHARGES_MAX
+from broker.core.bounds import FLOOR_CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
 from broker.core.ticket import State, Ticket
 
 PPM = 1_000_000
@@ -59,6 +60,7 @@ class LaneQueue:
         self.rule = rule
         self.credit_ppm_tokens = 0
         self.waiting_tokens = 0
+        self.waiting_bytes = 0
         self._queue: OrderedDict[Ticket, None] = OrderedDict()  # a ticket leaves from anywhere and leaves no gap
 
     def __len__(self) -> int:
@@ -72,15 +74,25 @@ class LaneQueue:
         if front:
             self._queue.move_to_end(ticket, last=False)
         self.waiting_tokens += ticket.charge
+        self.waiting_bytes += ticket.bytes
 
     def head(self) -> Ticket | None:
         """The first in line."""
         return next(iter(self._queue), None)
 
+    def first(self, count_max: int) -> Iterator[Ticket]:
+        """Some from the front, in order."""
+        return islice(self._queue, count_max)
+
+    def last(self, count_max: int) -> Iterator[Ticket]:
+        """Some from the end, the last one first."""
+        return islice(reversed(self._queue), count_max)
+
     def remove(self, ticket: Ticket) -> None:
         """A ticket leaves: called, expired or dropped."""
         del self._queue[ticket]
         self.waiting_tokens -= ticket.charge
+        self.waiting_bytes -= ticket.bytes
         if not self._queue:
             self.credit_ppm_tokens = 0  # an idle lane saves up nothing
 
@@ -125,6 +137,15 @@ class Lanes:
             else:
                 first = first or Pick(head, keep_ppm)
         return first
+
+    def cheapest(self) -> Pick | None:
+        """Who risks least as a probe, of those in front of each lane; it may use every reserve.
+
+        Who has been called less often comes first: a request that makes the server fail is no probe for the others.
+        """
+        fronts = (ticket for queue in self._queues.values() for ticket in queue.first(PROBES_LOOKED_AT))
+        found = min(fronts, key=lambda ticket: (ticket.calls, ticket.charge), default=None)
+        return None if found is None else Pick(found, 0)
 
     def served(self, ticket: Ticket) -> None:
         """The picked ticket is being called: it leaves its queue, and the lanes passed over earn their floors."""

@@ -7,9 +7,10 @@ that can always pay does not take every call that another could have.
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from broker.core.account import Account
 from broker.core.bounds import LIMITS_MAX
 from broker.core.budget import Budget, Checkpoint
-from broker.core.lanes import LaneRule, Lanes
+from broker.core.lanes import LaneRule, Lanes, Pick
 from broker.core.reading import Metric
 from broker.core.ticket import Ticket
 
@@ -21,6 +22,18 @@ class LimitDesk:
         self.budget = budget
         self.lanes = lanes
 
+    def next(self, now_ms: int, *, probe: bool) -> tuple[Pick, int] | None:
+        """Who is next and when it can be called; None if nobody waits, or an answer must come first.
+
+        A limit in trouble is probed by the cheapest, and so is a whole account (`probe`).
+        """
+        pick = self.lanes.cheapest() if probe or not self.budget.breaker.closed else self.lanes.pick()
+        if pick is None:
+            return None
+        ticket = pick.ticket
+        at_ms = self.budget.payable_at(ticket.charge, now_ms, keep_ppm=pick.keep_ppm, stated=ticket.stated)
+        return None if at_ms is None else (pick, at_ms)
+
 
 class Limits:
     """Every limit somebody has asked for, made when it is first needed."""
@@ -31,6 +44,7 @@ class Limits:
         self._desks: dict[str, LimitDesk] = {}
         self._turns: deque[LimitDesk] = deque()
         self._wake_at: int | None = None
+        self.account = Account()
 
     def desk(self, limit: str, now_ms: int) -> LimitDesk:
         """The desk of a limit."""
@@ -46,6 +60,7 @@ class Limits:
         self._desks.clear()
         self._turns.clear()
         self._wake_at = None
+        self.account = Account()
 
     def _make_room(self) -> None:
         """Forget the limit made longest ago that nobody needs now, once there are too many."""
@@ -76,18 +91,35 @@ class Limits:
     def payable(self, now_ms: int) -> Ticket | None:
         """A ticket whose turn it is and whose every limit can pay at this instant; else None and `wake_at` is set."""
         self._wake_at = None
+        if not self.account.breaker.closed:
+            return self._probe(now_ms)
         for desk in self._turns:
-            pick = desk.lanes.pick()
-            if pick is None:
-                continue
-            ticket = pick.ticket
-            at_ms = desk.budget.payable_at(ticket.charge, now_ms, keep_ppm=pick.keep_ppm, stated=ticket.stated)
-            if at_ms is None:
-                continue  # an answer must come first
-            if at_ms <= now_ms:
-                return ticket
-            self._wake_at = at_ms if self._wake_at is None else min(self._wake_at, at_ms)
+            found = desk.next(now_ms, probe=False)
+            if found is not None and self._is_due(found[1], now_ms):
+                return found[0].ticket
         return None
+
+    def _probe(self, now_ms: int) -> Ticket | None:
+        """The one call that may go while the account is in trouble: the cheapest of a limit that has not blamed it."""
+        at_ms = self.account.breaker.may_call_at(now_ms)
+        if at_ms is None or not self.waiting() or not self._is_due(at_ms, now_ms):
+            return None
+        best: tuple[tuple[bool, int, int], Ticket] | None = None
+        for name, desk in self._desks.items():
+            found = desk.next(now_ms, probe=True)
+            if found is None or not self._is_due(found[1], now_ms):
+                continue
+            ticket = found[0].ticket
+            rank = self.account.is_blamed_by(name), ticket.calls, ticket.charge
+            if best is None or rank < best[0]:
+                best = rank, ticket
+        return None if best is None else best[1]
+
+    def _is_due(self, at_ms: int, now_ms: int) -> bool:
+        """Whether that is now; else it is an instant to be woken at."""
+        if at_ms > now_ms:
+            self._wake_at = at_ms if self._wake_at is None else min(self._wake_at, at_ms)
+        return at_ms <= now_ms
 
     def rest(self) -> None:
         """No call may start now, whoever can pay: it is an event that must come first, and no instant."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from broker.clock import WallClock
 from broker.core.commands import Call
 from broker.core.envelope import answer_of, error_in
-from broker.core.verdict import Answer, Meaning, Verdict, judge
+from broker.core.reading import lowered
+from broker.core.verdict import Answer, Meaning, Verdict, is_word, judge
 from broker.ports import Upstream
 from broker.service.cargo import Cargo
 from broker.service.telemetry import Telemetry
@@ -46,6 +47,7 @@ class Calling:
         reply = await self._upstream.call(request.endpoint, request.body, request.id)
         cargo.finished_at = self._clock.utc_now()
         cargo.finished_ms = self._clock.now_ms()
+        cargo.upstream_request_id = _id_of(reply.answer)
         verdict = judge(reply.answer)
         if verdict.meaning is not Meaning.OK:
             cargo.error = _error_object(reply.answer)
@@ -109,6 +111,12 @@ def _publishable(body: str | None) -> tuple[dict[str, object], int] | None:
 
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON")
+
+
+def _id_of(answer: Answer) -> str | None:
+    """By which OpenAI's support finds the call."""
+    told = lowered(answer.headers).get("x-request-id", "")
+    return told if is_word(told) else None
 
 
 def _error_object(answer: Answer) -> dict[str, object]:

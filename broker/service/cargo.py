@@ -40,6 +40,7 @@ class Cargo:
     response: Mapping[str, object] | None = None
     error: dict[str, object] | None = None
     usage: Usage | None = None
+    upstream_request_id: str | None = None
 
 
 @dataclass(slots=True)

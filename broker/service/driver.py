@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, assert_never
 
 from broker.clock import WallClock
-from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Publish
+from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Mended, Publish, Tripped
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Event, Refused
 from broker.core.ticket import CallNumber
@@ -81,6 +81,10 @@ class Driver:
             case CancelCall():
                 if command.call in self._calls:
                     self._calls[command.call].cancel()
+            case Tripped():
+                self._watcher.watch(command, self.hold.get(command.number))
+            case Mended():
+                self._watcher.watch(command, None)
             case Forget():
                 self._watcher.watch(command, self.hold.drop(command.number))
                 self.room_changed.set()

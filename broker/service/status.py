@@ -4,8 +4,10 @@ import os
 import socket
 from typing import Any
 
+from broker.core.breaker import Breaker
 from broker.core.dispatch import Dispatch
 from broker.core.limits import LimitDesk
+from broker.core.rules import Role
 from broker.core.ticket import State
 from broker.service.health import Health
 from broker.service.telemetry import Telemetry
@@ -38,11 +40,12 @@ class Status:
             "term": health.term,
             "leading_since": to_wire(health.leading_since) if health.leading_since else None,
             "ready": {"kafka": health.kafka_ready, "redis": health.redis_ready},
-            "trouble": health.trouble,
+            "trouble": self._trouble(),
             "inflight": len(core.flights),
             "held_bytes": core.flights.held_bytes,
             "lanes": {name: self._lane(name, now_ms) for name in self._settings.lanes},
-            "limits": {name: limit(desk, now_ms) for name, desk in core.limits.desks().items()},
+            "account": _breaker(core.limits.account.breaker, self._telemetry.trips.of(None), now_ms),
+            "limits": {name: self._limit(name, desk, now_ms) for name, desk in core.limits.desks().items()},
             "models": {name: spent.means() for name, spent in self._telemetry.spending.items()},
             "outcomes": dict(self._telemetry.outcomes),
             "dedupe": {
@@ -65,37 +68,51 @@ class Status:
             "oldest_s": round((now_ms - oldest_ms) / 1_000, 1),
         }
 
+    def _limit(self, name: str, desk: LimitDesk, now_ms: int) -> dict[str, Any]:
+        """One limit: its buckets as believed, what waits for it, and what it waits for."""
+        return {
+            "believed": desk.budget.believed,
+            **_breaker(desk.budget.breaker, self._telemetry.trips.of(name), now_ms),
+            "paused_s": round(desk.budget.checkpoint(now_ms).pause_ms / 1_000, 1),
+            "next_call_s": self._next_call_s(desk, now_ms),
+            "inflight": desk.budget.inflight,
+            "waiting": desk.lanes.waiting(),
+            "buckets": [
+                {
+                    "metric": str(level.metric),
+                    "capacity": level.capacity,
+                    "period_s": level.period_ms / 1_000,
+                    "level_low": level.low,
+                    "level_high": level.high,
+                }
+                for level in desk.budget.levels(now_ms)
+            ],
+        }
 
-def limit(desk: LimitDesk, now_ms: int) -> dict[str, Any]:
-    """One limit: its buckets as believed, what waits for it, and what it waits for."""
-    breaker = desk.budget.breaker
-    probe_ms = breaker.may_call_at(now_ms, inflight=0)
+    def _next_call_s(self, desk: LimitDesk, now_ms: int) -> float | None:
+        """In how many seconds the next in line can be called; None: nobody waits, or a call must end first."""
+        account = self._core.limits.account.breaker
+        found, probe_ms = desk.next(now_ms, probe=not account.closed), account.may_call_at(now_ms)
+        return None if found is None or probe_ms is None else round((max(found[1], probe_ms) - now_ms) / 1_000, 1)
+
+    def _trouble(self) -> str | None:
+        """What is wrong now, for a person: Kafka, Redis, and whatever breaker is open; None if nothing is."""
+        limits = self._core.limits
+        said = [self._health.trouble or ""]
+        if self._core.role is Role.FOLLOWING:
+            return said[0] or None  # what it believed of limits when it led is old
+        if not limits.account.breaker.closed:
+            said.append(f"The account's breaker is open ({limits.account.breaker.tripped_by}).")
+        for name, desk in limits.desks().items():
+            if not desk.budget.breaker.closed:
+                said.append(f"The breaker of limit {name} is open ({desk.budget.breaker.tripped_by}).")
+        return " ".join(filter(None, said)) or None
+
+
+def _breaker(breaker: Breaker, tripped: dict[str, Any] | None, now_ms: int) -> dict[str, Any]:
+    """A breaker, and what it is open for."""
     return {
-        "believed": desk.budget.believed,
         "breaker": "closed" if breaker.closed else f"open: {breaker.tripped_by}",
-        "rests_s": round(((probe_ms or now_ms) - now_ms) / 1_000, 1),
-        "paused_s": round(desk.budget.checkpoint(now_ms).pause_ms / 1_000, 1),
-        "next_call_s": _next_call_s(desk, now_ms),
-        "inflight": desk.budget.inflight,
-        "waiting": desk.lanes.waiting(),
-        "buckets": [
-            {
-                "metric": str(level.metric),
-                "capacity": level.capacity,
-                "period_s": level.period_ms / 1_000,
-                "level_low": level.low,
-                "level_high": level.high,
-            }
-            for level in desk.budget.levels(now_ms)
-        ],
+        "rests_s": round((breaker.rests_until(now_ms) - now_ms) / 1_000, 1),
+        "tripped": None if breaker.closed else tripped,
     }
-
-
-def _next_call_s(desk: LimitDesk, now_ms: int) -> float | None:
-    """In how many seconds the next in line can be called; None: nobody waits, or a call must end first."""
-    pick = desk.lanes.pick()
-    if pick is None:
-        return None
-    ticket = pick.ticket
-    at_ms = desk.budget.payable_at(ticket.charge, now_ms, keep_ppm=pick.keep_ppm, stated=ticket.stated)
-    return None if at_ms is None else round((at_ms - now_ms) / 1_000, 1)

@@ -19,9 +19,11 @@ from broker.core.commands import (
     Decision,
     Discard,
     Fail,
+    Mended,
     Park,
     Publish,
     Remember,
+    Tripped,
     Withdraw,
 )
 from broker.core.dispatch import Dispatch
@@ -31,6 +33,7 @@ from broker.core.ticket import CONTROL, State, TicketNumber
 from broker.core.verdict import Meaning, Verdict
 from broker.service.cargo import Cargo, Hold
 from broker.service.health import Health
+from broker.service.trips import Trips
 from schemas.outcome import Usage
 from schemas.request_codec import DecodedRequest
 
@@ -75,6 +78,7 @@ class Telemetry:
         self._silenced = 0
         self._speak_at_ms = 0
         self._shapes_said: set[str] = set()
+        self.trips = Trips(clock)
         self.spending: dict[str, Spending] = defaultdict(Spending)
         self.outcomes: dict[str, int] = defaultdict(int)
 
@@ -105,6 +109,10 @@ class Telemetry:
                     self.meter.queue_wait(cargo.source.partition.lane, waited_ms / 1_000)
             case Publish():
                 self._pending = {command.batch.serial: command.batch}
+            case Tripped():
+                self.trips.tripped(command, cargo)
+            case Mended():
+                self.trips.mended(command)
             case _:
                 return
 
@@ -227,9 +235,10 @@ class Telemetry:
         self._cancels_evicted = cancels.evicted
 
     def _limits(self, core: Dispatch, now_ms: int) -> None:
+        account_open = not core.limits.account.breaker.closed
         for name, desk in core.limits.desks().items():
             charged = desk.budget.charged_last_minute(now_ms)
-            self.meter.breaker(name, is_open=not desk.budget.breaker.closed)
+            self.meter.breaker(name, is_open=account_open or not desk.budget.breaker.closed)
             for level in desk.budget.levels(now_ms):
                 a_minute = level.capacity * 60_000 / level.period_ms
                 used = charged / a_minute if level.metric is Metric.TOKENS else None

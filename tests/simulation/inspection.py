@@ -44,13 +44,11 @@ def _sleeps_no_longer_than_told(core: Dispatch, asleep: dict[Ticket, int], now_m
     instants = {at_ms for ticket, at_ms in asleep.items() if ticket.state is State.WAITING}
     instants |= {ticket.candidate.deadline_ms for ticket in core.register.tickets() if ticket.state is State.WAITING}
     if core._may_call(now_ms):
-        for desk in core.limits.desks().values():
-            pick = desk.lanes.pick()
-            if pick is not None:
-                ticket = pick.ticket
-                at_ms = desk.budget.payable_at(ticket.charge, now_ms, keep_ppm=pick.keep_ppm, stated=ticket.stated)
-                if at_ms is not None:
-                    instants.add(at_ms)
+        account = core.limits.account.breaker
+        probe_ms = account.may_call_at(now_ms)
+        found = (desk.next(now_ms, probe=not account.closed) for desk in core.limits.desks().values())
+        if probe_ms is not None:
+            instants |= {max(probe_ms, each[1]) for each in found if each is not None}
     wake_ms = core.wake_at()
     if instants and (wake_ms is None or wake_ms > min(instants)):
         yield f"it sleeps until {wake_ms}, and something is due at {min(instants)}"

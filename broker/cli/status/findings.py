@@ -24,6 +24,18 @@ _TRIPPED: Final = {
     "connection": "OpenAI cannot be reached; look at the network and at openai.base_url",
 }
 
+_CAUSES: Final = {
+    "limit": "limit",
+    "status": "HTTP",
+    "code": "code",
+    "type": "type",
+    "capacity": "limit of",
+    "used": "used",
+    "requested": "requested",
+    "request_id": "request",
+    "upstream_request_id": "OpenAI's id",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -128,20 +140,39 @@ def _of_services(said: Said) -> Iterator[Finding]:
         sentence = trouble if "does not answer" in trouble else f"{names} {verb} away. {trouble}".rstrip()
         meanwhile = "" if "kafka" in away else " It goes on without, but nobody can take over meanwhile."
         yield _grave(sentence + meanwhile)
-    elif said.get("trouble"):
+    elif said.get("trouble") and not _open_breakers(said):
         yield _grave(str(said["trouble"]))
 
 
+def _open_breakers(said: Said) -> list[tuple[str, Said]]:
+    """The account's and the limits', by name."""
+    every = [("the account", table_of(said, "account")), *table_of(said, "limits").items()]
+    return [(name, each) for name, each in every if each.get("breaker", "closed") != "closed"]
+
+
+def _of_breakers(said: Said) -> Iterator[Finding]:
+    for name, broken in _open_breakers(said):
+        why = str(broken["breaker"]).removeprefix("open: ")
+        rests_s = float(broken.get("rests_s", 0))
+        probe = f"the next probe goes in {spoken_s(rests_s)}" if rests_s > 0 else "one call goes now, as a probe"
+        yield _grave(f"{name}: the breaker is open ({why}): {_TRIPPED.get(why, why)}; {probe}.{_cause(broken)}")
+
+
+def _cause(broken: Said) -> str:
+    """What tripped it: which request to look for, and what to name to OpenAI's support."""
+    tripped = table_of(broken, "tripped")
+    words = [f"{said} {tripped[name]}" for name, said in _CAUSES.items() if tripped.get(name) is not None]
+    return f" It opened at {tripped.get('since')}: {', '.join(words)}." if words else ""
+
+
 def _of_limits(said: Said) -> Iterator[Finding]:
+    yield from _of_breakers(said)
     for name, limit in table_of(said, "limits").items():
         waiting = int(limit.get("waiting", 0))
-        breaker, paused_s = str(limit.get("breaker", "closed")), float(limit.get("paused_s", 0))
-        if breaker != "closed":
-            why = breaker.removeprefix("open: ")
-            rests_s = float(limit.get("rests_s", 0))
-            probe = f"the next probe goes in {spoken_s(rests_s)}" if rests_s > 0 else "one call goes now, as a probe"
-            yield _grave(f"{name}: the breaker is open ({why}): {_TRIPPED.get(why, why)}; {probe}.")
-        elif paused_s > 0 and waiting:
+        paused_s = float(limit.get("paused_s", 0))
+        if limit.get("breaker", "closed") != "closed":
+            continue
+        if paused_s > 0 and waiting:
             sentence = f"{name}: OpenAI said to wait; {waiting:,} wait for another {spoken_s(paused_s)}."
             yield Finding(paused_s > PAUSE_GRAVE_S, sentence)
         elif waiting and said.get("role") == "leader":

@@ -1,11 +1,13 @@
 from dataclasses import replace
 
+from broker.core.account import Account
 from broker.core.attempts import Attempts, Sequel
 from broker.core.bounds import CALL_RESERVE_BYTES, OUTCOME_BYTES_MAX
 from broker.core.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
 from broker.core.budget import Budget
-from broker.core.commands import Complete, Fail, Park
+from broker.core.commands import Complete, Fail, Mended, Park, Tripped
 from broker.core.events import Answered, Refused
+from broker.core.fates import ATTEMPT_MAX
 from broker.core.flights import Flights
 from broker.core.reading import Metric
 from broker.core.retry import Again
@@ -25,10 +27,15 @@ class Bench:
         self.attempts = Attempts(self.flights, settings or rules(), lambda: 0.5)
         self.budget: Budget = budget()
         self.ticket = made or ticket()
-        self.call: CallNumber = self.attempts.start(self.ticket, self.budget, 0)
+        self.account = Account()
+        self.call: CallNumber = self.start(0)
+
+    def start(self, now_ms: int = NOW) -> CallNumber:
+        return self.attempts.start(self.ticket, self.budget, now_ms, account=self.account)
 
     def answer(self, meant: Verdict, size: int = 0, *, may_park: bool = True) -> Sequel | None:
-        return self.attempts.answered(Answered(self.call, meant, size), NOW, may_park=may_park)
+        event = Answered(self.call, meant, size)
+        return self.attempts.answered(event, NOW, account=self.account, may_park=may_park)
 
     def decision(self, meant: Verdict, size: int = 0, *, may_park: bool = True) -> object:
         sequel = self.answer(meant, size, may_park=may_park)
@@ -95,14 +102,55 @@ def test_a_call_without_an_answer_keeps_its_charge() -> None:
         assert bench.low() < 32_000
 
 
-def test_an_account_in_trouble_rests_its_whole_limit() -> None:
+def test_an_account_in_trouble_rests_and_the_limit_itself_is_well() -> None:
     for meaning in (Meaning.QUOTA, Meaning.AUTH):
         bench = Bench()
         bench.answer(verdict(meaning))
-        assert bench.budget.payable_at(1, NOW) == NOW + ACCOUNT_REST_MS
+        assert bench.account.breaker.may_call_at(NOW) == NOW + ACCOUNT_REST_MS
+        assert bench.budget.breaker.closed
+
+
+def test_what_opened_a_breaker_is_told_once_with_its_verdict_and_so_is_its_end() -> None:
     bench = Bench()
-    bench.answer(verdict(Meaning.QUOTA, wait_ms=25_000))
-    assert bench.budget.payable_at(1, NOW) == NOW + 25_000
+    blamed = verdict(Meaning.QUOTA)
+    bench.answer(blamed)
+    told = Tripped(None, "gpt", bench.ticket.number, blamed, ACCOUNT_REST_MS)
+    assert (bench.attempts.news(), bench.attempts.news()) == ([told], [])
+    bench.call = bench.start()
+    bench.answer(blamed)
+    assert bench.attempts.news() == []
+    bench.call = bench.start()
+    bench.answer(verdict())
+    assert bench.attempts.news() == [Mended(None, 0)]
+
+
+def test_a_limits_own_trouble_is_told_under_its_name() -> None:
+    bench = Bench()
+    for _ in range(FAILURES_IN_A_ROW - 1):
+        bench.budget.breaker.heard(Meaning.TIMEOUT, NOW, None)
+    bench.answer(verdict(Meaning.TIMEOUT))
+    (told,) = bench.attempts.news()
+    assert isinstance(told, Tripped)
+    assert (told.breaker, told.limit, told.verdict.meaning) == ("gpt", "gpt", Meaning.TIMEOUT)
+    assert bench.account.breaker.closed
+
+
+def test_a_probe_that_we_end_ourselves_or_never_send_makes_room_for_another() -> None:
+    bench = Bench()
+    bench.answer(verdict(Meaning.QUOTA))
+    bench.call = bench.start()
+    assert bench.account.breaker.may_call_at(NOW) is None
+    bench.answer(verdict(Meaning.CONNECTION, counts=False))
+    assert bench.account.breaker.may_call_at(NOW) is not None
+    bench.call = bench.start()
+    bench.attempts.refused(Refused(bench.call), NOW)
+    assert bench.account.breaker.may_call_at(NOW) is not None
+
+
+def test_who_has_been_parked_as_often_as_the_ledger_can_count_stays() -> None:
+    long = verdict(Meaning.RATE_LIMITED, wait_ms=90_000)
+    assert isinstance(Bench(ticket(candidate(attempt=ATTEMPT_MAX - 1))).decision(long), Park)
+    assert isinstance(Bench(ticket(candidate(attempt=ATTEMPT_MAX))).decision(long), Again)
 
 
 def test_a_long_wait_parks_unless_the_request_is_too_heavy_or_too_much_is_parked() -> None:
@@ -125,7 +173,7 @@ def test_calls_that_we_end_ourselves_say_nothing_of_the_server() -> None:
     bench = Bench()
     for _ in range(10):
         bench.answer(verdict(Meaning.CONNECTION, counts=False))
-        bench.call = bench.attempts.start(bench.ticket, bench.budget, NOW)
+        bench.call = bench.start()
     assert bench.budget.breaker.closed
 
 

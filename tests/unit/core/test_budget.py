@@ -542,6 +542,7 @@ def test_a_limit_in_trouble_rests_and_then_one_call_goes_alone() -> None:
     assert at_ms is not None
     assert at_ms > 0
     budget.reserve(1, 100, at_ms)
+    budget.breaker.probe()
     assert budget.payable_at(100, at_ms) is None
 
 

@@ -3,12 +3,12 @@ from typing import get_args
 
 import pytest
 
-from broker.core.commands import Batch, Call, CancelCall, Command, Decision, Forget, Publish
+from broker.core.commands import Batch, Call, CancelCall, Command, Decision, Forget, Mended, Publish, Tripped
 from broker.core.ticket import CallNumber, TicketNumber
 
 
-def test_the_shell_has_four_things_to_do() -> None:
-    assert set(get_args(Command)) == {Call, Publish, CancelCall, Forget}
+def test_the_shell_has_four_things_to_do_and_two_to_tell() -> None:
+    assert set(get_args(Command)) == {Call, Publish, CancelCall, Forget, Tripped, Mended}
 
 
 def test_a_record_ends_in_one_of_seven_ways() -> None:

@@ -1,6 +1,10 @@
 from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
+from broker.core.breaker import Breaker
 from broker.core.flights import Flights
+from broker.core.verdict import Meaning
 from tests.unit.core.specimens import budget, ticket
+
+WELL = Breaker()
 
 
 def flights(*, inflight_max: int = 10, held_bytes_max: int = 10 * CALL_RESERVE_BYTES) -> Flights:
@@ -9,7 +13,7 @@ def flights(*, inflight_max: int = 10, held_bytes_max: int = 10 * CALL_RESERVE_B
 
 def test_a_call_pays_its_charge_and_reserves_its_weight_until_it_lands() -> None:
     flying, mirror, made = flights(), budget(), ticket()
-    call = flying.start(made, mirror, 1_000)
+    call = flying.start(made, mirror, 1_000, account=WELL)
     assert (len(flying), flying.held_bytes, mirror.inflight) == (1, CALL_RESERVE_BYTES, 1)
     flight = flying.land(call, 1_500)
     assert (flight.ticket, flight.budget, flight.wanted) == (made, mirror, True)
@@ -18,15 +22,15 @@ def test_a_call_pays_its_charge_and_reserves_its_weight_until_it_lands() -> None
 
 def test_calls_are_numbered_once_and_for_all() -> None:
     flying, mirror = flights(), budget()
-    calls = [flying.start(ticket(), mirror, 0) for _ in range(3)]
+    calls = [flying.start(ticket(), mirror, 0, account=WELL) for _ in range(3)]
     for call in calls:
         flying.land(call, 1)
-    assert flying.start(ticket(), mirror, 2) not in calls
+    assert flying.start(ticket(), mirror, 2, account=WELL) not in calls
 
 
 def test_an_answer_weighs_what_it_weighs_until_it_is_let_go() -> None:
     flying, mirror, made = flights(), budget(), ticket()
-    flying.land(flying.start(made, mirror, 0), 1)
+    flying.land(flying.start(made, mirror, 0, account=WELL), 1)
     flying.hold(made, 300)
     assert flying.held_bytes == 300
     flying.hold(made, 0)
@@ -36,9 +40,9 @@ def test_an_answer_weighs_what_it_weighs_until_it_is_let_go() -> None:
 
 def test_the_count_of_calls_is_bounded() -> None:
     flying, mirror = flights(inflight_max=2), budget()
-    first = flying.start(ticket(), mirror, 0)
+    first = flying.start(ticket(), mirror, 0, account=WELL)
     assert flying.room()
-    flying.start(ticket(), mirror, 0)
+    flying.start(ticket(), mirror, 0, account=WELL)
     assert not flying.room()
     flying.land(first, 1)
     assert flying.room()
@@ -46,7 +50,7 @@ def test_the_count_of_calls_is_bounded() -> None:
 
 def test_answers_that_wait_for_a_commit_take_room_from_calls() -> None:
     flying, mirror, made = flights(held_bytes_max=2 * CALL_RESERVE_BYTES), budget(), ticket()
-    flying.land(flying.start(made, mirror, 0), 1)
+    flying.land(flying.start(made, mirror, 0, account=WELL), 1)
     flying.hold(made, CALL_RESERVE_BYTES + 1)
     assert not flying.room()
     flying.hold(made, CALL_RESERVE_BYTES)
@@ -55,7 +59,7 @@ def test_answers_that_wait_for_a_commit_take_room_from_calls() -> None:
 
 def test_a_call_that_nobody_waits_for_holds_no_bytes_but_its_place() -> None:
     flying, mirror, made = flights(), budget(), ticket()
-    call = flying.start(made, mirror, 0)
+    call = flying.start(made, mirror, 0, account=WELL)
     assert flying.abandon(made) == call
     assert (len(flying), flying.held_bytes) == (1, 0)
     assert not flying.land(call, 5).wanted
@@ -64,9 +68,9 @@ def test_a_call_that_nobody_waits_for_holds_no_bytes_but_its_place() -> None:
 
 def test_the_end_of_an_abandoned_call_leaves_the_ticket_s_next_one_alone() -> None:
     flying, mirror, made = flights(), budget(), ticket()
-    old = flying.start(made, mirror, 0)
+    old = flying.start(made, mirror, 0, account=WELL)
     flying.abandon(made)
-    new = flying.start(made, mirror, 1)
+    new = flying.start(made, mirror, 1, account=WELL)
     flying.land(old, 2)
     assert flying.held_bytes == CALL_RESERVE_BYTES
     assert flying.land(new, 3).wanted
@@ -75,9 +79,18 @@ def test_the_end_of_an_abandoned_call_leaves_the_ticket_s_next_one_alone() -> No
 def test_a_call_is_expected_to_take_as_long_as_the_longest_of_late() -> None:
     flying, mirror = flights(), budget()
     assert flying.expected_ms() == 0
-    flying.land(flying.start(ticket(), mirror, 0), 9_000)
+    flying.land(flying.start(ticket(), mirror, 0, account=WELL), 9_000)
     for _ in range(CALLS_REMEMBERED - 1):
-        flying.land(flying.start(ticket(), mirror, 9_000), 9_100)
+        flying.land(flying.start(ticket(), mirror, 9_000, account=WELL), 9_100)
     assert flying.expected_ms() == 9_000
-    flying.land(flying.start(ticket(), mirror, 9_100), 9_200)
+    flying.land(flying.start(ticket(), mirror, 9_100, account=WELL), 9_200)
     assert flying.expected_ms() == 100
+
+
+def test_a_call_that_leaves_while_a_breaker_is_open_is_its_probe() -> None:
+    flying, mirror, account = flights(), budget(), Breaker()
+    free = flying.start(ticket(), mirror, 0, account=account)
+    account.trip(Meaning.QUOTA, 0, 0)
+    probe = flying.start(ticket(), mirror, 0, account=account)
+    assert account.may_call_at(0) is None
+    assert (flying.land(free, 1).probes, flying.land(probe, 1).probes) == ((), (account,))

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from broker.core.bounds import FLOOR_CREDIT_CHARGES_MAX
+from broker.core.bounds import FLOOR_CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
 from broker.core.lanes import PPM, LaneQueue, Lanes
 from broker.core.ticket import State, Ticket
 from tests.unit.core.specimens import LANES, STANDARD, candidate, ticket
@@ -160,3 +160,38 @@ def test_being_served_uses_up_what_the_floor_owed_and_never_more() -> None:
     assert queue.credit_ppm_tokens == 50 * PPM
     served(lanes)
     assert queue.credit_ppm_tokens == 0
+
+
+def test_the_cheapest_is_looked_for_in_front_of_every_lane_and_no_further() -> None:
+    made = Lanes(LANES)
+    assert made.cheapest() is None
+    for charge in (700, *[900] * (PROBES_LOOKED_AT - 1), 1):
+        made.queue("bulk").append(ticket(candidate(charge=charge), lane="bulk"))
+    found = made.cheapest()
+    assert found is not None
+    assert (found.ticket.charge, found.keep_ppm) == (700, 0)
+    made.queue("standard").append(ticket(candidate(charge=600)))
+    found = made.cheapest()
+    assert found is not None
+    assert found.ticket.charge == 600
+
+
+def test_a_probe_that_failed_lets_dearer_ones_that_have_not_been_tried_go_first() -> None:
+    made = Lanes(LANES)
+    poison, dear = lined_up(made, "urgent", 1) + lined_up(made, "bulk", 500)
+    poison.calls = 1
+    found = made.cheapest()
+    assert found is not None
+    assert found.ticket is dear
+
+
+def test_a_lane_knows_its_bytes_and_who_came_last() -> None:
+    queue = LaneQueue(STANDARD)
+    first, second, third = (ticket(size=size) for size in (1, 20, 300))
+    for each in (first, second, third):
+        queue.append(each)
+    assert queue.waiting_bytes == 321
+    assert list(queue.last(2)) == [third, second]
+    assert list(queue.first(2)) == [first, second]
+    queue.remove(second)
+    assert queue.waiting_bytes == 301

@@ -32,7 +32,7 @@ class Bench:
         made = self.waiting()
         self.limits.serve(made)
         made.state = State.CALLING
-        self.flights.start(made, self.limits.desk("gpt", NOW).budget, NOW)
+        self.flights.start(made, self.limits.desk("gpt", NOW).budget, NOW, account=self.limits.account.breaker)
         return made
 
 

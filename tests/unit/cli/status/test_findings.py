@@ -163,3 +163,24 @@ def test_the_retriers_trouble_is_said_as_its_own() -> None:
 
 def test_a_status_of_another_release_may_lack_anything() -> None:
     assert told(look({"role": "leader"})) == []
+
+
+def test_an_account_in_trouble_is_said_once_with_what_tripped_it() -> None:
+    tripped = {
+        "since": "2026-12-01T09:00:07.000Z",
+        "meaning": "quota",
+        "limit": "gpt-4o",
+        "status": 429,
+        "code": "insufficient_quota",
+        "request_id": "lead-1",
+        "upstream_request_id": "req_1234",
+        "sentence": "The account has no credit.",
+    }
+    account = {"breaker": "open: quota", "rests_s": 8.0, "tripped": tripped}
+    grave, sentence = only(look(said(account=account, trouble="The account's breaker is open (quota).")))
+    assert grave
+    assert sentence.startswith("the account: the breaker is open (quota): no credit is left")
+    assert sentence.endswith(
+        "the next probe goes in 8.0 s. It opened at 2026-12-01T09:00:07.000Z: limit gpt-4o, HTTP 429, "
+        "code insufficient_quota, request lead-1, OpenAI's id req_1234."
+    )
