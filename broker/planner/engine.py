@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Final, assert_never
 
-from broker.core.commands import Batch, Call, CancelCall, Forget, Park, Publish
+from broker.core.commands import Batch, Call, CancelCall, Forget, Mended, Park, Publish, Tripped
 from broker.core.dispatch import Dispatch
 from broker.core.envelope import answer_of
 from broker.core.events import Answered, Committed, Promoted, Renewed, Taken
@@ -190,7 +190,7 @@ class VirtualRun:
                         self._later(self.now_us + self._commit_us, self._committed, command.batch, now_ms)
                     case Forget():
                         self._forget(command)
-                    case CancelCall():  # nobody cancels anything in a plan
+                    case CancelCall() | Tripped() | Mended():  # nobody cancels in a plan, and nobody is to be told
                         pass
                     case _:
                         assert_never(command)
