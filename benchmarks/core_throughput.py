@@ -1,21 +1,25 @@
-"""How many whole requests a second the core lives through: taken, admitted, answered, settled.
+"""How many whole requests the core lives through in a second of one processor: taken, admitted, answered, settled.
 
-One limit that can always pay, 64 calls in flight, three lanes, answers with headers already judged. Prints requests a
-second; best of three rounds, since the machine is noisy.
+One limit that can always pay, three lanes, answers with headers already judged, which come in any order. Prints the
+best of three rounds, since the machine is noisy. `--table` tells whether anything grows with what the core holds: in
+each row one thing is many times as large as in the first.
 
-    python -m benchmarks.core_throughput [--requests 100000] [--profile]
+    python -m benchmarks.core_throughput [--requests 100000] [--table] [--profile]
+        [--waiting 400] [--inflight 64] [--call-ms 2] [--partitions 6] [--ids 0]
 """
 
 import argparse
 import cProfile
+import random
 import time
-from collections import deque
+from dataclasses import dataclass
+from itertools import cycle
 
 from broker.core.budget import Budget, Checkpoint, LimitSettings
-from broker.core.commands import Call, Publish
+from broker.core.commands import Call, Publish, SettledEntry
 from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, Committed, Promoted, Renewed, Taken
-from broker.core.identity import Identity
+from broker.core.events import Answered, Committed, LedgerRead, Promoted, Renewed, Taken
+from broker.core.identity import Fate, Identity
 from broker.core.lanes import LaneRule
 from broker.core.progress import PartitionProgress
 from broker.core.reading import MINUTE_MS, Metric, Reading
@@ -26,9 +30,14 @@ from broker.core.ticket import CallNumber, Candidate, LanePartition, Source, Tic
 from broker.core.verdict import Meaning, Verdict
 
 LANES = ("urgent", "standard", "bulk")
-INFLIGHT = 64
 CHARGE = 400
 CAPACITY = 10_000_000_000
+WINDOW_MS = 3_600_000
+STARTED_WALL_MS = 1_700_000_000_000
+ANSWERS_A_STEP = 32
+TAKEN_A_TURN = 40
+RENEW_EVERY_MS = 400
+PARKED_ONE_OF = 10  # of the ids that are known
 
 
 VERDICT = Verdict(
@@ -45,61 +54,127 @@ VERDICT = Verdict(
 )
 
 
-def rules() -> DispatchRules:
-    """Three lanes with the usual shares."""
-    lanes = tuple(
-        LaneRule(name, order, 50_000 if order == 0 else 0, 0 if order == 0 else 50_000, 2_000, 1 << 30)
-        for order, name in enumerate(LANES)
-    )
-    return DispatchRules(
-        lanes=lanes,
-        retry=RetryRules(60_000, 8),
-        lease=LeaseTimes(),
-        inflight_max=INFLIGHT,
-        held_bytes_max=1 << 30,
-        parked_bytes_max=1_000_000,
-        dedupe_window_ms=3_600_000,
-        dedupe_ids_max=2_000_000,
-    )
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the core holds while it works.
+
+    Attributes:
+        waiting: Requests in the lanes.
+        inflight: Calls in flight.
+        call_ms: How long a call takes, on average.
+        partitions: Of all lanes together.
+        ids: How many answered ids are known already, one of ten of them parked; no more are remembered.
+    """
+
+    waiting: int = 400
+    inflight: int = 64
+    call_ms: int = 2
+    partitions: int = 6
+    ids: int = 0
+
+    @property
+    def step_ms(self) -> int:
+        """How long it takes until so many calls have ended that the core is asked again."""
+        return max(1, self.call_ms * ANSWERS_A_STEP // self.inflight)
+
+    def places(self) -> list[LanePartition]:
+        """Every partition, the lanes by turns."""
+        return [LanePartition(LANES[number % len(LANES)], number // len(LANES)) for number in range(self.partitions)]
+
+    def rules(self) -> DispatchRules:
+        """Three lanes with the usual shares."""
+        lanes = tuple(
+            LaneRule(name, order, 0 if order else 50_000, 50_000 if order else 0, 2_000 + self.waiting, 1 << 30)
+            for order, name in enumerate(LANES)
+        )
+        return DispatchRules(
+            lanes=lanes,
+            retry=RetryRules(60_000, 8),
+            lease=LeaseTimes(),
+            inflight_max=self.inflight,
+            held_bytes_max=1 << 30,
+            parked_bytes_max=1_000_000,
+            dedupe_window_ms=WINDOW_MS,
+            dedupe_ids_max=self.ids or 2_000_000,
+        )
+
+
+TABLE = {
+    "as it is": Load(),
+    "waiting": Load(waiting=10_000),
+    "in flight": Load(inflight=1_500),
+    "in flight, calls of 1.5 s": Load(inflight=1_500, call_ms=1_500),
+    "partitions": Load(partitions=200),
+    "ids": Load(ids=1_000_000),
+}
 
 
 class Run:
     """One core, and no more around it than answers its commands at once."""
 
-    def __init__(self, requests: int) -> None:
+    def __init__(self, requests: int, load: Load) -> None:
         self.requests = requests
-        self.core = Dispatch(rules(), make_budget=rich, dice=lambda: 0.5)
-        self.places = [LanePartition(lane, number) for lane in LANES for number in range(2)]
-        self.core.on(Promoted({place: PartitionProgress(0) for place in self.places}, 1, 1_700_000_000_000), 0)
-        self.offsets = dict.fromkeys(self.places, 0)
-        self.flying: deque[CallNumber] = deque()
+        self.load = load
+        self.core = Dispatch(load.rules(), make_budget=rich, dice=lambda: 0.5)
+        self.dice = random.Random(7)
+        self.learn_ids()
+        places = load.places()
+        self.core.on(Promoted({place: PartitionProgress(0) for place in places}, 1, STARTED_WALL_MS), 0)
+        self.offsets = dict.fromkeys(places, 0)
+        self.turns = cycle(places)
+        self.flying: list[CallNumber] = []
         self.made = self.settled = 0
         self.now_ms = 1
 
-    def whole(self) -> float:
-        """Requests a second, until all are settled."""
-        begun_s = time.perf_counter()
-        while self.settled < self.requests:
-            self.now_ms += 1
-            if self.now_ms % 400 == 2:
-                self.core.on(Renewed(self.now_ms), self.now_ms)
-            left = 0 if not self.settled or self.made >= self.requests else INFLIGHT // 2
-            while len(self.flying) > left:  # the first call of a limit goes alone
-                self.core.on(Answered(self.flying.popleft(), VERDICT, 2_000), self.now_ms)
-            for place in self.places:
-                self.take(place)
-            self.carry_out()
-        return self.requests / (time.perf_counter() - begun_s)
+    def learn_ids(self) -> None:
+        """Ids of the last hour, the parked ones of the last half."""
+        for number in range(self.load.ids):
+            parked = number % PARKED_ONE_OF == 0
+            age_ms = (self.load.ids - number) * WINDOW_MS // self.load.ids // (2 if parked else 1)
+            identity = Identity((number + 1).to_bytes(16, "little"), 0, b"finger..")
+            entry = SettledEntry(identity, 1, Fate.PARKED if parked else Fate.COMPLETED)
+            self.core.on(LedgerRead(STARTED_WALL_MS - age_ms, (entry,), (), ()), 0)
 
-    def take(self, place: LanePartition) -> None:
-        """Some records of a partition, while there is room and somebody has not been served."""
-        for _ in range(min(40, self.core.room(place), self.requests - self.made, 500 - self.made + self.settled)):
-            identity = Identity(self.made.to_bytes(16, "big"), 0, b"finger..")
-            content = Candidate(identity, 0, "gpt-4o-mini", "gpt-4o-mini", CHARGE, 1 << 50)
-            source = Source(place, self.offsets[place])
-            self.offsets[place] += 1
-            self.made += 1
-            self.core.on(Taken(TicketNumber(self.made), source, self.now_ms, 2_000, content), self.now_ms)
+    def whole(self) -> float:
+        """Requests a second of processor time, until all are settled."""
+        begun_s = time.process_time()
+        while self.settled < self.requests:
+            self.now_ms += self.load.step_ms
+            if self.now_ms % RENEW_EVERY_MS < self.load.step_ms:
+                self.core.on(Renewed(self.now_ms), self.now_ms)
+            self.answer()
+            self.take()
+            self.carry_out()
+        return self.requests / (time.process_time() - begun_s)
+
+    def answer(self) -> None:
+        """Some calls end: once the lanes have run dry, all of them; the first call of a limit goes alone."""
+        ending = ANSWERS_A_STEP if self.settled and self.made < self.requests else len(self.flying)
+        for _ in range(min(ending, len(self.flying))):
+            place = int(self.dice.random() * len(self.flying))
+            call, self.flying[place] = self.flying[place], self.flying[-1]
+            self.flying.pop()
+            self.core.on(Answered(call, VERDICT, 2_000), self.now_ms)
+
+    def take(self) -> None:
+        """Records, from one partition after the other, while there is room and somebody has not been served."""
+        wanted = min(self.requests, self.settled + self.load.waiting + self.load.inflight) - self.made
+        for place, _ in zip(self.turns, self.offsets, strict=False):
+            if wanted <= 0:
+                return
+            taking = min(wanted, TAKEN_A_TURN, self.core.room(place))
+            wanted -= taking
+            for _ in range(taking):
+                self.take_one(place)
+
+    def take_one(self, place: LanePartition) -> None:
+        """The next record of a partition."""
+        identity = Identity(self.made.to_bytes(16, "big"), 0, b"finger..")
+        content = Candidate(identity, 0, "gpt-4o-mini", "gpt-4o-mini", CHARGE, 1 << 50)
+        source = Source(place, self.offsets[place])
+        self.offsets[place] += 1
+        self.made += 1
+        self.core.on(Taken(TicketNumber(self.made), source, self.now_ms, 2_000, content), self.now_ms)
 
     def carry_out(self) -> None:
         """Calls leave, transactions are committed at once."""
@@ -117,17 +192,37 @@ def rich(name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
     return Budget(LimitSettings(name, CAPACITY, CAPACITY), now_ms, checkpoint)
 
 
+def best(requests: int, load: Load) -> float:
+    """Of three rounds."""
+    return max(Run(requests, load).whole() for _ in range(3))
+
+
+def show_table(requests: int) -> None:
+    """One row for each thing that the core may hold many of."""
+    print("| many | waiting | in flight | a call, ms | partitions | ids | requests/s |")
+    print("|---|---|---|---|---|---|---|")
+    for name, load in TABLE.items():
+        figures = (load.waiting, load.inflight, load.call_ms, load.partitions, load.ids, best(requests, load))
+        print(f"| {name} | {' | '.join(f'{figure:,.0f}' for figure in figures)} |", flush=True)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--requests", type=int, default=100_000)
+    parser.add_argument("--table", action="store_true")
     parser.add_argument("--profile", action="store_true")
+    for name, usual in (("waiting", 400), ("inflight", 64), ("call_ms", 2), ("partitions", 6), ("ids", 0)):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=usual)
     asked = parser.parse_args()
-    if asked.profile:
-        cProfile.runctx("Run(asked.requests).whole()", globals(), {"Run": Run, "asked": asked}, sort="tottime")
-        return
-    rates = [Run(asked.requests).whole() for _ in range(3)]
-    print(f"{max(rates):,.0f} requests/s (rounds: {', '.join(f'{rate:,.0f}' for rate in rates)})")
+    load = Load(asked.waiting, asked.inflight, asked.call_ms, asked.partitions, asked.ids)
+    if asked.table:
+        show_table(asked.requests)
+    elif asked.profile:
+        run = Run(asked.requests, load)
+        cProfile.runctx("run.whole()", {}, {"run": run}, sort="tottime")
+    else:
+        print(f"{best(asked.requests, load):,.0f} requests/s")
 
 
 if __name__ == "__main__":
