@@ -15,11 +15,11 @@ Rules:
 - An unreadable map is refused and never guessed at: read as empty it would repeat everything above base (holes 23).
 """
 
-from collections import deque
 from dataclasses import dataclass
-from typing import Final
 
+from broker.core.open_offsets import OpenOffsets
 from broker.core.progress_map import (
+    BITMAP_WINDOW_MAX,
     MAP_BYTES_MAX,
     TIMESTAMP_UNKNOWN,
     Head,
@@ -31,8 +31,6 @@ from broker.core.progress_map import (
 
 __all__ = ["PartitionProgress", "ProgressUnreadableError", "Stored"]
 
-_SLACK: Final = 64  # closed offsets that the queue of open ones may carry before it is tidied
-
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -43,13 +41,12 @@ class Stored:
 
 
 class PartitionProgress:
-    """The open offsets of one partition. Each call is amortised O(1), except `store` and `lose_below`."""
+    """The open offsets of one partition. Nothing but `restore` and `lose_below` looks at each of them."""
 
     def __init__(self, start: int) -> None:
         self._next = start
-        self._open: set[int] = set()
-        self._held: set[int] = set()
-        self._ascending: deque[int] = deque()  # every open offset, its first one truly open, and some closed ones
+        self._open = OpenOffsets()
+        self._unheld: set[int] = set()  # open ones of a restored map that nobody in memory will finish
         self.last_timestamp_ms = TIMESTAMP_UNKNOWN  # of the record below next_offset: was the topic made anew?
 
     @classmethod
@@ -59,8 +56,8 @@ class PartitionProgress:
         if head.base != offset:
             raise ProgressUnreadableError(f"the map stored at offset {offset} was written for offset {head.base}")
         progress = cls(head.base + head.window)
-        progress._open.update(opened)
-        progress._ascending.extend(opened)
+        progress._open = OpenOffsets(opened)
+        progress._unheld.update(opened)
         progress.last_timestamp_ms = head.timestamp_ms
         return progress
 
@@ -72,7 +69,8 @@ class PartitionProgress:
     @property
     def base(self) -> int:
         """The lowest open offset, or next_offset when all is done."""
-        return self._ascending[0] if self._ascending else self._next
+        starts = self._open.starts
+        return starts[0] if starts else self._next
 
     @property
     def next_offset(self) -> int:
@@ -91,26 +89,31 @@ class PartitionProgress:
 
     def accepts(self, offset: int) -> bool:
         """Whether the map fits for certain after `offset` is taken; what lies below next_offset costs nothing new."""
-        base = self.base if self._open else offset
-        return offset < self._next or worst_bytes(offset + 1 - base, len(self._open) + 1) <= MAP_BYTES_MAX
+        starts = self._open.starts
+        window = offset + 1 - (starts[0] if starts else offset)
+        if offset < self._next or window <= BITMAP_WINDOW_MAX:
+            return True
+        return worst_bytes(window, len(self._open) + 1) <= MAP_BYTES_MAX
 
     def room(self) -> int:
         """How many records that follow without a gap `accepts` will pass."""
         window, opened = self.window, len(self._open)
-        as_bitmap = 8 * MAP_BYTES_MAX - window
+        as_bitmap = BITMAP_WINDOW_MAX - window
+        if as_bitmap >= MAP_BYTES_MAX // 2:
+            return as_bitmap  # runs never have room for more: one takes two bytes
         as_runs = max(min((1 << 7 * size) - 1 - window, MAP_BYTES_MAX // (2 * size) - opened) for size in range(1, 10))
         return max(0, as_bitmap, as_runs)
 
     def awaits(self, offset: int) -> bool:
         """Whether `take` would say True: the record is new, or open and in nobody's hands."""
-        return offset >= self._next or (offset in self._open and offset not in self._held)
+        return offset >= self._next or offset in self._unheld
 
     def take(self, offset: int, timestamp_ms: int) -> bool:
         """True: process the record, it is held from now on. False: it is done, or held already (read a second time)."""
         if not self.awaits(offset):
             return False
         if offset < self._next:
-            self._held.add(offset)
+            self._unheld.remove(offset)
             return True
         self._extend(offset)
         self.last_timestamp_ms = timestamp_ms
@@ -124,8 +127,7 @@ class PartitionProgress:
         or a map that another leader wrote has no place for it (it is then read again: nothing is lost).
         """
         if offset < self._next:
-            if offset in self._open:
-                self._held.add(offset)
+            self._unheld.discard(offset)
             return offset in self._open
         if not self.accepts(offset):
             return False
@@ -135,7 +137,7 @@ class PartitionProgress:
 
     def holds(self, offset: int) -> bool:
         """Whether something in memory will finish this offset."""
-        return offset in self._held
+        return offset in self._open and offset not in self._unheld
 
     def is_done(self, offset: int) -> bool:
         """Whether this offset was finished, jumped over or lost."""
@@ -143,10 +145,8 @@ class PartitionProgress:
 
     def finish(self, offset: int) -> None:
         """Close a held offset: its outcome is committed. Once for each."""
-        assert offset in self._held, f"offset {offset} is not held"
-        self._held.remove(offset)
+        assert self.holds(offset), f"offset {offset} is not held"
         self._open.remove(offset)
-        self._tidy()
 
     def lose_below(self, offset: int) -> range | None:
         """Retention removed the records below `offset`: close what nobody can read any more.
@@ -154,12 +154,13 @@ class PartitionProgress:
         Returns the range from the lowest lost offset up to `offset` (it may enclose done and held ones), or None if
         nothing was lost. Held offsets stay: their records are in memory.
         """
-        lost = [each for each in self._ascending if each < offset and each in self._open and each not in self._held]
-        lowest = lost[0] if lost else self._next
+        lost = [each for each in self._unheld if each < offset]
+        lowest = min(lost, default=self._next)
         if lowest >= offset:
             return None
-        self._open.difference_update(lost)
-        self._tidy()
+        for each in lost:
+            self._open.remove(each)
+        self._unheld.difference_update(lost)
         if self._next < offset:
             self._next = offset
             self.last_timestamp_ms = TIMESTAMP_UNKNOWN
@@ -167,19 +168,9 @@ class PartitionProgress:
 
     def store(self, term: int) -> Stored:
         """The commit that restores this progress, never above 4,096 characters."""
-        opened = [each for each in self._ascending if each in self._open]
-        return Stored(self.base, encode(Head(term, self.last_timestamp_ms, self.base, self.window), opened))
+        return Stored(self.base, encode(Head(term, self.last_timestamp_ms, self.base, self.window), self._open))
 
     def _extend(self, offset: int) -> None:
         assert self.accepts(offset), f"offset {offset} taken although its map may not fit"
-        self._open.add(offset)
-        self._held.add(offset)
-        self._ascending.append(offset)
+        self._open.append(offset)
         self._next = offset + 1
-
-    def _tidy(self) -> None:
-        """Let base rise, and keep the queue in proportion to what is open, however long one head stays."""
-        while self._ascending and self._ascending[0] not in self._open:
-            self._ascending.popleft()
-        if len(self._ascending) > 2 * len(self._open) + _SLACK:
-            self._ascending = deque(each for each in self._ascending if each in self._open)

@@ -12,18 +12,23 @@ is written one release after it can be read (PROTOCOL 4), so a change of this fo
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Final, NamedTuple
 from zlib import compress, crc32, decompress
 
+from broker.core.open_offsets import OpenOffsets
+
 METADATA_CHARS_MAX: Final = 4_096  # Kafka's offset.metadata.max.bytes counts UTF-16 units; ours are ASCII
 MAP_BYTES_MAX: Final = 3_000
+BITMAP_WINDOW_MAX: Final = 8 * MAP_BYTES_MAX  # a window that fits whatever of it is open
 TIMESTAMP_UNKNOWN: Final = -1  # Kafka's own word for it
 
 _MAGIC: Final = "hr"
 _PREFIX: Final = _MAGIC + "1:"
 _BITMAP, _RUNS, _DEFLATED = 0, 1, 2  # the form: one of the first two, plus the third
+_VARINT_BYTE_MAX: Final = 0x7F  # such a number is its own varint
+_DEFLATED_BYTES_MIN: Final = 8  # header, checksum and an empty block
 _HEAD_BYTES_MAX: Final = 4 * 10 + 1 + 4  # four varints of 64 bits, the form, the checksum
 assert len(_PREFIX) + -(-(_HEAD_BYTES_MAX + MAP_BYTES_MAX) // 3) * 4 <= METADATA_CHARS_MAX
 
@@ -54,8 +59,8 @@ def worst_bytes(window: int, opened: int) -> int:
     return min(-(-window // 8), 2 * varint_bytes(window) * opened)
 
 
-def encode(head: Head, opened: Sequence[int]) -> str:
-    """The metadata for these open offsets, which ascend from `head.base`."""
+def encode(head: Head, opened: OpenOffsets) -> str:
+    """The metadata for these open offsets, which lie at or above `head.base`."""
     form, body = _smallest(head.base, opened)
     numbers = b"".join(map(_varint, (head.term, head.timestamp_ms + 1, head.base, head.window)))
     payload = numbers + bytes([form]) + body
@@ -83,26 +88,26 @@ def decode(metadata: str) -> tuple[Head, list[int]]:
     return Head(term, timestamp - 1, base, window), _opened(base, form, body)
 
 
-def _smallest(base: int, opened: Sequence[int]) -> tuple[int, bytes]:
-    members = frozenset(opened)
-    starts = [offset for offset in opened if offset - 1 not in members]
-    ends = [offset + 1 for offset in opened if offset + 1 not in members]
+def _smallest(base: int, opened: OpenOffsets) -> tuple[int, bytes]:
+    starts, ends = opened.starts, opened.ends
     bitmap_bytes = -(-(ends[-1] - base) // 8) if ends else 0
     form, body = _RUNS, b""
     if 2 * len(starts) <= bitmap_bytes:  # a run takes two bytes or more
         done_from = [base, *ends]
-        runs = chain.from_iterable((s - d, e - s) for d, s, e in zip(done_from, starts, ends, strict=False))
-        body = b"".join(map(_varint, runs))
+        runs = [*chain.from_iterable((s - d, e - s) for d, s, e in zip(done_from, starts, ends, strict=False))]
+        body = bytes(runs) if max(runs, default=0) <= _VARINT_BYTE_MAX else b"".join(map(_varint, runs))
     if bitmap_bytes and not 0 < len(body) <= bitmap_bytes:
         form, body = _BITMAP, _bitmap(base, opened, bitmap_bytes)
+    if len(body) <= _DEFLATED_BYTES_MIN:
+        return form, body
     deflated = compress(body)
     return (form + _DEFLATED, deflated) if len(deflated) < len(body) else (form, body)
 
 
-def _bitmap(base: int, opened: Sequence[int], size: int) -> bytes:
+def _bitmap(base: int, opened: OpenOffsets, size: int) -> bytes:
     digits = bytearray(b"0" * (8 * size))
-    for offset in opened:
-        digits[offset - base] = ord("1")
+    for start, end in zip(opened.starts, opened.ends, strict=True):
+        digits[start - base : end - base] = b"1" * (end - start)
     return int(digits, 2).to_bytes(size, "big")  # a power of two as the base: linear, and no limit on digits
 
 
@@ -127,7 +132,7 @@ def _checksum(payload: bytes) -> bytes:
 def _varint(number: int) -> bytes:
     assert number >= 0
     low = bytearray()
-    while number > 0x7F:
+    while number > _VARINT_BYTE_MAX:
         low.append(number & 0x7F | 0x80)
         number >>= 7
     low.append(number)

@@ -1,0 +1,59 @@
+"""The open offsets of one partition, as stretches without a gap.
+
+What waits is one long stretch, and each call in flight may add one: so a partition's map is written from a few numbers,
+however many records wait behind it, and an offset is found, opened or closed in logarithmic time.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+
+class OpenOffsets:
+    """A set of offsets that grows at its end only and shrinks anywhere.
+
+    Attributes:
+        starts: The first offset of each stretch, ascending.
+        ends: One above the last offset of each.
+    """
+
+    __slots__ = ("_count", "ends", "starts")
+
+    def __init__(self, ascending: Iterable[int] = ()) -> None:
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self._count = 0
+        for offset in ascending:
+            self.append(offset)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, offset: int) -> bool:
+        place = bisect_right(self.starts, offset) - 1
+        return place >= 0 and offset < self.ends[place]
+
+    def append(self, offset: int) -> None:
+        """Open an offset above all others."""
+        ends = self.ends
+        if ends and ends[-1] == offset:
+            ends[-1] = offset + 1
+        else:
+            assert not ends or ends[-1] < offset, "offsets open in ascending order"
+            self.starts.append(offset)
+            ends.append(offset + 1)
+        self._count += 1
+
+    def remove(self, offset: int) -> None:
+        """Close an open offset."""
+        starts, ends = self.starts, self.ends
+        place = bisect_right(starts, offset) - 1
+        assert place >= 0, "only an open offset is closed"
+        assert offset < ends[place], "only an open offset is closed"
+        if ends[place] == offset + 1:
+            ends[place] = offset
+        else:
+            starts.insert(place + 1, offset + 1)
+            ends.insert(place, offset)
+        if starts[place] == ends[place]:
+            del starts[place], ends[place]
+        self._count -= 1
