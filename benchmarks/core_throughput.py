@@ -177,7 +177,7 @@ class Run:
         self.core.on(Taken(TicketNumber(self.made), source, self.now_ms, 2_000, content), self.now_ms)
 
     def carry_out(self) -> None:
-        """Calls leave, transactions are committed at once."""
+        """Calls leave, transactions are committed at once; then the shell asks how long it may sleep."""
         for command in self.core.commands(self.now_ms):
             match command:
                 case Call():
@@ -185,6 +185,7 @@ class Run:
                 case Publish():
                     self.settled += len(command.batch.settlements)
                     self.core.on(Committed(command.batch.serial, self.now_ms), self.now_ms)
+        self.core.wake_at()
 
 
 def rich(name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:

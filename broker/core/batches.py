@@ -152,25 +152,23 @@ class Batches:
 def entries(decided: Iterable[Decided]) -> Iterable[SettledEntry]:
     """The ledger's lines for decisions: every fate, and nothing for records that have none."""
     for each in decided:
-        fate = _fate(each.decision)
-        if fate is not None:
-            candidate = each.ticket.candidate
-            attempt = each.decision.attempts if isinstance(each.decision, Park | Withdraw) else candidate.attempt
-            yield SettledEntry(candidate.identity, attempt, fate)
+        met = _fate(each.decision, each.ticket)
+        if met is not None:
+            attempt, fate = met
+            yield SettledEntry(each.ticket.candidate.identity, attempt, fate)
 
 
-def _fate(decision: Decision) -> Fate | None:
+def _fate(decision: Decision, ticket: Ticket) -> tuple[int, Fate] | None:
+    """The attempt at which it was met, and the fate."""
     match decision:
         case Complete():
-            return Fate.COMPLETED
-        case Fail():
-            return Fate.FAILED
+            return ticket.candidate.attempt, Fate.COMPLETED
+        case Fail() | Discard(returned=True):
+            return ticket.candidate.attempt, Fate.FAILED
         case Park():
-            return Fate.PARKED
+            return decision.attempts, Fate.PARKED
         case Withdraw():
-            return Fate.WITHDRAWN
-        case Discard(returned=True):
-            return Fate.FAILED
+            return decision.attempts, Fate.WITHDRAWN
         case Bury() | Discard() | Remember():
             return None
         case _:

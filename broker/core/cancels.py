@@ -66,9 +66,9 @@ class WaitingCancels:
     def covers(self, id_hash: bytes, timestamp_ms: int) -> bool:
         """Whether a record of this id with this Kafka timestamp must be answered `cancelled`."""
         packed, expected = self._waiting.get(id_hash), self._expected.get(id_hash)
-        instants = [] if packed is None else [_at_ms(packed)]
-        instants += [] if expected is None else [expected]
-        return any(timestamp_ms <= at_ms + CANCEL_SLACK_MS for at_ms in instants)
+        if packed is None and expected is None:
+            return False
+        return timestamp_ms <= max(_at_ms(packed or 0), expected or 0) + CANCEL_SLACK_MS
 
     def expect(self, cancel: Cancel) -> None:
         """The next transaction will say that this one waits."""

@@ -53,7 +53,7 @@ from broker.core.retry import Again
 from broker.core.rules import DispatchRules, Role
 from broker.core.settling import Settling
 from broker.core.term import Trust
-from broker.core.ticket import Garbage, LanePartition, Source, State, Ticket, id_hash_of
+from broker.core.ticket import Garbage, LanePartition, Source, State, Ticket
 
 
 class Dispatch:
@@ -242,17 +242,16 @@ class Dispatch:
             return  # called unknown already: the next promotion finds out
         self.trust.proved(event.begun_at_ms)
         self._confirmed = True
+        wall_ms = self.wall_ms(now_ms)
         for entry in ended.settled:
-            self.identities.settle(entry.identity, entry.attempt, entry.fate, self.wall_ms(now_ms))
+            self.identities.settle(entry.identity, entry.attempt, entry.fate, wall_ms)
         for cancel in ended.cancels:
-            self.identities.wait_for_request(cancel, self.wall_ms(now_ms))
+            self.identities.wait_for_request(cancel, wall_ms)
         self._inheritance.settled(ended.settled)
         for ticket in ended.tickets:
-            answered = self.register.is_answering(ticket)
-            self._settling.drop(ticket)
-            if answered:
-                self._reception.judge_again(self.register.part(id_hash_of(ticket)), now_ms)
-        self.identities.expire(self.wall_ms(now_ms))
+            if self._settling.drop(ticket):
+                self._reception.judge_again(self.register.part(ticket.candidate.identity.id_hash), now_ms)
+        self.identities.expire(wall_ms)
 
     # ------------------------------------------------------------------ leadership
 
@@ -319,6 +318,5 @@ class Dispatch:
     def _give_up(self, ticket: Ticket) -> None:
         """A ticket whose record is settled elsewhere, or no longer ours."""
         self._settling.withdraw(ticket)
-        if self.register.is_answering(ticket):
+        if self._settling.drop(ticket):
             self.identities.forget_open(ticket.candidate.identity)
-        self._settling.drop(ticket)

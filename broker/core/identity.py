@@ -81,6 +81,13 @@ class Identities:
             return Judgement.CONFLICT
         return Judgement.JOIN if identity.run in (0, first.run) else Judgement.WAIT
 
+    def recognise(self, identity: Identity, attempt: int) -> Judgement:
+        """The table; what it says to take is open from now on."""
+        judgement = self.judge(identity, attempt)
+        if judgement is Judgement.TAKE:
+            self._open[identity.id_hash] = identity, min(attempt, ATTEMPT_MAX)
+        return judgement
+
     def knows(self, id_hash: bytes) -> bool:
         """Whether the id is open, parked or answered."""
         return id_hash in self._open or id_hash in self._fates
@@ -115,8 +122,8 @@ class Identities:
 
     def open(self, identity: Identity, attempt: int) -> None:
         """The record was taken, as `judge` said."""
-        assert self.judge(identity, attempt) is Judgement.TAKE
-        self._open[identity.id_hash] = identity, min(attempt, ATTEMPT_MAX)
+        judgement = self.recognise(identity, attempt)
+        assert judgement is Judgement.TAKE
 
     def forget_open(self, identity: Identity) -> None:
         """The record is dropped without a fate: leadership is lost, or its offset is somebody else's."""
@@ -134,8 +141,8 @@ class Identities:
         PARKED carries at least the attempt of the record that it parks: a lower one is old news to an open retry.
         """
         opened = self._open.get(identity.id_hash)
-        if opened is not None and (fate is not Fate.PARKED or attempt >= opened[1]):
-            self.forget_open(identity)
+        if opened is not None and opened[0].run == identity.run and (fate is not Fate.PARKED or attempt >= opened[1]):
+            del self._open[identity.id_hash]
         self._fates.record(identity, attempt, fate, at_ms)
 
     def wait_for_request(self, cancel: Cancel, at_ms: int) -> None:

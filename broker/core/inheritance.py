@@ -5,6 +5,7 @@ levels keep a successor from spending what another term has spent.
 """
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from broker.core.bounds import INHERITED_CALLS_MAX
 from broker.core.budget import Budget, Checkpoint
@@ -30,7 +31,7 @@ class Inheritance:
         """Another leader began these calls; the oldest are forgotten first."""
         for entry in started:
             self._calls[entry.identity.id_hash, entry.identity.run] = None
-        for key in list(self._calls)[: max(0, len(self._calls) - INHERITED_CALLS_MAX)]:
+        for key in list(islice(self._calls, max(0, len(self._calls) - INHERITED_CALLS_MAX))):
             del self._calls[key]
 
     def settled(self, entries: Iterable[SettledEntry]) -> None:

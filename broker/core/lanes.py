@@ -96,10 +96,9 @@ class LaneQueue:
         if not self._queue:
             self.credit_ppm_tokens = 0  # an idle lane saves up nothing
 
-    def owed(self) -> bool:
+    def owed(self, head: Ticket) -> bool:
         """True when its credit covers its head."""
-        head = self.head()
-        return head is not None and self.credit_ppm_tokens >= head.charge * PPM > 0
+        return self.credit_ppm_tokens >= head.charge * PPM > 0
 
     def earn(self, charge: int) -> None:
         """Somebody else was served while this lane waited."""
@@ -132,10 +131,10 @@ class Lanes:
             head = queue.head()
             if head is None:
                 keep_ppm += queue.rule.reserve_ppm
-            elif queue.owed():
+            elif queue.owed(head):
                 return Pick(head, keep_ppm)
-            else:
-                first = first or Pick(head, keep_ppm)
+            elif first is None:
+                first = Pick(head, keep_ppm)
         return first
 
     def cheapest(self) -> Pick | None:
@@ -149,12 +148,12 @@ class Lanes:
 
     def served(self, ticket: Ticket) -> None:
         """The picked ticket is being called: it leaves its queue, and the lanes passed over earn their floors."""
-        lane = ticket.source.partition.lane
-        for name, queue in self._queues.items():
-            if name != lane:
+        own = self._queues[ticket.source.partition.lane]
+        for queue in self._queues.values():
+            if queue is not own:
                 queue.earn(ticket.charge)
-        self._queues[lane].spend(ticket.charge)
-        self._queues[lane].remove(ticket)
+        own.spend(ticket.charge)
+        own.remove(ticket)
 
     def waiting(self) -> int:
         """How many wait for this limit."""

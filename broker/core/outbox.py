@@ -6,6 +6,7 @@ stays here until its commit has returned, so that an unknown commit loses nothin
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import islice
 
 from broker.core.bounds import LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACTION_BYTES_MAX
 from broker.core.commands import Decision
@@ -52,13 +53,13 @@ class Outbox:
         assert not self.busy
         self.busy, self._begun_ms = True, now_ms
         weight = 0
-        while self._waiting and len(self._under_way) < OUTCOMES_PER_TRANSACTION_MAX:
-            ticket, decided = next(iter(self._waiting.items()))
+        for decided in islice(self._waiting.values(), OUTCOMES_PER_TRANSACTION_MAX):
             weight += decided.bytes
             if self._under_way and weight > TRANSACTION_BYTES_MAX:
                 break
             self._under_way.append(decided)
-            del self._waiting[ticket]
+        for decided in self._under_way:
+            del self._waiting[decided.ticket]
         self._due_at = now_ms if self._waiting else None
         return list(self._under_way)
 

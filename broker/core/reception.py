@@ -77,7 +77,7 @@ class Reception:
 
     def _recognise(self, ticket: Ticket, now_ms: int) -> None:
         candidate = ticket.candidate
-        judgement = self._identities.judge(candidate.identity, candidate.attempt)
+        judgement = self._identities.recognise(candidate.identity, candidate.attempt)
         match judgement:
             case Judgement.DONE:
                 returned = self._identities.returns(candidate.identity, candidate.attempt)
@@ -88,7 +88,6 @@ class Reception:
             case Judgement.JOIN | Judgement.WAIT:
                 self._register.join(ticket)
             case Judgement.TAKE:
-                self._identities.open(candidate.identity, candidate.attempt)
                 self._register.open(ticket)
                 ticket.charge, ticket.failures = candidate.charge, candidate.failures
                 if self.is_cancelled(ticket):

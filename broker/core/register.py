@@ -61,14 +61,16 @@ class Register:
         self._held[lane] += 1
         self._held_bytes[lane] += ticket.bytes
 
-    def remove(self, ticket: Ticket) -> None:
-        """A ticket is committed or dropped."""
+    def remove(self, ticket: Ticket) -> bool:
+        """A ticket is committed or dropped; True if it was for this one to answer for its id."""
         del self._tickets[ticket.number]
         lane = ticket.source.partition.lane
         self._held[lane] -= 1
         self._held_bytes[lane] -= ticket.bytes
-        if self.is_answering(ticket):
+        answering = self.is_answering(ticket)
+        if answering:
             del self._open[ticket.candidate.identity.id_hash]
+        return answering
 
     def open(self, ticket: Ticket) -> None:
         """The ticket is the one that will answer for its id."""

@@ -52,8 +52,8 @@ class Settling:
                 assert_never(ticket.state)
         ticket.state = State.SETTLED
 
-    def drop(self, ticket: Ticket) -> None:
-        """Its record is committed, or somebody else's: forget it."""
+    def drop(self, ticket: Ticket) -> bool:
+        """Its record is committed, or somebody else's: forget it. True if it was for this one to answer for its id."""
         self._flights.hold(ticket, 0)
-        self._register.remove(ticket)
         self.commands.append(Forget(ticket.number))
+        return self._register.remove(ticket)

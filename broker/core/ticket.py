@@ -6,7 +6,7 @@ need no call (duplicates, garbage) get one too, so that nothing taken is ever wi
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType
 
 from broker.core.cancels import Cancel
 from broker.core.identity import Identity
@@ -18,9 +18,8 @@ CONTROL: Final = "control"
 """Stands where a lane's name stands for what is read from the control topic; no lane may be called so."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class LanePartition:
-    """One partition of one lane's topic."""
+class LanePartition(NamedTuple):
+    """One partition of one lane's topic; the key of much, so a tuple: its hash costs little."""
 
     lane: str
     number: int

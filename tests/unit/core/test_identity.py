@@ -148,6 +148,16 @@ def test_another_content_under_a_known_id_is_a_conflict(number: int, attempt: in
     assert knowing(known).judge(run(number, OTHER_BODY), attempt) is CONFLICT
 
 
+@pytest.mark.parametrize(("arriving", "known", "judgement"), CELLS)
+def test_what_the_table_takes_is_open_from_then_on_and_nothing_else(
+    arriving: tuple[int, int], known: Open | Settled | None, judgement: Judgement
+) -> None:
+    number, attempt = arriving
+    ids = knowing(known)
+    assert ids.recognise(run(number), attempt) is judgement
+    assert ids.judge(run(number), attempt) is (JOIN if judgement is TAKE else judgement)
+
+
 def test_what_is_open_comes_before_what_was_settled() -> None:
     ids = knowing(PARKED_1)
     ids.open(run(0), 2)

@@ -174,6 +174,15 @@ def test_new_progress_names_the_tickets_that_are_settled_or_somebody_elses() -> 
     assert set(made.stored(1)) == {P0}
 
 
+def test_whoever_leaves_says_whether_it_was_to_answer_for_its_id() -> None:
+    made = register()
+    first, second = took(made, 0), took(made, 1)
+    made.open(first)
+    made.join(second)
+    assert not made.remove(second)
+    assert made.remove(first)
+
+
 def _parts(progress: PartitionProgress) -> tuple[int, str]:
     stored = progress.store(1)
     return stored.offset, stored.metadata
