@@ -41,6 +41,9 @@ VERBS = (
     Verb("dead-letters", "broker.cli.dead_letters.verb:app", "What nobody will try again: list it, show one."),
     Verb("status", "broker.cli.status.verb:status", "Who leads, what is wrong, what waits, what is left."),
     Verb("explain", "broker.cli.explain.verb:explain", "What an answer or an error of OpenAI means, and what follows."),
+    Verb(
+        "simulate", "broker.cli.simulate.verb:simulate", "Plan capacity: what a quota means for a workload, in seconds."
+    ),
     Verb("schemas", "broker.cli.schemas:app", "The shapes of the wire as JSON Schemas and an AsyncAPI document."),
     Verb("upstream", "broker.cli.upstream:upstream", "Serve a simulated OpenAI over HTTP."),
 )

@@ -11,7 +11,7 @@ microseconds; what happens within one millisecond is told to the core before it 
 wakes once for all of it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heappop, heappush
 from random import Random
 from typing import Final, assert_never
@@ -44,15 +44,20 @@ class VirtualRun:
     def __init__(
         self,
         stage: Stage,
-        upstream: VirtualUpstream,
+        upstream: VirtualUpstream | Mapping[str, VirtualUpstream],
         arrivals: Iterable[Arrival],
         times: Times | None = None,
         *,
         watcher: Watcher | None = None,
     ) -> None:
-        """`arrivals` come in the order of their instants, from 0 on; `upstream` was opened at 0."""
+        """`arrivals` come in the order of their instants, from 0 on; `upstream` was opened at 0.
+
+        Where limits differ there is an upstream for each model, by its name; `upstream` is then the first of them.
+        """
         times = times or Times()
-        self.upstream = upstream
+        by_model = {} if isinstance(upstream, VirtualUpstream) else upstream
+        self.upstream = upstream if isinstance(upstream, VirtualUpstream) else next(iter(upstream.values()))
+        self._by_model: Mapping[str, VirtualUpstream] = by_model
         self.record = Record({rule.name: LaneRecord() for rule in stage.rules.lanes})
         self.now_us = 0
         self._stage, self._watcher = stage, watcher
@@ -71,6 +76,7 @@ class VirtualRun:
         self.core.on(Promoted({place: PartitionProgress(0) for place in self._backlog.places()}, 1, WALL_MS), 0)
         self._renew_at_ms = 0
         self._wake_ms: int | None = 0
+        self._stirred = False  # the core was told something since it was last asked
 
     # ------------------------------------------------------------------ the clock
 
@@ -107,7 +113,9 @@ class VirtualRun:
                 at_us, _, happen, what = heappop(agenda)
                 self.now_us = max(self.now_us, at_us)
                 happen(*what)
-            self._turn(now_ms)
+            if self._stirred or (self._wake_ms is not None and now_ms >= self._wake_ms):
+                self._stirred = False
+                self._turn(now_ms)
         return True
 
     def _next_us(self) -> int:
@@ -141,6 +149,7 @@ class VirtualRun:
 
     def _write(self, cargo: Cargo) -> None:
         """A record is there, a producer's or the retrier's."""
+        self._stirred = True
         self._backlog.append(cargo)
         self._hungry[cargo.arrival.lane] = None
 
@@ -219,6 +228,7 @@ class VirtualRun:
             self.record.settle(cargo.record, decision, now_ms - arrival.at_ms, late=now_ms > arrival.deadline_ms)
             if self._watcher is not None:
                 self._watcher.settled(arrival.lane, now_ms)
+        self._stirred = True
         self.core.on(Committed(batch.serial, begun_ms), now_ms)
 
     # ------------------------------------------------------------------ calls
@@ -239,17 +249,18 @@ class VirtualRun:
         """A call is at OpenAI's door."""
         arrival = cargo.arrival
         ask = Ask(str(cargo.number), arrival.model, arrival.asked, ENDPOINTS[arrival.endpoint], arrival.output_tokens)
-        visit = self.upstream.arrive(ask, self.now_us)
+        upstream = self._by_model.get(arrival.model, self.upstream)
+        visit = upstream.arrive(ask, self.now_us)
         patience_us = sent_us + self._timeout_us
         if visit.ends_us > patience_us:
             self._later(patience_us, self._hear, call, _TIMED_OUT, 0)
-            self._later(visit.ends_us, self.upstream.end, visit)
+            self._later(visit.ends_us, upstream.end, visit)
         else:
-            self._later(visit.ends_us, self._end, call, cargo, visit)
+            self._later(visit.ends_us, self._end, call, cargo, visit, upstream)
 
-    def _end(self, call: CallNumber, cargo: Cargo, visit: Visit) -> None:
+    def _end(self, call: CallNumber, cargo: Cargo, visit: Visit, upstream: VirtualUpstream) -> None:
         """OpenAI has answered; the answer has its way before it."""
-        told = self.upstream.end(visit)
+        told = upstream.end(visit)
         if told.status == 429:
             cargo.record.throttled += 1
         verdict = _verdict(told)
@@ -257,6 +268,7 @@ class VirtualRun:
         self._later(self.now_us + self._way(), self._hear, call, verdict, weight)
 
     def _hear(self, call: CallNumber, verdict: Verdict, weight: int) -> None:
+        self._stirred = True
         self.core.on(Answered(call, verdict, weight), self.now_us // 1_000)
 
 

@@ -38,6 +38,11 @@ class LaneRecord:
     late: int = 0
 
     @property
+    def completed(self) -> int:
+        """Requests with an answer, late ones among them."""
+        return self.outcomes[COMPLETED]
+
+    @property
     def missed(self) -> int:
         """Deadlines missed: failed for it, or answered after it."""
         return self.late + sum(self.outcomes[reason] for reason in _MISSED)

@@ -1,0 +1,104 @@
+"""The report for a person: waits by lane, what the quota did, and what another quota would do."""
+
+from collections.abc import Iterator
+
+from rich.table import Table
+from rich.text import Text
+
+from broker.cli.amounts import counted, spoken_s
+from broker.cli.simulate.report import the_one_asked_for
+from broker.cli.terminal import safe, short
+from broker.planner.plan import REQUESTS_UNLIMITED, LimitOutlook, Outlook
+from broker.planner.quantiles import Quantiles
+from broker.planner.record import LaneRecord
+
+_NAME_CHARS_MAX = 24
+
+
+def page(outlooks: list[Outlook]) -> Iterator[Table | Text]:
+    """The parts, in order."""
+    asked = the_one_asked_for(outlooks)
+    yield Text(f"{counted(asked.record.arrived, 'request')} over {spoken_s(asked.record.ended_ms / 1_000)}", "bold")
+    yield _lanes(asked)
+    for limit in asked.limits:
+        yield _limit(limit)
+    yield _sentence(asked)
+    if len(outlooks) > 1:
+        yield Text("\nWhat another quota would do to the same requests", "bold")
+        yield _quotas(outlooks)
+
+
+def _lanes(outlook: Outlook) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("lane")
+    for name in ("requests", "mean wait", "median", "95 %", "99 %", "longest", "too late", "failed"):
+        table.add_column(name, justify="right")
+    for name, lane in outlook.record.lanes.items():
+        if lane.arrived:
+            waits = lane.wait_ms
+            mean = "-" if waits.mean is None else spoken_ms(waits.mean)
+            parts = (_wait(waits, 0.5), _wait(waits, 0.95), _wait(waits, 0.99), _wait(waits, 1.0))
+            table.add_row(name, f"{lane.arrived:,}", mean, *parts, _bad(lane.missed), _bad(_failed(lane)))
+    return table
+
+
+def _failed(lane: LaneRecord) -> int:
+    """Failed for another reason than the deadline."""
+    return lane.outcome_ms.count - lane.completed - (lane.missed - lane.late)
+
+
+def _wait(waits: Quantiles, part: float) -> str:
+    value = waits.at(part)
+    return "-" if value is None else spoken_ms(value)
+
+
+def spoken_ms(wait_ms: float) -> str:
+    """A wait, to the millisecond where it is short."""
+    return f"{wait_ms:.0f} ms" if wait_ms < 1_000 else spoken_s(wait_ms / 1_000)
+
+
+def _bad(count: int) -> Text:
+    return Text(f"{count:,}", "red bold" if count else "")
+
+
+def _limit(limit: LimitOutlook) -> Text:
+    quota, told = limit.quota, limit.requests
+    name = safe(short(quota.limit, _NAME_CHARS_MAX))
+    text = f"\n{name}: {limit.used:.1%} of {quota.tokens_per_minute:,} tokens a minute used"
+    if quota.requests_per_minute != REQUESTS_UNLIMITED:
+        text += f", {told.share or 0.0:.1%} of {quota.requests_per_minute:,} requests a minute"
+    return Text(f"{text}; {counted(limit.calls, 'call')}, {counted(limit.throttled, '429')}")
+
+
+def _sentence(outlook: Outlook) -> Text:
+    if outlook.busiest_hour is None:
+        return Text("")
+    share = "all" if outlook.busiest_hour > 0.995 else f"{outlook.busiest_hour:.0%}"
+    return Text(f"The busiest hour took {share} of the tokens that come in an hour.")
+
+
+def _quotas(outlooks: list[Outlook]) -> Table:
+    lanes = [name for name, lane in outlooks[0].record.lanes.items() if lane.arrived]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("quota", justify="right")
+    table.add_column("tokens/min", justify="right")
+    for lane in lanes:
+        table.add_column(f"{lane} 95 %", justify="right")
+    for name in ("too late", "failed", "used", "done after"):
+        table.add_column(name, justify="right")
+    for each in outlooks:
+        tokens = sum(limit.quota.tokens_per_minute for limit in each.limits)
+        used = sum(limit.tokens.charged for limit in each.limits) / max(
+            1, sum(limit.tokens.offered for limit in each.limits)
+        )
+        table.add_row(
+            f"{each.factor:g} x",
+            f"{tokens:,}",
+            *(_wait(each.record.lanes[lane].wait_ms, 0.95) for lane in lanes),
+            _bad(each.missed),
+            _bad(each.failed),
+            f"{used:.0%}",
+            spoken_s(each.record.ended_ms / 1_000),
+            style="bold" if each.factor == 1 else "",
+        )
+    return table

@@ -1,0 +1,159 @@
+"""`headrace simulate`: what a quota means for a workload, before anybody pays for it."""
+
+import json
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from broker.cli.options import Config, Json
+from broker.cli.simulate.asked import Options, behaviours_from, factors_from, latency_from, workload_from
+from broker.cli.simulate.page import page
+from broker.cli.simulate.report import as_json as report_as_json
+from broker.cli.simulate.report import the_one_asked_for
+from broker.errors import SettingsError
+from broker.planner.plan import Outlook, Plan, quotas_for
+from broker.planner.stage import Times
+from broker.planner.workload_file import WorkloadError
+from broker.settings.load import load_settings
+from broker.simulator.pricing import Law
+from broker.simulator.settings import UpstreamSettings
+
+_WITH_FAILURES = 1
+_WIDTH_WITHOUT_TERMINAL = 120
+_PLOTS = (".png", ".svg")
+
+Draw = Callable[[Plan, list[Outlook], Path], None]
+
+
+def simulate(
+    workload: Annotated[
+        Path | None, typer.Argument(metavar="[WORKLOAD]", help="What comes: a TOML or JSON file; else --rate.")
+    ] = None,
+    *,
+    config: Config = None,
+    tokens_per_minute: Annotated[
+        int | None, typer.Option(min=1, max=10**12, help="The quota of every limit; else what the settings believe.")
+    ] = None,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="The same in requests; else the settings', else no limit.")
+    ] = None,
+    rate: Annotated[
+        list[str] | None, typer.Option(metavar="LANE=RATE", help="How many come: urgent=2/s, bulk=5000/day.")
+    ] = None,
+    size: Annotated[
+        list[str] | None, typer.Option(metavar="[LANE=]TOKENS", help="Tokens of a prompt: 600, urgent=300-1200.")
+    ] = None,
+    answer: Annotated[
+        list[str] | None, typer.Option(metavar="[LANE=]TOKENS", help="Tokens of an answer, likewise.")
+    ] = None,
+    deadline: Annotated[
+        list[str] | None, typer.Option(metavar="[LANE=]SPAN", help="How long one is wanted: 10min; else the lane's.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="The model that --rate asks for.")] = "gpt-4o-mini",
+    hours: Annotated[
+        float | None, typer.Option(min=0.001, max=8_784.0, help="For how long --rate goes on; 1 without --requests.")
+    ] = None,
+    requests: Annotated[int | None, typer.Option(min=1, max=10**7, help="So many and no more.")] = None,
+    law: Annotated[Law, typer.Option(help="How Chat Completions are charged.")] = Law.CHAT_2025,
+    latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds an answer takes.")] = "1-4",
+    behaviour: Annotated[
+        list[str] | None, typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="How OpenAI behaves, as of `upstream`.")
+    ] = None,
+    quotas: Annotated[
+        str, typer.Option(metavar="F,F,…", help="Which multiples of the quota to compare; 1 compares nothing.")
+    ] = "0.5,0.75,1,1.5,2",
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same run.")] = 7,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw waits and tokens over time: a .png or .svg.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Play a workload through the dispatcher's own core against a simulated OpenAI, in virtual time.
+
+    Tells for each lane how long requests wait, how many come too late, what of the quota is used, and what another
+    quota would change. Needs neither Kafka nor OpenAI. Exit 1 if a request fails or comes too late.
+
+    Example: headrace simulate examples/workload.toml --tokens-per-minute 200000 --plot plan.png
+
+    Example: headrace simulate --rate urgent=2/s --rate bulk=20000/day --hours 24 --tokens-per-minute 60000
+    """
+    factors, draw = factors_from(quotas), _drawing(plot)
+    settings = load_settings(config)
+    told = Options(rate or (), size or (), answer or (), deadline or (), model, hours, requests, seed)
+    comes = workload_from(workload, told, settings.lanes)
+    try:
+        granted = quotas_for(
+            settings, comes, tokens_per_minute=tokens_per_minute, requests_per_minute=requests_per_minute
+        )
+    except WorkloadError as error:
+        raise SettingsError(f"{str(error)[0].upper()}{str(error)[1:]}.") from error
+    upstream = UpstreamSettings(
+        law=law, latency_s=latency_from(latency), behaviours=behaviours_from(behaviour or ()), seed=comes.seed
+    )
+    plan = Plan(settings, comes, granted, upstream, Times(seed=comes.seed), requests)
+    outlooks = _play(plan, factors, quiet=as_json)
+    if plot is not None and draw is not None:
+        _save(draw, plan, outlooks, plot)
+    if as_json:
+        typer.echo(json.dumps(report_as_json(plan, outlooks)))
+    else:
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
+        for part in page(outlooks):
+            console.print(part)
+    asked = the_one_asked_for(outlooks)
+    if asked.missed or asked.failed:
+        raise typer.Exit(_WITH_FAILURES)
+
+
+def _play(plan: Plan, factors: tuple[float, ...], *, quiet: bool) -> list[Outlook]:
+    """One run for each quota, with a bar for whoever waits."""
+    expected = plan.expected
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=quiet or not sys.stderr.isatty(),
+    ) as bar:
+        task = bar.add_task("simulating", total=None if expected is None else expected * len(factors))
+        outlooks: list[Outlook] = []
+
+        def heed(settled: int) -> None:
+            done = sum(outlook.record.settled for outlook in outlooks)
+            bar.update(task, completed=done + settled)
+
+        for factor in factors:
+            bar.update(task, description=f"on {factor:g} x the quota")
+            outlooks.append(plan.play(factor, heed))
+        return outlooks
+
+
+def _drawing(plot: Path | None) -> Draw | None:
+    """What draws, known to be there before anything is played. Raises SettingsError."""
+    if plot is None:
+        return None
+    if plot.suffix not in _PLOTS:
+        raise SettingsError(f"--plot writes a .png or a .svg, not {plot.name!r}.")
+    if not plot.parent.is_dir():
+        raise SettingsError(f"--plot cannot write {plot}: there is no directory {plot.parent}.")
+    try:
+        draw: Draw = import_module("broker.cli.simulate.plot").draw
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"--plot needs {error.name}: install the extra with pip install 'headrace[plot]', or leave --plot out."
+        ) from error
+    return draw
+
+
+def _save(draw: Draw, plan: Plan, outlooks: list[Outlook], plot: Path) -> None:
+    try:
+        draw(plan, outlooks, plot)
+    except OSError as error:
+        raise SettingsError(f"--plot cannot write {plot}: {error.strerror or error}.") from error

@@ -1,0 +1,84 @@
+"""A run over time: how long those had waited whose turn came in each stretch of it, and how much was spent in each.
+
+Waits are told by when a request is *called*: of a batch that comes at once, each request then has its own place.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+STRETCHES_MAX: Final = 2_000
+
+
+@dataclass(slots=True)
+class Stretch:
+    """What one lane did in one stretch of time."""
+
+    arrived: int = 0
+    called: int = 0
+    waited_ms: int = 0
+    waited_most_ms: int = 0
+    charged: int = 0
+
+    @property
+    def mean_ms(self) -> float | None:
+        """The mean wait of those first called then; None for nobody."""
+        return self.waited_ms / self.called if self.called else None
+
+    def take_in(self, other: "Stretch") -> None:
+        """Both together."""
+        self.arrived += other.arrived
+        self.called += other.called
+        self.waited_ms += other.waited_ms
+        self.waited_most_ms = max(self.waited_most_ms, other.waited_most_ms)
+        self.charged += other.charged
+
+
+@dataclass(slots=True)
+class Timeline:
+    """By lane and by number of stretch. Twice as wide whenever there would be too many."""
+
+    width_ms: int
+    lanes: dict[str, dict[int, Stretch]] = field(default_factory=dict)
+
+    def arrived(self, lane: str, now_ms: int) -> None:
+        """See `Watcher`."""
+        self._at(lane, now_ms).arrived += 1
+
+    def called(self, lane: str, charge: int, waited_ms: int | None, now_ms: int) -> None:
+        """See `Watcher`."""
+        stretch = self._at(lane, now_ms)
+        stretch.charged += charge
+        if waited_ms is not None:
+            stretch.called += 1
+            stretch.waited_ms += waited_ms
+            stretch.waited_most_ms = max(stretch.waited_most_ms, waited_ms)
+
+    def settled(self, lane: str, now_ms: int) -> None:
+        """See `Watcher`."""
+
+    def charged_most(self, span_ms: int) -> int:
+        """Tokens paid in the busiest stretches together that span so long, or a little less."""
+        whole: dict[int, int] = {}
+        for stretches in self.lanes.values():
+            for number, stretch in stretches.items():
+                whole[number] = whole.get(number, 0) + stretch.charged
+        wide = max(1, span_ms // self.width_ms)
+        return max((sum(whole.get(number + step, 0) for step in range(wide)) for number in whole), default=0)
+
+    def _at(self, lane: str, at_ms: int) -> Stretch:
+        while at_ms // self.width_ms >= STRETCHES_MAX:
+            self._widen()
+        stretches = self.lanes.setdefault(lane, {})
+        number = at_ms // self.width_ms
+        stretch = stretches.get(number)
+        if stretch is None:
+            stretch = stretches[number] = Stretch()
+        return stretch
+
+    def _widen(self) -> None:
+        self.width_ms *= 2
+        for lane, stretches in self.lanes.items():
+            wider: dict[int, Stretch] = {}
+            for number, stretch in stretches.items():
+                wider.setdefault(number // 2, Stretch()).take_in(stretch)
+            self.lanes[lane] = wider

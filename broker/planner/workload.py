@@ -1,0 +1,168 @@
+"""A workload: streams of requests, as a team knows them, and the arrivals they become by seed.
+
+A stream comes at a rate, at random instants and with the rhythm of a day, or as a batch at a time of day. The run's
+time begins at `starts_ms` after midnight.
+"""
+
+import heapq
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from random import Random
+from typing import Final
+
+from broker.core.charge import Size
+from broker.planner.arrivals import Arrival, chat_sizes, embedding_sizes, responses_sizes
+from broker.simulator.pricing import Size as AskedSize
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+_SIZES_MAX: Final = 100_000  # pairs of sizes remembered: most requests of a stream share a few hundred
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A whole number anywhere between two, equally often."""
+
+    low: int
+    high: int
+
+    def draw(self, chance: Random) -> int:
+        """One of them."""
+        return self.low if self.low == self.high else self.low + int((self.high - self.low + 1) * chance.random())
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """So many requests at once at a time of day, each day, or evenly within `within_ms` from then on."""
+
+    count: int
+    at_ms: int = 0
+    within_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Requests of one kind.
+
+    Attributes:
+        name: What people call them.
+        lane: Their lane.
+        per_hour: How many an hour, on average over a day.
+        batch: How many at once, instead of a rate.
+        rhythm: The weight of each hour of the day, from midnight; none: all alike.
+        model: The model they ask for.
+        endpoint: `chat.completions`, `responses` or `embeddings`.
+        input_tokens: Tokens of their prompts.
+        output_tokens: Tokens of their answers.
+        max_tokens: The cap on the answer that their bodies state.
+        messages: Messages in a chat.
+        deadline_ms: How long after its arrival a request is wanted; None: as the lane says.
+    """
+
+    name: str
+    lane: str
+    per_hour: float = 0.0
+    batch: Batch | None = None
+    rhythm: tuple[float, ...] = ()
+    model: str = "gpt-4o-mini"
+    endpoint: str = "chat.completions"
+    input_tokens: Span = Span(400, 1_200)
+    output_tokens: Span = Span(100, 300)
+    max_tokens: int | None = None
+    messages: int = 2
+    deadline_ms: int | None = None
+
+    def arrivals(self, workload: "Workload", wanted_ms: int, seed: str) -> Iterator[Arrival]:
+        """Its requests in order; so long after its arrival nobody wants one any more."""
+        chance = Random(seed)
+        sizes: dict[int, tuple[Size, AskedSize]] = {}
+        for number, at_ms in enumerate(self._instants(workload, chance)):
+            tokens = self.input_tokens.draw(chance)
+            pair = sizes.get(tokens)
+            if pair is None:
+                pair = self._sizes(tokens)
+                if len(sizes) < _SIZES_MAX:
+                    sizes[tokens] = pair
+            yield Arrival(
+                at_ms,
+                self.lane,
+                self.model,
+                *pair,
+                number,
+                self.endpoint,
+                self.output_tokens.draw(chance),
+                at_ms + wanted_ms,
+            )
+
+    def expected(self, span_ms: int) -> float:
+        """How many are to be expected in so long from midnight."""
+        days = span_ms / DAY_MS
+        return self.per_hour * 24 * days if self.batch is None else self.batch.count * max(1.0, days)
+
+    def _instants(self, workload: "Workload", chance: Random) -> Iterator[int]:
+        if self.batch is not None:
+            yield from self._batches(self.batch, workload)
+        elif self.per_hour > 0:
+            yield from self._steady(workload, chance)
+
+    def _batches(self, batch: Batch, workload: "Workload") -> Iterator[int]:
+        first_ms = (batch.at_ms - workload.starts_ms) % DAY_MS
+        for day in count():
+            begin_ms = first_ms + day * DAY_MS
+            if workload.span_ms is not None and begin_ms >= workload.span_ms and day:
+                return
+            for number in range(batch.count):
+                yield begin_ms + number * batch.within_ms // batch.count
+
+    def _steady(self, workload: "Workload", chance: Random) -> Iterator[int]:
+        """Random instants of an hour's rate; a rhythm changes it from hour to hour and not over the day."""
+        mean = sum(self.rhythm) / len(self.rhythm) if self.rhythm else 1.0
+        begin = workload.starts_ms
+        end = None if workload.span_ms is None else begin + workload.span_ms
+        at: float = begin
+        for hour in count(begin // HOUR_MS):
+            if end is not None and hour * HOUR_MS >= end:
+                return
+            weight = self.rhythm[hour % 24] / mean if self.rhythm else 1.0
+            at, until = max(at, hour * HOUR_MS), (hour + 1) * HOUR_MS
+            if weight == 0:
+                continue
+            per_ms = self.per_hour * weight / HOUR_MS
+            while (at := at + chance.expovariate(per_ms)) < until:
+                if end is not None and at >= end:
+                    return
+                yield int(at) - begin
+            at = until
+
+    def _sizes(self, tokens: int) -> tuple[Size, AskedSize]:
+        match self.endpoint:
+            case "embeddings":
+                return embedding_sizes(4 * tokens)
+            case "responses":
+                return responses_sizes(tokens)
+            case _:
+                return chat_sizes(4 * tokens, messages=self.messages, answer_max=self.max_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """All streams. `span_ms` is how long requests come; None: for ever, until somebody has seen enough."""
+
+    streams: tuple[Stream, ...]
+    span_ms: int | None = DAY_MS
+    starts_ms: int = 0
+    seed: int = 7
+
+    def arrivals(self, usual_ms: Mapping[str, int], longest_ms: Mapping[str, int]) -> Iterator[Arrival]:
+        """All requests in order; each lane's usual deadline and the longest it grants are the settings'."""
+        drawn = []
+        for number, stream in enumerate(self.streams):
+            asked_ms = usual_ms[stream.lane] if stream.deadline_ms is None else stream.deadline_ms
+            wanted_ms = min(asked_ms, longest_ms[stream.lane])
+            drawn.append(stream.arrivals(self, wanted_ms, f"{self.seed}/{number}"))
+        return heapq.merge(*drawn, key=lambda arrival: arrival.at_ms)
+
+    def expected(self) -> float | None:
+        """About how many requests there will be; None if they come for ever."""
+        return None if self.span_ms is None else sum(stream.expected(self.span_ms) for stream in self.streams)

@@ -1,0 +1,207 @@
+"""`headrace simulate`: what it prints, what it writes, and how it says no."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.cli.main import main
+
+WORKLOAD = """
+hours = 0.2
+[[stream]]
+name = "leads"
+lane = "urgent"
+rate = "600/h"
+[[stream]]
+name = "mailing"
+lane = "bulk"
+count = 60
+at = "00:02"
+"""
+
+
+@pytest.fixture
+def workload(tmp_path: Path) -> Path:
+    path = tmp_path / "workload.toml"
+    path.write_text(WORKLOAD, encoding="utf-8")
+    return path
+
+
+def report(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
+    assert main(["simulate", *args, "--json"]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    found = json.loads(told.out)
+    assert isinstance(found, dict)
+    return found
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    assert main(["simulate", *args]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    return told.err
+
+
+def test_a_workload_file_becomes_a_table_for_a_person(workload: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", str(workload), "--tokens-per-minute", "20000"]) == 0
+    told = capsys.readouterr()
+    assert "mean wait" in told.out
+    assert "What another quota would do" in told.out
+    assert [line.split()[0] for line in told.out.splitlines() if " x " in line] == ["0.5", "0.75", "1", "1.5", "2"]
+    assert "\x1b" not in told.out
+    assert max(map(len, told.out.splitlines())) <= 120
+    assert told.err == ""
+
+
+def test_json_is_one_object_whose_numbers_agree(workload: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(capsys, str(workload), "--tokens-per-minute", "20000", "--quotas", "0.5")
+    assert [each["factor"] for each in found["quotas"]] == [0.5, 1.0]
+    assert found["quotas"][1]["lanes"] == found["lanes"]
+    bulk, urgent = found["lanes"]["bulk"], found["lanes"]["urgent"]
+    assert (bulk["requests"], bulk["completed"], bulk["failed"]) == (60, 60, {})
+    assert urgent["requests"] + bulk["requests"] == found["requests"]
+    assert bulk["wait_ms"]["p50"] <= bulk["wait_ms"]["p95"] <= bulk["wait_ms"]["max"]
+    limit = found["limits"]["gpt-4o-mini"]
+    assert limit["tokens_per_minute"] == 20_000
+    assert limit["calls"] == found["requests"]
+    assert 0 < limit["tokens"]["share"] < 1
+
+
+def test_the_same_seed_reports_the_same_and_a_file_may_name_it(
+    workload: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, again = (report(capsys, str(workload), "--tokens-per-minute", "20000", "--quotas", "1") for _ in range(2))
+    assert first == again
+    workload.write_text(f"seed = 9\n{WORKLOAD}", encoding="utf-8")
+    other = report(capsys, str(workload), "--tokens-per-minute", "20000", "--quotas", "1")
+    assert other["seed"] == 9
+    assert other["lanes"] != first["lanes"]
+
+
+def test_options_tell_a_workload_too(capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(
+        capsys,
+        *("--rate", "urgent=1/s", "--rate", "bulk=0.5/s", "--size", "600", "--size", "urgent=100-200"),
+        *("--deadline", "bulk=30min", "--answer", "50", "--requests", "90", "--tokens-per-minute", "60000"),
+        *("--quotas", "1"),
+    )
+    assert found["requests"] == 90
+    assert found["lanes"]["urgent"]["requests"] > found["lanes"]["bulk"]["requests"] > 10
+    assert found["deadlines_missed"] == 0
+
+
+def test_the_quota_is_the_settings_where_it_is_not_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "headrace.toml"
+    config.write_text('[limits."gpt-4o"]\ntokens_per_minute = 50000\n', encoding="utf-8")
+    args = ("--rate", "urgent=60/h", "--model", "gpt-4o", "--config", str(config), "--quotas", "1")
+    assert report(capsys, *args)["limits"]["gpt-4o"]["tokens_per_minute"] == 50_000
+
+
+def test_what_comes_too_late_is_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["--rate", "bulk=2/s", "--deadline", "1min", "--hours", "0.1", "--tokens-per-minute", "20000"]
+    assert main(["simulate", *args, "--quotas", "1", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["deadlines_missed"] > 0
+    assert found["lanes"]["bulk"]["failed"]["deadline_exceeded"] > 0
+
+
+def test_a_behaviour_is_played(workload: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = (str(workload), "--tokens-per-minute", "20000", "--quotas", "1", "--behaviour", "quantised-6s")
+    assert report(capsys, *args)["throttled"] > 0
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_a_plot_is_written(ending: str, workload: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plot = tmp_path / f"plan.{ending}"
+    args = ("--tokens-per-minute", "20000", "--quotas", "1", "--plot", str(plot))
+    report(capsys, str(workload), *args)
+    beginning = plot.read_bytes()[:200]
+    assert beginning.startswith(b"\x89PNG" if ending == "png" else b"<?xml")
+
+
+def test_an_svg_names_the_lanes_and_the_quota(
+    workload: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plot = tmp_path / "plan.svg"
+    report(capsys, str(workload), "--tokens-per-minute", "20000", "--quotas", "1", "--plot", str(plot))
+    text = plot.read_text(encoding="utf-8")
+    assert "quota: 20 k tokens a minute" in text
+    assert "urgent:" in text
+    assert "bulk:" in text
+    assert "standard" not in text
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), ("--rate urgent=2/s", "examples/workload.toml")),
+        (("nowhere.toml",), ("nowhere.toml", "No such file")),
+        (("--rate", "urgent=2"), ("--rate urgent=2", "2/s")),
+        (("--rate", "urgnet=2/s"), ("did you mean 'urgent'?",)),
+        (("--rate", "2/s"), ("no lane",)),
+        (("--rate", "urgent=2/s", "--size", "bulk=3"), ("--size", "'bulk'", "no --rate")),
+        (("--rate", "urgent=2/s"), ("--tokens-per-minute",)),
+        (("--rate", "urgent=2/s", "--quotas", "many"), ("--quotas",)),
+        (("--rate", "urgent=2/s", "--plot", "plan.pdf"), (".png", ".svg")),
+        (("--rate", "urgent=2/s", "--plot", "no/where/plan.png"), ("no directory",)),
+        (("--rate", "urgent=2/s", "--tokens-per-minute", "9", "--latency", "long"), ("--latency",)),
+        (
+            ("--rate", "urgent=2/s", "--tokens-per-minute", "9", "--behaviour", "fixed-windows"),
+            ("--behaviour", "did you mean"),
+        ),
+    ],
+    ids=lambda value: " ".join(value) or "nothing",
+)
+def test_a_mistake_is_one_sentence_and_exit_2(
+    args: tuple[str, ...], words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sentence = complaint(capsys, *args)
+    assert all(word in sentence for word in words), sentence
+
+
+def test_a_mistake_in_the_file_names_the_file_and_the_nearest_key(
+    workload: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workload.write_text(WORKLOAD.replace("rate =", "rte ="), encoding="utf-8")
+    sentence = complaint(capsys, str(workload), "--tokens-per-minute", "20000")
+    assert str(workload) in sentence
+    assert "did you mean 'rate'?" in sentence
+
+
+def test_a_file_and_a_rate_are_one_too_many(workload: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "leave out" in complaint(capsys, str(workload), "--rate", "urgent=2/s")
+
+
+def test_a_file_that_is_no_text_is_said_so(workload: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workload.write_bytes(b"\xff\xfe\x00")
+    assert "UTF-8" in complaint(capsys, str(workload))
+
+
+def test_without_matplotlib_the_extra_is_named_before_anything_is_played(workload: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "plan.png"
+    program = (
+        "import sys; sys.modules['matplotlib'] = None; from broker.cli.main import main; "
+        f"sys.exit(main(['simulate', {str(workload)!r}, '--tokens-per-minute', '20000', '--plot', {str(plot)!r}]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert "headrace[plot]" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert not plot.exists()
+
+
+def test_without_a_plot_matplotlib_is_not_loaded() -> None:
+    program = (
+        "import sys; from broker.cli.main import main; "
+        "main(['simulate', '--rate', 'urgent=1/min', '--tokens-per-minute', '20000', '--quotas', '1']); "
+        "sys.exit(any(name.split('.')[0] in ('matplotlib', 'openai', 'aiokafka', 'tiktoken') for name in sys.modules))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
