@@ -5,6 +5,7 @@ Plain frozen data. The shell carries commands out in order and posts what came o
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
@@ -104,8 +105,7 @@ class Settlement:
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
-class SettledEntry:
+class SettledEntry(NamedTuple):
     """A line for the ledger: this identity has met its fate."""
 
     identity: Identity
@@ -113,8 +113,7 @@ class SettledEntry:
     fate: Fate
 
 
-@dataclass(frozen=True, slots=True)
-class StartedEntry:
+class StartedEntry(NamedTuple):
     """A line for the ledger: a call for this identity was begun."""
 
     identity: Identity

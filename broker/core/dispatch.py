@@ -205,8 +205,7 @@ class Dispatch:
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:
         candidate, ticket.state = ticket.candidate, State.CALLING
-        self.limits.serve(ticket)
-        budget = self.limits.desk(candidate.limit, now_ms).budget
+        budget = self.limits.serve(ticket)
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
         self._batches.started(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls))
         repeated = self._inheritance.repeats(candidate.identity)

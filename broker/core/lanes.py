@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from broker.core.bounds import FLOOR_CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
 from broker.core.ticket import State, Ticket
@@ -45,8 +46,7 @@ class LaneRule:
     buffer_bytes_max: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
+class Pick(NamedTuple):
     """The ticket whose turn it is, and the share of the bucket it must leave."""
 
     ticket: Ticket

@@ -4,7 +4,7 @@ What they do share is the number of calls in flight. So they are asked in turn, 
 that can always pay does not take every call that another could have.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from broker.core.account import Account
@@ -42,7 +42,7 @@ class Limits:
         self._rules = rules
         self._make_budget = make_budget
         self._desks: dict[str, LimitDesk] = {}
-        self._turns: deque[LimitDesk] = deque()
+        self._turns: OrderedDict[LimitDesk, None] = OrderedDict()  # whoever was served last is asked last
         self._wake_at: int | None = None
         self.account = Account()
 
@@ -52,7 +52,7 @@ class Limits:
         if desk is None:
             self._make_room()
             desk = self._desks[limit] = LimitDesk(self._make_budget(limit, now_ms), Lanes(self._rules))
-            self._turns.append(desk)
+            self._turns[desk] = None
         return desk
 
     def clear(self) -> None:
@@ -69,7 +69,7 @@ class Limits:
         for name, desk in self._desks.items():
             if not desk.lanes.waiting() and not desk.budget.inflight:
                 del self._desks[name]
-                self._turns.remove(desk)
+                del self._turns[desk]
                 return
 
     def desks(self) -> dict[str, LimitDesk]:
@@ -129,13 +129,13 @@ class Limits:
         """When the next head can pay, to the millisecond, as the last `payable` found; None: nobody waits for time."""
         return self._wake_at
 
-    def serve(self, ticket: Ticket) -> None:
-        """The ticket found payable is being called."""
+    def serve(self, ticket: Ticket) -> Budget:
+        """The ticket found payable is being called; returns who pays for it."""
         desk = self._desks[ticket.candidate.limit]
         desk.lanes.served(ticket)
         ticket.queued = False
-        self._turns.remove(desk)
-        self._turns.append(desk)
+        self._turns.move_to_end(desk)
+        return desk.budget
 
     def waiting(self) -> int:
         """How many wait, all limits together."""

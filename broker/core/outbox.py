@@ -5,16 +5,15 @@ stays here until its commit has returned, so that an unknown commit loses nothin
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from broker.core.bounds import LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACTION_BYTES_MAX
 from broker.core.commands import Decision
 from broker.core.ticket import Ticket
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """A ticket and what becomes of it."""
 
     ticket: Ticket
