@@ -12,8 +12,9 @@ is written one release after it can be read (PROTOCOL 4), so a change of this fo
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, cycle, islice
+from operator import mul, sub
 from typing import Final, NamedTuple
 from zlib import compress, crc32, decompress
 
@@ -90,24 +91,21 @@ def decode(metadata: str) -> tuple[Head, list[int]]:
 
 def _smallest(base: int, opened: OpenOffsets) -> tuple[int, bytes]:
     starts, ends = opened.starts, opened.ends
+    runs = [*chain.from_iterable(zip(map(sub, starts, [base, *ends]), map(sub, ends, starts), strict=True))]
     bitmap_bytes = -(-(ends[-1] - base) // 8) if ends else 0
     form, body = _RUNS, b""
-    if 2 * len(starts) <= bitmap_bytes:  # a run takes two bytes or more
-        done_from = [base, *ends]
-        runs = [*chain.from_iterable((s - d, e - s) for d, s, e in zip(done_from, starts, ends, strict=False))]
+    if len(runs) <= bitmap_bytes:  # a number takes a byte or more
         body = bytes(runs) if max(runs, default=0) <= _VARINT_BYTE_MAX else b"".join(map(_varint, runs))
     if bitmap_bytes and not 0 < len(body) <= bitmap_bytes:
-        form, body = _BITMAP, _bitmap(base, opened, bitmap_bytes)
+        form, body = _BITMAP, _bitmap(runs, bitmap_bytes)
     if len(body) <= _DEFLATED_BYTES_MIN:
         return form, body
     deflated = compress(body)
     return (form + _DEFLATED, deflated) if len(deflated) < len(body) else (form, body)
 
 
-def _bitmap(base: int, opened: OpenOffsets, size: int) -> bytes:
-    digits = bytearray(b"0" * (8 * size))
-    for start, end in zip(opened.starts, opened.ends, strict=True):
-        digits[start - base : end - base] = b"1" * (end - start)
+def _bitmap(runs: Iterable[int], size: int) -> bytes:
+    digits = b"".join(map(mul, cycle((b"0", b"1")), runs)).ljust(8 * size, b"0")
     return int(digits, 2).to_bytes(size, "big")  # a power of two as the base: linear, and no limit on digits
 
 
