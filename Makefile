@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit simulation integration chart image compatibility coverage static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test unit simulation bench-limits integration chart image compatibility coverage static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -30,6 +30,10 @@ unit: $(STAMP) ## unit and property tests: no services, under half a minute
 
 simulation: $(STAMP) ## the core against a model Kafka and a model OpenAI, with faults (SEEDS=200)
 	@$(BIN)/python -m tests.simulation.run --seeds $(or $(SEEDS),200)
+
+bench-limits: $(STAMP) ## how well limits are used under 20 behaviours, beside two rivals: a quarter of an hour (ONLY=NAME)
+	@$(BIN)/python -m benchmarks.limits $(if $(ONLY),$(ONLY:%=--only %),--json $(FIGURES) --page docs/benchmarks.md)
+FIGURES := benchmarks/limits/figures.json
 
 integration: $(STAMP) ## kills, outages, garbage and duplicates on a real Kafka and Valkey
 	@$(BIN)/python -m pytest -q tests/integration

@@ -1,0 +1,84 @@
+"""What is asked: the same calls for everybody, by seed, as bodies for HTTP and as sizes for virtual time.
+
+Prompts of unequal length (most a few hundred tokens, some four times as many), an answer's cap that producers set well
+above what is written, and answers of a third of that: what the charge laws and the rivals' counting differ by.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from benchmarks.limits.rows import Row
+from broker.simulator.pricing import Endpoint, Law, Size, charge_at
+from broker.simulator.virtual import Ask
+
+MODELS: Final = ("gpt-4o-mini", "gpt-4o")
+_BYTES_MEDIAN: Final = 1_050
+_BYTES_SPREAD: Final = 0.5  # deviation of the logarithm
+_BYTES: Final = (240, 4_800)
+_CAPS: Final = (200, 300, 400)  # max_tokens, as producers set it
+_WRITTEN: Final = (60, 180)
+_FILLED_PERCENT: Final = 99
+_SENTENCE: Final = "Write a short and friendly e-mail to the contact below and mention what the note says. "
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call."""
+
+    id: str
+    model: str
+    text_bytes: int
+    answer_max: int
+    output_tokens: int
+
+    @property
+    def size(self) -> Size:
+        """What the simulator charges by."""
+        return Size.chat(self.text_bytes, answer_max=self.answer_max)
+
+    def charge(self, law: Law) -> int:
+        """What it is charged at admission."""
+        return charge_at(Endpoint.CHAT, self.size, law)
+
+    def ask(self) -> Ask:
+        """The call in virtual time; its id decides how long it takes, and is the planner's number of it."""
+        return Ask(self.id.rpartition("-")[2], self.model, self.size, output_tokens=self.output_tokens)
+
+    def body(self) -> dict[str, Any]:
+        """The call over HTTP: a prompt of exactly so many bytes, no two alike."""
+        text = f"{self.id}: " + _SENTENCE * (self.text_bytes // len(_SENTENCE) + 1)
+        return {
+            "model": self.model,
+            "messages": [{"role": "user", "content": text[: self.text_bytes]}],
+            "max_tokens": self.answer_max,
+        }
+
+
+def calls_of(row: Row) -> Sequence[Asked]:
+    """The calls of a row; where windows are to be filled, as many as just fill them."""
+    made = calls(row.calls, models=row.models)
+    if row.windows is None:
+        return made
+    left = row.tokens_per_minute * row.windows * _FILLED_PERCENT // 100
+    for number, call in enumerate(made):
+        left -= call.charge(Law.CHAT_2025)
+        if left < 0:
+            return made[:number]
+    return made
+
+
+def calls(count: int, *, models: int = 1, seed: int = 7) -> Sequence[Asked]:
+    """So many calls, to one model or to two in turn."""
+    chance = random.Random(seed)
+    return [
+        Asked(
+            id=f"call-{seed}-{number + 1}",
+            model=MODELS[number % models],
+            text_bytes=round(min(_BYTES[1], max(_BYTES[0], chance.lognormvariate(0, _BYTES_SPREAD) * _BYTES_MEDIAN))),
+            answer_max=chance.choice(_CAPS),
+            output_tokens=chance.randint(*_WRITTEN),
+        )
+        for number in range(count)
+    ]

@@ -1,0 +1,46 @@
+"""The dispatcher's own core in virtual time: every call of a row waits in one lane from the start."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from benchmarks.limits.calls import MODELS, Asked
+from benchmarks.limits.rows import Row
+from benchmarks.limits.world import WAY_MS, Record, Witness
+from broker.planner.arrivals import Arrival, chat_sizes
+from broker.planner.engine import VirtualRun
+from broker.planner.stage import Stage, Times
+from broker.settings.whole import Settings
+
+LANE: Final = "urgent"  # the first lane: nothing is kept in reserve for others
+COMMIT_MS: Final = 12.0
+LONGEST_MS: Final = 1_200_000
+SHARED: Final = "shared-models"
+_LOOK_MS: Final = 250
+
+
+def settings_of(row: Row) -> Settings:
+    """What an operator would write: the limit a minute, as it is known, and nothing about how it is enforced."""
+    name = MODELS[0] if row.models == 1 else SHARED
+    limit = {
+        "models": MODELS[: row.models],
+        "tokens_per_minute": row.tokens_per_minute,
+        "requests_per_minute": row.requests_per_minute,
+    }
+    return Settings.model_validate({"limits": {name: limit}, "dispatcher": {"inflight_max": row.inflight_max}})
+
+
+def dispatch(row: Row, asked: Sequence[Asked]) -> Record:
+    """Make the calls; what the simulated OpenAI saw of it."""
+    upstream = Witness(row)
+    arrivals = [_arrival(number, call) for number, call in enumerate(asked)]
+    run = VirtualRun(Stage.of(settings_of(row)), upstream, arrivals, Times(way_ms=WAY_MS, commit_ms=COMMIT_MS))
+    record = upstream.record
+    while not run.advance(run.now_ms + _LOOK_MS) and not record.storms and run.now_ms < LONGEST_MS:
+        pass
+    record.lost = len(asked) - record.calls
+    return record
+
+
+def _arrival(number: int, call: Asked) -> Arrival:
+    size, asked = chat_sizes(call.text_bytes, answer_max=call.answer_max)
+    return Arrival(0, LANE, call.model, size, asked, partition=number, output_tokens=call.output_tokens)

@@ -1,0 +1,114 @@
+"""The rows: what is played, how much of it, and what is promised."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from broker.simulator.behaviours.catalogue import Behaviour, parsed
+from broker.simulator.settings import UpstreamSettings
+
+TOKENS_PER_MINUTE: Final = 330_000
+REQUESTS_PER_MINUTE: Final = 30_000
+CALLS: Final = 5_500  # of a row in virtual time: some four minutes of it
+SEED: Final = 7
+FIRST_S: Final = 60.0  # what is shown as the phase in which a hidden law is found out
+
+
+class Way(StrEnum):
+    """How the dispatcher's calls travel. The rivals' always do in virtual time."""
+
+    HTTP = "HTTP"
+    VIRTUAL = "virtual"
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """At least that share of the ideal, at most so many 429s per 1,000 calls; `after` the first minute, or of all."""
+
+    share_min: float
+    refused_max: float
+    after: bool
+
+
+DESCRIBED: Final = Promise(0.98, 1.0, after=False)
+HIDDEN: Final = Promise(0.93, 5.0, after=True)
+SHARED: Final = Promise(0.95, 10.0, after=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One behaviour.
+
+    Attributes:
+        name: Of the row; of the behaviour too, if it plays just one.
+        plays: Behaviours as `headrace upstream --behaviour` takes them.
+        promise: None where nothing is promised.
+        calls: How many are made, at most if there are `windows`: then no more than what so many minutes hold, so that
+            no window is begun in which the ideal is charged at once what we are charged in a minute.
+        models: How many models they are for.
+        first_s: The length of the first phase, which is shown apart.
+    """
+
+    name: str
+    plays: tuple[str, ...]
+    promise: Promise | None
+    way: Way = Way.VIRTUAL
+    calls: int = CALLS
+    models: int = 1
+    first_s: float = FIRST_S
+    tokens_per_minute: int = TOKENS_PER_MINUTE
+    requests_per_minute: int = REQUESTS_PER_MINUTE
+    latency_s: tuple[float, float] = (1.0, 4.0)
+    inflight_max: int = 512
+    windows: int | None = None
+
+    def virtual(self) -> "Row":
+        """The same in virtual time, and as long as those rows are."""
+        if self.way is Way.VIRTUAL:
+            return self
+        return replace(self, way=Way.VIRTUAL, calls=CALLS, first_s=FIRST_S)
+
+    def behaviours(self) -> tuple[Behaviour, ...]:
+        """The values."""
+        return tuple(parsed(text) for text in self.plays)
+
+    def upstream(self) -> UpstreamSettings:
+        """The simulated OpenAI of this row."""
+        return UpstreamSettings(
+            tokens_per_minute=self.tokens_per_minute,
+            requests_per_minute=self.requests_per_minute,
+            latency_s=self.latency_s,
+            behaviours=self.behaviours(),
+            seed=SEED,
+        )
+
+
+ROWS: Final = (
+    Row("bucket", ("bucket",), DESCRIBED, Way.HTTP, calls=2_500),
+    Row("bucket-6s", ("bucket-6s",), DESCRIBED, Way.HTTP, calls=2_000, tokens_per_minute=440_000),
+    Row("bucket-1s", ("bucket-1s",), DESCRIBED, Way.HTTP, calls=2_000, tokens_per_minute=440_000),
+    Row(
+        "request-bound",
+        ("request-bound:requests_per_minute=1100",),
+        DESCRIBED,
+        Way.HTTP,
+        2_400,
+        tokens_per_minute=990_000,
+    ),
+    Row("shared-limit", ("shared-limit",), DESCRIBED, Way.HTTP, calls=2_500, models=2),
+    Row("limit-halved", ("limit-halved",), DESCRIBED, Way.HTTP, calls=2_000),
+    Row("limit-doubled", ("limit-doubled",), DESCRIBED),
+    Row("latency-wide", ("latency-wide",), DESCRIBED, inflight_max=2_000),
+    Row("hidden-bucket-6s", ("hidden-bucket-6s",), HIDDEN, Way.HTTP, 2_000, first_s=30.0, tokens_per_minute=440_000),
+    Row("hidden-bucket-1s", ("hidden-bucket-1s",), HIDDEN),
+    Row("fixed-window", ("fixed-window",), HIDDEN, calls=6_000, windows=5, first_s=59.0),
+    Row("sliding-window", ("sliding-window",), HIDDEN, calls=6_000, windows=5, first_s=59.0),
+    Row("headers-none", ("headers-none",), HIDDEN, Way.HTTP, calls=2_500, first_s=30.0),
+    Row("quantised-6s", ("quantised-6s",), None),
+    Row("quantised-1s", ("quantised-1s",), None),
+    Row("sliding-approximate", ("sliding-approximate",), None),
+    Row("foreign", ("foreign",), SHARED, tokens_per_minute=643_000),
+    Row("foreign-insisting", ("foreign-insisting",), SHARED, tokens_per_minute=643_000),
+    Row("law-chat-legacy", ("law-chat-legacy",), None, tokens_per_minute=660_000),
+    Row("law-change", ("law-change",), None, tokens_per_minute=660_000),
+)

@@ -1,0 +1,115 @@
+"""Virtual time: a clock, the simulated OpenAI behind a network, and what it admitted and refused.
+
+A client is called back at instants it asked for and with answers it waits for; nothing sleeps.
+"""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from benchmarks.limits.calls import Asked
+from benchmarks.limits.enforced import law_of
+from benchmarks.limits.rows import Row
+from broker.simulator.pricing import charge_at
+from broker.simulator.virtual import Ask, Told, VirtualUpstream, Visit
+
+WAY_MS: Final = (2, 40)  # from a caller to the limiter, and back
+STORM_REFUSALS: Final = 5  # for each call admitted
+STORM_MIN: Final = 5_000
+
+OnTold = Callable[[Told, int], None]
+
+
+@dataclass(slots=True)
+class Record:
+    """What one client did to the simulated OpenAI. Instants are its microseconds since it was opened.
+
+    Attributes:
+        admitted: Instant and tokens of each admission, or of all since the last look, in order.
+        refused: The instant of each 429.
+        lost: Calls that were given up.
+        calls: How many were admitted.
+    """
+
+    admitted: list[tuple[int, int]] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
+    lost: int = 0
+    calls: int = 0
+    first_us: int = -1
+
+    @property
+    def storms(self) -> bool:
+        """Whether it is hopeless: a run ends where there are so many refusals, and what was not called is lost."""
+        return len(self.refused) > STORM_MIN + STORM_REFUSALS * self.calls
+
+    @property
+    def last_us(self) -> int:
+        """The last admission."""
+        return self.admitted[-1][0] if self.admitted else self.first_us
+
+    @property
+    def charged(self) -> int:
+        """All tokens."""
+        return sum(tokens for _, tokens in self.admitted)
+
+
+class Witness(VirtualUpstream):
+    """The simulated OpenAI in virtual time, with a record of what it admitted and refused."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__(row.upstream())
+        self.record = Record()
+        self._law_at = law_of(row, 0)
+
+    def arrive(self, ask: Ask, now_us: int) -> Visit:
+        """As it does, and note it."""
+        visit, record = super().arrive(ask, now_us), self.record
+        if record.first_us < 0:
+            record.first_us = now_us
+        if visit.status == 429:
+            record.refused.append(now_us)
+        else:
+            record.calls += 1
+            record.admitted.append((now_us, charge_at(ask.endpoint, ask.size, self._law_at(now_us))))
+        return visit
+
+
+class World:
+    """A clock and one client of one simulated OpenAI."""
+
+    def __init__(self, row: Row) -> None:
+        self.upstream = Witness(row)
+        self.record = self.upstream.record
+        self.now_us = 0
+        self._chance = Random(row.name)
+        self._events: list[tuple[int, int, Callable[[int], None]]] = []
+        self._serial = 0
+
+    def at(self, at_us: int, action: Callable[[int], None]) -> None:
+        """Do it then."""
+        self._serial += 1
+        heapq.heappush(self._events, (max(at_us, self.now_us), self._serial, action))
+
+    def call(self, asked: Asked, told: OnTold) -> None:
+        """Send a call now; `told` hears its answer."""
+        self.at(self.now_us + self._way_us(), lambda now_us: self._arrive(asked, told, now_us))
+
+    def run(self, done: Callable[[], bool]) -> None:
+        """Until that is so, or nobody waits for anything, or all that comes back is refusals."""
+        while self._events and not done() and not self.record.storms:
+            self.now_us, _, action = heapq.heappop(self._events)
+            action(self.now_us)
+
+    def _arrive(self, asked: Asked, told: OnTold, now_us: int) -> None:
+        visit = self.upstream.arrive(asked.ask(), now_us)
+
+        def end(ends_us: int) -> None:
+            answer = self.upstream.end(visit)
+            self.at(ends_us + self._way_us(), lambda heard_us: told(answer, heard_us))
+
+        self.at(visit.ends_us, end)
+
+    def _way_us(self) -> int:
+        return round(self._chance.uniform(*WAY_MS) * 1_000)

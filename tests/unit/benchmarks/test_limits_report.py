@@ -1,0 +1,74 @@
+"""The table, the figures for machines, the page, and who is said to miss a promise."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.limits.measure import Figures, Phase
+from benchmarks.limits.page import page
+from benchmarks.limits.report import WIDTH, Measured, as_json, head, kept, legend, line, missed
+from benchmarks.limits.rows import DESCRIBED, HIDDEN, ROWS, Row
+
+ON = {"date": "2026-01-02", "commit": "0123456789", "machine": "2 cores"}
+
+
+def phase(share: float, refused: int, calls: int = 2_000, seconds: float = 60.0) -> Phase:
+    return Phase(share, refused, calls, seconds)
+
+
+def found(whole: Phase, after: Phase | None = None, lost: int = 0) -> Figures:
+    first = phase(0.7, 40, 1_000)
+    return Figures(whole, first, after, ideal_s=50.0, charged=300 * whole.calls, lost=lost)
+
+
+GOOD = found(phase(0.99, 1), phase(0.991, 0))
+HEADERS = Row("bucket", ("bucket",), DESCRIBED)
+SILENT = Row("fixed-window", ("fixed-window",), HIDDEN)
+
+
+def told(row: Row, own: Figures) -> dict[str, object]:
+    rival = found(phase(0.7, 0), None, lost=500)
+    return as_json([Measured(row, own, rival, rival)], ON, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("row", "own", "keeps"),
+    [
+        (HEADERS, GOOD, True),
+        (HEADERS, found(phase(0.979, 0)), False),
+        (HEADERS, found(phase(0.99, 3)), False),
+        (HEADERS, replace(GOOD, lost=1), False),
+        (SILENT, found(phase(0.5, 900), phase(0.94, 9)), True),
+        (SILENT, found(phase(0.99, 0), phase(0.92, 0)), False),
+        (SILENT, found(phase(0.99, 0), phase(0.99, 11)), False),
+        (SILENT, found(phase(0.9, 0)), False),
+        (replace(HEADERS, promise=None), found(phase(0.1, 900)), None),
+    ],
+)
+def test_a_promise_is_kept_by_the_phase_it_speaks_of(*, row: Row, own: Figures, keeps: bool | None) -> None:
+    assert kept(row, own) is keeps
+    assert len(missed(told(row, own))) == (keeps is False)
+
+
+def test_who_misses_is_told_by_how_much() -> None:
+    assert missed(told(SILENT, found(phase(0.99, 0), phase(0.921, 12), lost=7))) == [
+        "fixed-window misses: 92.1% and 6.0 429s per 1,000 calls, promised 93% and 5; 7 calls were never admitted"
+    ]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
+def test_no_line_is_wider_than_a_terminal(row: Row) -> None:
+    worst = found(phase(1.0, 80_000, 2_000), phase(1.0, 19_999, 2_000), lost=2_000)
+    lines = [*head().splitlines(), line(Measured(row, worst, worst, worst)), *legend().splitlines()]
+    assert max(map(len, lines)) <= WIDTH
+    assert row.name in lines[3]
+
+
+def test_the_page_says_what_the_figures_say_and_nothing_of_the_machine_but_words() -> None:
+    figures = json.loads(json.dumps(told(HEADERS, found(phase(0.975, 3), phase(0.981, 1)))))
+    text = page(figures)
+    for word in ("97.5%", "98.1%", "1.5", "2026-01-02", "0123456789", "2 cores", "20%", "300", "**missed**"):
+        assert word in text
+    assert "Rows that miss their promise: bucket." in text
+    assert page(json.loads(json.dumps(told(HEADERS, GOOD)))).endswith("Every promise is kept.\n")
