@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 DURATION_CHARS_MAX: Final = 64
+COUNT_DIGITS_MAX: Final = 15
 
 _NANOSECONDS: Final = {
     "ns": 1,
@@ -25,6 +26,7 @@ _MONTHS: Final = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # no
 
 _COUNT: Final = re.compile(r"[0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4}")
 _DECIMAL: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,12}))?")
+_USUAL_DURATION: Final = re.compile(r"([0-9]{1,12})ms|([0-9]{1,12})(?:\.([0-9]{1,3}))?s")
 _DURATION: Final = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,12})?(?:ns|us|[µμ]s|ms|s|m|h))+")
 _DURATION_PART: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?([a-zµμ]+)")
 _HTTP_DATE: Final = re.compile(
@@ -34,6 +36,8 @@ _HTTP_DATE: Final = re.compile(
 
 def parse_count(text: str) -> int | None:
     """A whole number, with or without commas (`30,000`); None if it is not one."""
+    if text.isdigit() and text.isascii() and len(text) <= COUNT_DIGITS_MAX:
+        return int(text)  # as nearly all are
     return int(text.replace(",", "")) if _COUNT.fullmatch(text) else None
 
 
@@ -42,6 +46,9 @@ def parse_duration_ms(text: str) -> int | None:
     text = text.strip()
     if text == "0":
         return 0  # the only bare number that means the same in every unit
+    if (usual := _USUAL_DURATION.fullmatch(text)) is not None:
+        milliseconds, seconds, fraction = usual.groups()
+        return int(milliseconds or seconds + (fraction or "").ljust(3, "0"))
     if len(text) > DURATION_CHARS_MAX or not _DURATION.fullmatch(text):
         return None
     nanoseconds = sum(

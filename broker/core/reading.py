@@ -38,6 +38,13 @@ class Metric(StrEnum):
     REQUESTS = "requests"
 
 
+_METRICS: Final = tuple(Metric)
+_NAMES: Final = {
+    str(kind): tuple(f"x-ratelimit-{word}-{kind}" for word in ("limit", "remaining", "reset"))
+    for kind in (*_METRICS, *SIDE_KINDS)
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One bucket as response headers state it, right after the answered request was charged.
@@ -81,16 +88,28 @@ class Snapshot:
     project: bool = False
 
 
-def lowered(headers: Mapping[str, str]) -> dict[str, str]:
+def reading_of(metric: Metric, capacity: int, remaining: int, full_in_ms: int) -> Reading:
+    """What headers with these numbers would be read as."""
+    return Reading(metric, capacity, remaining, _period_ms(capacity, capacity - remaining, full_in_ms), full_in_ms)
+
+
+class Lowered(dict[str, str]):
+    """Headers by names in small letters, without blanks around their values: so made once, and known as such."""
+
+    __slots__ = ()
+
+
+def lowered(headers: Mapping[str, str]) -> Lowered:
     """The headers by names in small letters, which is how every function here looks for them."""
-    return {name.lower(): value.strip() for name, value in headers.items()}
+    if isinstance(headers, Lowered):
+        return headers
+    return Lowered([(name.lower(), value.strip()) for name, value in headers.items()])
 
 
 def readings(headers: Mapping[str, str]) -> tuple[Reading, ...]:
     """The buckets that `x-ratelimit-*` headers describe; a metric with an unreadable number is left out."""
     given = lowered(headers)
-    found = ((metric, _numbers(given, metric)) for metric in Metric)
-    return tuple(Reading(metric, *numbers) for metric, numbers in found if numbers is not None)
+    return tuple([Reading(metric, *numbers) for metric in _METRICS if (numbers := _numbers(given, metric)) is not None])
 
 
 def side_readings(headers: Mapping[str, str]) -> tuple[SideReading, ...]:
@@ -99,8 +118,7 @@ def side_readings(headers: Mapping[str, str]) -> tuple[SideReading, ...]:
     They are kept apart from `readings`: a project's tokens are another bucket than the organisation's.
     """
     given = lowered(headers)
-    found = ((kind, _numbers(given, kind)) for kind in SIDE_KINDS)
-    return tuple(SideReading(kind, *numbers) for kind, numbers in found if numbers is not None)
+    return tuple([SideReading(kind, *numbers) for kind in SIDE_KINDS if (numbers := _numbers(given, kind)) is not None])
 
 
 def retry_after_ms(headers: Mapping[str, str]) -> int | None:
@@ -118,12 +136,15 @@ def retry_after_ms(headers: Mapping[str, str]) -> int | None:
 
 def _numbers(given: Mapping[str, str], kind: str) -> tuple[int, int, int | None, int | None] | None:
     """Capacity, remaining, period and time until full of one bucket; None if the first two cannot be read."""
-    capacity = parse_count(given.get(f"x-ratelimit-limit-{kind}", ""))
-    remaining = parse_count(given.get(f"x-ratelimit-remaining-{kind}", ""))
+    limit_name, remaining_name, reset_name = _NAMES[kind]
+    if limit_name not in given:
+        return None
+    capacity = parse_count(given[limit_name])
+    remaining = parse_count(given.get(remaining_name, ""))
     if not capacity or remaining is None:
         return None
     remaining = min(remaining, capacity)
-    full_in_ms = parse_duration_ms(given.get(f"x-ratelimit-reset-{kind}", ""))
+    full_in_ms = parse_duration_ms(given.get(reset_name, ""))
     return capacity, remaining, _period_ms(capacity, capacity - remaining, full_in_ms), full_in_ms
 
 

@@ -16,10 +16,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.core.meaning import FAULTS, Evidence, Fault, Meaning, is_page, meaning_of
-from broker.core.reading import Metric, Reading, SideReading, Snapshot, readings, retry_after_ms, side_readings
+from broker.core.reading import (
+    Metric,
+    Reading,
+    SideReading,
+    Snapshot,
+    lowered,
+    readings,
+    retry_after_ms,
+    side_readings,
+)
 from broker.core.wording import StatedLimit, snapshot, stated_limit, wait_in_ms
 
-__all__ = ["UNSTATED_WAIT_MS", "Answer", "Fault", "Meaning", "Verdict", "is_word", "judge", "named"]
+__all__ = ["UNSTATED_WAIT_MS", "Answer", "Fault", "Meaning", "Verdict", "fine", "is_word", "judge", "named"]
 
 UNSTATED_WAIT_MS: Final = 1_000  # a 429 that says neither why nor how long: the smallest `retry-after` there is
 QUEUE_WAIT_MS: Final = 60_000  # batches end in minutes or hours, and nothing says when
@@ -76,7 +85,10 @@ _METRIC_WORDS: Final = frozenset({"tokens", "requests", "input-images"})
 def judge(answer: Answer) -> Verdict:
     """What this answer means. Never raises."""
     meaning, evidence = _meaning(answer)
-    told = readings(answer.headers)
+    headers = lowered(answer.headers)
+    told = readings(headers)
+    if meaning is Meaning.OK:
+        return fine(answer.status, told, side_readings(headers))
     stated = snapshot(answer.message) if meaning in _LIMITS else None
     limit = _limit(answer, told) if meaning in _MAY_STATE_A_LIMIT else None
     wait_ms = _wait_ms(answer, meaning, stated, told)
@@ -89,8 +101,22 @@ def judge(answer: Answer) -> Verdict:
         counts_as_attempt=meaning in _COUNTED,
         sentence=_sentence(meaning, answer, stated, wait_ms),
         limit=limit,
-        side_readings=side_readings(answer.headers),
+        side_readings=side_readings(headers),
         shape=_shape(answer) if evidence is Evidence.GUESS else None,
+    )
+
+
+def fine(status: int | None, told: tuple[Reading, ...], beside: tuple[SideReading, ...] = ()) -> Verdict:
+    """An answer: nothing is to be tried again, and nothing but its headers speaks of limits."""
+    return Verdict(
+        meaning=Meaning.OK,
+        retryable=False,
+        wait_ms=None,
+        readings=told,
+        snapshot=None,
+        counts_as_attempt=False,
+        sentence=f"OpenAI answered (HTTP {status}).",
+        side_readings=beside,
     )
 
 
@@ -143,7 +169,6 @@ def _unstated_wait_ms(answer: Answer, stated: Snapshot | None, told: tuple[Readi
 
 
 _SENTENCES: Final = {
-    Meaning.OK: "OpenAI answered",
     Meaning.RATE_LIMITED: "OpenAI's rate limit is used up; the request waits and is called again",
     Meaning.TOO_LARGE: "The request alone is larger than the limit; it can never pass and is not tried again",
     Meaning.QUOTA: "The account has no credit or has reached its spend limit; calls rest until an operator mends it",

@@ -23,45 +23,48 @@ class Cargo:
 
 
 class Backlog:
-    """Records by partition, each in its order; a lane's partitions are asked in turn, from the one after the last."""
+    """Records by partition, each in its order. Of a lane's partitions that hold something, the first is asked next."""
 
     def __init__(self, lanes: Iterable[str], partitions: int) -> None:
-        self._lanes = {lane: [LanePartition(lane, number) for number in range(partitions)] for lane in lanes}
+        self._places = {lane: [LanePartition(lane, number) for number in range(partitions)] for lane in lanes}
         self._records: dict[LanePartition, deque[tuple[Source, Cargo]]] = {place: deque() for place in self.places()}
         self._ends = dict.fromkeys(self._records, 0)
-        self._waiting = dict.fromkeys(self._lanes, 0)
-        self._first = dict.fromkeys(self._lanes, 0)
+        self._full: dict[str, deque[LanePartition]] = {lane: deque() for lane in self._places}
         self._partitions = partitions
 
     def places(self) -> Iterator[LanePartition]:
         """Every partition of every lane."""
-        for places in self._lanes.values():
+        for places in self._places.values():
             yield from places
 
     def append(self, cargo: Cargo) -> None:
         """A record is written to its lane."""
         lane = cargo.arrival.lane
-        place = self._lanes[lane][cargo.arrival.partition % self._partitions]
-        self._records[place].append((Source(place, self._ends[place]), cargo))
-        self._ends[place] += 1
-        self._waiting[lane] += 1
+        place = self._places[lane][cargo.arrival.partition % self._partitions]
+        records, offset = self._records[place], self._ends[place]
+        if not records:
+            self._full[lane].append(place)
+        records.append((Source(place, offset), cargo))
+        self._ends[place] = offset + 1
 
-    def waits(self, lane: str) -> bool:
-        """Whether a lane holds something that was not taken."""
-        return self._waiting[lane] > 0
+    def waits(self, lane: str) -> int:
+        """How many partitions of a lane hold something that was not taken."""
+        return len(self._full[lane])
 
-    def turn(self, lane: str) -> list[LanePartition]:
-        """The partitions of a lane in the order in which they are asked now."""
-        places, first = self._lanes[lane], self._first[lane]
-        return places[first:] + places[:first]
+    def first(self, lane: str) -> LanePartition:
+        """The one to be asked next, of a lane that waits."""
+        return self._full[lane][0]
 
-    def head(self, place: LanePartition) -> tuple[Source, Cargo] | None:
-        """The next record of a partition."""
+    def pass_over(self, lane: str) -> None:
+        """It gives nothing now; the next one is asked."""
+        self._full[lane].rotate(-1)
+
+    def take(self, lane: str, room: int) -> list[tuple[Source, Cargo]]:
+        """At most so many records of the first partition; then it is the next one's turn."""
+        places = self._full[lane]
+        place = places.popleft()
         records = self._records[place]
-        return records[0] if records else None
-
-    def take(self, place: LanePartition) -> None:
-        """It is taken."""
-        self._records[place].popleft()
-        self._waiting[place.lane] -= 1
-        self._first[place.lane] = (place.number + 1) % self._partitions
+        taken = [records.popleft() for _ in range(min(room, len(records)))]
+        if records:
+            places.append(place)
+        return taken

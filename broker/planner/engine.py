@@ -21,19 +21,22 @@ from broker.core.dispatch import Dispatch
 from broker.core.envelope import answer_of
 from broker.core.events import Answered, Committed, Promoted, Renewed, Taken
 from broker.core.progress import PartitionProgress
-from broker.core.register import Want
-from broker.core.ticket import CallNumber, LanePartition, TicketNumber
-from broker.core.verdict import Answer, Meaning, Verdict, judge
+from broker.core.reading import Metric, reading_of
+from broker.core.ticket import CallNumber, Source, TicketNumber
+from broker.core.verdict import Answer, Meaning, Verdict, fine, judge
 from broker.planner.arrivals import ENDPOINTS, Arrival
 from broker.planner.backlog import Backlog, Cargo
 from broker.planner.record import LaneRecord, Record, Watcher
 from broker.planner.stage import Stage, Times
+from broker.simulator.admission import Metric as PlayedMetric
 from broker.simulator.virtual import Ask, Told, VirtualUpstream, Visit
 
 RECORDS_A_TAKE: Final = 50  # as the service's intake
 WALL_MS: Final = 1_700_000_000_000
+_NEVER_US: Final = 1 << 62
 _OUTCOME_BYTES: Final = 9_000  # beside the text of its answer
 _RECORD_BYTES: Final = 500  # beside the text of its prompt
+_METRICS: Final = {played: Metric(played) for played in PlayedMetric}
 _TIMED_OUT: Final = judge(Answer(None, {}, "timeout", None, None, ""))
 _CUT_OFF: Final = judge(Answer(None, {}, "connection", None, None, ""))
 
@@ -92,41 +95,46 @@ class VirtualRun:
 
     def finish(self) -> Record:
         """Play to the end."""
-        self.advance(None)
+        is_over = self.advance(None)
+        assert is_over, "while a request has no outcome, a leader commits or waits to"
         return self.record
 
     def advance(self, until_ms: int | None) -> bool:
         """Play what happens up to an instant, or to the end; whether it is over."""
-        agenda, until_us = self._agenda, None if until_ms is None else until_ms * 1_000
-        while not self.is_over:
-            at_us = self._next_us()
-            if until_us is not None and at_us > until_us:
+        until_us = _NEVER_US if until_ms is None else until_ms * 1_000
+        agenda = self._agenda
+        while self._open or self._next is not None:
+            told_us = self._next_told_us()
+            if agenda and agenda[0][0] < told_us:
+                told_us = agenda[0][0]
+            if told_us > until_us:
                 self.now_us = max(self.now_us, until_us)
                 return False
-            self.now_us = max(self.now_us, at_us)
+            self.now_us = max(self.now_us, told_us)
             now_ms = self.now_us // 1_000
             while self._next is not None and self._next.at_ms <= now_ms:
                 self._receive(self._next)
                 self._next = next(self._arrivals, None)
-            later_us = (now_ms + 1) * 1_000
-            while agenda and agenda[0][0] < later_us:
-                at_us, _, happen, what = heappop(agenda)
-                self.now_us = max(self.now_us, at_us)
-                happen(*what)
+            self._happen((now_ms + 1) * 1_000)
             if self._stirred or (self._wake_ms is not None and now_ms >= self._wake_ms):
                 self._stirred = False
                 self._turn(now_ms)
         return True
 
-    def _next_us(self) -> int:
-        """When something happens next; while a request has no outcome, something will."""
-        at_us = self._agenda[0][0] if self._agenda else None
-        if self._wake_ms is not None and (at_us is None or self._wake_ms * 1_000 < at_us):
-            at_us = self._wake_ms * 1_000
-        if self._next is not None and (at_us is None or self._next.at_ms * 1_000 < at_us):
-            at_us = self._next.at_ms * 1_000
-        assert at_us is not None, "a leader always commits or waits to"  # noqa: S101 - programmer error
-        return at_us
+    def _happen(self, before_us: int) -> None:
+        """Everything that happens before an instant."""
+        agenda = self._agenda
+        while agenda and agenda[0][0] < before_us:
+            at_us, _, happen, what = heappop(agenda)
+            self.now_us = max(self.now_us, at_us)
+            happen(*what)
+
+    def _next_told_us(self) -> int:
+        """When a request comes or the core wants to be asked, whichever is first; never before now."""
+        at_ms = _NEVER_US if self._wake_ms is None else self._wake_ms
+        if self._next is not None and self._next.at_ms < at_ms:
+            at_ms = self._next.at_ms
+        return at_ms * 1_000
 
     def _later(self, at_us: int, happen: Callable[..., object], *what: object) -> None:
         self._serial += 1
@@ -154,31 +162,29 @@ class VirtualRun:
         self._hungry[cargo.arrival.lane] = None
 
     def _take(self, now_ms: int) -> None:
-        """Lane by lane, a round of its partitions at a time while one of them gives anything."""
+        """Fifty records of a partition and then of the next, until none has any or there is no room for those."""
+        core, backlog = self.core, self._backlog
         hungry, self._hungry = self._hungry, {}
         for lane in hungry:
-            took = self._backlog.waits(lane)
-            while took:
-                took = False
-                for place in self._backlog.turn(lane):
-                    room = min(self.core.room(place), RECORDS_A_TAKE) if self._backlog.head(place) else 0
-                    while room > 0 and self._take_one(place, now_ms):
-                        room -= 1
-                        took = self._backlog.waits(lane)
+            passed_over = 0
+            while passed_over < backlog.waits(lane):
+                room = core.room(backlog.first(lane))
+                if room <= 0:
+                    passed_over += 1
+                    backlog.pass_over(lane)
+                    continue
+                passed_over = 0
+                for source, cargo in backlog.take(lane, min(room, RECORDS_A_TAKE)):
+                    self._taken(source, cargo, now_ms)
 
-    def _take_one(self, place: LanePartition, now_ms: int) -> bool:
-        head = self._backlog.head(place)
-        if head is None or self.core.want(head[0]) is not Want.TAKE:
-            return False
-        self._backlog.take(place)
-        source, cargo = head
+    def _taken(self, source: Source, cargo: Cargo, now_ms: int) -> None:
         self._tickets += 1
         self._hold[self._tickets] = cargo
-        content = self._stage.recognise(cargo.arrival, cargo.number, cargo.attempt, cargo.failures)
-        weight = cargo.arrival.size.content_bytes + _RECORD_BYTES
-        taken = Taken(TicketNumber(self._tickets), source, WALL_MS + cargo.arrival.at_ms, weight, content)
+        arrival = cargo.arrival
+        content = self._stage.recognise(arrival, cargo.number, cargo.attempt, cargo.failures)
+        weight = arrival.size.content_bytes + _RECORD_BYTES
+        taken = Taken(TicketNumber(self._tickets), source, WALL_MS + arrival.at_ms, weight, content)
         self.core.on(taken, now_ms)
-        return True
 
     # ------------------------------------------------------------------ the core
 
@@ -277,5 +283,7 @@ def _verdict(told: Told) -> Verdict:
     if told.status is None:
         return _CUT_OFF
     if told.status == 200:
+        if told.levels is not None:
+            return fine(200, tuple([reading_of(_METRICS[metric], *level) for metric, level in told.levels.items()]))
         return judge(Answer(200, told.headers, None, None, None, ""))
     return judge(answer_of(told.status, told.headers, told.body))

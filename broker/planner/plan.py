@@ -126,7 +126,7 @@ class Plan:
         serving = {model: upstream for quota, upstream in zip(quotas, upstreams, strict=True) for model in quota.models}
         timeline = Timeline(self._stretch_ms())
         stage = Stage.of(self._settings_on(quotas))
-        run = VirtualRun(stage, serving, self._arrivals(), self.times, watcher=timeline)
+        run = VirtualRun(stage, serving, self.arrivals(), self.times, watcher=timeline)
         while not run.advance(run.now_ms + timeline.width_ms):
             heed(run.record.settled)
         limits = tuple(_outlook(quota, each, run.now_us) for quota, each in zip(quotas, upstreams, strict=True))
@@ -136,7 +136,8 @@ class Plan:
             hour = timeline.charged_most(HOUR_MS) / rate
         return Outlook(factor, run.record, limits, timeline, hour)
 
-    def _arrivals(self) -> Iterator[Arrival]:
+    def arrivals(self) -> Iterator[Arrival]:
+        """All requests of a run, in order."""
         deadlines_ms = {name: lane.deadline_s * 1_000 for name, lane in self.settings.lanes.items()}
         longest_ms = {name: self.settings.deadline_max_s(name) * 1_000 for name in self.settings.lanes}
         return islice(self.workload.arrivals(deadlines_ms, longest_ms), self.requests_max)

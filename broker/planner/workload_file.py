@@ -139,7 +139,7 @@ def _rhythm(value: object) -> tuple[float, ...]:
     )
     if not is_rhythm:
         raise ValueError("a rhythm is 24 weights, one for each hour from midnight")
-    assert isinstance(value, list)  # noqa: S101 - looked at above
+    assert isinstance(value, list)
     return tuple(map(float, value))
 
 

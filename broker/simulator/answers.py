@@ -8,6 +8,7 @@ import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from broker.simulator.copywriter import write_email
@@ -49,6 +50,7 @@ def snapshot_of(model: str) -> str:
     return _SNAPSHOTS.get(model, model)
 
 
+@lru_cache(maxsize=1_000)
 def limit_name_of(model: str) -> str:
     """The model whose bucket pays: a dated snapshot draws from the undated one."""
     return _DATED.sub("", model)

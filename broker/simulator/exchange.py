@@ -116,9 +116,10 @@ class Exchange:
 
     def _paid(self, asked: _Asked, books: Books, now_us: int) -> Reply:
         comer = Comer(asked.endpoint, asked.model, size_of(asked.endpoint, asked.body), asked.count)
-        headers = self._turnstile.enter(comer, books, now_us)
-        if isinstance(headers, Reply):
-            return headers
+        admitted = self._turnstile.enter(comer, books, now_us)
+        if isinstance(admitted, Reply):
+            return admitted
+        headers = self._turnstile.headers(comer, admitted, now_us)
         complaint = complaint_about(asked.endpoint, asked.body, asked.count)
         if complaint is not None:
             return replace(complaint, headers=headers)

@@ -29,7 +29,7 @@ _STALE_NAMES_MAX: Final = 1_000  # as many as a limiter has accounts
 
 
 class Speech:
-    """Headers and bodies. Stale headers are the only thing it remembers."""
+    """Headers and bodies. Stale headers are the only thing it remembers; plain ones say just what the levels are."""
 
     def __init__(self, behaviours: Sequence[Behaviour]) -> None:
         self._manner: Manner = AllHeaders()
@@ -45,6 +45,7 @@ class Speech:
                     self._manner = behaviour
                 case _:
                     pass
+        self.is_plain = isinstance(self._manner, AllHeaders) and not self._stale_us and not self._parts
         self._looked_up: dict[str, tuple[int, Levels, Levels]] = {}
 
     def headers(self, name: str, levels: Levels, project_levels: Levels, now_us: int) -> dict[str, str]:

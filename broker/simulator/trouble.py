@@ -32,7 +32,7 @@ from broker.simulator.streams import Break, Manner
 FAILURES: Final = (500, 502, 503)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Luck:
     """What a call's draws depend on."""
 

@@ -17,7 +17,7 @@ from broker.simulator.settings import UpstreamSettings
 from broker.simulator.speech import Speech
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Comer:
     """A call that wants in: what it is charged by, and the book entry of its id."""
 
@@ -37,8 +37,8 @@ class Turnstile:
         laws += [(play.from_s, play.law) for play in settings.behaviours if isinstance(play, ChargeLaw)]
         self._laws = sorted(laws, key=lambda entry: entry[0])  # stable: the last named wins
 
-    def enter(self, comer: Comer, books: Books, now_us: int) -> Reply | dict[str, str]:
-        """The refusal, or the limit headers of a call that was charged."""
+    def enter(self, comer: Comer, books: Books, now_us: int) -> Reply | Admitted:
+        """The refusal, or the levels after a call that was charged."""
         name = limit_name_of(comer.model)
         charge = charge_at(comer.endpoint, comer.size, self._law(books, now_us))
         verdict = self._limiter.admit(name, charge, now_us)
@@ -46,7 +46,11 @@ class Turnstile:
             headers, body = self._speech.refusal(comer.endpoint, comer.model, verdict, now_us)
             return Reply(429, body, headers, count=comer.count)
         books.admit(comer.count, name, charge, now_us)
-        return self._speech.headers(name, verdict.levels, verdict.project_levels, now_us)
+        return verdict
+
+    def headers(self, comer: Comer, admitted: Admitted, now_us: int) -> dict[str, str]:
+        """What its answer says of limits."""
+        return self._speech.headers(limit_name_of(comer.model), admitted.levels, admitted.project_levels, now_us)
 
     def settle(self, comer: Comer, output_tokens: int, books: Books, now_us: int, due_us: int) -> bool:
         """Debit at `due_us` what the law charges for an answer; whether it is anything."""

@@ -13,11 +13,11 @@ played, and an error in its middle is a 500. Bodies of answers hold their usage 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from broker.simulator.admission import SECOND_US
+from broker.simulator import wording
+from broker.simulator.admission import SECOND_US, Admitted, Levels
 from broker.simulator.answers import limit_name_of
 from broker.simulator.books import Books, Stats
 from broker.simulator.chance import Chance
@@ -35,8 +35,7 @@ _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _DELTAS: Final = 40  # of a stream that may break, as an e-mail has
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One call: what it is charged by, and the tokens its answer will have."""
 
     id: str
@@ -47,22 +46,33 @@ class Ask:
     streamed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """A call under way. `status` is what it will end in, None for no answer; only the virtual upstream knows it yet."""
+class Visit(NamedTuple):
+    """A call under way. `status` is what it will end in, None for no answer; only the virtual upstream knows it yet.
+
+    `levels` are what its headers will say, where they are OpenAI's own and nothing else is in them.
+    """
 
     ends_us: int
     status: int | None
     reply: Reply
+    levels: Levels | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the caller hears at last: a status with headers and a body, or nothing but a lost connection."""
+class Told(NamedTuple):
+    """What the caller hears at last: a status with headers and a body, or nothing but a lost connection.
+
+    Headers are spelled when somebody reads them. Who plays a million calls takes the `levels`, where there are any.
+    """
 
     status: int | None
-    headers: Mapping[str, str]
+    spelled: Mapping[str, str]
     body: Mapping[str, Any] | str
+    levels: Levels | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By name."""
+        return self.spelled if self.levels is None else wording.limit_headers(self.levels)
 
 
 class VirtualUpstream:
@@ -90,15 +100,15 @@ class VirtualUpstream:
         if self._trouble.refuses_for_long(luck):
             return self._refused_for_long(ask, luck, now_us)
         comer = Comer(ask.endpoint, ask.model, ask.size, luck.count)
-        headers = self._turnstile.enter(comer, books, now_us)
-        if isinstance(headers, Reply):
-            return Visit(now_us, headers.status, headers)
+        admitted = self._turnstile.enter(comer, books, now_us)
+        if isinstance(admitted, Reply):
+            return Visit(now_us, admitted.status, admitted)
         delay_s = self._latency.delay_s(self._chance.draw(luck.content, "latency"), books.inflight)
         mishap = self._trouble.mishap(luck, delay_s, since_s)
         if mishap is not None:
             status = None if mishap.dropped else mishap.status
             return Visit(now_us + round(mishap.delay_s * SECOND_US), status, mishap)
-        return self._answered(ask, comer, luck, Reply(200, {}, headers, delay_s, luck.count), now_us)
+        return self._answered(_Entered(ask, comer, now_us), luck, admitted, delay_s)
 
     def end(self, visit: Visit) -> Told:
         """What its caller hears at `visit.ends_us`."""
@@ -108,8 +118,9 @@ class VirtualUpstream:
             books.disconnected += 1
             return Told(None, _NO_HEADERS, "")
         books.answer(visit.status, reply.count)
-        late = _NO_HEADERS if reply.late_headers is None else reply.late_headers(visit.ends_us)
-        return Told(visit.status, {**reply.headers, **late}, reply.body)
+        if reply.late_headers is not None:
+            return Told(visit.status, {**reply.headers, **reply.late_headers(visit.ends_us)}, reply.body)
+        return Told(visit.status, reply.headers, reply.body, visit.levels)
 
     def books(self, now_us: int | None = None, *, ids: bool = False) -> Stats:
         """What was counted, and what was offered until `now_us` or until each limit's last call."""
@@ -122,8 +133,8 @@ class VirtualUpstream:
         headers, body = self._speech.refusal(ask.endpoint, ask.model, refused, now_us)
         return Visit(now_us, 429, Reply(429, body, headers, count=luck.count))
 
-    def _answered(self, ask: Ask, comer: Comer, luck: Luck, reply: Reply, now_us: int) -> Visit:
-        delay_s = reply.delay_s
+    def _answered(self, call: "_Entered", luck: Luck, admitted: Admitted, delay_s: float) -> Visit:
+        ask, comer, now_us = call
         status: int | None = 200
         if ask.streamed:
             delay_s *= self._trouble.slowness(luck)
@@ -133,14 +144,25 @@ class VirtualUpstream:
                 status = None if broken.manner is Manner.CUT else 500
         ends_us = now_us + round(delay_s * SECOND_US)
         settled = self._turnstile.settle(comer, ask.output_tokens, self._books, now_us, ends_us)
+        body = _usage(ask) if status == 200 else self._speech.failure_body(500)
+        if self._speech.is_plain and not settled and not admitted.project_levels:
+            return Visit(ends_us, status, Reply(200, body, _NO_HEADERS, delay_s, luck.count), admitted.levels)
+        headers = self._turnstile.headers(comer, admitted, now_us)
         late = None
         if settled and not ask.streamed:
 
             def late(late_us: int) -> Mapping[str, str]:
                 return self._turnstile.headers_at(ask.model, late_us)
 
-        body = _usage(ask) if status == 200 else self._speech.failure_body(500)
-        return Visit(ends_us, status, Reply(200, body, reply.headers, delay_s, luck.count, late_headers=late))
+        return Visit(ends_us, status, Reply(200, body, headers, delay_s, luck.count, late_headers=late))
+
+
+class _Entered(NamedTuple):
+    """A call that was let in, and when."""
+
+    ask: Ask
+    comer: Comer
+    now_us: int
 
 
 def _usage(ask: Ask) -> dict[str, Any]:

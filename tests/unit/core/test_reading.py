@@ -12,6 +12,8 @@ from broker.core.reading import (
     Metric,
     Reading,
     SideReading,
+    lowered,
+    reading_of,
     readings,
     retry_after_ms,
     side_readings,
@@ -132,3 +134,16 @@ def test_bare_numbers_of_azure_are_no_durations(reset: str) -> None:
 )
 def test_the_stated_wait_is_milliseconds_first_then_seconds(given: dict[str, str], milliseconds: int | None) -> None:
     assert retry_after_ms(given) == milliseconds
+
+
+def test_headers_are_lowered_once_and_known_as_such() -> None:
+    once = lowered({"X-Name": " value "})
+    assert once == {"x-name": "value"}
+    assert lowered(once) is once
+
+
+@pytest.mark.parametrize("remaining", [0, 1, 29_950, 29_999, 30_000])
+def test_numbers_are_read_as_the_headers_that_carry_them(remaining: int) -> None:
+    full_in_ms = (30_000 - remaining) * MINUTE_MS // 30_000
+    (spelled,) = readings(headers("tokens", "30000", str(remaining), f"{full_in_ms}ms"))
+    assert reading_of(Metric.TOKENS, 30_000, remaining, full_in_ms) == spelled

@@ -1,7 +1,7 @@
 import pytest
 
-from broker.core.reading import DAY_MS, MINUTE_MS, Metric
-from broker.core.verdict import QUEUE_WAIT_MS, UNSTATED_WAIT_MS, Answer, Fault, Meaning, judge
+from broker.core.reading import DAY_MS, MINUTE_MS, Metric, readings, side_readings
+from broker.core.verdict import QUEUE_WAIT_MS, UNSTATED_WAIT_MS, Answer, Fault, Meaning, fine, judge
 from broker.core.wording import StatedLimit
 from tests.unit.core import recorded
 
@@ -262,3 +262,19 @@ def test_a_sentence_names_codes_and_numbers_but_never_what_the_server_quoted() -
     assert "used" not in bare.sentence.split("(")[1]
     assert judge(answer()).sentence == "OpenAI answered (HTTP 200)."
     assert judge(answer(None)).sentence == ("OpenAI or something on the way to it failed; the request is tried again.")
+
+
+def test_an_answer_that_is_fine_is_what_its_headers_make_of_it() -> None:
+    headers = {
+        "x-ratelimit-limit-tokens": "30000",
+        "x-ratelimit-remaining-tokens": "29000",
+        "x-ratelimit-reset-tokens": "2s",
+        "x-ratelimit-limit-project-requests": "500",
+        "x-ratelimit-remaining-project-requests": "499",
+    }
+    judged = judge(Answer(200, headers, None, None, None, ""))
+    assert judged == fine(200, readings(headers), side_readings(headers))
+    assert (judged.meaning, judged.retryable, judged.counts_as_attempt) == (Meaning.OK, False, False)
+    assert (judged.wait_ms, judged.snapshot, judged.limit, judged.shape) == (None, None, None, None)
+    assert judged.sentence == "OpenAI answered (HTTP 200)."
+    assert len(judged.readings) == len(judged.side_readings) == 1

@@ -9,6 +9,7 @@ from broker.simulator.behaviours.catalogue import NAMED, Behaviour, behaviour
 from broker.simulator.pricing import Endpoint, Size, size_of
 from broker.simulator.settings import UpstreamSettings
 from broker.simulator.virtual import Ask, Told, VirtualUpstream, Visit
+from broker.simulator.wording import limit_headers
 from tests.unit.simulator.asking import Desk, numbered
 
 SIZE = Size.chat(3_600)  # 902 tokens by the law of 2025
@@ -179,3 +180,12 @@ def test_usage_is_in_an_answer() -> None:
     told = heard(upstream(), 1, endpoint=Endpoint.RESPONSES)[0]
     assert isinstance(told.body, dict)
     assert told.body["usage"]["input_tokens"] == 907
+
+
+@pytest.mark.parametrize("name", ["bucket", "headers-tokens", "headers-rounded", "azure", "project-limits"])
+def test_levels_that_are_told_are_what_the_headers_spell(name: str) -> None:
+    server = VirtualUpstream(UpstreamSettings(tokens_per_minute=60_000, behaviours=(behaviour(name),)))
+    told = server.end(server.arrive(Ask("a", "m", SIZE, output_tokens=100), SECOND_US))
+    assert (told.levels is not None) is (name == "bucket")
+    assert told.headers == (told.spelled if told.levels is None else limit_headers(told.levels))
+    assert bool(told.headers)
