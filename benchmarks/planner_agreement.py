@@ -1,0 +1,166 @@
+"""Does the planner tell the truth? The same workload, planned in virtual time and served by real dispatchers.
+
+A real Kafka, a real Valkey, two dispatcher processes and the simulated OpenAI over HTTP, for two minutes. Prints the
+mean wait of each lane from both, from the record's time-stamp to the start of its first call. A lane whose mean is
+above a second must agree within 5 percent. Needs the extra `headrace[local]`.
+
+Two things are left to no chance, since a run of 130 requests would show little else. Every answer takes two seconds:
+the first call goes alone, so all others wait for its latency. And the mailing has one size: which of its requests come
+first depends on the partitions that the producer draws.
+
+    python -m benchmarks.planner_agreement [--seed 7]
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aiohttp
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_topics import create_missing
+from broker.cli.demo.dispatchers import Dispatchers
+from broker.cli.demo.inside import Lookout
+from broker.client import GenerationClient, Submission, submission
+from broker.local.services import LocalServices
+from broker.planner.arrivals import Arrival
+from broker.planner.plan import Outlook, Plan, quotas_for
+from broker.planner.stage import Times
+from broker.planner.workload import Batch, Span, Stream, Workload
+from broker.settings.lanes import LANE_DEFAULTS
+from broker.settings.whole import Settings
+from broker.simulator.settings import UpstreamSettings
+from broker.simulator.upstream import Upstream
+from consumers.results import ResultReader
+from schemas.outcome import Completed
+from schemas.topics import topics
+
+MODEL = "gpt-4o-mini"
+TOKENS_PER_MINUTE = 30_000
+REQUESTS_PER_MINUTE = 5_000
+SPAN_MS = 90_000
+GIVE_UP_S = 200.0
+LATENCY_S = (2.0, 2.0)
+COMPARED_ABOVE_MS = 1_000.0
+AGREED_WITHIN = 0.05
+STREAMS = (
+    Stream("mailing", "bulk", batch=Batch(30), input_tokens=Span(800, 800)),
+    Stream("enrichment", "standard", per_hour=3_600, input_tokens=Span(300, 900)),
+    Stream("new leads", "urgent", per_hour=720, input_tokens=Span(200, 700)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The mean wait of each lane, in milliseconds, and what the simulated OpenAI counted."""
+
+    wait_ms: Mapping[str, float]
+    requests: Mapping[str, int]
+    throttled: int
+    share: float | None
+
+
+def planned(plan: Plan) -> Means:
+    """What the planner says."""
+    outlook: Outlook = plan.play()
+    lanes = {name: lane.wait_ms for name, lane in outlook.record.lanes.items() if lane.wait_ms.count}
+    waits = {name: wait.total / wait.count for name, wait in lanes.items()}
+    return Means(waits, {name: wait.count for name, wait in lanes.items()}, outlook.throttled, outlook.limits[0].used)
+
+
+async def served(plan: Plan, arrivals: list[Arrival]) -> Means:
+    """What happens."""
+    async with AsyncExitStack() as stack:
+        services = await stack.enter_async_context(LocalServices())
+        servers = services.endpoints.bootstrap_servers
+        await create_missing(KafkaConnection(servers), topics("generation", LANE_DEFAULTS, nodes=1))
+        played = replace(plan.upstream, tokens_per_minute=TOKENS_PER_MINUTE, requests_per_minute=REQUESTS_PER_MINUTE)
+        upstream = await stack.enter_async_context(Upstream(played))
+        dispatchers = await stack.enter_async_context(
+            Dispatchers(services.data_dir, services.endpoints, upstream.base_url)
+        )
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        await Lookout(dispatchers, http).until_ready(within_s=60.0)
+        generations = await stack.enter_async_context(GenerationClient(servers))
+        results = await stack.enter_async_context(ResultReader(servers, group="agreement"))
+        async with asyncio.timeout(GIVE_UP_S), asyncio.TaskGroup() as tasks:
+            tasks.create_task(submit(generations, arrivals))
+            waits = await read(results, len(arrivals))
+        books = upstream.books()
+    means = {lane: sum(each) / len(each) for lane, each in waits.items()}
+    return Means(means, {lane: len(each) for lane, each in waits.items()}, books.throttled, books.share)
+
+
+async def submit(generations: GenerationClient, arrivals: list[Arrival]) -> None:
+    """Each request at its time."""
+    async for _ in generations.submit_many(timed(arrivals), in_flight_max=100):
+        pass
+
+
+async def timed(arrivals: list[Arrival]) -> AsyncIterator[Submission]:
+    """Each at its time."""
+    begun_s = asyncio.get_running_loop().time()
+    for number, arrival in enumerate(arrivals):
+        await asyncio.sleep(begun_s + arrival.at_ms / 1_000 - asyncio.get_running_loop().time())
+        fields = {"id": f"agreement-{number}", "body": body(arrival)}
+        yield submission(fields, lane=arrival.lane, source="headrace.benchmark")
+
+
+def body(arrival: Arrival) -> dict[str, Any]:
+    """A chat of that size."""
+    first = arrival.size.content_bytes // 2
+    texts = ("a" * first, "b" * (arrival.size.content_bytes - first))
+    messages = [{"role": role, "content": text} for role, text in zip(("system", "user"), texts, strict=True)]
+    return {"model": MODEL, "messages": messages}
+
+
+async def read(results: ResultReader, count: int) -> dict[str, list[float]]:
+    """The waits of all, by lane."""
+    waits: dict[str, list[float]] = {}
+    async for outcome in results:
+        assert isinstance(outcome, Completed), outcome
+        timings = outcome.timings
+        assert timings.called_at is not None
+        assert timings.submitted_at is not None
+        waits.setdefault(outcome.lane, []).append((timings.called_at - timings.submitted_at).total_seconds() * 1_000)
+        if sum(map(len, waits.values())) == count:
+            break
+    return waits
+
+
+def compared(plan: Means, reality: Means) -> Iterator[tuple[str, bool]]:
+    """A line for each lane, and whether it agrees."""
+    for lane, planned_ms in plan.wait_ms.items():
+        real_ms = reality.wait_ms[lane]
+        apart = abs(planned_ms - real_ms) / real_ms if real_ms else 0.0
+        agrees = max(planned_ms, real_ms) <= COMPARED_ABOVE_MS or apart <= AGREED_WITHIN
+        yield f"{lane:10} {plan.requests[lane]:8} {planned_ms:12,.0f} {real_ms:12,.0f} {apart:8.1%}", agrees
+
+
+def main() -> int:
+    """Compare and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--seed", type=int, default=7)
+    workload = Workload(STREAMS, SPAN_MS, seed=parser.parse_args().seed)
+    settings = Settings()
+    quotas = quotas_for(
+        settings, workload, tokens_per_minute=TOKENS_PER_MINUTE, requests_per_minute=REQUESTS_PER_MINUTE
+    )
+    manners = UpstreamSettings(latency_s=LATENCY_S, seed=workload.seed)
+    plan = Plan(settings, workload, quotas, manners, Times(seed=workload.seed))
+    expected = planned(plan)
+    found = asyncio.run(served(plan, list(plan.arrivals())))
+    print(f"{'lane':10} {'requests':>8} {'planned ms':>12} {'real ms':>12} {'apart':>8}")
+    rows = list(compared(expected, found))
+    for line, agrees in rows:
+        print(line if agrees else f"{line}  DISAGREES")
+    print(f"429s: {expected.throttled} planned, {found.throttled} real")
+    return 0 if all(agrees for _, agrees in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
