@@ -124,6 +124,7 @@ async def read(results: ResultReader, count: int) -> dict[str, list[float]]:
     async for outcome in results:
         assert isinstance(outcome, Completed), outcome
         timings = outcome.timings
+        assert outcome.lane is not None
         assert timings.called_at is not None
         assert timings.submitted_at is not None
         waits.setdefault(outcome.lane, []).append((timings.called_at - timings.submitted_at).total_seconds() * 1_000)
