@@ -5,7 +5,7 @@
 "hr" is the magic and 1 the codec, readable in any offsets tool. The four numbers are varints (seven bits a byte, lowest
 first), the form is one byte. The body names the open offsets, from base to the last of them and no further, so a leap
 of next_offset (retention) costs nothing. It is the smaller of a bitmap (base is the highest bit of the first byte) and
-of runs (varints, by turns done and open), deflated if that helps.
+of runs (varints, by turns done and open), deflated where it is long and that helps.
 
 Which bodies can come up is decided when a record is taken, by `worst_bytes`; this module asserts that they fit. A codec
 is written one release after it can be read (PROTOCOL 4), so a change of this form begins in `decode`.
@@ -29,7 +29,7 @@ _MAGIC: Final = "hr"
 _PREFIX: Final = _MAGIC + "1:"
 _BITMAP, _RUNS, _DEFLATED = 0, 1, 2  # the form: one of the first two, plus the third
 _VARINT_BYTE_MAX: Final = 0x7F  # such a number is its own varint
-_DEFLATED_BYTES_MIN: Final = 8  # header, checksum and an empty block
+_DEFLATED_FROM_BYTES: Final = 512  # what a shorter body would lose is not worth the time of every commit
 _HEAD_BYTES_MAX: Final = 4 * 10 + 1 + 4  # four varints of 64 bits, the form, the checksum
 assert len(_PREFIX) + -(-(_HEAD_BYTES_MAX + MAP_BYTES_MAX) // 3) * 4 <= METADATA_CHARS_MAX
 
@@ -98,7 +98,7 @@ def _smallest(base: int, opened: OpenOffsets) -> tuple[int, bytes]:
         body = bytes(runs) if max(runs, default=0) <= _VARINT_BYTE_MAX else b"".join(map(_varint, runs))
     if bitmap_bytes and not 0 < len(body) <= bitmap_bytes:
         form, body = _BITMAP, _bitmap(runs, bitmap_bytes)
-    if len(body) <= _DEFLATED_BYTES_MIN:
+    if len(body) < _DEFLATED_FROM_BYTES:
         return form, body
     deflated = compress(body)
     return (form + _DEFLATED, deflated) if len(deflated) < len(body) else (form, body)

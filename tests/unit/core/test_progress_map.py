@@ -105,13 +105,12 @@ def test_a_repeating_pattern_is_deflated() -> None:
     assert decode(encoded(head, opened))[1] == opened
 
 
-def test_a_map_is_deflated_only_where_that_makes_it_shorter() -> None:
-    for runs in range(1, 40):
-        opened = [1_000 + 7 * number for number in range(runs)]
-        head = HEAD._replace(window=10_000)
-        plain = min(2 * runs, -(-(opened[-1] + 1 - 1_000) // 8))
-        assert len(body_of(encoded(head, opened), head)) <= plain
-        assert decode(encoded(head, opened))[1] == opened
+@pytest.mark.parametrize(("runs", "deflated"), [(255, False), (256, True)])
+def test_a_short_body_is_left_as_it_is_and_a_long_one_deflated(runs: int, *, deflated: bool) -> None:
+    opened = list(range(1_000, 1_000 + 100 * runs, 100))
+    head = HEAD._replace(window=100_000)
+    assert (len(body_of(encoded(head, opened), head)) < 2 * runs) == deflated
+    assert decode(encoded(head, opened))[1] == opened
 
 
 def test_the_longest_map_and_the_largest_numbers_fit_into_a_commit() -> None:
