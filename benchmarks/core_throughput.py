@@ -5,14 +5,14 @@ best of three rounds, since the machine is noisy. `--table` tells whether anythi
 each row one thing is many times as large as in the first.
 
     python -m benchmarks.core_throughput [--requests 100000] [--table] [--profile]
-        [--waiting 400] [--inflight 64] [--call-ms 2] [--partitions 6] [--ids 0]
+        [--waiting 400] [--inflight 64] [--call-ms 2] [--partitions 6] [--ids 0] [--resting 0]
 """
 
 import argparse
 import cProfile
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from itertools import cycle
 
 from broker.core.budget import Budget, Checkpoint, LimitSettings
@@ -37,6 +37,7 @@ STARTED_WALL_MS = 1_700_000_000_000
 ANSWERS_A_STEP = 32
 TAKEN_A_TURN = 40
 RENEW_EVERY_MS = 400
+NEVER = 1 << 50
 PARKED_ONE_OF = 10  # of the ids that are known
 
 
@@ -64,6 +65,7 @@ class Load:
         call_ms: How long a call takes, on average.
         partitions: Of all lanes together.
         ids: How many answered ids are known already, one of ten of them parked; no more are remembered.
+        resting: Other limits that can pay nobody; one request waits for each.
     """
 
     waiting: int = 400
@@ -71,6 +73,7 @@ class Load:
     call_ms: int = 2
     partitions: int = 6
     ids: int = 0
+    resting: int = 0
 
     @property
     def step_ms(self) -> int:
@@ -106,6 +109,7 @@ TABLE = {
     "in flight, calls of 1.5 s": Load(inflight=1_500, call_ms=1_500),
     "partitions": Load(partitions=200),
     "ids": Load(ids=1_000_000),
+    "limits at rest": Load(resting=200),
 }
 
 
@@ -125,6 +129,9 @@ class Run:
         self.flying: list[CallNumber] = []
         self.made = self.settled = 0
         self.now_ms = 1
+        for number in range(load.resting):
+            self.take_one(places[-1], NEVER + number, limit=f"resting-{number}")
+            self.core.limits.desk(f"resting-{number}", 0).budget.pause_until(NEVER)
 
     def learn_ids(self) -> None:
         """Ids of the last hour, the parked ones of the last half."""
@@ -165,16 +172,16 @@ class Run:
             taking = min(wanted, TAKEN_A_TURN, self.core.room(place))
             wanted -= taking
             for _ in range(taking):
-                self.take_one(place)
+                self.made += 1
+                self.take_one(place, self.made)
 
-    def take_one(self, place: LanePartition) -> None:
+    def take_one(self, place: LanePartition, number: int, limit: str = "gpt-4o-mini") -> None:
         """The next record of a partition."""
-        identity = Identity(self.made.to_bytes(16, "big"), 0, b"finger..")
-        content = Candidate(identity, 0, "gpt-4o-mini", "gpt-4o-mini", CHARGE, 1 << 50)
+        identity = Identity(number.to_bytes(16, "big"), 0, b"finger..")
+        content = Candidate(identity, 0, limit, limit, CHARGE, NEVER)
         source = Source(place, self.offsets[place])
         self.offsets[place] += 1
-        self.made += 1
-        self.core.on(Taken(TicketNumber(self.made), source, self.now_ms, 2_000, content), self.now_ms)
+        self.core.on(Taken(TicketNumber(number), source, self.now_ms, 2_000, content), self.now_ms)
 
     def carry_out(self) -> None:
         """Calls leave, transactions are committed at once; then the shell asks how long it may sleep."""
@@ -200,10 +207,10 @@ def best(requests: int, load: Load) -> float:
 
 def show_table(requests: int) -> None:
     """One row for each thing that the core may hold many of."""
-    print("| many | waiting | in flight | a call, ms | partitions | ids | requests/s |")
-    print("|---|---|---|---|---|---|---|")
+    print("| many | waiting | in flight | a call, ms | partitions | ids | limits at rest | requests/s |")
+    print("|---|---|---|---|---|---|---|---|")
     for name, load in TABLE.items():
-        figures = (load.waiting, load.inflight, load.call_ms, load.partitions, load.ids, best(requests, load))
+        figures = (*astuple(load), best(requests, load))
         print(f"| {name} | {' | '.join(f'{figure:,.0f}' for figure in figures)} |", flush=True)
 
 
@@ -213,10 +220,10 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--profile", action="store_true")
-    for name, usual in (("waiting", 400), ("inflight", 64), ("call_ms", 2), ("partitions", 6), ("ids", 0)):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=usual)
+    for each in fields(Load):
+        parser.add_argument(f"--{each.name.replace('_', '-')}", type=int, default=each.default)
     asked = parser.parse_args()
-    load = Load(asked.waiting, asked.inflight, asked.call_ms, asked.partitions, asked.ids)
+    load = Load(**{each.name: getattr(asked, each.name) for each in fields(Load)})
     if asked.table:
         show_table(asked.requests)
     elif asked.profile:

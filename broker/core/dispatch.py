@@ -191,8 +191,9 @@ class Dispatch:
     # ------------------------------------------------------------------ admission
 
     def _admit(self, now_ms: int) -> None:
+        payable = self.limits.payable(now_ms)
         while self._may_call(now_ms):
-            ticket = self.limits.payable(now_ms)
+            ticket = next(payable, None)
             if ticket is None:
                 return
             self._call(ticket, now_ms)

@@ -4,8 +4,8 @@ What they do share is the number of calls in flight. So they are asked in turn, 
 that can always pay does not take every call that another could have.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
 
 from broker.core.account import Account
 from broker.core.bounds import LIMITS_MAX
@@ -88,16 +88,25 @@ class Limits:
             self._desks[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
             ticket.queued = False
 
-    def payable(self, now_ms: int) -> Ticket | None:
-        """A ticket whose turn it is and whose every limit can pay at this instant; else None and `wake_at` is set."""
+    def payable(self, now_ms: int) -> Iterator[Ticket]:
+        """Tickets whose turn it is and whose every limit can pay at this instant, each to be served before the next.
+
+        A limit that cannot pay is asked once, however many others serve. `wake_at` is set when no more can.
+        """
         self._wake_at = None
-        if not self.account.breaker.closed:
-            return self._probe(now_ms)
-        for desk in self._turns:
+        while not self.account.breaker.closed:
+            probe = self._probe(now_ms)
+            if probe is None:
+                return
+            yield probe
+            self._wake_at = None
+        asked = deque(self._turns)
+        while asked:
+            desk = asked.popleft()
             found = desk.next(now_ms, probe=False)
             if found is not None and self._is_due(found[1], now_ms):
-                return found[0].ticket
-        return None
+                yield found[0].ticket
+                asked.append(desk)
 
     def _probe(self, now_ms: int) -> Ticket | None:
         """The one call that may go while the account is in trouble: the cheapest of a limit that has not blamed it."""

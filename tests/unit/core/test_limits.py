@@ -21,7 +21,7 @@ def enqueued(made: Limits, limit: str = "gpt", charge: int = 100, *, lane: str =
 
 def call(made: Limits, now_ms: int = 0) -> Ticket | None:
     """Serve and pay for whoever may go."""
-    waiting = made.payable(now_ms)
+    waiting = next(made.payable(now_ms), None)
     if waiting is not None:
         waiting.state = State.CALLING
         made.serve(waiting)
@@ -50,6 +50,29 @@ def test_who_can_pay_goes_and_who_cannot_is_told_when() -> None:
     assert call(made, at_ms) is poor
     assert call(made, at_ms) is None
     assert made.wake_at() is None
+
+
+def test_a_limit_that_cannot_pay_is_asked_once_however_many_others_serve() -> None:
+    asked: list[int] = []
+
+    class Poor(Budget):
+        """Pays an hour later."""
+
+        def payable_at(self, charge: int, now_ms: int, *, keep_ppm: int = 0, stated: bool = False) -> int:
+            asked.append(now_ms)
+            return now_ms + 3_600_000
+
+    made = limits(
+        lambda name, now_ms: Poor(LimitSettings(name, 1, 1), now_ms, None) if name == "poor" else budget(name)
+    )
+    enqueued(made, "poor")
+    waiting = [enqueued(made, name, 10) for name in ("one", "other") for _ in range(3)]
+    for place, ticket_ in zip((0, 3, 1, 4, 2, 5), made.payable(0), strict=True):  # in turn, as ever
+        assert ticket_ is waiting[place]
+        ticket_.state = State.CALLING
+        made.serve(ticket_)
+    assert asked == [0]
+    assert made.wake_at() == 3_600_000
 
 
 def test_the_head_of_one_limit_never_blocks_another() -> None:
@@ -189,14 +212,14 @@ def test_an_account_in_trouble_rests_every_limit_and_wakes_for_its_probe() -> No
     enqueued(made, "a")
     enqueued(made, "b")
     blamed(made, "a")
-    assert made.payable(0) is None
+    assert next(made.payable(0), None) is None
     assert made.wake_at() == ACCOUNT_REST_MS
 
 
 def test_an_account_nobody_waits_for_wakes_nobody() -> None:
     made = limits()
     blamed(made)
-    assert made.payable(0) is None
+    assert next(made.payable(0), None) is None
     assert made.wake_at() is None
 
 
@@ -206,7 +229,7 @@ def test_the_probe_of_an_account_is_the_cheapest_of_all_that_wait() -> None:
     for limit, charge in (("a", 900), ("b", 500), ("b", 300), ("a", 20), ("b", 20)):
         enqueued(made, limit, charge)
     for expected in (20, 20, 300):
-        probe = made.payable(ACCOUNT_REST_MS)
+        probe = next(made.payable(ACCOUNT_REST_MS), None)
         assert probe is not None
         assert probe.charge == expected
         made.withdraw(probe)
@@ -217,7 +240,7 @@ def test_a_limit_that_has_not_blamed_the_account_is_probed_before_one_that_has()
     blamed(made, "a")
     enqueued(made, "a", 10)
     dear = enqueued(made, "b", 900)
-    assert made.payable(ACCOUNT_REST_MS) is dear
+    assert next(made.payable(ACCOUNT_REST_MS), None) is dear
 
 
 def test_a_probe_that_failed_lets_others_go_first_whatever_their_limit() -> None:
@@ -225,7 +248,20 @@ def test_a_probe_that_failed_lets_others_go_first_whatever_their_limit() -> None
     blamed(made, "c")
     poison, dear = enqueued(made, "a", 1), enqueued(made, "b", 900)
     poison.calls = 1
-    assert made.payable(ACCOUNT_REST_MS) is dear
+    assert next(made.payable(ACCOUNT_REST_MS), None) is dear
+
+
+def test_one_probe_goes_in_an_instant_and_nobody_is_woken_for_another() -> None:
+    made = limits()
+    blamed(made, "c")
+    enqueued(made, "a")
+    enqueued(made, "b")
+    payable = made.payable(ACCOUNT_REST_MS)
+    probe = next(payable)
+    made.serve(probe)
+    assert made.account.breaker.probe()
+    assert list(payable) == []
+    assert made.wake_at() is None
 
 
 def test_no_second_probe_goes_while_one_is_in_flight() -> None:
@@ -233,7 +269,7 @@ def test_no_second_probe_goes_while_one_is_in_flight() -> None:
     blamed(made, "a")
     enqueued(made, "b")
     made.account.breaker.probe()
-    assert made.payable(ACCOUNT_REST_MS) is None
+    assert next(made.payable(ACCOUNT_REST_MS), None) is None
     assert made.wake_at() is None
 
 
@@ -244,12 +280,14 @@ def test_a_probe_is_paid_like_any_call_and_waits_for_a_limit_that_can_pay() -> N
     enqueued(made, "c", 20)
     for name, until_ms in (("b", ACCOUNT_REST_MS + 5_000), ("c", ACCOUNT_REST_MS + 9_000)):
         made.desk(name, 0).budget.pause_until(until_ms)
-    assert made.payable(ACCOUNT_REST_MS) is None
+    assert next(made.payable(ACCOUNT_REST_MS), None) is None
     assert made.wake_at() == ACCOUNT_REST_MS + 5_000
     made.desk("a", 0).budget.breaker.trip(Meaning.TIMEOUT, 0, 0)
     made.desk("a", 0).budget.breaker.probe()
     enqueued(made, "a", 1)
-    assert made.payable(ACCOUNT_REST_MS) is None, "a limit with a probe of its own in flight is no limit to probe with"
+    assert next(made.payable(ACCOUNT_REST_MS), None) is None, (
+        "a limit with a probe of its own in flight is no limit to probe with"
+    )
 
 
 def test_a_limit_in_trouble_is_probed_by_the_cheapest_of_its_lanes() -> None:
@@ -259,7 +297,7 @@ def test_a_limit_in_trouble_is_probed_by_the_cheapest_of_its_lanes() -> None:
     cheapest = enqueued(made, charge=20, lane="bulk")
     enqueued(made, charge=500)
     made.desk("gpt", 0).budget.breaker.trip(Meaning.TIMEOUT, 0, 0)
-    assert made.payable(0) is cheapest
+    assert next(made.payable(0), None) is cheapest
 
 
 def test_what_was_known_of_the_account_is_forgotten_with_the_limits() -> None:
