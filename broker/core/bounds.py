@@ -43,6 +43,22 @@ RECOMMIT_EVERY_MS = 3_600_000
 PROBES_LOOKED_AT = 64
 """How many in front of each lane are looked at for the cheapest probe."""
 
+HOLD_MIN_MS = 2_000
+"""Nobody is parked for less: the way through Kafka and back takes about as long."""
+HOLD_FIRST_MS = 15_000
+HOLD_MAX_MS = 30 * 60_000
+"""How long a breaker is taken to stay open: as long as it has been open already, within these."""
+HOLD_TROUBLE_AFTER_MS = 10_000
+"""A limit's own trouble parks nobody before: most are over by then."""
+RETURN_BEFORE_DEADLINE_MS = 60_000
+"""A parked request is back so long before its deadline at least, or at half of what is left."""
+PARKS_AHEAD_MAX = 2 * OUTCOMES_PER_TRANSACTION_MAX
+"""Nobody is parked while so many decisions wait for a commit: an outcome waits behind two transactions at most."""
+HELD_LOOKED_AT = 256
+"""How many at the end of a line are looked at for one that may be parked."""
+CRAMPED_BELOW = 64
+"""A partition whose map has room for fewer records is cramped: markers between records take room too."""
+
 LIMITS_MAX = 1_000
 """Limits remembered at once; a producer can invent model names, and each unknown one is a limit of its own."""
 
@@ -58,6 +74,7 @@ CONTROL_BUFFER_BYTES_MAX = 4 * 1024 * 1024
 
 assert OUTCOME_BYTES_MAX < TRANSACTION_BYTES_MAX
 assert LINGER_MS < PROBE_EVERY_MS
+assert HOLD_MIN_MS < HOLD_FIRST_MS < HOLD_MAX_MS
 assert RETRY_BACKOFF_FIRST_MS < RETRY_BACKOFF_MAX_MS
 assert CANCEL_SLACK_MS < CANCEL_PATIENCE_MS
 assert CONTROL_BUFFER_BYTES_MAX <= TRANSACTION_BYTES_MAX

@@ -14,7 +14,7 @@ from broker.core.breaker import Breaker
 from broker.core.bucket import Bucket
 from broker.core.markup import PPM, Markup
 from broker.core.mirror import Mirror
-from broker.core.reading import DAY_MS, MINUTE_MS, Metric, Snapshot
+from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, Metric, Snapshot
 from broker.core.sends import Sends
 from broker.core.verdict import Meaning, Verdict
 from broker.core.window import Window
@@ -191,6 +191,19 @@ class Budget:
             amount = paid if mirror.metric is Metric.TOKENS else 1
             at_ms = max(at_ms, mirror.payable_at(amount, mirror.capacity * keep_ppm // PPM, now_ms))
         return at_ms
+
+    def shut_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
+        """Until when nobody pays so much for want of more than a minute's tokens: a pause, or a limit per day."""
+        paid = charge if stated else self._markup.applied(charge)
+        days = (mirror for mirror in self._mirrors if mirror.period_ms >= HOUR_MS)
+        waits = (mirror.payable_at(paid if mirror.metric is Metric.TOKENS else 1, 0, now_ms) for mirror in days)
+        return max(now_ms, self._paused_until_ms, *waits)
+
+    def pace_ms(self, charge: int) -> int:
+        """How long the slowest bucket takes to refill such a call."""
+        paid = self._markup.applied(charge)
+        amounts = ((paid if mirror.metric is Metric.TOKENS else 1, mirror) for mirror in self._mirrors)
+        return max((amount * mirror.period_ms // mirror.capacity for amount, mirror in amounts), default=0)
 
     def reserve(self, attempt: int, charge: int, now_ms: int, *, stated: bool = False) -> None:
         """Pay every metric for an attempt that is sent now; only what `payable_at` allows now may be reserved."""

@@ -42,6 +42,7 @@ from broker.core.events import (
     Taken,
 )
 from broker.core.flights import Flights
+from broker.core.holding import Holding
 from broker.core.identity import Identities, Judgement
 from broker.core.inheritance import Inheritance, MakeBudget
 from broker.core.limits import Limits
@@ -78,6 +79,7 @@ class Dispatch:
         self._alarms = Alarms()
         self._settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)
         self._reception = Reception(self.register, self.identities, self.limits, self._alarms, self._settling)
+        self._holding = Holding(self.register, self.limits, self._settling, rules, decided=self.outbox.__len__)
         self._wall_offset_ms = 0
         self._confirmed = False
         self._drain_until_ms: int | None = None
@@ -122,6 +124,7 @@ class Dispatch:
                 self._reception.line_up(ticket, now_ms, front=True)
             for ticket in self._alarms.expired(now_ms):
                 self._settling.settle(ticket, TOO_LATE, now_ms)
+            self._holding.relieve(now_ms, may_park=self.identities.may_park)
             self._admit(now_ms)
             due_ms = self._publish_at()
             if due_ms is not None and due_ms <= now_ms:
@@ -168,6 +171,7 @@ class Dispatch:
         if progress is not None and progress.take(event.source.offset, event.timestamp_ms):
             ticket = Ticket(event.number, event.source, event.bytes, now_ms, event.content)
             ticket.timestamp_ms = event.timestamp_ms
+            self._holding.look()
             self._reception.meet(ticket, now_ms)
         else:
             self._settling.commands.append(Forget(event.number))
@@ -213,6 +217,7 @@ class Dispatch:
         self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated))
 
     def _answered(self, event: Answered, now_ms: int) -> None:
+        self._holding.look()
         account = self.limits.account
         sequel = self._attempts.answered(event, now_ms, account=account, may_park=self.identities.may_park)
         self._settling.commands.extend(self._attempts.news())
@@ -241,6 +246,7 @@ class Dispatch:
         if ended is None:
             return  # called unknown already: the next promotion finds out
         self.trust.proved(event.begun_at_ms)
+        self._holding.look(committed=True)
         self._confirmed = True
         wall_ms = self.wall_ms(now_ms)
         for entry in ended.settled:

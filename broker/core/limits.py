@@ -25,9 +25,15 @@ class LimitDesk:
     def next(self, now_ms: int, *, probe: bool) -> tuple[Pick, int] | None:
         """Who is next and when it can be called; None if nobody waits, or an answer must come first.
 
-        A limit in trouble is probed by the cheapest, and so is a whole account (`probe`).
+        A limit in trouble is probed by the cheapest, and so is a whole account (`probe`); who that is, is looked for
+        when the rest is over.
         """
-        pick = self.lanes.cheapest() if probe or not self.budget.breaker.closed else self.lanes.pick()
+        breaker = self.budget.breaker
+        rests_until_ms = breaker.rests_until(now_ms)
+        if rests_until_ms > now_ms:
+            pick = self.lanes.pick()
+            return None if pick is None else (pick, rests_until_ms)
+        pick = self.lanes.pick() if breaker.closed and not probe else self.lanes.cheapest()
         if pick is None:
             return None
         ticket = pick.ticket

@@ -6,7 +6,7 @@ The register only remembers. What a ticket should become is decided in `broker.c
 from collections.abc import Iterable, Mapping
 from enum import Enum
 
-from broker.core.bounds import CONTROL_BUFFER_BYTES_MAX, CONTROL_BUFFER_MAX
+from broker.core.bounds import CONTROL_BUFFER_BYTES_MAX, CONTROL_BUFFER_MAX, CRAMPED_BELOW
 from broker.core.lanes import LaneRule
 from broker.core.progress import PartitionProgress, Stored
 from broker.core.ticket import CONTROL, Candidate, LanePartition, Source, State, Ticket, TicketNumber, id_hash_of
@@ -28,7 +28,8 @@ class Register:
 
     def __init__(self, rules: Iterable[LaneRule]) -> None:
         """The control topic is read like a lane, whatever the lanes are."""
-        self._rules = {rule.name: rule for rule in (*rules, _CONTROL)}
+        self._lanes = {rule.name: rule for rule in rules}
+        self._rules = {**self._lanes, CONTROL: _CONTROL}
         self._tickets: dict[TicketNumber, Ticket] = {}
         self._open: dict[bytes, Ticket] = {}
         self._joined: dict[bytes, dict[Ticket, None]] = {}  # in the order in which they came
@@ -53,6 +54,18 @@ class Register:
         if self._held_bytes[partition.lane] >= rule.buffer_bytes_max:
             return 0
         return max(0, min(rule.buffer_max - self._held[partition.lane], progress.room()))
+
+    def crowded(self) -> list[LaneRule]:
+        """The lanes whose buffer is more than half full, in count or in bytes."""
+        return [
+            rule
+            for name, rule in self._lanes.items()
+            if self._held[name] > rule.buffer_max // 2 or self._held_bytes[name] > rule.buffer_bytes_max // 2
+        ]
+
+    def cramped(self) -> list[LanePartition]:
+        """The partitions whose maps have hardly any room left."""
+        return [partition for partition, progress in self.progress.items() if progress.room() < CRAMPED_BELOW]
 
     def add(self, ticket: Ticket) -> None:
         """A ticket exists."""

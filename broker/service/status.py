@@ -52,6 +52,7 @@ class Status:
                 "ids": len(core.identities),
                 "window_s": core.identities.window_reached_ms(core.wall_ms(now_ms)) // 1_000,
             },
+            "parked": core.identities.parked_count,
             "cancels_waiting": len(core.identities.cancels),
         }
 

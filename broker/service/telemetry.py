@@ -78,6 +78,8 @@ class Telemetry:
         self._silenced = 0
         self._speak_at_ms = 0
         self._shapes_said: set[str] = set()
+        self._parked: Counter[str] = Counter()
+        self._parked_said_ms = 0
         self.trips = Trips(clock)
         self.spending: dict[str, Spending] = defaultdict(Spending)
         self.outcomes: dict[str, int] = defaultdict(int)
@@ -180,6 +182,8 @@ class Telemetry:
         """A batch is final: count what it published."""
         batch = self._pending.pop(serial, None)
         for settlement in batch.settlements if batch else ():
+            if isinstance(settlement.decision, Park):
+                self._parked[settlement.decision.kind] += 1
             self._settled(settlement.number, settlement.decision)
 
     def _settled(self, number: TicketNumber, decision: Decision) -> None:
@@ -214,6 +218,7 @@ class Telemetry:
         meter.ready(kafka=health.kafka_ready, redis=health.redis_ready)
         meter.dedupe_window(core.identities.window_reached_ms(core.wall_ms(now_ms)) / 1_000)
         self._cancels(core.identities.cancels)
+        self._say_parked(core, now_ms)
         waiting: dict[str, list[int]] = {rule.name: [] for rule in core.rules.lanes}
         calling: Counter[str] = Counter()
         for ticket in core.register.tickets():
@@ -228,6 +233,13 @@ class Telemetry:
             meter.inflight(model, calling[model])
         self._seen_calling = set(calling)
         self._limits(core, now_ms)
+
+    def _say_parked(self, core: Dispatch, now_ms: int) -> None:
+        """Say now and then how many have left for the failures topic: an outage may park thousands a second."""
+        if self._parked and now_ms >= self._parked_said_ms:
+            _log.info("parked", **self._parked, away=core.identities.parked_count)
+            self._parked.clear()
+            self._parked_said_ms = now_ms + TROUBLE_SAID_EVERY_MS
 
     def _cancels(self, cancels: WaitingCancels) -> None:
         self.meter.cancels_waiting(len(cancels))

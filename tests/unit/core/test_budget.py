@@ -408,6 +408,33 @@ def test_a_successor_knows_what_a_day_has_spent_and_believes_its_own_settings_of
     assert (low < 60_001, capacity) == (True, 200_000)
 
 
+def test_a_limit_is_shut_by_a_pause_or_a_day_and_never_by_a_minute() -> None:
+    budget = full(replace(SETTINGS, requests=1, tokens_per_day=86_400, requests_per_day=10))
+    budget.reserve(1, 30_000, 0)
+    assert budget.shut_until(30_000, 0) == 0
+    assert budget.shut_until(86_400, 0) == (30_000 + ROUNDING_TOKENS) * SECOND_MS
+    budget.pause_until(DAY_MS)
+    assert budget.shut_until(1, 0) == DAY_MS
+    few = full(replace(SETTINGS, requests_per_day=1))
+    few.reserve(1, 1, 0)
+    assert few.shut_until(1, 0) == DAY_MS
+    assert few.shut_until(1, 2 * DAY_MS) == 2 * DAY_MS
+
+
+def test_a_limits_pace_is_that_of_its_slowest_bucket() -> None:
+    assert full().pace_ms(500) == 500
+    assert full(replace(SETTINGS, requests_per_day=86_400)).pace_ms(500) == SECOND_MS
+    assert Budget(UNKNOWN, 0, None).pace_ms(500) == 0
+
+
+def test_what_the_server_itself_has_named_is_paid_of_a_day_without_a_markup() -> None:
+    budget = full(replace(SETTINGS, tokens_per_day=86_400))
+    budget.reserve(1, 100, 0)
+    budget.answered(1, 0, refusal(used=60_000, requested=200))
+    assert budget.shut_until(43_200, 0, stated=True) == SECOND_MS, "its pause"
+    assert budget.shut_until(43_200, 0) > 60 * SECOND_MS
+
+
 # Rests
 
 

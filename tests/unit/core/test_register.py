@@ -1,10 +1,10 @@
 import pytest
 
-from broker.core.bounds import CONTROL_BUFFER_MAX
+from broker.core.bounds import CONTROL_BUFFER_MAX, CRAMPED_BELOW
 from broker.core.cancels import Cancel
 from broker.core.lanes import LaneRule
 from broker.core.progress import PartitionProgress
-from broker.core.progress_map import METADATA_CHARS_MAX
+from broker.core.progress_map import MAP_BYTES_MAX, METADATA_CHARS_MAX
 from broker.core.register import Register, Want
 from broker.core.ticket import CONTROL, Garbage, LanePartition, Source, State, Ticket, TicketNumber
 from tests.unit.core.specimens import candidate, place, ticket
@@ -72,6 +72,30 @@ def test_bytes_alone_close_a_lane() -> None:
     made = register()
     took(made, 0, size=100)
     assert made.room(P0) == 0
+
+
+def test_a_lane_is_crowded_when_more_than_half_of_its_buffer_is_in_use_by_count_or_by_bytes() -> None:
+    made = register()
+    made.add(Ticket(TicketNumber(900), Source(place(CONTROL), 0), 10**9, 0, Cancel(b"c" * 16, 0)))
+    took(made, 0)
+    assert made.crowded() == []
+    second = took(made, 1, "y")
+    assert made.crowded() == [SMALL]
+    made.remove(second)
+    heavy = took(made, 2, "z", size=41)
+    made.remove(heavy)
+    assert made.crowded() == []
+    made.remove(next(each for each in made.tickets() if each.source.partition == P0))
+    took(made, 3, "v", size=51)
+    assert made.crowded() == [SMALL]
+
+
+def test_a_partition_is_cramped_when_its_map_has_hardly_any_room() -> None:
+    made = register()
+    assert made.cramped() == []
+    for offset in (*range(600), 8 * MAP_BYTES_MAX - CRAMPED_BELOW):
+        made.progress[P0].take(offset, 0)
+    assert made.cramped() == [P0]
 
 
 def test_one_ticket_answers_for_its_id() -> None:

@@ -7,7 +7,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from broker.testing.upstream import Asked, Said
-from tests.unit.service.rig import MODEL, Process, World, led, settings_of, until
+from schemas.codec import decode_failure
+from schemas.topics import failures_topic
+from tests.unit.service.rig import MODEL, PREFIX, Process, World, led, settings_of, until
 
 pytestmark = pytest.mark.looptime(start=1_000)
 
@@ -106,3 +108,35 @@ async def test_a_limit_in_trouble_says_so_alone_and_the_other_goes_on() -> None:
     assert status["trouble"] == f"The breaker of limit {MODEL} is open (overloaded)."
     assert [process.metric("headrace_breaker_open", {"model": model}) for model in (MODEL, OTHER)] == [1, 0]
     assert "Prompt" not in json.dumps(status)
+
+
+async def test_a_model_used_up_for_the_day_is_parked_and_said_and_the_other_comes_through() -> None:
+    """The lanes hold twenty, and fifty requests of a model that is shut stand in front."""
+    plenty = {"tokens_per_minute": 600_000_000, "requests_per_minute": 600_000_000}
+    lanes = {name: {"order": order, "buffer_max": 20} for order, name in enumerate(("urgent", "standard", "bulk"), 1)}
+    process = Process(
+        World(latency_s=0.1, partitions=1),
+        "a",
+        settings=settings_of(limits={MODEL: plenty, OTHER: plenty}, lanes=lanes),
+    )
+    day = Said(429, {"error": {"message": "x", "code": "rate_limit_exceeded"}}, {"retry-after": "3000"})
+    process.world.upstream.script = lambda asked: day if asked.body["model"] == MODEL else None
+    with capture_logs() as logs:
+        process.start()
+        await led(process)
+        for number in range(50):
+            ask(process, f"lead-{number}")
+        for number in range(10):
+            ask(process, f"other-{number}", OTHER)
+        await until(lambda: len(process.world.outcomes()) == 10)
+        process.telemetry.gauges(process.core, process.health, process.clock.now_ms())
+        process.telemetry.gauges(process.core, process.health, process.clock.now_ms())
+    status = process.status.snapshot(process.clock.now_ms())
+    await process.end()
+    failures = process.world.kafka.committed(failures_topic(PREFIX))
+    (said,) = [log for log in logs if log["event"] == "parked"]
+    assert {outcome["model"] for outcome in process.world.outcomes()} <= {OTHER, None}
+    assert said["rate_limited"] == said["away"] == status["parked"] == len(failures) == 40
+    told = [decode_failure(each.record.value or b"") for each in failures]
+    assert {each.kind for each in told} == {"rate_limited"}
+    assert sorted(each.attempt for each in told)[:39] == [0] * 39, "unpaid"
