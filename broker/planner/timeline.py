@@ -13,7 +13,6 @@ STRETCHES_MAX: Final = 2_000
 class Stretch:
     """What one lane did in one stretch of time."""
 
-    arrived: int = 0
     called: int = 0
     waited_ms: int = 0
     waited_most_ms: int = 0
@@ -26,7 +25,6 @@ class Stretch:
 
     def take_in(self, other: "Stretch") -> None:
         """Both together."""
-        self.arrived += other.arrived
         self.called += other.called
         self.waited_ms += other.waited_ms
         self.waited_most_ms = max(self.waited_most_ms, other.waited_most_ms)
@@ -42,7 +40,6 @@ class Timeline:
 
     def arrived(self, lane: str, now_ms: int) -> None:
         """See `Watcher`."""
-        self._at(lane, now_ms).arrived += 1
 
     def called(self, lane: str, charge: int, waited_ms: int | None, now_ms: int) -> None:
         """See `Watcher`."""

@@ -4,6 +4,7 @@ A call is counted when it arrives and a charge when it is admitted, so a client 
 Memory per request id is bounded; when it is full the oldest id is forgotten, and `ids_forgotten` says so.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -134,7 +135,7 @@ class Books:
     inflight_max: int = 0
     first_admitted_us: int | None = None
     last_admitted_us: int | None = None
-    ids: dict[str, IdCount] = field(default_factory=dict)
+    ids: OrderedDict[str, IdCount] = field(default_factory=OrderedDict)
     ids_forgotten: int = 0
 
     def arrive(self) -> int:
@@ -149,7 +150,7 @@ class Books:
         count = self.ids.get(request_id)
         if count is None:
             if len(self.ids) >= self.ids_max:
-                del self.ids[next(iter(self.ids))]
+                self.ids.popitem(last=False)
                 self.ids_forgotten += 1
             count = self.ids[request_id] = IdCount()
         count.calls += 1

@@ -10,7 +10,7 @@ from broker.simulator.books import IdCount
 from broker.simulator.streams import Stream
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each of a million planned calls: freezing costs as much as the rest of it
 class Reply:
     """What to write, and how long after the arrival. `count` is the book entry of the call's id, once it is known.
 

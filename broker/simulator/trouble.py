@@ -42,7 +42,7 @@ class Luck:
 
 
 class Trouble:
-    """Draws, and the replies that follow from them."""
+    """Draws, and the replies that follow from them. `is_quiet` where none can ever follow, but for broken streams."""
 
     def __init__(self, settings: UpstreamSettings, chance: Chance, speech: Speech) -> None:
         self._settings = settings
@@ -55,6 +55,14 @@ class Trouble:
         self._silences = [behaviour for behaviour in played if isinstance(behaviour, Silence)]
         self._slow = [behaviour for behaviour in played if isinstance(behaviour, SlowStreams)]
         broken = [behaviour for behaviour in played if isinstance(behaviour, BrokenStreams)]
+        self.is_quiet = not (
+            self._accounts
+            or self._storms
+            or self._drops
+            or self._silences
+            or settings.long_429_rate
+            or settings.error_rate
+        )
         self._cut_rate = settings.stream_cut_rate + sum(behaviour.cut_rate for behaviour in broken)
         self._error_rate = settings.stream_error_rate + sum(behaviour.error_rate for behaviour in broken)
 

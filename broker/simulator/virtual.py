@@ -95,16 +95,17 @@ class VirtualUpstream:
         books.arrive()
         luck = Luck(ask.id.encode(), ask.id, books.identify(ask.id))
         since_s = (now_us - books.opened_us) / SECOND_US
-        if (away := self._trouble.turned_away(luck, since_s)) is not None:
+        troubled = not self._trouble.is_quiet
+        if troubled and (away := self._trouble.turned_away(luck, since_s)) is not None:
             return Visit(now_us, away.status, away)
-        if self._trouble.refuses_for_long(luck):
+        if troubled and self._trouble.refuses_for_long(luck):
             return self._refused_for_long(ask, luck, now_us)
         comer = Comer(ask.endpoint, ask.model, ask.size, luck.count)
         admitted = self._turnstile.enter(comer, books, now_us)
         if isinstance(admitted, Reply):
             return Visit(now_us, admitted.status, admitted)
         delay_s = self._latency.delay_s(self._chance.draw(luck.content, "latency"), books.inflight)
-        mishap = self._trouble.mishap(luck, delay_s, since_s)
+        mishap = self._trouble.mishap(luck, delay_s, since_s) if troubled else None
         if mishap is not None:
             status = None if mishap.dropped else mishap.status
             return Visit(now_us + round(mishap.delay_s * SECOND_US), status, mishap)
