@@ -3,21 +3,28 @@
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Final
+
+import aiohttp
 
 from benchmarks.limits.calls import Asked, calls_of
-from benchmarks.limits.dispatching import dispatch
-from benchmarks.limits.measure import Figures, figures
-from benchmarks.limits.over_http import dispatch_over_http, stage
+from benchmarks.limits.measure import figures
+from benchmarks.limits.over_http import Stage, dispatch_over_http, stage
 from benchmarks.limits.page import page
 from benchmarks.limits.report import Measured, as_json, head, legend, line, missed
-from benchmarks.limits.rivals import counting, workers
 from benchmarks.limits.rows import ROWS, Row, Way
 from benchmarks.limits.surroundings import surroundings
+from benchmarks.limits.virtually import in_virtual_time, rivals_of
+from broker.errors import HeadraceError
+
+_POLITE: Final = 10  # what runs beside the rows over HTTP gives way to them
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,9 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"there is no row {', '.join(sorted(unknown))}: there are {', '.join(r.name for r in ROWS)}")
         rows = [row for row in ROWS if not asked.only or row.name in asked.only]
         began_s = time.monotonic()
-        measured = asyncio.run(_measured([row.virtual() if asked.virtual_only else row for row in rows]))
+        measured, failed = asyncio.run(_measured([row.virtual() if asked.virtual_only else row for row in rows]))
         told = as_json(measured, surroundings(), time.monotonic() - began_s)
-        print(legend())
+        print(legend(), *failed, sep="\n")
+        if failed:
+            return 1
     if asked.json is not None:
         asked.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     if asked.page is not None:
@@ -50,49 +59,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if misses else 0
 
 
-async def _measured(rows: Sequence[Row]) -> list[Measured]:
-    """All rows: those in virtual time, and all rivals, in a process of their own beside those over HTTP."""
+async def _measured(rows: Sequence[Row]) -> tuple[list[Measured], list[str]]:
+    """All rows, and why some are missing. Those in virtual time, and all rivals, have a process of their own beside."""
     print(head(), flush=True)
     done: dict[str, Measured] = {}
+    failed: list[str] = []
 
     def finish(measured: Measured) -> None:
         _say("")
         print(line(measured), flush=True)
         done[measured.row.name] = measured
 
-    virtual = [row for row in rows if row.way is Way.VIRTUAL]
-    over_http = [row for row in rows if row.way is Way.HTTP]
-    with ProcessPoolExecutor(1) as pool:
+    async def beside(row: Row) -> None:
+        finish(Measured(row, *await loop.run_in_executor(pool, in_virtual_time, row)))
+
+    async def over_http(row: Row, on: Stage) -> None:
+        asked = calls_of(row)
+        try:
+            record = await dispatch_over_http(on, row, asked, _teller(row, asked))
+        except (HeadraceError, TimeoutError, OSError, aiohttp.ClientError) as error:
+            failed.append(f"{row.name} could not be measured: {error!r}")
+            return
+        rivals = await loop.run_in_executor(pool, rivals_of, row)
+        finish(Measured(row, figures(row, asked, record), *rivals))
+
+    async def each(way: Way, measure: Callable[[Row], Awaitable[None]]) -> None:
+        for row in rows:
+            if row.way is way:
+                await measure(row)
+
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=os.nice, initargs=(_POLITE,)) as pool:
         loop = asyncio.get_running_loop()
-
-        async def beside() -> None:
-            for row in virtual:
-                finish(Measured(row, *await loop.run_in_executor(pool, _in_virtual_time, row)))
-
         async with asyncio.TaskGroup() as group:
-            group.create_task(beside(), name="virtual rows")
-            if over_http:
+            group.create_task(each(Way.VIRTUAL, beside), name="virtual rows")
+            if any(row.way is Way.HTTP for row in rows):
                 async with stage() as on:
-                    for row in over_http:
-                        asked = calls_of(row)
-                        record = await dispatch_over_http(on, row, asked, _teller(row, asked))
-                        rivals = await loop.run_in_executor(pool, _rivals, row)
-                        finish(Measured(row, figures(row, asked, record), *rivals))
-    return [done[row.name] for row in rows]
+                    await each(Way.HTTP, lambda row: over_http(row, on))
+    return [done[row.name] for row in rows if row.name in done], failed
 
 
 def _teller(row: Row, asked: Sequence[Asked]) -> Callable[[int], None]:
     return lambda admitted: _say(f"{row.name}: {admitted:,} of {len(asked):,} calls admitted")
-
-
-def _in_virtual_time(row: Row) -> tuple[Figures, Figures, Figures]:
-    asked = calls_of(row)
-    return figures(row, asked, dispatch(row, asked)), *_rivals(row)
-
-
-def _rivals(row: Row) -> tuple[Figures, Figures]:
-    asked = calls_of(row)
-    return figures(row, asked, counting(row, asked)), figures(row, asked, workers(row, asked))
 
 
 def _say(text: str) -> None:

@@ -32,7 +32,6 @@ class Figures:
     first: Phase
     after: Phase | None
     ideal_s: float
-    charged: int
     lost: int
 
     @property
@@ -67,6 +66,5 @@ def figures(row: Row, asked: Sequence[Asked], record: Record) -> Figures:
         first=Phase(charged_before / max(1, first), early, admitted_before, (split_us - start_us) / 1_000_000),
         after=after,
         ideal_s=(oracle_of(row, asked, 0, start_us).admitted_at(record.calls) - start_us) / 1_000_000,
-        charged=record.charged,
         lost=record.lost,
     )

@@ -150,7 +150,7 @@ async def _until_it_leads(on: Stage, log: Path, process: Process) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
             if process.returncode is not None:
-                raise RuntimeError(f"the dispatcher has ended: {_text(log)[-2_000:]}")
+                raise OSError(f"the dispatcher has ended: {_text(log)[-2_000:]}")
             port = port or _port(log)
             if port is None:
                 continue

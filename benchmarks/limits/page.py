@@ -9,7 +9,7 @@ _HEAD: Final = """\
 Written by `make bench-limits` from its own figures; do not edit. Run on {date}, commit {commit}, on a machine with \
 {machine}; it took {minutes:.0f} minutes.
 
-Each row is one behaviour that the simulated OpenAI plays ([upstream.md](upstream.md)). The same calls, of {mean} \
+Each row is one behaviour that the simulated OpenAI plays ([upstream.md](upstream.md)). The same calls, charged {mean} \
 tokens on average, wait from the start, and are made by three clients:
 
 - **Headrace**: over HTTP by a real dispatcher with a real Kafka and Valkey, or, where it says virtual, by the same core
@@ -20,9 +20,10 @@ tokens on average, wait from the start, and are made by three clients:
   row's limit. A call that the SDK gives up is lost. Virtual time.
 
 *Share* is what was charged, of what an omniscient dispatcher is charged in the same time under that very behaviour:
-one that is told everything and admits each call as early as the limits allow. *429s* are those for 1,000 calls
-admitted. *Time* is until the last call was admitted, against the least possible. The first phase is the time in which
-an undescribed law is found out; *after it* the ideal starts from the same state as we did.
+one that is told everything and admits each call as early as the limits allow, in the order given; who lets small calls
+pass may fill a window a little better. *429s* are those for 1,000 calls admitted. *Time* is until the last call was
+admitted, against the least possible. The first phase is the time in which an undescribed law is found out; *after it*
+the ideal starts from the same state as we did.
 
 """
 _COLUMNS: Final = (
@@ -35,7 +36,7 @@ _COLUMNS: Final = (
     "after it: share, 429s",
     "promised",
     "counting client: share, 429s, time",
-    "workers: lost, 429s",
+    "workers: share, 429s, lost",
 )
 
 
@@ -78,7 +79,7 @@ def _row(row: Mapping[str, Any]) -> list[str]:
         "" if after is None else f"{after['share']:.1%}, {_rate(after)}",
         told,
         f"{rival['whole']['share']:.1%}, {_rate(rival['whole'])}, {rival['time_against_ideal']:.2f} times",
-        f"{lost:.0%}, {_rate(others['whole'])}",
+        f"{others['whole']['share']:.1%}, {_rate(others['whole'])}, {lost:.0%}",
     ]
 
 

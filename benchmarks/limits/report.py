@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from benchmarks.limits.calls import calls
 from benchmarks.limits.measure import Figures, Phase
-from benchmarks.limits.rows import Row
+from benchmarks.limits.rows import CALLS, Row
+from broker.simulator.pricing import Law
 
 WIDTH: Final = 110
 _GROUPS: Final = (
@@ -56,12 +58,11 @@ def legend() -> str:
 
 def as_json(rows: Sequence[Measured], surroundings: Mapping[str, str], took_s: float) -> dict[str, Any]:
     """All figures."""
-    admitted = sum(measured.headrace.whole.calls for measured in rows)
-    charged = sum(measured.headrace.charged for measured in rows)
+    usual = [call.charge(Law.CHAT_2025) for call in calls(CALLS)]
     return {
         **surroundings,
         "took_s": round(took_s),
-        "mean_charge": round(charged / max(1, admitted)),
+        "mean_charge": round(sum(usual) / len(usual)),
         "rows": [_row(measured) for measured in rows],
     }
 

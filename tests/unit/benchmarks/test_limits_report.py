@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from benchmarks.limits.__main__ import main
 from benchmarks.limits.measure import Figures, Phase
 from benchmarks.limits.page import page
 from benchmarks.limits.report import WIDTH, Measured, as_json, head, kept, legend, line, missed
@@ -19,7 +21,7 @@ def phase(share: float, refused: int, calls: int = 2_000, seconds: float = 60.0)
 
 def found(whole: Phase, after: Phase | None = None, lost: int = 0) -> Figures:
     first = phase(0.7, 40, 1_000)
-    return Figures(whole, first, after, ideal_s=50.0, charged=300 * whole.calls, lost=lost)
+    return Figures(whole, first, after, ideal_s=50.0, lost=lost)
 
 
 GOOD = found(phase(0.99, 1), phase(0.991, 0))
@@ -72,3 +74,27 @@ def test_the_page_says_what_the_figures_say_and_nothing_of_the_machine_but_words
         assert word in text
     assert "Rows that miss their promise: bucket." in text
     assert page(json.loads(json.dumps(told(HEADERS, GOOD)))).endswith("Every promise is kept.\n")
+
+
+def test_the_page_in_docs_is_the_one_of_the_figures_beside_the_benchmark() -> None:
+    root = Path(__file__).parents[3]
+    figures = json.loads((root / "benchmarks/limits/figures.json").read_text(encoding="utf-8"))
+    assert (root / "docs/benchmarks.md").read_text(encoding="utf-8") == page(figures)
+
+
+def test_figures_of_an_earlier_run_are_read_again_and_a_missed_promise_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, written = tmp_path / "figures.json", tmp_path / "page.md"
+    for own, code in ((GOOD, 0), (found(phase(0.9, 0)), 1)):
+        given.write_text(json.dumps(told(HEADERS, own)), encoding="utf-8")
+        assert main(["--from", str(given), "--page", str(written)]) == code
+        assert written.read_text(encoding="utf-8") == page(told(HEADERS, own))
+    assert capsys.readouterr().out.startswith("bucket misses: 90.0%")
+
+
+def test_a_row_that_does_not_exist_is_a_mistake_of_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--only", "buckets"])
+    assert left.value.code == 2
+    assert "there is no row buckets: there are bucket, bucket-6s" in capsys.readouterr().err

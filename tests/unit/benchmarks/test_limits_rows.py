@@ -69,7 +69,7 @@ def test_there_are_fourteen_behaviours_and_six_over_http() -> None:
 
 
 def test_half_of_the_rate_is_half_of_what_comes_in_and_the_phases_add_up() -> None:
-    row = next(row for row in ROWS if row.name == "bucket")
+    row = next(row for row in ROWS if row.name == "bucket").virtual()
     asked = calls_of(row)
     made, at_us, left = [], OPENED_US, row.tokens_per_minute
     for call in asked:
