@@ -1,10 +1,12 @@
 """The whole machine while a limit is shut or an account is in trouble."""
 
+from dataclasses import replace
+
 from broker.core.commands import Complete, Park
 from broker.core.identity import Fate
 from broker.core.lanes import LaneRule
 from broker.core.ticket import TicketNumber
-from broker.core.verdict import Meaning
+from broker.core.verdict import Answer, Meaning, judge
 from tests.unit.core.shell import Shell
 from tests.unit.core.specimens import HOUR_MS, candidate, place, verdict
 
@@ -75,3 +77,33 @@ def test_an_account_in_trouble_lets_one_call_go_at_a_time_over_all_limits_and_sa
     assert shell.calls[probe].charge == 897, "the cheapest of the limit that has not blamed the account"
     shell.answer(probe)
     assert len(shell.calls) > 1, "and all is well"
+
+
+def test_a_refusal_that_names_a_shared_limit_holds_up_every_model_that_draws_from_it_and_no_other() -> None:
+    refusal = judge(
+        Answer(
+            429,
+            {},
+            "rate_limit_exceeded",
+            "tokens",
+            None,
+            "Rate limit reached for gpt-4.1-2025-04-14 (for limit gpt-4.1) in organization o on tokens per min (TPM): "
+            "Limit 60000, Used 59000, Requested 4000. Please try again in 3s.",
+        )
+    )
+    assert refusal.limit is not None
+    assert (refusal.limit.name, refusal.limit.model) == ("gpt-4.1", "gpt-4.1-2025-04-14")
+    shell = Shell().lead()
+    dated = replace(candidate("dated", limit="gpt-4.1", charge=4_000), model="gpt-4.1-2025-04-14")
+    refused = shell.take(dated)
+    shell.answer(refused, refusal)
+    mini = shell.take(replace(candidate("mini", limit="gpt-4.1"), model="gpt-4.1-mini"))
+    other = shell.take(replace(candidate("other", limit="gpt-4o"), model="gpt-4o"))
+    assert list(shell.calls) == [other]
+    shared, separate = (shell.core.limits.desks()[name].budget for name in ("gpt-4.1", "gpt-4o"))
+    assert shared.levels(shell.now_ms)[0].high <= 1_001, "what the refusal said is left"
+    assert separate.levels(shell.now_ms)[0].low > 50_000
+    shell.wait(2_999)
+    assert mini not in shell.calls
+    shell.wait(12_100)  # the reserve of the idle lane above it
+    assert refused in shell.calls, "first come, first served, whatever the model"
