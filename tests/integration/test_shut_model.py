@@ -15,15 +15,20 @@ from tests.integration.fleet import LANES, Fleet, producing, read_all, request, 
 
 SHUT, OPEN = "gpt-4.1", "gpt-4o-mini"
 BUFFER, FIRST, OTHERS = 40, 400, 30
-SHUT_S = 6.0
+SHUT_S = 8.0
 
 
-def used_up(until_s: float) -> Script:
-    """Every call of the shut model is told to wait for the end."""
+def used_up() -> Script:
+    """From its first call on the shut model tells every call to wait for one and the same instant."""
+    ends_s: list[float] = []
 
     def script(_: int, body: Mapping[str, Any]) -> Scripted | None:
-        left_s = until_s - time.monotonic()
-        if body["model"] != SHUT or left_s <= 0:
+        if body["model"] != SHUT:
+            return None
+        if not ends_s:
+            ends_s.append(time.monotonic() + SHUT_S)
+        left_s = ends_s[0] - time.monotonic()
+        if left_s <= 0:
             return None
         error = {"error": {"message": "Rate limit reached.", "type": "requests", "code": "rate_limit_exceeded"}}
         return Scripted(429, error, {"retry-after-ms": str(round(left_s * 1_000))})
@@ -62,7 +67,7 @@ async def test_a_model_that_is_used_up_leaves_the_buffers_to_another_and_comes_b
             for lane in LANES:
                 first = [asking(f"{lane}-shut-{n}", SHUT) for n in range(FIRST)]
                 await send(producer, fleet, lane, first + [asking(f"{lane}-open-{n}", OPEN) for n in range(OTHERS)])
-            upstream.script(used_up(time.monotonic() + SHUT_S))
+            upstream.script(used_up())
             dispatcher = await fleet.start("dispatcher")
             await fleet.start("retrier")
             begun_s = time.monotonic()
