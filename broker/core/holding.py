@@ -87,13 +87,15 @@ class Holding:
         if not self._stirred:
             return
         committed, self._stirred, self._committed = self._committed, False, False
-        crowded = self._register.crowded()
-        shut = self.shut(now_ms) if may_park and (crowded or committed) else {}
+        crowded, cramped = self._register.crowded(), self._register.cramped() if committed else []
+        if not may_park or not (crowded or cramped):
+            return
+        shut = self.shut(now_ms)
         if not shut:
             return
         for rule in crowded:
             self._thin(rule, shut, now_ms)
-        for partition in self._register.cramped() if committed else ():
+        for partition in cramped:
             self._clear(partition, shut, now_ms)
 
     def shut(self, now_ms: int) -> dict[str, Shut]:
