@@ -16,6 +16,7 @@ from dataclasses import astuple, dataclass, fields
 from itertools import cycle
 
 from broker.core.budget import Budget, Checkpoint, LimitSettings
+from broker.core.charge import Prices
 from broker.core.commands import Call, Publish, SettledEntry
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, LedgerRead, Promoted, Renewed, Taken
@@ -178,7 +179,7 @@ class Run:
     def take_one(self, place: LanePartition, number: int, limit: str = "gpt-4o-mini") -> None:
         """The next record of a partition."""
         identity = Identity(number.to_bytes(16, "big"), 0, b"finger..")
-        content = Candidate(identity, 0, limit, limit, CHARGE, NEVER)
+        content = Candidate(identity, 0, limit, limit, Prices.flat(CHARGE), NEVER)
         source = Source(place, self.offsets[place])
         self.offsets[place] += 1
         self.core.on(Taken(TicketNumber(number), source, self.now_ms, 2_000, content), self.now_ms)

@@ -54,7 +54,7 @@ class Attempts:
         if verdict.meaning in _UNANSWERED:
             flight.budget.abandoned(event.call, now_ms)
         else:
-            flight.budget.answered(event.call, now_ms, verdict)
+            flight.budget.answered(event.call, now_ms, verdict, event.usage)
         if verdict.counts_as_attempt or verdict.meaning not in _UNANSWERED:
             self._heard(flight, verdict, account, now_ms)
         else:  # we have ended the call ourselves

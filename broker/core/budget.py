@@ -7,17 +7,21 @@ A header speaks of one bucket of a metric, and which one it is (per minute, per 
 may have several mirrors, and all of them are paid.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from broker.core.breaker import Breaker
 from broker.core.bucket import Bucket
+from broker.core.charge import Law, Prices
 from broker.core.markup import PPM, Markup
 from broker.core.mirror import Mirror
 from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, Metric, Snapshot
 from broker.core.sends import Sends
+from broker.core.tariff import Tariff
 from broker.core.verdict import Meaning, Verdict
 from broker.core.window import Window
+from broker.core.witness import Remaining, Usage
 
 BURST_MS: Final = 5_000
 """Half a bucket may be spent at once, as much again in so long: a refusal comes back before the rest is sent."""
@@ -84,6 +88,7 @@ class Checkpoint:
         charged_last_minute: What an own cap must still count.
         pause_ms: How long nobody may pay, from `at_ms`.
         markup_ppm: The server's charges over ours.
+        laws: The charge law that was believed, by endpoint.
     """
 
     limit: str
@@ -92,6 +97,7 @@ class Checkpoint:
     charged_last_minute: int
     pause_ms: int
     markup_ppm: int
+    laws: Mapping[str, Law] = field(default_factory=dict)
 
     def aged(self, now_ms: int) -> "Checkpoint":
         """The same, on the writer's clock, for a reader at `now_ms`.
@@ -134,6 +140,7 @@ class Budget:
         self._burst: Bucket | None = None
         self._paused_until_ms = now_ms
         self._markup = Markup()
+        self.tariff = Tariff(checkpoint.laws if checkpoint is not None else None)
         self.breaker = Breaker()
         if checkpoint is not None:
             self._inherit(checkpoint, now_ms)
@@ -205,7 +212,9 @@ class Budget:
         amounts = ((paid if mirror.metric is Metric.TOKENS else 1, mirror) for mirror in self._mirrors)
         return max((amount * mirror.period_ms // mirror.capacity for amount, mirror in amounts), default=0)
 
-    def reserve(self, attempt: int, charge: int, now_ms: int, *, stated: bool = False) -> None:
+    def reserve(
+        self, attempt: int, charge: int, now_ms: int, *, stated: bool = False, prices: Prices | None = None
+    ) -> None:
         """Pay every metric for an attempt that is sent now; only what `payable_at` allows now may be reserved."""
         assert attempt not in self._flights, "an attempt is reserved once"
         payable_at = self.payable_at(charge, now_ms, stated=stated)
@@ -213,7 +222,9 @@ class Budget:
         assert payable_at <= now_ms, "no attempt is reserved before every metric can pay"
         paid = charge if stated else self._markup.applied(charge)
         oldest = next(iter(self._flights.values()), None)
-        number = self._sends.append(now_ms, paid, oldest.number if oldest else None)
+        prices = Prices.flat(charge) if prices is None else prices
+        number = self._sends.append(now_ms, paid, oldest.number if oldest else None, None if stated else prices)
+        self.tariff.sent(attempt, prices, now_ms)
         flight = _Flight(number, charge, paid, stated, now_ms)
         self._flights[attempt] = flight
         self._charged.pay(paid, now_ms)
@@ -226,22 +237,20 @@ class Budget:
         """What was paid for an attempt in flight: its charge, marked up."""
         return self._flights[attempt].paid
 
-    def answered(self, attempt: int, now_ms: int, verdict: Verdict) -> None:
+    def answered(self, attempt: int, now_ms: int, verdict: Verdict, usage: Usage | None = None) -> None:
         """An attempt's answer has come: correct every metric it speaks of, both ways, and rest if it says so."""
         flight = self._flights.pop(attempt)
         stated = verdict.snapshot
+        self._testify(attempt, flight, verdict, usage, now_ms)
         if verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE} and not self.settings.refusals_charged:
             self._give_back(flight, now_ms)
-        if stated is not None:
-            if stated.metric is Metric.TOKENS and stated.requested and not flight.stated:
-                self._learn(flight.charge, stated.requested)
-            if not stated.project:
-                self._hear(
-                    flight, stated.metric, (stated.capacity, stated.period_ms), self._left(flight, stated), now_ms
-                )
+        if stated is not None and not stated.project:
+            self._hear(flight, stated.metric, (stated.capacity, stated.period_ms), self._left(flight, stated), now_ms)
         for reading in verdict.readings:
             if stated is None or stated.metric is not reading.metric:
-                self._hear(flight, reading.metric, (reading.capacity, reading.period_ms), reading.remaining, now_ms)
+                later = self.tariff.outstanding() if reading.metric is Metric.TOKENS else 0
+                limit = reading.capacity, reading.period_ms
+                self._hear(flight, reading.metric, limit, reading.remaining - later, now_ms)
         self._spread(now_ms)
         self.believed = self.believed or bool(verdict.readings) or stated is not None or verdict.meaning is Meaning.OK
         if verdict.wait_ms is not None and verdict.meaning in {Meaning.RATE_LIMITED, Meaning.OVERLOADED}:
@@ -250,6 +259,7 @@ class Budget:
     def abandoned(self, attempt: int, now_ms: int) -> None:
         """An attempt ended without an answer: it may have been admitted, so its charge is kept."""
         del self._flights[attempt]
+        self.tariff.lost(attempt)
 
     def pause_until(self, at_ms: int) -> None:
         """Nobody pays before that instant. A pause is never shortened."""
@@ -275,6 +285,7 @@ class Budget:
             charged_last_minute=self._charged.charged(now_ms),
             pause_ms=max(0, self._paused_until_ms - now_ms),
             markup_ppm=self._markup.ppm,
+            laws=self.tariff.laws(),
         )
 
     def _inherit(self, checkpoint: Checkpoint, now_ms: int) -> None:
@@ -310,15 +321,45 @@ class Budget:
         for mirror in self._mirrors:
             mirror.refused(flight.amount(mirror.metric), flight.number, now_ms)
 
-    def _learn(self, charge: int, requested: int) -> None:
-        """The server names its own charge; what is still on its way there costs as much more."""
+    def _testify(self, attempt: int, flight: _Flight, verdict: Verdict, usage: Usage | None, now_ms: int) -> None:
+        """Tell the tariff what the answer says of charges; what is still on its way costs what is believed now."""
+        version = self.tariff.version
         before_ppm = self._markup.ppm
-        self._markup.learn(charge, requested)
+        if verdict.meaning is Meaning.OK:
+            self.tariff.answered(attempt, self._remaining(verdict), usage, now_ms)
+        elif verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE}:
+            stated = verdict.snapshot
+            requested = stated.requested if stated is not None and stated.metric is Metric.TOKENS else None
+            charged = self.settings.refusals_charged
+            explained = self.tariff.refused(attempt, requested, charged=charged)
+            if requested and not flight.stated:
+                self._markup.heed(flight.charge, requested, explained=explained)
+        else:
+            self.tariff.lost(attempt)
+        if self.tariff.version != version:
+            self._markup = Markup()
+            self._sends.reprice_by(self.tariff.price)
+            before_ppm = PPM
+            self._repriced()
         if self._markup.ppm != before_ppm:
             self._sends.reprice(self._markup.ppm, before_ppm)
-            for mirror in self._mirrors:
-                if mirror.metric is Metric.TOKENS:
-                    mirror.repriced()
+            self._repriced()
+
+    def _repriced(self) -> None:
+        for mirror in self._mirrors:
+            if mirror.metric is Metric.TOKENS:
+                mirror.repriced()
+
+    def _remaining(self, verdict: Verdict) -> Remaining | None:
+        """What an answer says of the tokens; None where it is not known in which time they flow in."""
+        for reading in verdict.readings:
+            if reading.metric is Metric.TOKENS:
+                period_ms = reading.period_ms
+                if period_ms is None:
+                    mirror = self._mirror_of(Metric.TOKENS, reading.capacity, None)
+                    period_ms = mirror.period_ms if mirror is not None else self.settings.period_ms
+                return Remaining(reading.remaining, reading.capacity, period_ms)
+        return None
 
     def _left(self, flight: _Flight, stated: Snapshot) -> int | None:
         """What a refusal says is left in the bucket it speaks of: `Used` is as it was before the refused call."""

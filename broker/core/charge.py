@@ -1,8 +1,9 @@
 """What OpenAI takes from its token bucket for one call: charge laws, as values.
 
 A charge is neither a tokenizer's count nor the bill. It differs by endpoint, changed over the years, and differs from
-the documentation (facts/openai.md §2); hence laws are plain functions of a request's `Size`, and a budget corrects
-whatever a law gets wrong. Streaming, tools of chat, response formats, tool calls and audio cost nothing at admission.
+the documentation (facts/openai.md §2); hence laws are plain functions of a request's `Size`. Nobody says which of them
+holds: a request carries the prices of all that may, and evidence tells them apart (`broker.core.tariff`). Streaming,
+tools of chat, response formats, tool calls and audio cost nothing at admission.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ class Law(StrEnum):
     DOCUMENTED = "documented"
     RESPONSES = "responses"
     EMBEDDINGS = "embeddings"
+    USAGE = "usage"  # the input at admission, the output when the call ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,45 @@ class Size:
     embedding_tokens: int | None
 
 
-def default_law(endpoint: str) -> Law:
-    """The law that recorded answers support; for an unknown endpoint the documented one, which is the dearest."""
-    return _DEFAULTS.get(endpoint, Law.DOCUMENTED)
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What one call is charged at its admission, by each law that may hold for its endpoint.
+
+    Attributes:
+        endpoint: Calls of one endpoint are charged by one law; `other` for all that we know none for.
+        laws: The laws that may hold, as a rule the dearest first.
+        tokens: What each of them takes, at least 1.
+        covered: Tokens of the output that `usage` has taken at admission already.
+    """
+
+    endpoint: str
+    laws: tuple[Law, ...]
+    tokens: tuple[int, ...]
+    covered: int = 0
+
+    @classmethod
+    def flat(cls, tokens: int, law: Law = Law.DOCUMENTED, endpoint: str = "") -> "Prices":
+        """One law and no other: somebody has decided, or nothing is known."""
+        return cls(endpoint, (law,), (tokens,))
+
+
+def recorded_law(endpoint: str) -> Law:
+    """The law that recorded answers support; for an unknown endpoint the documented one."""
+    return _RECORDED.get(endpoint, Law.DOCUMENTED)
 
 
 def charge(law: Law, size: Size) -> int:
-    """Tokens that `law` takes for one call, at least 1."""
+    """Tokens that `law` takes at the admission of one call, at least 1, of whatever endpoint."""
     return max(1, _LAWS[law](size))
+
+
+def prices(endpoint: str, size: Size, law: Law | None = None) -> Prices:
+    """What each law that may hold for the endpoint would charge; only `law`, if an operator has named one."""
+    laws = LAWS_OF.get(endpoint, (Law.DOCUMENTED,)) if law is None else (law,)
+    covered = _responses_overhead(size) if endpoint == "responses" else 0
+    endpoint = endpoint if endpoint in LAWS_OF else "other"
+    at_admission = (charge(each, size) + (covered if each is Law.USAGE else 0) for each in laws)
+    return Prices(endpoint, laws, tuple(at_admission), covered)
 
 
 def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> Size:
@@ -115,8 +148,15 @@ def _documented(size: Size) -> int:
 
 
 def _responses(size: Size) -> int:
-    overhead = RESPONSES_OVERHEAD_WITH_TOOLS if size.function_tools else RESPONSES_OVERHEAD
-    return size.input_tokens + overhead + IMAGE_CHARGE * size.images
+    return _usage(size) + _responses_overhead(size)
+
+
+def _responses_overhead(size: Size) -> int:
+    return RESPONSES_OVERHEAD_WITH_TOOLS if size.function_tools else RESPONSES_OVERHEAD
+
+
+def _usage(size: Size) -> int:
+    return size.input_tokens + IMAGE_CHARGE * size.images
 
 
 def _embeddings(size: Size) -> int:
@@ -133,8 +173,16 @@ _LAWS: Final[Mapping[Law, Callable[[Size], int]]] = {
     Law.DOCUMENTED: _documented,
     Law.RESPONSES: _responses,
     Law.EMBEDDINGS: _embeddings,
+    Law.USAGE: _usage,
 }
-_DEFAULTS: Final = {"chat.completions": Law.CHAT_2025, "responses": Law.RESPONSES, "embeddings": Law.EMBEDDINGS}
+_RECORDED: Final = {"chat.completions": Law.CHAT_2025, "responses": Law.RESPONSES, "embeddings": Law.EMBEDDINGS}
+LAWS_OF: Final[Mapping[str, tuple[Law, ...]]] = {
+    "chat.completions": (Law.CHAT_LEGACY, Law.DOCUMENTED, Law.CHAT_2025, Law.USAGE),
+    "responses": (Law.DOCUMENTED, Law.RESPONSES, Law.USAGE),
+    "embeddings": (Law.DOCUMENTED, Law.EMBEDDINGS, Law.USAGE),
+}
+"""The laws that may hold for an endpoint, as a rule the dearest first; what no law of an unknown one is known for costs
+what the documentation says."""
 _OUTPUT_CAPS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image"})
 _ITEM_TEXTS: Final = ("content", "output", "arguments")  # of a message, of a tool's result, of a call to a tool

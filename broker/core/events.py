@@ -12,6 +12,7 @@ from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.progress import PartitionProgress
 from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
 from broker.core.verdict import Verdict
+from broker.core.witness import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,12 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A call ended. `bytes` is what its outcome will weigh; 0 if there is none."""
+    """A call ended. `bytes` is what its outcome will weigh; 0 if there is none. `usage` is as the answer reports it."""
 
     call: CallNumber
     verdict: Verdict
     bytes: int
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

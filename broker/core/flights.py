@@ -54,7 +54,7 @@ class Flights:
         """A call leaves: reserve its charge and its weight; to an open breaker it is the probe."""
         self._serial += 1
         call = CallNumber(self._serial)
-        budget.reserve(call, ticket.charge, now_ms, stated=ticket.stated)
+        budget.reserve(call, ticket.charge, now_ms, stated=ticket.stated, prices=ticket.candidate.prices)
         probes = tuple(breaker for breaker in (budget.breaker, account) if breaker.probe())
         self.hold(ticket, CALL_RESERVE_BYTES)
         self._flights[call] = Flight(ticket, budget, now_ms, probes)

@@ -14,12 +14,13 @@ Tokens throughout, never requests. Shares are parts per million, to stay with in
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
 from broker.core.bounds import FLOOR_CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
+from broker.core.charge import Prices
 from broker.core.ticket import State, Ticket
 
 PPM = 1_000_000
@@ -96,6 +97,13 @@ class LaneQueue:
         if not self._queue:
             self.credit_ppm_tokens = 0  # an idle lane saves up nothing
 
+    def reprice(self, price: Callable[[Prices], int]) -> None:
+        """Price again who waits, but for what the server itself has priced."""
+        for ticket in self._queue:
+            if not ticket.stated:
+                ticket.charge = price(ticket.candidate.prices)
+        self.waiting_tokens = sum(ticket.charge for ticket in self._queue)
+
     def owed(self, head: Ticket) -> bool:
         """True when its credit covers its head."""
         return self.credit_ppm_tokens >= head.charge * PPM > 0
@@ -154,6 +162,11 @@ class Lanes:
                 queue.earn(ticket.charge)
         own.spend(ticket.charge)
         own.remove(ticket)
+
+    def reprice(self, price: Callable[[Prices], int]) -> None:
+        """Price again who waits."""
+        for queue in self._queues.values():
+            queue.reprice(price)
 
     def waiting(self) -> int:
         """How many wait for this limit."""

@@ -21,6 +21,13 @@ class LimitDesk:
     def __init__(self, budget: Budget, lanes: Lanes) -> None:
         self.budget = budget
         self.lanes = lanes
+        self._version = budget.tariff.version
+
+    def reprice(self) -> None:
+        """Price those who wait by what is believed now, if that has changed."""
+        if self._version != self.budget.tariff.version:
+            self._version = self.budget.tariff.version
+            self.lanes.reprice(self.budget.tariff.price)
 
     def next(self, now_ms: int, *, probe: bool) -> tuple[Pick, int] | None:
         """Who is next and when it can be called; None if nobody waits, or an answer must come first.
@@ -28,6 +35,7 @@ class LimitDesk:
         A limit in trouble is probed by the cheapest, and so is a whole account (`probe`); who that is, is looked for
         when the rest is over.
         """
+        self.reprice()
         breaker = self.budget.breaker
         rests_until_ms = breaker.rests_until(now_ms)
         if rests_until_ms > now_ms:
@@ -85,8 +93,22 @@ class Limits:
     def enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
         """Line up a ticket for its limit."""
         desk = self.desk(ticket.candidate.limit, now_ms)
+        if not ticket.stated:
+            ticket.charge = desk.budget.tariff.price(ticket.candidate.prices)
         desk.lanes.queue(ticket.source.partition.lane).append(ticket, front=front)
         ticket.queued = True
+
+    def too_large(self, ticket: Ticket, now_ms: int) -> int | None:
+        """What one call would take at least, if the limit can never hold so much; else None.
+
+        By no law that may still hold: a request is not failed for a law that is believed for want of evidence.
+        """
+        candidate = ticket.candidate
+        budget, prices = self.desk(candidate.limit, now_ms).budget, candidate.prices
+        if not ticket.stated and budget.fits(max(prices.tokens)):
+            return None
+        charge = ticket.charge if ticket.stated else budget.tariff.least(prices)
+        return None if budget.fits(charge) else charge
 
     def withdraw(self, ticket: Ticket) -> None:
         """A ticket leaves its line without a call, if it stands in one."""

@@ -1,8 +1,8 @@
-"""By how much the server's charges exceed ours: a stopgap for a wrong charge law.
+"""By how much the server's charges exceed ours: the last resort, where no charge law explains them.
 
-A law can be wrong by a factor, as when OpenAI counted `max_tokens`. A 429 body names the server's own charge for a
-request (`Requested`); the ratio of recent such figures to ours marks up every charge. Never below 1: paying too much
-costs little, since the next answer gives it back, while paying too little costs refusals.
+A 429 body names the server's own charge for a request (`Requested`). If no law that we know fits it, the ratio of
+recent such figures to ours marks up every charge. Never below 1: paying too much costs little, since the next answer
+gives it back, while paying too little costs refusals.
 """
 
 from collections import deque
@@ -24,6 +24,14 @@ class Markup:
         self._samples.append((charge, requested))
         ours, theirs = (sum(column) for column in zip(*self._samples, strict=True))
         self.ppm = max(PPM, theirs * PPM // ours)
+
+    def heed(self, charge: int, requested: int, *, explained: bool) -> None:
+        """Learn from a charge that no law explains; one that a law does explain ends it."""
+        if explained:
+            self._samples.clear()
+            self.ppm = PPM
+        else:
+            self.learn(charge, requested)
 
     def applied(self, charge: int) -> int:
         """What to pay for a call that our law prices at `charge`, rounded up."""

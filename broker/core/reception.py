@@ -10,6 +10,7 @@ from typing import assert_never
 
 from broker.core.alarms import Alarms
 from broker.core.cancels import Cancel
+from broker.core.charge import Prices
 from broker.core.commands import Bury, Discard, Fail, Remember, Withdraw
 from broker.core.identity import Fate, Identities, Identity, Judgement
 from broker.core.limits import Limits
@@ -18,6 +19,7 @@ from broker.core.settling import Settling
 from broker.core.ticket import Candidate, Garbage, State, Ticket, id_hash_of
 
 TOO_LATE = Fail("deadline_exceeded", "The deadline passed before a call could start.")
+_FREE = Prices.flat(0)  # of what is never called
 _WITHDRAWN = "The request was cancelled while it waited to be tried again."
 _CANCELLED = Fail("cancelled", "The request was cancelled before it was answered.")
 
@@ -63,8 +65,8 @@ class Reception:
             self._settling.settle(ticket, Fail(*candidate.refusal), now_ms)
         elif candidate.deadline_ms <= now_ms:
             self._settling.settle(ticket, TOO_LATE, now_ms)
-        elif not self._limits.desk(candidate.limit, now_ms).budget.fits(ticket.charge):
-            sentence = f"One call charges {ticket.charge} tokens, more than limit {candidate.limit!r} holds when full."
+        elif (charge := self._limits.too_large(ticket, now_ms)) is not None:
+            sentence = f"One call charges {charge} tokens, more than limit {candidate.limit!r} holds when full."
             self._settling.settle(ticket, Fail("too_large", sentence), now_ms)
         else:
             self._limits.enqueue(ticket, now_ms, front=front)
@@ -89,7 +91,7 @@ class Reception:
                 self._register.join(ticket)
             case Judgement.TAKE:
                 self._register.open(ticket)
-                ticket.charge, ticket.failures = candidate.charge, candidate.failures
+                ticket.failures = candidate.failures
                 if self.is_cancelled(ticket):
                     self._settling.settle(ticket, _CANCELLED, now_ms)
                 else:
@@ -104,7 +106,7 @@ class Reception:
         elif self._identities.knows(identity.id_hash):
             self._settling.settle(ticket, Bury("invalid_request", garbage.sentence), now_ms)
         else:
-            ticket.content = Candidate(identity, 0, "", "", 0, 0, ("invalid_request", garbage.sentence))
+            ticket.content = Candidate(identity, 0, "", "", _FREE, 0, ("invalid_request", garbage.sentence))
             self._recognise(ticket, now_ms)
 
     def _heed(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
@@ -137,7 +139,7 @@ class Reception:
 
     def _stand_in(self, ticket: Ticket, cancel: Cancel, identity: Identity, attempts: int, *, now_ms: int) -> None:
         """Answer for a parked request in place of its copy, which joins if it comes before this is committed."""
-        ticket.cancel, ticket.content = cancel, Candidate(identity, attempts + 1, "", "", 0, 0)
+        ticket.cancel, ticket.content = cancel, Candidate(identity, attempts + 1, "", "", _FREE, 0)
         self._identities.open(identity, attempts + 1)
         self._register.open(ticket)
         self._settling.settle(ticket, Withdraw(identity.run, attempts, _WITHDRAWN), now_ms)

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Final, NamedTuple, NewType
 
 from broker.core.cancels import Cancel
+from broker.core.charge import Prices
 from broker.core.identity import Identity
 
 TicketNumber = NewType("TicketNumber", int)
@@ -43,7 +44,7 @@ class Candidate:
         failures: Attempts before it was parked that count towards `attempts_max`; throttled ones do not.
         model: The model asked for.
         limit: Name of the limit its charge is taken from.
-        charge: Tokens the limit is expected to take for one call.
+        prices: Tokens the limit may take for one call, by each law that may hold.
         deadline_ms: Instant on the core's clock after which nobody wants the answer.
         refusal: Why it must not be called at all (`reason`, sentence), or None.
     """
@@ -52,7 +53,7 @@ class Candidate:
     attempt: int
     model: str
     limit: str
-    charge: int
+    prices: Prices
     deadline_ms: int
     refusal: tuple[str, str] | None = None
     failures: int = 0
@@ -99,7 +100,7 @@ class State(Enum):
 class Ticket:
     """One record in the dispatcher's hands.
 
-    `charge` is our law's, or the server's own word if `stated`.
+    `charge` is that of the law believed while it waits, or the server's own word if `stated`.
     `failures` counts the attempts that count towards `attempts_max`; `calls` every HTTP call made here; `queued` is
     False while a waiting ticket sleeps until a retry. `timestamp_ms` is the record's in Kafka, `cancel` what it said
     before it came to stand in for the copy of a parked request.

@@ -24,6 +24,7 @@ from broker.core.progress import PartitionProgress
 from broker.core.reading import Metric, reading_of
 from broker.core.ticket import CallNumber, Source, TicketNumber
 from broker.core.verdict import Answer, Meaning, Verdict, fine, judge
+from broker.core.witness import Usage
 from broker.planner.arrivals import ENDPOINTS, Arrival
 from broker.planner.backlog import Backlog, Cargo
 from broker.planner.record import LaneRecord, Record, Watcher
@@ -259,7 +260,7 @@ class VirtualRun:
         visit = upstream.arrive(ask, self.now_us)
         patience_us = sent_us + self._timeout_us
         if visit.ends_us > patience_us:
-            self._later(patience_us, self._hear, call, _TIMED_OUT, 0)
+            self._later(patience_us, self._hear, call, _TIMED_OUT, 0, None)
             self._later(visit.ends_us, upstream.end, visit)
         else:
             self._later(visit.ends_us, self._end, call, cargo, visit, upstream)
@@ -270,12 +271,14 @@ class VirtualRun:
         if told.status == 429:
             cargo.record.throttled += 1
         verdict = _verdict(told)
-        weight = _OUTCOME_BYTES + 4 * cargo.arrival.output_tokens if verdict.meaning is Meaning.OK else 0
-        self._later(self.now_us + self._way(), self._hear, call, verdict, weight)
+        arrival = cargo.arrival
+        weight = _OUTCOME_BYTES + 4 * arrival.output_tokens if verdict.meaning is Meaning.OK else 0
+        usage = Usage(arrival.asked.input_tokens, arrival.output_tokens) if verdict.meaning is Meaning.OK else None
+        self._later(self.now_us + self._way(), self._hear, call, verdict, weight, usage)
 
-    def _hear(self, call: CallNumber, verdict: Verdict, weight: int) -> None:
+    def _hear(self, call: CallNumber, verdict: Verdict, weight: int, usage: Usage | None) -> None:
         self._stirred = True
-        self.core.on(Answered(call, verdict, weight), self.now_us // 1_000)
+        self.core.on(Answered(call, verdict, weight, usage), self.now_us // 1_000)
 
 
 def _verdict(told: Told) -> Verdict:

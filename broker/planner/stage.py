@@ -7,13 +7,13 @@ disagree about what a setting means.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from broker.core.charge import charge
+from broker.core.charge import prices
 from broker.core.identity import Identity
 from broker.core.inheritance import MakeBudget
 from broker.core.rules import DispatchRules
 from broker.core.ticket import Candidate
 from broker.planner.arrivals import Arrival
-from broker.service.pricing import law_of
+from broker.service.pricing import fixed_law
 from broker.service.rules import budget_maker, dispatch_rules
 from broker.settings.whole import Settings
 
@@ -60,26 +60,19 @@ class Stage:
 def recogniser(settings: Settings) -> Recognise:
     """Attributes and prices arrivals as the dispatcher's `Pricer` does requests."""
     limits: dict[str, str] = {}
-    laws = {
-        (limit, endpoint): law_of(settings, limit, endpoint)
-        for limit in settings.limits
-        for endpoint in ("chat.completions", "responses", "embeddings")
-    }
+    laws = {limit: fixed_law(settings, limit) for limit in settings.limits}
 
     def recognise(arrival: Arrival, number: int, attempt: int, failures: int) -> Candidate:
-        model, endpoint = arrival.model, arrival.endpoint
+        model = arrival.model
         limit = limits.get(model)
         if limit is None:
             limit = limits[model] = settings.limit_for(model)
-        law = laws.get((limit, endpoint))
-        if law is None:
-            law = laws[limit, endpoint] = law_of(settings, limit, endpoint)
         return Candidate(
             identity=Identity(number.to_bytes(16, "big"), 0, _FINGERPRINT),
             attempt=attempt,
             model=model,
             limit=limit,
-            charge=charge(law, arrival.size),
+            prices=prices(arrival.endpoint, arrival.size, laws.get(limit)),
             deadline_ms=arrival.deadline_ms,
             failures=failures,
         )

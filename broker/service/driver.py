@@ -15,6 +15,7 @@ from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Event, Refused
 from broker.core.ticket import CallNumber
 from broker.core.verdict import Meaning, Verdict
+from broker.core.witness import Usage
 from broker.service.cargo import Cargo, Hold
 
 Caller = Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]]
@@ -95,7 +96,7 @@ class Driver:
         if not self.core.trust.holds(self.clock.now_ms()):
             return Refused(command.call)
         verdict, weight = await self._caller(command, cargo)
-        return Answered(command.call, verdict, weight)
+        return Answered(command.call, verdict, weight, _usage(cargo))
 
     def _ended(self, call: CallNumber, task: asyncio.Task[Answered | Refused]) -> None:
         """Every call ends here, also one that was cancelled before its first step and never ran a line."""
@@ -115,6 +116,12 @@ class Driver:
         """Forget batches nobody will commit: the producer they were meant for is gone."""
         while not self.publish_queue.empty():
             self.publish_queue.get_nowait()
+
+
+def _usage(cargo: Cargo) -> Usage | None:
+    """What the answer reports, unless it leaves out the input."""
+    told = cargo.usage
+    return None if told is None or not told.input_tokens else Usage(told.input_tokens, told.output_tokens)
 
 
 ABANDONED = Verdict(

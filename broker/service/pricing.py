@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from broker.clock import WallClock
-from broker.core.charge import Law, charge, default_law, framing_tokens, measure, texts
+from broker.core.charge import Law, Prices, framing_tokens, measure, prices, texts
 from broker.core.identity import Identity
 from broker.core.ticket import Candidate, Garbage
 from broker.ports import TokenCounter
@@ -56,15 +56,15 @@ class Pricer:
             attempt=decoded.attempt,
             model=model,
             limit=limit,
-            charge=self._charge(request, model, limit),
+            prices=self._prices(request, model, limit),
             deadline_ms=self._clock.to_loop_ms(self._deadline(lane, decoded, submitted_at)),
             refusal=self._refusal(request, model),
             failures=decoded.failures,
         )
 
-    def _charge(self, request: GenerationRequest, model: str, limit: str) -> int:
-        law = law_of(self._settings, limit, request.endpoint)
-        return charge(law, measure(request.endpoint, request.body, self.input_tokens(request, model)))
+    def _prices(self, request: GenerationRequest, model: str, limit: str) -> Prices:
+        size = measure(request.endpoint, request.body, self.input_tokens(request, model))
+        return prices(request.endpoint, size, fixed_law(self._settings, limit))
 
     def input_tokens(self, request: GenerationRequest, model: str) -> int:
         """Tokens of the request's texts as the tokenizer counts them, or by bytes where it cannot."""
@@ -103,12 +103,10 @@ _REFUSALS: tuple[tuple[Callable[[GenerationRequest], bool], str, str], ...] = (
 )
 
 
-def law_of(settings: Settings, limit: str, endpoint: str) -> Law:
-    """How a call to an endpoint is priced that draws on a limit, configured or not."""
+def fixed_law(settings: Settings, limit: str) -> Law | None:
+    """The law that an operator has named for a limit; None: evidence tells."""
     configured = settings.limits.get(limit)
-    if configured is None or configured.charge_law in {"auto", "usage"}:
-        return default_law(endpoint)
-    return Law(configured.charge_law)
+    return None if configured is None or configured.charge_law == "auto" else Law(configured.charge_law)
 
 
 def input_limits(settings: Settings) -> InputLimits:

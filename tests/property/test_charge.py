@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.charge import Law, charge, default_law, framing_tokens, measure, texts
+from broker.core.charge import Law, charge, framing_tokens, measure, recorded_law, texts
 
 TEXT = st.text(st.characters(codec=None, categories=["L", "N", "Cs", "Zs"]), max_size=20)
 JSON = st.recursive(
@@ -32,7 +32,7 @@ def test_any_body_has_a_size_texts_and_a_charge_of_at_least_one(
 ) -> None:
     size = measure(endpoint, body, 7)
     assert charge(law, size) >= 1
-    assert charge(default_law(endpoint), size) >= 1
+    assert charge(recorded_law(endpoint), size) >= 1
     assert all(isinstance(text, str) for text in texts(endpoint, body))
     assert framing_tokens(endpoint, body) >= 0
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from broker.core.bounds import CANCEL_SLACK_MS
 from broker.core.budget import Budget, Checkpoint, LimitSettings
 from broker.core.cancels import Cancel
+from broker.core.charge import Prices
 from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Publish, StartedEntry
 from broker.core.dispatch import Dispatch
 from broker.core.events import (
@@ -242,7 +243,7 @@ class Process:
             attempt=content.attempt,
             model=content.model,
             limit=content.model,
-            charge=content.estimate,
+            prices=Prices.flat(content.estimate),
             deadline_ms=content.deadline_ms - WALL_MS + self.clock_ms,
             refusal=("rejected", "Not on the list.") if content.refused else None,
             failures=content.failures,

@@ -3,6 +3,7 @@
 from itertools import count
 
 from broker.core.budget import Budget, Checkpoint, LimitSettings
+from broker.core.charge import Prices
 from broker.core.identity import Identity
 from broker.core.lanes import LaneRule
 from broker.core.reading import MINUTE_MS, Metric, Reading, Snapshot
@@ -37,7 +38,9 @@ def candidate(
     deadline_ms: int = FAR_MS,
     refusal: tuple[str, str] | None = None,
 ) -> Candidate:
-    return Candidate(identity(name, run=run, body=body), attempt, "gpt", limit, charge, deadline_ms, refusal)
+    return Candidate(
+        identity(name, run=run, body=body), attempt, "gpt", limit, Prices.flat(charge), deadline_ms, refusal
+    )
 
 
 def place(lane: str = "standard", number: int = 0) -> LanePartition:
@@ -48,7 +51,7 @@ def ticket(content: Candidate | None = None, *, lane: str = "standard", offset: 
     """A waiting ticket, priced as its candidate says."""
     content = candidate() if content is None else content
     made = Ticket(TicketNumber(next(_numbers)), Source(place(lane), offset), size, 0, content)
-    made.charge = content.charge
+    made.charge = content.prices.tokens[0]
     return made
 
 

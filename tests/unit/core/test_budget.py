@@ -3,10 +3,12 @@ from dataclasses import replace
 import pytest
 
 from broker.core.budget import BURST_MS, Budget, Checkpoint, Level, LimitSettings
+from broker.core.charge import Law, Prices
 from broker.core.markup import PPM
 from broker.core.mirror import ROUNDING_TOKENS
 from broker.core.reading import DAY_MS, MINUTE_MS, SECOND_MS, Metric
 from broker.core.verdict import Answer, Meaning, Verdict, judge
+from broker.core.witness import Usage
 
 SETTINGS = LimitSettings("gpt-4o-mini", tokens=60_000, requests=None)
 UNKNOWN = LimitSettings("gpt-4o-mini", tokens=None, requests=None)
@@ -577,3 +579,58 @@ def test_what_was_paid_for_a_call_in_flight_can_be_asked() -> None:
     budget = Budget(LimitSettings("gpt", 60_000, None), 0, None)
     budget.reserve(7, 321, 0)
     assert budget.paid(7) == 321
+
+
+CHAT = Prices("chat.completions", (Law.CHAT_LEGACY, Law.CHAT_2025), (680, 400))
+
+
+def identifying(*, laws: dict[str, Law] | None = None) -> Budget:
+    levels = (KEY,)
+    return Budget(SETTINGS, 0, Checkpoint(SETTINGS.name, 0, levels, 0, 0, PPM, laws or {}))
+
+
+def test_a_law_that_an_answer_supports_reprices_the_calls_on_their_way() -> None:
+    budget = identifying(laws={"chat.completions": Law.CHAT_LEGACY})
+    for attempt in range(3):
+        budget.reserve(attempt, 680, 0, prices=CHAT)
+    budget.answered(0, 500, answer((60_000, 59_600, "400ms")))
+    assert budget.tariff.price(CHAT) == 400
+    assert low(budget, 500) == 59_600 - 2 * (400 + ROUNDING_TOKENS)
+    assert budget.checkpoint(500).laws == {"chat.completions": Law.CHAT_2025}
+
+
+def test_a_charge_that_a_law_explains_changes_the_law_and_needs_no_markup() -> None:
+    budget = identifying(laws={"chat.completions": Law.CHAT_2025})
+    for attempt in range(3):
+        budget.reserve(attempt, 400, 0, prices=CHAT)
+    budget.answered(0, 0, refusal(used=50_000, requested=680, wait="1ms"))
+    assert (budget.tariff.price(CHAT), budget.checkpoint(0).markup_ppm) == (680, PPM)
+    assert low(budget) == 10_000 - 2 * (680 + ROUNDING_TOKENS)
+
+
+def test_a_law_that_explains_a_charge_ends_the_markup_of_one_that_did_not() -> None:
+    budget = identifying(laws={"chat.completions": Law.CHAT_2025})
+    for attempt, requested in enumerate((500, 680)):
+        budget.reserve(attempt, 400, 2_000 * attempt, prices=CHAT)
+        budget.answered(attempt, 2_000 * attempt, refusal(used=50_000, requested=requested, wait="1ms"))
+        assert budget.checkpoint(0).markup_ppm == (1_250_000 if requested == 500 else PPM)
+
+
+def test_headers_of_a_limit_that_settles_at_the_end_still_hold_the_outputs_of_calls_in_flight() -> None:
+    usage = Prices("chat.completions", (Law.USAGE,), (100,))
+    budget = identifying()
+    for attempt in range(3):
+        budget.reserve(attempt, budget.tariff.price(usage), 0, prices=usage)
+    budget.answered(0, 2_000, answer((60_000, 50_000, "10s")), Usage(100, 300))
+    assert budget.tariff.price(usage) == 400
+    assert budget.levels(2_000)[0].high <= 50_000 - 2 * 300 + 2_000 + 1
+
+
+def test_headers_that_nobody_can_date_refill_in_the_period_that_is_known() -> None:
+    budget = Budget(LimitSettings("m", None, None), 0, None)
+    budget.reserve(1, 680, 0, prices=CHAT)
+    budget.answered(1, 500, answer((60_000, 59_600, "")))
+    assert budget.tariff.laws() == {"chat.completions": Law.CHAT_2025}
+    budget.reserve(2, 400, 600, prices=CHAT)
+    budget.answered(2, 900, answer((60_000, 59_600, "")))
+    assert budget.tariff.standings()[0].error_tokens == 0

@@ -7,13 +7,18 @@ import pytest
 
 from broker.core.charge import (
     IMAGE_CHARGE,
+    LAWS_OF,
     LEGACY_OUTPUT_TOKENS,
+    RESPONSES_OVERHEAD,
+    RESPONSES_OVERHEAD_WITH_TOOLS,
     Law,
+    Prices,
     Size,
     charge,
-    default_law,
     framing_tokens,
     measure,
+    prices,
+    recorded_law,
     texts,
 )
 
@@ -108,10 +113,10 @@ def test_no_call_is_free(law: Law) -> None:
 
 
 def test_each_endpoint_has_the_law_that_records_support_and_an_unknown_one_the_documented() -> None:
-    assert default_law("chat.completions") is Law.CHAT_2025
-    assert default_law("responses") is Law.RESPONSES
-    assert default_law("embeddings") is Law.EMBEDDINGS
-    assert default_law("something.new") is Law.DOCUMENTED
+    assert recorded_law("chat.completions") is Law.CHAT_2025
+    assert recorded_law("responses") is Law.RESPONSES
+    assert recorded_law("embeddings") is Law.EMBEDDINGS
+    assert recorded_law("something.new") is Law.DOCUMENTED
 
 
 def test_a_chat_body_is_measured_by_its_messages_alone() -> None:
@@ -217,3 +222,31 @@ def test_tools_nested_deeper_than_the_interpreters_stack_are_read() -> None:
     for _ in range(5_000):
         nested = [nested]
     assert list(texts("responses", {"tools": nested})) == ["bottom"]
+
+
+def test_a_call_has_the_price_of_every_law_that_may_hold_for_its_endpoint() -> None:
+    asked = size(content_bytes=400, messages=1, input_tokens=110, output_tokens_max=300)
+    found = {name: dict(zip(each.laws, each.tokens, strict=True)) for name in LAWS_OF for each in [prices(name, asked)]}
+    assert found == {
+        "chat.completions": {Law.CHAT_LEGACY: 401, Law.DOCUMENTED: 300, Law.CHAT_2025: 102, Law.USAGE: 110},
+        "responses": {Law.DOCUMENTED: 300, Law.RESPONSES: 129, Law.USAGE: 129},
+        "embeddings": {Law.DOCUMENTED: 300, Law.EMBEDDINGS: 100, Law.USAGE: 110},
+    }
+
+
+def test_responses_covers_a_part_of_the_output_at_admission() -> None:
+    assert prices("responses", size(input_tokens=100)).covered == RESPONSES_OVERHEAD
+    assert prices("responses", size(input_tokens=100, function_tools=True)).covered == RESPONSES_OVERHEAD_WITH_TOOLS
+    assert prices("chat.completions", size(input_tokens=100)).covered == 0
+
+
+def test_a_named_law_is_the_only_one_and_an_unknown_endpoint_has_the_documented_alone() -> None:
+    asked = size(content_bytes=400, messages=1, output_tokens_max=300)
+    named = prices("chat.completions", asked, Law.CHAT_LEGACY)
+    assert (named.laws, named.tokens) == ((Law.CHAT_LEGACY,), (401,))
+    unknown = prices("something.new", asked)
+    assert (unknown.endpoint, unknown.laws, unknown.tokens) == ("other", (Law.DOCUMENTED,), (300,))
+
+
+def test_a_flat_price_is_that_of_one_law() -> None:
+    assert Prices.flat(7) == Prices("", (Law.DOCUMENTED,), (7,), 0)

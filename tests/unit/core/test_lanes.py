@@ -195,3 +195,17 @@ def test_a_lane_knows_its_bytes_and_who_came_last() -> None:
     assert list(queue.first(2)) == [first, second]
     queue.remove(second)
     assert queue.waiting_bytes == 301
+
+
+def test_another_price_changes_what_waits_but_for_what_the_server_has_priced() -> None:
+    lanes = Lanes(LANES)
+    ours, theirs = waiting("standard", 100), waiting("standard", 700)
+    theirs.stated = True
+    for each in (ours, theirs):
+        lanes.queue("standard").append(each)
+    lanes.reprice(lambda prices: 3 * prices.tokens[0])
+    assert (ours.charge, theirs.charge) == (300, 700)
+    assert lanes.queue("standard").waiting_tokens == 1_000
+    for each in (ours, theirs):
+        lanes.queue("standard").remove(each)
+    assert lanes.queue("standard").waiting_tokens == 0

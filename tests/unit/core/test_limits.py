@@ -1,8 +1,10 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 from broker.core.bounds import LIMITS_MAX
 from broker.core.breaker import ACCOUNT_REST_MS
 from broker.core.budget import Budget, LimitSettings
+from broker.core.charge import Law, Prices
 from broker.core.limits import Limits
 from broker.core.ticket import State, Ticket
 from broker.core.verdict import Meaning
@@ -316,3 +318,44 @@ def test_a_limit_that_rests_wakes_when_its_rest_is_over_and_nobody_if_nobody_wai
     assert next(made.payable(0), None) is None
     assert made.wake_at() == 700
     assert next(made.payable(700), None) is waiting
+
+
+CHAT = Prices("chat.completions", (Law.CHAT_LEGACY, Law.CHAT_2025), (700, 200))
+
+
+def chatting(made: Limits) -> Ticket:
+    waiting = ticket(replace(candidate(), prices=CHAT))
+    made.enqueue(waiting, 0)
+    return waiting
+
+
+def test_a_ticket_is_priced_by_the_dearest_law_until_an_answer_tells_and_then_by_the_one_it_supports() -> None:
+    made = limits()
+    first, second = chatting(made), chatting(made)
+    assert (first.charge, second.charge) == (700, 700)
+    desk = made.desk("gpt", 0)
+    assert next(made.payable(0), None) is first
+    made.serve(first)
+    desk.budget.reserve(1, first.charge, 0, prices=CHAT)
+    desk.budget.answered(1, 500, verdict(remaining=60_000 - 200))
+    assert next(made.payable(500), None) is second
+    assert (second.charge, made.backlog_ms("standard", 500)) == (200, 200)
+    assert chatting(made).charge == 200
+
+
+def test_what_the_server_has_priced_keeps_its_charge() -> None:
+    made = limits()
+    waiting = ticket(replace(candidate(), prices=CHAT))
+    waiting.charge, waiting.stated = 650, True
+    made.enqueue(waiting, 0)
+    assert waiting.charge == 650
+
+
+def test_a_call_is_too_large_only_if_no_law_that_may_hold_would_fit_it() -> None:
+    made = limits(lambda name, now_ms: budget(name, now_ms, tokens=500))
+    waiting = ticket(replace(candidate(), prices=CHAT))
+    assert made.too_large(waiting, 0) is None
+    assert made.too_large(ticket(candidate(charge=500)), 0) is None
+    waiting.charge, waiting.stated = 650, True
+    assert made.too_large(waiting, 0) == 650
+    assert made.too_large(ticket(candidate(charge=501)), 0) == 501

@@ -32,3 +32,13 @@ def test_old_refusals_are_forgotten() -> None:
     for _ in range(SAMPLES_MAX):
         markup.learn(100, 100)
     assert markup.ppm == PPM
+
+
+def test_a_charge_that_a_law_explains_ends_it() -> None:
+    markup = Markup()
+    markup.heed(400, 680, explained=False)
+    assert markup.ppm == 1_700_000
+    markup.heed(400, 700, explained=True)
+    assert markup.ppm == PPM
+    markup.heed(400, 440, explained=False)
+    assert markup.ppm == 1_100_000

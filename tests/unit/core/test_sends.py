@@ -1,3 +1,4 @@
+from broker.core.charge import Prices
 from broker.core.reading import Metric
 from broker.core.sends import SENDS_MAX, Sends
 
@@ -36,3 +37,16 @@ def test_repricing_rounds_up_and_leaves_what_took_nothing() -> None:
     sends.strike(1)
     sends.reprice(1_700_000, 1_000_000)
     assert sends.amounts[Metric.TOKENS] == [6, 0]
+
+
+def test_another_law_reprices_what_our_laws_have_priced_and_took_something() -> None:
+    sends = Sends()
+    sends.append(0, 100, prices=Prices.flat(100))
+    sends.append(0, 200)  # the server's own word
+    sends.strike(sends.append(0, 300, prices=Prices.flat(300)))
+    sends.reprice_by(lambda prices: 2 * prices.tokens[0])
+    assert sends.amounts[Metric.TOKENS] == [200, 200, 0]
+    for now in range(2 * SENDS_MAX):
+        sends.append(now, now)
+    sends.reprice_by(lambda prices: prices.tokens[0])
+    assert max(sends.amounts[Metric.TOKENS]) == 2 * SENDS_MAX - 1

@@ -8,7 +8,7 @@ from tests.unit.core.specimens import candidate, identity, ticket
 def test_a_ticket_waits_unpriced_until_it_is_recognised() -> None:
     made = Ticket(TicketNumber(1), Source(LanePartition("bulk", 3), 7), 10, 0, candidate(charge=50))
     assert (made.state, made.queued, made.charge, made.calls, made.held_bytes) == (State.WAITING, False, 0, 0, 0)
-    assert made.candidate.charge == 50
+    assert made.candidate.prices.tokens == (50,)
 
 
 def test_a_request_that_was_parked_knows_how_many_calls_were_made() -> None:

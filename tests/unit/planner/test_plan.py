@@ -73,7 +73,10 @@ def test_what_was_charged_is_what_was_called() -> None:
     [limit] = outlook.limits
     assert limit.calls == outlook.record.settled == limit.requests.charged
     assert limit.tokens.charged == 501 * limit.calls
-    assert sum(stretch.charged for stretch in outlook.timeline.lanes["urgent"].values()) == limit.tokens.charged
+    paid = sum(stretch.charged for stretch in outlook.timeline.lanes["urgent"].values())
+    assert (
+        paid == limit.tokens.charged + 15
+    )  # before the first answer nothing is known: that call is priced the dearest
     assert limit.used == limit.tokens.charged / limit.tokens.offered
     assert outlook.throttled == outlook.missed == outlook.failed == 0
 

@@ -8,6 +8,7 @@ import pytest
 
 from broker.adapters.tiktoken_counter import TiktokenCounter
 from broker.clock import WallClock
+from broker.core.charge import LAWS_OF, Law
 from broker.core.identity import Identity
 from broker.core.ticket import Candidate, Garbage
 from broker.ports import TokenCounter
@@ -120,14 +121,15 @@ def test_the_header_of_a_replay_beats_the_body_and_is_bounded_as_well() -> None:
 # ---------------------------------------------------------------------------------------------------- how much
 
 
-def test_a_charge_follows_the_configured_law() -> None:
+def test_a_request_carries_the_price_of_every_law_or_of_the_one_that_is_configured() -> None:
     body = {"model": "gpt-4o-mini", "max_tokens": 500, "messages": [{"role": "user", "content": "12345678"}]}
-    laws = {
-        law: candidate(record(body=body), priced=pricer(limits={"gpt-4o-mini": {"charge_law": law}})).charge
-        for law in ("auto", "documented", "chat-2025", "chat-legacy")
-    }
-    assert laws["auto"] == laws["chat-2025"] < laws["chat-legacy"]
-    assert laws["chat-legacy"] >= 500
+    every = candidate(record(body=body)).prices
+    assert every.laws == LAWS_OF["chat.completions"]
+    for law, tokens in zip(every.laws, every.tokens, strict=True):
+        configured = pricer(limits={"gpt-4o-mini": {"charge_law": law.value}})
+        alone = candidate(record(body=body), priced=configured).prices
+        assert (alone.laws, alone.tokens) == ((law,), (tokens,))
+    assert dict(zip(every.laws, every.tokens, strict=True))[Law.CHAT_LEGACY] == 503
 
 
 def test_a_model_the_tokenizer_cannot_tell_is_priced_by_bytes() -> None:
@@ -145,14 +147,14 @@ def test_a_long_text_is_priced_by_bytes_without_counting_it() -> None:
             return super().count(model, text)
 
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x" * 200_000}]}
-    assert candidate(record(body=body), priced=pricer(Impatient())).charge > 0
+    assert min(candidate(record(body=body), priced=pricer(Impatient())).prices.tokens) > 0
 
 
 @pytest.mark.timeout(20)  # the tokenizer loads its ranks
 def test_text_that_breaks_the_tokenizer_is_priced_all_the_same() -> None:
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": " " * 64_000}]}
     priced = pricer(TiktokenCounter(), input={"request_bytes_max": 900_000})
-    assert candidate(record(body=body), priced=priced).charge > 0
+    assert min(candidate(record(body=body), priced=priced).prices.tokens) > 0
 
 
 # ---------------------------------------------------------------------------------------------------- what may not
@@ -198,4 +200,4 @@ def test_every_model_is_allowed_unless_there_is_a_list() -> None:
 )
 @pytest.mark.parametrize("endpoint", ["chat.completions", "responses", "embeddings"])
 def test_no_body_is_too_odd_to_be_priced(body: dict[str, Any], endpoint: str) -> None:
-    assert candidate(record(body=body, endpoint=endpoint)).charge >= 1
+    assert min(candidate(record(body=body, endpoint=endpoint)).prices.tokens) >= 1

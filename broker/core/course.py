@@ -1,0 +1,227 @@
+"""How a limit's level should have moved by our own calls: what charge laws are held against.
+
+An answer tells what remained of the limit right after its call. From there a law predicts what remained after a later
+call: what was there, and what flowed in, never above a full bucket, and less what it says our calls between took. The
+prediction is as sure as our knowledge of when and in which order calls came in: ways to the server differ by `WAY_MS`,
+and what was sent so close to either end may have come before or after it. So it is an interval.
+
+Others spend as well. So a law is wrong whose prediction lies below what remained; one whose prediction lies above may
+be right all the same. A first answer has no other before it; but no bucket is more than full, which bounds its charge.
+
+Kept in columns, a column for each law, with running sums: where the bucket was never full, a span of any length costs
+the same.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate, islice
+from typing import Final
+
+WAY_MS: Final = 25  # by so much the ways to the server's limiter differ, as a rule
+ROUNDING_TOKENS: Final = 2  # laws and recorded debits differ by at most so much a call (facts/openai.md §2)
+DEBITS_MAX: Final = 512
+SPANS_MAX: Final = 8  # looked at for one answer, each about twice as long as the one before
+STEPS_MAX: Final = 64  # calls without an answer that are passed over in search of the next
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From one answer to another: what remained, and what each law predicts.
+
+    Attributes:
+        calls: Debits between that count, the loose ones included.
+        remaining: What the server says.
+        lows: What each column predicts at least.
+        highs: The same at most.
+    """
+
+    calls: int
+    remaining: int
+    lows: Tokens
+    highs: Tokens
+
+    def excess(self, column: int) -> int:
+        """By how much a column takes more than the server did; negative: less; 0: it may be right."""
+        slack = ROUNDING_TOKENS * self.calls
+        if self.highs[column] + slack < self.remaining:
+            return self.remaining - self.highs[column]
+        if self.lows[column] - slack > self.remaining:
+            return self.remaining - self.lows[column]
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Edges:
+    """Places of the debits of a span: `start` and `end`, and around each those that may belong to either side."""
+
+    left: int
+    start: int
+    first: int
+    last: int
+    end: int
+    right: int
+
+
+class Course:
+    """Debits in order of time, each with a figure for every column, and what remained after some of them."""
+
+    def __init__(self, columns: int, *, of_ends: bool = False) -> None:
+        """`of_ends`: calls are debited when sent and when they end; the second column counts the former alone."""
+        self._of_ends = of_ends
+        self._at_ms: list[int] = []
+        self._tokens: list[Tokens] = []
+        self._sums: list[list[int]] = [[0] for _ in range(columns)]  # of all debits before; made up to date when needed
+        self._unsure: list[int] = []  # numbers of those that may never have happened, or are not ours to price
+        self._remaining: list[int | None] = []
+        self._forgotten = 0
+
+    def debit(self, at_ms: int, tokens: Tokens, *, sure: bool = True) -> int:
+        """A debit now; returns its number."""
+        if len(self._at_ms) >= 2 * DEBITS_MAX:  # halved now and then: cheaper than dropping one each time
+            self._forgotten += DEBITS_MAX
+            self._sum_up()
+            for column in (self._at_ms, *self._sums):
+                del column[:DEBITS_MAX]
+            del self._tokens[:DEBITS_MAX], self._remaining[:DEBITS_MAX]
+            del self._unsure[: bisect_left(self._unsure, self._forgotten)]
+        number = self._forgotten + len(self._at_ms)
+        self._at_ms.append(at_ms)
+        self._tokens.append(tokens)
+        self._remaining.append(None)
+        if not sure:
+            self._unsure.append(number)
+        return number
+
+    def strike(self, number: int) -> None:
+        """That debit did not happen."""
+        place = number - self._forgotten
+        if place >= 0:
+            self._tokens[place] = (0,) * len(self._sums)
+            for column in self._sums:
+                del column[place + 1 :]
+
+    def doubt(self, number: int) -> None:
+        """Nobody will ever know whether that debit happened."""
+        if number >= self._forgotten:
+            insort(self._unsure, number)
+
+    def observe(self, number: int, remaining: int) -> None:
+        """So much remained right after that debit."""
+        if number >= self._forgotten:
+            self._remaining[number - self._forgotten] = remaining
+
+    def forget_remaining(self) -> None:
+        """Another limit holds from now on: what remained of the old one says nothing of it."""
+        self._remaining = [None] * len(self._at_ms)
+
+    def spans(self, number: int, capacity: int, period_ms: int) -> Iterator[Span]:
+        """The spans that end with that debit, which was observed, the shortest first."""
+        end = number - self._forgotten
+        if end < 0 or self._has_unsure(end - 1, end):
+            return
+        self._sum_up()
+        start = self._seen_before(end, self._at_ms[end] - 2 * WAY_MS - 1)
+        if start is None:
+            yield self._alone(end, capacity)
+        for _ in range(SPANS_MAX):
+            if start is None or self._has_unsure(start, end):
+                return
+            yield self._span(start, end, capacity, period_ms)
+            start = self._seen_before(end - 2 * (end - start) + 1, self._at_ms[end])
+
+    def _seen_before(self, place: int, until_ms: int) -> int | None:
+        """The last debit before `place`, and not after an instant, after which it is known what remained."""
+        place = min(place, bisect_right(self._at_ms, until_ms))
+        for earlier in range(place - 1, max(-1, place - 1 - STEPS_MAX), -1):
+            if self._remaining[earlier] is not None:
+                return earlier
+        return None
+
+    def _alone(self, end: int, capacity: int) -> Span:
+        """One call, of which nothing is known but that it found a bucket that was no more than full."""
+        highs = tuple(capacity - tokens for tokens in self._tokens[end])
+        return Span(1, self._known(end), (0,) * len(highs), highs)
+
+    def _span(self, start: int, end: int, capacity: int, period_ms: int) -> Span:
+        at_ms = self._at_ms
+        edges = _Edges(
+            left=bisect_left(at_ms, at_ms[start] - WAY_MS),
+            start=start,
+            first=bisect_right(at_ms, at_ms[start] + WAY_MS),
+            last=bisect_left(at_ms, at_ms[end] - WAY_MS),
+            end=end,
+            right=bisect_right(at_ms, at_ms[end] + WAY_MS),
+        )
+        held, elapsed_ms = self._known(start), at_ms[end] - at_ms[start]
+        slack = capacity * WAY_MS // period_ms + 1
+        if held + capacity * elapsed_ms // period_ms + slack <= capacity:
+            highs, lows = self._never_full(edges, held + capacity * elapsed_ms // period_ms)
+        else:
+            highs, lows = self._maybe_full(edges, capacity, period_ms)
+        return Span(
+            edges.right - edges.left - 1,
+            self._known(end),
+            tuple(low - slack for low in lows),
+            tuple(high + slack for high in highs),
+        )
+
+    def _never_full(self, edges: _Edges, level: int) -> tuple[Tokens, Tokens]:
+        """Levels at the end without and with the loose debits, by sums."""
+        sure = _plus(self._between(edges.first, edges.last), self._tokens[edges.end])
+        around = _plus(self._between(edges.left, edges.first), self._between(edges.last, edges.right))
+        loose = _minus(_minus(around, self._tokens[edges.end]), self._tokens[edges.start])
+        if self._of_ends:  # what is sent when an answer is there comes after it, however long the way
+            sent = self._between(edges.start + 1, edges.first)[1]
+            sure, loose = _plus(sure, (sent, sent)), _minus(loose, (sent, sent))
+        highs = tuple(level - tokens for tokens in sure)
+        return highs, _minus(highs, loose)
+
+    def _maybe_full(self, edges: _Edges, capacity: int, period_ms: int) -> tuple[Tokens, Tokens]:
+        """The same step by step, since a full bucket loses what flows in."""
+        level = self._known(edges.start) * period_ms
+        highs = [level] * len(self._sums)
+        lows = list(highs)
+        full = capacity * period_ms
+        at_ms = self._at_ms[edges.start]
+        for place in range(edges.left, edges.right):
+            if place == edges.start:
+                continue
+            now_ms = min(max(self._at_ms[place], self._at_ms[edges.start]), self._at_ms[edges.end])
+            gain, at_ms = capacity * (now_ms - at_ms), now_ms
+            sure = place == edges.end or edges.first <= place < edges.last
+            is_sent = self._of_ends and edges.start < place < edges.first
+            for column, tokens in enumerate(self._tokens[place]):
+                certain = tokens if sure else self._tokens[place][1] if is_sent else 0
+                highs[column] = min(full, highs[column] + gain) - certain * period_ms
+                lows[column] = min(full, lows[column] + gain) - tokens * period_ms
+        return tuple(high // period_ms for high in highs), tuple(low // period_ms for low in lows)
+
+    def _has_unsure(self, start: int, end: int) -> bool:
+        """Whether nobody knows of a debit after `start` up to `end`."""
+        first = bisect_right(self._unsure, self._forgotten + start)
+        return first < len(self._unsure) and self._unsure[first] <= self._forgotten + end
+
+    def _sum_up(self) -> None:
+        """Bring the sums up to the last debit."""
+        summed = len(self._sums[0]) - 1
+        for column, tokens in zip(self._sums, zip(*self._tokens[summed:], strict=True), strict=False):
+            column.extend(islice(accumulate(tokens, initial=column[-1]), 1, None))
+
+    def _between(self, start: int, end: int) -> Tokens:
+        return tuple(column[end] - column[start] for column in self._sums)
+
+    def _known(self, place: int) -> int:
+        remaining = self._remaining[place]
+        assert remaining is not None, "a span ends at debits that were observed"
+        return remaining
+
+
+def _plus(one: Tokens, other: Tokens) -> Tokens:
+    return tuple(map(int.__add__, one, other))
+
+
+def _minus(one: Tokens, other: Tokens) -> Tokens:
+    return tuple(map(int.__sub__, one, other))

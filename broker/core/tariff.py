@@ -1,0 +1,126 @@
+"""What calls cost at one limit: by which law each endpoint's calls are priced, and how sure that is.
+
+Calls of several endpoints may draw on one limit. Each endpoint has its own law and its own evidence; between two of its
+answers, another endpoint's call makes the span say nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median_low
+
+from broker.core.charge import Law, Prices
+from broker.core.witness import Remaining, Sent, Usage, Witness
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the law of one endpoint stands, to be shown.
+
+    Attributes:
+        endpoint: As in `Prices`.
+        law: What calls are priced by; None: the dearest law for each call, since nothing is known yet.
+        identified: Whether answers support it.
+        pieces: Answers that told laws apart.
+        error_tokens: Our charge minus the server's, a call: the median of the last answers that tell; None: none did.
+        errors: The last errors, the newest at the end.
+        errors_seen: How many there ever were.
+    """
+
+    endpoint: str
+    law: Law | None
+    identified: bool
+    pieces: int
+    error_tokens: int | None
+    errors: tuple[int, ...]
+    errors_seen: int
+
+
+class Tariff:
+    """Every endpoint's law at one limit. `version` changes whenever a price may have."""
+
+    def __init__(self, laws: Mapping[str, Law] | None = None) -> None:
+        """`laws` are those that a predecessor believed, by endpoint."""
+        self._inherited = dict(laws or {})
+        self._witnesses: dict[str, Witness] = {}
+        self._sent: dict[int, tuple[Witness, Sent]] = {}
+        self._shown: dict[str, tuple[Law | None, int]] = {}
+        self.version = 0
+
+    def price(self, prices: Prices) -> int:
+        """What to pay for a call before it is sent."""
+        witness = self._witness(prices)
+        law = witness.evidence.believed
+        if law is None:
+            return max(prices.tokens)
+        return prices.tokens[prices.laws.index(law)] + (witness.output_held if witness.settles else 0)
+
+    def least(self, prices: Prices) -> int:
+        """What it costs at least, by any law that is not refuted."""
+        return min(prices.tokens[place] for place in self._witness(prices).evidence.possible())
+
+    def outstanding(self) -> int:
+        """What the calls in flight will still take when they end."""
+        return sum([each.open * each.output_held for each in self._witnesses.values() if each.settles])
+
+    def sent(self, attempt: int, prices: Prices, now_ms: int) -> None:
+        """A call leaves now."""
+        mine = self._witness(prices)
+        for witness in self._witnesses.values():
+            if witness is not mine:
+                witness.passed(now_ms)
+        self._sent[attempt] = mine, mine.sent(prices, now_ms)
+
+    def answered(self, attempt: int, remaining: Remaining | None, usage: Usage | None, now_ms: int) -> None:
+        """It was answered: what remained and what it used, if the answer tells."""
+        witness, sent = self._sent.pop(attempt)
+        witness.answered(sent, remaining, usage, now_ms)
+        self._compare(sent.prices.endpoint, witness)
+
+    def refused(self, attempt: int, requested: int | None, *, charged: bool = False) -> bool:
+        """It was refused, and the server may have named its charge; whether a law explains that."""
+        witness, sent = self._sent.pop(attempt)
+        witness.refused(sent, charged=charged)
+        explained = requested is None or witness.stated(sent.prices, requested)
+        self._compare(sent.prices.endpoint, witness)
+        return explained
+
+    def lost(self, attempt: int) -> None:
+        """It ended in a way that does not tell whether it was charged."""
+        witness, sent = self._sent.pop(attempt)
+        witness.lost(sent)
+
+    def laws(self) -> dict[str, Law]:
+        """What a successor may believe, by endpoint."""
+        found = {name: witness.evidence.believed for name, witness in self._witnesses.items() if witness.chosen}
+        return self._inherited | {name: law for name, law in found.items() if law is not None}
+
+    def standings(self) -> tuple[Standing, ...]:
+        """How each law stands."""
+        return tuple(
+            Standing(
+                endpoint=endpoint,
+                law=witness.evidence.believed,
+                identified=witness.evidence.identified,
+                pieces=witness.evidence.pieces,
+                error_tokens=median_low(witness.errors) if witness.errors else None,
+                errors=tuple(witness.errors),
+                errors_seen=witness.errors_seen,
+            )
+            for endpoint, witness in self._witnesses.items()
+        )
+
+    def _witness(self, prices: Prices) -> Witness:
+        witness = self._witnesses.get(prices.endpoint)
+        if witness is None:
+            witness = Witness(prices, self._inherited.get(prices.endpoint))
+            self._witnesses[prices.endpoint] = witness
+            self._shown[prices.endpoint] = witness.evidence.believed, witness.output_held
+        return witness
+
+    def _compare(self, endpoint: str, witness: Witness) -> None:
+        """Whether its calls cost something else now."""
+        held = witness.output_held if witness.settles else 0
+        shown = witness.evidence.believed, held
+        if self._shown[endpoint] != shown:
+            self._shown[endpoint] = shown
+            self.version += 1

@@ -1,0 +1,195 @@
+"""From the calls and answers of one endpoint to evidence of its charge law.
+
+Two kinds of answers speak of a charge. A refusal may name the server's own charge for the refused call, exactly
+(`Requested`). And what remained after two calls tells what the server took between them (course.py). OpenAI's laws take
+a charge at admission, and an answer's headers are as of then. By the law `usage` the input is taken at admission and
+the output when the call ends, and the headers are as of the end: that law has a course of its own.
+
+How long outputs are is learned here too, since `usage` must hold something for them while a call is in flight.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from broker.core.charge import Law, Prices, recorded_law
+from broker.core.course import ROUNDING_TOKENS, Course, Span
+from broker.core.evidence import STATED_WEIGHT, Evidence
+
+PIECE_EVERY_MS: Final = 50  # a thousand answers a second tell no more than twenty do
+ERRORS_MAX: Final = 16
+OUTPUTS_MAX: Final = 64
+OUTPUTS_EVERY: Final = 16  # once there are many, they are looked at again after so many more
+OUTPUT_STEP_PARTS: Final = 8  # what is held for an output changes only by more than one part in so many
+
+
+class Remaining(NamedTuple):
+    """What an answer says was left in the bucket of tokens, of how many, that fills in how long."""
+
+    tokens: int
+    capacity: int
+    period_ms: int
+
+
+class Usage(NamedTuple):
+    """Tokens of a call, as its answer reports them."""
+
+    input: int
+    output: int
+
+
+class Sent(NamedTuple):
+    """A call in flight: its prices, and its places on the two courses."""
+
+    prices: Prices
+    admission: int
+    usage: int = -1
+
+
+class Witness:
+    """Hears what becomes of the calls of one endpoint.
+
+    Attributes:
+        evidence: What it amounts to.
+        errors: Of the last answers that tell: what the believed law takes more than the server did, in tokens a call.
+        errors_seen: How many there ever were.
+        output_held: What `usage` holds for the output of a call in flight: four of five were at most as long.
+        open: Calls in flight.
+        chosen: Whether more than one law may hold.
+    """
+
+    def __init__(self, prices: Prices, believed: Law | None) -> None:
+        """`prices` of any call of the endpoint; `believed` is what a predecessor found."""
+        self.evidence = Evidence(prices.laws, recorded_law(prices.endpoint), believed)
+        self.errors: deque[int] = deque(maxlen=ERRORS_MAX)
+        self.errors_seen = 0
+        self.output_held = 0
+        self.open = 0
+        self.chosen = len(prices.laws) > 1
+        self._laws = prices.laws
+        self._costs = [0] * len(prices.laws)
+        self._usage_place = prices.laws.index(Law.USAGE) if Law.USAGE in prices.laws else None
+        self._admissions = Course(len(prices.laws))
+        self._endings = Course(2, of_ends=True)  # with the outputs, and without: a span that fits both says nothing
+        self._limit: tuple[int, int] | None = None
+        self._judged_ms: int | None = None
+        self._outputs: deque[int] = deque(maxlen=OUTPUTS_MAX)
+        self._outputs_seen = 0
+
+    @property
+    def settles(self) -> bool:
+        """Whether a call is believed to be charged for its output when it ends."""
+        return self.evidence.believed is Law.USAGE
+
+    def sent(self, prices: Prices, now_ms: int) -> Sent:
+        """A call leaves now."""
+        self.open += 1
+        self._costs = list(map(int.__add__, self._costs, prices.tokens))
+        admission = self._admissions.debit(now_ms, prices.tokens)
+        if self._usage_place is None:
+            return Sent(prices, admission)
+        tokens = prices.tokens[self._usage_place]
+        return Sent(prices, admission, self._endings.debit(now_ms, (tokens, tokens)))
+
+    def passed(self, now_ms: int) -> None:
+        """A call of another endpoint leaves now, whose law is none of ours."""
+        self._admissions.debit(now_ms, (0,) * len(self._laws), sure=False)
+        self._endings.debit(now_ms, (0, 0), sure=False)
+
+    def refused(self, sent: Sent, *, charged: bool) -> None:
+        """A call was refused; it took nothing, unless this server charges for that as well."""
+        self.open -= 1
+        if not charged:
+            self._admissions.strike(sent.admission)
+            self._endings.strike(sent.usage)
+
+    def lost(self, sent: Sent) -> None:
+        """A call ended in a way that does not tell whether it was charged."""
+        self.open -= 1
+        self._admissions.doubt(sent.admission)
+        self._endings.doubt(sent.usage)
+
+    def answered(self, sent: Sent, remaining: Remaining | None, usage: Usage | None, now_ms: int) -> None:
+        """A call was answered: what remained of the limit and what it used, if the answer says so."""
+        self.open -= 1
+        ending, output = self._settle(sent, usage, now_ms)
+        if remaining is None:
+            self.evidence.silence()
+            return
+        if self._limit != remaining[1:]:
+            self._limit = remaining[1:]
+            self._admissions.forget_remaining()
+            self._endings.forget_remaining()
+        self._admissions.observe(sent.admission, remaining.tokens)
+        if output:  # else the server has nothing to settle, and its figure may be as of the admission
+            self._endings.observe(ending, remaining.tokens)
+        if self._judged_ms is None or now_ms - self._judged_ms >= PIECE_EVERY_MS:
+            self._judged_ms = now_ms
+            self._judge(sent.admission, ending if output else None, remaining)
+
+    def stated(self, prices: Prices, requested: int) -> bool:
+        """The server names its own charge for a call; whether any law that may hold explains it."""
+        off = [tokens - requested for tokens in prices.tokens]
+        excesses = [0 if abs(tokens) <= ROUNDING_TOKENS else tokens for tokens in off]
+        if self.evidence.believed is not None:
+            self._note_error(off[self._laws.index(self.evidence.believed)])
+        self.evidence.weigh(excesses, self._costs, STATED_WEIGHT)
+        return 0 in excesses
+
+    def _settle(self, sent: Sent, usage: Usage | None, now_ms: int) -> tuple[int, int]:
+        """Debit what `usage` takes at the end: the output, and what the input was mispriced by; the output as well."""
+        place = self._usage_place
+        if place is None:
+            return -1, 0
+        if usage is None:
+            return self._endings.debit(now_ms, (0, 0), sure=False), 0
+        output = max(0, usage.output - sent.prices.covered)
+        wrong = usage.input + sent.prices.covered - sent.prices.tokens[place]
+        self._costs[place] += output
+        self._outputs.append(output)
+        self._outputs_seen += 1
+        if self._outputs_seen < OUTPUTS_MAX or self._outputs_seen % OUTPUTS_EVERY == 0:
+            held = sorted(self._outputs)[(len(self._outputs) - 1) * 4 // 5]
+            if abs(held - self.output_held) * OUTPUT_STEP_PARTS > self.output_held:
+                self.output_held = held
+        return self._endings.debit(now_ms, (wrong + output, wrong)), output
+
+    def _judge(self, admission: int, ending: int | None, remaining: Remaining) -> None:
+        """Hold the spans that end here against every law."""
+        _, capacity, period_ms = remaining
+        columns = [None if place == self._usage_place else place for place in range(len(self._laws))]
+        span, excesses = _most_telling(self._admissions.spans(admission, capacity, period_ms), columns)
+        spans = [span] * len(self._laws)
+        if self._usage_place is not None:
+            ended = self._ended(ending, capacity, period_ms)
+            spans[self._usage_place] = ended
+            excesses[self._usage_place] = None if ended is None else ended.excess(0)
+        self.evidence.weigh(excesses, self._costs)
+        if self.evidence.believed is not None:
+            place = self._laws.index(self.evidence.believed)
+            excess, judged = excesses[place], spans[place]
+            if excess is not None and judged is not None:
+                self._note_error(excess // judged.calls if excess >= 0 else -(-excess // judged.calls))
+
+    def _ended(self, ending: int | None, capacity: int, period_ms: int) -> Span | None:
+        """The shortest span that ends with a call's end and in which it would be noticed had no output been taken."""
+        spans = () if ending is None else self._endings.spans(ending, capacity, period_ms)
+        return next((span for span in spans if span.excess(1)), None)
+
+    def _note_error(self, tokens: int) -> None:
+        self.errors.append(tokens)
+        self.errors_seen += 1
+
+
+def _most_telling(spans: Iterable[Span], columns: list[int | None]) -> tuple[Span | None, list[int | None]]:
+    """The span that leaves the fewest laws: a longer one tells more, unless it contradicts a shorter one."""
+    best: tuple[Span | None, list[int | None]] = None, [None] * len(columns)
+    left: set[int] = set()
+    for span in spans:
+        excesses = [None if column is None else span.excess(column) for column in columns]
+        fits = {place for place, excess in enumerate(excesses) if excess == 0}
+        if best[0] is None or (fits and fits < left):
+            best, left = (span, excesses), fits
+        if len(left) <= 1:
+            break
+    return best

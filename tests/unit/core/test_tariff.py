@@ -1,0 +1,96 @@
+from broker.core.charge import Law, Prices, Size, prices
+from broker.core.tariff import Standing, Tariff
+from broker.core.witness import Remaining, Usage
+
+CHAT, RESPONSES = "chat.completions", "responses"
+SIZE = Size(400, 1, 1, 0, 300, 107, function_tools=False, embedding_tokens=None)
+ASKED = prices(CHAT, SIZE)  # 401, 300, 102 and 107
+
+
+def by(law: Law, asked: Prices = ASKED) -> int:
+    return asked.tokens[asked.laws.index(law)]
+
+
+def answered(tariff: Tariff, attempt: int, remaining: int, *, asked: Prices = ASKED, output: int = 0) -> None:
+    now_ms = 1_000 * attempt
+    tariff.sent(attempt, asked, now_ms)
+    usage = Usage(107, output) if output else None
+    tariff.answered(attempt, Remaining(remaining, 60_000, 60_000), usage, now_ms + 500)
+
+
+def test_before_any_evidence_a_call_costs_what_the_dearest_law_says_and_at_least_what_the_cheapest_does() -> None:
+    assert Tariff().price(ASKED) == 401
+    assert Tariff().least(ASKED) == 102
+
+
+def test_an_answer_that_supports_a_law_changes_prices_and_the_version() -> None:
+    tariff = Tariff()
+    answered(tariff, 1, 60_000 - 300)
+    assert (tariff.price(ASKED), tariff.least(ASKED), tariff.version) == (300, 102, 1)
+    answered(tariff, 2, 60_000 - 300)
+    assert (tariff.price(ASKED), tariff.least(ASKED), tariff.version) == (300, 107, 1), "nothing was said of usage"
+
+
+def test_a_refusal_that_names_its_charge_says_whether_a_law_explains_it() -> None:
+    tariff = Tariff()
+    for attempt, (requested, explained) in enumerate(((None, True), (401, True), (5_000, False))):
+        tariff.sent(attempt, ASKED, 0)
+        assert tariff.refused(attempt, requested) is explained
+        assert tariff.price(ASKED) == 401
+
+
+def test_each_endpoint_has_its_own_law_and_their_calls_disturb_each_other() -> None:
+    tariff = Tariff()
+    other = prices(RESPONSES, SIZE)
+    answered(tariff, 1, 60_000 - 300)
+    answered(tariff, 2, 60_000 - by(Law.RESPONSES, other), asked=other)
+    assert tariff.laws() == {CHAT: Law.DOCUMENTED, RESPONSES: Law.RESPONSES}
+    version = tariff.version
+    for attempt in range(3, 23, 2):
+        answered(tariff, attempt, 20_000, asked=other)
+        answered(tariff, attempt + 1, 20_000 - 5_000)
+    assert tariff.laws() == {CHAT: Law.DOCUMENTED, RESPONSES: Law.RESPONSES}
+    assert tariff.version == version
+
+
+def test_a_successor_begins_with_the_laws_that_were_believed() -> None:
+    tariff = Tariff({CHAT: Law.DOCUMENTED, "embeddings": Law.USAGE})
+    assert tariff.price(ASKED) == 300
+    assert tariff.least(ASKED) == 102, "others may hold all the same"
+    assert tariff.laws() == {CHAT: Law.DOCUMENTED, "embeddings": Law.USAGE}
+    assert tariff.version == 0
+
+
+def test_a_law_that_nobody_doubts_is_not_handed_on() -> None:
+    tariff = Tariff()
+    flat = Prices.flat(400)
+    assert (tariff.price(flat), tariff.least(flat), tariff.laws()) == (400, 400, {})
+
+
+def test_usage_holds_the_output_of_calls_in_flight() -> None:
+    tariff = Tariff({CHAT: Law.USAGE})
+    assert (tariff.price(ASKED), tariff.outstanding()) == (107, 0)
+    answered(tariff, 1, 20_000, output=400)
+    assert (tariff.price(ASKED), tariff.version) == (507, 1)
+    tariff.sent(2, ASKED, 9_000)
+    tariff.sent(3, ASKED, 9_000)
+    assert tariff.outstanding() == 800
+    tariff.lost(2)
+    assert tariff.outstanding() == 400
+
+
+def test_other_laws_hold_nothing_for_outputs() -> None:
+    tariff = Tariff({CHAT: Law.DOCUMENTED})
+    answered(tariff, 1, 60_000 - 300, output=400)
+    tariff.sent(2, ASKED, 9_000)
+    assert (tariff.price(ASKED), tariff.outstanding(), tariff.version) == (300, 0, 0)
+
+
+def test_what_is_shown_of_a_law_is_its_support_and_its_median_error() -> None:
+    tariff = Tariff()
+    tariff.price(ASKED)
+    assert tariff.standings() == (Standing(CHAT, None, False, 0, None, (), 0),)
+    answered(tariff, 1, 60_000 - 300)
+    tariff.sent(2, ASKED, 2_000)
+    tariff.refused(2, 305)
+    assert tariff.standings() == (Standing(CHAT, Law.DOCUMENTED, True, 2, -5, (0, -5), 2),)

@@ -1,0 +1,191 @@
+"""Calls of one endpoint against a server that charges by one of the laws: a thousand tokens a second."""
+
+from broker.core.charge import LAWS_OF, Law, Prices, Size, prices
+from broker.core.evidence import SILENT_ANSWERS_MAX
+from broker.core.witness import OUTPUTS_EVERY, OUTPUTS_MAX, PIECE_EVERY_MS, Remaining, Usage, Witness
+
+CHAT = "chat.completions"
+
+
+def size(number: int = 0, *, tools: bool = False) -> Size:
+    """Every third body names a cap of 300, and texts differ."""
+    text = 400 + 40 * (number % 7)
+    cap = 300 if number % 3 else None
+    return Size(text, 1, 1, 0, cap, 40 + text // 4, function_tools=tools, embedding_tokens=None)
+
+
+class Server:
+    """Charges by one law, one call at a time."""
+
+    def __init__(self, law: Law, *, endpoint: str = CHAT, level: int = 20_000) -> None:
+        self.place = LAWS_OF[endpoint].index(law)
+        self.witness = Witness(prices(endpoint, size()), None)
+        self.endpoint = endpoint
+        self.level, self.now_ms, self.number = level, 0, 0
+
+    def call(self, *, lasts_ms: int = 400, output: int = 150, foreign: int = 0, capacity: int = 60_000) -> None:
+        """One call, with headers as of its admission; with `usage` as of its end."""
+        asked = prices(self.endpoint, size(self.number))
+        sent = self.witness.sent(asked, self.now_ms)
+        self.level -= asked.tokens[self.place] + foreign
+        admitted = self.level
+        self.level += lasts_ms * capacity // 60_000
+        self.now_ms += lasts_ms
+        is_usage = asked.laws[self.place] is Law.USAGE
+        self.level -= output if is_usage else 0
+        remaining = Remaining(self.level if is_usage else admitted, capacity, 60_000)
+        self.witness.answered(sent, remaining, Usage(size(self.number).input_tokens, output), self.now_ms)
+        self.number += 1
+
+
+def test_each_law_of_chat_is_found_out_and_fits_without_error() -> None:
+    for law in LAWS_OF[CHAT]:
+        server = Server(law)
+        for number in range(20):
+            server.call(lasts_ms=400 + 90 * (number % 4), output=150 + 60 * (number % 3))
+        assert (server.witness.evidence.believed, server.witness.evidence.identified) == (law, True)
+        assert server.witness.settles == (law is Law.USAGE)
+        assert server.witness.errors_seen > 0
+        assert set(server.witness.errors) == {0}
+        assert server.witness.open == 0
+
+
+def test_an_error_is_shown_a_call_as_what_we_take_more() -> None:
+    server = Server(Law.CHAT_2025)
+    for _ in range(6):
+        server.call()
+    server.call(foreign=500)
+    assert server.witness.evidence.believed is Law.CHAT_2025
+    assert -500 <= server.witness.errors[-1] < -400
+    server = Server(Law.CHAT_2025)
+    for _ in range(6):
+        server.call()
+    server.call(foreign=-100)
+    assert 0 < server.witness.errors[-1] <= 100
+
+
+def test_answers_at_the_same_time_tell_no_more_than_one_of_them() -> None:
+    server = Server(Law.CHAT_2025)
+    server.call()
+    seen = server.witness.evidence.pieces
+    for _ in range(10):
+        server.call(lasts_ms=PIECE_EVERY_MS // 10)
+    assert server.witness.evidence.pieces <= seen + 1
+
+
+def test_a_new_limit_begins_a_new_course() -> None:
+    server = Server(Law.CHAT_2025)
+    for _ in range(6):
+        server.call()
+    server.level = 5_000
+    server.call(capacity=30_000)
+    server.call(capacity=30_000)
+    assert server.witness.evidence.believed is Law.CHAT_2025
+    assert set(server.witness.errors) == {0}
+
+
+def test_a_refusal_that_names_its_charge_tells_the_law_at_once() -> None:
+    witness = Witness(prices(CHAT, size(1)), None)
+    sent = witness.sent(prices(CHAT, size(1)), 0)
+    witness.refused(sent, charged=False)
+    assert witness.stated(sent.prices, 300)
+    assert witness.evidence.believed is Law.DOCUMENTED
+    assert list(witness.errors) == [], "nothing was believed before"
+    assert witness.stated(sent.prices, sent.prices.tokens[0] + 2)
+    assert list(witness.errors) == [300 - sent.prices.tokens[0] - 2]
+    assert not witness.stated(sent.prices, 10_000)
+
+
+def test_what_was_refused_took_nothing_unless_the_server_charges_for_it() -> None:
+    for charged in (False, True):
+        server = Server(Law.CHAT_2025)
+        for _ in range(6):
+            server.call()
+        asked = prices(CHAT, size(1))
+        server.witness.refused(server.witness.sent(asked, server.now_ms), charged=charged)
+        server.level -= asked.tokens[server.place] if charged else 0
+        server.now_ms += 1_000
+        server.level += 1_000
+        server.call()
+        assert server.witness.errors[-1] == 0
+
+
+def test_a_span_with_a_lost_call_or_one_of_another_endpoint_says_nothing() -> None:
+    server = Server(Law.CHAT_2025)
+    for _ in range(6):
+        server.call()
+    pieces = server.witness.evidence.pieces
+    server.witness.lost(server.witness.sent(prices(CHAT, size(1)), server.now_ms))
+    server.now_ms += 100
+    server.call(foreign=900)
+    server.witness.passed(server.now_ms)
+    server.now_ms += 100
+    server.call(foreign=900)
+    assert server.witness.evidence.pieces == pieces
+    assert server.witness.open == 0
+
+
+def test_an_answer_without_figures_is_silence_and_one_without_usage_says_nothing_of_usage() -> None:
+    witness = Witness(prices(CHAT, size()), None)
+    for number in range(SILENT_ANSWERS_MAX):
+        witness.answered(witness.sent(prices(CHAT, size()), number), None, None, number)
+    assert witness.evidence.believed is Law.CHAT_2025
+    sent = witness.sent(prices(CHAT, size(1)), 100_000)
+    witness.answered(sent, Remaining(60_000 - 300, 60_000, 60_000), None, 101_000)
+    assert witness.evidence.possible() == [1, 2, 3]
+
+
+def test_an_endpoint_with_one_law_is_believed_and_its_error_is_seen() -> None:
+    flat = Prices.flat(400)
+    witness = Witness(flat, None)
+    assert not witness.chosen
+    for number, level in enumerate((20_000, 20_600, 21_500)):
+        sent = witness.sent(flat, 1_000 * number)
+        witness.answered(sent, Remaining(level, 60_000, 60_000), Usage(10, 20), 1_000 * number + 500)
+    assert witness.evidence.believed is Law.DOCUMENTED
+    assert list(witness.errors) == [0, 0, 274]
+
+
+def test_responses_settles_what_its_overhead_has_not_covered() -> None:
+    asked = prices("responses", size(tools=True))
+    assert asked.covered > 0
+    witness = Witness(asked, None)
+    now_ms, level = 0, 20_000
+    for output in (900, 700, 100, 800):
+        sent = witness.sent(asked, now_ms)
+        level += 1_000 - asked.tokens[-1] - max(0, output - asked.covered)
+        now_ms += 1_000
+        witness.answered(sent, Remaining(level, 60_000, 60_000), Usage(size().input_tokens, output), now_ms)
+    assert witness.evidence.believed is Law.USAGE
+
+
+def test_what_is_held_for_an_output_is_longer_than_four_of_five_and_changes_in_steps() -> None:
+    witness = Witness(prices(CHAT, size()), None)
+
+    def end(output: int) -> int:
+        witness.answered(witness.sent(prices(CHAT, size()), 0), None, Usage(100, output), 0)
+        return witness.output_held
+
+    assert [end(output) for output in (100, 100, 100, 100, 900)] == [100] * 5
+    assert [end(105) for _ in range(10)] == [100] * 10
+    for _ in range(OUTPUTS_MAX + OUTPUTS_EVERY):
+        end(30)
+    assert witness.output_held == 30
+
+
+def test_where_the_believed_law_was_not_judged_no_error_is_noted() -> None:
+    witness = Witness(prices(CHAT, size()), Law.USAGE)
+    sent = witness.sent(prices(CHAT, size()), 0)
+    witness.answered(sent, Remaining(59_000, 60_000, 60_000), None, 1_000)
+    assert (witness.evidence.believed, witness.errors_seen) == (Law.USAGE, 0)
+
+
+def test_bodies_that_do_not_tell_two_laws_apart_leave_both_however_long_one_looks() -> None:
+    asked = Prices(CHAT, LAWS_OF[CHAT][:3], (900, 400, 400))
+    witness, level = Witness(asked, None), 20_000
+    for number in range(12):
+        sent = witness.sent(asked, 1_000 * number)
+        level += 1_000 - 400
+        witness.answered(sent, Remaining(level, 60_000, 60_000), None, 1_000 * number + 300)
+    assert witness.evidence.possible() == [1, 2]
+    assert witness.evidence.believed is Law.DOCUMENTED
