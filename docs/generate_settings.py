@@ -79,8 +79,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "limits.burst_s": "Never more than so many seconds of quota at once. Without it: half a bucket at once, refilled "
     "in 5 s.",
     "limits.inflight_max": "Calls in flight for this limit.",
-    "limits.charge_law": "How a call is priced. `auto` takes the endpoint's law (`chat-2025`, `responses`, "
-    "`embeddings`); `usage` does the same in this version.",
+    "limits.charge_law": "How a call is priced. `auto` identifies the law from answers; a name fixes it, whatever "
+    "answers say. `usage` takes the input at admission and the output when the call ends.",
     "topics.partitions": "Partitions when it is created. Who adds some later says so here: Kafka takes none away.",
     "topics.retention_s": "How long records are kept.",
     "topics.max_message_bytes": "The largest batch the topic takes.",

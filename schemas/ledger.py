@@ -8,8 +8,8 @@ import base64
 import binascii
 import json
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, Literal, NamedTuple
@@ -82,7 +82,7 @@ class Level:
     """Lower end of a limit's level at an instant, after paying for what was in flight.
 
     `charged` are the tokens paid in the minute before, `pause_ms` how long nobody may pay from `at` on, `markup_ppm`
-    the server's charges over ours, in millionths.
+    the server's charges over ours, in millionths, `laws` the charge law that was believed, by endpoint.
     """
 
     limit: str
@@ -94,6 +94,7 @@ class Level:
     charged: int = 0
     pause_ms: int = 0
     markup_ppm: int = 1_000_000
+    laws: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class LevelValue(BaseModel):
     charged: int = 0
     pause_ms: int = 0
     markup_ppm: int = 1_000_000
+    laws: dict[str, str] = Field(default_factory=dict)
 
 
 class LedgerValue(BaseModel):
@@ -147,7 +149,7 @@ def _packed(layout: struct.Struct, entries: Iterable[tuple[Any, ...]]) -> str:
 
 
 def _level(level: Level) -> dict[str, Any]:
-    return {
+    value: dict[str, Any] = {
         "limit": level.limit,
         "metric": level.metric,
         "level": level.level,
@@ -158,6 +160,7 @@ def _level(level: Level) -> dict[str, Any]:
         "pause_ms": level.pause_ms,
         "markup_ppm": level.markup_ppm,
     }
+    return value | {"laws": dict(level.laws)} if level.laws else value
 
 
 def pack_ledger(record: LedgerRecord) -> bytes:

@@ -8,11 +8,14 @@ from datetime import datetime
 
 from broker.core.budget import Checkpoint, Level
 from broker.core.cancels import Cancel
+from broker.core.charge import Law
 from broker.core.commands import Batch, SettledEntry, StartedEntry
 from broker.core.events import LedgerRead
 from broker.core.identity import Fate, Identity
 from broker.core.reading import Metric
 from schemas import ledger
+
+_LAWS = {law.value: law for law in Law}  # a newer release may write others
 
 
 def claim_record(term: int, owner: str) -> ledger.LedgerRecord:
@@ -77,6 +80,7 @@ def _levels(checkpoint: Checkpoint, now: datetime) -> list[ledger.Level]:
             charged=checkpoint.charged_last_minute,
             pause_ms=checkpoint.pause_ms,
             markup_ppm=checkpoint.markup_ppm,
+            laws={endpoint: law.value for endpoint, law in checkpoint.laws.items()},
         )
         for level in checkpoint.levels
     ]
@@ -97,6 +101,7 @@ def _checkpoints(levels: tuple[ledger.Level, ...]) -> list[Checkpoint]:
             charged_last_minute=several[0].charged,
             pause_ms=several[0].pause_ms,
             markup_ppm=several[0].markup_ppm,
+            laws={endpoint: _LAWS[law] for endpoint, law in several[0].laws.items() if law in _LAWS},
         )
         for name, several in of_limit.items()
     ]

@@ -78,6 +78,15 @@ class Status:
             "next_call_s": self._next_call_s(desk, now_ms),
             "inflight": desk.budget.inflight,
             "waiting": desk.lanes.waiting(),
+            "charges": {
+                each.endpoint: {
+                    "law": each.law,
+                    "identified": each.identified,
+                    "evidence": each.pieces,
+                    "error_tokens": each.error_tokens,
+                }
+                for each in desk.budget.tariff.standings()
+            },
             "buckets": [
                 {
                     "metric": str(level.metric),

@@ -32,6 +32,7 @@ from broker.core.reading import Metric
 from broker.core.ticket import CONTROL, State, TicketNumber
 from broker.core.verdict import Meaning, Verdict
 from broker.service.cargo import Cargo, Hold
+from broker.service.charges import Charges
 from broker.service.health import Health
 from broker.service.trips import Trips
 from schemas.outcome import Usage
@@ -81,6 +82,7 @@ class Telemetry:
         self._parked: Counter[str] = Counter()
         self._parked_said_ms = 0
         self.trips = Trips(clock)
+        self._charges = Charges(meter)
         self.spending: dict[str, Spending] = defaultdict(Spending)
         self.outcomes: dict[str, int] = defaultdict(int)
 
@@ -249,6 +251,7 @@ class Telemetry:
     def _limits(self, core: Dispatch, now_ms: int) -> None:
         account_open = not core.limits.account.breaker.closed
         for name, desk in core.limits.desks().items():
+            self._charges.look(name, desk.budget.tariff.standings())
             charged = desk.budget.charged_last_minute(now_ms)
             self.meter.breaker(name, is_open=account_open or not desk.budget.breaker.closed)
             for level in desk.budget.levels(now_ms):

@@ -27,8 +27,6 @@ def _without_effect(loaded: Loaded) -> Iterator[Mistake]:
         instead = WITHOUT_EFFECT.get(f"{path[0]}.{path[-1]}")
         if instead is not None:
             yield _caution(f"{dotted(path)} has no effect in this version", path, one.origin, instead.rstrip("."))
-        if path[0] == "limits" and path[-1] == "charge_law" and one.value == "usage":
-            yield _caution(f'{dotted(path)} = "usage" does what "auto" does in this version', path, one.origin)
 
 
 def _of_the_connection(loaded: Loaded) -> Iterator[Mistake]:

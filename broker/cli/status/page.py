@@ -103,6 +103,7 @@ def _tables(said: Said) -> Iterator[RenderableType]:
     if limits := table_of(said, "limits"):
         yield Text("")
         yield from _limits(limits, leads=said.get("role") == "leader")
+        yield from _charges(limits)
     yield Text("")
     held = spoken_bytes(int(said.get("held_bytes", 0)))
     yield Text(f"in flight {said.get('inflight', 0):,}, holding {held} of memory for answers")
@@ -161,6 +162,28 @@ def _limits(limits: Mapping[str, Said], *, leads: bool) -> Iterator[RenderableTy
     yield table
     if len(limits) > _SHOWN_MAX:
         yield Text(f"and {len(limits) - _SHOWN_MAX} limits more", style=_FAINT)
+
+
+def _charges(limits: Mapping[str, Said]) -> Iterator[RenderableType]:
+    """By which law each limit's calls are charged, as far as a dispatcher says so."""
+    table = _columns("limit", "charged by", "our error, tokens a call", "told by answers")
+    told = [
+        (name, endpoint, charge)
+        for name, limit in limits.items()
+        for endpoint, charge in table_of(limit, "charges").items()
+    ]
+    for name, endpoint, charge in told[:_SHOWN_MAX]:
+        law = charge.get("law") or "not known yet: the dearest law"
+        error = charge.get("error_tokens")
+        table.add_row(
+            _named(f"{name} {endpoint}"),
+            safe(str(law)) if charge.get("identified") or not charge.get("law") else f"{safe(str(law))}, not proved",
+            "-" if error is None else f"{error:+,}" if error else "0",
+            f"{charge.get('evidence', 0):,}",
+        )
+    if told:
+        yield Text("")
+        yield table
 
 
 def _next_call(limit: Said) -> Text | str:

@@ -50,6 +50,13 @@ def test_a_step_is_written_as_the_protocol_says() -> None:
     assert decode_ledger(encode_ledger(STEP)) == STEP
 
 
+def test_the_laws_that_were_believed_are_written_where_there_are_any() -> None:
+    level = Level("gpt-4o-mini", "tokens", 5, 9, 60_000, NOW, laws={"chat.completions": "chat-2025"})
+    record = LedgerRecord(LedgerKind.STEP, term=7, owner="a-token", levels=(level,))
+    assert json.loads(encode_ledger(record))["levels"][0]["laws"] == {"chat.completions": "chat-2025"}
+    assert decode_ledger(encode_ledger(record)) == record
+
+
 @pytest.mark.parametrize("kind", list(LedgerKind))
 def test_what_is_empty_takes_no_room(kind: LedgerKind) -> None:
     record = LedgerRecord(kind, term=1, owner="x")

@@ -6,11 +6,13 @@ import pytest
 
 from broker.core.budget import Checkpoint, Level
 from broker.core.cancels import Cancel
+from broker.core.charge import Law
 from broker.core.commands import Batch, SettledEntry, StartedEntry
 from broker.core.events import LedgerRead
 from broker.core.identity import Fate, Identity
 from broker.core.reading import Metric
 from broker.service.ledger_codec import claim_record, ledger_read, left_record, step_record
+from schemas import ledger
 from schemas.codec import decode_ledger, encode_ledger
 from schemas.ledger import LedgerKind
 
@@ -64,6 +66,16 @@ def test_levels_survive_by_limit_at_the_wall_clock_of_their_writing() -> None:
     ]
     assert all(level.high == level.low for level in first.levels), "a successor believes the lower end"
     assert (first.charged_last_minute, first.pause_ms, first.markup_ppm) == (9, 40, 1_200_000)
+
+
+def test_laws_survive_and_those_of_a_newer_release_are_left_out() -> None:
+    tokens = Level(Metric.TOKENS, 5, 5, 1_000, 60_000)
+    laws = {"chat.completions": Law.CHAT_2025, "responses": Law.USAGE}
+    one = Checkpoint("gpt-4o", 1, (tokens,), charged_last_minute=0, pause_ms=0, markup_ppm=1_000_000, laws=laws)
+    assert read_back(Batch(1, (), {}, (), (), (one,))).levels[0].laws == laws
+    level = ledger.Level("m", "tokens", 5, 9, 60_000, NOW, laws={"responses": "by-the-moon", "embeddings": "usage"})
+    record = ledger.LedgerRecord(ledger.LedgerKind.STEP, 1, "me", levels=(level,))
+    assert ledger_read(decode_ledger(encode_ledger(record)), 5).levels[0].laws == {"embeddings": Law.USAGE}
 
 
 def test_a_term_begins_with_a_claim_and_ends_in_peace_with_left() -> None:

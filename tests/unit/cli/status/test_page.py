@@ -135,3 +135,17 @@ def test_a_span_is_said_as_a_person_would(seconds: float, text: str) -> None:
 def test_amounts_are_said_as_a_person_would() -> None:
     assert [spoken_bytes(count) for count in (512, 65_536, 5_242_880)] == ["512 B", "64 KiB", "5.0 MiB"]
     assert [counted(count, "standby") for count in (0, 1, 1_200)] == ["0 standbys", "1 standby", "1,200 standbys"]
+
+
+def test_it_says_by_which_law_calls_are_charged_and_how_sure_that_is() -> None:
+    charges = {
+        "chat.completions": {"law": "chat-2025", "identified": True, "evidence": 31, "error_tokens": -1},
+        "responses": {"law": "responses", "identified": False, "evidence": 0, "error_tokens": 0},
+        "embeddings": {"law": None, "identified": False, "evidence": 0, "error_tokens": None},
+    }
+    lines = shown(look(said(limits={"gpt-4o-mini": limit(charges=charges)})))
+    assert line_of(lines, "gpt-4o-mini chat.completions").split() == [
+        "gpt-4o-mini", "chat.completions", "chat-2025", "-1", "31",
+    ]  # fmt: skip
+    assert "responses, not proved" in line_of(lines, "gpt-4o-mini responses")
+    assert "not known yet: the dearest law" in line_of(lines, "gpt-4o-mini embeddings")

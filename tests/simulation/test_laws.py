@@ -1,0 +1,191 @@
+"""The charge law is found out from what a simulated OpenAI answers: by seed, in virtual time.
+
+Neither side knows the other's laws: the simulator has its own. Calls leave as soon as the budget lets them, reach the
+server up to 20 ms later and are answered after one to four seconds, in any order. Nothing sleeps: the clock jumps from
+event to event.
+"""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from random import Random
+
+import pytest
+
+from broker.core import charge as core
+from broker.core.budget import Budget, LimitSettings
+from broker.core.charge import Law, Prices, prices
+from broker.core.envelope import answer_of
+from broker.core.verdict import Meaning, judge
+from broker.core.witness import Usage
+from broker.simulator import pricing as server
+from broker.simulator.behaviours.catalogue import Behaviour, behaviour
+from broker.simulator.settings import UpstreamSettings
+from broker.simulator.virtual import Ask, Told, VirtualUpstream, Visit
+
+WAY_MS = 20
+CALLS = 30  # within so many the law must be known
+SEEDS = range(10)
+ENDPOINTS = {
+    "chat.completions": server.Endpoint.CHAT,
+    "responses": server.Endpoint.RESPONSES,
+    "embeddings": server.Endpoint.EMBEDDINGS,
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, as each side sees it."""
+
+    endpoint: str
+    asked: server.Size
+    prices: Prices
+    output: int
+
+
+def call(endpoint: str, chance: Random) -> Call:
+    """A body that separates the laws of its endpoint as long as it names a cap, which three of four do."""
+    text, messages, cap = chance.randint(200, 4_000), chance.randint(1, 4), chance.choice((None, 300, 600, 1_200))
+    output, ids = chance.randint(20, cap or 600), None
+    counted = 3 + 4 * messages + -(-text // 4)
+    has_tools = endpoint == "responses" and chance.random() < 0.3
+    if endpoint == "embeddings":
+        ids, messages, cap, output = chance.randint(1, 400), chance.randint(1, 40), None, 0
+        counted = (text + 1) // 4 + ids
+    asked = server.Size(counted, text, messages, answer_max=cap, function_tools=has_tools)
+    size = core.Size(text, messages, 1, 0, cap, counted, function_tools=has_tools, embedding_tokens=ids)
+    return Call(endpoint, asked, prices(endpoint, size), output)
+
+
+class Play:
+    """A budget that keeps so many calls in flight against a server."""
+
+    def __init__(self, endpoint: str, upstream: VirtualUpstream, seed: int, *, flying: int, every_ms: int = 0) -> None:
+        self.upstream = upstream
+        self.budget = Budget(LimitSettings("m", None, None), 0, None)
+        self.chance = Random(f"{endpoint} {seed} {flying}")
+        self.endpoint, self.flying, self.every_ms = endpoint, flying, every_ms
+        self.believed: list[Law | None] = []  # after each answer
+        self.refusals: list[int] = []  # when
+        self.now_ms = self.sends_at_ms = self.attempts = 0
+        self.head: Call | None = None
+        self.refused: list[Call] = []
+        self.order = count()
+        self.events: list[tuple[int, int, Callable[[], None]]] = []
+
+    def run(self, answers: int) -> None:
+        while len(self.believed) < answers:
+            self.send()
+            self.now_ms, _, happen = heapq.heappop(self.events)
+            happen()
+
+    def later(self, at_ms: int, happen: Callable[[], None]) -> None:
+        heapq.heappush(self.events, (at_ms, next(self.order), happen))
+
+    def send(self) -> None:
+        while self.budget.inflight < self.flying and self.sends_at_ms <= self.now_ms:
+            self.head = self.head or (self.refused.pop() if self.refused else call(self.endpoint, self.chance))
+            charge = self.budget.tariff.price(self.head.prices)
+            at_ms = self.budget.payable_at(charge, self.now_ms)
+            if at_ms is None or at_ms > self.now_ms:
+                if at_ms is not None:
+                    self.later(at_ms, lambda: None)
+                return
+            self.attempts += 1
+            self.budget.reserve(self.attempts, charge, self.now_ms, prices=self.head.prices)
+            self.later(self.now_ms + self.way(), partial(self.arrive, self.attempts, self.head))
+            self.head, self.sends_at_ms = None, self.now_ms + self.every_ms
+            self.later(self.sends_at_ms, lambda: None)
+
+    def way(self) -> int:
+        return self.chance.randint(0, WAY_MS)
+
+    def arrive(self, attempt: int, sent: Call) -> None:
+        ask = Ask(f"call-{attempt}", "m", sent.asked, ENDPOINTS[sent.endpoint], sent.output)
+        visit = self.upstream.arrive(ask, self.now_ms * 1_000)
+        self.later(-(-visit.ends_us // 1_000), lambda: self.end(attempt, sent, visit))
+
+    def end(self, attempt: int, sent: Call, visit: Visit) -> None:
+        told = self.upstream.end(visit)
+        self.later(self.now_ms + self.way(), lambda: self.hear(attempt, sent, told))
+
+    def hear(self, attempt: int, sent: Call, told: Told) -> None:
+        verdict = judge(answer_of(told.status, told.headers, told.body))
+        usage = Usage(sent.asked.input_tokens, sent.output) if verdict.meaning is Meaning.OK else None
+        self.budget.answered(attempt, self.now_ms, verdict, usage)
+        if verdict.meaning is not Meaning.OK:
+            self.refusals.append(self.now_ms)
+            self.refused.append(sent)
+        self.believed.append(self.budget.tariff.standings()[0].law)
+
+    @property
+    def known_after(self) -> int | None:
+        """After how many answers the last belief stood for good."""
+        changes = [
+            place for place in range(1, len(self.believed)) if self.believed[place] is not self.believed[place - 1]
+        ]
+        return changes[-1] + 1 if changes else 1
+
+
+def upstream(
+    seed: int, *behaviours: Behaviour, law: server.Law = server.Law.CHAT_2025, tokens: int = 60_000
+) -> VirtualUpstream:
+    return VirtualUpstream(
+        UpstreamSettings(
+            tokens_per_minute=tokens, requests_per_minute=100_000, law=law, seed=seed, behaviours=behaviours
+        )
+    )
+
+
+@pytest.mark.parametrize("flying", [1, 20])
+@pytest.mark.parametrize(
+    ("endpoint", "law", "found"),
+    [
+        ("chat.completions", server.Law.CHAT_2025, Law.CHAT_2025),
+        ("chat.completions", server.Law.CHAT_LEGACY, Law.CHAT_LEGACY),
+        ("chat.completions", server.Law.DOCUMENTED, Law.DOCUMENTED),
+        ("chat.completions", server.Law.USAGE, Law.USAGE),
+        ("responses", server.Law.CHAT_2025, Law.RESPONSES),
+        ("responses", server.Law.USAGE, Law.USAGE),
+        ("embeddings", server.Law.CHAT_2025, Law.EMBEDDINGS),
+    ],
+)
+def test_each_law_is_identified_within_thirty_calls(endpoint: str, law: server.Law, found: Law, flying: int) -> None:
+    for seed in SEEDS:
+        play = Play(endpoint, upstream(seed, law=law), seed, flying=flying)
+        play.run(2 * CALLS)
+        [standing] = play.budget.tariff.standings()
+        assert (standing.law, standing.identified, standing.error_tokens) == (found, True, 0), seed
+        assert (play.known_after or 0) <= CALLS, seed
+        assert play.refusals == []
+
+
+@pytest.mark.parametrize("tokens", [60_000, 150_000])
+def test_a_law_that_changes_midway_costs_at_most_five_refusals(tokens: int) -> None:
+    for seed in SEEDS:
+        server_ = upstream(seed, behaviour("law-change"), tokens=tokens)
+        play = Play("chat.completions", server_, seed, flying=20, every_ms=200)
+        play.run(400)
+        assert play.now_ms > 60_000, "half a minute and more after the change"
+        assert Law.CHAT_2025 in play.believed
+        assert play.believed[-1] is Law.CHAT_LEGACY, seed
+        assert len(play.refusals) <= 5, seed
+
+
+@pytest.mark.parametrize("law", [server.Law.CHAT_2025, server.Law.CHAT_LEGACY])
+def test_others_who_spend_from_the_same_limit_do_not_hide_the_law(law: server.Law) -> None:
+    for seed in SEEDS:
+        play = Play("chat.completions", upstream(seed, behaviour("foreign"), law=law), seed, flying=20)
+        play.run(150)
+        wrong = sum(believed != law.value for believed in play.believed[CALLS:])
+        assert wrong <= 3, seed
+
+
+def test_a_server_without_headers_is_priced_by_the_recorded_law_in_the_end() -> None:
+    play = Play("chat.completions", upstream(1, behaviour("headers-none"), tokens=6_000_000), 1, flying=20)
+    play.run(40)
+    assert play.believed[0] is None
+    assert play.believed[-1] is Law.CHAT_2025
+    assert not play.budget.tariff.standings()[0].identified
