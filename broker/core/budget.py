@@ -21,7 +21,7 @@ from broker.core.sends import Sends
 from broker.core.tariff import Tariff
 from broker.core.verdict import Meaning, Verdict
 from broker.core.window import Window
-from broker.core.witness import Remaining, Usage
+from broker.core.witness import Usage
 
 BURST_MS: Final = 5_000
 """Half a bucket may be spent at once, as much again in so long: a refusal comes back before the rest is sent."""
@@ -140,7 +140,8 @@ class Budget:
         self._burst: Bucket | None = None
         self._paused_until_ms = now_ms
         self._markup = Markup()
-        self.tariff = Tariff(checkpoint.laws if checkpoint is not None else None)
+        laws = checkpoint.laws if checkpoint is not None else {}
+        self.tariff = Tariff(laws, period_ms=settings.period_ms, refusals_charged=settings.refusals_charged)
         self.breaker = Breaker()
         if checkpoint is not None:
             self._inherit(checkpoint, now_ms)
@@ -323,19 +324,10 @@ class Budget:
 
     def _testify(self, attempt: int, flight: _Flight, verdict: Verdict, usage: Usage | None, now_ms: int) -> None:
         """Tell the tariff what the answer says of charges; what is still on its way costs what is believed now."""
-        version = self.tariff.version
-        before_ppm = self._markup.ppm
-        if verdict.meaning is Meaning.OK:
-            self.tariff.answered(attempt, self._remaining(verdict), usage, now_ms)
-        elif verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE}:
-            stated = verdict.snapshot
-            requested = stated.requested if stated is not None and stated.metric is Metric.TOKENS else None
-            charged = self.settings.refusals_charged
-            explained = self.tariff.refused(attempt, requested, charged=charged)
-            if requested and not flight.stated:
-                self._markup.heed(flight.charge, requested, explained=explained)
-        else:
-            self.tariff.lost(attempt)
+        version, before_ppm = self.tariff.version, self._markup.ppm
+        requested, explained = self.tariff.heard(attempt, verdict, usage, now_ms)
+        if requested and not flight.stated:
+            self._markup.heed(flight.charge, requested, explained=explained)
         if self.tariff.version != version:
             self._markup = Markup()
             self._sends.reprice_by(self.tariff.price)
@@ -349,17 +341,6 @@ class Budget:
         for mirror in self._mirrors:
             if mirror.metric is Metric.TOKENS:
                 mirror.repriced()
-
-    def _remaining(self, verdict: Verdict) -> Remaining | None:
-        """What an answer says of the tokens; None where it is not known in which time they flow in."""
-        for reading in verdict.readings:
-            if reading.metric is Metric.TOKENS:
-                period_ms = reading.period_ms
-                if period_ms is None:
-                    mirror = self._mirror_of(Metric.TOKENS, reading.capacity, None)
-                    period_ms = mirror.period_ms if mirror is not None else self.settings.period_ms
-                return Remaining(reading.remaining, reading.capacity, period_ms)
-        return None
 
     def _left(self, flight: _Flight, stated: Snapshot) -> int | None:
         """What a refusal says is left in the bucket it speaks of: `Used` is as it was before the refused call."""

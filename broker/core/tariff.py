@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from statistics import median_low
 
 from broker.core.charge import Law, Prices
+from broker.core.reading import MINUTE_MS, Metric
+from broker.core.verdict import Meaning, Verdict
 from broker.core.witness import Remaining, Sent, Usage, Witness
 
 
@@ -38,9 +40,13 @@ class Standing:
 class Tariff:
     """Every endpoint's law at one limit. `version` changes whenever a price may have."""
 
-    def __init__(self, laws: Mapping[str, Law] | None = None) -> None:
-        """`laws` are those that a predecessor believed, by endpoint."""
+    def __init__(
+        self, laws: Mapping[str, Law] | None = None, *, period_ms: int = MINUTE_MS, refusals_charged: bool = False
+    ) -> None:
+        """`laws` are those that a predecessor believed, by endpoint; `period_ms` holds until headers tell another."""
         self._inherited = dict(laws or {})
+        self._period_ms = period_ms
+        self._refusals_charged = refusals_charged
         self._witnesses: dict[str, Witness] = {}
         self._sent: dict[int, tuple[Witness, Sent]] = {}
         self._shown: dict[str, tuple[Law | None, int]] = {}
@@ -70,16 +76,36 @@ class Tariff:
                 witness.passed(now_ms)
         self._sent[attempt] = mine, mine.sent(prices, now_ms)
 
+    def heard(self, attempt: int, verdict: Verdict, usage: Usage | None, now_ms: int) -> tuple[int | None, bool]:
+        """It ended like this: the charge that the server named, if it did, and whether a law explains it."""
+        if verdict.meaning is Meaning.OK:
+            self.answered(attempt, self._remaining(verdict), usage, now_ms)
+        elif verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE}:
+            stated = verdict.snapshot
+            requested = stated.requested if stated is not None and stated.metric is Metric.TOKENS else None
+            return requested, self.refused(attempt, requested)
+        else:
+            self.lost(attempt)
+        return None, True
+
+    def _remaining(self, verdict: Verdict) -> Remaining | None:
+        """What headers say of the tokens; those of a bucket that is nearly full leave out in which time it fills."""
+        for reading in verdict.readings:
+            if reading.metric is Metric.TOKENS:
+                self._period_ms = reading.period_ms or self._period_ms
+                return Remaining(reading.remaining, reading.capacity, self._period_ms)
+        return None
+
     def answered(self, attempt: int, remaining: Remaining | None, usage: Usage | None, now_ms: int) -> None:
         """It was answered: what remained and what it used, if the answer tells."""
         witness, sent = self._sent.pop(attempt)
         witness.answered(sent, remaining, usage, now_ms)
         self._compare(sent.prices.endpoint, witness)
 
-    def refused(self, attempt: int, requested: int | None, *, charged: bool = False) -> bool:
+    def refused(self, attempt: int, requested: int | None) -> bool:
         """It was refused, and the server may have named its charge; whether a law explains that."""
         witness, sent = self._sent.pop(attempt)
-        witness.refused(sent, charged=charged)
+        witness.refused(sent, charged=self._refusals_charged)
         explained = requested is None or witness.stated(sent.prices, requested)
         self._compare(sent.prices.endpoint, witness)
         return explained

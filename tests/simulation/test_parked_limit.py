@@ -12,6 +12,7 @@ from itertools import count
 import pytest
 
 from broker.core.budget import Budget, Checkpoint, LimitSettings
+from broker.core.charge import Prices
 from broker.core.commands import Batch, Call, Complete, Park, Publish
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, Event, Promoted, Renewed, Taken
@@ -79,7 +80,7 @@ class World:
 
     def _request(self, limit: str) -> Candidate:
         identity = Identity(next(self._ids).to_bytes(16, "big"), 0, b"finger..")
-        return Candidate(identity, 0, limit, limit, CHARGE, self.deadline_ms)
+        return Candidate(identity, 0, limit, limit, Prices.flat(CHARGE), self.deadline_ms)
 
     # ------------------------------------------------------------------ time
 
@@ -166,7 +167,12 @@ class World:
         self.parks[candidate.identity.id_hash] += 1
         self.due.append(park.not_before_ms)
         again = Candidate(
-            candidate.identity, park.attempts + 1, candidate.model, candidate.limit, CHARGE, candidate.deadline_ms
+            candidate.identity,
+            park.attempts + 1,
+            candidate.model,
+            candidate.limit,
+            candidate.prices,
+            candidate.deadline_ms,
         )
         self._later(park.not_before_ms - self.now_ms, lambda: self._logs[place].append(again))
 

@@ -1,6 +1,11 @@
+from dataclasses import replace
+
 from broker.core.charge import Law, Prices, Size, prices
+from broker.core.reading import Metric, Reading
 from broker.core.tariff import Standing, Tariff
+from broker.core.verdict import Meaning, Verdict
 from broker.core.witness import Remaining, Usage
+from tests.unit.core.specimens import verdict
 
 CHAT, RESPONSES = "chat.completions", "responses"
 SIZE = Size(400, 1, 1, 0, 300, 107, function_tools=False, embedding_tokens=None)
@@ -94,3 +99,41 @@ def test_what_is_shown_of_a_law_is_its_support_and_its_median_error() -> None:
     tariff.sent(2, ASKED, 2_000)
     tariff.refused(2, 305)
     assert tariff.standings() == (Standing(CHAT, Law.DOCUMENTED, True, 2, -5, (0, -5), 2),)
+
+
+def heard(tariff: Tariff, verdict: Verdict) -> tuple[int | None, bool]:
+    tariff.sent(1, ASKED, 0)
+    return tariff.heard(1, verdict, None, 500)
+
+
+def test_a_good_answer_says_what_remained_and_a_failed_one_nothing() -> None:
+    tariff = Tariff()
+    assert heard(tariff, verdict(Meaning.UPSTREAM_ERROR, remaining=60_000 - 300)) == (None, True)
+    assert tariff.price(ASKED) == 401
+    assert heard(tariff, verdict()) == (None, True)
+    assert tariff.price(ASKED) == 401
+    assert heard(tariff, verdict(remaining=60_000 - 300)) == (None, True)
+    assert tariff.price(ASKED) == 300
+
+
+def test_a_refusal_names_a_charge_of_tokens_or_none() -> None:
+    assert heard(Tariff(), verdict(Meaning.RATE_LIMITED, requested=300)) == (300, True)
+    assert heard(Tariff(), verdict(Meaning.TOO_LARGE, requested=9_000)) == (9_000, False)
+    assert heard(Tariff(), verdict(Meaning.RATE_LIMITED, requested=1, metric=Metric.REQUESTS)) == (None, True)
+    assert heard(Tariff(), verdict(Meaning.RATE_LIMITED)) == (None, True)
+
+
+def test_headers_of_other_limits_alone_say_nothing_of_tokens() -> None:
+    requests = Reading(Metric.REQUESTS, 500, 499, 60_000)
+    tariff = Tariff()
+    assert heard(tariff, replace(verdict(), readings=(requests,))) == (None, True)
+    assert tariff.standings()[0].pieces == 0
+
+
+def test_headers_that_leave_out_the_period_are_read_by_the_last_that_told_it() -> None:
+    tariff = Tariff(period_ms=1)
+    for attempt, (now_ms, remaining, period_ms) in enumerate(((0, 20_000, 60_000), (1_000, 20_700, None)), start=1):
+        tariff.sent(attempt, ASKED, now_ms)
+        readings = (Reading(Metric.TOKENS, 60_000, remaining, period_ms),)
+        tariff.heard(attempt, replace(verdict(), readings=readings), None, now_ms + 500)
+    assert tariff.laws() == {CHAT: Law.DOCUMENTED}
