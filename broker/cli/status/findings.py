@@ -47,7 +47,7 @@ class Finding:
 
 def findings(look: Look) -> list[Finding]:
     """Everything worth saying, the grave first."""
-    found = list(_of_dispatcher(look.dispatcher, look.prefix))
+    found = [*_of_dispatcher(look.dispatcher, look.prefix), *_of_parked(look)]
     if look.retrier is not None:
         found += _of_retrier(look.retrier)
     return sorted(found, key=lambda finding: not finding.grave)
@@ -78,6 +78,18 @@ def _of_dispatcher(report: Report, prefix: str) -> Iterator[Finding]:
         yield from _of_lanes(table_of(report.said, "lanes"))
     if report.standbys == 0 and table_of(report.said, "ready").get("kafka"):  # without Kafka no standby is ready
         yield _note("No standby is ready: if the leader dies, nobody takes over. Start a second dispatcher.")
+
+
+def _of_parked(look: Look) -> Iterator[Finding]:
+    """What is parked comes back by a retrier alone; whoever asks one dispatcher cannot see whether there is one."""
+    report = look.dispatcher
+    parked = 0 if report.said is None or report.is_stale else int(report.said.get("parked", 0))
+    if parked and look.retrier is None and report.kind == "redis":
+        verb = "is" if parked == 1 else "are"
+        yield _grave(
+            f"{counted(parked, 'request')} {verb} parked, and no retrier has ever reported: start one with "
+            "`headrace retrier`, or nobody puts them back."
+        )
 
 
 def _of_retrier(report: Report) -> Iterator[Finding]:

@@ -113,6 +113,8 @@ def _tables(said: Said) -> Iterator[RenderableType]:
     if dedupe:
         window = spoken_s(float(dedupe.get("window_s", 0)))
         yield Text(f"repeats are recognised {window} back, {counted(int(dedupe.get('ids', 0)), 'id')}")
+    if parked := int(said.get("parked", 0)):
+        yield Text(f"parked  {counted(parked, 'request')}, which the retrier puts back when they are due")
     if models := table_of(said, "models"):
         yield Text("")
         yield _models(models)

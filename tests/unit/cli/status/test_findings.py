@@ -184,3 +184,19 @@ def test_an_account_in_trouble_is_said_once_with_what_tripped_it() -> None:
         "the next probe goes in 8.0 s. It opened at 2026-12-01T09:00:07.000Z: limit gpt-4o, HTTP 429, "
         "code insufficient_quota, request lead-1, OpenAI's id req_1234."
     )
+
+
+def test_parked_requests_without_a_retrier_are_grave_and_with_one_no_news() -> None:
+    parked = said(parked=1_200)
+    assert only(look(parked)) == (
+        True,
+        (
+            "1,200 requests are parked, and no retrier has ever reported: start one with `headrace retrier`, "
+            "or nobody puts them back."
+        ),
+    )
+    assert only(look(said(parked=1)))[1].startswith("1 request is parked")
+    assert told(look(parked, kind="url")) == []
+    with_retrier = Look("generation", report(parked), report(said(role="leader")))
+    assert told(with_retrier) == []
+    assert told(look(said(parked=0))) == []

@@ -149,3 +149,10 @@ def test_it_says_by_which_law_calls_are_charged_and_how_sure_that_is() -> None:
     ]  # fmt: skip
     assert "responses, not proved" in line_of(lines, "gpt-4o-mini responses")
     assert "not known yet: the dearest law" in line_of(lines, "gpt-4o-mini embeddings")
+
+
+def test_what_is_parked_is_counted() -> None:
+    assert line_of(shown(look(said(parked=1_200))), "parked") == (
+        "parked  1,200 requests, which the retrier puts back when they are due"
+    )
+    assert not any(line.startswith("parked") for line in shown(look(said(parked=0))))
