@@ -76,8 +76,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "no header tells it, only a refusal does.",
     "limits.requests_per_day": "The same of requests. A header that names another limit per day wins.",
     "limits.cap_tokens_per_minute": "Our own cap on any 60 seconds, never exceeded, whatever headers say.",
-    "limits.burst_s": "Never more than so many seconds of quota at once. Without it: half a bucket at once, refilled "
-    "in 5 s.",
+    "limits.burst_s": "Never more than so many seconds of quota at once. Without it: as much as the server "
+    "bears, found out within seconds.",
     "limits.inflight_max": "Calls in flight for this limit.",
     "limits.charge_law": "How a call is priced. `auto` identifies the law from answers; a name fixes it, whatever "
     "answers say. `usage` takes the input at admission and the output when the call ends.",

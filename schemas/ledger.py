@@ -82,7 +82,9 @@ class Level:
     """Lower end of a limit's level at an instant, after paying for what was in flight.
 
     `charged` are the tokens paid in the minute before, `pause_ms` how long nobody may pay from `at` on, `markup_ppm`
-    the server's charges over ours, in millionths, `laws` the charge law that was believed, by endpoint.
+    the server's charges over ours, in millionths, `laws` the charge law that was believed, by endpoint. `borne` is
+    how much has been spent at once beyond the steady rate without a refusal, `ceiling` how much must not be, where a
+    refusal has shown it.
     """
 
     limit: str
@@ -95,6 +97,8 @@ class Level:
     pause_ms: int = 0
     markup_ppm: int = 1_000_000
     laws: Mapping[str, str] = field(default_factory=dict)
+    borne: int = 0
+    ceiling: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,8 @@ class LevelValue(BaseModel):
     pause_ms: int = 0
     markup_ppm: int = 1_000_000
     laws: dict[str, str] = Field(default_factory=dict)
+    borne: int = 0
+    ceiling: int | None = None
 
 
 class LedgerValue(BaseModel):

@@ -71,12 +71,17 @@ class Status:
 
     def _limit(self, name: str, desk: LimitDesk, now_ms: int) -> dict[str, Any]:
         """One limit: its buckets as believed, what waits for it, and what it waits for."""
+        caution = desk.budget.caution()
         return {
             "believed": desk.budget.believed,
             **_breaker(desk.budget.breaker, self._telemetry.trips.of(name), now_ms),
             "paused_s": round(desk.budget.checkpoint(now_ms).pause_ms / 1_000, 1),
             "next_call_s": self._next_call_s(desk, now_ms),
             "inflight": desk.budget.inflight,
+            "foreign_tokens": desk.budget.foreign_tokens,
+            "way_ms": caution.way_ms,
+            "at_once": {"borne": caution.borne_tokens, "ceiling": caution.ceiling_tokens},
+            "share_of_rate": caution.share_ppm / 1_000_000,
             "waiting": desk.lanes.waiting(),
             "charges": {
                 each.endpoint: {
@@ -92,6 +97,7 @@ class Status:
                     "metric": str(level.metric),
                     "capacity": level.capacity,
                     "period_s": level.period_ms / 1_000,
+                    "refill": level.refill.value,
                     "level_low": level.low,
                     "level_high": level.high,
                 }

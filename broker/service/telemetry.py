@@ -75,6 +75,7 @@ class Telemetry:
         self._clock = clock
         self._pending: dict[int, Batch] = {}
         self._seen_calling: set[str] = set()
+        self._foreign: dict[str, int] = {}
         self._cancels_evicted = 0
         self._silenced = 0
         self._speak_at_ms = 0
@@ -253,6 +254,8 @@ class Telemetry:
         for name, desk in core.limits.desks().items():
             self._charges.look(name, desk.budget.tariff.standings())
             charged = desk.budget.charged_last_minute(now_ms)
+            foreign, self._foreign[name] = self._foreign.get(name, 0), desk.budget.foreign_tokens
+            self.meter.foreign(name, max(0, desk.budget.foreign_tokens - foreign))
             self.meter.breaker(name, is_open=account_open or not desk.budget.breaker.closed)
             for level in desk.budget.levels(now_ms):
                 a_minute = level.capacity * 60_000 / level.period_ms

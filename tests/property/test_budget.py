@@ -1,6 +1,6 @@
 """A budget against a tiny server of its own, in any order of events that the world allows.
 
-The assumptions: a call reaches the server within `ADMISSION_MS`, and at once while the server is full; its charge
+The assumptions: a call reaches the server within `WAY_MIN_MS`, and at once while the server is full; its charge
 differs from ours by at most the rounding; nobody else spends; the checkpoint was true. Then the lower end is never
 above the truth, so the server never has to refuse; and whatever happens, a reservation ends once, a pause is never
 shortened, and what may not pay takes nothing.
@@ -14,11 +14,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from broker.core.budget import Budget, Checkpoint, Level, LimitSettings
+from broker.core.buckets import Level
+from broker.core.budget import Budget, Checkpoint, LimitSettings
 from broker.core.markup import PPM
-from broker.core.mirror import ADMISSION_MS, ROUNDING_TOKENS
+from broker.core.mirror import ROUNDING_TOKENS
 from broker.core.reading import MINUTE_MS, Metric
 from broker.core.verdict import Answer, judge
+from broker.core.way import WAY_MIN_MS
 
 CAPACITY = 6_000
 OVERLOADED = judge(Answer(503, {"retry-after": "1"}, None, None, None, ""))
@@ -77,9 +79,9 @@ class Play(RuleBasedStateMachine):
     @rule(ms=st.one_of(st.integers(0, 300), st.integers(0, 40_000)))
     def wait(self, ms: int) -> None:
         until = self.now + ms
-        while due := [call for call in self.calls if call.answer is None and call.sent_ms + ADMISSION_MS <= until]:
+        while due := [call for call in self.calls if call.answer is None and call.sent_ms + WAY_MIN_MS <= until]:
             latest = min(due, key=lambda call: call.sent_ms)
-            self.tick(latest.sent_ms + ADMISSION_MS - self.now)
+            self.tick(latest.sent_ms + WAY_MIN_MS - self.now)
             if latest.answer is None:
                 self.arrive(latest)
         self.tick(until - self.now)

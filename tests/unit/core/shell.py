@@ -208,7 +208,7 @@ class Shell:
 
     def settle_all(self) -> None:
         """Answer every call and commit until there is nothing left to do."""
-        for _ in range(100):
+        for _ in range(1_000):
             for number in list(self.calls):
                 self.answer(number)
             if not self.core.outbox and self.batch is None:

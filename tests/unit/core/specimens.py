@@ -2,6 +2,7 @@
 
 from itertools import count
 
+from broker.core.buckets import Level
 from broker.core.budget import Budget, Checkpoint, LimitSettings
 from broker.core.charge import Prices
 from broker.core.identity import Identity
@@ -92,7 +93,10 @@ def budget(
     inflight_max: int | None = None,
 ) -> Budget:
     """A mirror of a thousand tokens a second, full and believed unless said otherwise."""
-    settings = LimitSettings(limit, tokens, None, inflight_max=inflight_max, burst_ms=MINUTE_MS)
+    settings = LimitSettings(limit, tokens, None, inflight_max=inflight_max)
+    if checkpoint is None and believed and tokens is not None:
+        level = Level(Metric.TOKENS, tokens, tokens, tokens, MINUTE_MS)
+        checkpoint = Checkpoint(limit, now_ms, (level,), 0, 0, 1_000_000, borne_tokens=tokens)
     made = Budget(settings, now_ms, checkpoint)
     made.believed = made.believed or believed
     return made

@@ -2,12 +2,16 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.budget import BURST_MS, Budget, Checkpoint, Level, LimitSettings
+from broker.core.buckets import Level
+from broker.core.budget import Budget, Caution, Checkpoint, LimitSettings
 from broker.core.charge import Law, Prices
 from broker.core.markup import PPM
 from broker.core.mirror import ROUNDING_TOKENS
+from broker.core.patience import FIRST_MS, GROWS_BY
 from broker.core.reading import DAY_MS, MINUTE_MS, SECOND_MS, Metric
+from broker.core.spread import QUIET_MS
 from broker.core.verdict import Answer, Meaning, Verdict, judge
+from broker.core.way import WAY_MAX_MS
 from broker.core.witness import Usage
 
 SETTINGS = LimitSettings("gpt-4o-mini", tokens=60_000, requests=None)
@@ -42,7 +46,7 @@ def failure(status: int, **headers: str) -> Verdict:
 
 def full(settings: LimitSettings = SETTINGS, *levels: Level) -> Budget:
     """A budget whose predecessor left it full, or as the levels say."""
-    return Budget(settings, 0, Checkpoint(settings.name, 0, levels or (KEY,), 0, 0, PPM))
+    return Budget(settings, 0, Checkpoint(settings.name, 0, levels or (KEY,), 0, 0, PPM, borne_tokens=60_000))
 
 
 def low(budget: Budget, now_ms: int = 0) -> int:
@@ -52,12 +56,14 @@ def low(budget: Budget, now_ms: int = 0) -> int:
 # Not knowing
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, UNKNOWN])
-def test_without_a_checkpoint_one_call_goes_first_and_its_headers_set_the_level(settings: LimitSettings) -> None:
+@pytest.mark.parametrize(("settings", "next_ms"), [(SETTINGS, QUIET_MS), (UNKNOWN, None)])
+def test_without_a_checkpoint_one_call_goes_first_and_its_headers_set_the_level(
+    settings: LimitSettings, next_ms: int | None
+) -> None:
     budget = Budget(settings, 0, None)
     assert not budget.believed
     budget.reserve(1, 400, 0)
-    assert budget.payable_at(400, 0) is None
+    assert budget.payable_at(400, 0) == next_ms
     budget.answered(1, 500, answer((60_000, 20_000, "40s")))
     assert budget.believed
     (level,) = budget.levels(500)
@@ -161,20 +167,49 @@ def test_a_call_without_an_answer_keeps_its_charge() -> None:
     assert (low(budget), budget.charged_last_minute(0)) == (60_000 - 400 - ROUNDING_TOKENS, 400)
 
 
-def test_half_a_bucket_may_be_spent_at_once_and_the_rest_over_seconds() -> None:
-    budget = full()
-    budget.reserve(1, 15_000, 0)
-    budget.reserve(2, 15_000, 0)
-    assert budget.payable_at(3_000, 0) == BURST_MS // 10
+def test_twice_of_what_the_server_has_borne_may_be_spent_at_once() -> None:
+    budget = Budget(SETTINGS, 0, Checkpoint("gpt-4o-mini", 0, (KEY,), 0, 0, PPM, borne_tokens=15_000))
+    budget.reserve(1, 20_000, 0)
+    assert budget.payable_at(10_000, 0) == 0
+    assert budget.payable_at(11_000, 0) == QUIET_MS  # then silence has said that 20,000 were borne
+    budget.answered(1, 0, answer())
+    assert budget.payable_at(11_000, 0) == 0
 
 
 def test_an_operator_can_spread_the_load_further() -> None:
     budget = full(replace(SETTINGS, burst_ms=2_000))
     budget.reserve(1, 2_000, 0)
     assert budget.payable_at(500, 0) == 500
-    assert budget.payable_at(50_000, 0) == 2_000  # larger than any burst: pays from a full one
+    assert budget.payable_at(50_000, 0) == 2_000  # larger than any burst: waits for depth 0
     budget.answered(1, 0, answer((120_000, 100_000, "10s")))  # twice the limit, twice the pace
-    assert budget.payable_at(500, 0) == 250
+    assert budget.payable_at(2_500, 0) == 250
+
+
+def test_a_refusal_that_no_known_limit_explains_lowers_what_is_spent_at_once() -> None:
+    budget = full()
+    budget.reserve(1, 4_000, 0)
+    budget.reserve(2, 1_000, 0)
+    budget.answered(2, 0, refusal(used=5_000, requested=1_000, wait="1ms"))
+    assert budget.checkpoint(0).ceiling_tokens == 4_000
+    assert budget.payable_at(1_000, 1) == 1_000
+    heir = Budget(SETTINGS, 0, budget.checkpoint(0))
+    assert heir.checkpoint(0).ceiling_tokens == 4_000
+
+
+@pytest.mark.parametrize(
+    "explained",
+    [
+        refusal(used=59_500, requested=1_000),
+        refusal(used=0, requested=1_000, where="project p "),
+        replace(failure(429), readings=answer((60_000, 0, "60s")).readings),
+    ],
+)
+def test_a_refusal_that_a_known_limit_explains_does_not(explained: Verdict) -> None:
+    budget = full()
+    budget.reserve(1, 4_000, 0)
+    budget.reserve(2, 1_000, 0)
+    budget.answered(2, 0, explained)
+    assert budget.checkpoint(0).ceiling_tokens is None
 
 
 # The own cap
@@ -269,9 +304,9 @@ def test_a_refusal_of_a_project_says_nothing_of_the_organisations_bucket() -> No
 
 def test_a_limit_change_is_followed_up_and_down() -> None:
     budget = full()
-    for attempt, capacity in enumerate((90_000, 30_000)):
+    for attempt, (capacity, reset) in enumerate(((90_000, "46.666s"), (30_000, "20s"))):
         budget.reserve(attempt, 400, 0)
-        budget.answered(attempt, 0, answer((capacity, 20_000, "0s")))
+        budget.answered(attempt, 0, answer((capacity, 20_000, reset)))
         (level,) = budget.levels(0)
         assert (level.low, level.capacity) == (20_000, capacity)
 
@@ -280,8 +315,8 @@ def test_an_answer_to_an_older_call_does_not_bring_back_the_old_limit() -> None:
     budget = full()
     budget.reserve(1, 400, 0)
     budget.reserve(2, 400, 0)
-    budget.answered(2, 0, answer((90_000, 80_000, "0s")))
-    budget.answered(1, 0, answer((60_000, 59_600, "0s")))
+    budget.answered(2, 0, answer((90_000, 80_000, "6.666s")))
+    budget.answered(1, 0, answer((60_000, 59_600, "400ms")))
     assert budget.levels(0)[0].capacity == 90_000
 
 
@@ -300,6 +335,44 @@ def test_headers_of_a_refusal_speak_for_the_other_metric_only() -> None:
     both = answer((60_000, 7_777, "0s"), (500, 123, "0s"))
     budget.answered(1, 0, replace(refusal(used=59_700, requested=400), readings=both.readings))
     assert [level.low for level in budget.levels(0)] == [300, 123]
+
+
+def test_what_the_server_has_less_than_believed_is_told_as_others_tokens() -> None:
+    budget = full()
+    for attempt, remaining in enumerate((50_000, 49_600, 58_000)):
+        budget.reserve(attempt, 400, 0)
+        budget.answered(attempt, 0, answer((60_000, remaining, f"{60_000 - remaining}ms")))
+    assert budget.foreign_tokens == 60_000 - 400 + ROUNDING_TOKENS - 50_001 - 4
+
+
+def test_a_bucket_in_debt_is_left_alone_longer_each_time_and_then_asked_by_one_call() -> None:
+    budget = full()
+    now, waits = 0, []
+    for attempt in range(3):
+        budget.reserve(attempt, 400, now)
+        budget.answered(attempt, now + 10, refusal(used=60_000, requested=400, wait="400ms"))
+        at = budget.payable_at(400, now + 10)
+        assert at is not None
+        waits.append(at - now - 10)
+        now = at
+    assert waits == [FIRST_MS, FIRST_MS * GROWS_BY, FIRST_MS * GROWS_BY**2]
+    budget.reserve(9, 400, now)
+    assert low(budget, now) == 0
+    assert budget.payable_at(1, now) == now + QUIET_MS
+    budget.answered(9, now + 20, answer())
+    assert budget.payable_at(10, now + 20) == now + 20
+
+
+def test_a_refusal_that_says_what_is_left_is_waited_for_as_long_as_it_says() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 10, refusal(used=59_700, requested=400, wait="100ms"))
+    assert budget.payable_at(400, 10) == 110 + ROUNDING_TOKENS
+
+
+def test_what_has_been_found_out_is_told() -> None:
+    assert Budget(UNKNOWN, 0, None).caution() == Caution(WAY_MAX_MS, 0, None, PPM)
+    assert full().caution() == Caution(WAY_MAX_MS, 60_000, None, PPM)
 
 
 # Which bucket a header speaks of
@@ -322,22 +395,13 @@ def test_a_header_of_unknown_period_is_told_by_its_capacity() -> None:
     assert [level.low for level in budget.levels(SECOND_MS)] == [7, 10_000]
 
 
-def test_a_period_that_was_a_guess_is_replaced_by_the_one_an_answer_tells() -> None:
+def test_a_period_that_was_a_guess_is_replaced_by_the_one_answers_tell() -> None:
     budget = Budget(UNKNOWN, 0, None)
-    budget.reserve(1, 400, 0)
-    budget.answered(1, 0, answer(requests=(200, 200, "0s")))
-    assert [level.period_ms for level in budget.levels(0)] == [MINUTE_MS]
-    budget.reserve(2, 400, 0)
-    budget.answered(2, 0, answer(requests=(200, 199, "7m12s")))
-    assert [(level.capacity, level.period_ms) for level in budget.levels(0)] == [(200, DAY_MS)]
-
-
-def test_a_guess_that_proves_right_is_known_from_then_on() -> None:
-    budget = Budget(UNKNOWN, 0, None)
-    for attempt, triple in enumerate([(200, 200, "0s"), (200, 199, "300ms"), (200, 199, "7m12s")]):
+    for attempt, triple in enumerate([(200, 200, "0s"), (200, 198, "14m24s")]):
+        assert all(level.period_ms == MINUTE_MS for level in budget.levels(0))
         budget.reserve(attempt, 400, 0)
         budget.answered(attempt, 0, answer(requests=triple))
-    assert [level.period_ms for level in budget.levels(0)] == [MINUTE_MS, DAY_MS]
+    assert [(level.capacity, level.period_ms) for level in budget.levels(0)] == [(200, DAY_MS)]
 
 
 # A day's limits, from the settings
@@ -521,6 +585,7 @@ def test_a_successor_believes_the_lower_ends_the_pause_the_markup_and_what_the_c
         charged_last_minute=600,
         pause_ms=3_000,
         markup_ppm=PPM,
+        borne_tokens=60_000,
     )
     heir = Budget(settings, 77_000, replace(left, markup_ppm=2 * PPM))
     assert heir.believed
@@ -540,26 +605,6 @@ def test_an_answer_lowers_what_a_predecessor_left() -> None:
 def test_a_limit_configured_since_is_added_to_those_a_predecessor_left() -> None:
     budget = full(replace(SETTINGS, requests=500))
     assert [level.metric for level in budget.levels(0)] == [Metric.TOKENS, Metric.REQUESTS]
-
-
-def test_a_checkpoint_ages_without_credit_for_one_period_which_another_term_may_have_spent() -> None:
-    left = Checkpoint("m", 0, (replace(KEY, low=-1_000, high=10_000),), 600, 90_000, PPM)
-    young, old, ancient = (left.aged(at) for at in (50_000, 70_000, 1_000_000))
-    assert (young.levels[0].low, young.charged_last_minute, young.pause_ms, young.at_ms) == (
-        -1_000,
-        600,
-        40_000,
-        50_000,
-    )
-    assert (old.levels[0].low, old.levels[0].high) == (9_000, 20_000)
-    assert (old.charged_last_minute, old.pause_ms) == (0, 20_000)
-    assert (ancient.levels[0], ancient.pause_ms) == (KEY, 0)
-    assert left.aged(-5) == replace(left, at_ms=-5)
-
-
-def test_a_day_refills_while_nobody_leads_all_but_a_minute() -> None:
-    left = Checkpoint("m", 0, (Level(Metric.TOKENS, 0, 0, 86_400, DAY_MS),), 0, 0, PPM)
-    assert [left.aged(at_ms).levels[0].low for at_ms in (MINUTE_MS, 2 * MINUTE_MS, DAY_MS)] == [0, 60, 86_340]
 
 
 def test_a_limit_in_trouble_rests_and_then_one_call_goes_alone() -> None:
@@ -586,7 +631,7 @@ CHAT = Prices("chat.completions", (Law.CHAT_LEGACY, Law.CHAT_2025), (680, 400))
 
 def identifying(*, laws: dict[str, Law] | None = None) -> Budget:
     levels = (KEY,)
-    return Budget(SETTINGS, 0, Checkpoint(SETTINGS.name, 0, levels, 0, 0, PPM, laws or {}))
+    return Budget(SETTINGS, 0, Checkpoint(SETTINGS.name, 0, levels, 0, 0, PPM, laws or {}, borne_tokens=60_000))
 
 
 def test_a_law_that_an_answer_supports_reprices_the_calls_on_their_way() -> None:

@@ -1,5 +1,6 @@
 from broker.core.bounds import INHERITED_CALLS_MAX
-from broker.core.budget import Budget, Checkpoint, Level
+from broker.core.buckets import Level
+from broker.core.budget import Budget, Checkpoint
 from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.identity import Fate, Identity
 from broker.core.inheritance import Inheritance

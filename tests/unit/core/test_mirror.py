@@ -1,9 +1,10 @@
 import pytest
 
-from broker.core.mirror import ADMISSION_MS, ROUNDING_TOKENS, Mirror
+from broker.core.mirror import ROUNDING_TOKENS, Mirror
 from broker.core.reading import Metric
 from broker.core.sends import SENDS_MAX, Sends
 
+WAY_MS = 1_000
 MINUTE = 60_000  # with a capacity of 60,000 tokens: one token a millisecond
 
 
@@ -16,14 +17,14 @@ class Caller:
         self.open: list[int] = []
 
     def send(self, tokens: int, now_ms: int) -> int:
-        self.mirror.pay(tokens if self.mirror.metric is Metric.TOKENS else 1, now_ms)
         number = self.sends.append(now_ms, tokens, self.open[0] if self.open else None)
+        self.mirror.pay(tokens if self.mirror.metric is Metric.TOKENS else 1, number, now_ms)
         self.open.append(number)
         return number
 
     def observe(self, remaining: int, number: int, now_ms: int) -> tuple[int, int]:
         self.open.remove(number)
-        self.mirror.observe(remaining, number, self.sends, now_ms)
+        self.mirror.observe(remaining, number, self.sends, now_ms, WAY_MS)
         return self.interval(now_ms)
 
     def interval(self, now_ms: int) -> tuple[int, int]:
@@ -50,10 +51,31 @@ def test_the_first_answer_sets_the_level_whatever_was_believed() -> None:
     assert caller.mirror.corrections == 0
 
 
-def test_the_refill_since_the_admission_is_counted_between_none_and_all_of_it() -> None:
+def test_the_refill_since_the_sending_is_counted_but_for_that_of_a_way_perhaps() -> None:
     caller = Caller()
     number = caller.send(400, 0)
-    assert caller.observe(30_000, number, 5_000) == (30_000, 35_001)
+    assert caller.observe(30_000, number, 5_000) == (30_000 + 5_000 - WAY_MS, 35_001)
+
+
+def test_an_answer_that_came_sooner_than_a_way_was_admitted_before_it_came() -> None:
+    caller = Caller()
+    number = caller.send(400, 0)
+    assert caller.observe(30_000, number, 300) == (30_000, 30_301)
+
+
+def test_the_first_answer_and_one_too_old_have_nothing_to_say_of_errors() -> None:
+    caller = Caller()
+    old = caller.send(400, 0)
+    numbers = [caller.send(400, at) for at in (10, 20, 30)]
+    told = [
+        caller.mirror.observe(remaining, number, caller.sends, 40, WAY_MS)
+        for number, remaining in zip(
+            (numbers[0], old, numbers[1], numbers[2]), (30_000, 50_000, 29_600, 9_000), strict=True
+        )
+    ]
+    assert told[:3] == [None, None, 0]
+    assert told[3] is not None
+    assert told[3] < -19_000
 
 
 def test_calls_sent_after_ours_are_counted_as_still_to_come() -> None:
@@ -62,16 +84,16 @@ def test_calls_sent_after_ours_are_counted_as_still_to_come() -> None:
     caller.send(1_000, 2_000)
     caller.send(1_000, 4_000)
     low, high = caller.observe(30_000, number, 4_000)
-    assert low == 30_000 + 1_000 - 2 * (1_000 + ROUNDING_TOKENS)  # admitted at 3 s: both may be still to come
+    assert low == 30_000 + 3_000 - 2 * (1_000 + ROUNDING_TOKENS)  # admitted at 1 s: both are still to come
     assert high == 30_001 + 4_000 - 2 * (1_000 - ROUNDING_TOKENS)  # admitted at 0 s: refilled since, both to come
 
 
 def test_calls_sent_just_before_ours_may_still_be_on_their_way() -> None:
     caller = Caller()
     caller.send(5_000, 0)
-    caller.send(1_000, ADMISSION_MS + 10)  # may be overtaken by ours; the first cannot
-    number = caller.send(400, ADMISSION_MS + 20)
-    low, high = caller.observe(30_000, number, ADMISSION_MS + 50)
+    caller.send(1_000, WAY_MS + 10)  # may be overtaken by ours; the first cannot
+    number = caller.send(400, WAY_MS + 20)
+    low, high = caller.observe(30_000, number, WAY_MS + 50)
     assert low == 30_000 - 1_000 - ROUNDING_TOKENS
     assert high == 30_001 + 30
 
@@ -82,7 +104,7 @@ def test_a_call_answered_before_ours_was_sent_cannot_be_on_its_way() -> None:
     still_open = caller.send(2_000, 20)
     number = caller.send(400, 30)
     caller.observe(49_000, still_open, 40)
-    assert caller.mirror._seen(30_000, number, caller.sends, 40) == (
+    assert caller.mirror._seen(30_000, number, caller.sends, 40, WAY_MS) == (
         (30_000 - 2_000 - ROUNDING_TOKENS) * MINUTE,
         (30_000 + 1 + 10) * MINUTE,
     )
@@ -91,7 +113,7 @@ def test_a_call_answered_before_ours_was_sent_cannot_be_on_its_way() -> None:
 def test_our_own_charge_is_in_what_remains_however_long_the_answer_took() -> None:
     caller = Caller()
     number = caller.send(400, 0)
-    assert caller.observe(30_000, number, 3 * ADMISSION_MS)[0] == 30_000
+    assert caller.observe(30_000, number, 3 * WAY_MS)[0] == 30_000 + 2 * WAY_MS
 
 
 def test_an_answer_raises_the_lower_end_too() -> None:
@@ -156,7 +178,7 @@ def test_a_struck_call_is_not_counted_when_a_later_answer_looks_back() -> None:
     caller.sends.strike(refused)
     caller.mirror.refused(10_000, refused, 30)
     last = caller.send(400, 30)
-    assert caller.mirror._seen(29_000, last, caller.sends, 30) == (
+    assert caller.mirror._seen(29_000, last, caller.sends, 30, WAY_MS) == (
         (29_000 - 500 - ROUNDING_TOKENS) * MINUTE,
         29_001 * MINUTE,
     )
@@ -167,7 +189,7 @@ def test_once_calls_are_dearer_than_they_were_paid_the_next_answer_sets_the_leve
     caller.observe(30_000, caller.send(400, 0), 0)
     number = caller.send(1_000, 0)
     caller.send(1_000, 0)
-    assert caller.mirror._seen(28_300, number, caller.sends, 0) == (
+    assert caller.mirror._seen(28_300, number, caller.sends, 0, WAY_MS) == (
         (28_300 - 1_000 - ROUNDING_TOKENS) * MINUTE,
         28_301 * MINUTE,
     )
@@ -222,7 +244,42 @@ def test_a_mirror_that_has_followed_every_call_sees_what_a_new_one_sees() -> Non
     now = 10 * 2 * SENDS_MAX
     for at in (now - 20, now - 10, now):
         number = caller.send(10, at)
-        seen = caller.mirror._seen(20_000, number, caller.sends, now + 5)
-        assert seen == Mirror(Metric.TOKENS, MINUTE, MINUTE, 0)._seen(20_000, number, caller.sends, now + 5)
+        seen = caller.mirror._seen(20_000, number, caller.sends, now + 5, WAY_MS)
+        assert seen == Mirror(Metric.TOKENS, MINUTE, MINUTE, 0)._seen(20_000, number, caller.sends, now + 5, WAY_MS)
         assert seen is not None
     assert caller.sends.forgotten
+
+
+def test_a_refusal_of_what_could_be_paid_lowers_the_lower_end_although_it_agrees() -> None:
+    caller = Caller()
+    caller.observe(1_000, caller.send(400, 0), 0)
+    number = caller.send(900, 10)
+    caller.sends.strike(number)
+    caller.mirror.refused(900, number, 20)
+    assert caller.mirror.observe(900, number, caller.sends, 20, WAY_MS) == 0
+    caller.mirror.inherit(903, 20)
+    assert caller.mirror.observe(900, number, caller.sends, 20, WAY_MS) == 0
+    assert caller.interval(20)[0] == 903
+    caller.mirror.doubt(900, number, caller.sends, 20, WAY_MS)
+    assert caller.interval(20)[0] == 900
+    caller.mirror.inherit(100, 20)
+    caller.mirror.doubt(900, number, caller.sends, 20, WAY_MS)
+    assert caller.interval(20)[0] == 100
+
+
+def test_a_doubt_about_a_call_long_forgotten_changes_nothing() -> None:
+    caller = Caller()
+    for now in range(2 * SENDS_MAX + 1):
+        caller.send(1, now)
+    before = caller.interval(2 * SENDS_MAX)
+    caller.mirror.doubt(50_000, 0, caller.sends, 2 * SENDS_MAX, WAY_MS)
+    assert caller.interval(2 * SENDS_MAX) == before
+
+
+def test_no_more_is_trusted_than_a_call_that_goes_alone_needs() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    caller.mirror.trust_no_more_than(500, 0)
+    assert caller.interval(0) == (500 + ROUNDING_TOKENS, 30_001)
+    caller.mirror.trust_no_more_than(40_000, 0)
+    assert caller.interval(0) == (500 + ROUNDING_TOKENS, 30_001)

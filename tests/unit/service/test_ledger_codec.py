@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.core.budget import Checkpoint, Level
+from broker.core.buckets import Level
+from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
 from broker.core.charge import Law
 from broker.core.commands import Batch, SettledEntry, StartedEntry

@@ -1,0 +1,239 @@
+"""Every bucket of one limit: which of them an answer speaks of, and all of them paid together.
+
+A metric may have several: a minute's and a day's, what an operator believes and what headers show. Headers show one of
+a metric and do not say which; its way of refilling tells it (refill.py). Until that is known, what is shown is taken
+for another bucket beside those believed, of a minute's period. A believed one that turns out to be the shown one told
+in another window (as much in as long) is dropped: no answer would ever correct it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from broker.core.mirror import Mirror
+from broker.core.reading import MINUTE_MS, Metric, Reading
+from broker.core.refill import Clockwork, Refill, RefillEvidence
+from broker.core.sends import Sends
+from broker.core.windows import FixedWindowMirror, SlidingWindowMirror
+
+ALIKE_PARTS = 20  # computed periods that differ by less than one part in so many are one period
+FAR_PARTS = 4  # a counter that has less than believed by one part in so many did not begin anew
+
+AnyMirror = Mirror | FixedWindowMirror | SlidingWindowMirror
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What is there of one metric: surely, and at most."""
+
+    metric: Metric
+    low: int
+    high: int
+    capacity: int
+    period_ms: int
+    refill: Refill = Refill.BUCKET
+
+    def refilled(self, elapsed_ms: int) -> "Level":
+        """The same after so long without spending."""
+        gain = self.capacity * elapsed_ms // self.period_ms
+        return replace(self, low=min(self.capacity, self.low + gain), high=min(self.capacity, self.high + gain))
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """Which call an answer is to, when that was sent, when the answer came, and how long a way may be."""
+
+    number: int
+    sent_ms: int
+    now_ms: int
+    way_ms: int
+
+
+class Buckets:
+    """The mirrors of one limit's metrics."""
+
+    def __init__(self, sends: Sends) -> None:
+        """`sends`: every call of the limit, which the mirrors look back at."""
+        self._sends = sends
+        self._mirrors: list[AnyMirror] = []
+        self._shown: dict[Metric, AnyMirror] = {}
+        self._evidence = {metric: RefillEvidence() for metric in Metric}
+
+    def __iter__(self) -> Iterator[AnyMirror]:
+        return iter(self._mirrors)
+
+    def believe(self, metric: Metric, capacity: int, period_ms: int, now_ms: int, *, follow: bool = False) -> None:
+        """An operator says that there is such a bucket. How full a predecessor left it is known better.
+
+        Its size too, unless the operator's word is to be followed: what no header tells, older settings told.
+        """
+        known = self._found(metric, None, period_ms)
+        if known is None:
+            self._mirrors.append(Mirror(metric, capacity, period_ms, now_ms))
+        elif follow:
+            known.follow(capacity, known.period_ms, -1, now_ms)
+
+    def inherit(self, level: Level, now_ms: int) -> None:
+        """A predecessor says how full a bucket is at least."""
+        mirror = Mirror(level.metric, level.capacity, level.period_ms, now_ms)
+        mirror.inherit(level.low, now_ms)
+        self._mirrors.append(mirror)
+
+    def of(self, metric: Metric) -> list[AnyMirror]:
+        """Those of one metric."""
+        return [mirror for mirror in self._mirrors if mirror.metric is metric]
+
+    def shortest(self) -> AnyMirror | None:
+        """The bucket of tokens that refills soonest; None while no limit of tokens is known."""
+        return min(self.of(Metric.TOKENS), key=lambda mirror: mirror.period_ms, default=None)
+
+    def payable_at(self, paid: int, keep_ppm: int, now_ms: int, *, longer_than_ms: int = 0) -> int:
+        """The first instant at which every one can pay a call of so many tokens and keep its share for others.
+
+        With `longer_than_ms`, every one of at least that period.
+        """
+        at_ms = now_ms
+        for mirror in self._mirrors:
+            if mirror.period_ms < longer_than_ms:
+                continue
+            amount = paid if mirror.metric is Metric.TOKENS else 1
+            at_ms = max(at_ms, mirror.payable_at(amount, mirror.capacity * keep_ppm // 1_000_000, now_ms))
+        return at_ms
+
+    def trust_no_more_than(self, paid: int, now_ms: int) -> None:
+        """A call of so many tokens finds out whether anything is there; what was believed beyond that is not sure."""
+        for mirror in self.of(Metric.TOKENS):
+            if isinstance(mirror, Mirror):
+                mirror.trust_no_more_than(paid, now_ms)
+
+    def pay(self, paid: int, number: int, now_ms: int) -> None:
+        """Call `number` is sent."""
+        for mirror in self._mirrors:
+            mirror.pay(paid if mirror.metric is Metric.TOKENS else 1, number, now_ms)
+
+    def refused(self, paid: int, number: int, now_ms: int) -> None:
+        """The server took nothing for call `number`."""
+        for mirror in self._mirrors:
+            mirror.refused(paid if mirror.metric is Metric.TOKENS else 1, number, now_ms)
+
+    def repriced(self) -> None:
+        """What was sent was dearer than it was paid."""
+        for mirror in self.of(Metric.TOKENS):
+            mirror.repriced()
+
+    def levels(self, now_ms: int) -> tuple[Level, ...]:
+        """What is there of each."""
+        return tuple(
+            Level(
+                mirror.metric,
+                mirror.low(now_ms),
+                mirror.high(now_ms),
+                mirror.capacity,
+                mirror.period_ms,
+                mirror.refill,
+            )
+            for mirror in self._mirrors
+        )
+
+    def named(
+        self, metric: Metric, capacity: int, period_ms: int, remaining: int | None, hearing: Hearing
+    ) -> int | None:
+        """A refusal names its bucket with its period, and perhaps what is left in it.
+
+        Returns:
+            What Mirror.observe returns; -1 if it agrees and should not: what was believed could have paid.
+        """
+        mirror = next((each for each in self.of(metric) if _alike(period_ms, each.period_ms)), None)
+        if mirror is None:
+            mirror = Mirror(metric, capacity, period_ms, hearing.now_ms)
+            self._mirrors.append(mirror)
+        error = self._correct(mirror, capacity, remaining, hearing)
+        if isinstance(mirror, Mirror) and error == 0 and remaining is not None:
+            mirror.doubt(remaining, hearing.number, self._sends, hearing.now_ms, hearing.way_ms)
+            return -1
+        return error
+
+    def shown(self, reading: Reading, hearing: Hearing, later: int = 0) -> int | None:
+        """Headers show a bucket of a metric; returns what Mirror.observe returns.
+
+        `later` is what will be taken for calls that were admitted already.
+        """
+        clockwork = self._evidence[reading.metric].heard(reading, hearing.sent_ms, hearing.now_ms)
+        mirror = self._mirror_of(reading, clockwork, hearing.now_ms)
+        if isinstance(mirror, FixedWindowMirror) and clockwork is not None and clockwork.refill is Refill.FIXED:
+            mirror.turns(clockwork.mark_ms, hearing.now_ms)
+        return self._correct(mirror, reading.capacity, reading.remaining - later, hearing)
+
+    def _correct(self, mirror: AnyMirror, capacity: int, remaining: int | None, hearing: Hearing) -> int | None:
+        number, now_ms, way_ms = hearing.number, hearing.now_ms, hearing.way_ms
+        if not mirror.follow(capacity, mirror.period_ms, number, now_ms) or remaining is None:
+            return None
+        on_trial = isinstance(mirror, FixedWindowMirror) and mirror.on_trial
+        error = mirror.observe(remaining, number, self._sends, now_ms, way_ms)
+        if on_trial and error is not None and error * FAR_PARTS < -capacity:
+            # It has not begun anew at its mark: two counters, weighed, which come back as a bucket does.
+            self._evidence[mirror.metric].rule_out(Refill.FIXED)
+            bucket = self._exchange(mirror, Mirror(mirror.metric, capacity, mirror.period_ms, now_ms))
+            error = bucket.observe(remaining, number, self._sends, now_ms, way_ms)
+        return error
+
+    def _mirror_of(self, reading: Reading, clockwork: Clockwork | None, now_ms: int) -> AnyMirror:
+        """The mirror of what headers show, made, found or exchanged as its refilling becomes known."""
+        metric, shown = reading.metric, self._shown.get(reading.metric)
+        if clockwork is None:
+            if shown is None:
+                period_ms = reading.period_ms or MINUTE_MS
+                shown = self._found(metric, reading.capacity, period_ms if reading.period_ms else None)
+                if shown is None:
+                    shown = Mirror(metric, reading.capacity, period_ms, now_ms)
+                    self._mirrors.append(shown)
+                self._shown[metric] = shown
+            return shown
+        if shown is not None and _is(shown, clockwork):
+            return shown
+        mirror: AnyMirror
+        if clockwork.refill is Refill.BUCKET:
+            mirror = self._found(metric, None, clockwork.period_ms) or Mirror(
+                metric, reading.capacity, clockwork.period_ms, now_ms
+            )
+        elif clockwork.refill is Refill.FIXED:
+            left = min(reading.remaining, reading.capacity)
+            mirror = FixedWindowMirror(metric, reading.capacity, clockwork.period_ms, clockwork.mark_ms, left)
+        else:
+            mirror = SlidingWindowMirror(metric, reading.capacity, clockwork.period_ms, now_ms, self._sends)
+        return self._exchange(shown, mirror)
+
+    def _exchange(self, shown: AnyMirror | None, mirror: AnyMirror) -> AnyMirror:
+        """What headers show is this one now; a believed one of the same rate was meant to be it."""
+        metric = mirror.metric
+        self._mirrors = [
+            other
+            for other in self._mirrors
+            if other is not shown and other is not mirror and not (other.metric is metric and _same_rate(other, mirror))
+        ]
+        self._mirrors.append(mirror)
+        self._shown[metric] = mirror
+        return mirror
+
+    def _found(self, metric: Metric, capacity: int | None, period_ms: int | None) -> Mirror | None:
+        for mirror in self.of(metric):
+            if (
+                isinstance(mirror, Mirror)
+                and (capacity is None or mirror.capacity == capacity)
+                and (period_ms is None or _alike(period_ms, mirror.period_ms))
+            ):
+                return mirror
+        return None
+
+
+def _is(mirror: AnyMirror, clockwork: Clockwork) -> bool:
+    return mirror.refill is clockwork.refill and _alike(clockwork.period_ms, mirror.period_ms)
+
+
+def _same_rate(one: AnyMirror, other: AnyMirror) -> bool:
+    mine, theirs = one.capacity * other.period_ms, other.capacity * one.period_ms
+    return abs(mine - theirs) * ALIKE_PARTS <= theirs
+
+
+def _alike(computed_ms: int, known_ms: int) -> bool:
+    """Periods are computed from rounded numbers; a small difference is none."""
+    return abs(computed_ms - known_ms) * ALIKE_PARTS <= known_ms

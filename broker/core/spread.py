@@ -1,0 +1,138 @@
+"""How much may be spent at once: as much as the server has been seen to bear, and twice that to find out more.
+
+A full bucket would pay for thousands of calls in one instant. Whether the server bears that no header tells: a shorter
+window may be enforced beside the minute that headers show, the configured limit may be wrong, a front may drop what
+comes too fast. So what has been spent beyond the steady rate, the *depth*, may only be doubled once the server has
+been silent about the last doubling: a refusal comes back within a way or two, an answer takes seconds. From one call to
+a full bucket that takes three seconds; where the rate alone is spent, the depth stays near nothing and nobody waits.
+
+A refusal that the known limits do not explain tells the depth the server does not bear: the *ceiling*. It rises again
+slowly, since a shorter window that was a passing thing must not stay for ever. Where refusals come though next to
+nothing is spent beyond the rate, the rate itself is too high, and only a share of it is spent: cut at once, given back
+in small steps (AIMD, additive increase and multiplicative decrease), as it is done where nobody tells anything.
+"""
+
+from collections import deque
+from typing import Final
+
+from broker.core.bucket import Bucket
+from broker.core.markup import PPM
+
+QUIET_MS: Final = 300
+"""A server that has not refused a call within so long has admitted it."""
+RISE_AFTER_MS: Final = 600_000
+RISE_PARTS: Final = 16
+SHARE_CUT_PPM: Final = 970_000
+SHARE_MIN_PPM: Final = 50_000
+SHARE_STEP_PPM: Final = 5_000
+SHARE_STEP_MS: Final = 10_000
+SHALLOW_MS: Final = 250
+"""A depth that the rate refills within so long is next to nothing."""
+
+
+class Spread:
+    """The own bucket of one limit, in step with its shortest bucket of tokens.
+
+    Attributes:
+        borne: The greatest depth that was not refused, in tokens.
+        ceiling: The depth that the server does not bear; None while it has borne all.
+        share_ppm: The share of the rate that is spent.
+    """
+
+    def __init__(self, capacity: int, period_ms: int, now_ms: int, burst_ms: int | None = None) -> None:
+        """Nothing is known of the server; `burst_ms`: the operator wants no more at once than so long refills."""
+        self.borne = 0
+        self.ceiling: int | None = None
+        self.share_ppm = PPM
+        self._burst_ms = burst_ms
+        self._capacity, self._period_ms = capacity, period_ms
+        self._bucket = Bucket(capacity, period_ms, capacity, now_ms)
+        self._on_trial: deque[tuple[int, int]] = deque()  # when sent and how deep, sent less than QUIET_MS ago
+        self._changed_ms = now_ms
+
+    def inherit(self, borne: int, ceiling: int | None) -> None:
+        """What a predecessor has found out."""
+        self.borne, self.ceiling = borne, ceiling
+
+    def follow(self, capacity: int, period_ms: int, now_ms: int) -> None:
+        """The bucket kept in step with has another size."""
+        if (capacity, period_ms) != (self._capacity, self._period_ms):
+            self._capacity, self._period_ms = capacity, period_ms
+            self._resize(now_ms)
+
+    def payable_at(self, amount: int, now_ms: int) -> int:
+        """The first instant at which so much more may be spent; what is larger than all that waits for depth 0."""
+        self._settle(now_ms)
+        at_ms = self._bucket.payable_at(amount, self._bucket.capacity - self._bound(), now_ms)
+        if at_ms > now_ms:
+            needed = self._depth(now_ms) + amount
+            for sent_ms, depth in self._on_trial:
+                if self._bound(depth) >= needed:
+                    return min(at_ms, sent_ms + QUIET_MS)
+        return at_ms
+
+    def pay(self, amount: int, now_ms: int) -> int:
+        """Spend; returns the depth afterwards, which names the call if it is refused."""
+        self._settle(now_ms)
+        self._bucket.pay(amount, now_ms)
+        depth = self._depth(now_ms)
+        if depth > self._bucket.capacity:  # more than any server lends: our law overrates
+            depth = self._bucket.capacity
+            self._bucket.set_level(0, now_ms)
+        while self._on_trial and self._on_trial[-1][1] <= depth and self._on_trial[-1][0] == now_ms:
+            self._on_trial.pop()
+        self._on_trial.append((now_ms, depth))
+        return depth
+
+    def give_back(self, amount: int, now_ms: int) -> None:
+        """A call was refused and took nothing."""
+        self._bucket.pay(-amount, now_ms)
+
+    def admitted(self, depth: int) -> None:
+        """An answer says that the call which made the depth so great was admitted."""
+        self.borne = max(self.borne, depth)
+
+    def unexplained(self, depth: int, amount: int, now_ms: int) -> None:
+        """A call that every known limit could pay was refused; sending it had made the depth `depth`."""
+        self._on_trial = deque(trial for trial in self._on_trial if trial[1] < depth)
+        self._changed_ms = now_ms
+        if (depth - amount) * self._period_ms > SHALLOW_MS * self._capacity:
+            borne = depth - amount if self.ceiling is None else min(self.ceiling, depth - amount)
+            self.ceiling = max(amount, borne)
+            self.borne = min(self.borne, self.ceiling)
+        else:
+            self.share_ppm = max(SHARE_MIN_PPM, self.share_ppm * SHARE_CUT_PPM // PPM)
+            self._resize(now_ms)
+
+    def _settle(self, now_ms: int) -> None:
+        """Silence since a call was sent: it was admitted. Silence for long: perhaps the server bears more."""
+        while self._on_trial and self._on_trial[0][0] + QUIET_MS <= now_ms:
+            self.borne = max(self.borne, self._on_trial.popleft()[1])
+        if self.share_ppm == PPM and self.ceiling is None:
+            return
+        if self.share_ppm < PPM:
+            steps = (now_ms - self._changed_ms) // SHARE_STEP_MS
+            if steps > 0:
+                self._changed_ms += steps * SHARE_STEP_MS
+                self.share_ppm = min(PPM, self.share_ppm + steps * SHARE_STEP_PPM)
+                self._resize(now_ms)
+        elif now_ms - self._changed_ms >= RISE_AFTER_MS:
+            self._changed_ms = now_ms
+            risen = (self.ceiling or 0) + 1 + (self.ceiling or 0) // RISE_PARTS
+            self.ceiling = risen if risen < self._capacity else None
+
+    def _bound(self, borne: int = 0) -> int:
+        """How deep one may go, once depth `borne` has been borne too."""
+        bound = max(2 * max(self.borne, borne), self._capacity * QUIET_MS // self._period_ms)
+        if self._burst_ms is not None:
+            bound = min(bound, max(1, self._capacity * self._burst_ms // self._period_ms))
+        return bound if self.ceiling is None else min(bound, self.ceiling)
+
+    def _depth(self, now_ms: int) -> int:
+        return self._bucket.capacity - self._bucket.level(now_ms)
+
+    def _resize(self, now_ms: int) -> None:
+        depth = self._depth(now_ms)
+        capacity = max(1, self._capacity * self.share_ppm // PPM)
+        self._bucket.resize(capacity, self._period_ms, now_ms)
+        self._bucket.set_level(max(0, capacity - depth), now_ms)
