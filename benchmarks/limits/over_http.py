@@ -57,15 +57,22 @@ class Stage:
 
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
-    """Kafka, Valkey and what ends our processes should we be killed."""
+    """A Kafka and a Valkey for all rows, and what they share besides."""
     for name in [name for name in os.environ if name.lower() in _PROXIES]:
         del os.environ[name]  # everything is on this machine
-    async with AsyncExitStack() as stack:
-        services = await stack.enter_async_context(LocalServices())
-        guard = await asyncio.to_thread(Guard)
-        stack.callback(guard.release)
-        http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)))
-        yield Stage(services, http, guard)
+    async with LocalServices() as services, staged(services) as on:
+        yield on
+
+
+@asynccontextmanager
+async def staged(services: LocalServices) -> AsyncIterator[Stage]:
+    """The same on services that run already."""
+    guard = await asyncio.to_thread(Guard)  # ends our processes should we be killed
+    try:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
+            yield Stage(services, http, guard)
+    finally:
+        await asyncio.to_thread(guard.release)
 
 
 async def dispatch_over_http(on: Stage, row: Row, asked: Sequence[Asked], told: Told) -> Record:
