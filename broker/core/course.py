@@ -117,6 +117,11 @@ class Course:
         """Another limit holds from now on: what remained of the old one says nothing of it."""
         self._remaining = [None] * len(self._at_ms)
 
+    def totals(self) -> Tokens:
+        """The sum of every column, of all debits there ever were."""
+        self._sum_up()
+        return tuple(column[-1] for column in self._sums)
+
     def spans(self, number: int, capacity: int, period_ms: int) -> Iterator[Span]:
         """The spans that end with that debit, which was observed, the shortest first."""
         end = number - self._forgotten

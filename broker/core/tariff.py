@@ -50,6 +50,7 @@ class Tariff:
         self._witnesses: dict[str, Witness] = {}
         self._sent: dict[int, tuple[Witness, Sent]] = {}
         self._shown: dict[str, tuple[Law | None, int]] = {}
+        self._settles = False
         self.version = 0
 
     def price(self, prices: Prices) -> int:
@@ -66,20 +67,24 @@ class Tariff:
 
     def outstanding(self) -> int:
         """What the calls in flight will still take when they end."""
-        return sum([each.open * each.output_held for each in self._witnesses.values() if each.settles])
+        if not self._settles:
+            return 0
+        return sum(each.open * each.output_held for each in self._witnesses.values() if each.settles)
 
     def sent(self, attempt: int, prices: Prices, now_ms: int) -> None:
         """A call leaves now."""
         mine = self._witness(prices)
-        for witness in self._witnesses.values():
-            if witness is not mine:
-                witness.passed(now_ms)
+        if len(self._witnesses) > 1:
+            for witness in self._witnesses.values():
+                if witness is not mine:
+                    witness.passed(now_ms)
         self._sent[attempt] = mine, mine.sent(prices, now_ms)
 
     def heard(self, attempt: int, verdict: Verdict, usage: Usage | None, now_ms: int) -> tuple[int | None, bool]:
         """It ended like this: the charge that the server named, if it did, and whether a law explains it."""
         if verdict.meaning is Meaning.OK:
-            self.answered(attempt, self._remaining(verdict), usage, now_ms)
+            is_due = self._sent[attempt][0].is_due(now_ms)
+            self.answered(attempt, self._remaining(verdict) if is_due else None, usage, now_ms)
         elif verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE}:
             stated = verdict.snapshot
             requested = stated.requested if stated is not None and stated.metric is Metric.TOKENS else None
@@ -141,6 +146,7 @@ class Tariff:
             witness = Witness(prices, self._inherited.get(prices.endpoint))
             self._witnesses[prices.endpoint] = witness
             self._shown[prices.endpoint] = witness.evidence.believed, witness.output_held
+            self._settles = self._settles or witness.settles
         return witness
 
     def _compare(self, endpoint: str, witness: Witness) -> None:
@@ -149,4 +155,5 @@ class Tariff:
         shown = witness.evidence.believed, held
         if self._shown[endpoint] != shown:
             self._shown[endpoint] = shown
+            self._settles = any(each.settles for each in self._witnesses.values())
             self.version += 1

@@ -67,7 +67,6 @@ class Witness:
         self.open = 0
         self.chosen = len(prices.laws) > 1
         self._laws = prices.laws
-        self._costs = [0] * len(prices.laws)
         self._usage_place = prices.laws.index(Law.USAGE) if Law.USAGE in prices.laws else None
         self._admissions = Course(len(prices.laws))
         self._endings = Course(2, of_ends=True)  # with the outputs, and without: a span that fits both says nothing
@@ -81,10 +80,13 @@ class Witness:
         """Whether a call is believed to be charged for its output when it ends."""
         return self.evidence.believed is Law.USAGE
 
+    def is_due(self, now_ms: int) -> bool:
+        """Whether an answer that comes now is looked at: the next so soon after another is not."""
+        return self._judged_ms is None or now_ms - self._judged_ms >= PIECE_EVERY_MS
+
     def sent(self, prices: Prices, now_ms: int) -> Sent:
         """A call leaves now."""
         self.open += 1
-        self._costs = list(map(int.__add__, self._costs, prices.tokens))
         admission = self._admissions.debit(now_ms, prices.tokens)
         if self._usage_place is None:
             return Sent(prices, admission)
@@ -113,9 +115,12 @@ class Witness:
         """A call was answered: what remained of the limit and what it used, if the answer says so."""
         self.open -= 1
         ending, output = self._settle(sent, usage, now_ms)
+        if not self.is_due(now_ms):
+            return
         if remaining is None:
             self.evidence.silence()
             return
+        self._judged_ms = now_ms
         if self._limit != remaining[1:]:
             self._limit = remaining[1:]
             self._admissions.forget_remaining()
@@ -123,9 +128,7 @@ class Witness:
         self._admissions.observe(sent.admission, remaining.tokens)
         if output:  # else the server has nothing to settle, and its figure may be as of the admission
             self._endings.observe(ending, remaining.tokens)
-        if self._judged_ms is None or now_ms - self._judged_ms >= PIECE_EVERY_MS:
-            self._judged_ms = now_ms
-            self._judge(sent.admission, ending if output else None, remaining)
+        self._judge(sent.admission, ending if output else None, remaining)
 
     def stated(self, prices: Prices, requested: int) -> bool:
         """The server names its own charge for a call; whether any law that may hold explains it."""
@@ -133,7 +136,7 @@ class Witness:
         excesses = [0 if abs(tokens) <= ROUNDING_TOKENS else tokens for tokens in off]
         if self.evidence.believed is not None:
             self._note_error(off[self._laws.index(self.evidence.believed)])
-        self.evidence.weigh(excesses, self._costs, STATED_WEIGHT)
+        self.evidence.weigh(excesses, self._costs(), STATED_WEIGHT)
         return 0 in excesses
 
     def _settle(self, sent: Sent, usage: Usage | None, now_ms: int) -> tuple[int, int]:
@@ -145,7 +148,6 @@ class Witness:
             return self._endings.debit(now_ms, (0, 0), sure=False), 0
         output = max(0, usage.output - sent.prices.covered)
         wrong = usage.input + sent.prices.covered - sent.prices.tokens[place]
-        self._costs[place] += output
         self._outputs.append(output)
         self._outputs_seen += 1
         if self._outputs_seen < OUTPUTS_MAX or self._outputs_seen % OUTPUTS_EVERY == 0:
@@ -164,7 +166,7 @@ class Witness:
             ended = self._ended(ending, capacity, period_ms)
             spans[self._usage_place] = ended
             excesses[self._usage_place] = None if ended is None else ended.excess(0)
-        self.evidence.weigh(excesses, self._costs)
+        self.evidence.weigh(excesses, self._costs())
         if self.evidence.believed is not None:
             place = self._laws.index(self.evidence.believed)
             excess, judged = excesses[place], spans[place]
@@ -175,6 +177,13 @@ class Witness:
         """The shortest span that ends with a call's end and in which it would be noticed had no output been taken."""
         spans = () if ending is None else self._endings.spans(ending, capacity, period_ms)
         return next((span for span in spans if span.excess(1)), None)
+
+    def _costs(self) -> list[int]:
+        """What each law has charged so far."""
+        costs = list(self._admissions.totals())
+        if self._usage_place is not None:
+            costs[self._usage_place] = self._endings.totals()[0]
+        return costs
 
     def _note_error(self, tokens: int) -> None:
         self.errors.append(tokens)

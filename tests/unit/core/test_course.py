@@ -179,3 +179,11 @@ def test_what_is_sent_once_an_answer_is_there_comes_after_it() -> None:
         course, number = ends(level)
         course.observe(number, after)
         assert excess(course, number) > 0, "as if the input had been taken before"
+
+
+def test_totals_are_of_all_debits_that_happened_also_of_forgotten_ones() -> None:
+    course = Course(2)
+    numbers = [course.debit(number, (1, 10)) for number in range(3 * DEBITS_MAX)]
+    assert course.totals() == (3 * DEBITS_MAX, 30 * DEBITS_MAX)
+    course.strike(numbers[-2])
+    assert course.totals() == (3 * DEBITS_MAX - 1, 30 * DEBITS_MAX - 10)
