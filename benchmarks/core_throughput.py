@@ -32,6 +32,7 @@ from broker.core.verdict import Meaning, Verdict
 
 LANES = ("urgent", "standard", "bulk")
 CHARGE = 400
+PRICES = Prices.flat(CHARGE)
 CAPACITY = 10_000_000_000
 WINDOW_MS = 3_600_000
 STARTED_WALL_MS = 1_700_000_000_000
@@ -179,7 +180,7 @@ class Run:
     def take_one(self, place: LanePartition, number: int, limit: str = "gpt-4o-mini") -> None:
         """The next record of a partition."""
         identity = Identity(number.to_bytes(16, "big"), 0, b"finger..")
-        content = Candidate(identity, 0, limit, limit, Prices.flat(CHARGE), NEVER)
+        content = Candidate(identity, 0, limit, limit, PRICES, NEVER)
         source = Source(place, self.offsets[place])
         self.offsets[place] += 1
         self.core.on(Taken(TicketNumber(number), source, self.now_ms, 2_000, content), self.now_ms)
