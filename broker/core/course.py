@@ -65,6 +65,22 @@ class _Edges:
     right: int
 
 
+@dataclass(slots=True)
+class _Basin:
+    """A bucket's levels on the way through a span, in tokens x ms: at most and at least, by column."""
+
+    capacity: int
+    period_ms: int
+    at_ms: int
+    highs: list[int]
+    lows: list[int]
+
+    @property
+    def full(self) -> int:
+        """The brim."""
+        return self.capacity * self.period_ms
+
+
 class Course:
     """Debits in order of time, each with a figure for every column, and what remained after some of them."""
 
@@ -185,24 +201,48 @@ class Course:
         return highs, _minus(highs, loose)
 
     def _maybe_full(self, edges: _Edges, capacity: int, period_ms: int) -> tuple[Tokens, Tokens]:
-        """The same step by step, since a full bucket loses what flows in."""
+        """The same where a full bucket may have lost what flowed in: step by step near both ends, at once between."""
         level = self._known(edges.start) * period_ms
-        highs = [level] * len(self._sums)
-        lows = list(highs)
-        full = capacity * period_ms
-        at_ms = self._at_ms[edges.start]
-        for place in range(edges.left, edges.right):
-            if place == edges.start:
-                continue
-            now_ms = min(max(self._at_ms[place], self._at_ms[edges.start]), self._at_ms[edges.end])
-            gain, at_ms = capacity * (now_ms - at_ms), now_ms
-            sure = place == edges.end or edges.first <= place < edges.last
-            is_sent = self._of_ends and edges.start < place < edges.first
-            for column, tokens in enumerate(self._tokens[place]):
-                certain = tokens if sure else self._tokens[place][1] if is_sent else 0
-                highs[column] = min(full, highs[column] + gain) - certain * period_ms
-                lows[column] = min(full, lows[column] + gain) - tokens * period_ms
-        return tuple(high // period_ms for high in highs), tuple(low // period_ms for low in lows)
+        basin = _Basin(
+            capacity, period_ms, self._at_ms[edges.start], [level] * len(self._sums), [level] * len(self._sums)
+        )
+        for place in range(edges.left, edges.first):
+            if place != edges.start:
+                self._step(basin, place, edges)
+        self._run(basin, edges.first, edges.last)
+        for place in range(edges.last, edges.right):
+            self._step(basin, place, edges)
+        return tuple(high // period_ms for high in basin.highs), tuple(low // period_ms for low in basin.lows)
+
+    def _step(self, basin: _Basin, place: int, edges: _Edges) -> None:
+        """One debit, near an end: it may belong to the other side."""
+        now_ms = min(max(self._at_ms[place], self._at_ms[edges.start]), self._at_ms[edges.end])
+        gain, basin.at_ms = basin.capacity * (now_ms - basin.at_ms), now_ms
+        is_sent = self._of_ends and edges.start < place < edges.first
+        full, period_ms, highs, lows = basin.full, basin.period_ms, basin.highs, basin.lows
+        for column, tokens in enumerate(self._tokens[place]):
+            certain = tokens if place == edges.end else self._tokens[place][1] if is_sent else 0
+            highs[column] = min(full, highs[column] + gain) - certain * period_ms
+            lows[column] = min(full, lows[column] + gain) - tokens * period_ms
+
+    def _run(self, basin: _Basin, first: int, last: int) -> None:
+        """All debits from one to before another, of which nobody doubts the order.
+
+        After steps of `min(full, level + gain) - taken` a level is what it would be without a brim, or what it would be
+        had it been full at the one debit where that leaves least.
+        """
+        if first >= last:
+            return
+        capacity, period_ms, until_ms = basin.capacity, basin.period_ms, self._at_ms[last - 1]
+        came = [capacity * at_ms for at_ms in self._at_ms[first:last]]
+        gain = capacity * (until_ms - basin.at_ms)
+        for column, sums in enumerate(self._sums):
+            freely = gain - period_ms * (sums[last] - sums[first])
+            brim = max(map(int.__sub__, came, map(period_ms.__mul__, sums[first:last])))
+            at_most = basin.full + capacity * until_ms - period_ms * sums[last] - brim
+            basin.highs[column] = min(basin.highs[column] + freely, at_most)
+            basin.lows[column] = min(basin.lows[column] + freely, at_most)
+        basin.at_ms = until_ms
 
     def _has_unsure(self, start: int, end: int) -> bool:
         """Whether nobody knows of a debit after `start` up to `end`."""
