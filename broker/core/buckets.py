@@ -118,7 +118,7 @@ class Buckets:
     def repriced(self) -> None:
         """What was sent was dearer than it was paid."""
         for mirror in self.of(Metric.TOKENS):
-            mirror.repriced()
+            mirror.repriced(self._sends)
 
     def levels(self, now_ms: int) -> tuple[Level, ...]:
         """What is there of each."""

@@ -96,8 +96,11 @@ class Mirror:
         self._high.pay(-max(0, amount - self._rounding), now_ms)
         self._retrace(number)
 
-    def repriced(self) -> None:
+    def repriced(self, sends: Sends) -> None:
         """The calls sent were dearer than they were paid: what was believed is worth nothing until the next answer."""
+        self._forget_level()
+
+    def _forget_level(self) -> None:
         self._anchor = None
         self._retrace(0)
 
@@ -109,7 +112,7 @@ class Mirror:
             self.capacity, self.period_ms = capacity, period_ms
             self._low.resize(capacity, period_ms, now_ms)
             self._high.resize(capacity, period_ms, now_ms)
-            self.repriced()
+            self._forget_level()
         self._named_by = max(self._named_by, number)
         return True
 

@@ -31,6 +31,7 @@ class FixedWindowMirror:
         self._begun_ms = mark_ms - period_ms  # who was sent since then is counted in this window
         self._low = self._high = left
         self._recent = Window(WAY_MAX_MS)  # may be counted on either side of the mark
+        self._anchored = True
         self._proven = False  # it has been seen to begin anew
         self._renewed = False
         self._allowance = capacity  # of the first new window, until an answer says that it is new
@@ -69,8 +70,9 @@ class FixedWindowMirror:
         """The server refused call `number`, and took nothing for it."""
         self._high += amount
 
-    def repriced(self) -> None:
-        """What is on its way is dearer than it was paid: the next answer tells by how much."""
+    def repriced(self, sends: Sends) -> None:
+        """Every call took more, or less, than it was paid: the next answer sets what is left."""
+        self._anchored = False
 
     def follow(self, capacity: int, period_ms: int, number: int, now_ms: int) -> bool:
         """An answer names this limit."""
@@ -95,6 +97,9 @@ class FixedWindowMirror:
         rounding = _rounding(self.metric)
         low = remaining - sum(amounts[first:]) + amounts[place] - rounding * (len(amounts) - first - 1)
         high = remaining + 1 - sum(amounts[last:]) + rounding * (len(amounts) - last)
+        if not self._anchored:
+            self._anchored, self._low, self._high = True, low, high
+            return None
         error = low - self._high if low > self._high else min(0, high - self._low)
         if error:
             self.corrections += 1
@@ -130,12 +135,9 @@ class SlidingWindowMirror:
         """Everything sent within a period counts from the start."""
         self.metric, self.capacity, self.period_ms = metric, capacity, period_ms
         self.corrections = self.last_error = 0
-        self._long = Window(period_ms + WAY_MAX_MS)
-        self._short = Window(max(SLOT_MS, period_ms - WAY_MAX_MS))
         self._others_low, self._others_high = 0, 0
         self._sent: dict[int, tuple[int, int, int]] = {}  # when each call was sent, and what both windows counted then
-        for place in range(bisect_left(sends.sent_ms, now_ms - period_ms), len(sends.sent_ms)):
-            self.pay(sends.amounts[metric][place], sends.forgotten + place, sends.sent_ms[place])
+        self._count(sends, now_ms)
 
     def low(self, now_ms: int) -> int:
         """What is surely there."""
@@ -169,8 +171,9 @@ class SlidingWindowMirror:
         self._short.give_back(max(0, amount - rounding), sent_ms)
         self._sent[number] = sent_ms, long, short - amount
 
-    def repriced(self) -> None:
-        """What is on its way is dearer than it was paid: the next answers tell."""
+    def repriced(self, sends: Sends) -> None:
+        """Every call took more, or less, than it was paid: they are counted again."""
+        self._count(sends, sends.sent_ms[-1] if sends.sent_ms else 0)
 
     def follow(self, capacity: int, period_ms: int, number: int, now_ms: int) -> bool:
         """An answer names this limit."""
@@ -196,6 +199,13 @@ class SlidingWindowMirror:
         self.corrections += 1
         self.last_error = error
         return error
+
+    def _count(self, sends: Sends, now_ms: int) -> None:
+        """Everything sent within a period, at its present price."""
+        self._long = Window(self.period_ms + WAY_MAX_MS)
+        self._short = Window(max(SLOT_MS, self.period_ms - WAY_MAX_MS))
+        for place in range(bisect_left(sends.sent_ms, now_ms - self.period_ms), len(sends.sent_ms)):
+            self.pay(sends.amounts[self.metric][place], sends.forgotten + place, sends.sent_ms[place])
 
 
 def _rounding(metric: Metric) -> int:

@@ -194,7 +194,7 @@ def test_once_calls_are_dearer_than_they_were_paid_the_next_answer_sets_the_leve
         28_301 * MINUTE,
     )
     caller.sends.reprice(1_700_000, 1_000_000)
-    caller.mirror.repriced()
+    caller.mirror.repriced(caller.sends)
     assert caller.observe(28_300, number, 0)[0] == 28_300 - 1_700 - ROUNDING_TOKENS
     assert caller.mirror.corrections == 0
 

@@ -246,13 +246,15 @@ def test_a_refused_call_raises_the_upper_end_of_a_counter_and_the_answer_the_low
     assert counter.interval(10) == (45_000, 45_001)
 
 
-def test_once_calls_are_dearer_the_next_answer_tells_a_counter_by_how_much() -> None:
+def test_once_calls_are_dearer_the_next_answer_sets_what_is_left_of_a_counter() -> None:
     counter = Counter()
     number = counter.send(1_000, 0)
     counter.send(1_000, 1_000)
     counter.sends.reprice(1_700_000, 1_000_000)
-    counter.mirror.repriced()
-    assert counter.hear(58_300, number, 2_000) == 58_301 - 1_700 + ROUNDING_TOKENS - (58_000 - 2 * ROUNDING_TOKENS)
+    counter.mirror.repriced(counter.sends)
+    assert counter.hear(58_300, number, 2_000) is None
+    assert counter.interval(2_000) == (58_300 - 1_700 - ROUNDING_TOKENS, 58_301 - 1_700 + ROUNDING_TOKENS)
+    assert counter.mirror.corrections == 0
 
 
 def test_a_counters_limit_is_followed_and_given_at_the_next_mark() -> None:
@@ -464,12 +466,19 @@ def test_a_sliding_limit_is_followed_at_once() -> None:
     assert slider.hear(89_000, number, 10) == 0
 
 
-def test_once_calls_are_dearer_the_next_answers_tell_a_sliding_window() -> None:
+def test_once_calls_are_dearer_a_sliding_window_counts_them_again() -> None:
     slider = Slider()
     number = slider.send(1_000, 0)
     slider.sends.reprice(1_700_000, 1_000_000)
-    slider.slider.repriced()
-    assert slider.hear(CAPACITY - 1_700, number, 10) == -(1_700 - 1 - 1_002)
+    slider.slider.repriced(slider.sends)
+    assert slider.interval(0)[0] == CAPACITY - 1_700 - ROUNDING_TOKENS
+    assert slider.hear(CAPACITY - 1_700, number, 10) == 0
+
+
+def test_a_sliding_window_of_which_nothing_was_sent_counts_nothing_again() -> None:
+    slider = Slider()
+    slider.slider.repriced(slider.sends)
+    assert slider.interval(0) == (CAPACITY, CAPACITY)
 
 
 def test_a_refused_call_that_is_not_remembered_gives_nothing_back() -> None:
