@@ -47,9 +47,9 @@ def figures(row: Row, asked: Sequence[Asked], record: Record) -> Figures:
     whole = oracle_of(row, asked, 0, start_us).charged_until(end_us)
     first = oracle_of(row, asked, 0, start_us).charged_until(split_us)
     before = [entry for entry in record.admitted if entry[0] <= split_us]
-    charged_before = sum(tokens for _, tokens in before)
+    charged_before = sum(tokens for _, tokens, _ in before)
     early = sum(at_us <= split_us for at_us in record.refused)
-    admitted_before = round(record.calls * len(before) / len(record.admitted))
+    admitted_before = sum(calls for _, _, calls in before)
     after = None
     if split_us < end_us:
         later = oracle_of(row, asked, 0, start_us)

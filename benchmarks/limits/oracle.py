@@ -268,12 +268,12 @@ class Oracle:
         self._now_us = opened_us
         self._number = 0
 
-    def replay(self, admitted: Iterable[tuple[int, int]]) -> None:
-        """What somebody else was admitted before the oracle takes over: instants and tokens, in order."""
-        for at_us, tokens in admitted:
+    def replay(self, admitted: Iterable[tuple[int, int, int]]) -> None:
+        """What somebody else was admitted before the oracle takes over: instants, tokens and calls, in order."""
+        for at_us, tokens, calls in admitted:
             self._go_to(at_us)
-            self._charge(tokens)
-            self._number += 1
+            self._charge(tokens, calls)
+            self._number += calls
 
     def admissions(self, end_us: int | None = None) -> Iterator[tuple[int, int]]:
         """Instants and tokens of what can be admitted from now on, until that instant, it included, or without end."""
@@ -334,8 +334,8 @@ class Oracle:
         for meter in self._requests:
             meter.charge(requests)
 
-    def _charge(self, tokens: int) -> None:
+    def _charge(self, tokens: int, calls: int = 1) -> None:
         for meter in self._tokens:
             meter.charge(tokens)
         for meter in self._requests:
-            meter.charge(1)
+            meter.charge(calls)

@@ -119,7 +119,8 @@ async def _watch(on: Stage, stats_url: str, calls: int, told: Told) -> Record:
             continue
         record.first_us = round(stats["first_admitted_ms"] * 1_000)
         if stats["charged_tokens"] > charged:
-            record.admitted.append((round(stats["last_admitted_ms"] * 1_000), stats["charged_tokens"] - charged))
+            some = stats["charged_tokens"] - charged, stats["admitted"] - record.calls
+            record.admitted.append((round(stats["last_admitted_ms"] * 1_000), *some))
         charged, record.calls = stats["charged_tokens"], stats["admitted"]
         record.refused += [now_us] * (stats["throttled"] - len(record.refused))
         told(record.calls)

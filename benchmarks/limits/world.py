@@ -27,13 +27,13 @@ class Record:
     """What one client did to the simulated OpenAI. Instants are its microseconds since it was opened.
 
     Attributes:
-        admitted: Instant and tokens of each admission, or of all since the last look, in order.
+        admitted: Instant, tokens and calls of each admission, or of all since the last look, in order.
         refused: The instant of each 429.
         lost: Calls that were given up.
         calls: How many were admitted.
     """
 
-    admitted: list[tuple[int, int]] = field(default_factory=list)
+    admitted: list[tuple[int, int, int]] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
     lost: int = 0
     calls: int = 0
@@ -52,7 +52,7 @@ class Record:
     @property
     def charged(self) -> int:
         """All tokens."""
-        return sum(tokens for _, tokens in self.admitted)
+        return sum(tokens for _, tokens, _ in self.admitted)
 
 
 class Witness(VirtualUpstream):
@@ -72,7 +72,7 @@ class Witness(VirtualUpstream):
             record.refused.append(now_us)
         else:
             record.calls += 1
-            record.admitted.append((now_us, charge_at(ask.endpoint, ask.size, self._law_at(now_us))))
+            record.admitted.append((now_us, charge_at(ask.endpoint, ask.size, self._law_at(now_us)), 1))
         return visit
 
 

@@ -194,8 +194,14 @@ def test_a_call_larger_than_a_hidden_window_waits_until_it_is_empty_and_the_next
 def test_what_another_was_admitted_is_where_the_oracle_goes_on() -> None:
     limit = Limit(Kind.SLIDING, "tokens", 10, 10, 10)
     later = oracle([limit], [5])
-    later.replay([(0, 5), (4, 3)])
+    later.replay([(0, 5, 1), (4, 3, 1)])
     assert list(islice(later.admissions(), 3)) == [(10, 5), (14, 5), (20, 5)]
+
+
+def test_calls_that_were_noted_together_count_as_so_many_requests() -> None:
+    later = oracle([Limit(Kind.FIXED, "requests", 3, 10, 10)], [5])
+    later.replay([(1, 10, 2)])
+    assert list(islice(later.admissions(), 2)) == [(1, 5), (10, 5)]
 
 
 def test_the_oracle_imports_nothing_of_broker() -> None:

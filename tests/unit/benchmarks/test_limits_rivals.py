@@ -34,7 +34,7 @@ def test_workers_pace_their_requests_and_lose_what_the_sdk_gives_up() -> None:
     assert record.lost > 0
     assert record.calls + record.lost == 400
     assert len(record.refused) >= 3 * record.lost  # the first try and two more
-    first_s = sum(1 for at_us, _ in record.admitted if at_us - record.first_us < 5_000_000) / 5
+    first_s = sum(1 for at_us, _, _ in record.admitted if at_us - record.first_us < 5_000_000) / 5
     assert first_s == pytest.approx(4 * 6, rel=0.1)  # 60 a minute at 10,000 tokens, so six times that, by four
 
 

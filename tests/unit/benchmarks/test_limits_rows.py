@@ -46,7 +46,7 @@ def test_a_row_makes_at_least_two_thousand_calls(row: Row) -> None:
 def test_who_does_what_the_oracle_does_has_all_of_the_ideal_but_what_no_call_was_left_for(name: str) -> None:
     row = next(row for row in ROWS if row.name == name)
     asked = calls_of(row)
-    made = list(islice(oracle_of(row, asked, 0, OPENED_US).admissions(), len(asked)))
+    made = [(*each, 1) for each in islice(oracle_of(row, asked, 0, OPENED_US).admissions(), len(asked))]
     own = figures(row, asked, Record(admitted=made, calls=len(made), first_us=OPENED_US))
     phases = [own.whole, own.first, *([own.after] if own.after else [])]
     for phase in phases:
@@ -77,7 +77,7 @@ def test_half_of_the_rate_is_half_of_what_comes_in_and_the_phases_add_up() -> No
         left -= tokens
         if left < 0:  # the bucket is used up at once; then at half of its rate
             at_us += 2 * tokens * 60_000_000 // row.tokens_per_minute
-        made.append((at_us, tokens))
+        made.append((at_us, tokens, 1))
     refused = [OPENED_US + 1_000_000] * 3 + [made[-1][0]] * 2
     own = figures(row, asked, Record(admitted=made, refused=refused, calls=len(made), first_us=OPENED_US))
     assert own.after is not None
