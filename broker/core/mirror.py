@@ -57,6 +57,7 @@ class Mirror:
         self._low = Bucket(capacity, period_ms, capacity, now_ms)
         self._high = Bucket(capacity, period_ms, capacity, now_ms)
         self._rounding = ROUNDING_TOKENS if metric is Metric.TOKENS else 0
+        self._silent = True  # nobody has ever said what is there
         self._anchor: int | None = None  # the newest call whose answer set the interval instead of narrowing it
         self._named_by = -1  # the newest call whose answer named the limit
         self._extremes = Extremes()
@@ -73,7 +74,7 @@ class Mirror:
     def inherit(self, low: int, now_ms: int) -> None:
         """A predecessor's checkpoint: at least so much is there, and answers may only narrow that."""
         self._low.set_level(low, now_ms)
-        self._anchor = -1
+        self._anchor, self._silent = -1, False
 
     def trust_no_more_than(self, amount: int, now_ms: int) -> None:
         """Less may be there than believed, yet enough for this; the next answer tells."""
@@ -99,6 +100,11 @@ class Mirror:
     def repriced(self, sends: Sends) -> None:
         """The calls sent were dearer than they were paid: what was believed is worth nothing until the next answer."""
         self._forget_level()
+        if self._silent and sends.sent_ms and not sends.forgotten:  # nor will there be one: pay all of them anew
+            capacity, period_ms = self.capacity, self.period_ms
+            self._low, self._high = (Bucket(capacity, period_ms, capacity, sends.sent_ms[0]) for _ in range(2))
+            for sent_ms, amount in zip(sends.sent_ms, sends.amounts[self.metric], strict=True):
+                self.pay(amount, 0, sent_ms)
 
     def _forget_level(self) -> None:
         self._anchor = None
@@ -140,6 +146,7 @@ class Mirror:
         seen = self._seen(remaining, number, sends, now_ms, way_ms)
         if seen is None:
             return None
+        self._silent = False
         low, high = self._low.units(now_ms), self._high.units(now_ms)
         error: int | None = None
         if self._anchor is not None and seen[0] <= high and low <= seen[1]:

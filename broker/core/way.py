@@ -10,7 +10,7 @@ from typing import Final
 
 WAY_MAX_MS: Final = 1_000
 WAY_MIN_MS: Final = 120
-SHRINKS_BY: Final = 32  # one part in so many for each answer that agrees
+SHRINKS_BY: Final = 128  # one part in so many for each answer that agrees
 
 
 class Way:
@@ -21,7 +21,7 @@ class Way:
 
     def agreed(self) -> None:
         """An answer was as believed."""
-        self.ms = max(WAY_MIN_MS, self.ms - self.ms // SHRINKS_BY)
+        self.ms = max(WAY_MIN_MS, self.ms - max(1, self.ms // SHRINKS_BY))
 
     def surprised(self) -> None:
         """The server had less than believed, or refused what should have been payable."""

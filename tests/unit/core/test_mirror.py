@@ -283,3 +283,22 @@ def test_no_more_is_trusted_than_a_call_that_goes_alone_needs() -> None:
     assert caller.interval(0) == (500 + ROUNDING_TOKENS, 30_001)
     caller.mirror.trust_no_more_than(40_000, 0)
     assert caller.interval(0) == (500 + ROUNDING_TOKENS, 30_001)
+
+
+def test_where_nobody_says_what_is_there_calls_that_were_paid_too_dearly_are_paid_anew() -> None:
+    caller = Caller()
+    caller.send(1_000, 0)
+    caller.send(3_000, 10)
+    caller.sends.reprice(500_000, 1_000_000)
+    caller.mirror.repriced(caller.sends)
+    assert caller.interval(10) == (
+        MINUTE - 500 + 10 - 1_500 - 2 * ROUNDING_TOKENS,
+        MINUTE - 500 + 10 - 1_500 + 2 * ROUNDING_TOKENS,
+    )
+
+
+def test_of_what_was_heard_once_the_next_answer_tells_again() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(1_000, 0), 0)
+    caller.mirror.repriced(caller.sends)
+    assert caller.interval(0) == (30_000, 30_001)

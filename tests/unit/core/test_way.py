@@ -8,14 +8,14 @@ def test_a_way_is_as_long_as_any_until_answers_say_otherwise() -> None:
 def test_every_answer_that_agrees_takes_one_part_of_it() -> None:
     way = Way()
     way.agreed()
-    assert way.ms == 1_000 - 1_000 // SHRINKS_BY == 969
+    assert way.ms == 1_000 - 1_000 // SHRINKS_BY == 993
     way.agreed()
-    assert way.ms == 969 - 30
+    assert way.ms == 993 - 7
 
 
 def test_a_way_never_shrinks_below_the_shortest_and_reaches_it() -> None:
     way = Way()
-    for _ in range(100):
+    for _ in range(600):
         way.agreed()
         assert way.ms >= WAY_MIN_MS
     assert way.ms == WAY_MIN_MS == 120
@@ -23,7 +23,7 @@ def test_a_way_never_shrinks_below_the_shortest_and_reaches_it() -> None:
 
 def test_one_surprise_doubles_a_way_and_the_longest_bounds_it() -> None:
     way = Way()
-    for _ in range(100):
+    for _ in range(600):
         way.agreed()
     lengths = []
     for _ in range(5):
@@ -34,7 +34,7 @@ def test_one_surprise_doubles_a_way_and_the_longest_bounds_it() -> None:
 
 def test_after_a_surprise_a_way_shrinks_as_slowly_as_before() -> None:
     way = Way()
-    for _ in range(100):
+    for _ in range(600):
         way.agreed()
     way.surprised()
     agreed = 0
