@@ -8,6 +8,7 @@ may have several mirrors, and all of them are paid.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from broker.core.breaker import Breaker
 from broker.core.buckets import Buckets, Hearing, Level
@@ -20,9 +21,11 @@ from broker.core.sends import Sends
 from broker.core.spread import QUIET_MS, Spread
 from broker.core.tariff import Tariff
 from broker.core.verdict import Meaning, Verdict
-from broker.core.way import Way
+from broker.core.way import WAY_MAX_MS, Way
 from broker.core.window import Window
 from broker.core.witness import Usage
+
+UNTOLD_PARTS: Final = 4  # so little of a configured limit is spent before the first answer tells how full it is
 
 __all__ = ["Budget", "Caution", "Checkpoint", "LimitSettings"]
 
@@ -286,7 +289,8 @@ class Budget:
         """The first call goes alone; None: until it has ended, unless the operator has told what the limit is."""
         if self.believed or not self._flights:
             return now_ms
-        if self.settings.tokens is None:
+        tokens = self.settings.tokens
+        if tokens is None or self._charged.charged(now_ms) * UNTOLD_PARTS >= tokens:
             return None
         return next(iter(self._flights.values())).sent_ms + QUIET_MS
 
@@ -358,7 +362,9 @@ class Budget:
         if error == 0:
             self._way.agreed()
         elif error is not None and error < 0:
-            self._way.surprised()
+            shortest = self._buckets.shortest()
+            by_others = shortest is not None and -error * shortest.period_ms > WAY_MAX_MS * shortest.capacity
+            self._way.surprised(by_others=by_others and metric is Metric.TOKENS)
             if metric is Metric.TOKENS:
                 self.foreign_tokens -= error
 

@@ -11,7 +11,7 @@ from broker.core.patience import FIRST_MS, GROWS_BY
 from broker.core.reading import DAY_MS, MINUTE_MS, SECOND_MS, Metric
 from broker.core.spread import QUIET_MS
 from broker.core.verdict import Answer, Meaning, Verdict, judge
-from broker.core.way import WAY_MAX_MS
+from broker.core.way import WAY_MAX_MS, WAY_MIN_MS
 from broker.core.witness import Usage
 
 SETTINGS = LimitSettings("gpt-4o-mini", tokens=60_000, requests=None)
@@ -679,3 +679,34 @@ def test_headers_that_nobody_can_date_refill_in_the_period_that_is_known() -> No
     budget.reserve(2, 400, 600, prices=CHAT)
     budget.answered(2, 900, answer((60_000, 59_600, "")))
     assert budget.tariff.standings()[0].error_tokens == 0
+
+
+def test_before_the_first_answer_a_quarter_of_a_configured_limit_is_spent() -> None:
+    budget = Budget(SETTINGS, 0, None)
+    now, sent = 0, 0
+    while (at := budget.payable_at(1_000, now)) is not None:
+        now = at
+        budget.reserve(sent, 1_000, now)
+        sent += 1
+    assert sent == 15
+    budget.answered(0, now, answer((60_000, 20_000, "40s")))
+    assert budget.payable_at(1_000, now) is not None
+
+
+def test_a_surprise_larger_than_any_way_is_put_down_to_others_and_a_small_one_to_the_way() -> None:
+    for remaining, way_ms in ((40_000, WAY_MIN_MS), (59_400, 2 * WAY_MIN_MS)):
+        budget = full()
+        now = 0
+        for attempt in range(600):
+            now += 2_000
+            budget.reserve(attempt, 400, now)
+            budget.answered(attempt, now, answer((60_000, 59_600, "400ms")))
+        assert budget.caution().way_ms == WAY_MIN_MS
+        budget.reserve(1_000, 400, now)
+        budget.answered(1_000, now, answer((60_000, remaining - 400, f"{60_400 - remaining}ms")))
+        assert budget.caution().way_ms == 2 * WAY_MIN_MS
+        for attempt in range(2_000, 2_600):
+            now += 60_000
+            budget.reserve(attempt, 400, now)
+            budget.answered(attempt, now, answer((60_000, 59_600, "400ms")))
+        assert budget.caution().way_ms == way_ms
