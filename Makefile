@@ -23,7 +23,8 @@ demo: $(STAMP) ## the story, live: naive workers beside Headrace on a real Kafka
 	@$(BIN)/headrace demo $(if $(LAW),--law $(LAW)) $(if $(LEADS),--leads $(LEADS))
 
 test: $(STAMP) ## everything, on a real Kafka and Valkey that the run starts itself
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property tests/simulation
+	@$(BIN)/python -m pytest -q tests/chart tests/integration
 
 unit: $(STAMP) ## unit and property tests: no services, under half a minute
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property
