@@ -1,8 +1,8 @@
 """Every module of the core is covered whole, branches included, by its own test module; or this fails.
 
 A line that only some other module's tests happen to pass through is not tested, it is merely run. So each module of
-`broker/core` is measured by what `tests/unit/core/test_<module>.py` alone reaches, in one run that notes whose test is
-running. The idea is websockets'.
+`broker/core` is measured by what `tests/unit/core/test_<module>.py` alone reaches, and its further files
+`test_<module>_<what>.py`, in one run that notes whose test is running. The idea is websockets'.
 
     python -m tests.maxi_cov [module …]
 """
@@ -52,13 +52,13 @@ class Contexts:
 
 def measure(modules: Sequence[str]) -> list[Measured]:
     """Run the tests of these modules once. Raises SystemExit if one fails, for then the figures say nothing."""
-    tests = {module: TESTS / f"test_{module}.py" for module in modules}
+    tests = {module: tests_of(module) for module in modules}
     measuring = coverage.Coverage(branch=True, include=[str(CORE / "*.py")], data_file=None)
     measuring.start()
     measuring.switch_context(IMPORT)
     for module in modules:  # definitions are everybody's; what they define is not
         importlib.import_module(f"broker.core.{module}")
-    there = [str(path) for path in tests.values() if path.exists()]
+    there = [str(path) for paths in tests.values() for path in paths]
     arguments = ["-q", "-p", "no:cacheprovider", "--no-header", "--timeout=60", *there]
     failed = pytest.main(arguments, plugins=[Contexts(measuring)])
     measuring.stop()
@@ -67,12 +67,24 @@ def measure(modules: Sequence[str]) -> list[Measured]:
     return [_measured(measuring, module, tests[module]) for module in modules]
 
 
-def _measured(measuring: coverage.Coverage, module: str, tests: Path) -> Measured:
-    if not tests.exists():
-        return Measured(module, 0.0, f"{tests.relative_to(ROOT)} does not exist")
+def every_module() -> list[str]:
+    """Of the core, in order of their names."""
+    return sorted(path.stem for path in CORE.glob("*.py") if path.stem != "__init__")
+
+
+def tests_of(module: str) -> list[Path]:
+    """A module's own test files: those whose names begin with its name, and with no longer one of another module."""
+    longer = [f"test_{other}" for other in every_module() if other.startswith(f"{module}_")]
+    found = [TESTS / f"test_{module}.py", *sorted(TESTS.glob(f"test_{module}_*.py"))]
+    return [path for path in found if path.exists() and not path.stem.startswith(tuple(longer))]
+
+
+def _measured(measuring: coverage.Coverage, module: str, tests: Sequence[Path]) -> Measured:
+    if not tests:
+        return Measured(module, 0.0, f"{(TESTS / f'test_{module}.py').relative_to(ROOT)} does not exist")
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        contexts = [f"^{IMPORT}$", f"^{tests.stem}$"]
+        contexts = [f"^{IMPORT}$", *(f"^{path.stem}$" for path in tests)]
         measuring.json_report([str(CORE / f"{module}.py")], outfile=str(report), contexts=contexts)
         (seen,) = json.loads(report.read_text())["files"].values()
     lines = [f"line {line}" for line in seen["missing_lines"]]
@@ -82,8 +94,7 @@ def _measured(measuring: coverage.Coverage, module: str, tests: Path) -> Measure
 
 def main(named: Sequence[str]) -> int:
     """Measure the modules named, by default all; print a table; 1 if one is not whole."""
-    modules = list(named) or sorted(path.stem for path in CORE.glob("*.py") if path.stem != "__init__")
-    results = measure(modules)
+    results = measure(list(named) or every_module())
     for each in results:
         print(f"{each.module:<14} {each.percent:5.1f} %  {each.missing}".rstrip())
     return 1 if any(each.missing for each in results) else 0

@@ -221,3 +221,10 @@ async def warmed(world: World) -> None:
     before = len(world.outcomes())
     world.submit("warm")
     await until(lambda: len(world.outcomes()) == before + 1)
+
+
+async def feed(world: World) -> None:
+    """A bad record every few milliseconds: each is settled in a transaction, without a call."""
+    while True:
+        world.submit(f"x{world.clock.now_ms()}", stream=True)
+        await asyncio.sleep(0.02)

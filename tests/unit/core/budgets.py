@@ -1,0 +1,45 @@
+"""Budgets and answers that tests of the budget are made of."""
+
+from broker.core.buckets import Level
+from broker.core.budget import Budget, Checkpoint, LimitSettings
+from broker.core.markup import PPM
+from broker.core.reading import MINUTE_MS, Metric
+from broker.core.verdict import Answer, Verdict, judge
+
+SETTINGS = LimitSettings("gpt-4o-mini", tokens=60_000, requests=None)
+UNKNOWN = LimitSettings("gpt-4o-mini", tokens=None, requests=None)
+KEY = Level(Metric.TOKENS, 60_000, 60_000, 60_000, MINUTE_MS)
+
+
+def answer(tokens: tuple[int, int, str] | None = None, requests: tuple[int, int, str] | None = None) -> Verdict:
+    """A good answer; each triple is limit, remaining, reset."""
+    headers = {}
+    for metric, triple in (("tokens", tokens), ("requests", requests)):
+        for what, value in zip(("limit", "remaining", "reset"), triple or (), strict=False):
+            headers[f"x-ratelimit-{what}-{metric}"] = str(value)
+    return judge(Answer(200, headers, None, None, None, ""))
+
+
+def refusal(
+    metric: str = "tokens", *, limit: int = 60_000, used: int, requested: int, wait: str = "1s", where: str = ""
+) -> Verdict:
+    text = (
+        f"Rate limit reached for m in {where}organization o on {metric} per min: Limit {limit}, Used {used}, "
+        f"Requested {requested}. Please try again in {wait}."
+    )
+    return judge(Answer(429, {}, "rate_limit_exceeded", metric, None, text))
+
+
+def failure(status: int, **headers: str) -> Verdict:
+    return judge(
+        Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, "x", None, None, "x")
+    )
+
+
+def full(settings: LimitSettings = SETTINGS, *levels: Level) -> Budget:
+    """A budget whose predecessor left it full, or as the levels say."""
+    return Budget(settings, 0, Checkpoint(settings.name, 0, levels or (KEY,), 0, 0, PPM, borne_tokens=60_000))
+
+
+def low(budget: Budget, now_ms: int = 0) -> int:
+    return budget.levels(now_ms)[0].low

@@ -1,0 +1,312 @@
+"""What answers correct: levels, which bucket a header speaks of, and the law of the charge."""
+
+from dataclasses import replace
+
+from broker.core.buckets import Level
+from broker.core.budget import Budget, Caution, Checkpoint, LimitSettings
+from broker.core.charge import Law, Prices
+from broker.core.markup import PPM
+from broker.core.mirror import ROUNDING_TOKENS
+from broker.core.patience import FIRST_MS, GROWS_BY
+from broker.core.reading import DAY_MS, MINUTE_MS, SECOND_MS, Metric
+from broker.core.spread import QUIET_MS
+from broker.core.verdict import Answer, judge
+from broker.core.way import WAY_MAX_MS, WAY_MIN_MS
+from broker.core.witness import Usage
+from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, full, low, refusal
+
+# Answers
+
+
+def test_an_answer_corrects_both_ways_and_says_by_how_much() -> None:
+    budget = full()
+    assert budget.last_error_tokens == 0
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, answer((60_000, 40_000, "20s")))
+    assert (low(budget), budget.corrections) == (40_000, 1)
+    assert budget.last_error_tokens == 40_001 - (60_000 - 400 - ROUNDING_TOKENS)
+    budget.reserve(2, 400, 0)
+    budget.answered(2, 0, answer((60_000, 50_000, "10s")))
+    assert (low(budget), budget.corrections) == (50_000, 2)
+    assert budget.last_error_tokens > 0
+
+
+def test_a_refused_call_takes_nothing_and_its_body_is_exact() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, refusal(used=59_700, requested=400, wait="100ms"))
+    assert (low(budget), budget.charged_last_minute(0)) == (300, 0)
+    assert budget.payable_at(400, 0) == 100 + ROUNDING_TOKENS
+
+
+def test_a_bucket_used_beyond_its_limit_is_an_empty_one() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, refusal(used=70_000, requested=400))
+    assert low(budget) == 0
+
+
+def test_a_server_that_charges_refusals_is_paid_for_them_if_the_operator_says_so() -> None:
+    budget = full(replace(SETTINGS, refusals_charged=True))
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, refusal(used=59_700, requested=400, wait="100ms"))
+    assert (low(budget), budget.charged_last_minute(0)) == (-100, 400)
+
+
+def test_a_refused_request_counts_no_request_either() -> None:
+    settings = replace(UNKNOWN, refusals_charged=True)
+    for case, left in ((UNKNOWN, 1), (settings, 0)):
+        budget = full(case, Level(Metric.REQUESTS, 5, 5, 500, MINUTE_MS))
+        budget.reserve(1, 400, 0)
+        budget.answered(1, 0, refusal("requests", limit=500, used=499, requested=1))
+        assert low(budget) == left
+
+
+def test_a_refusal_without_numbers_refunds_nothing_and_rests() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, failure(429, retry_after="7"))
+    assert low(budget) == 60_000 - 400 - ROUNDING_TOKENS
+    assert budget.payable_at(1, 0) == 7_000
+
+
+def test_a_refusal_of_a_project_says_nothing_of_the_organisations_bucket() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, refusal(limit=5_000, used=5_000, requested=400, where="project p "))
+    assert budget.levels(0)[0].capacity == 60_000
+    assert budget.payable_at(1, 0) == 1_000
+
+
+def test_a_limit_change_is_followed_up_and_down() -> None:
+    budget = full()
+    for attempt, (capacity, reset) in enumerate(((90_000, "46.666s"), (30_000, "20s"))):
+        budget.reserve(attempt, 400, 0)
+        budget.answered(attempt, 0, answer((capacity, 20_000, reset)))
+        (level,) = budget.levels(0)
+        assert (level.low, level.capacity) == (20_000, capacity)
+
+
+def test_an_answer_to_an_older_call_does_not_bring_back_the_old_limit() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.reserve(2, 400, 0)
+    budget.answered(2, 0, answer((90_000, 80_000, "6.666s")))
+    budget.answered(1, 0, answer((60_000, 59_600, "400ms")))
+    assert budget.levels(0)[0].capacity == 90_000
+
+
+def test_too_large_without_a_level_still_tells_the_limit() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    text = "Request too large for m in organization o on tokens per min (TPM): Limit 30000, Requested 36278."
+    budget.answered(1, 0, judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, text)))
+    assert budget.levels(0)[0].capacity == 30_000
+    assert not budget.fits(36_278)
+
+
+def test_headers_of_a_refusal_speak_for_the_other_metric_only() -> None:
+    budget = full(SETTINGS, KEY, Level(Metric.REQUESTS, 500, 500, 500, MINUTE_MS))
+    budget.reserve(1, 400, 0)
+    both = answer((60_000, 7_777, "0s"), (500, 123, "0s"))
+    budget.answered(1, 0, replace(refusal(used=59_700, requested=400), readings=both.readings))
+    assert [level.low for level in budget.levels(0)] == [300, 123]
+
+
+def test_what_the_server_has_less_than_believed_is_told_as_others_tokens() -> None:
+    budget = full()
+    for attempt, remaining in enumerate((50_000, 49_600, 58_000)):
+        budget.reserve(attempt, 400, 0)
+        budget.answered(attempt, 0, answer((60_000, remaining, f"{60_000 - remaining}ms")))
+    assert budget.foreign_tokens == 60_000 - 400 + ROUNDING_TOKENS - 50_001 - 4
+
+
+def test_a_bucket_in_debt_is_left_alone_longer_each_time_and_then_asked_by_one_call() -> None:
+    budget = full()
+    now, waits = 0, []
+    for attempt in range(3):
+        budget.reserve(attempt, 400, now)
+        budget.answered(attempt, now + 10, refusal(used=60_000, requested=400, wait="400ms"))
+        at = budget.payable_at(400, now + 10)
+        assert at is not None
+        waits.append(at - now - 10)
+        now = at
+    assert waits == [FIRST_MS, FIRST_MS * GROWS_BY, FIRST_MS * GROWS_BY**2]
+    budget.reserve(9, 400, now)
+    assert low(budget, now) == 0
+    assert budget.payable_at(1, now) == now + QUIET_MS
+    budget.answered(9, now + 20, answer())
+    assert budget.payable_at(10, now + 20) == now + 20
+
+
+def test_a_refusal_that_says_what_is_left_is_waited_for_as_long_as_it_says() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 10, refusal(used=59_700, requested=400, wait="100ms"))
+    assert budget.payable_at(400, 10) == 110 + ROUNDING_TOKENS
+
+
+def test_what_has_been_found_out_is_told() -> None:
+    assert Budget(UNKNOWN, 0, None).caution() == Caution(WAY_MAX_MS, 0, None, PPM)
+    assert full().caution() == Caution(WAY_MAX_MS, 60_000, None, PPM)
+
+
+# Which bucket a header speaks of
+
+
+def test_a_limit_per_day_stands_beside_the_one_per_minute_and_both_are_paid() -> None:
+    budget = Budget(replace(UNKNOWN, requests=500), 0, None)
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, answer(requests=(10_000, 9_990, "86.4s")))
+    assert [(level.capacity, level.period_ms) for level in budget.levels(0)] == [(500, MINUTE_MS), (10_000, DAY_MS)]
+    budget.reserve(2, 400, 0)
+    assert [level.low for level in budget.levels(0)] == [498, 9_989]
+
+
+def test_a_header_of_unknown_period_is_told_by_its_capacity() -> None:
+    budget = full(UNKNOWN, Level(Metric.REQUESTS, 0, 500, 500, MINUTE_MS), Level(Metric.REQUESTS, 9, 9, 10_000, DAY_MS))
+    budget.pause_until(SECOND_MS)
+    budget.reserve(1, 400, SECOND_MS)
+    budget.answered(1, SECOND_MS, answer(requests=(10_000, 10_000, "0s")))
+    assert [level.low for level in budget.levels(SECOND_MS)] == [7, 10_000]
+
+
+def test_a_period_that_was_a_guess_is_replaced_by_the_one_answers_tell() -> None:
+    budget = Budget(UNKNOWN, 0, None)
+    for attempt, triple in enumerate([(200, 200, "0s"), (200, 198, "14m24s")]):
+        assert all(level.period_ms == MINUTE_MS for level in budget.levels(0))
+        budget.reserve(attempt, 400, 0)
+        budget.answered(attempt, 0, answer(requests=triple))
+    assert [(level.capacity, level.period_ms) for level in budget.levels(0)] == [(200, DAY_MS)]
+
+
+# A law that is wrong
+
+
+def test_the_servers_own_charge_marks_up_ours_until_the_law_is_identified() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, refusal(used=59_900, requested=680, wait="1ms"))
+    assert budget.payable_at(400, 10) == 580 + ROUNDING_TOKENS
+    assert budget.payable_at(680, 10, stated=True) == 580 + ROUNDING_TOKENS
+    budget.reserve(2, 680, 1_000, stated=True)
+    budget.answered(2, 1_000, refusal(used=59_900, requested=680, wait="1ms"))
+    assert budget.checkpoint(1_000).markup_ppm == 1_700_000  # a charge that the server stated proves nothing
+
+
+def test_calls_on_their_way_are_marked_up_as_well() -> None:
+    budget = full(SETTINGS, KEY, Level(Metric.REQUESTS, 500, 500, 500, MINUTE_MS))
+    budget.reserve(1, 400, 0)
+    budget.reserve(2, 400, 0)
+    budget.answered(1, 0, refusal(used=50_000, requested=680, wait="1ms"))
+    assert low(budget) == 10_000 - 680 - ROUNDING_TOKENS
+
+
+def test_what_was_believed_of_cheaper_calls_does_not_outlive_the_markup() -> None:
+    budget = full()
+    for attempt in range(10):
+        budget.reserve(attempt, 400, 0)
+    budget.answered(9, 0, answer((60_000, 56_000, "4s")))
+    before = low(budget)
+    budget.answered(0, 0, refusal(used=1_000, requested=680, wait="1ms"))
+    assert low(budget) == 59_000 - 9 * (680 + ROUNDING_TOKENS) < before
+
+
+def test_a_refused_call_does_not_count_towards_the_burst() -> None:
+    budget = full()
+    budget.reserve(1, 30_000, 0)
+    budget.answered(1, 0, refusal(used=40_000, requested=30_000, wait="1ms"))
+    assert budget.payable_at(15_000, 10) == 10
+
+
+def test_a_refusal_that_agrees_with_our_law_changes_no_charge() -> None:
+    budget = full()
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 0, refusal(used=59_900, requested=400, wait="1ms"))
+    assert budget.checkpoint(0).markup_ppm == PPM
+
+
+CHAT = Prices("chat.completions", (Law.CHAT_LEGACY, Law.CHAT_2025), (680, 400))
+
+
+def identifying(*, laws: dict[str, Law] | None = None) -> Budget:
+    levels = (KEY,)
+    return Budget(SETTINGS, 0, Checkpoint(SETTINGS.name, 0, levels, 0, 0, PPM, laws or {}, borne_tokens=60_000))
+
+
+def test_a_law_that_an_answer_supports_reprices_the_calls_on_their_way() -> None:
+    budget = identifying(laws={"chat.completions": Law.CHAT_LEGACY})
+    for attempt in range(3):
+        budget.reserve(attempt, 680, 0, prices=CHAT)
+    budget.answered(0, 500, answer((60_000, 59_600, "400ms")))
+    assert budget.tariff.price(CHAT) == 400
+    assert low(budget, 500) == 59_600 - 2 * (400 + ROUNDING_TOKENS)
+    assert budget.checkpoint(500).laws == {"chat.completions": Law.CHAT_2025}
+
+
+def test_a_charge_that_a_law_explains_changes_the_law_and_needs_no_markup() -> None:
+    budget = identifying(laws={"chat.completions": Law.CHAT_2025})
+    for attempt in range(3):
+        budget.reserve(attempt, 400, 0, prices=CHAT)
+    budget.answered(0, 0, refusal(used=50_000, requested=680, wait="1ms"))
+    assert (budget.tariff.price(CHAT), budget.checkpoint(0).markup_ppm) == (680, PPM)
+    assert low(budget) == 10_000 - 2 * (680 + ROUNDING_TOKENS)
+
+
+def test_a_law_that_explains_a_charge_ends_the_markup_of_one_that_did_not() -> None:
+    budget = identifying(laws={"chat.completions": Law.CHAT_2025})
+    for attempt, requested in enumerate((500, 680)):
+        budget.reserve(attempt, 400, 2_000 * attempt, prices=CHAT)
+        budget.answered(attempt, 2_000 * attempt, refusal(used=50_000, requested=requested, wait="1ms"))
+        assert budget.checkpoint(0).markup_ppm == (1_250_000 if requested == 500 else PPM)
+
+
+def test_headers_of_a_limit_that_settles_at_the_end_still_hold_the_outputs_of_calls_in_flight() -> None:
+    usage = Prices("chat.completions", (Law.USAGE,), (100,))
+    budget = identifying()
+    for attempt in range(3):
+        budget.reserve(attempt, budget.tariff.price(usage), 0, prices=usage)
+    budget.answered(0, 2_000, answer((60_000, 50_000, "10s")), Usage(100, 300))
+    assert budget.tariff.price(usage) == 400
+    assert budget.levels(2_000)[0].high <= 50_000 - 2 * 300 + 2_000 + 1
+
+
+def test_headers_that_nobody_can_date_refill_in_the_period_that_is_known() -> None:
+    budget = Budget(LimitSettings("m", None, None), 0, None)
+    budget.reserve(1, 680, 0, prices=CHAT)
+    budget.answered(1, 500, answer((60_000, 59_600, "")))
+    assert budget.tariff.laws() == {"chat.completions": Law.CHAT_2025}
+    budget.reserve(2, 400, 600, prices=CHAT)
+    budget.answered(2, 900, answer((60_000, 59_600, "")))
+    assert budget.tariff.standings()[0].error_tokens == 0
+
+
+def test_before_the_first_answer_a_quarter_of_a_configured_limit_is_spent() -> None:
+    budget = Budget(SETTINGS, 0, None)
+    now, sent = 0, 0
+    while (at := budget.payable_at(1_000, now)) is not None:
+        now = at
+        budget.reserve(sent, 1_000, now)
+        sent += 1
+    assert sent == 15
+    budget.answered(0, now, answer((60_000, 20_000, "40s")))
+    assert budget.payable_at(1_000, now) is not None
+
+
+def test_a_surprise_larger_than_any_way_is_put_down_to_others_and_a_small_one_to_the_way() -> None:
+    for remaining, way_ms in ((40_000, WAY_MIN_MS), (59_400, 2 * WAY_MIN_MS)):
+        budget = full()
+        now = 0
+        for attempt in range(600):
+            now += 2_000
+            budget.reserve(attempt, 400, now)
+            budget.answered(attempt, now, answer((60_000, 59_600, "400ms")))
+        assert budget.caution().way_ms == WAY_MIN_MS
+        budget.reserve(1_000, 400, now)
+        budget.answered(1_000, now, answer((60_000, remaining - 400, f"{60_400 - remaining}ms")))
+        assert budget.caution().way_ms == 2 * WAY_MIN_MS
+        for attempt in range(2_000, 2_600):
+            now += 60_000
+            budget.reserve(attempt, 400, now)
+            budget.answered(attempt, now, answer((60_000, 59_600, "400ms")))
+        assert budget.caution().way_ms == way_ms
