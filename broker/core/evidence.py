@@ -29,6 +29,7 @@ PREFERRED_PPM: Final = PPM // 4  # who misfits so much more than another is not 
 MEMORY: Final = 4  # pieces that weigh as much as all before them
 STATED_WEIGHT: Final = 3  # a charge that the server itself names is exact: it alone changes a belief
 SILENT_ANSWERS_MAX: Final = 16  # answers without evidence until the recorded law is believed
+SETTLED_ANSWERS: Final = 16  # that the believed law fits in a row, whether they tell it from others or not
 
 
 class Evidence:
@@ -46,6 +47,7 @@ class Evidence:
         self._heard = [0] * len(self._laws)
         self._misfit_ppm = [0] * len(self._laws)
         self._silent = 0
+        self._agreed = 0
         self.pieces = 0
         self.believed = self._laws[0] if len(self._laws) == 1 else believed if believed in self._laws else None
 
@@ -53,6 +55,11 @@ class Evidence:
     def identified(self) -> bool:
         """Whether answers support the law that is believed."""
         return self.believed is not None and self._supported(self._laws.index(self.believed))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the believed law has fitted every answer of late."""
+        return self._agreed >= SETTLED_ANSWERS
 
     def possible(self) -> list[int]:
         """The places of the laws that are not refuted; all if every one is."""
@@ -64,9 +71,20 @@ class Evidence:
 
         `costs` is what each law has charged so far: of laws that fit equally, the dearest is believed.
         """
-        if not tells(excesses):
+        before = self.believed
+        if tells(excesses):
+            self._weigh(excesses, costs, weight)
+        else:
             self.silence()
-            return
+        self._agree(excesses, before)
+
+    def silence(self) -> None:
+        """An answer that is no evidence."""
+        self._silent += 1
+        if self.believed is None and self._silent >= SILENT_ANSWERS_MAX:
+            self.believed = self._recorded
+
+    def _weigh(self, excesses: Sequence[int | None], costs: Sequence[int], weight: int) -> None:
         fits = 0 in excesses
         self.pieces += 1
         for _ in range(weight):
@@ -75,11 +93,14 @@ class Evidence:
                     self._count(place, fits=excess == 0)
         self._choose(costs)
 
-    def silence(self) -> None:
-        """An answer that is no evidence."""
-        self._silent += 1
-        if self.believed is None and self._silent >= SILENT_ANSWERS_MAX:
-            self.believed = self._recorded
+    def _agree(self, excesses: Sequence[int | None], before: Law | None) -> None:
+        """How often in a row the belief has fitted; an answer that does not judge it does not count."""
+        if self.believed is None or self.believed is not before:
+            self._agreed = 0
+            return
+        excess = excesses[self._laws.index(self.believed)]
+        if excess is not None:
+            self._agreed = 0 if excess else self._agreed + 1
 
     def _count(self, place: int, *, fits: bool) -> None:
         self._heard[place] = min(MEMORY, self._heard[place] + 1)

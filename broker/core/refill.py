@@ -23,6 +23,8 @@ USUAL_PERIODS_MS: Final = (SECOND_MS, MINUTE_MS, DAY_MS, MONTH_MS)
 ANSWERS_MIN: Final = 4  # that differ in what is used, before anything but a bucket of a usual period is believed
 APART_MS: Final = 1_000  # and that far apart: what is heard in one instant looks the same under all
 NARROW_PARTS: Final = 20  # an unusual period is known to one part in so many
+BOUNDLESS_MS: Final = 1 << 62
+SETTLED_ANSWERS: Final = 64  # in a row that agree with a bucket
 
 
 class Refill(Enum):
@@ -47,7 +49,7 @@ class _Span:
     """Where a number must lie; empty once answers contradict each other."""
 
     low: int = 0
-    high: int = 1 << 62
+    high: int = BOUNDLESS_MS
 
     def narrow(self, low: int, high: int) -> None:
         self.low, self.high = max(self.low, low), min(self.high, high)
@@ -72,6 +74,8 @@ class RefillEvidence:
         self._first_ms = self._last_ms = -1  # when the calls were sent that were answered
         self._longest_ms = 0
         self._passed_ms = 0  # the last mark
+        self._believed: Clockwork | None = None
+        self._agreed = 0  # answers in a row that left a bucket believed
 
     def heard(self, reading: Reading, sent_ms: int, now_ms: int) -> Clockwork | None:
         """An answer to a call of then; what is believed now, or None while the answers leave it open."""
@@ -81,16 +85,24 @@ class RefillEvidence:
         if reading.capacity != self._capacity:
             self._capacity = reading.capacity
             self._begin()
+        low = full_in_ms * reading.capacity // used
+        most = BOUNDLESS_MS if used == 1 else (full_in_ms + 1) * reading.capacity // (used - 1) + 1
+        if self._agreed >= SETTLED_ANSWERS:
+            if low <= self._bucket.low and self._bucket.high <= most:
+                return self._believed
+            if low > self._bucket.high or most < self._bucket.low:
+                self._begin()
         if len(self._used) < ANSWERS_MIN:
             self._used.add(used)
-        most = self._bucket.high if used == 1 else (full_in_ms + 1) * reading.capacity // (used - 1) + 1
-        self._bucket.narrow(full_in_ms * reading.capacity // used, most)
+        self._bucket.narrow(low, most)
         self._sliding.narrow(full_in_ms, full_in_ms)
         self._first_ms = sent_ms if self._first_ms < 0 else min(self._first_ms, sent_ms)
         self._last_ms = max(self._last_ms, sent_ms)
         self._longest_ms = max(self._longest_ms, full_in_ms)
         self._hear_mark(sent_ms + full_in_ms, now_ms + full_in_ms + 1, sent_ms, now_ms)
-        return self._belief()
+        self._believed = found = self._belief()
+        self._agreed = self._agreed + 1 if found is not None and found.refill is Refill.BUCKET else 0
+        return found
 
     def rule_out(self, refill: Refill) -> None:
         """The levels have shown that it is not this one, whatever the times say."""
@@ -135,4 +147,4 @@ class RefillEvidence:
         self._used.clear()
         self._bucket, self._sliding, self._mark = _Span(), _Span(), _Span()
         self._first_ms = self._last_ms = -1
-        self._longest_ms = 0
+        self._longest_ms = self._agreed = 0

@@ -6,6 +6,11 @@ a charge at admission, and an answer's headers are as of then. By the law `usage
 the output when the call ends, and the headers are as of the end: that law has a course of its own.
 
 How long outputs are is learned here too, since `usage` must hold something for them while a call is in flight.
+
+To hold an answer against every law, over spans of every length, costs more than all else the core does for a call.
+So where a law is settled, only a few answers a second are looked at, and most of those get a *glance*: whether the
+believed law fits the shortest span. The first that it does not fit is held against every law, and so are all after it
+until a law is settled again.
 """
 
 from collections import deque
@@ -17,6 +22,8 @@ from broker.core.course import ROUNDING_TOKENS, Course, Span
 from broker.core.evidence import STATED_WEIGHT, Evidence
 
 PIECE_EVERY_MS: Final = 50  # a thousand answers a second tell no more than twenty do
+GLANCE_EVERY_MS: Final = 200  # where a law is settled
+THOROUGH_EVERY: Final = 8  # of so many glances one is none: a wrong law may fit each short span of many calls
 ERRORS_MAX: Final = 16
 OUTPUTS_MAX: Final = 64
 OUTPUTS_EVERY: Final = 16  # once there are many, they are looked at again after so many more
@@ -71,7 +78,9 @@ class Witness:
         self._admissions = Course(len(prices.laws))
         self._endings = Course(2, of_ends=True)  # with the outputs, and without: a span that fits both says nothing
         self._limit: tuple[int, int] | None = None
-        self._judged_ms: int | None = None
+        self._heard_ms: int | None = None
+        self._judged_ms = 0
+        self._glances = 0
         self._outputs: deque[int] = deque(maxlen=OUTPUTS_MAX)
         self._outputs_seen = 0
 
@@ -82,7 +91,7 @@ class Witness:
 
     def is_due(self, now_ms: int) -> bool:
         """Whether an answer that comes now is looked at: the next so soon after another is not."""
-        return self._judged_ms is None or now_ms - self._judged_ms >= PIECE_EVERY_MS
+        return self._heard_ms is None or now_ms - self._heard_ms >= PIECE_EVERY_MS
 
     def sent(self, prices: Prices, now_ms: int) -> Sent:
         """A call leaves now."""
@@ -120,7 +129,7 @@ class Witness:
         if remaining is None:
             self.evidence.silence()
             return
-        self._judged_ms = now_ms
+        self._heard_ms = now_ms
         if self._limit != remaining[1:]:
             self._limit = remaining[1:]
             self._admissions.forget_remaining()
@@ -128,7 +137,13 @@ class Witness:
         self._admissions.observe(sent.admission, remaining.tokens)
         if output:  # else the server has nothing to settle, and its figure may be as of the admission
             self._endings.observe(ending, remaining.tokens)
-        self._judge(sent.admission, ending if output else None, remaining)
+        if not self.evidence.settled:
+            self._judge(sent.admission, ending if output else None, remaining)
+        elif now_ms - self._judged_ms >= GLANCE_EVERY_MS:
+            self._judged_ms = now_ms
+            self._glances += 1
+            if self._glances % THOROUGH_EVERY == 0 or not self._glance(sent.admission, remaining):
+                self._judge(sent.admission, ending if output else None, remaining)
 
     def stated(self, prices: Prices, requested: int) -> bool:
         """The server names its own charge for a call; whether any law that may hold explains it."""
@@ -155,6 +170,18 @@ class Witness:
             if abs(held - self.output_held) * OUTPUT_STEP_PARTS > self.output_held:
                 self.output_held = held
         return self._endings.debit(now_ms, (wrong + output, wrong)), output
+
+    def _glance(self, admission: int, remaining: Remaining) -> bool:
+        """Whether the believed law fits the shortest span that ends here. What `usage` says takes a closer look."""
+        believed = self.evidence.believed
+        assert believed is not None, "what is settled is believed"
+        if believed is Law.USAGE:
+            return False
+        span = next(self._admissions.spans(admission, *remaining[1:]), None)
+        if span is None or span.excess(self._laws.index(believed)):
+            return False
+        self._note_error(0)
+        return True
 
     def _judge(self, admission: int, ending: int | None, remaining: Remaining) -> None:
         """Hold the spans that end here against every law."""

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
 from broker.core.charge import Law
-from broker.core.evidence import MEMORY, SILENT_ANSWERS_MAX, STATED_WEIGHT, Evidence, tells
+from broker.core.evidence import MEMORY, SETTLED_ANSWERS, SILENT_ANSWERS_MAX, STATED_WEIGHT, Evidence, tells
 
 LAWS = (Law.CHAT_LEGACY, Law.DOCUMENTED, Law.CHAT_2025, Law.USAGE)
 COSTS = (700, 500, 300, 250)
@@ -117,3 +117,30 @@ def test_a_recorded_law_that_cannot_hold_gives_way_to_the_first() -> None:
 def test_a_piece_tells_if_a_law_takes_too_much_or_some_fit_and_some_do_not() -> None:
     assert [tells(each) for each in ((0, 1), (5, 5), (0, -1), (None, 2))] == [True] * 4
     assert [tells(each) for each in ((0, 0), (-1, -2), (None, 0), (None,), ())] == [False] * 5
+
+
+def test_a_belief_is_settled_once_it_has_fitted_many_answers_in_a_row() -> None:
+    made = evidence(Law.CHAT_2025)
+    telling, mute, not_judged = (400, 200, 0, -50), (0, 0, 0, 0), (None, 0, None, -50)
+    weighed(made, *[telling, mute] * (SETTLED_ANSWERS // 2 - 1), telling, not_judged)
+    assert not made.settled
+    weighed(made, mute)
+    assert made.settled
+    weighed(made, not_judged)
+    assert made.settled, "it does not speak of the belief"
+    weighed(made, (400, 200, -7, -50))
+    assert not made.settled
+
+
+def test_another_belief_is_not_settled() -> None:
+    made = evidence(Law.CHAT_2025)
+    weighed(made, *[(400, 200, 0, -50)] * SETTLED_ANSWERS)
+    made.weigh((0, -200, -300, -400), COSTS, STATED_WEIGHT)
+    assert (made.believed, made.settled) == (Law.CHAT_LEGACY, False)
+    assert not evidence().settled
+
+
+def test_without_a_belief_nothing_is_settled() -> None:
+    made = evidence()
+    weighed(made, *[(0, 0, 0, 0)] * (SILENT_ANSWERS_MAX - 1))
+    assert (made.believed, made.settled) == (None, False)

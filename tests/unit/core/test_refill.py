@@ -3,7 +3,15 @@ from collections.abc import Sequence
 import pytest
 
 from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS, Metric, Reading
-from broker.core.refill import ANSWERS_MIN, APART_MS, NARROW_PARTS, Clockwork, Refill, RefillEvidence
+from broker.core.refill import (
+    ANSWERS_MIN,
+    APART_MS,
+    NARROW_PARTS,
+    SETTLED_ANSWERS,
+    Clockwork,
+    Refill,
+    RefillEvidence,
+)
 
 CAPACITY = 60_000  # a bucket of a minute refills one token a millisecond
 
@@ -212,3 +220,35 @@ def test_an_answer_that_names_another_capacity_begins_anew() -> None:
     assert listener.hear(5_000, MINUTE_MS, 4_000, capacity=90_000) is None
     assert listener.hear(5_000, MINUTE_MS, 5_000) is None  # and back: what was heard before is gone
     assert listener.hear(600, 599, 6_000, capacity=60_001) == Clockwork(Refill.BUCKET, MINUTE_MS)
+
+
+def settled(period_ms: int = MINUTE_MS) -> Listener:
+    """A bucket with which so many answers have agreed that one more of the same is not looked into."""
+    listener = Listener()
+    for number in range(SETTLED_ANSWERS):
+        used = 30_000 + 10 * number
+        assert listener.hear(used, used * period_ms // MINUTE_MS, number) is not None or number < ANSWERS_MIN
+    return listener
+
+
+def test_a_settled_bucket_is_believed_after_an_answer_that_tells_nothing_new() -> None:
+    listener = settled()
+    for used in (40_000, 1, 59_999, 59_999, 2):
+        assert listener.hear(used, used, 10_000) == Clockwork(Refill.BUCKET, MINUTE_MS)
+
+
+def test_an_answer_narrows_a_settled_bucket_of_an_unusual_period() -> None:
+    listener = settled(10_000)
+    assert listener.hear(30_000, 5_000, 1_000) == Clockwork(Refill.BUCKET, 10_000)
+    assert listener.hear(59_999, 10_001, 1_001) == Clockwork(Refill.BUCKET, 10_001)
+
+
+@pytest.mark.parametrize("period_ms", [SECOND_MS, DAY_MS], ids=["shorter", "longer"])
+def test_a_settled_bucket_that_is_contradicted_is_heard_anew(period_ms: int) -> None:
+    listener = settled()
+    assert listener.hear(6_000, period_ms // 10, 10_000) == Clockwork(Refill.BUCKET, period_ms)
+
+
+def test_a_settled_bucket_that_becomes_a_window_is_found_out_as_at_first() -> None:
+    calls = [(used, full_in_ms, 10_000 + sent_ms) for used, full_in_ms, sent_ms in sliding() if sent_ms is not None]
+    assert settled().hear_all(calls)[1:] == [None, None, Clockwork(Refill.SLIDING, MINUTE_MS)]

@@ -1,8 +1,17 @@
 """Calls of one endpoint against a server that charges by one of the laws: a thousand tokens a second."""
 
 from broker.core.charge import LAWS_OF, Law, Prices, Size, prices
-from broker.core.evidence import SILENT_ANSWERS_MAX
-from broker.core.witness import OUTPUTS_EVERY, OUTPUTS_MAX, PIECE_EVERY_MS, Remaining, Usage, Witness
+from broker.core.evidence import SETTLED_ANSWERS, SILENT_ANSWERS_MAX
+from broker.core.witness import (
+    GLANCE_EVERY_MS,
+    OUTPUTS_EVERY,
+    OUTPUTS_MAX,
+    PIECE_EVERY_MS,
+    THOROUGH_EVERY,
+    Remaining,
+    Usage,
+    Witness,
+)
 
 CHAT = "chat.completions"
 
@@ -189,3 +198,60 @@ def test_bodies_that_do_not_tell_two_laws_apart_leave_both_however_long_one_look
         witness.answered(sent, Remaining(level, 60_000, 60_000), None, 1_000 * number + 300)
     assert witness.evidence.possible() == [1, 2]
     assert witness.evidence.believed is Law.DOCUMENTED
+
+
+def settled(law: Law) -> Server:
+    """A server whose law is known, by the law's own answers."""
+    server = Server(law)
+    for _ in range(2 * SETTLED_ANSWERS):
+        server.call()
+    assert server.witness.evidence.settled
+    return server
+
+
+def test_where_a_law_is_settled_most_answers_are_held_against_it_alone() -> None:
+    server = settled(Law.CHAT_2025)
+    pieces, seen = server.witness.evidence.pieces, server.witness.errors_seen
+    for _ in range(2 * THOROUGH_EVERY):
+        server.call()
+    assert server.witness.evidence.pieces == pieces + 2
+    assert server.witness.errors_seen == seen + 2 * THOROUGH_EVERY
+    assert set(server.witness.errors) == {0}
+
+
+def test_where_a_law_is_settled_answers_that_come_in_one_moment_are_one() -> None:
+    server = settled(Law.CHAT_2025)
+    server.call()
+    seen = server.witness.errors_seen
+    for _ in range(GLANCE_EVERY_MS // PIECE_EVERY_MS - 1):
+        server.call(lasts_ms=PIECE_EVERY_MS)
+    assert server.witness.errors_seen == seen
+    server.call(lasts_ms=PIECE_EVERY_MS)
+    assert server.witness.errors_seen == seen + 1
+
+
+def test_a_settled_law_that_changes_is_noticed_within_three_answers() -> None:
+    for before, after in ((Law.CHAT_2025, Law.CHAT_LEGACY), (Law.CHAT_LEGACY, Law.CHAT_2025)):
+        server = settled(before)
+        server.place = LAWS_OF[CHAT].index(after)
+        for _ in range(4):  # a body in three names no cap, and one call's answer is as of its admission
+            server.call()
+        assert server.witness.evidence.believed is after
+
+
+def test_a_settled_law_that_charges_when_calls_end_is_held_against_its_own_course() -> None:
+    server = settled(Law.USAGE)
+    pieces = server.witness.evidence.pieces
+    for _ in range(4):
+        server.call()
+    assert server.witness.evidence.pieces == pieces + 4
+
+
+def test_a_settled_law_is_held_against_all_where_no_span_ends() -> None:
+    server = settled(Law.CHAT_2025)
+    seen = server.witness.errors_seen
+    server.witness.lost(server.witness.sent(prices(CHAT, size()), server.now_ms))
+    server.call()
+    assert server.witness.errors_seen == seen
+    server.call()
+    assert server.witness.errors_seen > seen
