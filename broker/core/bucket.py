@@ -21,18 +21,17 @@ class Bucket:
 
     def level(self, now_ms: int) -> int:
         """Whole tokens in the bucket, rounded down."""
-        self._refill(now_ms)
+        if now_ms > self._at_ms:
+            self._refill(now_ms)
         return self._units // self.period_ms
-
-    def units(self, now_ms: int) -> int:
-        """The exact level, in tokens times `period_ms`."""
-        self._refill(now_ms)
-        return self._units
 
     def pay(self, amount: int, now_ms: int) -> None:
         """Take `amount`, into debt if need be; a negative amount gives back."""
-        self._refill(now_ms)
-        self._units = min(self._units - amount * self.period_ms, self.capacity * self.period_ms)
+        if now_ms > self._at_ms:
+            self._refill(now_ms)
+        self._units -= amount * self.period_ms
+        if amount < 0:
+            self._units = min(self._units, self.capacity * self.period_ms)
 
     def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
         """The first whole millisecond, `now_ms` or later, at which `keep` is left after paying `amount`.
@@ -40,18 +39,18 @@ class Bucket:
         An amount above `capacity - keep` may use what is kept, and one above the capacity go into debt, once the
         bucket is full: otherwise they would wait for ever.
         """
-        self._refill(now_ms)
+        if now_ms > self._at_ms:
+            self._refill(now_ms)
         missing = min(amount + keep, self.capacity) * self.period_ms - self._units
-        return max(now_ms, self._at_ms + -(-missing // self.capacity))
+        if missing <= 0 and self._at_ms == now_ms:
+            return now_ms
+        return max(now_ms, self._at_ms - (-missing // self.capacity))
 
     def set_level(self, level: int, now_ms: int) -> None:
         """Believe another level from now on."""
-        self.set_units(level * self.period_ms, now_ms)
-
-    def set_units(self, units: int, now_ms: int) -> None:
-        """Believe another exact level from now on."""
-        self._refill(now_ms)
-        self._units = min(units, self.capacity * self.period_ms)
+        if now_ms > self._at_ms:
+            self._refill(now_ms)
+        self._units = min(level, self.capacity) * self.period_ms
 
     def resize(self, capacity: int, period_ms: int, now_ms: int) -> None:
         """Another limit from now on; the tokens that are there stay, as far as they fit."""
@@ -61,7 +60,6 @@ class Bucket:
         self._units = min(level, capacity) * period_ms
 
     def _refill(self, now_ms: int) -> None:
-        if now_ms > self._at_ms:
-            full = self.capacity * self.period_ms
-            self._units = min(self._units + (now_ms - self._at_ms) * self.capacity, full)
-            self._at_ms = now_ms
+        full = self.capacity * self.period_ms
+        self._units = min(self._units + (now_ms - self._at_ms) * self.capacity, full)
+        self._at_ms = now_ms

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from broker.core.mirror import Mirror
-from broker.core.reading import MINUTE_MS, Metric, Reading
+from broker.core.reading import MINUTE_MS, TOKENS, Metric, Reading
 from broker.core.refill import Clockwork, Refill, RefillEvidence
-from broker.core.sends import Sends
+from broker.core.sends import Hearing, Sends
 from broker.core.windows import FixedWindowMirror, SlidingWindowMirror
 
 ALIKE_PARTS = 20  # computed periods that differ by less than one part in so many are one period
@@ -38,16 +38,6 @@ class Level:
         return replace(self, low=min(self.capacity, self.low + gain), high=min(self.capacity, self.high + gain))
 
 
-@dataclass(frozen=True, slots=True)
-class Hearing:
-    """Which call an answer is to, when that was sent, when the answer came, and how long a way may be."""
-
-    number: int
-    sent_ms: int
-    now_ms: int
-    way_ms: int
-
-
 class Buckets:
     """The mirrors of one limit's metrics."""
 
@@ -55,6 +45,8 @@ class Buckets:
         """`sends`: every call of the limit, which the mirrors look back at."""
         self._sends = sends
         self._mirrors: list[AnyMirror] = []
+        self._of: dict[Metric, list[AnyMirror]] = {metric: [] for metric in Metric}
+        self._shortest: AnyMirror | None = None
         self._shown: dict[Metric, AnyMirror] = {}
         self._evidence = {metric: RefillEvidence() for metric in Metric}
 
@@ -68,23 +60,30 @@ class Buckets:
         """
         known = self._found(metric, None, period_ms)
         if known is None:
-            self._mirrors.append(Mirror(metric, capacity, period_ms, now_ms))
+            self._add(Mirror(metric, capacity, period_ms, now_ms))
         elif follow:
-            known.follow(capacity, known.period_ms, -1, now_ms)
+            known.follow(capacity, -1, now_ms)
 
     def inherit(self, level: Level, now_ms: int) -> None:
         """A predecessor says how full a bucket is at least."""
         mirror = Mirror(level.metric, level.capacity, level.period_ms, now_ms)
         mirror.inherit(level.low, now_ms)
-        self._mirrors.append(mirror)
+        self._add(mirror)
 
     def of(self, metric: Metric) -> list[AnyMirror]:
         """Those of one metric."""
-        return [mirror for mirror in self._mirrors if mirror.metric is metric]
+        return self._of[metric]
 
     def shortest(self) -> AnyMirror | None:
         """The bucket of tokens that refills soonest; None while no limit of tokens is known."""
-        return min(self.of(Metric.TOKENS), key=lambda mirror: mirror.period_ms, default=None)
+        return self._shortest
+
+    def hold(self, tokens: int) -> bool:
+        """Whether a call of so many tokens fits every one of tokens when full."""
+        for mirror in self._of[TOKENS]:  # noqa: SIM110 — asked for each request
+            if tokens > mirror.capacity:
+                return False
+        return True
 
     def payable_at(self, paid: int, keep_ppm: int, now_ms: int, *, longer_than_ms: int = 0) -> int:
         """The first instant at which every one can pay a call of so many tokens and keep its share for others.
@@ -95,29 +94,31 @@ class Buckets:
         for mirror in self._mirrors:
             if mirror.period_ms < longer_than_ms:
                 continue
-            amount = paid if mirror.metric is Metric.TOKENS else 1
-            at_ms = max(at_ms, mirror.payable_at(amount, mirror.capacity * keep_ppm // 1_000_000, now_ms))
+            amount = paid if mirror.metric is TOKENS else 1
+            payable_ms = mirror.payable_at(amount, mirror.capacity * keep_ppm // 1_000_000, now_ms)
+            if payable_ms > at_ms:
+                at_ms = payable_ms
         return at_ms
 
     def trust_no_more_than(self, paid: int, now_ms: int) -> None:
         """A call of so many tokens finds out whether anything is there; what was believed beyond that is not sure."""
-        for mirror in self.of(Metric.TOKENS):
+        for mirror in self._of[TOKENS]:
             if isinstance(mirror, Mirror):
                 mirror.trust_no_more_than(paid, now_ms)
 
     def pay(self, paid: int, number: int, now_ms: int) -> None:
         """Call `number` is sent."""
         for mirror in self._mirrors:
-            mirror.pay(paid if mirror.metric is Metric.TOKENS else 1, number, now_ms)
+            mirror.pay(paid if mirror.metric is TOKENS else 1, number, now_ms)
 
     def refused(self, paid: int, number: int, now_ms: int) -> None:
         """The server took nothing for call `number`."""
         for mirror in self._mirrors:
-            mirror.refused(paid if mirror.metric is Metric.TOKENS else 1, number, now_ms)
+            mirror.refused(paid if mirror.metric is TOKENS else 1, number, now_ms)
 
     def repriced(self) -> None:
         """What was sent was dearer than it was paid."""
-        for mirror in self.of(Metric.TOKENS):
+        for mirror in self._of[TOKENS]:
             mirror.repriced(self._sends)
 
     def levels(self, now_ms: int) -> tuple[Level, ...]:
@@ -145,10 +146,10 @@ class Buckets:
         mirror = next((each for each in self.of(metric) if _alike(period_ms, each.period_ms)), None)
         if mirror is None:
             mirror = Mirror(metric, capacity, period_ms, hearing.now_ms)
-            self._mirrors.append(mirror)
+            self._add(mirror)
         error = self._correct(mirror, capacity, remaining, hearing)
         if isinstance(mirror, Mirror) and error == 0 and remaining is not None:
-            mirror.doubt(remaining, hearing.number, self._sends, hearing.now_ms, hearing.way_ms)
+            mirror.doubt(remaining, hearing, self._sends)
             return -1
         return error
 
@@ -159,21 +160,20 @@ class Buckets:
         """
         clockwork = self._evidence[reading.metric].heard(reading, hearing.sent_ms, hearing.now_ms)
         mirror = self._mirror_of(reading, clockwork, hearing.now_ms)
-        if isinstance(mirror, FixedWindowMirror) and clockwork is not None and clockwork.refill is Refill.FIXED:
+        if clockwork is not None and clockwork.refill is Refill.FIXED and isinstance(mirror, FixedWindowMirror):
             mirror.turns(clockwork.mark_ms, hearing.now_ms)
         return self._correct(mirror, reading.capacity, reading.remaining - later, hearing)
 
     def _correct(self, mirror: AnyMirror, capacity: int, remaining: int | None, hearing: Hearing) -> int | None:
-        number, now_ms, way_ms = hearing.number, hearing.now_ms, hearing.way_ms
-        if not mirror.follow(capacity, mirror.period_ms, number, now_ms) or remaining is None:
+        if not mirror.follow(capacity, hearing.number, hearing.now_ms) or remaining is None:
             return None
         on_trial = isinstance(mirror, FixedWindowMirror) and mirror.on_trial
-        error = mirror.observe(remaining, number, self._sends, now_ms, way_ms)
+        error = mirror.observe(remaining, hearing, self._sends)
         if on_trial and error is not None and error * FAR_PARTS < -capacity:
             # It has not begun anew at its mark: two counters, weighed, which come back as a bucket does.
             self._evidence[mirror.metric].rule_out(Refill.FIXED)
-            bucket = self._exchange(mirror, Mirror(mirror.metric, capacity, mirror.period_ms, now_ms))
-            error = bucket.observe(remaining, number, self._sends, now_ms, way_ms)
+            bucket = self._exchange(mirror, Mirror(mirror.metric, capacity, mirror.period_ms, hearing.now_ms))
+            error = bucket.observe(remaining, hearing, self._sends)
         return error
 
     def _mirror_of(self, reading: Reading, clockwork: Clockwork | None, now_ms: int) -> AnyMirror:
@@ -185,7 +185,7 @@ class Buckets:
                 shown = self._found(metric, reading.capacity, period_ms if reading.period_ms else None)
                 if shown is None:
                     shown = Mirror(metric, reading.capacity, period_ms, now_ms)
-                    self._mirrors.append(shown)
+                    self._add(shown)
                 self._shown[metric] = shown
             return shown
         if shown is not None and _is(shown, clockwork):
@@ -210,9 +210,14 @@ class Buckets:
             for other in self._mirrors
             if other is not shown and other is not mirror and not (other.metric is metric and _same_rate(other, mirror))
         ]
-        self._mirrors.append(mirror)
+        self._add(mirror)
         self._shown[metric] = mirror
         return mirror
+
+    def _add(self, mirror: AnyMirror) -> None:
+        self._mirrors.append(mirror)
+        self._of = {metric: [each for each in self._mirrors if each.metric is metric] for metric in Metric}
+        self._shortest = min(self._of[TOKENS], key=lambda each: each.period_ms, default=None)
 
     def _found(self, metric: Metric, capacity: int | None, period_ms: int | None) -> Mirror | None:
         for mirror in self.of(metric):

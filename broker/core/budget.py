@@ -8,15 +8,15 @@ may have several mirrors, and all of them are paid.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from broker.core.breaker import Breaker
-from broker.core.buckets import Buckets, Hearing, Level
+from broker.core.buckets import Buckets, Level
 from broker.core.charge import Prices
 from broker.core.checkpoint import Checkpoint
 from broker.core.markup import PPM, Markup
 from broker.core.patience import Patience
-from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, Metric, Snapshot
+from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, TOKENS, Metric, Snapshot
 from broker.core.sends import Sends
 from broker.core.spread import QUIET_MS, Spread
 from broker.core.tariff import Tariff
@@ -26,6 +26,10 @@ from broker.core.window import Window
 from broker.core.witness import Usage
 
 UNTOLD_PARTS: Final = 4  # so little of a configured limit is spent before the first answer tells how full it is
+
+_ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})
+_REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
+_ASKED_TO_WAIT: Final = frozenset({Meaning.RATE_LIMITED, Meaning.OVERLOADED})
 
 __all__ = ["Budget", "Caution", "Checkpoint", "LimitSettings"]
 
@@ -80,8 +84,7 @@ class Caution:
     share_ppm: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Flight:
+class _Flight(NamedTuple):
     """A reservation that waits for its end."""
 
     number: int
@@ -93,7 +96,7 @@ class _Flight:
 
     def amount(self, metric: Metric) -> int:
         """What was paid of that metric."""
-        return self.paid if metric is Metric.TOKENS else 1
+        return self.paid if metric is TOKENS else 1
 
 
 class Budget:
@@ -146,9 +149,7 @@ class Budget:
     def fits(self, charge: int) -> bool:
         """Whether a full bucket of every known metric, and the own cap, could ever pay this charge."""
         cap = self.settings.cap_tokens
-        return (cap is None or charge <= cap) and all(
-            charge <= mirror.capacity for mirror in self._buckets.of(Metric.TOKENS)
-        )
+        return (cap is None or charge <= cap) and self._buckets.hold(charge)
 
     def payable_at(self, charge: int, now_ms: int, *, keep_ppm: int = 0, stated: bool = False) -> int | None:
         """The first instant at which every metric can pay and nobody must wait; None: not before a call ends.
@@ -220,15 +221,14 @@ class Budget:
         flight = self._flights.pop(attempt)
         self._granted = None
         self._testify(attempt, flight, verdict, usage, now_ms)
-        refused = verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE}
-        if refused and not self.settings.refusals_charged:
+        if verdict.meaning in _REFUSED and not self.settings.refusals_charged:
             self._give_back(flight, now_ms)
         self._ration(flight, verdict, now_ms)
         self._hear(flight, verdict, now_ms)
         self._keep_step(now_ms)
-        told = bool(verdict.readings) or verdict.snapshot is not None or verdict.meaning is Meaning.OK
-        self.believed = self.believed or told
-        if verdict.wait_ms is not None and verdict.meaning in {Meaning.RATE_LIMITED, Meaning.OVERLOADED}:
+        if not self.believed:
+            self.believed = bool(verdict.readings) or verdict.snapshot is not None or verdict.meaning is Meaning.OK
+        if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
             wait_ms = verdict.wait_ms
             if verdict.meaning is Meaning.RATE_LIMITED and _unfathomed(verdict.snapshot):
                 wait_ms = self._patience.refused(wait_ms, flight.sent_ms, now_ms)
@@ -304,7 +304,7 @@ class Budget:
 
     def _ration(self, flight: _Flight, verdict: Verdict, now_ms: int) -> None:
         """Admitted or not: that tells how much the server bears at once. A 400 is charged too, as recorded."""
-        if verdict.meaning in {Meaning.OK, Meaning.REJECTED}:
+        if verdict.meaning in _ADMITTED:
             self._patience.admitted(flight.sent_ms)
             if self._spread is not None:
                 self._spread.admitted(flight.depth)
@@ -318,14 +318,16 @@ class Budget:
     def _hear(self, flight: _Flight, verdict: Verdict, now_ms: int) -> None:
         """Correct every bucket that an answer speaks of."""
         stated = verdict.snapshot
-        hearing = Hearing(flight.number, flight.sent_ms, now_ms, self._way.ms)
+        if stated is None and not verdict.readings:
+            return
+        hearing = self._sends.hearing(flight.number, flight.sent_ms, now_ms, self._way.ms)
         if stated is not None and not stated.project:
             left = self._left(flight, stated)
             named = self._buckets.named(stated.metric, stated.capacity, stated.period_ms, left, hearing)
             self._weigh(stated.metric, named)
         for reading in verdict.readings:
             if stated is None or stated.metric is not reading.metric:
-                later = self.tariff.outstanding() if reading.metric is Metric.TOKENS else 0
+                later = self.tariff.outstanding() if reading.metric is TOKENS else 0
                 self._weigh(reading.metric, self._buckets.shown(reading, hearing, later))
 
     def _give_back(self, flight: _Flight, now_ms: int) -> None:

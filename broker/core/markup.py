@@ -35,4 +35,4 @@ class Markup:
 
     def applied(self, charge: int) -> int:
         """What to pay for a call that our law prices at `charge`, rounded up."""
-        return -(-charge * self.ppm // PPM)
+        return charge if self.ppm == PPM else -(-charge * self.ppm // PPM)

@@ -19,17 +19,17 @@ Left out: a full server refills nothing until the first call has come in. That i
 the rounding of the calls that a full bucket pays for, unless calls are few and the way is long.
 
 Levels are "after all that is on its way": the server will have at least `low` left when the last call has come in.
-All sums are exact, in tokens times `period_ms` (see bucket.py).
+All sums are exact, in tokens times `period_ms` (see interval.py).
 """
 
-from bisect import bisect_left, bisect_right
+from itertools import islice
 from typing import Final
 
-from broker.core.bucket import Bucket
 from broker.core.extremes import Extremes
+from broker.core.interval import Interval
 from broker.core.reading import Metric
 from broker.core.refill import Refill
-from broker.core.sends import Sends
+from broker.core.sends import Hearing, Sends
 
 ROUNDING_TOKENS: Final = 2  # laws and recorded debits differ by at most so much (facts/openai.md §2)
 
@@ -54,55 +54,60 @@ class Mirror:
         self.period_ms = period_ms
         self.corrections = 0
         self.last_error = 0
-        self._low = Bucket(capacity, period_ms, capacity, now_ms)
-        self._high = Bucket(capacity, period_ms, capacity, now_ms)
+        self._level = Interval(capacity, period_ms, now_ms)
         self._rounding = ROUNDING_TOKENS if metric is Metric.TOKENS else 0
         self._silent = True  # nobody has ever said what is there
         self._anchor: int | None = None  # the newest call whose answer set the interval instead of narrowing it
         self._named_by = -1  # the newest call whose answer named the limit
         self._extremes = Extremes()
         self._forgotten = 0
+        self._dear = self._cheap = 0  # what all sends that the course has followed took, in units, rounded up and down
 
     def low(self, now_ms: int) -> int:
         """What is surely there."""
-        return self._low.level(now_ms)
+        self._level.refill(now_ms)
+        return self._level.low // self.period_ms
 
     def high(self, now_ms: int) -> int:
         """What is there at most."""
-        return self._high.level(now_ms)
+        self._level.refill(now_ms)
+        return self._level.high // self.period_ms
 
     def inherit(self, low: int, now_ms: int) -> None:
         """A predecessor's checkpoint: at least so much is there, and answers may only narrow that."""
-        self._low.set_level(low, now_ms)
+        self._level.refill(now_ms)
+        self._level.set(low * self.period_ms, self._level.high)
         self._anchor, self._silent = -1, False
 
     def trust_no_more_than(self, amount: int, now_ms: int) -> None:
         """Less may be there than believed, yet enough for this; the next answer tells."""
-        self._low.set_level(min(amount + self._rounding, self._low.level(now_ms)), now_ms)
+        low = min(amount + self._rounding, self.low(now_ms))
+        self._level.set(low * self.period_ms, self._level.high)
 
     def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
         """When the lower end can pay so much and keep so much."""
-        return self._low.payable_at(amount + self._rounding, keep, now_ms)
+        return self._level.payable_at(amount + self._rounding, keep, now_ms)
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:
         """Call `number` is sent; the server may charge a little more or less for it."""
-        self._low.pay(amount + self._rounding, now_ms)
-        self._high.pay(max(0, amount - self._rounding), now_ms)
+        rounding = self._rounding
+        self._level.pay(amount + rounding, amount - rounding if amount > rounding else 0, now_ms)
 
     def refused(self, amount: int, number: int, now_ms: int) -> None:
         """The server refused a call that was paid, and took nothing for it.
 
         The lower end waits for an answer that says so: one that came in between may have given it back already.
         """
-        self._high.pay(-max(0, amount - self._rounding), now_ms)
+        level = self._level
+        level.refill(now_ms)
+        level.set(level.low, level.high + max(0, amount - self._rounding) * self.period_ms)
         self._retrace(number)
 
     def repriced(self, sends: Sends) -> None:
         """The calls sent were dearer than they were paid: what was believed is worth nothing until the next answer."""
         self._forget_level()
         if self._silent and sends.sent_ms and not sends.forgotten:  # nor will there be one: pay all of them anew
-            capacity, period_ms = self.capacity, self.period_ms
-            self._low, self._high = (Bucket(capacity, period_ms, capacity, sends.sent_ms[0]) for _ in range(2))
+            self._level = Interval(self.capacity, self.period_ms, sends.sent_ms[0])
             for sent_ms, amount in zip(sends.sent_ms, sends.amounts[self.metric], strict=True):
                 self.pay(amount, 0, sent_ms)
 
@@ -110,30 +115,31 @@ class Mirror:
         self._anchor = None
         self._retrace(0)
 
-    def follow(self, capacity: int, period_ms: int, number: int, now_ms: int) -> bool:
-        """The answer to call `number` names this limit; False if the answer to a newer call named another one."""
-        if capacity != self.capacity or period_ms != self.period_ms:
+    def follow(self, capacity: int, number: int, now_ms: int) -> bool:
+        """The answer to call `number` names this capacity; False if the answer to a newer call named another one."""
+        if capacity != self.capacity:
             if number < self._named_by:
                 return False
-            self.capacity, self.period_ms = capacity, period_ms
-            self._low.resize(capacity, period_ms, now_ms)
-            self._high.resize(capacity, period_ms, now_ms)
+            self.capacity = capacity
+            self._level.resize(capacity, now_ms)
             self._forget_level()
-        self._named_by = max(self._named_by, number)
+        if number > self._named_by:
+            self._named_by = number
         return True
 
-    def doubt(self, remaining: int, number: int, sends: Sends, now_ms: int, way_ms: int) -> None:
-        """Call `number` was refused although the lower end could pay it: that was too high, if ever so little.
+    def doubt(self, remaining: int, hearing: Hearing, sends: Sends) -> None:
+        """A call was refused although the lower end could pay it: that was too high, if ever so little.
 
         What the refusal says may still agree with the interval, which is wider than what was missing. So the lower end
         begins anew from what it says.
         """
-        seen = self._seen(remaining, number, sends, now_ms, way_ms)
+        seen = self._seen(remaining, hearing, sends)
         if seen is not None:
-            self._low.set_units(min(seen[0], self._low.units(now_ms)), now_ms)
+            self._level.refill(hearing.now_ms)
+            self._level.set(min(seen[0], self._level.low), self._level.high)
 
-    def observe(self, remaining: int, number: int, sends: Sends, now_ms: int, way_ms: int) -> int | None:
-        """The answer to call `number`: so much was left right after the server had admitted it.
+    def observe(self, remaining: int, hearing: Hearing, sends: Sends) -> int | None:
+        """An answer has come: so much was left right after the server had admitted its call.
 
         What agrees with the interval narrows it. What contradicts it replaces it: somebody else spends too, the law is
         wrong, the way is longer than believed, or the server forgot. The answer to a call older than the one that set
@@ -143,86 +149,77 @@ class Mirror:
             0 if it agreed, by how many units it contradicted (negative: the server had less than believed), or None
             if it told nothing: the first answer, or one too old.
         """
-        seen = self._seen(remaining, number, sends, now_ms, way_ms)
+        seen = self._seen(remaining, hearing, sends)
         if seen is None:
             return None
         self._silent = False
-        low, high = self._low.units(now_ms), self._high.units(now_ms)
+        level = self._level
+        level.refill(hearing.now_ms)
+        least, most = seen
+        low, high = level.low, level.high
         error: int | None = None
-        if self._anchor is not None and seen[0] <= high and low <= seen[1]:
-            seen = max(low, seen[0]), min(high, seen[1])
+        if self._anchor is None:
+            self._anchor = hearing.number
+        elif least <= high and low <= most:
+            least, most = low if low > least else least, high if high < most else most
             error = 0
-        elif self._anchor is not None:
-            if number < self._anchor:
-                return None
-            error = (seen[0] - high if seen[0] > high else seen[1] - low) // self.period_ms
+        elif hearing.number < self._anchor:
+            return None
+        else:
+            error = (least - high if least > high else most - low) // self.period_ms
             self.corrections += 1
             self.last_error = error
-            self._anchor = number
-        else:
-            self._anchor = number
-        self._low.set_units(seen[0], now_ms)
-        self._high.set_units(seen[1], now_ms)
+            self._anchor = hearing.number
+        level.set(least, most)
         return error
 
-    def _seen(self, remaining: int, number: int, sends: Sends, now_ms: int, way_ms: int) -> tuple[int, int] | None:
+    def _seen(self, remaining: int, hearing: Hearing, sends: Sends) -> tuple[int, int] | None:
         """The least and the most that may be there now, in units; None if the call lies too far back.
 
         The course rises with time and falls with each send, so it is highest before a send and lowest after one. From
         any instant until now the level has changed as the course has.
         """
-        place = sends.place(number)
-        if place is None:
+        around = hearing.around
+        if around is None or (around.first <= 0 and sends.forgotten):
             return None
-        sent_ms = sends.sent_ms
-        # Calls before `first` were admitted when ours was: sent long before, or answered by then.
-        first = max(bisect_right(sent_ms, sent_ms[place] - way_ms), sends.oldest_open[place] - sends.forgotten)
-        if first <= 0 and sends.forgotten:
-            return None
-        if len(self._extremes) < len(sent_ms) or self._forgotten != sends.forgotten:
+        extremes = self._extremes
+        if len(extremes.peaks) < len(sends.sent_ms) or self._forgotten != sends.forgotten:
             self._trace(sends)
         capacity, period_ms = self.capacity, self.period_ms
-        last = bisect_right(sent_ms, sent_ms[place] + way_ms, lo=place)
-        own = self._dear(sends.amounts[self.metric][place]) * period_ms  # is in `remaining` already
-        dear, cheap = self._spent(sends, len(sent_ms))
-        refilled = capacity * now_ms
+        refilled = capacity * hearing.now_ms
+        own = sends.amounts[self.metric][around.place]  # is in `remaining` already
+        dear = self._dear - (own + self._rounding) * period_ms if own else self._dear
         # Seen from a way before `taken`, which is between the sending and now.
-        end_ms = min(now_ms - way_ms, sent_ms[place])
-        stop = min(bisect_right(sent_ms, end_ms), place + 1)
-        spent, _ = self._spent(sends, max(first, bisect_left(sent_ms, end_ms)))
-        highest = capacity * end_ms - spent
-        if first < stop:
-            highest = max(highest, self._extremes.highest(first, stop))
-        lowest = self._extremes.lowest(place, last)
-        return (
-            min(capacity * period_ms, remaining * period_ms - capacity * way_ms + (refilled - dear + own) - highest),
-            (remaining + 1) * period_ms + (refilled - cheap) - lowest,
-        )
+        spent = capacity * sends.sent_ms[around.early] - extremes.peaks[around.early]
+        highest = capacity * around.early_ms - spent
+        if around.first < around.stop:
+            highest = max(highest, extremes.highest(around.first, around.stop))
+        low = remaining * period_ms - capacity * hearing.way_ms + refilled - dear - highest
+        high = (remaining + 1) * period_ms + refilled - self._cheap - extremes.lowest(around.place, around.last)
+        full = capacity * period_ms
+        return low if low < full else full, high
 
     def _trace(self, sends: Sends) -> None:
         """Continue the course to the last send."""
-        extremes = self._extremes
+        extremes, capacity, period_ms, rounding = self._extremes, self.capacity, self.period_ms, self._rounding
         extremes.forget(sends.forgotten - self._forgotten)
         self._forgotten = sends.forgotten
-        dear, cheap = self._spent(sends, len(extremes))
-        amounts = sends.amounts[self.metric]
-        for place in range(len(extremes), len(amounts)):
-            refilled = self.capacity * sends.sent_ms[place]
-            cheap += max(0, amounts[place] - self._rounding) * self.period_ms
-            extremes.append(refilled - dear, refilled - cheap)
-            dear += self._dear(amounts[place]) * self.period_ms
+        amounts, place = sends.amounts[self.metric], len(extremes)
+        dear = cheap = 0
+        if place:
+            refilled, last = capacity * sends.sent_ms[place - 1], amounts[place - 1]
+            dear = refilled - extremes.peaks[-1] + (last + rounding if last else 0) * period_ms
+            cheap = refilled - extremes.dips[-1]
+        for sent_ms, amount in zip(islice(sends.sent_ms, place, None), islice(amounts, place, None), strict=True):
+            refilled = capacity * sent_ms
+            peak = refilled - dear
+            if amount > rounding:
+                cheap += (amount - rounding) * period_ms
+            if amount:
+                dear += (amount + rounding) * period_ms
+            extremes.append(peak, refilled - cheap)
+        self._dear, self._cheap = dear, cheap
 
     def _retrace(self, number: int) -> None:
         """The course has changed from that call on."""
         self._extremes.cut(max(0, number - self._forgotten))
-
-    def _spent(self, sends: Sends, place: int) -> tuple[int, int]:
-        """What the sends before `place` took, in units, rounded up and down."""
-        if place == 0:
-            return 0, 0
-        refilled = self.capacity * sends.sent_ms[place - 1]
-        dear = self._dear(sends.amounts[self.metric][place - 1]) * self.period_ms
-        return refilled - self._extremes.peaks[place - 1] + dear, refilled - self._extremes.dips[place - 1]
-
-    def _dear(self, amount: int) -> int:
-        return amount + self._rounding if amount else 0

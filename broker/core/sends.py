@@ -4,13 +4,47 @@ Kept in columns, since every answer looks over a slice of them; bounded, since a
 sends tells nothing that newer answers do not.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from broker.core.charge import Prices
-from broker.core.reading import Metric
+from broker.core.reading import REQUESTS, TOKENS, Metric
 
 SENDS_MAX: Final = 4_096
+
+
+class Around(NamedTuple):
+    """Which calls may have come to the limiter before one of ours, and which after it, by their places in the columns.
+
+    Attributes:
+        place: Where that call is.
+        first: Those before here came before it: sent a way earlier, or answered when it was sent.
+        last: Those from here on come after it: sent a way later.
+        early_ms: A way before the last instant at which it may have been admitted, and no later than it was sent.
+        early: Those before here were sent before `early_ms`, or came before it.
+        stop: Those from here on were sent after `early_ms`, or after it.
+    """
+
+    place: int
+    first: int
+    last: int
+    early_ms: int
+    early: int
+    stop: int
+
+
+class Hearing(NamedTuple):
+    """Which call an answer is to, when that was sent, when the answer came, and how long a way may be.
+
+    `around` is None if the call was sent too long ago.
+    """
+
+    number: int
+    sent_ms: int
+    now_ms: int
+    way_ms: int
+    around: Around | None
 
 
 class Sends:
@@ -33,8 +67,8 @@ class Sends:
         number = self.forgotten + len(self.sent_ms)
         self.sent_ms.append(sent_ms)
         self.oldest_open.append(number if oldest_open is None else oldest_open)
-        self.amounts[Metric.TOKENS].append(tokens)
-        self.amounts[Metric.REQUESTS].append(1)
+        self.amounts[TOKENS].append(tokens)
+        self.amounts[REQUESTS].append(1)
         self._prices.append(prices)
         return number
 
@@ -42,6 +76,32 @@ class Sends:
         """Where in the columns that call is, unless it has been forgotten."""
         place = number - self.forgotten
         return place if place >= 0 else None
+
+    def hearing(self, number: int, sent_ms: int, now_ms: int, way_ms: int) -> Hearing:
+        """An answer has come to a call of then; how it is heard by every bucket it speaks of."""
+        assert way_ms > 0, "every way takes time"
+        return Hearing(number, sent_ms, now_ms, way_ms, self._around(number, now_ms, way_ms))
+
+    def _around(self, number: int, now_ms: int, way_ms: int) -> Around | None:
+        place = number - self.forgotten
+        if place < 0:
+            return None
+        times_ms = self.sent_ms
+        sent_ms = times_ms[place]
+        first = bisect_right(times_ms, sent_ms - way_ms)
+        oldest = self.oldest_open[place] - self.forgotten
+        if oldest > first:
+            first = oldest
+        early_ms = now_ms - way_ms if now_ms - way_ms < sent_ms else sent_ms
+        early, stop = bisect_left(times_ms, early_ms), bisect_right(times_ms, early_ms)
+        return Around(
+            place,
+            first,
+            bisect_right(times_ms, sent_ms + way_ms, place),
+            early_ms,
+            early if early > first else first,
+            stop if stop <= place else place + 1,
+        )
 
     def strike(self, number: int) -> None:
         """That call took nothing after all."""
@@ -52,12 +112,12 @@ class Sends:
 
     def reprice(self, new_ppm: int, old_ppm: int) -> None:
         """Every call took more, or less, than was thought."""
-        tokens = self.amounts[Metric.TOKENS]
+        tokens = self.amounts[TOKENS]
         tokens[:] = [-(-amount * new_ppm // old_ppm) for amount in tokens]
 
     def reprice_by(self, price: Callable[[Prices], int]) -> None:
         """Another law was believed all along; what took nothing still took nothing."""
-        tokens = self.amounts[Metric.TOKENS]
+        tokens = self.amounts[TOKENS]
         for place, prices in enumerate(self._prices):
             if prices is not None and tokens[place]:
                 tokens[place] = price(prices)

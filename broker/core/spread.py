@@ -56,7 +56,7 @@ class Spread:
 
     def follow(self, capacity: int, period_ms: int, now_ms: int) -> None:
         """The bucket kept in step with has another size."""
-        if (capacity, period_ms) != (self._capacity, self._period_ms):
+        if capacity != self._capacity or period_ms != self._period_ms:
             self._capacity, self._period_ms = capacity, period_ms
             self._resize(now_ms)
 
@@ -90,7 +90,8 @@ class Spread:
 
     def admitted(self, depth: int) -> None:
         """An answer says that the call which made the depth so great was admitted."""
-        self.borne = max(self.borne, depth)
+        if depth > self.borne:
+            self.borne = depth
 
     def unexplained(self, depth: int, amount: int, now_ms: int) -> None:
         """A call that every known limit could pay was refused; sending it had made the depth `depth`."""
@@ -123,7 +124,7 @@ class Spread:
 
     def _bound(self, borne: int = 0) -> int:
         """How deep one may go, once depth `borne` has been borne too."""
-        bound = max(2 * max(self.borne, borne), self._capacity * QUIET_MS // self._period_ms)
+        bound = max(2 * self.borne, 2 * borne, self._capacity * QUIET_MS // self._period_ms)
         if self._burst_ms is not None:
             bound = min(bound, max(1, self._capacity * self._burst_ms // self._period_ms))
         return bound if self.ceiling is None else min(bound, self.ceiling)

@@ -29,9 +29,11 @@ class Way:
 
     def agreed(self) -> None:
         """An answer was as believed."""
-        self.ms = max(self._shortest_ms, self.ms - max(1, self.ms // SHRINKS_BY))
+        if self.ms > self._shortest_ms:
+            self.ms = max(self._shortest_ms, self.ms - max(1, self.ms // SHRINKS_BY))
         self._agreed += 1
-        self._among_others = max(0, self._among_others - 1)
+        if self._among_others:
+            self._among_others -= 1
         if self._agreed >= FORGETS_AFTER:
             self._agreed = 0
             self._shortest_ms = max(WAY_MIN_MS, self._shortest_ms - self._shortest_ms // FORGETS_PARTS)

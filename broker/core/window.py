@@ -29,13 +29,12 @@ class Window:
 
     def pay(self, amount: int, now_ms: int) -> None:
         """Add a payment."""
-        self.charged(now_ms)
-        end_ms = _slot_end(now_ms)
-        if self._slots and self._slots[-1][0] >= end_ms:
+        self._sum += amount
+        if self._slots and now_ms < self._slots[-1][0]:
             self._slots[-1][1] += amount
         else:
-            self._slots.append([end_ms, amount])
-        self._sum += amount
+            self.charged(now_ms)
+            self._slots.append([_slot_end(now_ms), amount])
 
     def give_back(self, amount: int, paid_ms: int) -> None:
         """A payment of then was none after all; where it has expired already, nothing is left to give."""

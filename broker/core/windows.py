@@ -10,7 +10,7 @@ from typing import Final
 from broker.core.mirror import ROUNDING_TOKENS
 from broker.core.reading import Metric
 from broker.core.refill import Refill
-from broker.core.sends import Sends
+from broker.core.sends import Hearing, Sends
 from broker.core.way import WAY_MAX_MS
 from broker.core.window import SLOT_MS, Window
 
@@ -74,8 +74,8 @@ class FixedWindowMirror:
         """Every call took more, or less, than it was paid: the next answer sets what is left."""
         self._anchored = False
 
-    def follow(self, capacity: int, period_ms: int, number: int, now_ms: int) -> bool:
-        """An answer names this limit."""
+    def follow(self, capacity: int, number: int, now_ms: int) -> bool:
+        """An answer names this capacity."""
         self.capacity = capacity
         return True
 
@@ -85,15 +85,13 @@ class FixedWindowMirror:
         if now_ms < mark_ms:
             self._mark_ms = mark_ms
 
-    def observe(self, remaining: int, number: int, sends: Sends, now_ms: int, way_ms: int) -> int | None:
-        """The answer to call `number`: so much was left when it was admitted. Returns what Mirror.observe returns."""
-        self._renew(now_ms)
-        place = sends.place(number)
-        if place is None or sends.sent_ms[place] < self._begun_ms:
+    def observe(self, remaining: int, hearing: Hearing, sends: Sends) -> int | None:
+        """An answer has come: so much was left when its call was admitted. Returns what Mirror.observe returns."""
+        self._renew(hearing.now_ms)
+        around = hearing.around
+        if around is None or hearing.sent_ms < self._begun_ms:
             return None
-        sent_ms, amounts = sends.sent_ms, sends.amounts[self.metric]
-        first = max(bisect_right(sent_ms, sent_ms[place] - way_ms), sends.oldest_open[place] - sends.forgotten)
-        last = bisect_right(sent_ms, sent_ms[place] + way_ms, lo=place)
+        amounts, place, first, last = sends.amounts[self.metric], around.place, around.first, around.last
         rounding = _rounding(self.metric)
         low = remaining - sum(amounts[first:]) + amounts[place] - rounding * (len(amounts) - first - 1)
         high = remaining + 1 - sum(amounts[last:]) + rounding * (len(amounts) - last)
@@ -175,20 +173,20 @@ class SlidingWindowMirror:
         """Every call took more, or less, than it was paid: they are counted again."""
         self._count(sends, sends.sent_ms[-1] if sends.sent_ms else 0)
 
-    def follow(self, capacity: int, period_ms: int, number: int, now_ms: int) -> bool:
-        """An answer names this limit."""
+    def follow(self, capacity: int, number: int, now_ms: int) -> bool:
+        """An answer names this capacity."""
         self.capacity = capacity
         return True
 
-    def observe(self, remaining: int, number: int, sends: Sends, now_ms: int, way_ms: int) -> int | None:
-        """The answer to call `number`: so much was left when it was admitted. Returns what Mirror.observe returns."""
-        known, place = self._sent.pop(number, None), sends.place(number)
-        if known is None or place is None:
+    def observe(self, remaining: int, hearing: Hearing, sends: Sends) -> int | None:
+        """An answer has come: so much was left when its call was admitted. Returns what Mirror.observe returns."""
+        known, around = self._sent.pop(hearing.number, None), hearing.around
+        if known is None or around is None:
             return None
         sent_ms, long, short = known
-        near = sends.sent_ms, sends.amounts[self.metric]
-        before = sum(near[1][bisect_right(near[0], sent_ms - way_ms) : place])
-        after = sum(near[1][place + 1 : bisect_right(near[0], sent_ms + way_ms, lo=place)])
+        amounts, place = sends.amounts[self.metric], around.place
+        before = sum(amounts[bisect_right(sends.sent_ms, sent_ms - hearing.way_ms) : place])
+        after = sum(amounts[place + 1 : around.last])
         used = self.capacity - remaining
         low, high = used - 1 - long - after, used - (short - before)
         if low <= self._others_high and self._others_low <= high:

@@ -6,9 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.core.bucket import Bucket
+from broker.core.interval import Interval
 from broker.core.window import Window
 
 STEPS = st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 700)), max_size=30)
+
+
+def units(bucket: Bucket, now_ms: int) -> int:
+    """The exact level."""
+    bucket.level(now_ms)
+    return bucket._units
 
 
 @settings(deadline=None, max_examples=60)
@@ -21,8 +28,24 @@ def test_a_bucket_is_exact_and_never_above_its_capacity(
         now += elapsed
         level = min(Fraction(capacity), level + Fraction(elapsed * capacity, period_ms)) - amount
         bucket.pay(amount, now)
-        assert bucket.units(now) == level * period_ms
+        assert units(bucket, now) == level * period_ms
         assert bucket.level(now) <= capacity
+
+
+@settings(deadline=None, max_examples=60)
+@given(capacity=st.integers(1, 10**6), period_ms=st.integers(1, 86_400_000), keep=st.integers(0, 10**6), steps=STEPS)
+def test_an_interval_is_two_buckets_that_are_paid_the_most_and_the_least(
+    capacity: int, period_ms: int, keep: int, steps: list[tuple[int, int]]
+) -> None:
+    interval, now = Interval(capacity, period_ms, 0), 0
+    low, high = Bucket(capacity, period_ms, capacity, 0), Bucket(capacity, period_ms, capacity, 0)
+    for elapsed, amount in steps:
+        now += elapsed
+        assert interval.payable_at(amount, keep, now) == low.payable_at(amount, keep, now)
+        interval.pay(amount, amount // 2, now)
+        low.pay(amount, now)
+        high.pay(amount // 2, now)
+        assert (interval.low, interval.high) == (units(low, now), units(high, now))
 
 
 @settings(deadline=None, max_examples=60)
@@ -37,8 +60,8 @@ def test_payable_at_is_neither_early_nor_late(capacity: int, level: int, amount:
     at = bucket.payable_at(amount, keep, 1_000)
     wanted = min(amount + keep, capacity) * 60_000
     early = Bucket(capacity, 60_000, level, 1_000)
-    assert at == 1_000 or early.units(at - 1) < wanted
-    assert bucket.units(at) >= wanted
+    assert at == 1_000 or units(early, at - 1) < wanted
+    assert units(bucket, at) >= wanted
 
 
 @settings(deadline=None, max_examples=60)

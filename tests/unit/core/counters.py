@@ -1,13 +1,18 @@
 """The two mirrors of windows, with the clock of the test."""
 
 from broker.core.reading import Metric
-from broker.core.sends import Sends
+from broker.core.sends import Hearing, Sends
 from broker.core.windows import FixedWindowMirror, SlidingWindowMirror
 
 MINUTE = 60_000
 CAPACITY = 60_000
 MARK = 60_000  # when the first window ends
 WAY = 100
+
+
+def hearing(sends: Sends, number: int, now_ms: int, way_ms: int) -> Hearing:
+    place = sends.place(number)
+    return sends.hearing(number, 0 if place is None else sends.sent_ms[place], now_ms, way_ms)
 
 
 class Counter:
@@ -27,7 +32,7 @@ class Counter:
     def hear(self, remaining: int, number: int, now_ms: int, way_ms: int = WAY) -> int | None:
         if number in self.open:
             self.open.remove(number)
-        return self.mirror.observe(remaining, number, self.sends, now_ms, way_ms)
+        return self.mirror.observe(remaining, hearing(self.sends, number, now_ms, way_ms), self.sends)
 
     def interval(self, now_ms: int) -> tuple[int, int]:
         return self.mirror.low(now_ms), self.mirror.high(now_ms)
@@ -52,7 +57,7 @@ class Slider(Counter):
         return number
 
     def hear(self, remaining: int, number: int, now_ms: int, way_ms: int = WAY) -> int | None:
-        return self.slider.observe(remaining, number, self.sends, now_ms, way_ms)
+        return self.slider.observe(remaining, hearing(self.sends, number, now_ms, way_ms), self.sends)
 
     def interval(self, now_ms: int) -> tuple[int, int]:
         return self.slider.low(now_ms), self.slider.high(now_ms)

@@ -22,7 +22,16 @@ def test_one_third_of_a_token_a_millisecond_loses_nothing_to_rounding() -> None:
     for now in range(1, 3_001):
         bucket.level(now)
     assert bucket.level(3_000) == 1_000
-    assert bucket.units(3_000) == 1_000 * MINUTE
+    assert bucket.payable_at(1_001, 0, 3_000) == 3_003
+
+
+def test_whoever_asks_or_pays_or_sets_finds_what_has_flowed_in_until_then() -> None:
+    bucket = Bucket(600, MINUTE, 0, 0)
+    assert bucket.payable_at(1, 0, 100) == 100
+    bucket.pay(1, 200)
+    assert bucket.level(200) == 1
+    bucket.set_level(7, 300)
+    assert (bucket.level(300), bucket.level(400)) == (7, 8)
 
 
 def test_spending_more_than_there_is_leaves_a_debt_that_refills() -> None:

@@ -1,10 +1,10 @@
 import pytest
 
-from broker.core.buckets import Buckets, Hearing, Level
+from broker.core.buckets import Buckets, Level
 from broker.core.mirror import ROUNDING_TOKENS, Mirror
 from broker.core.reading import DAY_MS, MINUTE_MS, SECOND_MS, Metric, Reading
 from broker.core.refill import Refill
-from broker.core.sends import Sends
+from broker.core.sends import Hearing, Sends
 from broker.core.windows import FixedWindowMirror, SlidingWindowMirror
 
 CAPACITY = 60_000  # of a minute: one token a millisecond
@@ -24,7 +24,7 @@ class Limit:
         """A call; returns how its answer will be heard."""
         number = self.sends.append(now_ms, tokens)
         self.buckets.pay(tokens, number, now_ms)
-        return Hearing(number, now_ms, now_ms + TOOK_MS, way_ms=TOOK_MS)
+        return self.sends.hearing(number, now_ms, now_ms + TOOK_MS, way_ms=TOOK_MS)
 
     def show(
         self,
@@ -65,6 +65,15 @@ def test_a_limit_that_nobody_has_spoken_of_holds_nobody_up() -> None:
     assert list(buckets) == []
     assert (buckets.levels(0), buckets.shortest()) == ((), None)
     assert buckets.payable_at(10**9, 0, 7) == 7
+
+
+def test_a_call_must_fit_every_bucket_of_tokens_and_no_other() -> None:
+    buckets = Limit().buckets
+    assert buckets.hold(10**9)
+    buckets.believe(Metric.REQUESTS, 5, MINUTE_MS, 0)
+    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(Metric.TOKENS, 500, DAY_MS, 0)
+    assert [buckets.hold(tokens) for tokens in (500, 501, 601)] == [True, False, False]
 
 
 def test_what_an_operator_says_is_believed_once_for_each_metric_and_period() -> None:
@@ -301,7 +310,7 @@ def test_every_answer_may_tell_the_mark_of_a_counter_better() -> None:
     limit = counted()
     mirror = limit.only()
     quick = limit.send(1_000, 2_000)
-    limit.show(Hearing(quick.number, 2_000, 2_005, TOOK_MS), 5_000, MARK - 2_000)
+    limit.show(limit.sends.hearing(quick.number, 2_000, 2_005, TOOK_MS), 5_000, MARK - 2_000)
     assert limit.only() is mirror
     assert limit.buckets.payable_at(CAPACITY, 0, 2_005) == MARK + 6
 

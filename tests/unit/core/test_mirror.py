@@ -2,10 +2,15 @@ import pytest
 
 from broker.core.mirror import ROUNDING_TOKENS, Mirror
 from broker.core.reading import Metric
-from broker.core.sends import SENDS_MAX, Sends
+from broker.core.sends import SENDS_MAX, Hearing, Sends
 
 WAY_MS = 1_000
 MINUTE = 60_000  # with a capacity of 60,000 tokens: one token a millisecond
+
+
+def hearing(sends: Sends, number: int, now_ms: int) -> Hearing:
+    place = sends.place(number)
+    return sends.hearing(number, 0 if place is None else sends.sent_ms[place], now_ms, WAY_MS)
 
 
 class Caller:
@@ -24,8 +29,11 @@ class Caller:
 
     def observe(self, remaining: int, number: int, now_ms: int) -> tuple[int, int]:
         self.open.remove(number)
-        self.mirror.observe(remaining, number, self.sends, now_ms, WAY_MS)
+        self.mirror.observe(remaining, self.hearing(number, now_ms), self.sends)
         return self.interval(now_ms)
+
+    def hearing(self, number: int, now_ms: int) -> Hearing:
+        return hearing(self.sends, number, now_ms)
 
     def interval(self, now_ms: int) -> tuple[int, int]:
         return self.mirror.low(now_ms), self.mirror.high(now_ms)
@@ -68,7 +76,7 @@ def test_the_first_answer_and_one_too_old_have_nothing_to_say_of_errors() -> Non
     old = caller.send(400, 0)
     numbers = [caller.send(400, at) for at in (10, 20, 30)]
     told = [
-        caller.mirror.observe(remaining, number, caller.sends, 40, WAY_MS)
+        caller.mirror.observe(remaining, caller.hearing(number, 40), caller.sends)
         for number, remaining in zip(
             (numbers[0], old, numbers[1], numbers[2]), (30_000, 50_000, 29_600, 9_000), strict=True
         )
@@ -104,7 +112,7 @@ def test_a_call_answered_before_ours_was_sent_cannot_be_on_its_way() -> None:
     still_open = caller.send(2_000, 20)
     number = caller.send(400, 30)
     caller.observe(49_000, still_open, 40)
-    assert caller.mirror._seen(30_000, number, caller.sends, 40, WAY_MS) == (
+    assert caller.mirror._seen(30_000, caller.hearing(number, 40), caller.sends) == (
         (30_000 - 2_000 - ROUNDING_TOKENS) * MINUTE,
         (30_000 + 1 + 10) * MINUTE,
     )
@@ -178,7 +186,7 @@ def test_a_struck_call_is_not_counted_when_a_later_answer_looks_back() -> None:
     caller.sends.strike(refused)
     caller.mirror.refused(10_000, refused, 30)
     last = caller.send(400, 30)
-    assert caller.mirror._seen(29_000, last, caller.sends, 30, WAY_MS) == (
+    assert caller.mirror._seen(29_000, caller.hearing(last, 30), caller.sends) == (
         (29_000 - 500 - ROUNDING_TOKENS) * MINUTE,
         29_001 * MINUTE,
     )
@@ -189,7 +197,7 @@ def test_once_calls_are_dearer_than_they_were_paid_the_next_answer_sets_the_leve
     caller.observe(30_000, caller.send(400, 0), 0)
     number = caller.send(1_000, 0)
     caller.send(1_000, 0)
-    assert caller.mirror._seen(28_300, number, caller.sends, 0, WAY_MS) == (
+    assert caller.mirror._seen(28_300, caller.hearing(number, 0), caller.sends) == (
         (28_300 - 1_000 - ROUNDING_TOKENS) * MINUTE,
         28_301 * MINUTE,
     )
@@ -204,7 +212,7 @@ def test_a_limit_is_followed_up_and_down_and_its_answer_sets_the_level() -> None
     caller.observe(30_000, caller.send(400, 0), 0)
     for number, capacity in enumerate((90_000, 20_000), start=1):
         caller.send(400, 0)
-        assert caller.mirror.follow(capacity, MINUTE, number, 0)
+        assert caller.mirror.follow(capacity, number, 0)
         assert caller.mirror.capacity == capacity
         assert caller.observe(15_000, number, 0) == (15_000, 15_001)
 
@@ -213,15 +221,15 @@ def test_under_another_limit_the_refill_since_then_is_another_too() -> None:
     caller = Caller()
     first, second = caller.send(400, 0), caller.send(400, 5_000)
     caller.observe(30_000, first, 6_000)
-    caller.mirror.follow(10 * MINUTE, MINUTE, second, 6_000)
+    caller.mirror.follow(10 * MINUTE, second, 6_000)
     assert caller.observe(300_000, second, 6_000) == (300_000, 310_001)
 
 
 def test_a_limit_that_an_older_call_was_told_is_not_followed() -> None:
     caller = Caller()
-    assert caller.mirror.follow(90_000, MINUTE, 7, 0)
-    assert not caller.mirror.follow(60_000, MINUTE, 6, 0)
-    assert caller.mirror.follow(90_000, MINUTE, 6, 0)
+    assert caller.mirror.follow(90_000, 7, 0)
+    assert not caller.mirror.follow(60_000, 6, 0)
+    assert caller.mirror.follow(90_000, 6, 0)
     assert (caller.mirror.capacity, caller.mirror.period_ms) == (90_000, MINUTE)
 
 
@@ -244,8 +252,10 @@ def test_a_mirror_that_has_followed_every_call_sees_what_a_new_one_sees() -> Non
     now = 10 * 2 * SENDS_MAX
     for at in (now - 20, now - 10, now):
         number = caller.send(10, at)
-        seen = caller.mirror._seen(20_000, number, caller.sends, now + 5, WAY_MS)
-        assert seen == Mirror(Metric.TOKENS, MINUTE, MINUTE, 0)._seen(20_000, number, caller.sends, now + 5, WAY_MS)
+        seen = caller.mirror._seen(20_000, caller.hearing(number, now + 5), caller.sends)
+        assert seen == Mirror(Metric.TOKENS, MINUTE, MINUTE, 0)._seen(
+            20_000, caller.hearing(number, now + 5), caller.sends
+        )
         assert seen is not None
     assert caller.sends.forgotten
 
@@ -256,14 +266,14 @@ def test_a_refusal_of_what_could_be_paid_lowers_the_lower_end_although_it_agrees
     number = caller.send(900, 10)
     caller.sends.strike(number)
     caller.mirror.refused(900, number, 20)
-    assert caller.mirror.observe(900, number, caller.sends, 20, WAY_MS) == 0
+    assert caller.mirror.observe(900, caller.hearing(number, 20), caller.sends) == 0
     caller.mirror.inherit(903, 20)
-    assert caller.mirror.observe(900, number, caller.sends, 20, WAY_MS) == 0
+    assert caller.mirror.observe(900, caller.hearing(number, 20), caller.sends) == 0
     assert caller.interval(20)[0] == 903
-    caller.mirror.doubt(900, number, caller.sends, 20, WAY_MS)
+    caller.mirror.doubt(900, caller.hearing(number, 20), caller.sends)
     assert caller.interval(20)[0] == 900
     caller.mirror.inherit(100, 20)
-    caller.mirror.doubt(900, number, caller.sends, 20, WAY_MS)
+    caller.mirror.doubt(900, caller.hearing(number, 20), caller.sends)
     assert caller.interval(20)[0] == 100
 
 
@@ -272,7 +282,7 @@ def test_a_doubt_about_a_call_long_forgotten_changes_nothing() -> None:
     for now in range(2 * SENDS_MAX + 1):
         caller.send(1, now)
     before = caller.interval(2 * SENDS_MAX)
-    caller.mirror.doubt(50_000, 0, caller.sends, 2 * SENDS_MAX, WAY_MS)
+    caller.mirror.doubt(50_000, caller.hearing(0, 2 * SENDS_MAX), caller.sends)
     assert caller.interval(2 * SENDS_MAX) == before
 
 

@@ -1,6 +1,10 @@
+import pytest
+
 from broker.core.charge import Prices
 from broker.core.reading import Metric
-from broker.core.sends import SENDS_MAX, Sends
+from broker.core.sends import SENDS_MAX, Around, Hearing, Sends
+
+WAY_MS = 100
 
 
 def test_calls_are_numbered_in_the_order_they_are_sent() -> None:
@@ -50,3 +54,55 @@ def test_another_law_reprices_what_our_laws_have_priced_and_took_something() -> 
         sends.append(now, now)
     sends.reprice_by(lambda prices: prices.tokens[0])
     assert max(sends.amounts[Metric.TOKENS]) == 2 * SENDS_MAX - 1
+
+
+def heard(sends: Sends, number: int, now_ms: int) -> Around:
+    around = sends.hearing(number, sends.sent_ms[number], now_ms, WAY_MS).around
+    assert around is not None
+    return around
+
+
+def test_what_was_sent_within_a_way_of_a_call_may_have_come_on_either_side_of_it() -> None:
+    sends = Sends()
+    for now in (0, 50, 51, 150, 250, 251):
+        sends.append(now, 1, 0)
+    around = heard(sends, 3, 600)
+    assert (around.place, around.first, around.last) == (3, 2, 5)
+
+
+def test_what_was_answered_when_a_call_was_sent_came_before_it() -> None:
+    sends = Sends()
+    for oldest_open in (None, 0, 2, 2):
+        sends.append(0, 1, oldest_open)
+    assert [heard(sends, number, 600).first for number in range(4)] == [0, 0, 2, 2]
+
+
+def test_a_call_was_admitted_by_the_time_its_answer_came_and_perhaps_only_then() -> None:
+    sends = Sends()
+    for now in (0, 40, 40, 60, 80):
+        sends.append(now, 1, 0)
+    assert heard(sends, 3, 140)[3:] == (40, 1, 3)  # a way before the answer
+    assert heard(sends, 3, 161)[3:] == (60, 3, 4)  # the answer came late: its sending
+    assert heard(sends, 2, 900)[3:] == (40, 1, 3)
+
+
+def test_what_came_before_a_call_for_certain_is_not_looked_at_again() -> None:
+    sends = Sends()
+    for oldest_open in (None, 1, 2, 3):
+        sends.append(0, 1, oldest_open)
+    assert heard(sends, 3, 600) == Around(place=3, first=3, last=4, early_ms=0, early=3, stop=4)
+
+
+def test_a_call_that_is_forgotten_has_nothing_around_it() -> None:
+    sends = Sends()
+    for now in range(2 * SENDS_MAX + 1):
+        sends.append(now, 7)
+    assert sends.hearing(SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS) == Hearing(
+        SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS, None
+    )
+
+
+def test_no_way_takes_no_time() -> None:
+    sends = Sends()
+    with pytest.raises(AssertionError, match="time"):
+        sends.hearing(sends.append(0, 1), 0, 1, 0)

@@ -9,7 +9,7 @@ from broker.core.sends import SENDS_MAX
 from broker.core.way import WAY_MAX_MS
 from broker.core.window import SLOT_MS
 from broker.core.windows import UNPROVEN_PARTS
-from tests.unit.core.counters import CAPACITY, MARK, MINUTE, WAY, Counter, Slider
+from tests.unit.core.counters import CAPACITY, MARK, WAY, Counter, Slider
 
 
 def proven() -> Counter:
@@ -209,7 +209,7 @@ def test_once_calls_are_dearer_the_next_answer_sets_what_is_left_of_a_counter() 
 
 def test_a_counters_limit_is_followed_and_given_at_the_next_mark() -> None:
     counter = proven()
-    assert counter.mirror.follow(90_000, MINUTE, 1, MARK + 2_000)
+    assert counter.mirror.follow(90_000, 1, MARK + 2_000)
     assert counter.mirror.capacity == 90_000
     assert counter.mirror.low(MARK + 2_000) == 59_000
     assert counter.interval(2 * MARK) == (90_000, 90_000)

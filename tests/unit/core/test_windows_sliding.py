@@ -191,7 +191,7 @@ def test_a_refused_call_of_next_to_nothing_gives_back_no_more_than_was_paid() ->
 def test_a_sliding_limit_is_followed_at_once() -> None:
     slider = Slider()
     number = slider.send(1_000, 0)
-    assert slider.slider.follow(90_000, MINUTE, number, 0)
+    assert slider.slider.follow(90_000, number, 0)
     assert slider.interval(0) == (90_000 - 1_002, 90_000 - 998)
     assert slider.hear(89_000, number, 10) == 0
 
