@@ -100,6 +100,10 @@ class VirtualRun:
         assert is_over, "while a request has no outcome, a leader commits or waits to"
         return self.record
 
+    def count_anew(self, watcher: Watcher | None) -> None:
+        """What comes from now on has a record of its own; so has not what came before."""
+        self.record, self._watcher = Record({lane: LaneRecord() for lane in self.record.lanes}), watcher
+
     def advance(self, until_ms: int | None) -> bool:
         """Play what happens up to an instant, or to the end; whether it is over."""
         until_us = _NEVER_US if until_ms is None else until_ms * 1_000

@@ -1,8 +1,7 @@
 """A workload against a quota, played to its end; and against other quotas, to see what they would buy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Final
 
 from broker.planner.arrivals import Arrival
@@ -65,16 +64,35 @@ class LimitOutlook:
         """The share of the tokens that came, from the start to the last outcome, which was spent."""
         return self.tokens.share or 0.0
 
+    def since(self, earlier: "LimitOutlook") -> "LimitOutlook":
+        """What came after `earlier` was taken."""
+        return replace(
+            self,
+            calls=self.calls - earlier.calls,
+            throttled=self.throttled - earlier.throttled,
+            tokens=self.tokens.since(earlier.tokens),
+            requests=self.requests.since(earlier.requests),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """One run. `busiest_hour` is the share of the quota that its busiest hour took; None for runs without an hour."""
+    """One run, or the parts of one (`parts`).
+
+    Attributes:
+        factor: Of the quota.
+        busiest_hour: The share of the quota that its busiest hour took; None for runs without an hour.
+        parts: In how many it was played.
+        wait_within_ms: By so much a lane's mean wait may be wrong, with 95 % confidence; of parts alone.
+    """
 
     factor: float
     record: Record
     limits: tuple[LimitOutlook, ...]
     timeline: Timeline
     busiest_hour: float | None
+    parts: int = 1
+    wait_within_ms: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def throttled(self) -> int:
@@ -104,6 +122,8 @@ class Plan:
         upstream: The manners of OpenAI: latency, law, behaviours, seed. Its limits are the quotas'.
         times: What is taken for granted around the dispatcher.
         requests_max: So many requests and no more.
+        stretch_ms: How wide the stretches of its timeline are; None: as the workload's span wants.
+        lead_in_ms: What comes in so long at first is played and not counted.
     """
 
     settings: Settings
@@ -112,6 +132,8 @@ class Plan:
     upstream: UpstreamSettings = field(default_factory=UpstreamSettings)
     times: Times = field(default_factory=Times)
     requests_max: int | None = None
+    stretch_ms: int | None = None
+    lead_in_ms: int = 0
 
     @property
     def expected(self) -> int | None:
@@ -119,32 +141,40 @@ class Plan:
         known = [each for each in (self.workload.expected(), self.requests_max) if each is not None]
         return round(min(known)) if known else None
 
+    @property
+    def stretch_width_ms(self) -> int:
+        """How wide the stretches of its timeline are."""
+        if self.stretch_ms is not None:
+            return self.stretch_ms
+        return max(_STRETCH_MIN_MS, (self.workload.span_ms or HOUR_MS) // _STRETCHES)
+
     def play(self, factor: float = 1.0, heed: Callable[[int], None] = lambda _: None) -> Outlook:
         """Play it on so many times the quota; `heed` hears now and then how many outcomes there are."""
         quotas = [quota.times(factor) for quota in self.quotas]
         upstreams = [VirtualUpstream(self._played(quota)) for quota in quotas]
         serving = {model: upstream for quota, upstream in zip(quotas, upstreams, strict=True) for model in quota.models}
-        timeline = Timeline(self._stretch_ms())
+        timeline = Timeline(self.stretch_width_ms)
         stage = Stage.of(self._settings_on(quotas))
         run = VirtualRun(stage, serving, self.arrivals(), self.times, watcher=timeline)
+        before: list[LimitOutlook] = []
+        if self.lead_in_ms:
+            run.advance(self.lead_in_ms)
+            timeline = Timeline(self.stretch_width_ms)
+            run.count_anew(timeline)
+            before = [_outlook(quota, each, run.now_us) for quota, each in zip(quotas, upstreams, strict=True)]
         while not run.advance(run.now_ms + timeline.width_ms):
             heed(run.record.settled)
-        limits = tuple(_outlook(quota, each, run.now_us) for quota, each in zip(quotas, upstreams, strict=True))
-        hour = None
-        if run.record.ended_ms >= HOUR_MS:
-            rate = sum(quota.tokens_per_minute for quota in quotas) * 60
-            hour = timeline.charged_most(HOUR_MS) / rate
-        return Outlook(factor, run.record, limits, timeline, hour)
+        limits = [_outlook(quota, each, run.now_us) for quota, each in zip(quotas, upstreams, strict=True)]
+        if before:
+            limits = [limit.since(earlier) for limit, earlier in zip(limits, before, strict=True)]
+        return Outlook(factor, run.record, tuple(limits), timeline, busiest_hour(timeline, run.record, quotas))
 
     def arrivals(self) -> Iterator[Arrival]:
         """All requests of a run, in order."""
         deadlines_ms = {name: lane.deadline_s * 1_000 for name, lane in self.settings.lanes.items()}
         longest_ms = {name: self.settings.deadline_max_s(name) * 1_000 for name in self.settings.lanes}
-        return islice(self.workload.arrivals(deadlines_ms, longest_ms), self.requests_max)
-
-    def _stretch_ms(self) -> int:
-        span_ms = self.workload.span_ms or HOUR_MS
-        return max(_STRETCH_MIN_MS, span_ms // _STRETCHES)
+        comes = self.workload.arrivals(deadlines_ms, longest_ms)
+        return comes if self.requests_max is None else _so_many(comes, self.requests_max, self.lead_in_ms)
 
     def _played(self, quota: Quota) -> UpstreamSettings:
         """The simulated OpenAI of one limit."""
@@ -200,6 +230,23 @@ def quotas_for(
         days = (None, None) if known is None else (known.tokens_per_day, known.requests_per_day)
         quotas.append(Quota(limit, tuple(drawing), tokens, requests or REQUESTS_UNLIMITED, *days))
     return tuple(quotas)
+
+
+def busiest_hour(timeline: Timeline, record: Record, quotas: Sequence[Quota]) -> float | None:
+    """What the busiest hour took of the tokens that come in an hour; None if the run was shorter."""
+    if record.ended_ms < HOUR_MS:
+        return None
+    return timeline.charged_most(HOUR_MS) / (60 * sum(quota.tokens_per_minute for quota in quotas))
+
+
+def _so_many(comes: Iterator[Arrival], count: int, after_ms: int) -> Iterator[Arrival]:
+    """Those that come before an instant, and so many from then on."""
+    for arrival in comes:
+        if arrival.at_ms >= after_ms:
+            count -= 1
+        if count < 0:
+            return
+        yield arrival
 
 
 def _outlook(quota: Quota, upstream: VirtualUpstream, now_us: int) -> LimitOutlook:

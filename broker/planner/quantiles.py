@@ -5,6 +5,7 @@ mean, the count and the largest stay exact.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 EXACT_MAX: Final = 4_096
@@ -38,6 +39,25 @@ class Quantiles:
         self._sorted = False
         if len(self._exact) > EXACT_MAX:
             self._spill(self._exact)
+
+    def take_in(self, other: "Quantiles") -> None:
+        """Count what the other one has counted."""
+        exact, buckets = other.held()
+        for value in exact:
+            self.add(value)
+        if not buckets:
+            return
+        if self._exact is not None:
+            self._spill(self._exact)
+        for bucket, count in buckets.items():
+            self._buckets[bucket] = self._buckets.get(bucket, 0) + count
+        self.count += other.count
+        self.total += other.total
+        self.largest = max(self.largest, other.largest)
+
+    def held(self) -> tuple[Sequence[int], Mapping[int, int]]:
+        """Every value, or how many there are in each bucket: one of the two is empty."""
+        return self._exact or (), self._buckets
 
     @property
     def mean(self) -> float | None:

@@ -47,6 +47,16 @@ class LaneRecord:
         """Deadlines missed: failed for it, or answered after it."""
         return self.late + sum(self.outcomes[reason] for reason in _MISSED)
 
+    def take_in(self, other: "LaneRecord") -> None:
+        """Both together."""
+        self.arrived += other.arrived
+        self.calls += other.calls
+        self.throttled += other.throttled
+        self.wait_ms.take_in(other.wait_ms)
+        self.outcome_ms.take_in(other.outcome_ms)
+        self.outcomes += other.outcomes
+        self.late += other.late
+
 
 class Watcher(Protocol):
     """Sees what happens in a run beside its record: a plot's timeline is one."""
@@ -86,3 +96,9 @@ class Record:
             lane.late += late
         else:
             lane.outcomes[decision.reason if isinstance(decision, Fail) else type(decision).__name__.lower()] += 1
+
+    def take_in(self, other: "Record", shift_ms: int) -> None:
+        """Both together; the other one began so much later."""
+        for name, lane in other.lanes.items():
+            self.lanes[name].take_in(lane)
+        self.ended_ms = max(self.ended_ms, shift_ms + other.ended_ms)

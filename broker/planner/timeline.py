@@ -53,6 +53,12 @@ class Timeline:
     def settled(self, lane: str, now_ms: int) -> None:
         """See `Watcher`."""
 
+    def take_in(self, other: "Timeline", shift_ms: int) -> None:
+        """Both together; the other one began so much later, and is no wider."""
+        for lane, stretches in other.lanes.items():
+            for number, stretch in stretches.items():
+                self._at(lane, shift_ms + number * other.width_ms).take_in(stretch)
+
     def charged_most(self, span_ms: int) -> int:
         """Tokens paid in the busiest stretches together that span so long, or a little less."""
         whole: dict[int, int] = {}

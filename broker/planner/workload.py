@@ -81,7 +81,7 @@ class Stream:
             tokens = self.input_tokens.draw(chance)
             pair = sizes.get(tokens)
             if pair is None:
-                pair = self._sizes(tokens)
+                pair = self.sizes(tokens)
                 if len(sizes) < _SIZES_MAX:
                     sizes[tokens] = pair
             yield Arrival(
@@ -99,6 +99,16 @@ class Stream:
         """How many are to be expected in so long from midnight."""
         days = span_ms / DAY_MS
         return self.per_hour * 24 * days if self.batch is None else self.batch.count * max(1.0, days)
+
+    def sizes(self, tokens: int) -> tuple[Size, AskedSize]:
+        """Both sizes of a request whose prompt has so many tokens."""
+        match self.endpoint:
+            case "embeddings":
+                return embedding_sizes(4 * tokens)
+            case "responses":
+                return responses_sizes(tokens)
+            case _:
+                return chat_sizes(4 * tokens, messages=self.messages, answer_max=self.max_tokens)
 
     def _instants(self, workload: "Workload", chance: Random) -> Iterator[int]:
         if self.batch is not None:
@@ -134,15 +144,6 @@ class Stream:
                     return
                 yield int(at) - begin
             at = until
-
-    def _sizes(self, tokens: int) -> tuple[Size, AskedSize]:
-        match self.endpoint:
-            case "embeddings":
-                return embedding_sizes(4 * tokens)
-            case "responses":
-                return responses_sizes(tokens)
-            case _:
-                return chat_sizes(4 * tokens, messages=self.messages, answer_max=self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True)

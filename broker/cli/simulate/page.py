@@ -19,6 +19,8 @@ def page(outlooks: list[Outlook]) -> Iterator[Table | Text]:
     """The parts, in order."""
     asked = the_one_asked_for(outlooks)
     yield Text(f"{counted(asked.record.arrived, 'request')} over {spoken_s(asked.record.ended_ms / 1_000)}", "bold")
+    if asked.parts > 1:
+        yield Text(f"played in {asked.parts} parts, without the first moments of each; ±: where the mean lies, to 95 %")
     yield _lanes(asked)
     for limit in asked.limits:
         yield _limit(limit)
@@ -37,6 +39,8 @@ def _lanes(outlook: Outlook) -> Table:
         if lane.arrived:
             waits = lane.wait_ms
             mean = "-" if waits.mean is None else spoken_ms(waits.mean)
+            if name in outlook.wait_within_ms:
+                mean += f" ± {spoken_ms(outlook.wait_within_ms[name])}"
             parts = (_wait(waits, 0.5), _wait(waits, 0.95), _wait(waits, 0.99), _wait(waits, 1.0))
             table.add_row(name, f"{lane.arrived:,}", mean, *parts, _bad(lane.missed), _bad(_failed(lane)))
     return table

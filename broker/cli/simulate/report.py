@@ -27,6 +27,7 @@ def the_one_asked_for(outlooks: list[Outlook]) -> Outlook:
 
 def _told(outlook: Outlook) -> dict[str, Any]:
     return {
+        "parts": outlook.parts,
         "lanes": {
             name: {
                 "requests": lane.arrived,
@@ -35,7 +36,7 @@ def _told(outlook: Outlook) -> dict[str, Any]:
                 "deadlines_missed": lane.missed,
                 "calls": lane.calls,
                 "throttled": lane.throttled,
-                "wait_ms": _spread(lane.wait_ms),
+                "wait_ms": _spread(lane.wait_ms) | _within(outlook, name),
                 "outcome_ms": _spread(lane.outcome_ms),
             }
             for name, lane in outlook.record.lanes.items()
@@ -45,6 +46,12 @@ def _told(outlook: Outlook) -> dict[str, Any]:
         "throttled": outlook.throttled,
         "busiest_hour": outlook.busiest_hour,
     }
+
+
+def _within(outlook: Outlook, lane: str) -> dict[str, float]:
+    """How wrong the mean may be; parts alone know it."""
+    within = outlook.wait_within_ms.get(lane)
+    return {} if within is None else {"mean_within": within}
 
 
 def _limit(limit: LimitOutlook) -> dict[str, Any]:

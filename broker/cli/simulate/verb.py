@@ -1,10 +1,10 @@
 """`headrace simulate`: what a quota means for a workload, before anybody pays for it."""
 
-import gc
 import json
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +17,9 @@ from broker.cli.simulate.asked import Options, behaviours_from, factors_from, la
 from broker.cli.simulate.page import page
 from broker.cli.simulate.report import as_json as report_as_json
 from broker.cli.simulate.report import the_one_asked_for
+from broker.cli.simulate.side_by_side import cores, play_all
 from broker.errors import SettingsError
+from broker.planner.parts import parts_of, together
 from broker.planner.plan import Outlook, Plan, quotas_for
 from broker.planner.stage import Times
 from broker.planner.workload_file import WorkloadError
@@ -28,8 +30,6 @@ from broker.simulator.settings import UpstreamSettings
 _WITH_FAILURES = 1
 _WIDTH_WITHOUT_TERMINAL = 120
 _PLOTS = (".png", ".svg")
-_OBJECTS_BETWEEN_COLLECTIONS = 100_000
-"""A run makes no cycles to speak of: looking for them at the usual pace costs a tenth of its time."""
 
 Draw = Callable[[Plan, list[Outlook], Path], None]
 
@@ -72,6 +72,7 @@ def simulate(
         str, typer.Option(metavar="F,F,…", help="Which multiples of the quota to compare; 1 compares nothing.")
     ] = "0.5,0.75,1,1.5,2",
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same run.")] = 7,
+    whole: Annotated[bool, typer.Option("--whole", help="Play a long steady workload in one piece.")] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw waits and tokens over time: a .png or .svg.")
     ] = None,
@@ -100,8 +101,7 @@ def simulate(
         law=law, latency_s=latency_from(latency), behaviours=behaviours_from(behaviour or ()), seed=comes.seed
     )
     plan = Plan(settings, comes, granted, upstream, Times(seed=comes.seed), requests)
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 50, 1_000)
-    outlooks = _play(plan, factors, quiet=as_json)
+    outlooks = _play(plan, factors, whole=whole, quiet=as_json)
     if plot is not None and draw is not None:
         _save(draw, plan, outlooks, plot)
     if as_json:
@@ -115,9 +115,10 @@ def simulate(
         raise typer.Exit(_WITH_FAILURES)
 
 
-def _play(plan: Plan, factors: tuple[float, ...], *, quiet: bool) -> list[Outlook]:
-    """One run for each quota, with a bar for whoever waits."""
+def _play(plan: Plan, factors: tuple[float, ...], *, whole: bool, quiet: bool) -> list[Outlook]:
+    """One run for each quota, or its parts, with a bar for whoever waits."""
     expected = plan.expected
+    parts = {factor: (plan,) if whole else parts_of(plan, factor) for factor in factors}
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(
         *columns,
@@ -127,16 +128,9 @@ def _play(plan: Plan, factors: tuple[float, ...], *, quiet: bool) -> list[Outloo
         disable=quiet or not sys.stderr.isatty(),
     ) as bar:
         task = bar.add_task("simulating", total=None if expected is None else expected * len(factors))
-        outlooks: list[Outlook] = []
-
-        def heed(settled: int) -> None:
-            done = sum(outlook.record.settled for outlook in outlooks)
-            bar.update(task, completed=done + settled)
-
-        for factor in factors:
-            bar.update(task, description=f"on {factor:g} x the quota")
-            outlooks.append(plan.play(factor, heed))
-        return outlooks
+        runs = [(part, factor) for factor, each in parts.items() for part in each]
+        played = iter(play_all(runs, lambda settled: bar.update(task, completed=settled), cores()))
+    return [together(plan, list(islice(played, len(each)))) for each in parts.values()]
 
 
 def _drawing(plot: Path | None) -> Draw | None:

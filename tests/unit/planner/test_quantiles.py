@@ -61,3 +61,15 @@ def test_the_mean_stays_exact_and_the_memory_bounded() -> None:
 
 def test_waits_of_nothing_are_nothing() -> None:
     assert of([0] * (EXACT_MAX + 10)).at(0.5) == 0
+
+
+@pytest.mark.parametrize(
+    ("some", "more"), [(10, 20), (10, EXACT_MAX + 1), (EXACT_MAX + 1, 10), (EXACT_MAX, 1), (9_000, 9_000)]
+)
+def test_two_streams_become_one(some: int, more: int) -> None:
+    chance = random.Random(some)
+    first, second = ([chance.randrange(1_000_000) for _ in range(count)] for count in (some, more))
+    joined, at_once = of(first), of(first + second)
+    joined.take_in(of(second))
+    assert (joined.count, joined.total, joined.largest) == (at_once.count, at_once.total, at_once.largest)
+    assert [joined.at(part) for part in PARTS] == [at_once.at(part) for part in PARTS]

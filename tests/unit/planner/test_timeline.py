@@ -33,3 +33,14 @@ def test_the_busiest_span_is_that_of_all_lanes_together() -> None:
     assert timeline.charged_most(1_000) == 8
     assert timeline.charged_most(2_000) == 9
     assert Timeline(1_000).charged_most(2_000) == 0
+
+
+def test_another_timeline_is_taken_in_where_it_began() -> None:
+    timeline, other = Timeline(1_000), Timeline(500)
+    timeline.called("bulk", 500, 4_000, 4_200)
+    other.called("bulk", 300, 9_000, 1_900)
+    other.called("urgent", 7, None, 0)
+    timeline.take_in(other, 3_000)
+    there = timeline.lanes["bulk"][4]
+    assert (there.called, there.waited_most_ms, there.charged) == (2, 9_000, 800)
+    assert timeline.lanes["urgent"][3].charged == 7

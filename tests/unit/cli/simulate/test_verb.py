@@ -1,5 +1,6 @@
 """`headrace simulate`: what it prints, what it writes, and how it says no."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,8 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from broker.cli.main import main
+from broker.cli.simulate.page import page
+from broker.cli.simulate.report import as_json
+from broker.planner.parts import in_parts, together
+from broker.planner.plan import Plan, quotas_for
+from broker.planner.workload import HOUR_MS, Stream, Workload
+from broker.settings.whole import Settings
 
 WORKLOAD = """
 hours = 0.2
@@ -205,3 +213,26 @@ def test_without_a_plot_matplotlib_is_not_loaded() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_long_steady_plan_is_told_with_how_wrong_its_means_may_be() -> None:
+    workload = Workload((Stream("a", "urgent", per_hour=6_000),), HOUR_MS // 20)
+    settings = Settings()
+    quotas = quotas_for(settings, workload, tokens_per_minute=60_000, requests_per_minute=None)
+    plan = Plan(settings, workload, quotas)
+    outlook = together(plan, [part.play() for part in in_parts(plan, 4)])
+    console = Console(record=True, width=120, file=io.StringIO())
+    for part in page([outlook]):
+        console.print(part)
+    said = console.export_text()
+    assert "played in 4 parts" in said
+    assert " ± " in said
+    told = as_json(plan, [outlook])
+    assert told["parts"] == 4
+    assert told["lanes"]["urgent"]["wait_ms"]["mean_within"] == outlook.wait_within_ms["urgent"]
+    assert "mean_within" not in told["lanes"]["bulk"]["wait_ms"]
+
+
+def test_a_plan_can_be_played_whole(workload: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = (str(workload), "--tokens-per-minute", "20000", "--quotas", "1")
+    assert report(capsys, *args, "--whole") == report(capsys, *args)

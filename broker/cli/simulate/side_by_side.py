@@ -1,0 +1,114 @@
+"""Runs side by side, a process each, as many at once as there are cores.
+
+A run needs nothing but its plan and a core, so the runs of several quotas, and the parts of one, need not wait for each
+other. What they find does not depend on how many are played at once. A process that is interrupted ends its runs; one
+that is killed leaves runs that end as soon as they have something to tell.
+"""
+
+import gc
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Final
+
+from broker.planner.plan import Outlook, Plan
+
+REQUESTS_MIN: Final = 20_000
+"""Of all runs together: fewer are played before a second process has started."""
+_OBJECTS_BETWEEN_COLLECTIONS: Final = 100_000
+"""A run makes no cycles to speak of: looking for them at the usual pace costs a tenth of its time."""
+
+Run = tuple[Plan, float]
+"""A plan, and on how many times its quota."""
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def play_all(
+    runs: Sequence[Run], heed: Callable[[int], None], processes: int, *, requests_min: int = REQUESTS_MIN
+) -> list[Outlook]:
+    """All of them; `heed` hears now and then how many outcomes there are, all runs together.
+
+    Raises:
+        RuntimeError: A run's process died.
+    """
+    expected = sum(plan.expected or 0 for plan, _ in runs)
+    if min(processes, len(runs)) > 1 and expected >= requests_min:
+        return _SideBySide(runs, heed).play(processes)
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 50, 1_000)
+    outlooks: list[Outlook] = []
+    for plan, factor in runs:
+        before = sum(outlook.record.settled for outlook in outlooks)
+        outlooks.append(plan.play(factor, lambda settled, before=before: heed(before + settled)))  # type: ignore[misc]
+    return outlooks
+
+
+@dataclass
+class _SideBySide:
+    """The parent's side."""
+
+    runs: Sequence[Run]
+    heed: Callable[[int], None]
+    settled: dict[int, int] = field(default_factory=dict)
+    found: dict[int, Outlook] = field(default_factory=dict)
+    under_way: dict[Connection, tuple[int, BaseProcess]] = field(default_factory=dict)
+
+    def play(self, processes: int) -> list[Outlook]:
+        """So many at once."""
+        waiting = deque(range(len(self.runs)))
+        try:
+            while waiting or self.under_way:
+                while waiting and len(self.under_way) < processes:
+                    self._begin(waiting.popleft())
+                told = wait(list(self.under_way))
+                for connection in [each for each in self.under_way if each in told]:
+                    self._hear(connection)
+        finally:
+            for connection, (_, process) in self.under_way.items():
+                process.terminate()
+                process.join()
+                connection.close()
+        return [self.found[number] for number in range(len(self.runs))]
+
+    def _begin(self, number: int) -> None:
+        context = get_context("spawn")
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=serve, args=(theirs, *self.runs[number]), name=f"run {number}", daemon=True)
+        self.under_way[ours] = number, process
+        process.start()
+        theirs.close()
+
+    def _hear(self, connection: Connection) -> None:
+        number, process = self.under_way[connection]
+        try:
+            told = connection.recv()
+        except EOFError:
+            process.join()
+            raise RuntimeError(f"{process.name} ended without a result: exit code {process.exitcode}") from None
+        if isinstance(told, Outlook):
+            self.found[number] = told
+            self.settled[number] = told.record.settled
+            del self.under_way[connection]
+            process.join()
+            connection.close()
+        else:
+            self.settled[number] = told
+        self.heed(sum(self.settled.values()))
+
+
+def serve(connection: Connection, plan: Plan, factor: float) -> None:
+    """Play one run and tell of it: how many outcomes there are, now and then, and at last what it found."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts everybody; the parent ends us
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 50, 1_000)
+    try:
+        connection.send(plan.play(factor, connection.send))
+    except BrokenPipeError:  # nobody listens any more
+        return
