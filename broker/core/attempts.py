@@ -5,7 +5,6 @@ well; only nothing follows from it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from broker.core.account import Account
 from broker.core.budget import Budget
@@ -17,10 +16,11 @@ from broker.core.reading import Metric
 from broker.core.retry import Again, Failing, decide
 from broker.core.rules import DispatchRules
 from broker.core.ticket import CallNumber, Ticket
+from broker.core.value import value
 from broker.core.verdict import Meaning, Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sequel:
     """What becomes of a request after an attempt."""
 

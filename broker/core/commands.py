@@ -12,10 +12,11 @@ from broker.core.cancels import Cancel
 from broker.core.identity import Fate, Identity
 from broker.core.progress import Stored
 from broker.core.ticket import CallNumber, LanePartition, TicketNumber
+from broker.core.value import value
 from broker.core.verdict import Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call:
     """Make one HTTP call for a ticket; the money is already reserved.
 
@@ -97,7 +98,7 @@ class Remember:
 Decision = Complete | Fail | Park | Withdraw | Bury | Discard | Remember
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settlement:
     """What becomes of one ticket."""
 

@@ -11,11 +11,12 @@ from broker.core.cancels import Cancel
 from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.progress import PartitionProgress
 from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
+from broker.core.value import value
 from broker.core.verdict import Verdict
 from broker.core.witness import Usage
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Taken:
     """A record was read from its lane, or from the control topic, and decoded as far as it could be."""
 
@@ -39,7 +40,7 @@ class Lost:
     removed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answered:
     """A call ended. `bytes` is what its outcome will weigh; 0 if there is none. `usage` is as the answer reports it."""
 

@@ -44,6 +44,8 @@ class Extremes:
 
     def highest(self, first: int, stop: int) -> int:
         """The highest peak from `first` up to `stop`, which is above it."""
+        if stop - first < BLOCK:
+            return max(self.peaks[first:stop])
         left, right = -(-first // BLOCK), stop // BLOCK
         if left >= right:
             return max(self.peaks[first:stop])
@@ -52,6 +54,8 @@ class Extremes:
 
     def lowest(self, first: int, stop: int) -> int:
         """The lowest dip from `first` up to `stop`, which is above it."""
+        if stop - first < BLOCK:
+            return min(self.dips[first:stop])
         left, right = -(-first // BLOCK), stop // BLOCK
         if left >= right:
             return min(self.dips[first:stop])

@@ -10,10 +10,11 @@ Rules:
   dict of two million grows, the loop stands still for a few tenths of a second, once in about 1.4 times `ids_max` ids.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice, takewhile
 from typing import Final, NamedTuple
+
+from broker.core.value import value
 
 STRIDES: Final = 64
 RENEWALS_MAX: Final = 500  # a batch: 20 KB in a ledger record
@@ -30,7 +31,7 @@ class Fate(IntEnum):
     WITHDRAWN = 4  # Failed (cancelled) while parked; to be recorded as FAILED once the copy has come back
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Identity:
     """16 bytes of hash for the id, the count of replays, 8 bytes for tenant, endpoint and body."""
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, NewType
 from broker.core.cancels import Cancel
 from broker.core.charge import Prices
 from broker.core.identity import Identity
+from broker.core.value import value
 
 TicketNumber = NewType("TicketNumber", int)
 CallNumber = NewType("CallNumber", int)
@@ -26,7 +27,7 @@ class LanePartition(NamedTuple):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Source:
     """Where a record stands in Kafka."""
 
@@ -34,7 +35,7 @@ class Source:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Candidate:
     """A record that could be decoded, priced and attributed to a limit.
 
