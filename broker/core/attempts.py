@@ -7,6 +7,7 @@ well; only nothing follows from it.
 from collections.abc import Callable
 
 from broker.core.account import Account
+from broker.core.breaker import Breaker
 from broker.core.budget import Budget
 from broker.core.commands import Complete, Decision, Fail, Mended, Tripped
 from broker.core.events import Answered, Refused
@@ -51,11 +52,12 @@ class Attempts:
     def answered(self, event: Answered, now_ms: int, *, account: Account, may_park: bool) -> Sequel | None:
         """A call has ended: what follows, or None if nobody waits for it any more."""
         flight, verdict = self._flights.land(event.call, now_ms), event.verdict
-        if verdict.meaning in _UNANSWERED:
+        unanswered = verdict.meaning in _UNANSWERED
+        if unanswered:
             flight.budget.abandoned(event.call, now_ms)
         else:
             flight.budget.answered(event.call, now_ms, verdict, event.usage)
-        if verdict.counts_as_attempt or verdict.meaning not in _UNANSWERED:
+        if not unanswered or verdict.counts_as_attempt:
             self._heard(flight, verdict, account, now_ms)
         else:  # we have ended the call ourselves
             _lose_probes(flight)
@@ -69,7 +71,7 @@ class Attempts:
             sentence = f"The answer weighs {event.bytes} bytes, more than the results topic takes."
             return Sequel(flight.ticket, Fail("too_large_for_topic", sentence))
         self._flights.hold(flight.ticket, event.bytes)
-        return Sequel(flight.ticket, Complete())
+        return Sequel(flight.ticket, _COMPLETE)
 
     def refused(self, event: Refused, now_ms: int) -> Ticket | None:
         """A call was not sent; whose it was, if somebody still waits for it."""
@@ -81,17 +83,22 @@ class Attempts:
     def _heard(self, flight: Flight, verdict: Verdict, account: Account, now_ms: int) -> None:
         """Tell the breakers, and note what becomes of them."""
         limit, own = flight.budget.settings.name, flight.budget.breaker
-        before = account.breaker.tripped_by, own.tripped_by
+        all_tripped_by, own_tripped_by = account.breaker.tripped_by, own.tripped_by
         account.heard(limit, own, verdict, now_ms, probe=account.breaker in flight.probes)
         own.heard(verdict.meaning, now_ms, verdict.wait_ms, probe=own in flight.probes)
-        for name, breaker, tripped_by in ((None, account.breaker, before[0]), (limit, own, before[1])):
-            if breaker.tripped_by is tripped_by:
-                continue
-            if breaker.closed:
-                self._news.append(Mended(name, now_ms - breaker.opened_ms))
-            else:
-                rest_ms = breaker.rests_until(now_ms) - now_ms
-                self._news.append(Tripped(name, limit, flight.ticket.number, verdict, rest_ms))
+        if account.breaker.tripped_by is not all_tripped_by:
+            self._tell(None, account.breaker, flight, verdict, now_ms)
+        if own.tripped_by is not own_tripped_by:
+            self._tell(limit, own, flight, verdict, now_ms)
+
+    def _tell(self, name: str | None, breaker: Breaker, flight: Flight, verdict: Verdict, now_ms: int) -> None:
+        """A breaker has opened, closed, or is open for another reason now."""
+        if breaker.closed:
+            self._news.append(Mended(name, now_ms - breaker.opened_ms))
+        else:
+            rest_ms = breaker.rests_until(now_ms) - now_ms
+            limit, number = flight.budget.settings.name, flight.ticket.number
+            self._news.append(Tripped(name, limit, number, verdict, rest_ms))
 
     def _after(self, ticket: Ticket, verdict: Verdict, now_ms: int, *, may_park: bool) -> Again | Decision:
         if verdict.snapshot is not None and verdict.snapshot.metric is Metric.TOKENS and verdict.snapshot.requested:
@@ -108,4 +115,5 @@ def _lose_probes(flight: Flight) -> None:
         breaker.lost_probe()
 
 
+_COMPLETE = Complete()
 _UNANSWERED = frozenset({Meaning.TIMEOUT, Meaning.CONNECTION})

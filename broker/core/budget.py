@@ -8,7 +8,7 @@ may have several mirrors, and all of them are paid.
 """
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from broker.core.breaker import Breaker
 from broker.core.buckets import Buckets, Level
@@ -20,6 +20,7 @@ from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, TOKENS, Metric, Snap
 from broker.core.sends import Sends
 from broker.core.spread import QUIET_MS, Spread
 from broker.core.tariff import Tariff
+from broker.core.value import value
 from broker.core.verdict import Meaning, Verdict
 from broker.core.way import WAY_MAX_MS, Way
 from broker.core.window import Window
@@ -84,7 +85,8 @@ class Caution:
     share_ppm: int
 
 
-class _Flight(NamedTuple):
+@value
+class _Flight:
     """A reservation that waits for its end."""
 
     number: int

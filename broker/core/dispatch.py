@@ -256,7 +256,9 @@ class Dispatch:
         self._inheritance.settled(ended.settled)
         for ticket in ended.tickets:
             if self._settling.drop(ticket):
-                self._reception.judge_again(self.register.part(ticket.candidate.identity.id_hash), now_ms)
+                waited = self.register.part(ticket.candidate.identity.id_hash)
+                if waited:
+                    self._reception.judge_again(waited, now_ms)
         self.identities.expire(wall_ms)
 
     # ------------------------------------------------------------------ leadership

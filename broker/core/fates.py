@@ -31,6 +31,9 @@ class Fate(IntEnum):
     WITHDRAWN = 4  # Failed (cancelled) while parked; to be recorded as FAILED once the copy has come back
 
 
+_WITH_A_COPY: Final = frozenset({Fate.PARKED, Fate.WITHDRAWN})
+
+
 @value
 class Identity:
     """16 bytes of hash for the id, the count of replays, 8 bytes for tenant, endpoint and body."""
@@ -100,9 +103,9 @@ class Fates:
             at_s = max(at_s, known.at_s)
             self._answered.pop(id_hash, None)
             self._kept.pop(id_hash, None)
-        elif len(self) >= self._ids_max:
+        elif len(self._answered) + len(self._kept) >= self._ids_max:
             self._evict()
-        home = self._kept if fate in (Fate.PARKED, Fate.WITHDRAWN) else self._answered
+        home = self._kept if fate in _WITH_A_COPY else self._answered
         home[id_hash] = _pack(identity, attempt, fate, at_s)
 
     def expire(self, now_ms: int) -> None:

@@ -55,7 +55,11 @@ class Flights:
         self._serial += 1
         call = CallNumber(self._serial)
         budget.reserve(call, ticket.charge, now_ms, stated=ticket.stated, prices=ticket.candidate.prices)
-        probes = tuple(breaker for breaker in (budget.breaker, account) if breaker.probe())
+        own = budget.breaker
+        if own.closed and account.closed:
+            probes: tuple[Breaker, ...] = ()
+        else:
+            probes = tuple([breaker for breaker in (own, account) if breaker.probe()])
         self.hold(ticket, CALL_RESERVE_BYTES)
         self._flights[call] = Flight(ticket, budget, now_ms, probes)
         self._wanted[ticket] = call

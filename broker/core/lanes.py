@@ -17,11 +17,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
 
 from broker.core.bounds import FLOOR_CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
 from broker.core.charge import Prices
 from broker.core.ticket import State, Ticket
+from broker.core.value import value
 
 PPM = 1_000_000
 
@@ -47,7 +47,8 @@ class LaneRule:
     buffer_bytes_max: int
 
 
-class Pick(NamedTuple):
+@value
+class Pick:
     """The ticket whose turn it is, and the share of the bucket it must leave."""
 
     ticket: Ticket
@@ -126,6 +127,8 @@ class Lanes:
 
     def __init__(self, rules: Sequence[LaneRule]) -> None:
         self._queues = {rule.name: LaneQueue(rule) for rule in sorted(rules, key=lambda rule: rule.order)}
+        self._in_order = tuple(self._queues.values())
+        self._patient = tuple(queue for queue in self._in_order if queue.rule.floor_ppm)
 
     def queue(self, lane: str) -> LaneQueue:
         """The queue of one lane."""
@@ -135,11 +138,11 @@ class Lanes:
         """Whose turn it is: a lane that is owed its floor, else the first that has somebody waiting."""
         first: Pick | None = None
         keep_ppm = 0
-        for queue in self._queues.values():
+        for queue in self._in_order:
             head = queue.head()
             if head is None:
                 keep_ppm += queue.rule.reserve_ppm
-            elif queue.owed(head):
+            elif queue.credit_ppm_tokens and queue.owed(head):
                 return Pick(head, keep_ppm)
             elif first is None:
                 first = Pick(head, keep_ppm)
@@ -150,24 +153,25 @@ class Lanes:
 
         Who has been called less often comes first: a request that makes the server fail is no probe for the others.
         """
-        fronts = (ticket for queue in self._queues.values() for ticket in queue.first(PROBES_LOOKED_AT))
+        fronts = (ticket for queue in self._in_order for ticket in queue.first(PROBES_LOOKED_AT))
         found = min(fronts, key=lambda ticket: (ticket.calls, ticket.charge), default=None)
         return None if found is None else Pick(found, 0)
 
     def served(self, ticket: Ticket) -> None:
         """The picked ticket is being called: it leaves its queue, and the lanes passed over earn their floors."""
         own = self._queues[ticket.source.partition.lane]
-        for queue in self._queues.values():
+        for queue in self._patient:
             if queue is not own:
                 queue.earn(ticket.charge)
-        own.spend(ticket.charge)
+        if own.credit_ppm_tokens:
+            own.spend(ticket.charge)
         own.remove(ticket)
 
     def reprice(self, price: Callable[[Prices], int]) -> None:
         """Price again who waits."""
-        for queue in self._queues.values():
+        for queue in self._in_order:
             queue.reprice(price)
 
     def waiting(self) -> int:
         """How many wait for this limit."""
-        return sum(len(queue) for queue in self._queues.values())
+        return sum(map(len, self._in_order))

@@ -92,9 +92,10 @@ class Limits:
 
     def enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
         """Line up a ticket for its limit."""
-        desk = self.desk(ticket.candidate.limit, now_ms)
+        candidate = ticket.candidate
+        desk = self.desk(candidate.limit, now_ms)
         if not ticket.stated:
-            ticket.charge = desk.budget.tariff.price(ticket.candidate.prices)
+            ticket.charge = desk.budget.tariff.price(candidate.prices)
         desk.lanes.queue(ticket.source.partition.lane).append(ticket, front=front)
         ticket.queued = True
 

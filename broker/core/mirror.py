@@ -179,24 +179,23 @@ class Mirror:
         The course rises with time and falls with each send, so it is highest before a send and lowest after one. From
         any instant until now the level has changed as the course has.
         """
-        _, _, now_ms, way_ms, around = hearing
+        around = hearing.around
         if around is None or (around.first <= 0 and sends.forgotten):
             return None
-        place, first, last, early_ms, early, stop = around
         extremes = self._extremes
         if len(extremes.peaks) < len(sends.sent_ms) or self._forgotten != sends.forgotten:
             self._trace(sends)
         capacity, period_ms = self.capacity, self.period_ms
-        refilled = capacity * now_ms
-        own = sends.amounts[self.metric][place]  # is in `remaining` already
+        refilled = capacity * hearing.now_ms
+        own = sends.amounts[self.metric][around.place]  # is in `remaining` already
         dear = self._dear - (own + self._rounding) * period_ms if own else self._dear
         # Seen from a way before `taken`, which is between the sending and now.
-        spent = capacity * sends.sent_ms[early] - extremes.peaks[early]
-        highest = capacity * early_ms - spent
-        if first < stop:
-            highest = max(highest, extremes.highest(first, stop))
-        low = remaining * period_ms - capacity * way_ms + refilled - dear - highest
-        high = (remaining + 1) * period_ms + refilled - self._cheap - extremes.lowest(place, last)
+        early = around.early
+        highest = capacity * (around.early_ms - sends.sent_ms[early]) + extremes.peaks[early]
+        if around.first < around.stop:
+            highest = max(highest, extremes.highest(around.first, around.stop))
+        low = remaining * period_ms - capacity * hearing.way_ms + refilled - dear - highest
+        high = (remaining + 1) * period_ms + refilled - self._cheap - extremes.lowest(around.place, around.last)
         full = capacity * period_ms
         return low if low < full else full, high
 

@@ -6,14 +6,15 @@ stays here until its commit has returned, so that an unknown commit loses nothin
 
 from collections import OrderedDict
 from itertools import islice
-from typing import NamedTuple
 
 from broker.core.bounds import LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACTION_BYTES_MAX
 from broker.core.commands import Decision
 from broker.core.ticket import Ticket
+from broker.core.value import value
 
 
-class Decided(NamedTuple):
+@value
+class Decided:
     """A ticket and what becomes of it."""
 
     ticket: Ticket

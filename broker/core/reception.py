@@ -81,6 +81,13 @@ class Reception:
         candidate = ticket.candidate
         judgement = self._identities.recognise(candidate.identity, candidate.attempt)
         match judgement:
+            case Judgement.TAKE:
+                self._register.open(ticket)
+                ticket.failures = candidate.failures
+                if self.is_cancelled(ticket):
+                    self._settling.settle(ticket, _CANCELLED, now_ms)
+                else:
+                    self.line_up(ticket, now_ms)
             case Judgement.DONE:
                 returned = self._identities.returns(candidate.identity, candidate.attempt)
                 self._settling.settle(ticket, Discard(returned=returned), now_ms)
@@ -89,13 +96,6 @@ class Reception:
                 self._settling.settle(ticket, Bury("id_conflict", sentence), now_ms)
             case Judgement.JOIN | Judgement.WAIT:
                 self._register.join(ticket)
-            case Judgement.TAKE:
-                self._register.open(ticket)
-                ticket.failures = candidate.failures
-                if self.is_cancelled(ticket):
-                    self._settling.settle(ticket, _CANCELLED, now_ms)
-                else:
-                    self.line_up(ticket, now_ms)
             case _:
                 assert_never(judgement)
 

@@ -6,15 +6,17 @@ sends tells nothing that newer answers do not.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from broker.core.charge import Prices
 from broker.core.reading import REQUESTS, TOKENS, Metric
+from broker.core.value import value
 
 SENDS_MAX: Final = 4_096
 
 
-class Around(NamedTuple):
+@value
+class Around:
     """Which calls may have come to the limiter before one of ours, and which after it, by their places in the columns.
 
     Attributes:
@@ -34,7 +36,8 @@ class Around(NamedTuple):
     stop: int
 
 
-class Hearing(NamedTuple):
+@value
+class Hearing:
     """Which call an answer is to, when that was sent, when the answer came, and how long a way may be.
 
     `around` is None if the call was sent too long ago.

@@ -62,6 +62,11 @@ def heard(sends: Sends, number: int, now_ms: int) -> Around:
     return around
 
 
+def early(sends: Sends, number: int, now_ms: int) -> tuple[int, int, int]:
+    around = heard(sends, number, now_ms)
+    return around.early_ms, around.early, around.stop
+
+
 def test_what_was_sent_within_a_way_of_a_call_may_have_come_on_either_side_of_it() -> None:
     sends = Sends()
     for now in (0, 50, 51, 150, 250, 251):
@@ -81,9 +86,9 @@ def test_a_call_was_admitted_by_the_time_its_answer_came_and_perhaps_only_then()
     sends = Sends()
     for now in (0, 40, 40, 60, 80):
         sends.append(now, 1, 0)
-    assert heard(sends, 3, 140)[3:] == (40, 1, 3)  # a way before the answer
-    assert heard(sends, 3, 161)[3:] == (60, 3, 4)  # the answer came late: its sending
-    assert heard(sends, 2, 900)[3:] == (40, 1, 3)
+    assert early(sends, 3, 140) == (40, 1, 3)  # a way before the answer
+    assert early(sends, 3, 161) == (60, 3, 4)  # the answer came late: its sending
+    assert early(sends, 2, 900) == (40, 1, 3)
 
 
 def test_what_came_before_a_call_for_certain_is_not_looked_at_again() -> None:
