@@ -163,7 +163,7 @@ class Budget:
             stated: The server itself has named this charge.
         """
         probe_ms = self.breaker.may_call_at(now_ms)
-        first_ms = self._first_ms(now_ms)
+        first_ms = now_ms if self.believed else self._first_ms(now_ms)
         if self._full() or probe_ms is None or first_ms is None:
             return None
         at_ms = max(now_ms, self._paused_until_ms, probe_ms, first_ms, self._patience.may_call_at(now_ms))
@@ -289,7 +289,7 @@ class Budget:
 
     def _first_ms(self, now_ms: int) -> int | None:
         """The first call goes alone; None: until it has ended, unless the operator has told what the limit is."""
-        if self.believed or not self._flights:
+        if not self._flights:
             return now_ms
         tokens = self.settings.tokens
         if tokens is None or self._charged.charged(now_ms) * UNTOLD_PARTS >= tokens:

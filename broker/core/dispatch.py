@@ -255,10 +255,9 @@ class Dispatch:
             self.identities.wait_for_request(cancel, wall_ms)
         self._inheritance.settled(ended.settled)
         for ticket in ended.tickets:
-            if self._settling.drop(ticket):
-                waited = self.register.part(ticket.candidate.identity.id_hash)
-                if waited:
-                    self._reception.judge_again(waited, now_ms)
+            id_hash = self._settling.drop(ticket)
+            if id_hash is not None and (waited := self.register.part(id_hash)):
+                self._reception.judge_again(waited, now_ms)
         self.identities.expire(wall_ms)
 
     # ------------------------------------------------------------------ leadership
@@ -326,5 +325,5 @@ class Dispatch:
     def _give_up(self, ticket: Ticket) -> None:
         """A ticket whose record is settled elsewhere, or no longer ours."""
         self._settling.withdraw(ticket)
-        if self._settling.drop(ticket):
+        if self._settling.drop(ticket) is not None:
             self.identities.forget_open(ticket.candidate.identity)

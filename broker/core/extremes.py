@@ -4,6 +4,7 @@ Each answer asks for the extremes of a stretch that may be thousands of sends lo
 extremes noted, and a stretch costs its blocks and at most two broken ones.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 BLOCK: Final = 64
@@ -23,13 +24,14 @@ class Extremes:
     def __len__(self) -> int:
         return len(self.peaks)
 
-    def append(self, peak: int, dip: int) -> None:
-        """One more send."""
-        self.peaks.append(peak)
-        self.dips.append(dip)
-        if len(self.peaks) % BLOCK == 0:
-            self._highest.append(max(self.peaks[-BLOCK:]))
-            self._lowest.append(min(self.dips[-BLOCK:]))
+    def extend(self, peaks: Sequence[int], dips: Sequence[int]) -> None:
+        """More sends."""
+        noted = len(self.peaks) - len(self.peaks) % BLOCK
+        self.peaks += peaks
+        self.dips += dips
+        for stop in range(noted + BLOCK, len(self.peaks) + 1, BLOCK):
+            self._highest.append(max(self.peaks[stop - BLOCK : stop]))
+            self._lowest.append(min(self.dips[stop - BLOCK : stop]))
 
     def cut(self, place: int) -> None:
         """What was noted from that send on holds no longer."""

@@ -42,6 +42,13 @@ class Interval:
         self.low = low if low < full else full
         self.high = high if high < full else full
 
+    def narrow(self, least: int, most: int) -> None:
+        """Believe no less than `least` and no more than `most`, in units; they leave something of the interval."""
+        if least > self.low:
+            self.low = least
+        if most < self.high:
+            self.high = most
+
     def pay(self, most: int, least: int, now_ms: int) -> None:
         """Take between so many tokens and so many, into debt if need be."""
         if now_ms > self._at_ms:

@@ -56,10 +56,15 @@ class Pick:
 
 
 class LaneQueue:
-    """One lane's waiting tickets for one limit, first in, first out; a retry comes back to the front."""
+    """One lane's waiting tickets for one limit, first in, first out; a retry comes back to the front.
+
+    Attributes:
+        head: The first in line.
+    """
 
     def __init__(self, rule: LaneRule) -> None:
         self.rule = rule
+        self.head: Ticket | None = None
         self.credit_ppm_tokens = 0
         self.waiting_tokens = 0
         self.waiting_bytes = 0
@@ -75,12 +80,10 @@ class LaneQueue:
         self._queue[ticket] = None
         if front:
             self._queue.move_to_end(ticket, last=False)
+        if front or self.head is None:
+            self.head = ticket
         self.waiting_tokens += ticket.charge
         self.waiting_bytes += ticket.bytes
-
-    def head(self) -> Ticket | None:
-        """The first in line."""
-        return next(iter(self._queue), None)
 
     def first(self, count_max: int) -> Iterator[Ticket]:
         """Some from the front, in order."""
@@ -93,9 +96,11 @@ class LaneQueue:
     def remove(self, ticket: Ticket) -> None:
         """A ticket leaves: called, expired or dropped."""
         del self._queue[ticket]
+        if ticket is self.head:
+            self.head = next(iter(self._queue), None)
         self.waiting_tokens -= ticket.charge
         self.waiting_bytes -= ticket.bytes
-        if not self._queue:
+        if self.head is None:
             self.credit_ppm_tokens = 0  # an idle lane saves up nothing
 
     def reprice(self, price: Callable[[Prices], int]) -> None:
@@ -111,10 +116,9 @@ class LaneQueue:
 
     def earn(self, charge: int) -> None:
         """Somebody else was served while this lane waited."""
-        head = self.head()
-        if head is None:
+        if self.head is None:
             return
-        limit = head.charge * PPM * FLOOR_CREDIT_CHARGES_MAX
+        limit = self.head.charge * PPM * FLOOR_CREDIT_CHARGES_MAX
         self.credit_ppm_tokens = min(limit, self.credit_ppm_tokens + charge * self.rule.floor_ppm)
 
     def spend(self, charge: int) -> None:
@@ -139,7 +143,7 @@ class Lanes:
         first: Pick | None = None
         keep_ppm = 0
         for queue in self._in_order:
-            head = queue.head()
+            head = queue.head
             if head is None:
                 keep_ppm += queue.rule.reserve_ppm
             elif queue.credit_ppm_tokens and queue.owed(head):

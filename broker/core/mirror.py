@@ -22,7 +22,6 @@ Levels are "after all that is on its way": the server will have at least `low` l
 All sums are exact, in tokens times `period_ms` (see interval.py).
 """
 
-from itertools import islice
 from typing import Final
 
 from broker.core.extremes import Extremes
@@ -156,20 +155,17 @@ class Mirror:
         level = self._level
         level.refill(hearing.now_ms)
         least, most = seen
-        low, high = level.low, level.high
         error: int | None = None
-        if self._anchor is None:
-            self._anchor = hearing.number
-        elif least <= high and low <= most:
-            least, most = low if low > least else least, high if high < most else most
-            error = 0
-        elif hearing.number < self._anchor:
-            return None
-        else:
-            error = (least - high if least > high else most - low) // self.period_ms
+        if self._anchor is not None:
+            if least <= level.high and level.low <= most:
+                level.narrow(least, most)
+                return 0
+            if hearing.number < self._anchor:
+                return None
+            error = (least - level.high if least > level.high else most - level.low) // self.period_ms
             self.corrections += 1
             self.last_error = error
-            self._anchor = hearing.number
+        self._anchor = hearing.number
         level.set(least, most)
         return error
 
@@ -210,14 +206,16 @@ class Mirror:
             refilled, last = capacity * sends.sent_ms[place - 1], amounts[place - 1]
             dear = refilled - extremes.peaks[-1] + (last + rounding if last else 0) * period_ms
             cheap = refilled - extremes.dips[-1]
-        for sent_ms, amount in zip(islice(sends.sent_ms, place, None), islice(amounts, place, None), strict=True):
+        peaks, dips = [], []
+        for sent_ms, amount in zip(sends.sent_ms[place:], amounts[place:], strict=True):
             refilled = capacity * sent_ms
-            peak = refilled - dear
+            peaks.append(refilled - dear)
             if amount > rounding:
                 cheap += (amount - rounding) * period_ms
             if amount:
                 dear += (amount + rounding) * period_ms
-            extremes.append(peak, refilled - cheap)
+            dips.append(refilled - cheap)
+        extremes.extend(peaks, dips)
         self._dear, self._cheap = dear, cheap
 
     def _retrace(self, number: int) -> None:

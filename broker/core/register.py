@@ -74,16 +74,17 @@ class Register:
         self._held[lane] += 1
         self._held_bytes[lane] += ticket.bytes
 
-    def remove(self, ticket: Ticket) -> bool:
-        """A ticket is committed or dropped; True if it was for this one to answer for its id."""
+    def remove(self, ticket: Ticket) -> bytes | None:
+        """A ticket is committed or dropped; returns the id that it was to answer for, if there was one."""
         del self._tickets[ticket.number]
         lane = ticket.source.partition.lane
         self._held[lane] -= 1
         self._held_bytes[lane] -= ticket.bytes
-        answering = self.is_answering(ticket)
-        if answering:
-            del self._open[ticket.candidate.identity.id_hash]
-        return answering
+        if not self.is_answering(ticket):
+            return None
+        id_hash = ticket.candidate.identity.id_hash
+        del self._open[id_hash]
+        return id_hash
 
     def open(self, ticket: Ticket) -> None:
         """The ticket is the one that will answer for its id."""

@@ -52,8 +52,8 @@ class Settling:
                 assert_never(ticket.state)
         ticket.state = State.SETTLED
 
-    def drop(self, ticket: Ticket) -> bool:
-        """Its record is committed, or somebody else's: forget it. True if it was for this one to answer for its id."""
+    def drop(self, ticket: Ticket) -> bytes | None:
+        """Its record is committed, or somebody else's: forget it. Returns the id that it was to answer for, if any."""
         self._flights.hold(ticket, 0)
         self.commands.append(Forget(ticket.number))
         return self._register.remove(ticket)

@@ -74,14 +74,15 @@ class Spread:
     def pay(self, amount: int, now_ms: int) -> int:
         """Spend; returns the depth afterwards, which names the call if it is refused."""
         self._settle(now_ms)
+        trials = self._on_trial
         self._bucket.pay(amount, now_ms)
         depth = self._depth(now_ms)
         if depth > self._bucket.capacity:  # more than any server lends: our law overrates
             depth = self._bucket.capacity
             self._bucket.set_level(0, now_ms)
-        while self._on_trial and self._on_trial[-1][1] <= depth and self._on_trial[-1][0] == now_ms:
-            self._on_trial.pop()
-        self._on_trial.append((now_ms, depth))
+        while trials and trials[-1][1] <= depth and trials[-1][0] == now_ms:
+            trials.pop()
+        trials.append((now_ms, depth))
         return depth
 
     def give_back(self, amount: int, now_ms: int) -> None:

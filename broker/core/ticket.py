@@ -125,8 +125,9 @@ class Ticket:
     @property
     def candidate(self) -> Candidate:
         """Its content, for a ticket known to be a request."""
-        assert isinstance(self.content, Candidate)
-        return self.content
+        content = self.content
+        assert isinstance(content, Candidate)
+        return content
 
     def anew(self) -> "Ticket":
         """The same record, as if it had just been taken."""

@@ -41,6 +41,14 @@ def test_no_end_is_believed_above_the_capacity() -> None:
     assert tokens(between(700, 800), 0) == (CAPACITY, CAPACITY)
 
 
+def test_what_is_narrowed_keeps_the_narrower_of_both_ends() -> None:
+    interval = between(100, 300)
+    interval.narrow(50 * MINUTE, 400 * MINUTE)
+    assert tokens(interval, 0) == (100, 300)
+    interval.narrow(150 * MINUTE, 250 * MINUTE)
+    assert tokens(interval, 0) == (150, 250)
+
+
 def test_paying_takes_the_most_from_the_lower_end_and_the_least_from_the_upper() -> None:
     interval = between(100, 200)
     interval.pay(400, 50, 0)

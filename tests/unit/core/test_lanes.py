@@ -34,7 +34,7 @@ def test_a_queue_is_first_in_first_out_and_a_retry_comes_back_in_front() -> None
     queue.append(second)
     queue.append(retry, front=True)
     heads = []
-    while (head := queue.head()) is not None:
+    while (head := queue.head) is not None:
         heads.append(head)
         queue.remove(head)
     assert heads == [retry, first, second]
@@ -48,7 +48,7 @@ def test_a_ticket_leaves_from_anywhere_and_leaves_no_gap() -> None:
     queue.remove(made[1])
     assert (len(queue), queue.waiting_tokens) == (2, 4)
     queue.remove(made[0])
-    assert queue.head() is made[2]
+    assert queue.head is made[2]
 
 
 def test_only_a_waiting_ticket_lines_up_and_once() -> None:
