@@ -110,29 +110,31 @@ class VirtualRun:
         agenda = self._agenda
         while self._open or self._next is not None:
             told_us = self._next_told_us()
-            if agenda and agenda[0][0] < told_us:
-                told_us = agenda[0][0]
-            if told_us > until_us:
+            # The core need not be asked again before it is told something, or wants to be asked.
+            while not self._stirred and agenda and agenda[0][0] < told_us and agenda[0][0] <= until_us:
+                self._happen_next()
+            if not self._stirred and told_us > until_us:
                 self.now_us = max(self.now_us, until_us)
                 return False
-            self.now_us = max(self.now_us, told_us)
+            if not self._stirred:
+                self.now_us = max(self.now_us, told_us)
             now_ms = self.now_us // 1_000
             while self._next is not None and self._next.at_ms <= now_ms:
                 self._receive(self._next)
                 self._next = next(self._arrivals, None)
-            self._happen((now_ms + 1) * 1_000)
+            before_us = (now_ms + 1) * 1_000
+            while agenda and agenda[0][0] < before_us:
+                self._happen_next()
             if self._stirred or (self._wake_ms is not None and now_ms >= self._wake_ms):
                 self._stirred = False
                 self._turn(now_ms)
         return True
 
-    def _happen(self, before_us: int) -> None:
-        """Everything that happens before an instant."""
-        agenda = self._agenda
-        while agenda and agenda[0][0] < before_us:
-            at_us, _, happen, what = heappop(agenda)
-            self.now_us = max(self.now_us, at_us)
-            happen(*what)
+    def _happen_next(self) -> None:
+        """What is to happen first of all."""
+        at_us, _, happen, what = heappop(self._agenda)
+        self.now_us = max(self.now_us, at_us)
+        happen(*what)
 
     def _next_told_us(self) -> int:
         """When a request comes or the core wants to be asked, whichever is first; never before now."""

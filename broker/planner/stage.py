@@ -6,6 +6,7 @@ disagree about what a setting means.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from broker.core.charge import prices
 from broker.core.identity import Identity
@@ -17,6 +18,7 @@ from broker.service.pricing import fixed_law
 from broker.service.rules import budget_maker, dispatch_rules
 from broker.settings.whole import Settings
 
+_PRICES_MAX = 16_384  # remembered: requests of a stream share a few hundred sizes
 _FINGERPRINT = b"planned."  # no id comes twice with another content
 
 Recognise = Callable[[Arrival, int, int, int], Candidate]
@@ -61,6 +63,7 @@ def recogniser(settings: Settings) -> Recognise:
     """Attributes and prices arrivals as the dispatcher's `Pricer` does requests."""
     limits: dict[str, str] = {}
     laws = {limit: fixed_law(settings, limit) for limit in settings.limits}
+    priced = lru_cache(_PRICES_MAX)(prices)
 
     def recognise(arrival: Arrival, number: int, attempt: int, failures: int) -> Candidate:
         model = arrival.model
@@ -72,7 +75,7 @@ def recogniser(settings: Settings) -> Recognise:
             attempt=attempt,
             model=model,
             limit=limit,
-            prices=prices(arrival.endpoint, arrival.size, laws.get(limit)),
+            prices=priced(arrival.endpoint, arrival.size, laws.get(limit)),
             deadline_ms=arrival.deadline_ms,
             failures=failures,
         )

@@ -19,6 +19,7 @@ class Chance:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed.to_bytes(16, "big", signed=True)
+        self._keyed = hashlib.blake2b(digest_size=8, key=self._seed)  # copied for each draw: the key is hashed once
 
     def content_of(self, endpoint: Endpoint, body: Mapping[str, Any]) -> bytes:
         """A digest of what is asked."""
@@ -32,7 +33,6 @@ class Chance:
 
     def number(self, content: bytes, purpose: str) -> int:
         """A whole number below 2^64, the same for the same content and purpose."""
-        return int.from_bytes(
-            hashlib.blake2b(content + purpose.encode("utf-8", "surrogatepass"), digest_size=8, key=self._seed).digest(),
-            "big",
-        )
+        drawn = self._keyed.copy()
+        drawn.update(content + purpose.encode("utf-8", "surrogatepass"))
+        return int.from_bytes(drawn.digest(), "big")
