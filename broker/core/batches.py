@@ -152,23 +152,24 @@ class Batches:
 def entries(decided: Iterable[Decided]) -> Iterable[SettledEntry]:
     """The ledger's lines for decisions: every fate, and nothing for records that have none."""
     for each in decided:
-        met = _fate(each.decision, each.ticket)
-        if met is not None:
-            attempt, fate = met
-            yield SettledEntry(each.ticket.candidate.identity, attempt, fate)
+        entry = _entry(each.decision, each.ticket)
+        if entry is not None:
+            yield entry
 
 
-def _fate(decision: Decision, ticket: Ticket) -> tuple[int, Fate] | None:
-    """The attempt at which it was met, and the fate."""
+def _entry(decision: Decision, ticket: Ticket) -> SettledEntry | None:
+    """The attempt at which a fate was met, and the fate."""
     match decision:
         case Complete():
-            return ticket.candidate.attempt, Fate.COMPLETED
+            candidate = ticket.candidate
+            return SettledEntry(candidate.identity, candidate.attempt, Fate.COMPLETED)
         case Fail() | Discard(returned=True):
-            return ticket.candidate.attempt, Fate.FAILED
+            candidate = ticket.candidate
+            return SettledEntry(candidate.identity, candidate.attempt, Fate.FAILED)
         case Park():
-            return decision.attempts, Fate.PARKED
+            return SettledEntry(ticket.candidate.identity, decision.attempts, Fate.PARKED)
         case Withdraw():
-            return decision.attempts, Fate.WITHDRAWN
+            return SettledEntry(ticket.candidate.identity, decision.attempts, Fate.WITHDRAWN)
         case Bury() | Discard() | Remember():
             return None
         case _:

@@ -7,7 +7,7 @@ extremes noted, and a stretch costs its blocks and at most two broken ones.
 from collections.abc import Sequence
 from typing import Final
 
-BLOCK: Final = 64
+BLOCK: Final = 16
 
 
 class Extremes:

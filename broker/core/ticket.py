@@ -62,7 +62,7 @@ class Candidate:
     @property
     def calls_before(self) -> int:
         """HTTP calls made for it before this record was written."""
-        return max(0, self.attempt - 1)
+        return self.attempt - 1 if self.attempt else 0
 
 
 @dataclass(frozen=True, slots=True)
