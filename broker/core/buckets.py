@@ -95,7 +95,8 @@ class Buckets:
             if mirror.period_ms < longer_than_ms:
                 continue
             amount = paid if mirror.metric is TOKENS else 1
-            payable_ms = mirror.payable_at(amount, mirror.capacity * keep_ppm // 1_000_000, now_ms)
+            keep = mirror.capacity * keep_ppm // 1_000_000 if keep_ppm else 0
+            payable_ms = mirror.payable_at(amount, keep, now_ms)
             if payable_ms > at_ms:
                 at_ms = payable_ms
         return at_ms

@@ -59,6 +59,7 @@ class Mirror:
         self._anchor: int | None = None  # the newest call whose answer set the interval instead of narrowing it
         self._named_by = -1  # the newest call whose answer named the limit
         self._extremes = Extremes()
+        self._followed = 0  # so many of the sends has the course followed
         self._forgotten = 0
         self._dear = self._cheap = 0  # what all sends that the course has followed took, in units, rounded up and down
 
@@ -179,7 +180,7 @@ class Mirror:
         if around is None or (around.first <= 0 and sends.forgotten):
             return None
         extremes = self._extremes
-        if len(extremes.peaks) < len(sends.sent_ms) or self._forgotten != sends.forgotten:
+        if self._followed < sends.count:
             self._trace(sends)
         capacity, period_ms = self.capacity, self.period_ms
         refilled = capacity * hearing.now_ms
@@ -216,8 +217,10 @@ class Mirror:
                 dear += (amount + rounding) * period_ms
             dips.append(refilled - cheap)
         extremes.extend(peaks, dips)
+        self._followed = sends.count
         self._dear, self._cheap = dear, cheap
 
     def _retrace(self, number: int) -> None:
         """The course has changed from that call on."""
         self._extremes.cut(max(0, number - self._forgotten))
+        self._followed = min(self._followed, number)

@@ -58,6 +58,7 @@ class Sends:
         self.oldest_open: list[int] = []  # number of the oldest call without an answer when this one was sent
         self.amounts: dict[Metric, list[int]] = {metric: [] for metric in Metric}
         self._prices: list[Prices | None] = []  # None: the server's own word, which no law changes
+        self.count = 0  # of all that were ever sent
         self.forgotten = 0
 
     def append(self, sent_ms: int, tokens: int, oldest_open: int | None = None, prices: Prices | None = None) -> int:
@@ -67,7 +68,8 @@ class Sends:
             for column in (self.sent_ms, self.oldest_open, *self.amounts.values()):
                 del column[:SENDS_MAX]
             del self._prices[:SENDS_MAX]
-        number = self.forgotten + len(self.sent_ms)
+        number = self.count
+        self.count += 1
         self.sent_ms.append(sent_ms)
         self.oldest_open.append(number if oldest_open is None else oldest_open)
         self.amounts[TOKENS].append(tokens)
