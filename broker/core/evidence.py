@@ -15,7 +15,7 @@ when it has been judged and is not refuted. The belief:
 
 What misfits downwards may be somebody else's spending on top of a law that is right. It counts only if another law
 fits that very piece; what misfits upwards always counts. A piece that every law fits, because the bodies do not
-tell them apart, says nothing, and nothing hangs on it.
+tell them apart, says nothing, and nothing hangs on it. Nor does a piece that the believed law fits speak for another.
 """
 
 from collections.abc import Sequence
@@ -86,9 +86,13 @@ class Evidence:
 
     def _weigh(self, excesses: Sequence[int | None], costs: Sequence[int], weight: int) -> None:
         fits = 0 in excesses
+        believed = self._laws.index(self.believed) if self.believed is not None else None
+        explained = believed is not None and excesses[believed] == 0
         self.pieces += 1
         for _ in range(weight):
             for place, excess in enumerate(excesses):
+                if excess == 0 and explained and place != believed:
+                    continue
                 if excess is not None and (excess >= 0 or fits):
                     self._count(place, fits=excess == 0)
         self._choose(costs)

@@ -60,6 +60,15 @@ def test_a_single_piece_that_misleads_changes_nothing() -> None:
     assert weighed(made, (0, -20, -90, -150)) is Law.CHAT_2025
 
 
+def test_a_piece_that_the_belief_fits_speaks_for_nobody_else() -> None:
+    made = evidence()
+    weighed(made, *[(400, 200, 0, -50)] * MEMORY)
+    for _ in range(MEMORY):
+        made.weigh((400, 0, 0, 8), COSTS, STATED_WEIGHT)
+    assert 1 not in made.possible()
+    assert weighed(made, (146, 0, -1_155, -549)) is Law.CHAT_2025  # what others took fits the other law by chance
+
+
 def test_a_law_that_changes_is_noticed_within_three_pieces() -> None:
     made = evidence()
     weighed(made, *[(400, 200, 0, -50)] * 50)
