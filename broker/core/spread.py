@@ -3,8 +3,10 @@
 A full bucket would pay for thousands of calls in one instant. Whether the server bears that no header tells: a shorter
 window may be enforced beside the minute that headers show, the configured limit may be wrong, a front may drop what
 comes too fast. So what has been spent beyond the steady rate, the *depth*, may only be doubled once the server has
-been silent about the last doubling: a refusal comes back within a way or two, an answer takes seconds. From one call to
-a full bucket that takes three seconds; where the rate alone is spent, the depth stays near nothing and nobody waits.
+been silent about the last doubling: a refusal comes back within a way or two, an answer takes seconds. And not at one
+blow: what goes deeper than ever goes one by one, over the same time, so that the first refusal finds few that follow
+it. From one call to a full bucket that takes three seconds; where the rate alone is spent, the depth stays near nothing
+and nobody waits.
 
 A refusal that the known limits do not explain tells the depth the server does not bear: the *ceiling*. It rises again
 slowly, since a shorter window that was a passing thing must not stay for ever. Where refusals come though next to
@@ -20,6 +22,8 @@ from broker.core.markup import PPM
 
 QUIET_MS: Final = 300
 """A server that has not refused a call within so long has admitted it."""
+WAKING_MS: Final = 10
+"""So late a caller may come and still go as deep as if it had come in time."""
 RISE_AFTER_MS: Final = 600_000
 RISE_PARTS: Final = 16
 SHARE_CUT_PPM: Final = 970_000
@@ -49,6 +53,7 @@ class Spread:
         self._bucket = Bucket(capacity, period_ms, capacity, now_ms)
         self._on_trial: deque[tuple[int, int]] = deque()  # when sent and how deep, sent less than QUIET_MS ago
         self._changed_ms = now_ms
+        self._deeper_us = 0  # when the next call may go deeper than ever
 
     def inherit(self, borne: int, ceiling: int | None) -> None:
         """What a predecessor has found out."""
@@ -68,7 +73,12 @@ class Spread:
             needed = self._depth(now_ms) + amount
             for sent_ms, depth in self._on_trial:
                 if self._bound(depth) >= needed:
-                    return min(at_ms, sent_ms + QUIET_MS)
+                    at_ms = min(at_ms, sent_ms + QUIET_MS)
+                    break
+        deeper_ms = -(-self._deeper_us // 1_000)
+        if at_ms < deeper_ms:
+            known_at_ms = self._bucket.payable_at(amount, self._bucket.capacity - self._known(), now_ms)
+            return min(max(at_ms, known_at_ms), deeper_ms)
         return at_ms
 
     def pay(self, amount: int, now_ms: int) -> int:
@@ -77,6 +87,8 @@ class Spread:
         trials = self._on_trial
         self._bucket.pay(amount, now_ms)
         depth = self._depth(now_ms)
+        if depth > self.borne:
+            self._space(amount, depth, now_ms)
         if depth > self._bucket.capacity:  # more than any server lends: our law overrates
             depth = self._bucket.capacity
             self._bucket.set_level(0, now_ms)
@@ -93,6 +105,7 @@ class Spread:
         """An answer says that the call which made the depth so great was admitted."""
         if depth > self.borne:
             self.borne = depth
+            self._deeper_us = 0
 
     def unexplained(self, depth: int, amount: int, now_ms: int) -> None:
         """A call that every known limit could pay was refused; sending it had made the depth `depth`."""
@@ -125,10 +138,26 @@ class Spread:
 
     def _bound(self, borne: int = 0) -> int:
         """How deep one may go, once depth `borne` has been borne too."""
-        bound = max(2 * self.borne, 2 * borne, self._capacity * QUIET_MS // self._period_ms)
+        bound = max(2 * self.borne, 2 * borne, self._always())
         if self._burst_ms is not None:
             bound = min(bound, max(1, self._capacity * self._burst_ms // self._period_ms))
         return bound if self.ceiling is None else min(bound, self.ceiling)
+
+    def _space(self, amount: int, depth: int, now_ms: int) -> None:
+        """A call has gone so deep: if that is deeper than ever, the next one does so a while later."""
+        known = self._known()
+        if depth > known:
+            apart_us = amount * QUIET_MS * 1_000 // (known + self._always() + 1)
+            from_us = max(self._deeper_us, (now_ms - WAKING_MS) * 1_000)
+            self._deeper_us = min(from_us + apart_us, (now_ms + QUIET_MS) * 1_000)
+
+    def _known(self) -> int:
+        """How deep one has been, or may always go."""
+        return min(max(self.borne, self._always()), self._bound())
+
+    def _always(self) -> int:
+        """What the rate refills while the server is silent."""
+        return self._capacity * QUIET_MS // self._period_ms
 
     def _depth(self, now_ms: int) -> int:
         return self._bucket.capacity - self._bucket.level(now_ms)

@@ -10,6 +10,7 @@ from broker.core.spread import (
     SHARE_CUT_PPM,
     SHARE_MIN_PPM,
     SHARE_STEP_MS,
+    WAKING_MS,
     Spread,
 )
 
@@ -108,6 +109,28 @@ def test_from_one_call_to_a_full_bucket_it_takes_two_to_three_seconds() -> None:
             known.pay(100, now)
         now += 10
     assert 2_000 < now < 3_000
+
+
+def test_what_goes_deeper_than_ever_goes_one_by_one_while_a_depth_known_is_gone_to_at_once() -> None:
+    known = spread()
+    known.pay(10_000, 0)
+    known.payable_at(1, QUIET_MS)  # silence: that deep one may go
+    known.pay(200, QUIET_MS)
+    assert known.payable_at(100, QUIET_MS) == QUIET_MS
+    known.pay(1_030, QUIET_MS)  # 10,930 deep, 930 deeper than ever
+    apart_ms = 1_030 * QUIET_MS // 10_300
+    assert known.payable_at(1_000, QUIET_MS) == QUIET_MS + apart_ms
+    assert known.payable_at(1_000, QUIET_MS + apart_ms) == QUIET_MS + apart_ms
+    known.admitted(10_930)
+    assert known.payable_at(1_000, QUIET_MS) == QUIET_MS
+
+
+def test_who_comes_a_little_late_goes_as_deep_as_who_comes_in_time() -> None:
+    known = spread()
+    known.inherit(10_000, None)
+    known.pay(10_000, 1_000)
+    known.pay(515, 1_000)
+    assert known.payable_at(1_000, 1_000) == 1_000 + 515 * QUIET_MS // 10_300 - WAKING_MS
 
 
 def test_a_thousand_calls_of_one_instant_are_one_trial() -> None:
@@ -277,9 +300,9 @@ def test_an_operator_who_wants_no_burst_gets_one_token_at_a_time() -> None:
 def test_a_successor_goes_on_where_its_predecessor_was() -> None:
     known = spread()
     known.inherit(10_000, 15_000)
-    known.pay(14_000, 0)
-    assert known.payable_at(1_000, 0) == 0
-    assert known.payable_at(1_001, 0) == 1
+    known.pay(9_000, 0)
+    assert known.payable_at(6_000, 0) == 0
+    assert known.payable_at(6_001, 0) == 1
 
 
 def test_a_limit_of_the_same_size_changes_nothing() -> None:
