@@ -78,7 +78,6 @@ def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.startswith("headrace ")
 
 
-@pytest.mark.timeout(20)  # a process of its own
 def test_help_goes_without_anything_heavy() -> None:
     heavy = "pydantic openai redis aiokafka tiktoken aiohttp prometheus_client"
     before = _cpu_s_of_children()
@@ -88,13 +87,11 @@ def test_help_goes_without_anything_heavy() -> None:
     assert _cpu_s_of_children() - before < 1  # 0.14 s on a quiet machine; users are promised 0.4 s
 
 
-@pytest.mark.timeout(20)  # a process of its own
 @pytest.mark.parametrize("verb", ["results", "submit"])
 def test_a_producer_or_reader_loads_nothing_of_the_dispatcher(verb: str) -> None:
     assert _loaded([verb, "--help"], "openai redis tiktoken prometheus_client")[0] == set()
 
 
-@pytest.mark.timeout(20)  # cold imports of openai and aiokafka on a busy machine
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
 def test_every_verb_of_the_table_is_there(verb: Verb) -> None:
     module, _, attribute = verb.target.partition(":")

@@ -5,8 +5,6 @@ import pytest
 from broker.simulator.naive import NaiveProgress, NaiveRequest, run_naive
 from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 
-pytestmark = pytest.mark.timeout(10)  # the SDK builds its models at first use, which a busy machine may take long for
-
 
 def leads(count: int, **given: Any) -> list[NaiveRequest]:
     return [

@@ -12,8 +12,6 @@ from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 HELLO: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "12345678"}]}
 CHARGE = 2 + 1 + 1
 
-pytestmark = pytest.mark.timeout(10)  # the SDK builds its models at first use, which a busy machine may take long for
-
 
 def served(**settings: Any) -> Upstream:
     return Upstream(UpstreamSettings(**({"latency_s": (0.0, 0.01)} | settings)))

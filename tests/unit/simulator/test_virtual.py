@@ -52,39 +52,6 @@ def test_every_behaviour_can_be_played_for_ten_minutes_and_its_books_add_up(name
     assert stats.share == pytest.approx(sum(tokens) / sum(t[Metric.TOKENS].offered for t in stats.accounts.values()))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "bucket",
-        "bucket-6s",
-        "bucket-1s",
-        "hidden-bucket-1s",
-        "quantised-6s",
-        "fixed-window",
-        "sliding-window",
-        "sliding-approximate",
-        "project-limits",
-        "limit-halved",
-        "limit-doubled",
-        "refusals-cost-request",
-        "foreign",
-        "headers-none",
-    ],
-)
-def test_a_client_that_knocks_all_the_time_is_charged_nearly_all_that_was_offered(name: str) -> None:
-    server = upstream(behaviour(name), requests_per_minute=10**7)
-    knock = Size.chat(40)
-    for number in range(2 * 60 * 20):  # 20 times a second for two minutes, until it is refused
-        while True:
-            visit = server.arrive(Ask(f"{number}", "m", knock), number * SECOND_US // 20)
-            server.end(visit)
-            if visit.status == 429:
-                break
-    tally = server.books().accounts["m"][Metric.TOKENS]
-    assert tally.share is not None
-    assert 0.97 < tally.share <= 1
-
-
 def test_http_and_virtual_time_charge_and_speak_alike() -> None:
     named = (behaviour("groq"), behaviour("quantised-6s"), behaviour("law-chat-legacy"))
     desk = Desk(tokens_per_minute=600, behaviours=named)

@@ -15,8 +15,6 @@ from tests.unit.simulator.asking import ASKED, HELLO
 
 ID = {"X-Client-Request-Id": "lead-1"}
 
-pytestmark = pytest.mark.timeout(20)  # the SDK builds its models at first use, which a busy machine may take long for
-
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[Upstream]:

@@ -14,8 +14,6 @@ from broker.settings.load import load_settings
 
 ENDPOINTS = Endpoints("127.0.0.1:29092", "redis://127.0.0.1:26379/0")
 
-pytestmark = pytest.mark.timeout(20)  # starts a process
-
 
 async def ended(code: int) -> Process:
     process = await create_subprocess_exec(sys.executable, "-c", f"raise SystemExit({code})")

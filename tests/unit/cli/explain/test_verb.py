@@ -212,7 +212,6 @@ def test_what_headrace_would_do_follows_the_defaults() -> None:
     assert (defaults.in_place_max_s * 1_000, defaults.attempts_max) == (IN_PLACE_MAX_MS, ATTEMPTS_MAX)
 
 
-@pytest.mark.timeout(20)  # processes of their own
 @pytest.mark.parametrize(
     ("given", "out", "err"),
     [
@@ -242,7 +241,6 @@ def test_a_file_that_cannot_be_read_is_one_sentence(source: str, capsys: pytest.
     assert "cannot be read" in capsys.readouterr().err
 
 
-@pytest.mark.timeout(20)  # a process of its own
 def test_nothing_heavy_is_loaded() -> None:
     heavy = {
         "openai",

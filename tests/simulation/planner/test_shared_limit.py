@@ -7,7 +7,7 @@ from broker.planner.engine import VirtualRun
 from broker.settings.whole import Settings
 from broker.simulator.admission import Metric
 from broker.simulator.behaviours.enforcement import SharedLimit
-from tests.unit.planner.scenes import CHARGE, TOKENS, run_of, stream
+from tests.simulation.planner.scenes import CHARGE, TOKENS, run_of, stream
 
 DATED, PLAIN = "gpt-4.1-2025-04-14", "gpt-4.1-mini"
 KNOWN = {"tokens_per_minute": TOKENS, "requests_per_minute": 100_000}

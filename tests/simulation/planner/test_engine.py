@@ -9,7 +9,7 @@ from broker.planner.record import Record
 from broker.planner.stage import Times
 from broker.simulator.admission import Metric
 from broker.simulator.behaviours.catalogue import parsed
-from tests.unit.planner.scenes import CHARGE, MODEL, TOKENS, run_of, stream
+from tests.simulation.planner.scenes import CHARGE, MODEL, TOKENS, run_of, stream
 
 PER_S = TOKENS // 60
 
@@ -186,7 +186,7 @@ def test_a_watcher_sees_each_request_come_be_called_and_end() -> None:
     seen = Seen()
     run_of(stream(30, every_ms=10), watcher=seen).finish()
     assert [seen.words.count(word) for word in ("arrived", "called", "called again", "settled")] == [30, 30, 0, 30]
-    assert seen.charge == 30 * CHARGE + 4 * 15, "the calls before the first answer are priced the dearest"
+    assert seen.charge == 30 * CHARGE + 3 * 15, "the calls before the first answer are priced the dearest"
 
 
 def test_an_empty_stream_is_over_at_once() -> None:
