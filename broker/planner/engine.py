@@ -13,6 +13,7 @@ wakes once for all of it.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heappop, heappush
+from itertools import count
 from random import Random
 from typing import Final, assert_never
 
@@ -72,7 +73,8 @@ class VirtualRun:
         self._arrivals: Iterator[Arrival] = iter(arrivals)
         self._next = next(self._arrivals, None)
         self._agenda: list[tuple[int, int, Callable[..., object], tuple[object, ...]]] = []
-        self._serial = self._numbers = self._tickets = self._open = 0
+        self._serials = count()  # what happens at one instant happens in the order in which it was planned
+        self._numbers = self._tickets = self._open = 0
         self._backlog = Backlog(self.record.lanes, stage.partitions)
         self._hungry: dict[str, None] = {}  # lanes in which something may be taken
         self._hold: dict[int, Cargo] = {}
@@ -144,8 +146,7 @@ class VirtualRun:
         return at_ms * 1_000
 
     def _later(self, at_us: int, happen: Callable[..., object], *what: object) -> None:
-        self._serial += 1
-        heappush(self._agenda, (at_us, self._serial, happen, what))
+        heappush(self._agenda, (at_us, next(self._serials), happen, what))
 
     def _way(self) -> int:
         shortest_us, spread_us = self._way_us
