@@ -247,3 +247,8 @@ class Shell:
             or any(core.register._held.values())
             or any(core.register._held_bytes.values())
         )
+
+
+def leading(**settings: int) -> Shell:
+    """A leader of three lanes with one partition each, confirmed by its first commit."""
+    return Shell(**settings).lead()  # type: ignore[arg-type]  # whole numbers, all of them

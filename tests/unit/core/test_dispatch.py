@@ -10,15 +10,10 @@ from broker.core.events import Answered, Draining, Refused, Taken
 from broker.core.identity import Fate
 from broker.core.ticket import CallNumber, Garbage, Source, TicketNumber
 from broker.core.verdict import Meaning
-from tests.unit.core.shell import WALL_MS, Shell
+from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import HOUR_MS, LANES, candidate, identity, place, verdict
 
 LIMITED = verdict(Meaning.RATE_LIMITED, wait_ms=500)
-
-
-def leading(**settings: int) -> Shell:
-    """A leader of three lanes with one partition each, confirmed by its first commit."""
-    return Shell(**settings).lead()  # type: ignore[arg-type]  # whole numbers, all of them
 
 
 def settled(name: str, fate: Fate, *, run: int = 0, attempt: int = 0, body: str = "body") -> SettledEntry:

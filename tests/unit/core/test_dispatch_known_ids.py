@@ -5,15 +5,10 @@ from broker.core.commands import Bury, Complete, Discard, Fail
 from broker.core.identity import Fate
 from broker.core.ticket import Garbage, TicketNumber
 from broker.core.verdict import Meaning
-from tests.unit.core.shell import WALL_MS, Shell
+from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import HOUR_MS, candidate, identity, verdict
 
 LIMITED = verdict(Meaning.RATE_LIMITED, wait_ms=500)
-
-
-def leading(**settings: int) -> Shell:
-    """A leader of three lanes with one partition each, confirmed by its first commit."""
-    return Shell(**settings).lead()  # type: ignore[arg-type]  # whole numbers, all of them
 
 
 # ---------------------------------------------------------------------------------------------------- garbage

@@ -7,15 +7,10 @@ from broker.core.events import Lost, PartitionFound
 from broker.core.progress import PartitionProgress
 from broker.core.register import Want
 from broker.core.ticket import Garbage, Source, TicketNumber
-from tests.unit.core.shell import Shell
+from tests.unit.core.shell import Shell, leading
 from tests.unit.core.specimens import place
 
 P1 = place("standard", 1)
-
-
-def leading(**settings: int) -> Shell:
-    """A leader of three lanes with one partition each, confirmed by its first commit."""
-    return Shell(**settings).lead()  # type: ignore[arg-type]  # whole numbers, all of them
 
 
 # ---------------------------------------------------------------------------------------------------- taking

@@ -11,16 +11,11 @@ from broker.core.reading import MINUTE_MS, Metric
 from broker.core.rules import Role
 from broker.core.ticket import CallNumber, Garbage, Source
 from broker.core.verdict import Meaning
-from tests.unit.core.shell import WALL_MS, Shell
+from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict
 
 P1 = place("standard", 1)
 LIMITED = verdict(Meaning.RATE_LIMITED, wait_ms=500)
-
-
-def leading(**settings: int) -> Shell:
-    """A leader of three lanes with one partition each, confirmed by its first commit."""
-    return Shell(**settings).lead()  # type: ignore[arg-type]  # whole numbers, all of them
 
 
 def with_two_partitions() -> Shell:

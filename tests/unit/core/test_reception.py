@@ -9,16 +9,12 @@ from broker.core.events import Answered
 from broker.core.identity import Fate
 from broker.core.ticket import CONTROL, Garbage, Source, TicketNumber
 from broker.core.verdict import Meaning
-from tests.unit.core.shell import WALL_MS, Shell
+from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict
 
 LIMITED = verdict(Meaning.RATE_LIMITED, wait_ms=500)
 CANCELLED = Fail("cancelled", "The request was cancelled before it was answered.")
 ID = identity("x").id_hash
-
-
-def leading(**settings: int) -> Shell:
-    return Shell(**settings).lead()  # type: ignore[arg-type]  # whole numbers, all of them
 
 
 def land(shell: Shell, number: TicketNumber) -> None:

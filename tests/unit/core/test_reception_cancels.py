@@ -9,17 +9,13 @@ from broker.core.events import Answered
 from broker.core.identity import Fate
 from broker.core.ticket import CONTROL, Garbage, TicketNumber
 from broker.core.verdict import Meaning
-from tests.unit.core.shell import WALL_MS, Shell
+from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict
 
 LIMITED = verdict(Meaning.RATE_LIMITED, wait_ms=500)
 CANCELLED = Fail("cancelled", "The request was cancelled before it was answered.")
 WITHDRAWN = "The request was cancelled while it waited to be tried again."
 ID = identity("x").id_hash
-
-
-def leading(**settings: int) -> Shell:
-    return Shell(**settings).lead()  # type: ignore[arg-type]  # whole numbers, all of them
 
 
 def land(shell: Shell, number: TicketNumber) -> None:

@@ -228,3 +228,15 @@ async def feed(world: World) -> None:
     while True:
         world.submit(f"x{world.clock.now_ms()}", stream=True)
         await asyncio.sleep(0.02)
+
+
+async def standing_by(process: Process) -> None:
+    await until(lambda: process.health.role == "standby" and process.health.kafka_ready)
+
+
+async def loaded(world: World, count: int, lane: str = "standard") -> None:
+    """So many calls in flight."""
+    await warmed(world)
+    for number in range(count):
+        world.submit(f"r{number}", lane)
+    await until(lambda: world.upstream.inflight == count)

@@ -8,21 +8,9 @@ import pytest
 from broker.ports import Fetched, LeaseForeign, LeaseMine, Unreadable
 from broker.testing.kafka_doors import MemoryLane, MemoryTransactions
 from broker.testing.lease import MemoryLease
-from tests.unit.service.rig import NAME, Process, World, feed, led, until, warmed
+from tests.unit.service.rig import NAME, Process, World, feed, led, loaded, standing_by, until, warmed
 
 pytestmark = pytest.mark.looptime(start=1_000)
-
-
-async def standing_by(process: Process) -> None:
-    await until(lambda: process.health.role == "standby" and process.health.kafka_ready)
-
-
-async def loaded(world: World, count: int, lane: str = "standard") -> None:
-    """So many calls in flight."""
-    await warmed(world)
-    for number in range(count):
-        world.submit(f"r{number}", lane)
-    await until(lambda: world.upstream.inflight == count)
 
 
 # ---------------------------------------------------------------------------------------------------- election

@@ -9,21 +9,9 @@ from broker.errors import LogUnavailable
 from broker.service.leadership import TwoLeadersError
 from broker.testing.kafka import CommitFault
 from broker.testing.kafka_doors import MemoryLane
-from tests.unit.service.rig import NAME, Process, World, led, until, warmed
+from tests.unit.service.rig import NAME, Process, World, led, loaded, standing_by, until
 
 pytestmark = pytest.mark.looptime(start=1_000)
-
-
-async def standing_by(process: Process) -> None:
-    await until(lambda: process.health.role == "standby" and process.health.kafka_ready)
-
-
-async def loaded(world: World, count: int, lane: str = "standard") -> None:
-    """So many calls in flight."""
-    await warmed(world)
-    for number in range(count):
-        world.submit(f"r{number}", lane)
-    await until(lambda: world.upstream.inflight == count)
 
 
 # ---------------------------------------------------------------------------------------------------- doubt
