@@ -57,13 +57,13 @@ PLAYED_WHOLE = {
     "behaviour": plan_of(behaviours=(behaviour("law-change"),)),
     "hidden bucket": plan_of(burst_s=6.0),
     "tokens": plan_of(tokens=round(TOKENS * LOAD / LOAD_MAX) - 1_000),
-    "requests": plan_of(requests_per_minute=1_200),
+    "requests": plan_of(requests_per_minute=1_050),
     "calls in flight": plan_of(latency_s=(20.0, 40.0)),
     "output that is charged": plan_of(law=Law.USAGE),
     "tokens of a day": limited(tokens_per_minute=TOKENS, tokens_per_day=10**9),
     "requests of a day": limited(tokens_per_minute=TOKENS, requests_per_day=10**9),
-    "own cap": limited(tokens_per_minute=TOKENS, cap_tokens_per_minute=600_000),
-    "own calls in flight": limited(tokens_per_minute=TOKENS, inflight_max=15),
+    "own cap": limited(tokens_per_minute=TOKENS, cap_tokens_per_minute=520_000),
+    "own calls in flight": limited(tokens_per_minute=TOKENS, inflight_max=13),
 }
 
 
