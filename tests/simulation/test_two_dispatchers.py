@@ -8,7 +8,7 @@ from broker.testing.kafka import CommitFault
 from broker.testing.upstream import Asked, Said, completion
 from tests.unit.service.rig import Process, World, led, until, warmed
 
-pytestmark = [pytest.mark.looptime(start=1_000), pytest.mark.timeout(10)]
+pytestmark = pytest.mark.looptime(start=1_000)
 
 LANES = ("urgent", "standard", "bulk")
 
