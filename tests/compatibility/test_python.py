@@ -20,7 +20,7 @@ REPRESENTATIVE = (
     "tests/unit/test_client.py",
     "tests/unit/service/test_calling.py",
     "tests/unit/service/test_driver.py",
-    "tests/unit/service/test_two_dispatchers.py",
+    "tests/simulation/test_two_dispatchers.py",
 )
 IMPORT_ALL = """
 import importlib, pkgutil
