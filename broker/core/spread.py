@@ -68,17 +68,15 @@ class Spread:
     def payable_at(self, amount: int, now_ms: int) -> int:
         """The first instant at which so much more may be spent; what is larger than all that waits for depth 0."""
         self._settle(now_ms)
-        at_ms = self._bucket.payable_at(amount, self._bucket.capacity - self._bound(), now_ms)
+        at_ms = self._within(amount, self.borne, now_ms)
         if at_ms > now_ms:
-            needed = self._depth(now_ms) + amount
-            for sent_ms, depth in self._on_trial:
-                if self._bound(depth) >= needed:
-                    at_ms = min(at_ms, sent_ms + QUIET_MS)
+            borne = self.borne
+            for sent_ms, depth in self._on_trial:  # silence about it lets one go deeper, before the refill does
+                if sent_ms + QUIET_MS >= at_ms:
                     break
-        deeper_ms = -(-self._deeper_us // 1_000)
-        if at_ms < deeper_ms:
-            known_at_ms = self._bucket.payable_at(amount, self._bucket.capacity - self._known(), now_ms)
-            return min(max(at_ms, known_at_ms), deeper_ms)
+                if depth > borne:
+                    borne = depth
+                    at_ms = min(at_ms, max(sent_ms + QUIET_MS, self._within(amount, depth, now_ms)))
         return at_ms
 
     def pay(self, amount: int, now_ms: int) -> int:
@@ -136,24 +134,35 @@ class Spread:
             risen = (self.ceiling or 0) + 1 + (self.ceiling or 0) // RISE_PARTS
             self.ceiling = risen if risen < self._capacity else None
 
-    def _bound(self, borne: int = 0) -> int:
-        """How deep one may go, once depth `borne` has been borne too."""
-        bound = max(2 * self.borne, 2 * borne, self._always())
+    def _within(self, amount: int, borne: int, now_ms: int) -> int:
+        """The first instant at which so much more keeps within the bound, once depth `borne` has been borne."""
+        bucket = self._bucket
+        bound = self._bound(borne)
+        at_ms = bucket.payable_at(amount, bucket.capacity - bound, now_ms)
+        deeper_ms = -(-self._deeper_us // 1_000)
+        if at_ms < deeper_ms:  # sooner only as deep as one has been
+            known_at_ms = bucket.payable_at(amount, bucket.capacity - self._known(borne, bound), now_ms)
+            return min(max(at_ms, known_at_ms), deeper_ms)
+        return at_ms
+
+    def _bound(self, borne: int) -> int:
+        """How deep one may go, once depth `borne` has been borne."""
+        bound = max(2 * borne, self._always())
         if self._burst_ms is not None:
             bound = min(bound, max(1, self._capacity * self._burst_ms // self._period_ms))
         return bound if self.ceiling is None else min(bound, self.ceiling)
 
     def _space(self, amount: int, depth: int, now_ms: int) -> None:
         """A call has gone so deep: if that is deeper than ever, the next one does so a while later."""
-        known = self._known()
+        known = self._known(self.borne, self._bound(self.borne))
         if depth > known:
             apart_us = amount * QUIET_MS * 1_000 // (known + self._always() + 1)
             from_us = max(self._deeper_us, (now_ms - WAKING_MS) * 1_000)
             self._deeper_us = min(from_us + apart_us, (now_ms + QUIET_MS) * 1_000)
 
-    def _known(self) -> int:
+    def _known(self, borne: int, bound: int) -> int:
         """How deep one has been, or may always go."""
-        return min(max(self.borne, self._always()), self._bound())
+        return min(max(borne, self._always()), bound)
 
     def _always(self) -> int:
         """What the rate refills while the server is silent."""

@@ -1,3 +1,4 @@
+from copy import deepcopy
 from random import Random
 
 import pytest
@@ -90,7 +91,9 @@ def test_a_wait_is_for_the_trial_that_is_deep_enough() -> None:
     known.pay(1_000, 0)
     known.pay(9_000, 100)  # 9,900 deep
     assert known.payable_at(100, 100) == 100 + QUIET_MS
-    assert known.payable_at(9_901, 100) == 10_000  # no trial would do: when nothing else is spent
+    assert known.payable_at(10_200, 100) == 100 + QUIET_MS  # 9,600 deep by then: twice 9,900 afterwards
+    assert known.payable_at(10_201, 100) == 100 + QUIET_MS + 1
+    assert known.payable_at(19_801, 100) == 10_000  # no trial would do: when nothing else is spent
 
 
 def test_an_answer_tells_sooner_than_silence_that_a_depth_is_borne() -> None:
@@ -152,7 +155,7 @@ def test_a_deeper_trial_of_the_same_instant_is_not_forgotten() -> None:
 def test_a_depth_is_never_more_than_the_bucket_holds() -> None:
     known = spread()
     assert known.pay(100_000, 0) == CAPACITY
-    assert known.payable_at(60_001, 0) == MINUTE  # a bucket of 40,000 in debt would take longer
+    assert known.pay(1_000, 20_000) == CAPACITY - 19_000  # a bucket of 40,000 in debt would still be deeper
 
 
 def test_what_was_given_back_was_never_spent() -> None:
@@ -355,8 +358,26 @@ def test_an_instant_that_is_named_is_one_at_which_so_much_may_be_spent(seed: int
         assert known.payable_at(amount, at_ms) == at_ms
         now = at_ms
         depth = known.pay(amount, now)
-        assert depth <= max(known._bound(), amount)
+        assert depth <= max(known._bound(known.borne), amount)
         if chance.random() < 0.1:
             known.give_back(amount, now)
             known.unexplained(depth, amount, now)
+        now += chance.randint(0, 50)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_instant_before_the_one_that_is_named_would_do(seed: int) -> None:
+    chance, known, now = Random(seed), spread(), 0
+    for _ in range(100):
+        amount = chance.choice([10, 100, 500, 2_000])
+        at_ms = known.payable_at(amount, now)
+        for earlier_ms in chance.sample(range(now, at_ms), min(at_ms - now, 3)):
+            assert deepcopy(known).payable_at(amount, earlier_ms) == at_ms
+        now = at_ms
+        depth = known.pay(amount, now)
+        if chance.random() < 0.02:
+            known.give_back(amount, now)
+            known.unexplained(depth, amount, now)
+        elif chance.random() < 0.2:
+            known.admitted(depth)
         now += chance.randint(0, 50)
