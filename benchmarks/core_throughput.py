@@ -130,6 +130,7 @@ class Run:
         self.turns = cycle(places)
         self.flying: list[CallNumber] = []
         self.made = self.settled = 0
+        self.metadata_chars = 0  # of the maps, which a shell writes into its commits
         self.now_ms = 1
         for number in range(load.resting):
             self.take_one(places[-1], NEVER + number, limit=f"resting-{number}")
@@ -192,6 +193,8 @@ class Run:
                 case Call():
                     self.flying.append(command.call)
                 case Publish():
+                    for stored in command.batch.offsets.values():
+                        self.metadata_chars += len(stored.metadata)
                     self.settled += len(command.batch.settlements)
                     self.core.on(Committed(command.batch.serial, self.now_ms), self.now_ms)
         self.core.wake_at()

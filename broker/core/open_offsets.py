@@ -32,6 +32,12 @@ class OpenOffsets:
         place = bisect_right(self.starts, offset) - 1
         return place >= 0 and offset < self.ends[place]
 
+    def copy(self) -> "OpenOffsets":
+        """What is open now."""
+        copied = OpenOffsets()
+        copied.starts, copied.ends, copied._count = self.starts.copy(), self.ends.copy(), self._count
+        return copied
+
     def append(self, offset: int) -> None:
         """Open an offset above all others."""
         ends = self.ends

@@ -15,8 +15,6 @@ Rules:
 - An unreadable map is refused and never guessed at: read as empty it would repeat everything above base (holes 23).
 """
 
-from dataclasses import dataclass
-
 from broker.core.open_offsets import OpenOffsets
 from broker.core.progress_map import (
     BITMAP_WINDOW_MAX,
@@ -28,16 +26,27 @@ from broker.core.progress_map import (
     encode,
     worst_bytes,
 )
+from broker.core.value import value
 
 __all__ = ["PartitionProgress", "ProgressUnreadableError", "Stored"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stored:
-    """What goes into the offset commit: the base and, as ASCII, the map above it."""
+    """What goes into the offset commit that restores a progress. The map is written when its metadata are read."""
 
-    offset: int
-    metadata: str
+    head: Head
+    opened: OpenOffsets  # a copy: what opens or closes later is another commit's
+
+    @property
+    def offset(self) -> int:
+        """The base."""
+        return self.head.base
+
+    @property
+    def metadata(self) -> str:
+        """The map above it, as ASCII, never above 4,096 characters."""
+        return encode(self.head, self.opened)
 
 
 class PartitionProgress:
@@ -167,8 +176,9 @@ class PartitionProgress:
         return range(lowest, offset)
 
     def store(self, term: int) -> Stored:
-        """The commit that restores this progress, never above 4,096 characters."""
-        return Stored(self.base, encode(Head(term, self.last_timestamp_ms, self.base, self.window), self._open))
+        """The commit that restores this progress as it is now."""
+        base = self.base
+        return Stored(Head(term, self.last_timestamp_ms, base, self._next - base), self._open.copy())
 
     def _extend(self, offset: int) -> None:
         assert self.accepts(offset), f"offset {offset} taken although its map may not fit"

@@ -19,6 +19,14 @@ def test_an_offset_is_open_from_its_first_stretch_to_its_last_and_not_between() 
     assert [offset for offset in range(10) if offset in opened] == [3, 4, 7]
 
 
+def test_a_copy_keeps_what_was_open_when_it_was_made() -> None:
+    opened = OpenOffsets([3, 4, 7])
+    copied = opened.copy()
+    opened.remove(4)
+    opened.append(8)
+    assert (stretches(copied), len(copied)) == ([(3, 5), (7, 8)], 3)
+
+
 @pytest.mark.parametrize(
     ("closed", "left"),
     [

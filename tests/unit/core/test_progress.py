@@ -104,6 +104,14 @@ def test_term_and_last_timestamp_travel_with_the_map() -> None:
     assert PartitionProgress.restore(stored.offset, stored.metadata).last_timestamp_ms == 1_002
 
 
+def test_what_is_stored_is_the_progress_as_it_was_however_late_its_map_is_written() -> None:
+    progress = taken(3)
+    at_once, later = progress.store(1).metadata, progress.store(1)
+    progress.finish(0)
+    progress.finish(1)
+    assert (later.offset, later.metadata) == (0, at_once)
+
+
 def test_reading_an_open_record_again_leaves_the_last_timestamp_alone() -> None:
     successor = restored(taken(3))
     assert successor.take(0, 5)

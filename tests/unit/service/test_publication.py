@@ -24,7 +24,7 @@ from broker.core.commands import (
     Withdraw,
 )
 from broker.core.identity import Fate, Identity
-from broker.core.progress import Stored
+from broker.core.progress import PartitionProgress
 from broker.core.ticket import CONTROL, LanePartition, Source
 from broker.ports import Outgoing, StoredOffset, TopicPartition
 from broker.service.cargo import Cargo, Hold
@@ -248,10 +248,11 @@ def test_an_outcome_that_does_not_fit_its_topic_is_one_that_says_so() -> None:
 
 
 def test_offsets_go_to_the_partitions_they_belong_to() -> None:
-    stored = {LANE: Stored(5, "map"), LanePartition("bulk", 0): Stored(9, "")}
+    five, nine = PartitionProgress(5).store(1), PartitionProgress(9).store(1)
+    stored = {LANE: five, LanePartition("bulk", 0): nine}
     assert Rig().publication.offsets(replace(BATCH, offsets=stored)) == {
-        TopicPartition("t.requests.standard", 3): StoredOffset(5, "map"),
-        TopicPartition("t.requests.bulk", 0): StoredOffset(9, ""),
+        TopicPartition("t.requests.standard", 3): StoredOffset(5, five.metadata),
+        TopicPartition("t.requests.bulk", 0): StoredOffset(9, nine.metadata),
     }
 
 
@@ -326,6 +327,6 @@ def test_a_cancel_that_waits_is_published_nowhere_but_in_the_ledger() -> None:
 
 
 def test_the_progress_of_control_is_stored_under_its_own_topic() -> None:
-    stored = {LanePartition(CONTROL, 0): Stored(5, "map")}
-    offsets = Rig().publication.offsets(replace(BATCH, offsets=stored))
-    assert offsets == {TopicPartition("t.control", 0): StoredOffset(5, "map")}
+    five = PartitionProgress(5).store(1)
+    offsets = Rig().publication.offsets(replace(BATCH, offsets={LanePartition(CONTROL, 0): five}))
+    assert offsets == {TopicPartition("t.control", 0): StoredOffset(5, five.metadata)}
