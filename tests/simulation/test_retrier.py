@@ -8,8 +8,9 @@ import pytest
 from broker.testing.kafka import CommitFault
 from tests.unit.consumers.rig import Process, World
 from tests.unit.service.rig import until
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = pytest.mark.looptime(start=1_000)
+pytestmark = VIRTUAL_TIME
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -7,8 +7,9 @@ import pytest
 from broker.testing.kafka import CommitFault
 from broker.testing.upstream import Asked, Said, completion
 from tests.unit.service.rig import Process, World, led, until, warmed
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = pytest.mark.looptime(start=1_000)
+pytestmark = VIRTUAL_TIME
 
 LANES = ("urgent", "standard", "bulk")
 

@@ -15,8 +15,9 @@ from schemas.record import Record
 from schemas.request_codec import DecodedRequest
 from tests.unit.consumers.rig import FAILURES, NAME, PREFIX, WALL, Process, World
 from tests.unit.service.rig import until
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = pytest.mark.looptime(start=1_000)
+pytestmark = VIRTUAL_TIME
 
 
 async def leading(world: World, owner: str = "a", **options: object) -> Process:

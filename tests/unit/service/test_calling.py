@@ -24,8 +24,9 @@ from schemas.outcome import Usage
 from schemas.record import Record
 from tests.unit.service.rig import settings_of
 from tests.unit.service.test_publication import NOW
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = pytest.mark.looptime(start=1_000)
+pytestmark = VIRTUAL_TIME
 
 
 class Rig:

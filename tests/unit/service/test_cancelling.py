@@ -9,8 +9,9 @@ from broker.testing.upstream import Asked, Said, completion
 from schemas import topics
 from schemas.record import Record
 from tests.unit.service.rig import PREFIX, Process, World, led, until, warmed
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = [pytest.mark.looptime(start=1_000), pytest.mark.timeout(10)]
+pytestmark = [VIRTUAL_TIME, pytest.mark.timeout(10)]
 
 CONTROL_TOPIC = topics.control_topic(PREFIX)
 

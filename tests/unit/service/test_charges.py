@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 from structlog.testing import capture_logs
 
 from broker.adapters.prometheus_meter import Meter
@@ -11,6 +10,7 @@ from broker.core.tariff import Standing
 from broker.service import charges
 from broker.service.charges import Charges
 from tests.unit.service.rig import MODEL, Process, World, led, until
+from tests.virtual_time import VIRTUAL_TIME
 
 CHAT = Standing("chat.completions", Law.CHAT_2025, True, 3, 0, (0, -1, 4), 3)
 
@@ -61,7 +61,7 @@ def test_no_more_limits_are_remembered_than_there_is_room_for() -> None:
     assert len(logs) == charges.KEPT_MAX
 
 
-@pytest.mark.looptime(start=1_000)
+@VIRTUAL_TIME
 async def test_the_status_says_how_each_law_stands() -> None:
     process = Process(World(latency_s=0.1), "a")
     process.start()

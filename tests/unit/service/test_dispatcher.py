@@ -12,8 +12,9 @@ from broker.service.dispatcher import Dispatcher, Doors
 from broker.service.shutdown import ladder
 from broker.testing.kafka_doors import MemoryLane
 from tests.unit.service.rig import Process, World, settings_of, until, warmed
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = pytest.mark.looptime(start=1_000)
+pytestmark = VIRTUAL_TIME
 
 GRACE_S = 30
 

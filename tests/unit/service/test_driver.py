@@ -19,8 +19,9 @@ from broker.service.driver import Driver
 from broker.service.rules import budget_maker, dispatch_rules
 from schemas.record import Record
 from tests.unit.service.rig import settings_of
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = pytest.mark.looptime(start=1_000)
+pytestmark = VIRTUAL_TIME
 
 OK = judge(Answer(200, {}, None, None, None, ""))
 CALL = Call(CallNumber(1), TicketNumber(1), 10, 1, repeated=False)

@@ -24,8 +24,9 @@ from schemas.record import Record
 from schemas.topics import requests_topic
 from tests.unit.service.rig import PREFIX, World, settings_of, until
 from tests.unit.service.test_driver import _ok
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = pytest.mark.looptime(start=1_000)
+pytestmark = VIRTUAL_TIME
 
 E = TypeVar("E", bound=Event)
 

@@ -9,8 +9,9 @@ from broker.ports import Fetched, LeaseForeign, LeaseMine, Unreadable
 from broker.testing.kafka_doors import MemoryLane, MemoryTransactions
 from broker.testing.lease import MemoryLease
 from tests.unit.service.rig import NAME, Process, World, feed, led, loaded, standing_by, until, warmed
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = pytest.mark.looptime(start=1_000)
+pytestmark = VIRTUAL_TIME
 
 
 # ---------------------------------------------------------------------------------------------------- election

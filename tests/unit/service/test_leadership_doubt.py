@@ -10,8 +10,9 @@ from broker.service.leadership import TwoLeadersError
 from broker.testing.kafka import CommitFault
 from broker.testing.kafka_doors import MemoryLane
 from tests.unit.service.rig import NAME, Process, World, led, loaded, standing_by, until
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = pytest.mark.looptime(start=1_000)
+pytestmark = VIRTUAL_TIME
 
 
 # ---------------------------------------------------------------------------------------------------- doubt

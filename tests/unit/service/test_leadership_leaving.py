@@ -2,11 +2,10 @@
 
 import asyncio
 
-import pytest
-
 from tests.unit.service.rig import Process, World, feed, led, loaded, standing_by, until, warmed
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = pytest.mark.looptime(start=1_000)
+pytestmark = VIRTUAL_TIME
 
 
 # ---------------------------------------------------------------------------------------------------- leaving

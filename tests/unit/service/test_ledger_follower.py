@@ -13,8 +13,9 @@ from schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState
 from schemas.record import Record
 from schemas.topics import ledger_topic
 from tests.unit.service.rig import PREFIX, Process, World
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = pytest.mark.looptime(start=1_000)
+pytestmark = VIRTUAL_TIME
 
 LEDGER = ledger_topic(PREFIX)
 HOUR_MS = 3_600_000

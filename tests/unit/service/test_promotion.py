@@ -19,8 +19,9 @@ from schemas.ledger import LedgerEntry, LedgerKind, LedgerRecord, LedgerState
 from schemas.record import Record
 from schemas.topics import ledger_topic, requests_topic
 from tests.unit.service.rig import NAME, PREFIX, Process, World, led, until
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = pytest.mark.looptime(start=1_000)
+pytestmark = VIRTUAL_TIME
 
 LEDGER = ledger_topic(PREFIX)
 TOPIC = requests_topic(PREFIX, "standard")

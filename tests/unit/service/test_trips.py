@@ -3,15 +3,15 @@
 import json
 from typing import Any
 
-import pytest
 from structlog.testing import capture_logs
 
 from broker.testing.upstream import Asked, Said
 from schemas.codec import decode_failure
 from schemas.topics import failures_topic
 from tests.unit.service.rig import MODEL, PREFIX, Process, World, led, settings_of, until
+from tests.virtual_time import VIRTUAL_TIME
 
-pytestmark = pytest.mark.looptime(start=1_000)
+pytestmark = VIRTUAL_TIME
 
 OTHER = "gpt-4o"
 NO_CREDIT = Said(
