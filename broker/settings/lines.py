@@ -37,7 +37,8 @@ def _statements(lines: list[str]) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """Each statement with its first line and what it says alone."""
     at = 0
     while at < len(lines):
-        for length in range(1, min(_STATEMENT_LINES_MAX, len(lines) - at) + 1):
+        longest = _STATEMENT_LINES_MAX if "=" in lines[at] else 1  # what is longer has its = on its first line
+        for length in range(1, min(longest, len(lines) - at) + 1):
             statement = "\n".join(lines[at : at + length])
             try:
                 tree = tomllib.loads(statement)

@@ -135,11 +135,14 @@ def test_no_admissible_schedule_is_charged_more_or_is_done_earlier_and_one_is_as
 
 
 def stepped(limit: Limit, events: Sequence[Change | Burst]) -> Admissible:
-    """A bucket whose level is moved on by the microsecond, with others who come first at their instants."""
+    """A bucket whose level is moved on by the microsecond, with others who come first at their instants.
+
+    All is counted in quarters of a token, which a float holds exactly.
+    """
 
     def judged(made: Schedule) -> bool:
-        full, rate = Fraction(limit.per_period), Fraction(limit.per_period, limit.period_us)
-        level = full
+        full = level = float(limit.per_period)
+        rate = full / limit.period_us
         for now_us in range(made[-1][0] + 1):
             if now_us:
                 level = min(full, level + rate)
@@ -147,9 +150,10 @@ def stepped(limit: Limit, events: Sequence[Change | Burst]) -> Admissible:
                 if event.at_us == now_us and isinstance(event, Burst):
                     level -= event.tokens if event.insists else min(event.tokens, max(0, int(level)))
                 elif event.at_us == now_us and isinstance(event, Change):
-                    used, debt = full - level, min(Fraction(0), level)
-                    full = Fraction(max(1, round(full * Fraction(event.factor))))
+                    used, debt = full - level, min(0.0, level)
+                    full = float(max(1, round(full * event.factor)))
                     rate = full / limit.period_us
+                    assert rate * 4 == int(rate * 4)
                     level = max(full - used, debt)
             for cost in (cost for at_us, cost in made if at_us == now_us):
                 if cost > level:

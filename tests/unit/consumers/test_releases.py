@@ -105,11 +105,11 @@ def test_a_partition_where_nothing_waits_stores_no_marks() -> None:
 
 def test_a_long_history_takes_no_room() -> None:
     releases = Releases(0)
-    for offset in range(200_000):
+    for offset in range(140_000):
         releases.see(offset, "bulk", 0)
         if offset % 1_000 == 999:
             releases.choose(0, 1_000)
-    assert releases.stored(TERM).offset == 200_000
+    assert releases.stored(TERM).offset == 140_000
     assert len(releases._open) < 70_000
 
 
