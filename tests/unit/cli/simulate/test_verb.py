@@ -206,7 +206,7 @@ def test_without_matplotlib_the_extra_is_named_before_anything_is_played(workloa
 def test_without_a_plot_matplotlib_is_not_loaded() -> None:
     program = (
         "import sys; from broker.cli.main import main; "
-        "main(['simulate', '--rate', 'urgent=1/min', '--tokens-per-minute', '9000', '--quotas', '1', '--hours', '0.1']); "
+        "main('simulate --rate urgent=1/min --hours 0.1 --tokens-per-minute 20000 --quotas 1'.split()); "
         "sys.exit(any(name.split('.')[0] in ('matplotlib', 'openai', 'aiokafka', 'tiktoken') for name in sys.modules))"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
