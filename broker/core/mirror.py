@@ -149,18 +149,20 @@ class Mirror:
             0 if it agreed, by how many units it contradicted (negative: the server had less than believed), or None
             if it told nothing: the first answer, or one too old.
         """
+        level = self._level
+        level.refill(hearing.now_ms)
+        if self._anchor is not None:
+            glimpse = self._seen(remaining, hearing, sends, known=level)
+            if glimpse is not None and glimpse[0] <= level.high and level.low <= glimpse[1]:
+                level.narrow(*glimpse)
+                return 0
         seen = self._seen(remaining, hearing, sends)
         if seen is None:
             return None
         self._silent = False
-        level = self._level
-        level.refill(hearing.now_ms)
         least, most = seen
         error: int | None = None
         if self._anchor is not None:
-            if least <= level.high and level.low <= most:
-                level.narrow(least, most)
-                return 0
             if hearing.number < self._anchor:
                 return None
             error = (least - level.high if least > level.high else most - level.low) // self.period_ms
@@ -170,11 +172,14 @@ class Mirror:
         level.set(least, most)
         return error
 
-    def _seen(self, remaining: int, hearing: Hearing, sends: Sends) -> tuple[int, int] | None:
+    def _seen(
+        self, remaining: int, hearing: Hearing, sends: Sends, *, known: Interval | None = None
+    ) -> tuple[int, int] | None:
         """The least and the most that may be there now, in units; None if the call lies too far back.
 
         The course rises with time and falls with each send, so it is highest before a send and lowest after one. From
-        any instant until now the level has changed as the course has.
+        any instant until now the level has changed as the course has. An end that leaves what is `known` as it is need
+        not be exact: one peak, or one dip, shows that it does, and so it is with nearly all.
         """
         around = hearing.around
         if around is None or (around.first <= 0 and sends.forgotten):
@@ -188,19 +193,23 @@ class Mirror:
         dear = self._dear - (own + self._rounding) * period_ms if own else self._dear
         # Seen from a way before `taken`, which is between the sending and now.
         early = around.early
-        highest = capacity * (around.early_ms - sends.sent_ms[early]) + extremes.peaks[early]
-        if around.first < around.stop:
-            highest = max(highest, extremes.highest(around.first, around.stop))
-        low = remaining * period_ms - capacity * hearing.way_ms + refilled - dear - highest
-        high = (remaining + 1) * period_ms + refilled - self._cheap - extremes.lowest(around.place, around.last)
-        full = capacity * period_ms
-        return low if low < full else full, high
+        peak = capacity * (around.early_ms - sends.sent_ms[early]) + extremes.peaks[early]
+        above_peak = remaining * period_ms - capacity * hearing.way_ms + refilled - dear
+        least = min(above_peak - peak, capacity * period_ms)
+        if around.first < around.stop and (known is None or least > known.low):
+            least = min(least, above_peak - extremes.highest(around.first, around.stop))
+        above_dip = (remaining + 1) * period_ms + refilled - self._cheap
+        most = above_dip - extremes.dips[around.place]
+        if known is None or most < known.high:
+            most = above_dip - extremes.lowest(around.place, around.last)
+        return least, most
 
     def _trace(self, sends: Sends) -> None:
         """Continue the course to the last send."""
         extremes, capacity, period_ms, rounding = self._extremes, self.capacity, self.period_ms, self._rounding
-        extremes.forget(sends.forgotten - self._forgotten)
-        self._forgotten = sends.forgotten
+        if self._forgotten < sends.forgotten:
+            extremes.forget(sends.forgotten - self._forgotten)
+            self._forgotten = sends.forgotten
         amounts, place = sends.amounts[self.metric], len(extremes)
         dear = cheap = 0
         if place:
