@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Final
 
 from broker.core.quantity import http_date_s, parse_count, parse_decimal_ms, parse_duration_ms
+from broker.core.value import value
 
 SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60_000
@@ -48,7 +49,7 @@ _NAMES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reading:
     """One bucket as response headers state it, right after the answered request was charged.
 

@@ -26,6 +26,7 @@ from broker.core.reading import (
     retry_after_ms,
     side_readings,
 )
+from broker.core.value import value
 from broker.core.wording import StatedLimit, snapshot, stated_limit, wait_in_ms
 
 __all__ = ["UNSTATED_WAIT_MS", "Answer", "Fault", "Meaning", "Verdict", "fine", "is_word", "judge", "named"]
@@ -46,7 +47,7 @@ class Answer:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """What it means, what it says of the limits, and a sentence for a person.
 
