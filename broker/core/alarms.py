@@ -41,10 +41,13 @@ class Alarms:
 
     def next_at(self) -> int | None:
         """The earliest instant of either kind that somebody may still wait for."""
+        earliest_ms: int | None = None
         for heap in (self._asleep, self._deadlines):
             while heap and heap[0][2].state is State.SETTLED:
                 heappop(heap)
-        return min((heap[0][0] for heap in (self._asleep, self._deadlines) if heap), default=None)
+            if heap and (earliest_ms is None or heap[0][0] < earliest_ms):
+                earliest_ms = heap[0][0]
+        return earliest_ms
 
     def clear(self) -> None:
         """Forget all."""

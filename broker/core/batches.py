@@ -77,12 +77,15 @@ class Batches:
         """
         if self._outbox.busy:
             return None
-        instants = [self._outbox.due_at(), self._recommit_at_ms]
+        due_ms = self._recommit_at_ms
         if active or self._started:
-            instants.append(self._begun_at_ms + PROBE_EVERY_MS)
-        elif parked:
-            instants.append(self._begun_at_ms + self._window_ms // RENEWALS_LOOKED_FOR_PARTS)
-        return min(instant for instant in instants if instant is not None)
+            silent_ms: int | None = self._begun_at_ms + PROBE_EVERY_MS
+        else:
+            silent_ms = self._begun_at_ms + self._window_ms // RENEWALS_LOOKED_FOR_PARTS if parked else None
+        for at_ms in (self._outbox.due_at(), silent_ms):
+            if at_ms is not None and at_ms < due_ms:
+                due_ms = at_ms
+        return due_ms
 
     def begin(
         self,

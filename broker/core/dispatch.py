@@ -142,8 +142,11 @@ class Dispatch:
         """When `commands` should be asked next if nothing happens before; valid after `commands`."""
         if self.role is not Role.LEADING:
             return None
-        instants = (self._alarms.next_at(), self.limits.wake_at(), self._publish_at())
-        return min((instant for instant in instants if instant is not None), default=None)
+        earliest_ms = self._publish_at()
+        for instant_ms in (self._alarms.next_at(), self.limits.wake_at()):
+            if instant_ms is not None and (earliest_ms is None or instant_ms < earliest_ms):
+                earliest_ms = instant_ms
+        return earliest_ms
 
     # ------------------------------------------------------------------ what the shell may ask
 
@@ -195,6 +198,9 @@ class Dispatch:
     # ------------------------------------------------------------------ admission
 
     def _admit(self, now_ms: int) -> None:
+        if not self.limits.waiting():
+            self.limits.rest()
+            return
         payable = self.limits.payable(now_ms)
         while self._may_call(now_ms):
             ticket = next(payable, None)
@@ -239,7 +245,7 @@ class Dispatch:
 
     def _publish_at(self) -> int | None:
         active = bool(self.flights) or self.limits.waiting() > 0
-        return self._batches.due_at(active=active, parked=self.identities.kept > 0)
+        return self._batches.due_at(active=active, parked=not active and self.identities.kept > 0)
 
     def _committed(self, event: Committed, now_ms: int) -> None:
         ended = self._batches.end(event.serial)

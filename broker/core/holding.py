@@ -87,6 +87,8 @@ class Holding:
         if not self._stirred:
             return
         committed, self._stirred, self._committed = self._committed, False, False
+        if not self._limits.waiting():
+            return
         crowded, cramped = self._register.crowded(), self._register.cramped() if committed else []
         if not may_park or not (crowded or cramped):
             return

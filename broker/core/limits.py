@@ -37,11 +37,13 @@ class LimitDesk:
         """
         self.reprice()
         breaker = self.budget.breaker
-        rests_until_ms = breaker.rests_until(now_ms)
-        if rests_until_ms > now_ms:
+        if breaker.closed and not probe:
+            pick = self.lanes.pick()
+        elif (rests_until_ms := breaker.rests_until(now_ms)) > now_ms:
             pick = self.lanes.pick()
             return None if pick is None else (pick, rests_until_ms)
-        pick = self.lanes.pick() if breaker.closed and not probe else self.lanes.cheapest()
+        else:
+            pick = self.lanes.cheapest()
         if pick is None:
             return None
         ticket = pick.ticket
@@ -58,6 +60,7 @@ class Limits:
         self._desks: dict[str, LimitDesk] = {}
         self._turns: OrderedDict[LimitDesk, None] = OrderedDict()  # whoever was served last is asked last
         self._wake_at: int | None = None
+        self._waiting = 0
         self.account = Account()
 
     def desk(self, limit: str, now_ms: int) -> LimitDesk:
@@ -74,6 +77,7 @@ class Limits:
         self._desks.clear()
         self._turns.clear()
         self._wake_at = None
+        self._waiting = 0
         self.account = Account()
 
     def _make_room(self) -> None:
@@ -98,6 +102,7 @@ class Limits:
             ticket.charge = desk.budget.tariff.price(candidate.prices)
         desk.lanes.queue(ticket.source.partition.lane).append(ticket, front=front)
         ticket.queued = True
+        self._waiting += 1
 
     def too_large(self, ticket: Ticket, now_ms: int) -> int | None:
         """What one call would take at least, if the limit can never hold so much; else None.
@@ -116,6 +121,7 @@ class Limits:
         if ticket.queued:
             self._desks[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
             ticket.queued = False
+            self._waiting -= 1
 
     def payable(self, now_ms: int) -> Iterator[Ticket]:
         """Tickets whose turn it is and whose every limit can pay at this instant, each to be served before the next.
@@ -140,7 +146,7 @@ class Limits:
     def _probe(self, now_ms: int) -> Ticket | None:
         """The one call that may go while the account is in trouble: the cheapest of a limit that has not blamed it."""
         at_ms = self.account.breaker.may_call_at(now_ms)
-        if at_ms is None or not self.waiting() or not self._is_due(at_ms, now_ms):
+        if at_ms is None or not self._waiting or not self._is_due(at_ms, now_ms):
             return None
         best: tuple[tuple[bool, int, int], Ticket] | None = None
         for name, desk in self._desks.items():
@@ -160,7 +166,7 @@ class Limits:
         return at_ms <= now_ms
 
     def rest(self) -> None:
-        """No call may start now, whoever can pay: it is an event that must come first, and no instant."""
+        """No call may start now, whoever can pay, or nobody wants one: an event must come first, and no instant."""
         self._wake_at = None
 
     def wake_at(self) -> int | None:
@@ -172,12 +178,13 @@ class Limits:
         desk = self._desks[ticket.candidate.limit]
         desk.lanes.served(ticket)
         ticket.queued = False
+        self._waiting -= 1
         self._turns.move_to_end(desk)
         return desk.budget
 
     def waiting(self) -> int:
         """How many wait, all limits together."""
-        return sum(desk.lanes.waiting() for desk in self._desks.values())
+        return self._waiting
 
     def backlog_ms(self, lane: str, now_ms: int) -> int:
         """How long the tokens a lane waits for take to flow in: the longest over its limits. Levels are left out."""

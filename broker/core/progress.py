@@ -106,10 +106,12 @@ class PartitionProgress:
 
     def room(self) -> int:
         """How many records that follow without a gap `accepts` will pass."""
-        window, opened = self.window, len(self._open)
+        starts = self._open.starts
+        window = self._next - starts[0] if starts else 0
         as_bitmap = BITMAP_WINDOW_MAX - window
         if as_bitmap >= MAP_BYTES_MAX // 2:
             return as_bitmap  # runs never have room for more: one takes two bytes
+        opened = len(self._open)
         as_runs = max(min((1 << 7 * size) - 1 - window, MAP_BYTES_MAX // (2 * size) - opened) for size in range(1, 10))
         return max(0, as_bitmap, as_runs)
 

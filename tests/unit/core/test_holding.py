@@ -107,6 +107,15 @@ def test_a_buffer_that_is_half_empty_is_nobodys_business() -> None:
     assert bench.relieve() == []
 
 
+def test_where_nobody_waits_a_full_buffer_is_full_of_those_who_are_served() -> None:
+    bench = Bench()
+    made = bench.line_up(8)
+    bench.pause()
+    for one in made:
+        bench.limits.withdraw(one)
+    assert bench.relieve() == []
+
+
 def test_a_pause_that_can_be_sat_out_parks_nobody() -> None:
     bench = Bench()
     bench.line_up(8)
