@@ -9,7 +9,7 @@ from broker.local.processes import Process, spawn
 from broker.local.properties import Node, log_properties, server_properties
 
 READY_WITHIN_S = 60.0
-_JVM = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+JVM_OPTIONS = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
 class Kafka:
@@ -74,7 +74,7 @@ class Kafka:
             f"-Djava.io.tmpdir={self.home / 'tmp'}",
             f"-Dlog4j2.configurationFile={self._log_properties.as_uri()}",
         )
-        return [self._java[0], *_JVM, *options, *self._java[1:], main_class, *arguments]
+        return [self._java[0], *JVM_OPTIONS, *options, *self._java[1:], main_class, *arguments]
 
     def _format(self, cluster_id: str) -> None:
         command = self._command("kafka.tools.StorageTool", "format", "--cluster-id", cluster_id)

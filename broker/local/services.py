@@ -26,8 +26,9 @@ from broker.local.cluster import KafkaCluster, require_same_size, require_size
 from broker.local.errors import LocalServicesError
 from broker.local.free_ports import free_ports
 from broker.local.guard import Guard
-from broker.local.jars import Jar, Progress, classpath, ensure_jars, locked_jars
+from broker.local.jars import Jar, Progress, ensure_jars, locked_jars
 from broker.local.kafka import Kafka
+from broker.local.linked import java_command
 from broker.local.processes import GRACE_S, disown, is_running, stop
 from broker.local.record import Endpoints, Record, remove_record, write_record
 from broker.local.requirements import java, require_extra, valkey_server
@@ -123,7 +124,7 @@ class LocalServices:
             if self._is_throwaway:
                 self._guard.remove(self.data_dir)
             try:
-                self._start_servers((str(java()), "-cp", classpath(jars)))
+                self._start_servers(java_command(java(), jars, cache_dir()))
             except BaseException:
                 self.stop()
                 raise

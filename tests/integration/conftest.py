@@ -1,12 +1,15 @@
 """One real Kafka and one real Valkey for all integration tests of a run."""
 
+import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from broker.local.errors import LocalServicesError
+from broker.local.linked import ensure_linked
 from broker.local.services import LocalServices
 
 _TIMEOUT_S = 180  # real servers, two busy cores; the first start of all fetches 45 MB
@@ -20,6 +23,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.services)
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_TIMEOUT_S))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _linked(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Kafka starts some forty times in a run: its classes are linked once, by one worker while the others wait."""
+    with (tmp_path_factory.getbasetemp().parent / "linking").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(LocalServicesError):  # then it starts as ever, or says itself why not
+            ensure_linked()
 
 
 @pytest.fixture(scope="session")

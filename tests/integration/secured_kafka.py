@@ -21,7 +21,9 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_probe import reachable
 from broker.local.cache import cache_dir
 from broker.local.free_ports import accepts, free_ports
-from broker.local.jars import classpath, ensure_jars, locked_jars
+from broker.local.jars import ensure_jars, locked_jars
+from broker.local.kafka import JVM_OPTIONS
+from broker.local.linked import java_command
 from broker.local.processes import Process, spawn, stop
 from broker.local.properties import Node, log_properties, server_properties
 from broker.local.requirements import java
@@ -34,7 +36,6 @@ TOPIC, GROUP, CLUSTER, TRANSACTIONAL_ID = 2, 3, 4, 5
 READ, WRITE, CREATE, DESCRIBE, DESCRIBE_CONFIGS = 3, 4, 5, 8, 10
 _LITERAL, _PREFIXED, _ALLOW, _ANY = 3, 4, 3, 1
 _READY_WITHIN_S = 60
-_JVM = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,9 @@ def secured_kafka() -> Iterator[SecuredKafka]:
         certify(directory, ["server", "stranger"])
         properties = _configure(directory, Node(1, plain, controller), secured)
         jars = ensure_jars(locked_jars(), cache_dir() / "jars")
-        command = [str(java()), *_JVM, f"-Dlog4j2.configurationFile={(directory / 'log4j2.properties').as_uri()}"]
-        command += ["-cp", classpath(jars)]
+        program, *linked = java_command(java(), jars, cache_dir())
+        log4j = f"-Dlog4j2.configurationFile={(directory / 'log4j2.properties').as_uri()}"
+        command = [program, *JVM_OPTIONS, log4j, *linked]
         _format(command, properties)
         server = spawn([*command, "kafka.Kafka", str(properties)], log=directory / "output", directory=directory)
         try:
