@@ -25,7 +25,7 @@ demo: $(STAMP) ## the story, live: naive workers beside Headrace on a real Kafka
 
 test: $(STAMP) ## everything, on a real Kafka and Valkey that the run starts itself
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property tests/simulation
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/chart tests/integration
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/chart tests/integration
 
 unit: $(STAMP) ## unit and property tests: no services, under half a minute
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property
@@ -38,7 +38,7 @@ bench-limits: $(STAMP) ## how well limits are used under 20 behaviours, beside t
 FIGURES := benchmarks/limits/figures.json
 
 integration: $(STAMP) ## kills, outages, garbage and duplicates on a real Kafka and Valkey
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/integration
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration
 
 chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, held against Kubernetes' schemas, refusals read
 	@$(BIN)/python -m tests.chart.tools

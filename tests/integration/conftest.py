@@ -13,10 +13,27 @@ from broker.local.linked import ensure_linked
 from broker.local.services import LocalServices
 
 _TIMEOUT_S = 180  # real servers, two busy cores; the first start of all fetches 45 MB
+_LONGEST_FIRST = (
+    "test_kills",
+    "test_local",
+    "test_recovery",
+    "test_retries",
+    "test_demo",
+    "test_duplicates",
+    "test_secured_kafka",
+    "test_three_nodes",
+    "test_frozen_kafka",
+    "test_client_outage",
+    "test_unreadable_batch",
+    "test_bad_input",
+)
+"""Files that take more than half a minute. A file is one worker's, and a long one at the end leaves the other idle."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
+    rank = {here / f"{name}.py": place for place, name in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
     for item in items:
         if not item.path.is_relative_to(here):
             continue

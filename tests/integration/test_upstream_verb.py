@@ -56,15 +56,6 @@ async def test_a_taken_port_is_one_sentence_and_exit_2() -> None:
     assert err.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("latency", ["soon", "4-1", "-1"])
-async def test_a_latency_that_is_none_is_one_sentence_and_exit_2(latency: str) -> None:
-    process = await started(f"--latency={latency}")
-    out, err = await process.communicate()
-    assert (process.returncode, out) == (2, b"")
-    assert b"latency" in err
-    assert b"Traceback" not in err
-
-
 async def test_trouble_comes_as_it_was_ordered() -> None:
     process = await started("--port", "0", "--json", "--long-429-rate", "1", "--long-429-s", "7")
     assert process.stdout is not None
@@ -78,13 +69,6 @@ async def test_trouble_comes_as_it_was_ordered() -> None:
     process.terminate()
     out, _ = await process.communicate()
     assert json.loads(out)["throttled_long"] == 1
-
-
-async def test_rates_that_contradict_each_other_are_one_sentence_and_exit_2() -> None:
-    process = await started("--stream-cut-rate", "0.6", "--stream-error-rate", "0.6")
-    out, err = await process.communicate()
-    assert (process.returncode, out) == (2, b"")
-    assert err.startswith(b"These options cannot be served: the rates of cut and of failing streams")
 
 
 async def test_behaviours_come_by_name_and_by_file(tmp_path: Path) -> None:
@@ -104,27 +88,3 @@ async def test_behaviours_come_by_name_and_by_file(tmp_path: Path) -> None:
     process.terminate()
     await process.communicate()
     assert process.returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["--behaviour", "bucket-6"], b"there is no behaviour 'bucket-6'; did you mean 'bucket-6s'?"),
-        (["--behaviours", "/nowhere.toml"], b"/nowhere.toml cannot be read (No such file or directory)"),
-    ],
-)
-async def test_a_behaviour_that_cannot_be_played_is_one_sentence_and_exit_2(
-    arguments: list[str], sentence: bytes
-) -> None:
-    process = await started(*arguments)
-    out, err = await process.communicate()
-    assert (process.returncode, out) == (2, b"")
-    assert err.startswith(b"These options cannot be served: " + sentence)
-    assert err.count(b"\n") == 1
-
-
-async def test_help_has_an_example() -> None:
-    process = await started("--help")
-    out, _ = await process.communicate()
-    assert b"Example: headrace upstream" in out
-    assert b"--behaviour quantised-1s" in out
