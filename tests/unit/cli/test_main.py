@@ -1,8 +1,5 @@
 """The entry point: one sentence and the right exit code, whatever happens."""
 
-import os
-import subprocess
-import sys
 from importlib import import_module
 
 import pytest
@@ -78,36 +75,7 @@ def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.startswith("headrace ")
 
 
-def test_help_goes_without_anything_heavy() -> None:
-    heavy = "pydantic openai redis aiokafka tiktoken aiohttp prometheus_client"
-    before = _cpu_s_of_children()
-    loaded, shown = _loaded(["--help"], heavy)
-    assert loaded == set()
-    assert "\x1b" not in shown
-    assert _cpu_s_of_children() - before < 1  # 0.14 s on a quiet machine; users are promised 0.4 s
-
-
-@pytest.mark.parametrize("verb", ["results", "submit"])
-def test_a_producer_or_reader_loads_nothing_of_the_dispatcher(verb: str) -> None:
-    assert _loaded([verb, "--help"], "openai redis tiktoken prometheus_client")[0] == set()
-
-
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
 def test_every_verb_of_the_table_is_there(verb: Verb) -> None:
     module, _, attribute = verb.target.partition(":")
     assert hasattr(import_module(module), attribute)
-
-
-def _loaded(argv: list[str], names: str) -> tuple[set[str], str]:
-    """Which of `names` a process has imported after `headrace argv`, and what it printed."""
-    code = (
-        f"import sys\nfrom broker.cli.main import main\ncode = main({argv!r})\n"
-        f"print(*({set(names.split())!r} & sys.modules.keys()), file=sys.stderr)\nsys.exit(code)"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(ended.stderr.split()), ended.stdout
-
-
-def _cpu_s_of_children() -> float:
-    times = os.times()
-    return times.children_user + times.children_system

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -213,20 +211,6 @@ def test_what_headrace_would_do_follows_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "out", "err"),
-    [
-        (b'{"status": 503}', "overloaded  HTTP 503\n", ""),
-        (b" \n", "", "Nothing to explain: the input is empty.\n"),
-    ],
-)
-def test_standard_input_is_read_and_an_empty_one_is_said(given: bytes, out: str, err: str) -> None:
-    command = [sys.executable, "-m", "broker.cli.main", "explain"]
-    ended = subprocess.run(command, input=given, capture_output=True, check=True)
-    assert ended.stdout.decode().startswith(out)
-    assert ended.stderr.decode() == err
-
-
-@pytest.mark.parametrize(
     ("told", "verdict"), [("429", "rate_limited"), ("insufficient_quota", "quota"), ("Slow down.", "overloaded")]
 )
 def test_an_argument_that_is_no_file_may_be_what_was_said(
@@ -239,23 +223,3 @@ def test_an_argument_that_is_no_file_may_be_what_was_said(
 def test_a_file_that_cannot_be_read_is_one_sentence(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", source]) == 2
     assert "cannot be read" in capsys.readouterr().err
-
-
-def test_nothing_heavy_is_loaded() -> None:
-    heavy = {
-        "openai",
-        "redis",
-        "aiokafka",
-        "tiktoken",
-        "aiohttp",
-        "prometheus_client",
-        "rich",
-        "structlog",
-    }  # typer loads pydantic
-    code = (
-        "import sys\nfrom broker.cli.main import main\ncode = main(['explain', '429 slow_down'])\n"
-        f"print(*({heavy!r} & sys.modules.keys()), file=sys.stderr)\nsys.exit(code)"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stderr.split() == []
-    assert ended.stdout.startswith("overloaded")
