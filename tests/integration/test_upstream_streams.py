@@ -37,7 +37,7 @@ def broken(upstream: Upstream, manner: Manner, after_deltas: int) -> None:
 
 async def until(true: Callable[[], bool]) -> None:
     """The books have no event to wait for; the test's own timeout bounds this."""
-    while not true():  # noqa: ASYNC110 -- what changes is on the other side of a socket
+    while not true():
         await asyncio.sleep(0.001)
 
 
