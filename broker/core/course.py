@@ -13,8 +13,9 @@ the same.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, islice
 from typing import Final
 
@@ -34,22 +35,21 @@ class Span:
     Attributes:
         calls: Debits between that count, the loose ones included.
         remaining: What the server says.
-        lows: What each column predicts at least.
-        highs: The same at most.
+        predicted: What a column predicts at least and at most: reckoned when asked for, which is before the next debit.
     """
 
     calls: int
     remaining: int
-    lows: Tokens
-    highs: Tokens
+    predicted: Callable[[int], tuple[int, int]]
 
     def excess(self, column: int) -> int:
         """By how much a column takes more than the server did; negative: less; 0: it may be right."""
+        low, high = self.predicted(column)
         slack = ROUNDING_TOKENS * self.calls
-        if self.highs[column] + slack < self.remaining:
-            return self.remaining - self.highs[column]
-        if self.lows[column] - slack > self.remaining:
-            return self.remaining - self.lows[column]
+        if high + slack < self.remaining:
+            return self.remaining - high
+        if low - slack > self.remaining:
+            return self.remaining - low
         return 0
 
 
@@ -65,20 +65,22 @@ class _Edges:
     right: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Basin:
-    """A bucket's levels on the way through a span, in tokens x ms: at most and at least, by column."""
+    """A bucket that may have been full on the way; `came` by the time of each debit between the loose ones."""
 
     capacity: int
     period_ms: int
-    at_ms: int
-    highs: list[int]
-    lows: list[int]
+    came: list[int]
 
-    @property
-    def full(self) -> int:
-        """The brim."""
-        return self.capacity * self.period_ms
+
+@dataclass(slots=True)
+class _Levels:
+    """Where it stands then, in tokens x ms: at most and at least."""
+
+    at_ms: int
+    high: int
+    low: int
 
 
 class Course:
@@ -91,7 +93,7 @@ class Course:
         self._tokens: list[Tokens] = []
         self._sums: list[list[int]] = [[0] for _ in range(columns)]  # of all debits before; made up to date when needed
         self._unsure: list[int] = []  # numbers of those that may never have happened, or are not ours to price
-        self._remaining: list[int | None] = []
+        self._remaining: dict[int, int] = {}  # by number, of those after which it was told
         self._forgotten = 0
 
     def debit(self, at_ms: int, tokens: Tokens, *, sure: bool = True) -> int:
@@ -101,12 +103,11 @@ class Course:
             self._sum_up()
             for column in (self._at_ms, *self._sums):
                 del column[:DEBITS_MAX]
-            del self._tokens[:DEBITS_MAX], self._remaining[:DEBITS_MAX]
-            del self._unsure[: bisect_left(self._unsure, self._forgotten)]
+            del self._tokens[:DEBITS_MAX], self._unsure[: bisect_left(self._unsure, self._forgotten)]
+            self._remaining = {number: left for number, left in self._remaining.items() if number >= self._forgotten}
         number = self._forgotten + len(self._at_ms)
         self._at_ms.append(at_ms)
         self._tokens.append(tokens)
-        self._remaining.append(None)
         if not sure:
             self._unsure.append(number)
         return number
@@ -127,11 +128,11 @@ class Course:
     def observe(self, number: int, remaining: int) -> None:
         """So much remained right after that debit."""
         if number >= self._forgotten:
-            self._remaining[number - self._forgotten] = remaining
+            self._remaining[number] = remaining
 
     def forget_remaining(self) -> None:
         """Another limit holds from now on: what remained of the old one says nothing of it."""
-        self._remaining = [None] * len(self._at_ms)
+        self._remaining.clear()
 
     def totals(self) -> Tokens:
         """The sum of every column, of all debits there ever were."""
@@ -157,14 +158,14 @@ class Course:
         """The last debit before `place`, and not after an instant, after which it is known what remained."""
         place = min(place, bisect_right(self._at_ms, until_ms))
         for earlier in range(place - 1, max(-1, place - 1 - STEPS_MAX), -1):
-            if self._remaining[earlier] is not None:
+            if self._forgotten + earlier in self._remaining:
                 return earlier
         return None
 
     def _alone(self, end: int, capacity: int) -> Span:
         """One call, of which nothing is known but that it found a bucket that was no more than full."""
-        highs = tuple(capacity - tokens for tokens in self._tokens[end])
-        return Span(1, self._known(end), (0,) * len(highs), highs)
+        tokens = self._tokens[end]
+        return Span(1, self._known(end), lambda column: (0, capacity - tokens[column]))
 
     def _span(self, start: int, end: int, capacity: int, period_ms: int) -> Span:
         at_ms = self._at_ms
@@ -176,73 +177,66 @@ class Course:
             end=end,
             right=bisect_right(at_ms, at_ms[end] + WAY_MS),
         )
-        held, elapsed_ms = self._known(start), at_ms[end] - at_ms[start]
         slack = capacity * WAY_MS // period_ms + 1
-        if held + capacity * elapsed_ms // period_ms + slack <= capacity:
-            highs, lows = self._never_full(edges, held + capacity * elapsed_ms // period_ms)
+        level = self._known(start) + capacity * (at_ms[end] - at_ms[start]) // period_ms
+        if level + slack <= capacity:
+            predicted = partial(self._never_full, edges, level, slack)
         else:
-            highs, lows = self._maybe_full(edges, capacity, period_ms)
-        return Span(
-            edges.right - edges.left - 1,
-            self._known(end),
-            tuple(low - slack for low in lows),
-            tuple(high + slack for high in highs),
-        )
+            came = [capacity * debited_ms for debited_ms in at_ms[edges.first : edges.last]]
+            predicted = partial(self._maybe_full, edges, _Basin(capacity, period_ms, came), slack)
+        return Span(edges.right - edges.left - 1, self._known(end), predicted)
 
-    def _never_full(self, edges: _Edges, level: int) -> tuple[Tokens, Tokens]:
-        """Levels at the end without and with the loose debits, by sums."""
-        sure = _plus(self._between(edges.first, edges.last), self._tokens[edges.end])
-        around = _plus(self._between(edges.left, edges.first), self._between(edges.last, edges.right))
-        loose = _minus(_minus(around, self._tokens[edges.end]), self._tokens[edges.start])
+    def _never_full(self, edges: _Edges, level: int, slack: int, column: int) -> tuple[int, int]:
+        """Levels at the end with and without the loose debits, by sums."""
+        sums, taken = self._sums[column], self._tokens[edges.end][column]
+        sure = sums[edges.last] - sums[edges.first] + taken
+        around = sums[edges.first] - sums[edges.left] + sums[edges.right] - sums[edges.last]
+        loose = around - taken - self._tokens[edges.start][column]
         if self._of_ends:  # what is sent when an answer is there comes after it, however long the way
-            sent = self._between(edges.start + 1, edges.first)[1]
-            sure, loose = _plus(sure, (sent, sent)), _minus(loose, (sent, sent))
-        highs = tuple(level - tokens for tokens in sure)
-        return highs, _minus(highs, loose)
+            sent = self._sums[1][edges.first] - self._sums[1][edges.start + 1]
+            sure, loose = sure + sent, loose - sent
+        return level - sure - loose - slack, level - sure + slack
 
-    def _maybe_full(self, edges: _Edges, capacity: int, period_ms: int) -> tuple[Tokens, Tokens]:
+    def _maybe_full(self, edges: _Edges, basin: _Basin, slack: int, column: int) -> tuple[int, int]:
         """The same where a full bucket may have lost what flowed in: step by step near both ends, at once between."""
-        level = self._known(edges.start) * period_ms
-        basin = _Basin(
-            capacity, period_ms, self._at_ms[edges.start], [level] * len(self._sums), [level] * len(self._sums)
-        )
+        level = self._known(edges.start) * basin.period_ms
+        levels = _Levels(self._at_ms[edges.start], level, level)
         for place in range(edges.left, edges.first):
             if place != edges.start:
-                self._step(basin, place, edges)
-        self._run(basin, edges.first, edges.last)
+                self._step(basin, levels, edges, place, column)
+        if basin.came:
+            self._run(basin, levels, edges, column)
         for place in range(edges.last, edges.right):
-            self._step(basin, place, edges)
-        return tuple(high // period_ms for high in basin.highs), tuple(low // period_ms for low in basin.lows)
+            self._step(basin, levels, edges, place, column)
+        return levels.low // basin.period_ms - slack, levels.high // basin.period_ms + slack
 
-    def _step(self, basin: _Basin, place: int, edges: _Edges) -> None:
+    def _step(self, basin: _Basin, levels: _Levels, edges: _Edges, place: int, column: int) -> None:
         """One debit, near an end: it may belong to the other side."""
         now_ms = min(max(self._at_ms[place], self._at_ms[edges.start]), self._at_ms[edges.end])
-        gain, basin.at_ms = basin.capacity * (now_ms - basin.at_ms), now_ms
-        is_sent = self._of_ends and edges.start < place < edges.first
-        full, period_ms, highs, lows = basin.full, basin.period_ms, basin.highs, basin.lows
-        for column, tokens in enumerate(self._tokens[place]):
-            certain = tokens if place == edges.end else self._tokens[place][1] if is_sent else 0
-            highs[column] = min(full, highs[column] + gain) - certain * period_ms
-            lows[column] = min(full, lows[column] + gain) - tokens * period_ms
+        gain, levels.at_ms = basin.capacity * (now_ms - levels.at_ms), now_ms
+        tokens, full = self._tokens[place], basin.capacity * basin.period_ms
+        if place == edges.end:
+            certain = tokens[column]
+        else:
+            certain = tokens[1] if self._of_ends and edges.start < place < edges.first else 0
+        levels.high = min(full, levels.high + gain) - certain * basin.period_ms
+        levels.low = min(full, levels.low + gain) - tokens[column] * basin.period_ms
 
-    def _run(self, basin: _Basin, first: int, last: int) -> None:
-        """All debits from one to before another, of which nobody doubts the order.
+    def _run(self, basin: _Basin, levels: _Levels, edges: _Edges, column: int) -> None:
+        """All debits from the first to before the last of which nobody doubts the order.
 
         After steps of `min(full, level + gain) - taken` a level is what it would be without a brim, or what it would be
         had it been full at the one debit where that leaves least.
         """
-        if first >= last:
-            return
-        capacity, period_ms, until_ms = basin.capacity, basin.period_ms, self._at_ms[last - 1]
-        came = [capacity * at_ms for at_ms in self._at_ms[first:last]]
-        gain = capacity * (until_ms - basin.at_ms)
-        for column, sums in enumerate(self._sums):
-            freely = gain - period_ms * (sums[last] - sums[first])
-            brim = max(map(int.__sub__, came, map(period_ms.__mul__, sums[first:last])))
-            at_most = basin.full + capacity * until_ms - period_ms * sums[last] - brim
-            basin.highs[column] = min(basin.highs[column] + freely, at_most)
-            basin.lows[column] = min(basin.lows[column] + freely, at_most)
-        basin.at_ms = until_ms
+        capacity, period_ms, until_ms = basin.capacity, basin.period_ms, self._at_ms[edges.last - 1]
+        sums = self._sums[column]
+        taken = period_ms * sums[edges.last]
+        freely = capacity * (until_ms - levels.at_ms) - taken + period_ms * sums[edges.first]
+        brim = max(map(int.__sub__, basin.came, map(period_ms.__mul__, sums[edges.first : edges.last])))
+        at_most = capacity * period_ms + capacity * until_ms - taken - brim
+        levels.high = min(levels.high + freely, at_most)
+        levels.low = min(levels.low + freely, at_most)
+        levels.at_ms = until_ms
 
     def _has_unsure(self, start: int, end: int) -> bool:
         """Whether nobody knows of a debit after `start` up to `end`."""
@@ -255,18 +249,5 @@ class Course:
         for column, tokens in zip(self._sums, zip(*self._tokens[summed:], strict=True), strict=False):
             column.extend(islice(accumulate(tokens, initial=column[-1]), 1, None))
 
-    def _between(self, start: int, end: int) -> Tokens:
-        return tuple(column[end] - column[start] for column in self._sums)
-
     def _known(self, place: int) -> int:
-        remaining = self._remaining[place]
-        assert remaining is not None, "a span ends at debits that were observed"
-        return remaining
-
-
-def _plus(one: Tokens, other: Tokens) -> Tokens:
-    return tuple(map(int.__add__, one, other))
-
-
-def _minus(one: Tokens, other: Tokens) -> Tokens:
-    return tuple(map(int.__sub__, one, other))
+        return self._remaining[self._forgotten + place]

@@ -138,7 +138,7 @@ def test_what_remained_of_another_limit_says_nothing() -> None:
     course, number = pair(20_000, 20_600, 400)
     course.forget_remaining()
     course.observe(number, 50_000)
-    assert [span.highs for span in spans(course, number)] == [(CAPACITY - 400,)]
+    assert [span.predicted(0) for span in spans(course, number)] == [(0, CAPACITY - 400)]
 
 
 def test_the_oldest_debits_are_forgotten_and_the_rest_keep_their_numbers() -> None:
