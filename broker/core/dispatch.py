@@ -198,11 +198,8 @@ class Dispatch:
     # ------------------------------------------------------------------ admission
 
     def _admit(self, now_ms: int) -> None:
-        if not self.limits.waiting():
-            self.limits.rest()
-            return
         payable = self.limits.payable(now_ms)
-        while self._may_call(now_ms):
+        while self.limits.waiting() and self._may_call(now_ms):
             ticket = next(payable, None)
             if ticket is None:
                 return

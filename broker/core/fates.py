@@ -64,7 +64,12 @@ class Known(NamedTuple):
 
 
 class Fates:
-    """The index. Instants are wall-clock milliseconds."""
+    """The index. Instants are wall-clock milliseconds.
+
+    Attributes:
+        kept: How many ids have a copy on its way.
+        evicted: How many answers `ids_max` has pushed out.
+    """
 
     def __init__(self, *, window_ms: int, ids_max: int) -> None:
         assert window_ms > 0
@@ -75,18 +80,13 @@ class Fates:
         self._expire_from_ms = 0
         self._renew_from_ms = 0
         self._evicted_until_ms: int | None = None
-        self.evicted = 0
+        self.kept = self.evicted = 0
 
     def __len__(self) -> int:
         return len(self._answered) + len(self._kept)
 
     def __contains__(self, id_hash: bytes) -> bool:
         return id_hash in self._answered or id_hash in self._kept
-
-    @property
-    def kept(self) -> int:
-        """How many ids have a copy on its way."""
-        return len(self._kept)
 
     def find(self, id_hash: bytes) -> Known | None:
         """The last fate of this id."""
@@ -107,6 +107,7 @@ class Fates:
             self._evict()
         home = self._kept if fate in _WITH_A_COPY else self._answered
         home[id_hash] = _pack(identity, attempt, fate, at_s)
+        self.kept = len(self._kept)
 
     def expire(self, now_ms: int) -> None:
         """Forget the answers that have left the window, at most a stride late."""

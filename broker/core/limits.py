@@ -136,7 +136,7 @@ class Limits:
             yield probe
             self._wake_at = None
         asked = deque(self._turns)
-        while asked:
+        while asked and self._waiting:
             desk = asked.popleft()
             found = desk.next(now_ms, probe=False)
             if found is not None and self._is_due(found[1], now_ms):
