@@ -18,7 +18,7 @@ from broker.core.retry import Again, Failing, decide
 from broker.core.rules import DispatchRules
 from broker.core.ticket import CallNumber, Ticket
 from broker.core.value import value
-from broker.core.verdict import Meaning, Verdict
+from broker.core.verdict import OK, Meaning, Verdict
 
 
 @value
@@ -63,7 +63,7 @@ class Attempts:
             _lose_probes(flight)
         if not flight.wanted:
             return None
-        if verdict.meaning is not Meaning.OK:
+        if verdict.meaning is not OK:
             if flight.budget.breaker.closed:  # else the server is in trouble, and this request no worse than others
                 flight.ticket.failures += verdict.counts_as_attempt
             return Sequel(flight.ticket, self._after(flight.ticket, verdict, now_ms, may_park=may_park))

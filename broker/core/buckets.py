@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from broker.core.mirror import Mirror
 from broker.core.reading import MINUTE_MS, TOKENS, Metric, Reading
-from broker.core.refill import Clockwork, Refill, RefillEvidence
+from broker.core.refill import BUCKET, FIXED, Clockwork, Refill, RefillEvidence
 from broker.core.sends import Hearing, Sends
 from broker.core.windows import FixedWindowMirror, SlidingWindowMirror
 
@@ -30,7 +30,7 @@ class Level:
     high: int
     capacity: int
     period_ms: int
-    refill: Refill = Refill.BUCKET
+    refill: Refill = BUCKET
 
     def refilled(self, elapsed_ms: int) -> "Level":
         """The same after so long without spending."""
@@ -161,7 +161,7 @@ class Buckets:
         """
         clockwork = self._evidence[reading.metric].heard(reading, hearing.sent_ms, hearing.now_ms)
         mirror = self._mirror_of(reading, clockwork, hearing.now_ms)
-        if clockwork is not None and clockwork.refill is Refill.FIXED and isinstance(mirror, FixedWindowMirror):
+        if clockwork is not None and clockwork.refill is FIXED and isinstance(mirror, FixedWindowMirror):
             mirror.turns(clockwork.mark_ms, hearing.now_ms)
         return self._correct(mirror, reading.capacity, reading.remaining - later, hearing)
 
@@ -172,7 +172,7 @@ class Buckets:
         error = mirror.observe(remaining, hearing, self._sends)
         if on_trial and error is not None and error * FAR_PARTS < -capacity:
             # It has not begun anew at its mark: two counters, weighed, which come back as a bucket does.
-            self._evidence[mirror.metric].rule_out(Refill.FIXED)
+            self._evidence[mirror.metric].rule_out(FIXED)
             bucket = self._exchange(mirror, Mirror(mirror.metric, capacity, mirror.period_ms, hearing.now_ms))
             error = bucket.observe(remaining, hearing, self._sends)
         return error
@@ -192,11 +192,11 @@ class Buckets:
         if shown is not None and _is(shown, clockwork):
             return shown
         mirror: AnyMirror
-        if clockwork.refill is Refill.BUCKET:
+        if clockwork.refill is BUCKET:
             mirror = self._found(metric, None, clockwork.period_ms) or Mirror(
                 metric, reading.capacity, clockwork.period_ms, now_ms
             )
-        elif clockwork.refill is Refill.FIXED:
+        elif clockwork.refill is FIXED:
             left = min(reading.remaining, reading.capacity)
             mirror = FixedWindowMirror(metric, reading.capacity, clockwork.period_ms, clockwork.mark_ms, left)
         else:

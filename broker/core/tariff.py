@@ -10,7 +10,7 @@ from statistics import median_low
 
 from broker.core.charge import Law, Prices
 from broker.core.reading import MINUTE_MS, Metric
-from broker.core.verdict import Meaning, Verdict
+from broker.core.verdict import OK, Meaning, Verdict
 from broker.core.witness import Remaining, Sent, Usage, Witness
 
 
@@ -82,7 +82,7 @@ class Tariff:
 
     def heard(self, attempt: int, verdict: Verdict, usage: Usage | None, now_ms: int) -> tuple[int | None, bool]:
         """It ended like this: the charge that the server named, if it did, and whether a law explains it."""
-        if verdict.meaning is Meaning.OK:
+        if verdict.meaning is OK:
             is_due = self._sent[attempt][0].is_due(now_ms)
             self.answered(attempt, self._remaining(verdict) if is_due else None, usage, now_ms)
         elif verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE}:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from broker.core.meaning import FAULTS, Evidence, Fault, Meaning, is_page, meaning_of
+from broker.core.meaning import FAULTS, OK, Evidence, Fault, Meaning, is_page, meaning_of
 from broker.core.reading import (
     Metric,
     Reading,
@@ -29,7 +29,7 @@ from broker.core.reading import (
 from broker.core.value import value
 from broker.core.wording import StatedLimit, snapshot, stated_limit, wait_in_ms
 
-__all__ = ["UNSTATED_WAIT_MS", "Answer", "Fault", "Meaning", "Verdict", "fine", "is_word", "judge", "named"]
+__all__ = ["OK", "UNSTATED_WAIT_MS", "Answer", "Fault", "Meaning", "Verdict", "fine", "is_word", "judge", "named"]
 
 UNSTATED_WAIT_MS: Final = 1_000  # a 429 that says neither why nor how long: the smallest `retry-after` there is
 QUEUE_WAIT_MS: Final = 60_000  # batches end in minutes or hours, and nothing says when
@@ -88,7 +88,7 @@ def judge(answer: Answer) -> Verdict:
     meaning, evidence = _meaning(answer)
     headers = lowered(answer.headers)
     told = readings(headers)
-    if meaning is Meaning.OK:
+    if meaning is OK:
         return fine(answer.status, told, side_readings(headers))
     stated = snapshot(answer.message) if meaning in _LIMITS else None
     limit = _limit(answer, told) if meaning in _MAY_STATE_A_LIMIT else None
@@ -110,7 +110,7 @@ def judge(answer: Answer) -> Verdict:
 def fine(status: int | None, told: tuple[Reading, ...], beside: tuple[SideReading, ...] = ()) -> Verdict:
     """An answer: nothing is to be tried again, and nothing but its headers speaks of limits."""
     return Verdict(
-        meaning=Meaning.OK,
+        meaning=OK,
         retryable=False,
         wait_ms=None,
         readings=told,
@@ -124,7 +124,7 @@ def fine(status: int | None, told: tuple[Reading, ...], beside: tuple[SideReadin
 def _meaning(answer: Answer) -> tuple[Meaning, Evidence]:
     status = answer.status
     if status is not None and 200 <= status < 300 and not (answer.error_code or answer.error_type or answer.message):
-        return Meaning.OK, Evidence.STATUS
+        return OK, Evidence.STATUS
     return meaning_of(status, answer.error_code, answer.error_type, answer.message)
 
 

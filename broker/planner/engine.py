@@ -24,7 +24,7 @@ from broker.core.events import Answered, Committed, Promoted, Renewed, Taken
 from broker.core.progress import PartitionProgress
 from broker.core.reading import Metric, reading_of
 from broker.core.ticket import CallNumber, Source, TicketNumber
-from broker.core.verdict import Answer, Meaning, Verdict, fine, judge
+from broker.core.verdict import OK, Answer, Verdict, fine, judge
 from broker.core.witness import Usage
 from broker.planner.arrivals import ENDPOINTS, Arrival
 from broker.planner.backlog import Backlog, Cargo
@@ -277,10 +277,11 @@ class VirtualRun:
         told = upstream.end(visit)
         if told.status == 429:
             cargo.record.throttled += 1
-        verdict = _verdict(told)
-        arrival = cargo.arrival
-        weight = _OUTCOME_BYTES + 4 * arrival.output_tokens if verdict.meaning is Meaning.OK else 0
-        usage = Usage(arrival.asked.input_tokens, arrival.output_tokens) if verdict.meaning is Meaning.OK else None
+        verdict, weight, usage = _verdict(told), 0, None
+        if verdict.meaning is OK:
+            arrival = cargo.arrival
+            weight = _OUTCOME_BYTES + 4 * arrival.output_tokens
+            usage = Usage(arrival.asked.input_tokens, arrival.output_tokens)
         self._later(self.now_us + self._way(), self._hear, call, verdict, weight, usage)
 
     def _hear(self, call: CallNumber, verdict: Verdict, weight: int, usage: Usage | None) -> None:

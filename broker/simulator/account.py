@@ -4,7 +4,17 @@ import heapq
 from dataclasses import dataclass, replace
 from typing import Final
 
-from broker.simulator.admission import SECOND_US, Admitted, Level, Levels, Metric, Refused, RefusedCost
+from broker.simulator.admission import (
+    REQUESTS,
+    SECOND_US,
+    TOKENS,
+    Admitted,
+    Level,
+    Levels,
+    Metric,
+    Refused,
+    RefusedCost,
+)
 from broker.simulator.behaviours.catalogue import Behaviour
 from broker.simulator.behaviours.enforcement import Foreign, LimitChange
 from broker.simulator.foreign import ForeignClient
@@ -82,7 +92,7 @@ class Account:
         self._admitted += 1
         if self._projects_shown:
             return Admitted(self.levels(), self.project_levels())
-        return Admitted({Metric.TOKENS: self._shown_tokens.level(), Metric.REQUESTS: self._shown_requests.level()})
+        return Admitted({TOKENS: self._shown_tokens.level(), REQUESTS: self._shown_requests.level()})
 
     def refilled(self, now_us: int) -> dict[Metric, Level]:
         """Bring every meter to `now_us`; what headers show then."""
@@ -93,7 +103,7 @@ class Account:
 
     def levels(self) -> dict[Metric, Level]:
         """What headers show, as of the last call."""
-        return {Metric.TOKENS: self._shown_tokens.level(), Metric.REQUESTS: self._shown_requests.level()}
+        return {TOKENS: self._shown_tokens.level(), REQUESTS: self._shown_requests.level()}
 
     def settle(self, tokens: int, due_us: int) -> None:
         """Debit `tokens` more at `due_us`, the end of a call that was admitted. They may leave a debt."""
@@ -102,7 +112,7 @@ class Account:
 
     def tallies(self) -> dict[Metric, Tally]:
         """What was offered and where it went, as of the last call or refill."""
-        charged = {Metric.TOKENS: self._charged, Metric.REQUESTS: self._admitted}
+        charged = {TOKENS: self._charged, REQUESTS: self._admitted}
         return {metric: self._tally(metric, charged[metric]) for metric in Metric}
 
     def _tally(self, metric: Metric, charged: int) -> Tally:
@@ -116,15 +126,15 @@ class Account:
 
     def _place(self, rules: list[Rule], now_us: int, mark_us: int) -> None:
         self._meters = [(rule.metric, rule, rule.meter(now_us, mark_us)) for rule in rules]
-        self._of_tokens = [meter for metric, _, meter in self._meters if metric is Metric.TOKENS]
-        self._of_requests = [meter for metric, _, meter in self._meters if metric is Metric.REQUESTS]
+        self._of_tokens = [meter for metric, _, meter in self._meters if metric is TOKENS]
+        self._of_requests = [meter for metric, _, meter in self._meters if metric is REQUESTS]
         shown: dict[Metric, Meter] = {}  # the longest period of a metric is the one headers show: it comes last
         self._projects_shown: dict[Metric, Meter] = {}
         for metric, rule, meter in self._meters:
             if meter.visible:
                 (self._projects_shown if rule.project else shown)[metric] = meter
-        self._shown_tokens = shown[Metric.TOKENS]
-        self._shown_requests = shown[Metric.REQUESTS]
+        self._shown_tokens = shown[TOKENS]
+        self._shown_requests = shown[REQUESTS]
         self._bound_charges()
 
     def _bound_charges(self) -> None:
@@ -174,12 +184,12 @@ class Account:
         self._bound_charges()
 
     def _let_in(self, client: ForeignClient) -> None:
-        wanted = {Metric.TOKENS: client.tokens, Metric.REQUESTS: client.requests}
+        wanted = {TOKENS: client.tokens, REQUESTS: client.requests}
         theirs = [(metric, meter) for metric, rule, meter in self._meters if not rule.project]
         if not client.insists:
             for metric, meter in theirs:
                 wanted[metric] = min(wanted[metric], meter.room())
-            if client.requests and not wanted[Metric.REQUESTS]:
+            if client.requests and not wanted[REQUESTS]:
                 return
         for metric, meter in theirs:
             meter.pay(wanted[metric])
@@ -191,7 +201,7 @@ class Account:
         return {metric: meter.level() for metric, meter in self._projects_shown.items()}
 
     def _refuse(self, charge: int) -> Refused:
-        costs = {Metric.TOKENS: charge, Metric.REQUESTS: 1}
+        costs = {TOKENS: charge, REQUESTS: 1}
         too_large = [entry for entry in self._meters if entry[2].visible and costs[entry[0]] > entry[2].limit]
         if too_large:
             metric, rule, meter = too_large[0]
@@ -219,12 +229,12 @@ class Account:
         )
 
     def _shown(self, metric: Metric) -> Meter:
-        return self._shown_tokens if metric is Metric.TOKENS else self._shown_requests
+        return self._shown_tokens if metric is TOKENS else self._shown_requests
 
     def _punish(self, costs: dict[Metric, int]) -> None:
-        for metric, meters in ((Metric.TOKENS, self._of_tokens), (Metric.REQUESTS, self._of_requests)):
+        for metric, meters in ((TOKENS, self._of_tokens), (REQUESTS, self._of_requests)):
             if self._refused_cost is RefusedCost.ALL or (
-                self._refused_cost is RefusedCost.REQUEST and metric is Metric.REQUESTS
+                self._refused_cost is RefusedCost.REQUEST and metric is REQUESTS
             ):
                 self._wasted[metric] += min(costs[metric], *(meter.room() for meter in meters))
                 for meter in meters:

@@ -20,6 +20,10 @@ class Metric(StrEnum):
     REQUESTS = "requests"
 
 
+TOKENS: Final = Metric.TOKENS  # a name of its own for what is asked of every call: before Python 3.12 it costs less
+REQUESTS: Final = Metric.REQUESTS
+
+
 class RefusedCost(StrEnum):
     """What a refused call takes. The docs say that unsuccessful requests count; no recorded answer shows it."""
 

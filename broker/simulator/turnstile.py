@@ -36,6 +36,7 @@ class Turnstile:
         laws = [(0.0, Law(settings.law))]
         laws += [(play.from_s, play.law) for play in settings.behaviours if isinstance(play, ChargeLaw)]
         self._laws = sorted(laws, key=lambda entry: entry[0])  # stable: the last named wins
+        self._settles = any(law is Law.USAGE for _, law in laws)
 
     def enter(self, comer: Comer, books: Books, now_us: int) -> Reply | Admitted:
         """The refusal, or the levels after a call that was charged."""
@@ -54,6 +55,8 @@ class Turnstile:
 
     def settle(self, comer: Comer, output_tokens: int, books: Books, now_us: int, due_us: int) -> bool:
         """Debit at `due_us` what the law charges for an answer; whether it is anything."""
+        if not self._settles:
+            return False
         tokens = settlement_of(comer.endpoint, comer.size, output_tokens, self._law(books, now_us))
         if tokens == 0:
             return False
