@@ -9,7 +9,7 @@ tools of chat, response formats, tool calls and audio cost nothing at admission.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 IMAGE_CHARGE: Final = 765  # each, whatever the image really costs
 LEGACY_OUTPUT_TOKENS: Final = 16  # what an unstated max_tokens counted until 2025-03
@@ -29,8 +29,7 @@ class Law(StrEnum):
     USAGE = "usage"  # the input at admission, the output when the call ends
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(NamedTuple):
     """What the laws need to know of a request.
 
     Attributes:

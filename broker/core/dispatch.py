@@ -120,10 +120,9 @@ class Dispatch:
     def commands(self, now_ms: int) -> list[Command]:
         """What is to be done now, in order; draining the list is the shell's promise to do it."""
         if self.role is Role.LEADING:
-            for ticket in reversed(self._alarms.woken(now_ms)):  # so that the first to wake ends up in front
-                self._reception.line_up(ticket, now_ms, front=True)
-            for ticket in self._alarms.expired(now_ms):
-                self._settling.settle(ticket, TOO_LATE, now_ms)
+            alarm_ms = self._alarms.next_at()
+            if alarm_ms is not None and alarm_ms <= now_ms:
+                self._ring(now_ms)
             self._holding.relieve(now_ms, may_park=self.identities.may_park)
             self._admit(now_ms)
             due_ms = self._publish_at()
@@ -131,6 +130,12 @@ class Dispatch:
                 self._settling.commands.append(self._publish(now_ms))
         commands, self._settling.commands = self._settling.commands, []
         return commands
+
+    def _ring(self, now_ms: int) -> None:
+        for ticket in reversed(self._alarms.woken(now_ms)):  # so that the first to wake ends up in front
+            self._reception.line_up(ticket, now_ms, front=True)
+        for ticket in self._alarms.expired(now_ms):
+            self._settling.settle(ticket, TOO_LATE, now_ms)
 
     def _publish(self, now_ms: int) -> Publish:
         wall_ms = self.wall_ms(now_ms)
@@ -198,8 +203,11 @@ class Dispatch:
     # ------------------------------------------------------------------ admission
 
     def _admit(self, now_ms: int) -> None:
+        if not self.limits.waiting():
+            self.limits.rest()
+            return
         payable = self.limits.payable(now_ms)
-        while self.limits.waiting() and self._may_call(now_ms):
+        while self._may_call(now_ms):
             ticket = next(payable, None)
             if ticket is None:
                 return

@@ -36,12 +36,12 @@ class Inheritance:
 
     def settled(self, entries: Iterable[SettledEntry]) -> None:
         """These were settled: whoever began their calls has seen them end."""
-        for entry in entries:
+        for entry in entries if self._calls else ():
             self._calls.pop((entry.identity.id_hash, entry.identity.run), None)
 
     def repeats(self, identity: Identity) -> bool:
         """Whether a call made now repeats one of theirs; true once."""
-        return self._calls.pop((identity.id_hash, identity.run), self) is None
+        return bool(self._calls) and self._calls.pop((identity.id_hash, identity.run), self) is None
 
     def levels(self, checkpoints: Iterable[Checkpoint]) -> None:
         """What a leader believed of its limits, on the wall clock."""

@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
+from operator import attrgetter
 from random import Random
 from typing import Final
 
@@ -162,7 +163,7 @@ class Workload:
             asked_ms = usual_ms[stream.lane] if stream.deadline_ms is None else stream.deadline_ms
             wanted_ms = min(asked_ms, longest_ms[stream.lane])
             drawn.append(stream.arrivals(self, wanted_ms, f"{self.seed}/{number}"))
-        return heapq.merge(*drawn, key=lambda arrival: arrival.at_ms)
+        return heapq.merge(*drawn, key=attrgetter("at_ms"))
 
     def expected(self) -> float | None:
         """About how many requests there will be; None if they come for ever."""
