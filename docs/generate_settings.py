@@ -62,7 +62,10 @@ SENTENCES: Final[Mapping[str, str]] = {
     "dedupe.ids_max": "How many ids at most; beyond it the oldest answered one is forgotten.",
     "lanes.order": "1 goes first. Every lane needs its own.",
     "lanes.floor": "Part of the tokens admitted while this lane waits that it gets at least.",
+    "lanes.ceiling": "Part of the tokens admitted while others wait that this lane gets at most. Alone it may have "
+    "all.",
     "lanes.reserve": "Part of every bucket that later lanes leave untouched while this lane has nobody waiting.",
+    "lanes.serial": "Of one ordering key one request at a time, to its end. Nothing is parked: retries wait in place.",
     "lanes.deadline_s": "Given to requests without a deadline, from their Kafka timestamp on.",
     "lanes.deadline_max_s": "None may ask for more; a later deadline is cut to it. Without it: a day less than "
     "`topics.requests.retention_s`.",
@@ -79,6 +82,10 @@ SENTENCES: Final[Mapping[str, str]] = {
     "limits.burst_s": "Never more than so many seconds of quota at once. Without it: as much as the server "
     "bears, found out within seconds.",
     "limits.inflight_max": "Calls in flight for this limit.",
+    "tenants.weight": "Its share against the other tenants' weights, in tokens, while several wait in a lane.",
+    "tenants.cap_tokens_per_minute": "Never more in any 60 seconds, all lanes and limits together; a larger request "
+    "goes alone.",
+    "tenants.inflight_max": "Calls in flight, all lanes and limits together.",
     "limits.charge_law": "How a call is priced. `auto` identifies the law from answers; a name fixes it, whatever "
     "answers say. `usage` takes the input at admission and the output when the call ends.",
     "topics.partitions": "Partitions when it is created. Who adds some later says so here: Kafka takes none away.",
@@ -118,6 +125,8 @@ INTRODUCTIONS: Final[Mapping[str, str]] = {
     "there without being named; naming one changes it or adds it, and `bulk = false` under `[lanes]` takes it away.",
     "limits": 'One table for each limit, `[limits."<limit>"]`. Most accounts need none: a limit that nobody configured '
     "lets one call go first and believes its answer. Models with the same limit draw from one bucket.",
+    "tenants": 'One table for each tenant that is not like the others, `[tenants."<tenant>"]`; `[tenants."*"]` is what '
+    "holds for each one without a table, and for requests that name no tenant, which count as one.",
     "topics": "One table for each kind of topic, `[topics.<kind>]`. `headrace topics create` makes them so, "
     "`headrace topics check` reports differences.",
 }
@@ -218,6 +227,8 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if value is None or value == ():
         return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
     if isinstance(value, ByteSize):
@@ -226,6 +237,7 @@ def _default(field: FieldInfo) -> str:
 
 
 _NAMES: Final[Mapping[Any, str]] = {
+    bool: "yes or no",
     int: "whole number",
     float: "number",
     str: "text",

@@ -105,6 +105,7 @@ class Attempts:
             ticket.charge, ticket.stated = verdict.snapshot.requested, True  # the server's own word
         candidate = ticket.candidate
         attempts = candidate.calls_before + ticket.calls
+        may_park = may_park and not self._rules.is_serial(ticket.source.partition.lane)
         parkable = may_park and ticket.bytes <= self._rules.parked_bytes_max and attempts < ATTEMPT_MAX
         failing = Failing(verdict, attempts, ticket.failures, candidate.deadline_ms, parkable)
         return decide(failing, self._rules.retry, now_ms, self._dice())

@@ -22,8 +22,8 @@ RETRY_BACKOFF_MAX_MS = 30_000
 THROTTLE_WAIT_DEFAULT_MS = 1_000
 """How long a limit rests after a 429 that states neither a wait nor a level."""
 
-FLOOR_CREDIT_CHARGES_MAX = 4
-"""A lane's unspent floor never grows above so many of its head's charges: idle time earns no burst."""
+CREDIT_CHARGES_MAX = 4
+"""What floors and ceilings owe never grows above so many charges: idle time earns no burst."""
 
 CALLS_REMEMBERED = 64
 """How many recent call durations predict whether a call would end within a drain."""
@@ -33,6 +33,15 @@ INHERITED_CALLS_MAX = 10_000
 
 RENEWALS_LOOKED_FOR_PARTS = 64
 """While anything is parked, a transaction at least every window / 64 gives its renewals a line to stand in."""
+
+LINE_BLOCK_MAX = 256
+"""Entries of one of the short lists that a line is made of."""
+
+TENANTS_RESTING_MAX = 10_000
+"""Tenants remembered in each lane for having had more than their share, while they have nobody waiting."""
+
+TENANTS_CAPPED_SWEPT_ABOVE = 1_000
+"""Capped tenants that have taken nothing within the last minute are forgotten above so many."""
 
 DEADLINES_SWEPT_ABOVE = 1_000
 """Entries of settled tickets are swept from the deadline heap once they outnumber the living by so many."""

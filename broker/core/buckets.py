@@ -85,6 +85,15 @@ class Buckets:
                 return False
         return True
 
+    def refill_beside(self, tokens: int, keep_ppm: int) -> int:
+        """How long those take to refill in which so many tokens have no room beside a share kept; 0 where they have."""
+        crowded = (
+            mirror.period_ms
+            for mirror in self._of[TOKENS]
+            if tokens + mirror.capacity * keep_ppm // 1_000_000 > mirror.capacity
+        )
+        return max(crowded, default=0)
+
     def payable_at(self, paid: int, keep_ppm: int, now_ms: int, *, longer_than_ms: int = 0) -> int:
         """The first instant at which every one can pay a call of so many tokens and keep its share for others.
 

@@ -164,7 +164,7 @@ class Budget:
         """
         probe_ms = self.breaker.may_call_at(now_ms)
         first_ms = now_ms if self.believed else self._first_ms(now_ms)
-        if self._full() or probe_ms is None or first_ms is None:
+        if self._full(keep_ppm) or probe_ms is None or first_ms is None:
             return None
         at_ms = max(now_ms, self._paused_until_ms, probe_ms, first_ms, self._patience.may_call_at(now_ms))
         paid = charge if stated else self._markup.applied(charge)
@@ -179,6 +179,10 @@ class Budget:
         if at_ms <= now_ms:
             self._granted = charge, now_ms, stated
         return at_ms
+
+    def refill_beside(self, charge: int, keep_ppm: int, *, stated: bool = False) -> int:
+        """How long the buckets take to refill in which it has no room beside a share kept; 0 where it has."""
+        return self._buckets.refill_beside(charge if stated else self._markup.applied(charge), keep_ppm)
 
     def shut_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
         """Until when nobody pays so much for want of more than a minute's tokens: a pause, or a limit per day."""
@@ -282,10 +286,10 @@ class Budget:
         self._markup = Markup(checkpoint.markup_ppm)
         self.pause_until(now_ms + checkpoint.pause_ms)
 
-    def _full(self) -> bool:
-        """Whether a call must end before another may start."""
+    def _full(self, keep_ppm: int) -> bool:
+        """Whether a call must end before another may start that leaves such a share of the places free."""
         inflight_max = self.settings.inflight_max
-        return inflight_max is not None and len(self._flights) >= inflight_max
+        return inflight_max is not None and len(self._flights) >= places(inflight_max, keep_ppm)
 
     def _first_ms(self, now_ms: int) -> int | None:
         """The first call goes alone; None: until it has ended, unless the operator has told what the limit is."""
@@ -381,6 +385,11 @@ class Budget:
             self._spread = Spread(shortest.capacity, shortest.period_ms, now_ms, self.settings.burst_ms)
         else:
             self._spread.follow(shortest.capacity, shortest.period_ms, now_ms)
+
+
+def places(count: int, keep_ppm: int) -> int:
+    """How many of so many places may be taken by who must leave a share of them; one always."""
+    return max(1, count - count * keep_ppm // PPM) if keep_ppm else count
 
 
 def _unfathomed(stated: Snapshot | None) -> bool:

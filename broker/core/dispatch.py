@@ -53,6 +53,7 @@ from broker.core.register import Register, Want
 from broker.core.retry import Again
 from broker.core.rules import DispatchRules, Role
 from broker.core.settling import Settling
+from broker.core.tenants import Tenants
 from broker.core.term import Trust
 from broker.core.ticket import Garbage, LanePartition, Source, State, Ticket
 
@@ -70,8 +71,9 @@ class Dispatch:
         )
         self.trust = Trust(rules.lease)
         self.register = Register(rules.lanes)
-        self.limits = Limits(rules.lanes, self._budget)
-        self.flights = Flights(inflight_max=rules.inflight_max, held_bytes_max=rules.held_bytes_max)
+        self.limits = Limits(rules.lanes, self._budget, Tenants(rules.tenants, rules.other_tenants))
+        landed = self.limits.tenants.landed
+        self.flights = Flights(inflight_max=rules.inflight_max, held_bytes_max=rules.held_bytes_max, landed=landed)
         self.outbox = Outbox()
         self._batches = Batches(self.outbox, self.register, window_ms=rules.dedupe_window_ms)
         self._attempts = Attempts(self.flights, rules, dice)
@@ -206,7 +208,7 @@ class Dispatch:
         if not self.limits.waiting():
             self.limits.rest()
             return
-        payable = self.limits.payable(now_ms)
+        payable = self.limits.payable(now_ms, self.flights.room)
         while self._may_call(now_ms):
             ticket = next(payable, None)
             if ticket is None:
@@ -221,7 +223,7 @@ class Dispatch:
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:
         candidate, ticket.state = ticket.candidate, State.CALLING
-        budget = self.limits.serve(ticket)
+        budget = self.limits.serve(ticket, now_ms)
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
         self._batches.started(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls))
         repeated = self._inheritance.repeats(candidate.identity)
@@ -294,11 +296,11 @@ class Dispatch:
         self._wall_offset_ms, self._confirmed = event.wall_ms - now_ms, False
         self._batches.recommit(now_ms)
         for ticket in self.register.replace_progress(event.progress):
-            self._give_up(ticket)
+            self._give_up(ticket, now_ms)
         self.identities.cancels.forget_expected()
         for ticket in sorted(self.register.tickets(), key=self.register.is_answering, reverse=True):
             if not self._still_answers(ticket):
-                self._settling.withdraw(ticket)
+                self._settling.withdraw(ticket, now_ms)
                 self.register.remove(ticket)
                 self._reception.meet(ticket.anew(), now_ms)
 
@@ -327,14 +329,14 @@ class Dispatch:
         self.trust.revoke(now_ms)
         self._batches.interrupt()
         for ticket in self.register.tickets():
-            self._give_up(ticket)
+            self._give_up(ticket, now_ms)
         self._batches.clear()
         self.register.clear()
         self.identities.cancels.forget_expected()
         self._alarms.clear()
 
-    def _give_up(self, ticket: Ticket) -> None:
+    def _give_up(self, ticket: Ticket, now_ms: int) -> None:
         """A ticket whose record is settled elsewhere, or no longer ours."""
-        self._settling.withdraw(ticket)
+        self._settling.withdraw(ticket, now_ms)
         if self._settling.drop(ticket) is not None:
             self.identities.forget_open(ticket.candidate.identity)

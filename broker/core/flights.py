@@ -5,11 +5,12 @@ wait in memory for a commit. A call reserves a fixed weight until its answer is 
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
 from broker.core.breaker import Breaker
-from broker.core.budget import Budget
+from broker.core.budget import Budget, places
 from broker.core.ticket import CallNumber, Ticket
 
 
@@ -30,7 +31,9 @@ class Flight:
 class Flights:
     """All calls in flight, those that nobody waits for any more included."""
 
-    def __init__(self, *, inflight_max: int, held_bytes_max: int) -> None:
+    def __init__(self, *, inflight_max: int, held_bytes_max: int, landed: Callable[[str], None] | None = None) -> None:
+        """`landed` is told whose call has ended, by tenant."""
+        self._landed = landed
         self._inflight_max = inflight_max
         self._held_bytes_max = held_bytes_max
         self._flights: dict[CallNumber, Flight] = {}
@@ -42,9 +45,10 @@ class Flights:
     def __len__(self) -> int:
         return len(self._flights)
 
-    def room(self) -> bool:
-        """Whether one more call fits both bounds."""
-        return len(self._flights) < self._inflight_max and self.held_bytes + CALL_RESERVE_BYTES <= self._held_bytes_max
+    def room(self, keep_ppm: int = 0) -> bool:
+        """Whether one more call fits both bounds, and leaves such a share of the places to others."""
+        fits = self.held_bytes + CALL_RESERVE_BYTES <= self._held_bytes_max
+        return fits and len(self._flights) < places(self._inflight_max, keep_ppm)
 
     def expected_ms(self) -> int:
         """How long a call started now should take at most: the longest of the recent ones."""
@@ -69,6 +73,8 @@ class Flights:
         """A call ended; if its ticket waited for it, it holds nothing until it is said what the answer weighs."""
         flight = self._flights.pop(call)
         self._durations_ms.append(now_ms - flight.sent_ms)
+        if self._landed is not None:
+            self._landed(flight.ticket.candidate.tenant)
         if flight.wanted:
             del self._wanted[flight.ticket]
             self.hold(flight.ticket, 0)

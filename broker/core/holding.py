@@ -115,8 +115,9 @@ class Holding:
         for breaker, after_ms in breakers:
             if breaker.tripped_by is not None and now_ms - breaker.opened_ms >= after_ms:
                 return _of_breaker(breaker, breaker.tripped_by, now_ms)
-        pick = desk.lanes.pick()
-        assert pick is not None, "somebody waits"
+        pick = desk.lanes.pick(now_ms)
+        if pick is None:
+            return None  # whoever waits is kept out by its tenant's cap
         until_ms = desk.budget.shut_until(pick.ticket.charge, now_ms, stated=pick.ticket.stated)
         if until_ms - now_ms <= patience_ms:
             return None
@@ -152,7 +153,7 @@ class Holding:
             return True
         # The number must rise with every parking, or a copy that comes back looks like one that was seen before.
         attempts = max(candidate.attempt, candidate.calls_before + ticket.calls)
-        if ticket.bytes > self._rules.parked_bytes_max or attempts >= ATTEMPT_MAX:
+        if self._must_stay(ticket) or attempts >= ATTEMPT_MAX:
             return False
         not_before_ms = self._return_at(ticket, closed, now_ms)
         if not_before_ms - now_ms < HOLD_MIN_MS:
@@ -160,6 +161,10 @@ class Holding:
         park = Park(closed.kind, closed.sentence, not_before_ms, attempts, ticket.failures)
         self._settling.settle(ticket, park, now_ms)
         return True
+
+    def _must_stay(self, ticket: Ticket) -> bool:
+        """Whether a RetryableFailure of it would not fit, or its lane keeps its order to the end."""
+        return ticket.bytes > self._rules.parked_bytes_max or self._rules.is_serial(ticket.source.partition.lane)
 
     def _return_at(self, ticket: Ticket, closed: Shut, now_ms: int) -> int:
         """A little after the one parked before it, and with some time left before its deadline."""

@@ -4,22 +4,26 @@ Every limit has queues of its own, so that a limit that cannot pay holds up nobo
 
 - The first lane in order that has somebody waiting is served first; its head holds its place even if it cannot pay
   yet, because letting others pass would delay it.
-- A lane with a floor earns credit, in tokens, whenever others are served while it waits: `floor` of their charge. Once
-  its credit covers its head, that head is next, whatever waits above. So bulk gets its share and never starves, and an
-  urgent lead waits for one such head at most.
+- A lane with a floor earns credit, in tokens, whenever somebody is served while it waits: `floor` of the charge, and
+  pays with it when it is served itself. Once its credit covers its head, that head is next, whatever waits above. So
+  bulk gets its share and never starves, and an urgent lead waits for one such head at most.
+- A lane with a ceiling owes the others likewise what it takes beyond it while they wait: once that covers the head of
+  the next lane, that one is next. While nobody else waits it may take all.
 - A lane must leave the reserves of the idle lanes above it untouched. A lane that waits has its reserve in use: were
   it kept as well, a head that is owed would first wait for the bucket to fill, and the urgent lead behind it too.
 
-Tokens throughout, never requests. Shares are parts per million, to stay with integers.
+Tokens throughout, never requests. Shares are parts per million, to stay with integers. Who is first within a lane is
+said in `broker.core.fair`.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
-from broker.core.bounds import FLOOR_CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
+from broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
 from broker.core.charge import Prices
+from broker.core.fair import Fair
+from broker.core.tenants import Tenants
 from broker.core.ticket import State, Ticket
 from broker.core.value import value
 
@@ -35,8 +39,10 @@ class LaneRule:
         order: Preference; the smallest is served first.
         reserve_ppm: Share of each limit's capacity that lanes after this one may not touch.
         floor_ppm: Share of the tokens admitted while it waits that it gets at least.
+        ceiling_ppm: Share of the tokens admitted while others wait that it gets at most.
         buffer_max: Records of this lane held in memory, all limits together.
         buffer_bytes_max: The same in bytes of their values.
+        serial: Of one ordering key one request at a time, to its end; nothing is parked.
     """
 
     name: str
@@ -45,6 +51,8 @@ class LaneRule:
     floor_ppm: int
     buffer_max: int
     buffer_bytes_max: int
+    ceiling_ppm: int = PPM
+    serial: bool = False
 
 
 @value
@@ -56,120 +64,156 @@ class Pick:
 
 
 class LaneQueue:
-    """One lane's waiting tickets for one limit, first in, first out; a retry comes back to the front.
+    """One lane's waiting tickets for one limit.
 
     Attributes:
-        head: The first in line.
+        head: Who was first when last asked for; None if that has left, or nobody could go.
+        credit_ppm_tokens: What its floor owes it.
+        excess_ppm_tokens: What it took beyond its ceiling while others waited.
     """
 
-    def __init__(self, rule: LaneRule) -> None:
+    def __init__(self, rule: LaneRule, tenants: Tenants) -> None:
         self.rule = rule
         self.head: Ticket | None = None
         self.credit_ppm_tokens = 0
+        self.excess_ppm_tokens = 0
         self.waiting_tokens = 0
         self.waiting_bytes = 0
-        self._queue: OrderedDict[Ticket, None] = OrderedDict()  # a ticket leaves from anywhere and leaves no gap
+        self._count = 0
+        self._fair = Fair(tenants)
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return self._count
 
     def append(self, ticket: Ticket, *, front: bool = False) -> None:
-        """Line up a waiting ticket."""
+        """Line up a waiting ticket; a retry comes back to the front of its tenant's line."""
         assert ticket.state is State.WAITING
-        assert ticket not in self._queue
-        self._queue[ticket] = None
-        if front:
-            self._queue.move_to_end(ticket, last=False)
-        if front or self.head is None:
-            self.head = ticket
+        assert not ticket.queued
+        ticket.queued = True
+        self._fair.add(ticket, front=front)
+        self._count += 1
         self.waiting_tokens += ticket.charge
         self.waiting_bytes += ticket.bytes
 
+    def next(self, now_ms: int) -> Ticket | None:
+        """Who is first; None if nobody waits, or the caps of all their tenants are reached."""
+        self.head = self._fair.next(now_ms) if self._count else None
+        return self.head
+
+    def opens_at(self) -> int | None:
+        """When a cap that keeps somebody out gives way, if that is a matter of time."""
+        return self._fair.opens_at()
+
     def first(self, count_max: int) -> Iterator[Ticket]:
-        """Some from the front, in order."""
-        return islice(self._queue, count_max)
+        """Some from the front, tenant by tenant."""
+        return islice(chain.from_iterable(self._fair.lines()), count_max)
 
     def last(self, count_max: int) -> Iterator[Ticket]:
-        """Some from the end, the last one first."""
-        return islice(reversed(self._queue), count_max)
+        """Some from the end, the last one of a line first."""
+        return islice(chain.from_iterable(map(reversed, self._fair.lines())), count_max)
+
+    def serve(self, ticket: Ticket) -> None:
+        """A ticket leaves to be called."""
+        self._fair.serve(ticket)
+        self._gone(ticket)
 
     def remove(self, ticket: Ticket) -> None:
-        """A ticket leaves: called, expired or dropped."""
-        del self._queue[ticket]
-        if ticket is self.head:
-            self.head = next(iter(self._queue), None)
-        self.waiting_tokens -= ticket.charge
-        self.waiting_bytes -= ticket.bytes
-        if self.head is None:
-            self.credit_ppm_tokens = 0  # an idle lane saves up nothing
+        """A ticket leaves otherwise: expired, cancelled or parked."""
+        self._fair.remove(ticket)
+        self._gone(ticket)
 
     def reprice(self, price: Callable[[Prices], int]) -> None:
         """Price again who waits, but for what the server itself has priced."""
-        for ticket in self._queue:
+        self.waiting_tokens = 0
+        for ticket in chain.from_iterable(self._fair.lines()):
             if not ticket.stated:
                 ticket.charge = price(ticket.candidate.prices)
-        self.waiting_tokens = sum(ticket.charge for ticket in self._queue)
+            self.waiting_tokens += ticket.charge
+        self._fair.reprice()
 
     def owed(self, head: Ticket) -> bool:
         """True when its credit covers its head."""
         return self.credit_ppm_tokens >= head.charge * PPM > 0
 
-    def earn(self, charge: int) -> None:
-        """Somebody else was served while this lane waited."""
-        if self.head is None:
-            return
-        limit = self.head.charge * PPM * FLOOR_CREDIT_CHARGES_MAX
-        self.credit_ppm_tokens = min(limit, self.credit_ppm_tokens + charge * self.rule.floor_ppm)
+    def gives_way(self, head: Ticket) -> bool:
+        """True when it has taken so much beyond its ceiling that another's head is covered."""
+        return self.excess_ppm_tokens >= head.charge * PPM > 0
 
-    def spend(self, charge: int) -> None:
-        """It is served itself; being served in turn uses up what the floor owed."""
-        self.credit_ppm_tokens = max(0, self.credit_ppm_tokens - charge * PPM)
+    def noted(self, charge: int, *, own: bool, others_wait: bool) -> None:
+        """Somebody is served while this lane waits, of this lane or of another."""
+        assert self.head is not None, "a lane is noted for while somebody waits in it"
+        most = max(charge, self.head.charge) * PPM * CREDIT_CHARGES_MAX
+        paid = charge * PPM if own else 0
+        self.credit_ppm_tokens = min(most, max(0, self.credit_ppm_tokens + charge * self.rule.floor_ppm - paid))
+        if paid and not others_wait:
+            return
+        excess = self.excess_ppm_tokens + paid - charge * self.rule.ceiling_ppm
+        self.excess_ppm_tokens = min(most, max(0, excess))
+
+    def _gone(self, ticket: Ticket) -> None:
+        ticket.queued = False
+        if ticket is self.head:
+            self.head = None
+        self._count -= 1
+        self.waiting_tokens -= ticket.charge
+        self.waiting_bytes -= ticket.bytes
+        if not self._count:
+            self.credit_ppm_tokens = self.excess_ppm_tokens = 0  # an idle lane saves up nothing
 
 
 class Lanes:
     """The lanes of one limit, in order of preference."""
 
-    def __init__(self, rules: Sequence[LaneRule]) -> None:
-        self._queues = {rule.name: LaneQueue(rule) for rule in sorted(rules, key=lambda rule: rule.order)}
+    def __init__(self, rules: Sequence[LaneRule], tenants: Tenants) -> None:
+        in_order = sorted(rules, key=lambda rule: rule.order)
+        self._queues = {rule.name: LaneQueue(rule, tenants) for rule in in_order}
         self._in_order = tuple(self._queues.values())
-        self._patient = tuple(queue for queue in self._in_order if queue.rule.floor_ppm)
+        self._bounded = tuple(queue for queue in self._in_order if queue.rule.floor_ppm or queue.rule.ceiling_ppm < PPM)
+        self._tenants = tenants
 
     def queue(self, lane: str) -> LaneQueue:
         """The queue of one lane."""
         return self._queues[lane]
 
-    def pick(self) -> Pick | None:
-        """Whose turn it is: a lane that is owed its floor, else the first that has somebody waiting."""
-        first: Pick | None = None
+    def pick(self, now_ms: int) -> Pick | None:
+        """Whose turn it is: a lane that is owed its floor, else the first that waits and need not give way."""
+        found: tuple[LaneQueue, Pick] | None = None
         keep_ppm = 0
         for queue in self._in_order:
-            head = queue.head
+            head = queue.next(now_ms)
             if head is None:
                 keep_ppm += queue.rule.reserve_ppm
             elif queue.credit_ppm_tokens and queue.owed(head):
                 return Pick(head, keep_ppm)
-            elif first is None:
-                first = Pick(head, keep_ppm)
-        return first
+            elif found is None or (found[0].excess_ppm_tokens and found[0].gives_way(head)):
+                found = queue, Pick(head, keep_ppm)
+        return None if found is None else found[1]
 
-    def cheapest(self) -> Pick | None:
+    def cheapest(self, now_ms: int) -> Pick | None:
         """Who risks least as a probe, of those in front of each lane; it may use every reserve.
 
         Who has been called less often comes first: a request that makes the server fail is no probe for the others.
         """
         fronts = (ticket for queue in self._in_order for ticket in queue.first(PROBES_LOOKED_AT))
-        found = min(fronts, key=lambda ticket: (ticket.calls, ticket.charge), default=None)
+        free = (ticket for ticket in fronts if self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms))
+        found = min(free, key=lambda ticket: (ticket.calls, ticket.charge), default=None)
         return None if found is None else Pick(found, 0)
 
-    def served(self, ticket: Ticket) -> None:
-        """The picked ticket is being called: it leaves its queue, and the lanes passed over earn their floors."""
-        own = self._queues[ticket.source.partition.lane]
-        for queue in self._patient:
-            if queue is not own:
-                queue.earn(ticket.charge)
-        if own.credit_ppm_tokens:
-            own.spend(ticket.charge)
-        own.remove(ticket)
+    def served(self, ticket: Ticket, now_ms: int) -> None:
+        """A ticket is being called: it leaves its queue, and what floors and ceilings owe changes."""
+        own, charge = self._queues[ticket.source.partition.lane], ticket.charge
+        waiting = [queue for queue in self._bounded if queue.head is not None]
+        if waiting:
+            others_wait = any(queue.head is not None for queue in self._in_order if queue is not own)
+            for queue in waiting:
+                queue.noted(charge, own=queue is own, others_wait=others_wait)
+        own.serve(ticket)
+        self._tenants.called(ticket.candidate.tenant, charge, now_ms)
+
+    def opens_at(self) -> int | None:
+        """When a tenant's cap that keeps somebody out gives way, if that is a matter of time."""
+        instants = (queue.opens_at() for queue in self._in_order)
+        return min((at_ms for at_ms in instants if at_ms is not None), default=None)
 
     def reprice(self, price: Callable[[Prices], int]) -> None:
         """Price again who waits."""

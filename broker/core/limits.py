@@ -11,8 +11,10 @@ from broker.core.account import Account
 from broker.core.bounds import LIMITS_MAX
 from broker.core.budget import Budget, Checkpoint
 from broker.core.lanes import LaneRule, Lanes, Pick
+from broker.core.order import Order
 from broker.core.reading import Metric
-from broker.core.ticket import Ticket
+from broker.core.tenants import Tenants
+from broker.core.ticket import Candidate, Ticket
 
 
 class LimitDesk:
@@ -22,6 +24,7 @@ class LimitDesk:
         self.budget = budget
         self.lanes = lanes
         self._version = budget.tariff.version
+        self._crowded: tuple[Ticket, int] | None = None  # who has no room beside the reserve, and since when it is next
 
     def reprice(self) -> None:
         """Price those who wait by what is believed now, if that has changed."""
@@ -38,25 +41,48 @@ class LimitDesk:
         self.reprice()
         breaker = self.budget.breaker
         if breaker.closed and not probe:
-            pick = self.lanes.pick()
+            pick = self.lanes.pick(now_ms)
         elif (rests_until_ms := breaker.rests_until(now_ms)) > now_ms:
-            pick = self.lanes.pick()
+            pick = self.lanes.pick(now_ms)
             return None if pick is None else (pick, rests_until_ms)
         else:
-            pick = self.lanes.cheapest()
+            pick = self.lanes.cheapest(now_ms)
         if pick is None:
             return None
         ticket = pick.ticket
         at_ms = self.budget.payable_at(ticket.charge, now_ms, keep_ppm=pick.keep_ppm, stated=ticket.stated)
+        if at_ms is not None and at_ms > now_ms and pick.keep_ppm:
+            at_ms = min(at_ms, self._beside_nobody(pick, now_ms) or at_ms)
         return None if at_ms is None else (pick, at_ms)
+
+    def _beside_nobody(self, pick: Pick, now_ms: int) -> int | None:
+        """When a head that has no room beside the reserve of others may use it: it has waited for a full refill.
+
+        Else it would wait for a bucket that is quite full, which never comes while somebody above it spends.
+        """
+        ticket = pick.ticket
+        refill_ms = self.budget.refill_beside(ticket.charge, pick.keep_ppm, stated=ticket.stated)
+        if not refill_ms:
+            return None
+        if self._crowded is None or self._crowded[0] is not ticket:
+            self._crowded = ticket, now_ms
+        waited_ms = self._crowded[1] + refill_ms
+        if waited_ms > now_ms:
+            return waited_ms
+        return self.budget.payable_at(ticket.charge, now_ms, stated=ticket.stated)
 
 
 class Limits:
     """Every limit somebody has asked for, made when it is first needed."""
 
-    def __init__(self, rules: Sequence[LaneRule], make_budget: Callable[[str, int], Budget]) -> None:
+    def __init__(
+        self, rules: Sequence[LaneRule], make_budget: Callable[[str, int], Budget], tenants: Tenants | None = None
+    ) -> None:
+        """Without `tenants` all are alike."""
+        self.tenants = tenants or Tenants()
         self._rules = rules
         self._make_budget = make_budget
+        self._order = Order([rule.name for rule in rules if rule.serial])
         self._desks: dict[str, LimitDesk] = {}
         self._turns: OrderedDict[LimitDesk, None] = OrderedDict()  # whoever was served last is asked last
         self._wake_at: int | None = None
@@ -68,7 +94,7 @@ class Limits:
         desk = self._desks.get(limit)
         if desk is None:
             self._make_room()
-            desk = self._desks[limit] = LimitDesk(self._make_budget(limit, now_ms), Lanes(self._rules))
+            desk = self._desks[limit] = LimitDesk(self._make_budget(limit, now_ms), Lanes(self._rules, self.tenants))
             self._turns[desk] = None
         return desk
 
@@ -76,6 +102,7 @@ class Limits:
         """Forget every limit: whoever led meanwhile knows better how full they are."""
         self._desks.clear()
         self._turns.clear()
+        self._order.clear()
         self._wake_at = None
         self._waiting = 0
         self.account = Account()
@@ -95,13 +122,16 @@ class Limits:
         return self._desks
 
     def enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
-        """Line up a ticket for its limit."""
+        """Line up a ticket for its limit, as soon as those of its ordering key before it have started."""
+        if front or self._order.join(ticket):
+            self._line_up(ticket, now_ms, front=front)
+
+    def _line_up(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
         candidate = ticket.candidate
         desk = self.desk(candidate.limit, now_ms)
         if not ticket.stated:
             ticket.charge = desk.budget.tariff.price(candidate.prices)
         desk.lanes.queue(ticket.source.partition.lane).append(ticket, front=front)
-        ticket.queued = True
         self._waiting += 1
 
     def too_large(self, ticket: Ticket, now_ms: int) -> int | None:
@@ -116,17 +146,21 @@ class Limits:
         charge = ticket.charge if ticket.stated else budget.tariff.least(prices)
         return None if budget.fits(charge) else charge
 
-    def withdraw(self, ticket: Ticket) -> None:
-        """A ticket leaves its line without a call, if it stands in one."""
+    def withdraw(self, ticket: Ticket, now_ms: int) -> None:
+        """A ticket leaves its line, if it stands in one, and its place in the order of its key."""
+        if not isinstance(ticket.content, Candidate):
+            return
         if ticket.queued:
             self._desks[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
-            ticket.queued = False
             self._waiting -= 1
+        if (follower := self._order.left(ticket)) is not None:
+            self._line_up(follower, now_ms)
 
-    def payable(self, now_ms: int) -> Iterator[Ticket]:
+    def payable(self, now_ms: int, room: Callable[[int], bool] = lambda _keep_ppm: True) -> Iterator[Ticket]:
         """Tickets whose turn it is and whose every limit can pay at this instant, each to be served before the next.
 
-        A limit that cannot pay is asked once, however many others serve. `wake_at` is set when no more can.
+        `room` says whether a call fits that leaves such a share of the places to others. A limit that cannot pay is
+        asked once, however many others serve. `wake_at` is set when no more can.
         """
         self._wake_at = None
         while not self.account.breaker.closed:
@@ -139,7 +173,9 @@ class Limits:
         while asked and self._waiting:
             desk = asked.popleft()
             found = desk.next(now_ms, probe=False)
-            if found is not None and self._is_due(found[1], now_ms):
+            if (opens_at_ms := desk.lanes.opens_at()) is not None:
+                self._is_due(opens_at_ms, now_ms)
+            if found is not None and self._is_due(found[1], now_ms) and room(found[0].keep_ppm):
                 yield found[0].ticket
                 asked.append(desk)
 
@@ -173,12 +209,13 @@ class Limits:
         """When the next head can pay, to the millisecond, as the last `payable` found; None: nobody waits for time."""
         return self._wake_at
 
-    def serve(self, ticket: Ticket) -> Budget:
+    def serve(self, ticket: Ticket, now_ms: int) -> Budget:
         """The ticket found payable is being called; returns who pays for it."""
         desk = self._desks[ticket.candidate.limit]
-        desk.lanes.served(ticket)
-        ticket.queued = False
+        desk.lanes.served(ticket, now_ms)
         self._waiting -= 1
+        if (follower := self._order.started(ticket)) is not None:
+            self._line_up(follower, now_ms)
         self._turns.move_to_end(desk)
         return desk.budget
 

@@ -117,7 +117,7 @@ class Reception:
         elif first.state is State.SETTLED:
             self._register.join(ticket)
         else:
-            self._settling.withdraw(first)
+            self._settling.withdraw(first, now_ms)
             self._settling.settle(first, _CANCELLED, now_ms)
             self._settling.settle(ticket, Discard(), now_ms)  # behind it: never done without it
 

@@ -1,12 +1,13 @@
 """The settings of the machine and the roles it plays."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 from broker.core.bounds import CANCEL_PATIENCE_MS, OUTCOME_BYTES_MAX
 from broker.core.lanes import LaneRule
 from broker.core.retry import RetryRules
+from broker.core.tenants import USUAL, TenantRule
 from broker.core.term import LeaseTimes
 
 
@@ -32,6 +33,8 @@ class DispatchRules:
         dedupe_window_ms: How long an answered id is remembered.
         dedupe_ids_max: How many are remembered at most.
         outcome_bytes_max: A heavier outcome does not fit the results topic.
+        tenants: Rules of single tenants, by name.
+        other_tenants: The rule of each one without.
         cancel_patience_ms: How long a cancel waits for its request: the longest deadline that any lane allows.
     """
 
@@ -45,6 +48,12 @@ class DispatchRules:
     dedupe_ids_max: int
     outcome_bytes_max: int = OUTCOME_BYTES_MAX
     cancel_patience_ms: int = CANCEL_PATIENCE_MS
+    tenants: Mapping[str, TenantRule] = field(default_factory=dict)
+    other_tenants: TenantRule = USUAL
+
+    def is_serial(self, lane: str) -> bool:
+        """Whether the requests of that lane are never parked."""
+        return any(rule.serial for rule in self.lanes if rule.name == lane)
 
     @property
     def first_lane(self) -> str:

@@ -31,18 +31,19 @@ class Settling:
     def settle(self, ticket: Ticket, decision: Decision, now_ms: int) -> None:
         """The next transaction says so."""
         ticket.state = State.SETTLED
-        self._limits.withdraw(ticket)
+        self._limits.withdraw(ticket, now_ms)
         weight = ticket.held_bytes if isinstance(decision, Complete) else ticket.bytes
         at_once = ticket.source.partition.lane == self._first_lane
         self._outbox.add(Decided(ticket, decision, weight), now_ms, at_once=at_once)
 
-    def withdraw(self, ticket: Ticket) -> None:
+    def withdraw(self, ticket: Ticket, now_ms: int) -> None:
         """Take a ticket out of whatever it is in; a call in flight is cancelled, and nobody waits for its answer."""
         match ticket.state:
             case State.WAITING:
-                self._limits.withdraw(ticket)
+                self._limits.withdraw(ticket, now_ms)
             case State.CALLING:
                 self.commands.append(CancelCall(self._flights.abandon(ticket)))
+                self._limits.withdraw(ticket, now_ms)
             case State.JOINED:
                 self._register.unjoin(ticket)
             case State.SETTLED:

@@ -35,6 +35,16 @@ class Source:
     offset: int
 
 
+class Rank(NamedTuple):
+    """A ticket's place in its line: by deadline, then as they came."""
+
+    deadline_ms: int
+    serial: int
+
+
+_NOWHERE: Final = Rank(0, 0)
+
+
 @value
 class Candidate:
     """A record that could be decoded, priced and attributed to a limit.
@@ -48,6 +58,8 @@ class Candidate:
         prices: Tokens the limit may take for one call, by each law that may hold.
         deadline_ms: Instant on the core's clock after which nobody wants the answer.
         refusal: Why it must not be called at all (`reason`, sentence), or None.
+        tenant: Whose work it is; the empty word is nobody's in particular.
+        order: Hash of its ordering key; empty if it has none.
     """
 
     identity: Identity
@@ -58,6 +70,8 @@ class Candidate:
     deadline_ms: int
     refusal: tuple[str, str] | None = None
     failures: int = 0
+    tenant: str = ""
+    order: bytes = b""
 
     @property
     def calls_before(self) -> int:
@@ -104,7 +118,7 @@ class Ticket:
     `charge` is that of the law believed while it waits, or the server's own word if `stated`.
     `failures` counts the attempts that count towards `attempts_max`; `calls` every HTTP call made here; `queued` is
     False while a waiting ticket sleeps until a retry. `timestamp_ms` is the record's in Kafka, `cancel` what it said
-    before it came to stand in for the copy of a parked request.
+    before it came to stand in for the copy of a parked request. `rank` is its place in the line it stands in.
     """
 
     number: TicketNumber
@@ -121,6 +135,7 @@ class Ticket:
     calls: int = 0
     failures: int = 0
     held_bytes: int = 0
+    rank: Rank = _NOWHERE
 
     @property
     def candidate(self) -> Candidate:

@@ -60,6 +60,8 @@ class Pricer:
             deadline_ms=self._clock.to_loop_ms(self._deadline(lane, decoded, submitted_at)),
             refusal=self._refusal(request, model),
             failures=decoded.failures,
+            tenant=request.tenant or "",
+            order=_hash_of(decoded.ordering_key),
         )
 
     def _prices(self, request: GenerationRequest, model: str, limit: str) -> Prices:
@@ -101,6 +103,11 @@ _REFUSALS: tuple[tuple[Callable[[GenerationRequest], bool], str, str], ...] = (
     (lambda request: request.stream, "invalid_request", "Streaming is not served yet: send stream false."),
     (lambda request: request.reply_to is not None, "invalid_request", "reply_to is not served yet: leave it out."),
 )
+
+
+def _hash_of(ordering_key: str | None) -> bytes:
+    """What the core knows of an ordering key."""
+    return b"" if not ordering_key else hashlib.blake2b(ordering_key.encode(errors="replace"), digest_size=16).digest()
 
 
 def fixed_law(settings: Settings, limit: str) -> Law | None:

@@ -8,7 +8,9 @@ from broker.core.inheritance import MakeBudget
 from broker.core.lanes import PPM, LaneRule
 from broker.core.retry import RetryRules
 from broker.core.rules import DispatchRules
+from broker.core.tenants import WEIGHT_ONE, TenantRule
 from broker.core.term import LeaseTimes
+from broker.settings.tenants import OTHERS, TenantSettings
 from broker.settings.whole import Settings
 
 _PARKED_OVERHEAD_BYTES = 64 * 1024
@@ -25,6 +27,8 @@ def dispatch_rules(settings: Settings) -> DispatchRules:
             floor_ppm=round(lane.floor * PPM),
             buffer_max=lane.buffer_max,
             buffer_bytes_max=int(lane.buffer_bytes_max),
+            ceiling_ppm=round(lane.ceiling * PPM),
+            serial=lane.serial,
         )
         for name, lane in settings.lanes.items()
     )
@@ -39,7 +43,13 @@ def dispatch_rules(settings: Settings) -> DispatchRules:
         dedupe_ids_max=settings.dedupe.ids_max,
         outcome_bytes_max=int(settings.topics.results.max_message_bytes) - _OUTCOME_OVERHEAD_BYTES,
         cancel_patience_ms=max(map(settings.deadline_max_s, settings.lanes)) * 1_000,
+        tenants={name: _tenant(tenant) for name, tenant in settings.tenants.items() if name != OTHERS},
+        other_tenants=_tenant(settings.tenants.get(OTHERS, TenantSettings())),
     )
+
+
+def _tenant(tenant: TenantSettings) -> TenantRule:
+    return TenantRule(round(tenant.weight * WEIGHT_ONE), tenant.cap_tokens_per_minute, tenant.inflight_max)
 
 
 def _parked_bytes_max(settings: Settings) -> int:

@@ -11,7 +11,6 @@ from broker.settings.mistakes import Mistake
 from broker.settings.origins import Origin, Path, dotted, named
 
 WITHOUT_EFFECT: Final[Mapping[str, str]] = {
-    "lanes.ceiling": "Meant: the part of the budget this lane never exceeds.",
     "topics.segment_s": "The ledger's segments are an hour long.",
 }
 """Group and key of what is accepted and does nothing yet, each with what is true instead."""

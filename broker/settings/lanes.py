@@ -11,7 +11,8 @@ class LaneSettings(Group):
     """One priority level, with the requests topic `<prefix>.requests.<lane>`.
 
     `order` 1 goes first. `reserve` is the part of every bucket that lower lanes cannot touch, `floor` what this lane is
-    sure of however busy the others are, `ceiling` what it never exceeds: parts of the token budget. `deadline_s` is
+    sure of however busy the others are, `ceiling` what it never exceeds while others wait: parts of the token budget.
+    Nothing is left unused: while nobody else waits, a lane may have all. `deadline_s` is
     given to requests without one; none may ask for more than `deadline_max_s`, by default all but a day of what the
     topic retains. The look-ahead is bounded by `buffer_max` requests and `buffer_bytes_max` bytes.
     """
@@ -24,6 +25,7 @@ class LaneSettings(Group):
     deadline_max_s: int | None = Field(None, ge=1)
     buffer_max: int = Field(2_000, ge=1, le=100_000)
     buffer_bytes_max: Size = ByteSize(32 * 1024 * 1024)
+    serial: bool = False
 
     @model_validator(mode="after")
     def _check_shares(self) -> Self:

@@ -21,6 +21,7 @@ from broker.settings.duties import (
 from broker.settings.group import Contradiction, ContradictionsError, Group
 from broker.settings.lanes import LANE_DEFAULTS, LaneSettings
 from broker.settings.limits import LimitSettings, doubly_claimed, limit_name, with_patterns
+from broker.settings.tenants import TenantSettings
 from broker.settings.topics import DAY_S, TopicsSettings
 
 _LANE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -40,6 +41,7 @@ class Settings(Group):
         default_factory=lambda: {name: LaneSettings(**keys) for name, keys in LANE_DEFAULTS.items()}
     )
     limits: Annotated[Mapping[str, LimitSettings], AfterValidator(with_patterns)] = Field(default_factory=dict)
+    tenants: Mapping[str, TenantSettings] = Field(default_factory=dict)
     models: ModelsSettings = ModelsSettings()
     input: InputSettings = InputSettings()
     retry: RetrySettings = RetrySettings()

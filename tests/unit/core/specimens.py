@@ -38,9 +38,19 @@ def candidate(
     charge: int = 100,
     deadline_ms: int = FAR_MS,
     refusal: tuple[str, str] | None = None,
+    tenant: str = "",
+    order: bytes = b"",
 ) -> Candidate:
     return Candidate(
-        identity(name, run=run, body=body), attempt, "gpt", limit, Prices.flat(charge), deadline_ms, refusal
+        identity(name, run=run, body=body),
+        attempt,
+        "gpt",
+        limit,
+        Prices.flat(charge),
+        deadline_ms,
+        refusal,
+        tenant=tenant,
+        order=order,
     )
 
 

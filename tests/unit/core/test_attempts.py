@@ -14,7 +14,7 @@ from broker.core.retry import Again
 from broker.core.rules import DispatchRules
 from broker.core.ticket import CallNumber, Ticket
 from broker.core.verdict import Meaning, Verdict
-from tests.unit.core.specimens import budget, candidate, rules, ticket, verdict
+from tests.unit.core.specimens import STANDARD, budget, candidate, rules, ticket, verdict
 
 NOW = 1_000
 
@@ -159,6 +159,8 @@ def test_a_long_wait_parks_unless_the_request_is_too_heavy_or_too_much_is_parked
     assert isinstance(Bench().decision(long, may_park=False), Again)
     heavy = Bench(ticket(size=1_001), rules(parked_bytes_max=1_000))
     assert isinstance(heavy.decision(long), Again)
+    serial = Bench(ticket(), rules(lanes=(replace(STANDARD, serial=True),)))
+    assert isinstance(serial.decision(long), Again)
 
 
 def test_an_answer_that_nobody_waits_for_is_paid_for_and_nothing_follows() -> None:

@@ -76,6 +76,15 @@ def test_a_call_must_fit_every_bucket_of_tokens_and_no_other() -> None:
     assert [buckets.hold(tokens) for tokens in (500, 501, 601)] == [True, False, False]
 
 
+def test_those_in_which_a_call_has_no_room_beside_a_share_are_told_by_how_long_they_take_to_refill() -> None:
+    buckets = Buckets(Sends())
+    assert buckets.refill_beside(10**9, 500_000) == 0
+    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(Metric.TOKENS, 5_000, DAY_MS, 0, follow=True)
+    buckets.believe(Metric.REQUESTS, 1, MINUTE_MS, 0)
+    assert [buckets.refill_beside(tokens, 100_000) for tokens in (540, 541, 4_501)] == [0, MINUTE_MS, DAY_MS]
+
+
 def test_what_an_operator_says_is_believed_once_for_each_metric_and_period() -> None:
     limit = Limit()
     limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)

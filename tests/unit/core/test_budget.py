@@ -98,6 +98,21 @@ def test_a_reservation_that_cannot_pay_is_a_programming_error_and_takes_nothing(
     assert (low(budget), budget.inflight, budget.charged_last_minute(0)) == (100, 0, 0)
 
 
+def test_who_leaves_a_share_of_the_places_finds_fewer() -> None:
+    budget = full(replace(SETTINGS, inflight_max=4))
+    for attempt, free in enumerate((True, True, False)):
+        assert (budget.payable_at(10, 0, keep_ppm=500_000) is not None) is free
+        budget.reserve(attempt, 10, 0)
+    assert budget.payable_at(10, 0) is not None
+
+
+def test_how_long_a_crowded_bucket_takes_to_refill_is_asked_by_what_is_paid() -> None:
+    budget = full(SETTINGS)
+    capacity = budget.levels(0)[0].capacity
+    assert budget.refill_beside(capacity // 2, 500_000) == 0
+    assert budget.refill_beside(capacity // 2 + 1, 500_000) == budget.refill_beside(capacity, 20, stated=True) == 60_000
+
+
 def test_a_reservation_beyond_the_in_flight_cap_is_a_programming_error() -> None:
     budget = full(replace(SETTINGS, inflight_max=1))
     budget.reserve(1, 400, 0)

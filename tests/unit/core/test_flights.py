@@ -2,7 +2,7 @@ from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
 from broker.core.breaker import Breaker
 from broker.core.flights import Flights
 from broker.core.verdict import Meaning
-from tests.unit.core.specimens import budget, ticket
+from tests.unit.core.specimens import budget, candidate, ticket
 
 WELL = Breaker()
 
@@ -46,6 +46,15 @@ def test_the_count_of_calls_is_bounded() -> None:
     assert not flying.room()
     flying.land(first, 1)
     assert flying.room()
+
+
+def test_a_share_of_the_places_is_left_to_others_and_one_may_always_be_taken() -> None:
+    flying, mirror = flights(inflight_max=4), budget()
+    for free in (True, True, False):
+        assert flying.room(500_000) is free
+        flying.start(ticket(), mirror, 0, account=WELL)
+    assert flying.room()
+    assert flights(inflight_max=1).room(900_000)
 
 
 def test_answers_that_wait_for_a_commit_take_room_from_calls() -> None:
@@ -94,3 +103,14 @@ def test_a_call_that_leaves_while_a_breaker_is_open_is_its_probe() -> None:
     probe = flying.start(ticket(), mirror, 0, account=account)
     assert account.may_call_at(0) is None
     assert (flying.land(free, 1).probes, flying.land(probe, 1).probes) == ((), (account,))
+
+
+def test_whose_call_has_ended_is_told_also_where_nobody_waits_for_it() -> None:
+    told: list[str] = []
+    flying = Flights(inflight_max=10, held_bytes_max=1 << 30, landed=told.append)
+    made = ticket(candidate(tenant="acme"))
+    call = flying.start(made, budget(), 0, account=WELL)
+    flying.abandon(made)
+    assert not told
+    flying.land(call, 1)
+    assert told == ["acme"]

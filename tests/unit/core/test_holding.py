@@ -23,9 +23,10 @@ from broker.core.progress import PartitionProgress
 from broker.core.progress_map import MAP_BYTES_MAX
 from broker.core.register import Register
 from broker.core.settling import Settling
+from broker.core.tenants import TenantRule, Tenants
 from broker.core.ticket import State, Ticket
 from broker.core.verdict import Meaning
-from tests.unit.core.specimens import FAR_MS, HOUR_MS, budget, candidate, place, rules, ticket, verdict
+from tests.unit.core.specimens import HOUR_MS, budget, candidate, place, rules, ticket, verdict
 
 NOW = 100_000
 LANES = (LaneRule("urgent", 0, 0, 0, 10, 1_000), LaneRule("standard", 1, 0, 0, 10, 1_000))
@@ -35,9 +36,9 @@ PACE_MS = 100  # of a charge of 100 tokens, by a limit of a thousand a second
 class Bench:
     """Two lanes whose buffers hold ten, and whoever waits in them."""
 
-    def __init__(self, lanes: tuple[LaneRule, ...] = LANES) -> None:
+    def __init__(self, lanes: tuple[LaneRule, ...] = LANES, tenants: Tenants | None = None) -> None:
         self.register = Register(lanes)
-        self.limits = Limits(lanes, budget)
+        self.limits = Limits(lanes, budget, tenants)
         self.outbox = Outbox()
         flights = Flights(inflight_max=10, held_bytes_max=1 << 30)
         self.settling = Settling(self.register, self.limits, flights, self.outbox, first_lane="urgent")
@@ -112,7 +113,7 @@ def test_where_nobody_waits_a_full_buffer_is_full_of_those_who_are_served() -> N
     made = bench.line_up(8)
     bench.pause()
     for one in made:
-        bench.limits.withdraw(one)
+        bench.limits.withdraw(one, NOW)
     assert bench.relieve() == []
 
 
@@ -216,7 +217,7 @@ def test_turns_that_have_passed_are_forgotten() -> None:
         bench.pause(name, NOW + 70_000)
         bench.relieve()
         for each in list(bench.register.tickets()):
-            bench.settling.withdraw(each)
+            bench.settling.withdraw(each, 0)
             bench.register.remove(each)
         del bench.limits.desks()[name]
     assert len(bench.holding._back_ms) == 20
@@ -260,9 +261,17 @@ def test_who_could_only_come_back_at_once_stays() -> None:
     assert bench.relieve(NOW + 60_000) == []
 
 
+def test_a_limit_is_not_shut_because_a_tenants_cap_is_reached() -> None:
+    bench = Bench(tenants=Tenants(others=TenantRule(inflight_max=1)))
+    bench.limits.tenants.called("", 1, NOW)
+    bench.line_up(8)
+    bench.pause()
+    assert bench.relieve() == []
+
+
 def test_a_limit_that_is_known_to_open_after_the_deadline_fails_the_request_now() -> None:
     bench = Bench()
-    bench.line_up(5, deadline_ms=FAR_MS)
+    bench.line_up(5, deadline_ms=HOUR_MS - 1)
     bench.line_up(1, deadline_ms=HOUR_MS)
     bench.line_up(1, deadline_ms=HOUR_MS + 1)
     bench.pause()
@@ -284,6 +293,13 @@ def test_a_parking_costs_no_attempt_and_raises_the_number_every_time() -> None:
         bench.pause()
         (park,) = parks(bench.relieve())
         assert (park.attempts, park.failures) == (expected, 1)
+
+
+def test_nobody_leaves_a_serial_lane() -> None:
+    bench = Bench((LANES[0], replace(LANES[1], serial=True)))
+    bench.line_up(8)
+    bench.pause()
+    assert bench.relieve() == []
 
 
 def test_who_is_too_heavy_or_has_been_parked_too_often_stays_and_another_leaves_for_it() -> None:
@@ -342,7 +358,7 @@ def test_whoever_waits_in_vain_leaves_a_partition_whose_map_is_full() -> None:
     bench.line_up(1, "open")
     bench.line_up(1, lane="urgent")
     asleep = bench.line_up(1)[0]
-    bench.limits.withdraw(asleep)
+    bench.limits.withdraw(asleep, 0)
     bench.pause()
     assert bench.relieve() == [], "looked at when a transaction is through"
     bench.holding.look(committed=True)

@@ -1,11 +1,13 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from broker.core.bounds import FLOOR_CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
+from broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
 from broker.core.lanes import PPM, LaneQueue, Lanes
+from broker.core.tenants import TenantRule, Tenants
 from broker.core.ticket import State, Ticket
-from tests.unit.core.specimens import LANES, STANDARD, candidate, ticket
+from tests.unit.core.specimens import BULK, LANES, STANDARD, URGENT, candidate, ticket
 
 
 def waiting(lane: str, charge: int = 100) -> Ticket:
@@ -21,38 +23,38 @@ def lined_up(lanes: Lanes, lane: str, charge: int = 100, *, times: int = 1) -> l
 
 def served(lanes: Lanes) -> str:
     """Serve whose turn it is; the lane."""
-    pick = lanes.pick()
+    pick = lanes.pick(0)
     assert pick is not None
-    lanes.served(pick.ticket)
+    lanes.served(pick.ticket, 0)
     return pick.ticket.source.partition.lane
 
 
 def test_a_queue_is_first_in_first_out_and_a_retry_comes_back_in_front() -> None:
-    queue = LaneQueue(STANDARD)
+    queue = LaneQueue(STANDARD, Tenants())
     first, second, retry = waiting("standard"), waiting("standard"), waiting("standard")
     queue.append(first)
     queue.append(second)
     queue.append(retry, front=True)
     heads = []
-    while (head := queue.head) is not None:
+    while (head := queue.next(0)) is not None:
         heads.append(head)
         queue.remove(head)
     assert heads == [retry, first, second]
 
 
 def test_a_ticket_leaves_from_anywhere_and_leaves_no_gap() -> None:
-    queue = LaneQueue(STANDARD)
+    queue = LaneQueue(STANDARD, Tenants())
     made = [waiting("standard", charge) for charge in (1, 2, 3)]
     for each in made:
         queue.append(each)
     queue.remove(made[1])
     assert (len(queue), queue.waiting_tokens) == (2, 4)
     queue.remove(made[0])
-    assert queue.head is made[2]
+    assert queue.next(0) is made[2]
 
 
 def test_only_a_waiting_ticket_lines_up_and_once() -> None:
-    queue, made, settled = LaneQueue(STANDARD), waiting("standard"), waiting("standard")
+    queue, made, settled = LaneQueue(STANDARD, Tenants()), waiting("standard"), waiting("standard")
     queue.append(made)
     with pytest.raises(AssertionError):
         queue.append(made)
@@ -61,24 +63,14 @@ def test_only_a_waiting_ticket_lines_up_and_once() -> None:
         queue.append(settled)
 
 
-def test_a_long_stuck_head_does_not_make_the_queue_remember_those_who_left() -> None:
-    queue = LaneQueue(STANDARD)
-    queue.append(waiting("standard"))
-    for _ in range(1_000):
-        passer_by = waiting("standard")
-        queue.append(passer_by)
-        queue.remove(passer_by)
-    assert len(queue._queue) == len(queue) == 1
-
-
 def test_nobody_waits_in_an_empty_room() -> None:
-    lanes = Lanes(LANES)
-    assert lanes.pick() is None
+    lanes = Lanes(LANES, Tenants())
+    assert lanes.pick(0) is None
     assert lanes.waiting() == 0
 
 
 def test_the_first_lane_goes_first_whatever_order_the_rules_came_in() -> None:
-    lanes = Lanes(LANES)
+    lanes = Lanes(LANES, Tenants())
     for lane in ("bulk", "standard", "urgent"):
         lined_up(lanes, lane)
     assert lanes.waiting() == 3
@@ -86,7 +78,7 @@ def test_the_first_lane_goes_first_whatever_order_the_rules_came_in() -> None:
 
 
 def test_a_lane_gets_its_floor_in_tokens_while_another_could_take_all() -> None:
-    lanes = Lanes(LANES)
+    lanes = Lanes(LANES, Tenants())
     lined_up(lanes, "standard", 100, times=400)
     lined_up(lanes, "bulk", 300, times=20)
     order = [served(lanes) for _ in range(310)]
@@ -96,7 +88,7 @@ def test_a_lane_gets_its_floor_in_tokens_while_another_could_take_all() -> None:
 
 
 def test_between_two_heads_of_a_floor_the_first_lane_waits_for_one_only() -> None:
-    lanes = Lanes(LANES)
+    lanes = Lanes(LANES, Tenants())
     lined_up(lanes, "urgent", 100, times=200)
     lined_up(lanes, "bulk", 100, times=200)
     order = [served(lanes) for _ in range(100)]
@@ -104,34 +96,34 @@ def test_between_two_heads_of_a_floor_the_first_lane_waits_for_one_only() -> Non
 
 
 def test_a_lane_below_must_leave_the_reserve_of_an_idle_lane_above() -> None:
-    lanes = Lanes(LANES)
+    lanes = Lanes(LANES, Tenants())
     lined_up(lanes, "bulk")
-    pick = lanes.pick()
+    pick = lanes.pick(0)
     assert pick is not None
     assert pick.keep_ppm == 200_000
     lined_up(lanes, "urgent")
-    pick = lanes.pick()
+    pick = lanes.pick(0)
     assert pick is not None
     assert pick.keep_ppm == 0
 
 
 def test_a_head_that_is_owed_its_floor_need_not_refill_the_reserve_of_a_lane_that_waits() -> None:
-    lanes = Lanes(LANES)
+    lanes = Lanes(LANES, Tenants())
     urgent = lined_up(lanes, "urgent", 100, times=11)
     (bulk,) = lined_up(lanes, "bulk", 100)
     for _ in range(10):
         assert served(lanes) == "urgent"
-    pick = lanes.pick()
+    pick = lanes.pick(0)
     assert pick is not None
     assert (pick.ticket, pick.keep_ppm) == (bulk, 0)
     lanes.queue("urgent").remove(urgent[-1])
-    pick = lanes.pick()
+    pick = lanes.pick(0)
     assert pick is not None
     assert (pick.ticket, pick.keep_ppm) == (bulk, 200_000)
 
 
 def test_the_first_of_two_lanes_that_are_owed_goes_first() -> None:
-    lanes = Lanes(LANES)
+    lanes = Lanes(LANES, Tenants())
     for lane, times in (("urgent", 20), ("standard", 2), ("bulk", 2)):
         lined_up(lanes, lane, times=times)
     for lane in ("standard", "bulk"):
@@ -139,54 +131,130 @@ def test_the_first_of_two_lanes_that_are_owed_goes_first() -> None:
     assert [served(lanes) for _ in range(3)] == ["standard", "bulk", "urgent"]
 
 
-def test_credit_is_bounded_by_the_head_and_an_idle_lane_saves_up_nothing() -> None:
-    lanes = Lanes(LANES)
+def test_a_floor_is_a_share_of_all_tokens_its_own_included() -> None:
+    lanes = Lanes(LANES, Tenants())
+    lined_up(lanes, "urgent", 100, times=2_000)
+    for lane in ("standard", "bulk"):
+        lined_up(lanes, lane, 100, times=1_000)
+    order = [served(lanes) for _ in range(1_000)]
+    assert [order.count(lane) for lane in ("urgent", "standard", "bulk")] == pytest.approx([600, 300, 100], abs=3)
+
+
+def test_credit_is_bounded_by_the_charges_and_an_idle_lane_saves_up_nothing() -> None:
+    lanes = Lanes(LANES, Tenants())
     (head,) = lined_up(lanes, "standard", 10)
     queue = lanes.queue("standard")
-    queue.earn(1_000_000)
-    assert queue.credit_ppm_tokens == FLOOR_CREDIT_CHARGES_MAX * 10 * PPM
+    queue.next(0)
+    queue.noted(100, own=False, others_wait=True)
+    assert queue.credit_ppm_tokens == 30 * PPM
+    for _ in range(100):
+        queue.noted(100, own=False, others_wait=True)
+    assert queue.credit_ppm_tokens == CREDIT_CHARGES_MAX * 100 * PPM
     queue.remove(head)
-    assert queue.credit_ppm_tokens == 0
-    queue.earn(1_000_000)
     assert queue.credit_ppm_tokens == 0
 
 
 def test_being_served_uses_up_what_the_floor_owed_and_never_more() -> None:
-    lanes = Lanes(LANES)
+    lanes = Lanes(LANES, Tenants())
     lined_up(lanes, "standard", 100, times=3)
     queue = lanes.queue("standard")
     queue.credit_ppm_tokens = 150 * PPM
     served(lanes)
-    assert queue.credit_ppm_tokens == 50 * PPM
+    assert queue.credit_ppm_tokens == 80 * PPM
+    served(lanes)
+    assert queue.credit_ppm_tokens == 10 * PPM
     served(lanes)
     assert queue.credit_ppm_tokens == 0
 
 
+CEILINGS = (replace(URGENT, ceiling_ppm=700_000, reserve_ppm=0), replace(STANDARD, floor_ppm=0), BULK)
+
+
+def test_a_lane_gets_no_more_than_its_ceiling_while_others_wait() -> None:
+    lanes = Lanes(CEILINGS, Tenants())
+    lined_up(lanes, "urgent", 100, times=1_000)
+    lined_up(lanes, "standard", 250, times=1_000)
+    order = [served(lanes) for _ in range(500)]
+    urgent, standard = order.count("urgent") * 100, order.count("standard") * 250
+    assert urgent / (urgent + standard) == pytest.approx(0.7, abs=0.01)
+
+
+def test_what_a_lane_takes_while_nobody_else_waits_is_not_held_against_it() -> None:
+    lanes = Lanes(CEILINGS, Tenants())
+    lined_up(lanes, "urgent", 100, times=1_000)
+    assert [served(lanes) for _ in range(500)] == ["urgent"] * 500
+    lined_up(lanes, "standard", 100, times=10)
+    assert served(lanes) == "urgent"
+
+
+def test_a_lane_that_ran_empty_owes_nothing_any_more() -> None:
+    lanes = Lanes(CEILINGS, Tenants())
+    lined_up(lanes, "standard", 1_000)
+    lined_up(lanes, "urgent", 100, times=3)
+    assert [served(lanes) for _ in range(3)] == ["urgent"] * 3
+    assert lanes.queue("urgent").excess_ppm_tokens == 0
+
+
+def test_of_two_lanes_at_their_ceilings_the_second_serves() -> None:
+    both = (replace(URGENT, ceiling_ppm=500_000), replace(STANDARD, ceiling_ppm=500_000), BULK)
+    lanes = Lanes(both, Tenants())
+    for lane in ("urgent", "standard", "bulk"):
+        lined_up(lanes, lane, times=400)
+    order = [served(lanes) for _ in range(400)]
+    assert order.count("urgent") == pytest.approx(200, abs=4)
+    assert order.count("standard") > order.count("bulk") > 30
+
+
+def test_a_lane_whose_tenants_have_all_reached_their_caps_lets_others_pass_until_they_may() -> None:
+    lanes = Lanes(LANES, Tenants(others=TenantRule(cap_tokens=100)))
+    lined_up(lanes, "urgent", 100, times=2)
+    assert served(lanes) == "urgent"
+    lined_up(lanes, "bulk", 100)
+    assert lanes.pick(0) is None
+    assert lanes.opens_at() == 60_100
+    pick = lanes.pick(60_100)
+    assert pick is not None
+    assert pick.ticket.source.partition.lane == "urgent"
+
+
+def test_a_probe_keeps_to_the_caps_of_tenants() -> None:
+    tenants = Tenants({"acme": TenantRule(inflight_max=1)})
+    lanes = Lanes(LANES, tenants)
+    of_acme = ticket(candidate(charge=1, tenant="acme"))
+    lanes.queue("standard").append(of_acme)
+    (dear,) = lined_up(lanes, "bulk", 500)
+    for expected in (of_acme, dear):
+        found = lanes.cheapest(0)
+        assert found is not None
+        assert found.ticket is expected
+        tenants.called("acme", 1, 0)
+
+
 def test_the_cheapest_is_looked_for_in_front_of_every_lane_and_no_further() -> None:
-    made = Lanes(LANES)
-    assert made.cheapest() is None
+    made = Lanes(LANES, Tenants())
+    assert made.cheapest(0) is None
     for charge in (700, *[900] * (PROBES_LOOKED_AT - 1), 1):
         made.queue("bulk").append(ticket(candidate(charge=charge), lane="bulk"))
-    found = made.cheapest()
+    found = made.cheapest(0)
     assert found is not None
     assert (found.ticket.charge, found.keep_ppm) == (700, 0)
     made.queue("standard").append(ticket(candidate(charge=600)))
-    found = made.cheapest()
+    found = made.cheapest(0)
     assert found is not None
     assert found.ticket.charge == 600
 
 
 def test_a_probe_that_failed_lets_dearer_ones_that_have_not_been_tried_go_first() -> None:
-    made = Lanes(LANES)
+    made = Lanes(LANES, Tenants())
     poison, dear = lined_up(made, "urgent", 1) + lined_up(made, "bulk", 500)
     poison.calls = 1
-    found = made.cheapest()
+    found = made.cheapest(0)
     assert found is not None
     assert found.ticket is dear
 
 
 def test_a_lane_knows_its_bytes_and_who_came_last() -> None:
-    queue = LaneQueue(STANDARD)
+    queue = LaneQueue(STANDARD, Tenants())
     first, second, third = (ticket(size=size) for size in (1, 20, 300))
     for each in (first, second, third):
         queue.append(each)
@@ -198,7 +266,7 @@ def test_a_lane_knows_its_bytes_and_who_came_last() -> None:
 
 
 def test_another_price_changes_what_waits_but_for_what_the_server_has_priced() -> None:
-    lanes = Lanes(LANES)
+    lanes = Lanes(LANES, Tenants())
     ours, theirs = waiting("standard", 100), waiting("standard", 700)
     theirs.stated = True
     for each in (ours, theirs):

@@ -6,7 +6,8 @@ from broker.core.breaker import ACCOUNT_REST_MS
 from broker.core.budget import Budget, LimitSettings
 from broker.core.charge import Law, Prices
 from broker.core.limits import Limits
-from broker.core.ticket import State, Ticket
+from broker.core.tenants import TenantRule, Tenants
+from broker.core.ticket import Garbage, State, Ticket
 from broker.core.verdict import Meaning
 from tests.unit.core.specimens import LANES, budget, candidate, ticket, verdict
 
@@ -26,7 +27,7 @@ def call(made: Limits, now_ms: int = 0) -> Ticket | None:
     waiting = next(made.payable(now_ms), None)
     if waiting is not None:
         waiting.state = State.CALLING
-        made.serve(waiting)
+        made.serve(waiting, 0)
         made.desk(waiting.candidate.limit, now_ms).budget.reserve(waiting.number, waiting.charge, now_ms)
     return waiting
 
@@ -65,14 +66,14 @@ def test_a_limit_that_cannot_pay_is_asked_once_however_many_others_serve() -> No
             return now_ms + 3_600_000
 
     made = limits(
-        lambda name, now_ms: Poor(LimitSettings(name, 1, 1), now_ms, None) if name == "poor" else budget(name)
+        lambda name, now_ms: Poor(LimitSettings(name, 1_000, 1_000), now_ms, None) if name == "poor" else budget(name)
     )
     enqueued(made, "poor")
     waiting = [enqueued(made, name, 10) for name in ("one", "other") for _ in range(3)]
     for place, ticket_ in zip((0, 3, 1, 4, 2, 5), made.payable(0), strict=True):  # in turn, as ever
         assert ticket_ is waiting[place]
         ticket_.state = State.CALLING
-        made.serve(ticket_)
+        made.serve(ticket_, 0)
     assert asked == [0]
     assert made.wake_at() == 3_600_000
 
@@ -127,8 +128,8 @@ def test_rest_names_no_instant_although_a_head_waits_for_money() -> None:
 def test_who_leaves_is_not_waited_for() -> None:
     made = limits()
     stays, leaves = enqueued(made, charge=5), enqueued(made, charge=7)
-    made.withdraw(leaves)
-    made.withdraw(leaves)  # stands in no line any more
+    made.withdraw(leaves, 0)
+    made.withdraw(leaves, 0)  # stands in no line any more
     assert made.waiting() == 1
     assert made.desk("gpt", 0).lanes.queue("standard").waiting_tokens == 5
     assert [call(made), call(made)] == [stays, None]
@@ -234,7 +235,7 @@ def test_the_probe_of_an_account_is_the_cheapest_of_all_that_wait() -> None:
         probe = next(made.payable(ACCOUNT_REST_MS), None)
         assert probe is not None
         assert probe.charge == expected
-        made.withdraw(probe)
+        made.withdraw(probe, 0)
 
 
 def test_a_limit_that_has_not_blamed_the_account_is_probed_before_one_that_has() -> None:
@@ -260,7 +261,7 @@ def test_one_probe_goes_in_an_instant_and_nobody_is_woken_for_another() -> None:
     enqueued(made, "b")
     payable = made.payable(ACCOUNT_REST_MS)
     probe = next(payable)
-    made.serve(probe)
+    made.serve(probe, 0)
     assert made.account.breaker.probe()
     assert list(payable) == []
     assert made.wake_at() is None
@@ -335,7 +336,7 @@ def test_a_ticket_is_priced_by_the_dearest_law_until_an_answer_tells_and_then_by
     assert (first.charge, second.charge) == (700, 700)
     desk = made.desk("gpt", 0)
     assert next(made.payable(0), None) is first
-    made.serve(first)
+    made.serve(first, 0)
     desk.budget.reserve(1, first.charge, 0, prices=CHAT)
     desk.budget.answered(1, 500, verdict(remaining=60_000 - 200))
     assert next(made.payable(500), None) is second
@@ -359,3 +360,88 @@ def test_a_call_is_too_large_only_if_no_law_that_may_hold_would_fit_it() -> None
     waiting.charge, waiting.stated = 650, True
     assert made.too_large(waiting, 0) == 650
     assert made.too_large(ticket(candidate(charge=501)), 0) == 501
+
+
+def test_of_one_key_the_next_lines_up_when_the_one_before_has_started_or_left() -> None:
+    made = limits()
+    first, second, third = (ticket(candidate(order=b"k")) for _ in range(3))
+    for each in (first, second, third):
+        made.enqueue(each, 0)
+    assert [each.queued for each in (first, second, third)] == [True, False, False]
+    assert call(made) is first
+    assert [each.queued for each in (first, second, third)] == [False, True, False]
+    first.state = State.WAITING
+    made.enqueue(first, 0, front=True)  # a retry is no first start
+    assert first.queued
+    made.withdraw(second, 0)
+    assert third.queued
+    made.clear()
+    again = ticket(candidate(order=b"k"))
+    made.enqueue(again, 0)
+    assert again.queued
+
+
+def test_in_a_serial_lane_the_next_lines_up_when_the_one_before_is_decided() -> None:
+    made = Limits([replace(rule, serial=True) for rule in LANES], budget)
+    first, second = (ticket(candidate(order=b"k")) for _ in range(2))
+    for each in (first, second):
+        made.enqueue(each, 0)
+    assert call(made) is first
+    made.desk("gpt", 0).budget.abandoned(first.number, 0)
+    first.state = State.WAITING
+    made.enqueue(first, 0, front=True)
+    assert call(made) is first
+    assert call(made) is None
+    made.withdraw(first, 0)
+    assert call(made) is second
+
+
+def test_who_needs_no_call_stands_in_no_line() -> None:
+    made, garbage = limits(), ticket()
+    garbage.content = Garbage(None, "rotten")
+    made.withdraw(garbage, 0)
+    assert made.waiting() == 0
+
+
+def test_a_head_without_room_beside_the_reserve_may_use_it_after_a_full_refill() -> None:
+    made = limits()
+    large = enqueued(made, charge=55_000)  # of 60,000, of which urgent has reserved 12,000
+    small = enqueued(made, charge=10_000, lane="urgent")
+    assert call(made) is small
+    for now_ms in range(0, 60_000, 4_000):  # urgent spends, so that the bucket is never full
+        assert call(made, now_ms) is None
+        spent = enqueued(made, charge=3_500, lane="urgent")
+        assert call(made, now_ms) is spent
+        assert call(made, now_ms) is None
+    assert made.wake_at() == 60_000
+    assert call(made, 59_999) is None
+    assert call(made, 60_000) is large
+
+
+def test_a_head_with_room_beside_the_reserve_never_uses_it() -> None:
+    made = limits()
+    enqueued(made, charge=48_000)
+    for now_ms in range(0, 130_000, 1_000):
+        spent = enqueued(made, charge=1_000, lane="urgent")
+        assert call(made, now_ms) is spent
+        assert call(made, now_ms) is None, "12,000 would not be left"
+
+
+def test_who_must_leave_places_to_others_waits_for_one() -> None:
+    made = limits()
+    waits, goes = enqueued(made, charge=10), enqueued(made, charge=10, lane="urgent")
+    assert next(made.payable(0, lambda keep_ppm: not keep_ppm), None) is goes
+    made.serve(goes, 0)
+    assert next(made.payable(0, lambda keep_ppm: not keep_ppm), None) is None
+    assert made.wake_at() is None
+    assert next(made.payable(0), None) is waits
+
+
+def test_a_tenants_cap_is_waited_for_to_the_instant_at_which_it_gives_way() -> None:
+    made = Limits(LANES, budget, Tenants({"acme": TenantRule(cap_tokens=100)}))
+    for _ in range(2):
+        made.enqueue(ticket(candidate(tenant="acme")), 0)
+    assert call(made) is not None
+    assert call(made) is None
+    assert made.wake_at() == 60_100
+    assert call(made, 60_100) is not None

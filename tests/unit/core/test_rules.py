@@ -1,5 +1,7 @@
+from dataclasses import replace
+
 from broker.core.rules import Role
-from tests.unit.core.specimens import LANES, rules
+from tests.unit.core.specimens import BULK, LANES, URGENT, rules
 
 
 def test_a_process_has_one_of_three_roles() -> None:
@@ -9,6 +11,11 @@ def test_a_process_has_one_of_three_roles() -> None:
 def test_the_rules_carry_their_units_in_their_names() -> None:
     assert rules().lanes == LANES
     assert rules(inflight_max=7, held_bytes_max=8).inflight_max == 7
+
+
+def test_a_lane_is_serial_if_its_rule_says_so() -> None:
+    made = rules(lanes=(URGENT, replace(BULK, serial=True)))
+    assert [made.is_serial(lane) for lane in ("urgent", "bulk", "control")] == [False, True, False]
 
 
 def test_the_first_lane_is_the_first_in_order_wherever_it_stands() -> None:

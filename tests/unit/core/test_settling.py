@@ -30,7 +30,7 @@ class Bench:
 
     def calling(self) -> Ticket:
         made = self.waiting()
-        self.limits.serve(made)
+        self.limits.serve(made, 0)
         made.state = State.CALLING
         self.flights.start(made, self.limits.desk("gpt", NOW).budget, NOW, account=self.limits.account.breaker)
         return made
@@ -65,7 +65,7 @@ def test_the_first_lane_is_published_at_once_and_the_others_linger() -> None:
 def test_a_ticket_can_be_taken_out_of_its_line() -> None:
     bench = Bench()
     made = bench.waiting()
-    bench.settling.withdraw(made)
+    bench.settling.withdraw(made, 0)
     assert (bench.limits.waiting(), made.state) == (0, State.SETTLED)
     assert bench.settling.commands == []
 
@@ -75,7 +75,7 @@ def test_a_call_that_nobody_waits_for_any_more_is_cancelled_and_holds_nothing() 
     made = bench.calling()
     assert bench.flights.held_bytes == CALL_RESERVE_BYTES
     (call,) = bench.flights._flights
-    bench.settling.withdraw(made)
+    bench.settling.withdraw(made, 0)
     assert bench.settling.commands == [CancelCall(call)]
     assert bench.flights.held_bytes == 0
     assert len(bench.flights) == 1, "it is in flight until it lands"
@@ -86,7 +86,7 @@ def test_a_duplicate_leaves_its_like() -> None:
     made = ticket()
     bench.register.add(made)
     bench.register.join(made)
-    bench.settling.withdraw(made)
+    bench.settling.withdraw(made, 0)
     assert bench.register.part(made.candidate.identity.id_hash) == []
 
 
@@ -95,7 +95,7 @@ def test_what_is_decided_can_be_decided_otherwise() -> None:
     made = bench.calling()
     bench.flights.hold(made, 5_000)
     bench.settling.settle(made, Complete(), NOW)
-    bench.settling.withdraw(made)
+    bench.settling.withdraw(made, 0)
     assert not bench.outbox
     assert bench.flights.held_bytes == 0
 
@@ -103,7 +103,7 @@ def test_what_is_decided_can_be_decided_otherwise() -> None:
 def test_who_is_dropped_is_forgotten_by_everybody() -> None:
     bench = Bench()
     made = bench.calling()
-    bench.settling.withdraw(made)
+    bench.settling.withdraw(made, 0)
     bench.flights.hold(made, 5_000)
     bench.settling.commands.clear()
     bench.settling.drop(made)

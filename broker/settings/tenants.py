@@ -1,0 +1,16 @@
+"""Tenants: whose work it is. Within a lane they share the tokens by their weights."""
+
+from pydantic import Field
+
+from broker.settings.group import Group
+
+OTHERS = "*"
+"""Stands for each tenant without a table of its own, and for requests that name none."""
+
+
+class TenantSettings(Group):
+    """One tenant. `weight` is its share against the others' while several wait; the caps hold always."""
+
+    weight: float = Field(1.0, ge=0.001, le=1_000)
+    cap_tokens_per_minute: int | None = Field(None, ge=1)
+    inflight_max: int | None = Field(None, ge=1)

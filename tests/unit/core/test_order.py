@@ -1,0 +1,64 @@
+import pytest
+
+from broker.core.order import Order
+from broker.core.ticket import Ticket
+from tests.unit.core.specimens import candidate, ticket
+
+
+def of(key: str, lane: str = "standard") -> Ticket:
+    return ticket(candidate(order=key.encode()), lane=lane)
+
+
+def test_who_has_no_key_may_always_start_and_is_not_remembered() -> None:
+    order, free = Order(), of("")
+    assert order.join(free)
+    assert (order.started(free), order.left(free), len(order)) == (None, None, 0)
+
+
+def test_of_one_key_the_next_may_start_once_the_one_before_has() -> None:
+    order, first, second, third = Order(), of("k"), of("k"), of("k")
+    assert [order.join(each) for each in (first, second, third)] == [True, False, False]
+    assert order.started(first) is second
+    assert order.started(second) is third
+    assert order.started(third) is None
+    assert len(order) == 0
+
+
+def test_keys_and_lanes_do_not_wait_for_one_another() -> None:
+    order = Order()
+    assert all(order.join(each) for each in (of("k"), of("other"), of("k", lane="bulk")))
+
+
+def test_who_leaves_from_the_middle_lets_nobody_start_and_who_leaves_first_the_next() -> None:
+    order, first, second, third = Order(), of("k"), of("k"), of("k")
+    for each in (first, second, third):
+        order.join(each)
+    assert order.left(second) is None
+    assert order.left(first) is third
+    assert order.left(first) is None
+    assert order.left(third) is None
+
+
+def test_who_has_started_has_left() -> None:
+    order, first, second = Order(), of("k"), of("k")
+    order.join(first)
+    order.join(second)
+    order.started(first)
+    assert order.left(first) is None
+    assert order.started(first) is None
+
+
+@pytest.mark.parametrize("lane", ["serial", "standard"])
+def test_in_a_serial_lane_the_next_may_start_when_the_one_before_has_its_outcome(lane: str) -> None:
+    order, first, second = Order(["serial"]), of("k", lane), of("k", lane)
+    order.join(first)
+    order.join(second)
+    assert order.started(first) is (second if lane == "standard" else None)
+    assert order.left(first) is (second if lane == "serial" else None)
+
+
+def test_all_can_be_forgotten() -> None:
+    order = Order()
+    order.join(of("k"))
+    order.clear()
+    assert order.join(of("k"))
