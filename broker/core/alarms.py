@@ -9,9 +9,12 @@ from heapq import heapify, heappop, heappush
 from broker.core.bounds import DEADLINES_SWEPT_ABOVE
 from broker.core.ticket import State, Ticket
 
+_WAITING = frozenset({State.WAITING})
+_ALIVE = _WAITING | {State.CALLING}
+
 
 class Alarms:
-    """Sleepers and deadlines; only waiting tickets are ever returned."""
+    """Sleepers and deadlines; a settled ticket is never returned."""
 
     def __init__(self) -> None:
         self._asleep: list[tuple[int, int, Ticket]] = []
@@ -33,11 +36,11 @@ class Alarms:
 
     def woken(self, now_ms: int) -> list[Ticket]:
         """Tickets whose wait is over, in order."""
-        return _due(self._asleep, now_ms)
+        return _due(self._asleep, now_ms, _WAITING)
 
     def expired(self, now_ms: int) -> list[Ticket]:
-        """Waiting tickets whose deadline has passed; a call in flight is judged when its answer is there."""
-        return _due(self._deadlines, now_ms)
+        """Tickets whose deadline has passed while they waited or were called."""
+        return _due(self._deadlines, now_ms, _ALIVE)
 
     def next_at(self) -> int | None:
         """The earliest instant of either kind that somebody may still wait for."""
@@ -54,10 +57,10 @@ class Alarms:
         self._asleep, self._deadlines = [], []
 
 
-def _due(heap: list[tuple[int, int, Ticket]], now_ms: int) -> list[Ticket]:
+def _due(heap: list[tuple[int, int, Ticket]], now_ms: int, states: frozenset[State]) -> list[Ticket]:
     due = []
     while heap and heap[0][0] <= now_ms:
         ticket = heappop(heap)[2]
-        if ticket.state is State.WAITING:
+        if ticket.state in states:
             due.append(ticket)
     return due

@@ -43,6 +43,9 @@ TENANTS_RESTING_MAX = 10_000
 TENANTS_CAPPED_SWEPT_ABOVE = 1_000
 """Capped tenants that have taken nothing within the last minute are forgotten above so many."""
 
+REACH_EVERY_MS = 250
+"""A line in which somebody may be too late is looked over again after so long, and at once when somebody comes."""
+
 DEADLINES_SWEPT_ABOVE = 1_000
 """Entries of settled tickets are swept from the deadline heap once they outnumber the living by so many."""
 

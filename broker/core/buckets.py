@@ -85,6 +85,16 @@ class Buckets:
                 return False
         return True
 
+    def soonest(self, tokens: int, now_ms: int) -> int:
+        """The first instant at which so many could have been paid in all, if as much is there as there can be."""
+        at_ms = now_ms
+        for mirror in self._of[TOKENS]:
+            lent = mirror.high(now_ms) if mirror.refill is Refill.BUCKET else mirror.capacity
+            missing = tokens - lent
+            if missing > 0:
+                at_ms = max(at_ms, now_ms + missing * mirror.period_ms // mirror.capacity)
+        return at_ms
+
     def refill_beside(self, tokens: int, keep_ppm: int) -> int:
         """How long those take to refill in which so many tokens have no room beside a share kept; 0 where they have."""
         crowded = (

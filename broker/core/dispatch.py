@@ -48,7 +48,7 @@ from broker.core.inheritance import Inheritance, MakeBudget
 from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
 from broker.core.progress import PartitionProgress
-from broker.core.reception import TOO_LATE, Reception
+from broker.core.reception import CUT_OFF, TOO_LATE, UNREACHABLE, Reception
 from broker.core.register import Register, Want
 from broker.core.retry import Again
 from broker.core.rules import DispatchRules, Role
@@ -125,6 +125,8 @@ class Dispatch:
             alarm_ms = self._alarms.next_at()
             if alarm_ms is not None and alarm_ms <= now_ms:
                 self._ring(now_ms)
+            for ticket in self.limits.out_of_reach(now_ms):
+                self._settling.settle(ticket, UNREACHABLE, now_ms)
             self._holding.relieve(now_ms, may_park=self.identities.may_park)
             self._admit(now_ms)
             due_ms = self._publish_at()
@@ -137,7 +139,7 @@ class Dispatch:
         for ticket in reversed(self._alarms.woken(now_ms)):  # so that the first to wake ends up in front
             self._reception.line_up(ticket, now_ms, front=True)
         for ticket in self._alarms.expired(now_ms):
-            self._settling.settle(ticket, TOO_LATE, now_ms)
+            self._expire(ticket, now_ms)
 
     def _publish(self, now_ms: int) -> Publish:
         wall_ms = self.wall_ms(now_ms)
@@ -215,6 +217,13 @@ class Dispatch:
                 return
             self._call(ticket, now_ms)
         self.limits.rest()
+
+    def _expire(self, ticket: Ticket, now_ms: int) -> None:
+        """Nobody wants the answer any more. A call in flight is cut off; what it took is taken."""
+        cut_off = ticket.state is State.CALLING
+        if cut_off:
+            self._settling.withdraw(ticket, now_ms)
+        self._settling.settle(ticket, CUT_OFF if cut_off else TOO_LATE, now_ms)
 
     def _may_call(self, now_ms: int) -> bool:
         if self._drain_until_ms is not None and now_ms + self.flights.expected_ms() > self._drain_until_ms:

@@ -15,7 +15,7 @@ later. Tenants that a cap keeps from being served leave the competition meanwhil
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import Final
@@ -135,9 +135,14 @@ class Fair:
             heappop(self._opens)
         return self._opens[0][0] if self._opens else None
 
-    def reprice(self) -> None:
-        """The charges of those who wait have changed."""
+    def line(self, tenant: str) -> Line:
+        """The line of a tenant with somebody waiting."""
+        return self._flows[tenant].line
+
+    def reprice(self, price: Callable[[Ticket], int]) -> None:
+        """Give each who waits another charge."""
         for flow in self._flows.values():
+            flow.line.reprice(price)
             if flow not in self._capped:
                 self._place(flow)
 

@@ -23,6 +23,7 @@ from itertools import chain, islice
 from broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
 from broker.core.charge import Prices
 from broker.core.fair import Fair
+from broker.core.line import Line
 from broker.core.tenants import Tenants
 from broker.core.ticket import State, Ticket
 from broker.core.value import value
@@ -104,6 +105,10 @@ class LaneQueue:
         """When a cap that keeps somebody out gives way, if that is a matter of time."""
         return self._fair.opens_at()
 
+    def line(self, tenant: str) -> Line:
+        """The line of a tenant with somebody waiting here."""
+        return self._fair.line(tenant)
+
     def first(self, count_max: int) -> Iterator[Ticket]:
         """Some from the front, tenant by tenant."""
         return islice(chain.from_iterable(self._fair.lines()), count_max)
@@ -124,12 +129,8 @@ class LaneQueue:
 
     def reprice(self, price: Callable[[Prices], int]) -> None:
         """Price again who waits, but for what the server itself has priced."""
-        self.waiting_tokens = 0
-        for ticket in chain.from_iterable(self._fair.lines()):
-            if not ticket.stated:
-                ticket.charge = price(ticket.candidate.prices)
-            self.waiting_tokens += ticket.charge
-        self._fair.reprice()
+        self._fair.reprice(lambda ticket: ticket.charge if ticket.stated else price(ticket.candidate.prices))
+        self.waiting_tokens = sum(line.tokens for line in self._fair.lines())
 
     def owed(self, head: Ticket) -> bool:
         """True when its credit covers its head."""

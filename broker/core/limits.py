@@ -6,12 +6,15 @@ that can always pay does not take every call that another could have.
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from broker.core.account import Account
-from broker.core.bounds import LIMITS_MAX
+from broker.core.bounds import LIMITS_MAX, REACH_EVERY_MS
 from broker.core.budget import Budget, Checkpoint
 from broker.core.lanes import LaneRule, Lanes, Pick
+from broker.core.line import Line
 from broker.core.order import Order
+from broker.core.reach import out_of_reach
 from broker.core.reading import Metric
 from broker.core.tenants import Tenants
 from broker.core.ticket import Candidate, Ticket
@@ -31,6 +34,10 @@ class LimitDesk:
         if self._version != self.budget.tariff.version:
             self._version = self.budget.tariff.version
             self.lanes.reprice(self.budget.tariff.price)
+
+    def least(self, ticket: Ticket) -> int:
+        """What a call of it takes at least, by any law that may still hold."""
+        return ticket.charge if ticket.stated else self.budget.tariff.least(ticket.candidate.prices)
 
     def next(self, now_ms: int, *, probe: bool) -> tuple[Pick, int] | None:
         """Who is next and when it can be called; None if nobody waits, or an answer must come first.
@@ -87,6 +94,8 @@ class Limits:
         self._turns: OrderedDict[LimitDesk, None] = OrderedDict()  # whoever was served last is asked last
         self._wake_at: int | None = None
         self._waiting = 0
+        self._tight: dict[Line, LimitDesk] = {}  # lines in which somebody's turn may come too late
+        self._look_at_ms = 0
         self.account = Account()
 
     def desk(self, limit: str, now_ms: int) -> LimitDesk:
@@ -105,6 +114,7 @@ class Limits:
         self._order.clear()
         self._wake_at = None
         self._waiting = 0
+        self._tight.clear()
         self.account = Account()
 
     def _make_room(self) -> None:
@@ -131,8 +141,27 @@ class Limits:
         desk = self.desk(candidate.limit, now_ms)
         if not ticket.stated:
             ticket.charge = desk.budget.tariff.price(candidate.prices)
-        desk.lanes.queue(ticket.source.partition.lane).append(ticket, front=front)
+        queue = desk.lanes.queue(ticket.source.partition.lane)
+        queue.append(ticket, front=front)
         self._waiting += 1
+        line = queue.line(candidate.tenant)
+        if desk.budget.soonest(line.tokens, now_ms) >= candidate.deadline_ms:
+            self._tight[line] = desk
+            self._look_at_ms = now_ms
+
+    def out_of_reach(self, now_ms: int) -> list[Ticket]:
+        """Those whose turn cannot come before their deadline, whatever happens."""
+        if not self._tight or now_ms < self._look_at_ms:
+            return []
+        self._look_at_ms = now_ms + REACH_EVERY_MS
+        lost: list[Ticket] = []
+        for line, desk in list(self._tight.items()):
+            soonest = partial(desk.budget.soonest, now_ms=now_ms)
+            if line.head is None or soonest(line.tokens) < line.head.candidate.deadline_ms:
+                del self._tight[line]
+            else:
+                lost += out_of_reach(line, soonest, desk.least)
+        return lost
 
     def too_large(self, ticket: Ticket, now_ms: int) -> int | None:
         """What one call would take at least, if the limit can never hold so much; else None.
@@ -143,7 +172,7 @@ class Limits:
         budget, prices = self.desk(candidate.limit, now_ms).budget, candidate.prices
         if not ticket.stated and budget.fits(max(prices.tokens)):
             return None
-        charge = ticket.charge if ticket.stated else budget.tariff.least(prices)
+        charge = self.desk(candidate.limit, now_ms).least(ticket)
         return None if budget.fits(charge) else charge
 
     def withdraw(self, ticket: Ticket, now_ms: int) -> None:

@@ -8,7 +8,7 @@ thousand as among a hundred.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 from broker.core.bounds import LINE_BLOCK_MAX
@@ -22,12 +22,14 @@ class Line:
 
     Attributes:
         head: The first of them; None if nobody waits.
+        tokens: Their charges together.
     """
 
-    __slots__ = ("_blocks", "_fronts", "_lasts", "_serials", "_tickets", "head")
+    __slots__ = ("_blocks", "_fronts", "_lasts", "_serials", "_tickets", "head", "tokens")
 
     def __init__(self) -> None:
         self.head: Ticket | None = None
+        self.tokens = 0
         self._tickets: dict[Rank, Ticket] = {}
         self._blocks: list[list[Rank]] = []  # each sorted, none empty, every rank below all of the next block
         self._lasts: list[Rank] = []  # the last rank of each block
@@ -44,6 +46,7 @@ class Line:
         else:
             rank = Rank(ticket.candidate.deadline_ms, next(self._serials))
         ticket.rank = rank
+        self.tokens += ticket.charge
         self._tickets[rank] = ticket
         self._insert(rank)
         self.head = self._tickets[self._blocks[0][0]]
@@ -52,6 +55,7 @@ class Line:
         """Leave from anywhere."""
         rank = ticket.rank
         del self._tickets[rank]
+        self.tokens -= ticket.charge
         place = bisect_left(self._lasts, rank)
         block = self._blocks[place]
         if len(block) == 1:
@@ -61,6 +65,13 @@ class Line:
             self._lasts[place] = block[-1]
         if ticket is self.head:
             self.head = self._tickets[self._blocks[0][0]] if self._blocks else None
+
+    def reprice(self, price: Callable[[Ticket], int]) -> None:
+        """Give each another charge; who stands where stays."""
+        self.tokens = 0
+        for ticket in self._tickets.values():
+            ticket.charge = price(ticket)
+            self.tokens += ticket.charge
 
     def __iter__(self) -> Iterator[Ticket]:
         return (self._tickets[rank] for block in self._blocks for rank in block)

@@ -19,6 +19,10 @@ from broker.core.settling import Settling
 from broker.core.ticket import Candidate, Garbage, State, Ticket, id_hash_of
 
 TOO_LATE = Fail("deadline_exceeded", "The deadline passed before a call could start.")
+CUT_OFF = Fail("deadline_exceeded", "The deadline passed before the answer came; the call was cut off.")
+UNREACHABLE = Fail(
+    "deadline_unreachable", "The deadline would pass before a call could start, even if nobody else's came before it."
+)
 _FREE = Prices.flat(0)  # of what is never called
 _WITHDRAWN = "The request was cancelled while it waited to be tried again."
 _CANCELLED = Fail("cancelled", "The request was cancelled before it was answered.")

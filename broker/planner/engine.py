@@ -213,7 +213,7 @@ class VirtualRun:
                         self._later(self.now_us + self._commit_us, self._committed, command.batch, now_ms)
                     case Forget():
                         self._forget(command)
-                    case CancelCall() | Tripped() | Mended():  # nobody cancels in a plan, and nobody is to be told
+                    case CancelCall() | Tripped() | Mended():  # what is cut off goes on at OpenAI; nobody is told
                         pass
                     case _:
                         assert_never(command)

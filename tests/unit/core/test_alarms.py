@@ -25,12 +25,12 @@ def test_a_deadline_passes_at_its_instant_and_once() -> None:
     assert (alarms.expired(49), alarms.expired(50), alarms.expired(51)) == ([], [late], [])
 
 
-def test_a_call_in_flight_is_left_to_its_answer() -> None:
+def test_a_deadline_in_the_middle_of_a_call_is_one_too() -> None:
     alarms, calling = Alarms(), due_at(50)
     alarms.watch(calling, 1)
     calling.state = State.CALLING
     assert alarms.next_at() == 50
-    assert alarms.expired(60) == []
+    assert alarms.expired(60) == [calling]
 
 
 def test_nobody_is_woken_for_what_is_settled() -> None:

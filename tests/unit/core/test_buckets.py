@@ -76,6 +76,21 @@ def test_a_call_must_fit_every_bucket_of_tokens_and_no_other() -> None:
     assert [buckets.hold(tokens) for tokens in (500, 501, 601)] == [True, False, False]
 
 
+def test_what_could_have_been_paid_at_best_is_told_by_the_most_that_may_be_there() -> None:
+    buckets = Buckets(Sends())
+    assert buckets.soonest(10**9, 7) == 7
+    buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    buckets.believe(Metric.REQUESTS, 1, MINUTE_MS, 0)
+    buckets.pay(50_000, 0, 0)
+    most = next(iter(buckets)).high(0)
+    assert [buckets.soonest(tokens, 0) for tokens in (most, most + 1, most + 5_000)] == [0, 1, 5_000]
+
+
+def test_of_a_window_a_whole_one_may_begin_at_any_time() -> None:
+    buckets = counted().buckets
+    assert [buckets.soonest(tokens, 5_000) for tokens in (CAPACITY, CAPACITY + 1)] == [5_000, 5_001]
+
+
 def test_those_in_which_a_call_has_no_room_beside_a_share_are_told_by_how_long_they_take_to_refill() -> None:
     buckets = Buckets(Sends())
     assert buckets.refill_beside(10**9, 500_000) == 0

@@ -106,6 +106,12 @@ def test_who_leaves_a_share_of_the_places_finds_fewer() -> None:
     assert budget.payable_at(10, 0) is not None
 
 
+def test_nothing_is_out_of_reach_while_nothing_is_known() -> None:
+    unknown = Budget(SETTINGS, 0, None)
+    assert unknown.soonest(10**9, 5) == 5
+    assert full(SETTINGS).soonest(61_000, 0) == 1_000
+
+
 def test_how_long_a_crowded_bucket_takes_to_refill_is_asked_by_what_is_paid() -> None:
     budget = full(SETTINGS)
     capacity = budget.levels(0)[0].capacity

@@ -90,26 +90,43 @@ def test_a_wait_too_long_for_this_place_is_parked_and_frees_it() -> None:
     assert shell.is_empty()
 
 
+def failure(shell: Shell, number: TicketNumber) -> str:
+    (decision,) = shell.decisions(number)
+    assert isinstance(decision, Fail)
+    return decision.reason
+
+
 def test_a_deadline_fails_what_still_waits_in_line() -> None:
     shell = leading()
     shell.take(candidate("rich", charge=59_000))
-    late = shell.take(candidate("late", charge=50_000, deadline_ms=12_000))
+    late = shell.take(candidate("late", charge=2_500, deadline_ms=12_000))
+    shell.take(candidate("urgent", charge=2_900), partition=place("urgent"))  # goes first, and leaves too little
     shell.wait(2_000)
     shell.commit()
     shell.commit()
     assert shell.core.limits.waiting() == 0
-    (decision,) = shell.decisions(late)
-    assert isinstance(decision, Fail)
-    assert decision.reason == "deadline_exceeded"
+    assert failure(shell, late) == "deadline_exceeded"
 
 
-def test_a_deadline_in_the_middle_of_a_call_waits_for_its_answer() -> None:
+def test_a_deadline_that_no_turn_can_meet_is_told_as_soon_as_it_is_taken() -> None:
     shell = leading()
-    number = shell.take(candidate("x", deadline_ms=10_500))
-    shell.wait(1_000)
-    shell.answer(number)
+    shell.take(candidate("rich", charge=59_000))
+    late = shell.take(candidate("late", charge=50_000, deadline_ms=12_000))
     shell.settle_all()
-    assert shell.decisions(number) == [Complete()]
+    assert failure(shell, late) == "deadline_unreachable"
+    assert shell.core.limits.waiting() == 0
+
+
+def test_a_deadline_in_the_middle_of_a_call_cuts_it_off_and_what_it_took_is_taken() -> None:
+    shell = leading()
+    number = shell.take(candidate("x", charge=10_000, deadline_ms=10_500))
+    call = shell.calls[number].call
+    shell.wait(500)
+    assert shell.cancelled == [call]
+    shell.commit()
+    assert failure(shell, number) == "deadline_exceeded"
+    (level,) = shell.core.limits.desk("gpt", 10_500).budget.levels(10_500)
+    assert level.low < 51_000
 
 
 def test_what_comes_too_late_is_never_called() -> None:

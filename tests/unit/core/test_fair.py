@@ -191,9 +191,10 @@ def test_another_price_changes_who_is_next() -> None:
     (a,), (b,) = wait(fair, "a", 100), wait(fair, "b", 200)
     wait(fair, "a", 100)
     fair._new.clear()
-    a.charge, b.charge = 300, 100
-    fair.reprice()
+    prices = {a: 300, b: 100}
+    fair.reprice(lambda each: prices.get(each, 100))
     assert fair.next(0) is b
+    assert fair.line("a").tokens == 400
 
 
 def test_a_nearer_deadline_becomes_the_first_of_its_tenant() -> None:
@@ -216,7 +217,7 @@ def test_a_capped_tenant_leaves_the_competition_until_its_minute_is_over() -> No
     assert (order.count("a"), order.count("b")) == (1, 4)
     assert fair.opens_at() == 60_100
     fair.add(of("a", deadline_ms=1))
-    fair.reprice()
+    fair.reprice(lambda each: each.charge)
     assert fair.next(60_099) is not None
     order = "".join(serve(fair, 60_100).candidate.tenant for _ in range(4))
     assert order.count("a") == 2  # it saved up nothing meanwhile

@@ -253,6 +253,13 @@ def test_a_probe_that_failed_lets_dearer_ones_that_have_not_been_tried_go_first(
     assert found.ticket is dear
 
 
+def test_the_line_of_a_tenant_is_its_own() -> None:
+    lanes = Lanes(LANES, Tenants())
+    (nobodys,) = lined_up(lanes, "standard")
+    lanes.queue("standard").append(ticket(candidate(tenant="acme")))
+    assert list(lanes.queue("standard").line("")) == [nobodys]
+
+
 def test_a_lane_knows_its_bytes_and_who_came_last() -> None:
     queue = LaneQueue(STANDARD, Tenants())
     first, second, third = (ticket(size=size) for size in (1, 20, 300))

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from broker.core.bounds import LIMITS_MAX
+from broker.core.bounds import LIMITS_MAX, REACH_EVERY_MS
 from broker.core.breaker import ACCOUNT_REST_MS
 from broker.core.budget import Budget, LimitSettings
 from broker.core.charge import Law, Prices
@@ -435,6 +435,35 @@ def test_who_must_leave_places_to_others_waits_for_one() -> None:
     assert next(made.payable(0, lambda keep_ppm: not keep_ppm), None) is None
     assert made.wake_at() is None
     assert next(made.payable(0), None) is waits
+
+
+def test_who_cannot_come_in_time_is_told_at_once_and_again_a_while_later() -> None:
+    made = limits()
+    first, late = enqueued(made, charge=60_000), enqueued(made, charge=1_000)
+    assert made.out_of_reach(0) == []
+    near = ticket(candidate(charge=500, deadline_ms=1_000))
+    made.enqueue(near, 0)
+    assert made.out_of_reach(0) == []  # the nearest deadline goes first, and there is enough
+    assert call(made) is near
+    nearer = ticket(candidate(charge=61_500, deadline_ms=1_000))
+    made.enqueue(nearer, 0)
+    assert made.out_of_reach(0) == [nearer]
+    assert made.out_of_reach(REACH_EVERY_MS - 1) == []
+    assert made.out_of_reach(REACH_EVERY_MS) == [nearer]
+    made.withdraw(nearer, 0)
+    assert made.out_of_reach(2 * REACH_EVERY_MS) == []
+    assert not made._tight
+    for each in (first, late):
+        made.withdraw(each, 0)
+
+
+def test_a_line_in_which_nobody_waits_any_more_is_not_looked_over() -> None:
+    made = limits()
+    late = ticket(candidate(charge=61_500, deadline_ms=1_000))
+    made.enqueue(late, 0)
+    made.withdraw(late, 0)
+    assert made.out_of_reach(0) == []
+    assert not made._tight
 
 
 def test_a_tenants_cap_is_waited_for_to_the_instant_at_which_it_gives_way() -> None:

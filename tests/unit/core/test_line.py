@@ -66,3 +66,15 @@ def test_thousands_who_come_and_leave_anywhere_stand_in_order() -> None:
         here.remove(gone := line.head or here[0])
         line.remove(gone)
     assert (len(line), line.head, line._blocks, line._lasts) == (0, None, [], [])
+
+
+def test_a_line_knows_its_tokens_also_after_another_price() -> None:
+    line = Line()
+    for charge in (1, 20, 300):
+        line.add(ticket(candidate(charge=charge)))
+    assert line.tokens == 321
+    line.reprice(lambda each: 2 * each.charge)
+    assert line.tokens == 642
+    assert line.head is not None
+    line.remove(line.head)
+    assert line.tokens == 640
