@@ -3,6 +3,10 @@
 import asyncio
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("unhurried", deadline=None)  # how long an example takes says more of the machine than of us
+settings.load_profile("unhurried")
 
 pytest.register_assert_rewrite("tests.contract")  # so that a suite says what it found, wherever it runs
 
