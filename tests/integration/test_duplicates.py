@@ -42,13 +42,13 @@ async def test_duplicates_across_a_failover_cost_one_call_and_have_one_outcome(
             Fleet(services, "twice", upstream.base_url, tmp_path, options) as fleet,
             producing(fleet) as producer,
         ):
-            both = [request(f"r{n}") for n in range(IDS)]
-            await send(producer, fleet, "bulk", both[:150], partition=0)
-            await send(producer, fleet, "bulk", both[:75], partition=3)
             leader = await fleet.start()
             await fleet.until(leader, "leader")
             standby = await fleet.start()
             await fleet.until(standby, "standby")
+            both = [request(f"r{n}") for n in range(IDS)]
+            await send(producer, fleet, "bulk", both[:150], partition=0)
+            await send(producer, fleet, "bulk", both[:75], partition=3)
             await fleet.inflight(leader, 50)
             await asyncio.sleep(2)
             killed_s = time.monotonic()
