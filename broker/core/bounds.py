@@ -34,6 +34,9 @@ INHERITED_CALLS_MAX = 10_000
 RENEWALS_LOOKED_FOR_PARTS = 64
 """While anything is parked, a transaction at least every window / 64 gives its renewals a line to stand in."""
 
+PARTITION_GREED = 4
+"""No partition holds more of its lane's buffer than so many times what is free: a fifth is left to the others."""
+
 LINE_BLOCK_MAX = 256
 """Entries of one of the short lists that a line is made of."""
 

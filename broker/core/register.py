@@ -6,7 +6,7 @@ The register only remembers. What a ticket should become is decided in `broker.c
 from collections.abc import Iterable, Mapping
 from enum import Enum
 
-from broker.core.bounds import CONTROL_BUFFER_BYTES_MAX, CONTROL_BUFFER_MAX, CRAMPED_BELOW
+from broker.core.bounds import CONTROL_BUFFER_BYTES_MAX, CONTROL_BUFFER_MAX, CRAMPED_BELOW, PARTITION_GREED
 from broker.core.lanes import LaneRule
 from broker.core.progress import PartitionProgress, Stored
 from broker.core.ticket import CONTROL, Candidate, LanePartition, Source, State, Ticket, TicketNumber, id_hash_of
@@ -23,6 +23,19 @@ class Want(Enum):
 _CONTROL = LaneRule(CONTROL, 0, 0, 0, CONTROL_BUFFER_MAX, CONTROL_BUFFER_BYTES_MAX)
 
 
+class _Held:
+    """What of one partition is in memory."""
+
+    __slots__ = ("bytes", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.bytes = 0
+
+
+_NOTHING = _Held()
+
+
 class Register:
     """Tickets and progress."""
 
@@ -35,6 +48,7 @@ class Register:
         self._joined: dict[bytes, dict[Ticket, None]] = {}  # in the order in which they came
         self._held: dict[str, int] = dict.fromkeys(self._rules, 0)
         self._held_bytes: dict[str, int] = dict.fromkeys(self._rules, 0)
+        self._held_of: dict[LanePartition, _Held] = {}
         self.progress: dict[LanePartition, PartitionProgress] = {}
         self._touched: dict[LanePartition, None] = {}
 
@@ -46,14 +60,21 @@ class Register:
         return Want.TAKE if progress.awaits(source.offset) else Want.SKIP
 
     def room(self, partition: LanePartition) -> int:
-        """How many more records of a partition may be taken now: its lane's buffer and its map both bound it."""
+        """How many more records of a partition may be taken now: its lane's buffer and its map both bound it.
+
+        No partition holds more than four times what is still free, so whatever backlog one has, the others find room:
+        the dynamic threshold of A. K. Choudhury and E. L. Hahne (1998).
+        """
         progress = self.progress.get(partition)
         if progress is None:
             return 0
-        rule = self._rules[partition.lane]
-        if self._held_bytes[partition.lane] >= rule.buffer_bytes_max:
+        rule, held = self._rules[partition.lane], self._held_of.get(partition, _NOTHING)
+        free_bytes = rule.buffer_bytes_max - self._held_bytes[partition.lane]
+        if free_bytes <= 0 or held.bytes > PARTITION_GREED * free_bytes:
             return 0
-        return max(0, min(rule.buffer_max - self._held[partition.lane], progress.room()))
+        free = rule.buffer_max - self._held[partition.lane]
+        wanted = -((held.count - PARTITION_GREED * free) // (PARTITION_GREED + 1))
+        return max(0, min(free, wanted, progress.room()))
 
     def crowded(self) -> list[LaneRule]:
         """The lanes whose buffer is more than half full, in count or in bytes."""
@@ -73,6 +94,11 @@ class Register:
         self._tickets[ticket.number] = ticket
         self._held[lane] += 1
         self._held_bytes[lane] += ticket.bytes
+        held = self._held_of.get(ticket.source.partition)
+        if held is None:
+            held = self._held_of[ticket.source.partition] = _Held()
+        held.count += 1
+        held.bytes += ticket.bytes
 
     def remove(self, ticket: Ticket) -> bytes | None:
         """A ticket is committed or dropped; returns the id that it was to answer for, if there was one."""
@@ -80,6 +106,9 @@ class Register:
         lane = ticket.source.partition.lane
         self._held[lane] -= 1
         self._held_bytes[lane] -= ticket.bytes
+        held = self._held_of[ticket.source.partition]
+        held.count -= 1
+        held.bytes -= ticket.bytes
         if not self.is_answering(ticket):
             return None
         id_hash = ticket.candidate.identity.id_hash

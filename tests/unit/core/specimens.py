@@ -58,10 +58,12 @@ def place(lane: str = "standard", number: int = 0) -> LanePartition:
     return LanePartition(lane, number)
 
 
-def ticket(content: Candidate | None = None, *, lane: str = "standard", offset: int = 0, size: int = 10) -> Ticket:
-    """A waiting ticket, priced as its candidate says."""
+def ticket(
+    content: Candidate | None = None, *, lane: str = "standard", offset: int = 0, size: int = 10, number: int = 0
+) -> Ticket:
+    """A waiting ticket, priced as its candidate says; `number` is its partition's."""
     content = candidate() if content is None else content
-    made = Ticket(TicketNumber(next(_numbers)), Source(place(lane), offset), size, 0, content)
+    made = Ticket(TicketNumber(next(_numbers)), Source(place(lane, number), offset), size, 0, content)
     made.charge = content.prices.tokens[0]
     return made
 

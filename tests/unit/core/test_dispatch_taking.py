@@ -22,7 +22,7 @@ def test_only_a_leader_takes_and_has_room() -> None:
     assert shell.forgotten == [follower]
     assert shell.core.room(place()) == 0
     shell.lead()
-    assert shell.core.room(place()) == 1_000
+    assert shell.core.room(place()) == 800
     shell.suspend()
     assert shell.core.room(place()) == 0
 

@@ -117,10 +117,10 @@ def test_the_control_topic_is_read_like_a_lane_with_a_buffer_of_its_own() -> Non
     made = Register([SMALL])
     control = LanePartition(CONTROL, 0)
     made.replace_progress({control: PartitionProgress(0)})
-    assert made.room(control) == CONTROL_BUFFER_MAX
+    assert made.room(control) == CONTROL_BUFFER_MAX * 4 // 5
     cancel = Ticket(TicketNumber(0), Source(control, 0), 100, 0, Cancel(b"i" * 16, 5))
     made.add(cancel)
-    assert made.room(control) == CONTROL_BUFFER_MAX - 1
+    assert made.room(control) == CONTROL_BUFFER_MAX * 4 // 5 - 1
     made.join(cancel)
     assert not made.is_answering(cancel)
     assert made.part(b"i" * 16) == [cancel]
@@ -222,3 +222,46 @@ def test_a_follower_knows_no_progress_and_forgets_it_only_when_no_ticket_is_left
     assert made.progress == {}
     assert made.stored(1) == {}
     assert made.want(Source(LanePartition("standard", 0), 0)) is Want.FULL
+
+
+WIDE = LaneRule("wide", 0, 0, 0, 1_000, 100_000)
+
+
+def filled(register: Register, partition: LanePartition, *, size: int = 10) -> int:
+    """Take all that there is room for; how much that was."""
+    taken = 0
+    while (room := register.room(partition)) > 0:
+        for _ in range(room):
+            register.add(ticket(lane="wide", number=partition.number, size=size))
+        taken += room
+    return taken
+
+
+def test_no_partition_fills_the_whole_buffer_and_who_comes_to_another_finds_room() -> None:
+    register = Register([WIDE])
+    register.progress = {place("wide", number): PartitionProgress(0) for number in range(3)}
+    assert filled(register, place("wide", 0)) == 800
+    assert filled(register, place("wide", 1)) == 160
+    assert filled(register, place("wide", 2)) == 32
+
+
+def test_partitions_with_a_backlog_come_to_hold_the_same() -> None:
+    register = Register([WIDE])
+    register.progress = {place("wide", number): PartitionProgress(0) for number in range(2)}
+    for number in range(2):
+        filled(register, place("wide", number))
+    for _ in range(2_000):
+        register.remove(register.tickets()[0])
+        for number in range(2):
+            filled(register, place("wide", number))
+    held = [sum(each.source.partition.number == number for each in register.tickets()) for number in range(2)]
+    assert held == pytest.approx([444, 444], abs=5)
+
+
+def test_bytes_are_left_to_other_partitions_too() -> None:
+    register = Register([WIDE])
+    register.progress = {place("wide", number): PartitionProgress(0) for number in range(2)}
+    for _ in range(9):
+        register.add(ticket(lane="wide", size=10_000))
+    assert register.room(place("wide", 0)) == 0
+    assert register.room(place("wide", 1)) > 0
