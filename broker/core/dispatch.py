@@ -72,7 +72,7 @@ class Dispatch:
         self.trust = Trust(rules.lease)
         self.register = Register(rules.lanes)
         self.limits = Limits(rules.lanes, self._budget, Tenants(rules.tenants, rules.other_tenants))
-        landed = self.limits.tenants.landed
+        landed = self.limits.tenants.landed if self.limits.tenants.capping else None
         self.flights = Flights(inflight_max=rules.inflight_max, held_bytes_max=rules.held_bytes_max, landed=landed)
         self.outbox = Outbox()
         self._batches = Batches(self.outbox, self.register, window_ms=rules.dedupe_window_ms)

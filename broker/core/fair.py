@@ -65,6 +65,7 @@ class Fair:
         self._new: deque[Flow] = deque()
         self._owed = 0
         self._held: Flow | None = None
+        self._last: Flow | None = None
         self._capped: set[Flow] = set()  # out of the competition
         self._opens: list[tuple[int, int, Flow]] = []  # when a minute's cap lets one in again, stamp
 
@@ -82,16 +83,22 @@ class Fair:
         flow = self._flows.get(tenant)
         if flow is not None:
             flow.line.add(ticket, front=front)
-            if flow.line.head is ticket and flow not in self._capped:
+            if flow.line.head is ticket and len(self._flows) > 1 and flow not in self._capped:
                 self._place(flow)
             return
-        flow = self._flows[tenant] = Flow(tenant, self._tenants.rule(tenant).weight)
-        flow.served = self._resting.pop(tenant, 0)
+        flow = self._flows[tenant] = self._flow_of(tenant)
         flow.line.add(ticket, front=front)
         flow.is_new = self._weight > 0 and flow.served <= self.mean
         if flow.is_new:
             self._new.append(flow)
         self._join(flow)
+
+    def _flow_of(self, tenant: str) -> Flow:
+        """Who comes as the one that left last, and left nobody behind, is that one: most lanes have one tenant."""
+        last, self._last = self._last, None
+        flow = last if last is not None and last.tenant == tenant else Flow(tenant, self._tenants.rule(tenant).weight)
+        flow.served = self._resting.pop(tenant, 0)
+        return flow
 
     def remove(self, ticket: Ticket) -> None:
         """Somebody leaves without having been served."""
@@ -104,6 +111,12 @@ class Fair:
     def serve(self, ticket: Ticket) -> None:
         """Somebody is called: as a rule, who is next."""
         flow, charge = self._flows[ticket.candidate.tenant], ticket.charge
+        if len(self._flows) == 1 and not (self._capped or self._resting):  # others will join where it is
+            self._held = None
+            flow.line.remove(ticket)
+            if flow.line.head is None:
+                self._leave(flow)
+            return
         self._owed = self._owed + charge if flow.is_new else max(0, self._owed - charge)
         flow.is_new = False
         moved = charge * _UNIT // flow.weight
@@ -125,7 +138,7 @@ class Fair:
                 return None
             head = flow.line.head
             assert head is not None, "who has nobody waiting is not in the competition"
-            if self._tenants.is_free(flow.tenant, head.charge, now_ms):
+            if not self._tenants.capping or self._tenants.is_free(flow.tenant, head.charge, now_ms):
                 return head
             self._shut_out(flow, self._tenants.free_at(flow.tenant, head.charge, now_ms))
 
@@ -143,7 +156,7 @@ class Fair:
         """Give each who waits another charge."""
         for flow in self._flows.values():
             flow.line.reprice(price)
-            if flow not in self._capped:
+            if len(self._flows) > 1 and flow not in self._capped:
                 self._place(flow)
 
     def lines(self) -> Iterable[Line]:
@@ -184,25 +197,24 @@ class Fair:
             for each in self._flows.values():
                 if each not in self._capped:
                     self._place(each)
-        else:
+        elif len(self._flows) > 1:
             self._place(flow)
 
     def _place(self, flow: Flow) -> None:
         """It has another place."""
         self._stamps += 1
         flow.stamp = self._stamps
-        if len(self._flows) > 1:
-            heappush(self._ahead, (flow.served, flow.stamp, flow))
-            for heap in (self._ahead, self._eligible):
-                if len(heap) > 4 * len(self._flows) + _STALE_MAX:
-                    heap[:] = [entry for entry in heap if entry[1] == entry[2].stamp]
-                    heapify(heap)
+        heappush(self._ahead, (flow.served, flow.stamp, flow))
+        for heap in (self._ahead, self._eligible):
+            if len(heap) > 4 * len(self._flows) + _STALE_MAX:
+                heap[:] = [entry for entry in heap if entry[1] == entry[2].stamp]
+                heapify(heap)
 
     def _go_on(self, flow: Flow) -> None:
         """Its first has left."""
         if flow.line.head is None:
             self._leave(flow)
-        elif flow not in self._capped:
+        elif len(self._flows) > 1 and flow not in self._capped:
             self._place(flow)
 
     def _quit(self, flow: Flow) -> None:
@@ -225,6 +237,7 @@ class Fair:
             self._quit(flow)
         if not self._flows:
             self._forget_all()
+            self._last = flow
         elif flow.served > self.mean:
             self._resting[flow.tenant] = flow.served
             if len(self._resting) > TENANTS_RESTING_MAX:

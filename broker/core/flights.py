@@ -47,8 +47,8 @@ class Flights:
 
     def room(self, keep_ppm: int = 0) -> bool:
         """Whether one more call fits both bounds, and leaves such a share of the places to others."""
-        fits = self.held_bytes + CALL_RESERVE_BYTES <= self._held_bytes_max
-        return fits and len(self._flights) < places(self._inflight_max, keep_ppm)
+        most = places(self._inflight_max, keep_ppm) if keep_ppm else self._inflight_max
+        return len(self._flights) < most and self.held_bytes + CALL_RESERVE_BYTES <= self._held_bytes_max
 
     def expected_ms(self) -> int:
         """How long a call started now should take at most: the longest of the recent ones."""

@@ -140,16 +140,22 @@ class LaneQueue:
         """True when it has taken so much beyond its ceiling that another's head is covered."""
         return self.excess_ppm_tokens >= head.charge * PPM > 0
 
-    def noted(self, charge: int, *, own: bool, others_wait: bool) -> None:
-        """Somebody is served while this lane waits, of this lane or of another."""
+    def noted(self, charge: int, *, own: bool) -> None:
+        """Somebody is served while this lane waits, of this lane or of another: what its floor owes it changes."""
+        credit = self.credit_ppm_tokens + charge * self.rule.floor_ppm - (charge * PPM if own else 0)
+        self.credit_ppm_tokens = self._within(credit, charge)
+
+    def exceeds(self, charge: int, *, own: bool) -> None:
+        """Somebody is served while this lane and others wait: what it takes beyond its ceiling changes."""
+        excess = self.excess_ppm_tokens + (charge * PPM if own else 0) - charge * self.rule.ceiling_ppm
+        self.excess_ppm_tokens = self._within(excess, charge)
+
+    def _within(self, ppm_tokens: int, charge: int) -> int:
+        """No debt, and no more than a few charges."""
+        if ppm_tokens <= 0:
+            return 0
         assert self.head is not None, "a lane is noted for while somebody waits in it"
-        most = max(charge, self.head.charge) * PPM * CREDIT_CHARGES_MAX
-        paid = charge * PPM if own else 0
-        self.credit_ppm_tokens = min(most, max(0, self.credit_ppm_tokens + charge * self.rule.floor_ppm - paid))
-        if paid and not others_wait:
-            return
-        excess = self.excess_ppm_tokens + paid - charge * self.rule.ceiling_ppm
-        self.excess_ppm_tokens = min(most, max(0, excess))
+        return min(ppm_tokens, max(charge, self.head.charge) * PPM * CREDIT_CHARGES_MAX)
 
     def _gone(self, ticket: Ticket) -> None:
         ticket.queued = False
@@ -169,7 +175,8 @@ class Lanes:
         in_order = sorted(rules, key=lambda rule: rule.order)
         self._queues = {rule.name: LaneQueue(rule, tenants) for rule in in_order}
         self._in_order = tuple(self._queues.values())
-        self._bounded = tuple(queue for queue in self._in_order if queue.rule.floor_ppm or queue.rule.ceiling_ppm < PPM)
+        self._with_floor = tuple(queue for queue in self._in_order if queue.rule.floor_ppm)
+        self._with_ceiling = tuple(queue for queue in self._in_order if queue.rule.ceiling_ppm < PPM)
         self._tenants = tenants
 
     def queue(self, lane: str) -> LaneQueue:
@@ -203,13 +210,15 @@ class Lanes:
     def served(self, ticket: Ticket, now_ms: int) -> None:
         """A ticket is being called: it leaves its queue, and what floors and ceilings owe changes."""
         own, charge = self._queues[ticket.source.partition.lane], ticket.charge
-        waiting = [queue for queue in self._bounded if queue.head is not None]
-        if waiting:
-            others_wait = any(queue.head is not None for queue in self._in_order if queue is not own)
-            for queue in waiting:
-                queue.noted(charge, own=queue is own, others_wait=others_wait)
+        for queue in self._with_floor:
+            if queue.head is not None:
+                queue.noted(charge, own=queue is own)
+        for queue in self._with_ceiling:
+            if queue.head is not None and any(each.head is not None for each in self._in_order if each is not own):
+                queue.exceeds(charge, own=queue is own)
         own.serve(ticket)
-        self._tenants.called(ticket.candidate.tenant, charge, now_ms)
+        if self._tenants.capping:
+            self._tenants.called(ticket.candidate.tenant, charge, now_ms)
 
     def opens_at(self) -> int | None:
         """When a tenant's cap that keeps somebody out gives way, if that is a matter of time."""

@@ -202,7 +202,7 @@ class Limits:
         while asked and self._waiting:
             desk = asked.popleft()
             found = desk.next(now_ms, probe=False)
-            if (opens_at_ms := desk.lanes.opens_at()) is not None:
+            if self.tenants.capping and (opens_at_ms := desk.lanes.opens_at()) is not None:
                 self._is_due(opens_at_ms, now_ms)
             if found is not None and self._is_due(found[1], now_ms) and room(found[0].keep_ppm):
                 yield found[0].ticket

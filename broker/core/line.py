@@ -49,7 +49,8 @@ class Line:
         self.tokens += ticket.charge
         self._tickets[rank] = ticket
         self._insert(rank)
-        self.head = self._tickets[self._blocks[0][0]]
+        if self.head is None or rank < self.head.rank:
+            self.head = ticket
 
     def remove(self, ticket: Ticket) -> None:
         """Leave from anywhere."""

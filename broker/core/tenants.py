@@ -50,12 +50,17 @@ class _Use:
 
 
 class Tenants:
-    """The rules, and what capped tenants have taken of late."""
+    """The rules, and what capped tenants have taken of late.
+
+    Attributes:
+        capping: Whether anybody may be kept out by a cap; else nobody need ask.
+    """
 
     def __init__(self, rules: Mapping[str, TenantRule] | None = None, others: TenantRule | None = None) -> None:
         """`others` holds for each tenant without a rule of its own, and for what is nobody's."""
         self._rules = dict(rules or {})
         self._others = others or USUAL
+        self.capping = self._others.capped or any(rule.capped for rule in self._rules.values())
         self._uses: dict[str, _Use] = {}
         self._told: dict[str, list[Callable[[], None]]] = {}
 

@@ -46,6 +46,7 @@ class Group(BaseModel):
     def _refuse_truth_values(cls, raw: Any) -> Any:
         if isinstance(raw, dict):
             for key, value in raw.items():
-                if isinstance(value, bool) and key in cls.model_fields:
+                field = cls.model_fields.get(key)
+                if isinstance(value, bool) and field is not None and field.annotation is not bool:
                     raise PydanticCustomError("truth_value", "{key}", {"key": key})
         return raw

@@ -145,10 +145,10 @@ def test_credit_is_bounded_by_the_charges_and_an_idle_lane_saves_up_nothing() ->
     (head,) = lined_up(lanes, "standard", 10)
     queue = lanes.queue("standard")
     queue.next(0)
-    queue.noted(100, own=False, others_wait=True)
+    queue.noted(100, own=False)
     assert queue.credit_ppm_tokens == 30 * PPM
     for _ in range(100):
-        queue.noted(100, own=False, others_wait=True)
+        queue.noted(100, own=False)
     assert queue.credit_ppm_tokens == CREDIT_CHARGES_MAX * 100 * PPM
     queue.remove(head)
     assert queue.credit_ppm_tokens == 0
