@@ -184,6 +184,10 @@ class Budget:
         """The first instant at which so many tokens could have been paid at best; now while nothing is known."""
         return self._buckets.soonest(tokens, now_ms) if self.believed else now_ms
 
+    def is_late(self, tokens: int, deadline_ms: int, now_ms: int) -> bool:
+        """Whether so many tokens could not have been paid before then, at best."""
+        return self.believed and self._buckets.are_late(tokens, deadline_ms, now_ms)
+
     def refill_beside(self, charge: int, keep_ppm: int, *, stated: bool = False) -> int:
         """How long the buckets take to refill in which it has no room beside a share kept; 0 where it has."""
         return self._buckets.refill_beside(charge if stated else self._markup.applied(charge), keep_ppm)

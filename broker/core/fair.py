@@ -88,6 +88,9 @@ class Fair:
             return
         flow = self._flows[tenant] = self._flow_of(tenant)
         flow.line.add(ticket, front=front)
+        if len(self._flows) == 1:
+            self._weight, self._sum = flow.weight, flow.served * flow.weight
+            return
         flow.is_new = self._weight > 0 and flow.served <= self.mean
         if flow.is_new:
             self._new.append(flow)
@@ -130,6 +133,9 @@ class Fair:
 
     def next(self, now_ms: int) -> Ticket | None:
         """Whose turn it is; it stays so until somebody is served, it leaves, or its tenant reaches a cap."""
+        if not self._tenants.capping:
+            flow = self._held = self._held or self._fairest()
+            return None if flow is None else flow.line.head
         while self._opens and self._opens[0][0] <= now_ms:
             self._readmit(*heappop(self._opens)[1:])
         while True:
@@ -138,7 +144,7 @@ class Fair:
                 return None
             head = flow.line.head
             assert head is not None, "who has nobody waiting is not in the competition"
-            if not self._tenants.capping or self._tenants.is_free(flow.tenant, head.charge, now_ms):
+            if self._tenants.is_free(flow.tenant, head.charge, now_ms):
                 return head
             self._shut_out(flow, self._tenants.free_at(flow.tenant, head.charge, now_ms))
 

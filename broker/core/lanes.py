@@ -68,6 +68,7 @@ class LaneQueue:
     """One lane's waiting tickets for one limit.
 
     Attributes:
+        count: How many.
         head: Who was first when last asked for; None if that has left, or nobody could go.
         credit_ppm_tokens: What its floor owes it.
         excess_ppm_tokens: What it took beyond its ceiling while others waited.
@@ -80,11 +81,11 @@ class LaneQueue:
         self.excess_ppm_tokens = 0
         self.waiting_tokens = 0
         self.waiting_bytes = 0
-        self._count = 0
+        self.count = 0
         self._fair = Fair(tenants)
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
 
     def append(self, ticket: Ticket, *, front: bool = False) -> None:
         """Line up a waiting ticket; a retry comes back to the front of its tenant's line."""
@@ -92,13 +93,14 @@ class LaneQueue:
         assert not ticket.queued
         ticket.queued = True
         self._fair.add(ticket, front=front)
-        self._count += 1
+        self.head = None  # it may be another now
+        self.count += 1
         self.waiting_tokens += ticket.charge
         self.waiting_bytes += ticket.bytes
 
     def next(self, now_ms: int) -> Ticket | None:
         """Who is first; None if nobody waits, or the caps of all their tenants are reached."""
-        self.head = self._fair.next(now_ms) if self._count else None
+        self.head = self._fair.next(now_ms) if self.count else None
         return self.head
 
     def opens_at(self) -> int | None:
@@ -154,17 +156,17 @@ class LaneQueue:
         """No debt, and no more than a few charges."""
         if ppm_tokens <= 0:
             return 0
-        assert self.head is not None, "a lane is noted for while somebody waits in it"
-        return min(ppm_tokens, max(charge, self.head.charge) * PPM * CREDIT_CHARGES_MAX)
+        largest = charge if self.head is None else max(charge, self.head.charge)
+        return min(ppm_tokens, largest * PPM * CREDIT_CHARGES_MAX)
 
     def _gone(self, ticket: Ticket) -> None:
         ticket.queued = False
         if ticket is self.head:
             self.head = None
-        self._count -= 1
+        self.count -= 1
         self.waiting_tokens -= ticket.charge
         self.waiting_bytes -= ticket.bytes
-        if not self._count:
+        if not self.count:
             self.credit_ppm_tokens = self.excess_ppm_tokens = 0  # an idle lane saves up nothing
 
 
@@ -186,9 +188,11 @@ class Lanes:
     def pick(self, now_ms: int) -> Pick | None:
         """Whose turn it is: a lane that is owed its floor, else the first that waits and need not give way."""
         found: tuple[LaneQueue, Pick] | None = None
-        keep_ppm = 0
+        keep_ppm, capping = 0, self._tenants.capping
         for queue in self._in_order:
-            head = queue.next(now_ms)
+            head = queue.head
+            if queue.count and (head is None or capping):
+                head = queue.next(now_ms)
             if head is None:
                 keep_ppm += queue.rule.reserve_ppm
             elif queue.credit_ppm_tokens and queue.owed(head):
@@ -211,14 +215,18 @@ class Lanes:
         """A ticket is being called: it leaves its queue, and what floors and ceilings owe changes."""
         own, charge = self._queues[ticket.source.partition.lane], ticket.charge
         for queue in self._with_floor:
-            if queue.head is not None:
+            if queue.head is not None or self._waits(queue):
                 queue.noted(charge, own=queue is own)
         for queue in self._with_ceiling:
-            if queue.head is not None and any(each.head is not None for each in self._in_order if each is not own):
+            if self._waits(queue) and any(self._waits(each) for each in self._in_order if each is not own):
                 queue.exceeds(charge, own=queue is own)
         own.serve(ticket)
         if self._tenants.capping:
             self._tenants.called(ticket.candidate.tenant, charge, now_ms)
+
+    def _waits(self, queue: LaneQueue) -> bool:
+        """Whether somebody could go, as far as caps were last looked at."""
+        return queue.head is not None or (queue.count > 0 and not self._tenants.capping)
 
     def opens_at(self) -> int | None:
         """When a tenant's cap that keeps somebody out gives way, if that is a matter of time."""

@@ -133,7 +133,7 @@ class Limits:
 
     def enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
         """Line up a ticket for its limit, as soon as those of its ordering key before it have started."""
-        if front or self._order.join(ticket):
+        if front or not ticket.candidate.order or self._order.join(ticket):
             self._line_up(ticket, now_ms, front=front)
 
     def _line_up(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
@@ -145,7 +145,7 @@ class Limits:
         queue.append(ticket, front=front)
         self._waiting += 1
         line = queue.line(candidate.tenant)
-        if desk.budget.soonest(line.tokens, now_ms) >= candidate.deadline_ms:
+        if desk.budget.is_late(line.tokens, candidate.deadline_ms, now_ms):
             self._tight[line] = desk
             self._look_at_ms = now_ms
 
@@ -157,7 +157,7 @@ class Limits:
         lost: list[Ticket] = []
         for line, desk in list(self._tight.items()):
             soonest = partial(desk.budget.soonest, now_ms=now_ms)
-            if line.head is None or soonest(line.tokens) < line.head.candidate.deadline_ms:
+            if line.head is None or not desk.budget.is_late(line.tokens, line.head.candidate.deadline_ms, now_ms):
                 del self._tight[line]
             else:
                 lost += out_of_reach(line, soonest, desk.least)
@@ -177,13 +177,13 @@ class Limits:
 
     def withdraw(self, ticket: Ticket, now_ms: int) -> None:
         """A ticket leaves its line, if it stands in one, and its place in the order of its key."""
-        if not isinstance(ticket.content, Candidate):
-            return
         if ticket.queued:
             self._desks[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
             self._waiting -= 1
-        if (follower := self._order.left(ticket)) is not None:
-            self._line_up(follower, now_ms)
+        if len(self._order) and isinstance(ticket.content, Candidate):
+            follower = self._order.left(ticket)
+            if follower is not None:
+                self._line_up(follower, now_ms)
 
     def payable(self, now_ms: int, room: Callable[[int], bool] = lambda _keep_ppm: True) -> Iterator[Ticket]:
         """Tickets whose turn it is and whose every limit can pay at this instant, each to be served before the next.
@@ -243,7 +243,7 @@ class Limits:
         desk = self._desks[ticket.candidate.limit]
         desk.lanes.served(ticket, now_ms)
         self._waiting -= 1
-        if (follower := self._order.started(ticket)) is not None:
+        if len(self._order) and (follower := self._order.started(ticket)) is not None:
             self._line_up(follower, now_ms)
         self._turns.move_to_end(desk)
         return desk.budget

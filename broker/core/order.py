@@ -34,14 +34,10 @@ class Order:
 
     def started(self, ticket: Ticket) -> Ticket | None:
         """A call of it leaves; returns who may start now."""
-        if not self._rows or ticket.source.partition.lane in self._serial_lanes:
-            return None
-        return self.left(ticket)
+        return None if ticket.source.partition.lane in self._serial_lanes else self.left(ticket)
 
     def left(self, ticket: Ticket) -> Ticket | None:
         """It is decided, or not ours any more; returns who may start now."""
-        if not self._rows:
-            return None
         key = _key(ticket)
         row = None if key is None else self._rows.get(key)
         if key is None or row is None or ticket not in row:

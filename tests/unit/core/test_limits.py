@@ -370,6 +370,10 @@ def test_of_one_key_the_next_lines_up_when_the_one_before_has_started_or_left() 
     assert [each.queued for each in (first, second, third)] == [True, False, False]
     assert call(made) is first
     assert [each.queued for each in (first, second, third)] == [False, True, False]
+    fourth = ticket(candidate(order=b"k"))
+    made.enqueue(fourth, 0)
+    made.withdraw(fourth, 0)
+    assert not fourth.queued
     first.state = State.WAITING
     made.enqueue(first, 0, front=True)  # a retry is no first start
     assert first.queued
