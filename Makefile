@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes: what is compiled once is read by the next
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit simulation bench-limits integration chart image compatibility coverage static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test unit simulation bench-limits bench-lanes integration chart image compatibility coverage static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -36,6 +36,10 @@ simulation: $(STAMP) ## the core against a model Kafka and a model OpenAI, with 
 bench-limits: $(STAMP) ## how well limits are used under 20 behaviours, beside two rivals: a quarter of an hour (ONLY=NAME)
 	@$(BIN)/python -m benchmarks.limits $(if $(ONLY),$(ONLY:%=--only %),--json $(FIGURES) --page docs/benchmarks.md)
 FIGURES := benchmarks/limits/figures.json
+
+bench-lanes: $(STAMP) ## whether lanes keep what they promise, virtual and real: half an hour (ONLY=NAME, SECONDS=300)
+	@$(BIN)/python -m benchmarks.lanes --seconds $(or $(SECONDS),300) $(if $(ONLY),$(ONLY:%=--only %),--json $(LANES) --page docs/benchmarks-lanes.md)
+LANES := benchmarks/lanes/figures.json
 
 integration: $(STAMP) ## kills, outages, garbage and duplicates on a real Kafka and Valkey
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration

@@ -1,0 +1,117 @@
+"""Whether a dispatcher's memory grows with what waits in Kafka: a million records against twenty thousand.
+
+Records are written in whole batches, some hundred thousand a minute; then two dispatchers start and serve for a while,
+and the leader's memory is looked at. Both times the quota is the same, so as many calls are made.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+
+from benchmarks.lanes.findings import Check, Finding
+from benchmarks.lanes.pair import Leader, create_topics, local_services, pair
+from benchmarks.lanes.played import REQUESTS_PER_MINUTE
+from benchmarks.lanes.traffic import BULK, MODEL
+from broker.local.services import LocalServices
+from broker.simulator.settings import UpstreamSettings
+from broker.simulator.upstream import Upstream
+from schemas.codec import encode_request
+from schemas.request import GenerationRequest
+from schemas.topics import requests_topic
+
+MB: Final = 1_000_000
+FEW: Final = 20_000
+MANY: Final = 1_000_000
+GROWTH_MB: Final = 30.0
+SERVED_S: Final = 60.0
+WRITTEN_WITHIN_S: Final = 600.0
+_TOKENS_PER_MINUTE: Final = 600_000
+_LOOK_S: Final = 0.5
+_PARTITIONS: Final = 6
+_BATCH_BYTES: Final = 512 * 1024
+_ACKNOWLEDGED_TOGETHER: Final = 24
+_PLACE: Final = "0123456789"  # of the number in the id
+
+
+def measure(many: int = MANY) -> Finding:
+    """One row."""
+    return asyncio.run(_measured(many))
+
+
+async def _measured(many: int) -> Finding:
+    memory: dict[int, list[float]] = {}
+    written_s = 0.0
+    async with local_services() as services:
+        for count in (FEW, many):
+            prefix = f"bench-backlog-{count}"
+            await create_topics(services, prefix)
+            begun_s = time.monotonic()
+            async with asyncio.timeout(WRITTEN_WITHIN_S):
+                await write(services.endpoints.bootstrap_servers, requests_topic(prefix, BULK), count)
+            written_s = time.monotonic() - begun_s
+            memory[count] = await _memory(services, prefix)
+    grown = max(memory[many]) - max(memory[FEW])
+    checks = [
+        Check("grown by", grown, "MB", most=GROWTH_MB),
+        Check(f"with {FEW:,}", max(memory[FEW]), "MB"),
+        Check(f"with {many:,}", max(memory[many]), "MB"),
+    ]
+    title = f"the leader's memory with {many:,} records waiting in Kafka against {FEW:,}, at most in {SERVED_S:.0f} s"
+    notes = {"written_s": round(written_s), "at_start": [each[0] for each in memory.values()]}
+    return Finding("backlog", title, "real", checks, "", notes)
+
+
+async def _memory(services: LocalServices, prefix: str) -> list[float]:
+    """What the leader uses, in MB, from the instant it leads on."""
+    settings = UpstreamSettings(tokens_per_minute=_TOKENS_PER_MINUTE, requests_per_minute=REQUESTS_PER_MINUTE)
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(Upstream(settings))
+        leader = await stack.enter_async_context(pair(services, prefix, upstream.base_url, _TOKENS_PER_MINUTE))
+        return [each async for each in _looks(leader)]
+
+
+async def _looks(leader: Leader) -> AsyncIterator[float]:
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + SERVED_S
+    while loop.time() < until_s:
+        yield round(leader.resident_bytes / MB, 1)
+        await asyncio.sleep(_LOOK_S)
+
+
+async def write(bootstrap_servers: str, topic: str, count: int) -> None:
+    """So many small requests, evenly over the partitions."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, max_batch_size=_BATCH_BYTES, linger_ms=0)
+    await producer.start()
+    try:
+        waiting: set[asyncio.Future[object]] = set()
+        value, headers = _template()
+        batch, partition = producer.create_batch(), 0
+        for number in range(count):
+            made = value.replace(_PLACE.encode(), b"%010d" % number)
+            if batch.append(key=None, value=made, timestamp=None, headers=headers) is None:
+                waiting.add(await producer.send_batch(batch, topic, partition=partition))
+                partition = (partition + 1) % _PARTITIONS
+                batch = producer.create_batch()
+                batch.append(key=None, value=made, timestamp=None, headers=headers)
+                if len(waiting) >= _ACKNOWLEDGED_TOGETHER:
+                    _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        waiting.add(await producer.send_batch(batch, topic, partition=partition))
+        await asyncio.gather(*waiting)
+    finally:
+        await producer.stop()
+
+
+def _template() -> tuple[bytes, list[tuple[str, bytes]]]:
+    """A request as a producer writes it, whose id is found in its value alone."""
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Write to this lead. " * 4}]}
+    request = GenerationRequest.model_validate({"id": f"backlog-{_PLACE}", "body": body})
+    record = encode_request(request, source="headrace.benchmark", time=datetime.now(UTC))
+    assert record.value is not None
+    assert json.loads(record.value)["id"] == request.id
+    return record.value, list(record.headers)

@@ -1,0 +1,72 @@
+"""What a decision costs, among few and among many: who is next, that one is called, another one lines up.
+
+Few and many take turns of a few milliseconds in one process, in its own processor time. So whatever else the machine
+does strikes both, and the ratio of neighbours remains. Garbage is collected as in the service.
+"""
+
+import time
+from itertools import cycle, islice
+from random import Random
+from statistics import median
+from typing import Final
+
+from benchmarks.lanes.crowd import RULE, rules, size, ticket, tickets, weights
+from benchmarks.lanes.findings import Check, Finding
+from broker.core.budget import Budget, Checkpoint, LimitSettings
+from broker.core.limits import Limits
+from broker.core.markup import PPM
+from broker.core.tenants import Tenants
+
+WITHIN: Final = 0.20
+ROUNDS: Final = 200
+DECISIONS: Final = 300  # a turn
+_RICH: Final = 1 << 50
+
+
+class Desk:
+    """A limit that can always pay, and who waits for it: as many as at the start at any time."""
+
+    def __init__(self, waiting: int, tenants: int) -> None:
+        weighed = weights(tenants)
+        self.limits = Limits([RULE], _rich, Tenants(rules(weighed)))
+        chance, numbers = Random("desk"), tickets()
+        for tenant in islice(cycle(weighed), waiting):
+            self.limits.enqueue(ticket(next(numbers), tenant, size(chance)), 0)
+
+    def decide(self, times: int) -> float:
+        """Seconds of processor time for one decision."""
+        limits = self.limits
+        begun_s = time.process_time()
+        for _ in range(times):
+            found = next(limits.payable(0))
+            limits.serve(found, 0)
+            limits.enqueue(found, 0)
+        return (time.process_time() - begun_s) / times
+
+
+def waiting() -> Finding:
+    """Among 100 and among 100,000 that wait."""
+    return _compared("cost-waiting", "100,000 waiting against 100, of 10 tenants", Desk(100, 10), Desk(100_000, 10))
+
+
+def tenants() -> Finding:
+    """Of 10 and of 10,000 tenants."""
+    title = "10,000 tenants against 10, of 20,000 waiting"
+    return _compared("cost-tenants", title, Desk(20_000, 10), Desk(20_000, 10_000))
+
+
+def _compared(name: str, title: str, few: Desk, many: Desk) -> Finding:
+    few.decide(20 * DECISIONS)
+    many.decide(20 * DECISIONS)
+    rounds = [(few.decide(DECISIONS), many.decide(DECISIONS)) for _ in range(ROUNDS)]
+    ratio = median(much / little for little, much in rounds)
+    checks = [
+        Check("cost of a decision", ratio, "times", least=1 - WITHIN, most=1 + WITHIN),
+        Check("among few", 1e6 * median(little for little, _ in rounds), "µs"),
+        Check("among many", 1e6 * median(much for _, much in rounds), "µs"),
+    ]
+    return Finding(name, title, "core", checks)
+
+
+def _rich(name: str, now_ms: int) -> Budget:
+    return Budget(LimitSettings(name, _RICH, _RICH), now_ms, Checkpoint(name, now_ms, (), 0, 0, PPM))
