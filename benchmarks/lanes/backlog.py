@@ -36,7 +36,7 @@ _LOOK_S: Final = 0.5
 _PARTITIONS: Final = 6
 _BATCH_BYTES: Final = 512 * 1024
 _ACKNOWLEDGED_TOGETHER: Final = 24
-_PLACE: Final = "0123456789"  # of the number in the id
+PLACE: Final = b"0123456789"  # of the number in the id
 
 
 def measure(many: int = MANY) -> Finding:
@@ -90,10 +90,10 @@ async def write(bootstrap_servers: str, topic: str, count: int) -> None:
     await producer.start()
     try:
         waiting: set[asyncio.Future[object]] = set()
-        value, headers = _template()
+        value, headers = template()
         batch, partition = producer.create_batch(), 0
         for number in range(count):
-            made = value.replace(_PLACE.encode(), b"%010d" % number)
+            made = value.replace(PLACE, b"%010d" % number)
             if batch.append(key=None, value=made, timestamp=None, headers=headers) is None:
                 waiting.add(await producer.send_batch(batch, topic, partition=partition))
                 partition = (partition + 1) % _PARTITIONS
@@ -107,10 +107,10 @@ async def write(bootstrap_servers: str, topic: str, count: int) -> None:
         await producer.stop()
 
 
-def _template() -> tuple[bytes, list[tuple[str, bytes]]]:
+def template() -> tuple[bytes, list[tuple[str, bytes]]]:
     """A request as a producer writes it, whose id is found in its value alone."""
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Write to this lead. " * 4}]}
-    request = GenerationRequest.model_validate({"id": f"backlog-{_PLACE}", "body": body})
+    request = GenerationRequest.model_validate({"id": f"backlog-{PLACE.decode()}", "body": body})
     record = encode_request(request, source="headrace.benchmark", time=datetime.now(UTC))
     assert record.value is not None
     assert json.loads(record.value)["id"] == request.id

@@ -108,7 +108,7 @@ async def _leader(running: Mapping[str, Process], directory: Path, http: aiohttp
                 log = _text(directory / f"{name}.log")
                 if process.returncode is not None:
                     raise OSError(f"a dispatcher has ended: {log[-2_000:]}")
-                url = _status_url(log)
+                url = status_url(log)
                 if url is not None:
                     roles[await _role(url, http)] = Leader(process.pid, url)
             if {"leader", "standby"} <= roles.keys():
@@ -123,7 +123,8 @@ async def _role(url: str, http: aiohttp.ClientSession) -> str:
     return "silent"
 
 
-def _status_url(log: str) -> str | None:
+def status_url(log: str) -> str | None:
+    """Where a dispatcher tells its status, once its log says so."""
     for line in log.splitlines():
         with suppress(ValueError):
             said = json.loads(line)

@@ -132,12 +132,13 @@ async def _read(results: ResultReader, wanted: int, seen: Seen) -> None:
         seen.failed += not isinstance(outcome, Completed)
         if outcome.lane == URGENT:
             outcomes += 1
-            _note(outcome, seen)
+            note(outcome, seen)
         if outcomes == wanted:
             return
 
 
-def _note(outcome: Outcome, seen: Seen) -> None:
+def note(outcome: Outcome, seen: Seen) -> None:
+    """What one outcome says of the wait before its first call."""
     timings = outcome.timings
     if timings.submitted_at is None or timings.called_at is None or timings.taken_at is None:
         return
