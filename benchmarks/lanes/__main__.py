@@ -28,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"there is no row {', '.join(sorted(unknown))}: there are {', '.join(r.name for r in ROWS)}")
         left_out = {row.name for row in ROWS if row.place is Place.REAL} if asked.virtual_only else set(asked.without)
         rows = [row for row in ROWS if (not asked.only or row.name in asked.only) and row.name not in left_out]
-        began_s = time.monotonic()
+        began_s, on = time.monotonic(), surroundings()
         found = {finding.name: finding for finding in _measured(rows, Asked(asked.seeds, asked.seconds, asked.records))}
-        told = as_json([found[row.name] for row in rows], surroundings(), time.monotonic() - began_s)
+        told = as_json([found[row.name] for row in rows], on, time.monotonic() - began_s)
     if asked.add_to is not None:
         told = added(told, json.loads(asked.add_to.read_text(encoding="utf-8")))
     if asked.json is not None:
