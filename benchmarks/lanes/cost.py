@@ -20,6 +20,7 @@ from broker.core.tenants import Tenants
 WITHIN: Final = 0.20
 ROUNDS: Final = 200
 DECISIONS: Final = 300  # a turn
+WARM: Final = 30_000  # decisions before the first turn: every tenant is served a few times
 _RICH: Final = 1 << 50
 
 
@@ -55,9 +56,15 @@ def tenants() -> Finding:
     return _compared("cost-tenants", title, Desk(20_000, 10), Desk(20_000, 10_000))
 
 
+def both() -> Finding:
+    """From the fewest of both to the most of both."""
+    title = "100,000 waiting of 10,000 tenants against 100 of 10"
+    return _compared("cost-both", title, Desk(100, 10), Desk(100_000, 10_000))
+
+
 def _compared(name: str, title: str, few: Desk, many: Desk) -> Finding:
-    few.decide(20 * DECISIONS)
-    many.decide(20 * DECISIONS)
+    for desk in (few, many):
+        desk.decide(WARM)
     rounds = [(few.decide(DECISIONS), many.decide(DECISIONS)) for _ in range(ROUNDS)]
     ratio = median(much / little for little, much in rounds)
     checks = [

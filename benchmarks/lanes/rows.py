@@ -80,6 +80,10 @@ def _cost_tenants(_: Asked) -> Finding:
     return cost.tenants()
 
 
+def _cost_both(_: Asked) -> Finding:
+    return cost.both()
+
+
 def _really(asked: Asked) -> Finding:
     return really.measure(asked.seconds)
 
@@ -101,6 +105,7 @@ ROWS: Final = (
     Row("large-urgent", Place.BESIDE, _large_urgent),
     Row("cost-waiting", Place.ALONE, _cost_waiting),
     Row("cost-tenants", Place.ALONE, _cost_tenants),
+    Row("cost-both", Place.ALONE, _cost_both),
     Row("backlog", Place.REAL, _backlog),
 )
 # What deadlines promise gets its row here.
