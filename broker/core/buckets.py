@@ -216,7 +216,7 @@ class Buckets:
                 self._shown[metric] = shown
             return shown
         if shown is not None and _is(shown, clockwork):
-            return shown
+            return self._exchange(shown, shown) if self._has_twin(shown) else shown
         mirror: AnyMirror
         if clockwork.refill is BUCKET:
             mirror = self._found(metric, None, clockwork.period_ms) or Mirror(
@@ -240,6 +240,11 @@ class Buckets:
         self._add(mirror)
         self._shown[metric] = mirror
         return mirror
+
+    def _has_twin(self, mirror: AnyMirror) -> bool:
+        """Whether another is believed of its rate: it was made before anybody knew how this one refills."""
+        alike = self._of[mirror.metric]
+        return len(alike) > 1 and any(other is not mirror and _same_rate(other, mirror) for other in alike)
 
     def _add(self, mirror: AnyMirror) -> None:
         self._mirrors.append(mirror)

@@ -163,7 +163,7 @@ class Budget:
             stated: The server itself has named this charge.
         """
         probe_ms = self.breaker.may_call_at(now_ms)
-        first_ms = now_ms if self.believed else self._first_ms(now_ms)
+        first_ms = now_ms if self.believed else self._first_ms(now_ms, keep_ppm)
         if self._full(keep_ppm) or probe_ms is None or first_ms is None:
             return None
         at_ms = max(now_ms, self._paused_until_ms, probe_ms, first_ms, self._patience.may_call_at(now_ms))
@@ -299,12 +299,16 @@ class Budget:
         inflight_max = self.settings.inflight_max
         return inflight_max is not None and len(self._flights) >= places(inflight_max, keep_ppm)
 
-    def _first_ms(self, now_ms: int) -> int | None:
-        """The first call goes alone; None: until it has ended, unless the operator has told what the limit is."""
+    def _first_ms(self, now_ms: int, keep_ppm: int) -> int | None:
+        """The first call goes alone; None: until it has ended, unless the operator has told what the limit is.
+
+        Who leaves nothing to others may spend twice as much of it: else a few large ones of a lane below use it up.
+        """
         if not self._flights:
             return now_ms
         tokens = self.settings.tokens
-        if tokens is None or self._charged.charged(now_ms) * UNTOLD_PARTS >= tokens:
+        parts = UNTOLD_PARTS if keep_ppm else UNTOLD_PARTS // 2
+        if tokens is None or self._charged.charged(now_ms) * parts >= tokens:
             return None
         return next(iter(self._flights.values())).sent_ms + QUIET_MS
 

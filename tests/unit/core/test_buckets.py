@@ -278,6 +278,19 @@ def test_until_the_period_is_known_a_bucket_of_a_minute_is_shown() -> None:
     assert limit.only() is mirror
 
 
+def test_once_it_is_known_how_it_refills_the_believed_bucket_of_the_same_rate_is_no_other() -> None:
+    limit = Limit()
+    limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.buckets.believe(Metric.TOKENS, 10**6, DAY_MS, 0)
+    short = CAPACITY // 10, MINUTE_MS // 10 - 1  # as a rounded `reset` tells
+    sizes = []
+    for used, sent_ms in zip((500, 600, 700, 800, 900), (*SENT_MS, 1_600), strict=True):  # 500 each, 400 come back
+        limit.show(limit.send(500, sent_ms), used, used, *short)
+        sizes.append(limit.sizes())
+    assert sizes[0] == [(CAPACITY, MINUTE_MS), (10**6, DAY_MS), short]
+    assert sizes[-2:] == 2 * [[(10**6, DAY_MS), short]]
+
+
 def test_until_the_period_is_known_the_believed_bucket_of_that_size_is_the_one_shown() -> None:
     limit = Limit()
     limit.buckets.believe(Metric.TOKENS, CAPACITY, DAY_MS, 0)

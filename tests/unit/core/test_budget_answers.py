@@ -281,14 +281,15 @@ def test_headers_that_nobody_can_date_refill_in_the_period_that_is_known() -> No
     assert budget.tariff.standings()[0].error_tokens == 0
 
 
-def test_before_the_first_answer_a_quarter_of_a_configured_limit_is_spent() -> None:
+def test_before_the_first_answer_a_quarter_of_a_configured_limit_is_spent_and_half_by_who_leaves_no_share() -> None:
     budget = Budget(SETTINGS, 0, None)
     now, sent = 0, 0
-    while (at := budget.payable_at(1_000, now)) is not None:
-        now = at
-        budget.reserve(sent, 1_000, now)
-        sent += 1
-    assert sent == 15
+    for keep_ppm, most in ((50_000, 15), (0, 30)):
+        while (at := budget.payable_at(1_000, now, keep_ppm=keep_ppm)) is not None:
+            now = at
+            budget.reserve(sent, 1_000, now)
+            sent += 1
+        assert sent == most
     budget.answered(0, now, answer((60_000, 20_000, "40s")))
     assert budget.payable_at(1_000, now) is not None
 
