@@ -163,11 +163,11 @@ class Budget:
             stated: The server itself has named this charge.
         """
         probe_ms = self.breaker.may_call_at(now_ms)
-        first_ms = now_ms if self.believed else self._first_ms(now_ms, keep_ppm)
+        paid = charge if stated else self._markup.applied(charge)
+        first_ms = now_ms if self.believed else self._first_ms(now_ms, paid, keep_ppm)
         if self._full(keep_ppm) or probe_ms is None or first_ms is None:
             return None
         at_ms = max(now_ms, self._paused_until_ms, probe_ms, first_ms, self._patience.may_call_at(now_ms))
-        paid = charge if stated else self._markup.applied(charge)
         if self.settings.cap_tokens is not None:
             cap = self.settings.cap_tokens
             at_ms = max(at_ms, self._charged.payable_at(paid, cap - cap * keep_ppm // PPM, now_ms))
@@ -299,16 +299,16 @@ class Budget:
         inflight_max = self.settings.inflight_max
         return inflight_max is not None and len(self._flights) >= places(inflight_max, keep_ppm)
 
-    def _first_ms(self, now_ms: int, keep_ppm: int) -> int | None:
+    def _first_ms(self, now_ms: int, paid: int, keep_ppm: int) -> int | None:
         """The first call goes alone; None: until it has ended, unless the operator has told what the limit is.
 
-        Who leaves nothing to others may spend twice as much of it: else a few large ones of a lane below use it up.
+        Then a part of it is spent meanwhile, of which others' share is kept like any other: large calls of a lane below
+        must not use it up.
         """
         if not self._flights:
             return now_ms
         tokens = self.settings.tokens
-        parts = UNTOLD_PARTS if keep_ppm else UNTOLD_PARTS // 2
-        if tokens is None or self._charged.charged(now_ms) * parts >= tokens:
+        if tokens is None or self._charged.charged(now_ms) + paid > tokens // UNTOLD_PARTS - tokens * keep_ppm // PPM:
             return None
         return next(iter(self._flights.values())).sent_ms + QUIET_MS
 
