@@ -15,18 +15,18 @@ from broker.core.buckets import Buckets, Level
 from broker.core.charge import Prices
 from broker.core.checkpoint import Checkpoint
 from broker.core.markup import PPM, Markup
+from broker.core.opening import may_open, opens_at
 from broker.core.patience import Patience
+from broker.core.places import places
 from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, TOKENS, Metric, Snapshot
 from broker.core.sends import Sends
-from broker.core.spread import QUIET_MS, Spread
+from broker.core.spread import Spread
 from broker.core.tariff import Tariff
 from broker.core.value import value
 from broker.core.verdict import Meaning, Verdict
 from broker.core.way import WAY_MAX_MS, Way
 from broker.core.window import Window
 from broker.core.witness import Usage
-
-UNTOLD_PARTS: Final = 4  # so little of a configured limit is spent before the first answer tells how full it is
 
 _ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})
 _REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
@@ -300,17 +300,12 @@ class Budget:
         return inflight_max is not None and len(self._flights) >= places(inflight_max, keep_ppm)
 
     def _first_ms(self, now_ms: int, paid: int, keep_ppm: int) -> int | None:
-        """The first call goes alone; None: until it has ended, unless the operator has told what the limit is.
-
-        Then a part of it is spent meanwhile, of which others' share is kept like any other: large calls of a lane below
-        must not use it up.
-        """
+        """When a call may leave before the first answer; None: not before that."""
         if not self._flights:
             return now_ms
-        tokens = self.settings.tokens
-        if tokens is None or self._charged.charged(now_ms) + paid > tokens // UNTOLD_PARTS - tokens * keep_ppm // PPM:
+        if not may_open(self.settings.tokens, self._charged.charged(now_ms), paid, keep_ppm):
             return None
-        return next(iter(self._flights.values())).sent_ms + QUIET_MS
+        return opens_at(next(iter(self._flights.values())).sent_ms)
 
     def _explained(self, flight: _Flight, verdict: Verdict) -> bool:
         """Whether a refusal names a limit that could not pay."""
@@ -397,11 +392,6 @@ class Budget:
             self._spread = Spread(shortest.capacity, shortest.period_ms, now_ms, self.settings.burst_ms)
         else:
             self._spread.follow(shortest.capacity, shortest.period_ms, now_ms)
-
-
-def places(count: int, keep_ppm: int) -> int:
-    """How many of so many places may be taken by who must leave a share of them; one always."""
-    return max(1, count - count * keep_ppm // PPM) if keep_ppm else count
 
 
 def _unfathomed(stated: Snapshot | None) -> bool:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
 from broker.core.breaker import Breaker
-from broker.core.budget import Budget, places
+from broker.core.budget import Budget
+from broker.core.places import places
 from broker.core.ticket import CallNumber, Ticket
 
 

@@ -170,6 +170,15 @@ def test_being_served_uses_up_what_the_floor_owed_and_never_more() -> None:
 CEILINGS = (replace(URGENT, ceiling_ppm=700_000, reserve_ppm=0), replace(STANDARD, floor_ppm=0), BULK)
 
 
+def test_a_lane_below_one_that_is_owed_earns_though_nobody_looked_who_is_first_there() -> None:
+    lanes = Lanes(LANES, Tenants())
+    lined_up(lanes, "standard", times=2)
+    lined_up(lanes, "bulk")
+    lanes.queue("standard").credit_ppm_tokens = 100 * PPM
+    assert served(lanes) == "standard"
+    assert lanes.queue("bulk").credit_ppm_tokens == 10 * PPM
+
+
 def test_a_lane_gets_no_more_than_its_ceiling_while_others_wait() -> None:
     lanes = Lanes(CEILINGS, Tenants())
     lined_up(lanes, "urgent", 100, times=1_000)

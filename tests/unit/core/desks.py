@@ -1,0 +1,28 @@
+"""Limits with somebody waiting, and who is called."""
+
+from collections.abc import Callable
+
+from broker.core.budget import Budget
+from broker.core.limits import Limits
+from broker.core.ticket import State, Ticket
+from tests.unit.core.specimens import LANES, budget, candidate, ticket
+
+
+def limits(make: Callable[[str, int], Budget] = budget) -> Limits:
+    return Limits(LANES, make)
+
+
+def enqueued(made: Limits, limit: str = "gpt", charge: int = 100, *, lane: str = "standard") -> Ticket:
+    waiting = ticket(candidate(limit=limit, charge=charge), lane=lane)
+    made.enqueue(waiting, 0)
+    return waiting
+
+
+def call(made: Limits, now_ms: int = 0) -> Ticket | None:
+    """Serve and pay for whoever may go."""
+    waiting = next(made.payable(now_ms), None)
+    if waiting is not None:
+        waiting.state = State.CALLING
+        made.serve(waiting, 0)
+        made.desk(waiting.candidate.limit, now_ms).budget.reserve(waiting.number, waiting.charge, now_ms)
+    return waiting

@@ -1,0 +1,57 @@
+"""The buckets of one limit, calls paid from them, and what headers show of them."""
+
+from broker.core.buckets import Buckets
+from broker.core.reading import MINUTE_MS, Metric, Reading
+from broker.core.sends import Hearing, Sends
+
+CAPACITY = 60_000  # of a minute: one token a millisecond
+TOOK_MS = 20
+SENT_MS = (0, 400, 800, 1_200)  # four calls of 1,000, far enough apart to tell what is no bucket
+MARK = 50_000
+
+
+class Limit:
+    """The buckets of one limit and the calls paid from them."""
+
+    def __init__(self) -> None:
+        self.sends = Sends()
+        self.buckets = Buckets(self.sends)
+
+    def send(self, tokens: int, now_ms: int) -> Hearing:
+        """A call; returns how its answer will be heard."""
+        number = self.sends.append(now_ms, tokens)
+        self.buckets.pay(tokens, number, now_ms)
+        return self.sends.hearing(number, now_ms, now_ms + TOOK_MS, way_ms=TOOK_MS)
+
+    def show(
+        self,
+        hearing: Hearing,
+        used: int,
+        full_in_ms: int | None,
+        capacity: int = CAPACITY,
+        period_ms: int | None = None,
+    ) -> int | None:
+        return self.buckets.shown(Reading(Metric.TOKENS, capacity, capacity - used, period_ms, full_in_ms), hearing)
+
+    def only(self) -> object:
+        (mirror,) = self.buckets
+        return mirror
+
+    def sizes(self, metric: Metric = Metric.TOKENS) -> list[tuple[int, int]]:
+        return [(mirror.capacity, mirror.period_ms) for mirror in self.buckets.of(metric)]
+
+
+def counted() -> Limit:
+    """Four calls of 1,000 to a counter that begins anew at 50 s."""
+    limit = Limit()
+    for call, sent_ms in enumerate(SENT_MS, start=1):
+        limit.show(limit.send(1_000, sent_ms), 1_000 * call, MARK - sent_ms)
+    return limit
+
+
+def slid() -> Limit:
+    """The same to a window that ends now."""
+    limit = Limit()
+    for call, sent_ms in enumerate(SENT_MS, start=1):
+        limit.show(limit.send(1_000, sent_ms), 1_000 * call, MINUTE_MS)
+    return limit

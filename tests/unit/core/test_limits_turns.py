@@ -1,0 +1,126 @@
+from dataclasses import replace
+
+from broker.core.bounds import REACH_EVERY_MS
+from broker.core.limits import Limits
+from broker.core.tenants import TenantRule, Tenants
+from broker.core.ticket import Garbage, State
+from tests.unit.core.desks import call, enqueued, limits
+from tests.unit.core.specimens import LANES, budget, candidate, ticket
+
+
+def test_of_one_key_the_next_lines_up_when_the_one_before_has_started_or_left() -> None:
+    made = limits()
+    first, second, third = (ticket(candidate(order=b"k")) for _ in range(3))
+    for each in (first, second, third):
+        made.enqueue(each, 0)
+    assert [each.queued for each in (first, second, third)] == [True, False, False]
+    assert call(made) is first
+    assert [each.queued for each in (first, second, third)] == [False, True, False]
+    fourth = ticket(candidate(order=b"k"))
+    made.enqueue(fourth, 0)
+    made.withdraw(fourth, 0)
+    assert not fourth.queued
+    first.state = State.WAITING
+    made.enqueue(first, 0, front=True)  # a retry is no first start
+    assert first.queued
+    made.withdraw(second, 0)
+    assert third.queued
+    made.clear()
+    again = ticket(candidate(order=b"k"))
+    made.enqueue(again, 0)
+    assert again.queued
+
+
+def test_in_a_serial_lane_the_next_lines_up_when_the_one_before_is_decided() -> None:
+    made = Limits([replace(rule, serial=True) for rule in LANES], budget)
+    first, second = (ticket(candidate(order=b"k")) for _ in range(2))
+    for each in (first, second):
+        made.enqueue(each, 0)
+    assert call(made) is first
+    made.desk("gpt", 0).budget.abandoned(first.number, 0)
+    first.state = State.WAITING
+    made.enqueue(first, 0, front=True)
+    assert call(made) is first
+    assert call(made) is None
+    made.withdraw(first, 0)
+    assert call(made) is second
+
+
+def test_who_needs_no_call_stands_in_no_line() -> None:
+    made, garbage = limits(), ticket()
+    garbage.content = Garbage(None, "rotten")
+    made.withdraw(garbage, 0)
+    assert made.waiting() == 0
+
+
+def test_a_head_without_room_beside_the_reserve_may_use_it_after_a_full_refill() -> None:
+    made = limits()
+    large = enqueued(made, charge=55_000)  # of 60,000, of which urgent has reserved 12,000
+    small = enqueued(made, charge=10_000, lane="urgent")
+    assert call(made) is small
+    for now_ms in range(0, 60_000, 4_000):  # urgent spends, so that the bucket is never full
+        assert call(made, now_ms) is None
+        spent = enqueued(made, charge=3_500, lane="urgent")
+        assert call(made, now_ms) is spent
+        assert call(made, now_ms) is None
+    assert made.wake_at() == 60_000
+    assert call(made, 59_999) is None
+    assert call(made, 60_000) is large
+
+
+def test_a_head_with_room_beside_the_reserve_never_uses_it() -> None:
+    made = limits()
+    enqueued(made, charge=48_000)
+    for now_ms in range(0, 130_000, 1_000):
+        spent = enqueued(made, charge=1_000, lane="urgent")
+        assert call(made, now_ms) is spent
+        assert call(made, now_ms) is None, "12,000 would not be left"
+
+
+def test_who_must_leave_places_to_others_waits_for_one() -> None:
+    made = limits()
+    waits, goes = enqueued(made, charge=10), enqueued(made, charge=10, lane="urgent")
+    assert next(made.payable(0, lambda keep_ppm: not keep_ppm), None) is goes
+    made.serve(goes, 0)
+    assert next(made.payable(0, lambda keep_ppm: not keep_ppm), None) is None
+    assert made.wake_at() is None
+    assert next(made.payable(0), None) is waits
+
+
+def test_who_cannot_come_in_time_is_told_at_once_and_again_a_while_later() -> None:
+    made = limits()
+    first, late = enqueued(made, charge=60_000), enqueued(made, charge=1_000)
+    assert made.out_of_reach(0) == []
+    near = ticket(candidate(charge=500, deadline_ms=1_000))
+    made.enqueue(near, 0)
+    assert made.out_of_reach(0) == []  # the nearest deadline goes first, and there is enough
+    assert call(made) is near
+    nearer = ticket(candidate(charge=61_500, deadline_ms=1_000))
+    made.enqueue(nearer, 0)
+    assert made.out_of_reach(0) == [nearer]
+    assert made.out_of_reach(REACH_EVERY_MS - 1) == []
+    assert made.out_of_reach(REACH_EVERY_MS) == [nearer]
+    made.withdraw(nearer, 0)
+    assert made.out_of_reach(2 * REACH_EVERY_MS) == []
+    assert not made._tight
+    for each in (first, late):
+        made.withdraw(each, 0)
+
+
+def test_a_line_in_which_nobody_waits_any_more_is_not_looked_over() -> None:
+    made = limits()
+    late = ticket(candidate(charge=61_500, deadline_ms=1_000))
+    made.enqueue(late, 0)
+    made.withdraw(late, 0)
+    assert made.out_of_reach(0) == []
+    assert not made._tight
+
+
+def test_a_tenants_cap_is_waited_for_to_the_instant_at_which_it_gives_way() -> None:
+    made = Limits(LANES, budget, Tenants({"acme": TenantRule(cap_tokens=100)}))
+    for _ in range(2):
+        made.enqueue(ticket(candidate(tenant="acme")), 0)
+    assert call(made) is not None
+    assert call(made) is None
+    assert made.wake_at() == 60_100
+    assert call(made, 60_100) is not None
