@@ -64,6 +64,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "lanes.floor": "Part of the tokens admitted while this lane waits that it gets at least.",
     "lanes.ceiling": "Part of the tokens admitted while others wait that this lane gets at most. Alone it may have "
     "all.",
+    "lanes.lift": "Of what lanes above are served, the part that requests of this lane with near deadlines may take "
+    "beside them, in the turn of the lane directly above. 0: none is lifted.",
     "lanes.reserve": "Part of every bucket that later lanes leave untouched while this lane has nobody waiting.",
     "lanes.serial": "Of one ordering key one request at a time, to its end. Nothing is parked: retries wait in place.",
     "lanes.deadline_s": "Given to requests without a deadline, from their Kafka timestamp on.",

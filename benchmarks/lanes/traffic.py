@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from broker.core.charge import Size
-from broker.planner.arrivals import Arrival, chat_sizes
+from broker.planner.arrivals import NEVER_MS, Arrival, chat_sizes
 from broker.simulator.pricing import Size as AskedSize
 
 MODEL: Final = "gpt-4o-mini"
@@ -22,12 +22,13 @@ _SENTENCE: Final = "A lead who asks for an offer is answered within minutes. "
 
 
 class Request(NamedTuple):
-    """One request: when it comes, on which lane, what it is charged, and whose it is."""
+    """One request: when it comes, on which lane, what it is charged, whose it is, and until when it is wanted."""
 
     at_ms: int
     lane: str
     tokens: int
     tenant: str = ""
+    deadline_ms: int = NEVER_MS
 
     @property
     def text_bytes(self) -> int:
@@ -46,7 +47,9 @@ class Request(NamedTuple):
     def arrival(self, number: int, lane: str | None = None) -> Arrival:
         """In virtual time, in another lane if wanted."""
         size, asked = self.sizes()
-        return Arrival(self.at_ms, lane or self.lane, MODEL, size, asked, partition=number)
+        return Arrival(
+            self.at_ms, lane or self.lane, MODEL, size, asked, partition=number, deadline_ms=self.deadline_ms
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Instants that tickets wait for: the end of a retry's wait, and deadlines.
+"""Instants that tickets wait for: the end of a retry's wait, when a deadline is near, and the deadline.
 
 Two heaps whose entries are dropped when they come to the front. A deadline may lie days ahead of a ticket that is
 served within a second, so entries of settled tickets are swept once they outnumber the living.
@@ -26,20 +26,20 @@ class Alarms:
         self._order += 1
         heappush(self._asleep, (until_ms, self._order, ticket))
 
-    def watch(self, ticket: Ticket, living: int) -> None:
-        """Remember a ticket's deadline; `living` is how many tickets there are."""
+    def watch(self, ticket: Ticket, at_ms: int, living: int) -> None:
+        """Remember when a ticket is in a hurry, or its deadline; `living` is how many tickets there are."""
         if len(self._deadlines) > 2 * living + DEADLINES_SWEPT_ABOVE:
             self._deadlines = [entry for entry in self._deadlines if entry[2].state is not State.SETTLED]
             heapify(self._deadlines)
         self._order += 1
-        heappush(self._deadlines, (ticket.candidate.deadline_ms, self._order, ticket))
+        heappush(self._deadlines, (at_ms, self._order, ticket))
 
     def woken(self, now_ms: int) -> list[Ticket]:
         """Tickets whose wait is over, in order."""
         return _due(self._asleep, now_ms, _WAITING)
 
-    def expired(self, now_ms: int) -> list[Ticket]:
-        """Tickets whose deadline has passed while they waited or were called."""
+    def due(self, now_ms: int) -> list[Ticket]:
+        """Tickets that were watched for and wait or are called: in a hurry now, or past their deadline."""
         return _due(self._deadlines, now_ms, _ALIVE)
 
     def next_at(self) -> int | None:

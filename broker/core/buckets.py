@@ -95,12 +95,12 @@ class Buckets:
                 at_ms = max(at_ms, now_ms + missing * mirror.period_ms // mirror.capacity)
         return at_ms
 
-    def are_late(self, tokens: int, deadline_ms: int, now_ms: int) -> bool:
-        """Whether so many could not have been paid before then, even if as much is there as there can be."""
-        for mirror in self._of[TOKENS]:  # most could be paid though nothing were there
-            if now_ms + tokens * mirror.period_ms // mirror.capacity >= deadline_ms:
-                return self.soonest(tokens, now_ms) >= deadline_ms
-        return False
+    def flow_ms(self, tokens: int) -> int:
+        """How long so many take to flow in."""
+        flow_ms = 0
+        for mirror in self._of[TOKENS]:
+            flow_ms = max(flow_ms, tokens * mirror.period_ms // mirror.capacity)
+        return flow_ms
 
     def refill_beside(self, tokens: int, keep_ppm: int) -> int:
         """How long those take to refill in which so many tokens have no room beside a share kept; 0 where they have."""

@@ -184,9 +184,9 @@ class Budget:
         """The first instant at which so many tokens could have been paid at best; now while nothing is known."""
         return self._buckets.soonest(tokens, now_ms) if self.believed else now_ms
 
-    def is_late(self, tokens: int, deadline_ms: int, now_ms: int) -> bool:
-        """Whether so many tokens could not have been paid before then, at best."""
-        return self.believed and self._buckets.are_late(tokens, deadline_ms, now_ms)
+    def flow_ms(self, tokens: int) -> int:
+        """How long so many tokens take to flow into the slowest bucket."""
+        return self._buckets.flow_ms(tokens)
 
     def refill_beside(self, charge: int, keep_ppm: int, *, stated: bool = False) -> int:
         """How long the buckets take to refill in which it has no room beside a share kept; 0 where it has."""

@@ -25,7 +25,7 @@ from broker.core.alarms import Alarms
 from broker.core.attempts import Attempts
 from broker.core.batches import Batches
 from broker.core.budget import Budget
-from broker.core.commands import Bury, Call, Command, Forget, Publish, SettledEntry, StartedEntry
+from broker.core.commands import Bury, Call, Command, Complete, Forget, Publish, SettledEntry, StartedEntry
 from broker.core.events import (
     Answered,
     Committed,
@@ -138,8 +138,12 @@ class Dispatch:
     def _ring(self, now_ms: int) -> None:
         for ticket in reversed(self._alarms.woken(now_ms)):  # so that the first to wake ends up in front
             self._reception.line_up(ticket, now_ms, front=True)
-        for ticket in self._alarms.expired(now_ms):
-            self._expire(ticket, now_ms)
+        for ticket in self._alarms.due(now_ms):
+            if ticket.candidate.deadline_ms > now_ms:
+                self._alarms.watch(ticket, ticket.candidate.deadline_ms, len(self.register))
+                self.limits.hurry(ticket)
+            else:
+                self._expire(ticket, now_ms)
 
     def _publish(self, now_ms: int) -> Publish:
         wall_ms = self.wall_ms(now_ms)
@@ -152,7 +156,7 @@ class Dispatch:
         if self.role is not Role.LEADING:
             return None
         earliest_ms = self._publish_at()
-        for instant_ms in (self._alarms.next_at(), self.limits.wake_at()):
+        for instant_ms in (self._alarms.next_at(), self.limits.wake_at(), self.limits.look_at()):
             if instant_ms is not None and (earliest_ms is None or instant_ms < earliest_ms):
                 earliest_ms = instant_ms
         return earliest_ms
@@ -231,7 +235,7 @@ class Dispatch:
         return self._confirmed and self.trust.holds(now_ms) and self.flights.room()
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:
-        candidate, ticket.state = ticket.candidate, State.CALLING
+        candidate, ticket.state, ticket.called_ms = ticket.candidate, State.CALLING, now_ms
         budget = self.limits.serve(ticket, now_ms)
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
         self._batches.started(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls))
@@ -249,6 +253,8 @@ class Dispatch:
             sequel.ticket.state = State.WAITING
             self._alarms.sleep(sequel.ticket, sequel.decision.not_before_ms)
         else:
+            if isinstance(sequel.decision, Complete):
+                self.limits.answered(sequel.ticket, now_ms)
             self._settling.settle(sequel.ticket, sequel.decision, now_ms)
 
     def _refused(self, event: Refused, now_ms: int) -> None:

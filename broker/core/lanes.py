@@ -12,23 +12,29 @@ Every limit has queues of its own, so that a limit that cannot pay holds up nobo
 - A lane must leave the reserves of the idle lanes above it untouched. A lane that waits has its reserve in use: were
   it kept as well, a head that is owed would first wait for the bucket to fill, and the urgent lead behind it too.
 
+- A request whose deadline is near may go in the turn of the lane directly above, see `broker.core.nearing`.
+
 Tokens throughout, never requests. Shares are parts per million, to stay with integers. Who is first within a lane is
-said in `broker.core.fair`.
+said in `broker.core.fair`; who goes last, because no answer would come in time, in `broker.core.late`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 
 from broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
 from broker.core.charge import Prices
+from broker.core.durations import Durations
 from broker.core.fair import Fair
+from broker.core.late import Late
 from broker.core.line import Line
+from broker.core.nearing import Nearing
 from broker.core.tenants import Tenants
 from broker.core.ticket import State, Ticket
 from broker.core.value import value
 
 PPM = 1_000_000
+_NEVER_MS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class LaneRule:
         reserve_ppm: Share of each limit's capacity that lanes after this one may not touch.
         floor_ppm: Share of the tokens admitted while it waits that it gets at least.
         ceiling_ppm: Share of the tokens admitted while others wait that it gets at most.
+        lift_ppm: Share of what lanes above are served that its requests with near deadlines may take beside them.
         buffer_max: Records of this lane held in memory, all limits together.
         buffer_bytes_max: The same in bytes of their values.
         serial: Of one ordering key one request at a time, to its end; nothing is parked.
@@ -54,6 +61,7 @@ class LaneRule:
     buffer_bytes_max: int
     ceiling_ppm: int = PPM
     serial: bool = False
+    lift_ppm: int = 0
 
 
 @value
@@ -70,22 +78,34 @@ class LaneQueue:
     Attributes:
         count: How many.
         head: Who was first when last asked for; None if that has left, or nobody could go.
+        late_at_ms: When that will probably not be answered in time any more.
+        late: Those of whom that is so already.
+        nearing: Those of whom it soon will be.
         credit_ppm_tokens: What its floor owes it.
         excess_ppm_tokens: What it took beyond its ceiling while others waited.
     """
 
-    def __init__(self, rule: LaneRule, tenants: Tenants) -> None:
+    def __init__(self, rule: LaneRule, tenants: Tenants, durations: Durations) -> None:
         self.rule = rule
         self.head: Ticket | None = None
+        self.late_at_ms = 0
+        self.late = Late(tenants)
+        self.nearing = Nearing(rule.lift_ppm)
         self.credit_ppm_tokens = 0
         self.excess_ppm_tokens = 0
         self.waiting_tokens = 0
         self.waiting_bytes = 0
         self.count = 0
         self._fair = Fair(tenants)
+        self._durations = durations
 
     def __len__(self) -> int:
         return self.count
+
+    @property
+    def tokens_in_time(self) -> int:
+        """What those who wait and are not late will be charged."""
+        return self.waiting_tokens - self.late.line.tokens
 
     def append(self, ticket: Ticket, *, front: bool = False) -> None:
         """Line up a waiting ticket; a retry comes back to the front of its tenant's line."""
@@ -100,8 +120,18 @@ class LaneQueue:
 
     def next(self, now_ms: int) -> Ticket | None:
         """Who is first; None if nobody waits, or the caps of all their tenants are reached."""
-        self.head = self._fair.next(now_ms) if self.count else None
-        return self.head
+        head = self._fair.next(now_ms)
+        while head is not None:
+            self.late_at_ms = self._durations.late_at(head)
+            if self.late_at_ms > now_ms:
+                break
+            self._fair.remove(head)
+            self.late.add(head)
+            head = self._fair.next(now_ms)
+        if head is None and self.late:
+            head, self.late_at_ms = self.late.next(now_ms), _NEVER_MS
+        self.head = head
+        return head
 
     def opens_at(self) -> int | None:
         """When a cap that keeps somebody out gives way, if that is a matter of time."""
@@ -113,26 +143,37 @@ class LaneQueue:
 
     def first(self, count_max: int) -> Iterator[Ticket]:
         """Some from the front, tenant by tenant."""
-        return islice(chain.from_iterable(self._fair.lines()), count_max)
+        return islice(chain(chain.from_iterable(self._fair.lines()), self.late.line), count_max)
 
     def last(self, count_max: int) -> Iterator[Ticket]:
         """Some from the end, the last one of a line first."""
-        return islice(chain.from_iterable(map(reversed, self._fair.lines())), count_max)
+        return islice(chain(self.late.line, chain.from_iterable(map(reversed, self._fair.lines()))), count_max)
 
     def serve(self, ticket: Ticket) -> None:
         """A ticket leaves to be called."""
-        self._fair.serve(ticket)
+        if ticket.late:
+            self.late.remove(ticket)
+        else:
+            self._fair.serve(ticket)
         self._gone(ticket)
 
     def remove(self, ticket: Ticket) -> None:
         """A ticket leaves otherwise: expired, cancelled or parked."""
-        self._fair.remove(ticket)
+        if ticket.late:
+            self.late.remove(ticket)
+        else:
+            self._fair.remove(ticket)
         self._gone(ticket)
 
     def reprice(self, price: Callable[[Prices], int]) -> None:
         """Price again who waits, but for what the server itself has priced."""
-        self._fair.reprice(lambda ticket: ticket.charge if ticket.stated else price(ticket.candidate.prices))
-        self.waiting_tokens = sum(line.tokens for line in self._fair.lines())
+
+        def charge(ticket: Ticket) -> int:
+            return ticket.charge if ticket.stated else price(ticket.candidate.prices)
+
+        self._fair.reprice(charge)
+        self.late.line.reprice(charge)
+        self.waiting_tokens = self.late.line.tokens + sum(line.tokens for line in self._fair.lines())
 
     def owed(self, head: Ticket) -> bool:
         """True when its credit covers its head."""
@@ -171,15 +212,23 @@ class LaneQueue:
 
 
 class Lanes:
-    """The lanes of one limit, in order of preference."""
+    """The lanes of one limit, in order of preference.
+
+    Attributes:
+        durations: How long calls take of late.
+    """
 
     def __init__(self, rules: Sequence[LaneRule], tenants: Tenants) -> None:
         in_order = sorted(rules, key=lambda rule: rule.order)
-        self._queues = {rule.name: LaneQueue(rule, tenants) for rule in in_order}
+        self.durations = Durations()
+        self._queues = {rule.name: LaneQueue(rule, tenants, self.durations) for rule in in_order}
         self._in_order = tuple(self._queues.values())
         self._with_floor = tuple(queue for queue in self._in_order if queue.rule.floor_ppm)
         self._with_ceiling = tuple(queue for queue in self._in_order if queue.rule.ceiling_ppm < PPM)
+        self._below = dict(pairwise(self._in_order))
         self._tenants = tenants
+        self._hurrying = False  # somebody may be near
+        self._lifted: Ticket | None = None
 
     def queue(self, lane: str) -> LaneQueue:
         """The queue of one lane."""
@@ -189,9 +238,10 @@ class Lanes:
         """Whose turn it is: a lane that is owed its floor, else the first that waits and need not give way."""
         found: tuple[LaneQueue, Pick] | None = None
         keep_ppm, capping = 0, self._tenants.capping
+        self._lifted = None
         for queue in self._in_order:
             head = queue.head
-            if queue.count and (head is None or capping):
+            if queue.count and (head is None or capping or now_ms >= queue.late_at_ms):
                 head = queue.next(now_ms)
             if head is None:
                 keep_ppm += queue.rule.reserve_ppm
@@ -199,7 +249,44 @@ class Lanes:
                 return Pick(head, keep_ppm)
             elif found is None or (found[0].excess_ppm_tokens and found[0].gives_way(head)):
                 found = queue, Pick(head, keep_ppm)
-        return None if found is None else found[1]
+        if found is None:
+            return None
+        return (self._hurrying and self._lift(*found, now_ms)) or found[1]
+
+    def hurry(self, ticket: Ticket) -> None:
+        """The deadline of a ticket that waits is near."""
+        self.queue(ticket.source.partition.lane).nearing.add(ticket)
+        self._hurrying = True
+
+    def near_at(self, ticket: Ticket) -> int:
+        """When a ticket is in a hurry, if its lane is lifted; else its deadline."""
+        queue = self._queues[ticket.source.partition.lane]
+        if queue.rule.lift_ppm and queue is not self._in_order[0]:
+            return self.durations.near_at(ticket)
+        return ticket.candidate.deadline_ms
+
+    def late(self) -> Iterator[tuple[Line, int]]:
+        """Who is late, lane by lane, and the tokens of those who go before them."""
+        return ((queue.late.line, queue.tokens_in_time) for queue in self._in_order if queue.late)
+
+    def _lift(self, above: LaneQueue, turn: Pick, now_ms: int) -> Pick | None:
+        """Who of the lane below goes in this turn instead, for its deadline."""
+        below = self._below.get(above)
+        ticket = None if below is None else below.nearing.lifted()
+        if ticket is None or not self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms):
+            return None
+        self._lifted = ticket
+        return Pick(ticket, turn.keep_ppm)
+
+    def _hurried(self, ticket: Ticket, own: LaneQueue) -> None:
+        """A ticket is being called while others are near: what they may take of its lane changes."""
+        below = self._below.get(own)
+        while below is not None:
+            below.nearing.earn(ticket.charge)
+            below = self._below.get(below)
+        if ticket is self._lifted:
+            own.nearing.pay(ticket.charge)
+        self._hurrying = any(queue.nearing for queue in self._in_order)
 
     def cheapest(self, now_ms: int) -> Pick | None:
         """Who risks least as a probe, of those in front of each lane; it may use every reserve.
@@ -221,6 +308,8 @@ class Lanes:
             if self._waits(queue) and any(self._waits(each) for each in self._in_order if each is not own):
                 queue.exceeds(charge, own=queue is own)
         own.serve(ticket)
+        if self._hurrying:
+            self._hurried(ticket, own)
         if self._tenants.capping:
             self._tenants.called(ticket.candidate.tenant, charge, now_ms)
 

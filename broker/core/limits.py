@@ -12,9 +12,8 @@ from broker.core.account import Account
 from broker.core.bounds import LIMITS_MAX, REACH_EVERY_MS
 from broker.core.budget import Budget, Checkpoint
 from broker.core.lanes import LaneRule, Lanes, Pick
-from broker.core.line import Line
 from broker.core.order import Order
-from broker.core.reach import out_of_reach
+from broker.core.reach import Reach, out_of_time
 from broker.core.reading import Metric
 from broker.core.tenants import Tenants
 from broker.core.ticket import Candidate, Ticket
@@ -94,7 +93,7 @@ class Limits:
         self._turns: OrderedDict[LimitDesk, None] = OrderedDict()  # whoever was served last is asked last
         self._wake_at: int | None = None
         self._waiting = 0
-        self._tight: dict[Line, LimitDesk] = {}  # lines in which somebody's turn may come too late
+        self._reach = Reach()
         self._look_at_ms = 0
         self.account = Account()
 
@@ -114,7 +113,7 @@ class Limits:
         self._order.clear()
         self._wake_at = None
         self._waiting = 0
-        self._tight.clear()
+        self._reach = Reach()
         self.account = Account()
 
     def _make_room(self) -> None:
@@ -144,24 +143,36 @@ class Limits:
         queue = desk.lanes.queue(ticket.source.partition.lane)
         queue.append(ticket, front=front)
         self._waiting += 1
-        line = queue.line(candidate.tenant)
-        if desk.budget.is_late(line.tokens, candidate.deadline_ms, now_ms):
-            self._tight[line] = desk
-            self._look_at_ms = now_ms
+        if front and desk.lanes.near_at(ticket) <= now_ms:
+            desk.lanes.hurry(ticket)
+        self._reach.came(ticket, queue.line(candidate.tenant), desk.budget, desk.least, now_ms)
 
     def out_of_reach(self, now_ms: int) -> list[Ticket]:
         """Those whose turn cannot come before their deadline, whatever happens."""
-        if not self._tight or now_ms < self._look_at_ms:
-            return []
-        self._look_at_ms = now_ms + REACH_EVERY_MS
-        lost: list[Ticket] = []
-        for line, desk in list(self._tight.items()):
-            soonest = partial(desk.budget.soonest, now_ms=now_ms)
-            if line.head is None or not desk.budget.is_late(line.tokens, line.head.candidate.deadline_ms, now_ms):
-                del self._tight[line]
-            else:
-                lost += out_of_reach(line, soonest, desk.least)
+        planned_ms = self._reach.look_at_ms
+        lost = self._reach.lost(now_ms) if planned_ms is not None and planned_ms <= now_ms else []
+        if now_ms >= self._look_at_ms:
+            self._look_at_ms = now_ms + REACH_EVERY_MS
+            for desk in self._desks.values():
+                soonest = partial(desk.budget.soonest, now_ms=now_ms)
+                for line, ahead in desk.lanes.late():
+                    lost += out_of_time(line, ahead, soonest, desk.least)
         return lost
+
+    def near_at(self, ticket: Ticket) -> int:
+        """When a ticket with a desk is in a hurry; else its deadline."""
+        return self._desks[ticket.candidate.limit].lanes.near_at(ticket)
+
+    def hurry(self, ticket: Ticket) -> None:
+        """Its deadline is near: if it waits, it may go in the turn of the lane above."""
+        if ticket.queued:
+            self._desks[ticket.candidate.limit].lanes.hurry(ticket)
+
+    def answered(self, ticket: Ticket, now_ms: int) -> None:
+        """A call of it was answered: others may take as long."""
+        desk = self._desks.get(ticket.candidate.limit)
+        if desk is not None:
+            desk.lanes.durations.add(now_ms - ticket.called_ms)
 
     def too_large(self, ticket: Ticket, now_ms: int) -> int | None:
         """What one call would take at least, if the limit can never hold so much; else None.
@@ -237,6 +248,10 @@ class Limits:
     def wake_at(self) -> int | None:
         """When the next head can pay, to the millisecond, as the last `payable` found; None: nobody waits for time."""
         return self._wake_at
+
+    def look_at(self) -> int | None:
+        """When `out_of_reach` should be asked next; None: as soon as somebody has come."""
+        return self._reach.look_at_ms
 
     def serve(self, ticket: Ticket, now_ms: int) -> Budget:
         """The ticket found payable is being called; returns who pays for it."""

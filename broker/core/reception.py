@@ -75,7 +75,7 @@ class Reception:
         else:
             self._limits.enqueue(ticket, now_ms, front=front)
             if not front:
-                self._alarms.watch(ticket, len(self._register))
+                self._alarms.watch(ticket, self._limits.near_at(ticket), len(self._register))
 
     def is_cancelled(self, ticket: Ticket) -> bool:
         """Whether a cancel waits for this request."""

@@ -241,7 +241,7 @@ class VirtualRun:
             self.record.ended_ms = now_ms
             self.record.settle(cargo.record, decision, now_ms - arrival.at_ms, late=now_ms > arrival.deadline_ms)
             if self._watcher is not None:
-                self._watcher.settled(arrival.lane, now_ms)
+                self._watcher.settled(cargo.number, decision, now_ms)
         self._stirred = True
         self.core.on(Committed(batch.serial, begun_ms), now_ms)
 

@@ -67,8 +67,8 @@ class Watcher(Protocol):
     def called(self, lane: str, charge: int, waited_ms: int | None, now_ms: int) -> None:
         """A call has left, paid by us with so many tokens; `waited_ms` is None for a repeated one."""
 
-    def settled(self, lane: str, now_ms: int) -> None:
-        """An outcome is committed."""
+    def settled(self, number: int, decision: Decision, now_ms: int) -> None:
+        """An outcome is committed, of the request that came as the `number`th, from 1."""
 
 
 @dataclass(slots=True)

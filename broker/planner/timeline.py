@@ -6,6 +6,8 @@ Waits are told by when a request is *called*: of a batch that comes at once, eac
 from dataclasses import dataclass, field
 from typing import Final
 
+from broker.core.commands import Decision
+
 STRETCHES_MAX: Final = 2_000
 
 
@@ -50,7 +52,7 @@ class Timeline:
             stretch.waited_ms += waited_ms
             stretch.waited_most_ms = max(stretch.waited_most_ms, waited_ms)
 
-    def settled(self, lane: str, now_ms: int) -> None:
+    def settled(self, number: int, decision: Decision, now_ms: int) -> None:
         """See `Watcher`."""
 
     def take_in(self, other: "Timeline", shift_ms: int) -> None:

@@ -29,6 +29,7 @@ def dispatch_rules(settings: Settings) -> DispatchRules:
             buffer_bytes_max=int(lane.buffer_bytes_max),
             ceiling_ppm=round(lane.ceiling * PPM),
             serial=lane.serial,
+            lift_ppm=round(lane.lift * PPM),
         )
         for name, lane in settings.lanes.items()
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from broker.core.commands import Complete, Decision
 from broker.planner.record import Record
 from broker.planner.stage import Times
 from broker.simulator.admission import Metric
@@ -169,6 +170,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.words: list[str] = []
+        self.numbers: list[int] = []
         self.charge = 0
 
     def arrived(self, lane: str, now_ms: int) -> None:
@@ -178,7 +180,9 @@ class Seen:
         self.words.append("called" if waited_ms is not None else "called again")
         self.charge += charge
 
-    def settled(self, lane: str, now_ms: int) -> None:
+    def settled(self, number: int, decision: Decision, now_ms: int) -> None:
+        assert isinstance(decision, Complete)
+        self.numbers.append(number)
         self.words.append("settled")
 
 
@@ -186,6 +190,7 @@ def test_a_watcher_sees_each_request_come_be_called_and_end() -> None:
     seen = Seen()
     run_of(stream(30, every_ms=10), watcher=seen).finish()
     assert [seen.words.count(word) for word in ("arrived", "called", "called again", "settled")] == [30, 30, 0, 30]
+    assert sorted(seen.numbers) == list(range(1, 31))
     assert seen.charge == 30 * CHARGE + 3 * 15, "the calls before the first answer are priced the dearest"
 
 

@@ -106,7 +106,7 @@ def test_what_comes_too_late_is_exit_1(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["simulate", *args, "--quotas", "1", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["deadlines_missed"] > 0
-    assert found["lanes"]["bulk"]["failed"]["deadline_exceeded"] > 0
+    assert found["lanes"]["bulk"]["failed"]["deadline_unreachable"] > 0
 
 
 def test_a_behaviour_is_played(workload: Path, capsys: pytest.CaptureFixture[str]) -> None:

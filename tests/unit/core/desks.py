@@ -26,3 +26,9 @@ def call(made: Limits, now_ms: int = 0) -> Ticket | None:
         made.serve(waiting, 0)
         made.desk(waiting.candidate.limit, now_ms).budget.reserve(waiting.number, waiting.charge, now_ms)
     return waiting
+
+
+def answered(made: Limits, took_ms: int, limit: str = "gpt") -> None:
+    """A call was answered that took so long."""
+    made.desk(limit, 0)
+    made.answered(ticket(candidate(limit=limit)), took_ms)

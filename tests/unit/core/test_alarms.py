@@ -8,6 +8,10 @@ def due_at(deadline_ms: int) -> Ticket:
     return ticket(candidate(deadline_ms=deadline_ms))
 
 
+def watch(alarms: Alarms, ticket_: Ticket, living: int) -> None:
+    alarms.watch(ticket_, ticket_.candidate.deadline_ms, living)
+
+
 def test_sleepers_wake_in_the_order_of_their_instants_and_then_of_their_coming() -> None:
     alarms, first, second, third = Alarms(), ticket(), ticket(), ticket()
     alarms.sleep(third, 30)
@@ -21,23 +25,23 @@ def test_sleepers_wake_in_the_order_of_their_instants_and_then_of_their_coming()
 
 def test_a_deadline_passes_at_its_instant_and_once() -> None:
     alarms, late = Alarms(), due_at(50)
-    alarms.watch(late, 1)
-    assert (alarms.expired(49), alarms.expired(50), alarms.expired(51)) == ([], [late], [])
+    watch(alarms, late, 1)
+    assert (alarms.due(49), alarms.due(50), alarms.due(51)) == ([], [late], [])
 
 
 def test_a_deadline_in_the_middle_of_a_call_is_one_too() -> None:
     alarms, calling = Alarms(), due_at(50)
-    alarms.watch(calling, 1)
+    watch(alarms, calling, 1)
     calling.state = State.CALLING
     assert alarms.next_at() == 50
-    assert alarms.expired(60) == [calling]
+    assert alarms.due(60) == [calling]
 
 
 def test_nobody_is_woken_for_what_is_settled() -> None:
     alarms, asleep, watched, waiting = Alarms(), ticket(), due_at(50), due_at(90)
     alarms.sleep(asleep, 20)
-    alarms.watch(watched, 3)
-    alarms.watch(waiting, 3)
+    watch(alarms, watched, 3)
+    watch(alarms, waiting, 3)
     asleep.state = watched.state = State.SETTLED
     assert alarms.next_at() == 90
     waiting.state = State.SETTLED
@@ -46,31 +50,31 @@ def test_nobody_is_woken_for_what_is_settled() -> None:
 
 def test_deadlines_of_the_settled_are_swept_once_they_outnumber_the_living() -> None:
     alarms, head = Alarms(), due_at(1)  # keeps the settled from the front of the heap
-    alarms.watch(head, 1)
+    watch(alarms, head, 1)
     for _ in range(3 * DEADLINES_SWEPT_ABOVE):
         settled = due_at(1_000_000)
-        alarms.watch(settled, 1)
+        watch(alarms, settled, 1)
         settled.state = State.SETTLED
     assert len(alarms._deadlines) <= DEADLINES_SWEPT_ABOVE + 4
-    assert alarms.expired(1) == [head]
+    assert alarms.due(1) == [head]
 
 
 def test_a_sweep_keeps_every_deadline_of_the_living() -> None:
     alarms = Alarms()
     living = [due_at(1_000 + number % 7) for number in range(20)]
     for each in living:
-        alarms.watch(each, 20)
+        watch(alarms, each, 20)
     for _ in range(2 * DEADLINES_SWEPT_ABOVE):
         settled = due_at(500)
         settled.state = State.SETTLED
-        alarms.watch(settled, 20)
-    assert set(alarms.expired(2_000)) == set(living)
+        watch(alarms, settled, 20)
+    assert set(alarms.due(2_000)) == set(living)
 
 
 def test_a_follower_remembers_no_instant() -> None:
     alarms = Alarms()
     alarms.sleep(ticket(), 20)
-    alarms.watch(due_at(50), 1)
+    watch(alarms, due_at(50), 1)
     alarms.clear()
     assert alarms.next_at() is None
-    assert alarms.woken(100) == alarms.expired(100) == []
+    assert alarms.woken(100) == alarms.due(100) == []

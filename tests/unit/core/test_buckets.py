@@ -34,15 +34,13 @@ def test_what_could_have_been_paid_at_best_is_told_by_the_most_that_may_be_there
     assert [buckets.soonest(tokens, 0) for tokens in (most, most + 1, most + 5_000)] == [0, 1, 5_000]
 
 
-def test_late_is_what_could_not_be_paid_before_the_deadline_even_at_best() -> None:
+def test_tokens_flow_in_as_fast_as_the_slowest_bucket_refills() -> None:
     buckets = Buckets(Sends())
-    assert not buckets.are_late(10**9, 5, 0)
+    assert buckets.flow_ms(10**9) == 0
     buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
-    assert [buckets.are_late(tokens, 1_000, 0) for tokens in (999, CAPACITY + 999, CAPACITY + 1_000)] == [
-        False,
-        False,
-        True,
-    ]
+    buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS // 60, 0)
+    buckets.believe(Metric.REQUESTS, 1, MINUTE_MS, 0)
+    assert buckets.flow_ms(CAPACITY // 10) == MINUTE_MS // 10
 
 
 def test_of_a_window_a_whole_one_may_begin_at_any_time() -> None:

@@ -109,8 +109,7 @@ def test_who_leaves_a_share_of_the_places_finds_fewer() -> None:
 def test_nothing_is_out_of_reach_while_nothing_is_known() -> None:
     unknown = Budget(SETTINGS, 0, None)
     assert unknown.soonest(10**9, 5) == 5
-    assert not unknown.is_late(10**9, 5, 5)
-    assert full(SETTINGS).is_late(61_000, 1_000, 0)
+    assert full(SETTINGS).flow_ms(61_000) == 61_000
     assert full(SETTINGS).soonest(61_000, 0) == 1_000
 
 

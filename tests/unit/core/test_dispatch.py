@@ -108,6 +108,30 @@ def test_a_deadline_fails_what_still_waits_in_line() -> None:
     assert failure(shell, late) == "deadline_exceeded"
 
 
+def test_a_deadline_that_is_near_lifts_whoever_still_waits_and_then_passes_all_the_same() -> None:
+    shell = Shell(lanes=tuple(replace(rule, lift_ppm=50_000) for rule in LANES)).lead()
+    shell.take(candidate("rich", charge=59_000))
+    near = shell.take(candidate("near", charge=2_500, deadline_ms=12_000))
+    shell.take(candidate("urgent", charge=2_900), partition=place("urgent"))
+    nearing = shell.core.limits.desk("gpt", 10_000).lanes.queue("standard").nearing
+    shell.wait(1_799)
+    assert nearing.head() is None
+    shell.wait(1)
+    assert nearing.head() is not None
+    shell.wait(200)
+    shell.commit()
+    shell.commit()
+    assert failure(shell, near) == "deadline_exceeded"
+
+
+def test_how_long_calls_take_is_learned_from_those_that_are_answered() -> None:
+    shell = leading()
+    number = shell.take(candidate("x"))
+    shell.now_ms += 700
+    shell.answer(number)
+    assert shell.core.limits.desk("gpt", shell.now_ms).lanes.durations.long_ms == 700
+
+
 def test_a_deadline_that_no_turn_can_meet_is_told_as_soon_as_it_is_taken() -> None:
     shell = leading()
     shell.take(candidate("rich", charge=59_000))
@@ -115,6 +139,22 @@ def test_a_deadline_that_no_turn_can_meet_is_told_as_soon_as_it_is_taken() -> No
     shell.settle_all()
     assert failure(shell, late) == "deadline_unreachable"
     assert shell.core.limits.waiting() == 0
+
+
+def test_a_deadline_that_no_turn_can_meet_any_more_is_told_though_nothing_else_happens() -> None:
+    shell = leading()
+    rich = shell.take(candidate("rich", charge=59_000))
+    late = shell.take(candidate("late", charge=3_000, deadline_ms=14_000))
+    shell.wait(1_400)
+    urgent = shell.take(candidate("urgent", charge=2_300), partition=place("urgent"))
+    for number in (rich, urgent):
+        shell.answer(number)
+        shell.commit()
+    while (at_ms := shell.core.wake_at()) is not None and not shell.core.outbox:
+        shell.wait(at_ms - shell.now_ms)
+    assert shell.now_ms < 12_000, "2,600 flow in until its deadline"
+    shell.commit()
+    assert failure(shell, late) == "deadline_unreachable"
 
 
 def test_a_deadline_in_the_middle_of_a_call_cuts_it_off_and_what_it_took_is_taken() -> None:

@@ -4,7 +4,7 @@ from broker.core.bounds import REACH_EVERY_MS
 from broker.core.limits import Limits
 from broker.core.tenants import TenantRule, Tenants
 from broker.core.ticket import Garbage, State
-from tests.unit.core.desks import call, enqueued, limits
+from tests.unit.core.desks import answered, call, enqueued, limits
 from tests.unit.core.specimens import LANES, budget, candidate, ticket
 
 
@@ -102,18 +102,50 @@ def test_who_cannot_come_in_time_is_told_at_once_and_again_a_while_later() -> No
     assert made.out_of_reach(REACH_EVERY_MS) == [nearer]
     made.withdraw(nearer, 0)
     assert made.out_of_reach(2 * REACH_EVERY_MS) == []
-    assert not made._tight
     for each in (first, late):
         made.withdraw(each, 0)
 
 
-def test_a_line_in_which_nobody_waits_any_more_is_not_looked_over() -> None:
+def test_who_is_late_behind_more_than_can_flow_in_is_told_at_the_next_look() -> None:
     made = limits()
-    late = ticket(candidate(charge=61_500, deadline_ms=1_000))
+    answered(made, 4_000)
+    late = ticket(candidate(charge=1_000, deadline_ms=13_000))
     made.enqueue(late, 0)
-    made.withdraw(late, 0)
+    enqueued(made, charge=60_000)
     assert made.out_of_reach(0) == []
-    assert not made._tight
+    assert made.desk("gpt", 0).lanes.pick(9_500) is not None
+    assert late.late
+    assert made.out_of_reach(9_500) == []  # 9,500 have not flowed in, since the bucket was full
+    enqueued(made, charge=10_000)
+    assert made.out_of_reach(9_500 + REACH_EVERY_MS - 1) == []
+    assert made.out_of_reach(9_500 + REACH_EVERY_MS) == [late]
+
+
+def test_a_hurry_is_remembered_of_who_waits_and_again_when_a_retry_comes_back() -> None:
+    made = Limits([replace(rule, lift_ppm=50_000) for rule in LANES], budget)
+    near, called = (ticket(candidate(charge=100, deadline_ms=10_000), lane="bulk") for _ in range(2))
+    for each in (near, called):
+        made.enqueue(each, 0)
+    made.withdraw(called, 0)
+    for each in (near, called):
+        made.hurry(each)
+    nearing = made.desk("gpt", 0).lanes.queue("bulk").nearing
+    assert (len(nearing), nearing.head()) == (1, near)
+    made.enqueue(called, 8_000, front=True)
+    assert len(nearing) == 1
+    made.withdraw(called, 8_000)
+    made.enqueue(called, 9_000, front=True)
+    assert len(nearing) == 2
+    assert made.near_at(near) == 9_000
+
+
+def test_how_long_a_call_took_is_learned_unless_its_limit_is_forgotten() -> None:
+    made = limits()
+    answered(made, 700)
+    assert made.desk("gpt", 0).lanes.durations.long_ms == 700
+    gone = ticket(candidate(limit="other"))
+    made.answered(gone, 700)
+    assert list(made.desks()) == ["gpt"]
 
 
 def test_a_tenants_cap_is_waited_for_to_the_instant_at_which_it_gives_way() -> None:

@@ -1,0 +1,48 @@
+"""How long the calls of a limit take of late, and so until when it makes sense to start one.
+
+A lane with more work than quota serves everybody at the last moment: nearest deadline first. Were that the deadline
+itself, each of its calls would be cut off in the middle, paid for nothing, all day. So there is an earlier one, after
+which a call that takes long has no time to end. Who had hardly more time than that from the beginning is not late
+before half of it has passed.
+"""
+
+from collections import deque
+
+from broker.core.bounds import CALLS_REMEMBERED, DURATIONS_RANKED_EVERY
+from broker.core.ticket import Ticket
+
+_HURRY = 10  # the last tenth of the time that was allowed
+
+
+class Durations:
+    """Of answered calls, the last few dozen.
+
+    Attributes:
+        long_ms: All but one of them took no longer; 0 while nothing is known.
+    """
+
+    __slots__ = ("_recent_ms", "_since", "long_ms")
+
+    def __init__(self) -> None:
+        self.long_ms = 0
+        self._recent_ms: deque[int] = deque(maxlen=CALLS_REMEMBERED)
+        self._since = 0
+
+    def add(self, took_ms: int) -> None:
+        """A call has been answered."""
+        self._recent_ms.append(took_ms)
+        self._since += 1
+        if self._since >= DURATIONS_RANKED_EVERY or len(self._recent_ms) < DURATIONS_RANKED_EVERY:
+            self._since = 0
+            self.long_ms = sorted(self._recent_ms)[-2:][0]  # one that hung is no measure
+
+    def late_at(self, ticket: Ticket) -> int:
+        """From when on a call of it would probably not end in time."""
+        deadline_ms = ticket.candidate.deadline_ms
+        return deadline_ms - min(self.long_ms, (deadline_ms - ticket.taken_ms) // 2)
+
+    def near_at(self, ticket: Ticket) -> int:
+        """From when on it is in a hurry: in the last tenth of its time, or a call's length before it is late."""
+        deadline_ms = ticket.candidate.deadline_ms
+        allowed_ms = deadline_ms - ticket.taken_ms
+        return deadline_ms - max(allowed_ms // _HURRY, min(2 * self.long_ms, allowed_ms))

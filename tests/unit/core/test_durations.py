@@ -1,0 +1,48 @@
+from broker.core.bounds import CALLS_REMEMBERED, DURATIONS_RANKED_EVERY
+from broker.core.durations import Durations
+from broker.core.ticket import Ticket
+from tests.unit.core.specimens import candidate, ticket
+
+
+def wanted(deadline_ms: int, taken_ms: int = 0) -> Ticket:
+    made = ticket(candidate(deadline_ms=deadline_ms))
+    made.taken_ms = taken_ms
+    return made
+
+
+def known(*durations_ms: int) -> Durations:
+    made = Durations()
+    for each in durations_ms:
+        made.add(each)
+    return made
+
+
+def test_all_but_one_of_the_last_few_dozen_took_no_longer() -> None:
+    assert known().long_ms == 0
+    assert known(7).long_ms == 7
+    assert known(7, 60_000, 8, 6).long_ms == 8
+    assert known(9_000, 9_000, *[500] * (CALLS_REMEMBERED + DURATIONS_RANKED_EVERY)).long_ms == 500
+
+
+def test_the_first_few_are_ranked_one_by_one_and_later_ones_by_the_handful() -> None:
+    made = known(*[100] * DURATIONS_RANKED_EVERY)
+    seen = []
+    for _ in range(DURATIONS_RANKED_EVERY):
+        made.add(900)
+        seen.append(made.long_ms)
+    assert seen == [100] * (DURATIONS_RANKED_EVERY - 2) + [900] * 2
+
+
+def test_who_has_no_time_for_a_long_call_is_late() -> None:
+    assert known(400).late_at(wanted(10_000)) == 9_600
+    assert known().late_at(wanted(10_000)) == 10_000, "while nothing is known nobody is"
+
+
+def test_who_never_had_more_time_than_a_long_call_is_not_late_before_half_of_it() -> None:
+    assert known(4_000).late_at(wanted(10_000, taken_ms=7_000)) == 8_500
+
+
+def test_near_is_the_last_tenth_of_the_time_or_a_long_call_before_late() -> None:
+    assert known(400).near_at(wanted(100_000)) == 90_000
+    assert known(400).near_at(wanted(5_000)) == 4_200
+    assert known(4_000).near_at(wanted(5_000, taken_ms=1_000)) == 1_000

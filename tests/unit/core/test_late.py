@@ -1,0 +1,42 @@
+from broker.core.bounds import PROBES_LOOKED_AT
+from broker.core.late import Late
+from broker.core.tenants import TenantRule, Tenants
+from tests.unit.core.specimens import candidate, ticket
+
+
+def test_whoever_has_most_time_left_goes_first() -> None:
+    late = Late(Tenants())
+    near, far, middle = (ticket(candidate(deadline_ms=at)) for at in (10, 30, 20))
+    for each in (near, far, middle):
+        late.add(each)
+    assert (len(late), near.late) == (3, True)
+    assert late.next(0) is far
+    late.remove(far)
+    assert (late.next(0), far.late) == (middle, False)
+
+
+def test_nobody_is_next_among_nobody() -> None:
+    assert Late(Tenants()).next(0) is None
+
+
+def test_a_tenant_whose_cap_is_reached_is_passed_over() -> None:
+    tenants = Tenants({"acme": TenantRule(inflight_max=1)})
+    tenants.called("acme", 100, 0)
+    late = Late(tenants)
+    shut, free = ticket(candidate(tenant="acme", deadline_ms=30)), ticket(candidate(deadline_ms=20))
+    late.add(shut)
+    assert late.next(0) is None
+    late.add(free)
+    assert late.next(0) is free
+    tenants.landed("acme")
+    assert late.next(0) is shut
+
+
+def test_only_some_are_looked_at() -> None:
+    tenants = Tenants({"acme": TenantRule(inflight_max=1)})
+    tenants.called("acme", 100, 0)
+    late = Late(tenants)
+    late.add(ticket(candidate(deadline_ms=1)))
+    for _ in range(PROBES_LOOKED_AT):
+        late.add(ticket(candidate(tenant="acme", deadline_ms=2)))
+    assert late.next(0) is None
