@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Final
 
-from benchmarks.lanes import backlog, cost, floors, large, really, shares, waits
+from benchmarks.lanes import backlog, cost, deadlines, floors, large, really, shares, waits
 from benchmarks.lanes.findings import Finding
 
 
@@ -38,6 +38,10 @@ class Row:
 
 def _waits(name: str, asked: Asked) -> Finding:
     return waits.measure(next(scene for scene in waits.SCENES if scene.name == name), asked.seeds)
+
+
+def _deadlines(name: str, _: Asked) -> Finding:
+    return deadlines.measure(next(scene for scene in deadlines.SCENES if scene.name == name))
 
 
 def _large(asked: Asked) -> Finding:
@@ -103,9 +107,9 @@ ROWS: Final = (
     Row("newcomer", Place.BESIDE, _newcomers),
     Row("large", Place.BESIDE, _large),
     Row("large-urgent", Place.BESIDE, _large_urgent),
+    *(Row(scene.name, Place.BESIDE, partial(_deadlines, scene.name)) for scene in deadlines.SCENES),
     Row("cost-waiting", Place.ALONE, _cost_waiting),
     Row("cost-tenants", Place.ALONE, _cost_tenants),
     Row("cost-both", Place.ALONE, _cost_both),
     Row("backlog", Place.REAL, _backlog),
 )
-# What deadlines promise gets its row here.

@@ -112,6 +112,7 @@ class LaneQueue:
         assert ticket.state is State.WAITING
         assert not ticket.queued
         ticket.queued = True
+        ticket.due_ms = self._durations.late_at(ticket)
         self._fair.add(ticket, front=front)
         self.head = None  # it may be another now
         self.count += 1
