@@ -187,19 +187,15 @@ class LaneQueue:
     def noted(self, charge: int, *, own: bool) -> None:
         """Somebody is served while this lane waits, of this lane or of another: what its floor owes it changes."""
         credit = self.credit_ppm_tokens + charge * self.rule.floor_ppm - (charge * PPM if own else 0)
-        self.credit_ppm_tokens = self._within(credit, charge)
+        self.credit_ppm_tokens = _within(credit, charge if self.head is None else max(charge, self.head.charge))
 
-    def exceeds(self, charge: int, *, own: bool) -> None:
-        """Somebody is served while this lane and others wait: what it takes beyond its ceiling changes."""
+    def exceeds(self, charge: int, largest: int, *, own: bool) -> None:
+        """Somebody is served while this lane and others wait: what it takes beyond its ceiling changes.
+
+        `largest` is the largest charge of all heads: less than that would never cover it.
+        """
         excess = self.excess_ppm_tokens + (charge * PPM if own else 0) - charge * self.rule.ceiling_ppm
-        self.excess_ppm_tokens = self._within(excess, charge)
-
-    def _within(self, ppm_tokens: int, charge: int) -> int:
-        """No debt, and no more than a few charges."""
-        if ppm_tokens <= 0:
-            return 0
-        largest = charge if self.head is None else max(charge, self.head.charge)
-        return min(ppm_tokens, largest * PPM * CREDIT_CHARGES_MAX)
+        self.excess_ppm_tokens = _within(excess, largest)
 
     def _gone(self, ticket: Ticket) -> None:
         ticket.queued = False
@@ -302,21 +298,28 @@ class Lanes:
     def served(self, ticket: Ticket, now_ms: int) -> None:
         """A ticket is being called: it leaves its queue, and what floors and ceilings owe changes."""
         own, charge = self._queues[ticket.source.partition.lane], ticket.charge
+        for queue in self._in_order:  # a pick has looked no further than whose turn it is
+            if queue.count and queue.head is None:
+                queue.next(now_ms)
         for queue in self._with_floor:
-            if queue.head is not None or self._waits(queue):
+            if queue.head is not None:
                 queue.noted(charge, own=queue is own)
-        for queue in self._with_ceiling:
-            if self._waits(queue) and any(self._waits(each) for each in self._in_order if each is not own):
-                queue.exceeds(charge, own=queue is own)
+        if self._with_ceiling:
+            self._exceeded(own, charge)
         own.serve(ticket)
         if self._hurrying:
             self._hurried(ticket, own)
         if self._tenants.capping:
             self._tenants.called(ticket.candidate.tenant, charge, now_ms)
 
-    def _waits(self, queue: LaneQueue) -> bool:
-        """Whether somebody could go, as far as caps were last looked at."""
-        return queue.head is not None or (queue.count > 0 and not self._tenants.capping)
+    def _exceeded(self, own: LaneQueue, charge: int) -> None:
+        """What lanes took beyond their ceilings changes, if somebody of another lane waits."""
+        heads = [(queue, queue.head.charge) for queue in self._in_order if queue.head is not None]
+        if any(queue is not own for queue, _ in heads):
+            largest = max(charge, *(head for _, head in heads))
+            for queue in self._with_ceiling:
+                if queue.head is not None:
+                    queue.exceeds(charge, largest, own=queue is own)
 
     def opens_at(self) -> int | None:
         """When a tenant's cap that keeps somebody out gives way, if that is a matter of time."""
@@ -331,3 +334,8 @@ class Lanes:
     def waiting(self) -> int:
         """How many wait for this limit."""
         return sum(map(len, self._in_order))
+
+
+def _within(ppm_tokens: int, largest: int) -> int:
+    """No debt, and no more than a few charges as large as that."""
+    return min(ppm_tokens, largest * PPM * CREDIT_CHARGES_MAX) if ppm_tokens > 0 else 0

@@ -180,6 +180,25 @@ def test_a_lane_below_one_that_is_owed_earns_though_nobody_looked_who_is_first_t
     assert lanes.queue("bulk").credit_ppm_tokens == 10 * PPM
 
 
+def test_what_a_lane_has_earned_for_a_large_head_is_not_lost_when_small_ones_that_are_owed_go_first() -> None:
+    lanes = Lanes(LANES, Tenants())
+    lined_up(lanes, "standard", 100, times=2)
+    lined_up(lanes, "bulk", 10_000)
+    lanes.queue("standard").credit_ppm_tokens = 100 * PPM
+    lanes.queue("bulk").credit_ppm_tokens = 9_000 * PPM
+    assert served(lanes) == "standard"
+    assert lanes.queue("bulk").credit_ppm_tokens == 9_010 * PPM
+
+
+def test_a_lane_of_small_requests_gives_way_at_its_ceiling_to_a_large_one() -> None:
+    lanes = Lanes(CEILINGS, Tenants())
+    lined_up(lanes, "urgent", 100, times=1_000)
+    lined_up(lanes, "bulk", 2_100, times=2)
+    order = [served(lanes) for _ in range(150)]
+    assert order.count("bulk") == 2
+    assert order.index("bulk") == 70
+
+
 def test_a_lane_gets_no_more_than_its_ceiling_while_others_wait() -> None:
     lanes = Lanes(CEILINGS, Tenants())
     lined_up(lanes, "urgent", 100, times=1_000)
@@ -225,6 +244,16 @@ def test_a_lane_whose_tenants_have_all_reached_their_caps_lets_others_pass_until
     pick = lanes.pick(60_100)
     assert pick is not None
     assert pick.ticket.source.partition.lane == "urgent"
+
+
+def test_what_a_lane_owes_beyond_its_ceiling_stays_while_caps_keep_all_of_it_out() -> None:
+    lanes = Lanes(CEILINGS, Tenants({"acme": TenantRule(cap_tokens=100)}))
+    for _ in range(2):
+        lanes.queue("urgent").append(ticket(candidate(tenant="acme"), lane="urgent"))
+    lined_up(lanes, "standard")
+    lined_up(lanes, "bulk")
+    assert [served(lanes) for _ in range(2)] == ["urgent", "standard"]
+    assert lanes.queue("urgent").excess_ppm_tokens == 30 * PPM
 
 
 def test_a_probe_keeps_to_the_caps_of_tenants() -> None:
