@@ -83,6 +83,7 @@ class LaneQueue:
         nearing: Those of whom it soon will be.
         credit_ppm_tokens: What its floor owes it.
         excess_ppm_tokens: What it took beyond its ceiling while others waited.
+        largest: The largest charge of all that were served and all heads since it began to wait.
     """
 
     def __init__(self, rule: LaneRule, tenants: Tenants, durations: Durations) -> None:
@@ -93,6 +94,7 @@ class LaneQueue:
         self.nearing = Nearing(rule.lift_ppm)
         self.credit_ppm_tokens = 0
         self.excess_ppm_tokens = 0
+        self.largest = 0
         self.waiting_tokens = 0
         self.waiting_bytes = 0
         self.count = 0
@@ -187,15 +189,16 @@ class LaneQueue:
     def noted(self, charge: int, *, own: bool) -> None:
         """Somebody is served while this lane waits, of this lane or of another: what its floor owes it changes."""
         credit = self.credit_ppm_tokens + charge * self.rule.floor_ppm - (charge * PPM if own else 0)
-        self.credit_ppm_tokens = _within(credit, charge if self.head is None else max(charge, self.head.charge))
+        self.credit_ppm_tokens = self._within(credit)
 
-    def exceeds(self, charge: int, largest: int, *, own: bool) -> None:
-        """Somebody is served while this lane and others wait: what it takes beyond its ceiling changes.
-
-        `largest` is the largest charge of all heads: less than that would never cover it.
-        """
+    def exceeds(self, charge: int, *, own: bool) -> None:
+        """Somebody is served while this lane and others wait: what it takes beyond its ceiling changes."""
         excess = self.excess_ppm_tokens + (charge * PPM if own else 0) - charge * self.rule.ceiling_ppm
-        self.excess_ppm_tokens = _within(excess, largest)
+        self.excess_ppm_tokens = self._within(excess)
+
+    def _within(self, ppm_tokens: int) -> int:
+        """No debt, and no more than a few charges; of the largest, or small heads would not get what large ones owe."""
+        return min(ppm_tokens, self.largest * PPM * CREDIT_CHARGES_MAX) if ppm_tokens > 0 else 0
 
     def _gone(self, ticket: Ticket) -> None:
         ticket.queued = False
@@ -205,7 +208,7 @@ class LaneQueue:
         self.waiting_tokens -= ticket.charge
         self.waiting_bytes -= ticket.bytes
         if not self.count:
-            self.credit_ppm_tokens = self.excess_ppm_tokens = 0  # an idle lane saves up nothing
+            self.credit_ppm_tokens = self.excess_ppm_tokens = self.largest = 0  # an idle lane saves up nothing
 
 
 class Lanes:
@@ -298,28 +301,31 @@ class Lanes:
     def served(self, ticket: Ticket, now_ms: int) -> None:
         """A ticket is being called: it leaves its queue, and what floors and ceilings owe changes."""
         own, charge = self._queues[ticket.source.partition.lane], ticket.charge
-        for queue in self._in_order:  # a pick has looked no further than whose turn it is
-            if queue.count and queue.head is None:
-                queue.next(now_ms)
-        for queue in self._with_floor:
-            if queue.head is not None:
-                queue.noted(charge, own=queue is own)
-        if self._with_ceiling:
-            self._exceeded(own, charge)
+        if self._with_floor or self._with_ceiling:
+            self._owe(own, charge, now_ms)
         own.serve(ticket)
         if self._hurrying:
             self._hurried(ticket, own)
         if self._tenants.capping:
             self._tenants.called(ticket.candidate.tenant, charge, now_ms)
 
-    def _exceeded(self, own: LaneQueue, charge: int) -> None:
-        """What lanes took beyond their ceilings changes, if somebody of another lane waits."""
-        heads = [(queue, queue.head.charge) for queue in self._in_order if queue.head is not None]
-        if any(queue is not own for queue, _ in heads):
-            largest = max(charge, *(head for _, head in heads))
-            for queue in self._with_ceiling:
-                if queue.head is not None:
-                    queue.exceeds(charge, largest, own=queue is own)
+    def _owe(self, own: LaneQueue, charge: int, now_ms: int) -> None:
+        """What floors and ceilings owe changes."""
+        waiting, largest, with_others = [], charge, False
+        for queue in self._in_order:
+            head = queue.head
+            if head is None and queue.count:  # a pick has looked no further than whose turn it is
+                head = queue.next(now_ms)
+            if head is not None:
+                waiting.append(queue)
+                largest = max(largest, head.charge)
+                with_others = with_others or queue is not own
+        for queue in waiting:
+            queue.largest = max(queue.largest, largest)
+            if queue in self._with_floor:
+                queue.noted(charge, own=queue is own)
+            if with_others and queue in self._with_ceiling:
+                queue.exceeds(charge, own=queue is own)
 
     def opens_at(self) -> int | None:
         """When a tenant's cap that keeps somebody out gives way, if that is a matter of time."""
@@ -334,8 +340,3 @@ class Lanes:
     def waiting(self) -> int:
         """How many wait for this limit."""
         return sum(map(len, self._in_order))
-
-
-def _within(ppm_tokens: int, largest: int) -> int:
-    """No debt, and no more than a few charges as large as that."""
-    return min(ppm_tokens, largest * PPM * CREDIT_CHARGES_MAX) if ppm_tokens > 0 else 0

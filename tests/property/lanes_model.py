@@ -46,6 +46,11 @@ class Lane:
     waiting: list[Asked] = field(default_factory=list)
     credit: Fraction = Fraction(0)
     excess: Fraction = Fraction(0)
+    largest: int = 0  # of all charges since it began to wait
+
+    def saved(self, tokens: Fraction) -> Fraction:
+        """No debt, and no more than a few charges."""
+        return min(max(Fraction(0), tokens), Fraction(CHARGES_SAVED * self.largest))
 
 
 class Model:
@@ -109,7 +114,7 @@ class Model:
         if asked in lane.waiting:
             lane.waiting.remove(asked)
             if not lane.waiting:
-                lane.credit = lane.excess = Fraction(0)
+                lane.credit, lane.excess, lane.largest = Fraction(0), Fraction(0), 0
 
     def _pass_on(self, asked: Asked) -> None:
         """Those of its key wait for it no longer."""
@@ -167,18 +172,12 @@ class Model:
         waiting = [lane for lane in self.lanes if lane.waiting]
         for lane in waiting:
             paid = asked.charge if lane is own else 0
-            credit = lane.credit + asked.charge * lane.shares.floor - paid
-            lane.credit = _saved(credit, asked.charge, lane.waiting[0].charge)
+            lane.largest = max(lane.largest, asked.charge, *(each.waiting[0].charge for each in waiting))
+            lane.credit = lane.saved(lane.credit + asked.charge * lane.shares.floor - paid)
             if any(each is not own for each in waiting):
-                excess = lane.excess + paid - asked.charge * lane.shares.ceiling
-                lane.excess = _saved(excess, asked.charge, *(each.waiting[0].charge for each in waiting))
+                lane.excess = lane.saved(lane.excess + paid - asked.charge * lane.shares.ceiling)
         self._unline(asked)
         if not own.shares.serial:
             self._pass_on(asked)
         self.level -= asked.charge + ROUNDING
         self.inflight += 1
-
-
-def _saved(tokens: Fraction, *charges: int) -> Fraction:
-    """No debt, and no more than a few of the charges."""
-    return min(max(Fraction(0), tokens), Fraction(CHARGES_SAVED * max(charges)))

@@ -145,14 +145,30 @@ def test_credit_is_bounded_by_the_charges_and_an_idle_lane_saves_up_nothing() ->
     lanes = Lanes(LANES, Tenants())
     (head,) = lined_up(lanes, "standard", 10)
     queue = lanes.queue("standard")
-    queue.next(0)
+    queue.largest = 100
     queue.noted(100, own=False)
     assert queue.credit_ppm_tokens == 30 * PPM
     for _ in range(100):
         queue.noted(100, own=False)
     assert queue.credit_ppm_tokens == CREDIT_CHARGES_MAX * 100 * PPM
     queue.remove(head)
-    assert queue.credit_ppm_tokens == 0
+    assert (queue.credit_ppm_tokens, queue.largest) == (0, 0)
+
+
+def test_where_no_lane_has_a_floor_or_a_ceiling_nothing_is_counted() -> None:
+    lanes = Lanes((URGENT, replace(STANDARD, floor_ppm=0)), Tenants())
+    lined_up(lanes, "urgent")
+    lined_up(lanes, "standard")
+    assert served(lanes) == "urgent"
+    assert lanes.queue("standard").largest == 0
+
+
+def test_small_requests_get_all_that_a_large_one_owes_their_floor() -> None:
+    lanes = Lanes(LANES, Tenants())
+    lined_up(lanes, "urgent", 10_000, times=2)
+    lined_up(lanes, "standard", 10, times=1_000)
+    order = [served(lanes) for _ in range(430)]
+    assert (order[0], order.index("urgent", 1)) == ("urgent", 1 + 10_000 * 3 // 7 // 10)
 
 
 def test_being_served_uses_up_what_the_floor_owed_and_never_more() -> None:
