@@ -63,7 +63,9 @@ class Register:
         """How many more records of a partition may be taken now: its lane's buffer and its map both bound it.
 
         No partition holds more than four times what is still free, so whatever backlog one has, the others find room:
-        the dynamic threshold of A. K. Choudhury and E. L. Hahne (1998).
+        the dynamic threshold of A. K. Choudhury and E. L. Hahne (1998). Large records count for more than small ones:
+        as many as of the lane's average weigh as much. So those that contend hold, and are served, alike by bytes, which
+        are what a call is charged by, within a constant; alike by records one with large requests would get most.
         """
         progress = self.progress.get(partition)
         if progress is None:
@@ -72,8 +74,10 @@ class Register:
         free_bytes = rule.buffer_bytes_max - self._held_bytes[partition.lane]
         if free_bytes <= 0 or held.bytes > PARTITION_GREED * free_bytes:
             return 0
-        free = rule.buffer_max - self._held[partition.lane]
-        wanted = -((held.count - PARTITION_GREED * free) // (PARTITION_GREED + 1))
+        count = self._held[partition.lane]
+        free = rule.buffer_max - count
+        weight = held.bytes * count // self._held_bytes[partition.lane] if held.bytes else held.count
+        wanted = -((weight - PARTITION_GREED * free) // (PARTITION_GREED + 1))
         return max(0, min(free, wanted, progress.room()))
 
     def crowded(self) -> list[LaneRule]:

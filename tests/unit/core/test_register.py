@@ -258,6 +258,22 @@ def test_partitions_with_a_backlog_come_to_hold_the_same() -> None:
     assert held == pytest.approx([444, 444], abs=5)
 
 
+def test_partitions_with_a_backlog_hold_alike_and_are_served_alike_by_bytes_however_large_their_records_are() -> None:
+    register = Register([WIDE])
+    register.progress = {place("wide", number): PartitionProgress(0) for number in range(2)}
+    sizes, served = (10, 50), [0, 0]
+    for step in range(6_000):
+        if step:
+            first = register.tickets()[0]
+            register.remove(first)
+            served[first.source.partition.number] += first.bytes if step > 3_000 else 0
+        for number, size in enumerate(sizes):
+            filled(register, place("wide", number), size=size)
+    held = [sum(each.bytes for each in register.tickets() if each.bytes == size) for size in sizes]
+    assert held[1] / held[0] == pytest.approx(1, abs=0.2)
+    assert served[1] / served[0] == pytest.approx(1, abs=0.2)
+
+
 def test_bytes_are_left_to_other_partitions_too() -> None:
     register = Register([WIDE])
     register.progress = {place("wide", number): PartitionProgress(0) for number in range(2)}
