@@ -64,7 +64,7 @@ class Register:
 
         No partition holds more than four times what is still free, so whatever backlog one has, the others find room:
         the dynamic threshold of A. K. Choudhury and E. L. Hahne (1998). Large records count for more than small ones:
-        as many as of the lane's average weigh as much. So those that contend hold, and are served, alike by bytes, which
+        as many as of the average weigh as much. So those that contend hold, and are served, alike by bytes, which
         are what a call is charged by, within a constant; alike by records one with large requests would get most.
         """
         progress = self.progress.get(partition)
