@@ -3,7 +3,7 @@
 A lane with more work than quota serves everybody at the last moment: nearest deadline first. Were that the deadline
 itself, each of its calls would be cut off in the middle, paid for nothing, all day. So there is an earlier one, after
 which a call that takes long has no time to end. Who had hardly more time than that from the beginning is not late
-before half of it has passed.
+before a quarter of it has passed.
 """
 
 from collections import deque
@@ -39,7 +39,7 @@ class Durations:
     def late_at(self, ticket: Ticket) -> int:
         """From when on a call of it would probably not end in time."""
         deadline_ms = ticket.candidate.deadline_ms
-        return deadline_ms - min(self.long_ms, (deadline_ms - ticket.taken_ms) // 2)
+        return deadline_ms - min(self.long_ms, (deadline_ms - ticket.taken_ms) * 3 // 4)
 
     def near_at(self, ticket: Ticket) -> int:
         """From when on it is in a hurry: in the last tenth of its time, or a call's length before it is late."""

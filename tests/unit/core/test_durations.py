@@ -38,8 +38,8 @@ def test_who_has_no_time_for_a_long_call_is_late() -> None:
     assert known().late_at(wanted(10_000)) == 10_000, "while nothing is known nobody is"
 
 
-def test_who_never_had_more_time_than_a_long_call_is_not_late_before_half_of_it() -> None:
-    assert known(4_000).late_at(wanted(10_000, taken_ms=7_000)) == 8_500
+def test_who_never_had_more_time_than_a_long_call_is_not_late_before_a_quarter_of_it() -> None:
+    assert known(4_000).late_at(wanted(10_000, taken_ms=7_000)) == 7_750
 
 
 def test_near_is_the_last_tenth_of_the_time_or_a_long_call_before_late() -> None:
