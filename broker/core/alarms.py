@@ -56,6 +56,10 @@ class Alarms:
         """Forget all."""
         self._asleep, self._deadlines = [], []
 
+    def sleeps_until(self, ticket: Ticket) -> int | None:
+        """When a ticket is woken, for whoever asks about this one; None if it does not sleep."""
+        return next((until_ms for until_ms, _, sleeper in self._asleep if sleeper is ticket), None)
+
 
 def _due(heap: list[tuple[int, int, Ticket]], now_ms: int, states: frozenset[State]) -> list[Ticket]:
     due = []

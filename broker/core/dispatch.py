@@ -51,7 +51,7 @@ from broker.core.progress import PartitionProgress
 from broker.core.reception import CUT_OFF, TOO_LATE, UNREACHABLE, Reception
 from broker.core.register import Register, Want
 from broker.core.retry import Again
-from broker.core.rules import DispatchRules, Role
+from broker.core.rules import DispatchRules, Pause, Role
 from broker.core.settling import Settling
 from broker.core.tenants import Tenants
 from broker.core.term import Trust
@@ -180,6 +180,18 @@ class Dispatch:
         """The wall clock at an instant, as the last promotion anchored it."""
         return now_ms + self._wall_offset_ms
 
+    def sleeps_until(self, ticket: Ticket) -> int | None:
+        """When a ticket that waits for another attempt may line up again; None if it does not sleep."""
+        return self._alarms.sleeps_until(ticket)
+
+    def pauses_for(self, now_ms: int) -> Pause | None:
+        """Why no call starts now, whoever can pay; None if calls may start."""
+        if self.role is not Role.LEADING:
+            return Pause.SUSPENDED
+        if self._drain_until_ms is not None and now_ms + self.flights.expected_ms() > self._drain_until_ms:
+            return Pause.LEAVING
+        return None if self._confirmed and self.trust.holds(now_ms) else Pause.UNPROVED
+
     # ------------------------------------------------------------------ taking
 
     def _taken(self, event: Taken, now_ms: int) -> None:
@@ -230,9 +242,7 @@ class Dispatch:
         self._settling.settle(ticket, CUT_OFF if cut_off else TOO_LATE, now_ms)
 
     def _may_call(self, now_ms: int) -> bool:
-        if self._drain_until_ms is not None and now_ms + self.flights.expected_ms() > self._drain_until_ms:
-            return False
-        return self._confirmed and self.trust.holds(now_ms) and self.flights.room()
+        return self.flights.room() and self.pauses_for(now_ms) is None
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:
         candidate, ticket.state, ticket.called_ms = ticket.candidate, State.CALLING, now_ms

@@ -7,6 +7,7 @@ wait in memory for a commit. A call reserves a fixed weight until its answer is 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median_low
 
 from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
 from broker.core.breaker import Breaker
@@ -92,3 +93,11 @@ class Flights:
         """A ticket's answer weighs so much now."""
         self.held_bytes += weight - ticket.held_bytes
         ticket.held_bytes = weight
+
+    def usual_ms(self) -> int | None:
+        """How long a call usually takes: the median of the recent ones; None before the first has ended."""
+        return median_low(self._durations_ms) if self._durations_ms else None
+
+    def free(self, keep_ppm: int = 0) -> int:
+        """How many calls may start at once beside those in flight, if such a share of the places is left to others."""
+        return max(0, places(self._inflight_max, keep_ppm) - len(self._flights))

@@ -280,3 +280,7 @@ class Limits:
     def checkpoints(self, now_ms: int) -> tuple[Checkpoint, ...]:
         """What a successor should believe of every limit's level."""
         return tuple(desk.budget.checkpoint(now_ms) for desk in self._desks.values() if desk.budget.believed)
+
+    def before_in_order(self, ticket: Ticket) -> list[Ticket]:
+        """Those of its ordering key that must start before it, the first one first."""
+        return self._order.before(ticket)

@@ -6,6 +6,7 @@ its outcome, else until its first call leaves: a retry is a second start, of whi
 
 from collections import OrderedDict
 from collections.abc import Collection
+from itertools import takewhile
 
 from broker.core.ticket import Ticket
 
@@ -52,6 +53,12 @@ class Order:
     def clear(self) -> None:
         """Forget all."""
         self._rows.clear()
+
+    def before(self, ticket: Ticket) -> list[Ticket]:
+        """Those of its key that must start first, the first one first; none if it may start, or has."""
+        key = _key(ticket)
+        row = () if key is None else self._rows.get(key, ())
+        return list(takewhile(lambda each: each is not ticket, row)) if ticket in row else []
 
 
 def _key(ticket: Ticket) -> Key | None:

@@ -84,3 +84,8 @@ class Outbox:
         self._waiting.pop(ticket, None)
         if not self._waiting:
             self._due_at = None
+
+    def decision(self, ticket: Ticket) -> Decision | None:
+        """What becomes of a ticket that is decided and not committed yet; None if it is not here."""
+        every = (*self._under_way, *self._waiting.values())
+        return next((each.decision for each in every if each.ticket is ticket), None)

@@ -19,6 +19,14 @@ class Role(Enum):
     SUSPENDED = "suspended"
 
 
+class Pause(Enum):
+    """Why a process starts no call, whatever the limits could pay."""
+
+    SUSPENDED = "suspended"  # its producer is gone, or it does not lead
+    UNPROVED = "unproved"  # nothing of late proves that it still leads
+    LEAVING = "leaving"  # no call would end before it has to be gone
+
+
 @dataclass(frozen=True, slots=True)
 class DispatchRules:
     """Settings of the machine.

@@ -78,3 +78,12 @@ def test_a_follower_remembers_no_instant() -> None:
     alarms.clear()
     assert alarms.next_at() is None
     assert alarms.woken(100) == alarms.due(100) == []
+
+
+def test_until_when_a_ticket_sleeps_can_be_asked_without_waking_it() -> None:
+    alarms, first, second, awake = Alarms(), ticket(), ticket(), ticket()
+    alarms.sleep(first, 30)
+    alarms.sleep(second, 20)
+    assert [alarms.sleeps_until(each) for each in (first, second, awake)] == [30, 20, None]
+    assert alarms.woken(30) == [second, first]
+    assert alarms.sleeps_until(first) is None

@@ -114,3 +114,19 @@ def test_whose_call_has_ended_is_told_also_where_nobody_waits_for_it() -> None:
     assert not told
     flying.land(call, 1)
     assert told == ["acme"]
+
+
+def test_a_call_usually_takes_as_long_as_half_of_the_recent_ones() -> None:
+    flying, mirror = flights(), budget()
+    assert flying.usual_ms() is None
+    for took_ms in (9_000, 100, 300):
+        flying.land(flying.start(ticket(), mirror, 0, account=WELL), took_ms)
+    assert flying.usual_ms() == 300
+
+
+def test_free_places_are_those_beside_the_calls_in_flight_and_a_share_kept() -> None:
+    flying, mirror = flights(inflight_max=4), budget()
+    assert (flying.free(), flying.free(500_000)) == (4, 2)
+    for _ in range(3):
+        flying.start(ticket(), mirror, 0, account=WELL)
+    assert (flying.free(), flying.free(500_000)) == (1, 0)

@@ -221,3 +221,13 @@ def test_a_call_is_too_large_only_if_no_law_that_may_hold_would_fit_it() -> None
     waiting.charge, waiting.stated = 650, True
     assert made.too_large(waiting, 0) == 650
     assert made.too_large(ticket(candidate(charge=501)), 0) == 501
+
+
+def test_who_stands_before_a_request_of_its_ordering_key_can_be_asked() -> None:
+    made = limits()
+    first, second = ticket(candidate(order=b"k")), ticket(candidate(order=b"k"))
+    for each in (first, second):
+        made.enqueue(each, 0)
+    assert [made.before_in_order(each) for each in (first, second)] == [[], [first]]
+    assert call(made) is first
+    assert made.before_in_order(second) == []

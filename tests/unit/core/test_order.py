@@ -62,3 +62,13 @@ def test_all_can_be_forgotten() -> None:
     order.join(of("k"))
     order.clear()
     assert order.join(of("k"))
+
+
+def test_who_must_start_before_one_of_a_key_can_be_asked() -> None:
+    order, first, second, third = Order(), of("k"), of("k"), of("k")
+    for each in (first, second, third):
+        order.join(each)
+    assert [order.before(each) for each in (first, second, third)] == [[], [first], [first, second]]
+    order.started(first)
+    assert [order.before(each) for each in (first, third)] == [[], [second]]
+    assert [order.before(each) for each in (of(""), of("other"))] == [[], []]

@@ -124,3 +124,13 @@ def test_a_ticket_is_decided_once() -> None:
     made = add(outbox)
     with pytest.raises(AssertionError):
         outbox.add(Decided(made, Discard(), 1), 0, at_once=False)
+
+
+def test_what_becomes_of_a_ticket_can_be_asked_until_its_commit_has_returned() -> None:
+    outbox = Outbox()
+    under_way = add(outbox)
+    begun(outbox)
+    waiting, elsewhere = add(outbox), ticket()
+    assert [outbox.decision(each) for each in (under_way, waiting, elsewhere)] == [Complete(), Complete(), None]
+    outbox.end()
+    assert outbox.decision(under_way) is None

@@ -1,11 +1,15 @@
 from dataclasses import replace
 
-from broker.core.rules import Role
+from broker.core.rules import Pause, Role
 from tests.unit.core.specimens import BULK, LANES, URGENT, rules
 
 
 def test_a_process_has_one_of_three_roles() -> None:
     assert [role.value for role in Role] == ["following", "leading", "suspended"]
+
+
+def test_why_no_call_starts_is_one_word_of_the_status() -> None:
+    assert [pause.value for pause in Pause] == ["suspended", "unproved", "leaving"]
 
 
 def test_the_rules_carry_their_units_in_their_names() -> None:

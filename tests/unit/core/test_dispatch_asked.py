@@ -1,0 +1,34 @@
+"""What may be asked of the machine beside its commands: until when a ticket sleeps, and why no call starts."""
+
+from broker.core.events import Draining
+from broker.core.rules import Pause
+from broker.core.verdict import Meaning
+from tests.unit.core.shell import Shell, leading
+from tests.unit.core.specimens import LANES, verdict
+
+
+def test_until_when_a_ticket_waits_for_another_attempt_can_be_asked() -> None:
+    shell = leading()
+    number = shell.take()
+    (ticket,) = shell.core.register.tickets()
+    assert shell.core.sleeps_until(ticket) is None
+    shell.answer(number, verdict(Meaning.RATE_LIMITED, wait_ms=500))
+    assert shell.core.sleeps_until(ticket) == shell.now_ms + 500
+
+
+def test_a_leader_whose_first_commit_has_returned_starts_calls() -> None:
+    shell = Shell(lanes=LANES)
+    assert shell.core.pauses_for(shell.now_ms) is Pause.SUSPENDED, "a follower starts none"
+    shell.promote()
+    assert shell.core.pauses_for(shell.now_ms) is Pause.UNPROVED
+    shell.commit()
+    assert shell.core.pauses_for(shell.now_ms) is None
+    assert shell.core.pauses_for(shell.now_ms + 60_000) is Pause.UNPROVED, "nothing has proved it for a minute"
+
+
+def test_who_has_lost_its_producer_or_is_leaving_starts_none() -> None:
+    shell = leading()
+    shell.post(Draining(shell.now_ms - 1))
+    assert shell.core.pauses_for(shell.now_ms) is Pause.LEAVING
+    shell.suspend()
+    assert shell.core.pauses_for(shell.now_ms) is Pause.SUSPENDED
