@@ -24,6 +24,11 @@ def spoken_s(seconds: float) -> str:
     return f"{whole} s"
 
 
+def spoken_period(seconds: float) -> str:
+    """What a limit is per: `minute`, `day`, `10 s`."""
+    return {1: "second", _MINUTE_S: "minute", _HOUR_S: "hour", _DAY_S: "day"}.get(round(seconds), spoken_s(seconds))
+
+
 def spoken_bytes(count: int) -> str:
     """`512 B`, `64 KiB`, `5.0 MiB`."""
     if count < _KIBI:

@@ -98,6 +98,6 @@ class Flights:
         """How long a call usually takes: the median of the recent ones; None before the first has ended."""
         return median_low(self._durations_ms) if self._durations_ms else None
 
-    def free(self, keep_ppm: int = 0) -> int:
-        """How many calls may start at once beside those in flight, if such a share of the places is left to others."""
-        return max(0, places(self._inflight_max, keep_ppm) - len(self._flights))
+    def most(self, keep_ppm: int = 0) -> int:
+        """How many calls may be in flight, if such a share of the places is left to others."""
+        return places(self._inflight_max, keep_ppm)

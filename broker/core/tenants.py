@@ -103,6 +103,11 @@ class Tenants:
             for tell in self._told.pop(tenant, ()):
                 tell()
 
+    def inflight(self, tenant: str) -> int:
+        """How many calls of a capped tenant are in flight; nobody counts those of another."""
+        use = self._uses.get(tenant)
+        return 0 if use is None else use.inflight
+
     def tell(self, tenant: str, landed: Callable[[], None]) -> None:
         """Say so, once, when the next call of that tenant has ended."""
         self._told.setdefault(tenant, []).append(landed)

@@ -36,6 +36,7 @@ from broker.service.retrying import RetrierProcess
 from broker.service.rules import budget_maker, dispatch_rules
 from broker.service.status import Status
 from broker.service.telemetry import Telemetry
+from broker.service.whereabouts import Whereabouts
 from broker.settings.whole import Settings
 from schemas import topics
 
@@ -183,4 +184,5 @@ def dispatcher(
         doors=Doors(upstream, lease, tuple(intake.log for intake in intakes.values())),
         telemetry=telemetry,
         status=status,
+        whereabouts=Whereabouts(core, hold, health=health, telemetry=telemetry, clock=clock, topic_prefix=prefix),
     )

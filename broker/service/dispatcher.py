@@ -12,6 +12,7 @@ import structlog
 from broker.core.events import Draining
 from broker.errors import LeaseUnavailable
 from broker.ports import LaneLog, Lease, Upstream
+from broker.service.address import url_of
 from broker.service.driver import Driver
 from broker.service.leadership import Leadership
 from broker.service.shutdown import Ladder, ladder
@@ -19,6 +20,7 @@ from broker.service.signals import leaving
 from broker.service.status import Status
 from broker.service.telemetry import Telemetry
 from broker.service.web import Web
+from broker.service.whereabouts import Whereabouts
 from broker.settings.whole import Settings
 
 GAUGES_EVERY_S = 1.0
@@ -47,6 +49,7 @@ class Dispatcher:
         doors: Doors,
         telemetry: Telemetry,
         status: Status,
+        whereabouts: Whereabouts,
     ) -> None:
         """Made by `broker.service.compose`."""
         self._settings = settings
@@ -55,6 +58,7 @@ class Dispatcher:
         self._doors = doors
         self._telemetry = telemetry
         self._status = status
+        self._whereabouts = whereabouts
         self._leaving = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -67,6 +71,7 @@ class Dispatcher:
             health=self._leadership.health,
             metrics=lambda: (self._telemetry.meter.render(), self._telemetry.meter.content_type),
             status=lambda: self._status.snapshot(self._driver.clock.now_ms()),
+            whereabouts=lambda request_id, run: self._whereabouts.of(request_id, run, self._driver.clock.now_ms()),
         )
         rungs = ladder(dispatcher.grace_s)
         with leaving(self.leave):
@@ -74,15 +79,15 @@ class Dispatcher:
                 async with web:
                     kafka, prefix = self._settings.kafka.bootstrap_servers, self._settings.kafka.topic_prefix
                     _log.info("listening", port=web.port, version=version("headrace"), kafka=kafka, topic_prefix=prefix)
-                    await self._serve(rungs)
+                    await self._serve(rungs, web.port)
             finally:
                 await self._close(rungs)
 
-    async def _serve(self, rungs: Ladder) -> None:
+    async def _serve(self, rungs: Ladder, port: int) -> None:
         async with asyncio.TaskGroup() as tasks:
             helpers = [
                 tasks.create_task(self._driver.run(), name="driver"),
-                tasks.create_task(self._gauges(), name="gauges"),
+                tasks.create_task(self._gauges(port), name="gauges"),
             ]
             leading = tasks.create_task(self._leadership.run(), name="leadership")
             departure = tasks.create_task(self._leave(rungs, leading), name="leaving")
@@ -106,7 +111,9 @@ class Dispatcher:
         await asyncio.sleep(rungs.cancel_s + rungs.commit_s)
         leading.cancel()  # what is left of the grace is for closing the producer and releasing the lease
 
-    async def _gauges(self) -> None:
+    async def _gauges(self, port: int) -> None:
+        settings = self._settings
+        self._status.url = await url_of(settings.dispatcher.http_host, port, settings.kafka.bootstrap_servers)
         while True:
             await asyncio.sleep(GAUGES_EVERY_S)
             now_ms = self._driver.clock.now_ms()

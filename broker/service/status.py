@@ -19,12 +19,13 @@ class Status:
     """Makes the snapshot."""
 
     def __init__(self, settings: Settings, core: Dispatch, health: Health, telemetry: Telemetry, *, owner: str) -> None:
-        """Reads the core; changes nothing."""
+        """Reads the core; changes nothing. `url` is where this process is asked, once it listens."""
         self._settings = settings
         self._core = core
         self._health = health
         self._telemetry = telemetry
         self._owner = owner
+        self.url: str | None = None
 
     def snapshot(self, now_ms: int) -> dict[str, Any]:
         """The state at this instant; numbers are requests, tokens and seconds."""
@@ -35,6 +36,7 @@ class Status:
             "owner": self._owner,
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "url": self.url,
             "role": health.role,
             "leader": health.holder,
             "term": health.term,

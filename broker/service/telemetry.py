@@ -34,7 +34,9 @@ from broker.core.verdict import Meaning, Verdict
 from broker.service.cargo import Cargo, Hold
 from broker.service.charges import Charges
 from broker.service.health import Health
+from broker.service.parkings import Parkings
 from broker.service.trips import Trips
+from schemas.ids import id_hash
 from schemas.outcome import Usage
 from schemas.request_codec import DecodedRequest
 
@@ -83,6 +85,7 @@ class Telemetry:
         self._parked: Counter[str] = Counter()
         self._parked_said_ms = 0
         self.trips = Trips(clock)
+        self.parkings = Parkings()
         self._charges = Charges(meter)
         self.spending: dict[str, Spending] = defaultdict(Spending)
         self.outcomes: dict[str, int] = defaultdict(int)
@@ -186,8 +189,15 @@ class Telemetry:
         batch = self._pending.pop(serial, None)
         for settlement in batch.settlements if batch else ():
             if isinstance(settlement.decision, Park):
-                self._parked[settlement.decision.kind] += 1
+                self._is_parked(settlement.number, settlement.decision)
             self._settled(settlement.number, settlement.decision)
+
+    def _is_parked(self, number: TicketNumber, decision: Park) -> None:
+        self._parked[decision.kind] += 1
+        cargo = self._hold.get(number)
+        if cargo is not None and isinstance(cargo.content, DecodedRequest):
+            known, back_at = cargo.content, self._clock.to_utc(decision.not_before_ms)
+            self.parkings.parked(id_hash(known.request.id), known.run, back_at)
 
     def _settled(self, number: TicketNumber, decision: Decision) -> None:
         cargo = self._hold.get(number)

@@ -2,24 +2,29 @@
 
 `/healthz` says that the loop turns, and nothing about the world: a pod must not be killed because Kafka is away.
 `/readyz` says that this process does its part: it leads and works, or stands by and could take over.
+`/status` is the whole, for a person; `/status?id=ID` is about one request, and `&run=N` about one run of it.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from aiohttp import web
 
 from broker.errors import SettingsError
 from broker.service.health import Health
+from schemas.ids import is_valid_id
+from schemas.request_codec import RUN_MAX
 
 WORKING = frozenset({"leader", "standby"})
+_PARAMETERS = frozenset({"id", "run"})
+_SAID_MAX = 40
 
 
 class Web:
     """The server; `async with` it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — all keyword-only
         self,
         *,
         host: str,
@@ -27,13 +32,15 @@ class Web:
         health: Health,
         metrics: Callable[[], tuple[bytes, str]],
         status: Callable[[], dict[str, Any]],
+        whereabouts: Callable[[str, int | None], dict[str, Any]] | None = None,
     ) -> None:
-        """Port 0 takes a free one; `port` tells which."""
+        """Port 0 takes a free one; `port` tells which. `whereabouts` tells of one request, where requests are known."""
         self._host = host
         self.port = port
         self._health = health
         self._metrics = metrics
         self._status = status
+        self._whereabouts = whereabouts
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -81,5 +88,44 @@ class Web:
         body, content_type = self._metrics()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    async def _get_status(self, _: web.Request) -> web.Response:
-        return web.json_response(self._status(), dumps=lambda told: json.dumps(told, ensure_ascii=False))
+    async def _get_status(self, request: web.Request) -> web.Response:
+        try:
+            asked = _asked(list(request.query.items()))
+        except ValueError as mistake:
+            return _json({"error": str(mistake)}, 400)
+        if asked is None:
+            return _json(self._status())
+        if self._whereabouts is None:
+            return _json({"error": "A retrier knows no request by its id: ask a dispatcher, at its own port."}, 400)
+        return _json(self._whereabouts(*asked))
+
+
+def _asked(query: Sequence[tuple[str, str]]) -> tuple[str, int | None] | None:
+    """The id and the run that are asked about; None: the status as a whole is.
+
+    Raises:
+        ValueError: The question cannot be understood; the text says how to ask.
+    """
+    names = [name for name, _ in query]
+    for name in names:
+        if name not in _PARAMETERS:
+            raise ValueError(f"/status knows no parameter {name[:_SAID_MAX]!r}: it takes id, and run beside it.")
+        if names.count(name) > 1:
+            raise ValueError(f"/status takes one {name}, and {names.count(name)} were given: ask about one request.")
+    if not names:
+        return None
+    given = dict(query)
+    request_id, run = given.get("id"), given.get("run")
+    if request_id is None:
+        raise ValueError("A run belongs to an id: ask /status?id=ID&run=N.")
+    if not is_valid_id(request_id):
+        raise ValueError("An id has 1 to 128 characters of printable ASCII.")
+    if run is None:
+        return request_id, None
+    if not (run.isascii() and run.isdecimal() and len(run) <= len(str(RUN_MAX)) and int(run) <= RUN_MAX):
+        raise ValueError(f"A run is a whole number from 0 to {RUN_MAX}: 0 is the first, each replay is one more.")
+    return request_id, int(run)
+
+
+def _json(told: dict[str, Any], status: int = 200) -> web.Response:
+    return web.json_response(told, status=status, dumps=lambda each: json.dumps(each, ensure_ascii=False))

@@ -15,7 +15,7 @@ BACKLOG_WORTH_SAYING_S: Final = 60.0
 PAUSE_GRAVE_S: Final = 60.0
 _RELEASED: Final = "released"
 
-_TRIPPED: Final = {
+TRIPPED: Final = {
     "quota": "no credit is left, or a spend limit is reached; nothing goes on before somebody acts at OpenAI",
     "auth": "OpenAI does not accept the key or the region; put in another key and restart",
     "overloaded": "OpenAI is overloaded or asks to slow down",
@@ -167,11 +167,11 @@ def _of_breakers(said: Said) -> Iterator[Finding]:
         why = str(broken["breaker"]).removeprefix("open: ")
         rests_s = float(broken.get("rests_s", 0))
         probe = f"the next probe goes in {spoken_s(rests_s)}" if rests_s > 0 else "one call goes now, as a probe"
-        yield _grave(f"{name}: the breaker is open ({why}): {_TRIPPED.get(why, why)}; {probe}.{_cause(broken)}")
+        yield _grave(f"{name}: the breaker is open ({why}): {TRIPPED.get(why, why)}; {probe}.{cause(broken)}")
 
 
-def _cause(broken: Said) -> str:
-    """What tripped it: which request to look for, and what to name to OpenAI's support."""
+def cause(broken: Said) -> str:
+    """What tripped a breaker: which request to look for, and what to name to OpenAI's support."""
     tripped = table_of(broken, "tripped")
     words = [f"{said} {tripped[name]}" for name, said in _CAUSES.items() if tripped.get(name) is not None]
     return f" It opened at {tripped.get('since')}: {', '.join(words)}." if words else ""

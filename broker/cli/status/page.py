@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from broker.cli.amounts import counted, spoken_bytes, spoken_s
+from broker.cli.amounts import counted, spoken_bytes, spoken_period, spoken_s
 from broker.cli.status.findings import Finding, left_of, table_of
 from broker.cli.status.report import Look, Report, Said
 from broker.cli.terminal import safe, short
@@ -201,11 +201,7 @@ def _bucket(bucket: Said) -> tuple[str, Text, str]:
     low, high = left_of(bucket), left_of(bucket, "level_high")
     percent = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
     level = f"{percent}  {max(0, bucket['level_low']):,} of {bucket['capacity']:,}"
-    return f"{bucket['metric']} a {_period(float(bucket['period_s']))}", _bar(low, high), level
-
-
-def _period(seconds: float) -> str:
-    return {1: "second", 60: "minute", 3_600: "hour", 86_400: "day"}.get(round(seconds), spoken_s(seconds))
+    return f"{bucket['metric']} a {spoken_period(float(bucket['period_s']))}", _bar(low, high), level
 
 
 def _bar(low: float, high: float) -> Text:

@@ -8,6 +8,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Mapping
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import Final
 from urllib.error import HTTPError, URLError
@@ -19,7 +20,8 @@ from broker.adapters.kafka_topics import cluster_id_within
 from broker.adapters.redis_status import RedisStatus, Reported
 from broker.cli.patience import within
 from broker.cli.status.report import Look, Report, Said
-from broker.errors import LeaseUnavailable, SettingsError, Unreachable
+from broker.cli.terminal import safe
+from broker.errors import InvalidRequest, LeaseUnavailable, SettingsError, Unreachable
 from broker.settings.whole import Settings
 
 KAFKA_ANSWERS_S: Final = 2.0
@@ -120,7 +122,7 @@ async def look_at_url(settings: Settings, url: str, *, timeout_s: float) -> Look
         Unreachable: Nobody answers there, or somebody who is no dispatcher.
     """
     address = status_url(url)
-    said = await asyncio.to_thread(_fetched, address, timeout_s)
+    said = await asyncio.to_thread(fetched, address, timeout_s)
     if str(said.get("role")) and "topic_prefix" in said:
         report = Report(said=said, age_s=0.0, kind="url", place=address)
         return Look(str(said.get("topic_prefix") or settings.kafka.topic_prefix), report)
@@ -148,14 +150,22 @@ def own_url(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.dispatcher.http_port}"
 
 
-def _fetched(address: str, timeout_s: float) -> Said:
-    """Asked directly, whatever proxies the environment names: probes are not on the internet."""
+def fetched(address: str, timeout_s: float) -> Said:
+    """What is said there, asked directly, whatever proxies the environment names: probes are not on the internet.
+
+    Raises:
+        Unreachable: Nobody answers there, or something else than a JSON object.
+        InvalidRequest: Whoever answers does not understand the question, and says why.
+    """
     place = urlsplit(address).netloc
     try:
         with build_opener(ProxyHandler({})).open(address, timeout=timeout_s) as answer:
             told = _object(answer.read(_STATUS_BYTES_MAX))
     except HTTPError as reason:
+        mistake = (_object(reason.read(_STATUS_BYTES_MAX)) or {}).get("error")
         reason.close()
+        if reason.code == HTTPStatus.BAD_REQUEST and isinstance(mistake, str):
+            raise InvalidRequest(safe(mistake)) from reason
         raise Unreachable(f"{place} answers with HTTP {reason.code}: is that the port of a dispatcher?") from reason
     except URLError as reason:
         raise Unreachable(f"{place} cannot be asked: {_why(reason.reason)}.") from reason

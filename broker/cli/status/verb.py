@@ -13,13 +13,18 @@ from rich.console import Console
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka
 from broker.cli.status.findings import Finding, findings
+from broker.cli.status.one_request import where_is
 from broker.cli.status.page import page
 from broker.cli.status.report import Look, Report
 from broker.cli.status.sources import look_at_url, look_in_redis, own_url
-from broker.errors import Unreachable
+from broker.cli.status.waiting import lines
+from broker.errors import InvalidRequest, Unreachable
 from broker.settings.whole import Settings
+from schemas.ids import is_valid_id
+from schemas.request_codec import RUN_MAX
 
-_SOMETHING_IS_WRONG = 1
+_SOMETHING_IS_WRONG = _NOT_KNOWN = 1
+_NOBODY_KNOWS = frozenset({"unknown", "elsewhere"})
 _OWN_TIMEOUT_S = 1.0
 _WIDTH_UNWATCHED = 160
 
@@ -34,6 +39,12 @@ def status(  # noqa: PLR0917  # Typer reads them by name
             "--cluster", metavar="ID", help="Kafka's cluster id, where several share a Redis and Kafka is away."
         ),
     ] = None,
+    request_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="Why this request waits: ask the leader about it.")
+    ] = None,
+    run: Annotated[
+        int | None, typer.Option("--run", metavar="N", min=0, max=RUN_MAX, help="Which run of it; else the last one.")
+    ] = None,
     as_json: Json = False,
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,
@@ -46,10 +57,23 @@ def status(  # noqa: PLR0917  # Typer reads them by name
     asked for on this machine, at dispatcher.http_port; --url asks any dispatcher, leader or standby. A quota that is
     used up is no trouble: it is said, and the exit code stays 0.
 
+    With --id: where that request is, who stands before it, what it waits for and about when it will be called. Only the
+    leader knows, so it is asked; exit 1 if it knows nothing of it.
+
     Example: headrace status --url http://dispatcher-0:8080 --json
+
+    Example: headrace status --id lead-8841-email
     """
     settings = settings_from(config, bootstrap_servers, prefix)
     hush_kafka()
+    if request_id is not None:
+        if not is_valid_id(request_id):
+            raise InvalidRequest(f"{request_id[:200]!r} is no id: it has 1 to 128 characters of printable ASCII.")
+        told = asyncio.run(where_is(settings, request_id, run, url=url, cluster=cluster, timeout_s=timeout))
+        typer.echo(json.dumps(told, ensure_ascii=False) if as_json else "\n".join(lines(told)))
+        raise typer.Exit(_NOT_KNOWN if told["state"] in _NOBODY_KNOWS else 0)
+    if run is not None:
+        raise InvalidRequest("--run belongs to --id: say which request is meant.")
     look = asyncio.run(_look(settings, url=url, cluster=cluster, timeout_s=timeout))
     found = findings(look)
     if as_json:

@@ -63,3 +63,10 @@ def test_capped_tenants_that_took_nothing_of_late_are_forgotten() -> None:
     assert len(tenants._uses) == TENANTS_CAPPED_SWEPT_ABOVE + 1
     tenants.called("newer", 1, MINUTE + 100)
     assert sorted(tenants._uses) == ["0", "new", "newer"]
+
+
+def test_the_calls_of_a_capped_tenant_that_are_in_flight_are_counted_for_whoever_asks() -> None:
+    tenants = Tenants({"acme": TenantRule(inflight_max=2)})
+    for tenant in ("acme", "acme", "free"):
+        tenants.called(tenant, 1, 0)
+    assert [tenants.inflight(tenant) for tenant in ("acme", "free", "unknown")] == [2, 0, 0]

@@ -28,6 +28,7 @@ from broker.service.publication import Publication
 from broker.service.rules import budget_maker, dispatch_rules
 from broker.service.status import Status
 from broker.service.telemetry import Telemetry
+from broker.service.whereabouts import Whereabouts
 from broker.settings.whole import Settings
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import KafkaLink, MemoryKafka
@@ -131,6 +132,14 @@ class Process:
         self.intakes |= {lane: self._intake(lane, pricer) for lane in self.settings.lanes}
         self.leadership = self._leadership(rules, from_start)
         self.status = Status(self.settings, self.core, self.health, self.telemetry, owner=owner)
+        self.whereabouts = Whereabouts(
+            self.core,
+            self.hold,
+            health=self.health,
+            telemetry=self.telemetry,
+            clock=self.clock,
+            topic_prefix=self.settings.kafka.topic_prefix,
+        )
         self.tasks: list[asyncio.Task[None]] = []
 
     def _intake(self, lane: str, reader: Reader) -> LaneIntake:

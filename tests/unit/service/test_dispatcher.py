@@ -33,6 +33,7 @@ class Served:
             doors=doors,
             telemetry=process.telemetry,
             status=process.status,
+            whereabouts=process.whereabouts,
         )
         self.running = asyncio.create_task(self.dispatcher.run())
 

@@ -1,0 +1,75 @@
+"""One request, asked of the leader: nobody else knows, and Redis holds nothing of single requests."""
+
+import asyncio
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+from broker.cli.status.report import Report, Said
+from broker.cli.status.sources import fetched, look_in_redis, own_url, status_url
+from broker.errors import Unreachable
+from broker.settings.whole import Settings
+
+_OWN_TIMEOUT_S: Final = 1.0
+
+
+async def where_is(
+    settings: Settings, request_id: str, run: int | None, *, url: str | None, cluster: str | None, timeout_s: float
+) -> Said:
+    """What a dispatcher says of one request: the one at `url`, else the leader, as Redis or this machine knows it.
+
+    Raises:
+        Unreachable: Nobody who could know can be asked; the sentence says what to do.
+        InvalidRequest: Whoever was asked did not understand the question.
+    """
+    query = {"id": request_id} | ({} if run is None else {"run": str(run)})
+    if url is not None:
+        return await _asked(url, query, timeout_s)
+    try:
+        look = await look_in_redis(settings, cluster=cluster, timeout_s=timeout_s)
+    except Unreachable as reason:
+        return await _here(settings, query, reason)
+    leader = _leader_of(look.dispatcher, look.prefix)
+    try:
+        return await _asked(leader, query, timeout_s)
+    except Unreachable as reason:
+        raise Unreachable(
+            f"The leader says that it is asked at {leader}. {reason} Ask it from where that address is reached, or "
+            "name another one with --url."
+        ) from reason
+
+
+def _leader_of(report: Report, prefix: str) -> str:
+    """Where the leader is asked."""
+    if report.said is None or report.is_stale:
+        raise Unreachable(
+            f"No dispatcher of {prefix} has reported of late, so nobody knows: `headrace status` says what is wrong."
+        )
+    url = report.said.get("url")
+    if not isinstance(url, str):
+        host = report.said.get("host", "an unknown host")
+        raise Unreachable(
+            f"The leader, on {host}, has not said where it is asked: look again in a second, or name it with --url "
+            "http://HOST:PORT."
+        )
+    return url
+
+
+async def _here(settings: Settings, query: dict[str, str], reason: Unreachable) -> Said:
+    """Redis is away, and this may be the machine of the leader."""
+    try:
+        told = await _asked(own_url(settings), query, _OWN_TIMEOUT_S)
+    except Unreachable:
+        told = {}
+    if told.get("topic_prefix") != settings.kafka.topic_prefix:
+        raise Unreachable(f"{reason} Ask the leader itself: --url http://HOST:PORT.") from reason
+    return told
+
+
+async def _asked(url: str, query: dict[str, str], timeout_s: float) -> Said:
+    address = urlsplit(status_url(url))._replace(query=urlencode(query)).geturl()
+    told = await asyncio.to_thread(fetched, address, timeout_s)
+    if "topic_prefix" not in told:
+        raise Unreachable(f"What answers at {url} is no dispatcher of Headrace: check the address and the port.")
+    if "state" not in told:
+        raise Unreachable(f"The dispatcher at {url} cannot tell of single requests: it is of an older release.")
+    return told

@@ -1,0 +1,252 @@
+"""Why one request waits, in a few lines for a person at 3 a.m.
+
+What is told comes from a dispatcher of this release or of another: any field may be missing, and a kind that is not
+known here is named as it is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from broker.cli.amounts import counted, spoken_period, spoken_s
+from broker.cli.status.findings import TRIPPED, cause, table_of
+from broker.cli.status.report import Said
+from broker.cli.terminal import safe
+
+_SOON_S: Final = 12 * 3_600
+_LEADER: Final = {
+    "suspended": "the leader: it starts no calls before Kafka lets it publish again; do not restart it",
+    "unproved": "the leader: it starts no calls before it has proved that it still leads",
+    "leaving": "another leader: this one is leaving, and starts no call that would not end before",
+}
+
+
+def lines(told: Said) -> list[str]:
+    """All that is worth saying, the state first."""
+    who = f"{told.get('id')}{_run(told)}"
+    return [safe(line) for line in _lines(who, told)]
+
+
+def _run(told: Said) -> str:
+    return f" (run {told['run']})" if told.get("run") else ""
+
+
+def _lines(who: str, told: Said) -> Iterator[str]:
+    where = f"lane {told.get('lane')} ({_tenant(told)})"
+    match told.get("state"):
+        case "waiting" | "waiting_for_order" | "waiting_for_retry":
+            yield f"{who} waits in {where}{_standing(told)}."
+            yield from _waiting(told)
+        case "calling":
+            yield f"{who} is being called, in {where}: attempt {told.get('calls')}, for {_span(told.get('for_s'))} now."
+        case "joined":
+            yield f"{who} waits for what becomes of {_first(told)}; then it is judged again:"
+            yield from _lines(_first(told), table_of(told, "behind"))
+        case "settled":
+            yield f"{who} is decided ({_ended(table_of(told, 'decided'))}) and will be published with the next commit."
+            if told.get("trouble"):
+                yield f"Commits wait: {told['trouble']}"
+        case "parked":
+            yield f"{who} is parked in the failures topic, after {counted(int(told.get('attempts', 0)), 'call')}."
+            yield _back(told.get("retry_at"))
+        case "answered":
+            yield from _answered(who, told)
+        case "unknown":
+            window = spoken_s(float(told.get("dedupe_window_s", 0)))
+            yield (
+                f"Nothing is known of {who}: it is not taken yet, or unknown, or was answered longer ago than the "
+                f"dedupe window ({window})."
+            )
+            yield from _without_room(told.get("lanes_without_room") or ())
+        case "elsewhere":
+            yield str(told.get("sentence"))
+        case state:
+            yield f"{who} is {state}."
+
+
+def _tenant(told: Said) -> str:
+    return f"tenant {told['tenant']}" if told.get("tenant") else "no tenant"
+
+
+def _first(told: Said) -> str:
+    run = table_of(told, "behind").get("run")
+    return "its first submission" if run == told.get("run") else f"run {run}"
+
+
+def _ended(outcome: Said) -> str:
+    status, reason = outcome.get("status") or "with nothing to publish", outcome.get("reason")
+    return f"{status}, {reason}" if reason else str(status)
+
+
+def _back(retry_at: Any) -> str:
+    if retry_at is None:
+        return "The retrier puts it back when it is due; this leader does not know when, since another one parked it."
+    return f"The retrier puts it back at {_clock(retry_at)}."
+
+
+def _answered(who: str, told: Said) -> Iterator[str]:
+    outcome = table_of(told, "outcome")
+    if outcome.get("status") is None:
+        yield f"{who} was answered: run {told.get('last_run')} came after it."
+        return
+    yield f"{who} was answered: {_ended(outcome)}."
+    if outcome["status"] == "failed" and outcome.get("reason") != "cancelled":
+        yield "`headrace dead-letters show ID` says why."
+
+
+def _without_room(lanes: Sequence[str]) -> Iterator[str]:
+    if lanes:
+        noun, verb = ("Lane", "has") if len(lanes) == 1 else ("Lanes", "have")
+        yield (
+            f"{noun} {', '.join(lanes)} {verb} no room now: what stands further behind waits in Kafka until some of "
+            "those before it are done."
+        )
+
+
+# ---------------------------------------------------------------------------------------------------- who waits
+
+
+def _standing(told: Said) -> str:
+    """Where it stands in its line."""
+    before = told.get("before")
+    if not isinstance(before, Mapping):
+        return ""
+    own, lane = table_of(before, "tenant"), table_of(before, "lane")
+    if not lane.get("requests"):
+        return ", next in its lane"
+    place, about = _ordinal(int(own.get("requests", 0)) + 1), "" if own == lane else "about "
+    crowd = f"{about}{lane['requests']:,} before it in the lane ({lane.get('tokens', 0):,} tokens)"
+    return f", {place} of its tenant, {crowd}"
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"
+
+
+def _waiting(told: Said) -> Iterator[str]:
+    begin = "It waits for"
+    for hindrance in told.get("waits_for") or ():
+        yield f"{begin}: {_hindrance(hindrance)}."
+        begin = "And for"
+    if begin == "It waits for":
+        yield "Nothing keeps it: its call starts at once, or right after those before it."
+    yield from _estimate(told)
+
+
+def _estimate(told: Said) -> Iterator[str]:
+    estimate = told.get("estimated_start")
+    if not isinstance(estimate, Mapping):
+        yield "Estimated start: nobody can tell."
+        return
+    in_s = estimate.get("in_s")
+    at = f"in about {_span(in_s)} ({_clock(estimate.get('at'), in_s)})"
+    yield f"Estimated start: {at}, if nobody comes who goes first."
+    if str(estimate.get("at")) > str(told.get("deadline") or "~"):
+        yield f"That is after its deadline, {_clock(told['deadline'])}: it would fail then."
+
+
+def _hindrance(told: Said) -> str:  # noqa: C901, PLR0911, PLR0912 — a table of kinds, one sentence each
+    limit = told.get("limit")
+    match told.get("kind"):
+        case "leader":
+            return _LEADER.get(str(told.get("why")), f"the leader, which is {told.get('why')}")
+        case "breaker":
+            return _breaker(told)
+        case "retry":
+            in_s = told.get("payable_in_s")
+            return f"its next attempt, not before {_clock(told.get('until'), in_s)} (in {_span(in_s)})"
+        case "order":
+            return _order(told)
+        case "tenant_cap":
+            return f"its tenant's cap, {told.get('cap')} {_number(told.get('most'))}; {_payable(told)}"
+        case "lane":
+            return _lane(told)
+        case "tenants":
+            name = told.get("tenant")
+            return f"the turn of its tenant: {f'tenant {name}' if name else 'who names no tenant'} is next in its lane"
+        case "places":
+            return _places(told)
+        case "memory":
+            return "answers in memory to be committed: they fill dispatcher.held_bytes_max"
+        case "first_answer":
+            return f"the answer of one call, which tells how full {limit} is; {_payable(told)}"
+        case "cooldown":
+            return f"OpenAI, which said to wait with {limit}; {_payable(told)}"
+        case "limit":
+            return _limit(told)
+        case "own_cap":
+            charged, cap = _number(told.get("charged")), _number(told.get("capacity"))
+            needed = _number(told.get("needed"))
+            return f"the own cap on {limit}: {needed} needed, {charged} of {cap} charged this minute; {_payable(told)}"
+        case "pace":
+            return f"{limit} not to be spent faster than OpenAI has borne, or than burst_s allows; {_payable(told)}"
+        case kind:
+            return str(kind)
+
+
+def _breaker(told: Said) -> str:
+    of, why = told.get("limit") or "the account", str(told.get("tripped_by"))
+    rests_s = float(told.get("next_probe_s", 0))
+    probe = f"the next probe goes in {spoken_s(rests_s)}" if rests_s > 0 else "one call goes now, as a probe"
+    if told.get("probing"):
+        probe = "a probe is under way"
+    opened = cause(told).rstrip(".")
+    return f"the breaker of {of}, open ({why}): {TRIPPED.get(why, why)}; {probe}{'.' if opened else ''}{opened}"
+
+
+def _order(told: Said) -> str:
+    first, serial = told.get("first") or "one whose id is unknown", bool(told.get("serial"))
+    until = "have ended" if serial else "have started"
+    before = counted(int(told.get("before", 0)), "request")
+    return f"its ordering key: {before} before it must {until}, and {first} is first ({told.get('first_state')})"
+
+
+def _lane(told: Said) -> str:
+    name = told.get("lane")
+    crowd = f"{told.get('requests', 0):,} waiting there, {told.get('tokens', 0):,} tokens"
+    match told.get("rule"):
+        case "floor":
+            return f"lane {name}, which is owed its floor now ({crowd})"
+        case "ceiling":
+            return f"lane {name}, since its own lane has had its ceiling ({crowd})"
+        case _:
+            return f"lane {name}, which goes first ({crowd})"
+
+
+def _places(told: Said) -> str:
+    of = "this dispatcher" if told.get("of") == "dispatcher" else told.get("of")
+    kept = f", {_number(told['kept'])} of them kept for {_lanes(told)}" if told.get("kept") else ""
+    return f"a call in flight to end: {_number(told.get('inflight'))} of {_number(told.get('most'))} of {of}{kept}"
+
+
+def _limit(told: Said) -> str:
+    period = spoken_period(float(told.get("period_s", 0)))
+    who = "" if told.get("own", True) else "the next call needs "
+    needed = f"{who}{_number(told.get('needed'))}{'' if who else ' needed'}"
+    there = f"{_number(told.get('there'))} there of {_number(told.get('capacity'))} a {period}"
+    kept = f", and {_number(told['kept'])} kept for {_lanes(told)}" if told.get("kept") else ""
+    return f"{told.get('metric')} of {told.get('limit')}: {needed}, {there}{kept}; {_payable(told)}"
+
+
+def _lanes(told: Said) -> str:
+    return f"lane {' and '.join(told.get('kept_for') or ('above',))}"
+
+
+def _payable(told: Said) -> str:
+    wait_s = told.get("payable_in_s")
+    return "not before a call ends" if wait_s is None else f"payable in {spoken_s(float(wait_s))}"
+
+
+def _number(count: Any) -> str:
+    return f"{count:,}" if isinstance(count, int | float) else "?"
+
+
+def _span(seconds: Any) -> str:
+    return spoken_s(float(seconds)) if isinstance(seconds, int | float) else "a while"
+
+
+def _clock(instant: Any, in_s: Any = None) -> str:
+    """`2026-12-01T12:03:44.120Z` as `2026-12-01 12:03:44Z`; without its date if it is `in_s` away, and soon."""
+    day, _, time = str(instant).partition(".")[0].rstrip("Z").partition("T")
+    soon = isinstance(in_s, int | float) and in_s < _SOON_S
+    return f"{time}Z" if soon else f"{day} {time}Z"
