@@ -223,9 +223,9 @@ def _limit(told: Said) -> str:
     period = spoken_period(float(told.get("period_s", 0)))
     who = "" if told.get("own", True) else "the next call needs "
     needed = f"{who}{_number(told.get('needed'))}{'' if who else ' needed'}"
-    there = f"{_number(told.get('there'))} there of {_number(told.get('capacity'))} a {period}"
-    kept = f", and {_number(told['kept'])} kept for {_lanes(told)}" if told.get("kept") else ""
-    return f"{told.get('metric')} of {told.get('limit')}: {needed}, {there}{kept}; {_payable(told)}"
+    kept = f" ({_number(told['kept'])} kept for {_lanes(told)})" if told.get("kept") else ""
+    there = f"{_number(told.get('there'))} there{kept} of {_number(told.get('capacity'))} a {period}"
+    return f"{told.get('metric')} of {told.get('limit')}: {needed}, {there}; {_payable(told)}"
 
 
 def _lanes(told: Said) -> str:
