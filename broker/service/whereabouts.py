@@ -272,7 +272,7 @@ def _crowd(crowd: Crowd) -> Told:
 
 
 def _seconds(since_ms: int | None, until_ms: int) -> float | None:
-    return None if since_ms is None else round(max(0, until_ms - since_ms) / 1_000, 1)
+    return None if since_ms is None else max(0, until_ms - since_ms) / 1_000
 
 
 def _decided(decision: Decision | None) -> Told | None:

@@ -28,7 +28,7 @@ async def where_is(
         look = await look_in_redis(settings, cluster=cluster, timeout_s=timeout_s)
     except Unreachable as reason:
         return await _here(settings, query, reason)
-    leader = _leader_of(look.dispatcher, look.prefix)
+    leader = leader_url(look.dispatcher, look.prefix)
     try:
         return await _asked(leader, query, timeout_s)
     except Unreachable as reason:
@@ -38,8 +38,12 @@ async def where_is(
         ) from reason
 
 
-def _leader_of(report: Report, prefix: str) -> str:
-    """Where the leader is asked."""
+def leader_url(report: Report, prefix: str) -> str:
+    """Where the leader is asked, as it says itself.
+
+    Raises:
+        Unreachable: Nobody has reported of late, or not where.
+    """
     if report.said is None or report.is_stale:
         raise Unreachable(
             f"No dispatcher of {prefix} has reported of late, so nobody knows: `headrace status` says what is wrong."

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 
 from broker.ports import Fetched, Unreadable
@@ -214,3 +215,21 @@ def test_the_rungs_fit_the_grace(grace_s: float) -> None:
 def test_a_grace_without_room_for_a_ladder_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 10 s"):
         ladder(9)
+
+
+async def test_it_says_where_it_is_asked_and_answers_there_of_one_request() -> None:
+    world = World()
+    async with served(world) as serving:
+        await serving.leading()
+        await warmed(world)
+        await until(lambda: serving.process.status.url is not None)
+        assert serving.process.status.url is not None
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout()) as session:
+            async with session.get(f"{serving.process.status.url}/status?id=warm") as answer:
+                told = await answer.json()
+            async with session.get(f"{serving.process.status.url}/status") as answer:
+                whole = await answer.json()
+        serving.dispatcher.leave()
+        await serving.ended_after_s()
+    assert (told["id"], told["state"], told["outcome"]["status"]) == ("warm", "answered", "completed")
+    assert whole["url"] == serving.process.status.url

@@ -10,7 +10,6 @@ from broker.core.budget import Budget, Checkpoint, LimitSettings
 from broker.core.flights import Flights
 from broker.core.reading import MINUTE_MS, Metric
 from broker.core.tenants import TenantRule, Tenants
-from broker.core.ticket import Ticket
 from broker.service.forecast import cap_lets_through_ms, flows_in_ms, lets_through_ms
 from broker.service.place import Crowd
 from tests.unit.core.specimens import budget, candidate, ticket
@@ -20,9 +19,9 @@ REQUESTS = Level(Metric.REQUESTS, 1, 1, 60, MINUTE_MS)
 WELL = Breaker()
 
 
-def left(*levels: Level, charged: int = 0, pause_ms: int = 0, **settings: int) -> Budget:
+def left(*levels: Level, charged: int = 0, pause_ms: int = 0, cap_tokens: int | None = None) -> Budget:
     checkpoint = Checkpoint("gpt", 0, levels, charged, pause_ms, 1_000_000, borne_tokens=60_000)
-    return Budget(LimitSettings("gpt", None, None, **settings), 0, checkpoint)
+    return Budget(LimitSettings("gpt", None, None, cap_tokens=cap_tokens), 0, checkpoint)
 
 
 def test_what_is_there_pays_at_once_and_the_rest_flows_in() -> None:
@@ -102,8 +101,8 @@ def capped(rule: TenantRule, *, used: int = 0) -> Tenants:
     return tenants
 
 
-def kept_out_ms(tenants: Tenants, own: Crowd, asked: Ticket = ACME, **flights: int) -> int | None:
-    return cap_lets_through_ms(tenants, asked, own, flying(0, **flights), 0)
+def kept_out_ms(tenants: Tenants, own: Crowd) -> int | None:
+    return cap_lets_through_ms(tenants, ACME, own, flying(0), 0)
 
 
 def test_who_has_no_cap_is_kept_out_by_none() -> None:

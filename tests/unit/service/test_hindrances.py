@@ -1,10 +1,12 @@
 """What keeps a request from being called, one kind after the other, on the real core."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from broker.core.buckets import Level
 from broker.core.budget import Budget, Checkpoint, LimitSettings
+from broker.core.dispatch import Dispatch
 from broker.core.events import Draining
 from broker.core.lanes import LaneRule
 from broker.core.reading import DAY_MS, MINUTE_MS, Metric
@@ -13,7 +15,7 @@ from broker.core.ticket import Ticket
 from broker.core.verdict import Meaning
 from broker.service.hindrances import Hindrances
 from tests.unit.core.shell import Shell
-from tests.unit.core.specimens import BULK, STANDARD, URGENT, candidate, place
+from tests.unit.core.specimens import BULK, STANDARD, URGENT, budget, candidate, place
 
 FULL = 60_000
 
@@ -21,8 +23,10 @@ FULL = 60_000
 class Asked(Shell):
     """A leader that can be asked why somebody waits; a thousand tokens a second flow in."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, tenants: Mapping[str, TenantRule] | None = None, **settings: Any) -> None:
         super().__init__(**settings)
+        if tenants is not None:
+            self.core = Dispatch(replace(self.core.rules, tenants=tenants), make_budget=budget, dice=lambda: 0.5)
         self.hindrances = Hindrances(self.core, lambda breaker: {"limit": breaker, "status": 500})
         self.lead()
 
@@ -40,11 +44,6 @@ class Asked(Shell):
         """Nothing is left beside the reserve of the urgent lane, and 1 token more."""
         self.waits("all", charge=FULL * 8 // 10)
         return self
-
-
-def with_tenants(shell: Asked, **rules: TenantRule) -> Asked:
-    shell.core.limits.tenants.__init__(rules)  # type: ignore[misc]  # the lanes hold this very object
-    return shell
 
 
 # ---------------------------------------------------------------------------------------------------- everybody
@@ -263,7 +262,7 @@ def test_another_tenant_s_turn_is_told_by_its_name() -> None:
 
 
 def test_a_tenant_s_cap_keeps_only_its_own() -> None:
-    shell = with_tenants(Asked(), acme=TenantRule(cap_tokens=1_000), few=TenantRule(inflight_max=1))
+    shell = Asked({"acme": TenantRule(cap_tokens=1_000), "few": TenantRule(inflight_max=1)})
     shell.waits(tenant="acme", charge=1_000)
     (found,) = shell.why(shell.waits(tenant="acme"))
     assert (found["kind"], found["cap"], found["most"]) == ("tenant_cap", "tokens_per_minute", 1_000)

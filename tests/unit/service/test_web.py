@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,13 +28,16 @@ SECRET = "confidential-prompt-text"
 
 
 @asynccontextmanager
-async def web(health: Health) -> AsyncIterator[tuple[Web, aiohttp.ClientSession]]:
+async def web(
+    health: Health, whereabouts: Callable[[str, int | None], dict[str, Any]] | None = None
+) -> AsyncIterator[tuple[Web, aiohttp.ClientSession]]:
     serving = Web(
         host="127.0.0.1",
         port=0,
         health=health,
         metrics=lambda: (b"headrace_leader 1.0\n", "text/plain; version=0.0.4"),
         status=lambda: {"role": health.role, "name": "Zürich"},
+        whereabouts=whereabouts,
     )
     async with serving, aiohttp.ClientSession(f"http://127.0.0.1:{serving.port}") as session:
         yield serving, session
@@ -93,6 +96,60 @@ async def test_metrics_and_status_come_in_their_own_types() -> None:
             assert answer.status == 404
 
 
+def told_of(request_id: str, run: int | None) -> dict[str, Any]:
+    return {"id": request_id, "run": run, "tenant": "Zürich"}
+
+
+@pytest.mark.parametrize(
+    ("query", "request_id", "run"),
+    [
+        ("id=lead-1", "lead-1", None),
+        ("id=lead-1&run=0", "lead-1", 0),
+        ("run=65535&id=a%20b%26c", "a b&c", 65_535),
+        (f"id={'x' * 128}", "x" * 128, None),
+    ],
+)
+async def test_one_request_is_asked_about_by_its_id_and_perhaps_its_run(
+    query: str, request_id: str, run: int | None
+) -> None:
+    async with web(Health(), told_of) as (_, session), session.get(f"/status?{query}") as answer:
+        assert (answer.status, await answer.json()) == (200, {"id": request_id, "run": run, "tenant": "Zürich"})
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("lead-1", "knows no parameter 'lead-1': it takes id, and run beside it."),
+        ("id=lead-1&follow=1", "knows no parameter 'follow'"),
+        (f"{'x' * 100}=1", f"knows no parameter '{'x' * 40}'"),
+        ("id=a&id=b", "takes one id, and 2 were given"),
+        ("id=a&run=1&run=1", "takes one run, and 2 were given"),
+        ("run=1", "A run belongs to an id: ask /status?id=ID&run=N."),
+        ("id=", "An id has 1 to 128 characters of printable ASCII."),
+        ("id=Z%C3%BCrich", "An id has 1 to 128 characters of printable ASCII."),
+        (f"id={'x' * 129}", "An id has 1 to 128 characters of printable ASCII."),
+        *(
+            (f"id=a&run={run}", "A run is a whole number from 0 to 65535")
+            for run in ("", "-1", "x", "65536", "²", "1.0")
+        ),
+        (f"id=a&run={'1' * 50}", "A run is a whole number from 0 to 65535"),
+    ],
+)
+async def test_a_question_that_cannot_be_understood_is_answered_with_how_to_ask(query: str, sentence: str) -> None:
+    async with web(Health(), told_of) as (_, session), session.get(f"/status?{query}") as answer:
+        assert (answer.status, list(told := await answer.json())) == (400, ["error"])
+        assert sentence in told["error"]
+
+
+async def test_a_retrier_knows_no_request_and_says_whom_to_ask() -> None:
+    async with web(Health()) as (_, session), session.get("/status?id=lead-1") as answer:
+        told = await answer.json()
+        assert (answer.status, told["error"]) == (
+            400,
+            "A retrier knows no request by its id: ask a dispatcher, at its own port.",
+        )
+
+
 async def test_a_port_that_is_taken_is_one_sentence_for_a_person() -> None:
     async with web(Health()) as (first, _):
         second = Web(host="127.0.0.1", port=first.port, health=Health(), metrics=lambda: (b"", ""), status=dict)
@@ -141,7 +198,7 @@ async def test_the_status_tells_numbers_and_never_a_prompt() -> None:
     assert told["limits"]["gpt-4o-mini"]["believed"]
     assert told["limits"]["gpt-4o-mini"]["next_call_s"] is None, "who waits for another attempt stands in no line"
     assert told["leading_since"].startswith("2026-12-01T09:")
-    assert told["pid"] == os.getpid()
+    assert (told["pid"], told["url"]) == (os.getpid(), None), "nothing listens here"
     assert told["dedupe"]["ids"] == 3
     text = json.dumps(told) + process.meter.render().decode()
     assert SECRET not in text

@@ -19,10 +19,14 @@ SETTINGS = load_settings(None, {}, {})
 
 
 @contextmanager
-def answering(body: bytes, status: int = 200) -> Iterator[str]:
+def answering(body: bytes, status: int = 200, asked: list[str] | None = None) -> Iterator[str]:
+    """A server that answers so at `/status`; `asked` takes the questions."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status if self.path == "/status" else 404)
+            if asked is not None:
+                asked.append(self.path)
+            self.send_response(status if self.path.partition("?")[0] == "/status" else 404)
             self.end_headers()
             self.wfile.write(body)
 
