@@ -1,0 +1,92 @@
+"""`headrace status --id` on a real leader whose limit is used up: who waits, who was answered, whom nobody knows."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.cli.main import main
+from broker.local.services import LocalServices
+from broker.simulator.upstream import Upstream, UpstreamSettings
+from schemas.instants import from_wire
+from tests.integration.fleet import Fleet, producing, read_all, request, send
+
+TOKENS, REQUESTS, LATE = 6_000, 24, 17
+PROMPT = "confidential-prompt"
+
+
+@pytest.fixture
+def prefix(services: LocalServices, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("HEADRACE_KAFKA__BOOTSTRAP_SERVERS", services.endpoints.bootstrap_servers)
+    monkeypatch.setenv("HEADRACE_REDIS__URL", services.endpoints.redis_url)
+    monkeypatch.setenv("HEADRACE_KAFKA__TOPIC_PREFIX", "whereabouts")
+    return "whereabouts"
+
+
+async def asked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """What the verb prints, and its exit code."""
+    code = await asyncio.to_thread(main, ["status", *arguments])
+    said = capsys.readouterr()
+    assert PROMPT not in said.out + said.err
+    assert not said.err, said.err
+    return code, said.out
+
+
+async def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    _, said = await asked(capsys, "--json", *arguments)
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+@pytest.mark.timeout(120)
+async def test_a_real_leader_says_why_a_request_waits_and_when_it_starts(
+    services: LocalServices, prefix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    played = UpstreamSettings(
+        tokens_per_minute=TOKENS, requests_per_minute=600, law="chat-2025", latency_s=(0.05, 0.1), seed=5, port=0
+    )
+    limits = {"gpt-4o-mini": {"tokens_per_minute": TOKENS, "requests_per_minute": 600, "charge_law": "chat-2025"}}
+    async with (
+        Upstream(played) as upstream,
+        Fleet(services, prefix, upstream.base_url, tmp_path, {"HEADRACE_LIMITS": json.dumps(limits)}) as fleet,
+        producing(fleet) as producer,
+    ):
+        leader = await fleet.start()
+        await fleet.until(leader, "leader")
+        standby = await fleet.start()
+        await fleet.until(standby, "standby")
+        body = [f"lead-{number:04}" for number in range(REQUESTS)]
+        await send(producer, fleet, "bulk", [request(each, tenant="acme") for each in body], partition=0)
+        late = body[LATE]
+        while (waits := await told(capsys, "--id", late)).get("state") != "waiting":
+            await asyncio.sleep(0.1)
+        while (waits := await told(capsys, "--id", late))["waits_for"][0]["kind"] != "limit":
+            assert waits["state"] == "waiting"
+        first = await told(capsys, "--id", body[0])
+        code, said = await asked(capsys, "--id", late)
+        _, nobody = await asked(capsys, "--id", "nobody")
+        elsewhere = await told(capsys, "--id", late, "--url", f"127.0.0.1:{standby.port}")
+        estimate = from_wire(waits["estimated_start"]["at"])
+        async with asyncio.timeout(60):
+            while (await told(capsys, "--id", late))["state"] == "waiting":
+                await asyncio.sleep(0.05)
+        started = datetime.now(UTC)
+        outcome = next(value for value in (await read_all(fleet, "results", until=1)).values if value["id"] == body[0])
+    assert (waits["lane"], waits["tenant"], waits["limit"]) == ("bulk", "acme", "gpt-4o-mini")
+    assert waits["before"]["tenant"] == waits["before"]["lane"]
+    assert 0 < waits["before"]["lane"]["requests"] < LATE
+    assert waits["waits_for"][0]["metric"] == "tokens"
+    assert abs((started - estimate).total_seconds()) < 2.5, (started, estimate)
+    print(f"estimated {estimate:%H:%M:%S}, {waits['estimated_start']['in_s']:.1f} s ahead; started {started:%H:%M:%S}")
+    assert (first["state"], first["outcome"]["status"]) == ("answered", "completed")
+    assert outcome["status"] == "completed"
+    assert code == 0
+    lines = said.splitlines()
+    assert lines[0].startswith(f"{late} waits in lane bulk (tenant acme), ")
+    assert lines[1].startswith("It waits for: tokens of gpt-4o-mini: the next call needs ")
+    assert lines[2].startswith("Estimated start: in about ")
+    assert nobody.startswith("Nothing is known of nobody: it is not taken yet, or unknown, or was answered longer ago")
+    assert (elsewhere["state"], elsewhere["role"]) == ("elsewhere", "standby")
