@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_topics import cluster_id
+from broker.adapters.redis_lease import RedisLease
 from broker.cli.main import main
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
@@ -39,6 +42,23 @@ async def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str,
     _, said = await asked(capsys, "--json", *arguments)
     found: dict[str, Any] = json.loads(said)
     return found
+
+
+async def test_a_leader_that_cannot_be_reached_is_named_with_the_way_out(
+    services: LocalServices, prefix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = await cluster_id(KafkaConnection(services.endpoints.bootstrap_servers))
+    lease = RedisLease(services.endpoints.redis_url, f"headrace:{cluster}:{prefix}.dispatcher", ttl_ms=500, token="t")
+    await lease.take()
+    await lease.publish_status(json.dumps({"role": "leader", "topic_prefix": prefix, "url": "http://127.0.0.1:1"}))
+    code = await asyncio.to_thread(main, ["status", "--id", "lead-1"])
+    await lease.release()
+    await lease.close()
+    assert code == 3
+    assert capsys.readouterr().err == (
+        "headrace: The leader says that it is asked at http://127.0.0.1:1. 127.0.0.1:1 cannot be asked: nobody listens "
+        "there. Ask it from where that address is reached, or name another one with --url.\n"
+    )
 
 
 @pytest.mark.timeout(120)

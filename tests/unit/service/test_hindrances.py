@@ -13,6 +13,7 @@ from broker.core.reading import DAY_MS, MINUTE_MS, Metric
 from broker.core.tenants import TenantRule
 from broker.core.ticket import Ticket
 from broker.core.verdict import Meaning
+from broker.core.windows import FixedWindowMirror
 from broker.service.hindrances import Hindrances
 from tests.unit.core.shell import Shell
 from tests.unit.core.specimens import BULK, STANDARD, URGENT, budget, candidate, place
@@ -160,6 +161,38 @@ def test_what_must_not_be_spent_at_once_is_told_as_the_pace() -> None:
     assert (found["kind"], found["limit"]) == ("pace", "gpt")
 
 
+def fixed_window(shell: Asked, left: int) -> None:
+    """Its tokens are counted from mark to mark; the next mark is half a minute away."""
+    buckets = shell.core.limits.desk("gpt", shell.now_ms).budget._buckets
+    buckets._add(FixedWindowMirror(Metric.TOKENS, FULL, MINUTE_MS, shell.now_ms + 30_000, left))
+
+
+def test_a_window_that_is_used_up_is_waited_for_until_its_mark() -> None:
+    shell = limited(Level(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS))
+    fixed_window(shell, 0)
+    (found,) = shell.why(shell.waits(lane="urgent"))
+    assert (found["kind"], found["there"]) == ("limit", 0)
+    assert 29 < found["payable_in_s"] <= 30.1
+
+
+def test_a_window_with_enough_left_is_not_to_blame() -> None:
+    shell = limited(Level(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS), burst_ms=100)
+    fixed_window(shell, FULL)
+    shell.waits(charge=100, lane="urgent")
+    (found,) = shell.why(shell.waits(charge=100, lane="urgent"))
+    assert found["kind"] == "pace"
+
+
+def test_before_the_first_answer_a_limit_with_places_of_its_own_waits_for_it_too() -> None:
+    shell = Asked()
+    shell.core.limits._make_budget = lambda _, now_ms: Budget(
+        LimitSettings("gpt", None, None, inflight_max=5), now_ms, None
+    )
+    shell.waits("first", lane="urgent")
+    (found,) = shell.why(shell.waits(lane="urgent"))
+    assert found == {"kind": "first_answer", "limit": "gpt"}
+
+
 def test_before_the_first_answer_one_call_goes_alone() -> None:
     shell = Asked(believed=False)
     shell.waits("first", charge=FULL // 4)
@@ -221,9 +254,11 @@ def test_a_lane_above_goes_first() -> None:
 
 
 def lanes(**fields: int) -> tuple[LaneRule, ...]:
-    """Two lanes that keep no reserve; `fields` are the second one's or the first one's."""
-    first = replace(STANDARD, floor_ppm=0, ceiling_ppm=fields.get("ceiling_ppm", 1_000_000))
-    return (first, replace(BULK, floor_ppm=fields.get("floor_ppm", 0)), replace(URGENT, reserve_ppm=0))
+    """Three lanes: the floor is bulk's, the ceiling standard's, the reserve that of both above bulk."""
+    reserve_ppm = fields.get("reserve_ppm", 0)
+    ceiling_ppm = fields.get("ceiling_ppm", 1_000_000)
+    first = replace(STANDARD, floor_ppm=0, ceiling_ppm=ceiling_ppm, reserve_ppm=reserve_ppm)
+    return (first, replace(BULK, floor_ppm=fields.get("floor_ppm", 0)), replace(URGENT, reserve_ppm=reserve_ppm))
 
 
 def served_first(shell: Asked, lane: str) -> Ticket:
@@ -243,6 +278,13 @@ def test_a_lane_below_that_is_owed_its_floor_goes_first() -> None:
     shell = Asked(lanes=lanes(floor_ppm=200_000))
     asked = served_first(shell, "bulk")
     assert shell.why(asked)[0] == {"kind": "lane", "lane": "bulk", "rule": "floor", "requests": 1, "tokens": 500}
+
+
+def test_only_idle_lanes_have_their_reserve_kept() -> None:
+    shell = Asked(lanes=lanes(floor_ppm=200_000, reserve_ppm=100_000))
+    asked = served_first(shell, "bulk")
+    money = shell.why(asked)[1]
+    assert (money["kind"], money["kept"], money["kept_for"]) == ("limit", FULL // 10, ["urgent"])
 
 
 def test_a_lane_that_has_had_its_ceiling_lets_one_below_go_first() -> None:

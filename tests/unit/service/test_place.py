@@ -119,4 +119,5 @@ def test_lanes_below_get_their_floors_meanwhile_and_no_more_than_they_wait_for()
 
 def test_a_ceiling_leaves_the_rest_to_lanes_below() -> None:
     assert by_then(Crowd(4, 400), below=Crowd(50, 5_000), ceiling=5) == Crowd(5 + 5, 1_000)
+    assert by_then(Crowd(4, 400), below=Crowd(1, 7), ceiling=5) == Crowd(5 + 1, 507), "no more than waits there"
     assert by_then(Crowd(4, 400), ceiling=5) == Crowd(5, 500), "nobody waits there"

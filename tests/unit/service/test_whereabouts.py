@@ -91,6 +91,17 @@ async def test_an_estimate_is_never_before_the_limit_can_pay_next() -> None:
         assert told["estimated_start"]["in_s"] == told["waits_for"][0]["payable_in_s"] > 6
 
 
+async def test_an_estimate_keeps_to_the_pace_at_which_a_limit_is_spent() -> None:
+    world = World(latency_s=1)
+    limits = {MODEL: {"tokens_per_minute": 6_000, "charge_law": "chat-legacy", "burst_s": 1}}
+    async with leader(world, limits=limits) as process:
+        submit(world, "first", "second")
+        told = await reaches(process, "second", "waiting")
+        assert kinds(told) == ["pace"]
+        assert told["estimated_start"]["in_s"] == told["waits_for"][0]["payable_in_s"] > 1
+        await reaches(process, "second", "answered")
+
+
 async def test_behind_an_open_breaker_nobody_can_tell_when_it_starts() -> None:
     world = World(latency_s=0.1)
     async with leader(world) as process:
@@ -186,7 +197,25 @@ async def test_who_waits_for_another_attempt_is_told_until_when() -> None:
         assert (retry["kind"], told["calls"]) == ("retry", 1)
         assert 19 < retry["payable_in_s"] <= 21
         assert told["estimated_start"]["at"] >= retry["until"]
-        assert told["before"]["lane"] == {"requests": 0, "tokens": 0}
+        submit(world, "hasty", deadline="2026-12-01T12:00:00Z")
+        await reaches(process, "hasty", "waiting")
+        assert where(process, "r")["before"]["lane"] == {"requests": 0, "tokens": 0}, "it comes back to the front"
+        await reaches(process, "r", "answered")
+
+
+async def test_another_attempt_starts_no_sooner_than_its_wait_is_over_though_all_could_pay() -> None:
+    def once(asked: Asked) -> Said | None:
+        if asked.request_id == "r" and not tried:
+            tried.append(asked)
+            return Said(500, {"error": {"message": SECRET}})
+        return None
+
+    tried: list[Asked] = []
+    world = World(latency_s=1, script=once)
+    async with leader(world) as process:
+        submit(world, "r")
+        told = await reaches(process, "r", "waiting_for_retry")
+        assert told["estimated_start"]["at"] == told["waits_for"][0]["until"]
         await reaches(process, "r", "answered")
 
 
