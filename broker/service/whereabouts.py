@@ -121,10 +121,12 @@ class Whereabouts:
         """Nobody here has heard of it: it may stand in Kafka still, behind a lane without room."""
         register, wall_ms = self._core.register, self._core.wall_ms(now_ms)
         full = {partition.lane for partition in register.progress if not register.room(partition)}
+        since = self._health.leading_since
         return {
             "state": "unknown",
             "lanes_without_room": [rule.name for rule in self._core.rules.lanes if rule.name in full],
             "dedupe_window_s": self._core.identities.window_reached_ms(wall_ms) // 1_000,
+            "leads_for_s": None if since is None else round((self._clock.utc_now() - since).total_seconds(), 1),
         }
 
     # ------------------------------------------------------------------ in memory
@@ -215,7 +217,9 @@ class Whereabouts:
         desk = limits.desks()[ticket.candidate.limit]
         pick, found = desk.lanes.pick(now_ms), desk.next(now_ms, probe=False)
         keep_ppm = 0 if pick is None else pick.keep_ppm
-        crowd = called_by_then(place, ticket.charge, self._core.rules.lanes)
+        crowd = Crowd(1, ticket.charge)
+        if pick is None or pick.ticket is not ticket:  # else nobody goes before it
+            crowd = called_by_then(place, ticket.charge, self._core.rules.lanes)
         waits_ms = [
             flows_in_ms(desk.budget, crowd, keep_ppm, now_ms),
             lets_through_ms(flights, desk.budget, crowd, keep_ppm),

@@ -13,6 +13,7 @@ from broker.cli.status.report import Said
 from broker.cli.terminal import safe
 
 _SOON_S: Final = 12 * 3_600
+_NEW_S: Final = 10.0
 _LEADER: Final = {
     "suspended": "the leader: it starts no calls before Kafka lets it publish again; do not restart it",
     "unproved": "the leader: it starts no calls before it has proved that it still leads",
@@ -57,6 +58,7 @@ def _lines(who: str, told: Said) -> Iterator[str]:
                 f"dedupe window ({window})."
             )
             yield from _without_room(told.get("lanes_without_room") or ())
+            yield from _new(told.get("leads_for_s"))
         case "elsewhere":
             yield str(told.get("sentence"))
         case state:
@@ -100,6 +102,14 @@ def _without_room(lanes: Sequence[str]) -> Iterator[str]:
             f"{noun} {', '.join(lanes)} {verb} no room now: what stands further behind waits in Kafka until some of "
             "those before it are done."
         )
+
+
+def _new(leads_for_s: Any) -> Iterator[str]:
+    """Who leads only now has not read all its lanes."""
+    if not isinstance(leads_for_s, int | float):
+        yield "It has not begun to lead yet: ask again in a few seconds."
+    elif leads_for_s < _NEW_S:
+        yield f"It leads for {spoken_s(leads_for_s)} only, and may not have read its lanes yet: ask again."
 
 
 # ---------------------------------------------------------------------------------------------------- who waits

@@ -91,6 +91,17 @@ async def test_an_estimate_is_never_before_the_limit_can_pay_next() -> None:
         assert told["estimated_start"]["in_s"] == told["waits_for"][0]["payable_in_s"] > 6
 
 
+async def test_who_is_next_itself_waits_for_nobody_s_floor() -> None:
+    world = World(latency_s=1)
+    async with leader(world, **RATE) as process:
+        submit(world, *(f"r{n}" for n in range(45)))
+        await until(lambda: bool(process.core.limits.waiting()) and kinds(where(process, "r44")) == ["limit"])
+        submit(world, "u", lane="urgent", body=BODY | {"max_tokens": 1_000})
+        told = await reaches(process, "u", "waiting")
+        assert told["waits_for"][0]["own"]
+        assert told["estimated_start"]["in_s"] == told["waits_for"][0]["payable_in_s"]
+
+
 async def test_an_estimate_keeps_to_the_pace_at_which_a_limit_is_spent() -> None:
     world = World(latency_s=1)
     limits = {MODEL: {"tokens_per_minute": 6_000, "charge_law": "chat-legacy", "burst_s": 1}}
@@ -307,6 +318,11 @@ async def test_nobody_knows_what_was_not_taken_and_which_lanes_have_no_room_is_t
         await until(lambda: bool(where(process, "r99")["lanes_without_room"]))
         told = where(process, "r99")
         assert (told["state"], told["lanes_without_room"], told["dedupe_window_s"]) == ("unknown", ["bulk"], 3_600)
+        since = process.health.leading_since
+        assert since is not None
+        assert told["leads_for_s"] == pytest.approx((process.clock.utc_now() - since).total_seconds(), abs=0.1)
+        process.health.leading_since = None
+        assert where(process, "r99")["leads_for_s"] is None
 
 
 async def test_a_standby_names_the_leader_and_who_asks_it_alone_is_told_where_to_ask() -> None:

@@ -256,7 +256,7 @@ def test_an_open_breaker_is_told_with_what_opened_it_and_when_it_is_probed() -> 
             ["r was answered: run 2 came after it."],
         ),
         (
-            {"state": "unknown", "dedupe_window_s": 3_600, "lanes_without_room": []},
+            {"state": "unknown", "dedupe_window_s": 3_600, "lanes_without_room": [], "leads_for_s": 60.0},
             [f"Nothing is known of r: {NOT_HERE} (1 h)."],
         ),
         ({"state": "elsewhere", "sentence": "This one does not lead."}, ["This one does not lead."]),
@@ -277,6 +277,18 @@ def test_each_state_has_its_lines(told: dict[str, Any], said: list[str]) -> None
 def test_lanes_without_room_are_named_beside_what_nobody_knows(lanes: list[str], said: str) -> None:
     told = lines({"id": "r", "state": "unknown", "dedupe_window_s": 60, "lanes_without_room": lanes})
     assert told[1].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("leads_for_s", "said"),
+    [
+        (1.26, ["It leads for 1.3 s only, and may not have read its lanes yet: ask again."]),
+        (None, ["It has not begun to lead yet: ask again in a few seconds."]),
+        (10.0, []),
+    ],
+)
+def test_who_leads_only_now_says_that_it_may_not_know_yet(leads_for_s: float | None, said: list[str]) -> None:
+    assert lines({"id": "r", "state": "unknown", "dedupe_window_s": 60, "leads_for_s": leads_for_s})[1:] == said
 
 
 def test_a_duplicate_is_told_with_the_one_that_it_waits_for() -> None:
