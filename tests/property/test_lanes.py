@@ -102,6 +102,12 @@ class Play(RuleBasedStateMachine):
         self.model.until(until)
         self.call()
 
+    @rule(lane=st.sampled_from(NAMES), charge=CHARGES, ms=st.integers(5_000, 30_000), times=st.integers(2, 8))
+    def trickle(self, lane: str, charge: int, ms: int, times: int) -> None:
+        for _ in range(times):
+            self.ask(lane, charge, deadline=0, key="", times=1)
+            self.wait(ms)
+
     @precondition(lambda self: any(True for _ in self.model.waits()))
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:

@@ -123,15 +123,16 @@ def test_every_request_that_fits_is_called_within_a_bound_though_other_lanes_nev
 @given(
     floor=st.integers(20, 100),
     reserve=st.integers(0, 50),
-    charge=CHARGES,
-    size=st.integers(1_000, CAPACITY),
+    charge=st.sampled_from([1_000, 3_000, 5_000, CAPACITY]),
+    size=st.integers(500, CAPACITY),
+    level=st.integers(0, CAPACITY),
     pace=st.sampled_from([100, 100, 90, 70]),
 )
 @settings(max_examples=40)
 def test_a_large_request_is_called_within_a_bound_though_a_lane_above_is_idle_in_between_and_leaves_nothing(
-    floor: int, reserve: int, charge: int, size: int, pace: int
+    *, floor: int, reserve: int, charge: int, size: int, level: int, pace: int
 ) -> None:
-    world = Adversary((0, 0, floor), (reserve, 0, 0), level=0)
+    world = Adversary((0, 0, floor), (reserve, 0, 0), level=level)
     world.ask("third", charge)
     every = (size + ROUNDING_TOKENS) * MINUTE_MS // CAPACITY * pace // 100
     while world.waiting["third"]:
