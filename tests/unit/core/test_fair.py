@@ -106,6 +106,25 @@ def test_newcomers_do_not_all_go_at_once() -> None:
     assert 4 < order.index("y") < order.index("z") < 40
 
 
+def test_what_a_tenant_is_served_while_it_is_alone_repays_what_was_let_pass() -> None:
+    fair = Fair(Tenants())
+    wait(fair, "b", 10)
+    wait(fair, "a", 100, times=9)
+    assert served(fair, 3) == "aba"
+    (large,) = wait(fair, "c", 4_000)
+    assert serve(fair) is large
+
+
+def test_a_newcomer_that_was_served_while_it_was_alone_is_none_any_more() -> None:
+    fair = Fair(Tenants())
+    (gone,) = wait(fair, "b", 10)
+    wait(fair, "a", 100, times=9)
+    fair.remove(gone)
+    assert served(fair, 1) == "a"
+    (large,) = wait(fair, "c", 4_000)
+    assert serve(fair) is large
+
+
 def test_a_newcomer_that_leaves_unserved_gives_its_turn_to_the_next() -> None:
     fair = Fair(Tenants())
     wait(fair, "a", 50, times=10)
