@@ -7,6 +7,7 @@ Everything is read off the core, by the questions that the core asks itself. The
 | `leader`       | for this process to lead again, or it is leaving                               |
 | `breaker`      | for OpenAI to serve the limit or the account again                             |
 | `tenant_cap`   | for a cap of its tenant to give way                                            |
+| `late`         | for all of its lane who have more time left than a call takes                  |
 | `lane`         | for another lane, which goes first by its order, its floor or a ceiling        |
 | `tenants`      | for the turn of its tenant: another one of its lane is next                    |
 | `places`       | for a call in flight to end                                                    |
@@ -59,7 +60,10 @@ class Hindrances:
         if capped:
             return capped
         pick = desk.lanes.pick(now_ms)
-        return [] if pick is None else [*self._turn(ticket, desk, pick), *self._next_call(ticket, desk, pick, now_ms)]
+        if pick is None:
+            return []
+        late = _late(ticket, desk) if ticket.late else []
+        return [*late, *self._turn(ticket, desk, pick), *self._next_call(ticket, desk, pick, now_ms)]
 
     def _breaker(self, breaker: Breaker, limit: str | None, now_ms: int) -> list[Hindrance]:
         if breaker.tripped_by is None:
@@ -80,7 +84,8 @@ class Hindrances:
 
     def _tenant_cap(self, ticket: Ticket, desk: LimitDesk, now_ms: int) -> list[Hindrance]:
         tenants, tenant = self._core.limits.tenants, ticket.candidate.tenant
-        head = desk.lanes.queue(ticket.source.partition.lane).line(tenant).head or ticket
+        queue = desk.lanes.queue(ticket.source.partition.lane)
+        head = ticket if ticket.late else queue.line(tenant).head or ticket
         free_ms, rule = tenants.free_at(tenant, head.charge, now_ms), tenants.rule(tenant)
         if free_ms is None:
             return [{"kind": "tenant_cap", "cap": "inflight_max", "most": rule.inflight_max, "payable_in_s": None}]
@@ -131,6 +136,12 @@ class Hindrances:
         order = desk.lanes.queue(pick.ticket.source.partition.lane).rule.order
         above = (rule for rule in self._core.rules.lanes if rule.order < order and rule.reserve_ppm)
         return [rule.name for rule in above if desk.lanes.queue(rule.name).head is None]
+
+
+def _late(ticket: Ticket, desk: LimitDesk) -> list[Hindrance]:
+    queue = desk.lanes.queue(ticket.source.partition.lane)
+    in_time = {"requests": len(queue) - len(queue.late), "tokens": queue.tokens_in_time}
+    return [{"kind": "late", "calls_take_s": desk.lanes.durations.long_ms / 1_000, **in_time}]
 
 
 def _places(of: str, inflight: int, most: int, within: int, kept_for: list[str]) -> Hindrance:

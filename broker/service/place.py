@@ -1,8 +1,8 @@
 """How many stand before a request: of its own tenant, in its lane, and in the lanes that go first.
 
-Of its own tenant that is exact. Tenants share a lane by weight, so of each other one those are counted whose tokens,
-over its weight, are used up first. That is within about one request a tenant of what will happen to those who wait now;
-who comes later and goes first is not foreseen.
+Of its own tenant that is exact. Who is late goes after all of its lane who are not, most time left first. Tenants share
+a lane by weight, so of each other one those are counted whose tokens, over its weight, are used up first. That is within
+about one request a tenant of what will happen to those who wait now; who comes later and goes first is not foreseen.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -65,9 +65,13 @@ def place_of(
 
 def _in_lane(ticket: Ticket, queue: LaneQueue, weight_of: Callable[[str], int], *, front: bool) -> tuple[Crowd, Crowd]:
     lines: dict[str, list[Ticket]] = {}
-    for each in queue.first(len(queue)):
+    for each in queue.first(len(queue) - len(queue.late)):
         lines.setdefault(each.candidate.tenant, []).append(each)
     tenant = ticket.candidate.tenant
+    if ticket.late:
+        before = list(takewhile(lambda each: each is not ticket, reversed(queue.late.line)))
+        own = _crowd([*lines.get(tenant, []), *(each for each in before if each.candidate.tenant == tenant)])
+        return own, sum((_crowd(line) for line in lines.values()), _crowd(before))
     own = _crowd([] if front else _before(ticket, lines.pop(tenant, [])))
     lines.pop(tenant, None)
     if queue.head is ticket:
@@ -81,7 +85,7 @@ def _before(ticket: Ticket, line: Sequence[Ticket]) -> list[Ticket]:
     """Those of its own line before it; if it stands in no line, those whose deadline is no later."""
     if ticket.queued:
         return list(takewhile(lambda each: each is not ticket, line))
-    return [each for each in line if each.rank.deadline_ms <= ticket.candidate.deadline_ms]
+    return [each for each in line if each.rank.due_ms <= ticket.candidate.deadline_ms]
 
 
 def _within(line: Sequence[Ticket], tokens: int) -> list[Ticket]:

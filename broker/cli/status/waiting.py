@@ -169,6 +169,10 @@ def _hindrance(told: Said) -> str:  # noqa: C901, PLR0911, PLR0912 — a table o
             return _order(told)
         case "tenant_cap":
             return f"its tenant's cap, {told.get('cap')} {_number(told.get('most'))}; {_payable(told)}"
+        case "late":
+            crowd = f"{_number(told.get('requests'))} with more time, {_number(told.get('tokens'))} tokens"
+            takes = _span(told.get("calls_take_s"))
+            return f"those of its lane who can be in time: it is late, calls take up to {takes} ({crowd})"
         case "lane":
             return _lane(told)
         case "tenants":

@@ -303,6 +303,19 @@ def test_another_tenant_s_turn_is_told_by_its_name() -> None:
     assert [each["kind"] for each in shell.why(first.ticket)] == ["limit"]
 
 
+def test_who_is_late_lets_those_go_first_who_are_not() -> None:
+    shell = Asked().emptied()
+    shell.core.limits.desk("gpt", 0).lanes.durations.add(4_000)
+    late = shell.waits(charge=10_000, deadline_ms=shell.now_ms + 14_000)
+    shell.waits(charge=3_000)
+    shell.wait(10_000 - 1_900)
+    assert shell.why(late)[0]["kind"] != "late"
+    shell.wait(1_900)
+    in_time = shell.waits(charge=20_000)
+    assert shell.why(late)[0] == {"kind": "late", "calls_take_s": 4.0, "requests": 1, "tokens": 20_000}
+    assert shell.why(in_time)[0]["kind"] == "limit"
+
+
 def test_a_tenant_s_cap_keeps_only_its_own() -> None:
     shell = Asked({"acme": TenantRule(cap_tokens=1_000), "few": TenantRule(inflight_max=1)})
     shell.waits(tenant="acme", charge=1_000)

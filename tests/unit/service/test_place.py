@@ -7,7 +7,7 @@ from broker.core.lanes import Lanes
 from broker.core.tenants import TenantRule, Tenants
 from broker.core.ticket import State, Ticket
 from broker.service.place import NOBODY, Crowd, Place, called_by_then, place_of
-from tests.unit.core.specimens import BULK, LANES, STANDARD, URGENT, candidate, ticket
+from tests.unit.core.specimens import BULK, FAR_MS, LANES, STANDARD, URGENT, candidate, ticket
 
 
 class Waiting:
@@ -17,8 +17,8 @@ class Waiting:
         self.tenants = Tenants({name: TenantRule(weight) for name, weight in (weights or {}).items()})
         self.lanes = Lanes(LANES, self.tenants)
 
-    def add(self, tenant: str = "", charge: int = 100, lane: str = "standard") -> Ticket:
-        made = ticket(candidate(charge=charge, tenant=tenant), lane=lane)
+    def add(self, tenant: str = "", charge: int = 100, lane: str = "standard", *, deadline_ms: int = FAR_MS) -> Ticket:
+        made = ticket(candidate(charge=charge, tenant=tenant, deadline_ms=deadline_ms), lane=lane)
         self.lanes.queue(lane).append(made)
         return made
 
@@ -55,6 +55,18 @@ def test_of_other_tenants_those_count_whose_tokens_over_their_weight_are_used_up
     place = waiting.place(asked)
     assert place.tenant == Crowd(2, 200)
     assert place.lane == Crowd(2 + 6 + 3, 1_100), "big has twice the weight"
+
+
+def test_who_is_late_comes_after_all_who_are_not_and_after_those_with_more_time() -> None:
+    waiting = Waiting()
+    waiting.lanes.durations.add(500)
+    late, later = (waiting.add("acme", charge, deadline_ms=at) for charge, at in ((10, 1_000), (20, 1_100)))
+    first = waiting.add("acme")
+    waiting.lanes.pick(900)
+    last = waiting.add("zenith")
+    assert waiting.place(late) == Place(Crowd(2, 120), Crowd(3, 220), {"urgent": NOBODY}, {"bulk": NOBODY})
+    assert waiting.place(later).lane == Crowd(2, 200)
+    assert [waiting.place(each).tenant for each in (first, last)] == [NOBODY, NOBODY]
 
 
 def test_who_is_next_in_its_lane_has_nobody_before_it() -> None:

@@ -150,6 +150,10 @@ def test_a_start_far_away_has_its_date() -> None:
             {"kind": "lane", "lane": "bulk", "rule": "ceiling", "requests": 3, "tokens": 900},
             "lane bulk, since its own lane has had its ceiling (3 waiting there, 900 tokens)",
         ),
+        (
+            {"kind": "late", "calls_take_s": 3.9, "requests": 2, "tokens": 480},
+            "those of its lane who can be in time: it is late, calls take up to 3.9 s (2 with more time, 480 tokens)",
+        ),
         ({"kind": "tenants", "tenant": "zenith"}, "the turn of its tenant: tenant zenith is next in its lane"),
         ({"kind": "tenants", "tenant": None}, "the turn of its tenant: who names no tenant is next in its lane"),
         (
