@@ -1,8 +1,9 @@
 """How many stand before a request: of its own tenant, in its lane, and in the lanes that go first.
 
-Of its own tenant that is exact. Who is late goes after all of its lane who are not, most time left first. Tenants share
-a lane by weight, so of each other one those are counted whose tokens, over its weight, are used up first. That is within
-about one request a tenant of what will happen to those who wait now; who comes later and goes first is not foreseen.
+Of its own tenant that is exact. Who is late goes after all of its lane who are not, most time left first. Tenants
+share a lane by weight, so of each other one those are counted whose tokens, over its weight, are used up first. That is
+within about one request a tenant of what will happen to those who wait now; who comes later and goes first is not
+foreseen.
 """
 
 from collections.abc import Callable, Iterable, Sequence
