@@ -30,7 +30,11 @@ class Sequel:
 
 
 class Attempts:
-    """Starts calls and says what becomes of a request when one has ended."""
+    """Starts calls and says what becomes of a request when one has ended.
+
+    Attributes:
+        has_news: A breaker has opened or closed since `news` was last asked for.
+    """
 
     def __init__(self, flights: Flights, rules: DispatchRules, dice: Callable[[], float]) -> None:
         """`dice` draws a number in [0, 1)."""
@@ -38,6 +42,7 @@ class Attempts:
         self._rules = rules
         self._dice = dice
         self._news: list[Tripped | Mended] = []
+        self.has_news = False
 
     def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: Account) -> CallNumber:
         """Pay for a call that leaves now."""
@@ -46,7 +51,7 @@ class Attempts:
 
     def news(self) -> list[Tripped | Mended]:
         """Which breakers have opened and closed since they were last asked for."""
-        news, self._news = self._news, []
+        news, self._news, self.has_news = self._news, [], False
         return news
 
     def answered(self, event: Answered, now_ms: int, *, account: Account, may_park: bool) -> Sequel | None:
@@ -57,10 +62,10 @@ class Attempts:
             flight.budget.abandoned(event.call, now_ms)
         else:
             flight.budget.answered(event.call, now_ms, verdict, event.usage)
-        if not unanswered or verdict.counts_as_attempt:
-            self._heard(flight, verdict, account, now_ms)
-        else:  # we have ended the call ourselves
+        if unanswered and not verdict.counts_as_attempt:  # we have ended the call ourselves
             _lose_probes(flight)
+        elif verdict.meaning is not OK or flight.probes or not flight.budget.breaker.calm:
+            self._heard(flight, verdict, account, now_ms)
         if not flight.wanted:
             return None
         if verdict.meaning is not OK:
@@ -93,6 +98,7 @@ class Attempts:
 
     def _tell(self, name: str | None, breaker: Breaker, flight: Flight, verdict: Verdict, now_ms: int) -> None:
         """A breaker has opened, closed, or is open for another reason now."""
+        self.has_news = True
         if breaker.closed:
             self._news.append(Mended(name, now_ms - breaker.opened_ms))
         else:

@@ -28,21 +28,19 @@ class Breaker:
 
     Attributes:
         tripped_by: What it is open for; None while it is closed.
+        closed: Calls flow freely.
+        calm: It is closed and counts no failure, so that an answer without trouble tells it nothing.
         opened_ms: When it opened last, failed probes left out.
     """
 
     def __init__(self) -> None:
         self.tripped_by: Meaning | None = None
+        self.closed = self.calm = True
         self.opened_ms = 0
         self._failures = 0
         self._rest_ms = REST_FIRST_MS
         self._rests_until_ms = 0
         self._probing = False
-
-    @property
-    def closed(self) -> bool:
-        """True while calls flow freely."""
-        return self.tripped_by is None
 
     def may_call_at(self, now_ms: int) -> int | None:
         """When a call may start; None: not before the probe that is in flight has ended."""
@@ -76,6 +74,7 @@ class Breaker:
             self.close()
         else:
             self._failures += 1
+            self.calm = False
             if probe or self._failures >= FAILURES_IN_A_ROW:
                 self.trip(meaning, now_ms, max(wait_ms or 0, self._rest_ms))
                 self._rest_ms = min(REST_MAX_MS, 2 * self._rest_ms)
@@ -85,10 +84,12 @@ class Breaker:
         if self.closed:
             self.opened_ms = now_ms
         self.tripped_by = meaning
+        self.closed = self.calm = False
         self._rests_until_ms = now_ms + rest_ms
         self._probing = False
 
     def close(self) -> None:
         """All is well: calls flow, and the next rest is a short one again."""
         self.tripped_by = None
+        self.closed = self.calm = True
         self._failures, self._rest_ms, self._probing = 0, REST_FIRST_MS, False

@@ -56,6 +56,7 @@ from broker.core.settling import Settling
 from broker.core.tenants import Tenants
 from broker.core.term import Trust
 from broker.core.ticket import Garbage, LanePartition, Source, State, Ticket
+from broker.core.verdict import OK
 
 
 class Dispatch:
@@ -254,9 +255,10 @@ class Dispatch:
 
     def _answered(self, event: Answered, now_ms: int) -> None:
         self._holding.look()
-        account = self.limits.account
-        sequel = self._attempts.answered(event, now_ms, account=account, may_park=self.identities.may_park)
-        self._settling.commands.extend(self._attempts.news())
+        may_park = event.verdict.meaning is not OK and self.identities.may_park  # an answer is not parked
+        sequel = self._attempts.answered(event, now_ms, account=self.limits.account, may_park=may_park)
+        if self._attempts.has_news:
+            self._settling.commands.extend(self._attempts.news())
         if sequel is None:
             return
         if isinstance(sequel.decision, Again):

@@ -16,7 +16,7 @@ from broker.core.identity import Fate, Identities, Identity, Judgement
 from broker.core.limits import Limits
 from broker.core.register import Register
 from broker.core.settling import Settling
-from broker.core.ticket import Candidate, Garbage, State, Ticket, id_hash_of
+from broker.core.ticket import Candidate, Garbage, State, Ticket
 
 TOO_LATE = Fail("deadline_exceeded", "The deadline passed before a call could start.")
 CUT_OFF = Fail("deadline_exceeded", "The deadline passed before the answer came; the call was cut off.")
@@ -79,7 +79,7 @@ class Reception:
 
     def is_cancelled(self, ticket: Ticket) -> bool:
         """Whether a cancel waits for this request."""
-        return self._identities.cancels.covers(id_hash_of(ticket), ticket.timestamp_ms)
+        return self._identities.cancels.covers(ticket.candidate.identity.id_hash, ticket.timestamp_ms)
 
     def _recognise(self, ticket: Ticket, now_ms: int) -> None:
         candidate = ticket.candidate
@@ -110,7 +110,7 @@ class Reception:
         elif self._identities.knows(identity.id_hash):
             self._settling.settle(ticket, Bury("invalid_request", garbage.sentence), now_ms)
         else:
-            ticket.content = Candidate(identity, 0, "", "", _FREE, 0, ("invalid_request", garbage.sentence))
+            ticket.becomes(Candidate(identity, 0, "", "", _FREE, 0, ("invalid_request", garbage.sentence)))
             self._recognise(ticket, now_ms)
 
     def _heed(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
@@ -143,7 +143,8 @@ class Reception:
 
     def _stand_in(self, ticket: Ticket, cancel: Cancel, identity: Identity, attempts: int, *, now_ms: int) -> None:
         """Answer for a parked request in place of its copy, which joins if it comes before this is committed."""
-        ticket.cancel, ticket.content = cancel, Candidate(identity, attempts + 1, "", "", _FREE, 0)
+        ticket.cancel = cancel
+        ticket.becomes(Candidate(identity, attempts + 1, "", "", _FREE, 0))
         self._identities.open(identity, attempts + 1)
         self._register.open(ticket)
         self._settling.settle(ticket, Withdraw(identity.run, attempts, _WITHDRAWN), now_ms)

@@ -4,7 +4,7 @@ A ticket exists from the instant a record is taken until the transaction that se
 need no call (duplicates, garbage) get one too, so that nothing taken is ever without an owner in memory.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple, NewType
 
@@ -120,7 +120,8 @@ class Ticket:
     False while a waiting ticket sleeps until a retry. `timestamp_ms` is the record's in Kafka, `cancel` what it said
     before it came to stand in for the copy of a parked request. `due_ms` is when a call of it should have started, as
     was thought when it lined up, `rank` its place in the line it stands in, `late` whether that is the line of those
-    who would probably not be answered in time. `called_ms` is when it was last called.
+    who would probably not be answered in time. `called_ms` is when it was last called. `candidate` is the content of
+    one that is a request; no other has it.
     """
 
     number: TicketNumber
@@ -141,13 +142,15 @@ class Ticket:
     rank: Rank = _NOWHERE
     late: bool = False
     called_ms: int = 0
+    candidate: Candidate = field(init=False, repr=False)
 
-    @property
-    def candidate(self) -> Candidate:
-        """Its content, for a ticket known to be a request."""
-        content = self.content
-        assert isinstance(content, Candidate)
-        return content
+    def __post_init__(self) -> None:
+        if isinstance(self.content, Candidate):
+            self.candidate = self.content
+
+    def becomes(self, candidate: Candidate) -> None:
+        """It is a request from now on."""
+        self.content = self.candidate = candidate
 
     def anew(self) -> "Ticket":
         """The same record, as if it had just been taken."""

@@ -124,6 +124,23 @@ def test_what_opened_a_breaker_is_told_once_with_its_verdict_and_so_is_its_end()
     assert bench.attempts.news() == [Mended(None, 0)]
 
 
+def test_whether_there_is_news_is_known_without_asking_for_it() -> None:
+    bench = Bench()
+    assert not bench.attempts.has_news
+    bench.answer(verdict(Meaning.QUOTA))
+    assert bench.attempts.has_news
+    bench.attempts.news()
+    assert not bench.attempts.has_news
+
+
+def test_an_answer_among_failures_starts_the_count_anew() -> None:
+    bench = Bench()
+    for meaning in (Meaning.TIMEOUT,) * (FAILURES_IN_A_ROW - 1) + (Meaning.OK, Meaning.TIMEOUT):
+        bench.answer(verdict(meaning))
+        bench.call = bench.start()
+    assert bench.budget.breaker.closed
+
+
 def test_a_limits_own_trouble_is_told_under_its_name() -> None:
     bench = Bench()
     for _ in range(FAILURES_IN_A_ROW - 1):

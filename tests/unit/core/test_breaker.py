@@ -34,6 +34,16 @@ def test_failures_in_a_row_open_it_and_a_success_in_between_starts_the_count_ane
     assert tripped().tripped_by is Meaning.UPSTREAM_ERROR
 
 
+def test_it_is_calm_while_no_failure_is_counted() -> None:
+    breaker, seen = Breaker(), []
+    for meaning in (Meaning.OK, Meaning.OVERLOADED, Meaning.OK, Meaning.QUOTA):
+        breaker.heard(meaning, 0, None)
+        seen.append(breaker.calm)
+    breaker.trip(Meaning.QUOTA, 0, 0)
+    assert seen == [True, False, True, True]
+    assert (breaker.calm, breaker.closed) == (False, False)
+
+
 def test_an_open_breaker_rests_and_then_lets_one_call_go_alone() -> None:
     breaker = tripped(at_ms=100)
     assert breaker.may_call_at(100) == 100 + REST_FIRST_MS

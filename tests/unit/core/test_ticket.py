@@ -22,8 +22,15 @@ def test_tickets_are_told_apart_by_what_they_are_and_not_by_what_they_hold() -> 
 
 def test_garbage_is_never_taken_for_a_request() -> None:
     made = Ticket(TicketNumber(1), Source(LanePartition("bulk", 3), 7), 10, 0, Garbage(None, "No JSON."))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AttributeError):
         _ = made.candidate
+
+
+def test_garbage_with_an_id_can_become_a_request() -> None:
+    made = Ticket(TicketNumber(1), Source(LanePartition("bulk", 3), 7), 10, 0, Garbage(None, "No JSON."))
+    made.becomes(candidate("a"))
+    assert made.candidate is made.content
+    assert made.candidate.identity == identity("a")
 
 
 def test_what_is_lost_is_named_by_its_offsets_and_by_how_it_was_lost() -> None:
@@ -44,7 +51,7 @@ def test_requests_and_cancels_know_their_id_and_garbage_does_not() -> None:
     garbage = Ticket(TicketNumber(1), Source(LanePartition("bulk", 3), 7), 10, 0, Garbage(None, "No JSON."))
     assert id_hash_of(ticket(candidate("a"))) == identity("a").id_hash
     assert id_hash_of(cancel) == b"i" * 16
-    with pytest.raises(AssertionError):
+    with pytest.raises(AttributeError):
         id_hash_of(garbage)
 
 
