@@ -186,7 +186,9 @@ class Buckets:
         `later` is what will be taken for calls that were admitted already.
         """
         clockwork = self._evidence[reading.metric].heard(reading, hearing.sent_ms, hearing.now_ms)
-        mirror = self._mirror_of(reading, clockwork, hearing.now_ms)
+        mirror = self._shown.get(reading.metric)
+        if mirror is None or clockwork is not None:
+            mirror = self._mirror_of(reading, clockwork, mirror, hearing.now_ms)
         if clockwork is not None and clockwork.refill is FIXED and isinstance(mirror, FixedWindowMirror):
             mirror.turns(clockwork.mark_ms, hearing.now_ms)
         return self._correct(mirror, reading.capacity, reading.remaining - later, hearing)
@@ -203,18 +205,19 @@ class Buckets:
             error = bucket.observe(remaining, hearing, self._sends)
         return error
 
-    def _mirror_of(self, reading: Reading, clockwork: Clockwork | None, now_ms: int) -> AnyMirror:
+    def _mirror_of(
+        self, reading: Reading, clockwork: Clockwork | None, shown: AnyMirror | None, now_ms: int
+    ) -> AnyMirror:
         """The mirror of what headers show, made, found or exchanged as its refilling becomes known."""
-        metric, shown = reading.metric, self._shown.get(reading.metric)
+        metric = reading.metric
         if clockwork is None:
-            if shown is None:
-                period_ms = reading.period_ms or MINUTE_MS
-                shown = self._found(metric, reading.capacity, period_ms if reading.period_ms else None)
-                if shown is None:
-                    shown = Mirror(metric, reading.capacity, period_ms, now_ms)
-                    self._add(shown)
-                self._shown[metric] = shown
-            return shown
+            period_ms = reading.period_ms or MINUTE_MS
+            found = self._found(metric, reading.capacity, period_ms if reading.period_ms else None)
+            if found is None:
+                found = Mirror(metric, reading.capacity, period_ms, now_ms)
+                self._add(found)
+            self._shown[metric] = found
+            return found
         if shown is not None and _is(shown, clockwork):
             return self._exchange(shown, shown) if self._has_twin(shown) else shown
         mirror: AnyMirror
@@ -273,4 +276,4 @@ def _same_rate(one: AnyMirror, other: AnyMirror) -> bool:
 
 def _alike(computed_ms: int, known_ms: int) -> bool:
     """Periods are computed from rounded numbers; a small difference is none."""
-    return abs(computed_ms - known_ms) * ALIKE_PARTS <= known_ms
+    return computed_ms == known_ms or abs(computed_ms - known_ms) * ALIKE_PARTS <= known_ms

@@ -14,11 +14,12 @@ from broker.core.breaker import Breaker
 from broker.core.buckets import Buckets, Level
 from broker.core.charge import Prices
 from broker.core.checkpoint import Checkpoint
+from broker.core.limit_settings import LimitSettings
 from broker.core.markup import PPM, Markup
 from broker.core.opening import may_open, opens_at
 from broker.core.patience import Patience
 from broker.core.places import places
-from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, TOKENS, Metric, Snapshot
+from broker.core.reading import DAY_MS, HOUR_MS, TOKENS, Metric, Snapshot
 from broker.core.sends import Sends
 from broker.core.spread import Spread
 from broker.core.tariff import Tariff
@@ -33,39 +34,6 @@ _REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
 _ASKED_TO_WAIT: Final = frozenset({Meaning.RATE_LIMITED, Meaning.OVERLOADED})
 
 __all__ = ["Budget", "Caution", "Checkpoint", "LimitSettings"]
-
-
-@dataclass(frozen=True, slots=True)
-class LimitSettings:
-    """What an operator believes of a limit, until headers say otherwise, and what they want beyond it.
-
-    Attributes:
-        name: The limit's name, `gpt-4o-mini`.
-        tokens: Tokens per `period_ms`; None: the first answer tells.
-        requests: Requests per `period_ms`; None: the first answer tells.
-        period_ms: The period of both.
-        cap_tokens: An own cap on any minute, never exceeded, whatever headers say.
-        inflight_max: An own cap on calls in flight.
-        burst_ms: Never spend more at once than the server refills in so long.
-        refusals_charged: The server charges a call that it refuses with 429.
-        tokens_per_day: Tokens per day, paid beside those of the period; no header tells them.
-        requests_per_day: Requests per day, likewise.
-    """
-
-    name: str
-    tokens: int | None
-    requests: int | None
-    period_ms: int = MINUTE_MS
-    cap_tokens: int | None = None
-    inflight_max: int | None = None
-    burst_ms: int | None = None
-    refusals_charged: bool = False
-    tokens_per_day: int | None = None
-    requests_per_day: int | None = None
-
-    def per_day(self, metric: Metric) -> int | None:
-        """What the operator says of a day."""
-        return self.tokens_per_day if metric is Metric.TOKENS else self.requests_per_day
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,8 @@ class Mirror:
         if self._anchor is not None:
             glimpse = self._seen(remaining, hearing, sends, known=level)
             if glimpse is not None and glimpse[0] <= level.high and level.low <= glimpse[1]:
-                level.narrow(*glimpse)
+                if glimpse[0] > level.low or glimpse[1] < level.high:
+                    level.narrow(*glimpse)
                 return 0
         seen = self._seen(remaining, hearing, sends)
         if seen is None:
@@ -192,10 +193,10 @@ class Mirror:
         own = sends.amounts[self.metric][around.place]  # is in `remaining` already
         dear = self._dear - (own + self._rounding) * period_ms if own else self._dear
         # Seen from a way before `taken`, which is between the sending and now.
-        early = around.early
+        early, full = around.early, capacity * period_ms
         peak = capacity * (around.early_ms - sends.sent_ms[early]) + extremes.peaks[early]
         above_peak = remaining * period_ms - capacity * hearing.way_ms + refilled - dear
-        least = min(above_peak - peak, capacity * period_ms)
+        least = above_peak - peak if above_peak - peak < full else full
         if around.first < around.stop and (known is None or least > known.low):
             least = min(least, above_peak - extremes.highest(around.first, around.stop))
         above_dip = (remaining + 1) * period_ms + refilled - self._cheap

@@ -85,21 +85,16 @@ class Sends:
     def hearing(self, number: int, sent_ms: int, now_ms: int, way_ms: int) -> Hearing:
         """An answer has come to a call of then; how it is heard by every bucket it speaks of."""
         assert way_ms > 0, "every way takes time"
-        return Hearing(number, sent_ms, now_ms, way_ms, self._around(number, now_ms, way_ms))
-
-    def _around(self, number: int, now_ms: int, way_ms: int) -> Around | None:
-        place = number - self.forgotten
+        place, times_ms = number - self.forgotten, self.sent_ms
         if place < 0:
-            return None
-        times_ms = self.sent_ms
-        sent_ms = times_ms[place]
+            return Hearing(number, sent_ms, now_ms, way_ms, None)
         first = bisect_right(times_ms, sent_ms - way_ms)
         oldest = self.oldest_open[place] - self.forgotten
         if oldest > first:
             first = oldest
         early_ms = now_ms - way_ms if now_ms - way_ms < sent_ms else sent_ms
         early, stop = bisect_left(times_ms, early_ms), bisect_right(times_ms, early_ms)
-        return Around(
+        around = Around(
             place,
             first,
             bisect_right(times_ms, sent_ms + way_ms, place),
@@ -107,6 +102,7 @@ class Sends:
             early if early > first else first,
             stop if stop <= place else place + 1,
         )
+        return Hearing(number, sent_ms, now_ms, way_ms, around)
 
     def strike(self, number: int) -> None:
         """That call took nothing after all."""

@@ -55,15 +55,16 @@ class Tariff:
 
     def price(self, prices: Prices) -> int:
         """What to pay for a call before it is sent."""
-        witness = self._witness(prices)
+        witness = self._witnesses.get(prices.endpoint) or self._witness(prices)
         law = witness.evidence.believed
         if law is None:
             return max(prices.tokens)
-        return prices.tokens[prices.laws.index(law)] + (witness.output_held if witness.settles else 0)
+        return prices.tokens[prices.laws.index(law)] + (witness.output_held if law is Law.USAGE else 0)
 
     def least(self, prices: Prices) -> int:
         """What it costs at least, by any law that is not refuted."""
-        return min(prices.tokens[place] for place in self._witness(prices).evidence.possible())
+        witness = self._witnesses.get(prices.endpoint) or self._witness(prices)
+        return min(prices.tokens[place] for place in witness.evidence.possible())
 
     def outstanding(self) -> int:
         """What the calls in flight will still take when they end."""
@@ -73,7 +74,7 @@ class Tariff:
 
     def sent(self, attempt: int, prices: Prices, now_ms: int) -> None:
         """A call leaves now."""
-        mine = self._witness(prices)
+        mine = self._witnesses.get(prices.endpoint) or self._witness(prices)
         if len(self._witnesses) > 1:
             for witness in self._witnesses.values():
                 if witness is not mine:
@@ -141,18 +142,16 @@ class Tariff:
         )
 
     def _witness(self, prices: Prices) -> Witness:
-        witness = self._witnesses.get(prices.endpoint)
-        if witness is None:
-            witness = Witness(prices, self._inherited.get(prices.endpoint))
-            self._witnesses[prices.endpoint] = witness
-            self._shown[prices.endpoint] = witness.evidence.believed, witness.output_held
-            self._settles = self._settles or witness.settles
+        """The first call of an endpoint has one made for all."""
+        witness = self._witnesses[prices.endpoint] = Witness(prices, self._inherited.get(prices.endpoint))
+        self._shown[prices.endpoint] = witness.evidence.believed, witness.output_held
+        self._settles = self._settles or witness.settles
         return witness
 
     def _compare(self, endpoint: str, witness: Witness) -> None:
         """Whether its calls cost something else now."""
-        held = witness.output_held if witness.settles else 0
-        shown = witness.evidence.believed, held
+        believed = witness.evidence.believed
+        shown = believed, witness.output_held if believed is Law.USAGE else 0
         if self._shown[endpoint] != shown:
             self._shown[endpoint] = shown
             self._settles = any(each.settles for each in self._witnesses.values())
