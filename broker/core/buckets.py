@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from broker.core.mirror import Mirror
-from broker.core.reading import MINUTE_MS, TOKENS, Metric, Reading
+from broker.core.reading import MINUTE_MS, REQUESTS, TOKENS, Metric, Reading
 from broker.core.refill import BUCKET, FIXED, Clockwork, Refill, RefillEvidence
 from broker.core.sends import Hearing, Sends
 from broker.core.windows import FixedWindowMirror, SlidingWindowMirror
 
 ALIKE_PARTS = 20  # computed periods that differ by less than one part in so many are one period
+BOUNDLESS = 1 << 62
 FAR_PARTS = 4  # a counter that has less than believed by one part in so many did not begin anew
 
 AnyMirror = Mirror | FixedWindowMirror | SlidingWindowMirror
@@ -39,7 +40,11 @@ class Level:
 
 
 class Buckets:
-    """The mirrors of one limit's metrics."""
+    """The mirrors of one limit's metrics.
+
+    Attributes:
+        made: How often there was another set of them.
+    """
 
     def __init__(self, sends: Sends) -> None:
         """`sends`: every call of the limit, which the mirrors look back at."""
@@ -49,6 +54,7 @@ class Buckets:
         self._shortest: AnyMirror | None = None
         self._shown: dict[Metric, AnyMirror] = {}
         self._evidence = {metric: RefillEvidence() for metric in Metric}
+        self.made = 0
 
     def __iter__(self) -> Iterator[AnyMirror]:
         return iter(self._mirrors)
@@ -126,6 +132,17 @@ class Buckets:
             if payable_ms > at_ms:
                 at_ms = payable_ms
         return at_ms
+
+    def spare(self, keep_ppm: int, now_ms: int) -> tuple[int, int] | None:
+        """Tokens and calls that every one has beside the share kept; None where a window's count may forget its own."""
+        spare = {TOKENS: BOUNDLESS, REQUESTS: BOUNDLESS}
+        for mirror in self._mirrors:
+            if not isinstance(mirror, Mirror):
+                return None
+            left = mirror.spare(mirror.capacity * keep_ppm // 1_000_000, now_ms)
+            if left < spare[mirror.metric]:
+                spare[mirror.metric] = left
+        return spare[TOKENS], spare[REQUESTS]
 
     def trust_no_more_than(self, paid: int, now_ms: int) -> None:
         """A call of so many tokens finds out whether anything is there; what was believed beyond that is not sure."""
@@ -251,6 +268,7 @@ class Buckets:
 
     def _add(self, mirror: AnyMirror) -> None:
         self._mirrors.append(mirror)
+        self.made += 1
         self._of = {metric: [each for each in self._mirrors if each.metric is metric] for metric in Metric}
         self._shortest = min(self._of[TOKENS], key=lambda each: each.period_ms, default=None)
 

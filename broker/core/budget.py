@@ -14,6 +14,7 @@ from broker.core.breaker import Breaker
 from broker.core.buckets import Buckets, Level
 from broker.core.charge import Prices
 from broker.core.checkpoint import Checkpoint
+from broker.core.leeway import Leeway
 from broker.core.limit_settings import LimitSettings
 from broker.core.markup import PPM, Markup
 from broker.core.opening import may_open, opens_at
@@ -83,6 +84,9 @@ class Budget:
         self._patience = Patience()
         self._spread: Spread | None = None
         self._paused_until_ms = now_ms
+        self._leeway = Leeway()
+        self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
+        self._buckets_made = 0
         self._granted: tuple[int, int, bool] | None = None  # what may be reserved at once, as last asked
         self._markup = Markup()
         laws = checkpoint.laws if checkpoint is not None else {}
@@ -130,8 +134,11 @@ class Budget:
             keep_ppm: The share of every bucket that must be left for others.
             stated: The server itself has named this charge.
         """
-        probe_ms = self.breaker.may_call_at(now_ms)
         paid = charge if stated else self._markup.applied(charge)
+        if self._leeway.covers(paid, keep_ppm) and self.breaker.closed:
+            self._granted = charge, now_ms, stated
+            return now_ms
+        probe_ms = self.breaker.may_call_at(now_ms)
         first_ms = now_ms if self.believed else self._first_ms(now_ms, paid, keep_ppm)
         if self._full(keep_ppm) or probe_ms is None or first_ms is None:
             return None
@@ -146,6 +153,7 @@ class Budget:
         at_ms = max(at_ms, self._buckets.payable_at(paid, keep_ppm, now_ms))
         if at_ms <= now_ms:
             self._granted = charge, now_ms, stated
+            self._reckon(keep_ppm, now_ms)
         return at_ms
 
     def soonest(self, tokens: int, now_ms: int) -> int:
@@ -182,15 +190,15 @@ class Budget:
             assert payable_at <= now_ms, "no attempt is reserved before every metric can pay"
         self._granted = None
         paid = charge if stated else self._markup.applied(charge)
-        if self._patience.goes_alone(now_ms):
+        if self._patience.tried and self._patience.goes_alone(now_ms):
             self._buckets.trust_no_more_than(paid, now_ms)
         oldest = next(iter(self._flights.values()), None)
         prices = Prices.flat(charge) if prices is None else prices
         number = self._sends.append(now_ms, paid, oldest.number if oldest else None, None if stated else prices)
         self.tariff.sent(attempt, prices, now_ms)
         depth = 0 if self._spread is None else self._spread.pay(paid, now_ms)
-        flight = _Flight(number, charge, paid, stated, now_ms, depth)
-        self._flights[attempt] = flight
+        self._flights[attempt] = _Flight(number, charge, paid, stated, now_ms, depth)
+        self._leeway.pay(paid)
         self._charged.pay(paid, now_ms)
         self._buckets.pay(paid, number, now_ms)
 
@@ -206,8 +214,10 @@ class Budget:
         if verdict.meaning in _REFUSED and not self.settings.refusals_charged:
             self._give_back(flight, now_ms)
         self._ration(flight, verdict, now_ms)
-        self._hear(flight, verdict, now_ms)
-        self._keep_step(now_ms)
+        agreed = self._hear(flight, verdict, now_ms) and verdict.meaning is Meaning.OK
+        if not agreed or self._buckets.made != self._buckets_made:
+            self._leeway.void()
+            self._keep_step(now_ms)
         if not self.believed:
             self.believed = bool(verdict.readings) or verdict.snapshot is not None or verdict.meaning is Meaning.OK
         if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
@@ -225,6 +235,7 @@ class Budget:
         """Nobody pays before that instant. A pause is never shortened."""
         self._paused_until_ms = max(self._paused_until_ms, at_ms)
         self._granted = None
+        self._leeway.void()
 
     def caution(self) -> Caution:
         """What has been found out of the server's patience."""
@@ -262,6 +273,14 @@ class Budget:
         self._markup = Markup(checkpoint.markup_ppm)
         self.pause_until(now_ms + checkpoint.pause_ms)
 
+    def _reckon(self, keep_ppm: int, now_ms: int) -> None:
+        """What can be spared beside a share kept, where only the buckets bound what is spent."""
+        if self._asks_caps or self._spread is None or self._patience.tried:
+            return
+        spare = self._buckets.spare(keep_ppm, now_ms)
+        if spare is not None:
+            self._leeway.reckon(keep_ppm, min(spare[0], self._spread.spare(now_ms)), spare[1])
+
     def _full(self, keep_ppm: int) -> bool:
         """Whether a call must end before another may start that leaves such a share of the places free."""
         inflight_max = self.settings.inflight_max
@@ -286,8 +305,9 @@ class Budget:
     def _ration(self, flight: _Flight, verdict: Verdict, now_ms: int) -> None:
         """Admitted or not: that tells how much the server bears at once. A 400 is charged too, as recorded."""
         if verdict.meaning in _ADMITTED:
-            self._patience.admitted(flight.sent_ms)
-            if self._spread is not None:
+            if self._patience.tried:
+                self._patience.admitted(flight.sent_ms)
+            if self._spread is not None and flight.depth > self._spread.borne:
                 self._spread.admitted(flight.depth)
         elif (
             self._spread is not None
@@ -296,11 +316,12 @@ class Budget:
         ):
             self._spread.unexplained(flight.depth, flight.paid, now_ms)
 
-    def _hear(self, flight: _Flight, verdict: Verdict, now_ms: int) -> None:
-        """Correct every bucket that an answer speaks of."""
+    def _hear(self, flight: _Flight, verdict: Verdict, now_ms: int) -> bool:
+        """Correct every bucket that an answer speaks of; whether all that it says was believed."""
         stated = verdict.snapshot
         if stated is None and not verdict.readings:
-            return
+            return True
+        agreed = True
         hearing = self._sends.hearing(flight.number, flight.sent_ms, now_ms, self._way.ms)
         if stated is not None and not stated.project:
             left = self._left(flight, stated)
@@ -309,7 +330,10 @@ class Budget:
         for reading in verdict.readings:
             if stated is None or stated.metric is not reading.metric:
                 later = self.tariff.outstanding() if reading.metric is TOKENS else 0
-                self._weigh(reading.metric, self._buckets.shown(reading, hearing, later))
+                error = self._buckets.shown(reading, hearing, later)
+                agreed = agreed and error == 0
+                self._weigh(reading.metric, error)
+        return agreed
 
     def _give_back(self, flight: _Flight, now_ms: int) -> None:
         self._sends.strike(flight.number)
@@ -326,6 +350,7 @@ class Budget:
             self._markup.heed(flight.charge, requested, explained=explained)
         if self.tariff.version != version:
             self._markup = Markup()
+            self._leeway.void()
             self._sends.reprice_by(self.tariff.price)
             before_ppm = PPM
             self._buckets.repriced()
@@ -353,6 +378,7 @@ class Budget:
 
     def _keep_step(self, now_ms: int) -> None:
         """Keep the own bucket that spreads the load in step with the shortest tokens limit."""
+        self._buckets_made = self._buckets.made
         shortest = self._buckets.shortest()
         if shortest is None:
             return

@@ -88,6 +88,10 @@ class Mirror:
         """When the lower end can pay so much and keep so much."""
         return self._level.payable_at(amount + self._rounding, keep, now_ms)
 
+    def spare(self, keep: int, now_ms: int) -> int:
+        """What the lower end has beside so much; less than nothing if it has not even that."""
+        return self.low(now_ms) - keep
+
     def pay(self, amount: int, number: int, now_ms: int) -> None:
         """Call `number` is sent; the server may charge a little more or less for it."""
         rounding = self._rounding

@@ -16,9 +16,14 @@ LONGEST_MS: Final = 16_000
 
 
 class Patience:
-    """One limit's. Refusals of calls that were under way together count once."""
+    """One limit's. Refusals of calls that were under way together count once.
+
+    Attributes:
+        tried: There was a refusal, and no call has been admitted since: else nobody need ask.
+    """
 
     def __init__(self) -> None:
+        self.tried = False
         self._in_a_row = 0
         self._since_ms = -1
         self._probing = False
@@ -28,6 +33,7 @@ class Patience:
         """A call sent then was refused, and told to wait so long; how long to wait instead."""
         if sent_ms > self._since_ms:
             self._in_a_row += 1
+            self.tried = True
             self._since_ms = now_ms
             self._probing, self._probe_ms = True, None
         own_ms = min(LONGEST_MS, FIRST_MS * GROWS_BY ** (self._in_a_row - 1)) if self._in_a_row else 0
@@ -37,7 +43,7 @@ class Patience:
         """A call sent then was admitted."""
         if sent_ms > self._since_ms:
             self._in_a_row = 0
-            self._probing = False
+            self._probing = self.tried = False
 
     def may_call_at(self, now_ms: int) -> int:
         """Now, or when the server has been silent about the call that went alone."""

@@ -79,6 +79,11 @@ class Spread:
                     at_ms = min(at_ms, max(sent_ms + QUIET_MS, self._within(amount, depth, now_ms)))
         return at_ms
 
+    def spare(self, now_ms: int) -> int:
+        """How much more may be spent from now on, however soon; what is admitted meanwhile only adds to it."""
+        self._settle(now_ms)
+        return self._known(self.borne, self._bound(self.borne)) - self._depth(now_ms)
+
     def pay(self, amount: int, now_ms: int) -> int:
         """Spend; returns the depth afterwards, which names the call if it is refused."""
         self._settle(now_ms)

@@ -1,11 +1,11 @@
 import pytest
 
-from broker.core.buckets import Buckets, Level
+from broker.core.buckets import BOUNDLESS, Buckets, Level
 from broker.core.mirror import ROUNDING_TOKENS
 from broker.core.reading import DAY_MS, MINUTE_MS, SECOND_MS, Metric
 from broker.core.refill import Refill
 from broker.core.sends import Sends
-from tests.unit.core.shown import CAPACITY, TOOK_MS, Limit, counted, slid
+from tests.unit.core.shown import CAPACITY, SENT_MS, TOOK_MS, Limit, counted, slid
 
 
 def test_a_limit_that_nobody_has_spoken_of_holds_nobody_up() -> None:
@@ -32,6 +32,28 @@ def test_what_could_have_been_paid_at_best_is_told_by_the_most_that_may_be_there
     buckets.pay(50_000, 0, 0)
     most = next(iter(buckets)).high(0)
     assert [buckets.soonest(tokens, 0) for tokens in (most, most + 1, most + 5_000)] == [0, 1, 5_000]
+
+
+def test_what_can_be_spared_is_what_every_bucket_has_beside_the_share_kept() -> None:
+    buckets = Buckets(Sends())
+    assert buckets.spare(0, 0) == (BOUNDLESS, BOUNDLESS)
+    buckets.believe(Metric.TOKENS, 500, DAY_MS, 0)
+    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(Metric.REQUESTS, 10, MINUTE_MS, 0)
+    buckets.pay(100, 0, 0)
+    assert buckets.spare(0, 0) == (400 - ROUNDING_TOKENS, 9)
+    assert buckets.spare(100_000, 0) == (350 - ROUNDING_TOKENS, 8)
+
+
+def test_nobody_says_what_a_window_can_spare() -> None:
+    assert counted().buckets.spare(0, SENT_MS[-1]) is None
+
+
+def test_another_set_of_buckets_is_noticed() -> None:
+    buckets = Buckets(Sends())
+    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
+    assert buckets.made == 1
 
 
 def test_tokens_flow_in_as_fast_as_the_slowest_bucket_refills() -> None:

@@ -39,6 +39,14 @@ class Caller:
         return self.mirror.low(now_ms), self.mirror.high(now_ms)
 
 
+def test_what_can_be_spared_is_what_the_lower_end_has_beside_a_share_kept() -> None:
+    caller = Caller()
+    caller.send(10_000, 0)
+    assert caller.mirror.spare(45_000, 0) == 5_000 - ROUNDING_TOKENS
+    assert caller.mirror.payable_at(5_000 - 2 * ROUNDING_TOKENS, 45_000, 0) == 0
+    assert caller.mirror.spare(50_000, 1) == 1 - ROUNDING_TOKENS
+
+
 def test_paying_moves_the_ends_apart_by_the_rounding_of_the_law() -> None:
     caller = Caller()
     caller.send(400, 0)

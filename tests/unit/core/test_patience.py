@@ -32,6 +32,16 @@ def test_an_admission_ends_the_row_unless_the_call_was_sent_before_the_refusal()
     assert patience.refused(50, 2_600, 2_610) == FIRST_MS
 
 
+def test_nobody_need_ask_who_was_not_refused_since_a_call_was_admitted() -> None:
+    patience = Patience()
+    assert not patience.tried
+    patience.refused(50, 0, 10)
+    patience.admitted(5)
+    assert patience.tried
+    patience.admitted(600)
+    assert not patience.tried
+
+
 def test_after_a_refusal_one_call_goes_alone_until_silence_has_said_that_it_was_admitted() -> None:
     patience = Patience()
     assert not patience.goes_alone(0)

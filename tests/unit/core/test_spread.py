@@ -69,6 +69,16 @@ def test_where_the_rate_alone_is_spent_nobody_waits() -> None:
         assert known.pay(100, now) == 100
 
 
+def test_what_can_be_spared_is_what_may_be_spent_however_soon() -> None:
+    known = spread()
+    known.pay(5_000, 0)
+    for now_ms, spare in ((0, FIRST - 5_000), (QUIET_MS, FIRST), (QUIET_MS + 1_000, FIRST + 1_000)):
+        assert known.spare(now_ms) == spare
+        assert spare <= 0 or known.payable_at(spare, now_ms) == now_ms
+    known.pay(FIRST + 1_000, QUIET_MS + 1_000)
+    assert known.spare(QUIET_MS + 1_000) == 0
+
+
 def test_a_depth_may_be_doubled_once_the_server_has_been_silent_about_it_and_not_before() -> None:
     known = spread()
     known.pay(5_000, 0)
