@@ -119,7 +119,7 @@ class Batches:
         self._cancels_under_way = (*new, *cancels)
         return Batch(
             serial=self._serial,
-            settlements=tuple(Settlement(each.ticket.number, each.decision) for each in decided),
+            settlements=tuple([Settlement(each.ticket.number, each.decision) for each in decided]),
             offsets=self._register.stored(term),
             settled=self._settled_under_way,
             started=tuple(self._started_under_way),

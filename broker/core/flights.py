@@ -74,12 +74,14 @@ class Flights:
     def land(self, call: CallNumber, now_ms: int) -> Flight:
         """A call ended; if its ticket waited for it, it holds nothing until it is said what the answer weighs."""
         flight = self._flights.pop(call)
+        ticket = flight.ticket
         self._durations_ms.append(now_ms - flight.sent_ms)
         if self._landed is not None:
-            self._landed(flight.ticket.candidate.tenant)
+            self._landed(ticket.candidate.tenant)
         if flight.wanted:
-            del self._wanted[flight.ticket]
-            self.hold(flight.ticket, 0)
+            del self._wanted[ticket]
+            self.held_bytes -= ticket.held_bytes
+            ticket.held_bytes = 0
         return flight
 
     def abandon(self, ticket: Ticket) -> CallNumber:

@@ -64,7 +64,7 @@ class Identities:
     @property
     def may_park(self) -> bool:
         """Whether one more may park: what is parked is never forgotten, so it is bounded (PROTOCOL 5)."""
-        return self.kept < self._kept_max
+        return self._fates.kept + len(self.cancels) < self._kept_max
 
     @property
     def evicted(self) -> int:
@@ -75,7 +75,8 @@ class Identities:
         """The table. `attempt` is 0 for a submission or a replay, above 0 for the retrier's record."""
         opened = self._open.get(identity.id_hash)
         if opened is None:
-            return _judge_settled(identity, attempt, self._fates.find(identity.id_hash))
+            known = self._fates.find(identity.id_hash)
+            return Judgement.TAKE if known is None else _judge_settled(identity, attempt, known)
         first, _ = opened
         if first.fingerprint != identity.fingerprint:
             return Judgement.CONFLICT

@@ -49,12 +49,12 @@ class OpenOffsets:
             ends.append(offset + 1)
         self._count += 1
 
-    def remove(self, offset: int) -> None:
-        """Close an open offset."""
+    def discard(self, offset: int) -> bool:
+        """Close an offset if it is open; whether it was."""
         starts, ends = self.starts, self.ends
         place = bisect_right(starts, offset) - 1
-        assert place >= 0, "only an open offset is closed"
-        assert offset < ends[place], "only an open offset is closed"
+        if place < 0 or offset >= ends[place]:
+            return False
         if ends[place] == offset + 1:
             ends[place] = offset
         else:
@@ -63,3 +63,9 @@ class OpenOffsets:
         if starts[place] == ends[place]:
             del starts[place], ends[place]
         self._count -= 1
+        return True
+
+    def remove(self, offset: int) -> None:
+        """Close an open offset."""
+        closed = self.discard(offset)
+        assert closed, "only an open offset is closed"

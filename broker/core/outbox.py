@@ -42,7 +42,8 @@ class Outbox:
         if front:
             self._waiting.move_to_end(decided.ticket, last=False)
         due_at = now_ms if at_once else now_ms + LINGER_MS
-        self._due_at = due_at if self._due_at is None else min(self._due_at, due_at)
+        if self._due_at is None or due_at < self._due_at:
+            self._due_at = due_at
 
     def due_at(self) -> int | None:
         """When to begin; None while one is under way or nothing waits."""

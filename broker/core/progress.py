@@ -121,9 +121,9 @@ class PartitionProgress:
 
     def take(self, offset: int, timestamp_ms: int) -> bool:
         """True: process the record, it is held from now on. False: it is done, or held already (read a second time)."""
-        if not self.awaits(offset):
-            return False
         if offset < self._next:
+            if offset not in self._unheld:
+                return False
             self._unheld.remove(offset)
             return True
         self._extend(offset)
@@ -156,8 +156,12 @@ class PartitionProgress:
 
     def finish(self, offset: int) -> None:
         """Close a held offset: its outcome is committed. Once for each."""
-        assert self.holds(offset), f"offset {offset} is not held"
-        self._open.remove(offset)
+        closed = self.close(offset)
+        assert closed, f"offset {offset} is not held"
+
+    def close(self, offset: int) -> bool:
+        """Close an offset if it is held: its outcome is committed. Whether it was."""
+        return offset not in self._unheld and self._open.discard(offset)
 
     def lose_below(self, offset: int) -> range | None:
         """Retention removed the records below `offset`: close what nobody can read any more.

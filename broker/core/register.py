@@ -141,7 +141,7 @@ class Register:
 
     def part(self, id_hash: bytes) -> list[Ticket]:
         """Those that wait for that id wait no longer."""
-        return list(self._joined.pop(id_hash, ()))
+        return list(self._joined.pop(id_hash)) if id_hash in self._joined else []
 
     def is_answering(self, ticket: Ticket) -> bool:
         """True for the ticket that will answer for its id."""
@@ -156,9 +156,7 @@ class Register:
 
     def finish(self, source: Source) -> None:
         """A record is settled by the transaction being built; a range that was lost is closed already."""
-        progress = self.progress[source.partition]
-        if progress.holds(source.offset):
-            progress.finish(source.offset)
+        self.progress[source.partition].close(source.offset)
         self._touched[source.partition] = None
 
     def touch_all(self) -> None:

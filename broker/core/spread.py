@@ -89,7 +89,7 @@ class Spread:
         self._settle(now_ms)
         trials = self._on_trial
         self._bucket.pay(amount, now_ms)
-        depth = self._depth(now_ms)
+        depth = self._bucket.capacity - self._bucket.level(now_ms)
         if depth > self.borne:
             self._space(amount, depth, now_ms)
         if depth > self._bucket.capacity:  # more than any server lends: our law overrates

@@ -53,6 +53,12 @@ def test_only_an_open_offset_is_closed(offset: int) -> None:
         OpenOffsets([3, 4, 6, 7]).remove(offset)
 
 
+def test_what_is_discarded_is_open_no_more_and_what_is_not_open_is_no_mistake() -> None:
+    opened = OpenOffsets([3, 4, 6])
+    assert [opened.discard(offset) for offset in (2, 3, 3, 5, 7)] == [False, True, False, False, False]
+    assert (stretches(opened), len(opened)) == ([(4, 5), (6, 7)], 2)
+
+
 @pytest.mark.parametrize("offset", [3, 4])
 def test_offsets_open_in_ascending_order_and_once(offset: int) -> None:
     with pytest.raises(AssertionError, match="ascending"):

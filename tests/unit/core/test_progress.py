@@ -66,6 +66,20 @@ def test_an_offset_is_held_from_taking_to_finishing() -> None:
     assert not progress.holds(0)
 
 
+def test_an_offset_is_closed_once_and_only_if_it_is_held() -> None:
+    progress = taken(2)
+    assert [progress.close(offset) for offset in (0, 0, 2)] == [True, False, False]
+    successor = restored(progress)
+    assert not successor.close(1)
+    assert successor.incomplete == 1
+
+
+def test_what_is_awaited_is_what_would_be_taken() -> None:
+    successor = restored(taken(2))
+    successor.take(0, 0)
+    assert [successor.awaits(offset) for offset in range(3)] == [False, True, True]
+
+
 def test_finishing_twice_is_a_mistake_of_ours() -> None:
     progress = taken(2)
     progress.finish(1)
