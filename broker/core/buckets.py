@@ -236,7 +236,7 @@ class Buckets:
             self._shown[metric] = found
             return found
         if shown is not None and _is(shown, clockwork):
-            return self._exchange(shown, shown) if self._has_twin(shown) else shown
+            return shown if len(self._of[metric]) == 1 or not self._has_twin(shown) else self._exchange(shown, shown)
         mirror: AnyMirror
         if clockwork.refill is BUCKET:
             mirror = self._found(metric, None, clockwork.period_ms) or Mirror(
@@ -263,8 +263,7 @@ class Buckets:
 
     def _has_twin(self, mirror: AnyMirror) -> bool:
         """Whether another is believed of its rate: it was made before anybody knew how this one refills."""
-        alike = self._of[mirror.metric]
-        return len(alike) > 1 and any(other is not mirror and _same_rate(other, mirror) for other in alike)
+        return any(other is not mirror and _same_rate(other, mirror) for other in self._of[mirror.metric])
 
     def _add(self, mirror: AnyMirror) -> None:
         self._mirrors.append(mirror)
@@ -284,7 +283,9 @@ class Buckets:
 
 
 def _is(mirror: AnyMirror, clockwork: Clockwork) -> bool:
-    return mirror.refill is clockwork.refill and _alike(clockwork.period_ms, mirror.period_ms)
+    if mirror.refill is not clockwork.refill:
+        return False
+    return mirror.period_ms == clockwork.period_ms or _alike(clockwork.period_ms, mirror.period_ms)
 
 
 def _same_rate(one: AnyMirror, other: AnyMirror) -> bool:
@@ -294,4 +295,4 @@ def _same_rate(one: AnyMirror, other: AnyMirror) -> bool:
 
 def _alike(computed_ms: int, known_ms: int) -> bool:
     """Periods are computed from rounded numbers; a small difference is none."""
-    return computed_ms == known_ms or abs(computed_ms - known_ms) * ALIKE_PARTS <= known_ms
+    return abs(computed_ms - known_ms) * ALIKE_PARTS <= known_ms

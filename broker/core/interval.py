@@ -12,11 +12,12 @@ class Interval:
     Attributes:
         capacity: What the bucket holds when full.
         period_ms: How long it takes to fill.
-        low: The lower end in units, as of the last instant it was asked about.
+        at_ms: The last instant that it was asked about.
+        low: The lower end in units, as of then.
         high: The upper end, likewise.
     """
 
-    __slots__ = ("_at_ms", "_full", "capacity", "high", "low", "period_ms")
+    __slots__ = ("_full", "at_ms", "capacity", "high", "low", "period_ms")
 
     def __init__(self, capacity: int, period_ms: int, now_ms: int) -> None:
         """A full bucket."""
@@ -24,14 +25,14 @@ class Interval:
         assert period_ms > 0, "a bucket refills in some time"
         self.capacity = capacity
         self.period_ms = period_ms
-        self._at_ms = now_ms
+        self.at_ms = now_ms
         self.low = self.high = self._full = capacity * period_ms
 
     def refill(self, now_ms: int) -> None:
         """Both ends are those of `now_ms` from now on."""
-        if now_ms > self._at_ms:
-            gain, full = (now_ms - self._at_ms) * self.capacity, self._full
-            self._at_ms = now_ms
+        if now_ms > self.at_ms:
+            gain, full = (now_ms - self.at_ms) * self.capacity, self._full
+            self.at_ms = now_ms
             low, high = self.low + gain, self.high + gain
             self.low = low if low < full else full
             self.high = high if high < full else full
@@ -51,7 +52,7 @@ class Interval:
 
     def pay(self, most: int, least: int, now_ms: int) -> None:
         """Take between so many tokens and so many, into debt if need be."""
-        if now_ms > self._at_ms:
+        if now_ms > self.at_ms:
             self.refill(now_ms)
         self.low -= most * self.period_ms
         self.high -= least * self.period_ms
@@ -62,13 +63,13 @@ class Interval:
         An amount above `capacity - keep` may use what is kept, and one above the capacity go into debt, once the
         bucket is full: otherwise they would wait for ever.
         """
-        if now_ms > self._at_ms:
+        if now_ms > self.at_ms:
             self.refill(now_ms)
         needed = amount + keep
         missing = (needed if needed < self.capacity else self.capacity) * self.period_ms - self.low
-        if missing <= 0 and self._at_ms == now_ms:
+        if missing <= 0 and self.at_ms == now_ms:
             return now_ms
-        return max(now_ms, self._at_ms - (-missing // self.capacity))
+        return max(now_ms, self.at_ms - (-missing // self.capacity))
 
     def resize(self, capacity: int, now_ms: int) -> None:
         """Another limit from now on; the whole tokens that are there stay, as far as they fit."""

@@ -154,7 +154,8 @@ class Mirror:
             if it told nothing: the first answer, or one too old.
         """
         level = self._level
-        level.refill(hearing.now_ms)
+        if hearing.now_ms > level.at_ms:
+            level.refill(hearing.now_ms)
         if self._anchor is not None:
             glimpse = self._seen(remaining, hearing, sends, known=level)
             if glimpse is not None and glimpse[0] <= level.high and level.low <= glimpse[1]:

@@ -123,7 +123,7 @@ class Witness:
     def answered(self, sent: Sent, remaining: Remaining | None, usage: Usage | None, now_ms: int) -> None:
         """A call was answered: what remained of the limit and what it used, if the answer says so."""
         self.open -= 1
-        ending, output = self._settle(sent, usage, now_ms)
+        ending, output = (-1, 0) if self._usage_place is None else self._settle(sent, self._usage_place, usage, now_ms)
         if not self.is_due(now_ms):
             return
         if remaining is None:
@@ -154,11 +154,8 @@ class Witness:
         self.evidence.weigh(excesses, self._costs(), STATED_WEIGHT)
         return 0 in excesses
 
-    def _settle(self, sent: Sent, usage: Usage | None, now_ms: int) -> tuple[int, int]:
+    def _settle(self, sent: Sent, place: int, usage: Usage | None, now_ms: int) -> tuple[int, int]:
         """Debit what `usage` takes at the end: the output, and what the input was mispriced by; the output as well."""
-        place = self._usage_place
-        if place is None:
-            return -1, 0
         if usage is None:
             return self._endings.debit(now_ms, (0, 0), sure=False), 0
         output = max(0, usage.output - sent.prices.covered)
