@@ -128,8 +128,12 @@ class Dispatch:
                 self._ring(now_ms)
             for ticket in self.limits.out_of_reach(now_ms):
                 self._settling.settle(ticket, UNREACHABLE, now_ms)
-            self._holding.relieve(now_ms, may_park=self.identities.may_park)
-            self._admit(now_ms)
+            somebody_waits = self.limits.waiting() > 0
+            self._holding.relieve(now_ms, may_park=somebody_waits and self.identities.may_park)
+            if somebody_waits:
+                self._admit(now_ms)
+            else:
+                self.limits.rest()
             due_ms = self._publish_at()
             if due_ms is not None and due_ms <= now_ms:
                 self._settling.commands.append(self._publish(now_ms))
@@ -224,9 +228,6 @@ class Dispatch:
     # ------------------------------------------------------------------ admission
 
     def _admit(self, now_ms: int) -> None:
-        if not self.limits.waiting():
-            self.limits.rest()
-            return
         payable = self.limits.payable(now_ms, self.flights.room)
         while self._may_call(now_ms):
             ticket = next(payable, None)
@@ -278,7 +279,9 @@ class Dispatch:
     # ------------------------------------------------------------------ settling
 
     def _publish_at(self) -> int | None:
-        active = bool(self.flights) or self.limits.waiting() > 0
+        if self.outbox.busy:
+            return None  # one is under way
+        active = len(self.flights) > 0 or self.limits.waiting() > 0
         return self._batches.due_at(active=active, parked=not active and self.identities.kept > 0)
 
     def _committed(self, event: Committed, now_ms: int) -> None:

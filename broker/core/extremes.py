@@ -26,10 +26,13 @@ class Extremes:
 
     def extend(self, peaks: Sequence[int], dips: Sequence[int]) -> None:
         """More sends."""
-        noted = len(self.peaks) - len(self.peaks) % BLOCK
         self.peaks += peaks
         self.dips += dips
-        for stop in range(noted + BLOCK, len(self.peaks) + 1, BLOCK):
+        self.note()
+
+    def note(self) -> None:
+        """Peaks and dips were appended one by one: the blocks that are full now have theirs noted."""
+        for stop in range((len(self._highest) + 1) * BLOCK, len(self.peaks) + 1, BLOCK):
             self._highest.append(max(self.peaks[stop - BLOCK : stop]))
             self._lowest.append(min(self.dips[stop - BLOCK : stop]))
 

@@ -216,13 +216,13 @@ class Mirror:
         if self._forgotten < sends.forgotten:
             extremes.forget(sends.forgotten - self._forgotten)
             self._forgotten = sends.forgotten
-        amounts, place = sends.amounts[self.metric], len(extremes)
+        amounts, peaks, dips = sends.amounts[self.metric], extremes.peaks, extremes.dips
+        place = len(peaks)
         dear = cheap = 0
         if place:
             refilled, last = capacity * sends.sent_ms[place - 1], amounts[place - 1]
-            dear = refilled - extremes.peaks[-1] + (last + rounding if last else 0) * period_ms
-            cheap = refilled - extremes.dips[-1]
-        peaks, dips = [], []
+            dear = refilled - peaks[-1] + (last + rounding if last else 0) * period_ms
+            cheap = refilled - dips[-1]
         for sent_ms, amount in zip(sends.sent_ms[place:], amounts[place:], strict=True):
             refilled = capacity * sent_ms
             peaks.append(refilled - dear)
@@ -231,7 +231,7 @@ class Mirror:
             if amount:
                 dear += (amount + rounding) * period_ms
             dips.append(refilled - cheap)
-        extremes.extend(peaks, dips)
+        extremes.note()
         self._followed = sends.count
         self._dear, self._cheap = dear, cheap
 
