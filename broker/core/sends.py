@@ -88,19 +88,19 @@ class Sends:
         place, times_ms = number - self.forgotten, self.sent_ms
         if place < 0:
             return Hearing(number, sent_ms, now_ms, way_ms, None)
-        first = bisect_right(times_ms, sent_ms - way_ms)
+        first = bisect_right(times_ms, sent_ms - way_ms, 0, place + 1)
+        early_ms = now_ms - way_ms if now_ms - way_ms < sent_ms else sent_ms
+        early = bisect_left(times_ms, early_ms, first, place + 1)
         oldest = self.oldest_open[place] - self.forgotten
         if oldest > first:
             first = oldest
-        early_ms = now_ms - way_ms if now_ms - way_ms < sent_ms else sent_ms
-        early, stop = bisect_left(times_ms, early_ms), bisect_right(times_ms, early_ms)
         around = Around(
             place,
             first,
             bisect_right(times_ms, sent_ms + way_ms, place),
             early_ms,
             early if early > first else first,
-            stop if stop <= place else place + 1,
+            bisect_right(times_ms, early_ms, early, place + 1),
         )
         return Hearing(number, sent_ms, now_ms, way_ms, around)
 
