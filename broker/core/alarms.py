@@ -1,7 +1,8 @@
 """Instants that tickets wait for: the end of a retry's wait, when a deadline is near, and the deadline.
 
-Two heaps whose entries are dropped when they come to the front. A deadline may lie days ahead of a ticket that is
-served within a second, so entries of settled tickets are swept once they outnumber the living.
+Two heaps whose entries are dropped when their instant matters. A deadline may lie days ahead of a ticket that is served
+within a second, so nobody looks at what comes later than everything else one waits for, and entries of settled tickets
+are swept once they outnumber the living.
 """
 
 from heapq import heapify, heappop, heappush
@@ -42,14 +43,16 @@ class Alarms:
         """Tickets that were watched for and wait or are called: in a hurry now, or past their deadline."""
         return _due(self._deadlines, now_ms, _ALIVE)
 
-    def next_at(self) -> int | None:
-        """The earliest instant of either kind that somebody may still wait for."""
+    def next_at(self, until_ms: int | None = None) -> int | None:
+        """The earliest instant of either kind that somebody may still wait for; None if it comes after `until_ms`."""
         earliest_ms: int | None = None
         for heap in (self._asleep, self._deadlines):
-            while heap and heap[0][2].state is State.SETTLED:
+            while heap and (until_ms is None or heap[0][0] <= until_ms):
+                at_ms, _, ticket = heap[0]
+                if ticket.state is not State.SETTLED:
+                    earliest_ms = until_ms = at_ms
+                    break
                 heappop(heap)
-            if heap and (earliest_ms is None or heap[0][0] < earliest_ms):
-                earliest_ms = heap[0][0]
         return earliest_ms
 
     def clear(self) -> None:

@@ -123,8 +123,7 @@ class Dispatch:
     def commands(self, now_ms: int) -> list[Command]:
         """What is to be done now, in order; draining the list is the shell's promise to do it."""
         if self.role is Role.LEADING:
-            alarm_ms = self._alarms.next_at()
-            if alarm_ms is not None and alarm_ms <= now_ms:
+            if self._alarms.next_at(now_ms) is not None:
                 self._ring(now_ms)
             for ticket in self.limits.out_of_reach(now_ms):
                 self._settling.settle(ticket, UNREACHABLE, now_ms)
@@ -161,10 +160,11 @@ class Dispatch:
         if self.role is not Role.LEADING:
             return None
         earliest_ms = self._publish_at()
-        for instant_ms in (self._alarms.next_at(), self.limits.wake_at(), self.limits.look_at()):
+        for instant_ms in (self.limits.wake_at(), self.limits.look_at()):
             if instant_ms is not None and (earliest_ms is None or instant_ms < earliest_ms):
                 earliest_ms = instant_ms
-        return earliest_ms
+        alarm_ms = self._alarms.next_at(earliest_ms)
+        return earliest_ms if alarm_ms is None else alarm_ms
 
     # ------------------------------------------------------------------ what the shell may ask
 
