@@ -145,9 +145,11 @@ class Told:
 
     def early(self, number: int) -> bool:
         """Whether it was told before its deadline without being certain."""
-        at_ms = self._settled_ms[number] - _COMMITTED_MS
-        missing = self._missing(number, at_ms, *reversed(_LONG_MS))
-        return at_ms < self._requests[number].deadline_ms and missing < -_SLACK
+        committed_ms = self._settled_ms[number]
+        if committed_ms - _COMMITTED_MS >= self._requests[number].deadline_ms:
+            return False
+        between_ms = (committed_ms - _COMMITTED_MS, committed_ms)  # somewhere there it was decided
+        return all(self._missing(number, at_ms, *reversed(_LONG_MS)) < -_SLACK for at_ms in between_ms)
 
     def _missing(self, number: int, at_ms: float, own_ms: float, others_ms: float) -> float:
         """How many tokens too few there can be for its turn to come; its own call takes so long, and others do."""

@@ -51,14 +51,14 @@ def test_nobody_is_woken_for_what_is_settled() -> None:
 def test_an_instant_after_all_that_one_waits_for_is_none() -> None:
     alarms = Alarms()
     alarms.sleep(ticket(), 60)
-    alarms.watch(due_at(50), 1)
+    watch(alarms, due_at(50), 1)
     assert [alarms.next_at(until_ms) for until_ms in (49, 50, 70, None)] == [None, 50, 50, 50]
 
 
 def test_who_is_settled_is_passed_over_as_far_as_one_waits() -> None:
     alarms, settled = Alarms(), due_at(50)
-    alarms.watch(settled, 2)
-    alarms.watch(due_at(60), 2)
+    watch(alarms, settled, 2)
+    watch(alarms, due_at(60), 2)
     settled.state = State.SETTLED
     assert [alarms.next_at(until_ms) for until_ms in (49, 59, 60)] == [None, None, 60]
 
