@@ -91,6 +91,7 @@ class Limits:
         self._order = Order([rule.name for rule in rules if rule.serial])
         self._desks: dict[str, LimitDesk] = {}
         self._turns: OrderedDict[LimitDesk, None] = OrderedDict()  # whoever was served last is asked last
+        self._asked: deque[LimitDesk] = deque()  # who is still to be asked at this instant
         self._wake_at: int | None = None
         self._waiting = 0
         self._reach = Reach()
@@ -203,13 +204,14 @@ class Limits:
         asked once, however many others serve. `wake_at` is set when no more can.
         """
         self._wake_at = None
+        self._asked.clear()
         while not self.account.breaker.closed:
             probe = self._probe(now_ms)
             if probe is None:
                 return
             yield probe
             self._wake_at = None
-        asked = deque(self._turns)
+        asked = self._asked = deque(self._turns)
         while asked and self._waiting:
             desk = asked.popleft()
             found = desk.next(now_ms, probe=False)
@@ -260,6 +262,7 @@ class Limits:
         self._waiting -= 1
         if len(self._order) and (follower := self._order.started(ticket)) is not None:
             self._line_up(follower, now_ms)
+            self._asked.append(self._desks[follower.candidate.limit])  # it may have been asked before
         self._turns.move_to_end(desk)
         return desk.budget
 

@@ -31,6 +31,20 @@ def test_of_one_key_the_next_lines_up_when_the_one_before_has_started_or_left() 
     assert again.queued
 
 
+def test_of_one_key_the_next_is_called_at_once_though_its_limit_has_been_asked_already() -> None:
+    made = limits()
+    made.desk("large", 0)
+    first, second = (ticket(candidate(order=b"k", limit=limit)) for limit in ("small", "large"))
+    for each in (first, second):
+        made.enqueue(each, 0)
+    found = []
+    for each in made.payable(0):
+        each.state = State.CALLING
+        made.serve(each, 0).reserve(each.number, each.charge, 0)
+        found.append(each)
+    assert found == [first, second]
+
+
 def test_in_a_serial_lane_the_next_lines_up_when_the_one_before_is_decided() -> None:
     made = Limits([replace(rule, serial=True) for rule in LANES], budget)
     first, second = (ticket(candidate(order=b"k")) for _ in range(2))
