@@ -46,7 +46,10 @@ TENANTS_RESTING_MAX = 10_000
 TENANTS_CAPPED_SWEPT_ABOVE = 1_000
 """Capped tenants that have taken nothing within the last minute are forgotten above so many."""
 
-DURATIONS_RANKED_EVERY = 8
+DURATIONS_REMEMBERED = 256
+"""How many recent call durations tell who is late."""
+
+DURATIONS_RANKED_EVERY = 16
 """The longest of the recent calls are looked for again after so many."""
 
 REACH_EVERY_MS = 250
@@ -95,7 +98,7 @@ CONTROL_BUFFER_BYTES_MAX = 4 * 1024 * 1024
 
 assert OUTCOME_BYTES_MAX < TRANSACTION_BYTES_MAX
 assert LINGER_MS < PROBE_EVERY_MS
-assert DURATIONS_RANKED_EVERY < CALLS_REMEMBERED
+assert DURATIONS_RANKED_EVERY < DURATIONS_REMEMBERED
 assert HOLD_MIN_MS < HOLD_FIRST_MS < HOLD_MAX_MS
 assert RETRY_BACKOFF_FIRST_MS < RETRY_BACKOFF_MAX_MS
 assert CANCEL_SLACK_MS < CANCEL_PATIENCE_MS

@@ -144,8 +144,7 @@ class Dispatch:
             self._reception.line_up(ticket, now_ms, front=True)
         for ticket in self._alarms.due(now_ms):
             if ticket.candidate.deadline_ms > now_ms:
-                self._alarms.watch(ticket, ticket.candidate.deadline_ms, len(self.register))
-                self.limits.hurry(ticket)
+                self._alarms.watch(ticket, self.limits.hurry(ticket, now_ms), len(self.register))
             else:
                 self._expire(ticket, now_ms)
 

@@ -8,24 +8,25 @@ before a quarter of it has passed.
 
 from collections import deque
 
-from broker.core.bounds import CALLS_REMEMBERED, DURATIONS_RANKED_EVERY
+from broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED
 from broker.core.ticket import Ticket
 
+_LONGER = 64  # one of so many may take longer than a long call
 _HURRY = 10  # the last tenth of the time that was allowed
 
 
 class Durations:
-    """Of answered calls, the last few dozen.
+    """Of answered calls, the last few hundred: fewer are too much alike, since calls that start together end together.
 
     Attributes:
-        long_ms: All but one of them took no longer; 0 while nothing is known.
+        long_ms: All but one in 64 took no longer, for one that hung is no measure; 0 while nothing is known.
     """
 
     __slots__ = ("_recent_ms", "_since", "long_ms")
 
     def __init__(self) -> None:
         self.long_ms = 0
-        self._recent_ms: deque[int] = deque(maxlen=CALLS_REMEMBERED)
+        self._recent_ms: deque[int] = deque(maxlen=DURATIONS_REMEMBERED)
         self._since = 0
 
     def add(self, took_ms: int) -> None:
@@ -34,7 +35,7 @@ class Durations:
         self._since += 1
         if self._since >= DURATIONS_RANKED_EVERY or len(self._recent_ms) < DURATIONS_RANKED_EVERY:
             self._since = 0
-            self.long_ms = sorted(self._recent_ms)[-2:][0]  # one that hung is no measure
+            self.long_ms = sorted(self._recent_ms)[-1 - len(self._recent_ms) // _LONGER]
 
     def late_at(self, ticket: Ticket) -> int:
         """From when on a call of it would probably not end in time."""

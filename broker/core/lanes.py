@@ -34,7 +34,6 @@ from broker.core.ticket import State, Ticket
 from broker.core.value import value
 
 PPM = 1_000_000
-_NEVER_MS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +77,16 @@ class LaneQueue:
     Attributes:
         count: How many.
         head: Who was first when last asked for; None if that has left, or nobody could go.
-        late_at_ms: When that will probably not be answered in time any more.
-        late: Those of whom that is so already.
-        nearing: Those of whom it soon will be.
+        late: Those who will probably not be answered in time any more.
+        nearing: Those of whom that will soon be so.
         credit_ppm_tokens: What its floor owes it.
         excess_ppm_tokens: What it took beyond its ceiling while others waited.
         largest: The largest charge of all that were served and all heads since it began to wait.
     """
 
-    def __init__(self, rule: LaneRule, tenants: Tenants, durations: Durations) -> None:
+    def __init__(self, rule: LaneRule, tenants: Tenants) -> None:
         self.rule = rule
         self.head: Ticket | None = None
-        self.late_at_ms = 0
         self.late = Late(tenants)
         self.nearing = Nearing(rule.lift_ppm)
         self.credit_ppm_tokens = 0
@@ -99,7 +96,6 @@ class LaneQueue:
         self.waiting_bytes = 0
         self.count = 0
         self._fair = Fair(tenants)
-        self._durations = durations
 
     def __len__(self) -> int:
         return self.count
@@ -114,7 +110,6 @@ class LaneQueue:
         assert ticket.state is State.WAITING
         assert not ticket.queued
         ticket.queued = True
-        ticket.due_ms = self._durations.late_at(ticket)
         self._fair.add(ticket, front=front)
         self.head = None  # it may be another now
         self.count += 1
@@ -123,18 +118,14 @@ class LaneQueue:
 
     def next(self, now_ms: int) -> Ticket | None:
         """Who is first; None if nobody waits, or the caps of all their tenants are reached."""
-        head = self._fair.next(now_ms)
-        while head is not None:
-            self.late_at_ms = self._durations.late_at(head)
-            if self.late_at_ms > now_ms:
-                break
-            self._fair.remove(head)
-            self.late.add(head)
-            head = self._fair.next(now_ms)
-        if head is None and self.late:
-            head, self.late_at_ms = self.late.next(now_ms), _NEVER_MS
-        self.head = head
-        return head
+        self.head = self._fair.next(now_ms) or self.late.next(now_ms)
+        return self.head
+
+    def demote(self, ticket: Ticket) -> None:
+        """A ticket that waits is late: it goes after all who are not."""
+        self._fair.remove(ticket)
+        self.late.add(ticket)
+        self.head = None
 
     def opens_at(self) -> int | None:
         """When a cap that keeps somebody out gives way, if that is a matter of time."""
@@ -221,7 +212,7 @@ class Lanes:
     def __init__(self, rules: Sequence[LaneRule], tenants: Tenants) -> None:
         in_order = sorted(rules, key=lambda rule: rule.order)
         self.durations = Durations()
-        self._queues = {rule.name: LaneQueue(rule, tenants, self.durations) for rule in in_order}
+        self._queues = {rule.name: LaneQueue(rule, tenants) for rule in in_order}
         self._in_order = tuple(self._queues.values())
         self._with_floor = tuple(queue for queue in self._in_order if queue.rule.floor_ppm)
         self._with_ceiling = tuple(queue for queue in self._in_order if queue.rule.ceiling_ppm < PPM)
@@ -241,7 +232,7 @@ class Lanes:
         self._lifted = None
         for queue in self._in_order:
             head = queue.head
-            if queue.count and (head is None or capping or now_ms >= queue.late_at_ms):
+            if queue.count and (head is None or capping):
                 head = queue.next(now_ms)
             if head is None:
                 keep_ppm += queue.rule.reserve_ppm
@@ -253,17 +244,18 @@ class Lanes:
             return None
         return (self._hurrying and self._lift(*found, now_ms)) or found[1]
 
-    def hurry(self, ticket: Ticket) -> None:
-        """The deadline of a ticket that waits is near."""
-        self.queue(ticket.source.partition.lane).nearing.add(ticket)
-        self._hurrying = True
-
-    def near_at(self, ticket: Ticket) -> int:
-        """When a ticket is in a hurry, if its lane is lifted; else its deadline."""
-        queue = self._queues[ticket.source.partition.lane]
-        if queue.rule.lift_ppm and queue is not self._in_order[0]:
-            return self.durations.near_at(ticket)
-        return ticket.candidate.deadline_ms
+    def hurry(self, ticket: Ticket, now_ms: int) -> int:
+        """The deadline of a ticket is near: lift it, or let others pass if it is late; returns when to look again."""
+        queue, late_at_ms = self._queues[ticket.source.partition.lane], self.durations.late_at(ticket)
+        waits = ticket.queued and not ticket.late
+        if late_at_ms <= now_ms:
+            if waits:
+                queue.demote(ticket)
+            return ticket.candidate.deadline_ms
+        if waits and queue.rule.lift_ppm:
+            queue.nearing.add(ticket)
+            self._hurrying = True
+        return late_at_ms
 
     def late(self) -> Iterator[tuple[Line, int]]:
         """Who is late, lane by lane, and the tokens of those who go before them."""

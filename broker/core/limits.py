@@ -144,9 +144,9 @@ class Limits:
         queue = desk.lanes.queue(ticket.source.partition.lane)
         queue.append(ticket, front=front)
         self._waiting += 1
-        if front and desk.lanes.near_at(ticket) <= now_ms:
-            desk.lanes.hurry(ticket)
         self._reach.came(ticket, queue.line(candidate.tenant), desk.budget, desk.least, now_ms)
+        if front and desk.lanes.durations.near_at(ticket) <= now_ms:
+            desk.lanes.hurry(ticket, now_ms)
 
     def out_of_reach(self, now_ms: int) -> list[Ticket]:
         """Those whose turn cannot come before their deadline, whatever happens."""
@@ -161,13 +161,13 @@ class Limits:
         return lost
 
     def near_at(self, ticket: Ticket) -> int:
-        """When a ticket with a desk is in a hurry; else its deadline."""
-        return self._desks[ticket.candidate.limit].lanes.near_at(ticket)
+        """When a ticket that has lined up is in a hurry."""
+        return self._desks[ticket.candidate.limit].lanes.durations.near_at(ticket)
 
-    def hurry(self, ticket: Ticket) -> None:
-        """Its deadline is near: if it waits, it may go in the turn of the lane above."""
-        if ticket.queued:
-            self._desks[ticket.candidate.limit].lanes.hurry(ticket)
+    def hurry(self, ticket: Ticket, now_ms: int) -> int:
+        """Its deadline is near: see `Lanes.hurry`. Nothing is to be done for one whose limit nobody needs."""
+        desk = self._desks.get(ticket.candidate.limit)
+        return ticket.candidate.deadline_ms if desk is None else desk.lanes.hurry(ticket, now_ms)
 
     def answered(self, ticket: Ticket, now_ms: int) -> None:
         """A call of it was answered: others may take as long."""

@@ -1,8 +1,7 @@
-"""Who waits of one tenant, in one lane, for one limit: who must be called first, of like ones who came first.
+"""Who waits of one tenant, in one lane, for one limit: the nearest deadline first, of like ones who came first.
 
 Most deadlines are the lane's own, a fixed time after the submission; so this is first in, first out, unless a producer
-asks for more haste. A retry comes back in front of all. What a deadline leaves time for is said by
-`broker.core.durations`.
+asks for more haste. A retry comes back in front of all.
 
 Kept as a list of short sorted lists, so that whoever comes or leaves anywhere costs about the same among a hundred
 thousand as among a hundred.
@@ -15,7 +14,7 @@ from itertools import count
 from broker.core.bounds import LINE_BLOCK_MAX
 from broker.core.ticket import Rank, Ticket
 
-_IN_FRONT_MS = -(1 << 62)  # before anybody is due
+_IN_FRONT_MS = -1  # before any deadline
 
 
 class Line:
@@ -42,7 +41,10 @@ class Line:
 
     def add(self, ticket: Ticket, *, front: bool = False) -> None:
         """Line up; `front` before everybody."""
-        rank = Rank(_IN_FRONT_MS, next(self._fronts)) if front else Rank(ticket.due_ms, next(self._serials))
+        if front:
+            rank = Rank(_IN_FRONT_MS, next(self._fronts))
+        else:
+            rank = Rank(ticket.candidate.deadline_ms, next(self._serials))
         ticket.rank = rank
         self.tokens += ticket.charge
         self._tickets[rank] = ticket

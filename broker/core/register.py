@@ -76,7 +76,7 @@ class Register:
             return 0
         count = self._held[partition.lane]
         free = rule.buffer_max - count
-        weight = held.bytes * count // self._held_bytes[partition.lane] if held.bytes else held.count
+        weight = -(-held.bytes * count // self._held_bytes[partition.lane]) if held.bytes else held.count
         wanted = -((weight - PARTITION_GREED * free) // (PARTITION_GREED + 1))
         return max(0, min(free, wanted, progress.room()))
 

@@ -36,9 +36,9 @@ class Source:
 
 
 class Rank(NamedTuple):
-    """A ticket's place in its line: who is due first, then as they came."""
+    """A ticket's place in its line: by deadline, then as they came."""
 
-    due_ms: int
+    deadline_ms: int
     serial: int
 
 
@@ -118,10 +118,9 @@ class Ticket:
     `charge` is that of the law believed while it waits, or the server's own word if `stated`.
     `failures` counts the attempts that count towards `attempts_max`; `calls` every HTTP call made here; `queued` is
     False while a waiting ticket sleeps until a retry. `timestamp_ms` is the record's in Kafka, `cancel` what it said
-    before it came to stand in for the copy of a parked request. `due_ms` is when a call of it should have started, as
-    was thought when it lined up, `rank` its place in the line it stands in, `late` whether that is the line of those
-    who would probably not be answered in time. `called_ms` is when it was last called. `candidate` is the content of
-    one that is a request; no other has it.
+    before it came to stand in for the copy of a parked request. `rank` is its place in the line it stands in,
+    `late` whether that is the line of those who would probably not be answered in time. `called_ms` is when it was last
+    called. `candidate` is the content of one that is a request; no other has it.
     """
 
     number: TicketNumber
@@ -138,7 +137,6 @@ class Ticket:
     calls: int = 0
     failures: int = 0
     held_bytes: int = 0
-    due_ms: int = 0
     rank: Rank = _NOWHERE
     late: bool = False
     called_ms: int = 0

@@ -64,7 +64,7 @@ def ticket(
     """A waiting ticket, priced as its candidate says; `number` is its partition's."""
     content = candidate() if content is None else content
     made = Ticket(TicketNumber(next(_numbers)), Source(place(lane, number), offset), size, 0, content)
-    made.charge, made.due_ms = content.prices.tokens[0], content.deadline_ms
+    made.charge = content.prices.tokens[0]
     return made
 
 

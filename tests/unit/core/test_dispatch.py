@@ -124,6 +124,21 @@ def test_a_deadline_that_is_near_lifts_whoever_still_waits_and_then_passes_all_t
     assert failure(shell, near) == "deadline_exceeded"
 
 
+def test_who_has_no_time_left_for_a_call_is_passed_by_who_has() -> None:
+    shell = leading()
+    shell.take(candidate("rich", charge=59_000))
+    shell.core.limits.desk("gpt", 10_000).lanes.durations.add(2_500)
+    late = shell.take(candidate("late", charge=3_000, deadline_ms=14_000), partition=place("urgent"))
+    far = shell.take(candidate("far", charge=3_000), partition=place("urgent"))
+    shell.wait(1_499)
+    pick = shell.core.limits.desk("gpt", shell.now_ms).lanes.pick(shell.now_ms)
+    assert pick is not None
+    assert pick.ticket.number == late
+    shell.wait(1_501)
+    assert far in shell.calls
+    assert late not in shell.calls
+
+
 def test_how_long_calls_take_is_learned_from_those_that_are_answered() -> None:
     shell = leading()
     number = shell.take(candidate("x"))

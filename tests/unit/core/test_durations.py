@@ -1,4 +1,4 @@
-from broker.core.bounds import CALLS_REMEMBERED, DURATIONS_RANKED_EVERY
+from broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED
 from broker.core.durations import Durations
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
@@ -17,11 +17,14 @@ def known(*durations_ms: int) -> Durations:
     return made
 
 
-def test_all_but_one_of_the_last_few_dozen_took_no_longer() -> None:
+def test_the_longest_of_a_few_and_all_but_one_in_sixty_four_of_many_is_long() -> None:
     assert known().long_ms == 0
     assert known(7).long_ms == 7
-    assert known(7, 60_000, 8, 6).long_ms == 8
-    assert known(9_000, 9_000, *[500] * (CALLS_REMEMBERED + DURATIONS_RANKED_EVERY)).long_ms == 500
+    assert known(7, 900, 8, 6).long_ms == 900
+    usual = [500] * DURATIONS_REMEMBERED
+    assert known(*usual, *[60_000] * 4, *[500] * 28).long_ms == 500, "four of 256 may hang"
+    assert known(*usual, *[60_000] * 5, *[500] * 27).long_ms == 60_000
+    assert known(*[60_000] * 5, *usual, *[500] * 27).long_ms == 500, "they are forgotten"
 
 
 def test_the_first_few_are_ranked_one_by_one_and_later_ones_by_the_handful() -> None:

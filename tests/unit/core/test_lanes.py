@@ -4,7 +4,6 @@ from itertools import pairwise
 import pytest
 
 from broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
-from broker.core.durations import Durations
 from broker.core.lanes import PPM, LaneQueue, Lanes
 from broker.core.tenants import TenantRule, Tenants
 from broker.core.ticket import State, Ticket
@@ -31,7 +30,7 @@ def served(lanes: Lanes) -> str:
 
 
 def test_a_queue_is_first_in_first_out_and_a_retry_comes_back_in_front() -> None:
-    queue = LaneQueue(STANDARD, Tenants(), Durations())
+    queue = LaneQueue(STANDARD, Tenants())
     first, second, retry = waiting("standard"), waiting("standard"), waiting("standard")
     queue.append(first)
     queue.append(second)
@@ -44,7 +43,7 @@ def test_a_queue_is_first_in_first_out_and_a_retry_comes_back_in_front() -> None
 
 
 def test_a_ticket_leaves_from_anywhere_and_leaves_no_gap() -> None:
-    queue = LaneQueue(STANDARD, Tenants(), Durations())
+    queue = LaneQueue(STANDARD, Tenants())
     made = [waiting("standard", charge) for charge in (1, 2, 3)]
     for each in made:
         queue.append(each)
@@ -55,7 +54,7 @@ def test_a_ticket_leaves_from_anywhere_and_leaves_no_gap() -> None:
 
 
 def test_only_a_waiting_ticket_lines_up_and_once() -> None:
-    queue, made, settled = LaneQueue(STANDARD, Tenants(), Durations()), waiting("standard"), waiting("standard")
+    queue, made, settled = LaneQueue(STANDARD, Tenants()), waiting("standard"), waiting("standard")
     queue.append(made)
     with pytest.raises(AssertionError):
         queue.append(made)
@@ -316,7 +315,7 @@ def test_the_line_of_a_tenant_is_its_own() -> None:
 
 
 def test_a_lane_knows_its_bytes_and_who_came_last() -> None:
-    queue = LaneQueue(STANDARD, Tenants(), Durations())
+    queue = LaneQueue(STANDARD, Tenants())
     first, second, third = (ticket(size=size) for size in (1, 20, 300))
     for each in (first, second, third):
         queue.append(each)

@@ -26,6 +26,11 @@ def wait(made: Lanes, lane: str, deadline_ms: int = FAR_MS, *, charge: int = 100
     return waiting
 
 
+def look(made: Lanes, now_ms: int, *tickets: Ticket) -> list[int]:
+    """Somebody looks whether they are late; when they are to be looked at again."""
+    return [made.hurry(each, now_ms) for each in tickets]
+
+
 def next_of(made: Lanes, now_ms: int = 0) -> Ticket:
     pick = made.pick(now_ms)
     assert pick is not None
@@ -40,7 +45,7 @@ def serve(made: Lanes, now_ms: int = 0) -> Ticket:
 
 def hurried(made: Lanes, lane: str, deadline_ms: int = 1_000, *, charge: int = 100, tenant: str = "") -> Ticket:
     near = wait(made, lane, deadline_ms, charge=charge, tenant=tenant)
-    made.hurry(near)
+    made.hurry(near, 0)
     return near
 
 
@@ -59,14 +64,18 @@ def turns(made: Lanes, lane: str, times: int) -> list[str]:
 def test_who_is_late_is_passed_by_whoever_is_not() -> None:
     made = lanes(calls_ms=400)
     late, in_time = wait(made, "bulk", 1_000), wait(made, "bulk", 2_000)
+    assert look(made, 599, late, in_time) == [600, 1_600]
     assert next_of(made, 599) is late
+    assert look(made, 600, late, in_time) == [1_000, 1_600]
     assert next_of(made, 600) is in_time
-    assert late.late
+    assert (late.late, in_time.late) == (True, False)
+    assert look(made, 700, late) == [1_000], "it stays where it is"
 
 
 def test_who_is_late_goes_when_nobody_else_waits_most_time_left_first() -> None:
     made = lanes(calls_ms=400)
     nearest, near = wait(made, "bulk", 1_000), wait(made, "bulk", 1_100)
+    look(made, 800, near, nearest)
     assert [serve(made, 800), serve(made, 800)] == [near, nearest]
     assert made.waiting() == made.queue("bulk").waiting_tokens == 0
 
@@ -74,22 +83,34 @@ def test_who_is_late_goes_when_nobody_else_waits_most_time_left_first() -> None:
 def test_who_comes_in_time_goes_before_a_late_one_that_was_next() -> None:
     made = lanes(calls_ms=400)
     late = wait(made, "bulk", 1_000)
+    look(made, 900, late)
     assert next_of(made, 900) is late
     in_time = wait(made, "bulk", 5_000)
     assert next_of(made, 900) is in_time
+
+
+def test_who_is_called_or_asleep_is_not_moved() -> None:
+    made = lanes(calls_ms=400)
+    called = wait(made, "standard", 1_000)
+    made.served(called, 0)
+    assert look(made, 500, called) == [600]
+    assert look(made, 900, called) == [1_000]
+    assert not called.late
+    assert len(made.queue("standard").nearing) == made.waiting() == 0
 
 
 def test_a_late_one_of_the_first_lane_goes_before_those_of_others() -> None:
     made = lanes(calls_ms=400)
     late = wait(made, "urgent", 1_000)
     wait(made, "standard")
+    look(made, 900, late)
     assert next_of(made, 900) is late
 
 
 def test_a_late_one_is_not_lost_by_the_line_it_left() -> None:
     made = lanes(calls_ms=400)
     late, in_time = wait(made, "bulk", 1_000, charge=30), wait(made, "bulk", 2_000, charge=500)
-    next_of(made, 900)
+    look(made, 900, late)
     queue = made.queue("bulk")
     assert (len(queue), queue.waiting_tokens, queue.tokens_in_time) == (2, 530, 500)
     assert [(list(line), ahead) for line, ahead in made.late()] == [([late], 500)]
@@ -104,7 +125,7 @@ def test_a_late_one_whose_tenant_is_capped_holds_up_nobody() -> None:
     tenants = Tenants({"acme": TenantRule(inflight_max=1)})
     made = lanes(tenants=tenants, calls_ms=400)
     tenants.called("acme", 100, 0)
-    wait(made, "standard", 1_000, tenant="acme")
+    look(made, 900, wait(made, "standard", 1_000, tenant="acme"))
     bulk = wait(made, "bulk")
     assert next_of(made, 900) is bulk
 
@@ -138,14 +159,8 @@ def test_however_many_are_near_those_above_lose_no_more_than_the_share() -> None
     assert served.count("standard") == 90, "a tenth of what urgent is served"
 
 
-def test_a_lane_that_is_not_lifted_is_not_and_the_first_has_nobody_above() -> None:
+def test_a_lane_that_is_not_lifted_is_not() -> None:
     made = lanes(URGENT, replace(STANDARD, lift_ppm=0), BULK)
-    there = {lane: ticket(candidate(deadline_ms=10_000), lane=lane) for lane in ("urgent", "standard", "bulk")}
-    assert {lane: made.near_at(each) for lane, each in there.items()} == {
-        "urgent": 10_000,
-        "standard": 10_000,
-        "bulk": 9_000,
-    }
     hurried(made, "standard")
     assert set(turns(made, "urgent", 100)) == {"urgent"}
 

@@ -128,8 +128,7 @@ def test_who_is_late_behind_more_than_can_flow_in_is_told_at_the_next_look() -> 
     made.enqueue(late, 0)
     enqueued(made, charge=60_000)
     assert made.out_of_reach(0) == []
-    assert made.desk("gpt", 0).lanes.pick(9_500) is not None
-    assert late.late
+    assert made.hurry(late, 9_500) == 13_000
     assert made.out_of_reach(9_500) == []  # 9,500 have not flowed in, since the bucket was full
     enqueued(made, charge=10_000)
     assert made.out_of_reach(9_500 + REACH_EVERY_MS - 1) == []
@@ -143,7 +142,7 @@ def test_a_hurry_is_remembered_of_who_waits_and_again_when_a_retry_comes_back() 
         made.enqueue(each, 0)
     made.withdraw(called, 0)
     for each in (near, called):
-        made.hurry(each)
+        made.hurry(each, 9_000)
     nearing = made.desk("gpt", 0).lanes.queue("bulk").nearing
     assert (len(nearing), nearing.head()) == (1, near)
     made.enqueue(called, 8_000, front=True)
@@ -152,6 +151,10 @@ def test_a_hurry_is_remembered_of_who_waits_and_again_when_a_retry_comes_back() 
     made.enqueue(called, 9_000, front=True)
     assert len(nearing) == 2
     assert made.near_at(near) == 9_000
+
+
+def test_nobody_hurries_for_a_limit_that_is_forgotten() -> None:
+    assert limits().hurry(ticket(candidate(deadline_ms=10_000)), 9_999) == 10_000
 
 
 def test_how_long_a_call_took_is_learned_unless_its_limit_is_forgotten() -> None:

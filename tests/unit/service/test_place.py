@@ -61,9 +61,9 @@ def test_who_is_late_comes_after_all_who_are_not_and_after_those_with_more_time(
     waiting = Waiting()
     waiting.lanes.durations.add(500)
     late, later = (waiting.add("acme", charge, deadline_ms=at) for charge, at in ((10, 1_000), (20, 1_100)))
-    first = waiting.add("acme")
-    waiting.lanes.pick(900)
-    last = waiting.add("zenith")
+    first, last = waiting.add("acme"), waiting.add("zenith")
+    for each in (late, later):
+        waiting.lanes.hurry(each, 900)
     assert waiting.place(late) == Place(Crowd(2, 120), Crowd(3, 220), {"urgent": NOBODY}, {"bulk": NOBODY})
     assert waiting.place(later).lane == Crowd(2, 200)
     assert [waiting.place(each).tenant for each in (first, last)] == [NOBODY, NOBODY]
