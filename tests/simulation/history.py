@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from broker.core.lanes import LaneRule
+from broker.core.tenants import TenantRule
 from broker.core.ticket import Source
 from tests.simulation.kafka import Kafka, LaneRecord, Transaction
 from tests.simulation.upstream import Ending
@@ -17,6 +19,12 @@ class CallMade:
         cancelled: That a cancel waits for it.
         late: That the deadline has passed.
         trusted: That it may act as leader.
+        beside: How many others of its ordering key have begun and have no outcome yet, if its lane is serial.
+        life: How often the writer had stood by.
+        source: Where the record stands.
+        tenant: Whose it is.
+        charge: What its tenant is charged.
+        ended_ms: When it was in flight no more; None: its process died first.
         ending: How it went; None if it never reached OpenAI.
     """
 
@@ -28,7 +36,41 @@ class CallMade:
     cancelled: bool
     late: bool
     trusted: bool
+    beside: int
+    life: int
+    source: Source
+    tenant: str
+    charge: int
+    ended_ms: int | None = None
     ending: Ending | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lined:
+    """A request with an ordering key that a process has taken, and that waits for its call since.
+
+    `calls` were made before by anybody.
+    """
+
+    calls: int
+    writer: str
+    life: int
+    source: Source
+    order: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a process holds of a lane when it has just taken a record of it.
+
+    `weight` are the bytes that it took since it last asked how much room there is.
+    """
+
+    process: str
+    rule: LaneRule
+    count: int
+    bytes: int
+    weight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +89,9 @@ class History:
         kafka: What is stored.
         records: Every record, in the order in which it came.
         calls: Every call that a machine has asked for.
+        tenants: What each may take.
+        lined: Every request with an ordering key, as it was taken.
+        held: The most that each process ever held of each lane, in records and in bytes.
         lost: Records that retention removed before they were done.
         answered: Per writer and ticket's record, when an answer was there that may be published.
         ended: Per writer, its life and ticket's record, what was open and undecided when its cancel was taken.
@@ -59,6 +104,9 @@ class History:
     kafka: Kafka
     records: list[LaneRecord] = field(default_factory=list)
     calls: list[CallMade] = field(default_factory=list)
+    tenants: Mapping[str, TenantRule] = field(default_factory=dict)
+    lined: list[Lined] = field(default_factory=list)
+    held: dict[tuple[str, str, str], Held] = field(default_factory=dict)
     lost: set[Source] = field(default_factory=set)
     answered: set[tuple[str, Source]] = field(default_factory=set)
     ended: set[tuple[str, int, Source]] = field(default_factory=set)
@@ -66,6 +114,14 @@ class History:
     remains: list[Remains] = field(default_factory=list)
     quiet: bool = False
     silence_ms: int = 0
+
+    def note_held(self, held: Held) -> None:
+        """Keep it if it is the most so far."""
+        for what, amount in (("records", held.count), ("bytes", held.bytes - held.weight)):
+            key = held.process, held.rule.name, what
+            known = self.held.get(key)
+            if known is None or amount > (known.count if what == "records" else known.bytes - known.weight):
+                self.held[key] = held
 
     @property
     def stored(self) -> list[Transaction]:

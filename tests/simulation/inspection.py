@@ -5,28 +5,30 @@ may still end well because some other event wakes it; so these are asked of the 
 """
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 
 from broker.core.dispatch import Dispatch
 from broker.core.identity import Fate
 from broker.core.rules import Role
-from broker.core.ticket import CallNumber, State, Ticket, id_hash_of
+from broker.core.ticket import CallNumber, Candidate, State, Ticket, TicketNumber, id_hash_of
 
 
 def inspect(core: Dispatch, calls: Iterable[CallNumber], now_ms: int) -> Iterator[str]:
     """Everything wrong with a machine that has just been asked for its commands; `calls` are those its shell makes."""
     asleep = {entry[2]: entry[0] for entry in core._alarms._asleep}
+    behind = {ticket for row in core.limits._order._rows.values() for ticket in list(row)[1:]}  # others of their key
     for ticket in core.register.tickets():
-        yield from _waits_for_something(core, ticket, asleep)
+        yield from _waits_for_something(core, ticket, asleep.keys() | behind)
     wanted = set(core.flights._wanted.values())
     yield from (f"nobody waits for call {call}, and nobody ends it" for call in calls if call not in wanted)
     if core.role is Role.LEADING:
         yield from _sleeps_no_longer_than_told(core, asleep, now_ms)
 
 
-def _waits_for_something(core: Dispatch, ticket: Ticket, asleep: dict[Ticket, int]) -> Iterator[str]:
+def _waits_for_something(core: Dispatch, ticket: Ticket, elsewhere: AbstractSet[Ticket]) -> Iterator[str]:
     match ticket.state:
-        case State.WAITING if not ticket.queued and ticket not in asleep:
-            yield f"ticket {ticket.number} waits, neither in line nor asleep"
+        case State.WAITING if not ticket.queued and ticket not in elsewhere:
+            yield f"ticket {ticket.number} waits, neither in line nor asleep nor behind another of its key"
         case State.CALLING if ticket not in core.flights._wanted:
             yield f"ticket {ticket.number} waits for a call that nobody makes"
         case State.JOINED:
@@ -52,3 +54,47 @@ def _sleeps_no_longer_than_told(core: Dispatch, asleep: dict[Ticket, int], now_m
     wake_ms = core.wake_at()
     if instants and (wake_ms is None or wake_ms > min(instants)):
         yield f"it sleeps until {wake_ms}, and something is due at {min(instants)}"
+
+
+def held(core: Dispatch) -> dict[str, int]:
+    """What a machine has in memory; all zero when nothing is to be done."""
+    return {
+        "tickets": len(core.register),
+        "answering": len(core.register._open),
+        "joined": len(core.register._joined),
+        "lane counts": sum(core.register._held.values()),
+        "lane bytes": sum(core.register._held_bytes.values()),
+        "flights": len(core.flights),
+        "wanted": len(core.flights._wanted),
+        "held bytes": core.flights.held_bytes,
+        "outbox": len(core.outbox),
+        "waiting": core.limits.waiting(),
+        "waiting tokens": sum(
+            desk.lanes.queue(rule.name).waiting_tokens
+            for desk in core.limits.desks().values()
+            for rule in core.rules.lanes
+        ),
+        "reservations": sum(desk.budget.inflight for desk in core.limits.desks().values()),
+    }
+
+
+def charge(core: Dispatch, number: TicketNumber) -> int:
+    """What a ticket that is being called is charged."""
+    return core.register._tickets[number].charge
+
+
+def unfinished_beside(core: Dispatch, number: TicketNumber) -> int:
+    """In a serial lane: how many others of a ticket's ordering key have begun and have no outcome yet."""
+    ticket = core.register._tickets[number]
+    lane, order = ticket.source.partition.lane, ticket.candidate.order
+    if not (core.rules.is_serial(lane) and order):
+        return 0
+    return sum(
+        other is not ticket
+        and other.calls > 0
+        and other.state is not State.SETTLED
+        and other.source.partition.lane == lane
+        and other.candidate.order == order
+        for other in core.register.tickets()
+        if isinstance(other.content, Candidate)
+    )

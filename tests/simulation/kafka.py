@@ -30,6 +30,8 @@ class Request:
     deadline_ms: int
     size: int
     refused: bool = False
+    tenant: str = ""
+    order: str = ""
 
 
 @dataclass(frozen=True, slots=True)

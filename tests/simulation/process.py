@@ -36,8 +36,8 @@ from broker.core.register import Want
 from broker.core.rules import Role
 from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, State, TicketNumber
 from broker.core.verdict import Meaning, Verdict
-from tests.simulation.history import History
-from tests.simulation.inspection import inspect
+from tests.simulation.history import Held, History, Lined
+from tests.simulation.inspection import held, inspect
 from tests.simulation.kafka import Kafka, LaneRecord, LedgerRow, Request, Rubbish, Settled, Transaction, Wish
 from tests.simulation.scenario import Scenario
 
@@ -69,6 +69,9 @@ class World(Protocol):
 
     def end_call(self, process: "Process", call: CallNumber) -> None:
         """Let a call that was cancelled end in a moment."""
+
+    def call_ended(self, process: "Process", call: CallNumber) -> None:
+        """A call is in flight no more."""
 
     def send_batch(self, process: "Process", batch: Batch) -> None:
         """Carry a transaction to Kafka."""
@@ -170,11 +173,13 @@ class Process:
         """A call ended, one way or another."""
         self.ending.discard(call)
         if self.calls.pop(call, None) is not None:
+            self.world.call_ended(self, call)
             self.post(Answered(call, verdict, size))
 
     def refuse(self, call: CallNumber) -> None:
         """The door did not send it."""
         del self.calls[call]
+        self.world.call_ended(self, call)
         self.post(Refused(call))
 
     def cancel_calls(self) -> None:
@@ -194,6 +199,7 @@ class Process:
                 self._read(place, min(room, RECORDS_A_TAKE))
 
     def _read(self, place: LanePartition, records_max: int) -> None:
+        weight = 0
         for record in self.world.kafka.read(place, self._positions[place], records_max):
             want = self.core.want(record.source)
             if want is Want.FULL:
@@ -205,8 +211,20 @@ class Process:
                 if isinstance(content, Cancel):
                     self._note_ended(content)
                 self.post(Taken(number, record.source, record.timestamp_ms, _size(record), content))
+                weight += _size(record)
+                self._note_taken(record, content, weight)
         if self.world.kafka.ends[place] > self._positions[place]:
             self.world.read_soon(self)
+
+    def _note_taken(self, record: LaneRecord, content: Candidate | Garbage | Cancel, weight: int) -> None:
+        """What the checkers of lanes ask about: who waits for its call from now on, and what the lane holds."""
+        history, register, lane = self.world.history, self.core.register, record.source.partition.lane
+        first = None if not isinstance(content, Candidate) else register.answering(content.identity.id_hash)
+        waits = first is not None and first.source == record.source and first.state is State.WAITING
+        if waits and isinstance(record.content, Request) and record.content.order:
+            history.lined.append(Lined(len(history.calls), self.name, self.life, record.source, record.content.order))
+        count, size = register._held[lane], register._held_bytes[lane]
+        history.note_held(Held(self.name, register._rules[lane], count, size, weight))
 
     def _note_ended(self, cancel: Cancel) -> None:
         first = self.core.register.answering(cancel.id_hash)
@@ -247,6 +265,8 @@ class Process:
             deadline_ms=content.deadline_ms - WALL_MS + self.clock_ms,
             refusal=("rejected", "Not on the list.") if content.refused else None,
             failures=content.failures,
+            tenant=content.tenant,
+            order=content.order.encode(),
         )
 
     # ------------------------------------------------------------------ leadership
@@ -350,23 +370,7 @@ class Process:
     def remains(self) -> dict[str, int]:
         """Everything it holds; all zero when nothing is to be done."""
         core = self.core
-        return {
-            "tickets": len(core.register),
-            "answering": len(core.register._open),
-            "joined": len(core.register._joined),
-            "lane counts": sum(core.register._held.values()),
-            "lane bytes": sum(core.register._held_bytes.values()),
-            "flights": len(core.flights),
-            "wanted": len(core.flights._wanted),
-            "held bytes": core.flights.held_bytes,
-            "outbox": len(core.outbox),
-            "waiting": core.limits.waiting(),
-            "waiting tokens": sum(
-                desk.lanes.queue(rule.name).waiting_tokens
-                for desk in core.limits.desks().values()
-                for rule in core.rules.lanes
-            ),
-            "reservations": sum(desk.budget.inflight for desk in core.limits.desks().values()),
+        return held(core) | {
             "open ids": len(core.identities._open),
             "parked ids": core.identities.parked_count if self.leads and not self.world.history.lost else 0,
             "cargo": len(self.hold),

@@ -13,7 +13,7 @@ from broker.core.ticket import CONTROL, LanePartition
 from tests.simulation.agenda import Agenda
 from tests.simulation.kafka import Content, Kafka, LaneRecord, Request, Rubbish, Transaction, Wish
 from tests.simulation.process import WALL_MS
-from tests.simulation.scenario import MINUTE_MS, Scenario
+from tests.simulation.scenario import KEYS, MINUTE_MS, TENANTS, Scenario
 
 RUNS_MAX = 2
 OTHER_BODY = "else"
@@ -29,6 +29,7 @@ class Producers:
         self._agenda = agenda
         self._kafka = kafka
         self._chance = chance
+        self._sharing = Random(f"sharing {scenario.seed}")
         self._arrived = arrived
 
     def begin(self) -> None:
@@ -85,6 +86,8 @@ class Producers:
             deadline_ms=WALL_MS + patience_ms,  # from when it is sent; see _later
             size=chance.randint(100, 6_000),
             refused=chance.random() < faults.refused,
+            tenant=self._sharing.choice(TENANTS),
+            order=self._sharing.choice(KEYS) if self._sharing.random() < scenario.keyed else "",
         )
 
     def _later(self, content: Request | Rubbish) -> None:
@@ -98,7 +101,10 @@ class Producers:
         places = [place for place in self._kafka.logs if place.lane in lanes]
         gap = self._chance.random() < self._scenario.faults.marker
         now_ms = WALL_MS + self._agenda.now_ms
-        self._arrived(self._kafka.append(self._chance.choice(places), content, now_ms, gap=gap))
+        place = self._chance.choice(places)
+        if isinstance(content, Request) and content.order:  # all of a key stand in one partition of a lane
+            place = LanePartition(place.lane, KEYS.index(content.order) % self._scenario.partitions)
+        self._arrived(self._kafka.append(place, content, now_ms, gap=gap))
 
     def stored(self, transaction: Transaction) -> None:
         """A transaction can be read."""

@@ -13,13 +13,16 @@ from time import perf_counter
 
 from tests.simulation.checkers import (
     answers_are_real,
+    buffers_are_bounded,
     calls_are_needed,
     cancels_hold,
+    caps_hold,
     deadlines_are_kept,
     it_ends,
     ledger_agrees,
     memory_empties,
     one_outcome,
+    order_holds,
     progress_is_true,
     published_once,
     refusals_are_few,
@@ -42,6 +45,9 @@ PROMISES: dict[str, Callable[[History], Iterator[str]]] = {
         cancels_hold,
         deadlines_are_kept,
         refusals_are_few,
+        order_holds,
+        caps_hold,
+        buffers_are_bounded,
     )
 }
 

@@ -5,15 +5,19 @@ in any one run: a run without crashes finds other mistakes than a run that consi
 quarrel: few ids, sent again and again with one body or another, slow calls, and leaders that do not last.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from random import Random
 
-from broker.core.lanes import LaneRule
+from broker.core.lanes import PPM, LaneRule
 from broker.core.retry import RetryRules
 from broker.core.rules import DispatchRules
+from broker.core.tenants import TenantRule
 from broker.core.term import LeaseTimes
 
 MINUTE_MS = 60_000
+TENANTS = ("", "", "dear", "frugal", "narrow")
+KEYS = ("k", "l")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,9 @@ class Scenario:
         answer_bytes_max: What an answer may weigh.
         tokens_per_minute: What OpenAI grants each model.
         requests_per_minute: The same in requests.
-        models: Models asked for, a limit each.
         believed: Whether the operator has configured the limits; otherwise the first answer tells.
+        keyed: How likely a request has one of a few ordering keys.
+        models: Models asked for, a limit each.
     """
 
     seed: int
@@ -94,6 +99,7 @@ class Scenario:
     tokens_per_minute: int
     requests_per_minute: int
     believed: bool
+    keyed: float = 0.0
     models: tuple[str, ...] = field(default=("small", "large"))
 
     @classmethod
@@ -105,7 +111,7 @@ class Scenario:
         return cls(
             seed=seed,
             faults=faults.quarrel() if quarrel else faults,
-            rules=_rules(chance),
+            rules=_shared(_rules(chance), Random(f"shares {seed}")),
             partitions=chance.randint(1, 3),
             requests=chance.randint(8, 30) if quarrel else chance.randint(20, 120),
             span_ms=chance.choice((4_000, 15_000, 40_000)),
@@ -113,6 +119,7 @@ class Scenario:
             tokens_per_minute=chance.choice((20_000, 60_000, 200_000)),
             requests_per_minute=chance.choice((300, 1_000, 10_000)),
             believed=chance.random() < 0.5,
+            keyed=Random(f"keys {seed}").choice((0.0, 0.3, 0.9)),
         )
 
 
@@ -134,3 +141,23 @@ def _rules(chance: Random) -> DispatchRules:
         dedupe_window_ms=60 * MINUTE_MS,
         dedupe_ids_max=10_000,
     )
+
+
+def _shared(rules: DispatchRules, chance: Random) -> DispatchRules:
+    """The same with a ceiling, a lane that keeps its order to the end, and tenants with caps; a draw of its own."""
+    urgent, standard, bulk = rules.lanes
+    lanes = (
+        replace(urgent, ceiling_ppm=chance.choice((PPM, 500_000))),
+        replace(standard, serial=chance.random() < 0.5),
+        bulk,
+    )
+    return replace(rules, lanes=lanes, tenants=_tenants(chance))
+
+
+def _tenants(chance: Random) -> Mapping[str, TenantRule]:
+    """One that is worth more, and in half of all runs two that are capped."""
+    tenants = {"dear": TenantRule(weight=3_000)}
+    if chance.random() < 0.5:
+        tenants["frugal"] = TenantRule(cap_tokens=chance.choice((4_000, 15_000)))
+        tenants["narrow"] = TenantRule(inflight_max=chance.choice((1, 2)))
+    return tenants

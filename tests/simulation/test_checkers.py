@@ -8,20 +8,24 @@ import pytest
 from broker.core.cancels import Cancel
 from broker.core.commands import Complete, Discard, Fail, Remember
 from broker.core.progress import PartitionProgress
+from broker.core.tenants import TenantRule
 from tests.simulation.checkers import (
     answers_are_real,
+    buffers_are_bounded,
     calls_are_needed,
     cancels_hold,
+    caps_hold,
     deadlines_are_kept,
     it_ends,
     ledger_agrees,
     memory_empties,
     one_outcome,
+    order_holds,
     progress_is_true,
     published_once,
     refusals_are_few,
 )
-from tests.simulation.history import History, Remains
+from tests.simulation.history import History, Lined, Remains
 from tests.simulation.kafka import Request
 from tests.simulation.scenario import Scenario
 from tests.simulation.upstream import Ending
@@ -128,6 +132,39 @@ def forgotten_cancel(history: History) -> None:
         transaction.row = replace(transaction.row, cancels=())
 
 
+def calls_in_another_order(history: History) -> None:
+    """Of two requests that one process called, the later one was taken first, and their key is the same."""
+    lane = history.calls[0].source.partition.lane
+    calls = [call for call in history.calls if (call.life, call.source.partition.lane) == (0, lane)]
+    one, other = calls[0], next(call for call in calls if call.source != calls[0].source)
+    history.lined = [Lined(0, call.writer, call.life, call.source, "k") for call in (other, one)]
+
+
+def call_beside_another(history: History) -> None:
+    history.calls[-1].beside = 1
+
+
+def spendthrift(history: History) -> None:
+    history.tenants = {call.tenant: TenantRule(cap_tokens=1) for call in history.calls}
+
+
+def crowd(history: History) -> None:
+    history.tenants = {call.tenant: TenantRule(inflight_max=1) for call in history.calls}
+    for call in history.calls:
+        call.ended_ms = None
+
+
+def too_many_held(history: History) -> None:
+    history.held = {key: replace(held, count=held.rule.buffer_max + 1) for key, held in history.held.items()}
+
+
+def too_much_held(history: History) -> None:
+    """Bytes that were there before room was asked for."""
+    history.held = {
+        key: replace(held, bytes=held.rule.buffer_bytes_max + held.weight) for key, held in history.held.items()
+    }
+
+
 def stall(history: History) -> None:
     history.quiet = False
 
@@ -167,6 +204,12 @@ def history() -> History:
         (forgotten_cancel, ledger_agrees.check),
         (leftover, memory_empties.check),
         (refused, refusals_are_few.check),
+        (calls_in_another_order, order_holds.check),
+        (call_beside_another, order_holds.check),
+        (spendthrift, caps_hold.check),
+        (crowd, caps_hold.check),
+        (too_many_held, buffers_are_bounded.check),
+        (too_much_held, buffers_are_bounded.check),
         (stall, it_ends.check),
         (defect, it_ends.check),
         (long_silence, it_ends.check),

@@ -14,6 +14,7 @@ from broker.core.verdict import Meaning
 from tests.simulation.agenda import Agenda
 from tests.simulation.election import Election
 from tests.simulation.history import CallMade, History, Remains
+from tests.simulation.inspection import charge, unfinished_beside
 from tests.simulation.kafka import Fate, Kafka, LaneRecord, LedgerRow, Request, Transaction
 from tests.simulation.process import CANCELLED, WALL_MS, Process
 from tests.simulation.producers import Producers
@@ -35,7 +36,7 @@ class SimulatedWorld:
         self.scenario = scenario
         self.agenda = Agenda()
         self.kafka = Kafka(self._stored)
-        self.history = History(self.kafka)
+        self.history = History(self.kafka, tenants=scenario.rules.tenants)
         self.trace = Trace()
         self._chance = Random(f"world {scenario.seed}")
         self._upstream = Upstream(scenario, Random(f"upstream {scenario.seed}"))
@@ -44,6 +45,7 @@ class SimulatedWorld:
         self._election = Election(self, Random(f"election {scenario.seed}"))
         self._stirs: dict[str, int] = {}
         self._reads: set[str] = set()
+        self._made: dict[tuple[str, CallNumber], CallMade] = {}
 
     @property
     def now_ms(self) -> int:
@@ -151,8 +153,14 @@ class SimulatedWorld:
             cancelled=process.knows_cancelled(record),
             late=WALL_MS + self.now_ms >= request.deadline_ms,
             trusted=process.may_send(),
+            beside=unfinished_beside(process.core, call.number),
+            life=process.life,
+            source=record.source,
+            tenant=request.tenant,
+            charge=charge(process.core, call.number),
         )
         self.history.calls.append(made)
+        self._made[process.name, call.call] = made
 
         def arrive() -> None:
             if self.now_ms < process.stalled_until_ms:
@@ -170,6 +178,10 @@ class SimulatedWorld:
                 process.land(call, CANCELLED, 0)
 
         self.agenda.plan(self.now_ms + self._chance.randint(0, 2), end)
+
+    def call_ended(self, process: Process, call: CallNumber) -> None:
+        """A call is in flight no more."""
+        self._made.pop((process.name, call)).ended_ms = self.now_ms
 
     def _arrive(self, process: Process, call: CallNumber, record: LaneRecord, made: CallMade) -> None:
         request = record.content
