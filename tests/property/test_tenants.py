@@ -10,7 +10,7 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.core.fair import Fair
@@ -28,7 +28,7 @@ TINY = Fraction(1, 1_000)  # the core counts in millionths of a token
 WEIGHTS = st.tuples(*[st.sampled_from([1, 1, 2, 5])] * len(NAMES))
 CHARGES = st.one_of(st.sampled_from([10, 100, 1_000]), st.integers(1, 4_000))
 ASKING = st.tuples(st.sampled_from(NAMES), CHARGES, st.integers(1, 4))
-STEPS = st.lists(st.one_of(ASKING, st.integers(1, 6), st.just("look")), max_size=60)
+STEPS = st.lists(st.one_of(ASKING, st.integers(1, 6), st.just("look")), min_size=20, max_size=60)
 
 
 class Ledger:
@@ -98,6 +98,7 @@ def request(tenant: str, charge: int) -> Ticket:
 
 
 @given(weights=WEIGHTS, steps=STEPS)
+@settings(max_examples=400)
 def test_who_has_had_least_goes_first_and_everybody_stays_near_its_share(
     weights: tuple[int, ...], steps: list[tuple[str, int, int] | int | str]
 ) -> None:
@@ -135,6 +136,7 @@ EVENTS = st.lists(
         st.integers(1, 40_000),
         st.sampled_from(NAMES),
     ),
+    min_size=30,
     max_size=80,
 )
 
@@ -184,6 +186,7 @@ class Till:
 
 
 @given(caps=st.tuples(*[CAPS] * len(NAMES)), places=st.tuples(*[PLACES] * len(NAMES)), events=EVENTS)
+@settings(max_examples=200)
 def test_no_minute_and_no_instant_has_more_than_its_cap_and_nobody_else_is_kept_out(
     caps: tuple[int | None, ...], places: tuple[int | None, ...], events: list[tuple[str, str, int] | int | str]
 ) -> None:
