@@ -91,7 +91,7 @@ class Limits:
         self._order = Order([rule.name for rule in rules if rule.serial])
         self._desks: dict[str, LimitDesk] = {}
         self._turns: OrderedDict[LimitDesk, None] = OrderedDict()  # whoever was served last is asked last
-        self._asked: deque[LimitDesk] = deque()  # who is still to be asked at this instant
+        self._stirred = False  # whether a call has changed who is next at another limit
         self._wake_at: int | None = None
         self._waiting = 0
         self._reach = Reach()
@@ -201,18 +201,20 @@ class Limits:
         """Tickets whose turn it is and whose every limit can pay at this instant, each to be served before the next.
 
         `room` says whether a call fits that leaves such a share of the places to others. A limit that cannot pay is
-        asked once, however many others serve. `wake_at` is set when no more can.
+        asked once, however many others serve, and once more if a call may have changed who is next there: the next of
+        an ordering key may be, and a cap holds for all limits. `wake_at` is set when no more can.
         """
         self._wake_at = None
-        self._asked.clear()
         while not self.account.breaker.closed:
             probe = self._probe(now_ms)
             if probe is None:
                 return
             yield probe
             self._wake_at = None
-        asked = self._asked = deque(self._turns)
-        while asked and self._waiting:
+        asked, self._stirred = deque(self._turns), False
+        while self._waiting and (asked or self._stirred):
+            if not asked:
+                asked, self._stirred = deque(self._turns), False
             desk = asked.popleft()
             found = desk.next(now_ms, probe=False)
             if self.tenants.capping and (opens_at_ms := desk.lanes.opens_at()) is not None:
@@ -262,7 +264,9 @@ class Limits:
         self._waiting -= 1
         if len(self._order) and (follower := self._order.started(ticket)) is not None:
             self._line_up(follower, now_ms)
-            self._asked.append(self._desks[follower.candidate.limit])  # it may have been asked before
+            self._stirred = True
+        if self.tenants.capping and self.tenants.rule(ticket.candidate.tenant).capped:
+            self._stirred = True
         self._turns.move_to_end(desk)
         return desk.budget
 

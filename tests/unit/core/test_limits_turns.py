@@ -45,6 +45,24 @@ def test_of_one_key_the_next_is_called_at_once_though_its_limit_has_been_asked_a
     assert found == [first, second]
 
 
+def test_whom_a_cap_lets_pass_in_one_limit_is_called_at_once_when_it_is_reached_in_another() -> None:
+    made = Limits(LANES, budget, Tenants({"acme": TenantRule(inflight_max=1)}))
+    made.desk("large", 0).budget.reserve(0, 30_000, 0)
+    waits, goes = (
+        ticket(candidate(limit=limit, charge=charge, tenant="acme"), lane="urgent")
+        for limit, charge in (("large", 40_000), ("small", 100))
+    )
+    passes = ticket(candidate(limit="large", charge=1_000), lane="bulk")
+    for each in (waits, passes, goes):
+        made.enqueue(each, 0)
+    found = []
+    for each in made.payable(0):
+        each.state = State.CALLING
+        made.serve(each, 0).reserve(each.number, each.charge, 0)
+        found.append(each)
+    assert found == [goes, passes]
+
+
 def test_in_a_serial_lane_the_next_lines_up_when_the_one_before_is_decided() -> None:
     made = Limits([replace(rule, serial=True) for rule in LANES], budget)
     first, second = (ticket(candidate(order=b"k")) for _ in range(2))
