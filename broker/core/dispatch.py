@@ -125,12 +125,12 @@ class Dispatch:
         if self.role is Role.LEADING:
             if self._alarms.next_at(now_ms) is not None:
                 self._ring(now_ms)
-            for ticket in self.limits.out_of_reach(now_ms):
-                self._settling.settle(ticket, UNREACHABLE, now_ms)
+            self._tell_off(now_ms)
             somebody_waits = self.limits.waiting() > 0
             self._holding.relieve(now_ms, may_park=somebody_waits and self.identities.may_park)
             if somebody_waits:
                 self._admit(now_ms)
+                self._tell_off(now_ms)  # who has lined up behind one of its ordering key
             else:
                 self.limits.rest()
             due_ms = self._publish_at()
@@ -138,6 +138,12 @@ class Dispatch:
                 self._settling.commands.append(self._publish(now_ms))
         commands, self._settling.commands = self._settling.commands, []
         return commands
+
+    def _tell_off(self, now_ms: int) -> None:
+        """Fail whoever cannot come in time, and then whoever stood behind those."""
+        while lost := self.limits.out_of_reach(now_ms):
+            for ticket in lost:
+                self._settling.settle(ticket, UNREACHABLE, now_ms)
 
     def _ring(self, now_ms: int) -> None:
         for ticket in reversed(self._alarms.woken(now_ms)):  # so that the first to wake ends up in front

@@ -156,6 +156,18 @@ def test_a_deadline_that_no_turn_can_meet_is_told_as_soon_as_it_is_taken() -> No
     assert shell.core.limits.waiting() == 0
 
 
+def test_who_stands_behind_one_of_its_key_is_told_in_the_breath_in_which_it_lines_up() -> None:
+    shell = leading()
+    first = shell.take(candidate("first", charge=59_000, order=b"k"))
+    behind = [shell.take(candidate(f"b{each}", charge=50_000, deadline_ms=12_000, order=b"k")) for each in range(2)]
+    assert first in shell.calls
+    assert len(shell.core.outbox) == 2
+    at_ms = shell.core.wake_at()
+    assert at_ms is None or at_ms > shell.now_ms
+    shell.settle_all()
+    assert [failure(shell, number) for number in behind] == ["deadline_unreachable"] * 2
+
+
 def test_a_deadline_that_no_turn_can_meet_any_more_is_told_though_nothing_else_happens() -> None:
     shell = leading()
     rich = shell.take(candidate("rich", charge=59_000))
