@@ -20,6 +20,7 @@ from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import Final
 
+from broker.core.ahead import Ahead
 from broker.core.bounds import TENANTS_RESTING_MAX
 from broker.core.line import Line
 from broker.core.tenants import WEIGHT_ONE, Tenants
@@ -60,7 +61,7 @@ class Fair:
         self._resting: dict[str, int] = {}  # virtual times of those without, if they have had more than their share
         self._weight = self._sum = 0  # of those in the competition: weights, and virtual times by weight
         self._eligible: list[tuple[int, int, Flow]] = []  # how far on a call would leave it, stamp
-        self._ahead: list[tuple[int, int, Flow]] = []  # virtual time, stamp: was beyond the mean when last looked at
+        self._ahead: Ahead[Flow] = Ahead()  # by virtual time: was beyond the mean when last looked at
         self._stamps = 0
         self._new: deque[Flow] = deque()
         self._owed = 0
@@ -184,8 +185,7 @@ class Fair:
             if self._new:
                 return self._new[0]
         mean, ahead, eligible = self.mean, self._ahead, self._eligible
-        while ahead and ahead[0][0] <= mean:
-            _, stamp, flow = heappop(ahead)
+        for stamp, flow in ahead.passed(mean):
             if stamp == flow.stamp:
                 heappush(eligible, (_after_next(flow), stamp, flow))
         while eligible:
@@ -194,7 +194,7 @@ class Fair:
                 return flow
             heappop(eligible)
             if stamp == flow.stamp:  # the mean has fallen, since some that were far on have left
-                heappush(ahead, (flow.served, stamp, flow))
+                ahead.add(flow.served, stamp, flow)
         return None
 
     def _join(self, flow: Flow) -> None:
@@ -213,11 +213,13 @@ class Fair:
         """It has another place."""
         self._stamps += 1
         flow.stamp = self._stamps
-        heappush(self._ahead, (flow.served, flow.stamp, flow))
-        for heap in (self._ahead, self._eligible):
-            if len(heap) > 4 * len(self._flows) + _STALE_MAX:
-                heap[:] = [entry for entry in heap if entry[1] == entry[2].stamp]
-                heapify(heap)
+        self._ahead.add(flow.served, flow.stamp, flow)
+        most, eligible = 4 * len(self._flows) + _STALE_MAX, self._eligible
+        if len(self._ahead) > most:
+            self._ahead.sweep(_is_stale)
+        if len(eligible) > most:
+            eligible[:] = [entry for entry in eligible if not _is_stale(*entry[1:])]
+            heapify(eligible)
 
     def _go_on(self, flow: Flow) -> None:
         """Its first has left."""
@@ -256,8 +258,8 @@ class Fair:
         """Nobody waits: who comes next begins anew."""
         self._resting.clear()
         self._new.clear()
-        for heap in (self._eligible, self._ahead, self._opens):
-            heap.clear()
+        for each in (self._eligible, self._ahead, self._opens):
+            each.clear()
         self._owed = self._sum = 0
 
     def _forget_resting(self) -> None:
@@ -283,6 +285,11 @@ class Fair:
         if stamp == flow.stamp:
             self._capped.remove(flow)
             self._join(flow)
+
+
+def _is_stale(stamp: int, flow: Flow) -> bool:
+    """Whether it has another place by now."""
+    return stamp != flow.stamp
 
 
 def _after_next(flow: Flow) -> int:

@@ -25,38 +25,39 @@ class Line:
         tokens: Their charges together.
     """
 
-    __slots__ = ("_blocks", "_fronts", "_lasts", "_serials", "_tickets", "head", "tokens")
+    __slots__ = ("_blocks", "_count", "_fronts", "_lasts", "_serials", "head", "tokens")
 
     def __init__(self) -> None:
         self.head: Ticket | None = None
         self.tokens = 0
-        self._tickets: dict[Rank, Ticket] = {}
+        self._count = 0
         self._blocks: list[list[Rank]] = []  # each sorted, none empty, every rank below all of the next block
         self._lasts: list[Rank] = []  # the last rank of each block
         self._serials = count()
         self._fronts = count(-1, -1)  # the one that came back last goes first
 
     def __len__(self) -> int:
-        return len(self._tickets)
+        return self._count
 
     def add(self, ticket: Ticket, *, front: bool = False) -> None:
         """Line up; `front` before everybody."""
         if front:
-            rank = Rank(_IN_FRONT_MS, next(self._fronts))
+            rank = Rank(_IN_FRONT_MS, next(self._fronts), ticket)
         else:
-            rank = Rank(ticket.candidate.deadline_ms, next(self._serials))
+            rank = Rank(ticket.candidate.deadline_ms, next(self._serials), ticket)
         ticket.rank = rank
         self.tokens += ticket.charge
-        self._tickets[rank] = ticket
+        self._count += 1
         self._insert(rank)
-        if self.head is None or rank < self.head.rank:
+        if self._blocks[0][0] is rank:
             self.head = ticket
 
     def remove(self, ticket: Ticket) -> None:
         """Leave from anywhere."""
-        rank = ticket.rank
-        del self._tickets[rank]
+        rank, ticket.rank = ticket.rank, None
+        assert rank is not None, "it stands in no line"
         self.tokens -= ticket.charge
+        self._count -= 1
         place = bisect_left(self._lasts, rank)
         block = self._blocks[place]
         if len(block) == 1:
@@ -65,20 +66,20 @@ class Line:
             del block[bisect_left(block, rank)]
             self._lasts[place] = block[-1]
         if ticket is self.head:
-            self.head = self._tickets[self._blocks[0][0]] if self._blocks else None
+            self.head = self._blocks[0][0].ticket if self._blocks else None
 
     def reprice(self, price: Callable[[Ticket], int]) -> None:
         """Give each another charge; who stands where stays."""
         self.tokens = 0
-        for ticket in self._tickets.values():
+        for ticket in self:
             ticket.charge = price(ticket)
             self.tokens += ticket.charge
 
     def __iter__(self) -> Iterator[Ticket]:
-        return (self._tickets[rank] for block in self._blocks for rank in block)
+        return (rank.ticket for block in self._blocks for rank in block)
 
     def __reversed__(self) -> Iterator[Ticket]:
-        return (self._tickets[rank] for block in reversed(self._blocks) for rank in reversed(block))
+        return (rank.ticket for block in reversed(self._blocks) for rank in reversed(block))
 
     def _insert(self, rank: Rank) -> None:
         if not self._blocks:

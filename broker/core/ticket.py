@@ -36,13 +36,11 @@ class Source:
 
 
 class Rank(NamedTuple):
-    """A ticket's place in its line: by deadline, then as they came."""
+    """A ticket's place in its line: by deadline, then as they came; no serial comes twice in a line."""
 
     deadline_ms: int
     serial: int
-
-
-_NOWHERE: Final = Rank(0, 0)
+    ticket: "Ticket"
 
 
 @value
@@ -118,7 +116,7 @@ class Ticket:
     `charge` is that of the law believed while it waits, or the server's own word if `stated`.
     `failures` counts the attempts that count towards `attempts_max`; `calls` every HTTP call made here; `queued` is
     False while a waiting ticket sleeps until a retry. `timestamp_ms` is the record's in Kafka, `cancel` what it said
-    before it came to stand in for the copy of a parked request. `rank` is its place in the line it stands in,
+    before it came to stand in for the copy of a parked request. `rank` is its place in the line it stands in, if any,
     `late` whether that is the line of those who would probably not be answered in time. `called_ms` is when it was last
     called. `candidate` is the content of one that is a request; no other has it.
     """
@@ -137,7 +135,7 @@ class Ticket:
     calls: int = 0
     failures: int = 0
     held_bytes: int = 0
-    rank: Rank = _NOWHERE
+    rank: Rank | None = field(default=None, repr=False)
     late: bool = False
     called_ms: int = 0
     candidate: Candidate = field(init=False, repr=False)

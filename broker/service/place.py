@@ -86,7 +86,8 @@ def _before(ticket: Ticket, line: Sequence[Ticket]) -> list[Ticket]:
     """Those of its own line before it; if it stands in no line, those whose deadline is no later."""
     if ticket.queued:
         return list(takewhile(lambda each: each is not ticket, line))
-    return [each for each in line if each.rank.deadline_ms <= ticket.candidate.deadline_ms]
+    until_ms = ticket.candidate.deadline_ms
+    return [each for each in line if each.rank is not None and each.rank.deadline_ms <= until_ms]
 
 
 def _within(line: Sequence[Ticket], tokens: int) -> list[Ticket]:

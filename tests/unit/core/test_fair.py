@@ -316,3 +316,19 @@ def test_those_who_wait_are_told_line_by_line() -> None:
     fair = Fair(Tenants())
     (a,), (b,) = wait(fair, "a"), wait(fair, "b")
     assert [list(line) for line in fair.lines()] == [[a], [b]]
+
+
+def test_who_is_eligible_and_changes_its_mind_again_and_again_leaves_nothing_behind() -> None:
+    fair = Fair(Tenants())
+    for charge in (4_000, 1):
+        wait(fair, "a", charge)
+        wait(fair, "b", 4_000)
+    served(fair, 2)
+    for step in range(2_000):
+        near = of("b", 3_999 - step, deadline_ms=1)
+        fair.add(near)
+        found = fair._fairest()
+        assert found is not None
+        assert found.tenant == "a"
+        fair.remove(near)
+    assert len(fair._ahead) + len(fair._eligible) < 200
