@@ -1,11 +1,12 @@
 """What the checkers read: everything that matters for a promise, in order, as the world saw it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from broker.core.lanes import LaneRule
 from broker.core.tenants import TenantRule
-from broker.core.ticket import Source
+from broker.core.ticket import Source, TicketNumber
 from tests.simulation.kafka import Kafka, LaneRecord, Transaction
 from tests.simulation.upstream import Ending
 
@@ -23,6 +24,7 @@ class CallMade:
         life: How often the writer had stood by.
         source: Where the record stands.
         tenant: Whose it is.
+        limit: Who pays for it.
         charge: What its tenant is charged.
         ended_ms: When it was in flight no more; None: its process died first.
         ending: How it went; None if it never reached OpenAI.
@@ -40,6 +42,7 @@ class CallMade:
     life: int
     source: Source
     tenant: str
+    limit: str
     charge: int
     ended_ms: int | None = None
     ending: Ending | None = None
@@ -57,6 +60,26 @@ class Lined:
     life: int
     source: Source
     order: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The calls of one limit that a leader made at once, and who stands behind them.
+
+    Attributes:
+        calm: That neither the limit nor the account was in trouble.
+        calls: In order.
+        waiting: By lane, who still stands in its line; of tenants without a cap.
+        largest: The largest charge of all calls and of all who wait.
+    """
+
+    writer: str
+    term: int
+    limit: str
+    calm: bool
+    calls: Sequence[CallMade]
+    waiting: Mapping[str, AbstractSet[TicketNumber]]
+    largest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +113,8 @@ class History:
         records: Every record, in the order in which it came.
         calls: Every call that a machine has asked for.
         tenants: What each may take.
+        lanes: How they share.
+        turns: Every turn with a call, limit by limit.
         lined: Every request with an ordering key, as it was taken.
         held: The most that each process ever held of each lane, in records and in bytes.
         lost: Records that retention removed before they were done.
@@ -105,6 +130,8 @@ class History:
     records: list[LaneRecord] = field(default_factory=list)
     calls: list[CallMade] = field(default_factory=list)
     tenants: Mapping[str, TenantRule] = field(default_factory=dict)
+    lanes: Sequence[LaneRule] = ()
+    turns: list[Turn] = field(default_factory=list)
     lined: list[Lined] = field(default_factory=list)
     held: dict[tuple[str, str, str], Held] = field(default_factory=dict)
     lost: set[Source] = field(default_factory=set)

@@ -4,13 +4,16 @@ The checkers see only what comes out. A machine that forgets somebody, or sleeps
 may still end well because some other event wakes it; so these are asked of the machine itself.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import chain
 
 from broker.core.dispatch import Dispatch
 from broker.core.identity import Fate
+from broker.core.limits import LimitDesk
 from broker.core.rules import Role
 from broker.core.ticket import CallNumber, Candidate, State, Ticket, TicketNumber, id_hash_of
+from tests.simulation.history import CallMade, Turn
 
 
 def inspect(core: Dispatch, calls: Iterable[CallNumber], now_ms: int) -> Iterator[str]:
@@ -76,6 +79,32 @@ def held(core: Dispatch) -> dict[str, int]:
         ),
         "reservations": sum(desk.budget.inflight for desk in core.limits.desks().values()),
     }
+
+
+def turns(writer: str, core: Dispatch, calls: Sequence[CallMade]) -> Iterator[Turn]:
+    """What has just been called, limit by limit, and who waits behind it."""
+    tenants, account = core.limits.tenants, core.limits.account.breaker
+    for limit in dict.fromkeys(call.limit for call in calls):
+        desk = core.limits.desks()[limit]
+        called = [call for call in calls if call.limit == limit]
+        lines = {rule.name: _in_line(desk, rule.name) for rule in core.rules.lanes}
+        yield Turn(
+            writer,
+            core.term,
+            limit,
+            calm=desk.budget.breaker.closed and account.closed,
+            calls=called,
+            waiting={
+                lane: {each.number for each in line if not tenants.rule(each.candidate.tenant).capped}
+                for lane, line in lines.items()
+            },
+            largest=max(chain((call.charge for call in called), (each.charge for each in chain(*lines.values())))),
+        )
+
+
+def _in_line(desk: LimitDesk, lane: str) -> list[Ticket]:
+    queue = desk.lanes.queue(lane)
+    return list(queue.first(len(queue)))
 
 
 def charge(core: Dispatch, number: TicketNumber) -> int:

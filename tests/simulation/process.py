@@ -37,7 +37,7 @@ from broker.core.rules import Role
 from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, State, TicketNumber
 from broker.core.verdict import Meaning, Verdict
 from tests.simulation.history import Held, History, Lined
-from tests.simulation.inspection import held, inspect
+from tests.simulation.inspection import held, inspect, turns
 from tests.simulation.kafka import Kafka, LaneRecord, LedgerRow, Request, Rubbish, Settled, Transaction, Wish
 from tests.simulation.scenario import Scenario
 
@@ -142,8 +142,11 @@ class Process:
 
     def turn(self) -> None:
         """Carry out what the machine wants, and find out when to ask again."""
+        history = self.world.history
+        calls_before = len(history.calls)
         for command in self.core.commands(self.now_ms):
             self._carry_out(command)
+        history.turns.extend(turns(self.name, self.core, history.calls[calls_before:]))
         for sentence in inspect(self.core, self.calls.keys() - self.ending, self.now_ms):
             self.world.defect(f"{self.name}: {sentence}")
         wake_ms = self.core.wake_at()

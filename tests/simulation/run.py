@@ -2,6 +2,7 @@
 
 python -m tests.simulation.run --seeds 2000 --from 0
 python -m tests.simulation.run --seeds 1 --from 1234 --trace
+python -m tests.simulation.run --seeds 100 --crowded
 """
 
 import argparse
@@ -26,6 +27,7 @@ from tests.simulation.checkers import (
     progress_is_true,
     published_once,
     refusals_are_few,
+    shares_hold,
 )
 from tests.simulation.history import History
 from tests.simulation.scenario import Scenario
@@ -48,6 +50,7 @@ PROMISES: dict[str, Callable[[History], Iterator[str]]] = {
         order_holds,
         caps_hold,
         buffers_are_bounded,
+        shares_hold,
     )
 }
 
@@ -70,9 +73,9 @@ class Report:
         return "\n  ".join((head, *self.broken))
 
 
-def simulate(seed: int) -> Report:
+def simulate(seed: int, *, crowded: bool = False) -> Report:
     """One run and what the checkers say of it."""
-    world = SimulatedWorld(Scenario.drawn(seed))
+    world = SimulatedWorld(Scenario.crowded(seed) if crowded else Scenario.drawn(seed))
     try:
         history = world.run()
     except Exception:  # noqa: BLE001 — a defect of the machine, to be reported with its seed
@@ -101,10 +104,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--from", type=int, default=0, dest="first")
     parser.add_argument("--trace", action="store_true", help="print the last lines of each run")
     parser.add_argument("--digest", action="store_true", help="print each run's digest")
+    parser.add_argument("--crowded", action="store_true", help="far more work than quota")
     options = parser.parse_args(arguments)
     began, broken = perf_counter(), 0
     for seed in range(options.first, options.first + options.seeds):
-        report = simulate(seed)
+        report = simulate(seed, crowded=options.crowded)
         broken += bool(report.broken)
         if report.broken or options.digest:
             print(report.sentence())

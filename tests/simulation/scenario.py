@@ -111,7 +111,7 @@ class Scenario:
         return cls(
             seed=seed,
             faults=faults.quarrel() if quarrel else faults,
-            rules=_shared(_rules(chance), Random(f"shares {seed}")),
+            rules=_lifted(_shared(_rules(chance), Random(f"shares {seed}")), Random(f"lifts {seed}")),
             partitions=chance.randint(1, 3),
             requests=chance.randint(8, 30) if quarrel else chance.randint(20, 120),
             span_ms=chance.choice((4_000, 15_000, 40_000)),
@@ -120,6 +120,18 @@ class Scenario:
             requests_per_minute=chance.choice((300, 1_000, 10_000)),
             believed=chance.random() < 0.5,
             keyed=Random(f"keys {seed}").choice((0.0, 0.3, 0.9)),
+        )
+
+    @classmethod
+    def crowded(cls, seed: int) -> "Scenario":
+        """The same with far more work than quota, so that lanes wait for long; nothing is above every limit."""
+        drawn = cls.drawn(seed)
+        return replace(
+            drawn,
+            faults=replace(drawn.faults, oversized=0.0, account=0.0),
+            requests=300,
+            tokens_per_minute=60_000,
+            keyed=drawn.keyed / 3,
         )
 
 
@@ -152,6 +164,18 @@ def _shared(rules: DispatchRules, chance: Random) -> DispatchRules:
         bulk,
     )
     return replace(rules, lanes=lanes, tenants=_tenants(chance))
+
+
+def _lifted(rules: DispatchRules, chance: Random) -> DispatchRules:
+    """The same with lifts for those whose deadline is near; a draw of its own as well."""
+    urgent, standard, bulk = rules.lanes
+    lifts = (0, 50_000, 200_000)
+    lanes = (
+        urgent,
+        replace(standard, lift_ppm=chance.choice(lifts)),
+        replace(bulk, lift_ppm=chance.choice(lifts)),
+    )
+    return replace(rules, lanes=lanes)
 
 
 def _tenants(chance: Random) -> Mapping[str, TenantRule]:

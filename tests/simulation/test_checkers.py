@@ -7,8 +7,10 @@ import pytest
 
 from broker.core.cancels import Cancel
 from broker.core.commands import Complete, Discard, Fail, Remember
+from broker.core.lanes import PPM
 from broker.core.progress import PartitionProgress
 from broker.core.tenants import TenantRule
+from broker.core.ticket import TicketNumber
 from tests.simulation.checkers import (
     answers_are_real,
     buffers_are_bounded,
@@ -24,6 +26,7 @@ from tests.simulation.checkers import (
     progress_is_true,
     published_once,
     refusals_are_few,
+    shares_hold,
 )
 from tests.simulation.history import History, Lined, Remains
 from tests.simulation.kafka import Request
@@ -165,6 +168,29 @@ def too_much_held(history: History) -> None:
     }
 
 
+def starved(history: History) -> None:
+    """Whatever was called for a lane with a floor was called for the first lane, and all lanes waited throughout."""
+    everybody_waits(history)
+    first = next(call.source for call in history.calls if call.source.partition.lane == "urgent")
+    for call in history.calls:
+        call.source = first
+
+
+def greedy(history: History) -> None:
+    """The same where half is the most that the first lane may have, and no other has a floor."""
+    starved(history)
+    history.lanes = [
+        replace(rule, floor_ppm=0, ceiling_ppm=500_000 if rule.name == "urgent" else PPM) for rule in history.lanes
+    ]
+
+
+def everybody_waits(history: History) -> None:
+    """One and the same request of each lane stands behind all calls."""
+    waiting = {rule.name: {TicketNumber(0)} for rule in history.lanes}
+    history.lanes = [replace(rule, ceiling_ppm=PPM) for rule in history.lanes]
+    history.turns = [replace(turn, calm=True, waiting=waiting) for turn in history.turns]
+
+
 def stall(history: History) -> None:
     history.quiet = False
 
@@ -210,6 +236,8 @@ def history() -> History:
         (crowd, caps_hold.check),
         (too_many_held, buffers_are_bounded.check),
         (too_much_held, buffers_are_bounded.check),
+        (starved, shares_hold.check),
+        (greedy, shares_hold.check),
         (stall, it_ends.check),
         (defect, it_ends.check),
         (long_silence, it_ends.check),

@@ -1,4 +1,7 @@
-"""What the checkers of lanes judge does happen: keys, serial lanes, caps that are reached and buffers that are full."""
+"""What the checkers of lanes judge does happen: keys, serial lanes, caps that are reached and buffers that are full.
+
+Floors and ceilings matter while lanes wait for long, which few of the usual runs let them: so there are crowded ones.
+"""
 
 from collections import Counter
 
@@ -6,11 +9,14 @@ import pytest
 
 from tests.simulation.checkers.caps_hold import MINUTE_MS
 from tests.simulation.checkers.order_holds import rows
+from tests.simulation.checkers.shares_hold import stretches
 from tests.simulation.history import History
+from tests.simulation.run import simulate
 from tests.simulation.scenario import Scenario
 from tests.simulation.world import SimulatedWorld
 
 SEEDS = 24
+CROWDED = 8
 
 
 def exercised(scenario: Scenario, history: History) -> Counter[str]:
@@ -35,6 +41,9 @@ def exercised(scenario: Scenario, history: History) -> Counter[str]:
                 each.at_ms <= call.at_ms and (each.ended_ms is None or each.ended_ms > call.at_ms) for each in others
             )
             found["called to the last place"] += flying == rule.inflight_max
+    for stretch in stretches(history):
+        what = "floor" if stretch.is_floor else "ceiling"
+        found[f"{what} of {stretch.rule.name}"] += stretch.is_put_to_the_test
     for held in history.held.values():
         found["lanes full of records"] += held.count == held.rule.buffer_max
         found["lanes full of bytes"] += held.bytes >= held.rule.buffer_bytes_max
@@ -56,3 +65,20 @@ def test_the_promises_of_lanes_are_put_to_the_test() -> None:
         "lanes full of bytes": 15,
     }
     assert {what: found[what] for what in least if found[what] < least[what]} == {}, found
+
+
+@pytest.mark.timeout(60)
+def test_floors_and_ceilings_are_put_to_the_test_in_a_crowd() -> None:
+    found: Counter[str] = Counter()
+    for seed in range(CROWDED):
+        scenario = Scenario.crowded(seed)
+        found += exercised(scenario, SimulatedWorld(scenario).run())
+    least = {"floor of standard": 6, "floor of bulk": 4, "ceiling of urgent": 5}
+    assert {what: found[what] for what in least if found[what] < least[what]} == {}, found
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("seed", range(CROWDED))
+def test_every_promise_is_kept_in_a_crowd(seed: int) -> None:
+    report = simulate(seed, crowded=True)
+    assert not report.broken, report.sentence() + "\n" + report.trace

@@ -36,7 +36,7 @@ class SimulatedWorld:
         self.scenario = scenario
         self.agenda = Agenda()
         self.kafka = Kafka(self._stored)
-        self.history = History(self.kafka, tenants=scenario.rules.tenants)
+        self.history = History(self.kafka, tenants=scenario.rules.tenants, lanes=scenario.rules.lanes)
         self.trace = Trace()
         self._chance = Random(f"world {scenario.seed}")
         self._upstream = Upstream(scenario, Random(f"upstream {scenario.seed}"))
@@ -157,6 +157,7 @@ class SimulatedWorld:
             life=process.life,
             source=record.source,
             tenant=request.tenant,
+            limit=request.model,
             charge=charge(process.core, call.number),
         )
         self.history.calls.append(made)
