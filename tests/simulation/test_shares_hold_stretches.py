@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 import pytest
 
@@ -18,12 +19,17 @@ CEILING = (LaneRule("urgent", 0, 0, 0, 9, 9, ceiling_ppm=PPM // 2), LaneRule("bu
 
 
 def turn(
-    *lanes: str, waiting: Mapping[str, AbstractSet[int]] = WAITS, limit: str = "m", term: int = 1, calm: bool = True
+    *lanes: str,
+    waiting: Mapping[str, AbstractSet[int]] = WAITS,
+    limit: str = "m",
+    term: int = 1,
+    calm: bool = True,
+    largest: int = CHARGE,
 ) -> Turn:
     """One call of each lane named, in order."""
     calls = [call(lane) for lane in lanes]
     numbers = {lane: {TicketNumber(each) for each in found} for lane, found in waiting.items()}
-    return Turn("p1", term, limit, calm, calls, numbers, CHARGE)
+    return Turn("p1", term, limit, calm, calls, numbers, largest)
 
 
 def call(lane: str) -> CallMade:
@@ -85,6 +91,12 @@ def test_a_stretch_ends_with_a_turn_in_which_it_is_not_sure_who_waited_and_who_c
 
 
 @pytest.mark.parametrize("rules", [FLOOR, CEILING])
+def test_a_large_charge_of_before_may_still_be_owed(rules: tuple[LaneRule, ...]) -> None:
+    assert told(rules, turn("bulk", largest=2 * CHARGE), *[turn("urgent")] * 8) == []
+    assert len(told(rules, turn("bulk", largest=2 * CHARGE), *[turn("urgent")] * 9)) == 1
+
+
+@pytest.mark.parametrize("rules", [FLOOR, CEILING])
 def test_limits_and_terms_are_judged_one_by_one(rules: tuple[LaneRule, ...]) -> None:
     assert told(rules, *[turn("urgent"), turn("urgent", limit="n"), turn("urgent", term=2)] * 4) == []
 
@@ -92,6 +104,8 @@ def test_limits_and_terms_are_judged_one_by_one(rules: tuple[LaneRule, ...]) -> 
 def test_a_ceiling_holds_only_while_a_lane_below_without_one_waits() -> None:
     alone = {"urgent": {1}, "bulk": set[int]()}
     assert told(CEILING, *[turn("urgent", waiting=alone)] * 9) == []
+    urgent, bulk = CEILING
+    assert told((urgent, replace(bulk, ceiling_ppm=PPM // 2)), *[turn("urgent")] * 9) == []
 
 
 def test_a_floor_is_put_to_the_test_only_while_a_lane_above_wants_the_same_tokens() -> None:
