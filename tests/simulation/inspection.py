@@ -53,7 +53,8 @@ def _sleeps_no_longer_than_told(core: Dispatch, asleep: dict[Ticket, int], now_m
         probe_ms = account.may_call_at(now_ms)
         found = (desk.next(now_ms, probe=not account.closed) for desk in core.limits.desks().values())
         if probe_ms is not None:
-            instants |= {max(probe_ms, each[1]) for each in found if each is not None}
+            free = [each for each in found if each is not None and core.flights.room(each[0].keep_ppm)]
+            instants |= {max(probe_ms, at_ms) for _, at_ms in free}
     wake_ms = core.wake_at()
     if instants and (wake_ms is None or wake_ms > min(instants)):
         yield f"it sleeps until {wake_ms}, and something is due at {min(instants)}"
