@@ -17,12 +17,12 @@ later. Tenants that a cap keeps from being served leave the competition meanwhil
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Final
 
-from broker.core.ahead import Ahead
 from broker.core.bounds import TENANTS_RESTING_MAX
 from broker.core.line import Line
+from broker.core.spans import Spans
 from broker.core.tenants import WEIGHT_ONE, Tenants
 from broker.core.ticket import Ticket
 
@@ -60,8 +60,8 @@ class Fair:
         self._flows: dict[str, Flow] = {}  # all that have somebody waiting, capped ones included
         self._resting: dict[str, int] = {}  # virtual times of those without, if they have had more than their share
         self._weight = self._sum = 0  # of those in the competition: weights, and virtual times by weight
-        self._eligible: list[tuple[int, int, Flow]] = []  # how far on a call would leave it, stamp
-        self._ahead: Ahead[Flow] = Ahead()  # by virtual time: was beyond the mean when last looked at
+        self._eligible: Spans[Flow] = Spans()  # by how far on a call would leave it
+        self._ahead: Spans[Flow] = Spans()  # by virtual time: was beyond the mean when last looked at
         self._stamps = 0
         self._new: deque[Flow] = deque()
         self._owed = 0
@@ -185,14 +185,16 @@ class Fair:
             if self._new:
                 return self._new[0]
         mean, ahead, eligible = self.mean, self._ahead, self._eligible
-        for stamp, flow in ahead.passed(mean):
+        while (found := ahead.first()) is not None and found[0] <= mean:
+            _, stamp, flow = found
+            ahead.pop()
             if stamp == flow.stamp:
-                heappush(eligible, (_after_next(flow), stamp, flow))
-        while eligible:
-            _, stamp, flow = eligible[0]
+                eligible.add(_after_next(flow), stamp, flow)
+        while (found := eligible.first()) is not None:
+            _, stamp, flow = found
             if stamp == flow.stamp and flow.served <= mean:
                 return flow
-            heappop(eligible)
+            eligible.pop()
             if stamp == flow.stamp:  # the mean has fallen, since some that were far on have left
                 ahead.add(flow.served, stamp, flow)
         return None
@@ -214,12 +216,9 @@ class Fair:
         self._stamps += 1
         flow.stamp = self._stamps
         self._ahead.add(flow.served, flow.stamp, flow)
-        most, eligible = 4 * len(self._flows) + _STALE_MAX, self._eligible
-        if len(self._ahead) > most:
-            self._ahead.sweep(_is_stale)
-        if len(eligible) > most:
-            eligible[:] = [entry for entry in eligible if not _is_stale(*entry[1:])]
-            heapify(eligible)
+        for each in (self._ahead, self._eligible):
+            if len(each) > 4 * len(self._flows) + _STALE_MAX:
+                each.sweep(_is_stale)
 
     def _go_on(self, flow: Flow) -> None:
         """Its first has left."""
