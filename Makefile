@@ -37,7 +37,7 @@ bench-limits: $(STAMP) ## how well limits are used under 20 behaviours, beside t
 	@$(BIN)/python -m benchmarks.limits $(if $(ONLY),$(ONLY:%=--only %),--json $(FIGURES) --page docs/benchmarks.md)
 FIGURES := benchmarks/limits/figures.json
 
-bench-lanes: $(STAMP) ## whether lanes keep what they promise, virtual and real: half an hour (ONLY=NAME, SPAN_S=300)
+bench-lanes: $(STAMP) ## whether lanes keep what they promise, virtual and real: a quarter of an hour (ONLY=NAME, SPAN_S=300)
 	@$(BIN)/python -m benchmarks.lanes --seconds $(or $(SPAN_S),300) $(if $(ONLY),$(ONLY:%=--only %),--json $(LANES) --page docs/benchmarks-lanes.md)
 LANES := benchmarks/lanes/figures.json
 
