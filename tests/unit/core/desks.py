@@ -28,6 +28,16 @@ def call(made: Limits, now_ms: int = 0) -> Ticket | None:
     return waiting
 
 
+def all_called(made: Limits) -> list[Ticket]:
+    """Whoever may go in one instant, in order, each paid for before the next is asked for."""
+    found = []
+    for waiting in made.payable(0):
+        waiting.state = State.CALLING
+        made.serve(waiting, 0).reserve(waiting.number, waiting.charge, 0)
+        found.append(waiting)
+    return found
+
+
 def answered(made: Limits, took_ms: int, limit: str = "gpt") -> None:
     """A call was answered that took so long."""
     made.desk(limit, 0)

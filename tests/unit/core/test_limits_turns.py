@@ -4,7 +4,7 @@ from broker.core.bounds import REACH_EVERY_MS
 from broker.core.limits import Limits
 from broker.core.tenants import TenantRule, Tenants
 from broker.core.ticket import Garbage, State
-from tests.unit.core.desks import answered, call, enqueued, limits
+from tests.unit.core.desks import all_called, answered, call, enqueued, limits
 from tests.unit.core.specimens import LANES, budget, candidate, ticket
 
 
@@ -37,12 +37,7 @@ def test_of_one_key_the_next_is_called_at_once_though_its_limit_has_been_asked_a
     first, second = (ticket(candidate(order=b"k", limit=limit)) for limit in ("small", "large"))
     for each in (first, second):
         made.enqueue(each, 0)
-    found = []
-    for each in made.payable(0):
-        each.state = State.CALLING
-        made.serve(each, 0).reserve(each.number, each.charge, 0)
-        found.append(each)
-    assert found == [first, second]
+    assert all_called(made) == [first, second]
 
 
 def test_whom_a_cap_lets_pass_in_one_limit_is_called_at_once_when_it_is_reached_in_another() -> None:
@@ -55,12 +50,7 @@ def test_whom_a_cap_lets_pass_in_one_limit_is_called_at_once_when_it_is_reached_
     passes = ticket(candidate(limit="large", charge=1_000), lane="bulk")
     for each in (waits, passes, goes):
         made.enqueue(each, 0)
-    found = []
-    for each in made.payable(0):
-        each.state = State.CALLING
-        made.serve(each, 0).reserve(each.number, each.charge, 0)
-        found.append(each)
-    assert found == [goes, passes]
+    assert all_called(made) == [goes, passes]
 
 
 def test_in_a_serial_lane_the_next_lines_up_when_the_one_before_is_decided() -> None:
