@@ -8,10 +8,10 @@ are swept once they outnumber the living.
 from heapq import heapify, heappop, heappush
 
 from broker.core.bounds import DEADLINES_SWEPT_ABOVE
-from broker.core.ticket import State, Ticket
+from broker.core.ticket import CALLING, SETTLED, WAITING, State, Ticket
 
-_WAITING = frozenset({State.WAITING})
-_ALIVE = _WAITING | {State.CALLING}
+_WAITING = (WAITING,)
+_ALIVE = (WAITING, CALLING)
 
 
 class Alarms:
@@ -30,7 +30,7 @@ class Alarms:
     def watch(self, ticket: Ticket, at_ms: int, living: int) -> None:
         """Remember when a ticket is in a hurry, or its deadline; `living` is how many tickets there are."""
         if len(self._deadlines) > 2 * living + DEADLINES_SWEPT_ABOVE:
-            self._deadlines = [entry for entry in self._deadlines if entry[2].state is not State.SETTLED]
+            self._deadlines = [entry for entry in self._deadlines if entry[2].state is not SETTLED]
             heapify(self._deadlines)
         self._order += 1
         heappush(self._deadlines, (at_ms, self._order, ticket))
@@ -43,13 +43,18 @@ class Alarms:
         """Tickets that were watched for and wait or are called: in a hurry now, or past their deadline."""
         return _due(self._deadlines, now_ms, _ALIVE)
 
+    def rings(self, now_ms: int) -> bool:
+        """Whether the instant of some ticket has come, of a settled one perhaps."""
+        asleep, deadlines = self._asleep, self._deadlines
+        return bool(asleep and asleep[0][0] <= now_ms) or bool(deadlines and deadlines[0][0] <= now_ms)
+
     def next_at(self, until_ms: int | None = None) -> int | None:
         """The earliest instant of either kind that somebody may still wait for; None if it comes after `until_ms`."""
         earliest_ms: int | None = None
         for heap in (self._asleep, self._deadlines):
             while heap and (until_ms is None or heap[0][0] <= until_ms):
                 at_ms, _, ticket = heap[0]
-                if ticket.state is not State.SETTLED:
+                if ticket.state is not SETTLED:
                     earliest_ms = until_ms = at_ms
                     break
                 heappop(heap)
@@ -64,7 +69,7 @@ class Alarms:
         return next((until_ms for until_ms, _, sleeper in self._asleep if sleeper is ticket), None)
 
 
-def _due(heap: list[tuple[int, int, Ticket]], now_ms: int, states: frozenset[State]) -> list[Ticket]:
+def _due(heap: list[tuple[int, int, Ticket]], now_ms: int, states: tuple[State, ...]) -> list[Ticket]:
     due = []
     while heap and heap[0][0] <= now_ms:
         ticket = heappop(heap)[2]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, islice
+from operator import sub
 from typing import Final
 
 WAY_MS: Final = 25  # by so much the ways to the server's limiter differ, as a rule
@@ -98,14 +99,16 @@ class Course:
 
     def debit(self, at_ms: int, tokens: Tokens, *, sure: bool = True) -> int:
         """A debit now; returns its number."""
-        if len(self._at_ms) >= 2 * DEBITS_MAX:  # halved now and then: cheaper than dropping one each time
+        count = len(self._at_ms)
+        if count >= 2 * DEBITS_MAX:  # halved now and then: cheaper than dropping one each time
             self._forgotten += DEBITS_MAX
             self._sum_up()
             for column in (self._at_ms, *self._sums):
                 del column[:DEBITS_MAX]
             del self._tokens[:DEBITS_MAX], self._unsure[: bisect_left(self._unsure, self._forgotten)]
             self._remaining = {number: left for number, left in self._remaining.items() if number >= self._forgotten}
-        number = self._forgotten + len(self._at_ms)
+            count -= DEBITS_MAX
+        number = self._forgotten + count
         self._at_ms.append(at_ms)
         self._tokens.append(tokens)
         if not sure:
@@ -232,7 +235,7 @@ class Course:
         sums = self._sums[column]
         taken = period_ms * sums[edges.last]
         freely = capacity * (until_ms - levels.at_ms) - taken + period_ms * sums[edges.first]
-        brim = max(map(int.__sub__, basin.came, map(period_ms.__mul__, sums[edges.first : edges.last])))
+        brim = max(map(sub, basin.came, [period_ms * before for before in sums[edges.first : edges.last]]))
         at_most = capacity * period_ms + capacity * until_ms - taken - brim
         levels.high = min(levels.high + freely, at_most)
         levels.low = min(levels.low + freely, at_most)

@@ -51,11 +51,11 @@ from broker.core.progress import PartitionProgress
 from broker.core.reception import CUT_OFF, TOO_LATE, UNREACHABLE, Reception
 from broker.core.register import Register, Want
 from broker.core.retry import Again
-from broker.core.rules import DispatchRules, Pause, Role
+from broker.core.rules import LEADING, DispatchRules, Pause, Role
 from broker.core.settling import Settling
 from broker.core.tenants import Tenants
 from broker.core.term import Trust
-from broker.core.ticket import Garbage, LanePartition, Source, State, Ticket
+from broker.core.ticket import CALLING, SETTLED, WAITING, Garbage, LanePartition, Source, Ticket
 from broker.core.verdict import OK
 
 
@@ -86,6 +86,7 @@ class Dispatch:
         self._wall_offset_ms = 0
         self._confirmed = False
         self._drain_until_ms: int | None = None
+        self._publish_at_ms: int | None = None  # as `commands` has left it
 
     # ------------------------------------------------------------------ the three verbs
 
@@ -107,7 +108,7 @@ class Dispatch:
             case Promoted():
                 self._promoted(event, now_ms)
             case PartitionFound():
-                if self.role is Role.LEADING:
+                if self.role is LEADING:
                     self.register.progress.setdefault(event.partition, event.progress)
             case Lost():
                 self._lost(event, now_ms)
@@ -122,8 +123,8 @@ class Dispatch:
 
     def commands(self, now_ms: int) -> list[Command]:
         """What is to be done now, in order; draining the list is the shell's promise to do it."""
-        if self.role is Role.LEADING:
-            if self._alarms.next_at(now_ms) is not None:
+        if self.role is LEADING:
+            if self._alarms.rings(now_ms):
                 self._ring(now_ms)
             self._tell_off(now_ms)
             somebody_waits = self.limits.waiting() > 0
@@ -133,8 +134,9 @@ class Dispatch:
                 self._tell_off(now_ms)  # who has lined up behind one of its ordering key
             else:
                 self.limits.rest()
-            due_ms = self._publish_at()
-            if due_ms is not None and due_ms <= now_ms:
+            self._publish_at_ms = self._publish_at()
+            if self._publish_at_ms is not None and self._publish_at_ms <= now_ms:
+                self._publish_at_ms = None  # not before this one is committed
                 self._settling.commands.append(self._publish(now_ms))
         commands, self._settling.commands = self._settling.commands, []
         return commands
@@ -162,9 +164,9 @@ class Dispatch:
 
     def wake_at(self) -> int | None:
         """When `commands` should be asked next if nothing happens before; valid after `commands`."""
-        if self.role is not Role.LEADING:
+        if self.role is not LEADING:
             return None
-        earliest_ms = self._publish_at()
+        earliest_ms = self._publish_at_ms
         for instant_ms in (self.limits.wake_at(), self.limits.look_at()):
             if instant_ms is not None and (earliest_ms is None or instant_ms < earliest_ms):
                 earliest_ms = instant_ms
@@ -179,7 +181,7 @@ class Dispatch:
 
     def room(self, partition: LanePartition) -> int:
         """How many more records of a partition may be taken now; none unless leading."""
-        return self.register.room(partition) if self.role is Role.LEADING else 0
+        return self.register.room(partition) if self.role is LEADING else 0
 
     @property
     def idle(self) -> bool:
@@ -196,7 +198,7 @@ class Dispatch:
 
     def pauses_for(self, now_ms: int) -> Pause | None:
         """Why no call starts now, whoever can pay; None if calls may start."""
-        if self.role is not Role.LEADING:
+        if self.role is not LEADING:
             return Pause.SUSPENDED
         if self._drain_until_ms is not None and now_ms + self.flights.expected_ms() > self._drain_until_ms:
             return Pause.LEAVING
@@ -216,7 +218,7 @@ class Dispatch:
 
     def _progress_of(self, partition: LanePartition) -> PartitionProgress | None:
         """Only a leader takes: what it has not noted, the next promotion reads again."""
-        return self.register.progress.get(partition) if self.role is Role.LEADING else None
+        return self.register.progress.get(partition) if self.role is LEADING else None
 
     def _lost(self, event: Lost, now_ms: int) -> None:
         progress = self._progress_of(event.partition)
@@ -225,7 +227,7 @@ class Dispatch:
             self._settling.commands.append(Forget(event.number))
             return
         garbage = Garbage.lost(lost, removed=event.removed)
-        ticket = Ticket(event.number, Source(event.partition, lost.start), 0, now_ms, garbage, State.SETTLED)
+        ticket = Ticket(event.number, Source(event.partition, lost.start), 0, now_ms, garbage, SETTLED)
         self.register.add(ticket)
         decided = Decided(ticket, Bury(garbage.reason, garbage.sentence), 0)
         self.outbox.add(decided, now_ms, at_once=True, front=True)  # the next map has closed the range already
@@ -233,26 +235,25 @@ class Dispatch:
     # ------------------------------------------------------------------ admission
 
     def _admit(self, now_ms: int) -> None:
-        payable = self.limits.payable(now_ms, self.flights.room)
-        while self._may_call(now_ms):
-            ticket = next(payable, None)
-            if ticket is None:
-                return
-            self._call(ticket, now_ms)
+        """Call whoever can pay, while there is room; no call changes whether calls may start."""
+        if self.pauses_for(now_ms) is None:
+            payable = self.limits.payable(now_ms, self.flights.room)
+            while self.flights.room():
+                ticket = next(payable, None)
+                if ticket is None:
+                    return
+                self._call(ticket, now_ms)
         self.limits.rest()
 
     def _expire(self, ticket: Ticket, now_ms: int) -> None:
         """Nobody wants the answer any more. A call in flight is cut off; what it took is taken."""
-        cut_off = ticket.state is State.CALLING
+        cut_off = ticket.state is CALLING
         if cut_off:
             self._settling.withdraw(ticket, now_ms)
         self._settling.settle(ticket, CUT_OFF if cut_off else TOO_LATE, now_ms)
 
-    def _may_call(self, now_ms: int) -> bool:
-        return self.flights.room() and self.pauses_for(now_ms) is None
-
     def _call(self, ticket: Ticket, now_ms: int) -> None:
-        candidate, ticket.state, ticket.called_ms = ticket.candidate, State.CALLING, now_ms
+        candidate, ticket.state, ticket.called_ms = ticket.candidate, CALLING, now_ms
         budget = self.limits.serve(ticket, now_ms)
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
         self._batches.started(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls))
@@ -268,7 +269,7 @@ class Dispatch:
         if sequel is None:
             return
         if isinstance(sequel.decision, Again):
-            sequel.ticket.state = State.WAITING
+            sequel.ticket.state = WAITING
             self._alarms.sleep(sequel.ticket, sequel.decision.not_before_ms)
         else:
             if isinstance(sequel.decision, Complete):
@@ -278,7 +279,7 @@ class Dispatch:
     def _refused(self, event: Refused, now_ms: int) -> None:
         ticket = self._attempts.refused(event, now_ms)
         if ticket is not None:
-            ticket.state = State.WAITING
+            ticket.state = WAITING
             self._reception.line_up(ticket, now_ms, front=True)
 
     # ------------------------------------------------------------------ settling
@@ -286,7 +287,7 @@ class Dispatch:
     def _publish_at(self) -> int | None:
         if self.outbox.busy:
             return None  # one is under way
-        active = len(self.flights) > 0 or self.limits.waiting() > 0
+        active = self.limits.waiting() > 0 or len(self.flights) > 0
         return self._batches.due_at(active=active, parked=not active and self.identities.kept > 0)
 
     def _committed(self, event: Committed, now_ms: int) -> None:
@@ -327,7 +328,7 @@ class Dispatch:
     def _promoted(self, event: Promoted, now_ms: int) -> None:
         if self.role is Role.FOLLOWING:
             self.limits.clear()
-        self.role, self.term = Role.LEADING, event.term
+        self.role, self.term = LEADING, event.term
         self._wall_offset_ms, self._confirmed = event.wall_ms - now_ms, False
         self._batches.recommit(now_ms)
         for ticket in self.register.replace_progress(event.progress):
@@ -355,7 +356,7 @@ class Dispatch:
         return True
 
     def _suspended(self) -> None:
-        if self.role is Role.LEADING:
+        if self.role is LEADING:
             self.role = Role.SUSPENDED
         self._batches.interrupt()
 

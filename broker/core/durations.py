@@ -6,6 +6,7 @@ which a call that takes long has no time to end. Who had hardly more time than t
 before a quarter of it has passed.
 """
 
+from bisect import bisect_left, insort
 from collections import deque
 
 from broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED
@@ -22,20 +23,25 @@ class Durations:
         long_ms: All but one in 64 took no longer, for one that hung is no measure; 0 while nothing is known.
     """
 
-    __slots__ = ("_recent_ms", "_since", "long_ms")
+    __slots__ = ("_ranked_ms", "_recent_ms", "_since", "long_ms")
 
     def __init__(self) -> None:
         self.long_ms = 0
-        self._recent_ms: deque[int] = deque(maxlen=DURATIONS_REMEMBERED)
+        self._recent_ms: deque[int] = deque()
+        self._ranked_ms: list[int] = []  # the same, the shortest first
         self._since = 0
 
     def add(self, took_ms: int) -> None:
         """A call has been answered."""
+        ranked_ms = self._ranked_ms
+        if len(ranked_ms) == DURATIONS_REMEMBERED:
+            del ranked_ms[bisect_left(ranked_ms, self._recent_ms.popleft())]
         self._recent_ms.append(took_ms)
+        insort(ranked_ms, took_ms)
         self._since += 1
-        if self._since >= DURATIONS_RANKED_EVERY or len(self._recent_ms) < DURATIONS_RANKED_EVERY:
+        if self._since >= DURATIONS_RANKED_EVERY or len(ranked_ms) < DURATIONS_RANKED_EVERY:
             self._since = 0
-            self.long_ms = sorted(self._recent_ms)[-1 - len(self._recent_ms) // _LONGER]
+            self.long_ms = ranked_ms[-1 - len(ranked_ms) // _LONGER]
 
     def late_at(self, ticket: Ticket) -> int:
         """From when on a call of it would probably not end in time."""

@@ -30,7 +30,7 @@ from broker.core.late import Late
 from broker.core.line import Line
 from broker.core.nearing import Nearing
 from broker.core.tenants import Tenants
-from broker.core.ticket import State, Ticket
+from broker.core.ticket import WAITING, Ticket
 from broker.core.value import value
 
 PPM = 1_000_000
@@ -107,7 +107,7 @@ class LaneQueue:
 
     def append(self, ticket: Ticket, *, front: bool = False) -> None:
         """Line up a waiting ticket; a retry comes back to the front of its tenant's line."""
-        assert ticket.state is State.WAITING
+        assert ticket.state is WAITING
         assert not ticket.queued
         ticket.queued = True
         self._fair.add(ticket, front=front)

@@ -192,7 +192,7 @@ class Limits:
         if ticket.queued:
             self._desks[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
             self._waiting -= 1
-        if len(self._order) and isinstance(ticket.content, Candidate):
+        if isinstance(ticket.content, Candidate) and ticket.candidate.order:
             follower = self._order.left(ticket)
             if follower is not None:
                 self._line_up(follower, now_ms)
@@ -262,7 +262,7 @@ class Limits:
         desk = self._desks[ticket.candidate.limit]
         desk.lanes.served(ticket, now_ms)
         self._waiting -= 1
-        if len(self._order) and (follower := self._order.started(ticket)) is not None:
+        if ticket.candidate.order and (follower := self._order.started(ticket)) is not None:
             self._line_up(follower, now_ms)
             self._stirred = True
         if self.tenants.capping and self.tenants.rule(ticket.candidate.tenant).capped:

@@ -58,14 +58,15 @@ class Line:
         assert rank is not None, "it stands in no line"
         self.tokens -= ticket.charge
         self._count -= 1
-        place = bisect_left(self._lasts, rank)
+        is_head = ticket is self.head
+        place = 0 if is_head else bisect_left(self._lasts, rank)
         block = self._blocks[place]
         if len(block) == 1:
             del self._blocks[place], self._lasts[place]
         else:
-            del block[bisect_left(block, rank)]
+            del block[0 if is_head else bisect_left(block, rank)]
             self._lasts[place] = block[-1]
-        if ticket is self.head:
+        if is_head:
             self.head = self._blocks[0][0].ticket if self._blocks else None
 
     def reprice(self, price: Callable[[Ticket], int]) -> None:
@@ -86,9 +87,13 @@ class Line:
             self._blocks.append([rank])
             self._lasts.append(rank)
             return
-        place = min(bisect_left(self._lasts, rank), len(self._blocks) - 1)
-        block = self._blocks[place]
-        insort(block, rank)
+        if rank > self._lasts[-1]:  # as most do
+            place, block = len(self._blocks) - 1, self._blocks[-1]
+            block.append(rank)
+        else:
+            place = bisect_left(self._lasts, rank)
+            block = self._blocks[place]
+            insort(block, rank)
         self._lasts[place] = block[-1]
         if len(block) > LINE_BLOCK_MAX:
             half = len(block) // 2

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from broker.core.bounds import CANCEL_PATIENCE_MS, OUTCOME_BYTES_MAX
 from broker.core.lanes import LaneRule
@@ -17,6 +18,9 @@ class Role(Enum):
     FOLLOWING = "following"
     LEADING = "leading"
     SUSPENDED = "suspended"
+
+
+LEADING: Final = Role.LEADING  # a name of its own for what is asked of every event: before Python 3.12 it costs less
 
 
 class Pause(Enum):

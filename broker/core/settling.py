@@ -11,7 +11,7 @@ from broker.core.flights import Flights
 from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
 from broker.core.register import Register
-from broker.core.ticket import State, Ticket
+from broker.core.ticket import SETTLED, State, Ticket
 
 
 class Settling:
@@ -30,7 +30,7 @@ class Settling:
 
     def settle(self, ticket: Ticket, decision: Decision, now_ms: int) -> None:
         """The next transaction says so."""
-        ticket.state = State.SETTLED
+        ticket.state = SETTLED
         self._limits.withdraw(ticket, now_ms)
         weight = ticket.held_bytes if isinstance(decision, Complete) else ticket.bytes
         at_once = ticket.source.partition.lane == self._first_lane
@@ -51,7 +51,7 @@ class Settling:
                 self._flights.hold(ticket, 0)
             case _:
                 assert_never(ticket.state)
-        ticket.state = State.SETTLED
+        ticket.state = SETTLED
 
     def drop(self, ticket: Ticket) -> bytes | None:
         """Its record is committed, or somebody else's: forget it. Returns the id that it was to answer for, if any."""

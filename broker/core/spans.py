@@ -25,9 +25,10 @@ class Spans(Generic[Who]):
 
     def clear(self) -> None:
         """Forget all."""
-        self._heaps.clear()
-        self._order.clear()
-        self._count = 0
+        if self._count:
+            self._heaps.clear()
+            self._order.clear()
+            self._count = 0
 
     def add(self, at: int, stamp: int, who: Who) -> None:
         """Somebody is so far on."""

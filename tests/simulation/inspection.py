@@ -48,7 +48,7 @@ def _waits_for_something(core: Dispatch, ticket: Ticket, elsewhere: AbstractSet[
 def _sleeps_no_longer_than_told(core: Dispatch, asleep: dict[Ticket, int], now_ms: int) -> Iterator[str]:
     instants = {at_ms for ticket, at_ms in asleep.items() if ticket.state is State.WAITING}
     instants |= {ticket.candidate.deadline_ms for ticket in core.register.tickets() if ticket.state is State.WAITING}
-    if core._may_call(now_ms):
+    if core.flights.room() and core.pauses_for(now_ms) is None:
         account = core.limits.account.breaker
         probe_ms = account.may_call_at(now_ms)
         found = (desk.next(now_ms, probe=not account.closed) for desk in core.limits.desks().values())

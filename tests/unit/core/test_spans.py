@@ -50,6 +50,7 @@ def test_cleared_it_begins_anew() -> None:
     spans: Spans[str] = Spans()
     spans.add(9 * SPAN, 2, "far")
     spans.clear()
+    spans.clear()
     spans.add(7 * SPAN, 3, "near")
     assert (len(spans), taken(spans)) == (1, ["near"])
 
