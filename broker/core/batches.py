@@ -79,13 +79,11 @@ class Batches:
             return None
         due_ms = self._recommit_at_ms
         if active or self._started:
-            silent_ms: int | None = self._begun_at_ms + PROBE_EVERY_MS
-        else:
-            silent_ms = self._begun_at_ms + self._window_ms // RENEWALS_LOOKED_FOR_PARTS if parked else None
-        for at_ms in (self._outbox.due_at(), silent_ms):
-            if at_ms is not None and at_ms < due_ms:
-                due_ms = at_ms
-        return due_ms
+            due_ms = min(due_ms, self._begun_at_ms + PROBE_EVERY_MS)
+        elif parked:
+            due_ms = min(due_ms, self._begun_at_ms + self._window_ms // RENEWALS_LOOKED_FOR_PARTS)
+        decided_ms = self._outbox.due_at()
+        return due_ms if decided_ms is None or due_ms < decided_ms else decided_ms
 
     def begin(
         self,

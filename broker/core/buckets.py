@@ -54,6 +54,7 @@ class Buckets:
         self._shortest: AnyMirror | None = None
         self._shown: dict[Metric, AnyMirror] = {}
         self._evidence = {metric: RefillEvidence() for metric in Metric}
+        self._known: dict[Metric, Clockwork] = {}  # how the shown one refills, where it has no other beside it
         self.made = 0
 
     def __iter__(self) -> Iterator[AnyMirror]:
@@ -203,11 +204,14 @@ class Buckets:
         `later` is what will be taken for calls that were admitted already.
         """
         clockwork = self._evidence[reading.metric].heard(reading, hearing.sent_ms, hearing.now_ms)
-        mirror = self._shown.get(reading.metric)
-        if mirror is None or clockwork is not None:
+        metric = reading.metric
+        mirror = self._shown.get(metric)
+        if mirror is None or (clockwork is not None and clockwork is not self._known.get(metric)):
             mirror = self._mirror_of(reading, clockwork, mirror, hearing.now_ms)
-        if clockwork is not None and clockwork.refill is FIXED and isinstance(mirror, FixedWindowMirror):
-            mirror.turns(clockwork.mark_ms, hearing.now_ms)
+            if clockwork is not None and clockwork.refill is FIXED and isinstance(mirror, FixedWindowMirror):
+                mirror.turns(clockwork.mark_ms, hearing.now_ms)
+            if clockwork is not None and len(self._of[metric]) == 1:
+                self._known[metric] = clockwork
         return self._correct(mirror, reading.capacity, reading.remaining - later, hearing)
 
     def _correct(self, mirror: AnyMirror, capacity: int, remaining: int | None, hearing: Hearing) -> int | None:
@@ -267,6 +271,7 @@ class Buckets:
 
     def _add(self, mirror: AnyMirror) -> None:
         self._mirrors.append(mirror)
+        self._known.clear()
         self.made += 1
         self._of = {metric: [each for each in self._mirrors if each.metric is metric] for metric in Metric}
         self._shortest = min(self._of[TOKENS], key=lambda each: each.period_ms, default=None)

@@ -5,7 +5,6 @@ Plain frozen data. The shell carries commands out in order and posts what came o
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
@@ -106,7 +105,8 @@ class Settlement:
     decision: Decision
 
 
-class SettledEntry(NamedTuple):
+@value
+class SettledEntry:
     """A line for the ledger: this identity has met its fate."""
 
     identity: Identity
@@ -114,7 +114,8 @@ class SettledEntry(NamedTuple):
     fate: Fate
 
 
-class StartedEntry(NamedTuple):
+@value
+class StartedEntry:
     """A line for the ledger: a call for this identity was begun."""
 
     identity: Identity
@@ -175,7 +176,7 @@ class Mended:
     open_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Forget:
     """Drop what is held for a ticket: it is committed, or somebody else's now."""
 

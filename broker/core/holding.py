@@ -87,10 +87,10 @@ class Holding:
         if not self._stirred:
             return
         committed, self._stirred, self._committed = self._committed, False, False
-        if not self._limits.waiting():
+        if not may_park:
             return
         crowded, cramped = self._register.crowded(), self._register.cramped() if committed else []
-        if not may_park or not (crowded or cramped):
+        if not (crowded or cramped):
             return
         shut = self.shut(now_ms)
         if not shut:

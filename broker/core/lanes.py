@@ -214,8 +214,7 @@ class Lanes:
         self.durations = Durations()
         self._queues = {rule.name: LaneQueue(rule, tenants) for rule in in_order}
         self._in_order = tuple(self._queues.values())
-        self._with_floor = tuple(queue for queue in self._in_order if queue.rule.floor_ppm)
-        self._with_ceiling = tuple(queue for queue in self._in_order if queue.rule.ceiling_ppm < PPM)
+        self._owing = any(rule.floor_ppm or rule.ceiling_ppm < PPM for rule in rules)
         self._below = dict(pairwise(self._in_order))
         self._tenants = tenants
         self._hurrying = False  # somebody may be near
@@ -293,7 +292,7 @@ class Lanes:
     def served(self, ticket: Ticket, now_ms: int) -> None:
         """A ticket is being called: it leaves its queue, and what floors and ceilings owe changes."""
         own, charge = self._queues[ticket.source.partition.lane], ticket.charge
-        if self._with_floor or self._with_ceiling:
+        if self._owing:
             self._owe(own, charge, now_ms)
         own.serve(ticket)
         if self._hurrying:
@@ -303,20 +302,22 @@ class Lanes:
 
     def _owe(self, own: LaneQueue, charge: int, now_ms: int) -> None:
         """What floors and ceilings owe changes."""
-        waiting, largest, with_others = [], charge, False
+        waiting, largest = [], charge
         for queue in self._in_order:
             head = queue.head
             if head is None and queue.count:  # a pick has looked no further than whose turn it is
                 head = queue.next(now_ms)
             if head is not None:
                 waiting.append(queue)
-                largest = max(largest, head.charge)
-                with_others = with_others or queue is not own
+                if head.charge > largest:
+                    largest = head.charge
+        with_others = len(waiting) > 1 or own not in waiting
         for queue in waiting:
-            queue.largest = max(queue.largest, largest)
-            if queue in self._with_floor:
+            if queue.largest < largest:
+                queue.largest = largest
+            if queue.rule.floor_ppm:
                 queue.noted(charge, own=queue is own)
-            if with_others and queue in self._with_ceiling:
+            if with_others and queue.rule.ceiling_ppm < PPM:
                 queue.exceeds(charge, own=queue is own)
 
     def opens_at(self) -> int | None:

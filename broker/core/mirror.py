@@ -190,24 +190,24 @@ class Mirror:
         around = hearing.around
         if around is None or (around.first <= 0 and sends.forgotten):
             return None
-        extremes = self._extremes
+        extremes, place = self._extremes, around.place
         if self._followed < sends.count:
             self._trace(sends)
         capacity, period_ms = self.capacity, self.period_ms
-        refilled = capacity * hearing.now_ms
-        own = sends.amounts[self.metric][around.place]  # is in `remaining` already
+        left = remaining * period_ms
+        own = sends.amounts[self.metric][place]  # is in `remaining` already
         dear = self._dear - (own + self._rounding) * period_ms if own else self._dear
+        above_peak = left - dear + capacity * (hearing.now_ms - hearing.way_ms)
         # Seen from a way before `taken`, which is between the sending and now.
-        early, full = around.early, capacity * period_ms
-        peak = capacity * (around.early_ms - sends.sent_ms[early]) + extremes.peaks[early]
-        above_peak = remaining * period_ms - capacity * hearing.way_ms + refilled - dear
-        least = above_peak - peak if above_peak - peak < full else full
+        least = above_peak + capacity * around.ahead_ms - extremes.peaks[around.early]
+        if least > (full := capacity * period_ms):
+            least = full
         if around.first < around.stop and (known is None or least > known.low):
             least = min(least, above_peak - extremes.highest(around.first, around.stop))
-        above_dip = (remaining + 1) * period_ms + refilled - self._cheap
-        most = above_dip - extremes.dips[around.place]
+        above_dip = left + period_ms + capacity * hearing.now_ms - self._cheap
+        most = above_dip - extremes.dips[place]
         if known is None or most < known.high:
-            most = above_dip - extremes.lowest(around.place, around.last)
+            most = above_dip - extremes.lowest(place, around.last)
         return least, most
 
     def _trace(self, sends: Sends) -> None:

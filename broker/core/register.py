@@ -43,6 +43,8 @@ class Register:
         """The control topic is read like a lane, whatever the lanes are."""
         self._lanes = {rule.name: rule for rule in rules}
         self._rules = {**self._lanes, CONTROL: _CONTROL}
+        self._few = min(rule.buffer_max for rule in self._lanes.values()) // 2  # as many fill no half of any buffer
+        self._light = min(rule.buffer_bytes_max for rule in self._lanes.values()) // 2  # nor do such bytes
         self._tickets: dict[TicketNumber, Ticket] = {}
         self._open: dict[bytes, Ticket] = {}
         self._joined: dict[bytes, dict[Ticket, None]] = {}  # in the order in which they came
@@ -82,6 +84,8 @@ class Register:
 
     def crowded(self) -> list[LaneRule]:
         """The lanes whose buffer is more than half full, in count or in bytes."""
+        if len(self._tickets) <= self._few and sum(self._held_bytes.values()) <= self._light:
+            return []
         return [
             rule
             for name, rule in self._lanes.items()

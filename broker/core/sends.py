@@ -19,21 +19,23 @@ SENDS_MAX: Final = 4_096
 class Around:
     """Which calls may have come to the limiter before one of ours, and which after it, by their places in the columns.
 
+    The *early* instant is a way before the last one at which it may have been admitted, and no later than its sending.
+
     Attributes:
         place: Where that call is.
         first: Those before here came before it: sent a way earlier, or answered when it was sent.
         last: Those from here on come after it: sent a way later.
-        early_ms: A way before the last instant at which it may have been admitted, and no later than it was sent.
-        early: Those before here were sent before `early_ms`, or came before it.
-        stop: Those from here on were sent after `early_ms`, or after it.
+        early: Those before here were sent before the early instant, or came before it.
+        stop: Those from here on were sent after the early instant, or after it.
+        ahead_ms: By so much the early instant lies ahead of the sending of the one at `early`.
     """
 
     place: int
     first: int
     last: int
-    early_ms: int
     early: int
     stop: int
+    ahead_ms: int
 
 
 @value
@@ -94,14 +96,11 @@ class Sends:
         oldest = self.oldest_open[place] - self.forgotten
         if oldest > first:
             first = oldest
-        around = Around(
-            place,
-            first,
-            bisect_right(times_ms, sent_ms + way_ms, place),
-            early_ms,
-            early if early > first else first,
-            bisect_right(times_ms, early_ms, early, place + 1),
-        )
+        last = bisect_right(times_ms, sent_ms + way_ms, place)
+        stop = bisect_right(times_ms, early_ms, early, place + 1)
+        if early < first:
+            early = first
+        around = Around(place, first, last, early, stop, times_ms[early] - early_ms)
         return Hearing(number, sent_ms, now_ms, way_ms, around)
 
     def strike(self, number: int) -> None:

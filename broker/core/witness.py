@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 from broker.core.charge import Law, Prices, recorded_law
 from broker.core.course import ROUNDING_TOKENS, Course, Span
 from broker.core.evidence import STATED_WEIGHT, Evidence
+from broker.core.value import value
 
 PIECE_EVERY_MS: Final = 50  # a thousand answers a second tell no more than twenty do
 GLANCE_EVERY_MS: Final = 200  # where a law is settled
@@ -38,14 +39,16 @@ class Remaining(NamedTuple):
     period_ms: int
 
 
-class Usage(NamedTuple):
+@value
+class Usage:
     """Tokens of a call, as its answer reports them."""
 
     input: int
     output: int
 
 
-class Sent(NamedTuple):
+@value
+class Sent:
     """A call in flight: its prices, and its places on the two courses."""
 
     prices: Prices

@@ -109,34 +109,35 @@ class VirtualRun:
     def advance(self, until_ms: int | None) -> bool:
         """Play what happens up to an instant, or to the end; whether it is over."""
         until_us = _NEVER_US if until_ms is None else until_ms * 1_000
-        agenda = self._agenda
         while self._open or self._next is not None:
-            told_us = self._next_told_us()
-            # The core need not be asked again before it is told something, or wants to be asked.
-            while not self._stirred and agenda and agenda[0][0] < told_us and agenda[0][0] <= until_us:
-                self._happen_next()
-            if not self._stirred and told_us > until_us:
-                self.now_us = max(self.now_us, until_us)
-                return False
             if not self._stirred:
-                self.now_us = max(self.now_us, told_us)
+                # The core need not be asked again before it is told something, or wants to be asked.
+                told_us = self._next_told_us()
+                self._happen_before(min(told_us, until_us + 1), at_most_one_told=True)
+                if not self._stirred:
+                    self.now_us = max(self.now_us, min(told_us, until_us))
+                    if told_us > until_us:
+                        return False
             now_ms = self.now_us // 1_000
             while self._next is not None and self._next.at_ms <= now_ms:
                 self._receive(self._next)
                 self._next = next(self._arrivals, None)
-            before_us = (now_ms + 1) * 1_000
-            while agenda and agenda[0][0] < before_us:
-                self._happen_next()
+            self._happen_before((now_ms + 1) * 1_000)
             if self._stirred or (self._wake_ms is not None and now_ms >= self._wake_ms):
                 self._stirred = False
                 self._turn(now_ms)
         return True
 
-    def _happen_next(self) -> None:
-        """What is to happen first of all."""
-        at_us, _, happen, what = heappop(self._agenda)
-        self.now_us = max(self.now_us, at_us)
-        happen(*what)
+    def _happen_before(self, before_us: int, *, at_most_one_told: bool = False) -> None:
+        """What is planned before an instant, in order; perhaps only until the core has been told something."""
+        agenda = self._agenda
+        while agenda and agenda[0][0] < before_us:
+            at_us, _, happen, what = heappop(agenda)
+            if at_us > self.now_us:  # noqa: PLR1730 — for every event
+                self.now_us = at_us
+            happen(*what)
+            if at_most_one_told and self._stirred:
+                return
 
     def _next_told_us(self) -> int:
         """When a request comes or the core wants to be asked, whichever is first; never before now."""

@@ -3,8 +3,8 @@ from typing import get_args
 
 import pytest
 
-from broker.core.commands import Batch, Call, CancelCall, Command, Decision, Forget, Mended, Publish, Tripped
-from broker.core.ticket import CallNumber, TicketNumber
+from broker.core.commands import Batch, Call, CancelCall, Command, Decision, Discard, Forget, Mended, Publish, Tripped
+from broker.core.ticket import CallNumber
 
 
 def test_the_shell_has_four_things_to_do_and_two_to_tell() -> None:
@@ -18,7 +18,7 @@ def test_a_record_ends_in_one_of_seven_ways() -> None:
 
 def test_commands_never_change_once_given() -> None:
     batch = Batch(1, (), {}, (), (), ())
-    for command, name in ((Forget(TicketNumber(1)), "number"), (CancelCall(CallNumber(1)), "call"), (batch, "serial")):
+    for command, name in ((Discard(), "returned"), (CancelCall(CallNumber(1)), "call"), (batch, "serial")):
         with pytest.raises(FrozenInstanceError):
             setattr(command, name, 2)
     assert Publish(batch) == Publish(batch)

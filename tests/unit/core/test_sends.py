@@ -64,7 +64,7 @@ def heard(sends: Sends, number: int, now_ms: int) -> Around:
 
 def early(sends: Sends, number: int, now_ms: int) -> tuple[int, int, int]:
     around = heard(sends, number, now_ms)
-    return around.early_ms, around.early, around.stop
+    return sends.sent_ms[around.early] - around.ahead_ms, around.early, around.stop
 
 
 def test_what_was_sent_within_a_way_of_a_call_may_have_come_on_either_side_of_it() -> None:
@@ -95,7 +95,7 @@ def test_what_came_before_a_call_for_certain_is_not_looked_at_again() -> None:
     sends = Sends()
     for oldest_open in (None, 1, 2, 3):
         sends.append(0, 1, oldest_open)
-    assert heard(sends, 3, 600) == Around(place=3, first=3, last=4, early_ms=0, early=3, stop=4)
+    assert heard(sends, 3, 600) == Around(place=3, first=3, last=4, early=3, stop=4, ahead_ms=0)
 
 
 def test_a_call_that_is_forgotten_has_nothing_around_it() -> None:
