@@ -25,13 +25,14 @@ class Bucket:
             self._refill(now_ms)
         return self._units // self.period_ms
 
-    def pay(self, amount: int, now_ms: int) -> None:
-        """Take `amount`, into debt if need be; a negative amount gives back."""
+    def pay(self, amount: int, now_ms: int) -> int:
+        """Take `amount`, into debt if need be; a negative amount gives back. Returns the level afterwards."""
         if now_ms > self._at_ms:
             self._refill(now_ms)
         self._units -= amount * self.period_ms
         if amount < 0:
             self._units = min(self._units, self.capacity * self.period_ms)
+        return self._units // self.period_ms
 
     def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
         """The first whole millisecond, `now_ms` or later, at which `keep` is left after paying `amount`.

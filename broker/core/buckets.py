@@ -106,7 +106,9 @@ class Buckets:
         """How long so many take to flow in."""
         flow_ms = 0
         for mirror in self._of[TOKENS]:
-            flow_ms = max(flow_ms, tokens * mirror.period_ms // mirror.capacity)
+            needed_ms = tokens * mirror.period_ms // mirror.capacity
+            if needed_ms > flow_ms:
+                flow_ms = needed_ms
         return flow_ms
 
     def refill_beside(self, tokens: int, keep_ppm: int) -> int:

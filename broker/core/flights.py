@@ -66,7 +66,8 @@ class Flights:
             probes: tuple[Breaker, ...] = ()
         else:
             probes = tuple([breaker for breaker in (own, account) if breaker.probe()])
-        self.hold(ticket, CALL_RESERVE_BYTES)
+        ticket.held_bytes = CALL_RESERVE_BYTES
+        self.held_bytes += CALL_RESERVE_BYTES
         self._flights[call] = Flight(ticket, budget, now_ms, probes)
         self._wanted[ticket] = call
         return call

@@ -179,17 +179,19 @@ class LaneQueue:
 
     def noted(self, charge: int, *, own: bool) -> None:
         """Somebody is served while this lane waits, of this lane or of another: what its floor owes it changes."""
-        credit = self.credit_ppm_tokens + charge * self.rule.floor_ppm - (charge * PPM if own else 0)
-        self.credit_ppm_tokens = self._within(credit)
+        share_ppm = self.rule.floor_ppm - PPM if own else self.rule.floor_ppm
+        self.credit_ppm_tokens = self._within(self.credit_ppm_tokens + charge * share_ppm)
 
     def exceeds(self, charge: int, *, own: bool) -> None:
         """Somebody is served while this lane and others wait: what it takes beyond its ceiling changes."""
-        excess = self.excess_ppm_tokens + (charge * PPM if own else 0) - charge * self.rule.ceiling_ppm
-        self.excess_ppm_tokens = self._within(excess)
+        share_ppm = PPM - self.rule.ceiling_ppm if own else -self.rule.ceiling_ppm
+        self.excess_ppm_tokens = self._within(self.excess_ppm_tokens + charge * share_ppm)
 
     def _within(self, ppm_tokens: int) -> int:
         """No debt, and no more than a few charges; of the largest, or small heads would not get what large ones owe."""
-        return min(ppm_tokens, self.largest * PPM * CREDIT_CHARGES_MAX) if ppm_tokens > 0 else 0
+        if ppm_tokens <= 0:
+            return 0
+        return min(ppm_tokens, self.largest * PPM * CREDIT_CHARGES_MAX)
 
     def _gone(self, ticket: Ticket) -> None:
         ticket.queued = False

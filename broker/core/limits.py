@@ -180,12 +180,11 @@ class Limits:
 
         By no law that may still hold: a request is not failed for a law that is believed for want of evidence.
         """
-        candidate = ticket.candidate
-        budget, prices = self.desk(candidate.limit, now_ms).budget, candidate.prices
-        if not ticket.stated and budget.fits(max(prices.tokens)):
+        desk = self.desk(ticket.candidate.limit, now_ms)
+        if not ticket.stated and desk.budget.fits(max(ticket.candidate.prices.tokens)):
             return None
-        charge = self.desk(candidate.limit, now_ms).least(ticket)
-        return None if budget.fits(charge) else charge
+        charge = desk.least(ticket)
+        return None if desk.budget.fits(charge) else charge
 
     def withdraw(self, ticket: Ticket, now_ms: int) -> None:
         """A ticket leaves its line, if it stands in one, and its place in the order of its key."""

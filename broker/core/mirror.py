@@ -61,6 +61,7 @@ class Mirror:
         self._extremes = Extremes()
         self._followed = 0  # so many of the sends has the course followed
         self._forgotten = 0
+        self._retraced = False
         self._dear = self._cheap = 0  # what all sends that the course has followed took, in units, rounded up and down
 
     def low(self, now_ms: int) -> int:
@@ -218,11 +219,14 @@ class Mirror:
             self._forgotten = sends.forgotten
         amounts, peaks, dips = sends.amounts[self.metric], extremes.peaks, extremes.dips
         place = len(peaks)
-        dear = cheap = 0
-        if place:
-            refilled, last = capacity * sends.sent_ms[place - 1], amounts[place - 1]
-            dear = refilled - peaks[-1] + (last + rounding if last else 0) * period_ms
-            cheap = refilled - dips[-1]
+        if self._retraced:
+            self._retraced = False
+            self._dear = self._cheap = 0
+            if place:
+                refilled, last = capacity * sends.sent_ms[place - 1], amounts[place - 1]
+                self._dear = refilled - peaks[-1] + (last + rounding if last else 0) * period_ms
+                self._cheap = refilled - dips[-1]
+        dear, cheap = self._dear, self._cheap
         for sent_ms, amount in zip(sends.sent_ms[place:], amounts[place:], strict=True):
             refilled = capacity * sent_ms
             peaks.append(refilled - dear)
@@ -237,5 +241,6 @@ class Mirror:
 
     def _retrace(self, number: int) -> None:
         """The course has changed from that call on."""
+        self._retraced = True
         self._extremes.cut(max(0, number - self._forgotten))
         self._followed = min(self._followed, number)

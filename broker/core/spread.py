@@ -88,12 +88,12 @@ class Spread:
         """Spend; returns the depth afterwards, which names the call if it is refused."""
         self._settle(now_ms)
         trials = self._on_trial
-        self._bucket.pay(amount, now_ms)
-        depth = self._bucket.capacity - self._bucket.level(now_ms)
+        capacity = self._bucket.capacity
+        depth = capacity - self._bucket.pay(amount, now_ms)
         if depth > self.borne:
             self._space(amount, depth, now_ms)
-        if depth > self._bucket.capacity:  # more than any server lends: our law overrates
-            depth = self._bucket.capacity
+        if depth > capacity:  # more than any server lends: our law overrates
+            depth = capacity
             self._bucket.set_level(0, now_ms)
         while trials and trials[-1][1] <= depth and trials[-1][0] == now_ms:
             trials.pop()
@@ -124,8 +124,11 @@ class Spread:
 
     def _settle(self, now_ms: int) -> None:
         """Silence since a call was sent: it was admitted. Silence for long: perhaps the server bears more."""
-        while self._on_trial and self._on_trial[0][0] + QUIET_MS <= now_ms:
-            self.borne = max(self.borne, self._on_trial.popleft()[1])
+        trials = self._on_trial
+        while trials and trials[0][0] + QUIET_MS <= now_ms:
+            _, depth = trials.popleft()
+            if depth > self.borne:
+                self.borne = depth
         if self.share_ppm == PPM and self.ceiling is None:
             return
         if self.share_ppm < PPM:
