@@ -25,7 +25,7 @@ from broker.core.sends import Sends
 from broker.core.spread import Spread
 from broker.core.tariff import Tariff
 from broker.core.value import value
-from broker.core.verdict import Meaning, Verdict
+from broker.core.verdict import OK, Meaning, Verdict
 from broker.core.way import WAY_MAX_MS, Way
 from broker.core.window import Window
 from broker.core.witness import Usage
@@ -214,7 +214,7 @@ class Budget:
         if verdict.meaning in _REFUSED and not self.settings.refusals_charged:
             self._give_back(flight, now_ms)
         self._ration(flight, verdict, now_ms)
-        agreed = self._hear(flight, verdict, now_ms) and verdict.meaning is Meaning.OK
+        agreed = self._hear(flight, verdict, now_ms) and verdict.meaning is OK
         if not agreed or self._buckets.made != self._buckets_made:
             self._leeway.void()
             self._keep_step(now_ms)

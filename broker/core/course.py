@@ -204,26 +204,30 @@ class Course:
         """The same where a full bucket may have lost what flowed in: step by step near both ends, at once between."""
         level = self._known(edges.start) * basin.period_ms
         levels = _Levels(self._at_ms[edges.start], level, level)
-        for place in range(edges.left, edges.first):
-            if place != edges.start:
-                self._step(basin, levels, edges, place, column)
+        self._steps(basin, levels, edges, range(edges.left, edges.first), column)
         if basin.came:
             self._run(basin, levels, edges, column)
-        for place in range(edges.last, edges.right):
-            self._step(basin, levels, edges, place, column)
+        self._steps(basin, levels, edges, range(edges.last, edges.right), column)
         return levels.low // basin.period_ms - slack, levels.high // basin.period_ms + slack
 
-    def _step(self, basin: _Basin, levels: _Levels, edges: _Edges, place: int, column: int) -> None:
-        """One debit, near an end: it may belong to the other side."""
-        now_ms = min(max(self._at_ms[place], self._at_ms[edges.start]), self._at_ms[edges.end])
-        gain, levels.at_ms = basin.capacity * (now_ms - levels.at_ms), now_ms
-        tokens, full = self._tokens[place], basin.capacity * basin.period_ms
-        if place == edges.end:
-            certain = tokens[column]
-        else:
-            certain = tokens[1] if self._of_ends and edges.start < place < edges.first else 0
-        levels.high = min(full, levels.high + gain) - certain * basin.period_ms
-        levels.low = min(full, levels.low + gain) - tokens[column] * basin.period_ms
+    def _steps(self, basin: _Basin, levels: _Levels, edges: _Edges, places: range, column: int) -> None:
+        """Debits near an end, one by one: each may belong to the other side. The one at the start is in already."""
+        capacity, period_ms = basin.capacity, basin.period_ms
+        full, high, low, before_ms = capacity * period_ms, levels.high, levels.low, levels.at_ms
+        from_ms, until_ms = self._at_ms[edges.start], self._at_ms[edges.end]
+        for place in places:
+            if place == edges.start:
+                continue
+            now_ms, tokens = min(max(self._at_ms[place], from_ms), until_ms), self._tokens[place]
+            if place == edges.end:
+                certain = tokens[column]
+            else:
+                certain = tokens[1] if self._of_ends and edges.start < place < edges.first else 0
+            gain = capacity * (now_ms - before_ms)
+            high = min(full, high + gain) - certain * period_ms
+            low = min(full, low + gain) - tokens[column] * period_ms
+            before_ms = now_ms
+        levels.high, levels.low, levels.at_ms = high, low, before_ms
 
     def _run(self, basin: _Basin, levels: _Levels, edges: _Edges, column: int) -> None:
         """All debits from the first to before the last of which nobody doubts the order.

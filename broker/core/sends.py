@@ -90,16 +90,12 @@ class Sends:
         place, times_ms = number - self.forgotten, self.sent_ms
         if place < 0:
             return Hearing(number, sent_ms, now_ms, way_ms, None)
-        first = bisect_right(times_ms, sent_ms - way_ms, 0, place + 1)
+        oldest = max(0, self.oldest_open[place] - self.forgotten)
+        first = bisect_right(times_ms, sent_ms - way_ms, oldest, place + 1)
         early_ms = now_ms - way_ms if now_ms - way_ms < sent_ms else sent_ms
         early = bisect_left(times_ms, early_ms, first, place + 1)
-        oldest = self.oldest_open[place] - self.forgotten
-        if oldest > first:
-            first = oldest
         last = bisect_right(times_ms, sent_ms + way_ms, place)
         stop = bisect_right(times_ms, early_ms, early, place + 1)
-        if early < first:
-            early = first
         around = Around(place, first, last, early, stop, times_ms[early] - early_ms)
         return Hearing(number, sent_ms, now_ms, way_ms, around)
 

@@ -1,7 +1,7 @@
 """What stands in the lanes' topics and is not taken yet: Kafka, as far as a run needs it."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from broker.core.ticket import LanePartition, Source
 from broker.planner.arrivals import Arrival
@@ -47,13 +47,9 @@ class Backlog:
         records.append((Source(place, offset), cargo))
         self._ends[place] = offset + 1
 
-    def waits(self, lane: str) -> int:
-        """How many partitions of a lane hold something that was not taken."""
-        return len(self._full[lane])
-
-    def first(self, lane: str) -> LanePartition:
-        """The one to be asked next, of a lane that waits."""
-        return self._full[lane][0]
+    def full(self, lane: str) -> Sequence[LanePartition]:
+        """The partitions of a lane that hold something that was not taken, as they are now; the first is asked next."""
+        return self._full[lane]
 
     def pass_over(self, lane: str) -> None:
         """It gives nothing now; the next one is asked."""

@@ -175,9 +175,9 @@ class VirtualRun:
         core, backlog = self.core, self._backlog
         hungry, self._hungry = self._hungry, {}
         for lane in hungry:
-            passed_over = 0
-            while passed_over < backlog.waits(lane):
-                room = core.room(backlog.first(lane))
+            passed_over, full = 0, backlog.full(lane)
+            while passed_over < len(full):
+                room = core.room(full[0])
                 if room <= 0:
                     passed_over += 1
                     backlog.pass_over(lane)
@@ -224,7 +224,7 @@ class VirtualRun:
 
     def _forget(self, command: Forget) -> None:
         lane = self._hold.pop(command.number).arrival.lane
-        if self._backlog.waits(lane):
+        if self._backlog.full(lane):
             self._hungry[lane] = None
 
     def _committed(self, batch: Batch, begun_ms: int) -> None:

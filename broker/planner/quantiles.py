@@ -30,7 +30,8 @@ class Quantiles:
         """Count one value."""
         self.count += 1
         self.total += value
-        self.largest = max(self.largest, value)
+        if value > self.largest:  # noqa: PLR1730 — several times for each request
+            self.largest = value
         if self._exact is None:
             bucket = int(math.log(value) / _LOG_GROWTH) if value > 1 else value - 1
             self._buckets[bucket] = self._buckets.get(bucket, 0) + 1

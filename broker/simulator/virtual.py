@@ -13,6 +13,7 @@ played, and an error in its middle is a 500. Bodies of answers hold their usage 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -35,7 +36,8 @@ _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _DELTAS: Final = 40  # of a stream that may break, as an e-mail has
 
 
-class Ask(NamedTuple):
+@dataclass(slots=True)
+class Ask:
     """One call: what it is charged by, and the tokens its answer will have."""
 
     id: str
@@ -46,7 +48,8 @@ class Ask(NamedTuple):
     streamed: bool = False
 
 
-class Visit(NamedTuple):
+@dataclass(slots=True)
+class Visit:
     """A call under way. `status` is what it will end in, None for no answer; only the virtual upstream knows it yet.
 
     `levels` are what its headers will say, where they are OpenAI's own and nothing else is in them.
@@ -58,7 +61,8 @@ class Visit(NamedTuple):
     levels: Levels | None = None
 
 
-class Told(NamedTuple):
+@dataclass(slots=True)
+class Told:
     """What the caller hears at last: a status with headers and a body, or nothing but a lost connection.
 
     Headers are spelled when somebody reads them. Who plays a million calls takes the `levels`, where there are any.

@@ -22,7 +22,7 @@ REQUESTS_MIN: Final = 20_000
 """Of all runs together: fewer are played before a second process has started."""
 _OBJECTS_BETWEEN_COLLECTIONS: Final = 100_000
 """A run makes no cycles to speak of: looking for them at the usual pace costs a tenth of its time."""
-_START: Final = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+_CONTEXT: Final = get_context("forkserver") if "forkserver" in get_all_start_methods() else get_context("spawn")
 """A process that has loaded everything once begets the others: each would take half a second for that."""
 
 Run = tuple[Plan, float]
@@ -65,7 +65,7 @@ class _SideBySide:
 
     def play(self, processes: int) -> list[Outlook]:
         """So many at once."""
-        get_context(_START).set_forkserver_preload([__name__])
+        _CONTEXT.set_forkserver_preload([__name__])
         waiting = deque(range(len(self.runs)))
         try:
             while waiting or self.under_way:
@@ -82,9 +82,8 @@ class _SideBySide:
         return [self.found[number] for number in range(len(self.runs))]
 
     def _begin(self, number: int) -> None:
-        context = get_context(_START)
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=serve, args=(theirs, *self.runs[number]), name=f"run {number}", daemon=True)
+        ours, theirs = _CONTEXT.Pipe(duplex=False)
+        process = _CONTEXT.Process(target=serve, args=(theirs, *self.runs[number]), name=f"run {number}", daemon=True)
         self.under_way[ours] = number, process
         process.start()
         theirs.close()
