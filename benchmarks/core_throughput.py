@@ -29,6 +29,7 @@ from broker.core.rules import DispatchRules
 from broker.core.term import LeaseTimes
 from broker.core.ticket import CallNumber, Candidate, LanePartition, Source, TicketNumber
 from broker.core.verdict import Meaning, Verdict
+from broker.service.collecting import collect_rarely
 
 LANES = ("urgent", "standard", "bulk")
 CHARGE = 400
@@ -228,6 +229,7 @@ def main() -> None:
     for each in fields(Load):
         parser.add_argument(f"--{each.name.replace('_', '-')}", type=int, default=each.default)
     asked = parser.parse_args()
+    collect_rarely()  # as the dispatcher does
     load = Load(**{each.name: getattr(asked, each.name) for each in fields(Load)})
     if asked.table:
         show_table(asked.requests)

@@ -7,6 +7,7 @@ import typer
 
 from broker.cli.options import BootstrapServers, Config, TopicPrefix, settings_from
 from broker.clock import run
+from broker.service.collecting import collect_rarely
 from broker.service.compose import dispatcher as compose_dispatcher
 from broker.service.compose import openai_access, token_counter
 from broker.service.logs import configure_logging
@@ -40,4 +41,6 @@ def dispatcher(
 async def _serve(settings: Settings, from_start: frozenset[str]) -> None:
     found = await find(settings, dispatcher_needs(settings))
     counter = await asyncio.to_thread(token_counter, settings)
-    await compose_dispatcher(settings, found, counter, from_start=from_start).run()
+    process = compose_dispatcher(settings, found, counter, from_start=from_start)
+    collect_rarely()
+    await process.run()

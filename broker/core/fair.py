@@ -240,15 +240,17 @@ class Fair:
     def _leave(self, flow: Flow) -> None:
         """Nobody of it waits any more."""
         del self._flows[flow.tenant]
+        if not self._flows:
+            self._forget_all()
+            flow.stamp, flow.is_new = -1, False
+            self._last = flow
+            return
         if flow in self._capped:
             self._capped.remove(flow)
             flow.stamp = -1
         else:
             self._quit(flow)
-        if not self._flows:
-            self._forget_all()
-            self._last = flow
-        elif flow.served > self.mean:
+        if flow.served > self.mean:
             self._resting[flow.tenant] = flow.served
             if len(self._resting) > TENANTS_RESTING_MAX:
                 self._forget_resting()
@@ -257,9 +259,11 @@ class Fair:
         """Nobody waits: who comes next begins anew."""
         self._resting.clear()
         self._new.clear()
+        self._capped.clear()
         for each in (self._eligible, self._ahead, self._opens):
             each.clear()
-        self._owed = self._sum = 0
+        self._owed = self._weight = self._sum = 0
+        self._held = None
 
     def _forget_resting(self) -> None:
         """Those whom the mean has overtaken, and half of the rest if they are too many."""
