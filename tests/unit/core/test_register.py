@@ -75,6 +75,7 @@ def test_bytes_alone_close_a_lane() -> None:
 
 
 def test_a_lane_is_crowded_when_more_than_half_of_its_buffer_is_in_use_by_count_or_by_bytes() -> None:
+    assert register().crowded() == []
     made = register()
     made.add(Ticket(TicketNumber(900), Source(place(CONTROL), 0), 10**9, 0, Cancel(b"c" * 16, 0)))
     took(made, 0)
