@@ -79,11 +79,12 @@ def test_an_answer_that_came_sooner_than_a_way_was_admitted_before_it_came() -> 
     assert caller.observe(30_000, number, 300) == (30_000, 30_301)
 
 
-def test_no_answer_narrows_to_more_than_a_full_bucket() -> None:
+def test_an_answer_that_would_leave_more_than_a_full_bucket_agrees_that_it_is_full() -> None:
     caller = Caller()
     caller.mirror.inherit(0, 0)
     number = caller.send(400, 0)
     assert caller.observe(59_500, number, 5_000) == (60_000, 60_000)
+    assert caller.mirror.corrections == 0
 
 
 def test_the_first_answer_and_one_too_old_have_nothing_to_say_of_errors() -> None:
