@@ -14,29 +14,14 @@ from broker.adapters.prometheus_meter import Meter
 from broker.adapters.redis_lease import RedisLease
 from broker.adapters.tiktoken_counter import TiktokenCounter
 from broker.clock import WallClock
-from broker.core.dispatch import Dispatch
 from broker.core.term import LeaseTimes
-from broker.core.ticket import CONTROL
 from broker.errors import SettingsError
 from broker.ports import RetryDoors, TokenCounter, TransactionLog
-from broker.service.calling import Calling
-from broker.service.cargo import Hold
-from broker.service.control import ControlReader
-from broker.service.dispatcher import Dispatcher, Doors
-from broker.service.driver import Driver
+from broker.service.assembly import DispatcherDoors, assemble, dispatcher_name
+from broker.service.dispatcher import Dispatcher
 from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
-from broker.service.intake import LaneIntake
-from broker.service.leadership import Leadership, Parts
-from broker.service.ledger_follower import LedgerFollower
-from broker.service.pricing import Pricer, input_limits
-from broker.service.promotion import Promotion
-from broker.service.publication import Publication
 from broker.service.retrying import RetrierProcess
-from broker.service.rules import budget_maker, dispatch_rules
-from broker.service.status import Status
-from broker.service.telemetry import Telemetry
-from broker.service.whereabouts import Whereabouts
 from broker.settings.whole import Settings
 from schemas import topics
 
@@ -114,35 +99,12 @@ def dispatcher(
     settings: Settings, found: Found, counter: TokenCounter, *, from_start: frozenset[str] = frozenset()
 ) -> Dispatcher:
     """One dispatcher process; nothing is connected yet. Call it inside the running event loop."""
-    for lane in from_start - settings.lanes.keys() - {CONTROL}:
-        raise SettingsError(f"--from-start names lane {lane!r}, which is not among {', '.join(settings.lanes)}.")
-    clock, hold, meter, owner = WallClock(), Hold(), Meter(), secrets.token_hex(8)
-    prefix, connection = settings.kafka.topic_prefix, KafkaConnection.of(settings.kafka)
-    name = f"{prefix}.dispatcher"
-    rules = dispatch_rules(settings)
-    core = Dispatch(rules, make_budget=budget_maker(settings), dice=random.random)
-    upstream = OpenAICalls(openai_access(settings))
-    telemetry = Telemetry(meter, hold, clock)
-    calling = Calling(upstream, clock, telemetry)
-    driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
-    pricer, control = Pricer(settings, counter, clock), ControlReader(input_limits(settings))
-    read = {CONTROL: topics.control_topic(prefix)} | {
-        lane: topics.requests_topic(prefix, lane) for lane in settings.lanes
-    }
-    intakes = {
-        lane: LaneIntake(
-            lane, topic, KafkaLane(connection, topic=topic), driver, control if lane == CONTROL else pricer
-        )
-        for lane, topic in read.items()
-    }
-    ledger_topic = topics.ledger_topic(prefix)
-    follower = LedgerFollower(
-        KafkaLedger(connection, topic=ledger_topic), driver, clock, window_ms=rules.dedupe_window_ms
-    )
+    clock, owner = WallClock(), secrets.token_hex(8)
+    connection, name = KafkaConnection.of(settings.kafka), dispatcher_name(settings)
     lease = RedisLease(
         settings.redis.url.get_secret_value(),
         f"{settings.redis.key_prefix}:{found.cluster_id}:{name}",
-        ttl_ms=rules.lease.ttl_ms,
+        ttl_ms=round(settings.dispatcher.lease_ttl_s * 1_000),
         token=owner,
     )
 
@@ -153,36 +115,14 @@ def dispatcher(
             transaction_timeout_ms=round(settings.dispatcher.transaction_timeout_s * 1_000),
         )
 
-    promotion = Promotion(
-        owner=owner,
-        ledger_topic=ledger_topic,
-        follower=follower,
-        offsets=KafkaOffsets(connection, group=name),
-        intakes=intakes,
-        from_start=from_start | {CONTROL},  # a cancel that is read again does what it did
-        utc_ms=clock.utc_ms,
-    )
-    parts = Parts(
-        driver=driver,
+    doors = DispatcherDoors(
+        upstream=OpenAICalls(openai_access(settings)),
         lease=lease,
-        follower=follower,
-        promotion=promotion,
-        publication=Publication(settings, hold, clock, owner=owner),
-        intakes=intakes,
+        ledger=KafkaLedger(connection, topic=topics.ledger_topic(settings.kafka.topic_prefix)),
+        offsets=KafkaOffsets(connection, group=name),
+        lane=lambda topic: KafkaLane(connection, topic=topic),
         make_producer=make_producer,
-        clock=clock,
-        dice=random.random,
-        transacted=meter.transaction,
+        counter=counter,
     )
-    health = Health()
-    leadership = Leadership(parts, owner=owner, times=rules.lease, ledger_topic=ledger_topic, health=health)
-    status = Status(settings, core, health, telemetry, owner=owner)
-    return Dispatcher(
-        settings,
-        driver=driver,
-        leadership=leadership,
-        doors=Doors(upstream, lease, tuple(intake.log for intake in intakes.values())),
-        telemetry=telemetry,
-        status=status,
-        whereabouts=Whereabouts(core, hold, health=health, telemetry=telemetry, clock=clock, topic_prefix=prefix),
-    )
+    assembly = assemble(settings, doors, clock=clock, owner=owner, dice=random.random, from_start=from_start)
+    return assembly.dispatcher

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -51,7 +51,7 @@ class Dispatcher:
         status: Status,
         whereabouts: Whereabouts,
     ) -> None:
-        """Made by `broker.service.compose`."""
+        """Made by `broker.service.assembly`."""
         self._settings = settings
         self._driver = driver
         self._leadership = leadership
@@ -73,27 +73,28 @@ class Dispatcher:
             status=lambda: self._status.snapshot(self._driver.clock.now_ms()),
             whereabouts=lambda request_id, run: self._whereabouts.of(request_id, run, self._driver.clock.now_ms()),
         )
-        rungs = ladder(dispatcher.grace_s)
         with leaving(self.leave):
-            try:
-                async with web:
-                    kafka, prefix = self._settings.kafka.bootstrap_servers, self._settings.kafka.topic_prefix
-                    _log.info("listening", port=web.port, version=version("headrace"), kafka=kafka, topic_prefix=prefix)
-                    await self._serve(rungs, web.port)
-            finally:
-                await self._close(rungs)
+            async with web:
+                kafka, prefix = self._settings.kafka.bootstrap_servers, self._settings.kafka.topic_prefix
+                _log.info("listening", port=web.port, version=version("headrace"), kafka=kafka, topic_prefix=prefix)
+                await self.serve(lambda: url_of(dispatcher.http_host, web.port, kafka))
 
-    async def _serve(self, rungs: Ladder, port: int) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            helpers = [
-                tasks.create_task(self._driver.run(), name="driver"),
-                tasks.create_task(self._gauges(port), name="gauges"),
-            ]
-            leading = tasks.create_task(self._leadership.run(), name="leadership")
-            departure = tasks.create_task(self._leave(rungs, leading), name="leaving")
-            await asyncio.wait({leading})
-            for task in (departure, *helpers):
-                task.cancel()
+    async def serve(self, url: Callable[[], Awaitable[str]]) -> None:
+        """Serve until `leave` was called, then close all doors; `url` finds out where the status page can be seen."""
+        rungs = ladder(self._settings.dispatcher.grace_s)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                helpers = [
+                    tasks.create_task(self._driver.run(), name="driver"),
+                    tasks.create_task(self._gauges(url), name="gauges"),
+                ]
+                leading = tasks.create_task(self._leadership.run(), name="leadership")
+                departure = tasks.create_task(self._leave(rungs, leading), name="leaving")
+                await asyncio.wait({leading})
+                for task in (departure, *helpers):
+                    task.cancel()
+        finally:
+            await self._close(rungs)
 
     async def _leave(self, rungs: Ladder, leading: asyncio.Task[None]) -> None:
         """The ladder: drain, cancel, commit; closing and releasing is leadership's own end."""
@@ -111,9 +112,8 @@ class Dispatcher:
         await asyncio.sleep(rungs.cancel_s + rungs.commit_s)
         leading.cancel()  # what is left of the grace is for closing the producer and releasing the lease
 
-    async def _gauges(self, port: int) -> None:
-        settings = self._settings
-        self._status.url = await url_of(settings.dispatcher.http_host, port, settings.kafka.bootstrap_servers)
+    async def _gauges(self, url: Callable[[], Awaitable[str]]) -> None:
+        self._status.url = await url()
         while True:
             await asyncio.sleep(GAUGES_EVERY_S)
             now_ms = self._driver.clock.now_ms()

@@ -85,13 +85,10 @@ class RetrierProcess:
             status=lambda: self.snapshot(work),
         )
         with leaving(self.leave):
-            try:
-                async with web:
-                    kafka, prefix = self._settings.kafka.bootstrap_servers, self._settings.kafka.topic_prefix
-                    _log.info("listening", port=web.port, version=version("headrace"), kafka=kafka, topic_prefix=prefix)
-                    await self._serve(work)
-            finally:
-                await self._close()
+            async with web:
+                kafka, prefix = self._settings.kafka.bootstrap_servers, self._settings.kafka.topic_prefix
+                _log.info("listening", port=web.port, version=version("headrace"), kafka=kafka, topic_prefix=prefix)
+                await self.serve(work)
 
     def leave(self) -> None:
         """End the transaction under way, release the lease, return."""
@@ -116,11 +113,15 @@ class RetrierProcess:
             **work.snapshot(),
         }
 
-    async def _serve(self, work: RetryWork) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            gauges = tasks.create_task(self._gauges(work), name="gauges")
-            await self._elected.run(work)
-            gauges.cancel()
+    async def serve(self, work: RetryWork) -> None:
+        """Serve until `leave` was called, then close all doors."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                gauges = tasks.create_task(self._gauges(work), name="gauges")
+                await self._elected.run(work)
+                gauges.cancel()
+        finally:
+            await self._close()
 
     async def _gauges(self, work: RetryWork) -> None:
         while True:

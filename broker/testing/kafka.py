@@ -44,6 +44,14 @@ class Pending:
     logs: list[PartitionLog] = field(default_factory=list)
 
 
+@dataclass(slots=True, eq=False)
+class Completing:
+    """A transaction that is decided but for its markers, and the group that shows its offsets once they are written."""
+
+    pending: Pending | None
+    group: Group | None
+
+
 class MemoryKafka:
     """The cluster.
 
@@ -52,6 +60,8 @@ class MemoryKafka:
         commit_takes_s: Loop time between the sends and the commit of each transaction.
         open_takes_s: Loop time a producer needs to start, before it fences anybody.
         offsets_lag: A committed offset is shown to readers only after the next start or commit of its producer.
+        markers_later: Told how to write the markers of a commit that has returned; until then, or until its producer
+            goes on, nobody reads what it holds. None: a commit is readable when it returns.
         message_bytes_max: By topic; a record above it kills the producer that sends it.
     """
 
@@ -69,8 +79,10 @@ class MemoryKafka:
         self._topics: dict[str, list[PartitionLog]] = {}
         self._epochs: Counter[str] = Counter()
         self._pending: dict[str, Pending] = {}
+        self._completing: dict[str, Completing] = {}
+        self.markers_later: Callable[[Callable[[], None]], None] | None = None
+        self.links: list[KafkaLink] = []
         self._turn = 0
-        self._change = asyncio.Event()
 
     # ------------------------------------------------------------------ topics
 
@@ -113,6 +125,7 @@ class MemoryKafka:
     def fence(self, transactional_id: str) -> int:
         """A producer starts: the open transaction of its predecessor is aborted, its epoch is over."""
         self.opened[transactional_id] += 1
+        self._complete(transactional_id)
         self.expire(transactional_id)
         for group in self.groups.values():
             group.shown = dict(group.stored)
@@ -121,7 +134,7 @@ class MemoryKafka:
     def expire(self, transactional_id: str) -> None:
         """What the transaction time-out does: abort, and fence whoever is at work."""
         self._epochs[transactional_id] += 1
-        self._end(transactional_id, Fate.ABORTED)
+        self.abort(transactional_id)
 
     def is_fenced(self, transactional_id: str, epoch: int) -> bool:
         """Whether somebody started after the producer with that epoch."""
@@ -129,6 +142,7 @@ class MemoryKafka:
 
     def begin(self, transactional_id: str, outgoing: Iterable[tuple[str, Record, int | None]]) -> None:
         """Append records of an open transaction; the number is a record's own timestamp, if it has one."""
+        self._complete(transactional_id)
         pending = self._pending.setdefault(transactional_id, Pending(Transaction()))
         for topic, record, at_ms in outgoing:
             log = self._log_for(topic, record)
@@ -138,22 +152,36 @@ class MemoryKafka:
 
     def commit(self, transactional_id: str, group: str, offsets: dict[TopicPartition, StoredOffset]) -> None:
         """Make the open transaction final, its offsets included."""
+        self._complete(transactional_id)
         kept = self.groups.setdefault(group, Group())
-        if self.offsets_lag:
+        if self.offsets_lag or self.markers_later is not None:
             kept.shown = dict(kept.stored)
         kept.stored.update(offsets)
-        if not self.offsets_lag:
-            kept.shown = dict(kept.stored)
-        self._end(transactional_id, Fate.COMMITTED)
+        pending = self._pending.pop(transactional_id, None)
+        completing = self._completing[transactional_id] = Completing(pending, None if self.offsets_lag else kept)
+        if self.markers_later is None:
+            self._complete(transactional_id)
+        else:
+            self.markers_later(lambda: self._complete(transactional_id, completing))
 
     def abort(self, transactional_id: str) -> None:
         """Undo the open transaction."""
-        self._end(transactional_id, Fate.ABORTED)
-
-    def _end(self, transactional_id: str, fate: Fate) -> None:
         pending = self._pending.pop(transactional_id, None)
-        if pending is None:
+        if pending is not None:
+            self._end(pending, Fate.ABORTED)
+
+    def _complete(self, transactional_id: str, which: "Completing | None" = None) -> None:
+        """Write the markers of what was committed; before they stand, its producer begins nothing new."""
+        completing = self._completing.get(transactional_id)
+        if completing is None or which not in {None, completing}:
             return
+        del self._completing[transactional_id]
+        if completing.group is not None:
+            completing.group.shown = dict(completing.group.stored)
+        if completing.pending is not None:
+            self._end(completing.pending, Fate.COMMITTED)
+
+    def _end(self, pending: Pending, fate: Fate) -> None:
         pending.transaction.fate = fate
         for log in pending.logs:
             log.append(None, self.utc_ms())  # the marker takes an offset
@@ -173,12 +201,8 @@ class MemoryKafka:
 
     def stir(self) -> None:
         """Wake whoever waits for something to change."""
-        stirred, self._change = self._change, asyncio.Event()
-        stirred.set()
-
-    async def changed(self) -> None:
-        """Until the next record, marker, cut or mend."""
-        await self._change.wait()
+        for link in self.links:
+            link.stir()
 
     def topic_names(self) -> Iterator[str]:
         """All topics."""
@@ -196,6 +220,8 @@ class KafkaLink:
         self.kafka = kafka
         self.away_after_s = away_after_s
         self._is_whole = True
+        self._change = asyncio.Event()
+        kafka.links.append(self)
 
     @property
     def is_up(self) -> bool:
@@ -205,12 +231,21 @@ class KafkaLink:
     def cut(self) -> None:
         """This process alone loses sight of the cluster."""
         self._is_whole = False
-        self.kafka.stir()
+        self.stir()
 
     def mend(self) -> None:
         """It sees the cluster again."""
         self._is_whole = True
-        self.kafka.stir()
+        self.stir()
+
+    def stir(self) -> None:
+        """Wake whoever in this process waits for something to change."""
+        stirred, self._change = self._change, asyncio.Event()
+        stirred.set()
+
+    async def changed(self) -> None:
+        """Until the next record, marker, cut or mend."""
+        await self._change.wait()
 
     async def reach(self, within_s: float | None = None) -> None:
         """Return once the cluster answers.
@@ -220,4 +255,4 @@ class KafkaLink:
         """
         async with asyncio.timeout(self.away_after_s if within_s is None else within_s):
             while not self.is_up:
-                await self.kafka.changed()
+                await self.changed()

@@ -213,7 +213,7 @@ async def _until(link: KafkaLink, there: Callable[[], bool], timeout_ms: int) ->
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_ms / 1_000):
             while not (link.is_up and there()):
-                await link.kafka.changed()
+                await link.changed()
 
 
 def _sendable(record: Record) -> Record:

@@ -8,27 +8,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
-from broker.core.dispatch import Dispatch
-from broker.core.rules import DispatchRules
-from broker.core.ticket import CONTROL
 from broker.ports import TransactionLog
-from broker.service.calling import Calling
-from broker.service.cargo import Hold
-from broker.service.control import ControlReader
-from broker.service.driver import Driver
-from broker.service.health import Health
-from broker.service.intake import LaneIntake, Reader
-from broker.service.leadership import Leadership, Parts
-from broker.service.ledger_follower import LedgerFollower
-from broker.service.pricing import Pricer, input_limits
-from broker.service.promotion import Promotion
-from broker.service.publication import Publication
-from broker.service.rules import budget_maker, dispatch_rules
-from broker.service.status import Status
-from broker.service.telemetry import Telemetry
-from broker.service.whereabouts import Whereabouts
+from broker.service.assembly import DispatcherDoors, assemble
+from broker.service.rules import dispatch_rules
 from broker.settings.whole import Settings
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import KafkaLink, MemoryKafka
@@ -119,59 +102,31 @@ class Process:
         self.settings = settings or settings_of()
         self.link = KafkaLink(world.kafka)
         self.clock = world.clock
-        self.hold, self.meter, self.health = Hold(), Meter(), Health()
         self.dice = random.Random(owner)
-        rules = dispatch_rules(self.settings)
-        self.core = Dispatch(rules, make_budget=budget_maker(self.settings), dice=self.dice.random)
-        self.telemetry = Telemetry(self.meter, self.hold, self.clock)
-        calling = Calling(world.upstream, self.clock, self.telemetry)
-        self.driver = Driver(self.core, self.hold, self.clock, caller=calling.call, watcher=self.telemetry)
-        self.lease = self.lease_type(world.leases, world.lease_key(), ttl_ms=rules.lease.ttl_ms, token=owner)
-        pricer = Pricer(self.settings, RoughCounter(), self.clock)
-        self.intakes = {CONTROL: self._intake(CONTROL, ControlReader(input_limits(self.settings)))}
-        self.intakes |= {lane: self._intake(lane, pricer) for lane in self.settings.lanes}
-        self.leadership = self._leadership(rules, from_start)
-        self.status = Status(self.settings, self.core, self.health, self.telemetry, owner=owner)
-        self.whereabouts = Whereabouts(
-            self.core,
-            self.hold,
-            health=self.health,
-            telemetry=self.telemetry,
-            clock=self.clock,
-            topic_prefix=self.settings.kafka.topic_prefix,
-        )
-        self.tasks: list[asyncio.Task[None]] = []
-
-    def _intake(self, lane: str, reader: Reader) -> LaneIntake:
-        topic = topics.control_topic(PREFIX) if lane == CONTROL else topics.requests_topic(PREFIX, lane)
-        return LaneIntake(lane, topic, self.lane_type(self.link, topic=topic), self.driver, reader)
-
-    def _leadership(self, rules: DispatchRules, from_start: frozenset[str]) -> Leadership:
-        ledger = topics.ledger_topic(PREFIX)
-        log = MemoryLedger(self.link, topic=ledger)
-        self.follower = LedgerFollower(log, self.driver, self.clock, window_ms=rules.dedupe_window_ms)
-        self.promotion = Promotion(
-            owner=self.owner,
-            ledger_topic=ledger,
-            follower=self.follower,
-            offsets=MemoryOffsets(self.link, group=NAME),
-            intakes=self.intakes,
-            from_start=from_start | {CONTROL},
-            utc_ms=self.clock.utc_ms,
-        )
-        parts = Parts(
-            driver=self.driver,
+        ttl_ms = dispatch_rules(self.settings).lease.ttl_ms
+        self.lease = self.lease_type(world.leases, world.lease_key(), ttl_ms=ttl_ms, token=owner)
+        doors = DispatcherDoors(
+            upstream=world.upstream,
             lease=self.lease,
-            follower=self.follower,
-            promotion=self.promotion,
-            publication=Publication(self.settings, self.hold, self.clock, owner=self.owner),
-            intakes=self.intakes,
+            ledger=MemoryLedger(self.link, topic=topics.ledger_topic(PREFIX)),
+            offsets=MemoryOffsets(self.link, group=NAME),
+            lane=lambda topic: self.lane_type(self.link, topic=topic),
             make_producer=self.producer,
-            clock=self.clock,
-            dice=self.dice.random,
-            transacted=self.meter.transaction,
+            counter=RoughCounter(),
         )
-        return Leadership(parts, owner=self.owner, times=rules.lease, ledger_topic=ledger, health=self.health)
+        made = assemble(
+            self.settings, doors, clock=self.clock, owner=owner, dice=self.dice.random, from_start=from_start
+        )
+        self.dispatcher, self.core, self.driver, self.hold = made.dispatcher, made.core, made.driver, made.hold
+        self.intakes, self.follower, self.promotion, self.leadership = (
+            made.intakes,
+            made.follower,
+            made.promotion,
+            made.leadership,
+        )
+        self.meter, self.telemetry, self.health = made.meter, made.telemetry, made.health
+        self.status, self.whereabouts = made.status, made.whereabouts
+        self.tasks: list[asyncio.Task[None]] = []
 
     def producer(self) -> TransactionLog:
         return MemoryTransactions(self.link, transactional_id=NAME)

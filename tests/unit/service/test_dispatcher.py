@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 
 from broker.ports import Fetched, Unreadable
-from broker.service.dispatcher import Dispatcher, Doors
 from broker.service.shutdown import ladder
 from broker.testing.kafka_doors import MemoryLane
 from tests.unit.service.rig import Process, World, settings_of, until, warmed
@@ -24,18 +23,7 @@ class Served:
     """A dispatcher that runs, and when it ended."""
 
     def __init__(self, world: World, process: Process) -> None:
-        self.world, self.process = world, process
-        settings = settings_of(dispatcher={"http_host": "127.0.0.1", "http_port": 0, "grace_s": GRACE_S})
-        doors = Doors(world.upstream, process.lease, tuple(intake.log for intake in process.intakes.values()))
-        self.dispatcher = Dispatcher(
-            settings,
-            driver=process.driver,
-            leadership=process.leadership,
-            doors=doors,
-            telemetry=process.telemetry,
-            status=process.status,
-            whereabouts=process.whereabouts,
-        )
+        self.world, self.process, self.dispatcher = world, process, process.dispatcher
         self.running = asyncio.create_task(self.dispatcher.run())
 
     async def leading(self) -> None:
@@ -48,8 +36,9 @@ class Served:
 
 
 @asynccontextmanager
-async def served(world: World, make: Callable[[World, str], Process] = Process) -> AsyncIterator[Served]:
-    serving = Served(world, make(world, "a"))
+async def served(world: World, make: type[Process] = Process, **settings: int) -> AsyncIterator[Served]:
+    group = {"http_host": "127.0.0.1", "http_port": 0, "grace_s": GRACE_S} | settings
+    serving = Served(world, make(world, "a", settings=settings_of(dispatcher=group)))
     try:
         yield serving
     finally:
@@ -98,12 +87,9 @@ async def test_a_call_longer_than_the_drain_is_cancelled_and_left_to_the_success
     assert world.ledger()[-1].kind.value == "left"
 
 
-_FEW = settings_of(dispatcher={"inflight_max": 3})
-
-
 async def test_a_second_signal_skips_the_drain_and_nothing_new_begins() -> None:
     world = World()
-    async with served(world, lambda world, name: Process(world, name, settings=_FEW)) as serving:
+    async with served(world, inflight_max=3) as serving:
         await loaded(serving, 500, 3)
         for number in range(9):
             world.submit(f"waiting-{number}")
