@@ -66,7 +66,7 @@ class MemoryTransactions:
             raise ProducerDead("A transaction's outcome is unknown: the metadata of an offset is too long.")
         await asyncio.sleep(kafka.commit_takes_s)
         await self._answered(epoch)
-        fault = kafka.commit_faults.popleft() if kafka.commit_faults else None
+        fault = self._fault()
         if fault is not CommitFault.LOST:
             kafka.commit(self._id, self._id, dict(offsets))
         if fault is not None:
@@ -76,6 +76,11 @@ class MemoryTransactions:
         await self._link.reach(self._commit_within_s)
         if self._link.kafka.is_fenced(self._id, epoch):
             raise ProducerDead("A transaction's outcome is unknown: the producer is fenced.")
+
+    def _fault(self) -> CommitFault | None:
+        """The fate of the commit that is under way."""
+        faults = self._link.kafka.commit_faults
+        return faults.popleft() if faults else None
 
     async def close(self) -> None:
         """See `broker.ports.TransactionLog.close`: what is open stays so until a successor starts."""

@@ -1,0 +1,110 @@
+"""What the checkers read: everything that matters for a promise, in order, as the world saw it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.testing.kafka import MemoryKafka
+from schemas import topics
+from schemas.codec import decode_ledger
+from schemas.ledger import LedgerRecord
+from schemas.record import Record
+from tests.simulation.service.openai import Arrival
+from tests.simulation.service.producers import Sent
+from tests.simulation.service.scenario import PREFIX, Scenario
+
+RESULTS, FAILURES = topics.results_topic(PREFIX), topics.failures_topic(PREFIX)
+LEDGER, DEAD_LETTERS = topics.ledger_topic(PREFIX), topics.dead_letters_topic(PREFIX)
+Identity = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A transaction of the dispatchers or the retriers that stands.
+
+    Attributes:
+        at_s: When the coordinator decided on it.
+        group: Whose.
+        records: By topic.
+        outcomes: What it answers.
+        parked: What it parks.
+        lines: Its ledger records.
+    """
+
+    at_s: float
+    group: str
+    records: Mapping[str, Sequence[Record]]
+    outcomes: Sequence[dict[str, Any]]
+    parked: Sequence[dict[str, Any]]
+    lines: Sequence[LedgerRecord]
+
+    @classmethod
+    def of(cls, at_s: float, group: str, records: Mapping[str, Sequence[Record]]) -> "Commit":
+        """What its records say."""
+        lines = [decode_ledger(record.value or b"") for record in records.get(LEDGER, ())]
+        return cls(at_s, group, records, _values(records.get(RESULTS, ())), _values(records.get(FAILURES, ())), lines)
+
+
+def _values(records: Sequence[Record]) -> list[dict[str, Any]]:
+    return [json.loads(record.value or b"{}") for record in records]
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """A process: from when to when, how it ended, what its metrics said last.
+
+    Attributes:
+        repeated: Calls it counted as repeated.
+    """
+
+    name: str
+    role: str
+    born_s: float
+    ended_s: float
+    ending: str
+    repeated: int = 0
+
+
+@dataclass(slots=True)
+class History:
+    """One run.
+
+    Attributes:
+        sent: What services wrote.
+        calls: What reached OpenAI.
+        commits: What was committed, in order.
+        lived: Every process that has ended, and those that live at the end.
+        excused: Ids of which retention or a rotten batch took a record before it was done.
+        trimmed: Whether retention has removed anything.
+        defects: What nobody caught, processes that ended by themselves.
+        remains: What the last leader still holds once the world is quiet.
+        undone: Records that are not done, by what Kafka stores, once the world is quiet.
+        quiet_s: When everything had ended; None: never.
+    """
+
+    scenario: Scenario
+    kafka: MemoryKafka
+    sent: list[Sent] = field(default_factory=list)
+    calls: list[Arrival] = field(default_factory=list)
+    commits: list[Commit] = field(default_factory=list)
+    lived: list[Lived] = field(default_factory=list)
+    excused: set[str] = field(default_factory=set)
+    trimmed: bool = False
+    defects: list[str] = field(default_factory=list)
+    remains: dict[str, int] = field(default_factory=dict)
+    undone: list[str] = field(default_factory=list)
+    quiet_s: float | None = None
+
+    def asked(self) -> set[Identity]:
+        """Every (id, run) that somebody asked for, however badly."""
+        return {(each.id, each.run) for each in self.sent if each.id is not None and not each.is_cancel}
+
+    def waiting(self) -> set[Identity]:
+        """Those that have no outcome, but for the excused."""
+        answered = {(outcome["id"], outcome["run"]) for _, outcome in self.outcomes()}
+        return {identity for identity in self.asked() - answered if identity[0] not in self.excused}
+
+    def outcomes(self) -> list[tuple[float, dict[str, Any]]]:
+        """Every outcome, and when it was committed."""
+        return [(commit.at_s, outcome) for commit in self.commits for outcome in commit.outcomes]

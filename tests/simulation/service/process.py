@@ -1,0 +1,185 @@
+"""One process: the real dispatcher or the real retrier, on its own event loop, with its own wires to everything."""
+
+from datetime import datetime, timedelta
+from random import Random
+from typing import Protocol
+
+from broker.adapters.prometheus_meter import Meter
+from broker.clock import WallClock
+from broker.core.term import LeaseTimes
+from broker.ports import RetryDoors, TransactionLog
+from broker.service.assembly import DispatcherDoors, assemble, dispatcher_name
+from broker.service.elected import Elected, KafkaWatch
+from broker.service.health import Health
+from broker.service.retrying import RetrierProcess
+from broker.testing.counter import RoughCounter
+from broker.testing.kafka import MemoryKafka
+from broker.testing.kafka_doors import MemoryLane, MemoryLedger, MemoryOffsets
+from broker.testing.lease import MemoryLeaseStore
+from consumers.retries.retrier import Retrier, RetrierRules
+from schemas import topics
+from tests.simulation.service.loops import Conductor
+from tests.simulation.service.openai import OpenAI
+from tests.simulation.service.scenario import LANES, PREFIX, Scenario
+from tests.simulation.service.wires import Lease, Link, Transactions, Upstream, Wires
+
+
+class Surroundings(Protocol):
+    """What processes share."""
+
+    scenario: Scenario
+    conductor: Conductor
+    kafka: MemoryKafka
+    leases: MemoryLeaseStore
+    openai: OpenAI
+
+    def utc_now(self) -> datetime: ...
+
+
+class Process:
+    """A loop and what runs on it. `task` is the whole process."""
+
+    role = "process"
+
+    def __init__(self, world: Surroundings, name: str, clock_error_s: float) -> None:
+        self.world, self.name = world, name
+        self.dice = Random(f"{name} {world.scenario.seed}")
+        self.loop = world.conductor.loop()
+        self.wires = Wires(world.conductor, world.scenario.faults, self.dice)
+        self.link = Link(world.kafka, self.wires)
+        error = timedelta(seconds=clock_error_s)
+        self.clock = WallClock(self.loop.time, lambda: world.utc_now() + error)
+        self.born_s = world.conductor.now_s
+        self.lease = Lease(world.leases, f"{self.group}:lease", self.wires, ttl_ms=LeaseTimes().ttl_ms, token=name)
+        self.task = self.loop.inside(lambda: self.loop.create_task(self._main(), name=name))
+
+    @property
+    def group(self) -> str:
+        """The transactional id and the offsets group."""
+        raise NotImplementedError
+
+    @property
+    def health(self) -> Health:
+        """What its probes would say."""
+        raise NotImplementedError
+
+    @property
+    def leads(self) -> bool:
+        """Whether it says that it leads."""
+        return self.health.role == "leader"
+
+    async def _main(self) -> None:
+        raise NotImplementedError
+
+    def leave(self) -> None:
+        """As SIGTERM does."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """As SIGKILL does."""
+        self.wires.is_dead = self.lease.is_cut = True
+        self.world.kafka.links.remove(self.link)
+        self.world.conductor.remove(self.loop)
+
+    def bury(self) -> None:
+        """Unwind what is left of it."""
+        self.loop.bury()
+
+    def producer(self) -> TransactionLog:
+        """A fresh one."""
+        return Transactions(self.link, self.wires, transactional_id=self.group)
+
+    def lane(self, topic: str) -> MemoryLane:
+        """A reader."""
+        return MemoryLane(self.link, topic=topic)
+
+
+class DispatcherProcess(Process):
+    """`headrace dispatcher` without its web server."""
+
+    role = "dispatcher"
+
+    def __init__(self, world: Surroundings, name: str, clock_error_s: float) -> None:
+        super().__init__(world, name, clock_error_s)
+        doors = DispatcherDoors(
+            upstream=Upstream(world.openai, self.wires, name),
+            lease=self.lease,
+            ledger=MemoryLedger(self.link, topic=topics.ledger_topic(PREFIX)),
+            offsets=MemoryOffsets(self.link, group=self.group),
+            lane=self.lane,
+            make_producer=self.producer,
+            counter=RoughCounter(),
+        )
+        self.made = self.loop.inside(
+            lambda: assemble(world.scenario.settings, doors, clock=self.clock, owner=name, dice=self.dice.random)
+        )
+
+    @property
+    def group(self) -> str:
+        """See `Process.group`."""
+        return dispatcher_name(self.world.scenario.settings)
+
+    @property
+    def health(self) -> Health:
+        """See `Process.health`."""
+        return self.made.health
+
+    async def _main(self) -> None:
+        await self.made.dispatcher.serve(_nowhere)
+
+    def leave(self) -> None:
+        """See `Process.leave`."""
+        self.loop.inside(self.made.dispatcher.leave)
+
+
+class RetryingProcess(Process):
+    """`headrace retrier` without its web server."""
+
+    role = "retrier"
+
+    def __init__(self, world: Surroundings, name: str, clock_error_s: float) -> None:
+        super().__init__(world, name, clock_error_s)
+        self.made = self.loop.inside(self._made)
+
+    @property
+    def group(self) -> str:
+        """See `Process.group`."""
+        return f"{PREFIX}.retrier"
+
+    @property
+    def health(self) -> Health:
+        """See `Process.health`."""
+        return self.made.health
+
+    def _made(self) -> RetrierProcess:
+        settings, failures = self.world.scenario.settings, topics.failures_topic(PREFIX)
+        elected = Elected(
+            self.lease,
+            KafkaWatch(self.lane(failures)),
+            clock=self.clock,
+            health=Health(),
+            times=LeaseTimes(),
+            owner=self.name,
+            dice=self.dice.random,
+        )
+        doors = RetryDoors(
+            failures=self.lane(failures),
+            again=self.lane(failures),
+            offsets=MemoryOffsets(self.link, group=self.group),
+            make_producer=self.producer,
+        )
+        self.work = Retrier(doors, RetrierRules(PREFIX, LANES, 1_000_000, 1_000_000), Meter(), self.clock)
+        return RetrierProcess(
+            settings, elected=elected, lease=self.lease, doors=doors, meter=Meter(), clock=self.clock, owner=self.name
+        )
+
+    async def _main(self) -> None:
+        await self.made.serve(self.work)
+
+    def leave(self) -> None:
+        """See `Process.leave`."""
+        self.loop.inside(self.made.leave)
+
+
+async def _nowhere() -> str:
+    return ""

@@ -1,0 +1,140 @@
+"""Services that send requests and cancel them: they repeat themselves, reuse ids, send garbage and ask in a hurry."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from broker.testing.kafka import MemoryKafka
+from schemas import headers as names
+from schemas import topics
+from schemas.instants import to_wire
+from schemas.record import Record
+from tests.simulation.service.loops import Conductor
+from tests.simulation.service.scenario import LANES, MODELS, PREFIX, TENANTS, Scenario
+
+GARBAGE = b"{ no json"
+KEYS = (b"k1", b"k2")
+RUNS_MAX = 2
+
+
+@dataclass(slots=True)
+class Sent:
+    """A record on a lane or on the control topic. `id` is whom it concerns, if that can be read.
+
+    Attributes:
+        body: What is asked for, as text; None: it is a cancel, or garbage.
+        run: 0, or the count of replays.
+    """
+
+    at_s: float
+    topic: str
+    partition: int
+    offset: int
+    id: str | None
+    body: str | None
+    run: int = 0
+
+    @property
+    def is_cancel(self) -> bool:
+        """Whether it is a cancel."""
+        return self.topic == topics.control_topic(PREFIX)
+
+
+class Producers:
+    """All of them."""
+
+    def __init__(
+        self, scenario: Scenario, conductor: Conductor, kafka: MemoryKafka, utc_now: Callable[[], datetime]
+    ) -> None:
+        self._scenario = scenario
+        self._conductor = conductor
+        self._kafka = kafka
+        self._utc_now = utc_now
+        self._chance = Random(f"producers {scenario.seed}")
+        self.sent: list[Sent] = []
+        self.replays = 0  # that are still to come
+        self._plain: dict[str, tuple[str, Record, str]] = {}  # ids that stand for one body, and the record of it
+
+    def begin(self) -> None:
+        """Plan everything that will be sent."""
+        chance, faults = self._chance, self._scenario.faults
+        for number in range(self._scenario.requests):
+            self._submit(f"id-{number}")
+        for _ in range(round(self._scenario.requests * faults.garbage)):
+            self._later(chance.choice(LANES), None, GARBAGE)
+            self._cancel(f"nobody-{chance.randint(0, 9)}")
+
+    def _submit(self, name: str) -> None:
+        chance, faults = self._chance, self._scenario.faults
+        request, lane = self._request(name), chance.choice(LANES)
+        key = chance.choice(KEYS) if lane == "standard" and chance.random() < 0.3 else None
+        self._send(lane, name, request, key)
+        while chance.random() < faults.duplicate:
+            self._send(lane if key is not None else chance.choice(LANES), name, request, key)
+        body = json.dumps(request["body"], sort_keys=True)
+        record = Record(key, json.dumps(request).encode())
+        self._plain[name] = topics.requests_topic(PREFIX, lane), record, body
+        if chance.random() < faults.conflict:
+            del self._plain[name]
+            self._send(lane, name, request | {"body": request["body"] | {"temperature": 1}}, key)
+        if chance.random() < faults.garbage:
+            self._plain.pop(name, None)
+            self._later(lane, name, json.dumps({"id": name, "body": 7}).encode())
+        while chance.random() < faults.cancel:
+            self._cancel(name)
+
+    def _request(self, name: str) -> dict[str, Any]:
+        chance = self._chance
+        text = "word " * chance.choice((10, 100, 1_000))
+        body = {"model": chance.choice(MODELS), "messages": [{"role": "user", "content": f"{name} {text}"}]}
+        request: dict[str, Any] = {"id": name, "body": body}
+        if (tenant := chance.choice(TENANTS)) is not None:
+            request["tenant"] = tenant
+        if chance.random() < self._scenario.faults.hasty:
+            patience = timedelta(seconds=self._scenario.span_s + chance.uniform(-4, 4))
+            request["deadline"] = to_wire(self._utc_now() + patience)
+        return request
+
+    def _send(self, lane: str, name: str, request: dict[str, Any], key: bytes | None) -> None:
+        self._later(lane, name, json.dumps(request).encode(), json.dumps(request["body"], sort_keys=True), key)
+
+    def _cancel(self, name: str) -> None:
+        value = json.dumps({"type": "cancel", "id": name}).encode()
+        at_s = self._chance.uniform(0, self._scenario.span_s)
+        record = Record(name.encode(), value)
+        self._conductor.plan(at_s, lambda: self._append(topics.control_topic(PREFIX), record, name, None))
+
+    def _later(
+        self, lane: str, name: str | None, value: bytes, body: str | None = None, key: bytes | None = None
+    ) -> None:
+        at_s = self._chance.uniform(0, self._scenario.span_s)
+        topic, record = topics.requests_topic(PREFIX, lane), Record(key, value)
+        self._conductor.plan(at_s, lambda: self._append(topic, record, name, body))
+
+    def answered(self, outcome: Mapping[str, Any]) -> None:
+        """An operator may replay what has failed."""
+        chance, name, run = self._chance, outcome["id"], outcome["run"] + 1
+        if outcome["status"] == "completed" or outcome["reason"] == "cancelled" or name not in self._plain:
+            return
+        if run > RUNS_MAX or chance.random() >= self._scenario.faults.replay:
+            return
+        topic, record, body = self._plain[name]
+        deadline = self._utc_now() + timedelta(seconds=chance.choice((5, 30)))
+        headers = ((names.RUN, str(run).encode()), (names.DEADLINE, to_wire(deadline).encode()))
+        again = replace(record, headers=headers)
+        for _ in range(1 + (chance.random() < self._scenario.faults.duplicate)):
+            self.replays += 1
+            self._conductor.after(chance.uniform(0.1, 3), lambda: self._replay(topic, again, name, body, run))
+
+    def _replay(self, topic: str, record: Record, name: str, body: str, run: int) -> None:
+        self.replays -= 1
+        self._append(topic, record, name, body, run)
+
+    def _append(self, topic: str, record: Record, name: str | None, body: str | None, run: int = 0) -> None:
+        numbers = range(len(self._kafka.logs(topic)))
+        number = numbers[0] if record.key is not None else self._chance.choice(numbers)
+        offset = self._kafka.append(topic, record, partition=number)
+        self.sent.append(Sent(self._conductor.now_s, topic, number, offset, name, body, run))

@@ -1,0 +1,126 @@
+"""Runs by the thousand, and one again when it has failed.
+
+python -m tests.simulation.service.run --seeds 2000 --from 0
+python -m tests.simulation.service.run --seeds 1 --from 1234 --trace
+"""
+
+import argparse
+import importlib
+import logging
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+
+import structlog
+
+from tests.simulation.service import checkers
+from tests.simulation.service.checkers import it_ends
+from tests.simulation.service.history import History
+from tests.simulation.service.scenario import Scenario
+from tests.simulation.service.world import World
+
+SEEDS_A_BATCH = 20
+
+
+def _promises() -> dict[str, Callable[[History], Iterator[str]]]:
+    names = sorted(module.name for module in pkgutil.iter_modules(checkers.__path__))
+    return {name: importlib.import_module(f"{checkers.__name__}.{name}").check for name in names}
+
+
+PROMISES = _promises()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a seed came to; `broken` is empty if every promise was kept."""
+
+    seed: int
+    digest: str
+    events: int
+    virtual_s: float
+    steps: int
+    calls: int
+    broken: tuple[str, ...]
+    trace: str
+
+    def sentence(self) -> str:
+        """One line, or as many as there are broken promises."""
+        head = f"seed {self.seed}, digest {self.digest}, {self.events} events, {self.calls} calls in {self.virtual_s} s"
+        return "\n  ".join((head, *self.broken))
+
+
+def simulate(seed: int) -> Report:
+    """One run and what the checkers say of it."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    world = World(Scenario.drawn(seed))
+    try:
+        history = world.run()
+    except Exception:  # noqa: BLE001 — a defect of the simulation, to be reported with its seed
+        history = world.history
+        history.defects.append(traceback.format_exc())
+    broken = [f"{it_ends.__name__.rpartition('.')[2]}: {sentence}" for sentence in it_ends.check(history)]
+    if not broken:  # what follows from a broken run says nothing
+        broken = [f"{promise}: {sentence}" for promise, check in PROMISES.items() for sentence in check(history)]
+    trace = world.trace
+    return Report(
+        seed,
+        trace.digest(),
+        trace.length,
+        round(world.conductor.now_s, 1),
+        world.conductor.steps,
+        len(history.calls),
+        tuple(broken),
+        trace.last() if broken else "",
+    )
+
+
+def simulate_some(first: int, count: int) -> list[Report]:
+    """A batch, in another process."""
+    return [simulate(seed) for seed in range(first, first + count)]
+
+
+def reports(first: int, seeds: int, processes: int) -> Iterator[Report]:
+    """All of them, in order."""
+    batches = [(at, min(SEEDS_A_BATCH, first + seeds - at)) for at in range(first, first + seeds, SEEDS_A_BATCH)]
+    if processes == 1:
+        for at, count in batches:
+            yield from simulate_some(at, count)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        for done in pool.map(simulate_some, *zip(*batches, strict=True)):
+            yield from done
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(description="Simulate the processes.")
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--from", type=int, default=0, dest="first")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--trace", action="store_true", help="print the last lines of each broken run")
+    parser.add_argument("--digest", action="store_true", help="print each run's digest")
+    options = parser.parse_args(arguments)
+    began, broken, calls, virtual_s = perf_counter(), 0, 0, 0.0
+    for report in reports(options.first, options.seeds, options.processes):
+        broken += bool(report.broken)
+        calls += report.calls
+        virtual_s += report.virtual_s
+        if report.broken or options.digest:
+            print(report.sentence(), flush=True)
+        if options.trace:
+            print(report.trace)
+    took_s = perf_counter() - began
+    print(
+        f"{options.seeds:,} seeds, {broken} with a broken promise; {calls:,} calls in {virtual_s / 3_600:.1f} hours of "
+        f"virtual time, {options.seeds / took_s:.0f} seeds/s"
+    )
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

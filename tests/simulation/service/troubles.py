@@ -1,0 +1,206 @@
+"""What befalls the world while it is not calm: once a second each trouble may strike, at any instant of that second."""
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Protocol
+
+from broker.ports import TopicPartition
+from broker.testing.kafka import MemoryKafka
+from broker.testing.lease import MemoryLeaseStore
+from schemas import topics
+from schemas.record import Record
+from tests.simulation.service.history import History
+from tests.simulation.service.loops import Conductor
+from tests.simulation.service.process import Process
+from tests.simulation.service.scenario import LANES, PREFIX, Scenario
+
+CALLBACKS_MAX = 300
+"""A killed process runs so many callbacks more at most: so that the end comes at any of its awaits."""
+
+
+class Stricken(Protocol):
+    """What troubles strike."""
+
+    scenario: Scenario
+    conductor: Conductor
+    chance: Random
+    kafka: MemoryKafka
+    leases: MemoryLeaseStore
+    processes: list[Process]
+    history: History
+    is_calm: bool
+
+    def note(self, *words: object) -> None: ...
+
+    def kill(self, process: Process) -> None: ...
+
+    def mend(self, process: Process) -> None: ...
+
+    def start_dispatcher(self) -> None: ...
+
+    def start_retrier(self) -> None: ...
+
+
+class Troubles:
+    """Plans them all."""
+
+    def __init__(self, world: Stricken) -> None:
+        self._world = world
+        self._chance = Random(f"troubles {world.scenario.seed}")
+
+    def begin(self) -> None:
+        """Draw what will strike, and when."""
+        faults, world = self._world.scenario.faults, self._world
+        strikes: dict[Callable[[], None], float] = {
+            self._crash_dispatcher: faults.crash,
+            self._crash_retrier: faults.crash_retrier,
+            self._stall: faults.stall,
+            self._drain: faults.drain,
+            self._cut_from_kafka: faults.cut_from_kafka,
+            self._cut_from_redis: faults.cut_from_redis,
+            self._kafka_away: faults.kafka_away,
+            self._redis_away: faults.redis_away,
+            self._redis_emptied: faults.redis_emptied,
+            self._redis_restored: faults.redis_restored,
+            self._producer_expires: faults.producer_expires,
+            self._retention: faults.retention,
+        }
+        for second in range(int(world.scenario.span_s)):
+            for strike, probability in strikes.items():
+                if self._chance.random() < probability:
+                    world.conductor.plan(second + self._chance.random(), strike)
+        if self._chance.random() < 0.3:
+            world.conductor.plan(self._chance.uniform(0, world.scenario.span_s), self._grow)
+
+    # ------------------------------------------------------------------ processes
+
+    def _one(self, role: str | None = None) -> Process | None:
+        """Any of them; of dispatchers more often the leader."""
+        found = [process for process in self._world.processes if role in {None, process.role}]
+        leaders = [process for process in found if process.health.role == "leader"]
+        if leaders and self._chance.random() < 0.7:
+            found = leaders
+        return self._chance.choice(found) if found else None
+
+    def _crash_dispatcher(self) -> None:
+        self._crash(self._one("dispatcher"), self._world.start_dispatcher)
+
+    def _crash_retrier(self) -> None:
+        self._crash(self._one("retrier"), self._world.start_retrier)
+
+    def _crash(self, process: Process | None, again: Callable[[], None]) -> None:
+        if process is None:
+            return
+        world = self._world
+        callbacks = self._chance.choice((0, self._chance.randint(0, 10), self._chance.randint(0, CALLBACKS_MAX)))
+        world.note("will be killed", process.name, callbacks)
+        world.conductor.doom(process.loop, callbacks, lambda: world.kill(process))
+        world.conductor.after(self._chance.choice((0.05, 1.0, 4.0)), again)
+
+    def _stall(self) -> None:
+        process = self._one()
+        if process is not None:
+            seconds = self._chance.choice((0.3, 1.0, 2.5, 6.0))
+            self._world.note("stopped", process.name, seconds)
+            self._world.conductor.stop(process.loop, seconds)
+
+    def _drain(self) -> None:
+        process, world = self._one(), self._world
+        if process is not None and not process.task.done():
+            world.note("leaves", process.name)
+            process.leave()
+            again = world.start_dispatcher if process.role == "dispatcher" else world.start_retrier
+            world.conductor.after(self._chance.choice((0.0, 1.0)), again)
+            if self._chance.random() < 0.3:
+                world.conductor.after(self._chance.uniform(0, 4), lambda: self._hasten(process))
+
+    def _hasten(self, process: Process) -> None:
+        if process in self._world.processes and not process.task.done():
+            process.leave()
+
+    # ------------------------------------------------------------------ links and servers
+
+    def _for_a_while(self, begin: Callable[[], None], end: Callable[[], None], *seconds: float) -> None:
+        begin()
+        self._world.conductor.after(self._chance.choice(seconds), end)
+
+    def _cut_from_kafka(self) -> None:
+        process = self._one()
+        if process is not None:
+            self._world.note("cut from Kafka", process.name)
+            self._for_a_while(process.link.cut, process.link.mend, 0.5, 2.0, 5.0, 20.0)
+
+    def _cut_from_redis(self) -> None:
+        process = self._one()
+        if process is not None:
+            self._world.note("cut from Redis", process.name)
+            process.lease.is_cut = True
+            self._world.conductor.after(self._chance.choice((0.5, 2.0, 5.0)), lambda: self._world.mend(process))
+
+    def _kafka_away(self) -> None:
+        self._world.note("Kafka away")
+        self._for_a_while(self._world.kafka.stop, self._world.kafka.start_again, 0.5, 3.0, 12.0)
+
+    def _redis_away(self) -> None:
+        self._world.note("Redis away")
+        self._for_a_while(self._redis(available=False), self._redis(available=True), 0.5, 3.0, 8.0)
+
+    def _redis(self, *, available: bool) -> Callable[[], None]:
+        def put() -> None:
+            self._world.leases.available = available
+
+        return put
+
+    def _redis_emptied(self) -> None:
+        self._world.note("Redis emptied")
+        self._world.leases.empty()
+
+    def _redis_restored(self) -> None:
+        """It fails over to a replica that is behind."""
+        leases = self._world.leases
+        known = dict(leases._entries)
+
+        def restore() -> None:
+            self._world.note("Redis is what it was")
+            leases._entries = known
+
+        self._world.conductor.after(self._chance.choice((0.3, 2.0, 10.0)), restore)
+
+    def _producer_expires(self) -> None:
+        group = self._chance.choice((f"{PREFIX}.dispatcher", f"{PREFIX}.retrier"))
+        self._world.note("given up by the coordinator", group)
+        self._world.kafka.expire(group)
+
+    # ------------------------------------------------------------------ records
+
+    def _retention(self) -> None:
+        """The oldest records of a partition go; of whatever was not answered by then nothing is promised."""
+        world = self._world
+        topic = topics.requests_topic(PREFIX, self._chance.choice(LANES))
+        number = self._chance.randrange(len(world.kafka.logs(topic)))
+        group = world.kafka.groups.get(f"{PREFIX}.dispatcher")
+        if group is None or TopicPartition(topic, number) not in group.stored:
+            return  # where nothing was ever taken, a start asks the operator
+        log = world.kafka.logs(topic)[number]
+        offset = self._chance.randint(log.start, log.end)
+        answered = {outcome["id"] for _, outcome in world.history.outcomes()}
+        ids = {id_in(slot.record) for slot in log.slots[log.start : offset] if slot.record is not None}
+        world.note("retention", topic, offset)
+        world.history.excused |= {name for name in ids if name is not None} - answered
+        world.history.trimmed = True
+        log.trim(offset)
+        world.kafka.stir()
+
+    def _grow(self) -> None:
+        topic = topics.requests_topic(PREFIX, self._chance.choice(LANES))
+        self._world.kafka.create(topic, len(self._world.kafka.logs(topic)) + 1)
+
+
+def id_in(record: Record) -> str | None:
+    """The id that a record names, if that can be read."""
+    try:
+        found = json.loads(record.value or b"")["id"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None

@@ -1,0 +1,193 @@
+"""The doors of one simulated process: the doubles in memory, with everything a network does to what goes through them.
+
+A question travels, is carried out, and its answer travels back; either may take long or be lost. Nothing of a process
+that was killed reaches anybody, and no answer reaches it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from random import Random
+from typing import TypeVar
+
+from broker.errors import LeaseUnavailable, ProducerDead
+from broker.ports import (
+    LeaseForeign,
+    LeaseMine,
+    LeaseTaken,
+    LeaseView,
+    Outgoing,
+    StoredOffset,
+    TopicPartition,
+    UpstreamReply,
+)
+from broker.testing.kafka import CommitFault, KafkaLink, MemoryKafka
+from broker.testing.kafka_doors import MemoryTransactions
+from broker.testing.lease import MemoryLease, MemoryLeaseStore
+from broker.testing.upstream import ScriptedUpstream
+from tests.simulation.service.loops import Conductor
+from tests.simulation.service.openai import OpenAI
+from tests.simulation.service.scenario import Faults
+
+_T = TypeVar("_T")
+REDIS_ANSWERS_WITHIN_S = 0.5
+COMMIT_WITHIN_S = 10.0
+QUICK_S = (0.000_2, 0.003)
+SLOW_S = (0.05, 1.2)
+
+
+class Wires:
+    """How long messages of one process take. `is_dead`: it is gone, and so is whatever it still had to say."""
+
+    def __init__(self, conductor: Conductor, faults: Faults, dice: Random) -> None:
+        self.conductor = conductor
+        self.faults = faults
+        self.dice = dice
+        self.is_calm = False
+        self.is_dead = False
+
+    def chance(self, probability: float) -> bool:
+        """Whether a fault strikes."""
+        return not self.is_calm and self.dice.random() < probability
+
+    def delay_s(self) -> float:
+        """How long a message is on its way."""
+        return self.dice.uniform(*(SLOW_S if self.chance(self.faults.slow) else QUICK_S))
+
+    async def travel(self) -> None:
+        """Until a message has arrived."""
+        await asyncio.sleep(self.delay_s())
+        self.live()
+
+    def live(self) -> None:
+        """Go no further if the process is dead."""
+        if self.is_dead:
+            raise asyncio.CancelledError
+
+
+class Link(KafkaLink):
+    """A process's way to Kafka; what changes there is heard of a moment later."""
+
+    def __init__(self, kafka: MemoryKafka, wires: Wires) -> None:
+        super().__init__(kafka)
+        self._wires = wires
+        self._hears = False
+
+    @property
+    def is_up(self) -> bool:
+        """Whether questions reach the cluster."""
+        return super().is_up and not self._wires.is_dead
+
+    def stir(self) -> None:
+        """Wake whoever waits, once the news have travelled."""
+        if not self._hears:
+            self._hears = True
+            self._wires.conductor.after(self._wires.delay_s(), self._heard)
+
+    def _heard(self) -> None:
+        self._hears = False
+        if not self._wires.is_dead:
+            super().stir()
+
+    async def reach(self, within_s: float | None = None) -> None:
+        """Return once the cluster answers, a message later."""
+        await self._wires.travel()
+        await super().reach(within_s)
+        self._wires.live()
+
+
+class Transactions(MemoryTransactions):
+    """A producer whose commits may be lost, or stored without its hearing of it."""
+
+    def __init__(self, link: KafkaLink, wires: Wires, *, transactional_id: str) -> None:
+        super().__init__(link, transactional_id=transactional_id, commit_within_s=COMMIT_WITHIN_S)
+        self._wires = wires
+
+    async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+        """See `broker.ports.TransactionLog.transact`."""
+        try:
+            await super().transact(records, offsets)
+        except ProducerDead:
+            if self._wires.chance(0.5):  # it is found out at once, or when the time is over
+                await asyncio.sleep(self._wires.dice.uniform(0, COMMIT_WITHIN_S))
+            raise
+        await self._wires.travel()
+
+    def _fault(self) -> CommitFault | None:
+        self._wires.live()
+        if self._wires.chance(self._wires.faults.commit_lost):
+            return CommitFault.LOST
+        return CommitFault.STORED if self._wires.chance(self._wires.faults.commit_unknown) else None
+
+
+class Lease(MemoryLease):
+    """The lease over a network."""
+
+    def __init__(self, store: MemoryLeaseStore, key: str, wires: Wires, *, ttl_ms: int, token: str) -> None:
+        super().__init__(store, key, ttl_ms=ttl_ms, token=token)
+        self._wires = wires
+
+    async def look(self) -> LeaseView:
+        """See `broker.ports.Lease.look`."""
+        return await self._over(super().look)
+
+    async def take(self) -> LeaseTaken | LeaseView:
+        """See `broker.ports.Lease.take`."""
+        return await self._over(super().take)
+
+    async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
+        """See `broker.ports.Lease.renew`."""
+        ask = super().renew
+        return await self._over(lambda: ask(restore=restore))
+
+    async def release(self) -> None:
+        """See `broker.ports.Lease.release`."""
+        await self._over(super().release)
+
+    async def note_ready(self) -> None:
+        """See `broker.ports.Lease.note_ready`."""
+        await self._over(super().note_ready)
+
+    async def ready_standbys(self) -> list[str]:
+        """See `broker.ports.Lease.ready_standbys`."""
+        return await self._over(super().ready_standbys)
+
+    async def publish_status(self, status: str) -> None:
+        """Nobody reads it here."""
+
+    async def _over(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        try:
+            async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S):
+                await self._may_be_lost()
+                answer = await ask()
+                await self._may_be_lost()
+        except TimeoutError as error:
+            self._wires.live()
+            raise LeaseUnavailable("Redis does not answer in time.") from error
+        except LeaseUnavailable:
+            await asyncio.sleep(self._wires.dice.choice((0.001, REDIS_ANSWERS_WITHIN_S)))
+            self._wires.live()
+            raise
+        return answer
+
+    async def _may_be_lost(self) -> None:
+        if self._wires.chance(self._wires.faults.lease_lost):
+            await asyncio.sleep(REDIS_ANSWERS_WITHIN_S)
+        await self._wires.travel()
+
+
+class Upstream(ScriptedUpstream):
+    """A process's way to OpenAI."""
+
+    def __init__(self, openai: OpenAI, wires: Wires, process: str) -> None:
+        super().__init__(script=lambda asked: openai.asked(asked, process, self._sent_s, wires.conductor.now_s))
+        self._wires = wires
+        self._sent_s = 0.0
+
+    async def call(self, endpoint: str, body: Mapping[str, object], client_request_id: str) -> UpstreamReply:
+        """See `broker.ports.Upstream.call`."""
+        sent_s = self._wires.conductor.now_s
+        await self._wires.travel()
+        self._sent_s = sent_s  # read before anybody else runs
+        reply = await super().call(endpoint, body, client_request_id)
+        await self._wires.travel()
+        return reply

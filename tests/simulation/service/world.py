@@ -1,0 +1,257 @@
+"""Everything around the processes, in virtual time, and the troubles that befall them.
+
+Once producers and trouble have ended, all that was sent must end too, without further help: then the world is quiet,
+and the checkers look at what has become of it.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from broker.core.progress import PartitionProgress
+from broker.ports import StoredOffset, TopicPartition
+from broker.testing.kafka import MemoryKafka
+from broker.testing.lease import MemoryLeaseStore
+from schemas import topics
+from schemas.record import Record
+from tests.simulation.service.history import DEAD_LETTERS, FAILURES, LEDGER, RESULTS, Commit, History, Lived
+from tests.simulation.service.loops import Conductor
+from tests.simulation.service.openai import OpenAI
+from tests.simulation.service.process import DispatcherProcess, Process, RetryingProcess
+from tests.simulation.service.producers import Producers
+from tests.simulation.service.scenario import LANES, PREFIX, Scenario
+from tests.simulation.service.troubles import Troubles
+from tests.simulation.trace import Trace
+
+WALL = datetime(2026, 12, 1, 9, tzinfo=UTC)
+PATIENCE_S = 90.0
+"""Nobody waits longer than that for an answer, once trouble is over."""
+
+SETTLING_S = 30.0
+"""What is stored is known to its writer by then, also if it never heard so and had to ask."""
+
+MARKERS_S = 1.0
+"""What was committed last can be read by then."""
+
+
+class WatchedKafka(MemoryKafka):
+    """Tells of every transaction that stands."""
+
+    def __init__(self, utc_ms: Callable[[], int], committed: Callable[[str, dict[str, list[Record]]], None]) -> None:
+        super().__init__(utc_ms)
+        self._committed = committed
+        self._begun: dict[str, dict[str, list[Record]]] = {}
+
+    def begin(self, transactional_id: str, outgoing: Iterable[tuple[str, Record, int | None]]) -> None:
+        """See `MemoryKafka.begin`."""
+        listed = list(outgoing)
+        super().begin(transactional_id, listed)
+        by_topic = self._begun.setdefault(transactional_id, {})
+        for topic, record, _ in listed:
+            by_topic.setdefault(topic, []).append(record)
+
+    def commit(self, transactional_id: str, group: str, offsets: dict[TopicPartition, StoredOffset]) -> None:
+        """See `MemoryKafka.commit`."""
+        super().commit(transactional_id, group, offsets)
+        self._committed(group, self._begun.pop(transactional_id, {}))
+
+    def abort(self, transactional_id: str) -> None:
+        """See `MemoryKafka.abort`."""
+        super().abort(transactional_id)
+        self._begun.pop(transactional_id, None)
+
+
+class World:
+    """One run."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.chance = Random(f"world {scenario.seed}")
+        self.conductor = Conductor(Random(f"conductor {scenario.seed}"))
+        self.kafka: MemoryKafka = WatchedKafka(self.utc_ms, self._committed)
+        self.kafka.commit_takes_s = 0.004
+        self.kafka.markers_later = self._mark_later
+        self.leases = MemoryLeaseStore(lambda: int(self.conductor.now_s * 1_000))
+        self.openai = OpenAI(scenario)
+        self.trace = Trace()
+        self.history = History(scenario, self.kafka)
+        self.processes: list[Process] = []
+        self.is_calm = False
+        self.graves: list[Process] = []
+        self._producers = Producers(scenario, self.conductor, self.kafka, self.utc_now)
+        self._born = 0
+
+    def utc_now(self) -> datetime:
+        """True time."""
+        return WALL + timedelta(seconds=self.conductor.now_s)
+
+    def utc_ms(self) -> int:
+        """True time in milliseconds."""
+        return int(self.utc_now().timestamp() * 1_000)
+
+    def note(self, *words: object) -> None:
+        """A line of the trace."""
+        self.trace.note(round(self.conductor.now_s * 1_000), *words)
+
+    # ------------------------------------------------------------------ one run
+
+    def run(self) -> History:
+        """Let it happen."""
+        self._create()
+        self._producers.begin()
+        Troubles(self).begin()
+        for number in range(self.scenario.dispatchers):
+            self.conductor.plan(number * 0.3, self.start_dispatcher)
+        self.conductor.plan(0.1, self.start_retrier)
+        self.history.sent, self.history.calls = self._producers.sent, self.openai.arrivals
+        self.conductor.run(self.scenario.span_s)
+        self.calm()
+        until_s = self.conductor.now_s + PATIENCE_S
+        while self.conductor.now_s < until_s and not self.history.defects:
+            self.conductor.run(self.conductor.now_s + 0.5)
+            self._look_for_the_dead()
+            if self._is_quiet():
+                self.history.quiet_s = self.history.quiet_s or self.conductor.now_s
+                if self._is_idle() or self.conductor.now_s > self.history.quiet_s + SETTLING_S:
+                    break
+        self.conductor.run(self.conductor.now_s + MARKERS_S)
+        self._finish()
+        return self.history
+
+    def _create(self) -> None:
+        for lane in LANES:
+            self.kafka.create(topics.requests_topic(PREFIX, lane), self.scenario.partitions)
+        self.kafka.create(RESULTS, 2)
+        self.kafka.create(FAILURES, 2)
+        for topic in (topics.control_topic(PREFIX), DEAD_LETTERS, LEDGER):
+            self.kafka.create(topic)
+
+    def calm(self) -> None:
+        """Trouble is over: everything works, and enough processes live."""
+        self.note("calm")
+        self.is_calm = self.openai.is_calm = self.leases.available = True
+        self.kafka.start_again()
+        for process in self.processes:
+            self.mend(process)
+        if not any(process.role == "dispatcher" for process in self.processes):
+            self.start_dispatcher()
+        if not any(process.role == "retrier" for process in self.processes):
+            self.start_retrier()
+
+    def mend(self, process: Process) -> None:
+        """It reaches everything again."""
+        process.wires.is_calm = self.is_calm
+        process.lease.is_cut = False
+        process.link.mend()
+
+    def _finish(self) -> None:
+        self._look_for_the_dead()
+        for process in list(self.processes):
+            self._part_with(process, "lives")
+        for process in self.graves:
+            process.bury()
+            self.history.defects += [f"{process.name}: {context}" for context in process.loop.broken]
+
+    # ------------------------------------------------------------------ processes
+
+    def start_dispatcher(self) -> None:
+        """One more."""
+        self._start(DispatcherProcess)
+
+    def start_retrier(self) -> None:
+        """One more."""
+        self._start(RetryingProcess)
+
+    def _start(self, make: type[Process]) -> None:
+        self._born += 1
+        wrong = not self.is_calm and self.chance.random() < self.scenario.faults.wrong_clock
+        error_s = self.chance.choice((-1.5, 1.5)) if wrong else 0.0
+        process = make(self, f"{make.role}-{self._born}", error_s)
+        process.wires.is_calm = self.is_calm
+        self.processes.append(process)
+        self.note("starts", process.name)
+
+    def kill(self, process: Process) -> None:
+        """SIGKILL."""
+        if process in self.processes:
+            self.note("killed", process.name)
+            self._part_with(process, "killed")
+
+    def _part_with(self, process: Process, ending: str) -> None:
+        self.processes.remove(process)
+        process.kill()
+        repeated = 0
+        if isinstance(process, DispatcherProcess):
+            repeated = int(process.made.meter._registry.get_sample_value("headrace_repeated_calls_total") or 0)
+            if ending == "lives" and process.leads:
+                self.history.remains = held(process)
+        self.history.lived.append(
+            Lived(process.name, process.role, process.born_s, self.conductor.now_s, ending, repeated)
+        )
+        self.graves.append(process)
+
+    def _look_for_the_dead(self) -> None:
+        """Whoever has ended by itself."""
+        for process in list(self.processes):
+            if process.task.done():
+                error = None if process.task.cancelled() else process.task.exception()
+                if error is not None:
+                    self.history.defects.append(f"{process.name} ended: {error!r}")
+                self.note("ended", process.name)
+                self._part_with(process, "ended")
+
+    # ------------------------------------------------------------------ what is stored
+
+    def _mark_later(self, complete: Callable[[], None]) -> None:
+        late = not self.is_calm and self.chance.random() < self.scenario.faults.markers_late
+        self.conductor.after(self.chance.uniform(0, 0.6) if late else 0.001, complete)
+
+    def _committed(self, group: str, records: dict[str, list[Record]]) -> None:
+        commit = Commit.of(self.conductor.now_s, group, records)
+        self.history.commits.append(commit)
+        for outcome in commit.outcomes:
+            self._producers.answered(outcome)
+        said = [f"{outcome['id']}/{outcome['run']}:{outcome['status']}" for outcome in commit.outcomes]
+        said += [f"parks {failure['id']}" for failure in commit.parked]
+        lines = [f"{line.kind.value} {line.term} of {line.owner}" for line in commit.lines]
+        self.note("commit", group, lines, said)
+
+    def _is_quiet(self) -> bool:
+        """Everything that was sent has ended, and every record is done."""
+        return not self._producers.replays and not self.history.waiting() and not self.undone()
+
+    def _is_idle(self) -> bool:
+        """Whether somebody leads and holds nothing."""
+        leaders = [
+            each for each in self.processes if isinstance(each, DispatcherProcess) and each.health.role == "leader"
+        ]
+        return bool(leaders) and not any(held(leaders[-1]).values())
+
+    def undone(self) -> list[str]:
+        """Every record that is not done, by what is stored; of failures, those not put back."""
+        stored = self.kafka.groups.get(f"{PREFIX}.dispatcher")
+        left = []
+        for topic in [topics.requests_topic(PREFIX, lane) for lane in LANES] + [topics.control_topic(PREFIX)]:
+            for number, log in enumerate(self.kafka.logs(topic)):
+                place = None if stored is None else stored.stored.get(TopicPartition(topic, number))
+                progress = PartitionProgress(0) if place is None else restored(place)
+                there = [each.offset for each in log.committed() if not progress.is_done(each.offset)]
+                left += [f"{topic}/{number}/{offset}" for offset in there]
+        return left
+
+
+def restored(place: StoredOffset) -> PartitionProgress:
+    """The progress that is stored."""
+    return PartitionProgress.restore(place.offset, place.metadata)
+
+
+def held(process: DispatcherProcess) -> dict[str, int]:
+    """What a leader has in memory."""
+    core = process.made.core
+    return {
+        "tickets": len(core.register),
+        "calls": len(core.flights),
+        "cargo": len(process.made.hold.cargo),
+        "held bytes": core.flights.held_bytes,
+        "tasks": len(process.made.driver._calls),
+    }
