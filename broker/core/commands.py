@@ -62,10 +62,11 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Bury:
-    """Publish a dead letter only: no outcome belongs to this record."""
+    """Publish a dead letter only: no outcome belongs to this record. `lost`: it stands for all of these offsets."""
 
     reason: str
     sentence: str
+    lost: range | None = None
 
 
 @dataclass(frozen=True, slots=True)

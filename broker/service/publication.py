@@ -81,7 +81,7 @@ class Publication:
             case Withdraw():
                 yield self._outcome(_withdrawn(cargo, decision, term), cargo, now)
             case Bury():
-                yield self._dead_letter(cargo, decision.reason, now)
+                yield self._dead_letter(cargo, decision.reason, now, decision.lost)
             case Discard() | Remember():
                 return
 
@@ -171,14 +171,16 @@ class Publication:
         )
         return Outgoing(topics.failures_topic(self._prefix), encode_failure(failure, time=now))
 
-    def _dead_letter(self, cargo: Cargo, reason: str, now: datetime) -> Outgoing:
+    def _dead_letter(self, cargo: Cargo, reason: str, now: datetime, lost: range | None = None) -> Outgoing:
+        """The record as it was; where a range was lost, its first offset stands for all."""
         content = cargo.content
+        offset = cargo.source.offset if lost is None else lost.start
         record = encode_dead_letter(
             cargo.record.key,
             cargo.record.value,
             cargo.record.headers,
             reason=reason,
-            origin=(cargo.topic, cargo.source.partition.number, cargo.source.offset),
+            origin=(cargo.topic, cargo.source.partition.number, offset),
             attempts=cargo.calls + (content.calls_before if isinstance(content, DecodedRequest) else 0),
             run=content.run if isinstance(content, DecodedRequest | Undecodable) else 0,
             failed_at=now,

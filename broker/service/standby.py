@@ -71,6 +71,7 @@ class Standby:
     async def wait(self, leaving: asyncio.Event, dice: Callable[[], float]) -> bool:
         """Stand by until the lease is ours (True) or we are leaving (False)."""
         self._health.role, self._health.term = "standby", 0
+        self._follows = False  # whoever led may have closed it in doubt; only who has caught up asks for the lease
         candidacy: Candidacy | None = None
         while not leaving.is_set():
             if not await self._followed():

@@ -8,7 +8,7 @@ from typing import Any
 from broker.testing.kafka import MemoryKafka
 from schemas import topics
 from schemas.codec import decode_ledger
-from schemas.ledger import LedgerRecord
+from schemas.ledger import LedgerKind, LedgerRecord
 from schemas.record import Record
 from tests.simulation.service.openai import Arrival
 from tests.simulation.service.producers import Sent
@@ -104,6 +104,15 @@ class History:
         """Those that have no outcome, but for the excused."""
         answered = {(outcome["id"], outcome["run"]) for _, outcome in self.outcomes()}
         return {identity for identity in self.asked() - answered if identity[0] not in self.excused}
+
+    def claims(self) -> list[tuple[float, int, str]]:
+        """Every claim that stands: when, of which term, by whom."""
+        return [
+            (commit.at_s, line.term, line.owner)
+            for commit in self.commits
+            for line in commit.lines
+            if line.kind is LedgerKind.CLAIM
+        ]
 
     def outcomes(self) -> list[tuple[float, dict[str, Any]]]:
         """Every outcome, and when it was committed."""

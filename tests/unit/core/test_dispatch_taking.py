@@ -84,7 +84,7 @@ def test_a_lost_range_is_buried_under_what_became_of_it(removed: bool, reason: s
     shell.settle_all()
     (bury,) = shell.decisions(TicketNumber(99))
     assert isinstance(bury, Bury)
-    assert bury.reason == reason
+    assert (bury.reason, bury.lost) == (reason, range(40))
     assert bury.sentence.startswith("Offsets 0 to 39 ")
 
 

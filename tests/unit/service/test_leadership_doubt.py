@@ -134,6 +134,23 @@ async def test_redis_silent_and_the_last_claim_ours_we_claim_again() -> None:
     await process.end()
 
 
+async def test_replaced_while_neither_redis_nor_kafka_answered_it_reads_the_ledger_anew_and_stands_by() -> None:
+    world = World(latency_s=3)
+    process = Process(world, "a").start()
+    await led(process)
+    await loaded(world, 1)
+    process.lease.is_cut = True
+    process.link.cut()
+    await asyncio.sleep(20)  # in doubt: the ledger is asked in vain, and closed each time
+    world.leases.set(world.lease_key(), "somebody", px=60_000)
+    process.lease.is_cut = False
+    await until(lambda: process.health.role == "standby", 20)
+    process.link.mend()
+    await standing_by(process)
+    assert process.health.holder == "somebody"
+    await process.end()
+
+
 async def test_redis_silent_and_the_last_claim_foreign_we_stand_by_and_start_no_producer() -> None:
     world = World(latency_s=3)
     first = Process(world, "a").start()

@@ -168,6 +168,14 @@ def test_what_is_buried_leaves_a_dead_letter_and_no_outcome() -> None:
     assert headers(Outgoing("", Record(None, None, letter.record.headers)))["headrace-reason"] == "undecodable"
 
 
+def test_a_range_that_was_lost_has_its_first_offset_for_its_origin() -> None:
+    """Whoever is the first that is still there has an origin, and maybe a dead letter, of its own."""
+    rig = Rig()
+    rig.cargo(None, None)
+    (letter,) = rig.published(Bury("lost_by_retention", "Offsets 3 to 6 were removed.", range(3, 7)))
+    assert headers(Outgoing("", Record(None, None, letter.record.headers)))["headrace-origin"].endswith("/3")
+
+
 def test_a_record_of_nothing_leaves_a_dead_letter_of_nothing() -> None:
     rig = Rig()
     rig.cargo(None, None)

@@ -8,7 +8,6 @@ published.
 from collections.abc import Iterator
 
 from broker.core.term import LeaseTimes
-from schemas.ledger import LedgerKind
 from tests.simulation.service.history import History
 
 TRUST_S = LeaseTimes().proof_ms / 1_000
@@ -16,17 +15,12 @@ TRUST_S = LeaseTimes().proof_ms / 1_000
 
 def check(history: History) -> Iterator[str]:
     """Two at a time, or a call of somebody who never claimed."""
-    claims: dict[str, list[tuple[float, int]]] = {}
-    for commit in history.commits:
-        for line in commit.lines:
-            if line.kind is LedgerKind.CLAIM:
-                claims.setdefault(line.owner, []).append((commit.at_s, line.term))
-    begun = sorted((at_s, term) for held in claims.values() for at_s, term in held)
+    claims = history.claims()
     for call in history.calls:
-        held = [term for at_s, term in claims.get(call.process, []) if at_s <= call.sent_s]
-        if not held:
+        term = max((term for at_s, term, owner in claims if owner == call.process and at_s <= call.sent_s), default=0)
+        if not term:
             yield f"{call.process} calls {call.id} at {call.sent_s:.3f} s and has claimed nothing"
             continue
-        over = [at_s for at_s, term in begun if term > max(held) and at_s + TRUST_S < call.sent_s]
+        over = [at_s for at_s, later, _ in claims if later > term and at_s + TRUST_S < call.sent_s]
         if over:
             yield f"{call.process} calls {call.id} at {call.sent_s:.3f} s, and was replaced at {over[0]:.3f} s"
