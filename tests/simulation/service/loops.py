@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 _BURSTS = (1, 1, 2, 4, 12)
 """How many callbacks of a process run before another may go on."""
+_AGE_S = 1_000.0
+"""How old the machine is when the world begins: a loop's time begins with the machine."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -91,11 +93,16 @@ class Conductor:
         self._doomed: dict[VirtualLoop, tuple[int, Callable[[], None]]] = {}
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._planned = 0
-        self.now_s = 0.0
+        self._loop_s = _AGE_S
         self.steps = 0
 
+    @property
+    def now_s(self) -> float:
+        """Seconds since the world began."""
+        return self._loop_s - _AGE_S
+
     def _time(self) -> float:
-        return self.now_s
+        return self._loop_s
 
     def loop(self) -> VirtualLoop:
         """One more process's loop."""
@@ -106,7 +113,7 @@ class Conductor:
     def plan(self, at_s: float, event: Callable[[], None]) -> None:
         """Something the world does then."""
         self._planned += 1
-        heapq.heappush(self._agenda, (max(at_s, self.now_s), self._planned, event))
+        heapq.heappush(self._agenda, (max(at_s + _AGE_S, self._loop_s), self._planned, event))
 
     def after(self, delay_s: float, event: Callable[[], None]) -> None:
         """Something the world does after so many seconds."""
@@ -114,7 +121,7 @@ class Conductor:
 
     def stop(self, loop: VirtualLoop, seconds: float) -> None:
         """SIGSTOP now, SIGCONT then."""
-        self._stopped[loop] = max(self._stopped.get(loop, 0.0), self.now_s + seconds)
+        self._stopped[loop] = max(self._stopped.get(loop, 0.0), self._loop_s + seconds)
 
     def doom(self, loop: VirtualLoop, callbacks: int, kill: Callable[[], None]) -> None:
         """Let it run so many callbacks more."""
@@ -128,7 +135,8 @@ class Conductor:
 
     def run(self, until_s: float) -> None:
         """Let everything happen that happens until then."""
-        while self._happen() and self.now_s < until_s:
+        until_s += _AGE_S
+        while self._happen() and self._loop_s < until_s:
             self._move_on(until_s)
 
     def _happen(self) -> bool:
@@ -165,7 +173,7 @@ class Conductor:
             next_s = agenda[0][0]
         if self._stopped:
             next_s = min(next_s, *self._stopped.values())
-        now_s = self.now_s = max(self.now_s, min(next_s, until_s))
+        now_s = self._loop_s = max(self._loop_s, min(next_s, until_s))
         for loop, wakes_s in list(self._stopped.items()):
             if wakes_s <= now_s:
                 del self._stopped[loop]

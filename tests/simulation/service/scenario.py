@@ -4,7 +4,7 @@ Every probability has a name, so that a failing run says which troubles it was m
 any one run: a run without crashes finds other mistakes than a run that consists of them.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Any
 
@@ -14,6 +14,8 @@ from broker.settings.whole import Settings
 PREFIX = "s"
 MODELS = ("gpt-4o-mini", "gpt-4o")
 LANES = ("urgent", "standard", "bulk")
+FORGETFUL = 0.05
+"""The share of runs in which nothing but Redis forgetting happens."""
 TENANTS = (None, None, "acme", "globex")
 
 
@@ -66,6 +68,18 @@ class Faults:
         names = [each.name for each in fields(cls)]
         return cls(**{name: chance.random() * getattr(worst, name) * (chance.random() > 1 / 3) for name in names})
 
+    @classmethod
+    def of_a_forgetful_redis(cls) -> "Faults":
+        """Nothing but a Redis that forgets, often: whoever leads must go on leading."""
+        calm = cls(**{each.name: 0.0 for each in fields(cls)})
+        return replace(calm, redis_emptied=0.5, duplicate=0.5, markers_late=0.5)
+
+    @property
+    def leave_leaders_alone(self) -> bool:
+        """Whether nothing but Redis forgetting happens to a leader."""
+        others = replace(self.of_a_forgetful_redis(), redis_emptied=self.redis_emptied)
+        return self == others
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -99,13 +113,13 @@ class Scenario:
     def drawn(cls, seed: int) -> "Scenario":
         """The run that belongs to a seed."""
         chance = Random(f"scenario {seed}")
-        tokens_per_minute = chance.choice((20_000, 100_000, 1_000_000))
+        tokens_per_minute = chance.choice((6_000, 20_000, 100_000, 1_000_000))
         requests_per_minute = chance.choice((600, 10_000))
         limits = {"tokens_per_minute": tokens_per_minute, "requests_per_minute": requests_per_minute}
         believed = chance.random() < 0.5
         return cls(
             seed=seed,
-            faults=Faults.drawn(chance),
+            faults=Faults.of_a_forgetful_redis() if chance.random() < FORGETFUL else Faults.drawn(chance),
             settings=_settings(chance, dict.fromkeys(MODELS, limits if believed else {})),
             dispatchers=chance.choice((1, 2, 2, 3)),
             partitions=chance.randint(1, 2),

@@ -30,7 +30,7 @@ PATIENCE_S = 90.0
 SETTLING_S = 30.0
 """What is stored is known to its writer by then, also if it never heard so and had to ask."""
 
-MARKERS_S = 1.0
+MARKERS_S = 5.0
 """What was committed last can be read by then."""
 
 
@@ -204,7 +204,7 @@ class World:
 
     def _mark_later(self, complete: Callable[[], None]) -> None:
         late = not self.is_calm and self.chance.random() < self.scenario.faults.markers_late
-        self.conductor.after(self.chance.uniform(0, 0.6) if late else 0.001, complete)
+        self.conductor.after(self.chance.choice((0.05, 0.5, 4.0)) if late else 0.001, complete)
 
     def _committed(self, group: str, records: dict[str, list[Record]]) -> None:
         commit = Commit.of(self.conductor.now_s, group, records)

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-from schemas.ledger import LedgerKind
 from tests.simulation.service.history import History
 
-SHARE_MAX = 0.05
-ALLOWED = 4
-ALLOWED_A_TERM = 6
+SHARE_MAX = 0.02
+ALLOWED = 2
+ALLOWED_A_TERM = 2
 
 
 def check(history: History) -> Iterator[str]:
@@ -15,6 +14,6 @@ def check(history: History) -> Iterator[str]:
     if history.scenario.faults.call_refused_for_long:
         return
     refused = sum(call.status == 429 for call in history.calls)
-    terms = sum(line.kind is LedgerKind.CLAIM for commit in history.commits for line in commit.lines)
+    terms = len(history.claims())
     if refused > ALLOWED + ALLOWED_A_TERM * terms + SHARE_MAX * len(history.calls):
         yield f"{refused} of {len(history.calls)} calls were refused"
