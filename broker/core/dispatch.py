@@ -229,7 +229,7 @@ class Dispatch:
         garbage = Garbage.lost(lost, removed=event.removed)
         ticket = Ticket(event.number, Source(event.partition, lost.start), 0, now_ms, garbage, SETTLED)
         self.register.add(ticket)
-        decided = Decided(ticket, Bury(garbage.reason, garbage.sentence, lost), 0)
+        decided = Decided(ticket, Bury(garbage.reason, garbage.sentence, garbage.offsets), 0)
         self.outbox.add(decided, now_ms, at_once=True, front=True)  # the next map has closed the range already
 
     # ------------------------------------------------------------------ admission

@@ -106,7 +106,7 @@ class Reception:
     def _sort_out(self, ticket: Ticket, garbage: Garbage, now_ms: int) -> None:
         identity = garbage.identity
         if identity is None:
-            self._settling.settle(ticket, Bury(garbage.reason, garbage.sentence), now_ms)
+            self._settling.settle(ticket, Bury(garbage.reason, garbage.sentence, garbage.offsets), now_ms)
         elif self._identities.knows(identity.id_hash):
             self._settling.settle(ticket, Bury("invalid_request", garbage.sentence), now_ms)
         else:

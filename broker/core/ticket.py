@@ -85,19 +85,21 @@ class Garbage:
         identity: Present if an id could be read; its fingerprint is then one of the raw bytes.
         sentence: What is wrong with it, without its content.
         reason: Of its dead letter, when no outcome belongs to it.
+        offsets: All that it stands for, where more than one record was lost, or none can be told from another.
     """
 
     identity: Identity | None
     sentence: str
     reason: str = "undecodable"
+    offsets: range | None = None
 
     @classmethod
     def lost(cls, offsets: range, *, removed: bool) -> "Garbage":
         """What stood there and cannot be read any more: removed by retention, or in a batch that is rotten."""
         whole = f"Offsets {offsets.start} to {offsets.stop - 1}"
         if removed:
-            return cls(None, f"{whole} were removed by retention before they were taken.", "lost_by_retention")
-        return cls(None, f"{whole} stand in a batch that cannot be decoded.")
+            return cls(None, f"{whole} were removed by retention before they were taken.", "lost_by_retention", offsets)
+        return cls(None, f"{whole} stand in a batch that cannot be decoded.", offsets=offsets)
 
 
 class State(Enum):

@@ -18,6 +18,9 @@ from tests.simulation.service.scenario import LANES, PREFIX, Scenario
 CALLBACKS_MAX = 300
 """A killed process runs so many callbacks more at most: so that the end comes at any of its awaits."""
 
+SETTLED_S = 3
+"""By then somebody leads, and all who started have seen so."""
+
 
 class Stricken(Protocol):
     """What troubles strike."""
@@ -66,7 +69,8 @@ class Troubles:
             self._producer_expires: faults.producer_expires,
             self._retention: faults.retention,
         }
-        for second in range(int(world.scenario.span_s)):
+        first = SETTLED_S if faults.leave_leaders_alone else 0
+        for second in range(first, int(world.scenario.span_s)):
             for strike, probability in strikes.items():
                 if self._chance.random() < probability:
                     world.conductor.plan(second + self._chance.random(), strike)

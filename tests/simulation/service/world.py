@@ -27,6 +27,8 @@ WALL = datetime(2026, 12, 1, 9, tzinfo=UTC)
 PATIENCE_S = 90.0
 """Nobody waits longer than that for an answer, once trouble is over."""
 
+REPLAYED_WITHIN_S = 40.0
+"""Once trouble is over, operators soon replay no more."""
 SETTLING_S = 30.0
 """What is stored is known to its writer by then, also if it never heard so and had to ask."""
 
@@ -209,8 +211,9 @@ class World:
     def _committed(self, group: str, records: dict[str, list[Record]]) -> None:
         commit = Commit.of(self.conductor.now_s, group, records)
         self.history.commits.append(commit)
-        for outcome in commit.outcomes:
-            self._producers.answered(outcome)
+        if self.conductor.now_s < self.scenario.span_s + REPLAYED_WITHIN_S:
+            for outcome in commit.outcomes:
+                self._producers.answered(outcome)
         said = [f"{outcome['id']}/{outcome['run']}:{outcome['status']}" for outcome in commit.outcomes]
         said += [f"parks {failure['id']}" for failure in commit.parked]
         lines = [f"{line.kind.value} {line.term} of {line.owner}" for line in commit.lines]

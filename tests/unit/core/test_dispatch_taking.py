@@ -88,6 +88,17 @@ def test_a_lost_range_is_buried_under_what_became_of_it(removed: bool, reason: s
     assert bury.sentence.startswith("Offsets 0 to 39 ")
 
 
+def test_a_lost_range_whose_transaction_did_not_stand_is_buried_again_as_the_range_it_is() -> None:
+    shell = leading()
+    shell.post(Lost(TicketNumber(99), place(), 40))
+    shell.suspend()
+    shell.promote({place(): PartitionProgress(0)})
+    shell.settle_all()
+    (bury,) = shell.decisions(TicketNumber(99))
+    assert isinstance(bury, Bury)
+    assert bury.lost == range(40)
+
+
 def test_a_range_whose_records_are_all_done_is_not_lost() -> None:
     shell = leading()
     shell.take()
