@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes: what is compiled once is read by the next
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit simulation bench-limits bench-lanes integration chart image compatibility coverage static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test unit sim sim-core sim-mutants bench-limits bench-lanes integration chart image compatibility coverage static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -30,8 +30,14 @@ test: $(STAMP) ## everything, on a real Kafka and Valkey that the run starts its
 unit: $(STAMP) ## unit and property tests: no services, under half a minute
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property
 
-simulation: $(STAMP) ## the core against a model Kafka and a model OpenAI, with faults (SEEDS=200)
+sim: $(STAMP) ## the whole service on virtual time, with faults at every await (SEEDS=2000, FROM=0)
+	@$(BIN)/python -m tests.simulation.service.run --seeds $(or $(SEEDS),2000) --from $(or $(FROM),0) --trace
+
+sim-core: $(STAMP) ## the core alone against a model Kafka and a model OpenAI, with faults (SEEDS=200)
 	@$(BIN)/python -m tests.simulation.run --seeds $(or $(SEEDS),200)
+
+sim-mutants: $(STAMP) ## planted faults, each of which a promise of `sim` must catch within 500 seeds
+	@$(BIN)/python -m tests.simulation.service.mutants
 
 bench-limits: $(STAMP) ## how well limits are used under 20 behaviours, beside two rivals: a quarter of an hour (ONLY=NAME)
 	@$(BIN)/python -m benchmarks.limits $(if $(ONLY),$(ONLY:%=--only %),--json $(FIGURES) --page docs/benchmarks.md)

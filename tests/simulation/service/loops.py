@@ -110,6 +110,11 @@ class Conductor:
         self._loops.append(made)
         return made
 
+    def close(self) -> None:
+        """Nobody goes on."""
+        for loop in self._loops:
+            loop.bury()
+
     def plan(self, at_s: float, event: Callable[[], None]) -> None:
         """Something the world does then."""
         self._planned += 1

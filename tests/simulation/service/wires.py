@@ -151,9 +151,6 @@ class Lease(MemoryLease):
         """See `broker.ports.Lease.ready_standbys`."""
         return await self._over(super().ready_standbys)
 
-    async def publish_status(self, status: str) -> None:
-        """Nobody reads it here."""
-
     async def _over(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         try:
             async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S):

@@ -1,6 +1,7 @@
 """The Kafka in memory does what the real one does, and can be away, slow, or silent about a commit."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -196,3 +197,29 @@ async def test_a_record_keeps_its_own_timestamp_and_a_ledger_line_that_of_its_ap
     await ledger.open(0)
     (row,) = await ledger.read(0)
     assert row.at_ms == world.kafka.utc_ms()
+
+
+async def test_a_commit_is_readable_once_its_markers_stand_or_its_producer_goes_on_or_is_fenced() -> None:
+    world = MemoryWorld()
+    late: list[Callable[[], None]] = []
+    world.kafka.markers_later = late.append
+    place, stored = TopicPartition(world.lane_topic, 0), StoredOffset(7, "")
+
+    async def there() -> tuple[list[bytes | None], int]:
+        offsets = await world.offsets().read([place])
+        return [record.value for record in await world.results()], offsets[place].offset
+
+    producer = world.producer()
+    await producer.open()
+    await producer.transact(outgoing(world.results_topic, "a"), {place: stored})
+    assert await there() == ([], -1)
+    late.pop()()
+    assert await there() == ([b"a"], 7)
+    await producer.transact(outgoing(world.results_topic, "b"), {})
+    await producer.transact(outgoing(world.results_topic, "c"), {place: StoredOffset(8, "")})
+    assert await there() == ([b"a", b"b"], 7)
+    await world.producer().open()
+    assert await there() == ([b"a", b"b", b"c"], 8)
+    for complete in late:
+        complete()
+    assert await there() == ([b"a", b"b", b"c"], 8)
