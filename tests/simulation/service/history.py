@@ -13,6 +13,7 @@ from schemas.record import Record
 from tests.simulation.service.openai import Arrival
 from tests.simulation.service.producers import Sent
 from tests.simulation.service.scenario import PREFIX, Scenario
+from tests.simulation.service.wires import Start
 
 RESULTS, FAILURES = topics.results_topic(PREFIX), topics.failures_topic(PREFIX)
 LEDGER, DEAD_LETTERS = topics.ledger_topic(PREFIX), topics.dead_letters_topic(PREFIX)
@@ -74,6 +75,7 @@ class History:
         sent: What services wrote.
         calls: What reached OpenAI.
         commits: What was committed, in order.
+        starts: Every start of a transactional producer.
         lived: Every process that has ended, and those that live at the end.
         excused: Ids of which retention or a rotten batch took a record before it was done.
         trimmed: Whether retention has removed anything.
@@ -88,6 +90,7 @@ class History:
     sent: list[Sent] = field(default_factory=list)
     calls: list[Arrival] = field(default_factory=list)
     commits: list[Commit] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
     lived: list[Lived] = field(default_factory=list)
     excused: set[str] = field(default_factory=set)
     trimmed: bool = False

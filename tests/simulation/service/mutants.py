@@ -19,7 +19,6 @@ from broker.core import identity as identities
 from broker.core.budget import Budget
 from broker.core.dispatch import Dispatch
 from broker.core.events import Event, Promoted
-from broker.core.identity import Identities
 from broker.core.progress import PartitionProgress, Stored
 from broker.core.reception import Reception
 from broker.core.term import Candidacy, Trust
@@ -222,9 +221,11 @@ def _cancel_is_forgotten() -> AbstractContextManager[object]:
     return patch.object(Reception, "is_cancelled", lambda _self, _ticket: False)
 
 
-def _answers_are_not_given_up() -> AbstractContextManager[object]:
-    """After a fence what is in memory is published, although somebody else may have answered it meanwhile."""
-    return patch.object(Identities, "is_settled", lambda _self, _identity, _attempt: False)
+def _what_is_held_is_published() -> AbstractContextManager[object]:
+    """After a fence what is in memory is published, although it may stand, or somebody else have answered it."""
+    return patch.multiple(
+        Dispatch, _still_answers=lambda _self, _ticket: True, _give_up=lambda _self, _ticket, _ms: None
+    )
 
 
 MUTANTS: dict[str, Plant] = {
@@ -247,7 +248,7 @@ MUTANTS: dict[str, Plant] = {
         _an_unknown_commit_is_a_failure,
         _offsets_before_the_fence,
         _cancel_is_forgotten,
-        _answers_are_not_given_up,
+        _what_is_held_is_published,
     )
 }
 

@@ -87,7 +87,7 @@ class Process:
 
     def producer(self) -> TransactionLog:
         """A fresh one."""
-        return Transactions(self.link, self.wires, transactional_id=self.group)
+        return Transactions(self.link, self.wires, transactional_id=self.group, process=self.name)
 
     def lane(self, topic: str) -> MemoryLane:
         """A reader."""

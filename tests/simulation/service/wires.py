@@ -5,7 +5,9 @@ that was killed reaches anybody, and no answer reaches it.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
@@ -35,8 +37,24 @@ QUICK_S = (0.000_2, 0.003)
 SLOW_S = (0.05, 1.2)
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A transactional producer is started: when, by whom, and how long ago Redis said that the lease is theirs."""
+
+    at_s: float
+    group: str
+    process: str
+    since_mine_s: float
+
+
 class Wires:
-    """How long messages of one process take. `is_dead`: it is gone, and so is whatever it still had to say."""
+    """How long messages of one process take.
+
+    Attributes:
+        is_dead: It is gone, and so is whatever it still had to say.
+        mine_s: When Redis last said that the lease is its.
+        starts: Its producers.
+    """
 
     def __init__(self, conductor: Conductor, faults: Faults, dice: Random) -> None:
         self.conductor = conductor
@@ -44,6 +62,8 @@ class Wires:
         self.dice = dice
         self.is_calm = False
         self.is_dead = False
+        self.mine_s = -math.inf
+        self.starts: list[Start] = []
 
     def chance(self, probability: float) -> bool:
         """Whether a fault strikes."""
@@ -98,9 +118,16 @@ class Link(KafkaLink):
 class Transactions(MemoryTransactions):
     """A producer whose commits may be lost, or stored without its hearing of it."""
 
-    def __init__(self, link: KafkaLink, wires: Wires, *, transactional_id: str) -> None:
+    def __init__(self, link: KafkaLink, wires: Wires, *, transactional_id: str, process: str = "") -> None:
         super().__init__(link, transactional_id=transactional_id, commit_within_s=COMMIT_WITHIN_S)
         self._wires = wires
+        self._process = process
+
+    async def open(self) -> None:
+        """See `broker.ports.TransactionLog.open`."""
+        now_s = self._wires.conductor.now_s
+        self._wires.starts.append(Start(now_s, self._id, self._process, now_s - self._wires.mine_s))
+        await super().open()
 
     async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
         """See `broker.ports.TransactionLog.transact`."""
@@ -164,6 +191,8 @@ class Lease(MemoryLease):
             await asyncio.sleep(self._wires.dice.choice((0.001, REDIS_ANSWERS_WITHIN_S)))
             self._wires.live()
             raise
+        if isinstance(answer, LeaseTaken | LeaseMine):
+            self._wires.mine_s = self._wires.conductor.now_s
         return answer
 
     async def _may_be_lost(self) -> None:

@@ -187,6 +187,7 @@ class World:
             repeated = int(process.made.meter._registry.get_sample_value("headrace_repeated_calls_total") or 0)
             if ending == "lives" and process.leads:
                 self.history.remains = held(process)
+        self.history.starts += process.wires.starts
         self.history.lived.append(
             Lived(process.name, process.role, process.born_s, self.conductor.now_s, ending, repeated)
         )
