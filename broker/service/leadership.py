@@ -263,10 +263,14 @@ class Leadership:
         await self._drop_producer()
 
     async def _still_mine(self, renewal: Renewal) -> bool:
-        """Asked right after the fence. A silent Redis is no yes, except to the last claimant (PROTOCOL 3)."""
+        """Asked right after the fence. A silent Redis is no yes, except to the last claimant (PROTOCOL 3).
+
+        Who claimed last is read once more: only the fence makes sure that every claim can be read.
+        """
         try:
             return isinstance(await renewal.ask(), LeaseMine)
         except LeaseUnavailable:
+            await self._parts.follower.catch_up()
             return self._parts.follower.last_claim == (self._term, self._owner)
 
     async def _settle_doubt(self, renewal: Renewal) -> Doubt:

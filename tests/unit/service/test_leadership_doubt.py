@@ -6,10 +6,15 @@ from collections.abc import Mapping
 import pytest
 
 from broker.errors import LogUnavailable
+from broker.ports import Outgoing
 from broker.service.leadership import TwoLeadersError
-from broker.testing.kafka import CommitFault
-from broker.testing.kafka_doors import MemoryLane
-from tests.unit.service.rig import NAME, Process, World, led, loaded, standing_by, until
+from broker.service.ledger_codec import claim_record
+from broker.testing.kafka import CommitFault, KafkaLink
+from broker.testing.kafka_doors import MemoryLane, MemoryTransactions
+from schemas import topics
+from schemas.codec import encode_ledger
+from schemas.record import Record
+from tests.unit.service.rig import NAME, PREFIX, Process, World, led, loaded, standing_by, until
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -162,6 +167,25 @@ async def test_redis_silent_and_the_last_claim_foreign_we_stand_by_and_start_no_
     await until(lambda: first.health.role == "standby", 20)
     assert world.kafka.opened[NAME] == opened
     assert world.upstream.inflight == 0
+    first.lease.is_cut = False
+    await first.end()
+
+
+async def test_redis_silent_and_a_foreign_claim_that_only_our_fence_makes_readable_we_claim_nothing() -> None:
+    """A commit that has returned can be read only when its markers stand; a fence sees to that."""
+    world = World(latency_s=3)
+    first = Process(world, "a").start()
+    await led(first)
+    await loaded(world, 5)
+    world.kafka.markers_later = lambda _complete: None
+    rival = MemoryTransactions(KafkaLink(world.kafka), transactional_id=NAME)
+    await rival.open()
+    claim = Record(None, encode_ledger(claim_record(2, "b")))
+    await rival.transact([Outgoing(topics.ledger_topic(PREFIX), claim)], {})
+    world.kafka.markers_later = None  # those of the claim are still to come
+    first.lease.is_cut = True
+    await until(lambda: first.health.role == "standby", 20)
+    assert world.claims() == [(1, "a"), (2, "b")]
     first.lease.is_cut = False
     await first.end()
 
