@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -54,12 +55,29 @@ class Report:
         return "\n  ".join((head, *self.broken))
 
 
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """Nothing is logged: what happens stands in the trace."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def run(scenario: Scenario) -> History:
+    """One run."""
+    with _in_silence():
+        return World(scenario).run()
+
+
 def simulate(seed: int) -> Report:
     """One run and what the checkers say of it."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     world = World(Scenario.drawn(seed))
     try:
-        history = world.run()
+        with _in_silence():
+            history = world.run()
     except Exception:  # noqa: BLE001 — a defect of the simulation, to be reported with its seed
         history = world.history
         history.defects.append(traceback.format_exc())

@@ -1,0 +1,185 @@
+"""Every checker can fail: a history that is spoilt in one way is found out by the checker of that promise."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from schemas.ids import id_hash
+from schemas.ledger import LedgerKind, LedgerRecord, WaitingCancel
+from tests.simulation.service.checkers import (
+    calls_are_needed,
+    cancels_hold,
+    dead_letters_once,
+    it_ends,
+    leaders_are_left_alone,
+    ledger_agrees,
+    memory_empties,
+    nobody_starts_without_the_lease,
+    one_leader_calls,
+    one_outcome,
+    readers_see_what_was_committed,
+    refusals_are_few,
+    terms_rise,
+)
+from tests.simulation.service.history import DEAD_LETTERS, Commit, History
+from tests.simulation.service.openai import Arrival
+from tests.simulation.service.run import run
+from tests.simulation.service.scenario import Faults, Scenario
+from tests.simulation.service.wires import Start
+
+Check = Callable[[History], Iterator[str]]
+LATER_S = 1_000.0
+
+
+def defect(history: History) -> None:
+    history.defects.append("it broke")
+
+
+def stuck(history: History) -> None:
+    history.quiet_s = None
+
+
+def lost_outcome(history: History) -> None:
+    history.commits = [replace(commit, outcomes=()) for commit in history.commits]
+
+
+def second_outcome(history: History) -> None:
+    history.commits.append(next(commit for commit in history.commits if commit.outcomes))
+
+
+def unread_outcome(history: History) -> None:
+    second_outcome(history)
+
+
+def stranger(history: History) -> None:
+    name = next(commit.outcomes[0]["id"] for commit in history.commits if commit.outcomes)
+    history.sent = [each for each in history.sent if each.id != name]
+
+
+def silent_ledger(history: History) -> None:
+    history.commits = [
+        replace(commit, lines=[replace(line, settled=()) for line in commit.lines]) for commit in history.commits
+    ]
+
+
+def parked_in_silence(history: History) -> None:
+    with_lines = next(at for at, commit in enumerate(history.commits) if commit.lines)
+    history.commits[with_lines] = replace(history.commits[with_lines], parked=({"id": "nobody"},))
+
+
+def call(history: History, process: str, request_id: str, at_s: float = LATER_S) -> None:
+    history.calls.append(Arrival(at_s, at_s, process, request_id, "{}", 200))
+
+
+def call_in_vain(history: History) -> None:
+    call(history, history.claims()[-1][2], history.calls[0].id)
+
+
+def call_without_a_claim(history: History) -> None:
+    call(history, "somebody", history.calls[0].id)
+
+
+def claim(history: History, term: int, owner: str) -> None:
+    line = LedgerRecord(LedgerKind.CLAIM, term, owner)
+    last_s = history.commits[-1].at_s
+    history.commits.append(Commit(last_s, "s.dispatcher", {}, (), (), (line,)))
+
+
+def call_after_it_was_replaced(history: History) -> None:
+    call(history, history.claims()[-1][2], history.calls[0].id)
+    claim(history, 1_000, "another")
+
+
+def old_term(history: History) -> None:
+    claim(history, 0, "another")
+
+
+def step_of_another(history: History) -> None:
+    last = history.commits[-1]
+    line = LedgerRecord(LedgerKind.STEP, history.claims()[-1][1], "another")
+    history.commits.append(replace(last, lines=(line,)))
+
+
+def second_leader(history: History) -> None:
+    claim(history, 1_000, "another")
+
+
+def cancelled_unasked(history: History) -> None:
+    history.sent = [each for each in history.sent if not each.is_cancel]
+    at = next(at for at, commit in enumerate(history.commits) if commit.outcomes)
+    outcome = history.commits[at].outcomes[0] | {"reason": "cancelled"}
+    history.commits[at] = replace(history.commits[at], outcomes=(outcome,))
+
+
+def call_in_spite_of_a_cancel(history: History) -> None:
+    name = history.calls[-1].id
+    line = LedgerRecord(LedgerKind.STEP, 1, "a", cancels=(WaitingCancel(id_hash(name), 0),))
+    history.commits.insert(0, Commit(0.0, "s.dispatcher", {}, (), (), (line,)))
+
+
+def second_dead_letter(history: History) -> None:
+    history.commits.append(next(commit for commit in history.commits if commit.records.get(DEAD_LETTERS)))
+
+
+def forgotten_garbage(history: History) -> None:
+    history.commits = [replace(commit, records={}) for commit in history.commits]
+
+
+def leftover(history: History) -> None:
+    history.remains = {"tickets": 1}
+
+
+def refused(history: History) -> None:
+    for each in history.calls:
+        each.status = 429
+
+
+def start_without_the_lease(history: History) -> None:
+    history.starts.append(Start(LATER_S, "s.retrier", "retrier-9", since_mine_s=3.0))
+
+
+@pytest.fixture(scope="module")
+def scenario() -> Scenario:
+    """No crash, much garbage, and all that the checkers speak of."""
+    quiet = Faults.of_a_forgetful_redis()
+    return replace(Scenario.drawn(1), faults=replace(quiet, garbage=0.5, conflict=0.0), span_s=4.0, requests=30)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check"),
+    [
+        (defect, it_ends.check),
+        (stuck, it_ends.check),
+        (lost_outcome, one_outcome.check),
+        (second_outcome, one_outcome.check),
+        (stranger, one_outcome.check),
+        (unread_outcome, readers_see_what_was_committed.check),
+        (silent_ledger, ledger_agrees.check),
+        (parked_in_silence, ledger_agrees.check),
+        (call_in_vain, calls_are_needed.check),
+        (call_without_a_claim, one_leader_calls.check),
+        (call_after_it_was_replaced, one_leader_calls.check),
+        (old_term, terms_rise.check),
+        (step_of_another, terms_rise.check),
+        (cancelled_unasked, cancels_hold.check),
+        (call_in_spite_of_a_cancel, cancels_hold.check),
+        (second_dead_letter, dead_letters_once.check),
+        (forgotten_garbage, dead_letters_once.check),
+        (leftover, memory_empties.check),
+        (refused, refusals_are_few.check),
+        (start_without_the_lease, nobody_starts_without_the_lease.check),
+    ],
+)
+def test_a_broken_promise_is_found_out(scenario: Scenario, spoil: Callable[[History], None], check: Check) -> None:
+    history = run(scenario)
+    assert list(check(history)) == []
+    spoil(history)
+    assert list(check(history)) != []
+
+
+def test_a_second_leader_is_found_out_where_nothing_but_redis_forgets(scenario: Scenario) -> None:
+    history = run(replace(scenario, faults=Faults.of_a_forgetful_redis()))
+    assert list(leaders_are_left_alone.check(history)) == []
+    second_leader(history)
+    assert list(leaders_are_left_alone.check(history)) != []
