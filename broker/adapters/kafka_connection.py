@@ -1,7 +1,7 @@
 """How to reach Kafka, and why it could not be reached.
 
 aiokafka says `Unable to bootstrap` for a closed port, a wrong password, a wrong mechanism and a wrong certificate alike
-(`facts/kafka_on_this_machine.md` §6). So a failed start is asked again here, one connection at a time, where each has
+(docs/facts/kafka.md §6). So a failed start is asked again here, one connection at a time, where each has
 an error of its own.
 """
 

@@ -1,7 +1,7 @@
 """What Kafka lets this user do, asked before it matters.
 
 A consumer that may not read a topic gets no error, only silence, and a topic that may not be described looks as if it
-did not exist (`facts/kafka_on_this_machine.md` §6). So rights are asked for: of topics by Metadata of version 8, which
+did not exist (docs/facts/kafka.md §6). So rights are asked for: of topics by Metadata of version 8, which
 aiokafka does not speak and which names every operation that is allowed; of a transactional id and a group by adding
 offsets to a transaction of a producer that cannot exist. Kafka checks the rights first and refuses the producer then:
 nothing changes, and nobody is fenced.

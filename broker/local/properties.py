@@ -1,7 +1,7 @@
 """The two configuration files of a Kafka node, as text.
 
 A node is described among its peers, so that a cluster of three is a longer tuple and nothing else. What is small or
-fast here is so because the data are a developer's: facts/embedded_and_offline.md section 1 has the measurements.
+fast here is so because the data are a developer's: docs/facts/local.md has the measurements.
 """
 
 from dataclasses import dataclass
