@@ -1,9 +1,9 @@
 """The producer's side of Kafka: records appended to lanes, acknowledged by all replicas in sync, or a reason why not.
 
 aiokafka's idempotent producer never times out a send by itself, and after one refused batch every later send on that
-partition fails for ever (docs/facts/kafka.md §1.3). So each append has a deadline of its own, and a producer that saw an
-error is replaced. A record whose append timed out may still arrive while this object lives; the same id then costs one
-call.
+partition fails for ever (docs/facts/kafka.md §1.3). So each append has a deadline of its own, and a producer that saw
+an error is replaced. A record whose append timed out may still arrive while this object lives; the same id then costs
+one call.
 """
 
 import asyncio

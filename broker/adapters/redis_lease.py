@@ -1,9 +1,9 @@
 """The lease in Redis: one key that elects a leader, and notes beside it that may all be lost.
 
 PROTOCOL 2. Each step on the key is one script, so that no other client comes between reading and writing. redis-py
-would retry ten times with back-off and apply a timed-out write late; here every
-command is sent once and given half a second. Even so a command without an answer may have been carried out: the
-caller counts the lease's life from before it asked.
+would retry ten times with back-off and apply a timed-out write late; here every command is sent once and given half a
+second. Even so a command without an answer may have been carried out: the caller counts the lease's life from before
+it asked.
 """
 
 import asyncio
