@@ -46,7 +46,7 @@ def run(main: Coroutine[Any, Any, _T]) -> _T:
 class WallClock:
     """Wall time as anchor + loop time: where the instants of the wire and those of the loop meet.
 
-    A step of the system's wall clock is not followed.
+    A step of the system's wall clock is not followed; whoever has it from other clocks that it is wrong may correct it.
     """
 
     def __init__(
@@ -72,6 +72,10 @@ class WallClock:
     def utc_ms(self) -> int:
         """The wall time in whole milliseconds since 1970."""
         return int(self.utc_now().timestamp() * 1_000)
+
+    def correct(self, by_ms: int) -> None:
+        """Anchor it so many milliseconds later, or earlier if that is negative: other clocks agree against this one."""
+        self._origin += timedelta(milliseconds=by_ms)
 
     def to_utc(self, loop_ms: int) -> datetime:
         """The wall time of a loop instant; of one beyond the calendar, the calendar's end."""

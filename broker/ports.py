@@ -60,6 +60,9 @@ class Lease(Protocol):
     async def ready_standbys(self) -> Sequence[str]:
         """Tokens of the standbys that have noted so."""
 
+    async def server_time_ms(self) -> int:
+        """The wall clock of Redis, in milliseconds since 1970."""
+
     async def publish_status(self, status: str) -> None:
         """Leave a live status for `headrace status`."""
 

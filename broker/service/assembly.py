@@ -24,6 +24,7 @@ from broker.service.publication import Publication
 from broker.service.rules import budget_maker, dispatch_rules
 from broker.service.status import Status
 from broker.service.telemetry import Telemetry
+from broker.service.timekeeping import Timekeeper
 from broker.service.whereabouts import Whereabouts
 from broker.settings.whole import Settings
 from schemas import topics
@@ -123,6 +124,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         intakes=intakes,
         from_start=from_start | {CONTROL},  # a cancel that is read again does what it did
         utc_ms=clock.utc_ms,
+        timekeeper=Timekeeper(clock, doors.lease),
     )
     parts = Parts(
         driver=driver,

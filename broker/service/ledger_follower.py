@@ -15,6 +15,7 @@ from broker.errors import LogUnavailable, ProgressUnreadable
 from broker.ports import LedgerLog
 from broker.service.driver import Driver
 from broker.service.ledger_codec import ledger_read
+from broker.service.timekeeping import TOLERANCE_MS
 from schemas.codec import LedgerUnreadable, decode_ledger
 from schemas.ledger import LedgerKind
 
@@ -26,7 +27,7 @@ _log = structlog.get_logger("ledger")
 
 
 class LedgerFollower:
-    """The ledger, told to the core line by line."""
+    """The ledger, told to the core line by line. `claimed_at_ms` is Kafka's wall time at our last claim."""
 
     def __init__(self, log: LedgerLog, driver: Driver, clock: WallClock, *, window_ms: int) -> None:
         """Nothing is read before `open`."""
@@ -37,6 +38,8 @@ class LedgerFollower:
         self._claims: deque[tuple[int, str]] = deque(maxlen=CLAIMS_REMEMBERED)
         self._expected: tuple[int, str] | None = None
         self._opened = False
+        self._opened_from_ms = 0
+        self.claimed_at_ms = 0
         self.highest_term = 0
         self.lines = 0
 
@@ -70,8 +73,17 @@ class LedgerFollower:
     async def open(self) -> None:
         """Start reading where the dedupe window begins; does nothing the second time."""
         if not self._opened:
-            await self._log.open(self._clock.utc_ms() - self._window_ms)
-            self._opened = True
+            await self._open_from(self._clock.utc_ms() - self._window_ms)
+
+    async def reach_back(self, utc_ms: int) -> None:
+        """Begin anew if the window was begun too late for a wall time that is earlier than ours was taken to be."""
+        if self._opened and self._opened_from_ms > utc_ms - self._window_ms + TOLERANCE_MS:
+            await self.close()
+            await self._open_from(utc_ms - self._window_ms)
+
+    async def _open_from(self, utc_ms: int) -> None:
+        await self._log.open(utc_ms)
+        self._opened, self._opened_from_ms = True, utc_ms
 
     async def follow(self, timeout_ms: int = POLL_MS) -> int:
         """Read what is there, or wait a moment for it; how many lines came."""
@@ -119,6 +131,7 @@ class LedgerFollower:
             self._claims.append((line.term, line.owner))  # a claim older than the window shows in its term's steps
         if line.kind is LedgerKind.CLAIM and self._expected == (line.term, line.owner):
             self._expected = None
+            self.claimed_at_ms = at_ms
         self._driver.post(ledger_read(line, at_ms))
 
     async def close(self) -> None:

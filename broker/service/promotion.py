@@ -21,6 +21,7 @@ from broker.ports import OffsetStore, Outgoing, StoredOffset, TopicPartition, Tr
 from broker.service.intake import LaneIntake
 from broker.service.ledger_codec import claim_record
 from broker.service.ledger_follower import LedgerFollower
+from broker.service.timekeeping import Timekeeper
 from schemas.codec import encode_ledger
 from schemas.record import Record
 
@@ -60,6 +61,7 @@ class Promotion:
         intakes: Mapping[str, LaneIntake],
         from_start: frozenset[str],
         utc_ms: Callable[[], int],
+        timekeeper: Timekeeper,
     ) -> None:
         """`from_start` names lanes whose missing offsets the operator allows to read as zero."""
         self._owner = owner
@@ -69,6 +71,7 @@ class Promotion:
         self._intakes = intakes
         self._from_start = from_start
         self._utc_ms = utc_ms
+        self._timekeeper = timekeeper
 
     async def run(self, producer: TransactionLog, still_mine: Callable[[], Awaitable[bool]], own_term: int) -> Standing:
         """Lead from here on.
@@ -87,6 +90,8 @@ class Promotion:
         await producer.open()
         if not await still_mine():
             raise LeaseLostError
+        await self._timekeeper.ask_redis()
+        await self._follower.reach_back(self._timekeeper.earliest_utc_ms())
         for _ in range(CLAIMS_MAX):
             await self._follower.catch_up()
             keeps = own_term > 0 and self._follower.last_claim == (own_term, self._owner)
@@ -100,8 +105,10 @@ class Promotion:
         """Claim and read back; None if another leader has been there under that term or a later one."""
         claim = Outgoing(self._ledger_topic, Record(None, encode_ledger(claim_record(term, self._owner))))
         self._follower.expect(term, self._owner)
+        began_ms = self._utc_ms()
         await producer.transact([claim], {})
         await self._follower.read_to_claim(CLAIM_READ_WITHIN_MS)
+        self._timekeeper.stamped(self._follower.claimed_at_ms, began_ms)
         if self._follower.foreign_claim_from(term, self._owner):
             return None
         standing = Standing(term)

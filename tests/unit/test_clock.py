@@ -91,3 +91,11 @@ def test_instants_beyond_the_calendar_become_its_ends() -> None:
 def test_a_wall_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         _Hand().clock().to_loop_ms(datetime(2026, 11, 25, 12))  # noqa: DTZ001 - that is the point
+
+
+def test_a_clock_that_is_corrected_is_that_much_later_for_whatever_comes() -> None:
+    clock = WallClock(lambda: 10.0, lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    before, instant = clock.utc_ms(), clock.to_loop_ms(datetime(2026, 1, 2, tzinfo=UTC))
+    clock.correct(-90_000)
+    assert clock.utc_ms() == before - 90_000
+    assert clock.to_loop_ms(datetime(2026, 1, 2, tzinfo=UTC)) == instant + 90_000

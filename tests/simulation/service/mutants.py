@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Any
 from unittest.mock import patch
 
+from broker.clock import WallClock
 from broker.core import identity as identities
 from broker.core.budget import Budget
 from broker.core.dispatch import Dispatch
@@ -228,6 +229,20 @@ def _what_is_held_is_published() -> AbstractContextManager[object]:
     )
 
 
+def _a_wrong_clock_stays_wrong() -> AbstractContextManager[object]:
+    """A process that began with a clock an hour off goes on by it."""
+    return patch.object(WallClock, "correct", lambda _self, _by_ms: None)
+
+
+def _the_window_begins_by_our_own_clock() -> AbstractContextManager[object]:
+    """A clock that is ahead begins the dedupe window so late that nobody is known."""
+
+    async def reach(_self: LedgerFollower, _utc_ms: int) -> None:
+        return None
+
+    return patch.object(LedgerFollower, "reach_back", reach)
+
+
 MUTANTS: dict[str, Plant] = {
     plant.__name__.strip("_").replace("_", " "): plant
     for plant in (
@@ -249,6 +264,8 @@ MUTANTS: dict[str, Plant] = {
         _offsets_before_the_fence,
         _cancel_is_forgotten,
         _what_is_held_is_published,
+        _a_wrong_clock_stays_wrong,
+        _the_window_begins_by_our_own_clock,
     )
 }
 

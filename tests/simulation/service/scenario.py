@@ -5,6 +5,7 @@ any one run: a run without crashes finds other mistakes than a run that consists
 """
 
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
@@ -12,6 +13,8 @@ from broker.settings.lanes import LANE_DEFAULTS
 from broker.settings.whole import Settings
 
 PREFIX = "s"
+WALL = datetime(2026, 12, 1, 9, tzinfo=UTC)
+"""The true wall time when a world begins."""
 MODELS = ("gpt-4o-mini", "gpt-4o")
 LANES = ("urgent", "standard", "bulk")
 FORGETFUL = 0.05
@@ -59,7 +62,7 @@ class Faults:
     redis_restored: float = 0.05
     producer_expires: float = 0.05
     retention: float = 0.02
-    wrong_clock: float = 0.1
+    wrong_clock: float = 0.3
 
     @classmethod
     def drawn(cls, chance: Random) -> "Faults":

@@ -178,6 +178,10 @@ class Lease(MemoryLease):
         """See `broker.ports.Lease.ready_standbys`."""
         return await self._over(super().ready_standbys)
 
+    async def server_time_ms(self) -> int:
+        """See `broker.ports.Lease.server_time_ms`."""
+        return await self._over(super().server_time_ms)
+
     async def _over(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         try:
             async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S):

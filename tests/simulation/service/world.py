@@ -5,7 +5,7 @@ and the checkers look at what has become of it.
 """
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 
 from broker.core.progress import PartitionProgress
@@ -19,11 +19,10 @@ from tests.simulation.service.loops import Conductor
 from tests.simulation.service.openai import OpenAI
 from tests.simulation.service.process import DispatcherProcess, Process, RetryingProcess
 from tests.simulation.service.producers import Producers
-from tests.simulation.service.scenario import LANES, PREFIX, Scenario
+from tests.simulation.service.scenario import LANES, PREFIX, WALL, Scenario
 from tests.simulation.service.troubles import Troubles
 from tests.simulation.trace import Trace
 
-WALL = datetime(2026, 12, 1, 9, tzinfo=UTC)
 PATIENCE_S = 90.0
 """Nobody waits longer than that for an answer, once trouble is over."""
 
@@ -73,7 +72,7 @@ class World:
         self.kafka: MemoryKafka = WatchedKafka(self.utc_ms, self._committed)
         self.kafka.commit_takes_s = 0.004
         self.kafka.markers_later = self._mark_later
-        self.leases = MemoryLeaseStore(lambda: int(self.conductor.now_s * 1_000))
+        self.leases = MemoryLeaseStore(self.utc_ms)
         self.openai = OpenAI(scenario)
         self.trace = Trace()
         self.history = History(scenario, self.kafka)
@@ -167,7 +166,7 @@ class World:
     def _start(self, make: type[Process]) -> None:
         self._born += 1
         wrong = not self.is_calm and self.chance.random() < self.scenario.faults.wrong_clock
-        error_s = self.chance.choice((-1.5, 1.5)) if wrong else 0.0
+        error_s = self.chance.choice((-3_600.0, -1.5, 1.5, 3_600.0)) if wrong and make is DispatcherProcess else 0.0
         process = make(self, f"{make.role}-{self._born}", error_s)
         process.wires.is_calm = self.is_calm
         self.processes.append(process)

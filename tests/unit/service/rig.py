@@ -46,7 +46,7 @@ class World:
         loop = asyncio.get_running_loop()
         self.clock = WallClock(loop.time, lambda: WALL)
         self.kafka = MemoryKafka(self.clock.utc_ms)
-        self.leases = MemoryLeaseStore(self.clock.now_ms)
+        self.leases = MemoryLeaseStore(self.clock.utc_ms)
         self.upstream = ScriptedUpstream(latency_s=latency_s, script=script)
         self.partitions = partitions
         for lane in ("urgent", "standard", "bulk"):

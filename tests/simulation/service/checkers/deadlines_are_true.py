@@ -1,0 +1,46 @@
+"""Nobody fails for a deadline that has not passed, however wrong the clock that a process began with.
+
+Where Redis does not answer, a wrong clock cannot be told from a right one.
+"""
+
+from collections.abc import Iterator
+
+from schemas.codec import decode_request
+from schemas.request import deadline_of
+from schemas.request_codec import DecodedRequest
+from tests.simulation.service.history import History
+from tests.simulation.service.producers import Sent
+from tests.simulation.service.scenario import WALL
+
+SLACK_S = 5.5
+"""Clocks that differ by less than five seconds are left as they are."""
+
+
+def check(history: History) -> Iterator[str]:
+    """Whoever failed too soon."""
+    faults = history.scenario.faults
+    if faults.redis_away or faults.cut_from_redis or faults.lease_lost:
+        return
+    sent: dict[tuple[str, int], list[Sent]] = {}
+    for each in history.sent:
+        if each.id is not None and not each.is_cancel:
+            sent.setdefault((each.id, each.run), []).append(each)
+    for at_s, outcome in history.outcomes():
+        if outcome.get("reason") == "deadline_exceeded":
+            until_s = min((_deadline_s(history, each) for each in sent[outcome["id"], outcome["run"]]), default=at_s)
+            if at_s < until_s - SLACK_S:
+                yield f"{outcome['id']} failed at {at_s:.3f} s for its deadline, which was at {until_s:.3f} s"
+
+
+def _deadline_s(history: History, sent: Sent) -> float:
+    """When a record's time is over, in the world's seconds; now for what is no request."""
+    slot = history.kafka.logs(sent.topic)[sent.partition].slots[sent.offset]
+    assert slot.record is not None
+    decoded = decode_request(slot.record.value, slot.record.headers)
+    if not isinstance(decoded, DecodedRequest):
+        return 0.0
+    asked = deadline_of(decoded.request, decoded.deadline_override)
+    if asked is not None:
+        return (asked - WALL).total_seconds()
+    lane = sent.topic.rpartition(".")[2]
+    return sent.at_s + history.scenario.settings.lanes[lane].deadline_s

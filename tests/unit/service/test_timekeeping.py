@@ -1,0 +1,110 @@
+"""A process that began with a wrong clock: corrected where Redis and Kafka agree, and nowhere else."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+
+from broker.clock import WallClock
+from broker.service.timekeeping import TOLERANCE_MS, Timekeeper
+from broker.testing.lease import MemoryLease, MemoryLeaseStore
+from tests.unit.service.rig import WALL, Process, World, led, until
+from tests.virtual_time import VIRTUAL_TIME
+
+pytestmark = VIRTUAL_TIME
+
+HOUR_MS = 3_600_000
+NOW_MS = int(WALL.timestamp() * 1_000)
+
+
+class Rig:
+    """A clock that is off by so much, and a Redis that is off by so much."""
+
+    def __init__(self, *, off_ms: int = 0, redis_off_ms: int = 0) -> None:
+        self.clock = WallClock(lambda: 0.0, lambda: WALL + timedelta(milliseconds=off_ms))
+        self.store = MemoryLeaseStore(lambda: NOW_MS + redis_off_ms)
+        self.keeper = Timekeeper(self.clock, MemoryLease(self.store, "k", ttl_ms=1_000, token="t"))
+
+    @property
+    def off_ms(self) -> int:
+        return self.clock.utc_ms() - NOW_MS
+
+
+@pytest.mark.parametrize("off_ms", [HOUR_MS, -HOUR_MS, TOLERANCE_MS + 1])
+async def test_a_clock_that_redis_and_kafka_contradict_alike_is_corrected(off_ms: int) -> None:
+    rig = Rig(off_ms=off_ms)
+    await rig.keeper.ask_redis()
+    rig.keeper.stamped(NOW_MS, rig.clock.utc_ms())
+    assert rig.off_ms == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "kafka_ms"),
+    [
+        ({"off_ms": HOUR_MS, "redis_off_ms": HOUR_MS}, NOW_MS),
+        ({"redis_off_ms": HOUR_MS}, NOW_MS),
+        ({}, NOW_MS + HOUR_MS),
+        ({"off_ms": TOLERANCE_MS}, NOW_MS),
+    ],
+    ids=["Redis agrees with us", "Redis alone", "Kafka alone", "within what clocks may differ by"],
+)
+async def test_one_clock_alone_corrects_nothing(given: Mapping[str, int], kafka_ms: int) -> None:
+    rig = Rig(**given)
+    await rig.keeper.ask_redis()
+    rig.keeper.stamped(kafka_ms, rig.clock.utc_ms())
+    assert rig.off_ms == given.get("off_ms", 0)
+
+
+async def test_while_redis_is_silent_nothing_is_corrected_and_what_it_said_before_is_forgotten() -> None:
+    rig = Rig(off_ms=HOUR_MS)
+    await rig.keeper.ask_redis()
+    assert rig.keeper.earliest_utc_ms() == NOW_MS
+    rig.store.available = False
+    await rig.keeper.ask_redis()
+    assert rig.keeper.earliest_utc_ms() == NOW_MS + HOUR_MS
+    rig.keeper.stamped(NOW_MS, rig.clock.utc_ms())
+    assert rig.off_ms == HOUR_MS
+
+
+async def test_a_record_that_was_on_its_way_for_long_says_nothing_against_a_clock() -> None:
+    rig = Rig()
+    await rig.keeper.ask_redis()
+    rig.keeper.stamped(NOW_MS - 20_000, NOW_MS - 30_000)
+    assert rig.off_ms == 0
+
+
+async def test_a_clock_that_is_behind_takes_redis_for_no_reason_to_read_less() -> None:
+    rig = Rig(off_ms=-HOUR_MS)
+    await rig.keeper.ask_redis()
+    assert rig.keeper.earliest_utc_ms() == NOW_MS - HOUR_MS
+
+
+class _Skewed(World):
+    """One process's clock is off."""
+
+    def process(self, owner: str, off_ms: int) -> Process:
+        right = self.clock
+        self.clock = WallClock(self.clock._loop_s, lambda: right.utc_now() + timedelta(milliseconds=off_ms))
+        try:
+            return Process(self, owner)
+        finally:
+            self.clock = right
+
+
+@pytest.mark.parametrize("off_ms", [2 * HOUR_MS, -2 * HOUR_MS])
+async def test_a_successor_whose_clock_is_hours_off_knows_who_was_answered_and_keeps_deadlines(off_ms: int) -> None:
+    world = _Skewed()
+    first = Process(world, "a").start()
+    await led(first)
+    world.submit("x")
+    await until(lambda: len(world.outcomes()) == 1)
+    await first.kill()
+    second = world.process("b", off_ms).start()
+    await led(second)
+    assert abs(second.clock.utc_ms() - world.clock.utc_ms()) < 1_000
+    world.submit("x")
+    world.submit("y")
+    await until(lambda: len(world.outcomes()) == 2)
+    assert world.upstream.calls == {"x": 1, "y": 1}
+    assert [outcome["status"] for outcome in world.outcomes()] == ["completed"] * 2
+    await second.end()
