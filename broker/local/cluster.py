@@ -19,7 +19,7 @@ from broker.local.errors import LocalServicesError
 from broker.local.free_ports import accepts
 from broker.local.kafka import READY_WITHIN_S, Kafka
 from broker.local.processes import Process, is_running
-from broker.local.properties import Node
+from broker.local.properties import Node, NodeSettings, ours_alone
 from broker.local.waiting import Patience
 
 _SIZES = (1, 3)
@@ -57,10 +57,16 @@ def require_same_size(data_dir: Path, nodes: int) -> None:
 class KafkaCluster:
     """The nodes by their ids, 1 first."""
 
-    def __init__(self, ports: Sequence[tuple[int, int]], data_dir: Path, java: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        ports: Sequence[tuple[int, int]],
+        data_dir: Path,
+        java: tuple[str, ...],
+        node_settings: NodeSettings = ours_alone,
+    ) -> None:
         """`ports` has a node's own port and its controller's, for each; `java` is as in `Kafka`."""
         peers = tuple(Node(number, *pair) for number, pair in enumerate(ports, start=1))
-        self.nodes = {peer.node_id: Kafka(peer, peers, data_dir, java) for peer in peers}
+        self.nodes = {peer.node_id: Kafka(peer, peers, data_dir, java, node_settings) for peer in peers}
         self._data_dir = data_dir
 
     @property

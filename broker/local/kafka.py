@@ -6,7 +6,7 @@ from pathlib import Path
 from broker.local.errors import LocalServicesError
 from broker.local.logs import telling_line
 from broker.local.processes import Process, spawn
-from broker.local.properties import Node, log_properties, server_properties
+from broker.local.properties import Node, NodeSettings, log_properties, ours_alone, server_properties
 
 READY_WITHIN_S = 60.0
 JVM_OPTIONS = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
@@ -15,11 +15,19 @@ JVM_OPTIONS = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel
 class Kafka:
     """One node of `cluster`, which it is a part of, with its data below `data_dir`."""
 
-    def __init__(self, node: Node, cluster: tuple[Node, ...], data_dir: Path, java: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        cluster: tuple[Node, ...],
+        data_dir: Path,
+        java: tuple[str, ...],
+        node_settings: NodeSettings = ours_alone,
+    ) -> None:
         """`java` is the java command and its class path; the node's own options are added here."""
         self.node = node
         self._cluster = cluster
         self._java = java
+        self._node_settings = node_settings
         self.home = data_dir / f"kafka-{node.node_id}"
         self._log = data_dir / "logs" / f"kafka-{node.node_id}.log"
         self._output = data_dir / "logs" / f"kafka-{node.node_id}.out"
@@ -35,7 +43,8 @@ class Kafka:
         for directory in (self.home / "tmp", self._log.parent):
             directory.mkdir(parents=True, exist_ok=True)
         data = self.home / "data"
-        self._properties.write_text(server_properties(self.node, self._cluster, data), encoding="utf-8")
+        settings = server_properties(self.node, self._cluster, data, self._node_settings)
+        self._properties.write_text(settings, encoding="utf-8")
         self._log_properties.write_text(log_properties(self._log), encoding="utf-8")
         if not (data / "meta.properties").exists():
             self._format(cluster_id)

@@ -4,6 +4,7 @@ A node is described among its peers, so that a cluster of three is a longer tupl
 fast here is so because the data are a developer's: docs/facts/local.md has the measurements.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,18 @@ class Node:
     controller_port: int
 
 
-def server_properties(node: Node, cluster: tuple[Node, ...], data: Path) -> str:
+NodeSettings = Callable[[Node], Mapping[str, object]]
+"""What one node is told beyond ours, by Kafka's own names; it beats ours."""
+
+
+def ours_alone(_: Node) -> Mapping[str, object]:
+    """The `NodeSettings` of whoever has no wishes."""
+    return {}
+
+
+def server_properties(
+    node: Node, cluster: tuple[Node, ...], data: Path, node_settings: NodeSettings = ours_alone
+) -> str:
     """server.properties of `node`; `cluster` holds every node, this one too; `data` is where it keeps its logs."""
     replicas = min(3, len(cluster))
     in_sync = max(1, replicas - 1)
@@ -58,6 +70,7 @@ def server_properties(node: Node, cluster: tuple[Node, ...], data: Path) -> str:
         "num.network.threads": 2,
         "num.io.threads": 2,
         "log.cleaner.dedupe.buffer.size": 4 * 1024 * 1024,  # default 128 MiB, half of our heap
+        **node_settings(node),
     }
     return "".join(f"{key}={_escaped(str(value))}\n" for key, value in settings.items())
 

@@ -30,6 +30,7 @@ from broker.local.jars import Jar, Progress, ensure_jars, locked_jars
 from broker.local.kafka import Kafka
 from broker.local.linked import java_command
 from broker.local.processes import GRACE_S, disown, is_running, stop
+from broker.local.properties import NodeSettings, ours_alone
 from broker.local.record import Endpoints, Record, remove_record, write_record
 from broker.local.requirements import java, require_extra, valkey_server
 from broker.local.valkey import Valkey
@@ -43,7 +44,7 @@ _REAPED_WITHIN_S = 2.0
 class LocalServices:
     """Starts the pair on entering, stops it on leaving; every start chooses free ports, a restart keeps them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — all but the first keyword-only
         self,
         data_dir: Path | None = None,
         *,
@@ -51,6 +52,7 @@ class LocalServices:
         keep: bool = False,
         progress: Progress | None = None,
         jars: Sequence[Jar] | None = None,
+        node_settings: NodeSettings = ours_alone,
     ) -> None:
         """A pair that is not started yet.
 
@@ -61,6 +63,8 @@ class LocalServices:
             keep: leave the temporary directory where it is.
             progress: told how many jars have been fetched, on the first use only.
             jars: another Kafka than the locked one; `jars.parse_lock` reads its lock.
+            node_settings: what a node of Kafka is told beyond ours, such as one more listener; asked once for each
+                node at each start.
 
         Raises:
             LocalServicesError: another number of nodes (exit code 2).
@@ -68,6 +72,7 @@ class LocalServices:
         require_size(nodes)
         self._nodes = nodes
         self._jars = jars
+        self._node_settings = node_settings
         self._given = data_dir is not None
         self.data_dir = data_dir.expanduser().resolve() if data_dir is not None else Path()
         self._keep = keep
@@ -219,7 +224,7 @@ class LocalServices:
         for attempt in range(1, _STARTS_MAX + 1):
             valkey_port, *ports = free_ports(1 + 2 * self._nodes)
             kafka = self._kafka = KafkaCluster(
-                list(zip(ports[::2], ports[1::2], strict=True)), self.data_dir, java_command
+                list(zip(ports[::2], ports[1::2], strict=True)), self.data_dir, java_command, self._node_settings
             )
             valkey = self._valkey = Valkey(valkey_server(), valkey_port, self.data_dir)
             try:

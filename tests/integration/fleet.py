@@ -65,7 +65,7 @@ class Fleet:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2))
-        await create_missing(self.connection, topics(self.prefix, LANES, None, 1))
+        await create_missing(self.connection, topics(self.prefix, LANES, None, len(self.services.kafka_pids)))
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -52,3 +52,13 @@ def test_of_three_nodes_a_killed_one_is_forgotten_in_three_seconds() -> None:
 def test_backslashes_in_a_path_survive_java_properties() -> None:
     settings = settings_of(log_properties(Path("/logs\\odd/kafka.log")))
     assert settings["appender.file.fileName"] == "/logs\\\\odd/kafka.log"
+
+
+def test_what_a_node_is_told_beyond_ours_beats_ours_and_knows_the_node() -> None:
+    nodes = tuple(Node(number, 21000 + number, 22000 + number) for number in (1, 2))
+    told = {"num.io.threads": 9, "listeners": "A://:1"}
+    settings = settings_of(
+        server_properties(nodes[1], nodes, Path("/data"), lambda node: told | {"rack": node.node_id})
+    )
+    assert (settings["num.io.threads"], settings["listeners"], settings["rack"]) == ("9", "A://:1", "2")
+    assert settings["num.network.threads"] == "2"
