@@ -75,17 +75,7 @@ class KafkaTransactions:
         producer = self._producer
         assert producer is not None  # noqa: S101 — programmer error: transact before open
         await producer.begin_transaction()
-        sends = [
-            await producer.send(
-                outgoing.topic,
-                value=_sendable(outgoing.record),
-                key=outgoing.record.key,
-                headers=list(outgoing.record.headers),
-                timestamp_ms=outgoing.timestamp_ms,
-            )
-            for outgoing in records
-        ]
-        await asyncio.gather(*sends)
+        await _send(producer, records)
         if offsets:
             stored = {
                 KafkaPartition(place.topic, place.partition): OffsetAndMetadata(value.offset, value.metadata)
@@ -99,6 +89,32 @@ class KafkaTransactions:
         producer, self._producer = self._producer, None
         if producer is not None:
             await close_producer(producer)
+
+
+async def _send(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None:
+    """All of them, awaited. Where one fails, nobody waits for the others, and what they fail with is no news."""
+    sends: list[asyncio.Future[object]] = []
+    try:
+        for outgoing in records:
+            sends.append(  # noqa: PERF401 — those before the one that fails must be known
+                await producer.send(
+                    outgoing.topic,
+                    value=_sendable(outgoing.record),
+                    key=outgoing.record.key,
+                    headers=list(outgoing.record.headers),
+                    timestamp_ms=outgoing.timestamp_ms,
+                )
+            )
+        await asyncio.gather(*sends)
+    except BaseException:
+        for send in sends:
+            send.add_done_callback(_seen)
+        raise
+
+
+def _seen(send: asyncio.Future[object]) -> None:
+    if not send.cancelled():
+        send.exception()
 
 
 async def close_producer(producer: AIOKafkaProducer) -> None:
