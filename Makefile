@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes: what is compiled once is read by the next
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit sim sim-core sim-mutants bench-limits bench-lanes integration chart image compatibility coverage static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test unit sim sim-core sim-mutants bench-limits bench-lanes integration chaos chaos-short chart image compatibility coverage static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -49,6 +49,12 @@ LANES := benchmarks/lanes/figures.json
 
 integration: $(STAMP) ## kills, outages, garbage and duplicates on a real Kafka and Valkey
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration
+
+chaos: $(STAMP) ## faults at random on three Kafka nodes, Valkey, processes and network: 15 s each (KILLS=200, SEED=7)
+	@$(BIN)/python -m tests.chaos run --faults $(or $(KILLS),200) $(if $(SEED),--seed $(SEED))
+
+chaos-short: $(STAMP) ## a dozen of these faults in two minutes, always the same
+	@$(BIN)/python -m pytest -q -s tests/chaos
 
 chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, held against Kubernetes' schemas, refusals read
 	@$(BIN)/python -m tests.chart.tools

@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,6 +59,7 @@ class Fleet:
     processes: list[Process] = field(default_factory=list)
     python: str = sys.executable
     _session: aiohttp.ClientSession | None = None
+    _numbers: Iterator[int] = field(default_factory=count)
 
     @property
     def connection(self) -> KafkaConnection:
@@ -93,7 +95,7 @@ class Fleet:
         }
 
     async def start(self, verb: str = "dispatcher", **settings: str) -> Process:
-        log = self.directory / f"{verb}-{len(self.processes)}.log"
+        log = self.directory / f"{verb}-{next(self._numbers)}.log"
         with log.open("wb") as sink:
             child = await asyncio.create_subprocess_exec(
                 self.python,

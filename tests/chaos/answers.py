@@ -1,0 +1,48 @@
+"""How the simulated OpenAI treats the requests of `traffic`, and what it remembers of each call."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from broker.simulator.script import Scripted
+
+PARKED_FOR_S = 3
+_OVERLOADED = {"error": {"message": "The server is overloaded.", "type": "server_error", "code": "server_overloaded"}}
+
+
+class Answers:
+    """A script. Calls of one id that no error asked for are repetitions: somebody paid twice.
+
+    Attributes:
+        latency_s: What calls take, once it is set; None: as the simulator's settings say.
+        at: When each call came, monotonic seconds, and of which id.
+    """
+
+    def __init__(self) -> None:
+        self.latency_s: float | None = None
+        self.at: list[tuple[float, str]] = []
+        self.calls: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.repeated = 0
+
+    def __call__(self, number: int, body: Mapping[str, Any]) -> Scripted | None:
+        request_id = str(body["messages"][0]["content"]).split()[3].rstrip(".")
+        self.at.append((time.monotonic(), request_id))
+        self.calls[request_id] += 1
+        made = self.calls[request_id]
+        if made > 1 + self.errors[request_id]:
+            self.repeated += 1
+        if made == 1 and request_id.startswith(("parked", "failing")):
+            self.errors[request_id] += 1
+            headers = {"retry-after": str(PARKED_FOR_S)} if request_id.startswith("parked") else {}
+            return Scripted(503, _OVERLOADED, headers, delay_s=1 + number % 20 / 10)
+        return None if self.latency_s is None else Scripted(delay_s=self.latency_s)
+
+    async def first_after(self, instant_s: float, within_s: float) -> float:
+        """Seconds from that instant to the next call."""
+        async with asyncio.timeout(within_s):
+            while not self.at or self.at[-1][0] <= instant_s:
+                await asyncio.sleep(0.01)
+        return next(at_s for at_s, _ in self.at if at_s > instant_s) - instant_s

@@ -1,0 +1,32 @@
+"""Chaos needs the real servers, like the integration tests, and is skipped where they cannot be had."""
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from broker.local.errors import LocalServicesError
+from broker.local.linked import ensure_linked
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.services)
+
+
+@pytest.fixture(autouse=True)
+def _clients_are_quiet() -> None:
+    """What our own reader and producers say while nodes die would fill pages; what they raise is in the report."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _linked() -> None:
+    try:
+        ensure_linked()
+    except LocalServicesError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))

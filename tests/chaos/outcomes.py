@@ -1,0 +1,92 @@
+"""The ledger of outcomes: what a plain `read_committed` consumer sees, as it comes, and how long nothing came."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+
+@dataclass
+class Outcomes:
+    """Every record of the results topic, from offset 0, while it is entered.
+
+    Attributes:
+        counts: How often each (id, run) was answered.
+        said: The last outcome of each id, without its answer.
+        arrivals: When outcomes came, monotonic seconds.
+        troubles: What the consumer itself could not do; a user's consumer would see these.
+    """
+
+    bootstrap_servers: str
+    topic: str
+    partitions: int
+    counts: Counter[tuple[str, int]] = field(default_factory=Counter)
+    said: dict[str, dict[str, Any]] = field(default_factory=dict)
+    arrivals: list[float] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    _task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._read(), name="ledger of outcomes")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _read(self) -> None:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap_servers,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            group_id=None,
+            fetch_max_wait_ms=100,
+            request_timeout_ms=4_000,
+            metadata_max_age_ms=10_000,
+        )
+        await consumer.start()
+        try:
+            places = [TopicPartition(self.topic, number) for number in range(self.partitions)]
+            consumer.assign(places)
+            for place in places:
+                consumer.seek(place, 0)
+            while True:
+                try:
+                    got = await consumer.getmany(timeout_ms=200)
+                except KafkaError as error:
+                    self.troubles.append(f"{type(error).__name__}: {error}")
+                    continue
+                for records in got.values():
+                    for record in records:
+                        self._note(json.loads(record.value))
+        finally:
+            stopping = asyncio.ensure_future(consumer.stop())
+            await asyncio.wait({stopping}, timeout=3)
+
+    def _note(self, outcome: dict[str, Any]) -> None:
+        self.counts[outcome["id"], outcome["run"]] += 1
+        self.said[outcome["id"]] = {
+            name: outcome.get(name) for name in ("status", "reason", "lane", "term", "attempts", "message")
+        }
+        self.arrivals.append(time.monotonic())
+
+    def longest_pause(self, begin_s: float, end_s: float) -> tuple[float, float]:
+        """The longest time without an outcome in that stretch: how long, and when it ended, from its beginning on."""
+        within = [begin_s, *(at_s for at_s in self.arrivals if begin_s < at_s < end_s), end_s]
+        return max(((after - before, after - begin_s) for before, after in pairwise(within)), default=(0.0, 0.0))
+
+    async def until(self, answered: int, within_s: float) -> None:
+        """Wait for so many ids."""
+        async with asyncio.timeout(within_s):
+            while len(self.said) < answered:
+                await asyncio.sleep(0.05)

@@ -1,0 +1,187 @@
+"""Faults one after the other, at random instants under load, and the report of what each did."""
+
+import asyncio
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.arena import Arena, NotWholeError, arena
+from tests.chaos.faults import FAULTS
+from tests.chaos.traffic import verdicts
+from tests.integration.fleet import read_all
+
+WHOLE_WITHIN_S = 60.0
+DRAINED_WITHIN_S = 90.0
+PAUSED_S = 1.0
+"""Less than this without an outcome is no pause: they come in transactions."""
+
+
+HEADING = (
+    f"{'':>4}  {'at':>8}  {'fault':<53} {'whom, how long':<29} {'in flight, no outcome for, outcomes again after,':>12}"
+    " all well after, calls repeated"
+)
+
+
+@dataclass
+class Played:
+    """One fault: whom it hit, what was in flight, and how outcomes flowed afterwards.
+
+    `pause_s` is the longest time without an outcome, `flows_after_s` when that ended, counted from the fault.
+    """
+
+    number: int
+    fault: str
+    whom: str
+    at_s: float
+    inflight: int
+    pause_s: float
+    flows_after_s: float
+    whole_after_s: float
+    repeated_calls: int
+
+    def line(self) -> str:
+        again = f"{self.flows_after_s:6.1f} s" if self.paused else "no pause"
+        return (
+            f"{self.number:4}  {self.at_s:6.0f} s  {self.fault:<53} {self.whom:<29} {self.inflight:3}"
+            f" {self.pause_s:6.1f} s {again:>9} {self.whole_after_s:6.1f} s {self.repeated_calls:5}"
+        )
+
+    @property
+    def paused(self) -> bool:
+        return self.pause_s >= PAUSED_S
+
+
+@dataclass
+class Report:
+    """What a run showed; `wrong` is empty if every promise was kept."""
+
+    seed: int
+    played: list[Played] = field(default_factory=list)
+    wrong: dict[str, list[str]] = field(default_factory=dict)
+    totals: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    def summary(self) -> list[str]:
+        by_fault: dict[str, list[Played]] = {}
+        for each in self.played:
+            by_fault.setdefault(each.fault, []).append(each)
+        rows = [f"{'fault':<53} times {'outcomes again after':>21} {'called again':>14}"]
+        for fault in FAULTS:
+            of = by_fault.get(fault, [])
+            if of:
+                again = [each.flows_after_s if each.paused else 0.0 for each in of]
+                calls = [each.repeated_calls for each in of]
+                times = f"{statistics.median(again):.1f} s, worst {max(again):.1f} s"
+                rows.append(f"{fault:<53} {len(of):5} {times:>21} {f'{sum(calls)}, worst {max(calls)}':>14}")
+        rows.append(", ".join(f"{value} {name}" for name, value in self.totals.items()))
+        rows += [f"WRONG, {what}: {len(found)}: {found[:5]}" for what, found in self.wrong.items() if found]
+        rows.append(
+            f"seed {self.seed}: {len(self.played)} faults, "
+            + ", ".join(f"{len(self.wrong.get(what, ()))} {what}" for what in ("lost", "doubled", "stuck"))
+            + (": every promise was kept" if self.is_fine else ": PROMISES WERE BROKEN")
+        )
+        return rows
+
+    @property
+    def is_fine(self) -> bool:
+        return not any(self.wrong.values())
+
+
+def chosen(dice: random.Random, count: int, names: Sequence[str]) -> list[str]:
+    """Every fault before any comes a second time, in an order of its own each time."""
+    order: list[str] = []
+    while len(order) < count:
+        order += dice.sample(names, len(names))
+    return order[:count]
+
+
+async def play(
+    directory: Path,
+    seed: int,
+    count: int,
+    *,
+    say: Callable[[str], None],
+    names: Sequence[str] = tuple(FAULTS),
+) -> Report:
+    """Start everything, play so many faults, let everything be answered, and judge."""
+    report, dice = Report(seed), random.Random(seed)
+    begun_s = time.monotonic()
+    async with arena(directory, seed) as scene:
+        say(f"seed {seed}; logs in {directory}; all well {time.monotonic() - begun_s:.1f} s after the start")
+        say(HEADING)
+        first_s = time.monotonic()
+        for number, name in enumerate(chosen(dice, count, names), start=1):
+            try:
+                played = await _one(scene, dice, number, name, first_s)
+            except (NotWholeError, AssertionError, TimeoutError) as error:
+                report.wrong["stuck"] = [f"fault {number}, {name}: {type(error).__name__}: {error}"]
+                say(f"{number:4}  {name}: {report.wrong['stuck'][0]}")
+                await scene.mend()
+                break
+            report.played.append(played)
+            say(played.line())
+            if wrong := verdicts(scene.traffic)["doubled"] + scene.ended_by_themselves():
+                say(f"      wrong from here on: {wrong[:3]}")
+                break
+        await _end(scene, report)
+    return report
+
+
+async def _one(scene: Arena, dice: random.Random, number: int, name: str, first_s: float) -> Played:
+    await asyncio.sleep(dice.uniform(0, 1.5))  # at a random instant of whatever goes on
+    await scene.whole(WHOLE_WITHIN_S)
+    inflight, repeated = await scene.inflight(), scene.answers.repeated
+    begun_s = time.monotonic()
+    whom = await FAULTS[name](scene, dice)
+    await scene.whole(WHOLE_WITHIN_S)
+    whole_s = time.monotonic()
+    pause_s, flows_after_s = scene.outcomes.longest_pause(begun_s, whole_s)
+    return Played(
+        number,
+        name,
+        whom,
+        round(begun_s - first_s, 1),
+        inflight,
+        round(pause_s, 2),
+        round(flows_after_s, 2),
+        round(whole_s - begun_s, 2),
+        scene.answers.repeated - repeated,
+    )
+
+
+async def _end(scene: Arena, report: Report) -> None:
+    """Everything is answered, read once more from the beginning by another reader, and judged."""
+    traffic, outcomes = scene.traffic, scene.outcomes
+    await traffic.stop()
+    try:
+        await outcomes.until(len(traffic.acknowledged), DRAINED_WITHIN_S)
+    except TimeoutError:
+        report.wrong.setdefault("stuck", []).append(f"{traffic.unanswered} unanswered: {await scene.statuses()}")
+    report.wrong |= verdicts(traffic)
+    again = await read_all(scene.fleet, "results", until=len(outcomes.said))
+    if again.counts() != outcomes.counts:
+        report.wrong["two readers differ"] = [str(again.counts() - outcomes.counts)]
+    report.wrong["ended by themselves"] = scene.ended_by_themselves()
+    report.wrong["bad lines in logs"] = scene.bad_lines()
+    report.wrong["exceptions at users"] = [*traffic.troubles, *outcomes.troubles]
+    parked = await read_all(scene.fleet, "failures")
+    kinds = [each.partition("-")[0] for each in traffic.acknowledged]
+    report.totals = {
+        "requests": len(traffic.acknowledged),
+        "outcomes": sum(outcomes.counts.values()),
+        "calls": sum(scene.answers.calls.values()),
+        "called again": scene.answers.repeated,
+        "parked": len(parked.records),
+        "sent twice": kinds.count("twice"),
+        "cancels": kinds.count("cancelled"),
+        "cancelled": sum(outcome["reason"] == "cancelled" for outcome in outcomes.said.values()),
+        "with deadlines": kinds.count("deadline"),
+        "too late": sum(str(outcome["reason"]).startswith("deadline") for outcome in outcomes.said.values()),
+    }

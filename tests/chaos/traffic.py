@@ -1,0 +1,166 @@
+"""Producers that write all the time, in every lane, also what must wait, fail, be cancelled or come too late."""
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from schemas.codec import encode_cancel
+from schemas.control import Cancel
+from schemas.instants import to_wire
+from tests.chaos.outcomes import Outcomes
+from tests.integration.fleet import LANES, request
+
+KINDS = {"plain": 74, "parked": 4, "failing": 2, "deadline": 7, "cancelled": 6, "twice": 7}
+"""The first word of an id, and how many of a hundred are of it."""
+
+MAY_END = {
+    "plain": {"completed"},
+    "parked": {"completed"},
+    "failing": {"completed"},
+    "twice": {"completed"},
+    "cancelled": {"completed", "cancelled"},
+    "deadline": {"completed", "deadline_exceeded", "deadline_unreachable"},
+}
+_TENANTS = ("acme", "globex", "initech", None)
+_LANES_BY_SHARE = (*("bulk",) * 5, *("standard",) * 3, *("urgent",) * 2)
+_BATCH = 25
+_TURN_S = 0.1
+
+
+@dataclass
+class Traffic:
+    """Writes while it is entered, unless `hold` is set: as much as keeps `backlog` requests unanswered.
+
+    Attributes:
+        acknowledged: When Kafka took each id, monotonic seconds.
+        records: How many records were written, repetitions and cancels included.
+    """
+
+    bootstrap_servers: str
+    prefix: str
+    outcomes: Outcomes
+    dice: random.Random
+    backlog: int = 160
+    words: int = 20
+    kinds: dict[str, int] = field(default_factory=lambda: dict(KINDS))
+    acknowledged: dict[str, float] = field(default_factory=dict)
+    written: Counter[str] = field(default_factory=Counter)
+    hold: bool = False
+    troubles: list[str] = field(default_factory=list)
+    _later: list[tuple[float, str, str]] = field(default_factory=list)
+    _bodies: dict[str, bytes] = field(default_factory=dict)
+    _number: int = 0
+    _task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._write(), name="producers")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    @property
+    def unanswered(self) -> int:
+        return len(self.acknowledged) - len(self.outcomes.said)
+
+    def oldest_unanswered_s(self) -> float:
+        now_s = time.monotonic()
+        open_ids = self.acknowledged.keys() - self.outcomes.said.keys()
+        return max((now_s - self.acknowledged[each] for each in open_ids), default=0.0)
+
+    async def stop(self) -> None:
+        """No new requests; what is to be sent a second time is sent now."""
+        self.hold = True
+        async with asyncio.timeout(60):
+            while self._later:
+                await asyncio.sleep(_TURN_S)
+
+    async def _write(self) -> None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap_servers,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=5,
+            request_timeout_ms=5_000,
+        )
+        await producer.start()
+        try:
+            while True:
+                begun_s = time.monotonic()
+                await self._send_due(producer)
+                missing = 0 if self.hold else max(1, min(_BATCH, self.backlog - self.unanswered))
+                await asyncio.gather(*(self._submit(producer) for _ in range(missing)))
+                await asyncio.sleep(max(0.0, begun_s + _TURN_S - time.monotonic()))
+        finally:
+            stopping = asyncio.ensure_future(producer.stop())
+            await asyncio.wait({stopping}, timeout=3)
+
+    async def _submit(self, producer: AIOKafkaProducer) -> None:
+        [kind] = self.dice.choices(list(self.kinds), list(self.kinds.values()))
+        self._number += 1
+        request_id, lane = f"{kind}-{self._number}", self.dice.choice(_LANES_BY_SHARE)
+        fields: dict[str, Any] = {"tenant": self.dice.choice(_TENANTS)}
+        if kind == "deadline":
+            fields["deadline"] = to_wire(datetime.now(UTC) + timedelta(seconds=self.dice.uniform(2, 30)))
+        value = json.dumps(request(request_id, words=self.words, **fields)).encode()
+        await self._acknowledged(producer, f"{self.prefix}.requests.{lane}", value)
+        self.acknowledged[request_id] = time.monotonic()
+        if kind == "cancelled":
+            self._later.append((time.monotonic() + self.dice.uniform(0, 3), "cancel", request_id))
+        if kind == "twice":
+            self._bodies[request_id] = value
+            self._later.append((time.monotonic() + self.dice.uniform(0, 6), self.dice.choice(LANES), request_id))
+
+    async def _send_due(self, producer: AIOKafkaProducer) -> None:
+        now_s = time.monotonic()
+        due = [each for each in self._later if each[0] <= now_s or self.hold]
+        self._later = [each for each in self._later if each not in due]
+        await asyncio.gather(*(self._again(producer, what, request_id) for _, what, request_id in due))
+
+    async def _again(self, producer: AIOKafkaProducer, what: str, request_id: str) -> None:
+        if what != "cancel":
+            await self._acknowledged(producer, f"{self.prefix}.requests.{what}", self._bodies.pop(request_id))
+            return
+        record = encode_cancel(Cancel(id=request_id), source="/tests", time=datetime.now(UTC))
+        await self._acknowledged(
+            producer, f"{self.prefix}.control", record.value, key=record.key, headers=list(record.headers)
+        )
+
+    async def _acknowledged(self, producer: AIOKafkaProducer, topic: str, value: bytes | None, **options: Any) -> None:
+        """A producer that is told of an error sends the same again: that is what ids are for."""
+        while True:
+            try:
+                await producer.send_and_wait(topic, value, **options)
+            except KafkaError as error:
+                self.troubles.append(f"{type(error).__name__}: {error}")
+                await asyncio.sleep(0.2)
+            else:
+                self.written[topic.rpartition(".")[2]] += 1
+                return
+
+
+def verdicts(traffic: Traffic) -> dict[str, list[str]]:
+    """What is wrong with the ledger of outcomes; nothing is: every list is empty."""
+    outcomes = traffic.outcomes
+    said = {each: outcome["reason"] or outcome["status"] for each, outcome in outcomes.said.items()}
+    wrong = [
+        f"{each}: {how}" for each, how in said.items() if how not in MAY_END.get(each.partition("-")[0], {"completed"})
+    ]
+    return {
+        "lost": sorted(traffic.acknowledged.keys() - said.keys()),
+        "doubled": sorted(f"{each}/{run}" for (each, run), count in outcomes.counts.items() if count != 1),
+        "unknown": sorted(said.keys() - traffic.acknowledged.keys()),
+        "wrong": sorted(wrong),
+    }
