@@ -17,27 +17,34 @@ class Answers:
 
     Attributes:
         latency_s: What calls take, once it is set; None: as the simulator's settings say.
+        long_s: What the first call of a `long` request takes.
         at: When each call came, monotonic seconds, and of which id.
+        repeated: For each repetition, when the call came that it repeats.
     """
 
     def __init__(self) -> None:
         self.latency_s: float | None = None
+        self.long_s = 60.0
         self.at: list[tuple[float, str]] = []
         self.calls: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
-        self.repeated = 0
+        self._last: dict[str, float] = {}
+        self.repeated: list[float] = []
 
     def __call__(self, number: int, body: Mapping[str, Any]) -> Scripted | None:
         request_id = str(body["messages"][0]["content"]).split()[3].rstrip(".")
         self.at.append((time.monotonic(), request_id))
         self.calls[request_id] += 1
-        made = self.calls[request_id]
+        made, before_s = self.calls[request_id], self._last.get(request_id, 0.0)
+        self._last[request_id] = time.monotonic()
         if made > 1 + self.errors[request_id]:
-            self.repeated += 1
+            self.repeated.append(before_s)
         if made == 1 and request_id.startswith(("parked", "failing")):
             self.errors[request_id] += 1
             headers = {"retry-after": str(PARKED_FOR_S)} if request_id.startswith("parked") else {}
             return Scripted(503, _OVERLOADED, headers, delay_s=1 + number % 20 / 10)
+        if made == 1 and request_id.startswith("long"):
+            return Scripted(delay_s=self.long_s)
         return None if self.latency_s is None else Scripted(delay_s=self.latency_s)
 
     async def first_after(self, instant_s: float, within_s: float) -> float:
@@ -46,3 +53,7 @@ class Answers:
             while not self.at or self.at[-1][0] <= instant_s:
                 await asyncio.sleep(0.01)
         return next(at_s for at_s, _ in self.at if at_s > instant_s) - instant_s
+
+    def between(self, begin_s: float, end_s: float) -> list[float]:
+        """When calls came in that stretch."""
+        return [at_s for at_s, _ in self.at if begin_s < at_s <= end_s]

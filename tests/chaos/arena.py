@@ -177,10 +177,11 @@ async def arena(
     *,
     verbs: Sequence[str] = (DISPATCHER, DISPATCHER, RETRIER, RETRIER),
     nodes: int = 3,
-    latency_s: tuple[float, float] = (1.0, 3.0),
+    latency_s: tuple[float, float] = (0.1, 3.5),
     settings: Mapping[str, str] | None = None,
     upstream: UpstreamSettings | None = None,
     backlog: int = 160,
+    inflight: int = INFLIGHT,
     prepare: Callable[[Traffic], None] = lambda _: None,
     start: Callable[[Arena], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Arena]:
@@ -195,12 +196,14 @@ async def arena(
             redis = int(services.endpoints.redis_url.split(":")[2].partition("/")[0])
             places.lead_to(redis=redis, openai=int(server.root_url.rpartition(":")[2]))
             prefix, where = "chaos", services.endpoints.bootstrap_servers
-            fleet = Fleet(services, prefix, server.base_url, directory, {**SETTINGS, **(settings or {})})
+            fleet = Fleet(
+                services, prefix, server.base_url, directory, dict(SETTINGS if settings is None else settings)
+            )
             async with fleet:
                 outcomes = Outcomes(where, f"{prefix}.results", RESULTS_PARTITIONS)
                 traffic = Traffic(where, prefix, outcomes, dice, backlog)
                 prepare(traffic)
-                scene = Arena(services, server, answers, fleet, places, outcomes, traffic)
+                scene = Arena(services, server, answers, fleet, places, outcomes, traffic, inflight_wanted=inflight)
                 async with outcomes, traffic:
                     await (start or _start_all)(scene)
                     yield scene

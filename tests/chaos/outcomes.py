@@ -21,6 +21,7 @@ class Outcomes:
         counts: How often each (id, run) was answered.
         said: The last outcome of each id, without its answer.
         arrivals: When outcomes came, monotonic seconds.
+        terms: The term of each, in the same order.
         troubles: What the consumer itself could not do; a user's consumer would see these.
     """
 
@@ -30,6 +31,7 @@ class Outcomes:
     counts: Counter[tuple[str, int]] = field(default_factory=Counter)
     said: dict[str, dict[str, Any]] = field(default_factory=dict)
     arrivals: list[float] = field(default_factory=list)
+    terms: list[int] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     _task: asyncio.Task[None] | None = None
 
@@ -79,6 +81,7 @@ class Outcomes:
             name: outcome.get(name) for name in ("status", "reason", "lane", "term", "attempts", "message")
         }
         self.arrivals.append(time.monotonic())
+        self.terms.append(outcome["term"])
 
     def longest_pause(self, begin_s: float, end_s: float) -> tuple[float, float]:
         """The longest time without an outcome in that stretch: how long, and when it ended, from its beginning on."""

@@ -28,6 +28,7 @@ MAY_END = {
     "failing": {"completed"},
     "twice": {"completed"},
     "cancelled": {"completed", "cancelled"},
+    "long": {"completed"},
     "deadline": {"completed", "deadline_exceeded", "deadline_unreachable"},
 }
 _TENANTS = ("acme", "globex", "initech", None)
@@ -38,7 +39,9 @@ _TURN_S = 0.1
 
 @dataclass
 class Traffic:
-    """Writes while it is entered, unless `hold` is set: as much as keeps `backlog` requests unanswered.
+    """Writes while it is entered, unless `hold` is set.
+
+    As much as keeps `backlog` requests unanswered; with `rate_per_s`, so many a second, whatever becomes of them.
 
     Attributes:
         acknowledged: When Kafka took each id, monotonic seconds.
@@ -50,6 +53,7 @@ class Traffic:
     outcomes: Outcomes
     dice: random.Random
     backlog: int = 160
+    rate_per_s: float | None = None
     words: int = 20
     kinds: dict[str, int] = field(default_factory=lambda: dict(KINDS))
     acknowledged: dict[str, float] = field(default_factory=dict)
@@ -59,6 +63,8 @@ class Traffic:
     _later: list[tuple[float, str, str]] = field(default_factory=list)
     _bodies: dict[str, bytes] = field(default_factory=dict)
     _number: int = 0
+    _looked_s: float = 0.0
+    _owed: float = 0.0
     _task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -100,12 +106,22 @@ class Traffic:
             while True:
                 begun_s = time.monotonic()
                 await self._send_due(producer)
-                missing = 0 if self.hold else max(1, min(_BATCH, self.backlog - self.unanswered))
-                await asyncio.gather(*(self._submit(producer) for _ in range(missing)))
+                await asyncio.gather(*(self._submit(producer) for _ in range(self._missing(begun_s))))
                 await asyncio.sleep(max(0.0, begun_s + _TURN_S - time.monotonic()))
         finally:
             stopping = asyncio.ensure_future(producer.stop())
             await asyncio.wait({stopping}, timeout=3)
+
+    def _missing(self, now_s: float) -> int:
+        since_s, self._looked_s = now_s - (self._looked_s or now_s), now_s
+        if self.hold:
+            return 0
+        if self.rate_per_s is None:
+            return max(1, min(_BATCH, self.backlog - self.unanswered))
+        self._owed += since_s * self.rate_per_s
+        whole = int(self._owed)
+        self._owed -= whole
+        return whole
 
     async def _submit(self, producer: AIOKafkaProducer) -> None:
         [kind] = self.dice.choices(list(self.kinds), list(self.kinds.values()))
