@@ -123,6 +123,13 @@ async def close_producer(producer: AIOKafkaProducer) -> None:
     `stop()` waits without end for a batch that cannot be delivered; so it runs as a task of its own, and after three
     seconds the pieces it waits for are ended one by one.
     """
+    try:
+        await _stop(producer)
+    finally:
+        _forget(producer)
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
     stopping = asyncio.create_task(producer.stop(), name="producer stop")
     done, _ = await asyncio.wait({stopping}, timeout=_CLOSE_WITHIN_S)
     if done:
@@ -140,6 +147,16 @@ async def close_producer(producer: AIOKafkaProducer) -> None:
     await asyncio.wait({stopping}, timeout=0.3)
     with contextlib.suppress(TimeoutError, OSError, KafkaError):
         await asyncio.wait_for(producer.client.close(), 2)
+
+
+def _forget(producer: AIOKafkaProducer) -> None:
+    """Look at what the pieces of a dead producer failed with, so that asyncio does not: it was said as ProducerDead."""
+    accumulator, transactions = producer._message_accumulator, producer._txn_manager  # noqa: SLF001 — no public way
+    batches = [*accumulator._pending_batches, *(each for line in accumulator._batches.values() for each in line)]  # noqa: SLF001
+    waiters = [each for batch in batches for each in (batch.future, batch._drain_waiter)]  # noqa: SLF001
+    for waiter in (*waiters, transactions and transactions._transaction_waiter):  # noqa: SLF001
+        if waiter is not None and waiter.done():
+            _seen(waiter)
 
 
 def _sendable(record: Record) -> bytes | None:

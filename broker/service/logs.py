@@ -28,12 +28,24 @@ class Sparingly(logging.Filter):
         if said_at is not None and abs(record.created - said_at) < REPEATED_EVERY_S:
             self._said[key] = (said_at, held_back + 1)
             return False
+        _shorten(record)
         if len(self._said) >= _REMEMBERED_MAX:
             self._said.clear()
         self._said[key] = (record.created, 0)
         if held_back:
             record.msg, record.args = f"{record.getMessage()} (and {held_back} times since it was said last)", ()
         return True
+
+
+def _shorten(record: logging.LogRecord) -> None:
+    """The Kafka client logs with a trace what it raises to us as well; a person needs to know what, not where in it.
+
+    Other traces stay: asyncio's are of our own defects.
+    """
+    if record.exc_info and record.exc_info[1] is not None and record.name.partition(".")[0] == "aiokafka":
+        error = record.exc_info[1]
+        told = str(error) or type(error).__name__
+        record.msg, record.args, record.exc_info = f"{record.getMessage()}: {told}", (), None
 
 
 def in_reading_order(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -84,13 +84,9 @@ async def hand_overs(directory: Path, say: Say, *, times: int) -> list[Figure]:
 
 async def long_hand_over(directory: Path, say: Say) -> list[Figure]:
     """SIGTERM while half of the calls take 60 s: those that the drain cannot wait for are made again, and counted."""
-
-    def half_long(traffic: Traffic) -> None:
-        traffic.kinds = {"plain": 1, "long": 1}
-
     settings = {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "100"}
-    async with arena(directory, 5, verbs=TWO, settings=settings, prepare=half_long) as scene:
-        scene.traffic.backlog = 60
+    async with arena(directory, 5, verbs=TWO, settings=settings, prepare=only_plain) as scene:
+        scene.traffic.kinds = {"plain": 1, "long": 1}
         await _until_long(scene, 40)
         scene.traffic.kinds = dict(PLAIN)
         leader, standby = await scene.leader(DISPATCHER), await scene.standby(DISPATCHER)

@@ -1,17 +1,29 @@
-"""A send that fails takes those before it along, and nobody waits for them any more."""
+"""When a producer dies, what it was doing dies with it; nobody waits for that any more, and the log is spared."""
 
 import asyncio
 import gc
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import ProducerFenced
 
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_transactions import KafkaTransactions
+from broker.adapters.kafka_transactions import KafkaTransactions, close_producer
 from broker.errors import ProducerDead
 from broker.ports import Outgoing
 from schemas.record import Record
+
+
+@pytest.fixture
+async def complaints() -> AsyncIterator[list[dict[str, Any]]]:
+    """What the loop complains about; collected once the test has let go of everything."""
+    found: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: found.append(context))
+    yield found
+    asyncio.get_running_loop().set_exception_handler(None)
 
 
 class FencedOnTheWay:
@@ -31,9 +43,7 @@ class FencedOnTheWay:
         return self.sent[0]
 
 
-async def test_no_exception_of_an_earlier_send_is_left_for_the_log() -> None:
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+async def test_no_exception_of_an_earlier_send_is_left_for_the_log(complaints: list[dict[str, Any]]) -> None:
     transactions, producer = KafkaTransactions(KafkaConnection("nowhere:1"), transactional_id="t"), FencedOnTheWay()
     transactions._producer = producer
     with pytest.raises(ProducerDead):
@@ -42,5 +52,36 @@ async def test_no_exception_of_an_earlier_send_is_left_for_the_log() -> None:
     await asyncio.sleep(0)
     assert producer.sent[0].done()
     producer.sent.clear()
+    gc.collect()
+    assert complaints == []
+
+
+async def _died(*, batch: bool) -> None:
+    """A real producer without a Kafka, in a transaction, fenced; with `batch` a record had not left yet."""
+    producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1", transactional_id="t")
+    producer._txn_manager.set_pid_and_epoch(1, 1)
+    producer._txn_manager.begin_transaction()
+    if batch:
+        place = KafkaPartition("topic", 0)
+        sent = await producer._message_accumulator.add_message(place, None, b"{}", 1)
+        sent.add_done_callback(lambda each: each.exception())
+    fenced = ProducerFenced()
+    producer._message_accumulator.fail_all(fenced)
+    producer._txn_manager.fatal_error(fenced)
+    await close_producer(producer)
+
+
+@pytest.mark.parametrize("batch", [True, False])
+async def test_a_dead_producer_leaves_no_exception_of_its_own_for_the_log(
+    complaints: list[dict[str, Any]], *, batch: bool
+) -> None:
+    await _died(batch=batch)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert complaints == []
+
+
+async def test_a_producer_that_never_began_a_transaction_is_closed_too(complaints: list[dict[str, Any]]) -> None:
+    await close_producer(AIOKafkaProducer(bootstrap_servers="127.0.0.1:1", transactional_id="t"))
     gc.collect()
     assert complaints == []

@@ -46,3 +46,16 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(2_000):
         heard(sparingly, 0, f"{number} was here")
     assert len(sparingly._said) <= 500
+
+
+def traced(name: str) -> tuple[str, bool]:
+    """What is said of an error, and whether its trace is."""
+    error = ValueError("The server failed.")
+    record = logging.LogRecord(name, logging.ERROR, __file__, 1, "Unexpected %s", ("end",), (ValueError, error, None))
+    assert Sparingly().filter(record)
+    return record.getMessage(), bool(record.exc_info)
+
+
+def test_a_trace_of_the_kafka_client_is_told_in_a_sentence_and_others_stay() -> None:
+    assert traced("aiokafka.producer.sender") == ("Unexpected end: The server failed.", False)
+    assert traced("asyncio") == ("Unexpected end", True)
