@@ -44,7 +44,7 @@ async def settled(scene: Arena) -> list[Figure]:
     await scene.traffic.stop()
     stuck = 0
     try:
-        await scene.outcomes.until(len(scene.traffic.acknowledged), DRAINED_WITHIN_S)
+        await scene.traffic.answered(DRAINED_WITHIN_S)
     except TimeoutError:
         stuck = scene.traffic.unanswered
     wrong = verdicts(scene.traffic)

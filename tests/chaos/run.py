@@ -172,7 +172,7 @@ async def _end(scene: Arena, report: Report) -> None:
     traffic, outcomes = scene.traffic, scene.outcomes
     await traffic.stop()
     try:
-        await outcomes.until(len(traffic.acknowledged), DRAINED_WITHIN_S)
+        await traffic.answered(DRAINED_WITHIN_S)
     except TimeoutError:
         report.wrong.setdefault("stuck", []).append(f"{traffic.unanswered} unanswered: {await scene.statuses()}")
     report.wrong |= verdicts(traffic)

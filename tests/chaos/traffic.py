@@ -63,6 +63,7 @@ class Traffic:
     _later: list[tuple[float, str, str]] = field(default_factory=list)
     _bodies: dict[str, bytes] = field(default_factory=dict)
     _number: int = 0
+    _turns: int = 0
     _looked_s: float = 0.0
     _owed: float = 0.0
     _task: asyncio.Task[None] | None = None
@@ -87,10 +88,17 @@ class Traffic:
         return max((now_s - self.acknowledged[each] for each in open_ids), default=0.0)
 
     async def stop(self) -> None:
-        """No new requests; what is to be sent a second time is sent now."""
+        """No new requests; what is to be sent a second time is sent now; back when all of it is acknowledged."""
         self.hold = True
         async with asyncio.timeout(60):
-            while self._later:
+            seen = self._turns
+            while self._later or self._turns < seen + 2:
+                await asyncio.sleep(_TURN_S)
+
+    async def answered(self, within_s: float) -> None:
+        """Wait until nothing that was acknowledged is unanswered."""
+        async with asyncio.timeout(within_s):
+            while self.unanswered:
                 await asyncio.sleep(_TURN_S)
 
     async def _write(self) -> None:
@@ -107,6 +115,7 @@ class Traffic:
                 begun_s = time.monotonic()
                 await self._send_due(producer)
                 await asyncio.gather(*(self._submit(producer) for _ in range(self._missing(begun_s))))
+                self._turns += 1
                 await asyncio.sleep(max(0.0, begun_s + _TURN_S - time.monotonic()))
         finally:
             stopping = asyncio.ensure_future(producer.stop())
