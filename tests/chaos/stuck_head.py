@@ -29,14 +29,16 @@ async def stuck_head(directory: Path, say: Say, *, others: int = 10_000) -> list
     ) as scene:
         scene.answers.long_s = 3_600
         async with producing(scene.fleet) as producer:
+            await send(producer, scene.fleet, "bulk", [request("plain-0")])  # its answer tells of the limit
+            await scene.outcomes.until(1, 60)
             await _write(scene, producer, others)
         begun_s = time.monotonic()
-        await scene.outcomes.until(others, 540)
+        await scene.outcomes.until(1 + others, 540)
         say(f"{others} answered out of order behind one in {time.monotonic() - begun_s:.0f} s")
         leader = await scene.leader(DISPATCHER)
         scene.answers.long_s = 0.1
         await scene.kill(leader)
-        await scene.outcomes.until(others + 1, 60)
+        await scene.outcomes.until(2 + others, 60)
         await asyncio.sleep(3)
         again = [each for each, calls in scene.answers.calls.items() if calls > 1 and each != HEAD]
         doubled = [each for each, count in scene.outcomes.counts.items() if count != 1]
