@@ -22,9 +22,11 @@ PAUSED_S = 1.0
 
 
 HEADING = (
-    f"{'':>4}  {'at':>8}  {'fault':<53} {'whom, how long':<29} in flight; no outcome for; outcomes again after;"
-    " all well after"
+    f"{'':4} {'at':>8}  {'fault':<53} {'whom, how long':<28} {'in flight':>9} {'silence':>8} {'flows after':>11}"
+    f" {'well after':>10}"
 )
+"""`silence` is the longest time without an outcome, `flows after` when it ended, if it was one; `well after` is when
+everybody did their part again with so many calls in flight; both are counted from the fault."""
 
 
 @dataclass
@@ -47,10 +49,10 @@ class Played:
     repeated_calls: int = 0
 
     def line(self) -> str:
-        again = f"{self.flows_after_s:6.1f} s" if self.paused else "no pause"
+        again = f"{self.flows_after_s:.1f} s" if self.paused else "at once"
         return (
-            f"{self.number:4}  {self.at_s:6.0f} s  {self.fault:<53} {self.whom:<29} {self.inflight:3}"
-            f" {self.pause_s:6.1f} s {again:>9} {self.whole_after_s:6.1f} s"
+            f"{self.number:4} {self.at_s:6.0f} s  {self.fault:<53} {self.whom:<28} {self.inflight:9}"
+            f" {self.pause_s:6.1f} s {again:>11} {self.whole_after_s:8.1f} s"
         )
 
     @property
@@ -74,14 +76,14 @@ class Report:
         by_fault: dict[str, list[Played]] = {}
         for each in self.played:
             by_fault.setdefault(each.fault, []).append(each)
-        rows = [f"{'fault':<53} times {'outcomes again after':>21} {'called again':>14}"]
+        rows = [f"{'fault':<53} times {'outcomes flow after':>21} {'calls made again':>17}"]
         for fault in FAULTS:
             of = by_fault.get(fault, [])
             if of:
                 again = [each.flows_after_s if each.paused else 0.0 for each in of]
                 calls = [each.repeated_calls for each in of]
                 times = f"{statistics.median(again):.1f} s, worst {max(again):.1f} s"
-                rows.append(f"{fault:<53} {len(of):5} {times:>21} {f'{sum(calls)}, worst {max(calls)}':>14}")
+                rows.append(f"{fault:<53} {len(of):5} {times:>21} {f'{sum(calls)}, worst {max(calls)}':>17}")
         rows.append(", ".join(f"{value} {name}" for name, value in self.totals.items()))
         rows += [f"WRONG, {what}: {len(found)}: {found[:5]}" for what, found in self.wrong.items() if found]
         rows.append(
