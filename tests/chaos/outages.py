@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -137,6 +138,8 @@ async def cluster_away(directory: Path, say: Say, *, seconds: float = 120) -> li
         flows_s = time.monotonic() - ready_s
         await scene.whole()
         grown = max(max(found) - found[0] for found in memory.values())
+        told = Counter([*scene.traffic.troubles, *scene.outcomes.troubles])
+        say(f"what plain clients were told: {dict(told)}")
         say(f"memory in MB: {[[round(found[0]), round(max(found))] for found in memory.values()]}")
         return [
             Figure(f"all nodes back after {seconds:.0f} s, until outcomes flow", flows_s, 5),
@@ -144,7 +147,7 @@ async def cluster_away(directory: Path, say: Say, *, seconds: float = 120) -> li
             Figure(
                 "paid answers dropped, so that calls were made again", len(scene.answers.repeated) - before, 0, "calls"
             ),
-            *await settled(scene),
+            *await settled(scene, users_may_see=True),
         ]
 
 
