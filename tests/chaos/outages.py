@@ -14,7 +14,7 @@ import psutil
 
 from broker.simulator.admission import Metric
 from broker.simulator.upstream import UpstreamSettings
-from tests.chaos.arena import DISPATCHER, NODES, Arena, arena
+from tests.chaos.arena import DISPATCHER, NODES, RETRIER, Arena, arena
 from tests.chaos.failover import TWO, only_plain
 from tests.chaos.faults import redis_emptied
 from tests.chaos.figures import Figure, median, settled, spread
@@ -78,18 +78,20 @@ async def redis_away(directory: Path, say: Say, *, seconds: float = 60) -> list[
 async def redis_emptied_often(directory: Path, say: Say, *, times: int) -> list[Figure]:
     """FLUSHALL at random instants: one leader all the time."""
     dice = random.Random(8)
-    async with arena(directory, 8, verbs=TWO) as scene:
+    async with arena(directory, 8) as scene:
         leader = await scene.leader(DISPATCHER)
         for _ in range(times):
             await asyncio.sleep(dice.uniform(0.2, 3))
             await redis_emptied(scene, dice)
         await asyncio.sleep(4)
-        leading = sum('"leading"' in line for each in scene.fleet.processes for line in each.said().splitlines())
-        say(f"emptied {times} times; {leader.name} leads, {leading} term(s)")
-        found = await settled(scene)
+        terms = {
+            verb: sum(each.said().count('"leading"') for each in scene.fleet.processes if each.verb == verb)
+            for verb in (DISPATCHER, RETRIER)
+        }
+        say(f"emptied {times} times; {leader.name} leads; terms: {terms}")
         return [
-            Figure(f"terms, Redis emptied {times} times", max(leading, len(set(scene.outcomes.terms))), 1, "terms"),
-            *found,
+            *(Figure(f"terms of a {verb}, Redis emptied {times} times", count, 1, "") for verb, count in terms.items()),
+            *await settled(scene),
         ]
 
 
