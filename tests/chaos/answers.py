@@ -9,6 +9,8 @@ from typing import Any
 from broker.simulator.script import Scripted
 
 PARKED_FOR_S = 3
+_GOOD_BETWEEN = 10
+"""Errors in a row would open the breaker, and the silence that follows would be no fault's."""
 _OVERLOADED = {"error": {"message": "The server is overloaded.", "type": "server_error", "code": "server_overloaded"}}
 
 
@@ -19,17 +21,18 @@ class Answers:
         latency_s: What calls take, once it is set; None: as the simulator's settings say.
         long_s: What the first call of a `long` request takes.
         at: When each call came, monotonic seconds, and of which id.
-        repeated: For each repetition, when the call came that it repeats.
+        repeated: For each repetition, when the call came that it repeats, and when it came itself.
     """
 
     def __init__(self) -> None:
         self.latency_s: float | None = None
         self.long_s = 60.0
+        self._good = 0
         self.at: list[tuple[float, str]] = []
         self.calls: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self._last: dict[str, float] = {}
-        self.repeated: list[float] = []
+        self.repeated: list[tuple[float, float]] = []
 
     def __call__(self, number: int, body: Mapping[str, Any]) -> Scripted | None:
         request_id = str(body["messages"][0]["content"]).split()[3].rstrip(".")
@@ -38,10 +41,13 @@ class Answers:
         made, before_s = self.calls[request_id], self._last.get(request_id, 0.0)
         self._last[request_id] = time.monotonic()
         if made > 1 + self.errors[request_id]:
-            self.repeated.append(before_s)
-        if made == 1 and request_id.startswith(("parked", "failing")):
+            self.repeated.append((before_s, self._last[request_id]))
+        self._good += 1
+        is_failing = request_id.startswith("failing") and self._good > _GOOD_BETWEEN
+        if made == 1 and (is_failing or request_id.startswith("parked")):
+            self._good = 0
             self.errors[request_id] += 1
-            headers = {"retry-after": str(PARKED_FOR_S)} if request_id.startswith("parked") else {}
+            headers = {} if is_failing else {"retry-after": str(PARKED_FOR_S)}
             return Scripted(503, _OVERLOADED, headers, delay_s=1 + number % 20 / 10)
         if made == 1 and request_id.startswith("long"):
             return Scripted(delay_s=self.long_s)

@@ -1,6 +1,7 @@
 """The scene: three Kafka nodes, a Valkey, a simulated OpenAI, the processes in their places, and who watches them."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -8,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +214,15 @@ async def arena(
 async def _start_all(scene: Arena) -> None:
     await asyncio.gather(*(scene.start(place) for place in scene.places.all))
     await scene.whole(60)
+
+
+def logged(process: Process, event: str) -> list[Mapping[str, object]]:
+    """The lines of that name in a process's log."""
+    lines = [json.loads(line) for line in process.said().splitlines() if f'"event": "{event}"' in line]
+    return [line for line in lines if line["event"] == event]
+
+
+def logged_s(process: Process, event: str) -> list[float]:
+    """When they were written, on our own monotonic clock: both are this machine's."""
+    shift_s = time.monotonic() - time.time()
+    return [datetime.fromisoformat(str(line["timestamp"])).timestamp() + shift_s for line in logged(process, event)]

@@ -1,20 +1,17 @@
 """How fast a leader is replaced: killed, stopped, or told to leave."""
 
 import asyncio
-import json
 import random
 import re
 import signal
 import time
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.chaos.arena import DISPATCHER, Arena, arena
+from tests.chaos.arena import DISPATCHER, Arena, arena, logged, logged_s
 from tests.chaos.figures import Figure, median, settled, spread
 from tests.chaos.places import Place
 from tests.chaos.traffic import Traffic
-from tests.integration.fleet import Process
 
 Say = Callable[[str], None]
 TWO = (DISPATCHER, DISPATCHER)
@@ -62,7 +59,7 @@ async def hand_overs(directory: Path, say: Say, *, times: int) -> list[Figure]:
             process, before = scene.members[leader.name], len(scene.answers.repeated)
             told_s = time.monotonic()
             assert await scene.terminate(leader) == 0
-            left_s = _logged_s(process, "left")
+            left_s = logged_s(process, "left")[-1]
             gaps.append(await scene.answers.first_after(left_s, 10))
             admitted.append(len(scene.answers.between(told_s + 1, left_s)))
             await asyncio.sleep(1)
@@ -94,8 +91,8 @@ async def long_hand_over(directory: Path, say: Say) -> list[Figure]:
         told_s = time.monotonic()
         scene.answers.long_s = 0.5
         assert await scene.terminate(leader) == 0
-        left_s = _logged_s(process, "left")
-        cancelled = int(str(_logged(process, "drained")["cancelled"]))
+        left_s = logged_s(process, "left")[-1]
+        cancelled = int(str(logged(process, "drained")[-1]["cancelled"]))
         gap_s = await scene.answers.first_after(left_s, 10)
         await scene.outcomes.until(len(scene.traffic.acknowledged) - scene.traffic.unanswered, 60)
         await asyncio.sleep(5)
@@ -152,14 +149,3 @@ async def _until_long(scene: Arena, count: int) -> None:
     async with asyncio.timeout(60):
         while sum(each.startswith("long") for each in scene.answers.calls) < count:
             await asyncio.sleep(0.1)
-
-
-def _logged(process: Process, event: str) -> Mapping[str, object]:
-    lines = [json.loads(line) for line in process.said().splitlines() if f'"{event}"' in line]
-    return next(line for line in reversed(lines) if line["event"] == event)
-
-
-def _logged_s(process: Process, event: str) -> float:
-    """When it was logged, on our own monotonic clock: both are this machine's."""
-    at = datetime.fromisoformat(str(_logged(process, event)["timestamp"]))
-    return at.timestamp() - time.time() + time.monotonic()

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.arena import Arena, NotWholeError, arena
+from tests.chaos.arena import DISPATCHER, Arena, NotWholeError, arena, logged_s
 from tests.chaos.faults import FAULTS
 from tests.chaos.traffic import verdicts
 from tests.integration.fleet import read_all
@@ -34,8 +34,7 @@ class Played:
     """One fault: whom it hit, what was in flight, and how outcomes flowed afterwards.
 
     `pause_s` is the longest time without an outcome, `flows_after_s` when that ended, counted from the fault.
-    `repeated_calls` are those whose first try came before this fault was over, and after the last one was: a repetition
-    may wait its turn for long, so the number is only known when the run has ended.
+    A repeated call may wait its turn for long, so their number is only known when the run has ended.
     """
 
     number: int
@@ -135,8 +134,15 @@ async def play(
                 say(f"      wrong from here on: {wrong[:3]}")
                 break
         await _end(scene, report)
-        _attribute(report, scene.answers.repeated, first_s)
+        repeated = [(before_s - first_s, again_s - first_s) for before_s, again_s in scene.answers.repeated]
+        _attribute(report, repeated, [at_s - first_s for at_s in _led_s(scene)])
     return report
+
+
+def _led_s(scene: Arena) -> list[float]:
+    """When each term of a dispatcher began, monotonic seconds: its log has the same clock as we."""
+    processes = [process for process in scene.fleet.processes if process.verb == DISPATCHER]
+    return sorted(at_s for process in processes for at_s in logged_s(process, "leading"))
 
 
 async def _one(scene: Arena, dice: random.Random, number: int, name: str, first_s: float) -> Played:
@@ -160,13 +166,21 @@ async def _one(scene: Arena, dice: random.Random, number: int, name: str, first_
     )
 
 
-def _attribute(report: Report, repeated: Sequence[float], first_s: float) -> None:
-    """Every repetition to the first fault that was over only after the call it repeats."""
-    for before_s in repeated:
-        for each in report.played:
-            if before_s - first_s < each.at_s + each.whole_after_s:
-                each.repeated_calls += 1
-                break
+def _attribute(report: Report, repeated: Sequence[tuple[float, float]], led_s: Sequence[float]) -> None:
+    """Every repetition to its fault: the last one before the next leader led; without a next leader, one that cut
+    calls off meanwhile, or else the first that was not over yet. All are seconds since the first fault.
+    """
+    for before_s, again_s in repeated:
+        next_s = next((at_s for at_s in led_s if before_s < at_s < again_s), None)
+        if next_s is None:
+            within = [
+                each for each in report.played if each.at_s < again_s and each.at_s + each.whole_after_s > before_s
+            ]
+            at_fault = ([each for each in within if "OpenAI" in each.fault] or within)[:1]
+        else:
+            at_fault = [each for each in report.played if each.at_s < next_s][-1:]
+        for each in at_fault:
+            each.repeated_calls += 1
 
 
 async def _end(scene: Arena, report: Report) -> None:

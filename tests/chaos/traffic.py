@@ -33,6 +33,8 @@ MAY_END = {
 }
 _TENANTS = ("acme", "globex", "initech", None)
 _LANES_BY_SHARE = (*("bulk",) * 5, *("standard",) * 3, *("urgent",) * 2)
+_RESTING_MODEL, _RESTING_MODELS = "gpt-4o-mini-of-the-parked", 16
+"""Whom the server asks to wait rests its whole limit, so those that are to be parked have limits of their own."""
 _BATCH = 25
 _TURN_S = 0.1
 
@@ -139,7 +141,10 @@ class Traffic:
         fields: dict[str, Any] = {"tenant": self.dice.choice(_TENANTS)}
         if kind == "deadline":
             fields["deadline"] = to_wire(datetime.now(UTC) + timedelta(seconds=self.dice.uniform(2, 30)))
-        value = json.dumps(request(request_id, words=self.words, **fields)).encode()
+        made = request(request_id, words=self.words, **fields)
+        if kind == "parked":
+            made["body"] |= {"model": f"{_RESTING_MODEL}-{self._number % _RESTING_MODELS}"}  # type: ignore[operator]  # a dict
+        value = json.dumps(made).encode()
         await self._acknowledged(producer, f"{self.prefix}.requests.{lane}", value)
         self.acknowledged[request_id] = time.monotonic()
         if kind == "cancelled":
