@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -185,7 +185,6 @@ async def arena(
     backlog: int = 160,
     inflight: int = INFLIGHT,
     prepare: Callable[[Traffic], None] = lambda _: None,
-    start: Callable[[Arena], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Arena]:
     """Everything started, and everybody's role taken; producers write."""
     answers, dice = Answers(), random.Random(seed)
@@ -207,13 +206,9 @@ async def arena(
                 prepare(traffic)
                 scene = Arena(services, server, answers, fleet, places, outcomes, traffic, inflight_wanted=inflight)
                 async with outcomes, traffic:
-                    await (start or _start_all)(scene)
+                    await asyncio.gather(*(scene.start(place) for place in places.all))
+                    await scene.whole(60)
                     yield scene
-
-
-async def _start_all(scene: Arena) -> None:
-    await asyncio.gather(*(scene.start(place) for place in scene.places.all))
-    await scene.whole(60)
 
 
 def logged(process: Process, event: str) -> list[Mapping[str, object]]:

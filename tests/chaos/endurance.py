@@ -41,13 +41,15 @@ async def endurance(directory: Path, say: Say, *, minutes: float) -> list[Figure
         while time.monotonic() - begun_s < minutes * 60:
             await asyncio.sleep(FAULT_EVERY_S)
             name = dice.choice(LASTING)
+            fault_s = time.monotonic()
             whom = await FAULTS[name](scene, dice)
             await scene.whole()
+            silent_s, _ = scene.outcomes.longest_pause(fault_s, time.monotonic())
             played += 1
             newest = {each: f"{found[-1][1]:.0f} MB {found[-1][2]} fd" for each, found in samples.items() if found}
             say(
-                f"{(time.monotonic() - begun_s) / 60:5.1f} min: {name}, {whom}; {len(scene.outcomes.said)} answered,"
-                f" {scene.traffic.unanswered} not yet; {newest}"
+                f"{(time.monotonic() - begun_s) / 60:5.1f} min: {name}, {whom}: no outcome for {silent_s:.1f} s;"
+                f" {len(scene.outcomes.said)} answered, {scene.traffic.unanswered} not yet; {newest}"
             )
         sampling.cancel()
         with suppress(asyncio.CancelledError):

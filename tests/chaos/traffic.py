@@ -47,7 +47,7 @@ class Traffic:
 
     Attributes:
         acknowledged: When Kafka took each id, monotonic seconds.
-        records: How many records were written, repetitions and cancels included.
+        written: How many records each lane and the control topic got, repetitions and cancels included.
     """
 
     bootstrap_servers: str
@@ -83,11 +83,6 @@ class Traffic:
     @property
     def unanswered(self) -> int:
         return len(self.acknowledged) - len(self.outcomes.said)
-
-    def oldest_unanswered_s(self) -> float:
-        now_s = time.monotonic()
-        open_ids = self.acknowledged.keys() - self.outcomes.said.keys()
-        return max((now_s - self.acknowledged[each] for each in open_ids), default=0.0)
 
     async def stop(self) -> None:
         """No new requests; what is to be sent a second time is sent now; back when all of it is acknowledged."""
