@@ -6,16 +6,18 @@ import re
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
-from tests.chaos.arena import Arena, arena
+from tests.chaos.arena import DISPATCHER, RETRIER, Arena, arena
 from tests.chaos.faults import FAULTS
 from tests.chaos.figures import Figure, settled
 
+_T = TypeVar("_T")
 Say = Callable[[str], None]
 SAMPLED_EVERY_S = 5.0
 FAULT_EVERY_S = 20.0
@@ -59,19 +61,29 @@ async def endurance(directory: Path, say: Say, *, minutes: float) -> list[Figure
         warm_s = min(600.0, minutes * 60 * 0.4)
         figures = [Figure("calls a second", rate, 0.9 * CALLS_PER_S, "", at_least=True)]
         for name, found in samples.items():
-            figures += _flat(name, [each for each in found if each[0] >= warm_s])
+            figures.append(_memory(name, [each for each in found if each[0] >= warm_s]))
+        for verb in (DISPATCHER, RETRIER):
+            of = [samples[place.name] for place in scene.at(verb)]
+            together = [(first[0], first[2] + second[2]) for first, second in zip(*of, strict=False)]
+            figures.append(_descriptors(verb, [each for each in together if each[0] >= warm_s]))
         return [*figures, *await settled(scene)]
 
 
-def _flat(name: str, found: list[tuple[float, float, int]]) -> list[Figure]:
+def _memory(name: str, found: list[tuple[float, float, int]]) -> Figure:
+    first, last = (statistics.median(each[1] for each in part) for part in _thirds(found))
+    return Figure(f"{name}: memory {first:.0f} MB, then {last:.0f} MB, grown", last - first, 8, "MB")
+
+
+def _descriptors(verb: str, found: list[tuple[float, int]]) -> Figure:
+    """Leader and standby together, since who leads holds most; the fewest, since calls come and go."""
+    first, last = (min(each[1] for each in part) for part in _thirds(found))
+    return Figure(f"both {verb}s: descriptors {first}, then {last}, grown", last - first, 16, "")
+
+
+def _thirds(found: Sequence[_T]) -> tuple[Sequence[_T], Sequence[_T]]:
+    """The first and the last."""
     third = max(1, len(found) // 3)
-    first, last = found[:third], found[-third:]
-    memory = [statistics.median(each[1] for each in part) for part in (first, last)]
-    descriptors = [statistics.median(each[2] for each in part) for part in (first, last)]
-    return [
-        Figure(f"{name}: memory {memory[0]:.0f} MB, then {memory[1]:.0f} MB, grown", memory[1] - memory[0], 8, "MB"),
-        Figure(f"{name}: descriptors {descriptors[0]:.0f}, grown", descriptors[1] - descriptors[0], 8, ""),
-    ]
+    return found[:third], found[-third:]
 
 
 async def _sample(scene: Arena, samples: dict[str, list[tuple[float, float, int]]], begun_s: float) -> None:
