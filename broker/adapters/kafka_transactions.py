@@ -48,7 +48,15 @@ class KafkaTransactions:
 
     async def open(self) -> None:
         """See `broker.ports.TransactionLog.open`."""
-        self._producer = AIOKafkaProducer(
+        self._producer = self._made()
+        try:
+            await asyncio.wait_for(self._producer.start(), _OPEN_WITHIN_S)
+        except (KafkaError, TimeoutError, OSError, AssertionError) as error:
+            await self.close()
+            raise ProducerDead(f"Kafka did not accept the transactional producer: {_told(error)}.") from error
+
+    def _made(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
             **self._connection.client_kwargs(),
             transactional_id=self._transactional_id,
             transaction_timeout_ms=self._transaction_timeout_ms,
@@ -57,11 +65,8 @@ class KafkaTransactions:
             max_batch_size=_BATCH_BYTES_MAX,
             max_request_size=_REQUEST_BYTES_MAX,
         )
-        try:
-            await asyncio.wait_for(self._producer.start(), _OPEN_WITHIN_S)
-        except (KafkaError, TimeoutError, OSError, AssertionError) as error:
-            await self.close()
-            raise ProducerDead(f"Kafka did not accept the transactional producer: {_told(error)}.") from error
+        producer._message_accumulator._pending_batches = _Pending()  # noqa: SLF001 — aiokafka has no public way
+        return producer
 
     async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
         """See `broker.ports.TransactionLog.transact`."""
@@ -89,6 +94,14 @@ class KafkaTransactions:
         producer, self._producer = self._producer, None
         if producer is not None:
             await close_producer(producer)
+
+
+class _Pending(set[object]):
+    """The batches on their way. aiokafka removes one that waits for another try a second time when it fails."""
+
+    def remove(self, batch: object) -> None:
+        """Without a KeyError, which the event loop would log with a trace."""
+        self.discard(batch)
 
 
 async def _send(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None:

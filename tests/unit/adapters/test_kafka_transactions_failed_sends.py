@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -84,4 +85,23 @@ async def test_a_dead_producer_leaves_no_exception_of_its_own_for_the_log(
 async def test_a_producer_that_never_began_a_transaction_is_closed_too(complaints: list[dict[str, Any]]) -> None:
     await close_producer(AIOKafkaProducer(bootstrap_servers="127.0.0.1:1", transactional_id="t"))
     gc.collect()
+    assert complaints == []
+
+
+async def test_a_batch_that_waits_for_another_try_is_given_up_without_a_complaint(
+    complaints: list[dict[str, Any]],
+) -> None:
+    """The client takes it out of what is on its way when it waits, and then once more when it fails."""
+    producer = KafkaTransactions(KafkaConnection("127.0.0.1:1"), transactional_id="t")._made()
+    producer._txn_manager.set_pid_and_epoch(1, 1)
+    producer._txn_manager.begin_transaction()
+    place = KafkaPartition("topic", 0)
+    sent = await producer._message_accumulator.add_message(place, None, b"{}", 1)
+    batch = producer._message_accumulator._pop_batch(place)
+    producer._message_accumulator._batches[place] = deque()
+    producer._message_accumulator.reenqueue(batch)
+    producer._message_accumulator.fail_all(ProducerFenced())
+    await close_producer(producer)
+    with pytest.raises(ProducerFenced):
+        await sent
     assert complaints == []
