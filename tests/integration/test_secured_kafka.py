@@ -270,7 +270,8 @@ async def test_the_documented_rights_suffice_to_serve_a_request(
         monkeypatch.setenv(name, value)
     assert await asyncio.to_thread(main, ["topics", "create"]) == 0
     assert await asyncio.to_thread(main, ["topics", "check"]) == 0
-    pair = cast("LocalServices", SimpleNamespace(endpoints=Endpoints(kafka.plain, services.endpoints.redis_url)))
+    endpoints = Endpoints(kafka.plain, services.endpoints.redis_url)
+    pair = cast("LocalServices", SimpleNamespace(endpoints=endpoints, kafka_pids=(0,)))  # one node
     async with Upstream(plentiful()) as upstream, Fleet(pair, "generation", upstream.base_url, tmp_path) as fleet:
         dispatcher, retrier = await asyncio.gather(
             fleet.start("dispatcher", **kafka.environment("dispatcher")),
