@@ -50,9 +50,8 @@ def run_of(plan: Plan) -> VirtualRun:
     played = replace(
         plan.upstream, tokens_per_minute=quota.tokens_per_minute, requests_per_minute=quota.requests_per_minute
     )
-    return VirtualRun(
-        Stage.of(plan.settings), VirtualUpstream(played), plan.arrivals(), plan.times, watcher=Timeline(60_000)
-    )
+    upstream = VirtualUpstream(played, counts_ids=False)
+    return VirtualRun(Stage.of(plan.settings), upstream, plan.arrivals(), plan.times, watcher=Timeline(60_000))
 
 
 class Stopwatch:

@@ -151,7 +151,7 @@ class Plan:
     def play(self, factor: float = 1.0, heed: Callable[[int], None] = lambda _: None) -> Outlook:
         """Play it on so many times the quota; `heed` hears now and then how many outcomes there are."""
         quotas = [quota.times(factor) for quota in self.quotas]
-        upstreams = [VirtualUpstream(self._played(quota)) for quota in quotas]
+        upstreams = [VirtualUpstream(self._played(quota), counts_ids=False) for quota in quotas]
         serving = {model: upstream for quota, upstream in zip(quotas, upstreams, strict=True) for model in quota.models}
         timeline = Timeline(self.stretch_width_ms)
         stage = Stage.of(self._settings_on(quotas))

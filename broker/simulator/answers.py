@@ -51,7 +51,6 @@ def snapshot_of(model: str) -> str:
 
 
 @lru_cache(maxsize=1_000)
-@lru_cache(1_000)
 def limit_name_of(model: str) -> str:
     """The model whose bucket pays: a dated snapshot draws from the undated one."""
     return _DATED.sub("", model)

@@ -142,7 +142,8 @@ class Books:
         """Count a call at its arrival; returns its number, the first being 1."""
         self.calls += 1
         self.inflight += 1
-        self.inflight_max = max(self.inflight_max, self.inflight)
+        if self.inflight > self.inflight_max:  # noqa: PLR1730 — for every call
+            self.inflight_max = self.inflight
         return self.calls
 
     def identify(self, request_id: str) -> IdCount:
@@ -156,9 +157,10 @@ class Books:
         count.calls += 1
         return count
 
-    def admit(self, count: IdCount, model: str, charge: int, now_us: int) -> None:
+    def admit(self, count: IdCount | None, model: str, charge: int, now_us: int) -> None:
         """Count an admission and its charge."""
-        count.admitted += 1
+        if count is not None:
+            count.admitted += 1
         self.admitted += 1
         self.charged[model] = self.charged.get(model, 0) + charge
         if self.first_admitted_us is None:

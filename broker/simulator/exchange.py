@@ -17,14 +17,14 @@ from broker.simulator.books import Books, IdCount
 from broker.simulator.chance import Chance
 from broker.simulator.complaints import bad_request, complaint_about, unknown_model
 from broker.simulator.limiter import Limiter
-from broker.simulator.pricing import Endpoint, size_of
+from broker.simulator.pricing import Endpoint, Size, size_of
 from broker.simulator.reply import Reply
 from broker.simulator.script import Script, overlaid, scripted_reply
 from broker.simulator.settings import UpstreamSettings
 from broker.simulator.speech import Speech
 from broker.simulator.streams import stream_of
 from broker.simulator.trouble import Luck, Trouble
-from broker.simulator.turnstile import Comer, Turnstile
+from broker.simulator.turnstile import Turnstile
 
 WRONG_KEY_PREFIX: Final = "wrong"
 ID_HEADERS: Final = ("x-client-request-id", "x-headrace-id")
@@ -48,6 +48,7 @@ class _Asked:
     endpoint: Endpoint
     body: Mapping[str, Any]
     model: str
+    size: Size
     luck: Luck
 
     @property
@@ -99,7 +100,8 @@ class Exchange:
             return bad_request("you must provide a model parameter", count)
         if not self._serves(model):
             return unknown_model(call.endpoint, model, count)
-        return _Asked(call.endpoint, body, model, Luck(self._chance.content_of(call.endpoint, body), request_id, count))
+        luck = Luck(self._chance.content_of(call.endpoint, body), request_id, count)
+        return _Asked(call.endpoint, body, model, size_of(call.endpoint, body), luck)
 
     def _serves(self, model: str) -> bool:
         allowed = self._settings.models
@@ -115,11 +117,10 @@ class Exchange:
         return Reply(429, body, headers, count=asked.count)
 
     def _paid(self, asked: _Asked, books: Books, now_us: int) -> Reply:
-        comer = Comer(asked.endpoint, asked.model, size_of(asked.endpoint, asked.body), asked.count)
-        admitted = self._turnstile.enter(comer, books, now_us)
+        admitted = self._turnstile.enter(asked, books, now_us)
         if isinstance(admitted, Reply):
             return admitted
-        headers = self._turnstile.headers(comer, admitted, now_us)
+        headers = self._turnstile.headers(asked, admitted, now_us)
         complaint = complaint_about(asked.endpoint, asked.body, asked.count)
         if complaint is not None:
             return replace(complaint, headers=headers)
@@ -129,7 +130,7 @@ class Exchange:
             return mishap
         reply = self._answered(asked, headers, delay_s)
         due_us = now_us + round(reply.delay_s * SECOND_US)
-        settled = self._turnstile.settle(comer, _output_tokens(reply.body), books, now_us, due_us)
+        settled = self._turnstile.settle(asked, _output_tokens(reply.body), books, now_us, due_us)
         if not settled or reply.stream is not None:
             return reply
         return replace(reply, late_headers=lambda late_us: self._turnstile.headers_at(asked.model, late_us))

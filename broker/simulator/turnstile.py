@@ -4,7 +4,7 @@ HTTP's `exchange` and the `virtual` upstream both send their calls through here,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Protocol
 
 from broker.simulator.admission import SECOND_US, Admitted
 from broker.simulator.answers import limit_name_of
@@ -17,18 +17,21 @@ from broker.simulator.settings import UpstreamSettings
 from broker.simulator.speech import Speech
 
 
-@dataclass(slots=True)
-class Comer:
-    """A call that wants in: what it is charged by, and the book entry of its id."""
+class Comer(Protocol):
+    """A call that wants in: what it is charged by, and the book entry of its id, if there is one."""
 
-    endpoint: Endpoint
-    model: str
-    size: Size
-    count: IdCount
+    @property
+    def endpoint(self) -> Endpoint: ...  # noqa: D102
+    @property
+    def model(self) -> str: ...  # noqa: D102
+    @property
+    def size(self) -> Size: ...  # noqa: D102
+    @property
+    def count(self) -> IdCount | None: ...  # noqa: D102
 
 
 class Turnstile:
-    """Charges by the law that is in force."""
+    """Charges by the law that is in force. `settles`: some law charges for an answer when it is there."""
 
     def __init__(self, settings: UpstreamSettings, limiter: Limiter, speech: Speech) -> None:
         self._limiter = limiter
@@ -36,7 +39,7 @@ class Turnstile:
         laws = [(0.0, Law(settings.law))]
         laws += [(play.from_s, play.law) for play in settings.behaviours if isinstance(play, ChargeLaw)]
         self._laws = sorted(laws, key=lambda entry: entry[0])  # stable: the last named wins
-        self._settles = any(law is Law.USAGE for _, law in laws)
+        self.settles = any(law is Law.USAGE for _, law in laws)
 
     def enter(self, comer: Comer, books: Books, now_us: int) -> Reply | Admitted:
         """The refusal, or the levels after a call that was charged."""
@@ -55,7 +58,7 @@ class Turnstile:
 
     def settle(self, comer: Comer, output_tokens: int, books: Books, now_us: int, due_us: int) -> bool:
         """Debit at `due_us` what the law charges for an answer; whether it is anything."""
-        if not self._settles:
+        if not self.settles:
             return False
         tokens = settlement_of(comer.endpoint, comer.size, output_tokens, self._law(books, now_us))
         if tokens == 0:

@@ -20,7 +20,8 @@ from typing import Any, Final, NamedTuple
 from broker.simulator import wording
 from broker.simulator.admission import SECOND_US, Admitted, Levels
 from broker.simulator.answers import limit_name_of
-from broker.simulator.books import Books, Stats
+from broker.simulator.behaviours.enforcement import ProjectLimits
+from broker.simulator.books import Books, IdCount, Stats
 from broker.simulator.chance import Chance
 from broker.simulator.limiter import Limiter
 from broker.simulator.pricing import Endpoint, Size
@@ -29,7 +30,7 @@ from broker.simulator.settings import UpstreamSettings
 from broker.simulator.speech import Speech
 from broker.simulator.streams import Manner
 from broker.simulator.trouble import Luck, Trouble
-from broker.simulator.turnstile import Comer, Turnstile
+from broker.simulator.turnstile import Turnstile
 
 IDS_MAX: Final = 100_000  # remembered one by one; a benchmark of a million calls needs no more
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -38,7 +39,7 @@ _DELTAS: Final = 40  # of a stream that may break, as an e-mail has
 
 @dataclass(slots=True)
 class Ask:
-    """One call: what it is charged by, and the tokens its answer will have."""
+    """One call: what it is charged by, and the tokens its answer will have. `count` is the upstream's to give."""
 
     id: str
     model: str
@@ -46,32 +47,41 @@ class Ask:
     endpoint: Endpoint = Endpoint.CHAT
     output_tokens: int = 0
     streamed: bool = False
+    count: IdCount | None = None
 
 
 @dataclass(slots=True)
 class Visit:
     """A call under way. `status` is what it will end in, None for no answer; only the virtual upstream knows it yet.
 
-    `levels` are what its headers will say, where they are OpenAI's own and nothing else is in them.
+    `levels` are what its headers will say, where they are OpenAI's own and nothing else is in them: then there is no
+    `reply`, and nothing happens at its end but that it is counted.
     """
 
     ends_us: int
     status: int | None
-    reply: Reply
+    ask: Ask
     levels: Levels | None = None
+    reply: Reply | None = None
 
 
 @dataclass(slots=True)
 class Told:
     """What the caller hears at last: a status with headers and a body, or nothing but a lost connection.
 
-    Headers are spelled when somebody reads them. Who plays a million calls takes the `levels`, where there are any.
+    Headers and usage are spelled when somebody reads them. Who plays a million calls takes the `levels`, where there
+    are any.
     """
 
     status: int | None
     spelled: Mapping[str, str]
-    body: Mapping[str, Any] | str
+    said: Mapping[str, Any] | str | Ask
     levels: Levels | None = None
+
+    @property
+    def body(self) -> Mapping[str, Any] | str:
+        """An error, or the usage of the call that is answered."""
+        return _usage(self.said) if isinstance(self.said, Ask) else self.said
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -82,7 +92,8 @@ class Told:
 class VirtualUpstream:
     """One simulated OpenAI, opened at `opened_us`."""
 
-    def __init__(self, settings: UpstreamSettings, opened_us: int = 0) -> None:
+    def __init__(self, settings: UpstreamSettings, opened_us: int = 0, *, counts_ids: bool = True) -> None:
+        """Without `counts_ids` its books tell nothing of single ids, unless what is played depends on them."""
         self.limiter = Limiter(settings.limits(), settings.scene())
         self.limiter.reset(opened_us)
         self._chance = Chance(settings.seed)
@@ -91,55 +102,73 @@ class VirtualUpstream:
         self._trouble = Trouble(settings, self._chance, self._speech)
         self._latency = settings.latency()
         self._behaving = bool(settings.behaviours)
+        self._counts_ids = counts_ids
+        plain = self._trouble.is_quiet and self._speech.is_plain and not self._turnstile.settles
+        self._just_answers = plain and not any(isinstance(each, ProjectLimits) for each in settings.behaviours)
         self._books = Books(settings.limits(), opened_us, IDS_MAX)
 
     def arrive(self, ask: Ask, now_us: int) -> Visit:
         """Charge a call or refuse it, and decide how it will end."""
-        books = self._books
+        books, luck = self._books, self._luck(ask)
         books.arrive()
-        luck = Luck(ask.id.encode(), ask.id, books.identify(ask.id))
-        since_s = (now_us - books.opened_us) / SECOND_US
-        troubled = not self._trouble.is_quiet
-        if troubled and (away := self._trouble.turned_away(luck, since_s)) is not None:
-            return Visit(now_us, away.status, away)
-        if troubled and self._trouble.refuses_for_long(luck):
-            return self._refused_for_long(ask, luck, now_us)
-        comer = Comer(ask.endpoint, ask.model, ask.size, luck.count)
-        admitted = self._turnstile.enter(comer, books, now_us)
+        if luck is not None and (away := self._turned_away(ask, luck, now_us)) is not None:
+            return Visit(now_us, away.status, ask, reply=away)
+        admitted = self._turnstile.enter(ask, books, now_us)
         if isinstance(admitted, Reply):
-            return Visit(now_us, admitted.status, admitted)
-        delay_s = self._latency.delay_s(self._chance.draw(luck.content, "latency"), books.inflight)
-        mishap = self._trouble.mishap(luck, delay_s, since_s) if troubled else None
-        if mishap is not None:
-            status = None if mishap.dropped else mishap.status
-            return Visit(now_us + round(mishap.delay_s * SECOND_US), status, mishap)
-        return self._answered(_Entered(ask, comer, now_us), luck, admitted, delay_s)
+            return Visit(now_us, admitted.status, ask, reply=admitted)
+        delay_s = self._latency.delay_s(self._chance.draw(ask.id.encode(), "latency"), books.inflight)
+        if luck is None:
+            return Visit(now_us + round(delay_s * SECOND_US), 200, ask, admitted.levels)
+        return self._mishap(ask, luck, delay_s, now_us) or self._answered(
+            _Entered(ask, luck, now_us), admitted, delay_s
+        )
 
     def end(self, visit: Visit) -> Told:
         """What its caller hears at `visit.ends_us`."""
-        books, reply = self._books, visit.reply
+        books, status, reply = self._books, visit.status, visit.reply
         books.inflight -= 1
-        if visit.status is None:
+        if status is None:
             books.disconnected += 1
             return Told(None, _NO_HEADERS, "")
-        books.answer(visit.status, reply.count)
+        books.answer(status, visit.ask.count)
+        if reply is None:
+            return Told(status, _NO_HEADERS, visit.ask, visit.levels)
         if reply.late_headers is not None:
-            return Told(visit.status, {**reply.headers, **reply.late_headers(visit.ends_us)}, reply.body)
-        return Told(visit.status, reply.headers, reply.body, visit.levels)
+            return Told(status, {**reply.headers, **reply.late_headers(visit.ends_us)}, reply.body)
+        return Told(status, reply.headers, reply.body)
 
     def books(self, now_us: int | None = None, *, ids: bool = False) -> Stats:
         """What was counted, and what was offered until `now_us` or until each limit's last call."""
         accounts = self.limiter.tallies(now_us)
         return self._books.snapshot(with_ids=ids, accounts=accounts, behaving=self._behaving)
 
-    def _refused_for_long(self, ask: Ask, luck: Luck, now_us: int) -> Visit:
+    def _luck(self, ask: Ask) -> Luck | None:
+        """What becomes of it beside its latency depends on this; None where every call that is let in is answered."""
+        simple = self._just_answers and not ask.streamed
+        if self._counts_ids or not simple:
+            ask.count = count = self._books.identify(ask.id)
+            return None if simple else Luck(ask.id.encode(), ask.id, count)
+        return None
+
+    def _turned_away(self, ask: Ask, luck: Luck, now_us: int) -> Reply | None:
+        """The refusal of a call that is not even charged, or None."""
+        away = self._trouble.turned_away(luck, self._since_s(now_us))
+        if away is not None or not self._trouble.refuses_for_long(luck):
+            return away
         self._books.refuse_for_long(luck.count)
         refused = self._trouble.long_refusal(self.limiter.levels(limit_name_of(ask.model), now_us))
         headers, body = self._speech.refusal(ask.endpoint, ask.model, refused, now_us)
-        return Visit(now_us, 429, Reply(429, body, headers, count=luck.count))
+        return Reply(429, body, headers, count=luck.count)
 
-    def _answered(self, call: "_Entered", luck: Luck, admitted: Admitted, delay_s: float) -> Visit:
-        ask, comer, now_us = call
+    def _mishap(self, ask: Ask, luck: Luck, delay_s: float, now_us: int) -> Visit | None:
+        mishap = self._trouble.mishap(luck, delay_s, self._since_s(now_us))
+        if mishap is None:
+            return None
+        status = None if mishap.dropped else mishap.status
+        return Visit(now_us + round(mishap.delay_s * SECOND_US), status, ask, reply=mishap)
+
+    def _answered(self, call: "_Entered", admitted: Admitted, delay_s: float) -> Visit:
+        ask, luck, now_us = call
         status: int | None = 200
         if ask.streamed:
             delay_s *= self._trouble.slowness(luck)
@@ -148,25 +177,28 @@ class VirtualUpstream:
                 delay_s *= broken.after_deltas / _DELTAS
                 status = None if broken.manner is Manner.CUT else 500
         ends_us = now_us + round(delay_s * SECOND_US)
-        settled = self._turnstile.settle(comer, ask.output_tokens, self._books, now_us, ends_us)
+        settled = self._turnstile.settle(ask, ask.output_tokens, self._books, now_us, ends_us)
+        if status == 200 and self._speech.is_plain and not settled and not admitted.project_levels:
+            return Visit(ends_us, status, ask, admitted.levels)
         body = _usage(ask) if status == 200 else self._speech.failure_body(500)
-        if self._speech.is_plain and not settled and not admitted.project_levels:
-            return Visit(ends_us, status, Reply(200, body, _NO_HEADERS, delay_s, luck.count), admitted.levels)
-        headers = self._turnstile.headers(comer, admitted, now_us)
+        headers = self._turnstile.headers(ask, admitted, now_us)
         late = None
         if settled and not ask.streamed:
 
             def late(late_us: int) -> Mapping[str, str]:
                 return self._turnstile.headers_at(ask.model, late_us)
 
-        return Visit(ends_us, status, Reply(200, body, headers, delay_s, luck.count, late_headers=late))
+        return Visit(ends_us, status, ask, reply=Reply(200, body, headers, late_headers=late))
+
+    def _since_s(self, now_us: int) -> float:
+        return (now_us - self._books.opened_us) / SECOND_US
 
 
 class _Entered(NamedTuple):
     """A call that was let in, and when."""
 
     ask: Ask
-    comer: Comer
+    luck: Luck
     now_us: int
 
 

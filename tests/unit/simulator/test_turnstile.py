@@ -7,7 +7,8 @@ from broker.simulator.pricing import Endpoint, Law, Size
 from broker.simulator.reply import Reply
 from broker.simulator.settings import UpstreamSettings
 from broker.simulator.speech import Speech
-from broker.simulator.turnstile import Comer, Turnstile
+from broker.simulator.turnstile import Turnstile
+from broker.simulator.virtual import Ask
 
 SIZE = Size.chat(400, answer_max=1_000)  # 100 tokens of text
 OPENED_US = 5 * SECOND_US
@@ -21,7 +22,7 @@ class Gate:
         self.limiter = Limiter(settings.limits(), settings.scene())
         self.turnstile = Turnstile(settings, self.limiter, Speech(behaviours))
         self.books = Books(settings.limits(), OPENED_US)
-        self.comer = Comer(endpoint, "gpt-4o-2024-08-06", size, self.books.identify("a"))
+        self.comer = Ask("a", "gpt-4o-2024-08-06", size, endpoint, count=self.books.identify("a"))
 
     def charged_at(self, second: int) -> int:
         before = self.books.charged.get("gpt-4o", 0)

@@ -1,5 +1,6 @@
 import heapq
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -156,3 +157,17 @@ def test_levels_that_are_told_are_what_the_headers_spell(name: str) -> None:
     assert (told.levels is not None) is (name == "bucket")
     assert told.headers == (told.spelled if told.levels is None else limit_headers(told.levels))
     assert bool(told.headers)
+
+
+def test_books_without_ids_are_else_the_same_and_luck_has_its_ids_nevertheless() -> None:
+    def played(*, counts_ids: bool, **settings: Any) -> tuple[Any, ...]:
+        server = VirtualUpstream(UpstreamSettings(tokens_per_minute=9_000, **settings), counts_ids=counts_ids)
+        told = [(each.status, dict(each.headers), each.body) for each in heard(server, 100, output_tokens=5)]
+        return told, server.books(), server.books(ids=True).ids
+
+    told, books, ids = played(counts_ids=True)
+    untold, lean, none = played(counts_ids=False)
+    assert (untold, replace(lean, ids_seen=100)) == (told, books)
+    assert (len(ids), none) == (100, {})
+    assert {status for status, _, _ in told} == {200, 429}
+    assert played(counts_ids=False, error_rate=0.5) == played(counts_ids=True, error_rate=0.5)
