@@ -1,8 +1,9 @@
 """The dispatcher's mind: from a record taken to the one outcome it ends in.
 
 Three verbs and an explicit clock: `on(event, now_ms)` is the only way in, `commands(now_ms)` the only way out,
-`wake_at()` says when silence itself becomes an event. Nothing is awaited and nothing read but the arguments, so the
-same machine runs in the service, in the simulator and in the planner.
+`wake_at()` says when to ask that next: when silence itself becomes an event, or now, if what happened cannot wait.
+Nothing is awaited and nothing read but the arguments, so the same machine runs in the service, in the simulator and in
+the planner.
 
 Roles. FOLLOWING reads the ledger and touches nothing. LEADING takes, calls and publishes. SUSPENDED has lost its
 producer and does not know whether it still leads: it takes, admits and publishes nothing and drops nothing, because
@@ -86,7 +87,7 @@ class Dispatch:
         self._wall_offset_ms = 0
         self._confirmed = False
         self._drain_until_ms: int | None = None
-        self._publish_at_ms: int | None = None  # as `commands` has left it
+        self._wake_at_ms: int | None = None
 
     # ------------------------------------------------------------------ the three verbs
 
@@ -96,7 +97,8 @@ class Dispatch:
             case Taken():
                 self._taken(event, now_ms)
             case Answered():
-                self._answered(event, now_ms)
+                if self._answered(event, now_ms):
+                    return
             case Refused():
                 self._refused(event, now_ms)
             case Renewed():
@@ -120,6 +122,7 @@ class Dispatch:
                 self._drain_until_ms = event.until_ms
             case _:
                 assert_never(event)
+        self._wake_at_ms = now_ms
 
     def commands(self, now_ms: int) -> list[Command]:
         """What is to be done now, in order; draining the list is the shell's promise to do it."""
@@ -134,10 +137,11 @@ class Dispatch:
                 self._tell_off(now_ms)  # who has lined up behind one of its ordering key
             else:
                 self.limits.rest()
-            self._publish_at_ms = self._publish_at()
-            if self._publish_at_ms is not None and self._publish_at_ms <= now_ms:
-                self._publish_at_ms = None  # not before this one is committed
+            publish_at_ms = self._publish_at()
+            if publish_at_ms is not None and publish_at_ms <= now_ms:
+                publish_at_ms = None  # not before this one is committed
                 self._settling.commands.append(self._publish(now_ms))
+            self._wake_at_ms = self._next_at(publish_at_ms)
         commands, self._settling.commands = self._settling.commands, []
         return commands
 
@@ -163,10 +167,12 @@ class Dispatch:
         return Publish(self._batches.begin(self.term, self.limits, renewals, now_ms, cancels=cancels))
 
     def wake_at(self) -> int | None:
-        """When `commands` should be asked next if nothing happens before; valid after `commands`."""
-        if self.role is not LEADING:
-            return None
-        earliest_ms = self._publish_at_ms
+        """When `commands` should be asked next if nothing happens before: now, as a rule, if something just has."""
+        return self._wake_at_ms if self.role is LEADING else None
+
+    def _next_at(self, publish_at_ms: int | None) -> int | None:
+        """When silence itself becomes an event."""
+        earliest_ms = publish_at_ms
         for instant_ms in (self.limits.wake_at(), self.limits.look_at()):
             if instant_ms is not None and (earliest_ms is None or instant_ms < earliest_ms):
                 earliest_ms = instant_ms
@@ -260,21 +266,28 @@ class Dispatch:
         repeated = self._inheritance.repeats(candidate.identity)
         self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated))
 
-    def _answered(self, event: Answered, now_ms: int) -> None:
+    def _answered(self, event: Answered, now_ms: int) -> bool:
+        """A call has ended; whether that can wait for company: nobody waits for its place or its money."""
         self._holding.look()
         may_park = event.verdict.meaning is not OK and self.identities.may_park  # an answer is not parked
         sequel = self._attempts.answered(event, now_ms, account=self.limits.account, may_park=may_park)
         if self._attempts.has_news:
             self._settling.commands.extend(self._attempts.news())
         if sequel is None:
-            return
+            return False
         if isinstance(sequel.decision, Again):
             sequel.ticket.state = WAITING
             self._alarms.sleep(sequel.ticket, sequel.decision.not_before_ms)
-        else:
-            if isinstance(sequel.decision, Complete):
-                self.limits.answered(sequel.ticket, now_ms)
-            self._settling.settle(sequel.ticket, sequel.decision, now_ms)
+            return False
+        if isinstance(sequel.decision, Complete):
+            self.limits.answered(sequel.ticket, now_ms)
+        self._settling.settle(sequel.ticket, sequel.decision, now_ms)
+        if self._settling.commands or self.limits.waiting() > 0:
+            return False
+        due_ms = self.outbox.due_at()
+        if due_ms is not None and (self._wake_at_ms is None or due_ms < self._wake_at_ms):
+            self._wake_at_ms = due_ms
+        return True
 
     def _refused(self, event: Refused, now_ms: int) -> None:
         ticket = self._attempts.refused(event, now_ms)

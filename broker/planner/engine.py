@@ -8,7 +8,7 @@ It does what the service's shell does: takes records while the core has room for
 next one's; carries calls to OpenAI and back; commits one transaction at a time; renews the lease in time; puts parked
 requests back when they are due, as the retrier would. Instants of the core are milliseconds, of the simulator
 microseconds; what happens within one millisecond is told to the core before it is asked what to do, as by a loop that
-wakes once for all of it.
+wakes once for all of it. When it wants to be asked, it says itself: most answers can wait for company.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,7 +35,7 @@ from broker.simulator.virtual import Ask, Told, VirtualUpstream, Visit
 
 RECORDS_A_TAKE: Final = 50  # as the service's intake
 WALL_MS: Final = 1_700_000_000_000
-_NEVER_US: Final = 1 << 62
+_NEVER_MS: Final = 1 << 52
 _OUTCOME_BYTES: Final = 9_000  # beside the text of its answer
 _RECORD_BYTES: Final = 500  # beside the text of its prompt
 _METRICS: Final = {played: Metric(played) for played in PlayedMetric}
@@ -81,8 +81,7 @@ class VirtualRun:
         self.core = Dispatch(stage.rules, make_budget=stage.make_budget, dice=self._chance)
         self.core.on(Promoted({place: PartitionProgress(0) for place in self._backlog.places()}, 1, WALL_MS), 0)
         self._renew_at_ms = 0
-        self._wake_ms: int | None = 0
-        self._stirred = False  # the core was told something since it was last asked
+        self._wake_ms = 0  # when there is something to take, or the core wants to be asked
 
     # ------------------------------------------------------------------ the clock
 
@@ -107,44 +106,36 @@ class VirtualRun:
         self.record, self._watcher = Record({lane: LaneRecord() for lane in self.record.lanes}), watcher
 
     def advance(self, until_ms: int | None) -> bool:
-        """Play what happens up to an instant, or to the end; whether it is over."""
-        until_us = _NEVER_US if until_ms is None else until_ms * 1_000
+        """Play what happens up to the end of a millisecond, or to the end; whether it is over."""
+        last_ms = _NEVER_MS if until_ms is None else until_ms
         while self._open or self._next is not None:
-            if not self._stirred:
-                # The core need not be asked again before it is told something, or wants to be asked.
-                told_us = self._next_told_us()
-                self._happen_before(min(told_us, until_us + 1), at_most_one_told=True)
-                if not self._stirred:
-                    self.now_us = max(self.now_us, min(told_us, until_us))
-                    if told_us > until_us:
-                        return False
-            now_ms = self.now_us // 1_000
-            while self._next is not None and self._next.at_ms <= now_ms:
+            turn_ms = self._happen_before_turn(last_ms)
+            if turn_ms > last_ms:
+                self.now_us = max(self.now_us, last_ms * 1_000)
+                return False
+            self.now_us = max(self.now_us, turn_ms * 1_000)
+            while self._next is not None and self._next.at_ms <= turn_ms:
                 self._receive(self._next)
                 self._next = next(self._arrivals, None)
-            self._happen_before((now_ms + 1) * 1_000)
-            if self._stirred or (self._wake_ms is not None and now_ms >= self._wake_ms):
-                self._stirred = False
-                self._turn(now_ms)
+            self._turn(turn_ms)
         return True
 
-    def _happen_before(self, before_us: int, *, at_most_one_told: bool = False) -> None:
-        """What is planned before an instant, in order; perhaps only until the core has been told something."""
+    def _happen_before_turn(self, last_ms: int) -> int:
+        """What is planned before the next turn is over, in order; returns when that turn is."""
         agenda = self._agenda
-        while agenda and agenda[0][0] < before_us:
-            at_us, _, happen, what = heappop(agenda)
-            if at_us > self.now_us:  # noqa: PLR1730 — for every event
-                self.now_us = at_us
-            happen(*what)
-            if at_most_one_told and self._stirred:
-                return
-
-    def _next_told_us(self) -> int:
-        """When a request comes or the core wants to be asked, whichever is first; never before now."""
-        at_ms = _NEVER_US if self._wake_ms is None else self._wake_ms
-        if self._next is not None and self._next.at_ms < at_ms:
-            at_ms = self._next.at_ms
-        return at_ms * 1_000
+        while True:
+            turn_ms = self._wake_ms if self._next is None else min(self._wake_ms, self._next.at_ms)
+            turn_ms = max(turn_ms, self.now_us // 1_000)
+            before_us = (min(turn_ms, last_ms) + 1) * 1_000
+            while agenda and agenda[0][0] < before_us:
+                at_us, _, happen, what = heappop(agenda)
+                if at_us > self.now_us:  # noqa: PLR1730 — for every event
+                    self.now_us = at_us
+                happen(*what)
+                if self._wake_ms < turn_ms:
+                    break
+            else:
+                return turn_ms
 
     def _later(self, at_us: int, happen: Callable[..., object], *what: object) -> None:
         heappush(self._agenda, (at_us, next(self._serials), happen, what))
@@ -166,7 +157,7 @@ class VirtualRun:
 
     def _write(self, cargo: Cargo) -> None:
         """A record is there, a producer's or the retrier's."""
-        self._stirred = True
+        self._wake_ms = 0
         self._backlog.append(cargo)
         self._hungry[cargo.arrival.lane] = None
 
@@ -220,7 +211,13 @@ class VirtualRun:
                         assert_never(command)
             if not self._hungry:
                 break
-        self._wake_ms = core.wake_at()
+        self._wake_ms = _NEVER_MS
+        self._wake_by(core.wake_at())
+
+    def _wake_by(self, wake_ms: int | None) -> None:
+        """The core wants to be asked then."""
+        if wake_ms is not None and wake_ms < self._wake_ms:
+            self._wake_ms = wake_ms
 
     def _forget(self, command: Forget) -> None:
         lane = self._hold.pop(command.number).arrival.lane
@@ -243,8 +240,7 @@ class VirtualRun:
             self.record.settle(cargo.record, decision, now_ms - arrival.at_ms, late=now_ms > arrival.deadline_ms)
             if self._watcher is not None:
                 self._watcher.settled(cargo.number, decision, now_ms)
-        self._stirred = True
-        self.core.on(Committed(batch.serial, begun_ms), now_ms)
+        self._tell(Committed(batch.serial, begun_ms))
 
     # ------------------------------------------------------------------ calls
 
@@ -268,26 +264,36 @@ class VirtualRun:
         visit = upstream.arrive(ask, self.now_us)
         patience_us = sent_us + self._timeout_us
         if visit.ends_us > patience_us:
-            self._later(patience_us, self._hear, call, _TIMED_OUT, 0, None)
+            self._later(patience_us, self._tell, Answered(call, _TIMED_OUT, 0, None))
             self._later(visit.ends_us, upstream.end, visit)
+        elif upstream.just_answers:  # when it ends, nothing happens that anybody sees before the answer has come
+            self._later(visit.ends_us + self._way(), self._hear, call, cargo, visit, upstream)
         else:
             self._later(visit.ends_us, self._end, call, cargo, visit, upstream)
 
     def _end(self, call: CallNumber, cargo: Cargo, visit: Visit, upstream: VirtualUpstream) -> None:
         """OpenAI has answered; the answer has its way before it."""
-        told = upstream.end(visit)
-        if told.status == 429:
-            cargo.record.throttled += 1
-        verdict, weight, usage = _verdict(told), 0, None
-        if verdict.meaning is OK:
-            arrival = cargo.arrival
-            weight = _OUTCOME_BYTES + 4 * arrival.output_tokens
-            usage = Usage(arrival.asked.input_tokens, arrival.output_tokens)
-        self._later(self.now_us + self._way(), self._hear, call, verdict, weight, usage)
+        self._later(self.now_us + self._way(), self._tell, _outcome(call, cargo, upstream.end(visit)))
 
-    def _hear(self, call: CallNumber, verdict: Verdict, weight: int, usage: Usage | None) -> None:
-        self._stirred = True
-        self.core.on(Answered(call, verdict, weight, usage), self.now_us // 1_000)
+    def _hear(self, call: CallNumber, cargo: Cargo, visit: Visit, upstream: VirtualUpstream) -> None:
+        """OpenAI has answered, and the answer is here."""
+        self._tell(_outcome(call, cargo, upstream.end(visit)))
+
+    def _tell(self, event: Answered | Committed) -> None:
+        self.core.on(event, self.now_us // 1_000)
+        self._wake_by(self.core.wake_at())
+
+
+def _outcome(call: CallNumber, cargo: Cargo, told: Told) -> Answered:
+    """What the door would say of it."""
+    verdict = _verdict(told)
+    if told.status == 429:
+        cargo.record.throttled += 1
+    if verdict.meaning is not OK:
+        return Answered(call, verdict, 0, None)
+    arrival = cargo.arrival
+    usage = Usage(arrival.asked.input_tokens, arrival.output_tokens)
+    return Answered(call, verdict, _OUTCOME_BYTES + 4 * arrival.output_tokens, usage)
 
 
 def _verdict(told: Told) -> Verdict:

@@ -21,6 +21,7 @@ from broker.simulator import wording
 from broker.simulator.admission import SECOND_US, Admitted, Levels
 from broker.simulator.answers import limit_name_of
 from broker.simulator.behaviours.enforcement import ProjectLimits
+from broker.simulator.behaviours.latencies import LoadLatency
 from broker.simulator.books import Books, IdCount, Stats
 from broker.simulator.chance import Chance
 from broker.simulator.limiter import Limiter
@@ -34,6 +35,7 @@ from broker.simulator.turnstile import Turnstile
 
 IDS_MAX: Final = 100_000  # remembered one by one; a benchmark of a million calls needs no more
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+_HEEDED: Final = (ProjectLimits, LoadLatency)  # these show in headers, and look at the calls in flight
 _DELTAS: Final = 40  # of a stream that may break, as an e-mail has
 
 
@@ -90,7 +92,11 @@ class Told:
 
 
 class VirtualUpstream:
-    """One simulated OpenAI, opened at `opened_us`."""
+    """One simulated OpenAI, opened at `opened_us`.
+
+    Attributes:
+        just_answers: Whoever can pay is answered, and nothing but a count depends on when a call is said to end.
+    """
 
     def __init__(self, settings: UpstreamSettings, opened_us: int = 0, *, counts_ids: bool = True) -> None:
         """Without `counts_ids` its books tell nothing of single ids, unless what is played depends on them."""
@@ -104,7 +110,7 @@ class VirtualUpstream:
         self._behaving = bool(settings.behaviours)
         self._counts_ids = counts_ids
         plain = self._trouble.is_quiet and self._speech.is_plain and not self._turnstile.settles
-        self._just_answers = plain and not any(isinstance(each, ProjectLimits) for each in settings.behaviours)
+        self.just_answers = plain and not any(isinstance(each, _HEEDED) for each in settings.behaviours)
         self._books = Books(settings.limits(), opened_us, IDS_MAX)
 
     def arrive(self, ask: Ask, now_us: int) -> Visit:
@@ -144,7 +150,7 @@ class VirtualUpstream:
 
     def _luck(self, ask: Ask) -> Luck | None:
         """What becomes of it beside its latency depends on this; None where every call that is let in is answered."""
-        simple = self._just_answers and not ask.streamed
+        simple = self.just_answers and not ask.streamed
         if self._counts_ids or not simple:
             ask.count = count = self._books.identify(ask.id)
             return None if simple else Luck(ask.id.encode(), ask.id, count)

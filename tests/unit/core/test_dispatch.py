@@ -6,7 +6,7 @@ import pytest
 
 from broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS, PROBE_EVERY_MS
 from broker.core.commands import Complete, Fail, Park, SettledEntry, StartedEntry
-from broker.core.events import Answered, Draining, Refused, Taken
+from broker.core.events import Answered, Committed, Draining, Refused, Taken
 from broker.core.identity import Fate
 from broker.core.ticket import CallNumber, Garbage, Source, TicketNumber
 from broker.core.verdict import Meaning
@@ -48,6 +48,26 @@ def test_an_urgent_outcome_is_published_at_once_and_a_patient_one_waits_for_comp
     shell.answer(urgent)
     assert shell.batch is not None
     assert [each.number for each in shell.batch.settlements] == [patient, urgent]
+
+
+def test_what_happens_is_a_reason_to_ask_at_once_but_an_answer_for_which_nobody_waits_can_wait_for_company() -> None:
+    shell = leading(inflight_max=3)
+    patient, late, urgent = shell.take("p"), shell.take("l"), shell.take("u", partition=place("urgent"))
+
+    def heard(number: TicketNumber) -> int | None:
+        shell.core.on(Answered(shell.calls.pop(number).call, verdict(), 1_000), shell.now_ms)
+        return shell.core.wake_at()
+
+    assert heard(patient) == (linger_ms := shell.now_ms + LINGER_MS)
+    shell.now_ms += 10
+    assert heard(late) == linger_ms
+    assert heard(urgent) == shell.now_ms
+    shell.carry_out()
+    assert shell.batch is not None
+    lone, _ = shell.take("1"), [shell.take(name) for name in "2345"]
+    assert heard(lone) == shell.now_ms, "its place is another's now"
+    shell.core.on(Committed(shell.batch.serial, shell.now_ms), shell.now_ms)
+    assert shell.core.wake_at() == shell.now_ms
 
 
 def test_a_call_that_fails_is_made_again_after_its_wait_and_then_completes() -> None:
@@ -263,6 +283,7 @@ def test_a_thousand_requests_of_every_kind_leave_nothing_behind() -> None:
             shell.commit()
         shell.now_ms += 10
         shell.renew()
+        shell.carry_out()
     for _ in range(100):  # bulk waits for its turn until the reserves above it have flowed in
         shell.settle_all()
         shell.wait(500)
