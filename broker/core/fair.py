@@ -68,6 +68,7 @@ class Fair:
         self._held: Flow | None = None
         self._last: Flow | None = None
         self._capped: set[Flow] = set()  # out of the competition
+        self._competed = False  # somebody has had to be compared, or kept out, since nobody waited
         self._opens: list[tuple[int, int, Flow]] = []  # when a minute's cap lets one in again, stamp
 
     def __len__(self) -> int:
@@ -92,6 +93,7 @@ class Fair:
         if len(self._flows) == 1:
             self._weight, self._sum = flow.weight, flow.served * flow.weight
             return
+        self._competed = True
         flow.is_new = self._weight > 0 and flow.served <= self.mean
         if flow.is_new:
             self._new.append(flow)
@@ -257,11 +259,10 @@ class Fair:
 
     def _forget_all(self) -> None:
         """Nobody waits: who comes next begins anew."""
-        self._resting.clear()
-        self._new.clear()
-        self._capped.clear()
-        for each in (self._eligible, self._ahead, self._opens):
-            each.clear()
+        if self._competed:
+            self._competed = False
+            for each in (self._resting, self._new, self._capped, self._eligible, self._ahead, self._opens):
+                each.clear()
         self._owed = self._weight = self._sum = 0
         self._held = None
 
@@ -277,6 +278,7 @@ class Fair:
 
     def _shut_out(self, flow: Flow, until_ms: int | None) -> None:
         """A cap is reached; None: until a call of that tenant ends."""
+        self._competed = True
         self._quit(flow)
         self._capped.add(flow)
         if until_ms is not None:

@@ -294,13 +294,20 @@ class Lanes:
     def served(self, ticket: Ticket, now_ms: int) -> None:
         """A ticket is being called: it leaves its queue, and what floors and ceilings owe changes."""
         own, charge = self._queues[ticket.source.partition.lane], ticket.charge
-        if self._owing:
+        if self._owing and (own.count > 1 or self._others_wait(own)):  # else its lane falls idle, and all owe nothing
             self._owe(own, charge, now_ms)
         own.serve(ticket)
         if self._hurrying:
             self._hurried(ticket, own)
         if self._tenants.capping:
             self._tenants.called(ticket.candidate.tenant, charge, now_ms)
+
+    def _others_wait(self, own: LaneQueue) -> bool:
+        """Whether somebody waits in another lane."""
+        for queue in self._in_order:  # noqa: SIM110 — asked for each call
+            if queue.count and queue is not own:
+                return True
+        return False
 
     def _owe(self, own: LaneQueue, charge: int, now_ms: int) -> None:
         """What floors and ceilings owe changes."""

@@ -5,6 +5,7 @@ mean, the count and the largest stay exact.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -14,32 +15,21 @@ _LOG_GROWTH: Final = math.log(_GROWTH)
 
 
 class Quantiles:
-    """Whole numbers, none below 0."""
+    """Whole numbers, none below 0. A value that is added is only noted: many together are put into buckets at once."""
 
-    __slots__ = ("_buckets", "_exact", "_sorted", "count", "largest", "total")
+    __slots__ = ("_buckets", "_fresh", "_largest", "_sorted_away", "_total")
 
     def __init__(self) -> None:
-        self.count = 0
-        self.total = 0
-        self.largest = 0
-        self._exact: list[int] | None = []
-        self._sorted = True
+        self._fresh: list[int] = []  # all there are, while there are no buckets
         self._buckets: dict[int, int] = {}
+        self._sorted_away = self._total = self._largest = 0  # of those in buckets: how many, their sum
 
     def add(self, value: int) -> None:
         """Count one value."""
-        self.count += 1
-        self.total += value
-        if value > self.largest:  # noqa: PLR1730 — several times for each request
-            self.largest = value
-        if self._exact is None:
-            bucket = int(math.log(value) / _LOG_GROWTH) if value > 1 else value - 1
-            self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
-            return
-        self._exact.append(value)
-        self._sorted = False
-        if len(self._exact) > EXACT_MAX:
-            self._spill(self._exact)
+        fresh = self._fresh
+        fresh.append(value)
+        if len(fresh) > EXACT_MAX:
+            self._sort_away()
 
     def take_in(self, other: "Quantiles") -> None:
         """Count what the other one has counted."""
@@ -48,17 +38,33 @@ class Quantiles:
             self.add(value)
         if not buckets:
             return
-        if self._exact is not None:
-            self._spill(self._exact)
+        self._sort_away()
         for bucket, count in buckets.items():
             self._buckets[bucket] = self._buckets.get(bucket, 0) + count
-        self.count += other.count
-        self.total += other.total
-        self.largest = max(self.largest, other.largest)
+        self._sorted_away += other.count
+        self._total += other.total
+        self._largest = max(self._largest, other.largest)
 
     def held(self) -> tuple[Sequence[int], Mapping[int, int]]:
         """Every value, or how many there are in each bucket: one of the two is empty."""
-        return self._exact or (), self._buckets
+        if self._buckets:
+            self._sort_away()
+        return self._fresh, self._buckets
+
+    @property
+    def count(self) -> int:
+        """How many values."""
+        return self._sorted_away + len(self._fresh)
+
+    @property
+    def total(self) -> int:
+        """Their sum."""
+        return self._total + sum(self._fresh)
+
+    @property
+    def largest(self) -> int:
+        """The largest of them; 0 before the first."""
+        return max(self._largest, max(self._fresh, default=0))
 
     @property
     def mean(self) -> float | None:
@@ -69,26 +75,26 @@ class Quantiles:
         """The smallest value that at least `part` of all values do not exceed; None before the first value."""
         if not self.count:
             return None
+        exact, buckets = self.held()
         place = max(1, math.ceil(part * self.count))
-        if self._exact is not None:
-            if not self._sorted:
-                self._exact.sort()
-                self._sorted = True
-            return self._exact[place - 1]
+        if exact:
+            return sorted(exact)[place - 1]
         if place == self.count:
             return self.largest
         passed = 0
-        for bucket in sorted(self._buckets):
-            passed += self._buckets[bucket]
+        for bucket in sorted(buckets):
+            passed += buckets[bucket]
             if passed >= place:
                 return min(self.largest, _middle(bucket))
         raise AssertionError("every value is in a bucket")
 
-    def _spill(self, exact: list[int]) -> None:
-        self._exact = None
-        self.count, self.total, self.largest = 0, 0, 0
-        for value in exact:
-            self.add(value)
+    def _sort_away(self) -> None:
+        """Put what was noted into buckets."""
+        self._sorted_away, self._total, self._largest = self.count, self.total, self.largest
+        for value, count in Counter(self._fresh).items():
+            bucket = int(math.log(value) / _LOG_GROWTH) if value > 1 else value - 1
+            self._buckets[bucket] = self._buckets.get(bucket, 0) + count
+        self._fresh = []
 
 
 def _middle(bucket: int) -> int:

@@ -50,7 +50,8 @@ class Timeline:
         if waited_ms is not None:
             stretch.called += 1
             stretch.waited_ms += waited_ms
-            stretch.waited_most_ms = max(stretch.waited_most_ms, waited_ms)
+            if waited_ms > stretch.waited_most_ms:  # noqa: PLR1730 — for every call
+                stretch.waited_most_ms = waited_ms
 
     def settled(self, number: int, decision: Decision, now_ms: int) -> None:
         """See `Watcher`."""
@@ -71,10 +72,11 @@ class Timeline:
         return max((sum(whole.get(number + step, 0) for step in range(wide)) for number in whole), default=0)
 
     def _at(self, lane: str, at_ms: int) -> Stretch:
-        while at_ms // self.width_ms >= STRETCHES_MAX:
+        while (number := at_ms // self.width_ms) >= STRETCHES_MAX:
             self._widen()
-        stretches = self.lanes.setdefault(lane, {})
-        number = at_ms // self.width_ms
+        stretches = self.lanes.get(lane)
+        if stretches is None:
+            stretches = self.lanes[lane] = {}
         stretch = stretches.get(number)
         if stretch is None:
             stretch = stretches[number] = Stretch()
