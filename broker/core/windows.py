@@ -67,15 +67,20 @@ class FixedWindowMirror:
         self._recent.pay(amount + _rounding(self.metric), now_ms)
 
     def refused(self, amount: int, number: int, now_ms: int) -> None:
-        """The server refused call `number`, and took nothing for it."""
-        self._high += amount
+        """The server refused call `number`, and took nothing for it: what paying took from the upper end comes back.
+
+        If a mark has passed meanwhile, that has given it back already.
+        """
+        self._renew(now_ms)
+        self._high = min(self.capacity, self._high + max(0, amount - _rounding(self.metric)))
 
     def repriced(self, sends: Sends) -> None:
         """Every call took more, or less, than it was paid: the next answer sets what is left."""
         self._anchored = False
 
     def follow(self, capacity: int, number: int, now_ms: int) -> bool:
-        """An answer names this capacity."""
+        """An answer names this capacity: a window that has begun meanwhile began with the former one."""
+        self._renew(now_ms)
         self.capacity = capacity
         return True
 

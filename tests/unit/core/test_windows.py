@@ -196,6 +196,34 @@ def test_a_refused_call_raises_the_upper_end_of_a_counter_and_the_answer_the_low
     assert counter.interval(10) == (45_000, 45_001)
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_limit_named_behind_the_mark_is_given_at_the_next_whether_anybody_has_looked_or_not(*, asked: bool) -> None:
+    counter = Counter()
+    if asked:
+        assert counter.interval(MARK + 1) == (CAPACITY, CAPACITY)
+    counter.mirror.follow(CAPACITY // 2, 0, MARK + 1)
+    assert counter.interval(MARK + 1) == (CAPACITY, CAPACITY)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_call_refused_behind_the_mark_gives_a_counter_no_more_than_all(*, asked: bool) -> None:
+    counter = Counter()
+    number = counter.send(1_000, 0)
+    if asked:  # whether anybody has looked since the mark makes no difference
+        assert counter.interval(MARK + 1)[1] == CAPACITY
+    counter.mirror.refused(1_000, number, MARK + 1)
+    assert counter.interval(MARK + 1)[1] == CAPACITY
+
+
+def test_a_refused_call_gives_a_counter_back_what_it_took_for_certain() -> None:
+    counter = Counter()
+    counter.mirror.refused(1, counter.send(1, 0), 0)
+    assert counter.interval(0)[1] == CAPACITY
+    counter.send(1_000, 0)
+    counter.mirror.refused(400, counter.send(400, 0), 0)
+    assert counter.interval(0)[1] == CAPACITY - 1_000 + ROUNDING_TOKENS
+
+
 def test_once_calls_are_dearer_the_next_answer_sets_what_is_left_of_a_counter() -> None:
     counter = Counter()
     number = counter.send(1_000, 0)
