@@ -101,9 +101,18 @@ class Level:
     ceiling: int | None = None
 
 
+def position(topic: str, partition: int, offset: int) -> str:
+    """How a suspect is written."""
+    return f"{topic}/{partition}/{offset}"
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerRecord:
-    """One record of the ledger. `suspects` are positions (`topic/partition/offset`) about to be decoded."""
+    """One record of the ledger.
+
+    `suspects` are positions (`topic/partition/offset`): of a claim, where its term begins to read each partition; of a
+    step, single records about to be decoded, all that are at that moment.
+    """
 
     kind: LedgerKind
     term: int

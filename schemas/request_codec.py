@@ -103,6 +103,24 @@ def decode_request(
         return _undecodable(sentence_of(reason), data, given, run)
 
 
+def unread_request(headers: Headers, message: str) -> Undecodable:
+    """What the headers alone say of a record whose value is not to be read. Never raises."""
+    given = dict(headers)
+    try:
+        run = _number(given, names.RUN, RUN_MAX)
+    except Unreadable:
+        run = 0
+    return _undecodable(message, None, given, run)
+
+
+def attempt_of(headers: Headers) -> int:
+    """The attempt that the headers name; 0 if they name none. Never raises."""
+    try:
+        return _number(dict(headers), names.ATTEMPT, ATTEMPT_MAX)
+    except Unreadable:
+        return 0
+
+
 def binary_headers(decoded: DecodedRequest, headers: Headers) -> tuple[tuple[str, bytes], ...]:
     """The headers of a request whose value is the bare request from now on, though it came in structured mode."""
     if not _text(dict(headers), names.CONTENT_TYPE).lower().startswith(names.CLOUDEVENTS_JSON):

@@ -3,7 +3,7 @@
 An empty transaction is begun too, when silence would be worse: once a second while calls are in flight or wait, since
 a transaction proves leadership and carries the attempts started and the levels; now and then while anything is parked,
 since what is parked must not age out of the ledger; and hourly for every partition, since stored offsets of a group
-without members expire.
+without members expire. And at once where somebody must be named in the ledger, or no more.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,6 +31,7 @@ from broker.core.identity import Fate
 from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
 from broker.core.register import Register
+from broker.core.suspects import Suspects
 from broker.core.ticket import Ticket
 
 
@@ -56,6 +57,7 @@ class Batches:
         self._started_under_way: list[StartedEntry] = []
         self._settled_under_way: tuple[SettledEntry, ...] = ()
         self._cancels_under_way: tuple[Cancel, ...] = ()
+        self.suspects = Suspects()
         self._begun_at_ms = 0
         self._levels_at_ms = 0
         self._recommit_at_ms = 0
@@ -82,6 +84,8 @@ class Batches:
             due_ms = min(due_ms, self._begun_at_ms + PROBE_EVERY_MS)
         elif parked:
             due_ms = min(due_ms, self._begun_at_ms + self._window_ms // RENEWALS_LOOKED_FOR_PARTS)
+        if self.suspects.due:
+            due_ms = min(due_ms, self._begun_at_ms)
         decided_ms = self._outbox.due_at()
         return due_ms if decided_ms is None or due_ms < decided_ms else decided_ms
 
@@ -123,6 +127,7 @@ class Batches:
             started=tuple(self._started_under_way),
             levels=self._levels(limits, now_ms),
             cancels=self._cancels_under_way,
+            suspect=self.suspects.begin(),
         )
 
     def _levels(self, limits: Limits, now_ms: int) -> tuple[Checkpoint, ...]:
@@ -136,12 +141,14 @@ class Batches:
         if serial != self._serial or not self._outbox.busy:
             return None
         self._started_under_way = []
+        self.suspects.end()
         tickets = [each.ticket for each in self._outbox.end()]
         return Ended(self._settled_under_way, self._cancels_under_way, tickets)
 
     def interrupt(self) -> None:
         """The commit is unknown: everything in it waits again."""
         self._outbox.interrupt()
+        self.suspects.clear()
         self._started = self._started_under_way + self._started
         self._started_under_way = []
 

@@ -92,12 +92,20 @@ CANCEL_SLACK_MS = 60_000
 CANCEL_PATIENCE_MS = 7 * 86_400_000
 """How long a cancel waits for its request, unless the lanes' deadlines are known to be shorter."""
 
+DEATHS_BEFORE_CAUTION = 3
+"""So many terms in a row must have died where a partition stands before it is read one record at a time."""
+DEATHS_BY_DECODING = 2
+"""A record that was named when so many terms died is not decoded again."""
+DEATHS_BY_TAKING = 3
+"""And one that was named in one more is not even taken: to unpack it is enough to die."""
+
 CONTROL_BUFFER_MAX = 1_000
 CONTROL_BUFFER_BYTES_MAX = 4 * 1024 * 1024
 """Cancels in memory that are not committed yet; each leaves with the next transaction or two."""
 
 assert OUTCOME_BYTES_MAX < TRANSACTION_BYTES_MAX
 assert LINGER_MS < PROBE_EVERY_MS
+assert DEATHS_BY_DECODING < DEATHS_BY_TAKING
 assert DURATIONS_RANKED_EVERY < DURATIONS_REMEMBERED
 assert HOLD_MIN_MS < HOLD_FIRST_MS < HOLD_MAX_MS
 assert RETRY_BACKOFF_FIRST_MS < RETRY_BACKOFF_MAX_MS

@@ -10,7 +10,7 @@ from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
 from broker.core.identity import Fate, Identity
 from broker.core.progress import Stored
-from broker.core.ticket import CallNumber, LanePartition, TicketNumber
+from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
 from broker.core.value import value
 from broker.core.verdict import Verdict
 
@@ -134,6 +134,7 @@ class Batch:
     started: tuple[StartedEntry, ...]
     levels: tuple[Checkpoint, ...]
     cancels: tuple[Cancel, ...] = ()
+    suspect: Source | None = None
 
 
 @dataclass(frozen=True, slots=True)

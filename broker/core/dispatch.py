@@ -39,6 +39,7 @@ from broker.core.events import (
     Refused,
     Renewed,
     StoodBy,
+    Suspected,
     Suspended,
     Taken,
 )
@@ -54,6 +55,7 @@ from broker.core.register import Register, Want
 from broker.core.retry import Again
 from broker.core.rules import LEADING, DispatchRules, Pause, Role
 from broker.core.settling import Settling
+from broker.core.suspects import Suspects
 from broker.core.tenants import Tenants
 from broker.core.term import Trust
 from broker.core.ticket import CALLING, SETTLED, WAITING, Garbage, LanePartition, Source, Ticket
@@ -114,6 +116,9 @@ class Dispatch:
                     self.register.progress.setdefault(event.partition, event.progress)
             case Lost():
                 self._lost(event, now_ms)
+            case Suspected():
+                if self.role is LEADING:
+                    self._batches.suspects.name(event.source)
             case Suspended():
                 self._suspended()
             case StoodBy():
@@ -190,6 +195,11 @@ class Dispatch:
         return self.register.room(partition) if self.role is LEADING else 0
 
     @property
+    def suspects(self) -> Suspects:
+        """Who is named in the ledger, since it may end whoever reads it."""
+        return self._batches.suspects
+
+    @property
     def idle(self) -> bool:
         """True when nothing is in flight and nothing waits to be committed: the end of a drain."""
         return not self.flights and not self.outbox
@@ -232,7 +242,7 @@ class Dispatch:
         if lost is None:
             self._settling.commands.append(Forget(event.number))
             return
-        garbage = Garbage.lost(lost, removed=event.removed)
+        garbage = Garbage.lost(lost, removed=event.removed, crashed=event.crashed)
         ticket = Ticket(event.number, Source(event.partition, lost.start), 0, now_ms, garbage, SETTLED)
         self.register.add(ticket)
         decided = Decided(ticket, Bury(garbage.reason, garbage.sentence, garbage.offsets), 0)

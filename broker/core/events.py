@@ -31,13 +31,14 @@ class Taken:
 class Lost:
     """Nobody can read any more what stood below `offset` of a partition and was not taken.
 
-    `removed` by retention, or else in a batch that cannot be decoded.
+    `removed` by retention, or else in a batch that cannot be decoded; or `crashed`: whoever unpacked it died.
     """
 
     number: TicketNumber
     partition: LanePartition
     offset: int
     removed: bool = True
+    crashed: bool = False
 
 
 @value
@@ -93,6 +94,13 @@ class PartitionFound:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspected:
+    """The record there is about to be read with caution: the ledger must name it first. None: it has been read."""
+
+    source: Source | None
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """A batch's commit returned: final."""
 
@@ -126,6 +134,7 @@ Event = (
     | LedgerRead
     | Promoted
     | PartitionFound
+    | Suspected
     | Committed
     | Suspended
     | StoodBy

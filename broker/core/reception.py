@@ -107,11 +107,16 @@ class Reception:
         identity = garbage.identity
         if identity is None:
             self._settling.settle(ticket, Bury(garbage.reason, garbage.sentence, garbage.offsets), now_ms)
+            return
+        parked = self._identities.parked(identity.id_hash)
+        if garbage.attempt and parked is not None and parked[0].run == identity.run:
+            identity = parked[0]  # the copy of a parked request: nobody else will answer for it
         elif self._identities.knows(identity.id_hash):
-            self._settling.settle(ticket, Bury("invalid_request", garbage.sentence), now_ms)
-        else:
-            ticket.becomes(Candidate(identity, 0, "", "", _FREE, 0, ("invalid_request", garbage.sentence)))
-            self._recognise(ticket, now_ms)
+            self._settling.settle(ticket, Bury(garbage.reason, garbage.sentence), now_ms)
+            return
+        refusal = garbage.reason, garbage.sentence
+        ticket.becomes(Candidate(identity, garbage.attempt, "", "", _FREE, 0, refusal))
+        self._recognise(ticket, now_ms)
 
     def _heed(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
         """A cancel, by the table of `broker.core.cancels`."""

@@ -84,19 +84,23 @@ class Garbage:
     Attributes:
         identity: Present if an id could be read; its fingerprint is then one of the raw bytes.
         sentence: What is wrong with it, without its content.
-        reason: Of its dead letter, when no outcome belongs to it.
+        reason: Of its dead letter, and of its outcome if it has one.
         offsets: All that it stands for, where more than one record was lost, or none can be told from another.
+        attempt: As of a Candidate, where headers say so though the body was not read.
     """
 
     identity: Identity | None
     sentence: str
     reason: str = "undecodable"
     offsets: range | None = None
+    attempt: int = 0
 
     @classmethod
-    def lost(cls, offsets: range, *, removed: bool) -> "Garbage":
-        """What stood there and cannot be read any more: removed by retention, or in a batch that is rotten."""
+    def lost(cls, offsets: range, *, removed: bool, crashed: bool = False) -> "Garbage":
+        """What nobody can read any more: removed by retention, in a batch that is rotten, or the death of who tried."""
         whole = f"Offsets {offsets.start} to {offsets.stop - 1}"
+        if crashed:
+            return cls(None, f"{whole} ended every process that took them.", "crashed", offsets)
         if removed:
             return cls(None, f"{whole} were removed by retention before they were taken.", "lost_by_retention", offsets)
         return cls(None, f"{whole} stand in a batch that cannot be decoded.", offsets=offsets)

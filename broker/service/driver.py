@@ -12,8 +12,8 @@ from typing import Protocol, assert_never
 from broker.clock import WallClock
 from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Mended, Publish, Tripped
 from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, Event, Refused
-from broker.core.ticket import CallNumber
+from broker.core.events import Answered, Committed, Event, Refused, Suspected
+from broker.core.ticket import CallNumber, Source
 from broker.core.verdict import Meaning, Verdict
 from broker.core.witness import Usage
 from broker.service.cargo import Cargo, Hold
@@ -46,12 +46,23 @@ class Driver:
         self._stirred = asyncio.Event()
         self._calls: dict[CallNumber, asyncio.Task[Answered | Refused]] = {}
         self.room_changed = asyncio.Event()
+        self.naming = asyncio.Lock()
+        self._committed = asyncio.Event()
 
     def post(self, event: Event) -> None:
         """Tell the core what happened, now."""
         self._watcher.posted(event)
         self.core.on(event, self.clock.now_ms())
         self._stirred.set()
+        if type(event) is Committed:
+            self._committed.set()
+
+    async def name(self, source: Source | None) -> None:
+        """Have the ledger name the record there, or none; return when it does. Hold `naming` meanwhile."""
+        self.post(Suspected(source))
+        while not self.core.suspects.is_written(source):
+            self._committed.clear()
+            await self._committed.wait()
 
     async def run(self) -> None:
         """Carry out commands until cancelled; calls in flight are cancelled with it."""

@@ -7,7 +7,7 @@ from the stored maps without a gap.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -17,17 +17,21 @@ from broker.core.cancels import Cancel
 from broker.core.events import Lost, PartitionFound, Taken
 from broker.core.progress import PartitionProgress
 from broker.core.register import Want
-from broker.core.ticket import Candidate, Garbage, LanePartition, Source
+from broker.core.suspects import Caution
+from broker.core.ticket import CONTROL, Candidate, Garbage, LanePartition, Source
 from broker.errors import LogUnavailable, MissingTopic
 from broker.ports import Fetched, LaneLog, Unreadable
 from broker.service.cargo import Cargo, Content
 from broker.service.driver import Driver
+from broker.service.pricing import CRASHED, crashed
 from schemas.record import Record
 
 RECORDS_A_TAKE = 50
 IDLE_WAIT_MS = 200
 PARTITIONS_LOOKED_UP_EVERY_MS = 30_000
 RETRY_S = 0.5
+NAMED_LOOKED_FOR = 5
+"""How often a record that is named is looked for, before it is believed that none is there."""
 NO_TIMESTAMP = -1
 
 _log = structlog.get_logger("intake")
@@ -55,11 +59,18 @@ class LaneIntake:
         self._task: asyncio.Task[None] | None = None
         self._turn = 0
         self._looked_up_ms = 0
+        self._cautions: dict[int, Caution] = {}  # partitions read one record at a time, each named in the ledger
         self._full: dict[int, int] = {}  # partitions whose next record does not fit, and when they are asked again
 
-    async def begin(self, positions: dict[int, int]) -> None:
-        """Take from these offsets on; the core has been promoted with progress that starts there."""
+    async def begin(self, positions: dict[int, int], cautions: Mapping[int, Caution] | None = None) -> None:
+        """Take from these offsets on; the core has been promoted with progress that starts there.
+
+        Partitions with a caution hold a record that may have ended former leaders.
+        """
         await self.log.start(positions)
+        self._cautions = dict(cautions or {})
+        for number, caution in self._cautions.items():
+            _log.warning("caution_begins", lane=self.lane, partition=number, until=caution.until, deaths=caution.deaths)
         self._looked_up_ms = self._driver.clock.now_ms()
         self._task = asyncio.create_task(self._run(sorted(positions)), name=f"intake {self.lane}")
 
@@ -97,8 +108,10 @@ class LaneIntake:
             room = self._room(partition)
             if room <= 0:
                 continue
-            got = await self.log.take(partition, min(room, RECORDS_A_TAKE))
-            took |= self._posted(partition, got)
+            if partition in self._cautions:
+                took |= await self._took_with_caution(partition, self._cautions[partition])
+            else:
+                took |= self._posted(partition, await self.log.take(partition, min(room, RECORDS_A_TAKE)))
             await asyncio.sleep(0)  # decoding is work: let answers and timers in between two partitions
         return took
 
@@ -109,7 +122,7 @@ class LaneIntake:
         return self._driver.core.room(LanePartition(self.lane, partition))
 
     async def _idle(self, partitions: Sequence[int]) -> None:
-        open_now = [one for one in partitions if self._room(one) > 0]
+        open_now = [one for one in partitions if self._room(one) > 0 and one not in self._cautions]
         if open_now:
             await self.log.wait(open_now, IDLE_WAIT_MS)
             return
@@ -117,6 +130,68 @@ class LaneIntake:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(IDLE_WAIT_MS / 1_000):
                 await self._driver.room_changed.wait()
+
+    async def _took_with_caution(self, partition: int, caution: Caution) -> bool:
+        """One record, named in the ledger before Kafka's client unpacks it, and struck off once it is read."""
+        place = LanePartition(self.lane, partition)
+        offset = self.log.position(partition)
+        while self._driver.core.want(Source(place, offset)) is Want.SKIP:
+            offset += 1
+        if offset >= caution.until:
+            return self._end_caution(partition)
+        if self._driver.core.want(Source(place, offset)) is Want.FULL:
+            self._wait_for_room(partition)
+            return False
+        self.log.rewind(partition, offset)
+        if not caution.may_take(offset):
+            _log.error("record_untakeable", lane=self.lane, partition=partition, offset=offset)
+            self.log.rewind(partition, offset + 1)
+            self.lose(partition, offset + 1, removed=False, crashed=True)
+            return True
+        async with self._driver.naming:
+            await self._driver.name(Source(place, offset))
+            got = await self._named(partition)
+            if isinstance(got, Unreadable) or not got:
+                await self._driver.name(None)
+                return self._posted(partition, got) if got else self._end_caution(partition)
+            await self._read_named(Source(place, got[0].offset), got[0], decode=caution.may_decode(offset))
+            return True
+
+    async def _named(self, partition: int) -> Sequence[Fetched] | Unreadable:
+        """The one record that is named; nothing if only markers stand there."""
+        for _ in range(NAMED_LOOKED_FOR):
+            got = await self.log.take(partition, 1)
+            if got:
+                return got
+            await self.log.wait([partition], IDLE_WAIT_MS)
+        await self.log.bounds([partition])  # an answer: Kafka is there, and the record is not
+        return []
+
+    async def _read_named(self, source: Source, fetched: Fetched, *, decode: bool) -> None:
+        want = self._driver.core.want(source)
+        if want is Want.FULL:
+            self.log.rewind(source.partition.number, fetched.offset)
+            self._wait_for_room(source.partition.number)
+        elif want is Want.TAKE and decode:
+            cargo, known = self._read(source, fetched)
+            await self._driver.name(None)
+            self._hand_over(cargo, known, fetched)  # now: who dies of its call is no suspect
+        elif want is Want.TAKE:
+            _log.error("record_crashed", lane=self.lane, partition=source.partition.number, offset=source.offset)
+            cargo = self._cargo(source, fetched.record, self._submitted_at(fetched.timestamp_ms))
+            cargo.content, garbage = crashed(fetched.record)
+            if self.lane == CONTROL:
+                garbage = Garbage(None, CRASHED, "crashed")
+            self._hand_over(cargo, garbage, fetched)  # before it is struck off: else its deaths would be forgotten
+        await self._driver.name(None)
+
+    def _end_caution(self, partition: int) -> bool:
+        del self._cautions[partition]
+        _log.info("caution_ends", lane=self.lane, partition=partition)
+        return True
+
+    def _wait_for_room(self, partition: int) -> None:
+        self._full[partition] = self._driver.clock.now_ms() + IDLE_WAIT_MS
 
     def _posted(self, partition: int, got: Sequence[Fetched] | Unreadable) -> bool:
         if isinstance(got, Unreadable):
@@ -128,23 +203,26 @@ class LaneIntake:
             want = self._driver.core.want(source)
             if want is Want.FULL:
                 self.log.rewind(partition, fetched.offset)
-                self._full[partition] = self._driver.clock.now_ms() + IDLE_WAIT_MS
+                self._wait_for_room(partition)
                 break
             if want is Want.TAKE:
-                self._post(source, fetched)
+                self._hand_over(*self._read(source, fetched), fetched)
         return bool(got)
 
-    def _post(self, source: Source, fetched: Fetched) -> None:
+    def _read(self, source: Source, fetched: Fetched) -> tuple[Cargo, Candidate | Garbage | Cancel]:
         submitted_at = self._submitted_at(fetched.timestamp_ms)
         content, known = self._reader.read(self.lane, fetched.record, submitted_at)
         cargo = self._cargo(source, fetched.record, submitted_at)
         cargo.content = content
         if isinstance(known, Candidate):
             cargo.limit = known.limit
+        return cargo, known
+
+    def _hand_over(self, cargo: Cargo, known: Candidate | Garbage | Cancel, fetched: Fetched) -> None:
         number = self._driver.hold.stow(cargo)
         value = len(fetched.record.value or b"")
         weight = value + 2 * (fetched.record.bytes_max - value)  # key and headers travel as base64 when parked
-        self._driver.post(Taken(number, source, max(NO_TIMESTAMP, fetched.timestamp_ms), weight, known))
+        self._driver.post(Taken(number, cargo.source, max(NO_TIMESTAMP, fetched.timestamp_ms), weight, known))
 
     def _submitted_at(self, timestamp_ms: int) -> datetime:
         """A record's own timestamp, which its producer may have set to anything; never the future."""
@@ -153,11 +231,11 @@ class LaneIntake:
             return now
         return datetime.fromtimestamp(timestamp_ms / 1_000, UTC)
 
-    def lose(self, partition: int, offset: int, *, removed: bool = True) -> None:
-        """Nobody can read any more what stood below `offset`: retention removed it, or its batch is rotten."""
+    def lose(self, partition: int, offset: int, *, removed: bool = True, crashed: bool = False) -> None:
+        """Nobody can read any more what stood below `offset`: retention removed it, its batch is rotten, or deadly."""
         place = LanePartition(self.lane, partition)
         cargo = self._cargo(Source(place, offset), Record(None, None), self._driver.clock.utc_now())
-        self._driver.post(Lost(self._driver.hold.stow(cargo), place, offset, removed))
+        self._driver.post(Lost(self._driver.hold.stow(cargo), place, offset, removed, crashed))
 
     def _cargo(self, source: Source, record: Record, submitted_at: datetime) -> Cargo:
         clock = self._driver.clock

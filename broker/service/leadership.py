@@ -187,7 +187,8 @@ class Leadership:
                 for place, progress in standing.progress.items()
                 if place.lane == lane
             }
-            await intake.begin(positions)
+            cautions = {place.number: each for place, each in standing.cautions.items() if place.lane == lane}
+            await intake.begin(positions, cautions)
         renewal.reached_ms = clock.now_ms()
         self.health.kafka(None)
         if self.health.term != standing.term:

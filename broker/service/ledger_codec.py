@@ -19,9 +19,9 @@ from schemas import ledger
 _LAWS = {law.value: law for law in Law}  # a newer release may write others
 
 
-def claim_record(term: int, owner: str) -> ledger.LedgerRecord:
-    """The line that begins a term."""
-    return ledger.LedgerRecord(ledger.LedgerKind.CLAIM, term, owner)
+def claim_record(term: int, owner: str, stands: tuple[str, ...] = ()) -> ledger.LedgerRecord:
+    """The line that begins a term; each partition stands at one of these positions."""
+    return ledger.LedgerRecord(ledger.LedgerKind.CLAIM, term, owner, suspects=stands)
 
 
 def left_record(term: int, owner: str) -> ledger.LedgerRecord:
@@ -29,8 +29,10 @@ def left_record(term: int, owner: str) -> ledger.LedgerRecord:
     return ledger.LedgerRecord(ledger.LedgerKind.LEFT, term, owner)
 
 
-def step_record(batch: Batch, term: int, owner: str, now: datetime) -> ledger.LedgerRecord:
-    """The line of one transaction."""
+def step_record(
+    batch: Batch, term: int, owner: str, now: datetime, suspects: tuple[str, ...] = ()
+) -> ledger.LedgerRecord:
+    """The line of one transaction; `suspects` are those of the batch as positions."""
     return ledger.LedgerRecord(
         ledger.LedgerKind.STEP,
         term,
@@ -39,6 +41,7 @@ def step_record(batch: Batch, term: int, owner: str, now: datetime) -> ledger.Le
         settled=tuple(_settled(entry) for entry in batch.settled),
         started=tuple(_started(entry) for entry in batch.started),
         cancels=tuple(ledger.WaitingCancel(cancel.id_hash, cancel.at_ms) for cancel in batch.cancels),
+        suspects=suspects,
     )
 
 

@@ -7,17 +7,19 @@ nothing.
 
 import asyncio
 from collections import deque
+from typing import assert_never
 
 import structlog
 
 from broker.clock import WallClock
+from broker.core.suspects import Deaths
 from broker.errors import LogUnavailable, ProgressUnreadable
 from broker.ports import LedgerLog
 from broker.service.driver import Driver
 from broker.service.ledger_codec import ledger_read
 from broker.service.timekeeping import TOLERANCE_MS
 from schemas.codec import LedgerUnreadable, decode_ledger
-from schemas.ledger import LedgerKind
+from schemas.ledger import LedgerKind, LedgerRecord
 
 POLL_MS = 200
 CLAIMS_REMEMBERED = 16
@@ -40,6 +42,7 @@ class LedgerFollower:
         self._opened = False
         self._opened_from_ms = 0
         self.claimed_at_ms = 0
+        self.deaths = Deaths()
         self.highest_term = 0
         self.lines = 0
 
@@ -84,6 +87,7 @@ class LedgerFollower:
     async def _open_from(self, utc_ms: int) -> None:
         await self._log.open(utc_ms)
         self._opened, self._opened_from_ms = True, utc_ms
+        self.deaths = Deaths()  # what is read again must not count twice
 
     async def follow(self, timeout_ms: int = POLL_MS) -> int:
         """Read what is there, or wait a moment for it; how many lines came."""
@@ -132,7 +136,19 @@ class LedgerFollower:
         if line.kind is LedgerKind.CLAIM and self._expected == (line.term, line.owner):
             self._expected = None
             self.claimed_at_ms = at_ms
+        self._bear_in_mind(line)
         self._driver.post(ledger_read(line, at_ms))
+
+    def _bear_in_mind(self, line: LedgerRecord) -> None:
+        match line.kind:
+            case LedgerKind.CLAIM:
+                self.deaths.claimed(line.owner, line.suspects)
+            case LedgerKind.STEP:
+                self.deaths.stepped(line.owner, line.suspects)
+            case LedgerKind.LEFT:
+                self.deaths.left()
+            case _:
+                assert_never(line.kind)
 
     async def close(self) -> None:
         """Close the door."""

@@ -18,9 +18,10 @@ from schemas.codec import decode_request
 from schemas.ids import fingerprint, id_hash
 from schemas.record import Record
 from schemas.request import GenerationRequest, deadline_of
-from schemas.request_codec import DecodedRequest, InputLimits, Undecodable
+from schemas.request_codec import DecodedRequest, InputLimits, Undecodable, attempt_of, unread_request
 
 MODEL_NAME_MAX = 256
+CRASHED = "Two dispatchers ended while they read this record; it was not read again."
 _COUNTED_BYTES_MAX = 64 * 1024
 """Longer texts are priced by bytes: counting them would hold up the loop for milliseconds."""
 
@@ -124,5 +125,19 @@ def input_limits(settings: Settings) -> InputLimits:
 def _garbage(decoded: Undecodable, record: Record) -> Garbage:
     if decoded.request_id is None:
         return Garbage(None, decoded.message)
-    mark = hashlib.blake2b(record.value or b"", digest_size=8).digest()
-    return Garbage(Identity(id_hash(decoded.request_id), decoded.run, mark), decoded.message)
+    identity = Identity(id_hash(decoded.request_id), decoded.run, _mark(record))
+    return Garbage(identity, decoded.message, "invalid_request")
+
+
+def _mark(record: Record) -> bytes:
+    """In place of a fingerprint: the same bytes are the same request."""
+    return hashlib.blake2b(record.value or b"", digest_size=8).digest()
+
+
+def crashed(record: Record) -> tuple[Undecodable, Garbage]:
+    """What can be known of a record whose bytes nobody may touch any more: its headers may name its id."""
+    given = unread_request(record.headers, CRASHED)
+    if given.request_id is None:
+        return given, Garbage(None, CRASHED, "crashed")
+    identity = Identity(id_hash(given.request_id), given.run, _mark(record))
+    return given, Garbage(identity, CRASHED, "crashed", attempt=attempt_of(record.headers))

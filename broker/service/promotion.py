@@ -4,7 +4,7 @@ Nothing here may be skipped or reordered:
 
 1. `open()` of the transactional producer fences every predecessor and settles its last transaction.
 2. The lease must still be ours after that; a candidate that lost it meanwhile closes and stands by.
-3. The claim, one committed ledger record, numbers the term: one above the highest read.
+3. The claim, one committed ledger record, numbers the term: one above the highest read. It says where partitions stand.
 4. The ledger is read up to our own claim, so that every fate a predecessor committed is known.
 5. All stored offsets are read; only after `open()` are they certain to be the last ones.
 6. A foreign claim or map with our term or a higher one means that somebody was faster: claim again, one above.
@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from broker.core.progress import PartitionProgress, ProgressUnreadableError
+from broker.core.suspects import Caution
 from broker.core.term import next_term
 from broker.core.ticket import LanePartition
 from broker.errors import LogUnavailable, ProgressUnreadable
@@ -23,6 +24,7 @@ from broker.service.ledger_codec import claim_record
 from broker.service.ledger_follower import LedgerFollower
 from broker.service.timekeeping import Timekeeper
 from schemas.codec import encode_ledger
+from schemas.ledger import position
 from schemas.record import Record
 
 CLAIMS_MAX = 5
@@ -41,11 +43,13 @@ class Standing:
 
     Attributes:
         lost: Partitions of which retention has removed records below this offset that were never taken.
+        cautions: Partitions that hold a record which may have ended former leaders.
     """
 
     term: int
     progress: dict[LanePartition, PartitionProgress] = field(default_factory=dict)
     lost: dict[LanePartition, int] = field(default_factory=dict)
+    cautions: dict[LanePartition, Caution] = field(default_factory=dict)
 
 
 class Promotion:
@@ -92,18 +96,30 @@ class Promotion:
             raise LeaseLostError
         await self._timekeeper.ask_redis()
         await self._follower.reach_back(self._timekeeper.earliest_utc_ms())
+        stands = await self._stands()
         for _ in range(CLAIMS_MAX):
             await self._follower.catch_up()
             keeps = own_term > 0 and self._follower.last_claim == (own_term, self._owner)
             term = own_term if keeps else next_term(self._follower.highest_term)
-            standing = await self._claimed(producer, term, ours_before=keeps)
+            standing = await self._claimed(producer, term, stands, ours_before=keeps)
             if standing is not None:
                 return standing
         raise LogUnavailable("Other claims keep coming in between; is another dispatcher using the same topics?")
 
-    async def _claimed(self, producer: TransactionLog, term: int, *, ours_before: bool) -> Standing | None:
+    async def _stands(self) -> tuple[str, ...]:
+        """Where each partition stands, for the claim: should we die here too, our successor must know (holes 24)."""
+        positions: list[str] = []
+        for intake in self._intakes.values():
+            places = [TopicPartition(intake.topic, number) for number in await intake.log.partitions()]
+            stored = await self._offsets.read(places)
+            positions += (position(place.topic, place.partition, max(0, stored[place].offset)) for place in places)
+        return tuple(positions)
+
+    async def _claimed(
+        self, producer: TransactionLog, term: int, stands: tuple[str, ...], *, ours_before: bool
+    ) -> Standing | None:
         """Claim and read back; None if another leader has been there under that term or a later one."""
-        claim = Outgoing(self._ledger_topic, Record(None, encode_ledger(claim_record(term, self._owner))))
+        claim = Outgoing(self._ledger_topic, Record(None, encode_ledger(claim_record(term, self._owner, stands))))
         self._follower.expect(term, self._owner)
         began_ms = self._utc_ms()
         await producer.transact([claim], {})
@@ -140,6 +156,9 @@ class Promotion:
             if start > progress.base:
                 standing.lost[place] = start
             standing.progress[place] = progress
+            caution = self._follower.deaths.caution(f"{intake.topic}/{number}", end)
+            if caution is not None and progress.base < end:
+                standing.cautions[place] = caution
         return newest
 
     async def _progress(

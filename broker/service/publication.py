@@ -23,6 +23,7 @@ from schemas.codec import encode_dead_letter, encode_failure, encode_ledger, enc
 from schemas.control import Cancel
 from schemas.failure import RetryableFailure, header_fields, key_fields
 from schemas.headers import TRACEPARENT
+from schemas.ledger import position
 from schemas.outcome import Completed, Failed, Timings
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest, Undecodable, binary_headers
@@ -53,7 +54,13 @@ class Publication:
         outgoing: list[Outgoing] = []
         for settlement in batch.settlements:
             outgoing.extend(self._settled(settlement.number, settlement.decision, term, now))
-        line = encode_ledger(step_record(batch, term, self._owner, now))
+        suspect = batch.suspect
+        named = (
+            ()
+            if suspect is None
+            else (position(self._topic(suspect.partition.lane), suspect.partition.number, suspect.offset),)
+        )
+        line = encode_ledger(step_record(batch, term, self._owner, now, named))
         outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, line)))
         return outgoing
 

@@ -258,7 +258,7 @@ class Process:
             return Cancel(_hash(content.name), record.timestamp_ms)
         if isinstance(content, Rubbish):
             known = None if content.name is None else _identity(content.name, 0, content.body)
-            return Garbage(known, "It cannot be decoded.")
+            return Garbage(known, "It cannot be decoded.", "invalid_request" if known else "undecodable")
         return Candidate(
             identity=_identity(content.name, content.run, content.body),
             attempt=content.attempt,

@@ -21,7 +21,7 @@ from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
 from broker.core.progress import PartitionProgress
 from broker.core.register import Register
-from broker.core.ticket import Ticket
+from broker.core.ticket import Source, Ticket
 from tests.unit.core.specimens import HOUR_MS, LANES, budget, candidate, identity, place, ticket
 
 NOW = 1_000_000
@@ -214,3 +214,17 @@ def test_a_follower_starts_no_line_with_what_it_once_called() -> None:
     bench.batches.interrupt()
     bench.batches.clear()
     assert bench.begin().started == ()
+
+
+def test_who_must_be_named_before_he_is_read_begins_a_transaction_at_once() -> None:
+    bench = settled_bench()
+    assert (bench.quiet() or 0) > NOW
+    bench.batches.suspects.name(Source(place(), 7))
+    assert (bench.quiet() or 0) <= NOW
+    batch = bench.begin()
+    assert batch.suspect == Source(place(), 7)
+    bench.batches.end(batch.serial)
+    assert bench.batches.suspects.is_written(Source(place(), 7))
+    assert (bench.quiet() or 0) > NOW
+    bench.batches.interrupt()
+    assert not bench.batches.suspects.is_written(Source(place(), 7))

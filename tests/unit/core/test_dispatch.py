@@ -275,7 +275,7 @@ def test_a_thousand_requests_of_every_kind_leave_nothing_behind() -> None:
         deadline_ms = 10_000_000 if number % 11 else shell.now_ms + 50
         shell.take(candidate(name, charge=1 + number % 40, deadline_ms=deadline_ms), partition=place(lane))
         if number % 7 == 0:
-            shell.take(Garbage(identity(name), "No body."), partition=place(lane))
+            shell.take(Garbage(identity(name), "No body.", "invalid_request"), partition=place(lane))
         if number % 3 == 0:
             for waiting in list(shell.calls):
                 shell.answer(waiting, LIMITED if number % 2 else None)

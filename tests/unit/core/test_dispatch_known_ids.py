@@ -24,7 +24,7 @@ def test_bytes_without_an_id_are_buried() -> None:
 
 def test_bytes_with_an_unknown_id_fail_for_that_id_and_once() -> None:
     shell = leading()
-    garbage = Garbage(identity("g", body="bytes"), "No body.")
+    garbage = Garbage(identity("g", body="bytes"), "No body.", "invalid_request")
     first, second = shell.take(garbage), shell.take(garbage)
     shell.settle_all()
     assert shell.decisions(first) == [Fail("invalid_request", "No body.")]
@@ -41,7 +41,10 @@ def test_garbage_never_answers_for_an_id_that_is_open_parked_or_answered() -> No
     answered = shell.take("answered")
     shell.settle_all()
     shell.take("open")
-    numbers = [shell.take(Garbage(identity(name, body="bytes"), "No body.")) for name in ("parked", "answered", "open")]
+    numbers = [
+        shell.take(Garbage(identity(name, body="bytes"), "No body.", "invalid_request"))
+        for name in ("parked", "answered", "open")
+    ]
     shell.settle_all()
     assert [shell.decisions(number) for number in numbers] == [[Bury("invalid_request", "No body.")]] * 3
     assert shell.decisions(answered) == [Complete()]

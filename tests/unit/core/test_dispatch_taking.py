@@ -3,7 +3,7 @@
 import pytest
 
 from broker.core.commands import Bury, Complete
-from broker.core.events import Lost, PartitionFound
+from broker.core.events import Lost, PartitionFound, Suspected
 from broker.core.progress import PartitionProgress
 from broker.core.register import Want
 from broker.core.ticket import Garbage, Source, TicketNumber
@@ -107,3 +107,25 @@ def test_a_range_whose_records_are_all_done_is_not_lost() -> None:
     shell.post(Lost(TicketNumber(98), place("standard", 9), 1))
     assert shell.forgotten[-2:] == [99, 98]
     assert shell.is_empty()
+
+
+def test_who_is_about_to_be_read_with_caution_is_named_at_once_and_by_a_leader_only() -> None:
+    shell = Shell()
+    shell.post(Suspected(Source(place(), 7)))
+    assert not shell.core.suspects.due
+    shell.lead()
+    shell.post(Suspected(Source(place(), 7)))
+    assert shell.batch is not None
+    assert shell.commit().suspect == Source(place(), 7)
+    assert shell.core.suspects.is_written(Source(place(), 7))
+    shell.post(Suspected(None))
+    assert shell.commit().suspect is None
+
+
+def test_what_ended_all_who_took_it_is_buried_as_that() -> None:
+    shell = leading()
+    shell.post(Lost(TicketNumber(99), place(), 1, removed=False, crashed=True))
+    shell.settle_all()
+    (decision,) = shell.decisions(TicketNumber(99))
+    assert isinstance(decision, Bury)
+    assert (decision.reason, decision.lost) == ("crashed", range(1))

@@ -158,7 +158,7 @@ def test_a_conflict_with_an_id_that_is_gone_is_none() -> None:
 def test_rubbish_under_an_id_that_is_gone_answers_for_it() -> None:
     shell = with_two_partitions()
     first = shell.take("x")
-    rubbish = shell.take_at(Source(P1, 0), Garbage(identity("x", body="bytes"), "No body."))
+    rubbish = shell.take_at(Source(P1, 0), Garbage(identity("x", body="bytes"), "No body.", "invalid_request"))
     shell.begun()
     shell.suspend()
     shell.lead({place(): PartitionProgress(1), P1: shell.restored()[P1]})

@@ -74,7 +74,7 @@ def test_its_like_joins_another_body_is_buried_and_what_is_answered_is_done() ->
 def test_garbage_fails_for_an_unknown_id_and_is_buried_otherwise() -> None:
     shell = leading()
     numbers = [shell.take(Garbage(None, "No JSON."))]
-    numbers += [shell.take(Garbage(identity("g", body="bytes"), "No body.")) for _ in range(2)]
+    numbers += [shell.take(Garbage(identity("g", body="bytes"), "No body.", "invalid_request")) for _ in range(2)]
     shell.settle_all()
     assert [shell.decisions(number) for number in numbers] == [
         [Bury("undecodable", "No JSON.")],
@@ -190,3 +190,38 @@ def test_a_thousand_requests_and_cancels_in_any_order_leave_nothing_behind() -> 
     outcomes = {Fate.COMPLETED, Fate.FAILED, Fate.WITHDRAWN}
     assert all(sum(fate in outcomes for fate in shell.fates(f"id{number}")) <= 1 for number in range(300))
     assert [progress.incomplete for progress in shell.restored().values()] == [0, 0, 0, 0]
+
+
+# ---------------------------------------------------------------------------------------------------- crashed
+
+
+def crashed(name: str, *, attempt: int = 0, run: int = 0) -> Garbage:
+    """A record that nobody decodes any more, though its headers say who it is."""
+    return Garbage(identity(name, body="bytes", run=run), "It ended two.", "crashed", attempt=attempt)
+
+
+def test_who_ended_its_readers_fails_by_the_id_in_its_headers() -> None:
+    shell = leading()
+    first, second = shell.take(crashed("g")), shell.take(crashed("g"))
+    shell.settle_all()
+    assert shell.decisions(first) == [Fail("crashed", "It ended two.")]
+    assert shell.decisions(second) == [Bury("crashed", "It ended two.")]
+
+
+@pytest.mark.parametrize(
+    ("copy", "decision"),
+    [
+        (crashed("x", attempt=2), Fail("crashed", "It ended two.")),
+        (crashed("x"), Bury("crashed", "It ended two.")),
+        (crashed("x", attempt=2, run=1), Bury("crashed", "It ended two.")),
+        (crashed("x", attempt=1), Discard()),
+    ],
+)
+def test_the_copy_of_a_parked_request_that_ends_its_readers_answers_for_it(copy: Garbage, decision: object) -> None:
+    shell = leading(in_place_max_ms=100)
+    shell.answer(shell.take(), LIMITED)
+    shell.settle_all()
+    number = shell.take(copy)
+    shell.settle_all()
+    assert shell.decisions(number) == [decision]
+    assert shell.is_empty()

@@ -299,7 +299,7 @@ def test_a_request_submitted_more_than_a_minute_after_the_cancel_of_its_id_is_an
 def test_garbage_of_a_cancelled_id_is_cancelled_as_well() -> None:
     shell = leading()
     shell.cancel("g")
-    number = shell.take(Garbage(identity("g", body="bytes"), "No body."))
+    number = shell.take(Garbage(identity("g", body="bytes"), "No body.", "invalid_request"))
     shell.settle_all()
     assert shell.decisions(number) == [CANCELLED]
 

@@ -63,3 +63,17 @@ def test_a_ticket_begins_anew_as_its_record_was_taken() -> None:
     assert (again.content, again.cancel, again.timestamp_ms, again.state) == (cancel, None, 9, State.WAITING)
     assert (again.number, again.source, again.bytes) == (stand_in.number, stand_in.source, stand_in.bytes)
     assert (other.anew().content, other.anew().calls, other.anew().charge) == (other.content, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("removed", "crashed", "reason", "says"),
+    [
+        (True, False, "lost_by_retention", "removed by retention"),
+        (False, False, "undecodable", "cannot be decoded"),
+        (False, True, "crashed", "ended every process"),
+    ],
+)
+def test_what_was_lost_says_how(removed: bool, crashed: bool, reason: str, says: str) -> None:  # noqa: FBT001 — a row
+    garbage = Garbage.lost(range(3, 5), removed=removed, crashed=crashed)
+    assert (garbage.reason, garbage.offsets, garbage.identity) == (reason, range(3, 5), None)
+    assert says in garbage.sentence

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from broker.clock import WallClock
-from broker.ports import TransactionLog
+from broker.ports import TokenCounter, TransactionLog
 from broker.service.assembly import DispatcherDoors, assemble
 from broker.service.rules import dispatch_rules
 from broker.settings.whole import Settings
@@ -110,9 +110,9 @@ class Process:
             lease=self.lease,
             ledger=MemoryLedger(self.link, topic=topics.ledger_topic(PREFIX)),
             offsets=MemoryOffsets(self.link, group=NAME),
-            lane=lambda topic: self.lane_type(self.link, topic=topic),
+            lane=self.lane,
             make_producer=self.producer,
-            counter=RoughCounter(),
+            counter=self.counter(),
         )
         made = assemble(
             self.settings, doors, clock=self.clock, owner=owner, dice=self.dice.random, from_start=from_start
@@ -131,6 +131,12 @@ class Process:
     def producer(self) -> TransactionLog:
         return MemoryTransactions(self.link, transactional_id=NAME)
 
+    def lane(self, topic: str) -> MemoryLane:
+        return self.lane_type(self.link, topic=topic)
+
+    def counter(self) -> TokenCounter:
+        return RoughCounter()
+
     def start(self) -> "Process":
         self.tasks = [
             asyncio.create_task(self.driver.run(), name=f"{self.owner} driver"),
@@ -144,11 +150,15 @@ class Process:
 
     async def kill(self) -> None:
         """As SIGKILL: nothing of it reaches anybody any more."""
+        self.die()
+        await asyncio.wait(self.tasks)
+
+    def die(self) -> None:
+        """The same from within."""
         self.link.cut()
         self.lease.is_cut = True
         for task in self.tasks:
             task.cancel()
-        await asyncio.wait(self.tasks)
 
     async def end(self) -> None:
         """Leave in peace, and fail the test with whatever ended it before."""

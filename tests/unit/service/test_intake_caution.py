@@ -1,0 +1,262 @@
+"""Records that end whoever reads them: they end in few deaths, and nobody else waits for them longer than that."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING, DEATHS_BY_TAKING
+from broker.ports import Fetched, TokenCounter, Unreadable
+from broker.testing.counter import RoughCounter
+from broker.testing.kafka_doors import MemoryLane
+from schemas import topics
+from schemas.ledger import LedgerKind
+from schemas.record import Record
+from tests.unit.service.rig import PREFIX, Process, World, led, request, until
+from tests.virtual_time import VIRTUAL_TIME
+
+pytestmark = VIRTUAL_TIME
+
+STANDARD, CONTROL = topics.requests_topic(PREFIX, "standard"), topics.control_topic(PREFIX)
+POISON, BOMB = "whoever counts this dies", b"whoever unpacks this dies"
+
+
+class Mortal(Process):
+    """Dies of counting what says POISON, and of taking what says BOMB; `decoded` is what it has read before."""
+
+    def counter(self) -> TokenCounter:
+        mortal = self
+
+        class Counter(RoughCounter):
+            def count(self, model: str, text: str) -> int | None:
+                if POISON in text:
+                    mortal.die()
+                    raise asyncio.CancelledError
+                return super().count(model, text)
+
+        return Counter()
+
+    def lane(self, topic: str) -> MemoryLane:
+        mortal = self
+
+        class Lane(MemoryLane):
+            async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+                got = await super().take(partition, records_max)
+                if not isinstance(got, Unreadable) and any(BOMB in (one.record.value or b"") for one in got):
+                    mortal.die()
+                    raise asyncio.CancelledError
+                return got
+
+        return Lane(self.link, topic=topic)
+
+    @property
+    def is_dead(self) -> bool:
+        return self.lease.is_cut
+
+
+def poison(world: World, name: str, *, value: bytes | None = None, subject: bool = True) -> int:
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": POISON}]}
+    value = json.dumps(request(name, body=body)).encode() if value is None else value
+    headers = (("ce_subject", name.encode()),) if subject else ()
+    return world.kafka.append(STANDARD, Record(None, value, headers), partition=0)
+
+
+async def lived_through(world: World, is_over: Callable[[], bool]) -> tuple[int, Process]:
+    """One process after the other, until one has come so far; how many died, and who did not."""
+    for deaths in count():
+        process = Mortal(world, f"p{deaths}")
+        process.start()
+        await until(_either(process, is_over))
+        if not process.is_dead:
+            return deaths, process
+        await process.kill()
+        assert deaths < 30
+    raise AssertionError
+
+
+def _either(process: Mortal, is_over: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: process.is_dead or is_over()
+
+
+def letters(world: World) -> list[tuple[bytes, bytes, bytes | None]]:
+    """Reason, origin and value of each dead letter."""
+    given = [(dict(letter.headers), letter.value) for letter in world.dead_letters()]
+    return [(one["headrace-reason"], one["headrace-origin"], value) for one, value in given]
+
+
+def named(world: World, offset: int) -> int:
+    """How many terms have named the record there."""
+    position = f"{STANDARD}/0/{offset}"
+    return len({line.term for line in world.ledger() if line.kind is LedgerKind.STEP and position in line.suspects})
+
+
+async def test_a_record_that_ends_its_readers_fails_after_five_deaths_and_the_rest_is_served() -> None:
+    world = World()
+    for name in ("a", "b"):
+        world.submit(name, "standard", partition=0)
+    offset = poison(world, "x")
+    for name in ("c", "d"):
+        world.submit(name, "standard", partition=0)
+    for number in range(5):
+        world.submit(f"other-{number}", "standard", partition=1)
+    deaths, process = await lived_through(world, lambda: len(world.outcomes()) == 10)
+    assert deaths == DEATHS_BEFORE_CAUTION + DEATHS_BY_DECODING
+    assert set(world.counts().values()) == {1}
+    failed = [(one["id"], one["reason"]) for one in world.outcomes() if one["status"] == "failed"]
+    assert failed == [("x", "crashed")]
+    (letter,) = letters(world)
+    assert letter[:2] == (b"crashed", f"{STANDARD}/0/{offset}".encode())
+    assert POISON.encode() in (letter[2] or b"")
+    assert named(world, offset) == 3
+    await process.end()
+
+
+async def test_a_second_one_costs_two_deaths_more_and_none_is_lost() -> None:
+    world = World()
+    poison(world, "x")
+    world.submit("a", "standard", partition=0)
+    poison(world, "y")
+    world.submit("b", "standard", partition=0)
+    deaths, process = await lived_through(world, lambda: len(world.outcomes()) == 4)
+    assert deaths == DEATHS_BEFORE_CAUTION + 2 * DEATHS_BY_DECODING
+    assert {one["id"]: one.get("reason") for one in world.outcomes()} == {
+        "x": "crashed",
+        "y": "crashed",
+        "a": None,
+        "b": None,
+    }
+    await process.end()
+
+
+async def test_one_whose_headers_name_no_id_is_a_dead_letter_only() -> None:
+    world = World()
+    offset = poison(world, "x", subject=False)
+    world.submit("a", "standard", partition=0)
+    deaths, process = await lived_through(world, lambda: len(world.outcomes()) == 1)
+    assert deaths == DEATHS_BEFORE_CAUTION + DEATHS_BY_DECODING
+    assert world.counts() == {("a", 0): 1}
+    assert [letter[:2] for letter in letters(world)] == [(b"crashed", f"{STANDARD}/0/{offset}".encode())]
+    await process.end()
+
+
+async def test_one_that_ends_who_unpacks_it_is_passed_over_untouched() -> None:
+    world = World()
+    world.submit("a", "standard", partition=0)
+    offset = poison(world, "x", value=BOMB)
+    world.submit("b", "standard", partition=0)
+    deaths, process = await lived_through(world, lambda: len(world.outcomes()) == 2)
+    assert deaths == DEATHS_BEFORE_CAUTION + DEATHS_BY_TAKING
+    assert world.counts() == {("a", 0): 1, ("b", 0): 1}
+    assert letters(world) == [(b"crashed", f"{STANDARD}/0/{offset}".encode(), b"")]
+    await process.end()
+
+
+async def test_a_deadly_cancel_is_a_dead_letter_and_later_cancels_are_heard() -> None:
+    world = World(latency_s=1_000)
+    world.kafka.append(CONTROL, Record(b"x", BOMB))
+    world.submit("a", "standard", partition=0)
+    world.cancel("a")
+    deaths, process = await lived_through(world, lambda: len(world.outcomes()) == 1)
+    assert deaths == DEATHS_BEFORE_CAUTION + DEATHS_BY_TAKING
+    assert [one["reason"] for one in world.outcomes()] == ["cancelled"]
+    assert [letter[:2] for letter in letters(world)] == [(b"crashed", f"{CONTROL}/0/0".encode())]
+    await process.end()
+
+
+async def test_other_deaths_make_nobody_a_suspect_who_was_read_before() -> None:
+    """Whoever is in flight when its leader dies is priced already, and struck off."""
+    world = World(latency_s=1_000)
+    for number in range(6):
+        world.submit(f"r{number}", "standard", partition=0)
+    for owner in "abcdefgh":
+        process = Process(world, owner).start()
+        await led(process)
+        await asyncio.sleep(2)
+        assert not process.core.suspects.due
+        await process.kill()
+    assert world.dead_letters() == []
+    assert named(world, 0) == 5, "from the fourth on it is read with caution"
+    assert named(world, 99) == 0
+
+
+async def test_caution_ends_where_the_log_ended_and_what_comes_later_is_read_as_ever() -> None:
+    world = World(latency_s=0.01)
+    for number in range(4):
+        poison(world, "x") if number == 0 else world.submit(f"r{number}", "standard", partition=0)
+    _, process = await lived_through(world, lambda: len(world.outcomes()) == 4)
+    assert [named(world, offset) for offset in range(4)] == [3, 1, 1, 1]
+    asked = len(world.ledger())
+    world.submit("late", "standard", partition=0)
+    await until(lambda: world.counts()["late", 0] == 1)
+    assert named(world, 4) == 0
+    assert len(world.ledger()) > asked
+    await process.end()
+
+
+async def test_a_record_is_named_before_it_is_taken_and_struck_off_before_it_is_called() -> None:
+    world = World()
+    poison(world, "x")
+    world.submit("a", "standard", partition=0)
+    seen: list[tuple[str, tuple[str, ...]]] = []
+    position = f"{STANDARD}/0/1"
+
+    class Watching(Mortal):
+        def lane(self, topic: str) -> MemoryLane:
+            class Lane(MemoryLane):
+                async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+                    got = await super().take(partition, records_max)
+                    if got and topic == STANDARD and not isinstance(got, Unreadable) and got[0].offset == 1:
+                        seen.append(("taken", world.ledger()[-1].suspects))
+                    return got
+
+            return Lane(self.link, topic=topic)
+
+    for owner in "abcde":
+        process: Process = Mortal(world, owner).start()
+        await until(lambda lease=process.lease: lease.is_cut)  # type: ignore[misc]  # bound at once
+        await process.kill()
+    process = Watching(world, "f").start()
+    await until(lambda: world.upstream.inflight == 1)
+    seen.append(("called", world.ledger()[-1].suspects))
+    assert seen == [("taken", (position,)), ("called", ())]
+    await until(lambda: len(world.outcomes()) == 2)
+    await process.end()
+
+
+async def test_markers_at_the_end_of_a_partition_name_nobody_for_long() -> None:
+    world = World()
+    poison(world, "x")
+    log = world.kafka.logs(STANDARD)[0]
+    for _ in range(3):
+        log.append(None, 0)
+    _, process = await lived_through(world, lambda: len(world.outcomes()) == 1)
+    await until(lambda: not process.intakes["standard"]._cautions)
+    assert world.ledger()[-1].suspects == ()
+    world.submit("a", "standard", partition=0)
+    await until(lambda: len(world.outcomes()) == 2)
+    await process.end()
+
+
+async def test_a_doubt_while_a_record_is_named_is_no_death() -> None:
+    world = World()
+    poison(world, "x")
+    world.submit("a", "standard", partition=0)
+    _, process = await lived_through(world, lambda: len(world.outcomes()) == 2)
+    assert [letter[0] for letter in letters(world)] == [b"crashed"]
+    world.kafka.expire(f"{PREFIX}.dispatcher")
+    world.submit("b", "standard", partition=0)
+    await until(lambda: len(world.outcomes()) == 3)
+    assert process.follower.deaths.caution(f"{STANDARD}/0", 9) is None
+    await process.end()
+
+
+async def test_who_stands_beside_a_deadly_record_in_every_other_partition_is_not_taken_for_one() -> None:
+    world = World(partitions=2)
+    poison(world, "x")
+    for lane in ("urgent", "standard", "bulk"):
+        for number in range(6):
+            world.submit(f"{lane}-{number}", lane, partition=1 if lane == "standard" else number % 2)
+    _, process = await lived_through(world, lambda: len(world.outcomes()) == 19)
+    assert [one["id"] for one in world.outcomes() if one["status"] == "failed"] == ["x"]
+    assert max(len(line.suspects) for line in world.ledger() if line.kind is LedgerKind.STEP) == 1
+    await process.end()
