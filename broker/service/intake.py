@@ -144,10 +144,13 @@ class LaneIntake:
             return False
         self.log.rewind(partition, offset)
         if not caution.may_take(offset):
-            _log.error("record_untakeable", lane=self.lane, partition=partition, offset=offset)
+            _log.error("record_crashed", lane=self.lane, partition=partition, offset=offset)
             self.log.rewind(partition, offset + 1)
             self.lose(partition, offset + 1, removed=False, crashed=True)
             return True
+        if offset in caution.deaths:
+            deaths = caution.deaths[offset]
+            _log.warning("record_suspected", lane=self.lane, partition=partition, offset=offset, deaths=deaths)
         async with self._driver.naming:
             await self._driver.name(Source(place, offset))
             got = await self._named(partition)

@@ -22,6 +22,7 @@ from broker.core.dispatch import Dispatch
 from broker.core.events import Event, Promoted
 from broker.core.progress import PartitionProgress, Stored
 from broker.core.reception import Reception
+from broker.core.suspects import Caution, Deaths
 from broker.core.term import Candidacy, Trust
 from broker.core.ticket import LanePartition
 from broker.errors import ProducerDead
@@ -243,6 +244,16 @@ def _the_window_begins_by_our_own_clock() -> AbstractContextManager[object]:
     return patch.object(LedgerFollower, "reach_back", reach)
 
 
+def _nobody_is_suspected() -> AbstractContextManager[object]:
+    """What ended former leaders is read again as if nothing had been."""
+    return patch.object(Deaths, "caution", lambda _self, _partition, _until: None)
+
+
+def _a_suspect_is_decoded_again() -> AbstractContextManager[object]:
+    """Who was named in two deaths gets another chance, in every term."""
+    return patch.multiple(Caution, may_decode=lambda _self, _offset: True, may_take=lambda _self, _offset: True)
+
+
 MUTANTS: dict[str, Plant] = {
     plant.__name__.strip("_").replace("_", " "): plant
     for plant in (
@@ -266,6 +277,8 @@ MUTANTS: dict[str, Plant] = {
         _what_is_held_is_published,
         _a_wrong_clock_stays_wrong,
         _the_window_begins_by_our_own_clock,
+        _nobody_is_suspected,
+        _a_suspect_is_decoded_again,
     )
 }
 

@@ -20,7 +20,7 @@ from consumers.retries.retrier import Retrier, RetrierRules
 from schemas import topics
 from tests.simulation.service.loops import Conductor
 from tests.simulation.service.openai import OpenAI
-from tests.simulation.service.scenario import LANES, PREFIX, Scenario
+from tests.simulation.service.scenario import LANES, POISON, PREFIX, Scenario
 from tests.simulation.service.wires import Lease, Link, Transactions, Upstream, Wires
 
 
@@ -34,6 +34,10 @@ class Surroundings(Protocol):
     openai: OpenAI
 
     def utc_now(self) -> datetime: ...
+
+    def kill(self, process: "Process") -> None: ...
+
+    def start_dispatcher(self) -> None: ...
 
 
 class Process:
@@ -108,7 +112,7 @@ class DispatcherProcess(Process):
             offsets=MemoryOffsets(self.link, group=self.group),
             lane=self.lane,
             make_producer=self.producer,
-            counter=RoughCounter(),
+            counter=Counter(self),
         )
         self.made = self.loop.inside(
             lambda: assemble(world.scenario.settings, doors, clock=self.clock, owner=name, dice=self.dice.random)
@@ -130,6 +134,22 @@ class DispatcherProcess(Process):
     def leave(self) -> None:
         """See `Process.leave`."""
         self.loop.inside(self.made.dispatcher.leave)
+
+
+class Counter(RoughCounter):
+    """Counting a poisoned text ends the process, as a crash in a library does: nothing it does after it is seen."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__()
+        self._process = process
+
+    def count(self, model: str, text: str) -> int | None:
+        """See `broker.ports.TokenCounter.count`."""
+        if POISON in text:
+            process, world = self._process, self._process.world
+            world.conductor.doom(process.loop, 0, lambda: world.kill(process))
+            world.conductor.after(process.dice.choice((0.05, 1.0, 4.0)), world.start_dispatcher)
+        return super().count(model, text)
 
 
 class RetryingProcess(Process):

@@ -13,7 +13,7 @@ from schemas import topics
 from schemas.instants import to_wire
 from schemas.record import Record
 from tests.simulation.service.loops import Conductor
-from tests.simulation.service.scenario import LANES, MODELS, PREFIX, TENANTS, Scenario
+from tests.simulation.service.scenario import LANES, MODELS, POISON, PREFIX, TENANTS, Scenario
 
 GARBAGE = b"{ no json"
 KEYS = (b"k1", b"k2")
@@ -70,6 +70,9 @@ class Producers:
     def _submit(self, name: str) -> None:
         chance, faults = self._chance, self._scenario.faults
         request, lane = self._request(name), chance.choice(LANES)
+        if faults.poison and chance.random() < faults.poison:
+            self._poison(lane, name, request)
+            return
         key = chance.choice(KEYS) if lane == "standard" and chance.random() < 0.3 else None
         self._send(lane, name, request, key)
         while chance.random() < faults.duplicate:
@@ -100,6 +103,14 @@ class Producers:
 
     def _send(self, lane: str, name: str, request: dict[str, Any], key: bytes | None) -> None:
         self._later(lane, name, json.dumps(request).encode(), json.dumps(request["body"], sort_keys=True), key)
+
+    def _poison(self, lane: str, name: str, request: dict[str, Any]) -> None:
+        """Of what nobody can read only the headers can say who waits for an answer."""
+        request["body"]["messages"][0]["content"] += POISON
+        record = Record(None, json.dumps(request).encode(), ((names.CE_SUBJECT, name.encode()),))
+        body, topic = json.dumps(request["body"], sort_keys=True), topics.requests_topic(PREFIX, lane)
+        at_s = self._chance.uniform(0, self._scenario.span_s)
+        self._conductor.plan(at_s, lambda: self._append(topic, record, name, body))
 
     def _cancel(self, name: str) -> None:
         value = json.dumps({"type": "cancel", "id": name}).encode()

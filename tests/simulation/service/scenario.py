@@ -19,6 +19,8 @@ MODELS = ("gpt-4o-mini", "gpt-4o")
 LANES = ("urgent", "standard", "bulk")
 FORGETFUL = 0.05
 """The share of runs in which nothing but Redis forgetting happens."""
+POISONED = 0.25
+POISON = "whoever counts this dies"
 TENANTS = (None, None, "acme", "globex")
 
 
@@ -27,7 +29,7 @@ class Faults:
     """Probabilities; each is drawn between nothing and the value given here.
 
     Of a record: that it is sent again, under another body, as garbage, with a short deadline, that it is cancelled, or
-    replayed once it has failed.
+    replayed once it has failed. `poison`: that it ends whoever reads it.
     Of a call: that OpenAI fails, refuses for long, never answers, or that its answer is on its way for long.
     Of a transaction: that its request or its reply is lost, that its markers come late.
     Of a question to Redis: that it, or its reply, is lost. Of a message: that it takes long.
@@ -63,13 +65,20 @@ class Faults:
     producer_expires: float = 0.05
     retention: float = 0.02
     wrong_clock: float = 0.3
+    poison: float = 0.06
 
     @classmethod
     def drawn(cls, chance: Random) -> "Faults":
         """Some of each, and none of a third of them."""
         worst = cls()
-        names = [each.name for each in fields(cls)]
-        return cls(**{name: chance.random() * getattr(worst, name) * (chance.random() > 1 / 3) for name in names})
+        names = [each.name for each in fields(cls) if each.name != "poison"]
+        return cls(
+            **{name: chance.random() * getattr(worst, name) * (chance.random() > 1 / 3) for name in names}, poison=0
+        )
+
+    def poisoned(self, chance: Random) -> "Faults":
+        """In a quarter of the runs a few records are poison."""
+        return replace(self, poison=chance.random() * Faults().poison * (chance.random() < POISONED))
 
     @classmethod
     def of_a_forgetful_redis(cls) -> "Faults":
@@ -122,7 +131,9 @@ class Scenario:
         believed = chance.random() < 0.5
         return cls(
             seed=seed,
-            faults=Faults.of_a_forgetful_redis() if chance.random() < FORGETFUL else Faults.drawn(chance),
+            faults=Faults.of_a_forgetful_redis()
+            if chance.random() < FORGETFUL
+            else Faults.drawn(chance).poisoned(Random(f"poison {seed}")),
             settings=_settings(chance, dict.fromkeys(MODELS, limits if believed else {})),
             dispatchers=chance.choice((1, 2, 2, 3)),
             partitions=chance.randint(1, 2),
