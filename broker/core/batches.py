@@ -3,7 +3,8 @@
 An empty transaction is begun too, when silence would be worse: once a second while calls are in flight or wait, since
 a transaction proves leadership and carries the attempts started and the levels; now and then while anything is parked,
 since what is parked must not age out of the ledger; and hourly for every partition, since stored offsets of a group
-without members expire. And at once where somebody must be named in the ledger, or no more.
+without members expire, or twice a window, so that the ledger never looks as if nobody led. And one is begun at once
+where somebody must be named as a suspect, or is none any more.
 """
 
 from collections.abc import Iterable, Sequence
@@ -109,7 +110,7 @@ class Batches:
         """
         if self._recommit_at_ms <= now_ms:
             self._register.touch_all()
-            self._recommit_at_ms = now_ms + RECOMMIT_EVERY_MS
+            self._recommit_at_ms = now_ms + min(RECOMMIT_EVERY_MS, self._window_ms // 2)
         self._begun_at_ms = now_ms
         decided = self._outbox.begin(now_ms)
         for each in decided:

@@ -142,7 +142,8 @@ class LaneIntake:
         if self._driver.core.want(Source(place, offset)) is Want.FULL:
             self._wait_for_room(partition)
             return False
-        self.log.rewind(partition, offset)
+        if offset != self.log.position(partition):  # else what was fetched already is not thrown away
+            self.log.rewind(partition, offset)
         if not caution.may_take(offset):
             _log.error("record_crashed", lane=self.lane, partition=partition, offset=offset)
             self.log.rewind(partition, offset + 1)

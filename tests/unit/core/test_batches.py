@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 
 from broker.core.batches import Batches
-from broker.core.bounds import LINGER_MS, PROBE_EVERY_MS, RECOMMIT_EVERY_MS, RENEWALS_LOOKED_FOR_PARTS
+from broker.core.bounds import LINGER_MS, PROBE_EVERY_MS, RENEWALS_LOOKED_FOR_PARTS
 from broker.core.cancels import Cancel
 from broker.core.commands import (
     Batch,
@@ -115,11 +115,11 @@ def test_nothing_is_due_while_one_is_under_way() -> None:
     assert bench.quiet(active=True) is None
 
 
-def test_silence_ends_after_a_second_while_calls_are_under_way_and_after_an_hour_at_the_latest() -> None:
+def test_silence_ends_after_a_second_while_calls_are_under_way_and_after_half_a_window_at_the_latest() -> None:
     bench = settled_bench()
     assert bench.quiet(active=True) == NOW + PROBE_EVERY_MS
     assert bench.quiet(parked=True) == NOW + HOUR_MS // RENEWALS_LOOKED_FOR_PARTS
-    assert bench.quiet() == NOW + RECOMMIT_EVERY_MS
+    assert bench.quiet() == NOW + HOUR_MS // 2
 
 
 def test_a_started_attempt_reaches_the_ledger_within_a_second_although_nothing_is_active_any_more() -> None:
@@ -129,7 +129,7 @@ def test_a_started_attempt_reaches_the_ledger_within_a_second_although_nothing_i
     assert bench.begin().started == (StartedEntry(identity(), 1),)
 
 
-def test_every_hour_every_partition_is_stored_again() -> None:
+def test_every_half_window_every_partition_is_stored_again() -> None:
     bench = Bench()
     assert bench.quiet() == 0
     first = bench.begin()
@@ -139,7 +139,7 @@ def test_every_hour_every_partition_is_stored_again() -> None:
     soon = bench.begin(NOW + 1)
     assert set(soon.offsets) == {place()}
     bench.batches.end(soon.serial)
-    assert set(bench.begin(NOW + RECOMMIT_EVERY_MS).offsets) == {place(), place("bulk")}
+    assert set(bench.begin(NOW + HOUR_MS // 2).offsets) == {place(), place("bulk")}
 
 
 def test_a_promotion_stores_every_partition_at_once() -> None:

@@ -8,7 +8,7 @@ import pytest
 from broker.ports import Fetched, LeaseForeign, LeaseMine, Unreadable
 from broker.testing.kafka_doors import MemoryLane, MemoryTransactions
 from broker.testing.lease import MemoryLease
-from tests.unit.service.rig import NAME, Process, World, feed, led, loaded, standing_by, until, warmed
+from tests.unit.service.rig import NAME, Process, World, feed, led, loaded, settings_of, standing_by, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -115,6 +115,35 @@ async def test_a_leader_sets_its_key_again_when_redis_was_emptied() -> None:
     assert world.claims() == [(1, "a")]
     await first.end()
     await second.end()
+
+
+async def test_a_leader_whose_trust_has_ended_does_not_set_an_absent_key_again() -> None:
+    """It was idle while Redis was silent and has proved nothing: by now anybody may have the lease."""
+    world = World()
+    process = Process(world, "a").start()
+    await led(process)
+    world.leases.available = False
+    await asyncio.sleep(5)
+    world.leases.empty()
+    world.leases.available = True
+    await until(lambda: process.health.role == "standby", 1)
+    assert world.holder() != "a"
+    await led(process)
+    await process.end()
+
+
+async def test_a_leader_that_has_nothing_to_do_is_seen_in_the_ledger_however_short_its_window() -> None:
+    world = World()
+    settings = settings_of(dedupe={"window_s": 60})
+    process = Process(world, "a", settings=settings).start()
+    await led(process)
+    for _ in range(12):
+        await asyncio.sleep(29)
+        late = Process(world, "b", settings=settings)
+        await late.follower.catch_up()
+        assert (late.follower.is_empty, late.follower.last_claim) == (False, (1, "a"))
+        await late.follower.close()
+    await process.end()
 
 
 async def test_a_foreign_holder_ends_the_term_and_its_calls() -> None:
