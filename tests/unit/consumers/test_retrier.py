@@ -155,6 +155,20 @@ async def test_a_foreign_holder_ends_the_stretch() -> None:
     await process.end()
 
 
+async def test_a_lease_lost_while_the_producer_started_claims_nothing() -> None:
+    world = World()
+    world.kafka.open_takes_s = 0.2
+    key = f"headrace:cluster:{NAME}"
+    process = Process(world, "a").start()
+    await until(lambda: (world.leases.get(key) or ("",))[0] == "a")
+    world.leases.set(key, "somebody", px=60_000)
+    await asyncio.sleep(10)
+    assert world.kafka.opened[NAME] == 1
+    assert not process.counted.transactions
+    assert process.health.role == "standby"
+    await process.end()
+
+
 async def test_kafka_away_is_said_and_waited_for() -> None:
     world = World()
     process = await leading(world)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from broker.core.bounds import OUTCOMES_PER_TRANSACTION_MAX
 from broker.core.commands import Bury, Complete
-from broker.core.events import Lost, PartitionFound, Suspected
+from broker.core.events import Lost, PartitionFound, Promoted, Suspected, Taken
 from broker.core.progress import PartitionProgress
 from broker.core.register import Want
 from broker.core.ticket import Garbage, Source, TicketNumber
@@ -75,6 +76,21 @@ def test_a_lost_range_is_buried_in_the_transaction_that_first_stores_its_map() -
     assert [each.decision.__class__ for each in second.settlements if each.number == 99] == [Bury]
     assert second.offsets[place()].offset == 40
     assert shell.is_empty()
+
+
+def test_a_lost_range_is_buried_before_all_that_waited_longer() -> None:
+    """The first transaction of a term stores every map, and takes no more than so many decisions."""
+    shell = Shell()
+    progress = {place(): PartitionProgress(0), place("urgent"): PartitionProgress(0)}
+    shell.core.on(Promoted(progress, 1, 0), shell.now_ms)
+    for number in range(2 * OUTCOMES_PER_TRANSACTION_MAX):
+        garbage = Taken(TicketNumber(number), Source(place("urgent"), number), 0, 1, Garbage(None, "No JSON."))
+        shell.core.on(garbage, shell.now_ms)
+    shell.core.on(Lost(TicketNumber(9_999), place(), 40), shell.now_ms)
+    shell.carry_out()
+    first = shell.commit()
+    assert first.offsets[place()].offset == 40
+    assert [each.decision.__class__ for each in first.settlements if each.number == 9_999] == [Bury]
 
 
 @pytest.mark.parametrize(("removed", "reason"), [(True, "lost_by_retention"), (False, "undecodable")])

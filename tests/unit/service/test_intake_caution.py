@@ -5,13 +5,19 @@ import json
 from collections.abc import Callable, Sequence
 from itertools import count
 
+import pytest
+
 from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING, DEATHS_BY_TAKING
+from broker.core.suspects import Caution
+from broker.core.ticket import Garbage
 from broker.ports import Fetched, TokenCounter, Unreadable
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka_doors import MemoryLane
+from broker.testing.upstream import Asked, Said
 from schemas import topics
-from schemas.ledger import LedgerKind
+from schemas.ledger import LedgerKind, LedgerRecord, LedgerState
 from schemas.record import Record
+from schemas.request_codec import Undecodable
 from tests.unit.service.rig import PREFIX, Process, World, led, request, until
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -46,6 +52,14 @@ class Mortal(Process):
                     mortal.die()
                     raise asyncio.CancelledError
                 return got
+
+            async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
+                """Kafka's client unpacks to find out whether something is there."""
+                got = [self._read(number, 1)[0] for number in partitions]
+                if any(isinstance(one, list) and one and BOMB in (one[0].record.value or b"") for one in got):
+                    mortal.die()
+                    raise asyncio.CancelledError
+                await super().wait(partitions, timeout_ms)
 
         return Lane(self.link, topic=topic)
 
@@ -260,3 +274,104 @@ async def test_who_stands_beside_a_deadly_record_in_every_other_partition_is_not
     assert [one["id"] for one in world.outcomes() if one["status"] == "failed"] == ["x"]
     assert max(len(line.suspects) for line in world.ledger() if line.kind is LedgerKind.STEP) == 1
     await process.end()
+
+
+async def test_who_dies_of_a_call_suspects_nobody_however_often() -> None:
+    """Also if the call ends the process before it has been sent."""
+    mortal: Mortal | None = None
+
+    def script(_asked: Asked) -> None:
+        assert mortal is not None
+        mortal.die()
+        raise asyncio.CancelledError
+
+    world = World(script=script)
+    world.submit("a", "standard", partition=0)
+    for number in range(10):
+        mortal = Mortal(world, f"p{number}")
+        mortal.start()
+        await until(_either(mortal, lambda: False))
+        await mortal.kill()
+    assert world.upstream.calls["a"] == 10
+    assert (world.outcomes(), world.dead_letters()) == ([], [])
+    assert named(world, 0) == 10 - DEATHS_BEFORE_CAUTION
+    assert not any(line.suspects for line in _last_lines(world)), "it was struck off before each call"
+
+
+def _last_lines(world: World) -> list[LedgerRecord]:
+    return list({line.term: line for line in world.ledger() if line.kind is LedgerKind.STEP}.values())
+
+
+async def test_who_is_given_up_is_struck_off_by_the_line_that_settles_it() -> None:
+    """Else a death in between would forget its former ones."""
+    world = World()
+    offset = poison(world, "x")
+    _, process = await lived_through(world, lambda: len(world.outcomes()) == 1)
+    lines = [line for line in world.ledger() if line.kind is LedgerKind.STEP and line.owner == process.owner]
+    at = max(place for place, line in enumerate(lines) if line.suspects == (f"{STANDARD}/0/{offset}",))
+    assert [entry.state for entry in lines[at + 1].settled] == [LedgerState.FAILED]
+    await process.end()
+
+
+async def test_what_is_done_is_neither_named_nor_taken_again() -> None:
+    world = World(script=lambda asked: Said(after_s=10_000) if asked.request_id.startswith("slow") else None)
+    world.submit("slow", "standard", partition=0)
+    for number in range(5):
+        world.submit(f"r{number}", "standard", partition=0)
+    for owner in "abcdef":
+        process = Process(world, owner).start()
+        await led(process)
+        await until(lambda: len(world.outcomes()) == 5)
+        await asyncio.sleep(1)
+        await process.kill()
+    assert [named(world, offset) for offset in range(6)] == [3, 0, 0, 0, 0, 0]
+
+
+async def test_a_deadly_cancel_answers_for_nobody_whatever_its_headers_say() -> None:
+    world = World()
+    value = json.dumps({"type": "cancel", "id": "a"}).encode()
+    world.kafka.append(CONTROL, Record(b"a", value, (("ce_subject", b"a"),)))
+
+    class Hater(Mortal):
+        """Dies of reading any cancel."""
+
+        def __init__(self, world: World, owner: str) -> None:
+            super().__init__(world, owner)
+            self.intakes["control"]._reader = self
+
+        def read(self, *_: object) -> tuple[Undecodable, Garbage]:
+            self.die()
+            raise asyncio.CancelledError
+
+    for number in range(DEATHS_BEFORE_CAUTION + DEATHS_BY_DECODING):
+        hater = Hater(world, f"p{number}")
+        hater.start()
+        await until(_either(hater, lambda: False))
+        await hater.kill()
+    last = Hater(world, "last")
+    last.start()
+    await until(lambda: len(world.dead_letters()) == 1)
+    await asyncio.sleep(1)
+    assert [letter[:2] for letter in letters(world)] == [(b"crashed", f"{CONTROL}/0/0".encode())]
+    assert world.outcomes() == []
+    world.submit("a", "standard")
+    await until(lambda: [one["status"] for one in world.outcomes()] == ["completed"])
+    await last.end()
+
+
+async def test_whoever_waits_for_records_does_not_ask_where_one_must_be_named_first() -> None:
+    world = World()
+    process = Mortal(world, "a")
+    process.start()
+    await led(process)
+    world.kafka.append(STANDARD, Record(None, BOMB), partition=0)
+    intake = process.intakes["standard"]
+    await intake.halt()
+    intake._cautions = {0: Caution(1)}
+    await intake._idle([0, 1])
+    assert not process.is_dead
+    intake._cautions = {}
+    with pytest.raises(asyncio.CancelledError):
+        await intake._idle([0, 1])
+    assert process.is_dead
+    await process.kill()

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from broker.core.identity import Fate
+from broker.core.suspects import Caution
 from broker.errors import LogUnavailable, ProgressUnreadable
 from broker.service.ledger_codec import claim_record, left_record
 from schemas.codec import encode_ledger
@@ -122,6 +123,22 @@ async def test_a_kafka_that_is_away_is_told_by_what_must_be_answered() -> None:
         await with_kafka.catch_up()
     world.kafka.start_again()
     assert await with_kafka.reaches_kafka()
+
+
+async def test_terms_that_died_are_counted_once_however_often_the_ledger_is_read() -> None:
+    world = World()
+    stands = (f"{PREFIX}.requests.bulk/0/7",)
+    named = LedgerRecord(LedgerKind.STEP, 3, "z", suspects=(f"{PREFIX}.requests.bulk/0/9",))
+    write(world, *(claim_record(1 + number, owner, stands) for number, owner in enumerate("xyz")), named)
+    process = Process(world, "a")
+    for _ in range(3):
+        await process.follower.catch_up()
+        await process.follower.close()
+    await process.follower.catch_up()
+    assert process.follower.deaths.caution(f"{PREFIX}.requests.bulk/0", 99) is None
+    write(world, claim_record(4, "a", stands))
+    await process.follower.catch_up()
+    assert process.follower.deaths.caution(f"{PREFIX}.requests.bulk/0", 99) == Caution(99, {9: 1})
 
 
 async def test_reading_it_all_again_changes_nothing() -> None:
