@@ -181,6 +181,12 @@ class LaneLog(Protocol):
     async def first_timestamp_ms(self, partition: int) -> int | None:
         """Kafka timestamp of the first record, or None if there is none."""
 
+    async def timestamps_ms(self, offsets: Mapping[int, int]) -> dict[int, int]:
+        """Kafka timestamps of the records at these offsets, one a partition; a partition is left out if none is there.
+
+        Whoever read before must `start` again.
+        """
+
     async def start(self, positions: Mapping[int, int]) -> None:
         """Read these partitions from these offsets on; replaces what was read before."""
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from broker.core.progress import PartitionProgress, ProgressUnreadableError
+from broker.core.progress_map import TIMESTAMP_UNKNOWN
 from broker.core.suspects import Caution
 from broker.core.term import next_term
 from broker.core.ticket import LanePartition
@@ -141,12 +142,15 @@ class Promotion:
         stored = await self._offsets.read([TopicPartition(intake.topic, number) for number in numbers])
         bounds = await intake.log.bounds(numbers)
         newest = 0
+        lasts: dict[int, PartitionProgress] = {}
         for number in numbers:
             place = LanePartition(lane, number)
             offset = stored[TopicPartition(intake.topic, number)]
             progress, term = await self._progress(place, intake, offset)
             newest = max(newest, term)
             start, end = bounds[number]
+            if start < progress.next_offset and progress.last_timestamp_ms != TIMESTAMP_UNKNOWN:
+                lasts[number] = progress
             if progress.next_offset > end:
                 raise ProgressUnreadable(
                     f"{intake.topic}/{number} ends at {end}, but offset {progress.next_offset - 1} was taken from it: "
@@ -159,7 +163,21 @@ class Promotion:
             caution = self._follower.deaths.caution(f"{intake.topic}/{number}", end)
             if caution is not None and progress.base < end:
                 standing.cautions[place] = caution
+        await self._recognise(intake, lasts)
         return newest
+
+    async def _recognise(self, intake: LaneIntake, lasts: Mapping[int, PartitionProgress]) -> None:
+        """Is the last record that was taken still the one that stands there? If not, the topic was made anew."""
+        if not lasts:
+            return
+        offsets = {number: progress.next_offset - 1 for number, progress in lasts.items()}
+        for number, at_ms in (await intake.log.timestamps_ms(offsets)).items():
+            if at_ms != lasts[number].last_timestamp_ms:
+                raise ProgressUnreadable(
+                    f"{intake.topic}/{number} holds another record at offset {offsets[number]} than the one that was "
+                    f"taken: it was made anew. Delete the offsets of the dispatcher's group for it, then start with "
+                    f"--from-start {intake.lane}."
+                )
 
     async def _progress(
         self, place: LanePartition, intake: LaneIntake, stored: StoredOffset

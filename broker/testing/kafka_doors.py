@@ -128,6 +128,17 @@ class MemoryLane:
         first = next(iter(self._link.kafka.logs(self._topic)[partition].committed()), None)
         return None if first is None else first.timestamp_ms
 
+    async def timestamps_ms(self, offsets: Mapping[int, int]) -> dict[int, int]:
+        """See `broker.ports.LaneLog.timestamps_ms`."""
+        await self._reached()
+        found = {}
+        for number, offset in offsets.items():
+            log = self._link.kafka.logs(self._topic)[number]
+            there = next((each for each in log.committed() if each.offset == offset), None)
+            if there is not None:
+                found[number] = there.timestamp_ms
+        return found
+
     async def start(self, positions: Mapping[int, int]) -> None:
         """See `broker.ports.LaneLog.start`."""
         await self._reached()

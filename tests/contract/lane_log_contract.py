@@ -51,6 +51,23 @@ class LaneLogContract:
         assert await lane.bounds([1]) == {1: (0, 3)}
         await lane.close()
 
+    async def test_the_record_at_an_offset_is_known_by_its_timestamp_and_reading_begins_anew(
+        self, world: KafkaWorld
+    ) -> None:
+        await world.append(0, *values("a", "b", "c"))
+        await world.append(1, *values("d"))
+        lane = world.lane()
+        await lane.start({0: 0, 1: 0})
+        first = await taken(lane, 0, 3)
+        second = await taken(lane, 1, 1)
+        asked = {0: 1, 1: 0}
+        assert await lane.timestamps_ms(asked) == {0: first[1].timestamp_ms, 1: second[0].timestamp_ms}
+        assert await lane.timestamps_ms({0: 2, 1: 1}) == {0: first[2].timestamp_ms}
+        await lane.start({0: 1, 1: 0})
+        assert texts(await taken(lane, 0, 2)) == ["b", "c"]
+        assert texts(await taken(lane, 1, 1)) == ["d"]
+        await lane.close()
+
     async def test_never_more_records_than_asked_for_and_none_left_out(self, world: KafkaWorld) -> None:
         await world.append(0, *values(*"abcdefg"))
         lane = world.lane()

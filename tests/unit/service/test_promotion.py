@@ -194,7 +194,7 @@ async def test_a_map_is_restored_with_its_holes() -> None:
     filled(world, 9)
     progress = PartitionProgress(0)
     for offset in range(6):
-        progress.take(offset, 1)
+        progress.take(offset, world.kafka.committed(TOPIC)[offset].timestamp_ms)
     for offset in (0, 1, 4):
         progress.finish(offset)
     await stored(world, progress, 3)
@@ -218,6 +218,30 @@ async def test_a_topic_made_anew_is_refused() -> None:
     filled(world, 5)
     with pytest.raises(ProgressUnreadable, match="ends at 5, but offset 11 was taken from it"):
         await promoted(Process(world, "a"))
+
+
+async def test_a_topic_made_anew_that_is_longer_by_now_is_known_by_its_last_record() -> None:
+    world = World()
+    filled(world, 9)
+    old = world.kafka.committed(TOPIC)[4].timestamp_ms - 1_000
+    progress = PartitionProgress(0)
+    for offset in range(5):
+        progress.take(offset, old)
+    await stored(world, progress, 1)
+    with pytest.raises(ProgressUnreadable, match="holds another record at offset 4 than the one that was taken"):
+        await promoted(Process(world, "a"))
+
+
+async def test_a_last_record_that_is_the_same_or_gone_is_no_reason_to_refuse() -> None:
+    world = World()
+    filled(world, 9)
+    progress = PartitionProgress(0)
+    for offset in range(5):
+        progress.take(offset, world.kafka.committed(TOPIC)[4].timestamp_ms)
+    await stored(world, progress, 1)
+    assert (await promoted(Process(world, "a"))).progress[PLACE].next_offset == 5
+    world.kafka.logs(TOPIC)[0].trim(5)
+    assert (await promoted(Process(world, "b"))).progress[PLACE].next_offset == 5
 
 
 async def test_records_that_retention_took_first_are_lost_from_there() -> None:
