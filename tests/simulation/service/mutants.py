@@ -82,7 +82,7 @@ def _skip_the_fence() -> AbstractContextManager[object]:
 
 
 def _refund_twice() -> AbstractContextManager[object]:
-    """Every answer gives its charge back, as if it had been refused."""
+    """Every answer gives its charge back, as if it had been refused, and nobody hears what it says of levels."""
     whole = Budget.answered
 
     def answered(self: Budget, attempt: int, *rest: Any) -> None:
@@ -91,7 +91,7 @@ def _refund_twice() -> AbstractContextManager[object]:
         self._give_back(flight, rest[0])
         self._give_back(flight, rest[0])
 
-    return patch.object(Budget, "answered", answered)
+    return patch.multiple(Budget, answered=answered, _hear=lambda _self, _flight, _verdict, _now_ms: False)
 
 
 def _join_without_settling() -> AbstractContextManager[object]:
