@@ -13,7 +13,7 @@ from broker.clock import WallClock
 from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Mended, Publish, Tripped
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, Event, Refused, Suspected
-from broker.core.ticket import CallNumber, Source
+from broker.core.ticket import CallNumber, LanePartition, Source
 from broker.core.verdict import Meaning, Verdict
 from broker.core.witness import Usage
 from broker.service.cargo import Cargo, Hold
@@ -46,6 +46,7 @@ class Driver:
         self._stirred = asyncio.Event()
         self._calls: dict[CallNumber, asyncio.Task[Answered | Refused]] = {}
         self.room_changed = asyncio.Event()
+        self.cautious: set[LanePartition] = set()  # partitions in which records are named before they are read
         self.naming = asyncio.Lock()
         self._committed = asyncio.Event()
 

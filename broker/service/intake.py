@@ -110,10 +110,17 @@ class LaneIntake:
                 continue
             if partition in self._cautions:
                 took |= await self._took_with_caution(partition, self._cautions[partition])
+            elif self._driver.cautious:
+                async with self._driver.naming:  # who is named must not die of what is read elsewhere
+                    await self._driver.name(None)
+                    took |= await self._took(partition, room)
             else:
-                took |= self._posted(partition, await self.log.take(partition, min(room, RECORDS_A_TAKE)))
+                took |= await self._took(partition, room)
             await asyncio.sleep(0)  # decoding is work: let answers and timers in between two partitions
         return took
+
+    async def _took(self, partition: int, room: int) -> bool:
+        return self._posted(partition, await self.log.take(partition, min(room, RECORDS_A_TAKE)))
 
     def _room(self, partition: int) -> int:
         """How many records the core would take from there now."""
@@ -191,6 +198,7 @@ class LaneIntake:
 
     def _end_caution(self, partition: int) -> bool:
         del self._cautions[partition]
+        self._driver.cautious.discard(LanePartition(self.lane, partition))
         _log.info("caution_ends", lane=self.lane, partition=partition)
         return True
 

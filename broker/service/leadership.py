@@ -179,6 +179,7 @@ class Leadership:
         driver, clock = self._parts.driver, self._parts.clock
         self._term, self._has_led = standing.term, True
         driver.post(Promoted(standing.progress, standing.term, clock.utc_ms()))
+        driver.cautious = set(standing.cautions)  # before anybody reads
         for place, offset in standing.lost.items():
             self._parts.intakes[place.lane].lose(place.number, offset)
         for lane, intake in self._parts.intakes.items():

@@ -15,6 +15,7 @@ from broker.testing.counter import RoughCounter
 from broker.testing.kafka_doors import MemoryLane
 from broker.testing.upstream import Asked, Said
 from schemas import topics
+from schemas.codec import encode_ledger
 from schemas.ledger import LedgerKind, LedgerRecord, LedgerState
 from schemas.record import Record
 from schemas.request_codec import Undecodable
@@ -68,9 +69,11 @@ class Mortal(Process):
         return self.lease.is_cut
 
 
+POISONED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": POISON}]}
+
+
 def poison(world: World, name: str, *, value: bytes | None = None, subject: bool = True) -> int:
-    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": POISON}]}
-    value = json.dumps(request(name, body=body)).encode() if value is None else value
+    value = json.dumps(request(name, body=POISONED)).encode() if value is None else value
     headers = (("ce_subject", name.encode()),) if subject else ()
     return world.kafka.append(STANDARD, Record(None, value, headers), partition=0)
 
@@ -375,3 +378,25 @@ async def test_whoever_waits_for_records_does_not_ask_where_one_must_be_named_fi
         await intake._idle([0, 1])
     assert process.is_dead
     await process.kill()
+
+
+async def test_who_is_named_dies_of_nothing_that_is_read_elsewhere() -> None:
+    """Caution in one partition, and a deadly record in another one that no leader has suspected yet."""
+    world = World()
+    world.submit("a", "standard", partition=0)
+    stands, position = (f"{STANDARD}/0/0",), f"{STANDARD}/0/0"
+    first = LedgerRecord(LedgerKind.CLAIM, 1, "old", suspects=stands)
+    step = LedgerRecord(LedgerKind.STEP, 1, "old", suspects=(position,))
+    for line in (first, step):
+        world.kafka.append(topics.ledger_topic(PREFIX), Record(None, encode_ledger(line)))
+    for lane in ("urgent", "bulk"):
+        value = json.dumps(request(f"x-{lane}", body=POISONED)).encode()
+        headers = (("ce_subject", f"x-{lane}".encode()),)
+        world.kafka.append(topics.requests_topic(PREFIX, lane), Record(None, value, headers), partition=1)
+    _, process = await lived_through(world, lambda: len(world.outcomes()) == 3)
+    assert {one["id"]: one.get("reason") for one in world.outcomes()} == {
+        "a": None,
+        "x-urgent": "crashed",
+        "x-bulk": "crashed",
+    }
+    await process.end()
