@@ -78,10 +78,10 @@ def poison(world: World, name: str, *, value: bytes | None = None, subject: bool
     return world.kafka.append(STANDARD, Record(None, value, headers), partition=0)
 
 
-async def lived_through(world: World, is_over: Callable[[], bool]) -> tuple[int, Process]:
+async def lived_through(world: World, is_over: Callable[[], bool], make: type[Mortal] = Mortal) -> tuple[int, Process]:
     """One process after the other, until one has come so far; how many died, and who did not."""
     for deaths in count():
-        process = Mortal(world, f"p{deaths}")
+        process = make(world, f"p{deaths}")
         process.start()
         await until(_either(process, is_over))
         if not process.is_dead:
@@ -393,7 +393,23 @@ async def test_who_is_named_dies_of_nothing_that_is_read_elsewhere() -> None:
         value = json.dumps(request(f"x-{lane}", body=POISONED)).encode()
         headers = (("ce_subject", f"x-{lane}".encode()),)
         world.kafka.append(topics.requests_topic(PREFIX, lane), Record(None, value, headers), partition=1)
-    _, process = await lived_through(world, lambda: len(world.outcomes()) == 3)
+    world.kafka.commit_takes_s = 0.1
+
+    class Slow(Mortal):
+        """Reads the other lanes while the first record of `standard` is named."""
+
+        def lane(self, topic: str) -> MemoryLane:
+            lane = super().lane(topic)
+            take = lane.take
+
+            async def slowly(partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+                await asyncio.sleep(0 if topic == STANDARD else 0.25)
+                return await take(partition, records_max)
+
+            lane.take = slowly  # type: ignore[method-assign]  # one lane's
+            return lane
+
+    _, process = await lived_through(world, lambda: len(world.outcomes()) == 3, Slow)
     assert {one["id"]: one.get("reason") for one in world.outcomes()} == {
         "a": None,
         "x-urgent": "crashed",
