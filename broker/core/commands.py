@@ -10,7 +10,7 @@ from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
 from broker.core.identity import Fate, Identity
 from broker.core.progress import Stored
-from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
+from broker.core.ticket import CallNumber, Garbage, LanePartition, Source, TicketNumber
 from broker.core.value import value
 from broker.core.verdict import Verdict
 
@@ -67,6 +67,11 @@ class Bury:
     reason: str
     sentence: str
     lost: range | None = None
+
+    @classmethod
+    def of(cls, garbage: Garbage) -> "Bury":
+        """For the reason that it is garbage."""
+        return cls(garbage.reason, garbage.sentence, garbage.offsets)
 
 
 @dataclass(frozen=True, slots=True)

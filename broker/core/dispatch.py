@@ -245,8 +245,7 @@ class Dispatch:
         garbage = Garbage.lost(lost, removed=event.removed, crashed=event.crashed)
         ticket = Ticket(event.number, Source(event.partition, lost.start), 0, now_ms, garbage, SETTLED)
         self.register.add(ticket)
-        decided = Decided(ticket, Bury(garbage.reason, garbage.sentence, garbage.offsets), 0)
-        self.outbox.add(decided, now_ms, at_once=True, front=True)  # the next map has closed the range already
+        self.outbox.add(Decided(ticket, Bury.of(garbage), 0), now_ms, at_once=True, front=True)  # its map closes it
 
     # ------------------------------------------------------------------ admission
 

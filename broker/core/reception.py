@@ -106,7 +106,7 @@ class Reception:
     def _sort_out(self, ticket: Ticket, garbage: Garbage, now_ms: int) -> None:
         identity = garbage.identity
         if identity is None:
-            self._settling.settle(ticket, Bury(garbage.reason, garbage.sentence, garbage.offsets), now_ms)
+            self._settling.settle(ticket, Bury.of(garbage), now_ms)
             return
         parked = self._identities.parked(identity.id_hash)
         if garbage.attempt and parked is not None and parked[0].run == identity.run:

@@ -1,5 +1,6 @@
 """One process: the real dispatcher or the real retrier, on its own event loop, with its own wires to everything."""
 
+from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 from random import Random
 from typing import Protocol
@@ -40,7 +41,7 @@ class Surroundings(Protocol):
     def start_dispatcher(self) -> None: ...
 
 
-class Process:
+class Process(ABC):
     """A loop and what runs on it. `task` is the whole process."""
 
     role = "process"
@@ -58,26 +59,27 @@ class Process:
         self.task = self.loop.inside(lambda: self.loop.create_task(self._main(), name=name))
 
     @property
+    @abstractmethod
     def group(self) -> str:
         """The transactional id and the offsets group."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def health(self) -> Health:
         """What its probes would say."""
-        raise NotImplementedError
 
     @property
     def leads(self) -> bool:
         """Whether it says that it leads."""
         return self.health.role == "leader"
 
+    @abstractmethod
     async def _main(self) -> None:
-        raise NotImplementedError
+        """Run until it ends."""
 
+    @abstractmethod
     def leave(self) -> None:
         """As SIGTERM does."""
-        raise NotImplementedError
 
     def kill(self) -> None:
         """As SIGKILL does."""

@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Sequence
 
 import pytest
 
 from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING, DEATHS_BY_TAKING
 from broker.core.suspects import Caution
 from broker.core.ticket import Garbage
-from broker.ports import Fetched, TokenCounter, Unreadable
-from broker.testing.counter import RoughCounter
+from broker.ports import Fetched, Unreadable
 from broker.testing.kafka_doors import MemoryLane
 from broker.testing.upstream import Asked, Said
 from schemas import topics
@@ -19,92 +17,23 @@ from schemas.codec import encode_ledger
 from schemas.ledger import LedgerKind, LedgerRecord, LedgerState
 from schemas.record import Record
 from schemas.request_codec import Undecodable
+from tests.unit.service.mortal import (
+    BOMB,
+    CONTROL,
+    POISON,
+    POISONED,
+    STANDARD,
+    Mortal,
+    _either,
+    letters,
+    lived_through,
+    named,
+    poison,
+)
 from tests.unit.service.rig import PREFIX, Process, World, led, request, until
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
-
-STANDARD, CONTROL = topics.requests_topic(PREFIX, "standard"), topics.control_topic(PREFIX)
-POISON, BOMB = "whoever counts this dies", b"whoever unpacks this dies"
-
-
-class Mortal(Process):
-    """Dies of counting what says POISON, and of taking what says BOMB; `decoded` is what it has read before."""
-
-    def counter(self) -> TokenCounter:
-        mortal = self
-
-        class Counter(RoughCounter):
-            def count(self, model: str, text: str) -> int | None:
-                if POISON in text:
-                    mortal.die()
-                    raise asyncio.CancelledError
-                return super().count(model, text)
-
-        return Counter()
-
-    def lane(self, topic: str) -> MemoryLane:
-        mortal = self
-
-        class Lane(MemoryLane):
-            async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
-                got = await super().take(partition, records_max)
-                if not isinstance(got, Unreadable) and any(BOMB in (one.record.value or b"") for one in got):
-                    mortal.die()
-                    raise asyncio.CancelledError
-                return got
-
-            async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
-                """Kafka's client unpacks to find out whether something is there."""
-                got = [self._read(number, 1)[0] for number in partitions]
-                if any(isinstance(one, list) and one and BOMB in (one[0].record.value or b"") for one in got):
-                    mortal.die()
-                    raise asyncio.CancelledError
-                await super().wait(partitions, timeout_ms)
-
-        return Lane(self.link, topic=topic)
-
-    @property
-    def is_dead(self) -> bool:
-        return self.lease.is_cut
-
-
-POISONED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": POISON}]}
-
-
-def poison(world: World, name: str, *, value: bytes | None = None, subject: bool = True) -> int:
-    value = json.dumps(request(name, body=POISONED)).encode() if value is None else value
-    headers = (("ce_subject", name.encode()),) if subject else ()
-    return world.kafka.append(STANDARD, Record(None, value, headers), partition=0)
-
-
-async def lived_through(world: World, is_over: Callable[[], bool], make: type[Mortal] = Mortal) -> tuple[int, Process]:
-    """One process after the other, until one has come so far; how many died, and who did not."""
-    for deaths in count():
-        process = make(world, f"p{deaths}")
-        process.start()
-        await until(_either(process, is_over))
-        if not process.is_dead:
-            return deaths, process
-        await process.kill()
-        assert deaths < 30
-    raise AssertionError
-
-
-def _either(process: Mortal, is_over: Callable[[], bool]) -> Callable[[], bool]:
-    return lambda: process.is_dead or is_over()
-
-
-def letters(world: World) -> list[tuple[bytes, bytes, bytes | None]]:
-    """Reason, origin and value of each dead letter."""
-    given = [(dict(letter.headers), letter.value) for letter in world.dead_letters()]
-    return [(one["headrace-reason"], one["headrace-origin"], value) for one, value in given]
-
-
-def named(world: World, offset: int) -> int:
-    """How many terms have named the record there."""
-    position = f"{STANDARD}/0/{offset}"
-    return len({line.term for line in world.ledger() if line.kind is LedgerKind.STEP and position in line.suspects})
 
 
 async def test_a_record_that_ends_its_readers_fails_after_five_deaths_and_the_rest_is_served() -> None:
