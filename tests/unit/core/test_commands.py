@@ -3,8 +3,20 @@ from typing import get_args
 
 import pytest
 
-from broker.core.commands import Batch, Call, CancelCall, Command, Decision, Discard, Forget, Mended, Publish, Tripped
-from broker.core.ticket import CallNumber
+from broker.core.commands import (
+    Batch,
+    Bury,
+    Call,
+    CancelCall,
+    Command,
+    Decision,
+    Discard,
+    Forget,
+    Mended,
+    Publish,
+    Tripped,
+)
+from broker.core.ticket import CallNumber, Garbage
 
 
 def test_the_shell_has_four_things_to_do_and_two_to_tell() -> None:
@@ -22,3 +34,9 @@ def test_commands_never_change_once_given() -> None:
         with pytest.raises(FrozenInstanceError):
             setattr(command, name, 2)
     assert Publish(batch) == Publish(batch)
+
+
+def test_a_dead_letter_says_of_garbage_what_is_wrong_and_which_offsets_it_stands_for() -> None:
+    assert Bury.of(Garbage(None, "No JSON.", "undecodable", range(2, 5))) == Bury(
+        "undecodable", "No JSON.", range(2, 5)
+    )
