@@ -109,16 +109,8 @@ def judge(answer: Answer) -> Verdict:
 
 def fine(status: int | None, told: tuple[Reading, ...], beside: tuple[SideReading, ...] = ()) -> Verdict:
     """An answer: nothing is to be tried again, and nothing but its headers speaks of limits."""
-    return Verdict(
-        meaning=OK,
-        retryable=False,
-        wait_ms=None,
-        readings=told,
-        snapshot=None,
-        counts_as_attempt=False,
-        sentence=f"OpenAI answered (HTTP {status}).",
-        side_readings=beside,
-    )
+    sentence = f"OpenAI answered (HTTP {status})."
+    return Verdict(OK, False, None, told, None, False, sentence, None, beside)  # for every call: by name it takes twice
 
 
 def _meaning(answer: Answer) -> tuple[Meaning, Evidence]:

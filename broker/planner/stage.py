@@ -70,14 +70,8 @@ def recogniser(settings: Settings) -> Recognise:
         limit = limits.get(model)
         if limit is None:
             limit = limits[model] = settings.limit_for(model)
-        return Candidate(
-            identity=Identity(number.to_bytes(16, "big"), 0, _FINGERPRINT),
-            attempt=attempt,
-            model=model,
-            limit=limit,
-            prices=priced(arrival.endpoint, arrival.size, laws.get(limit)),
-            deadline_ms=arrival.deadline_ms,
-            failures=failures,
-        )
+        identity = Identity(number.to_bytes(16, "big"), 0, _FINGERPRINT)
+        known = priced(arrival.endpoint, arrival.size, laws.get(limit))
+        return Candidate(identity, attempt, model, limit, known, arrival.deadline_ms, None, failures)
 
     return recognise
