@@ -4,7 +4,6 @@ Each answer asks for the extremes of a stretch that may be thousands of sends lo
 extremes noted, and a stretch costs its blocks and at most two broken ones.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 BLOCK: Final = 16
@@ -24,14 +23,15 @@ class Extremes:
     def __len__(self) -> int:
         return len(self.peaks)
 
-    def extend(self, peaks: Sequence[int], dips: Sequence[int]) -> None:
-        """More sends."""
-        self.peaks += peaks
-        self.dips += dips
-        self.note()
+    def add(self, peak: int, dip: int) -> None:
+        """One more send."""
+        self.peaks.append(peak)
+        self.dips.append(dip)
+        if len(self.peaks) % BLOCK == 0:
+            self.note()
 
     def note(self) -> None:
-        """Peaks and dips were appended one by one: the blocks that are full now have theirs noted."""
+        """Peaks and dips were appended: the blocks that are full now have theirs noted."""
         for stop in range((len(self._highest) + 1) * BLOCK, len(self.peaks) + 1, BLOCK):
             self._highest.append(max(self.peaks[stop - BLOCK : stop]))
             self._lowest.append(min(self.dips[stop - BLOCK : stop]))

@@ -95,8 +95,15 @@ class Mirror:
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:
         """Call `number` is sent; the server may charge a little more or less for it."""
-        rounding = self._rounding
-        self._level.pay(amount + rounding, amount - rounding if amount > rounding else 0, now_ms)
+        most, least = amount + self._rounding, amount - self._rounding if amount > self._rounding else 0
+        self._level.pay(most, least, now_ms)
+        if number == self._followed:  # else `_trace` makes up for it, when an answer has come
+            refilled, period_ms = self.capacity * now_ms, self.period_ms
+            cheap = self._cheap + least * period_ms
+            self._extremes.add(refilled - self._dear, refilled - cheap)
+            self._cheap = cheap
+            self._dear += most * period_ms
+            self._followed += 1
 
     def refused(self, amount: int, number: int, now_ms: int) -> None:
         """The server refused a call that was paid, and took nothing for it.
@@ -113,8 +120,8 @@ class Mirror:
         self._forget_level()
         if self._silent and sends.sent_ms and not sends.forgotten:  # nor will there be one: pay all of them anew
             self._level = Interval(self.capacity, self.period_ms, sends.sent_ms[0])
-            for sent_ms, amount in zip(sends.sent_ms, sends.amounts[self.metric], strict=True):
-                self.pay(amount, 0, sent_ms)
+            for number, (sent_ms, amount) in enumerate(zip(sends.sent_ms, sends.amounts[self.metric], strict=True)):
+                self.pay(amount, number, sent_ms)
 
     def _forget_level(self) -> None:
         self._anchor = None
@@ -192,7 +199,7 @@ class Mirror:
         if around is None or (around.first <= 0 and sends.forgotten):
             return None
         extremes, place = self._extremes, around.place
-        if self._followed < sends.count:
+        if self._followed < sends.count or self._forgotten < sends.forgotten:
             self._trace(sends)
         capacity, period_ms = self.capacity, self.period_ms
         left = remaining * period_ms

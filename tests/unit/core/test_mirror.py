@@ -328,3 +328,29 @@ def test_of_what_was_heard_once_the_next_answer_tells_again() -> None:
     caller.observe(30_000, caller.send(1_000, 0), 0)
     caller.mirror.repriced(caller.sends)
     assert caller.interval(0) == (30_000, 30_001)
+
+
+@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("count", [9, 2 * SENDS_MAX + 9])
+def test_a_course_followed_call_by_call_is_the_one_that_an_answer_makes_up_for(metric: Metric, count: int) -> None:
+    caller = Caller(metric)
+    for number in range(count):
+        caller.send(number % 7 + 1, 10 * number)
+        if number == count - 6:
+            caller.mirror.refused(1, number - 1, 10 * number)
+            caller.sends.strike(number - 1)
+            caller.observe(30_000, number - 2, 10 * number)
+    behind = Mirror(metric, MINUTE, MINUTE, 0)
+    for number in range(count - 5, count):
+        heard = caller.hearing(number, 10 * count)
+        assert caller.mirror._seen(20_000, heard, caller.sends) == behind._seen(20_000, heard, caller.sends)
+
+
+def test_the_course_of_calls_paid_anew_begins_anew() -> None:
+    caller = Caller()
+    for number in range(3):
+        caller.send(1_000, 10 * number)
+    caller.sends.reprice(500_000, 1_000_000)
+    caller.mirror.repriced(caller.sends)
+    heard, behind = caller.hearing(1, 50), Mirror(Metric.TOKENS, MINUTE, MINUTE, 0)
+    assert caller.mirror._seen(20_000, heard, caller.sends) == behind._seen(20_000, heard, caller.sends)
