@@ -17,16 +17,10 @@ from broker.core.reading import Metric
 from broker.core.retry import Again, Failing, decide
 from broker.core.rules import DispatchRules
 from broker.core.ticket import CallNumber, Ticket
-from broker.core.value import value
 from broker.core.verdict import OK, Meaning, Verdict
 
-
-@value
-class Sequel:
-    """What becomes of a request after an attempt."""
-
-    ticket: Ticket
-    decision: Again | Decision
+Sequel = tuple[Ticket, Again | Decision]
+"""A request, and what becomes of it after an attempt."""
 
 
 class Attempts:
@@ -71,12 +65,12 @@ class Attempts:
         if verdict.meaning is not OK:
             if flight.budget.breaker.closed:  # else the server is in trouble, and this request no worse than others
                 flight.ticket.failures += verdict.counts_as_attempt
-            return Sequel(flight.ticket, self._after(flight.ticket, verdict, now_ms, may_park=may_park))
+            return flight.ticket, self._after(flight.ticket, verdict, now_ms, may_park=may_park)
         if event.bytes > self._rules.outcome_bytes_max:
             sentence = f"The answer weighs {event.bytes} bytes, more than the results topic takes."
-            return Sequel(flight.ticket, Fail("too_large_for_topic", sentence))
+            return flight.ticket, Fail("too_large_for_topic", sentence)
         self._flights.hold(flight.ticket, event.bytes)
-        return Sequel(flight.ticket, _COMPLETE)
+        return flight.ticket, _COMPLETE
 
     def refused(self, event: Refused, now_ms: int) -> Ticket | None:
         """A call was not sent; whose it was, if somebody still waits for it."""

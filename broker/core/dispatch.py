@@ -284,13 +284,14 @@ class Dispatch:
             self._settling.commands.extend(self._attempts.news())
         if sequel is None:
             return False
-        if isinstance(sequel.decision, Again):
-            sequel.ticket.state = WAITING
-            self._alarms.sleep(sequel.ticket, sequel.decision.not_before_ms)
+        ticket, decision = sequel
+        if isinstance(decision, Again):
+            ticket.state = WAITING
+            self._alarms.sleep(ticket, decision.not_before_ms)
             return False
-        if isinstance(sequel.decision, Complete):
-            self.limits.answered(sequel.ticket, now_ms)
-        self._settling.settle(sequel.ticket, sequel.decision, now_ms)
+        if isinstance(decision, Complete):
+            self.limits.answered(ticket, now_ms)
+        self._settling.settle(ticket, decision, now_ms)
         if self._settling.commands or self.limits.waiting() > 0:
             return False
         due_ms = self.outbox.due_at()
@@ -307,8 +308,6 @@ class Dispatch:
     # ------------------------------------------------------------------ settling
 
     def _publish_at(self) -> int | None:
-        if self.outbox.busy:
-            return None  # one is under way
         active = self.limits.waiting() > 0 or len(self.flights) > 0
         return self._batches.due_at(active=active, parked=not active and self.identities.kept > 0)
 

@@ -42,9 +42,9 @@ class Line:
     def add(self, ticket: Ticket, *, front: bool = False) -> None:
         """Line up; `front` before everybody."""
         if front:
-            rank = Rank(_IN_FRONT_MS, next(self._fronts), ticket)
+            rank = _IN_FRONT_MS, next(self._fronts), ticket
         else:
-            rank = Rank(ticket.candidate.deadline_ms, next(self._serials), ticket)
+            rank = ticket.candidate.deadline_ms, next(self._serials), ticket
         ticket.rank = rank
         self.tokens += ticket.charge
         self._count += 1
@@ -67,7 +67,7 @@ class Line:
             del block[0 if is_head else bisect_left(block, rank)]
             self._lasts[place] = block[-1]
         if is_head:
-            self.head = self._blocks[0][0].ticket if self._blocks else None
+            self.head = self._blocks[0][0][2] if self._blocks else None
 
     def reprice(self, price: Callable[[Ticket], int]) -> None:
         """Give each another charge; who stands where stays."""
@@ -77,10 +77,10 @@ class Line:
             self.tokens += ticket.charge
 
     def __iter__(self) -> Iterator[Ticket]:
-        return (rank.ticket for block in self._blocks for rank in block)
+        return (ticket for block in self._blocks for _, _, ticket in block)
 
     def __reversed__(self) -> Iterator[Ticket]:
-        return (rank.ticket for block in reversed(self._blocks) for rank in reversed(block))
+        return (ticket for block in reversed(self._blocks) for _, _, ticket in reversed(block))
 
     def _insert(self, rank: Rank) -> None:
         if not self._blocks:

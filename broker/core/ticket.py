@@ -35,12 +35,8 @@ class Source:
     offset: int
 
 
-class Rank(NamedTuple):
-    """A ticket's place in its line: by deadline, then as they came; no serial comes twice in a line."""
-
-    deadline_ms: int
-    serial: int
-    ticket: "Ticket"
+Rank = tuple[int, int, "Ticket"]
+"""A ticket's place in its line: by deadline, then by serial as they came; no serial comes twice in a line."""
 
 
 @value

@@ -87,7 +87,7 @@ def _before(ticket: Ticket, line: Sequence[Ticket]) -> list[Ticket]:
     if ticket.queued:
         return list(takewhile(lambda each: each is not ticket, line))
     until_ms = ticket.candidate.deadline_ms
-    return [each for each in line if each.rank is not None and each.rank.deadline_ms <= until_ms]
+    return [each for each in line if each.rank is not None and each.rank[0] <= until_ms]
 
 
 def _within(line: Sequence[Ticket], tokens: int) -> list[Ticket]:

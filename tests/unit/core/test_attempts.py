@@ -40,8 +40,9 @@ class Bench:
     def decision(self, meant: Verdict, size: int = 0, *, may_park: bool = True) -> object:
         sequel = self.answer(meant, size, may_park=may_park)
         assert sequel is not None
-        assert sequel.ticket is self.ticket
-        return sequel.decision
+        ticket, decision = sequel
+        assert ticket is self.ticket
+        return decision
 
     def low(self, now_ms: int = NOW) -> int:
         return self.budget.levels(now_ms)[0].low
