@@ -82,7 +82,8 @@ class Batches:
             return None
         due_ms = self._recommit_at_ms
         if active or self._started:
-            due_ms = min(due_ms, self._begun_at_ms + PROBE_EVERY_MS)
+            probe_ms = self._begun_at_ms + PROBE_EVERY_MS
+            due_ms = probe_ms if probe_ms < due_ms else due_ms
         elif parked:
             due_ms = min(due_ms, self._begun_at_ms + self._window_ms // RENEWALS_LOOKED_FOR_PARTS)
         if self.suspects.due:

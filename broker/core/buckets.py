@@ -205,8 +205,8 @@ class Buckets:
 
         `later` is what will be taken for calls that were admitted already.
         """
-        clockwork = self._evidence[reading.metric].heard(reading, hearing.sent_ms, hearing.now_ms)
         metric = reading.metric
+        clockwork = self._evidence[metric].heard(reading, hearing.sent_ms, hearing.now_ms)
         mirror = self._shown.get(metric)
         if mirror is None or (clockwork is not None and clockwork is not self._known.get(metric)):
             mirror = self._mirror_of(reading, clockwork, mirror, hearing.now_ms)

@@ -65,6 +65,8 @@ class WaitingCancels:
 
     def covers(self, id_hash: bytes, timestamp_ms: int) -> bool:
         """Whether a record of this id with this Kafka timestamp must be answered `cancelled`."""
+        if not (self._waiting or self._expected):
+            return False
         packed, expected = self._waiting.get(id_hash), self._expected.get(id_hash)
         if packed is None and expected is None:
             return False

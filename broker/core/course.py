@@ -218,14 +218,16 @@ class Course:
         for place in places:
             if place == edges.start:
                 continue
-            now_ms, tokens = min(max(self._at_ms[place], from_ms), until_ms), self._tokens[place]
+            now_ms, tokens = self._at_ms[place], self._tokens[place]
+            now_ms = from_ms if now_ms < from_ms else until_ms if now_ms > until_ms else now_ms
             if place == edges.end:
                 certain = tokens[column]
             else:
                 certain = tokens[1] if self._of_ends and edges.start < place < edges.first else 0
             gain = capacity * (now_ms - before_ms)
-            high = min(full, high + gain) - certain * period_ms
-            low = min(full, low + gain) - tokens[column] * period_ms
+            high, low = high + gain, low + gain
+            high = (high if high < full else full) - certain * period_ms
+            low = (low if low < full else full) - tokens[column] * period_ms
             before_ms = now_ms
         levels.high, levels.low, levels.at_ms = high, low, before_ms
 

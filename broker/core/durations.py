@@ -52,4 +52,6 @@ class Durations:
         """From when on it is in a hurry: in the last tenth of its time, or a call's length before it is late."""
         deadline_ms = ticket.candidate.deadline_ms
         allowed_ms = deadline_ms - ticket.taken_ms
-        return deadline_ms - max(allowed_ms // _HURRY, min(2 * self.long_ms, allowed_ms))
+        tenth_ms, twice_ms = allowed_ms // _HURRY, 2 * self.long_ms
+        length_ms = twice_ms if twice_ms < allowed_ms else allowed_ms
+        return deadline_ms - (length_ms if length_ms > tenth_ms else tenth_ms)

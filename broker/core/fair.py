@@ -119,7 +119,8 @@ class Fair:
         flow, charge = self._flows[ticket.candidate.tenant], ticket.charge
         if len(self._flows) == 1 and not (self._capped or self._resting):  # others will join where it is
             self._held = None
-            self._owed = max(0, self._owed - charge)
+            if self._owed:
+                self._owed = max(0, self._owed - charge)
             flow.is_new = False  # it has passed nobody
             flow.line.remove(ticket)
             if flow.line.head is None:

@@ -90,12 +90,15 @@ class Fates:
 
     def find(self, id_hash: bytes) -> Known | None:
         """The last fate of this id."""
-        packed = self._answered.get(id_hash) or self._kept.get(id_hash)
+        packed = self._answered.get(id_hash)
+        if packed is None and self._kept:
+            packed = self._kept.get(id_hash)
         return None if packed is None else _unpack(packed)
 
     def record(self, identity: Identity, attempt: int, fate: Fate, at_ms: int) -> None:
         """A committed fate. Has no effect if it is older than what is known."""
-        id_hash, attempt, at_s = identity.id_hash, min(attempt, ATTEMPT_MAX), -(-at_ms // 1_000)
+        id_hash, at_s = identity.id_hash, -(-at_ms // 1_000)
+        attempt = attempt if attempt < ATTEMPT_MAX else ATTEMPT_MAX
         known = self.find(id_hash)
         if known is not None:
             if known.rank > Known(fate, identity.run, attempt, identity.fingerprint, at_s).rank:

@@ -86,7 +86,7 @@ class Identities:
         """The table; what it says to take is open from now on."""
         judgement = self.judge(identity, attempt)
         if judgement is Judgement.TAKE:
-            self._open[identity.id_hash] = identity, min(attempt, ATTEMPT_MAX)
+            self._open[identity.id_hash] = identity, attempt if attempt < ATTEMPT_MAX else ATTEMPT_MAX
         return judgement
 
     def knows(self, id_hash: bytes) -> bool:

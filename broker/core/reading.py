@@ -29,7 +29,7 @@ UNUSUAL_PERIOD_EVIDENCE: Final = 40  # used units and reset ms at which rounding
 
 SIDE_KINDS: Final = ("project-tokens", "project-requests", "input-images")  # OpenAI's own words in the header names
 
-_USUAL_PERIODS_MS: Final = (SECOND_MS, MINUTE_MS, DAY_MS, MONTH_MS)
+_USUAL_PERIODS_MS: Final = (MINUTE_MS, DAY_MS, SECOND_MS, MONTH_MS)  # no period is near two of them
 
 
 class Metric(StrEnum):

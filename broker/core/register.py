@@ -80,7 +80,8 @@ class Register:
         free = rule.buffer_max - count
         weight = -(-held.bytes * count // self._held_bytes[partition.lane]) if held.bytes else held.count
         wanted = -((weight - PARTITION_GREED * free) // (PARTITION_GREED + 1))
-        return max(0, min(free, wanted, progress.room()))
+        most = free if free < wanted else wanted
+        return 0 if most <= 0 else min(most, progress.room())
 
     def crowded(self) -> list[LaneRule]:
         """The lanes whose buffer is more than half full, in count or in bytes."""

@@ -90,12 +90,14 @@ class Sends:
         place, times_ms = number - self.forgotten, self.sent_ms
         if place < 0:
             return Hearing(number, sent_ms, now_ms, way_ms, None)
-        oldest = max(0, self.oldest_open[place] - self.forgotten)
-        first = bisect_right(times_ms, sent_ms - way_ms, oldest, place + 1)
-        early_ms = now_ms - way_ms if now_ms - way_ms < sent_ms else sent_ms
-        early = bisect_left(times_ms, early_ms, first, place + 1)
+        oldest = self.oldest_open[place] - self.forgotten
+        first = bisect_right(times_ms, sent_ms - way_ms, oldest if oldest > 0 else 0, place + 1)
         last = bisect_right(times_ms, sent_ms + way_ms, place)
-        stop = bisect_right(times_ms, early_ms, early, place + 1)
+        early_ms, stop = sent_ms, place + 1  # as a rule: an answer takes longer than a way
+        if now_ms - way_ms < sent_ms:
+            early_ms = now_ms - way_ms
+            stop = bisect_right(times_ms, early_ms, first, place + 1)
+        early = bisect_left(times_ms, early_ms, first, stop)
         around = Around(place, first, last, early, stop, times_ms[early] - early_ms)
         return Hearing(number, sent_ms, now_ms, way_ms, around)
 

@@ -161,8 +161,9 @@ class Witness:
         """Debit what `usage` takes at the end: the output, and what the input was mispriced by; the output as well."""
         if usage is None:
             return self._endings.debit(now_ms, (0, 0), sure=False), 0
-        output = max(0, usage.output - sent.prices.covered)
-        wrong = usage.input + sent.prices.covered - sent.prices.tokens[place]
+        prices = sent.prices
+        output = usage.output - prices.covered if usage.output > prices.covered else 0
+        wrong = usage.input + prices.covered - prices.tokens[place]
         self._outputs.append(output)
         self._outputs_seen += 1
         if self._outputs_seen < OUTPUTS_MAX or self._outputs_seen % OUTPUTS_EVERY == 0:

@@ -123,13 +123,17 @@ class VirtualRun:
     def _happen_before_turn(self, last_ms: int) -> int:
         """What is planned before the next turn is over, in order; returns when that turn is."""
         agenda = self._agenda
+        comes_ms = _NEVER_MS if self._next is None else self._next.at_ms
         while True:
-            turn_ms = self._wake_ms if self._next is None else min(self._wake_ms, self._next.at_ms)
-            turn_ms = max(turn_ms, self.now_us // 1_000)
-            before_us = (min(turn_ms, last_ms) + 1) * 1_000
+            turn_ms, now_ms = self._wake_ms, self.now_us // 1_000
+            if comes_ms < turn_ms:
+                turn_ms = comes_ms
+            if turn_ms < now_ms:
+                turn_ms = now_ms
+            before_us = ((turn_ms if turn_ms < last_ms else last_ms) + 1) * 1_000
             while agenda and agenda[0][0] < before_us:
                 at_us, _, happen, what = heappop(agenda)
-                if at_us > self.now_us:  # noqa: PLR1730 — for every event
+                if at_us > self.now_us:
                     self.now_us = at_us
                 happen(*what)
                 if self._wake_ms < turn_ms:
@@ -201,23 +205,18 @@ class VirtualRun:
                 match command:
                     case Call():
                         self._call(command, now_ms)
-                    case Publish():
-                        self._later(self.now_us + self._commit_us, self._committed, command.batch, now_ms)
                     case Forget():
                         self._forget(command)
+                    case Publish():
+                        self._later(self.now_us + self._commit_us, self._committed, command.batch, now_ms)
                     case CancelCall() | Tripped() | Mended():  # what is cut off goes on at OpenAI; nobody is told
                         pass
                     case _:
                         assert_never(command)
             if not self._hungry:
                 break
-        self._wake_ms = _NEVER_MS
-        self._wake_by(core.wake_at())
-
-    def _wake_by(self, wake_ms: int | None) -> None:
-        """The core wants to be asked then."""
-        if wake_ms is not None and wake_ms < self._wake_ms:
-            self._wake_ms = wake_ms
+        wake_ms = core.wake_at()
+        self._wake_ms = _NEVER_MS if wake_ms is None else wake_ms
 
     def _forget(self, command: Forget) -> None:
         lane = self._hold.pop(command.number).arrival.lane
@@ -281,7 +280,9 @@ class VirtualRun:
 
     def _tell(self, event: Answered | Committed) -> None:
         self.core.on(event, self.now_us // 1_000)
-        self._wake_by(self.core.wake_at())
+        wake_ms = self.core.wake_at()
+        if wake_ms is not None and wake_ms < self._wake_ms:
+            self._wake_ms = wake_ms
 
 
 def _outcome(call: CallNumber, cargo: Cargo, told: Told) -> Answered:

@@ -37,7 +37,7 @@ class Bucket:
         elapsed_us = now_us - self._at_us
         if elapsed_us > 0:
             credit = self._credit + elapsed_us * self.limit
-            self._credit = min(self._full, credit)
+            self._credit = credit if credit < self._full else self._full
             self._at_us = now_us
 
     def short_by_us(self, cost: int) -> int:
