@@ -39,6 +39,23 @@ class Level:
         return replace(self, low=min(self.capacity, self.low + gain), high=min(self.capacity, self.high + gain))
 
 
+class _Face:
+    """What headers show of one metric.
+
+    Attributes:
+        mirror: Of the bucket that they show.
+        evidence: What they tell of how that refills.
+        known: How it does, where it has no other beside it.
+    """
+
+    __slots__ = ("evidence", "known", "mirror")
+
+    def __init__(self) -> None:
+        self.mirror: AnyMirror | None = None
+        self.evidence = RefillEvidence()
+        self.known: Clockwork | None = None
+
+
 class Buckets:
     """The mirrors of one limit's metrics.
 
@@ -52,9 +69,7 @@ class Buckets:
         self._mirrors: list[AnyMirror] = []
         self._of: dict[Metric, list[AnyMirror]] = {metric: [] for metric in Metric}
         self._shortest: AnyMirror | None = None
-        self._shown: dict[Metric, AnyMirror] = {}
-        self._evidence = {metric: RefillEvidence() for metric in Metric}
-        self._known: dict[Metric, Clockwork] = {}  # how the shown one refills, where it has no other beside it
+        self._faces = {metric: _Face() for metric in Metric}
         self.made = 0
 
     def __iter__(self) -> Iterator[AnyMirror]:
@@ -205,15 +220,14 @@ class Buckets:
 
         `later` is what will be taken for calls that were admitted already.
         """
-        metric = reading.metric
-        clockwork = self._evidence[metric].heard(reading, hearing.sent_ms, hearing.now_ms)
-        mirror = self._shown.get(metric)
-        if mirror is None or (clockwork is not None and clockwork is not self._known.get(metric)):
+        face = self._faces[reading.metric]
+        clockwork, mirror = face.evidence.heard(reading, hearing.sent_ms, hearing.now_ms), face.mirror
+        if mirror is None or (clockwork is not None and clockwork is not face.known):
             mirror = self._mirror_of(reading, clockwork, mirror, hearing.now_ms)
             if clockwork is not None and clockwork.refill is FIXED and isinstance(mirror, FixedWindowMirror):
                 mirror.turns(clockwork.mark_ms, hearing.now_ms)
-            if clockwork is not None and len(self._of[metric]) == 1:
-                self._known[metric] = clockwork
+            if clockwork is not None and len(self._of[reading.metric]) == 1:
+                face.known = clockwork
         return self._correct(mirror, reading.capacity, reading.remaining - later, hearing)
 
     def _correct(self, mirror: AnyMirror, capacity: int, remaining: int | None, hearing: Hearing) -> int | None:
@@ -223,7 +237,7 @@ class Buckets:
         error = mirror.observe(remaining, hearing, self._sends)
         if on_trial and error is not None and error * FAR_PARTS < -capacity:
             # It has not begun anew at its mark: two counters, weighed, which come back as a bucket does.
-            self._evidence[mirror.metric].rule_out(FIXED)
+            self._faces[mirror.metric].evidence.rule_out(FIXED)
             bucket = self._exchange(mirror, Mirror(mirror.metric, capacity, mirror.period_ms, hearing.now_ms))
             error = bucket.observe(remaining, hearing, self._sends)
         return error
@@ -239,7 +253,7 @@ class Buckets:
             if found is None:
                 found = Mirror(metric, reading.capacity, period_ms, now_ms)
                 self._add(found)
-            self._shown[metric] = found
+            self._faces[metric].mirror = found
             return found
         if shown is not None and _is(shown, clockwork):
             return shown if len(self._of[metric]) == 1 or not self._has_twin(shown) else self._exchange(shown, shown)
@@ -264,7 +278,7 @@ class Buckets:
             if other is not shown and other is not mirror and not (other.metric is metric and _same_rate(other, mirror))
         ]
         self._add(mirror)
-        self._shown[metric] = mirror
+        self._faces[metric].mirror = mirror
         return mirror
 
     def _has_twin(self, mirror: AnyMirror) -> bool:
@@ -273,7 +287,8 @@ class Buckets:
 
     def _add(self, mirror: AnyMirror) -> None:
         self._mirrors.append(mirror)
-        self._known.clear()
+        for face in self._faces.values():
+            face.known = None
         self.made += 1
         self._of = {metric: [each for each in self._mirrors if each.metric is metric] for metric in Metric}
         self._shortest = min(self._of[TOKENS], key=lambda each: each.period_ms, default=None)

@@ -195,10 +195,9 @@ class Mirror:
         any instant until now the level has changed as the course has. An end that leaves what is `known` as it is need
         not be exact: one peak, or one dip, shows that it does, and so it is with nearly all.
         """
-        around = hearing.around
-        if around is None or (around.first <= 0 and sends.forgotten):
+        extremes, place, first = self._extremes, hearing.place, hearing.first
+        if place < 0 or (first <= 0 and sends.forgotten):
             return None
-        extremes, place = self._extremes, around.place
         if self._followed < sends.count or self._forgotten < sends.forgotten:
             self._trace(sends)
         capacity, period_ms = self.capacity, self.period_ms
@@ -207,15 +206,15 @@ class Mirror:
         dear = self._dear - (own + self._rounding) * period_ms if own else self._dear
         above_peak = left - dear + capacity * (hearing.now_ms - hearing.way_ms)
         # Seen from a way before `taken`, which is between the sending and now.
-        least = above_peak + capacity * around.ahead_ms - extremes.peaks[around.early]
+        least = above_peak + capacity * hearing.ahead_ms - extremes.peaks[hearing.early]
         if least > (full := capacity * period_ms):
             least = full
-        if around.first < around.stop and (known is None or least > known.low):
-            least = min(least, above_peak - extremes.highest(around.first, around.stop))
+        if first < hearing.stop and (known is None or least > known.low):
+            least = min(least, above_peak - extremes.highest(first, hearing.stop))
         above_dip = left + period_ms + capacity * hearing.now_ms - self._cheap
         most = above_dip - extremes.dips[place]
         if known is None or most < known.high:
-            most = above_dip - extremes.lowest(place, around.last)
+            most = above_dip - extremes.lowest(place, hearing.last)
         return least, most
 
     def _trace(self, sends: Sends) -> None:

@@ -16,13 +16,17 @@ SENDS_MAX: Final = 4_096
 
 
 @value
-class Around:
-    """Which calls may have come to the limiter before one of ours, and which after it, by their places in the columns.
+class Hearing:
+    """Which call an answer is to, and which others may have come to the limiter before it, and which after it.
 
     The *early* instant is a way before the last one at which it may have been admitted, and no later than its sending.
 
     Attributes:
-        place: Where that call is.
+        number: Of the call.
+        sent_ms: When it was sent.
+        now_ms: When the answer came.
+        way_ms: How long a way may be.
+        place: Where the call is in the columns; -1 if it was sent too long ago, and the rest says nothing.
         first: Those before here came before it: sent a way earlier, or answered when it was sent.
         last: Those from here on come after it: sent a way later.
         early: Those before here were sent before the early instant, or came before it.
@@ -30,26 +34,16 @@ class Around:
         ahead_ms: By so much the early instant lies ahead of the sending of the one at `early`.
     """
 
-    place: int
-    first: int
-    last: int
-    early: int
-    stop: int
-    ahead_ms: int
-
-
-@value
-class Hearing:
-    """Which call an answer is to, when that was sent, when the answer came, and how long a way may be.
-
-    `around` is None if the call was sent too long ago.
-    """
-
     number: int
     sent_ms: int
     now_ms: int
     way_ms: int
-    around: Around | None
+    place: int = -1
+    first: int = 0
+    last: int = 0
+    early: int = 0
+    stop: int = 0
+    ahead_ms: int = 0
 
 
 class Sends:
@@ -89,7 +83,7 @@ class Sends:
         assert way_ms > 0, "every way takes time"
         place, times_ms = number - self.forgotten, self.sent_ms
         if place < 0:
-            return Hearing(number, sent_ms, now_ms, way_ms, None)
+            return Hearing(number, sent_ms, now_ms, way_ms)
         oldest = self.oldest_open[place] - self.forgotten
         first = bisect_right(times_ms, sent_ms - way_ms, oldest if oldest > 0 else 0, place + 1)
         last = bisect_right(times_ms, sent_ms + way_ms, place)
@@ -98,8 +92,8 @@ class Sends:
             early_ms = now_ms - way_ms
             stop = bisect_right(times_ms, early_ms, first, place + 1)
         early = bisect_left(times_ms, early_ms, first, stop)
-        around = Around(place, first, last, early, stop, times_ms[early] - early_ms)
-        return Hearing(number, sent_ms, now_ms, way_ms, around)
+        ahead_ms = times_ms[early] - early_ms
+        return Hearing(number, sent_ms, now_ms, way_ms, place, first, last, early, stop, ahead_ms)
 
     def strike(self, number: int) -> None:
         """That call took nothing after all."""

@@ -93,10 +93,10 @@ class FixedWindowMirror:
     def observe(self, remaining: int, hearing: Hearing, sends: Sends) -> int | None:
         """An answer has come: so much was left when its call was admitted. Returns what Mirror.observe returns."""
         self._renew(hearing.now_ms)
-        around = hearing.around
-        if around is None or hearing.sent_ms < self._begun_ms:
+        place, first, last = hearing.place, hearing.first, hearing.last
+        if place < 0 or hearing.sent_ms < self._begun_ms:
             return None
-        amounts, place, first, last = sends.amounts[self.metric], around.place, around.first, around.last
+        amounts = sends.amounts[self.metric]
         rounding = _rounding(self.metric)
         low = remaining - sum(amounts[first:]) + amounts[place] - rounding * (len(amounts) - first - 1)
         high = remaining + 1 - sum(amounts[last:]) + rounding * (len(amounts) - last)
@@ -185,13 +185,13 @@ class SlidingWindowMirror:
 
     def observe(self, remaining: int, hearing: Hearing, sends: Sends) -> int | None:
         """An answer has come: so much was left when its call was admitted. Returns what Mirror.observe returns."""
-        known, around = self._sent.pop(hearing.number, None), hearing.around
-        if known is None or around is None:
+        known, place = self._sent.pop(hearing.number, None), hearing.place
+        if known is None or place < 0:
             return None
         sent_ms, long, short = known
-        amounts, place = sends.amounts[self.metric], around.place
+        amounts = sends.amounts[self.metric]
         before = sum(amounts[bisect_right(sends.sent_ms, sent_ms - hearing.way_ms) : place])
-        after = sum(amounts[place + 1 : around.last])
+        after = sum(amounts[place + 1 : hearing.last])
         used = self.capacity - remaining
         low, high = used - 1 - long - after, used - (short - before)
         if low <= self._others_high and self._others_low <= high:

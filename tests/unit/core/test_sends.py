@@ -2,7 +2,7 @@ import pytest
 
 from broker.core.charge import Prices
 from broker.core.reading import Metric
-from broker.core.sends import SENDS_MAX, Around, Hearing, Sends
+from broker.core.sends import SENDS_MAX, Hearing, Sends
 
 WAY_MS = 100
 
@@ -56,23 +56,21 @@ def test_another_law_reprices_what_our_laws_have_priced_and_took_something() -> 
     assert max(sends.amounts[Metric.TOKENS]) == 2 * SENDS_MAX - 1
 
 
-def heard(sends: Sends, number: int, now_ms: int) -> Around:
-    around = sends.hearing(number, sends.sent_ms[number], now_ms, WAY_MS).around
-    assert around is not None
-    return around
+def heard(sends: Sends, number: int, now_ms: int) -> Hearing:
+    return sends.hearing(number, sends.sent_ms[number], now_ms, WAY_MS)
 
 
 def early(sends: Sends, number: int, now_ms: int) -> tuple[int, int, int]:
-    around = heard(sends, number, now_ms)
-    return sends.sent_ms[around.early] - around.ahead_ms, around.early, around.stop
+    hearing = heard(sends, number, now_ms)
+    return sends.sent_ms[hearing.early] - hearing.ahead_ms, hearing.early, hearing.stop
 
 
 def test_what_was_sent_within_a_way_of_a_call_may_have_come_on_either_side_of_it() -> None:
     sends = Sends()
     for now in (0, 50, 51, 150, 250, 251):
         sends.append(now, 1, 0)
-    around = heard(sends, 3, 600)
-    assert (around.place, around.first, around.last) == (3, 2, 5)
+    hearing = heard(sends, 3, 600)
+    assert (hearing.place, hearing.first, hearing.last) == (3, 2, 5)
 
 
 def test_what_was_answered_when_a_call_was_sent_came_before_it() -> None:
@@ -95,16 +93,16 @@ def test_what_came_before_a_call_for_certain_is_not_looked_at_again() -> None:
     sends = Sends()
     for oldest_open in (None, 1, 2, 3):
         sends.append(0, 1, oldest_open)
-    assert heard(sends, 3, 600) == Around(place=3, first=3, last=4, early=3, stop=4, ahead_ms=0)
+    around = {"place": 3, "first": 3, "last": 4, "early": 3, "stop": 4, "ahead_ms": 0}
+    assert heard(sends, 3, 600) == Hearing(3, 0, 600, WAY_MS, **around)
 
 
 def test_a_call_that_is_forgotten_has_nothing_around_it() -> None:
     sends = Sends()
     for now in range(2 * SENDS_MAX + 1):
         sends.append(now, 7)
-    assert sends.hearing(SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS) == Hearing(
-        SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS, None
-    )
+    nothing = Hearing(SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS, place=-1)
+    assert sends.hearing(SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS) == nothing
 
 
 def test_no_way_takes_no_time() -> None:
