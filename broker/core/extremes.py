@@ -10,7 +10,7 @@ BLOCK: Final = 16
 
 
 class Extremes:
-    """Peaks and dips, in units, by the place of their send."""
+    """Peaks and dips, in units, by the place of their send; who follows the sends appends to both."""
 
     __slots__ = ("_highest", "_lowest", "dips", "peaks")
 
@@ -22,19 +22,6 @@ class Extremes:
 
     def __len__(self) -> int:
         return len(self.peaks)
-
-    def add(self, peak: int, dip: int) -> None:
-        """One more send."""
-        self.peaks.append(peak)
-        self.dips.append(dip)
-        if len(self.peaks) % BLOCK == 0:
-            self.note()
-
-    def note(self) -> None:
-        """Peaks and dips were appended: the blocks that are full now have theirs noted."""
-        for stop in range((len(self._highest) + 1) * BLOCK, len(self.peaks) + 1, BLOCK):
-            self._highest.append(max(self.peaks[stop - BLOCK : stop]))
-            self._lowest.append(min(self.dips[stop - BLOCK : stop]))
 
     def cut(self, place: int) -> None:
         """What was noted from that send on holds no longer."""
@@ -51,6 +38,7 @@ class Extremes:
         """The highest peak from `first` up to `stop`, which is above it."""
         if stop - first < BLOCK:
             return max(self.peaks[first:stop])
+        self._note()
         left, right = -(-first // BLOCK), stop // BLOCK
         if left >= right:
             return max(self.peaks[first:stop])
@@ -61,8 +49,15 @@ class Extremes:
         """The lowest dip from `first` up to `stop`, which is above it."""
         if stop - first < BLOCK:
             return min(self.dips[first:stop])
+        self._note()
         left, right = -(-first // BLOCK), stop // BLOCK
         if left >= right:
             return min(self.dips[first:stop])
         whole = self._lowest[left:right]
         return min(self.dips[first : left * BLOCK] + whole + self.dips[right * BLOCK : stop])
+
+    def _note(self) -> None:
+        """The blocks that have become full have their extremes noted."""
+        for stop in range((len(self._highest) + 1) * BLOCK, len(self.peaks) + 1, BLOCK):
+            self._highest.append(max(self.peaks[stop - BLOCK : stop]))
+            self._lowest.append(min(self.dips[stop - BLOCK : stop]))

@@ -98,11 +98,11 @@ class Mirror:
         most, least = amount + self._rounding, amount - self._rounding if amount > self._rounding else 0
         self._level.pay(most, least, now_ms)
         if number == self._followed:  # else `_trace` makes up for it, when an answer has come
-            refilled, period_ms = self.capacity * now_ms, self.period_ms
-            cheap = self._cheap + least * period_ms
-            self._extremes.add(refilled - self._dear, refilled - cheap)
-            self._cheap = cheap
+            refilled, period_ms, extremes = self.capacity * now_ms, self.period_ms, self._extremes
+            extremes.peaks.append(refilled - self._dear)
             self._dear += most * period_ms
+            self._cheap += least * period_ms
+            extremes.dips.append(refilled - self._cheap)
             self._followed += 1
 
     def refused(self, amount: int, number: int, now_ms: int) -> None:
@@ -241,7 +241,6 @@ class Mirror:
             if amount:
                 dear += (amount + rounding) * period_ms
             dips.append(refilled - cheap)
-        extremes.note()
         self._followed = sends.count
         self._dear, self._cheap = dear, cheap
 

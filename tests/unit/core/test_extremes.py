@@ -13,11 +13,16 @@ class Plain:
         self.dips: list[int] = []
 
 
+def add(course: Extremes, peak: int, dip: int) -> None:
+    course.peaks.append(peak)
+    course.dips.append(dip)
+
+
 def filled(sends: int) -> Extremes:
     """Peaks that fall from 0 and dips that fall from -1: peak `n` is -10 n, the dip after it -10 n - 1."""
     course = Extremes()
     for place in range(sends):
-        course.add(-10 * place, -10 * place - 1)
+        add(course, -10 * place, -10 * place - 1)
     return course
 
 
@@ -34,7 +39,7 @@ def test_a_stretch_of_one_send_is_that_send() -> None:
 def test_a_stretch_reaches_up_to_its_stop_and_no_further() -> None:
     course = Extremes()
     for peak, dip in ((5, 4), (7, 1), (9, 0)):
-        course.add(peak, dip)
+        add(course, peak, dip)
     assert (course.highest(0, 2), course.lowest(0, 2)) == (7, 1)
 
 
@@ -42,7 +47,7 @@ def test_a_stretch_reaches_up_to_its_stop_and_no_further() -> None:
 def test_an_extreme_is_found_wherever_in_the_blocks_it_lies(place: int) -> None:
     course = Extremes()
     for each in range(3 * BLOCK + 6):
-        course.add(int(each == place), -int(each == place))
+        add(course, int(each == place), -int(each == place))
     assert (course.highest(0, 3 * BLOCK + 6), course.lowest(0, 3 * BLOCK + 6)) == (1, -1)
     if place:
         assert (course.highest(0, place), course.lowest(0, place)) == (0, 0)
@@ -53,7 +58,7 @@ def test_what_was_cut_is_forgotten_and_what_comes_instead_counts() -> None:
     course.cut(BLOCK + 1)
     assert len(course) == BLOCK + 1
     for _ in range(BLOCK - 1):
-        course.add(1_000, -100_000)
+        add(course, 1_000, -100_000)
     assert (course.highest(0, 2 * BLOCK), course.lowest(0, 2 * BLOCK)) == (1_000, -100_000)
     assert course.lowest(0, BLOCK + 1) == -10 * BLOCK - 1
 
@@ -69,7 +74,7 @@ def test_more_may_be_forgotten_than_was_followed() -> None:
     course = filled(BLOCK // 2)
     course.forget(2 * BLOCK)
     assert len(course) == 0
-    course.add(5, 3)
+    add(course, 5, 3)
     assert (course.highest(0, 1), course.lowest(0, 1)) == (5, 3)
 
 
@@ -94,7 +99,7 @@ def test_any_stretch_has_the_extremes_of_its_plain_slice_after_any_cuts_and_forg
         peaks = [chance.randint(-(10**6), 10**6) for _ in range(chance.randint(0, 2 * BLOCK))]
         dips = [peak - chance.randint(0, 10**6) for peak in peaks]
         for peak, dip in zip(peaks, dips, strict=True):
-            course.add(peak, dip)
+            add(course, peak, dip)
         plain.peaks += peaks
         plain.dips += dips
         assert len(course) == len(plain.peaks)
