@@ -36,7 +36,10 @@ def measurements(times: int | None, minutes: float) -> dict[str, tuple[Measureme
         "stopped-leaders": (partial(stopped_leaders, times=times or 5), "SIGSTOP: 2 min"),
         "redis-away": (redis_away, "Redis killed for a minute while tokens are scarce: 3 min"),
         "redis-emptied": (partial(redis_emptied_often, times=times or 20), "FLUSHALL, 20 times: 1 min"),
-        "nodes-away": (partial(nodes_away, times=times or 3), "one Kafka node killed, then stopped: 3 min"),
+        "nodes-away": (
+            partial(nodes_away, times=times or 3),
+            "one Kafka node killed, then stopped, then without a disk: 4 min",
+        ),
         "cluster-away": (cluster_away, "all Kafka nodes killed for two minutes: 3 min"),
         "failover-429s": (partial(failover_429s, times=times or 3), "kills at 95 % load: 5 min"),
         "stuck-head": (stuck_head, "10,000 answered behind one that is not, then a kill: 3 min"),

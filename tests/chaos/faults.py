@@ -3,10 +3,14 @@
 import asyncio
 import os
 import random
+import resource
 import signal
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+
+import psutil
 
 from tests.chaos.arena import DISPATCHER, NODES, RETRIER, Arena
 from tests.chaos.links import Link
@@ -116,6 +120,29 @@ async def node_stopped(seconds: tuple[float, float], scene: Arena, dice: random.
     return f"node {node}, {for_s:.1f} s"
 
 
+async def node_full(scene: Arena, dice: random.Random) -> str:
+    """A node whose disk is full: whatever it appends fails, until somebody makes room and starts it again."""
+    node, for_s = dice.choice(NODES), dice.uniform(1, 6)
+    ended_after_s = await fill_disk_of(scene, node)
+    await asyncio.sleep(for_s)
+    await scene.services.restart_kafka(node)
+    return f"node {node}, out by itself in {ended_after_s:.1f} s"
+
+
+async def fill_disk_of(scene: Arena, node: int, within_s: float = 20) -> float:
+    """No file of that node may grow any more: seconds until it has ended by itself, as Kafka does without a disk.
+
+    The limit is the process's own and ends with it. An append fails with "File too large" instead of "No space left
+    on device"; to Kafka both are the same IOException.
+    """
+    pid, begun_s = scene.services.kafka_pids[node], time.monotonic()
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    async with asyncio.timeout(within_s):
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(0.02)
+    return time.monotonic() - begun_s
+
+
 async def redis_killed(scene: Arena, dice: random.Random) -> str:
     for_s = dice.uniform(1, 6)
     os.kill(scene.services.valkey_pid, signal.SIGKILL)
@@ -203,6 +230,7 @@ FAULTS: Mapping[str, Fault] = {
     "Kafka node killed": node_killed,
     "Kafka node stopped, briefly": partial(node_stopped, SHORT),
     "Kafka node stopped": partial(node_stopped, LONG),
+    "Kafka node's disk full": node_full,
     "Redis killed": redis_killed,
     "Redis stopped": redis_stopped,
     "Redis emptied": redis_emptied,

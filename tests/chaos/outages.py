@@ -16,7 +16,7 @@ from broker.simulator.admission import Metric
 from broker.simulator.upstream import UpstreamSettings
 from tests.chaos.arena import DISPATCHER, NODES, RETRIER, Arena, arena
 from tests.chaos.failover import TWO, only_plain
-from tests.chaos.faults import redis_emptied
+from tests.chaos.faults import fill_disk_of, redis_emptied
 from tests.chaos.figures import Figure, median, settled, spread
 
 Say = Callable[[str], None]
@@ -96,30 +96,35 @@ async def redis_emptied_often(directory: Path, say: Say, *, times: int) -> list[
 
 
 async def nodes_away(directory: Path, say: Say, *, times: int) -> list[Figure]:
-    """One of three Kafka nodes killed, then stopped: how long until outcomes flow again."""
-    flows: dict[signal.Signals, list[float]] = {signal.SIGKILL: [], signal.SIGSTOP: []}
+    """One of three Kafka nodes killed, then stopped, then without a disk: how long until outcomes flow again."""
+    flows: dict[str, list[float]] = {"killed": [], "stopped": [], "without a disk": []}
     async with arena(directory, 9, verbs=TWO, prepare=only_plain) as scene:
         for number in range(times):
             for how, found in flows.items():
                 await scene.whole()
                 node = NODES[number % len(NODES)]
                 begun_s = time.monotonic()
-                os.kill(scene.services.kafka_pids[node], how)
+                await _take_away(scene, node, how)
                 await asyncio.sleep(16)
                 pause_s, after_s = scene.outcomes.longest_pause(begun_s, time.monotonic())
                 found.append(after_s if pause_s >= 1 else 0.0)
-                say(f"node {node}, {how.name}: no outcome for {pause_s:.1f} s, again after {after_s:.1f} s")
-                if how == signal.SIGSTOP:
+                say(f"node {node}, {how}: no outcome for {pause_s:.1f} s, again after {after_s:.1f} s")
+                if how == "stopped":
                     os.kill(scene.services.kafka_pids[node], signal.SIGCONT)
                 else:
                     await scene.services.restart_kafka(node)
-        killed, stopped = flows[signal.SIGKILL], flows[signal.SIGSTOP]
-        say(f"killed: {spread(killed)}; stopped: {spread(stopped)}")
+        say("; ".join(f"{how}: {spread(found)}" for how, found in flows.items()))
         return [
-            Figure(f"a Kafka node killed, until outcomes flow, {times} times, worst", max(killed), 8),
-            Figure(f"a Kafka node stopped, until outcomes flow, {times} times, worst", max(stopped), 12),
-            *await settled(scene),
-        ]
+            Figure(f"a Kafka node {how}, until outcomes flow, {times} times, worst", max(flows[how]), bound_s)
+            for how, bound_s in (("killed", 8), ("stopped", 12), ("without a disk", 8))
+        ] + await settled(scene)
+
+
+async def _take_away(scene: Arena, node: int, how: str) -> None:
+    if how == "without a disk":
+        await fill_disk_of(scene, node)
+    else:
+        os.kill(scene.services.kafka_pids[node], signal.SIGKILL if how == "killed" else signal.SIGSTOP)
 
 
 async def cluster_away(directory: Path, say: Say, *, seconds: float = 120) -> list[Figure]:
