@@ -66,6 +66,9 @@ class Lease(Protocol):
     async def publish_status(self, status: str) -> None:
         """Leave a live status for `headrace status`."""
 
+    async def read_status(self) -> str | None:
+        """The live status of whoever has the lease, or None if none was left within five seconds."""
+
     async def close(self) -> None:
         """Close the connection."""
 
@@ -79,7 +82,7 @@ class Tenure(Protocol):
 
     @property
     def is_trusted(self) -> bool:
-        """Whether a transaction may begin now."""
+        """Whether a transaction may begin now: the lease holds, and the wall clock may be gone by."""
 
     async def still_mine(self) -> bool:
         """Ask Redis; no answer is no."""

@@ -139,7 +139,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         transacted=meter.transaction,
     )
     leadership = Leadership(parts, owner=owner, times=rules.lease, ledger_topic=ledger_topic, health=health)
-    status = Status(settings, core, health, telemetry, owner=owner)
+    status = Status(settings, core, health, telemetry, owner=owner, clock=clock)
     whereabouts = Whereabouts(core, hold, health=health, telemetry=telemetry, clock=clock, topic_prefix=prefix)
     dispatcher = Dispatcher(
         settings,

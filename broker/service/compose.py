@@ -22,6 +22,7 @@ from broker.service.dispatcher import Dispatcher
 from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
 from broker.service.retrying import RetrierProcess
+from broker.service.timekeeping import ByTheLeader
 from broker.settings.whole import Settings
 from schemas import topics
 
@@ -67,16 +68,14 @@ def retrier(settings: Settings, found: Found) -> RetrierProcess:
     prefix, connection = settings.kafka.topic_prefix, KafkaConnection.of(settings.kafka)
     name, topic = f"{prefix}.retrier", topics.failures_topic(prefix)
     times = LeaseTimes(ttl_ms=round(settings.dispatcher.lease_ttl_s * 1_000))
-    lease = RedisLease(
-        settings.redis.url.get_secret_value(),
-        f"{settings.redis.key_prefix}:{found.cluster_id}:{name}",
-        ttl_ms=times.ttl_ms,
-        token=owner,
-    )
+    url, keys = settings.redis.url.get_secret_value(), f"{settings.redis.key_prefix}:{found.cluster_id}"
+    lease = RedisLease(url, f"{keys}:{name}", ttl_ms=times.ttl_ms, token=owner)
+    leader = RedisLease(url, f"{keys}:{dispatcher_name(settings)}", ttl_ms=times.ttl_ms, token=owner)
     elected = Elected(
         lease,
         KafkaWatch(KafkaLane(connection, topic=topic)),
         clock=clock,
+        timekeeper=ByTheLeader(clock, leader),
         health=health,
         times=times,
         owner=owner,
@@ -92,7 +91,9 @@ def retrier(settings: Settings, found: Found) -> RetrierProcess:
         offsets=KafkaOffsets(connection, group=name),
         make_producer=make_producer,
     )
-    return RetrierProcess(settings, elected=elected, lease=lease, doors=doors, meter=Meter(), clock=clock, owner=owner)
+    return RetrierProcess(
+        settings, elected=elected, leases=(lease, leader), doors=doors, meter=Meter(), clock=clock, owner=owner
+    )
 
 
 def dispatcher(

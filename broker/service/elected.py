@@ -19,6 +19,7 @@ from broker.ports import LaneLog, Lease, LeaseMine, Tenure
 from broker.service.health import Health
 from broker.service.renewal import Renewal
 from broker.service.standby import Followed, Standby
+from broker.service.timekeeping import ByTheLeader
 
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 2.0
@@ -76,15 +77,17 @@ class Elected:
         kafka: Followed,
         *,
         clock: WallClock,
+        timekeeper: ByTheLeader,
         health: Health,
         times: LeaseTimes,
         owner: str,
         dice: Callable[[], float],
     ) -> None:
-        """`owner` is this process's random token in the lease."""
+        """`owner` is this process's random token in the lease; `timekeeper` compares `clock`."""
         self._lease = lease
         self._kafka = kafka
         self._clock = clock
+        self._timekeeper = timekeeper
         self.health = health
         self._times = times
         self._owner = owner
@@ -133,7 +136,7 @@ class Elected:
 
     async def _serve(self, work: Work, renewal: Renewal) -> None:
         backoff_s = BACKOFF_FIRST_S
-        holding = Holding(renewal, self._trust, self._clock, self.health, self._leaving)
+        holding = Holding(renewal, self._trust, self._timekeeper, self.health, clock=self._clock, leaving=self._leaving)
         while not holding.is_over:
             self.health.role = "promoting"
             try:
@@ -162,6 +165,7 @@ class Elected:
 
     async def _watch(self, renewal: Renewal) -> None:
         while True:
+            await self._timekeeper.ask()  # beside the work: nothing may come between the lease and the fence
             await asyncio.sleep(WATCH_EVERY_S)
             ready = await self._kafka.reaches_kafka()
             if self.health.role != "suspended":
@@ -173,12 +177,20 @@ class Elected:
 class Holding:
     """A `Tenure`. `has_led`: a claim of ours has stood since somebody last looked."""
 
-    def __init__(
-        self, renewal: Renewal, trust: Trust, clock: WallClock, health: Health, leaving: asyncio.Event
+    def __init__(  # noqa: PLR0913 — made in one place
+        self,
+        renewal: Renewal,
+        trust: Trust,
+        timekeeper: ByTheLeader,
+        health: Health,
+        *,
+        clock: WallClock,
+        leaving: asyncio.Event,
     ) -> None:
         self._renewal = renewal
         self._trust = trust
         self._clock = clock
+        self._timekeeper = timekeeper
         self._health = health
         self._leaving = leaving
         self.has_led = False
@@ -191,7 +203,7 @@ class Holding:
     @property
     def is_trusted(self) -> bool:
         """See `broker.ports.Tenure.is_trusted`."""
-        return not self.is_over and self._trust.holds(self._clock.now_ms())
+        return not self.is_over and self._timekeeper.is_settled and self._trust.holds(self._clock.now_ms())
 
     async def still_mine(self) -> bool:
         """See `broker.ports.Tenure.still_mine`."""

@@ -54,16 +54,16 @@ class RetrierProcess:
         settings: Settings,
         *,
         elected: Elected,
-        lease: Lease,
+        leases: tuple[Lease, Lease],
         doors: RetryDoors,
         meter: Meter,
         clock: WallClock,
         owner: str,
     ) -> None:
-        """Made by `broker.service.compose`."""
+        """Made by `broker.service.compose`. `leases`: the retriers', and the dispatchers', which is only read."""
         self._settings = settings
         self._elected = elected
-        self._lease = lease
+        self._leases = leases
         self.doors = doors
         self.meter = meter
         self.clock = clock
@@ -136,7 +136,7 @@ class RetrierProcess:
             self._seen_kinds |= waiting.keys()
             if health.holds_the_lease:
                 with contextlib.suppress(LeaseUnavailable):
-                    await self._lease.publish_status(json.dumps(self.snapshot(work), ensure_ascii=False))
+                    await self._leases[0].publish_status(json.dumps(self.snapshot(work), ensure_ascii=False))
 
     async def _close(self) -> None:
-        await asyncio.gather(self.doors.failures.close(), self.doors.again.close(), self._lease.close())
+        await asyncio.gather(*(door.close() for door in (self.doors.failures, self.doors.again, *self._leases)))

@@ -4,6 +4,7 @@ import os
 import socket
 from typing import Any
 
+from broker.clock import WallClock
 from broker.core.breaker import Breaker
 from broker.core.dispatch import Dispatch
 from broker.core.limits import LimitDesk
@@ -18,13 +19,23 @@ from schemas.instants import to_wire
 class Status:
     """Makes the snapshot."""
 
-    def __init__(self, settings: Settings, core: Dispatch, health: Health, telemetry: Telemetry, *, owner: str) -> None:
+    def __init__(  # noqa: PLR0913 — composed in one place
+        self,
+        settings: Settings,
+        core: Dispatch,
+        health: Health,
+        telemetry: Telemetry,
+        *,
+        owner: str,
+        clock: WallClock,
+    ) -> None:
         """Reads the core; changes nothing. `url` is where this process is asked, once it listens."""
         self._settings = settings
         self._core = core
         self._health = health
         self._telemetry = telemetry
         self._owner = owner
+        self._clock = clock
         self.url: str | None = None
 
     def snapshot(self, now_ms: int) -> dict[str, Any]:
@@ -36,6 +47,7 @@ class Status:
             "owner": self._owner,
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "at": to_wire(self._clock.utc_now()),
             "url": self.url,
             "role": health.role,
             "leader": health.holder,

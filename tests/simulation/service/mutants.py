@@ -33,6 +33,7 @@ from broker.service.leadership import Doubt, Leadership
 from broker.service.ledger_follower import LedgerFollower
 from broker.service.promotion import Promotion, Standing
 from broker.service.renewal import Renewal
+from broker.service.timekeeping import ByTheLeader
 from broker.testing.kafka import MemoryKafka
 from tests.simulation.service.run import simulate
 from tests.simulation.service.wires import Transactions
@@ -235,6 +236,15 @@ def _a_wrong_clock_stays_wrong() -> AbstractContextManager[object]:
     return patch.object(WallClock, "correct", lambda _self, _by_ms: None)
 
 
+def _a_retriers_clock_stays_wrong() -> AbstractContextManager[object]:
+    """A retrier goes by its own clock, whatever it is told."""
+
+    async def ask(self: ByTheLeader) -> None:
+        self.is_settled = True
+
+    return patch.object(ByTheLeader, "ask", ask)
+
+
 def _the_window_begins_by_our_own_clock() -> AbstractContextManager[object]:
     """A clock that is ahead begins the dedupe window so late that nobody is known."""
 
@@ -276,6 +286,7 @@ MUTANTS: dict[str, Plant] = {
         _cancel_is_forgotten,
         _what_is_held_is_published,
         _a_wrong_clock_stays_wrong,
+        _a_retriers_clock_stays_wrong,
         _the_window_begins_by_our_own_clock,
         _nobody_is_suspected,
         _a_suspect_is_decoded_again,

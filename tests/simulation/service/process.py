@@ -13,6 +13,7 @@ from broker.service.assembly import DispatcherDoors, assemble, dispatcher_name
 from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
 from broker.service.retrying import RetrierProcess
+from broker.service.timekeeping import ByTheLeader
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import MemoryKafka
 from broker.testing.kafka_doors import MemoryLane, MemoryLedger, MemoryOffsets
@@ -175,10 +176,13 @@ class RetryingProcess(Process):
 
     def _made(self) -> RetrierProcess:
         settings, failures = self.world.scenario.settings, topics.failures_topic(PREFIX)
+        key, ttl_ms = f"{dispatcher_name(settings)}:lease", LeaseTimes().ttl_ms
+        leader = self.leader = Lease(self.world.leases, key, self.wires, ttl_ms=ttl_ms, token=self.name)
         elected = Elected(
             self.lease,
             KafkaWatch(self.lane(failures)),
             clock=self.clock,
+            timekeeper=ByTheLeader(self.clock, leader),
             health=Health(),
             times=LeaseTimes(),
             owner=self.name,
@@ -192,7 +196,13 @@ class RetryingProcess(Process):
         )
         self.work = Retrier(doors, RetrierRules(PREFIX, LANES, 1_000_000, 1_000_000), Meter(), self.clock)
         return RetrierProcess(
-            settings, elected=elected, lease=self.lease, doors=doors, meter=Meter(), clock=self.clock, owner=self.name
+            settings,
+            elected=elected,
+            leases=(self.lease, leader),
+            doors=doors,
+            meter=Meter(),
+            clock=self.clock,
+            owner=self.name,
         )
 
     async def _main(self) -> None:

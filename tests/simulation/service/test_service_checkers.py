@@ -16,13 +16,14 @@ from tests.simulation.service.checkers import (
     ledger_agrees,
     memory_empties,
     nobody_starts_without_the_lease,
+    nothing_comes_back_early,
     one_leader_calls,
     one_outcome,
     readers_see_what_was_committed,
     refusals_are_few,
     terms_rise,
 )
-from tests.simulation.service.history import DEAD_LETTERS, Commit, History
+from tests.simulation.service.history import DEAD_LETTERS, RETRIER, Commit, History
 from tests.simulation.service.openai import Arrival
 from tests.simulation.service.run import run
 from tests.simulation.service.scenario import Faults, Scenario
@@ -183,3 +184,13 @@ def test_a_second_leader_is_found_out_where_nothing_but_redis_forgets(scenario: 
     assert list(leaders_are_left_alone.check(history)) == []
     second_leader(history)
     assert list(leaders_are_left_alone.check(history)) != []
+
+
+def test_what_comes_back_too_soon_is_found_out(scenario: Scenario) -> None:
+    refused = replace(scenario.faults, call_refused_for_long=0.5)
+    history = run(replace(scenario, faults=refused))
+    assert list(nothing_comes_back_early.check(history)) == []
+    history.commits = [
+        replace(commit, at_s=commit.at_s - 10) if commit.group == RETRIER else commit for commit in history.commits
+    ]
+    assert list(nothing_comes_back_early.check(history)) != []

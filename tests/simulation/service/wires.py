@@ -182,6 +182,10 @@ class Lease(MemoryLease):
         """See `broker.ports.Lease.server_time_ms`."""
         return await self._over(super().server_time_ms)
 
+    async def read_status(self) -> str | None:
+        """See `broker.ports.Lease.read_status`."""
+        return await self._over(super().read_status)
+
     async def _over(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         try:
             async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S):

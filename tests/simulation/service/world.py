@@ -165,9 +165,10 @@ class World:
 
     def _start(self, make: type[Process]) -> None:
         self._born += 1
-        wrong = not self.is_calm and self.chance.random() < self.scenario.faults.wrong_clock
-        error_s = self.chance.choice((-3_600.0, -1.5, 1.5, 3_600.0)) if wrong and make is DispatcherProcess else 0.0
-        process = make(self, f"{make.role}-{self._born}", error_s)
+        name = f"{make.role}-{self._born}"
+        chance = Random(f"clock of {name} {self.scenario.seed}")
+        wrong = not self.is_calm and chance.random() < self.scenario.faults.wrong_clock
+        process = make(self, name, chance.choice((-3_600.0, -1.5, 1.5, 3_600.0)) if wrong else 0.0)
         process.wires.is_calm = self.is_calm
         self.processes.append(process)
         self.note("starts", process.name)

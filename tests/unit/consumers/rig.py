@@ -11,6 +11,7 @@ from broker.core.term import LeaseTimes
 from broker.ports import RetryDoors, TransactionLog
 from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
+from broker.service.timekeeping import ByTheLeader
 from broker.testing.kafka import KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import MemoryLane, MemoryOffsets, MemoryTransactions
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
@@ -18,6 +19,7 @@ from consumers.retries.retrier import Retrier, RetrierRules
 from schemas import topics
 from schemas.codec import encode_failure
 from schemas.failure import FailureKind, RetryableFailure, header_fields, key_fields
+from schemas.instants import to_wire
 from schemas.record import Record
 
 PREFIX = "t"
@@ -34,11 +36,19 @@ class World:
         loop = asyncio.get_running_loop()
         self.clock = WallClock(loop.time, lambda: WALL)
         self.kafka = MemoryKafka(self.clock.utc_ms)
-        self.leases = MemoryLeaseStore(self.clock.now_ms)
+        self.leases = MemoryLeaseStore(self.clock.utc_ms)
         for lane in LANES:
             self.kafka.create(topics.requests_topic(PREFIX, lane), 2)
         self.kafka.create(FAILURES, partitions)
         self.kafka.create(topics.dead_letters_topic(PREFIX))
+
+    def dispatchers_lease(self, token: str) -> MemoryLease:
+        return MemoryLease(self.leases, f"headrace:cluster:{PREFIX}.dispatcher", ttl_ms=2_000, token=token)
+
+    async def dispatcher_leads(self, *, off_s: float = 0, status: str | None = None) -> None:
+        """Its status, as it leaves one each second, by a clock that is off by so much."""
+        at = to_wire(self.clock.utc_now() + timedelta(seconds=off_s))
+        await self.dispatchers_lease("d").publish_status(json.dumps({"at": at}) if status is None else status)
 
     def park(self, request_id: str, due_in_s: float, lane: str = "bulk", *, at_ms: int | None = None) -> datetime:
         """What the dispatcher writes; returns when it is due."""
@@ -99,15 +109,19 @@ class Process:
         from_start: bool = False,
         lanes: tuple[str, ...] = LANES,
         recommit_every_ms: int = 3_600_000,
+        clock_error_s: float = 0,
     ) -> None:
         self.world, self.owner = world, owner
+        error = timedelta(seconds=clock_error_s)
+        self.clock = WallClock(asyncio.get_running_loop().time, lambda: WALL + error)
         self.link, self.health, self.counted = KafkaLink(world.kafka), Health(), Counted()
         times = LeaseTimes()
         self.lease = MemoryLease(world.leases, f"headrace:cluster:{NAME}", ttl_ms=times.ttl_ms, token=owner)
         self.elected = Elected(
             self.lease,
             KafkaWatch(MemoryLane(self.link, topic=FAILURES)),
-            clock=world.clock,
+            clock=self.clock,
+            timekeeper=ByTheLeader(self.clock, world.dispatchers_lease(owner)),
             health=self.health,
             times=times,
             owner=owner,
@@ -120,7 +134,7 @@ class Process:
             make_producer=self.make_producer,
         )
         rules = RetrierRules(PREFIX, lanes, 1_000_000, held_bytes_max, from_start, recommit_every_ms)
-        self.retrier = Retrier(doors, rules, self.counted, world.clock)
+        self.retrier = Retrier(doors, rules, self.counted, self.clock)
         self.task: asyncio.Task[None] | None = None
 
     def make_producer(self) -> TransactionLog:
