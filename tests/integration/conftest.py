@@ -25,6 +25,7 @@ _LONGEST_FIRST = (
     "test_frozen_kafka",
     "test_client_outage",
     "test_unreadable_batch",
+    "test_deadly_records",
     "test_bad_input",
 )
 """Files that take more than half a minute. A file is one worker's, and a long one at the end leaves the other idle."""

@@ -58,6 +58,7 @@ class Fleet:
     settings: dict[str, str] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
     python: str = sys.executable
+    module: str = "broker.cli.main"
     _session: aiohttp.ClientSession | None = None
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -95,12 +96,18 @@ class Fleet:
         }
 
     async def start(self, verb: str = "dispatcher", **settings: str) -> Process:
+        process = await self.spawn(verb, **settings)
+        await self._listening(process)
+        return process
+
+    async def spawn(self, verb: str = "dispatcher", **settings: str) -> Process:
+        """A process that nobody waits for: it may die before it listens."""
         log = self.directory / f"{verb}-{next(self._numbers)}.log"
         with log.open("wb") as sink:
             child = await asyncio.create_subprocess_exec(
                 self.python,
                 "-m",
-                "broker.cli.main",
+                self.module,
                 verb,
                 env=self.environment() | settings,
                 stdout=sink,
@@ -109,7 +116,6 @@ class Fleet:
             )
         process = Process(verb, child, log)
         self.processes.append(process)
-        await self._listening(process)
         return process
 
     async def _listening(self, process: Process) -> None:

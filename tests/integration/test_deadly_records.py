@@ -1,0 +1,78 @@
+"""Records that end whoever reads them: each ends itself after so many deaths, and nobody beside them fails."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING
+from broker.local.services import LocalServices
+from broker.simulator.upstream import Upstream
+from tests.integration.fleet import Fleet, producing, read_all, request, send
+from tests.integration.mortal import DEAD, MARKER
+from tests.integration.test_kills import plentiful
+
+RESTARTED_AFTER_S = 1.0
+"""A platform starts a dead process again; it does not do so at once."""
+PLACES = 2
+WITHIN_S = 90.0
+
+
+def deadly(request_id: str) -> dict[str, object]:
+    return request(request_id) | {
+        "body": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"{MARKER}: {request_id}"}]}
+    }
+
+
+@asynccontextmanager
+async def kept_running(fleet: Fleet) -> AsyncIterator[list[int]]:
+    """A leader and a standby, each started again a second after it has ended; how each of them ended."""
+    endings = list[int]()
+
+    async def place() -> None:
+        while True:
+            process = await fleet.spawn()
+            endings.append(await process.child.wait())
+            await asyncio.sleep(RESTARTED_AFTER_S)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(place()) for _ in range(PLACES)]
+        yield endings
+        for task in tasks:
+            task.cancel()
+
+
+@pytest.mark.timeout(150)
+async def test_a_deadly_record_ends_in_five_deaths_and_all_others_are_answered_once(
+    services: LocalServices, tmp_path: Path
+) -> None:
+    async with (
+        Upstream(plentiful((0.1, 0.5))) as upstream,
+        Fleet(services, "deadly", upstream.base_url, tmp_path, module="tests.integration.mortal") as fleet,
+        producing(fleet) as producer,
+    ):
+        await send(producer, fleet, "standard", [request(f"before-{n}") for n in range(10)], partition=0)
+        header = ("ce_subject", b"deadly")  # of what nobody can read only the headers can say who waits
+        await send(producer, fleet, "standard", [deadly("deadly")], partition=0, headers=[header])
+        await send(producer, fleet, "standard", [request(f"behind-{n}") for n in range(10)], partition=0)
+        await send(producer, fleet, "standard", [request(f"beside-{n}") for n in range(20)], partition=1)
+        await send(producer, fleet, "urgent", [request(f"urgent-{n}") for n in range(20)])
+        begun_s = time.monotonic()
+        async with kept_running(fleet) as endings:
+            ledger = await read_all(fleet, "results", until=61, within_s=WITHIN_S)
+            took_s, deaths = time.monotonic() - begun_s, list(endings)
+        letters = await read_all(fleet, "dead-letters")
+
+        print(f"{len(deaths)} deaths, {took_s:.1f} s, {upstream.books().calls} calls of 60 requests")
+        assert deaths == [DEAD] * (DEATHS_BEFORE_CAUTION + DEATHS_BY_DECODING)
+        assert set(ledger.counts().values()) == {1}
+        ended = {value["id"]: (value["status"], value.get("reason")) for value in ledger.values}
+        assert len(ended) == 61
+        assert ended.pop("deadly") == ("failed", "crashed")
+        assert {status for status, _ in ended.values()} == {"completed"}
+        (letter,) = letters.records
+        assert dict(letter.headers)["headrace-reason"] == b"crashed"
+        assert MARKER.encode() in letter.value
