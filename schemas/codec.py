@@ -28,6 +28,7 @@ __all__ = [
     "Headers",
     "InputLimits",
     "LedgerUnreadable",
+    "OtherReleaseError",
     "Record",
     "Undecodable",
     "WireError",
@@ -55,6 +56,10 @@ DEAD_LETTER_KEPT_BYTES = 64 * 1024
 
 class WireError(ValueError):
     """A value that only we write cannot be read. The message names the shape, never the content."""
+
+
+class OtherReleaseError(WireError):
+    """It is what it should be, of a version that this release does not read: whoever wrote it can."""
 
 
 _OPAQUE = ("response", "error", "metadata", "request")
@@ -112,6 +117,7 @@ def decode_failure(value: bytes | None, headers: Headers = ()) -> RetryableFailu
     """The failure in a record of the failures topic.
 
     Raises:
+        OtherReleaseError: It is one of another version.
         WireError: It is none.
     """
     _check_version(headers, (names.TYPE_RETRYABLE,))
@@ -177,8 +183,11 @@ def decode_cancel(value: bytes | None, headers: Headers = ()) -> Cancel:
 def _check_version(headers: Headers, readable: tuple[str, ...]) -> None:
     """A value with headers must be of a version we read; a bare one is taken for the first."""
     event_type = dict(headers).get(names.CE_TYPE)
-    if event_type is not None and event_type.decode(errors="replace") not in readable:
-        raise WireError(f"a value is none of {', '.join(readable)}, which is all this release reads here")
+    if event_type is None or (given := event_type.decode(errors="replace")) in readable:
+        return
+    kinds = {name.rpartition(".v")[0] for name in readable}
+    error = OtherReleaseError if given.rpartition(".v")[0] in kinds else WireError
+    raise error(f"a value is none of {', '.join(readable)}, which is all this release reads here")
 
 
 Shape = TypeVar("Shape")

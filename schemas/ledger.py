@@ -175,7 +175,13 @@ def _level(level: Level) -> dict[str, Any]:
         "pause_ms": level.pause_ms,
         "markup_ppm": level.markup_ppm,
     }
-    return value | {"laws": dict(level.laws)} if level.laws else value
+    if level.laws:
+        value["laws"] = dict(level.laws)
+    if level.borne:
+        value["borne"] = level.borne
+    if level.ceiling is not None:
+        value["ceiling"] = level.ceiling
+    return value
 
 
 def pack_ledger(record: LedgerRecord) -> bytes:

@@ -15,14 +15,14 @@ from typing import Any, Protocol
 import structlog
 
 from broker.clock import WallClock
-from broker.errors import ProducerDead
+from broker.errors import ProducerDead, ProgressUnreadable
 from broker.ports import Fetched, Outgoing, RetryDoors, StoredOffset, Tenure, TopicPartition, TransactionLog
 from broker.ports import Unreadable as UnreadableRange
 from consumers.retries.bodies import Bodies
 from consumers.retries.letters import Letters
 from consumers.retries.releases import Releases
 from consumers.retries.standing import Restorer
-from schemas.codec import WireError, decode_failure, encode_retry
+from schemas.codec import OtherReleaseError, WireError, decode_failure, encode_retry
 from schemas.dead_letter import Origin
 from schemas.failure import RetryableFailure
 from schemas.topics import failures_topic, requests_topic
@@ -165,7 +165,13 @@ class Retrier:
         return took
 
     def _meet(self, number: int, releases: Releases, fetched: Fetched) -> None:
-        failure = _failure(fetched)
+        try:
+            failure = _failure(fetched)
+        except OtherReleaseError as error:
+            raise ProgressUnreadable(
+                f"{self._topic}/{number} holds a failure at offset {fetched.offset} that this release cannot read; run "
+                "the release that wrote it. Nothing was put back from there on."
+            ) from error
         if failure is None:
             waits = self._see(releases, fetched.offset, _ROTTEN, 0, "undecodable")
         else:
@@ -282,8 +288,11 @@ class Retrier:
 
 
 def _failure(fetched: Fetched) -> RetryableFailure | None:
+    """None for what is none. Raises OtherReleaseError: a dead letter would be all that is left of a request."""
     try:
         return decode_failure(fetched.record.value, fetched.record.headers)
+    except OtherReleaseError:
+        raise
     except WireError:
         return None
 

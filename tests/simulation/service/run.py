@@ -72,9 +72,9 @@ def run(scenario: Scenario) -> History:
         return World(scenario).run()
 
 
-def simulate(seed: int) -> Report:
+def simulate(seed: int, make: Callable[[Scenario], World] = World) -> Report:
     """One run and what the checkers say of it."""
-    world = World(Scenario.drawn(seed))
+    world = make(Scenario.drawn(seed))
     try:
         with _in_silence():
             history = world.run()

@@ -1,6 +1,7 @@
 """Requests that were parked come back to their lane when they are due, each once, whatever dies."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -279,6 +280,25 @@ async def test_a_progress_that_another_wrote_is_refused() -> None:
     world = World(partitions=1)
     world.kafka.commit(NAME, NAME, {TopicPartition(FAILURES, 0): StoredOffset(0, "hr1:AAAA")})
     assert "not ours or damaged" in await refused(Process(world, "a").start())
+
+
+async def test_a_failure_of_a_release_that_this_one_cannot_read_is_refused_and_not_lost() -> None:
+    world = World()
+    world.park("lead-1", 0)
+    log = world.kafka.logs(FAILURES)[0 if world.kafka.logs(FAILURES)[0].end else 1]
+    (slot,) = log.slots
+    assert slot.record is not None
+    later = tuple((name, value.replace(b".v1", b".v2")) for name, value in slot.record.headers)
+    log.slots[0] = replace(slot, record=replace(slot.record, headers=later))
+    process = Process(world, "a").start()
+    assert process.task is not None
+    with pytest.raises(ProgressUnreadable, match="run the release that wrote it"):
+        await asyncio.wait_for(process.task, 10)
+    assert world.dead_letters() == []
+    log.slots[0] = slot  # to a release that can read it, it says this
+    again = await leading(world, "b")
+    await until(lambda: world.back() == ["lead-1"])
+    await again.end()
 
 
 async def test_a_topic_that_was_made_anew_is_refused() -> None:

@@ -1,5 +1,6 @@
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -55,6 +56,13 @@ def test_the_laws_that_were_believed_are_written_where_there_are_any() -> None:
     record = LedgerRecord(LedgerKind.STEP, term=7, owner="a-token", levels=(level,))
     assert json.loads(encode_ledger(record))["levels"][0]["laws"] == {"chat.completions": "chat-2025"}
     assert decode_ledger(encode_ledger(record)) == record
+
+
+def test_how_much_a_limit_bears_at_once_is_handed_on() -> None:
+    (level,) = STEP.levels
+    record = replace(STEP, levels=(replace(level, borne=1_200, ceiling=0), replace(level, borne=7)))
+    assert decode_ledger(encode_ledger(record)) == record
+    assert {"borne", "ceiling"}.isdisjoint(json.loads(encode_ledger(STEP))["levels"][0])
 
 
 @pytest.mark.parametrize("kind", list(LedgerKind))

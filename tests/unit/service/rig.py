@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from broker.clock import WallClock
-from broker.ports import TokenCounter, TransactionLog
+from broker.ports import LedgerLog, OffsetStore, TokenCounter, TransactionLog
 from broker.service.assembly import DispatcherDoors, assemble
 from broker.service.rules import dispatch_rules
 from broker.settings.whole import Settings
@@ -108,8 +108,8 @@ class Process:
         doors = DispatcherDoors(
             upstream=world.upstream,
             lease=self.lease,
-            ledger=MemoryLedger(self.link, topic=topics.ledger_topic(PREFIX)),
-            offsets=MemoryOffsets(self.link, group=NAME),
+            ledger=self.ledger(),
+            offsets=self.offsets(),
             lane=self.lane,
             make_producer=self.producer,
             counter=self.counter(),
@@ -130,6 +130,12 @@ class Process:
 
     def producer(self) -> TransactionLog:
         return MemoryTransactions(self.link, transactional_id=NAME)
+
+    def ledger(self) -> LedgerLog:
+        return MemoryLedger(self.link, topic=topics.ledger_topic(PREFIX))
+
+    def offsets(self) -> OffsetStore:
+        return MemoryOffsets(self.link, group=NAME)
 
     def lane(self, topic: str) -> MemoryLane:
         return self.lane_type(self.link, topic=topic)

@@ -1,0 +1,84 @@
+"""Releases side by side, each leading for a while: what the next one adds disturbs nobody, and nothing is lost by it.
+
+There is one release so far. So the next one is played: it writes fields that this one does not know, wherever a later
+release may add some, and this one reads what it wrote, leads after it, and hands back.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog
+from schemas.record import Record
+from tests.simulation.service.history import FAILURES, LEDGER, RESULTS
+from tests.simulation.service.process import DispatcherProcess
+from tests.simulation.service.run import simulate
+from tests.simulation.service.scenario import Scenario
+from tests.simulation.service.wires import Transactions
+from tests.simulation.service.world import World
+
+FROM, SEEDS, AT_ONCE = 70_000, 60, 10
+WRITES_VALUES = (LEDGER, FAILURES, RESULTS)
+
+
+class Next(DispatcherProcess):
+    """A dispatcher of the next release."""
+
+    def producer(self) -> TransactionLog:
+        return Adding(self.link, self.wires, transactional_id=self.group, process=self.name)
+
+
+class Adding(Transactions):
+    """Fields and headers that nobody knows yet, in all that is written."""
+
+    async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+        await super().transact([replace(each, record=added(each.topic, each.record)) for each in records], offsets)
+
+
+def added(topic: str, record: Record) -> Record:
+    headers = record.headers if topic == LEDGER else (*record.headers, ("headrace-next", b"\xff"))
+    if topic not in WRITES_VALUES:
+        return replace(record, headers=headers)
+    value = json.loads(record.value or b"{}") | {"next": {"a": [1, None]}}
+    for level in value.get("levels", ()):
+        level["next"] = 1.5
+        level.setdefault("laws", {})["next/endpoint"] = "next-law"
+    return replace(record, headers=headers, value=json.dumps(value).encode())
+
+
+class Rolling(World):
+    """Every other dispatcher is of the next release; `releases` by their names."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__(scenario)
+        self.releases: dict[str, type[DispatcherProcess]] = {}
+
+    def start_dispatcher(self) -> None:
+        release = DispatcherProcess if len(self.releases) % 2 else Next
+        self.releases[f"{release.role}-{self._born + 1}"] = release
+        self._start(release)
+
+    def hand_overs(self) -> set[tuple[type, type]]:
+        """From which release to which one the lead went."""
+        led = [self.releases[owner] for _, _, owner in self.history.claims()]
+        return set(pairwise(led))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("first", range(FROM, FROM + SEEDS, AT_ONCE))
+def test_this_release_and_the_next_take_over_from_each_other(first: int) -> None:
+    worlds = list[Rolling]()
+
+    def made(scenario: Scenario) -> Rolling:
+        faults = replace(scenario.faults, crash=0.2, drain=0.2)
+        worlds.append(Rolling(replace(scenario, faults=faults, dispatchers=2, span_s=16.0)))
+        return worlds[-1]
+
+    broken = [report for seed in range(first, first + AT_ONCE) if (report := simulate(seed, made)).broken]
+    assert not broken, "\n".join(report.sentence() for report in broken) + "\n" + broken[0].trace
+    taken = set[tuple[type, type]]().union(*(world.hand_overs() for world in worlds))
+    assert taken >= {(Next, DispatcherProcess), (DispatcherProcess, Next)}
+    assert sum(len(commit.parked) for world in worlds for commit in world.history.commits) > 0
