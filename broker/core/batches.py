@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from broker.core.bounds import PROBE_EVERY_MS, RECOMMIT_EVERY_MS, RENEWALS_LOOKED_FOR_PARTS
+from broker.core.bounds import COMMIT_PATIENCE_MS, PROBE_EVERY_MS, RECOMMIT_EVERY_MS, RENEWALS_LOOKED_FOR_PARTS
 from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
 from broker.core.commands import (
@@ -146,6 +146,10 @@ class Batches:
         self.suspects.end()
         tickets = [each.ticket for each in self._outbox.end()]
         return Ended(self._settled_under_way, self._cancels_under_way, tickets)
+
+    def hangs(self, now_ms: int) -> bool:
+        """Whether the commit under way takes so long that Kafka may be out of reach: who then takes over pays again."""
+        return self._outbox.busy and now_ms - self._begun_at_ms >= COMMIT_PATIENCE_MS
 
     def interrupt(self) -> None:
         """The commit is unknown: everything in it waits again."""

@@ -14,6 +14,10 @@ LINGER_MS = 50
 PROBE_EVERY_MS = 1_000
 """While calls are in flight a transaction at least this often proves leadership and carries started attempts."""
 
+COMMIT_PATIENCE_MS = 4_000
+"""No call starts while a commit is under way for longer. A healthy one takes milliseconds, a slow one two seconds; one
+that Kafka does not answer fails after ten, and what was called meanwhile is called again by whoever takes over."""
+
 CALL_RESERVE_BYTES = 64 * 1024
 """What a call holds of `held_bytes_max` until its answer is there and its true size known."""
 
@@ -104,7 +108,7 @@ CONTROL_BUFFER_BYTES_MAX = 4 * 1024 * 1024
 """Cancels in memory that are not committed yet; each leaves with the next transaction or two."""
 
 assert OUTCOME_BYTES_MAX < TRANSACTION_BYTES_MAX
-assert LINGER_MS < PROBE_EVERY_MS
+assert LINGER_MS < PROBE_EVERY_MS < COMMIT_PATIENCE_MS
 assert DEATHS_BY_DECODING < DEATHS_BY_TAKING
 assert DURATIONS_RANKED_EVERY < DURATIONS_REMEMBERED
 assert HOLD_MIN_MS < HOLD_FIRST_MS < HOLD_MAX_MS

@@ -86,8 +86,7 @@ class Dispatch:
         self._settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)
         self._reception = Reception(self.register, self.identities, self.limits, self._alarms, self._settling)
         self._holding = Holding(self.register, self.limits, self._settling, rules, decided=self.outbox.__len__)
-        self._wall_offset_ms = 0
-        self._confirmed = False
+        self._wall_offset_ms, self._confirmed = 0, False
         self._drain_until_ms: int | None = None
         self._wake_at_ms: int | None = None
 
@@ -218,7 +217,8 @@ class Dispatch:
             return Pause.SUSPENDED
         if self._drain_until_ms is not None and now_ms + self.flights.expected_ms() > self._drain_until_ms:
             return Pause.LEAVING
-        return None if self._confirmed and self.trust.holds(now_ms) else Pause.UNPROVED
+        proved = self._confirmed and self.trust.holds(now_ms) and not self._batches.hangs(now_ms)
+        return None if proved else Pause.UNPROVED
 
     # ------------------------------------------------------------------ taking
 

@@ -27,7 +27,7 @@ class Pause(Enum):
     """Why a process starts no call, whatever the limits could pay."""
 
     SUSPENDED = "suspended"  # its producer is gone, or it does not lead
-    UNPROVED = "unproved"  # nothing of late proves that it still leads
+    UNPROVED = "unproved"  # nothing of late proves that it still leads, or a commit hangs
     LEAVING = "leaving"  # no call would end before it has to be gone
 
 

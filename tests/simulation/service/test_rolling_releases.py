@@ -20,7 +20,7 @@ from tests.simulation.service.scenario import Scenario
 from tests.simulation.service.wires import Transactions
 from tests.simulation.service.world import World
 
-FROM, SEEDS, AT_ONCE = 70_000, 60, 10
+FROM, SEEDS, AT_ONCE = 70_000, 40, 10
 WRITES_VALUES = (LEDGER, FAILURES, RESULTS)
 
 

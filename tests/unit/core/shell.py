@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from broker.core.bounds import COMMIT_PATIENCE_MS
 from broker.core.budget import Budget, Checkpoint
 from broker.core.cancels import Cancel
 from broker.core.commands import (
@@ -37,6 +38,9 @@ from tests.unit.core.specimens import LANES, budget, candidate, identity, place,
 WALL_MS = 1_700_000_000_000
 """The wall clock where the core's clock stands at zero."""
 
+STORED_AFTER_MS = COMMIT_PATIENCE_MS - 1
+"""A Kafka as slow as one may be that nobody takes for one out of reach."""
+
 Content = Candidate | Garbage | Cancel
 
 
@@ -59,6 +63,8 @@ class Shell:
         settings = rules(lanes=lanes, inflight_max=inflight_max, in_place_max_ms=in_place_max_ms, ids_max=ids_max)
         self.core = Dispatch(settings, make_budget=make, dice=lambda: 0.5)
         self.now_ms = 10_000
+        self.hangs = False
+        self._begun_ms = 0
         self.calls: dict[TicketNumber, Call] = {}
         self.batch: Batch | None = None
         self.committed: list[Batch] = []
@@ -84,7 +90,7 @@ class Shell:
                     self.calls[command.number] = command
                 case Publish():
                     assert self.batch is None, "one transaction at a time"
-                    self.batch = command.batch
+                    self.batch, self._begun_ms = command.batch, self.now_ms
                 case CancelCall():
                     self.cancelled.append(command.call)
                 case Forget():
@@ -92,11 +98,21 @@ class Shell:
         return commands
 
     def wait(self, span_ms: int) -> None:
-        """Let time pass, asking whenever the machine has said it wants to be asked; the lease is renewed meanwhile."""
+        """Let time pass, asking whenever the machine has said it wants to be asked; the lease is renewed meanwhile.
+
+        Kafka stores in the end what nobody has committed by hand, unless it `hangs`.
+        """
         until_ms = self.now_ms + span_ms
         while True:
             at_ms = self.core.wake_at()
             assert at_ms is None or at_ms > self.now_ms, "asked to be woken at once, again and again"
+            if self.batch is not None and not self.hangs:
+                stored_ms = max(self.now_ms, self._begun_ms + STORED_AFTER_MS)
+                if stored_ms <= until_ms and (at_ms is None or stored_ms <= at_ms):
+                    self.now_ms = stored_ms
+                    self.renew()
+                    self.commit()
+                    continue
             if at_ms is None or at_ms > until_ms:
                 break
             self.now_ms = at_ms

@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 
 from broker.core.batches import Batches
-from broker.core.bounds import LINGER_MS, PROBE_EVERY_MS, RENEWALS_LOOKED_FOR_PARTS
+from broker.core.bounds import COMMIT_PATIENCE_MS, LINGER_MS, PROBE_EVERY_MS, RENEWALS_LOOKED_FOR_PARTS
 from broker.core.cancels import Cancel
 from broker.core.commands import (
     Batch,
@@ -228,3 +228,16 @@ def test_who_must_be_named_before_he_is_read_begins_a_transaction_at_once() -> N
     assert (bench.quiet() or 0) > NOW
     bench.batches.interrupt()
     assert not bench.batches.suspects.is_written(Source(place(), 7))
+
+
+def test_a_commit_hangs_once_it_takes_longer_than_a_slow_one() -> None:
+    bench = Bench()
+    assert not bench.batches.hangs(NOW + 60_000), "none is under way"
+    batch = bench.begin()
+    assert not bench.batches.hangs(NOW + COMMIT_PATIENCE_MS - 1)
+    assert bench.batches.hangs(NOW + COMMIT_PATIENCE_MS)
+    bench.batches.end(batch.serial)
+    assert not bench.batches.hangs(NOW + COMMIT_PATIENCE_MS)
+    bench.begin(NOW + COMMIT_PATIENCE_MS)
+    bench.batches.interrupt()
+    assert not bench.batches.hangs(NOW + 60_000)

@@ -1,5 +1,6 @@
 """What may be asked of the machine beside its commands: until when a ticket sleeps, and why no call starts."""
 
+from broker.core.bounds import COMMIT_PATIENCE_MS
 from broker.core.events import Draining
 from broker.core.rules import Pause
 from broker.core.verdict import Meaning
@@ -24,6 +25,24 @@ def test_a_leader_whose_first_commit_has_returned_starts_calls() -> None:
     shell.commit()
     assert shell.core.pauses_for(shell.now_ms) is None
     assert shell.core.pauses_for(shell.now_ms + 60_000) is Pause.UNPROVED, "nothing has proved it for a minute"
+
+
+def test_while_a_commit_hangs_no_call_starts_and_once_it_returns_they_go_on() -> None:
+    shell = leading()
+    shell.hangs = True
+    shell.answer(shell.take("first"))
+    shell.begun()
+    begun_ms = shell.core._batches._begun_at_ms
+    shell.wait(begun_ms + COMMIT_PATIENCE_MS - 1 - shell.now_ms)
+    early = shell.take("early")
+    assert early in shell.calls, "it is only slow"
+    shell.wait(1)
+    late = shell.take("late")
+    assert shell.core.pauses_for(shell.now_ms) is Pause.UNPROVED
+    shell.wait(60_000)
+    assert late not in shell.calls
+    shell.commit()
+    assert late in shell.calls
 
 
 def test_who_has_lost_its_producer_or_is_leaving_starts_none() -> None:
