@@ -113,7 +113,7 @@ class Process:
     ) -> None:
         self.world, self.owner = world, owner
         error = timedelta(seconds=clock_error_s)
-        self.clock = WallClock(asyncio.get_running_loop().time, lambda: WALL + error)
+        self.clock = WallClock(asyncio.get_running_loop().time, lambda: world.clock.utc_now() + error)
         self.link, self.health, self.counted = KafkaLink(world.kafka), Health(), Counted()
         times = LeaseTimes()
         self.lease = MemoryLease(world.leases, f"headrace:cluster:{NAME}", ttl_ms=times.ttl_ms, token=owner)
