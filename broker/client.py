@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
-from broker.adapters.kafka_answers import KafkaAnswers
+from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_submit import Appended, KafkaSubmit, Pending
+from broker.client_ports import Appended, ClientDoors, Pending
 from broker.errors import (
     GenerationFailed,
     HeadraceError,
@@ -134,7 +134,7 @@ class GenerationClient:
     Args:
         bootstrap_servers: `host:port`, several separated by commas.
         topic_prefix: Which budget; a prefix is a dispatcher of its own.
-        connection: Address and credentials, where more than an address is needed.
+        connection: Address and credentials, where more than an address is needed; or a `MemoryBroker`'s, in a test.
         source: Who asks, for CloudEvents' `source`.
 
     Nothing is connected before the first request, so a service may start while Kafka is away.
@@ -145,14 +145,14 @@ class GenerationClient:
         bootstrap_servers: str = "",
         *,
         topic_prefix: str = "generation",
-        connection: KafkaConnection | None = None,
+        connection: KafkaConnection | ClientDoors | None = None,
         source: str = "headrace.client",
     ) -> None:
         self._prefix = topic_prefix
         self._source = source
-        reached = connection or KafkaConnection(bootstrap_servers)
-        self._log = KafkaSubmit(reached)
-        self._answers = KafkaAnswers(reached, topic=results_topic(topic_prefix))
+        doors = client_doors(bootstrap_servers, connection)
+        self._log = doors.submissions()
+        self._answers = doors.answers(results_topic(topic_prefix))
 
     async def __aenter__(self) -> Self:
         return self

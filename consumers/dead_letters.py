@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_scan import KafkaScan, Standing
+from broker.client_ports import ClientDoors, Standing
 from consumers.fragments import fragment
 from schemas.codec import DecodedRequest, InputLimits, WireError, decode_dead_letter, decode_request
 from schemas.dead_letter import DeadLetter, Origin
@@ -93,7 +94,7 @@ class DeadLetterReader:
     Args:
         bootstrap_servers: `host:port`, several separated by commas.
         topic_prefix: Which budget.
-        connection: Address and credentials, where more than an address is needed.
+        connection: Address and credentials, where more than an address is needed; or a `MemoryBroker`'s, in a test.
         since: Nothing that was written before this instant; None: from the beginning.
 
     Attributes:
@@ -106,12 +107,12 @@ class DeadLetterReader:
         bootstrap_servers: str = "",
         *,
         topic_prefix: str = "generation",
-        connection: KafkaConnection | None = None,
+        connection: KafkaConnection | ClientDoors | None = None,
         since: datetime | None = None,
     ) -> None:
         self.topic = dead_letters_topic(topic_prefix)
         self.unreadable = 0
-        self._scan = KafkaScan(connection or KafkaConnection(bootstrap_servers), topic=self.topic, since=since)
+        self._scan = client_doors(bootstrap_servers, connection).scan(self.topic, since=since)
         self._order: OldestFirst | None = None
 
     async def open(self) -> None:

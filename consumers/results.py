@@ -12,8 +12,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_results import Arrived, KafkaResults, Start
+from broker.client_ports import Arrived, ClientDoors, Start
 from broker.errors import Unreachable
 from schemas.codec import WireError, decode_outcome
 from schemas.outcome import Outcome
@@ -36,7 +37,7 @@ class ResultReader:
         bootstrap_servers: `host:port`, several separated by commas.
         group: Consumer group; members of one group share the outcomes. None: read all, remember nothing.
         topic_prefix: Which budget.
-        connection: Address and credentials, where more than an address is needed.
+        connection: Address and credentials, where more than an address is needed; or a `MemoryBroker`'s, in a test.
         start: Where a group that never read begins: `earliest`, `latest`, or an aware datetime.
         topic: Another topic of outcomes, such as a `reply_to`; default: the results of the prefix.
         follow: False: end where the topic ended when the reader was opened.
@@ -52,19 +53,15 @@ class ResultReader:
         *,
         group: str | None,
         topic_prefix: str = "generation",
-        connection: KafkaConnection | None = None,
+        connection: KafkaConnection | ClientDoors | None = None,
         start: Start = "earliest",
         topic: str | None = None,
         follow: bool = True,
     ) -> None:
         self.undecodable = 0
         self.duplicates = 0
-        self._log = KafkaResults(
-            connection or KafkaConnection(bootstrap_servers),
-            topic=topic or results_topic(topic_prefix),
-            group=group,
-            start=start,
-        )
+        doors = client_doors(bootstrap_servers, connection)
+        self._log = doors.outcomes(topic or results_topic(topic_prefix), group=group, start=start)
         self._follow = follow
         self._open = False
         self._ends: dict[int, int] = {}
@@ -149,11 +146,11 @@ class ResultReader:
         pause_s = _RECONNECT_FIRST_S
         while True:
             try:
+                if not self._follow and await self._log.is_past(self._ends):
+                    return None
                 arrived = await self._log.next(timeout_ms=_POLL_MS)
                 if arrived is not None:
                     return arrived
-                if not self._follow and await self._log.is_past(self._ends):
-                    return None
             except Unreachable:
                 if not self._follow:
                     raise

@@ -10,9 +10,8 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
@@ -22,12 +21,10 @@ from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_expla
 from broker.adapters.kafka_lanes import close_consumer
 from broker.adapters.kafka_offsets import KafkaOffsets
 from broker.adapters.kafka_rights import why_unseen
+from broker.client_ports import Arrived, Start
 from broker.errors import LogUnavailable, Unreachable
 from broker.ports import TopicPartition
 from schemas.record import Record
-
-Start = Literal["earliest", "latest"] | datetime
-"""Where a group that never read starts; a group that did goes on where it was."""
 
 _FETCH_WAIT_MS = 200
 _METADATA_AGE_MS = 30_000
@@ -37,17 +34,6 @@ _LOOK_AGAIN_S = 0.5
 _LOOKS_FOR_PLACES_MAX = 120
 _BODY_MAX_MS = 3_600_000
 """A loop body that takes longer than this for one record loses its partitions to another member of the group."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A record, where it stood, and in which assignment of partitions it was read."""
-
-    partition: int
-    offset: int
-    timestamp_ms: int
-    record: Record
-    assignment: int
 
 
 class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types

@@ -8,7 +8,6 @@ waits in vain asks for the ends again, which must be answered, and gives up when
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -18,6 +17,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_explained, user_of
 from broker.adapters.kafka_lanes import close_consumer, make_consumer
 from broker.adapters.kafka_rights import seen, why_unseen
+from broker.client_ports import Standing
 from broker.errors import RightsError, Unreachable
 from schemas.record import Record
 
@@ -25,17 +25,6 @@ _WAIT_MS = 500
 _RECORDS_A_TAKE = 500
 _SILENCE_MAX_S = 20.0
 _ANSWER_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A record and where it stands; `timestamp_ms` is its Kafka timestamp."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    record: Record
 
 
 class KafkaScan:

@@ -8,7 +8,6 @@ one call.
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -17,6 +16,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError,
 from broker.adapters.kafka_connection import DENIED, KafkaConnection, denied, explain_unreachable
 from broker.adapters.kafka_rights import why_unseen
 from broker.adapters.kafka_transactions import close_producer
+from broker.client_ports import Appended
 from broker.errors import HeadraceError, InvalidRequest, LogUnavailable, Unreachable
 from schemas.record import Record
 
@@ -25,16 +25,6 @@ _BATCH_BYTES_MAX = 256 * 1024
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 2.0
 _EXPLAIN_S = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """Where a record stands, and since when (Kafka timestamp, ms)."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
 
 
 class KafkaSubmit:

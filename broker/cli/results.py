@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_results import Start
 from broker.cli.moments import moment
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka, within
+from broker.client_ports import Start
 from broker.errors import Unreachable
 from consumers.results import ResultReader
 from schemas.codec import outcome_json

@@ -1,4 +1,10 @@
-"""Doubles for our ports that pass the same contract suites as the real doors; shipped for our users' tests too.
+"""Headrace in memory, for the tests of services that use it, and the doubles of our ports that it is made of.
 
-Does not belong here: anything a running dispatcher needs.
+`MemoryBroker` is a whole broker; `Said` and `Silence` are what its OpenAI may answer. The doubles pass the same
+contract suites as the real doors. Does not belong here: anything a running dispatcher needs.
 """
+
+from broker.testing.memory_broker import Answer, MemoryBroker
+from broker.testing.upstream import Asked, Said, Silence
+
+__all__ = ["Answer", "Asked", "MemoryBroker", "Said", "Silence"]

@@ -104,7 +104,7 @@ class MemoryKafka:
 
     def append(self, topic: str, record: Record, *, partition: int | None = None, at_ms: int | None = None) -> int:
         """What a plain producer writes; returns its offset. `at_ms` is the record's own timestamp."""
-        log = self._log_for(topic, record) if partition is None else self.logs(topic)[partition]
+        log = self.logs(topic)[self.partition_for(topic, record) if partition is None else partition]
         offset = log.append(record, self.utc_ms() if at_ms is None else at_ms)
         self.stir()
         return offset
@@ -113,12 +113,13 @@ class MemoryKafka:
         """What a `read_committed` reader sees of all partitions."""
         return [fetched for log in self.logs(topic) for fetched in log.committed()]
 
-    def _log_for(self, topic: str, record: Record) -> PartitionLog:
-        logs = self.logs(topic)
+    def partition_for(self, topic: str, record: Record) -> int:
+        """Where a record goes: by its key, or by turns."""
+        count = len(self.logs(topic))
         if record.key is not None:
-            return logs[zlib.crc32(record.key) % len(logs)]
+            return zlib.crc32(record.key) % count
         self._turn += 1
-        return logs[self._turn % len(logs)]
+        return self._turn % count
 
     # ------------------------------------------------------------------ transactions
 
@@ -145,7 +146,7 @@ class MemoryKafka:
         self._complete(transactional_id)
         pending = self._pending.setdefault(transactional_id, Pending(Transaction()))
         for topic, record, at_ms in outgoing:
-            log = self._log_for(topic, record)
+            log = self.logs(topic)[self.partition_for(topic, record)]
             log.append(record, self.utc_ms() if at_ms is None else at_ms, pending.transaction)
             if log not in pending.logs:
                 pending.logs.append(log)

@@ -4,6 +4,7 @@ Error bodies are read as the SDK reads them, so a test writes what OpenAI would 
 """
 
 import asyncio
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -87,14 +88,55 @@ class ScriptedUpstream:
 
 
 def completion(asked: Asked) -> dict[str, Any]:
-    """A usual answer to a chat completion."""
+    """A usual answer."""
+    return answer_text(asked, f"Answer to {asked.request_id}.")
+
+
+def answer_text(asked: Asked, text: str) -> dict[str, Any]:
+    """What the endpoint answers if the model writes `text`; an embedding is a vector of numbers made from it."""
+    model = str(asked.body.get("model"))
+    match asked.endpoint:
+        case "responses":
+            return {
+                "id": f"resp_{asked.number}",
+                "object": "response",
+                "status": "completed",
+                "model": model,
+                "output": [
+                    {
+                        "id": f"msg_{asked.number}",
+                        "type": "message",
+                        "role": "assistant",
+                        "status": "completed",
+                        "content": [{"type": "output_text", "text": text, "annotations": []}],
+                    }
+                ],
+                "usage": {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
+            }
+        case "embeddings":
+            given = asked.body.get("input")
+            inputs = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
+            return {
+                "object": "list",
+                "model": model,
+                "data": [
+                    {"object": "embedding", "index": number, "embedding": _vector(f"{text} {one}")}
+                    for number, one in enumerate(inputs)
+                ],
+                "usage": {"prompt_tokens": 10, "total_tokens": 10},
+            }
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     return {
         "id": f"chatcmpl-{asked.number}",
         "object": "chat.completion",
-        "model": str(asked.body.get("model")),
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": f"Answer to {asked.request_id}."}}],
+        "model": model,
+        "choices": [choice],
         "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
     }
+
+
+def _vector(text: str) -> list[float]:
+    return [byte / 255 for byte in hashlib.blake2b(text.encode(), digest_size=8).digest()]
 
 
 def _reply(said: Said | Silence) -> UpstreamReply:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.kafka_scan import Standing
+from broker.client_ports import Standing
 from consumers.dead_letters import OldestFirst, Original, original_of
 from schemas.codec import decode_dead_letter, encode_dead_letter
 from schemas.dead_letter import DeadLetter

@@ -1,0 +1,368 @@
+"""The doors of producers and readers to a `MemoryKafka`: `broker.client_ports` without aiokafka, with its habits.
+
+Members of a group share the partitions and are dealt them anew whenever one comes or goes; what one of them had read
+and not handled comes again. A reader whose cluster is away stays silent; only a question that needs an answer raises.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from broker.client_ports import Appended, Arrived, Standing, Start
+from broker.errors import InvalidRequest, LogUnavailable, Unreachable
+from broker.ports import Fetched, StoredOffset, TopicPartition, Unreadable
+from broker.testing.kafka import MESSAGE_BYTES_MAX, Group, KafkaLink, MemoryKafka
+from broker.testing.kafka_log import PartitionLog
+from schemas.codec import WireError, decode_outcome
+from schemas.outcome import Outcome
+from schemas.record import Record
+
+READ_BACK_MS = 3_600_000
+"""How far back an outcome is found: as in the real door."""
+_RECORDS_A_FETCH = 200
+
+
+class MemoryClientDoors:
+    """See `broker.client_ports.ClientDoors`; one for all clients of a cluster, since it knows who is in which group."""
+
+    def __init__(self, kafka: MemoryKafka, link: KafkaLink) -> None:
+        """`link` is the clients' way to the cluster."""
+        self._kafka = kafka
+        self._link = link
+        self._members: defaultdict[tuple[str, str], list[MemoryOutcomes]] = defaultdict(list)
+
+    def submissions(self) -> "MemorySubmit":
+        """See `ClientDoors.submissions`."""
+        return MemorySubmit(self._link)
+
+    def answers(self, topic: str) -> "MemoryAnswers":
+        """See `ClientDoors.answers`."""
+        return MemoryAnswers(self._link, topic=topic)
+
+    def outcomes(self, topic: str, *, group: str | None, start: Start) -> "MemoryOutcomes":
+        """See `ClientDoors.outcomes`."""
+        members = [] if group is None else self._members[group, topic]
+        return MemoryOutcomes(self._link, topic=topic, group=group, start=start, members=members)
+
+    def scan(self, topic: str, *, since: datetime | None) -> "MemoryScan":
+        """See `ClientDoors.scan`."""
+        return MemoryScan(self._link, topic=topic, since=since)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A record that stands already: see `broker.client_ports.Pending`."""
+
+    appended: Appended
+
+    async def wait(self, *, timeout_s: float) -> Appended:
+        """See `broker.client_ports.Pending.wait`."""
+        return self.appended
+
+
+class MemorySubmit:
+    """See `broker.client_ports.SubmitLog`."""
+
+    def __init__(self, link: KafkaLink) -> None:
+        self._link = link
+
+    async def append(self, topic: str, record: Record, *, timeout_s: float) -> Appended:
+        """See `SubmitLog.append`."""
+        return (await self.begin(topic, record, timeout_s=timeout_s)).appended
+
+    async def begin(self, topic: str, record: Record, *, timeout_s: float) -> Placed:
+        """See `SubmitLog.begin`."""
+        try:
+            await self._link.reach(timeout_s)
+        except TimeoutError as reason:
+            raise LogUnavailable(f"Kafka did not take the request within {timeout_s:g} s. It is away.") from reason
+        kafka = self._link.kafka
+        kafka.logs(topic)
+        if record.bytes_max > kafka.message_bytes_max.get(topic, MESSAGE_BYTES_MAX):
+            raise InvalidRequest(f"The request is too large for the topic {topic}: make it smaller.")
+        at_ms = kafka.utc_ms()
+        partition = kafka.partition_for(topic, record)
+        offset = kafka.append(topic, record, partition=partition, at_ms=at_ms)
+        return Placed(Appended(topic, partition, offset, at_ms))
+
+    async def close(self) -> None:
+        """See `SubmitLog.close`."""
+
+
+class MemoryAnswers:
+    """See `broker.client_ports.AnswerLog`."""
+
+    def __init__(self, link: KafkaLink, *, topic: str) -> None:
+        self._link = link
+        self._topic = topic
+        self._waiting: dict[str, set[asyncio.Future[Outcome]]] = {}
+        self._next: list[int] = []
+        self._following: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def waiting(self, request_id: str, *, connect_s: float) -> AsyncIterator["asyncio.Future[Outcome]"]:
+        """See `AnswerLog.waiting`."""
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(request_id, set()).add(answer)
+        try:
+            await self._follow(connect_s)
+            yield answer
+        finally:
+            answer.cancel()
+            self._waiting[request_id].discard(answer)
+            if not self._waiting[request_id]:
+                del self._waiting[request_id]
+
+    async def _follow(self, connect_s: float) -> None:
+        await _reached(self._link, connect_s)
+        logs = self._link.kafka.logs(self._topic)
+        if self._following is None:
+            self._next = [log.end for log in logs]
+            self._following = asyncio.create_task(self._run(logs), name="follow results")
+
+    async def _run(self, logs: Sequence[PartitionLog]) -> None:
+        while True:
+            if self._link.is_up:
+                for number, log in enumerate(logs):
+                    got, self._next[number] = _read(log, self._next[number])
+                    for fetched in got:
+                        self._resolve(fetched)
+            await self._link.changed()
+
+    def _resolve(self, fetched: Fetched) -> None:
+        outcome = _outcome(fetched)
+        if outcome is None:
+            return
+        for answer in self._waiting.get(outcome.id, ()):
+            if not answer.done():
+                answer.set_result(outcome)
+
+    async def or_earlier(self, request_id: str, answer: "asyncio.Future[Outcome]") -> Outcome:
+        """See `AnswerLog.or_earlier`."""
+        since_ms = self._link.kafka.utc_ms() - READ_BACK_MS
+        found = [
+            outcome
+            for fetched in self._link.kafka.committed(self._topic)
+            if fetched.timestamp_ms >= since_ms and (outcome := _outcome(fetched)) and outcome.id == request_id
+        ]
+        return max(found, key=lambda outcome: outcome.run) if found else await answer
+
+    async def close(self) -> None:
+        """See `AnswerLog.close`."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
+        for answer in [answer for waits in self._waiting.values() for answer in waits]:
+            answer.cancel()
+
+
+class MemoryOutcomes:
+    """See `broker.client_ports.OutcomeLog`."""
+
+    def __init__(
+        self, link: KafkaLink, *, topic: str, group: str | None, start: Start, members: list["MemoryOutcomes"]
+    ) -> None:
+        """`members` are those of the group that are open, whoever they are."""
+        self._link = link
+        self._topic = topic
+        self._group = group
+        self._start = start
+        self._members = members
+        self._next: dict[int, int] = {}
+        self._handled: dict[int, int] = {}
+        self._buffer: deque[Arrived] = deque()
+        self._assignment = 0
+        self._is_open = False
+        self._partitions_at_open = 0
+
+    async def open(self) -> None:
+        """See `OutcomeLog.open`."""
+        await _reached(self._link)
+        numbers = range(len(self._logs))
+        self._partitions_at_open = self._partitions_at_open or len(numbers)
+        self._is_open = True
+        if self._group is None:
+            self._next = {number: self._next.get(number, self._first(number)) for number in numbers}
+            return
+        self._members.append(self)
+        self._deal()
+
+    @property
+    def _logs(self) -> list[PartitionLog]:
+        return self._link.kafka.logs(self._topic)
+
+    def _deal(self) -> None:
+        """Everybody gives back what is his, and gets his share of all partitions."""
+        for member in self._members:
+            member._revoke()  # noqa: SLF001  # its own kind
+        for place, member in enumerate(self._members):
+            member._assign(range(place, len(self._logs), len(self._members)))  # noqa: SLF001  # same
+
+    def _revoke(self) -> None:
+        self._store()
+        self._assignment += 1
+        self._next.clear()
+        self._handled.clear()
+        self._buffer.clear()
+
+    def _assign(self, numbers: Sequence[int]) -> None:
+        stored = self._offsets.stored
+        for number in numbers:
+            place = TopicPartition(self._topic, number)
+            if place in stored:
+                self._next[number] = stored[place].offset
+            else:  # stored at once, as by the real door
+                self._next[number] = self._handled[number] = self._first(number)
+        self._store()
+
+    @property
+    def _offsets(self) -> Group:
+        assert self._group is not None  # noqa: S101  # programmer error: only members of a group get here
+        return self._link.kafka.groups.setdefault(self._group, Group())
+
+    def _first(self, number: int) -> int:
+        log = self._logs[number]
+        if self._start == "earliest" or number >= self._partitions_at_open:
+            return log.start
+        if self._start == "latest":
+            return log.stable_end
+        return _first_since(log, self._start)
+
+    async def next(self, *, timeout_ms: int) -> Arrived | None:
+        """See `OutcomeLog.next`."""
+        if not self._is_open:
+            raise Unreachable("The reader is not connected: open it first.")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_ms / 1_000):
+                while not self._buffer and not self._fetch():
+                    await self._link.changed()
+        return self._buffer.popleft() if self._buffer else None
+
+    def _fetch(self) -> bool:
+        if not self._link.is_up:
+            return False
+        for number, position in self._next.items():
+            got, self._next[number] = _read(self._logs[number], position)
+            for fetched in got:
+                self._buffer.append(
+                    Arrived(number, fetched.offset, fetched.timestamp_ms, fetched.record, self._assignment)
+                )
+        return bool(self._buffer)
+
+    @property
+    def buffered(self) -> int:
+        """See `OutcomeLog.buffered`."""
+        return len(self._buffer)
+
+    def mark_handled(self, arrived: Arrived) -> None:
+        """See `OutcomeLog.mark_handled`."""
+        if arrived.assignment == self._assignment:
+            self._handled[arrived.partition] = arrived.offset + 1
+
+    async def commit(self) -> None:
+        """See `OutcomeLog.commit`."""
+        self._store()
+
+    def _store(self) -> None:
+        if self._group is None or not self._handled or not self._link.is_up:
+            return
+        for number, offset in self._handled.items():
+            place = TopicPartition(self._topic, number)
+            self._offsets.stored[place] = self._offsets.shown[place] = StoredOffset(offset, "")
+        self._handled.clear()
+
+    async def ends(self) -> dict[int, int]:
+        """See `OutcomeLog.ends`."""
+        return {number: log.stable_end for number, log in enumerate(self._logs)}
+
+    async def is_past(self, ends: dict[int, int]) -> bool:
+        """See `OutcomeLog.is_past`."""
+        return not self._buffer and all(at >= ends[number] for number, at in self._next.items() if number in ends)
+
+    async def close(self) -> None:
+        """See `OutcomeLog.close`."""
+        self._is_open = False
+        if self in self._members:
+            self._revoke()
+            self._members.remove(self)
+            self._deal()
+
+
+class MemoryScan:
+    """See `broker.client_ports.ScanLog`."""
+
+    def __init__(self, link: KafkaLink, *, topic: str, since: datetime | None) -> None:
+        self.partitions: tuple[int, ...] = ()
+        self.offsets = 0
+        self._link = link
+        self._topic = topic
+        self._since = since
+        self._next: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+
+    @property
+    def offsets_done(self) -> int:
+        """See `ScanLog.offsets_done`."""
+        return self.offsets - sum(self._ends[number] - at for number, at in self._next.items())
+
+    async def open(self) -> None:
+        """See `ScanLog.open`."""
+        await _reached(self._link)
+        logs = self._link.kafka.logs(self._topic)
+        self._ends = {number: log.stable_end for number, log in enumerate(logs)}
+        for number, log in enumerate(logs):
+            self._next[number] = log.start if self._since is None else _first_since(log, self._since)
+        self.offsets = sum(self._ends[number] - at for number, at in self._next.items())
+        self.partitions = tuple(self._ends)
+
+    async def take(self, partition: int) -> Sequence[Standing]:
+        """See `ScanLog.take`."""
+        await _reached(self._link)
+        got, after = _read(self._link.kafka.logs(self._topic)[partition], self._next[partition])
+        self._next[partition] = min(after, self._ends[partition])
+        return [
+            Standing(self._topic, partition, fetched.offset, fetched.timestamp_ms, fetched.record)
+            for fetched in got
+            if fetched.offset < self._ends[partition]
+        ]
+
+    async def at(self, partition: int, offset: int) -> Standing | None:
+        """See `ScanLog.at`."""
+        if partition not in self._ends:
+            return None
+        self._next[partition] = min(offset, self._ends[partition])
+        first = next(iter(await self.take(partition)), None)
+        return first if first is not None and first.offset == offset else None
+
+    async def close(self) -> None:
+        """See `ScanLog.close`."""
+
+
+async def _reached(link: KafkaLink, within_s: float | None = None) -> None:
+    try:
+        await link.reach(within_s)
+    except TimeoutError as reason:
+        raise Unreachable("Kafka does not answer: it is away.") from reason
+
+
+def _read(log: PartitionLog, position: int) -> tuple[list[Fetched], int]:
+    """What stands there, and where to go on: past whatever a reader never sees."""
+    got, after = log.read(position, _RECORDS_A_FETCH)
+    if isinstance(got, Unreadable):
+        return [], after
+    return got, after if len(got) == _RECORDS_A_FETCH else max(after, log.stable_end)
+
+
+def _first_since(log: PartitionLog, since: datetime) -> int:
+    since_ms = int(since.timestamp() * 1_000)
+    return next((each.offset for each in log.committed() if each.timestamp_ms >= since_ms), log.stable_end)
+
+
+def _outcome(fetched: Fetched) -> Outcome | None:
+    with contextlib.suppress(WireError):
+        return decode_outcome(fetched.record.value, fetched.record.headers)
+    return None

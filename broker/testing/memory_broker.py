@@ -1,0 +1,225 @@
+"""A whole Headrace in the memory of one test: the real dispatcher and retrier, without Kafka, Redis or OpenAI.
+
+    async with MemoryBroker(lambda asked: "Dear Ada, …") as broker:
+        async with GenerationClient(connection=broker.connection) as generations:
+            done = await generations.generate({"model": "gpt-4o-mini", "messages": [...]}, lane="urgent")
+
+Give `broker.connection` to the clients and readers of your service, where a `KafkaConnection` stands otherwise. An
+outcome of the urgent lane takes a few milliseconds, one of the others up to 50 more. Time is that of the running loop.
+"""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, Self
+
+from broker.adapters.prometheus_meter import Meter
+from broker.client_ports import ClientDoors
+from broker.clock import WallClock
+from broker.core.term import LeaseTimes
+from broker.ports import RetryDoors
+from broker.service.assembly import Assembly, DispatcherDoors, assemble, dispatcher_name
+from broker.service.elected import Elected, KafkaWatch
+from broker.service.health import Health
+from broker.service.retrying import RetrierProcess
+from broker.settings.whole import Settings
+from broker.testing.client_doors import MemoryClientDoors
+from broker.testing.counter import RoughCounter
+from broker.testing.kafka import KafkaLink, MemoryKafka
+from broker.testing.kafka_doors import MemoryLane, MemoryLedger, MemoryOffsets, MemoryTransactions
+from broker.testing.lease import MemoryLease, MemoryLeaseStore
+from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, answer_text
+from consumers.retries.retrier import Retrier, RetrierRules
+from schemas import topics
+from schemas.codec import decode_dead_letter, decode_outcome
+from schemas.dead_letter import DeadLetter
+from schemas.outcome import Outcome
+
+Answer = str | Mapping[str, Any] | Said | Silence | None
+"""A text that the model writes, a whole JSON body, anything over HTTP, or no answer at all; None: some text."""
+
+_PLENTY: Final = 1_000_000_000
+
+
+class MemoryBroker:
+    """One dispatcher and one retrier; `async with` starts and ends them.
+
+    Args:
+        answer: What OpenAI answers to a call; default: some text.
+        latency_s: How long a call takes, unless the answer says otherwise.
+        settings: Groups as in a settings file, such as `{"lanes": {…}}`; default: quotas that bound nothing.
+        topic_prefix: As your clients have it.
+        topics: Further topics that your service writes to or reads, such as one for its own dead letters.
+
+    Attributes:
+        connection: For `GenerationClient`, `ResultReader` and `DeadLetterReader`.
+        kafka: To look into, and to take away: `kafka.stop()`, `kafka.start_again()`.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Asked], Answer] | None = None,
+        *,
+        latency_s: float = 0.0,
+        settings: Mapping[str, Any] | None = None,
+        topic_prefix: str = "generation",
+        topics: tuple[str, ...] = (),
+    ) -> None:
+        """Inside the running event loop."""
+        loop = asyncio.get_running_loop()
+        unbounded = {"any": {"models": ["*"], "tokens_per_minute": _PLENTY, "requests_per_minute": _PLENTY}}
+        groups = {"limits": unbounded, **(settings or {})}
+        groups["kafka"] = {**groups.get("kafka", {}), "topic_prefix": topic_prefix}
+        self.settings = Settings(**groups)
+        self._clock = WallClock(loop.time)
+        self.kafka = MemoryKafka(self._clock.utc_ms)
+        self._leases = MemoryLeaseStore(self._clock.now_ms)
+        self._openai = ScriptedUpstream(latency_s=latency_s, script=None if answer is None else _script(answer))
+        self.connection: ClientDoors = MemoryClientDoors(self.kafka, KafkaLink(self.kafka))
+        for topic in _topics(self.settings, topics):
+            self.kafka.create(*topic)
+        self._born = 0
+        self._dispatcher: _Running | None = None
+        self._retrier: _Running | None = None
+
+    async def __aenter__(self) -> Self:
+        self._dispatcher, self._retrier = self._start_dispatcher(), self._start_retrier()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in (self._dispatcher, self._retrier):
+            if process is not None:
+                await process.kill()
+
+    # ------------------------------------------------------------------ what can be seen
+
+    @property
+    def calls(self) -> list[Asked]:
+        """The calls to OpenAI, in order."""
+        return self._openai.asked
+
+    @property
+    def calls_by_id(self) -> Counter[str]:
+        """How often each request id was called."""
+        return self._openai.calls
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What is in the results topic."""
+        committed = self.kafka.committed(topics.results_topic(self._prefix))
+        return [decode_outcome(each.record.value, each.record.headers) for each in committed]
+
+    @property
+    def dead_letters(self) -> list[DeadLetter]:
+        """What is in the dead letters topic."""
+        committed = self.kafka.committed(topics.dead_letters_topic(self._prefix))
+        return [decode_dead_letter(each.record.key, each.record.value, each.record.headers) for each in committed]
+
+    @property
+    def _prefix(self) -> str:
+        return self.settings.kafka.topic_prefix
+
+    # ------------------------------------------------------------------ what can happen
+
+    async def crash(self) -> None:
+        """The dispatcher dies as by SIGKILL, with its calls in flight; another one takes over within half a second."""
+        if self._dispatcher is not None:
+            await self._dispatcher.kill()
+        self._leases.set(self._lease_key(dispatcher_name(self.settings)), "released")
+        self._dispatcher = self._start_dispatcher()
+
+    # ------------------------------------------------------------------ processes
+
+    def _lease_key(self, name: str) -> str:
+        return f"{self.settings.redis.key_prefix}:memory:{name}"
+
+    def _lease(self, name: str, owner: str) -> MemoryLease:
+        return MemoryLease(self._leases, self._lease_key(name), ttl_ms=LeaseTimes().ttl_ms, token=owner)
+
+    def _start_dispatcher(self) -> "_Running":
+        self._born += 1
+        owner, name, link = f"dispatcher-{self._born}", dispatcher_name(self.settings), KafkaLink(self.kafka)
+        lease = self._lease(name, owner)
+        doors = DispatcherDoors(
+            upstream=self._openai,
+            lease=lease,
+            ledger=MemoryLedger(link, topic=topics.ledger_topic(self._prefix)),
+            offsets=MemoryOffsets(link, group=name),
+            lane=lambda topic: MemoryLane(link, topic=topic),
+            make_producer=lambda: MemoryTransactions(link, transactional_id=name),
+            counter=RoughCounter(),
+        )
+        made: Assembly = assemble(self.settings, doors, clock=self._clock, owner=owner, dice=random.random)
+        serving = asyncio.create_task(made.dispatcher.serve(_nowhere), name=owner)
+        return _Running(serving, link, lease)
+
+    def _start_retrier(self) -> "_Running":
+        owner, name, link = "retrier", f"{self._prefix}.retrier", KafkaLink(self.kafka)
+        lease, failures = self._lease(name, owner), topics.failures_topic(self._prefix)
+        self._leases.set(self._lease_key(name), "released")  # nobody had it: it need not wait to be sure of that
+        doors = RetryDoors(
+            failures=MemoryLane(link, topic=failures),
+            again=MemoryLane(link, topic=failures),
+            offsets=MemoryOffsets(link, group=name),
+            make_producer=lambda: MemoryTransactions(link, transactional_id=name),
+        )
+        watch = KafkaWatch(MemoryLane(link, topic=failures))
+        elected = Elected(
+            lease, watch, clock=self._clock, health=Health(), times=LeaseTimes(), owner=owner, dice=random.random
+        )
+        process = RetrierProcess(
+            self.settings, elected=elected, lease=lease, doors=doors, meter=Meter(), clock=self._clock, owner=owner
+        )
+        lanes = sorted(self.settings.lanes, key=lambda lane: self.settings.lanes[lane].order)
+        held_bytes_max = int(self.settings.retrier.held_bytes_max)
+        rules = RetrierRules(
+            self._prefix, lanes, int(self.settings.topics.dead_letters.max_message_bytes), held_bytes_max
+        )
+        work = Retrier(doors, rules, process.meter, self._clock)
+        return _Running(asyncio.create_task(process.serve(work), name=owner), link, lease)
+
+
+class _Running:
+    """A process of the broker."""
+
+    def __init__(self, serving: asyncio.Task[None], link: KafkaLink, lease: MemoryLease) -> None:
+        self._serving = serving
+        self._link = link
+        self._lease = lease
+
+    async def kill(self) -> None:
+        """Nothing of it reaches anybody any more. Raises what ended it before, for that is a defect, or a setting."""
+        if not self._serving.done():
+            self._link.cut()
+            self._lease.is_cut = True
+            self._serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._serving
+        self._link.kafka.links.remove(self._link)
+
+
+def _topics(settings: Settings, further: tuple[str, ...]) -> list[tuple[str, int]]:
+    """Names and numbers of partitions."""
+    overrides = {kind: getattr(settings.topics, kind) for kind in topics.KINDS}
+    specs = topics.topics(settings.kafka.topic_prefix, settings.lanes, overrides, nodes=1)
+    return [(spec.name, spec.partitions) for spec in specs] + [(name, 1) for name in further]
+
+
+def _script(answer: Callable[[Asked], Answer]) -> Callable[[Asked], Said | Silence | None]:
+    def said(asked: Asked) -> Said | Silence | None:
+        given = answer(asked)
+        if isinstance(given, str):
+            return Said(body=answer_text(asked, given))
+        return Said(body=json.dumps(given)) if isinstance(given, Mapping) else given
+
+    return said
+
+
+async def _nowhere() -> str:
+    return ""

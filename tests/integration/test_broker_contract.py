@@ -1,0 +1,39 @@
+"""Real processes, Kafka and Redis keep the contract of the broker in memory."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.local.services import LocalServices
+from broker.simulator.upstream import Upstream, UpstreamSettings
+from tests.contract.broker_contract import BrokerContract
+from tests.integration.fleet import Fleet
+
+
+@dataclass
+class World:
+    connection: KafkaConnection
+    prefix: str
+    upstream: Upstream
+
+    async def calls(self) -> int:
+        return self.upstream.books().calls
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(services: LocalServices, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    prefix, directory = "contract", tmp_path_factory.mktemp("contract")
+    settings = UpstreamSettings(
+        tokens_per_minute=60_000_000, requests_per_minute=600_000, latency_s=(0.01, 0.02), seed=7, port=0
+    )
+    async with Upstream(settings) as upstream, Fleet(services, prefix, upstream.base_url, directory) as fleet:
+        await fleet.until(await fleet.start(), "leader")
+        yield World(fleet.connection, prefix, upstream)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+class TestRealBroker(BrokerContract):
+    patience_s = 3.0

@@ -1,0 +1,166 @@
+"""A broker in memory keeps the contract of a real one, and lets a test say what happens."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from broker.client import GenerationClient
+from broker.client_ports import ClientDoors
+from broker.errors import GenerationFailed, LogUnavailable
+from broker.testing import Asked, MemoryBroker, Said, Silence
+from consumers.results import ResultReader
+from schemas.outcome import Completed
+from tests.contract.broker_contract import BODY, BrokerContract
+
+
+class World:
+    def __init__(self, broker: MemoryBroker) -> None:
+        self.broker = broker
+        self.connection: ClientDoors = broker.connection
+        self.prefix = "generation"
+
+    async def calls(self) -> int:
+        return len(self.broker.calls)
+
+
+class TestMemoryBroker(BrokerContract):
+    @pytest.fixture
+    async def world(self) -> AsyncIterator[World]:
+        async with MemoryBroker() as broker:
+            yield World(broker)
+
+
+def text_of(done: Completed) -> str:
+    return str(done.response["choices"][0]["message"]["content"])
+
+
+async def test_the_model_writes_what_the_script_says() -> None:
+    def answer(asked: Asked) -> str:
+        return f"{asked.nth}. answer to {asked.request_id} at {asked.endpoint}: {asked.body['model']}"
+
+    async with MemoryBroker(answer) as broker, GenerationClient(connection=broker.connection) as generations:
+        done = await generations.generate(BODY, lane="urgent", id="a")
+        assert text_of(done) == "1. answer to a at chat.completions: gpt-4o-mini"
+        assert [asked.request_id for asked in broker.calls] == ["a"]
+        assert broker.outcomes == [done]
+
+
+async def test_a_whole_body_is_passed_on_as_it_is() -> None:
+    body = {"id": "x", "choices": [{"message": {"refusal": "No."}}]}
+    async with (
+        MemoryBroker(lambda asked: body) as broker,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        assert (await generations.generate(BODY, lane="urgent")).response == body
+
+
+async def test_a_refusal_over_http_fails_the_request() -> None:
+    said = {"error": {"message": "The model `gpt-9` does not exist", "code": "model_not_found", "type": "invalid"}}
+    async with (
+        MemoryBroker(lambda asked: Said(404, said)) as broker,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        with pytest.raises(GenerationFailed) as raised:
+            await generations.generate(BODY, lane="urgent", id="a")
+        assert raised.value.outcome.reason == "rejected"
+        assert raised.value.outcome.error is not None
+        assert raised.value.outcome.error["code"] == "model_not_found"
+        assert [letter.reason for letter in broker.dead_letters] == ["rejected"]
+
+
+@pytest.mark.looptime
+async def test_what_fails_for_a_while_is_tried_again() -> None:
+    def answer(asked: Asked) -> str | Said | Silence:
+        first: dict[int, Said | Silence] = {1: Said(503, ""), 2: Silence("timeout")}
+        return first.get(asked.nth, "At last.")
+
+    async with MemoryBroker(answer) as broker, GenerationClient(connection=broker.connection) as generations:
+        done = await generations.generate(BODY, lane="urgent", id="a")
+        assert (text_of(done), done.attempts, broker.calls_by_id["a"]) == ("At last.", 3, 3)
+
+
+@pytest.mark.looptime
+async def test_what_must_wait_longer_is_parked_and_comes_back() -> None:
+    def answer(asked: Asked) -> str | Said:
+        return Said(503, "", {"retry-after": "30"}) if asked.nth == 1 else "After the break."
+
+    settings = {"retry": {"in_place_max_s": 5}}
+    async with (
+        MemoryBroker(answer, settings=settings) as broker,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        done = await generations.generate(BODY, lane="urgent", id="a")
+        assert (text_of(done), done.attempts) == ("After the break.", 2)
+        assert len(broker.kafka.committed("generation.failures")) == 1
+
+
+async def test_after_a_crash_another_dispatcher_answers_once() -> None:
+    async with (
+        MemoryBroker(latency_s=0.2) as broker,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        await generations.generate(BODY, lane="urgent")
+        waiting = [asyncio.create_task(generations.generate(BODY, lane="urgent", id=f"r{n}")) for n in range(5)]
+        await asyncio.sleep(0.1)
+        await broker.crash()
+        done = await asyncio.gather(*waiting)
+        assert {each.term for each in done} == {2}
+        assert sorted(outcome.id for outcome in broker.outcomes)[1:] == [f"r{n}" for n in range(5)]
+        assert all(broker.calls_by_id[f"r{n}"] == 2 for n in range(5))
+
+
+@pytest.mark.looptime
+async def test_kafka_can_be_taken_away_and_given_back() -> None:
+    async with MemoryBroker() as broker, GenerationClient(connection=broker.connection) as generations:
+        await generations.generate(BODY, lane="urgent")
+        broker.kafka.stop()
+        with pytest.raises(LogUnavailable, match="within 3 s"):
+            await generations.submit(BODY, timeout_s=3)
+        waiting = asyncio.create_task(generations.generate(BODY, lane="urgent"))
+        await asyncio.sleep(5)
+        assert not waiting.done()
+        broker.kafka.start_again()
+        assert (await waiting).status == "completed"
+
+
+async def test_topics_of_ones_own_and_another_prefix() -> None:
+    async with (
+        MemoryBroker(topic_prefix="staging.generation", topics=("mine",)) as broker,
+        GenerationClient(connection=broker.connection, topic_prefix="staging.generation") as generations,
+    ):
+        await generations.generate(BODY, lane="urgent")
+        async with ResultReader(connection=broker.connection, group=None, topic="mine", follow=False) as reader:
+            assert [outcome async for outcome in reader] == []
+
+
+@pytest.mark.looptime
+async def test_quotas_lanes_and_deadlines_are_those_of_the_settings() -> None:
+    settings = {"limits": {"gpt-4o-mini": {"tokens_per_minute": 60}}, "lanes": {"only": {"order": 1, "deadline_s": 90}}}
+    async with MemoryBroker(settings=settings) as broker, GenerationClient(connection=broker.connection) as generations:
+        outcomes = await asyncio.gather(
+            *(generations.generate(BODY, lane="only") for _ in range(60)), return_exceptions=True
+        )
+        reasons = {each.outcome.reason for each in outcomes if isinstance(each, GenerationFailed)}
+        assert reasons <= {"deadline_unreachable", "deadline_exceeded"}
+        assert reasons
+        assert any(isinstance(each, Completed) for each in outcomes)
+
+
+async def test_settings_that_contradict_each_other_are_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="tokens_per_minute"):
+        MemoryBroker(settings={"limits": {"a": {"tokens_per_minute": -1}}})
+
+
+async def test_an_error_of_the_script_is_raised_at_the_end() -> None:
+    def answer(asked: Asked) -> str:
+        raise ZeroDivisionError(asked.request_id)
+
+    async def asking() -> None:
+        async with MemoryBroker(answer) as broker, GenerationClient(connection=broker.connection) as generations:
+            await generations.submit(BODY, lane="urgent")
+            await asyncio.sleep(0.2)
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await asking()
+    assert raised.value.subgroup(ZeroDivisionError)
