@@ -73,6 +73,14 @@ class SubmitLog(Protocol):
     async def begin(self, topic: str, record: Record, *, timeout_s: float) -> Pending:
         """Hand one record over, in the order of the calls; raises as `append`."""
 
+    async def check(self, topic: str) -> None:
+        """Be sure that the topic is there and may be written to.
+
+        Raises:
+            MissingTopic: There is no such topic.
+            Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
+        """
+
     async def close(self) -> None:
         """Deliver what is on its way if Kafka answers within three seconds; never hangs."""
 

@@ -96,6 +96,7 @@ class DeadLetterReader:
         topic_prefix: Which budget.
         connection: Address and credentials, where more than an address is needed; or a `MemoryBroker`'s, in a test.
         since: Nothing that was written before this instant; None: from the beginning.
+        topic: A service's own dead letters; default: those of the prefix.
 
     Attributes:
         topic: The topic it reads.
@@ -109,8 +110,9 @@ class DeadLetterReader:
         topic_prefix: str = "generation",
         connection: KafkaConnection | ClientDoors | None = None,
         since: datetime | None = None,
+        topic: str | None = None,
     ) -> None:
-        self.topic = dead_letters_topic(topic_prefix)
+        self.topic = topic or dead_letters_topic(topic_prefix)
         self.unreadable = 0
         self._scan = client_doors(bootstrap_servers, connection).scan(self.topic, since=since)
         self._order: OldestFirst | None = None

@@ -7,7 +7,6 @@ and never openai, tiktoken or redis.
 
 import asyncio
 import time
-from collections import OrderedDict
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -16,7 +15,10 @@ from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.client_ports import Arrived, ClientDoors, Start
 from broker.errors import Unreachable
-from schemas.codec import WireError, decode_outcome
+from consumers.deliveries import Deliveries, Delivery
+from consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience
+from schemas import headers as names
+from schemas.codec import Headers, WireError, decode_dead_letter, decode_outcome
 from schemas.outcome import Outcome
 from schemas.topics import results_topic
 
@@ -39,12 +41,12 @@ class ResultReader:
         topic_prefix: Which budget.
         connection: Address and credentials, where more than an address is needed; or a `MemoryBroker`'s, in a test.
         start: Where a group that never read begins: `earliest`, `latest`, or an aware datetime.
-        topic: Another topic of outcomes, such as a `reply_to`; default: the results of the prefix.
+        topic: Another topic of outcomes: a `reply_to`, or the service's own dead letters; default: the results.
         follow: False: end where the topic ended when the reader was opened.
 
     Attributes:
         undecodable: Values that were no outcome and were skipped.
-        duplicates: Outcomes that had been delivered already and were skipped.
+        stopping: Set by `stop`.
     """
 
     def __init__(  # noqa: PLR0913  # each is a choice of the service
@@ -59,16 +61,22 @@ class ResultReader:
         follow: bool = True,
     ) -> None:
         self.undecodable = 0
-        self.duplicates = 0
-        doors = client_doors(bootstrap_servers, connection)
-        self._log = doors.outcomes(topic or results_topic(topic_prefix), group=group, start=start)
+        self.stopping = asyncio.Event()
+        self._topic = topic or results_topic(topic_prefix)
+        self._doors = client_doors(bootstrap_servers, connection)
+        self._log = self._doors.outcomes(self._topic, group=group, start=start)
+        self._deliveries = Deliveries(remembered_max=REMEMBERED_MAX, mark_handled=self._mark_handled)
         self._follow = follow
         self._open = False
         self._ends: dict[int, int] = {}
-        self._in_hand: Arrived | None = None
-        self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._in_hand: Delivery | None = None
         self._uncommitted = 0
         self._committed_at = time.monotonic()
+
+    @property
+    def duplicates(self) -> int:
+        """Outcomes that had been delivered already and were skipped."""
+        return self._deliveries.duplicates
 
     async def open(self) -> None:
         """Connect; with `latest`, everything published from now on is delivered. `async with` does it, too.
@@ -101,6 +109,10 @@ class ResultReader:
         self._open = False
         await self._log.close()
 
+    def stop(self) -> None:
+        """End the iteration, or `handle`, once what is in hand has been handled: for a signal handler."""
+        self.stopping.set()
+
     def __aiter__(self) -> Self:
         return self
 
@@ -110,30 +122,84 @@ class ResultReader:
         Raises:
             RightsError, AuthenticationError: Kafka does not let us.
         """
-        self._done_with_in_hand()
-        while True:
-            await self._commit_if_due()
-            arrived = await self._arrived()
-            if arrived is None:
-                await self.commit()
-                raise StopAsyncIteration
-            outcome = self._new_outcome(arrived)
-            self._in_hand = arrived
-            if outcome is not None:
-                return outcome
-            self._done_with_in_hand()
+        if self._in_hand is not None:
+            self.done(self._in_hand)
+        self._in_hand = await self.delivery()
+        if self._in_hand is None:
+            raise StopAsyncIteration
+        return self._in_hand.outcome
+
+    async def handle(  # each is a choice of the service
+        self,
+        handler: Handler,
+        *,
+        dead_letters: str | None,
+        attempts_max: int = ATTEMPTS_MAX,
+        pause_s: float = PAUSE_S,
+        concurrency: int = 1,
+    ) -> Handling:
+        """Call `handler` for each outcome; whatever it raises, the outcome is neither lost nor tried for ever.
+
+        Args:
+            handler: Returning says that the outcome is handled. `consumers.handling.Refused` says that trying again
+                is of no use; any other exception is tried again.
+            dead_letters: The service's own topic for what is given up; a reader with `topic=` handles it again. None:
+                the last exception is raised here, and the outcome comes again after the next start.
+            attempts_max: How often an outcome is tried.
+            pause_s: Before the second time; each further pause is twice as long, half a minute at most.
+            concurrency: How many outcomes are handled at once; with 1, those of a partition in order.
+
+        Returns:
+            What was done, once `stop` was called or a reader that does not follow has reached the end.
+
+        Raises:
+            MissingTopic: There is no topic `dead_letters`.
+            RightsError, AuthenticationError, Unreachable: Kafka does not let us, or is away at the start.
+        """
+        await self.open()
+        log = self._doors.submissions()
+        try:
+            letters = None if dead_letters is None else Letters(log, self._topic, dead_letters)
+            if letters is not None:
+                await letters.check()
+            patience = Patience(attempts_max=attempts_max, pause_s=pause_s)
+            handling = Handling(self, handler, letters, patience, concurrency=concurrency)
+            await handling.run()
+            await self.commit()
+            return handling
+        finally:
+            await log.close()
+
+    # ------------------------------------------------------------------ one by one
+
+    async def delivery(self) -> Delivery | None:
+        """The next outcome, to be given to `done` or `give_back`; None when there will be none."""
+        while (arrived := await self._arrived()) is not None:
+            outcome = self._outcome(arrived)
+            if outcome is None:
+                self._deliveries.skip(arrived)
+            elif (delivery := self._deliveries.begin(arrived, outcome)) is not None:
+                return delivery
+        await self.commit()
+        return None
+
+    def done(self, delivery: Delivery) -> None:
+        """It counts as handled."""
+        self._deliveries.done(delivery)
+
+    def give_back(self, delivery: Delivery) -> None:
+        """It does not count as handled: it comes again, and so does what came after it in its partition."""
+        self._deliveries.give_back(delivery)
 
     async def commit(self) -> None:
-        """Store at once how far the group is: everything handed out before the outcome in hand."""
+        """Store at once how far the group is: everything handed out before the first outcome in hand."""
         self._uncommitted = 0
         self._committed_at = time.monotonic()
         await self._log.commit()
 
-    def _done_with_in_hand(self) -> None:
-        if self._in_hand is not None:
-            self._log.mark_handled(self._in_hand)
-            self._in_hand = None
-            self._uncommitted += 1
+    def _mark_handled(self, arrived: Arrived) -> None:
+        self._log.mark_handled(arrived)
+        self._uncommitted += 1
 
     async def _commit_if_due(self) -> None:
         idle = self._uncommitted and not self._log.buffered
@@ -144,7 +210,8 @@ class ResultReader:
     async def _arrived(self) -> Arrived | None:
         """The next record; None at the end of a reader that does not follow. Waits out a Kafka that is away."""
         pause_s = _RECONNECT_FIRST_S
-        while True:
+        while not self.stopping.is_set():
+            await self._commit_if_due()
             try:
                 if not self._follow and await self._log.is_past(self._ends):
                     return None
@@ -156,6 +223,7 @@ class ResultReader:
                     raise
                 await self._reopen(pause_s)
                 pause_s = min(2 * pause_s, _RECONNECT_MAX_S)
+        return None
 
     async def _reopen(self, pause_s: float) -> None:
         await self._log.close()
@@ -163,18 +231,17 @@ class ResultReader:
         with suppress(Unreachable):  # the next look says so again, and the pause grows
             await self._log.open()
 
-    def _new_outcome(self, arrived: Arrived) -> Outcome | None:
+    def _outcome(self, arrived: Arrived) -> Outcome | None:
         try:
-            outcome = decode_outcome(arrived.record.value, arrived.record.headers)
+            return decode_outcome(arrived.record.value, _own_headers(arrived))
         except WireError:
             self.undecodable += 1
             return None
-        identity = (outcome.id, outcome.run)
-        if identity in self._seen:
-            self._seen.move_to_end(identity)
-            self.duplicates += 1
-            return None
-        self._seen[identity] = None
-        if len(self._seen) > REMEMBERED_MAX:
-            self._seen.popitem(last=False)
-        return outcome
+
+
+def _own_headers(arrived: Arrived) -> Headers:
+    """Those of the outcome, also where it is a dead letter of the service's own."""
+    record = arrived.record
+    if any(name == names.REASON for name, _ in record.headers):
+        return decode_dead_letter(record.key, record.value, record.headers).headers
+    return record.headers

@@ -263,6 +263,7 @@ def decode_dead_letter(key: bytes | None, value: bytes | None, headers: Headers)
             failed_at=from_wire(block[names.FAILED_AT]),
             original_length=None if length is None else int(length),
             sha256=block.get(names.SHA256),
+            error_type=block.get(names.ERROR_TYPE),
         )
     except (KeyError, ValueError) as reason:
         raise WireError("a value is not a dead letter: its headers are incomplete") from reason

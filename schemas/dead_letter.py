@@ -21,10 +21,12 @@ class DeadLetter:
     """Key, value and headers are the original's, unchanged, unless the record was too long.
 
     Attributes:
-        reason: A Failed's reason, or `id_conflict`, `undecodable`, `lost_by_retention`.
+        reason: A Failed's reason, or `id_conflict`, `undecodable`, `lost_by_retention`; of a service's
+            own dead letters `handler_failed`, `handler_refused`.
         attempts: HTTP calls made.
         original_length: Bytes of the whole value, if `value` holds only its beginning.
         sha256: Of the whole value, in hex, if `value` holds only its beginning.
+        error_type: Of an outcome that a service's own handler gave up: the exception's class.
     """
 
     key: bytes | None
@@ -37,3 +39,4 @@ class DeadLetter:
     failed_at: datetime
     original_length: int | None = None
     sha256: str | None = None
+    error_type: str | None = None

@@ -25,6 +25,7 @@ REASON = "headrace-reason"
 ORIGIN = "headrace-origin"
 ATTEMPTS = "headrace-attempts"
 FAILED_AT = "headrace-failed-at"
+ERROR_TYPE = "headrace-error-type"
 LENGTH = "headrace-length"
 SHA256 = "headrace-sha256"
 

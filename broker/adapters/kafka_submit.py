@@ -13,11 +13,11 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from broker.adapters.kafka_connection import DENIED, KafkaConnection, denied, explain_unreachable
-from broker.adapters.kafka_rights import why_unseen
+from broker.adapters.kafka_connection import DENIED, KafkaConnection, denied, explain_unreachable, user_of
+from broker.adapters.kafka_rights import seen, why_unseen
 from broker.adapters.kafka_transactions import close_producer
 from broker.client_ports import Appended
-from broker.errors import HeadraceError, InvalidRequest, LogUnavailable, Unreachable
+from broker.errors import HeadraceError, InvalidRequest, LogUnavailable, MissingTopic, RightsError, Unreachable
 from schemas.record import Record
 
 _REQUEST_MS = 4_000
@@ -64,6 +64,20 @@ class KafkaSubmit:
                 return Pending(self, producer, topic, future)
         except TimeoutError as reason:
             raise await self._away(timeout_s, waited_for, is_sent=False) from reason
+
+    async def check(self, topic: str) -> None:
+        """Be sure that the topic is there and may be written to.
+
+        Raises:
+            MissingTopic: There is no such topic.
+            Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
+        """
+        found = await seen(self._connection, [topic])
+        if topic in found.missing:
+            raise MissingTopic(topic)
+        allowed = found.allowed.get(topic, frozenset())
+        if allowed is not None and "WRITE" not in allowed:
+            raise RightsError(f"Kafka does not let {user_of(self._connection)} write to {topic}: grant WRITE on it.")
 
     async def _ready(self, topic: str) -> AIOKafkaProducer:
         """A producer that has started and knows the topic. Retries until its caller's deadline."""

@@ -89,6 +89,11 @@ class MemorySubmit:
         offset = kafka.append(topic, record, partition=partition, at_ms=at_ms)
         return Placed(Appended(topic, partition, offset, at_ms))
 
+    async def check(self, topic: str) -> None:
+        """See `SubmitLog.check`."""
+        await _reached(self._link)
+        self._link.kafka.logs(topic)
+
     async def close(self) -> None:
         """See `SubmitLog.close`."""
 
@@ -354,7 +359,8 @@ def _read(log: PartitionLog, position: int) -> tuple[list[Fetched], int]:
     got, after = log.read(position, _RECORDS_A_FETCH)
     if isinstance(got, Unreadable):
         return [], after
-    return got, after if len(got) == _RECORDS_A_FETCH else max(after, log.stable_end)
+    behind, _ = log.read(after, 1)
+    return got, after if behind else max(after, log.stable_end)
 
 
 def _first_since(log: PartitionLog, since: datetime) -> int:

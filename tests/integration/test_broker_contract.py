@@ -7,9 +7,11 @@ import pytest
 import pytest_asyncio
 
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_topics import create_missing
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
-from tests.contract.broker_contract import BrokerContract
+from schemas.topics import TopicSpec
+from tests.contract.handling_contract import HandlingContract
 from tests.integration.fleet import Fleet
 
 
@@ -18,6 +20,7 @@ class World:
     connection: KafkaConnection
     prefix: str
     upstream: Upstream
+    own_topic: str = "contract-mine"
 
     async def calls(self) -> int:
         return self.upstream.books().calls
@@ -31,9 +34,11 @@ async def world(services: LocalServices, tmp_path_factory: pytest.TempPathFactor
     )
     async with Upstream(settings) as upstream, Fleet(services, prefix, upstream.base_url, directory) as fleet:
         await fleet.until(await fleet.start(), "leader")
-        yield World(fleet.connection, prefix, upstream)
+        world = World(fleet.connection, prefix, upstream)
+        await create_missing(fleet.connection, [TopicSpec(world.own_topic, 1, 1, {})])
+        yield world
 
 
 @pytest.mark.asyncio(loop_scope="module")
-class TestRealBroker(BrokerContract):
+class TestRealBroker(HandlingContract):
     patience_s = 3.0

@@ -11,7 +11,8 @@ from broker.errors import GenerationFailed, LogUnavailable
 from broker.testing import Asked, MemoryBroker, Said, Silence
 from consumers.results import ResultReader
 from schemas.outcome import Completed
-from tests.contract.broker_contract import BODY, BrokerContract
+from tests.contract.broker_contract import BODY
+from tests.contract.handling_contract import HandlingContract
 
 
 class World:
@@ -19,15 +20,16 @@ class World:
         self.broker = broker
         self.connection: ClientDoors = broker.connection
         self.prefix = "generation"
+        self.own_topic = "mine"
 
     async def calls(self) -> int:
         return len(self.broker.calls)
 
 
-class TestMemoryBroker(BrokerContract):
+class TestMemoryBroker(HandlingContract):
     @pytest.fixture
     async def world(self) -> AsyncIterator[World]:
-        async with MemoryBroker() as broker:
+        async with MemoryBroker(topics=("mine",)) as broker:
             yield World(broker)
 
 

@@ -1,0 +1,189 @@
+"""A function of the service for each outcome: tried a bounded number of times, then a dead letter of the service's own.
+
+    async with ResultReader("localhost:9092", group="lead-mailer") as results:
+        await results.handle(send_mail, dead_letters="lead-mailer.dead-letters")
+
+An exception neither loses an outcome nor lets it block those behind it for ever. What the service gives up on stands in
+its topic as it came, with the reason, and can be handled again by a reader of that topic.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from typing import Protocol
+
+import structlog
+
+from broker.client_ports import SubmitLog
+from broker.errors import LogUnavailable
+from consumers.deliveries import Delivery
+from schemas import headers as names
+from schemas.codec import encode_dead_letter
+from schemas.outcome import Outcome
+from schemas.record import Record
+from schemas.topics import MESSAGE_BYTES_MAX
+
+Handler = Callable[[Outcome], Awaitable[None]]
+
+ATTEMPTS_MAX = 5
+PAUSE_S = 0.5
+PAUSE_MAX_S = 30.0
+_APPEND_WITHIN_S = 30.0
+_OVERHEAD_BYTES = 1_024
+
+_log = structlog.get_logger("results")
+
+
+class Refused(Exception):  # noqa: N818  # named by what holds
+    """For handlers to raise: trying this outcome again would be of no use; it becomes a dead letter at once."""
+
+
+class Source(Protocol):
+    """Where outcomes come from: a `ResultReader`."""
+
+    stopping: asyncio.Event
+
+    async def delivery(self) -> Delivery | None:
+        """The next outcome; None when there will be none."""
+
+    def done(self, delivery: Delivery) -> None:
+        """It counts as handled."""
+
+    def give_back(self, delivery: Delivery) -> None:
+        """It does not; it comes again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How often an outcome is tried, and the pause before the second time; each further pause is twice as long."""
+
+    attempts_max: int = ATTEMPTS_MAX
+    pause_s: float = PAUSE_S
+    pause_max_s: float = PAUSE_MAX_S
+
+    def __post_init__(self) -> None:
+        if self.attempts_max < 1 or self.pause_s < 0:
+            raise ValueError("attempts_max must be at least 1, and pause_s at least 0")
+
+    def pause_after_s(self, attempt: int) -> float:
+        """Before the next one."""
+        return float(min(self.pause_s * 2.0 ** (attempt - 1), self.pause_max_s))
+
+
+class Letters:
+    """The service's own dead letters: `topic` as it is checked at the start, and written to when somebody gives up."""
+
+    def __init__(self, log: SubmitLog, origin_topic: str, topic: str) -> None:
+        self._log = log
+        self._origin_topic = origin_topic
+        self._topic = topic
+
+    async def check(self) -> None:
+        """Be sure that the topic is there and may be written to.
+
+        Raises:
+            MissingTopic, RightsError, AuthenticationError, Unreachable: It is not, or Kafka does not let us.
+        """
+        await self._log.check(self._topic)
+
+    async def write(self, delivery: Delivery, *, attempts: int, error: Exception) -> None:
+        """Returns once it stands there; waits out a Kafka that is away."""
+        arrived = delivery.arrived[0]
+        letter = encode_dead_letter(
+            arrived.record.key,
+            arrived.record.value,
+            arrived.record.headers,
+            reason="handler_refused" if isinstance(error, Refused) else "handler_failed",
+            origin=(self._origin_topic, arrived.partition, arrived.offset),
+            attempts=attempts,
+            run=delivery.outcome.run,
+            failed_at=datetime.now(UTC),
+            max_bytes=MESSAGE_BYTES_MAX - _OVERHEAD_BYTES,
+        )
+        told = (names.ERROR_TYPE, type(error).__qualname__.encode())  # its text may hold what a prompt held
+        record = Record(letter.key, letter.value, (*letter.headers, told))
+        while True:
+            try:
+                await self._log.append(self._topic, record, timeout_s=_APPEND_WITHIN_S)
+            except LogUnavailable as reason:
+                _log.warning("dead_letter_waits_for_kafka", id=delivery.outcome.id, reason=str(reason))
+            else:
+                return
+
+
+class Handling:
+    """One run of `ResultReader.handle`.
+
+    Attributes:
+        handled: Outcomes that a handler took.
+        failed_attempts: Times it raised.
+        dead_lettered: Outcomes that were given up.
+    """
+
+    def __init__(
+        self, source: Source, handler: Handler, letters: Letters | None, patience: Patience, *, concurrency: int
+    ) -> None:
+        """Without `letters` the last exception of an outcome that is given up ends the run, and it comes again."""
+        if concurrency < 1:
+            raise ValueError("concurrency must be at least 1")
+        self.handled = 0
+        self.failed_attempts = 0
+        self.dead_lettered = 0
+        self._source = source
+        self._handler = handler
+        self._letters = letters
+        self._patience = patience
+        self._free = asyncio.Semaphore(concurrency)
+
+    async def run(self) -> None:
+        """Until the source ends. Raises what the handler raised, if nobody takes dead letters."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._free.acquire()
+                while (delivery := await self._source.delivery()) is not None:
+                    tasks.create_task(self._one(delivery), name=f"handle {delivery.outcome.id}")
+                    await self._free.acquire()
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _one(self, delivery: Delivery) -> None:
+        taken = False
+        try:
+            taken = await self._tried(delivery)
+        finally:
+            if taken:
+                self._source.done(delivery)
+            else:
+                self._source.give_back(delivery)
+            self._free.release()
+
+    async def _tried(self, delivery: Delivery) -> bool:
+        """Whether it was handled or given up; False: the reader stops before that."""
+        for attempt in count(1):
+            try:
+                await self._handler(delivery.outcome)
+            except Exception as error:
+                self.failed_attempts += 1
+                _log.warning("handler_failed", id=delivery.outcome.id, attempt=attempt, error=type(error).__qualname__)
+                if isinstance(error, Refused) or attempt >= self._patience.attempts_max:
+                    if self._letters is None:
+                        raise
+                    await self._letters.write(delivery, attempts=attempt, error=error)
+                    self.dead_lettered += 1
+                    return True
+            else:
+                self.handled += 1
+                return True
+            if await self._stops_within(self._patience.pause_after_s(attempt)):
+                return False
+        raise AssertionError("the attempts are endless")
+
+    async def _stops_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._source.stopping.wait()
+        except TimeoutError:
+            return False
+        return True
