@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from typing import Protocol
 
 import pytest
 
@@ -12,7 +13,7 @@ from schemas.outcome import Outcome
 from tests.contract.broker_contract import WITHIN_S, BrokerContract, BrokerWorld
 
 
-class HandlingWorld(BrokerWorld):
+class HandlingWorld(BrokerWorld, Protocol):
     """`own_topic` is one of the service's own, for what it gives up."""
 
     own_topic: str
