@@ -24,11 +24,11 @@ demo: $(STAMP) ## the story, live: naive workers beside Headrace on a real Kafka
 	@$(BIN)/headrace demo $(if $(LAW),--law $(LAW)) $(if $(LEADS),--leads $(LEADS))
 
 test: $(STAMP) ## everything, on a real Kafka and Valkey that the run starts itself
-	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property tests/simulation
+	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property tests/simulation examples
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/chart tests/integration
 
 unit: $(STAMP) ## unit and property tests: no services, under half a minute
-	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property
+	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property examples
 
 sim: $(STAMP) ## the whole service on virtual time, with faults at every await (SEEDS=2000, FROM=0)
 	@$(BIN)/python -m tests.simulation.service.run --seeds $(or $(SEEDS),2000) --from $(or $(FROM),0) --trace
@@ -60,7 +60,7 @@ chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, held against
 	@$(BIN)/python -m tests.chart.tools
 	@$(BIN)/python -m pytest -q tests/chart
 
-compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat and the Java console producer
+compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat, the Java console producer, Node and Go
 	@$(BIN)/python -m pytest -q tests/compatibility
 
 image: $(STAMP) ## Dockerfile and compose.yaml: built, linted, run and stopped (root on Debian; installs buildah, podman)

@@ -215,7 +215,7 @@ class ResultReader:
             try:
                 if not self._follow and await self._log.is_past(self._ends):
                     return None
-                arrived = await self._log.next(timeout_ms=_POLL_MS)
+                arrived = await self._next()
                 if arrived is not None:
                     return arrived
             except Unreachable:
@@ -224,6 +224,20 @@ class ResultReader:
                 await self._reopen(pause_s)
                 pause_s = min(2 * pause_s, _RECONNECT_MAX_S)
         return None
+
+    async def _next(self) -> Arrived | None:
+        """The next record; None after a while without one, or as soon as the reader is stopped."""
+        if self._log.buffered:
+            return await self._log.next(timeout_ms=_POLL_MS)
+        asking = asyncio.create_task(self._log.next(timeout_ms=_POLL_MS), name="next outcome")
+        stopped = asyncio.create_task(self.stopping.wait(), name="stop")
+        try:
+            await asyncio.wait({asking, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            return await asking if asking.done() else None
+        finally:
+            asking.cancel()
+            stopped.cancel()
+            await asyncio.wait({asking, stopped})
 
     async def _reopen(self, pause_s: float) -> None:
         await self._log.close()

@@ -1,7 +1,10 @@
 """Real processes, Kafka and Redis keep the contract of the broker in memory."""
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -13,6 +16,8 @@ from broker.simulator.upstream import Upstream, UpstreamSettings
 from schemas.topics import TopicSpec
 from tests.contract.handling_contract import HandlingContract
 from tests.integration.fleet import Fleet
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -42,3 +47,21 @@ async def world(services: LocalServices, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.asyncio(loop_scope="module")
 class TestRealBroker(HandlingContract):
     patience_s = 3.0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_example_of_a_service_runs_as_its_page_says(world: World, tmp_path: Path) -> None:
+    example, store = ROOT / "examples" / "lead_ingest", tmp_path / "leads.db"
+    for new in (6, 0):
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "lead_ingest", "lead_ingest/leads.csv", "--store", str(store)),
+            *("--kafka", world.connection.bootstrap_servers, "--topic-prefix", world.prefix),
+            cwd=example.parent,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(60):
+            out, err = await child.communicate()
+        assert child.returncode == 0, err.decode()
+        assert out.decode().splitlines() == [f"{new} new leads, 6 in all", "6 written, 0 failed, 0 asked, 0 new"]
