@@ -26,6 +26,7 @@ from broker.service.assembly import Assembly, DispatcherDoors, assemble, dispatc
 from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
 from broker.service.retrying import RetrierProcess
+from broker.service.timekeeping import ByTheLeader
 from broker.settings.whole import Settings
 from broker.testing.client_doors import MemoryClientDoors
 from broker.testing.counter import RoughCounter
@@ -77,7 +78,7 @@ class MemoryBroker:
         self.settings = Settings(**groups)
         self._clock = WallClock(loop.time)
         self.kafka = MemoryKafka(self._clock.utc_ms)
-        self._leases = MemoryLeaseStore(self._clock.now_ms)
+        self._leases = MemoryLeaseStore(self._clock.utc_ms)
         self._openai = ScriptedUpstream(latency_s=latency_s, script=None if answer is None else _script(answer))
         self.connection: ClientDoors = MemoryClientDoors(self.kafka, KafkaLink(self.kafka))
         for topic in _topics(self.settings, topics):
@@ -170,11 +171,25 @@ class MemoryBroker:
             make_producer=lambda: MemoryTransactions(link, transactional_id=name),
         )
         watch = KafkaWatch(MemoryLane(link, topic=failures))
+        leader = self._lease(dispatcher_name(self.settings), owner)
         elected = Elected(
-            lease, watch, clock=self._clock, health=Health(), times=LeaseTimes(), owner=owner, dice=random.random
+            lease,
+            watch,
+            clock=self._clock,
+            timekeeper=ByTheLeader(self._clock, leader),
+            health=Health(),
+            times=LeaseTimes(),
+            owner=owner,
+            dice=random.random,
         )
         process = RetrierProcess(
-            self.settings, elected=elected, lease=lease, doors=doors, meter=Meter(), clock=self._clock, owner=owner
+            self.settings,
+            elected=elected,
+            leases=(lease, leader),
+            doors=doors,
+            meter=Meter(),
+            clock=self._clock,
+            owner=owner,
         )
         lanes = sorted(self.settings.lanes, key=lambda lane: self.settings.lanes[lane].order)
         held_bytes_max = int(self.settings.retrier.held_bytes_max)

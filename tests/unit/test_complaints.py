@@ -143,14 +143,14 @@ async def test_being_told_to_wait_for_days_holds_up_no_deadline_and_no_other_mod
         MemoryBroker(answer, settings=settings) as broker,
         GenerationClient(connection=broker.connection) as generations,
     ):
-        deadline = datetime.now(UTC) + timedelta(hours=2)
+        deadline = datetime.now(UTC) + timedelta(minutes=15)
         stuck = asyncio.create_task(outcome_of(generations, "stuck", lane="urgent", deadline=deadline))
         await asyncio.sleep(5)
         begun_s = asyncio.get_running_loop().time()
         assert (await outcome_of(generations, "other", lane="urgent", body=body("gpt-4o"))).status == "completed"
         assert asyncio.get_running_loop().time() - begun_s < 5
         assert (await stuck).status == "failed"
-        assert asyncio.get_running_loop().time() - begun_s < 2 * 3_600 + 60
+        assert asyncio.get_running_loop().time() - begun_s < 15 * 60 + 60
 
 
 # langchain-ai/langchainjs#1929, openai/openai-python#3042: an empty account was asked again and again, in vain.
@@ -174,10 +174,10 @@ async def test_an_empty_account_is_probed_and_loses_nobody() -> None:
 async def test_a_limit_that_never_opens_is_bounded_by_the_deadline_and_few_calls() -> None:
     calls = Calls(lambda asked: throttled("Your project's budget cap was reached.", "budget_cap_reached"))
     async with MemoryBroker(calls) as broker, GenerationClient(connection=broker.connection) as generations:
-        deadline = datetime.now(UTC) + timedelta(hours=4)
+        deadline = datetime.now(UTC) + timedelta(minutes=10)
         failed = await outcome_of(generations, "r", lane="bulk", deadline=deadline)
         assert failed.status == "failed"
-        assert len(calls.at) < 100
+        assert len(calls.at) < 40
 
 
 # it-at-m/zammad-ai#173: without a dead letter or a bound, a poisoned message looped for ever.
