@@ -177,7 +177,7 @@ async def test_a_limit_that_never_opens_is_bounded_by_the_deadline_and_few_calls
         deadline = datetime.now(UTC) + timedelta(minutes=10)
         failed = await outcome_of(generations, "r", lane="bulk", deadline=deadline)
         assert failed.status == "failed"
-        assert len(calls.at) < 40
+        assert len(calls.at) <= 61, "one call each ten seconds"
 
 
 # it-at-m/zammad-ai#173: without a dead letter or a bound, a poisoned message looped for ever.
@@ -247,7 +247,7 @@ async def test_a_handler_that_takes_long_gets_nothing_twice() -> None:
         await asyncio.gather(*(outcome_of(generations, f"r{number}", lane="urgent") for number in range(6)))
 
         async def handle(outcome: Outcome) -> None:
-            await asyncio.sleep(900)
+            await asyncio.sleep(300)
             handled.append(outcome.id)
 
         async with ResultReader(connection=broker.connection, group="slow", follow=False) as results:
