@@ -8,13 +8,12 @@ its topic as it came, with the reason, and can be handled again by a reader of t
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from typing import Protocol
-
-import structlog
 
 from broker.client_ports import SubmitLog
 from broker.errors import LogUnavailable
@@ -33,7 +32,7 @@ PAUSE_MAX_S = 30.0
 _APPEND_WITHIN_S = 30.0
 _OVERHEAD_BYTES = 1_024
 
-_log = structlog.get_logger("results")
+_log = logging.getLogger("headrace.results")
 
 
 class Refused(Exception):  # noqa: N818  # named by what holds
@@ -108,7 +107,7 @@ class Letters:
             try:
                 await self._log.append(self._topic, record, timeout_s=_APPEND_WITHIN_S)
             except LogUnavailable as reason:
-                _log.warning("dead_letter_waits_for_kafka", id=delivery.outcome.id, reason=str(reason))
+                _log.warning("the dead letter of %s waits: %s", delivery.outcome.id, reason)
             else:
                 return
 
@@ -166,7 +165,8 @@ class Handling:
                 await self._handler(delivery.outcome)
             except Exception as error:
                 self.failed_attempts += 1
-                _log.warning("handler_failed", id=delivery.outcome.id, attempt=attempt, error=type(error).__qualname__)
+                kind = type(error).__qualname__  # its text may hold what a prompt held
+                _log.warning("attempt %d to handle %s failed: %s", attempt, delivery.outcome.id, kind)
                 if isinstance(error, Refused) or attempt >= self._patience.attempts_max:
                     if self._letters is None:
                         raise
