@@ -5,7 +5,7 @@ those of a `MemoryBroker` pass the same contract suite, so a service tests itsel
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -149,10 +149,14 @@ class ScanLog(Protocol):
     Attributes:
         partitions: Those of the topic, ascending; known once it is open.
         offsets: How many there are to go through; markers and aborted records count.
+        firsts: Where it begins in each partition; nothing is left to read before.
+        ends: Where it ends in each: one above the last offset that a committed reader sees.
     """
 
     partitions: tuple[int, ...]
     offsets: int
+    firsts: dict[int, int]
+    ends: dict[int, int]
 
     @property
     def offsets_done(self) -> int:
@@ -174,8 +178,14 @@ class ScanLog(Protocol):
             Unreachable: Kafka is away.
         """
 
+    def go_to(self, offsets: Mapping[int, int]) -> None:
+        """Go on from there, in every partition; `offsets` and `offsets_done` count from there."""
+
     async def at(self, partition: int, offset: int) -> Standing | None:
-        """The record at that very place, or None if there is none that a committed reader sees."""
+        """The record at that very place, or None if there is none that a committed reader sees.
+
+        Whoever reads on must `go_to` again.
+        """
 
     async def close(self) -> None:
         """Leave; never hangs."""

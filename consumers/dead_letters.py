@@ -16,12 +16,13 @@ from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.client_ports import ClientDoors, Standing
 from consumers.fragments import fragment
-from schemas.codec import DecodedRequest, InputLimits, WireError, decode_dead_letter, decode_request
+from schemas.codec import DecodedRequest, InputLimits, Undecodable, WireError, decode_dead_letter, decode_request
 from schemas.dead_letter import DeadLetter, Origin
 from schemas.ids import is_valid_id
 from schemas.topics import dead_letters_topic
 
-_GENEROUS = InputLimits(request_bytes_max=64 * 1024 * 1024, nesting_max=512)
+GENEROUS = InputLimits(request_bytes_max=64 * 1024 * 1024, nesting_max=512)
+"""What is read of an original: more than a dispatcher would."""
 _WORD_CHARS_MAX = 256
 
 
@@ -48,9 +49,9 @@ class Found:
         return original_of(self.letter)
 
 
-def original_of(letter: DeadLetter) -> Original:
-    """What the original's headers and value tell. Never raises, whatever the bytes."""
-    decoded = decode_request(letter.value, letter.headers, _GENEROUS)
+def original_of(letter: DeadLetter, read: DecodedRequest | Undecodable | None = None) -> Original:
+    """What the original's headers and value tell. Never raises, whatever the bytes; `read` is them decoded already."""
+    decoded = decode_request(letter.value, letter.headers, GENEROUS) if read is None else read
     if isinstance(decoded, DecodedRequest):
         request = decoded.request
         return Original(request.id, request.tenant, request.model, request.endpoint)
@@ -86,6 +87,10 @@ class OldestFirst:
         if not self._heads:
             return None
         return min(self._heads.values(), key=lambda head: (head[0].timestamp_ms, head[0].partition)).popleft()
+
+    def leave(self, partition: int) -> None:
+        """Take nothing more of this partition."""
+        self._heads.pop(partition, None)
 
 
 class DeadLetterReader:
@@ -163,22 +168,24 @@ class DeadLetterReader:
             RightsError: Kafka does not let us read.
         """
         while self._order is not None and (standing := await self._order.next()) is not None:
-            found = self._found(standing)
+            found = found_in(standing)
             if found is not None:
                 return found
+            self.unreadable += 1
         raise StopAsyncIteration
 
     async def at(self, partition: int, offset: int) -> Found | None:
         """The dead letter at that place; None if there is none. For a reader that is not iterated over."""
         standing = await self._scan.at(partition, offset)
-        return None if standing is None else self._found(standing)
+        return None if standing is None else found_in(standing)
 
-    def _found(self, standing: Standing) -> Found | None:
-        record = standing.record
-        try:
-            letter = decode_dead_letter(record.key, record.value, record.headers)
-        except WireError:
-            self.unreadable += 1
-            return None
-        written_at = datetime.fromtimestamp(max(0, standing.timestamp_ms) / 1_000, UTC)
-        return Found(Origin(standing.topic, standing.partition, standing.offset), written_at, letter)
+
+def found_in(standing: Standing) -> Found | None:
+    """The dead letter that stands there; None if it is none."""
+    record = standing.record
+    try:
+        letter = decode_dead_letter(record.key, record.value, record.headers)
+    except WireError:
+        return None
+    written_at = datetime.fromtimestamp(max(0, standing.timestamp_ms) / 1_000, UTC)
+    return Found(Origin(standing.topic, standing.partition, standing.offset), written_at, letter)

@@ -7,7 +7,7 @@ waits in vain asks for the ends again, which must be answered, and gives up when
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -33,18 +33,20 @@ class KafkaScan:
     Attributes:
         partitions: Those of the topic, ascending.
         offsets: How many there are to go through; markers and aborted records count.
+        firsts, ends: Where it begins and ends in each partition.
     """
 
     def __init__(self, connection: KafkaConnection, *, topic: str, since: datetime | None = None) -> None:
         """Nothing is connected before `open`; `since` is compared with Kafka's timestamps."""
         self.partitions: tuple[int, ...] = ()
         self.offsets = 0
+        self.firsts: dict[int, int] = {}
+        self.ends: dict[int, int] = {}
         self._connection = connection
         self._topic = topic
         self._since = since
         self._consumer: AIOKafkaConsumer | None = None
         self._begins: dict[int, int] = {}
-        self._ends: dict[int, int] = {}
         self._left: dict[int, int] = {}
 
     @property
@@ -85,12 +87,21 @@ class KafkaScan:
             found = await consumer.offsets_for_times(dict.fromkeys(places, since_ms))
             first = {place: ends[place] if found[place] is None else found[place].offset for place in places}
         consumer.assign(places)
-        for place in places:  # no await in between: assign() has forgotten every position
-            consumer.seek(place, first[place])
         self._begins = {place.partition: begins[place] for place in places}
-        self._ends = {place.partition: ends[place] for place in places}
-        self._left = {place.partition: max(0, ends[place] - first[place]) for place in places}
-        self.partitions, self.offsets = tuple(numbers), sum(self._left.values())
+        self.firsts = {place.partition: first[place] for place in places}
+        self.ends = {place.partition: ends[place] for place in places}
+        self.partitions = tuple(numbers)
+        self._seek(consumer, self.firsts)  # no await in between: assign() has forgotten every position
+
+    def go_to(self, offsets: Mapping[int, int]) -> None:
+        """Go on from there, in every partition."""
+        self._seek(self._opened(), offsets)
+
+    def _seek(self, consumer: AIOKafkaConsumer, offsets: Mapping[int, int]) -> None:
+        for number, offset in offsets.items():
+            consumer.seek(KafkaPartition(self._topic, number), offset)
+        self._left = {number: max(0, self.ends[number] - offset) for number, offset in offsets.items()}
+        self.offsets = sum(self._left.values())
 
     async def take(self, partition: int) -> Sequence[Standing]:
         """The next records of a partition; none: its end is reached, and stays reached.
@@ -99,7 +110,7 @@ class KafkaScan:
             RightsError: Kafka does not let us read.
             Unreachable: Kafka is away.
         """
-        place, end = KafkaPartition(self._topic, partition), self._ends[partition]
+        place, end = KafkaPartition(self._topic, partition), self.ends[partition]
         consumer, silent_s = self._opened(), 0.0
         async with kafka_errors_explained(self._connection, right="READ"):
             while self._left[partition] and (at := await consumer.position(place)) < end:
@@ -137,10 +148,10 @@ class KafkaScan:
 
     async def at(self, partition: int, offset: int) -> Standing | None:
         """The record at that very place, or None if there is none that a committed reader sees."""
-        if not self._begins.get(partition, 0) <= offset < self._ends.get(partition, 0):
+        if not self._begins.get(partition, 0) <= offset < self.ends.get(partition, 0):
             return None
         self._opened().seek(KafkaPartition(self._topic, partition), offset)
-        self._left[partition] = self._ends[partition] - offset
+        self._left[partition] = self.ends[partition] - offset
         first = next(iter(await self.take(partition)), None)
         return first if first is not None and first.offset == offset else None
 

@@ -36,12 +36,14 @@ class KafkaTransactions:
         connection: KafkaConnection,
         *,
         transactional_id: str,
+        group: str | None = None,
         transaction_timeout_ms: int = 15_000,
         commit_within_s: float = 10.0,
     ) -> None:
-        """Nothing is connected before `open`. The offsets group carries the transactional id's name."""
+        """Nothing is connected before `open`. The offsets group is named `group`, or else as the transactional id."""
         self._connection = connection
         self._transactional_id = transactional_id
+        self._group = group or transactional_id
         self._transaction_timeout_ms = transaction_timeout_ms
         self._commit_within_s = commit_within_s
         self._producer: AIOKafkaProducer | None = None
@@ -86,7 +88,7 @@ class KafkaTransactions:
                 KafkaPartition(place.topic, place.partition): OffsetAndMetadata(value.offset, value.metadata)
                 for place, value in offsets.items()
             }
-            await producer.send_offsets_to_transaction(stored, self._transactional_id)
+            await producer.send_offsets_to_transaction(stored, self._group)
         await producer.commit_transaction()
 
     async def close(self) -> None:

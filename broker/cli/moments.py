@@ -17,9 +17,17 @@ def moment(text: str, *, also: str = "") -> datetime:
     Raises:
         typer.BadParameter: Neither; `also` names the words that the caller takes besides.
     """
+    when = span_or_instant(text, also=also)
+    return datetime.now(UTC) - when if isinstance(when, timedelta) else when
+
+
+def span_or_instant(text: str, *, also: str = "") -> timedelta | datetime:
+    """The same as it was written: a span stays one. Raises as `moment`."""
     try:
         if span := _SPAN.fullmatch(text):
-            return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+            length = timedelta(**{_UNITS[span[2]]: int(span[1])})
+            datetime.now(UTC) - length  # a span that leads out of the calendar is none
+            return length
         return from_wire(text)
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"use {also}a span such as 15m or 2h, or 2026-12-01T09:00:00Z") from None

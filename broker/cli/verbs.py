@@ -38,7 +38,11 @@ VERBS = (
     Verb("submit", "broker.cli.submit:submit", "Submit requests, one JSON object a line."),
     Verb("cancel", "broker.cli.cancel:cancel", "Cancel what is not yet answered."),
     Verb("results", "broker.cli.results:results", "Show outcomes as they come."),
-    Verb("dead-letters", "broker.cli.dead_letters.verb:app", "What nobody will try again: list it, show one."),
+    Verb(
+        "dead-letters",
+        "broker.cli.dead_letters.verb:app",
+        "What nobody will try again: list it, show one, put it back.",
+    ),
     Verb("status", "broker.cli.status.verb:status", "Who leads, what is wrong, what waits, what is left."),
     Verb("explain", "broker.cli.explain.verb:explain", "What an answer or an error of OpenAI means, and what follows."),
     Verb(

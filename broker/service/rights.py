@@ -16,11 +16,15 @@ from schemas import topics
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The topics a process reads and writes, and the name under which it commits: transactional id and group."""
+    """The topics a process reads and writes, and the name under which it commits: transactional id and group.
+
+    `group` is there where the group has another name than the transactional id.
+    """
 
     name: str
     read: tuple[str, ...]
     write: tuple[str, ...]
+    group: str = ""
 
     @property
     def topics(self) -> list[str]:
@@ -56,7 +60,7 @@ async def check(connection: KafkaConnection, needs: Needs) -> None:
     if found.missing:
         raise MissingTopic(*found.missing)
     absent = [f"{right} on the topic {topic}" for right, topic in _absent(found, needs)]
-    absent += await denied_transactions(connection, needs.name, needs.name)
+    absent += await denied_transactions(connection, needs.name, needs.group or needs.name)
     if absent:
         raise RightsError(_sentence(connection, absent, found))
 

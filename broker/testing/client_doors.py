@@ -7,7 +7,7 @@ and not handled comes again. A reader whose cluster is away stays silent; only a
 import asyncio
 import contextlib
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -306,40 +306,50 @@ class MemoryScan:
         self._link = link
         self._topic = topic
         self._since = since
+        self.firsts: dict[int, int] = {}
+        self.ends: dict[int, int] = {}
         self._next: dict[int, int] = {}
-        self._ends: dict[int, int] = {}
 
     @property
     def offsets_done(self) -> int:
         """See `ScanLog.offsets_done`."""
-        return self.offsets - sum(self._ends[number] - at for number, at in self._next.items())
+        return self.offsets - self._left
+
+    @property
+    def _left(self) -> int:
+        return sum(max(0, self.ends[number] - at) for number, at in self._next.items())
 
     async def open(self) -> None:
         """See `ScanLog.open`."""
         await _reached(self._link)
         logs = self._link.kafka.logs(self._topic)
-        self._ends = {number: log.stable_end for number, log in enumerate(logs)}
+        self.ends = {number: log.stable_end for number, log in enumerate(logs)}
         for number, log in enumerate(logs):
-            self._next[number] = log.start if self._since is None else _first_since(log, self._since)
-        self.offsets = sum(self._ends[number] - at for number, at in self._next.items())
-        self.partitions = tuple(self._ends)
+            self.firsts[number] = log.start if self._since is None else _first_since(log, self._since)
+        self.partitions = tuple(self.ends)
+        self.go_to(self.firsts)
+
+    def go_to(self, offsets: Mapping[int, int]) -> None:
+        """See `ScanLog.go_to`."""
+        self._next = dict(offsets)
+        self.offsets = self._left
 
     async def take(self, partition: int) -> Sequence[Standing]:
         """See `ScanLog.take`."""
         await _reached(self._link)
         got, after = _read(self._link.kafka.logs(self._topic)[partition], self._next[partition])
-        self._next[partition] = min(after, self._ends[partition])
+        self._next[partition] = min(after, self.ends[partition])
         return [
             Standing(self._topic, partition, fetched.offset, fetched.timestamp_ms, fetched.record)
             for fetched in got
-            if fetched.offset < self._ends[partition]
+            if fetched.offset < self.ends[partition]
         ]
 
     async def at(self, partition: int, offset: int) -> Standing | None:
         """See `ScanLog.at`."""
-        if partition not in self._ends:
+        if partition not in self.ends:
             return None
-        self._next[partition] = min(offset, self._ends[partition])
+        self._next[partition] = min(offset, self.ends[partition])
         first = next(iter(await self.take(partition)), None)
         return first if first is not None and first.offset == offset else None
 

@@ -19,12 +19,15 @@ NO_OFFSET = -1
 
 
 class MemoryTransactions:
-    """A `TransactionLog`. The offsets group carries the transactional id's name."""
+    """A `TransactionLog`. The offsets group carries the transactional id's name, unless it has one of its own."""
 
-    def __init__(self, link: KafkaLink, *, transactional_id: str, commit_within_s: float = 10.0) -> None:
+    def __init__(
+        self, link: KafkaLink, *, transactional_id: str, group: str | None = None, commit_within_s: float = 10.0
+    ) -> None:
         """Nothing happens before `open`."""
         self._link = link
         self._id = transactional_id
+        self._group = group or transactional_id
         self._commit_within_s = commit_within_s
         self._epoch: int | None = None
 
@@ -68,7 +71,7 @@ class MemoryTransactions:
         await self._answered(epoch)
         fault = self._fault()
         if fault is not CommitFault.LOST:
-            kafka.commit(self._id, self._id, dict(offsets))
+            kafka.commit(self._id, self._group, dict(offsets))
         if fault is not None:
             raise ProducerDead("A transaction's outcome is unknown: its answer was lost.")
 

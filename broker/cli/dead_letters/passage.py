@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from rich.console import Console
@@ -12,9 +12,8 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.patience import within
 from broker.settings.whole import Settings
 from consumers.dead_letters import DeadLetterReader, Found
+from consumers.replays.ahead import CLOCKS_APART
 
-CLOCKS_APART: Final = timedelta(minutes=1)
-"""A dead letter is written after it failed; by this much Kafka's clock may be behind the dispatcher's."""
 _BAR_FROM: Final = 5_000
 _BAR_EVERY: Final = 200
 

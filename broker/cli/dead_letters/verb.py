@@ -1,4 +1,4 @@
-"""`headrace dead-letters list` and `show`. It joins no group and commits nothing, so it disturbs nobody."""
+"""`headrace dead-letters list` and `show`. They join no group and commit nothing, so they disturb nobody."""
 
 import asyncio
 import json
@@ -7,9 +7,9 @@ from typing import Annotated, Final
 
 import typer
 
-from broker.cli.dead_letters.choice import Choice
 from broker.cli.dead_letters.listing import Columns, Listing, object_lines
 from broker.cli.dead_letters.passage import each, reading
+from broker.cli.dead_letters.replaying import replay
 from broker.cli.dead_letters.row import row_of
 from broker.cli.dead_letters.sheet import as_object, sheet
 from broker.cli.moments import moment
@@ -19,9 +19,11 @@ from broker.cli.terminal import is_person_watching
 from broker.errors import HeadraceError
 from broker.settings.whole import Settings
 from consumers.dead_letters import DeadLetterReader, Found, Original
+from consumers.replays.choice import Choice
 from schemas.dead_letter import Origin
 
-app = typer.Typer(no_args_is_help=True, help="What nobody will try again: list it, filter it, show one.")
+app = typer.Typer(no_args_is_help=True, help="What nobody will try again: list it, show one, put it back.")
+app.command()(replay)
 
 _WHEN: Final = "A span such as 15m, or an instant in ISO 8601."
 

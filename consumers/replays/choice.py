@@ -1,4 +1,4 @@
-"""Which dead letters are meant: the filters of a listing."""
+"""Which dead letters are meant: the filters of a listing and of a replay."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from broker.cli.dead_letters.choice import Choice
 from broker.cli.dead_letters.verb import place_of
 from broker.cli.main import main
 from consumers.dead_letters import Original
+from consumers.replays.choice import Choice
 from schemas.dead_letter import Origin
 from tests.unit.cli.dead_letters.specimens import AT, found, request
 

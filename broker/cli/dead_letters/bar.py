@@ -1,0 +1,46 @@
+"""A bar on standard error while a person waits: first for what is looked through, then for what is put back."""
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from consumers.replays.replay import Receipt, Tally
+from consumers.replays.verdicts import Skip
+
+_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+Show = Callable[[Sequence[Receipt]], None]
+
+
+class Bar:
+    """A `consumers.replays.replay.Watcher`; silent where nobody watches, or where the receipts are shown."""
+
+    def __init__(self, show: Show | None, *, quiet: bool) -> None:
+        """`show` gets every receipt."""
+        console = Console(stderr=True)
+        self._show = show
+        self._progress = Progress(*_COLUMNS, console=console, disable=quiet or not console.is_terminal, transient=True)
+        self._task = self._progress.add_task("looking", total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def looks(self, done: int, total: int) -> None:
+        """See `Watcher.looks`."""
+        self._progress.update(self._task, completed=done, total=total)
+
+    def puts_back(self, receipts: Sequence[Receipt], tally: Tally) -> None:
+        """See `Watcher.puts_back`."""
+        done = tally.put_back + tally.skipped[Skip.ANSWERED]
+        self._progress.update(self._task, description="put back", completed=done, total=max(done, tally.chosen))
+        if self._show is not None:
+            self._show(receipts)

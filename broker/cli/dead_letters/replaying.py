@@ -1,0 +1,228 @@
+"""`headrace dead-letters replay`: puts back what failed, at a rate, once."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+import typer
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.cli.dead_letters.account import as_object, ended, interrupted, receipt_object, summary
+from broker.cli.dead_letters.bar import Bar
+from broker.cli.moments import span_or_instant
+from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from broker.cli.patience import hush_kafka, within
+from broker.cli.termination import EXIT_CODE as TERMINATED
+from broker.clock import WallClock
+from broker.errors import HeadraceError, ProducerDead
+from broker.planner.amounts import per_hour
+from broker.service.rights import Needs, check
+from broker.settings.whole import Settings
+from consumers.replays.doors import kafka_doors
+from consumers.replays.job import Asked, When, group_of, transactional_id_of
+from consumers.replays.replay import Receipt, Replay, ReplayRules
+from consumers.replays.verdicts import Lane
+from schemas import topics
+
+_INTERRUPTED: Final = 130
+_BATCH_OVERHEAD_BYTES: Final = 1_024
+_ANSWERS_EVERY_MAX_S: Final = 600.0
+_HOUR_S: Final = 3_600
+
+
+class Interrupted(HeadraceError):  # noqa: N818  # what has happened, not what went wrong
+    """A signal came, and the transaction under way was ended."""
+
+    def __init__(self, sentence: str, exit_code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the verb was called, beside what is to be put back."""
+
+    dry: bool
+    as_json: bool
+    timeout_s: float
+
+
+def replay(  # noqa: PLR0917  # Typer reads them by name
+    reason: Annotated[
+        list[str] | None, typer.Option(metavar="REASON", help="Only of this reason; may be given again.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="MODEL", help="Only of this model; * as in a shell.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Only of this tenant.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Failed since then: a span such as 2h, or an instant.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="WHEN", help="Failed before then, likewise.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; write nothing, end no other replay.")] = False,
+    rate: Annotated[str, typer.Option(metavar="N", help="At most so many a second, or 90/min, 1200/h.")] = "50",
+    deadline: Annotated[
+        str | None,
+        typer.Option(metavar="SPAN|WHEN", help="How long each may take now, or until when; else its lane's default."),
+    ] = None,
+    lane: Annotated[
+        str | None, typer.Option(metavar="LANE", help="Put all of them there, not where each came from.")
+    ] = None,
+    new_id: Annotated[
+        bool, typer.Option("--new-id", help="Also those of reason id_conflict, each under a new id, as run 0.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many this time.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Mean all dead letters, if nothing else says which.")] = False,
+    as_json: Json = False,
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    prefix: TopicPrefix = None,
+    timeout: TimeoutS = 10,
+) -> None:
+    """Put dead letters back on their lanes: same id, next run, a new deadline. What is completed is recognised.
+
+    The same filters, lane and --new-id are one job, whatever interrupts it: the same command goes on where it stopped
+    and puts back nothing twice; when it is done, it finds only what is new. A span counts as it is written: --since 2h
+    is the same job tomorrow, and means the last two hours of then; only a pass that was interrupted less than a day
+    after its begin keeps the two hours it began with. One replay of a prefix works at a time: a second one ends the
+    first.
+
+    Example: headrace dead-letters replay --reason exhausted --since 2h --dry-run
+    """
+    settings = settings_from(config, bootstrap_servers, prefix)
+    asked = Asked(
+        reasons=tuple(reason or ()),
+        models=tuple(model or ()),
+        tenant=tenant,
+        since=None if since is None else span_or_instant(since),
+        until=None if until is None else span_or_instant(until),
+        lane=_known_lane(settings, lane),
+        new_id=new_id,
+    )
+    if not (dry_run or yes or reason or model or tenant or since or until):
+        raise typer.BadParameter(
+            "that is every dead letter there is: say which (--reason, --model, --tenant, --since, --until), or --yes; "
+            "--dry-run counts them"
+        )
+    rules = ReplayRules(
+        topic_prefix=settings.kafka.topic_prefix,
+        lanes=_lanes(settings),
+        per_s=_per_s(rate),
+        limit=limit,
+        deadline=None if deadline is None else _deadline(deadline),
+        answers_every_s=min(_ANSWERS_EVERY_MAX_S, settings.dedupe.window_s / 2),
+    )
+    hush_kafka()
+    asyncio.run(_replayed(settings, asked, rules, Manner(dry_run, as_json, timeout)))
+
+
+def _known_lane(settings: Settings, lane: str | None) -> str | None:
+    if lane is not None and lane not in settings.lanes:
+        raise typer.BadParameter(f"there is no lane {lane!r}: the settings have {', '.join(settings.lanes)}")
+    return lane
+
+
+def _lanes(settings: Settings) -> dict[str, Lane]:
+    bytes_max = int(settings.topics.requests.max_message_bytes) - _BATCH_OVERHEAD_BYTES
+    return {
+        name: Lane(deadline=timedelta(seconds=lane.deadline_s), bytes_max=bytes_max)
+        for name, lane in settings.lanes.items()
+    }
+
+
+def _per_s(text: str) -> float:
+    try:
+        rate = per_hour(text if "/" in text else f"{text}/s") / _HOUR_S
+    except ValueError:
+        rate = 0.0
+    if rate <= 0:
+        raise typer.BadParameter(f"{text!r} is no rate: use 50, 90/min or 1200/h")
+    return rate
+
+
+def _deadline(text: str) -> When:
+    when = span_or_instant(text)
+    if isinstance(when, datetime) and when <= datetime.now(UTC):
+        raise typer.BadParameter("the deadline has passed: all of them would fail again at once")
+    return when
+
+
+async def _replayed(settings: Settings, asked: Asked, rules: ReplayRules, manner: Manner) -> None:
+    connection = KafkaConnection.of(settings.kafka)
+    clock = WallClock(asyncio.get_running_loop().time)
+    with Bar(_shown if manner.as_json else None, quiet=manner.as_json) as bar:
+        work = Replay(kafka_doors(connection, rules.topic_prefix), asked, rules, clock=clock, watcher=bar)
+
+        async def opened() -> None:
+            if not manner.dry:
+                await check(connection, _needs(rules, asked))
+            await work.open(dry=manner.dry)
+
+        try:
+            async with _signals(work) as told:
+                await within(manner.timeout_s, opened)
+                told.may_cancel = False
+                await work.run()
+        except ProducerDead as reason:
+            raise ProducerDead(ended(work, rules.topic_prefix)) from reason
+        except asyncio.CancelledError:
+            if not told.code:
+                raise
+        finally:
+            await work.close()
+    if told.code and not work.tally.is_done:
+        raise Interrupted(interrupted(work), told.code)
+    if manner.as_json:
+        typer.echo(json.dumps(as_object(work, dry=manner.dry)))
+    else:
+        typer.echo(summary(work, dry=manner.dry))
+
+
+def _needs(rules: ReplayRules, asked: Asked) -> Needs:
+    prefix = rules.topic_prefix
+    lanes = rules.lanes if asked.lane is None else (asked.lane,)
+    return Needs(
+        transactional_id_of(prefix),
+        read=(topics.dead_letters_topic(prefix), topics.results_topic(prefix)),
+        write=tuple(topics.requests_topic(prefix, lane) for lane in lanes),
+        group=group_of(prefix, asked.job(prefix)),
+    )
+
+
+def _shown(receipts: Sequence[Receipt]) -> None:
+    for receipt in receipts:
+        typer.echo(json.dumps(receipt_object(receipt)))
+
+
+@dataclass(slots=True)
+class _Told:
+    """Whether a signal came: the exit code it stands for. Before anything is written it may cancel what waits."""
+
+    code: int = 0
+    may_cancel: bool = True
+
+
+@asynccontextmanager
+async def _signals(work: Replay) -> AsyncIterator[_Told]:
+    """SIGINT and SIGTERM end it after the transaction under way; a second one does not wait for that."""
+    loop, task, told = asyncio.get_running_loop(), asyncio.current_task(), _Told()
+
+    def stop(code: int) -> None:
+        work.stop()
+        if task is not None and (told.may_cancel or told.code):
+            task.cancel()
+        told.code = code
+
+    codes = {signal.SIGINT: _INTERRUPTED, signal.SIGTERM: TERMINATED}
+    for number, code in codes.items():
+        loop.add_signal_handler(number, stop, code)
+    try:
+        yield told
+    finally:
+        for number in codes:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,114 @@
+"""The dead letters that a job has not considered yet, oldest first, and how far it is in each partition.
+
+Partitions are merged by time, and each is read in its own order. So an offset that is noted never passes a dead letter
+that nobody has considered.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from types import TracebackType
+from typing import Final, Self
+
+from broker.client_ports import ClientDoors, ScanLog, Standing
+from broker.errors import ProgressUnreadable
+from broker.ports import StoredOffset, TopicPartition
+from consumers.dead_letters import OldestFirst
+from consumers.replays.job import Pass
+from consumers.replays.marks import Mark
+
+CLOCKS_APART: Final = timedelta(minutes=1)
+"""A record is written after what it tells of; by this much Kafka's clock may be behind the dispatcher's."""
+
+
+class Ahead:
+    """One way through, from the marks of a job to where the topic ends when it is opened.
+
+    Attributes:
+        offsets, offsets_done: How many there are to go through, and how many lie behind.
+    """
+
+    def __init__(self, clients: ClientDoors, topic: str, pass_: Pass, marks: Mapping[int, Mark]) -> None:
+        since = None if pass_.since is None else pass_.since - CLOCKS_APART
+        self._scan = clients.scan(topic, since=since)
+        self._topic = topic
+        self._pass = pass_
+        self._marks = marks
+        self._next: dict[int, int] = {}
+        self._last = {number: mark.last for number, mark in marks.items()}
+        self._left_early: set[int] = set()
+        self._order: OldestFirst | None = None
+
+    async def __aenter__(self) -> Self:
+        """Raises as `ScanLog.open`."""
+        await self._scan.open()
+        firsts = self._scan.firsts
+        self._next = {
+            number: max(first, self._marks[number].offset) if number in self._marks else first
+            for number, first in firsts.items()
+        }
+        self._scan.go_to(self._next)
+        self._order = OldestFirst(self._scan.partitions, self._scan.take)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._scan.close()
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets there are to go through."""
+        return self._scan.offsets
+
+    @property
+    def offsets_done(self) -> int:
+        """How many of them have been read."""
+        return self._scan.offsets_done
+
+    async def next(self) -> Standing | None:
+        """The next record; None: there is no more. Raises as `ScanLog.take`."""
+        return None if self._order is None else await self._order.next()
+
+    def consider(self, standing: Standing) -> None:
+        """The record that `next` gave last has been dealt with."""
+        self._next[standing.partition] = standing.offset + 1
+        self._last[standing.partition] = (standing.offset, standing.timestamp_ms)
+
+    def leave(self, partition: int) -> None:
+        """What `next` gave last is for another time, and so is what stands behind it there."""
+        self._left_early.add(partition)
+        if self._order is not None:
+            self._order.leave(partition)
+
+    def finish(self) -> None:
+        """There is no more: all that a partition holds has been considered, unless it was left."""
+        for number, end in self._scan.ends.items():
+            if number not in self._left_early:
+                self._next[number] = max(self._next[number], end)
+
+    def stored(self, *, is_done: bool) -> dict[TopicPartition, StoredOffset]:
+        """How far the job is, as the group stores it: every partition, so that their notes agree."""
+        return {
+            TopicPartition(self._topic, number): Mark(
+                offset, self._pass, self._last.get(number), is_done=is_done
+            ).stored()
+            for number, offset in self._next.items()
+        }
+
+
+async def check_same_topic(scan: ScanLog, marks: Mapping[int, Mark], group: str) -> None:
+    """Be sure that the marks are of this topic; the scan is open, and must `go_to` before anybody reads on.
+
+    Raises:
+        ProgressUnreadable: The topic was deleted and made anew since.
+    """
+    for number, mark in marks.items():
+        there = None
+        if mark.last is not None:
+            there = await scan.at(number, mark.last[0])
+        is_other = there is not None and mark.last is not None and there.timestamp_ms != mark.last[1]
+        if is_other or mark.offset > scan.ends.get(number, 0):
+            raise ProgressUnreadable(
+                f"The topic of dead letters was made anew since this replay was last at work: delete the group "
+                f"{group}, and it begins anew."
+            )

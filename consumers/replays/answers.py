@@ -1,0 +1,23 @@
+"""What was answered meanwhile: the results topic, read for the ids that are to be put back."""
+
+from datetime import datetime
+
+from broker.client_ports import ClientDoors
+from consumers.replays.ahead import CLOCKS_APART
+from consumers.replays.known import Known
+from schemas.replay_codec import answer_in
+
+
+async def read_answers(clients: ClientDoors, topic: str, known: Known, since: datetime) -> None:
+    """Note in `known` every outcome that was published since then. Raises as `ScanLog.open` and `take`."""
+    scan = clients.scan(topic, since=since - CLOCKS_APART)
+    try:
+        await scan.open()
+        for partition in scan.partitions:
+            while standings := await scan.take(partition):
+                for standing in standings:
+                    answer = answer_in(standing.record)
+                    if answer is not None:
+                        known.note(answer.request_id, answer.run, is_completed=answer.is_completed)
+    finally:
+        await scan.close()

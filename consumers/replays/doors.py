@@ -1,0 +1,38 @@
+"""What a replay meets of the world, and the real ones."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from broker.adapters.kafka_client import KafkaClientDoors
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_offsets import KafkaOffsets
+from broker.adapters.kafka_transactions import KafkaTransactions
+from broker.client_ports import ClientDoors
+from broker.ports import OffsetStore, TransactionLog
+from consumers.replays.job import transactional_id_of
+
+_TRANSACTION_MS = 5_000
+"""What a replay that was killed had begun stops the readers of its lanes for so long at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayDoors:
+    """Topics to look through; and of a group, which is a job, its offsets and the producer that commits them."""
+
+    clients: ClientDoors
+    offsets_of: Callable[[str], OffsetStore]
+    producer_of: Callable[[str], TransactionLog]
+
+
+def kafka_doors(connection: KafkaConnection, topic_prefix: str) -> ReplayDoors:
+    """Those to a real Kafka; nothing is connected by making them."""
+    return ReplayDoors(
+        clients=KafkaClientDoors(connection),
+        offsets_of=lambda group: KafkaOffsets(connection, group=group),
+        producer_of=lambda group: KafkaTransactions(
+            connection,
+            transactional_id=transactional_id_of(topic_prefix),
+            group=group,
+            transaction_timeout_ms=_TRANSACTION_MS,
+        ),
+    )

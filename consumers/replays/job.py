@@ -1,0 +1,98 @@
+"""A job: what a replay was asked for. Whoever asks for the same again goes on with it.
+
+Its name is made of what was asked, not of what that meant at the time: `--since 2h` is one job all day. So what a span
+meant is noted with the job's progress when a pass over the dead letters begins, and holds until that pass is done; else
+whatever left the window between an interruption and the next try would be lost. A pass that nobody went on with for a
+day is over: who asks for the last two hours then means those.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from consumers.replays.choice import Choice
+from schemas.instants import to_wire
+
+When = datetime | timedelta
+"""An instant, or a span before now."""
+
+RESUMED_WITHIN = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a replay was asked for; see `Choice` for the filters.
+
+    Attributes:
+        lane: Where all of them go; None: each where it came from.
+        new_id: Whether those whose id belongs to another request go as requests of their own.
+    """
+
+    reasons: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    tenant: str | None = None
+    since: When | None = None
+    until: When | None = None
+    lane: str | None = None
+    new_id: bool = False
+
+    def job(self, topic_prefix: str) -> str:
+        """Sixteen hex digits; the same for the same question, in whatever order it was put."""
+        said = {
+            "prefix": topic_prefix,
+            "reasons": sorted(set(self.reasons)),
+            "models": sorted(set(self.models)),
+            "tenant": self.tenant,
+            "since": _as_written(self.since),
+            "until": _as_written(self.until),
+            "lane": self.lane,
+            "new_id": self.new_id,
+        }
+        return hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+    def choice(self, pass_: "Pass") -> Choice:
+        """The filters, with what the spans mean in that pass."""
+        return Choice(self.reasons, self.models, self.tenant, pass_.since, pass_.until)
+
+    def begins(self, now: datetime) -> "Pass":
+        """A pass that begins now."""
+        return Pass(now, _instant(self.since, now), _instant(self.until, now))
+
+    @property
+    def waits_for_age(self) -> bool:
+        """Whether what is too young for it now will be old enough later, so that it must not be passed."""
+        return isinstance(self.until, timedelta)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One way through the dead letters: when it began, and what its spans meant then."""
+
+    begun: datetime
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def goes_on(self, now: datetime) -> bool:
+        """Whether who asks again now means this pass, if it is not done."""
+        return now - self.begun < RESUMED_WITHIN
+
+
+def group_of(topic_prefix: str, job: str) -> str:
+    """The consumer group whose stored offsets are the job's progress. It never has a member."""
+    return f"{topic_prefix}.replay.{job}"
+
+
+def transactional_id_of(topic_prefix: str) -> str:
+    """One for all jobs of a prefix: who begins a replay ends the one before."""
+    return f"{topic_prefix}.replay"
+
+
+def _as_written(when: When | None) -> str | None:
+    if isinstance(when, timedelta):
+        return f"{when.total_seconds():g} s"
+    return None if when is None else to_wire(when)
+
+
+def _instant(when: When | None, now: datetime) -> datetime | None:
+    return now - when if isinstance(when, timedelta) else when

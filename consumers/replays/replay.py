@@ -1,0 +1,332 @@
+"""Puts dead letters back on their lanes: each at most once by one job, at most so many a second.
+
+A job is a consumer group without members. The replays of a batch and the group's offsets, which say how far the job is,
+are one Kafka transaction: whatever ends this process, they stand together or not at all, and the next one goes on
+behind them. All jobs of a prefix share a transactional id, so whoever begins ends the one before, and reads its offsets
+when nothing can be added to them.
+
+What was answered is not put back: the dispatcher recognises it within its dedupe window, and the results topic is read
+for what is older. While a long replay goes on, that is repeated.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from broker.clock import WallClock
+from broker.ports import Outgoing, TopicPartition, TransactionLog
+from consumers.dead_letters import found_in, original_of
+from consumers.replays.ahead import Ahead, check_same_topic
+from consumers.replays.answers import read_answers
+from consumers.replays.doors import ReplayDoors
+from consumers.replays.job import Asked, Pass, When, group_of
+from consumers.replays.known import Known
+from consumers.replays.marks import Mark, marks_in, pass_of
+from consumers.replays.pace import Pace
+from consumers.replays.verdicts import Judge, Lane, Replayable, Skip
+from schemas.dead_letter import Origin
+from schemas.topics import dead_letters_topic, requests_topic, results_topic
+
+_BATCH_BYTES_MAX: Final = 1024 * 1024
+_CONSIDERED_MAX: Final = 2_000
+"""In one transaction, so that the progress of a job that puts back little is noted now and then."""
+_LOOKS_EVERY: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRules:
+    """How it is done.
+
+    Attributes:
+        per_s: How many are put back in a second, at most.
+        limit: How many this time, at most; None: all.
+        deadline: Of each of them, an instant or a span from its putting back; None: the default of its lane.
+        answers_every_s: How often results are read again; less than the dispatcher's dedupe window.
+    """
+
+    topic_prefix: str
+    lanes: Mapping[str, Lane]
+    per_s: float = 50.0
+    limit: int | None = None
+    deadline: When | None = None
+    answers_every_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One that was put back: as which run of which id, where from, why it had ended, and how long it may take now."""
+
+    id: str
+    run: int
+    lane: str
+    place: Origin
+    reason: str
+    deadline: datetime
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has become of the dead letters that were meant.
+
+    Attributes:
+        chosen: How many seemed fit to be put back before it began; some of them may have been answered.
+        unreadable: Records of the topic that are no dead letters.
+        is_done: Whether all were considered; if not, the same job goes on.
+    """
+
+    chosen: int = 0
+    put_back: int = 0
+    skipped: Counter[Skip] = field(default_factory=Counter)
+    unreadable: int = 0
+    is_done: bool = False
+
+    @property
+    def left(self) -> int:
+        """About how many there are still to be put back."""
+        return max(0, self.chosen - self.put_back - self.skipped[Skip.ANSWERED])
+
+
+class Watcher(Protocol):
+    """Is told what happens."""
+
+    def looks(self, done: int, total: int) -> None:
+        """So many offsets of the dead letters have been looked through."""
+
+    def puts_back(self, receipts: Sequence[Receipt], tally: Tally) -> None:
+        """These stand on their lanes now."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction takes along."""
+
+    fit: list[Replayable] = field(default_factory=list)
+    skipped: Counter[Skip] = field(default_factory=Counter)
+    unreadable: int = 0
+    considered: int = 0
+    bytes: int = 0
+    is_last: bool = False
+
+
+class Replay:
+    """One run of a job: `open`, `run`, `close`; `stop` ends it after the transaction under way.
+
+    Attributes:
+        group: The job's name as a consumer group.
+        pass_: The pass that is made, once it is open.
+        resumed: Whether an earlier run of the job began that pass.
+        tally: What has become of them so far.
+    """
+
+    def __init__(
+        self, doors: ReplayDoors, asked: Asked, rules: ReplayRules, *, clock: WallClock, watcher: Watcher
+    ) -> None:
+        """Nothing is connected before `open`."""
+        self.group = group_of(rules.topic_prefix, asked.job(rules.topic_prefix))
+        self.pass_: Pass | None = None
+        self.resumed = False
+        self.tally = Tally()
+        self._doors = doors
+        self._asked = asked
+        self._rules = rules
+        self._clock = clock
+        self._watcher = watcher
+        self._topic = dead_letters_topic(rules.topic_prefix)
+        self._results = results_topic(rules.topic_prefix)
+        self._stopping = asyncio.Event()
+        self._producer: TransactionLog | None = None
+        self._marks: dict[int, Mark] = {}
+        self._known = Known()
+        self._answers_since = clock.utc_now()
+        self._pace = Pace(rules.per_s, 0.0)
+
+    def stop(self) -> None:
+        """End after the transaction under way."""
+        self._stopping.set()
+
+    async def open(self, *, dry: bool = False) -> None:
+        """End other replays of the prefix, see how far this job is, and what is still to be done.
+
+        With `dry` nobody is ended and nothing will be written: `run` counts what it would do.
+
+        Raises:
+            MissingTopic, Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
+            ProducerDead, LogUnavailable: Kafka went away.
+            ProgressUnreadable: What the job has noted cannot be believed.
+        """
+        try:
+            await self._restore(dry=dry)
+            await self._survey()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Leave; never hangs."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.close()
+
+    async def _restore(self, *, dry: bool) -> None:
+        scan = self._doors.clients.scan(self._topic, since=None)
+        try:
+            await scan.open()
+            if not dry:
+                self._producer = self._doors.producer_of(self.group)
+                await self._producer.open()
+            places = [TopicPartition(self._topic, number) for number in scan.partitions]
+            stored = await self._doors.offsets_of(self.group).read(places)  # after the fence: nobody adds to it now
+            self._marks = marks_in({place.partition: each for place, each in stored.items()}, self.group)
+            await check_same_topic(scan, self._marks, self.group)
+        finally:
+            await scan.close()
+        now = self._clock.utc_now()
+        self.pass_ = pass_of(self._asked, self._marks, now)
+        self.resumed = self.pass_.begun < now
+
+    def _judge(self) -> tuple[Ahead, Judge]:
+        pass_ = self.pass_
+        assert pass_ is not None  # noqa: S101  # programmer error: run before open
+        judge = Judge(self._asked, self._asked.choice(pass_), self._rules.topic_prefix, self._rules.lanes)
+        return Ahead(self._doors.clients, self._topic, pass_, self._marks), judge
+
+    async def _survey(self) -> None:
+        """Which ids are to be put back, and what is known of them."""
+        self._known, self.tally, looked = Known(), Tally(), 0
+        oldest: datetime | None = None
+        ahead, judge = self._judge()
+        async with ahead:
+            while not self._stopping.is_set() and (standing := await ahead.next()) is not None:
+                looked += 1
+                if looked % _LOOKS_EVERY == 0:
+                    self._watcher.looks(ahead.offsets_done, ahead.offsets)
+                found = found_in(standing)
+                if found is None:
+                    continue
+                if self._is_too_young(found.letter.failed_at):
+                    ahead.leave(standing.partition)
+                    continue
+                verdict = judge.judge(found)
+                if isinstance(verdict, Replayable):
+                    self.tally.chosen += 1
+                    self._known.choose(verdict.request_id)
+                    oldest = min(oldest or found.letter.failed_at, found.letter.failed_at)
+                if found.letter.run and (own_id := original_of(found.letter).id) is not None:
+                    self._known.note(own_id, found.letter.run)  # that run has failed, whatever the results still hold
+        if oldest is not None and not self._stopping.is_set():
+            await self._read_answers(oldest)
+
+    async def _read_answers(self, since: datetime) -> None:
+        began = self._clock.utc_now()
+        await read_answers(self._doors.clients, self._results, self._known, since)
+        self._answers_since = began
+
+    def _is_too_young(self, failed_at: datetime) -> bool:
+        """Whether it will be old enough for `until` later, so that it must not be passed now."""
+        until = None if self.pass_ is None else self.pass_.until
+        return self._asked.waits_for_age and until is not None and failed_at >= until
+
+    async def run(self) -> Tally:
+        """Put them back, until there is no more, the limit is reached, or somebody says `stop`.
+
+        Raises:
+            ProducerDead: Another replay has begun, or Kafka was away: whether the transaction under way stands is
+                unknown here. The same job goes on rightly in either case.
+            Unreachable, RightsError: As Kafka says. What was put back is noted.
+        """
+        loop = asyncio.get_running_loop()
+        self._pace = Pace(self._rules.per_s, loop.time())
+        ahead, judge = self._judge()
+        async with ahead:
+            while not self._stopping.is_set() and not self.tally.is_done and self._room > 0:
+                batch = await self._gathered(ahead, judge)
+                if batch.fit and self._producer is not None:
+                    await self._wait()
+                if not self._stopping.is_set():
+                    self._pace.spend(len(batch.fit), loop.time())
+                    await self._commit(batch, ahead)
+                    await self._follow_answers()
+        return self.tally
+
+    @property
+    def _room(self) -> int:
+        """How many may still be put back in one go."""
+        limit = self._rules.limit
+        return self._pace.batch_max if limit is None else min(self._pace.batch_max, limit - self.tally.put_back)
+
+    async def _gathered(self, ahead: Ahead, judge: Judge) -> _Batch:
+        batch, room = _Batch(), self._room
+        while len(batch.fit) < room and batch.considered < _CONSIDERED_MAX and batch.bytes < _BATCH_BYTES_MAX:
+            if self._stopping.is_set():
+                break
+            standing = await ahead.next()
+            if standing is None:
+                batch.is_last = True
+                break
+            found = found_in(standing)
+            if found is not None and self._is_too_young(found.letter.failed_at):
+                ahead.leave(standing.partition)
+                continue
+            ahead.consider(standing)
+            batch.considered += 1
+            if found is None:
+                batch.unreadable += 1
+                continue
+            self._add(batch, judge.judge(found))
+        return batch
+
+    def _add(self, batch: _Batch, verdict: Replayable | Skip | None) -> None:
+        if isinstance(verdict, Replayable):
+            self._known.choose(verdict.request_id)
+            if self._known.rules_out(verdict.request_id, verdict.run):
+                verdict = Skip.ANSWERED
+            else:
+                self._known.note(verdict.request_id, verdict.run)
+                batch.fit.append(verdict)
+                batch.bytes += len(verdict.found.letter.value or b"")
+        if isinstance(verdict, Skip):
+            batch.skipped[verdict] += 1
+
+    async def _wait(self) -> None:
+        """Until the next batch may go, or somebody says `stop`."""
+        wait_s = self._pace.wait_s(asyncio.get_running_loop().time())
+        if wait_s > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._stopping.wait()
+
+    async def _commit(self, batch: _Batch, ahead: Ahead) -> None:
+        """The batch and how far the job is, together; then it counts."""
+        if batch.is_last:
+            ahead.finish()
+        now = self._clock.utc_now()
+        receipts, outgoing = [], []
+        for each in batch.fit:
+            deadline = self._deadline(each.lane, now)
+            outgoing.append(Outgoing(requests_topic(self._rules.topic_prefix, each.lane), each.record(deadline)))
+            receipts.append(
+                Receipt(each.request_id, each.run, each.lane, each.found.place, each.found.letter.reason, deadline)
+            )
+        if self._producer is not None:
+            await self._producer.transact(outgoing, ahead.stored(is_done=batch.is_last))
+        self.tally.put_back += len(receipts)
+        self.tally.skipped.update(batch.skipped)
+        self.tally.unreadable += batch.unreadable
+        self.tally.is_done = batch.is_last
+        self._watcher.puts_back(receipts, self.tally)
+
+    def _deadline(self, lane: str, now: datetime) -> datetime:
+        asked = self._rules.deadline
+        if isinstance(asked, datetime):
+            return asked
+        return now + (self._rules.lanes[lane].deadline if asked is None else asked)
+
+    async def _follow_answers(self) -> None:
+        """What was answered since the results were last read, before the dispatcher forgets it."""
+        age = self._clock.utc_now() - self._answers_since
+        if self._producer is not None and age >= timedelta(seconds=self._rules.answers_every_s):
+            await self._read_answers(self._answers_since)

@@ -1,0 +1,129 @@
+"""What to do with a dead letter that is meant: put it back as which run of which id, on which lane, or why not.
+
+Nothing here raises for strangers' bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from consumers.dead_letters import GENEROUS, Found, original_of
+from consumers.replays.choice import Choice
+from consumers.replays.job import Asked
+from schemas.codec import DecodedRequest, Undecodable, decode_request
+from schemas.record import Record
+from schemas.replay_codec import encode_renamed, encode_replay, new_id_of
+from schemas.request_codec import RUN_MAX
+from schemas.topics import requests_topic
+
+ID_CONFLICT = "id_conflict"
+CRASHED = "crashed"
+CANCELLED = "cancelled"
+LOST = "lost_by_retention"
+
+
+class Skip(StrEnum):
+    """Why one that is meant is not put back."""
+
+    ANSWERED = "answered"  # completed, or that run was answered or put back already
+    ID_CONFLICT = "id_conflict"  # its id belongs to another request
+    CRASHED = "crashed"  # it ended dispatchers; only who names that reason means it
+    CANCELLED = "cancelled"  # its producer wants no answer any more
+    CUT = "cut"  # only the beginning of its value was kept
+    UNREADABLE = "unreadable"  # it is no request, or has no value
+    NO_LANE = "no_lane"  # it came from no lane there is
+    TOO_LARGE = "too_large"  # its lane takes no record of this size
+    RUNS_USED_UP = "runs_used_up"  # it was replayed as often as can be counted
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What a replay must know of one: how long its requests may wait unless they say so, and its largest record."""
+
+    deadline: timedelta
+    bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replayable:
+    """One that can be put back, and as what.
+
+    Attributes:
+        renamed: What its value says, if it goes under another id than the one that stands in it.
+    """
+
+    found: Found
+    lane: str
+    request_id: str
+    run: int
+    renamed: DecodedRequest | None = None
+
+    def record(self, deadline: datetime) -> Record:
+        """As the lane takes it."""
+        if self.renamed is not None:
+            return encode_renamed(self.found.letter, self.renamed, self.request_id, deadline=deadline)
+        return encode_replay(self.found.letter, self.request_id, run=self.run, deadline=deadline)
+
+
+class Judge:
+    """Judges dead letters for one pass of a job."""
+
+    def __init__(self, asked: Asked, choice: Choice, topic_prefix: str, lanes: Mapping[str, Lane]) -> None:
+        """`lanes` are those of the settings, by name."""
+        self._asked = asked
+        self._choice = choice
+        self._lanes = lanes
+        self._lane_of = {requests_topic(topic_prefix, lane): lane for lane in lanes}
+
+    def judge(self, found: Found) -> Replayable | Skip | None:
+        """None: it is not meant."""
+        if not self._choice.may_hold(found):
+            return None
+        letter = found.letter
+        decoded = decode_request(letter.value, letter.headers, GENEROUS)
+        if not self._choice.holds(original_of(letter, decoded)):
+            return None
+        hopeless = self._hopeless(found)
+        if hopeless is not None:
+            return hopeless
+        if isinstance(decoded, Undecodable):
+            return Skip.UNREADABLE
+        return self._placed(found, decoded)
+
+    def _hopeless(self, found: Found) -> Skip | None:
+        """Why it could not be put back whatever its value says."""
+        letter = found.letter
+        if letter.original_length is not None:
+            return Skip.CUT
+        if letter.value is None or letter.reason == LOST:
+            return Skip.UNREADABLE
+        if letter.reason == CANCELLED:
+            return Skip.CANCELLED
+        if letter.reason == CRASHED and CRASHED not in self._choice.reasons:
+            return Skip.CRASHED
+        if letter.reason == ID_CONFLICT and not self._asked.new_id:
+            return Skip.ID_CONFLICT
+        return None
+
+    def _placed(self, found: Found, decoded: DecodedRequest) -> Replayable | Skip:
+        came_from = self._lane_of.get(found.letter.origin.topic)
+        lane = self._asked.lane or came_from
+        if lane is None:
+            return Skip.NO_LANE
+        replayable = _named(found, decoded, lane)
+        if replayable.run > RUN_MAX:
+            return Skip.RUNS_USED_UP
+        record = replayable.record(found.letter.failed_at)  # any instant is as long as another
+        if record.bytes_max > self._lanes[lane].bytes_max:
+            return Skip.TOO_LARGE
+        read = decode_request(record.value, record.headers, GENEROUS)
+        is_itself = isinstance(read, DecodedRequest) and read.request.id == replayable.request_id
+        return replayable if is_itself else Skip.UNREADABLE
+
+
+def _named(found: Found, decoded: DecodedRequest, lane: str) -> Replayable:
+    """The next run of its id; or, where the id is another request's, the first run of a new one."""
+    if found.letter.reason != ID_CONFLICT:
+        return Replayable(found, lane, decoded.request.id, found.letter.run + 1)
+    return Replayable(found, lane, new_id_of(decoded.request.id, found.place), 0, renamed=decoded)

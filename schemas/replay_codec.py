@@ -1,0 +1,78 @@
+"""A dead letter as its lane takes it again, and what an outcome's headers tell of replays that were answered.
+
+Key, value and headers stay the producer's; what an earlier retry or replay had added goes, and ours takes its place.
+The event's own id gets the run behind it, as an outcome's does: an event is known by it, and `schemas.request_codec`
+takes the run off again, so that an id which itself ends in `#1` is not mistaken.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas import headers as names
+from schemas.cloudevents import json_bytes
+from schemas.dead_letter import DeadLetter, Origin
+from schemas.ids import ID_LENGTH_MAX
+from schemas.instants import to_wire
+from schemas.record import Record
+from schemas.request_codec import DecodedRequest, binary_headers
+
+_OURS = frozenset({names.RUN, names.DEADLINE, names.ATTEMPT, names.FAILURES, names.FAILURE})
+_NEW_ID_DIGITS = 16
+
+
+class Answer(NamedTuple):
+    """Who was answered: an (id, run), and whether it is completed for ever."""
+
+    request_id: str
+    run: int
+    is_completed: bool
+
+
+def encode_replay(letter: DeadLetter, request_id: str, *, run: int, deadline: datetime) -> Record:
+    """The record of a replay: run `run` of the request that `letter` holds."""
+    return Record(
+        letter.key, letter.value, _replaying(letter.headers, f"{request_id}#{run}", run=run, deadline=deadline)
+    )
+
+
+def encode_renamed(letter: DeadLetter, decoded: DecodedRequest, new_id: str, *, deadline: datetime) -> Record:
+    """The record of the same request under another id, as run 0; `decoded` is what the letter's value says."""
+    fields = decoded.request.model_dump(mode="json", exclude_unset=True) | {"id": new_id}
+    headers = [
+        (name, new_id.encode() if name == names.CE_SUBJECT else value)
+        for name, value in binary_headers(decoded, letter.headers)
+    ]
+    return Record(letter.key, json_bytes(fields), _replaying(headers, new_id, run=0, deadline=deadline))
+
+
+def new_id_of(request_id: str, place: Origin) -> str:
+    """The same for the same id and place, always: whoever makes it again makes no second request."""
+    digest = hashlib.blake2b(f"{place} {request_id}".encode(), digest_size=_NEW_ID_DIGITS // 2).hexdigest()
+    return f"{request_id[: ID_LENGTH_MAX - _NEW_ID_DIGITS - 1]}~{digest}"
+
+
+def answer_in(record: Record) -> Answer | None:
+    """What the headers of a record of the results topic tell; None if they are not those of an outcome.
+
+    The value, which may be a megabyte, is not read.
+    """
+    given = dict(record.headers)
+    subject, event = given.get(names.CE_SUBJECT, b"").decode(errors="replace"), given.get(names.CE_ID, b"")
+    event_type = given.get(names.CE_TYPE, b"").decode(errors="replace")
+    if event_type not in {names.TYPE_COMPLETED, names.TYPE_FAILED} or not subject:
+        return None
+    run = event.decode(errors="replace").removeprefix(subject).removeprefix("#")
+    if run and not (run.isascii() and run.isdecimal()):
+        return None
+    return Answer(subject, int(run or 0), event_type == names.TYPE_COMPLETED)
+
+
+def _replaying(
+    headers: Sequence[tuple[str, bytes]], event_id: str, *, run: int, deadline: datetime
+) -> tuple[tuple[str, bytes], ...]:
+    kept = [(name, event_id.encode() if name == names.CE_ID else value) for name, value in headers if name not in _OURS]
+    if run:
+        kept.append((names.RUN, str(run).encode()))
+    return (*kept, (names.DEADLINE, to_wire(deadline).encode()))
