@@ -35,7 +35,6 @@ class Ahead:
         self._marks = marks
         self._next: dict[int, int] = {}
         self._last = {number: mark.last for number, mark in marks.items()}
-        self._left_early: set[int] = set()
         self._order: OldestFirst | None = None
 
     async def __aenter__(self) -> Self:
@@ -76,15 +75,8 @@ class Ahead:
 
     def leave(self, partition: int) -> None:
         """What `next` gave last is for another time, and so is what stands behind it there."""
-        self._left_early.add(partition)
         if self._order is not None:
             self._order.leave(partition)
-
-    def finish(self) -> None:
-        """There is no more: all that a partition holds has been considered, unless it was left."""
-        for number, end in self._scan.ends.items():
-            if number not in self._left_early:
-                self._next[number] = max(self._next[number], end)
 
     def stored(self, *, is_done: bool) -> dict[TopicPartition, StoredOffset]:
         """How far the job is, as the group stores it: every partition, so that their notes agree."""

@@ -184,9 +184,8 @@ class Replay:
             await check_same_topic(scan, self._marks, self.group)
         finally:
             await scan.close()
-        now = self._clock.utc_now()
-        self.pass_ = pass_of(self._asked, self._marks, now)
-        self.resumed = self.pass_.begun < now
+        self.pass_ = pass_of(self._asked, self._marks, self._clock.utc_now())
+        self.resumed = any(mark.pass_ == self.pass_ and not mark.is_done for mark in self._marks.values())
 
     def _judge(self) -> tuple[Ahead, Judge]:
         pass_ = self.pass_
@@ -301,8 +300,6 @@ class Replay:
 
     async def _commit(self, batch: _Batch, ahead: Ahead) -> None:
         """The batch and how far the job is, together; then it counts."""
-        if batch.is_last:
-            ahead.finish()
         now = self._clock.utc_now()
         receipts, outgoing = [], []
         for each in batch.fit:

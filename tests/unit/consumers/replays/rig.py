@@ -67,11 +67,17 @@ class World:
         lane: str = "bulk",
         partition: int | None = None,
         value: bytes | None = None,
+        padding: int = 0,
         **fields: Any,
     ) -> int:
         """A dead letter, written when it failed; partitions take turns. Returns its offset."""
         failed_at = self.clock.utc_now() - timedelta(seconds=ago_s)
-        body = {"id": request_id, "tenant": "acme", "body": {"model": "gpt-4o-mini", "messages": []}}
+        body = {
+            "id": request_id,
+            "tenant": "acme",
+            "body": {"model": "gpt-4o-mini", "messages": []},
+            "metadata": {"x": "x" * padding},
+        }
         told: dict[str, Any] = {"reason": "exhausted", "attempts": 8, "run": 0, "max_bytes": 1_000_000}
         self._numbers += 1
         record = encode_dead_letter(

@@ -111,6 +111,17 @@ async def test_the_rate_holds_and_batches_are_small() -> None:
     assert fullest == pytest.approx(500, rel=0.05)
 
 
+async def test_large_ones_go_in_small_transactions() -> None:
+    """What a reader of the lane waits for is the end of a transaction, and that must come soon."""
+    world = World()
+    world.kafka.commit_takes_s = 0.001
+    for number in range(12):
+        world.bury(f"a-{number}", padding=500_000)
+    await world.replay(per_s=1_000)()
+    committed = world.kafka.committed(requests_topic(PREFIX, "bulk"))
+    assert set(Counter(each.timestamp_ms for each in committed).values()) == {3}
+
+
 async def test_a_limit_ends_it_and_the_next_run_goes_on_behind() -> None:
     world = World()
     names = buried(world, 25)

@@ -1,0 +1,81 @@
+"""How a replay is asked for: what is refused before anything is connected."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import typer
+
+from broker.cli.dead_letters.replaying import _deadline, _known_lane, _lanes, _needs, _per_s
+from broker.cli.main import main
+from broker.settings.whole import Settings
+from consumers.replays.job import Asked
+from consumers.replays.replay import ReplayRules
+
+NOWHERE = ("--bootstrap-servers", "127.0.0.1:1", "--timeout", "0.1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "that is every dead letter there is: say which"),
+        (("--limit", "5"), "that is every dead letter there is: say which"),
+        (("--new-id",), "that is every dead letter there is: say which"),
+        (("--yes", "--rate", "0"), "'0' is no rate: use 50, 90/min or 1200/h"),
+        (("--yes", "--rate", "fast"), "'fast' is no rate"),
+        (("--yes", "--lane", "slow"), "there is no lane 'slow': the settings have urgent, standard, bulk"),
+        (("--since", "yesterday"), "a span such as 15m or 2h, or 2026-12-01T09:00:00Z"),
+        (("--until", "yesterday"), "a span such as 15m or 2h"),
+        (("--yes", "--deadline", "soon"), "a span such as 15m or 2h"),
+        (("--yes", "--deadline", "2020-01-01T00:00:00Z"), "the deadline has passed"),
+        (("--yes", "--limit", "0"), "--limit"),
+    ],
+)
+def test_what_cannot_be_meant_is_usage(
+    arguments: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dead-letters", "replay", *NOWHERE, *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--yes"], ["--dry-run"], ["--reason", "rejected"], ["--tenant", "acme"]])
+def test_without_kafka_it_is_exit_3_and_one_sentence(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dead-letters", "replay", *NOWHERE, *arguments]) == 3
+    assert capsys.readouterr().err.startswith("headrace: No Kafka listens at 127.0.0.1:1")
+
+
+@pytest.mark.parametrize(("text", "per_s"), [("50", 50), ("0.5", 0.5), ("90/min", 1.5), ("1200/h", 1 / 3), ("2/s", 2)])
+def test_a_rate_is_a_number_a_second_or_says_of_what(text: str, per_s: float) -> None:
+    assert _per_s(text) == pytest.approx(per_s)
+
+
+def test_a_deadline_stays_a_span_if_it_was_one() -> None:
+    assert _deadline("2h") == timedelta(hours=2)
+    assert _deadline("2999-01-01T00:00:00Z") == datetime(2999, 1, 1, tzinfo=UTC)
+
+
+def test_lanes_have_the_deadlines_and_sizes_of_the_settings() -> None:
+    lanes = _lanes(Settings(topics={"requests": {"max_message_bytes": 2_000_000}}))
+    assert {name: lane.deadline.total_seconds() for name, lane in lanes.items()} == {
+        "urgent": 3_600,
+        "standard": 86_400,
+        "bulk": 432_000,
+    }
+    assert {lane.bytes_max for lane in lanes.values()} == {2_000_000 - 1_024}
+
+
+def test_only_the_lane_that_is_written_needs_a_right() -> None:
+    rules = ReplayRules("generation", _lanes(Settings()))
+    everywhere, there = _needs(rules, Asked()), _needs(rules, Asked(lane="bulk"))
+    assert everywhere.write == tuple(f"generation.requests.{lane}" for lane in ("urgent", "standard", "bulk"))
+    assert there.write == ("generation.requests.bulk",)
+    assert there.read == ("generation.dead-letters", "generation.results")
+    assert (there.name, there.group) == (
+        "generation.replay",
+        f"generation.replay.{Asked(lane='bulk').job('generation')}",
+    )
+
+
+def test_a_lane_that_was_not_named_is_no_mistake() -> None:
+    assert _known_lane(Settings(), None) is None
+    with pytest.raises(typer.BadParameter):
+        _known_lane(Settings(), "")
