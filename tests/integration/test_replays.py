@@ -124,7 +124,6 @@ async def test_killed_three_times_and_gone_on_with_each_has_one_outcome(
     names = [f"lead-{number}" for number in range(LETTERS)]
     async with stage(services, tmp_path) as (fleet, producer, upstream):
         await bury(producer, fleet, names)
-        await fleet.start("dispatcher")
         asked = ("--reason", "exhausted", "--since", "1d", "--rate", "60", "--json")
         for seconds in (0.4, 0.9, 1.3):
             child = await begin(fleet, *asked)
@@ -138,10 +137,12 @@ async def test_killed_three_times_and_gone_on_with_each_has_one_outcome(
         assert last.code == 0, last.err
         assert last.summary["done"]
         assert 0 < last.summary["put_back"] < LETTERS
+        assert last.summary["skipped"] == {}  # by its progress alone: nothing is answered yet
+        assert Counter(await on_lane(fleet, until=LETTERS)) == {(name, "1"): 1 for name in names}
+        await fleet.start("dispatcher")
         ledger = await read_all(fleet, "results", until=LETTERS)
         assert ledger.counts() == {(name, 1): 1 for name in names}
         assert {value["status"] for value in ledger.values} == {"completed"}
-        assert Counter(await on_lane(fleet, until=LETTERS)) == {(name, "1"): 1 for name in names}
         assert upstream.books().calls == LETTERS
         again = await replay(fleet, *asked)
         assert (again.code, again.summary["put_back"]) == (0, 0)
