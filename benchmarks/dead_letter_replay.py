@@ -32,6 +32,7 @@ from benchmarks.lanes.traffic import MODEL
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_scan import KafkaScan
 from broker.adapters.kafka_transactions import KafkaTransactions
+from broker.cli.patience import hush_kafka
 from broker.client import GenerationClient
 from broker.ports import Outgoing
 from broker.simulator.settings import UpstreamSettings
@@ -289,6 +290,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=50.0)
     parser.add_argument("--alone-s", type=float, default=100.0)
     chosen = parser.parse_args()
+    hush_kafka()
     found: Mapping[str, Any] = asyncio.run(measured(chosen.letters, chosen.rate, chosen.alone_s))
     for name, figure in found.items():
         print(f"{name:<18} {figure}")

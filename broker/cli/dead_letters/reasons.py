@@ -26,7 +26,7 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
     ),
     "too_large": Explanation(
         "its charge is above what the limit holds when full",
-        "Shorten it, or have the limit raised; then send it under a new id.",
+        "Shorten it and send it under a new id; or have the limit raised, and `headrace dead-letters replay` it.",
     ),
     "too_large_for_topic": Explanation(
         "the answer was larger than an outcome may be",
@@ -34,15 +34,15 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
     ),
     "deadline_exceeded": Explanation(
         "the budget did not suffice before its deadline",
-        "See `headrace status` for the backlog; a later deadline, another lane or a higher limit helps the next one.",
+        "See `headrace status` for the backlog; `headrace dead-letters replay` puts it back with a new deadline.",
     ),
     "deadline_unreachable": Explanation(
         "it could not have met its deadline, and was not paid",
-        "A later deadline or another lane helps the next one.",
+        "`headrace dead-letters replay` puts it back with a later --deadline, or on another --lane.",
     ),
     "exhausted": Explanation(
         "OpenAI failed as often as a request may be tried",
-        "Look whether OpenAI serves again; then send it under a new id.",
+        "Look whether OpenAI serves again; then `headrace dead-letters replay` puts it back.",
     ),
     "crashed": Explanation(
         "a dispatcher died of it more than once",
@@ -50,7 +50,7 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
     ),
     "id_conflict": Explanation(
         "its id belongs to another request",
-        "Tell its owner: ids are reused for different requests. It has no outcome of its own.",
+        "Tell its owner: ids are reused for different requests. `headrace dead-letters replay --new-id` puts it back.",
     ),
     "undecodable": Explanation(
         "nobody can read its bytes",
