@@ -22,6 +22,7 @@ _LONGEST_FIRST = (
     "test_duplicates",
     "test_secured_kafka",
     "test_three_nodes",
+    "test_replays",
     "test_frozen_kafka",
     "test_client_outage",
     "test_unreadable_batch",

@@ -49,7 +49,7 @@ class Said:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-async def begin(fleet: Fleet, *arguments: str) -> asyncio.subprocess.Process:
+async def begin(fleet: Fleet, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -57,7 +57,7 @@ async def begin(fleet: Fleet, *arguments: str) -> asyncio.subprocess.Process:
         "dead-letters",
         "replay",
         *arguments,
-        env=fleet.environment(),
+        env=fleet.environment() | settings,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
@@ -70,8 +70,8 @@ async def end(child: asyncio.subprocess.Process, within_s: float = 60) -> Said:
     return Said(child.returncode, out.decode(), err.decode())
 
 
-async def replay(fleet: Fleet, *arguments: str) -> Said:
-    return await end(await begin(fleet, *arguments))
+async def replay(fleet: Fleet, *arguments: str, **settings: str) -> Said:
+    return await end(await begin(fleet, *arguments, **settings))
 
 
 async def bury(

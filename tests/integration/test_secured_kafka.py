@@ -49,6 +49,7 @@ from tests.integration.secured_kafka import (
     secured_kafka,
 )
 from tests.integration.test_recovery import plentiful
+from tests.integration.test_replays import bury, replay
 
 GUIDE = Path(__file__).parents[2] / "docs" / "operators.md"
 OPERATIONS = {
@@ -290,6 +291,17 @@ async def test_the_documented_rights_suffice_to_serve_a_request(
             )
         answered = await read_all(fleet, "results", until=2)
         assert sorted(value["id"] for value in answered.values) == ["lead-1", "lead-2"]
+        async with producing(fleet) as producer:
+            await bury(producer, fleet, ["lead-3"])
+        refused = await replay(fleet, "--yes", **kafka.environment("reader"))
+        assert refused.code == 2
+        for right in ("READ on the topic generation.dead-letters", "WRITE on the transactional id generation.replay"):
+            assert right in refused.err
+        back = await replay(fleet, "--yes", "--json", **kafka.environment("replayer"))
+        assert back.code == 0, back.err
+        assert back.summary["put_back"] == 1
+        answered = await read_all(fleet, "results", until=3)
+        assert answered.counts()["lead-3", 1] == 1
         assert (await fleet.status(dispatcher))["role"] == "leader"
 
 

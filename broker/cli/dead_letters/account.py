@@ -96,8 +96,10 @@ def _next(replay: Replay, *, dry: bool) -> str:
     return "There is nothing left: the same command finds only what is new."
 
 
-def interrupted(replay: Replay) -> str:
+def interrupted(replay: Replay, *, dry: bool) -> str:
     """How to go on after a signal."""
+    if dry or replay.pass_ is None:
+        return "Interrupted: nothing was written."
     return (
         f"{done(replay, dry=False)} Interrupted, and noted how far it is: the same command goes on there and puts back "
         "nothing twice."

@@ -176,7 +176,7 @@ async def _replayed(settings: Settings, asked: Asked, rules: ReplayRules, manner
         finally:
             await work.close()
     if told.code and not work.tally.is_done:
-        raise Interrupted(interrupted(work), told.code)
+        raise Interrupted(interrupted(work, dry=manner.dry), told.code)
     if manner.as_json:
         typer.echo(json.dumps(as_object(work, dry=manner.dry)))
     else:

@@ -73,9 +73,11 @@ async def test_what_a_span_meant_and_that_it_is_an_old_one_is_said() -> None:
 
 async def test_whoever_was_interrupted_or_ended_learns_how_to_go_on() -> None:
     work = (await ran(mixed(), limit=10)).work
-    assert "Interrupted, and noted how far it is: the same command goes on there" in interrupted(work)
+    assert "Interrupted, and noted how far it is: the same command goes on there" in interrupted(work, dry=False)
     assert "another replay of t has begun, or Kafka was away" in ended(work, "t")
     assert "the same command goes on where this one stopped and puts back nothing twice." in ended(work, "t")
+    assert interrupted(work, dry=True) == "Interrupted: nothing was written."
+    assert interrupted(World().replay().work, dry=False) == "Interrupted: nothing was written."
     assert ended(World().replay().work, "t").startswith("Put back 0 dead letters. ")  # ended before it was open
 
 

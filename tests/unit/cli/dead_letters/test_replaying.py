@@ -1,5 +1,8 @@
 """How a replay is asked for: what is refused before anything is connected."""
 
+import os
+import signal
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -41,6 +44,18 @@ def test_what_cannot_be_meant_is_usage(
 def test_without_kafka_it_is_exit_3_and_one_sentence(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dead-letters", "replay", *NOWHERE, *arguments]) == 3
     assert capsys.readouterr().err.startswith("headrace: No Kafka listens at 127.0.0.1:1")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("arguments", [("--yes",), ("--dry-run",)])
+def test_a_signal_while_it_looks_for_kafka_ends_it_at_once(
+    number: signal.Signals, code: int, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = threading.Timer(0.3, os.kill, (os.getpid(), number))
+    told.start()
+    assert main(["dead-letters", "replay", "--bootstrap-servers", "127.0.0.1:1", "--timeout", "20", *arguments]) == code
+    told.join()
+    assert capsys.readouterr().err == "headrace: Interrupted: nothing was written.\n"
 
 
 @pytest.mark.parametrize(("text", "per_s"), [("50", 50), ("0.5", 0.5), ("90/min", 1.5), ("1200/h", 1 / 3), ("2/s", 2)])

@@ -1,0 +1,95 @@
+"""What a replay puts back is answered: the real dispatcher in memory, and the results it publishes."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+
+from broker.client import GenerationClient
+from broker.clock import WallClock
+from broker.testing import Asked, MemoryBroker, Said
+from broker.testing.kafka import KafkaLink
+from broker.testing.kafka_doors import MemoryOffsets, MemoryTransactions
+from consumers.replays import job
+from consumers.replays.doors import ReplayDoors
+from consumers.replays.replay import Receipt, Replay, ReplayRules, Tally
+from consumers.replays.verdicts import Lane, Skip
+from tests.contract.broker_contract import BODY
+from tests.virtual_time import VIRTUAL_TIME
+
+pytestmark = VIRTUAL_TIME
+NAMES = tuple(f"lead-{number}" for number in range(20))
+SETTLED_S = 100
+"""After so long in virtual time, every call has been answered."""
+
+
+class Nobody:
+    def looks(self, done: int, total: int) -> None: ...
+    def puts_back(self, receipts: Sequence[Receipt], tally: Tally) -> None: ...
+
+
+async def replayed(broker: MemoryBroker, asked: job.Asked) -> Tally:
+    link = KafkaLink(broker.kafka)
+    doors = ReplayDoors(
+        clients=broker.connection,
+        offsets_of=lambda group: MemoryOffsets(link, group=group),
+        producer_of=lambda group: MemoryTransactions(link, transactional_id="generation.replay", group=group),
+    )
+    lanes = {name: Lane(timedelta(hours=1), 900_000) for name in broker.settings.lanes}
+    clock = WallClock(asyncio.get_running_loop().time)
+    work = Replay(doors, asked, ReplayRules("generation", lanes), clock=clock, watcher=Nobody())
+    await work.open()
+    try:
+        return await work.run()
+    finally:
+        await work.close()
+
+
+async def failed(broker: MemoryBroker, generations: GenerationClient) -> None:
+    for name in NAMES:
+        await generations.submit(BODY, lane="urgent", id=name, tenant="acme")
+    await asyncio.sleep(SETTLED_S)
+    assert len(broker.dead_letters) == len(NAMES)
+
+
+async def outcomes(broker: MemoryBroker) -> Counter[tuple[str, int, str]]:
+    await asyncio.sleep(SETTLED_S)
+    return Counter((each.id, each.run, each.status) for each in broker.outcomes)
+
+
+async def test_each_is_answered_once_as_its_next_run() -> None:
+    is_mended = False
+
+    def answer(_: Asked) -> str | Said:
+        return "Dear Ada" if is_mended else Said(status=400, body='{"error": {"message": "No.", "code": "x"}}')
+
+    async with MemoryBroker(answer) as broker, GenerationClient(connection=broker.connection) as generations:
+        await failed(broker, generations)
+        is_mended = True
+        assert (await replayed(broker, job.Asked(reasons=("rejected",)))).put_back == len(NAMES)
+        assert await outcomes(broker) == Counter(
+            [(name, 0, "failed") for name in NAMES] + [(name, 1, "completed") for name in NAMES]
+        )
+        again = await replayed(broker, job.Asked(tenant="acme"))  # another job, which has no progress of its own
+        assert (again.put_back, again.skipped) == (0, {Skip.ANSWERED: len(NAMES)})
+
+
+async def test_two_jobs_at_once_in_effect_are_one_call_each() -> None:
+    """The second job puts back what the first one's outcomes do not tell yet; the dispatcher recognises it."""
+    is_mended = False
+
+    def answer(_: Asked) -> str | Said:
+        return Said(status=400, body='{"error": {"message": "No."}}') if not is_mended else "Dear Ada"
+
+    async with (
+        MemoryBroker(answer, latency_s=30) as broker,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        await failed(broker, generations)
+        is_mended = True
+        first = await replayed(broker, job.Asked(reasons=("rejected",)))
+        second = await replayed(broker, job.Asked(tenant="acme"))
+        assert (first.put_back, second.put_back) == (len(NAMES), len(NAMES))
+        found = await outcomes(broker)
+        assert found == Counter([(name, 0, "failed") for name in NAMES] + [(name, 1, "completed") for name in NAMES])
+        assert set(broker.calls_by_id.values()) == {2}
