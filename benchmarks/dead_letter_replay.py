@@ -1,7 +1,7 @@
 """Dead letters put back while others want their answers: does the cap hold, do urgent requests feel it, is any doubled?
 
 A real Kafka, a real Valkey, two dispatchers and the simulated OpenAI over HTTP. Urgent requests come at random
-instants, first alone, then beside a replay of many dead letters to the bulk lane at a cap. The replay is killed
+instants, alone and beside a replay of many dead letters to the bulk lane at a cap. The replay is killed
 (SIGKILL) after a third and told to end (SIGTERM) after two thirds; the same command goes on each time. Prints how many
 were put back in the emptiest ten seconds of one process and in the fullest of all, the urgent requests' time from the
 record's timestamp to their outcome's arrival at a reader, and whether each (id, run) stands on the lane and in the
@@ -211,7 +211,7 @@ async def measured(letters: int, rate: float, alone_s: float) -> dict[str, Any]:
         client = await stack.enter_async_context(GenerationClient(connection=connection, topic_prefix=PREFIX))
         watching = asyncio.create_task(watch(reader, seen), name="watch results")
         try:
-            alone = await beside(client, "alone", lambda: asyncio.sleep(alone_s))
+            alone = await beside(client, "alone-before", lambda: asyncio.sleep(alone_s / 2))
             intervals: list[Interval] = []
 
             async def all_of_them() -> None:
@@ -220,6 +220,8 @@ async def measured(letters: int, rate: float, alone_s: float) -> dict[str, Any]:
                     intervals.append(await replayed(connection.bootstrap_servers, rate, until=until, number=number))
 
             together = await beside(client, "beside", all_of_them)
+            await until_answered(seen, alone + together + letters)
+            alone += await beside(client, "alone-after", lambda: asyncio.sleep(alone_s / 2))
             await until_answered(seen, alone + together + letters)
         finally:
             watching.cancel()
