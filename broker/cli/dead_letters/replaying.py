@@ -19,7 +19,7 @@ from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPr
 from broker.cli.patience import hush_kafka, within
 from broker.cli.termination import EXIT_CODE as TERMINATED
 from broker.clock import WallClock
-from broker.errors import HeadraceError, ProducerDead
+from broker.errors import HeadraceError, LogUnavailable, ProducerDead, Unreachable
 from broker.planner.amounts import per_hour
 from broker.service.rights import Needs, check
 from broker.settings.whole import Settings
@@ -167,9 +167,7 @@ async def _replayed(settings: Settings, asked: Asked, rules: ReplayRules, manner
             async with _signals(work) as told:
                 await within(manner.timeout_s, opened)
                 told.may_cancel = False
-                await work.run()
-        except ProducerDead as reason:
-            raise ProducerDead(ended(work, rules.topic_prefix)) from reason
+                await _run(work, rules.topic_prefix)
         except asyncio.CancelledError:
             if not told.code:
                 raise
@@ -181,6 +179,13 @@ async def _replayed(settings: Settings, asked: Asked, rules: ReplayRules, manner
         typer.echo(json.dumps(as_object(work, dry=manner.dry)))
     else:
         typer.echo(summary(work, dry=manner.dry))
+
+
+async def _run(work: Replay, topic_prefix: str) -> None:
+    try:
+        await work.run()
+    except (ProducerDead, Unreachable, LogUnavailable) as reason:
+        raise Unreachable(ended(work, topic_prefix)) from reason
 
 
 def _needs(rules: ReplayRules, asked: Asked) -> Needs:

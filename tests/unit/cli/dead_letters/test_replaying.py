@@ -1,5 +1,6 @@
 """How a replay is asked for: what is refused before anything is connected."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -8,11 +9,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 
-from broker.cli.dead_letters.replaying import _deadline, _known_lane, _lanes, _needs, _per_s
+from broker.cli.dead_letters.replaying import _deadline, _known_lane, _lanes, _needs, _per_s, _run
 from broker.cli.main import main
+from broker.errors import Unreachable
 from broker.settings.whole import Settings
 from consumers.replays.job import Asked
 from consumers.replays.replay import ReplayRules
+from tests.unit.consumers.replays.rig import World
+from tests.virtual_time import VIRTUAL_TIME
 
 NOWHERE = ("--bootstrap-servers", "127.0.0.1:1", "--timeout", "0.1")
 
@@ -88,6 +92,26 @@ def test_only_the_lane_that_is_written_needs_a_right() -> None:
         "generation.replay",
         f"generation.replay.{Asked(lane='bulk').job('generation')}",
     )
+
+
+@VIRTUAL_TIME
+@pytest.mark.parametrize("away", [True, False])
+async def test_a_kafka_that_goes_away_or_a_second_replay_is_one_sentence_that_says_how_to_go_on(away: bool) -> None:  # noqa: FBT001  # a column
+    world = World()
+    for number in range(1_200):
+        world.bury(f"a-{number}")
+    run = world.replay()
+    await run.work.open()
+    going = asyncio.create_task(_run(run.work, "t"))
+    await asyncio.sleep(1)
+    if away:
+        world.kafka.stop()
+    else:
+        await world.replay(per_s=1_000)()
+    with pytest.raises(
+        Unreachable, match=r"^Put back \d+ dead letters\. .*same command goes on where this one stopped"
+    ):
+        await going
 
 
 def test_a_lane_that_was_not_named_is_no_mistake() -> None:
