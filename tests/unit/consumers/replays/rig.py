@@ -176,6 +176,14 @@ class Run:
             await self.work.close()
 
 
+def buried(world: World, number: int, *, prefix: str = "lead") -> list[str]:
+    """So many, the oldest first."""
+    names = [f"{prefix}-{each}" for each in range(number)]
+    for place, name in enumerate(names):
+        world.bury(name, ago_s=3_000 - place)
+    return names
+
+
 async def killed_at(run: Run, step: int) -> bool:
     """Let it go on until it has waited so many times, then kill it there; True if it came to its end before."""
     return await _Killed(run, step)
