@@ -1,0 +1,138 @@
+"""Events of a stream, put together to the answer that the same call would have had without one. No I/O.
+
+The events are OpenAI's: chunks of a chat completion, or events of a response. Whatever they are, nothing here raises;
+what is none is passed over, as a reader of the SDK would.
+"""
+
+from typing import Any, Final, Protocol
+
+from schemas.delta import Delta, grown_choices, index_of
+
+_ENDINGS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_FOLD_EVERY: Final = 64
+"""Deltas put together at once: one by one, a long answer would be copied for each of its words."""
+_ENDS_OF_A_CHOICE: Final = frozenset({"finish_reason", "logprobs"})
+
+
+class Assembly(Protocol):
+    """An answer that is being told."""
+
+    def add(self, event: object) -> Delta | None:
+        """Take note of an event; what of it is worth publishing, or None."""
+
+    def is_error(self, event: object) -> bool:
+        """Whether the event says that no more will come, where the SDK passes such an event on."""
+
+    def whole(self) -> dict[str, Any] | None:
+        """The answer, or None while its end has not come."""
+
+
+def assembly(endpoint: str) -> Assembly:
+    """One for an answer of this endpoint."""
+    return ResponseAssembly() if endpoint == "responses" else ChatAssembly()
+
+
+class ChatAssembly:
+    """A chat completion."""
+
+    def __init__(self) -> None:
+        self._head: dict[str, Any] = {}
+        self._choices: list[Any] = []
+        self._fresh: list[Any] = []
+
+    def add(self, event: object) -> Delta | None:
+        """See `Assembly.add`: the choices, less what adds nothing."""
+        if not isinstance(event, dict):
+            return None
+        for name, value in event.items():
+            if name not in {"choices", "object", "obfuscation"} and (value or name not in self._head):
+                self._head[name] = value
+        given = event.get("choices")
+        choices = [_told(each) for each in given if index_of(each) is not None] if isinstance(given, list) else []
+        self._fresh.extend(choices)
+        if len(self._fresh) >= _FOLD_EVERY:
+            self._fold()
+        return [less for each in choices if (less := _worth_telling(each)) is not None] or None
+
+    def is_error(self, event: object) -> bool:
+        """See `Assembly.is_error`: vLLM sends an error's fields bare."""
+        return isinstance(event, dict) and "choices" not in event and event.get("object") == "error"
+
+    def whole(self) -> dict[str, Any] | None:
+        """See `Assembly.whole`: each choice says why it ended."""
+        self._fold()
+        choices = sorted(self._choices, key=lambda choice: choice["index"])
+        if not choices or not all(choice.get("finish_reason") for choice in choices):
+            return None
+        return {
+            "id": None,
+            "object": "chat.completion",
+            **self._head,
+            "choices": [_choice(choice) for choice in choices],
+        }
+
+    def _fold(self) -> None:
+        self._choices = grown_choices(self._choices, grown_choices([], self._fresh))
+        self._fresh.clear()
+
+
+def _told(choice: dict[str, Any]) -> dict[str, Any]:
+    """A choice of a chunk; a `delta` that is no object tells nothing."""
+    delta = choice.get("delta")
+    return {**choice, "delta": delta if isinstance(delta, dict) else {}}
+
+
+def _worth_telling(choice: dict[str, Any]) -> dict[str, Any] | None:
+    """What adds to the answer; None for the role alone, which opens every choice."""
+    delta = {name: value for name, value in choice["delta"].items() if value and name != "role"}
+    ends = {name: value for name, value in choice.items() if value and name in _ENDS_OF_A_CHOICE}
+    return {"index": choice["index"], "delta": delta, **ends} if delta or ends else None
+
+
+def _choice(told: dict[str, Any]) -> dict[str, Any]:
+    """As an answer has it: a message instead of a delta, and calls of tools without the place they were told at."""
+    rest = {name: value for name, value in told.items() if name not in {"index", "delta", "logprobs", "finish_reason"}}
+    message = {"role": "assistant", "content": None, "refusal": None, **told["delta"]}
+    calls = message.get("tool_calls")
+    if isinstance(calls, list):
+        placed = sorted(calls, key=lambda call: index_of(call) or 0)
+        message["tool_calls"] = [_without_index(call) for call in placed]
+    return {
+        "index": told["index"],
+        "message": message,
+        "logprobs": told.get("logprobs"),
+        "finish_reason": told["finish_reason"],
+        **rest,
+    }
+
+
+def _without_index(call: Any) -> Any:
+    return {name: value for name, value in call.items() if name != "index"} if isinstance(call, dict) else call
+
+
+class ResponseAssembly:
+    """A response: its last event holds it whole."""
+
+    def __init__(self) -> None:
+        self._whole: dict[str, Any] | None = None
+
+    def add(self, event: object) -> Delta | None:
+        """See `Assembly.add`: deltas, and the opening of an item that has a name, such as the call of a function."""
+        if not isinstance(event, dict) or not isinstance(kind := event.get("type"), str):
+            return None
+        response = event.get("response")
+        if kind in _ENDINGS and isinstance(response, dict):
+            self._whole = response
+        item = event.get("item")
+        opens = kind == "response.output_item.added" and isinstance(item, dict) and bool(item.get("name"))
+        if not opens and not kind.endswith(".delta"):
+            return None
+        return {name: value for name, value in event.items() if name not in {"obfuscation", "sequence_number"}}
+
+    def is_error(self, event: object) -> bool:
+        """See `Assembly.is_error`: the documented event has its fields beside its type."""
+        return isinstance(event, dict) and event.get("type") == "error"
+
+    def whole(self) -> dict[str, Any] | None:
+        """See `Assembly.whole`."""
+        return self._whole
