@@ -10,6 +10,7 @@ from typing import Protocol
 
 from broker.core.verdict import Answer
 from schemas.codec import Record
+from schemas.delta import Delta
 
 # ---------------------------------------------------------------------------------------------------- Redis
 
@@ -257,8 +258,18 @@ class UpstreamReply:
 class Upstream(Protocol):
     """OpenAI, or whatever speaks its protocol."""
 
-    async def call(self, endpoint: str, body: Mapping[str, object], client_request_id: str) -> UpstreamReply:
-        """Make one attempt, never more. Raises nothing but CancelledError: what fails is an answer without a status."""
+    async def call(
+        self,
+        endpoint: str,
+        body: Mapping[str, object],
+        client_request_id: str,
+        on_delta: Callable[[Delta], None] | None = None,
+    ) -> UpstreamReply:
+        """Make one attempt, never more. Raises nothing but CancelledError: what fails is an answer without a status.
+
+        With `on_delta` the answer is streamed: it is told each delta as it comes, and the reply is the answer put
+        together, as it would be without. A stream that breaks off is no answer, whatever was told of it.
+        """
 
     async def close(self) -> None:
         """Close all connections."""

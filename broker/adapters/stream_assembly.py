@@ -4,6 +4,7 @@ The events are OpenAI's: chunks of a chat completion, or events of a response. W
 what is none is passed over, as a reader of the SDK would.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from schemas.delta import Delta, grown_choices, index_of
@@ -25,6 +26,15 @@ class Assembly(Protocol):
 
     def whole(self) -> dict[str, Any] | None:
         """The answer, or None while its end has not come."""
+
+
+def asking_for_a_stream(endpoint: str, body: Mapping[str, object]) -> dict[str, object]:
+    """The body that has the same answer streamed; of a chat completion, with its usage at the end."""
+    streamed: dict[str, object] = {**body, "stream": True}
+    options = body.get("stream_options")
+    if endpoint == "chat.completions" and (options is None or isinstance(options, Mapping)):
+        streamed["stream_options"] = {**(options or {}), "include_usage": True}
+    return streamed
 
 
 def assembly(endpoint: str) -> Assembly:

@@ -1,5 +1,7 @@
 """OpenAI without a network: answers as a script says, after a while of loop time, and counts what it was asked.
 
+Where a stream is asked for, the texts of the answer are told word by word, spread over that while.
+
 Error bodies are read as the SDK reads them, so a test writes what OpenAI would send and sees what the door would give.
 """
 
@@ -11,14 +13,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from broker.core.envelope import answer_of
+from broker.adapters.stream_assembly import asking_for_a_stream
+from broker.core.envelope import answer_of, error_in
 from broker.core.verdict import Answer
 from broker.ports import UpstreamReply
+from broker.testing.telling import deltas_of
+from schemas.delta import Delta
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One call; `nth` is 1 for the first with its request id, `number` for the first of all."""
+    """One call; `nth` is 1 for the first with its request id, `number` for the first of all.
+
+    `body` is the one OpenAI gets, with `stream` in it if a stream is asked for.
+    """
 
     endpoint: str
     body: Mapping[str, object]
@@ -29,12 +37,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer over HTTP: `body` is JSON if it is no text. `after_s`: how long it takes, None: as usual."""
+    """An answer over HTTP: `body` is JSON if it is no text. `after_s`: how long it takes, None: as usual.
+
+    `cut_after`: a stream of it breaks off after so many words; without effect where no stream is asked for.
+    """
 
     status: int = 200
     body: Mapping[str, Any] | str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     after_s: float | None = None
+    cut_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +79,45 @@ class ScriptedUpstream:
         self.is_cut = False
         self.is_closed = False
 
-    async def call(self, endpoint: str, body: Mapping[str, object], client_request_id: str) -> UpstreamReply:
+    async def call(
+        self,
+        endpoint: str,
+        body: Mapping[str, object],
+        client_request_id: str,
+        on_delta: Callable[[Delta], None] | None = None,
+    ) -> UpstreamReply:
         """See `broker.ports.Upstream.call`."""
         self.calls[client_request_id] += 1
+        body = body if on_delta is None else asking_for_a_stream(endpoint, body)
         asked = Asked(endpoint, body, client_request_id, self.calls[client_request_id], len(self.asked) + 1)
         self.asked.append(asked)
         said = (self.script(asked) if self.script else None) or Said(body=completion(asked))
+        takes_s = self.latency_s if said.after_s is None else said.after_s
         self.inflight += 1
         try:
-            await asyncio.sleep(self.latency_s if said.after_s is None else said.after_s)
-            if self.is_cut:
-                await asyncio.Event().wait()
+            if on_delta is not None and isinstance(said, Said) and said.status < 400:
+                return await self._told(asked, said, takes_s, on_delta)
+            await self._wait(takes_s)
         finally:
             self.inflight -= 1
         return _reply(said)
+
+    async def _told(self, asked: Asked, said: Said, takes_s: float, on_delta: Callable[[Delta], None]) -> UpstreamReply:
+        deltas = deltas_of(asked.endpoint, said.body)
+        for delta in deltas[: said.cut_after]:
+            await self._wait(takes_s / (len(deltas) + 1))
+            on_delta(delta)
+        if said.cut_after is not None:
+            return _reply(Silence("connection"))
+        await self._wait(takes_s / (len(deltas) + 1))
+        if error_in(said.body) is not None:
+            return UpstreamReply(answer_of(said.status, said.headers, said.body), None)
+        return _reply(said)
+
+    async def _wait(self, for_s: float) -> None:
+        await asyncio.sleep(for_s)
+        if self.is_cut:
+            await asyncio.Event().wait()
 
     async def close(self) -> None:
         """See `broker.ports.Upstream.close`."""

@@ -8,11 +8,18 @@ from typing import Any, Literal, Protocol
 
 import pytest
 
+from broker.core.verdict import Meaning, judge
 from broker.ports import Upstream
+from schemas.delta import Delta, text_of
 
 HELLO: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Grüße, 世界"}]}
 TIMEOUT_S = 1.0
 """After so long a call counts as unanswered."""
+
+
+STREAMED = ["chat.completions", "responses"]
+BODIES: dict[str, dict[str, Any]] = {"chat.completions": HELLO, "responses": {"model": "gpt-4.1", "input": "Grüße"}}
+Stops = Literal["at its end", "cut", "error"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,9 @@ class UpstreamWorld(Protocol):
 
     def upstream(self, served: Served) -> Upstream:
         """One that answers every call so."""
+
+    def telling(self, stops: Stops = "at its end", *, after: int = 0) -> Upstream:
+        """One that streams an answer of several words to whoever asks for a stream; it may stop short."""
 
     @property
     def bodies(self) -> list[Mapping[str, Any]]:
@@ -163,3 +173,83 @@ class UpstreamContract:
         assert (await upstream.call("chat.completions", body, "lead-1")).answer.status == 200
         assert world.bodies == [body]
         await upstream.close()
+
+    # ------------------------------------------------------------------ streams
+
+    @pytest.mark.parametrize("endpoint", STREAMED)
+    async def test_a_stream_is_told_as_it_comes_and_comes_whole_as_well(
+        self, world: UpstreamWorld, endpoint: str
+    ) -> None:
+        upstream, told = world.telling(), list[Delta]()
+        reply = await upstream.call(endpoint, BODIES[endpoint], "lead-1", told.append)
+        assert judge(reply.answer).meaning is Meaning.OK
+        answer = json.loads(reply.body or "")
+        texts = [text_of(delta) for delta in told]
+        assert len([text for text in texts if text]) > 2
+        assert "".join(texts) == _text_of(endpoint, answer)
+        assert answer["usage"]["total_tokens"] > 0
+        assert world.ids == {"lead-1": 1}
+        await upstream.close()
+
+    @pytest.mark.parametrize(
+        "given", [{}, {"stream_options": None}, {"stream_options": {"include_obfuscation": False}}]
+    )
+    async def test_usage_is_asked_for_beside_what_a_producer_asks_for(
+        self, world: UpstreamWorld, given: dict[str, Any]
+    ) -> None:
+        upstream = world.telling()
+        await upstream.call("chat.completions", {**HELLO, **given}, "lead-1", lambda _: None)
+        await upstream.call("responses", BODIES["responses"], "lead-2", lambda _: None)
+        options = {**(given.get("stream_options") or {}), "include_usage": True}
+        chat = {**HELLO, "stream": True, "stream_options": options}
+        assert list(world.bodies) == [chat, {**BODIES["responses"], "stream": True}]
+        await upstream.close()
+
+    @pytest.mark.parametrize("after", [0, 2])
+    @pytest.mark.parametrize("endpoint", STREAMED)
+    async def test_a_stream_that_is_cut_is_a_connection_that_failed(
+        self, world: UpstreamWorld, endpoint: str, after: int
+    ) -> None:
+        upstream, told = world.telling("cut", after=after), list[Delta]()
+        reply = await upstream.call(endpoint, BODIES[endpoint], "lead-1", told.append)
+        assert (reply.answer.status, reply.answer.error_code, reply.body) == (None, "connection", None)
+        verdict = judge(reply.answer)
+        assert (verdict.meaning, verdict.retryable, verdict.counts_as_attempt) == (Meaning.CONNECTION, True, True)
+        assert len(told) == after
+        await upstream.close()
+
+    async def test_an_error_in_a_stream_comes_with_its_fields(self, world: UpstreamWorld) -> None:
+        upstream = world.telling("error", after=1)
+        reply = await upstream.call("chat.completions", HELLO, "lead-1", lambda _: None)
+        assert (reply.answer.status, reply.answer.error_type, reply.body) == (200, "server_error", None)
+        assert judge(reply.answer).meaning is Meaning.UPSTREAM_ERROR
+        await upstream.close()
+
+    async def test_a_refusal_before_the_stream_is_a_plain_one(self, world: UpstreamWorld) -> None:
+        error = {"message": "Rate limit reached", "type": "tokens", "param": None, "code": "rate_limit_exceeded"}
+        upstream, told = world.upstream(Served(429, {"error": error}, {"retry-after-ms": "17"})), list[Delta]()
+        answer = (await upstream.call("chat.completions", HELLO, "lead-1", told.append)).answer
+        assert (answer.status, answer.error_code, answer.headers["retry-after-ms"]) == (
+            429,
+            "rate_limit_exceeded",
+            "17",
+        )
+        assert not told
+        await upstream.close()
+
+    @pytest.mark.parametrize(
+        ("line", "code"), [("cut", "connection"), ("refused", "connection"), ("silent", "timeout")]
+    )
+    async def test_a_line_that_fails_before_the_stream_is_an_answer_without_a_status(
+        self, world: UpstreamWorld, line: Literal["cut", "silent", "refused"], code: str
+    ) -> None:
+        upstream = world.upstream(Served(line=line))
+        reply = await upstream.call("chat.completions", HELLO, "lead-1", lambda _: None)
+        assert (reply.answer.status, reply.answer.error_code, reply.body) == (None, code, None)
+        await upstream.close()
+
+
+def _text_of(endpoint: str, answer: Mapping[str, Any]) -> str:
+    if endpoint == "responses":
+        return str(answer["output"][0]["content"][0]["text"])
+    return str(answer["choices"][0]["message"]["content"])

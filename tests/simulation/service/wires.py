@@ -26,6 +26,7 @@ from broker.testing.kafka import CommitFault, KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import MemoryTransactions
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from broker.testing.upstream import ScriptedUpstream
+from schemas.delta import Delta
 from tests.simulation.service.loops import Conductor
 from tests.simulation.service.openai import OpenAI
 from tests.simulation.service.scenario import Faults
@@ -217,11 +218,17 @@ class Upstream(ScriptedUpstream):
         self._wires = wires
         self._sent_s = 0.0
 
-    async def call(self, endpoint: str, body: Mapping[str, object], client_request_id: str) -> UpstreamReply:
+    async def call(
+        self,
+        endpoint: str,
+        body: Mapping[str, object],
+        client_request_id: str,
+        on_delta: Callable[[Delta], None] | None = None,
+    ) -> UpstreamReply:
         """See `broker.ports.Upstream.call`."""
         sent_s = self._wires.conductor.now_s
         await self._wires.travel()
         self._sent_s = sent_s  # read before anybody else runs
-        reply = await super().call(endpoint, body, client_request_id)
+        reply = await super().call(endpoint, body, client_request_id, on_delta)
         await self._wires.travel()
         return reply
