@@ -218,6 +218,22 @@ class LedgerRow:
     value: bytes
 
 
+class ChunkLog(Protocol):
+    """Pieces of streamed answers on their way to readers, best effort: nothing waits for them.
+
+    Attributes:
+        dropped: How many were given up: Kafka was away or too slow, or would not take them.
+    """
+
+    dropped: int
+
+    def send(self, record: Record) -> None:
+        """Hand one over, in the order of the calls. Never waits and never raises."""
+
+    async def close(self) -> None:
+        """Deliver what is on its way if Kafka takes it within half a second; whatever comes later is dropped."""
+
+
 class LedgerLog(Protocol):
     """The leader's own topic, read in order."""
 

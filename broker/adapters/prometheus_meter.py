@@ -136,6 +136,10 @@ class Meter:
         """So many of them gave way, above `dedupe.ids_max`."""
         self._families.cancels_evicted.inc(count)
 
+    def chunks_dropped(self, count: int) -> None:
+        """So many chunks did not reach their topic."""
+        self._families.chunks_dropped.inc(count)
+
     def repeated_call(self) -> None:
         """A call was made again because its leader died."""
         self._families.repeated_calls.inc()

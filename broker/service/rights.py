@@ -33,11 +33,12 @@ class Needs:
 
 
 def dispatcher_needs(settings: Settings) -> Needs:
-    """Lanes, control and ledger are read; outcomes, failures, dead letters and the ledger are written."""
+    """Lanes, control and ledger are read; outcomes, failures, chunks, dead letters and the ledger are written."""
     prefix = settings.kafka.topic_prefix
     lanes = tuple(topics.requests_topic(prefix, lane) for lane in settings.lanes)
     ledger, results = topics.ledger_topic(prefix), topics.results_topic(prefix)
-    written = (results, topics.failures_topic(prefix), topics.dead_letters_topic(prefix), ledger)
+    failures, chunks = topics.failures_topic(prefix), topics.chunks_topic(prefix)
+    written = (results, failures, chunks, topics.dead_letters_topic(prefix), ledger)
     return Needs(f"{prefix}.dispatcher", (*lanes, topics.control_topic(prefix), ledger), written)
 
 

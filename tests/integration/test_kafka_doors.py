@@ -1,9 +1,16 @@
 """The real doors to Kafka, held to the contracts that their doubles pass too."""
 
+import asyncio
+import socket
+from collections import defaultdict
+
 import pytest
 
+from broker.adapters.kafka_chunks import KafkaChunks
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_results import KafkaResults
 from broker.local.services import LocalServices
+from tests.contract.chunk_log_contract import ChunkLogContract, ChunkWorld
 from tests.contract.kafka_world import KafkaWorld
 from tests.contract.lane_log_contract import LaneLogContract
 from tests.contract.ledger_log_contract import LedgerLogContract
@@ -39,3 +46,37 @@ class TestKafkaLedger(LedgerLogContract):
     @pytest.fixture
     async def world(self, real: KafkaWorld) -> KafkaWorld:
         return real
+
+
+class RealChunks:
+    """The results topic in place of that of chunks: it is read already."""
+
+    def __init__(self, real: KafkaWorld, connection: KafkaConnection) -> None:
+        self._real = real
+        self._connection = connection
+
+    def chunks(self) -> KafkaChunks:
+        return KafkaChunks(self._connection, topic=self._real.results_topic)
+
+    def away(self) -> KafkaChunks:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            return KafkaChunks(KafkaConnection(f"127.0.0.1:{taken.getsockname()[1]}"), topic="chunks")
+
+    async def values(self, count: int) -> dict[bytes | None, list[bytes | None]]:
+        by_key: defaultdict[bytes | None, list[bytes | None]] = defaultdict(list)
+        reader = KafkaResults(self._connection, topic=self._real.results_topic, group=None, start="earliest")
+        await reader.open()
+        async with asyncio.timeout(20):
+            while count:
+                if (arrived := await reader.next(timeout_ms=200)) is not None:
+                    by_key[arrived.record.key].append(arrived.record.value)
+                    count -= 1
+        await reader.close()
+        return by_key
+
+
+class TestKafkaChunks(ChunkLogContract):
+    @pytest.fixture
+    async def chunk_world(self, real: KafkaWorld, services: LocalServices) -> ChunkWorld:
+        return RealChunks(real, KafkaConnection(services.endpoints.bootstrap_servers))

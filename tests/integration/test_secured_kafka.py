@@ -208,7 +208,7 @@ async def test_every_missing_right_is_named_and_none_that_is_there(kafka: Secure
         [
             Right(TOPIC, "generation.requests.", READ, prefixed=True),
             *(Right(TOPIC, f"generation.{name}", READ) for name in ("control", "ledger")),
-            *(Right(TOPIC, f"generation.{name}", WRITE) for name in ("failures", "dead-letters", "ledger")),
+            *(Right(TOPIC, f"generation.{name}", WRITE) for name in ("failures", "chunks", "dead-letters", "ledger")),
             Right(TRANSACTIONAL_ID, "generation.dispatcher", WRITE),
         ],
     )

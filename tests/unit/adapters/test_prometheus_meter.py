@@ -39,6 +39,7 @@ _CONTRACT = {
     "headrace_cancels_taken_total 1.0",
     "headrace_cancels_waiting 3.0",
     "headrace_cancels_evicted_total 2.0",
+    "headrace_chunks_dropped_total 3.0",
     "headrace_kafka_ready 1.0",
     "headrace_redis_ready 0.0",
 }
@@ -76,6 +77,7 @@ def meter() -> Meter:
     meter.cancel_taken()
     meter.cancels_waiting(3)
     meter.cancels_evicted(2)
+    meter.chunks_dropped(3)
     meter.dedupe_window(3_600)
     meter.ready(kafka=True, redis=False)
     meter.breaker("gpt-4o", is_open=True)

@@ -13,7 +13,9 @@ def test_a_dispatcher_reads_its_lanes_and_writes_outcomes() -> None:
     needs = dispatcher_needs(Settings())
     assert needs.name == "generation.dispatcher"
     assert {"generation.requests.urgent", "generation.requests.bulk", "generation.ledger"} <= set(needs.read)
-    assert set(needs.write) == {f"generation.{kind}" for kind in ("results", "failures", "dead-letters", "ledger")}
+    assert set(needs.write) == {
+        f"generation.{kind}" for kind in ("results", "failures", "chunks", "dead-letters", "ledger")
+    }
     assert len(needs.topics) == len(set(needs.topics))
 
 

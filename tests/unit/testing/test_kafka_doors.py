@@ -1,14 +1,16 @@
 """The Kafka in memory does what the real one does, and can be away, slow, or silent about a commit."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 
 import pytest
 
 from broker.errors import LogUnavailable, ProducerDead
 from broker.ports import StoredOffset, TopicPartition, Unreadable
-from broker.testing.kafka import CommitFault, KafkaLink
-from broker.testing.kafka_doors import MemoryLane
+from broker.testing.kafka import CommitFault, KafkaLink, MemoryKafka
+from broker.testing.kafka_doors import MemoryChunks, MemoryLane
+from tests.contract.chunk_log_contract import ChunkLogContract, ChunkWorld
 from tests.contract.kafka_world import KafkaWorld, outgoing, read, taken, texts, values
 from tests.contract.lane_log_contract import LaneLogContract
 from tests.contract.ledger_log_contract import LedgerLogContract
@@ -41,6 +43,32 @@ class TestMemoryLedger(LedgerLogContract):
     @pytest.fixture
     async def world(self) -> KafkaWorld:
         return MemoryWorld()
+
+
+class MemoryChunkWorld:
+    def __init__(self) -> None:
+        self.kafka = MemoryKafka(lambda: 0)
+        self.kafka.create("chunks", 3)
+
+    def chunks(self) -> MemoryChunks:
+        return MemoryChunks(KafkaLink(self.kafka), topic="chunks")
+
+    def away(self) -> MemoryChunks:
+        link = KafkaLink(self.kafka)
+        link.cut()
+        return MemoryChunks(link, topic="chunks")
+
+    async def values(self, count: int) -> dict[bytes | None, list[bytes | None]]:
+        by_key: defaultdict[bytes | None, list[bytes | None]] = defaultdict(list)
+        for fetched in self.kafka.committed("chunks"):
+            by_key[fetched.record.key].append(fetched.record.value)
+        return by_key
+
+
+class TestMemoryChunks(ChunkLogContract):
+    @pytest.fixture
+    async def chunk_world(self) -> ChunkWorld:
+        return MemoryChunkWorld()
 
 
 async def test_a_commit_whose_answer_is_lost_stands_or_does_not() -> None:

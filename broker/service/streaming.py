@@ -1,0 +1,109 @@
+"""Deltas of streamed calls on their way to the chunks topic: the first at once, the others gathered for a moment.
+
+A chunk says which attempt of which term it belongs to, and its place there. The last one says so only if the answer is
+whole. Nothing leaves for a call that was cancelled, nor once the term in which it began has ended.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import datetime
+
+from broker.clock import WallClock
+from broker.ports import ChunkLog
+from schemas.chunk import Chunk
+from schemas.codec import encode_chunk
+from schemas.delta import Delta, merged
+from schemas.record import Record
+
+GATHER_MS = 50
+"""At most one chunk of a call leaves in so long, unless deltas cannot be put together; no delta waits longer."""
+
+
+class Streaming:
+    """Makes a `Telling` for each streamed call."""
+
+    def __init__(self, log: ChunkLog, clock: WallClock, term: Callable[[], int | None]) -> None:
+        """`term` is the one this process leads now, or None."""
+        self.log = log
+        self.clock = clock
+        self.term = term
+
+    def begin(self, request_id: str, attempt: int) -> "Telling":
+        """For one call; `attempt` is the number that its outcome will give."""
+        return Telling(self, request_id, attempt)
+
+
+class Telling:
+    """The chunks of one call; end it, whatever becomes of the call."""
+
+    def __init__(self, streaming: Streaming, request_id: str, attempt: int) -> None:
+        self._streaming = streaming
+        self._id = request_id
+        self._attempt = attempt
+        self._term = streaming.term()
+        self._seq = 0
+        self._gathered: list[Delta] = []
+        self._not_before_ms = streaming.clock.now_ms()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def delta(self, delta: Delta) -> None:
+        """What OpenAI has just said."""
+        both = merged(self._gathered[-1], delta) if self._gathered else None
+        if both is None:
+            self._gathered.append(delta)
+        else:
+            self._gathered[-1] = both
+        if self._timer is None:
+            wait_ms = self._not_before_ms - self._streaming.clock.now_ms()
+            if wait_ms <= 0:
+                self._send()
+            else:
+                self._timer = asyncio.get_running_loop().call_later(wait_ms / 1_000, self._send)
+
+    def _send(self, *, final: bool = False) -> None:
+        self._timer = None
+        self._not_before_ms = self._streaming.clock.now_ms() + GATHER_MS
+        deltas: list[Delta | None] = [*self._gathered]
+        self._gathered.clear()
+        if final and not deltas:
+            deltas.append(None)
+        if self._term is None or self._streaming.term() != self._term:
+            return
+        now = self._streaming.clock.utc_now()
+        for number, delta in enumerate(deltas, start=1):
+            chunk = Chunk.model_construct(
+                id=self._id,
+                term=self._term,
+                attempt=self._attempt,
+                seq=self._seq,
+                delta=delta,
+                final=final and number == len(deltas),
+            )
+            self._seq += 1
+            record = _record(chunk, now)
+            if record is None:
+                self._streaming.log.dropped += 1
+            else:
+                self._streaming.log.send(record)
+
+    def end(self, *, whole: bool) -> None:
+        """The call has ended; what is left is sent if the answer is whole, and dropped if it is none."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if whole:
+            self._send(final=True)
+        self._gathered.clear()
+
+
+def _record(chunk: Chunk, now: datetime) -> Record | None:
+    """A chunk's record; half a surrogate pair in it becomes `?`. None for what JSON has no word for."""
+    try:
+        return encode_chunk(chunk, time=now)
+    except (ValueError, TypeError, RecursionError):
+        pass
+    try:
+        whole = json.loads(json.dumps(chunk.delta, ensure_ascii=False).encode(errors="replace"))
+        return encode_chunk(chunk.model_copy(update={"delta": whole}), time=now)
+    except (ValueError, TypeError, RecursionError):
+        return None
