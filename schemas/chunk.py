@@ -1,6 +1,6 @@
 """A piece of a streamed answer, best effort.
 
-The outcome names the term and attempt whose chunks count; those of other attempts are to be forgotten.
+The attempt whose last chunk is `final` is the one whose answer the outcome holds; those of others are to be forgotten.
 """
 
 from typing import Any
@@ -9,7 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Chunk(BaseModel):
-    """One delta, numbered from 0 within (term, attempt). `final` marks the last one, whose delta may be null."""
+    """One delta, numbered from 0 within (run, term, attempt).
+
+    Attributes:
+        attempt: As the outcome counts them in `attempts`.
+        delta: `choices` of a chat completion's chunk, or an event of a response; neighbours are put together.
+        final: The last one of an answer that is whole; its delta may be null.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -19,3 +25,4 @@ class Chunk(BaseModel):
     seq: int
     delta: Any = None
     final: bool = False
+    run: int = 0

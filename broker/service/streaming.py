@@ -29,17 +29,18 @@ class Streaming:
         self.clock = clock
         self.term = term
 
-    def begin(self, request_id: str, attempt: int) -> "Telling":
+    def begin(self, request_id: str, run: int, attempt: int) -> "Telling":
         """For one call; `attempt` is the number that its outcome will give."""
-        return Telling(self, request_id, attempt)
+        return Telling(self, request_id, run, attempt)
 
 
 class Telling:
     """The chunks of one call; end it, whatever becomes of the call."""
 
-    def __init__(self, streaming: Streaming, request_id: str, attempt: int) -> None:
+    def __init__(self, streaming: Streaming, request_id: str, run: int, attempt: int) -> None:
         self._streaming = streaming
         self._id = request_id
+        self._run = run
         self._attempt = attempt
         self._term = streaming.term()
         self._seq = 0
@@ -74,6 +75,7 @@ class Telling:
         for number, delta in enumerate(deltas, start=1):
             chunk = Chunk.model_construct(
                 id=self._id,
+                run=self._run,
                 term=self._term,
                 attempt=self._attempt,
                 seq=self._seq,

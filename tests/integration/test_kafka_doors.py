@@ -3,20 +3,25 @@
 import asyncio
 import socket
 from collections import defaultdict
+from uuid import uuid4
 
 import pytest
 
 from broker.adapters.kafka_chunks import KafkaChunks
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_results import KafkaResults
+from broker.adapters.kafka_topics import create_missing
 from broker.local.services import LocalServices
+from schemas.record import Record
+from schemas.topics import TopicShape, chunks_topic, topics
 from tests.contract.chunk_log_contract import ChunkLogContract, ChunkWorld
+from tests.contract.chunk_reader_contract import ChunkReaderContract, ChunkTopic
 from tests.contract.kafka_world import KafkaWorld
 from tests.contract.lane_log_contract import LaneLogContract
 from tests.contract.ledger_log_contract import LedgerLogContract
 from tests.contract.offset_store_contract import OffsetStoreContract
 from tests.contract.transaction_log_contract import TransactionLogContract
-from tests.integration.kafka_world import real_world
+from tests.integration.kafka_world import producing, real_world
 
 
 @pytest.fixture
@@ -80,3 +85,24 @@ class TestKafkaChunks(ChunkLogContract):
     @pytest.fixture
     async def chunk_world(self, real: KafkaWorld, services: LocalServices) -> ChunkWorld:
         return RealChunks(real, KafkaConnection(services.endpoints.bootstrap_servers))
+
+
+class RealChunkTopic:
+    def __init__(self, connection: KafkaConnection, prefix: str) -> None:
+        self.connection, self.prefix = connection, prefix
+
+    async def write(self, *records: Record) -> None:
+        async with producing(self.connection) as producer:
+            for record in records:
+                await producer.send_and_wait(
+                    f"{self.prefix}.chunks", record.value or b"", key=record.key, headers=list(record.headers)
+                )
+
+
+class TestRealChunkReader(ChunkReaderContract):
+    @pytest.fixture
+    async def topic(self, services: LocalServices) -> ChunkTopic:
+        connection, prefix = KafkaConnection(services.endpoints.bootstrap_servers), f"chunks-{uuid4().hex[:8]}"
+        specs = topics(prefix, ("standard",), {"chunks": TopicShape(partitions=3)}, nodes=1)
+        await create_missing(connection, [spec for spec in specs if spec.name == chunks_topic(prefix)])
+        return RealChunkTopic(connection, prefix)

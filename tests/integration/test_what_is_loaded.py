@@ -22,9 +22,10 @@ def test_a_producer_or_reader_loads_nothing_of_the_dispatcher(verb: str) -> None
     assert _loaded([verb, "--help"], "openai redis tiktoken prometheus_client")[0] == set()
 
 
-def test_a_reader_of_dead_letters_loads_neither_openai_nor_tiktoken_nor_redis() -> None:
+@pytest.mark.parametrize("reader", ["dead_letters", "chunks"])
+def test_a_reader_of_dead_letters_or_chunks_loads_neither_openai_nor_tiktoken_nor_redis(reader: str) -> None:
     code = (
-        "import sys, consumers.dead_letters; "
+        f"import sys, consumers.{reader}; "
         "assert not {'openai', 'tiktoken', 'redis', 'typer', 'rich'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -34,7 +34,7 @@ class Rig:
         self.log, self.term = Log(), 7
         clock = WallClock(asyncio.get_running_loop().time, lambda: datetime(2026, 12, 1, 9, tzinfo=UTC))
         self.streaming = Streaming(self.log, clock, lambda: self.term or None)
-        self.telling = self.streaming.begin("lead-1", 2)
+        self.telling = self.streaming.begin("lead-1", 3, 2)
 
     @property
     def chunks(self) -> list[Chunk]:
@@ -79,7 +79,9 @@ async def test_chunks_name_the_attempt_and_are_numbered_from_zero() -> None:
         rig.telling.delta(word(text))
         await asyncio.sleep(0.060)
     rig.telling.end(whole=True)
-    assert [(c.id, c.term, c.attempt, c.seq) for c in rig.chunks] == [("lead-1", 7, 2, seq) for seq in range(4)]
+    assert [(c.id, c.run, c.term, c.attempt, c.seq) for c in rig.chunks] == [
+        ("lead-1", 3, 7, 2, seq) for seq in range(4)
+    ]
     headers = [dict(record.headers) for _, record in rig.log.sent]
     assert [each["ce_id"] for each in headers] == [f"lead-1#7.2.{seq}".encode() for seq in range(4)]
     assert {record.key for _, record in rig.log.sent} == {b"lead-1"}
@@ -122,6 +124,14 @@ async def test_what_cannot_be_put_together_leaves_one_by_one_and_in_order() -> N
     assert [chunk.seq for chunk in rig.chunks] == [0, 1, 2, 3]
 
 
+async def test_only_the_very_last_of_several_chunks_is_final() -> None:
+    rig = Rig()
+    for _ in range(4):
+        rig.telling.delta({"type": "response.audio.delta", "delta": "AAA="})
+    rig.telling.end(whole=True)
+    assert [chunk.final for chunk in rig.chunks] == [False, False, False, True]
+
+
 async def test_nothing_leaves_once_the_term_has_ended() -> None:
     rig = Rig()
     rig.telling.delta(word("a"))
@@ -138,7 +148,7 @@ async def test_nothing_leaves_once_the_term_has_ended() -> None:
 async def test_a_call_that_begins_in_no_term_tells_nothing() -> None:
     rig = Rig()
     rig.term = 0
-    telling = rig.streaming.begin("lead-2", 1)
+    telling = rig.streaming.begin("lead-2", 0, 1)
     telling.delta(word("a"))
     telling.end(whole=True)
     assert not rig.log.sent

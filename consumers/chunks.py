@@ -1,0 +1,184 @@
+"""Streamed answers as they come: `async for told in ChunkReader(...)`, and `follow` for one request.
+
+Chunks are best effort; the outcome is the answer. Within an attempt they come in order, repeats are dropped, and what
+is missing is told. An attempt may break off: the next one begins anew, and what was shown of the one before is void.
+Only an attempt whose answer is whole has a last chunk; a request that fails has none. Loads aiokafka and pydantic, and
+never openai, tiktoken or redis.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from broker.adapters.kafka_client import client_doors
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.client_ports import Arrived, ClientDoors, Start
+from broker.errors import Unreachable
+from schemas.chunk import Chunk
+from schemas.codec import WireError, decode_chunk
+from schemas.delta import text_of
+from schemas.topics import chunks_topic
+
+REMEMBERED_MAX = 10_000
+"""Attempts a reader remembers; beyond it the one that was heard of longest ago is forgotten."""
+
+_POLL_MS = 200
+_RECONNECT_FIRST_S = 0.2
+_RECONNECT_MAX_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A chunk, and what a reader must know beside it.
+
+    Attributes:
+        chunk: With the id, the delta, and whether it is the last one of an answer that is whole.
+        begins: It is the first that was heard of its attempt: whatever was shown of another one is void.
+        missing: Chunks of the same attempt that were lost just before it, or published before the reader began.
+    """
+
+    chunk: Chunk
+    begins: bool
+    missing: int
+
+    @property
+    def text(self) -> str:
+        """What it adds to the answer's text; of a chat completion, to the first choice."""
+        return text_of(self.chunk.delta)
+
+    @property
+    def attempt(self) -> tuple[int, int, int]:
+        """Which attempt it belongs to, as (run, term, attempt): later ones are greater."""
+        return self.chunk.run, self.chunk.term, self.chunk.attempt
+
+
+class ChunkReader:
+    """Iterates over the chunks of all streams, or of some.
+
+    Args:
+        bootstrap_servers: `host:port`, several separated by commas.
+        topic_prefix: Which budget.
+        connection: Address and credentials, where more than an address is needed; or a `MemoryBroker`'s, in a test.
+        start: `latest`: what is published from `open` on; `earliest`: the last hour; or an aware datetime.
+        ids: Only those of these requests; None: all. The whole topic is read in any case, so one reader for many ids
+            costs no more than one for a single id. A set may be changed while the reader runs.
+
+    Attributes:
+        undecodable: Values that were no chunk and were skipped.
+        duplicates: Chunks that had been delivered already and were skipped.
+        stopping: Set by `stop`.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str = "",
+        *,
+        topic_prefix: str = "generation",
+        connection: KafkaConnection | ClientDoors | None = None,
+        start: Start = "latest",
+        ids: Collection[str] | None = None,
+    ) -> None:
+        self.undecodable = 0
+        self.duplicates = 0
+        self.stopping = asyncio.Event()
+        doors = client_doors(bootstrap_servers, connection)
+        self._log = doors.outcomes(chunks_topic(topic_prefix), group=None, start=start)
+        self._ids = ids
+        self._open = False
+        self._next_seq: OrderedDict[tuple[str, int, int, int], int] = OrderedDict()
+
+    async def open(self) -> None:
+        """Connect; with `latest`, everything published from now on is delivered. `async with` does it, too.
+
+        Raises:
+            MissingTopic: There is no such topic.
+            Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
+        """
+        if not self._open:
+            await self._log.open()
+            self._open = True
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Disconnect; never hangs."""
+        self._open = False
+        await self._log.close()
+
+    def stop(self) -> None:
+        """End the iteration within a fraction of a second: for a signal handler."""
+        self.stopping.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Told:
+        """The next chunk.
+
+        Raises:
+            RightsError, AuthenticationError: Kafka does not let us.
+        """
+        await self.open()
+        pause_s = _RECONNECT_FIRST_S
+        while not self.stopping.is_set():
+            try:
+                arrived = await self._log.next(timeout_ms=_POLL_MS)
+            except Unreachable:
+                await self._reopen(pause_s)
+                pause_s = min(2 * pause_s, _RECONNECT_MAX_S)
+                continue
+            if arrived is not None and (told := self._told(arrived)) is not None:
+                return told
+        raise StopAsyncIteration
+
+    async def _reopen(self, pause_s: float) -> None:
+        await self._log.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.stopping.wait(), pause_s)
+        with suppress(Unreachable):  # the next look says so again, and the pause grows
+            await self._log.open()
+
+    def _told(self, arrived: Arrived) -> Told | None:
+        if self._ids is not None and (arrived.record.key or b"").decode(errors="replace") not in self._ids:
+            return None
+        try:
+            chunk = decode_chunk(arrived.record.value, arrived.record.headers)
+        except WireError:
+            self.undecodable += 1
+            return None
+        attempt = (chunk.id, chunk.run, chunk.term, chunk.attempt)
+        expected = self._next_seq.get(attempt)
+        if expected is not None and chunk.seq < expected:
+            self.duplicates += 1
+            return None
+        self._next_seq[attempt] = chunk.seq + 1
+        self._next_seq.move_to_end(attempt)
+        if len(self._next_seq) > REMEMBERED_MAX:
+            self._next_seq.popitem(last=False)
+        return Told(chunk, expected is None, chunk.seq - (expected or 0))
+
+    async def follow(self, request_id: str) -> AsyncIterator[Told]:
+        """The chunks of one request, of the latest attempt that was heard of, until its answer is whole.
+
+        `begins` says that an attempt has begun and what was shown is void; chunks of one that has been overtaken are
+        left out. A request that fails is never whole: wait for its outcome meanwhile, and cancel this.
+        """
+        latest = (0, 0, 0)
+        async for told in self:
+            if told.chunk.id != request_id or told.attempt < latest:
+                continue
+            latest = told.attempt
+            yield told
+            if told.chunk.final:
+                return
