@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
 from broker.core.dispatch import Dispatch
+from broker.core.rules import LEADING
 from broker.core.ticket import CONTROL
 from broker.errors import SettingsError
-from broker.ports import LaneLog, Lease, LedgerLog, OffsetStore, TokenCounter, TransactionLog, Upstream
+from broker.ports import ChunkLog, LaneLog, Lease, LedgerLog, OffsetStore, TokenCounter, TransactionLog, Upstream
 from broker.service.calling import Calling
 from broker.service.cargo import Hold
 from broker.service.control import ControlReader
@@ -23,6 +24,7 @@ from broker.service.promotion import Promotion
 from broker.service.publication import Publication
 from broker.service.rules import budget_maker, dispatch_rules
 from broker.service.status import Status
+from broker.service.streaming import Streaming
 from broker.service.telemetry import Telemetry
 from broker.service.timekeeping import Timekeeper
 from broker.service.whereabouts import Whereabouts
@@ -42,6 +44,7 @@ class DispatcherDoors:
     Attributes:
         lane: Makes the reader of a topic: one for each lane, one for the control topic.
         make_producer: Makes a fresh transactional producer under `dispatcher_name`.
+        chunks: Takes what is streamed.
     """
 
     upstream: Upstream
@@ -50,6 +53,7 @@ class DispatcherDoors:
     offsets: OffsetStore
     lane: Callable[[str], LaneLog]
     make_producer: Callable[[], TransactionLog]
+    chunks: ChunkLog
     counter: TokenCounter
 
 
@@ -105,7 +109,9 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
     rules = dispatch_rules(settings)
     core = Dispatch(rules, make_budget=budget_maker(settings), dice=dice)
     telemetry = Telemetry(meter, hold, clock)
-    driver = Driver(core, hold, clock, caller=Calling(doors.upstream, clock, telemetry).call, watcher=telemetry)
+    streaming = Streaming(doors.chunks, clock, lambda: core.term if core.role is LEADING else None)
+    calling = Calling(doors.upstream, clock, telemetry, streaming)
+    driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
     pricer, control = Pricer(settings, doors.counter, clock), ControlReader(input_limits(settings))
     read = {CONTROL: topics.control_topic(prefix)} | {
         lane: topics.requests_topic(prefix, lane) for lane in settings.lanes
@@ -145,7 +151,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         settings,
         driver=driver,
         leadership=leadership,
-        doors=Doors(doors.upstream, doors.lease, tuple(intake.log for intake in intakes.values())),
+        doors=Doors(doors.upstream, doors.lease, doors.chunks, tuple(intake.log for intake in intakes.values())),
         telemetry=telemetry,
         status=status,
         whereabouts=whereabouts,

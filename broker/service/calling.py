@@ -8,11 +8,13 @@ from broker.core.commands import Call
 from broker.core.envelope import answer_of, error_in
 from broker.core.reading import lowered
 from broker.core.verdict import Answer, Meaning, Verdict, is_word, judge
-from broker.ports import Upstream
+from broker.ports import Upstream, UpstreamReply
 from broker.service.cargo import Cargo
+from broker.service.streaming import Streaming
 from broker.service.telemetry import Telemetry
 from schemas.cloudevents import json_bytes
 from schemas.outcome import Usage
+from schemas.request import GenerationRequest
 from schemas.request_codec import DecodedRequest
 
 _ENVELOPE_BYTES = 8_192
@@ -24,9 +26,10 @@ _FIELD_CHARS_MAX = 200
 class Calling:
     """Makes the calls the core asks for."""
 
-    def __init__(self, upstream: Upstream, clock: WallClock, telemetry: Telemetry) -> None:
-        """The upstream makes one attempt a call."""
+    def __init__(self, upstream: Upstream, clock: WallClock, telemetry: Telemetry, streaming: Streaming) -> None:
+        """The upstream makes one attempt a call; what of it is streamed goes to `streaming`."""
         self._upstream = upstream
+        self._streaming = streaming
         self._telemetry = telemetry
         self._clock = clock
 
@@ -44,7 +47,19 @@ class Calling:
         if cargo.called_at is None:
             cargo.called_at = self._clock.utc_now()
             cargo.called_ms = self._clock.now_ms()
-        reply = await self._upstream.call(request.endpoint, request.body, request.id)
+        if not request.stream:
+            reply = await self._upstream.call(request.endpoint, request.body, request.id)
+            return self._weighed(reply, cargo, request)
+        attempt = cargo.content.calls_before + command.calls
+        telling, verdict = self._streaming.begin(request.id, cargo.content.run, attempt), None
+        try:
+            reply = await self._upstream.call(request.endpoint, request.body, request.id, telling.delta)
+            verdict, weight = self._weighed(reply, cargo, request)
+            return verdict, weight
+        finally:
+            telling.end(whole=verdict is not None and verdict.meaning is Meaning.OK)
+
+    def _weighed(self, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest) -> tuple[Verdict, int]:
         cargo.finished_at = self._clock.utc_now()
         cargo.finished_ms = self._clock.now_ms()
         cargo.upstream_request_id = _id_of(reply.answer)

@@ -4,6 +4,7 @@ import random
 import secrets
 from dataclasses import dataclass
 
+from broker.adapters.kafka_chunks import KafkaChunks
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_lanes import KafkaLane
 from broker.adapters.kafka_ledger import KafkaLedger
@@ -123,6 +124,7 @@ def dispatcher(
         offsets=KafkaOffsets(connection, group=name),
         lane=lambda topic: KafkaLane(connection, topic=topic),
         make_producer=make_producer,
+        chunks=KafkaChunks(connection, topic=topics.chunks_topic(settings.kafka.topic_prefix)),
         counter=counter,
     )
     assembly = assemble(settings, doors, clock=clock, owner=owner, dice=random.random, from_start=from_start)

@@ -11,7 +11,7 @@ import structlog
 
 from broker.core.events import Draining
 from broker.errors import LeaseUnavailable
-from broker.ports import LaneLog, Lease, Upstream
+from broker.ports import ChunkLog, LaneLog, Lease, Upstream
 from broker.service.address import url_of
 from broker.service.driver import Driver
 from broker.service.leadership import Leadership
@@ -34,6 +34,7 @@ class Doors:
 
     upstream: Upstream
     lease: Lease
+    chunks: ChunkLog
     lanes: Sequence[LaneLog]
 
 
@@ -117,6 +118,7 @@ class Dispatcher:
         while True:
             await asyncio.sleep(GAUGES_EVERY_S)
             now_ms = self._driver.clock.now_ms()
+            self._telemetry.chunks_dropped(self._doors.chunks.dropped)
             self._telemetry.gauges(self._driver.core, self._leadership.health, now_ms)
             await self._leave_status(now_ms)
 
@@ -131,6 +133,7 @@ class Dispatcher:
             async with asyncio.timeout(rungs.close_s):
                 await self._doors.upstream.close()
                 await self._doors.lease.close()
+                await self._doors.chunks.close()
         await asyncio.gather(*(lane.close() for lane in self._doors.lanes))
 
     def leave(self) -> None:

@@ -101,7 +101,6 @@ _REFUSALS: tuple[tuple[Callable[[GenerationRequest], bool], str, str], ...] = (
         "invalid_request",
         f"body.model must name a model in at most {MODEL_NAME_MAX} characters.",
     ),
-    (lambda request: request.stream, "invalid_request", "Streaming is not served yet: send stream false."),
     (lambda request: request.reply_to is not None, "invalid_request", "reply_to is not served yet: leave it out."),
 )
 

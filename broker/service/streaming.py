@@ -1,7 +1,7 @@
 """Deltas of streamed calls on their way to the chunks topic: the first at once, the others gathered for a moment.
 
 A chunk says which attempt of which term it belongs to, and its place there. The last one says so only if the answer is
-whole. Nothing leaves for a call that was cancelled, nor once the term in which it began has ended.
+whole. Nothing leaves for a call that was cancelled, nor while the term in which it began is in doubt or has ended.
 """
 
 import asyncio
@@ -70,6 +70,7 @@ class Telling:
         if final and not deltas:
             deltas.append(None)
         if self._term is None or self._streaming.term() != self._term:
+            self._seq += len(deltas)  # should this leader be confirmed, its readers see that something is missing
             return
         now = self._streaming.clock.utc_now()
         for number, delta in enumerate(deltas, start=1):

@@ -79,6 +79,7 @@ class Telemetry:
         self._seen_calling: set[str] = set()
         self._foreign: dict[str, int] = {}
         self._cancels_evicted = 0
+        self._chunks_dropped = 0
         self._silenced = 0
         self._speak_at_ms = 0
         self._shapes_said: set[str] = set()
@@ -246,6 +247,11 @@ class Telemetry:
             meter.inflight(model, calling[model])
         self._seen_calling = set(calling)
         self._limits(core, now_ms)
+
+    def chunks_dropped(self, count: int) -> None:
+        """So many since the start."""
+        self.meter.chunks_dropped(count - self._chunks_dropped)
+        self._chunks_dropped = count
 
     def _say_parked(self, core: Dispatch, now_ms: int) -> None:
         """Say now and then how many have left for the failures topic: an outage may park thousands a second."""

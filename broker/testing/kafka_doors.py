@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
-from broker.errors import LogUnavailable, ProducerDead
+from broker.errors import LogUnavailable, MissingTopic, ProducerDead
 from broker.ports import Fetched, LedgerRow, Outgoing, StoredOffset, TopicPartition, Unreadable
 from broker.testing.kafka import MESSAGE_BYTES_MAX, METADATA_CHARS_MAX, CommitFault, KafkaLink
 from schemas.record import Record
@@ -256,7 +256,10 @@ class MemoryChunks:
         if self._is_closed or not fits or not self._link.is_up:
             self.dropped += 1
             return
-        kafka.append(self._topic, record)
+        try:
+            kafka.append(self._topic, record)
+        except MissingTopic:
+            self.dropped += 1
 
     async def close(self) -> None:
         """See `broker.ports.ChunkLog.close`."""

@@ -31,7 +31,7 @@ from broker.settings.whole import Settings
 from broker.testing.client_doors import MemoryClientDoors
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryLane, MemoryLedger, MemoryOffsets, MemoryTransactions
+from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryLedger, MemoryOffsets, MemoryTransactions
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, answer_text
 from consumers.retries.retrier import Retrier, RetrierRules
@@ -154,6 +154,7 @@ class MemoryBroker:
             offsets=MemoryOffsets(link, group=name),
             lane=lambda topic: MemoryLane(link, topic=topic),
             make_producer=lambda: MemoryTransactions(link, transactional_id=name),
+            chunks=MemoryChunks(link, topic=topics.chunks_topic(self._prefix)),
             counter=RoughCounter(),
         )
         made: Assembly = assemble(self.settings, doors, clock=self._clock, owner=owner, dice=random.random)

@@ -16,12 +16,20 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.client import GenerationClient
 from broker.client_ports import ClientDoors
 from broker.errors import GenerationFailed, InvalidRequest, MissingTopic, NotSubmitted, WaitTimedOut
+from consumers.chunks import ChunkReader
 from consumers.dead_letters import DeadLetterReader, Found
 from consumers.results import ResultReader
 from schemas.outcome import Failed, Outcome
 
 BODY: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Grüße an 世界"}]}
 WITHIN_S = 30
+
+
+def said(response: dict[str, Any]) -> str:
+    """The text of an answer."""
+    if "output" in response:
+        return str(response["output"][0]["content"][0]["text"])
+    return str(response["choices"][0]["message"]["content"])
 
 
 class BrokerWorld(Protocol):
@@ -89,6 +97,37 @@ class BrokerContract:
             done = await generations.generate(body, endpoint=endpoint, lane="urgent")
         assert done.endpoint == endpoint
         assert answered(done.response)
+
+    @pytest.mark.parametrize(
+        ("endpoint", "body"),
+        [("chat.completions", BODY), ("responses", {"model": "gpt-4o-mini", "input": "Grüße an 世界"})],
+    )
+    async def test_a_stream_is_heard_as_it_comes_and_its_outcome_is_whole(
+        self, world: BrokerWorld, endpoint: str, body: dict[str, Any]
+    ) -> None:
+        request_id = self.new_id()
+        async with (
+            ChunkReader(connection=world.connection, topic_prefix=world.prefix, ids={request_id}) as chunks,
+            self.client(world) as generations,
+        ):
+            asking = asyncio.create_task(
+                generations.generate(body, endpoint=endpoint, lane="urgent", id=request_id, stream=True)
+            )
+            async with asyncio.timeout(WITHIN_S):
+                told = [each async for each in chunks.follow(request_id)]
+            done = await asking
+        assert "".join(each.text for each in told) == said(done.response)
+        assert {each.attempt for each in told} == {(0, done.term, done.attempts)}
+        assert (told[0].begins, [each.missing for each in told]) == (True, [0] * len(told))
+        assert done.usage is not None
+        assert done.usage.output_tokens > 0
+
+    async def test_an_embedding_is_not_streamed(self, world: BrokerWorld) -> None:
+        async with self.client(world) as generations:
+            with pytest.raises(InvalidRequest, match="embeddings cannot be streamed"):
+                await generations.generate(
+                    {"model": "text-embedding-3-small", "input": "x"}, endpoint="embeddings", stream=True
+                )
 
     async def test_an_id_asked_twice_costs_one_call_and_has_one_outcome(self, world: BrokerWorld) -> None:
         request_id = self.new_id()

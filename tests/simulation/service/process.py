@@ -16,7 +16,7 @@ from broker.service.retrying import RetrierProcess
 from broker.service.timekeeping import ByTheLeader
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import MemoryKafka
-from broker.testing.kafka_doors import MemoryLane, MemoryLedger, MemoryOffsets
+from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryLedger, MemoryOffsets
 from broker.testing.lease import MemoryLeaseStore
 from consumers.retries.retrier import Retrier, RetrierRules
 from schemas import topics
@@ -115,6 +115,7 @@ class DispatcherProcess(Process):
             offsets=MemoryOffsets(self.link, group=self.group),
             lane=self.lane,
             make_producer=self.producer,
+            chunks=MemoryChunks(self.link, topic=topics.chunks_topic(PREFIX)),
             counter=Counter(self),
         )
         self.made = self.loop.inside(

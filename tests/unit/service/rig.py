@@ -15,7 +15,7 @@ from broker.service.rules import dispatch_rules
 from broker.settings.whole import Settings
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryLane, MemoryLedger, MemoryOffsets, MemoryTransactions
+from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryLedger, MemoryOffsets, MemoryTransactions
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from broker.testing.upstream import Script, ScriptedUpstream
 from schemas import topics
@@ -53,6 +53,7 @@ class World:
             self.kafka.create(topics.requests_topic(PREFIX, lane), partitions)
         for topic in (topics.results_topic(PREFIX), topics.failures_topic(PREFIX), topics.dead_letters_topic(PREFIX)):
             self.kafka.create(topic, 2)
+        self.kafka.create(topics.chunks_topic(PREFIX), 2)
         self.kafka.create(topics.ledger_topic(PREFIX))
         self.kafka.create(topics.control_topic(PREFIX))
 
@@ -105,6 +106,7 @@ class Process:
         self.dice = random.Random(owner)
         ttl_ms = dispatch_rules(self.settings).lease.ttl_ms
         self.lease = self.lease_type(world.leases, world.lease_key(), ttl_ms=ttl_ms, token=owner)
+        self.chunks = MemoryChunks(self.link, topic=topics.chunks_topic(PREFIX))
         doors = DispatcherDoors(
             upstream=world.upstream,
             lease=self.lease,
@@ -112,6 +114,7 @@ class Process:
             offsets=self.offsets(),
             lane=self.lane,
             make_producer=self.producer,
+            chunks=self.chunks,
             counter=self.counter(),
         )
         made = assemble(

@@ -17,9 +17,14 @@ from broker.core.verdict import Meaning, Verdict
 from broker.service.calling import Calling, usage_of
 from broker.service.cargo import Cargo, Hold
 from broker.service.publication import Publication
+from broker.service.streaming import Streaming
 from broker.service.telemetry import SHAPES_SAID_MAX, Telemetry
-from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence
-from schemas.codec import decode_request
+from broker.testing.kafka import KafkaLink, MemoryKafka
+from broker.testing.kafka_doors import MemoryChunks
+from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
+from schemas.chunk import Chunk
+from schemas.codec import decode_chunk, decode_request
+from schemas.delta import text_of
 from schemas.outcome import Usage
 from schemas.record import Record
 from tests.unit.service.rig import settings_of
@@ -29,16 +34,26 @@ from tests.virtual_time import VIRTUAL_TIME
 pytestmark = VIRTUAL_TIME
 
 
+ASKED = Asked("chat.completions", {"model": "gpt-4o-mini"}, "lead-1", nth=1, number=1)
+
+
 class Rig:
-    def __init__(self, said: Said | Silence | None = None, **fields: Any) -> None:
+    def __init__(
+        self, said: Said | Silence | None = None, headers: tuple[tuple[str, bytes], ...] = (), **fields: Any
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.clock = WallClock(loop.time, lambda: datetime(2026, 12, 1, 9, tzinfo=UTC))
         self.upstream = ScriptedUpstream(latency_s=2, script=lambda _: said)
         self.hold, self.meter = Hold(), Meter()
-        self.calling = Calling(self.upstream, self.clock, Telemetry(self.meter, self.hold, self.clock))
+        self.kafka = MemoryKafka(self.clock.utc_ms)
+        self.kafka.create("chunks")
+        self.term: int | None = 7
+        log = MemoryChunks(KafkaLink(self.kafka), topic="chunks")
+        streaming = Streaming(log, self.clock, lambda: self.term)
+        self.calling = Calling(self.upstream, self.clock, Telemetry(self.meter, self.hold, self.clock), streaming)
         shape = {"id": "lead-1", "body": {"model": "gpt-4o-mini", "messages": [], "seed": 7}} | fields
         record = Record(None, json.dumps(shape).encode())
-        content = decode_request(record.value, ())
+        content = decode_request(record.value, headers)
         at = self.clock.utc_now()
         self.cargo = Cargo(Source(LanePartition("bulk", 0), 0), "t", record, content, at, at, self.clock.now_ms())
         self.number = self.hold.stow(self.cargo)
@@ -46,6 +61,10 @@ class Rig:
     async def call(self, calls: int = 1) -> tuple[Verdict, int]:
         command = Call(CallNumber(calls), TicketNumber(1), 40, calls, repeated=False)
         return await self.calling.call(command, self.cargo)
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        return [decode_chunk(each.record.value, each.record.headers) for each in self.kafka.committed("chunks")]
 
     def outcome(self) -> Record:
         """What publication makes of it."""
@@ -236,3 +255,76 @@ def test_usage_is_told_under_one_set_of_names(usage: object, expected: Usage | N
 
 def test_an_answer_without_usage_has_none() -> None:
     assert usage_of({}) is None
+
+
+# ---------------------------------------------------------------------- streams
+
+
+async def test_without_a_stream_nothing_is_told() -> None:
+    rig = Rig()
+    await rig.call()
+    assert "stream" not in rig.upstream.asked[0].body
+    assert not rig.chunks
+
+
+async def test_a_stream_is_told_and_the_answer_is_kept_whole_with_its_usage() -> None:
+    rig = Rig(stream=True)
+    verdict, weight = await rig.call(2)
+    assert (verdict.meaning, weight > 0) == (Meaning.OK, True)
+    assert "".join(text_of(chunk.delta) for chunk in rig.chunks) == "Answer to lead-1."
+    assert [(chunk.id, chunk.term, chunk.attempt, chunk.seq) for chunk in rig.chunks] == [
+        ("lead-1", 7, 2, seq) for seq in range(len(rig.chunks))
+    ]
+    assert [chunk.final for chunk in rig.chunks] == [False] * (len(rig.chunks) - 1) + [True]
+    assert rig.cargo.usage == Usage(input_tokens=10, output_tokens=5, total_tokens=15)
+    assert rig.cargo.response is not None
+    assert rig.cargo.response["choices"]
+
+
+async def test_attempts_before_a_parking_and_the_run_are_in_the_number() -> None:
+    rig = Rig(stream=True, headers=(("headrace-attempt", b"4"), ("headrace-run", b"2")))
+    await rig.call()
+    assert {(chunk.run, chunk.attempt) for chunk in rig.chunks} == {(2, 4)}
+
+
+async def test_a_stream_that_is_cut_has_no_last_chunk_and_counts_as_a_connection_that_failed() -> None:
+    rig = Rig(Said(body=completion(ASKED), cut_after=2), stream=True)
+    verdict, weight = await rig.call()
+    assert (verdict.meaning, verdict.retryable, verdict.counts_as_attempt, weight) == (
+        Meaning.CONNECTION,
+        True,
+        True,
+        0,
+    )
+    assert rig.chunks
+    assert not any(chunk.final for chunk in rig.chunks)
+    assert rig.cargo.response is None
+    assert rig.metric("headrace_attempts_total", {"model": "gpt-4o-mini", "result": "connection"}) == 1
+
+
+async def test_an_error_in_a_stream_has_its_verdict_and_no_last_chunk() -> None:
+    error = {"message": "Overloaded.", "type": "server_error", "param": None, "code": "server_is_overloaded"}
+    rig = Rig(Said(body={"error": error}), stream=True)
+    verdict, _ = await rig.call()
+    assert verdict.meaning is Meaning.OVERLOADED
+    assert not rig.chunks
+
+
+async def test_nothing_is_told_of_a_call_that_was_cancelled() -> None:
+    rig = Rig(stream=True)
+    call = asyncio.create_task(rig.call())
+    await asyncio.sleep(0.45)  # the first word came at 0.4 s, the next comes at 0.8 s
+    call.cancel()
+    await asyncio.wait({call})
+    await asyncio.sleep(10)
+    assert [(chunk.seq, chunk.final) for chunk in rig.chunks] == [(0, False)]
+
+
+async def test_nothing_is_told_once_the_term_has_ended_but_the_answer_is_kept() -> None:
+    rig = Rig(stream=True)
+    call = asyncio.create_task(rig.call())
+    await asyncio.sleep(0.45)
+    rig.term = None
+    verdict, _ = await call
+    assert verdict.meaning is Meaning.OK
+    assert len(rig.chunks) == 1

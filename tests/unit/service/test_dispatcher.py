@@ -9,9 +9,13 @@ import aiohttp
 import pytest
 
 from broker.ports import Fetched, Unreadable
+from broker.service.dispatcher import GAUGES_EVERY_S
 from broker.service.shutdown import ladder
 from broker.testing.kafka_doors import MemoryLane
-from tests.unit.service.rig import Process, World, settings_of, until, warmed
+from schemas import topics
+from schemas.codec import decode_chunk
+from schemas.record import Record
+from tests.unit.service.rig import NAME, PREFIX, Process, World, settings_of, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -65,6 +69,62 @@ async def test_it_leaves_as_soon_as_all_calls_have_ended_and_are_published() -> 
     assert len(world.outcomes()) == 11
     assert world.holder() == "released"
     assert world.upstream.is_closed
+
+
+async def test_chunks_that_were_dropped_are_counted_once_and_the_way_to_their_topic_is_closed_at_the_end() -> None:
+    world = World()
+    async with served(world) as serving:
+        await serving.leading()
+        chunks, meter = serving.process.chunks, serving.process.meter
+        chunks.dropped = 3
+        await asyncio.sleep(3 * GAUGES_EVERY_S)
+        assert b"headrace_chunks_dropped_total 3.0" in meter.render()
+        chunks.dropped = 5
+        await asyncio.sleep(3 * GAUGES_EVERY_S)
+        assert b"headrace_chunks_dropped_total 5.0" in meter.render()
+        serving.dispatcher.leave()
+        await serving.ended_after_s()
+        chunks.send(Record(None, b"late"))
+        assert chunks.dropped == 6
+
+
+async def test_a_stream_is_told_while_its_call_is_under_way() -> None:
+    world = World()
+    async with served(world) as serving:
+        await serving.leading()
+        world.upstream.latency_s = 4
+        world.submit("r1", stream=True)
+        await until(lambda: world.upstream.inflight == 1)
+        await asyncio.sleep(2.5)
+        assert not world.outcomes()
+        told = [decode_chunk(each.record.value) for each in world.kafka.committed(topics.chunks_topic(PREFIX))]
+        assert [(chunk.id, chunk.term, chunk.attempt, chunk.seq) for chunk in told][:1] == [("r1", 1, 1, 0)]
+        await until(lambda: len(world.outcomes()) == 1)
+        told = [decode_chunk(each.record.value) for each in world.kafka.committed(topics.chunks_topic(PREFIX))]
+        assert [chunk.final for chunk in told] == [False] * (len(told) - 1) + [True]
+
+
+async def test_a_leader_in_doubt_tells_nothing_of_a_stream_and_then_that_something_is_missing() -> None:
+    def seqs() -> list[int]:
+        told = world.kafka.committed(topics.chunks_topic(PREFIX))
+        return [chunk.seq for each in told if (chunk := decode_chunk(each.record.value)).id == "r1"]
+
+    world = World()
+    async with served(world) as serving:
+        await serving.leading()
+        world.upstream.latency_s = 40
+        world.submit("r1", stream=True)
+        await until(lambda: seqs() == [0])
+        world.kafka.open_takes_s = 9
+        world.kafka.expire(NAME)
+        world.submit("r2")  # what is to be committed meets the fence
+        await until(lambda: serving.process.health.role == "suspended")
+        await until(lambda: serving.process.health.role == "leader")
+        assert seqs() == [0]
+        await until(lambda: "r1" in [outcome["id"] for outcome in world.outcomes()], 60)
+    assert seqs()[0] == 0
+    assert seqs() != list(range(len(seqs())))
+    assert set(world.counts().values()) == {1}
 
 
 async def test_an_idle_one_leaves_at_once() -> None:

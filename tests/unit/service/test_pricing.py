@@ -166,7 +166,6 @@ def test_text_that_breaks_the_tokenizer_is_priced_all_the_same() -> None:
         ({"body": {"model": 7}}, "invalid_request", "must name a model"),
         ({"body": {"model": "m" * 257}}, "invalid_request", "at most 256 characters"),
         ({"body": {"model": "gpt-5"}}, "rejected", "'gpt-5' is not on this dispatcher's list"),
-        ({"stream": True}, "invalid_request", "Streaming"),
         ({"reply_to": "somewhere"}, "invalid_request", "reply_to"),
     ],
 )
@@ -200,3 +199,13 @@ def test_every_model_is_allowed_unless_there_is_a_list() -> None:
 @pytest.mark.parametrize("endpoint", ["chat.completions", "responses", "embeddings"])
 def test_no_body_is_too_odd_to_be_priced(body: dict[str, Any], endpoint: str) -> None:
     assert min(candidate(record(body=body, endpoint=endpoint)).prices.tokens) >= 1
+
+
+def test_a_stream_of_an_answer_is_served_and_one_of_an_embedding_is_refused_in_a_sentence() -> None:
+    assert candidate(record(stream=True)).refusal is None
+    body = {"model": "text-embedding-3-small", "input": "x"}
+    decoded, garbage = read(record(stream=True, endpoint="embeddings", body=body))
+    assert isinstance(decoded, Undecodable)
+    assert isinstance(garbage, Garbage)
+    assert garbage.reason == "invalid_request"
+    assert "embeddings cannot be streamed" in garbage.sentence

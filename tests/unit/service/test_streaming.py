@@ -145,6 +145,20 @@ async def test_nothing_leaves_once_the_term_has_ended() -> None:
     assert rig.told == [(0, "a", False)]
 
 
+async def test_what_was_said_while_the_term_was_in_doubt_is_a_gap() -> None:
+    rig = Rig()
+    rig.telling.delta(word("a"))
+    rig.term = 0
+    for text in "bcd":
+        rig.telling.delta(word(text))
+        await asyncio.sleep(0.060)
+    rig.term = 7
+    rig.telling.delta(word("e"))
+    rig.telling.end(whole=True)
+    assert [(text, final) for _, text, final in rig.told] == [("a", False), ("e", True)]
+    assert [chunk.seq for chunk in rig.chunks] == [0, 4]
+
+
 async def test_a_call_that_begins_in_no_term_tells_nothing() -> None:
     rig = Rig()
     rig.term = 0

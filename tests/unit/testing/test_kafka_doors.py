@@ -10,6 +10,7 @@ from broker.errors import LogUnavailable, ProducerDead
 from broker.ports import StoredOffset, TopicPartition, Unreadable
 from broker.testing.kafka import CommitFault, KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import MemoryChunks, MemoryLane
+from schemas.record import Record
 from tests.contract.chunk_log_contract import ChunkLogContract, ChunkWorld
 from tests.contract.kafka_world import KafkaWorld, outgoing, read, taken, texts, values
 from tests.contract.lane_log_contract import LaneLogContract
@@ -69,6 +70,12 @@ class TestMemoryChunks(ChunkLogContract):
     @pytest.fixture
     async def chunk_world(self) -> ChunkWorld:
         return MemoryChunkWorld()
+
+
+async def test_a_chunk_without_a_topic_is_dropped() -> None:
+    chunks = MemoryChunks(KafkaLink(MemoryKafka(lambda: 0)), topic="chunks")
+    chunks.send(Record(b"lead-1", b"x"))
+    assert chunks.dropped == 1
 
 
 async def test_a_commit_whose_answer_is_lost_stands_or_does_not() -> None:

@@ -9,8 +9,10 @@ from broker.client import GenerationClient
 from broker.client_ports import ClientDoors
 from broker.errors import GenerationFailed, LogUnavailable
 from broker.testing import Asked, MemoryBroker, Said, Silence
+from broker.testing.upstream import answer_text
+from consumers.chunks import ChunkReader, Told
 from consumers.results import ResultReader
-from schemas.outcome import Completed
+from schemas.outcome import Completed, Usage
 from tests.contract.broker_contract import BODY
 from tests.contract.handling_contract import HandlingContract
 
@@ -166,3 +168,65 @@ async def test_an_error_of_the_script_is_raised_at_the_end() -> None:
     with pytest.raises(ExceptionGroup) as raised:
         await asking()
     assert raised.value.subgroup(ZeroDivisionError)
+
+
+async def followed(broker: MemoryBroker, request_id: str) -> tuple[list[Told], Completed]:
+    async with (
+        ChunkReader(connection=broker.connection, ids={request_id}) as chunks,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        asking = asyncio.create_task(generations.generate(BODY, lane="urgent", id=request_id, stream=True))
+        told = [each async for each in chunks.follow(request_id)]
+        return told, await asking
+
+
+def shown(told: list[Told]) -> list[str]:
+    """What a page shows that clears itself whenever an attempt begins, after each of them."""
+    pages: list[str] = []
+    for each in told:
+        if each.begins:
+            pages.append("")
+        pages[-1] += each.text
+    return pages
+
+
+@pytest.mark.looptime
+async def test_a_stream_that_is_cut_begins_anew_and_its_outcome_is_that_of_the_last_attempt() -> None:
+    def answer(asked: Asked) -> Said:
+        text = f"{asked.nth} Dear Ada, how are you?"
+        return Said(body=answer_text(asked, text), after_s=1, cut_after=3 if asked.nth < 3 else None)
+
+    async with MemoryBroker(answer) as broker:
+        told, done = await followed(broker, "a")
+        assert shown(told) == ["1 Dear Ada, ", "2 Dear Ada, ", "3 Dear Ada, how are you?"]
+        assert [each.chunk.final for each in told] == [False] * (len(told) - 1) + [True]
+        assert (text_of(done), done.attempts, told[-1].chunk.attempt) == ("3 Dear Ada, how are you?", 3, 3)
+        assert done.usage == Usage(input_tokens=10, output_tokens=5, total_tokens=15)
+        assert len(broker.outcomes) == 1
+
+
+@pytest.mark.looptime
+async def test_a_stream_whose_dispatcher_dies_is_begun_anew_by_the_next_one() -> None:
+    async with MemoryBroker(lambda asked: f"{asked.nth} Dear Ada", latency_s=4) as broker:
+        asyncio.get_running_loop().call_later(2.5, lambda: asyncio.ensure_future(broker.crash()))
+        told, done = await followed(broker, "a")
+        void, whole = shown(told)
+        assert "1 Dear Ada".startswith(void)
+        assert void != whole == "2 Dear Ada"
+        assert told[-1].chunk.term == done.term > told[0].chunk.term
+
+
+@pytest.mark.looptime
+async def test_a_stream_that_is_cancelled_stops_and_has_no_last_chunk() -> None:
+    async with (
+        MemoryBroker(lambda asked: "a b c d e f g", latency_s=8) as broker,
+        ChunkReader(connection=broker.connection) as chunks,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        await generations.submit(BODY, lane="urgent", id="a", stream=True)
+        first = await anext(chunks)
+        await generations.cancel("a")
+        asyncio.get_running_loop().call_later(20, chunks.stop)
+        rest = [each async for each in chunks]
+        assert len(rest) <= 1
+        assert not any(each.chunk.final for each in [first, *rest])
