@@ -9,10 +9,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import psutil
 import pytest
 
+from broker.adapters.kafka_chunks import KafkaChunks
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.errors import LogUnavailable, ProducerDead
 from broker.local.services import LocalServices
 from broker.ports import TopicPartition
+from schemas.record import Record
 from tests.contract.kafka_world import outgoing, taken, values
 from tests.integration.kafka_world import real_world
 
@@ -91,3 +93,35 @@ async def test_questions_end_in_time() -> None:
             assert max(took_s) < 15 + SLACK_S
         await lane.close()
         await ledger.close()
+
+
+async def test_chunks_hold_nobody_up_are_counted_and_go_on_when_kafka_does() -> None:
+    async with LocalServices() as services:
+        connection = KafkaConnection(services.endpoints.bootstrap_servers)
+        world = await real_world(connection, "frozen")
+        chunks, loop = KafkaChunks(connection, topic=world.results_topic), asyncio.get_running_loop()
+        handed_over, longest_s = 0, 0.0
+
+        async def send(for_s: float) -> None:
+            nonlocal handed_over, longest_s
+            until_s = loop.time() + for_s
+            while loop.time() < until_s:
+                begun_s = loop.time()
+                chunks.send(Record(b"lead-1", str(handed_over).encode().rjust(2_000)))
+                longest_s = max(longest_s, loop.time() - begun_s)
+                handed_over += 1
+                await asyncio.sleep(0.01)
+
+        await send(1)
+        async with frozen(services):
+            await send(12)
+        await send(10)
+        closing_s = await seconds(chunks.close())
+        found = [int(record.value or b"") for record in await world.results()]
+        print("dropped", chunks.dropped, "of", handed_over, "longest send", longest_s, "closing", closing_s)
+        assert longest_s < 0.1
+        assert chunks.dropped > 100
+        assert found[-1] == handed_over - 1
+        assert len(set(found)) >= handed_over - chunks.dropped
+        assert [each for each in dict.fromkeys(found) if each < 50] == list(range(50))
+        assert closing_s < 2 + SLACK_S
