@@ -227,6 +227,9 @@ class ChunkLog(Protocol):
 
     dropped: int
 
+    def prepare(self) -> None:
+        """Something will be sent soon: connect meanwhile. Never waits and never raises."""
+
     def send(self, record: Record) -> None:
         """Hand one over, in the order of the calls. Never waits and never raises."""
 

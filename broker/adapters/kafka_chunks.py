@@ -32,7 +32,7 @@ _TROUBLE = (KafkaError, OSError, TimeoutError, AssertionError, SettingsError)
 
 
 class KafkaChunks:
-    """A `ChunkLog`. Nothing is connected before the first chunk."""
+    """A `ChunkLog`. Nothing is connected before something is to be sent."""
 
     def __init__(self, connection: KafkaConnection, *, topic: str) -> None:
         """Inside the running event loop."""
@@ -43,8 +43,14 @@ class KafkaChunks:
         self._bytes = 0
         self._stirred = asyncio.Event()
         self._idle = asyncio.Event()
+        self._idle.set()
         self._is_closed = False
         self._sending: asyncio.Task[None] | None = None
+
+    def prepare(self) -> None:
+        """See `broker.ports.ChunkLog.prepare`."""
+        if self._sending is None and not self._is_closed:
+            self._sending = asyncio.create_task(self._run(), name="send chunks")
 
     def send(self, record: Record) -> None:
         """See `broker.ports.ChunkLog.send`."""
@@ -56,8 +62,7 @@ class KafkaChunks:
         self._bytes += record.bytes_max
         self._idle.clear()
         self._stirred.set()
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._run(), name="send chunks")
+        self.prepare()
 
     async def _run(self) -> None:
         pause_s = _PAUSE_FIRST_S

@@ -31,6 +31,7 @@ class Streaming:
 
     def begin(self, request_id: str, run: int, attempt: int) -> "Telling":
         """For one call; `attempt` is the number that its outcome will give."""
+        self.log.prepare()  # OpenAI takes longer to say its first word
         return Telling(self, request_id, run, attempt)
 
 

@@ -249,6 +249,9 @@ class MemoryChunks:
         self._topic = topic
         self._is_closed = False
 
+    def prepare(self) -> None:
+        """See `broker.ports.ChunkLog.prepare`."""
+
     def send(self, record: Record) -> None:
         """See `broker.ports.ChunkLog.send`."""
         kafka = self._link.kafka

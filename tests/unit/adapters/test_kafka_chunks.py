@@ -126,6 +126,22 @@ async def test_what_has_waited_too_long_is_dropped(producer: Producer) -> None:
     await log.close()
 
 
+async def test_it_connects_when_it_is_told_to_prepare_and_not_before(producer: Producer) -> None:
+    log = chunks()
+    await asyncio.sleep(1)
+    assert not producer.starts
+    log.prepare()
+    log.prepare()
+    await asyncio.sleep(1)
+    assert len(producer.starts) == 1
+    begun_s = now_s()
+    await log.close()
+    assert now_s() == begun_s
+    log.prepare()
+    await asyncio.sleep(1)
+    assert len(producer.starts) == 1
+
+
 async def test_a_missing_topic_is_a_kafka_that_is_away(producer: Producer) -> None:
     producer.topics, log = set(), chunks()
     log.send(record())

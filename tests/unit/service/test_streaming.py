@@ -19,8 +19,12 @@ pytestmark = VIRTUAL_TIME
 class Log:
     def __init__(self) -> None:
         self.dropped = 0
+        self.prepared = 0
         self.sent: list[tuple[int, Record]] = []
         self._began_s = asyncio.get_running_loop().time()
+
+    def prepare(self) -> None:
+        self.prepared += 1
 
     def send(self, record: Record) -> None:
         self.sent.append((round((asyncio.get_running_loop().time() - self._began_s) * 1_000), record))
@@ -63,6 +67,13 @@ async def test_the_first_delta_leaves_at_once_and_the_others_gather_for_fifty_mi
     rig.telling.end(whole=True)
     whole = [(0, "a"), (50, "bc"), (100, "de"), (150, "fgh"), (200, "ij"), (210, None)]
     assert rig.told == [(at_ms, text, text is None) for at_ms, text in whole]
+
+
+async def test_the_way_to_kafka_is_prepared_when_a_call_begins() -> None:
+    rig = Rig()
+    assert rig.log.prepared == 1
+    rig.telling.delta(word("a"))
+    assert rig.log.prepared == 1
 
 
 async def test_a_delta_after_a_silence_leaves_at_once() -> None:
