@@ -11,13 +11,13 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.client_ports import Arrived, ClientDoors, Start
 from broker.errors import Unreachable
+from consumers.opening import Opened
 from schemas.chunk import Chunk
 from schemas.codec import WireError, decode_chunk
 from schemas.delta import text_of
@@ -56,7 +56,7 @@ class Told:
         return self.chunk.run, self.chunk.term, self.chunk.attempt
 
 
-class ChunkReader:
+class ChunkReader(Opened):
     """Iterates over the chunks of all streams, or of some.
 
     Args:
@@ -101,15 +101,6 @@ class ChunkReader:
         if not self._open:
             await self._log.open()
             self._open = True
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Disconnect; never hangs."""

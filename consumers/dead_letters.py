@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, Self
 
 from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.client_ports import ClientDoors, Standing
 from consumers.fragments import fragment
+from consumers.opening import Opened
 from schemas.codec import DecodedRequest, InputLimits, Undecodable, WireError, decode_dead_letter, decode_request
 from schemas.dead_letter import DeadLetter, Origin
 from schemas.ids import is_valid_id
@@ -93,7 +93,7 @@ class OldestFirst:
         self._heads.pop(partition, None)
 
 
-class DeadLetterReader:
+class DeadLetterReader(Opened):
     """Iterates over dead letters, committed ones only, oldest first.
 
     Args:
@@ -132,15 +132,6 @@ class DeadLetterReader:
         if self._order is None:
             await self._scan.open()
             self._order = OldestFirst(self._scan.partitions, self._scan.take)
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Leave; never hangs."""

@@ -8,7 +8,6 @@ and never openai, tiktoken or redis.
 import asyncio
 import time
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 from broker.adapters.kafka_client import client_doors
@@ -17,6 +16,7 @@ from broker.client_ports import Arrived, ClientDoors, Start
 from broker.errors import Unreachable
 from consumers.deliveries import Deliveries, Delivery
 from consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience
+from consumers.opening import Opened
 from schemas import headers as names
 from schemas.codec import Headers, WireError, decode_dead_letter, decode_outcome
 from schemas.outcome import Outcome
@@ -32,7 +32,7 @@ _RECONNECT_FIRST_S = 0.2
 _RECONNECT_MAX_S = 5.0
 
 
-class ResultReader:
+class ResultReader(Opened):
     """Iterates over Completed and Failed, committed ones only.
 
     Args:
@@ -94,15 +94,6 @@ class ResultReader:
             await self._log.close()
             raise
         self._open = True
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Commit what is handled and leave the group; never hangs."""

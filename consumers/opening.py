@@ -1,0 +1,26 @@
+"""What every reader has in common: `async with` opens it and closes it."""
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+
+class Opened(ABC):
+    """A reader that is connected while it is open."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect; `async with` does it, too."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Leave; never hangs."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
