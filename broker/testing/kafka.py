@@ -254,6 +254,8 @@ class KafkaLink:
         Raises:
             TimeoutError: It did not within `away_after_s`, or what was asked for.
         """
+        if self.is_up:
+            return
         async with asyncio.timeout(self.away_after_s if within_s is None else within_s):
             while not self.is_up:
                 await self.changed()

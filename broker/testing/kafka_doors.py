@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from broker.errors import LogUnavailable, MissingTopic, ProducerDead
 from broker.ports import Fetched, LedgerRow, Outgoing, StoredOffset, TopicPartition, Unreadable
 from broker.testing.kafka import MESSAGE_BYTES_MAX, METADATA_CHARS_MAX, CommitFault, KafkaLink
+from broker.testing.kafka_log import PartitionLog
 from schemas.record import Record
 
 _OPEN_WITHIN_S = 10.0
@@ -149,7 +150,7 @@ class MemoryLane:
 
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
         """See `broker.ports.LaneLog.wait`."""
-        await _until(self._link, lambda: any(self._read(number, 1)[0] for number in partitions), timeout_ms)
+        await _until(self._link, lambda: any(self._has_more(number) for number in partitions), timeout_ms)
 
     async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
         """See `broker.ports.LaneLog.take`."""
@@ -169,6 +170,9 @@ class MemoryLane:
 
     async def close(self) -> None:
         """See `broker.ports.LaneLog.close`."""
+
+    def _has_more(self, partition: int) -> bool:
+        return self._link.kafka.logs(self._topic)[partition].has_more(self._next[partition])
 
     def _read(self, partition: int, records_max: int) -> tuple[list[Fetched] | Unreadable, int]:
         return self._link.kafka.logs(self._topic)[partition].read(self._next[partition], records_max)
@@ -194,7 +198,7 @@ class MemoryLedger:
 
     async def read(self, timeout_ms: int) -> Sequence[LedgerRow]:
         """See `broker.ports.LedgerLog.read`."""
-        await _until(self._link, lambda: bool(self._read()[0]), timeout_ms)
+        await _until(self._link, self._has_more, timeout_ms)
         if not self._link.is_up:
             return []
         rows, self._next = self._read()
@@ -203,16 +207,24 @@ class MemoryLedger:
     async def at_end(self) -> bool:
         """See `broker.ports.LedgerLog.at_end`."""
         await self._reached()
-        return not self._read()[0]
+        return not self._has_more()
 
     async def close(self) -> None:
         """See `broker.ports.LedgerLog.close`."""
         self._next = None
 
-    def _read(self) -> tuple[list[Fetched], int]:
+    def _has_more(self) -> bool:
+        log, position = self._place()
+        return log.has_more(position)
+
+    def _place(self) -> tuple[PartitionLog, int]:
         assert self._next is not None  # noqa: S101 — programmer error: read before open
         log = self._link.kafka.logs(self._topic)[0]
-        rows, after = log.read(max(self._next, log.start), _ROWS_A_READ)
+        return log, max(self._next, log.start)
+
+    def _read(self) -> tuple[list[Fetched], int]:
+        log, position = self._place()
+        rows, after = log.read(position, _ROWS_A_READ)
         assert not isinstance(rows, Unreadable)  # noqa: S101 — programmer error: nobody damages a ledger
         return rows, after
 
@@ -229,8 +241,11 @@ async def _reached(link: KafkaLink, what: str) -> None:
 
 async def _until(link: KafkaLink, there: Callable[[], bool], timeout_ms: int) -> None:
     """Until something is there and reachable, or the time is over; nothing is said of a cluster that is away."""
+    if link.is_up and there():
+        return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_ms / 1_000):
+            await link.changed()
             while not (link.is_up and there()):
                 await link.changed()
 

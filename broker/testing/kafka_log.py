@@ -53,8 +53,10 @@ class PartitionLog:
     @property
     def stable_end(self) -> int:
         """How far a `read_committed` reader may go: to the first record of an open transaction."""
+        if not self._begun:
+            return len(self.slots)
         self._begun = {each: first for each, first in self._begun.items() if each.fate is Fate.OPEN}
-        return min(self._begun.values(), default=self.end)
+        return min(self._begun.values(), default=len(self.slots))
 
     def append(self, record: Record | None, at_ms: int, transaction: Transaction | None = None) -> int:
         """One more offset; which one."""
@@ -88,6 +90,10 @@ class PartitionLog:
                 if len(got) == records_max:
                     break
         return got, after
+
+    def has_more(self, position: int) -> bool:
+        """Whether `read` has anything to say at `position`."""
+        return position < self.stable_end and bool(self.read(position, 1)[0])
 
     def committed(self) -> Iterable[Fetched]:
         """Every record a reader from the start sees, damaged or not."""

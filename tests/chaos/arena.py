@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from broker.adapters.kafka_probe import nodes_in_sync
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.chaos.answers import Answers
@@ -156,6 +157,20 @@ class Arena:
             if verb == DISPATCHER and int(statuses[leading[0].name].get("inflight", 0)) < self.inflight_wanted:
                 return False
         return True
+
+    async def nodes_caught_up(self, within_s: float = 60) -> None:
+        """Every Kafka node says that every node has whatever is acknowledged.
+
+        A node that dies just as it comes back is another thing: what waits for it to follow waits on after its death
+        until somebody writes to that partition. For the log of transactions that is up to a transaction's time-out.
+
+        Raises:
+            TimeoutError: It does not come to that.
+        """
+        ports = [int(server.rpartition(":")[2]) for server in self.services.endpoints.bootstrap_servers.split(",")]
+        async with asyncio.timeout(within_s):
+            while [await nodes_in_sync("127.0.0.1", port, timeout_s=5) for port in ports] != [frozenset(NODES)] * 3:
+                await asyncio.sleep(0.1)
 
     async def inflight(self) -> int:
         return max((int(status.get("inflight", 0)) for status in (await self.statuses()).values()), default=0)

@@ -102,6 +102,7 @@ async def nodes_away(directory: Path, say: Say, *, times: int) -> list[Figure]:
         for number in range(times):
             for how, found in flows.items():
                 await scene.whole()
+                await scene.nodes_caught_up()
                 node = NODES[number % len(NODES)]
                 begun_s = time.monotonic()
                 await _take_away(scene, node, how)

@@ -9,14 +9,34 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context, copy_context
+from itertools import count
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar, TypeVarTuple
 
 _T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+Timers: TypeAlias = list[tuple[float, int, asyncio.TimerHandle]]
+"""When, asked for as which, and what."""
+_ASKED = count()
 _BURSTS = (1, 1, 2, 4, 12)
 """How many callbacks of a process run before another may go on."""
 _AGE_S = 1_000.0
 """How old the machine is when the world begins: a loop's time begins with the machine."""
+
+
+class _Handle(asyncio.Handle):
+    """A callback that waits for its turn; made quickly, since a run makes thousands."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, callback: Callable[..., Any], args: tuple[Any, ...], loop: "VirtualLoop", context: Context | None
+    ) -> None:
+        self._callback, self._args, self._loop = callback, args, loop
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+        self._repr = self._source_traceback = None
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -26,19 +46,40 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """
 
     _ready: deque[asyncio.Handle]
-    _scheduled: list[asyncio.TimerHandle]
 
-    def __init__(self, now_s: Callable[[], float], timers: list[asyncio.TimerHandle]) -> None:
+    def __init__(self, now_s: Callable[[], float], timers: Timers) -> None:
         """`timers` is a heap that all loops share."""
         super().__init__()
         self.set_debug(False)
         self._now_s = now_s
-        self._scheduled = timers
+        self._timers = timers
         self.broken: list[dict[str, Any]] = []
 
     def time(self) -> float:
         """Seconds of virtual time."""
         return self._now_s()
+
+    def call_soon(
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """See `asyncio.loop.call_soon`."""
+        handle = _Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """See `asyncio.loop.call_later`."""
+        return self.call_at(self._now_s() + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """See `asyncio.loop.call_at`; of two at one time, the one asked for first comes first."""
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(_ASKED), timer))
+        return timer
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Keep what nobody has caught."""
@@ -46,40 +87,38 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     # ------------------------------------------------------------------ what the conductor asks for
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether a callback waits to run."""
-        return bool(self._ready)
-
     def step(self) -> None:
-        """Run one callback."""
-        handle = self._ready.popleft()
-        if not handle.cancelled():
-            asyncio._set_running_loop(self)
+        """Run one callback, inside of this loop."""
+        handle: Any = self._ready.popleft()
+        if not handle._cancelled:
             try:
-                handle._run()
-            finally:
-                asyncio._set_running_loop(None)
+                handle._context.run(handle._callback, *handle._args)
+            except Exception as error:  # noqa: BLE001 — as a real loop: kept, and the next callback runs
+                self.call_exception_handler({"message": "A callback failed.", "exception": error, "handle": handle})
 
     def inside(self, work: Callable[[], _T]) -> _T:
         """Do something as if a callback of this loop did it."""
+        outside = asyncio._get_running_loop()
         asyncio._set_running_loop(self)
         try:
             return work()
         finally:
-            asyncio._set_running_loop(None)
+            asyncio._set_running_loop(outside)
 
     def bury(self) -> None:
         """Let the tasks of a dead process unwind, which nobody sees: Python insists on it."""
-        self._scheduled = []
+        self._timers = []
+        self.inside(self._unwind)
+        self.close()
+
+    def _unwind(self) -> None:
         for _ in range(20):
             for task in asyncio.all_tasks(self):
-                self.inside(task.cancel)
+                task.cancel()
             while self._ready:
                 self.step()
             if not asyncio.all_tasks(self):
                 break
-        self.close()
 
 
 class Conductor:
@@ -88,7 +127,7 @@ class Conductor:
     def __init__(self, dice: Random) -> None:
         self._dice = dice
         self._loops: list[VirtualLoop] = []
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: Timers = []
         self._stopped: dict[VirtualLoop, float] = {}
         self._doomed: dict[VirtualLoop, tuple[int, Callable[[], None]]] = {}
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -152,13 +191,23 @@ class Conductor:
             if not ready:
                 return True
             loop = ready[0] if len(ready) == 1 else dice.choice(ready)
-            for _ in range(_BURSTS[int(dice.random() * len(_BURSTS))] if len(ready) > 1 else len(loop._ready)):
-                if loop in self._doomed and self._dies(loop):
-                    break
-                loop.step()
-                self.steps += 1
-                if not loop._ready or loop in stopped:
-                    break
+            turns = _BURSTS[int(dice.random() * len(_BURSTS))] if len(ready) > 1 else len(loop._ready)
+            asyncio._set_running_loop(loop)
+            try:
+                self._burst(loop, turns)
+            finally:
+                asyncio._set_running_loop(None)
+
+    def _burst(self, loop: VirtualLoop, turns: int) -> None:
+        """Let that process run so many callbacks, if it has them and lives."""
+        doomed, stopped, waiting = self._doomed, self._stopped, loop._ready
+        for _ in range(turns):
+            if loop in doomed and self._dies(loop):
+                return
+            loop.step()
+            self.steps += 1
+            if not waiting or loop in stopped:
+                return
 
     def _dies(self, loop: VirtualLoop) -> bool:
         left, kill = self._doomed[loop]
@@ -171,20 +220,20 @@ class Conductor:
     def _move_on(self, until_s: float) -> None:
         """To the next instant at which anything happens."""
         timers, agenda = self._timers, self._agenda
-        while timers and timers[0].cancelled():
+        while timers and timers[0][2]._cancelled:
             heapq.heappop(timers)
-        next_s = timers[0].when() if timers else until_s
+        next_s = timers[0][0] if timers else until_s
         if agenda and agenda[0][0] < next_s:
             next_s = agenda[0][0]
         if self._stopped:
             next_s = min(next_s, *self._stopped.values())
         now_s = self._loop_s = max(self._loop_s, min(next_s, until_s))
-        for loop, wakes_s in list(self._stopped.items()):
-            if wakes_s <= now_s:
+        if self._stopped:
+            for loop in [loop for loop, wakes_s in self._stopped.items() if wakes_s <= now_s]:
                 del self._stopped[loop]
         while agenda and agenda[0][0] <= now_s:
             heapq.heappop(agenda)[2]()
-        while timers and timers[0].when() <= now_s:
-            timer = heapq.heappop(timers)
-            if not timer.cancelled():
-                timer._loop._ready.append(timer)  # type: ignore[attr-defined]  # a handle knows its loop
+        while timers and timers[0][0] <= now_s:
+            timer: Any = heapq.heappop(timers)[2]
+            if not timer._cancelled:
+                timer._loop._ready.append(timer)
