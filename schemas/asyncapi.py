@@ -3,6 +3,7 @@
 AsyncAPI 3.0 with the Kafka bindings 0.5.0; payloads are the JSON Schemas that lie beside it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from schemas import headers as names
@@ -44,6 +45,25 @@ def asyncapi_document(prefix: str = PREFIX, lanes: tuple[str, ...] = LANES) -> d
             }
         },
     }
+
+
+def moved_channels(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One sentence for each channel of the old document on which its readers or writers would wait in vain.
+
+    Channels, addresses, messages and directions that are gone. Topics' partitions, replicas and settings may change.
+    """
+    found = []
+    for name, channel in old["channels"].items():
+        now = new["channels"].get(name)
+        if now is None:
+            found.append(f"channel {name} was removed or renamed")
+            continue
+        if now["address"] != channel["address"]:
+            found.append(f"channel {name} moved from {channel['address']} to {now['address']}")
+        gone = sorted(set(channel["messages"]) - set(now["messages"]))
+        found += [f"channel {name} carries no {message} any more" for message in gone]
+    gone = sorted(set(old["operations"]) - set(new["operations"]))
+    return found + [f"operation {name} was removed or turned round" for name in gone]
 
 
 def _name(spec: TopicSpec, prefix: str) -> str:

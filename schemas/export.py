@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from schemas.asyncapi import asyncapi_document
+from schemas.asyncapi import asyncapi_document, moved_channels
 from schemas.chunk import Chunk
 from schemas.control import Cancel
 from schemas.failure import RetryableFailure
@@ -65,11 +65,18 @@ def release_schemas(directory: Path = COMMITTED) -> list[Path]:
         f"{name}: {sentence}"
         for name, shape in SHAPES.items()
         if (path := directory / f"{name}.json").exists()
-        for sentence in breaking_changes(json.loads(path.read_text(encoding="utf-8")), schema_of(shape))
+        for sentence in breaking_changes(_read(path), schema_of(shape))
     ]
+    if (path := directory / "asyncapi.json").exists():
+        found += [f"asyncapi: {sentence}" for sentence in moved_channels(_read(path), asyncapi_document())]
     if found:
         raise BreakingChange("; ".join(found))
     return export_schemas(directory)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
 
 
 def breaking_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -35,12 +35,29 @@ def python(version: str) -> str:
     wanted = f"{found}\n{LOCK.read_text(encoding='utf-8')}"
     if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
         uv = [str(_uv()), "--quiet", "--no-config", "--cache-dir", str(TOOLS / "cache")]
-        _run(*uv, "venv", "--clear", "--no-project", "--python", found, str(home))
-        _run(*uv, "pip", "install", "--python", str(interpreter), "--require-hashes", "-r", str(LOCK))
+        run(ROOT, *uv, "venv", "--clear", "--no-project", "--python", found, str(home))
+        run(ROOT, *uv, "pip", "install", "--python", str(interpreter), "--require-hashes", "-r", str(LOCK))
         editable = ("--no-deps", "--no-build-isolation", "--editable", str(ROOT))
-        _run(*uv, "pip", "install", "--python", str(interpreter), *editable)
+        run(ROOT, *uv, "pip", "install", "--python", str(interpreter), *editable)
         stamp.write_text(wanted, encoding="utf-8")
     return str(interpreter)
+
+
+def node_package(source: Path) -> Path:
+    """A copy of a Node package with what its lock file says installed beside it."""
+    if shutil.which("npm") is None:
+        unavailable("npm is missing: install Node 20 or newer.")
+    home = TOOLS / source.name
+    shutil.copytree(source, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+    run(home, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+    return home
+
+
+def run(directory: Path, *command: str) -> str:
+    """What a command said on stdout; whatever it said, if it failed."""
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def unavailable(sentence: str) -> NoReturn:
@@ -88,10 +105,5 @@ def _uv() -> Path:
     home = TOOLS / "uv"
     if not (home / "bin" / "uv").exists():
         pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        _run(*pip, "--target", str(home), "--require-hashes", "-r", str(_UV_LOCK))
+        run(ROOT, *pip, "--target", str(home), "--require-hashes", "-r", str(_UV_LOCK))
     return home / "bin" / "uv"
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"

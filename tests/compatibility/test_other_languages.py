@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from broker.local.services import LocalServices
 from tests.compatibility.asking import answered, dispatching
-from tests.compatibility.machine import ROOT, TOOLS, unavailable
+from tests.compatibility.machine import ROOT, TOOLS, node_package, run, unavailable
 from tests.integration.fleet import Fleet
 
 EXAMPLES = ROOT / "examples"
@@ -20,11 +19,7 @@ EXAMPLES = ROOT / "examples"
 
 def node() -> dict[str, list[str]]:
     """The commands of the Node examples, with what their lock file says installed beside a copy of them."""
-    if shutil.which("npm") is None:
-        unavailable("npm is missing: install Node 20 or newer.")
-    home = TOOLS / "node"
-    shutil.copytree(EXAMPLES / "node", home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
-    run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], home)
+    home = node_package(EXAMPLES / "node")
     return {verb: ["node", str(home / f"{verb}.mjs")] for verb in ("producer", "reader")}
 
 
@@ -34,14 +29,9 @@ def go() -> dict[str, list[str]]:
         unavailable("go is missing: install Go 1.26 or newer.")
     home = TOOLS / "go"
     home.mkdir(parents=True, exist_ok=True)
-    run(["go", "vet", "-mod=readonly", "./..."], EXAMPLES / "go")
-    run(["go", "build", "-mod=readonly", "-o", f"{home}{os.sep}", "./producer", "./reader"], EXAMPLES / "go")
+    run(EXAMPLES / "go", "go", "vet", "-mod=readonly", "./...")
+    run(EXAMPLES / "go", "go", "build", "-mod=readonly", "-o", f"{home}{os.sep}", "./producer", "./reader")
     return {verb: [str(home / verb)] for verb in ("producer", "reader")}
-
-
-def run(command: list[str], directory: Path) -> None:
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
 
 
 async def said(fleet: Fleet, command: list[str]) -> str:

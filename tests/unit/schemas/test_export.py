@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from schemas.asyncapi import asyncapi_document, moved_channels
 from schemas.export import (
     COMMITTED,
     SHAPES,
@@ -120,6 +121,45 @@ def test_a_release_does_not_overwrite_what_it_would_break(tmp_path: Path) -> Non
     (tmp_path / "chunk.json").write_text(json.dumps(released))
     with pytest.raises(BreakingChange, match=r"chunk: lost was removed or renamed"):
         release_schemas(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda said: said["channels"].pop("chunks"), "channel chunks was removed or renamed"),
+        (
+            lambda said: said["channels"]["results"].update(address="generation.outcomes"),
+            "channel results moved from generation.results to generation.outcomes",
+        ),
+        (
+            lambda said: said["channels"]["results"]["messages"].pop("failed"),
+            "channel results carries no failed any more",
+        ),
+        (lambda said: said["operations"].pop("send-failures"), "operation send-failures was removed or turned round"),
+    ],
+)
+def test_no_reader_or_writer_may_be_left_on_a_channel_that_is_gone(
+    change: Callable[[Schema], Any], sentence: str
+) -> None:
+    new = asyncapi_document()
+    change(new)
+    assert moved_channels(asyncapi_document(), new) == [sentence]
+
+
+def test_a_release_with_channels_moved_writes_nothing(tmp_path: Path) -> None:
+    release_schemas(tmp_path)
+    released = json.loads((tmp_path / "asyncapi.json").read_text())
+    released["channels"]["lost"] = released["channels"]["results"]
+    (tmp_path / "asyncapi.json").write_text(json.dumps(released))
+    with pytest.raises(BreakingChange, match=r"asyncapi: channel lost was removed or renamed"):
+        release_schemas(tmp_path)
+    assert "lost" in json.loads((tmp_path / "asyncapi.json").read_text())["channels"]
+
+
+def test_topics_may_be_sized_otherwise_and_more_may_come() -> None:
+    more = asyncapi_document(lanes=("urgent", "standard", "bulk", "slow"))
+    more["channels"]["results"]["bindings"]["kafka"]["partitions"] = 99
+    assert moved_channels(asyncapi_document(), more) == []
 
 
 def test_a_request_as_the_contract_shows_it_agrees_with_its_schema() -> None:
