@@ -14,6 +14,7 @@ from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.client_ports import Arrived, ClientDoors, Start
 from broker.errors import Unreachable
+from broker.tasks import ended
 from consumers.deliveries import Deliveries, Delivery
 from consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience
 from consumers.opening import Opened
@@ -226,9 +227,7 @@ class ResultReader(Opened):
             await asyncio.wait({asking, stopped}, return_when=asyncio.FIRST_COMPLETED)
             return await asking if asking.done() else None
         finally:
-            asking.cancel()
-            stopped.cancel()
-            await asyncio.wait({asking, stopped})
+            await ended(asking, stopped)
 
     async def _reopen(self, pause_s: float) -> None:
         await self._log.close()

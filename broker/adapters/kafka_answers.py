@@ -20,6 +20,7 @@ from broker.adapters.kafka_connection import DENIED, KafkaConnection, denied, ka
 from broker.adapters.kafka_lanes import close_consumer, make_consumer
 from broker.adapters.kafka_rights import why_unseen
 from broker.errors import HeadraceError, Unreachable
+from broker.tasks import ended
 from schemas.codec import WireError, decode_outcome
 from schemas.outcome import Outcome
 
@@ -165,8 +166,7 @@ class KafkaAnswers:
             earlier = None if unread else reading.result()
             return earlier if earlier is not None else await answer
         finally:
-            reading.cancel()
-            await asyncio.wait({reading})
+            await ended(reading)
 
     async def _read_back(self) -> None:
         while self._asked:
@@ -203,8 +203,7 @@ class KafkaAnswers:
         """Stop following; waits that are left are cancelled."""
         for task in (self._following, self._reading):
             if task is not None:
-                task.cancel()
-                await asyncio.wait({task})
+                await ended(task)
         for answer in [answer for waits in self._waiting.values() for answer in waits]:
             answer.cancel()
 

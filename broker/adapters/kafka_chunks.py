@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_transactions import close_producer
 from broker.errors import SettingsError
+from broker.tasks import ended
 from schemas.record import Record
 
 WAITING_MAX = 10_000
@@ -132,5 +133,4 @@ class KafkaChunks:
             await asyncio.wait_for(self._idle.wait(), _FLUSH_S)
         self.dropped += len(self._waiting)
         self._waiting.clear()
-        self._sending.cancel()
-        await asyncio.wait({self._sending})
+        await ended(self._sending)

@@ -22,6 +22,7 @@ from broker.service.telemetry import Telemetry
 from broker.service.web import Web
 from broker.service.whereabouts import Whereabouts
 from broker.settings.whole import Settings
+from broker.tasks import ended
 
 GAUGES_EVERY_S = 1.0
 
@@ -92,8 +93,7 @@ class Dispatcher:
                 leading = tasks.create_task(self._leadership.run(), name="leadership")
                 departure = tasks.create_task(self._leave(rungs, leading), name="leaving")
                 await asyncio.wait({leading})
-                for task in (departure, *helpers):
-                    task.cancel()
+                await ended(departure, *helpers)
         finally:
             await self._close(rungs)
 

@@ -17,6 +17,7 @@ from broker.core.ticket import CallNumber, LanePartition, Source
 from broker.core.verdict import Meaning, Verdict
 from broker.core.witness import Usage
 from broker.service.cargo import Cargo, Hold
+from broker.tasks import ended
 
 Caller = Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]]
 """Makes one call and says what it meant and what its outcome will weigh."""
@@ -68,11 +69,14 @@ class Driver:
     async def run(self) -> None:
         """Carry out commands until cancelled; calls in flight are cancelled with it."""
         async with asyncio.TaskGroup() as calls:
-            while True:
-                self._stirred.clear()
-                for command in self.core.commands(self.clock.now_ms()):
-                    self._carry_out(command, calls)
-                await self._sleep_until(self.core.wake_at())
+            try:
+                while True:
+                    self._stirred.clear()
+                    for command in self.core.commands(self.clock.now_ms()):
+                        self._carry_out(command, calls)
+                    await self._sleep_until(self.core.wake_at())
+            finally:
+                await ended(*self._calls.values())
 
     async def _sleep_until(self, at_ms: int | None) -> None:
         delay_s = None if at_ms is None else max(0, at_ms - self.clock.now_ms()) / 1_000

@@ -20,6 +20,7 @@ from broker.service.health import Health
 from broker.service.renewal import Renewal
 from broker.service.standby import Followed, Standby
 from broker.service.timekeeping import ByTheLeader
+from broker.tasks import ended
 
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 2.0
@@ -125,7 +126,7 @@ class Elected:
         try:
             await self._serve(work, renewal)
         finally:
-            watching.cancel()
+            await ended(watching)
             defect = await renewal.end()
             self.health.role, self.health.term, self.health.leading_since = "standby", 0, None
             with contextlib.suppress(LeaseUnavailable):

@@ -24,6 +24,7 @@ from broker.ports import Fetched, LaneLog, Unreadable
 from broker.service.cargo import Cargo, Content
 from broker.service.driver import Driver
 from broker.service.pricing import CRASHED, crashed
+from broker.tasks import ended
 from schemas.record import Record
 
 RECORDS_A_TAKE = 50
@@ -78,8 +79,7 @@ class LaneIntake:
         """Stop taking; nothing is in between afterwards."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+            await ended(task)
 
     def failure(self) -> BaseException | None:
         """What ended the task, if it ended by itself: a defect, never Kafka being away."""

@@ -209,6 +209,7 @@ class Leadership:
             if renewal.is_over and (batch is None or renewal.over_for_ms() >= WIND_UP_MS):
                 return Doubt.NOT_MINE
             if batch is None and self._leaving.is_set() and self._parts.driver.core.idle:
+                self._parts.driver.post(Suspended())  # a call that began from here on would be made again
                 await self._say_left()
                 return Doubt.NOT_MINE
 

@@ -15,6 +15,7 @@ from broker.core.term import LeaseTimes, Trust
 from broker.errors import LeaseUnavailable
 from broker.ports import Lease, LeaseForeign, LeaseMine
 from broker.service.health import Health
+from broker.tasks import ended
 
 CUT_OFF_AFTER_MS = 15_000
 RIVAL_STEADY_MS = 10_000
@@ -79,8 +80,7 @@ class Renewal:
 
     async def end(self) -> BaseException | None:
         """Renew no more; the defect that ended it before, if there was one."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        await ended(self._task)
         return None if self._task.cancelled() else self._task.exception()
 
     async def _run(self) -> None:

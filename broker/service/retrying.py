@@ -23,6 +23,7 @@ from broker.service.health import Health
 from broker.service.signals import leaving
 from broker.service.web import Web
 from broker.settings.whole import Settings
+from broker.tasks import ended
 from schemas.instants import to_wire
 
 GAUGES_EVERY_S = 1.0
@@ -119,7 +120,7 @@ class RetrierProcess:
             async with asyncio.TaskGroup() as tasks:
                 gauges = tasks.create_task(self._gauges(work), name="gauges")
                 await self._elected.run(work)
-                gauges.cancel()
+                await ended(gauges)
         finally:
             await self._close()
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from broker.client_ports import Appended, Arrived, Standing, Start
 from broker.errors import InvalidRequest, LogUnavailable, Unreachable
 from broker.ports import Fetched, StoredOffset, TopicPartition, Unreadable
+from broker.tasks import ended
 from broker.testing.kafka import MESSAGE_BYTES_MAX, Group, KafkaLink, MemoryKafka
 from broker.testing.kafka_log import PartitionLog
 from schemas.codec import WireError, decode_outcome
@@ -159,8 +160,7 @@ class MemoryAnswers:
     async def close(self) -> None:
         """See `AnswerLog.close`."""
         if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait({self._following})
+            await ended(self._following)
         for answer in [answer for waits in self._waiting.values() for answer in waits]:
             answer.cancel()
 

@@ -239,8 +239,12 @@ async def read_all(fleet: Fleet, kind: str, *, until: int = 0, within_s: float =
                     ledger.records.extend(records)
                 quiet = 0 if got else quiet + 1
     except TimeoutError:
-        ids = Counter(value.get("id") for value in ledger.values) if kind == "results" else {}
-        raise AssertionError(f"{len(ledger.records)} records of {topic}, {until} expected; {len(ids)} ids") from None
+        said = f"{len(ledger.records)} records of {topic}, {until} expected"
+        if kind == "results":
+            ids = Counter(value.get("id") for value in ledger.values)
+            parked = [each for each in (await read_all(fleet, "failures")).values if each["id"] not in ids]
+            said += f"; {len(ids)} ids; parked and not back: {parked}"
+        raise AssertionError(said) from None
     finally:
         await consumer.stop()
     return ledger

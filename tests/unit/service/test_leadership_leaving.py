@@ -1,8 +1,22 @@
 """Leaving: what is published, said and released on the way out."""
 
 import asyncio
+import contextlib
 
-from tests.unit.service.rig import Process, World, feed, led, loaded, standing_by, until, warmed
+from broker.ports import LeaseForeign, LeaseMine
+from broker.testing.lease import MemoryLease
+from tests.unit.service.rig import (
+    MODEL,
+    Process,
+    World,
+    feed,
+    led,
+    loaded,
+    settings_of,
+    standing_by,
+    until,
+    warmed,
+)
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -95,3 +109,54 @@ async def test_a_leader_cancelled_while_its_producer_opens_leaves_nothing_behind
     assert process.leading.cancelled()
     assert world.holder() == "released"
     process.tasks[0].cancel()
+
+
+async def test_no_call_begins_while_a_leader_says_that_it_leaves() -> None:
+    world = World(latency_s=0.05)
+    world.kafka.commit_takes_s = 0.3
+    scarce = {MODEL: {"tokens_per_minute": 12_000, "requests_per_minute": 120, "charge_law": "chat-2025"}}
+    for number in range(300):
+        world.submit(f"lead-{number}", lane="bulk")
+    for name in "abcd":
+        process = Process(world, name, settings=settings_of(limits=scarce)).start()
+        await led(process)
+        before = len(world.outcomes())
+        await until(lambda before=before: len(world.outcomes()) >= before + 20)  # type: ignore[misc]
+        process.leadership.leave()
+        await until(process.leading.done, 10)
+        await process.end()
+    called = world.upstream.calls
+    assert len(called) >= 80
+    assert {each for each, count in called.items() if count > 1} == set()
+
+
+class Deaf(MemoryLease):
+    """As redis-py before Python 3.12: who is cancelled in the instant of an answer does not hear of it."""
+
+    async def _deaf(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.3)
+
+    async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
+        await self._deaf()
+        return await super().renew(restore=restore)
+
+    async def publish_status(self, status: str) -> None:
+        await self._deaf()
+        await super().publish_status(status)
+
+
+async def test_a_cancellation_that_a_library_swallows_holds_up_no_departure() -> None:
+    world = World()
+    process = Process(world, "a")
+    process.lease.__class__ = Deaf
+    serving = asyncio.create_task(process.dispatcher.serve(nowhere))
+    await until(lambda: process.health.role == "leader")
+    await asyncio.sleep(5.55)  # both a renewal and the status are under way
+    process.dispatcher.leave()
+    assert await until(serving.done, 30) < 2
+    serving.result()
+
+
+async def nowhere() -> str:
+    return ""
