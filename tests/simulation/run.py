@@ -73,14 +73,18 @@ class Report:
         return "\n  ".join((head, *self.broken))
 
 
-def simulate(seed: int, *, crowded: bool = False) -> Report:
-    """One run and what the checkers say of it."""
-    world = SimulatedWorld(Scenario.crowded(seed) if crowded else Scenario.drawn(seed))
+def simulate(
+    seed: int, *, crowded: bool = False, seen: Callable[[Scenario, History], None] = lambda *_: None
+) -> Report:
+    """One run and what the checkers say of it; `seen` gets what they judge, so that nobody need run it again."""
+    scenario = Scenario.crowded(seed) if crowded else Scenario.drawn(seed)
+    world = SimulatedWorld(scenario)
     try:
         history = world.run()
     except Exception:  # noqa: BLE001 — a defect of the machine, to be reported with its seed
         history = world.history
         world.defect(traceback.format_exc())
+    seen(scenario, history)
     broken: list[str] = []
     for promise, check in PROMISES.items():
         broken += [f"{promise}: {sentence}" for sentence in check(history)]
