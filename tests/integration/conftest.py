@@ -15,21 +15,26 @@ from broker.local.services import LocalServices
 _TIMEOUT_S = 180  # real servers, two busy cores; the first start of all fetches 45 MB
 _LONGEST_FIRST = (
     "test_kills",
-    "test_local",
     "test_recovery",
+    "test_local",
     "test_retries",
     "test_demo",
-    "test_duplicates",
     "test_secured_kafka",
-    "test_three_nodes",
-    "test_replays",
     "test_frozen_kafka",
-    "test_client_outage",
-    "test_unreadable_batch",
-    "test_deadly_records",
+    "test_replays",
     "test_bad_input",
+    "test_changed_settings",
+    "test_streams",
+    "test_deadly_records",
+    "test_whereabouts",
+    "test_three_nodes",
+    "test_unreadable_batch",
+    "test_duplicates",
+    "test_shut_model",
+    "test_client_outage",
+    "test_cancels",
 )
-"""Files that take more than half a minute. A file is one worker's, and a long one at the end leaves the other idle."""
+"""Files that take more than a quarter of a minute. A long one at the end leaves the other workers idle."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _linked(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Kafka starts some forty times in a run: its classes are linked once, by one worker while the others wait."""
+    """Kafka starts some thirty times in a run: its classes are linked once, by one worker while the others wait."""
     with (tmp_path_factory.getbasetemp().parent / "linking").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with suppress(LocalServicesError):  # then it starts as ever, or says itself why not
