@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _linked(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Kafka starts some thirty times in a run: its classes are linked once, by one worker while the others wait."""
+    """Kafka starts some forty times in a run: its classes are linked once, by one worker while the others wait."""
     with (tmp_path_factory.getbasetemp().parent / "linking").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with suppress(LocalServicesError):  # then it starts as ever, or says itself why not
