@@ -201,6 +201,7 @@ def test_a_call_that_was_not_sent_gives_its_ticket_back() -> None:
     bench = Bench()
     assert bench.flights.held_bytes == CALL_RESERVE_BYTES
     assert bench.attempts.refused(Refused(bench.call), NOW) is bench.ticket
+    assert bench.ticket.calls == 0, "nobody was called"
     assert (bench.budget.inflight, bench.flights.held_bytes, len(bench.flights)) == (0, 0, 0)
 
 
