@@ -170,6 +170,26 @@ async def test_a_signal_ends_the_transaction_under_way_and_says_how_to_go_on(
         assert Counter(await on_lane(fleet)) == {(name, "1"): 1 for name in names}
 
 
+async def test_two_signals_in_one_instant_wait_for_no_transaction_and_lose_nothing(
+    services: LocalServices, tmp_path: Path
+) -> None:
+    names = [f"lead-{each}" for each in range(200)]
+    async with stage(services, tmp_path) as (fleet, producer, _):
+        await bury(producer, fleet, names)
+        for _ in range(3):  # whatever was under way is undone by the next one
+            child = await begin(fleet, "--reason", "exhausted", "--rate", "40", "--json")
+            assert child.stdout is not None
+            await asyncio.wait_for(child.stdout.readline(), 30)
+            os.kill(child.pid, signal.SIGTERM)
+            os.kill(child.pid, signal.SIGINT)
+            said = await end(child, within_s=10)
+            assert said.code in {130, 143}, said.err
+            assert "the same command goes on there" in said.err
+        rest = await replay(fleet, "--reason", "exhausted", "--rate", "500")
+        assert rest.code == 0, rest.err
+        assert Counter(await on_lane(fleet)) == {(name, "1"): 1 for name in names}
+
+
 async def test_a_second_replay_ends_the_first_with_one_sentence(services: LocalServices, tmp_path: Path) -> None:
     names = [f"lead-{each}" for each in range(200)]
     async with stage(services, tmp_path) as (fleet, producer, _):

@@ -297,12 +297,23 @@ async def test_the_documented_rights_suffice_to_serve_a_request(
         assert refused.code == 2
         for right in ("READ on the topic generation.dead-letters", "WRITE on the transactional id generation.replay"):
             assert right in refused.err
+        await kafka.grant("counter", READS_FOR_A_DRY_RUN)
+        counted = await replay(fleet, "--dry-run", "--json", **kafka.environment("counter"))
+        assert counted.code == 0, counted.err
+        assert (counted.summary["dry_run"], counted.summary["put_back"]) == (True, 1)
         back = await replay(fleet, "--yes", "--json", **kafka.environment("replayer"))
         assert back.code == 0, back.err
         assert back.summary["put_back"] == 1
         answered = await read_all(fleet, "results", until=3)
         assert answered.counts()["lead-3", 1] == 1
         assert (await fleet.status(dispatcher))["role"] == "leader"
+
+
+READS_FOR_A_DRY_RUN = (
+    Right(GROUP, "generation.replay.", READ, prefixed=True),
+    Right(TOPIC, "generation.dead-letters", READ),
+    Right(TOPIC, "generation.results", READ),
+)
 
 
 def due(asked: dict[str, object]) -> Record:
