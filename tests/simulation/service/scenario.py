@@ -32,7 +32,8 @@ class Faults:
     replayed once it has failed. `poison`: that it ends whoever reads it.
     Of a call: that OpenAI fails, refuses for long, never answers, or that its answer is on its way for long.
     Of a transaction: that its request or its reply is lost, that its markers come late.
-    Of a question to Redis: that it, or its reply, is lost. Of a message: that it takes long.
+    Of a question to Redis: that it, or its reply, is lost; that whoever is cancelled meanwhile does not hear of it.
+    Of a message: that it takes long.
     Once a second, of the world: that a dispatcher or the retrier crashes, stands still, leaves, or is cut off from
     Kafka or from Redis; that Kafka or Redis goes away, that Redis is emptied or goes back to what it knew before; that
     the coordinator gives up a producer; that retention strikes, or a batch rots. Of a start: that the clock is wrong.
@@ -66,19 +67,23 @@ class Faults:
     retention: float = 0.02
     wrong_clock: float = 0.3
     poison: float = 0.06
+    deaf: float = 0.3
 
     @classmethod
     def drawn(cls, chance: Random) -> "Faults":
         """Some of each, and none of a third of them."""
         worst = cls()
-        names = [each.name for each in fields(cls) if each.name != "poison"]
+        names = [each.name for each in fields(cls) if each.name not in {"poison", "deaf"}]
         return cls(
-            **{name: chance.random() * getattr(worst, name) * (chance.random() > 1 / 3) for name in names}, poison=0
+            **{name: chance.random() * getattr(worst, name) * (chance.random() > 1 / 3) for name in names},
+            poison=0,
+            deaf=0,
         )
 
     def poisoned(self, chance: Random) -> "Faults":
-        """In a quarter of the runs a few records are poison."""
-        return replace(self, poison=chance.random() * Faults().poison * (chance.random() < POISONED))
+        """In a quarter of the runs a few records are poison, in others cancellations are lost."""
+        poison = chance.random() * Faults().poison * (chance.random() < POISONED)
+        return replace(self, poison=poison, deaf=chance.random() * Faults().deaf * (chance.random() < 0.5))
 
     @classmethod
     def of_a_forgetful_redis(cls) -> "Faults":

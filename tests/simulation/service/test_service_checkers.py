@@ -22,6 +22,7 @@ from tests.simulation.service.checkers import (
     readers_see_what_was_committed,
     refusals_are_few,
     terms_rise,
+    whoever_left_calls_no_more,
 )
 from tests.simulation.service.history import DEAD_LETTERS, RETRIER, Commit, History
 from tests.simulation.service.openai import Arrival
@@ -85,6 +86,13 @@ def claim(history: History, term: int, owner: str) -> None:
     line = LedgerRecord(LedgerKind.CLAIM, term, owner)
     last_s = history.commits[-1].at_s
     history.commits.append(Commit(last_s, "s.dispatcher", {}, (), (), (line,)))
+
+
+def call_after_it_left(history: History) -> None:
+    _, term, owner = history.claims()[-1]
+    line = LedgerRecord(LedgerKind.LEFT, term, owner)
+    history.commits.append(Commit(LATER_S - 1, "s.dispatcher", {}, (), (), (line,)))
+    call(history, owner, history.calls[0].id)
 
 
 def call_after_it_was_replaced(history: History) -> None:
@@ -161,6 +169,7 @@ def scenario() -> Scenario:
         (call_in_vain, calls_are_needed.check),
         (call_without_a_claim, one_leader_calls.check),
         (call_after_it_was_replaced, one_leader_calls.check),
+        (call_after_it_left, whoever_left_calls_no_more.check),
         (old_term, terms_rise.check),
         (step_of_another, terms_rise.check),
         (cancelled_unasked, cancels_hold.check),

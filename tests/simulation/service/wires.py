@@ -205,7 +205,11 @@ class Lease(MemoryLease):
         """One way over the network; whoever has waited until then waits no longer."""
         takes_s = math.inf if self._wires.chance(self._wires.faults.lease_lost) else self._wires.delay_s()
         left_s = until_s - self._wires.conductor.now_s
-        await asyncio.sleep(max(0.0, min(takes_s, left_s)))
+        try:
+            await asyncio.sleep(max(0.0, min(takes_s, left_s)))
+        except asyncio.CancelledError:
+            if self._wires.is_dead or not self._wires.chance(self._wires.faults.deaf):
+                raise
         self._wires.live()
         if takes_s >= left_s:
             raise LeaseUnavailable("Redis does not answer in time.")

@@ -20,13 +20,15 @@ from tests.simulation.service.loops import Conductor
 from tests.simulation.service.openai import OpenAI
 from tests.simulation.service.process import DispatcherProcess, Process, RetryingProcess
 from tests.simulation.service.producers import Producers
-from tests.simulation.service.scenario import LANES, PREFIX, WALL, Scenario
+from tests.simulation.service.scenario import LANES, POISON, PREFIX, WALL, Scenario
 from tests.simulation.service.troubles import Troubles
 from tests.simulation.trace import Trace
 
 _WALL_MS = round(WALL.timestamp() * 1_000)
 PATIENCE_S = 90.0
 """Nobody waits longer than that for an answer, once trouble is over."""
+A_POISON_TAKES_S = 40.0
+"""But for those behind records that end who reads them: five deaths, each with a start and the end of a lease."""
 
 REPLAYED_WITHIN_S = 40.0
 """Once trouble is over, operators soon replay no more."""
@@ -109,7 +111,7 @@ class World:
         self.history.sent, self.history.calls = self._producers.sent, self.openai.arrivals
         self.conductor.run(self.scenario.span_s)
         self.calm()
-        until_s = self.conductor.now_s + PATIENCE_S
+        until_s = self.conductor.now_s + PATIENCE_S + A_POISON_TAKES_S * self._poisons()
         while self.conductor.now_s < until_s and not self.history.defects:
             self.conductor.run(self.conductor.now_s + 0.5)
             self._look_for_the_dead()
@@ -128,6 +130,12 @@ class World:
         self.kafka.create(FAILURES, 2)
         for topic in (topics.control_topic(PREFIX), DEAD_LETTERS, LEDGER):
             self.kafka.create(topic)
+
+    def _poisons(self) -> int:
+        """Records that end whoever reads them."""
+        logs = (log for lane in LANES for log in self.kafka.logs(topics.requests_topic(PREFIX, lane)))
+        values = (slot.record.value for log in logs for slot in log.slots if slot.record is not None)
+        return sum(POISON.encode() in value for value in values if value is not None)
 
     def calm(self) -> None:
         """Trouble is over: everything works, and enough processes live."""
