@@ -255,10 +255,11 @@ class LedgerLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RetryDoors:
-    """What the retrier works with: `failures` is read in order, `again` at any offset."""
+    """What the retrier works with: `failures` is read in order, `again` at any offset, `lanes` tell their bounds."""
 
     failures: LaneLog
     again: LaneLog
+    lanes: Mapping[str, LaneLog]
     offsets: OffsetStore
     make_producer: Callable[[], TransactionLog]
 

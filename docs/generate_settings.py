@@ -46,6 +46,10 @@ SENTENCES: Final[Mapping[str, str]] = {
     "retrier.http_host": "The address of the retrier's probes, metrics and status.",
     "retrier.http_port": "Their port; 0 takes a free one, and the log line `listening` names it.",
     "retrier.held_bytes_max": "What waits is kept in memory up to this; beyond it, it is read again when it is due.",
+    "retrier.fresh_share": "Of the fresh requests that come to a lane, the part that retries may add to them. 0: only "
+    "`retrier.floor_per_s`.",
+    "retrier.floor_per_s": "Retries that a lane takes back each second besides, however little comes to it. What is "
+    "due beyond both waits, in the order in which it is due. No more than a fifth of what the lane is served is wise.",
     "dispatcher.grace_s": "What the platform grants between SIGTERM and SIGKILL. The shutdown ladder stays below it.",
     "dispatcher.lease_ttl_s": "Life of the lease; a standby waits for it when a leader dies. Below 1.9 the start "
     "fails, since the other times of the election are fixed.",

@@ -57,6 +57,9 @@ class Families:
         self.charge_law = self._gauge("charge_law", "1 for the law that is believed.", "model", "law")
         self.breaker_open = self._gauge("breaker_open", "1 while the breaker is open.", "model")
         self.retries_waiting = self._gauge("retries_waiting", "Requests that wait to be tried again.", "kind")
+        self.retries_held_back = self._gauge(
+            "retries_held_back", "Requests that are due and wait for what their lane may take back.", "lane"
+        )
         self.dedupe_window = self._gauge("dedupe_window_seconds", "How far back a repeat is recognised.")
         self.kafka_ready = self._gauge("kafka_ready", "1 while Kafka answers.")
         self.redis_ready = self._gauge("redis_ready", "1 while Redis answers.")

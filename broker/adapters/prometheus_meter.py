@@ -169,6 +169,10 @@ class Meter:
         """So many requests wait to be tried again."""
         self._families.retries_waiting.labels(kind).set(requests)
 
+    def retries_held_back(self, lane: str, requests: int) -> None:
+        """So many requests are due and wait for what their lane may take back."""
+        self._families.retries_held_back.labels(lane).set(requests)
+
 
 class _BoundedNames:
     """Names that somebody else chose, as labels: few, short, and always encodable."""

@@ -11,6 +11,7 @@ from broker.service.logs import configure_logging
 from broker.service.preflight import find
 from broker.service.rights import retrier_needs
 from broker.settings.whole import Settings
+from consumers.retries.allowances import AllowanceRules
 from consumers.retries.retrier import Retrier, RetrierRules
 
 _BATCH_OVERHEAD_BYTES = 1_024
@@ -44,6 +45,7 @@ async def _serve(settings: Settings, *, from_start: bool) -> None:
         lanes=sorted(settings.lanes, key=lambda lane: settings.lanes[lane].order),
         dead_letter_bytes_max=int(settings.topics.dead_letters.max_message_bytes) - _BATCH_OVERHEAD_BYTES,
         held_bytes_max=int(settings.retrier.held_bytes_max),
+        allowance=AllowanceRules(settings.retrier.fresh_share, settings.retrier.floor_per_s),
         from_start=from_start,
     )
     await process.run(Retrier(process.doors, rules, process.meter, process.clock))

@@ -89,6 +89,7 @@ def retrier(settings: Settings, found: Found) -> RetrierProcess:
     doors = RetryDoors(
         failures=KafkaLane(connection, topic=topic),
         again=KafkaLane(connection, topic=topic),
+        lanes={lane: KafkaLane(connection, topic=topics.requests_topic(prefix, lane)) for lane in settings.lanes},
         offsets=KafkaOffsets(connection, group=name),
         make_producer=make_producer,
     )

@@ -40,6 +40,10 @@ class RetryWork(Protocol):
     def waiting(self) -> Mapping[str, int]:
         """Requests that wait, by why."""
 
+    @property
+    def held_back(self) -> Mapping[str, int]:
+        """Requests by lane that are due and wait for what their lane may take back."""
+
     async def serve(self, tenure: Tenure) -> None:
         """See `broker.service.elected.Work.serve`."""
 
@@ -135,9 +139,12 @@ class RetrierProcess:
             for kind in self._seen_kinds | waiting.keys():
                 meter.retries_waiting(kind, waiting.get(kind, 0))
             self._seen_kinds |= waiting.keys()
+            for lane in self._settings.lanes:
+                meter.retries_held_back(lane, work.held_back.get(lane, 0))
             if health.holds_the_lease:
                 with contextlib.suppress(LeaseUnavailable):
                     await self._leases[0].publish_status(json.dumps(self.snapshot(work), ensure_ascii=False))
 
     async def _close(self) -> None:
-        await asyncio.gather(*(door.close() for door in (self.doors.failures, self.doors.again, *self._leases)))
+        logs = (self.doors.failures, self.doors.again, *self.doors.lanes.values())
+        await asyncio.gather(*(log.close() for log in logs), *(lease.close() for lease in self._leases))

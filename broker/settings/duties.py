@@ -2,7 +2,7 @@
 
 from pydantic import ByteSize, Field
 
-from broker.settings.group import Group, Size
+from broker.settings.group import Group, Share, Size
 
 
 class DispatcherSettings(Group):
@@ -19,11 +19,17 @@ class DispatcherSettings(Group):
 
 
 class RetrierSettings(Group):
-    """One retrier process. What waits is kept in memory up to `held_bytes_max`, and read again beyond it."""
+    """One retrier process. What waits is kept in memory up to `held_bytes_max`, and read again beyond it.
+
+    A lane takes back no more retries than `fresh_share` of the fresh requests that come to it, and `floor_per_s`.
+    What a lane has earned lasts ten seconds, so a floor far below one in that time would never let a retry through.
+    """
 
     http_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
     http_port: int = Field(8081, ge=0, le=65_535)
     held_bytes_max: Size = ByteSize(32 * 1024 * 1024)
+    fresh_share: Share = 0.2
+    floor_per_s: float = Field(10, ge=0.2, le=10_000)
 
 
 class ModelsSettings(Group):

@@ -34,6 +34,7 @@ from broker.testing.kafka import KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryLedger, MemoryOffsets, MemoryTransactions
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, answer_text
+from consumers.retries.allowances import AllowanceRules
 from consumers.retries.retrier import Retrier, RetrierRules
 from schemas import topics
 from schemas.codec import decode_dead_letter, decode_outcome
@@ -164,10 +165,12 @@ class MemoryBroker:
     def _start_retrier(self) -> "_Running":
         owner, name, link = "retrier", f"{self._prefix}.retrier", KafkaLink(self.kafka)
         lease, failures = self._lease(name, owner), topics.failures_topic(self._prefix)
+        lanes = sorted(self.settings.lanes, key=lambda lane: self.settings.lanes[lane].order)
         self._leases.set(self._lease_key(name), "released")  # nobody had it: it need not wait to be sure of that
         doors = RetryDoors(
             failures=MemoryLane(link, topic=failures),
             again=MemoryLane(link, topic=failures),
+            lanes={lane: MemoryLane(link, topic=topics.requests_topic(self._prefix, lane)) for lane in lanes},
             offsets=MemoryOffsets(link, group=name),
             make_producer=lambda: MemoryTransactions(link, transactional_id=name),
         )
@@ -192,10 +195,13 @@ class MemoryBroker:
             clock=self._clock,
             owner=owner,
         )
-        lanes = sorted(self.settings.lanes, key=lambda lane: self.settings.lanes[lane].order)
         held_bytes_max = int(self.settings.retrier.held_bytes_max)
         rules = RetrierRules(
-            self._prefix, lanes, int(self.settings.topics.dead_letters.max_message_bytes), held_bytes_max
+            self._prefix,
+            lanes,
+            int(self.settings.topics.dead_letters.max_message_bytes),
+            held_bytes_max,
+            AllowanceRules(self.settings.retrier.fresh_share, self.settings.retrier.floor_per_s),
         )
         work = Retrier(doors, rules, process.meter, self._clock)
         return _Running(asyncio.create_task(process.serve(work), name=owner), link, lease)

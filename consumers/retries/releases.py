@@ -6,11 +6,14 @@ are done for long. Still a fixed amount of progress says it all, however many wa
 - *base*: below it everything is back on its lane. Kafka stores it as the group's offset.
 - *seen*: below it every record has been looked at.
 - a *mark* for each lane, `(due, offset)`: what was seen and does not come after its lane's mark is back on its lane.
+- of a lane with *late* records, below its mark and waiting, the first of them: of that lane only what stands before it
+  counts as seen.
 
 Rules:
 1. Only what is seen is released, and within a lane in the order of `(due, offset)`. Then the mark divides the seen.
-2. A record that comes in below its lane's mark is *late*: it must leave in the very transaction that moves *seen* past
-   it, for after that transaction its place says that it has left.
+2. A record that comes in below its lane's mark is *late*. The late ones of a lane leave before its others, by offset:
+   each in the very transaction that moves what its lane has seen past it, for after that transaction its place says
+   that it has left. Other lanes need not wait for that.
 3. `due` is read from the record alone, never from settings: it must be the same after a restart.
 4. After a restart nothing is released before everything seen has been read again: a record not read yet may come before
    those that were, and would be taken for released once the mark has passed it.
@@ -21,14 +24,16 @@ Rules:
 import heapq
 import json
 from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from consumers.retries.heap import Key, KeyHeap
+
 MAGIC = "hrr1:"
+MAGIC_WITH_LATE = "hrr2:"
 METADATA_CHARS_MAX = 4_096  # Kafka's own bound; one character more kills the producer
 _TRIMMED_FROM = 65_536
-
-Key = tuple[int, int]
-"""`due_ms` (wall clock) and offset: the order of release."""
+_AT_ONCE_MS = 0
 
 
 class ReleasesUnreadableError(ValueError):
@@ -45,10 +50,19 @@ class StoredReleases:
 
 @dataclass(slots=True)
 class _Lane:
-    """`mark`: the last key released. `waiting`: a heap of keys."""
+    """`mark`: the last key released. `seen_before`: what of it a restored progress says was looked at."""
 
+    seen_before: int
     mark: Key = (-1, -1)
-    waiting: list[Key] = field(default_factory=list)
+    waiting: KeyHeap = field(default_factory=KeyHeap)
+    late: deque[int] = field(default_factory=deque)
+
+    @property
+    def first(self) -> Key | None:
+        """What leaves next; a late one is due at once."""
+        if self.late:
+            return _AT_ONCE_MS, self.late[0]
+        return self.waiting.first if self.waiting else None
 
 
 class Releases:
@@ -57,11 +71,9 @@ class Releases:
     def __init__(self, start: int) -> None:
         """Nothing released, nothing seen; `start` is the first offset to read."""
         self.next_offset = start
-        self._seen = start
         self._seen_before = start  # what a restored progress says was looked at
         self._floor = start  # the base until all of that has been read again
         self._lanes: dict[str, _Lane] = {}
-        self._late: deque[int] = deque()
         self._open = bytearray()  # from `_origin` on, a byte an offset: 1 while its record waits
         self._origin = start
         self.waiting = 0
@@ -73,12 +85,12 @@ class Releases:
         Raises:
             ReleasesUnreadableError: The metadata are not of this retrier.
         """
-        _, seen, marks = _parsed(metadata)
-        if seen < offset:
-            raise ReleasesUnreadableError(f"it says that {seen} offsets were seen, and {offset} stored")
+        told = _parsed(metadata)
+        if told.seen < offset:
+            raise ReleasesUnreadableError(f"it says that {told.seen} offsets were seen, and {offset} stored")
         releases = cls(offset)
-        releases._seen = releases._seen_before = seen
-        releases._lanes = {lane: _Lane(mark) for lane, mark in marks.items()}
+        releases._seen_before = told.seen
+        releases._lanes = {lane: _Lane(told.late.get(lane, told.seen), mark) for lane, mark in told.marks.items()}
         return releases
 
     @staticmethod
@@ -88,7 +100,7 @@ class Releases:
         Raises:
             ReleasesUnreadableError: It is not ours.
         """
-        return _parsed(metadata)[0]
+        return _parsed(metadata).term
 
     @property
     def caught_up(self) -> bool:
@@ -98,55 +110,57 @@ class Releases:
     @property
     def seen(self) -> int:
         """One above the last offset that was looked at, as it is stored."""
-        return self._seen
+        return max(self._seen_before, self.next_offset) if self.caught_up else self._seen_before
+
+    @property
+    def lanes(self) -> Iterator[str]:
+        """Of which anything was seen."""
+        return iter(self._lanes)
 
     def lose_below(self, offset: int) -> None:
         """Nobody can read any more what stood below `offset`, which has not been read yet."""
         self.next_offset = self._floor = offset
-        self._seen = max(self._seen, offset)
+        self._seen_before = max(self._seen_before, offset)
 
     def see(self, offset: int, lane: str, due_ms: int) -> bool:
         """A record was read. False: it is back on its lane already, and nobody needs it."""
         key = (due_ms, offset)
         self.next_offset = offset + 1
-        place = self._lanes.setdefault(lane, _Lane())
+        place = self._lanes.get(lane)
+        if place is None:
+            place = self._lanes[lane] = _Lane(self._seen_before)
         if key > place.mark:
-            heapq.heappush(place.waiting, key)
-        elif offset < self._seen_before:
+            place.waiting.push(key)
+        elif offset < place.seen_before:
             return False
         else:
-            self._late.append(offset)
+            place.late.append(offset)
         self._open.extend(bytes(offset + 1 - self._origin - len(self._open)))
         self._open[offset - self._origin] = 1
         self.waiting += 1
         return True
 
-    def next_due_ms(self) -> int | None:
-        """When the next record is due; 0 for one that is late; None if nothing waits, or it is not known yet."""
-        if not self.caught_up:
-            return None
-        if self._late:
-            return 0
-        return min((lane.waiting[0][0] for lane in self._lanes.values() if lane.waiting), default=None)
+    def first(self, lane: str) -> Key | None:
+        """What of a lane leaves next: (due, offset), due 0 if it is late. None before all is read again."""
+        place = self._lanes.get(lane)
+        return None if place is None or not self.caught_up else place.first
 
-    def choose(self, now_ms: int, count_max: int) -> list[int]:
-        """The offsets to be released now; they count as released. None before all is read again."""
-        if not self.caught_up:
-            return []
-        chosen = [self._late.popleft() for _ in range(min(count_max, len(self._late)))]
-        self._seen = max(self._seen, self._late[0] if self._late else self.next_offset)
-        while len(chosen) < count_max:  # late ones that fill a batch end it: so what is chosen here has been seen
-            due = [lane for lane in self._lanes.values() if lane.waiting and lane.waiting[0][0] <= now_ms]
-            if not due:
-                break
-            head = min(due, key=lambda lane: lane.waiting[0])
-            head.mark = heapq.heappop(head.waiting)
-            chosen.append(head.mark[1])
-        for offset in chosen:
-            self._open[offset - self._origin] = 0
-        self.waiting -= len(chosen)
-        self._trim()
-        return chosen
+    def count_due(self, lane: str, now_ms: int) -> int:
+        """How many of a lane are due at that instant."""
+        place = self._lanes.get(lane)
+        return 0 if place is None else len(place.late) + place.waiting.count_due(now_ms)
+
+    def release(self, lane: str) -> int:
+        """Take what of a lane leaves next: its offset. It counts as released."""
+        place = self._lanes[lane]
+        if place.late:
+            offset = place.late.popleft()
+        else:
+            place.mark = place.waiting.pop()
+            offset = place.mark[1]
+        self._open[offset - self._origin] = 0
+        self.waiting -= 1
+        return offset
 
     def stored(self, term: int) -> StoredReleases:
         """What the next transaction stores.
@@ -154,20 +168,29 @@ class Releases:
         Raises:
             ReleasesUnreadableError: There are too many lanes for Kafka's metadata.
         """
-        base = self._base()
-        marks = (
-            {} if base == self._seen else {name: lane.mark for name, lane in self._lanes.items() if lane.mark[0] >= 0}
-        )
-        text = json.dumps({"term": term, "seen": self._seen, "marks": marks}, separators=(",", ":"))
-        if len(MAGIC) + len(text) > METADATA_CHARS_MAX:
-            raise ReleasesUnreadableError(f"{len(marks)} lanes do not fit the metadata of an offset")
-        return StoredReleases(base, MAGIC + text)
+        self._trim()
+        base, seen = self._base(), self.seen
+        known = {} if base == seen else {name: lane for name, lane in self._lanes.items() if lane.mark[0] >= 0}
+        told = {"term": term, "seen": seen, "marks": {name: lane.mark for name, lane in known.items()}}
+        late = {name: before for name, lane in known.items() if (before := self._seen_of(lane)) < seen}
+        if late:
+            told["late"] = late
+        text = (MAGIC_WITH_LATE if late else MAGIC) + json.dumps(told, separators=(",", ":"))
+        if len(text) > METADATA_CHARS_MAX:
+            raise ReleasesUnreadableError(f"{len(known)} lanes do not fit the metadata of an offset")
+        return StoredReleases(base, text)
+
+    def _seen_of(self, lane: _Lane) -> int:
+        """Of a lane that has released something, what counts as looked at."""
+        if not self.caught_up:
+            return lane.seen_before
+        return lane.late[0] if lane.late else self.seen
 
     def _base(self) -> int:
         if not self.caught_up:
             return self._floor
         first = self._open.find(1)
-        return self._seen if first < 0 else min(self._seen, self._origin + first)
+        return self.seen if first < 0 else min(self.seen, self._origin + first)
 
     def _trim(self) -> None:
         first = self._open.find(1)
@@ -177,13 +200,55 @@ class Releases:
             self._origin += spent
 
 
-def _parsed(metadata: str) -> tuple[int, int, dict[str, Key]]:
-    """Term, seen and marks."""
-    if not metadata.startswith(MAGIC):
+def choose(
+    partitions: Mapping[int, Releases], now_ms: int, count_max: int, may_leave: Callable[[str], bool]
+) -> list[tuple[int, int]]:
+    """Partition and offset of those to be released now, by when they are due; they count as released.
+
+    `may_leave` is asked for each one with its lane: once it says no,
+    nothing more of that lane leaves now, and all others go on.
+    """
+    firsts = [
+        (key, number, lane)
+        for number, releases in partitions.items()
+        for lane in releases.lanes
+        if (key := releases.first(lane)) is not None and key[0] <= now_ms
+    ]
+    heapq.heapify(firsts)
+    chosen: list[tuple[int, int]] = []
+    refused: set[str] = set()
+    while firsts and len(chosen) < count_max:
+        _, number, lane = firsts[0]
+        if lane in refused or not may_leave(lane):
+            refused.add(lane)
+            heapq.heappop(firsts)
+            continue
+        chosen.append((number, partitions[number].release(lane)))
+        key = partitions[number].first(lane)
+        if key is not None and key[0] <= now_ms:
+            heapq.heapreplace(firsts, (key, number, lane))
+        else:
+            heapq.heappop(firsts)
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A stored progress, without its base."""
+
+    term: int
+    seen: int
+    marks: dict[str, Key]
+    late: dict[str, int]
+
+
+def _parsed(metadata: str) -> _Told:
+    if not metadata.startswith((MAGIC, MAGIC_WITH_LATE)):
         raise ReleasesUnreadableError("it does not begin with " + MAGIC)
     try:
         told = json.loads(metadata[len(MAGIC) :])
         marks = {str(lane): (int(due_ms), int(offset)) for lane, (due_ms, offset) in told["marks"].items()}
-        return int(told["term"]), int(told["seen"]), marks
+        late = {str(lane): int(offset) for lane, offset in told.get("late", {}).items()}
+        return _Told(int(told["term"]), int(told["seen"]), marks, late)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReleasesUnreadableError(f"it cannot be read ({type(error).__name__})") from error

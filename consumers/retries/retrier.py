@@ -3,7 +3,7 @@
 One task does all of it while it is elected, and owns the producer. A transaction moves records and progress together,
 so a request is on its lane exactly once, whatever dies. It is short, for an open transaction on a lane stops every
 reader of that lane. Any error ends the stretch: what is in memory is thrown away, and what Kafka stored says how to go
-on.
+on. A lane takes no more of them than its allowance.
 """
 
 import asyncio
@@ -18,9 +18,11 @@ from broker.clock import WallClock
 from broker.errors import ProducerDead, ProgressUnreadable
 from broker.ports import Fetched, Outgoing, RetryDoors, StoredOffset, Tenure, TopicPartition, TransactionLog
 from broker.ports import Unreadable as UnreadableRange
+from consumers.retries.allowances import AllowanceRules, Allowances
 from consumers.retries.bodies import Bodies
+from consumers.retries.fresh import FreshWork
 from consumers.retries.letters import Letters
-from consumers.retries.releases import Releases
+from consumers.retries.releases import Releases, choose
 from consumers.retries.standing import Restorer
 from schemas.codec import OtherReleaseError, WireError, decode_failure, encode_retry
 from schemas.dead_letter import Origin
@@ -32,6 +34,8 @@ BYTES_A_TRANSACTION_MAX = 1024 * 1024
 READ_A_TIME = 200
 IDLE_MS = 200
 PARTITIONS_LOOKED_UP_EVERY_MS = 30_000
+HELD_BACK_AFTER_MS = 1_000
+HELD_BACK_COUNTED_EVERY_MS = 5_000
 _ROTTEN = ""
 """The lane of what is no RetryableFailure: it leaves at once, as a dead letter."""
 
@@ -56,6 +60,7 @@ class RetrierRules:
     """`lanes` in their order.
 
     Attributes:
+        allowance: What each lane takes back.
         from_start: The operator allows missing offsets to be read as zero.
         recommit_every_ms: Offsets of a group without members expire: they are stored again that often.
     """
@@ -64,6 +69,7 @@ class RetrierRules:
     lanes: Sequence[str]
     dead_letter_bytes_max: int
     held_bytes_max: int
+    allowance: AllowanceRules
     from_start: bool = False
     recommit_every_ms: int = 3_600_000
 
@@ -80,14 +86,31 @@ class Retrier:
         self._topic = failures_topic(rules.topic_prefix)
         self._bodies = Bodies(doors.again, held_bytes_max=rules.held_bytes_max)
         self._letters = Letters(rules.topic_prefix, self._clock, bytes_max=rules.dead_letter_bytes_max)
+        self._allowances = Allowances(rules.allowance, rules.lanes)
+        self._fresh = FreshWork(doors.lanes, self._allowances, clock)
         self._partitions: dict[int, Releases] = {}
         self._ranges: dict[tuple[int, int], UnreadableRange] = {}
         self._term = 0
-        self._turn = 0
         self._heaviest = 1
         self._looked_up_ms = self._recommitted_ms = 0
+        self._chosen_ms = self._counted_ms = 0
+        self._held_back: Counter[str] = Counter()
         self.waiting: Counter[str] = Counter()
         self.put_back = 0
+
+    @property
+    def held_back(self) -> Mapping[str, int]:
+        """Requests by lane that have been due for more than a second: they wait for their lane's allowance."""
+        due_ms = self._clock.utc_ms() - HELD_BACK_AFTER_MS
+        if self._clock.now_ms() - self._counted_ms >= HELD_BACK_COUNTED_EVERY_MS:
+            self._counted_ms = self._clock.now_ms()
+            self._held_back = Counter()
+            for releases in self._partitions.values():
+                for lane in releases.lanes:
+                    first = releases.first(lane)
+                    if lane != _ROTTEN and first is not None and first[0] <= due_ms:
+                        self._held_back[self._lane(lane)] += releases.count_due(lane, due_ms)
+        return self._held_back
 
     def snapshot(self) -> dict[str, Any]:
         """What waits, and for how long; numbers are requests and seconds."""
@@ -96,6 +119,7 @@ class Retrier:
         return {
             "waiting": sum(releases.waiting for releases in self._partitions.values()),
             "waiting_by_kind": {kind: count for kind, count in sorted(self.waiting.items()) if count},
+            "held_back": dict(sorted(self.held_back.items())),
             "next_due_in_s": None if due_ms is None else max(0.0, late_ms / 1_000),
             "put_back": self.put_back,
             "read_again": self._bodies.read_again,
@@ -111,14 +135,19 @@ class Retrier:
             ProgressUnreadable: A stored progress cannot be believed.
         """
         producer = self._doors.make_producer()
+        watching: asyncio.Task[None] | None = None
         try:
             await producer.open()
             if await tenure.still_mine():
                 await self._claim(producer)
                 tenure.leads(self._term)
+                self._allowances.begin(self._clock.now_ms())
+                watching = asyncio.create_task(self._fresh.watch(), name="fresh work")
                 while not tenure.is_over:
                     await self._round(producer, tenure)
         finally:
+            if watching is not None:
+                watching.cancel()
             await producer.close()
             self._forget()
 
@@ -186,14 +215,15 @@ class Retrier:
         return waits
 
     async def _idle(self, *, trusted: bool) -> None:
-        """Until the next record is due, one comes in, or it is time to look at the tenure again."""
-        due_ms = self._next_due_ms() if trusted else None
+        """Until the next record is due, one comes in, a lane has earned something, or the tenure is to be looked at."""
+        due_ms = self._next_due_ms(self._chosen_ms) if trusted else None
         wait_ms = IDLE_MS if due_ms is None else min(IDLE_MS, max(1, due_ms - self._clock.utc_ms()))
         await self._doors.failures.wait(list(self._partitions), wait_ms)
 
-    def _next_due_ms(self) -> int | None:
-        instants = (releases.next_due_ms() for releases in self._partitions.values())
-        return min((instant for instant in instants if instant is not None), default=None)
+    def _next_due_ms(self, after_ms: int = -1) -> int | None:
+        """When the next record is due, of those that are due later than at that instant."""
+        firsts = (releases.first(lane) for releases in self._partitions.values() for lane in releases.lanes)
+        return min((first[0] for first in firsts if first is not None and first[0] > after_ms), default=None)
 
     async def _look_up(self) -> None:
         """Partitions added since; they start at their first record. Assigning forgets positions: all are set again."""
@@ -207,30 +237,34 @@ class Retrier:
     # ------------------------------------------------------------------ putting back
 
     async def _release(self, producer: TransactionLog) -> bool:
-        """One transaction with what is due of one partition; False if nothing was."""
-        self._turn += 1
-        numbers = sorted(self._partitions)
-        now_ms = self._clock.utc_ms()
+        """One transaction with what is due and allowed; False if nothing was."""
         count_max = max(1, min(RECORDS_A_TRANSACTION_MAX, BYTES_A_TRANSACTION_MAX // self._heaviest))
-        for step in range(len(numbers)):
-            number = numbers[(self._turn + step) % len(numbers)]
-            chosen = self._partitions[number].choose(now_ms, count_max)
-            if chosen:
-                await self._move(producer, number, chosen)
-                return True
-        return False
+        self._chosen_ms = self._clock.utc_ms()
+        chosen = choose(self._partitions, self._chosen_ms, count_max, self._may_leave)
+        if chosen:
+            await self._move(producer, chosen)
+        return bool(chosen)
 
-    async def _move(self, producer: TransactionLog, number: int, chosen: list[int]) -> None:
-        whole = [offset for offset in chosen if (number, offset) not in self._ranges]
-        found = await self._bodies.of(number, whole)
-        moves = [self._outgoing(number, offset, found.get(offset)) for offset in chosen]
-        await self._commit(producer, [outgoing for outgoing, _ in moves], {number: self._partitions[number]})
-        weights = [outgoing.record.bytes_max for outgoing, _ in moves]
-        self._heaviest = max(*weights, self._heaviest * 9 // 10, 1)
-        for offset, (outgoing, kind) in zip(chosen, moves, strict=True):
+    def _may_leave(self, lane: str) -> bool:
+        return lane == _ROTTEN or self._allowances[self._lane(lane)].take(self._clock.now_ms())
+
+    async def _move(self, producer: TransactionLog, chosen: Sequence[tuple[int, int]]) -> None:
+        found: dict[tuple[int, int], Fetched] = {}
+        touched = {number for number, _ in chosen}
+        for number in touched:
+            whole = [offset for each, offset in chosen if each == number and (each, offset) not in self._ranges]
+            found |= {(number, offset): each for offset, each in (await self._bodies.of(number, whole)).items()}
+        moves = {place: self._outgoing(*place, found.get(place)) for place in chosen}
+        outgoing = [each for each, _ in moves.values()]
+        for lane in self._rules.lanes:
+            topic = requests_topic(self._rules.topic_prefix, lane)
+            self._allowances[lane].writes(sum(each.topic == topic for each in outgoing))
+        await self._commit(producer, outgoing, {number: self._partitions[number] for number in touched})
+        self._heaviest = max(*(each.record.bytes_max for each in outgoing), self._heaviest * 9 // 10, 1)
+        for place, (each, kind) in moves.items():
             self.waiting[kind] -= 1
-            self._ranges.pop((number, offset), None)
-            self._count(outgoing)
+            self._ranges.pop(place, None)
+            self._count(each)
 
     def _outgoing(self, number: int, offset: int, fetched: Fetched | None) -> tuple[Outgoing, str]:
         """What is written for a record, and its kind."""
@@ -244,16 +278,16 @@ class Retrier:
         failure = _failure(fetched)
         if failure is None:
             return self._letters.rotten(origin, fetched.record), "undecodable"
-        topic = requests_topic(self._rules.topic_prefix, self._lane(failure.lane))
+        lane = self._lane(failure.lane)
+        if lane != failure.lane:
+            _log.warning("lane_is_gone", lane=failure.lane, instead=lane)
+        topic = requests_topic(self._rules.topic_prefix, lane)
         submitted_ms = int(failure.submitted_at.timestamp() * 1_000)
         return Outgoing(topic, encode_retry(failure, origin), submitted_ms), failure.kind
 
     def _lane(self, named: str) -> str:
         """A lane that is configured no more has no topic that anybody reads: the last one takes its requests."""
-        if named in self._rules.lanes:
-            return named
-        _log.warning("lane_is_gone", lane=named, instead=self._rules.lanes[-1])
-        return self._rules.lanes[-1]
+        return named if named in self._rules.lanes else self._rules.lanes[-1]
 
     def _count(self, outgoing: Outgoing) -> None:
         reason = self._letters.reason_of(outgoing)

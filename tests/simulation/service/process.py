@@ -18,6 +18,7 @@ from broker.testing.counter import RoughCounter
 from broker.testing.kafka import MemoryKafka
 from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryLedger, MemoryOffsets
 from broker.testing.lease import MemoryLeaseStore
+from consumers.retries.allowances import AllowanceRules
 from consumers.retries.retrier import Retrier, RetrierRules
 from schemas import topics
 from tests.simulation.service.loops import Conductor
@@ -192,10 +193,12 @@ class RetryingProcess(Process):
         doors = RetryDoors(
             failures=self.lane(failures),
             again=self.lane(failures),
+            lanes={lane: self.lane(topics.requests_topic(PREFIX, lane)) for lane in LANES},
             offsets=MemoryOffsets(self.link, group=self.group),
             make_producer=self.producer,
         )
-        self.work = Retrier(doors, RetrierRules(PREFIX, LANES, 1_000_000, 1_000_000), Meter(), self.clock)
+        allowance = AllowanceRules(settings.retrier.fresh_share, settings.retrier.floor_per_s)
+        self.work = Retrier(doors, RetrierRules(PREFIX, LANES, 1_000_000, 1_000_000, allowance), Meter(), self.clock)
         return RetrierProcess(
             settings,
             elected=elected,

@@ -32,6 +32,7 @@ _CONTRACT = {
     'headrace_breaker_open{model="gpt-4o"} 1.0',
     'headrace_retries_total{kind="overloaded"} 1.0',
     'headrace_retries_waiting{kind="quota"} 5.0',
+    'headrace_retries_held_back{lane="bulk"} 3.0',
     'headrace_dead_letters_total{reason="rejected"} 1.0',
     'headrace_duplicates_total{lane="urgent"} 1.0',
     "headrace_dedupe_window_seconds 3600.0",
@@ -83,6 +84,7 @@ def meter() -> Meter:
     meter.breaker("gpt-4o", is_open=True)
     meter.retry("overloaded")
     meter.retries_waiting("quota", 5)
+    meter.retries_held_back("bulk", 3)
     return meter
 
 

@@ -15,6 +15,7 @@ from broker.service.timekeeping import ByTheLeader
 from broker.testing.kafka import KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import MemoryLane, MemoryOffsets, MemoryTransactions
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
+from consumers.retries.allowances import AllowanceRules
 from consumers.retries.retrier import Retrier, RetrierRules
 from schemas import topics
 from schemas.codec import encode_failure
@@ -26,6 +27,7 @@ PREFIX = "t"
 NAME = f"{PREFIX}.retrier"
 FAILURES = topics.failures_topic(PREFIX)
 LANES = ("urgent", "standard", "bulk")
+PLENTY = AllowanceRules(share=1.0, floor_per_s=10_000)
 WALL = datetime(2026, 12, 1, 9, tzinfo=UTC)
 
 
@@ -110,6 +112,7 @@ class Process:
         lanes: tuple[str, ...] = LANES,
         recommit_every_ms: int = 3_600_000,
         clock_error_s: float = 0,
+        allowance: AllowanceRules = PLENTY,
     ) -> None:
         self.world, self.owner = world, owner
         error = timedelta(seconds=clock_error_s)
@@ -127,13 +130,15 @@ class Process:
             owner=owner,
             dice=random.Random(owner).random,
         )
+        self.lanes = {lane: MemoryLane(self.link, topic=topics.requests_topic(PREFIX, lane)) for lane in lanes}
         doors = RetryDoors(
             failures=MemoryLane(self.link, topic=FAILURES),
             again=MemoryLane(self.link, topic=FAILURES),
+            lanes=self.lanes,
             offsets=MemoryOffsets(self.link, group=NAME),
             make_producer=self.make_producer,
         )
-        rules = RetrierRules(PREFIX, lanes, 1_000_000, held_bytes_max, from_start, recommit_every_ms)
+        rules = RetrierRules(PREFIX, lanes, 1_000_000, held_bytes_max, allowance, from_start, recommit_every_ms)
         self.retrier = Retrier(doors, rules, self.counted, self.clock)
         self.task: asyncio.Task[None] | None = None
 

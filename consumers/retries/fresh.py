@@ -1,0 +1,56 @@
+"""Fresh work: how far the lanes have grown, asked each second beside the work.
+
+The lanes' ends say it. To be told them needs no right beyond that of writing there, and nobody has to count anything. A
+lane that does not answer earns its retries nothing but the floor.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+
+from broker.clock import WallClock
+from broker.errors import LogUnavailable, MissingTopic
+from broker.ports import LaneLog
+from consumers.retries.allowances import Allowances
+
+ASKED_EVERY_S = 1.0
+PARTITIONS_LOOKED_UP_EVERY_MS = 30_000
+
+_log = structlog.get_logger("retrier")
+
+
+class FreshWork:
+    """Tells the allowances what comes to their lanes."""
+
+    def __init__(self, lanes: Mapping[str, LaneLog], allowances: Allowances, clock: WallClock) -> None:
+        """`lanes` are asked for their bounds and never read."""
+        self._lanes = lanes
+        self._allowances = allowances
+        self._clock = clock
+        self._partitions: dict[str, list[int]] = {}
+        self._looked_up_ms: dict[str, int] = {}
+        self._silent: set[str] = set()
+
+    async def watch(self) -> None:
+        """Until cancelled."""
+        while True:
+            for lane, log in self._lanes.items():
+                try:
+                    await self._ask(lane, log)
+                except (LogUnavailable, MissingTopic) as error:
+                    if lane not in self._silent:
+                        _log.warning("fresh_work_unknown", lane=lane, reason=str(error))
+                    self._silent.add(lane)
+                else:
+                    self._silent.discard(lane)
+            await asyncio.sleep(ASKED_EVERY_S)
+
+    async def _ask(self, lane: str, log: LaneLog) -> None:
+        now_ms = self._clock.now_ms()
+        if now_ms >= self._looked_up_ms.get(lane, now_ms):
+            self._partitions[lane] = await log.partitions()
+            self._looked_up_ms[lane] = now_ms + PARTITIONS_LOOKED_UP_EVERY_MS
+        bounds = await log.bounds(self._partitions[lane])
+        end = sum(end for _, end in bounds.values())
+        self._allowances[lane].heard(end, len(bounds), self._clock.now_ms())

@@ -1,0 +1,106 @@
+"""How many retries a lane takes back: a part of its fresh work and a floor, for ten seconds."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.retries.allowances import EARNINGS_LAST_MS, Allowance, AllowanceRules
+
+NONE_FRESH = AllowanceRules(share=0.2, floor_per_s=10)
+NO_FLOOR = AllowanceRules(share=0.2, floor_per_s=0.01)
+
+
+def taken(allowance: Allowance, now_ms: int) -> int:
+    """All that it gives at that instant."""
+    count = 0
+    while allowance.take(now_ms):
+        count += 1
+    return count
+
+
+def test_nothing_is_there_to_begin_with_and_the_floor_flows_in() -> None:
+    allowance = Allowance(NONE_FRESH, 5_000)
+    assert [taken(allowance, 5_000 + ms) for ms in (0, 99, 100, 150, 1_100)] == [0, 0, 1, 0, 10]
+
+
+def test_a_fifth_of_what_comes_fresh_may_come_back() -> None:
+    allowance = Allowance(NO_FLOOR, 0)
+    allowance.heard(1_000, 6, 0)
+    assert taken(allowance, 0) == 0, "nobody knows when those came"
+    allowance.heard(1_050, 6, 1_000)
+    allowance.heard(1_054, 6, 1_100)
+    assert taken(allowance, 1_100) == 10
+    allowance.heard(1_055, 6, 1_200)
+    assert taken(allowance, 1_200) == 1, "fifty-five are worth eleven: parts of a retry add up"
+
+
+def test_what_is_put_back_earns_nothing() -> None:
+    allowance = Allowance(NO_FLOOR, 0)
+    allowance.heard(0, 6, 0)
+    allowance.writes(1)
+    allowance.heard(2, 6, 100)  # a record and the marker of its transaction
+    allowance.writes(100)
+    allowance.heard(56, 6, 200)
+    allowance.heard(108, 6, 300)  # six markers: it touched every partition
+    assert taken(allowance, 300) == 0
+    allowance.heard(113, 6, 400)
+    assert taken(allowance, 400) == 1
+
+
+def test_before_the_partitions_are_known_each_record_counts_with_a_marker() -> None:
+    allowance = Allowance(NO_FLOOR, 0)
+    allowance.writes(3)
+    allowance.heard(0, 6, 0)
+    allowance.heard(6, 6, 10)
+    assert taken(allowance, 10) == 0
+
+
+def test_what_was_not_spent_for_ten_seconds_is_gone() -> None:
+    allowance = Allowance(NO_FLOOR, 0)
+    allowance.heard(0, 1, 0)
+    allowance.heard(500, 1, 1_000)
+    allowance.heard(600, 1, 5_000)
+    assert taken(allowance, 1_000 + EARNINGS_LAST_MS) == 20
+
+
+def test_an_hour_of_quiet_saves_up_ten_seconds_of_floor() -> None:
+    assert taken(Allowance(NONE_FRESH, 0), 3_600_000) == 100
+
+
+def test_the_smallest_floor_that_settings_allow_lets_one_through_every_five_seconds() -> None:
+    allowance = Allowance(AllowanceRules(share=0, floor_per_s=0.2), 0)
+    assert sum(taken(allowance, ms) for ms in range(0, 60_001, 200)) == 12
+
+
+def test_a_topic_that_was_made_anew_begins_from_there() -> None:
+    allowance = Allowance(NO_FLOOR, 0)
+    allowance.heard(1_000, 1, 0)
+    allowance.heard(0, 1, 100)
+    allowance.heard(10, 1, 200)
+    assert taken(allowance, 200) == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 3_000), st.integers(0, 60), st.integers(0, 50)), max_size=60))
+def test_no_stretch_takes_more_than_was_earned_in_it_and_in_the_ten_seconds_before(
+    steps: list[tuple[int, int, int]],
+) -> None:
+    """Steps: time passes (ms), so many come fresh, so many ask to come back. Earnings are kept by whole seconds."""
+    allowance, now_ms, end = Allowance(NONE_FRESH, 0), 0, 0
+    allowance.heard(0, 1, 0)
+    fresh: list[tuple[int, int]] = []
+    back: list[tuple[int, int]] = []
+    for wait_ms, came, asked in steps:
+        now_ms += wait_ms
+        end += came
+        allowance.heard(end, 1, now_ms)
+        fresh.append((now_ms, came))
+        gone = sum(allowance.take(now_ms) for _ in range(asked))
+        allowance.writes(gone)
+        end += gone + min(gone, 1)
+        back.append((now_ms, gone))
+    for first, (since_ms, _) in enumerate(back):
+        for last_ms, _ in back[first:]:
+            went = sum(count for at_ms, count in back if since_ms <= at_ms <= last_ms)
+            from_ms = since_ms - EARNINGS_LAST_MS - 3_000  # the floor of one step flows in at its end
+            earned = 0.2 * sum(count for at_ms, count in fresh if from_ms <= at_ms <= last_ms)
+            earned += 10 * (last_ms - max(0, from_ms)) / 1_000
+            assert went <= earned + 1e-6
