@@ -22,6 +22,7 @@ from schemas.codec import encode_failure
 from schemas.failure import FailureKind, RetryableFailure, header_fields, key_fields
 from schemas.instants import to_wire
 from schemas.record import Record
+from tests.unit.service.rig import until
 
 PREFIX = "t"
 NAME = f"{PREFIX}.retrier"
@@ -162,3 +163,9 @@ class Process:
         self.link.cut()
         self.task.cancel()
         await asyncio.wait({self.task})
+
+
+async def leading(world: World, owner: str = "a", **options: object) -> Process:
+    process = Process(world, owner, **options).start()  # type: ignore[arg-type] # the options are the constructor's
+    await until(lambda: process.health.role == "leader")
+    return process
