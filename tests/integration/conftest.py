@@ -18,6 +18,7 @@ _LONGEST_FIRST = (
     "test_recovery",
     "test_local",
     "test_retries",
+    "test_retriers_killed",
     "test_demo",
     "test_secured_kafka",
     "test_frozen_kafka",

@@ -290,6 +290,7 @@ async def test_the_documented_rights_suffice_to_serve_a_request(
                 "generation.failures", waiting.value, key=waiting.key, headers=list(waiting.headers)
             )
         answered = await read_all(fleet, "results", until=2)
+        assert "fresh_work_unknown" not in retrier.said(), "who may write to a lane may ask how far it has grown"
         assert sorted(value["id"] for value in answered.values) == ["lead-1", "lead-2"]
         async with producing(fleet) as producer:
             await bury(producer, fleet, ["lead-3"])
