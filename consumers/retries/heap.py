@@ -1,6 +1,6 @@
 """A heap of `(due, offset)` in two arrays: sixteen bytes for each record that waits, and it may be a million of them.
 
-A list of tuples for `heapq` takes seven times as much.
+A list of tuples for `heapq` takes six times as much.
 """
 
 from array import array

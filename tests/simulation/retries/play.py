@@ -86,7 +86,7 @@ async def play(failures: int, *, over_s: float, fresh_per_s: float, allowance: A
     began_s = time.process_time()
     feeding = asyncio.create_task(_feed(world, fresh_per_s))
     process.start()
-    await until(lambda: sum(played.back.values()) >= failures, over_s + 10 * failures)
+    await until(lambda: len(played.back) >= failures, over_s + 10 * failures)
     await asyncio.sleep(5)
     feeding.cancel()
     played.term, played.processor_s = process.health.term, time.process_time() - began_s

@@ -4,7 +4,7 @@ The first is played in virtual time: a transaction takes 20 ms of it, processor 
 due each was committed to its lane, and whether each came once and in order. The second is what the retrier keeps of
 those that wait, and what that adds to this process.
 
-    python -m tests.simulation.retries.run [--failures 100000] [--over-s 3600] [--fresh-per-s 50] [--waiting 1000000]
+    python -m tests.simulation.retries.run [--failures 100000] [--over-s 3600] [--fresh-per-s 100] [--waiting 1000000]
 """
 
 import argparse
@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--failures", type=int, default=100_000)
     parser.add_argument("--over-s", type=float, default=3_600)
-    parser.add_argument("--fresh-per-s", type=float, default=50)
+    parser.add_argument("--fresh-per-s", type=float, default=100)
     parser.add_argument("--waiting", type=int, default=1_000_000)
     asked = parser.parse_args()
     print(waiting(asked.waiting))

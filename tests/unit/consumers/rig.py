@@ -132,7 +132,7 @@ class Process:
             dice=random.Random(owner).random,
         )
         self.lanes = {lane: MemoryLane(self.link, topic=topics.requests_topic(PREFIX, lane)) for lane in lanes}
-        doors = RetryDoors(
+        self.doors = RetryDoors(
             failures=MemoryLane(self.link, topic=FAILURES),
             again=MemoryLane(self.link, topic=FAILURES),
             lanes=self.lanes,
@@ -140,7 +140,7 @@ class Process:
             make_producer=self.make_producer,
         )
         rules = RetrierRules(PREFIX, lanes, 1_000_000, held_bytes_max, allowance, from_start, recommit_every_ms)
-        self.retrier = Retrier(doors, rules, self.counted, self.clock)
+        self.retrier = Retrier(self.doors, rules, self.counted, self.clock)
         self.task: asyncio.Task[None] | None = None
 
     def make_producer(self) -> TransactionLog:

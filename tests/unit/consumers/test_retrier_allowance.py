@@ -1,7 +1,11 @@
 """A lane takes back what fresh work and its floor allow; the rest waits in order, and no lane for another."""
 
 import asyncio
+import json
 
+from broker.adapters.prometheus_meter import Meter
+from broker.service.retrying import RetrierProcess
+from broker.settings.whole import Settings
 from broker.testing.kafka_doors import MemoryLane
 from consumers.retries.allowances import AllowanceRules
 from schemas import topics
@@ -88,3 +92,31 @@ async def test_a_partition_that_a_lane_is_given_is_counted_too() -> None:
         world.kafka.append(topics.requests_topic(PREFIX, "bulk"), Record(None, b'{"id":"fresh"}'), partition=2)
     await until(lambda: len(came_back(world)) == 10)
     await process.end()
+
+
+def _figures(meter: Meter) -> list[str]:
+    return [line for line in meter.render().decode().splitlines() if not line.startswith("#")]
+
+
+async def test_how_many_are_held_back_stands_in_the_metrics_and_in_the_status() -> None:
+    world, meter = World(), Meter()
+    parts = Process(world, "a", allowance=AllowanceRules(share=0.2, floor_per_s=5))
+    process = RetrierProcess(
+        Settings.model_validate({"kafka": {"topic_prefix": PREFIX}}),
+        elected=parts.elected,
+        leases=(parts.lease, world.dispatchers_lease("a")),
+        doors=parts.doors,
+        meter=meter,
+        clock=parts.clock,
+        owner="a",
+    )
+    serving = asyncio.create_task(process.serve(parts.retrier))
+    for number in range(200):
+        world.park(f"r{number}", 1)
+    await asyncio.sleep(15)
+    said = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in _figures(meter)}
+    assert 100 < said['headrace_retries_held_back{lane="bulk"}'] < 200
+    assert said['headrace_retries_held_back{lane="urgent"}'] == 0
+    assert 100 < json.loads(await parts.lease.read_status() or "{}")["held_back"]["bulk"] < 200
+    process.leave()
+    await serving

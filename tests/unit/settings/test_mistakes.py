@@ -26,6 +26,8 @@ IN_THE_FILE = {
     "[dispatcher]\ninflight_max = 0": "dispatcher.inflight_max = 0 (from FILE:2) must be at least 1",
     "[dispatcher]\nhttp_port = 70000": "dispatcher.http_port = 70000 (from FILE:2) must be at most 65535",
     "[dispatcher]\ngrace_s = 9": "dispatcher.grace_s = 9 (from FILE:2) must be at least 10",
+    "[retrier]\nfloor_per_s = 0": "retrier.floor_per_s = 0 (from FILE:2) must be at least 0.2",
+    "[retrier]\nfresh_share = 20": "retrier.fresh_share = 20 (from FILE:2) must be at most 1",
     '[dispatcher]\nheld_bytes_max = "lots"': "dispatcher.held_bytes_max = 'lots' (from FILE:2) must be a size "
     'such as "64MiB", or bytes',
     '[dispatcher]\nheld_bytes_max = "64kiB"': "dispatcher.held_bytes_max 65536 does not hold one answer of "
