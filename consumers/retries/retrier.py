@@ -18,6 +18,7 @@ from broker.clock import WallClock
 from broker.errors import ProducerDead, ProgressUnreadable
 from broker.ports import Fetched, Outgoing, RetryDoors, StoredOffset, Tenure, TopicPartition, TransactionLog
 from broker.ports import Unreadable as UnreadableRange
+from broker.tasks import ended
 from consumers.retries.allowances import AllowanceRules, Allowances
 from consumers.retries.bodies import Bodies
 from consumers.retries.fresh import FreshWork
@@ -147,7 +148,7 @@ class Retrier:
                     await self._round(producer, tenure)
         finally:
             if watching is not None:
-                watching.cancel()
+                await ended(watching)
             await producer.close()
             self._forget()
 
