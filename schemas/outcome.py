@@ -1,6 +1,7 @@
 """How a request ends: exactly one of Completed, Failed for each (id, run).
 
-Readers keep what they do not know: unknown fields stay, and an unknown reason is a failure like any other.
+Readers keep what they do not know: unknown fields stay, an unknown reason is a failure like any other, and an answer
+that ended in an unknown way is none that ended with `stop`.
 """
 
 from enum import StrEnum
@@ -23,6 +24,25 @@ class FailureReason(StrEnum):
     EXHAUSTED = "exhausted"
     CRASHED = "crashed"
     CANCELLED = "cancelled"
+
+
+class Finish(StrEnum):
+    """How an answer ended, in one set of words for chat completions and responses, streamed or not."""
+
+    STOP = "stop"
+    """The model had said what it had to say."""
+
+    LENGTH = "length"
+    """Cut short by the cap on its output or by the model's context; text, or JSON, may end in the middle."""
+
+    REFUSAL = "refusal"
+    """The model declined, in `refusal` instead of the text or JSON that was asked for."""
+
+    CONTENT_FILTER = "content_filter"
+    """OpenAI's filter left out some of it."""
+
+    TOOL_CALLS = "tool_calls"
+    """The model waits for the results of tools that the caller must run."""
 
 
 class Usage(BaseModel):
@@ -67,10 +87,14 @@ class _Outcome(BaseModel):
 
 
 class Completed(_Outcome):
-    """OpenAI answered; `response` is its JSON, whole. `charge_tokens` is what its bucket was charged."""
+    """OpenAI answered; `response` is its JSON, whole. `charge_tokens` is what its bucket was charged.
+
+    `finish` says how the answer ended; None where that cannot be said, as of embeddings.
+    """
 
     status: Literal["completed"] = "completed"
     response: dict[str, Any]
+    finish: Annotated[Finish | str | None, Field(union_mode="left_to_right")] = None
     charge_tokens: int | None = None
 
 

@@ -28,6 +28,7 @@ class Families:
         ProcessCollector(registry=registry)
         self.requests_taken = self._counter("requests_taken", "Records taken from a lane.", "lane")
         self.outcomes = self._counter("outcomes", "Outcomes published.", "lane", "model", "status", "reason")
+        self.finishes = self._counter("finishes", "Completed outcomes, by how the answer ended.", "model", "finish")
         self.attempts = self._counter("attempts", "HTTP calls, by how they ended.", "model", "result")
         self.throttles = self._counter("throttles", "429s.", "model", "limit")
         self.charge_tokens = self._counter("charge_tokens", "Tokens OpenAI took from its bucket.", "model", "lane")

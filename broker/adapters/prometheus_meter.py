@@ -40,6 +40,10 @@ class Meter:
         """An outcome was published; `reason` is empty for a completed one."""
         self._families.outcomes.labels(lane, self._models.label(model), status, reason).inc()
 
+    def finish(self, model: str, finish: str) -> None:
+        """The answer of a completed outcome ended so."""
+        self._families.finishes.labels(self._models.label(model), finish).inc()
+
     def attempt(self, model: str, result: str) -> None:
         """A call ended with `result`, a verdict's meaning."""
         self._families.attempts.labels(self._models.label(model), result).inc()

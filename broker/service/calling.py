@@ -10,6 +10,7 @@ from broker.core.reading import lowered
 from broker.core.verdict import Answer, Meaning, Verdict, is_word, judge
 from broker.ports import Upstream, UpstreamReply
 from broker.service.cargo import Cargo
+from broker.service.finish import finish_of
 from broker.service.streaming import Streaming
 from broker.service.telemetry import Telemetry
 from schemas.cloudevents import json_bytes
@@ -77,6 +78,7 @@ class Calling:
             return judge(inside), 0
         cargo.response, weight = read
         cargo.usage = usage_of(cargo.response)
+        cargo.finish = finish_of(request.endpoint, cargo.response)
         return verdict, weight + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from broker.core.ticket import Source, TicketNumber
 from broker.ports import UpstreamReply
 from schemas.control import Cancel
-from schemas.outcome import Usage
+from schemas.outcome import Finish, Usage
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest, Undecodable
 
@@ -40,6 +40,7 @@ class Cargo:
     response: Mapping[str, object] | None = None
     error: dict[str, object] | None = None
     usage: Usage | None = None
+    finish: Finish | None = None
     upstream_request_id: str | None = None
 
 

@@ -116,6 +116,7 @@ class Publication:
             endpoint=request.endpoint,
             model=str(response.get("model") or request.model or "")[:MODEL_NAME_MAX],
             response=response,
+            finish=cargo.finish,
             usage=cargo.usage,
             charge_tokens=cargo.charge,
             attempts=cargo.content.calls_before + cargo.calls,

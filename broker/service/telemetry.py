@@ -207,8 +207,7 @@ class Telemetry:
         lane, model = cargo.source.partition.lane, model_of(cargo)
         match decision:
             case Complete():
-                self._outcome(lane, model, "completed", "")
-                self._outcome_time(lane, cargo)
+                self._completed(lane, model, cargo)
             case Fail():
                 self._outcome(lane, model, "failed", decision.reason)
                 if decision.reason != "cancelled":
@@ -223,6 +222,12 @@ class Telemetry:
                     self.meter.duplicate(lane)
             case Park() | Remember():
                 return
+
+    def _completed(self, lane: str, model: str, cargo: Cargo) -> None:
+        self._outcome(lane, model, "completed", "")
+        self._outcome_time(lane, cargo)
+        if cargo.finish is not None:
+            self.meter.finish(model, cargo.finish)
 
     def gauges(self, core: Dispatch, health: Health, now_ms: int) -> None:
         """Set what is a level rather than a count; once a second."""

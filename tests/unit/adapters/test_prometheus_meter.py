@@ -7,6 +7,7 @@ from broker.adapters.prometheus_meter import LABELS_MAX, Meter
 _CONTRACT = {
     'headrace_requests_taken_total{lane="urgent"} 1.0',
     'headrace_outcomes_total{lane="urgent",model="gpt-4o",reason="",status="completed"} 1.0',
+    'headrace_finishes_total{finish="refusal",model="gpt-4o"} 1.0',
     'headrace_attempts_total{model="gpt-4o",result="ok"} 1.0',
     'headrace_throttles_total{limit="gpt-4o",model="gpt-4o"} 1.0',
     'headrace_charge_tokens_total{lane="urgent",model="gpt-4o"} 120.0',
@@ -55,6 +56,7 @@ def meter() -> Meter:
     meter = Meter()
     meter.requests_taken("urgent")
     meter.outcome("urgent", "gpt-4o", "completed", "")
+    meter.finish("gpt-4o", "refusal")
     meter.attempt("gpt-4o", "ok")
     meter.throttled("gpt-4o", "gpt-4o")
     meter.charged("gpt-4o", "urgent", 120)

@@ -25,7 +25,7 @@ from schemas.codec import (
 from schemas.control import Cancel
 from schemas.dead_letter import Origin
 from schemas.failure import FailureKind, RetryableFailure, header_fields, key_fields
-from schemas.outcome import Completed, Failed, FailureReason, Timings, Usage
+from schemas.outcome import Completed, Failed, FailureReason, Finish, Timings, Usage
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 COMPLETED = Completed(
@@ -36,6 +36,7 @@ COMPLETED = Completed(
     endpoint="chat.completions",
     model="gpt-4o-mini-2024-07-18",
     response={"choices": [{"message": {"content": "Grüße 👋"}}]},
+    finish=Finish.LENGTH,
     usage=Usage(input_tokens=3, output_tokens=4, total_tokens=7),
     charge_tokens=40,
     attempts=1,
@@ -59,6 +60,7 @@ def test_a_completed_outcome_is_written_as_the_contract_says() -> None:
         "endpoint": "chat.completions",
         "model": "gpt-4o-mini-2024-07-18",
         "response": {"choices": [{"message": {"content": "Grüße 👋"}}]},
+        "finish": "length",
         "usage": {
             "input_tokens": 3, "output_tokens": 4, "total_tokens": 7, "cached_tokens": 0, "reasoning_tokens": 0,
         },

@@ -1,0 +1,73 @@
+"""How an answer ended, in one word: refused, cut short, filtered, waiting for tools, or whole.
+
+Chat completions and responses say it in different places, and a refusal is said beside a `finish_reason` of `stop`. A
+stream is put together before it comes here. Where nothing is said, or a word that nobody knows, there is no answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from schemas.outcome import Finish
+
+_REASONS: Final = {
+    "stop": Finish.STOP,
+    "length": Finish.LENGTH,
+    "content_filter": Finish.CONTENT_FILTER,
+    "tool_calls": Finish.TOOL_CALLS,
+    "function_call": Finish.TOOL_CALLS,  # what it was called before there were tools
+}
+_INCOMPLETE: Final = {
+    "max_output_tokens": Finish.LENGTH,
+    "max_messages": Finish.LENGTH,
+    "content_filter": Finish.CONTENT_FILTER,
+}
+_CALLS: Final = frozenset(
+    {"function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"}
+)
+"""Tools that the caller runs; OpenAI runs the others itself, and a shell of its own: then the output is there too."""
+
+_GRAVEST: Final = (Finish.REFUSAL, Finish.CONTENT_FILTER, Finish.LENGTH, Finish.TOOL_CALLS, Finish.STOP)
+"""What is said of several choices that ended differently."""
+
+
+def finish_of(endpoint: str, response: Mapping[str, object]) -> Finish | None:
+    """How the answer of a call ended; None if it does not say, as embeddings never do."""
+    match endpoint:
+        case "chat.completions":
+            ends = {_of_choice(choice) for choice in _objects(response.get("choices"))}
+            return None if None in ends else next((finish for finish in _GRAVEST if finish in ends), None)
+        case "responses":
+            return _of_response(response)
+        case _:
+            return None
+
+
+def _of_choice(choice: Mapping[str, object]) -> Finish | None:
+    message, reason = choice.get("message"), choice.get("finish_reason")
+    if isinstance(message, Mapping) and message.get("refusal"):
+        return Finish.REFUSAL
+    return _REASONS.get(_text(reason))
+
+
+def _of_response(response: Mapping[str, object]) -> Finish | None:
+    status, items = response.get("status"), _objects(response.get("output"))
+    if _text(status) not in {"completed", "incomplete"}:
+        return None
+    parts = [part for item in items for part in _objects(item.get("content"))]
+    if any(part.get("type") == "refusal" for part in parts):
+        return Finish.REFUSAL
+    if status == "incomplete":
+        details = response.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, Mapping) else None
+        return _INCOMPLETE.get(_text(reason))
+    done = [item.get("call_id") for item in items if _text(item.get("type")).endswith("_output")]
+    waits = any(_text(item.get("type")) in _CALLS and item.get("call_id") not in done for item in items)
+    return Finish.TOOL_CALLS if waits else Finish.STOP
+
+
+def _objects(value: object) -> Sequence[Mapping[str, object]]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
