@@ -3,7 +3,8 @@
 A charge is neither a tokenizer's count nor the bill. It differs by endpoint, changed over the years, and differs from
 the documentation (facts/openai.md §2); hence laws are plain functions of a request's `Size`. Nobody says which of them
 holds: a request carries the prices of all that may, and evidence tells them apart (`broker.core.tariff`). Streaming,
-tools of chat, response formats, tool calls and audio cost nothing at admission.
+tools of chat, response formats, tool calls and audio cost nothing at admission. A picture is charged a flat sum there,
+whatever it costs when billed; its base64 is no text.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,11 +12,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from broker.core.images import image_tokens, pixels
+
 IMAGE_CHARGE: Final = 765  # each, whatever the image really costs
 LEGACY_OUTPUT_TOKENS: Final = 16  # what an unstated max_tokens counted until 2025-03
 RESPONSES_OVERHEAD: Final = 19
 RESPONSES_OVERHEAD_WITH_TOOLS: Final = 217
 MESSAGE_FRAMING_TOKENS: Final = 3  # around each message, and once more before the answer
+ROLE_TOKENS: Final = 1  # of a message that the body only implies: a lone string, and instructions
 
 
 class Law(StrEnum):
@@ -33,7 +37,7 @@ class Size(NamedTuple):
     """What the laws need to know of a request.
 
     Attributes:
-        content_bytes: UTF-8 bytes of the texts that count, roles and names left out.
+        content_bytes: UTF-8 bytes of the texts that count, roles and names left out; of texts to embed, characters.
         messages: Messages, input items, or inputs to embed.
         choices: Answers asked for (`n`).
         images: Pictures in the input.
@@ -41,6 +45,7 @@ class Size(NamedTuple):
         input_tokens: A tokenizer's count of the whole input.
         function_tools: Whether a function tool is offered.
         embedding_tokens: Tokens that came as token arrays, counted exactly; None if all input is text.
+        image_tokens: What the pictures are billed as, at most.
     """
 
     content_bytes: int
@@ -51,6 +56,7 @@ class Size(NamedTuple):
     input_tokens: int
     function_tools: bool
     embedding_tokens: int | None
+    image_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +103,20 @@ def prices(endpoint: str, size: Size, law: Law | None = None) -> Prices:
 def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> Size:
     """The size of a request body, which may be any JSON a producer sent: what makes no sense counts nothing."""
     items = _items(endpoint, body)
+    pictures = [picture for item in items for picture in _pictures(item)]
     vectors = [vector for item in items if (vector := _vector(item))] if endpoint == "embeddings" else []
     return Size(
-        content_bytes=sum(map(_utf8_bytes, _contents(endpoint, body))),
+        content_bytes=sum(map(len if endpoint == "embeddings" else _utf8_bytes, _contents(endpoint, body))),
         messages=len(items),
         choices=_whole(body.get("n")) or 1,
-        images=sum(map(_images, items)),
+        images=len(pictures),
         output_tokens_max=max(
             (tokens for name in _OUTPUT_CAPS if (tokens := _whole(body.get(name))) is not None), default=None
         ),
         input_tokens=max(0, input_tokens),
         function_tools=any(_text_at(tool, "type") == "function" for tool in _sequence(body.get("tools"))),
         embedding_tokens=sum(map(len, vectors)) if vectors else None,
+        image_tokens=sum(_billed(_text_at(body, "model") or "", picture) for picture in pictures),
     )
 
 
@@ -130,7 +138,11 @@ def framing_tokens(endpoint: str, body: Mapping[str, object]) -> int:
     if endpoint == "embeddings":
         return 0
     items = _items(endpoint, body)
-    return MESSAGE_FRAMING_TOKENS * (len(items) + 1) + sum(1 for item in items if _text_at(item, "name"))
+    named = sum(1 for item in items if _text_at(item, "name"))
+    if endpoint != "responses":
+        return MESSAGE_FRAMING_TOKENS * (len(items) + 1) + named
+    lone, instructed = isinstance(body.get("input"), str), isinstance(body.get("instructions"), str)
+    return MESSAGE_FRAMING_TOKENS * (len(items) + instructed + 1) + ROLE_TOKENS * (lone + instructed) + named
 
 
 def _chat_2025(size: Size) -> int:
@@ -147,7 +159,7 @@ def _documented(size: Size) -> int:
 
 
 def _responses(size: Size) -> int:
-    return _usage(size) + _responses_overhead(size)
+    return size.input_tokens + IMAGE_CHARGE * size.images + _responses_overhead(size)
 
 
 def _responses_overhead(size: Size) -> int:
@@ -155,11 +167,12 @@ def _responses_overhead(size: Size) -> int:
 
 
 def _usage(size: Size) -> int:
-    return size.input_tokens + IMAGE_CHARGE * size.images
+    return size.input_tokens + size.image_tokens
 
 
 def _embeddings(size: Size) -> int:
-    return _quarter(size.content_bytes) + (size.embedding_tokens or 0)
+    """Characters by four, halves rounded down, as most recordings have it."""
+    return (size.content_bytes + 1) // 4 + (size.embedding_tokens or 0)
 
 
 def _estimate(size: Size) -> int:
@@ -183,7 +196,7 @@ LAWS_OF: Final[Mapping[str, tuple[Law, ...]]] = {
 """The laws that may hold for an endpoint, as a rule the dearest first; what no law of an unknown one is known for costs
 what the documentation says."""
 _OUTPUT_CAPS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-_IMAGE_PARTS: Final = frozenset({"image_url", "input_image"})
+_IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "computer_screenshot"})
 _ITEM_TEXTS: Final = ("content", "output", "arguments")  # of a message, of a tool's result, of a call to a tool
 
 
@@ -216,9 +229,21 @@ def _part_texts(content: object) -> Iterator[str]:
             yield text
 
 
-def _images(item: object) -> int:
-    parts = _sequence(item.get("content")) if isinstance(item, Mapping) else ()
-    return sum(1 for part in parts if _text_at(part, "type") in _IMAGE_PARTS)
+def _pictures(item: object) -> Iterator[Mapping[str, object]]:
+    """Parts of an item that are pictures: also what a tool returned; a screenshot is the whole output of one."""
+    for name in ("content", "output"):
+        given = item.get(name) if isinstance(item, Mapping) else None
+        for part in (given,) if isinstance(given, Mapping) else _sequence(given):
+            if isinstance(part, Mapping) and _text_at(part, "type") in _IMAGE_PARTS:
+                yield part
+
+
+def _billed(model: str, picture: Mapping[str, object]) -> int:
+    """Chat has the URL and the detail in an object of their own, Responses beside the type."""
+    told = picture.get("image_url")
+    place = told if isinstance(told, Mapping) else picture
+    url = _text_at(place, "url") if place is told else _text_at(picture, "image_url")
+    return image_tokens(model, _text_at(place, "detail"), pixels(url or ""))
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -1,12 +1,16 @@
 """What a request is told that it did wrong: 400s and 404s in OpenAI's words, where they are recorded."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from broker.simulator import wording
 from broker.simulator.books import IdCount
-from broker.simulator.pricing import Endpoint
+from broker.simulator.pricing import Endpoint, input_tokens_of
 from broker.simulator.reply import Reply
+
+INPUTS_MAX: Final = 2_048
+INPUT_TOKENS_MAX: Final = 8_192
+SUM_TOKENS_MAX: Final = 300_000
 
 
 def complaint_about(endpoint: Endpoint, body: Mapping[str, Any], count: IdCount) -> Reply | None:
@@ -21,8 +25,27 @@ def complaint_about(endpoint: Endpoint, body: Mapping[str, Any], count: IdCount)
     streamed = body.get("stream")
     if endpoint is Endpoint.EMBEDDINGS and streamed is not None:
         return bad_request("Unrecognized request argument supplied: stream", count)
+    if endpoint is Endpoint.EMBEDDINGS and (beyond := _beyond(body["input"], count)) is not None:
+        return beyond
     if streamed is not None and not isinstance(streamed, bool):
         return bad_request("Invalid type for 'stream': expected a boolean.", count, code="invalid_type", param="stream")
+    return None
+
+
+def _beyond(given: Any, count: IdCount) -> Reply | None:
+    """More texts to embed, or longer ones, than a call may have; only the words about the sum are recorded."""
+    inputs = given if isinstance(given, list) and not isinstance(given[0], int) else [given]
+    tokens = [input_tokens_of(Endpoint.EMBEDDINGS, {"input": one}) for one in inputs]
+    if len(inputs) > INPUTS_MAX:
+        message = f"Invalid 'input': array too long. Expected at most {INPUTS_MAX} items, but got {len(inputs)}."
+        return bad_request(message, count, code="array_above_max_length", param="input")
+    if max(tokens) > INPUT_TOKENS_MAX:
+        message = f"This model's maximum context length is {INPUT_TOKENS_MAX} tokens. One input has {max(tokens)}."
+        return bad_request(message, count, code="context_length_exceeded", param="input")
+    if sum(tokens) > SUM_TOKENS_MAX:
+        kind = "max_tokens_per_request"
+        message = f"Requested {sum(tokens)} tokens, max {SUM_TOKENS_MAX} tokens per request"
+        return Reply(400, wording.error_body(message, kind, code=kind), count=count)
     return None
 
 

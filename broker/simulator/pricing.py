@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from broker.simulator.pictures import picture_tokens
+
 IMAGE_TOKENS: Final = 765
 LEGACY_MAX_TOKENS: Final = 16  # the default the legacy law assumed when a request named none
 RESPONSES_EXTRA: Final = 19
 RESPONSES_EXTRA_WITH_TOOLS: Final = 217
+WORDS_DEPTH_MAX: Final = 50
 
 
 class Endpoint(StrEnum):
@@ -39,7 +42,10 @@ class Law(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What the laws look at. A benchmark makes one with `Size.chat` or gives `input_tokens` alone."""
+    """What the laws look at. A benchmark makes one with `Size.chat` or gives `input_tokens` alone.
+
+    `input_tokens` are those of the text, `picture_tokens` what is billed for the pictures beside it.
+    """
 
     input_tokens: int
     text_bytes: int = 0
@@ -48,6 +54,7 @@ class Size:
     images: int = 0
     answer_max: int | None = None
     function_tools: bool = False
+    picture_tokens: int = 0
 
     @classmethod
     def chat(cls, text_bytes: int, *, messages: int = 1, choices: int = 1, answer_max: int | None = None) -> "Size":
@@ -67,7 +74,8 @@ def charge_at(endpoint: Endpoint, size: Size, law: Law) -> int:
         case Endpoint.CHAT:
             charge = _chat_charge(size, law)
         case Endpoint.RESPONSES:
-            charge = size.input_tokens + _responses_extra(size)
+            pictures = size.picture_tokens if law is Law.USAGE else IMAGE_TOKENS * size.images
+            charge = size.input_tokens + pictures + _responses_extra(size)
         case Endpoint.EMBEDDINGS:
             charge = size.input_tokens
     return max(1, charge)
@@ -88,7 +96,8 @@ def settlement_of(endpoint: Endpoint, size: Size, output_tokens: int, law: Law) 
 
 def input_tokens_of(endpoint: Endpoint, body: Mapping[str, Any]) -> int:
     """The usage to report for the input: an estimate by bytes, since no tokenizer is loaded here."""
-    return size_of(endpoint, body).input_tokens
+    size = size_of(endpoint, body)
+    return size.input_tokens + size.picture_tokens
 
 
 def size_of(endpoint: Endpoint, body: Mapping[str, Any]) -> Size:
@@ -96,17 +105,26 @@ def size_of(endpoint: Endpoint, body: Mapping[str, Any]) -> Size:
     match endpoint:
         case Endpoint.CHAT:
             messages = _messages(body.get("messages"))
+            pictures = [picture for message in messages for picture in _pictures(message.get("content"))]
             text_bytes = [_text_bytes(message.get("content")) for message in messages]
             return Size(
                 input_tokens=3 + sum(4 + _quarters(count) for count in text_bytes),
                 text_bytes=sum(text_bytes),
                 messages=len(messages),
                 choices=_whole(body.get("n")) or 1,
-                images=sum(_images(message.get("content")) for message in messages),
+                images=len(pictures),
                 answer_max=_whole(body.get("max_tokens")) or _whole(body.get("max_completion_tokens")),
+                picture_tokens=sum(picture_tokens(body.get("model"), picture) for picture in pictures),
             )
         case Endpoint.RESPONSES:
-            return Size(input_tokens=_responses_input(body), function_tools=_has_function_tools(body))
+            items = _messages(body.get("input"))
+            pictures = [picture for item in items for picture in _pictures(item.get("content"))]
+            return Size(
+                input_tokens=_responses_input(body),
+                images=len(pictures),
+                function_tools=_has_function_tools(body),
+                picture_tokens=sum(picture_tokens(body.get("model"), picture) for picture in pictures),
+            )
         case Endpoint.EMBEDDINGS:
             return Size(input_tokens=_embedding_input(body.get("input")))
 
@@ -132,7 +150,7 @@ def _chat_charge(size: Size, law: Law) -> int:
         case Law.DOCUMENTED:
             return max((size.answer_max or 0) * size.choices, text_tokens)
         case Law.USAGE:
-            return size.input_tokens
+            return size.input_tokens + size.picture_tokens
 
 
 def _responses_extra(size: Size) -> int:
@@ -140,11 +158,22 @@ def _responses_extra(size: Size) -> int:
 
 
 def _responses_input(body: Mapping[str, Any]) -> int:
-    given = body.get("input")
-    contents = [item.get("content") for item in _messages(given)] if isinstance(given, list) else [given]
-    text_bytes = sum(_text_bytes(content) for content in contents) + _text_bytes(body.get("instructions"))
-    images = sum(_images(content) for content in contents)
-    return _quarters(text_bytes) + IMAGE_TOKENS * images
+    """As a chat's: a lone string and instructions are messages as well. Tools add what their words amount to."""
+    given, instructions = body.get("input"), body.get("instructions")
+    contents = [item.get("content") for item in _messages(given)]
+    contents += [text for text in (given, instructions) if isinstance(text, str)]
+    tools = sum(_quarters(len(word.encode("utf-8", "surrogatepass"))) for word in _words(body.get("tools")))
+    return 3 + sum(4 + _quarters(_text_bytes(content)) for content in contents) + tools
+
+
+def _words(value: Any, depth: int = 0) -> Iterator[str]:
+    """Names and texts in a JSON value, those very deep in it left out."""
+    if isinstance(value, str):
+        yield value
+    elif depth < WORDS_DEPTH_MAX and isinstance(value, Mapping | list):
+        yield from value if isinstance(value, Mapping) else ()
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _words(inner, depth + 1)
 
 
 def _embedding_input(given: Any) -> int:
@@ -175,10 +204,9 @@ def _text_bytes(content: Any) -> int:
     return sum(len(text.encode("utf-8", "surrogatepass")) for text in _texts(content))
 
 
-def _images(content: Any) -> int:
-    if not isinstance(content, list):
-        return 0
-    return sum(1 for part in content if isinstance(part, Mapping) and part.get("type") in {"image_url", "input_image"})
+def _pictures(content: Any) -> list[Mapping[str, Any]]:
+    parts = _messages(content)
+    return [part for part in parts if part.get("type") in ("image_url", "input_image")]
 
 
 def _has_function_tools(body: Mapping[str, Any]) -> bool:

@@ -1,3 +1,4 @@
+import base64
 import json
 from collections import Counter
 from pathlib import Path
@@ -145,6 +146,7 @@ def test_a_chat_body_is_measured_by_its_messages_alone() -> None:
         input_tokens=40,
         function_tools=True,
         embedding_tokens=None,
+        image_tokens=3_000,
     )
     assert list(texts("chat.completions", body)) == [
         "Grüezi",
@@ -173,6 +175,7 @@ def test_a_responses_body_is_measured_by_instructions_items_and_tools() -> None:
     measured = measure("responses", body, -1)
     assert (measured.content_bytes, measured.messages, measured.images) == (7 + 2 + 2 + 2, 3, 1)
     assert (measured.output_tokens_max, measured.function_tools, measured.input_tokens) == (50, True, 0)
+    assert framing_tokens("responses", body) == 3 * 5 + 1 + 1, "instructions are a message, whose role nobody names"
     found = list(texts("responses", body))
     assert found[:6] == ["be kind", "hi", "{}", "ok", "user", "look"]
     assert sorted(found[6:]) == ["enum", "function", "look", "name", "parameters", "strict", "type", "up"]
@@ -181,7 +184,85 @@ def test_a_responses_body_is_measured_by_instructions_items_and_tools() -> None:
 def test_a_lone_string_is_one_input() -> None:
     assert list(texts("responses", {"input": "hello"})) == ["hello"]
     assert measure("responses", {"input": "hello"}, 8).messages == 1
+    assert framing_tokens("responses", {"input": "hello"}) == 7, "recorded: 8 tokens for one token of text"
     assert measure("embeddings", {"input": "hello"}, 0).content_bytes == 5
+
+
+def pictures(endpoint: str, *given: dict[str, Any], model: str = "gpt-4o") -> Size:
+    """One item with these parts and a word."""
+    items = [{"role": "user", "content": [{"type": "text", "text": "look"}, *given]}]
+    name = "messages" if endpoint == "chat.completions" else "input"
+    return measure(endpoint, {"model": model, name: items}, 100)
+
+
+def in_body(width: int, height: int) -> str:
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + width.to_bytes(4) + height.to_bytes(4)
+    return "data:image/png;base64," + base64.b64encode(head + b"\0" * 300_000).decode()
+
+
+def test_a_picture_is_counted_as_one_and_never_as_the_text_it_is_written_in() -> None:
+    chat = pictures("chat.completions", {"type": "image_url", "image_url": {"url": in_body(1_024, 1_024)}})
+    response = pictures("responses", {"type": "input_image", "image_url": in_body(1_024, 1_024)})
+    for found in (chat, response):
+        assert (found.content_bytes, found.images, found.image_tokens) == (4, 1, 765)
+    body = {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": in_body(8, 8)}]}]}
+    assert list(texts("responses", body)) == ["user"]
+
+
+def test_detail_and_model_say_what_a_picture_is_billed_as_and_an_unknown_size_is_the_largest() -> None:
+    def billed(model: str = "gpt-4o", **how: Any) -> tuple[int, int]:
+        beside = {"type": "input_image", "image_url": how.get("url"), "detail": how.get("detail")}
+        chat = pictures("chat.completions", {"type": "image_url", "image_url": how}, model=model)
+        return chat.image_tokens, pictures("responses", beside, model=model).image_tokens
+
+    assert billed(url=in_body(1_024, 1_024), detail="low") == (85, 85)
+    assert billed(url="https://example.com/a.png") == (1_445, 1_445)
+    assert billed(url="https://example.com/a.png", detail="low") == (85, 85)
+    assert billed("gpt-4.1-mini", url=in_body(1_024, 1_024)) == (1_659, 1_659)
+    assert billed(url=7, detail=7) == (1_445, 1_445)
+    assert pictures("responses", {"type": "input_image", "file_id": "file-1"}).image_tokens == 1_445
+    assert pictures("chat.completions", {"type": "image_url", "image_url": "https://example.com"}).images == 1
+
+
+def test_what_tools_return_may_be_pictures_too() -> None:
+    screenshot = {"type": "computer_screenshot", "image_url": in_body(1_024, 1_024)}
+    returned = [{"type": "input_image", "image_url": in_body(128, 64)}, {"type": "input_text", "text": "ok"}]
+    items = [
+        {"type": "computer_call_output", "output": screenshot},
+        {"type": "function_call_output", "output": returned},
+        {"type": "function_call_output", "output": "ok"},
+    ]
+    found = measure("responses", {"model": "gpt-4o", "input": items}, 0)
+    assert (found.images, found.image_tokens, found.content_bytes) == (2, 765 + 255, 4)
+
+
+def test_pictures_cost_a_flat_sum_at_admission_and_what_they_are_billed_as_where_usage_is_charged() -> None:
+    asked = size(content_bytes=40, messages=1, input_tokens=20, images=2, image_tokens=3_000)
+    chat = dict(zip(LAWS_OF["chat.completions"], prices("chat.completions", asked).tokens, strict=True))
+    assert chat == {
+        Law.CHAT_LEGACY: 10 + 1 + 16 + 2 * IMAGE_CHARGE,
+        Law.DOCUMENTED: 10 + 1 + 2 * IMAGE_CHARGE,
+        Law.CHAT_2025: 10 + 1 + 1 + 2 * IMAGE_CHARGE,
+        Law.USAGE: 20 + 3_000,
+    }
+    assert charge(Law.RESPONSES, asked) == 20 + 2 * IMAGE_CHARGE + RESPONSES_OVERHEAD
+
+
+def test_recorded_responses_with_a_picture_were_debited_the_flat_sum_whatever_the_bill() -> None:
+    rows = [json.loads(line) for line in HEADERS.read_text(encoding="utf-8").splitlines()]
+    found = {
+        row["input_tokens"]: row["charge"]
+        for row in rows
+        if row["endpoint"] == "/v1/responses" and row["images"] and row["model"] == "gpt-4.1-nano"
+    }
+    assert found == {53: IMAGE_CHARGE, 804: IMAGE_CHARGE}
+
+
+def test_texts_to_embed_cost_a_quarter_of_their_characters_and_halves_are_rounded_down() -> None:
+    for given, tokens in ((["ab"], 1), (["abc"], 1), (["abcd"] * 3, 3), (["üüüü" * 10, "ab"], 10), (["x" * 34], 8)):
+        assert charge(Law.EMBEDDINGS, measure("embeddings", {"input": given}, 0)) == tokens
+    many = {"input": ["a" * 40, "b" * 38, [1, 2, 3], [4]]}
+    assert charge(Law.EMBEDDINGS, measure("embeddings", many, 0)) == 19 + 4
 
 
 @pytest.mark.parametrize(

@@ -268,3 +268,26 @@ def test_a_projects_headers_come_with_every_answer() -> None:
     reply = Desk(behaviours=(behaviour("project-limits"),)).ask()
     assert reply.headers["x-ratelimit-limit-project-tokens"] == "100000"
     assert reply.headers["x-ratelimit-limit-project-requests"] == "250"
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        (["x"] * 2_048, None),
+        (["x"] * 2_049, "array_above_max_length"),
+        ([[1] * 8_192, [2]], None),
+        ([1] * 8_193, "context_length_exceeded"),
+        (["x", "y" * 40_000], "context_length_exceeded"),
+        ([[1] * 8_000] * 37, None),
+        ([[1] * 8_000] * 38, "max_tokens_per_request"),
+    ],
+)
+def test_more_than_an_embeddings_call_may_have_is_a_400(given: list[Any], code: str | None) -> None:
+    reply = Desk(tokens_per_minute=1_000_000).ask(
+        {"model": "e", "input": given, "dimensions": 1}, endpoint=Endpoint.EMBEDDINGS
+    )
+    assert not isinstance(reply.body, str)
+    if code is None:
+        assert (reply.status, len(reply.body["data"])) == (200, len(given))
+    else:
+        assert (reply.status, reply.body["error"]["code"]) == (400, code)

@@ -68,7 +68,9 @@ def test_responses_cost_their_input_and_a_constant(tools: int, extra: int) -> No
     ]
     assert len(rows) > 10
     for row in rows:
-        body = {"input": "x" * 4 * row["input_tokens"], "tools": [{"type": "function", "name": "f"}] * tools}
+        words = 7 + 5 * tools  # around the text, and in the tool
+        text = "x" * 4 * (row["input_tokens"] - words)
+        body = {"input": text, "tools": [{"type": "function", "name": "f"}] * tools}
         assert input_tokens_of(Endpoint.RESPONSES, body) == row["input_tokens"]
         assert charge_of(Endpoint.RESPONSES, body, Law.CHAT_2025) == row["input_tokens"] + extra
         assert abs(row["charge"] - row["input_tokens"] - extra) <= 2
@@ -108,7 +110,7 @@ def test_bytes_are_counted_rather_than_characters() -> None:
 )
 def test_a_malformed_body_has_a_price_since_a_400_is_charged(body: dict[str, Any]) -> None:
     assert charge_of(Endpoint.CHAT, body, Law.CHAT_2025) >= 1
-    assert charge_of(Endpoint.RESPONSES, body, Law.CHAT_2025) == 19
+    assert charge_of(Endpoint.RESPONSES, body, Law.CHAT_2025) == 3 + 19
     assert charge_of(Endpoint.EMBEDDINGS, body, Law.CHAT_2025) == 1
 
 
@@ -134,3 +136,38 @@ def test_a_size_is_charged_as_the_body_it_was_taken_of() -> None:
     for law in Law:
         size = Size.chat(401, choices=2, answer_max=30)
         assert charge_at(Endpoint.CHAT, size, law) == charge_of(Endpoint.CHAT, body, law)
+
+
+@pytest.mark.parametrize(
+    ("model", "detail", "billed"),
+    [
+        ("gpt-4o", "high", 1_445),
+        ("gpt-4o", "low", 85),
+        ("gpt-4.1-nano", "low", 3_779),
+        ("gpt-5.5", "original", 12_000),
+        ("gpt-6-luna", "auto", 12_000),
+        ("gpt-6-luna", "high", 3_000),
+        ("gpt-5-mini", "original", 1_844),
+        ("other", None, 3_000),
+    ],
+)
+def test_a_picture_that_must_be_fetched_is_billed_as_the_largest(model: str, detail: str | None, billed: int) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": detail}}
+    chat = {"model": model, "messages": [{"role": "user", "content": [picture]}]}
+    assert input_tokens_of(Endpoint.CHAT, chat) == 7 + billed
+    assert charge_of(Endpoint.CHAT, chat, Law.CHAT_2025) == 765 + 1 + 1
+    assert charge_of(Endpoint.CHAT, chat, Law.USAGE) == 7 + billed
+    part = {"type": "input_image", "image_url": "https://example.com/a.png", "detail": detail}
+    response = {"model": model, "input": [{"role": "user", "content": [part]}]}
+    assert input_tokens_of(Endpoint.RESPONSES, response) == 7 + billed
+    assert charge_of(Endpoint.RESPONSES, response, Law.CHAT_2025) == 7 + 765 + 19
+    assert charge_of(Endpoint.RESPONSES, response, Law.USAGE) == 7 + billed + 19
+
+
+def test_a_lone_string_and_instructions_are_messages_and_the_words_of_tools_count() -> None:
+    assert input_tokens_of(Endpoint.RESPONSES, {"input": "hi"}) == 8, "as recorded"
+    assert input_tokens_of(Endpoint.RESPONSES, {"input": "hi", "instructions": "12345678"}) == 8 + 6
+    deep: Any = "x"
+    for _ in range(500):
+        deep = [deep]
+    assert input_tokens_of(Endpoint.RESPONSES, {"input": "hi", "tools": [{"type": "function"}, deep]}) == 8 + 1 + 2
