@@ -49,6 +49,9 @@ def upstream(
     stream_error_rate: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of streams that end in an error event.")
     ] = 0.0,
+    declined_rate: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of contents that the model declines to answer.")
+    ] = 0.0,
     behaviour: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="Play a behaviour by its name; may be given several times."),
@@ -87,6 +90,7 @@ def upstream(
             long_429_s=long_429_s,
             stream_cut_rate=stream_cut_rate,
             stream_error_rate=stream_error_rate,
+            declined_rate=declined_rate,
             burst_s=burst_s,
             behaviours=_behaviours(behaviour or [], behaviours),
             seed=seed,

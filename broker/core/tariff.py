@@ -26,6 +26,7 @@ class Standing:
         error_tokens: Our charge minus the server's, a call: the median of the last answers that tell; None: none did.
         errors: The last errors, the newest at the end.
         errors_seen: How many there ever were.
+        charged_tokens: What its calls have been charged so far by that law, or by the dearest; refusals took nothing.
     """
 
     endpoint: str
@@ -35,6 +36,7 @@ class Standing:
     error_tokens: int | None
     errors: tuple[int, ...]
     errors_seen: int
+    charged_tokens: int = 0
 
 
 class Tariff:
@@ -137,6 +139,7 @@ class Tariff:
                 error_tokens=median_low(witness.errors) if witness.errors else None,
                 errors=tuple(witness.errors),
                 errors_seen=witness.errors_seen,
+                charged_tokens=witness.charged_tokens,
             )
             for endpoint, witness in self._witnesses.items()
         )

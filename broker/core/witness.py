@@ -92,6 +92,12 @@ class Witness:
         """Whether a call is believed to be charged for its output when it ends."""
         return self.evidence.believed is Law.USAGE
 
+    @property
+    def charged_tokens(self) -> int:
+        """What the calls so far have been charged by the believed law; by the dearest while none is."""
+        costs, believed = self._costs(), self.evidence.believed
+        return max(costs) if believed is None else costs[self._laws.index(believed)]
+
     def is_due(self, now_ms: int) -> bool:
         """Whether an answer that comes now is looked at: the next so soon after another is not."""
         return self._heard_ms is None or now_ms - self._heard_ms >= PIECE_EVERY_MS

@@ -103,6 +103,7 @@ class Status:
                     "identified": each.identified,
                     "evidence": each.pieces,
                     "error_tokens": each.error_tokens,
+                    "charged_tokens": each.charged_tokens,
                 }
                 for each in desk.budget.tariff.standings()
             },

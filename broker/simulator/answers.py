@@ -17,6 +17,7 @@ from broker.simulator.pricing import Endpoint, input_tokens_of, text_of
 CHOICES_MAX: Final = 128  # OpenAI's bound on `n`
 DIMENSIONS_DEFAULT: Final = 1_536
 DIMENSIONS_MAX: Final = 3_072
+DECLINED: Final = "I'm sorry, but I can't help with that."
 
 _DATED: Final = re.compile(r"-\d{4}-\d{2}-\d{2}$|-\d{4}$")
 _SNAPSHOTS: Final = {
@@ -37,12 +38,13 @@ _SNAPSHOTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an answer is made from: `seed` decides the words, `serial` names this one call."""
+    """What an answer is made from: `seed` decides the words, `serial` names this one call, `declined` refuses it."""
 
     body: Mapping[str, Any]
     model: str
     seed: int
     serial: str
+    declined: bool = False
 
 
 def snapshot_of(model: str) -> str:
@@ -73,7 +75,10 @@ def _chat_completion(answer: Answer) -> dict[str, Any]:
     n = body.get("n")
     choices = min(n, CHOICES_MAX) if isinstance(n, int) and n > 0 else 1
     cap = body.get("max_completion_tokens") or body.get("max_tokens")
-    texts = [_copy(prompt, answer.seed + index, cap, _wants_json(body)) for index in range(choices)]
+    texts = [
+        (DECLINED, False) if answer.declined else _copy(prompt, answer.seed + index, cap, _wants_json(body))
+        for index in range(choices)
+    ]
     prompt_tokens = input_tokens_of(Endpoint.CHAT, body)
     completion_tokens = sum(_tokens(text) for text, _ in texts)
     return {
@@ -84,7 +89,12 @@ def _chat_completion(answer: Answer) -> dict[str, Any]:
         "choices": [
             {
                 "index": index,
-                "message": {"role": "assistant", "content": text, "refusal": None, "annotations": []},
+                "message": {
+                    "role": "assistant",
+                    "content": None if answer.declined else text,
+                    "refusal": text if answer.declined else None,
+                    "annotations": [],
+                },
                 "logprobs": None,
                 "finish_reason": "length" if cut else "stop",
             }
@@ -111,6 +121,9 @@ def _response(answer: Answer) -> dict[str, Any]:
     body = answer.body
     cap = body.get("max_output_tokens")
     text, cut = _copy(text_of(Endpoint.RESPONSES, body), answer.seed, cap, False)
+    part: dict[str, Any] = {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+    if answer.declined:
+        text, cut, part = DECLINED, False, {"type": "refusal", "refusal": DECLINED}
     input_tokens = input_tokens_of(Endpoint.RESPONSES, body)
     output_tokens = _tokens(text)
     status = "incomplete" if cut else "completed"
@@ -131,7 +144,7 @@ def _response(answer: Answer) -> dict[str, Any]:
                 "type": "message",
                 "status": status,
                 "role": "assistant",
-                "content": [{"type": "output_text", "annotations": [], "logprobs": [], "text": text}],
+                "content": [part],
             }
         ],
         "parallel_tool_calls": True,

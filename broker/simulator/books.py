@@ -17,6 +17,7 @@ from broker.simulator.tally import Tally
 Accounts = Mapping[str, Mapping[Metric, Tally]]
 
 IDS_MAX: Final = 1_000_000
+PAGES_MAX: Final = 4_000
 
 
 class StreamEnd(StrEnum):
@@ -67,6 +68,28 @@ class IdCount:
         return replace(self, streams=None if self.streams is None else replace(self.streams))
 
 
+@dataclass(slots=True)
+class Page:
+    """The calls of one endpoint that draw on one limit.
+
+    `calls` are all that named the model, `charged_tokens` include what is settled at their end. `answered` are those
+    written out whole, and the last two what they told of their usage.
+    """
+
+    calls: int = 0
+    charged_tokens: int = 0
+    answered: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def tell(self, body: Mapping[str, Any] | str) -> None:
+        """Count an answer that was written out whole."""
+        usage = {} if isinstance(body, str) else body.get("usage") or {}
+        self.answered += 1
+        self.input_tokens += usage.get("prompt_tokens", usage.get("input_tokens", 0))
+        self.output_tokens += usage.get("completion_tokens", usage.get("output_tokens", 0))
+
+
 @dataclass(frozen=True, slots=True)
 class Stats:
     """A snapshot. Times are milliseconds since the start or the last reset; counts are since then too.
@@ -76,7 +99,8 @@ class Stats:
     keep their charge, and so do streams that were cut or told of an error. `share` is what was charged of what the
     buckets could give between the first and the last admission: charged / (capacity + rate x (last - first)), summed
     over the models called; None before the first. With behaviours it is what was charged of what was offered.
-    `accounts` tells for each limit and metric what was offered and where it went, until the last call.
+    `accounts` tells for each limit and metric what was offered and where it went, until the last call, `pages` for each
+    limit and endpoint what was called, charged and used, over HTTP alone.
     """
 
     calls: int
@@ -100,6 +124,7 @@ class Stats:
     ids_forgotten: int
     ids: Mapping[str, IdCount] | None = None
     accounts: Accounts = field(default_factory=dict)
+    pages: Mapping[str, Mapping[str, Page]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The shape of `GET /stats`; `ids` only when asked for."""
@@ -108,6 +133,9 @@ class Stats:
         shape["accounts"] = {
             name: {metric.value: tally.as_json() for metric, tally in tallies.items()}
             for name, tallies in self.accounts.items()
+        }
+        shape["pages"] = {
+            name: {endpoint: asdict(page) for endpoint, page in pages.items()} for name, pages in self.pages.items()
         }
         if self.ids is not None:
             shape["ids"] = {request_id: count.as_json() for request_id, count in self.ids.items()}
@@ -121,6 +149,7 @@ class Books:
     limits: Limits
     opened_us: int
     ids_max: int = IDS_MAX
+    pages_max: int = PAGES_MAX
     calls: int = 0
     admitted: int = 0
     charged: dict[str, int] = field(default_factory=dict)
@@ -137,6 +166,7 @@ class Books:
     last_admitted_us: int | None = None
     ids: OrderedDict[str, IdCount] = field(default_factory=OrderedDict)
     ids_forgotten: int = 0
+    pages: dict[tuple[str, str], Page] = field(default_factory=dict)
 
     def arrive(self) -> int:
         """Count a call at its arrival; returns its number, the first being 1."""
@@ -156,6 +186,15 @@ class Books:
             count = self.ids[request_id] = IdCount()
         count.calls += 1
         return count
+
+    def page(self, limit: str, endpoint: str) -> Page:
+        """Where the calls of an endpoint are counted; one that is not kept once there are very many."""
+        found = self.pages.get((limit, endpoint))
+        if found is None:
+            found = Page()
+            if len(self.pages) < self.pages_max:
+                self.pages[limit, endpoint] = found
+        return found
 
     def admit(self, count: IdCount | None, model: str, charge: int, now_us: int) -> None:
         """Count an admission and its charge."""
@@ -228,7 +267,14 @@ class Books:
             ids_forgotten=self.ids_forgotten,
             ids={request_id: count.copy() for request_id, count in self.ids.items()} if with_ids else None,
             accounts=accounts or {},
+            pages=self._pages(),
         )
+
+    def _pages(self) -> dict[str, dict[str, Page]]:
+        pages: dict[str, dict[str, Page]] = {}
+        for (limit, endpoint), page in self.pages.items():
+            pages.setdefault(limit, {})[endpoint] = replace(page)
+        return pages
 
     def _since_opened_ms(self, at_us: int | None) -> float | None:
         return None if at_us is None else (at_us - self.opened_us) / 1_000

@@ -24,7 +24,7 @@ def chat_pieces(stream: Stream) -> Iterator[Piece]:
         if delta.choice not in opened:
             opened.add(delta.choice)
             yield Piece(share, _role(stream, delta.choice))
-        yield Piece(share, _chunk(stream, delta.choice, {"content": delta.text}, place))
+        yield Piece(share, _chunk(stream, delta.choice, {_kind(stream, delta.choice): delta.text}, place))
     if stream.broken is None:
         yield Piece(1.0, _ending(stream, opened))
     elif stream.broken.manner is not Manner.CUT:
@@ -45,7 +45,14 @@ def _ending(stream: Stream, opened: set[int]) -> str:
 
 
 def _role(stream: Stream, choice: int) -> str:
-    return _chunk(stream, choice, {"role": "assistant", "content": "", "refusal": None}, choice)
+    begun = {"content": "", "refusal": None} if _kind(stream, choice) == "content" else {"content": None, "refusal": ""}
+    return _chunk(stream, choice, {"role": "assistant", **begun}, choice)
+
+
+def _kind(stream: Stream, choice: int) -> str:
+    """What a choice tells: its content, or why there is none."""
+    told = next(each["message"] for each in stream.body["choices"] if each["index"] == choice)
+    return "refusal" if told.get("refusal") else "content"
 
 
 def _chunk(stream: Stream, choice: int, delta: Mapping[str, Any], place: int, finish: str | None = None) -> str:
@@ -53,7 +60,7 @@ def _chunk(stream: Stream, choice: int, delta: Mapping[str, Any], place: int, fi
     chunk["choices"] = [{"index": choice, "delta": delta, "logprobs": None, "finish_reason": finish}]
     if stream.with_usage:
         chunk["usage"] = None
-    return f"data: {spelled(chunk | stream.padding(place, delta.get('content', '')))}\n\n"
+    return f"data: {spelled(chunk | stream.padding(place, delta.get('content') or delta.get('refusal') or ''))}\n\n"
 
 
 def _head(stream: Stream) -> dict[str, Any]:

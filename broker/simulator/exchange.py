@@ -13,7 +13,7 @@ from typing import Any, Final
 from broker.simulator import wording
 from broker.simulator.admission import SECOND_US
 from broker.simulator.answers import Answer, answer_body, limit_name_of
-from broker.simulator.books import Books, IdCount
+from broker.simulator.books import Books, IdCount, Page
 from broker.simulator.chance import Chance
 from broker.simulator.complaints import bad_request, complaint_about, unknown_model
 from broker.simulator.limiter import Limiter
@@ -75,6 +75,8 @@ class Exchange:
         body = _parsed(call.payload)
         request_id = _request_id(call, body or {})
         count = books.identify(request_id)
+        page = self._page(call, body or {}, books)
+        page.calls += 1
         scripted = self.script(call.number, body or {}) if self.script else None
         if scripted is not None and scripted.status is not None and not scripted.charged:
             return scripted_reply(scripted, count)
@@ -84,7 +86,7 @@ class Exchange:
         reply = (
             self._trouble.turned_away(asked.luck, (now_us - books.opened_us) / SECOND_US)
             or self._refused_for_long(asked, books, now_us)
-            or self._paid(asked, books, now_us)
+            or self._paid(asked, page, books, now_us)
         )
         return reply if scripted is None else overlaid(reply, scripted)
 
@@ -103,6 +105,11 @@ class Exchange:
         luck = Luck(self._chance.content_of(call.endpoint, body), request_id, count)
         return _Asked(call.endpoint, body, model, size_of(call.endpoint, body), luck)
 
+    def _page(self, call: Call, body: Mapping[str, Any], books: Books) -> Page:
+        model = body.get("model")
+        known = isinstance(model, str) and model and self._serves(model)
+        return books.page(limit_name_of(str(model)), call.endpoint.value) if known else Page()
+
     def _serves(self, model: str) -> bool:
         allowed = self._settings.models
         limit_name = limit_name_of(model)
@@ -116,7 +123,15 @@ class Exchange:
         headers, body = self._speech.refusal(asked.endpoint, asked.model, refused, now_us)
         return Reply(429, body, headers, count=asked.count)
 
-    def _paid(self, asked: _Asked, books: Books, now_us: int) -> Reply:
+    def _paid(self, asked: _Asked, page: Page, books: Books, now_us: int) -> Reply:
+        name = limit_name_of(asked.model)
+        before = books.charged.get(name, 0)
+        reply = self._let_in(asked, books, now_us)
+        page.charged_tokens += books.charged.get(name, 0) - before
+        reply.page = page
+        return reply
+
+    def _let_in(self, asked: _Asked, books: Books, now_us: int) -> Reply:
         admitted = self._turnstile.enter(asked, books, now_us)
         if isinstance(admitted, Reply):
             return admitted
@@ -138,7 +153,8 @@ class Exchange:
     def _answered(self, asked: _Asked, headers: Mapping[str, str], delay_s: float) -> Reply:
         luck = asked.luck
         serial = f"{self._chance.number(luck.content, f'serial {luck.request_id} {luck.count.calls}'):016x}"
-        answer = Answer(asked.body, asked.model, self._chance.number(luck.content, "words"), serial)
+        declined = self._chance.draw(luck.content, "declined") < self._settings.declined_rate
+        answer = Answer(asked.body, asked.model, self._chance.number(luck.content, "words"), serial, declined)
         body = answer_body(asked.endpoint, answer)
         reply = Reply(200, body, headers, delay_s, luck.count)
         if not asked.body.get("stream"):

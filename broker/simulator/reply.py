@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.simulator import wording
-from broker.simulator.books import IdCount
+from broker.simulator.books import IdCount, Page
 from broker.simulator.streams import Stream
 
 
@@ -16,6 +16,7 @@ class Reply:
 
     With a `stream`, `body` is the whole answer, `delay_s` is when the stream ends, and it is told from the start.
     `late_headers`, if given, are asked for when the answer goes out and win: what was settled by then is in them.
+    `page` is where its usage is counted, once it is written out whole.
     """
 
     status: int
@@ -26,6 +27,7 @@ class Reply:
     dropped: bool = False
     stream: Stream | None = None
     late_headers: Callable[[int], Mapping[str, str]] | None = None
+    page: Page | None = None
 
 
 def reply_headers(reply: Reply, arrived_s: float, now_s: float) -> dict[str, str]:

@@ -13,7 +13,10 @@ from broker.simulator.streams import Manner, Piece, Stream, spelled
 
 _Event = Mapping[str, Any]
 
-_EMPTY_PART: Final = {"type": "output_text", "annotations": [], "logprobs": [], "text": ""}
+_EMPTY_PARTS: Final[Mapping[str, _Event]] = {
+    "output_text": {"type": "output_text", "annotations": [], "logprobs": [], "text": ""},
+    "refusal": {"type": "refusal", "refusal": ""},
+}
 
 
 def response_pieces(stream: Stream) -> Iterator[Piece]:
@@ -28,15 +31,16 @@ def _events(stream: Stream) -> Iterator[tuple[float, _Event]]:
     yield 0.0, {"type": "response.in_progress", "response": begun}
     item = stream.body["output"][0]
     where = {"content_index": 0, "item_id": item["id"], "output_index": 0}
-    shares = stream.shares()
+    shares, kind = stream.shares(), item["content"][0]["type"]
+    beside: _Event = {"logprobs": []} if kind == "output_text" else {}
     if stream.told or stream.broken is None:
         opened = {**item, "status": "in_progress", "content": []}
         yield shares[0], {"type": "response.output_item.added", "item": opened, "output_index": 0}
-        yield shares[0], {"type": "response.content_part.added", **where, "part": _EMPTY_PART}
+        yield shares[0], {"type": "response.content_part.added", **where, "part": _EMPTY_PARTS[kind]}
     for place in range(stream.told):
         text = stream.deltas[place].text
-        told = {"delta": text, "logprobs": [], **stream.padding(place, text)}
-        yield shares[place], {"type": "response.output_text.delta", **where, **told}
+        told = {"delta": text, **beside, **stream.padding(place, text)}
+        yield shares[place], {"type": f"response.{kind}.delta", **where, **told}
     events = _ending(stream, where) if stream.broken is None else _failing(stream.broken.manner, begun)
     for event in events:
         yield stream.end_share, event
@@ -45,7 +49,10 @@ def _events(stream: Stream) -> Iterator[tuple[float, _Event]]:
 def _ending(stream: Stream, where: _Event) -> Iterator[_Event]:
     item = stream.body["output"][0]
     part = item["content"][0]
-    yield {"type": "response.output_text.done", **where, "logprobs": [], "text": part["text"]}
+    if part["type"] == "refusal":
+        yield {"type": "response.refusal.done", **where, "refusal": part["refusal"]}
+    else:
+        yield {"type": "response.output_text.done", **where, "logprobs": [], "text": part["text"]}
     yield {"type": "response.content_part.done", **where, "part": part}
     yield {"type": "response.output_item.done", "item": item, "output_index": 0}
     yield {"type": f"response.{stream.body['status']}", "response": stream.body}

@@ -32,6 +32,7 @@ class UpstreamSettings:
         long_429_s: How long those are told to wait.
         stream_cut_rate: Share of streams whose connection is cut on the way, charge kept.
         stream_error_rate: Share of streams that tell of an error instead of the rest, charge kept.
+        declined_rate: Share of contents that the model declines to answer, in a sentence and in a refusal's place.
         burst_s: Also enforce a hidden bucket of so many seconds of quota.
         refused_cost: What a call takes that the limiter refuses.
         behaviours: What it does beyond that, by name or value (`behaviours.catalogue`); they win over the above.
@@ -51,6 +52,7 @@ class UpstreamSettings:
     long_429_s: float = 90.0
     stream_cut_rate: float = 0.0
     stream_error_rate: float = 0.0
+    declined_rate: float = 0.0
     burst_s: float | None = None
     refused_cost: str = RefusedCost.NOTHING
     behaviours: tuple[Behaviour, ...] = ()
@@ -67,7 +69,7 @@ class UpstreamSettings:
             raise ValueError("a limit is at least 1")
         if not 0 <= self.latency_s[0] <= self.latency_s[1] < math.inf:
             raise ValueError("a latency is a range of seconds, the smaller number first")
-        if not (0 <= self.error_rate <= 1 and 0 <= self.long_429_rate <= 1):
+        if not all(0 <= rate <= 1 for rate in (self.error_rate, self.long_429_rate, self.declined_rate)):
             raise ValueError("a rate is between 0 and 1")
         if min(self.stream_cut_rate, self.stream_error_rate) < 0 or self.stream_cut_rate + self.stream_error_rate > 1:
             raise ValueError("the rates of cut and of failing streams are between 0 and 1, and together at most 1")

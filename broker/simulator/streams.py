@@ -121,9 +121,11 @@ def stream_of(endpoint: Endpoint, asked: Mapping[str, Any], body: Mapping[str, A
     given = asked.get("stream_options")
     options = given if isinstance(given, Mapping) else {}
     if endpoint is Endpoint.CHAT:
-        texts = [str(choice["message"]["content"]) for choice in body["choices"]]
+        messages = [choice["message"] for choice in body["choices"]]
+        texts = [str(message.get("refusal") or message["content"]) for message in messages]
     else:
-        texts = [str(body["output"][0]["content"][0]["text"])]
+        part = body["output"][0]["content"][0]
+        texts = [str(part["refusal"] if part["type"] == "refusal" else part["text"])]
     cut = [[Delta(number, piece) for piece in _cut(text, seed + number)] for number, text in enumerate(texts)]
     return Stream(
         endpoint=endpoint,

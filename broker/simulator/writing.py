@@ -35,7 +35,7 @@ async def written(request: web.Request, reply: Reply, books: Books, arrived_s: f
     response = web.Response(status=reply.status, body=text.encode(), headers=headers)
     await response.prepare(request)
     await response.write_eof()
-    books.answer(reply.status, reply.count)
+    _count(reply, reply.count, books)
     return response
 
 
@@ -60,13 +60,19 @@ async def _told(
         raise
     if stream.broken is None:
         books.end_stream(count, StreamEnd.COMPLETED)
-        books.answer(reply.status, count)
+        _count(reply, count, books)
     elif stream.broken.manner is Manner.CUT:
         books.end_stream(count, StreamEnd.CUT)
         return _hung_up(request, response)
     else:
         books.end_stream(count, StreamEnd.ERRORED)
     return response
+
+
+def _count(reply: Reply, count: IdCount | None, books: Books) -> None:
+    books.answer(reply.status, count)
+    if reply.page is not None and reply.status == 200:
+        reply.page.tell(reply.body)
 
 
 def _pieces(stream: Stream) -> Iterator[Piece]:

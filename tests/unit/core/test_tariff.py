@@ -98,7 +98,9 @@ def test_what_is_shown_of_a_law_is_its_support_and_its_median_error() -> None:
     answered(tariff, 1, 60_000 - 300)
     tariff.sent(2, ASKED, 2_000)
     tariff.refused(2, 305)
-    assert tariff.standings() == (Standing(CHAT, Law.DOCUMENTED, True, 2, -5, (0, -5), 2),)
+    assert tariff.standings() == (Standing(CHAT, Law.DOCUMENTED, True, 2, -5, (0, -5), 2, 300),), (
+        "the refused one took nothing"
+    )
 
 
 def heard(tariff: Tariff, verdict: Verdict) -> tuple[int | None, bool]:
@@ -137,3 +139,24 @@ def test_headers_that_leave_out_the_period_are_read_by_the_last_that_told_it() -
         readings = (Reading(Metric.TOKENS, 60_000, remaining, period_ms),)
         tariff.heard(attempt, replace(verdict(), readings=readings), None, now_ms + 500)
     assert tariff.laws() == {CHAT: Law.DOCUMENTED}
+
+
+def test_what_calls_have_been_charged_is_reckoned_by_the_law_that_is_believed_now() -> None:
+    tariff = Tariff()
+    tariff.sent(1, ASKED, 0)
+    assert tariff.standings()[0].charged_tokens == 401, "the dearest, while nothing is known"
+    tariff.lost(1)
+    answered(tariff, 2, 60_000 - 300)
+    assert tariff.standings()[0].charged_tokens == 600, "what was lost may have been taken"
+    tariff.sent(3, ASKED, 9_000)
+    tariff.refused(3, None)
+    assert tariff.standings()[0].charged_tokens == 600
+
+
+def test_under_usage_what_an_answer_reports_is_what_its_call_was_charged() -> None:
+    tariff = Tariff({CHAT: Law.USAGE, RESPONSES: Law.USAGE})
+    tariff.sent(1, ASKED, 0)
+    tariff.answered(1, None, Usage(110, 40), 500)
+    tariff.sent(2, prices(RESPONSES, SIZE), 600)
+    tariff.answered(2, None, Usage(107, 500), 900)
+    assert {each.endpoint: each.charged_tokens for each in tariff.standings()} == {CHAT: 150, RESPONSES: 607}

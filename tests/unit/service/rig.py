@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from broker.clock import WallClock
-from broker.ports import LedgerLog, OffsetStore, TokenCounter, TransactionLog
+from broker.ports import LedgerLog, OffsetStore, TokenCounter, TransactionLog, Upstream
 from broker.service.assembly import DispatcherDoors, assemble
 from broker.service.rules import dispatch_rules
 from broker.settings.whole import Settings
@@ -108,7 +108,7 @@ class Process:
         self.lease = self.lease_type(world.leases, world.lease_key(), ttl_ms=ttl_ms, token=owner)
         self.chunks = MemoryChunks(self.link, topic=topics.chunks_topic(PREFIX))
         doors = DispatcherDoors(
-            upstream=world.upstream,
+            upstream=self.upstream(),
             lease=self.lease,
             ledger=self.ledger(),
             offsets=self.offsets(),
@@ -130,6 +130,9 @@ class Process:
         self.meter, self.telemetry, self.health = made.meter, made.telemetry, made.health
         self.status, self.whereabouts = made.status, made.whereabouts
         self.tasks: list[asyncio.Task[None]] = []
+
+    def upstream(self) -> Upstream:
+        return self.world.upstream
 
     def producer(self) -> TransactionLog:
         return MemoryTransactions(self.link, transactional_id=NAME)

@@ -72,5 +72,11 @@ async def test_the_status_says_how_each_law_stands() -> None:
     status = process.status.snapshot(process.clock.now_ms())
     await process.end()
     assert status["limits"][MODEL]["charges"] == {
-        "chat.completions": {"law": None, "identified": False, "evidence": 0, "error_tokens": None}
+        "chat.completions": {
+            "law": None,
+            "identified": False,
+            "evidence": 0,
+            "error_tokens": None,
+            "charged_tokens": 19,
+        }
     }

@@ -132,3 +132,18 @@ def test_what_is_settled_is_charged() -> None:
     counted.admit(counted.identify("a"), "m", 100, 6_000_000)
     counted.settle("m", 50)
     assert counted.snapshot(with_ids=False).charged_tokens == 150
+
+
+def test_each_endpoint_of_a_limit_has_its_page_as_long_as_there_are_not_very_many() -> None:
+    counted = Books(Limits(60_000, 600), opened_us=0, pages_max=2)
+    for limit, endpoint in (("m", "responses"), ("m", "embeddings"), ("m", "responses"), ("n", "responses")):
+        counted.page(limit, endpoint).calls += 1
+    counted.page("m", "responses").tell({"usage": {"input_tokens": 3, "output_tokens": 4}})
+    counted.page("m", "embeddings").tell({"usage": {"prompt_tokens": 5}})
+    nothing = {"charged_tokens": 0, "output_tokens": 0}
+    assert counted.snapshot(with_ids=False).as_json()["pages"] == {
+        "m": {
+            "responses": nothing | {"calls": 2, "answered": 1, "input_tokens": 3, "output_tokens": 4},
+            "embeddings": nothing | {"calls": 1, "answered": 1, "input_tokens": 5},
+        }
+    }

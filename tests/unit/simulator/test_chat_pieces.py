@@ -100,3 +100,14 @@ def test_an_error_is_an_event_of_its_own_in_place_of_the_rest(manner: Manner) ->
     assert set(error) == {"error"}
     assert set(error["error"]) == {"message", "type", "param", "code"}
     assert (error["error"]["type"], done) == ("server_error", "data: [DONE]")
+
+
+def test_what_the_model_declines_is_told_in_the_place_of_a_refusal() -> None:
+    desk = Desk(declined_rate=1.0)
+    told = stream_of_reply(desk.ask(HELLO | {"stream": True, "n": 2}))
+    chunks = [event["choices"][0] for event in events(told)[:-1]]
+    for choice in told.body["choices"]:
+        assert (choice["message"]["content"], choice["finish_reason"]) == (None, "stop")
+        of_it = [chunk["delta"] for chunk in chunks if chunk["index"] == choice["index"]]
+        assert "".join(delta.get("refusal") or "" for delta in of_it) == choice["message"]["refusal"]
+        assert not any(delta.get("content") for delta in of_it)

@@ -113,3 +113,14 @@ def test_a_failed_response_may_come_without_an_error_event() -> None:
     assert types(told)[-3:] == [DELTA, DELTA, "response.failed"]
     failed = events(told)[-1]["response"]
     assert (failed["error"]["code"], failed["output"], failed["usage"]) == ("server_error", [], None)
+
+
+def test_what_the_model_declines_is_a_part_of_its_own() -> None:
+    desk = Desk(declined_rate=1.0)
+    told = stream_of_reply(desk.ask(ASKED | {"stream": True}, endpoint=Endpoint.RESPONSES))
+    *_, added = [event["part"] for event in events(told) if event["type"] == "response.content_part.added"]
+    (part,) = told.body["output"][0]["content"]
+    assert (added["type"], part["type"], told.body["status"]) == ("refusal", "refusal", "completed")
+    deltas = [event["delta"] for event in events(told) if event["type"] == "response.refusal.delta"]
+    (done,) = [event["refusal"] for event in events(told) if event["type"] == "response.refusal.done"]
+    assert "".join(deltas) == done == part["refusal"]
