@@ -12,7 +12,7 @@ The time-out of the settings bounds each silence, and a stream as a whole.
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx2
 import openai
@@ -135,7 +135,7 @@ async def _told(stream: openai.AsyncStream[object], endpoint: str, on_delta: Cal
     answer = whole.whole()
     if answer is None:
         return UpstreamReply(_silent("connection", "The stream ended before the answer did."), None)
-    return UpstreamReply(_answered(stream.response), json.dumps(answer))
+    return UpstreamReply(replace(_answered(stream.response), early=True), json.dumps(answer))
 
 
 def _answered(response: httpx2.Response) -> Answer:

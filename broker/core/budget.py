@@ -21,10 +21,10 @@ from broker.core.opening import may_open, opens_at
 from broker.core.patience import Patience
 from broker.core.places import places
 from broker.core.reading import DAY_MS, HOUR_MS, TOKENS, Metric, Snapshot
+from broker.core.reservation import Reservation
 from broker.core.sends import Sends
 from broker.core.spread import Spread
 from broker.core.tariff import Tariff
-from broker.core.value import value
 from broker.core.verdict import OK, Meaning, Verdict
 from broker.core.way import WAY_MAX_MS, Way
 from broker.core.window import Window
@@ -54,22 +54,6 @@ class Caution:
     share_ppm: int
 
 
-@value
-class _Flight:
-    """A reservation that waits for its end."""
-
-    number: int
-    charge: int
-    paid: int
-    stated: bool
-    sent_ms: int
-    depth: int
-
-    def amount(self, metric: Metric) -> int:
-        """What was paid of that metric."""
-        return self.paid if metric is TOKENS else 1
-
-
 class Budget:
     """One limit's money. Every reservation ends exactly once, in `answered` or `abandoned`."""
 
@@ -78,7 +62,7 @@ class Budget:
         self.believed = checkpoint is not None
         self._sends = Sends()
         self._buckets = Buckets(self._sends)
-        self._flights: dict[int, _Flight] = {}
+        self._flights: dict[int, Reservation] = {}
         self._charged = Window()
         self._way = Way()
         self._patience = Patience()
@@ -197,7 +181,8 @@ class Budget:
         number = self._sends.append(now_ms, paid, oldest.number if oldest else None, None if stated else prices)
         self.tariff.sent(attempt, prices, now_ms)
         depth = 0 if self._spread is None else self._spread.pay(paid, now_ms)
-        self._flights[attempt] = _Flight(number, charge, paid, stated, now_ms, depth)
+        unsettled = self.tariff.outstanding()
+        self._flights[attempt] = Reservation(number, charge, paid, stated, now_ms, depth, prices.endpoint, unsettled)
         self._leeway.pay(paid)
         self._charged.pay(paid, now_ms)
         self._buckets.pay(paid, number, now_ms)
@@ -294,7 +279,7 @@ class Budget:
             return None
         return opens_at(next(iter(self._flights.values())).sent_ms)
 
-    def _explained(self, flight: _Flight, verdict: Verdict) -> bool:
+    def _explained(self, flight: Reservation, verdict: Verdict) -> bool:
         """Whether a refusal names a limit that could not pay."""
         stated = verdict.snapshot
         if stated is not None and stated.used is not None:
@@ -302,7 +287,7 @@ class Budget:
             return stated.project or stated.capacity - stated.used < needed
         return any(reading.remaining < flight.amount(reading.metric) for reading in verdict.readings)
 
-    def _ration(self, flight: _Flight, verdict: Verdict, now_ms: int) -> None:
+    def _ration(self, flight: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Admitted or not: that tells how much the server bears at once. A 400 is charged too, as recorded."""
         if verdict.meaning in _ADMITTED:
             if self._patience.tried:
@@ -316,7 +301,7 @@ class Budget:
         ):
             self._spread.unexplained(flight.depth, flight.paid, now_ms)
 
-    def _hear(self, flight: _Flight, verdict: Verdict, now_ms: int) -> bool:
+    def _hear(self, flight: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Correct every bucket that an answer speaks of; whether all that it says was believed."""
         stated = verdict.snapshot
         if stated is None and not verdict.readings:
@@ -329,20 +314,31 @@ class Budget:
             self._weigh(stated.metric, named)
         for reading in verdict.readings:
             if stated is None or stated.metric is not reading.metric:
-                later = self.tariff.outstanding() if reading.metric is TOKENS else 0
-                error = self._buckets.shown(reading, hearing, later)
+                lacks = self._left_out(flight, now_ms, early=verdict.early) if reading.metric is TOKENS else 0
+                error = self._buckets.shown(reading, hearing, lacks)
                 agreed = agreed and error == 0
                 self._weigh(reading.metric, error)
         return agreed
 
-    def _give_back(self, flight: _Flight, now_ms: int) -> None:
+    def _left_out(self, flight: Reservation, now_ms: int, *, early: bool) -> int:
+        """What the figure in its answer does not know, though the mirror takes it for that of the admission."""
+        later = self.tariff.outstanding()
+        if early or not self.tariff.settles(flight.endpoint):
+            return flight.unsettled or later  # nothing was noted before anybody believed in such a law
+        shortest, until_ms = self._buckets.shortest(), now_ms - self._way.ms
+        if shortest is None:
+            return later
+        refilled = flight.refilled(shortest.capacity, shortest.period_ms, until_ms)
+        return later + max(0, refilled - self._sends.spent_since(flight.number, until_ms))
+
+    def _give_back(self, flight: Reservation, now_ms: int) -> None:
         self._sends.strike(flight.number)
         self._charged.give_back(flight.paid, flight.sent_ms)
         if self._spread is not None:
             self._spread.give_back(flight.paid, now_ms)
         self._buckets.refused(flight.paid, flight.number, now_ms)
 
-    def _testify(self, attempt: int, flight: _Flight, verdict: Verdict, usage: Usage | None, now_ms: int) -> None:
+    def _testify(self, attempt: int, flight: Reservation, verdict: Verdict, usage: Usage | None, now_ms: int) -> None:
         """Tell the tariff what the answer says of charges; what is still on its way costs what is believed now."""
         version, before_ppm = self.tariff.version, self._markup.ppm
         requested, explained = self.tariff.heard(attempt, verdict, usage, now_ms)
@@ -358,7 +354,7 @@ class Budget:
             self._sends.reprice(self._markup.ppm, before_ppm)
             self._buckets.repriced()
 
-    def _left(self, flight: _Flight, stated: Snapshot) -> int | None:
+    def _left(self, flight: Reservation, stated: Snapshot) -> int | None:
         """What a refusal says is left in the bucket it speaks of: `Used` is as it was before the refused call."""
         if stated.used is None:
             return None

@@ -78,6 +78,11 @@ class Sends:
         place = number - self.forgotten
         return place if place >= 0 else None
 
+    def spent_since(self, number: int, until_ms: int) -> int:
+        """Tokens of the calls that were sent after that one and until then; of a forgotten call, of all still known."""
+        tokens, place = self.amounts[TOKENS], max(-1, number - self.forgotten)
+        return sum(tokens[place + 1 : bisect_right(self.sent_ms, until_ms, lo=min(place + 1, len(tokens)))])
+
     def hearing(self, number: int, sent_ms: int, now_ms: int, way_ms: int) -> Hearing:
         """An answer has come to a call of then; how it is heard by every bucket it speaks of."""
         assert way_ms > 0, "every way takes time"

@@ -68,6 +68,11 @@ class Tariff:
         witness = self._witnesses.get(prices.endpoint) or self._witness(prices)
         return min(prices.tokens[place] for place in witness.evidence.possible())
 
+    def settles(self, endpoint: str) -> bool:
+        """Whether the endpoint's calls are believed to be charged for their output when they end."""
+        witness = self._witnesses.get(endpoint)
+        return self._settles and witness is not None and witness.settles
+
     def outstanding(self) -> int:
         """What the calls in flight will still take when they end."""
         if not self._settles:
@@ -87,7 +92,8 @@ class Tariff:
         """It ended like this: the charge that the server named, if it did, and whether a law explains it."""
         if verdict.meaning is OK:
             is_due = self._sent[attempt][0].is_due(now_ms)
-            self.answered(attempt, self._remaining(verdict) if is_due else None, usage, now_ms)
+            remaining = self._remaining(verdict) if is_due else None
+            self.answered(attempt, remaining, usage, now_ms, early=verdict.early)
         elif verdict.meaning in {Meaning.RATE_LIMITED, Meaning.TOO_LARGE}:
             stated = verdict.snapshot
             requested = stated.requested if stated is not None and stated.metric is Metric.TOKENS else None
@@ -104,10 +110,12 @@ class Tariff:
                 return Remaining(reading.remaining, reading.capacity, self._period_ms)
         return None
 
-    def answered(self, attempt: int, remaining: Remaining | None, usage: Usage | None, now_ms: int) -> None:
-        """It was answered: what remained and what it used, if the answer tells."""
+    def answered(
+        self, attempt: int, remaining: Remaining | None, usage: Usage | None, now_ms: int, *, early: bool = False
+    ) -> None:
+        """It was answered: what remained and what it used, if the answer tells; `early`: as of its admission."""
         witness, sent = self._sent.pop(attempt)
-        witness.answered(sent, remaining, usage, now_ms)
+        witness.answered(sent, remaining, usage, now_ms, early=early)
         self._compare(sent.prices.endpoint, witness)
 
     def refused(self, attempt: int, requested: int | None) -> bool:

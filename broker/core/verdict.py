@@ -37,7 +37,10 @@ QUEUE_WAIT_MS: Final = 60_000  # batches end in minutes or hours, and nothing sa
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the door saw of one attempt. No answer at all: status None, error_code `timeout` or `connection`."""
+    """What the door saw of one attempt. No answer at all: status None, error_code `timeout` or `connection`.
+
+    `early`: the headers came before the answer, as a stream's do.
+    """
 
     status: int | None
     headers: Mapping[str, str]
@@ -45,6 +48,7 @@ class Answer:
     error_type: str | None
     error_param: str | None
     message: str
+    early: bool = False
 
 
 @value
@@ -55,6 +59,7 @@ class Verdict:
         snapshot: The organisation's or a project's bucket that refused, where the answer states it exactly.
         limit: Whatever is known of the limit that refused, for people: also what no budget can believe.
         side_readings: Buckets that headers describe beside `readings`: a project's, and that of images.
+        early: The readings are as of the call's admission, whatever is charged when it ends.
         shape: Set if nobody understood the answer and its meaning is a guess: what it looks like, without its text.
     """
 
@@ -68,6 +73,7 @@ class Verdict:
     limit: StatedLimit | None = None
     side_readings: tuple[SideReading, ...] = ()
     shape: str | None = None
+    early: bool = False
 
     @property
     def fault(self) -> Fault:
@@ -89,7 +95,7 @@ def judge(answer: Answer) -> Verdict:
     headers = lowered(answer.headers)
     told = readings(headers)
     if meaning is OK:
-        return fine(answer.status, told, side_readings(headers))
+        return fine(answer.status, told, side_readings(headers), early=answer.early)
     stated = snapshot(answer.message) if meaning in _LIMITS else None
     limit = _limit(answer, told) if meaning in _MAY_STATE_A_LIMIT else None
     wait_ms = _wait_ms(answer, meaning, stated, told)
@@ -107,10 +113,12 @@ def judge(answer: Answer) -> Verdict:
     )
 
 
-def fine(status: int | None, told: tuple[Reading, ...], beside: tuple[SideReading, ...] = ()) -> Verdict:
+def fine(
+    status: int | None, told: tuple[Reading, ...], beside: tuple[SideReading, ...] = (), *, early: bool = False
+) -> Verdict:
     """An answer: nothing is to be tried again, and nothing but its headers speaks of limits."""
     sentence = f"OpenAI answered (HTTP {status})."
-    return Verdict(OK, False, None, told, None, False, sentence, None, beside)  # for every call: by name it takes twice
+    return Verdict(OK, False, None, told, None, False, sentence, None, beside, None, early)  # by name it takes twice
 
 
 def _meaning(answer: Answer) -> tuple[Meaning, Evidence]:

@@ -3,7 +3,8 @@
 Two kinds of answers speak of a charge. A refusal may name the server's own charge for the refused call, exactly
 (`Requested`). And what remained after two calls tells what the server took between them (course.py). OpenAI's laws take
 a charge at admission, and an answer's headers are as of then. By the law `usage` the input is taken at admission and
-the output when the call ends, and the headers are as of the end: that law has a course of its own.
+the output when the call ends, and the headers are as of the end, but a stream's, which come before its answer. So
+that law has a course of its own.
 
 How long outputs are is learned here too, since `usage` must hold something for them while a call is in flight.
 
@@ -129,10 +130,16 @@ class Witness:
         self._admissions.doubt(sent.admission)
         self._endings.doubt(sent.usage)
 
-    def answered(self, sent: Sent, remaining: Remaining | None, usage: Usage | None, now_ms: int) -> None:
-        """A call was answered: what remained of the limit and what it used, if the answer says so."""
+    def answered(
+        self, sent: Sent, remaining: Remaining | None, usage: Usage | None, now_ms: int, *, early: bool = False
+    ) -> None:
+        """A call was answered: what remained of the limit and what it used, if the answer says so.
+
+        `early`: that was said when the answer began, so it is as of the call's admission by every law.
+        """
         self.open -= 1
         ending, output = (-1, 0) if self._usage_place is None else self._settle(sent, self._usage_place, usage, now_ms)
+        ending = sent.usage if early else ending if output else -1
         if not self.is_due(now_ms):
             return
         if remaining is None:
@@ -144,15 +151,15 @@ class Witness:
             self._admissions.forget_remaining()
             self._endings.forget_remaining()
         self._admissions.observe(sent.admission, remaining.tokens)
-        if output:  # else the server has nothing to settle, and its figure may be as of the admission
+        if ending >= 0:  # else the server has nothing to settle, and its figure may be as of the admission
             self._endings.observe(ending, remaining.tokens)
         if not self.evidence.settled:
-            self._judge(sent.admission, ending if output else None, remaining)
+            self._judge(sent.admission, ending if ending >= 0 else None, remaining)
         elif now_ms - self._judged_ms >= GLANCE_EVERY_MS:
             self._judged_ms = now_ms
             self._glances += 1
             if self._glances % THOROUGH_EVERY == 0 or not self._glance(sent.admission, remaining):
-                self._judge(sent.admission, ending if output else None, remaining)
+                self._judge(sent.admission, ending if ending >= 0 else None, remaining)
 
     def stated(self, prices: Prices, requested: int) -> bool:
         """The server names its own charge for a call; whether any law that may hold explains it."""

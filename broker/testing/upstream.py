@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from broker.adapters.stream_assembly import asking_for_a_stream
@@ -112,7 +112,8 @@ class ScriptedUpstream:
         await self._wait(takes_s / (len(deltas) + 1))
         if error_in(said.body) is not None:
             return UpstreamReply(answer_of(said.status, said.headers, said.body), None)
-        return _reply(said)
+        reply = _reply(said)
+        return replace(reply, answer=replace(reply.answer, early=True))
 
     async def _wait(self, for_s: float) -> None:
         await asyncio.sleep(for_s)

@@ -64,6 +64,7 @@ class UpstreamContract:
         assert reply.answer.status == 200
         assert reply.answer.headers["x-ratelimit-remaining-tokens"] == "199"
         assert (reply.answer.error_code, reply.answer.error_type, reply.answer.message) == (None, None, "")
+        assert not reply.answer.early
         assert reply.body is not None
         assert json.loads(reply.body) == body
         await upstream.close()
@@ -183,6 +184,7 @@ class UpstreamContract:
         upstream, told = world.telling(), list[Delta]()
         reply = await upstream.call(endpoint, BODIES[endpoint], "lead-1", told.append)
         assert judge(reply.answer).meaning is Meaning.OK
+        assert reply.answer.early, "its headers came before its words"
         answer = json.loads(reply.body or "")
         texts = [text_of(delta) for delta in told]
         assert len([text for text in texts if text]) > 2

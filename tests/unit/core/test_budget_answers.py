@@ -10,7 +10,7 @@ from broker.core.mirror import ROUNDING_TOKENS
 from broker.core.patience import FIRST_MS, GROWS_BY
 from broker.core.reading import DAY_MS, MINUTE_MS, SECOND_MS, Metric
 from broker.core.spread import QUIET_MS
-from broker.core.verdict import Answer, judge
+from broker.core.verdict import Answer, Meaning, Verdict, judge
 from broker.core.way import WAY_MAX_MS, WAY_MIN_MS
 from broker.core.witness import Usage
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, full, low, refusal
@@ -269,6 +269,60 @@ def test_headers_of_a_limit_that_settles_at_the_end_still_hold_the_outputs_of_ca
     budget.answered(0, 2_000, answer((60_000, 50_000, "10s")), Usage(100, 300))
     assert budget.tariff.price(usage) == 400
     assert budget.levels(2_000)[0].high <= 50_000 - 2 * 300 + 2_000 + 1
+
+
+USAGE = Prices("chat.completions", (Law.USAGE,), (100,))
+
+
+def settling(*, known: bool = True) -> Budget:
+    """Outputs of 300 are taken when calls end, and that is known."""
+    budget = identifying() if known else Budget(LimitSettings("m", None, None), 0, None)
+    budget.reserve(0, 100, 0, prices=USAGE)
+    told = answer((60_000, 59_600, "400ms")) if known else answer()
+    budget.answered(0, 1_000, told, Usage(100, 300))
+    return budget
+
+
+def early(remaining: int) -> Verdict:
+    return replace(answer((60_000, remaining, "10s")), early=True)
+
+
+def test_a_streams_headers_lack_the_outputs_of_all_that_were_in_flight_when_it_left_its_own_included() -> None:
+    budget = settling()
+    for attempt in (1, 2):
+        budget.reserve(attempt, 400, 2_000, prices=USAGE)
+    budget.answered(1, 3_000, Verdict(Meaning.UPSTREAM_ERROR, True, None, (), None, True, ""))
+    budget.answered(2, 3_000, early(50_000), Usage(100, 300))
+    level = budget.levels(3_000)[0].high
+    assert 50_000 - 2 * 300 + 1_000 <= level <= 50_000 - 2 * 300 + 1_000 + 1, "and a second has flowed in since"
+
+
+def test_a_stream_that_left_before_anybody_knew_of_outputs_lacks_as_much_as_is_in_flight_now() -> None:
+    budget = identifying()
+    for attempt in (1, 2, 3):
+        budget.reserve(attempt, 100, 0, prices=USAGE)
+    budget.answered(1, 1_000, early(50_000), Usage(100, 300))
+    assert budget.levels(1_000)[0].high <= 50_000 - 2 * 300 + 1_000 + 1
+
+
+def test_a_whole_answers_headers_have_in_them_what_flowed_in_while_it_was_written() -> None:
+    budget = settling()
+    budget.reserve(1, 400, 2_000, prices=USAGE)
+    budget.answered(1, 12_000, answer((60_000, 30_000, "30s")), Usage(100, 300))
+    assert budget.levels(12_000)[0].high <= 30_000 + WAY_MAX_MS + 1, "not ten seconds' worth more"
+    budget.reserve(2, 400, 13_000, prices=USAGE)
+    budget.reserve(3, 20_000, 13_500, stated=True, prices=Prices.flat(20_000))
+    budget.answered(2, 23_000, answer((60_000, 20_000, "40s")), Usage(100, 300))
+    after = budget.levels(23_000)[0]
+    assert after.high <= 20_000 + 2 * WAY_MAX_MS
+    assert after.low >= 20_000 + 10_000 - 20_000 - WAY_MAX_MS, "what was sent meanwhile is taken off once, not twice"
+
+
+def test_where_no_bucket_is_known_a_whole_answer_lacks_nothing_that_flowed_in() -> None:
+    budget = settling(known=False)
+    budget.reserve(1, 400, 2_000, prices=USAGE)
+    budget.answered(1, 9_000, answer((60_000, 50_000, "10s")), Usage(100, 300))
+    assert budget.levels(9_000)[0].capacity == 60_000
 
 
 def test_headers_that_nobody_can_date_refill_in_the_period_that_is_known() -> None:

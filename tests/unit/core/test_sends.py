@@ -109,3 +109,20 @@ def test_no_way_takes_no_time() -> None:
     sends = Sends()
     with pytest.raises(AssertionError, match="time"):
         sends.hearing(sends.append(0, 1), 0, 1, 0)
+
+
+def test_what_was_spent_since_a_call_leaves_it_out_and_what_was_sent_later() -> None:
+    sends = Sends()
+    for number in range(6):
+        sends.append(10 * number, 1 << number)
+    assert sends.spent_since(1, 40) == 4 + 8 + 16
+    assert sends.spent_since(1, 39) == 4 + 8
+    assert sends.spent_since(5, 1_000) == 0
+    assert sends.spent_since(3, 20) == 0, "it was sent after that instant"
+
+
+def test_of_a_forgotten_call_all_that_is_still_known_was_spent_since() -> None:
+    sends = Sends()
+    for now in range(2 * SENDS_MAX + 1):
+        sends.append(now, 1)
+    assert sends.spent_since(5, 2 * SENDS_MAX) == SENDS_MAX + 1

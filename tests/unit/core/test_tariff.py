@@ -160,3 +160,24 @@ def test_under_usage_what_an_answer_reports_is_what_its_call_was_charged() -> No
     tariff.sent(2, prices(RESPONSES, SIZE), 600)
     tariff.answered(2, None, Usage(107, 500), 900)
     assert {each.endpoint: each.charged_tokens for each in tariff.standings()} == {CHAT: 150, RESPONSES: 607}
+
+
+def test_only_an_endpoint_that_is_believed_to_settle_does() -> None:
+    tariff = Tariff({CHAT: Law.USAGE})
+    assert not tariff.settles(CHAT), "nobody has called it yet"
+    answered(tariff, 1, 20_000, output=400)
+    tariff.price(prices(RESPONSES, SIZE))
+    assert (tariff.settles(CHAT), tariff.settles(RESPONSES)) == (True, False)
+
+
+def test_headers_that_came_before_the_answer_speak_of_the_admission_alone() -> None:
+    tariff = Tariff()
+    level, now_ms = 20_000, 0
+    for attempt, output in enumerate((150, 400, 90, 700, 250, 330)):
+        tariff.sent(attempt, ASKED, now_ms)
+        level -= 107
+        fine = Verdict(Meaning.OK, False, None, (Reading(Metric.TOKENS, 60_000, level, 60_000),), None, False, "")
+        level, now_ms = level - output + 1_000, now_ms + 1_000
+        tariff.heard(attempt, replace(fine, early=True), Usage(107, output), now_ms)
+    (standing,) = tariff.standings()
+    assert (standing.law, standing.identified, set(standing.errors)) == (Law.USAGE, True, {0})

@@ -278,3 +278,8 @@ def test_an_answer_that_is_fine_is_what_its_headers_make_of_it() -> None:
     assert (judged.wait_ms, judged.snapshot, judged.limit, judged.shape) == (None, None, None, None)
     assert judged.sentence == "OpenAI answered (HTTP 200)."
     assert len(judged.readings) == len(judged.side_readings) == 1
+
+
+def test_headers_that_came_before_the_answer_are_told_from_others() -> None:
+    assert judge(Answer(200, {}, None, None, None, "", early=True)).early
+    assert not judge(Answer(200, {}, None, None, None, "")).early

@@ -32,8 +32,10 @@ class Server:
         self.endpoint = endpoint
         self.level, self.now_ms, self.number = level, 0, 0
 
-    def call(self, *, lasts_ms: int = 400, output: int = 150, foreign: int = 0, capacity: int = 60_000) -> None:
-        """One call, with headers as of its admission; with `usage` as of its end."""
+    def call(
+        self, *, lasts_ms: int = 400, output: int = 150, foreign: int = 0, capacity: int = 60_000, early: bool = False
+    ) -> None:
+        """One call, with headers as of its admission; with `usage` as of its end, unless they come early."""
         asked = prices(self.endpoint, size(self.number))
         sent = self.witness.sent(asked, self.now_ms)
         self.level -= asked.tokens[self.place] + foreign
@@ -42,8 +44,9 @@ class Server:
         self.now_ms += lasts_ms
         is_usage = asked.laws[self.place] is Law.USAGE
         self.level -= output if is_usage else 0
-        remaining = Remaining(self.level if is_usage else admitted, capacity, 60_000)
-        self.witness.answered(sent, remaining, Usage(size(self.number).input_tokens, output), self.now_ms)
+        remaining = Remaining(self.level if is_usage and not early else admitted, capacity, 60_000)
+        usage = Usage(size(self.number).input_tokens, output)
+        self.witness.answered(sent, remaining, usage, self.now_ms, early=early)
         self.number += 1
 
 
@@ -255,3 +258,30 @@ def test_a_settled_law_is_held_against_all_where_no_span_ends() -> None:
     assert server.witness.errors_seen == seen
     server.call()
     assert server.witness.errors_seen > seen
+
+
+def test_streams_tell_every_law_by_headers_that_come_before_the_answer() -> None:
+    for law in LAWS_OF[CHAT]:
+        server = Server(law)
+        for number in range(20):
+            server.call(lasts_ms=400 + 90 * (number % 4), output=150 + 60 * (number % 3), early=True)
+        assert (server.witness.evidence.believed, server.witness.evidence.identified) == (law, True)
+        assert set(server.witness.errors) == {0}
+
+
+def test_streams_and_whole_answers_together_tell_a_law_that_charges_when_calls_end() -> None:
+    server = Server(Law.USAGE)
+    for number in range(20):
+        server.call(lasts_ms=400 + 90 * (number % 4), output=150 + 60 * (number % 3), early=number % 2 == 0)
+    assert server.witness.evidence.believed is Law.USAGE
+    assert set(server.witness.errors) == {0}
+
+
+def test_what_calls_were_charged_is_the_believed_laws_sum_or_the_dearest() -> None:
+    witness = Witness(prices(CHAT, size()), None)
+    witness.sent(prices(CHAT, size()), 0)
+    assert witness.charged_tokens == max(prices(CHAT, size()).tokens)
+    known = Witness(prices(CHAT, size()), Law.CHAT_2025)
+    for now_ms in (0, 100):
+        known.sent(prices(CHAT, size()), now_ms)
+    assert known.charged_tokens == 2 * prices(CHAT, size()).tokens[LAWS_OF[CHAT].index(Law.CHAT_2025)]
