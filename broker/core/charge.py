@@ -123,14 +123,15 @@ def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> Siz
 def texts(endpoint: str, body: Mapping[str, object]) -> Iterator[str]:
     """The texts a tokenizer should count; add `framing_tokens` for what stands between them.
 
-    Tools are left out for chat, which charges nothing for them. Responses charges its exact input, tools included:
-    their names and values are a fair estimate of a rendering that OpenAI does not publish.
+    Tools and the schema of a structured output are billed as input, and so Responses charges for them; chat does only
+    where its usage is charged. Their names and values are a fair estimate of a rendering that OpenAI does not publish.
     """
     yield from _contents(endpoint, body)
     for item in _items(endpoint, body):
         yield from filter(None, (_text_at(item, "role"), _text_at(item, "name")))
-    if endpoint == "responses":
+    if endpoint != "embeddings":
         yield from _strings(body.get("tools"))
+        yield from _strings(_schema(endpoint, body))
 
 
 def framing_tokens(endpoint: str, body: Mapping[str, object]) -> int:
@@ -206,6 +207,16 @@ def _items(endpoint: str, body: Mapping[str, object]) -> Sequence[object]:
         return _sequence(body.get("messages"))
     given = body.get("input")
     return (given,) if isinstance(given, str) or _vector(given) else _sequence(given)
+
+
+def _schema(endpoint: str, body: Mapping[str, object]) -> object:
+    """What a structured output must look like; None without one."""
+    if endpoint == "chat.completions":
+        wanted = body.get("response_format")
+        return wanted.get("json_schema") if isinstance(wanted, Mapping) else None
+    text = body.get("text")
+    wanted = text.get("format") if isinstance(text, Mapping) else None
+    return wanted.get("schema") if isinstance(wanted, Mapping) else None
 
 
 def _contents(endpoint: str, body: Mapping[str, object]) -> Iterator[str]:

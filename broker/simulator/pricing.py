@@ -108,7 +108,7 @@ def size_of(endpoint: Endpoint, body: Mapping[str, Any]) -> Size:
             pictures = [picture for message in messages for picture in _pictures(message.get("content"))]
             text_bytes = [_text_bytes(message.get("content")) for message in messages]
             return Size(
-                input_tokens=3 + sum(4 + _quarters(count) for count in text_bytes),
+                input_tokens=3 + sum(4 + _quarters(count) for count in text_bytes) + _beside(endpoint, body),
                 text_bytes=sum(text_bytes),
                 messages=len(messages),
                 choices=_whole(body.get("n")) or 1,
@@ -158,12 +158,22 @@ def _responses_extra(size: Size) -> int:
 
 
 def _responses_input(body: Mapping[str, Any]) -> int:
-    """As a chat's: a lone string and instructions are messages as well. Tools add what their words amount to."""
+    """As a chat's: a lone string and instructions are messages as well."""
     given, instructions = body.get("input"), body.get("instructions")
     contents = [item.get("content") for item in _messages(given)]
     contents += [text for text in (given, instructions) if isinstance(text, str)]
-    tools = sum(_quarters(len(word.encode("utf-8", "surrogatepass"))) for word in _words(body.get("tools")))
-    return 3 + sum(4 + _quarters(_text_bytes(content)) for content in contents) + tools
+    return 3 + sum(4 + _quarters(_text_bytes(content)) for content in contents) + _beside(Endpoint.RESPONSES, body)
+
+
+def _beside(endpoint: Endpoint, body: Mapping[str, Any]) -> int:
+    """What the words of tools and of the schema of a structured output amount to."""
+    place, name = ("response_format", "json_schema") if endpoint is Endpoint.CHAT else ("text", "format")
+    wanted = body.get(place)
+    schema = wanted.get(name) if isinstance(wanted, Mapping) else None
+    if endpoint is Endpoint.RESPONSES:
+        schema = schema.get("schema") if isinstance(schema, Mapping) else None
+    words = [*_words(body.get("tools")), *_words(schema)]
+    return sum(_quarters(len(word.encode("utf-8", "surrogatepass"))) for word in words)
 
 
 def _words(value: Any, depth: int = 0) -> Iterator[str]:

@@ -23,7 +23,7 @@ from broker.simulator.upstream import Upstream as Simulated
 from tests.unit.service.rig import Process, World, settings_of
 
 CALLS = 2_000
-WITHIN_S = 100.0
+WITHIN_S = 150.0
 PATHS = {"chat.completions": "chat/completions", "responses": "responses", "embeddings": "embeddings"}
 CHATTING, RESPONDING, EMBEDDING = ("gpt-4o-mini", "gpt-4.1"), ("gpt-4.1", "gpt-4o"), ("text-embedding-3-small",)
 ROLES = frozenset({"user", "system", "developer", "assistant"})

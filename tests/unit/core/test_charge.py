@@ -135,7 +135,7 @@ def test_a_chat_body_is_measured_by_its_messages_alone() -> None:
         "n": 2,
         "max_tokens": 100,
         "max_completion_tokens": 300.0,
-        "tools": [{"type": "function", "function": {"name": "uncounted"}}],
+        "tools": [{"type": "function", "function": {"name": "tool"}}],
     }
     assert measure("chat.completions", body, 40) == Size(
         content_bytes=7 + 1 + 2 + 5,
@@ -148,7 +148,9 @@ def test_a_chat_body_is_measured_by_its_messages_alone() -> None:
         embedding_tokens=None,
         image_tokens=3_000,
     )
-    assert list(texts("chat.completions", body)) == [
+    found = list(texts("chat.completions", body))
+    assert sorted(found[8:]) == ["function", "function", "name", "tool", "type"], "billed, though not in its charge"
+    assert found[:8] == [
         "Grüezi",
         "a",
         "bc",
@@ -291,7 +293,7 @@ def test_nonsense_counts_nothing(body: dict[str, Any]) -> None:
     measured = measure("chat.completions", body, 0)
     assert (measured.content_bytes, measured.choices, measured.output_tokens_max) == (0, 1, None)
     assert not measured.function_tools
-    assert list(texts("chat.completions", body)) == []
+    assert set(texts("chat.completions", body)) <= {"type"}, "a name in a tool that is none"
 
 
 def test_a_lone_surrogate_counts_three_bytes() -> None:
@@ -331,3 +333,21 @@ def test_a_named_law_is_the_only_one_and_an_unknown_endpoint_has_the_documented_
 
 def test_a_flat_price_is_that_of_one_law() -> None:
     assert Prices.flat(7) == Prices("", (Law.DOCUMENTED,), (7,), 0)
+
+
+def test_the_schema_of_a_structured_output_is_billed_as_input_as_recorded() -> None:
+    """A recorded response with one had 57 tokens of input and was debited 75; without it there were 14."""
+    schema = {"type": "object", "properties": {"subject": {"type": "string"}}}
+    words = ["object", "properties", "string", "subject", "type", "type"]
+    chat = {"response_format": {"type": "json_schema", "json_schema": schema}}
+    assert sorted(texts("chat.completions", chat)) == words
+    assert sorted(texts("responses", {"text": {"format": {"type": "json_schema", "schema": schema}}})) == words
+    none: tuple[dict[str, Any], ...] = (
+        {"response_format": "json"},
+        {"response_format": {"type": "text"}},
+        {"text": 7},
+        {"text": {"format": []}},
+    )
+    for odd in none:
+        assert list(texts("chat.completions", odd)) == list(texts("responses", odd)) == []
+    assert list(texts("embeddings", chat | {"tools": [schema]})) == []

@@ -171,3 +171,14 @@ def test_a_lone_string_and_instructions_are_messages_and_the_words_of_tools_coun
     for _ in range(500):
         deep = [deep]
     assert input_tokens_of(Endpoint.RESPONSES, {"input": "hi", "tools": [{"type": "function"}, deep]}) == 8 + 1 + 2
+
+
+def test_the_words_of_tools_and_schemas_are_billed_and_in_the_charge_of_responses_alone() -> None:
+    schema, tools = {"type": "object"}, [{"type": "function"}]  # 1 and 2 tokens, 1 and 2
+    message = {"messages": [{"role": "user", "content": "12345678"}]}
+    chat = message | {"tools": tools, "response_format": {"type": "json_schema", "json_schema": schema}}
+    assert input_tokens_of(Endpoint.CHAT, chat) == input_tokens_of(Endpoint.CHAT, message) + 6
+    for law in (Law.CHAT_2025, Law.DOCUMENTED):
+        assert charge_of(Endpoint.CHAT, chat, law) == charge_of(Endpoint.CHAT, message, law)
+    response = {"input": "12345678", "text": {"format": {"type": "json_schema", "schema": schema}}}
+    assert charge_of(Endpoint.RESPONSES, response, Law.CHAT_2025) == 3 + 4 + 2 + 3 + 19
