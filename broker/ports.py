@@ -237,6 +237,33 @@ class ChunkLog(Protocol):
         """Deliver what is on its way if Kafka takes it within half a second; whatever comes later is dropped."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReplyTopic:
+    """A topic of a producer's own as it is now.
+
+    Attributes:
+        bytes_max: The heaviest record it takes, as far as it tells.
+        trouble: Why nothing can be written there, such as `does not exist`; empty if something can.
+    """
+
+    bytes_max: int
+    trouble: str = ""
+
+
+class ReplyTopics(Protocol):
+    """Looks at topics that others create and delete. Never creates one by asking."""
+
+    async def look(self, topics: Sequence[str]) -> Mapping[str, ReplyTopic]:
+        """Each of them as it is at this moment.
+
+        Raises:
+            broker.errors.LogUnavailable: Kafka does not tell within a second.
+        """
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
 class LedgerLog(Protocol):
     """The leader's own topic, read in order."""
 

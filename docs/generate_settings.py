@@ -56,6 +56,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "dispatcher.held_bytes_max": "Bytes of answers in memory. A call reserves 64 KiB of it until its answer is there.",
     "dispatcher.transaction_timeout_s": "After so long Kafka aborts a transaction that its leader left open.",
     "models.allow": "Models a producer may ask for, as patterns; any other is Failed with reason `rejected`.",
+    "replies.allow": "Topics that a request may name in `reply_to`, by their exact names; one that names any other is "
+    "Failed with reason `rejected`. They are their owners' to create, and the dispatcher needs WRITE on them.",
     "input.request_bytes_max": "A longer value is no request: `invalid_request`, or a dead letter if it has no id.",
     "input.nesting_max": "How deep a value may nest.",
     "retry.in_place_max_s": "A longer wait leaves the dispatcher as a RetryableFailure, and `headrace retrier` puts "

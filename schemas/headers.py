@@ -26,6 +26,7 @@ ORIGIN = "headrace-origin"
 ATTEMPTS = "headrace-attempts"
 FAILED_AT = "headrace-failed-at"
 ERROR_TYPE = "headrace-error-type"
+REPLY_DROPPED = "headrace-reply-dropped"
 LENGTH = "headrace-length"
 SHA256 = "headrace-sha256"
 

@@ -21,7 +21,7 @@ from schemas.complaint import sentence_of
 from schemas.ids import is_valid_id
 from schemas.instants import from_wire, to_wire
 from schemas.record import Headers, Record
-from schemas.request import GenerationRequest
+from schemas.request import TOPIC_NAME, GenerationRequest
 
 RUN_MAX = 65_535
 ATTEMPT_MAX = 65_535
@@ -74,6 +74,7 @@ class Undecodable:
     tenant: str | None = None
     endpoint: str | None = None
     model: str | None = None
+    reply_to: str | None = None
 
 
 _DEFAULT_LIMITS = InputLimits()
@@ -193,6 +194,7 @@ def _undecodable(sentence: str, data: Any, given: Mapping[str, bytes], run: int)
         tenant=_short(fields.get("tenant")),
         endpoint=_short(fields.get("endpoint")),
         model=_short(body.get("model")) if isinstance(body, dict) else None,
+        reply_to=_topic(fields.get("reply_to")),
     )
 
 
@@ -208,6 +210,10 @@ def _id_of_headers(given: Mapping[str, bytes], run: int) -> str | None:
 
 def _short(candidate: Any) -> str | None:
     return candidate if isinstance(candidate, str) and len(candidate) <= 256 else None
+
+
+def _topic(candidate: Any) -> str | None:
+    return candidate if isinstance(candidate, str) and re.fullmatch(TOPIC_NAME, candidate) else None
 
 
 def _text(given: Mapping[str, bytes], name: str) -> str:

@@ -130,12 +130,23 @@ async def seen(connection: KafkaConnection, topics: Iterable[str]) -> Seen:
 
 async def _rights(client: AIOKafkaClient, topics: list[str]) -> dict[str, tuple[int, int]]:
     """Error code and allowed operations of each topic."""
+    found = await described(client, topics)
+    return {topic["topic"]: (topic["error_code"], topic.get("authorized_operations", _NOT_TOLD)) for topic in found}
+
+
+async def described(client: AIOKafkaClient, topics: list[str]) -> list[dict[str, Any]]:
+    """Each topic as Metadata tells of it; without `authorized_operations` where the server does not speak version 8."""
     try:
-        answer = await client.send(client.get_random_node(), _RightsRequest(topics))
-        return {topic["topic"]: (topic["error_code"], topic["authorized_operations"]) for topic in _topics_of(answer)}
-    except (NotImplementedError, IncompatibleBrokerVersion):  # a server that does not speak this version
-        plain = await client.send(client.get_random_node(), MetadataRequest(topics, allow_auto_topic_creation=False))
-        return {topic["topic"]: (topic["error_code"], _NOT_TOLD) for topic in _topics_of(plain)}
+        return _topics_of(await client.send(client.get_random_node(), _RightsRequest(topics)))
+    except (NotImplementedError, IncompatibleBrokerVersion):
+        asked = MetadataRequest(topics, allow_auto_topic_creation=False)
+        return _topics_of(await client.send(client.get_random_node(), asked))
+
+
+def may_write(topic: Mapping[str, Any]) -> bool:
+    """Whether this user may write to a topic so described, as far as the server tells."""
+    allowed = _operations(topic.get("authorized_operations", _NOT_TOLD))
+    return allowed is None or "WRITE" in allowed
 
 
 def _topics_of(answer: Any) -> list[dict[str, Any]]:

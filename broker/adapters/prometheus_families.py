@@ -41,6 +41,7 @@ class Families:
         self.duplicates = self._counter("duplicates", "Records that repeated a known request.", "lane")
         self.repeated_calls = self._counter("repeated_calls", "Calls made again because their leader died.")
         self.chunks_dropped = self._counter("chunks_dropped", "Chunks of streams that Kafka did not take in time.")
+        self.reply_copies = self._counter("reply_copies", "Outcomes copied to a reply topic.", "topic", "result")
         self.cancels_taken = self._counter("cancels_taken", "Cancels taken from the control topic.")
         self.cancels_evicted = self._counter("cancels_evicted", "Cancels that waited and gave way to younger ones.")
         self.cancels_waiting = self._gauge("cancels_waiting", "Cancels whose request has not come yet.")

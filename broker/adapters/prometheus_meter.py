@@ -144,6 +144,10 @@ class Meter:
         """So many chunks did not reach their topic."""
         self._families.chunks_dropped.inc(count)
 
+    def reply_copies(self, topic: str, result: str, count: int) -> None:
+        """So many outcomes were copied to a topic of a producer's own (`sent`), or could not be (`dropped`)."""
+        self._families.reply_copies.labels(topic, result).inc(count)
+
     def repeated_call(self) -> None:
         """A call was made again because its leader died."""
         self._families.repeated_calls.inc()

@@ -72,7 +72,7 @@ def check(
     connection = KafkaConnection.of(settings.kafka)
 
     async def ask() -> Cluster:
-        return await look(connection, [spec.name for spec in wanted(settings, REPLICATION)])
+        return await look(connection, [*(spec.name for spec in wanted(settings, REPLICATION)), *settings.replies.allow])
 
     found = review(settings, asyncio.run(within(timeout, ask)))
     if as_json:

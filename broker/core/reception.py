@@ -24,7 +24,7 @@ UNREACHABLE = Fail(
     "deadline_unreachable", "The deadline would pass before a call could start, even if nobody else's came before it."
 )
 _FREE = Prices.flat(0)  # of what is never called
-_WITHDRAWN = "The request was cancelled while it waited to be tried again."
+WITHDRAWN = "The request was cancelled while it waited to be tried again."
 _CANCELLED = Fail("cancelled", "The request was cancelled before it was answered.")
 
 
@@ -152,4 +152,4 @@ class Reception:
         ticket.becomes(Candidate(identity, attempts + 1, "", "", _FREE, 0))
         self._identities.open(identity, attempts + 1)
         self._register.open(ticket)
-        self._settling.settle(ticket, Withdraw(identity.run, attempts, _WITHDRAWN), now_ms)
+        self._settling.settle(ticket, Withdraw(identity.run, attempts, WITHDRAWN), now_ms)

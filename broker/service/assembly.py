@@ -9,7 +9,17 @@ from broker.core.dispatch import Dispatch
 from broker.core.rules import LEADING
 from broker.core.ticket import CONTROL
 from broker.errors import SettingsError
-from broker.ports import ChunkLog, LaneLog, Lease, LedgerLog, OffsetStore, TokenCounter, TransactionLog, Upstream
+from broker.ports import (
+    ChunkLog,
+    LaneLog,
+    Lease,
+    LedgerLog,
+    OffsetStore,
+    ReplyTopics,
+    TokenCounter,
+    TransactionLog,
+    Upstream,
+)
 from broker.service.calling import Calling
 from broker.service.cargo import Hold
 from broker.service.control import ControlReader
@@ -22,6 +32,7 @@ from broker.service.ledger_follower import LedgerFollower
 from broker.service.pricing import Pricer, input_limits
 from broker.service.promotion import Promotion
 from broker.service.publication import Publication
+from broker.service.replies import Replies
 from broker.service.rules import budget_maker, dispatch_rules
 from broker.service.status import Status
 from broker.service.streaming import Streaming
@@ -45,6 +56,7 @@ class DispatcherDoors:
         lane: Makes the reader of a topic: one for each lane, one for the control topic.
         make_producer: Makes a fresh transactional producer under `dispatcher_name`.
         chunks: Takes what is streamed.
+        replies: Looks at topics of producers' own.
     """
 
     upstream: Upstream
@@ -54,6 +66,7 @@ class DispatcherDoors:
     lane: Callable[[str], LaneLog]
     make_producer: Callable[[], TransactionLog]
     chunks: ChunkLog
+    replies: ReplyTopics
     counter: TokenCounter
 
 
@@ -109,6 +122,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
     rules = dispatch_rules(settings)
     core = Dispatch(rules, make_budget=budget_maker(settings), dice=dice)
     telemetry = Telemetry(meter, hold, clock)
+    replies = Replies(doors.replies, settings.replies.allow, meter=meter, clock=clock)
     streaming = Streaming(doors.chunks, clock, lambda: core.term if core.role is LEADING else None)
     calling = Calling(doors.upstream, clock, telemetry, streaming)
     driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
@@ -137,7 +151,8 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         lease=doors.lease,
         follower=follower,
         promotion=promotion,
-        publication=Publication(settings, hold, clock, owner=owner),
+        publication=Publication(settings, hold, clock, replies, owner=owner),
+        replies=replies,
         intakes=intakes,
         make_producer=doors.make_producer,
         clock=clock,
@@ -145,7 +160,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         transacted=meter.transaction,
     )
     leadership = Leadership(parts, owner=owner, times=rules.lease, ledger_topic=ledger_topic, health=health)
-    status = Status(settings, core, health, telemetry, owner=owner, clock=clock)
+    status = Status(settings, core, health, telemetry, replies, owner=owner, clock=clock)
     whereabouts = Whereabouts(core, hold, health=health, telemetry=telemetry, clock=clock, topic_prefix=prefix)
     dispatcher = Dispatcher(
         settings,
@@ -153,6 +168,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         leadership=leadership,
         doors=Doors(doors.upstream, doors.lease, doors.chunks, tuple(intake.log for intake in intakes.values())),
         telemetry=telemetry,
+        replies=replies,
         status=status,
         whereabouts=whereabouts,
     )

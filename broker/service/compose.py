@@ -9,6 +9,7 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_lanes import KafkaLane
 from broker.adapters.kafka_ledger import KafkaLedger
 from broker.adapters.kafka_offsets import KafkaOffsets
+from broker.adapters.kafka_reply_topics import KafkaReplyTopics
 from broker.adapters.kafka_transactions import KafkaTransactions
 from broker.adapters.openai_calls import OpenAIAccess, OpenAICalls
 from broker.adapters.prometheus_meter import Meter
@@ -126,6 +127,7 @@ def dispatcher(
         lane=lambda topic: KafkaLane(connection, topic=topic),
         make_producer=make_producer,
         chunks=KafkaChunks(connection, topic=topics.chunks_topic(settings.kafka.topic_prefix)),
+        replies=KafkaReplyTopics(connection),
         counter=counter,
     )
     assembly = assemble(settings, doors, clock=clock, owner=owner, dice=random.random, from_start=from_start)

@@ -15,6 +15,7 @@ from broker.ports import ChunkLog, LaneLog, Lease, Upstream
 from broker.service.address import url_of
 from broker.service.driver import Driver
 from broker.service.leadership import Leadership
+from broker.service.replies import Replies
 from broker.service.shutdown import Ladder, ladder
 from broker.service.signals import leaving
 from broker.service.status import Status
@@ -50,6 +51,7 @@ class Dispatcher:
         leadership: Leadership,
         doors: Doors,
         telemetry: Telemetry,
+        replies: Replies,
         status: Status,
         whereabouts: Whereabouts,
     ) -> None:
@@ -59,6 +61,7 @@ class Dispatcher:
         self._leadership = leadership
         self._doors = doors
         self._telemetry = telemetry
+        self._replies = replies
         self._status = status
         self._whereabouts = whereabouts
         self._leaving = asyncio.Event()
@@ -121,6 +124,8 @@ class Dispatcher:
             self._telemetry.chunks_dropped(self._doors.chunks.dropped)
             self._telemetry.gauges(self._driver.core, self._leadership.health, now_ms)
             await self._leave_status(now_ms)
+            if self._leadership.health.role == "leader":
+                await self._replies.glance()
 
     async def _leave_status(self, now_ms: int) -> None:
         """What `headrace status` finds in Redis; nobody depends on it."""
@@ -134,6 +139,7 @@ class Dispatcher:
                 await self._doors.upstream.close()
                 await self._doors.lease.close()
                 await self._doors.chunks.close()
+                await self._replies.close()
         await asyncio.gather(*(lane.close() for lane in self._doors.lanes))
 
     def leave(self) -> None:

@@ -30,7 +30,7 @@ class Finding:
 
     Attributes:
         topic: its name; None for what concerns nodes.
-        setting: Kafka's name of it, or `exists`, `partitions`, `replicas`, `nodes`, `settings`.
+        setting: Kafka's name of it, or `exists`, `reply`, `partitions`, `replicas`, `nodes`, `settings`.
         is_now: what is.
         should_be: what should be.
         because: what goes wrong otherwise; a clause.
@@ -53,6 +53,8 @@ class Finding:
         match self.setting:
             case "exists":
                 return "does not exist"
+            case "reply":
+                return f"does not exist: {self.because}"
             case "partitions" | "replicas" | "nodes":
                 counted = self.setting[:-1] if self.is_now == "1" else self.setting
                 return f"has {is_now} {counted} instead of {should_be}: {self.because}"

@@ -29,6 +29,7 @@ from broker.service.ledger_follower import LedgerFollower
 from broker.service.promotion import LeaseLostError, Promotion, Standing
 from broker.service.publication import Publication
 from broker.service.renewal import Renewal
+from broker.service.replies import Replies
 from broker.service.standby import Standby
 from schemas.codec import encode_ledger
 from schemas.record import Record
@@ -63,6 +64,7 @@ class Parts:
     follower: LedgerFollower
     promotion: Promotion
     publication: Publication
+    replies: Replies
     intakes: Mapping[str, LaneIntake]
     make_producer: Callable[[], TransactionLog]
     clock: WallClock
@@ -239,11 +241,13 @@ class Leadership:
 
     async def _commit(self, batch: Batch, renewal: Renewal) -> bool:
         assert self._producer is not None  # noqa: S101 — programmer error: commit without promotion
-        driver, clock = self._parts.driver, self._parts.clock
-        begun_ms = clock.now_ms()
+        driver, clock, publication = self._parts.driver, self._parts.clock, self._parts.publication
+        producer, term, begun_ms = self._producer, self._term, clock.now_ms()
         try:
-            records = self._parts.publication.records(batch, self._term)
-            await self._producer.transact(records, self._parts.publication.offsets(batch))
+            await self._parts.replies.during(
+                publication.reply_topics(batch),
+                lambda: producer.transact(publication.records(batch, term), publication.offsets(batch)),
+            )
         except ProducerDead as error:
             self._parts.transacted("unknown", (clock.now_ms() - begun_ms) / 1_000)
             self.health.kafka(str(error))

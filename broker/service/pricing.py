@@ -91,6 +91,8 @@ class Pricer:
                 return reason, sentence
         if not any(fnmatchcase(model, pattern) for pattern in self._settings.models.allow):
             return "rejected", f"The model {model!r} is not on this dispatcher's list models.allow."
+        if request.reply_to is not None and request.reply_to not in self._settings.replies.allow:
+            return "rejected", f"The topic {request.reply_to!r} is not on this dispatcher's list replies.allow."
         return None
 
 
@@ -101,7 +103,6 @@ _REFUSALS: tuple[tuple[Callable[[GenerationRequest], bool], str, str], ...] = (
         "invalid_request",
         f"body.model must name a model in at most {MODEL_NAME_MAX} characters.",
     ),
-    (lambda request: request.reply_to is not None, "invalid_request", "reply_to is not served yet: leave it out."),
 )
 
 

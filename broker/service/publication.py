@@ -4,7 +4,7 @@ Every record is made here, sized before the transaction begins, and given a form
 refuses would hold up the outcomes of every other.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,17 +12,19 @@ import structlog
 
 from broker.clock import WallClock
 from broker.core.commands import Batch, Bury, Complete, Decision, Discard, Fail, Park, Remember, Withdraw
+from broker.core.reception import WITHDRAWN
 from broker.core.ticket import CONTROL, TicketNumber
 from broker.ports import Outgoing, StoredOffset, TopicPartition
 from broker.service.cargo import Cargo, Hold
 from broker.service.ledger_codec import step_record
 from broker.service.pricing import MODEL_NAME_MAX
+from broker.service.replies import Replies
 from broker.settings.whole import Settings
 from schemas import topics
 from schemas.codec import encode_dead_letter, encode_failure, encode_ledger, encode_outcome
 from schemas.control import Cancel
 from schemas.failure import RetryableFailure, header_fields, key_fields
-from schemas.headers import TRACEPARENT
+from schemas.headers import REPLY_DROPPED, TRACEPARENT
 from schemas.ledger import position
 from schemas.outcome import Completed, Failed, Timings
 from schemas.record import Record
@@ -38,9 +40,10 @@ _METADATA_BYTES_MAX = 16 * 1024
 class Publication:
     """Makes the records of one term's transactions."""
 
-    def __init__(self, settings: Settings, hold: Hold, clock: WallClock, *, owner: str) -> None:
+    def __init__(self, settings: Settings, hold: Hold, clock: WallClock, replies: Replies, *, owner: str) -> None:
         """The owner is the token in the ledger's lines."""
         self._settings = settings
+        self._replies = replies
         self._hold = hold
         self._clock = clock
         self._owner = owner
@@ -64,6 +67,25 @@ class Publication:
         outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, line)))
         return outgoing
 
+    def reply_topics(self, batch: Batch) -> set[str]:
+        """The topics of producers' own for which outcomes of the batch have copies."""
+        found = set()
+        for settlement in batch.settlements:
+            match settlement.decision:
+                case Complete() | Fail() | Discard(returned=True):
+                    found.add(self._reply_topic(self._hold[settlement.number]) or "")
+                case _:
+                    pass
+        return found - {""}
+
+    def _reply_topic(self, cargo: Cargo) -> str | None:
+        content = cargo.content
+        if isinstance(content, DecodedRequest):
+            asked = content.request.reply_to
+        else:
+            asked = content.reply_to if isinstance(content, Undecodable) else None
+        return asked if self._replies.serves(asked) else None
+
     def offsets(self, batch: Batch) -> dict[TopicPartition, StoredOffset]:
         """Where the group stands once the batch is committed."""
         return {
@@ -78,22 +100,46 @@ class Publication:
         cargo = self._hold[number]
         match decision:
             case Complete():
-                yield self._outcome(self._completed(cargo, term), cargo, now)
+                yield from self._outcome(self._completed(cargo, term), cargo, now)
             case Fail():
-                yield self._outcome(self._failed(cargo, decision, term), cargo, now)
+                yield from self._outcome(self._failed(cargo, decision, term), cargo, now)
                 if decision.reason != "cancelled":
                     yield self._dead_letter(cargo, decision.reason, now)
             case Park():
                 yield self._parked(cargo, decision, now)
             case Withdraw():
-                yield self._outcome(_withdrawn(cargo, decision, term), cargo, now)
+                yield from self._outcome(_withdrawn(cargo, decision, term), cargo, now)
             case Bury():
                 yield self._dead_letter(cargo, decision.reason, now, decision.lost)
+            case Discard(returned=True):
+                yield from self._told_late(cargo, term, now)
             case Discard() | Remember():
                 return
 
-    def _outcome(self, outcome: Completed | Failed, cargo: Cargo, now: datetime) -> Outgoing:
-        """The record of an outcome. One that would not fit is a defect of ours, and must still hold up nobody."""
+    def _outcome(self, outcome: Completed | Failed, cargo: Cargo, now: datetime) -> Iterator[Outgoing]:
+        """The record of an outcome, and its copy for a topic of the producer's own; where none can be, it says so."""
+        record, topic = self._outcome_record(outcome, cargo, now), self._reply_topic(cargo)
+        if topic is not None:
+            if why := self._replies.hindrance(topic, record):
+                record = replace(record, headers=(*record.headers, (REPLY_DROPPED, f"{topic} {why}".encode())))
+            else:
+                yield Outgoing(topic, record)
+        yield Outgoing(topics.results_topic(self._prefix), record)
+
+    def _told_late(self, cargo: Cargo, term: int, now: datetime) -> Iterator[Outgoing]:
+        """The copy of an outcome that stands in the results already.
+
+        Whoever cancelled a parked request was answered at once, by its id alone. Where else the outcome was to go, its
+        own record tells, which comes back now.
+        """
+        topic = self._reply_topic(cargo)
+        if topic is not None:
+            record = self._outcome_record(self._failed(cargo, Fail("cancelled", WITHDRAWN), term), cargo, now)
+            if not self._replies.hindrance(topic, record):
+                yield Outgoing(topic, record)
+
+    def _outcome_record(self, outcome: Completed | Failed, cargo: Cargo, now: datetime) -> Record:
+        """One that would not fit is a defect of ours, and must still hold up nobody."""
         record = encode_outcome(outcome, time=now)
         if record.bytes_max > self._results_max:
             _log.error("outcome_does_not_fit", bytes=record.bytes_max, bytes_max=self._results_max)
@@ -101,7 +147,7 @@ class Publication:
         content = cargo.content
         if isinstance(content, DecodedRequest) and content.traceparent is not None:
             record = replace(record, headers=(*record.headers, (TRACEPARENT, content.traceparent.encode())))
-        return Outgoing(topics.results_topic(self._prefix), record)
+        return record
 
     def _completed(self, cargo: Cargo, term: int) -> Completed:
         assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called

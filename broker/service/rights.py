@@ -6,6 +6,8 @@ away; both processes would wait for ever.
 
 from dataclasses import dataclass
 
+import structlog
+
 from broker.adapters.kafka_connection import KafkaConnection, user_of
 from broker.adapters.kafka_rights import Seen, denied_transactions, seen
 from broker.errors import MissingTopic, RightsError
@@ -13,18 +15,22 @@ from broker.service.findings import kafka_tool
 from broker.settings.whole import Settings
 from schemas import topics
 
+_log = structlog.get_logger("rights")
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
     """The topics a process reads and writes, and the name under which it commits: transactional id and group.
 
-    `group` is there where the group has another name than the transactional id.
+    `group` is there where the group has another name than the transactional id. `replies` are written if they can be:
+    they belong to producers, whose mistake must keep no dispatcher from starting.
     """
 
     name: str
     read: tuple[str, ...]
     write: tuple[str, ...]
     group: str = ""
+    replies: tuple[str, ...] = ()
 
     @property
     def topics(self) -> list[str]:
@@ -39,7 +45,8 @@ def dispatcher_needs(settings: Settings) -> Needs:
     ledger, results = topics.ledger_topic(prefix), topics.results_topic(prefix)
     failures, chunks = topics.failures_topic(prefix), topics.chunks_topic(prefix)
     written = (results, failures, chunks, topics.dead_letters_topic(prefix), ledger)
-    return Needs(f"{prefix}.dispatcher", (*lanes, topics.control_topic(prefix), ledger), written)
+    read = (*lanes, topics.control_topic(prefix), ledger)
+    return Needs(f"{prefix}.dispatcher", read, written, replies=settings.replies.allow)
 
 
 def retrier_needs(settings: Settings) -> Needs:
@@ -51,6 +58,8 @@ def retrier_needs(settings: Settings) -> Needs:
 
 async def check(connection: KafkaConnection, needs: Needs) -> None:
     """Back if everything is there and allowed. Nothing is changed, and nobody is fenced.
+
+    What is amiss with reply topics is logged, and ends nothing.
 
     Raises:
         MissingTopic: Names all that are missing, and the verb that creates them.
@@ -64,6 +73,23 @@ async def check(connection: KafkaConnection, needs: Needs) -> None:
     absent += await denied_transactions(connection, needs.name, needs.group or needs.name)
     if absent:
         raise RightsError(_sentence(connection, absent, found))
+    if needs.replies:
+        for sentence in _about_replies(connection, needs, await seen(connection, needs.replies)):
+            _log.warning("reply_topic_unusable", reason=sentence)
+
+
+def _about_replies(connection: KafkaConnection, needs: Needs, found: Seen) -> list[str]:
+    """A sentence for each reply topic that cannot be written."""
+    sentences = [
+        f"The reply topic {topic} does not exist: its owner must create it, or replies.allow must not name it."
+        for topic in found.missing
+    ]
+    denied = [
+        topic
+        for topic in needs.replies
+        if topic in found.hidden or not (topic in found.missing or _allows(found, "WRITE", topic))
+    ]
+    return sentences + [_sentence(connection, [f"WRITE on the topic {topic}"], found) for topic in denied]
 
 
 def _absent(found: Seen, needs: Needs) -> list[tuple[str, str]]:

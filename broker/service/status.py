@@ -11,6 +11,7 @@ from broker.core.limits import LimitDesk
 from broker.core.rules import Role
 from broker.core.ticket import State
 from broker.service.health import Health
+from broker.service.replies import Replies
 from broker.service.telemetry import Telemetry
 from broker.settings.whole import Settings
 from schemas.instants import to_wire
@@ -25,6 +26,7 @@ class Status:
         core: Dispatch,
         health: Health,
         telemetry: Telemetry,
+        replies: Replies,
         *,
         owner: str,
         clock: WallClock,
@@ -34,6 +36,7 @@ class Status:
         self._core = core
         self._health = health
         self._telemetry = telemetry
+        self._replies = replies
         self._owner = owner
         self._clock = clock
         self.url: str | None = None
@@ -68,6 +71,7 @@ class Status:
             },
             "parked": core.identities.parked_count,
             "cancels_waiting": len(core.identities.cancels),
+            "replies": self._replies.shown(),
         }
 
     def _lane(self, name: str, now_ms: int) -> dict[str, Any]:

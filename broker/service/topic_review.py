@@ -43,10 +43,17 @@ def review(settings: Settings, cluster: Cluster) -> Review:
         as_is = cluster.topics.get(spec.name)
         about = _Topic(settings, spec, lanes.get(spec.name))
         found.differences += [about.missing()] if as_is is None else about.differences(as_is)
+    found.differences += [_no_reply(topic) for topic in settings.replies.allow if topic not in cluster.topics]
     found.differences += internal_topics(cluster, settings.kafka)
     found.differences += nodes_as_is(settings, cluster, specs)
     found.cautions += cautions(cluster)
     return found
+
+
+def _no_reply(topic: str) -> Finding:
+    because = "replies.allow names it, and copies of outcomes for it are dropped"
+    mend = "have its owner create it, or take it out of replies.allow"
+    return Finding(topic, "reply", "no", "yes", because, mend)
 
 
 class _Topic:

@@ -1,8 +1,11 @@
 """What the processes do with what they took: dispatching, input, retries, recognition of repeats."""
 
+from typing import Annotated
+
 from pydantic import ByteSize, Field
 
 from broker.settings.group import Group, Share, Size
+from schemas.request import TOPIC_NAME
 
 
 class DispatcherSettings(Group):
@@ -36,6 +39,12 @@ class ModelsSettings(Group):
     """The models a producer may ask for: patterns as in file names."""
 
     allow: tuple[str, ...] = Field(("*",), min_length=1)
+
+
+class RepliesSettings(Group):
+    """Topics of producers' own that a request may name in `reply_to`, by their exact names; none unless listed."""
+
+    allow: tuple[Annotated[str, Field(pattern=TOPIC_NAME)], ...] = Field((), max_length=100)
 
 
 class InputSettings(Group):

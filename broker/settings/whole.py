@@ -15,6 +15,7 @@ from broker.settings.duties import (
     DispatcherSettings,
     InputSettings,
     ModelsSettings,
+    RepliesSettings,
     RetrierSettings,
     RetrySettings,
 )
@@ -23,6 +24,7 @@ from broker.settings.lanes import LANE_DEFAULTS, LaneSettings
 from broker.settings.limits import LimitSettings, doubly_claimed, limit_name, with_patterns
 from broker.settings.tenants import TenantSettings
 from broker.settings.topics import DAY_S, TopicsSettings
+from schemas.topics import requests_topic, topics
 
 _LANE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _ENVELOPE_BYTES = 32 * 1024
@@ -43,6 +45,7 @@ class Settings(Group):
     limits: Annotated[Mapping[str, LimitSettings], AfterValidator(with_patterns)] = Field(default_factory=dict)
     tenants: Mapping[str, TenantSettings] = Field(default_factory=dict)
     models: ModelsSettings = ModelsSettings()
+    replies: RepliesSettings = RepliesSettings()
     input: InputSettings = InputSettings()
     retry: RetrySettings = RetrySettings()
     dedupe: DedupeSettings = DedupeSettings()
@@ -151,6 +154,15 @@ def _check_patterns(settings: Settings) -> Iterator[Contradiction]:
         yield Contradiction(sentence, (("limits", first, "models"), ("limits", second, "models")))
 
 
+def _check_replies(settings: Settings) -> Iterator[Contradiction]:
+    prefix = settings.kafka.topic_prefix
+    own = {spec.name for spec in topics(prefix, settings.lanes)}
+    for topic in settings.replies.allow:
+        if topic in own or topic.startswith((requests_topic(prefix, ""), "__")):
+            sentence = f"replies.allow names {topic}, which is no producer's own topic: a copy there would do harm"
+            yield Contradiction(sentence, (("replies", "allow"), ("kafka", "topic_prefix")))
+
+
 _CHECKS: tuple[Callable[[Settings], Iterator[Contradiction]], ...] = (
     _check_lane_names,
     _check_lane_orders,
@@ -159,4 +171,5 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Contradiction]], ...] = (
     _check_sizes,
     _check_ledger,
     _check_patterns,
+    _check_replies,
 )

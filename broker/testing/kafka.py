@@ -92,6 +92,11 @@ class MemoryKafka:
         logs.extend(PartitionLog() for _ in range(partitions - len(logs)))
         self.stir()
 
+    def delete(self, topic: str) -> None:
+        """A topic with all it held."""
+        del self._topics[topic]
+        self.stir()
+
     def logs(self, topic: str) -> list[PartitionLog]:
         """A topic's partitions.
 

@@ -9,12 +9,13 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
 from broker.errors import LogUnavailable, MissingTopic, ProducerDead
-from broker.ports import Fetched, LedgerRow, Outgoing, StoredOffset, TopicPartition, Unreadable
+from broker.ports import Fetched, LedgerRow, Outgoing, ReplyTopic, StoredOffset, TopicPartition, Unreadable
 from broker.testing.kafka import MESSAGE_BYTES_MAX, METADATA_CHARS_MAX, CommitFault, KafkaLink
 from broker.testing.kafka_log import PartitionLog
 from schemas.record import Record
 
 _OPEN_WITHIN_S = 10.0
+_LOOK_WITHIN_S = 1.0
 _ROWS_A_READ = 2_000
 NO_OFFSET = -1
 
@@ -282,3 +283,29 @@ class MemoryChunks:
     async def close(self) -> None:
         """See `broker.ports.ChunkLog.close`."""
         self._is_closed = True
+
+
+class MemoryReplyTopics:
+    """A `ReplyTopics`; a topic whose name is in `denied` may not be written."""
+
+    def __init__(self, link: KafkaLink) -> None:
+        self.denied: set[str] = set()
+        self._link = link
+
+    async def look(self, topics: Sequence[str]) -> Mapping[str, ReplyTopic]:
+        """See `broker.ports.ReplyTopics.look`."""
+        try:
+            await self._link.reach(_LOOK_WITHIN_S)
+        except TimeoutError as error:
+            raise LogUnavailable("Kafka does not tell how the reply topics are.") from error
+        return {topic: self._state(topic) for topic in topics}
+
+    def _state(self, topic: str) -> ReplyTopic:
+        kafka = self._link.kafka
+        bytes_max = kafka.message_bytes_max.get(topic, MESSAGE_BYTES_MAX)
+        if topic not in kafka.topic_names():
+            return ReplyTopic(bytes_max, "does not exist")
+        return ReplyTopic(bytes_max, "may not be written by user ANONYMOUS" if topic in self.denied else "")
+
+    async def close(self) -> None:
+        """See `broker.ports.ReplyTopics.close`."""

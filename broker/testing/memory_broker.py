@@ -31,7 +31,14 @@ from broker.settings.whole import Settings
 from broker.testing.client_doors import MemoryClientDoors
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryLedger, MemoryOffsets, MemoryTransactions
+from broker.testing.kafka_doors import (
+    MemoryChunks,
+    MemoryLane,
+    MemoryLedger,
+    MemoryOffsets,
+    MemoryReplyTopics,
+    MemoryTransactions,
+)
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, answer_text
 from consumers.retries.allowances import AllowanceRules
@@ -55,7 +62,8 @@ class MemoryBroker:
         latency_s: How long a call takes, unless the answer says otherwise.
         settings: Groups as in a settings file, such as `{"lanes": {…}}`; default: quotas that bound nothing.
         topic_prefix: As your clients have it.
-        topics: Further topics that your service writes to or reads, such as one for its own dead letters.
+        topics: Further topics that your service writes to or reads, such as one for its own dead letters; those of
+            `replies.allow` are there anyway.
 
     Attributes:
         connection: For `GenerationClient`, `ResultReader` and `DeadLetterReader`.
@@ -156,6 +164,7 @@ class MemoryBroker:
             lane=lambda topic: MemoryLane(link, topic=topic),
             make_producer=lambda: MemoryTransactions(link, transactional_id=name),
             chunks=MemoryChunks(link, topic=topics.chunks_topic(self._prefix)),
+            replies=MemoryReplyTopics(link),
             counter=RoughCounter(),
         )
         made: Assembly = assemble(self.settings, doors, clock=self._clock, owner=owner, dice=random.random)
@@ -230,7 +239,9 @@ def _topics(settings: Settings, further: tuple[str, ...]) -> list[tuple[str, int
     """Names and numbers of partitions."""
     overrides = {kind: getattr(settings.topics, kind) for kind in topics.KINDS}
     specs = topics.topics(settings.kafka.topic_prefix, settings.lanes, overrides, nodes=1)
-    return [(spec.name, spec.partitions) for spec in specs] + [(name, 1) for name in further]
+    return [(spec.name, spec.partitions) for spec in specs] + [
+        (name, 1) for name in (*further, *settings.replies.allow)
+    ]
 
 
 def _script(answer: Callable[[Asked], Answer]) -> Callable[[Asked], Said | Silence | None]:

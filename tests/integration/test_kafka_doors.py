@@ -6,20 +6,23 @@ from collections import defaultdict
 from uuid import uuid4
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from broker.adapters.kafka_chunks import KafkaChunks
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_reply_topics import KafkaReplyTopics
 from broker.adapters.kafka_results import KafkaResults
 from broker.adapters.kafka_topics import create_missing
 from broker.local.services import LocalServices
 from schemas.record import Record
-from schemas.topics import TopicShape, chunks_topic, topics
+from schemas.topics import TopicShape, TopicSpec, chunks_topic, topics
 from tests.contract.chunk_log_contract import ChunkLogContract, ChunkWorld
 from tests.contract.chunk_reader_contract import ChunkReaderContract, ChunkTopic
 from tests.contract.kafka_world import KafkaWorld
 from tests.contract.lane_log_contract import LaneLogContract
 from tests.contract.ledger_log_contract import LedgerLogContract
 from tests.contract.offset_store_contract import OffsetStoreContract
+from tests.contract.reply_topics_contract import ReplyTopicsContract, ReplyTopicsWorld
 from tests.contract.transaction_log_contract import TransactionLogContract
 from tests.integration.kafka_world import producing, real_world
 
@@ -85,6 +88,37 @@ class TestKafkaChunks(ChunkLogContract):
     @pytest.fixture
     async def chunk_world(self, real: KafkaWorld, services: LocalServices) -> ChunkWorld:
         return RealChunks(real, KafkaConnection(services.endpoints.bootstrap_servers))
+
+
+class RealReplyWorld:
+    def __init__(self, connection: KafkaConnection) -> None:
+        self.prefix = f"replies-{uuid4().hex[:8]}"
+        self._connection = connection
+
+    def door(self) -> KafkaReplyTopics:
+        return KafkaReplyTopics(self._connection)
+
+    def away(self) -> KafkaReplyTopics:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            return KafkaReplyTopics(KafkaConnection(f"127.0.0.1:{taken.getsockname()[1]}"))
+
+    async def create(self, topic: str, bytes_max: int) -> None:
+        await create_missing(self._connection, [TopicSpec(topic, 2, 1, {"max.message.bytes": str(bytes_max)})])
+
+    async def delete(self, topic: str) -> None:
+        admin = AIOKafkaAdminClient(**self._connection.client_kwargs())
+        await admin.start()
+        try:
+            await admin.delete_topics([topic])
+        finally:
+            await admin.close()
+
+
+class TestKafkaReplyTopics(ReplyTopicsContract):
+    @pytest.fixture
+    async def reply_world(self, services: LocalServices) -> ReplyTopicsWorld:
+        return RealReplyWorld(KafkaConnection(services.endpoints.bootstrap_servers))
 
 
 class RealChunkTopic:

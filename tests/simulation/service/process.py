@@ -16,7 +16,7 @@ from broker.service.retrying import RetrierProcess
 from broker.service.timekeeping import ByTheLeader
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import MemoryKafka
-from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryLedger, MemoryOffsets
+from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryLedger, MemoryOffsets, MemoryReplyTopics
 from broker.testing.lease import MemoryLeaseStore
 from consumers.retries.allowances import AllowanceRules
 from consumers.retries.retrier import Retrier, RetrierRules
@@ -117,6 +117,7 @@ class DispatcherProcess(Process):
             lane=self.lane,
             make_producer=self.producer,
             chunks=MemoryChunks(self.link, topic=topics.chunks_topic(PREFIX)),
+            replies=MemoryReplyTopics(self.link),
             counter=Counter(self),
         )
         self.made = self.loop.inside(

@@ -15,7 +15,14 @@ from broker.service.rules import dispatch_rules
 from broker.settings.whole import Settings
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryLedger, MemoryOffsets, MemoryTransactions
+from broker.testing.kafka_doors import (
+    MemoryChunks,
+    MemoryLane,
+    MemoryLedger,
+    MemoryOffsets,
+    MemoryReplyTopics,
+    MemoryTransactions,
+)
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from broker.testing.upstream import Script, ScriptedUpstream
 from schemas import topics
@@ -107,6 +114,7 @@ class Process:
         ttl_ms = dispatch_rules(self.settings).lease.ttl_ms
         self.lease = self.lease_type(world.leases, world.lease_key(), ttl_ms=ttl_ms, token=owner)
         self.chunks = MemoryChunks(self.link, topic=topics.chunks_topic(PREFIX))
+        self.replies = MemoryReplyTopics(self.link)
         doors = DispatcherDoors(
             upstream=self.upstream(),
             lease=self.lease,
@@ -115,6 +123,7 @@ class Process:
             lane=self.lane,
             make_producer=self.producer,
             chunks=self.chunks,
+            replies=self.replies,
             counter=self.counter(),
         )
         made = assemble(

@@ -17,10 +17,11 @@ from broker.core.verdict import Meaning, Verdict
 from broker.service.calling import Calling, usage_of
 from broker.service.cargo import Cargo, Hold
 from broker.service.publication import Publication
+from broker.service.replies import Replies
 from broker.service.streaming import Streaming
 from broker.service.telemetry import SHAPES_SAID_MAX, Telemetry
 from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryChunks
+from broker.testing.kafka_doors import MemoryChunks, MemoryReplyTopics
 from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
 from schemas.chunk import Chunk
 from schemas.codec import decode_chunk, decode_request
@@ -68,7 +69,8 @@ class Rig:
 
     def outcome(self) -> Record:
         """What publication makes of it."""
-        publication = Publication(settings_of(), self.hold, self.clock, owner="me")
+        replies = Replies(MemoryReplyTopics(KafkaLink(self.kafka)), (), meter=Meter(), clock=self.clock)
+        publication = Publication(settings_of(), self.hold, self.clock, replies, owner="me")
         (outgoing,) = publication._settled(self.number, Complete(), 1, NOW)
         return outgoing.record
 

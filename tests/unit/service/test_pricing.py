@@ -166,7 +166,7 @@ def test_text_that_breaks_the_tokenizer_is_priced_all_the_same() -> None:
         ({"body": {"model": 7}}, "invalid_request", "must name a model"),
         ({"body": {"model": "m" * 257}}, "invalid_request", "at most 256 characters"),
         ({"body": {"model": "gpt-5"}}, "rejected", "'gpt-5' is not on this dispatcher's list"),
-        ({"reply_to": "somewhere"}, "invalid_request", "reply_to"),
+        ({"reply_to": "acme.answers"}, "rejected", "'acme.answers' is not on this dispatcher's list replies.allow"),
     ],
 )
 def test_what_a_producer_may_not_ask_is_refused_with_a_reason(fields: dict[str, Any], reason: str, told: str) -> None:
@@ -176,6 +176,15 @@ def test_what_a_producer_may_not_ask_is_refused_with_a_reason(fields: dict[str, 
     assert told in known.refusal[1]
     assert len(known.refusal[1]) < 500
     assert len(known.limit) <= 256
+
+
+def test_a_reply_topic_is_allowed_by_its_exact_name() -> None:
+    allowed = pricer(replies={"allow": ["acme.answers"]})
+    assert candidate(record(reply_to="acme.answers"), priced=allowed).refusal is None
+    for other in ("acme.answers2", "acme", "ACME.answers"):
+        refusal = candidate(record(reply_to=other), priced=allowed).refusal
+        assert refusal is not None
+        assert refusal[0] == "rejected"
 
 
 def test_every_model_is_allowed_unless_there_is_a_list() -> None:

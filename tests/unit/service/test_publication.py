@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
 from broker.core import cancels
 from broker.core.commands import (
@@ -29,7 +30,10 @@ from broker.core.ticket import CONTROL, LanePartition, Source
 from broker.ports import Outgoing, StoredOffset, TopicPartition
 from broker.service.cargo import Cargo, Hold
 from broker.service.publication import Publication
+from broker.service.replies import Replies
 from broker.settings.whole import Settings
+from broker.testing.kafka import KafkaLink, MemoryKafka
+from broker.testing.kafka_doors import MemoryReplyTopics
 from schemas.codec import (
     DecodedRequest,
     decode_dead_letter,
@@ -55,7 +59,11 @@ class Rig:
         self.settings: Settings = settings_of(**groups)
         self.hold = Hold()
         clock = WallClock(lambda: 100.0, lambda: NOW)
-        self.publication = Publication(self.settings, self.hold, clock, owner="me")
+        self.kafka = MemoryKafka(lambda: 0)
+        self.replies = Replies(
+            MemoryReplyTopics(KafkaLink(self.kafka)), self.settings.replies.allow, meter=Meter(), clock=clock
+        )
+        self.publication = Publication(self.settings, self.hold, clock, self.replies, owner="me")
 
     def cargo(
         self, value: bytes | None, key: bytes | None = b"key", headers: tuple[tuple[str, bytes], ...] = ()

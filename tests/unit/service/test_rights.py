@@ -2,7 +2,7 @@
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_rights import Seen
-from broker.service.rights import Needs, _absent, _sentence, dispatcher_needs, retrier_needs
+from broker.service.rights import Needs, _about_replies, _absent, _sentence, dispatcher_needs, retrier_needs
 from broker.settings.whole import Settings
 
 NEEDS = Needs("p.dispatcher", ("lane", "ledger"), ("results", "ledger"))
@@ -47,3 +47,14 @@ def test_the_sentence_shows_how_the_first_right_is_granted() -> None:
     )
     hidden = Seen({}, (), ("lane",))
     assert "(or topics without any right do not exist)" in _sentence(connection, ["READ on the topic lane"], hidden)
+
+
+def test_what_is_amiss_with_a_reply_topic_is_a_sentence_for_each() -> None:
+    needs = dispatcher_needs(Settings(replies={"allow": ["good", "gone", "denied", "hidden", "untold"]}))
+    assert not {"good", "gone"} & set(needs.topics)
+    allowed = {"good": frozenset({"WRITE"}), "denied": frozenset({"READ"}), "untold": None}
+    gone, denied, hidden = _about_replies(KafkaConnection("kafka:9092"), needs, Seen(allowed, ("gone",), ("hidden",)))
+    assert gone == "The reply topic gone does not exist: its owner must create it, or replies.allow must not name it."
+    assert "lacks WRITE on the topic denied" in denied
+    assert "--operation Write --topic denied" in denied
+    assert "lacks WRITE on the topic hidden" in hidden

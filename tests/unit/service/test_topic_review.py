@@ -8,6 +8,7 @@ import pytest
 from broker.adapters.kafka_topics import Cluster, TopicAsIs
 from broker.service.findings import Finding
 from broker.service.topic_review import review, wanted
+from broker.settings.duties import RepliesSettings
 from broker.settings.load import load_settings
 from broker.settings.whole import Settings
 
@@ -210,3 +211,16 @@ def test_a_server_that_does_not_know_a_setting_differs_in_nothing() -> None:
     assert review(SETTINGS, replace(cluster, nodes={1: {}, 2: {}, 3: {}})).differences == []
     lane = replace(cluster.topics[LANE], configs={key: cluster.topics[LANE].configs[key] for key in old})
     assert review(SETTINGS, replace(cluster, topics={**cluster.topics, LANE: lane})).differences == []
+
+
+def test_a_reply_topic_that_does_not_exist_is_a_difference_that_no_verb_of_ours_mends() -> None:
+    settings = SETTINGS.model_copy(update={"replies": RepliesSettings(allow=("acme.answers",))})
+    finding = only(fresh(), settings)
+    assert finding.sentence == (
+        "acme.answers does not exist: replies.allow names it, and copies of outcomes for it are dropped; to mend it: "
+        "have its owner create it, or take it out of replies.allow"
+    )
+    assert not review(settings, fresh()).missing
+    cluster = fresh()
+    there = replace(cluster, topics={**cluster.topics, "acme.answers": TopicAsIs(1, 1, {})})
+    assert not review(settings, there).differences

@@ -77,6 +77,12 @@ IN_THE_FILE = {
     "twice dedupe.window_s and at least a day (from FILE:2)",
     '[limits.a]\nmodels = ["x*"]\n[limits.b]\nmodels = ["x*"]': "the limits a and b both claim the models 'x*': "
     "a model draws from one (from FILE:2 and FILE:4)",
+    '[replies]\nallow = ["acme.answers", "generation.results"]': "replies.allow names generation.results, which is no "
+    "producer's own topic: a copy there would do harm (from FILE:2)",
+    '[replies]\nallow = ["generation.requests.gone"]': "replies.allow names generation.requests.gone, which is no "
+    "producer's own topic: a copy there would do harm (from FILE:2)",
+    '[replies]\nallow = ["__consumer_offsets"]': "replies.allow names __consumer_offsets, which is no producer's own "
+    "topic: a copy there would do harm (from FILE:2)",
     '[limits.a]\ncharge_law = "guess"': "limits.a.charge_law = 'guess' (from FILE:2) must be one of 'auto', "
     "'documented', 'chat-2025', 'chat-legacy', 'responses', 'embeddings' or 'usage'",
     '[openai]\napi_key = "a"\napi_key_file = "b"': "openai.api_key is given twice: from FILE:2 and from FILE:3",

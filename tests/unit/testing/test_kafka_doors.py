@@ -9,13 +9,14 @@ import pytest
 from broker.errors import LogUnavailable, ProducerDead
 from broker.ports import StoredOffset, TopicPartition, Unreadable
 from broker.testing.kafka import CommitFault, KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryChunks, MemoryLane
+from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryReplyTopics
 from schemas.record import Record
 from tests.contract.chunk_log_contract import ChunkLogContract, ChunkWorld
 from tests.contract.kafka_world import KafkaWorld, outgoing, read, taken, texts, values
 from tests.contract.lane_log_contract import LaneLogContract
 from tests.contract.ledger_log_contract import LedgerLogContract
 from tests.contract.offset_store_contract import OffsetStoreContract
+from tests.contract.reply_topics_contract import ReplyTopicsContract, ReplyTopicsWorld
 from tests.contract.transaction_log_contract import TransactionLogContract
 from tests.unit.testing.worlds import MemoryWorld
 
@@ -70,6 +71,34 @@ class TestMemoryChunks(ChunkLogContract):
     @pytest.fixture
     async def chunk_world(self) -> ChunkWorld:
         return MemoryChunkWorld()
+
+
+class MemoryReplyWorld:
+    prefix = "acme"
+
+    def __init__(self) -> None:
+        self.kafka = MemoryKafka(lambda: 0)
+
+    def door(self) -> MemoryReplyTopics:
+        return MemoryReplyTopics(KafkaLink(self.kafka))
+
+    def away(self) -> MemoryReplyTopics:
+        link = KafkaLink(self.kafka)
+        link.cut()
+        return MemoryReplyTopics(link)
+
+    async def create(self, topic: str, bytes_max: int) -> None:
+        self.kafka.create(topic)
+        self.kafka.message_bytes_max[topic] = bytes_max
+
+    async def delete(self, topic: str) -> None:
+        self.kafka.delete(topic)
+
+
+class TestMemoryReplyTopics(ReplyTopicsContract):
+    @pytest.fixture
+    async def reply_world(self) -> ReplyTopicsWorld:
+        return MemoryReplyWorld()
 
 
 async def test_a_chunk_without_a_topic_is_dropped() -> None:
