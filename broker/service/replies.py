@@ -137,10 +137,10 @@ class Replies:
         sent = set(self._sent)
         if not sent or not await self._look(sent):
             return
+        if any(self._trouble(self._topics[topic]) for topic in sent):
+            return  # that one it was; it is done without from now on
         for topic in sent:
             known = self._topics[topic]
-            if self._trouble(known):
-                continue
             known.failures += 1
             if known.failures >= FAILURES_MAX:
                 known.barred_for_ms = min(BARRED_MAX_MS, 2 * known.barred_for_ms or BARRED_FIRST_MS)

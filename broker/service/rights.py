@@ -89,7 +89,10 @@ def _about_replies(connection: KafkaConnection, needs: Needs, found: Seen) -> li
         for topic in needs.replies
         if topic in found.hidden or not (topic in found.missing or _allows(found, "WRITE", topic))
     ]
-    return sentences + [_sentence(connection, [f"WRITE on the topic {topic}"], found) for topic in denied]
+    return sentences + [
+        _sentence(connection, [f"WRITE on the topic {topic}"], Seen({}, (), (topic,) if topic in found.hidden else ()))
+        for topic in denied
+    ]
 
 
 def _absent(found: Seen, needs: Needs) -> list[tuple[str, str]]:

@@ -1,11 +1,8 @@
 """What the processes do with what they took: dispatching, input, retries, recognition of repeats."""
 
-from typing import Annotated
-
 from pydantic import ByteSize, Field
 
 from broker.settings.group import Group, Share, Size
-from schemas.request import TOPIC_NAME
 
 
 class DispatcherSettings(Group):
@@ -44,7 +41,7 @@ class ModelsSettings(Group):
 class RepliesSettings(Group):
     """Topics of producers' own that a request may name in `reply_to`, by their exact names; none unless listed."""
 
-    allow: tuple[Annotated[str, Field(pattern=TOPIC_NAME)], ...] = Field((), max_length=100)
+    allow: tuple[str, ...] = Field((), max_length=100)
 
 
 class InputSettings(Group):

@@ -24,6 +24,7 @@ from broker.settings.lanes import LANE_DEFAULTS, LaneSettings
 from broker.settings.limits import LimitSettings, doubly_claimed, limit_name, with_patterns
 from broker.settings.tenants import TenantSettings
 from broker.settings.topics import DAY_S, TopicsSettings
+from schemas.request import TOPIC_NAME
 from schemas.topics import requests_topic, topics
 
 _LANE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -158,6 +159,8 @@ def _check_replies(settings: Settings) -> Iterator[Contradiction]:
     prefix = settings.kafka.topic_prefix
     own = {spec.name for spec in topics(prefix, settings.lanes)}
     for topic in settings.replies.allow:
+        if re.fullmatch(TOPIC_NAME, topic) is None:
+            yield Contradiction(f"replies.allow names {topic!r}, as no topic can be called", (("replies", "allow"),))
         if topic in own or topic.startswith((requests_topic(prefix, ""), "__")):
             sentence = f"replies.allow names {topic}, which is no producer's own topic: a copy there would do harm"
             yield Contradiction(sentence, (("replies", "allow"), ("kafka", "topic_prefix")))

@@ -32,7 +32,7 @@ from broker.simulator.upstream import Upstream
 from consumers.results import ResultReader
 from schemas.codec import Record, encode_failure
 from schemas.failure import FailureKind, RetryableFailure
-from schemas.topics import topics
+from schemas.topics import TopicSpec, topics
 from tests.integration.fleet import Fleet, producing, read_all, request
 from tests.integration.secured_kafka import (
     CLUSTER,
@@ -315,6 +315,42 @@ READS_FOR_A_DRY_RUN = (
     Right(TOPIC, "generation.dead-letters", READ),
     Right(TOPIC, "generation.results", READ),
 )
+
+
+async def test_a_reply_topic_without_the_right_costs_its_copies_and_one_with_it_has_them(
+    kafka: SecuredKafka, services: LocalServices, tmp_path: Path
+) -> None:
+    await make_topics(kafka)
+    plain = KafkaConnection(kafka.plain)
+    await create_missing(plain, [TopicSpec(name, 2, 1, {}) for name in ("acme.answers", "acme.denied", "acme.hidden")])
+    await kafka.grant("dispatcher", [*documented()["dispatcher"], Right(TOPIC, "acme.denied", READ)])
+    endpoints = Endpoints(kafka.plain, services.endpoints.redis_url)
+    pair = cast("LocalServices", SimpleNamespace(endpoints=endpoints, kafka_pids=(0,)))  # one node
+    allowed = {"HEADRACE_REPLIES__ALLOW": "acme.answers,acme.denied,acme.hidden"}
+    async with Upstream(plentiful()) as upstream, Fleet(pair, "generation", upstream.base_url, tmp_path) as fleet:
+        dispatcher = await fleet.start("dispatcher", **kafka.environment("dispatcher"), **allowed)
+        term = (await fleet.until(dispatcher, "leader"))["term"]
+        said = dispatcher.said()
+        assert "lacks WRITE on the topic acme.denied: grant it" in said
+        assert "lacks WRITE on the topic acme.hidden (or topics without any right do not exist): grant it" in said
+        async with GenerationClient(connection=plain) as generations:
+            for name in ("answers", "denied", "hidden"):
+                body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Write."}]}
+                asked = generations.generate(body, lane="urgent", id=f"to-{name}", reply_to=f"acme.{name}")
+                assert (await asyncio.wait_for(asked, 30)).status == "completed"
+        async with ResultReader(connection=plain, group=None, topic="acme.answers") as copies:
+            assert (await anext(copies)).id == "to-answers"
+        for name in ("denied", "hidden"):
+            async with ResultReader(connection=plain, group=None, topic=f"acme.{name}", follow=False) as nothing:
+                assert [copy async for copy in nothing] == []
+        status = await fleet.status(dispatcher)
+        trouble = "may not be written by user dispatcher"
+        assert status["replies"] == {
+            "acme.answers": {"trouble": None, "sent": 1, "dropped": 0},
+            "acme.denied": {"trouble": trouble, "sent": 0, "dropped": 1},
+            "acme.hidden": {"trouble": trouble, "sent": 0, "dropped": 1},
+        }
+        assert (status["role"], status["term"]) == ("leader", term)
 
 
 def due(asked: dict[str, object]) -> Record:

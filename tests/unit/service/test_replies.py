@@ -330,6 +330,23 @@ async def test_a_topic_that_fails_transactions_for_no_reason_to_be_seen_is_left_
     assert rig.shown()["trouble"] is None
 
 
+async def test_a_topic_that_is_seen_to_be_gone_takes_the_blame_for_the_others() -> None:
+    rig = Rig()
+
+    async def goes() -> None:
+        rig.door.troubles[REPLY] = "does not exist"
+        await dies()
+
+    for _ in range(FAILURES_MAX):
+        rig.door.troubles.clear()
+        await asyncio.sleep(0.1)
+        with pytest.raises(ProducerDead):
+            await rig.transaction(REPLY, OTHER, then=goes)
+    assert rig.shown(OTHER)["trouble"] is None
+    await rig.transaction(OTHER)
+    assert rig.shown(OTHER)["sent"] == 1
+
+
 async def test_a_kafka_that_is_away_is_no_fault_of_a_topic() -> None:
     rig = Rig()
     await rig.transaction(REPLY)

@@ -55,6 +55,6 @@ def test_what_is_amiss_with_a_reply_topic_is_a_sentence_for_each() -> None:
     allowed = {"good": frozenset({"WRITE"}), "denied": frozenset({"READ"}), "untold": None}
     gone, denied, hidden = _about_replies(KafkaConnection("kafka:9092"), needs, Seen(allowed, ("gone",), ("hidden",)))
     assert gone == "The reply topic gone does not exist: its owner must create it, or replies.allow must not name it."
-    assert "lacks WRITE on the topic denied" in denied
+    assert "lacks WRITE on the topic denied: grant it" in denied
     assert "--operation Write --topic denied" in denied
-    assert "lacks WRITE on the topic hidden" in hidden
+    assert "lacks WRITE on the topic hidden (or topics without any right do not exist): grant it" in hidden

@@ -79,6 +79,8 @@ IN_THE_FILE = {
     "a model draws from one (from FILE:2 and FILE:4)",
     '[replies]\nallow = ["acme.answers", "generation.results"]': "replies.allow names generation.results, which is no "
     "producer's own topic: a copy there would do harm (from FILE:2)",
+    '[replies]\nallow = ["acme answers"]': "replies.allow names 'acme answers', as no topic can be called "
+    "(from FILE:2)",
     '[replies]\nallow = ["generation.requests.gone"]': "replies.allow names generation.requests.gone, which is no "
     "producer's own topic: a copy there would do harm (from FILE:2)",
     '[replies]\nallow = ["__consumer_offsets"]': "replies.allow names __consumer_offsets, which is no producer's own "
