@@ -11,6 +11,7 @@ import pytest
 from broker.local.errors import LocalServicesError
 from broker.local.linked import ensure_linked
 from broker.local.services import LocalServices
+from tests.integration.privacy import PRIVACY
 
 _TIMEOUT_S = 180  # real servers, two busy cores; the first start of all fetches 45 MB
 _LONGEST_FIRST = (
@@ -57,6 +58,16 @@ def _linked(tmp_path_factory: pytest.TempPathFactory) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         with suppress(LocalServicesError):  # then it starts as ever, or says itself why not
             ensure_linked()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_confidential_is_written() -> Iterator[None]:
+    """Each worker's fleets are searched as they end; what was found fails the run at the worker's end."""
+    PRIVACY.is_on = True
+    yield
+    if PRIVACY.leaks:
+        told = "\n".join(PRIVACY.leaks[:50])
+        pytest.fail(f"{len(PRIVACY.leaks)} lines that processes wrote are confidential:\n{told}", pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,7 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_topics import create_missing
 from broker.local.services import LocalServices
 from schemas.topics import topics
+from tests.integration.privacy import PRIVACY, learned
 
 LANES = ("urgent", "standard", "bulk")
 
@@ -57,6 +58,8 @@ class Fleet:
     directory: Path
     settings: dict[str, str] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
+    said: dict[str, str] = field(default_factory=dict)
+    """What other verbs wrote that a test ran, by their names: it is searched for secrets as logs are."""
     python: str = sys.executable
     module: str = "broker.cli.main"
     _session: aiohttp.ClientSession | None = None
@@ -72,6 +75,7 @@ class Fleet:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        pages = await self._pages() if PRIVACY.is_on else {}
         for process in self.processes:
             if process.child.returncode is None:
                 process.send(signal.SIGCONT)
@@ -79,6 +83,43 @@ class Fleet:
                 await process.child.wait()
         assert self._session is not None
         await self._session.close()
+        if PRIVACY.is_on:
+            await self._look_for_secrets(pages)
+
+    async def _pages(self) -> dict[str, str]:
+        """What those who still answer show to anybody."""
+        assert self._session is not None
+        pages = {}
+        for process in self.processes:
+            for path in ("/metrics", "/status", "/") if process.port else ():
+                with suppress(aiohttp.ClientError, TimeoutError):
+                    async with self._session.get(f"http://127.0.0.1:{process.port}{path}") as answer:
+                        pages[f"{path} of {process.log}"] = await answer.text()
+        return pages
+
+    async def _look_for_secrets(self, pages: dict[str, str]) -> None:
+        kafka = self.services.endpoints.bootstrap_servers
+        secrets, read = await learned(kafka, [spec.name for spec in topics(self.prefix, LANES, None, 1)])
+        PRIVACY.search_files([process.log for process in self.processes], secrets)
+        if read[f"{self.prefix}.dead-letters"]:
+            pages["`dead-letters list` of " + self.prefix] = await self._listing()
+        for where, text in {**pages, **self.said}.items():
+            PRIVACY.search(where, text, secrets)
+
+    async def _listing(self) -> str:
+        """The dead letters of this prefix as a person and as a machine is shown them."""
+        listed = "main(['dead-letters', 'list', '--limit', '0', *{}])"
+        program = f"from broker.cli.main import main\n{listed.format([])}\n{listed.format(['--json'])}"
+        child = await asyncio.create_subprocess_exec(
+            self.python,
+            "-c",
+            program,
+            env=self.environment(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        return (await child.communicate())[0].decode(errors="replace")
 
     def environment(self) -> dict[str, str]:
         return {
@@ -186,7 +227,7 @@ async def producing(fleet: Fleet) -> AsyncIterator[AIOKafkaProducer]:
 def request(request_id: str, *, words: int = 60, **fields: object) -> dict[str, object]:
     content = f"Write to lead {request_id}. " + "confidential-prompt-text " * words
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": content}]}
-    return {"id": request_id, "body": body, **fields}
+    return {"id": request_id, "body": body, "metadata": {"note": f"confidential-metadata of {request_id}"}, **fields}
 
 
 async def send(

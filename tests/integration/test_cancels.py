@@ -58,6 +58,7 @@ async def headrace(fleet: Fleet, *arguments: str) -> tuple[int, list[dict[str, A
         start_new_session=True,
     )
     printed, _ = await child.communicate()
+    fleet.said[f"`{' '.join(arguments)}` number {len(fleet.said) + 1} of {fleet.prefix}"] = printed.decode()
     assert child.returncode is not None
     return child.returncode, [json.loads(line) for line in printed.splitlines()]
 

@@ -71,7 +71,9 @@ async def end(child: asyncio.subprocess.Process, within_s: float = 60) -> Said:
 
 
 async def replay(fleet: Fleet, *arguments: str, **settings: str) -> Said:
-    return await end(await begin(fleet, *arguments, **settings))
+    said = await end(await begin(fleet, *arguments, **settings))
+    fleet.said[f"`dead-letters replay` number {len(fleet.said) + 1} of {fleet.prefix}"] = said.out + said.err
+    return said
 
 
 async def bury(
