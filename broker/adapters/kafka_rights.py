@@ -131,21 +131,22 @@ async def seen(connection: KafkaConnection, topics: Iterable[str]) -> Seen:
 async def _rights(client: AIOKafkaClient, topics: list[str]) -> dict[str, tuple[int, int]]:
     """Error code and allowed operations of each topic."""
     found = await described(client, topics)
-    return {topic["topic"]: (topic["error_code"], topic.get("authorized_operations", _NOT_TOLD)) for topic in found}
+    return {topic["topic"]: (topic["error_code"], topic["authorized_operations"]) for topic in found}
 
 
 async def described(client: AIOKafkaClient, topics: list[str]) -> list[dict[str, Any]]:
-    """Each topic as Metadata tells of it; without `authorized_operations` where the server does not speak version 8."""
+    """Each topic as Metadata of version 8 tells of it; a server that does not speak it tells no rights."""
     try:
         return _topics_of(await client.send(client.get_random_node(), _RightsRequest(topics)))
     except (NotImplementedError, IncompatibleBrokerVersion):
         asked = MetadataRequest(topics, allow_auto_topic_creation=False)
-        return _topics_of(await client.send(client.get_random_node(), asked))
+        plain = _topics_of(await client.send(client.get_random_node(), asked))
+        return [{**topic, "authorized_operations": _NOT_TOLD} for topic in plain]
 
 
 def may_write(topic: Mapping[str, Any]) -> bool:
     """Whether this user may write to a topic so described, as far as the server tells."""
-    allowed = _operations(topic.get("authorized_operations", _NOT_TOLD))
+    allowed = _operations(topic["authorized_operations"])
     return allowed is None or "WRITE" in allowed
 
 
