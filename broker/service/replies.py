@@ -19,6 +19,7 @@ from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
 from broker.errors import LogUnavailable, ProducerDead
 from broker.ports import ReplyTopic, ReplyTopics
+from broker.tasks import ended
 from schemas.record import Record
 
 FRESH_MS = 50
@@ -127,8 +128,7 @@ class Replies:
             transaction.result()
         finally:
             if not transaction.done():
-                transaction.cancel()
-                await asyncio.wait({transaction})
+                await ended(transaction)
                 if not transaction.cancelled():
                     transaction.exception()  # what it failed with is no news
 

@@ -2,6 +2,7 @@
 
 python -m tests.chaos run --faults 200
 python -m tests.chaos leader-kills
+python -m tests.chaos all
 """
 
 import argparse
@@ -23,6 +24,7 @@ from tests.chaos.outages import cluster_away, failover_429s, nodes_away, redis_a
 from tests.chaos.run import play
 from tests.chaos.stuck_head import stuck_head
 
+ALL, LONGEST = "all", "endurance"
 Measurement = Callable[[Path, Callable[[str], None]], Awaitable[list[Figure]]]
 
 
@@ -50,12 +52,13 @@ def measurements(times: int | None, minutes: float) -> dict[str, tuple[Measureme
 def main() -> int:
     known = measurements(None, 60)
     told = "\n".join(f"  {name:<16} {what}" for name, (_, what) in known.items())
+    told += f"\n  {ALL:<16} all of these but {LONGEST}, one after the other: 40 min"
     parser = argparse.ArgumentParser(
         prog="python -m tests.chaos",
         description="run: faults at random, 15 s each. Or one of:\n" + told,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=["run", *known], metavar="NAME")
+    parser.add_argument("what", choices=["run", *known, ALL], metavar="NAME")
     parser.add_argument("--faults", type=int, default=200, help="of run: how many")
     parser.add_argument("--seed", type=int, default=None, help="of run: which; without it a new one, which is told")
     parser.add_argument("--only", action="append", choices=list(FAULTS), help="of run: this fault; may be given again")
@@ -67,7 +70,10 @@ def main() -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)  # what our own clients raise is in the report
     logs = asked.logs or Path(tempfile.mkdtemp(prefix="headrace-chaos-"))
     logs.mkdir(parents=True, exist_ok=True)
-    return _run(asked, logs) if asked.what == "run" else _measure(asked, logs)
+    if asked.what == "run":
+        return _run(asked, logs)
+    names = [name for name in known if name != LONGEST] if asked.what == ALL else [asked.what]
+    return max([_measure(name, asked, logs / name) for name in names])
 
 
 def _run(asked: argparse.Namespace, logs: Path) -> int:
@@ -80,13 +86,18 @@ def _run(asked: argparse.Namespace, logs: Path) -> int:
     return 0 if report.is_fine else 1
 
 
-def _measure(asked: argparse.Namespace, logs: Path) -> int:
-    measure, _ = measurements(asked.times, asked.minutes)[asked.what]
+def _measure(name: str, asked: argparse.Namespace, logs: Path) -> int:
+    measure, _ = measurements(asked.times, asked.minutes)[name]
+    logs.mkdir(parents=True, exist_ok=True)
     begun_s = time.monotonic()
-    figures = asyncio.run(_measured(measure, logs))
+    try:
+        figures = asyncio.run(_measured(measure, logs))
+    except AssertionError as broken:
+        _say(f"BROKEN  {name}: {broken}")
+        return 1
     for figure in figures:
         _say(figure.line())
-    _say(f"{asked.what}: {time.monotonic() - begun_s:.0f} s, logs in {logs}")
+    _say(f"{name}: {time.monotonic() - begun_s:.0f} s, logs in {logs}")
     return 0 if all(figure.is_kept for figure in figures) else 1
 
 
