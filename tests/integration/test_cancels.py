@@ -55,10 +55,13 @@ async def headrace(fleet: Fleet, *arguments: str) -> tuple[int, list[dict[str, A
         *arguments,
         env=fleet.environment(),
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
-    printed, _ = await child.communicate()
-    fleet.said[f"`{' '.join(arguments)}` number {len(fleet.said) + 1} of {fleet.prefix}"] = printed.decode()
+    printed, complaints = await child.communicate()
+    fleet.said[f"complaints of `{' '.join(arguments)}` number {len(fleet.said) + 1} of {fleet.prefix}"] = (
+        complaints.decode()
+    )
     assert child.returncode is not None
     return child.returncode, [json.loads(line) for line in printed.splitlines()]
 
