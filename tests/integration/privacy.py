@@ -7,7 +7,7 @@ listings of dead letters. What is found fails the run at its end, with file and 
 
 Left out, by name:
 
-- what `dead-letters show --body` and `--raw`, `results`, `submit --wait` and `cancel --wait` print: content is what they
+- what `dead-letters show --body`, `--raw`, `results`, `submit --wait` and `cancel --wait` print: content is what they
   are asked for;
 - `headrace demo`, which writes made-up e-mails on a screen; `local`, `upstream` and `topics`, which are given none;
 - ids, tenants, models, lanes and topics: they are names, and logs may hold them;
