@@ -135,7 +135,10 @@ async def _rights(client: AIOKafkaClient, topics: list[str]) -> dict[str, tuple[
 
 
 async def described(client: AIOKafkaClient, topics: list[str]) -> list[dict[str, Any]]:
-    """Each topic as Metadata of version 8 tells of it; a server that does not speak it tells no rights."""
+    """Each topic as Metadata of version 8 tells of it; a server that does not speak it tells no rights.
+
+    aiokafka says so before it sends, with either error: of a version that it has no class for, or of no version at all.
+    """
     try:
         return _topics_of(await client.send(client.get_random_node(), _RightsRequest(topics)))
     except (NotImplementedError, IncompatibleBrokerVersion):
