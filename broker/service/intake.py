@@ -8,6 +8,7 @@ from the stored maps without a gap.
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -34,6 +35,8 @@ RETRY_S = 0.5
 NAMED_LOOKED_FOR = 5
 """How often a record that is named is looked for, before it is believed that none is there."""
 NO_TIMESTAMP = -1
+STAMPED_AHEAD_MAX_MS = 86_400_000
+"""Nothing was sent later than this after now, whatever it says and however wrong our clock; Kafka lets pass an hour."""
 
 _log = structlog.get_logger("intake")
 
@@ -228,6 +231,8 @@ class LaneIntake:
         cargo.content = content
         if isinstance(known, Candidate):
             cargo.limit = known.limit
+        if isinstance(known, Cancel):
+            known = replace(known, at_ms=self._stamped_ms(fetched.timestamp_ms, known.at_ms))
         return cargo, known
 
     def _hand_over(self, cargo: Cargo, known: Candidate | Garbage | Cancel, fetched: Fetched) -> None:
@@ -242,6 +247,11 @@ class LaneIntake:
         if not 0 <= timestamp_ms < now.timestamp() * 1_000:
             return now
         return datetime.fromtimestamp(timestamp_ms / 1_000, UTC)
+
+    def _stamped_ms(self, timestamp_ms: int, else_ms: int) -> int:
+        """What a cancel is told apart from requests by: both timestamps as they are, for our own clock may be wrong."""
+        latest_ms = self._driver.clock.utc_ms() + STAMPED_AHEAD_MAX_MS
+        return min(timestamp_ms, latest_ms) if timestamp_ms >= 0 else else_ms
 
     def lose(self, partition: int, offset: int, *, removed: bool = True, crashed: bool = False) -> None:
         """Nobody can read any more what stood below `offset`: retention removed it, its batch is rotten, or deadly."""

@@ -1,14 +1,19 @@
 """A process that began with a wrong clock: corrected where Redis and Kafka agree, and nowhere else."""
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
 
 from broker.clock import WallClock
+from broker.errors import LeaseUnavailable
+from broker.service.intake import STAMPED_AHEAD_MAX_MS
 from broker.service.timekeeping import TOLERANCE_MS, Timekeeper
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
-from tests.unit.service.rig import WALL, Process, World, led, until
+from schemas import topics
+from schemas.record import Record
+from tests.unit.service.rig import PREFIX, WALL, Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -108,3 +113,51 @@ async def test_a_successor_whose_clock_is_hours_off_knows_who_was_answered_and_k
     assert world.upstream.calls == {"x": 1, "y": 1}
     assert [outcome["status"] for outcome in world.outcomes()] == ["completed"] * 2
     await second.end()
+
+
+class _Untold(MemoryLease):
+    """Redis grants the lease, and does not answer what time it is."""
+
+    async def server_time_ms(self) -> int:
+        raise LeaseUnavailable
+
+
+@pytest.mark.parametrize("off_ms", [HOUR_MS, -HOUR_MS])
+async def test_a_cancel_holds_by_kafkas_own_times_while_nobody_can_set_the_leaders_clock_right(
+    off_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = _Skewed()
+    monkeypatch.setattr(Process, "lease_type", _Untold)
+    first = world.process("a", off_ms).start()
+    await led(first)
+    assert abs(first.clock.utc_ms() - world.clock.utc_ms()) > HOUR_MS // 2
+    for name in ("x", "y"):
+        world.cancel(name)
+    await until(lambda: sum(len(line.cancels) for line in world.ledger()) == 2)
+    world.submit("x")
+    await until(lambda: len(world.outcomes()) == 1)
+    await first.kill()
+    monkeypatch.undo()
+    second = Process(world, "b").start()
+    await led(second)
+    world.submit("y")
+    await until(lambda: len(world.outcomes()) == 2)
+    assert [(outcome["id"], outcome["reason"]) for outcome in world.outcomes()] == [
+        ("x", "cancelled"),
+        ("y", "cancelled"),
+    ]
+    assert world.upstream.calls == {}
+    await second.end()
+
+
+async def test_a_cancel_that_says_it_is_of_next_year_does_not_wait_until_then() -> None:
+    world = World()
+    process = Process(world, "a").start()
+    await led(process)
+    value = json.dumps({"type": "cancel", "id": "x"}).encode()
+    topic = topics.control_topic(PREFIX)
+    world.kafka.append(topic, Record(b"x", value), at_ms=world.clock.utc_ms() + 365 * 24 * HOUR_MS)
+    await until(lambda: any(line.cancels for line in world.ledger()))
+    (waiting,) = [cancel for line in world.ledger() for cancel in line.cancels]
+    assert waiting.timestamp_ms - world.clock.utc_ms() <= STAMPED_AHEAD_MAX_MS
+    await process.end()
