@@ -25,7 +25,8 @@ _REQUEST_TIMEOUT_MS = 4_000  # a frozen node is given up after this; with the de
 _BATCH_BYTES_MAX = 262_144  # one batch a partition is in flight, so its size is the throughput; below max.message.bytes
 _REQUEST_BYTES_MAX = 2 * 1024 * 1024
 _OPEN_WITHIN_S = 10.0
-_CLOSE_WITHIN_S = 3.0
+_DELIVER_WITHIN_S = 3.0
+_STOP_WITHIN_S = 0.5
 
 
 class KafkaTransactions:
@@ -95,7 +96,7 @@ class KafkaTransactions:
         """See `broker.ports.TransactionLog.close`."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await close_producer(producer)
+            await close_producer(producer, deliver_within_s=0)  # a transaction waits for its own sends
 
 
 class _Pending(set[object]):
@@ -132,26 +133,32 @@ def _seen(send: asyncio.Future[object]) -> None:
         send.exception()
 
 
-async def close_producer(producer: AIOKafkaProducer) -> None:
+async def close_producer(producer: AIOKafkaProducer, *, deliver_within_s: float = _DELIVER_WITHIN_S) -> None:
     """Stop a producer within bounds, even if its cluster is away and its sender retries for ever.
 
-    `stop()` waits without end for a batch that cannot be delivered; so it runs as a task of its own, and after three
-    seconds the pieces it waits for are ended one by one.
+    `stop()` waits without end for a batch that cannot be delivered, for one of a topic that was deleted, say; so it
+    runs as a task of its own, and when its time is over the pieces it waits for are ended one by one.
+
+    Args:
+        producer: Started, or one whose start failed.
+        deliver_within_s: How long it may go on trying to deliver what it holds; 0 drops that at once.
     """
     try:
-        await _stop(producer)
+        await _stop(producer, deliver_within_s)
     finally:
         _forget(producer)
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
+async def _stop(producer: AIOKafkaProducer, deliver_within_s: float) -> None:
+    if deliver_within_s <= 0:
+        _drop(producer)
     stopping = asyncio.create_task(producer.stop(), name="producer stop")
-    done, _ = await asyncio.wait({stopping}, timeout=_CLOSE_WITHIN_S)
+    done, _ = await asyncio.wait({stopping}, timeout=max(deliver_within_s, _STOP_WITHIN_S))
     if done:
         if not stopping.cancelled():
             stopping.exception()
         return
-    producer._message_accumulator.fail_all(KafkaError("given up"))  # noqa: SLF001 — aiokafka has no public way
+    _drop(producer)
     stopping.cancel()
     sender = producer._sender.sender_task  # noqa: SLF001 — same
     for _ in range(6):  # a cancelled sender awaits children that retry; each round ends one layer
@@ -162,6 +169,10 @@ async def _stop(producer: AIOKafkaProducer) -> None:
     await asyncio.wait({stopping}, timeout=0.3)
     with contextlib.suppress(TimeoutError, OSError, KafkaError):
         await asyncio.wait_for(producer.client.close(), 2)
+
+
+def _drop(producer: AIOKafkaProducer) -> None:
+    producer._message_accumulator.fail_all(KafkaError("given up"))  # noqa: SLF001 — aiokafka has no public way
 
 
 def _forget(producer: AIOKafkaProducer) -> None:

@@ -34,8 +34,8 @@ POISON, FAILING, ATTEMPTS_MAX = 20, 1, 5
 POISON_WITHIN_S = 5.0
 FAILING_WITHIN_S = 7.5 + ATTEMPTS_MAX * 2.5
 """Four pauses of at most 0.5, 1, 2 and 4 s, and before each call a turn in a lane that has a third of all calls."""
-STANDS_STILL_S = 5.0
-"""Should the topic go between a look and its commit: 1.5 s until that is seen, 3 s for the producer, a promotion."""
+STANDS_STILL_S = 4.0
+"""Should the topic go between a look and its commit: a second or two until that is seen, then a promotion."""
 SETTINGS = {
     "HEADRACE_LIMITS": json.dumps({"gpt-4o-mini": {"tokens_per_minute": 60_000_000, "requests_per_minute": 600_000}}),
     "HEADRACE_DISPATCHER__INFLIGHT_MAX": str(INFLIGHT),

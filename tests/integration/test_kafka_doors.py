@@ -18,7 +18,7 @@ from schemas.record import Record
 from schemas.topics import TopicShape, TopicSpec, chunks_topic, topics
 from tests.contract.chunk_log_contract import ChunkLogContract, ChunkWorld
 from tests.contract.chunk_reader_contract import ChunkReaderContract, ChunkTopic
-from tests.contract.kafka_world import KafkaWorld
+from tests.contract.kafka_world import KafkaWorld, outgoing
 from tests.contract.lane_log_contract import LaneLogContract
 from tests.contract.ledger_log_contract import LedgerLogContract
 from tests.contract.offset_store_contract import OffsetStoreContract
@@ -36,6 +36,37 @@ class TestKafkaTransactions(TransactionLogContract):
     @pytest.fixture
     async def world(self, real: KafkaWorld) -> KafkaWorld:
         return real
+
+    async def test_given_up_over_a_topic_that_is_gone_it_is_closed_at_once(
+        self, real: KafkaWorld, services: LocalServices
+    ) -> None:
+        gone, connection = f"doors-gone-{uuid4().hex[:8]}", KafkaConnection(services.endpoints.bootstrap_servers)
+        await create_missing(connection, [TopicSpec(gone, 1, 1, {})])
+        first, second = real.producer(), real.producer()
+        await first.open()
+        await first.transact([*outgoing(gone, "kept"), *outgoing(real.results_topic, "kept")], {})
+        await delete_topic(connection, gone)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await first.transact([*outgoing(gone, "never"), *outgoing(real.results_topic, "never")], {})
+        begun_s = asyncio.get_running_loop().time()
+        await first.close()
+        took_s = asyncio.get_running_loop().time() - begun_s
+        print(f"closed after {took_s:.3f} s")
+        await second.open()
+        await second.transact(outgoing(real.results_topic, "second"), {})
+        assert [record.value for record in await real.results()] == [b"kept", b"second"]
+        await second.close()
+        assert took_s < 1
+
+
+async def delete_topic(connection: KafkaConnection, topic: str) -> None:
+    admin = AIOKafkaAdminClient(**connection.client_kwargs())
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+    finally:
+        await admin.close()
 
 
 class TestKafkaOffsets(OffsetStoreContract):
@@ -107,12 +138,7 @@ class RealReplyWorld:
         await create_missing(self._connection, [TopicSpec(topic, 2, 1, {"max.message.bytes": str(bytes_max)})])
 
     async def delete(self, topic: str) -> None:
-        admin = AIOKafkaAdminClient(**self._connection.client_kwargs())
-        await admin.start()
-        try:
-            await admin.delete_topics([topic])
-        finally:
-            await admin.close()
+        await delete_topic(self._connection, topic)
 
 
 class TestKafkaReplyTopics(ReplyTopicsContract):
