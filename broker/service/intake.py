@@ -105,22 +105,24 @@ class LaneIntake:
     async def _round(self, partitions: Sequence[int]) -> bool:
         """One turn over all partitions, each starting a place later than in the turn before."""
         self._turn += 1
-        took = False
+        took_any = False
         for step in range(len(partitions)):
             partition = partitions[(self._turn + step) % len(partitions)]
             room = self._room(partition)
             if room <= 0:
                 continue
             if partition in self._cautions:
-                took |= await self._took_with_caution(partition, self._cautions[partition])
+                took = await self._took_with_caution(partition, self._cautions[partition])
             elif self._driver.cautious:
                 async with self._driver.naming:  # who is named must not die of what is read elsewhere
                     await self._driver.name(None)
-                    took |= await self._took(partition, room)
+                    took = await self._took(partition, room)
             else:
-                took |= await self._took(partition, room)
-            await asyncio.sleep(0)  # decoding is work: let answers and timers in between two partitions
-        return took
+                took = await self._took(partition, room)
+            if took:
+                took_any = True
+                await asyncio.sleep(0)  # decoding is work: let answers and timers in between two partitions
+        return took_any
 
     async def _took(self, partition: int, room: int) -> bool:
         return self._posted(partition, await self.log.take(partition, min(room, RECORDS_A_TAKE)))

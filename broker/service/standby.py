@@ -19,6 +19,8 @@ from broker.service.health import Health
 
 BACKOFF_MAX_S = 2.0
 PROBE_EVERY_MS = 1_000
+NOTE_EVERY_MS = 500
+"""The note that a standby is ready stands for two seconds."""
 
 _log = structlog.get_logger("leadership")
 
@@ -67,6 +69,7 @@ class Standby:
         self._owner = owner
         self._follows = False
         self._probed_ms = 0
+        self._noted_ms: int | None = None
 
     async def wait(self, leaving: asyncio.Event, dice: Callable[[], float]) -> bool:
         """Stand by until the lease is ours (True) or we are leaving (False)."""
@@ -114,7 +117,7 @@ class Standby:
             self._health.holder = view.value
             self._health.redis(None)
             candidacy.saw(view.value, view.pttl_ms, self._clock.now_ms())
-            await self._lease.note_ready()
+            await self._note_ready()
             at_ms = candidacy.may_take_at(self._clock.now_ms())
             if at_ms is None or at_ms > self._clock.now_ms():
                 return False
@@ -128,3 +131,9 @@ class Standby:
         self._health.holder = self._owner
         _log.info("lease_taken", owner=self._owner)
         return True
+
+    async def _note_ready(self) -> None:
+        now_ms = self._clock.now_ms()
+        if self._noted_ms is None or now_ms - self._noted_ms >= NOTE_EVERY_MS:
+            await self._lease.note_ready()
+            self._noted_ms = now_ms

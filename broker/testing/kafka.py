@@ -226,7 +226,7 @@ class KafkaLink:
         self.kafka = kafka
         self.away_after_s = away_after_s
         self._is_whole = True
-        self._change = asyncio.Event()
+        self._waiting: dict[asyncio.Future[None], Callable[[], bool] | None] = {}  # None: for any change
         kafka.links.append(self)
 
     @property
@@ -245,13 +245,33 @@ class KafkaLink:
         self.stir()
 
     def stir(self) -> None:
-        """Wake whoever in this process waits for something to change."""
-        stirred, self._change = self._change, asyncio.Event()
-        stirred.set()
+        """Wake whoever in this process waits for what there is now."""
+        for waiter, there in self._waiting.items():
+            if not waiter.done() and (there is None or self._is_met(there)):
+                waiter.set_result(None)
+
+    def _is_met(self, there: Callable[[], bool]) -> bool:
+        try:
+            return self.is_up and there()
+        except MissingTopic:  # that is for who waits to say
+            return True
 
     async def changed(self) -> None:
         """Until the next record, marker, cut or mend."""
-        await self._change.wait()
+        await self._woken(None)
+
+    async def until(self, there: Callable[[], bool]) -> None:
+        """Until the cluster is reached and something is there; whatever else changes wakes nobody."""
+        while not (self.is_up and there()):
+            await self._woken(there)
+
+    async def _woken(self, there: Callable[[], bool] | None) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting[waiter] = there
+        try:
+            await waiter
+        finally:
+            del self._waiting[waiter]
 
     async def reach(self, within_s: float | None = None) -> None:
         """Return once the cluster answers.
@@ -262,5 +282,4 @@ class KafkaLink:
         if self.is_up:
             return
         async with asyncio.timeout(self.away_after_s if within_s is None else within_s):
-            while not self.is_up:
-                await self.changed()
+            await self.until(lambda: True)

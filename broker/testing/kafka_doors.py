@@ -246,9 +246,7 @@ async def _until(link: KafkaLink, there: Callable[[], bool], timeout_ms: int) ->
         return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_ms / 1_000):
-            await link.changed()
-            while not (link.is_up and there()):
-                await link.changed()
+            await link.until(there)
 
 
 def _sendable(record: Record) -> Record:
