@@ -40,7 +40,7 @@ class Work(Protocol):
 class KafkaWatch:
     """Whether Kafka is there, asked of a topic that must be: what a standby without a ledger follows."""
 
-    is_empty = False
+    is_empty = has_just_left = False
 
     def __init__(self, log: LaneLog) -> None:
         """`log` is asked and never read."""

@@ -24,6 +24,7 @@ from schemas.ledger import LedgerKind, LedgerRecord
 POLL_MS = 200
 CLAIMS_REMEMBERED = 16
 PROBE_WITHIN_S = 1.5
+JUST_MS = 1_000
 
 _log = structlog.get_logger("ledger")
 
@@ -41,6 +42,7 @@ class LedgerFollower:
         self._expected: tuple[int, str] | None = None
         self._opened = False
         self._opened_from_ms = 0
+        self._left_ms: int | None = None
         self.claimed_at_ms = 0
         self.deaths = Deaths()
         self.highest_term = 0
@@ -50,6 +52,11 @@ class LedgerFollower:
     def is_empty(self) -> bool:
         """Whether no line was read at all."""
         return self.lines == 0
+
+    @property
+    def has_just_left(self) -> bool:
+        """Whether the last line says that its leader leaves, and was read within a second."""
+        return self._left_ms is not None and self._clock.now_ms() - self._left_ms < JUST_MS
 
     @property
     def last_claim(self) -> tuple[int, str] | None:
@@ -130,6 +137,7 @@ class LedgerFollower:
                 f"The ledger holds a line this release cannot read ({error}); run the release that wrote it."
             ) from error
         self.lines += 1
+        self._left_ms = self._clock.now_ms() if line.kind is LedgerKind.LEFT else None
         self.highest_term = max(self.highest_term, line.term)
         if line.kind is LedgerKind.CLAIM or self.last_claim != (line.term, line.owner):
             self._claims.append((line.term, line.owner))  # a claim older than the window shows in its term's steps

@@ -10,8 +10,10 @@ Nothing here may be skipped or reordered:
 6. A foreign claim or map with our term or a higher one means that somebody was faster: claim again, one above.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from broker.core.progress import PartitionProgress, ProgressUnreadableError
 from broker.core.progress_map import TIMESTAMP_UNKNOWN
@@ -32,6 +34,7 @@ CLAIMS_MAX = 5
 CLAIM_READ_WITHIN_MS = 15_000
 FIRST_RECORD_YOUNG_MS = 86_400_000
 NO_OFFSET = -1
+_T = TypeVar("_T")
 
 
 class LeaseLostError(Exception):
@@ -51,6 +54,14 @@ class Standing:
     progress: dict[LanePartition, PartitionProgress] = field(default_factory=dict)
     lost: dict[LanePartition, int] = field(default_factory=dict)
     cautions: dict[LanePartition, Caution] = field(default_factory=dict)
+    highest_term: int = 0
+    """The highest term that wrote one of the maps."""
+
+    def add(self, other: "Standing") -> None:
+        """What another lane's partitions came to."""
+        self.progress |= other.progress
+        self.lost |= other.lost
+        self.cautions |= other.cautions
 
 
 class Promotion:
@@ -109,12 +120,20 @@ class Promotion:
 
     async def _stands(self) -> tuple[str, ...]:
         """Where each partition stands, for the claim: should we die here too, our successor must know (holes 24)."""
-        positions: list[str] = []
-        for intake in self._intakes.values():
-            places = [TopicPartition(intake.topic, number) for number in await intake.log.partitions()]
-            stored = await self._offsets.read(places)
-            positions += (position(place.topic, place.partition, max(0, stored[place].offset)) for place in places)
-        return tuple(positions)
+        stored = await self._stored()
+        return tuple(position(place.topic, place.partition, max(0, each.offset)) for place, each in stored.items())
+
+    async def _stored(self) -> dict[TopicPartition, StoredOffset]:
+        """Of every partition of every lane, in their order."""
+        lanes = list(self._intakes.values())
+        numbers = await _all(*(intake.log.partitions() for intake in lanes))
+        places = [
+            TopicPartition(intake.topic, number)
+            for intake, each in zip(lanes, numbers, strict=True)
+            for number in _found(each)
+        ]
+        stored = await self._offsets.read(places)
+        return {place: stored[place] for place in places}
 
     async def _claimed(
         self, producer: TransactionLog, term: int, stands: tuple[str, ...], *, ours_before: bool
@@ -128,26 +147,27 @@ class Promotion:
         self._timekeeper.stamped(self._follower.claimed_at_ms, began_ms)
         if self._follower.foreign_claim_from(term, self._owner):
             return None
-        standing = Standing(term)
-        for lane, intake in self._intakes.items():
-            newest = await self._restore(standing, lane, intake)
-            if newest > term or (newest == term and not ours_before):
-                self._follower.highest_term = max(self._follower.highest_term, newest)
+        standing, stored = Standing(term), await self._stored()
+        restored = await _all(*(self._restored(lane, intake, stored) for lane, intake in self._intakes.items()))
+        for each in map(_found, restored):
+            if each.highest_term > term or (each.highest_term == term and not ours_before):
+                self._follower.highest_term = max(self._follower.highest_term, each.highest_term)
                 return None
+            standing.add(each)
         return standing
 
-    async def _restore(self, standing: Standing, lane: str, intake: LaneIntake) -> int:
-        """Progress of one lane; returns the highest term that wrote one of its maps."""
-        numbers = await intake.log.partitions()
-        stored = await self._offsets.read([TopicPartition(intake.topic, number) for number in numbers])
-        bounds = await intake.log.bounds(numbers)
-        newest = 0
+    async def _restored(
+        self, lane: str, intake: LaneIntake, everywhere: Mapping[TopicPartition, StoredOffset]
+    ) -> Standing:
+        """Progress of one lane."""
+        stored = {place.partition: each for place, each in everywhere.items() if place.topic == intake.topic}
+        bounds = await intake.log.bounds(list(stored))
+        standing = Standing(0)
         lasts: dict[int, PartitionProgress] = {}
-        for number in numbers:
+        for number, offset in stored.items():
             place = LanePartition(lane, number)
-            offset = stored[TopicPartition(intake.topic, number)]
             progress, term = await self._progress(place, intake, offset)
-            newest = max(newest, term)
+            standing.highest_term = max(standing.highest_term, term)
             start, end = bounds[number]
             if start < progress.next_offset and progress.last_timestamp_ms != TIMESTAMP_UNKNOWN:
                 lasts[number] = progress
@@ -164,7 +184,7 @@ class Promotion:
             if caution is not None and progress.base < end:
                 standing.cautions[place] = caution
         await self._recognise(intake, lasts)
-        return newest
+        return standing
 
     async def _recognise(self, intake: LaneIntake, lasts: Mapping[int, PartitionProgress]) -> None:
         """Is the last record that was taken still the one that stands there? If not, the topic was made anew."""
@@ -204,3 +224,15 @@ class Promotion:
             f"No progress is stored for {intake.topic}/{place.number}, yet it holds records older than a day: its "
             f"offsets may have expired. Start with --from-start {place.lane} to take everything it still holds."
         )
+
+
+async def _all(*asked: Awaitable[_T]) -> list[_T | BaseException]:
+    """What each came to, side by side: every lane has a door of its own."""
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+def _found(result: _T | BaseException) -> _T:
+    """The result, or the error that it is."""
+    if isinstance(result, BaseException):
+        raise result
+    return result

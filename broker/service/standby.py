@@ -19,6 +19,8 @@ from broker.service.health import Health
 
 BACKOFF_MAX_S = 2.0
 PROBE_EVERY_MS = 1_000
+RELEASED_SOON_MS = 20
+"""Between two looks at the lease once its holder has said that it leaves."""
 NOTE_EVERY_MS = 500
 """The note that a standby is ready stands for two seconds."""
 
@@ -27,6 +29,10 @@ _log = structlog.get_logger("leadership")
 
 class Followed(Protocol):
     """What a standby keeps up with."""
+
+    @property
+    def has_just_left(self) -> bool:
+        """Whether whoever led last has just said that it leaves: its lease is released in a moment."""
 
     @property
     def is_empty(self) -> bool:
@@ -97,7 +103,8 @@ class Standby:
         """One turn of following the ledger; it doubles as the pause between two looks at the lease."""
         try:
             if self._follows:
-                await self._follower.follow(self._times.poll_every_ms)
+                released_soon = self._follower.has_just_left
+                await self._follower.follow(RELEASED_SOON_MS if released_soon else self._times.poll_every_ms)
             else:
                 await self._follower.catch_up()
         except LogUnavailable as error:
