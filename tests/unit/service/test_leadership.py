@@ -47,6 +47,26 @@ async def test_a_released_key_is_taken_at_the_next_look() -> None:
     await second.end()
 
 
+async def test_a_key_that_is_released_a_moment_after_its_holder_said_so_is_taken_a_moment_later() -> None:
+    world = World()
+    first, second = Process(world, "a").start(), Process(world, "b")
+    await led(first)
+    second.start()
+    await standing_by(second)
+    released_s: list[float] = []
+
+    async def release() -> None:
+        await asyncio.sleep(0.03)  # the standby has read of it meanwhile, and has found the key still held
+        await MemoryLease.release(first.lease)
+        released_s.append(asyncio.get_running_loop().time())
+
+    first.lease.release = release  # type: ignore[method-assign]
+    await first.end()
+    await led(second)
+    assert asyncio.get_running_loop().time() - released_s[0] < 0.1
+    await second.end()
+
+
 async def test_a_key_that_runs_out_before_our_eyes_is_taken_then() -> None:
     world = World()
     first, second = Process(world, "a").start(), Process(world, "b").start()
