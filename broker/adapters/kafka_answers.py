@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.partitioner import DefaultPartitioner
 
 from broker.adapters.kafka_connection import DENIED, KafkaConnection, denied, kafka_errors_explained
-from broker.adapters.kafka_lanes import close_consumer, make_consumer
+from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
 from broker.adapters.kafka_rights import why_unseen
 from broker.errors import HeadraceError, Unreachable
 from broker.tasks import ended
@@ -98,7 +98,7 @@ class KafkaAnswers:
                 return consumer
 
     async def _at_the_end(self, consumer: AIOKafkaConsumer) -> None:
-        await consumer.start()
+        await start_consumer(consumer)
         cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001  # the public way asks by name
         numbers = cluster.partitions_for_topic(self._topic)
         if not numbers:
@@ -190,7 +190,7 @@ class KafkaAnswers:
         async with kafka_errors_explained(self._connection, right="READ"):
             consumer = make_consumer(self._connection)
             try:
-                await consumer.start()
+                await start_consumer(consumer)
                 numbers = [place.partition for place in self._places]
                 places = [
                     KafkaPartition(self._topic, number) for number in {partition_of(key, numbers) for key in keys}

@@ -8,7 +8,6 @@ What aiokafka does that this door works around (each was seen on a real Kafka):
 - `pause()` throws away what was fetched; so nothing is ever paused: what must not be read is not asked for.
 - an error names no partition, and is gone with the call it came from: whoever waited for several and got one asks each
   of them again, for long enough that the error comes back.
-- `stop()` can raise CancelledError or hang; so it runs as a task of its own, with a limit.
 """
 
 import asyncio
@@ -20,36 +19,17 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRangeError, UnsupportedCodecError
 
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
 from broker.errors import LogUnavailable, MissingTopic
 from broker.ports import Fetched, Unreadable
 from schemas.codec import Record
 
-_FETCH_WAIT_MS = 100
-_FETCH_BYTES_MAX = 1024 * 1024
 _DOUBT_WAIT_MS = 500
 _STANDING_WAIT_MS = 1_000
 _TRIES_BEFORE_ISOLATION = 3
 _ISOLATED_OFFSETS_MAX = 100_000
-_METADATA_AGE_MS = 30_000
-_CLOSE_WITHIN_S = 3.0
 _UNDECODABLE = (CorruptRecordException, UnsupportedCodecError, RuntimeError, ValueError)
 """What aiokafka raises for a batch it cannot decode; any other error says nothing about the batch."""
-
-
-def make_consumer(connection: KafkaConnection, *, fetch_bytes_max: int = _FETCH_BYTES_MAX) -> AIOKafkaConsumer:
-    """A consumer as PROTOCOL wants it: read_committed, no group, no reset, nothing committed behind our back."""
-    return AIOKafkaConsumer(
-        **connection.client_kwargs(),
-        group_id=None,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        auto_offset_reset="none",
-        fetch_max_wait_ms=_FETCH_WAIT_MS,
-        max_partition_fetch_bytes=fetch_bytes_max,
-        metadata_max_age_ms=_METADATA_AGE_MS,
-        request_timeout_ms=10_000,
-        retry_backoff_ms=50,
-    )
 
 
 class KafkaLane:
@@ -68,9 +48,8 @@ class KafkaLane:
         if self._consumer is None:
             consumer = make_consumer(self._connection)
             try:
-                await consumer.start()
+                await start_consumer(consumer)
             except (KafkaError, OSError) as error:
-                await close_consumer(consumer)
                 raise LogUnavailable(f"Lane topic {self._topic} cannot be reached: {error}.") from error
             self._consumer = consumer
         return self._consumer
@@ -201,8 +180,8 @@ class KafkaLane:
         place = KafkaPartition(self._topic, partition)
         first = self._next[partition]
         consumer = make_consumer(self._connection, fetch_bytes_max=1)
+        await start_consumer(consumer)
         try:
-            await consumer.start()
             consumer.assign([place])
             for offset in range(first, first + _ISOLATED_OFFSETS_MAX):
                 consumer.seek(place, offset)
@@ -227,24 +206,6 @@ class KafkaLane:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await close_consumer(consumer)
-
-
-async def close_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer within bounds; its own `stop()` may raise CancelledError or never return."""
-    stopping = asyncio.create_task(consumer.stop(), name="consumer stop")
-    done, _ = await asyncio.wait({stopping}, timeout=_CLOSE_WITHIN_S)
-    if done and not stopping.cancelled() and stopping.exception() is None:
-        return
-    stopping.cancel()
-    fetcher, coordinator = consumer._fetcher, consumer._coordinator  # noqa: SLF001 — aiokafka has no public way
-    tasks = [getattr(fetcher, "_fetch_task", None), getattr(coordinator, "_coordination_task", None)]
-    tasks.append(getattr(coordinator, "_reset_committed_task", None))
-    for task in tasks:
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task}, timeout=0.3)
-    with contextlib.suppress(TimeoutError, OSError, KafkaError):
-        await asyncio.wait_for(consumer._client.close(), 2)  # noqa: SLF001 — same
 
 
 def _fetched(record: ConsumerRecord) -> Fetched:

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError
 
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_lanes import close_consumer, make_consumer
+from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
 from broker.errors import LogUnavailable, MissingTopic
 from broker.ports import LedgerRow
 
@@ -32,17 +32,16 @@ class KafkaLedger:
         """
         consumer = make_consumer(self._connection)
         try:
-            await consumer.start()
+            await start_consumer(consumer)
             await self._check_there(consumer)
             consumer.assign([self._place])
             found = (await consumer.offsets_for_times({self._place: max(0, from_wall_ms)})).get(self._place)
             ends = await consumer.end_offsets([self._place])
             consumer.seek(self._place, ends[self._place] if found is None else found.offset)
-        except (KafkaError, OSError) as error:
+        except BaseException as error:  # whoever is cancelled meanwhile leaves nothing open
             await close_consumer(consumer)
-            raise LogUnavailable(f"The ledger {self._place.topic} cannot be read: {error}.") from error
-        except MissingTopic:
-            await close_consumer(consumer)
+            if isinstance(error, KafkaError | OSError):
+                raise LogUnavailable(f"The ledger {self._place.topic} cannot be read: {error}.") from error
             raise
         self._consumer = consumer
 

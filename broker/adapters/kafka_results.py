@@ -18,7 +18,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_explained
-from broker.adapters.kafka_lanes import close_consumer
+from broker.adapters.kafka_consumer import close_consumer, start_consumer
 from broker.adapters.kafka_offsets import KafkaOffsets
 from broker.adapters.kafka_rights import why_unseen
 from broker.client_ports import Arrived, Start
@@ -63,7 +63,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         consumer = self._made()
         try:
             async with kafka_errors_explained(self._connection, right="READ"):
-                await consumer.start()
+                await start_consumer(consumer)
                 numbers = await self._numbers(consumer)
                 self._consumer = consumer
                 self._partitions_at_open = self._partitions_at_open or numbers

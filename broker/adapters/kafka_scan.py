@@ -15,7 +15,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_explained, user_of
-from broker.adapters.kafka_lanes import close_consumer, make_consumer
+from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
 from broker.adapters.kafka_rights import seen, why_unseen
 from broker.client_ports import Standing
 from broker.errors import RightsError, Unreachable
@@ -64,7 +64,7 @@ class KafkaScan:
         consumer = make_consumer(self._connection)
         try:
             async with kafka_errors_explained(self._connection, right="READ"):
-                await consumer.start()
+                await start_consumer(consumer)
                 await self._take_places(consumer, await self._numbers(consumer))
         except BaseException:
             await close_consumer(consumer)

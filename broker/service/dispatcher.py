@@ -41,7 +41,11 @@ class Doors:
 
 
 class Dispatcher:
-    """The process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend."""
+    """The process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend.
+
+    Attributes:
+        gauges_every_s: How often levels are measured, and the status is left in Redis.
+    """
 
     def __init__(  # noqa: PLR0913 — composed in one place, all but the first keyword-only
         self,
@@ -56,6 +60,7 @@ class Dispatcher:
         whereabouts: Whereabouts,
     ) -> None:
         """Made by `broker.service.assembly`."""
+        self.gauges_every_s = GAUGES_EVERY_S
         self._settings = settings
         self._driver = driver
         self._leadership = leadership
@@ -119,7 +124,7 @@ class Dispatcher:
     async def _gauges(self, url: Callable[[], Awaitable[str]]) -> None:
         self._status.url = await url()
         while True:
-            await asyncio.sleep(GAUGES_EVERY_S)
+            await asyncio.sleep(self.gauges_every_s)
             now_ms = self._driver.clock.now_ms()
             self._telemetry.chunks_dropped(self._doors.chunks.dropped)
             self._telemetry.gauges(self._driver.core, self._leadership.health, now_ms)

@@ -29,7 +29,10 @@ from broker.tasks import ended
 from schemas.record import Record
 
 RECORDS_A_TAKE = 50
-IDLE_WAIT_MS = 200
+IDLE_WAIT_MS = 1_000
+"""How long a lane with room everywhere waits for its next record, which wakes it at once."""
+CLOSED_WAIT_MS = 200
+"""How long it waits before a partition without room is looked at again."""
 PARTITIONS_LOOKED_UP_EVERY_MS = 30_000
 RETRY_S = 0.5
 NAMED_LOOKED_FOR = 5
@@ -136,11 +139,11 @@ class LaneIntake:
     async def _idle(self, partitions: Sequence[int]) -> None:
         open_now = [one for one in partitions if self._room(one) > 0 and one not in self._cautions]
         if open_now:
-            await self.log.wait(open_now, IDLE_WAIT_MS)
+            await self.log.wait(open_now, IDLE_WAIT_MS if len(open_now) == len(partitions) else CLOSED_WAIT_MS)
             return
         self._driver.room_changed.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(IDLE_WAIT_MS / 1_000):
+            async with asyncio.timeout(CLOSED_WAIT_MS / 1_000):
                 await self._driver.room_changed.wait()
 
     async def _took_with_caution(self, partition: int, caution: Caution) -> bool:
@@ -179,7 +182,7 @@ class LaneIntake:
             got = await self.log.take(partition, 1)
             if got:
                 return got
-            await self.log.wait([partition], IDLE_WAIT_MS)
+            await self.log.wait([partition], CLOSED_WAIT_MS)
         await self.log.bounds([partition])  # an answer: Kafka is there, and the record is not
         return []
 
@@ -208,7 +211,7 @@ class LaneIntake:
         return True
 
     def _wait_for_room(self, partition: int) -> None:
-        self._full[partition] = self._driver.clock.now_ms() + IDLE_WAIT_MS
+        self._full[partition] = self._driver.clock.now_ms() + CLOSED_WAIT_MS
 
     def _posted(self, partition: int, got: Sequence[Fetched] | Unreadable) -> bool:
         if isinstance(got, Unreadable):

@@ -66,6 +66,7 @@ class RetrierProcess:
         owner: str,
     ) -> None:
         """Made by `broker.service.compose`. `leases`: the retriers', and the dispatchers', which is only read."""
+        self.gauges_every_s = GAUGES_EVERY_S
         self._settings = settings
         self._elected = elected
         self._leases = leases
@@ -130,7 +131,7 @@ class RetrierProcess:
 
     async def _gauges(self, work: RetryWork) -> None:
         while True:
-            await asyncio.sleep(GAUGES_EVERY_S)
+            await asyncio.sleep(self.gauges_every_s)
             health, meter = self.health, self.meter
             meter.leader(health.role == "leader")
             meter.term(health.term)

@@ -226,7 +226,7 @@ class KafkaLink:
         self.kafka = kafka
         self.away_after_s = away_after_s
         self._is_whole = True
-        self._waiting: dict[asyncio.Future[None], Callable[[], bool] | None] = {}  # None: for any change
+        self._waiting: dict[asyncio.Future[bool], Callable[[], bool] | None] = {}  # None: for any change
         kafka.links.append(self)
 
     @property
@@ -248,7 +248,7 @@ class KafkaLink:
         """Wake whoever in this process waits for what there is now."""
         for waiter, there in self._waiting.items():
             if not waiter.done() and (there is None or self._is_met(there)):
-                waiter.set_result(None)
+                waiter.set_result(True)
 
     def _is_met(self, there: Callable[[], bool]) -> bool:
         try:
@@ -258,20 +258,31 @@ class KafkaLink:
 
     async def changed(self) -> None:
         """Until the next record, marker, cut or mend."""
-        await self._woken(None)
+        await self._woken(None, None)
 
-    async def until(self, there: Callable[[], bool]) -> None:
-        """Until the cluster is reached and something is there; whatever else changes wakes nobody."""
+    async def until(self, there: Callable[[], bool], within_s: float | None = None) -> bool:
+        """Until the cluster is reached and something is there; whatever else changes wakes nobody.
+
+        False if that took too long. No `asyncio.timeout`, which would cancel the task: a simulation waits a lot.
+        """
+        until_s = None if within_s is None else asyncio.get_running_loop().time() + within_s
         while not (self.is_up and there()):
-            await self._woken(there)
+            if not await self._woken(there, until_s):
+                return self.is_up and there()
+        return True
 
-    async def _woken(self, there: Callable[[], bool] | None) -> None:
-        waiter = asyncio.get_running_loop().create_future()
+    async def _woken(self, there: Callable[[], bool] | None, until_s: float | None) -> bool:
+        """By a change, or by the clock: then False."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        timer = None if until_s is None else loop.call_at(until_s, _ring, waiter)
         self._waiting[waiter] = there
         try:
-            await waiter
+            return await waiter
         finally:
             del self._waiting[waiter]
+            if timer is not None:
+                timer.cancel()
 
     async def reach(self, within_s: float | None = None) -> None:
         """Return once the cluster answers.
@@ -281,5 +292,10 @@ class KafkaLink:
         """
         if self.is_up:
             return
-        async with asyncio.timeout(self.away_after_s if within_s is None else within_s):
-            await self.until(lambda: True)
+        if not await self.until(lambda: True, self.away_after_s if within_s is None else within_s):
+            raise TimeoutError
+
+
+def _ring(waiter: asyncio.Future[bool]) -> None:
+    if not waiter.done():
+        waiter.set_result(False)

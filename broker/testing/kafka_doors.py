@@ -5,7 +5,6 @@ error, and what it had begun stays open until its successor starts.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
 from broker.errors import LogUnavailable, MissingTopic, ProducerDead
@@ -242,11 +241,7 @@ async def _reached(link: KafkaLink, what: str) -> None:
 
 async def _until(link: KafkaLink, there: Callable[[], bool], timeout_ms: int) -> None:
     """Until something is there and reachable, or the time is over; nothing is said of a cluster that is away."""
-    if link.is_up and there():
-        return
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(timeout_ms / 1_000):
-            await link.until(there)
+    await link.until(there, timeout_ms / 1_000)
 
 
 def _sendable(record: Record) -> Record:

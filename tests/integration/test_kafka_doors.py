@@ -1,8 +1,11 @@
 """The real doors to Kafka, held to the contracts that their doubles pass too."""
 
 import asyncio
+import gc
 import socket
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 from uuid import uuid4
 
 import pytest
@@ -85,6 +88,41 @@ class TestKafkaLedger(LedgerLogContract):
     @pytest.fixture
     async def world(self, real: KafkaWorld) -> KafkaWorld:
         return real
+
+
+class Door(Protocol):
+    async def close(self) -> None: ...
+
+
+async def open_lane(world: KafkaWorld) -> tuple[Door, Awaitable[object]]:
+    lane = world.lane()
+    return lane, lane.partitions()
+
+
+async def open_ledger(world: KafkaWorld) -> tuple[Door, Awaitable[object]]:
+    ledger = world.ledger()
+    return ledger, ledger.open(0)
+
+
+@pytest.mark.parametrize("opening", [open_lane, open_ledger])
+async def test_whoever_is_cancelled_while_a_door_opens_leaves_nothing_open(
+    real: KafkaWorld, opening: Callable[[KafkaWorld], Awaitable[tuple[Door, Awaitable[object]]]]
+) -> None:
+    """As a retrier that wakes and finds that another leads; at whichever of a start's waits that happens."""
+    said: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: said.append(context["message"]))
+    cancelled = 0
+    for after_ms in range(30):
+        door, opened = await opening(real)
+        task = asyncio.ensure_future(opened)
+        await asyncio.sleep(after_ms / 1_000)
+        cancelled += task.cancel()
+        await asyncio.wait({task})
+        await door.close()
+        del door, opened, task
+    gc.collect()
+    assert said == []
+    assert cancelled > 1
 
 
 class RealChunks:

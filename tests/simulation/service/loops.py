@@ -19,6 +19,8 @@ _Ts = TypeVarTuple("_Ts")
 Timers: TypeAlias = list[tuple[float, int, asyncio.TimerHandle]]
 """When, asked for as which, and what."""
 _ASKED = count()
+_SLEPT: Any = vars(asyncio.futures)["_set_result_unless_cancelled"]
+"""What `asyncio.sleep` plans."""
 _BURSTS = (1, 1, 2, 4, 12)
 """How many callbacks of a process run before another may go on."""
 _AGE_S = 1_000.0
@@ -163,6 +165,11 @@ class Conductor:
         """Something the world does after so many seconds."""
         self.plan(self.now_s + delay_s, event)
 
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether the world has nothing more in mind, and nobody is stopped."""
+        return not self._agenda and not self._stopped
+
     def stop(self, loop: VirtualLoop, seconds: float) -> None:
         """SIGSTOP now, SIGCONT then."""
         self._stopped[loop] = max(self._stopped.get(loop, 0.0), self._loop_s + seconds)
@@ -194,19 +201,30 @@ class Conductor:
             turns = _BURSTS[int(dice.random() * len(_BURSTS))] if len(ready) > 1 else len(loop._ready)
             asyncio._set_running_loop(loop)
             try:
-                self._burst(loop, turns)
+                if loop in self._doomed:
+                    self._burst_of_the_doomed(loop, turns)
+                else:
+                    self._burst(loop, turns)
             finally:
                 asyncio._set_running_loop(None)
 
     def _burst(self, loop: VirtualLoop, turns: int) -> None:
-        """Let that process run so many callbacks, if it has them and lives."""
-        doomed, stopped, waiting = self._doomed, self._stopped, loop._ready
+        """Let that process run so many callbacks, if it has them; one may stop it, or doom it."""
+        stopped, doomed, waiting, step = self._stopped, self._doomed, loop._ready, loop.step
+        for turn in range(turns):
+            step()
+            if not waiting or loop in stopped or loop in doomed:
+                self.steps += turn + 1
+                return
+        self.steps += turns
+
+    def _burst_of_the_doomed(self, loop: VirtualLoop, turns: int) -> None:
         for _ in range(turns):
-            if loop in doomed and self._dies(loop):
+            if self._dies(loop):
                 return
             loop.step()
             self.steps += 1
-            if not waiting or loop in stopped:
+            if not loop._ready or loop in self._stopped:
                 return
 
     def _dies(self, loop: VirtualLoop) -> bool:
@@ -235,5 +253,9 @@ class Conductor:
             heapq.heappop(agenda)[2]()
         while timers and timers[0][0] <= now_s:
             timer: Any = heapq.heappop(timers)[2]
-            if not timer._cancelled:
+            if timer._cancelled:
+                continue
+            if timer._callback is _SLEPT and timer._loop not in self._stopped:
+                timer._callback(*timer._args)  # all it does is to wake a task: that is what waits for its turn
+            else:
                 timer._loop._ready.append(timer)

@@ -26,6 +26,9 @@ from tests.simulation.service.openai import OpenAI
 from tests.simulation.service.scenario import LANES, POISON, PREFIX, Scenario
 from tests.simulation.service.wires import Lease, Link, Transactions, Upstream, Wires
 
+GAUGES_EVERY_S = 3.0
+"""Seldom: no promise depends on what is shown, and showing it takes a tenth of a run's time."""
+
 
 class Surroundings(Protocol):
     """What processes share."""
@@ -123,6 +126,7 @@ class DispatcherProcess(Process):
         self.made = self.loop.inside(
             lambda: assemble(world.scenario.settings, doors, clock=self.clock, owner=name, dice=self.dice.random)
         )
+        self.made.dispatcher.gauges_every_s = GAUGES_EVERY_S
 
     @property
     def group(self) -> str:
@@ -166,6 +170,7 @@ class RetryingProcess(Process):
     def __init__(self, world: Surroundings, name: str, clock_error_s: float) -> None:
         super().__init__(world, name, clock_error_s)
         self.made = self.loop.inside(self._made)
+        self.made.gauges_every_s = GAUGES_EVERY_S
 
     @property
     def group(self) -> str:

@@ -35,8 +35,8 @@ REPLAYED_WITHIN_S = 40.0
 SETTLING_S = 30.0
 """What is stored is known to its writer by then, also if it never heard so and had to ask."""
 
-MARKERS_S = 5.0
-"""What was committed last can be read by then."""
+LATE_S = 12.0
+"""Whatever was planned has happened by then: who was stopped goes on, markers stand, Redis is back."""
 
 
 class WatchedKafka(MemoryKafka):
@@ -119,9 +119,15 @@ class World:
                 self.history.quiet_s = self.history.quiet_s or self.conductor.now_s
                 if self._is_idle() or self.conductor.now_s > self.history.quiet_s + SETTLING_S:
                     break
-        self.conductor.run(self.conductor.now_s + MARKERS_S)
+        self._let_all_happen(self.conductor.now_s + LATE_S)
         self._finish()
         return self.history
+
+    def _let_all_happen(self, until_s: float) -> None:
+        """A last second, and what was planned for later: what was committed last can be read then."""
+        self.conductor.run(self.conductor.now_s + 1)
+        while self.conductor.now_s < until_s and not self.conductor.is_left_alone:
+            self.conductor.run(self.conductor.now_s + 0.1)
 
     def _create(self) -> None:
         for lane in LANES:
