@@ -1,6 +1,7 @@
 """The OpenAI of all processes: the simulated one in virtual time, and the list of everything that reached it."""
 
 import json
+import math
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -14,6 +15,14 @@ from tests.simulation.service.scenario import Scenario
 HANGS_S = 10_000.0
 
 
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A call leaves: when, and the last instant for which Redis has told its caller that the lease is its."""
+
+    at_s: float
+    held_s: float
+
+
 @dataclass(slots=True)
 class Arrival:
     """A call that reached OpenAI.
@@ -25,6 +34,7 @@ class Arrival:
         id: Whose request it is.
         body: What was asked, as text.
         status: How it was or will be answered; None: not at all.
+        held_s: The last instant for which Redis has told its caller that the lease is its.
     """
 
     sent_s: float
@@ -33,6 +43,7 @@ class Arrival:
     id: str
     body: str
     status: int | None
+    held_s: float = -math.inf
 
 
 class OpenAI:
@@ -54,7 +65,7 @@ class OpenAI:
         self.is_calm = False
         self.arrivals: list[Arrival] = []
 
-    def asked(self, asked: Asked, process: str, sent_s: float, now_s: float) -> Said | Silence:
+    def asked(self, asked: Asked, process: str, sent: Sending, now_s: float) -> Said | Silence:
         """What a call that arrives now will be told, and when."""
         body = dict(asked.body)
         model = str(body.get("model"))
@@ -64,9 +75,8 @@ class OpenAI:
         after_s = visit.ends_us / 1_000_000 - now_s
         hangs = not self.is_calm and self._chance.random() < self._faults.call_unanswered
         status = None if hangs else told.status
-        self.arrivals.append(
-            Arrival(sent_s, now_s, process, asked.request_id, json.dumps(body, sort_keys=True), status)
-        )
+        text = json.dumps(body, sort_keys=True)
+        self.arrivals.append(Arrival(sent.at_s, now_s, process, asked.request_id, text, status, sent.held_s))
         if hangs:
             return Silence("timeout", HANGS_S)
         if told.status is None:

@@ -100,6 +100,12 @@ def call_after_it_was_replaced(history: History) -> None:
     claim(history, 1_000, "another")
 
 
+def call_long_after_redis_gave_it_back(history: History) -> None:
+    call(history, history.claims()[-1][2], history.calls[0].id)
+    claim(history, 1_000, "another")
+    history.calls[-1].held_s = LATER_S - 0.1
+
+
 def old_term(history: History) -> None:
     claim(history, 0, "another")
 
@@ -169,6 +175,7 @@ def scenario() -> Scenario:
         (call_in_vain, calls_are_needed.check),
         (call_without_a_claim, one_leader_calls.check),
         (call_after_it_was_replaced, one_leader_calls.check),
+        (call_long_after_redis_gave_it_back, one_leader_calls.check),
         (call_after_it_left, whoever_left_calls_no_more.check),
         (old_term, terms_rise.check),
         (step_of_another, terms_rise.check),
@@ -186,6 +193,17 @@ def test_a_broken_promise_is_found_out(scenario: Scenario, spoil: Callable[[Hist
     assert list(check(history)) == []
     spoil(history)
     assert list(check(history)) != []
+
+
+def test_whom_redis_gives_the_lease_back_may_call_until_its_commit_has_taken_too_long(scenario: Scenario) -> None:
+    history = run(scenario)
+    owner = history.claims()[-1][2]
+    claim(history, 1_000, "another")
+    claimed_s = history.commits[-1].at_s
+    call(history, owner, history.calls[0].id, claimed_s + 6)
+    assert list(one_leader_calls.check(history)) != []
+    history.calls[-1].held_s = claimed_s + 1
+    assert list(one_leader_calls.check(history)) == []
 
 
 def test_a_second_leader_is_found_out_where_nothing_but_redis_forgets(scenario: Scenario) -> None:

@@ -28,7 +28,7 @@ from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from broker.testing.upstream import ScriptedUpstream
 from schemas.delta import Delta
 from tests.simulation.service.loops import Conductor
-from tests.simulation.service.openai import OpenAI
+from tests.simulation.service.openai import OpenAI, Sending
 from tests.simulation.service.scenario import Faults
 
 _T = TypeVar("_T")
@@ -53,7 +53,8 @@ class Wires:
 
     Attributes:
         is_dead: It is gone, and so is whatever it still had to say.
-        mine_s: When Redis last said that the lease is its.
+        mine_s: When it last heard from Redis that the lease is its.
+        held_s: The instant for which Redis said so.
         starts: Its producers.
     """
 
@@ -63,7 +64,7 @@ class Wires:
         self.dice = dice
         self.is_calm = False
         self.is_dead = False
-        self.mine_s = -math.inf
+        self.mine_s = self.held_s = -math.inf
         self.starts: list[Start] = []
 
     def chance(self, probability: float) -> bool:
@@ -192,13 +193,14 @@ class Lease(MemoryLease):
         await self._go(until_s)
         try:
             answer = await ask()  # at once
+            answered_s = self._wires.conductor.now_s
         except LeaseUnavailable:
             await asyncio.sleep(self._wires.dice.choice((0.001, REDIS_ANSWERS_WITHIN_S)))
             self._wires.live()
             raise
         await self._go(until_s)
         if isinstance(answer, LeaseTaken | LeaseMine):
-            self._wires.mine_s = self._wires.conductor.now_s
+            self._wires.mine_s, self._wires.held_s = self._wires.conductor.now_s, answered_s
         return answer
 
     async def _go(self, until_s: float) -> None:
@@ -219,9 +221,9 @@ class Upstream(ScriptedUpstream):
     """A process's way to OpenAI."""
 
     def __init__(self, openai: OpenAI, wires: Wires, process: str) -> None:
-        super().__init__(script=lambda asked: openai.asked(asked, process, self._sent_s, wires.conductor.now_s))
+        super().__init__(script=lambda asked: openai.asked(asked, process, self._sending, wires.conductor.now_s))
         self._wires = wires
-        self._sent_s = 0.0
+        self._sending = Sending(0.0, -math.inf)
 
     async def call(
         self,
@@ -231,9 +233,9 @@ class Upstream(ScriptedUpstream):
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
         """See `broker.ports.Upstream.call`."""
-        sent_s = self._wires.conductor.now_s
+        sending = Sending(self._wires.conductor.now_s, self._wires.held_s)
         await self._wires.travel()
-        self._sent_s = sent_s  # read before anybody else runs
+        self._sending = sending  # read before anybody else runs
         reply = await super().call(endpoint, body, client_request_id, on_delta)
         await self._wires.travel()
         return reply
