@@ -148,6 +148,9 @@ class Leadership:
                     return
             except LeaseLostError:
                 return
+            except LeaseUnavailable as error:
+                self.health.redis(str(error))
+                _log.warning("promotion_failed", reason=str(error))
             except (ProducerDead, LogUnavailable) as error:
                 self.health.kafka(str(error))
                 _log.warning("promotion_failed", reason=str(error))

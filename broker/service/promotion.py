@@ -1,6 +1,6 @@
 """Becoming the leader, step by step: fence, claim, read back, restore progress. PROTOCOL's section 3 as code.
 
-Nothing here may be skipped or reordered:
+Nothing here may be skipped or reordered, and first Redis must have said what time it is:
 
 1. `open()` of the transactional producer fences every predecessor and settles its last transaction.
 2. The lease must still be ours after that; a candidate that lost it meanwhile closes and stands by.
@@ -20,7 +20,7 @@ from broker.core.progress_map import TIMESTAMP_UNKNOWN
 from broker.core.suspects import Caution
 from broker.core.term import next_term
 from broker.core.ticket import LanePartition
-from broker.errors import LogUnavailable, ProgressUnreadable
+from broker.errors import LeaseUnavailable, LogUnavailable, ProgressUnreadable
 from broker.ports import OffsetStore, Outgoing, StoredOffset, TopicPartition, TransactionLog
 from broker.service.intake import LaneIntake
 from broker.service.ledger_codec import claim_record
@@ -101,12 +101,14 @@ class Promotion:
             ProducerDead: The producer died on the way; ask again who leads.
             LogUnavailable: Kafka does not answer whole.
             LeaseLostError: Somebody else has the lease.
+            LeaseUnavailable: Redis has never said what time it is: by a clock that is ahead nobody would be known.
             ProgressUnreadable: A stored map cannot be believed; an operator must look.
         """
+        if not await self._timekeeper.ask_redis():
+            raise LeaseUnavailable("Redis has granted the lease, and does not say what time it is (TIME).")
         await producer.open()
         if not await still_mine():
             raise LeaseLostError
-        await self._timekeeper.ask_redis()
         await self._follower.reach_back(self._timekeeper.earliest_utc_ms())
         stands = await self._stands()
         for _ in range(CLAIMS_MAX):

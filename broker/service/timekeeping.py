@@ -16,6 +16,8 @@ from broker.ports import Lease
 
 TOLERANCE_MS = 5_000
 """What clocks may differ by: deadlines are minutes, and answers take their time."""
+ASKED_TIMES = 3
+"""Redis is asked so often before it counts as silent."""
 STATUS_AGE_MS = 2_500
 """Half of what a live status may have lived: so it is taken for at most as much older or younger than it is."""
 
@@ -31,14 +33,18 @@ class Timekeeper:
         self._lease = lease
         self._redis_ms: int | None = None
 
-    async def ask_redis(self) -> None:
-        """Remember how far Redis' clock is from ours; a silent Redis says nothing."""
-        try:
-            told_ms = await self._lease.server_time_ms()
-        except LeaseUnavailable:
-            self._redis_ms = None
-        else:
-            self.heard(told_ms)
+    async def ask_redis(self) -> bool:
+        """Find out how far Redis' clock is from ours. False if Redis is silent, and has been ever since we began.
+
+        What it said earlier holds: our clock is not moved by anything but what comes from here.
+        """
+        for _ in range(ASKED_TIMES):
+            try:
+                self.heard(await self._lease.server_time_ms())
+            except LeaseUnavailable:
+                continue
+            return True
+        return self._redis_ms is not None
 
     def heard(self, redis_ms: int) -> None:
         """Redis has just said what time it is."""

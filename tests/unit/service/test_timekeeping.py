@@ -9,9 +9,10 @@ import pytest
 from broker.clock import WallClock
 from broker.errors import LeaseUnavailable
 from broker.service.intake import STAMPED_AHEAD_MAX_MS
-from broker.service.timekeeping import TOLERANCE_MS, Timekeeper
+from broker.service.timekeeping import ASKED_TIMES, TOLERANCE_MS, Timekeeper
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from schemas import topics
+from schemas.ledger import LedgerKind
 from schemas.record import Record
 from tests.unit.service.rig import PREFIX, WALL, Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
@@ -60,15 +61,18 @@ async def test_one_clock_alone_corrects_nothing(given: Mapping[str, int], kafka_
     assert rig.off_ms == given.get("off_ms", 0)
 
 
-async def test_while_redis_is_silent_nothing_is_corrected_and_what_it_said_before_is_forgotten() -> None:
+async def test_a_redis_that_is_silent_has_said_what_it_said_before() -> None:
     rig = Rig(off_ms=HOUR_MS)
-    await rig.keeper.ask_redis()
-    assert rig.keeper.earliest_utc_ms() == NOW_MS
     rig.store.available = False
-    await rig.keeper.ask_redis()
+    assert not await rig.keeper.ask_redis()
     assert rig.keeper.earliest_utc_ms() == NOW_MS + HOUR_MS
+    rig.store.available = True
+    assert await rig.keeper.ask_redis()
+    rig.store.available = False
+    assert await rig.keeper.ask_redis()
+    assert rig.keeper.earliest_utc_ms() == NOW_MS
     rig.keeper.stamped(NOW_MS, rig.clock.utc_ms())
-    assert rig.off_ms == HOUR_MS
+    assert rig.off_ms == 0
 
 
 async def test_a_record_that_was_on_its_way_for_long_says_nothing_against_a_clock() -> None:
@@ -116,10 +120,59 @@ async def test_a_successor_whose_clock_is_hours_off_knows_who_was_answered_and_k
 
 
 class _Untold(MemoryLease):
-    """Redis grants the lease, and does not answer what time it is."""
+    """Redis grants the lease, and for a while does not answer what time it is."""
+
+    asked = 0
+    silent_times = 2 * ASKED_TIMES
 
     async def server_time_ms(self) -> int:
-        raise LeaseUnavailable
+        _Untold.asked += 1
+        if _Untold.asked <= _Untold.silent_times:
+            raise LeaseUnavailable
+        return await super().server_time_ms()
+
+
+async def test_whose_clock_is_ahead_leads_only_once_redis_has_said_so_and_answers_nobody_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = _Skewed()
+    first = Process(world, "a").start()
+    await led(first)
+    world.submit("x")
+    await until(lambda: len(world.outcomes()) == 1)
+    await first.kill()
+    monkeypatch.setattr(Process, "lease_type", _Untold)
+    monkeypatch.setattr(_Untold, "asked", 0)
+    second = world.process("b", 2 * HOUR_MS).start()
+    await led(second)
+    assert _Untold.asked == _Untold.silent_times + 1
+    world.submit("x")
+    world.submit("y")
+    await until(lambda: len(world.outcomes()) == 2)
+    assert [(outcome["id"], outcome["status"]) for outcome in world.outcomes()] == [
+        ("x", "completed"),
+        ("y", "completed"),
+    ]
+    assert [line.term for line in world.ledger() if line.kind is LedgerKind.CLAIM] == [1, 2], "none by too short a look"
+    await second.end()
+
+
+async def test_one_lost_reply_of_redis_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Untold, "asked", 0)
+    monkeypatch.setattr(_Untold, "silent_times", ASKED_TIMES - 1)
+    rig = Rig(off_ms=HOUR_MS)
+    keeper = Timekeeper(rig.clock, _Untold(rig.store, "k", ttl_ms=1_000, token="t"))
+    assert await keeper.ask_redis()
+    assert keeper.earliest_utc_ms() == NOW_MS
+
+
+class _AsWrong(MemoryLease):
+    """Redis' clock is off by as much."""
+
+    off_ms = 0
+
+    async def server_time_ms(self) -> int:
+        return await super().server_time_ms() + self.off_ms
 
 
 @pytest.mark.parametrize("off_ms", [HOUR_MS, -HOUR_MS])
@@ -127,7 +180,8 @@ async def test_a_cancel_holds_by_kafkas_own_times_while_nobody_can_set_the_leade
     off_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = _Skewed()
-    monkeypatch.setattr(Process, "lease_type", _Untold)
+    monkeypatch.setattr(Process, "lease_type", _AsWrong)
+    monkeypatch.setattr(_AsWrong, "off_ms", off_ms)
     first = world.process("a", off_ms).start()
     await led(first)
     assert abs(first.clock.utc_ms() - world.clock.utc_ms()) > HOUR_MS // 2
