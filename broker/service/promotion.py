@@ -1,13 +1,14 @@
 """Becoming the leader, step by step: fence, claim, read back, restore progress. PROTOCOL's section 3 as code.
 
-Nothing here may be skipped or reordered, and first Redis must have said what time it is:
+Nothing here may be skipped or reordered:
 
 1. `open()` of the transactional producer fences every predecessor and settles its last transaction.
-2. The lease must still be ours after that; a candidate that lost it meanwhile closes and stands by.
+2. The lease must still be ours after that; a candidate that lost it meanwhile closes and stands by. Redis must have said
+   what time it is, now or earlier: it decides how far back the ledger is read.
 3. The claim, one committed ledger record, numbers the term: one above the highest read. It says where partitions stand.
 4. The ledger is read up to our own claim, so that every fate a predecessor committed is known.
 5. All stored offsets are read; only after `open()` are they certain to be the last ones.
-6. A foreign claim or map with our term or a higher one means that somebody was faster: claim again, one above.
+6. A foreign claim or map with our term or a higher one means: somebody was faster. Claim again, one above.
 """
 
 import asyncio
@@ -104,11 +105,11 @@ class Promotion:
             LeaseUnavailable: Redis has never said what time it is: by a clock that is ahead nobody would be known.
             ProgressUnreadable: A stored map cannot be believed; an operator must look.
         """
-        if not await self._timekeeper.ask_redis():
-            raise LeaseUnavailable("Redis has granted the lease, and does not say what time it is (TIME).")
         await producer.open()
         if not await still_mine():
             raise LeaseLostError
+        if not await self._timekeeper.ask_redis():
+            raise LeaseUnavailable("Redis has granted the lease, and does not say what time it is (TIME).")
         await self._follower.reach_back(self._timekeeper.earliest_utc_ms())
         stands = await self._stands()
         for _ in range(CLAIMS_MAX):

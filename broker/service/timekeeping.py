@@ -17,7 +17,7 @@ from broker.ports import Lease
 TOLERANCE_MS = 5_000
 """What clocks may differ by: deadlines are minutes, and answers take their time."""
 ASKED_TIMES = 3
-"""Redis is asked so often before it counts as silent."""
+"""Redis is asked so often, until it has answered once."""
 STATUS_AGE_MS = 2_500
 """Half of what a live status may have lived: so it is taken for at most as much older or younger than it is."""
 
@@ -38,7 +38,7 @@ class Timekeeper:
 
         What it said earlier holds: our clock is not moved by anything but what comes from here.
         """
-        for _ in range(ASKED_TIMES):
+        for _ in range(ASKED_TIMES if self._redis_ms is None else 1):
             try:
                 self.heard(await self._lease.server_time_ms())
             except LeaseUnavailable:
