@@ -3,8 +3,8 @@
 Nothing here may be skipped or reordered:
 
 1. `open()` of the transactional producer fences every predecessor and settles its last transaction.
-2. The lease must still be ours after that; a candidate that lost it meanwhile closes and stands by. Redis must have told
-   the time, now or earlier: it decides how far back the ledger is read.
+2. The lease must still be ours after that; a candidate that lost it meanwhile closes and stands by. Redis must have
+   told the time, now or earlier: it decides how far back the ledger is read.
 3. The claim, one committed ledger record, numbers the term: one above the highest read. It says where partitions stand.
 4. The ledger is read up to our own claim, so that every fate a predecessor committed is known.
 5. All stored offsets are read; only after `open()` are they certain to be the last ones.

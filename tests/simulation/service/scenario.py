@@ -65,7 +65,7 @@ class Faults:
     redis_restored: float = 0.05
     producer_expires: float = 0.05
     retention: float = 0.02
-    wrong_clock: float = 0.3
+    wrong_clock: float = 0.6
     poison: float = 0.06
     deaf: float = 0.3
 

@@ -197,13 +197,18 @@ def test_a_broken_promise_is_found_out(scenario: Scenario, spoil: Callable[[Hist
 
 def test_whom_redis_gives_the_lease_back_may_call_until_its_commit_has_taken_too_long(scenario: Scenario) -> None:
     history = run(scenario)
+    assert not history.scenario.faults.redis_restored
     owner = history.claims()[-1][2]
     claim(history, 1_000, "another")
     claimed_s = history.commits[-1].at_s
     call(history, owner, history.calls[0].id, claimed_s + 6)
     assert list(one_leader_calls.check(history)) != []
     history.calls[-1].held_s = claimed_s + 1
+    assert list(one_leader_calls.check(history)) != []
+    history.scenario = replace(scenario, faults=replace(scenario.faults, redis_restored=0.1))
     assert list(one_leader_calls.check(history)) == []
+    history.calls[-1].held_s = claimed_s - 1
+    assert list(one_leader_calls.check(history)) != []
 
 
 def test_a_second_leader_is_found_out_where_nothing_but_redis_forgets(scenario: Scenario) -> None:

@@ -18,13 +18,14 @@ BY_REDIS_WORD_S = TRUST_S + (PROBE_EVERY_MS + COMMIT_PATIENCE_MS) / 1_000
 
 def check(history: History) -> Iterator[str]:
     """Two at a time, or a call of somebody who never claimed."""
-    claims = history.claims()
+    claims, goes_back = history.claims(), history.scenario.faults.redis_restored > 0
     for call in history.calls:
         term = max((term for at_s, term, owner in claims if owner == call.process and at_s <= call.sent_s), default=0)
         if not term:
             yield f"{call.process} calls {call.id} at {call.sent_s:.3f} s and has claimed nothing"
             continue
         later = [at_s for at_s, number, _ in claims if number > term and at_s <= call.sent_s]
-        over = [at_s for at_s in later if call.sent_s > at_s + (BY_REDIS_WORD_S if call.held_s > at_s else TRUST_S)]
+        given_back = goes_back and call.held_s > max(later, default=0)
+        over = [at_s for at_s in later if call.sent_s > at_s + (BY_REDIS_WORD_S if given_back else TRUST_S)]
         if over:
             yield f"{call.process} calls {call.id} at {call.sent_s:.3f} s, and was replaced at {over[0]:.3f} s"
