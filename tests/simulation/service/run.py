@@ -27,6 +27,7 @@ from tests.simulation.service.scenario import Scenario
 from tests.simulation.service.world import World
 
 SEEDS_A_BATCH = 20
+SAID_EVERY = 1_000
 
 
 def _promises() -> dict[str, Callable[[History], Iterator[str]]]:
@@ -135,18 +136,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--digest", action="store_true", help="print each run's digest")
     options = parser.parse_args(arguments)
     began, broken, calls, virtual_s = perf_counter(), 0, 0, 0.0
-    for report in reports(options.first, options.seeds, options.processes):
+    for number, report in enumerate(reports(options.first, options.seeds, options.processes), start=1):
         broken += bool(report.broken)
         calls += report.calls
         virtual_s += report.virtual_s
         if report.broken or options.digest:
             print(report.sentence(), flush=True)
-        if options.trace:
-            print(report.trace)
+        if options.trace and report.broken:
+            print(report.trace, flush=True)
+        if number % SAID_EVERY == 0 and number < options.seeds:
+            rate = number / (perf_counter() - began)
+            print(
+                f"{number:,} seeds, {broken} with a broken promise, {rate:.1f} seeds/s …", file=sys.stderr, flush=True
+            )
     took_s = perf_counter() - began
     print(
         f"{options.seeds:,} seeds, {broken} with a broken promise; {calls:,} calls in {virtual_s / 3_600:.1f} hours of "
-        f"virtual time, {options.seeds / took_s:.0f} seeds/s"
+        f"virtual time, {options.seeds / took_s:.1f} seeds/s"
     )
     return 1 if broken else 0
 
