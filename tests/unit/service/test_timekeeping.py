@@ -100,14 +100,20 @@ class _Skewed(World):
             self.clock = right
 
 
-@pytest.mark.parametrize("off_ms", [2 * HOUR_MS, -2 * HOUR_MS])
-async def test_a_successor_whose_clock_is_hours_off_knows_who_was_answered_and_keeps_deadlines(off_ms: int) -> None:
+async def _where_x_was_answered() -> _Skewed:
+    """By a leader whose clock was right, and who has died since."""
     world = _Skewed()
     first = Process(world, "a").start()
     await led(first)
     world.submit("x")
     await until(lambda: len(world.outcomes()) == 1)
     await first.kill()
+    return world
+
+
+@pytest.mark.parametrize("off_ms", [2 * HOUR_MS, -2 * HOUR_MS])
+async def test_a_successor_whose_clock_is_hours_off_knows_who_was_answered_and_keeps_deadlines(off_ms: int) -> None:
+    world = await _where_x_was_answered()
     second = world.process("b", off_ms).start()
     await led(second)
     assert abs(second.clock.utc_ms() - world.clock.utc_ms()) < 1_000
@@ -135,12 +141,7 @@ class _Untold(MemoryLease):
 async def test_whose_clock_is_ahead_leads_only_once_redis_has_said_so_and_answers_nobody_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = _Skewed()
-    first = Process(world, "a").start()
-    await led(first)
-    world.submit("x")
-    await until(lambda: len(world.outcomes()) == 1)
-    await first.kill()
+    world = await _where_x_was_answered()
     monkeypatch.setattr(Process, "lease_type", _Untold)
     monkeypatch.setattr(_Untold, "asked", 0)
     second = world.process("b", 2 * HOUR_MS).start()
