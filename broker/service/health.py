@@ -8,7 +8,10 @@ _HOLDING_THE_LEASE = frozenset({"promoting", "leader", "suspended"})
 
 @dataclass(slots=True)
 class Health:
-    """`holder` is the owner token in the lease; `leading_since` is when this term began, while it lasts."""
+    """`holder` is the owner token in the lease; `leading_since` is when this term began, while it lasts.
+
+    `unpromoted` is why who holds the lease does not lead yet, though both services answer.
+    """
 
     role: str = "starting"
     term: int = 0
@@ -17,6 +20,7 @@ class Health:
     holder: str | None = None
     kafka_trouble: str | None = None
     redis_trouble: str | None = None
+    unpromoted: str | None = None
     leading_since: datetime | None = None
 
     @property
@@ -27,7 +31,7 @@ class Health:
     @property
     def trouble(self) -> str | None:
         """What is wrong now, for a person; None if nothing is."""
-        return " ".join(filter(None, (self.kafka_trouble, self.redis_trouble))) or None
+        return " ".join(filter(None, (self.kafka_trouble, self.redis_trouble, self.unpromoted))) or None
 
     def kafka(self, trouble: str | None) -> None:
         """Kafka answers (None), or what it does instead."""

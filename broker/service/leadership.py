@@ -149,7 +149,7 @@ class Leadership:
             except LeaseLostError:
                 return
             except LeaseUnavailable as error:
-                self.health.redis(str(error))
+                self.health.unpromoted = str(error)  # renewals are answered, and say that Redis is well
                 _log.warning("promotion_failed", reason=str(error))
             except (ProducerDead, LogUnavailable) as error:
                 self.health.kafka(str(error))
@@ -196,6 +196,7 @@ class Leadership:
             cautions = {place.number: each for place, each in standing.cautions.items() if place.lane == lane}
             await intake.begin(positions, cautions)
         renewal.reached_ms = clock.now_ms()
+        self.health.unpromoted = None
         self.health.kafka(None)
         if self.health.term != standing.term:
             self.health.leading_since = clock.utc_now()
@@ -258,6 +259,7 @@ class Leadership:
             return False
         self._parts.transacted("committed", (clock.now_ms() - begun_ms) / 1_000)
         renewal.reached_ms = clock.now_ms()
+        self.health.unpromoted = None
         self.health.kafka(None)
         driver.post(Committed(batch.serial, begun_ms))
         return True
@@ -323,6 +325,7 @@ class Leadership:
         self._parts.driver.post(StoodBy())
         self._parts.driver.drop_batches()
         self.health.role, self.health.term, self.health.leading_since = "standby", 0, None
+        self.health.unpromoted = None
         with contextlib.suppress(LeaseUnavailable):
             await self._parts.lease.release()
         _log.info("stood_by", term=self._term, owner=self._owner)

@@ -130,7 +130,7 @@ def _of_role(report: Report, said: Said) -> Iterator[Finding]:
                 yield _grave("This one stands by, and sees nobody hold the lease.")
             else:
                 yield _note(f"This one stands by; lanes and limits are with the leader, {holder}.")
-        case "promoting" if not said.get("leading_since"):
+        case "suspended" | "promoting" if not said.get("leading_since"):
             yield _note("It has the lease and is being promoted: calls begin within seconds.")
         case "suspended" | "promoting":
             held = sum(int(lane.get("settled", 0)) for lane in table_of(said, "lanes").values())

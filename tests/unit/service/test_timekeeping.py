@@ -145,7 +145,9 @@ async def test_whose_clock_is_ahead_leads_only_once_redis_has_said_so_and_answer
     monkeypatch.setattr(Process, "lease_type", _Untold)
     monkeypatch.setattr(_Untold, "asked", 0)
     second = world.process("b", 2 * HOUR_MS).start()
+    await until(lambda: "(TIME)" in (second.health.trouble or ""))
     await led(second)
+    assert second.health.trouble is None
     assert _Untold.asked == _Untold.silent_times + 1
     world.submit("x")
     world.submit("y")

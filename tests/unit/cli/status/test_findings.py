@@ -78,10 +78,16 @@ def test_a_leader_without_kafka_holds_outcomes_and_must_not_be_restarted(role: s
     assert sentence.endswith("7 outcomes and 1 call in flight are held in its memory: do not restart it.")
 
 
-def test_a_first_promotion_is_no_trouble() -> None:
-    grave, sentence = only(look(said(role="promoting", leading_since=None)))
+@pytest.mark.parametrize("role", ["suspended", "promoting"])
+def test_a_first_promotion_is_no_trouble(role: str) -> None:
+    grave, sentence = only(look(said(role=role, leading_since=None)))
     assert not grave
     assert "being promoted" in sentence
+
+
+def test_why_a_first_promotion_does_not_end_is_said() -> None:
+    why = "Redis has granted the lease, and does not say what time it is (TIME)."
+    assert (True, why) in told(look(said(role="suspended", leading_since=None, trouble=why)))
 
 
 def test_a_lonely_leader_is_pointed_out_but_is_no_trouble() -> None:
