@@ -49,7 +49,7 @@ class Line:
         self.tokens += ticket.charge
         self._count += 1
         self._insert(rank)
-        if self._blocks[0][0] is rank:
+        if self._blocks[0][0][2] is ticket:
             self.head = ticket
 
     def remove(self, ticket: Ticket) -> None:
