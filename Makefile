@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes: what is compiled once is read by the next
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit sim sim-core sim-mutants bench-limits bench-lanes integration chaos chaos-short chart image compatibility coverage static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test unit sim sim-core sim-mutants bench-limits bench-lanes integration chaos chaos-short chart image compatibility compiled coverage static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -66,6 +66,10 @@ compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafk
 image: $(STAMP) ## Dockerfile and compose.yaml: built, linted, run and stopped (root on Debian; installs buildah, podman)
 	@$(BIN)/python -m tests.image.build
 	@$(BIN)/python -m pytest -q -s tests/image
+
+compiled: $(STAMP) ## the core compiled by mypyc (needs a C compiler): built, and held against the interpreted one step by step
+	@$(BIN)/python -m tests.compiled.build
+	@$(BIN)/python -m pytest -q -s tests/compiled
 
 coverage: $(STAMP) ## every module of broker/core: all branches, by its own test module
 	@$(BIN)/python -m tests.maxi_cov

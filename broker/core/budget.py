@@ -86,8 +86,8 @@ class Budget:
             if (capacity := settings.per_day(metric)) is not None:
                 self._buckets.believe(metric, capacity, DAY_MS, now_ms, follow=True)
         self._keep_step(now_ms)
-        if checkpoint is not None and self._spread is not None:
-            self._spread.inherit(checkpoint.borne_tokens, checkpoint.ceiling_tokens)
+        if checkpoint is not None:
+            self._go_as_deep(checkpoint)
 
     @property
     def inflight(self) -> int:
@@ -257,6 +257,11 @@ class Budget:
         self._charged.pay(checkpoint.charged_last_minute, now_ms)
         self._markup = Markup(checkpoint.markup_ppm)
         self.pause_until(now_ms + checkpoint.pause_ms)
+
+    def _go_as_deep(self, checkpoint: Checkpoint) -> None:
+        """What a predecessor has seen the server bear need not be found out again."""
+        if self._spread is not None:
+            self._spread.inherit(checkpoint.borne_tokens, checkpoint.ceiling_tokens)
 
     def _reckon(self, keep_ppm: int, now_ms: int) -> None:
         """What can be spared beside a share kept, where only the buckets bound what is spent."""

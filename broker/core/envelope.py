@@ -81,7 +81,7 @@ def _of_error(error: Any, body: Mapping[str, Any], deeper: int) -> ErrorFields:
 
 def _of_bare(body: Mapping[str, Any], deeper: int) -> ErrorFields | None:
     """An error without an envelope: vLLM's, an event `error` with its fields beside its type, FastAPI's `detail`."""
-    if _ANSWERS & body.keys():
+    if not _ANSWERS.isdisjoint(body):
         return None
     if isinstance(body.get("message"), str) or body.get("object") == "error" or body.get("type") == "error":
         return _fields({key: value for key, value in body.items() if (key, value) != ("type", "error")}, deeper)

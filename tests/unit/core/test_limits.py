@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from broker.core.bounds import LIMITS_MAX
 from broker.core.budget import Budget, LimitSettings
 from broker.core.charge import Law, Prices
@@ -32,6 +34,7 @@ def test_who_can_pay_goes_and_who_cannot_is_told_when() -> None:
     assert made.wake_at() is None
 
 
+@pytest.mark.interpreted
 def test_a_limit_that_cannot_pay_is_asked_once_however_many_others_serve() -> None:
     asked: list[int] = []
 

@@ -375,6 +375,7 @@ def test_an_instant_that_is_named_is_one_at_which_so_much_may_be_spent(seed: int
         now += chance.randint(0, 50)
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("seed", range(10))
 def test_no_instant_before_the_one_that_is_named_would_do(seed: int) -> None:
     chance, known, now = Random(seed), spread(), 0
