@@ -102,5 +102,6 @@ locks: ## write the three lock files from pyproject.toml; what is locked stays u
 	@$(LOCK) -c requirements.lock pyproject.toml -o requirements-runtime.lock
 	@echo 'hatchling>=1.27' | $(LOCK) -c requirements.lock - -o requirements-build.lock
 
-clean: ## forget the environment and caches
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## forget the environment, caches and what was compiled
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .tools/compiled
+	@rm -f *__mypyc*.so && find broker -name '*.so' -delete

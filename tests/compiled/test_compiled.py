@@ -67,8 +67,17 @@ def test_every_step_of_every_seed_is_the_same(command: tuple[str, ...]) -> None:
     assert compiled == interpreted
 
 
-def test_a_plan_is_the_same() -> None:
-    command = ("-m", "broker.cli.main", "simulate", "examples/workload.toml", "--tokens-per-minute", "30000", "--json")
+@pytest.mark.parametrize(
+    "workload",
+    [
+        ("examples/workload.toml", "--tokens-per-minute", "30000"),
+        ("examples/workload.toml", "--tokens-per-minute", "40000", "--behaviour", "sliding-window"),
+        ("--rate", "bulk=60/s", "--size", "300-700", "--hours", "1", "--tokens-per-minute", "2100000", "--quotas", "1"),
+    ],
+    ids=["five quotas side by side", "under another law", "in parts"],
+)
+def test_a_plan_is_the_same_although_its_parts_go_from_process_to_process(workload: tuple[str, ...]) -> None:
+    command = ("-m", "broker.cli.main", "simulate", *workload, "--json")
     compiled, interpreted = (json.loads(run_in(folder, *command)) for folder in (TREE, ROOT))
     assert compiled["requests"] > 30_000
     assert compiled == interpreted
