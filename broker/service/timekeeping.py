@@ -7,6 +7,7 @@ Kafka stamps. Its second witness is the dispatcher that leads: `not_before` is b
 
 import json
 from datetime import datetime
+from typing import Any
 
 import structlog
 
@@ -81,7 +82,7 @@ class ByTheLeader:
     """Compares the clock of a retrier with Redis' and with that of the dispatcher that leads, as its status tells it.
 
     `is_settled`: the clock may be gone by. It is not while Redis contradicts it and no dispatcher leads; then there is
-    also nobody who would take what is put back.
+    also nobody who would take what is put back. One that is being promoted has not compared its own clock yet.
     """
 
     def __init__(self, clock: WallClock, leader: Lease) -> None:
@@ -100,15 +101,29 @@ class ByTheLeader:
             status = await self._leader.read_status() if self._keeper.is_contradicted else ""
         except LeaseUnavailable:
             return
-        at_ms = _instant(status or "")
+        if status is None:
+            return
+        told = _parsed(status)
+        if told.get("role", "leader") != "leader":
+            return
+        at_ms = _instant(told)
         if at_ms is not None:
             self._keeper.told("leader", at_ms + STATUS_AGE_MS - self._clock.utc_ms())
-        self.is_settled = status is not None
+        self.is_settled = True
 
 
-def _instant(status: str) -> int | None:
+def _parsed(status: str) -> dict[str, Any]:
+    """What a status says; nothing if it cannot be read."""
+    try:
+        told = json.loads(status)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _instant(told: dict[str, Any]) -> int | None:
     """When a status was made, by the clock of who made it; another release may not say so."""
     try:
-        return int(datetime.fromisoformat(json.loads(status)["at"]).timestamp() * 1_000)
+        return int(datetime.fromisoformat(told["at"]).timestamp() * 1_000)
     except (ValueError, KeyError, TypeError):
         return None

@@ -48,10 +48,10 @@ class World:
     def dispatchers_lease(self, token: str) -> MemoryLease:
         return MemoryLease(self.leases, f"headrace:cluster:{PREFIX}.dispatcher", ttl_ms=2_000, token=token)
 
-    async def dispatcher_leads(self, *, off_s: float = 0, status: str | None = None) -> None:
+    async def dispatcher_leads(self, *, off_s: float = 0, role: str = "leader", status: str | None = None) -> None:
         """Its status, as it leaves one each second, by a clock that is off by so much."""
-        at = to_wire(self.clock.utc_now() + timedelta(seconds=off_s))
-        await self.dispatchers_lease("d").publish_status(json.dumps({"at": at}) if status is None else status)
+        told = {"at": to_wire(self.clock.utc_now() + timedelta(seconds=off_s)), "role": role}
+        await self.dispatchers_lease("d").publish_status(json.dumps(told) if status is None else status)
 
     def park(self, request_id: str, due_in_s: float, lane: str = "bulk", *, at_ms: int | None = None) -> datetime:
         """What the dispatcher writes; returns when it is due."""

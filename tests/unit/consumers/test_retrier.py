@@ -359,6 +359,21 @@ async def test_a_clock_that_only_redis_contradicts_is_gone_by(off_s: float, stat
     await process.end()
 
 
+@pytest.mark.parametrize("off_s", [2 * HOUR_S, HOUR_S], ids=["says something else than both", "agrees with us"])
+async def test_a_dispatcher_that_is_being_promoted_may_have_the_wrong_clock_and_settles_none(off_s: float) -> None:
+    world = World()
+    world.park("lead-1", 30)
+    await world.dispatcher_leads(off_s=off_s, role="promoting")
+    process = await leading(world, clock_error_s=HOUR_S)
+    await asyncio.sleep(5)
+    await world.dispatcher_leads()
+    await asyncio.sleep(20)
+    assert world.back() == []
+    await asyncio.sleep(8)
+    assert world.back() == ["lead-1"]
+    await process.end()
+
+
 async def test_a_clock_that_redis_confirms_needs_no_dispatcher() -> None:
     world = World()
     world.park("lead-1", 0)
