@@ -2,8 +2,8 @@
 
 An answer tells what remained of the limit right after its call. From there a law predicts what remained after a later
 call: what was there, and what flowed in, never above a full bucket, and less what it says our calls between took. The
-prediction is as sure as our knowledge of when and in which order calls came in: ways to the server differ by `WAY_MS`,
-and what was sent so close to either end may have come before or after it. So it is an interval.
+prediction is as sure as our knowledge of when and in which order calls came in: ways to the server differ by `WAY_MS`
+or more, and what was sent so close to either end may have come before or after it. So it is an interval.
 
 Others spend as well. So a law is wrong whose prediction lies below what remained; one whose prediction lies above may
 be right all the same. A first answer has no other before it; but no bucket is more than full, which bounds its charge.
@@ -21,6 +21,7 @@ from operator import sub
 from typing import Final
 
 WAY_MS: Final = 25  # by so much the ways to the server's limiter differ, as a rule
+WAYS_MS: Final = (WAY_MS, 50, 100, 200, 400)  # or by so much, where the way is long
 ROUNDING_TOKENS: Final = 2  # laws and recorded debits differ by at most so much a call (facts/openai.md §2)
 DEBITS_MAX: Final = 512
 SPANS_MAX: Final = 8  # looked at for one answer, each about twice as long as the one before
@@ -142,19 +143,19 @@ class Course:
         self._sum_up()
         return tuple(column[-1] for column in self._sums)
 
-    def spans(self, number: int, capacity: int, period_ms: int) -> Iterator[Span]:
-        """The spans that end with that debit, which was observed, the shortest first."""
+    def spans(self, number: int, capacity: int, period_ms: int, way_ms: int = WAY_MS) -> Iterator[Span]:
+        """The spans that end with that debit, which was observed, the shortest first; if ways differ by so much."""
         end = number - self._forgotten
         if end < 0 or self._has_unsure(end - 1, end):
             return
         self._sum_up()
-        start = self._seen_before(end, self._at_ms[end] - 2 * WAY_MS - 1)
+        start = self._seen_before(end, self._at_ms[end] - 2 * way_ms - 1)
         if start is None:
             yield self._alone(end, capacity)
         for _ in range(SPANS_MAX):
             if start is None or self._has_unsure(start, end):
                 return
-            yield self._span(start, end, capacity, period_ms)
+            yield self._span(start, end, capacity, period_ms, way_ms)
             start = self._seen_before(end - 2 * (end - start) + 1, self._at_ms[end])
 
     def _seen_before(self, place: int, until_ms: int) -> int | None:
@@ -170,17 +171,17 @@ class Course:
         tokens = self._tokens[end]
         return Span(1, self._known(end), lambda column: (0, capacity - tokens[column]))
 
-    def _span(self, start: int, end: int, capacity: int, period_ms: int) -> Span:
+    def _span(self, start: int, end: int, capacity: int, period_ms: int, way_ms: int) -> Span:
         at_ms = self._at_ms
         edges = _Edges(
-            left=bisect_left(at_ms, at_ms[start] - WAY_MS),
+            left=bisect_left(at_ms, at_ms[start] - way_ms),
             start=start,
-            first=bisect_right(at_ms, at_ms[start] + WAY_MS),
-            last=bisect_left(at_ms, at_ms[end] - WAY_MS),
+            first=bisect_right(at_ms, at_ms[start] + way_ms),
+            last=bisect_left(at_ms, at_ms[end] - way_ms),
             end=end,
-            right=bisect_right(at_ms, at_ms[end] + WAY_MS),
+            right=bisect_right(at_ms, at_ms[end] + way_ms),
         )
-        slack = capacity * WAY_MS // period_ms + 1
+        slack = capacity * way_ms // period_ms + 1
         level = self._known(start) + capacity * (at_ms[end] - at_ms[start]) // period_ms
         if level + slack <= capacity:
             predicted = partial(self._never_full, edges, level, slack)

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from broker.core.charge import Law, Prices, recorded_law
-from broker.core.course import ROUNDING_TOKENS, Course, Span
+from broker.core.course import ROUNDING_TOKENS, WAYS_MS, Course, Span
 from broker.core.evidence import STATED_WEIGHT, Evidence
 from broker.core.value import value
 
@@ -29,7 +29,13 @@ THOROUGH_EVERY: Final = 8  # of so many glances one is none: a wrong law may fit
 ERRORS_MAX: Final = 16
 OUTPUTS_MAX: Final = 64
 OUTPUTS_EVERY: Final = 16  # once there are many, they are looked at again after so many more
+KNOWN_AFTER: Final = 16  # pieces of evidence; a law that is believed sooner explains nothing away
 OUTPUT_STEP_PARTS: Final = 8  # what is held for an output changes only by more than one part in so many
+
+
+Columns = list[int | None]
+"""Where on the course each law's charges stand; None: not on that course."""
+Judged = tuple[Span | None, list[int | None]]
 
 
 class Remaining(NamedTuple):
@@ -87,6 +93,7 @@ class Witness:
         self._glances = 0
         self._outputs: deque[int] = deque(maxlen=OUTPUTS_MAX)
         self._outputs_seen = 0
+        self._way = self._way_back = 0  # places in `WAYS_MS`: by so much the ways differ, there and back
 
     @property
     def settles(self) -> bool:
@@ -201,7 +208,7 @@ class Witness:
         """Hold the spans that end here against every law."""
         _, capacity, period_ms = remaining
         columns = [None if place == self._usage_place else place for place in range(len(self._laws))]
-        span, excesses = _most_telling(self._admissions.spans(admission, capacity, period_ms), columns)
+        span, excesses = self._telling(admission, remaining, columns)
         spans = [span] * len(self._laws)
         if self._usage_place is not None:
             ended = self._ended(ending, capacity, period_ms)
@@ -214,10 +221,42 @@ class Witness:
             if excess is not None and judged is not None:
                 self._note_error(excess // judged.calls if excess >= 0 else -(-excess // judged.calls))
 
+    def _telling(self, admission: int, remaining: Remaining, columns: Columns) -> Judged:
+        """The most telling span that ends with an admission, and by how much each law exceeds what was taken in it.
+
+        A call that was overtaken on its way is in a short span though it was not there yet, and the believed law takes
+        too much. To a long span it is one call of many, and laws part with every call. So where the believed law alone
+        fits longer spans, the ways differ by more than we took them to, and all is looked at again. One such span is
+        not enough: what others spend can make it fit.
+        """
+        _, capacity, period_ms = remaining
+        believed = self.evidence.believed
+        place = None if believed is None or self.evidence.pieces < KNOWN_AFTER else self._laws.index(believed)
+        while True:
+            way_ms = WAYS_MS[self._way]
+            judged = _most_telling(self._admissions.spans(admission, capacity, period_ms, way_ms), columns)
+            if place is None or (judged[1][place] or 0) <= 0 or way_ms == WAYS_MS[-1]:
+                return judged
+            spans = self._admissions.spans(admission, capacity, period_ms, way_ms)
+            if sum(_fitting(_excesses(span, columns)) == {place} for span in spans) < 2:
+                return judged
+            self._way += 1
+
     def _ended(self, ending: int | None, capacity: int, period_ms: int) -> Span | None:
-        """The shortest span that ends with a call's end and in which it would be noticed had no output been taken."""
-        spans = () if ending is None else self._endings.spans(ending, capacity, period_ms)
-        return next((span for span in spans if span.excess(1)), None)
+        """The shortest span that ends with a call's end and in which it would be noticed had no output been taken.
+
+        The ways back differ as well: if `usage` is believed and fits a longer span, by more than we took them to.
+        """
+        while ending is not None:
+            way_ms = WAYS_MS[self._way_back]
+            noticed = (span for span in self._endings.spans(ending, capacity, period_ms, way_ms) if span.excess(1))
+            shortest = next(noticed, None)
+            if shortest is None or not shortest.excess(0) or way_ms == WAYS_MS[-1]:
+                return shortest
+            if not self.settles or self.evidence.pieces < KNOWN_AFTER or all(span.excess(0) for span in noticed):
+                return shortest
+            self._way_back += 1
+        return None
 
     def _costs(self) -> list[int]:
         """What each law has charged so far."""
@@ -231,15 +270,23 @@ class Witness:
         self.errors_seen += 1
 
 
-def _most_telling(spans: Iterable[Span], columns: list[int | None]) -> tuple[Span | None, list[int | None]]:
+def _most_telling(spans: Iterable[Span], columns: Columns) -> Judged:
     """The span that leaves the fewest laws: a longer one tells more, unless it contradicts a shorter one."""
-    best: tuple[Span | None, list[int | None]] = None, [None] * len(columns)
+    best: Judged = None, [None] * len(columns)
     left: set[int] = set()
     for span in spans:
-        excesses = [None if column is None else span.excess(column) for column in columns]
-        fits = {place for place, excess in enumerate(excesses) if excess == 0}
+        excesses = _excesses(span, columns)
+        fits = _fitting(excesses)
         if best[0] is None or (fits and fits < left):
             best, left = (span, excesses), fits
         if len(left) <= 1:
             break
     return best
+
+
+def _excesses(span: Span, columns: Columns) -> list[int | None]:
+    return [None if column is None else span.excess(column) for column in columns]
+
+
+def _fitting(excesses: list[int | None]) -> set[int]:
+    return {place for place, excess in enumerate(excesses) if excess == 0}

@@ -72,9 +72,10 @@ class Play:
         *,
         flying: int,
         every_ms: int = 0,
+        way_ms: int = WAY_MS,
         streamed: bool = False,
     ) -> None:
-        self.upstream = upstream
+        self.upstream, self.way_ms = upstream, way_ms
         self.streamed = streamed
         self.too_high: list[int] = []  # after each answer: what we believe to be there, less what is
         self.budget = Budget(LimitSettings("m", None, None), 0, None)
@@ -113,7 +114,7 @@ class Play:
             self.later(self.sends_at_ms, lambda: None)
 
     def way(self) -> int:
-        return self.chance.randint(0, WAY_MS)
+        return self.chance.randint(0, self.way_ms)
 
     def arrive(self, attempt: int, sent: Call) -> None:
         ask = Ask(f"call-{attempt}", "m", sent.asked, ENDPOINTS[sent.endpoint], sent.output, self.streamed)
@@ -190,6 +191,25 @@ def test_a_law_that_changes_midway_costs_at_most_five_refusals(tokens: int) -> N
         assert Law.CHAT_2025 in play.believed
         assert play.believed[-1] is Law.CHAT_LEGACY, seed
         assert len(play.refusals) <= 5, seed
+
+
+@pytest.mark.parametrize(
+    ("law", "way_ms"),
+    [
+        (server.Law.CHAT_2025, 150),
+        (server.Law.CHAT_LEGACY, 150),
+        (server.Law.DOCUMENTED, 60),
+        (server.Law.USAGE, 60),
+    ],
+)
+def test_a_law_that_is_known_stays_known_however_calls_overtake_each_other(law: server.Law, way_ms: int) -> None:
+    """Sixty in flight, forty a second: the order in which the server sees them is another one than ours."""
+    for seed in SEEDS:
+        server_ = upstream(seed, law=law, tokens=1_500_000)
+        play = Play("chat.completions", server_, seed, flying=60, every_ms=25, way_ms=way_ms)
+        play.run(600)
+        assert {str(believed) for believed in play.believed[150:]} == {law.value}, seed
+        assert play.refusals == [], seed
 
 
 @pytest.mark.parametrize("law", [server.Law.CHAT_2025, server.Law.CHAT_LEGACY])

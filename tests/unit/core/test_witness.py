@@ -4,6 +4,7 @@ from broker.core.charge import LAWS_OF, Law, Prices, Size, prices
 from broker.core.evidence import SETTLED_ANSWERS, SILENT_ANSWERS_MAX
 from broker.core.witness import (
     GLANCE_EVERY_MS,
+    KNOWN_AFTER,
     OUTPUTS_EVERY,
     OUTPUTS_MAX,
     PIECE_EVERY_MS,
@@ -240,6 +241,72 @@ def test_a_settled_law_that_changes_is_noticed_within_three_answers() -> None:
         for _ in range(4):  # a body in three names no cap, and one call's answer is as of its admission
             server.call()
         assert server.witness.evidence.believed is after
+
+
+SMALL = prices(CHAT, Size(160, 1, 1, 0, None, 44, function_tools=False, embedding_tokens=None))
+LIMIT = 60_000, 60_000  # a token flows in each millisecond
+
+
+def overtaken(server: Server, by_ms: int) -> None:
+    """A small call is sent, so much later a larger one that is there before it; both are answered in 400 ms."""
+    witness, larger = server.witness, prices(CHAT, size(server.number))
+    first = witness.sent(SMALL, server.now_ms)
+    second = witness.sent(larger, server.now_ms + by_ms)
+    at_second = server.level + by_ms - larger.tokens[server.place]
+    at_first = at_second - SMALL.tokens[server.place]
+    server.now_ms += by_ms + 400
+    witness.answered(second, Remaining(at_second, *LIMIT), None, server.now_ms)
+    server.now_ms += PIECE_EVERY_MS
+    witness.answered(first, Remaining(at_first, *LIMIT), None, server.now_ms)
+    server.level = at_first + 400 + PIECE_EVERY_MS
+
+
+def test_a_call_that_was_overtaken_on_a_long_way_says_nothing_against_a_law_that_is_known() -> None:
+    for by_ms in (60, 190, 380):
+        server = settled(Law.CHAT_LEGACY)
+        for _ in range(6):
+            overtaken(server, by_ms)
+            assert server.witness.evidence.believed is Law.CHAT_LEGACY
+            server.call()
+            assert server.witness.evidence.believed is Law.CHAT_LEGACY
+
+
+def test_a_law_is_not_known_so_soon_that_it_explains_away_what_speaks_against_it() -> None:
+    server = Server(Law.CHAT_LEGACY)
+    for _ in range(KNOWN_AFTER // 2):
+        server.call()
+    pieces, errors = server.witness.evidence.pieces, server.witness.errors_seen
+    assert pieces < KNOWN_AFTER
+    overtaken(server, 60)
+    assert server.witness.errors_seen > errors
+    assert max(server.witness.errors) > 0
+
+
+def late(server: Server, by_ms: int) -> None:
+    """Two calls end, one right after the other; what the first has to say is so much longer on its way back."""
+    witness, asked = server.witness, prices(CHAT, size(server.number))
+    calls = [witness.sent(asked, server.now_ms) for _ in range(2)]
+    server.level -= 2 * asked.tokens[server.place]
+    server.level, server.now_ms = server.level + 400, server.now_ms + 400
+    ends = []
+    for output in (25, 30):
+        server.level -= output
+        ends.append((Remaining(server.level, *LIMIT), Usage(size(server.number).input_tokens, output)))
+    witness.answered(calls[1], *ends[1], server.now_ms)
+    server.level, server.now_ms = server.level + by_ms, server.now_ms + by_ms
+    witness.answered(calls[0], *ends[0], server.now_ms)
+    server.level, server.now_ms = server.level + 400, server.now_ms + 400
+    server.number += 2
+
+
+def test_an_answer_that_is_overtaken_on_its_way_back_says_nothing_against_a_law_that_charges_when_calls_end() -> None:
+    for by_ms in (60, 190, 380):
+        server = settled(Law.USAGE)
+        for _ in range(6):
+            late(server, by_ms)
+            assert server.witness.evidence.believed is Law.USAGE
+            server.call()
+            assert server.witness.evidence.believed is Law.USAGE
 
 
 def test_a_settled_law_that_charges_when_calls_end_is_held_against_its_own_course() -> None:
