@@ -11,6 +11,7 @@ from tests.simulation.service.checkers import (
     calls_are_needed,
     cancels_hold,
     dead_letters_once,
+    deadlines_are_true,
     it_ends,
     leaders_are_left_alone,
     ledger_agrees,
@@ -226,3 +227,23 @@ def test_what_comes_back_too_soon_is_found_out(scenario: Scenario) -> None:
         replace(commit, at_s=commit.at_s - 10) if commit.group == RETRIER else commit for commit in history.commits
     ]
     assert list(nothing_comes_back_early.check(history)) != []
+
+
+def test_who_fails_for_a_deadline_long_before_it_is_found_out_unless_told_to_wait_longer(scenario: Scenario) -> None:
+    history = run(scenario)
+    assert list(deadlines_are_true.check(history)) == []
+    done = [(place, commit) for place, commit in enumerate(history.commits) if commit.outcomes]
+    place, told = next(each for each in done if each[1].outcomes[0]["status"] == "completed")
+    [sent, *_] = [each for each in history.sent if each.id == told.outcomes[0]["id"]]
+    deadline_s = scenario.settings.lanes[sent.topic.rpartition(".")[2]].deadline_s
+
+    def complaints(message: str | None) -> list[str]:
+        error = None if message is None else {"status": 429, "message": message}
+        failed = {**told.outcomes[0], "reason": "deadline_exceeded", "error": error}
+        history.commits[place] = replace(told, at_s=sent.at_s, outcomes=(failed,))
+        return list(deadlines_are_true.check(history))
+
+    for message in (None, "It is overloaded.", f"Please try again in {deadline_s - 6}s.", "Please try again in 900ms."):
+        assert len(complaints(message)) == 1
+    for wait in (f"{deadline_s}s", f"{deadline_s * 1_000}ms", "6m0s"):
+        assert complaints(f"Limit 6000, Used 5623, Requested 1254. Please try again in {wait}. Visit us.") == []

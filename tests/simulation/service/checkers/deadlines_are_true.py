@@ -1,9 +1,12 @@
 """Nobody fails for a deadline that has not passed, however wrong the clock that a process began with.
 
-Where Redis does not answer, a wrong clock cannot be told from a right one.
+Where Redis does not answer, a wrong clock cannot be told from a right one. A refusal that told to wait until after the
+deadline ends a request as soon as it has come.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from schemas.codec import decode_request
 from schemas.request import deadline_of
@@ -14,6 +17,7 @@ from tests.simulation.service.scenario import WALL
 
 SLACK_S = 5.5
 """Clocks that differ by less than five seconds are left as they are."""
+TOLD_TO_WAIT = re.compile(r"Please try again in (?:(\d+)m)?([\d.]+)(ms|s)\.")
 
 
 def check(history: History) -> Iterator[str]:
@@ -28,7 +32,7 @@ def check(history: History) -> Iterator[str]:
     for at_s, outcome in history.outcomes():
         if outcome.get("reason") == "deadline_exceeded":
             until_s = min((_deadline_s(history, each) for each in sent[outcome["id"], outcome["run"]]), default=at_s)
-            if at_s < until_s - SLACK_S:
+            if at_s + _told_to_wait_s(outcome) < until_s - SLACK_S:
                 yield f"{outcome['id']} failed at {at_s:.3f} s for its deadline, which was at {until_s:.3f} s"
 
 
@@ -44,3 +48,12 @@ def _deadline_s(history: History, sent: Sent) -> float:
         return (asked - WALL).total_seconds()
     lane = sent.topic.rpartition(".")[2]
     return sent.at_s + history.scenario.settings.lanes[lane].deadline_s
+
+
+def _told_to_wait_s(outcome: Mapping[str, Any]) -> float:
+    """How long OpenAI's last refusal told to wait."""
+    told = TOLD_TO_WAIT.search((outcome.get("error") or {}).get("message", ""))
+    if told is None:
+        return 0.0
+    minutes, amount, unit = told.groups()
+    return 60 * int(minutes or 0) + float(amount) / (1_000 if unit == "ms" else 1)
