@@ -298,13 +298,12 @@ class Budget:
             if self._patience.tried:
                 self._patience.admitted(flight.sent_ms)
             if self._spread is not None and flight.depth > self._spread.borne:
-                self._spread.admitted(flight.depth)
-        elif (
-            self._spread is not None
-            and verdict.meaning is Meaning.RATE_LIMITED
-            and not self._explained(flight, verdict)
-        ):
-            self._spread.unexplained(flight.depth, flight.paid, now_ms)
+                self._spread.admitted(flight.depth, flight.sent_ms)
+        elif self._spread is not None and verdict.meaning is Meaning.RATE_LIMITED:
+            if self._explained(flight, verdict):
+                self._spread.outspent(flight.sent_ms, now_ms)
+            else:
+                self._spread.unexplained(flight.depth, flight.paid, now_ms)
 
     def _hear(self, flight: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Correct every bucket that an answer speaks of; whether all that it says was believed."""

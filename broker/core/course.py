@@ -35,11 +35,13 @@ class Span:
     """From one answer to another: what remained, and what each law predicts.
 
     Attributes:
+        start: The number of the debit it begins after; -1: it has none before it.
         calls: Debits between that count, the loose ones included.
         remaining: What the server says.
         predicted: What a column predicts at least and at most: reckoned when asked for, which is before the next debit.
     """
 
+    start: int
     calls: int
     remaining: int
     predicted: Callable[[int], tuple[int, int]]
@@ -169,7 +171,7 @@ class Course:
     def _alone(self, end: int, capacity: int) -> Span:
         """One call, of which nothing is known but that it found a bucket that was no more than full."""
         tokens = self._tokens[end]
-        return Span(1, self._known(end), lambda column: (0, capacity - tokens[column]))
+        return Span(-1, 1, self._known(end), lambda column: (0, capacity - tokens[column]))
 
     def _span(self, start: int, end: int, capacity: int, period_ms: int, way_ms: int) -> Span:
         at_ms = self._at_ms
@@ -188,7 +190,7 @@ class Course:
         else:
             came = [capacity * debited_ms for debited_ms in at_ms[edges.first : edges.last]]
             predicted = partial(self._maybe_full, edges, _Basin(capacity, period_ms, came), slack)
-        return Span(edges.right - edges.left - 1, self._known(end), predicted)
+        return Span(self._forgotten + start, edges.right - edges.left - 1, self._known(end), predicted)
 
     def _never_full(self, edges: _Edges, level: int, slack: int, column: int) -> tuple[int, int]:
         """Levels at the end with and without the loose debits, by sums."""

@@ -57,6 +57,7 @@ class Mirror:
         self._rounding = ROUNDING_TOKENS if metric is Metric.TOKENS else 0
         self._silent = True  # nobody has ever said what is there
         self._anchor: int | None = None  # the newest call whose answer set the interval instead of narrowing it
+        self._latest = -1  # the newest call whose answer has set it, or narrowed it
         self._named_by = -1  # the newest call whose answer named the limit
         self._extremes = Extremes()
         self._followed = 0  # so many of the sends has the course followed
@@ -124,7 +125,7 @@ class Mirror:
                 self.pay(amount, number, sent_ms)
 
     def _forget_level(self) -> None:
-        self._anchor = None
+        self._anchor, self._latest = None, -1
         self._retrace(0)
 
     def follow(self, capacity: int, number: int, now_ms: int) -> bool:
@@ -155,7 +156,7 @@ class Mirror:
 
         What agrees with the interval narrows it. What contradicts it replaces it: somebody else spends too, the law is
         wrong, the way is longer than believed, or the server forgot. The answer to a call older than the one that set
-        the interval knows less of that.
+        the interval knows less of that; nor does one older than any that narrowed it know that more is there.
 
         Returns:
             0 if it agreed, by how many units it contradicted (negative: the server had less than believed), or None
@@ -169,6 +170,8 @@ class Mirror:
             if glimpse is not None and glimpse[0] <= level.high and level.low <= glimpse[1]:
                 if glimpse[0] > level.low or glimpse[1] < level.high:
                     level.narrow(*glimpse)
+                if hearing.number > self._latest:
+                    self._latest = hearing.number
                 return 0
         seen = self._seen(remaining, hearing, sends)
         if seen is None:
@@ -177,12 +180,13 @@ class Mirror:
         least, most = seen
         error: int | None = None
         if self._anchor is not None:
-            if hearing.number < self._anchor:
+            if hearing.number < (self._latest if least > level.high else self._anchor):
                 return None
             error = (least - level.high if least > level.high else most - level.low) // self.period_ms
             self.corrections += 1
             self.last_error = error
         self._anchor = hearing.number
+        self._latest = max(self._latest, hearing.number)
         level.set(least, most)
         return error
 

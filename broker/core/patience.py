@@ -2,8 +2,9 @@
 
 A bucket in debt states that all of it is used and how long the refused call would wait if that were all
 (facts/openai.md §2.4: `Used` is capped); a bare 429 states nothing. Asking again at that instant is refused again, and
-again. So each refusal in a row makes the wait longer. It costs no quota: a bucket that is left alone refills. And after
-the wait one call goes alone: what the bucket was believed to have gained meanwhile may have paid its debt.
+again. So each refusal in a row makes the wait longer, and the first wait is half of what it took the last time. It
+costs no quota: a bucket that is left alone refills. And after the wait one call goes alone: what the bucket was
+believed to have gained meanwhile may have paid its debt.
 """
 
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 from broker.core.spread import QUIET_MS
 
 FIRST_MS: Final = 500
+FIRST_MAX_MS: Final = 4_000  # however long it took the last time
 GROWS_BY: Final = 3
 LONGEST_MS: Final = 16_000
 
@@ -26,22 +28,29 @@ class Patience:
         self.tried = False
         self._in_a_row = 0
         self._since_ms = -1
+        self._began_ms = 0
+        self._took_ms = 0  # from the first refusal in the last row until a call was sent that was admitted
         self._probing = False
         self._probe_ms: int | None = None
 
     def refused(self, wait_ms: int, sent_ms: int, now_ms: int) -> int:
         """A call sent then was refused, and told to wait so long; how long to wait instead."""
         if sent_ms > self._since_ms:
+            if not self._in_a_row:
+                self._began_ms = now_ms
             self._in_a_row += 1
             self.tried = True
             self._since_ms = now_ms
             self._probing, self._probe_ms = True, None
-        own_ms = min(LONGEST_MS, FIRST_MS * GROWS_BY ** (self._in_a_row - 1)) if self._in_a_row else 0
+        first_ms = max(FIRST_MS, min(FIRST_MAX_MS, self._took_ms // 2))
+        own_ms = min(LONGEST_MS, first_ms * GROWS_BY ** (self._in_a_row - 1)) if self._in_a_row else 0
         return max(wait_ms, own_ms)
 
     def admitted(self, sent_ms: int) -> None:
         """A call sent then was admitted."""
         if sent_ms > self._since_ms:
+            if self._in_a_row:
+                self._took_ms = sent_ms - self._began_ms
             self._in_a_row = 0
             self._probing = self.tried = False
 

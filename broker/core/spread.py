@@ -8,6 +8,10 @@ blow: what goes deeper than ever goes one by one, over the same time, so that th
 it. From one call to a full bucket that takes three seconds; where the rate alone is spent, the depth stays near nothing
 and nobody waits.
 
+Others may spend as well, and what answers told of the level is as old as the calls they answer. A refusal for want of
+what we believed to be there shows that they do: then the depth counts from there, and is doubled anew. It costs no
+quota, as what is not spent at once stays in the bucket.
+
 A refusal that the known limits do not explain tells the depth the server does not bear: the *ceiling*. It rises again
 slowly, since a shorter window that was a passing thing must not stay for ever. Where refusals come though next to
 nothing is spent beyond the rate, the rate itself is too high, and only a share of it is spent: cut at once, given back
@@ -54,6 +58,7 @@ class Spread:
         self._on_trial: deque[tuple[int, int]] = deque()  # when sent and how deep, sent less than QUIET_MS ago
         self._changed_ms = now_ms
         self._deeper_us = 0  # when the next call may go deeper than ever
+        self._anew_ms = now_ms - 1  # what was sent before tells nothing any more
 
     def inherit(self, borne: int, ceiling: int | None) -> None:
         """What a predecessor has found out."""
@@ -104,11 +109,22 @@ class Spread:
         """A call was refused and took nothing."""
         self._bucket.pay(-amount, now_ms)
 
-    def admitted(self, depth: int) -> None:
-        """An answer says that the call which made the depth so great was admitted."""
-        if depth > self.borne:
+    def admitted(self, depth: int, sent_ms: int) -> None:
+        """An answer says that the call which made the depth so great, sent then, was admitted."""
+        if depth > self.borne and sent_ms > self._anew_ms:
             self.borne = depth
             self._deeper_us = 0
+
+    def outspent(self, sent_ms: int, now_ms: int) -> None:
+        """A call sent then was refused, for there was less than answers had told: begin anew, from next to nothing.
+
+        Where another bound is known, the operator's or the server's, that one holds, and what was spent counts.
+        """
+        if sent_ms > self._anew_ms and self.ceiling is None and self._burst_ms is None:
+            self._anew_ms = now_ms
+            self.borne = self._deeper_us = 0
+            self._on_trial.clear()
+            self._bucket.set_level(self._bucket.capacity, now_ms)
 
     def unexplained(self, depth: int, amount: int, now_ms: int) -> None:
         """A call that every known limit could pay was refused; sending it had made the depth `depth`."""

@@ -93,6 +93,7 @@ class Witness:
         self._glances = 0
         self._outputs: deque[int] = deque(maxlen=OUTPUTS_MAX)
         self._outputs_seen = 0
+        self._spent = -1  # a debit: the last span that others have spent in, or so it seems, ended with it
         self._way = self._way_back = 0  # places in `WAYS_MS`: by so much the ways differ, there and back
 
     @property
@@ -214,7 +215,7 @@ class Witness:
             ended = self._ended(ending, capacity, period_ms)
             spans[self._usage_place] = ended
             excesses[self._usage_place] = None if ended is None else ended.excess(0)
-        self.evidence.weigh(excesses, self._costs())
+        self.evidence.weigh(self._unspent(admission, spans, excesses), self._costs())
         if self.evidence.believed is not None:
             place = self._laws.index(self.evidence.believed)
             excess, judged = excesses[place], spans[place]
@@ -241,6 +242,21 @@ class Witness:
             if sum(_fitting(_excesses(span, columns)) == {place} for span in spans) < 2:
                 return judged
             self._way += 1
+
+    def _unspent(self, admission: int, spans: list[Span | None], excesses: list[int | None]) -> list[int | None]:
+        """What counts of that once a law is known: what others have spent once speaks once for a dearer law.
+
+        Every span that it lies in is too long for the believed law, and one time or another a dearer law fits by luck.
+        """
+        believed = self.evidence.believed
+        place = None if believed is None or self.evidence.pieces < KNOWN_AFTER else self._laws.index(believed)
+        if place is None or (excesses[place] or 0) >= 0:
+            return excesses
+        span = spans[place]
+        if span is not None and span.start >= self._spent:
+            self._spent = admission
+            return excesses
+        return [excess if excess is not None and excess > 0 else None for excess in excesses]
 
     def _ended(self, ending: int | None, capacity: int, period_ms: int) -> Span | None:
         """The shortest span that ends with a call's end and in which it would be noticed had no output been taken.

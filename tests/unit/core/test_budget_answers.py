@@ -146,6 +146,16 @@ def test_a_refusal_that_says_what_is_left_is_waited_for_as_long_as_it_says() -> 
     assert budget.payable_at(400, 10) == 110 + ROUNDING_TOKENS
 
 
+def test_a_refusal_for_want_of_what_was_believed_to_be_there_makes_us_go_step_by_step_again() -> None:
+    budget = full()
+    for number in range(2):
+        budget.reserve(number, 400, 10)
+    budget.answered(0, 20, refusal(used=59_700, requested=400))
+    assert budget.caution() == Caution(WAY_MAX_MS, 0, None, PPM)
+    budget.answered(1, 30, refusal(used=10_000, requested=400))  # which no limit explains
+    assert budget.caution().ceiling_tokens == 400
+
+
 def test_what_has_been_found_out_is_told() -> None:
     assert Budget(UNKNOWN, 0, None).caution() == Caution(WAY_MAX_MS, 0, None, PPM)
     assert full().caution() == Caution(WAY_MAX_MS, 60_000, None, PPM)

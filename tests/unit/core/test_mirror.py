@@ -183,6 +183,17 @@ def test_the_answer_to_an_older_call_than_the_one_that_set_the_level_never_repla
     assert caller.observe(remaining, old, 20) == before
 
 
+@pytest.mark.parametrize(("remaining", "counts"), [(50_000, False), (10_000, True)])
+def test_who_was_sent_before_a_call_that_was_heard_already_knows_of_less_at_most(remaining: int, counts: bool) -> None:
+    """What others have taken since is not in it."""
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    old, new = caller.send(400, 10), caller.send(400, 2_000)
+    before = caller.observe(31_200, new, 2_000)
+    assert (caller.observe(remaining, old, 2_000) != before) == counts
+    assert caller.mirror.corrections == int(counts)
+
+
 def test_a_refused_call_raises_the_upper_end_and_the_answer_the_lower() -> None:
     caller = Caller()
     caller.observe(30_000, caller.send(400, 0), 0)

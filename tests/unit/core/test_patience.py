@@ -1,4 +1,4 @@
-from broker.core.patience import FIRST_MS, GROWS_BY, LONGEST_MS, Patience
+from broker.core.patience import FIRST_MAX_MS, FIRST_MS, GROWS_BY, LONGEST_MS, Patience
 from broker.core.spread import QUIET_MS
 
 
@@ -28,8 +28,25 @@ def test_an_admission_ends_the_row_unless_the_call_was_sent_before_the_refusal()
     patience.refused(50, 0, 10)
     patience.admitted(5)
     assert patience.refused(50, 600, 610) == FIRST_MS * GROWS_BY
-    patience.admitted(2_500)
+    patience.admitted(800)
     assert patience.refused(50, 2_600, 2_610) == FIRST_MS
+
+
+def test_the_first_wait_is_half_of_what_it_took_the_last_time() -> None:
+    patience = Patience()
+    for at_ms, took_ms, wait_ms in ((0, 3_000, FIRST_MS), (10_000, 1_200, 1_500), (20_000, 90_000, 600)):
+        assert patience.refused(50, at_ms, at_ms + 10) == wait_ms
+        assert patience.refused(50, at_ms + 20, at_ms + 30) == wait_ms * GROWS_BY
+        patience.admitted(at_ms + 10 + took_ms)
+    assert patience.refused(50, 200_000, 200_010) == FIRST_MAX_MS
+
+
+def test_what_it_took_is_told_by_the_first_call_that_was_admitted() -> None:
+    patience = Patience()
+    patience.refused(50, 0, 10)
+    patience.admitted(2_010)
+    patience.admitted(9_000)
+    assert patience.refused(50, 10_000, 10_010) == 1_000
 
 
 def test_nobody_need_ask_who_was_not_refused_since_a_call_was_admitted() -> None:

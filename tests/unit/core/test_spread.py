@@ -109,9 +109,9 @@ def test_a_wait_is_for_the_trial_that_is_deep_enough() -> None:
 def test_an_answer_tells_sooner_than_silence_that_a_depth_is_borne() -> None:
     known = spread()
     depth = known.pay(5_000, 0)
-    known.admitted(depth)
+    known.admitted(depth, 0)
     assert known.payable_at(5_000, 10) == 10
-    known.admitted(10)
+    known.admitted(10, 0)
     assert known.borne == 5_000
 
 
@@ -134,7 +134,7 @@ def test_what_goes_deeper_than_ever_goes_one_by_one_while_a_depth_known_is_gone_
     apart_ms = 1_030 * QUIET_MS // 10_300
     assert known.payable_at(1_000, QUIET_MS) == QUIET_MS + apart_ms
     assert known.payable_at(1_000, QUIET_MS + apart_ms) == QUIET_MS + apart_ms
-    known.admitted(10_930)
+    known.admitted(10_930, QUIET_MS)
     assert known.payable_at(1_000, QUIET_MS) == QUIET_MS
 
 
@@ -184,7 +184,7 @@ def test_a_refusal_tells_the_depth_that_is_not_borne() -> None:
 
 def test_silence_and_answers_do_not_lift_one_above_the_ceiling() -> None:
     known = refused_deep()
-    known.admitted(50_000)
+    known.admitted(50_000, 400)
     assert known.payable_at(101, 2 * QUIET_MS + 401) == 2 * QUIET_MS + 401
     assert known.payable_at(702, 1_001) == 1_002  # 3,999 deep
 
@@ -294,6 +294,44 @@ def test_the_ceiling_rises_only_while_the_whole_rate_is_borne() -> None:
     assert known.ceiling == 4_994
 
 
+def test_where_less_was_there_than_believed_one_begins_anew() -> None:
+    known = spread()
+    known.inherit(30_000, None)
+    depth = known.pay(20_000, 0)
+    known.pay(40_000, 10)
+    known.outspent(0, 100)
+    assert known.payable_at(FIRST, 100) == 100
+    anew = known.pay(FIRST, 101)
+    assert anew == FIRST
+    known.admitted(depth, 0)  # sent before: what was there then tells nothing of now
+    assert known.payable_at(10, 101) > 101
+    assert known.payable_at(500, 10 + QUIET_MS) > 10 + QUIET_MS  # nor does silence about it
+    known.admitted(anew, 101)
+    assert known.payable_at(10, 101) == 101
+
+
+def test_calls_refused_together_for_want_of_what_was_believed_begin_anew_once() -> None:
+    known = spread()
+    known.outspent(0, 100)
+    known.pay(FIRST, 110)
+    known.outspent(100, 120)
+    assert known.payable_at(FIRST, 120) > 120
+    known.outspent(110, 130)
+    assert known.payable_at(FIRST, 130) == 130
+
+
+@pytest.mark.parametrize(("burst_ms", "ceiling"), [(1_000, None), (None, 1_000)])
+def test_where_a_bound_is_known_what_was_spent_counts_whoever_else_spends(
+    burst_ms: int | None, ceiling: int | None
+) -> None:
+    known = spread(burst_ms=burst_ms)
+    known.inherit(1_000, ceiling)
+    known.pay(1_000, 0)
+    known.outspent(0, 100)
+    assert known.payable_at(100, 100) == 100
+    assert known.payable_at(101, 100) == 101
+
+
 def test_the_operators_burst_bounds_the_depth_whatever_is_borne() -> None:
     known = spread(burst_ms=1_000)
     known.inherit(30_000, None)
@@ -390,5 +428,5 @@ def test_no_instant_before_the_one_that_is_named_would_do(seed: int) -> None:
             known.give_back(amount, now)
             known.unexplained(depth, amount, now)
         elif chance.random() < 0.2:
-            known.admitted(depth)
+            known.admitted(depth, now)
         now += chance.randint(0, 50)

@@ -273,6 +273,31 @@ def test_a_law_is_not_known_so_soon_that_it_explains_away_what_speaks_against_it
         assert (max(server.witness.errors) > 0) == errs
 
 
+def crowd(server: Server, foreign: int) -> None:
+    """A dozen calls leave at once, and others spend; the answers come one by one."""
+    witness, calls = server.witness, []
+    for number in range(12):
+        asked = prices(CHAT, size(number))
+        sent = witness.sent(asked, server.now_ms)
+        server.level -= asked.tokens[server.place] + (foreign if number == 0 else 0)
+        calls.append((sent, Remaining(server.level, *LIMIT)))
+    for sent, remaining in calls:
+        server.now_ms += PIECE_EVERY_MS
+        witness.answered(sent, remaining, None, server.now_ms)
+    server.level += 12 * PIECE_EVERY_MS
+
+
+def test_what_others_spend_at_once_speaks_once_against_a_law_that_is_known() -> None:
+    """Every answer of the crowd tells of it, and so much as others spent a dearer law would have taken."""
+    server = settled(Law.CHAT_2025)
+    for _ in range(3):
+        crowd(server, foreign=2_000)
+        assert server.witness.evidence.believed is Law.CHAT_2025
+        for _ in range(4):
+            server.call()
+    assert min(server.witness.errors) < 0
+
+
 def late(server: Server, by_ms: int) -> None:
     """Two calls end, one right after the other; what the first has to say is so much longer on its way back."""
     witness, asked = server.witness, prices(CHAT, size(server.number))
