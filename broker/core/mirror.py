@@ -57,7 +57,7 @@ class Mirror:
         self._rounding = ROUNDING_TOKENS if metric is Metric.TOKENS else 0
         self._silent = True  # nobody has ever said what is there
         self._anchor: int | None = None  # the newest call whose answer set the interval instead of narrowing it
-        self._latest = -1  # the newest call whose answer has set it, or narrowed it
+        self._doubted = -1  # the newest call that was refused although the lower end could pay it
         self._named_by = -1  # the newest call whose answer named the limit
         self._extremes = Extremes()
         self._followed = 0  # so many of the sends has the course followed
@@ -125,7 +125,7 @@ class Mirror:
                 self.pay(amount, number, sent_ms)
 
     def _forget_level(self) -> None:
-        self._anchor, self._latest = None, -1
+        self._anchor, self._doubted = None, -1
         self._retrace(0)
 
     def follow(self, capacity: int, number: int, now_ms: int) -> bool:
@@ -150,13 +150,14 @@ class Mirror:
         if seen is not None:
             self._level.refill(hearing.now_ms)
             self._level.set(min(seen[0], self._level.low), self._level.high)
+            self._doubted = max(self._doubted, hearing.number)
 
     def observe(self, remaining: int, hearing: Hearing, sends: Sends) -> int | None:
         """An answer has come: so much was left right after the server had admitted its call.
 
         What agrees with the interval narrows it. What contradicts it replaces it: somebody else spends too, the law is
         wrong, the way is longer than believed, or the server forgot. The answer to a call older than the one that set
-        the interval knows less of that; nor does one older than any that narrowed it know that more is there.
+        the interval knows less of that; nor does one older than a refusal know that more is there than that one said.
 
         Returns:
             0 if it agreed, by how many units it contradicted (negative: the server had less than believed), or None
@@ -170,8 +171,6 @@ class Mirror:
             if glimpse is not None and glimpse[0] <= level.high and level.low <= glimpse[1]:
                 if glimpse[0] > level.low or glimpse[1] < level.high:
                     level.narrow(*glimpse)
-                if hearing.number > self._latest:
-                    self._latest = hearing.number
                 return 0
         seen = self._seen(remaining, hearing, sends)
         if seen is None:
@@ -180,13 +179,12 @@ class Mirror:
         least, most = seen
         error: int | None = None
         if self._anchor is not None:
-            if hearing.number < (self._latest if least > level.high else self._anchor):
+            if hearing.number < self._anchor or (hearing.number < self._doubted and least > level.high):
                 return None
             error = (least - level.high if least > level.high else most - level.low) // self.period_ms
             self.corrections += 1
             self.last_error = error
         self._anchor = hearing.number
-        self._latest = max(self._latest, hearing.number)
         level.set(least, most)
         return error
 

@@ -184,12 +184,14 @@ def test_the_answer_to_an_older_call_than_the_one_that_set_the_level_never_repla
 
 
 @pytest.mark.parametrize(("remaining", "counts"), [(50_000, False), (10_000, True)])
-def test_who_was_sent_before_a_call_that_was_heard_already_knows_of_less_at_most(remaining: int, counts: bool) -> None:
-    """What others have taken since is not in it."""
+def test_who_was_sent_before_a_call_that_was_refused_knows_of_less_at_most(remaining: int, *, counts: bool) -> None:
+    """What others had taken by then is not in it."""
     caller = Caller()
     caller.observe(30_000, caller.send(400, 0), 0)
-    old, new = caller.send(400, 10), caller.send(400, 2_000)
-    before = caller.observe(31_200, new, 2_000)
+    old, refused = caller.send(400, 10), caller.send(400, 2_000)
+    before = caller.observe(31_200, refused, 2_000)
+    assert caller.mirror.corrections == 0
+    caller.mirror.doubt(31_200, caller.hearing(refused, 2_000), caller.sends)
     assert (caller.observe(remaining, old, 2_000) != before) == counts
     assert caller.mirror.corrections == int(counts)
 
