@@ -36,12 +36,14 @@ class Span:
 
     Attributes:
         start: The number of the debit it begins after; -1: it has none before it.
+        end: The number of the debit it ends with.
         calls: Debits between that count, the loose ones included.
         remaining: What the server says.
         predicted: What a column predicts at least and at most: reckoned when asked for, which is before the next debit.
     """
 
     start: int
+    end: int
     calls: int
     remaining: int
     predicted: Callable[[int], tuple[int, int]]
@@ -171,7 +173,7 @@ class Course:
     def _alone(self, end: int, capacity: int) -> Span:
         """One call, of which nothing is known but that it found a bucket that was no more than full."""
         tokens = self._tokens[end]
-        return Span(-1, 1, self._known(end), lambda column: (0, capacity - tokens[column]))
+        return Span(-1, self._forgotten + end, 1, self._known(end), lambda column: (0, capacity - tokens[column]))
 
     def _span(self, start: int, end: int, capacity: int, period_ms: int, way_ms: int) -> Span:
         at_ms = self._at_ms
@@ -190,7 +192,8 @@ class Course:
         else:
             came = [capacity * debited_ms for debited_ms in at_ms[edges.first : edges.last]]
             predicted = partial(self._maybe_full, edges, _Basin(capacity, period_ms, came), slack)
-        return Span(self._forgotten + start, edges.right - edges.left - 1, self._known(end), predicted)
+        calls = edges.right - edges.left - 1
+        return Span(self._forgotten + start, self._forgotten + end, calls, self._known(end), predicted)
 
     def _never_full(self, edges: _Edges, level: int, slack: int, column: int) -> tuple[int, int]:
         """Levels at the end with and without the loose debits, by sums."""

@@ -9,23 +9,24 @@ that law has a course of its own.
 How long outputs are is learned here too, since `usage` must hold something for them while a call is in flight.
 
 To hold an answer against every law, over spans of every length, costs more than all else the core does for a call.
-So where a law is settled, only a few answers a second are looked at, and most of those get a *glance*: whether the
-believed law fits the shortest span. The first that it does not fit is held against every law, and so are all after it
-until a law is settled again.
+So where a law is settled, only a few answers a second are looked at, and those get a *glance*: whether the believed law
+fits the shortest span, and now and then whether it fits those of every length. The first that it does not fit is held
+against every law, and so are all after it until a law is settled again.
 """
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final, NamedTuple
 
 from broker.core.charge import Law, Prices, recorded_law
-from broker.core.course import ROUNDING_TOKENS, WAYS_MS, Course, Span
+from broker.core.course import ROUNDING_TOKENS, SPANS_MAX, WAYS_MS, Course, Span
 from broker.core.evidence import STATED_WEIGHT, Evidence
 from broker.core.value import value
 
 PIECE_EVERY_MS: Final = 50  # a thousand answers a second tell no more than twenty do
 GLANCE_EVERY_MS: Final = 200  # where a law is settled
-THOROUGH_EVERY: Final = 8  # of so many glances one is none: a wrong law may fit each short span of many calls
+THOROUGH_EVERY: Final = 8  # of so many glances one is at every span: a wrong law may fit each short one of many calls
 ERRORS_MAX: Final = 16
 OUTPUTS_MAX: Final = 64
 OUTPUTS_EVERY: Final = 16  # once there are many, they are looked at again after so many more
@@ -93,7 +94,7 @@ class Witness:
         self._glances = 0
         self._outputs: deque[int] = deque(maxlen=OUTPUTS_MAX)
         self._outputs_seen = 0
-        self._spent = -1  # a debit: the last span that others have spent in, or so it seems, ended with it
+        self._spent = [-1, -1]  # by course: with which debit the last span ended that others have spent in, as it seems
         self._way = self._way_back = 0  # places in `WAYS_MS`: by so much the ways differ, there and back
 
     @property
@@ -106,6 +107,11 @@ class Witness:
         """What the calls so far have been charged by the believed law; by the dearest while none is."""
         costs, believed = self._costs(), self.evidence.believed
         return max(costs) if believed is None else costs[self._laws.index(believed)]
+
+    @property
+    def _known(self) -> bool:
+        """Whether so much was heard that the believed law explains some of what speaks against it away."""
+        return self.evidence.pieces >= KNOWN_AFTER
 
     def is_due(self, now_ms: int) -> bool:
         """Whether an answer that comes now is looked at: the next so soon after another is not."""
@@ -166,7 +172,9 @@ class Witness:
         elif now_ms - self._judged_ms >= GLANCE_EVERY_MS:
             self._judged_ms = now_ms
             self._glances += 1
-            if self._glances % THOROUGH_EVERY == 0 or not self._glance(sent.admission, remaining):
+            thorough = self._glances % THOROUGH_EVERY == 0
+            known = self._known or not thorough
+            if not known or not self._glance(sent.admission, remaining, SPANS_MAX if thorough else 1):
                 self._judge(sent.admission, ending if ending >= 0 else None, remaining)
 
     def stated(self, prices: Prices, requested: int) -> bool:
@@ -193,14 +201,15 @@ class Witness:
                 self.output_held = held
         return self._endings.debit(now_ms, (wrong + output, wrong)), output
 
-    def _glance(self, admission: int, remaining: Remaining) -> bool:
-        """Whether the believed law fits the shortest span that ends here. What `usage` says takes a closer look."""
+    def _glance(self, admission: int, remaining: Remaining, spans_max: int) -> bool:
+        """Whether the believed law fits so many spans that end here. What `usage` says takes a closer look."""
         believed = self.evidence.believed
         assert believed is not None, "what is settled is believed"
         if believed is Law.USAGE:
             return False
-        span = next(self._admissions.spans(admission, *remaining[1:]), None)
-        if span is None or span.excess(self._laws.index(believed)):
+        spans = self._admissions.spans(admission, *remaining[1:], WAYS_MS[self._way])
+        excesses = [span.excess(self._laws.index(believed)) for span in islice(spans, spans_max)]
+        if not excesses or any(excesses):
             return False
         self._note_error(0)
         return True
@@ -215,7 +224,7 @@ class Witness:
             ended = self._ended(ending, capacity, period_ms)
             spans[self._usage_place] = ended
             excesses[self._usage_place] = None if ended is None else ended.excess(0)
-        self.evidence.weigh(self._unspent(admission, spans, excesses), self._costs())
+        self.evidence.weigh(self._unspent(spans, excesses), self._costs())
         if self.evidence.believed is not None:
             place = self._laws.index(self.evidence.believed)
             excess, judged = excesses[place], spans[place]
@@ -232,7 +241,7 @@ class Witness:
         """
         _, capacity, period_ms = remaining
         believed = self.evidence.believed
-        place = None if believed is None or self.evidence.pieces < KNOWN_AFTER else self._laws.index(believed)
+        place = None if believed is None or not self._known else self._laws.index(believed)
         while True:
             way_ms = WAYS_MS[self._way]
             judged = _most_telling(self._admissions.spans(admission, capacity, period_ms, way_ms), columns)
@@ -243,18 +252,18 @@ class Witness:
                 return judged
             self._way += 1
 
-    def _unspent(self, admission: int, spans: list[Span | None], excesses: list[int | None]) -> list[int | None]:
+    def _unspent(self, spans: list[Span | None], excesses: list[int | None]) -> list[int | None]:
         """What counts of that once a law is known: what others have spent once speaks once for a dearer law.
 
         Every span that it lies in is too long for the believed law, and one time or another a dearer law fits by luck.
         """
         believed = self.evidence.believed
-        place = None if believed is None or self.evidence.pieces < KNOWN_AFTER else self._laws.index(believed)
+        place = None if believed is None or not self._known else self._laws.index(believed)
         if place is None or (excesses[place] or 0) >= 0:
             return excesses
-        span = spans[place]
-        if span is not None and span.start >= self._spent:
-            self._spent = admission
+        span, course = spans[place], int(place == self._usage_place)
+        if span is not None and span.start >= self._spent[course]:
+            self._spent[course] = span.end
             return excesses
         return [excess if excess is not None and excess > 0 else None for excess in excesses]
 
@@ -269,7 +278,7 @@ class Witness:
             shortest = next(noticed, None)
             if shortest is None or not shortest.excess(0) or way_ms == WAYS_MS[-1]:
                 return shortest
-            if not self.settles or self.evidence.pieces < KNOWN_AFTER or all(span.excess(0) for span in noticed):
+            if not self.settles or not self._known or all(span.excess(0) for span in noticed):
                 return shortest
             self._way_back += 1
         return None

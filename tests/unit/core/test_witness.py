@@ -217,12 +217,15 @@ def settled(law: Law) -> Server:
     return server
 
 
-def test_where_a_law_is_settled_most_answers_are_held_against_it_alone() -> None:
+@pytest.mark.parametrize(("known", "more"), [(True, 0), (False, 2)])
+def test_where_a_law_is_settled_answers_are_held_against_it_alone(*, known: bool, more: int) -> None:
+    """But for one in eight as long as it is not known."""
     server = settled(Law.CHAT_2025)
-    pieces, seen = server.witness.evidence.pieces, server.witness.errors_seen
+    pieces = server.witness.evidence.pieces = KNOWN_AFTER if known else KNOWN_AFTER - 3
+    seen = server.witness.errors_seen
     for _ in range(2 * THOROUGH_EVERY):
         server.call()
-    assert server.witness.evidence.pieces == pieces + 2
+    assert server.witness.evidence.pieces == pieces + more
     assert server.witness.errors_seen == seen + 2 * THOROUGH_EVERY
     assert set(server.witness.errors) == {0}
 
@@ -247,7 +250,8 @@ def test_a_settled_law_that_changes_is_noticed_within_three_answers() -> None:
         assert server.witness.evidence.believed is after
 
 
-SMALL = prices(CHAT, Size(160, 1, 1, 0, None, 44, function_tools=False, embedding_tokens=None))
+UNCAPPED = Size(160, 1, 1, 0, None, 44, function_tools=False, embedding_tokens=None)
+SMALL = prices(CHAT, UNCAPPED)
 LIMIT = 60_000, 60_000  # a token flows in each millisecond
 
 
@@ -273,11 +277,11 @@ def test_a_law_is_not_known_so_soon_that_it_explains_away_what_speaks_against_it
         assert (max(server.witness.errors) > 0) == errs
 
 
-def crowd(server: Server, foreign: int) -> None:
+def crowd(server: Server, foreign: int, bodies: Callable[[int], Size] = size) -> None:
     """A dozen calls leave at once, and others spend; the answers come one by one."""
     witness, calls = server.witness, []
     for number in range(12):
-        asked = prices(CHAT, size(number))
+        asked = prices(CHAT, bodies(number))
         sent = witness.sent(asked, server.now_ms)
         server.level -= asked.tokens[server.place] + (foreign if number == 0 else 0)
         calls.append((sent, Remaining(server.level, *LIMIT)))
@@ -296,6 +300,18 @@ def test_what_others_spend_at_once_speaks_once_against_a_law_that_is_known() -> 
         for _ in range(4):
             server.call()
     assert min(server.witness.errors) < 0
+
+
+def test_a_settled_law_that_fits_each_short_span_of_many_calls_is_found_out_by_a_long_one() -> None:
+    """Of a dozen calls that left together each may have come first, and two laws differ by 16 tokens."""
+    server = settled(Law.CHAT_2025)
+    server.witness.evidence.pieces = KNOWN_AFTER
+    server.place, fitted = LAWS_OF[CHAT].index(Law.CHAT_LEGACY), 0
+    while server.witness.evidence.believed is Law.CHAT_2025:
+        assert server.now_ms < 60_000
+        fitted += server.witness.evidence.settled
+        crowd(server, 0, lambda _: UNCAPPED)
+    assert fitted > 2
 
 
 def late(server: Server, by_ms: int) -> None:
