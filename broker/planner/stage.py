@@ -13,6 +13,7 @@ from broker.core.identity import Identity
 from broker.core.inheritance import MakeBudget
 from broker.core.rules import DispatchRules
 from broker.core.ticket import Candidate
+from broker.core.value import value
 from broker.planner.arrivals import Arrival
 from broker.service.pricing import fixed_law
 from broker.service.rules import budget_maker, dispatch_rules
@@ -25,7 +26,7 @@ Recognise = Callable[[Arrival, int, int, int], Candidate]
 """What the core must know of a request: of this arrival, this number, this attempt, after so many failures."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Times:
     """What a run takes for granted of the world around the dispatcher, and the seed of its chance.
 

@@ -6,13 +6,13 @@ time begins at `starts_ms` after midnight.
 
 import heapq
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import count
 from operator import attrgetter
 from random import Random
 from typing import Final
 
 from broker.core.charge import Size
+from broker.core.value import value
 from broker.planner.arrivals import Arrival, chat_sizes, embedding_sizes, responses_sizes
 from broker.simulator.pricing import Size as AskedSize
 
@@ -21,7 +21,7 @@ DAY_MS: Final = 24 * HOUR_MS
 _SIZES_MAX: Final = 100_000  # pairs of sizes remembered: most requests of a stream share a few hundred
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Span:
     """A whole number anywhere between two, equally often."""
 
@@ -33,7 +33,7 @@ class Span:
         return self.low if self.low == self.high else self.low + int((self.high - self.low + 1) * chance.random())
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Batch:
     """So many requests at once at a time of day, each day, or evenly within `within_ms` from then on."""
 
@@ -42,7 +42,7 @@ class Batch:
     within_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stream:
     """Requests of one kind.
 
@@ -131,12 +131,12 @@ class Stream:
         mean = sum(self.rhythm) / len(self.rhythm) if self.rhythm else 1.0
         begin = workload.starts_ms
         end = None if workload.span_ms is None else begin + workload.span_ms
-        at: float = begin
+        at = float(begin)
         for hour in count(begin // HOUR_MS):
             if end is not None and hour * HOUR_MS >= end:
                 return
             weight = self.rhythm[hour % 24] / mean if self.rhythm else 1.0
-            at, until = max(at, hour * HOUR_MS), (hour + 1) * HOUR_MS
+            at, until = max(at, float(hour * HOUR_MS)), float((hour + 1) * HOUR_MS)
             if weight == 0:
                 continue
             per_ms = self.per_hour * weight / HOUR_MS
@@ -147,7 +147,7 @@ class Stream:
             at = until
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Workload:
     """All streams. `span_ms` is how long requests come; None: for ever, until somebody has seen enough."""
 
