@@ -21,5 +21,5 @@ if not COMPILED:
         """Make of a class of fields a value: equal and hashed by its fields, and never assigned to."""
         return dataclass(slots=True, unsafe_hash=True)(cls)
 
-else:
-    from dataclasses import dataclass as value  # type: ignore[assignment]  # noqa: F401 — for mypyc alone
+else:  # pragma: no cover — for mypyc alone
+    from dataclasses import dataclass as value  # type: ignore[assignment]  # noqa: F401

@@ -173,8 +173,8 @@ class Witness:
             self._judged_ms = now_ms
             self._glances += 1
             thorough = self._glances % THOROUGH_EVERY == 0
-            known = self._known or not thorough
-            if not known or not self._glance(sent.admission, remaining, SPANS_MAX if thorough else 1):
+            tests_all = thorough and not self._known
+            if tests_all or not self._glance(sent.admission, remaining, SPANS_MAX if thorough else 1):
                 self._judge(sent.admission, ending if ending >= 0 else None, remaining)
 
     def stated(self, prices: Prices, requested: int) -> bool:
