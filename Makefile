@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+UV := .tools/uv/bin/uv
+PIP_QUIET := --quiet --disable-pip-version-check
+UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes: what is compiled once is read by the next
 
 .DEFAULT_GOAL := help
@@ -11,11 +14,19 @@ unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes: what i
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
 
-$(STAMP): requirements.lock pyproject.toml
+$(UV): requirements-uv.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV) (hashed lock, about half a minute) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install $(PIP_QUIET) --upgrade --target $(@D)/.. --require-hashes -r $<
+	@touch $@
+
+# uv does in seconds what takes pip more than a minute; but only pip knows what pip was told of an index or a proxy.
+$(STAMP): requirements.lock pyproject.toml $(UV)
+	@echo "installing into $(VENV) (hashed lock, a quarter of a minute) …"
+	@{ ! $(BIN)/python -m pip config list | grep -qE 'index|proxy|trusted|client-cert' && \
+	    $(UV) pip install $(UV_QUIET) --compile-bytecode --require-hashes -r requirements.lock; } || \
+	  { echo "with pip, and its settings: a minute or two …" && \
+	    $(BIN)/python -m pip install $(PIP_QUIET) --require-hashes -r requirements.lock; }
+	@$(UV) pip install $(UV_QUIET) --offline --no-deps --no-build-isolation -e .
 	@touch $@
 
 install: $(STAMP) ## make .venv with everything in it (Python >= 3.11 is all it needs)
@@ -95,12 +106,12 @@ settings-page: $(STAMP) ## write docs/settings.md and the chart's schema of `con
 schemas: $(STAMP) ## write schemas/json from the code; refuses a breaking change
 	@$(BIN)/python -c "from schemas.export import release_schemas; release_schemas()"
 
-LOCK := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
-locks: ## write the three lock files from pyproject.toml; what is locked stays unless it must change
-	@test -x .tools/uv/bin/uv || { $(PYTHON) -m venv .tools/uv && .tools/uv/bin/python -m pip install --quiet uv; }
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+locks: $(UV) ## write the four lock files from pyproject.toml; what is locked stays unless it must change
 	@$(LOCK) --all-extras --group dev pyproject.toml -o requirements.lock
 	@$(LOCK) -c requirements.lock pyproject.toml -o requirements-runtime.lock
 	@echo 'hatchling>=1.27' | $(LOCK) -c requirements.lock - -o requirements-build.lock
+	@echo 'uv' | $(LOCK) - -o requirements-uv.lock
 
 clean: ## forget the environment, caches and what was compiled
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .tools/compiled

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".tools" / "compatibility"
 LOCK = ROOT / "requirements.lock"
 _PROGRAMS = ("kcat", "redis-server")  # each is in the package of its name
-_UV_LOCK = Path(__file__).parent / "tools.lock"
+_UV = ROOT / ".tools" / "uv"  # where `make install` has put it
+_UV_LOCK = ROOT / "requirements-uv.lock"
 
 
 def program(name: str) -> str:
@@ -102,8 +103,8 @@ def _interpreter(version: str) -> str:
 
 def _uv() -> Path:
     """It installs the lock in seconds where pip needs half a minute for each Python."""
-    home = TOOLS / "uv"
-    if not (home / "bin" / "uv").exists():
+    program = _UV / "bin" / "uv"
+    if not program.exists():
         pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        run(ROOT, *pip, "--target", str(home), "--require-hashes", "-r", str(_UV_LOCK))
-    return home / "bin" / "uv"
+        run(ROOT, *pip, "--target", str(_UV), "--require-hashes", "-r", str(_UV_LOCK))
+    return program
