@@ -72,7 +72,7 @@ chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, held against
 	@$(BIN)/python -m pytest -q tests/chart
 
 compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat, the Java console producer, Node, Go and AsyncAPI
-	@$(BIN)/python -m pytest -q tests/compatibility
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/compatibility
 
 image: $(STAMP) ## Dockerfile and compose.yaml: built, linted, run and stopped (root on Debian; installs buildah, podman)
 	@$(BIN)/python -m tests.image.build
