@@ -11,13 +11,15 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from broker.adapters.kafka_admin import admin_client
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.errors import LogUnavailable
 from broker.ports import StoredOffset, TopicPartition
 
 _TRIES = 50
 _PAUSE_S = 0.1
-_WITHIN_S = 15.0  # a node that stands still takes four seconds for each try
+_WITHIN_S = 15.0
+_REQUEST_MS = 4_000  # so long a try takes with a node that stands still
 
 
 class KafkaOffsets:
@@ -34,16 +36,13 @@ class KafkaOffsets:
         Raises:
             LogUnavailable: No whole answer within five seconds, or no answer within fifteen.
         """
-        admin = AIOKafkaAdminClient(**self._connection.client_kwargs(), request_timeout_ms=4_000)
+        asked = admin_client(self._connection, client_id="headrace-offsets", request_ms=_REQUEST_MS)
         try:
-            async with asyncio.timeout(_WITHIN_S):
-                await admin.start()
+            async with asyncio.timeout(_WITHIN_S), asked as admin:
                 return await self._read(admin, partitions)
         except (KafkaError, OSError) as error:
             told = str(error) or "no answer in time"
             raise LogUnavailable(f"The stored offsets of group {self._group} cannot be read: {told}.") from error
-        finally:
-            await admin.close()
 
     async def _read(
         self, admin: AIOKafkaAdminClient, partitions: Sequence[TopicPartition]

@@ -9,13 +9,13 @@ and whether enough of its replicas are there. Nothing is created by asking.
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
+from broker.adapters.kafka_admin import closed, made
 from broker.adapters.kafka_connection import KafkaConnection, user_of
 from broker.adapters.kafka_rights import described, may_write
 from broker.errors import LogUnavailable
@@ -23,7 +23,6 @@ from broker.ports import ReplyTopic
 from schemas.topics import MESSAGE_BYTES_MAX
 
 _WITHIN_S = 1.0
-_CLOSE_WITHIN_S = 1.0
 _CONFIGS_AGE_S = 30.0
 _BATCH_OVERHEAD_BYTES = 1_024
 _UNKNOWN_TOPIC, _TOPIC_DENIED = 3, 29
@@ -55,16 +54,11 @@ class KafkaReplyTopics:
     async def _connected(self) -> AIOKafkaAdminClient:
         async with self._connecting:
             if self._client is None:
-                client = AIOKafkaAdminClient(
-                    client_id="headrace-replies",
-                    request_timeout_ms=round(_WITHIN_S * 1_000),
-                    **self._connection.client_kwargs(),
-                )
+                client = made(self._connection, client_id="headrace-replies", request_ms=round(_WITHIN_S * 1_000))
                 try:
                     await client.start()
                 except BaseException:
-                    with suppress(*_TROUBLE):
-                        await client.close()
+                    await closed(client)
                     raise
                 self._client = client
             return self._client
@@ -100,6 +94,4 @@ class KafkaReplyTopics:
         """See `broker.ports.ReplyTopics.close`."""
         client, self._client = self._client, None
         if client is not None:
-            with suppress(*_TROUBLE):
-                async with asyncio.timeout(_CLOSE_WITHIN_S):
-                    await client.close()
+            await closed(client)

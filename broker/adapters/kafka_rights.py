@@ -8,6 +8,7 @@ nothing changes, and nobody is fenced.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.transaction import AddOffsetsToTxnRequest
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
+from broker.adapters.kafka_admin import admin_client
 from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_explained, user_of
 from broker.errors import HeadraceError, MissingTopic, RightsError
 
@@ -110,13 +112,8 @@ async def seen(connection: KafkaConnection, topics: Iterable[str]) -> Seen:
     Raises:
         Unreachable, AuthenticationError: As `kafka_connection.explain_unreachable`.
     """
-    async with kafka_errors_explained(connection):
-        admin = _admin(connection)
-        try:
-            await admin.start()
-            answer = await _rights(admin._client, list(topics))  # noqa: SLF001  # sending is not part of its public side
-        finally:
-            await admin.close()
+    async with kafka_errors_explained(connection), _admin(connection) as admin:
+        answer = await _rights(admin._client, list(topics))  # noqa: SLF001  # sending is not part of its public side
     return Seen(
         {
             name: _operations(bits)
@@ -166,14 +163,9 @@ def _operations(bits: int) -> frozenset[str] | None:
 
 async def denied_transactions(connection: KafkaConnection, transactional_id: str, group: str) -> list[str]:
     """Which rights are missing to commit offsets of `group` under `transactional_id`, such as `WRITE on …`."""
-    async with kafka_errors_explained(connection):
-        admin = _admin(connection)
-        asked = AddOffsetsToTxnRequest(transactional_id, _NO_SUCH_PRODUCER, _NO_SUCH_PRODUCER, group)
-        try:
-            await admin.start()
-            code = (await admin._send_request(asked)).error_code  # noqa: SLF001  # as above
-        finally:
-            await admin.close()
+    asked = AddOffsetsToTxnRequest(transactional_id, _NO_SUCH_PRODUCER, _NO_SUCH_PRODUCER, group)
+    async with kafka_errors_explained(connection), _admin(connection) as admin:
+        code = (await admin._send_request(asked)).error_code  # noqa: SLF001  # as above
     missing = []
     if code == _TRANSACTIONAL_ID_DENIED:
         missing.append(f"WRITE on the transactional id {transactional_id}")
@@ -193,7 +185,5 @@ async def why_unseen(client: AIOKafkaClient, topic: str, connection: KafkaConnec
     return MissingTopic(topic)
 
 
-def _admin(connection: KafkaConnection) -> AIOKafkaAdminClient:
-    return AIOKafkaAdminClient(
-        client_id="headrace-rights", request_timeout_ms=_REQUEST_MS, **connection.client_kwargs()
-    )
+def _admin(connection: KafkaConnection) -> AbstractAsyncContextManager[AIOKafkaAdminClient]:
+    return admin_client(connection, client_id="headrace-rights", request_ms=_REQUEST_MS)

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
+from broker.adapters.kafka_admin import admin_client
 from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_explained, user_of
 from broker.adapters.kafka_rights import seen
 from broker.errors import MissingTopic, RightsError, SettingsError, Unreachable
@@ -51,15 +52,9 @@ class Cluster:
 
 @asynccontextmanager
 async def _admin(connection: KafkaConnection) -> AsyncIterator[AIOKafkaAdminClient]:
-    async with kafka_errors_explained(connection):
-        client = AIOKafkaAdminClient(
-            client_id="headrace-topics", request_timeout_ms=_REQUEST_MS, **connection.client_kwargs()
-        )
-        try:
-            await client.start()
-            yield client
-        finally:
-            await client.close()
+    asked = admin_client(connection, client_id="headrace-topics", request_ms=_REQUEST_MS)
+    async with kafka_errors_explained(connection), asked as client:
+        yield client
 
 
 async def create_missing(connection: KafkaConnection, specs: Sequence[TopicSpec]) -> list[str]:
@@ -213,16 +208,11 @@ async def cluster_id_within(connection: KafkaConnection, seconds: float) -> str 
     A start has up to three exchanges and then asks; each gets its part, so that nothing must be cancelled.
     """
     request_ms = max(1, round(seconds * 250))
-    client = AIOKafkaAdminClient(
-        client_id="headrace-status", request_timeout_ms=request_ms, **connection.client_kwargs()
-    )
     try:
-        await client.start()
-        named = (await client.describe_cluster()).get("cluster_id")
+        async with admin_client(connection, client_id="headrace-status", request_ms=request_ms) as client:
+            named = (await client.describe_cluster()).get("cluster_id")
     except (KafkaError, OSError, TimeoutError):
         return None
-    finally:
-        await client.close()
     return str(named) if named else None
 
 

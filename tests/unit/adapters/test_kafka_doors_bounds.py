@@ -10,7 +10,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import OffsetAndMetadata
 
-from broker.adapters import kafka_offsets
+from broker.adapters import kafka_admin
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_lanes import KafkaLane
 from broker.adapters.kafka_offsets import KafkaOffsets
@@ -126,7 +126,7 @@ class Admin:
     def __init__(self, *answers: Mapping[int, int] | Exception) -> None:
         self.answers = list(answers)
         self.is_closed = False
-        self.hangs = False
+        self.hangs = self.lingers = False
 
     async def start(self) -> None:
         if self.hangs:
@@ -134,6 +134,8 @@ class Admin:
 
     async def close(self) -> None:
         self.is_closed = True
+        if self.lingers:
+            await _for_ever()
 
     async def list_consumer_group_offsets(
         self, _: str, *, partitions: Sequence[KafkaPartition]
@@ -147,7 +149,7 @@ class Admin:
 
 
 def _offsets(monkeypatch: pytest.MonkeyPatch, admin: Admin) -> KafkaOffsets:
-    monkeypatch.setattr(kafka_offsets, "AIOKafkaAdminClient", lambda **_: admin)
+    monkeypatch.setattr(kafka_admin, "AIOKafkaAdminClient", lambda **_: admin)
     return KafkaOffsets(NOWHERE, group="g")
 
 
@@ -178,3 +180,14 @@ async def test_a_kafka_that_does_not_say_its_offsets_is_waited_for_fifteen_secon
         await asyncio.wait_for(_offsets(monkeypatch, admin).read(PLACES), 100)
     assert loop.time() - begun_s == pytest.approx(15)
     assert admin.is_closed
+
+
+async def test_offsets_that_were_told_do_not_wait_for_a_connection_that_never_says_it_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    admin, loop = Admin({0: 5, 1: 6}), asyncio.get_running_loop()
+    admin.lingers = True
+    begun_s = loop.time()
+    found = await asyncio.wait_for(_offsets(monkeypatch, admin).read(PLACES), 100)
+    assert found == {PLACES[0]: StoredOffset(5, "m"), PLACES[1]: StoredOffset(6, "m")}
+    assert loop.time() - begun_s == pytest.approx(kafka_admin.CLOSE_WITHIN_S)
