@@ -70,11 +70,11 @@ def test_every_step_of_every_seed_is_the_same(command: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "workload",
     [
-        ("examples/workload.toml", "--tokens-per-minute", "30000"),
-        ("examples/workload.toml", "--tokens-per-minute", "40000", "--behaviour", "sliding-window"),
+        ("examples/workload.toml", "--tokens-per-minute", "30000", "--quotas", "1,2"),
+        ("examples/workload.toml", "--tokens-per-minute", "40000", "--behaviour", "sliding-window", "--quotas", "1"),
         ("--rate", "bulk=60/s", "--size", "300-700", "--hours", "1", "--tokens-per-minute", "2100000", "--quotas", "1"),
     ],
-    ids=["five quotas side by side", "under another law", "in parts"],
+    ids=["two quotas side by side", "under another law", "in parts"],
 )
 def test_a_plan_is_the_same_although_its_parts_go_from_process_to_process(workload: tuple[str, ...]) -> None:
     command = ("-m", "broker.cli.main", "simulate", *workload, "--json")
