@@ -29,7 +29,7 @@ from broker.core.rules import DispatchRules
 from broker.core.term import LeaseTimes
 from broker.core.ticket import CallNumber, Candidate, LanePartition, Source, TicketNumber
 from broker.core.verdict import Meaning, Verdict
-from broker.service.collecting import collect_rarely
+from broker.service.memory import collect_rarely
 
 LANES = ("urgent", "standard", "bulk")
 CHARGE = 400

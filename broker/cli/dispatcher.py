@@ -7,13 +7,14 @@ import typer
 
 from broker.cli.options import BootstrapServers, Config, TopicPrefix, settings_from
 from broker.clock import run
-from broker.service.collecting import collect_rarely
 from broker.service.compose import dispatcher as compose_dispatcher
 from broker.service.compose import openai_access, token_counter
 from broker.service.logs import configure_logging
+from broker.service.memory import collect_rarely, give_back, trimming
 from broker.service.preflight import find
 from broker.service.rights import dispatcher_needs
 from broker.settings.whole import Settings
+from broker.tasks import ended
 
 
 def dispatcher(
@@ -43,4 +44,8 @@ async def _serve(settings: Settings, from_start: frozenset[str]) -> None:
     counter = await asyncio.to_thread(token_counter, settings)
     process = compose_dispatcher(settings, found, counter, from_start=from_start)
     collect_rarely()
-    await process.run()
+    giving_back = asyncio.create_task(give_back(trimming()), name="memory")
+    try:
+        await process.run()
+    finally:
+        await ended(giving_back)
