@@ -16,7 +16,6 @@ TILED_SHORTEST_PX: Final = 768
 TILES_MAX: Final = 8  # 768 by 2,048 pixels
 PATCH_PX: Final = 32
 HEAD_BYTES: Final = 32  # in which all but JPEG say their size
-_DUST: Final = 1e-6  # what floats add to a whole number
 JPEG_BYTES_MAX: Final = 256 * 1024  # a JPEG says it behind its profiles and previews
 
 
@@ -112,16 +111,20 @@ def _tiles(size: Pixels) -> int:
 
 
 def _patches(size: Pixels, most: int) -> int:
-    """As they are if they are few enough; else shrunk until whole patches fit one side."""
-    across, down = -(-size.width // PATCH_PX), -(-size.height // PATCH_PX)
+    """As they are if they are few enough; else shrunk until they are, and then until whole patches fit one side.
+
+    In whole numbers: with floats a square would be priced as the next smaller one, or not, as they are rounded.
+    """
+    width, height = size
+    across, down = -(-width // PATCH_PX), -(-height // PATCH_PX)
     if across * down <= most:
         return across * down
-    shrunk = math.sqrt(PATCH_PX * PATCH_PX * most / (size.width * size.height)) / PATCH_PX
-    wide, high = size.width * shrunk, size.height * shrunk
-    fitted = min(math.floor(wide) / wide, math.floor(high) / high)
-    if fitted == 0:  # so long and thin that a side vanishes
+    across, down = math.isqrt(most * width // height), math.isqrt(most * height // width)
+    if not (across and down):  # so long and thin that a side vanishes
         return most
-    return min(most, math.ceil(wide * fitted - _DUST) * math.ceil(high * fitted - _DUST))
+    if across * height <= down * width:
+        return min(most, across * -(-across * height // width))
+    return min(most, -(-down * width // height) * down)
 
 
 def _of_webp(head: bytes) -> Pixels | None:

@@ -8,6 +8,7 @@ import base64
 import math
 import struct
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any, Final
 
 _TILED: Final = (
@@ -71,12 +72,11 @@ def _tiles(width: int, height: int) -> int:
 def _patches(width: int, height: int, bound: int) -> int:
     if (count := math.ceil(width / 32) * math.ceil(height / 32)) <= bound:
         return count
-    ratio = math.sqrt(32 * 32 * bound / (width * height))
-    columns, rows = width * ratio / 32, height * ratio / 32
-    ratio *= min(math.floor(columns) / columns, math.floor(rows) / rows)
-    if ratio == 0:
+    columns, rows = math.isqrt(bound * width // height), math.isqrt(bound * height // width)
+    per_pixel = min(Fraction(columns, width), Fraction(rows, height))
+    if per_pixel == 0:
         return bound
-    return min(bound, math.ceil(width * ratio / 32 - 1e-6) * math.ceil(height * ratio / 32 - 1e-6))
+    return min(bound, math.ceil(width * per_pixel) * math.ceil(height * per_pixel))
 
 
 def _dimensions(url: str) -> tuple[int, int] | None:

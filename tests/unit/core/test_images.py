@@ -87,6 +87,11 @@ def test_a_picture_in_patches_costs_a_multiple_of_them_up_to_a_bound(
         assert image_tokens(model, detail, size) == tokens
 
 
+def test_every_large_square_costs_as_much() -> None:
+    sides = [*range(1_601, 9_000), 125_312_321, 4_294_967_295]
+    assert {image_tokens("gpt-5.4", None, Pixels(side, side)) for side in sides} == {3_000}
+
+
 def test_newer_models_look_at_more_of_a_picture_if_they_are_asked_to() -> None:
     big = Pixels(6_400, 3_200)  # 20,000 patches
     told = {
