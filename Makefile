@@ -21,7 +21,7 @@ $(UV): requirements-uv.lock
 
 # uv does in seconds what takes pip more than a minute; but only pip knows what pip was told of an index or a proxy.
 $(STAMP): requirements.lock pyproject.toml $(UV)
-	@echo "installing into $(VENV) (hashed lock, a quarter of a minute) …"
+	@echo "installing into $(VENV) (hashed lock, about half a minute) …"
 	@{ ! $(BIN)/python -m pip config list | grep -qE 'index|proxy|trusted|client-cert' && \
 	    $(UV) pip install $(UV_QUIET) --compile-bytecode --require-hashes -r requirements.lock; } || \
 	  { echo "with pip, and its settings: a minute or two …" && \

@@ -36,7 +36,7 @@ def trimming() -> Callable[[int], object] | None:
 
 
 async def give_back(trim: Callable[[int], object] | None) -> None:
-    """Give back what lies idle, now and then, until cancelled: 2 ms for each 100 MB, and 10 for what had piled up."""
+    """Give back what lies idle, now and then, until cancelled. It takes milliseconds, in a thread beside the loop."""
     while trim is not None:
         await asyncio.sleep(GIVES_BACK_EVERY_S)
         await asyncio.to_thread(trim, 0)
