@@ -27,6 +27,10 @@ _AGE_S = 1_000.0
 """How old the machine is when the world begins: a loop's time begins with the machine."""
 
 
+def _nothing() -> None:
+    """What is left of a callback that was given up."""
+
+
 class _Handle(asyncio.Handle):
     """A callback that waits for its turn; made quickly, since a run makes thousands."""
 
@@ -39,6 +43,32 @@ class _Handle(asyncio.Handle):
         self._context = copy_context() if context is None else context
         self._cancelled = False
         self._repr = self._source_traceback = None
+
+
+class _Timer(asyncio.TimerHandle):
+    """A callback that waits for its time; made and given up quickly, since most of a run's are given up."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., Any],
+        args: tuple[Any, ...],
+        loop: "VirtualLoop",
+        context: Context | None,
+    ) -> None:
+        self._when = when
+        self._callback, self._args, self._loop = callback, args, loop
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+        self._scheduled = True
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        """See `asyncio.TimerHandle.cancel`; the heap finds out when the time comes."""
+        self._cancelled = True
+        self._callback, self._args = _nothing, ()
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -73,13 +103,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, delay: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """See `asyncio.loop.call_later`."""
-        return self.call_at(self._now_s() + delay, callback, *args, context=context)
+        when = self._now_s() + delay
+        timer = _Timer(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(_ASKED), timer))
+        return timer
 
     def call_at(
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """See `asyncio.loop.call_at`; of two at one time, the one asked for first comes first."""
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        timer = _Timer(when, callback, args, self, context)
         heapq.heappush(self._timers, (when, next(_ASKED), timer))
         return timer
 
@@ -192,21 +225,25 @@ class Conductor:
 
     def _happen(self) -> bool:
         """All of this instant."""
-        dice, stopped = self._dice, self._stopped
-        while True:
-            ready = [loop for loop in self._loops if loop._ready and loop not in stopped]
-            if not ready:
-                return True
-            loop = ready[0] if len(ready) == 1 else dice.choice(ready)
-            turns = _BURSTS[int(dice.random() * len(_BURSTS))] if len(ready) > 1 else len(loop._ready)
-            asyncio._set_running_loop(loop)
-            try:
-                if loop in self._doomed:
+        dice, loops, stopped, doomed = self._dice, self._loops, self._stopped, self._doomed
+        try:
+            while True:
+                ready = [loop for loop in loops if loop._ready and loop not in stopped]
+                if not ready:
+                    return True
+                if len(ready) == 1:
+                    loop = ready[0]
+                    turns = len(loop._ready)
+                else:
+                    loop = dice.choice(ready)
+                    turns = _BURSTS[int(dice.random() * len(_BURSTS))]
+                asyncio._set_running_loop(loop)
+                if loop in doomed:
                     self._burst_of_the_doomed(loop, turns)
                 else:
                     self._burst(loop, turns)
-            finally:
-                asyncio._set_running_loop(None)
+        finally:
+            asyncio._set_running_loop(None)
 
     def _burst(self, loop: VirtualLoop, turns: int) -> None:
         """Let that process run so many callbacks, if it has them; one may stop it, or doom it."""

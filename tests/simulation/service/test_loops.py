@@ -1,8 +1,10 @@
 """Virtual time: processes on loops of their own that stop, die at any await, and take turns as they are drawn."""
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from random import Random
+from weakref import ref
 
 import pytest
 
@@ -85,3 +87,16 @@ def test_what_nobody_catches_is_kept(play: Play) -> None:
     loop.inside(lambda: loop.call_soon(lambda: 1 // 0))
     play.run(1)
     assert isinstance(loop.broken[0]["exception"], ZeroDivisionError)
+
+
+def test_a_timer_that_was_given_up_neither_rings_nor_keeps_what_it_would_have_rung(play: Play) -> None:
+    loop = play.loop()
+    kept = Play()
+    there = ref(kept)
+    given_up, other = loop.call_later(1, id, kept), loop.call_later(1, play.said.append, "other")
+    given_up.cancel()
+    del kept
+    gc.collect()
+    assert (there(), given_up.cancelled(), other.cancelled()) == (None, True, False)
+    play.run(2)
+    assert play.said == ["other"]
