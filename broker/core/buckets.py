@@ -13,6 +13,7 @@ from broker.core.mirror import Mirror
 from broker.core.reading import MINUTE_MS, REQUESTS, TOKENS, Metric, Reading
 from broker.core.refill import BUCKET, FIXED, Clockwork, Refill, RefillEvidence
 from broker.core.sends import Hearing, Sends
+from broker.core.slack import Rates
 from broker.core.windows import FixedWindowMirror, SlidingWindowMirror
 
 ALIKE_PARTS = 20  # computed periods that differ by less than one part in so many are one period
@@ -107,15 +108,12 @@ class Buckets:
                 return False
         return True
 
-    def soonest(self, tokens: int, now_ms: int) -> int:
-        """The first instant at which so many could have been paid in all, if as much is there as there can be."""
-        at_ms = now_ms
-        for mirror in self._of[TOKENS]:
-            lent = mirror.high(now_ms) if mirror.refill is Refill.BUCKET else mirror.capacity
-            missing = tokens - lent
-            if missing > 0:
-                at_ms = max(at_ms, now_ms + missing * mirror.period_ms // mirror.capacity)
-        return at_ms
+    def flowing(self, now_ms: int) -> tuple[Rates, tuple[int, ...]]:
+        """How fast tokens flow in, and what is there if it is as much as it can be: see `broker.core.slack.Outlook`."""
+        mirrors = self._of[TOKENS]
+        rates = tuple((mirror.period_ms, mirror.capacity) for mirror in mirrors)
+        bars = tuple(_lent(mirror, now_ms) * mirror.period_ms - now_ms * mirror.capacity for mirror in mirrors)
+        return rates, bars
 
     def flow_ms(self, tokens: int) -> int:
         """How long so many take to flow in."""
@@ -318,3 +316,8 @@ def _same_rate(one: AnyMirror, other: AnyMirror) -> bool:
 def _alike(computed_ms: int, known_ms: int) -> bool:
     """Periods are computed from rounded numbers; a small difference is none."""
     return abs(computed_ms - known_ms) * ALIKE_PARTS <= known_ms
+
+
+def _lent(mirror: AnyMirror, now_ms: int) -> int:
+    """What can be there at most: a window's end is not known, and all of it comes back then."""
+    return mirror.high(now_ms) if mirror.refill is Refill.BUCKET else mirror.capacity

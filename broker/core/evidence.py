@@ -38,6 +38,7 @@ class Evidence:
     Attributes:
         believed: The law that calls are priced by; None: the dearest for each call.
         pieces: How many pieces of evidence there were.
+        turns: How often a law was refuted, or could hold after all.
     """
 
     def __init__(self, laws: Sequence[Law], recorded: Law, believed: Law | None = None) -> None:
@@ -48,7 +49,7 @@ class Evidence:
         self._misfit_ppm = [0] * len(self._laws)
         self._silent = 0
         self._agreed = 0
-        self.pieces = 0
+        self.pieces = self.turns = 0
         self.believed = self._laws[0] if len(self._laws) == 1 else believed if believed in self._laws else None
 
     @property
@@ -108,8 +109,9 @@ class Evidence:
 
     def _count(self, place: int, *, fits: bool) -> None:
         self._heard[place] = min(MEMORY, self._heard[place] + 1)
-        misfit_ppm = 0 if fits else PPM
-        self._misfit_ppm[place] += (misfit_ppm - self._misfit_ppm[place]) // self._heard[place]
+        misfit_ppm, before_ppm = 0 if fits else PPM, self._misfit_ppm[place]
+        self._misfit_ppm[place] += (misfit_ppm - before_ppm) // self._heard[place]
+        self.turns += (before_ppm < REFUTED_PPM) != (self._misfit_ppm[place] < REFUTED_PPM)
 
     def _supported(self, place: int) -> bool:
         return self._heard[place] > 0 and self._misfit_ppm[place] < REFUTED_PPM

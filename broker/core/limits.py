@@ -6,7 +6,6 @@ that can always pay does not take every call that another could have.
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 from broker.core.account import Account
 from broker.core.bounds import LIMITS_MAX, REACH_EVERY_MS
@@ -155,9 +154,9 @@ class Limits:
         if now_ms >= self._look_at_ms:
             self._look_at_ms = now_ms + REACH_EVERY_MS
             for desk in self._desks.values():
-                soonest = partial(desk.budget.soonest, now_ms=now_ms)
+                outlook = desk.budget.outlook(desk.least, now_ms)
                 for line, ahead in desk.lanes.late():
-                    lost += out_of_time(line, ahead, soonest, desk.least)
+                    lost += out_of_time(line, ahead, outlook)
         return lost
 
     def near_at(self, ticket: Ticket) -> int:

@@ -3,8 +3,9 @@
 Most deadlines are the lane's own, a fixed time after the submission; so this is first in, first out, unless a producer
 asks for more haste. A retry comes back in front of all.
 
-Kept as a list of short sorted lists, so that whoever comes or leaves anywhere costs about the same among a hundred
-thousand as among a hundred.
+Kept as a list of short sorted lists, its blocks, so that whoever comes or leaves anywhere costs about the same among a
+hundred thousand as among a hundred. So does the question who is out of reach: of each block it is known how far the
+nearest is from it (slack.py), once somebody has asked.
 """
 
 from bisect import bisect_left, insort
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from broker.core.bounds import LINE_BLOCK_MAX
+from broker.core.slack import Least, Outlook, Rates, Slack
 from broker.core.ticket import Rank, Ticket
 
 _IN_FRONT_MS = -1  # before any deadline
@@ -25,7 +27,18 @@ class Line:
         tokens: Their charges together.
     """
 
-    __slots__ = ("_blocks", "_count", "_fronts", "_lasts", "_serials", "head", "tokens")
+    __slots__ = (
+        "_blocks",
+        "_count",
+        "_fronts",
+        "_lasts",
+        "_least",
+        "_measure",
+        "_serials",
+        "_slacks",
+        "head",
+        "tokens",
+    )
 
     def __init__(self) -> None:
         self.head: Ticket | None = None
@@ -33,6 +46,9 @@ class Line:
         self._count = 0
         self._blocks: list[list[Rank]] = []  # each sorted, none empty, every rank below all of the next block
         self._lasts: list[Rank] = []  # the last rank of each block
+        self._slacks: list[Slack | None] = []  # of each block; None: to be measured
+        self._measure: tuple[Rates, int] | None = None  # what they were measured by
+        self._least: Least | None = None
         self._serials = count()
         self._fronts = count(-1, -1)  # the one that came back last goes first
 
@@ -60,12 +76,14 @@ class Line:
         self._count -= 1
         is_head = ticket is self.head
         place = 0 if is_head else bisect_left(self._lasts, rank)
-        block = self._blocks[place]
+        block, slack = self._blocks[place], self._slacks[place]
         if len(block) == 1:
-            del self._blocks[place], self._lasts[place]
+            del self._blocks[place], self._lasts[place], self._slacks[place]
         else:
             del block[0 if is_head else bisect_left(block, rank)]
             self._lasts[place] = block[-1]
+            if slack is not None:
+                (slack.behead if is_head else slack.leave)(ticket)
         if is_head:
             self.head = self._blocks[0][0][2] if self._blocks else None
 
@@ -76,28 +94,62 @@ class Line:
             ticket.charge = price(ticket)
             self.tokens += ticket.charge
 
+    def out_of_reach(self, outlook: Outlook) -> list[Ticket]:
+        """Those, in order, whose turn cannot come before their deadline, if that has not passed yet."""
+        if self._measure != outlook.measure:
+            self._measure, self._least = outlook.measure, outlook.least
+            self._slacks = [None] * len(self._blocks)
+        lost: list[Ticket] = []
+        ahead = 0
+        for place in range(len(self._blocks)):
+            slack = self._slacks[place]
+            if slack is not None and not slack.may_be_out(ahead, outlook.bars):
+                ahead += slack.tokens
+            else:
+                gone, ahead = self._look_into(place, ahead, outlook)
+                lost += gone
+        return lost
+
     def __iter__(self) -> Iterator[Ticket]:
         return (ticket for block in self._blocks for _, _, ticket in block)
 
     def __reversed__(self) -> Iterator[Ticket]:
         return (ticket for block in reversed(self._blocks) for _, _, ticket in reversed(block))
 
+    def _look_into(self, place: int, ahead: int, outlook: Outlook) -> tuple[list[Ticket], int]:
+        """Who of a block is out of reach, and what its others leave ahead of those behind them."""
+        tickets = [ticket for _, _, ticket in self._blocks[place]]
+        for ticket in tickets:
+            ticket.least = outlook.least(ticket)
+        slack = Slack(outlook.rates, tickets)
+        if slack.may_be_out(ahead, outlook.bars):
+            self._slacks[place] = None  # they are about to leave
+            return outlook.lost(tickets, ahead)
+        self._slacks[place] = slack
+        return [], ahead + slack.tokens
+
     def _insert(self, rank: Rank) -> None:
         if not self._blocks:
             self._blocks.append([rank])
             self._lasts.append(rank)
+            self._slacks.append(None)
             return
-        if rank > self._lasts[-1]:  # as most do
-            place, block = len(self._blocks) - 1, self._blocks[-1]
+        is_last = rank > self._lasts[-1]  # as most are
+        place = len(self._blocks) - 1 if is_last else bisect_left(self._lasts, rank)
+        block, slack = self._blocks[place], self._slacks[place]
+        if is_last:
             block.append(rank)
         else:
-            place = bisect_left(self._lasts, rank)
-            block = self._blocks[place]
             insort(block, rank)
+        if slack is not None and self._least is not None:
+            ticket = rank[2]
+            ticket.least = self._least(ticket)
+            (slack.append if is_last else slack.insert)(ticket)
         self._lasts[place] = block[-1]
         if len(block) > LINE_BLOCK_MAX:
             half = len(block) // 2
             self._blocks.insert(place + 1, block[half:])
             self._lasts.insert(place + 1, block[-1])
+            self._slacks[place : place + 1] = [None, None]
             del block[half:]
             self._lasts[place] = block[-1]

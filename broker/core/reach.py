@@ -7,20 +7,19 @@ chance. Those after it are judged as if it were not there. Who is late (`broker.
 who are not.
 
 A line is looked over when somebody may be out of reach: not before as much has been spent by others as can be. Until
-then it costs a comparison when somebody comes, and a few looks, each after half of the time left.
+then it costs a comparison when somebody comes, and a few looks, each after half of the time left. Where more waits than
+can be served that is always so; a look then goes over the blocks of a line, and into those alone that may hide one.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from itertools import count
 
 from broker.core.bounds import LOOKS_SWEPT_ABOVE, REACH_EVERY_MS
 from broker.core.budget import Budget
 from broker.core.line import Line
+from broker.core.slack import Least, Outlook
 from broker.core.ticket import Ticket
-
-Least = Callable[[Ticket], int]
-"""What a call of a ticket takes at least."""
 
 
 class Reach:
@@ -63,7 +62,7 @@ class Reach:
             return []
         tight_ms = line.head.candidate.deadline_ms - budget.flow_ms(line.tokens)
         self._plan(now_ms + max(REACH_EVERY_MS, (tight_ms - now_ms) // 2), line, budget, least)
-        return [] if tight_ms > now_ms else out_of_reach(line, lambda tokens: budget.soonest(tokens, now_ms), least)
+        return [] if tight_ms > now_ms else line.out_of_reach(budget.outlook(least, now_ms))
 
     def _plan(self, at_ms: int, line: Line, budget: Budget, least: Least) -> None:
         if len(self._agenda) >= self._swept_above:
@@ -80,24 +79,6 @@ class Reach:
         self._swept_above = 2 * len(self._agenda) + LOOKS_SWEPT_ABOVE
 
 
-def out_of_reach(line: Iterable[Ticket], soonest: Callable[[int], int], least: Least) -> list[Ticket]:
-    """Those of a line, in order, whose turn cannot come before their deadline.
-
-    Args:
-        line: Who waits, in the order in which they will be called.
-        soonest: The first instant at which so many tokens could have been paid in all.
-        least: What a call of it takes at least.
-    """
-    lost, ahead = [], 0
-    for ticket in line:
-        tokens = ahead + least(ticket)
-        if soonest(tokens) >= ticket.candidate.deadline_ms:
-            lost.append(ticket)
-        else:
-            ahead = tokens
-    return lost
-
-
-def out_of_time(late: Iterable[Ticket], ahead: int, soonest: Callable[[int], int], least: Least) -> list[Ticket]:
+def out_of_time(late: Iterable[Ticket], ahead: int, outlook: Outlook) -> list[Ticket]:
     """Those who are late, and have no chance when `ahead` tokens are paid before."""
-    return [ticket for ticket in late if soonest(ahead + least(ticket)) >= ticket.candidate.deadline_ms]
+    return [each for each in late if outlook.is_out(ahead + outlook.least(each), each.candidate.deadline_ms)]

@@ -68,6 +68,11 @@ class Tariff:
         witness = self._witnesses.get(prices.endpoint) or self._witness(prices)
         return min(prices.tokens[place] for place in witness.evidence.possible())
 
+    @property
+    def doubts(self) -> int:
+        """Another number whenever another law may hold, so that `least` may say something else."""
+        return len(self._witnesses) + sum(witness.evidence.turns for witness in self._witnesses.values())
+
     def settles(self, endpoint: str) -> bool:
         """Whether the endpoint's calls are believed to be charged for their output when they end."""
         witness = self._witnesses.get(endpoint)

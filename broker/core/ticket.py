@@ -124,8 +124,9 @@ class Ticket:
     `failures` counts the attempts that count towards `attempts_max`; `calls` every HTTP call made here; `queued` is
     False while a waiting ticket sleeps until a retry. `timestamp_ms` is the record's in Kafka, `cancel` what it said
     before it came to stand in for the copy of a parked request. `rank` is its place in the line it stands in, if any,
-    `late` whether that is the line of those who would probably not be answered in time. `called_ms` is when it was last
-    called. `candidate` is the content of one that is a request; no other has it.
+    `late` whether that is the line of those who would probably not be answered in time; `least` what its call takes at
+    least, as of when that line last asked. `called_ms` is when it was last called. `candidate` is the content of one
+    that is a request; no other has it.
     """
 
     number: TicketNumber
@@ -144,6 +145,7 @@ class Ticket:
     held_bytes: int = 0
     rank: Rank | None = field(default=None, repr=False)
     late: bool = False
+    least: int = 0
     called_ms: int = 0
     candidate: Candidate = field(init=False, repr=False)
 

@@ -26,12 +26,13 @@ def test_a_call_must_fit_every_bucket_of_tokens_and_no_other() -> None:
 
 def test_what_could_have_been_paid_at_best_is_told_by_the_most_that_may_be_there() -> None:
     buckets = Buckets(Sends())
-    assert buckets.soonest(10**9, 7) == 7
+    assert buckets.flowing(7) == ((), ())
     buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
     buckets.believe(Metric.REQUESTS, 1, MINUTE_MS, 0)
     buckets.pay(50_000, 0, 0)
-    most = next(iter(buckets)).high(0)
-    assert [buckets.soonest(tokens, 0) for tokens in (most, most + 1, most + 5_000)] == [0, 1, 5_000]
+    rates, (bar,) = buckets.flowing(5)
+    assert rates == ((MINUTE_MS, CAPACITY),)
+    assert bar == next(iter(buckets)).high(5) * MINUTE_MS - 5 * CAPACITY
 
 
 def test_what_can_be_spared_is_what_every_bucket_has_beside_the_share_kept() -> None:
@@ -66,8 +67,8 @@ def test_tokens_flow_in_as_fast_as_the_slowest_bucket_refills() -> None:
 
 
 def test_of_a_window_a_whole_one_may_begin_at_any_time() -> None:
-    buckets = counted().buckets
-    assert [buckets.soonest(tokens, 5_000) for tokens in (CAPACITY, CAPACITY + 1)] == [5_000, 5_001]
+    rates, bars = counted().buckets.flowing(5_000)
+    assert (rates, bars) == (((MINUTE_MS, CAPACITY),), (CAPACITY * MINUTE_MS - 5_000 * CAPACITY,))
 
 
 def test_those_in_which_a_call_has_no_room_beside_a_share_are_told_by_how_long_they_take_to_refill() -> None:

@@ -1,19 +1,11 @@
 from broker.core.bounds import LOOKS_SWEPT_ABOVE, REACH_EVERY_MS
 from broker.core.budget import Budget
 from broker.core.line import Line
-from broker.core.reach import Reach, out_of_reach, out_of_time
+from broker.core.reach import Reach, out_of_time
 from broker.core.ticket import Ticket
 from tests.unit.core.budgets import SETTINGS, UNKNOWN, full
 from tests.unit.core.specimens import candidate, ticket
-
-
-def soonest(tokens: int) -> int:
-    """Ten tokens a millisecond, and a hundred are there."""
-    return max(0, tokens - 100) // 10
-
-
-def charge_of(each: Ticket) -> int:
-    return each.charge
+from tests.unit.core.test_slack import charge_of, outlook
 
 
 class Watched:
@@ -43,34 +35,10 @@ class Watched:
         return seen
 
 
-def test_who_comes_in_time_even_in_its_turn_is_not_told_off() -> None:
-    line = [ticket(candidate(charge=charge, deadline_ms=at)) for charge, at in ((100, 1), (500, 51), (500, 1_000))]
-    assert out_of_reach(line, soonest, charge_of) == []
-
-
-def test_whose_turn_cannot_come_before_its_deadline_is_told_off_and_those_after_it_are_judged_without_it() -> None:
-    line = [
-        ticket(candidate(charge=charge, deadline_ms=at)) for charge, at in ((600, 51), (600, 51), (10, 52), (9, 53))
-    ]
-    assert out_of_reach(line, soonest, charge_of) == [line[1]]
-
-
-def test_only_what_a_call_takes_at_least_is_certain() -> None:
-    (only,) = line = [ticket(candidate(charge=600, deadline_ms=50))]
-    assert out_of_reach(line, soonest, charge_of) == [only]
-    assert out_of_reach(line, soonest, lambda each: each.charge - 10) == []
-
-
-def test_a_turn_that_comes_at_the_deadline_comes_too_late() -> None:
-    (only,) = line = [ticket(candidate(charge=600, deadline_ms=50))]
-    assert out_of_reach(line, lambda _: 50, charge_of) == [only]
-    assert out_of_reach(line, lambda _: 49, charge_of) == []
-
-
 def test_of_the_late_each_comes_after_all_who_are_not_and_none_after_another() -> None:
     late = [ticket(candidate(charge=100, deadline_ms=at)) for at in (40, 41)]
-    assert out_of_time(late, 400, soonest, charge_of) == [late[0]]
-    assert out_of_time(late, 399, soonest, charge_of) == []
+    assert out_of_time(late, 400, outlook()) == [late[0]]
+    assert out_of_time(late, 399, outlook()) == []
 
 
 def test_who_has_no_chance_is_found_at_the_next_look() -> None:

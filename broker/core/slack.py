@@ -1,0 +1,117 @@
+"""How far the nearest of a block of waiting tickets is from being out of reach, without looking at each.
+
+A ticket is out of reach when the tokens before it and its own flow in no sooner than at its deadline (see reach.py).
+Under a bucket that refills `capacity` in `period_ms` that is, in whole numbers and exactly,
+
+    (ahead + tokens) * period_ms - deadline_ms * capacity  >=  lent * period_ms - now_ms * capacity
+
+where `ahead` stands before the block, `tokens` within it up to the ticket's own, and `lent` is what is there by now.
+`ahead` and the right side are the same for all of a block. So its largest `tokens * period_ms - deadline_ms * capacity`
+tells whether anybody in it can be out of reach; that is its *score*, one for each bucket. It is exact when it has just
+been measured. Whoever comes or leaves then moves it by what is certain at least, so that it is never too low.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from broker.core.ticket import Ticket
+
+Least = Callable[[Ticket], int]
+"""What a call of a ticket takes at least."""
+Rates = tuple[tuple[int, int], ...]
+"""Of each bucket of tokens: its period in ms and its capacity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What can flow in from now on.
+
+    Attributes:
+        rates: How fast, of each bucket.
+        bars: The right side of the above, likewise.
+        least: What a call takes at least.
+        priced: Which state of the evidence `least` stands on.
+    """
+
+    rates: Rates
+    bars: tuple[int, ...]
+    least: Least
+    priced: int
+
+    @property
+    def measure(self) -> tuple[Rates, int]:
+        """What a slack is measured by: while it is the same, a slack still holds."""
+        return self.rates, self.priced
+
+    def lost(self, tickets: Iterable[Ticket], ahead: int) -> tuple[list[Ticket], int]:
+        """Who of them is out of reach behind so many tokens, and how many stand before whoever comes after them.
+
+        Those after one who is lost are judged as if it were not there.
+        """
+        lost: list[Ticket] = []
+        for ticket in tickets:
+            tokens = ahead + ticket.least
+            if self.is_out(tokens, ticket.candidate.deadline_ms):
+                lost.append(ticket)
+            else:
+                ahead = tokens
+        return lost, ahead
+
+    def is_out(self, tokens: int, deadline_ms: int) -> bool:
+        """Whether so many cannot have flown in before a deadline, which has not passed yet."""
+        return any(
+            tokens * period_ms - deadline_ms * capacity >= bar
+            for (period_ms, capacity), bar in zip(self.rates, self.bars, strict=True)
+        )
+
+
+class Slack:
+    """What is known of one block.
+
+    Attributes:
+        tokens: What calls of all its tickets take at least, as each ticket's `least` says.
+    """
+
+    __slots__ = ("_rates", "_scores", "tokens")
+
+    def __init__(self, rates: Rates, tickets: Iterable[Ticket]) -> None:
+        """Measured: of tickets in order, who all know their `least`."""
+        self._rates = rates
+        self._scores: list[int | None] = [None] * len(rates)
+        self.tokens = 0
+        for ticket in tickets:
+            self.append(ticket)
+
+    def append(self, ticket: Ticket) -> None:
+        """It has come behind all others."""
+        self.tokens += ticket.least
+        for place, (period_ms, capacity) in enumerate(self._rates):
+            score, before = self.tokens * period_ms - ticket.candidate.deadline_ms * capacity, self._scores[place]
+            if before is None or score > before:
+                self._scores[place] = score
+
+    def insert(self, ticket: Ticket) -> None:
+        """It has come somewhere between: those behind it move back, and it may be the last of them."""
+        self._shift(ticket.least)
+        self.append(ticket)
+
+    def behead(self, ticket: Ticket) -> None:
+        """The first has left: all others move up."""
+        self.tokens -= ticket.least
+        self._shift(-ticket.least)
+
+    def leave(self, ticket: Ticket) -> None:
+        """It has left from somewhere: perhaps nobody moves up."""
+        self.tokens -= ticket.least
+
+    def may_be_out(self, ahead: int, bars: tuple[int, ...]) -> bool:
+        """Whether anybody can be out of reach behind so many tokens; `bars` as an outlook has them."""
+        for place, score in enumerate(self._scores):
+            if score is not None and score + ahead * self._rates[place][0] >= bars[place]:
+                return True
+        return False
+
+    def _shift(self, tokens: int) -> None:
+        for place, score in enumerate(self._scores):
+            if score is not None:
+                self._scores[place] = score + tokens * self._rates[place][0]
