@@ -109,7 +109,7 @@ class Buckets:
         return True
 
     def flowing(self, now_ms: int) -> tuple[Rates, tuple[int, ...]]:
-        """How fast tokens flow in, and what is there if it is as much as it can be: see `broker.core.slack.Outlook`."""
+        """How fast tokens flow in, and what is there if it is as much as it can be: see `broker.core.slack.Inflow`."""
         mirrors = self._of[TOKENS]
         rates = tuple((mirror.period_ms, mirror.capacity) for mirror in mirrors)
         bars = tuple(_lent(mirror, now_ms) * mirror.period_ms - now_ms * mirror.capacity for mirror in mirrors)

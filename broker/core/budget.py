@@ -23,7 +23,7 @@ from broker.core.places import places
 from broker.core.reading import DAY_MS, HOUR_MS, TOKENS, Metric, Snapshot
 from broker.core.reservation import Reservation
 from broker.core.sends import Sends
-from broker.core.slack import Least, Outlook
+from broker.core.slack import Inflow, Least
 from broker.core.spread import Spread
 from broker.core.tariff import Tariff
 from broker.core.verdict import OK, Meaning, Verdict
@@ -141,10 +141,10 @@ class Budget:
             self._reckon(keep_ppm, now_ms)
         return at_ms
 
-    def outlook(self, least: Least, now_ms: int) -> Outlook:
+    def inflow(self, least: Least, now_ms: int) -> Inflow:
         """What can flow in at best, and what calls take at least; while nothing is known, nobody is out of reach."""
         rates, bars = self._buckets.flowing(now_ms) if self.believed else ((), ())
-        return Outlook(rates, bars, least, self.tariff.doubts)
+        return Inflow(rates, bars, least, self.tariff.doubts)
 
     def flow_ms(self, tokens: int) -> int:
         """How long so many tokens take to flow into the slowest bucket."""

@@ -154,9 +154,9 @@ class Limits:
         if now_ms >= self._look_at_ms:
             self._look_at_ms = now_ms + REACH_EVERY_MS
             for desk in self._desks.values():
-                outlook = desk.budget.outlook(desk.least, now_ms)
+                inflow = desk.budget.inflow(desk.least, now_ms)
                 for line, ahead in desk.lanes.late():
-                    lost += out_of_time(line, ahead, outlook)
+                    lost += out_of_time(line, ahead, inflow)
         return lost
 
     def near_at(self, ticket: Ticket) -> int:

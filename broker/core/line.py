@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from broker.core.bounds import LINE_BLOCK_MAX
-from broker.core.slack import Least, Outlook, Rates, Slack
+from broker.core.slack import Inflow, Least, Rates, Slack
 from broker.core.ticket import Rank, Ticket
 
 _IN_FRONT_MS = -1  # before any deadline
@@ -94,19 +94,19 @@ class Line:
             ticket.charge = price(ticket)
             self.tokens += ticket.charge
 
-    def out_of_reach(self, outlook: Outlook) -> list[Ticket]:
+    def out_of_reach(self, inflow: Inflow) -> list[Ticket]:
         """Those, in order, whose turn cannot come before their deadline, if that has not passed yet."""
-        if self._measure != outlook.measure:
-            self._measure, self._least = outlook.measure, outlook.least
+        if self._measure != inflow.measure:
+            self._measure, self._least = inflow.measure, inflow.least
             self._slacks = [None] * len(self._blocks)
         lost: list[Ticket] = []
         ahead = 0
         for place in range(len(self._blocks)):
             slack = self._slacks[place]
-            if slack is not None and not slack.may_be_out(ahead, outlook.bars):
+            if slack is not None and not slack.may_be_out(ahead, inflow.bars):
                 ahead += slack.tokens
             else:
-                gone, ahead = self._look_into(place, ahead, outlook)
+                gone, ahead = self._look_into(place, ahead, inflow)
                 lost += gone
         return lost
 
@@ -116,15 +116,15 @@ class Line:
     def __reversed__(self) -> Iterator[Ticket]:
         return (ticket for block in reversed(self._blocks) for _, _, ticket in reversed(block))
 
-    def _look_into(self, place: int, ahead: int, outlook: Outlook) -> tuple[list[Ticket], int]:
+    def _look_into(self, place: int, ahead: int, inflow: Inflow) -> tuple[list[Ticket], int]:
         """Who of a block is out of reach, and what its others leave ahead of those behind them."""
         tickets = [ticket for _, _, ticket in self._blocks[place]]
         for ticket in tickets:
-            ticket.least = outlook.least(ticket)
-        slack = Slack(outlook.rates, tickets)
-        if slack.may_be_out(ahead, outlook.bars):
+            ticket.least = inflow.least(ticket)
+        slack = Slack(inflow.rates, tickets)
+        if slack.may_be_out(ahead, inflow.bars):
             self._slacks[place] = None  # they are about to leave
-            return outlook.lost(tickets, ahead)
+            return inflow.lost(tickets, ahead)
         self._slacks[place] = slack
         return [], ahead + slack.tokens
 

@@ -18,7 +18,7 @@ from itertools import count
 from broker.core.bounds import LOOKS_SWEPT_ABOVE, REACH_EVERY_MS
 from broker.core.budget import Budget
 from broker.core.line import Line
-from broker.core.slack import Least, Outlook
+from broker.core.slack import Inflow, Least
 from broker.core.ticket import Ticket
 
 
@@ -62,7 +62,7 @@ class Reach:
             return []
         tight_ms = line.head.candidate.deadline_ms - budget.flow_ms(line.tokens)
         self._plan(now_ms + max(REACH_EVERY_MS, (tight_ms - now_ms) // 2), line, budget, least)
-        return [] if tight_ms > now_ms else line.out_of_reach(budget.outlook(least, now_ms))
+        return [] if tight_ms > now_ms else line.out_of_reach(budget.inflow(least, now_ms))
 
     def _plan(self, at_ms: int, line: Line, budget: Budget, least: Least) -> None:
         if len(self._agenda) >= self._swept_above:
@@ -79,6 +79,6 @@ class Reach:
         self._swept_above = 2 * len(self._agenda) + LOOKS_SWEPT_ABOVE
 
 
-def out_of_time(late: Iterable[Ticket], ahead: int, outlook: Outlook) -> list[Ticket]:
+def out_of_time(late: Iterable[Ticket], ahead: int, inflow: Inflow) -> list[Ticket]:
     """Those who are late, and have no chance when `ahead` tokens are paid before."""
-    return [each for each in late if outlook.is_out(ahead + outlook.least(each), each.candidate.deadline_ms)]
+    return [each for each in late if inflow.is_out(ahead + inflow.least(each), each.candidate.deadline_ms)]

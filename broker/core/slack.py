@@ -23,7 +23,7 @@ Rates = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Inflow:
     """What can flow in from now on.
 
     Attributes:
@@ -58,7 +58,7 @@ class Outlook:
         return lost, ahead
 
     def is_out(self, tokens: int, deadline_ms: int) -> bool:
-        """Whether so many cannot have flown in before a deadline, which has not passed yet."""
+        """Whether so many cannot have flowed in before a deadline, which has not passed yet."""
         return any(
             tokens * period_ms - deadline_ms * capacity >= bar
             for (period_ms, capacity), bar in zip(self.rates, self.bars, strict=True)
@@ -105,7 +105,7 @@ class Slack:
         self.tokens -= ticket.least
 
     def may_be_out(self, ahead: int, bars: tuple[int, ...]) -> bool:
-        """Whether anybody can be out of reach behind so many tokens; `bars` as an outlook has them."""
+        """Whether anybody can be out of reach behind so many tokens; `bars` as an inflow has them."""
         for place, score in enumerate(self._scores):
             if score is not None and score + ahead * self._rates[place][0] >= bars[place]:
                 return True

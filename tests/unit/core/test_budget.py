@@ -108,9 +108,9 @@ def test_who_leaves_a_share_of_the_places_finds_fewer() -> None:
 
 def test_nothing_is_out_of_reach_while_nothing_is_known() -> None:
     unknown = Budget(SETTINGS, 0, None)
-    assert not unknown.outlook(lambda _: 0, 5).is_out(10**9, 6)
+    assert not unknown.inflow(lambda _: 0, 5).is_out(10**9, 6)
     assert full(SETTINGS).flow_ms(61_000) == 61_000
-    assert [full(SETTINGS).outlook(lambda _: 0, 0).is_out(61_000, at_ms) for at_ms in (1_000, 1_001)] == [True, False]
+    assert [full(SETTINGS).inflow(lambda _: 0, 0).is_out(61_000, at_ms) for at_ms in (1_000, 1_001)] == [True, False]
 
 
 def test_how_long_a_crowded_bucket_takes_to_refill_is_asked_by_what_is_paid() -> None:

@@ -5,7 +5,7 @@ from broker.core.reach import Reach, out_of_time
 from broker.core.ticket import Ticket
 from tests.unit.core.budgets import SETTINGS, UNKNOWN, full
 from tests.unit.core.specimens import candidate, ticket
-from tests.unit.core.test_slack import charge_of, outlook
+from tests.unit.core.test_slack import charge_of, inflow
 
 
 class Watched:
@@ -37,8 +37,8 @@ class Watched:
 
 def test_of_the_late_each_comes_after_all_who_are_not_and_none_after_another() -> None:
     late = [ticket(candidate(charge=100, deadline_ms=at)) for at in (40, 41)]
-    assert out_of_time(late, 400, outlook()) == [late[0]]
-    assert out_of_time(late, 399, outlook()) == []
+    assert out_of_time(late, 400, inflow()) == [late[0]]
+    assert out_of_time(late, 399, inflow()) == []
 
 
 def test_who_has_no_chance_is_found_at_the_next_look() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from broker.core.bounds import LINE_BLOCK_MAX
 from broker.core.line import Line
-from broker.core.slack import Least, Outlook, Slack
+from broker.core.slack import Inflow, Least, Slack
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 
@@ -16,9 +16,9 @@ def charge_of(each: Ticket) -> int:
     return each.charge
 
 
-def outlook(least: Least = charge_of, *, lent: int = 100, now_ms: int = 0) -> Outlook:
+def inflow(least: Least = charge_of, *, lent: int = 100, now_ms: int = 0) -> Inflow:
     """Ten tokens flow in a millisecond, and a hundred are there."""
-    return Outlook(TEN_A_MS, (lent - 10 * now_ms,), least, 0)
+    return Inflow(TEN_A_MS, (lent - 10 * now_ms,), least, 0)
 
 
 def line_of(*charges_and_deadlines: tuple[int, int]) -> tuple[Line, list[Ticket]]:
@@ -43,53 +43,53 @@ def bar_of(slack: Slack) -> int:
 
 def test_who_comes_in_time_even_in_its_turn_is_not_told_off() -> None:
     line, _ = line_of((100, 1), (500, 51), (500, 1_000))
-    assert line.out_of_reach(outlook()) == []
+    assert line.out_of_reach(inflow()) == []
 
 
 def test_whose_turn_cannot_come_before_its_deadline_is_told_off_and_those_after_it_are_judged_without_it() -> None:
     line, tickets = line_of((600, 51), (600, 51), (10, 52), (9, 53))
-    assert line.out_of_reach(outlook()) == [tickets[1]]
+    assert line.out_of_reach(inflow()) == [tickets[1]]
 
 
 def test_only_what_a_call_takes_at_least_is_certain() -> None:
     line, tickets = line_of((600, 50))
-    assert line.out_of_reach(outlook()) == tickets
+    assert line.out_of_reach(inflow()) == tickets
     line, tickets = line_of((600, 50))
-    assert line.out_of_reach(outlook(lambda each: each.charge - 10)) == []
+    assert line.out_of_reach(inflow(lambda each: each.charge - 10)) == []
 
 
 @pytest.mark.parametrize(("deadline_ms", "is_out"), [(59, True), (60, True), (61, False)])
 def test_a_turn_that_comes_at_the_deadline_comes_too_late(deadline_ms: int, *, is_out: bool) -> None:
-    assert outlook(now_ms=10).is_out(600, deadline_ms) is is_out
+    assert inflow(now_ms=10).is_out(600, deadline_ms) is is_out
 
 
 @pytest.mark.parametrize(("missing", "deadline_ms", "is_out"), [(9, 1, False), (10, 1, True), (19, 2, False)])
 def test_tokens_that_flow_in_between_two_milliseconds_are_there_at_the_first(
     missing: int, deadline_ms: int, *, is_out: bool
 ) -> None:
-    assert outlook().is_out(100 + missing, deadline_ms) is is_out
+    assert inflow().is_out(100 + missing, deadline_ms) is is_out
 
 
 def test_of_several_buckets_the_one_in_which_least_is_left_tells() -> None:
-    day = Outlook(((1, 10), (1_000, 10)), (100, 100_000), charge_of, 0)
+    day = Inflow(((1, 10), (1_000, 10)), (100, 100_000), charge_of, 0)
     assert not day.is_out(100, 1)
     assert [day.is_out(101, at_ms) for at_ms in (100, 101)] == [True, False]
 
 
 def test_who_is_told_off_and_stays_is_told_off_again() -> None:
     line, tickets = line_of((100, 1), (600, 50), (10, 61))
-    assert line.out_of_reach(outlook()) == [tickets[1]]
-    assert line.out_of_reach(outlook()) == [tickets[1]]
+    assert line.out_of_reach(inflow()) == [tickets[1]]
+    assert line.out_of_reach(inflow()) == [tickets[1]]
     line.remove(tickets[1])
-    assert line.out_of_reach(outlook()) == []
+    assert line.out_of_reach(inflow()) == []
 
 
 def test_another_law_or_another_limit_is_measured_anew() -> None:
     line, tickets = line_of((100, 1), (600, 60))
-    assert line.out_of_reach(outlook(lambda _: 50)) == []
-    assert line.out_of_reach(outlook()) == [], "by the same law as before, as far as was told"
-    assert line.out_of_reach(Outlook(TEN_A_MS, (100,), charge_of, 1)) == [tickets[1]]
-    assert line.out_of_reach(Outlook(((1, 20),), (100,), charge_of, 1)) == []
+    assert line.out_of_reach(inflow(lambda _: 50)) == []
+    assert line.out_of_reach(inflow()) == [], "by the same law as before, as far as was told"
+    assert line.out_of_reach(Inflow(TEN_A_MS, (100,), charge_of, 1)) == [tickets[1]]
+    assert line.out_of_reach(Inflow(((1, 20),), (100,), charge_of, 1)) == []
 
 
 def test_who_comes_behind_all_others_is_reckoned_exactly() -> None:
@@ -113,7 +113,7 @@ def test_the_block_ahead_counts_for_all() -> None:
     assert [slack.may_be_out(ahead, (100,)) for ahead in (99, 100)] == [False, True]
 
 
-def plainly_out(tickets: list[Ticket], seen: Outlook, now_ms: int, lent: tuple[int, ...]) -> list[Ticket]:
+def plainly_out(tickets: list[Ticket], seen: Inflow, now_ms: int, lent: tuple[int, ...]) -> list[Ticket]:
     """What the words say, one after the other."""
     lost, ahead = [], 0
     for each in tickets:
@@ -160,7 +160,7 @@ def test_whoever_comes_and_leaves_where_it_may_the_same_are_told_off_as_if_each_
         rates = ((60_000, held), (86_400_000, 1_440 * held))
         lent = dice.choice([0, held // 3]), dice.choice([0, held])
         bars = tuple(there * period_ms - now_ms * full for there, (period_ms, full) in zip(lent, rates, strict=True))
-        seen = Outlook(rates, bars, laws[law], law)
+        seen = Inflow(rates, bars, laws[law], law)
         lost = line.out_of_reach(seen)
         assert lost == plainly_out(list(line), seen, now_ms, lent)
         looks, told = looks + bool(lost), told + len(lost)
@@ -179,13 +179,13 @@ def test_a_long_line_in_which_nobody_comes_near_is_not_looked_into() -> None:
         asked.append(each)
         return each.charge
 
-    assert line.out_of_reach(outlook(least)) == []
+    assert line.out_of_reach(inflow(least)) == []
     assert len(asked) == len(tickets), "once each, to measure"
     asked.clear()
     for now_ms, (gone, after) in enumerate(pairwise(tickets[:500]), start=1):
         line.remove(gone)
         made = ticket(candidate(charge=100, deadline_ms=tickets[-1].candidate.deadline_ms + 10 * now_ms))
         line.add(made)
-        assert line.out_of_reach(outlook(least, now_ms=10 * now_ms)) == []
+        assert line.out_of_reach(inflow(least, now_ms=10 * now_ms)) == []
         assert line.head is after
     assert len(asked) < 5 * 500, "those who came, and now and then a block that was halved"
