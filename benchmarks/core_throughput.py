@@ -5,14 +5,14 @@ best of three rounds, since the machine is noisy. `--table` tells whether anythi
 each row one thing is many times as large as in the first.
 
     python -m benchmarks.core_throughput [--requests 100000] [--table] [--profile]
-        [--waiting 400] [--inflight 64] [--call-ms 2] [--partitions 6] [--ids 0] [--resting 0]
+        [--waiting 400] [--inflight 64] [--call-ms 2] [--partitions 6] [--ids 0] [--resting 0] [--patience-ms 0]
 """
 
 import argparse
 import cProfile
 import random
 import time
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from itertools import cycle
 
 from broker.core.budget import Budget, Checkpoint, LimitSettings
@@ -69,6 +69,8 @@ class Load:
         partitions: Of all lanes together.
         ids: How many answered ids are known already, one of ten of them parked; no more are remembered.
         resting: Other limits that can pay nobody; one request waits for each.
+        patience_ms: How long a request may wait; 0: for ever. Else all stand in one line, under a quota that serves
+            just so many in that time: all of it is near the edge, always.
     """
 
     waiting: int = 400
@@ -77,6 +79,7 @@ class Load:
     partitions: int = 6
     ids: int = 0
     resting: int = 0
+    patience_ms: int = 0
 
     @property
     def step_ms(self) -> int:
@@ -85,7 +88,17 @@ class Load:
 
     def places(self) -> list[LanePartition]:
         """Every partition, the lanes by turns."""
-        return [LanePartition(LANES[number % len(LANES)], number // len(LANES)) for number in range(self.partitions)]
+        lanes = LANES[:1] if self.patience_ms else LANES
+        return [LanePartition(lanes[number % len(lanes)], number // len(lanes)) for number in range(self.partitions)]
+
+    def budget(self, name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
+        """A limit that can always pay, unless there is a hurry."""
+        tokens = self.waiting * CHARGE * MINUTE_MS // self.patience_ms if self.patience_ms else CAPACITY
+        return Budget(LimitSettings(name, tokens, CAPACITY), now_ms, checkpoint)
+
+    def verdict(self) -> Verdict:
+        """What each call is answered; where there is a hurry, nothing of what is left."""
+        return replace(VERDICT, readings=()) if self.patience_ms else VERDICT
 
     def rules(self) -> DispatchRules:
         """Three lanes with the usual shares."""
@@ -113,6 +126,8 @@ TABLE = {
     "partitions": Load(partitions=200),
     "ids": Load(ids=1_000_000),
     "limits at rest": Load(resting=200),
+    "waiting, calls of 0.64 s": Load(waiting=10_000, call_ms=640),
+    "near the edge": Load(waiting=10_000, call_ms=640, patience_ms=100_000),
 }
 
 
@@ -122,8 +137,9 @@ class Run:
     def __init__(self, requests: int, load: Load) -> None:
         self.requests = requests
         self.load = load
-        self.core = Dispatch(load.rules(), make_budget=rich, dice=lambda: 0.5)
+        self.core = Dispatch(load.rules(), make_budget=load.budget, dice=lambda: 0.5)
         self.dice = random.Random(7)
+        self.verdict = load.verdict()
         self.learn_ids()
         places = load.places()
         self.core.on(Promoted({place: PartitionProgress(0) for place in places}, 1, STARTED_WALL_MS), 0)
@@ -165,7 +181,7 @@ class Run:
             place = int(self.dice.random() * len(self.flying))
             call, self.flying[place] = self.flying[place], self.flying[-1]
             self.flying.pop()
-            self.core.on(Answered(call, VERDICT, 2_000), self.now_ms)
+            self.core.on(Answered(call, self.verdict, 2_000), self.now_ms)
 
     def take(self) -> None:
         """Records, from one partition after the other, while there is room and somebody has not been served."""
@@ -182,7 +198,9 @@ class Run:
     def take_one(self, place: LanePartition, number: int, limit: str = "gpt-4o-mini") -> None:
         """The next record of a partition."""
         identity = Identity(number.to_bytes(16, "big"), 0, b"finger..")
-        content = Candidate(identity, 0, limit, limit, PRICES, NEVER)
+        patience_ms = self.load.patience_ms
+        deadline_ms = self.now_ms + patience_ms if patience_ms else NEVER
+        content = Candidate(identity, 0, limit, limit, PRICES, deadline_ms)
         source = Source(place, self.offsets[place])
         self.offsets[place] += 1
         self.core.on(Taken(TicketNumber(number), source, self.now_ms, 2_000, content), self.now_ms)
@@ -201,11 +219,6 @@ class Run:
         self.core.wake_at()
 
 
-def rich(name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
-    """A limit that can always pay."""
-    return Budget(LimitSettings(name, CAPACITY, CAPACITY), now_ms, checkpoint)
-
-
 def best(requests: int, load: Load) -> float:
     """Of three rounds."""
     return max(Run(requests, load).whole() for _ in range(3))
@@ -213,8 +226,8 @@ def best(requests: int, load: Load) -> float:
 
 def show_table(requests: int) -> None:
     """One row for each thing that the core may hold many of."""
-    print("| many | waiting | in flight | a call, ms | partitions | ids | limits at rest | requests/s |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| many | waiting | in flight | a call, ms | partitions | ids | limits at rest | patience, ms | requests/s |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name, load in TABLE.items():
         figures = (*astuple(load), best(requests, load))
         print(f"| {name} | {' | '.join(f'{figure:,.0f}' for figure in figures)} |", flush=True)

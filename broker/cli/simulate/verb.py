@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from broker.cli.options import Config, Json
 from broker.cli.simulate.asked import Options, behaviours_from, factors_from, latency_from, workload_from
@@ -18,6 +17,7 @@ from broker.cli.simulate.page import page
 from broker.cli.simulate.report import as_json as report_as_json
 from broker.cli.simulate.report import the_one_asked_for
 from broker.cli.simulate.side_by_side import cores, play_all
+from broker.cli.simulate.waiting import waiting
 from broker.errors import SettingsError
 from broker.planner.parts import parts_of, together
 from broker.planner.plan import Outlook, Plan, quotas_for
@@ -116,20 +116,12 @@ def simulate(
 
 
 def _play(plan: Plan, factors: tuple[float, ...], *, whole: bool, quiet: bool) -> list[Outlook]:
-    """One run for each quota, or its parts, with a bar for whoever waits."""
-    expected = plan.expected
+    """One run for each quota, or its parts, telling whoever waits how far it is."""
+    expected = None if plan.expected is None else plan.expected * len(factors)
     parts = {factor: (plan,) if whole else parts_of(plan, factor) for factor in factors}
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=quiet or not sys.stderr.isatty(),
-    ) as bar:
-        task = bar.add_task("simulating", total=None if expected is None else expected * len(factors))
-        runs = [(part, factor) for factor, each in parts.items() for part in each]
-        played = iter(play_all(runs, lambda settled: bar.update(task, completed=settled), cores()))
+    runs = [(part, factor) for factor, each in parts.items() for part in each]
+    with waiting(expected, quiet=quiet) as heed:
+        played = iter(play_all(runs, heed, cores()))
     return [together(plan, list(islice(played, len(each)))) for each in parts.values()]
 
 

@@ -1,0 +1,51 @@
+"""What whoever waits for a run sees: a bar on a terminal; in a pipe or a log a line now and then, if it takes long."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINE_EVERY_S: Final = 10.0
+
+Heed = Callable[[int], None]
+"""Hears how many outcomes there are by now."""
+
+
+@contextmanager
+def waiting(
+    expected: int | None, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Heed]:
+    """Standard error tells how far it is; `expected` is about how many outcomes there will be, if anybody knows."""
+    if quiet:
+        yield _say_nothing
+    elif not sys.stderr.isatty():
+        yield _line_by_line(expected, clock)
+    else:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("simulating", total=expected)
+            yield lambda settled: bar.update(task, completed=settled)
+
+
+def _say_nothing(_: int) -> None:
+    """For who reads by machine."""
+
+
+def _line_by_line(expected: int | None, clock: Callable[[], float]) -> Heed:
+    begun_s = said_s = clock()
+
+    def heed(settled: int) -> None:
+        nonlocal said_s
+        now_s = clock()
+        if now_s - said_s < LINE_EVERY_S:
+            return
+        said_s = now_s
+        whole = f" of about {expected:,}" if expected else ""
+        typer.echo(f"simulating: {settled:,}{whole} requests after {now_s - begun_s:.0f} s", err=True)
+
+    return heed
