@@ -121,12 +121,8 @@ class Line:
         tickets = [ticket for _, _, ticket in self._blocks[place]]
         for ticket in tickets:
             ticket.least = inflow.least(ticket)
-        slack = Slack(inflow.rates, tickets)
-        if slack.may_be_out(ahead, inflow.bars):
-            self._slacks[place] = None  # they are about to leave
-            return inflow.lost(tickets, ahead)
-        self._slacks[place] = slack
-        return [], ahead + slack.tokens
+        slack = self._slacks[place] = Slack(inflow.rates, tickets)
+        return inflow.lost(tickets, ahead) if slack.may_be_out(ahead, inflow.bars) else ([], ahead + slack.tokens)
 
     def _insert(self, rank: Rank) -> None:
         if not self._blocks:

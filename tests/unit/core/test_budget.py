@@ -6,6 +6,7 @@ import pytest
 
 from broker.core.buckets import Level
 from broker.core.budget import Budget, Checkpoint, LimitSettings
+from broker.core.charge import Size, prices
 from broker.core.markup import PPM
 from broker.core.mirror import ROUNDING_TOKENS
 from broker.core.reading import MINUTE_MS, Metric
@@ -111,6 +112,18 @@ def test_nothing_is_out_of_reach_while_nothing_is_known() -> None:
     assert not unknown.inflow(lambda _: 0, 5).is_out(10**9, 6)
     assert full(SETTINGS).flow_ms(61_000) == 61_000
     assert [full(SETTINGS).inflow(lambda _: 0, 0).is_out(61_000, at_ms) for at_ms in (1_000, 1_001)] == [True, False]
+
+
+def test_what_is_out_of_reach_is_asked_anew_when_another_law_may_hold() -> None:
+    budget, size = full(SETTINGS), Size(400, 1, 1, 0, 300, 107, function_tools=False, embedding_tokens=None)
+    asked = prices("chat.completions", size)
+    budget.reserve(1, budget.tariff.price(asked), 0, prices=asked)
+    before = budget.inflow(lambda _: 0, 0)
+    budget.answered(1, 1, refusal(used=59_900, requested=300))
+    after = budget.inflow(lambda _: 0, 1)
+    assert budget.tariff.least(asked) == 300
+    assert after.rates == before.rates
+    assert after.priced > before.priced
 
 
 def test_how_long_a_crowded_bucket_takes_to_refill_is_asked_by_what_is_paid() -> None:

@@ -101,6 +101,19 @@ def test_where_every_law_is_refuted_every_law_is_possible() -> None:
     assert made.possible() == [0, 1, 2, 3]
 
 
+def test_whenever_other_laws_are_possible_there_was_a_turn() -> None:
+    made = evidence()
+    pieces = [(400, 200, 0, -50)] * 3 + [(0, -20, -90, -150)] * 20 + [(4, 3, 2, 1)] + [(400, 0, 0, 8)] * 40
+    changes = 0
+    for piece in pieces:
+        possible, turns = made.possible(), made.turns
+        made.weigh(piece, COSTS)
+        changed = made.possible() != possible
+        assert made.turns > turns or not changed
+        changes += changed
+    assert 3 <= changes <= made.turns < len(pieces), "and not at each piece"
+
+
 def test_a_server_that_states_nothing_is_priced_as_recorded_after_a_while() -> None:
     made = evidence()
     for _ in range(SILENT_ANSWERS_MAX - 1):

@@ -100,6 +100,22 @@ def test_who_comes_behind_all_others_is_reckoned_exactly() -> None:
     assert (slack.tokens, bar_of(slack)) == (again.tokens, bar_of(again))
 
 
+def test_who_comes_between_moves_all_behind_it_back() -> None:
+    slack, _ = measured((100, 100), (300, 60))
+    _, (between,) = measured((200, 110))
+    slack.insert(between)
+    again, _ = measured((100, 100), (200, 110), (300, 60))
+    assert (slack.tokens, bar_of(slack)) == (again.tokens, bar_of(again))
+
+
+def test_who_comes_between_may_be_the_nearest_itself() -> None:
+    slack, _ = measured((100, 100), (300, 900))
+    _, (between,) = measured((200, 20))
+    slack.insert(between)
+    exactly, _ = measured((100, 100), (200, 20), (300, 900))
+    assert bar_of(slack) >= bar_of(exactly)
+
+
 def test_when_the_first_leaves_all_others_move_up() -> None:
     slack, tickets = measured((100, 100), (200, 50), (300, 60))
     slack.behead(tickets[0])

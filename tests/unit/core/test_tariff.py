@@ -36,6 +36,20 @@ def test_an_answer_that_supports_a_law_changes_prices_and_the_version() -> None:
     assert (tariff.price(ASKED), tariff.least(ASKED), tariff.version) == (300, 107, 1), "nothing was said of usage"
 
 
+def test_whenever_a_call_may_cost_less_or_more_at_least_there_are_other_doubts() -> None:
+    tariff = Tariff()
+    tariff.least(ASKED)
+    known = tariff.doubts
+    answered(tariff, 1, 60_000 - 300)
+    answered(tariff, 2, 60_000 - 300)
+    assert (tariff.least(ASKED), tariff.doubts > known) == (107, True)
+    known = tariff.doubts
+    answered(tariff, 3, 60_000 - 300)
+    assert tariff.doubts == known, "no law more was refuted"
+    tariff.least(prices(RESPONSES, SIZE))
+    assert tariff.doubts > known, "an endpoint that nobody has asked for before"
+
+
 def test_a_refusal_that_names_its_charge_says_whether_a_law_explains_it() -> None:
     tariff = Tariff()
     for attempt, (requested, explained) in enumerate(((None, True), (401, True), (5_000, False))):
