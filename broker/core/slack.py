@@ -11,7 +11,7 @@ tells whether anybody in it can be out of reach; that is its *score*, one for ea
 been measured. Whoever comes or leaves then moves it by what is certain at least, so that it is never too low.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from broker.core.ticket import Ticket
@@ -74,10 +74,11 @@ class Slack:
 
     __slots__ = ("_rates", "_scores", "tokens")
 
-    def __init__(self, rates: Rates, tickets: Iterable[Ticket]) -> None:
-        """Measured: of tickets in order, who all know their `least`."""
+    def __init__(self, rates: Rates, tickets: Sequence[Ticket]) -> None:
+        """Measured: of tickets in order, one at least, who all know their `least`."""
+        deadline_ms = tickets[0].candidate.deadline_ms
         self._rates = rates
-        self._scores: list[int | None] = [None] * len(rates)
+        self._scores = [-deadline_ms * capacity for _, capacity in rates]  # below the score of the first
         self.tokens = 0
         for ticket in tickets:
             self.append(ticket)
@@ -86,8 +87,8 @@ class Slack:
         """It has come behind all others."""
         self.tokens += ticket.least
         for place, (period_ms, capacity) in enumerate(self._rates):
-            score, before = self.tokens * period_ms - ticket.candidate.deadline_ms * capacity, self._scores[place]
-            if before is None or score > before:
+            score = self.tokens * period_ms - ticket.candidate.deadline_ms * capacity
+            if score > self._scores[place]:
                 self._scores[place] = score
 
     def insert(self, ticket: Ticket) -> None:
@@ -106,12 +107,9 @@ class Slack:
 
     def may_be_out(self, ahead: int, bars: tuple[int, ...]) -> bool:
         """Whether anybody can be out of reach behind so many tokens; `bars` as an inflow has them."""
-        for place, score in enumerate(self._scores):
-            if score is not None and score + ahead * self._rates[place][0] >= bars[place]:
-                return True
-        return False
+        each = zip(self._scores, self._rates, bars, strict=True)
+        return any(score + ahead * period_ms >= bar for score, (period_ms, _), bar in each)
 
     def _shift(self, tokens: int) -> None:
-        for place, score in enumerate(self._scores):
-            if score is not None:
-                self._scores[place] = score + tokens * self._rates[place][0]
+        for place, (period_ms, _) in enumerate(self._rates):
+            self._scores[place] += tokens * period_ms

@@ -4,8 +4,8 @@ from broker.core.line import Line
 from broker.core.reach import Reach, out_of_time
 from broker.core.ticket import Ticket
 from tests.unit.core.budgets import SETTINGS, UNKNOWN, full
+from tests.unit.core.inflows import charge_of, inflow
 from tests.unit.core.specimens import candidate, ticket
-from tests.unit.core.test_slack import charge_of, inflow
 
 
 class Watched:
