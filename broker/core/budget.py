@@ -305,7 +305,7 @@ class Budget:
             if self._explained(flight, verdict):
                 self._spread.outspent(flight.sent_ms, now_ms)
             else:
-                self._spread.unexplained(flight.depth, flight.paid, now_ms)
+                self._spread.unexplained(flight.depth, flight.paid, flight.sent_ms, now_ms)
 
     def _hear(self, flight: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Correct every bucket that an answer speaks of; whether all that it says was believed."""

@@ -13,9 +13,13 @@ what we believed to be there shows that they do: then the depth counts from ther
 quota, as what is not spent at once stays in the bucket.
 
 A refusal that the known limits do not explain tells the depth the server does not bear: the *ceiling*. It rises again
-slowly, since a shorter window that was a passing thing must not stay for ever. Where refusals come though next to
-nothing is spent beyond the rate, the rate itself is too high, and only a share of it is spent: cut at once, given back
-in small steps (AIMD, additive increase and multiplicative decrease), as it is done where nobody tells anything.
+slowly, since a shorter window that was a passing thing must not stay for ever. A server that refuses what stays
+below the ceiling lends no such depth: it counts by the second, or by six, and whoever spends the rate and a depth
+beside it finds each count used up. So each such refusal lowers the ceiling by more than the one before, until next to
+nothing is left of it. Where refusals come though next to nothing is spent beyond the rate, the rate itself is too high,
+and only a share of it is spent: cut at once, given back in small steps (AIMD, additive increase and multiplicative
+decrease), as it is done where nobody tells anything. A step comes after so many calls, so that refusals are few of them
+however fast they leave: a cut is made up for by 300.
 """
 
 from collections import deque
@@ -30,10 +34,14 @@ WAKING_MS: Final = 10
 """So late a caller may come and still go as deep as if it had come in time."""
 RISE_AFTER_MS: Final = 600_000
 RISE_PARTS: Final = 16
+LOWERED_OF_PARTS: Final = 16
+"""What the ceiling lets pass was refused: it is lowered by one part of so many, and by twice as much each time."""
 SHARE_CUT_PPM: Final = 970_000
 SHARE_MIN_PPM: Final = 50_000
 SHARE_STEP_PPM: Final = 5_000
-SHARE_STEP_MS: Final = 10_000
+SHARE_STEP_CALLS: Final = 50
+SHARE_STEP_MIN_MS: Final = 2_500
+SHARE_STEP_MAX_MS: Final = 30_000
 SHALLOW_MS: Final = 250
 """A depth that the rate refills within so long is next to nothing."""
 
@@ -57,7 +65,10 @@ class Spread:
         self._bucket = Bucket(capacity, period_ms, capacity, now_ms)
         self._on_trial: deque[tuple[int, int]] = deque()  # when sent and how deep, sent less than QUIET_MS ago
         self._changed_ms = now_ms
+        self._paid = 0  # calls, since the share was changed
         self._deeper_us = 0  # when the next call may go deeper than ever
+        self._found_ms = now_ms  # when the ceiling was last found
+        self._lower_by = 1  # parts of it, when it is refused the next time
         self._anew_ms = now_ms - 1  # what was sent before tells nothing any more
 
     def inherit(self, borne: int, ceiling: int | None) -> None:
@@ -92,6 +103,7 @@ class Spread:
     def pay(self, amount: int, now_ms: int) -> int:
         """Spend; returns the depth afterwards, which names the call if it is refused."""
         self._settle(now_ms)
+        self._paid += 1
         trials = self._on_trial
         capacity = self._bucket.capacity
         depth = capacity - self._bucket.pay(amount, now_ms)
@@ -126,17 +138,28 @@ class Spread:
             self._on_trial.clear()
             self._bucket.set_level(self._bucket.capacity, now_ms)
 
-    def unexplained(self, depth: int, amount: int, now_ms: int) -> None:
-        """A call that every known limit could pay was refused; sending it had made the depth `depth`."""
+    def unexplained(self, depth: int, amount: int, sent_ms: int, now_ms: int) -> None:
+        """A call sent then, that every known limit could pay, was refused; sending it had made the depth `depth`."""
         self._on_trial = deque(trial for trial in self._on_trial if trial[1] < depth)
         self._changed_ms = now_ms
         if (depth - amount) * self._period_ms > SHALLOW_MS * self._capacity:
-            borne = depth - amount if self.ceiling is None else min(self.ceiling, depth - amount)
-            self.ceiling = max(amount, borne)
+            self.ceiling = max(amount, self._lowered(depth - amount, sent_ms))
+            self._found_ms = now_ms
             self.borne = min(self.borne, self.ceiling)
         else:
+            self._paid = 0
             self.share_ppm = max(SHARE_MIN_PPM, self.share_ppm * SHARE_CUT_PPM // PPM)
             self._resize(now_ms)
+
+    def _lowered(self, borne: int, sent_ms: int) -> int:
+        """Where the ceiling is, after a refusal that left so much to be borne."""
+        if self.ceiling is None:
+            return borne
+        lowest = min(self.ceiling, borne)
+        if sent_ms <= self._found_ms:  # it left before the ceiling was known to be so low
+            return lowest
+        parts, self._lower_by = self._lower_by, min(2 * self._lower_by, LOWERED_OF_PARTS // 2)
+        return lowest - lowest * parts // LOWERED_OF_PARTS
 
     def _settle(self, now_ms: int) -> None:
         """Silence since a call was sent: it was admitted. Silence for long: perhaps the server bears more."""
@@ -148,15 +171,21 @@ class Spread:
         if self.share_ppm == PPM and self.ceiling is None:
             return
         if self.share_ppm < PPM:
-            steps = (now_ms - self._changed_ms) // SHARE_STEP_MS
-            if steps > 0:
-                self._changed_ms += steps * SHARE_STEP_MS
+            steps = self._steps(now_ms - self._changed_ms)
+            if steps:
+                self._changed_ms, self._paid = now_ms, 0
                 self.share_ppm = min(PPM, self.share_ppm + steps * SHARE_STEP_PPM)
                 self._resize(now_ms)
         elif now_ms - self._changed_ms >= RISE_AFTER_MS:
             self._changed_ms = now_ms
             risen = (self.ceiling or 0) + 1 + (self.ceiling or 0) // RISE_PARTS
             self.ceiling = risen if risen < self._capacity else None
+            self._lower_by = 1
+
+    def _steps(self, waited_ms: int) -> int:
+        """By how many the share is given back, so long after it was changed."""
+        calls_tell = self._paid >= SHARE_STEP_CALLS and waited_ms >= SHARE_STEP_MIN_MS
+        return max(waited_ms // SHARE_STEP_MAX_MS, 1 if calls_tell else 0)
 
     def _within(self, amount: int, borne: int, now_ms: int) -> int:
         """The first instant at which so much more keeps within the bound, once depth `borne` has been borne."""

@@ -1,4 +1,4 @@
-"""Others spend from the same limit: what the benchmark promises of one seed holds of others as well."""
+"""Limits that no header describes: what the benchmark promises of one seed holds of others as well."""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +7,7 @@ import pytest
 from benchmarks.limits.calls import calls_of
 from benchmarks.limits.dispatching import dispatch
 from benchmarks.limits.measure import figures
-from benchmarks.limits.rows import ROWS, SHARED, Row
+from benchmarks.limits.rows import HIDDEN, ROWS, SHARED, Row
 from broker.simulator.settings import UpstreamSettings
 
 
@@ -32,3 +32,17 @@ def test_where_others_spend_little_is_refused_and_next_to_nothing_is_left(plays:
     assert own.calls == len(asked)
     assert own.refused_per_1000 <= SHARED.refused_max
     assert own.share >= SHARED.share_min
+
+
+@pytest.mark.parametrize("seed", [1, 4, 5])
+@pytest.mark.parametrize("plays", ["quantised-6s", "quantised-1s"])
+def test_a_count_by_the_second_or_by_six_behind_the_minute_is_found_out_within_a_minute(plays: str, seed: int) -> None:
+    [found] = [row for row in ROWS if row.name == plays]
+    row = Reseeded(found.name, found.plays, found.promise, calls=found.calls, seed=seed)
+    asked = calls_of(row)
+    own = figures(row, asked, dispatch(row, asked))
+    assert own.after is not None
+    assert own.after.seconds > 60
+    assert own.whole.calls == len(asked)
+    assert own.after.refused_per_1000 <= HIDDEN.refused_max
+    assert own.after.share >= HIDDEN.share_min

@@ -202,7 +202,7 @@ def test_a_shorter_period_of_as_many_tokens_is_another_size() -> None:
 def test_the_smallest_limit_still_spends_its_one_token() -> None:
     known = spread(1)
     for _ in range(100):
-        known.unexplained(1, 1, 0)
+        known.unexplained(1, 1, 0, 0)
     assert known.payable_at(1, 0) == 0
     assert known.pay(1, 0) == 1
     assert known.payable_at(1, 0) == QUIET_MS  # two at once may be borne; that there is one, the mirror knows
@@ -222,7 +222,7 @@ def test_an_instant_that_is_named_is_one_at_which_so_much_may_be_spent(seed: int
         assert depth <= max(known._bound(known.borne), amount)
         if chance.random() < 0.1:
             known.give_back(amount, now)
-            known.unexplained(depth, amount, now)
+            known.unexplained(depth, amount, now, now)
         now += chance.randint(0, 50)
 
 
@@ -239,7 +239,7 @@ def test_no_instant_before_the_one_that_is_named_would_do(seed: int) -> None:
         depth = known.pay(amount, now)
         if chance.random() < 0.02:
             known.give_back(amount, now)
-            known.unexplained(depth, amount, now)
+            known.unexplained(depth, amount, now, now)
         elif chance.random() < 0.2:
             known.admitted(depth, now)
         now += chance.randint(0, 50)
