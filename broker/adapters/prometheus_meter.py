@@ -140,6 +140,10 @@ class Meter:
         """So many of them gave way, above `dedupe.ids_max`."""
         self._families.cancels_evicted.inc(count)
 
+    def contained(self, step: str) -> None:
+        """An exception in our own code ended one request, or one observation, at that step."""
+        self._families.contained.labels(step).inc()
+
     def chunks_dropped(self, count: int) -> None:
         """So many chunks did not reach their topic."""
         self._families.chunks_dropped.inc(count)

@@ -151,7 +151,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         lease=doors.lease,
         follower=follower,
         promotion=promotion,
-        publication=Publication(settings, hold, clock, replies, owner=owner),
+        publication=Publication(settings, hold, clock, replies, owner=owner, contained=telemetry.contained),
         replies=replies,
         intakes=intakes,
         make_producer=doors.make_producer,

@@ -32,6 +32,9 @@ class Watcher(Protocol):
     def watch(self, command: Command, cargo: Cargo | None) -> None:
         """A command is about to be carried out."""
 
+    def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
+        """See `broker.service.containment.Contained`."""
+
 
 class Driver:
     """Runs the core."""
@@ -58,6 +61,10 @@ class Driver:
         self._stirred.set()
         if type(event) is Committed:
             self._committed.set()
+
+    def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
+        """An exception at `step` ended one request, and nothing else: count it and log it."""
+        self._watcher.contained(step, error, **where)
 
     async def name(self, source: Source | None) -> None:
         """Have the ledger name the record there, or none; return when it does. Hold `naming` meanwhile."""

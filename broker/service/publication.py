@@ -16,6 +16,7 @@ from broker.core.reception import WITHDRAWN
 from broker.core.ticket import CONTROL, TicketNumber
 from broker.ports import Outgoing, StoredOffset, TopicPartition
 from broker.service.cargo import Cargo, Hold
+from broker.service.containment import Contained
 from broker.service.ledger_codec import step_record
 from broker.service.pricing import MODEL_NAME_MAX
 from broker.service.replies import Replies
@@ -40,8 +41,18 @@ _METADATA_BYTES_MAX = 16 * 1024
 class Publication:
     """Makes the records of one term's transactions."""
 
-    def __init__(self, settings: Settings, hold: Hold, clock: WallClock, replies: Replies, *, owner: str) -> None:
-        """The owner is the token in the ledger's lines."""
+    def __init__(  # noqa: PLR0913 — composed in one place
+        self,
+        settings: Settings,
+        hold: Hold,
+        clock: WallClock,
+        replies: Replies,
+        *,
+        owner: str,
+        contained: Contained,
+    ) -> None:
+        """The owner is the token in the ledger's lines; `contained` is told of exceptions that concern one request."""
+        self._contained = contained
         self._settings = settings
         self._replies = replies
         self._hold = hold

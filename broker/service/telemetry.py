@@ -33,6 +33,7 @@ from broker.core.ticket import CONTROL, State, TicketNumber
 from broker.core.verdict import Meaning, Verdict
 from broker.service.cargo import Cargo, Hold
 from broker.service.charges import Charges
+from broker.service.containment import Containment
 from broker.service.health import Health
 from broker.service.parkings import Parkings
 from broker.service.trips import Trips
@@ -88,8 +89,13 @@ class Telemetry:
         self.trips = Trips(clock)
         self.parkings = Parkings()
         self._charges = Charges(meter)
+        self.containment = Containment(meter, clock)
         self.spending: dict[str, Spending] = defaultdict(Spending)
         self.outcomes: dict[str, int] = defaultdict(int)
+
+    def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
+        """See `broker.service.containment.Contained`: an exception at `step` ended one request, and nothing else."""
+        self.containment.contained(step, error, **where)
 
     def posted(self, event: Event) -> None:
         """See an event just before the core does."""

@@ -16,6 +16,7 @@ from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
 from broker.core.verdict import Meaning, Verdict
 from broker.service.calling import Calling, usage_of
 from broker.service.cargo import Cargo, Hold
+from broker.service.containment import Containment
 from broker.service.publication import Publication
 from broker.service.replies import Replies
 from broker.service.streaming import Streaming
@@ -70,7 +71,8 @@ class Rig:
     def outcome(self) -> Record:
         """What publication makes of it."""
         replies = Replies(MemoryReplyTopics(KafkaLink(self.kafka)), (), meter=Meter(), clock=self.clock)
-        publication = Publication(settings_of(), self.hold, self.clock, replies, owner="me")
+        contained = Containment(self.meter, self.clock).contained
+        publication = Publication(settings_of(), self.hold, self.clock, replies, owner="me", contained=contained)
         (outgoing,) = publication._settled(self.number, Complete(), 1, NOW)
         return outgoing.record
 

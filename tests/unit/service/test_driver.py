@@ -57,12 +57,16 @@ class ScriptedCore(Dispatch):
 class Watched:
     def __init__(self) -> None:
         self.seen: list[tuple[str, bool]] = []
+        self.contained_steps: list[tuple[str, type, dict[str, str | int | None]]] = []
 
     def posted(self, event: Event) -> None:
         self.seen.append((type(event).__name__, False))
 
     def watch(self, command: Command, cargo: Cargo | None) -> None:
         self.seen.append((type(command).__name__, cargo is not None))
+
+    def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
+        self.contained_steps.append((step, type(error), where))
 
 
 class Rig:
