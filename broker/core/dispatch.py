@@ -45,7 +45,7 @@ from broker.core.events import (
 )
 from broker.core.flights import Flights
 from broker.core.holding import Holding
-from broker.core.identity import Identities, Judgement
+from broker.core.identity import Identities
 from broker.core.inheritance import Inheritance, MakeBudget
 from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
@@ -55,6 +55,7 @@ from broker.core.register import Register, Want
 from broker.core.retry import Again
 from broker.core.rules import LEADING, DispatchRules, Pause, Role
 from broker.core.settling import Settling
+from broker.core.succession import Succession
 from broker.core.suspects import Suspects
 from broker.core.tenants import Tenants
 from broker.core.term import Trust
@@ -85,6 +86,7 @@ class Dispatch:
         self._alarms = Alarms()
         self._settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)
         self._reception = Reception(self.register, self.identities, self.limits, self._alarms, self._settling)
+        self._succession = Succession(self.register, self.identities, self._reception, self._settling)
         self._holding = Holding(self.register, self.limits, self._settling, rules, decided=self.outbox.__len__)
         self._wall_offset_ms, self._confirmed = 0, False
         self._drain_until_ms: int | None = None
@@ -352,29 +354,7 @@ class Dispatch:
         self.role, self.term = LEADING, event.term
         self._wall_offset_ms, self._confirmed = event.wall_ms - now_ms, False
         self._batches.recommit(now_ms)
-        for ticket in self.register.replace_progress(event.progress):
-            self._give_up(ticket, now_ms)
-        self.identities.cancels.forget_expected()
-        for ticket in sorted(self.register.tickets(), key=self.register.is_answering, reverse=True):
-            if not self._still_answers(ticket):
-                self._settling.withdraw(ticket, now_ms)
-                self.register.remove(ticket)
-                self._reception.meet(ticket.anew(), now_ms)
-
-    def _still_answers(self, ticket: Ticket) -> bool:
-        """Whether it is for this ticket to answer for its id, also after what leaders in between have done.
-
-        Who answers for nobody starts anew: the ticket that it was a duplicate of, or in conflict with, may be gone. So
-        does who was cancelled under a leader in between.
-        """
-        if not self.register.is_answering(ticket):
-            return False
-        identity, attempt = ticket.candidate.identity, ticket.candidate.attempt
-        self.identities.forget_open(identity)
-        if self._reception.is_cancelled(ticket) or self.identities.judge(identity, attempt) is not Judgement.TAKE:
-            return False
-        self.identities.open(identity, attempt)
-        return True
+        self._succession.begin(event.progress, now_ms)
 
     def _suspended(self) -> None:
         if self.role is LEADING:
@@ -385,15 +365,6 @@ class Dispatch:
         self.role = Role.FOLLOWING
         self.trust.revoke(now_ms)
         self._batches.interrupt()
-        for ticket in self.register.tickets():
-            self._give_up(ticket, now_ms)
+        self._succession.end(now_ms)
         self._batches.clear()
-        self.register.clear()
-        self.identities.cancels.forget_expected()
         self._alarms.clear()
-
-    def _give_up(self, ticket: Ticket, now_ms: int) -> None:
-        """A ticket whose record is settled elsewhere, or no longer ours."""
-        self._settling.withdraw(ticket, now_ms)
-        if self._settling.drop(ticket) is not None:
-            self.identities.forget_open(ticket.candidate.identity)
