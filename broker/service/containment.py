@@ -6,9 +6,10 @@ one of an observer (metrics, status, logs) gets one line a minute for each step 
 """
 
 import contextlib
+import functools
 import traceback
-from collections.abc import Iterator
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator
+from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import structlog
 
@@ -72,6 +73,35 @@ class Containment:
             yield
         except Exception as error:  # noqa: BLE001 — what only observes ends nothing, whatever is wrong with it
             self.observed(step, error)
+
+
+class Observer(Protocol):
+    """What only observes, with what takes note of its failures."""
+
+    @property
+    def containment(self) -> Containment: ...  # noqa: D102 — see the class
+
+
+_O = TypeVar("_O", bound=Observer)
+_P = ParamSpec("_P")
+
+
+def surviving(
+    step: str,
+) -> Callable[[Callable[Concatenate[_O, _P], None]], Callable[Concatenate[_O, _P], None]]:
+    """Make of a method one that raises no exception: what it observes goes on without it."""
+
+    def decorated(method: Callable[Concatenate[_O, _P], None]) -> Callable[Concatenate[_O, _P], None]:
+        @functools.wraps(method)
+        def survived(self: _O, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+            try:
+                method(self, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 — what only observes ends nothing, whatever is wrong with it
+                self.containment.observed(step, error)
+
+        return survived
+
+    return decorated
 
 
 def traced(error: BaseException) -> dict[str, str]:
