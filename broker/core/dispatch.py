@@ -12,8 +12,8 @@ call incomplete and the ledger calls unanswered.
 
 Rules of this file:
 1. A ticket lives from Taken until the commit that settles it has returned, or until its record is somebody else's.
-2. Money is reserved in the same breath in which the Call leaves; each reservation ends in exactly one Answered or
-   Refused, whatever has become of its ticket meanwhile.
+2. Money is reserved in the same breath in which the Call leaves; each reservation ends in exactly one Answered, Refused
+   or Crashed, whatever has become of its ticket meanwhile.
 3. An identity is settled when the commit returns, never before: an index that runs ahead would lose requests.
 4. Progress is finished when a transaction is built; should its commit be unknown, the next promotion starts from the
    stored maps.
@@ -30,6 +30,7 @@ from broker.core.commands import Bury, Call, Command, Complete, Forget, Publish,
 from broker.core.events import (
     Answered,
     Committed,
+    Crashed,
     Draining,
     Event,
     LedgerRead,
@@ -50,7 +51,7 @@ from broker.core.inheritance import Inheritance, MakeBudget
 from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
 from broker.core.progress import PartitionProgress
-from broker.core.reception import CUT_OFF, TOO_LATE, UNREACHABLE, Reception
+from broker.core.reception import CALL_CRASHED, CUT_OFF, TOO_LATE, UNREACHABLE, Reception
 from broker.core.register import Register, Want
 from broker.core.retry import Again
 from broker.core.rules import LEADING, DispatchRules, Pause, Role
@@ -104,6 +105,8 @@ class Dispatch:
                     return
             case Refused():
                 self._refused(event, now_ms)
+            case Crashed():
+                self._crashed(event, now_ms)
             case Renewed():
                 self.trust.renewed(event.sent_at_ms)
             case Committed():
@@ -306,6 +309,12 @@ class Dispatch:
         if ticket is not None:
             ticket.state = WAITING
             self._reception.line_up(ticket, now_ms, front=True)
+
+    def _crashed(self, event: Crashed, now_ms: int) -> None:
+        """It is not called again: what has crashed once would crash again, and each call is paid."""
+        ticket = self._attempts.crashed(event.call, now_ms)
+        if ticket is not None:
+            self._settling.settle(ticket, CALL_CRASHED, now_ms)
 
     # ------------------------------------------------------------------ settling
 

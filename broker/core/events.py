@@ -59,6 +59,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Crashed:
+    """An exception in our own code ended a call: what the server did is unknown, and the request may be to blame."""
+
+    call: CallNumber
+
+
+@dataclass(frozen=True, slots=True)
 class Renewed:
     """Redis confirmed the lease to a renewal sent at that instant."""
 
@@ -130,6 +137,7 @@ Event = (
     | Lost
     | Answered
     | Refused
+    | Crashed
     | Renewed
     | LedgerRead
     | Promoted

@@ -123,7 +123,9 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
     core = Dispatch(rules, make_budget=budget_maker(settings), dice=dice)
     telemetry = Telemetry(meter, hold, clock)
     replies = Replies(doors.replies, settings.replies.allow, meter=meter, clock=clock)
-    streaming = Streaming(doors.chunks, clock, lambda: core.term if core.role is LEADING else None)
+    streaming = Streaming(
+        doors.chunks, clock, lambda: core.term if core.role is LEADING else None, contained=telemetry.contained
+    )
     calling = Calling(doors.upstream, clock, telemetry, streaming)
     driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
     pricer, control = Pricer(settings, doors.counter, clock), ControlReader(input_limits(settings))

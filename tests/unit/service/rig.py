@@ -102,6 +102,7 @@ class Process:
 
     lease_type = MemoryLease
     lane_type = MemoryLane
+    chunks_type = MemoryChunks
 
     def __init__(
         self, world: World, owner: str, *, settings: Settings | None = None, from_start: frozenset[str] = frozenset()
@@ -113,7 +114,7 @@ class Process:
         self.dice = random.Random(owner)
         ttl_ms = dispatch_rules(self.settings).lease.ttl_ms
         self.lease = self.lease_type(world.leases, world.lease_key(), ttl_ms=ttl_ms, token=owner)
-        self.chunks = MemoryChunks(self.link, topic=topics.chunks_topic(PREFIX))
+        self.chunks = self.chunks_type(self.link, topic=topics.chunks_topic(PREFIX))
         self.replies = MemoryReplyTopics(self.link)
         doors = DispatcherDoors(
             upstream=self.upstream(),

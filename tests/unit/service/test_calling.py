@@ -16,7 +16,6 @@ from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
 from broker.core.verdict import Meaning, Verdict
 from broker.service.calling import Calling, usage_of
 from broker.service.cargo import Cargo, Hold
-from broker.service.containment import Containment
 from broker.service.publication import Publication
 from broker.service.replies import Replies
 from broker.service.streaming import Streaming
@@ -51,8 +50,9 @@ class Rig:
         self.kafka.create("chunks")
         self.term: int | None = 7
         log = MemoryChunks(KafkaLink(self.kafka), topic="chunks")
-        streaming = Streaming(log, self.clock, lambda: self.term)
-        self.calling = Calling(self.upstream, self.clock, Telemetry(self.meter, self.hold, self.clock), streaming)
+        self.telemetry = Telemetry(self.meter, self.hold, self.clock)
+        streaming = Streaming(log, self.clock, lambda: self.term, contained=self.telemetry.contained)
+        self.calling = Calling(self.upstream, self.clock, self.telemetry, streaming)
         shape = {"id": "lead-1", "body": {"model": "gpt-4o-mini", "messages": [], "seed": 7}} | fields
         record = Record(None, json.dumps(shape).encode())
         content = decode_request(record.value, headers)
@@ -71,8 +71,9 @@ class Rig:
     def outcome(self) -> Record:
         """What publication makes of it."""
         replies = Replies(MemoryReplyTopics(KafkaLink(self.kafka)), (), meter=Meter(), clock=self.clock)
-        contained = Containment(self.meter, self.clock).contained
-        publication = Publication(settings_of(), self.hold, self.clock, replies, owner="me", contained=contained)
+        publication = Publication(
+            settings_of(), self.hold, self.clock, replies, owner="me", contained=self.telemetry.contained
+        )
         (outgoing,) = publication._settled(self.number, Complete(), 1, NOW)
         return outgoing.record
 
