@@ -7,7 +7,6 @@ one of an observer (metrics, status, logs) gets one line a minute for each step 
 
 import contextlib
 import functools
-import traceback
 from collections.abc import Callable, Iterator
 from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
@@ -15,9 +14,8 @@ import structlog
 
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
+from broker.traces import traced
 
-FRAMES_MAX: Final = 20
-"""The innermost calls of a trace that are logged: that of a recursion has a thousand."""
 SAID_AGAIN_EVERY_MS: Final = 60_000
 KINDS_MAX: Final = 100
 """Steps and types of exceptions that are told apart."""
@@ -104,10 +102,7 @@ def surviving(
     return decorated
 
 
-def traced(error: BaseException) -> dict[str, str]:
-    """An exception as fields of a log line: its type, and where it was raised, without its message."""
-    frames = traceback.StackSummary.extract(
-        traceback.walk_tb(error.__traceback__), limit=-FRAMES_MAX, lookup_lines=False
-    )
-    places = (f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
-    return {"error": type(error).__name__, "trace": " > ".join(places)}
+def said(step: str, error: BaseException) -> None:
+    """As `Containment.observed`, where there is no meter: each is logged."""
+    with contextlib.suppress(Exception):
+        _log.error("observation_failed", step=step, **traced(error))

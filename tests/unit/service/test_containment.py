@@ -5,7 +5,8 @@ from structlog.testing import capture_logs
 
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
-from broker.service.containment import FRAMES_MAX, KINDS_MAX, SAID_AGAIN_EVERY_MS, Containment
+from broker.service.containment import KINDS_MAX, SAID_AGAIN_EVERY_MS, Containment
+from broker.traces import FRAMES_MAX
 from tests.unit.service.rig import WALL
 
 
