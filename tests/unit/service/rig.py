@@ -103,6 +103,7 @@ class Process:
     lease_type = MemoryLease
     lane_type = MemoryLane
     chunks_type = MemoryChunks
+    replies_type = MemoryReplyTopics
 
     def __init__(
         self, world: World, owner: str, *, settings: Settings | None = None, from_start: frozenset[str] = frozenset()
@@ -115,7 +116,7 @@ class Process:
         ttl_ms = dispatch_rules(self.settings).lease.ttl_ms
         self.lease = self.lease_type(world.leases, world.lease_key(), ttl_ms=ttl_ms, token=owner)
         self.chunks = self.chunks_type(self.link, topic=topics.chunks_topic(PREFIX))
-        self.replies = MemoryReplyTopics(self.link)
+        self.replies = self.replies_type(self.link)
         doors = DispatcherDoors(
             upstream=self.upstream(),
             lease=self.lease,

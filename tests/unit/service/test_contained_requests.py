@@ -161,18 +161,26 @@ async def test_a_defect_in_the_call_of_one_request_fails_it_alone(seam: Seam, *,
     await process.end()
 
 
+def unspoiled(reply: UpstreamReply) -> UpstreamReply:
+    return reply
+
+
+async def answered(world: World, count: int) -> None:
+    await until(lambda: len(world.outcomes()) == count)
+
+
 async def test_its_charge_is_kept_since_it_may_have_been_paid() -> None:
     taken = []
-    for spoil in (raising(ValueError), lambda reply: reply):
+    for spoil in (raising(ValueError), unspoiled):
         world = World()
         process = Rotten(world, spoil)
         process.start()
         await led(process)
         world.submit("warm", "standard")
-        await until(lambda world=world: len(world.outcomes()) == 1)
+        await answered(world, 1)
         before = sum(levels(process))
         world.submit(BAD, "standard")
-        await until(lambda world=world: len(world.outcomes()) == 2)
+        await answered(world, 2)
         taken.append(before - sum(levels(process)))
         await process.end()
     assert taken[0] == taken[1]
