@@ -7,7 +7,7 @@ without members expire, or twice a window, so that the ledger never looks as if 
 where somebody must be named as a suspect, or is none any more.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -33,7 +33,7 @@ from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
 from broker.core.register import Register
 from broker.core.suspects import Suspects
-from broker.core.ticket import Ticket
+from broker.core.ticket import Ticket, TicketNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +138,21 @@ class Batches:
         self._levels_at_ms = now_ms
         return limits.checkpoints(now_ms)
 
-    def end(self, serial: int) -> Ended | None:
-        """The commit of that batch returned; None if it has been called unknown meanwhile."""
+    def end(self, serial: int, crashed: Collection[TicketNumber] = ()) -> Ended | None:
+        """The commit of that batch returned; None if it has been called unknown meanwhile.
+
+        `crashed`: these tickets were published as Failed, since the record that was decided could not be made.
+        """
         if serial != self._serial or not self._outbox.busy:
             return None
         self._started_under_way = []
         self.suspects.end()
         tickets = [each.ticket for each in self._outbox.end()]
-        return Ended(self._settled_under_way, self._cancels_under_way, tickets)
+        settled = self._settled_under_way
+        if crashed:
+            failed = {each.candidate.identity for each in tickets if each.number in crashed}
+            settled = failed_instead(settled, {(each.id_hash, each.run) for each in failed})
+        return Ended(settled, self._cancels_under_way, tickets)
 
     def hangs(self, now_ms: int) -> bool:
         """Whether the commit under way takes so long that Kafka may be out of reach: who then takes over pays again."""
@@ -161,6 +168,16 @@ class Batches:
     def clear(self) -> None:
         """Another leader writes the ledger now."""
         self._started, self._started_under_way = [], []
+
+
+def failed_instead(settled: Iterable[SettledEntry], crashed: Collection[tuple[bytes, int]]) -> tuple[SettledEntry, ...]:
+    """The entries, but that these ids (hash and run) have failed, whatever was decided of them."""
+    return tuple(
+        SettledEntry(each.identity, each.attempt, Fate.FAILED)
+        if (each.identity.id_hash, each.identity.run) in crashed
+        else each
+        for each in settled
+    )
 
 
 def entries(decided: Iterable[Decided]) -> Iterable[SettledEntry]:

@@ -109,10 +109,14 @@ class Suspected:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A batch's commit returned: final."""
+    """A batch's commit returned: final.
+
+    `crashed`: a record of these tickets could not be made; they were published, and stand in the ledger, as Failed.
+    """
 
     serial: int
     begun_at_ms: int
+    crashed: frozenset[TicketNumber] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from broker.service.charges import Charges
 from broker.service.containment import Containment, surviving
 from broker.service.health import Health
 from broker.service.parkings import Parkings
+from broker.service.short_forms import ENCODE_CRASHED
 from broker.service.trips import Trips
 from schemas.ids import id_hash
 from schemas.outcome import Usage
@@ -109,7 +110,7 @@ class Telemetry:
             case Taken():
                 self._taken(event)
             case Committed():
-                self._committed(event.serial)
+                self._committed(event)
             case _:
                 return
 
@@ -199,10 +200,13 @@ class Telemetry:
             spent.input_tokens += cargo.usage.input_tokens
             spent.output_tokens += cargo.usage.output_tokens
 
-    def _committed(self, serial: int) -> None:
+    def _committed(self, event: Committed) -> None:
         """A batch is final: count what it published."""
-        batch = self._pending.pop(serial, None)
+        batch = self._pending.pop(event.serial, None)
         for settlement in batch.settlements if batch else ():
+            if settlement.number in event.crashed:
+                self._settled(settlement.number, ENCODE_CRASHED)
+                continue
             if isinstance(settlement.decision, Park):
                 self._is_parked(settlement.number, settlement.decision)
             self._settled(settlement.number, settlement.decision)

@@ -241,3 +241,19 @@ def test_a_commit_hangs_once_it_takes_longer_than_a_slow_one() -> None:
     bench.begin(NOW + COMMIT_PATIENCE_MS)
     bench.batches.interrupt()
     assert not bench.batches.hangs(NOW + 60_000)
+
+
+def test_what_was_published_as_failed_is_settled_as_failed_whatever_was_decided() -> None:
+    bench = settled_bench()
+    bad, good = bench.decide(Complete(), "a"), bench.decide(Complete(), "b")
+    parked = bench.decide(Park("quota", "Later.", NOW + 5, attempts=4, failures=0), "c", attempt=3)
+    renewal = SettledEntry(identity("d"), 1, Fate.PARKED)
+    ended = bench.batches.end(bench.begin(renewals=(renewal,)).serial, frozenset({bad.number, parked.number}))
+    assert ended is not None
+    assert ended.settled == (
+        SettledEntry(identity("a"), 0, Fate.FAILED),
+        SettledEntry(identity("b"), 0, Fate.COMPLETED),
+        SettledEntry(identity("c"), 4, Fate.FAILED),
+        renewal,
+    )
+    assert list(ended.tickets) == [bad, good, parked]

@@ -55,7 +55,7 @@ class RottenLog(Log):
 class Rig:
     def __init__(self, log: Log | None = None) -> None:
         self.log, self.term = log or Log(), 7
-        self.contained: list[tuple[str, type[BaseException] | type[None], dict[str, str | int | None]]] = []
+        self.contained: list[tuple[str, type[BaseException | None], dict[str, str | int | None]]] = []
         clock = WallClock(asyncio.get_running_loop().time, lambda: datetime(2026, 12, 1, 9, tzinfo=UTC))
         self.streaming = Streaming(self.log, clock, lambda: self.term or None, contained=self.note)
         self.telling = self.streaming.begin("lead-1", 3, 2)
