@@ -27,6 +27,7 @@ from broker.core.attempts import Attempts
 from broker.core.batches import Batches
 from broker.core.budget import Budget
 from broker.core.commands import Bury, Call, Command, Complete, Forget, Publish, SettledEntry, StartedEntry
+from broker.core.deadlines import Deadlines
 from broker.core.events import (
     Answered,
     Committed,
@@ -51,7 +52,7 @@ from broker.core.inheritance import Inheritance, MakeBudget
 from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
 from broker.core.progress import PartitionProgress
-from broker.core.reception import CALL_CRASHED, CUT_OFF, TOO_LATE, UNREACHABLE, Reception
+from broker.core.reception import CALL_CRASHED, Reception
 from broker.core.register import Register, Want
 from broker.core.retry import Again
 from broker.core.rules import LEADING, DispatchRules, Pause, Role
@@ -88,6 +89,7 @@ class Dispatch:
         self._settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)
         self._reception = Reception(self.register, self.identities, self.limits, self._alarms, self._settling)
         self._succession = Succession(self.register, self.identities, self._reception, self._settling)
+        self._deadlines = Deadlines(self.register, self.limits, self._alarms, self._settling, self._reception)
         self._holding = Holding(self.register, self.limits, self._settling, rules, decided=self.outbox.__len__)
         self._wall_offset_ms, self._confirmed = 0, False
         self._drain_until_ms: int | None = None
@@ -136,14 +138,13 @@ class Dispatch:
     def commands(self, now_ms: int) -> list[Command]:
         """What is to be done now, in order; draining the list is the shell's promise to do it."""
         if self.role is LEADING:
-            if self._alarms.rings(now_ms):
-                self._ring(now_ms)
-            self._tell_off(now_ms)
+            self._deadlines.ring(now_ms)
+            self._deadlines.tell_off(now_ms)
             somebody_waits = self.limits.waiting() > 0
             self._holding.relieve(now_ms, may_park=somebody_waits and self.identities.may_park)
             if somebody_waits:
                 self._admit(now_ms)
-                self._tell_off(now_ms)  # who has lined up behind one of its ordering key
+                self._deadlines.tell_off(now_ms)  # who has lined up behind one of its ordering key
             else:
                 self.limits.rest()
             publish_at_ms = self._publish_at()
@@ -153,21 +154,6 @@ class Dispatch:
             self._wake_at_ms = self._next_at(publish_at_ms)
         commands, self._settling.commands = self._settling.commands, []
         return commands
-
-    def _tell_off(self, now_ms: int) -> None:
-        """Fail whoever cannot come in time, and then whoever stood behind those."""
-        while lost := self.limits.out_of_reach(now_ms):
-            for ticket in lost:
-                self._settling.settle(ticket, UNREACHABLE, now_ms)
-
-    def _ring(self, now_ms: int) -> None:
-        for ticket in reversed(self._alarms.woken(now_ms)):  # so that the first to wake ends up in front
-            self._reception.line_up(ticket, now_ms, front=True)
-        for ticket in self._alarms.due(now_ms):
-            if ticket.candidate.deadline_ms > now_ms:
-                self._alarms.watch(ticket, self.limits.hurry(ticket, now_ms), len(self.register))
-            else:
-                self._expire(ticket, now_ms)
 
     def _publish(self, now_ms: int) -> Publish:
         wall_ms = self.wall_ms(now_ms)
@@ -264,13 +250,6 @@ class Dispatch:
                     return
                 self._call(ticket, now_ms)
         self.limits.rest()
-
-    def _expire(self, ticket: Ticket, now_ms: int) -> None:
-        """Nobody wants the answer any more. A call in flight is cut off; what it took is taken."""
-        cut_off = ticket.state is CALLING
-        if cut_off:
-            self._settling.withdraw(ticket, now_ms)
-        self._settling.settle(ticket, CUT_OFF if cut_off else TOO_LATE, now_ms)
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:
         candidate, ticket.state, ticket.called_ms = ticket.candidate, CALLING, now_ms
