@@ -59,7 +59,7 @@ class LedgerEntry(NamedTuple):
 
 
 class StartedEntry(NamedTuple):
-    """An attempt whose call was begun."""
+    """An attempt whose call was begun; or has ended, and the request waits for another one."""
 
     id_hash: bytes
     run: int
@@ -122,6 +122,7 @@ class LedgerRecord:
     started: tuple[StartedEntry, ...] = ()
     cancels: tuple[WaitingCancel, ...] = ()
     suspects: tuple[str, ...] = ()
+    ended: tuple[StartedEntry, ...] = ()
 
 
 class LevelValue(BaseModel):
@@ -157,6 +158,7 @@ class LedgerValue(BaseModel):
     started: str = ""
     cancels: str = ""
     suspects: tuple[str, ...] = ()
+    ended: str = ""
 
 
 def _packed(layout: struct.Struct, entries: Iterable[tuple[Any, ...]]) -> str:
@@ -199,6 +201,9 @@ def pack_ledger(record: LedgerRecord) -> bytes:
     if record.started:
         begun = (entry._replace(attempt=min(entry.attempt, ATTEMPT_MAX)) for entry in record.started)
         value["started"] = _packed(_STARTED, begun)
+    if record.ended:
+        ended = (entry._replace(attempt=min(entry.attempt, ATTEMPT_MAX)) for entry in record.ended)
+        value["ended"] = _packed(_STARTED, ended)
     if record.cancels:
         value["cancels"] = _packed(_CANCEL, record.cancels)
     if record.suspects:
@@ -237,6 +242,7 @@ def unpack_ledger(value: bytes) -> LedgerRecord:
             started=tuple(StartedEntry(*fields) for fields in _unpacked(_STARTED, wire.started)),
             cancels=tuple(WaitingCancel(*fields) for fields in _unpacked(_CANCEL, wire.cancels)),
             suspects=wire.suspects,
+            ended=tuple(StartedEntry(*fields) for fields in _unpacked(_STARTED, wire.ended)),
         )
     except (ValidationError, struct.error, binascii.Error, KeyError) as reason:
         raise LedgerUnreadable(f"a ledger record cannot be read ({type(reason).__name__})") from reason

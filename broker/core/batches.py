@@ -43,6 +43,7 @@ class Ended:
     settled: Sequence[SettledEntry]
     cancels: Sequence[Cancel]
     tickets: Sequence[Ticket]
+    calls: Sequence[StartedEntry] = ()
 
 
 class Batches:
@@ -56,6 +57,8 @@ class Batches:
         self._serial = 0
         self._started: list[StartedEntry] = []
         self._started_under_way: list[StartedEntry] = []
+        self._ended: list[StartedEntry] = []
+        self._ended_under_way: list[StartedEntry] = []
         self._settled_under_way: tuple[SettledEntry, ...] = ()
         self._cancels_under_way: tuple[Cancel, ...] = ()
         self.suspects = Suspects()
@@ -66,6 +69,10 @@ class Batches:
     def started(self, entry: StartedEntry) -> None:
         """A call has left; the next ledger line says so."""
         self._started.append(entry)
+
+    def ended(self, entry: StartedEntry) -> None:
+        """A call has ended, and its request waits for another one; the next ledger line says so."""
+        self._ended.append(entry)
 
     def recommit(self, at_ms: int) -> None:
         """Store every partition no later than that instant."""
@@ -81,7 +88,7 @@ class Batches:
         if self._outbox.busy:
             return None
         due_ms = self._recommit_at_ms
-        if active or self._started:
+        if active or self._started or self._ended:
             probe_ms = self._begun_at_ms + PROBE_EVERY_MS
             due_ms = probe_ms if probe_ms < due_ms else due_ms
         elif parked:
@@ -118,6 +125,7 @@ class Batches:
             self._register.finish(each.ticket.source)
         self._serial += 1
         self._started_under_way, self._started = self._started, []
+        self._ended_under_way, self._ended = self._ended, []
         self._settled_under_way = (*entries(decided), *renewals)
         new = (each.decision.cancel for each in decided if isinstance(each.decision, Remember))
         self._cancels_under_way = (*new, *cancels)
@@ -130,6 +138,7 @@ class Batches:
             levels=self._levels(limits, now_ms),
             cancels=self._cancels_under_way,
             suspect=self.suspects.begin(),
+            ended=tuple(self._ended_under_way),
         )
 
     def _levels(self, limits: Limits, now_ms: int) -> tuple[Checkpoint, ...]:
@@ -145,14 +154,14 @@ class Batches:
         """
         if serial != self._serial or not self._outbox.busy:
             return None
-        self._started_under_way = []
+        calls, self._started_under_way, self._ended_under_way = self._ended_under_way, [], []
         self.suspects.end()
         tickets = [each.ticket for each in self._outbox.end()]
         settled = self._settled_under_way
         if crashed:
             failed = {each.candidate.identity for each in tickets if each.number in crashed}
             settled = failed_instead(settled, {(each.id_hash, each.run) for each in failed})
-        return Ended(settled, self._cancels_under_way, tickets)
+        return Ended(settled, self._cancels_under_way, tickets, calls)
 
     def hangs(self, now_ms: int) -> bool:
         """Whether the commit under way takes so long that Kafka may be out of reach: who then takes over pays again."""
@@ -164,10 +173,13 @@ class Batches:
         self.suspects.clear()
         self._started = self._started_under_way + self._started
         self._started_under_way = []
+        self._ended = self._ended_under_way + self._ended
+        self._ended_under_way = []
 
     def clear(self) -> None:
         """Another leader writes the ledger now."""
         self._started, self._started_under_way = [], []
+        self._ended, self._ended_under_way = [], []
 
 
 def failed_instead(settled: Iterable[SettledEntry], crashed: Collection[tuple[bytes, int]]) -> tuple[SettledEntry, ...]:

@@ -122,7 +122,7 @@ class SettledEntry:
 
 @value
 class StartedEntry:
-    """A line for the ledger: a call for this identity was begun."""
+    """A line for the ledger: a call for this identity was begun; or has ended, and its request waits for another."""
 
     identity: Identity
     attempt: int
@@ -140,6 +140,7 @@ class Batch:
     levels: tuple[Checkpoint, ...]
     cancels: tuple[Cancel, ...] = ()
     suspect: Source | None = None
+    ended: tuple[StartedEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

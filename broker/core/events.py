@@ -74,13 +74,22 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRead:
-    """A step of the ledger was read: fates, started attempts and waiting cancels, ours or another leader's."""
+    """A line of the ledger was read: fates, attempts and waiting cancels, ours or another leader's.
+
+    `term` and `owner` say who wrote it, `left` that its term ends in peace, `named` that it names a record that is
+    about to be read with caution.
+    """
 
     at_ms: int
     settled: Sequence[SettledEntry]
     started: Sequence[StartedEntry]
     levels: Sequence[Checkpoint]
     cancels: Sequence[Cancel] = ()
+    ended: Sequence[StartedEntry] = ()
+    term: int = 0
+    owner: str = ""
+    left: bool = False
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)

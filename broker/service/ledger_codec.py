@@ -42,6 +42,7 @@ def step_record(
         started=tuple(_started(entry) for entry in batch.started),
         cancels=tuple(ledger.WaitingCancel(cancel.id_hash, cancel.at_ms) for cancel in batch.cancels),
         suspects=suspects,
+        ended=tuple(_started(entry) for entry in batch.ended),
     )
 
 
@@ -53,12 +54,19 @@ def ledger_read(record: ledger.LedgerRecord, at_ms: int) -> LedgerRead:
             SettledEntry(Identity(entry.id_hash, entry.run, entry.fingerprint), entry.attempt, Fate(entry.state))
             for entry in record.settled
         ],
-        started=[
-            StartedEntry(Identity(entry.id_hash, entry.run, b"\0" * 8), entry.attempt) for entry in record.started
-        ],
+        started=[_attempt(entry) for entry in record.started],
         levels=_checkpoints(record.levels),
         cancels=[Cancel(entry.id_hash, entry.timestamp_ms) for entry in record.cancels],
+        ended=[_attempt(entry) for entry in record.ended],
+        term=record.term,
+        owner=record.owner,
+        left=record.kind is ledger.LedgerKind.LEFT,
+        named=record.kind is ledger.LedgerKind.STEP and bool(record.suspects),
     )
+
+
+def _attempt(entry: ledger.StartedEntry) -> StartedEntry:
+    return StartedEntry(Identity(entry.id_hash, entry.run, b"\0" * 8), entry.attempt)
 
 
 def _settled(entry: SettledEntry) -> ledger.LedgerEntry:

@@ -257,3 +257,22 @@ def test_what_was_published_as_failed_is_settled_as_failed_whatever_was_decided(
         renewal,
     )
     assert list(ended.tickets) == [bad, good, parked]
+
+
+def test_calls_that_ended_and_wait_for_another_are_told_once_and_again_after_an_unknown_commit() -> None:
+    bench = settled_bench()
+    bench.batches.ended(StartedEntry(identity("a"), 1))
+    first = bench.begin()
+    assert first.ended == (StartedEntry(identity("a"), 1),)
+    bench.batches.interrupt()
+    bench.batches.ended(StartedEntry(identity("b"), 2))
+    again = bench.begin()
+    assert again.ended == (StartedEntry(identity("a"), 1), StartedEntry(identity("b"), 2))
+    ended = bench.batches.end(again.serial)
+    assert ended is not None
+    assert list(ended.calls) == list(again.ended)
+    assert bench.begin().ended == ()
+    bench.batches.interrupt()
+    bench.batches.ended(StartedEntry(identity("c"), 1))
+    bench.batches.clear()
+    assert bench.begin().ended == ()
