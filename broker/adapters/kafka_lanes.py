@@ -22,7 +22,7 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
 from broker.errors import LogUnavailable, MissingTopic
 from broker.ports import Fetched, Unreadable
-from schemas.codec import Record
+from schemas.record import Record, present
 
 _DOUBT_WAIT_MS = 500
 _STANDING_WAIT_MS = 1_000
@@ -209,7 +209,7 @@ class KafkaLane:
 
 
 def _fetched(record: ConsumerRecord) -> Fetched:
-    return Fetched(record.offset, record.timestamp, Record(record.key, record.value, tuple(record.headers)))
+    return Fetched(record.offset, record.timestamp, Record(record.key, record.value, present(record.headers)))
 
 
 class _translated(contextlib.AbstractContextManager[None]):  # noqa: N801 — reads as a verb where it is used

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from broker.core import cancels
 from broker.core.ticket import Garbage
-from schemas.bounded_json import Unreadable, parse
+from schemas.bounded_json import Unreadable
 from schemas.codec import WireError, decode_cancel
 from schemas.control import Cancel
 from schemas.ids import id_hash
@@ -28,7 +28,7 @@ class ControlReader:
     ) -> tuple[Cancel | Undecodable, cancels.Cancel | Garbage]:
         """Decode one record."""
         try:
-            parse(record.value, bytes_max=self._limits.request_bytes_max, nesting_max=self._limits.nesting_max)
+            self._limits.parse(record.value)
         except Unreadable as reason:
             return Undecodable(str(reason)), Garbage(None, str(reason))
         try:

@@ -40,7 +40,7 @@ class Pricer:
         self, lane: str, record: Record, submitted_at: datetime
     ) -> tuple[DecodedRequest | Undecodable, Candidate | Garbage]:
         """Decode, recognise and price a record."""
-        decoded = decode_request(record.value, record.headers, self._input)
+        decoded = decode_request(record.value, record.headers, self._input, key=record.key)
         if isinstance(decoded, Undecodable):
             return decoded, _garbage(decoded, record)
         return decoded, self._candidate(lane, decoded, submitted_at)
@@ -119,7 +119,7 @@ def fixed_law(settings: Settings, limit: str) -> Law | None:
 
 def input_limits(settings: Settings) -> InputLimits:
     """How much of a record is read at all."""
-    return InputLimits(settings.input.request_bytes_max, settings.input.nesting_max)
+    return InputLimits(settings.input.request_bytes_max, settings.input.nesting_max, settings.input.values_max)
 
 
 def _garbage(decoded: Undecodable, record: Record) -> Garbage:
