@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from broker.clock import WallClock
-from broker.core.charge import Law, Prices, framing_tokens, measure, prices, texts
+from broker.core.charge import PRICE_MAX, Law, Prices, beyond_any_limit, framing_tokens, measure, prices, texts
 from broker.core.identity import Identity
 from broker.core.ticket import Candidate, Garbage
 from broker.ports import TokenCounter
@@ -89,6 +89,8 @@ class Pricer:
         for applies, reason, sentence in _REFUSALS:
             if applies(request):
                 return reason, sentence
+        if (asked := beyond_any_limit(request.body)) is not None:
+            return "invalid_request", f"{asked} is above {PRICE_MAX}, more than any limit could ever pay."
         if not any(fnmatchcase(model, pattern) for pattern in self._settings.models.allow):
             return "rejected", f"The model {model!r} is not on this dispatcher's list models.allow."
         if request.reply_to is not None and request.reply_to not in self._settings.replies.allow:
@@ -102,6 +104,11 @@ _REFUSALS: tuple[tuple[Callable[[GenerationRequest], bool], str, str], ...] = (
         lambda request: len(request.model or "") > MODEL_NAME_MAX,
         "invalid_request",
         f"body.model must name a model in at most {MODEL_NAME_MAX} characters.",
+    ),
+    (
+        lambda request: request.endpoint == "responses" and bool(request.body.get("background")),
+        "invalid_request",
+        "body.background must not be set: OpenAI would answer without a response, and keep it to itself.",
     ),
 )
 
