@@ -222,7 +222,7 @@ class Dispatch:
         progress = self._progress_of(event.source.partition)
         if progress is not None and progress.take(event.source.offset, event.timestamp_ms):
             ticket = Ticket(event.number, event.source, event.bytes, now_ms, event.content)
-            ticket.timestamp_ms = event.timestamp_ms
+            ticket.timestamp_ms, ticket.buffer_bytes = event.timestamp_ms, event.buffer_bytes or event.bytes
             self._holding.look()
             self._reception.meet(ticket, now_ms)
         else:

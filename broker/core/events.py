@@ -18,13 +18,18 @@ from broker.core.witness import Usage
 
 @value
 class Taken:
-    """A record was read from its lane, or from the control topic, and decoded as far as it could be."""
+    """A record was read from its lane, or from the control topic, and decoded as far as it could be.
+
+    `bytes` is what it weighs when it is written again; `buffer_bytes`, if stated, what it holds of memory: decoded, a
+    megabyte may take ten.
+    """
 
     number: TicketNumber
     source: Source
     timestamp_ms: int
     bytes: int
     content: Candidate | Garbage | Cancel
+    buffer_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,22 +102,22 @@ class Register:
         lane = ticket.source.partition.lane
         self._tickets[ticket.number] = ticket
         self._held[lane] += 1
-        self._held_bytes[lane] += ticket.bytes
+        self._held_bytes[lane] += ticket.buffer_bytes
         held = self._held_of.get(ticket.source.partition)
         if held is None:
             held = self._held_of[ticket.source.partition] = _Held()
         held.count += 1
-        held.bytes += ticket.bytes
+        held.bytes += ticket.buffer_bytes
 
     def remove(self, ticket: Ticket) -> bytes | None:
         """A ticket is committed or dropped; returns the id that it was to answer for, if there was one."""
         del self._tickets[ticket.number]
         lane = ticket.source.partition.lane
         self._held[lane] -= 1
-        self._held_bytes[lane] -= ticket.bytes
+        self._held_bytes[lane] -= ticket.buffer_bytes
         held = self._held_of[ticket.source.partition]
         held.count -= 1
-        held.bytes -= ticket.bytes
+        held.bytes -= ticket.buffer_bytes
         if not self.is_answering(ticket):
             return None
         id_hash = ticket.candidate.identity.id_hash

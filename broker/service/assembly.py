@@ -29,6 +29,7 @@ from broker.service.health import Health
 from broker.service.intake import LaneIntake
 from broker.service.leadership import Leadership, Parts
 from broker.service.ledger_follower import LedgerFollower
+from broker.service.offload import Offload, at_once
 from broker.service.pricing import Pricer, input_limits
 from broker.service.promotion import Promotion
 from broker.service.publication import Publication
@@ -57,6 +58,7 @@ class DispatcherDoors:
         make_producer: Makes a fresh transactional producer under `dispatcher_name`.
         chunks: Takes what is streamed.
         replies: Looks at topics of producers' own.
+        offload: Reads large records; in the loop itself unless another is given.
     """
 
     upstream: Upstream
@@ -68,6 +70,7 @@ class DispatcherDoors:
     chunks: ChunkLog
     replies: ReplyTopics
     counter: TokenCounter
+    offload: Offload = at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,9 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         lane: topics.requests_topic(prefix, lane) for lane in settings.lanes
     }
     intakes = {
-        lane: LaneIntake(lane, topic, doors.lane(topic), driver, control if lane == CONTROL else pricer)
+        lane: LaneIntake(
+            lane, topic, doors.lane(topic), driver, control if lane == CONTROL else pricer, offload=doors.offload
+        )
         for lane, topic in read.items()
     }
     ledger_topic = topics.ledger_topic(prefix)

@@ -24,6 +24,7 @@ from broker.service.containment import Containment
 from broker.service.dispatcher import Dispatcher
 from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
+from broker.service.offload import OneThread
 from broker.service.retrying import RetrierProcess
 from broker.service.timekeeping import ByTheLeader
 from broker.settings.whole import Settings
@@ -132,6 +133,7 @@ def dispatcher(
         chunks=KafkaChunks(connection, topic=topics.chunks_topic(settings.kafka.topic_prefix)),
         replies=KafkaReplyTopics(connection),
         counter=counter,
+        offload=OneThread("decode"),
     )
     assembly = assemble(settings, doors, clock=clock, owner=owner, dice=random.random, from_start=from_start)
     return assembly.dispatcher

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from broker.core import cancels
 from broker.core.ticket import Garbage
+from broker.service.pricing import DEFECT
 from schemas.bounded_json import Unreadable
 from schemas.codec import WireError, decode_cancel
 from schemas.control import Cancel
@@ -36,3 +37,7 @@ class ControlReader:
         except WireError as reason:
             return Undecodable(str(reason)), Garbage(None, str(reason), "invalid_request")
         return cancel, cancels.Cancel(id_hash(cancel.id), round(submitted_at.timestamp() * 1_000))
+
+    def defect(self, _record: Record) -> tuple[Undecodable, Garbage]:
+        """What can be told of a record for which `read` raised: no outcome is due for any id."""
+        return Undecodable(DEFECT), Garbage(None, DEFECT, "crashed")

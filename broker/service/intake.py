@@ -7,10 +7,10 @@ from the stored maps without a gap.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
+from functools import partial
 
 import structlog
 
@@ -22,9 +22,12 @@ from broker.core.suspects import Caution
 from broker.core.ticket import CONTROL, Candidate, Garbage, LanePartition, Source
 from broker.errors import LogUnavailable, MissingTopic
 from broker.ports import Fetched, LaneLog, Unreadable
-from broker.service.cargo import Cargo, Content
+from broker.service.cargo import Cargo
 from broker.service.driver import Driver
+from broker.service.entry import Entry, Read, Reader, is_large
+from broker.service.offload import Offload, at_once
 from broker.service.pricing import CRASHED, crashed
+from broker.service.weight import weigh
 from broker.tasks import ended
 from schemas.record import Record
 
@@ -44,25 +47,18 @@ STAMPED_AHEAD_MAX_MS = 86_400_000
 _log = structlog.get_logger("intake")
 
 
-class Reader(Protocol):
-    """Knows what the records of a topic say; never raises for any bytes."""
-
-    def read(
-        self, lane: str, record: Record, submitted_at: datetime, /
-    ) -> tuple[Content, Candidate | Garbage | Cancel]:
-        """What stands in a record, and what the core must know of it."""
-
-
 class LaneIntake:
     """The records of one lane, or of the control topic, from Kafka to the core."""
 
-    def __init__(self, lane: str, topic: str, log: LaneLog, driver: Driver, reader: Reader) -> None:
-        """`log` is the lane's door; it is opened by the first question."""
+    def __init__(  # noqa: PLR0913 — offload has a default
+        self, lane: str, topic: str, log: LaneLog, driver: Driver, reader: Reader, *, offload: Offload = at_once
+    ) -> None:
+        """`log` is the lane's door; it is opened by the first question. `offload` reads what is large."""
         self.lane = lane
         self.topic = topic
         self.log = log
         self._driver = driver
-        self._reader = reader
+        self._entry = Entry(reader, offload, driver.contained)
         self._task: asyncio.Task[None] | None = None
         self._turn = 0
         self._looked_up_ms = 0
@@ -128,7 +124,7 @@ class LaneIntake:
         return took_any
 
     async def _took(self, partition: int, room: int) -> bool:
-        return self._posted(partition, await self.log.take(partition, min(room, RECORDS_A_TAKE)))
+        return await self._posted(partition, await self.log.take(partition, min(room, RECORDS_A_TAKE)))
 
     def _room(self, partition: int) -> int:
         """How many records the core would take from there now."""
@@ -172,7 +168,7 @@ class LaneIntake:
             got = await self._named(partition)
             if isinstance(got, Unreadable) or not got:
                 await self._driver.name(None)
-                return self._posted(partition, got) if got else self._end_caution(partition)
+                return await self._posted(partition, got) if got else self._end_caution(partition)
             await self._read_named(Source(place, got[0].offset), got[0], decode=caution.may_decode(offset))
             return True
 
@@ -192,16 +188,17 @@ class LaneIntake:
             self.log.rewind(source.partition.number, fetched.offset)
             self._wait_for_room(source.partition.number)
         elif want is Want.TAKE and decode:
-            cargo, known = self._read(source, fetched)
+            hand_over = await self._read(source, fetched)
             await self._driver.name(None)
-            self._hand_over(cargo, known, fetched)  # now: who dies of its call is no suspect
+            hand_over()  # now: who dies of its call is no suspect
         elif want is Want.TAKE:
             _log.error("record_crashed", lane=self.lane, partition=source.partition.number, offset=source.offset)
             cargo = self._cargo(source, fetched.record, self._submitted_at(fetched.timestamp_ms))
-            cargo.content, garbage = crashed(fetched.record)
+            content, garbage = crashed(fetched.record)
             if self.lane == CONTROL:
                 garbage = Garbage(None, CRASHED, "crashed")
-            self._hand_over(cargo, garbage, fetched)  # before it is struck off: else its deaths would be forgotten
+            read = Read(content, garbage, weigh(fetched.record, content))
+            self._hand_over(cargo, read, fetched)  # before it is struck off: else its deaths would be forgotten
         await self._driver.name(None)
 
     def _end_caution(self, partition: int) -> bool:
@@ -213,7 +210,7 @@ class LaneIntake:
     def _wait_for_room(self, partition: int) -> None:
         self._full[partition] = self._driver.clock.now_ms() + CLOSED_WAIT_MS
 
-    def _posted(self, partition: int, got: Sequence[Fetched] | Unreadable) -> bool:
+    async def _posted(self, partition: int, got: Sequence[Fetched] | Unreadable) -> bool:
         if isinstance(got, Unreadable):
             _log.error("batch_unreadable", lane=self.lane, partition=partition, first=got.first, last=got.last)
             self.lose(partition, got.last + 1, removed=got.removed)
@@ -221,30 +218,35 @@ class LaneIntake:
         for fetched in got:
             source = Source(LanePartition(self.lane, partition), fetched.offset)
             want = self._driver.core.want(source)
+            if want is Want.TAKE:
+                hand_over = await self._read(source, fetched)
+                want = self._driver.core.want(source)  # a large one takes time, in which the term may have ended
+                if want is Want.TAKE:
+                    hand_over()
+                    if is_large(fetched.record) and fetched is not got[-1] and self._room(partition) <= 0:
+                        self.log.rewind(partition, fetched.offset + 1)
+                        break
             if want is Want.FULL:
                 self.log.rewind(partition, fetched.offset)
                 self._wait_for_room(partition)
                 break
-            if want is Want.TAKE:
-                self._hand_over(*self._read(source, fetched), fetched)
         return bool(got)
 
-    def _read(self, source: Source, fetched: Fetched) -> tuple[Cargo, Candidate | Garbage | Cancel]:
+    async def _read(self, source: Source, fetched: Fetched) -> Callable[[], None]:
+        """Read a record; what comes back hands it over."""
         submitted_at = self._submitted_at(fetched.timestamp_ms)
-        content, known = self._reader.read(self.lane, fetched.record, submitted_at)
         cargo = self._cargo(source, fetched.record, submitted_at)
-        cargo.content = content
+        read = await self._entry.read(source, fetched.record, submitted_at)
+        return partial(self._hand_over, cargo, read, fetched)
+
+    def _hand_over(self, cargo: Cargo, read: Read, fetched: Fetched) -> None:
+        known, cargo.content = read.known, read.content
         if isinstance(known, Candidate):
             cargo.limit = known.limit
         if isinstance(known, Cancel):
             known = replace(known, at_ms=self._stamped_ms(fetched.timestamp_ms, known.at_ms))
-        return cargo, known
-
-    def _hand_over(self, cargo: Cargo, known: Candidate | Garbage | Cancel, fetched: Fetched) -> None:
-        number = self._driver.hold.stow(cargo)
-        value = len(fetched.record.value or b"")
-        weight = value + 2 * (fetched.record.bytes_max - value)  # key and headers travel as base64 when parked
-        self._driver.post(Taken(number, cargo.source, max(NO_TIMESTAMP, fetched.timestamp_ms), weight, known))
+        number, timestamp_ms = self._driver.hold.stow(cargo), max(NO_TIMESTAMP, fetched.timestamp_ms)
+        self._driver.post(Taken(number, cargo.source, timestamp_ms, read.weight.written, known, read.weight.held))
 
     def _submitted_at(self, timestamp_ms: int) -> datetime:
         """A record's own timestamp, which its producer may have set to anything; never the future."""

@@ -5,6 +5,7 @@ Bad bytes become Garbage, and what a producer may not ask becomes a refusal; not
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
@@ -22,6 +23,7 @@ from schemas.request_codec import DecodedRequest, InputLimits, Undecodable, atte
 
 MODEL_NAME_MAX = 256
 CRASHED = "Two dispatchers ended while they read this record; it was not read again."
+DEFECT = "A defect in the dispatcher ended the reading of this record; the dispatcher's log has its trace."
 _COUNTED_BYTES_MAX = 64 * 1024
 """Longer texts are priced by bytes: counting them would hold up the loop for milliseconds."""
 
@@ -44,6 +46,17 @@ class Pricer:
         if isinstance(decoded, Undecodable):
             return decoded, _garbage(decoded, record)
         return decoded, self._candidate(lane, decoded, submitted_at)
+
+    def defect(self, record: Record) -> tuple[Undecodable, Garbage]:
+        """What can be told of a record for which `read` raised: its id, if decoding it goes well."""
+        with suppress(Exception):  # the defect may be in there
+            decoded = decode_request(record.value, record.headers, self._input, key=record.key)
+            if isinstance(decoded, DecodedRequest):
+                request, run = decoded.request, decoded.run
+                told = Undecodable(DEFECT, request.id, run, request.tenant, request.endpoint, reply_to=request.reply_to)
+                identity = Identity(id_hash(request.id), run, _mark(record))
+                return told, Garbage(identity, DEFECT, "crashed", attempt=decoded.attempt)
+        return crashed(record, DEFECT)
 
     def _candidate(self, lane: str, decoded: DecodedRequest, submitted_at: datetime) -> Candidate:
         request = decoded.request
@@ -141,10 +154,10 @@ def _mark(record: Record) -> bytes:
     return hashlib.blake2b(record.value or b"", digest_size=8).digest()
 
 
-def crashed(record: Record) -> tuple[Undecodable, Garbage]:
-    """What can be known of a record whose bytes nobody may touch any more: its headers may name its id."""
-    given = unread_request(record.headers, CRASHED)
+def crashed(record: Record, sentence: str = CRASHED) -> tuple[Undecodable, Garbage]:
+    """What can be known of a record whose value must not be read again: its headers may name its id."""
+    given = unread_request(record.headers, sentence)
     if given.request_id is None:
-        return given, Garbage(None, CRASHED, "crashed")
+        return given, Garbage(None, sentence, "crashed")
     identity = Identity(id_hash(given.request_id), given.run, _mark(record))
-    return given, Garbage(identity, CRASHED, "crashed", attempt=attempt_of(record.headers))
+    return given, Garbage(identity, sentence, "crashed", attempt=attempt_of(record.headers))
