@@ -137,7 +137,7 @@ class Batches:
             started=tuple(self._started_under_way),
             levels=self._levels(limits, now_ms),
             cancels=self._cancels_under_way,
-            suspect=self.suspects.begin(),
+            suspects=self.suspects.begin(),
             ended=tuple(self._ended_under_way),
         )
 

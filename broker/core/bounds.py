@@ -96,12 +96,16 @@ CANCEL_SLACK_MS = 60_000
 CANCEL_PATIENCE_MS = 7 * 86_400_000
 """How long a cancel waits for its request, unless the lanes' deadlines are known to be shorter."""
 
-DEATHS_BEFORE_CAUTION = 3
-"""So many terms in a row must have died where a partition stands before it is read one record at a time."""
+DEATHS_BEFORE_CAUTION = 2
+"""Terms in a row that must have died before records are named in the ledger ahead of reading them."""
+DEATHS_IN_A_ROW_WITHIN_MS = 600_000
+"""Deaths further apart are no row. A platform waits up to five minutes before it starts a process that keeps dying."""
+CAUTIOUS_BATCH_MAX = 50
+"""Records named together. Naming costs two commits, so 50 keep caution above 500 records/s on three nodes."""
 DEATHS_BY_DECODING = 2
-"""A record that was named when so many terms died is not decoded again."""
+"""A record that was named alone when so many terms died is not decoded again."""
 DEATHS_BY_TAKING = 3
-"""And one that was named in one more is not even taken: to unpack it is enough to die."""
+"""And one that was named alone in one more is not even taken: unpacking it is deadly."""
 
 DEATHS_UNSUSPECTED = 2
 """A request whose call was under way when so many terms died is a suspect: called alone, or a few at a time."""

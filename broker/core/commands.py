@@ -139,7 +139,7 @@ class Batch:
     started: tuple[StartedEntry, ...]
     levels: tuple[Checkpoint, ...]
     cancels: tuple[Cancel, ...] = ()
-    suspect: Source | None = None
+    suspects: tuple[Source, ...] = ()
     ended: tuple[StartedEntry, ...] = ()
 
 

@@ -128,7 +128,7 @@ class Dispatch:
                 self._lost(event, now_ms)
             case Suspected():
                 if self.role is LEADING:
-                    self._batches.suspects.name(event.source)
+                    self._batches.suspects.name(event.sources)
                     self._quiet_from_ms = now_ms + QUIET_MS
             case Suspended():
                 self._suspended()
@@ -191,7 +191,7 @@ class Dispatch:
 
     @property
     def suspects(self) -> Suspects:
-        """Who is named in the ledger, since it may end whoever reads it."""
+        """The records that the ledger names, since they may end their reader."""
         return self._batches.suspects
 
     @property

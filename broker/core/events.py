@@ -116,9 +116,9 @@ class PartitionFound:
 
 @dataclass(frozen=True, slots=True)
 class Suspected:
-    """The record there is about to be read with caution: the ledger must name it first. None: it has been read."""
+    """These records are about to be read with caution: the ledger must name them first. Empty: they have been read."""
 
-    source: Source | None
+    sources: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,13 @@ class Register:
         most = free if free < wanted else wanted
         return 0 if most <= 0 else min(most, progress.room())
 
+    def read_ahead_max(self, lane: str) -> int:
+        """How far behind the last offset stored of a partition a leader can have read, in offsets.
+
+        What it has taken since stands in its buffer. Each record may have a transaction marker behind it.
+        """
+        return 2 * self._rules[lane].buffer_max
+
     def crowded(self) -> list[LaneRule]:
         """The lanes whose buffer is more than half full, in count or in bytes."""
         if len(self._tickets) <= self._few and sum(self._held_bytes.values()) <= self._light:

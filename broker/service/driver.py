@@ -80,10 +80,10 @@ class Driver:
         self._defect = self._defect or error
         self._stirred.set()
 
-    async def name(self, source: Source | None) -> None:
-        """Have the ledger name the record there, or none; return when it does. Hold `naming` meanwhile."""
-        self.post(Suspected(source))
-        while not self.core.suspects.is_written(source):
+    async def name(self, *sources: Source) -> None:
+        """Have the ledger name these records and no other; return when it does. Hold `naming` meanwhile."""
+        self.post(Suspected(sources))
+        while not self.core.suspects.is_written(sources):
             self._committed.clear()
             await self._committed.wait()
 

@@ -62,13 +62,18 @@ class LaneIntake:
         self._task: asyncio.Task[None] | None = None
         self._turn = 0
         self._looked_up_ms = 0
-        self._cautions: dict[int, Caution] = {}  # partitions read one record at a time, each named in the ledger
+        self._cautions: dict[int, Caution] = {}  # partitions whose records are named in the ledger before they are read
         self._full: dict[int, int] = {}  # partitions whose next record does not fit, and when they are asked again
+
+    @property
+    def read_ahead_max(self) -> int:
+        """See `broker.core.register.Register.read_ahead_max`."""
+        return self._driver.core.register.read_ahead_max(self.lane)
 
     async def begin(self, positions: dict[int, int], cautions: Mapping[int, Caution] | None = None) -> None:
         """Take from these offsets on; the core has been promoted with progress that starts there.
 
-        Partitions with a caution hold a record that may have ended former leaders.
+        Partitions with a caution may hold a record that has ended former leaders.
         """
         await self.log.start(positions)
         self._cautions = dict(cautions or {})
@@ -113,8 +118,8 @@ class LaneIntake:
             if partition in self._cautions:
                 took = await self._took_with_caution(partition, self._cautions[partition])
             elif self._driver.cautious:
-                async with self._driver.naming:  # who is named must not die of what is read elsewhere
-                    await self._driver.name(None)
+                async with self._driver.naming:  # what is named must not be blamed for what is read elsewhere
+                    await self._driver.name()
                     took = await self._took(partition, room)
             else:
                 took = await self._took(partition, room)
@@ -143,7 +148,7 @@ class LaneIntake:
                 await self._driver.room_changed.wait()
 
     async def _took_with_caution(self, partition: int, caution: Caution) -> bool:
-        """One record, named in the ledger before Kafka's client unpacks it, and struck off once it is read."""
+        """The next records: named in the ledger before Kafka's client unpacks them, struck off once they are read."""
         place = LanePartition(self.lane, partition)
         offset = self.log.position(partition)
         while self._driver.core.want(Source(place, offset)) is Want.SKIP:
@@ -163,43 +168,58 @@ class LaneIntake:
         if offset in caution.deaths:
             deaths = caution.deaths[offset]
             _log.warning("record_suspected", lane=self.lane, partition=partition, offset=offset, deaths=deaths)
+        count = min(caution.batch_max(offset), max(1, self._room(partition)))
+        sources = [Source(place, offset + step) for step in range(count)]
         async with self._driver.naming:
-            await self._driver.name(Source(place, offset))
-            got = await self._named(partition)
+            await self._driver.name(*(each for each in sources if self._driver.core.want(each) is not Want.SKIP))
+            got = await self._named(partition, count)
             if isinstance(got, Unreadable) or not got:
-                await self._driver.name(None)
+                await self._driver.name()
                 return await self._posted(partition, got) if got else self._end_caution(partition)
-            await self._read_named(Source(place, got[0].offset), got[0], decode=caution.may_decode(offset))
+            await self._read_named(place, got, offset + count, decode=caution.may_decode(offset))
             return True
 
-    async def _named(self, partition: int) -> Sequence[Fetched] | Unreadable:
-        """The one record that is named; nothing if only markers stand there."""
+    async def _named(self, partition: int, count: int) -> Sequence[Fetched] | Unreadable:
+        """Of the records that are named, those that Kafka's client has; nothing if only markers stand there."""
         for _ in range(NAMED_LOOKED_FOR):
-            got = await self.log.take(partition, 1)
+            got = await self.log.take(partition, count)
             if got:
                 return got
             await self.log.wait([partition], CLOSED_WAIT_MS)
-        await self.log.bounds([partition])  # an answer: Kafka is there, and the record is not
+        await self.log.bounds([partition])  # an answer: Kafka is there, and the records are not
         return []
 
-    async def _read_named(self, source: Source, fetched: Fetched, *, decode: bool) -> None:
-        want = self._driver.core.want(source)
-        if want is Want.FULL:
-            self.log.rewind(source.partition.number, fetched.offset)
-            self._wait_for_room(source.partition.number)
-        elif want is Want.TAKE and decode:
-            hand_over = await self._read(source, fetched)
-            await self._driver.name(None)
-            hand_over()  # now: who dies of its call is no suspect
-        elif want is Want.TAKE:
-            _log.error("record_crashed", lane=self.lane, partition=source.partition.number, offset=source.offset)
-            cargo = self._cargo(source, fetched.record, self._submitted_at(fetched.timestamp_ms))
-            content, garbage = crashed(fetched.record)
-            if self.lane == CONTROL:
-                garbage = Garbage(None, CRASHED, "crashed")
-            read = Read(content, garbage, weigh(fetched.record, content))
-            self._hand_over(cargo, read, fetched)  # before it is struck off: else its deaths would be forgotten
-        await self._driver.name(None)
+    async def _read_named(self, place: LanePartition, got: Sequence[Fetched], end: int, *, decode: bool) -> None:
+        """Read the records below `end`, strike them off, and only then hand them over: a call may be deadly as well.
+
+        Where offsets have gaps, the first record may stand at `end` or behind it; it was named by its position.
+        """
+        read = list[tuple[Source, Callable[[], None]]]()
+        for fetched in got:
+            source = Source(place, fetched.offset)
+            want = self._driver.core.want(source)
+            if want is Want.FULL or (fetched.offset >= end and fetched is not got[0]):
+                self.log.rewind(place.number, fetched.offset)
+                break
+            if want is Want.TAKE and decode:
+                read.append((source, await self._read(source, fetched)))
+            elif want is Want.TAKE:
+                self._hand_over(*self._unread(source, fetched), fetched)  # before it is struck off, or it would be read
+        await self._driver.name()
+        for source, hand_over in read:
+            if self._driver.core.want(source) is Want.FULL:
+                self.log.rewind(place.number, source.offset)
+                self._wait_for_room(place.number)
+                return
+            hand_over()
+
+    def _unread(self, source: Source, fetched: Fetched) -> tuple[Cargo, Read]:
+        """A record that is not decoded any more, since two terms have died of that."""
+        _log.error("record_crashed", lane=self.lane, partition=source.partition.number, offset=source.offset)
+        cargo = self._cargo(source, fetched.record, self._submitted_at(fetched.timestamp_ms))
+        content, garbage = crashed(fetched.record)
+        known = Garbage(None, CRASHED, "crashed") if self.lane == CONTROL else garbage
+        return cargo, Read(content, known, weigh(fetched.record, content))
 
     def _end_caution(self, partition: int) -> bool:
         del self._cautions[partition]

@@ -82,11 +82,8 @@ class Publication:
                 outgoing.extend(self._short_forms.of(settlement, cargo, error, term=term, now=now))
                 if fails_instead(settlement.decision):
                     self.crashed |= {settlement.number}
-        suspect = batch.suspect
-        named = (
-            ()
-            if suspect is None
-            else (position(self._topic(suspect.partition.lane), suspect.partition.number, suspect.offset),)
+        named = tuple(
+            position(self._topic(each.partition.lane), each.partition.number, each.offset) for each in batch.suspects
         )
         if self.crashed:
             batch = replace(batch, settled=failed_instead(batch.settled, set(map(self._key, self.crashed))))

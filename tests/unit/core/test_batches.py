@@ -219,15 +219,15 @@ def test_a_follower_starts_no_line_with_what_it_once_called() -> None:
 def test_who_must_be_named_before_he_is_read_begins_a_transaction_at_once() -> None:
     bench = settled_bench()
     assert (bench.quiet() or 0) > NOW
-    bench.batches.suspects.name(Source(place(), 7))
+    bench.batches.suspects.name((Source(place(), 7),))
     assert (bench.quiet() or 0) <= NOW
     batch = bench.begin()
-    assert batch.suspect == Source(place(), 7)
+    assert batch.suspects == (Source(place(), 7),)
     bench.batches.end(batch.serial)
-    assert bench.batches.suspects.is_written(Source(place(), 7))
+    assert bench.batches.suspects.is_written((Source(place(), 7),))
     assert (bench.quiet() or 0) > NOW
     bench.batches.interrupt()
-    assert not bench.batches.suspects.is_written(Source(place(), 7))
+    assert not bench.batches.suspects.is_written((Source(place(), 7),))
 
 
 def test_a_commit_hangs_once_it_takes_longer_than_a_slow_one() -> None:

@@ -51,7 +51,7 @@ def test_after_two_deaths_it_waits_until_the_term_has_been_quiet_and_for_others_
     assert shell.calls == {}
     shell.wait(QUIET_MS - 2 * PUT_OFF_MS)
     shell.post(Suspected(Source(place(), 9)))
-    shell.post(Suspected(None))
+    shell.post(Suspected(()))
     shell.wait(QUIET_MS - PUT_OFF_MS)
     assert shell.calls == {}
     shell.wait(2 * PUT_OFF_MS)
