@@ -16,6 +16,7 @@ from tests.simulation.service.checkers import (
     deadlines_are_true,
     failures_have_dead_letters,
     it_ends,
+    keys_keep_their_order,
     leaders_are_left_alone,
     ledger_agrees,
     memory_empties,
@@ -339,3 +340,11 @@ def test_repetitions_that_are_not_counted_are_found_out(scenario: Scenario) -> N
     assert list(repeats_are_counted.check(history)) == []
     uncounted(history)
     assert list(repeats_are_counted.check(history)) != []
+
+
+def test_a_request_that_starts_before_the_one_in_front_of_its_key_is_found_out(scenario: Scenario) -> None:
+    history = run(replace(scenario, faults=replace(scenario.faults, garbage=0.0), requests=120))
+    assert list(keys_keep_their_order.check(history)) == []
+    for each in history.calls:
+        each.sent_s = -each.sent_s
+    assert list(keys_keep_their_order.check(history)) != []
