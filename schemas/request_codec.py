@@ -20,7 +20,7 @@ from schemas.cloudevents import event_headers, json_bytes
 from schemas.complaint import sentence_of
 from schemas.ids import is_valid_id
 from schemas.instants import from_wire, to_wire
-from schemas.record import Headers, Record
+from schemas.record import Headers, Record, present
 from schemas.request import TOPIC_NAME, GenerationRequest
 
 RUN_MAX = 65_535
@@ -108,7 +108,7 @@ def decode_request(
     The id is the body's; a body without one takes `ce_subject`, or else `ce_id`. Of a header that stands there more
     than once the last counts.
     """
-    given = dict(headers)
+    given = dict(present(headers))
     run = _run(given)
     data: Any = None
     try:
@@ -126,7 +126,7 @@ def decode_request(
 
 def unread_request(headers: Headers, message: str) -> Undecodable:
     """What the headers alone say of a record whose value is not to be read. Never raises."""
-    given = dict(headers)
+    given = dict(present(headers))
     return _undecodable(message, None, given, _run(given))
 
 
