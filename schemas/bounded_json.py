@@ -17,7 +17,7 @@ VALUES_MAX: Final = 200_000
 """Values of one text unless told otherwise: an embeddings request of 900 kB given as token numbers has 150,000. As
 numbers they take 36 bytes each, 7 MB in all."""
 VALUES_A_CONTAINER: Final = 4
-"""A list or an object takes the place of so many values: 50,000 of them take 13 MB at most."""
+"""A list or an object takes the place of so many values: the 40,000 objects that a list of them may hold take 11 MB."""
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """A JSON string, or what begins like one and never ends. Possessive, so that no text makes it go back."""

@@ -324,7 +324,7 @@ class Retrier:
         if lane != failure.lane:
             _log.warning("lane_is_gone", lane=failure.lane, instead=lane)
         topic = requests_topic(self._rules.topic_prefix, lane)
-        submitted_ms = int(failure.submitted_at.timestamp() * 1_000)
+        submitted_ms = max(0, int(failure.submitted_at.timestamp() * 1_000))  # Kafka takes no time before 1970
         return Outgoing(topic, encode_retry(failure, origin), submitted_ms)
 
     def _lane(self, named: str) -> str:

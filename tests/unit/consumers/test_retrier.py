@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import math
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -197,6 +199,28 @@ async def test_what_is_no_failure_becomes_a_dead_letter_and_holds_up_nobody() ->
     letters = world.dead_letters()
     assert [letter.value for letter in letters] == [b"garbage", None] or len(letters) == 2
     assert process.counted.letters == {"undecodable": 2}
+    assert process.retrier.snapshot()["waiting_by_kind"] == {}
+    await process.end()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"key": None, "key_base64": "x"}, {"request": {"a": math.nan}}, {"request": {"a": math.inf}},
+     {"attempt": int("9" * 4_300)}],
+)  # fmt: skip
+async def test_a_failure_that_cannot_be_written_again_is_a_dead_letter_and_ends_no_retrier(
+    fields: dict[str, Any],
+) -> None:
+    """Whoever may write to the topic can write this; each retrier in turn would end at it."""
+    world = World(partitions=1)
+    process = await leading(world)
+    world.park("odd", 0)
+    (parked,) = world.kafka.committed(FAILURES)
+    shape = json.loads(parked.record.value or b"") | fields
+    world.kafka.append(FAILURES, Record(None, json.dumps(shape).encode(), parked.record.headers))
+    world.park("lead-1", 0)
+    await until(lambda: sorted(world.back()) == ["lead-1", "odd"])
+    await until(lambda: process.counted.letters == {"undecodable": 1})
     assert process.retrier.snapshot()["waiting_by_kind"] == {}
     await process.end()
 
