@@ -77,3 +77,10 @@ def test_what_was_lost_says_how(removed: bool, crashed: bool, reason: str, says:
     garbage = Garbage.lost(range(3, 5), removed=removed, crashed=crashed)
     assert (garbage.reason, garbage.offsets, garbage.identity) == (reason, range(3, 5), None)
     assert says in garbage.sentence
+
+
+def test_a_ticket_takes_of_its_lanes_buffer_what_it_weighs_unless_more_is_stated() -> None:
+    source, content = Source(LanePartition("bulk", 3), 7), candidate()
+    assert Ticket(TicketNumber(1), source, 10, 0, content).buffer_bytes == 10
+    heavy = Ticket(TicketNumber(1), source, 10, 0, content, buffer_bytes=4_000)
+    assert (heavy.bytes, heavy.buffer_bytes, heavy.anew().buffer_bytes) == (10, 4_000, 4_000)
