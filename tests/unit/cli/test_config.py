@@ -92,7 +92,7 @@ def test_a_url_that_nobody_could_connect_to_is_found_before_a_start(
     config.write_text('[redis]\nurl = "redis://:hush@cache:port/0"\n')
     assert main(["config", "check", "--config", str(config)]) == 2
     said = capsys.readouterr().out
-    assert said.startswith("mistake  redis.url cannot be read: ")
+    assert said.startswith(f"mistake  redis.url (from {config}:2) cannot be read: ")
     assert f"(from {config}:2)" in said
     assert "hush" not in said
 
