@@ -41,9 +41,10 @@ SENTENCES: Final[Mapping[str, str]] = {
     "openai.timeout_s": "How long one call may take.",
     "dispatcher.name": "A label for people, shown by `/status`. It tells no two budgets apart.",
     "dispatcher.inflight_max": "Calls in flight at once, all limits together.",
-    "dispatcher.http_host": "The address of the probes, metrics and status.",
+    "dispatcher.http_host": "The address of the probes, metrics and status, which ask for no password: this machine's own "
+    "unless set. `0.0.0.0` for probes and scrapes from elsewhere; the image, `compose.yaml` and the chart set it.",
     "dispatcher.http_port": "Their port; 0 takes a free one, and the log line `listening` names it.",
-    "retrier.http_host": "The address of the retrier's probes, metrics and status.",
+    "retrier.http_host": "The same of the retrier.",
     "retrier.http_port": "Their port; 0 takes a free one, and the log line `listening` names it.",
     "retrier.held_bytes_max": "What waits is kept in memory up to this; beyond it, it is read again when it is due.",
     "retrier.fresh_share": "Of the fresh requests that come to a lane, the part that retries may add to them. 0: only "

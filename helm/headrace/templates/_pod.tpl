@@ -107,6 +107,11 @@ env:
   - name: {{ .variable }}
     value: /etc/headrace/secrets/{{ .file }}
   {{- end }}
+  {{- if ne .component "topics" }}
+  # The image's variable would win over the settings file.
+  - name: HEADRACE_{{ upper .component }}__HTTP_HOST
+    value: {{ include "headrace.httpHost" . | quote }}
+  {{- end }}
   {{- if and (eq .component "topics") $values.topics.username }}
   - name: HEADRACE_KAFKA__USERNAME
     value: {{ $values.topics.username | quote }}
