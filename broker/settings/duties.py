@@ -39,6 +39,12 @@ class ModelsSettings(Group):
     allow: tuple[str, ...] = Field(("*",), min_length=1)
 
 
+class ToolsSettings(Group):
+    """The tools a producer may ask for beside those that it carries out itself: patterns as in file names."""
+
+    allow: tuple[str, ...] = Field((), max_length=100)
+
+
 class RepliesSettings(Group):
     """Topics of producers' own that a request may name in `reply_to`, by their exact names; none unless listed."""
 
