@@ -59,7 +59,7 @@ def test_sound_settings_are_said_to_be_sound(config: Path, capsys: pytest.Captur
     assert main(["config", "check", "--config", str(config)]) == 0
     said = capsys.readouterr()
     assert said.err == f"The settings are sound (from {config}).\n"
-    assert said.out.startswith("caution  No OpenAI key is set")
+    assert "\ncaution  No OpenAI key is set" in said.out
 
 
 def test_every_mistake_is_a_line_and_the_code_is_2(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

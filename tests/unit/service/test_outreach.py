@@ -1,7 +1,7 @@
 """What would leave the request, or read what the account has stored, is refused unless it is allowed by name."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -107,7 +107,7 @@ def test_each_type_of_tool_that_the_sdk_knows_has_been_thought_of() -> None:
         "FunctionShellToolParam", "CustomToolParam", "NamespaceToolParam", "ToolSearchToolParam",
         "WebSearchPreviewToolParam", "ApplyPatchToolParam",
     }  # fmt: skip
-    assert {one.__name__ for one in tool_param.ToolParam.__args__} == known
+    assert {one.__name__ for one in get_args(tool_param.ToolParam)} == known
 
 
 @given(JSON, JSON)
