@@ -21,6 +21,7 @@ TRACE_CHARS_MAX: Final = 16_000
 EVENT_CHARS_MAX: Final = 32_000
 _DEPTH_MAX: Final = 6
 _NAME_CHARS_MAX: Final = 100
+_NUMBER_CHARS: Final = 20
 _INTEGER_BITS_MAX: Final = 64
 _TRACES: Final = frozenset({"exception", "stack"})
 
@@ -81,13 +82,13 @@ class _Room:
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """What JSON has for a value; a foreign object as its own text."""
-        if value is None or isinstance(value, bool):
-            return value
+        if value is None or isinstance(value, bool | float):
+            self._left -= _NUMBER_CHARS
+            return value if value is None or value - value == 0 else str(value)
         if isinstance(value, int):
+            self._left -= _NUMBER_CHARS
             bits = int(value).bit_length()
             return int(value) if bits <= _INTEGER_BITS_MAX else f"a number of {bits} bits"
-        if isinstance(value, float):
-            return value if value - value == 0 else str(value)
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping | list | tuple | AbstractSet) and depth < _DEPTH_MAX:
