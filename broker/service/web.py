@@ -43,7 +43,7 @@ class Web:
         `observed` takes note of an exception (`Containment.observed`).
         """
         self._observed = observed
-        self._host = host
+        self.host = host
         self.port = port
         self._health = health
         self._metrics = metrics
@@ -65,13 +65,13 @@ class Web:
         )
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self.port)
+        site = web.TCPSite(self._runner, self.host, self.port)
         try:
             await site.start()
         except OSError as error:
             await self._runner.cleanup()
             raise SettingsError(
-                f"The HTTP port {self.port} on {self._host} cannot be opened ({error.strerror}): set "
+                f"The HTTP port {self.port} on {self.host} cannot be opened ({error.strerror}): set "
                 "dispatcher.http_port to a free one, or 0 for any."
             ) from error
         self.port = self._runner.addresses[0][1]
