@@ -2,7 +2,7 @@
 
 One caution speaks of one thing to mend, and none of what is as it should be for a first try on one machine: what stays
 on loopback is private. An address that a variable has opened says nothing either; the image, compose.yaml and the chart
-open theirs so, where a container's network decides who reaches it.
+open theirs so, where a container's network decides what reaches it.
 
 A caution never stops a start. `config check` says it, and `docs/settings.md` marks the settings of `WITHOUT_EFFECT`.
 """
@@ -73,7 +73,7 @@ def _of_what_is_shown(loaded: Loaded) -> Iterator[Mistake]:
         host = str(getattr(loaded.settings, duty).http_host)
         if not is_loopback(host) and origin.source is not Source.ENVIRONMENT:
             said = f"{duty}.http_host {host!r} shows /status and /metrics, which ask for no password, to other hosts"
-            yield _caution(said, path, origin, "keep 127.0.0.1, or let a firewall say who may ask")
+            yield _caution(said, path, origin, "keep 127.0.0.1, or let a firewall choose the hosts that may ask")
 
 
 def _of_the_models(loaded: Loaded) -> Iterator[Mistake]:

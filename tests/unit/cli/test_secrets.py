@@ -42,7 +42,7 @@ ODD = (
 )
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 SHAPES = ("%s", "redis:/%s", "redis://:%s", "redis://:%s@127.0.0.1:port/0", "redis://u:%s@127.0.0.1:1/0?nonsense=1")
-"""Of what somebody may take for redis.url, beside those that are right."""
+"""What may be mistaken for a redis.url, beside those that are right."""
 
 
 def password(seed: int) -> str:

@@ -1,4 +1,4 @@
-"""What is open to others is opened by somebody: the defaults show nothing beyond this machine."""
+"""The defaults show nothing beyond this machine; what listens for other hosts is set so explicitly."""
 
 import re
 from pathlib import Path
