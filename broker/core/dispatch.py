@@ -25,9 +25,8 @@ from typing import assert_never
 from broker.core.alarms import Alarms
 from broker.core.attempts import Attempts
 from broker.core.batches import Batches
-from broker.core.bounds import PUT_OFF_MS, QUIET_MS
 from broker.core.budget import Budget
-from broker.core.casualties import Casualties
+from broker.core.care import Care
 from broker.core.commands import Bury, Call, Command, Complete, Forget, Publish, SettledEntry, StartedEntry
 from broker.core.deadlines import Deadlines
 from broker.core.events import (
@@ -54,7 +53,7 @@ from broker.core.inheritance import Inheritance, MakeBudget
 from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
 from broker.core.progress import PartitionProgress
-from broker.core.reception import CALL_CRASHED, CALLS_KILL, Reception
+from broker.core.reception import CALL_CRASHED, Reception
 from broker.core.register import Register, Want
 from broker.core.retry import Again
 from broker.core.rules import LEADING, DispatchRules, Pause, Role
@@ -87,10 +86,9 @@ class Dispatch:
         self._batches = Batches(self.outbox, self.register, window_ms=rules.dedupe_window_ms)
         self._attempts = Attempts(self.flights, rules, dice)
         self._inheritance = Inheritance(make_budget)
-        self._casualties = Casualties()
-        self._quiet_from_ms = 0
         self._alarms = Alarms()
         self._settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)
+        self._care = Care(self.limits, self._alarms, self._settling)
         self._reception = Reception(self.register, self.identities, self.limits, self._alarms, self._settling)
         self._succession = Succession(self.register, self.identities, self._reception, self._settling)
         self._deadlines = Deadlines(self.register, self.limits, self._alarms, self._settling, self._reception)
@@ -129,7 +127,7 @@ class Dispatch:
             case Suspected():
                 if self.role is LEADING:
                     self._batches.suspects.name(event.sources)
-                    self._quiet_from_ms = now_ms + QUIET_MS
+                    self._care.disturbed(now_ms)
             case Suspended():
                 self._suspended()
             case StoodBy():
@@ -253,23 +251,9 @@ class Dispatch:
                 ticket = next(payable, None)
                 if ticket is None:
                     return
-                if not self._casualties or self._may_call(ticket, now_ms):
+                if self._care.may_call(ticket, now_ms):
                     self._call(ticket, now_ms)
         self.limits.rest()
-
-    def _may_call(self, ticket: Ticket, now_ms: int) -> bool:
-        """Whether this one may be called, whose call may have ended other dispatchers; else it waits, or has failed."""
-        identity, deadline_ms = ticket.candidate.identity, ticket.candidate.deadline_ms
-        if self._casualties.is_to_blame(identity):
-            self._settling.settle(ticket, CALLS_KILL, now_ms)
-            return False
-        if not self._casualties.is_suspect(identity):
-            return True
-        if now_ms >= self._quiet_from_ms and self._casualties.calls(identity):
-            return True
-        self.limits.put_off(ticket)
-        self._alarms.sleep(ticket, min(deadline_ms, now_ms + PUT_OFF_MS))
-        return False
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:
         candidate, ticket.state, ticket.called_ms = ticket.candidate, CALLING, now_ms
@@ -337,7 +321,7 @@ class Dispatch:
         for cancel in ended.cancels:
             self.identities.wait_for_request(cancel, wall_ms)
         self._inheritance.settled(ended.settled)
-        self._casualties.committed(ended.settled, ended.calls)
+        self._care.committed(ended.settled, ended.calls)
         for ticket in ended.tickets:
             id_hash = self._settling.drop(ticket)
             if id_hash is not None and (waited := self.register.part(id_hash)):
@@ -351,10 +335,7 @@ class Dispatch:
             self._inheritance.begun(event.started)
         self._inheritance.settled(event.settled)
         self._inheritance.levels(event.levels)
-        self._casualties.line(event.term, event.owner, left=event.left, named=event.named)
-        self._casualties.started(event.started)
-        self._casualties.ended(event.ended)
-        self._casualties.settled(event.settled)
+        self._care.read(event)
         for entry in event.settled:
             self.identities.settle(entry.identity, entry.attempt, entry.fate, event.at_ms)
         for cancel in event.cancels:
@@ -369,7 +350,7 @@ class Dispatch:
             self.limits.clear()
         self.role, self.term = LEADING, event.term
         self._wall_offset_ms, self._confirmed = event.wall_ms - now_ms, False
-        self._quiet_from_ms = now_ms + QUIET_MS
+        self._care.disturbed(now_ms)
         self._batches.recommit(now_ms)
         self._succession.begin(event.progress, now_ms)
 
@@ -384,5 +365,5 @@ class Dispatch:
         self._batches.interrupt()
         self._succession.end(now_ms)
         self._batches.clear()
-        self._casualties.stand_by()
+        self._care.stand_by()
         self._alarms.clear()

@@ -1,0 +1,63 @@
+"""Whether a request whose call was under way when dispatchers died may be called: at once, later, or not any more.
+
+Who is a suspect is counted in `broker.core.casualties`. A suspect waits until the term has been quiet, so that another
+cause of death has shown itself, and until its like have ended.
+"""
+
+from collections.abc import Iterable
+
+from broker.core.alarms import Alarms
+from broker.core.bounds import PUT_OFF_MS, QUIET_MS
+from broker.core.casualties import Casualties
+from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.events import LedgerRead
+from broker.core.limits import Limits
+from broker.core.reception import CALLS_KILL
+from broker.core.settling import Settling
+from broker.core.ticket import Ticket
+
+
+class Care:
+    """Asked before each call."""
+
+    def __init__(self, limits: Limits, alarms: Alarms, settling: Settling) -> None:
+        self._casualties = Casualties()
+        self._limits = limits
+        self._alarms = alarms
+        self._settling = settling
+        self._quiet_from_ms = 0
+
+    def read(self, event: LedgerRead) -> None:
+        """A line of the ledger."""
+        self._casualties.line(event.term, event.owner, left=event.left, named=event.named)
+        self._casualties.started(event.started)
+        self._casualties.ended(event.ended)
+        self._casualties.settled(event.settled)
+
+    def committed(self, settled: Iterable[SettledEntry], ended: Iterable[StartedEntry]) -> None:
+        """A line of ours stands: these calls have ended."""
+        self._casualties.committed(settled, ended)
+
+    def disturbed(self, now_ms: int) -> None:
+        """A term has begun, or a record is read with caution: what ends this process now need not be a call."""
+        self._quiet_from_ms = now_ms + QUIET_MS
+
+    def stand_by(self) -> None:
+        """Nothing is called any more."""
+        self._casualties.stand_by()
+
+    def may_call(self, ticket: Ticket, now_ms: int) -> bool:
+        """Whether this one, whose turn it is, is called now; else it waits, or has failed."""
+        if not self._casualties:
+            return True
+        identity, deadline_ms = ticket.candidate.identity, ticket.candidate.deadline_ms
+        if self._casualties.is_to_blame(identity):
+            self._settling.settle(ticket, CALLS_KILL, now_ms)
+            return False
+        if not self._casualties.is_suspect(identity):
+            return True
+        if now_ms >= self._quiet_from_ms and self._casualties.calls(identity):
+            return True
+        self._limits.put_off(ticket)
+        self._alarms.sleep(ticket, min(deadline_ms, now_ms + PUT_OFF_MS))
+        return False
