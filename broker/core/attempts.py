@@ -4,6 +4,7 @@ Whatever comes back, the reservation ends here, once. What was cancelled, or bel
 well; only nothing follows from it.
 """
 
+import contextlib
 from collections.abc import Callable
 
 from broker.core.account import Account
@@ -86,6 +87,16 @@ class Attempts:
         flight.budget.abandoned(call, now_ms)
         _lose_probes(flight)
         return flight.ticket if flight.wanted else None
+
+    def broken(self, call: CallNumber, flight: Flight, now_ms: int) -> None:
+        """What was to follow the end of a call raised: end its reservation, if that is not done, and no more."""
+        if self._flights.holds(call):
+            self._flights.land(call, now_ms)
+        with contextlib.suppress(KeyError):
+            flight.budget.abandoned(call, now_ms)
+        with contextlib.suppress(KeyError):
+            flight.budget.tariff.lost(call)  # the reservation was ended, and the tariff had not heard of it
+        _lose_probes(flight)
 
     def _heard(self, flight: Flight, verdict: Verdict, account: Account, now_ms: int) -> None:
         """Tell the breakers, and note what becomes of them."""

@@ -184,6 +184,15 @@ class Mended:
     open_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Contained:
+    """Tell people: an exception while a ticket was handled (`step`) has failed its request, and nothing else."""
+
+    number: TicketNumber
+    step: str
+    error: Exception
+
+
 @value
 class Forget:
     """Drop what is held for a ticket: it is committed, or somebody else's now."""
@@ -191,4 +200,4 @@ class Forget:
     number: TicketNumber
 
 
-Command = Call | Publish | CancelCall | Tripped | Mended | Forget
+Command = Call | Publish | CancelCall | Tripped | Mended | Contained | Forget

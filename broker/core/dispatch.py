@@ -27,7 +27,7 @@ from broker.core.attempts import Attempts
 from broker.core.batches import Batches
 from broker.core.budget import Budget
 from broker.core.care import Care
-from broker.core.commands import Bury, Call, Command, Complete, Forget, Publish, SettledEntry, StartedEntry
+from broker.core.commands import Bury, Call, Command, Complete, Contained, Forget, Publish, SettledEntry, StartedEntry
 from broker.core.deadlines import Deadlines
 from broker.core.events import (
     Answered,
@@ -46,6 +46,7 @@ from broker.core.events import (
     Suspended,
     Taken,
 )
+from broker.core.eviction import Eviction
 from broker.core.flights import Flights
 from broker.core.holding import Holding
 from broker.core.identity import Identities
@@ -90,6 +91,7 @@ class Dispatch:
         self._settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)
         self._care = Care(self.limits, self._alarms, self._settling)
         self._reception = Reception(self.register, self.identities, self.limits, self._alarms, self._settling)
+        self._eviction = Eviction(self._settling, self.identities, self._reception)
         self._succession = Succession(self.register, self.identities, self._reception, self._settling)
         self._deadlines = Deadlines(self.register, self.limits, self._alarms, self._settling, self._reception)
         self._holding = Holding(self.register, self.limits, self._settling, rules, decided=self.outbox.__len__)
@@ -104,13 +106,9 @@ class Dispatch:
         match event:
             case Taken():
                 self._taken(event, now_ms)
-            case Answered():
-                if self._answered(event, now_ms):
+            case Answered() | Refused() | Crashed():
+                if self._landed(event, now_ms):
                     return
-            case Refused():
-                self._refused(event, now_ms)
-            case Crashed():
-                self._crashed(event, now_ms)
             case Renewed():
                 self.trust.renewed(event.sent_at_ms)
             case Committed():
@@ -222,7 +220,10 @@ class Dispatch:
             ticket = Ticket(event.number, event.source, event.bytes, now_ms, event.content)
             ticket.timestamp_ms, ticket.buffer_bytes = event.timestamp_ms, event.buffer_bytes or event.bytes
             self._holding.look()
-            self._reception.meet(ticket, now_ms)
+            try:
+                self._reception.meet(ticket, now_ms)
+            except Exception as error:  # noqa: BLE001 — one request must not end all: see broker.core.eviction
+                self._contain(ticket, "take", error, now_ms)
         else:
             self._settling.commands.append(Forget(event.number))
 
@@ -251,8 +252,12 @@ class Dispatch:
                 ticket = next(payable, None)
                 if ticket is None:
                     return
-                if self._care.may_call(ticket, now_ms):
-                    self._call(ticket, now_ms)
+                try:
+                    if self._care.may_call(ticket, now_ms):
+                        self._call(ticket, now_ms)
+                except Exception as error:  # noqa: BLE001 — see above
+                    self._contain(ticket, "call", error, now_ms, sent=False)
+                    break  # who is next is asked anew
         self.limits.rest()
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:
@@ -262,6 +267,30 @@ class Dispatch:
         self._batches.started(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls))
         repeated = self._inheritance.repeats(candidate.identity)
         self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated))
+
+    def _landed(self, event: Answered | Refused | Crashed, now_ms: int) -> bool:
+        """A call has ended; whether what follows can wait for company."""
+        flight = self.flights.find(event.call)
+        wanted = flight.wanted
+        try:
+            match event:
+                case Answered():
+                    return self._answered(event, now_ms)
+                case Refused():
+                    self._refused(event, now_ms)
+                case _:
+                    self._crashed(event, now_ms)
+        except Exception as error:  # noqa: BLE001 — see above
+            self._attempts.broken(event.call, flight, now_ms)
+            if wanted:
+                self._contain(flight.ticket, "answer", error, now_ms)
+            else:
+                self._eviction.inspect(error)
+        return False
+
+    def _contain(self, ticket: Ticket, step: str, error: Exception, now_ms: int, *, sent: bool = True) -> None:
+        self._eviction.evict(ticket, error, now_ms, sent=sent)
+        self._settling.commands.append(Contained(ticket.number, step, error))
 
     def _answered(self, event: Answered, now_ms: int) -> bool:
         """A call has ended; whether that can wait for company: nobody waits for its place or its money."""

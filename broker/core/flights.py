@@ -97,6 +97,27 @@ class Flights:
         self.held_bytes += weight - ticket.held_bytes
         ticket.held_bytes = weight
 
+    @property
+    def wanted(self) -> int:
+        """Calls whose ticket waits for the answer."""
+        return len(self._wanted)
+
+    def find(self, call: CallNumber) -> Flight:
+        """One call in flight."""
+        return self._flights[call]
+
+    def holds(self, call: CallNumber) -> bool:
+        """Whether a call is in flight."""
+        return call in self._flights
+
+    def call_of(self, ticket: Ticket) -> CallNumber | None:
+        """The call that a ticket waits for; None if it waits for none."""
+        return self._wanted.get(ticket)
+
+    def paid_by(self, budget: Budget) -> int:
+        """How many calls in flight a limit has paid for."""
+        return sum(flight.budget is budget for flight in self._flights.values())
+
     def usual_ms(self) -> int | None:
         """How long a call usually takes: the median of the recent ones; None before the first has ended."""
         return median_low(self._durations_ms) if self._durations_ms else None

@@ -126,6 +126,10 @@ class Identities:
         judgement = self.recognise(identity, attempt)
         assert judgement is Judgement.TAKE
 
+    def open_ids(self) -> list[bytes]:
+        """The ids that are open."""
+        return list(self._open)
+
     def forget_open(self, identity: Identity) -> None:
         """The record is dropped without a fate: leadership is lost, or its offset is somebody else's."""
         opened = self._open.get(identity.id_hash)

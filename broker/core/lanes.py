@@ -169,6 +169,12 @@ class LaneQueue:
         self.late.line.reprice(charge)
         self.waiting_tokens = self.late.line.tokens + sum(line.tokens for line in self._fair.lines())
 
+    def is_sound(self) -> bool:
+        """Whether it counts what it holds."""
+        held = [*self.first(self.count + 1)]
+        tokens, weight = sum(each.charge for each in held), sum(each.bytes for each in held)
+        return (len(held), tokens, weight) == (self.count, self.waiting_tokens, self.waiting_bytes)
+
     def owed(self, head: Ticket) -> bool:
         """True when its credit covers its head."""
         return self.credit_ppm_tokens >= head.charge * PPM > 0
@@ -338,6 +344,10 @@ class Lanes:
         """Price again who waits."""
         for queue in self._in_order:
             queue.reprice(price)
+
+    def counted(self) -> int:
+        """How many wait for this limit, found one by one; -1 if a queue counts other than it holds."""
+        return -1 if any(not queue.is_sound() for queue in self._in_order) else self.waiting()
 
     def waiting(self) -> int:
         """How many wait for this limit."""

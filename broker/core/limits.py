@@ -274,6 +274,10 @@ class Limits:
         self._turns.move_to_end(desk)
         return desk.budget
 
+    def is_sound(self, queued: int) -> bool:
+        """Whether the lines hold what they count, and `queued` tickets in all."""
+        return self._waiting == queued == sum(desk.lanes.counted() for desk in self._desks.values())
+
     def waiting(self) -> int:
         """How many wait, all limits together."""
         return self._waiting

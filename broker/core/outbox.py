@@ -86,6 +86,10 @@ class Outbox:
         if not self._waiting:
             self._due_at = None
 
+    def holds(self, ticket: Ticket) -> bool:
+        """Whether a ticket is decided and not committed yet."""
+        return ticket in self._waiting or any(each.ticket is ticket for each in self._under_way)
+
     def decision(self, ticket: Ticket) -> Decision | None:
         """What becomes of a ticket that is decided and not committed yet; None if it is not here."""
         every = (*self._under_way, *self._waiting.values())

@@ -155,6 +155,21 @@ class Register:
         """Those that wait for that id wait no longer."""
         return list(self._joined.pop(id_hash)) if id_hash in self._joined else []
 
+    def holds(self, ticket: Ticket) -> bool:
+        """Whether it is one of ours."""
+        return self._tickets.get(ticket.number) is ticket
+
+    def is_sound(self) -> bool:
+        """Whether the counts are those of the tickets that there are, and ids are answered by those alone."""
+        count = dict.fromkeys(self._held, 0)
+        weight = dict.fromkeys(self._held_bytes, 0)
+        for ticket in self._tickets.values():
+            count[ticket.source.partition.lane] += 1
+            weight[ticket.source.partition.lane] += ticket.bytes
+        there = all(self.holds(ticket) for ticket in self._open.values())
+        waiting = all(self.holds(ticket) for joined in self._joined.values() for ticket in joined)
+        return count == self._held and weight == self._held_bytes and there and waiting
+
     def is_answering(self, ticket: Ticket) -> bool:
         """True for the ticket that will answer for its id."""
         return isinstance(ticket.content, Candidate) and self._open.get(ticket.content.identity.id_hash) is ticket

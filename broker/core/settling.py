@@ -21,40 +21,40 @@ class Settling:
         self, register: Register, limits: Limits, flights: Flights, outbox: Outbox, *, first_lane: str
     ) -> None:
         """The outcomes of the first lane are published at once."""
-        self._register = register
-        self._limits = limits
-        self._flights = flights
-        self._outbox = outbox
+        self.register = register
+        self.limits = limits
+        self.flights = flights
+        self.outbox = outbox
         self._first_lane = first_lane
         self.commands: list[Command] = []
 
     def settle(self, ticket: Ticket, decision: Decision, now_ms: int) -> None:
         """The next transaction says so."""
         ticket.state = SETTLED
-        self._limits.withdraw(ticket, now_ms)
+        self.limits.withdraw(ticket, now_ms)
         weight = ticket.held_bytes if isinstance(decision, Complete) else ticket.bytes
         at_once = ticket.source.partition.lane == self._first_lane
-        self._outbox.add(Decided(ticket, decision, weight), now_ms, at_once=at_once)
+        self.outbox.add(Decided(ticket, decision, weight), now_ms, at_once=at_once)
 
     def withdraw(self, ticket: Ticket, now_ms: int) -> None:
         """Take a ticket out of whatever it is in; a call in flight is cancelled, and nobody waits for its answer."""
         match ticket.state:
             case State.WAITING:
-                self._limits.withdraw(ticket, now_ms)
+                self.limits.withdraw(ticket, now_ms)
             case State.CALLING:
-                self.commands.append(CancelCall(self._flights.abandon(ticket)))
-                self._limits.withdraw(ticket, now_ms)
+                self.commands.append(CancelCall(self.flights.abandon(ticket)))
+                self.limits.withdraw(ticket, now_ms)
             case State.JOINED:
-                self._register.unjoin(ticket)
+                self.register.unjoin(ticket)
             case State.SETTLED:
-                self._outbox.withdraw(ticket)
-                self._flights.hold(ticket, 0)
+                self.outbox.withdraw(ticket)
+                self.flights.hold(ticket, 0)
             case _:
                 assert_never(ticket.state)
         ticket.state = SETTLED
 
     def drop(self, ticket: Ticket) -> bytes | None:
         """Its record is committed, or somebody else's: forget it. Returns the id that it was to answer for, if any."""
-        self._flights.hold(ticket, 0)
+        self.flights.hold(ticket, 0)
         self.commands.append(Forget(ticket.number))
-        return self._register.remove(ticket)
+        return self.register.remove(ticket)

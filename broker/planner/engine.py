@@ -17,7 +17,7 @@ from itertools import count
 from random import Random
 from typing import Final, assert_never
 
-from broker.core.commands import Batch, Call, CancelCall, Forget, Mended, Park, Publish, Tripped
+from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Mended, Park, Publish, Tripped
 from broker.core.dispatch import Dispatch
 from broker.core.envelope import answer_of
 from broker.core.events import Answered, Committed, Promoted, Renewed, Taken
@@ -202,21 +202,26 @@ class VirtualRun:
             if self._hungry:
                 self._take(now_ms)
             for command in core.commands(now_ms):
-                match command:
-                    case Call():
-                        self._call(command, now_ms)
-                    case Forget():
-                        self._forget(command)
-                    case Publish():
-                        self._later(self.now_us + self._commit_us, self._committed, command.batch, now_ms)
-                    case CancelCall() | Tripped() | Mended():  # what is cut off goes on at OpenAI; nobody is told
-                        pass
-                    case _:
-                        assert_never(command)
+                self._carry_out(command, now_ms)
             if not self._hungry:
                 break
         wake_ms = core.wake_at()
         self._wake_ms = _NEVER_MS if wake_ms is None else wake_ms
+
+    def _carry_out(self, command: Command, now_ms: int) -> None:
+        match command:
+            case Call():
+                self._call(command, now_ms)
+            case Forget():
+                self._forget(command)
+            case Publish():
+                self._later(self.now_us + self._commit_us, self._committed, command.batch, now_ms)
+            case CancelCall() | Tripped() | Mended():  # what is cut off goes on at OpenAI; nobody is told
+                pass
+            case Contained():
+                raise command.error  # a plan without one of its requests is none
+            case _:
+                assert_never(command)
 
     def _forget(self, command: Forget) -> None:
         lane = self._hold.pop(command.number).arrival.lane

@@ -12,8 +12,10 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Protocol, assert_never
 
+import structlog
+
 from broker.clock import WallClock
-from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Mended, Publish, Tripped
+from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Mended, Publish, Tripped
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, Crashed, Event, Refused, Suspected
 from broker.core.ticket import CallNumber, LanePartition, Source
@@ -21,10 +23,14 @@ from broker.core.verdict import Meaning, Verdict
 from broker.core.witness import Usage
 from broker.service.cargo import Cargo, Hold
 from broker.tasks import ended
+from broker.traces import traced
 from schemas.request_codec import DecodedRequest
 
 Caller = Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]]
 """Makes one call and says what it meant and what its outcome will weigh."""
+
+
+_log = structlog.get_logger("driver")
 
 
 class Watcher(Protocol):
@@ -77,7 +83,9 @@ class Driver:
 
     def _end(self, error: Exception) -> None:
         """The core raised: what it knows may be wrong, so the driver ends, and the process with it."""
-        self._defect = self._defect or error
+        if self._defect is None:
+            self._defect = error
+            _log.error("core_failed", **traced(error))
         self._stirred.set()
 
     async def name(self, *sources: Source) -> None:
@@ -125,6 +133,9 @@ class Driver:
                 self._watcher.watch(command, self.hold.get(command.number))
             case Mended():
                 self._watcher.watch(command, None)
+            case Contained():
+                held = self.hold.get(command.number)
+                self.contained(command.step, command.error, **({} if held is None else _named(held)))
             case Forget():
                 self._watcher.watch(command, self.hold.drop(command.number))
                 self.room_changed.set()

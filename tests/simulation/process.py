@@ -13,7 +13,7 @@ from broker.core.bounds import CANCEL_SLACK_MS
 from broker.core.budget import Budget, Checkpoint, LimitSettings
 from broker.core.cancels import Cancel
 from broker.core.charge import Prices
-from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Publish, StartedEntry
+from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Publish, StartedEntry
 from broker.core.dispatch import Dispatch
 from broker.core.events import (
     Answered,
@@ -168,6 +168,8 @@ class Process:
                 if command.call in self.calls:
                     self.ending.add(command.call)
                     self.world.end_call(self, command.call)
+            case Contained():
+                self.world.defect(f"{self.name}: {command.error!r} at {command.step}")
             case Forget():
                 del self.hold[command.number]
                 self.world.read_soon(self)

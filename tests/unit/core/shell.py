@@ -10,6 +10,7 @@ from broker.core.commands import (
     Call,
     CancelCall,
     Command,
+    Contained,
     Decision,
     Forget,
     Publish,
@@ -64,6 +65,8 @@ class Shell:
         self.core = Dispatch(settings, make_budget=make, dice=lambda: 0.5)
         self.now_ms = 10_000
         self.hangs = False
+        self.containing = False
+        self.contained: list[Contained] = []
         self._begun_ms = 0
         self.calls: dict[TicketNumber, Call] = {}
         self.batch: Batch | None = None
@@ -93,6 +96,10 @@ class Shell:
                     self.batch, self._begun_ms = command.batch, self.now_ms
                 case CancelCall():
                     self.cancelled.append(command.call)
+                case Contained():
+                    self.contained.append(command)
+                    if not self.containing:
+                        raise command.error
                 case Forget():
                     self.forgotten.append(command.number)
         return commands

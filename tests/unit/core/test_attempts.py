@@ -247,3 +247,18 @@ def test_a_crash_is_no_trouble_of_the_server_and_a_probe_that_crashed_may_be_rep
     assert bench.budget.breaker.may_call_at(NOW + 10) is None
     bench.attempts.crashed(call, NOW + 10)
     assert bench.budget.breaker.may_call_at(NOW + 10) == NOW + 10
+
+
+def test_a_call_whose_end_could_not_be_noted_ends_its_reservation_however_far_that_had_come() -> None:
+    for before in ("nothing", "landed", "given up", "popped"):
+        bench = Bench()
+        flight = bench.flights.find(bench.call)
+        if before in {"landed", "given up"}:
+            bench.flights.land(bench.call, NOW)
+        if before == "given up":
+            bench.budget.abandoned(bench.call, NOW)
+        if before == "popped":
+            bench.budget._flights.pop(bench.call)  # an answer that raised once it had taken the reservation
+        bench.attempts.broken(bench.call, flight, NOW)
+        assert (bench.budget.inflight, len(bench.flights), bench.flights.held_bytes) == (0, 0, 0)
+        assert not bench.budget.tariff._sent

@@ -9,6 +9,7 @@ from broker.core.commands import (
     Call,
     CancelCall,
     Command,
+    Contained,
     Decision,
     Discard,
     Forget,
@@ -19,8 +20,8 @@ from broker.core.commands import (
 from broker.core.ticket import CallNumber, Garbage
 
 
-def test_the_shell_has_four_things_to_do_and_two_to_tell() -> None:
-    assert set(get_args(Command)) == {Call, Publish, CancelCall, Forget, Tripped, Mended}
+def test_the_shell_has_four_things_to_do_and_three_to_tell() -> None:
+    assert set(get_args(Command)) == {Call, Publish, CancelCall, Forget, Tripped, Mended, Contained}
 
 
 def test_a_record_ends_in_one_of_seven_ways() -> None:

@@ -127,3 +127,17 @@ def test_a_call_usually_takes_as_long_as_half_of_the_recent_ones() -> None:
 def test_so_many_calls_may_be_in_flight_as_there_are_places_beside_a_share_kept() -> None:
     flying = flights(inflight_max=4)
     assert (flying.most(), flying.most(500_000)) == (4, 2)
+
+
+def test_it_tells_what_is_in_flight_who_waits_for_it_and_who_has_paid() -> None:
+    flights = Flights(inflight_max=10, held_bytes_max=1 << 30)
+    one, other, mine, yours = ticket(), ticket(candidate("y")), budget(), budget("b")
+    call = flights.start(one, mine, 0, account=Breaker())
+    flights.start(other, yours, 0, account=Breaker())
+    assert flights.find(call).ticket is one
+    assert (flights.holds(call), flights.call_of(one), flights.wanted) == (True, call, 2)
+    assert (flights.paid_by(mine), flights.paid_by(yours), flights.paid_by(budget())) == (1, 1, 0)
+    flights.abandon(one)
+    assert (flights.call_of(one), flights.wanted, flights.paid_by(mine)) == (None, 1, 1)
+    flights.land(call, 1)
+    assert (flights.holds(call), flights.paid_by(mine)) == (False, 0)

@@ -332,3 +332,10 @@ def test_parked_ids_and_waiting_cancels_share_half_of_the_ids_and_the_oldest_can
     assert not ids.cancels.covers(bytes([100] * 16), 0)
     assert ids.cancels.covers(bytes([102] * 16), 0)
     assert ids.parked_count == 1
+
+
+def test_the_ids_that_are_open_can_be_told() -> None:
+    identities = Identities(window_ms=1_000, ids_max=10)
+    assert identities.open_ids() == []
+    identities.open(run(0), 0)
+    assert identities.open_ids() == [run(0).id_hash]

@@ -338,3 +338,12 @@ def test_another_price_changes_what_waits_but_for_what_the_server_has_priced() -
     for each in (ours, theirs):
         lanes.queue("standard").remove(each)
     assert lanes.queue("standard").waiting_tokens == 0
+
+
+def test_a_lane_that_counts_other_than_it_holds_is_told() -> None:
+    lanes = Lanes(LANES, Tenants())
+    waiting = ticket()
+    lanes.queue("standard").append(waiting)
+    assert lanes.counted() == lanes.waiting() == 1
+    lanes.queue("standard").waiting_tokens += 1
+    assert lanes.counted() == -1

@@ -234,3 +234,13 @@ def test_who_stands_before_a_request_of_its_ordering_key_can_be_asked() -> None:
     assert [made.before_in_order(each) for each in (first, second)] == [[], [first]]
     assert call(made) is first
     assert made.before_in_order(second) == []
+
+
+def test_lines_are_sound_while_they_hold_what_is_counted() -> None:
+    limits = Limits(LANES, budget)
+    assert limits.is_sound(0)
+    limits.enqueue(ticket(), 0)
+    assert limits.is_sound(1)
+    assert not limits.is_sound(2)
+    limits.desks()["gpt"].lanes.queue("standard").waiting_bytes += 1
+    assert not limits.is_sound(1)

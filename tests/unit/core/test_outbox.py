@@ -4,7 +4,7 @@ from broker.core.bounds import LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACT
 from broker.core.commands import Complete, Discard
 from broker.core.outbox import Decided, Outbox
 from broker.core.ticket import Ticket
-from tests.unit.core.specimens import ticket
+from tests.unit.core.specimens import candidate, ticket
 
 
 def add(outbox: Outbox, now_ms: int = 0, *, size: int = 10, at_once: bool = False, front: bool = False) -> Ticket:
@@ -134,3 +134,15 @@ def test_what_becomes_of_a_ticket_can_be_asked_until_its_commit_has_returned() -
     assert [outbox.decision(each) for each in (under_way, waiting, elsewhere)] == [Complete(), Complete(), None]
     outbox.end()
     assert outbox.decision(under_way) is None
+
+
+def test_it_holds_what_waits_and_what_is_under_way() -> None:
+    outbox, one, other = Outbox(), ticket(), ticket(candidate("y"))
+    assert not outbox.holds(one)
+    outbox.add(Decided(one, Complete(), 1), 0, at_once=True)
+    assert outbox.holds(one)
+    outbox.begin(0)
+    assert outbox.holds(one)
+    assert not outbox.holds(other)
+    outbox.end()
+    assert not outbox.holds(one)

@@ -7,7 +7,7 @@ from broker.core.progress import PartitionProgress
 from broker.core.progress_map import MAP_BYTES_MAX, METADATA_CHARS_MAX
 from broker.core.register import Register, Want
 from broker.core.ticket import CONTROL, Garbage, LanePartition, Source, State, Ticket, TicketNumber
-from tests.unit.core.specimens import candidate, place, ticket
+from tests.unit.core.specimens import LANES, candidate, place, ticket
 
 P0 = place()
 SMALL = LaneRule("standard", 0, 0, 0, 3, 100)
@@ -287,3 +287,29 @@ def test_bytes_are_left_to_other_partitions_too() -> None:
         register.add(ticket(lane="wide", size=10_000))
     assert register.room(place("wide", 0)) == 0
     assert register.room(place("wide", 1)) > 0
+
+
+def test_it_is_sound_while_its_counts_and_ids_are_those_of_its_tickets() -> None:
+    register = Register(LANES)
+    register.replace_progress({place(): PartitionProgress(0)})
+    first, duplicate, stranger = ticket(), ticket(), ticket()
+    for each in (first, duplicate):
+        register.add(each)
+    register.open(first)
+    register.join(duplicate)
+    assert register.holds(first)
+    assert not register.holds(stranger)
+    assert register.is_sound()
+    register.unjoin(duplicate)
+    register.join(stranger)
+    assert not register.is_sound(), "somebody waits that is not there"
+    register.unjoin(stranger)
+    assert register.is_sound()
+    register.open(stranger)
+    assert not register.is_sound(), "somebody answers that is not there"
+    register.open(first)
+    register._held["bulk"] += 1
+    assert not register.is_sound()
+    register._held["bulk"] -= 1
+    register._held_bytes["bulk"] += 1
+    assert not register.is_sound()

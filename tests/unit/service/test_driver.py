@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.clock import WallClock
-from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Publish
+from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Publish
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Crashed, Draining, Event, Refused, Renewed
 from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
@@ -295,3 +295,12 @@ async def test_an_exception_of_the_core_is_raised_to_the_task_that_posted_as_wel
     rig = Rig(_ok, RottenCore())
     with pytest.raises(LookupError):
         rig.driver.post(Answered(CallNumber(1), OK, 0))
+
+
+async def test_what_the_core_has_contained_is_counted_and_named() -> None:
+    async with driving() as rig:
+        rig.do(Contained(TicketNumber(1), "take", ValueError()), Contained(TicketNumber(9), "answer", KeyError()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        where = {"request_id": None, "topic": "topic", "partition": 0, "offset": 0}
+        assert rig.watched.contained_steps == [("take", ValueError, where), ("answer", KeyError, {})]

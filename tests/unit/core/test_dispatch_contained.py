@@ -1,0 +1,61 @@
+"""Exceptions while one request is handled fail that request alone; see test_eviction for what is taken out."""
+
+import pytest
+
+from broker.core.bounds import DEATHS_BY_CALL
+from broker.core.commands import StartedEntry
+from broker.core.events import Answered, Crashed, LedgerRead, Refused
+from broker.core.reception import CALLS_KILL
+from broker.core.verdict import Meaning
+from tests.unit.core.shell import WALL_MS
+from tests.unit.core.specimens import candidate, identity, verdict
+from tests.unit.core.test_eviction import CRASHED, Rig
+
+
+def test_in_its_reception() -> None:
+    rig = Rig()
+    number = rig.take(candidate(limit="no budget"))
+    rig.all_others_are_answered()
+    assert rig.decisions(number) == [CRASHED]
+
+
+def test_in_its_admission() -> None:
+    rig = Rig()
+    rig.rot("before it is paid")
+    number = rig.take(candidate(limit="rotten"))
+    rig.all_others_are_answered()
+    assert rig.decisions(number) == [CRASHED]
+
+
+@pytest.mark.parametrize("event", [Refused, Crashed])
+def test_at_the_end_of_its_call(event: type[Refused | Crashed]) -> None:
+    rig = Rig()
+    number = rig.take(candidate(limit="rotten"))
+    rig.rot("when it is given up")
+    rig.post(event(rig.calls.pop(number).call))
+    rig.all_others_are_answered()
+    assert rig.decisions(number) == [CRASHED]
+    assert [each.step for each in rig.contained] == ["answer"]
+
+
+def test_at_the_end_of_a_call_that_no_request_waits_for() -> None:
+    rig = Rig()
+    number = rig.take(candidate(limit="rotten", deadline_ms=rig.now_ms + 100))
+    rig.wait(100)
+    rig.rot("before the answer is heard")
+    rig.post(Answered(rig.calls.pop(number).call, verdict(Meaning.OVERLOADED), 0))
+    rig.all_others_are_answered()
+    assert rig.contained == []
+
+
+def test_a_request_that_kills_by_its_call_is_passed_over_and_the_next_one_is_called() -> None:
+    rig = Rig()
+    rig.stand_by()
+    for term in range(1, DEATHS_BY_CALL + 2):
+        entries = [StartedEntry(identity("x"), 1)] if term <= DEATHS_BY_CALL else []
+        rig.post(LedgerRead(WALL_MS, (), entries, (), term=term, owner=f"p{term}"))
+    rig.now_ms += 5_000
+    rig.lead()
+    number = rig.take("x")
+    rig.all_others_are_answered()
+    assert rig.decisions(number) == [CALLS_KILL]
