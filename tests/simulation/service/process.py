@@ -1,5 +1,6 @@
 """One process: the real dispatcher or the real retrier, on its own event loop, with its own wires to everything."""
 
+import re
 from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 from random import Random
@@ -104,6 +105,16 @@ class Process(ABC):
         """A reader."""
         return MemoryLane(self.link, topic=topic)
 
+    @property
+    def contained(self) -> list[str]:
+        """Steps at which an exception of our own was survived: no trouble of the simulation may cause one."""
+        pages = [meter.render().decode() for meter in self.meters()]
+        return re.findall(r'^headrace_contained_total\{step="(.*)"\} [1-9]', "\n".join(pages), re.MULTILINE)
+
+    @abstractmethod
+    def meters(self) -> list[Meter]:
+        """All that count for it."""
+
 
 class DispatcherProcess(Process):
     """`headrace dispatcher` without its web server."""
@@ -137,6 +148,10 @@ class DispatcherProcess(Process):
     def health(self) -> Health:
         """See `Process.health`."""
         return self.made.health
+
+    def meters(self) -> list[Meter]:
+        """See `Process.meters`."""
+        return [self.made.meter]
 
     async def _main(self) -> None:
         await self.made.dispatcher.serve(_nowhere)
@@ -204,16 +219,21 @@ class RetryingProcess(Process):
             make_producer=self.producer,
         )
         allowance = AllowanceRules(settings.retrier.fresh_share, settings.retrier.floor_per_s)
-        self.work = Retrier(doors, RetrierRules(PREFIX, LANES, 1_000_000, 1_000_000, allowance), Meter(), self.clock)
+        self.meter = Meter()
+        self.work = Retrier(doors, RetrierRules(PREFIX, LANES, 1_000_000, 1_000_000, allowance), self.meter, self.clock)
         return RetrierProcess(
             settings,
             elected=elected,
             leases=(self.lease, leader),
             doors=doors,
-            meter=Meter(),
+            meter=self.meter,
             clock=self.clock,
             owner=self.name,
         )
+
+    def meters(self) -> list[Meter]:
+        """See `Process.meters`."""
+        return [self.meter]
 
     async def _main(self) -> None:
         await self.made.serve(self.work)

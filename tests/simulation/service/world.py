@@ -170,6 +170,9 @@ class World:
         gc.collect()  # a task says that nobody saw its failure when it is collected
         for process in self.graves:
             self.history.defects += [f"{process.name}: {context}" for context in process.loop.broken]
+            self.history.defects += [
+                f"{process.name}: an exception was contained at {step}" for step in process.contained
+            ]
 
     # ------------------------------------------------------------------ processes
 
