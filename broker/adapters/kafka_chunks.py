@@ -5,6 +5,7 @@ transaction. A cluster that is away or slow costs chunks, which are counted, and
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from contextlib import suppress
@@ -16,6 +17,7 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_transactions import close_producer
 from broker.errors import SettingsError
 from broker.tasks import ended
+from broker.traces import traced
 from schemas.record import Record
 
 WAITING_MAX = 10_000
@@ -30,6 +32,8 @@ _FLUSH_S = 0.5
 _PAUSE_FIRST_S = 0.2
 _PAUSE_MAX_S = 5.0
 _TROUBLE = (KafkaError, OSError, TimeoutError, AssertionError, SettingsError)
+
+_log = logging.getLogger("headrace.chunks")
 
 
 class KafkaChunks:
@@ -66,9 +70,10 @@ class KafkaChunks:
         self.prepare()
 
     async def _run(self) -> None:
+        """Deliver until cancelled; what the client raises over one chunk costs that chunk, and not all later ones."""
         pause_s = _PAUSE_FIRST_S
         while True:
-            with suppress(*_TROUBLE):
+            try:
                 producer = self._made()
                 try:
                     await asyncio.wait_for(self._start(producer), _START_WITHIN_S)
@@ -76,6 +81,10 @@ class KafkaChunks:
                     await self._deliver(producer)
                 finally:
                     await close_producer(producer)
+            except _TROUBLE:
+                pass
+            except Exception as error:  # noqa: BLE001 — nobody awaits this task: it would end in silence
+                _log.error("sending chunks failed: %s", traced(error))
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_MAX_S)
 

@@ -23,6 +23,7 @@ class Producer:
     def __init__(self) -> None:
         self.away_until_s = 0.0
         self.hangs = False
+        self.rotten = b""
         self.topics = {"chunks"}
         self.starts: list[float] = []
         self.closed = 0
@@ -39,6 +40,8 @@ class Producer:
             raise KafkaConnectionError("away")
 
     async def send(self, topic: str, value: bytes, **_: Any) -> "asyncio.Future[object]":
+        if value == self.rotten:
+            raise TypeError
         if self.hangs:
             await asyncio.Event().wait()
         self.sent.append(value)
@@ -184,3 +187,14 @@ async def test_closing_takes_half_a_second_at_most_and_counts_what_is_left(produ
     await log.close()
     assert now_s() - begun_s < 0.6
     assert (log.dropped, producer.closed) == (3, 1)
+
+
+async def test_a_chunk_that_the_client_cannot_send_costs_itself_and_no_later_one(producer: Producer) -> None:
+    """Before, the sender's task ended in silence, and no stream had another chunk."""
+    producer.rotten = b"rotten"
+    log = chunks()
+    for text in ("a", "rotten", "b"):
+        log.send(record(text))
+    await until(lambda: producer.sent == [b"a", b"b"])
+    assert log.dropped == 1
+    await log.close()
