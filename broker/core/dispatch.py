@@ -257,7 +257,7 @@ class Dispatch:
                         self._call(ticket, now_ms)
                 except Exception as error:  # noqa: BLE001 — see above
                     self._contain(ticket, "call", error, now_ms, sent=False)
-                    break  # who is next is asked anew
+                    payable = self.limits.payable(now_ms, self.flights.room)
         self.limits.rest()
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:

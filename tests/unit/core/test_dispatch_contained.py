@@ -3,13 +3,13 @@
 import pytest
 
 from broker.core.bounds import DEATHS_BY_CALL
-from broker.core.commands import StartedEntry
+from broker.core.commands import Complete, StartedEntry
 from broker.core.events import Answered, Crashed, LedgerRead, Refused
 from broker.core.reception import CALLS_KILL
 from broker.core.verdict import Meaning
 from tests.unit.core.shell import WALL_MS
 from tests.unit.core.specimens import candidate, identity, verdict
-from tests.unit.core.test_eviction import CRASHED, Rig
+from tests.unit.core.test_eviction import CRASHED, Rig, RottenBudget
 
 
 def test_in_its_reception() -> None:
@@ -59,3 +59,18 @@ def test_a_request_that_kills_by_its_call_is_passed_over_and_the_next_one_is_cal
     number = rig.take("x")
     rig.all_others_are_answered()
     assert rig.decisions(number) == [CALLS_KILL]
+
+
+def test_whoever_stands_behind_one_whose_admission_raises_is_called_in_the_same_turn() -> None:
+    rig = Rig()
+    rig.core.flights._inflight_max = 0
+    rotten, behind = rig.take(candidate(limit="rotten")), rig.take(candidate("behind", limit="rotten"))
+    rig.rot("when the call is said")
+    rotten_budget = rig.core.limits.desk("rotten", rig.now_ms).budget
+    assert isinstance(rotten_budget, RottenBudget)
+    rotten_budget.once = True
+    rig.core.flights._inflight_max = 10
+    rig.carry_out()
+    assert list(rig.calls) == [behind]
+    rig.settle_all()
+    assert (rig.decisions(rotten), rig.decisions(behind)) == ([CRASHED], [Complete()])

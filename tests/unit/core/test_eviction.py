@@ -25,6 +25,7 @@ class RottenBudget(Budget):
     """Raises where it is told to."""
 
     at = ""
+    once = False
 
     def reserve(
         self, attempt: int, charge: int, now_ms: int, *, stated: bool = False, prices: Prices | None = None
@@ -37,6 +38,7 @@ class RottenBudget(Budget):
 
     def paid(self, attempt: int) -> int:
         if self.at == "when the call is said":
+            self.at = "" if self.once else self.at
             raise RuntimeError
         return super().paid(attempt)
 
