@@ -20,7 +20,7 @@ from broker.core.ticket import CALLING, SETTLED, Candidate, Garbage, State, Tick
 CORE_CRASHED = "A defect in the dispatcher ended the handling of this request; it is not tried again."
 
 
-class UnsoundError(RuntimeError):
+class UnsoundError(Exception):
     """The state of the core may be wrong: the process must end."""
 
 
