@@ -50,7 +50,7 @@ def test_after_two_deaths_it_waits_until_the_term_has_been_quiet_and_for_others_
     first, second = shell.take("x"), shell.take("y")
     assert shell.calls == {}
     shell.wait(QUIET_MS - 2 * PUT_OFF_MS)
-    shell.post(Suspected(Source(place(), 9)))
+    shell.post(Suspected((Source(place(), 9),)))
     shell.post(Suspected(()))
     shell.wait(QUIET_MS - PUT_OFF_MS)
     assert shell.calls == {}

@@ -1,10 +1,11 @@
 """An exception in the core fails the request that was being handled, wherever it came from; or ends the process."""
 
 from collections.abc import Callable
+from typing import Protocol, cast
 
 import pytest
 
-from broker.core.budget import Budget, Checkpoint
+from broker.core.budget import Budget, Checkpoint, LimitSettings
 from broker.core.cancels import Cancel
 from broker.core.charge import Prices
 from broker.core.commands import Bury, Complete, Discard, Fail
@@ -18,42 +19,58 @@ from broker.core.witness import Usage
 from tests.unit.core.shell import WALL_MS, Shell
 from tests.unit.core.specimens import budget, candidate, identity, place, rules, verdict
 
+pytestmark = pytest.mark.interpreted  # parts of the core are replaced by such as raise
+
 CRASHED = Fail("crashed", CORE_CRASHED)
 
 
-class RottenBudget(Budget):
-    """Raises where it is told to."""
+class Rotting(Protocol):
+    """A budget that raises at a place that it is told, each time or `once`."""
 
-    at = ""
-    once = False
+    at: str
+    once: bool
 
-    def reserve(
-        self, attempt: int, charge: int, now_ms: int, *, stated: bool = False, prices: Prices | None = None
-    ) -> None:
-        if self.at == "before it is paid":
-            raise RuntimeError
-        super().reserve(attempt, charge, now_ms, stated=stated, prices=prices)
-        if self.at == "after it is paid":
-            raise RuntimeError
 
-    def paid(self, attempt: int) -> int:
-        if self.at == "when the call is said":
-            self.at = "" if self.once else self.at
-            raise RuntimeError
-        return super().paid(attempt)
+def rotten_budget(  # noqa: C901 — one class
+    settings: LimitSettings, now_ms: int, checkpoint: Checkpoint | None
+) -> Budget:
+    """A class of its own is made here, and not in the module: of a compiled Budget none can be."""
 
-    def answered(self, attempt: int, now_ms: int, verdict: Verdict, usage: Usage | None = None) -> None:
-        if self.at == "before the answer is heard":
-            raise RuntimeError
-        super().answered(attempt, now_ms, verdict, usage)
-        if self.at == "after the answer is heard":
-            raise RuntimeError
+    class RottenBudget(Budget):
+        """Raises where it is told to."""
 
-    def abandoned(self, attempt: int, now_ms: int) -> None:
-        if self.at == "when it is given up":
-            self.at = ""
-            raise RuntimeError
-        super().abandoned(attempt, now_ms)
+        at = ""
+        once = False
+
+        def reserve(
+            self, attempt: int, charge: int, now_ms: int, *, stated: bool = False, prices: Prices | None = None
+        ) -> None:
+            if self.at == "before it is paid":
+                raise RuntimeError
+            super().reserve(attempt, charge, now_ms, stated=stated, prices=prices)
+            if self.at == "after it is paid":
+                raise RuntimeError
+
+        def paid(self, attempt: int) -> int:
+            if self.at == "when the call is said":
+                self.at = "" if self.once else self.at
+                raise RuntimeError
+            return super().paid(attempt)
+
+        def answered(self, attempt: int, now_ms: int, verdict: Verdict, usage: Usage | None = None) -> None:
+            if self.at == "before the answer is heard":
+                raise RuntimeError
+            super().answered(attempt, now_ms, verdict, usage)
+            if self.at == "after the answer is heard":
+                raise RuntimeError
+
+        def abandoned(self, attempt: int, now_ms: int) -> None:
+            if self.at == "when it is given up":
+                self.at = ""
+                raise RuntimeError
+            super().abandoned(attempt, now_ms)
+
+    return RottenBudget(settings, now_ms, checkpoint)
 
 
 class Rig(Shell):
@@ -70,17 +87,16 @@ class Rig(Shell):
         if limit == "no budget":
             raise RuntimeError
         made = budget(limit, now_ms, checkpoint)
-        return RottenBudget(made.settings, now_ms, made.checkpoint(now_ms)) if limit == "rotten" else made
+        return rotten_budget(made.settings, now_ms, made.checkpoint(now_ms)) if limit == "rotten" else made
 
     def dice(self) -> float:
         if self.dice_rotten:
             raise RuntimeError
         return 0.5
 
-    def rot(self, at: str) -> None:
-        rotten = self.core.limits.desk("rotten", self.now_ms).budget
-        assert isinstance(rotten, RottenBudget)
-        rotten.at = at
+    def rot(self, at: str, *, once: bool = False) -> None:
+        rotten = cast("Rotting", self.core.limits.desk("rotten", self.now_ms).budget)
+        rotten.at, rotten.once = at, once
 
     def all_others_are_answered(self, count: int = 20) -> None:
         names = [f"good-{number}" for number in range(count)]
