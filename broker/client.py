@@ -5,15 +5,13 @@ Submitting the same id again is always safe: it costs one call and has one outco
 """
 
 import asyncio
-import os
-import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, Unpack
 
 from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
@@ -28,18 +26,20 @@ from broker.errors import (
     Unreachable,
     WaitTimedOut,
 )
-from schemas.bounded_json import Unreadable
-from schemas.codec import Record, Undecodable, decode_request, encode_cancel, encode_request
+from broker.submission import Asked, Submission, each, new_id, submission
+from schemas.codec import encode_cancel
 from schemas.control import Cancel
-from schemas.ids import is_valid_id, uuid7
+from schemas.ids import is_valid_id
 from schemas.outcome import Completed, Failed, Outcome
-from schemas.request import GenerationRequest
-from schemas.request_codec import validated_request
 from schemas.topics import control_topic, requests_topic, results_topic
+
+__all__ = ["Asked", "CancelReceipt", "GenerationClient", "Receipt", "Submission", "each", "new_id", "submission"]
 
 SUBMIT_TIMEOUT_S = 30.0
 GENERATE_TIMEOUT_S = 600.0
 IN_FLIGHT_MAX = 500
+DEDUPE_WINDOW_S = 3_600.0
+"""The default of the dispatchers' `dedupe.window_s`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,69 +65,6 @@ class CancelReceipt:
     asked_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A request that was checked, and the lane it is for. Made by `submission`."""
-
-    request: GenerationRequest
-    lane: str
-    record: Record
-
-
-class Asked(TypedDict, total=False):
-    """What `submit` and `generate` may be asked beside the body; see `schemas.request.GenerationRequest`."""
-
-    endpoint: str
-    tenant: str | None
-    id: str | None
-    deadline: datetime | None
-    stream: bool
-    template: str | None
-    metadata: Mapping[str, Any] | None
-    reply_to: str | None
-
-
-def new_id() -> str:
-    """A UUIDv7: ids of later requests sort behind earlier ones."""
-    return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
-
-
-def submission(
-    fields: Mapping[str, Any],
-    *,
-    lane: str,
-    ordering_key: str | None = None,
-    traceparent: str | None = None,
-    source: str = "headrace.client",
-) -> Submission:
-    """Check a request and write it down; what passes here, the dispatcher reads.
-
-    Args:
-        fields: The request as JSON has it; without an `id` it gets a new one.
-        lane: Such as `standard`.
-        ordering_key: Requests of one key start in the order in which they were submitted.
-        traceparent: W3C trace context, handed on.
-        source: Who asks, for CloudEvents' `source`.
-
-    Raises:
-        InvalidRequest: One sentence that says what is wrong; it repeats nothing of the prompt.
-    """
-    given = {**fields, "id": new_id()} if fields.get("id") is None else fields
-    try:
-        request = validated_request(given)
-        record = encode_request(
-            request, source=source, time=datetime.now(UTC), ordering_key=ordering_key, traceparent=traceparent
-        )
-    except Unreadable as reason:
-        raise InvalidRequest(str(reason)) from None
-    except (ValueError, TypeError, RecursionError) as reason:
-        raise InvalidRequest(f"The request cannot be written as JSON ({type(reason).__name__}).") from None
-    read = decode_request(record.value, record.headers)
-    if isinstance(read, Undecodable):
-        raise InvalidRequest(read.message)
-    return Submission(request, lane, record)
-
-
 class GenerationClient:
     """Submits requests. One for each event loop, for as long as the service runs; safe for many tasks at once.
 
@@ -136,6 +73,8 @@ class GenerationClient:
         topic_prefix: Which budget; a prefix is a dispatcher of its own.
         connection: Address and credentials, where more than an address is needed; or a `MemoryBroker`'s, in a test.
         source: Who asks, for CloudEvents' `source`.
+        dedupe_window_s: The dispatchers' `dedupe.window_s`. An id that was answered within it is not called again, so
+            its outcome is searched for in the results that far back.
 
     Nothing is connected before the first request, so a service may start while Kafka is away.
     """
@@ -147,12 +86,13 @@ class GenerationClient:
         topic_prefix: str = "generation",
         connection: KafkaConnection | ClientDoors | None = None,
         source: str = "headrace.client",
+        dedupe_window_s: float = DEDUPE_WINDOW_S,
     ) -> None:
         self._prefix = topic_prefix
         self._source = source
         doors = client_doors(bootstrap_servers, connection)
         self._log = doors.submissions()
-        self._answers = doors.answers(results_topic(topic_prefix))
+        self._answers = doors.answers(results_topic(topic_prefix), read_back_s=dedupe_window_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -243,7 +183,7 @@ class GenerationClient:
         timeout_s: float = GENERATE_TIMEOUT_S,
         **asked: Unpack[Asked],
     ) -> Completed:
-        """Submit one request and wait for its outcome; an id answered within the last hour has its earlier one.
+        """Submit one request and wait for its outcome; an id answered within the dedupe window has its earlier one.
 
         Raises:
             GenerationFailed: The outcome is Failed; it is in `outcome`.
@@ -310,7 +250,7 @@ class GenerationClient:
         timeout_s: float | None = GENERATE_TIMEOUT_S,
         submit_timeout_s: float = SUBMIT_TIMEOUT_S,
     ) -> Outcome:
-        """Cancel a request and wait for its outcome: Failed (`cancelled`), or the one it had within the last hour.
+        """Cancel a request and wait for its outcome: Failed (`cancelled`), or the one it had within the dedupe window.
 
         Raises as `cancel`, and WaitTimedOut if there is none: nobody has sent such a request yet, or nobody leads.
         """
@@ -384,13 +324,3 @@ class _Flying:
             offset=placed.offset,
             submitted_at=datetime.fromtimestamp(placed.timestamp_ms / 1_000, UTC),
         )
-
-
-async def each(submissions: Iterable[Submission] | AsyncIterable[Submission]) -> AsyncIterator[Submission]:
-    """The submissions, whichever way they come."""
-    if isinstance(submissions, AsyncIterable):
-        async for prepared in submissions:
-            yield prepared
-    else:
-        for prepared in submissions:
-            yield prepared

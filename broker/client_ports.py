@@ -86,7 +86,7 @@ class SubmitLog(Protocol):
 
 
 class AnswerLog(Protocol):
-    """The results topic, as a client that waits sees it."""
+    """The results topic, as a client that waits sees it: with the partitions that are added while it waits."""
 
     def waiting(self, request_id: str, *, connect_s: float) -> AbstractAsyncContextManager["asyncio.Future[Outcome]"]:
         """A future that the first outcome of this id published from now on resolves.
@@ -98,14 +98,17 @@ class AnswerLog(Protocol):
         """
 
     async def or_earlier(self, request_id: str, answer: "asyncio.Future[Outcome]") -> Outcome:
-        """The answer that is waited for, or the outcome of the last hour, whichever is there first."""
+        """The answer that is waited for, or an earlier outcome of the id, whichever is there first."""
 
     async def close(self) -> None:
         """Stop following; waits that are left are cancelled."""
 
 
 class OutcomeLog(Protocol):
-    """One topic, read by one member of a group, or by somebody without a group who commits nothing."""
+    """One topic, read by one member of a group, or by a reader without a group that commits nothing.
+
+    A partition that is added meanwhile is read from its first record, within half a minute.
+    """
 
     async def open(self) -> None:
         """Connect, and wait until partitions are assigned and every position is set.
@@ -126,6 +129,10 @@ class OutcomeLog(Protocol):
     @property
     def buffered(self) -> int:
         """Records that `next` has without asking Kafka."""
+
+    @property
+    def made_anew(self) -> int:
+        """How often the topic was deleted and made anew while it was read; it is then read from its beginning."""
 
     def mark_handled(self, arrived: Arrived) -> None:
         """The next `commit` covers this record; without effect if its partition has been taken from us since."""
@@ -198,8 +205,8 @@ class ClientDoors(Protocol):
     def submissions(self) -> SubmitLog:
         """For a producer."""
 
-    def answers(self, topic: str) -> AnswerLog:
-        """For a producer that waits."""
+    def answers(self, topic: str, *, read_back_s: float) -> AnswerLog:
+        """For a producer that waits; earlier outcomes are found as far back as that."""
 
     def outcomes(self, topic: str, *, group: str | None, start: Start) -> OutcomeLog:
         """For a service that acts on outcomes."""

@@ -1,55 +1,46 @@
 """Outcomes for a producer that waits: the results topic followed from its end, and read back for an id answered before.
 
 One consumer without a group serves all waits of a client. It is started before the first request is submitted, so no
-outcome can slip between submitting and following.
+outcome can slip between submitting and following. It looks again at the topic (`kafka_watch`): an outcome may be in a
+partition that was added since.
 """
 
 import asyncio
-import contextlib
-import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
-from aiokafka.partitioner import DefaultPartitioner
 
 from broker.adapters.kafka_connection import DENIED, KafkaConnection, denied, kafka_errors_explained
 from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
-from broker.adapters.kafka_rights import why_unseen
+from broker.adapters.kafka_read_back import ReadBack, outcome_in
+from broker.adapters.kafka_watch import TopicWatch, read_all
 from broker.errors import HeadraceError, Unreachable
 from broker.tasks import ended
-from schemas.codec import WireError, decode_outcome
 from schemas.outcome import Outcome
 
-READ_BACK_S = 3_600
-"""How far back to look for an outcome of an id that was submitted before: the default dedupe window."""
+READ_BACK_AFTER_S = 2.0
+"""How long the outcome is waited for before an earlier one is searched for: most ids are asked for the first time."""
 _POLL_MS = 1_000
 _RECORDS_A_POLL = 500
 _AFTER_ERROR_S = 0.5
 
 
-def partition_of(key: bytes, partitions: Iterable[int]) -> int:
-    """Where Kafka's default partitioner (murmur2) puts a key; every producer in use agrees on it."""
-    numbers = sorted(partitions)
-    return int(DefaultPartitioner()(key, numbers, numbers))
-
-
 class KafkaAnswers:
     """The results topic, as a client that waits sees it."""
 
-    def __init__(self, connection: KafkaConnection, *, topic: str) -> None:
-        """Nothing is connected before the first wait."""
+    def __init__(self, connection: KafkaConnection, *, topic: str, read_back_s: float) -> None:
+        """Nothing is connected before the first wait; earlier outcomes are searched for in the last `read_back_s`."""
         self._connection = connection
         self._topic = topic
         self._waiting: dict[bytes, set[asyncio.Future[Outcome]]] = {}
-        self._places: list[KafkaPartition] = []
         self._following: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
-        self._asked: dict[bytes, asyncio.Future[Outcome | None]] = {}
-        self._reading: asyncio.Task[None] | None = None
+        self._watch = TopicWatch(topic, connection)
+        self._back = ReadBack(connection, topic=topic, window_s=read_back_s)
 
     @asynccontextmanager
     async def waiting(self, request_id: str, *, connect_s: float) -> AsyncIterator["asyncio.Future[Outcome]"]:
@@ -99,20 +90,21 @@ class KafkaAnswers:
 
     async def _at_the_end(self, consumer: AIOKafkaConsumer) -> None:
         await start_consumer(consumer)
-        cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001  # the public way asks by name
-        numbers = cluster.partitions_for_topic(self._topic)
-        if not numbers:
-            raise await why_unseen(consumer._client, self._topic, self._connection)  # noqa: SLF001  # as above
-        self._places = [KafkaPartition(self._topic, number) for number in sorted(numbers)]
-        consumer.assign(self._places)
-        for place, end in (await consumer.end_offsets(self._places)).items():
+        now = await self._watch.first(consumer)
+        places = [KafkaPartition(self._topic, number) for number in now.partitions]
+        ends = await consumer.end_offsets(places)
+        consumer.assign(places)
+        for place, end in ends.items():
             consumer.seek(place, end)
+        self._watch.reads(now)
+        self._back.begin({place.partition: end for place, end in ends.items()}, anew=True)
 
     async def _run(self, consumer: AIOKafkaConsumer) -> None:
         try:
             while True:
                 try:
-                    records = await _poll(consumer)
+                    await self._look_again(consumer)
+                    records = await self._poll(consumer)
                 except DENIED as reason:
                     self._fail(denied(reason, self._connection, right="READ"))
                     return
@@ -120,13 +112,34 @@ class KafkaAnswers:
                     await asyncio.sleep(_AFTER_ERROR_S)
                 else:
                     for record in records:
+                        self._back.passed(record)
                         self._resolve(record)
         finally:
             await close_consumer(consumer)
 
+    async def _look_again(self, consumer: AIOKafkaConsumer) -> None:
+        """Partitions that were added since, or another topic of the same name."""
+        now = await self._watch.again(consumer)
+        if now is None:
+            return
+        anew = self._watch.is_new(now)
+        added = await read_all(consumer, self._topic, now, anew=anew)
+        self._watch.reads(now)
+        self._back.begin(added, anew=anew)
+
+    async def _poll(self, consumer: AIOKafkaConsumer) -> list[ConsumerRecord]:
+        try:
+            got = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS_A_POLL)
+        except OffsetOutOfRangeError as reason:  # retention overtook us, or the topic was made anew and is shorter
+            for place, start in (await consumer.beginning_offsets(list(reason.args[0]))).items():
+                consumer.seek(place, start)
+                self._back.begin({place.partition: start})
+            return []
+        return [record for records in got.values() for record in records]
+
     def _resolve(self, record: ConsumerRecord) -> None:
         waits = self._waiting.get(record.key or b"")
-        outcome = _outcome(record) if waits else None
+        outcome = outcome_in(record) if waits else None
         if outcome is None:
             return
         for answer in waits or ():
@@ -138,26 +151,16 @@ class KafkaAnswers:
             if not answer.done():
                 answer.set_exception(reason)
 
-    async def answered_before(self, request_id: str) -> Outcome | None:
-        """The outcome of the latest run of this id, among those published in the last hour; or None.
-
-        To be asked inside `waiting`, so that between what is read back here and what is followed nothing is missed.
-        One pass over the topic serves everybody who asked before it began: an hour of it is a lot to read.
-
-        Raises:
-            Unreachable, RightsError: Kafka does not let us read, or answers with an error.
-        """
-        key = request_id.encode()
-        if key not in self._asked:
-            self._asked[key] = asyncio.get_running_loop().create_future()
-        found = self._asked[key]
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read_back(), name="read results back")
-        return await asyncio.shield(found)
-
     async def or_earlier(self, request_id: str, answer: "asyncio.Future[Outcome]") -> Outcome:
-        """The answer that is waited for, or the outcome of the last hour, whichever is there first."""
-        reading = asyncio.create_task(self.answered_before(request_id), name=f"read back {request_id}")
+        """The answer that is waited for, or an earlier outcome of the id, whichever is there first.
+
+        To be asked inside `waiting`, so that nothing is missed between what is read back and what is followed.
+        """
+        if not self._back.knows(request_id):
+            await asyncio.wait({answer}, timeout=READ_BACK_AFTER_S)
+        if answer.done():
+            return await answer
+        reading = asyncio.create_task(self._back.find(request_id), name=f"read back {request_id}")
         waits: set[asyncio.Future[Any]] = {answer, reading}
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -168,73 +171,10 @@ class KafkaAnswers:
         finally:
             await ended(reading)
 
-    async def _read_back(self) -> None:
-        while self._asked:
-            asked, self._asked = self._asked, {}
-            try:
-                earlier = await self._one_pass(set(asked))
-            except BaseException as reason:
-                for found in asked.values():
-                    if isinstance(reason, HeadraceError):
-                        found.set_exception(reason)
-                        found.exception()  # whoever asked may be gone
-                    else:
-                        found.cancel()
-                if not isinstance(reason, HeadraceError):
-                    raise
-            else:
-                for key, found in asked.items():
-                    found.set_result(earlier.get(key))
-
-    async def _one_pass(self, keys: set[bytes]) -> dict[bytes, Outcome]:
-        async with kafka_errors_explained(self._connection, right="READ"):
-            consumer = make_consumer(self._connection)
-            try:
-                await start_consumer(consumer)
-                numbers = [place.partition for place in self._places]
-                places = [
-                    KafkaPartition(self._topic, number) for number in {partition_of(key, numbers) for key in keys}
-                ]
-                return await _latest(consumer, places, keys)
-            finally:
-                await close_consumer(consumer)
-
     async def close(self) -> None:
         """Stop following; waits that are left are cancelled."""
-        for task in (self._following, self._reading):
-            if task is not None:
-                await ended(task)
+        if self._following is not None:
+            await ended(self._following)
+        await self._back.close()
         for answer in [answer for waits in self._waiting.values() for answer in waits]:
             answer.cancel()
-
-
-async def _poll(consumer: AIOKafkaConsumer) -> list[ConsumerRecord]:
-    try:
-        got = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS_A_POLL)
-    except OffsetOutOfRangeError as reason:  # retention overtook us
-        for place, start in (await consumer.beginning_offsets(list(reason.args[0]))).items():
-            consumer.seek(place, start)
-        return []
-    return [record for records in got.values() for record in records]
-
-
-async def _latest(consumer: AIOKafkaConsumer, places: list[KafkaPartition], keys: set[bytes]) -> dict[bytes, Outcome]:
-    consumer.assign(places)
-    ends = await consumer.end_offsets(places)
-    since_ms = time.time_ns() // 1_000_000 - READ_BACK_S * 1_000
-    starts = await consumer.offsets_for_times(dict.fromkeys(places, since_ms))
-    for place in places:
-        consumer.seek(place, ends[place] if starts[place] is None else starts[place].offset)
-    latest: dict[bytes, Outcome] = {}
-    while any([await consumer.position(place) < ends[place] for place in places]):
-        for record in await _poll(consumer):
-            outcome = _outcome(record) if record.key in keys else None
-            if outcome is not None and (record.key not in latest or outcome.run >= latest[record.key].run):
-                latest[record.key] = outcome
-    return latest
-
-
-def _outcome(record: ConsumerRecord) -> Outcome | None:
-    with contextlib.suppress(WireError):
-        return decode_outcome(record.value, record.headers)
-    return None

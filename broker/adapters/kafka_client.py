@@ -21,9 +21,9 @@ class KafkaClientDoors:
         """See `ClientDoors.submissions`."""
         return KafkaSubmit(self.connection)
 
-    def answers(self, topic: str) -> AnswerLog:
+    def answers(self, topic: str, *, read_back_s: float) -> AnswerLog:
         """See `ClientDoors.answers`."""
-        return KafkaAnswers(self.connection, topic=topic)
+        return KafkaAnswers(self.connection, topic=topic, read_back_s=read_back_s)
 
     def outcomes(self, topic: str, *, group: str | None, start: Start) -> OutcomeLog:
         """See `ClientDoors.outcomes`."""

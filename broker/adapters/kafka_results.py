@@ -1,9 +1,12 @@
-"""A topic of ours read by somebody else's service: committed records only, at least once for each consumer group.
+"""A topic of ours read by another service: committed records only, at least once for each consumer group.
 
 Two faults of the third party shape it. A group coordinator that is starting answers "which offset is stored?" with
 nothing, and aiokafka takes that for "none": it would start at the wrong end. So stored offsets are asked for through
 `kafka_offsets`, where an answer must be whole, and every position is set by a seek. And `stop()` of a consumer may
 raise CancelledError or hang.
+
+The topic may change meanwhile (`kafka_watch`). A group stores the topic's id beside each offset: an offset of a former
+topic of the same name says nothing about this one.
 """
 
 import asyncio
@@ -16,18 +19,20 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
 
 from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_explained
 from broker.adapters.kafka_consumer import close_consumer, start_consumer
 from broker.adapters.kafka_offsets import KafkaOffsets
-from broker.adapters.kafka_rights import why_unseen
+from broker.adapters.kafka_watch import TopicNow, TopicWatch, read_all
 from broker.client_ports import Arrived, Start
 from broker.errors import LogUnavailable, Unreachable
-from broker.ports import TopicPartition
+from broker.ports import StoredOffset, TopicPartition
 from schemas.record import Record, present
 
 _FETCH_WAIT_MS = 200
-_METADATA_AGE_MS = 30_000
+_METADATA_AGE_MS = 10_000
+"""The leader of a group sees added partitions when it asks for metadata, and only then deals them out."""
 _RECORDS_A_FETCH = 200
 _COMMIT_WITHIN_S = 5.0
 _LOOK_AGAIN_S = 0.5
@@ -51,7 +56,9 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         self._assignment = 0
         self._assigned = asyncio.Event()
         self._partitions_at_open: set[int] = set()
+        self._partitions: tuple[int, ...] = ()
         self._next: dict[int, int] = {}
+        self._watch = TopicWatch(topic, connection)
 
     async def open(self) -> None:
         """Connect, and wait until partitions are assigned and every position is set.
@@ -64,21 +71,29 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         try:
             async with kafka_errors_explained(self._connection, right="READ"):
                 await start_consumer(consumer)
-                numbers = await self._numbers(consumer)
+                now = await self._watch.first(consumer)
                 self._consumer = consumer
-                self._partitions_at_open = self._partitions_at_open or numbers
-                await self._take_places(consumer, numbers)
+                self._note(now)
+                await self._take_places(consumer, now.partitions)
         except BaseException:
             self._consumer = None
             await close_consumer(consumer)
             raise
 
-    async def _numbers(self, consumer: AIOKafkaConsumer) -> set[int]:
-        cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001  # the public way asks by name
-        numbers: set[int] | None = cluster.partitions_for_topic(self._topic)
-        if not numbers:
-            raise await why_unseen(consumer._client, self._topic, self._connection)  # noqa: SLF001  # as above
-        return numbers
+    def _note(self, now: TopicNow) -> None:
+        """What is read from now on. Of a topic that was made anew nothing is known, and all of it is to be read."""
+        if self._watch.is_new(now):
+            self._next.clear()
+            self._partitions_at_open.clear()
+        elif not self._partitions:
+            self._partitions_at_open = set(now.partitions)
+        self._partitions = now.partitions
+        self._watch.reads(now)
+
+    @property
+    def made_anew(self) -> int:
+        """How often the topic was deleted and made anew while it was read."""
+        return self._watch.made_anew
 
     def _made(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
@@ -108,7 +123,8 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         places = [KafkaPartition(self._topic, number) for number in numbers]
         consumer.assign(places)
         for place, offset in (await self._first_offsets(consumer, places)).items():
-            consumer.seek(place, self._next.get(place.partition, offset))
+            # Noted at once: a reader from the end that connects again must not skip what came while it was away.
+            consumer.seek(place, self._next.setdefault(place.partition, offset))
         self._assigned.set()
 
     async def on_partitions_revoked(self, revoked: Iterable[KafkaPartition]) -> None:
@@ -132,11 +148,16 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
     async def _go_to_stored(self, consumer: AIOKafkaConsumer, places: list[KafkaPartition]) -> None:
         if self._group is None or not places:
             return
-        asked = [TopicPartition(place.topic, place.partition) for place in places]
+        numbers = {place.partition for place in places}.union(self._partitions)
+        asked = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         stored = await KafkaOffsets(self._connection, group=self._group).read(asked)
-        known = {place.partition: found.offset for place, found in stored.items() if found.offset >= 0}
+        known = {
+            place.partition: found.offset for place, found in stored.items() if found.offset >= 0 and self._is_of(found)
+        }
         fresh = [place for place in places if place.partition not in known]
-        first = await self._first_offsets(consumer, fresh) if fresh else {}
+        # A group that has read other partitions, or a former topic, has not begun today: what is fresh was added since.
+        has_read = any(found.offset >= 0 for found in stored.values())
+        first = await self._first_offsets(consumer, fresh, from_start=has_read) if fresh else {}
         for place in places:
             if place.partition in known:
                 consumer.seek(place, known[place.partition])
@@ -146,11 +167,15 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                 consumer.seek(place, first[place])
                 self._handled[place.partition] = first[place]
 
+    def _is_of(self, stored: StoredOffset) -> bool:
+        """Whether an offset was stored of this topic; one without an id was stored by a former release."""
+        return not stored.metadata or self._watch.topic_id in {None, stored.metadata}
+
     async def _first_offsets(
-        self, consumer: AIOKafkaConsumer, places: list[KafkaPartition]
+        self, consumer: AIOKafkaConsumer, places: list[KafkaPartition], *, from_start: bool = False
     ) -> dict[KafkaPartition, int]:
         begin: dict[KafkaPartition, int] = await consumer.beginning_offsets(places)
-        if self._start == "earliest":
+        if self._start == "earliest" or from_start:
             return begin
         ends: dict[KafkaPartition, int] = await consumer.end_offsets(places)
         if isinstance(self._start, datetime):
@@ -185,18 +210,40 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._assigned.wait(), timeout_ms / 1_000)
             return
-        consumer, assignment = self._opened(), self._assignment
+        consumer = self._opened()
         async with kafka_errors_explained(self._connection, right="READ"):
+            now = await self._watch.again(consumer)
+            if now is not None:
+                await self._take_up(consumer, now)
+            assignment = self._assignment
             try:
                 got = await consumer.getmany(timeout_ms=timeout_ms, max_records=_RECORDS_A_FETCH)
             except OffsetOutOfRangeError as reason:  # retention overtook a reader without a group
                 for place, begin in (await consumer.beginning_offsets(list(reason.args[0]))).items():
                     consumer.seek(place, begin)
-                return
+                return  # a topic that was made anew and is shorter is begun anew thereby
         if assignment == self._assignment:
             for place, records in got.items():
                 self._buffer.extend(self._arrived(record) for record in records)
                 self._next[place.partition] = records[-1].offset + 1
+
+    async def _take_up(self, consumer: AIOKafkaConsumer, now: TopicNow) -> None:
+        """Read what the topic has become. Of a group each member begins its own partitions anew."""
+        anew, assignment = self._watch.is_new(now), self._assignment
+        begin: dict[KafkaPartition, int] = {}
+        if self._group is None:
+            await read_all(consumer, self._topic, now, anew=anew)
+        elif anew:
+            begin = await consumer.beginning_offsets(list(consumer.assignment()))
+            if assignment != self._assignment:
+                return  # the partitions were dealt anew meanwhile; the next look finds the same
+            for place, offset in begin.items():
+                consumer.seek(place, offset)
+        if anew:
+            self._assignment += 1  # what is in hand was read of another topic, and no offset of it may be stored
+            self._buffer.clear()
+            self._handled = {place.partition: offset for place, offset in begin.items()}
+        self._note(now)
 
     def _arrived(self, record: ConsumerRecord) -> Arrived:
         content = Record(record.key, record.value, present(record.headers))
@@ -212,7 +259,10 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         consumer, handled = self._consumer, dict(self._handled)
         if consumer is None or self._group is None or not handled:
             return
-        offsets = {KafkaPartition(self._topic, number): offset for number, offset in handled.items()}
+        known = self._watch.topic_id or ""
+        offsets = {
+            KafkaPartition(self._topic, number): OffsetAndMetadata(offset, known) for number, offset in handled.items()
+        }
         with suppress(KafkaError, OSError, TimeoutError):
             async with asyncio.timeout(_COMMIT_WITHIN_S):
                 await consumer.commit(offsets)
@@ -223,7 +273,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
     async def ends(self) -> dict[int, int]:
         """The end of every partition now, as a read_committed reader sees it."""
         consumer = self._opened()
-        places = [KafkaPartition(self._topic, number) for number in self._partitions_at_open]
+        places = [KafkaPartition(self._topic, number) for number in self._partitions]
         async with kafka_errors_explained(self._connection, right="READ"):
             return {place.partition: end for place, end in (await consumer.end_offsets(places)).items()}
 

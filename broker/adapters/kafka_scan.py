@@ -16,7 +16,8 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_explained, user_of
 from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
-from broker.adapters.kafka_rights import seen, why_unseen
+from broker.adapters.kafka_rights import seen
+from broker.adapters.kafka_watch import topic_now
 from broker.client_ports import Standing
 from broker.errors import RightsError, Unreachable
 from schemas.record import Record, present
@@ -65,18 +66,12 @@ class KafkaScan:
         try:
             async with kafka_errors_explained(self._connection, right="READ"):
                 await start_consumer(consumer)
-                await self._take_places(consumer, await self._numbers(consumer))
+                now = await topic_now(consumer._client, self._topic, self._connection)  # noqa: SLF001  # no public way
+                await self._take_places(consumer, now.partitions)
         except BaseException:
             await close_consumer(consumer)
             raise
         self._consumer = consumer
-
-    async def _numbers(self, consumer: AIOKafkaConsumer) -> list[int]:
-        cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001  # the public way asks by name
-        numbers: set[int] | None = cluster.partitions_for_topic(self._topic)
-        if not numbers:
-            raise await why_unseen(consumer._client, self._topic, self._connection)  # noqa: SLF001  # as above
-        return sorted(numbers)
 
     async def _take_places(self, consumer: AIOKafkaConsumer, numbers: Sequence[int]) -> None:
         places = [KafkaPartition(self._topic, number) for number in numbers]

@@ -51,7 +51,10 @@ def cancel(  # noqa: PLR0917  # Typer reads them by name
     async def run() -> bool:
         connection = KafkaConnection.of(settings.kafka)
         async with GenerationClient(
-            topic_prefix=settings.kafka.topic_prefix, connection=connection, source="headrace.cli"
+            topic_prefix=settings.kafka.topic_prefix,
+            connection=connection,
+            source="headrace.cli",
+            dedupe_window_s=settings.dedupe.window_s,
         ) as client:
 
             async def one(request_id: str) -> tuple[str, bool]:

@@ -59,7 +59,10 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
         read = beside(checked) if source == STDIN else each(checked)
         connection = KafkaConnection.of(settings.kafka)
         async with GenerationClient(
-            topic_prefix=settings.kafka.topic_prefix, connection=connection, source="headrace.cli"
+            topic_prefix=settings.kafka.topic_prefix,
+            connection=connection,
+            source="headrace.cli",
+            dedupe_window_s=settings.dedupe.window_s,
         ) as client:
             if wait:
                 return await _wait(client, read, timeout_s=timeout, wait_s=wait_timeout, advance=advance)

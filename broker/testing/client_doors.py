@@ -7,24 +7,17 @@ and not handled comes again. A reader whose cluster is away stays silent; only a
 import asyncio
 import contextlib
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from broker.client_ports import Appended, Arrived, Standing, Start
 from broker.errors import InvalidRequest, LogUnavailable, Unreachable
-from broker.ports import Fetched, StoredOffset, TopicPartition, Unreadable
-from broker.tasks import ended
+from broker.ports import StoredOffset, TopicPartition
+from broker.testing.client_answers import MemoryAnswers, reached, read
 from broker.testing.kafka import MESSAGE_BYTES_MAX, Group, KafkaLink, MemoryKafka
 from broker.testing.kafka_log import PartitionLog
-from schemas.codec import WireError, decode_outcome
-from schemas.outcome import Outcome
 from schemas.record import Record
-
-READ_BACK_MS = 3_600_000
-"""How far back an outcome is found: as in the real door."""
-_RECORDS_A_FETCH = 200
 
 
 class MemoryClientDoors:
@@ -40,9 +33,9 @@ class MemoryClientDoors:
         """See `ClientDoors.submissions`."""
         return MemorySubmit(self._link)
 
-    def answers(self, topic: str) -> "MemoryAnswers":
+    def answers(self, topic: str, *, read_back_s: float) -> "MemoryAnswers":
         """See `ClientDoors.answers`."""
-        return MemoryAnswers(self._link, topic=topic)
+        return MemoryAnswers(self._link, topic=topic, read_back_s=read_back_s)
 
     def outcomes(self, topic: str, *, group: str | None, start: Start) -> "MemoryOutcomes":
         """See `ClientDoors.outcomes`."""
@@ -92,77 +85,11 @@ class MemorySubmit:
 
     async def check(self, topic: str) -> None:
         """See `SubmitLog.check`."""
-        await _reached(self._link)
+        await reached(self._link)
         self._link.kafka.logs(topic)
 
     async def close(self) -> None:
         """See `SubmitLog.close`."""
-
-
-class MemoryAnswers:
-    """See `broker.client_ports.AnswerLog`."""
-
-    def __init__(self, link: KafkaLink, *, topic: str) -> None:
-        self._link = link
-        self._topic = topic
-        self._waiting: dict[str, set[asyncio.Future[Outcome]]] = {}
-        self._next: list[int] = []
-        self._following: asyncio.Task[None] | None = None
-
-    @asynccontextmanager
-    async def waiting(self, request_id: str, *, connect_s: float) -> AsyncIterator["asyncio.Future[Outcome]"]:
-        """See `AnswerLog.waiting`."""
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(request_id, set()).add(answer)
-        try:
-            await self._follow(connect_s)
-            yield answer
-        finally:
-            answer.cancel()
-            self._waiting[request_id].discard(answer)
-            if not self._waiting[request_id]:
-                del self._waiting[request_id]
-
-    async def _follow(self, connect_s: float) -> None:
-        await _reached(self._link, connect_s)
-        logs = self._link.kafka.logs(self._topic)
-        if self._following is None:
-            self._next = [log.end for log in logs]
-            self._following = asyncio.create_task(self._run(logs), name="follow results")
-
-    async def _run(self, logs: Sequence[PartitionLog]) -> None:
-        while True:
-            if self._link.is_up:
-                for number, log in enumerate(logs):
-                    got, self._next[number] = _read(log, self._next[number])
-                    for fetched in got:
-                        self._resolve(fetched)
-            await self._link.changed()
-
-    def _resolve(self, fetched: Fetched) -> None:
-        outcome = _outcome(fetched)
-        if outcome is None:
-            return
-        for answer in self._waiting.get(outcome.id, ()):
-            if not answer.done():
-                answer.set_result(outcome)
-
-    async def or_earlier(self, request_id: str, answer: "asyncio.Future[Outcome]") -> Outcome:
-        """See `AnswerLog.or_earlier`."""
-        since_ms = self._link.kafka.utc_ms() - READ_BACK_MS
-        found = [
-            outcome
-            for fetched in self._link.kafka.committed(self._topic)
-            if fetched.timestamp_ms >= since_ms and (outcome := _outcome(fetched)) and outcome.id == request_id
-        ]
-        return max(found, key=lambda outcome: outcome.run) if found else await answer
-
-    async def close(self) -> None:
-        """See `AnswerLog.close`."""
-        if self._following is not None:
-            await ended(self._following)
-        for answer in [answer for waits in self._waiting.values() for answer in waits]:
-            answer.cancel()
 
 
 class MemoryOutcomes:
@@ -182,19 +109,46 @@ class MemoryOutcomes:
         self._buffer: deque[Arrived] = deque()
         self._assignment = 0
         self._is_open = False
+        self._partitions = 0
         self._partitions_at_open = 0
+        self._topic_id: str | None = None
+        self.made_anew = 0
 
     async def open(self) -> None:
         """See `OutcomeLog.open`."""
-        await _reached(self._link)
-        numbers = range(len(self._logs))
-        self._partitions_at_open = self._partitions_at_open or len(numbers)
+        await reached(self._link)
+        self._look_again()
         self._is_open = True
         if self._group is None:
-            self._next = {number: self._next.get(number, self._first(number)) for number in numbers}
+            self._next = {number: self._next.get(number, self._first(number)) for number in range(self._partitions)}
             return
         self._members.append(self)
         self._deal()
+
+    def _look_again(self) -> None:
+        """What the topic is now: partitions may have been added, or it may have been made anew."""
+        topic_id, former = self._link.kafka.topic_id(self._topic), self._partitions
+        self._partitions = len(self._logs)
+        if self._topic_id not in {None, topic_id}:
+            self.made_anew += 1
+            self._assignment += 1
+            self._buffer.clear()
+            self._handled.clear()
+            self._next = dict.fromkeys(self._next, 0)
+            self._partitions_at_open = 0
+        elif self._topic_id is None:
+            self._partitions_at_open = self._partitions
+        self._topic_id = topic_id
+        if self._is_open and self._partitions != former:
+            self._take_up_added()
+
+    def _take_up_added(self) -> None:
+        if self._group is None:
+            for number in range(self._partitions):
+                self._next.setdefault(number, self._first(number))
+            self._next = {number: at for number, at in self._next.items() if number < self._partitions}
+        else:
+            self._deal()
 
     @property
     def _logs(self) -> list[PartitionLog]:
@@ -215,13 +169,17 @@ class MemoryOutcomes:
         self._buffer.clear()
 
     def _assign(self, numbers: Sequence[int]) -> None:
+        self._partitions = len(self._logs)
         stored = self._offsets.stored
+        has_read = any(place.topic == self._topic for place in stored)
         for number in numbers:
             place = TopicPartition(self._topic, number)
-            if place in stored:
+            if place in stored and stored[place].metadata == self._topic_id:
                 self._next[number] = stored[place].offset
             else:  # stored at once, as by the real door
-                self._next[number] = self._handled[number] = self._first(number)
+                self._next[number] = self._handled[number] = (
+                    self._logs[number].start if has_read else self._first(number)
+                )
         self._store()
 
     @property
@@ -248,10 +206,11 @@ class MemoryOutcomes:
         return self._buffer.popleft() if self._buffer else None
 
     def _fetch(self) -> bool:
-        if not self._link.is_up:
+        if not self._link.is_up or self._topic not in self._link.kafka.topic_names():
             return False
+        self._look_again()
         for number, position in self._next.items():
-            got, self._next[number] = _read(self._logs[number], position)
+            got, self._next[number] = read(self._logs[number], position)
             for fetched in got:
                 self._buffer.append(
                     Arrived(number, fetched.offset, fetched.timestamp_ms, fetched.record, self._assignment)
@@ -277,7 +236,7 @@ class MemoryOutcomes:
             return
         for number, offset in self._handled.items():
             place = TopicPartition(self._topic, number)
-            self._offsets.stored[place] = self._offsets.shown[place] = StoredOffset(offset, "")
+            self._offsets.stored[place] = self._offsets.shown[place] = StoredOffset(offset, self._topic_id or "")
         self._handled.clear()
 
     async def ends(self) -> dict[int, int]:
@@ -321,7 +280,7 @@ class MemoryScan:
 
     async def open(self) -> None:
         """See `ScanLog.open`."""
-        await _reached(self._link)
+        await reached(self._link)
         logs = self._link.kafka.logs(self._topic)
         self.ends = {number: log.stable_end for number, log in enumerate(logs)}
         for number, log in enumerate(logs):
@@ -336,8 +295,8 @@ class MemoryScan:
 
     async def take(self, partition: int) -> Sequence[Standing]:
         """See `ScanLog.take`."""
-        await _reached(self._link)
-        got, after = _read(self._link.kafka.logs(self._topic)[partition], self._next[partition])
+        await reached(self._link)
+        got, after = read(self._link.kafka.logs(self._topic)[partition], self._next[partition])
         self._next[partition] = min(after, self.ends[partition])
         return [
             Standing(self._topic, partition, fetched.offset, fetched.timestamp_ms, fetched.record)
@@ -357,28 +316,6 @@ class MemoryScan:
         """See `ScanLog.close`."""
 
 
-async def _reached(link: KafkaLink, within_s: float | None = None) -> None:
-    try:
-        await link.reach(within_s)
-    except TimeoutError as reason:
-        raise Unreachable("Kafka does not answer: it is away.") from reason
-
-
-def _read(log: PartitionLog, position: int) -> tuple[list[Fetched], int]:
-    """What stands there, and where to go on: past whatever a reader never sees."""
-    got, after = log.read(position, _RECORDS_A_FETCH)
-    if isinstance(got, Unreadable):
-        return [], after
-    behind, _ = log.read(after, 1)
-    return got, after if behind else max(after, log.stable_end)
-
-
 def _first_since(log: PartitionLog, since: datetime) -> int:
     since_ms = int(since.timestamp() * 1_000)
     return next((each.offset for each in log.committed() if each.timestamp_ms >= since_ms), log.stable_end)
-
-
-def _outcome(fetched: Fetched) -> Outcome | None:
-    with contextlib.suppress(WireError):
-        return decode_outcome(fetched.record.value, fetched.record.headers)
-    return None

@@ -77,6 +77,8 @@ class MemoryKafka:
         self.opened: Counter[str] = Counter()
         self.groups: dict[str, Group] = {}
         self._topics: dict[str, list[PartitionLog]] = {}
+        self._ids: dict[str, str] = {}
+        self._born = 0
         self._epochs: Counter[str] = Counter()
         self._pending: dict[str, Pending] = {}
         self._completing: dict[str, Completing] = {}
@@ -89,13 +91,25 @@ class MemoryKafka:
     def create(self, topic: str, partitions: int = 1) -> None:
         """A topic, or more partitions of one."""
         logs = self._topics.setdefault(topic, [])
+        if topic not in self._ids:
+            self._born += 1
+            self._ids[topic] = f"{topic}-{self._born}"
         logs.extend(PartitionLog() for _ in range(partitions - len(logs)))
         self.stir()
 
     def delete(self, topic: str) -> None:
         """A topic with all it held."""
-        del self._topics[topic]
+        del self._topics[topic], self._ids[topic]
         self.stir()
+
+    def topic_id(self, topic: str) -> str:
+        """What tells a topic from every other one that ever had its name.
+
+        Raises:
+            MissingTopic: There is none of that name.
+        """
+        self.logs(topic)
+        return self._ids[topic]
 
     def logs(self, topic: str) -> list[PartitionLog]:
         """A topic's partitions.

@@ -1,0 +1,122 @@
+"""The results topic of a `MemoryKafka` as a producer that waits sees it, and what every reader there has in common."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from broker.errors import Unreachable
+from broker.ports import Fetched, Unreadable
+from broker.tasks import ended
+from broker.testing.kafka import KafkaLink
+from broker.testing.kafka_log import PartitionLog
+from schemas.codec import WireError, decode_outcome
+from schemas.outcome import Outcome
+
+_RECORDS_A_FETCH = 200
+
+
+class MemoryAnswers:
+    """See `broker.client_ports.AnswerLog`."""
+
+    def __init__(self, link: KafkaLink, *, topic: str, read_back_s: float) -> None:
+        self._link = link
+        self._topic = topic
+        self._read_back_s = read_back_s
+        self._waiting: dict[str, set[asyncio.Future[Outcome]]] = {}
+        self._next: dict[int, int] = {}
+        self._topic_id = ""
+        self._following: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def waiting(self, request_id: str, *, connect_s: float) -> AsyncIterator["asyncio.Future[Outcome]"]:
+        """See `AnswerLog.waiting`."""
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(request_id, set()).add(answer)
+        try:
+            await self._follow(connect_s)
+            yield answer
+        finally:
+            answer.cancel()
+            self._waiting[request_id].discard(answer)
+            if not self._waiting[request_id]:
+                del self._waiting[request_id]
+
+    async def _follow(self, connect_s: float) -> None:
+        await reached(self._link, connect_s)
+        logs = self._link.kafka.logs(self._topic)
+        if self._following is None:
+            self._next = {number: log.end for number, log in enumerate(logs)}
+            self._topic_id = self._link.kafka.topic_id(self._topic)
+            self._following = asyncio.create_task(self._run(), name="follow results")
+
+    async def _run(self) -> None:
+        while True:
+            if self._link.is_up and self._topic in self._link.kafka.topic_names():
+                self._look_again()
+                for number, log in enumerate(self._link.kafka.logs(self._topic)):
+                    got, self._next[number] = read(log, self._next[number])
+                    for fetched in got:
+                        self._resolve(fetched)
+            await self._link.changed()
+
+    def _look_again(self) -> None:
+        """Partitions that were added since are read from their first records, and so is a topic that was made anew."""
+        topic_id = self._link.kafka.topic_id(self._topic)
+        if topic_id != self._topic_id:
+            self._topic_id = topic_id
+            self._next.clear()
+        for number, log in enumerate(self._link.kafka.logs(self._topic)):
+            self._next.setdefault(number, log.start)
+
+    def _resolve(self, fetched: Fetched) -> None:
+        outcome = _outcome(fetched)
+        if outcome is None:
+            return
+        for answer in self._waiting.get(outcome.id, ()):
+            if not answer.done():
+                answer.set_result(outcome)
+
+    async def or_earlier(self, request_id: str, answer: "asyncio.Future[Outcome]") -> Outcome:
+        """See `AnswerLog.or_earlier`."""
+        since_ms = self._link.kafka.utc_ms() - self._read_back_s * 1_000
+        found = [
+            outcome
+            for fetched in self._link.kafka.committed(self._topic)
+            if fetched.timestamp_ms >= since_ms and (outcome := _outcome(fetched)) and outcome.id == request_id
+        ]
+        return max(found, key=lambda outcome: outcome.run) if found else await answer
+
+    async def close(self) -> None:
+        """See `AnswerLog.close`."""
+        if self._following is not None:
+            await ended(self._following)
+        for answer in [answer for waits in self._waiting.values() for answer in waits]:
+            answer.cancel()
+
+
+async def reached(link: KafkaLink, within_s: float | None = None) -> None:
+    """Return once Kafka answers.
+
+    Raises:
+        Unreachable: It did not in time.
+    """
+    try:
+        await link.reach(within_s)
+    except TimeoutError as reason:
+        raise Unreachable("Kafka does not answer: it is away.") from reason
+
+
+def read(log: PartitionLog, position: int) -> tuple[list[Fetched], int]:
+    """What stands there, and where to go on: past whatever a reader never sees."""
+    got, after = log.read(position, _RECORDS_A_FETCH)
+    if isinstance(got, Unreadable):
+        return [], after
+    behind, _ = log.read(after, 1)
+    return got, after if behind else max(after, log.stable_end)
+
+
+def _outcome(fetched: Fetched) -> Outcome | None:
+    with contextlib.suppress(WireError):
+        return decode_outcome(fetched.record.value, fetched.record.headers)
+    return None

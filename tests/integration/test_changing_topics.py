@@ -1,0 +1,97 @@
+"""Topics that change under open clients and readers, on a real Kafka."""
+
+import asyncio
+import json
+import uuid
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+
+from broker.adapters.kafka_admin import admin_client
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_topics import create_missing
+from broker.local.services import LocalServices
+from broker.simulator.upstream import Upstream, UpstreamSettings
+from schemas.record import Record
+from schemas.topics import TopicShape, requests_topic, topics
+from tests.contract.changing_topics_contract import PARTITIONS, ChangingTopics, ChangingTopicsContract
+from tests.integration.fleet import Fleet, read_all, request
+from tests.integration.kafka_world import producing
+
+
+class RealTopics:
+    def __init__(self, connection: KafkaConnection, prefix: str) -> None:
+        self.connection = connection
+        self.prefix = prefix
+
+    async def publish(
+        self, topic: str, *records: Record, partition: int | None = None, at: datetime | None = None
+    ) -> None:
+        at_ms = None if at is None else round(at.timestamp() * 1_000)
+        async with producing(self.connection) as producer:
+            for record in records:
+                headers = list(record.headers)
+                await producer.send_and_wait(
+                    topic, record.value, key=record.key, partition=partition, timestamp_ms=at_ms, headers=headers
+                )
+
+    async def add_partitions(self, topic: str, count: int) -> None:
+        async with admin_client(self.connection, client_id="test", request_ms=5_000) as admin:
+            await admin.create_partitions({topic: NewPartitions(count)})
+            await _until_seen(admin, topic, count)
+
+    async def make_anew(self, topic: str, partitions: int) -> None:
+        async with admin_client(self.connection, client_id="test", request_ms=5_000) as admin:
+            await admin.delete_topics([topic])
+            await _until_seen(admin, topic, 0)
+            await admin.create_topics([NewTopic(topic, partitions, 1)])
+            await _until_seen(admin, topic, partitions)
+
+
+async def _until_seen(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            there = [told for told in await admin.describe_topics() if told["topic"] == topic]
+            if sum(len(told["partitions"]) for told in there) == partitions:
+                return
+            await asyncio.sleep(0.02)
+
+
+class TestRealTopics(ChangingTopicsContract):
+    @pytest.fixture
+    async def world(self, services: LocalServices) -> ChangingTopics:
+        connection = KafkaConnection(services.endpoints.bootstrap_servers)
+        prefix, shape = f"changing-{uuid.uuid4().hex[:8]}", TopicShape(partitions=PARTITIONS)
+        shapes = {"requests": shape, "results": shape, "chunks": shape}
+        await create_missing(connection, topics(prefix, ["standard"], shapes, nodes=1))
+        return RealTopics(connection, prefix)
+
+
+@pytest.mark.timeout(120)
+async def test_a_lane_made_anew_under_its_leader_is_taken_from_its_first_record(
+    services: LocalServices, tmp_path: Path
+) -> None:
+    def written(*names: str) -> list[Record]:
+        return [Record(b"acme", json.dumps(request(name)).encode()) for name in names]
+
+    prefix = f"anew-{uuid.uuid4().hex[:8]}"
+    settings = UpstreamSettings(
+        tokens_per_minute=60_000_000, requests_per_minute=600_000, latency_s=(0.01, 0.02), seed=7, port=0
+    )
+    async with Upstream(settings) as upstream, Fleet(services, prefix, upstream.base_url, tmp_path) as fleet:
+        leader = await fleet.start()
+        await fleet.until(leader, "leader")
+        world, topic = RealTopics(fleet.connection, prefix), requests_topic(prefix, "urgent")
+        former, new = [f"former-{number}" for number in range(3)], [f"new-{number}" for number in range(20)]
+        await world.publish(topic, *written(*former), partition=0)
+        await read_all(fleet, "results", until=len(former), within_s=20)
+        await world.make_anew(topic, 2)
+        await world.publish(topic, *written(*new), partition=0)
+        await world.publish(requests_topic(prefix, "bulk"), *written("aside"), partition=0)
+        ledger = await read_all(fleet, "results", until=len(former) + len(new) + 1, within_s=40)
+        assert {name for name, _ in ledger.counts()} == {*former, *new, "aside"}
+        assert set(ledger.counts().values()) == {1}
+        assert leader.child.returncode is None
+        assert "lane_made_anew" in leader.said()
