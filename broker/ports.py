@@ -170,7 +170,15 @@ class OffsetStore(Protocol):
 
 
 class LaneLog(Protocol):
-    """The records of one lane."""
+    """The records of one lane.
+
+    Attributes:
+        topic_id: Of the topic that `partitions` found last: another topic of the same name, made later, has another id.
+            None before that, and where the server does not say.
+    """
+
+    @property
+    def topic_id(self) -> str | None: ...  # noqa: D102  # see above
 
     async def partitions(self) -> list[int]:
         """The lane's partitions, ascending.

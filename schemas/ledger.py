@@ -112,6 +112,10 @@ class LedgerRecord:
 
     `suspects` are positions (`topic/partition/offset`): of a claim, where its term begins to read each partition; of a
     step, single records about to be decoded, all that are at that moment.
+
+    `topics` are Kafka's ids of topics by their names. A step that has some stores the progress of all their partitions;
+    a claim hands on those under which the stored progress was written. A topic that has another id now was made anew,
+    and no stored progress of it means anything.
     """
 
     kind: LedgerKind
@@ -123,6 +127,7 @@ class LedgerRecord:
     cancels: tuple[WaitingCancel, ...] = ()
     suspects: tuple[str, ...] = ()
     ended: tuple[StartedEntry, ...] = ()
+    topics: Mapping[str, str] = field(default_factory=dict)
 
 
 class LevelValue(BaseModel):
@@ -159,6 +164,7 @@ class LedgerValue(BaseModel):
     cancels: str = ""
     suspects: tuple[str, ...] = ()
     ended: str = ""
+    topics: dict[str, str] = Field(default_factory=dict)
 
 
 def _packed(layout: struct.Struct, entries: Iterable[tuple[Any, ...]]) -> str:
@@ -208,6 +214,8 @@ def pack_ledger(record: LedgerRecord) -> bytes:
         value["cancels"] = _packed(_CANCEL, record.cancels)
     if record.suspects:
         value["suspects"] = list(record.suspects)
+    if record.topics:
+        value["topics"] = dict(record.topics)
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -243,6 +251,7 @@ def unpack_ledger(value: bytes) -> LedgerRecord:
             cancels=tuple(WaitingCancel(*fields) for fields in _unpacked(_CANCEL, wire.cancels)),
             suspects=wire.suspects,
             ended=tuple(StartedEntry(*fields) for fields in _unpacked(_STARTED, wire.ended)),
+            topics=wire.topics,
         )
     except (ValidationError, struct.error, binascii.Error, KeyError) as reason:
         raise LedgerUnreadable(f"a ledger record cannot be read ({type(reason).__name__})") from reason

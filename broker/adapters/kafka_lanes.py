@@ -23,7 +23,8 @@ from broker.adapters.kafka_batches import Pieces
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_consumer import close_consumer, limit_prefetch, make_consumer, start_consumer
 from broker.adapters.kafka_fetch import fetched_batch
-from broker.errors import LogUnavailable, MissingTopic
+from broker.adapters.kafka_watch import TopicWatch
+from broker.errors import LogUnavailable, MissingTopic, RightsError, Unreachable
 from broker.ports import Fetched, Unreadable
 from schemas.record import Record, present
 
@@ -38,6 +39,7 @@ class KafkaLane:
     def __init__(self, connection: KafkaConnection, *, topic: str) -> None:
         """Nothing is connected before the first question."""
         self._connection = connection
+        self._watch = TopicWatch(topic, connection)
         self._topic = topic
         self._consumer: AIOKafkaConsumer | None = None
         self._next: dict[int, int] = {}
@@ -55,15 +57,23 @@ class KafkaLane:
             self._consumer = consumer
         return self._consumer
 
+    @property
+    def topic_id(self) -> str | None:
+        """See `broker.ports.LaneLog`."""
+        return self._watch.topic_id
+
     async def partitions(self) -> list[int]:
         """See `broker.ports.LaneLog.partitions`."""
         consumer = await self._open()
         with _translated(self._topic):
-            cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001 — the public way answers from a cache
-            found = cluster.partitions_for_topic(self._topic)
-        if not found:
-            raise MissingTopic(self._topic)
-        return sorted(found)
+            try:
+                now = await self._watch.first(consumer)
+            except RightsError as hidden:
+                raise MissingTopic(self._topic) from hidden
+            except Unreachable as error:
+                raise LogUnavailable(str(error)) from error
+        self._watch.reads(now)
+        return list(now.partitions)
 
     async def bounds(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
         """See `broker.ports.LaneLog.bounds`."""

@@ -36,8 +36,10 @@ IDLE_WAIT_MS = 1_000
 """How long a lane with room everywhere waits for its next record, which wakes it at once."""
 CLOSED_WAIT_MS = 200
 """How long it waits before a partition without room is looked at again."""
-PARTITIONS_LOOKED_UP_EVERY_MS = 30_000
+PARTITIONS_LOOKED_UP_EVERY_MS = 10_000
 RETRY_S = 0.5
+LAST_OF_FORMER_MS = 60_000
+"""How long the requests of a topic that was deleted may still be answered before its successor is read."""
 NAMED_LOOKED_FOR = 5
 """How often a record that is named is looked for, before it is believed that none is there."""
 NO_TIMESTAMP = -1
@@ -45,6 +47,10 @@ STAMPED_AHEAD_MAX_MS = 86_400_000
 """Nothing was sent later than this after now, whatever it says and however wrong our clock; Kafka lets pass an hour."""
 
 _log = structlog.get_logger("intake")
+
+
+class TopicMadeAnewError(Exception):
+    """The lane's topic was deleted and made anew: no offset that was taken or stored means anything in it."""
 
 
 class LaneIntake:
@@ -61,7 +67,8 @@ class LaneIntake:
         self._entry = Entry(reader, offload, driver.contained)
         self._task: asyncio.Task[None] | None = None
         self._turn = 0
-        self._looked_up_ms = 0
+        self._looked_up_ms: int | None = None
+        self._topic_id: str | None = None
         self._cautions: dict[int, Caution] = {}  # partitions whose records are named in the ledger before they are read
         self._full: dict[int, int] = {}  # partitions whose next record does not fit, and when they are asked again
 
@@ -80,6 +87,7 @@ class LaneIntake:
         for number, caution in self._cautions.items():
             _log.warning("caution_begins", lane=self.lane, partition=number, until=caution.until, deaths=caution.deaths)
         self._looked_up_ms = self._driver.clock.now_ms()
+        self._topic_id = self.log.topic_id
         self._task = asyncio.create_task(self._run(sorted(positions)), name=f"intake {self.lane}")
 
     async def halt(self) -> None:
@@ -97,11 +105,12 @@ class LaneIntake:
     async def _run(self, partitions: list[int]) -> None:
         while True:
             try:
-                took = await self._round(partitions)
                 partitions = await self._look_up(partitions)
+                took = await self._round(partitions)
             except (LogUnavailable, MissingTopic) as error:
                 _log.warning("lane_unreadable", lane=self.lane, reason=str(error))
                 await asyncio.sleep(RETRY_S)
+                self._looked_up_ms = None  # the topic may have been made anew: look before anything is taken
                 continue
             if not took:
                 await self._idle(partitions)
@@ -301,10 +310,13 @@ class LaneIntake:
     async def _look_up(self, partitions: list[int]) -> list[int]:
         """Partitions added since; they start at their first record. Assigning forgets positions: all are set again."""
         now_ms = self._driver.clock.now_ms()
-        if now_ms - self._looked_up_ms < PARTITIONS_LOOKED_UP_EVERY_MS:
+        if self._looked_up_ms is not None and now_ms - self._looked_up_ms < PARTITIONS_LOOKED_UP_EVERY_MS:
             return partitions
-        self._looked_up_ms = now_ms
         found = await self.log.partitions()
+        self._looked_up_ms = now_ms
+        if self._topic_id is not None and self.log.topic_id not in {None, self._topic_id}:
+            await self._answer_last_of_former()
+            raise TopicMadeAnewError(f"{self.topic} was deleted and made anew: it is taken from its beginning.")
         new = [number for number in found if number not in partitions]
         if not new:
             return partitions
@@ -312,3 +324,13 @@ class LaneIntake:
             self._driver.post(PartitionFound(LanePartition(self.lane, number), PartitionProgress(0)))
         await self.log.start({number: 0 if number in new else self.log.position(number) for number in found})
         return found
+
+    async def _answer_last_of_former(self) -> None:
+        """What was taken from the former topic has its outcomes, as far as they come in time; nothing more is taken."""
+        _log.error("lane_made_anew", lane=self.lane, topic=self.topic)
+        driver = self._driver
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_OF_FORMER_MS / 1_000):
+                while any(each.source.partition.lane == self.lane for each in driver.hold.cargo.values()):
+                    driver.room_changed.clear()
+                    await driver.room_changed.wait()

@@ -23,7 +23,7 @@ from broker.errors import LeaseUnavailable, LogUnavailable, ProducerDead, Servic
 from broker.ports import Lease, LeaseMine, Outgoing, TransactionLog
 from broker.service.driver import Driver
 from broker.service.health import Health
-from broker.service.intake import LaneIntake
+from broker.service.intake import LaneIntake, TopicMadeAnewError
 from broker.service.ledger_codec import left_record
 from broker.service.ledger_follower import LedgerFollower
 from broker.service.promotion import LeaseLostError, Promotion, Standing
@@ -151,6 +151,8 @@ class Leadership:
             except LeaseUnavailable as error:
                 self.health.unpromoted = str(error)  # renewals are answered, and say that Redis is well
                 _log.warning("promotion_failed", reason=str(error))
+            except TopicMadeAnewError as error:
+                _log.warning("promoted_again", reason=str(error))
             except (ProducerDead, LogUnavailable) as error:
                 self.health.kafka(str(error))
                 _log.warning("promotion_failed", reason=str(error))
@@ -184,6 +186,7 @@ class Leadership:
         driver, clock = self._parts.driver, self._parts.clock
         self._term, self._has_led = standing.term, True
         driver.post(Promoted(standing.progress, standing.term, clock.utc_ms()))
+        self._parts.publication.begin(standing.topic_ids)
         driver.cautious = set(standing.cautions)  # before anybody reads
         for place, offset in standing.lost.items():
             self._parts.intakes[place.lane].lose(place.number, offset)

@@ -4,6 +4,7 @@ The core knows identities, fates and checkpoints; `schemas.ledger` knows bytes. 
 that neither imports the other.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from broker.core.buckets import Level
@@ -19,9 +20,11 @@ from schemas import ledger
 _LAWS = {law.value: law for law in Law}  # a newer release may write others
 
 
-def claim_record(term: int, owner: str, stands: tuple[str, ...] = ()) -> ledger.LedgerRecord:
-    """The line that begins a term; each partition stands at one of these positions."""
-    return ledger.LedgerRecord(ledger.LedgerKind.CLAIM, term, owner, suspects=stands)
+def claim_record(
+    term: int, owner: str, stands: tuple[str, ...] = (), topic_ids: Mapping[str, str] | None = None
+) -> ledger.LedgerRecord:
+    """The line that begins a term; each partition stands at one of these positions, in topics with these ids."""
+    return ledger.LedgerRecord(ledger.LedgerKind.CLAIM, term, owner, suspects=stands, topics=topic_ids or {})
 
 
 def left_record(term: int, owner: str) -> ledger.LedgerRecord:

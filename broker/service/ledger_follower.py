@@ -30,7 +30,12 @@ _log = structlog.get_logger("ledger")
 
 
 class LedgerFollower:
-    """The ledger, told to the core line by line. `claimed_at_ms` is Kafka's wall time at our last claim."""
+    """The ledger, told to the core line by line.
+
+    Attributes:
+        claimed_at_ms: Kafka's wall time at our last claim.
+        topic_ids: Of the topics, by name, whose progress is stored; a release that did not write them knows none.
+    """
 
     def __init__(self, log: LedgerLog, driver: Driver, clock: WallClock, *, window_ms: int) -> None:
         """Nothing is read before `open`."""
@@ -45,6 +50,7 @@ class LedgerFollower:
         self._left_ms: int | None = None
         self.claimed_at_ms = 0
         self.deaths = Deaths()
+        self.topic_ids: dict[str, str] = {}
         self.highest_term = 0
         self.lines = 0
 
@@ -150,8 +156,10 @@ class LedgerFollower:
     def _bear_in_mind(self, line: LedgerRecord, at_ms: int) -> None:
         match line.kind:
             case LedgerKind.CLAIM:
+                self.topic_ids = dict(line.topics)
                 self.deaths.claimed(line.owner, line.suspects, at_ms)
             case LedgerKind.STEP:
+                self.topic_ids |= line.topics
                 self.deaths.stepped(line.owner, line.suspects, at_ms)
             case LedgerKind.LEFT:
                 self.deaths.left()

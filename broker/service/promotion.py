@@ -12,9 +12,12 @@ Nothing here may be skipped or reordered:
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+import structlog
 
 from broker.core.progress import PartitionProgress, ProgressUnreadableError
 from broker.core.progress_map import TIMESTAMP_UNKNOWN
@@ -37,6 +40,8 @@ FIRST_RECORD_YOUNG_MS = 86_400_000
 NO_OFFSET = -1
 _T = TypeVar("_T")
 
+_log = structlog.get_logger("promotion")
+
 
 class LeaseLostError(Exception):
     """The lease went to somebody else between taking it and opening the producer."""
@@ -49,12 +54,14 @@ class Standing:
     Attributes:
         lost: Partitions of which retention has removed records below this offset that were never taken.
         cautions: Partitions that hold a record which may have ended former leaders.
+        topic_ids: Of the topics that the progress belongs to, by name, as far as the server says.
     """
 
     term: int
     progress: dict[LanePartition, PartitionProgress] = field(default_factory=dict)
     lost: dict[LanePartition, int] = field(default_factory=dict)
     cautions: dict[LanePartition, Caution] = field(default_factory=dict)
+    topic_ids: dict[str, str] = field(default_factory=dict)
     highest_term: int = 0
     """The highest term that wrote one of the maps."""
 
@@ -142,7 +149,8 @@ class Promotion:
         self, producer: TransactionLog, term: int, stands: tuple[str, ...], *, ours_before: bool
     ) -> Standing | None:
         """Claim and read back; None if another leader has been there under that term or a later one."""
-        claim = Outgoing(self._ledger_topic, Record(None, encode_ledger(claim_record(term, self._owner, stands))))
+        line = claim_record(term, self._owner, stands, self._follower.topic_ids)
+        claim = Outgoing(self._ledger_topic, Record(None, encode_ledger(line)))
         self._follower.expect(term, self._owner)
         began_ms = self._utc_ms()
         await producer.transact([claim], {})
@@ -157,6 +165,8 @@ class Promotion:
                 self._follower.highest_term = max(self._follower.highest_term, each.highest_term)
                 return None
             standing.add(each)
+        ids = {intake.topic: intake.log.topic_id for intake in self._intakes.values()}
+        standing.topic_ids = {topic: each for topic, each in ids.items() if each is not None}
         return standing
 
     async def _restored(
@@ -165,6 +175,8 @@ class Promotion:
         """Progress of one lane."""
         stored = {place.partition: each for place, each in everywhere.items() if place.topic == intake.topic}
         bounds = await intake.log.bounds(list(stored))
+        if self._is_anew(intake):
+            return _begun_anew(intake, stored, bounds)
         standing = Standing(0)
         lasts: dict[int, PartitionProgress] = {}
         for number, offset in stored.items():
@@ -189,6 +201,11 @@ class Promotion:
                 standing.cautions[place] = caution
         await self._recognise(intake, lasts)
         return standing
+
+    def _is_anew(self, intake: LaneIntake) -> bool:
+        """Whether the progress that is stored is that of a former topic of the same name."""
+        known = self._follower.topic_ids.get(intake.topic)
+        return known is not None and intake.log.topic_id not in {None, known}
 
     async def _recognise(self, intake: LaneIntake, lasts: Mapping[int, PartitionProgress]) -> None:
         """Is the last record that was taken still the one that stands there? If not, the topic was made anew."""
@@ -228,6 +245,20 @@ class Promotion:
             f"No progress is stored for {intake.topic}/{place.number}, yet it holds records older than a day: its "
             f"offsets may have expired. Start with --from-start {place.lane} to take everything it still holds."
         )
+
+
+def _begun_anew(
+    intake: LaneIntake, stored: Mapping[int, StoredOffset], bounds: Mapping[int, tuple[int, int]]
+) -> Standing:
+    """Progress of a lane whose topic was made anew: of what is stored only the terms of the maps mean anything."""
+    _log.error("lane_begins_anew", lane=intake.lane, topic=intake.topic, partitions=len(stored))
+    standing = Standing(0)
+    for number, offset in stored.items():
+        with contextlib.suppress(ProgressUnreadableError):
+            if offset.offset != NO_OFFSET:
+                standing.highest_term = max(standing.highest_term, PartitionProgress.term_of(offset.metadata))
+        standing.progress[LanePartition(intake.lane, number)] = PartitionProgress(bounds[number][0])
+    return standing
 
 
 async def _all(*asked: Awaitable[_T]) -> list[_T | BaseException]:

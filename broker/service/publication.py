@@ -8,7 +8,7 @@ form (`broker.service.short_forms`).
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -40,6 +40,7 @@ from schemas.request_codec import DecodedRequest, Undecodable, binary_headers
 _log = structlog.get_logger("publication")
 
 _BATCH_OVERHEAD_BYTES = 1_024
+_IDS_SAID_EVERY_MS = 600_000
 _METADATA_BYTES_MAX = 16 * 1024
 """A Failed outcome repeats the request's metadata up to this size; beyond it the outcome stays small and certain."""
 
@@ -68,6 +69,23 @@ class Publication:
         self._results_max = settings.topics.results.max_message_bytes - _BATCH_OVERHEAD_BYTES
         self._dead_letter_max = settings.topics.dead_letters.max_message_bytes - _BATCH_OVERHEAD_BYTES
         self._short_forms = ShortForms(self._prefix, contained, self._dead_letter)
+        self._topic_ids: dict[str, str] = {}
+        self._partitions: int | None = None
+        self._said_ms = 0
+
+    def begin(self, topic_ids: Mapping[str, str]) -> None:
+        """A term begins, or goes on: the next batch stores every partition of these topics."""
+        self._topic_ids, self._partitions = dict(topic_ids), None
+
+    def _ids_to_say(self, batch: Batch) -> dict[str, str]:
+        """Which topics the stored progress belongs to; said where all of it is stored, and again now and then."""
+        now_ms = self._clock.now_ms()
+        if self._partitions is None:
+            self._partitions = len(batch.offsets)
+        elif len(batch.offsets) < self._partitions or now_ms - self._said_ms < _IDS_SAID_EVERY_MS:
+            return {}
+        self._said_ms = now_ms
+        return self._topic_ids
 
     def records(self, batch: Batch, term: int) -> list[Outgoing]:
         """Everything the batch writes, the ledger line last; `crashed` names the tickets that it turns into Failed."""
@@ -87,7 +105,8 @@ class Publication:
         )
         if self.crashed:
             batch = replace(batch, settled=failed_instead(batch.settled, set(map(self._key, self.crashed))))
-        line = encode_ledger(step_record(batch, term, self._owner, now, named))
+        step = replace(step_record(batch, term, self._owner, now, named), topics=self._ids_to_say(batch))
+        line = encode_ledger(step)
         outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, line)))
         return outgoing
 

@@ -114,10 +114,12 @@ class MemoryLane:
         self._topic = topic
         self._next: dict[int, int] = {}
         self.taken = 0
+        self.topic_id: str | None = None
 
     async def partitions(self) -> list[int]:
         """See `broker.ports.LaneLog.partitions`."""
         await self._reached()
+        self.topic_id = self._link.kafka.topic_id(self._topic)
         return list(range(len(self._link.kafka.logs(self._topic))))
 
     async def bounds(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from broker.clock import WallClock
-from broker.errors import ProducerDead, ProgressUnreadable
+from broker.errors import LogUnavailable, ProducerDead, ProgressUnreadable
 from broker.ports import Fetched, Outgoing, RetryDoors, StoredOffset, Tenure, TopicPartition, TransactionLog
 from broker.ports import Unreadable as UnreadableRange
 from broker.tasks import ended
@@ -35,7 +35,7 @@ RECORDS_A_TRANSACTION_MAX = 200
 BYTES_A_TRANSACTION_MAX = 1024 * 1024
 READ_A_TIME = 200
 IDLE_MS = 200
-PARTITIONS_LOOKED_UP_EVERY_MS = 30_000
+PARTITIONS_LOOKED_UP_EVERY_MS = 10_000
 HELD_BACK_AFTER_MS = 1_000
 HELD_BACK_COUNTED_EVERY_MS = 5_000
 LANE_CHARS_MAX = 32
@@ -98,6 +98,8 @@ class Retrier:
         self._partitions: dict[int, Releases] = {}
         self._ranges: dict[tuple[int, int], UnreadableRange] = {}
         self._term = 0
+        self._topic_id: str | None = None
+        self._tenure: Tenure | None = None
         self._heaviest = 1
         self._looked_up_ms = self._recommitted_ms = 0
         self._chosen_ms = self._counted_ms = 0
@@ -141,6 +143,8 @@ class Retrier:
             LogUnavailable: Kafka does not answer.
             ProgressUnreadable: A stored progress cannot be believed.
         """
+        if tenure is not self._tenure:  # another retrier may have led meanwhile, and stored of another topic
+            self._tenure, self._topic_id = tenure, None
         producer = self._doors.make_producer()
         watching: asyncio.Task[None] | None = None
         try:
@@ -163,11 +167,21 @@ class Retrier:
     async def _claim(self, producer: TransactionLog) -> None:
         """Commit all partitions under a new term. Our producer has started: so what was read is the last there was."""
         doors = self._doors
-        restorer = Restorer(self._topic, doors.failures, doors.offsets, self._clock, from_start=self._rules.from_start)
+        restorer = Restorer(
+            self._topic,
+            doors.failures,
+            doors.offsets,
+            self._clock,
+            from_start=self._rules.from_start,
+            former_id=self._topic_id,
+        )
         standing = await restorer.restore()
         self._partitions, self._term = standing.partitions, standing.term
+        if self._topic_id not in {None, doors.failures.topic_id}:
+            _log.error("failures_begin_anew", topic=self._topic, partitions=len(standing.partitions))
         letters = [self._letters.lost(Origin(self._topic, *_first(each))) for each in standing.lost.items()]
         await self._commit(producer, letters, self._partitions)
+        self._topic_id = doors.failures.topic_id  # only now: what is stored is of this topic
         for number, offsets in standing.lost.items():
             _log.error("lost_by_retention", partition=number, first=offsets.start, last=offsets.stop - 1)
             self._watcher.dead_letter("lost_by_retention")
@@ -255,7 +269,10 @@ class Retrier:
     async def _look_up(self) -> None:
         """Partitions added since; they start at their first record. Assigning forgets positions: all are set again."""
         self._looked_up_ms = self._clock.now_ms()
-        new = [number for number in await self._doors.failures.partitions() if number not in self._partitions]
+        found = await self._doors.failures.partitions()
+        if self._topic_id not in {None, self._doors.failures.topic_id}:
+            raise LogUnavailable(f"{self._topic} was deleted and made anew: it is read from its beginning.")
+        new = [number for number in found if number not in self._partitions]
         if new:
             positions = {number: self._doors.failures.position(number) for number in self._partitions}
             self._partitions.update({number: Releases(0) for number in new})

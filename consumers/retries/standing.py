@@ -4,6 +4,7 @@ Nothing is guessed. An offset that may have expired, a progress that is not ours
 the start with a sentence, since reading from the beginning would put back what was put back and answered long ago.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from broker.clock import WallClock
@@ -13,6 +14,11 @@ from consumers.retries.releases import Releases, ReleasesUnreadableError
 
 NO_OFFSET = -1
 FIRST_RECORD_YOUNG_MS = 86_400_000
+
+
+def _known(stored: Mapping[TopicPartition, StoredOffset]) -> dict[TopicPartition, StoredOffset]:
+    """Those that have an offset."""
+    return {place: each for place, each in stored.items() if each.offset != NO_OFFSET}
 
 
 @dataclass(slots=True)
@@ -26,13 +32,20 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Restorer:
-    """Reads the standing. `from_start`: the operator allows missing offsets to be read as zero."""
+    """Reads the standing.
+
+    Attributes:
+        from_start: The operator allows missing offsets to be read as zero.
+        former_id: Of the topic that this process has read under the same lease. Another id now means that the topic was
+            made anew since, and that no stored offset belongs to it.
+    """
 
     topic: str
     log: LaneLog
     offsets: OffsetStore
     clock: WallClock
     from_start: bool = False
+    former_id: str | None = None
 
     async def restore(self) -> Standing:
         """Read all partitions.
@@ -45,13 +58,14 @@ class Restorer:
         numbers = await self.log.partitions()
         stored = await self.offsets.read([TopicPartition(self.topic, number) for number in numbers])
         bounds = await self.log.bounds(numbers)
-        standing = Standing()
+        found = {place.partition: self._stored(place.partition, each) for place, each in _known(stored).items()}
+        terms = [Releases.term_of(each.metadata) for each in _known(stored).values()]
+        standing = Standing(max(terms, default=0) + 1)
+        if self.former_id is not None and self.log.topic_id not in {None, self.former_id}:
+            found = {number: Releases(bounds[number][0]) for number in numbers}
         for number in numbers:
-            place = stored[TopicPartition(self.topic, number)]
             start, end = bounds[number]
-            releases = await self._fresh(number, start) if place.offset == NO_OFFSET else self._stored(number, place)
-            if place.offset != NO_OFFSET:
-                standing.term = max(standing.term, Releases.term_of(place.metadata) + 1)
+            releases = found[number] if number in found else await self._fresh(number, start)
             if releases.seen > end:
                 raise ProgressUnreadable(
                     f"{self.topic}/{number} ends at {end}, but offset {releases.seen - 1} was read from it: it was "

@@ -331,6 +331,42 @@ async def test_a_topic_that_was_made_anew_is_refused() -> None:
     assert "made anew" in await refused(Process(world, "a").start())
 
 
+@pytest.mark.parametrize("count", [1, 9])
+async def test_a_topic_that_is_made_anew_under_a_living_retrier_is_read_from_its_beginning(count: int) -> None:
+    world = World(partitions=1)
+    process = await leading(world)
+    for number in range(4):
+        world.park(f"former-{number}", 0)
+    await until(lambda: len(world.back()) == 4)
+    world.kafka.delete(FAILURES)
+    world.kafka.create(FAILURES, 1)
+    for number in range(count):
+        world.park(f"new-{number}", 0)
+    new = {f"new-{number}" for number in range(count)}
+    await until(lambda: new <= set(world.back()), 20)
+    await process.end()
+
+
+async def test_a_retrier_that_comes_back_believes_the_progress_that_another_has_stored_meanwhile() -> None:
+    world = World(partitions=1)
+    first = await leading(world)
+    world.park("former", 0)
+    await until(lambda: world.back() == ["former"])
+    first.link.cut()
+    world.kafka.delete(FAILURES)
+    world.kafka.create(FAILURES, 1)
+    world.kafka.groups[NAME].stored.clear()
+    world.kafka.groups[NAME].shown.clear()
+    second = await leading(world, "b")
+    world.park("new", 0)
+    await until(lambda: world.back() == ["former", "new"])
+    await second.end()
+    first.link.mend()
+    await asyncio.sleep(30)
+    assert world.back() == ["former", "new"]
+    await first.end()
+
+
 async def test_offsets_are_stored_again_now_and_then_since_they_expire() -> None:
     world = World()
     process = await leading(world, recommit_every_ms=20_000)
