@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 ENTRIES_MAX: Final = 2_000_000
-"""Some 32 MB. Beyond it the oldest are forgotten, and a search reads them again."""
-_BLOCK: Final = 8_192
+"""Some 32 MB, beside up to a block of each partition that is not sorted yet. The oldest are forgotten beyond it, and a
+search reads them again."""
+_BLOCK: Final = 2_048
 _MASK: Final = (1 << 64) - 1
 
 
