@@ -75,6 +75,11 @@ class ResultReader(Opened):
         self._committed_at = time.monotonic()
 
     @property
+    def made_anew(self) -> int:
+        """How often the topic was deleted and made anew while it was read: it is then read from its beginning."""
+        return self._log.made_anew
+
+    @property
     def duplicates(self) -> int:
         """Outcomes that had been delivered already and were skipped."""
         return self._deliveries.duplicates
