@@ -21,7 +21,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import OffsetOutOfRangeError
-from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.partitioner import murmur2
 
 from broker.adapters.kafka_connection import KafkaConnection, kafka_errors_explained
 from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
@@ -34,14 +34,15 @@ from schemas.outcome import Outcome
 MARGIN_S: Final = 60.0
 """How much further back than the window is searched: the dispatcher's window is that of its ledger's clock."""
 _SLICE_FIRST, _SLICE_MAX = 2_000, 16_000
+_POSITIVE: Final = 0x7FFF_FFFF
 _POLL_MS = 1_000
 _RECORDS_A_POLL = 500
 
 
-def partition_of(key: bytes, partitions: Iterable[int]) -> int:
-    """Where Kafka's default partitioner (murmur2) puts a key; every producer in use agrees on it."""
-    numbers = sorted(partitions)
-    return int(DefaultPartitioner()(key, numbers, numbers))
+def partitions_of(key: bytes, counts: Iterable[int]) -> list[int]:
+    """Where Kafka's default partitioner (murmur2) puts a key, by each number of partitions; producers agree on it."""
+    hashed = murmur2(key) & _POSITIVE
+    return list(dict.fromkeys(hashed % count for count in counts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,7 @@ class _Window:
 
     def places_of(self, key: bytes) -> list[int]:
         """The partitions where a key may stand, the present one first."""
-        numbers = range(len(self.floors))
-        found = {partition_of(key, range(count)): None for count in range(len(numbers), self.fewest - 1, -1)}
-        return list(found)
+        return partitions_of(key, range(len(self.floors), self.fewest - 1, -1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +91,7 @@ class ReadBack:
         self._window_s = window_s + MARGIN_S
         self._index = KeyIndex()
         self._partitions: tuple[int, ...] = ()
+        self._window: _Window | None = None
         self._wanted: Counter[bytes] = Counter()
         self._asked: dict[bytes, asyncio.Future[Outcome | None]] = {}
         self._searching: asyncio.Task[None] | None = None
@@ -100,6 +100,8 @@ class ReadBack:
 
     def begin(self, offsets: dict[int, int], *, anew: bool = False) -> None:
         """The topic is followed from these offsets on; `anew`: in these partitions only, and nothing else of it is."""
+        if offsets:
+            self._window = None
         if anew:
             self._index.clear()
         for number, offset in offsets.items():
@@ -124,6 +126,8 @@ class ReadBack:
             Unreachable, RightsError: Kafka does not let us read, or answers with an error.
         """
         key = request_id.encode()
+        if self._is_searched(key):
+            return None
         if key not in self._asked:
             self._asked[key] = asyncio.get_running_loop().create_future()
         found = self._asked[key]
@@ -136,6 +140,18 @@ class ReadBack:
             self._wanted[key] -= 1
             if not self._wanted[key]:
                 del self._wanted[key]
+
+    def _is_searched(self, key: bytes) -> bool:
+        """Whether the window is remembered as a whole wherever the key may stand, and holds none of it.
+
+        The window as it was last looked up will do: since then it can only have begun later.
+        """
+        if self._window is None or len(self._window.floors) != len(self._partitions):
+            return False
+        floors = {number: self._window.floors[number] for number in self._window.places_of(key)}
+        lows = {number: self._index.low(number) for number in floors}
+        covered = all(low is not None and low <= floors[number] for number, low in lows.items())
+        return covered and not any(self._index.find(number, key) for number in floors)
 
     async def _run(self) -> None:
         while self._asked:
@@ -160,8 +176,8 @@ class ReadBack:
             consumer = make_consumer(self._connection)
             try:
                 await start_consumer(consumer)
-                window = await self._looked_up(consumer)
-                return await self._backwards(consumer, window, keys)
+                self._window = await self._looked_up(consumer)
+                return await self._backwards(consumer, self._window, keys)
             finally:
                 await close_consumer(consumer)
 
