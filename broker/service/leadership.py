@@ -19,7 +19,7 @@ from broker.clock import WallClock
 from broker.core.commands import Batch
 from broker.core.events import Committed, Promoted, Renewed, StoodBy, Suspended
 from broker.core.term import ForeignClaims, LeaseTimes
-from broker.errors import LeaseUnavailable, LogUnavailable, ProducerDead, ServiceError
+from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead, ServiceError
 from broker.ports import Lease, LeaseMine, Outgoing, TransactionLog
 from broker.service.driver import Driver
 from broker.service.health import Health
@@ -153,7 +153,7 @@ class Leadership:
                 _log.warning("promotion_failed", reason=str(error))
             except TopicMadeAnewError as error:
                 _log.warning("promoted_again", reason=str(error))
-            except (ProducerDead, LogUnavailable) as error:
+            except (ProducerDead, LogUnavailable, MissingTopic) as error:  # one that is missing now may be made anew
                 self.health.kafka(str(error))
                 _log.warning("promotion_failed", reason=str(error))
             await self._suspend()

@@ -20,7 +20,7 @@ from schemas.chunk import Chunk
 from schemas.codec import encode_chunk, encode_outcome
 from schemas.outcome import Completed
 from schemas.record import Record
-from schemas.topics import chunks_topic, results_topic
+from schemas.topics import chunks_topic, requests_topic, results_topic
 
 PARTITIONS = 2
 BODY: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Grüße"}]}
@@ -145,6 +145,28 @@ class ChangingTopicsContract:
         async with self.client(world) as generations:
             with pytest.raises(WaitTimedOut):
                 await generations.generate(BODY, id="lead-1", timeout_s=4)
+
+    async def test_a_client_that_waits_hears_what_stands_in_results_that_were_made_anew(
+        self, world: ChangingTopics
+    ) -> None:
+        topic = results_topic(world.prefix)
+        for number in range(PARTITIONS):
+            await world.publish(topic, *outcomes("former", 3), partition=number)
+        async with self.client(world) as generations, asyncio.TaskGroup() as waits:
+            asking = waits.create_task(generations.generate(BODY, id="lead-1", timeout_s=FOUND_WITHIN_S))
+            await asyncio.sleep(1)
+            await world.make_anew(topic, PARTITIONS)
+            await world.publish(topic, outcome("lead-1"), *outcomes("new", 6), partition=0)
+            assert (await asking).id == "lead-1"
+
+    async def test_a_client_goes_on_where_its_lane_was_made_anew(self, world: ChangingTopics) -> None:
+        lane = requests_topic(world.prefix, "standard")
+        async with self.client(world) as generations:
+            for number in range(3):
+                await generations.submit(BODY, id=f"former-{number}", tenant="acme")
+            await world.make_anew(lane, PARTITIONS)
+            receipts = [await generations.submit(BODY, id=f"new-{number}", tenant="acme") for number in range(2)]
+        assert [receipt.offset for receipt in receipts] == [0, 1]
 
     @pytest.mark.parametrize("group", [None, "mailer"])
     async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(

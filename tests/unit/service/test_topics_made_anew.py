@@ -8,6 +8,7 @@ from broker.core.progress import PartitionProgress
 from broker.ports import StoredOffset, TopicPartition
 from broker.service.intake import PARTITIONS_LOOKED_UP_EVERY_MS
 from broker.service.ledger_codec import claim_record
+from broker.testing.kafka import CommitFault
 from schemas.codec import encode_ledger
 from schemas.ledger import LedgerKind
 from schemas.record import Record
@@ -153,4 +154,20 @@ async def test_the_control_topic_made_anew_is_read_from_its_beginning() -> None:
     world.submit("later-0", "standard")
     await until(lambda: "later-0" in answered(world), 5)
     assert [outcome["reason"] for outcome in world.outcomes()] == ["cancelled"]
+    await process.end()
+
+
+async def test_a_lane_that_is_missing_for_a_while_ends_no_leader() -> None:
+    world = World(latency_s=3.0)
+    process = await leading(world)
+    await warmed(world)
+    world.submit("paid", "bulk")
+    await until(lambda: world.upstream.inflight == 1)
+    world.kafka.delete(TOPIC)
+    world.kafka.commit_faults.append(CommitFault.LOST)  # whatever is committed next: who leads must be asked
+    await asyncio.sleep(8)
+    world.kafka.create(TOPIC, world.partitions)
+    world.submit("new", "standard", 0)
+    await until(lambda: {"paid", "new"} <= answered(world), NOTICED_WITHIN_S)
+    assert world.upstream.calls["paid"] == 1
     await process.end()
