@@ -1,8 +1,8 @@
 """What `generate(id=…)` costs its client where none of the ids was answered before, on a real Kafka.
 
 The results topic holds an hour of outcomes. Callers ask one after the other, each for an id of its own, and each is
-answered some seconds later, as by a model. Measured are this process's CPU and memory beyond those of the same run
-with ids that the client makes itself, which are never searched for.
+answered some seconds later, as by a model. Measured is the CPU of this process, beside that of the same run with ids
+that the client makes itself, which are never searched for.
 
     python -m benchmarks.read_back --outcomes 60000 --callers 20 100
 """
@@ -10,7 +10,6 @@ with ids that the client makes itself, which are never searched for.
 import argparse
 import asyncio
 import json
-import resource
 import time
 import uuid
 from collections.abc import Sequence
@@ -54,14 +53,13 @@ async def asked(client: GenerationClient, producer: AIOKafkaProducer, topic: str
 
 async def measured(
     connection: KafkaConnection, prefix: str, producer: AIOKafkaProducer, callers: int, *, known: bool
-) -> tuple[float, float]:
-    """CPU in seconds, and how much the most memory grew, in MB."""
+) -> float:
+    """CPU in seconds."""
     topic = results_topic(prefix)
     async with GenerationClient(connection=connection, topic_prefix=prefix) as client:
-        cpu_s, before_kb = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        cpu_s = time.process_time()
         await asyncio.gather(*(asked(client, producer, topic, number, known=known) for number in range(callers)))
-        grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb
-        return time.process_time() - cpu_s, grown_kb / 1_024
+        return time.process_time() - cpu_s
 
 
 async def run(outcomes: int, callers: Sequence[int]) -> None:
@@ -79,10 +77,10 @@ async def run(outcomes: int, callers: Sequence[int]) -> None:
                 *[await publish(producer, results_topic(prefix), f"before-{first + each}") for each in range(1_000)]
             )
         for count in callers:
-            plain_s, _ = await measured(connection, prefix, producer, count, known=False)
-            searched_s, grown_mb = await measured(connection, prefix, producer, count, known=True)
-            row = {"outcomes": outcomes, "callers": count, "cpu_s_without": plain_s, "cpu_s_with": searched_s}
-            print(json.dumps({**{key: round(value, 2) for key, value in row.items()}, "grown_mb": round(grown_mb, 1)}))
+            without_s = await measured(connection, prefix, producer, count, known=False)
+            with_s = await measured(connection, prefix, producer, count, known=True)
+            row = {"outcomes": outcomes, "callers": count, "cpu_s_without": without_s, "cpu_s_with": with_s}
+            print(json.dumps({key: round(value, 2) for key, value in row.items()}), flush=True)
 
 
 def main() -> None:
