@@ -58,6 +58,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         self._partitions_at_open: set[int] = set()
         self._partitions: tuple[int, ...] = ()
         self._next: dict[int, int] = {}
+        self._begun: dict[int, int] = {}
         self._watch = TopicWatch(topic, connection)
 
     async def open(self) -> None:
@@ -84,6 +85,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         """What is read from now on. Of a topic that was made anew nothing is known, and all of it is to be read."""
         if self._watch.is_new(now):
             self._next.clear()
+            self._begun.clear()
             self._partitions_at_open.clear()
         elif not self._partitions:
             self._partitions_at_open = set(now.partitions)
@@ -163,9 +165,10 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                 consumer.seek(place, known[place.partition])
             else:
                 # Stored at once: a group that starts at the end and leaves before anything came must not skip what
-                # comes while it is away.
-                consumer.seek(place, first[place])
-                self._handled[place.partition] = first[place]
+                # comes while it is away. And remembered: it may not be stored before partitions are dealt anew.
+                begin = self._begun.setdefault(place.partition, first[place])
+                consumer.seek(place, begin)
+                self._handled[place.partition] = begin
 
     def _is_of(self, stored: StoredOffset) -> bool:
         """Whether an offset was stored of this topic; one without an id was stored by a former release."""

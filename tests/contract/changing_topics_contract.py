@@ -65,12 +65,15 @@ def chunk(request_id: str) -> Record:
 async def ids_until(reader: AsyncIterable[Any], wanted: set[str], named: Callable[[Any], str]) -> list[str]:
     """The ids that are delivered until all wanted ones were."""
     seen: list[str] = []
-    async with asyncio.timeout(FOUND_WITHIN_S):
-        async for each in reader:
-            seen.append(named(each))
-            if wanted <= set(seen):
-                return seen
-    raise AssertionError(seen)
+    try:
+        async with asyncio.timeout(FOUND_WITHIN_S):
+            async for each in reader:
+                seen.append(named(each))
+                if wanted <= set(seen):
+                    return seen
+    except TimeoutError:
+        pass
+    raise AssertionError(f"{vars(reader)} has seen only {seen}")
 
 
 class ChangingTopicsContract:
