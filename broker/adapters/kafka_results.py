@@ -242,6 +242,10 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                 return  # the partitions were dealt anew meanwhile; the next look finds the same
             for place, offset in begin.items():
                 consumer.seek(place, offset)
+        elif set(now.partitions) - set(self._partitions) - {place.partition for place in consumer.assignment()}:
+            # The group's leader sees added partitions by itself, unless that comes while it joins: then it forgets.
+            await consumer._client.force_metadata_update()  # noqa: SLF001  # it has no public way
+            consumer._coordinator.request_rejoin()  # noqa: SLF001  # same
         if anew:
             self._assignment += 1  # what is in hand was read of another topic, and no offset of it may be stored
             self._buffer.clear()

@@ -73,7 +73,7 @@ async def ids_until(reader: AsyncIterable[Any], wanted: set[str], named: Callabl
                     return seen
     except TimeoutError:
         pass
-    raise AssertionError(f"{vars(reader)} has seen only {seen}")
+    raise AssertionError(f"{type(reader).__name__} has seen only {seen} of {sorted(wanted)}")
 
 
 class ChangingTopicsContract:
