@@ -94,7 +94,7 @@ async def test_a_successor_does_not_believe_the_progress_of_the_former_topic() -
     await successor.end()
 
 
-async def test_who_died_right_after_its_claim_hands_on_what_the_progress_belongs_to() -> None:
+async def test_a_leader_that_died_right_after_its_claim_hands_on_what_the_progress_belongs_to() -> None:
     world = World()
     process = await with_former(world)
     former = world.kafka.topic_id(TOPIC)
