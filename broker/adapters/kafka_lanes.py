@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 
+import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -27,6 +28,8 @@ from broker.adapters.kafka_watch import TopicWatch
 from broker.errors import LogUnavailable, MissingTopic, RightsError, Unreachable
 from broker.ports import Fetched, Unreadable
 from schemas.record import Record, present
+
+_log = structlog.get_logger("lanes")
 
 _DOUBT_WAIT_MS = 500
 _STANDING_WAIT_MS = 1_000
@@ -176,6 +179,8 @@ class KafkaLane:
             await asyncio.sleep(0.05 * tries)
             return []
         self._doubts[partition] = 0
+        kind, place = type(error).__name__, f"{self._topic}/{partition}/{self._next[partition]}"
+        _log.warning("batch_read_apart", place=place, error=kind)  # its text may quote what could not be read
         try:
             await self._read_apart(partition)
             return self._taken_apart(partition, records_max)

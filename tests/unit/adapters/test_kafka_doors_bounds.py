@@ -92,6 +92,7 @@ class Hanging:
 
     def __init__(self) -> None:
         self.sought: list[tuple[KafkaPartition, int]] = []
+        self._fetcher = SimpleNamespace(_max_partition_fetch_bytes=0)
 
     def assign(self, _: Sequence[KafkaPartition]) -> None:
         pass
@@ -115,6 +116,42 @@ async def test_after_a_cancelled_take_reading_goes_on_at_what_was_not_taken() ->
         await taking
     assert consumer.sought == [(KafkaPartition("topic", 0), 7)]
     assert (lane.position(0), lane.position(1)) == (7, 9)
+
+
+@pytest.mark.parametrize(
+    ("partitions", "bytes_max"),
+    [(1, 1024 * 1024), (32, 1024 * 1024), (300, 32 * 1024 * 1024 // 300), (9_999, 16 * 1024)],
+)
+async def test_what_a_lane_fetches_ahead_is_bounded_over_all_its_partitions(partitions: int, bytes_max: int) -> None:
+    lane, consumer = KafkaLane(NOWHERE, topic="topic"), Hanging()
+    lane._consumer = consumer
+    await lane.start(dict.fromkeys(range(partitions), 0))
+    assert consumer._fetcher._max_partition_fetch_bytes == bytes_max
+
+
+class Raising(Hanging):
+    """A consumer whose unpacking raises what no Kafka error is."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+        self._client = SimpleNamespace(cluster=SimpleNamespace(leader_for_partition=lambda _: None))
+
+    async def getmany(self, *_: object, **__: object) -> Mapping[KafkaPartition, Sequence[object]]:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [MemoryError(), EOFError(), AssertionError(), KeyError(1), RecursionError()])
+async def test_no_exception_of_the_client_ends_who_reads_a_lane(error: Exception) -> None:
+    lane = KafkaLane(NOWHERE, topic="topic")
+    lane._consumer = Raising(error)
+    await lane.start({0: 7})
+    assert [await lane.take(0, 10) for _ in range(2)] == [[], []]
+    with pytest.raises(LogUnavailable):  # it is asked as bytes, and this double has no leader to ask
+        await lane.take(0, 10)
+    await lane.wait([0], 10)
+    assert await lane.timestamps_ms({0: 7}) == {}
+    assert lane.position(0) == 7
 
 
 # ---------------------------------------------------------------------- offsets
