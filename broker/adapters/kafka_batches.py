@@ -58,7 +58,7 @@ class _Head(NamedTuple):
     producer_id: int
     producer_epoch: int
     base_sequence: int
-    count: int
+    records: int
 
     @property
     def last_offset(self) -> int:
@@ -189,7 +189,7 @@ def _records(batch: memoryview, head: _Head, bytes_max: int) -> Iterator[tuple[i
         yield head.base_offset, None
         return
     place, expected = 0, head.base_offset
-    for _ in range(head.count):
+    for _ in range(head.records):
         try:
             offset, timestamp_ms, place, end = _place(body, place, head, expected)
         except (BrokenBatch, IndexError):

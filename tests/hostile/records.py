@@ -155,8 +155,8 @@ def _structured(dice: Random, name: str) -> _Odd:
 
 
 def _tokens(dice: Random, name: str) -> _Odd:
-    fields = {"id": name, "endpoint": "embeddings", "body": {"model": "text-embedding-3-small"}}
-    fields["body"] |= {"input": [dice.randrange(10_000, 99_999) for _ in range(dice.choice([10, 30_000]))]}
+    numbers = [dice.randrange(10_000, 99_999) for _ in range(dice.choice([10, 30_000]))]
+    fields = {"id": name, "endpoint": "embeddings", "body": {"model": "text-embedding-3-small", "input": numbers}}
     return _Odd(value=json.dumps(fields).encode(), bare=True)
 
 

@@ -174,7 +174,7 @@ def test_pieces_are_taken_in_order_and_at_most_so_many() -> None:
 @given(data=st.data(), codec=st.sampled_from(CODECS))
 def test_no_bytes_make_it_raise_nor_invent_an_offset(data: st.DataObject, codec: int) -> None:
     body = data.draw(st.binary(max_size=80))
-    records = [one(b"a"), body, one(b"b")]
+    records: list[tuple[bytes, ...] | bytes] = [one(b"a"), body, one(b"b")]
     whole = batch(50, records, codec=codec, count=3, last_offset_delta=2)
     pieces = read(whole, 50, bytes_max=10_000)
     expected = 50
