@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import LeaderNotAvailableError, NoError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
 from broker.adapters.kafka_batches import Pieces, first_batch, screened
+
+_log = structlog.get_logger("lanes")
 
 _READ_COMMITTED = 1
 _WAIT_MS = 500
@@ -30,10 +33,19 @@ class ScreeningClient:
         response = await self._client.send(node_id, request, **how)
         if isinstance(request, FetchRequest):
             response.topics = [
-                (topic, [(*fields[:-1], screened(fields[-1] or b"")) for fields in partitions])
+                (topic, [(*fields[:-1], _screened(fields[-1] or b"")) for fields in partitions])
                 for topic, partitions in response.topics
             ]
         return response
+
+
+def _screened(data: bytes) -> bytes:
+    """An exception here would end aiokafka's fetching for good; what could not be looked at is fetched again."""
+    try:
+        return screened(data)
+    except Exception as error:  # noqa: BLE001 — see above
+        _log.error("fetch_not_screened", error=type(error).__name__, bytes=len(data))
+        return b""
 
 
 async def fetched_batch(consumer: AIOKafkaConsumer, place: KafkaPartition, first: int) -> Pieces | None:

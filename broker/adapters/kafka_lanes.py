@@ -185,7 +185,9 @@ class KafkaLane:
             await self._read_apart(partition)
             return self._taken_apart(partition, records_max)
         except (KafkaError, OSError) as again:
-            raise LogUnavailable(f"{self._topic}/{partition} cannot be read: {error}; {again}.") from error
+            raise LogUnavailable(f"{self._topic}/{partition} cannot be read: {kind}; {again}.") from error
+        except Exception as again:  # noqa: BLE001 — a defect here must not end the lane's reader
+            raise LogUnavailable(f"{place} cannot be read: {kind}; {type(again).__name__}.") from error
 
     async def _out_of_range(self, partition: int) -> Unreadable:
         """Retention was faster than we: nobody can read what stood there."""
