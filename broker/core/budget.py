@@ -329,7 +329,7 @@ class Budget:
         refilled = flight.refilled(shortest.capacity, shortest.period_ms, until_ms)
         return later + max(0, refilled - self._sends.spent_since(flight.number, until_ms))
 
-    def _give_back(self, flight: Reservation, now_ms: int, *, untaken: bool) -> None:
+    def _give_back(self, flight: Reservation, now_ms: int, *, untaken: bool = False) -> None:
         self._sends.strike(flight.number)
         self._charged.give_back(flight.paid, flight.sent_ms)
         if self._spread is not None:

@@ -328,6 +328,8 @@ async def test_a_deadly_cancel_answers_for_nobody_whatever_its_headers_say() -> 
             self.die()
             raise asyncio.CancelledError
 
+        defect = read
+
     for number in range(DEATHS_BEFORE_CAUTION + DEATHS_BY_DECODING):  # it stands alone, and so is named alone
         hater = Hater(world, f"p{number}")
         hater.start()
