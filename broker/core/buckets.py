@@ -108,8 +108,11 @@ class Buckets:
         A server whose bucket never holds so much has taken less, or refuses the call; and if it has taken more, the
         next answer tells. Without an answer that tells, a mistaken price would be waited for without a bound.
         """
-        mirrors = self._of[TOKENS]
-        return 2 * min(mirror.capacity for mirror in mirrors) if mirrors else None
+        smallest = 0
+        for mirror in self._of[TOKENS]:  # asked for each call: a generator takes twice as long
+            if not smallest or mirror.capacity < smallest:
+                smallest = mirror.capacity
+        return 2 * smallest if smallest else None
 
     def hold(self, tokens: int) -> bool:
         """Whether a call of so many tokens fits every one of tokens when full."""
