@@ -304,10 +304,14 @@ class RetryDoors:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamReply:
-    """What came back: the answer as the core reads it and, if it was JSON, the body as text, whole."""
+    """What came back: the answer as the core reads it and, if it was well, the body as text, whole.
+
+    `too_large`: instead of a body, how many bytes of one had come when no outcome could have carried it any more.
+    """
 
     answer: Answer
     body: str | None
+    too_large: int | None = None
 
 
 class Upstream(Protocol):

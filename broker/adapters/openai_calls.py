@@ -1,23 +1,29 @@
 """The door to OpenAI: one attempt through the SDK's public `client.post`, and everything that can come of it as data.
 
-`client.post` is the SDK's documented call for endpoints it has no method for: authentication, base URL, organisation,
-project and time-outs stay the SDK's business, the body goes out as the producer wrote it, and one call costs a fifth
-of the processor time of `chat.completions.create` on the default transport. `max_retries=0`: a hidden second attempt
-would spend budget that nobody reserved. The JSON is parsed by us, from the text we publish.
+`client.post` is the SDK's documented call for endpoints it has no method for: authentication, base URL, organisation
+and project stay the SDK's business, the body goes out as the producer wrote it, and one call costs a fifth of the
+processor time of `chat.completions.create` on the default transport. `max_retries=0`: a hidden second attempt would
+spend budget that nobody reserved. The JSON is parsed by us, from the text we publish.
 
-A stream is read with the SDK's `AsyncStream`, event by event as plain JSON, and put together by `stream_assembly`.
-The time-out of the settings bounds each silence, and a stream as a whole.
+What comes back is read by `answer_transport`, in which the bounds stand, and a stream event by event as plain JSON,
+put together by `stream_assembly`. `openai.timeout_s` bounds a call as a whole: a server that sends a byte now and then
+would otherwise never be silent for long enough.
 """
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Final, cast
 
 import httpx2
 import openai
 
-from broker.adapters.stream_assembly import asking_for_a_stream, assembly
+from broker.adapters.answer_transport import AnswerTooLarge, BoundedClient, Refused, Unanswered
+from broker.adapters.event_stream import END, EventReader, EventTooLarge
+from broker.adapters.stream_assembly import Assembly, asking_for_a_stream, assembly
 from broker.core.envelope import answer_of
 from broker.core.verdict import Answer
 from broker.ports import UpstreamReply
@@ -28,12 +34,28 @@ _PATHS = {
     "responses": "/responses",
     "embeddings": "/embeddings",
 }
-_CONNECT_WITHIN_S = 5.0
+WRITTEN_OUT_PARTS: Final = 4
+"""An answer's JSON may be so many times as long as the outcome's: indented, with escapes for what is no ASCII."""
+STREAM_PARTS: Final = 64
+"""A stream may be so many times as long as an answer: each word comes in an envelope of some 300 bytes."""
+_TURN_BYTES: Final = 16 * 1024
+"""Of a stream that comes faster than it is read, so much is looked at before others have their turn."""
+_LINES_PER_S: Final = 20_000
+"""Lines of one stream that are read in a second. A model writes a thousand at most; a flood of more would take the
+processor from all other calls, for an event costs some 15 µs whatever is in it."""
+_LINES_AT_ONCE: Final = 100
+_REST_BYTES_MAX: Final = 64 * 1024
+_REST_WITHIN_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAIAccess:
-    """Where and as whom; None leaves it to the SDK, that is to its environment variables."""
+    """Where and as whom; None leaves it to the SDK, that is to its environment variables.
+
+    Attributes:
+        timeout_s: How long one call may take, from its sending to the end of its answer.
+        outcome_bytes_max: What an outcome can carry: an answer above it is not kept.
+    """
 
     api_key: str | None
     base_url: str | None
@@ -41,25 +63,28 @@ class OpenAIAccess:
     project: str | None
     timeout_s: float
     connections_max: int
+    outcome_bytes_max: int = 1024 * 1024
 
 
 class OpenAICalls:
-    """An `Upstream` on the openai SDK with its aiohttp transport."""
+    """An `Upstream` on the openai SDK with a transport of our own."""
 
     def __init__(self, access: OpenAIAccess) -> None:
         """Raises openai.OpenAIError if there is no API key anywhere; `broker.service.compose` says so beforehand."""
-        limits = httpx2.Limits(max_connections=access.connections_max, max_keepalive_connections=access.connections_max)
-        timeout = httpx2.Timeout(access.timeout_s, connect=_CONNECT_WITHIN_S)
+        self._answer_bytes_max = WRITTEN_OUT_PARTS * access.outcome_bytes_max
+        self._outcome_bytes_max = access.outcome_bytes_max
         self._client = openai.AsyncOpenAI(
             api_key=access.api_key,
             base_url=access.base_url,
             organization=access.organization,
             project=access.project,
             max_retries=0,
-            timeout=timeout,
-            http_client=openai.DefaultAioHttpClient(limits=limits, timeout=timeout),
+            timeout=None,
+            http_client=BoundedClient(
+                connections_max=access.connections_max, body_bytes_max=STREAM_PARTS * self._answer_bytes_max
+            ),
         )
-        self._stream_within_s = access.timeout_s
+        self._within_s = access.timeout_s
 
     async def call(
         self,
@@ -69,73 +94,121 @@ class OpenAICalls:
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
         """See `broker.ports.Upstream.call`."""
+        if on_delta is not None:
+            body = asking_for_a_stream(endpoint, body)
         try:
-            if on_delta is None:
-                return await self._asked(endpoint, body, client_request_id)
-            async with asyncio.timeout(self._stream_within_s):
-                return await self._streamed(endpoint, body, client_request_id, on_delta)
+            async with asyncio.timeout(self._within_s):
+                response = await self._posted(endpoint, body, client_request_id)
+                try:
+                    if on_delta is None or "event-stream" not in response.headers.get("content-type", ""):
+                        return await self._whole(response)
+                    return await self._told(response, assembly(endpoint), on_delta)
+                finally:
+                    await response.aclose()
         except TimeoutError:
             answer = _silent("timeout", "OpenAI did not answer in time.")
+        except Unanswered as error:
+            answer = _silent(error.code, str(error))
+        except Refused as refusal:
+            answer = answer_of(refusal.status, refusal.headers, refusal.text)
         except openai.APIError as error:
-            answer = _unanswered(error)
+            answer = _silent("connection", f"{type(error).__name__}: {error}")
         return UpstreamReply(answer, None)
 
-    async def _asked(self, endpoint: str, body: Mapping[str, object], client_request_id: str) -> UpstreamReply:
+    async def _posted(self, endpoint: str, body: Mapping[str, object], client_request_id: str) -> httpx2.Response:
+        """The answer with its body unread: the SDK would read all of it."""
         response = await self._client.post(
             _PATHS[endpoint],
             body=body,
             cast_to=httpx2.Response,
             options={"headers": {"X-Client-Request-Id": client_request_id}},
-        )
-        return UpstreamReply(_answered(response), response.text)
-
-    async def _streamed(
-        self,
-        endpoint: str,
-        body: Mapping[str, object],
-        client_request_id: str,
-        on_delta: Callable[[Delta], None],
-    ) -> UpstreamReply:
-        stream = await self._client.post(
-            _PATHS[endpoint],
-            body=asking_for_a_stream(endpoint, body),
-            cast_to=object,
-            options={"headers": {"X-Client-Request-Id": client_request_id}},
             stream=True,
             stream_cls=openai.AsyncStream[object],
         )
-        async with stream:
-            try:
-                if "event-stream" not in stream.response.headers.get("content-type", ""):
-                    await stream.response.aread()
-                    return UpstreamReply(_answered(stream.response), stream.response.text)
-                return await _told(stream, endpoint, on_delta)
-            except openai.APIConnectionError:
-                raise
-            except openai.APIError as error:  # an event that says so
-                return UpstreamReply(_failed(stream.response, {"error": error.body}), None)
-            except httpx2.HTTPError as error:
-                return UpstreamReply(_silent("connection", f"{type(error).__name__}: {error}"), None)
-            except (ValueError, RecursionError):  # an event that is no JSON
-                return UpstreamReply(Answer(502, dict(stream.response.headers), None, None, None, ""), None)
+        return cast("httpx2.Response", response)
+
+    async def _whole(self, response: httpx2.Response) -> UpstreamReply:
+        """An answer as one text. JSON is UTF-8 whatever the headers say; what is none of it becomes U+FFFD."""
+        read = bytearray()
+        async for piece in response.aiter_raw():
+            read += piece
+            if len(read) > self._answer_bytes_max:
+                return UpstreamReply(_answered(response), None, len(read))
+        return UpstreamReply(_answered(response), read.decode("utf-8-sig", errors="replace"))
+
+    async def _told(
+        self, response: httpx2.Response, whole: Assembly, on_delta: Callable[[Delta], None]
+    ) -> UpstreamReply:
+        """A stream, to its end or to what ends it."""
+        try:
+            ended = await self._followed(response, whole, on_delta)
+            if ended is not None:
+                return ended
+            answer = whole.whole()
+            if answer is None:
+                return UpstreamReply(_silent("connection", "The stream ended before the answer did."), None)
+            return UpstreamReply(replace(_answered(response), early=True), json.dumps(answer))
+        except (AnswerTooLarge, EventTooLarge) as error:
+            return _too_large(response, error.bytes_seen)
+        except (ValueError, RecursionError):  # an event that is no JSON, or none that can be put together
+            return UpstreamReply(Answer(502, dict(response.headers), None, None, None, ""), None)
+
+    async def _followed(
+        self, response: httpx2.Response, whole: Assembly, on_delta: Callable[[Delta], None]
+    ) -> UpstreamReply | None:
+        """Put the events together; what the call comes to if one of them says that no more will come."""
+        unmeasured = 0
+        async with aclosing(_events(response, self._answer_bytes_max)) as events:
+            async for data in events:
+                event = json.loads(data)
+                if isinstance(event, dict) and event.get("error"):
+                    return UpstreamReply(_failed(response, {"error": event["error"]}), None)
+                delta = whole.add(event)
+                if whole.is_error(event):
+                    return UpstreamReply(_failed(response, event), None)
+                if delta is not None:
+                    on_delta(delta)
+                unmeasured += len(data)
+                if unmeasured > self._outcome_bytes_max:
+                    unmeasured = 0
+                    if (weight := whole.weight()) > self._outcome_bytes_max:
+                        return _too_large(response, weight)
+        return None
 
     async def close(self) -> None:
         """See `broker.ports.Upstream.close`."""
         await self._client.close()
 
 
-async def _told(stream: openai.AsyncStream[object], endpoint: str, on_delta: Callable[[Delta], None]) -> UpstreamReply:
-    whole = assembly(endpoint)
-    async for event in stream:
-        delta = whole.add(event)
-        if whole.is_error(event):
-            return UpstreamReply(_failed(stream.response, event), None)
-        if delta is not None:
-            on_delta(delta)
-    answer = whole.whole()
-    if answer is None:
-        return UpstreamReply(_silent("connection", "The stream ended before the answer did."), None)
-    return UpstreamReply(replace(_answered(stream.response), early=True), json.dumps(answer))
+async def _events(response: httpx2.Response, event_bytes_max: int) -> AsyncGenerator[str]:
+    """The data of each event but the last, which says that there are no more."""
+    reader, before = EventReader(event_bytes_max), 0
+    pieces = response.aiter_raw()
+    async with aclosing(pieces):
+        async for piece in pieces:
+            for at in range(0, len(piece), _TURN_BYTES):
+                for data in reader.feed(piece[at : at + _TURN_BYTES]):
+                    if data.startswith(END):
+                        await _read_rest(pieces)
+                        return
+                    yield data
+                lines, before = reader.lines - before, reader.lines
+                await asyncio.sleep(lines / _LINES_PER_S if lines > _LINES_AT_ONCE else 0)
+
+
+async def _read_rest(pieces: AsyncIterator[bytes]) -> None:
+    """What HTTP says after the last event, so that the connection can be used again; no server is waited for."""
+    read = 0
+    with contextlib.suppress(TimeoutError, Unanswered, AnswerTooLarge):
+        async with asyncio.timeout(_REST_WITHIN_S):
+            async for piece in pieces:
+                read += len(piece)
+                if read > _REST_BYTES_MAX:
+                    return
+
+
+def _too_large(response: httpx2.Response, bytes_seen: int) -> UpstreamReply:
+    return UpstreamReply(replace(_answered(response), early=True), None, bytes_seen)
 
 
 def _answered(response: httpx2.Response) -> Answer:
@@ -147,40 +220,5 @@ def _failed(response: httpx2.Response, event: object) -> Answer:
     return answer_of(response.status_code, dict(response.headers), event)
 
 
-def _unanswered(error: openai.APIError) -> Answer:
-    """What is known where no answer came, or a refusal did."""
-    if isinstance(error, openai.APIStatusError):
-        return _refused(error)
-    if isinstance(error, openai.APITimeoutError) and _timed_out(error):
-        return _silent("timeout", "OpenAI did not answer in time.")
-    return _silent("connection", _reason(error))
-
-
-def _refused(error: openai.APIStatusError) -> Answer:
-    """From the whole body: the SDK keeps only what is under `error`, and some servers say the rest beside it."""
-    try:
-        body: object = error.response.text
-    except httpx2.ResponseNotRead:
-        body = error.body
-    return answer_of(error.status_code, dict(error.response.headers), body)
-
-
 def _silent(code: str, message: str) -> Answer:
     return Answer(None, {}, code, None, None, message)
-
-
-def _timed_out(error: openai.APITimeoutError) -> bool:
-    """Whether time ran out: the aiohttp transport calls a refused or cut connection a time-out as well."""
-    chain: list[BaseException] = []
-    cause: BaseException | None = error.__cause__
-    while cause is not None:
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return len(chain) < 2 or any(isinstance(each, TimeoutError) for each in chain)
-
-
-def _reason(error: openai.APIError) -> str:
-    cause = error.__cause__
-    while cause is not None and cause.__cause__ is not None:
-        cause = cause.__cause__
-    return f"{type(cause).__name__}: {cause}" if cause is not None else str(error)

@@ -11,7 +11,9 @@ from schemas.delta import Delta, grown_choices, index_of
 
 _ENDINGS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _FOLD_EVERY: Final = 64
-"""Deltas put together at once: one by one, a long answer would be copied for each of its words."""
+"""Deltas put together at once: one by one, a long answer would be copied for each of its words. And no fewer than there
+are choices, which are copied as well: a server may send one more with each event."""
+_EACH_BYTES: Final = 8
 _ENDS_OF_A_CHOICE: Final = frozenset({"finish_reason", "logprobs"})
 
 
@@ -26,6 +28,9 @@ class Assembly(Protocol):
 
     def whole(self) -> dict[str, Any] | None:
         """The answer, or None while its end has not come."""
+
+    def weight(self) -> int:
+        """What of it is there, in bytes, roughly: a stream's events may come without end."""
 
 
 def asking_for_a_stream(endpoint: str, body: Mapping[str, object]) -> dict[str, object]:
@@ -60,7 +65,7 @@ class ChatAssembly:
         given = event.get("choices")
         choices = [_told(each) for each in given if index_of(each) is not None] if isinstance(given, list) else []
         self._fresh.extend(choices)
-        if len(self._fresh) >= _FOLD_EVERY:
+        if len(self._fresh) >= max(_FOLD_EVERY, len(self._choices)):
             self._fold()
         return [less for each in choices if (less := _worth_telling(each)) is not None] or None
 
@@ -80,6 +85,11 @@ class ChatAssembly:
             **self._head,
             "choices": [_choice(choice) for choice in choices],
         }
+
+    def weight(self) -> int:
+        """See `Assembly.weight`."""
+        self._fold()
+        return weight_of([self._head, self._choices])
 
     def _fold(self) -> None:
         self._choices = grown_choices(self._choices, grown_choices([], self._fresh))
@@ -146,3 +156,23 @@ class ResponseAssembly:
     def whole(self) -> dict[str, Any] | None:
         """See `Assembly.whole`."""
         return self._whole
+
+    def weight(self) -> int:
+        """See `Assembly.weight`: it comes in one event, whose reader has a bound."""
+        return 0
+
+
+def weight_of(value: object) -> int:
+    """About what JSON takes in memory: texts by their length, names too, and something for all else."""
+    weight, waiting = 0, [value]
+    while waiting:
+        each = waiting.pop()
+        weight += _EACH_BYTES
+        if isinstance(each, str):
+            weight += len(each)
+        elif isinstance(each, dict):
+            weight += sum(map(len, each))
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
+    return weight

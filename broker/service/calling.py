@@ -1,20 +1,18 @@
 """One attempt, seen whole: the request out, the answer judged, weighed and kept for its outcome."""
 
-import json
 from collections.abc import Mapping
 
 from broker.clock import WallClock
-from broker.core.charge import PRICE_MAX
 from broker.core.commands import Call
 from broker.core.envelope import answer_of, error_in
 from broker.core.reading import lowered
 from broker.core.verdict import Answer, Meaning, Verdict, is_word, judge
 from broker.ports import Upstream, UpstreamReply
+from broker.service.answer_body import published
 from broker.service.cargo import Cargo
 from broker.service.finish import finish_of, is_unfinished
 from broker.service.streaming import Streaming
 from broker.service.telemetry import Telemetry
-from schemas.bounded_json import NESTING_MAX, is_deeper
 from schemas.cloudevents import json_bytes
 from schemas.outcome import Usage
 from schemas.request import GenerationRequest
@@ -22,6 +20,9 @@ from schemas.request_codec import DecodedRequest
 
 _ENVELOPE_BYTES = 8_192
 """What an outcome weighs beside the response and the metadata it repeats: names, times and headers, all bounded."""
+USAGE_TOKENS_MAX = 10_000_000
+"""What an answer may say of its tokens: no model reads or writes a tenth of it. A larger number is no number, since
+sums, metrics and the charge law would carry it on."""
 _MESSAGE_CHARS_MAX = 2_000
 _FIELD_CHARS_MAX = 200
 
@@ -71,19 +72,21 @@ class Calling:
             cargo.error = _error_object(reply.answer)
             return verdict, 0
         cargo.error = None
-        read = _publishable(reply.body)
-        if read is None or is_deeper(read[0], NESTING_MAX):  # the latter our own readers could not read
+        if reply.too_large is not None:
+            return verdict, reply.too_large  # the core fails what no outcome can carry, without another attempt
+        read = published(reply.body)
+        if read is None:
             return judge(Answer(502, reply.answer.headers, None, None, None, "")), 0
-        if error_in(read[0]) is not None:  # it came with a 200 all the same
-            inside = answer_of(reply.answer.status, reply.answer.headers, read[0])
+        if error_in(read.value) is not None:  # it came with a 200 all the same
+            inside = answer_of(reply.answer.status, reply.answer.headers, read.value)
             cargo.error = _error_object(inside)
             return judge(inside), 0
-        if is_unfinished(request.endpoint, read[0]):
+        if is_unfinished(request.endpoint, read.value):
             return judge(Answer(502, reply.answer.headers, None, None, None, "")), 0
-        cargo.response, weight = read
-        cargo.usage = usage_of(cargo.response)
-        cargo.finish = finish_of(request.endpoint, cargo.response)
-        return verdict, weight + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES
+        cargo.response = read.kept()
+        cargo.usage = usage_of(read.value)
+        cargo.finish = finish_of(request.endpoint, read.value)
+        return verdict, len(read.json) + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES
 
 
 def usage_of(response: Mapping[str, object]) -> Usage | None:
@@ -109,29 +112,9 @@ def _detail(details: object, name: str) -> int:
 
 
 def _number(value: object) -> int:
-    return min(value, PRICE_MAX) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
-
-
-def _publishable(body: str | None) -> tuple[dict[str, object], int] | None:
-    """An answer as JSON that an outcome can carry, and its bytes there; None if it is no JSON object.
-
-    Python reads what JSON has no word for. NaN is none; half a surrogate pair becomes `?`, since the rest is paid for.
-    """
-    try:
-        parsed = json.loads(body or "", parse_constant=_no_constant)
-        if not isinstance(parsed, dict):
-            return None
-        try:
-            return parsed, len(json_bytes(parsed))
-        except UnicodeEncodeError:
-            whole = json.loads(json.dumps(parsed, ensure_ascii=False).encode(errors="replace"))
-            return whole, len(json_bytes(whole))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
+    if not isinstance(value, int) or isinstance(value, bool):
+        return 0
+    return value if 0 <= value <= USAGE_TOKENS_MAX else 0
 
 
 def _id_of(answer: Answer) -> str | None:

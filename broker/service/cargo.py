@@ -3,6 +3,7 @@
 The core knows tickets and never prompts; here the prompts are, from Taken until Forget.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,11 +38,15 @@ class Cargo:
     finished_at: datetime | None = None
     finished_ms: int | None = None
     reply: UpstreamReply | None = None
-    response: Mapping[str, object] | None = None
+    response: Mapping[str, object] | bytes | None = None
     error: dict[str, object] | None = None
     usage: Usage | None = None
     finish: Finish | None = None
     upstream_request_id: str | None = None
+
+    def answer(self) -> dict[str, object]:
+        """What OpenAI answered; large answers wait as JSON."""
+        return json.loads(self.response) if isinstance(self.response, bytes) else dict(self.response or {})
 
 
 @dataclass(slots=True)

@@ -50,6 +50,7 @@ def openai_access(settings: Settings) -> OpenAIAccess:
         project=openai.project,
         timeout_s=float(openai.timeout_s),
         connections_max=settings.dispatcher.inflight_max + 8,
+        outcome_bytes_max=int(settings.topics.results.max_message_bytes),
     )
 
 

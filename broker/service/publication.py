@@ -202,7 +202,7 @@ class Publication:
     def _completed(self, cargo: Cargo, term: int) -> Completed:
         assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called
         request = cargo.content.request
-        response = dict(cargo.response or {})
+        response = cargo.answer()
         return Completed.model_construct(
             id=request.id,
             run=cargo.content.run,

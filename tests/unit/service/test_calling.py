@@ -282,8 +282,7 @@ async def test_a_stream_is_told_and_the_answer_is_kept_whole_with_its_usage() ->
     ]
     assert [chunk.final for chunk in rig.chunks] == [False] * (len(rig.chunks) - 1) + [True]
     assert rig.cargo.usage == Usage(input_tokens=10, output_tokens=5, total_tokens=15)
-    assert rig.cargo.response is not None
-    assert rig.cargo.response["choices"]
+    assert rig.cargo.answer()["choices"]
 
 
 async def test_attempts_before_a_parking_and_the_run_are_in_the_number() -> None:

@@ -1,0 +1,117 @@
+"""The hostile upstream: a TCP server on loopback that says byte by byte what a seed names, in a process of its own.
+
+Requests whose id begins with `odd-` get one hostile answer and proper ones from then on; all others get proper ones. A
+second port is the trap: whatever reaches it was sent there by a redirect, with the key perhaps.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+from tests.hostile.upstream_answers import Asked, Step, kind_of, proper
+
+TAKES_S = 0.02
+"""How long a proper answer takes."""
+FLOOD_BYTES_MAX = 256 * 1024 * 1024
+"""Where a flood ends that nobody cuts off."""
+_HEAD_BYTES_MAX = 4 * 1024 * 1024
+
+
+class HostileServer:
+    """Answers, and counts what it was asked."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.calls: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+        self.trapped = 0
+        self.trap_port = 0
+
+    async def run(self) -> None:
+        """Serve until the input ends; the two ports are printed first, the counts when they are asked for."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_HEAD_BYTES_MAX)
+        trap = await asyncio.start_server(self._trap, "127.0.0.1", 0)
+        self.trap_port = trap.sockets[0].getsockname()[1]
+        print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+        reader = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while await reader.readline():
+            print(json.dumps({"kinds": self.kinds, "trapped": self.trapped}), flush=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, EOFError, asyncio.LimitOverrunError):
+            while (asked := await _asked(reader)) is not None:
+                if not await self._answer(asked, writer):
+                    break
+        with contextlib.suppress(OSError):
+            writer.close()
+
+    async def _answer(self, asked: Asked, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection goes on."""
+        self.calls[asked.request_id] += 1
+        if not asked.request_id.startswith("odd-") or self.calls[asked.request_id] > 1:
+            await asyncio.sleep(TAKES_S)
+            return await _say(proper(asked), writer)
+        kind, dice = kind_of(self.seed, asked.request_id, streamed=asked.streamed)
+        self.kinds[kind.name] += 1
+        steps = [
+            step.replace(b"TRAP", b"http://127.0.0.1:%d/v1/chat/completions" % self.trap_port)
+            if kind.name == "redirects" and isinstance(step, bytes)
+            else step
+            for step in kind.make(dice, asked)
+        ]
+        return await _say(steps, writer)
+
+    async def _trap(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.trapped += 1
+        writer.close()
+
+
+async def _asked(reader: asyncio.StreamReader) -> Asked | None:
+    """The next request on a connection, or None at its end."""
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    except asyncio.IncompleteReadError:
+        return None
+    headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+    body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))) or b"{}")
+    return Asked(headers.get("x-client-request-id", ""), str(body.get("model")), bool(body.get("stream")))
+
+
+async def _say(steps: Sequence[Step], writer: asyncio.StreamWriter) -> bool:
+    flooding = False
+    for step in steps:
+        match step:
+            case bytes() if flooding:
+                for _time in range(max(1, FLOOD_BYTES_MAX // len(step))):
+                    writer.write(step)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                return False
+            case bytes():
+                writer.write(step)
+                await writer.drain()
+            case float() | int():
+                await asyncio.sleep(step)
+                if writer.is_closing():
+                    return False
+            case "flood":
+                flooding = True
+            case "abort":
+                writer.transport.abort()
+                return False
+            case _:
+                return False
+    return True
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, required=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(HostileServer(parser.parse_args().seed).run())
