@@ -1,6 +1,6 @@
 """The hostile upstream: a TCP server on loopback that says byte by byte what a seed names, in a process of its own.
 
-Requests whose id begins with `odd-` get one hostile answer and proper ones from then on; all others get proper ones. A
+Requests whose id begins with `odd-` get hostile answers to their first calls and proper ones from then on; all others get proper ones. A
 second port is the trap: whatever reaches it was sent there by a redirect, with the key perhaps.
 """
 
@@ -16,6 +16,8 @@ from tests.hostile.upstream_answers import Asked, Step, kind_of, proper
 
 TAKES_S = 0.02
 """How long a proper answer takes."""
+ODD_CALLS = 3
+"""So many calls of an odd request are answered oddly: more than the harness makes, but for those that are throttled."""
 FLOOD_BYTES_MAX = 256 * 1024 * 1024
 """Where a flood ends that nobody cuts off."""
 _HEAD_BYTES_MAX = 4 * 1024 * 1024
@@ -54,10 +56,11 @@ class HostileServer:
     async def _answer(self, asked: Asked, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection goes on."""
         self.calls[asked.request_id] += 1
-        if not asked.request_id.startswith("odd-") or self.calls[asked.request_id] > 1:
+        kind, dice = kind_of(self.seed, asked.request_id, streamed=asked.streamed)
+        odd_calls = 1 if kind.name.startswith("throttled") else ODD_CALLS
+        if not asked.request_id.startswith("odd-") or self.calls[asked.request_id] > odd_calls:
             await asyncio.sleep(TAKES_S)
             return await _say(proper(asked), writer)
-        kind, dice = kind_of(self.seed, asked.request_id, streamed=asked.streamed)
         self.kinds[kind.name] += 1
         steps = [
             step.replace(b"TRAP", b"http://127.0.0.1:%d/v1/chat/completions" % self.trap_port)

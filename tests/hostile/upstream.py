@@ -1,0 +1,334 @@
+"""A dispatcher before a hostile upstream, in real time: N odd answers by seed beside requests that are answered well.
+
+The door, the driver, the core, the calls and the publication are the real ones; Kafka and the lease are in memory, so
+that nothing else can be slow. First the good requests alone, for a baseline; then the same beside odd answers. Held:
+
+- no process ends, no lease is lost: one claim, the loop never stands for half a lease;
+- each request has one outcome, or one record for the retrier, and an end that its answer allows;
+- no answer is another request's, and no request goes where a redirect sends it;
+- the good requests' 95th percentile stays within twice the baseline's;
+- memory grows by less than `MEMORY_MIB_MAX`.
+
+    python -m tests.hostile.upstream --answers 50000 --seed 7
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import sys
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from broker.adapters.openai_calls import OpenAIAccess, OpenAICalls
+from broker.ports import Upstream
+from broker.service.memory import collect_rarely
+from broker.testing.kafka_log import Slot
+from schemas import topics
+from tests.hostile.upstream_answers import OK, kind_of
+from tests.unit.service.rig import PREFIX, Process, World, led, settings_of
+
+TIMEOUT_S = 2.0
+"""`openai.timeout_s` of the run: drips end by it."""
+LATE_S = 1.0
+"""A call that ends later than so long after its time-out was not ended by it."""
+LAG_S_MAX = 1.0
+"""Half of a lease of 2 s: what the loop may stand still at most."""
+MEMORY_MIB_MAX = 300
+P95_TIMES_MAX = 2.0
+P95_GRAIN_S = 0.03
+"""What the poll of the results and the ticks of the loop add to any measurement."""
+GOOD_PER_S = 25
+OUTSTANDING_MAX = 60
+_STREAMED_PARTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is run: `per_s` odd requests a second, `baseline_s` of good ones alone before."""
+
+    answers: int
+    seed: int
+    per_s: float = 110.0
+    baseline_s: float = 20.0
+
+
+@dataclass(slots=True)
+class Found:
+    """What was measured, and every promise that was broken."""
+
+    broken: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    ends: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    good_s: dict[str, list[float]] = field(default_factory=lambda: {"baseline": [], "hostile": []})
+    lag_s: float = 0.0
+    slowest_s: float = 0.0
+    grown_mib: float = 0.0
+    served: int = 0
+
+    def breaks(self, promise: str, example: str) -> None:
+        """A promise was broken, and how."""
+        self.broken[promise] += 1
+        self.examples.setdefault(promise, example)
+
+    def p95_s(self, phase: str) -> float:
+        """The good requests' 95th percentile."""
+        taken = sorted(self.good_s[phase])
+        return taken[len(taken) * 95 // 100] if taken else 0.0
+
+
+class _Door(OpenAICalls):
+    """Notes how long the longest call took."""
+
+    slowest_s = 0.0
+
+    async def call(self, *asked: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        try:
+            return await super().call(*asked)
+        finally:
+            self.slowest_s = max(self.slowest_s, loop.time() - begun_s)
+
+
+class _Dispatcher(Process):
+    """One dispatcher whose OpenAI is the hostile server."""
+
+    door: _Door
+
+    def upstream(self) -> Upstream:
+        return self.door
+
+
+class Run:
+    """One run."""
+
+    def __init__(self, plan: Plan, port: int) -> None:
+        self.plan = plan
+        self.found = Found()
+        self.world = World()
+        _Dispatcher.door = self.door = _Door(
+            OpenAIAccess("sk-secret", f"http://127.0.0.1:{port}/v1", None, None, TIMEOUT_S, 200)
+        )
+        settings = settings_of(retry={"attempts_max": 2, "in_place_max_s": 1})
+        self.process = _Dispatcher(self.world, "one", settings=settings)
+        self._positions: Counter[tuple[str, int]] = Counter()
+        self._open: dict[str, tuple[float, str]] = {}
+        self._ended: Counter[str] = Counter()
+        self._good = 0
+        self._phase = "baseline"
+
+    async def play(self) -> Found:
+        """Both phases, and what is left to end."""
+        loop = asyncio.get_running_loop()
+        self.process.start()
+        watchers = [asyncio.create_task(self._tick()), asyncio.create_task(self._read()), asyncio.create_task(self._submit_good())]
+        try:
+            await led(self.process)
+            await asyncio.sleep(self.plan.baseline_s)
+            collect_rarely()
+            before_mib, self._phase = _resident_mib(), "hostile"
+            sizes = asyncio.create_task(self._weigh(before_mib))
+            watchers.append(sizes)
+            await self._submit_odd()
+            until_s = loop.time() + 45
+            while any(name.startswith("odd-") for name in self._open) and loop.time() < until_s:
+                await asyncio.sleep(0.1)
+            for name, (_, kind) in self._open.items():
+                if name.startswith("odd-"):
+                    self.found.breaks("each request ends", f"{name}: {kind}")
+        finally:
+            for task in watchers:
+                task.cancel()
+            await asyncio.wait(watchers)
+        self._judge()
+        for task in self.process.tasks:
+            task.cancel()
+        await asyncio.wait(self.process.tasks)
+        await self.door.close()
+        return self.found
+
+    async def _submit_good(self) -> None:
+        while True:
+            self._good += 1
+            name = f"good-{self._good}"
+            streamed = self._good % _STREAMED_PARTS == 0
+            self._open[name] = asyncio.get_running_loop().time(), self._phase
+            self.world.submit(name, "urgent", **({"stream": True} if streamed else {}))
+            await asyncio.sleep(1 / GOOD_PER_S)
+
+    async def _submit_odd(self) -> None:
+        loop, begun_s, said_s = asyncio.get_running_loop(), asyncio.get_running_loop().time(), 0.0
+        for number in range(self.plan.answers):
+            name, streamed = f"odd-{number}", number % _STREAMED_PARTS == 0
+            kind, _ = kind_of(self.plan.seed, name, streamed=streamed)
+            while len(self._open) > OUTSTANDING_MAX or number > (loop.time() - begun_s) * self.plan.per_s:
+                await asyncio.sleep(0.005)
+            self._open[name] = loop.time(), kind.name
+            body = {"model": f"m-{number}", "messages": [{"role": "user", "content": name}]}
+            self.world.submit(name, "standard", body=body, **({"stream": True} if streamed else {}))
+            if loop.time() - said_s > 5:
+                said_s = loop.time()
+                self._say(number)
+            if any(task.done() for task in self.process.tasks):
+                return
+
+    def _say(self, number: int) -> None:
+        found = self.found
+        print(
+            f"{number:>6} odd requests, good p95 {found.p95_s('hostile') * 1_000:.0f} ms (alone"
+            f" {found.p95_s('baseline') * 1_000:.0f}), loop stood {found.lag_s * 1_000:.0f} ms at most,"
+            f" memory +{found.grown_mib:.0f} MiB, broken: {sum(found.broken.values())}",
+            flush=True,
+        )
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            before_s = loop.time()
+            await asyncio.sleep(0.02)
+            self.found.lag_s = max(self.found.lag_s, loop.time() - before_s - 0.02)
+            if self._phase == "hostile" and self.process.health.role != "leader":
+                self.found.breaks("no lease is lost", f"it is {self.process.health.role}")
+
+    async def _weigh(self, before_mib: float) -> None:
+        while True:
+            self.found.grown_mib = max(self.found.grown_mib, _resident_mib() - before_mib)
+            await asyncio.sleep(0.1)
+
+    async def _read(self) -> None:
+        """Outcomes as they come; what was read is let go, so that memory is the dispatcher's."""
+        while True:
+            for topic, ended in (
+                (topics.results_topic(PREFIX), self._outcome),
+                (topics.failures_topic(PREFIX), self._parked),
+                (topics.dead_letters_topic(PREFIX), None),
+                (topics.chunks_topic(PREFIX), None),
+            ):
+                for number, log in enumerate(self.world.kafka.logs(topic)):
+                    got, position = log.read(self._positions[topic, number], 500)
+                    assert isinstance(got, list)
+                    for fetched in got:
+                        if ended is not None:
+                            ended(json.loads(fetched.record.value or b""))
+                        log.slots[fetched.offset] = Slot(fetched.timestamp_ms, None, None)
+                    self._positions[topic, number] = position
+            await asyncio.sleep(0.005)
+
+    def _outcome(self, outcome: dict[str, Any]) -> None:
+        reason = outcome["status"] if outcome["status"] == "completed" else outcome["reason"]
+        self._end(outcome["id"], reason, json.dumps(outcome)[:600])
+        text = json.dumps(outcome.get("response"))
+        if "Answer to " in text and f"Answer to {outcome['id']}." not in text and not outcome["id"].startswith("odd-"):
+            self.found.breaks("no answer is another request's", text[:300])
+        if "Answer to poison" in text:
+            self.found.breaks("no answer is another request's", text[:300])
+
+    def _parked(self, failure: dict[str, Any]) -> None:
+        self._end(failure["id"], "parked", json.dumps(failure)[:600])
+
+    def _end(self, name: str, end: str, example: str) -> None:
+        since_s, kind_name = self._open.pop(name, (0.0, ""))
+        self._ended[name] += 1
+        if self._ended[name] > 1:
+            self.found.breaks("one outcome each", f"{name} {example}")
+            return
+        if name.startswith("good-"):
+            self.found.good_s[kind_name].append(asyncio.get_running_loop().time() - since_s)
+            if end != "completed":
+                self.found.breaks("good requests are answered", example)
+            return
+        kind, _ = kind_of(self.plan.seed, name, streamed=int(name[4:]) % _STREAMED_PARTS == 0)
+        self.found.ends[kind.name][end] += 1
+        if end not in kind.ends:
+            self.found.breaks(f"{kind.name} ends as it should", f"{end}: {example}")
+        if kind.ends == OK and f"Answer to {name}." not in example and "response" not in example:
+            self.found.breaks("no answer is another request's", example)
+
+    def _judge(self) -> None:
+        found = self.found
+        for task in self.process.tasks:
+            if task.done():
+                found.breaks("no process ends", repr(task.exception()))
+        if len(self.world.claims()) != 1:
+            found.breaks("no lease is lost", f"claims: {self.world.claims()}")
+        if found.lag_s > LAG_S_MAX:
+            found.breaks("the loop never stands", f"{found.lag_s:.2f} s")
+        if found.grown_mib > MEMORY_MIB_MAX:
+            found.breaks("memory is bounded", f"+{found.grown_mib:.0f} MiB")
+        if found.p95_s("hostile") > P95_TIMES_MAX * found.p95_s("baseline") + P95_GRAIN_S:
+            found.breaks("the others' p95 within twice", f"{found.p95_s('hostile')} {found.p95_s('baseline')}")
+        found.slowest_s = self.door.slowest_s
+        if found.slowest_s > TIMEOUT_S + LATE_S:
+            found.breaks("calls end by openai.timeout_s", f"{found.slowest_s:.2f} s")
+
+
+def _resident_mib() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4_096 / 1024 / 1024
+
+
+@contextlib.asynccontextmanager
+async def serving(seed: int) -> AsyncIterator[tuple[int, "asyncio.subprocess.Process"]]:
+    """The hostile server, in a process of its own: it may not slow what is measured."""
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.hostile.upstream_server", "--seed", str(seed)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=1024 * 1024,
+    )
+    assert server.stdout is not None
+    try:
+        yield json.loads(await server.stdout.readline())["port"], server
+    finally:
+        server.kill()
+        await server.wait()
+
+
+async def run(plan: Plan) -> Found:
+    """One run, its server's counts included."""
+    async with serving(plan.seed) as (port, server):
+        found = await Run(plan, port).play()
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(b"\n")
+        counts = json.loads(await server.stdout.readline())
+    found.served = sum(counts["kinds"].values())
+    if counts["trapped"]:
+        found.breaks("no request follows a redirect", f"{counts['trapped']} did")
+    return found
+
+
+def told(found: Found) -> str:
+    """The summary for a person."""
+    lines = [f"{'kind':<32} ends"]
+    lines += [f"{kind:<32} {dict(ends)}" for kind, ends in sorted(found.ends.items())]
+    lines += [
+        f"odd answers: {found.served}; good requests: {len(found.good_s['hostile'])}, p95"
+        f" {found.p95_s('hostile') * 1_000:.0f} ms, alone {found.p95_s('baseline') * 1_000:.0f} ms",
+        f"the loop stood still for {found.lag_s * 1_000:.0f} ms at most; the longest call took {found.slowest_s:.1f} s;"
+        f" memory grew by {found.grown_mib:.0f} MiB",
+    ]
+    lines += [f"BROKEN {count} times: {promise}; one: {found.examples[promise]}" for promise, count in found.broken.items()]
+    return "\n".join(lines if found.broken else [*lines, "every promise was kept"])
+
+
+def main() -> int:
+    """Run from the command line; 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--answers", type=int, default=50_000)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--per-s", type=float, default=110.0)
+    asked = parser.parse_args()
+    seed = random.randrange(1_000_000) if asked.seed is None else asked.seed
+    print(f"seed {seed}", flush=True)
+    found = asyncio.run(run(Plan(asked.answers, seed, asked.per_s)))
+    print(told(found))
+    return 1 if found.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
