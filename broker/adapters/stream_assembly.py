@@ -11,9 +11,11 @@ from schemas.delta import Delta, grown_choices, index_of
 
 _ENDINGS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _FOLD_EVERY: Final = 64
-"""Deltas put together at once: one by one, a long answer would be copied for each of its words. And no fewer than there
-are choices, which are copied as well: a server may send one more with each event."""
+"""Deltas put together at once: one by one, a long answer would be copied for each of its words."""
+CHOICES_MAX: Final = 128
+"""As many as OpenAI makes (`n`); a choice beyond them is none, else each event could bring one more to be copied."""
 _EACH_BYTES: Final = 8
+"""What a value weighs beside its text."""
 _ENDS_OF_A_CHOICE: Final = frozenset({"finish_reason", "logprobs"})
 
 
@@ -63,9 +65,9 @@ class ChatAssembly:
             if name not in {"choices", "object", "obfuscation"} and (value or name not in self._head):
                 self._head[name] = value
         given = event.get("choices")
-        choices = [_told(each) for each in given if index_of(each) is not None] if isinstance(given, list) else []
+        choices = [_told(each) for each in given if _is_choice(each)] if isinstance(given, list) else []
         self._fresh.extend(choices)
-        if len(self._fresh) >= max(_FOLD_EVERY, len(self._choices)):
+        if len(self._fresh) >= _FOLD_EVERY:
             self._fold()
         return [less for each in choices if (less := _worth_telling(each)) is not None] or None
 
@@ -94,6 +96,11 @@ class ChatAssembly:
     def _fold(self) -> None:
         self._choices = grown_choices(self._choices, grown_choices([], self._fresh))
         self._fresh.clear()
+
+
+def _is_choice(value: object) -> bool:
+    place = index_of(value)
+    return place is not None and 0 <= place < CHOICES_MAX
 
 
 def _told(choice: dict[str, Any]) -> dict[str, Any]:

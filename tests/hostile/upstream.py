@@ -19,16 +19,17 @@ import json
 import random
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from broker.adapters.openai_calls import OpenAIAccess, OpenAICalls
-from broker.ports import Upstream
+from broker.ports import Upstream, UpstreamReply
 from broker.service.memory import collect_rarely
 from broker.testing.kafka_log import Slot
 from schemas import topics
+from schemas.delta import Delta
 from tests.hostile.upstream_answers import OK, kind_of
 from tests.unit.service.rig import PREFIX, Process, World, led, settings_of
 
@@ -81,18 +82,38 @@ class Found:
         return taken[len(taken) * 95 // 100] if taken else 0.0
 
 
-class _Door(OpenAICalls):
-    """Notes how long the longest call took."""
+class _Door:
+    """The door, twice: the good requests' answers come from a process that is not busy with floods and bombs.
 
-    slowest_s = 0.0
+    Those named `near-` go where the odd ones go, on the same connections: none may get an odd one's answer.
+    """
 
-    async def call(self, *asked: Any) -> Any:
+    def __init__(self, odd_port: int, good_port: int) -> None:
+        self.slowest_s = 0.0
+        self._odd, self._good = (
+            OpenAICalls(OpenAIAccess("sk-secret", f"http://127.0.0.1:{port}/v1", None, None, TIMEOUT_S, 200))
+            for port in (odd_port, good_port)
+        )
+
+    async def call(
+        self,
+        endpoint: str,
+        body: Mapping[str, object],
+        client_request_id: str,
+        on_delta: Callable[[Delta], None] | None = None,
+    ) -> UpstreamReply:
+        """See `broker.ports.Upstream.call`."""
         loop = asyncio.get_running_loop()
-        begun_s = loop.time()
+        door, begun_s = self._good if client_request_id.startswith("good-") else self._odd, loop.time()
         try:
-            return await super().call(*asked)
+            return await door.call(endpoint, body, client_request_id, on_delta)
         finally:
             self.slowest_s = max(self.slowest_s, loop.time() - begun_s)
+
+    async def close(self) -> None:
+        """Close both."""
+        await self._odd.close()
+        await self._good.close()
 
 
 class _Dispatcher(Process):
@@ -107,13 +128,11 @@ class _Dispatcher(Process):
 class Run:
     """One run."""
 
-    def __init__(self, plan: Plan, port: int) -> None:
+    def __init__(self, plan: Plan, odd_port: int, good_port: int) -> None:
         self.plan = plan
         self.found = Found()
         self.world = World()
-        _Dispatcher.door = self.door = _Door(
-            OpenAIAccess("sk-secret", f"http://127.0.0.1:{port}/v1", None, None, TIMEOUT_S, 200)
-        )
+        _Dispatcher.door = self.door = _Door(odd_port, good_port)
         settings = settings_of(retry={"attempts_max": 2, "in_place_max_s": 1})
         self.process = _Dispatcher(self.world, "one", settings=settings)
         self._positions: Counter[tuple[str, int]] = Counter()
@@ -126,7 +145,11 @@ class Run:
         """Both phases, and what is left to end."""
         loop = asyncio.get_running_loop()
         self.process.start()
-        watchers = [asyncio.create_task(self._tick()), asyncio.create_task(self._read()), asyncio.create_task(self._submit_good())]
+        watchers = [
+            asyncio.create_task(self._tick()),
+            asyncio.create_task(self._read()),
+            asyncio.create_task(self._submit_good()),
+        ]
         try:
             await led(self.process)
             await asyncio.sleep(self.plan.baseline_s)
@@ -155,7 +178,7 @@ class Run:
     async def _submit_good(self) -> None:
         while True:
             self._good += 1
-            name = f"good-{self._good}"
+            name = f"{'near' if self._good % 5 == 0 else 'good'}-{self._good}"
             streamed = self._good % _STREAMED_PARTS == 0
             self._open[name] = asyncio.get_running_loop().time(), self._phase
             self.world.submit(name, "urgent", **({"stream": True} if streamed else {}))
@@ -223,7 +246,7 @@ class Run:
         reason = outcome["status"] if outcome["status"] == "completed" else outcome["reason"]
         self._end(outcome["id"], reason, json.dumps(outcome)[:600])
         text = json.dumps(outcome.get("response"))
-        if "Answer to " in text and f"Answer to {outcome['id']}." not in text and not outcome["id"].startswith("odd-"):
+        if reason == "completed" and not outcome["id"].startswith("odd-") and f"Answer to {outcome['id']}." not in text:
             self.found.breaks("no answer is another request's", text[:300])
         if "Answer to poison" in text:
             self.found.breaks("no answer is another request's", text[:300])
@@ -241,6 +264,10 @@ class Run:
             self.found.good_s[kind_name].append(asyncio.get_running_loop().time() - since_s)
             if end != "completed":
                 self.found.breaks("good requests are answered", example)
+            return
+        if name.startswith("near-"):
+            if end not in {"completed", "exhausted"}:
+                self.found.breaks("requests beside the odd ones are answered", example)
             return
         kind, _ = kind_of(self.plan.seed, name, streamed=int(name[4:]) % _STREAMED_PARTS == 0)
         self.found.ends[kind.name][end] += 1
@@ -290,8 +317,8 @@ async def serving(seed: int) -> AsyncIterator[tuple[int, "asyncio.subprocess.Pro
 
 async def run(plan: Plan) -> Found:
     """One run, its server's counts included."""
-    async with serving(plan.seed) as (port, server):
-        found = await Run(plan, port).play()
+    async with serving(plan.seed) as (odd_port, server), serving(plan.seed) as (good_port, _):
+        found = await Run(plan, odd_port, good_port).play()
         assert server.stdin is not None
         assert server.stdout is not None
         server.stdin.write(b"\n")
@@ -312,7 +339,9 @@ def told(found: Found) -> str:
         f"the loop stood still for {found.lag_s * 1_000:.0f} ms at most; the longest call took {found.slowest_s:.1f} s;"
         f" memory grew by {found.grown_mib:.0f} MiB",
     ]
-    lines += [f"BROKEN {count} times: {promise}; one: {found.examples[promise]}" for promise, count in found.broken.items()]
+    lines += [
+        f"BROKEN {count} times: {promise}; one: {found.examples[promise]}" for promise, count in found.broken.items()
+    ]
     return "\n".join(lines if found.broken else [*lines, "every promise was kept"])
 
 

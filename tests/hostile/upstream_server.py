@@ -18,7 +18,7 @@ TAKES_S = 0.02
 """How long a proper answer takes."""
 ODD_CALLS = 3
 """So many calls of an odd request are answered oddly: more than the harness makes, but for those that are throttled."""
-FLOOD_BYTES_MAX = 256 * 1024 * 1024
+FLOOD_BYTES_MAX = 64 * 1024 * 1024
 """Where a flood ends that nobody cuts off."""
 _HEAD_BYTES_MAX = 4 * 1024 * 1024
 
