@@ -129,7 +129,7 @@ class AnswerTransport(httpx2.AsyncBaseTransport):
 def _session(connections_max: int, tls: ssl.SSLContext) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=connections_max, ssl=tls)
     line: Any = functools.partial(_Line, loop=asyncio.get_running_loop())
-    connector._factory = line  # noqa: SLF001 — aiohttp has no public way to it; the tests of this module fail without
+    connector._factory = line  # noqa: SLF001 — aiohttp has no public way to it; tests/hostile/test_upstream_door.py fails without
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -199,6 +199,7 @@ class _Line(ResponseHandler):
         if 100 <= message.code < 200 and message.code != 101:
             self._interim += 1
             if self._interim > INTERIM_MAX:
+                self._answer = body  # and whatever comes behind it is none
                 self.set_exception(aiohttp.ClientPayloadError("too many interim answers"))
                 self.close()
                 return

@@ -14,6 +14,7 @@ from broker.core.buckets import Buckets, Level
 from broker.core.caution import Caution
 from broker.core.charge import Prices
 from broker.core.checkpoint import Checkpoint
+from broker.core.credence import Credence
 from broker.core.leeway import Leeway
 from broker.core.limit_settings import LimitSettings
 from broker.core.markup import PPM, Markup
@@ -51,6 +52,7 @@ class Budget:
         self._charged = Window()
         self._way = Way()
         self._patience = Patience()
+        self._credence = Credence()
         self._spread: Spread | None = None
         self._paused_until_ms = now_ms
         self._leeway = Leeway()
@@ -67,6 +69,7 @@ class Budget:
         for metric, capacity in ((Metric.TOKENS, settings.tokens), (Metric.REQUESTS, settings.requests)):
             if capacity is not None:
                 self._buckets.believe(metric, capacity, settings.period_ms, now_ms)
+                self._credence.believe(metric, capacity)
         for metric in Metric:
             if (capacity := settings.per_day(metric)) is not None:
                 self._buckets.believe(metric, capacity, DAY_MS, now_ms, follow=True)
@@ -187,6 +190,7 @@ class Budget:
         """An attempt's answer has come: correct every metric it speaks of, both ways, and rest if it says so."""
         flight = self._flights.pop(attempt)
         self._granted = None
+        verdict = self._credence.believable(verdict, flight.charge)
         self._testify(attempt, flight, verdict, usage, now_ms)
         untaken = _took_nothing(verdict)
         if untaken or (verdict.meaning in _REFUSED and not self.settings.refusals_charged):

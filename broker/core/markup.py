@@ -10,6 +10,8 @@ from typing import Final
 
 PPM: Final = 1_000_000
 SAMPLES_MAX: Final = 16
+TIMES_MAX: Final = 64
+"""A stated charge counts as so many times ours at most: one absurd figure would price every call beyond any limit."""
 
 
 class Markup:
@@ -21,7 +23,7 @@ class Markup:
 
     def learn(self, charge: int, requested: int) -> None:
         """The server charges `requested` for what we priced at `charge`."""
-        self._samples.append((charge, requested))
+        self._samples.append((charge, min(requested, TIMES_MAX * charge)))
         ours, theirs = (sum(column) for column in zip(*self._samples, strict=True))
         self.ppm = max(PPM, theirs * PPM // ours)
 

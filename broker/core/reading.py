@@ -24,6 +24,8 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 86_400_000
 MONTH_MS: Final = 30 * DAY_MS  # seen on a free-tier organisation
 
+RESET_MS_MAX: Final = 31 * DAY_MS
+"""No limit refills in longer; what says so is not believed, since what waits for it would wait for ever."""
 RESET_MS_MIN: Final = 10  # resets are whole milliseconds; below this, rounding drowns the period
 UNUSUAL_PERIOD_EVIDENCE: Final = 40  # used units and reset ms at which rounding explains at most 2 x 1/40 = 5 %
 
@@ -149,6 +151,8 @@ def _numbers(given: Mapping[str, str], kind: str) -> tuple[int, int, int | None,
         return None
     remaining = min(remaining, capacity)
     full_in_ms = parse_duration_ms(given.get(reset_name, ""))
+    if full_in_ms is not None and full_in_ms > RESET_MS_MAX:
+        full_in_ms = None
     return capacity, remaining, _period_ms(capacity, capacity - remaining, full_in_ms), full_in_ms
 
 
@@ -164,4 +168,5 @@ def _period_ms(capacity: int, used: int, full_in_ms: int | None) -> int | None:
     for usual in _USUAL_PERIODS_MS:
         if abs(computed - usual) * 20 <= usual:
             return usual
-    return computed if min(used, full_in_ms) >= UNUSUAL_PERIOD_EVIDENCE else None
+    evident = min(used, full_in_ms) >= UNUSUAL_PERIOD_EVIDENCE and computed <= RESET_MS_MAX
+    return computed if evident else None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS, Reading
+from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, RESET_MS_MAX, SECOND_MS, Reading
 
 WINDOWS_MS: Final = (SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS)
 USUAL_PERIODS_MS: Final = (SECOND_MS, MINUTE_MS, DAY_MS, MONTH_MS)
@@ -129,7 +129,8 @@ class RefillEvidence:
             usual = [period for period in USUAL_PERIODS_MS if bucket.low <= period <= bucket.high]
             if len(usual) == 1 and bucket.high <= 3 * usual[0]:
                 return Clockwork(BUCKET, usual[0])
-            if len(self._used) >= ANSWERS_MIN and (bucket.high - bucket.low) * NARROW_PARTS <= bucket.low:
+            narrow = (bucket.high - bucket.low) * NARROW_PARTS <= bucket.low <= RESET_MS_MAX
+            if len(self._used) >= ANSWERS_MIN and narrow:
                 return Clockwork(BUCKET, (bucket.low + bucket.high) // 2)
             return None
         if len(self._used) < ANSWERS_MIN or self._last_ms - self._first_ms < APART_MS:

@@ -17,6 +17,7 @@ from typing import Final
 
 from broker.core.meaning import FAULTS, OK, Evidence, Fault, Meaning, is_page, meaning_of
 from broker.core.reading import (
+    DAY_MS,
     Metric,
     Reading,
     SideReading,
@@ -32,6 +33,11 @@ from broker.core.wording import StatedLimit, snapshot, stated_limit, wait_in_ms
 __all__ = ["OK", "UNSTATED_WAIT_MS", "Answer", "Fault", "Meaning", "Verdict", "fine", "is_word", "judge", "named"]
 
 UNSTATED_WAIT_MS: Final = 1_000  # a 429 that says neither why nor how long: the smallest `retry-after` there is
+WAIT_MS_MAX: Final = DAY_MS
+"""What a refusal may ask to wait: the longest real one is a day's limit. A pause is never shortened, so a header of a
+thousand years would end the limit; after a day one call asks again."""
+SERVER_WAIT_MS_MAX: Final = 15 * 60_000
+"""What a server in trouble may ask to wait: its limit rests as long, and one call a quarter of an hour costs it nothing."""
 QUEUE_WAIT_MS: Final = 60_000  # batches end in minutes or hours, and nothing says when
 
 
@@ -147,9 +153,19 @@ def _of_reading(reading: Reading) -> StatedLimit:
 
 
 def _wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, told: tuple[Reading, ...]) -> int | None:
-    """The server's own words first: headers, then text, then the refill law on the numbers it gave."""
+    """As long as the answer says, within bounds."""
     if meaning not in {Meaning.RATE_LIMITED, Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR}:
         return None
+    wait_ms = _stated_wait_ms(answer, meaning, stated, told)
+    return (
+        None
+        if wait_ms is None
+        else min(wait_ms, WAIT_MS_MAX if meaning is Meaning.RATE_LIMITED else SERVER_WAIT_MS_MAX)
+    )
+
+
+def _stated_wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, told: tuple[Reading, ...]) -> int | None:
+    """The server's own words first: headers, then text, then the refill law on the numbers it gave."""
     wait_ms = retry_after_ms(answer.headers) or wait_in_ms(answer.message)
     if wait_ms or meaning is not Meaning.RATE_LIMITED:
         return wait_ms

@@ -60,7 +60,7 @@ class HostileServer:
         odd_calls = 1 if kind.name.startswith("throttled") else ODD_CALLS
         if not asked.request_id.startswith("odd-") or self.calls[asked.request_id] > odd_calls:
             await asyncio.sleep(TAKES_S)
-            return await _say(proper(asked), writer)
+            return await say(proper(asked), writer)
         self.kinds[kind.name] += 1
         steps = [
             step.replace(b"TRAP", b"http://127.0.0.1:%d/v1/chat/completions" % self.trap_port)
@@ -68,7 +68,7 @@ class HostileServer:
             else step
             for step in kind.make(dice, asked)
         ]
-        return await _say(steps, writer)
+        return await say(steps, writer)
 
     async def _trap(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.trapped += 1
@@ -86,7 +86,8 @@ async def _asked(reader: asyncio.StreamReader) -> Asked | None:
     return Asked(headers.get("x-client-request-id", ""), str(body.get("model")), bool(body.get("stream")))
 
 
-async def _say(steps: Sequence[Step], writer: asyncio.StreamWriter) -> bool:
+async def say(steps: Sequence[Step], writer: asyncio.StreamWriter) -> bool:
+    """Send an answer; whether its connection goes on."""
     flooding = False
     for step in steps:
         match step:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.stream_assembly import ChatAssembly, ResponseAssembly, assembly
+from broker.adapters.stream_assembly import CHOICES_MAX, ChatAssembly, ResponseAssembly, assembly
 from broker.simulator.chat_pieces import chat_pieces
 from broker.simulator.pricing import Endpoint
 from broker.simulator.response_pieces import response_pieces
@@ -254,3 +254,23 @@ def test_errors_that_the_sdk_passes_on_are_known() -> None:
     assert not ChatAssembly().is_error({"object": "error", "choices": []})
     assert ResponseAssembly().is_error({"type": "error", "code": "server_error", "message": "no"})
     assert not ResponseAssembly().is_error({"type": "response.failed", "response": {}})
+
+
+def test_a_choice_beyond_those_that_can_be_asked_for_is_none() -> None:
+    """Each event could bring one more, and all of them are copied again and again."""
+    whole = ChatAssembly()
+    for index in (-1, CHOICES_MAX, 10**9):
+        assert whole.add({"choices": [{"index": index, "delta": {"content": "x"}, "finish_reason": "stop"}]}) is None
+    assert whole.whole() is None
+    told = {"index": CHOICES_MAX - 1, "delta": {"content": "x"}, "finish_reason": "stop"}
+    assert whole.add({"choices": [told]}) == [told]
+
+
+def test_what_has_been_told_is_weighed_by_its_texts_and_by_how_much_else_there_is() -> None:
+    whole = ChatAssembly()
+    assert whole.weight() < 100
+    whole.add({"choices": [{"index": 0, "delta": {"content": "x" * 5_000}}], "n" * 3_000: None})
+    assert 8_000 < whole.weight() < 8_300
+    whole.add({"choices": [{"index": 0, "delta": {"annotations": [[]] * 1_000}}]})
+    assert 16_000 < whole.weight() < 16_400
+    assert assembly("responses").weight() == 0, "it comes in one event, whose reader has a bound"

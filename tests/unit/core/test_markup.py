@@ -1,4 +1,4 @@
-from broker.core.markup import PPM, SAMPLES_MAX, Markup
+from broker.core.markup import PPM, SAMPLES_MAX, TIMES_MAX, Markup
 
 
 def test_without_evidence_a_charge_is_what_our_law_says() -> None:
@@ -42,3 +42,9 @@ def test_a_charge_that_a_law_explains_ends_it() -> None:
     assert markup.ppm == PPM
     markup.heed(400, 440, explained=False)
     assert markup.ppm == 1_100_000
+
+
+def test_one_absurd_figure_prices_no_call_beyond_all_limits() -> None:
+    markup = Markup()
+    markup.heed(100, 10**15, explained=False)
+    assert markup.applied(100) == 100 * TIMES_MAX

@@ -8,6 +8,7 @@ from broker.core.reading import (
     DAY_MS,
     MINUTE_MS,
     MONTH_MS,
+    RESET_MS_MAX,
     SECOND_MS,
     Metric,
     Reading,
@@ -147,3 +148,17 @@ def test_numbers_are_read_as_the_headers_that_carry_them(remaining: int) -> None
     full_in_ms = (30_000 - remaining) * MINUTE_MS // 30_000
     (spelled,) = readings(headers("tokens", "30000", str(remaining), f"{full_in_ms}ms"))
     assert reading_of(Metric.TOKENS, 30_000, remaining, full_in_ms) == spelled
+
+
+def test_a_reset_in_more_than_a_month_is_not_believed() -> None:
+    """What waits for it would wait for ever; the sizes beside it may be true."""
+    for reset in ("999999999999h", f"{RESET_MS_MAX + 1}ms"):
+        (told,) = readings(headers("tokens", "1000", "900", reset))
+        assert (told.period_ms, told.full_in_ms) == (None, None)
+    (told,) = readings(headers("tokens", "1000", "0", f"{RESET_MS_MAX}ms"))
+    assert (told.period_ms, told.full_in_ms) == (MONTH_MS, RESET_MS_MAX)
+
+
+def test_an_unusual_period_of_more_than_a_month_is_not_believed() -> None:
+    (told,) = readings(headers("tokens", "1000000", "999900", "720h"))
+    assert (told.period_ms, told.full_in_ms) == (None, 720 * 3_600_000)

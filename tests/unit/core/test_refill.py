@@ -252,3 +252,10 @@ def test_a_settled_bucket_that_is_contradicted_is_heard_anew(period_ms: int) -> 
 def test_a_settled_bucket_that_becomes_a_window_is_found_out_as_at_first() -> None:
     calls = [(used, full_in_ms, 10_000 + sent_ms) for used, full_in_ms, sent_ms in sliding() if sent_ms is not None]
     assert settled().hear_all(calls)[1:] == [None, None, Clockwork(Refill.SLIDING, MINUTE_MS)]
+
+
+def test_a_period_of_more_than_a_month_is_not_believed_however_many_answers_agree() -> None:
+    listener = Listener()
+    for call in range(2 * ANSWERS_MIN):
+        used = 1_000 + call
+        assert listener.hear(used, 40 * DAY_MS * used // CAPACITY, call * APART_MS) is None

@@ -1,7 +1,17 @@
 import pytest
 
 from broker.core.reading import DAY_MS, MINUTE_MS, Metric, readings, side_readings
-from broker.core.verdict import QUEUE_WAIT_MS, UNSTATED_WAIT_MS, Answer, Fault, Meaning, fine, judge
+from broker.core.verdict import (
+    QUEUE_WAIT_MS,
+    SERVER_WAIT_MS_MAX,
+    UNSTATED_WAIT_MS,
+    WAIT_MS_MAX,
+    Answer,
+    Fault,
+    Meaning,
+    fine,
+    judge,
+)
 from broker.core.wording import StatedLimit
 from tests.unit.core import recorded
 
@@ -283,3 +293,16 @@ def test_an_answer_that_is_fine_is_what_its_headers_make_of_it() -> None:
 def test_headers_that_came_before_the_answer_are_told_from_others() -> None:
     assert judge(Answer(200, {}, None, None, None, "", early=True)).early
     assert not judge(Answer(200, {}, None, None, None, "")).early
+
+
+@pytest.mark.parametrize("stated", ["999999999999", "Fri, 31 Dec 9999 23:59:59 GMT", "86401"])
+def test_no_refusal_rests_a_limit_for_longer_than_a_day(stated: str) -> None:
+    """A pause is never shortened, and a successor inherits it: a header of a thousand years ended the limit."""
+    headers = {"retry-after": stated, "date": "Thu, 01 Oct 2026 00:00:00 GMT"}
+    assert judge(Answer(429, headers, None, None, None, "")).wait_ms == WAIT_MS_MAX
+    assert judge(Answer(503, headers, None, None, None, "")).wait_ms == SERVER_WAIT_MS_MAX
+
+
+def test_what_a_refusals_numbers_come_to_is_bounded_too() -> None:
+    message = "Rate limit reached for m in organization o on tokens per day (TPD): Limit 1, Used 999999999999999, Requested 9."
+    assert judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, message)).wait_ms == WAIT_MS_MAX

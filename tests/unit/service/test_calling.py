@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,8 @@ from broker.clock import WallClock
 from broker.core.commands import Call, Complete
 from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
 from broker.core.verdict import Meaning, Verdict
-from broker.service.calling import Calling, usage_of
+from broker.ports import UpstreamReply
+from broker.service.calling import USAGE_TOKENS_MAX, Calling, usage_of
 from broker.service.cargo import Cargo, Hold
 from broker.service.publication import Publication
 from broker.service.replies import Replies
@@ -332,3 +334,35 @@ async def test_nothing_is_told_once_the_term_has_ended_but_the_answer_is_kept() 
     verdict, _ = await call
     assert verdict.meaning is Meaning.OK
     assert len(rig.chunks) == 1
+
+
+async def test_an_answer_too_large_for_any_outcome_ends_its_request_by_its_weight() -> None:
+    """It was paid for, and the next one would be as large."""
+    rig = Rig()
+
+    class TooLarge(ScriptedUpstream):
+        async def call(self, *asked: Any) -> UpstreamReply:
+            reply = await super().call(*asked)
+            return replace(reply, body=None, too_large=9_000_000)
+
+    rig.calling._upstream = TooLarge()
+    verdict, weight = await rig.call()
+    assert (verdict.meaning, weight, rig.cargo.response) == (Meaning.OK, 9_000_000, None)
+
+
+@pytest.mark.parametrize("tokens", [10**400, 10**12, USAGE_TOKENS_MAX + 1, -1, True, 1.5, "12", None, [], {}])
+def test_numbers_of_tokens_that_cannot_be_are_none(tokens: object) -> None:
+    """Sums, metrics and the charge law would carry them on: a metric takes no more than 308 digits."""
+    usage = usage_of({"usage": {"prompt_tokens": tokens, "completion_tokens": tokens, "total_tokens": tokens}})
+    assert usage == Usage()
+    details = {"prompt_tokens_details": {"cached_tokens": tokens}, "completion_tokens_details": tokens}
+    assert usage_of({"usage": details}) == Usage()
+
+
+async def test_a_large_answer_waits_as_json_and_is_published_whole() -> None:
+    body = completion(ASKED) | {"note": "x" * 100_000}
+    rig = Rig(Said(200, body))
+    _, weight = await rig.call()
+    assert isinstance(rig.cargo.response, bytes)
+    assert rig.cargo.answer() == body
+    assert len(rig.outcome().value or b"") <= weight

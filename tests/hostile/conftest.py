@@ -1,0 +1,69 @@
+"""What hostile tests share: a server that says what a test names, byte by byte."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from tests.hostile.upstream_answers import Step
+from tests.hostile.upstream_server import say
+
+Script = Callable[[int], Sequence[Step]]
+"""What to say to which request, counted from 0 over all connections."""
+
+
+class SayingServer:
+    """Answers each request as its script says.
+
+    Attributes:
+        heads: The request heads that came, with their header lines.
+        connections: How many there were.
+    """
+
+    def __init__(self) -> None:
+        self.script: Script = lambda _: []
+        self.heads: list[str] = []
+        self.connections = 0
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        self.connections += 1
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                length = next(line for line in head.lower().split("\r\n") if line.startswith("content-length: "))
+                await reader.readexactly(int(length.partition(": ")[2]))
+                self.heads.append(head)
+                if not await say(self.script(len(self.heads) - 1), writer):
+                    break
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
+        except (OSError, EOFError):
+            pass
+        writer.close()
+
+
+@pytest.fixture
+async def saying() -> AsyncIterator[SayingServer]:
+    """One, listening."""
+    server = SayingServer()
+    tasks: set[Any] = set()
+    writers: set[asyncio.StreamWriter] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        writers.add(writer)
+        await server.serve(reader, writer)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        server.port = listening.sockets[0].getsockname()[1]
+        yield server
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
