@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes: what is compiled once is read by the next
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit sim sim-core sim-mutants bench-limits bench-lanes integration chaos chaos-short chart image compatibility compiled coverage static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test unit sim sim-core sim-mutants bench-limits bench-lanes hostile-upstream integration chaos chaos-short chart image compatibility compiled coverage static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -36,7 +36,7 @@ demo: $(STAMP) ## the story, live: naive workers beside Headrace on a real Kafka
 
 test: $(STAMP) ## everything, on a real Kafka and Valkey that the run starts itself
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property tests/simulation examples
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/chart tests/integration
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/chart tests/hostile tests/integration
 
 unit: $(STAMP) ## unit and property tests: no services, under half a minute
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/property examples
@@ -57,6 +57,9 @@ FIGURES := benchmarks/limits/figures.json
 bench-lanes: $(STAMP) ## whether lanes keep what they promise, virtual and real: a quarter of an hour (ONLY=NAME, SPAN_S=300)
 	@$(BIN)/python -m benchmarks.lanes --seconds $(or $(SPAN_S),300) $(if $(ONLY),$(ONLY:%=--only %),--json $(LANES) --page docs/benchmarks-lanes.md)
 LANES := benchmarks/lanes/figures.json
+
+hostile-upstream: $(STAMP) ## a dispatcher before a server that answers anything, beside good requests: ten minutes (ANSWERS=50000, SEED=7)
+	@$(BIN)/python -m tests.hostile.upstream --answers $(or $(ANSWERS),50000) $(if $(SEED),--seed $(SEED))
 
 integration: $(STAMP) ## kills, outages, garbage and duplicates on a real Kafka and Valkey
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration

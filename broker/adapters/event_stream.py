@@ -36,6 +36,11 @@ class EventReader:
         self._held = 0
         self._after_cr = False
 
+    @property
+    def held(self) -> int:
+        """Bytes kept of an event that has not ended."""
+        return self._held + len(self._tail)
+
     def feed(self, piece: bytes) -> list[str]:
         """The data of the events that these bytes end.
 
@@ -54,8 +59,8 @@ class EventReader:
             self.lines += 1
             self._line(bytes(self._tail), ended)
             self._tail.clear()
-        if (held := self._held + len(self._tail)) > self._bytes_max:
-            raise EventTooLarge(held)
+        if self.held > self._bytes_max:
+            raise EventTooLarge(self.held)
         return ended
 
     def _line(self, line: bytes, ended: list[str]) -> None:

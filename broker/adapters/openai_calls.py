@@ -38,6 +38,10 @@ WRITTEN_OUT_PARTS: Final = 4
 """An answer's JSON may be so many times as long as the outcome's: indented, with escapes for what is no ASCII."""
 STREAM_PARTS: Final = 64
 """A stream may be so many times as long as an answer: each word comes in an envelope of some 300 bytes."""
+SMALL_BYTES: Final = 256 * 1024
+LARGE_AT_ONCE: Final = 32
+"""So many answers above `SMALL_BYTES` are read at once; others wait for a place, within their own time. Without that,
+each call in flight could take the bound of one."""
 _TURN_BYTES: Final = 16 * 1024
 """Of a stream that comes faster than it is read, so much is looked at before others have their turn."""
 _LINES_PER_S: Final = 20_000
@@ -85,6 +89,7 @@ class OpenAICalls:
             ),
         )
         self._within_s = access.timeout_s
+        self._places = asyncio.Semaphore(LARGE_AT_ONCE)
 
     async def call(
         self,
@@ -96,13 +101,14 @@ class OpenAICalls:
         """See `broker.ports.Upstream.call`."""
         if on_delta is not None:
             body = asking_for_a_stream(endpoint, body)
+        place = _Place(self._places)
         try:
             async with asyncio.timeout(self._within_s):
                 response = await self._posted(endpoint, body, client_request_id)
                 try:
                     if on_delta is None or "event-stream" not in response.headers.get("content-type", ""):
-                        return await self._whole(response)
-                    return await self._told(response, assembly(endpoint), on_delta)
+                        return await self._whole(response, place)
+                    return await self._told(_Stream(response, place, assembly(endpoint), on_delta))
                 finally:
                     await response.aclose()
         except TimeoutError:
@@ -113,6 +119,8 @@ class OpenAICalls:
             answer = answer_of(refusal.status, refusal.headers, refusal.text)
         except openai.APIError as error:
             answer = _silent("connection", f"{type(error).__name__}: {error}")
+        finally:
+            place.give_back()
         return UpstreamReply(answer, None)
 
     async def _posted(self, endpoint: str, body: Mapping[str, object], client_request_id: str) -> httpx2.Response:
@@ -127,24 +135,24 @@ class OpenAICalls:
         )
         return cast("httpx2.Response", response)
 
-    async def _whole(self, response: httpx2.Response) -> UpstreamReply:
+    async def _whole(self, response: httpx2.Response, place: "_Place") -> UpstreamReply:
         """An answer as one text. JSON is UTF-8 whatever the headers say; what is none of it becomes U+FFFD."""
         read = bytearray()
         async for piece in response.aiter_raw():
             read += piece
             if len(read) > self._answer_bytes_max:
                 return UpstreamReply(_answered(response), None, len(read))
+            await place.take(len(read))
         return UpstreamReply(_answered(response), read.decode("utf-8-sig", errors="replace"))
 
-    async def _told(
-        self, response: httpx2.Response, whole: Assembly, on_delta: Callable[[Delta], None]
-    ) -> UpstreamReply:
+    async def _told(self, stream: "_Stream") -> UpstreamReply:
         """A stream, to its end or to what ends it."""
+        response = stream.response
         try:
-            ended = await self._followed(response, whole, on_delta)
+            ended = await self._followed(stream)
             if ended is not None:
                 return ended
-            answer = whole.whole()
+            answer = stream.whole.whole()
             if answer is None:
                 return UpstreamReply(_silent("connection", "The stream ended before the answer did."), None)
             return UpstreamReply(replace(_answered(response), early=True), json.dumps(answer))
@@ -153,26 +161,25 @@ class OpenAICalls:
         except (ValueError, RecursionError):  # an event that is no JSON, or none that can be put together
             return UpstreamReply(Answer(502, dict(response.headers), None, None, None, ""), None)
 
-    async def _followed(
-        self, response: httpx2.Response, whole: Assembly, on_delta: Callable[[Delta], None]
-    ) -> UpstreamReply | None:
+    async def _followed(self, stream: "_Stream") -> UpstreamReply | None:
         """Put the events together; what the call comes to if one of them says that no more will come."""
-        unmeasured = 0
-        async with aclosing(_events(response, self._answer_bytes_max)) as events:
+        unmeasured, whole = 0, stream.whole
+        async with aclosing(_events(stream, self._answer_bytes_max)) as events:
             async for data in events:
                 event = json.loads(data)
                 if isinstance(event, dict) and event.get("error"):
-                    return UpstreamReply(_failed(response, {"error": event["error"]}), None)
+                    return UpstreamReply(_failed(stream.response, {"error": event["error"]}), None)
                 delta = whole.add(event)
                 if whole.is_error(event):
-                    return UpstreamReply(_failed(response, event), None)
+                    return UpstreamReply(_failed(stream.response, event), None)
                 if delta is not None:
-                    on_delta(delta)
+                    stream.on_delta(delta)
                 unmeasured += len(data)
-                if unmeasured > self._outcome_bytes_max:
-                    unmeasured = 0
-                    if (weight := whole.weight()) > self._outcome_bytes_max:
-                        return _too_large(response, weight)
+                if unmeasured > min(SMALL_BYTES, self._outcome_bytes_max):
+                    unmeasured, weight = 0, whole.weight()
+                    if weight > self._outcome_bytes_max:
+                        return _too_large(stream.response, weight)
+                    await stream.place.take(weight)
         return None
 
     async def close(self) -> None:
@@ -180,10 +187,39 @@ class OpenAICalls:
         await self._client.close()
 
 
-async def _events(response: httpx2.Response, event_bytes_max: int) -> AsyncGenerator[str]:
+class _Place:
+    """A call's place among those that read large answers; it takes none before its own is one."""
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        self._places = places
+        self._is_taken = False
+
+    async def take(self, held_bytes: int) -> None:
+        """Wait for one if so much is held."""
+        if held_bytes > SMALL_BYTES and not self._is_taken:
+            await self._places.acquire()
+            self._is_taken = True
+
+    def give_back(self) -> None:
+        """The answer is read, or given up."""
+        if self._is_taken:
+            self._places.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """An answer that comes event by event, and what becomes of the events."""
+
+    response: httpx2.Response
+    place: _Place
+    whole: Assembly
+    on_delta: Callable[[Delta], None]
+
+
+async def _events(stream: _Stream, event_bytes_max: int) -> AsyncGenerator[str]:
     """The data of each event but the last, which says that there are no more."""
     reader, before = EventReader(event_bytes_max), 0
-    pieces = response.aiter_raw()
+    pieces = stream.response.aiter_raw()
     async with aclosing(pieces):
         async for piece in pieces:
             for at in range(0, len(piece), _TURN_BYTES):
@@ -192,6 +228,7 @@ async def _events(response: httpx2.Response, event_bytes_max: int) -> AsyncGener
                         await _read_rest(pieces)
                         return
                     yield data
+                await stream.place.take(reader.held)
                 lines, before = reader.lines - before, reader.lines
                 await asyncio.sleep(lines / _LINES_PER_S if lines > _LINES_AT_ONCE else 0)
 

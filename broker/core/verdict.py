@@ -37,7 +37,7 @@ WAIT_MS_MAX: Final = DAY_MS
 """What a refusal may ask to wait: the longest real one is a day's limit. A pause is never shortened, so a header of a
 thousand years would end the limit; after a day one call asks again."""
 SERVER_WAIT_MS_MAX: Final = 15 * 60_000
-"""What a server in trouble may ask to wait: its limit rests as long, and one call a quarter of an hour costs it nothing."""
+"""What a server in trouble may ask to wait: its limit rests as long, and one call in that time costs it nothing."""
 QUEUE_WAIT_MS: Final = 60_000  # batches end in minutes or hours, and nothing says when
 
 

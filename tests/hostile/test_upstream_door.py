@@ -10,7 +10,7 @@ import pytest
 
 from broker.adapters import answer_transport
 from broker.adapters.answer_transport import HEADERS_MAX, INTERIM_MAX, REFUSAL_BYTES_MAX
-from broker.adapters.openai_calls import WRITTEN_OUT_PARTS, OpenAIAccess, OpenAICalls
+from broker.adapters.openai_calls import LARGE_AT_ONCE, SMALL_BYTES, WRITTEN_OUT_PARTS, OpenAIAccess, OpenAICalls
 from broker.core.verdict import Meaning, judge
 from broker.ports import UpstreamReply
 from schemas.delta import Delta
@@ -297,3 +297,24 @@ async def test_whatever_aiohttp_raises_is_data(saying: SayingServer, door: OpenA
     answer = (await called(door)).answer
     assert (answer.status, answer.error_code) == (None, "connection")
     assert len(answer.message) <= answer_transport._REASON_CHARS_MAX
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_large_answers_are_read_in_turn_and_small_ones_meanwhile(saying: SayingServer, *, streamed: bool) -> None:
+    """Bounded memory: each place is worth the largest answer, and there are fewer of them than calls in flight."""
+    access = OpenAIAccess("sk-any", f"http://127.0.0.1:{saying.port}/v1", None, None, 5.0, 100, MIB)
+    door = OpenAICalls(access)
+    word = event({"choices": [{"index": 0, "delta": {"content": "x" * 2_000}}]}).encode()
+    large: list[Step] = [word * 400] if streamed else [b'{"note": "' + b"x" * 2 * SMALL_BYTES]
+    kind = "text/event-stream" if streamed else "application/json"
+    start = head(200, [("connection", "close")], kind=kind)
+    ending: list[Step] = [] if streamed else [b'"}']
+    saying.script = lambda number: [start, *large, 0.5, *ending, "close"] if number < 40 else proper(ASKED)
+    calls = [asyncio.create_task(called(door, [] if streamed else None)) for _ in range(40)]
+    await asyncio.sleep(0.3)
+    assert door._places.locked()
+    assert await meaning(door) is Meaning.OK, "small ones need no place"
+    replies = await asyncio.gather(*calls)
+    assert {judge(reply.answer).meaning for reply in replies} == {Meaning.CONNECTION if streamed else Meaning.OK}
+    assert door._places._value == LARGE_AT_ONCE
+    await door.close()

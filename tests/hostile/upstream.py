@@ -73,6 +73,7 @@ class Found:
     slowest_s: float = 0.0
     grown_mib: float = 0.0
     served: int = 0
+    late: Counter[str] = field(default_factory=Counter)
     starved: float = 0.0
 
     def breaks(self, promise: str, example: str) -> None:
@@ -277,7 +278,9 @@ class Run:
             return
         kind, _ = kind_of(self.plan.seed, name, streamed=int(name[4:]) % _STREAMED_PARTS == 0)
         self.found.ends[kind.name][end] += 1
-        if end not in kind.ends:
+        if end not in kind.ends and "did not answer in time" in example:
+            self.found.late[kind.name] += 1
+        elif end not in kind.ends:
             self.found.breaks(f"{kind.name} ends as it should", f"{end}: {example}")
         if kind.ends == OK and f"Answer to {name}." not in example and "response" not in example:
             self.found.breaks("no answer is another request's", example)
@@ -293,6 +296,8 @@ class Run:
             found.breaks("the loop never stands", f"{found.lag_s:.2f} s")
         if found.grown_mib > MEMORY_MIB_MAX:
             found.breaks("memory is bounded", f"+{found.grown_mib:.0f} MiB")
+        if found.late and found.starved <= STARVED_MAX:
+            found.breaks("answers are read in time", str(dict(found.late)))
         slow = found.p95_s("hostile") > P95_TIMES_MAX * found.p95_s("baseline") + P95_GRAIN_S
         if slow and found.starved <= STARVED_MAX:
             found.breaks("the others' p95 within twice", f"{found.p95_s('hostile')} {found.p95_s('baseline')}")

@@ -161,6 +161,28 @@ def limit_headers(dice: random.Random) -> list[tuple[str, str]]:
     return made
 
 
+def refusal(dice: random.Random) -> dict[str, Any]:
+    """The error of a 429 whose text states absurd numbers."""
+    texts = [
+        "Rate limit reached for m in organization o on tokens per min (TPM): Limit 1, Used 999999999999999, Requested 9.",
+        "Rate limit reached for m on tokens per day (TPD): Limit 999999999999999, Used 0, Requested 1. Please try again in "
+        "999999999999h.",
+        "Rate limit reached for m on requests per min (RPM): Limit 0, Used 0, Requested 0. Please try again in 9" + "9" * 60,
+        "Rate limit reached for m on requests per sec (RPS): Limit 1, Used 1, Requested 1. Please try again in 0s.",
+        "Please try again in 99999999999999999999 days. Limit: 1,2,3,4", "Limit " * 400, "", "x" * 70_000,
+        "Rate limit reached for default-gpt in organization o on tokens per min. Limit: 0.0 / min. Current: 1.0 / min.",
+    ]  # fmt: skip
+    return {
+        "message": dice.choice(texts),
+        "type": dice.choice(["tokens", "requests", "x"]),
+        "code": "rate_limit_exceeded",
+    }
+
+
+def _throttled(dice: random.Random, _: Asked) -> list[Step]:
+    return whole({"error": refusal(dice)}, 429, limit_headers(dice))
+
+
 # ------------------------------------------------------------------------------------------------ kinds
 
 
@@ -245,24 +267,6 @@ def _nested_error(dice: random.Random, _: Asked) -> list[Step]:
     for _level in range(dice.choice([3, 5, 12])):
         body = {"error": {"message": json.dumps(body)}}
     return whole(body, dice.choice([200, 400, 500]))
-
-
-def _throttled(dice: random.Random, _: Asked) -> list[Step]:
-    texts = [
-        "Rate limit reached for m in organization o on tokens per min (TPM): Limit 1, Used 999999999999999, Requested 9.",
-        "Rate limit reached for m on tokens per day (TPD): Limit 999999999999999, Used 0, Requested 1. Please try again in "
-        "999999999999h.",
-        "Rate limit reached for m on requests per min (RPM): Limit 0, Used 0, Requested 0. Please try again in 9" + "9" * 60,
-        "Rate limit reached for m on requests per sec (RPS): Limit 1, Used 1, Requested 1. Please try again in 0s.",
-        "Please try again in 99999999999999999999 days. Limit: 1,2,3,4", "Limit " * 400, "", "x" * 70_000,
-        "Rate limit reached for default-gpt in organization o on tokens per min. Limit: 0.0 / min. Current: 1.0 / min.",
-    ]  # fmt: skip
-    error = {
-        "message": dice.choice(texts),
-        "type": dice.choice(["tokens", "requests", "x"]),
-        "code": "rate_limit_exceeded",
-    }
-    return whole({"error": error}, 429, limit_headers(dice))
 
 
 def _limits(dice: random.Random, asked: Asked) -> list[Step]:
@@ -370,8 +374,10 @@ def _both_lengths(_: random.Random, asked: Asked) -> list[Step]:
 
 
 def _cut(dice: random.Random, asked: Asked) -> list[Step]:
+    """Before the end; a stream before the event that says why its answer ended, behind which it is whole."""
     sent = b"".join(step for step in proper(asked) if isinstance(step, bytes))
-    return [sent[: dice.randrange(len(sent) - 1)], dice.choice(["close", "abort"])]
+    end = sent.index(b'"finish_reason": "stop"') if asked.streamed else len(sent) - 1
+    return [sent[: dice.randrange(end)], dice.choice(["close", "abort"])]
 
 
 def _no_body(dice: random.Random, asked: Asked) -> list[Step]:
@@ -524,7 +530,7 @@ def _stream_endless(dice: random.Random, asked: Asked) -> list[Step]:
     return [head(200, [("connection", "close")], kind="text/event-stream"), chunks(asked)[0].encode(), "flood", unit]
 
 
-def _stream_drip(dice: random.Random, asked: Asked) -> list[Step]:
+def _stream_drip(dice: random.Random, _: Asked) -> list[Step]:
     unit = dice.choice([b":\n\n", event({"choices": [{"index": 0, "delta": {"content": "x"}}]}).encode()])
     return [head(200, [("connection", "close")], kind="text/event-stream"), *[0.3, unit] * 200]
 

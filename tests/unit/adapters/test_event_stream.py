@@ -30,10 +30,8 @@ def test_events_without_data_are_none() -> None:
 
 @pytest.mark.parametrize("piece", [b"x" * 300, b"data: " + b"x" * 300, b"data: y\n" * 8, b"data:\n" * 8])
 def test_what_has_not_ended_is_kept_to_its_bound(piece: bytes) -> None:
-    reader = EventReader(1_000)
     with pytest.raises(EventTooLarge) as caught:
-        for _ in range(20):
-            reader.feed(piece)
+        fed(*[piece] * 20)
     assert 1_000 < caught.value.bytes_seen < 1_400
 
 

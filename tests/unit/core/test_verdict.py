@@ -304,5 +304,5 @@ def test_no_refusal_rests_a_limit_for_longer_than_a_day(stated: str) -> None:
 
 
 def test_what_a_refusals_numbers_come_to_is_bounded_too() -> None:
-    message = "Rate limit reached for m in organization o on tokens per day (TPD): Limit 1, Used 999999999999999, Requested 9."
+    message = "Rate limit reached for m on tokens per day (TPD): Limit 1, Used 999999999999999, Requested 9."
     assert judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, message)).wait_ms == WAIT_MS_MAX
