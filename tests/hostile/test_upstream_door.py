@@ -206,7 +206,8 @@ async def test_a_second_answer_is_nobodys(saying: SayingServer, door: OpenAICall
 
 async def test_bytes_on_an_idle_connection_end_it(saying: SayingServer, door: OpenAICalls) -> None:
     second = b"".join(step for step in whole("{}") if isinstance(step, bytes))
-    saying.script = lambda number: [*proper(ASKED), *([] if number else [0.05, second])]
+    late: list[Step] = [0.05, second]
+    saying.script = lambda number: proper(ASKED) if number else [*proper(ASKED), *late]
     await called(door)
     await asyncio.sleep(0.2)
     assert "Answer to lead-1." in ((await called(door)).body or "")

@@ -90,7 +90,7 @@ def chunks(asked: Asked) -> list[str]:
     """The events of a proper stream, without its end."""
     text = f"Answer to {asked.request_id}."
     parts = [{"role": "assistant"}, *({"content": text[at : at + 4]} for at in range(0, len(text), 4))]
-    events = [{"choices": [{"index": 0, "delta": part}]} for part in parts]
+    events: list[dict[str, Any]] = [{"choices": [{"index": 0, "delta": part}]} for part in parts]
     events += [{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "model": asked.model}]
     return [event(each) for each in events]
 
@@ -467,7 +467,7 @@ def _drip(dice: random.Random, asked: Asked) -> list[Step]:
     """A byte now and then: each one resets a time-out that only bounds silences."""
     sent = b"".join(step for step in proper(asked) if isinstance(step, bytes))
     start = dice.choice([0, 0, sent.index(b"\r\n\r\n") + 4])
-    every = [part for at in range(start, len(sent) - 1) for part in (0.3, sent[at : at + 1])]
+    every: list[Step] = [part for at in range(start, len(sent) - 1) for part in (0.3, sent[at : at + 1])]
     return [sent[:start], *every] if start else every
 
 
@@ -532,7 +532,10 @@ def _stream_endless(dice: random.Random, asked: Asked) -> list[Step]:
 
 def _stream_drip(dice: random.Random, _: Asked) -> list[Step]:
     unit = dice.choice([b":\n\n", event({"choices": [{"index": 0, "delta": {"content": "x"}}]}).encode()])
-    return [head(200, [("connection", "close")], kind="text/event-stream"), *[0.3, unit] * 200]
+    steps: list[Step] = [head(200, [("connection", "close")], kind="text/event-stream")]
+    for _time in range(200):
+        steps += [0.3, unit]
+    return steps
 
 
 def _stream_after(_: random.Random, asked: Asked) -> list[Step]:
