@@ -69,7 +69,6 @@ class Budget:
         for metric, capacity in ((Metric.TOKENS, settings.tokens), (Metric.REQUESTS, settings.requests)):
             if capacity is not None:
                 self._buckets.believe(metric, capacity, settings.period_ms, now_ms)
-                self._credence.believe(metric, capacity)
         for metric in Metric:
             if (capacity := settings.per_day(metric)) is not None:
                 self._buckets.believe(metric, capacity, DAY_MS, now_ms, follow=True)
@@ -190,7 +189,7 @@ class Budget:
         """An attempt's answer has come: correct every metric it speaks of, both ways, and rest if it says so."""
         flight = self._flights.pop(attempt)
         self._granted = None
-        verdict = self._credence.believable(verdict, flight.charge)
+        verdict = self._credence.believable(verdict, lambda: self.tariff.least_of(attempt))
         self._testify(attempt, flight, verdict, usage, now_ms)
         untaken = _took_nothing(verdict)
         if untaken or (verdict.meaning in _REFUSED and not self.settings.refusals_charged):

@@ -9,6 +9,7 @@ admitted under it.
 What a disbelieved answer says of the level is left out too; it speaks of another bucket.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -32,16 +33,13 @@ class Credence:
         self._believed: dict[Bucket, int] = {}
         self._claimed: dict[Bucket, int] = {}
 
-    def believe(self, metric: Metric, capacity: int) -> None:
-        """What an operator or a predecessor says of the bucket that headers show."""
-        self._believed[metric, None] = capacity
-
-    def believable(self, verdict: Verdict, charge: int) -> Verdict:
-        """The verdict without what is not believed; `charge` is what its call was priced at."""
+    def believable(self, verdict: Verdict, least: Callable[[], int]) -> Verdict:
+        """The verdict without what is not believed; `least` tells what its call took at least, by any law."""
         stated = verdict.snapshot
         if stated is None and not verdict.readings:
             return verdict
-        least = 0 if verdict.meaning is Meaning.TOO_LARGE else charge
+        if verdict.meaning is Meaning.TOO_LARGE:
+            least = _nothing
         kept = tuple(
             [each for each in verdict.readings if self._is_believed(each.metric, each.period_ms, each.capacity, least)]
         )
@@ -49,11 +47,11 @@ class Credence:
             return replace(verdict, readings=kept, snapshot=None)
         return verdict if len(kept) == len(verdict.readings) else replace(verdict, readings=kept)
 
-    def _is_believed(self, metric: Metric, period_ms: int | None, capacity: int, charge: int) -> bool:
+    def _is_believed(self, metric: Metric, period_ms: int | None, capacity: int, least: Callable[[], int]) -> bool:
         bucket = metric, period_ms if period_ms in _APART_MS else None
         known = self._believed.get(bucket)
         if known is None:
-            sound = metric is not TOKENS or capacity >= charge
+            sound = metric is not TOKENS or capacity >= least()
         else:
             sound = known <= capacity * JUMP_TIMES and capacity <= known * JUMP_TIMES
         if not sound and self._claimed.get(bucket) != capacity:
@@ -62,3 +60,7 @@ class Credence:
         self._believed[bucket] = capacity
         self._claimed.pop(bucket, None)
         return True
+
+
+def _nothing() -> int:
+    return 0

@@ -68,6 +68,10 @@ class Tariff:
         witness = self._witnesses.get(prices.endpoint) or self._witness(prices)
         return min(prices.tokens[place] for place in witness.evidence.possible())
 
+    def least_of(self, attempt: int) -> int:
+        """The same, of a call in flight."""
+        return self.least(self._sent[attempt][1].prices)
+
     @property
     def doubts(self) -> int:
         """Another number whenever another law may hold, so that `least` may say something else."""

@@ -24,60 +24,60 @@ def stated(capacity: int, period_ms: int = MINUTE_MS, *, project: bool = False) 
 
 def knowing(capacity: int) -> Credence:
     credence = Credence()
-    credence.believe(Metric.TOKENS, capacity)
+    credence.believable(shown(capacity), lambda: 1)
     return credence
 
 
 def test_what_says_nothing_of_limits_is_left_as_it_is() -> None:
-    assert Credence().believable(FINE, 100) is FINE
+    assert Credence().believable(FINE, lambda: 100) is FINE
 
 
 def test_a_size_like_the_believed_one_is_believed_at_once() -> None:
     credence = knowing(1_000)
     for capacity in (1_000, 1_000 * JUMP_TIMES, 1_000):
         verdict = shown(capacity)
-        assert credence.believable(verdict, 10) is verdict
+        assert credence.believable(verdict, lambda: 10) is verdict
 
 
 @pytest.mark.parametrize("capacity", [99, 10_001, 10**15])
 def test_another_size_altogether_is_believed_when_two_answers_in_a_row_say_it(capacity: int) -> None:
     credence = knowing(1_000)
-    assert credence.believable(shown(capacity), 10).readings == ()
-    assert credence.believable(shown(capacity), 10).readings
-    assert credence.believable(shown(capacity), 10).readings
-    assert credence.believable(shown(1_000), 10).readings == () or capacity <= 10_000
+    assert credence.believable(shown(capacity), lambda: 10).readings == ()
+    assert credence.believable(shown(capacity), lambda: 10).readings
+    assert credence.believable(shown(capacity), lambda: 10).readings
+    assert credence.believable(shown(1_000), lambda: 10).readings == () or capacity <= 10_000
 
 
 def test_an_answer_in_between_says_the_former_one_was_a_slip() -> None:
     credence = knowing(1_000)
     for _ in range(3):
-        assert credence.believable(shown(1), 1).readings == ()
-        assert credence.believable(shown(1_000), 1).readings
+        assert credence.believable(shown(1), lambda: 1).readings == ()
+        assert credence.believable(shown(1_000), lambda: 1).readings
 
 
 @pytest.mark.parametrize("verdict", [FINE, REFUSED])
 def test_a_first_size_that_its_own_call_does_not_fit_is_believed_when_it_comes_again(verdict: Verdict) -> None:
     credence = Credence()
-    assert credence.believable(shown(99, verdict=verdict), 100).readings == ()
-    assert credence.believable(shown(99, verdict=verdict), 100).readings
+    assert credence.believable(shown(99, verdict=verdict), lambda: 100).readings == ()
+    assert credence.believable(shown(99, verdict=verdict), lambda: 100).readings
 
 
 def test_a_first_size_is_believed_if_its_call_fits_or_was_refused_for_its_size() -> None:
-    assert Credence().believable(shown(100), 100).readings
-    assert Credence().believable(shown(99, verdict=TOO_LARGE), 100).readings
-    assert Credence().believable(shown(1, Metric.REQUESTS), 100).readings
+    assert Credence().believable(shown(100), lambda: 100).readings
+    assert Credence().believable(shown(99, verdict=TOO_LARGE), lambda: 100).readings
+    assert Credence().believable(shown(1, Metric.REQUESTS), lambda: 100).readings
 
 
 def test_what_a_refusal_states_is_weighed_alike() -> None:
     credence = knowing(1_000)
-    assert credence.believable(stated(1), 1).snapshot is None
-    assert credence.believable(stated(1), 1).snapshot is not None
+    assert credence.believable(stated(1), lambda: 1).snapshot is None
+    assert credence.believable(stated(1), lambda: 1).snapshot is not None
     both = replace(stated(20_000), readings=(Reading(Metric.REQUESTS, 5, 0, None),))
-    assert credence.believable(both, 1) == replace(both, snapshot=None)
+    assert credence.believable(both, lambda: 1) == replace(both, snapshot=None)
 
 
 def test_a_limit_of_a_day_stands_beside_that_of_a_minute() -> None:
     credence = knowing(1_000)
-    assert credence.believable(stated(1_000_000, DAY_MS), 1).snapshot is not None
-    assert credence.believable(shown(1_000_000, period_ms=DAY_MS), 1).readings
-    assert credence.believable(shown(1_000, period_ms=MINUTE_MS), 1).readings
+    assert credence.believable(stated(1_000_000, DAY_MS), lambda: 1).snapshot is not None
+    assert credence.believable(shown(1_000_000, period_ms=DAY_MS), lambda: 1).readings
+    assert credence.believable(shown(1_000, period_ms=MINUTE_MS), lambda: 1).readings

@@ -7,12 +7,12 @@ import pytest
 
 from broker.service.answer_body import (
     CONTAINERS_MIN,
-    NESTING_MAX,
     PACKED_ABOVE_BRACKETS,
     PACKED_ABOVE_BYTES,
     AnswerBody,
     published,
 )
+from schemas.bounded_json import NESTING_MAX
 from schemas.cloudevents import json_bytes
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from broker.core.charge import PRICE_MAX
 from broker.core.verdict import Meaning
 from broker.testing.upstream import Said
 from schemas.bounded_json import NESTING_MAX
@@ -42,4 +41,4 @@ async def test_no_usage_is_believed_that_a_metric_could_not_count() -> None:
     rig = Rig(Said(200, {"choices": [], "usage": huge}))
     await rig.call()
     assert rig.cargo.usage is not None
-    assert rig.cargo.usage.input_tokens == rig.cargo.usage.output_tokens == PRICE_MAX
+    assert rig.cargo.usage.input_tokens == rig.cargo.usage.output_tokens == 0
