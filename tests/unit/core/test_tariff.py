@@ -195,3 +195,9 @@ def test_headers_that_came_before_the_answer_speak_of_the_admission_alone() -> N
         tariff.heard(attempt, replace(fine, early=True), Usage(107, output), now_ms)
     (standing,) = tariff.standings()
     assert (standing.law, standing.identified, set(standing.errors)) == (Law.USAGE, True, {0})
+
+
+def test_what_a_call_in_flight_took_at_least_is_told_until_its_answer_has_come() -> None:
+    tariff = Tariff()
+    tariff.sent(7, ASKED, 0)
+    assert tariff.least_of(7) == tariff.least(ASKED) == 102
