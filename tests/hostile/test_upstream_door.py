@@ -319,3 +319,13 @@ async def test_large_answers_are_read_in_turn_and_small_ones_meanwhile(saying: S
     assert {judge(reply.answer).meaning for reply in replies} == {Meaning.CONNECTION if streamed else Meaning.OK}
     assert door._places._value == LARGE_AT_ONCE
     await door.close()
+
+
+async def test_a_proxy_of_the_environment_is_used(saying: SayingServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{saying.port}")
+    monkeypatch.setenv("NO_PROXY", "")
+    saying.script = lambda _: proper(ASKED)
+    door = OpenAICalls(OpenAIAccess("sk-any", "http://openai.invalid/v1", None, None, TIMEOUT_S, 8))
+    assert await meaning(door) is Meaning.OK
+    assert saying.heads[0].startswith("POST http://openai.invalid/v1/chat/completions ")
+    await door.close()

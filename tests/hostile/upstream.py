@@ -364,7 +364,7 @@ def told(found: Found) -> str:
         f" {found.p95_s('hostile') * 1_000:.0f} ms, alone {found.p95_s('baseline') * 1_000:.0f} ms",
         f"the loop stood still for {found.lag_s * 1_000:.0f} ms at most; the longest call took {found.slowest_s:.1f} s;"
         f" memory grew by {found.grown_mib:.0f} MiB",
-        f"other work had the processors for {found.starved:.0%} of the time in which this was ready to run",
+        f"for {found.starved:.0%} of the time other work had the processors while this was ready to run",
     ]
     lines += [
         f"BROKEN {count} times: {promise}; one: {found.examples[promise]}" for promise, count in found.broken.items()
