@@ -68,8 +68,8 @@ def _of_response(response: Mapping[str, object]) -> Finish | None:
         details = response.get("incomplete_details")
         reason = details.get("reason") if isinstance(details, Mapping) else None
         return _INCOMPLETE.get(_text(reason))
-    done = [item.get("call_id") for item in items if _text(item.get("type")).endswith("_output")]
-    waits = any(_text(item.get("type")) in _CALLS and item.get("call_id") not in done for item in items)
+    done = {_text(item.get("call_id")) for item in items if _text(item.get("type")).endswith("_output")}
+    waits = any(_text(item.get("type")) in _CALLS and _text(item.get("call_id")) not in done for item in items)
     return Finish.TOOL_CALLS if waits else Finish.STOP
 
 

@@ -198,3 +198,23 @@ async def test_completed_outcomes_are_counted_by_how_their_answers_ended() -> No
     }
     expected = {Finish.STOP: 1, Finish.REFUSAL: 1, Finish.LENGTH: 2, Finish.CONTENT_FILTER: 0, Finish.TOOL_CALLS: 0}
     assert counted == expected
+
+
+def test_ten_thousand_calls_of_tools_are_looked_up_and_not_searched_for() -> None:
+    """Each in a list of as many results took the loop for seconds."""
+    looked_at = 0
+
+    class Counted(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal looked_at
+            looked_at += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    results = [{"type": "function_call_output", "call_id": Counted(f"c{number}")} for number in range(10_000)]
+    calls = [{"type": "function_call", "call_id": Counted("c9999")}] * 10_000
+    assert finish_of("responses", {"status": "completed", "output": results + calls}) is Finish.STOP
+    assert looked_at < 100_000
