@@ -5,6 +5,7 @@ as `exhausted`. Answers that blame the account (401, 402, 403, an empty purse) a
 design, and `tests/unit/core/test_account.py` holds that.
 """
 
+import asyncio
 import gzip
 import json
 import random
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-Step = bytes | float | str
-"""Bytes to send, seconds to wait, or `close`, `abort` and `flood` (send the next bytes over and over until cut)."""
+Step = bytes | float | str | asyncio.Event
+"""Bytes to send, seconds or an event to wait for, or `close`, `abort` and `flood` (send the next bytes over and over until cut)."""
 
 OK: Final = frozenset({"completed"})
 FAILED: Final = frozenset({"exhausted"})

@@ -104,6 +104,8 @@ async def say(steps: Sequence[Step], writer: asyncio.StreamWriter) -> bool:
                 await asyncio.sleep(step)
                 if writer.is_closing():
                     return False
+            case asyncio.Event():
+                await step.wait()
             case "flood":
                 flooding = True
             case "abort":

@@ -1,10 +1,9 @@
-"""What hostile tests share: a server that says what a test names, byte by byte."""
+"""A server that says what a test names, byte by byte."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
-
-import pytest
 
 from tests.hostile.upstream_answers import Step
 from tests.hostile.upstream_server import say
@@ -46,8 +45,8 @@ class SayingServer:
         writer.close()
 
 
-@pytest.fixture
-async def saying() -> AsyncIterator[SayingServer]:
+@asynccontextmanager
+async def listening_server() -> AsyncIterator[SayingServer]:
     """One, listening."""
     server = SayingServer()
     tasks: set[Any] = set()
