@@ -21,6 +21,7 @@
 Every message is one sentence for a person that says what to do. `exit_code` is what a verb leaves with.
 """
 
+from broker.core.setback import Setback
 from schemas.outcome import Failed
 
 
@@ -110,9 +111,29 @@ class LeaseUnavailable(HeadraceError):  # noqa: N818
 
 
 class ProducerDead(HeadraceError):  # noqa: N818
-    """A transactional producer raised: whether its last transaction stands is unknown, and the producer is unusable."""
+    """A transactional producer raised: whether its last transaction stands is unknown, and the producer is unusable.
+
+    Attributes:
+        setback: What kind of error it was. After a refusal the transaction certainly does not stand.
+        topic: The topic that refused a record, where that is known.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, *, setback: Setback = Setback.UNKNOWN, topic: str | None = None) -> None:
+        super().__init__(message)
+        self.setback = setback
+        self.topic = topic
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the transaction will fail again for what it contains."""
+        return self.setback is Setback.REFUSED
+
+    @property
+    def is_denial(self) -> bool:
+        """Whether a right or a topic is missing: an operator mends that."""
+        return self.setback is Setback.DENIED
 
 
 class ProgressUnreadable(HeadraceError):  # noqa: N818

@@ -103,6 +103,10 @@ class TopicPartition:
     partition: int
 
 
+SENT_BYTES_MAX = 2 * 1024 * 1024
+"""No `TransactionLog` sends a larger record, whatever its topic takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A record and the topic it goes to; `timestamp_ms` is its Kafka timestamp where it is not that of its sending."""

@@ -3,7 +3,9 @@
 aiokafka's transactional producer must be thrown away after any error: a failed send leaves its sequence numbers torn,
 a fenced one answers with AssertionError, and `commit_transaction` returns happily after a send that failed. So every
 send is awaited before the commit, every step has a time limit, and any error at all is `ProducerDead`: the caller asks
-the stored offsets what became of the transaction.
+the stored offsets what became of the transaction. Its `setback` says whether the content was refused, which is the same
+each time, or a right is missing; everything else may be chance. A refusal comes before the commit is asked for, so the
+transaction certainly does not stand.
 """
 
 import asyncio
@@ -12,27 +14,105 @@ from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    BrokerResponseError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    InvalidTimestampError,
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    OffsetMetadataTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+    RecordTooLargeError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    UnsupportedForMessageFormatError,
+    kafka_errors,
+)
 from aiokafka.structs import OffsetAndMetadata
 
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.core.setback import Setback
 from broker.errors import ProducerDead
-from broker.ports import Outgoing, StoredOffset, TopicPartition
+from broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
 from schemas.record import Record
 
 _RETRY_BACKOFF_MS = 10  # with the default of 100 a successor waits up to 0.2 s longer for the last markers
 _REQUEST_TIMEOUT_MS = 4_000  # a frozen node is given up after this; with the default of 40 s it stops us for minutes
 _BATCH_BYTES_MAX = 262_144  # one batch a partition is in flight, so its size is the throughput; below max.message.bytes
-_REQUEST_BYTES_MAX = 2 * 1024 * 1024
 _OPEN_WITHIN_S = 10.0
 _DELIVER_WITHIN_S = 3.0
 _STOP_WITHIN_S = 0.5
+_SINGLY_S = 600.0
+
+
+class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]  # aiokafka is untyped
+    """The broker validates what stands on the topic, and this does not."""
+
+    errno = 87
+    message = "INVALID_RECORD"
+    description = "The broker refused a record as invalid."
+
+
+kafka_errors.setdefault(InvalidRecordError.errno, InvalidRecordError)  # else it is an UnknownError (aiokafka 0.14)
+
+_REFUSALS = (
+    InvalidRecordError,
+    InvalidTimestampError,
+    MessageSizeTooLargeError,
+    OffsetMetadataTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+    RecordTooLargeError,
+    UnsupportedForMessageFormatError,
+)
+_DENIALS = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    InvalidTopicError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+_DEFECTS = (TypeError, ValueError, OverflowError)
+"""What the client raises for a record that it cannot write; raised elsewhere they may be anything."""
+
+
+class Batching:
+    """How many bytes of one partition's records go out as one batch: what Kafka holds against a topic's limit.
+
+    A batch of records that fit one by one may be refused, where a topic takes less than was expected. So once one is,
+    every record goes alone for ten minutes. All producers of a process share it.
+    """
+
+    def __init__(self, bytes_max: int = _BATCH_BYTES_MAX) -> None:
+        """`bytes_max` should be no more than the smallest limit of the topics written to."""
+        self._bytes_max = min(bytes_max, _BATCH_BYTES_MAX)
+        self._singly_until_s = 0.0
+
+    def bytes_max(self, now_s: float) -> int:
+        """For a producer that starts now."""
+        return 1 if now_s < self._singly_until_s else self._bytes_max
+
+    def refused(self, now_s: float) -> None:
+        """The broker found one too large."""
+        self._singly_until_s = now_s + _SINGLY_S
+
+
+class _Refused(Exception):  # noqa: N818 — it never leaves this module
+    """A record was not taken by its topic."""
+
+    def __init__(self, topic: str, error: Exception) -> None:
+        super().__init__(f"{topic} did not take a record: {_told(error)}")
+        self.topic = topic
+        self.error = error
 
 
 class KafkaTransactions:
     """A `TransactionLog` on aiokafka."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — all but the first keyword-only
         self,
         connection: KafkaConnection,
         *,
@@ -40,8 +120,10 @@ class KafkaTransactions:
         group: str | None = None,
         transaction_timeout_ms: int = 15_000,
         commit_within_s: float = 10.0,
+        batching: Batching | None = None,
     ) -> None:
         """Nothing is connected before `open`. The offsets group is named `group`, or else as the transactional id."""
+        self._batching = batching or Batching()
         self._connection = connection
         self._transactional_id = transactional_id
         self._group = group or transactional_id
@@ -56,7 +138,8 @@ class KafkaTransactions:
             await asyncio.wait_for(self._producer.start(), _OPEN_WITHIN_S)
         except (KafkaError, TimeoutError, OSError, AssertionError) as error:
             await self.close()
-            raise ProducerDead(f"Kafka did not accept the transactional producer: {_told(error)}.") from error
+            said = f"Kafka did not accept the transactional producer: {_told(error)}."
+            raise ProducerDead(said, setback=_setback(error)) from error
 
     def _made(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
@@ -65,8 +148,8 @@ class KafkaTransactions:
             transaction_timeout_ms=self._transaction_timeout_ms,
             retry_backoff_ms=_RETRY_BACKOFF_MS,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
-            max_batch_size=_BATCH_BYTES_MAX,
-            max_request_size=_REQUEST_BYTES_MAX,
+            max_batch_size=self._batching.bytes_max(asyncio.get_running_loop().time()),
+            max_request_size=SENT_BYTES_MAX,
         )
         producer._message_accumulator._pending_batches = _Pending()  # noqa: SLF001 — aiokafka has no public way
         return producer
@@ -76,8 +159,16 @@ class KafkaTransactions:
         try:
             async with asyncio.timeout(self._commit_within_s):
                 await self._transact(records, offsets)
-        except (KafkaError, TimeoutError, OSError, AssertionError, ValueError) as error:
-            raise ProducerDead(f"A transaction's outcome is unknown: {_told(error)}.") from error
+        except _Refused as refused:
+            if isinstance(refused.error, MessageSizeTooLargeError | RecordListTooLargeError):
+                self._batching.refused(asyncio.get_running_loop().time())
+            said = f"A transaction was not committed: {refused}."
+            raise ProducerDead(
+                said, setback=_setback(refused.error, sending=True), topic=refused.topic
+            ) from refused.error
+        except (KafkaError, TimeoutError, OSError, AssertionError, *_DEFECTS) as error:
+            said = f"A transaction's outcome is unknown: {_told(error)}."
+            raise ProducerDead(said, setback=_setback(error)) from error
 
     async def _transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
         producer = self._producer
@@ -112,20 +203,31 @@ async def _send(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None
     sends: list[asyncio.Future[object]] = []
     try:
         for outgoing in records:
-            sends.append(  # noqa: PERF401 — those before the one that fails must be known
-                await producer.send(
-                    outgoing.topic,
-                    value=_sendable(outgoing.record),
-                    key=outgoing.record.key,
-                    headers=list(outgoing.record.headers),
-                    timestamp_ms=outgoing.timestamp_ms,
-                )
-            )
+            sends.append(await _sent(producer, outgoing))  # noqa: PERF401 — those before the one that fails must be known
         await asyncio.gather(*sends)
-    except BaseException:
+    except BaseException as error:
         for send in sends:
             send.add_done_callback(_seen)
+        if isinstance(error, (*_REFUSALS, *_DENIALS)):
+            failed = (place for place, send in enumerate(sends) if send.done() and not send.cancelled())
+            place = next((place for place in failed if type(sends[place].exception()) is type(error)), None)
+            if place is not None:
+                raise _Refused(records[place].topic, error) from error
         raise
+
+
+async def _sent(producer: AIOKafkaProducer, outgoing: Outgoing) -> "asyncio.Future[object]":
+    try:
+        sent: asyncio.Future[object] = await producer.send(
+            outgoing.topic,
+            value=_sendable(outgoing.record),
+            key=outgoing.record.key,
+            headers=list(outgoing.record.headers),
+            timestamp_ms=outgoing.timestamp_ms,
+        )
+    except (*_REFUSALS, *_DENIALS, *_DEFECTS) as error:
+        raise _Refused(outgoing.topic, error) from error
+    return sent
 
 
 def _seen(send: asyncio.Future[object]) -> None:
@@ -188,6 +290,12 @@ def _forget(producer: AIOKafkaProducer) -> None:
 def _sendable(record: Record) -> bytes | None:
     """What aiokafka takes: it asserts that there is a key or a value; Kafka itself needs neither, and so do we."""
     return b"" if record.key is None and record.value is None else record.value
+
+
+def _setback(error: BaseException, *, sending: bool = False) -> Setback:
+    if isinstance(error, _REFUSALS) or (sending and isinstance(error, _DEFECTS)):
+        return Setback.REFUSED
+    return Setback.DENIED if isinstance(error, _DENIALS) else Setback.UNKNOWN
 
 
 def _told(error: BaseException) -> str:

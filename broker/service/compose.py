@@ -11,7 +11,7 @@ from broker.adapters.kafka_lanes import KafkaLane
 from broker.adapters.kafka_ledger import KafkaLedger
 from broker.adapters.kafka_offsets import KafkaOffsets
 from broker.adapters.kafka_reply_topics import KafkaReplyTopics
-from broker.adapters.kafka_transactions import KafkaTransactions
+from broker.adapters.kafka_transactions import Batching, KafkaTransactions
 from broker.adapters.openai_calls import OpenAIAccess, OpenAICalls
 from broker.adapters.prometheus_meter import Meter
 from broker.adapters.redis_lease import RedisLease
@@ -90,8 +90,15 @@ def retrier(settings: Settings, found: Found) -> RetrierProcess:
         observed=Containment(meter, clock).observed,
     )
 
+    batching = _batching(settings)
+
     def make_producer() -> TransactionLog:
-        return KafkaTransactions(connection, transactional_id=name, transaction_timeout_ms=_RETRIER_TRANSACTION_MS)
+        return KafkaTransactions(
+            connection,
+            transactional_id=name,
+            transaction_timeout_ms=_RETRIER_TRANSACTION_MS,
+            batching=batching,
+        )
 
     doors = RetryDoors(
         failures=KafkaLane(connection, topic=topic),
@@ -103,6 +110,13 @@ def retrier(settings: Settings, found: Found) -> RetrierProcess:
     return RetrierProcess(
         settings, elected=elected, leases=(lease, leader), doors=doors, meter=meter, clock=clock, owner=owner
     )
+
+
+def _batching(settings: Settings) -> Batching:
+    """No batch is larger than the smallest topic takes."""
+    every = settings.topics
+    written = (every.requests, every.results, every.failures, every.dead_letters, every.ledger)
+    return Batching(min(int(topic.max_message_bytes) for topic in written) // 2)
 
 
 def dispatcher(
@@ -118,11 +132,14 @@ def dispatcher(
         token=owner,
     )
 
+    batching = _batching(settings)
+
     def make_producer() -> TransactionLog:
         return KafkaTransactions(
             connection,
             transactional_id=name,
             transaction_timeout_ms=round(settings.dispatcher.transaction_timeout_s * 1_000),
+            batching=batching,
         )
 
     doors = DispatcherDoors(

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
+from broker.core.setback import Setback
 from broker.errors import MissingTopic
-from broker.ports import Fetched, StoredOffset, TopicPartition
+from broker.ports import SENT_BYTES_MAX, Fetched, StoredOffset, TopicPartition
 from broker.testing.kafka_log import Fate, PartitionLog, Transaction
 from schemas.record import Record
 
@@ -62,7 +63,9 @@ class MemoryKafka:
         offsets_lag: A committed offset is shown to readers only after the next start or commit of its producer.
         markers_later: Told how to write the markers of a commit that has returned; until then, or until its producer
             goes on, nobody reads what it holds. None: a commit is readable when it returns.
-        message_bytes_max: By topic; a record above it kills the producer that sends it.
+        message_bytes_max: By topic; a record above it kills the producer that sends it. (A real one holds the limit
+            against a batch of records; our doors see to it that this makes no difference for long.)
+        policy: What else stands in the way of a record on a topic: a plug-in of the broker, a missing right.
     """
 
     def __init__(self, utc_ms: Callable[[], int]) -> None:
@@ -74,6 +77,7 @@ class MemoryKafka:
         self.open_takes_s = 0.0
         self.offsets_lag = False
         self.message_bytes_max: dict[str, int] = {}
+        self.policy: Callable[[str, Record], Setback | None] = lambda _topic, _record: None
         self.opened: Counter[str] = Counter()
         self.groups: dict[str, Group] = {}
         self._topics: dict[str, list[PartitionLog]] = {}
@@ -141,6 +145,12 @@ class MemoryKafka:
         return self._turn % count
 
     # ------------------------------------------------------------------ transactions
+
+    def setback(self, topic: str, record: Record) -> Setback | None:
+        """Why a topic does not take a record."""
+        if record.bytes_max > min(SENT_BYTES_MAX, self.message_bytes_max.get(topic, MESSAGE_BYTES_MAX)):
+            return Setback.REFUSED
+        return self.policy(topic, record)
 
     def fence(self, transactional_id: str) -> int:
         """A producer starts: the open transaction of its predecessor is aborted, its epoch is over."""

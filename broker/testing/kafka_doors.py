@@ -63,8 +63,9 @@ class MemoryTransactions:
         await self._answered(epoch)
         for outgoing in records:
             kafka.logs(outgoing.topic)
-            if outgoing.record.bytes_max > kafka.message_bytes_max.get(outgoing.topic, MESSAGE_BYTES_MAX):
-                raise ProducerDead(f"A transaction's outcome is unknown: a record is too large for {outgoing.topic}.")
+            if (setback := kafka.setback(outgoing.topic, outgoing.record)) is not None:
+                said = f"A transaction was not committed: {outgoing.topic} did not take a record."
+                raise ProducerDead(said, setback=setback, topic=outgoing.topic)
         kafka.begin(self._id, [(each.topic, _sendable(each.record), each.timestamp_ms) for each in records])
         if any(len(stored.metadata) > METADATA_CHARS_MAX for stored in offsets.values()):
             raise ProducerDead("A transaction's outcome is unknown: the metadata of an offset is too long.")

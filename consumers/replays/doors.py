@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from broker.adapters.kafka_client import KafkaClientDoors
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_offsets import KafkaOffsets
-from broker.adapters.kafka_transactions import KafkaTransactions
+from broker.adapters.kafka_transactions import Batching, KafkaTransactions
 from broker.client_ports import ClientDoors
 from broker.ports import OffsetStore, TransactionLog
 from consumers.replays.job import transactional_id_of
@@ -26,6 +26,7 @@ class ReplayDoors:
 
 def kafka_doors(connection: KafkaConnection, topic_prefix: str) -> ReplayDoors:
     """Those to a real Kafka; nothing is connected by making them."""
+    batching = Batching()
     return ReplayDoors(
         clients=KafkaClientDoors(connection),
         offsets_of=lambda group: KafkaOffsets(connection, group=group),
@@ -34,5 +35,6 @@ def kafka_doors(connection: KafkaConnection, topic_prefix: str) -> ReplayDoors:
             transactional_id=transactional_id_of(topic_prefix),
             group=group,
             transaction_timeout_ms=_TRANSACTION_MS,
+            batching=batching,
         ),
     )

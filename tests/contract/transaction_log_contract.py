@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from broker.core.setback import Setback
 from broker.errors import ProducerDead
 from broker.ports import Outgoing, StoredOffset, TopicPartition, Unreadable
 from schemas.record import Record
@@ -62,8 +63,9 @@ class TransactionLogContract:
         await first.transact(outgoing(world.results_topic, "first"), {})
         await second.open()
         for _ in range(2):
-            with pytest.raises(ProducerDead):
+            with pytest.raises(ProducerDead) as dead:
                 await first.transact(outgoing(world.results_topic, "too late"), {})
+            assert dead.value.setback is Setback.UNKNOWN
         await second.transact(outgoing(world.results_topic, "second"), {})
         assert [record.value for record in await world.results()] == [b"first", b"second"]
         await first.close()
@@ -73,8 +75,9 @@ class TransactionLogContract:
         producer, place = world.producer(), TopicPartition(world.lane_topic, 0)
         await producer.open()
         await producer.transact([], {place: StoredOffset(1, "m" * 4_096)})
-        with pytest.raises(ProducerDead):
+        with pytest.raises(ProducerDead) as dead:
             await producer.transact(outgoing(world.results_topic, "lost"), {place: StoredOffset(2, "m" * 4_097)})
+        assert dead.value.topic is None
         with pytest.raises(ProducerDead):
             await producer.transact(outgoing(world.results_topic, "dead"), {})
         await producer.close()
@@ -92,8 +95,10 @@ class TransactionLogContract:
         producer = world.producer()
         await producer.open()
         large = Outgoing(world.results_topic, Record(b"key", b"x" * 1_100_000))
-        with pytest.raises(ProducerDead):
+        with pytest.raises(ProducerDead) as dead:
             await producer.transact([*outgoing(world.results_topic, "small"), large], {})
+        assert (dead.value.setback, dead.value.topic) == (Setback.REFUSED, world.results_topic)
+        assert dead.value.is_refusal
         await producer.close()
         successor = world.producer()
         await successor.open()
