@@ -5,13 +5,24 @@ a transaction proves leadership and carries the attempts started and the levels;
 since what is parked must not age out of the ledger; and hourly for every partition, since stored offsets of a group
 without members expire, or twice a window, so that the ledger never looks as if nobody led. And one is begun at once
 where somebody must be named as a suspect, or is none any more.
+
+Where even a transaction without any decision is refused, its line leaves out for a minute what can wait: levels,
+renewals, started attempts. What is left is bounded: 200 fates.
 """
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from broker.core.bounds import COMMIT_PATIENCE_MS, PROBE_EVERY_MS, RECOMMIT_EVERY_MS, RENEWALS_LOOKED_FOR_PARTS
+from broker.core.bounds import (
+    COMMIT_PATIENCE_MS,
+    LEAN_MS,
+    LEVELS_A_LINE_MAX,
+    PROBE_EVERY_MS,
+    RECOMMIT_EVERY_MS,
+    RENEWALS_LOOKED_FOR_PARTS,
+    STARTED_A_LINE_MAX,
+)
 from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
 from broker.core.commands import (
@@ -21,6 +32,7 @@ from broker.core.commands import (
     Decision,
     Discard,
     Fail,
+    Form,
     Park,
     Remember,
     SettledEntry,
@@ -32,6 +44,7 @@ from broker.core.identity import Fate
 from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
 from broker.core.register import Register
+from broker.core.setback import Setback
 from broker.core.suspects import Suspects
 from broker.core.ticket import Ticket, TicketNumber
 
@@ -44,6 +57,12 @@ class Ended:
     cancels: Sequence[Cancel]
     tickets: Sequence[Ticket]
     calls: Sequence[StartedEntry] = ()
+
+
+_WITH_CONTENT = frozenset({Form.WHOLE, Form.UNCOPIED})
+REFUSED_BY_KAFKA = Fail(
+    "unpublishable", "Kafka refuses the record of what became of this request, whenever it is sent."
+)
 
 
 class Batches:
@@ -64,7 +83,10 @@ class Batches:
         self.suspects = Suspects()
         self._begun_at_ms = 0
         self._levels_at_ms = 0
+        self._levels_next = 0
         self._recommit_at_ms = 0
+        self._lean_until_ms = 0
+        self._bare = False
 
     def started(self, entry: StartedEntry) -> None:
         """A call has left; the next ledger line says so."""
@@ -120,32 +142,49 @@ class Batches:
             self._register.touch_all()
             self._recommit_at_ms = now_ms + min(RECOMMIT_EVERY_MS, self._window_ms // 2)
         self._begun_at_ms = now_ms
-        decided = self._outbox.begin(now_ms)
+        decided = [self._reduced(each) for each in self._outbox.begin(now_ms)]
         for each in decided:
             self._register.finish(each.ticket.source)
         self._serial += 1
-        self._started_under_way, self._started = self._started, []
-        self._ended_under_way, self._ended = self._ended, []
-        self._settled_under_way = (*entries(decided), *renewals)
+        lean = now_ms < self._lean_until_ms
+        count = 0 if lean else STARTED_A_LINE_MAX
+        self._started_under_way, self._started = self._started[:count], self._started[count:]
+        self._ended_under_way, self._ended = self._ended[:count], self._ended[count:]
+        self._settled_under_way = (*entries(decided), *(() if lean else renewals))
         new = (each.decision.cancel for each in decided if isinstance(each.decision, Remember))
-        self._cancels_under_way = (*new, *cancels)
+        self._cancels_under_way = (*new, *(() if lean else cancels))
+        self._bare = not decided
         return Batch(
             serial=self._serial,
-            settlements=tuple([Settlement(each.ticket.number, each.decision) for each in decided]),
+            settlements=tuple(
+                [Settlement(each.ticket.number, each.decision, self._outbox.form(each.ticket)) for each in decided]
+            ),
             offsets=self._register.stored(term),
             settled=self._settled_under_way,
             started=tuple(self._started_under_way),
-            levels=self._levels(limits, now_ms),
+            levels=() if lean else self._levels(limits, now_ms),
             cancels=self._cancels_under_way,
             suspects=self.suspects.begin(),
             ended=tuple(self._ended_under_way),
         )
 
+    def _reduced(self, decided: Decided) -> Decided:
+        """What is published where Kafka refuses the answer, or the copy to be tried again: that it was refused."""
+        whole = self._outbox.form(decided.ticket) in _WITH_CONTENT
+        if whole or not isinstance(decided.decision, Complete | Park):
+            return decided
+        return Decided(decided.ticket, REFUSED_BY_KAFKA, decided.bytes)
+
     def _levels(self, limits: Limits, now_ms: int) -> tuple[Checkpoint, ...]:
         if now_ms - self._levels_at_ms < PROBE_EVERY_MS:
             return ()
         self._levels_at_ms = now_ms
-        return limits.checkpoints(now_ms)
+        every = limits.checkpoints(now_ms)
+        if len(every) <= LEVELS_A_LINE_MAX:
+            return every
+        first = self._levels_next % len(every)
+        self._levels_next = first + LEVELS_A_LINE_MAX
+        return (every + every)[first : first + LEVELS_A_LINE_MAX]
 
     def end(self, serial: int, crashed: Collection[TicketNumber] = ()) -> Ended | None:
         """The commit of that batch returned; None if it has been called unknown meanwhile.
@@ -167,9 +206,11 @@ class Batches:
         """Whether the commit under way takes so long that Kafka may be out of reach: who then takes over pays again."""
         return self._outbox.busy and now_ms - self._begun_at_ms >= COMMIT_PATIENCE_MS
 
-    def interrupt(self) -> None:
+    def interrupt(self, setback: Setback = Setback.UNKNOWN) -> None:
         """The commit is unknown: everything in it waits again."""
-        self._outbox.interrupt()
+        if self._outbox.busy and self._bare and setback is Setback.REFUSED:
+            self._lean_until_ms = self._begun_at_ms + LEAN_MS
+        self._outbox.interrupt(setback)
         self.suspects.clear()
         self._started = self._started_under_way + self._started
         self._started_under_way = []

@@ -14,6 +14,24 @@ LINGER_MS = 50
 PROBE_EVERY_MS = 1_000
 """While calls are in flight a transaction at least this often proves leadership and carries started attempts."""
 
+STRIKES_MAX = 5
+BLAMED_AFTER_MS = 3_600_000
+"""So often, and for so long, a decision must fail alone, each time with a commit of another in between, until an error
+that may be chance is put down to its content: while a partition of its topic has no leader, it looks the same."""
+
+DOUBT_REST_FIRST_MS = 5_000
+DOUBT_REST_MAX_MS = 5 * 60_000
+"""How long a decision rests that fails alone for no stated reason, or in every form; it doubles each time."""
+
+STARTED_A_LINE_MAX = 4_000
+"""Started attempts in one line of the ledger; the rest stands in the next one."""
+
+LEVELS_A_LINE_MAX = 60
+"""Limits whose levels stand in one line; where there are more, they take turns."""
+
+LEAN_MS = 60_000
+"""How long the ledger's lines leave out what can wait, once a transaction without any decision was refused."""
+
 COMMIT_PATIENCE_MS = 4_000
 """No call starts while a commit is under way for longer. A healthy one takes milliseconds, a slow one two seconds; one
 that Kafka does not answer fails after ten, and what was called meanwhile is called again by whoever takes over."""
@@ -124,6 +142,7 @@ CONTROL_BUFFER_BYTES_MAX = 4 * 1024 * 1024
 
 assert OUTCOME_BYTES_MAX < TRANSACTION_BYTES_MAX
 assert LINGER_MS < PROBE_EVERY_MS < COMMIT_PATIENCE_MS
+assert DOUBT_REST_FIRST_MS < DOUBT_REST_MAX_MS
 assert DEATHS_BY_DECODING < DEATHS_BY_TAKING
 assert DEATHS_UNSUSPECTED < DEATHS_BY_CALL
 assert DURATIONS_RANKED_EVERY < DURATIONS_REMEMBERED

@@ -5,6 +5,7 @@ Plain frozen data. The shell carries commands out in order and posts what came o
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
@@ -103,12 +104,23 @@ class Remember:
 Decision = Complete | Fail | Park | Withdraw | Bury | Discard | Remember
 
 
+class Form(Enum):
+    """How much of a settlement is written: less, where Kafka refuses the whole (`broker.core.doubts`)."""
+
+    WHOLE = "whole"  # everything that belongs to it
+    UNCOPIED = "uncopied"  # all but the copy for a topic of the producer's own
+    SMALL = "small"  # an outcome without any content; the dead letter as ever
+    BARE = "bare"  # and a dead letter that names the record only
+    LETTER = "letter"  # that dead letter alone
+
+
 @value
 class Settlement:
     """What becomes of one ticket."""
 
     number: TicketNumber
     decision: Decision
+    form: Form = Form.WHOLE
 
 
 @value

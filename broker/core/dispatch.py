@@ -127,7 +127,7 @@ class Dispatch:
                     self._batches.suspects.name(event.sources)
                     self._care.disturbed(now_ms)
             case Suspended():
-                self._suspended()
+                self._suspended(event)
             case StoodBy():
                 self._stood_by(now_ms)
             case Draining():
@@ -383,10 +383,10 @@ class Dispatch:
         self._batches.recommit(now_ms)
         self._succession.begin(event.progress, now_ms)
 
-    def _suspended(self) -> None:
+    def _suspended(self, event: Suspended) -> None:
         if self.role is LEADING:
             self.role = Role.SUSPENDED
-        self._batches.interrupt()
+        self._batches.interrupt(event.setback)
 
     def _stood_by(self, now_ms: int) -> None:
         self.role = Role.FOLLOWING

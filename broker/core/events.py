@@ -10,6 +10,7 @@ from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
 from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.progress import PartitionProgress
+from broker.core.setback import Setback
 from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
 from broker.core.value import value
 from broker.core.verdict import Verdict
@@ -136,6 +137,8 @@ class Committed:
 @dataclass(frozen=True, slots=True)
 class Suspended:
     """The producer is gone and its last transaction unknown: admit nothing, keep everything."""
+
+    setback: Setback = Setback.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,15 @@
 from collections.abc import Iterable
 
-from broker.core.batches import Batches
-from broker.core.bounds import COMMIT_PATIENCE_MS, LINGER_MS, PROBE_EVERY_MS, RENEWALS_LOOKED_FOR_PARTS
+from broker.core.batches import REFUSED_BY_KAFKA, Batches
+from broker.core.bounds import (
+    COMMIT_PATIENCE_MS,
+    LEAN_MS,
+    LEVELS_A_LINE_MAX,
+    LINGER_MS,
+    PROBE_EVERY_MS,
+    RENEWALS_LOOKED_FOR_PARTS,
+    STARTED_A_LINE_MAX,
+)
 from broker.core.cancels import Cancel
 from broker.core.commands import (
     Batch,
@@ -10,9 +18,11 @@ from broker.core.commands import (
     Decision,
     Discard,
     Fail,
+    Form,
     Park,
     Remember,
     SettledEntry,
+    Settlement,
     StartedEntry,
     Withdraw,
 )
@@ -21,6 +31,7 @@ from broker.core.limits import Limits
 from broker.core.outbox import Decided, Outbox
 from broker.core.progress import PartitionProgress
 from broker.core.register import Register
+from broker.core.setback import Setback
 from broker.core.ticket import Source, Ticket
 from tests.unit.core.specimens import HOUR_MS, LANES, budget, candidate, identity, place, ticket
 
@@ -276,3 +287,96 @@ def test_calls_that_ended_and_wait_for_another_are_told_once_and_again_after_an_
     bench.batches.ended(StartedEntry(identity("c"), 1))
     bench.batches.clear()
     assert bench.begin().ended == ()
+
+
+def refused(bench: Bench, times: int = 1, now_ms: int = NOW) -> Batch:
+    """A batch that Kafka refuses so often, each time with another transaction in between; then the next one."""
+    for _ in range(times):
+        bench.begin(now_ms)
+        bench.batches.interrupt(Setback.REFUSED)
+        between = bench.begin(now_ms)
+        assert between.settlements == ()
+        assert bench.batches.end(between.serial) is not None
+    return bench.begin(now_ms)
+
+
+def test_an_answer_that_kafka_refuses_is_settled_as_a_failure_in_a_smaller_form() -> None:
+    bench = settled_bench()
+    made = bench.decide(Complete(), "a")
+    batch = refused(bench, 3)
+    assert batch.settlements == (Settlement(made.number, REFUSED_BY_KAFKA, Form.SMALL),)
+    assert batch.settled == (SettledEntry(identity("a"), 0, Fate.FAILED),)
+
+
+def test_a_copy_to_be_tried_again_that_kafka_refuses_fails_instead() -> None:
+    bench = settled_bench()
+    made = bench.decide(Park("quota", "Later.", NOW + 5, attempts=4, failures=0), "a", attempt=3)
+    batch = refused(bench, 3)
+    assert batch.settlements == (Settlement(made.number, REFUSED_BY_KAFKA, Form.SMALL),)
+    assert batch.settled == (SettledEntry(identity("a"), 3, Fate.FAILED),)
+
+
+def test_a_failure_that_kafka_refuses_keeps_its_reason() -> None:
+    bench = settled_bench()
+    fail = Fail("rejected", "No.")
+    made = bench.decide(fail, "a")
+    assert refused(bench, 4).settlements == (Settlement(made.number, fail, Form.BARE),)
+
+
+def test_an_answer_whose_copy_may_be_what_is_refused_is_an_answer_still() -> None:
+    bench = settled_bench()
+    made = bench.decide(Complete(), "a")
+    batch = refused(bench, 2)
+    assert batch.settlements == (Settlement(made.number, Complete(), Form.UNCOPIED),)
+    assert batch.settled == (SettledEntry(identity("a"), 0, Fate.COMPLETED),)
+
+
+def test_a_line_that_is_refused_alone_leaves_out_for_a_while_what_can_wait() -> None:
+    bench = settled_bench()
+    bench.limits.desk("gpt-4o-mini", NOW)
+    entry, fate = StartedEntry(identity("s"), 1), SettledEntry(identity("r"), 1, Fate.PARKED)
+    bench.batches.started(entry)
+    cancel = Cancel(b"c" * 16, 1)
+    at_ms = NOW + PROBE_EVERY_MS
+    full = bench.batches.begin(3, bench.limits, [fate], at_ms, cancels=[cancel])
+    assert (full.settled, full.started, full.cancels) == ((fate,), (entry,), (cancel,))
+    bench.batches.interrupt(Setback.REFUSED)
+    lean = bench.batches.begin(3, bench.limits, [fate], at_ms, cancels=[cancel])
+    assert (lean.settled, lean.started, lean.cancels, lean.levels) == ((), (), (), ())
+    assert bench.batches.end(lean.serial) is not None
+    later = bench.batches.begin(3, bench.limits, [fate], at_ms + LEAN_MS, cancels=[cancel])
+    assert (later.settled, later.started, later.cancels) == ((fate,), (entry,), (cancel,))
+
+
+def test_an_unknown_commit_of_a_line_alone_leaves_out_nothing() -> None:
+    bench = settled_bench()
+    bench.batches.started(StartedEntry(identity("s"), 1))
+    bench.begin()
+    bench.batches.interrupt()
+    assert len(bench.begin().started) == 1
+
+
+def test_one_line_names_a_bounded_number_of_started_attempts_and_the_next_one_the_rest() -> None:
+    bench = settled_bench()
+    for number in range(STARTED_A_LINE_MAX + 1):
+        bench.batches.started(StartedEntry(identity(str(number)), 1))
+    counts = []
+    for _ in range(2):
+        batch = bench.begin()
+        counts.append(len(batch.started))
+        assert bench.batches.end(batch.serial) is not None
+    assert counts == [STARTED_A_LINE_MAX, 1]
+
+
+def test_one_line_has_the_levels_of_a_bounded_number_of_limits_and_all_get_their_turn() -> None:
+    bench = settled_bench()
+    names = {f"limit-{number:04}" for number in range(2 * LEVELS_A_LINE_MAX + 5)}
+    for name in sorted(names):
+        bench.limits.desk(name, NOW)
+    seen: list[str] = []
+    for second in range(1, 4):
+        batch = bench.begin(NOW + second * PROBE_EVERY_MS)
+        assert len(batch.levels) <= LEVELS_A_LINE_MAX
+        seen.extend(each.limit for each in batch.levels)
+        assert bench.batches.end(batch.serial) is not None
+    assert set(seen) >= names

@@ -1,8 +1,10 @@
 import pytest
 
-from broker.core.bounds import LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACTION_BYTES_MAX
-from broker.core.commands import Complete, Discard
+from broker.core.bounds import DOUBT_REST_FIRST_MS, LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACTION_BYTES_MAX
+from broker.core.cancels import Cancel
+from broker.core.commands import Bury, Complete, Decision, Discard, Form, Remember
 from broker.core.outbox import Decided, Outbox
+from broker.core.setback import Setback
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 
@@ -146,3 +148,205 @@ def test_it_holds_what_waits_and_what_is_under_way() -> None:
     assert not outbox.holds(other)
     outbox.end()
     assert not outbox.holds(one)
+
+
+REFUSED, UNKNOWN, DENIED = Setback.REFUSED, Setback.UNKNOWN, Setback.DENIED
+
+
+def decide(outbox: Outbox, decision: Decision) -> Ticket:
+    made = ticket()
+    outbox.add(Decided(made, decision, 10), 0, at_once=True)
+    return made
+
+
+def test_a_batch_that_fails_once_is_sent_again_whole() -> None:
+    outbox = Outbox()
+    made = [add(outbox) for _ in range(4)]
+    begun(outbox)
+    outbox.interrupt()
+    assert begun(outbox) == made
+
+
+def test_a_batch_that_fails_twice_waits_for_another_transaction_to_pass_and_is_then_tried_again() -> None:
+    outbox = Outbox()
+    made = [add(outbox) for _ in range(4)]
+    for _ in range(2):
+        begun(outbox)
+        outbox.interrupt()
+    other = add(outbox, at_once=True)
+    assert (len(outbox), outbox.due_at()) == (5, 0)
+    assert begun(outbox) == [other]
+    outbox.end()
+    assert begun(outbox) == made
+    outbox.interrupt()
+    assert begun(outbox) == [], "does Kafka take a transaction at all?"
+    outbox.end()
+    assert begun(outbox) == made[:2]
+
+
+def test_one_that_passes_in_between_makes_the_next_failure_a_first_one() -> None:
+    outbox = Outbox()
+    made = [add(outbox) for _ in range(4)]
+    for setback in (UNKNOWN, DENIED):
+        begun(outbox)
+        outbox.interrupt(setback)
+    assert begun(outbox) == made
+    outbox.end()
+    made = [add(outbox)]
+    begun(outbox)
+    outbox.interrupt()
+    assert begun(outbox) == made
+
+
+def test_a_refused_batch_is_halved_at_once_and_what_comes_next_is_no_larger() -> None:
+    outbox = Outbox()
+    refused = [add(outbox) for _ in range(4)]
+    begun(outbox)
+    others = [add(outbox) for _ in range(7)]
+    outbox.interrupt(REFUSED)
+    assert begun(outbox) == others[:2]
+    outbox.end()
+    assert begun(outbox) == refused
+    outbox.interrupt(REFUSED)
+    assert begun(outbox) == others[2:6], "and grows again"
+    outbox.end()
+    assert begun(outbox) == refused[:2]
+    outbox.end()
+    assert begun(outbox) == others[6:], "both take turns"
+    outbox.end()
+    assert begun(outbox) == refused[2:]
+    outbox.end()
+    assert (len(outbox), outbox.due_at()) == (0, None)
+
+
+def test_a_missing_right_sends_the_same_batch_again() -> None:
+    outbox = Outbox()
+    made = [add(outbox) for _ in range(4)]
+    for _ in range(5):
+        assert begun(outbox) == made
+        outbox.interrupt(DENIED)
+
+
+def test_a_decision_that_writes_nothing_is_never_doubted() -> None:
+    outbox = Outbox()
+    silent = [decide(outbox, Discard()), decide(outbox, Remember(Cancel(b"i" * 16, 0)))]
+    begun(outbox)
+    outbox.interrupt(REFUSED)
+    assert begun(outbox) == silent[:1]
+    outbox.end()
+    written = decide(outbox, Discard(returned=True))
+    assert begun(outbox) == [silent[1], written]
+    outbox.interrupt(REFUSED)
+    assert begun(outbox) == silent[1:]
+    outbox.end()
+    assert begun(outbox) == [written]
+
+
+def test_a_culprit_is_written_in_a_smaller_form_and_forgotten_once_it_is_committed() -> None:
+    outbox = Outbox()
+    made = add(outbox)
+    assert begun(outbox) == [made]
+    outbox.interrupt(REFUSED)
+    assert begun(outbox) == []
+    outbox.end()
+    assert begun(outbox) == [made]
+    assert (outbox.decision(made), len(outbox), outbox.form(made)) == (Complete(), 1, Form.WHOLE)
+    outbox.interrupt(REFUSED)
+    assert begun(outbox) == []
+    outbox.end()
+    assert begun(outbox) == [made]
+    assert outbox.form(made) is Form.UNCOPIED
+    outbox.end()
+    assert (len(outbox), outbox.form(made)) == (0, Form.WHOLE)
+
+
+def test_a_doubted_decision_can_be_withdrawn_and_made_anew() -> None:
+    outbox = Outbox()
+    leaves, returns = add(outbox), decide(outbox, Bury("id_conflict", "Taken."))
+    begun(outbox)
+    outbox.interrupt(REFUSED)
+    for each in (leaves, returns):
+        outbox.withdraw(each)
+    assert len(outbox) == 0
+    again = returns.anew()
+    outbox.add(Decided(again, Bury("id_conflict", "Taken."), 10), 0, at_once=True)
+    assert begun(outbox) == []
+    outbox.end()
+    assert begun(outbox) == [again]
+
+
+def test_a_doubted_record_that_turns_out_to_need_none_waits_with_the_others() -> None:
+    outbox = Outbox()
+    made = decide(outbox, Bury("id_conflict", "Taken."))
+    begun(outbox)
+    outbox.interrupt(REFUSED)
+    outbox.withdraw(made)
+    again = made.anew()
+    outbox.add(Decided(again, Discard(), 10), 0, at_once=True)
+    assert begun(outbox) == [again]
+
+
+def test_what_rests_is_due_when_its_rest_is_over() -> None:
+    outbox = Outbox()
+    made = add(outbox)
+    begun(outbox)
+    outbox.interrupt(REFUSED)
+    for _ in range(4):
+        begun(outbox, 1_000)
+        outbox.end()
+        begun(outbox, 1_000)
+        outbox.interrupt(REFUSED)
+    assert outbox.due_at() == 1_000 + DOUBT_REST_FIRST_MS
+    other = add(outbox, 1_000, at_once=True)
+    assert outbox.due_at() == 1_000
+    assert begun(outbox, 1_000) == [other]
+    outbox.end()
+    assert begun(outbox, 1_000 + DOUBT_REST_FIRST_MS) == [made]
+
+
+def test_a_letter_alone_is_no_proof_that_outcomes_pass() -> None:
+    outbox = Outbox()
+    lost, other = add(outbox), None
+    begun(outbox)
+    outbox.interrupt(REFUSED)
+    while outbox.form(lost) is not Form.LETTER:
+        other = add(outbox)
+        assert begun(outbox) == [other]
+        outbox.end()
+        assert begun(outbox) == [lost]
+        outbox.interrupt(REFUSED)
+    begun(outbox)
+    outbox.end()
+    before = outbox._doubts.published
+    assert begun(outbox) == [lost]
+    outbox.end()
+    assert outbox._doubts.published == before
+
+
+def test_what_must_come_before_any_map_comes_before_what_is_doubted_too() -> None:
+    outbox = Outbox()
+    doubted = [add(outbox), add(outbox)]
+    begun(outbox)
+    outbox.interrupt(REFUSED)
+    first, second, third = (add(outbox, front=True) for _ in range(3))
+    assert begun(outbox) == [third, second, first], "more than a transaction takes after a refusal"
+    outbox.end()
+    last = add(outbox, front=True)
+    assert begun(outbox) == [last]
+    outbox.end()
+    assert begun(outbox) == doubted
+    outbox.interrupt()
+    add(outbox, front=True)
+    outbox.interrupt()
+    assert outbox._front == 0, "a promotion reads the stored maps"
+
+
+def test_it_holds_what_is_doubted() -> None:
+    outbox = Outbox()
+    made = add(outbox)
+    begun(outbox)
+    outbox.interrupt(REFUSED)
+    assert outbox.holds(made)
+    assert not outbox.holds(made.anew())
+    outbox.withdraw(made)
+    assert not outbox.holds(made)
