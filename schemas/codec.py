@@ -211,11 +211,13 @@ def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter
     run: int,
     failed_at: datetime,
     max_bytes: int,
+    bare: bool = False,
 ) -> Record:
     """A record for the dead-letters topic: the original unchanged, our headers behind its own.
 
     A record that would weigh more than `max_bytes` keeps the first 64 KiB of its value, with the length and the sha256
-    of the whole; if its key or headers alone are too long they are left out as well.
+    of the whole; if its key or headers alone are too long they are left out as well. A `bare` one keeps nothing but
+    length and sha256.
     """
     block = [
         (names.REASON, reason.encode()),
@@ -228,15 +230,17 @@ def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter
     if any(name == names.CE_TYPE for name, _ in own):
         block.append((names.CE_TYPE, names.TYPE_DEAD_LETTERED.encode()))
     whole = Record(original_key, original_value, (*own, *block))
-    if whole.bytes_max <= max_bytes:
+    if whole.bytes_max <= max_bytes and not bare:
         return whole
     value = original_value or b""
     block.append((names.LENGTH, str(len(value)).encode()))
     block.append((names.SHA256, hashlib.sha256(value).hexdigest().encode()))
+    if bare:
+        return Record(None, b"", tuple(block))
     cut = Record(original_key, value[:DEAD_LETTER_KEPT_BYTES], (*own, *block))
     if cut.bytes_max <= max_bytes:
         return cut
-    return Record(None, value[: min(DEAD_LETTER_KEPT_BYTES, max_bytes // 2)], tuple(block))
+    return Record(None, value[: max(0, min(DEAD_LETTER_KEPT_BYTES, max_bytes // 2))], tuple(block))
 
 
 def decode_dead_letter(key: bytes | None, value: bytes | None, headers: Headers) -> DeadLetter:

@@ -24,6 +24,7 @@ class FailureReason(StrEnum):
     EXHAUSTED = "exhausted"
     CRASHED = "crashed"
     CANCELLED = "cancelled"
+    UNPUBLISHABLE = "unpublishable"
 
 
 class Finish(StrEnum):

@@ -16,6 +16,7 @@ from broker.clock import WallClock
 from broker.core.term import LeaseTimes, Trust
 from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead
 from broker.ports import LaneLog, Lease, LeaseMine, Tenure
+from broker.service.backoff import Backoff
 from broker.service.containment import said
 from broker.service.health import Health
 from broker.service.renewal import Renewal
@@ -23,8 +24,6 @@ from broker.service.standby import Followed, Standby
 from broker.service.timekeeping import ByTheLeader
 from broker.tasks import ended
 
-BACKOFF_FIRST_S = 0.05
-BACKOFF_MAX_S = 2.0
 WATCH_EVERY_S = 1.0
 PROBE_WITHIN_S = 2.0
 
@@ -142,22 +141,22 @@ class Elected:
             raise defect
 
     async def _serve(self, work: Work, renewal: Renewal) -> None:
-        backoff_s = BACKOFF_FIRST_S
+        backoff = Backoff(self._dice)
         holding = Holding(renewal, self._trust, self._timekeeper, self.health, clock=self._clock, leaving=self._leaving)
         while not holding.is_over:
-            self.health.role = "promoting"
+            self.health.role, holding.led_since_ms, refused = "promoting", None, False
             try:
                 await work.serve(holding)
             except (ProducerDead, LogUnavailable, MissingTopic) as error:
+                refused = isinstance(error, ProducerDead) and error.is_refusal
                 self.health.kafka(str(error))
                 _log.warning("stretch_ended", reason=str(error), term=self.health.term)
-            if holding.has_led:
-                backoff_s, holding.has_led = BACKOFF_FIRST_S, False
+            if holding.led_since_ms is not None:
+                backoff.lasted(self._clock.now_ms() - holding.led_since_ms)
             self.health.role = "suspended"
             if holding.is_over:
                 return
-            await asyncio.sleep(backoff_s * (0.5 + self._dice()))
-            backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
+            await asyncio.sleep(backoff.pause_s(refused=refused))
             if not await self._asked(renewal, holding):
                 return
 
@@ -190,7 +189,7 @@ class Elected:
 
 
 class Holding:
-    """A `Tenure`. `has_led`: a claim of ours has stood since somebody last looked."""
+    """A `Tenure`. `led_since_ms`: since when a claim of ours stands in this stretch; None if none does."""
 
     def __init__(  # noqa: PLR0913 — made in one place
         self,
@@ -208,7 +207,7 @@ class Holding:
         self._timekeeper = timekeeper
         self._health = health
         self._leaving = leaving
-        self.has_led = False
+        self.led_since_ms: int | None = None
 
     @property
     def is_over(self) -> bool:
@@ -229,7 +228,7 @@ class Holding:
 
     def leads(self, term: int) -> None:
         """See `broker.ports.Tenure.leads`."""
-        self.has_led = True
+        self.led_since_ms = self._clock.now_ms()
         self._health.kafka(None)
         self._health.role, self._health.term = "leader", term
         self._health.leading_since = self._health.leading_since or self._clock.utc_now()

@@ -18,9 +18,11 @@ import structlog
 from broker.clock import WallClock
 from broker.core.commands import Batch
 from broker.core.events import Committed, Promoted, Renewed, StoodBy, Suspended
+from broker.core.setback import Setback
 from broker.core.term import ForeignClaims, LeaseTimes
 from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead, ServiceError
 from broker.ports import Lease, LeaseMine, Outgoing, TransactionLog
+from broker.service.backoff import Backoff
 from broker.service.driver import Driver
 from broker.service.health import Health
 from broker.service.intake import LaneIntake, TopicMadeAnewError
@@ -34,8 +36,6 @@ from broker.service.standby import Standby
 from schemas.codec import encode_ledger
 from schemas.record import Record
 
-BACKOFF_FIRST_S = 0.05
-BACKOFF_MAX_S = 2.0
 BACKOFF_LEAVING_S = 0.5
 PROBE_EVERY_MS = 1_000
 WIND_UP_MS = 2_000
@@ -96,6 +96,9 @@ class Leadership:
         self._has_led = False
         self._leaving = asyncio.Event()
         self._foreign = ForeignClaims()
+        self._backoff = Backoff(parts.dice)
+        self._setback = Setback.UNKNOWN
+        self._promoted_ms: int | None = None
         self._probed_ms = 0
 
     # ------------------------------------------------------------------ the round
@@ -139,11 +142,11 @@ class Leadership:
             raise defect
 
     async def _promoted_until_lost(self, renewal: Renewal) -> None:
-        backoff_s = BACKOFF_FIRST_S
+        self._backoff.helped()
         while True:
+            self._promoted_ms, self._setback = None, Setback.UNKNOWN
             try:
                 await self._promote(renewal)
-                backoff_s = BACKOFF_FIRST_S
                 if await self._publish_until_doubt(renewal) is Doubt.NOT_MINE:
                     return
             except LeaseLostError:
@@ -159,8 +162,9 @@ class Leadership:
             await self._suspend()
             if self._leaving.is_set() and not self._has_led:
                 return
-            await self._back_off(backoff_s * (0.5 + self._parts.dice()))
-            backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
+            if self._promoted_ms is not None:
+                self._backoff.lasted(self._parts.clock.now_ms() - self._promoted_ms)
+            await self._back_off(self._backoff.pause_s(refused=self._setback is Setback.REFUSED))
             if await self._settle_doubt(renewal) is Doubt.NOT_MINE:
                 return
 
@@ -198,7 +202,7 @@ class Leadership:
             }
             cautions = {place.number: each for place, each in standing.cautions.items() if place.lane == lane}
             await intake.begin(positions, cautions)
-        renewal.reached_ms = clock.now_ms()
+        renewal.reached_ms = self._promoted_ms = clock.now_ms()
         self.health.unpromoted = None
         self.health.kafka(None)
         if self.health.term != standing.term:
@@ -258,8 +262,12 @@ class Leadership:
         except ProducerDead as error:
             self._parts.transacted("unknown", (clock.now_ms() - begun_ms) / 1_000)
             self.health.kafka(str(error))
-            _log.warning("transaction_unknown", reason=str(error), term=self._term)
+            self._setback = error.setback
+            say = _log.warning if error.setback is Setback.UNKNOWN else _log.error
+            say("transaction_unknown", reason=str(error), setback=error.setback.value, term=self._term)
             return False
+        if batch.settlements:
+            self._backoff.helped()
         self._parts.transacted("committed", (clock.now_ms() - begun_ms) / 1_000)
         renewal.reached_ms = clock.now_ms()
         self.health.unpromoted = None
@@ -271,7 +279,7 @@ class Leadership:
 
     async def _suspend(self) -> None:
         """The producer is gone: admit nothing, take nothing, drop nothing."""
-        self._parts.driver.post(Suspended())
+        self._parts.driver.post(Suspended(self._setback))
         self._parts.driver.drop_batches()
         self.health.role = "suspended"
         await self._halt_intakes()

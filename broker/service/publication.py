@@ -1,7 +1,7 @@
 """From a batch of decisions to the records, offsets and ledger line of one Kafka transaction.
 
-Every record is made here, sized before the transaction begins, and given a form that fits: one record that Kafka
-refuses would hold up the outcomes of every other.
+Every record is made here, sized after its last header and before the transaction begins, and given a form that fits.
+What Kafka refuses all the same is found by bisecting, and comes back in a smaller `Form` (`broker.core.doubts`).
 
 An exception while the records of one settlement are made concerns that settlement alone, which is published in a short
 form (`broker.service.short_forms`).
@@ -16,10 +16,21 @@ import structlog
 
 from broker.clock import WallClock
 from broker.core.batches import failed_instead
-from broker.core.commands import Batch, Bury, Complete, Decision, Discard, Fail, Park, Remember, Withdraw
+from broker.core.commands import (
+    Batch,
+    Bury,
+    Complete,
+    Discard,
+    Fail,
+    Form,
+    Park,
+    Remember,
+    Settlement,
+    Withdraw,
+)
 from broker.core.reception import WITHDRAWN
 from broker.core.ticket import CONTROL, TicketNumber
-from broker.ports import Outgoing, StoredOffset, TopicPartition
+from broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
 from broker.service.cargo import Cargo, Hold
 from broker.service.containment import Contained
 from broker.service.ledger_codec import step_record
@@ -43,6 +54,8 @@ _BATCH_OVERHEAD_BYTES = 1_024
 _IDS_SAID_EVERY_MS = 600_000
 _METADATA_BYTES_MAX = 16 * 1024
 """A Failed outcome repeats the request's metadata up to this size; beyond it the outcome stays small and certain."""
+_MESSAGE_CHARS_MAX = 1_000
+_WITH_CONTENT = frozenset({Form.WHOLE, Form.UNCOPIED})
 
 
 class Publication:
@@ -66,8 +79,8 @@ class Publication:
         self._clock = clock
         self._owner = owner
         self._prefix = settings.kafka.topic_prefix
-        self._results_max = settings.topics.results.max_message_bytes - _BATCH_OVERHEAD_BYTES
-        self._dead_letter_max = settings.topics.dead_letters.max_message_bytes - _BATCH_OVERHEAD_BYTES
+        self._results_max = _fits(settings.topics.results.max_message_bytes)
+        self._dead_letter_max = _fits(settings.topics.dead_letters.max_message_bytes)
         self._short_forms = ShortForms(self._prefix, contained, self._dead_letter)
         self._topic_ids: dict[str, str] = {}
         self._partitions: int | None = None
@@ -94,7 +107,7 @@ class Publication:
         self.crashed = frozenset()
         for settlement in batch.settlements:
             try:
-                outgoing.extend([*self._settled(settlement.number, settlement.decision, term, now)])
+                outgoing.extend([*self._written(settlement, term, now)])
             except Exception as error:  # noqa: BLE001 — a defect in one outcome must hold up no other
                 cargo = self._hold[settlement.number]
                 outgoing.extend(self._short_forms.of(settlement, cargo, error, term=term, now=now))
@@ -115,7 +128,7 @@ class Publication:
         found = set()
         for settlement in batch.settlements:
             match settlement.decision:
-                case Complete() | Fail() | Discard(returned=True):
+                case Complete() | Fail() | Discard(returned=True) if settlement.form in _WITH_CONTENT:
                     with contextlib.suppress(Exception):  # whatever it is, `records` meets it too
                         found.add(self._reply_topic(self._hold[settlement.number]) or "")
                 case _:
@@ -140,22 +153,27 @@ class Publication:
     def _topic(self, lane: str) -> str:
         return topics.control_topic(self._prefix) if lane == CONTROL else topics.requests_topic(self._prefix, lane)
 
-    def _settled(self, number: TicketNumber, decision: Decision, term: int, now: datetime) -> Iterable[Outgoing]:
-        cargo = self._hold[number]
+    def _written(self, settlement: Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
+        if settlement.form in _WITH_CONTENT:
+            return self._settled(settlement, term, now)
+        return self._reduced(settlement, term, now)
+
+    def _settled(self, settlement: Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
+        cargo, decision, copied = self._hold[settlement.number], settlement.decision, settlement.form is Form.WHOLE
         match decision:
             case Complete():
-                yield from self._outcome(self._completed(cargo, term), cargo, now)
+                yield from self._outcome(self._completed(cargo, term), cargo, now, copied=copied)
             case Fail():
-                yield from self._outcome(self._failed(cargo, decision, term), cargo, now)
+                yield from self._outcome(self._failed(cargo, decision, term), cargo, now, copied=copied)
                 if decision.reason != "cancelled":
                     yield self._dead_letter(cargo, decision.reason, now)
             case Park():
                 yield self._parked(cargo, decision, now)
             case Withdraw():
-                yield from self._outcome(withdrawn(cargo, decision, term), cargo, now)
+                yield from self._outcome(withdrawn(cargo, decision, term), cargo, now, copied=copied)
             case Bury():
                 yield self._dead_letter(cargo, decision.reason, now, decision.lost)
-            case Discard(returned=True):
+            case Discard(returned=True) if copied:
                 yield from self._told_late(cargo, term, now)
             case Discard() | Remember():
                 return
@@ -166,12 +184,36 @@ class Publication:
         assert isinstance(content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called or parked
         return id_hash(content.request.id), content.run
 
-    def _outcome(self, outcome: Completed | Failed, cargo: Cargo, now: datetime) -> Iterator[Outgoing]:
+    def _reduced(self, settlement: Settlement, term: int, now: datetime) -> Iterator[Outgoing]:
+        """What is left of a settlement that Kafka refused: see `Form`. A copy for a reply topic is not."""
+        cargo, decision, form = self._hold[settlement.number], settlement.decision, settlement.form
+        reason = "unpublishable"
+        match decision:
+            case Fail():
+                outcome, reason = self._failed(cargo, decision, term), decision.reason
+            case Withdraw():
+                outcome = withdrawn(cargo, decision, term)
+            case Bury(lost=lost):
+                yield self._dead_letter(cargo, decision.reason, now, lost, bare=True)
+                return
+            case _:
+                return
+        place = f"{cargo.topic}/{cargo.source.partition.number}/{cargo.source.offset}"
+        _log.error("published_reduced", origin=place, form=form.value, reason=reason)
+        if form is not Form.LETTER:
+            smallest = encode_outcome(_smallest(outcome), time=now)
+            yield Outgoing(topics.results_topic(self._prefix), smallest)
+        if form is Form.LETTER:
+            yield self._dead_letter(cargo, "unpublishable", now, bare=True)
+        elif isinstance(decision, Fail) and reason != "cancelled":
+            yield self._dead_letter(cargo, reason, now, bare=form is Form.BARE)
+
+    def _outcome(self, outcome: Completed | Failed, cargo: Cargo, now: datetime, *, copied: bool) -> Iterator[Outgoing]:
         """The record of an outcome, and its copy for a topic of the producer's own; where none can be, it says so."""
         record, topic = self._outcome_record(outcome, cargo, now), self._reply_topic(cargo)
         if topic is not None:
-            if why := self._replies.hindrance(topic, record):
-                record = replace(record, headers=(*record.headers, (REPLY_DROPPED, f"{topic} {why}".encode())))
+            if why := self._replies.hindrance(topic, record, copied=copied):
+                record = self._outcome_record(outcome, cargo, now, (REPLY_DROPPED, f"{topic} {why}".encode()))
             else:
                 yield Outgoing(topic, record)
         yield Outgoing(topics.results_topic(self._prefix), record)
@@ -188,16 +230,20 @@ class Publication:
             if not self._replies.hindrance(topic, record):
                 yield Outgoing(topic, record)
 
-    def _outcome_record(self, outcome: Completed | Failed, cargo: Cargo, now: datetime) -> Record:
-        """One that would not fit is a defect of ours, and must still hold up nobody."""
-        record = encode_outcome(outcome, time=now)
-        if record.bytes_max > self._results_max:
-            _log.error("outcome_does_not_fit", bytes=record.bytes_max, bytes_max=self._results_max)
-            record = encode_outcome(_stunted(outcome, record.bytes_max), time=now)
+    def _outcome_record(
+        self, outcome: Completed | Failed, cargo: Cargo, now: datetime, *more: tuple[str, bytes]
+    ) -> Record:
+        """With its last header, and of a size that fits: else less is said, and in the end without those headers."""
         content = cargo.content
         if isinstance(content, DecodedRequest) and content.traceparent is not None:
-            record = replace(record, headers=(*record.headers, (TRACEPARENT, content.traceparent.encode())))
-        return record
+            more = (*more, (TRACEPARENT, content.traceparent.encode()))
+        record = _with(encode_outcome(outcome, time=now), more)
+        if record.bytes_max <= self._results_max:
+            return record
+        _log.error("outcome_does_not_fit", bytes=record.bytes_max, bytes_max=self._results_max)
+        stunted = encode_outcome(_stunted(outcome, record.bytes_max), time=now)
+        record = _with(stunted, more)
+        return record if record.bytes_max <= self._results_max else stunted
 
     def _completed(self, cargo: Cargo, term: int) -> Completed:
         assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called
@@ -275,7 +321,9 @@ class Publication:
         )
         return Outgoing(topics.failures_topic(self._prefix), encode_failure(failure, time=now))
 
-    def _dead_letter(self, cargo: Cargo, reason: str, now: datetime, lost: range | None = None) -> Outgoing:
+    def _dead_letter(
+        self, cargo: Cargo, reason: str, now: datetime, lost: range | None = None, *, bare: bool = False
+    ) -> Outgoing:
         """The record as it was; where a range was lost, its first offset stands for all."""
         content = cargo.content
         offset = cargo.source.offset if lost is None else lost.start
@@ -289,12 +337,24 @@ class Publication:
             run=content.run if isinstance(content, DecodedRequest | Undecodable) else 0,
             failed_at=now,
             max_bytes=self._dead_letter_max,
+            bare=bare,
         )
         return Outgoing(topics.dead_letters_topic(self._prefix), record)
 
 
+def _fits(topic_bytes_max: int) -> int:
+    """What a record may weigh: its topic holds the limit against its batch, and the client has one of its own."""
+    return min(SENT_BYTES_MAX, topic_bytes_max) - _BATCH_OVERHEAD_BYTES
+
+
+def _with(record: Record, headers: tuple[tuple[str, bytes], ...]) -> Record:
+    return replace(record, headers=(*record.headers, *headers))
+
+
 def _stunted(outcome: Completed | Failed, weight: int) -> Failed:
     """An outcome of bounded size in place of one that does not fit."""
+    if isinstance(outcome, Failed):
+        return _smallest(outcome)
     return Failed(
         id=outcome.id,
         run=outcome.run,
@@ -303,6 +363,19 @@ def _stunted(outcome: Completed | Failed, weight: int) -> Failed:
         message=f"The outcome weighs {weight} bytes, more than the results topic takes.",
         attempts=outcome.attempts,
         term=outcome.term,
+    )
+
+
+def _smallest(failed: Failed) -> Failed:
+    """As little as can be said of it truthfully."""
+    return Failed(
+        id=failed.id,
+        run=failed.run,
+        lane=failed.lane,
+        reason=failed.reason,
+        message=failed.message[:_MESSAGE_CHARS_MAX],
+        attempts=failed.attempts,
+        term=failed.term,
     )
 
 

@@ -82,15 +82,15 @@ class Replies:
         await self._know(topics)
         try:
             await self._watched(transact)
-        except ProducerDead:
-            await self._doubt()
+        except ProducerDead as error:
+            await self._doubt(error)
             raise
         self._account()
 
-    def hindrance(self, topic: str, record: Record) -> str:
-        """Why the copy is not written; empty if it is."""
+    def hindrance(self, topic: str, record: Record, *, copied: bool = True) -> str:
+        """Why the copy is not written; empty if it is. With it this very outcome was refused, if it is not `copied`."""
         known = self._topics[topic]
-        why = self._trouble(known)
+        why = self._trouble(known) if copied else "refused the copy"
         if not why and known.state is not None and record.bytes_max > known.state.bytes_max:
             why = "takes no record so large"
         if why:
@@ -134,9 +134,12 @@ class Replies:
                 if not transaction.cancelled():
                     transaction.exception()  # what it failed with is no news
 
-    async def _doubt(self) -> None:
-        """A transaction with copies failed: is it the topics? If Kafka does not even answer, it is not."""
-        sent = set(self._sent)
+    async def _doubt(self, error: ProducerDead) -> None:
+        """A transaction with copies failed: is it the topics? If Kafka does not even answer, it is not.
+
+        Nor is it a topic other than the one that refused a record, where the error names one.
+        """
+        sent = set(self._sent) if error.topic is None else {error.topic}.intersection(self._sent)
         if not sent or not await self._look(sent):
             return
         if any(self._trouble(self._topics[topic]) for topic in sent):

@@ -48,6 +48,10 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
         "a defect of Headrace ended its handling, or a dispatcher died of it more than once",
         "Report it together with its value: nothing a producer writes may end a dispatcher.",
     ),
+    "unpublishable": Explanation(
+        "Kafka refused what should have been published of it",
+        "The log says why (`transaction_unknown`): mend the topic it names, then `headrace dead-letters replay`.",
+    ),
     "id_conflict": Explanation(
         "its id belongs to another request",
         "Tell its owner: ids are reused for different requests. `headrace dead-letters replay --new-id` puts it back.",

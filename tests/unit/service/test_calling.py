@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
-from broker.core.commands import Call, Complete
+from broker.core.commands import Call, Complete, Settlement
 from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
 from broker.core.verdict import Meaning, Verdict
 from broker.ports import UpstreamReply
@@ -76,7 +76,7 @@ class Rig:
         publication = Publication(
             settings_of(), self.hold, self.clock, replies, owner="me", contained=self.telemetry.contained
         )
-        (outgoing,) = publication._settled(self.number, Complete(), 1, NOW)
+        (outgoing,) = publication._settled(Settlement(self.number, Complete()), 1, NOW)
         return outgoing.record
 
     def metric(self, name: str, labels: Mapping[str, str]) -> float:

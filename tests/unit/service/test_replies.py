@@ -10,6 +10,7 @@ import pytest
 
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
+from broker.core.setback import Setback
 from broker.errors import LogUnavailable, ProducerDead
 from broker.ports import ReplyTopic
 from broker.service.replies import BARRED_FIRST_MS, FAILURES_MAX, Replies
@@ -382,3 +383,34 @@ async def test_all_topics_are_glanced_at_now_and_then() -> None:
     await nobody.glance()
     assert rig.door.looks == 2
     await rig.replies.close()
+
+
+async def test_a_copy_that_its_topic_refuses_costs_that_copy_and_no_answer() -> None:
+    """Others of that topic pass in between, so that it is not the topic."""
+    world = served(latency_s=1)
+    process = await started(world)
+    await warmed(world)
+    world.kafka.policy = lambda topic, record: Setback.REFUSED if topic == REPLY and record.key == b"evil" else None
+    for name in ("evil", *(f"r{number}" for number in range(20))):
+        world.submit(name, reply_to=REPLY)
+    await settled(world, "evil", *(f"r{number}" for number in range(20)), within_s=20)
+    assert {outcome["status"] for outcome in world.outcomes()} == {"completed"}
+    assert dict(result(world, "evil").headers)["headrace-reply-dropped"].startswith(REPLY.encode())
+    assert "evil" not in ids(world)
+    await process.end()
+
+
+async def test_a_topic_is_not_blamed_for_what_another_refuses() -> None:
+    world = served(latency_s=1)
+    process = await started(world)
+    results = topics.results_topic(PREFIX)
+    world.kafka.policy = lambda topic, record: (
+        Setback.REFUSED
+        if topic == results and record.key == b"evil" and b'"completed"' in (record.value or b"")
+        else None
+    )
+    for name in ("evil", *(f"r{number}" for number in range(20))):
+        world.submit(name, reply_to=REPLY)
+    await settled(world, "evil", *(f"r{number}" for number in range(20)), within_s=20)
+    assert sorted(ids(world)) == sorted(f"r{number}" for number in range(20))
+    await process.end()
