@@ -41,7 +41,7 @@ class DispatchRules:
         lease: The lease's times.
         inflight_max: Calls in flight at once, all limits together.
         held_bytes_max: Bytes of answers in memory, with a reserve for each call in flight.
-        parked_bytes_max: A heavier request is not parked: its RetryableFailure would not fit its topic.
+        parked_bytes_max: A heavier record is not parked: its RetryableFailure would not fit its topic.
         dedupe_window_ms: How long an answered id is remembered.
         dedupe_ids_max: How many are remembered at most.
         outcome_bytes_max: A heavier outcome does not fit the results topic.

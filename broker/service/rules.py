@@ -10,6 +10,7 @@ from broker.core.retry import RetryRules
 from broker.core.rules import DispatchRules
 from broker.core.tenants import WEIGHT_ONE, TenantRule
 from broker.core.term import LeaseTimes
+from broker.ports import SENT_BYTES_MAX
 from broker.settings.tenants import OTHERS, TenantSettings
 from broker.settings.whole import Settings
 
@@ -42,7 +43,7 @@ def dispatch_rules(settings: Settings) -> DispatchRules:
         parked_bytes_max=_parked_bytes_max(settings),
         dedupe_window_ms=settings.dedupe.window_s * 1_000,
         dedupe_ids_max=settings.dedupe.ids_max,
-        outcome_bytes_max=int(settings.topics.results.max_message_bytes) - _OUTCOME_OVERHEAD_BYTES,
+        outcome_bytes_max=min(SENT_BYTES_MAX, int(settings.topics.results.max_message_bytes)) - _OUTCOME_OVERHEAD_BYTES,
         cancel_patience_ms=max(map(settings.deadline_max_s, settings.lanes)) * 1_000,
         tenants={name: _tenant(tenant) for name, tenant in settings.tenants.items() if name != OTHERS},
         other_tenants=_tenant(settings.tenants.get(OTHERS, TenantSettings())),
@@ -54,9 +55,14 @@ def _tenant(tenant: TenantSettings) -> TenantRule:
 
 
 def _parked_bytes_max(settings: Settings) -> int:
-    """A parked request must fit the failures topic, and its lane again, with what we write beside it."""
-    topic_max = min(settings.topics.failures.max_message_bytes, settings.topics.requests.max_message_bytes)
-    return int(topic_max) - _PARKED_OVERHEAD_BYTES
+    """A parked request must fit the failures topic, and its lane again, with what we write beside it.
+
+    And be read again when it comes back: written anew it may be larger than it was.
+    """
+    topic_max = min(
+        SENT_BYTES_MAX, settings.topics.failures.max_message_bytes, settings.topics.requests.max_message_bytes
+    )
+    return min(int(topic_max) - _PARKED_OVERHEAD_BYTES, settings.input.request_bytes_max)
 
 
 def budget_maker(settings: Settings) -> MakeBudget:

@@ -3,12 +3,17 @@
 from typing import Final, NamedTuple
 
 from broker.service.cargo import Content
+from broker.service.parked_weight import parked_weight
 from schemas.bounded_json import held_bytes
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest
 
 RECORD_BYTES: Final = 3_500
 """What a taken record holds beside its bytes and its decoded fields: ticket, cargo, candidate, prices and indexes."""
+
+EXACT_ABOVE_BYTES: Final = 256 * 1024
+"""Only a record that may outgrow this when it is written anew is written for its weight: one above 64 KiB, which a
+thread reads."""
 
 
 class Weight(NamedTuple):
@@ -26,5 +31,5 @@ def weigh(record: Record, content: Content | None) -> Weight:
     if isinstance(content, DecodedRequest):
         request = content.request
         decoded = sum(map(held_bytes, (request.body, request.metadata, request.model_extra)))
-    written = value + 2 * beside  # key and headers travel as base64 when parked
+    written = parked_weight(record, content, exact_above=EXACT_ABOVE_BYTES)
     return Weight(written, value + beside + decoded + RECORD_BYTES)
