@@ -47,5 +47,6 @@ async def _serve(settings: Settings, *, from_start: bool) -> None:
         held_bytes_max=int(settings.retrier.held_bytes_max),
         allowance=AllowanceRules(settings.retrier.fresh_share, settings.retrier.floor_per_s),
         from_start=from_start,
+        lane_bytes_max=int(settings.topics.requests.max_message_bytes) - _BATCH_OVERHEAD_BYTES,
     )
     await process.run(Retrier(process.doors, rules, process.meter, process.clock))

@@ -1,7 +1,7 @@
 """Dead letters of the retrier: for what stood in the failures topic and cannot be put back.
 
-The dispatcher alone writes there, so each of these means that somebody else did, or that the retrier was away for
-longer than the topic retains.
+The dispatcher alone writes there, so each of these means that another program did, that the retrier was away for longer
+than the topic retains, or that a lane does not take a record back.
 """
 
 from broker.clock import WallClock
@@ -21,9 +21,13 @@ class Letters:
         self._clock = clock
         self._bytes_max = bytes_max
 
-    def rotten(self, origin: Origin, record: Record) -> Outgoing:
-        """A record that is no RetryableFailure."""
-        return self._letter(origin, record, "undecodable")
+    def rotten(self, origin: Origin, record: Record, *, bare: bool = False) -> Outgoing:
+        """A record that is no RetryableFailure; `bare`: without its content."""
+        return self._letter(origin, record, "undecodable", bare=bare)
+
+    def unpublishable(self, origin: Origin, record: Record, *, run: int, attempts: int, bare: bool) -> Outgoing:
+        """A request that its lane does not take back, as the lane should have had it."""
+        return self._letter(origin, record, "unpublishable", run=run, attempts=attempts, bare=bare)
 
     def lost(self, origin: Origin, reason: str = "lost_by_retention") -> Outgoing:
         """Offsets from `origin` on that nobody can read."""
@@ -35,16 +39,19 @@ class Letters:
             return None
         return dict(outgoing.record.headers)[names.REASON].decode()
 
-    def _letter(self, origin: Origin, record: Record, reason: str) -> Outgoing:
+    def _letter(  # noqa: PLR0913 — each is a fact of the dead letter
+        self, origin: Origin, record: Record, reason: str, *, run: int = 0, attempts: int = 0, bare: bool = False
+    ) -> Outgoing:
         letter = encode_dead_letter(
             record.key,
             record.value,
             record.headers,
             reason=reason,
             origin=origin,
-            attempts=0,
-            run=0,
+            attempts=attempts,
+            run=run,
             failed_at=self._clock.utc_now(),
             max_bytes=self._bytes_max,
+            bare=bare,
         )
         return Outgoing(self._topic, letter)

@@ -4,6 +4,9 @@ One task does all of it while it is elected, and owns the producer. A transactio
 so a request is on its lane exactly once, whatever dies. It is short, for an open transaction on a lane stops every
 reader of that lane. Any error ends the stretch: what is in memory is thrown away, and what Kafka stored says how to go
 on. A lane takes no more of them than its allowance.
+
+A record whose transaction fails again and again stops no other: the transactions become smaller until it stands alone,
+and then it leaves as a dead letter (`unpublishable`). One that its lane cannot hold leaves so at once.
 """
 
 import asyncio
@@ -22,6 +25,7 @@ from broker.tasks import ended
 from broker.traces import traced
 from consumers.retries.allowances import AllowanceRules, Allowances
 from consumers.retries.bodies import Bodies
+from consumers.retries.culprits import Culprits
 from consumers.retries.fresh import FreshWork
 from consumers.retries.letters import Letters
 from consumers.retries.releases import Releases, choose
@@ -70,6 +74,7 @@ class RetrierRules:
         allowance: What each lane takes back.
         from_start: The operator allows missing offsets to be read as zero.
         recommit_every_ms: Offsets of a group without members expire: they are stored again that often.
+        lane_bytes_max: A larger record is not put back.
     """
 
     topic_prefix: str
@@ -79,6 +84,7 @@ class RetrierRules:
     allowance: AllowanceRules
     from_start: bool = False
     recommit_every_ms: int = 3_600_000
+    lane_bytes_max: int = 1024 * 1024 - 1_024
 
 
 class Retrier:
@@ -104,6 +110,7 @@ class Retrier:
         self._looked_up_ms = self._recommitted_ms = 0
         self._chosen_ms = self._counted_ms = 0
         self._held_back: Counter[str] = Counter()
+        self._culprits = Culprits(RECORDS_A_TRANSACTION_MAX, clock)
         self.waiting: Counter[str] = Counter()
         self.put_back = 0
 
@@ -282,7 +289,7 @@ class Retrier:
 
     async def _release(self, producer: TransactionLog) -> bool:
         """One transaction with what is due and allowed; False if nothing was."""
-        count_max = max(1, min(RECORDS_A_TRANSACTION_MAX, BYTES_A_TRANSACTION_MAX // self._heaviest))
+        count_max = max(1, min(self._culprits.count_max, BYTES_A_TRANSACTION_MAX // self._heaviest))
         self._chosen_ms = self._clock.utc_ms()
         chosen = choose(self._partitions, self._chosen_ms, count_max, self._may_leave)
         if chosen:
@@ -303,7 +310,12 @@ class Retrier:
         for lane in self._rules.lanes:
             topic = requests_topic(self._rules.topic_prefix, lane)
             self._allowances[lane].writes(sum(each.topic == topic for each in outgoing))
-        await self._commit(producer, outgoing, {number: self._partitions[number] for number in touched})
+        try:
+            await self._commit(producer, outgoing, {number: self._partitions[number] for number in touched})
+        except ProducerDead as error:
+            self._culprits.failed(chosen, error)
+            raise
+        self._culprits.passed(chosen)
         self._heaviest = max(*(each.record.bytes_max for each in outgoing), self._heaviest * 9 // 10, 1)
         for place, (each, kind) in moves.items():
             self.waiting[kind] -= 1
@@ -331,7 +343,8 @@ class Retrier:
     def _rotten(self, origin: Origin, fetched: Fetched) -> Outgoing:
         """Its dead letter; without its content if not even that can be written."""
         try:
-            return self._letters.rotten(origin, fetched.record)
+            bare = self._culprits.refusals((origin.partition, origin.offset)) > 0
+            return self._letters.rotten(origin, fetched.record, bare=bare)
         except Exception as error:  # noqa: BLE001 — as when it is read
             self._contained(error, origin.partition, origin.offset)
             return self._letters.lost(origin, "undecodable")
@@ -341,8 +354,13 @@ class Retrier:
         if lane != failure.lane:
             _log.warning("lane_is_gone", lane=failure.lane, instead=lane)
         topic = requests_topic(self._rules.topic_prefix, lane)
+        record, refusals = encode_retry(failure, origin), self._culprits.refusals((origin.partition, origin.offset))
+        if refusals or record.bytes_max > self._rules.lane_bytes_max:
+            return self._letters.unpublishable(
+                origin, record, run=failure.run, attempts=failure.attempt, bare=refusals > 1
+            )
         submitted_ms = max(0, int(failure.submitted_at.timestamp() * 1_000))  # Kafka takes no time before 1970
-        return Outgoing(topic, encode_retry(failure, origin), submitted_ms)
+        return Outgoing(topic, record, submitted_ms)
 
     def _lane(self, named: str) -> str:
         """A lane that is configured no more has no topic that anybody reads: the last one takes its requests."""

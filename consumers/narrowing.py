@@ -1,0 +1,55 @@
+"""How many records a transaction takes once one has failed: bisecting a queue whose order must not change.
+
+The dispatcher halves what failed and lets the rest pass by (`broker.core.doubts`). What puts records back in order
+cannot: it takes the first half of what failed, and half of what is left once that has passed, until the first record
+stands alone. If it fails alone it is the culprit.
+"""
+
+from collections.abc import Collection, Hashable
+
+STRIKES_MAX = 5
+BLAMED_AFTER_MS = 3_600_000
+"""So often, and for so long, one record must fail alone until it is blamed for an error that may be chance: while its
+partition has no leader, it looks the same."""
+
+
+class Narrowing:
+    """Bounds the next transaction; each failure is one of a producer that had committed something before."""
+
+    def __init__(self, count_max: int) -> None:
+        """`count_max` is the most that a transaction takes."""
+        self._count_max = count_max
+        self._growing = count_max
+        self._doubted = 0
+        self._failed: frozenset[Hashable] = frozenset()
+        self._strikes = 0
+        self._alone_since_ms = 0
+
+    @property
+    def count_max(self) -> int:
+        """How many the next transaction may take."""
+        return max(1, self._doubted // 2) if self._doubted else self._growing
+
+    def passed(self, count: int) -> None:
+        """A transaction of so many was committed."""
+        self._doubted = max(0, self._doubted - count)
+        self._failed, self._strikes = frozenset(), 0
+        self._growing = min(self._count_max, 2 * max(count, self._growing))
+
+    def failed(self, records: Collection[Hashable], now_ms: int, *, refused: bool) -> bool:
+        """A transaction of these failed at that instant. Whether its only record is the culprit."""
+        before, self._failed = self._failed, frozenset(records)
+        if not refused and before.isdisjoint(self._failed):
+            return False
+        if len(records) > 1:
+            self._doubted, self._growing, self._strikes = len(records), max(1, len(records) // 2), 0
+            return False
+        self._doubted = len(records)
+        if self._strikes == 0:
+            self._alone_since_ms = now_ms
+        self._strikes += 1
+        chance_is_out = self._strikes >= STRIKES_MAX and now_ms - self._alone_since_ms >= BLAMED_AFTER_MS
+        if chance_is_out or (refused and not before.isdisjoint(self._failed)):
+            self._strikes = 0
+            return True
+        return False

@@ -1,0 +1,55 @@
+"""Records of the failures topic whose transactions fail: how many may go together, and which one must go otherwise.
+
+What is known of them outlives a stretch: each failure ends one.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from broker.clock import WallClock
+from broker.errors import ProducerDead
+from consumers.narrowing import Narrowing
+
+Place = tuple[int, int]
+"""Partition and offset."""
+
+_log = structlog.get_logger("retrier")
+
+
+class Culprits:
+    """Those of one retrier."""
+
+    def __init__(self, count_max: int, clock: WallClock) -> None:
+        """`count_max` is the most that a transaction takes."""
+        self._narrowing = Narrowing(count_max)
+        self._clock = clock
+        self._refusals: Counter[Place] = Counter()
+
+    @property
+    def count_max(self) -> int:
+        """How many records the next transaction may take."""
+        return self._narrowing.count_max
+
+    def refusals(self, place: Place) -> int:
+        """How often a record was found to be the one at fault."""
+        return self._refusals[place]
+
+    def passed(self, places: Sequence[Place]) -> None:
+        """A transaction of these was committed."""
+        self._narrowing.passed(len(places))
+        self._forget(places)
+
+    def failed(self, places: Sequence[Place], error: ProducerDead) -> None:
+        """A transaction of these failed. A right that is missing blames none of them."""
+        if error.is_denial:
+            return
+        if self._narrowing.failed(places, self._clock.now_ms(), refused=error.is_refusal):
+            (place,) = places
+            self._refusals[place] += 1
+            _log.error("not_put_back", partition=place[0], offset=place[1], reason=str(error))
+
+    def _forget(self, places: Iterable[Place]) -> None:
+        for place in places:
+            self._refusals.pop(place, None)
