@@ -31,6 +31,12 @@ class Known:
         if known is not None:
             self._runs[hashed] = max(known, _COMPLETED if is_completed else run)
 
+    def forget(self, request_id: str, run: int) -> None:
+        """That run, which was noted last, was not put back after all."""
+        hashed = id_hash(request_id)
+        if self._runs.get(hashed) == run:
+            self._runs[hashed] = run - 1
+
     def rules_out(self, request_id: str, run: int) -> bool:
         """Whether that run would be none, or a second one."""
         return self._runs.get(id_hash(request_id), _NONE) >= run

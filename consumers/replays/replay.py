@@ -5,6 +5,9 @@ are one Kafka transaction: whatever ends this process, they stand together or no
 behind them. All jobs of a prefix share a transactional id, so whoever begins ends the one before, and reads its offsets
 when nothing can be added to them.
 
+A dead letter that its lane refuses stops no other: the transactions become smaller until it stands alone, and then it
+is skipped (`Skip.REFUSED`).
+
 What was answered is not put back: the dispatcher recognises it within its dedupe window, and the results topic is read
 for what is older. While a long replay goes on, that is repeated.
 """
@@ -18,8 +21,10 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from broker.clock import WallClock
+from broker.errors import ProducerDead
 from broker.ports import Outgoing, TopicPartition, TransactionLog
 from consumers.dead_letters import found_in, original_of
+from consumers.narrowing import Narrowing
 from consumers.replays.ahead import Ahead, check_same_topic
 from consumers.replays.answers import read_answers
 from consumers.replays.doors import ReplayDoors
@@ -143,6 +148,8 @@ class Replay:
         self._known = Known()
         self._answers_since = clock.utc_now()
         self._pace = Pace(rules.per_s, 0.0)
+        self._narrowing = Narrowing(_CONSIDERED_MAX)
+        self._refused: set[Origin] = set()
 
     def stop(self) -> None:
         """End after the transaction under way."""
@@ -237,8 +244,20 @@ class Replay:
                 unknown here. The same job goes on rightly in either case.
             Unreachable, RightsError: As Kafka says. What was put back is noted.
         """
+        self._pace = Pace(self._rules.per_s, asyncio.get_running_loop().time())
+        while True:
+            try:
+                return await self._put_back()
+            except ProducerDead as error:
+                if not error.is_refusal:
+                    raise
+            pass_, resumed = self.pass_, self.resumed
+            await self.close()
+            await self._restore(dry=False)
+            self.pass_, self.resumed = pass_, resumed
+
+    async def _put_back(self) -> Tally:
         loop = asyncio.get_running_loop()
-        self._pace = Pace(self._rules.per_s, loop.time())
         ahead, judge = self._judge()
         async with ahead:
             while not self._stopping.is_set() and not self.tally.is_done and self._room > 0:
@@ -254,8 +273,8 @@ class Replay:
     @property
     def _room(self) -> int:
         """How many may still be put back in one go."""
-        limit = self._rules.limit
-        return self._pace.batch_max if limit is None else min(self._pace.batch_max, limit - self.tally.put_back)
+        limit, most = self._rules.limit, min(self._pace.batch_max, self._narrowing.count_max)
+        return most if limit is None else min(most, limit - self.tally.put_back)
 
     async def _gathered(self, ahead: Ahead, judge: Judge) -> _Batch:
         batch, room = _Batch(), self._room
@@ -279,6 +298,8 @@ class Replay:
         return batch
 
     def _add(self, batch: _Batch, verdict: Replayable | Skip | None) -> None:
+        if isinstance(verdict, Replayable) and verdict.found.place in self._refused:
+            verdict = Skip.REFUSED
         if isinstance(verdict, Replayable):
             self._known.choose(verdict.request_id)
             if self._known.rules_out(verdict.request_id, verdict.run):
@@ -309,12 +330,29 @@ class Replay:
                 Receipt(each.request_id, each.run, each.lane, each.found.place, each.found.letter.reason, deadline)
             )
         if self._producer is not None:
-            await self._producer.transact(outgoing, ahead.stored(is_done=batch.is_last))
+            await self._transact(self._producer, outgoing, batch, ahead)
         self.tally.put_back += len(receipts)
         self.tally.skipped.update(batch.skipped)
         self.tally.unreadable += batch.unreadable
         self.tally.is_done = batch.is_last
         self._watcher.puts_back(receipts, self.tally)
+
+    async def _transact(
+        self, producer: TransactionLog, outgoing: Sequence[Outgoing], batch: _Batch, ahead: Ahead
+    ) -> None:
+        places = [each.found.place for each in batch.fit]
+        try:
+            await producer.transact(outgoing, ahead.stored(is_done=batch.is_last))
+        except ProducerDead as error:
+            if error.is_refusal and places:
+                for each in batch.fit:
+                    self._known.forget(each.request_id, each.run)
+                now_ms = int(asyncio.get_running_loop().time() * 1_000)
+                if self._narrowing.failed(places, now_ms, refused=True):
+                    self._refused.update(places)
+            raise
+        if places:
+            self._narrowing.passed(len(places))
 
     def _deadline(self, lane: str, now: datetime) -> datetime:
         asked = self._rules.deadline

@@ -34,6 +34,7 @@ class Skip(StrEnum):
     UNREADABLE = "unreadable"  # it is no request, or has no value
     NO_LANE = "no_lane"  # it came from no lane there is
     TOO_LARGE = "too_large"  # its lane takes no record of this size
+    REFUSED = "refused"  # Kafka did not take it, though it should
     RUNS_USED_UP = "runs_used_up"  # it was replayed as often as can be counted
 
 

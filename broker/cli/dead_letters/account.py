@@ -17,6 +17,7 @@ _WHY: Final[Mapping[Skip, str]] = {
     Skip.UNREADABLE: "no request can be read from it: its producer must send it again",
     Skip.NO_LANE: "came from no lane of these settings: --lane names one",
     Skip.TOO_LARGE: "its lane takes no record of its size: raise topics.requests.max_message_bytes",
+    Skip.REFUSED: "Kafka does not take it, though it should: see the policies and limits of its lane's topic",
     Skip.RUNS_USED_UP: "replayed as often as can be counted: its producer must use a new id",
 }
 

@@ -27,3 +27,14 @@ def test_of_ids_that_are_not_chosen_nothing_is_kept() -> None:
     known.note("a", 0, is_completed=True)
     assert len(known) == 0
     assert not known.rules_out("a", 1)
+
+
+def test_a_run_that_was_not_put_back_after_all_is_ruled_out_no_more() -> None:
+    known = Known()
+    known.choose("a")
+    known.note("a", 2)
+    known.forget("a", 3)
+    assert known.rules_out("a", 2)
+    known.forget("a", 2)
+    assert not known.rules_out("a", 2)
+    assert known.rules_out("a", 1)

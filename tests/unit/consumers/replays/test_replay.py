@@ -2,18 +2,20 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
 
 import pytest
 
+from broker.core.setback import Setback
 from broker.errors import ProducerDead
 from broker.testing.kafka import CommitFault
 from consumers.replays.job import Asked
 from consumers.replays.verdicts import Skip
 from schemas.record import Record
 from schemas.topics import requests_topic
-from tests.unit.consumers.replays.rig import LETTERS, PREFIX, World, buried, killed_at
+from tests.unit.consumers.replays.rig import LANES, LETTERS, PREFIX, World, buried, killed_at
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -268,3 +270,35 @@ async def test_killed_again_and_again_in_one_world_each_goes_back_once() -> None
     await world.replay()()
     assert set(world.counts().values()) == {1}
     assert len(world.counts()) == 150
+
+
+def refuses(setback: Setback, *ids: str) -> Callable[[str, Record], Setback | None]:
+    lanes = {requests_topic(PREFIX, lane) for lane in LANES}
+
+    def policy(topic: str, record: Record) -> Setback | None:
+        value = record.value or b""
+        return setback if topic in lanes and any(b'"%s"' % each.encode() in value for each in ids) else None
+
+    return policy
+
+
+async def test_a_dead_letter_that_its_lane_refuses_is_skipped_and_all_others_go_back_once() -> None:
+    world = World()
+    names = [f"r{number}" for number in range(120)]
+    for name in names:
+        world.bury(name)
+    world.kafka.policy = refuses(Setback.REFUSED, "r0", "r57", "r58")
+    tally = await world.replay()()
+    assert (tally.put_back, tally.skipped, tally.is_done) == (117, Counter({Skip.REFUSED: 3}), True)
+    assert world.counts() == {(name, 1): 1 for name in names if name not in {"r0", "r57", "r58"}}
+
+
+async def test_a_lane_that_may_not_be_written_ends_a_replay_that_goes_on_another_time() -> None:
+    world = World()
+    for number in range(10):
+        world.bury(f"r{number}")
+    world.kafka.policy = refuses(Setback.DENIED, "r3")
+    with pytest.raises(ProducerDead):
+        await world.replay()()
+    world.kafka.policy = refuses(Setback.DENIED)
+    assert (await world.replay()()).put_back == 10
