@@ -24,7 +24,7 @@ DOUBT_REST_MAX_MS = 5 * 60_000
 """How long a decision rests that fails alone for no stated reason, or in every form; it doubles each time."""
 
 STARTED_A_LINE_MAX = 4_000
-"""Started attempts in one line of the ledger; the rest stands in the next one."""
+"""Started attempts in one line of the ledger, and as many that ended; the rest stands in the next one."""
 
 LEVELS_A_LINE_MAX = 60
 """Limits whose levels stand in one line; where there are more, they take turns."""

@@ -10,7 +10,12 @@ import pytest
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
 from broker.core import cancels
-from broker.core.bounds import LEVELS_A_LINE_MAX, OUTCOMES_PER_TRANSACTION_MAX, STARTED_A_LINE_MAX
+from broker.core.bounds import (
+    CAUTIOUS_BATCH_MAX,
+    LEVELS_A_LINE_MAX,
+    OUTCOMES_PER_TRANSACTION_MAX,
+    STARTED_A_LINE_MAX,
+)
 from broker.core.buckets import Level
 from broker.core.budget import Checkpoint
 from broker.core.charge import Law
@@ -504,7 +509,8 @@ def test_the_largest_line_of_the_ledger_fits_its_topic() -> None:
         started=(StartedEntry(everybody, 255),) * STARTED_A_LINE_MAX,
         levels=(checkpoint,) * LEVELS_A_LINE_MAX,
         cancels=(cancels.Cancel(b"\xff" * 16, 2**63),) * (OUTCOMES_PER_TRANSACTION_MAX + RENEWALS_MAX),
-        suspect=Source(LANE, 10**18),
+        suspects=(Source(LANE, 10**18),) * CAUTIOUS_BATCH_MAX,
+        ended=(StartedEntry(everybody, 255),) * STARTED_A_LINE_MAX,
     )
     (line,) = rig.publication.records(batch, 10**9)
     assert line.record.bytes_max <= 1024 * 1024 - 1_024
