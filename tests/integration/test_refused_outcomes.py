@@ -21,7 +21,6 @@ from broker.ports import Outgoing
 from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 from schemas import topics
 from schemas.record import Record
-from tests.contract.kafka_world import outgoing
 from tests.integration.fleet import Fleet, producing, read_all, request, send
 from tests.integration.kafka_world import RealWorld, real_world
 
@@ -87,17 +86,10 @@ async def test_what_a_broker_validates_and_refuses_is_told_apart_from_its_own_tr
     """A compacted topic takes no record without a key: INVALID_RECORD."""
     world = await real_world(KafkaConnection(services.endpoints.bootstrap_servers), "invalid")
     await alter(world.connection, world.results_topic, **{"cleanup.policy": "compact"})
-    producer = world.producer()
-    await producer.open()
-    with pytest.raises(ProducerDead) as dead:
-        await producer.transact(outgoing(world.results_topic, "without a key"), {})
-    assert (dead.value.setback, dead.value.topic) == (Setback.REFUSED, world.results_topic)
-    await producer.close()
-    successor = world.producer()
-    await successor.open()
-    await successor.transact([Outgoing(world.results_topic, Record(b"key", b"with one"))], {})
-    assert [record.value for record in await world.results()] == [b"with one"]
-    await successor.close()
+    dead = await refused(world, Record(None, b"without a key"))
+    assert (dead.setback, dead.topic) == (Setback.REFUSED, world.results_topic)
+    await sent(world, [Outgoing(world.results_topic, Record(b"key", b"with one"))], Batching())
+    assert (await world.results())[-1].value == b"with one"
 
 
 async def test_records_that_fit_one_by_one_go_out_whatever_a_topic_takes(services: LocalServices) -> None:
@@ -123,11 +115,11 @@ async def sent(world: RealWorld, records: Sequence[Outgoing], batching: Batching
         await producer.close()
 
 
-async def refused(world: RealWorld, record: Record) -> None:
-    """A topic's new limit holds a moment after Kafka has said that it is set."""
+async def refused(world: RealWorld, record: Record) -> ProducerDead:
+    """The refusal; a topic's new settings hold a moment after Kafka has said that they are set."""
     async with asyncio.timeout(20):
         while True:
             try:
                 await sent(world, [Outgoing(world.results_topic, record)], Batching())
-            except ProducerDead:
-                return
+            except ProducerDead as dead:
+                return dead

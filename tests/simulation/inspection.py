@@ -39,7 +39,7 @@ def _waits_for_something(core: Dispatch, ticket: Ticket, elsewhere: AbstractSet[
             fate = core.identities.fate(id_hash)
             if id_hash not in core.register._open and (fate is None or fate[0] is not Fate.PARKED):
                 yield f"ticket {ticket.number} waits for an id that is neither open nor parked"
-        case State.SETTLED if ticket not in core.outbox._waiting and not core.outbox.busy:
+        case State.SETTLED if core.outbox.decision(ticket) is None and not core.outbox.busy:
             yield f"ticket {ticket.number} is settled and will never be published"
         case _:
             pass
