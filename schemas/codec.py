@@ -15,6 +15,7 @@ from schemas.chunk import Chunk
 from schemas.cloudevents import event_headers, json_bytes
 from schemas.complaint import sentence_of
 from schemas.control import Cancel
+from schemas.copies import identity_header
 from schemas.dead_letter import DeadLetter, Origin
 from schemas.failure import RetryableFailure
 from schemas.instants import from_wire, to_wire
@@ -135,10 +136,12 @@ def encode_retry(failure: RetryableFailure, position: Origin) -> Record:
         (names.FAILURES, str(failure.failures).encode()),
         (names.FAILURE, str(position).encode()),
     )
-    return Record(failure.original_key, json_bytes(failure.request), (*kept, *ours))
+    identity = identity_header(failure.id, failure.run, failure.request)
+    stated = () if identity is None else (identity,)
+    return Record(failure.original_key, json_bytes(failure.request), (*kept, *ours, *stated))
 
 
-_RETRY_HEADERS = frozenset({names.ATTEMPT, names.FAILURES, names.FAILURE})
+_RETRY_HEADERS = frozenset({names.ATTEMPT, names.FAILURES, names.FAILURE, names.IDENTITY})
 
 
 def encode_chunk(chunk: Chunk, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:

@@ -18,7 +18,7 @@ from schemas.instants import to_wire
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest, binary_headers
 
-_OURS = frozenset({names.RUN, names.DEADLINE, names.ATTEMPT, names.FAILURES, names.FAILURE})
+_OURS = frozenset({names.RUN, names.DEADLINE, names.ATTEMPT, names.FAILURES, names.FAILURE, names.IDENTITY})
 _NEW_ID_DIGITS = 16
 
 

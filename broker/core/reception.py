@@ -109,7 +109,7 @@ class Reception:
             self._settling.settle(ticket, Bury.of(garbage), now_ms)
             return
         parked = self._identities.parked(identity.id_hash)
-        if garbage.attempt and parked is not None and parked[0].run == identity.run:
+        if garbage.attempt and parked is not None and garbage.is_copy_of(parked[0]):
             identity = parked[0]  # the copy of a parked request: nobody else will answer for it
         elif self._identities.knows(identity.id_hash):
             self._settling.settle(ticket, Bury(garbage.reason, garbage.sentence), now_ms)

@@ -91,6 +91,17 @@ class Garbage:
     offsets: range | None = None
     attempt: int = 0
 
+    def is_copy_of(self, parked: Identity) -> bool:
+        """Whether its headers show it to be the copy of that parked request.
+
+        They must hold the fingerprint of the content, or every producer could fail a parked request by its id. A record
+        that has ended two leaders is believed without: releases before this one wrote copies that state none.
+        """
+        own = self.identity
+        if own is None or own.run != parked.run:
+            return False
+        return self.reason == "crashed" or own.fingerprint == parked.fingerprint
+
     @classmethod
     def lost(cls, offsets: range, *, removed: bool, crashed: bool = False) -> "Garbage":
         """What nobody can read any more: removed by retention, in a batch that is rotten, or the death of who tried."""

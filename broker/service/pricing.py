@@ -5,6 +5,7 @@ Bad bytes become Garbage, and what a producer may not ask becomes a refusal; not
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
@@ -15,6 +16,7 @@ from broker.core.ticket import Candidate, Garbage
 from broker.ports import TokenCounter
 from broker.settings.whole import Settings
 from schemas.codec import decode_request
+from schemas.copies import stated_identity
 from schemas.ids import fingerprint, id_hash
 from schemas.record import Record
 from schemas.request import GenerationRequest, deadline_of
@@ -42,7 +44,7 @@ class Pricer:
         """Decode, recognise and price a record."""
         decoded = decode_request(record.value, record.headers, self._input)
         if isinstance(decoded, Undecodable):
-            return decoded, _garbage(decoded, record)
+            return _garbage(decoded, record)
         return decoded, self._candidate(lane, decoded, submitted_at)
 
     def _candidate(self, lane: str, decoded: DecodedRequest, submitted_at: datetime) -> Candidate:
@@ -122,11 +124,17 @@ def input_limits(settings: Settings) -> InputLimits:
     return InputLimits(settings.input.request_bytes_max, settings.input.nesting_max)
 
 
-def _garbage(decoded: Undecodable, record: Record) -> Garbage:
+def _garbage(decoded: Undecodable, record: Record) -> tuple[Undecodable, Garbage]:
+    """Garbage; a copy of a parked request is known by what the retrier wrote beside it, whatever its body says."""
+    reason, attempt = "invalid_request", attempt_of(record.headers)
+    stated = stated_identity(record.headers) if attempt else None
+    if stated is not None:
+        identity = Identity(id_hash(stated.request_id), stated.run, stated.fingerprint)
+        known = replace(decoded, request_id=stated.request_id, run=stated.run)
+        return known, Garbage(identity, decoded.message, reason, attempt=attempt)
     if decoded.request_id is None:
-        return Garbage(None, decoded.message)
-    identity = Identity(id_hash(decoded.request_id), decoded.run, _mark(record))
-    return Garbage(identity, decoded.message, "invalid_request")
+        return decoded, Garbage(None, decoded.message)
+    return decoded, Garbage(Identity(id_hash(decoded.request_id), decoded.run, _mark(record)), decoded.message, reason)
 
 
 def _mark(record: Record) -> bytes:
@@ -137,7 +145,11 @@ def _mark(record: Record) -> bytes:
 def crashed(record: Record) -> tuple[Undecodable, Garbage]:
     """What can be known of a record whose bytes nobody may touch any more: its headers may name its id."""
     given = unread_request(record.headers, CRASHED)
+    attempt = attempt_of(record.headers)
+    stated = stated_identity(record.headers) if attempt else None
+    if stated is not None:
+        given = replace(given, request_id=stated.request_id, run=stated.run)
     if given.request_id is None:
         return given, Garbage(None, CRASHED, "crashed")
     identity = Identity(id_hash(given.request_id), given.run, _mark(record))
-    return given, Garbage(identity, CRASHED, "crashed", attempt=attempt_of(record.headers))
+    return given, Garbage(identity, CRASHED, "crashed", attempt=attempt)

@@ -225,3 +225,25 @@ def test_the_copy_of_a_parked_request_that_ends_its_readers_answers_for_it(copy:
     shell.settle_all()
     assert shell.decisions(number) == [decision]
     assert shell.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("body", "run", "decision"),
+    [
+        ("body", 0, Fail("invalid_request", "Too deep.")),
+        ("bytes", 0, Bury("invalid_request", "Too deep.")),
+        ("body", 1, Bury("invalid_request", "Too deep.")),
+    ],
+    ids=["the copy", "another content", "another run"],
+)
+def test_an_unreadable_copy_fails_what_is_parked_only_with_the_fingerprint_of_its_content(
+    body: str, run: int, decision: object
+) -> None:
+    shell = leading(in_place_max_ms=100)
+    shell.answer(shell.take(), LIMITED)
+    shell.settle_all()
+    copy = Garbage(identity("x", body=body, run=run), "Too deep.", "invalid_request", attempt=2)
+    number = shell.take(copy)
+    shell.settle_all()
+    assert shell.decisions(number) == [decision]
+    assert shell.is_empty()

@@ -152,6 +152,7 @@ def test_a_retry_is_the_original_with_our_count_behind_its_headers() -> None:
         ("headrace-attempt", b"5"),
         ("headrace-failures", b"3"),
         ("headrace-failure", b"generation.failures/3/99"),
+        ("headrace-identity", b"2be8ed64ea263417 1 lead-1"),
     )
 
 
