@@ -25,6 +25,10 @@ ATTEMPT_MAX = 255
 _SETTLED = struct.Struct(">16sHBB8s")
 _STARTED = struct.Struct(">16sHB")
 _CANCEL = struct.Struct(">16sQ")
+_AWAITED = struct.Struct(">16sHBQB")
+_OVERDUE = 1
+DEADLINE_MAX_S = 0xFF_FFFF_FFFF
+"""Five bytes of seconds: thirty thousand years."""
 
 
 class LedgerUnreadable(ValueError):  # noqa: N818  # the state of the bytes, not of this process
@@ -77,6 +81,20 @@ class WaitingCancel(NamedTuple):
     timestamp_ms: int
 
 
+class AwaitedEntry(NamedTuple):
+    """A parked request whose copy is on its way: until when it is wanted (s), and its id.
+
+    The id is empty where only a line of an older release was read. `overdue`: it was Failed for its deadline since the
+    copy did not come, and its fate is `WITHDRAWN`.
+    """
+
+    id_hash: bytes
+    run: int
+    overdue: bool
+    deadline_s: int
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """Lower end of a limit's level at an instant, after paying for what was in flight.
@@ -122,6 +140,7 @@ class LedgerRecord:
     started: tuple[StartedEntry, ...] = ()
     cancels: tuple[WaitingCancel, ...] = ()
     suspects: tuple[str, ...] = ()
+    awaited: tuple[AwaitedEntry, ...] = ()
 
 
 class LevelValue(BaseModel):
@@ -157,10 +176,20 @@ class LedgerValue(BaseModel):
     started: str = ""
     cancels: str = ""
     suspects: tuple[str, ...] = ()
+    awaited: str = ""
 
 
 def _packed(layout: struct.Struct, entries: Iterable[tuple[Any, ...]]) -> str:
     return base64.b64encode(b"".join(layout.pack(*entry) for entry in entries)).decode()
+
+
+def _packed_copies(entries: Iterable[AwaitedEntry]) -> str:
+    packed = bytearray()
+    for entry in entries:
+        name = entry.name.encode()
+        flags = _OVERDUE if entry.overdue else 0
+        packed += _AWAITED.pack(entry.id_hash, entry.run, flags, entry.deadline_s, len(name)) + name
+    return base64.b64encode(packed).decode()
 
 
 def _level(level: Level) -> dict[str, Any]:
@@ -203,6 +232,8 @@ def pack_ledger(record: LedgerRecord) -> bytes:
         value["cancels"] = _packed(_CANCEL, record.cancels)
     if record.suspects:
         value["suspects"] = list(record.suspects)
+    if record.awaited:
+        value["awaited"] = _packed_copies(record.awaited)
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -211,6 +242,17 @@ _STATES = {state.value: state for state in LedgerState}
 
 def _unpacked(layout: struct.Struct, packed: str) -> Iterable[tuple[Any, ...]]:
     return layout.iter_unpack(base64.b64decode(packed, validate=True)) if packed else ()
+
+
+def _copies(packed: str) -> Iterable[AwaitedEntry]:
+    content = base64.b64decode(packed, validate=True)
+    place = 0
+    while place < len(content):
+        hashed, run, flags, deadline_s, length = _AWAITED.unpack_from(content, place)
+        place += _AWAITED.size + length
+        if place > len(content):
+            raise struct.error("an id is cut off")
+        yield AwaitedEntry(hashed, run, bool(flags & _OVERDUE), deadline_s, content[place - length : place].decode())
 
 
 def unpack_ledger(value: bytes) -> LedgerRecord:
@@ -237,6 +279,7 @@ def unpack_ledger(value: bytes) -> LedgerRecord:
             started=tuple(StartedEntry(*fields) for fields in _unpacked(_STARTED, wire.started)),
             cancels=tuple(WaitingCancel(*fields) for fields in _unpacked(_CANCEL, wire.cancels)),
             suspects=wire.suspects,
+            awaited=tuple(_copies(wire.awaited)),
         )
-    except (ValidationError, struct.error, binascii.Error, KeyError) as reason:
+    except (ValidationError, struct.error, binascii.Error, UnicodeDecodeError, KeyError) as reason:
         raise LedgerUnreadable(f"a ledger record cannot be read ({type(reason).__name__})") from reason

@@ -7,11 +7,17 @@ without members expire, or twice a window, so that the ledger never looks as if 
 where somebody must be named as a suspect, or is none any more.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from broker.core.bounds import COMMIT_PATIENCE_MS, PROBE_EVERY_MS, RECOMMIT_EVERY_MS, RENEWALS_LOOKED_FOR_PARTS
+from broker.core.bounds import (
+    COMMIT_PATIENCE_MS,
+    OVERDUE_LOOKED_FOR_MS,
+    PROBE_EVERY_MS,
+    RECOMMIT_EVERY_MS,
+    RENEWALS_LOOKED_FOR_PARTS,
+)
 from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
 from broker.core.commands import (
@@ -28,8 +34,9 @@ from broker.core.commands import (
     StartedEntry,
     Withdraw,
 )
-from broker.core.identity import Fate
+from broker.core.identity import Awaited, Fate, Overdue
 from broker.core.limits import Limits
+from broker.core.notes import Notes
 from broker.core.outbox import Decided, Outbox
 from broker.core.register import Register
 from broker.core.suspects import Suspects
@@ -43,6 +50,8 @@ class Ended:
     settled: Sequence[SettledEntry]
     cancels: Sequence[Cancel]
     tickets: Sequence[Ticket]
+    awaited: Sequence[Awaited] = ()
+    overdue: Sequence[Overdue] = ()
 
 
 class Batches:
@@ -57,6 +66,8 @@ class Batches:
         self._started: list[StartedEntry] = []
         self._started_under_way: list[StartedEntry] = []
         self._settled_under_way: tuple[SettledEntry, ...] = ()
+        self._awaited_under_way: tuple[Awaited, ...] = ()
+        self._overdue_under_way: tuple[Overdue, ...] = ()
         self._cancels_under_way: tuple[Cancel, ...] = ()
         self.suspects = Suspects()
         self._begun_at_ms = 0
@@ -85,7 +96,8 @@ class Batches:
             probe_ms = self._begun_at_ms + PROBE_EVERY_MS
             due_ms = probe_ms if probe_ms < due_ms else due_ms
         elif parked:
-            due_ms = min(due_ms, self._begun_at_ms + self._window_ms // RENEWALS_LOOKED_FOR_PARTS)
+            looked_for_ms = min(self._window_ms // RENEWALS_LOOKED_FOR_PARTS, OVERDUE_LOOKED_FOR_MS)
+            due_ms = min(due_ms, self._begun_at_ms + looked_for_ms)
         if self.suspects.due:
             due_ms = min(due_ms, self._begun_at_ms)
         decided_ms = self._outbox.due_at()
@@ -95,19 +107,19 @@ class Batches:
         self,
         term: int,
         limits: Limits,
-        renewals: Iterable[SettledEntry],
+        notes: Notes,
         now_ms: int,
         *,
-        cancels: Iterable[Cancel] = (),
+        wall_offset_ms: int = 0,
     ) -> Batch:
         """The next transaction; the records in it are finished in the maps it stores.
 
         Args:
             term: Who writes it.
             limits: Whose levels the ledger should know.
-            renewals: Fates to be said once more, since they would otherwise age out of the ledger.
+            notes: What the line says beside the decisions.
             now_ms: Now.
-            cancels: Waiting cancels to be said once more, for the same reason.
+            wall_offset_ms: The wall clock less this one.
         """
         if self._recommit_at_ms <= now_ms:
             self._register.touch_all()
@@ -118,9 +130,11 @@ class Batches:
             self._register.finish(each.ticket.source)
         self._serial += 1
         self._started_under_way, self._started = self._started, []
-        self._settled_under_way = (*entries(decided), *renewals)
+        self._settled_under_way = (*entries(decided), *notes.settled, *notes.withdrawn())
+        self._awaited_under_way = (*_awaited(decided, wall_offset_ms), *notes.awaited, *notes.failed())
+        self._overdue_under_way = notes.overdue
         new = (each.decision.cancel for each in decided if isinstance(each.decision, Remember))
-        self._cancels_under_way = (*new, *cancels)
+        self._cancels_under_way = (*new, *notes.cancels)
         return Batch(
             serial=self._serial,
             settlements=tuple([Settlement(each.ticket.number, each.decision) for each in decided]),
@@ -130,6 +144,8 @@ class Batches:
             levels=self._levels(limits, now_ms),
             cancels=self._cancels_under_way,
             suspect=self.suspects.begin(),
+            awaited=self._awaited_under_way,
+            overdue=self._overdue_under_way,
         )
 
     def _levels(self, limits: Limits, now_ms: int) -> tuple[Checkpoint, ...]:
@@ -145,7 +161,9 @@ class Batches:
         self._started_under_way = []
         self.suspects.end()
         tickets = [each.ticket for each in self._outbox.end()]
-        return Ended(self._settled_under_way, self._cancels_under_way, tickets)
+        return Ended(
+            self._settled_under_way, self._cancels_under_way, tickets, self._awaited_under_way, self._overdue_under_way
+        )
 
     def hangs(self, now_ms: int) -> bool:
         """Whether the commit under way takes so long that Kafka may be out of reach: who then takes over pays again."""
@@ -169,6 +187,15 @@ def entries(decided: Iterable[Decided]) -> Iterable[SettledEntry]:
         entry = _entry(each.decision, each.ticket)
         if entry is not None:
             yield entry
+
+
+def _awaited(decided: Iterable[Decided], wall_offset_ms: int) -> Iterator[Awaited]:
+    """What is known of the copies of what is parked now: by whom a successor can fail what does not come back."""
+    for each in decided:
+        if isinstance(each.decision, Park):
+            candidate = each.ticket.candidate
+            deadline_s = -(-(candidate.deadline_ms + wall_offset_ms) // 1_000)
+            yield Awaited(candidate.identity, deadline_s, candidate.name)
 
 
 def _entry(decision: Decision, ticket: Ticket) -> SettledEntry | None:

@@ -26,7 +26,7 @@ from broker.core.alarms import Alarms
 from broker.core.attempts import Attempts
 from broker.core.batches import Batches
 from broker.core.budget import Budget
-from broker.core.commands import Bury, Call, Command, Complete, Forget, Publish, SettledEntry, StartedEntry
+from broker.core.commands import Bury, Call, Command, Complete, Forget, Publish, StartedEntry
 from broker.core.events import (
     Answered,
     Committed,
@@ -48,6 +48,7 @@ from broker.core.holding import Holding
 from broker.core.identity import Identities, Judgement
 from broker.core.inheritance import Inheritance, MakeBudget
 from broker.core.limits import Limits
+from broker.core.notes import gather, hear
 from broker.core.outbox import Decided, Outbox
 from broker.core.progress import PartitionProgress
 from broker.core.reception import CUT_OFF, TOO_LATE, UNREACHABLE, Reception
@@ -71,7 +72,10 @@ class Dispatch:
         self.role = Role.FOLLOWING
         self.term = 0
         self.identities = Identities(
-            window_ms=rules.dedupe_window_ms, ids_max=rules.dedupe_ids_max, patience_ms=rules.cancel_patience_ms
+            window_ms=rules.dedupe_window_ms,
+            ids_max=rules.dedupe_ids_max,
+            patience_ms=rules.cancel_patience_ms,
+            copy_within_ms=rules.copy_within_ms,
         )
         self.trust = Trust(rules.lease)
         self.register = Register(rules.lanes)
@@ -165,10 +169,9 @@ class Dispatch:
                 self._expire(ticket, now_ms)
 
     def _publish(self, now_ms: int) -> Publish:
-        wall_ms = self.wall_ms(now_ms)
-        renewals = (SettledEntry(*each) for each in self.identities.renewals(wall_ms))
-        cancels = self.identities.cancels.renewals(wall_ms)
-        return Publish(self._batches.begin(self.term, self.limits, renewals, now_ms, cancels=cancels))
+        notes = gather(self.identities, self.wall_ms(now_ms))
+        offset_ms = self._wall_offset_ms
+        return Publish(self._batches.begin(self.term, self.limits, notes, now_ms, wall_offset_ms=offset_ms))
 
     def wake_at(self) -> int | None:
         """When `commands` should be asked next if nothing happens before: now, as a rule, if something just has."""
@@ -319,15 +322,14 @@ class Dispatch:
         self._holding.look(committed=True)
         self._confirmed = True
         wall_ms = self.wall_ms(now_ms)
-        for entry in ended.settled:
-            self.identities.settle(entry.identity, entry.attempt, entry.fate, wall_ms)
-        for cancel in ended.cancels:
-            self.identities.wait_for_request(cancel, wall_ms)
+        hear(self.identities, ended.settled, ended.awaited, ended.cancels, wall_ms)
         self._inheritance.settled(ended.settled)
         for ticket in ended.tickets:
             id_hash = self._settling.drop(ticket)
             if id_hash is not None and (waited := self.register.part(id_hash)):
                 self._reception.judge_again(waited, now_ms)
+        for each in ended.overdue:
+            self._reception.judge_again(self.register.part(each.identity.id_hash), now_ms)
         self.identities.expire(wall_ms)
 
     # ------------------------------------------------------------------ leadership
@@ -337,10 +339,7 @@ class Dispatch:
             self._inheritance.begun(event.started)
         self._inheritance.settled(event.settled)
         self._inheritance.levels(event.levels)
-        for entry in event.settled:
-            self.identities.settle(entry.identity, entry.attempt, entry.fate, event.at_ms)
-        for cancel in event.cancels:
-            self.identities.wait_for_request(cancel, event.at_ms)
+        hear(self.identities, event.settled, event.awaited, event.cancels, event.at_ms)
         self.identities.expire(event.at_ms)
 
     def _budget(self, limit: str, now_ms: int) -> Budget:
@@ -354,7 +353,7 @@ class Dispatch:
         self._batches.recommit(now_ms)
         for ticket in self.register.replace_progress(event.progress):
             self._give_up(ticket, now_ms)
-        self.identities.cancels.forget_expected()
+        self.identities.forget_expected()
         for ticket in sorted(self.register.tickets(), key=self.register.is_answering, reverse=True):
             if not self._still_answers(ticket):
                 self._settling.withdraw(ticket, now_ms)
@@ -389,7 +388,7 @@ class Dispatch:
             self._give_up(ticket, now_ms)
         self._batches.clear()
         self.register.clear()
-        self.identities.cancels.forget_expected()
+        self.identities.forget_expected()
         self._alarms.clear()
 
     def _give_up(self, ticket: Ticket, now_ms: int) -> None:

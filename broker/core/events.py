@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
 from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.identity import Awaited
 from broker.core.progress import PartitionProgress
 from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
 from broker.core.value import value
@@ -67,13 +68,14 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRead:
-    """A step of the ledger was read: fates, started attempts and waiting cancels, ours or another leader's."""
+    """A step of the ledger was read: fates, started attempts, waiting cancels and copies, ours or another leader's."""
 
     at_ms: int
     settled: Sequence[SettledEntry]
     started: Sequence[StartedEntry]
     levels: Sequence[Checkpoint]
     cancels: Sequence[Cancel] = ()
+    awaited: Sequence[Awaited] = ()
 
 
 @dataclass(frozen=True, slots=True)

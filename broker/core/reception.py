@@ -94,7 +94,8 @@ class Reception:
                     self.line_up(ticket, now_ms)
             case Judgement.DONE:
                 returned = self._identities.returns(candidate.identity, candidate.attempt)
-                self._settling.settle(ticket, Discard(returned=returned), now_ms)
+                overdue = returned and self._identities.was_overdue(candidate.identity.id_hash)
+                self._settling.settle(ticket, Discard(returned=returned, overdue=overdue), now_ms)
             case Judgement.CONFLICT:
                 sentence = "The id is known with another tenant, endpoint or body; use a new id."
                 self._settling.settle(ticket, Bury("id_conflict", sentence), now_ms)
@@ -121,7 +122,9 @@ class Reception:
     def _heed(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
         """A cancel, by the table of `broker.core.cancels`."""
         first = self._register.answering(cancel.id_hash)
-        if first is None:
+        if self._identities.is_failing(cancel.id_hash):
+            self._register.join(ticket)
+        elif first is None:
             self._heed_settled(ticket, cancel, now_ms)
         elif first.state is State.SETTLED:
             self._register.join(ticket)

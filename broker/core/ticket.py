@@ -54,6 +54,7 @@ class Candidate:
         refusal: Why it must not be called at all (`reason`, sentence), or None.
         tenant: Whose work it is; the empty word is nobody's in particular.
         order: Hash of its ordering key; empty if it has none.
+        name: Its id, which the ledger must know of what is parked.
     """
 
     identity: Identity
@@ -66,6 +67,7 @@ class Candidate:
     failures: int = 0
     tenant: str = ""
     order: bytes = b""
+    name: str = ""
 
     @property
     def calls_before(self) -> int:

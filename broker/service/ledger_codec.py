@@ -12,7 +12,7 @@ from broker.core.cancels import Cancel
 from broker.core.charge import Law
 from broker.core.commands import Batch, SettledEntry, StartedEntry
 from broker.core.events import LedgerRead
-from broker.core.identity import Fate, Identity
+from broker.core.identity import Awaited, Fate, Identity
 from broker.core.reading import Metric
 from schemas import ledger
 
@@ -42,6 +42,7 @@ def step_record(
         started=tuple(_started(entry) for entry in batch.started),
         cancels=tuple(ledger.WaitingCancel(cancel.id_hash, cancel.at_ms) for cancel in batch.cancels),
         suspects=suspects,
+        awaited=tuple(_awaited(each) for each in batch.awaited),
     )
 
 
@@ -58,6 +59,10 @@ def ledger_read(record: ledger.LedgerRecord, at_ms: int) -> LedgerRead:
         ],
         levels=_checkpoints(record.levels),
         cancels=[Cancel(entry.id_hash, entry.timestamp_ms) for entry in record.cancels],
+        awaited=[
+            Awaited(Identity(entry.id_hash, entry.run, b"\0" * 8), entry.deadline_s, entry.name, entry.overdue)
+            for entry in record.awaited
+        ],
     )
 
 
@@ -66,6 +71,11 @@ def _settled(entry: SettledEntry) -> ledger.LedgerEntry:
     attempt = min(entry.attempt, ledger.ATTEMPT_MAX)
     state = ledger.LedgerState(entry.fate)
     return ledger.LedgerEntry(identity.id_hash, identity.run, attempt, state, identity.fingerprint)
+
+
+def _awaited(each: Awaited) -> ledger.AwaitedEntry:
+    deadline_s = min(max(0, each.deadline_s), ledger.DEADLINE_MAX_S)
+    return ledger.AwaitedEntry(each.identity.id_hash, each.identity.run, each.overdue, deadline_s, each.name)
 
 
 def _started(entry: StartedEntry) -> ledger.StartedEntry:

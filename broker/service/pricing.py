@@ -65,6 +65,7 @@ class Pricer:
             failures=decoded.failures,
             tenant=request.tenant or "",
             order=_hash_of(decoded.ordering_key),
+            name=request.id,
         )
 
     def _prices(self, request: GenerationRequest, model: str, limit: str) -> Prices:

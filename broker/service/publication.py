@@ -12,6 +12,7 @@ import structlog
 
 from broker.clock import WallClock
 from broker.core.commands import Batch, Bury, Complete, Decision, Discard, Fail, Park, Remember, Withdraw
+from broker.core.identity import Overdue
 from broker.core.reception import WITHDRAWN
 from broker.core.ticket import CONTROL, TicketNumber
 from broker.ports import Outgoing, StoredOffset, TopicPartition
@@ -24,7 +25,7 @@ from schemas import topics
 from schemas.codec import encode_dead_letter, encode_failure, encode_ledger, encode_outcome
 from schemas.control import Cancel
 from schemas.failure import RetryableFailure, header_fields, key_fields
-from schemas.headers import REPLY_DROPPED, TRACEPARENT
+from schemas.headers import CE_SUBJECT, REPLY_DROPPED, TRACEPARENT
 from schemas.ledger import position
 from schemas.outcome import Completed, Failed, Timings
 from schemas.record import Record
@@ -35,6 +36,10 @@ _log = structlog.get_logger("publication")
 _BATCH_OVERHEAD_BYTES = 1_024
 _METADATA_BYTES_MAX = 16 * 1024
 """A Failed outcome repeats the request's metadata up to this size; beyond it the outcome stays small and certain."""
+
+
+_OVERDUE = Fail("deadline_exceeded", "The request was parked, and had not come back long after its deadline.")
+_UNKNOWN_PLACE = -1
 
 
 class Publication:
@@ -57,6 +62,8 @@ class Publication:
         outgoing: list[Outgoing] = []
         for settlement in batch.settlements:
             outgoing.extend(self._settled(settlement.number, settlement.decision, term, now))
+        for overdue in batch.overdue:
+            outgoing.extend(self._overdue(overdue, term, now))
         suspect = batch.suspect
         named = (
             ()
@@ -112,7 +119,10 @@ class Publication:
             case Bury():
                 yield self._dead_letter(cargo, decision.reason, now, decision.lost)
             case Discard(returned=True):
-                yield from self._told_late(cargo, term, now)
+                late = _OVERDUE if decision.overdue else Fail("cancelled", WITHDRAWN)
+                yield from self._told_late(cargo, late, term, now)
+                if decision.overdue:
+                    yield self._dead_letter(cargo, late.reason, now)
             case Discard() | Remember():
                 return
 
@@ -126,15 +136,43 @@ class Publication:
                 yield Outgoing(topic, record)
         yield Outgoing(topics.results_topic(self._prefix), record)
 
-    def _told_late(self, cargo: Cargo, term: int, now: datetime) -> Iterator[Outgoing]:
+    def _overdue(self, overdue: Overdue, term: int, now: datetime) -> Iterator[Outgoing]:
+        """Outcome and dead letter of a parked request that did not come back: its id is all that is known of it.
+
+        The letter has no value, and its origin no offset: where the request stood in the failures topic is not known
+        here. If the copy does come, it brings a letter that can be replayed.
+        """
+        outcome = Failed(
+            id=overdue.name,
+            run=overdue.identity.run,
+            reason=_OVERDUE.reason,
+            message=_OVERDUE.sentence,
+            attempts=overdue.attempts,
+            term=term,
+        )
+        yield Outgoing(topics.results_topic(self._prefix), encode_outcome(outcome, time=now))
+        letter = encode_dead_letter(
+            overdue.name.encode(),
+            None,
+            ((CE_SUBJECT, overdue.name.encode()),),
+            reason=_OVERDUE.reason,
+            origin=(topics.failures_topic(self._prefix), _UNKNOWN_PLACE, _UNKNOWN_PLACE),
+            attempts=overdue.attempts,
+            run=overdue.identity.run,
+            failed_at=now,
+            max_bytes=self._dead_letter_max,
+        )
+        yield Outgoing(topics.dead_letters_topic(self._prefix), letter)
+
+    def _told_late(self, cargo: Cargo, fail: Fail, term: int, now: datetime) -> Iterator[Outgoing]:
         """The copy of an outcome that stands in the results already.
 
-        Whoever cancelled a parked request was answered at once, by its id alone. Where else the outcome was to go, its
-        own record tells, which comes back now.
+        A parked request that was cancelled, or did not come back in time, was answered by its id alone. Its own record,
+        which comes back now, tells where else the outcome was to go.
         """
         topic = self._reply_topic(cargo)
         if topic is not None:
-            record = self._outcome_record(self._failed(cargo, Fail("cancelled", WITHDRAWN), term), cargo, now)
+            record = self._outcome_record(self._failed(cargo, fail, term), cargo, now)
             if not self._replies.hindrance(topic, record):
                 yield Outgoing(topic, record)
 

@@ -18,6 +18,7 @@ from broker.core.commands import (
 )
 from broker.core.identity import Fate
 from broker.core.limits import Limits
+from broker.core.notes import Notes
 from broker.core.outbox import Decided, Outbox
 from broker.core.progress import PartitionProgress
 from broker.core.register import Register
@@ -47,7 +48,7 @@ class Bench:
         return made
 
     def begin(self, now_ms: int = NOW, renewals: Iterable[SettledEntry] = ()) -> Batch:
-        return self.batches.begin(3, self.limits, renewals, now_ms)
+        return self.batches.begin(3, self.limits, Notes(tuple(renewals)), now_ms)
 
     def quiet(self, *, active: bool = False, parked: bool = False) -> int | None:
         return self.batches.due_at(active=active, parked=parked)
@@ -94,7 +95,7 @@ def test_a_cancel_that_waits_stands_in_the_ledger_beside_those_that_are_said_aga
     bench = settled_bench()
     new, old = Cancel(b"n" * 16, 5), Cancel(b"o" * 16, 4)
     made = bench.decide(Remember(new))
-    batch = bench.batches.begin(3, bench.limits, [], NOW, cancels=[old])
+    batch = bench.batches.begin(3, bench.limits, Notes(cancels=(old,)), NOW)
     assert batch.cancels == (new, old)
     assert batch.settled == ()
     ended = bench.batches.end(batch.serial)

@@ -77,3 +77,17 @@ def test_what_was_lost_says_how(removed: bool, crashed: bool, reason: str, says:
     garbage = Garbage.lost(range(3, 5), removed=removed, crashed=crashed)
     assert (garbage.reason, garbage.offsets, garbage.identity) == (reason, range(3, 5), None)
     assert says in garbage.sentence
+
+
+@pytest.mark.parametrize(
+    ("garbage", "is_copy"),
+    [
+        (Garbage(identity(), "Too deep.", "invalid_request", attempt=2), True),
+        (Garbage(identity(body="bytes"), "Too deep.", "invalid_request", attempt=2), False),
+        (Garbage(identity(body="bytes"), "It ended two.", "crashed", attempt=2), True),
+        (Garbage(identity(run=1), "Too deep.", "invalid_request", attempt=2), False),
+        (Garbage(None, "No JSON."), False),
+    ],
+)
+def test_the_copy_of_what_is_parked_is_known_by_run_and_content(garbage: Garbage, *, is_copy: bool) -> None:
+    assert garbage.is_copy_of(identity()) is is_copy
