@@ -5,6 +5,7 @@ Requests come from strangers and are decoded without ever raising (`schemas.requ
 """
 
 import hashlib
+import json
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -53,6 +54,8 @@ __all__ = [
 
 DISPATCHER_SOURCE = "headrace.dispatcher"
 DEAD_LETTER_KEPT_BYTES = 64 * 1024
+_LEVELS_MAX = 600
+"""Python's own limit is 1,000 calls, and the caller's stack counts."""
 
 
 class WireError(ValueError):
@@ -193,6 +196,17 @@ def _check_version(headers: Headers, readable: tuple[str, ...]) -> None:
     raise error(f"a value is none of {', '.join(readable)}, which is all this release reads here")
 
 
+def _can_be_written(value: Any) -> bool:
+    """Whether it is far from what ends Python's JSON encoder, which must write again what is read here."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(_LEVELS_MAX):
+        level = [one for each in level for one in (each.values() if isinstance(each, dict) else each)]
+        level = [one for one in level if isinstance(one, dict | list)]
+        if not level:
+            return True
+    return False
+
+
 Shape = TypeVar("Shape")
 
 
@@ -200,7 +214,24 @@ def _read(adapter: TypeAdapter[Shape], value: bytes | None, noun: str) -> Shape:
     try:
         return adapter.validate_json(value or b"")
     except ValidationError as reason:
+        if not _is_too_deep(reason):
+            raise WireError(f"a value is not {noun}: {sentence_of(reason)}") from None
+    try:
+        parsed = json.loads(value or b"")
+    except (ValueError, RecursionError):
+        raise WireError(f"a value is not {noun}: it is nested too deeply, or is no JSON") from None
+    if not _can_be_written(parsed):
+        raise WireError(f"a value is not {noun}: it is nested deeper than {_LEVELS_MAX} levels")
+    try:
+        return adapter.validate_python(parsed)
+    except ValidationError as reason:
         raise WireError(f"a value is not {noun}: {sentence_of(reason)}") from None
+
+
+def _is_too_deep(reason: ValidationError) -> bool:
+    """Whether pydantic's parser gave up at its 200 levels; Python's goes on to nearly a thousand."""
+    errors = reason.errors(include_url=False, include_input=False)
+    return any(each["type"] == "json_invalid" and "recursion" in str(each.get("ctx")) for each in errors)
 
 
 def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter

@@ -20,6 +20,7 @@ from schemas.request_codec import DecodedRequest, binary_headers
 
 _OURS = frozenset({names.RUN, names.DEADLINE, names.ATTEMPT, names.FAILURES, names.FAILURE, names.IDENTITY})
 _NEW_ID_DIGITS = 16
+_RUN_DIGITS_MAX = 5
 
 
 class Answer(NamedTuple):
@@ -64,7 +65,7 @@ def answer_in(record: Record) -> Answer | None:
     if event_type not in {names.TYPE_COMPLETED, names.TYPE_FAILED} or not subject:
         return None
     run = event.decode(errors="replace").removeprefix(subject).removeprefix("#")
-    if run and not (run.isascii() and run.isdecimal()):
+    if run and not (run.isascii() and run.isdecimal() and len(run) <= _RUN_DIGITS_MAX):
         return None
     return Answer(subject, int(run or 0), event_type == names.TYPE_COMPLETED)
 
