@@ -242,7 +242,7 @@ class ResultReader(Opened):
     def _outcome(self, arrived: Arrived) -> Outcome | None:
         record = arrived.record
         try:
-            record = replace(record, headers=_own_headers(record))
+            record = replace(record, headers=tuple(_own_headers(record)))
             return decode_outcome(record.value, record.headers)
         except WireError as reason:
             self.undecodable += 1

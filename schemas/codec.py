@@ -198,10 +198,10 @@ def _check_version(headers: Headers, readable: tuple[str, ...]) -> None:
 
 def _can_be_written(value: Any) -> bool:
     """Whether it is far from what ends Python's JSON encoder, which must write again what is read here."""
-    level = [value] if isinstance(value, dict | list) else []
+    level: list[Any] = [value]
     for _ in range(_LEVELS_MAX):
-        level = [one for each in level for one in (each.values() if isinstance(each, dict) else each)]
-        level = [one for one in level if isinstance(one, dict | list)]
+        inside = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [one for each in inside for one in each]
         if not level:
             return True
     return False
@@ -245,9 +245,11 @@ def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter
     run: int,
     failed_at: datetime,
     max_bytes: int,
+    grant: str | None = None,
 ) -> Record:
     """A record for the dead-letters topic: the original unchanged, our headers behind its own.
 
+    `grant` lets a dispatcher believe a replay of it, the next run of its id.
     A record that would weigh more than `max_bytes` keeps the first 64 KiB of its value, with the length and the sha256
     of the whole; if its key or headers alone are too long they are left out as well.
     """
@@ -258,6 +260,8 @@ def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter
         (names.RUN, str(run).encode()),
         (names.FAILED_AT, to_wire(failed_at).encode()),
     ]
+    if grant is not None:
+        block.append((names.GRANT, grant.encode()))
     own = tuple((name, value or b"") for name, value in original_headers)
     if any(name == names.CE_TYPE for name, _ in own):
         block.append((names.CE_TYPE, names.TYPE_DEAD_LETTERED.encode()))
@@ -298,6 +302,7 @@ def decode_dead_letter(key: bytes | None, value: bytes | None, headers: Headers)
             original_length=None if length is None else int(length),
             sha256=block.get(names.SHA256),
             error_type=block.get(names.ERROR_TYPE),
+            grant=block.get(names.GRANT),
         )
     except (KeyError, ValueError) as reason:
         raise WireError("a value is not a dead letter: its headers are incomplete") from reason

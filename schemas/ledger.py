@@ -128,6 +128,8 @@ def position(topic: str, partition: int, offset: int) -> str:
 class LedgerRecord:
     """One record of the ledger.
 
+    `key` is the secret, in base64, by which the dispatchers of a prefix know their own grants (`headrace-grant`), and
+    `key_since_s` since when every dead letter has one.
     `suspects` are positions (`topic/partition/offset`): of a claim, where its term begins to read each partition; of a
     step, single records about to be decoded, all that are at that moment.
     """
@@ -141,6 +143,8 @@ class LedgerRecord:
     cancels: tuple[WaitingCancel, ...] = ()
     suspects: tuple[str, ...] = ()
     awaited: tuple[AwaitedEntry, ...] = ()
+    key: str = ""
+    key_since_s: int = 0
 
 
 class LevelValue(BaseModel):
@@ -177,6 +181,8 @@ class LedgerValue(BaseModel):
     cancels: str = ""
     suspects: tuple[str, ...] = ()
     awaited: str = ""
+    key: str = ""
+    key_since_s: int = 0
 
 
 def _packed(layout: struct.Struct, entries: Iterable[tuple[Any, ...]]) -> str:
@@ -234,6 +240,8 @@ def pack_ledger(record: LedgerRecord) -> bytes:
         value["suspects"] = list(record.suspects)
     if record.awaited:
         value["awaited"] = _packed_copies(record.awaited)
+    if record.key:
+        value |= {"key": record.key, "key_since_s": record.key_since_s}
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -242,6 +250,12 @@ _STATES = {state.value: state for state in LedgerState}
 
 def _unpacked(layout: struct.Struct, packed: str) -> Iterable[tuple[Any, ...]]:
     return layout.iter_unpack(base64.b64decode(packed, validate=True)) if packed else ()
+
+
+def _key(packed: str) -> str:
+    """Base64, or the line is none of ours."""
+    base64.b64decode(packed, validate=True)
+    return packed
 
 
 def _copies(packed: str) -> Iterable[AwaitedEntry]:
@@ -280,6 +294,8 @@ def unpack_ledger(value: bytes) -> LedgerRecord:
             cancels=tuple(WaitingCancel(*fields) for fields in _unpacked(_CANCEL, wire.cancels)),
             suspects=wire.suspects,
             awaited=tuple(_copies(wire.awaited)),
+            key=_key(wire.key),
+            key_since_s=wire.key_since_s,
         )
     except (ValidationError, struct.error, binascii.Error, UnicodeDecodeError, KeyError) as reason:
         raise LedgerUnreadable(f"a ledger record cannot be read ({type(reason).__name__})") from reason

@@ -106,6 +106,11 @@ class Identities:
         """Whether the id is open, parked or answered."""
         return id_hash in self._open or id_hash in self._fates
 
+    def knows_run(self, id_hash: bytes, run: int) -> bool:
+        """Whether that run of the id, or a later one, is open, parked or answered."""
+        opened, known = self._open.get(id_hash), self._fates.find(id_hash)
+        return (opened is not None and opened[0].run >= run) or (known is not None and known.run >= run)
+
     def fate(self, id_hash: bytes) -> tuple[Fate, int, int] | None:
         """Fate, run and attempt as last settled; the id can be open besides (a retry, a replay)."""
         known = self._fates.find(id_hash)

@@ -86,6 +86,8 @@ class Reception:
         judgement = self._identities.recognise(candidate.identity, candidate.attempt)
         match judgement:
             case Judgement.TAKE:
+                if candidate.attempt:
+                    candidate = self._believed(ticket, candidate)
                 self._register.open(ticket)
                 ticket.failures = candidate.failures
                 if self.is_cancelled(ticket):
@@ -103,6 +105,21 @@ class Reception:
                 self._register.join(ticket)
             case _:
                 assert_never(judgement)
+
+    def _believed(self, ticket: Ticket, candidate: Candidate) -> Candidate:
+        """A record that says it comes from the retrier: so it does if the ledger says that this run is parked.
+
+        If not, it is a first submission whatever it says: no producer may have its request count as tried.
+        """
+        parked = self._identities.parked(candidate.identity.id_hash)
+        if parked is None or parked[0].run != candidate.identity.run:
+            candidate = candidate.tried(0, 0)
+            self._identities.forget_open(candidate.identity)
+            self._identities.open(candidate.identity, 0)
+        elif candidate.failures > parked[1]:
+            candidate = candidate.tried(candidate.attempt, parked[1])
+        ticket.becomes(candidate)
+        return candidate
 
     def _sort_out(self, ticket: Ticket, garbage: Garbage, now_ms: int) -> None:
         identity = garbage.identity

@@ -74,6 +74,22 @@ class Candidate:
         """HTTP calls made for it before this record was written."""
         return self.attempt - 1 if self.attempt else 0
 
+    def tried(self, attempt: int, failures: int) -> "Candidate":
+        """The same, tried so often before."""
+        return Candidate(
+            self.identity,
+            attempt,
+            self.model,
+            self.limit,
+            self.prices,
+            self.deadline_ms,
+            self.refusal,
+            failures,
+            self.tenant,
+            self.order,
+            self.name,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Garbage:

@@ -19,12 +19,11 @@ from broker.core.events import Lost, PartitionFound, Taken
 from broker.core.progress import PartitionProgress
 from broker.core.register import Want
 from broker.core.suspects import Caution
-from broker.core.ticket import CONTROL, Candidate, Garbage, LanePartition, Source
+from broker.core.ticket import Candidate, Garbage, LanePartition, Source
 from broker.errors import LogUnavailable, MissingTopic
 from broker.ports import Fetched, LaneLog, Unreadable
 from broker.service.cargo import Cargo, Content
 from broker.service.driver import Driver
-from broker.service.pricing import CRASHED, crashed
 from broker.tasks import ended
 from schemas.record import Record
 
@@ -51,6 +50,9 @@ class Reader(Protocol):
         self, lane: str, record: Record, submitted_at: datetime, /
     ) -> tuple[Content, Candidate | Garbage | Cancel]:
         """What stands in a record, and what the core must know of it."""
+
+    def unread(self, record: Record, /) -> tuple[Content, Garbage]:
+        """The same of a record that ended two dispatchers, without its value."""
 
 
 class LaneIntake:
@@ -198,9 +200,7 @@ class LaneIntake:
         elif want is Want.TAKE:
             _log.error("record_crashed", lane=self.lane, partition=source.partition.number, offset=source.offset)
             cargo = self._cargo(source, fetched.record, self._submitted_at(fetched.timestamp_ms))
-            cargo.content, garbage = crashed(fetched.record)
-            if self.lane == CONTROL:
-                garbage = Garbage(None, CRASHED, "crashed")
+            cargo.content, garbage = self._reader.unread(fetched.record)
             self._hand_over(cargo, garbage, fetched)  # before it is struck off: else its deaths would be forgotten
         await self._driver.name(None)
 

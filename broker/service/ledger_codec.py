@@ -14,14 +14,17 @@ from broker.core.commands import Batch, SettledEntry, StartedEntry
 from broker.core.events import LedgerRead
 from broker.core.identity import Awaited, Fate, Identity
 from broker.core.reading import Metric
+from broker.service.grants import NO_KEY, GrantKey
 from schemas import ledger
 
 _LAWS = {law.value: law for law in Law}  # a newer release may write others
 
 
-def claim_record(term: int, owner: str, stands: tuple[str, ...] = ()) -> ledger.LedgerRecord:
+def claim_record(term: int, owner: str, stands: tuple[str, ...] = (), key: GrantKey = NO_KEY) -> ledger.LedgerRecord:
     """The line that begins a term; each partition stands at one of these positions."""
-    return ledger.LedgerRecord(ledger.LedgerKind.CLAIM, term, owner, suspects=stands)
+    return ledger.LedgerRecord(
+        ledger.LedgerKind.CLAIM, term, owner, suspects=stands, key=key.key, key_since_s=key.since_s
+    )
 
 
 def left_record(term: int, owner: str) -> ledger.LedgerRecord:
@@ -29,10 +32,10 @@ def left_record(term: int, owner: str) -> ledger.LedgerRecord:
     return ledger.LedgerRecord(ledger.LedgerKind.LEFT, term, owner)
 
 
-def step_record(
-    batch: Batch, term: int, owner: str, now: datetime, suspects: tuple[str, ...] = ()
+def step_record(  # noqa: PLR0913 — two of them keyword-only
+    batch: Batch, term: int, owner: str, now: datetime, *, suspects: tuple[str, ...] = (), key: GrantKey = NO_KEY
 ) -> ledger.LedgerRecord:
-    """The line of one transaction; `suspects` are those of the batch as positions."""
+    """The line of one transaction; `suspects` are those of the batch as positions, `key` is said now and then."""
     return ledger.LedgerRecord(
         ledger.LedgerKind.STEP,
         term,
@@ -43,6 +46,8 @@ def step_record(
         cancels=tuple(ledger.WaitingCancel(cancel.id_hash, cancel.at_ms) for cancel in batch.cancels),
         suspects=suspects,
         awaited=tuple(_awaited(each) for each in batch.awaited),
+        key=key.key,
+        key_since_s=key.since_s,
     )
 
 

@@ -14,6 +14,7 @@ from broker.core.charge import Law, Prices, framing_tokens, measure, prices, tex
 from broker.core.identity import Identity
 from broker.core.ticket import Candidate, Garbage
 from broker.ports import TokenCounter
+from broker.service.grants import Grants
 from broker.settings.whole import Settings
 from schemas.codec import decode_request
 from schemas.copies import stated_identity
@@ -31,8 +32,11 @@ _COUNTED_BYTES_MAX = 64 * 1024
 class Pricer:
     """Reads one lane's records."""
 
-    def __init__(self, settings: Settings, counter: TokenCounter, clock: WallClock) -> None:
-        """The counter works offline; the clock turns deadlines into loop time."""
+    def __init__(
+        self, settings: Settings, counter: TokenCounter, clock: WallClock, grants: Grants | None = None
+    ) -> None:
+        """The counter works offline; the clock turns deadlines into loop time; `grants` say which runs are believed."""
+        self._grants = grants
         self._settings = settings
         self._counter = counter
         self._clock = clock
@@ -44,8 +48,33 @@ class Pricer:
         """Decode, recognise and price a record."""
         decoded = decode_request(record.value, record.headers, self._input)
         if isinstance(decoded, Undecodable):
-            return _garbage(decoded, record)
+            return self._garbage(decoded, record)
+        if decoded.run and not self._believes(decoded.request.id, decoded.run, record):
+            decoded = replace(decoded, run=0, deadline_override=None)
         return decoded, self._candidate(lane, decoded, submitted_at)
+
+    def unread(self, record: Record) -> tuple[Undecodable, Garbage]:
+        """What can be known of a record whose bytes nobody may touch any more: its headers may name its id."""
+        return self._garbage(unread_request(record.headers, CRASHED), record, "crashed")
+
+    def _believes(self, request_id: str | None, run: int, record: Record) -> bool:
+        return self._grants is None or self._grants.believes(request_id, run, record.headers)
+
+    def _garbage(
+        self, decoded: Undecodable, record: Record, reason: str = "invalid_request"
+    ) -> tuple[Undecodable, Garbage]:
+        """Garbage; a copy of a parked request is known by what the retrier wrote beside it, whatever its body says."""
+        attempt = attempt_of(record.headers)
+        stated = stated_identity(record.headers) if attempt else None
+        if stated is not None:
+            decoded = replace(decoded, request_id=stated.request_id, run=stated.run)
+        if decoded.run and not self._believes(decoded.request_id, decoded.run, record):
+            decoded = replace(decoded, run=0)
+        if decoded.request_id is None:
+            return decoded, Garbage(None, decoded.message, "undecodable" if reason == "invalid_request" else reason)
+        mark = _mark(record) if stated is None else stated.fingerprint
+        identity = Identity(id_hash(decoded.request_id), decoded.run, mark)
+        return decoded, Garbage(identity, decoded.message, reason, attempt=attempt)
 
     def _candidate(self, lane: str, decoded: DecodedRequest, submitted_at: datetime) -> Candidate:
         request = decoded.request
@@ -125,32 +154,6 @@ def input_limits(settings: Settings) -> InputLimits:
     return InputLimits(settings.input.request_bytes_max, settings.input.nesting_max)
 
 
-def _garbage(decoded: Undecodable, record: Record) -> tuple[Undecodable, Garbage]:
-    """Garbage; a copy of a parked request is known by what the retrier wrote beside it, whatever its body says."""
-    reason, attempt = "invalid_request", attempt_of(record.headers)
-    stated = stated_identity(record.headers) if attempt else None
-    if stated is not None:
-        identity = Identity(id_hash(stated.request_id), stated.run, stated.fingerprint)
-        known = replace(decoded, request_id=stated.request_id, run=stated.run)
-        return known, Garbage(identity, decoded.message, reason, attempt=attempt)
-    if decoded.request_id is None:
-        return decoded, Garbage(None, decoded.message)
-    return decoded, Garbage(Identity(id_hash(decoded.request_id), decoded.run, _mark(record)), decoded.message, reason)
-
-
 def _mark(record: Record) -> bytes:
     """In place of a fingerprint: the same bytes are the same request."""
     return hashlib.blake2b(record.value or b"", digest_size=8).digest()
-
-
-def crashed(record: Record) -> tuple[Undecodable, Garbage]:
-    """What can be known of a record whose bytes nobody may touch any more: its headers may name its id."""
-    given = unread_request(record.headers, CRASHED)
-    attempt = attempt_of(record.headers)
-    stated = stated_identity(record.headers) if attempt else None
-    if stated is not None:
-        given = replace(given, request_id=stated.request_id, run=stated.run)
-    if given.request_id is None:
-        return given, Garbage(None, CRASHED, "crashed")
-    identity = Identity(id_hash(given.request_id), given.run, _mark(record))
-    return given, Garbage(identity, CRASHED, "crashed", attempt=attempt)

@@ -16,7 +16,8 @@ from broker.core.identity import Overdue
 from broker.core.reception import WITHDRAWN
 from broker.core.ticket import CONTROL, TicketNumber
 from broker.ports import Outgoing, StoredOffset, TopicPartition
-from broker.service.cargo import Cargo, Hold
+from broker.service.cargo import Cargo, Content, Hold
+from broker.service.grants import NO_KEY, Grants
 from broker.service.ledger_codec import step_record
 from broker.service.pricing import MODEL_NAME_MAX
 from broker.service.replies import Replies
@@ -45,8 +46,18 @@ _UNKNOWN_PLACE = -1
 class Publication:
     """Makes the records of one term's transactions."""
 
-    def __init__(self, settings: Settings, hold: Hold, clock: WallClock, replies: Replies, *, owner: str) -> None:
-        """The owner is the token in the ledger's lines."""
+    def __init__(  # noqa: PLR0913 — two of them keyword-only
+        self,
+        settings: Settings,
+        hold: Hold,
+        clock: WallClock,
+        replies: Replies,
+        *,
+        owner: str,
+        grants: Grants | None = None,
+    ) -> None:
+        """The owner is the token in the ledger's lines; dead letters have `grants` for the next run of their ids."""
+        self._grants = grants
         self._settings = settings
         self._replies = replies
         self._hold = hold
@@ -70,7 +81,8 @@ class Publication:
             if suspect is None
             else (position(self._topic(suspect.partition.lane), suspect.partition.number, suspect.offset),)
         )
-        line = encode_ledger(step_record(batch, term, self._owner, now, named))
+        key = NO_KEY if self._grants is None else self._grants.for_step()
+        line = encode_ledger(step_record(batch, term, self._owner, now, suspects=named, key=key))
         outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, line)))
         return outgoing
 
@@ -277,8 +289,16 @@ class Publication:
             run=content.run if isinstance(content, DecodedRequest | Undecodable) else 0,
             failed_at=now,
             max_bytes=self._dead_letter_max,
+            grant=self._grant(content),
         )
         return Outgoing(topics.dead_letters_topic(self._prefix), record)
+
+    def _grant(self, content: Content | None) -> str | None:
+        """What lets a replay of it be believed, if it has an id."""
+        if self._grants is None or not isinstance(content, DecodedRequest | Undecodable):
+            return None
+        request_id = content.request.id if isinstance(content, DecodedRequest) else content.request_id
+        return None if request_id is None else self._grants.grant(request_id, content.run + 1)
 
 
 def _withdrawn(cargo: Cargo, withdraw: Withdraw, term: int) -> Failed:

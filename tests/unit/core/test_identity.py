@@ -359,3 +359,12 @@ def test_what_is_overdue_is_open_while_it_is_failed() -> None:
     assert not ids.is_failing(ID)
     assert ids.judge(run(0), 2) is DONE
     assert ids.returns(run(0), 2)
+
+
+def test_a_run_is_known_once_it_or_a_later_one_is_open_or_settled() -> None:
+    ids = identities()
+    assert not ids.knows_run(ID, 0)
+    ids.open(run(1), 0)
+    assert [ids.knows_run(ID, number) for number in (0, 1, 2)] == [True, True, False]
+    ids.settle(run(1), 0, Fate.FAILED, 0)
+    assert [ids.knows_run(ID, number) for number in (0, 1, 2)] == [True, True, False]

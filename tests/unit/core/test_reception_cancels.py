@@ -6,7 +6,7 @@ import pytest
 
 from broker.core.bounds import CANCEL_SLACK_MS, OVERDUE_AFTER_MS
 from broker.core.cancels import Cancel
-from broker.core.commands import Bury, Complete, Discard, Fail, Remember, Withdraw
+from broker.core.commands import Bury, Complete, Discard, Fail, Remember, SettledEntry, Withdraw
 from broker.core.events import Answered
 from broker.core.identity import Fate
 from broker.core.ticket import CONTROL, Garbage, TicketNumber
@@ -29,6 +29,8 @@ def land(shell: Shell, number: TicketNumber) -> None:
 
 def parked(shell: Shell, name: str = "x", *, attempt: int = 0) -> TicketNumber:
     """A request that waits for the retrier, which counts one call more than before."""
+    if attempt:
+        shell.read(SettledEntry(identity(name), attempt - 1, Fate.PARKED))
     number = shell.take(candidate(name, attempt=attempt))
     shell.answer(number, LIMITED)
     shell.commit()

@@ -91,3 +91,10 @@ def test_what_was_lost_says_how(removed: bool, crashed: bool, reason: str, says:
 )
 def test_the_copy_of_what_is_parked_is_known_by_run_and_content(garbage: Garbage, *, is_copy: bool) -> None:
     assert garbage.is_copy_of(identity()) is is_copy
+
+
+def test_a_request_may_be_taken_as_tried_so_often_and_is_the_same_otherwise() -> None:
+    before = candidate(attempt=7, tenant="acme", order=b"o", refusal=("rejected", "No."))
+    assert before.tried(7, 0) == before
+    assert (before.tried(2, 1).attempt, before.tried(2, 1).failures) == (2, 1)
+    assert before.tried(2, 1).tried(7, 0) == before
