@@ -21,7 +21,7 @@ from schemas.dead_letter import DeadLetter, Origin
 from schemas.ids import is_valid_id
 from schemas.topics import dead_letters_topic
 
-GENEROUS = InputLimits(request_bytes_max=64 * 1024 * 1024, nesting_max=512)
+GENEROUS = InputLimits(request_bytes_max=64 * 1024 * 1024, nesting_max=512, values_max=1_000_000)
 """What is read of an original: more than a dispatcher would."""
 _WORD_CHARS_MAX = 256
 

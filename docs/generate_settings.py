@@ -60,6 +60,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "Failed with reason `rejected`. They are their owners' to create, and the dispatcher needs WRITE on them.",
     "input.request_bytes_max": "A longer value is no request: `invalid_request`, or a dead letter if it has no id.",
     "input.nesting_max": "How deep a value may nest.",
+    "input.values_max": "How many JSON values a record may hold, a list or an object counted as 4. More: as a longer "
+    "value.",
     "retry.in_place_max_s": "A longer wait leaves the dispatcher as a RetryableFailure, and `headrace retrier` puts "
     "the request back on its lane when it is due.",
     "retry.attempts_max": "Failed attempts (5xx, overload, time-out, connection) after which a request is Failed with "

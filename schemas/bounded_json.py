@@ -1,44 +1,107 @@
 """JSON from strangers: read within bounds, or refused with a sentence that repeats nothing of it.
 
-What `json.loads` lets pass and OpenAI or Kafka would not: NaN and infinities, lone surrogates, any depth.
+What `json.loads` lets pass and OpenAI or Kafka would not: NaN and infinities, lone surrogates, any depth, any number of
+values. The last is a matter of memory: `[]` takes 3 bytes of a record and 64 of memory, `{"1":{}}` 9 and 250, so 0.9 MB
+may decode to 20 MB and more (measured with tracemalloc). So values are counted before any of them is made.
 """
 
 import json
+import re
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+NESTING_MAX: Final = 190
+"""Levels of a request or an answer: pydantic reads 200, and an outcome or a RetryableFailure adds some around them."""
+VALUES_MAX: Final = 200_000
+"""Values of one text unless told otherwise: an embeddings request of 900 kB given as token numbers has 150,000. As
+numbers they take 36 bytes each, 7 MB in all."""
+VALUES_A_CONTAINER: Final = 4
+"""A list or an object takes the place of so many values: the 40,000 objects that a list of them may hold take 11 MB."""
+
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A JSON string, or what begins like one and never ends. Possessive, so that no text makes it go back."""
+_STRINGS: Final = re.compile(rb'(?:[^"]*+' + _STRING.pattern + rb"){1,1000}+", re.DOTALL)
+"""So many of them with what stands before each: a piece small enough to be copied without its strings."""
 
 
 class Unreadable(ValueError):  # noqa: N818  # a sentence about bytes, not a fault of ours
     """One sentence for a person, without any of the content."""
 
 
-def parse(value: bytes | None, *, bytes_max: int, nesting_max: int) -> Any:
+def parse(value: bytes | None, *, bytes_max: int, nesting_max: int, values_max: int = VALUES_MAX) -> Any:
     """What the bytes say as JSON.
 
     Raises:
-        Unreadable: Absent, longer than `bytes_max`, not UTF-8, not JSON, deeper than `nesting_max`, or holding what
-            JSON has no word for.
+        Unreadable: Absent, longer than `bytes_max`, not UTF-8, not JSON, deeper than `nesting_max`, of more than
+            `values_max` values, or holding what JSON or Python has no word for.
     """
     if value is None:
         raise Unreadable("The record has no value.")
     if len(value) > bytes_max:
         raise Unreadable(f"The value has {len(value)} bytes; {bytes_max} are allowed.")
+    if has_more_values(value, values_max):
+        raise Unreadable(
+            f"The value holds more than {values_max} values, a list or an object counted as {VALUES_A_CONTAINER}."
+        )
+    parsed = _loaded(value, nesting_max)
+    if value.count(b"{") + value.count(b"[") > nesting_max and is_deeper(parsed, nesting_max):
+        raise Unreadable(f"The value is nested deeper than {nesting_max} levels.")
+    if b"\\u" in value and _has_lone_surrogate(parsed):
+        raise Unreadable("The value holds half of a surrogate pair, which is no text.")
+    return parsed
+
+
+def _loaded(value: bytes, nesting_max: int) -> Any:
     try:
         text = value.decode("utf-8-sig")
-        parsed = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except Unreadable:
         raise
     except UnicodeDecodeError:
         raise Unreadable("The value is not UTF-8.") from None
     except RecursionError:
         raise Unreadable(f"The value is nested deeper than {nesting_max} levels.") from None
-    except ValueError:
+    except json.JSONDecodeError:
         raise Unreadable("The value is not JSON.") from None
-    if value.count(b"{") + value.count(b"[") > nesting_max and is_deeper(parsed, nesting_max):
-        raise Unreadable(f"The value is nested deeper than {nesting_max} levels.")
-    if b"\\u" in value and _has_lone_surrogate(parsed):
-        raise Unreadable("The value holds half of a surrogate pair, which is no text.")
-    return parsed
+    except ValueError:  # a whole number of more digits than Python reads, or would ever print
+        raise Unreadable("The value holds a number that is too large.") from None
+
+
+def has_more_values(value: bytes, values_max: int) -> bool:
+    """Whether JSON text holds more values than that, counted in its bytes and never too low.
+
+    Each value but the first of its container follows a comma. Those of long texts are told apart only where all commas
+    and brackets together are too many: to count them takes 1 ms for 900 kB, to leave out the strings up to 120 ms.
+    """
+    if _values(value) < values_max:
+        return False
+    count, place = 1, 0
+    while (some := _STRINGS.match(value, place)) is not None:
+        count += _values(_STRING.sub(b"", some[0]))
+        place = some.end()
+        if count > values_max:
+            return True
+    return count + _values(value[place:]) > values_max
+
+
+def _values(text: bytes) -> int:
+    """Commas and containers."""
+    return text.count(b",") + (text.count(b"[") + text.count(b"{")) * VALUES_A_CONTAINER
+
+
+def held_bytes(parsed: Any) -> int:
+    """What a decoded value takes of memory, at least: an object that stands there twice is counted twice."""
+    weight, waiting = 0, [parsed]
+    while waiting:
+        one = waiting.pop()
+        weight += sys.getsizeof(one)
+        if isinstance(one, dict):
+            weight += sum(map(sys.getsizeof, one))
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return weight
 
 
 def is_deeper(parsed: Any, nesting_max: int) -> bool:

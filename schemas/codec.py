@@ -22,7 +22,7 @@ from schemas.failure import RetryableFailure
 from schemas.instants import from_wire, to_wire
 from schemas.ledger import LedgerRecord, LedgerUnreadable, pack_ledger, unpack_ledger
 from schemas.outcome import Completed, Failed, Outcome
-from schemas.record import Headers, Record
+from schemas.record import Headers, Record, present
 from schemas.request_codec import DecodedRequest, InputLimits, Undecodable, decode_request, encode_request
 
 __all__ = [
@@ -262,7 +262,7 @@ def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter
     ]
     if grant is not None:
         block.append((names.GRANT, grant.encode()))
-    own = tuple((name, value or b"") for name, value in original_headers)
+    own = present(original_headers)
     if any(name == names.CE_TYPE for name, _ in own):
         block.append((names.CE_TYPE, names.TYPE_DEAD_LETTERED.encode()))
     whole = Record(original_key, original_value, (*own, *block))
@@ -286,14 +286,14 @@ def decode_dead_letter(key: bytes | None, value: bytes | None, headers: Headers)
     starts = [position for position, (name, _) in enumerate(headers) if name == names.REASON]
     if not starts:
         raise WireError(f"a value is not a dead letter: it has no header {names.REASON}")
-    block = {name: text.decode(errors="replace") for name, text in headers[starts[-1] :]}
+    block = {name: text.decode(errors="replace") for name, text in present(headers[starts[-1] :])}
     try:
         topic, partition, offset = block[names.ORIGIN].rsplit("/", 2)
         length = block.get(names.LENGTH)
         return DeadLetter(
             key=key,
             value=value,
-            headers=tuple(headers[: starts[-1]]),
+            headers=present(headers[: starts[-1]]),
             reason=block[names.REASON],
             origin=Origin(topic, int(partition), int(offset)),
             attempts=int(block[names.ATTEMPTS]),

@@ -85,4 +85,4 @@ def key_fields(key: bytes | None) -> dict[str, str]:
 
 def header_fields(headers: tuple[tuple[str, bytes], ...]) -> tuple[OriginalHeader, ...]:
     """The `headers` of a RetryableFailure."""
-    return tuple(OriginalHeader(name=name, value=base64.b64encode(value)) for name, value in headers)
+    return tuple(OriginalHeader(name=name, value=base64.b64encode(value or b"")) for name, value in headers)

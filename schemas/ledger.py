@@ -63,7 +63,7 @@ class LedgerEntry(NamedTuple):
 
 
 class StartedEntry(NamedTuple):
-    """An attempt whose call was begun."""
+    """An attempt whose call was begun; or has ended, and the request waits for another one."""
 
     id_hash: bytes
     run: int
@@ -142,6 +142,7 @@ class LedgerRecord:
     started: tuple[StartedEntry, ...] = ()
     cancels: tuple[WaitingCancel, ...] = ()
     suspects: tuple[str, ...] = ()
+    ended: tuple[StartedEntry, ...] = ()
     awaited: tuple[AwaitedEntry, ...] = ()
     key: str = ""
     key_since_s: int = 0
@@ -180,6 +181,7 @@ class LedgerValue(BaseModel):
     started: str = ""
     cancels: str = ""
     suspects: tuple[str, ...] = ()
+    ended: str = ""
     awaited: str = ""
     key: str = ""
     key_since_s: int = 0
@@ -234,6 +236,9 @@ def pack_ledger(record: LedgerRecord) -> bytes:
     if record.started:
         begun = (entry._replace(attempt=min(entry.attempt, ATTEMPT_MAX)) for entry in record.started)
         value["started"] = _packed(_STARTED, begun)
+    if record.ended:
+        ended = (entry._replace(attempt=min(entry.attempt, ATTEMPT_MAX)) for entry in record.ended)
+        value["ended"] = _packed(_STARTED, ended)
     if record.cancels:
         value["cancels"] = _packed(_CANCEL, record.cancels)
     if record.suspects:
@@ -293,6 +298,7 @@ def unpack_ledger(value: bytes) -> LedgerRecord:
             started=tuple(StartedEntry(*fields) for fields in _unpacked(_STARTED, wire.started)),
             cancels=tuple(WaitingCancel(*fields) for fields in _unpacked(_CANCEL, wire.cancels)),
             suspects=wire.suspects,
+            ended=tuple(StartedEntry(*fields) for fields in _unpacked(_STARTED, wire.ended)),
             awaited=tuple(_copies(wire.awaited)),
             key=_key(wire.key),
             key_since_s=wire.key_since_s,

@@ -1,6 +1,6 @@
 """A Kafka record as bytes: what the codec writes and a producer sends."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 Headers = Sequence[tuple[str, bytes]]
@@ -20,5 +20,10 @@ class Record:
     @property
     def bytes_max(self) -> int:
         """What the record weighs in a batch of its own at most: content plus the framing of record and batch."""
-        headers = sum(len(name.encode()) + len(value) + _FRAMING_BYTES_HEADER for name, value in self.headers)
+        headers = sum(len(name.encode()) + len(value or b"") + _FRAMING_BYTES_HEADER for name, value in self.headers)
         return len(self.key or b"") + len(self.value or b"") + headers + _FRAMING_BYTES
+
+
+def present(headers: Iterable[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
+    """Headers as every door hands them on: a null value, which Kafka allows and some clients write, is an empty one."""
+    return tuple((name, value or b"") for name, value in headers)

@@ -15,8 +15,8 @@ from schemas.cloudevents import json_bytes
 from schemas.dead_letter import DeadLetter, Origin
 from schemas.ids import ID_LENGTH_MAX
 from schemas.instants import to_wire
-from schemas.record import Record
-from schemas.request_codec import DecodedRequest, binary_headers
+from schemas.record import Record, present
+from schemas.request_codec import RUN_MAX, DecodedRequest, binary_headers
 
 _OURS = frozenset(
     {names.RUN, names.DEADLINE, names.ATTEMPT, names.FAILURES, names.FAILURE, names.IDENTITY, names.GRANT}
@@ -61,13 +61,13 @@ def answer_in(record: Record) -> Answer | None:
 
     The value, which may be a megabyte, is not read.
     """
-    given = dict(record.headers)
+    given = dict(present(record.headers))
     subject, event = given.get(names.CE_SUBJECT, b"").decode(errors="replace"), given.get(names.CE_ID, b"")
     event_type = given.get(names.CE_TYPE, b"").decode(errors="replace")
     if event_type not in {names.TYPE_COMPLETED, names.TYPE_FAILED} or not subject:
         return None
     run = event.decode(errors="replace").removeprefix(subject).removeprefix("#")
-    if run and not (run.isascii() and run.isdecimal() and len(run) <= _RUN_DIGITS_MAX):
+    if run and not (run.isascii() and run.isdecimal() and len(run) <= len(str(RUN_MAX))):
         return None
     return Answer(subject, int(run or 0), event_type == names.TYPE_COMPLETED)
 

@@ -15,18 +15,33 @@ from typing import Any
 from pydantic import ValidationError
 
 from schemas import headers as names
-from schemas.bounded_json import Unreadable, parse
+from schemas.bounded_json import VALUES_MAX, Unreadable, parse
 from schemas.cloudevents import event_headers, json_bytes
 from schemas.complaint import sentence_of
 from schemas.ids import is_valid_id
 from schemas.instants import from_wire, to_wire
-from schemas.record import Headers, Record
+from schemas.record import Headers, Record, present
 from schemas.request import TOPIC_NAME, GenerationRequest
 
 RUN_MAX = 65_535
 ATTEMPT_MAX = 65_535
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+HEADERS_MAX = 1_024
+HEADERS_BYTES_MAX = 128 * 1024
+"""Names, values and the key together, of a first submission. What is below is carried on unread: it fits a dead letter
+with the first 64 KiB of the value, and with a small request a RetryableFailure, whose base64 is a third longer.
+The largest header in common use, W3C baggage, is bounded at 8 KiB."""
+RETURNED_FACTOR = 2
+"""A retry or a replay may hold so many times that: our own headers are added, and structured mode's become headers."""
+ORDERING_KEY_BYTES_MAX = 64 * 1024
+"""In structured mode it comes with the value, and leaves as a header."""
+TRACEPARENT_MAX = 128
+"""Characters: one of version 00 has 55, and W3C lets later versions append. A longer one is dropped, as malformed ones
+are: it is repeated in the outcome, which must have its size known before."""
+
+_TRACEPARENT = re.compile(
+    rf"(?=.{{,{TRACEPARENT_MAX}}}\Z)[0-9a-f]{{2}}-[0-9a-f]{{32}}-[0-9a-f]{{16}}-[0-9a-f]{{2}}(-[!-~]*)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +50,11 @@ class InputLimits:
 
     request_bytes_max: int = 900_000
     nesting_max: int = 64
+    values_max: int = VALUES_MAX
+
+    def parse(self, value: bytes | None) -> Any:
+        """See `schemas.bounded_json.parse`. Raises Unreadable."""
+        return parse(value, bytes_max=self.request_bytes_max, nesting_max=self.nesting_max, values_max=self.values_max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +101,19 @@ _DEFAULT_LIMITS = InputLimits()
 
 
 def decode_request(
-    value: bytes | None, headers: Headers, limits: InputLimits = _DEFAULT_LIMITS
+    value: bytes | None, headers: Headers, limits: InputLimits = _DEFAULT_LIMITS, *, key: bytes | None = None
 ) -> DecodedRequest | Undecodable:
     """The request in a record of a lane. Never raises.
 
     The id is the body's; a body without one takes `ce_subject`, or else `ce_id`. Of a header that stands there more
     than once the last counts.
     """
-    given = dict(headers)
-    run = 0
+    given = dict(present(headers))
+    run = _run(given)
     data: Any = None
     try:
-        run = _number(given, names.RUN, RUN_MAX)
-        data = parse(value, bytes_max=limits.request_bytes_max, nesting_max=limits.nesting_max)
+        data = limits.parse(value)
+        _check_headers(headers, given, key)
         if _text(given, names.CONTENT_TYPE).lower().startswith(names.CLOUDEVENTS_JSON):
             data, given = _unwrapped(data, given, limits)
         _check_version(_text(given, names.CE_TYPE))
@@ -106,12 +126,8 @@ def decode_request(
 
 def unread_request(headers: Headers, message: str) -> Undecodable:
     """What the headers alone say of a record whose value is not to be read. Never raises."""
-    given = dict(headers)
-    try:
-        run = _number(given, names.RUN, RUN_MAX)
-    except Unreadable:
-        run = 0
-    return _undecodable(message, None, given, run)
+    given = dict(present(headers))
+    return _undecodable(message, None, given, _run(given))
 
 
 def attempt_of(headers: Headers) -> int:
@@ -134,6 +150,9 @@ def binary_headers(decoded: DecodedRequest, headers: Headers) -> tuple[tuple[str
 
 def _decoded(data: Mapping[str, Any], given: Mapping[str, bytes], run: int) -> DecodedRequest:
     traceparent = _text(given, names.TRACEPARENT)
+    ordering_key = _text(given, names.CE_PARTITIONKEY)
+    if len(ordering_key.encode()) > ORDERING_KEY_BYTES_MAX:
+        raise Unreadable(f"The ordering key has more than {ORDERING_KEY_BYTES_MAX} bytes.")
     return DecodedRequest(
         request=GenerationRequest.model_validate(data),
         run=run,
@@ -141,9 +160,29 @@ def _decoded(data: Mapping[str, Any], given: Mapping[str, bytes], run: int) -> D
         failures=_number(given, names.FAILURES, ATTEMPT_MAX),
         failure_position=_text(given, names.FAILURE) or None,
         deadline_override=_deadline(given),
-        ordering_key=_text(given, names.CE_PARTITIONKEY) or None,
+        ordering_key=ordering_key or None,
         traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
+
+
+def _run(given: Mapping[str, bytes]) -> int:
+    """The run that the headers name; 0 if they name none."""
+    try:
+        return _number(given, names.RUN, RUN_MAX)
+    except Unreadable:
+        return 0
+
+
+def _check_headers(headers: Headers, given: Mapping[str, bytes], key: bytes | None) -> None:
+    """Refuse what could not be carried on, whatever the value says, and a run that is none."""
+    returns = names.ATTEMPT in given or names.RUN in given
+    factor = RETURNED_FACTOR if returns else 1
+    if len(headers) > HEADERS_MAX * factor:
+        raise Unreadable(f"The record has {len(headers)} headers; {HEADERS_MAX} are allowed.")
+    weight = len(key or b"") + sum(len(name.encode()) + len(text or b"") for name, text in headers)
+    if weight > HEADERS_BYTES_MAX * factor:
+        raise Unreadable(f"The key and the headers have {weight} bytes; {HEADERS_BYTES_MAX} are allowed.")
+    _number(given, names.RUN, RUN_MAX)
 
 
 def _check_version(event_type: str) -> None:
@@ -177,7 +216,7 @@ def _unwrapped(data: Any, given: Mapping[str, bytes], limits: InputLimits) -> tu
             unpacked = base64.b64decode(packed, validate=True)
         except (binascii.Error, ValueError):
             raise Unreadable("The event's data_base64 is not base64.") from None
-        content = parse(unpacked, bytes_max=limits.request_bytes_max, nesting_max=limits.nesting_max)
+        content = limits.parse(unpacked)
     return content, {**given, **attributes}
 
 

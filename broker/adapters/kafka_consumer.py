@@ -11,10 +11,14 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_fetch import ScreeningClient
 from broker.tasks import ended
 
 _FETCH_WAIT_MS = 100
 _FETCH_BYTES_MAX = 1024 * 1024
+_PREFETCH_BYTES = 32 * 1024 * 1024
+_PARTITION_BYTES_MIN = 16 * 1024
+"""What one consumer fetches ahead, all partitions together; Kafka sends a larger batch whole all the same."""
 _METADATA_AGE_MS = 30_000
 _CLOSE_WITHIN_S = 3.0
 _START_MAY_END_WITHIN_S = 0.5
@@ -22,7 +26,7 @@ _UNDOING: set[asyncio.Task[None]] = set()
 """Starts that nobody waits for any more: a loop knows its tasks by weak references only."""
 
 
-def make_consumer(connection: KafkaConnection, *, fetch_bytes_max: int = _FETCH_BYTES_MAX) -> AIOKafkaConsumer:
+def make_consumer(connection: KafkaConnection) -> AIOKafkaConsumer:
     """A consumer as PROTOCOL wants it: read_committed, no group, no reset, nothing committed behind our back."""
     return AIOKafkaConsumer(
         **connection.client_kwargs(),
@@ -31,11 +35,18 @@ def make_consumer(connection: KafkaConnection, *, fetch_bytes_max: int = _FETCH_
         isolation_level="read_committed",
         auto_offset_reset="none",
         fetch_max_wait_ms=_FETCH_WAIT_MS,
-        max_partition_fetch_bytes=fetch_bytes_max,
+        max_partition_fetch_bytes=_FETCH_BYTES_MAX,
         metadata_max_age_ms=_METADATA_AGE_MS,
         request_timeout_ms=10_000,
         retry_backoff_ms=50,
     )
+
+
+def limit_prefetch(consumer: AIOKafkaConsumer, partitions: int) -> None:
+    """Bound what is fetched ahead and not asked for yet: aiokafka holds a fetch of each partition, 1 MiB by default."""
+    share = _PREFETCH_BYTES // max(1, partitions)
+    limit = max(_PARTITION_BYTES_MIN, min(_FETCH_BYTES_MAX, share))
+    consumer._fetcher._max_partition_fetch_bytes = limit  # noqa: SLF001 — told when it is made, and partitions come later
 
 
 async def start_consumer(consumer: AIOKafkaConsumer) -> None:
@@ -46,6 +57,7 @@ async def start_consumer(consumer: AIOKafkaConsumer) -> None:
     starting = asyncio.create_task(consumer.start(), name="consumer start")
     try:
         await asyncio.shield(starting)
+        consumer._fetcher._client = ScreeningClient(consumer._client)  # noqa: SLF001 — aiokafka makes its own
     except BaseException:
         undoing = asyncio.create_task(_undo(starting, consumer), name="consumer start undone")
         _UNDOING.add(undoing)

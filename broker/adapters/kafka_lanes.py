@@ -8,6 +8,7 @@ What aiokafka does that this door works around (each was seen on a real Kafka):
 - `pause()` throws away what was fetched; so nothing is ever paused: what must not be read is not asked for.
 - an error names no partition, and is gone with the call it came from: whoever waited for several and got one asks each
   of them again, for long enough that the error comes back.
+- one record that it cannot read makes it give up the whole batch; that one is read record by record (`kafka_batches`).
 """
 
 import asyncio
@@ -16,20 +17,19 @@ from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRangeError, UnsupportedCodecError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from broker.adapters.kafka_batches import Pieces
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
+from broker.adapters.kafka_consumer import close_consumer, limit_prefetch, make_consumer, start_consumer
+from broker.adapters.kafka_fetch import fetched_batch
 from broker.errors import LogUnavailable, MissingTopic
 from broker.ports import Fetched, Unreadable
-from schemas.codec import Record
+from schemas.record import Record, present
 
 _DOUBT_WAIT_MS = 500
 _STANDING_WAIT_MS = 1_000
 _TRIES_BEFORE_ISOLATION = 3
-_ISOLATED_OFFSETS_MAX = 100_000
-_UNDECODABLE = (CorruptRecordException, UnsupportedCodecError, RuntimeError, ValueError)
-"""What aiokafka raises for a batch it cannot decode; any other error says nothing about the batch."""
 
 
 class KafkaLane:
@@ -42,6 +42,7 @@ class KafkaLane:
         self._consumer: AIOKafkaConsumer | None = None
         self._next: dict[int, int] = {}
         self._early: dict[int, list[ConsumerRecord]] = {}
+        self._apart: dict[int, Pieces] = {}  # of batches read record by record, not taken yet
         self._doubts: dict[int, int] = {}  # partitions that may hold something undecodable, and failed tries of each
 
     async def _open(self) -> AIOKafkaConsumer:
@@ -90,12 +91,10 @@ class KafkaLane:
             consumer.seek(place, offset)
         found: dict[int, int] = {}
         for place, offset in places.items():
-            try:
-                with _translated(self._topic):
-                    got = await consumer.getmany(place, timeout_ms=_STANDING_WAIT_MS, max_records=1)
-            except (*_UNDECODABLE, LogUnavailable):
-                continue  # nothing can be told of it here; whoever reads on finds out why
-            records = got.get(place, [])
+            records: Sequence[ConsumerRecord] = []
+            with contextlib.suppress(Exception):  # nothing can be told of it here; `take` finds out why
+                got = await consumer.getmany(place, timeout_ms=_STANDING_WAIT_MS, max_records=1)
+                records = got.get(place, [])
             if records and records[0].offset == offset:
                 found[place.partition] = records[0].timestamp
         return found
@@ -103,6 +102,7 @@ class KafkaLane:
     async def start(self, positions: Mapping[int, int]) -> None:
         """See `broker.ports.LaneLog.start`."""
         consumer = await self._open()
+        limit_prefetch(consumer, len(positions))
         consumer.assign([KafkaPartition(self._topic, number) for number in positions])
         for number, offset in positions.items():  # no await in between: assign() has forgotten every position
             self.rewind(number, offset)
@@ -113,6 +113,7 @@ class KafkaLane:
         self._consumer.seek(KafkaPartition(self._topic, partition), offset)
         self._next[partition] = offset
         self._early.pop(partition, None)
+        self._apart.pop(partition, None)
 
     def position(self, partition: int) -> int:
         """See `broker.ports.LaneLog.position`."""
@@ -121,10 +122,12 @@ class KafkaLane:
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
         """See `broker.ports.LaneLog.wait`: the record that wakes us is kept for its partition's next `take`."""
         consumer = await self._open()
+        if any(number in self._apart for number in partitions):
+            return
         places = [KafkaPartition(self._topic, number) for number in partitions]
         try:
             got = await consumer.getmany(*places, timeout_ms=timeout_ms, max_records=1)
-        except (KafkaError, OSError, RuntimeError, ValueError):
+        except Exception:  # noqa: BLE001 — as in `take`, which finds out whose it is
             got = {}
             for number in partitions:
                 self._doubts.setdefault(number, 0)
@@ -135,6 +138,8 @@ class KafkaLane:
     async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
         """See `broker.ports.LaneLog.take`."""
         consumer = await self._open()
+        if partition in self._apart:
+            return self._taken_apart(partition, records_max)
         place = KafkaPartition(self._topic, partition)
         timeout_ms = _DOUBT_WAIT_MS if partition in self._doubts else 0
         try:
@@ -144,7 +149,7 @@ class KafkaLane:
         except asyncio.CancelledError:
             self.rewind(partition, self._next[partition])
             raise
-        except (KafkaError, OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 — unpacking raises whatever zlib, Python and aiokafka's C raise
             return await self._failed(partition, records_max, error)
         self._doubts.pop(partition, None)
         if records:
@@ -162,7 +167,8 @@ class KafkaLane:
             return []
         self._doubts[partition] = 0
         try:
-            return await self._isolate(partition, records_max)
+            await self._read_apart(partition)
+            return self._taken_apart(partition, records_max)
         except (KafkaError, OSError) as again:
             raise LogUnavailable(f"{self._topic}/{partition} cannot be read: {error}; {again}.") from error
 
@@ -175,31 +181,25 @@ class KafkaLane:
         self.rewind(partition, start)
         return Unreadable(first, start - 1, removed=True)
 
-    async def _isolate(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
-        """Read on one batch a fetch: good batches come through, and a bad one shows where it ends."""
-        place = KafkaPartition(self._topic, partition)
-        first = self._next[partition]
-        consumer = make_consumer(self._connection, fetch_bytes_max=1)
-        await start_consumer(consumer)
-        try:
-            consumer.assign([place])
-            for offset in range(first, first + _ISOLATED_OFFSETS_MAX):
-                consumer.seek(place, offset)
-                try:
-                    got = (await consumer.getmany(place, timeout_ms=2_000, max_records=records_max)).get(place, [])
-                except _UNDECODABLE:
-                    continue
-                if offset > first:
-                    self.rewind(partition, offset)
-                    return Unreadable(first, offset - 1)
-                if got:
-                    self.rewind(partition, got[-1].offset + 1)
-                return [_fetched(record) for record in got]
-            raise LogUnavailable(
-                f"{self._topic}/{partition} is unreadable for more than {_ISOLATED_OFFSETS_MAX} offsets."
-            )
-        finally:
-            await close_consumer(consumer)
+    async def _read_apart(self, partition: int) -> None:
+        """Read the batch that aiokafka gave up, record by record; what is found is for the next calls of `take`."""
+        first, consumer = self._next[partition], await self._open()
+        pieces = await fetched_batch(consumer, KafkaPartition(self._topic, partition), first)
+        if pieces is not None:
+            self.rewind(partition, pieces.next_offset)  # so that what follows is fetched meanwhile
+            self._next[partition] = pieces.position
+            self._apart[partition] = pieces
+
+    def _taken_apart(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
+        """What was read record by record and not taken yet."""
+        pieces = self._apart.get(partition)
+        if pieces is None:
+            return []
+        got = pieces.take(records_max)
+        self._next[partition] = pieces.position
+        if not pieces.found:
+            del self._apart[partition]
+        return got
 
     async def close(self) -> None:
         """See `broker.ports.LaneLog.close`."""
@@ -209,7 +209,7 @@ class KafkaLane:
 
 
 def _fetched(record: ConsumerRecord) -> Fetched:
-    return Fetched(record.offset, record.timestamp, Record(record.key, record.value, tuple(record.headers)))
+    return Fetched(record.offset, record.timestamp, Record(record.key, record.value, present(record.headers)))
 
 
 class _translated(contextlib.AbstractContextManager[None]):  # noqa: N801 — reads as a verb where it is used

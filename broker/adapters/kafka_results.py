@@ -24,7 +24,7 @@ from broker.adapters.kafka_rights import why_unseen
 from broker.client_ports import Arrived, Start
 from broker.errors import LogUnavailable, Unreachable
 from broker.ports import TopicPartition
-from schemas.record import Record
+from schemas.record import Record, present
 
 _FETCH_WAIT_MS = 200
 _METADATA_AGE_MS = 30_000
@@ -199,7 +199,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                 self._next[place.partition] = records[-1].offset + 1
 
     def _arrived(self, record: ConsumerRecord) -> Arrived:
-        content = Record(record.key, record.value, tuple(record.headers))
+        content = Record(record.key, record.value, present(record.headers))
         return Arrived(record.partition, record.offset, record.timestamp, content, self._assignment)
 
     def mark_handled(self, arrived: Arrived) -> None:

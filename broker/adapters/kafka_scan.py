@@ -19,7 +19,7 @@ from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_
 from broker.adapters.kafka_rights import seen, why_unseen
 from broker.client_ports import Standing
 from broker.errors import RightsError, Unreachable
-from schemas.record import Record
+from schemas.record import Record, present
 
 _WAIT_MS = 500
 _RECORDS_A_TAKE = 500
@@ -168,6 +168,5 @@ class KafkaScan:
 
 
 def _standing(record: ConsumerRecord) -> Standing:
-    headers = tuple((name, value or b"") for name, value in record.headers)  # a header may have no value
-    content = Record(record.key, record.value, headers)
+    content = Record(record.key, record.value, present(record.headers))
     return Standing(record.topic, record.partition, record.offset, record.timestamp, content)

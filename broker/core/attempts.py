@@ -80,6 +80,13 @@ class Attempts:
         _lose_probes(flight)
         return flight.ticket if flight.wanted else None
 
+    def crashed(self, call: CallNumber, now_ms: int) -> Ticket | None:
+        """Our own code failed in a call: it may have been sent, so its charge is kept, and no breaker hears of it."""
+        flight = self._flights.land(call, now_ms)
+        flight.budget.abandoned(call, now_ms)
+        _lose_probes(flight)
+        return flight.ticket if flight.wanted else None
+
     def _heard(self, flight: Flight, verdict: Verdict, account: Account, now_ms: int) -> None:
         """Tell the breakers, and note what becomes of them."""
         limit, own = flight.budget.settings.name, flight.budget.breaker

@@ -7,7 +7,7 @@ without members expire, or twice a window, so that the ledger never looks as if 
 where somebody must be named as a suspect, or is none any more.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -40,7 +40,7 @@ from broker.core.notes import Notes
 from broker.core.outbox import Decided, Outbox
 from broker.core.register import Register
 from broker.core.suspects import Suspects
-from broker.core.ticket import Ticket
+from broker.core.ticket import Ticket, TicketNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Ended:
     settled: Sequence[SettledEntry]
     cancels: Sequence[Cancel]
     tickets: Sequence[Ticket]
+    calls: Sequence[StartedEntry] = ()
     awaited: Sequence[Awaited] = ()
     overdue: Sequence[Overdue] = ()
 
@@ -65,6 +66,8 @@ class Batches:
         self._serial = 0
         self._started: list[StartedEntry] = []
         self._started_under_way: list[StartedEntry] = []
+        self._ended: list[StartedEntry] = []
+        self._ended_under_way: list[StartedEntry] = []
         self._settled_under_way: tuple[SettledEntry, ...] = ()
         self._awaited_under_way: tuple[Awaited, ...] = ()
         self._overdue_under_way: tuple[Overdue, ...] = ()
@@ -77,6 +80,10 @@ class Batches:
     def started(self, entry: StartedEntry) -> None:
         """A call has left; the next ledger line says so."""
         self._started.append(entry)
+
+    def ended(self, entry: StartedEntry) -> None:
+        """A call has ended, and its request waits for another one; the next ledger line says so."""
+        self._ended.append(entry)
 
     def recommit(self, at_ms: int) -> None:
         """Store every partition no later than that instant."""
@@ -92,7 +99,7 @@ class Batches:
         if self._outbox.busy:
             return None
         due_ms = self._recommit_at_ms
-        if active or self._started:
+        if active or self._started or self._ended:
             probe_ms = self._begun_at_ms + PROBE_EVERY_MS
             due_ms = probe_ms if probe_ms < due_ms else due_ms
         elif parked:
@@ -130,6 +137,7 @@ class Batches:
             self._register.finish(each.ticket.source)
         self._serial += 1
         self._started_under_way, self._started = self._started, []
+        self._ended_under_way, self._ended = self._ended, []
         self._settled_under_way = (*entries(decided), *notes.settled, *notes.withdrawn())
         self._awaited_under_way = (*_awaited(decided, wall_offset_ms), *notes.awaited, *notes.failed())
         self._overdue_under_way = notes.overdue
@@ -143,7 +151,8 @@ class Batches:
             started=tuple(self._started_under_way),
             levels=self._levels(limits, now_ms),
             cancels=self._cancels_under_way,
-            suspect=self.suspects.begin(),
+            suspects=self.suspects.begin(),
+            ended=tuple(self._ended_under_way),
             awaited=self._awaited_under_way,
             overdue=self._overdue_under_way,
         )
@@ -154,16 +163,22 @@ class Batches:
         self._levels_at_ms = now_ms
         return limits.checkpoints(now_ms)
 
-    def end(self, serial: int) -> Ended | None:
-        """The commit of that batch returned; None if it has been called unknown meanwhile."""
+    def end(self, serial: int, crashed: Collection[TicketNumber] = ()) -> Ended | None:
+        """The commit of that batch returned; None if it has been called unknown meanwhile.
+
+        `crashed`: these tickets were published as Failed, since the record that was decided could not be made.
+        """
         if serial != self._serial or not self._outbox.busy:
             return None
-        self._started_under_way = []
+        calls, self._started_under_way, self._ended_under_way = self._ended_under_way, [], []
         self.suspects.end()
         tickets = [each.ticket for each in self._outbox.end()]
-        return Ended(
-            self._settled_under_way, self._cancels_under_way, tickets, self._awaited_under_way, self._overdue_under_way
-        )
+        settled = self._settled_under_way
+        if crashed:
+            failed = {each.candidate.identity for each in tickets if each.number in crashed}
+            settled = failed_instead(settled, {(each.id_hash, each.run) for each in failed})
+        cancels, awaited, overdue = self._cancels_under_way, self._awaited_under_way, self._overdue_under_way
+        return Ended(settled, cancels, tickets, calls, awaited, overdue)
 
     def hangs(self, now_ms: int) -> bool:
         """Whether the commit under way takes so long that Kafka may be out of reach: who then takes over pays again."""
@@ -175,10 +190,23 @@ class Batches:
         self.suspects.clear()
         self._started = self._started_under_way + self._started
         self._started_under_way = []
+        self._ended = self._ended_under_way + self._ended
+        self._ended_under_way = []
 
     def clear(self) -> None:
         """Another leader writes the ledger now."""
         self._started, self._started_under_way = [], []
+        self._ended, self._ended_under_way = [], []
+
+
+def failed_instead(settled: Iterable[SettledEntry], crashed: Collection[tuple[bytes, int]]) -> tuple[SettledEntry, ...]:
+    """The entries, but that these ids (hash and run) have failed, whatever was decided of them."""
+    return tuple(
+        SettledEntry(each.identity, each.attempt, Fate.FAILED)
+        if (each.identity.id_hash, each.identity.run) in crashed
+        else each
+        for each in settled
+    )
 
 
 def entries(decided: Iterable[Decided]) -> Iterable[SettledEntry]:

@@ -108,12 +108,27 @@ OVERDUE_LOOKED_FOR_MS = 60_000
 COPY_WITHIN_MS = 15 * 86_400_000
 """How long after its deadline the copy of a parked request can still come, unless retention is known to be shorter."""
 
-DEATHS_BEFORE_CAUTION = 3
-"""So many terms in a row must have died where a partition stands before it is read one record at a time."""
+DEATHS_BEFORE_CAUTION = 2
+"""Terms in a row that must have died before records are named in the ledger ahead of reading them."""
+DEATHS_IN_A_ROW_WITHIN_MS = 600_000
+"""Deaths further apart are no row. A platform waits up to five minutes before it starts a process that keeps dying."""
+CAUTIOUS_BATCH_MAX = 50
+"""Records named together. Naming costs two commits, so 50 keep caution above 500 records/s on three nodes."""
 DEATHS_BY_DECODING = 2
-"""A record that was named when so many terms died is not decoded again."""
+"""A record that was named alone when so many terms died is not decoded again."""
 DEATHS_BY_TAKING = 3
-"""And one that was named in one more is not even taken: to unpack it is enough to die."""
+"""And one that was named alone in one more is not even taken: unpacking it is deadly."""
+
+DEATHS_UNSUSPECTED = 2
+"""A request whose call was under way when so many terms died is a suspect: called alone, or a few at a time."""
+DEATHS_BY_CALL = 3
+"""And one whose call was so when one more died, with no other suspect's beside it, is not called again."""
+CALLS_OF_SUSPECTS_MAX = 16
+"""How many suspects are called at once while there are more of them: as many at most must then be called alone."""
+QUIET_MS = 10_000
+"""A suspect is called so long after a promotion, and after the last record read with caution, at the earliest."""
+PUT_OFF_MS = 1_000
+"""A suspect that may not be called yet asks again after so long."""
 
 CONTROL_BUFFER_MAX = 1_000
 CONTROL_BUFFER_BYTES_MAX = 4 * 1024 * 1024
@@ -122,6 +137,7 @@ CONTROL_BUFFER_BYTES_MAX = 4 * 1024 * 1024
 assert OUTCOME_BYTES_MAX < TRANSACTION_BYTES_MAX
 assert LINGER_MS < PROBE_EVERY_MS < COMMIT_PATIENCE_MS
 assert DEATHS_BY_DECODING < DEATHS_BY_TAKING
+assert DEATHS_UNSUSPECTED < DEATHS_BY_CALL
 assert DURATIONS_RANKED_EVERY < DURATIONS_REMEMBERED
 assert HOLD_MIN_MS < HOLD_FIRST_MS < HOLD_MAX_MS
 assert RETRY_BACKOFF_FIRST_MS < RETRY_BACKOFF_MAX_MS

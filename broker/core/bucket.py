@@ -2,12 +2,13 @@
 
 Tokens are kept scaled by the period: with `units = tokens * period_ms`, one millisecond refills exactly `capacity`
 units, so no rate is ever rounded and a year of refills drifts by nothing. The level may go below zero: what has been
-spent is spent. It never goes above the capacity. Time that runs backwards stands still.
+spent is spent. But it goes no deeper than a full bucket is high: more than that can only be an error, and would be
+waited for without a bound. It never goes above the capacity. Time that runs backwards stands still.
 """
 
 
 class Bucket:
-    """A level between minus infinity and `capacity` that refills by `capacity` every `period_ms`."""
+    """A level between `-capacity` and `capacity` that refills by `capacity` every `period_ms`."""
 
     __slots__ = ("_at_ms", "_units", "capacity", "period_ms")
 
@@ -17,7 +18,7 @@ class Bucket:
         self.capacity = capacity
         self.period_ms = period_ms
         self._at_ms = now_ms
-        self._units = min(level, capacity) * period_ms
+        self._units = max(-capacity, min(level, capacity)) * period_ms
 
     def level(self, now_ms: int) -> int:
         """Whole tokens in the bucket, rounded down."""
@@ -29,9 +30,8 @@ class Bucket:
         """Take `amount`, into debt if need be; a negative amount gives back. Returns the level afterwards."""
         if now_ms > self._at_ms:
             self._refill(now_ms)
-        self._units -= amount * self.period_ms
-        if amount < 0:
-            self._units = min(self._units, self.capacity * self.period_ms)
+        units, full = self._units - amount * self.period_ms, self.capacity * self.period_ms
+        self._units = full if units > full else units if units > -full else -full
         return self._units // self.period_ms
 
     def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
@@ -51,14 +51,14 @@ class Bucket:
         """Believe another level from now on."""
         if now_ms > self._at_ms:
             self._refill(now_ms)
-        self._units = min(level, self.capacity) * self.period_ms
+        self._units = max(-self.capacity, min(level, self.capacity)) * self.period_ms
 
     def resize(self, capacity: int, period_ms: int, now_ms: int) -> None:
         """Another limit from now on; the tokens that are there stay, as far as they fit."""
         level = self.level(now_ms)
         self.capacity = capacity
         self.period_ms = period_ms
-        self._units = min(level, capacity) * period_ms
+        self._units = max(-capacity, min(level, capacity)) * period_ms
 
     def _refill(self, now_ms: int) -> None:
         full = self.capacity * self.period_ms

@@ -101,6 +101,16 @@ class Buckets:
         """The bucket of tokens that refills soonest; None while no limit of tokens is known."""
         return self._shortest
 
+    @property
+    def payable_max(self) -> int | None:
+        """What one call pays at most: a full smallest bucket of tokens, and as much debt; None while none is known.
+
+        A server whose bucket never holds so much has taken less, or refuses the call; and if it has taken more, the
+        next answer tells. Without an answer that tells, a mistaken price would be waited for without a bound.
+        """
+        mirrors = self._of[TOKENS]
+        return 2 * min(mirror.capacity for mirror in mirrors) if mirrors else None
+
     def hold(self, tokens: int) -> bool:
         """Whether a call of so many tokens fits every one of tokens when full."""
         for mirror in self._of[TOKENS]:  # noqa: SIM110 — asked for each request
@@ -171,10 +181,14 @@ class Buckets:
         for mirror in self._mirrors:
             mirror.pay(paid if mirror.metric is TOKENS else 1, number, now_ms)
 
-    def refused(self, paid: int, number: int, now_ms: int) -> None:
-        """The server took nothing for call `number`."""
+    def refused(self, paid: int, number: int, now_ms: int, *, untaken: bool = False) -> None:
+        """The server took nothing for call `number`; `untaken`: it did not even look at its limits."""
         for mirror in self._mirrors:
-            mirror.refused(paid if mirror.metric is TOKENS else 1, number, now_ms)
+            amount = paid if mirror.metric is TOKENS else 1
+            if untaken and isinstance(mirror, Mirror):
+                mirror.untaken(amount, number, now_ms)
+            else:
+                mirror.refused(amount, number, now_ms)
 
     def repriced(self) -> None:
         """What was sent was dearer than it was paid."""
@@ -186,8 +200,8 @@ class Buckets:
         return tuple(
             Level(
                 mirror.metric,
-                mirror.low(now_ms),
-                mirror.high(now_ms),
+                max(-mirror.capacity, mirror.low(now_ms)),
+                max(-mirror.capacity, mirror.high(now_ms)),
                 mirror.capacity,
                 mirror.period_ms,
                 mirror.refill,

@@ -7,11 +7,11 @@ A header speaks of one bucket of a metric, and which one it is (per minute, per 
 may have several mirrors, and all of them are paid.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from broker.core.breaker import Breaker
 from broker.core.buckets import Buckets, Level
+from broker.core.caution import Caution
 from broker.core.charge import Prices
 from broker.core.checkpoint import Checkpoint
 from broker.core.leeway import Leeway
@@ -32,27 +32,11 @@ from broker.core.window import Window
 from broker.core.witness import Usage
 
 _ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})
+_TURNED_AWAY: Final = frozenset({Meaning.REJECTED, Meaning.AUTH})
 _REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
 _ASKED_TO_WAIT: Final = frozenset({Meaning.RATE_LIMITED, Meaning.OVERLOADED})
 
 __all__ = ["Budget", "Caution", "Checkpoint", "LimitSettings"]
-
-
-@dataclass(frozen=True, slots=True)
-class Caution:
-    """What answers and refusals have taught beside the levels.
-
-    Attributes:
-        way_ms: How long a call may take to the server's limiter.
-        borne_tokens: What has been spent at once beyond the rate without a refusal.
-        ceiling_tokens: What must not be, where a refusal has shown it.
-        share_ppm: The share of the rate that is spent.
-    """
-
-    way_ms: int
-    borne_tokens: int
-    ceiling_tokens: int | None
-    share_ppm: int
 
 
 class Budget:
@@ -119,7 +103,7 @@ class Budget:
             keep_ppm: The share of every bucket that must be left for others.
             stated: The server itself has named this charge.
         """
-        paid = charge if stated else self._markup.applied(charge)
+        paid = self._to_pay(charge, stated=stated)
         if self._leeway.covers(paid, keep_ppm) and self.breaker.closed:
             self._granted = charge, now_ms, stated
             return now_ms
@@ -152,16 +136,16 @@ class Budget:
 
     def refill_beside(self, charge: int, keep_ppm: int, *, stated: bool = False) -> int:
         """How long the buckets take to refill in which it has no room beside a share kept; 0 where it has."""
-        return self._buckets.refill_beside(charge if stated else self._markup.applied(charge), keep_ppm)
+        return self._buckets.refill_beside(self._to_pay(charge, stated=stated), keep_ppm)
 
     def shut_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
         """Until when nobody pays so much for want of more than a minute's tokens: a pause, or a limit per day."""
-        paid = charge if stated else self._markup.applied(charge)
+        paid = self._to_pay(charge, stated=stated)
         return max(self._paused_until_ms, self._buckets.payable_at(paid, 0, now_ms, longer_than_ms=HOUR_MS))
 
     def pace_ms(self, charge: int) -> int:
         """How long the slowest bucket takes to refill such a call."""
-        paid = self._markup.applied(charge)
+        paid = self._to_pay(charge, stated=False)
         amounts = ((paid if mirror.metric is Metric.TOKENS else 1, mirror) for mirror in self._buckets)
         return max((amount * mirror.period_ms // mirror.capacity for amount, mirror in amounts), default=0)
 
@@ -175,7 +159,7 @@ class Budget:
             assert payable_at is not None, "no attempt is reserved while another must end first"
             assert payable_at <= now_ms, "no attempt is reserved before every metric can pay"
         self._granted = None
-        paid = charge if stated else self._markup.applied(charge)
+        paid = self._to_pay(charge, stated=stated)
         if self._patience.tried and self._patience.goes_alone(now_ms):
             self._buckets.trust_no_more_than(paid, now_ms)
         oldest = next(iter(self._flights.values()), None)
@@ -189,6 +173,12 @@ class Budget:
         self._charged.pay(paid, now_ms)
         self._buckets.pay(paid, number, now_ms)
 
+    def _to_pay(self, charge: int, *, stated: bool) -> int:
+        """A charge, marked up unless the server has stated it, and never more than puts a bucket into full debt."""
+        paid = charge if stated else self._markup.applied(charge)
+        most = self._buckets.payable_max
+        return paid if most is None or paid <= most else most
+
     def paid(self, attempt: int) -> int:
         """What was paid for an attempt in flight: its charge, marked up."""
         return self._flights[attempt].paid
@@ -198,9 +188,11 @@ class Budget:
         flight = self._flights.pop(attempt)
         self._granted = None
         self._testify(attempt, flight, verdict, usage, now_ms)
-        if verdict.meaning in _REFUSED and not self.settings.refusals_charged:
-            self._give_back(flight, now_ms)
-        self._ration(flight, verdict, now_ms)
+        untaken = _took_nothing(verdict)
+        if untaken or (verdict.meaning in _REFUSED and not self.settings.refusals_charged):
+            self._give_back(flight, now_ms, untaken=untaken)
+        if not untaken:
+            self._ration(flight, verdict, now_ms)
         agreed = self._hear(flight, verdict, now_ms) and verdict.meaning is OK
         if not agreed or self._buckets.made != self._buckets_made:
             self._leeway.void()
@@ -337,12 +329,12 @@ class Budget:
         refilled = flight.refilled(shortest.capacity, shortest.period_ms, until_ms)
         return later + max(0, refilled - self._sends.spent_since(flight.number, until_ms))
 
-    def _give_back(self, flight: Reservation, now_ms: int) -> None:
+    def _give_back(self, flight: Reservation, now_ms: int, *, untaken: bool) -> None:
         self._sends.strike(flight.number)
         self._charged.give_back(flight.paid, flight.sent_ms)
         if self._spread is not None:
             self._spread.give_back(flight.paid, now_ms)
-        self._buckets.refused(flight.paid, flight.number, now_ms)
+        self._buckets.refused(flight.paid, flight.number, now_ms, untaken=untaken)
 
     def _testify(self, attempt: int, flight: Reservation, verdict: Verdict, usage: Usage | None, now_ms: int) -> None:
         """Tell the tariff what the answer says of charges; what is still on its way costs what is believed now."""
@@ -353,7 +345,7 @@ class Budget:
         if self.tariff.version != version:
             self._markup = Markup()
             self._leeway.void()
-            self._sends.reprice_by(self.tariff.price)
+            self._sends.reprice_by(lambda prices: self._to_pay(self.tariff.price(prices), stated=True))
             before_ppm = PPM
             self._buckets.repriced()
         if self._markup.ppm != before_ppm:
@@ -388,6 +380,16 @@ class Budget:
             self._spread = Spread(shortest.capacity, shortest.period_ms, now_ms, self.settings.burst_ms)
         else:
             self._spread.follow(shortest.capacity, shortest.period_ms, now_ms)
+
+
+def _took_nothing(verdict: Verdict) -> bool:
+    """Whether the server turned a call away before it looked at its limits, as far as is known.
+
+    OpenAI charges a 400 like an answer, and then its headers say so; 401 and 404 come without (facts/openai.md §2, §4).
+    Servers that never show limits cannot correct what was believed: without this, one typing error in `max_tokens`
+    would freeze such a limit for as long as that many tokens take to flow in.
+    """
+    return verdict.meaning in _TURNED_AWAY and not verdict.readings and verdict.snapshot is None
 
 
 def _unfathomed(stated: Snapshot | None) -> bool:

@@ -20,6 +20,9 @@ RESPONSES_OVERHEAD: Final = 19
 RESPONSES_OVERHEAD_WITH_TOOLS: Final = 217
 MESSAGE_FRAMING_TOKENS: Final = 3  # around each message, and once more before the answer
 ROLE_TOKENS: Final = 1  # of a message that the body only implies: a lone string, and instructions
+PRICE_MAX: Final = 10**12
+"""No call is priced higher, and no figure of a body is believed beyond it: no limit ever pays so much, and whatever is
+reckoned with it downstream fits a float, 64 bits and a line of the log."""
 
 
 class Law(StrEnum):
@@ -87,8 +90,8 @@ def recorded_law(endpoint: str) -> Law:
 
 
 def charge(law: Law, size: Size) -> int:
-    """Tokens that `law` takes at the admission of one call, at least 1, of whatever endpoint."""
-    return max(1, _LAWS[law](size))
+    """Tokens that `law` takes at the admission of one call, 1 to `PRICE_MAX`, of whatever endpoint."""
+    return max(1, min(PRICE_MAX, _LAWS[law](size)))
 
 
 def prices(endpoint: str, size: Size, law: Law | None = None) -> Prices:
@@ -96,7 +99,7 @@ def prices(endpoint: str, size: Size, law: Law | None = None) -> Prices:
     laws = LAWS_OF.get(endpoint, (Law.DOCUMENTED,)) if law is None else (law,)
     covered = _responses_overhead(size) if endpoint == "responses" else 0
     endpoint = endpoint if endpoint in LAWS_OF else "other"
-    at_admission = (charge(each, size) + (covered if each is Law.USAGE else 0) for each in laws)
+    at_admission = (min(PRICE_MAX, charge(each, size) + (covered if each is Law.USAGE else 0)) for each in laws)
     return Prices(endpoint, laws, tuple(at_admission), covered)
 
 
@@ -118,6 +121,18 @@ def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> Siz
         embedding_tokens=sum(map(len, vectors)) if vectors else None,
         image_tokens=sum(_billed(_text_at(body, "model") or "", picture) for picture in pictures),
     )
+
+
+def beyond_any_limit(body: Mapping[str, object]) -> str | None:
+    """What of a body asks for more than any limit could ever pay, as a part of a sentence; None if nothing does."""
+    for name in _AMOUNTS:
+        value = body.get(name)
+        if isinstance(value, int | float) and value > PRICE_MAX:
+            return f"body.{name}"
+    for name in _OUTPUT_CAPS:
+        if (_whole(body.get(name)) or 0) * (_whole(body.get("n")) or 1) > PRICE_MAX:
+            return f"body.{name} times body.n"
+    return None
 
 
 def texts(endpoint: str, body: Mapping[str, object]) -> Iterator[str]:
@@ -197,6 +212,7 @@ LAWS_OF: Final[Mapping[str, tuple[Law, ...]]] = {
 """The laws that may hold for an endpoint, as a rule the dearest first; what no law of an unknown one is known for costs
 what the documentation says."""
 _OUTPUT_CAPS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_AMOUNTS: Final = (*_OUTPUT_CAPS, "n", "best_of", "dimensions", "top_logprobs", "max_tool_calls")
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "computer_screenshot"})
 _ITEM_TEXTS: Final = ("content", "output", "arguments")  # of a message, of a tool's result, of a call to a tool
 
@@ -286,10 +302,10 @@ def _text_at(value: object, name: str) -> str | None:
 
 
 def _whole(value: object) -> int | None:
-    """A positive whole number, also one that a producer wrote as 500.0."""
+    """A positive whole number, also one that a producer wrote as 500.0; none is believed beyond `PRICE_MAX`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value) if value > 0 and value == value // 1 else None
+    return min(PRICE_MAX, int(value)) if value > 0 and value == value // 1 else None
 
 
 def _utf8_bytes(text: str) -> int:

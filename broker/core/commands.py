@@ -124,7 +124,7 @@ class SettledEntry:
 
 @value
 class StartedEntry:
-    """A line for the ledger: a call for this identity was begun."""
+    """A line for the ledger: a call for this identity was begun; or has ended, and its request waits for another."""
 
     identity: Identity
     attempt: int
@@ -145,7 +145,8 @@ class Batch:
     started: tuple[StartedEntry, ...]
     levels: tuple[Checkpoint, ...]
     cancels: tuple[Cancel, ...] = ()
-    suspect: Source | None = None
+    suspects: tuple[Source, ...] = ()
+    ended: tuple[StartedEntry, ...] = ()
     awaited: tuple[Awaited, ...] = ()
     overdue: tuple[Overdue, ...] = ()
 

@@ -12,8 +12,8 @@ call incomplete and the ledger calls unanswered.
 
 Rules of this file:
 1. A ticket lives from Taken until the commit that settles it has returned, or until its record is somebody else's.
-2. Money is reserved in the same breath in which the Call leaves; each reservation ends in exactly one Answered or
-   Refused, whatever has become of its ticket meanwhile.
+2. Money is reserved in the same breath in which the Call leaves; each reservation ends in exactly one Answered, Refused
+   or Crashed, whatever has become of its ticket meanwhile.
 3. An identity is settled when the commit returns, never before: an index that runs ahead would lose requests.
 4. Progress is finished when a transaction is built; should its commit be unknown, the next promotion starts from the
    stored maps.
@@ -25,11 +25,15 @@ from typing import assert_never
 from broker.core.alarms import Alarms
 from broker.core.attempts import Attempts
 from broker.core.batches import Batches
+from broker.core.bounds import PUT_OFF_MS, QUIET_MS
 from broker.core.budget import Budget
+from broker.core.casualties import Casualties
 from broker.core.commands import Bury, Call, Command, Complete, Forget, Publish, StartedEntry
+from broker.core.deadlines import Deadlines
 from broker.core.events import (
     Answered,
     Committed,
+    Crashed,
     Draining,
     Event,
     LedgerRead,
@@ -45,17 +49,18 @@ from broker.core.events import (
 )
 from broker.core.flights import Flights
 from broker.core.holding import Holding
-from broker.core.identity import Identities, Judgement
+from broker.core.identity import Identities
 from broker.core.inheritance import Inheritance, MakeBudget
 from broker.core.limits import Limits
 from broker.core.notes import gather, hear
 from broker.core.outbox import Decided, Outbox
 from broker.core.progress import PartitionProgress
-from broker.core.reception import CUT_OFF, TOO_LATE, UNREACHABLE, Reception
+from broker.core.reception import CALL_CRASHED, CALLS_KILL, Reception
 from broker.core.register import Register, Want
 from broker.core.retry import Again
 from broker.core.rules import LEADING, DispatchRules, Pause, Role
 from broker.core.settling import Settling
+from broker.core.succession import Succession
 from broker.core.suspects import Suspects
 from broker.core.tenants import Tenants
 from broker.core.term import Trust
@@ -86,9 +91,13 @@ class Dispatch:
         self._batches = Batches(self.outbox, self.register, window_ms=rules.dedupe_window_ms)
         self._attempts = Attempts(self.flights, rules, dice)
         self._inheritance = Inheritance(make_budget)
+        self._casualties = Casualties()
+        self._quiet_from_ms = 0
         self._alarms = Alarms()
         self._settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)
         self._reception = Reception(self.register, self.identities, self.limits, self._alarms, self._settling)
+        self._succession = Succession(self.register, self.identities, self._reception, self._settling)
+        self._deadlines = Deadlines(self.register, self.limits, self._alarms, self._settling, self._reception)
         self._holding = Holding(self.register, self.limits, self._settling, rules, decided=self.outbox.__len__)
         self._wall_offset_ms, self._confirmed = 0, False
         self._drain_until_ms: int | None = None
@@ -106,6 +115,8 @@ class Dispatch:
                     return
             case Refused():
                 self._refused(event, now_ms)
+            case Crashed():
+                self._crashed(event, now_ms)
             case Renewed():
                 self.trust.renewed(event.sent_at_ms)
             case Committed():
@@ -121,7 +132,8 @@ class Dispatch:
                 self._lost(event, now_ms)
             case Suspected():
                 if self.role is LEADING:
-                    self._batches.suspects.name(event.source)
+                    self._batches.suspects.name(event.sources)
+                    self._quiet_from_ms = now_ms + QUIET_MS
             case Suspended():
                 self._suspended()
             case StoodBy():
@@ -135,14 +147,13 @@ class Dispatch:
     def commands(self, now_ms: int) -> list[Command]:
         """What is to be done now, in order; draining the list is the shell's promise to do it."""
         if self.role is LEADING:
-            if self._alarms.rings(now_ms):
-                self._ring(now_ms)
-            self._tell_off(now_ms)
+            self._deadlines.ring(now_ms)
+            self._deadlines.tell_off(now_ms)
             somebody_waits = self.limits.waiting() > 0
             self._holding.relieve(now_ms, may_park=somebody_waits and self.identities.may_park)
             if somebody_waits:
                 self._admit(now_ms)
-                self._tell_off(now_ms)  # who has lined up behind one of its ordering key
+                self._deadlines.tell_off(now_ms)  # who has lined up behind one of its ordering key
             else:
                 self.limits.rest()
             publish_at_ms = self._publish_at()
@@ -152,21 +163,6 @@ class Dispatch:
             self._wake_at_ms = self._next_at(publish_at_ms)
         commands, self._settling.commands = self._settling.commands, []
         return commands
-
-    def _tell_off(self, now_ms: int) -> None:
-        """Fail whoever cannot come in time, and then whoever stood behind those."""
-        while lost := self.limits.out_of_reach(now_ms):
-            for ticket in lost:
-                self._settling.settle(ticket, UNREACHABLE, now_ms)
-
-    def _ring(self, now_ms: int) -> None:
-        for ticket in reversed(self._alarms.woken(now_ms)):  # so that the first to wake ends up in front
-            self._reception.line_up(ticket, now_ms, front=True)
-        for ticket in self._alarms.due(now_ms):
-            if ticket.candidate.deadline_ms > now_ms:
-                self._alarms.watch(ticket, self.limits.hurry(ticket, now_ms), len(self.register))
-            else:
-                self._expire(ticket, now_ms)
 
     def _publish(self, now_ms: int) -> Publish:
         notes = gather(self.identities, self.wall_ms(now_ms))
@@ -198,7 +194,7 @@ class Dispatch:
 
     @property
     def suspects(self) -> Suspects:
-        """Who is named in the ledger, since it may end whoever reads it."""
+        """The records that the ledger names, since they may end their reader."""
         return self._batches.suspects
 
     @property
@@ -229,7 +225,7 @@ class Dispatch:
         progress = self._progress_of(event.source.partition)
         if progress is not None and progress.take(event.source.offset, event.timestamp_ms):
             ticket = Ticket(event.number, event.source, event.bytes, now_ms, event.content)
-            ticket.timestamp_ms = event.timestamp_ms
+            ticket.timestamp_ms, ticket.buffer_bytes = event.timestamp_ms, event.buffer_bytes or event.bytes
             self._holding.look()
             self._reception.meet(ticket, now_ms)
         else:
@@ -260,15 +256,23 @@ class Dispatch:
                 ticket = next(payable, None)
                 if ticket is None:
                     return
-                self._call(ticket, now_ms)
+                if not self._casualties or self._may_call(ticket, now_ms):
+                    self._call(ticket, now_ms)
         self.limits.rest()
 
-    def _expire(self, ticket: Ticket, now_ms: int) -> None:
-        """Nobody wants the answer any more. A call in flight is cut off; what it took is taken."""
-        cut_off = ticket.state is CALLING
-        if cut_off:
-            self._settling.withdraw(ticket, now_ms)
-        self._settling.settle(ticket, CUT_OFF if cut_off else TOO_LATE, now_ms)
+    def _may_call(self, ticket: Ticket, now_ms: int) -> bool:
+        """Whether this one may be called, whose call may have ended other dispatchers; else it waits, or has failed."""
+        identity, deadline_ms = ticket.candidate.identity, ticket.candidate.deadline_ms
+        if self._casualties.is_to_blame(identity):
+            self._settling.settle(ticket, CALLS_KILL, now_ms)
+            return False
+        if not self._casualties.is_suspect(identity):
+            return True
+        if now_ms >= self._quiet_from_ms and self._casualties.calls(identity):
+            return True
+        self.limits.put_off(ticket)
+        self._alarms.sleep(ticket, min(deadline_ms, now_ms + PUT_OFF_MS))
+        return False
 
     def _call(self, ticket: Ticket, now_ms: int) -> None:
         candidate, ticket.state, ticket.called_ms = ticket.candidate, CALLING, now_ms
@@ -290,6 +294,7 @@ class Dispatch:
         ticket, decision = sequel
         if isinstance(decision, Again):
             ticket.state = WAITING
+            self._batches.ended(StartedEntry(ticket.candidate.identity, ticket.candidate.calls_before + ticket.calls))
             self._alarms.sleep(ticket, decision.not_before_ms)
             return False
         if isinstance(decision, Complete):
@@ -306,7 +311,15 @@ class Dispatch:
         ticket = self._attempts.refused(event, now_ms)
         if ticket is not None:
             ticket.state = WAITING
+            candidate = ticket.candidate
+            self._batches.ended(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
             self._reception.line_up(ticket, now_ms, front=True)
+
+    def _crashed(self, event: Crashed, now_ms: int) -> None:
+        """It is not called again: what has crashed once would crash again, and each call is paid."""
+        ticket = self._attempts.crashed(event.call, now_ms)
+        if ticket is not None:
+            self._settling.settle(ticket, CALL_CRASHED, now_ms)
 
     # ------------------------------------------------------------------ settling
 
@@ -315,7 +328,7 @@ class Dispatch:
         return self._batches.due_at(active=active, parked=not active and self.identities.kept > 0)
 
     def _committed(self, event: Committed, now_ms: int) -> None:
-        ended = self._batches.end(event.serial)
+        ended = self._batches.end(event.serial, event.crashed)
         if ended is None:
             return  # called unknown already: the next promotion finds out
         self.trust.proved(event.begun_at_ms)
@@ -324,6 +337,7 @@ class Dispatch:
         wall_ms = self.wall_ms(now_ms)
         hear(self.identities, ended.settled, ended.awaited, ended.cancels, wall_ms)
         self._inheritance.settled(ended.settled)
+        self._casualties.committed(ended.settled, ended.calls)
         for ticket in ended.tickets:
             id_hash = self._settling.drop(ticket)
             if id_hash is not None and (waited := self.register.part(id_hash)):
@@ -339,6 +353,10 @@ class Dispatch:
             self._inheritance.begun(event.started)
         self._inheritance.settled(event.settled)
         self._inheritance.levels(event.levels)
+        self._casualties.line(event.term, event.owner, left=event.left, named=event.named)
+        self._casualties.started(event.started)
+        self._casualties.ended(event.ended)
+        self._casualties.settled(event.settled)
         hear(self.identities, event.settled, event.awaited, event.cancels, event.at_ms)
         self.identities.expire(event.at_ms)
 
@@ -350,30 +368,9 @@ class Dispatch:
             self.limits.clear()
         self.role, self.term = LEADING, event.term
         self._wall_offset_ms, self._confirmed = event.wall_ms - now_ms, False
+        self._quiet_from_ms = now_ms + QUIET_MS
         self._batches.recommit(now_ms)
-        for ticket in self.register.replace_progress(event.progress):
-            self._give_up(ticket, now_ms)
-        self.identities.forget_expected()
-        for ticket in sorted(self.register.tickets(), key=self.register.is_answering, reverse=True):
-            if not self._still_answers(ticket):
-                self._settling.withdraw(ticket, now_ms)
-                self.register.remove(ticket)
-                self._reception.meet(ticket.anew(), now_ms)
-
-    def _still_answers(self, ticket: Ticket) -> bool:
-        """Whether it is for this ticket to answer for its id, also after what leaders in between have done.
-
-        Who answers for nobody starts anew: the ticket that it was a duplicate of, or in conflict with, may be gone. So
-        does who was cancelled under a leader in between.
-        """
-        if not self.register.is_answering(ticket):
-            return False
-        identity, attempt = ticket.candidate.identity, ticket.candidate.attempt
-        self.identities.forget_open(identity)
-        if self._reception.is_cancelled(ticket) or self.identities.judge(identity, attempt) is not Judgement.TAKE:
-            return False
-        self.identities.open(identity, attempt)
-        return True
+        self._succession.begin(event.progress, now_ms)
 
     def _suspended(self) -> None:
         if self.role is LEADING:
@@ -384,15 +381,7 @@ class Dispatch:
         self.role = Role.FOLLOWING
         self.trust.revoke(now_ms)
         self._batches.interrupt()
-        for ticket in self.register.tickets():
-            self._give_up(ticket, now_ms)
+        self._succession.end(now_ms)
         self._batches.clear()
-        self.register.clear()
-        self.identities.forget_expected()
+        self._casualties.stand_by()
         self._alarms.clear()
-
-    def _give_up(self, ticket: Ticket, now_ms: int) -> None:
-        """A ticket whose record is settled elsewhere, or no longer ours."""
-        self._settling.withdraw(ticket, now_ms)
-        if self._settling.drop(ticket) is not None:
-            self.identities.forget_open(ticket.candidate.identity)

@@ -19,13 +19,18 @@ from broker.core.witness import Usage
 
 @value
 class Taken:
-    """A record was read from its lane, or from the control topic, and decoded as far as it could be."""
+    """A record was read from its lane, or from the control topic, and decoded as far as it could be.
+
+    `bytes` is what it weighs when it is written again; `buffer_bytes`, if stated, what it holds of memory: decoded, a
+    megabyte may take ten.
+    """
 
     number: TicketNumber
     source: Source
     timestamp_ms: int
     bytes: int
     content: Candidate | Garbage | Cancel
+    buffer_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Crashed:
+    """An exception in our own code ended a call: what the server did is unknown, and the request may be to blame."""
+
+    call: CallNumber
+
+
+@dataclass(frozen=True, slots=True)
 class Renewed:
     """Redis confirmed the lease to a renewal sent at that instant."""
 
@@ -68,13 +80,22 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRead:
-    """A step of the ledger was read: fates, started attempts, waiting cancels and copies, ours or another leader's."""
+    """A line of the ledger was read: fates, attempts, waiting cancels and copies, ours or another leader's.
+
+    `term` and `owner` say who wrote it, `left` that its term ends in peace, `named` that it names a record that is
+    about to be read with caution.
+    """
 
     at_ms: int
     settled: Sequence[SettledEntry]
     started: Sequence[StartedEntry]
     levels: Sequence[Checkpoint]
     cancels: Sequence[Cancel] = ()
+    ended: Sequence[StartedEntry] = ()
+    term: int = 0
+    owner: str = ""
+    left: bool = False
+    named: bool = False
     awaited: Sequence[Awaited] = ()
 
 
@@ -97,17 +118,21 @@ class PartitionFound:
 
 @dataclass(frozen=True, slots=True)
 class Suspected:
-    """The record there is about to be read with caution: the ledger must name it first. None: it has been read."""
+    """These records are about to be read with caution: the ledger must name them first. Empty: they have been read."""
 
-    source: Source | None
+    sources: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A batch's commit returned: final."""
+    """A batch's commit returned: final.
+
+    `crashed`: a record of these tickets could not be made; they were published, and stand in the ledger, as Failed.
+    """
 
     serial: int
     begun_at_ms: int
+    crashed: frozenset[TicketNumber] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +157,7 @@ Event = (
     | Lost
     | Answered
     | Refused
+    | Crashed
     | Renewed
     | LedgerRead
     | Promoted

@@ -1,8 +1,9 @@
 """An interval in which the level of a bucket lies, in exact integers: both of its ends refill continuously.
 
 Tokens are kept scaled by the period, as in bucket.py: with `units = tokens * period_ms`, one millisecond refills
-exactly `capacity` units. Either end may go below zero, and neither above the capacity. Time that runs backwards stands
-still.
+exactly `capacity` units. Either end may go below zero, by as much as a full bucket, and neither above the capacity: a
+deeper debt is an error of ours or of the server's, and would be waited for without a bound. Time that runs backwards
+stands still.
 """
 
 
@@ -40,8 +41,8 @@ class Interval:
     def set(self, low: int, high: int) -> None:
         """Believe other ends from the last instant on, in units."""
         full = self._full
-        self.low = low if low < full else full
-        self.high = high if high < full else full
+        self.low = -full if low < -full else low if low < full else full
+        self.high = -full if high < -full else high if high < full else full
 
     def narrow(self, least: int, most: int) -> None:
         """Believe no less than `least` and no more than `most`, in units; they leave something of the interval."""
@@ -54,8 +55,9 @@ class Interval:
         """Take between so many tokens and so many, into debt if need be."""
         if now_ms > self.at_ms:
             self.refill(now_ms)
-        self.low -= most * self.period_ms
-        self.high -= least * self.period_ms
+        low, high, deepest = self.low - most * self.period_ms, self.high - least * self.period_ms, -self._full
+        self.low = low if low > deepest else deepest
+        self.high = high if high > deepest else deepest
 
     def payable_at(self, amount: int, keep: int, now_ms: int) -> int:
         """The first whole millisecond, `now_ms` or later, at which the lower end keeps `keep` after paying `amount`.

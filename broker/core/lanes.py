@@ -114,7 +114,7 @@ class LaneQueue:
         self.head = None  # it may be another now
         self.count += 1
         self.waiting_tokens += ticket.charge
-        self.waiting_bytes += ticket.bytes
+        self.waiting_bytes += ticket.buffer_bytes
 
     def next(self, now_ms: int) -> Ticket | None:
         """Who is first; None if nobody waits, or the caps of all their tenants are reached."""
@@ -199,7 +199,7 @@ class LaneQueue:
             self.head = None
         self.count -= 1
         self.waiting_tokens -= ticket.charge
-        self.waiting_bytes -= ticket.bytes
+        self.waiting_bytes -= ticket.buffer_bytes
         if not self.count:
             self.credit_ppm_tokens = self.excess_ppm_tokens = self.largest = 0  # an idle lane saves up nothing
 

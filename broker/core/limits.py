@@ -188,15 +188,21 @@ class Limits:
     def withdraw(self, ticket: Ticket, now_ms: int) -> None:
         """A ticket leaves its line, if it stands in one, and its place in the order of its key."""
         if ticket.queued:
-            self._desks[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
-            self._waiting -= 1
+            self.put_off(ticket)
         if isinstance(ticket.content, Candidate) and ticket.candidate.order:
             follower = self._order.left(ticket)
             if follower is not None:
                 self._line_up(follower, now_ms)
 
+    def put_off(self, ticket: Ticket) -> None:
+        """A ticket leaves its line for a while, and keeps its place in the order of its key."""
+        self._desks[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
+        self._waiting -= 1
+
     def payable(self, now_ms: int, room: Callable[[int], bool] = lambda _keep_ppm: True) -> Iterator[Ticket]:
-        """Tickets whose turn it is and whose every limit can pay at this instant, each to be served before the next.
+        """Tickets whose turn it is and whose every limit can pay at this instant.
+
+        Each must be served, put off or withdrawn before the next.
 
         `room` says whether a call fits that leaves such a share of the places to others. A limit that cannot pay is
         asked once, however many others serve, and once more if a call may have changed who is next there: the next of

@@ -60,6 +60,7 @@ class Mirror:
         self._doubted = -1  # the newest call that was refused although the lower end could pay it
         self._named_by = -1  # the newest call whose answer named the limit
         self._extremes = Extremes()
+        self._told = 0  # so many calls had been sent when an answer last told something
         self._followed = 0  # so many of the sends has the course followed
         self._forgotten = 0
         self._retraced = False
@@ -116,6 +117,16 @@ class Mirror:
         level.set(level.low, level.high + max(0, amount - self._rounding) * self.period_ms)
         self._retrace(number)
 
+    def untaken(self, amount: int, number: int, now_ms: int) -> None:
+        """The server turned a call away that was paid: both ends have it back, unless an answer told since it was sent.
+
+        Where answers tell, the next one knows better; where none ever does, nothing else would give it back.
+        """
+        self.refused(amount, number, now_ms)
+        if number >= self._told:
+            level = self._level
+            level.set(level.low + (amount + self._rounding) * self.period_ms, level.high)
+
     def repriced(self, sends: Sends) -> None:
         """The calls sent were dearer than they were paid: what was believed is worth nothing until the next answer."""
         self._forget_level()
@@ -163,7 +174,7 @@ class Mirror:
             0 if it agreed, by how many units it contradicted (negative: the server had less than believed), or None
             if it told nothing: the first answer, or one too old.
         """
-        level = self._level
+        level, self._told = self._level, sends.count
         if hearing.now_ms > level.at_ms:
             level.refill(hearing.now_ms)
         if self._anchor is not None:

@@ -20,6 +20,12 @@ from broker.core.ticket import Candidate, Garbage, State, Ticket
 
 TOO_LATE = Fail("deadline_exceeded", "The deadline passed before a call could start.")
 CUT_OFF = Fail("deadline_exceeded", "The deadline passed before the answer came; the call was cut off.")
+CALL_CRASHED = Fail(
+    "crashed", "A defect in the dispatcher ended the call of this request; it may have been paid, and is not repeated."
+)
+CALLS_KILL = Fail(
+    "crashed", "Three dispatchers or more ended while a call for this request was under way; it is not called again."
+)
 UNREACHABLE = Fail(
     "deadline_unreachable", "The deadline would pass before a call could start, even if nobody else's came before it."
 )

@@ -83,6 +83,13 @@ class Register:
         most = free if free < wanted else wanted
         return 0 if most <= 0 else min(most, progress.room())
 
+    def read_ahead_max(self, lane: str) -> int:
+        """How far behind the last offset stored of a partition a leader can have read, in offsets.
+
+        What it has taken since stands in its buffer. Each record may have a transaction marker behind it.
+        """
+        return 2 * self._rules[lane].buffer_max
+
     def crowded(self) -> list[LaneRule]:
         """The lanes whose buffer is more than half full, in count or in bytes."""
         if len(self._tickets) <= self._few and sum(self._held_bytes.values()) <= self._light:
@@ -102,22 +109,22 @@ class Register:
         lane = ticket.source.partition.lane
         self._tickets[ticket.number] = ticket
         self._held[lane] += 1
-        self._held_bytes[lane] += ticket.bytes
+        self._held_bytes[lane] += ticket.buffer_bytes
         held = self._held_of.get(ticket.source.partition)
         if held is None:
             held = self._held_of[ticket.source.partition] = _Held()
         held.count += 1
-        held.bytes += ticket.bytes
+        held.bytes += ticket.buffer_bytes
 
     def remove(self, ticket: Ticket) -> bytes | None:
         """A ticket is committed or dropped; returns the id that it was to answer for, if there was one."""
         del self._tickets[ticket.number]
         lane = ticket.source.partition.lane
         self._held[lane] -= 1
-        self._held_bytes[lane] -= ticket.bytes
+        self._held_bytes[lane] -= ticket.buffer_bytes
         held = self._held_of[ticket.source.partition]
         held.count -= 1
-        held.bytes -= ticket.bytes
+        held.bytes -= ticket.buffer_bytes
         if not self.is_answering(ticket):
             return None
         id_hash = ticket.candidate.identity.id_hash

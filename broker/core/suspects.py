@@ -1,112 +1,157 @@
 """Records that may have ended the process that decoded them, and how that is told from the ledger (holes 24).
 
-A record that ends whoever reads it (a crash in a tokenizer, memory, a loop without end) is first again in every term.
-Which record it is nobody sees: the process is gone. So each claim says where the partitions stand, and a partition that
-three terms in a row found at one place, and died, is read with *caution*: one record at a time, named in the ledger
-before its bytes are touched, and struck off once it is priced. Who is still named when a term dies is a suspect.
+A record that ends its reader (a crash in a tokenizer, memory, a loop without end) is read first again in every term. No
+process can report it: the process is gone. So after two deaths in a row a term reads with *caution*: each record is
+named in the ledger before its bytes are touched, and struck off once it is priced. A record that is named when a term
+dies is a suspect.
+
+Most deaths have another cause (an eviction, a killed node), so caution is made cheap: records are named in batches, and
+one by one only where a batch was named when a term died, or once a record is proven deadly.
 
 Rules:
 - A term has died when another owner's claim follows it and it has not said that it left.
-- One record is named at a time in the whole process, whatever the partitions that are read with caution.
-- Each line of a term says anew who is named; what it names no more was read, and lived through: it is no suspect.
-- Caution ends where the log ended at the promotion: what came later no dead term has read.
-- A place where one more term dies under caution is named in the ledger, so the next term is cautious there too.
+- Deaths are in a row when their successors' claims are at most ten minutes apart and no term left between them. Where
+  the partitions stand does not matter: a term may commit a good deal before it reads the record that ends it.
+- One naming at a time in the whole process, whatever the partitions that are read with caution.
+- Each line of a term says anew which records are named; one that it names no more was read, and is no suspect.
+- Caution covers what a dead term can have read: the open records, and as many behind them as its buffer holds.
+- Only deaths with one record named *alone* convict it: a batch convicts none of its records.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING, DEATHS_BY_TAKING
+from broker.core.bounds import (
+    CAUTIOUS_BATCH_MAX,
+    DEATHS_BEFORE_CAUTION,
+    DEATHS_BY_DECODING,
+    DEATHS_BY_TAKING,
+    DEATHS_IN_A_ROW_WITHIN_MS,
+)
 from broker.core.ticket import Source
 
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """How one partition is read: below `until` one at a time. `deaths` are the terms that died of an offset."""
+    """How one partition is read below the offset `until`.
+
+    Attributes:
+        until: From here on no dead term can have read.
+        deaths: Terms that died while an offset was named alone.
+        crowd: Offsets that were named among others when a term died.
+    """
 
     until: int
     deaths: Mapping[int, int] = field(default_factory=dict)
+    crowd: frozenset[int] = frozenset()
 
     def may_decode(self, offset: int) -> bool:
-        """False: two terms have died while it was named; nobody decodes it again."""
+        """Whether the record may be decoded: not after two terms died while it was named alone."""
         return self.deaths.get(offset, 0) < DEATHS_BY_DECODING
 
     def may_take(self, offset: int) -> bool:
-        """False: a term has died of it without decoding it. Not even its batch may be unpacked."""
+        """Whether the record may be taken: not after a third term died without decoding it; unpacking it is deadly."""
         return self.deaths.get(offset, 0) < DEATHS_BY_TAKING
+
+    def batch_max(self, offset: int) -> int:
+        """How many records from `offset` on may be named together; at least 1.
+
+        One for a suspect. One, too, beside a record that is proven deadly: where one stands, others may, and each
+        should cost the two deaths that convict it and no third for the batch around it.
+        """
+        proven = any(deaths >= DEATHS_BY_DECODING for deaths in self.deaths.values())
+        if proven or offset in self.deaths or offset in self.crowd:
+            return 1
+        suspects = (each for each in (*self.deaths, *self.crowd) if each > offset)
+        return max(1, min(CAUTIOUS_BATCH_MAX, self.until - offset, min(suspects, default=self.until) - offset))
 
 
 class Deaths:
-    """What the lines of the ledger tell of terms that died. Positions are `topic/partition/offset`."""
+    """What the lines of the ledger say of terms that died. Positions are `topic/partition/offset`."""
 
     def __init__(self) -> None:
         self._owner = ""
         self._is_over = True  # the term has left in peace, or none is known
-        self._stood: dict[str, int] = {}  # where the last claim found each partition, and how many died there in a row
+        self._row = 0  # deaths in a row
+        self._died_ms = 0
         self._named: Sequence[str] = ()
-        self._suspects: dict[str, int] = {}
+        self._alone: dict[str, int] = {}
+        self._crowd: set[str] = set()
 
-    def claimed(self, owner: str, stands: Iterable[str]) -> None:
-        """A claim: each partition stands at one of these positions."""
-        died = not self._is_over and owner != self._owner
-        if died:
-            for position in self._named:
-                self._suspects[position] = self._suspects.get(position, 0) + 1
-        before = {} if self._is_over else self._stood
-        self._stood = {position: before[position] + died if position in before else 0 for position in stands}
+    def claimed(self, owner: str, stands: Iterable[str], at_ms: int) -> None:
+        """A claim, made at that wall time: each partition stands at one of these positions."""
+        if not self._is_over and owner != self._owner:
+            self._died(at_ms)
         self._owner, self._is_over, self._named = owner, False, ()
-        bases = dict(map(_split, self._stood))
-        for position in list(self._suspects):
+        bases = dict(map(_split, stands))
+        for position in (*self._alone, *self._crowd):
             partition, offset = _split(position)
-            if offset < bases.get(partition, 0):
-                del self._suspects[position]  # it is done
+            if offset < bases.get(partition, 0):  # it is done
+                self._clear(position)
 
-    def stepped(self, owner: str, named: Sequence[str]) -> None:
+    def _died(self, at_ms: int) -> None:
+        self._row = self._row + 1 if self._row and at_ms - self._died_ms <= DEATHS_IN_A_ROW_WITHIN_MS else 1
+        self._died_ms = at_ms
+        if len(self._named) == 1:
+            position = self._named[0]
+            self._alone[position] = self._alone.get(position, 0) + 1
+        else:
+            self._crowd.update(self._named)
+
+    def stepped(self, owner: str, named: Sequence[str], at_ms: int) -> None:
         """A line of a term: these are named now."""
         if owner != self._owner or self._is_over:
-            self.claimed(owner, ())  # its claim has left the window
+            self.claimed(owner, (), at_ms)  # its claim has left the window
         for position in self._named:
             if position not in named:
-                self._suspects.pop(position, None)
+                self._clear(position)
         self._named = named
 
     def left(self) -> None:
         """The term has ended in peace."""
-        self._is_over, self._named = True, ()
+        self._is_over, self._named, self._row = True, (), 0
 
     def caution(self, partition: str, until: int) -> Caution | None:
-        """How `topic/partition`, whose log ends at `until`, is read by whoever made the last claim."""
-        split = ((*_split(position), deaths) for position, deaths in self._suspects.items())
-        suspects = {offset: deaths for place, offset, deaths in split if place == partition}
-        died_here = max(
-            (deaths for position, deaths in self._stood.items() if _split(position)[0] == partition), default=0
-        )
-        return Caution(until, suspects) if suspects or died_here >= DEATHS_BEFORE_CAUTION else None
+        """How `topic/partition` is read by the maker of the last claim.
+
+        `until`: from there on a dead term cannot have read, unless it has named a record there.
+        """
+        alone = {
+            offset: self._alone[each] for each in self._alone for place, offset in [_split(each)] if place == partition
+        }
+        crowd = frozenset(offset for place, offset in map(_split, self._crowd) if place == partition)
+        if not alone and not crowd and self._row < DEATHS_BEFORE_CAUTION:
+            return None
+        return Caution(max(until, *(offset + 1 for offset in (*alone, *crowd, until - 1))), alone, crowd)
+
+    def _clear(self, position: str) -> None:
+        self._alone.pop(position, None)
+        self._crowd.discard(position)
 
 
 class Suspects:
-    """Whom this term names, and whether the ledger says so yet. One at a time: else who only stood beside died too."""
+    """The records that this term names, and whether the ledger says so yet."""
 
     def __init__(self) -> None:
-        self._named: Source | None = None
-        self._under_way: Source | None = None
-        self._written: Source | None = None
+        self._named: tuple[Source, ...] = ()
+        self._under_way: tuple[Source, ...] = ()
+        self._written: tuple[Source, ...] = ()
 
-    def name(self, source: Source | None) -> None:
-        """The record there is about to be read; None: none is."""
-        self._named = source
+    def name(self, sources: tuple[Source, ...]) -> None:
+        """These records are about to be read; empty: none is."""
+        self._named = sources
 
     @property
     def due(self) -> bool:
         """Whether the ledger says something else."""
         return self._named != self._written
 
-    def is_written(self, source: Source | None) -> bool:
-        """Whether the ledger names that record; None: whether it names none."""
-        return self._written == source
+    def is_written(self, sources: tuple[Source, ...]) -> bool:
+        """Whether the ledger names exactly these records."""
+        return self._written == sources
 
-    def begin(self) -> Source | None:
-        """Whom the next line names."""
+    def begin(self) -> tuple[Source, ...]:
+        """The records that the next line names."""
         self._under_way = self._named
         return self._named
 
@@ -115,8 +160,8 @@ class Suspects:
         self._written = self._under_way
 
     def clear(self) -> None:
-        """Nobody reads any more; the next claim names nobody."""
-        self._named = self._under_way = self._written = None
+        """Nothing is read any more; the next claim names no record."""
+        self._named = self._under_way = self._written = ()
 
 
 def _split(position: str) -> tuple[str, int]:

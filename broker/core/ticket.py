@@ -152,10 +152,11 @@ class Ticket:
     `charge` is that of the law believed while it waits, or the server's own word if `stated`.
     `failures` counts the attempts that count towards `attempts_max`; `calls` every HTTP call made here; `queued` is
     False while a waiting ticket sleeps until a retry. `timestamp_ms` is the record's in Kafka, `cancel` what it said
-    before it came to stand in for the copy of a parked request. `rank` is its place in the line it stands in, if any,
-    `late` whether that is the line of those who would probably not be answered in time; `least` what its call takes at
-    least, as of when that line last asked. `called_ms` is when it was last called. `candidate` is the content of one
-    that is a request; no other has it.
+    before it came to stand in for the copy of a parked request. `bytes` is its weight when it is written again,
+    `buffer_bytes` what it takes of its lane's buffer, as much unless stated. `rank` is its place in the line it stands
+    in, if any, `late` whether that is the line of those who would probably not be answered in time; `least` what its
+    call takes at least, as of when that line last asked. `called_ms` is when it was last called. `candidate` is the
+    content of one that is a request; no other has it.
     """
 
     number: TicketNumber
@@ -176,9 +177,12 @@ class Ticket:
     late: bool = False
     least: int = 0
     called_ms: int = 0
+    buffer_bytes: int = 0
     candidate: Candidate = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not self.buffer_bytes:
+            self.buffer_bytes = self.bytes
         if isinstance(self.content, Candidate):
             self.candidate = self.content
 
@@ -189,7 +193,9 @@ class Ticket:
     def anew(self) -> "Ticket":
         """The same record, as if it had just been taken."""
         content = self.content if self.cancel is None else self.cancel
-        return Ticket(self.number, self.source, self.bytes, self.taken_ms, content, timestamp_ms=self.timestamp_ms)
+        again = Ticket(self.number, self.source, self.bytes, self.taken_ms, content, timestamp_ms=self.timestamp_ms)
+        again.buffer_bytes = self.buffer_bytes
+        return again
 
 
 def id_hash_of(ticket: Ticket) -> bytes:

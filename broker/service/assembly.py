@@ -31,6 +31,7 @@ from broker.service.health import Health
 from broker.service.intake import LaneIntake
 from broker.service.leadership import Leadership, Parts
 from broker.service.ledger_follower import LedgerFollower
+from broker.service.offload import Offload, at_once
 from broker.service.pricing import Pricer, input_limits
 from broker.service.promotion import Promotion
 from broker.service.publication import Publication
@@ -60,6 +61,7 @@ class DispatcherDoors:
         make_producer: Makes a fresh transactional producer under `dispatcher_name`.
         chunks: Takes what is streamed.
         replies: Looks at topics of producers' own.
+        offload: Reads large records; in the loop itself unless another is given.
     """
 
     upstream: Upstream
@@ -71,6 +73,7 @@ class DispatcherDoors:
     chunks: ChunkLog
     replies: ReplyTopics
     counter: TokenCounter
+    offload: Offload = at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,9 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
     core = Dispatch(rules, make_budget=budget_maker(settings), dice=dice)
     telemetry = Telemetry(meter, hold, clock)
     replies = Replies(doors.replies, settings.replies.allow, meter=meter, clock=clock)
-    streaming = Streaming(doors.chunks, clock, lambda: core.term if core.role is LEADING else None)
+    streaming = Streaming(
+        doors.chunks, clock, lambda: core.term if core.role is LEADING else None, contained=telemetry.contained
+    )
     calling = Calling(doors.upstream, clock, telemetry, streaming)
     driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
     letters = doors.lane(topics.dead_letters_topic(prefix))
@@ -145,7 +150,9 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         lane: topics.requests_topic(prefix, lane) for lane in settings.lanes
     }
     intakes = {
-        lane: LaneIntake(lane, topic, doors.lane(topic), driver, control if lane == CONTROL else pricer)
+        lane: LaneIntake(
+            lane, topic, doors.lane(topic), driver, control if lane == CONTROL else pricer, offload=doors.offload
+        )
         for lane, topic in read.items()
     }
     ledger_topic = topics.ledger_topic(prefix)
@@ -166,7 +173,9 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         lease=doors.lease,
         follower=follower,
         promotion=promotion,
-        publication=Publication(settings, hold, clock, replies, owner=owner, grants=grants),
+        publication=Publication(
+            settings, hold, clock, replies, owner=owner, contained=telemetry.contained, grants=grants
+        ),
         replies=replies,
         intakes=intakes,
         make_producer=doors.make_producer,

@@ -4,15 +4,17 @@ import json
 from collections.abc import Mapping
 
 from broker.clock import WallClock
+from broker.core.charge import PRICE_MAX
 from broker.core.commands import Call
 from broker.core.envelope import answer_of, error_in
 from broker.core.reading import lowered
 from broker.core.verdict import Answer, Meaning, Verdict, is_word, judge
 from broker.ports import Upstream, UpstreamReply
 from broker.service.cargo import Cargo
-from broker.service.finish import finish_of
+from broker.service.finish import finish_of, is_unfinished
 from broker.service.streaming import Streaming
 from broker.service.telemetry import Telemetry
+from schemas.bounded_json import NESTING_MAX, is_deeper
 from schemas.cloudevents import json_bytes
 from schemas.outcome import Usage
 from schemas.request import GenerationRequest
@@ -70,12 +72,14 @@ class Calling:
             return verdict, 0
         cargo.error = None
         read = _publishable(reply.body)
-        if read is None:
+        if read is None or is_deeper(read[0], NESTING_MAX):  # the latter our own readers could not read
             return judge(Answer(502, reply.answer.headers, None, None, None, "")), 0
         if error_in(read[0]) is not None:  # it came with a 200 all the same
             inside = answer_of(reply.answer.status, reply.answer.headers, read[0])
             cargo.error = _error_object(inside)
             return judge(inside), 0
+        if is_unfinished(request.endpoint, read[0]):
+            return judge(Answer(502, reply.answer.headers, None, None, None, "")), 0
         cargo.response, weight = read
         cargo.usage = usage_of(cargo.response)
         cargo.finish = finish_of(request.endpoint, cargo.response)
@@ -105,7 +109,7 @@ def _detail(details: object, name: str) -> int:
 
 
 def _number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+    return min(value, PRICE_MAX) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
 
 
 def _publishable(body: str | None) -> tuple[dict[str, object], int] | None:

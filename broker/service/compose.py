@@ -20,9 +20,11 @@ from broker.core.term import LeaseTimes
 from broker.errors import SettingsError
 from broker.ports import RetryDoors, TokenCounter, TransactionLog
 from broker.service.assembly import DispatcherDoors, assemble, dispatcher_name
+from broker.service.containment import Containment
 from broker.service.dispatcher import Dispatcher
 from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
+from broker.service.offload import OneThread
 from broker.service.retrying import RetrierProcess
 from broker.service.timekeeping import ByTheLeader
 from broker.settings.whole import Settings
@@ -73,6 +75,7 @@ def retrier(settings: Settings, found: Found) -> RetrierProcess:
     url, keys = settings.redis.url.get_secret_value(), f"{settings.redis.key_prefix}:{found.cluster_id}"
     lease = RedisLease(url, f"{keys}:{name}", ttl_ms=times.ttl_ms, token=owner)
     leader = RedisLease(url, f"{keys}:{dispatcher_name(settings)}", ttl_ms=times.ttl_ms, token=owner)
+    meter = Meter()
     elected = Elected(
         lease,
         KafkaWatch(KafkaLane(connection, topic=topic)),
@@ -82,6 +85,7 @@ def retrier(settings: Settings, found: Found) -> RetrierProcess:
         times=times,
         owner=owner,
         dice=random.random,
+        observed=Containment(meter, clock).observed,
     )
 
     def make_producer() -> TransactionLog:
@@ -95,7 +99,7 @@ def retrier(settings: Settings, found: Found) -> RetrierProcess:
         make_producer=make_producer,
     )
     return RetrierProcess(
-        settings, elected=elected, leases=(lease, leader), doors=doors, meter=Meter(), clock=clock, owner=owner
+        settings, elected=elected, leases=(lease, leader), doors=doors, meter=meter, clock=clock, owner=owner
     )
 
 
@@ -129,6 +133,7 @@ def dispatcher(
         chunks=KafkaChunks(connection, topic=topics.chunks_topic(settings.kafka.topic_prefix)),
         replies=KafkaReplyTopics(connection),
         counter=counter,
+        offload=OneThread("decode"),
     )
     assembly = assemble(settings, doors, clock=clock, owner=owner, dice=random.random, from_start=from_start)
     return assembly.dispatcher

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from broker.core import cancels
 from broker.core.ticket import Garbage
-from broker.service.pricing import CRASHED
-from schemas.bounded_json import Unreadable, parse
+from broker.service.pricing import CRASHED, DEFECT
+from schemas.bounded_json import Unreadable
 from schemas.codec import WireError, decode_cancel
 from schemas.control import Cancel
 from schemas.ids import id_hash
@@ -29,7 +29,7 @@ class ControlReader:
     ) -> tuple[Cancel | Undecodable, cancels.Cancel | Garbage]:
         """Decode one record."""
         try:
-            parse(record.value, bytes_max=self._limits.request_bytes_max, nesting_max=self._limits.nesting_max)
+            self._limits.parse(record.value)
         except Unreadable as reason:
             return Undecodable(str(reason)), Garbage(None, str(reason))
         try:
@@ -41,3 +41,7 @@ class ControlReader:
     def unread(self, record: Record) -> tuple[Undecodable, Garbage]:
         """Nothing can be known of a record whose bytes nobody may touch any more: it asks for nobody's answer."""
         return unread_request(record.headers, CRASHED), Garbage(None, CRASHED, "crashed")
+
+    def defect(self, _record: Record) -> tuple[Undecodable, Garbage]:
+        """What can be told of a record for which `read` raised: no outcome is due for any id."""
+        return Undecodable(DEFECT), Garbage(None, DEFECT, "crashed")

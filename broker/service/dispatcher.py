@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from broker.ports import ChunkLog, LaneLog, Lease, Upstream
 from broker.service.address import url_of
 from broker.service.driver import Driver
 from broker.service.leadership import Leadership
+from broker.service.presentable import json_text
 from broker.service.replies import Replies
 from broker.service.shutdown import Ladder, ladder
 from broker.service.signals import leaving
@@ -81,6 +81,7 @@ class Dispatcher:
             health=self._leadership.health,
             metrics=lambda: (self._telemetry.meter.render(), self._telemetry.meter.content_type),
             status=lambda: self._status.snapshot(self._driver.clock.now_ms()),
+            observed=self._telemetry.containment.observed,
             whereabouts=lambda request_id, run: self._whereabouts.of(request_id, run, self._driver.clock.now_ms()),
         )
         with leaving(self.leave):
@@ -122,21 +123,26 @@ class Dispatcher:
         leading.cancel()  # what is left of the grace is for closing the producer and releasing the lease
 
     async def _gauges(self, url: Callable[[], Awaitable[str]]) -> None:
-        self._status.url = await url()
+        """Look every second, and show what is seen; a look that fails is counted and logged, and the next one comes."""
+        observing = self._telemetry.containment.observing
+        with observing("status"):
+            self._status.url = await url()
         while True:
             await asyncio.sleep(self.gauges_every_s)
             now_ms = self._driver.clock.now_ms()
             self._telemetry.chunks_dropped(self._doors.chunks.dropped)
             self._telemetry.gauges(self._driver.core, self._leadership.health, now_ms)
-            await self._leave_status(now_ms)
-            if self._leadership.health.role == "leader":
-                await self._replies.glance()
+            with observing("status"):
+                await self._leave_status(now_ms)
+            with observing("replies"):
+                if self._leadership.health.role == "leader":
+                    await self._replies.glance()
 
     async def _leave_status(self, now_ms: int) -> None:
         """What `headrace status` finds in Redis; nobody depends on it."""
         if self._leadership.health.holds_the_lease:
             with contextlib.suppress(LeaseUnavailable):
-                await self._doors.lease.publish_status(json.dumps(self._status.snapshot(now_ms), ensure_ascii=False))
+                await self._doors.lease.publish_status(json_text(self._status.snapshot(now_ms)))
 
     async def _close(self, rungs: Ladder) -> None:
         with contextlib.suppress(TimeoutError):

@@ -2,6 +2,9 @@
 
 Everybody else posts events. A post is taken note of at once and in order, in the loop's own thread; the commands that
 follow from it are carried out by the driver's task, which sleeps to the exact instant the core names.
+
+An exception in a call ends that call's request (`Crashed`). One that leaves the core ends the process, from whatever
+task or callback it was posted: the core's state may be wrong, and a wrong core could publish wrong outcomes.
 """
 
 import asyncio
@@ -12,12 +15,13 @@ from typing import Protocol, assert_never
 from broker.clock import WallClock
 from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Mended, Publish, Tripped
 from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, Committed, Event, Refused, Suspected
+from broker.core.events import Answered, Committed, Crashed, Event, Refused, Suspected
 from broker.core.ticket import CallNumber, LanePartition, Source
 from broker.core.verdict import Meaning, Verdict
 from broker.core.witness import Usage
 from broker.service.cargo import Cargo, Hold
 from broker.tasks import ended
+from schemas.request_codec import DecodedRequest
 
 Caller = Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]]
 """Makes one call and says what it meant and what its outcome will weigh."""
@@ -32,6 +36,9 @@ class Watcher(Protocol):
     def watch(self, command: Command, cargo: Cargo | None) -> None:
         """A command is about to be carried out."""
 
+    def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
+        """See `broker.service.containment.Contained`."""
+
 
 class Driver:
     """Runs the core."""
@@ -45,24 +52,38 @@ class Driver:
         self._caller = caller
         self._watcher = watcher
         self._stirred = asyncio.Event()
-        self._calls: dict[CallNumber, asyncio.Task[Answered | Refused]] = {}
+        self._calls: dict[CallNumber, asyncio.Task[Answered | Refused | Crashed]] = {}
         self.room_changed = asyncio.Event()
         self.cautious: set[LanePartition] = set()  # partitions in which records are named before they are read
         self.naming = asyncio.Lock()
         self._committed = asyncio.Event()
+        self._defect: Exception | None = None
 
     def post(self, event: Event) -> None:
         """Tell the core what happened, now."""
         self._watcher.posted(event)
-        self.core.on(event, self.clock.now_ms())
+        try:
+            self.core.on(event, self.clock.now_ms())
+        except Exception as error:
+            self._end(error)  # a callback of the loop may have posted it: there it would be logged and forgotten
+            raise
         self._stirred.set()
         if type(event) is Committed:
             self._committed.set()
 
-    async def name(self, source: Source | None) -> None:
-        """Have the ledger name the record there, or none; return when it does. Hold `naming` meanwhile."""
-        self.post(Suspected(source))
-        while not self.core.suspects.is_written(source):
+    def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
+        """An exception at `step` ended one request, and nothing else: count it and log it."""
+        self._watcher.contained(step, error, **where)
+
+    def _end(self, error: Exception) -> None:
+        """The core raised: what it knows may be wrong, so the driver ends, and the process with it."""
+        self._defect = self._defect or error
+        self._stirred.set()
+
+    async def name(self, *sources: Source) -> None:
+        """Have the ledger name these records and no other; return when it does. Hold `naming` meanwhile."""
+        self.post(Suspected(sources))
+        while not self.core.suspects.is_written(sources):
             self._committed.clear()
             await self._committed.wait()
 
@@ -72,6 +93,8 @@ class Driver:
             try:
                 while True:
                     self._stirred.clear()
+                    if self._defect is not None:
+                        raise self._defect
                     for command in self.core.commands(self.clock.now_ms()):
                         self._carry_out(command, calls)
                     await self._sleep_until(self.core.wake_at())
@@ -91,7 +114,7 @@ class Driver:
                 self._watcher.watch(command, cargo)
                 task = calls.create_task(self._call(command, cargo), name=f"call {command.call}")
                 self._calls[command.call] = task
-                task.add_done_callback(lambda ended: self._ended(command.call, ended))
+                task.add_done_callback(lambda ended: self._ended(command.call, cargo, ended))
             case Publish():
                 self._watcher.watch(command, None)
                 self.publish_queue.put_nowait(command.batch)
@@ -108,19 +131,32 @@ class Driver:
             case _:
                 assert_never(command)
 
-    async def _call(self, command: Call, cargo: Cargo) -> Answered | Refused:
+    async def _call(self, command: Call, cargo: Cargo) -> Answered | Refused | Crashed:
+        """One call; whatever exception ends it ends its request alone."""
         if not self.core.trust.holds(self.clock.now_ms()):
             return Refused(command.call)
-        verdict, weight = await self._caller(command, cargo)
-        return Answered(command.call, verdict, weight, _usage(cargo))
+        try:
+            verdict, weight = await self._caller(command, cargo)
+            return Answered(command.call, verdict, weight, _usage(cargo))
+        except Exception as error:  # noqa: BLE001 — any defect in a call is that request's, and not the process's
+            self.contained("call", error, **_named(cargo))
+            return Crashed(command.call)
 
-    def _ended(self, call: CallNumber, task: asyncio.Task[Answered | Refused]) -> None:
-        """Every call ends here, also one that was cancelled before its first step and never ran a line."""
+    def _ended(self, call: CallNumber, cargo: Cargo, task: asyncio.Task[Answered | Refused | Crashed]) -> None:
+        """Every call ends here, also one that was cancelled before its first step and never ran a line.
+
+        A CancelledError though nobody has cancelled the task is a defect too, of the client library perhaps: taken for
+        our own it would be called and paid again without end.
+        """
         del self._calls[call]
-        if task.cancelled():
+        if not task.cancelled():
+            if task.exception() is None:
+                self.post(task.result())
+        elif task.cancelling():
             self.post(Answered(call, ABANDONED, 0))
-        elif task.exception() is None:
-            self.post(task.result())
+        else:
+            self.contained("call", asyncio.CancelledError(), **_named(cargo))
+            self.post(Crashed(call))
 
     def cancel_calls(self) -> int:
         """End every call in flight; how many there were."""
@@ -132,6 +168,17 @@ class Driver:
         """Forget batches nobody will commit: the producer they were meant for is gone."""
         while not self.publish_queue.empty():
             self.publish_queue.get_nowait()
+
+
+def _named(cargo: Cargo) -> dict[str, str | int | None]:
+    """Which request it is, for the log: its id and the place of its record, and nothing that it says."""
+    content = cargo.content
+    return {
+        "request_id": content.request.id if isinstance(content, DecodedRequest) else None,
+        "topic": cargo.topic,
+        "partition": cargo.source.partition.number,
+        "offset": cargo.source.offset,
+    }
 
 
 def _usage(cargo: Cargo) -> Usage | None:

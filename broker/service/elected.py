@@ -16,6 +16,7 @@ from broker.clock import WallClock
 from broker.core.term import LeaseTimes, Trust
 from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead
 from broker.ports import LaneLog, Lease, LeaseMine, Tenure
+from broker.service.containment import said
 from broker.service.health import Health
 from broker.service.renewal import Renewal
 from broker.service.standby import Followed, Standby
@@ -83,8 +84,13 @@ class Elected:
         times: LeaseTimes,
         owner: str,
         dice: Callable[[], float],
+        observed: Callable[[str, BaseException], None] = said,
     ) -> None:
-        """`owner` is this process's random token in the lease; `timekeeper` compares `clock`."""
+        """`owner` is this process's random token in the lease; `timekeeper` compares `clock`.
+
+        `observed` takes note of an exception of what only looks (`Containment.observed`).
+        """
+        self._observed = observed
         self._lease = lease
         self._kafka = kafka
         self._clock = clock
@@ -165,10 +171,18 @@ class Elected:
         return False
 
     async def _watch(self, renewal: Renewal) -> None:
+        """Look every second. A look that fails is none: without the next ones the lease would be given up."""
         while True:
-            await self._timekeeper.ask()  # beside the work: nothing may come between the lease and the fence
+            try:
+                await self._timekeeper.ask()  # beside the work: nothing may come between the lease and the fence
+            except Exception as error:  # noqa: BLE001 — see above
+                self._observed("clock", error)
             await asyncio.sleep(WATCH_EVERY_S)
-            ready = await self._kafka.reaches_kafka()
+            try:
+                ready = await self._kafka.reaches_kafka()
+            except Exception as error:  # noqa: BLE001 — see above
+                self._observed("kafka", error)
+                ready = False
             if self.health.role != "suspended":
                 self.health.kafka(None if ready else "Kafka does not answer.")
             if ready:

@@ -21,6 +21,8 @@ _INCOMPLETE: Final = {
     "max_messages": Finish.LENGTH,
     "content_filter": Finish.CONTENT_FILTER,
 }
+_ENDED: Final = frozenset({"completed", "incomplete"})
+"""Statuses of a response that is there; `failed` comes as an error."""
 _CALLS: Final = frozenset(
     {"function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"}
 )
@@ -42,6 +44,12 @@ def finish_of(endpoint: str, response: Mapping[str, object]) -> Finish | None:
             return None
 
 
+def is_unfinished(endpoint: str, response: Mapping[str, object]) -> bool:
+    """Whether a response says itself that it is no answer (yet): queued, in progress, cancelled, or a word to come."""
+    status = response.get("status")
+    return endpoint == "responses" and isinstance(status, str) and status not in _ENDED
+
+
 def _of_choice(choice: Mapping[str, object]) -> Finish | None:
     message, reason = choice.get("message"), choice.get("finish_reason")
     if isinstance(message, Mapping) and message.get("refusal"):
@@ -51,7 +59,7 @@ def _of_choice(choice: Mapping[str, object]) -> Finish | None:
 
 def _of_response(response: Mapping[str, object]) -> Finish | None:
     status, items = response.get("status"), _objects(response.get("output"))
-    if _text(status) not in {"completed", "incomplete"}:
+    if _text(status) not in _ENDED:
         return None
     parts = [part for item in items for part in _objects(item.get("content"))]
     if any(part.get("type") == "refusal" for part in parts):

@@ -7,10 +7,10 @@ from the stored maps without a gap.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
+from functools import partial
 
 import structlog
 
@@ -19,11 +19,13 @@ from broker.core.events import Lost, PartitionFound, Taken
 from broker.core.progress import PartitionProgress
 from broker.core.register import Want
 from broker.core.suspects import Caution
-from broker.core.ticket import Candidate, Garbage, LanePartition, Source
+from broker.core.ticket import Candidate, LanePartition, Source
 from broker.errors import LogUnavailable, MissingTopic
 from broker.ports import Fetched, LaneLog, Unreadable
-from broker.service.cargo import Cargo, Content
+from broker.service.cargo import Cargo
 from broker.service.driver import Driver
+from broker.service.entry import Entry, Read, Reader, is_large
+from broker.service.offload import Offload, at_once
 from broker.tasks import ended
 from schemas.record import Record
 
@@ -43,38 +45,33 @@ STAMPED_AHEAD_MAX_MS = 86_400_000
 _log = structlog.get_logger("intake")
 
 
-class Reader(Protocol):
-    """Knows what the records of a topic say; never raises for any bytes."""
-
-    def read(
-        self, lane: str, record: Record, submitted_at: datetime, /
-    ) -> tuple[Content, Candidate | Garbage | Cancel]:
-        """What stands in a record, and what the core must know of it."""
-
-    def unread(self, record: Record, /) -> tuple[Content, Garbage]:
-        """The same of a record that ended two dispatchers, without its value."""
-
-
 class LaneIntake:
     """The records of one lane, or of the control topic, from Kafka to the core."""
 
-    def __init__(self, lane: str, topic: str, log: LaneLog, driver: Driver, reader: Reader) -> None:
-        """`log` is the lane's door; it is opened by the first question."""
+    def __init__(  # noqa: PLR0913 — offload has a default
+        self, lane: str, topic: str, log: LaneLog, driver: Driver, reader: Reader, *, offload: Offload = at_once
+    ) -> None:
+        """`log` is the lane's door; it is opened by the first question. `offload` reads what is large."""
         self.lane = lane
         self.topic = topic
         self.log = log
         self._driver = driver
-        self._reader = reader
+        self._entry = Entry(reader, offload, driver.contained)
         self._task: asyncio.Task[None] | None = None
         self._turn = 0
         self._looked_up_ms = 0
-        self._cautions: dict[int, Caution] = {}  # partitions read one record at a time, each named in the ledger
+        self._cautions: dict[int, Caution] = {}  # partitions whose records are named in the ledger before they are read
         self._full: dict[int, int] = {}  # partitions whose next record does not fit, and when they are asked again
+
+    @property
+    def read_ahead_max(self) -> int:
+        """See `broker.core.register.Register.read_ahead_max`."""
+        return self._driver.core.register.read_ahead_max(self.lane)
 
     async def begin(self, positions: dict[int, int], cautions: Mapping[int, Caution] | None = None) -> None:
         """Take from these offsets on; the core has been promoted with progress that starts there.
 
-        Partitions with a caution hold a record that may have ended former leaders.
+        Partitions with a caution may hold a record that has ended former leaders.
         """
         await self.log.start(positions)
         self._cautions = dict(cautions or {})
@@ -119,8 +116,8 @@ class LaneIntake:
             if partition in self._cautions:
                 took = await self._took_with_caution(partition, self._cautions[partition])
             elif self._driver.cautious:
-                async with self._driver.naming:  # who is named must not die of what is read elsewhere
-                    await self._driver.name(None)
+                async with self._driver.naming:  # what is named must not be blamed for what is read elsewhere
+                    await self._driver.name()
                     took = await self._took(partition, room)
             else:
                 took = await self._took(partition, room)
@@ -130,7 +127,7 @@ class LaneIntake:
         return took_any
 
     async def _took(self, partition: int, room: int) -> bool:
-        return self._posted(partition, await self.log.take(partition, min(room, RECORDS_A_TAKE)))
+        return await self._posted(partition, await self.log.take(partition, min(room, RECORDS_A_TAKE)))
 
     def _room(self, partition: int) -> int:
         """How many records the core would take from there now."""
@@ -149,7 +146,7 @@ class LaneIntake:
                 await self._driver.room_changed.wait()
 
     async def _took_with_caution(self, partition: int, caution: Caution) -> bool:
-        """One record, named in the ledger before Kafka's client unpacks it, and struck off once it is read."""
+        """The next records: named in the ledger before Kafka's client unpacks them, struck off once they are read."""
         place = LanePartition(self.lane, partition)
         offset = self.log.position(partition)
         while self._driver.core.want(Source(place, offset)) is Want.SKIP:
@@ -169,40 +166,56 @@ class LaneIntake:
         if offset in caution.deaths:
             deaths = caution.deaths[offset]
             _log.warning("record_suspected", lane=self.lane, partition=partition, offset=offset, deaths=deaths)
+        count = min(caution.batch_max(offset), max(1, self._room(partition)))
+        sources = [Source(place, offset + step) for step in range(count)]
         async with self._driver.naming:
-            await self._driver.name(Source(place, offset))
-            got = await self._named(partition)
+            await self._driver.name(*(each for each in sources if self._driver.core.want(each) is not Want.SKIP))
+            got = await self._named(partition, count)
             if isinstance(got, Unreadable) or not got:
-                await self._driver.name(None)
-                return self._posted(partition, got) if got else self._end_caution(partition)
-            await self._read_named(Source(place, got[0].offset), got[0], decode=caution.may_decode(offset))
+                await self._driver.name()
+                return await self._posted(partition, got) if got else self._end_caution(partition)
+            await self._read_named(place, got, offset + count, decode=caution.may_decode(offset))
             return True
 
-    async def _named(self, partition: int) -> Sequence[Fetched] | Unreadable:
-        """The one record that is named; nothing if only markers stand there."""
+    async def _named(self, partition: int, count: int) -> Sequence[Fetched] | Unreadable:
+        """Of the records that are named, those that Kafka's client has; nothing if only markers stand there."""
         for _ in range(NAMED_LOOKED_FOR):
-            got = await self.log.take(partition, 1)
+            got = await self.log.take(partition, count)
             if got:
                 return got
             await self.log.wait([partition], CLOSED_WAIT_MS)
-        await self.log.bounds([partition])  # an answer: Kafka is there, and the record is not
+        await self.log.bounds([partition])  # an answer: Kafka is there, and the records are not
         return []
 
-    async def _read_named(self, source: Source, fetched: Fetched, *, decode: bool) -> None:
-        want = self._driver.core.want(source)
-        if want is Want.FULL:
-            self.log.rewind(source.partition.number, fetched.offset)
-            self._wait_for_room(source.partition.number)
-        elif want is Want.TAKE and decode:
-            cargo, known = self._read(source, fetched)
-            await self._driver.name(None)
-            self._hand_over(cargo, known, fetched)  # now: who dies of its call is no suspect
-        elif want is Want.TAKE:
-            _log.error("record_crashed", lane=self.lane, partition=source.partition.number, offset=source.offset)
-            cargo = self._cargo(source, fetched.record, self._submitted_at(fetched.timestamp_ms))
-            cargo.content, garbage = self._reader.unread(fetched.record)
-            self._hand_over(cargo, garbage, fetched)  # before it is struck off: else its deaths would be forgotten
-        await self._driver.name(None)
+    async def _read_named(self, place: LanePartition, got: Sequence[Fetched], end: int, *, decode: bool) -> None:
+        """Read the records below `end`, strike them off, and only then hand them over: a call may be deadly as well.
+
+        Where offsets have gaps, the first record may stand at `end` or behind it; it was named by its position.
+        """
+        read = list[tuple[Source, Callable[[], None]]]()
+        for fetched in got:
+            source = Source(place, fetched.offset)
+            want = self._driver.core.want(source)
+            if want is Want.FULL or (fetched.offset >= end and fetched is not got[0]):
+                self.log.rewind(place.number, fetched.offset)
+                break
+            if want is Want.TAKE and decode:
+                read.append((source, await self._read(source, fetched)))
+            elif want is Want.TAKE:
+                self._hand_over(*self._unread(source, fetched), fetched)  # before it is struck off, or it would be read
+        await self._driver.name()
+        for source, hand_over in read:
+            if self._driver.core.want(source) is Want.FULL:
+                self.log.rewind(place.number, source.offset)
+                self._wait_for_room(place.number)
+                return
+            hand_over()
+
+    def _unread(self, source: Source, fetched: Fetched) -> tuple[Cargo, Read]:
+        """A record that is not decoded any more, since two terms have died of that."""
+        _log.error("record_crashed", lane=self.lane, partition=source.partition.number, offset=source.offset)
+        cargo = self._cargo(source, fetched.record, self._submitted_at(fetched.timestamp_ms))
+        return cargo, self._entry.unread(fetched.record)
 
     def _end_caution(self, partition: int) -> bool:
         del self._cautions[partition]
@@ -213,7 +226,7 @@ class LaneIntake:
     def _wait_for_room(self, partition: int) -> None:
         self._full[partition] = self._driver.clock.now_ms() + CLOSED_WAIT_MS
 
-    def _posted(self, partition: int, got: Sequence[Fetched] | Unreadable) -> bool:
+    async def _posted(self, partition: int, got: Sequence[Fetched] | Unreadable) -> bool:
         if isinstance(got, Unreadable):
             _log.error("batch_unreadable", lane=self.lane, partition=partition, first=got.first, last=got.last)
             self.lose(partition, got.last + 1, removed=got.removed)
@@ -221,30 +234,35 @@ class LaneIntake:
         for fetched in got:
             source = Source(LanePartition(self.lane, partition), fetched.offset)
             want = self._driver.core.want(source)
+            if want is Want.TAKE:
+                hand_over = await self._read(source, fetched)
+                want = self._driver.core.want(source)  # a large one takes time, in which the term may have ended
+                if want is Want.TAKE:
+                    hand_over()
+                    if is_large(fetched.record) and fetched is not got[-1] and self._room(partition) <= 0:
+                        self.log.rewind(partition, fetched.offset + 1)
+                        break
             if want is Want.FULL:
                 self.log.rewind(partition, fetched.offset)
                 self._wait_for_room(partition)
                 break
-            if want is Want.TAKE:
-                self._hand_over(*self._read(source, fetched), fetched)
         return bool(got)
 
-    def _read(self, source: Source, fetched: Fetched) -> tuple[Cargo, Candidate | Garbage | Cancel]:
+    async def _read(self, source: Source, fetched: Fetched) -> Callable[[], None]:
+        """Read a record; what comes back hands it over."""
         submitted_at = self._submitted_at(fetched.timestamp_ms)
-        content, known = self._reader.read(self.lane, fetched.record, submitted_at)
         cargo = self._cargo(source, fetched.record, submitted_at)
-        cargo.content = content
+        read = await self._entry.read(source, fetched.record, submitted_at)
+        return partial(self._hand_over, cargo, read, fetched)
+
+    def _hand_over(self, cargo: Cargo, read: Read, fetched: Fetched) -> None:
+        known, cargo.content = read.known, read.content
         if isinstance(known, Candidate):
             cargo.limit = known.limit
         if isinstance(known, Cancel):
             known = replace(known, at_ms=self._stamped_ms(fetched.timestamp_ms, known.at_ms))
-        return cargo, known
-
-    def _hand_over(self, cargo: Cargo, known: Candidate | Garbage | Cancel, fetched: Fetched) -> None:
-        number = self._driver.hold.stow(cargo)
-        value = len(fetched.record.value or b"")
-        weight = value + 2 * (fetched.record.bytes_max - value)  # key and headers travel as base64 when parked
-        self._driver.post(Taken(number, cargo.source, max(NO_TIMESTAMP, fetched.timestamp_ms), weight, known))
+        number, timestamp_ms = self._driver.hold.stow(cargo), max(NO_TIMESTAMP, fetched.timestamp_ms)
+        self._driver.post(Taken(number, cargo.source, timestamp_ms, read.weight.written, known, read.weight.held))
 
     def _submitted_at(self, timestamp_ms: int) -> datetime:
         """A record's own timestamp, which its producer may have set to anything; never the future."""

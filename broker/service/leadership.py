@@ -261,7 +261,7 @@ class Leadership:
         renewal.reached_ms = clock.now_ms()
         self.health.unpromoted = None
         self.health.kafka(None)
-        driver.post(Committed(batch.serial, begun_ms))
+        driver.post(Committed(batch.serial, begun_ms, publication.crashed))
         return True
 
     # ------------------------------------------------------------------ doubt

@@ -45,6 +45,7 @@ def step_record(  # noqa: PLR0913 — two of them keyword-only
         started=tuple(_started(entry) for entry in batch.started),
         cancels=tuple(ledger.WaitingCancel(cancel.id_hash, cancel.at_ms) for cancel in batch.cancels),
         suspects=suspects,
+        ended=tuple(_started(entry) for entry in batch.ended),
         awaited=tuple(_awaited(each) for each in batch.awaited),
         key=key.key,
         key_since_s=key.since_s,
@@ -59,16 +60,23 @@ def ledger_read(record: ledger.LedgerRecord, at_ms: int) -> LedgerRead:
             SettledEntry(Identity(entry.id_hash, entry.run, entry.fingerprint), entry.attempt, Fate(entry.state))
             for entry in record.settled
         ],
-        started=[
-            StartedEntry(Identity(entry.id_hash, entry.run, b"\0" * 8), entry.attempt) for entry in record.started
-        ],
+        started=[_attempt(entry) for entry in record.started],
         levels=_checkpoints(record.levels),
         cancels=[Cancel(entry.id_hash, entry.timestamp_ms) for entry in record.cancels],
+        ended=[_attempt(entry) for entry in record.ended],
+        term=record.term,
+        owner=record.owner,
+        left=record.kind is ledger.LedgerKind.LEFT,
+        named=record.kind is ledger.LedgerKind.STEP and bool(record.suspects),
         awaited=[
             Awaited(Identity(entry.id_hash, entry.run, b"\0" * 8), entry.deadline_s, entry.name, entry.overdue)
             for entry in record.awaited
         ],
     )
+
+
+def _attempt(entry: ledger.StartedEntry) -> StartedEntry:
+    return StartedEntry(Identity(entry.id_hash, entry.run, b"\0" * 8), entry.attempt)
 
 
 def _settled(entry: SettledEntry) -> ledger.LedgerEntry:

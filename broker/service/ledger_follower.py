@@ -150,15 +150,15 @@ class LedgerFollower:
             self.claimed_at_ms = at_ms
         if self._grants is not None:
             self._grants.heard(line)
-        self._bear_in_mind(line)
+        self._bear_in_mind(line, at_ms)
         self._driver.post(ledger_read(line, at_ms))
 
-    def _bear_in_mind(self, line: LedgerRecord) -> None:
+    def _bear_in_mind(self, line: LedgerRecord, at_ms: int) -> None:
         match line.kind:
             case LedgerKind.CLAIM:
-                self.deaths.claimed(line.owner, line.suspects)
+                self.deaths.claimed(line.owner, line.suspects, at_ms)
             case LedgerKind.STEP:
-                self.deaths.stepped(line.owner, line.suspects)
+                self.deaths.stepped(line.owner, line.suspects, at_ms)
             case LedgerKind.LEFT:
                 self.deaths.left()
             case _:

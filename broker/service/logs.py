@@ -4,8 +4,11 @@ aiokafka says some 350 lines a second while its cluster is away, for each of a d
 what matters would drown in them. So a client library says the same thing once in ten seconds, with a count.
 """
 
+import contextlib
+import json
 import logging
 import sys
+from typing import Any
 
 import structlog
 
@@ -23,6 +26,12 @@ class Sparingly(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether this one is let through; messages are the same if they begin so before their values are filled in."""
+        try:
+            return self._passes(record)
+        except Exception:  # noqa: BLE001 — the library that speaks would be hit; its line goes on as it is
+            return True
+
+    def _passes(self, record: logging.LogRecord) -> bool:
         key = (record.name, str(record.msg)[:_TOLD_APART_CHARS])
         said_at, held_back = self._said.get(key, (None, 0))
         if said_at is not None and abs(record.created - said_at) < REPEATED_EVERY_S:
@@ -48,6 +57,34 @@ def _shorten(record: logging.LogRecord) -> None:
         record.msg, record.args, record.exc_info = f"{record.getMessage()}: {told}", (), None
 
 
+class Unfailing:
+    """A last processor whose failure costs the values of a line, and not what was done when it was written."""
+
+    def __init__(self, render: structlog.typing.Processor) -> None:
+        """`render` makes the text."""
+        self._render = render
+
+    def __call__(self, logger: Any, name: str, event: structlog.typing.EventDict) -> Any:
+        """The text of a line."""
+        try:
+            return self._render(logger, name, event)
+        except Exception as error:  # noqa: BLE001 — of any kind: an integer of 5,000 digits, a value that recurses
+            named = {key: event.get(key) for key in ("timestamp", "level", "event") if isinstance(event.get(key), str)}
+            return json.dumps({**named, "unrendered": type(error).__name__})
+
+
+class Printer(structlog.PrintLogger):
+    """Prints lines; one that cannot be written, since nobody reads stderr or its disk is full, is lost."""
+
+    def msg(self, message: str) -> None:
+        """Print a line."""
+        with contextlib.suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
+
 def in_reading_order(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """When, how bad, what; then the rest: a line is read from its beginning."""
     first = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
@@ -63,9 +100,9 @@ def configure_logging(level: int = logging.INFO) -> None:
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, in_reading_order, structlog.processors.JSONRenderer(ensure_ascii=False)],
+        processors=[*shared, in_reading_order, Unfailing(structlog.processors.JSONRenderer(ensure_ascii=False))],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: Printer(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -75,7 +112,7 @@ def configure_logging(level: int = logging.INFO) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 in_reading_order,
-                structlog.processors.JSONRenderer(ensure_ascii=False),
+                Unfailing(structlog.processors.JSONRenderer(ensure_ascii=False)),
             ],
         )
     )

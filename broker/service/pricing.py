@@ -5,12 +5,13 @@ Bad bytes become Garbage, and what a producer may not ask becomes a refusal; not
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from broker.clock import WallClock
-from broker.core.charge import Law, Prices, framing_tokens, measure, prices, texts
+from broker.core.charge import PRICE_MAX, Law, Prices, beyond_any_limit, framing_tokens, measure, prices, texts
 from broker.core.identity import Identity
 from broker.core.ticket import Candidate, Garbage
 from broker.ports import TokenCounter
@@ -25,6 +26,7 @@ from schemas.request_codec import DecodedRequest, InputLimits, Undecodable, atte
 
 MODEL_NAME_MAX = 256
 CRASHED = "Two dispatchers ended while they read this record; it was not read again."
+DEFECT = "A defect in the dispatcher ended the reading of this record; the dispatcher's log has its trace."
 _COUNTED_BYTES_MAX = 64 * 1024
 """Longer texts are priced by bytes: counting them would hold up the loop for milliseconds."""
 
@@ -46,16 +48,16 @@ class Pricer:
         self, lane: str, record: Record, submitted_at: datetime
     ) -> tuple[DecodedRequest | Undecodable, Candidate | Garbage]:
         """Decode, recognise and price a record."""
-        decoded = decode_request(record.value, record.headers, self._input)
+        decoded = decode_request(record.value, record.headers, self._input, key=record.key)
         if isinstance(decoded, Undecodable):
             return self._garbage(decoded, record)
         if decoded.run and not self._believes(decoded.request.id, decoded.run, record):
             decoded = replace(decoded, run=0, deadline_override=None)
         return decoded, self._candidate(lane, decoded, submitted_at)
 
-    def unread(self, record: Record) -> tuple[Undecodable, Garbage]:
-        """What can be known of a record whose bytes nobody may touch any more: its headers may name its id."""
-        return self._garbage(unread_request(record.headers, CRASHED), record, "crashed")
+    def unread(self, record: Record, sentence: str = CRASHED) -> tuple[Undecodable, Garbage]:
+        """What can be known of a record whose value must not be read again: its headers may name its id."""
+        return self._garbage(unread_request(record.headers, sentence), record, "crashed")
 
     def _believes(self, request_id: str | None, run: int, record: Record) -> bool:
         return self._grants is None or self._grants.believes(request_id, run, record.headers)
@@ -75,6 +77,18 @@ class Pricer:
         mark = _mark(record) if stated is None else stated.fingerprint
         identity = Identity(id_hash(decoded.request_id), decoded.run, mark)
         return decoded, Garbage(identity, decoded.message, reason, attempt=attempt)
+
+    def defect(self, record: Record) -> tuple[Undecodable, Garbage]:
+        """What can be told of a record for which `read` raised: its id, if decoding it goes well."""
+        with suppress(Exception):  # the defect may be in there
+            decoded = decode_request(record.value, record.headers, self._input, key=record.key)
+            if isinstance(decoded, DecodedRequest):
+                request = decoded.request
+                run = decoded.run if self._believes(request.id, decoded.run, record) else 0
+                told = Undecodable(DEFECT, request.id, run, request.tenant, request.endpoint, reply_to=request.reply_to)
+                identity = Identity(id_hash(request.id), run, _mark(record))
+                return told, Garbage(identity, DEFECT, "crashed", attempt=decoded.attempt)
+        return self.unread(record, DEFECT)
 
     def _candidate(self, lane: str, decoded: DecodedRequest, submitted_at: datetime) -> Candidate:
         request = decoded.request
@@ -121,6 +135,8 @@ class Pricer:
         for applies, reason, sentence in _REFUSALS:
             if applies(request):
                 return reason, sentence
+        if (asked := beyond_any_limit(request.body)) is not None:
+            return "invalid_request", f"{asked} is above {PRICE_MAX}, more than any limit could ever pay."
         if not any(fnmatchcase(model, pattern) for pattern in self._settings.models.allow):
             return "rejected", f"The model {model!r} is not on this dispatcher's list models.allow."
         if request.reply_to is not None and request.reply_to not in self._settings.replies.allow:
@@ -134,6 +150,11 @@ _REFUSALS: tuple[tuple[Callable[[GenerationRequest], bool], str, str], ...] = (
         lambda request: len(request.model or "") > MODEL_NAME_MAX,
         "invalid_request",
         f"body.model must name a model in at most {MODEL_NAME_MAX} characters.",
+    ),
+    (
+        lambda request: request.endpoint == "responses" and bool(request.body.get("background")),
+        "invalid_request",
+        "body.background must not be set: OpenAI would answer without a response, and keep it to itself.",
     ),
 )
 
@@ -151,7 +172,7 @@ def fixed_law(settings: Settings, limit: str) -> Law | None:
 
 def input_limits(settings: Settings) -> InputLimits:
     """How much of a record is read at all."""
-    return InputLimits(settings.input.request_bytes_max, settings.input.nesting_max)
+    return InputLimits(settings.input.request_bytes_max, settings.input.nesting_max, settings.input.values_max)
 
 
 def _mark(record: Record) -> bytes:

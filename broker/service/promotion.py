@@ -187,8 +187,9 @@ class Promotion:
             if start > progress.base:
                 standing.lost[place] = start
             standing.progress[place] = progress
-            caution = self._follower.deaths.caution(f"{intake.topic}/{number}", end)
-            if caution is not None and progress.base < end:
+            ahead = min(end, progress.next_offset + intake.read_ahead_max)
+            caution = self._follower.deaths.caution(f"{intake.topic}/{number}", ahead)
+            if caution is not None and progress.base < caution.until:
                 standing.cautions[place] = caution
         await self._recognise(intake, lasts)
         return standing

@@ -2,8 +2,12 @@
 
 Every record is made here, sized before the transaction begins, and given a form that fits: one record that Kafka
 refuses would hold up the outcomes of every other.
+
+An exception while the records of one settlement are made concerns that settlement alone, which is published in a short
+form (`broker.service.short_forms`).
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -11,22 +15,25 @@ from datetime import datetime
 import structlog
 
 from broker.clock import WallClock
+from broker.core.batches import failed_instead
 from broker.core.commands import Batch, Bury, Complete, Decision, Discard, Fail, Park, Remember, Withdraw
 from broker.core.identity import Overdue
 from broker.core.reception import WITHDRAWN
 from broker.core.ticket import CONTROL, TicketNumber
 from broker.ports import Outgoing, StoredOffset, TopicPartition
 from broker.service.cargo import Cargo, Content, Hold
+from broker.service.containment import Contained
 from broker.service.grants import NO_KEY, Grants
 from broker.service.ledger_codec import step_record
 from broker.service.pricing import MODEL_NAME_MAX
 from broker.service.replies import Replies
+from broker.service.short_forms import ShortForms, fails_instead, withdrawn
 from broker.settings.whole import Settings
 from schemas import topics
 from schemas.codec import encode_dead_letter, encode_failure, encode_ledger, encode_outcome
-from schemas.control import Cancel
 from schemas.failure import RetryableFailure, header_fields, key_fields
 from schemas.headers import CE_SUBJECT, REPLY_DROPPED, TRACEPARENT
+from schemas.ids import id_hash
 from schemas.ledger import position
 from schemas.outcome import Completed, Failed, Timings
 from schemas.record import Record
@@ -46,7 +53,7 @@ _UNKNOWN_PLACE = -1
 class Publication:
     """Makes the records of one term's transactions."""
 
-    def __init__(  # noqa: PLR0913 — two of them keyword-only
+    def __init__(  # noqa: PLR0913 — composed in one place
         self,
         settings: Settings,
         hold: Hold,
@@ -54,10 +61,15 @@ class Publication:
         replies: Replies,
         *,
         owner: str,
+        contained: Contained,
         grants: Grants | None = None,
     ) -> None:
-        """The owner is the token in the ledger's lines; dead letters have `grants` for the next run of their ids."""
+        """The owner is the token in the ledger's lines; `contained` is told of exceptions that concern one request.
+
+        Dead letters have `grants` for the next run of their ids.
+        """
         self._grants = grants
+        self.crashed: frozenset[TicketNumber] = frozenset()
         self._settings = settings
         self._replies = replies
         self._hold = hold
@@ -66,21 +78,28 @@ class Publication:
         self._prefix = settings.kafka.topic_prefix
         self._results_max = settings.topics.results.max_message_bytes - _BATCH_OVERHEAD_BYTES
         self._dead_letter_max = settings.topics.dead_letters.max_message_bytes - _BATCH_OVERHEAD_BYTES
+        self._short_forms = ShortForms(self._prefix, contained, self._dead_letter)
 
     def records(self, batch: Batch, term: int) -> list[Outgoing]:
-        """Everything the batch writes, the ledger line last."""
+        """Everything the batch writes, the ledger line last; `crashed` names the tickets that it turns into Failed."""
         now = self._clock.utc_now()
         outgoing: list[Outgoing] = []
+        self.crashed = frozenset()
         for settlement in batch.settlements:
-            outgoing.extend(self._settled(settlement.number, settlement.decision, term, now))
+            try:
+                outgoing.extend([*self._settled(settlement.number, settlement.decision, term, now)])
+            except Exception as error:  # noqa: BLE001 — a defect in one outcome must hold up no other
+                cargo = self._hold[settlement.number]
+                outgoing.extend(self._short_forms.of(settlement, cargo, error, term=term, now=now))
+                if fails_instead(settlement.decision):
+                    self.crashed |= {settlement.number}
         for overdue in batch.overdue:
             outgoing.extend(self._overdue(overdue, term, now))
-        suspect = batch.suspect
-        named = (
-            ()
-            if suspect is None
-            else (position(self._topic(suspect.partition.lane), suspect.partition.number, suspect.offset),)
+        named = tuple(
+            position(self._topic(each.partition.lane), each.partition.number, each.offset) for each in batch.suspects
         )
+        if self.crashed:
+            batch = replace(batch, settled=failed_instead(batch.settled, set(map(self._key, self.crashed))))
         key = NO_KEY if self._grants is None else self._grants.for_step()
         line = encode_ledger(step_record(batch, term, self._owner, now, suspects=named, key=key))
         outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, line)))
@@ -92,7 +111,8 @@ class Publication:
         for settlement in batch.settlements:
             match settlement.decision:
                 case Complete() | Fail() | Discard(returned=True):
-                    found.add(self._reply_topic(self._hold[settlement.number]) or "")
+                    with contextlib.suppress(Exception):  # whatever it is, `records` meets it too
+                        found.add(self._reply_topic(self._hold[settlement.number]) or "")
                 case _:
                     pass
         return found - {""}
@@ -127,7 +147,7 @@ class Publication:
             case Park():
                 yield self._parked(cargo, decision, now)
             case Withdraw():
-                yield from self._outcome(_withdrawn(cargo, decision, term), cargo, now)
+                yield from self._outcome(withdrawn(cargo, decision, term), cargo, now)
             case Bury():
                 yield self._dead_letter(cargo, decision.reason, now, decision.lost)
             case Discard(returned=True):
@@ -137,6 +157,12 @@ class Publication:
                     yield self._dead_letter(cargo, late.reason, now)
             case Discard() | Remember():
                 return
+
+    def _key(self, number: TicketNumber) -> tuple[bytes, int]:
+        """A request as the ledger knows it."""
+        content = self._hold[number].content
+        assert isinstance(content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called or parked
+        return id_hash(content.request.id), content.run
 
     def _outcome(self, outcome: Completed | Failed, cargo: Cargo, now: datetime) -> Iterator[Outgoing]:
         """The record of an outcome, and its copy for a topic of the producer's own; where none can be, it says so."""
@@ -299,19 +325,6 @@ class Publication:
             return None
         request_id = content.request.id if isinstance(content, DecodedRequest) else content.request_id
         return None if request_id is None else self._grants.grant(request_id, content.run + 1)
-
-
-def _withdrawn(cargo: Cargo, withdraw: Withdraw, term: int) -> Failed:
-    """The outcome of a parked request that was cancelled: what it asked for stands in the failures topic, not here."""
-    assert isinstance(cargo.content, Cancel)  # noqa: S101 — programmer error: only a cancel withdraws
-    return Failed(
-        id=cargo.content.id,
-        run=withdraw.run,
-        reason="cancelled",
-        message=withdraw.sentence,
-        attempts=withdraw.attempts,
-        term=term,
-    )
 
 
 def _stunted(outcome: Completed | Failed, weight: int) -> Failed:

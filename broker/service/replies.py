@@ -19,6 +19,7 @@ from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
 from broker.errors import LogUnavailable, ProducerDead
 from broker.ports import ReplyTopic, ReplyTopics
+from broker.service.containment import Containment
 from broker.tasks import ended
 from schemas.record import Record
 
@@ -55,6 +56,7 @@ class Replies:
         """Whatever is not in `allowed` gets no copy, and is not looked at."""
         self._door = door
         self._meter = meter
+        self._containment = Containment(meter, clock)
         self._clock = clock
         self._topics = {topic: _Topic() for topic in allowed}
         self._glanced_ms: int | None = None
@@ -164,6 +166,9 @@ class Replies:
         try:
             found = await self._door.look(sorted(topics))
         except LogUnavailable:
+            return False
+        except Exception as error:  # noqa: BLE001 — a topic that cannot be looked at costs its copies, no outcome
+            self._containment.observed("replies", error)
             return False
         now_ms = self._clock.now_ms()
         for topic, state in found.items():

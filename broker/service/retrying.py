@@ -5,7 +5,6 @@ What the work is comes in from the cli: this package knows nothing of `consumers
 
 import asyncio
 import contextlib
-import json
 import os
 import socket
 from collections.abc import Mapping
@@ -18,8 +17,10 @@ from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
 from broker.errors import LeaseUnavailable
 from broker.ports import Lease, RetryDoors, Tenure
+from broker.service.containment import Containment
 from broker.service.elected import Elected
 from broker.service.health import Health
+from broker.service.presentable import json_text
 from broker.service.signals import leaving
 from broker.service.web import Web
 from broker.settings.whole import Settings
@@ -75,6 +76,7 @@ class RetrierProcess:
         self.clock = clock
         self._owner = owner
         self._seen_kinds: set[str] = set()
+        self.containment = Containment(meter, clock)
 
     @property
     def health(self) -> Health:
@@ -89,6 +91,7 @@ class RetrierProcess:
             health=self.health,
             metrics=lambda: (self.meter.render(), self.meter.content_type),
             status=lambda: self.snapshot(work),
+            observed=self.containment.observed,
         )
         with leaving(self.leave):
             async with web:
@@ -130,21 +133,26 @@ class RetrierProcess:
             await self._close()
 
     async def _gauges(self, work: RetryWork) -> None:
+        """Look every second, and show what is seen; a look that fails is counted and logged, and the next one comes."""
         while True:
             await asyncio.sleep(self.gauges_every_s)
-            health, meter = self.health, self.meter
-            meter.leader(health.role == "leader")
-            meter.term(health.term)
-            meter.ready(kafka=health.kafka_ready, redis=health.redis_ready)
-            waiting = work.waiting
-            for kind in self._seen_kinds | waiting.keys():
-                meter.retries_waiting(kind, waiting.get(kind, 0))
-            self._seen_kinds |= waiting.keys()
-            for lane in self._settings.lanes:
-                meter.retries_held_back(lane, work.held_back.get(lane, 0))
-            if health.holds_the_lease:
-                with contextlib.suppress(LeaseUnavailable):
-                    await self._leases[0].publish_status(json.dumps(self.snapshot(work), ensure_ascii=False))
+            with self.containment.observing("metrics"):
+                self._measure(work)
+            with self.containment.observing("status"), contextlib.suppress(LeaseUnavailable):
+                if self.health.holds_the_lease:
+                    await self._leases[0].publish_status(json_text(self.snapshot(work)))
+
+    def _measure(self, work: RetryWork) -> None:
+        health, meter = self.health, self.meter
+        meter.leader(health.role == "leader")
+        meter.term(health.term)
+        meter.ready(kafka=health.kafka_ready, redis=health.redis_ready)
+        waiting = work.waiting
+        for kind in self._seen_kinds | waiting.keys():
+            meter.retries_waiting(kind, waiting.get(kind, 0))
+        self._seen_kinds = {*waiting}
+        for lane in self._settings.lanes:
+            meter.retries_held_back(lane, work.held_back.get(lane, 0))
 
     async def _close(self) -> None:
         logs = (self.doors.failures, self.doors.again, *self.doors.lanes.values())

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from broker.clock import WallClock
@@ -12,7 +13,7 @@ from broker.core.rules import Role
 from broker.core.ticket import State
 from broker.service.health import Health
 from broker.service.replies import Replies
-from broker.service.telemetry import Telemetry
+from broker.service.telemetry import Telemetry, in_seconds
 from broker.settings.whole import Settings
 from schemas.instants import to_wire
 
@@ -42,8 +43,18 @@ class Status:
         self.url: str | None = None
 
     def snapshot(self, now_ms: int) -> dict[str, Any]:
-        """The state at this instant; numbers are requests, tokens and seconds."""
-        core, health = self._core, self._health
+        """The state at this instant; numbers are requests, tokens, seconds. `unshown` names parts that failed."""
+        told, unshown = self._who(), list[str]()
+        for name, part in self._parts(now_ms).items():
+            told[name] = {}
+            with self._telemetry.containment.observing("status"):
+                told[name] = part()
+                continue
+            unshown.append(name)
+        return {**told, "unshown": unshown} if unshown else told
+
+    def _who(self) -> dict[str, Any]:
+        health = self._health
         return {
             "name": self._settings.dispatcher.name,
             "topic_prefix": self._settings.kafka.topic_prefix,
@@ -57,21 +68,27 @@ class Status:
             "term": health.term,
             "leading_since": to_wire(health.leading_since) if health.leading_since else None,
             "ready": {"kafka": health.kafka_ready, "redis": health.redis_ready},
-            "trouble": self._trouble(),
-            "inflight": len(core.flights),
-            "held_bytes": core.flights.held_bytes,
-            "lanes": {name: self._lane(name, now_ms) for name in self._settings.lanes},
-            "account": _breaker(core.limits.account.breaker, self._telemetry.trips.of(None), now_ms),
-            "limits": {name: self._limit(name, desk, now_ms) for name, desk in core.limits.desks().items()},
-            "models": {name: spent.means() for name, spent in self._telemetry.spending.items()},
-            "outcomes": dict(self._telemetry.outcomes),
-            "dedupe": {
+            "inflight": len(self._core.flights),
+            "held_bytes": self._core.flights.held_bytes,
+            "parked": self._core.identities.parked_count,
+            "cancels_waiting": len(self._core.identities.cancels),
+        }
+
+    def _parts(self, now_ms: int) -> dict[str, Callable[[], Any]]:
+        """What is put together from many figures, each part for itself: one that fails takes no other away."""
+        core, telemetry = self._core, self._telemetry
+        return {
+            "trouble": self._trouble,
+            "lanes": lambda: {name: self._lane(name, now_ms) for name in self._settings.lanes},
+            "account": lambda: _breaker(core.limits.account.breaker, telemetry.trips.of(None), now_ms),
+            "limits": lambda: {name: self._limit(name, desk, now_ms) for name, desk in core.limits.desks().items()},
+            "models": lambda: {name: spent.means() for name, spent in telemetry.spending.items()},
+            "outcomes": lambda: dict(telemetry.outcomes),
+            "dedupe": lambda: {
                 "ids": len(core.identities),
                 "window_s": core.identities.window_reached_ms(core.wall_ms(now_ms)) // 1_000,
             },
-            "parked": core.identities.parked_count,
-            "cancels_waiting": len(core.identities.cancels),
-            "replies": self._replies.shown(),
+            "replies": self._replies.shown,
         }
 
     def _lane(self, name: str, now_ms: int) -> dict[str, Any]:
@@ -81,7 +98,7 @@ class Status:
         return {
             "waiting": len(waiting),
             "waiting_tokens": sum(ticket.charge for ticket in waiting),
-            "waiting_seconds": self._core.limits.backlog_ms(name, now_ms) / 1_000,
+            "waiting_seconds": in_seconds(self._core.limits.backlog_ms(name, now_ms)),
             "calling": sum(ticket.state is State.CALLING for ticket in tickets),
             "settled": sum(ticket.state is State.SETTLED for ticket in tickets),
             "oldest_s": round((now_ms - oldest_ms) / 1_000, 1),

@@ -2,15 +2,20 @@
 
 A chunk says which attempt of which term it belongs to, and its place there. The last one says so only if the answer is
 whole. Nothing leaves for a call that was cancelled, nor while the term in which it began is in doubt or has ended.
+
+A defect in here ends the chunks of one call, without a last one, and neither the call nor its outcome: the outcome has
+the whole answer, and readers of chunks end with it.
 """
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from broker.clock import WallClock
 from broker.ports import ChunkLog
+from broker.service.containment import Contained
 from schemas.chunk import Chunk
 from schemas.codec import encode_chunk
 from schemas.delta import Delta, merged
@@ -23,20 +28,24 @@ GATHER_MS = 50
 class Streaming:
     """Makes a `Telling` for each streamed call."""
 
-    def __init__(self, log: ChunkLog, clock: WallClock, term: Callable[[], int | None]) -> None:
+    def __init__(
+        self, log: ChunkLog, clock: WallClock, term: Callable[[], int | None], *, contained: Contained
+    ) -> None:
         """`term` is the one this process leads now, or None."""
+        self.contained = contained
         self.log = log
         self.clock = clock
         self.term = term
 
     def begin(self, request_id: str, run: int, attempt: int) -> "Telling":
-        """For one call; `attempt` is the number that its outcome will give."""
-        self.log.prepare()  # OpenAI takes longer to say its first word
-        return Telling(self, request_id, run, attempt)
+        """For one call; `attempt` is the number that its outcome will give. Neither this nor what it returns raises."""
+        telling = Telling(self, request_id, run, attempt)
+        telling.prepare()
+        return telling
 
 
 class Telling:
-    """The chunks of one call; end it, whatever becomes of the call."""
+    """The chunks of one call; end it, whatever becomes of the call. No method raises."""
 
     def __init__(self, streaming: Streaming, request_id: str, run: int, attempt: int) -> None:
         self._streaming = streaming
@@ -48,9 +57,29 @@ class Telling:
         self._gathered: list[Delta] = []
         self._not_before_ms = streaming.clock.now_ms()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_broken = False
+
+    def prepare(self) -> None:
+        """Connect meanwhile: OpenAI takes longer to say its first word."""
+        with self._contained():
+            self._streaming.log.prepare()
+
+    @contextlib.contextmanager
+    def _contained(self) -> Iterator[None]:
+        """A defect breaks the stream of this call: no further chunk, and no last one."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 — chunks are an extra: no defect in them may cost the answer
+            self._is_broken = True
+            self._streaming.contained("stream", error, request_id=self._id)
 
     def delta(self, delta: Delta) -> None:
         """What OpenAI has just said."""
+        if not self._is_broken:
+            with self._contained():
+                self._gather(delta)
+
+    def _gather(self, delta: Delta) -> None:
         both = merged(self._gathered[-1], delta) if self._gathered else None
         if both is None:
             self._gathered.append(delta)
@@ -61,7 +90,11 @@ class Telling:
             if wait_ms <= 0:
                 self._send()
             else:
-                self._timer = asyncio.get_running_loop().call_later(wait_ms / 1_000, self._send)
+                self._timer = asyncio.get_running_loop().call_later(wait_ms / 1_000, self._send_gathered)
+
+    def _send_gathered(self) -> None:
+        with self._contained():
+            self._send()
 
     def _send(self, *, final: bool = False) -> None:
         self._timer = None
@@ -95,8 +128,9 @@ class Telling:
         """The call has ended; what is left is sent if the answer is whole, and dropped if it is none."""
         if self._timer is not None:
             self._timer.cancel()
-        if whole:
-            self._send(final=True)
+        if whole and not self._is_broken:
+            with self._contained():
+                self._send(final=True)
         self._gathered.clear()
 
 

@@ -1,4 +1,4 @@
-"""What the core decided, as metrics: it watches every command and every answer, and changes nothing."""
+"""What the core decided, as metrics: it watches every command and every answer, changes nothing, and never raises."""
 
 import re
 from collections import Counter, defaultdict
@@ -9,6 +9,7 @@ import structlog
 
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
+from broker.core.breaker import Breaker
 from broker.core.cancels import Cancel, WaitingCancels
 from broker.core.commands import (
     Batch,
@@ -29,13 +30,16 @@ from broker.core.commands import (
 from broker.core.dispatch import Dispatch
 from broker.core.events import Committed, Event, Taken
 from broker.core.identity import Overdue
+from broker.core.limits import LimitDesk
 from broker.core.reading import Metric
 from broker.core.ticket import CONTROL, State, TicketNumber
 from broker.core.verdict import Meaning, Verdict
 from broker.service.cargo import Cargo, Hold
 from broker.service.charges import Charges
+from broker.service.containment import Containment, surviving
 from broker.service.health import Health
 from broker.service.parkings import Parkings
+from broker.service.short_forms import ENCODE_CRASHED
 from broker.service.trips import Trips
 from schemas.ids import id_hash
 from schemas.outcome import Usage
@@ -43,6 +47,9 @@ from schemas.request_codec import DecodedRequest
 
 TROUBLE_SAID_EVERY_MS = 5_000
 SHAPES_SAID_MAX = 100
+MS_MAX = 10**15
+"""What is shown at most, some 30,000 years: an integer above 10^308 has no float, and one of 4,300 digits no JSON."""
+
 _ORDINARY = frozenset({Meaning.OK, Meaning.RATE_LIMITED, Meaning.REJECTED, Meaning.TOO_LARGE})
 
 _log = structlog.get_logger("telemetry")
@@ -89,16 +96,22 @@ class Telemetry:
         self.trips = Trips(clock)
         self.parkings = Parkings()
         self._charges = Charges(meter)
+        self.containment = Containment(meter, clock)
         self.spending: dict[str, Spending] = defaultdict(Spending)
         self.outcomes: dict[str, int] = defaultdict(int)
 
+    def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
+        """See `broker.service.containment.Contained`: an exception at `step` ended one request, and nothing else."""
+        self.containment.contained(step, error, **where)
+
+    @surviving("metrics")
     def posted(self, event: Event) -> None:
         """See an event just before the core does."""
         match event:
             case Taken():
                 self._taken(event)
             case Committed():
-                self._committed(event.serial)
+                self._committed(event)
             case _:
                 return
 
@@ -108,6 +121,7 @@ class Telemetry:
         elif isinstance(event.content, Cancel):
             self.meter.cancel_taken()
 
+    @surviving("metrics")
     def watch(self, command: Command, cargo: Cargo | None) -> None:
         """See a command just before it is carried out."""
         match command:
@@ -126,6 +140,7 @@ class Telemetry:
             case _:
                 return
 
+    @surviving("metrics")
     def answered(self, cargo: Cargo, verdict: Verdict, upstream_s: float) -> None:
         """An attempt ended."""
         model = model_of(cargo)
@@ -186,10 +201,13 @@ class Telemetry:
             spent.input_tokens += cargo.usage.input_tokens
             spent.output_tokens += cargo.usage.output_tokens
 
-    def _committed(self, serial: int) -> None:
+    def _committed(self, event: Committed) -> None:
         """A batch is final: count what it published."""
-        batch = self._pending.pop(serial, None)
+        batch = self._pending.pop(event.serial, None)
         for settlement in batch.settlements if batch else ():
+            if settlement.number in event.crashed:
+                self._settled(settlement.number, ENCODE_CRASHED)
+                continue
             if isinstance(settlement.decision, Park):
                 self._is_parked(settlement.number, settlement.decision)
             self._settled(settlement.number, settlement.decision)
@@ -244,6 +262,7 @@ class Telemetry:
         if cargo.finish is not None:
             self.meter.finish(model, cargo.finish)
 
+    @surviving("metrics")
     def gauges(self, core: Dispatch, health: Health, now_ms: int) -> None:
         """Set what is a level rather than a count; once a second."""
         meter = self.meter
@@ -253,6 +272,14 @@ class Telemetry:
         meter.dedupe_window(core.identities.window_reached_ms(core.wall_ms(now_ms)) / 1_000)
         self._cancels(core.identities.cancels)
         self._say_parked(core, now_ms)
+        self._lanes(core, now_ms)
+        desks = core.limits.desks()
+        self._foreign = {name: tokens for name, tokens in self._foreign.items() if name in desks}
+        for name, desk in desks.items():
+            self._limit(name, desk, core.limits.account.breaker, now_ms)
+
+    @surviving("metrics")
+    def _lanes(self, core: Dispatch, now_ms: int) -> None:
         waiting: dict[str, list[int]] = {rule.name: [] for rule in core.rules.lanes}
         calling: Counter[str] = Counter()
         for ticket in core.register.tickets():
@@ -260,19 +287,20 @@ class Telemetry:
                 waiting[ticket.source.partition.lane].append(ticket.taken_ms)
             elif ticket.state is State.CALLING:
                 calling[ticket.candidate.model] += 1
-        for lane, taken_ms in waiting.items():
-            oldest_s = (now_ms - min(taken_ms, default=now_ms)) / 1_000
-            meter.backlog(lane, len(taken_ms), core.limits.backlog_ms(lane, now_ms) / 1_000, oldest_s)
         for model in self._seen_calling | calling.keys():
-            meter.inflight(model, calling[model])
+            self.meter.inflight(model, calling[model])
         self._seen_calling = set(calling)
-        self._limits(core, now_ms)
+        for lane, taken_ms in waiting.items():
+            oldest_s = in_seconds(now_ms - min(taken_ms, default=now_ms))
+            self.meter.backlog(lane, len(taken_ms), in_seconds(core.limits.backlog_ms(lane, now_ms)), oldest_s)
 
+    @surviving("metrics")
     def chunks_dropped(self, count: int) -> None:
         """So many since the start."""
         self.meter.chunks_dropped(count - self._chunks_dropped)
         self._chunks_dropped = count
 
+    @surviving("metrics")
     def _say_parked(self, core: Dispatch, now_ms: int) -> None:
         """Say now and then how many have left for the failures topic: an outage may park thousands a second."""
         if self._parked and now_ms >= self._parked_said_ms:
@@ -280,23 +308,22 @@ class Telemetry:
             self._parked.clear()
             self._parked_said_ms = now_ms + TROUBLE_SAID_EVERY_MS
 
+    @surviving("metrics")
     def _cancels(self, cancels: WaitingCancels) -> None:
         self.meter.cancels_waiting(len(cancels))
         self.meter.cancels_evicted(cancels.evicted - self._cancels_evicted)
         self._cancels_evicted = cancels.evicted
 
-    def _limits(self, core: Dispatch, now_ms: int) -> None:
-        account_open = not core.limits.account.breaker.closed
-        for name, desk in core.limits.desks().items():
-            self._charges.look(name, desk.budget.tariff.standings())
-            charged = desk.budget.charged_last_minute(now_ms)
-            foreign, self._foreign[name] = self._foreign.get(name, 0), desk.budget.foreign_tokens
-            self.meter.foreign(name, max(0, desk.budget.foreign_tokens - foreign))
-            self.meter.breaker(name, is_open=account_open or not desk.budget.breaker.closed)
-            for level in desk.budget.levels(now_ms):
-                a_minute = level.capacity * 60_000 / level.period_ms
-                used = charged / a_minute if level.metric is Metric.TOKENS else None
-                self.meter.limit(name, bucket_name(level.metric, level.period_ms), level.capacity, level.low, used)
+    @surviving("metrics")
+    def _limit(self, name: str, desk: LimitDesk, account: Breaker, now_ms: int) -> None:
+        self._charges.look(name, desk.budget.tariff.standings())
+        charged = desk.budget.charged_last_minute(now_ms)
+        foreign, self._foreign[name] = self._foreign.get(name, 0), desk.budget.foreign_tokens
+        self.meter.foreign(name, max(0, desk.budget.foreign_tokens - foreign))
+        self.meter.breaker(name, is_open=not account.closed or not desk.budget.breaker.closed)
+        for level in desk.budget.levels(now_ms):
+            used = charged * level.period_ms / (level.capacity * 60_000) if level.metric is Metric.TOKENS else None
+            self.meter.limit(name, bucket_name(level.metric, level.period_ms), level.capacity, level.low, used)
 
     def _outcome(self, lane: str, model: str, status: str, reason: str) -> None:
         self.outcomes[reason or status] += 1
@@ -311,6 +338,11 @@ def _bucket_of(verdict: Verdict) -> str:
     """Which bucket refused, named as `limit_level` names it; a server may not say."""
     stated = verdict.snapshot
     return "unstated" if stated is None else bucket_name(stated.metric, stated.period_ms)
+
+
+def in_seconds(milliseconds: int) -> float:
+    """A length of time as a float; whatever is longer than all that can be meant is shown as that."""
+    return min(milliseconds, MS_MAX) / 1_000
 
 
 def bucket_name(metric: Metric, period_ms: int) -> str:

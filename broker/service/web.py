@@ -3,16 +3,18 @@
 `/healthz` says that the loop turns, and nothing about the world: a pod must not be killed because Kafka is away.
 `/readyz` says that this process does its part: it leads and works, or stands by and could take over.
 `/status` is the whole, for a person; `/status?id=ID` is about one request, and `&run=N` about one run of it.
+
+An exception while one of these is answered is an answer of status 500, counted and logged, and ends nothing.
 """
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
 from aiohttp import web
 
 from broker.errors import SettingsError
 from broker.service.health import Health
+from broker.service.presentable import json_text
 from schemas.ids import is_valid_id
 from schemas.request_codec import RUN_MAX
 
@@ -32,9 +34,14 @@ class Web:
         health: Health,
         metrics: Callable[[], tuple[bytes, str]],
         status: Callable[[], dict[str, Any]],
+        observed: Callable[[str, BaseException], None],
         whereabouts: Callable[[str, int | None], dict[str, Any]] | None = None,
     ) -> None:
-        """Port 0 takes a free one; `port` tells which. `whereabouts` tells of one request, where requests are known."""
+        """Port 0 takes a free one; `port` tells which. `whereabouts` tells of one request, where requests are known.
+
+        `observed` takes note of an exception (`Containment.observed`).
+        """
+        self._observed = observed
         self._host = host
         self.port = port
         self._health = health
@@ -45,7 +52,7 @@ class Web:
 
     async def __aenter__(self) -> Self:
         """Listen."""
-        app = web.Application()
+        app = web.Application(middlewares=[self._contained])
         app.add_routes(
             [
                 web.get("/healthz", self._healthz),
@@ -72,6 +79,18 @@ class Web:
         """Stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
+
+    @web.middleware
+    async def _contained(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException:
+            raise
+        except Exception as error:  # noqa: BLE001 — who looks ends nothing, whatever is wrong with what is shown
+            self._observed("web", error)
+            return _json({"error": "This could not be shown; the log says why (observation_failed)."}, 500)
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"alive": True})
@@ -128,4 +147,4 @@ def _asked(query: Sequence[tuple[str, str]]) -> tuple[str, int | None] | None:
 
 
 def _json(told: dict[str, Any], status: int = 200) -> web.Response:
-    return web.json_response(told, status=status, dumps=lambda each: json.dumps(each, ensure_ascii=False))
+    return web.json_response(told, status=status, dumps=json_text)

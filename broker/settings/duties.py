@@ -3,6 +3,7 @@
 from pydantic import ByteSize, Field
 
 from broker.settings.group import Group, Share, Size
+from schemas.bounded_json import NESTING_MAX, VALUES_MAX
 
 
 class DispatcherSettings(Group):
@@ -45,10 +46,15 @@ class RepliesSettings(Group):
 
 
 class InputSettings(Group):
-    """What a request may weigh and how deep its body may nest."""
+    """What a request may weigh, how deep it may nest and how many values it may hold.
+
+    Readers take 200 levels, and an outcome or a retry adds some around the body. In `values_max` a list or an object
+    counts as four values, since it takes more memory than a number.
+    """
 
     request_bytes_max: Size = ByteSize(900_000)
-    nesting_max: int = Field(64, ge=4, le=500)
+    nesting_max: int = Field(64, ge=4, le=NESTING_MAX)
+    values_max: int = Field(VALUES_MAX, ge=1_000, le=10_000_000)
 
 
 class RetrySettings(Group):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from broker.ports import Fetched, Unreadable
-from schemas.record import Record
+from schemas.record import Record, present
 
 
 class Fate(Enum):
@@ -85,7 +85,7 @@ class PartitionLog:
                 return (got, after) if got else (Unreadable(position, bad.stop - 1), bad.stop)
             slot = self.slots[offset]
             if slot.record is not None and (slot.transaction is None or slot.transaction.fate is Fate.COMMITTED):
-                got.append(Fetched(offset, slot.at_ms, slot.record))
+                got.append(Fetched(offset, slot.at_ms, _read(slot.record)))
                 after = offset + 1
                 if len(got) == records_max:
                     break
@@ -100,7 +100,12 @@ class PartitionLog:
         for offset in range(self.start, self.stable_end):
             slot = self.slots[offset]
             if slot.record is not None and (slot.transaction is None or slot.transaction.fate is Fate.COMMITTED):
-                yield Fetched(offset, slot.at_ms, slot.record)
+                yield Fetched(offset, slot.at_ms, _read(slot.record))
 
     def _damage_at(self, offset: int) -> range | None:
         return next((bad for bad in self._damaged if offset in bad), None)
+
+
+def _read(record: Record) -> Record:
+    """As a door hands it on: a header may have no value in Kafka."""
+    return Record(record.key, record.value, present(record.headers)) if record.headers else record

@@ -38,9 +38,9 @@ class FreshWork:
             for lane, log in self._lanes.items():
                 try:
                     await self._ask(lane, log)
-                except (LogUnavailable, MissingTopic) as error:
+                except Exception as error:  # noqa: BLE001 — a lane without fresh work keeps its floor, and the watch goes on
                     if lane not in self._silent:
-                        _log.warning("fresh_work_unknown", lane=lane, reason=str(error))
+                        _log.warning("fresh_work_unknown", lane=lane, reason=_reason(error))
                     self._silent.add(lane)
                 else:
                     self._silent.discard(lane)
@@ -54,3 +54,8 @@ class FreshWork:
         bounds = await log.bounds(self._partitions[lane])
         end = sum(end for _, end in bounds.values())
         self._allowances[lane].heard(end, len(bounds), self._clock.now_ms())
+
+
+def _reason(error: Exception) -> str:
+    """Kafka's trouble in a sentence; a defect of ours by its type alone."""
+    return str(error) if isinstance(error, LogUnavailable | MissingTopic) else type(error).__name__

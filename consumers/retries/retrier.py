@@ -19,6 +19,7 @@ from broker.errors import ProducerDead, ProgressUnreadable
 from broker.ports import Fetched, Outgoing, RetryDoors, StoredOffset, Tenure, TopicPartition, TransactionLog
 from broker.ports import Unreadable as UnreadableRange
 from broker.tasks import ended
+from broker.traces import traced
 from consumers.retries.allowances import AllowanceRules, Allowances
 from consumers.retries.bodies import Bodies
 from consumers.retries.fresh import FreshWork
@@ -37,6 +38,8 @@ IDLE_MS = 200
 PARTITIONS_LOOKED_UP_EVERY_MS = 30_000
 HELD_BACK_AFTER_MS = 1_000
 HELD_BACK_COUNTED_EVERY_MS = 5_000
+LANE_CHARS_MAX = 32
+"""No lane has a longer name; one of thousands of characters would fit no stored progress, and end every retrier."""
 _ROTTEN = ""
 """The lane of what is no RetryableFailure: it leaves at once, as a dead letter."""
 
@@ -54,6 +57,9 @@ class Watcher(Protocol):
 
     def transaction(self, result: str, seconds: float) -> None:
         """A transaction ended so (`committed`, `unknown`) after `seconds`."""
+
+    def contained(self, step: str) -> None:
+        """An exception in our own code at that step made a dead letter of one failure, and ended nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +202,7 @@ class Retrier:
 
     def _meet(self, number: int, releases: Releases, fetched: Fetched) -> None:
         try:
-            failure = _failure(fetched)
+            failure, due_ms = self._read(number, fetched)
         except OtherReleaseError as error:
             raise ProgressUnreadable(
                 f"{self._topic}/{number} holds a failure at offset {fetched.offset} that this release cannot read; run "
@@ -205,10 +211,30 @@ class Retrier:
         if failure is None:
             waits = self._see(releases, fetched.offset, _ROTTEN, 0, "undecodable")
         else:
-            due_ms = max(0, int(failure.not_before.timestamp() * 1_000))
             waits = self._see(releases, fetched.offset, failure.lane, due_ms, failure.kind)
         if waits:
             self._bodies.keep(number, fetched)
+
+    def _read(self, number: int, fetched: Fetched) -> tuple[RetryableFailure | None, int]:
+        """A failure and when it is due; None for a record that is none, or that our own code cannot read.
+
+        Raises:
+            OtherReleaseError: A dead letter would be all that is left of a request.
+        """
+        try:
+            failure = _failure(fetched)
+            if failure is not None and len(failure.lane) > LANE_CHARS_MAX:
+                failure = None
+            return failure, 0 if failure is None else max(0, int(failure.not_before.timestamp() * 1_000))
+        except OtherReleaseError:
+            raise
+        except Exception as error:  # noqa: BLE001 — one rotten failure is a dead letter; all others go on
+            self._contained(error, number, fetched.offset)
+            return None, 0
+
+    def _contained(self, error: Exception, number: int, offset: int) -> None:
+        self._watcher.contained("retry")
+        _log.error("contained", step="retry", topic=self._topic, partition=number, offset=offset, **traced(error))
 
     def _see(self, releases: Releases, offset: int, lane: str, due_ms: int, kind: str) -> bool:
         waits = releases.see(offset, lane, due_ms)
@@ -276,15 +302,30 @@ class Retrier:
             return self._letters.lost(origin._replace(offset=unread.first), reason), "undecodable"
         if fetched is None:
             return self._letters.lost(origin), "undecodable"
-        failure = _failure(fetched)
+        failure, _ = self._read(number, fetched)
         if failure is None:
-            return self._letters.rotten(origin, fetched.record), "undecodable"
+            return self._rotten(origin, fetched), "undecodable"
+        try:
+            return self._retry(failure, origin), failure.kind
+        except Exception as error:  # noqa: BLE001 — as when it is read
+            self._contained(error, number, offset)
+            return self._rotten(origin, fetched), failure.kind
+
+    def _rotten(self, origin: Origin, fetched: Fetched) -> Outgoing:
+        """Its dead letter; without its content if not even that can be written."""
+        try:
+            return self._letters.rotten(origin, fetched.record)
+        except Exception as error:  # noqa: BLE001 — as when it is read
+            self._contained(error, origin.partition, origin.offset)
+            return self._letters.lost(origin, "undecodable")
+
+    def _retry(self, failure: RetryableFailure, origin: Origin) -> Outgoing:
         lane = self._lane(failure.lane)
         if lane != failure.lane:
             _log.warning("lane_is_gone", lane=failure.lane, instead=lane)
         topic = requests_topic(self._rules.topic_prefix, lane)
-        submitted_ms = int(failure.submitted_at.timestamp() * 1_000)
-        return Outgoing(topic, encode_retry(failure, origin), submitted_ms), failure.kind
+        submitted_ms = max(0, int(failure.submitted_at.timestamp() * 1_000))  # Kafka takes no time before 1970
+        return Outgoing(topic, encode_retry(failure, origin), submitted_ms)
 
     def _lane(self, named: str) -> str:
         """A lane that is configured no more has no topic that anybody reads: the last one takes its requests."""

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+from tests.chaos.after_deaths import after_deaths
 from tests.chaos.endurance import endurance
 from tests.chaos.failover import hand_overs, leader_kills, long_hand_over, stopped_leaders
 from tests.chaos.faults import FAULTS
@@ -45,6 +46,8 @@ def measurements(times: int | None, minutes: float) -> dict[str, tuple[Measureme
         "cluster-away": (cluster_away, "all Kafka nodes killed for two minutes: 3 min"),
         "failover-429s": (partial(failover_429s, times=times or 3), "kills at 95 % load: 5 min"),
         "stuck-head": (stuck_head, "10,000 answered behind one that is not, then a kill: 3 min"),
+        "one-death": (partial(after_deaths, deaths=1), "SIGKILL with 6,000 taken, and the rate after it: 2 min"),
+        "three-deaths": (partial(after_deaths, deaths=3), "three of them in a row: 2 min"),
         "endurance": (partial(endurance, minutes=minutes), "50 calls a second for --minutes 60"),
     }
 

@@ -1,6 +1,7 @@
 """What every reader of a lane must do: run on the double in memory and on a real Kafka."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,16 @@ class LaneLogContract:
         assert [bare(fetched.record) for fetched in got] == [first, Record(None, None), Record(None, b"")]
         assert await lane.first_timestamp_ms(1) == got[0].timestamp_ms
         assert await lane.bounds([1]) == {1: (0, 3)}
+        await lane.close()
+
+    async def test_a_header_without_a_value_is_an_empty_one(self, world: KafkaWorld) -> None:
+        odd: Any = (("x", None), ("", None), ("", b""), ("x", b"1"))
+        await world.append(0, Record(None, b"1", odd), Record(None, b"2"))
+        lane = world.lane()
+        await lane.start({0: 0})
+        first, second = await taken(lane, 0, 2)
+        assert bare(first.record) == Record(None, b"1", (("x", b""), ("", b""), ("", b""), ("x", b"1")))
+        assert bare(second.record) == Record(None, b"2")
         await lane.close()
 
     async def test_the_record_at_an_offset_is_known_by_its_timestamp_and_reading_begins_anew(

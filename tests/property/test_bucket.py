@@ -27,9 +27,10 @@ def test_a_bucket_is_exact_and_never_above_its_capacity(
     for elapsed, amount in steps:
         now += elapsed
         level = min(Fraction(capacity), level + Fraction(elapsed * capacity, period_ms)) - amount
+        level = max(Fraction(-capacity), level)  # no deeper than a full bucket is high
         bucket.pay(amount, now)
         assert units(bucket, now) == level * period_ms
-        assert bucket.level(now) <= capacity
+        assert -capacity <= bucket.level(now) <= capacity
 
 
 @settings(deadline=None, max_examples=60)

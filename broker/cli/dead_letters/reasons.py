@@ -45,7 +45,7 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
         "Look whether OpenAI serves again; then `headrace dead-letters replay` puts it back.",
     ),
     "crashed": Explanation(
-        "a dispatcher died of it more than once",
+        "a defect of Headrace ended its handling, or a dispatcher died of it more than once",
         "Report it together with its value: nothing a producer writes may end a dispatcher.",
     ),
     "id_conflict": Explanation(

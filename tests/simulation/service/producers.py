@@ -27,6 +27,7 @@ class Sent:
     Attributes:
         body: What is asked for, as text; None: it is a cancel, or garbage.
         run: 0, or the count of replays.
+        key: The ordering key.
     """
 
     at_s: float
@@ -36,6 +37,7 @@ class Sent:
     id: str | None
     body: str | None
     run: int = 0
+    key: str | None = None
 
     @property
     def is_cancel(self) -> bool:
@@ -78,7 +80,7 @@ class Producers:
         while chance.random() < faults.duplicate:
             self._send(lane if key is not None else chance.choice(LANES), name, request, key)
         body = json.dumps(request["body"], sort_keys=True)
-        record = Record(key, json.dumps(request).encode())
+        record = Record(key, json.dumps(request).encode())  # a replay keeps its key, and its order is its own
         self._plain[name] = topics.requests_topic(PREFIX, lane), record, body
         if chance.random() < faults.conflict:
             del self._plain[name]
@@ -122,7 +124,8 @@ class Producers:
         self, lane: str, name: str | None, value: bytes, body: str | None = None, key: bytes | None = None
     ) -> None:
         at_s = self._chance.uniform(0, self._scenario.span_s)
-        topic, record = topics.requests_topic(PREFIX, lane), Record(key, value)
+        headers = () if key is None else ((names.CE_PARTITIONKEY, key),)
+        topic, record = topics.requests_topic(PREFIX, lane), Record(key, value, headers)
         self._conductor.plan(at_s, lambda: self._append(topic, record, name, body))
 
     def answered(self, outcome: Mapping[str, Any]) -> None:
@@ -148,4 +151,6 @@ class Producers:
         numbers = range(len(self._kafka.logs(topic)))
         number = numbers[0] if record.key is not None else self._chance.choice(numbers)
         offset = self._kafka.append(topic, record, partition=number)
-        self.sent.append(Sent(self._conductor.now_s, topic, number, offset, name, body, run))
+        key = dict(record.headers).get(names.CE_PARTITIONKEY)
+        ordered = None if key is None else key.decode()
+        self.sent.append(Sent(self._conductor.now_s, topic, number, offset, name, body, run, ordered))

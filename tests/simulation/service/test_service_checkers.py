@@ -8,11 +8,15 @@ import pytest
 from schemas.ids import id_hash
 from schemas.ledger import LedgerKind, LedgerRecord, WaitingCancel
 from tests.simulation.service.checkers import (
+    answers_belong_to_their_requests,
     calls_are_needed,
     cancels_hold,
+    conflicts_are_told,
     dead_letters_once,
     deadlines_are_true,
+    failures_have_dead_letters,
     it_ends,
+    keys_keep_their_order,
     leaders_are_left_alone,
     ledger_agrees,
     memory_empties,
@@ -20,8 +24,10 @@ from tests.simulation.service.checkers import (
     nothing_comes_back_early,
     one_leader_calls,
     one_outcome,
+    parked_come_back_once,
     readers_see_what_was_committed,
     refusals_are_few,
+    repeats_are_counted,
     terms_rise,
     whoever_left_calls_no_more,
 )
@@ -155,6 +161,61 @@ def start_without_the_lease(history: History) -> None:
     history.starts.append(Start(LATER_S, "s.retrier", "retrier-9", since_mine_s=3.0))
 
 
+def answered(history: History) -> tuple[int, Commit]:
+    """A commit that completes a request, and its place."""
+    found = ((place, each) for place, each in enumerate(history.commits) if each.outcomes)
+    return next(each for each in found if each[1].outcomes[0]["status"] == "completed")
+
+
+def told(history: History, text: str) -> None:
+    """The first answer says this."""
+    place, commit = answered(history)
+    response = {"choices": [{"message": {"content": text}}]}
+    outcomes = ({**commit.outcomes[0], "response": response}, *commit.outcomes[1:])
+    history.commits[place] = replace(commit, outcomes=outcomes)
+
+
+def answer_of_another(history: History) -> None:
+    name = answered(history)[1].outcomes[0]["id"]
+    told(history, f"Answer {1 + next(at for at, each in enumerate(history.calls) if each.id != name)}.")
+
+
+def answer_of_nobody(history: History) -> None:
+    told(history, "Answer 1000000.")
+
+
+def answer_to_another_body(history: History) -> None:
+    for each in history.sent:
+        each.body = each.body and each.body + " "
+
+
+def answer_twice(history: History) -> None:
+    _, commit = answered(history)
+    history.commits.append(replace(commit, outcomes=({**commit.outcomes[0], "run": 1},)))
+    again = [replace(each, run=1) for each in history.sent if each.id == commit.outcomes[0]["id"]]
+    history.sent = [*history.sent, *again]
+
+
+def answer_that_failed(history: History) -> None:
+    for each in history.calls:
+        each.status = 500
+
+
+def failure_without_a_letter(history: History) -> None:
+    history.commits = [
+        replace(commit, records={topic: each for topic, each in commit.records.items() if topic != DEAD_LETTERS})
+        for commit in history.commits
+    ]
+
+
+def uncounted(history: History) -> None:
+    history.lived = [replace(each, repeated=0) for each in history.lived]
+
+
+def overcounted(history: History) -> None:
+    history.lived = [replace(each, repeated=each.repeated + 100) for each in history.lived]
+
+
 @pytest.fixture(scope="module")
 def scenario() -> Scenario:
     """No crash, much garbage, and all that the checkers speak of."""
@@ -187,6 +248,13 @@ def scenario() -> Scenario:
         (leftover, memory_empties.check),
         (refused, refusals_are_few.check),
         (start_without_the_lease, nobody_starts_without_the_lease.check),
+        (answer_of_another, answers_belong_to_their_requests.check),
+        (answer_of_nobody, answers_belong_to_their_requests.check),
+        (answer_to_another_body, answers_belong_to_their_requests.check),
+        (answer_twice, answers_belong_to_their_requests.check),
+        (answer_that_failed, answers_belong_to_their_requests.check),
+        (failure_without_a_letter, failures_have_dead_letters.check),
+        (overcounted, repeats_are_counted.check),
     ],
 )
 def test_a_broken_promise_is_found_out(scenario: Scenario, spoil: Callable[[History], None], check: Check) -> None:
@@ -247,3 +315,36 @@ def test_who_fails_for_a_deadline_long_before_it_is_found_out_unless_told_to_wai
         assert len(complaints(message)) == 1
     for wait in (f"{deadline_s}s", f"{deadline_s * 1_000}ms", "6m0s"):
         assert complaints(f"Limit 6000, Used 5623, Requested 1254. Please try again in {wait}. Visit us.") == []
+
+
+def test_a_parked_request_that_never_or_twice_comes_back_is_found_out(scenario: Scenario) -> None:
+    history = run(replace(scenario, faults=replace(scenario.faults, call_refused_for_long=0.5)))
+    assert list(parked_come_back_once.check(history)) == []
+    back = [commit for commit in history.commits if commit.group == RETRIER and commit.records]
+    history.commits.append(back[-1])
+    assert "was put back 2 times" in " ".join(parked_come_back_once.check(history))
+    history.commits = [commit for commit in history.commits if commit not in back]
+    assert "was parked and never put back" in " ".join(parked_come_back_once.check(history))
+
+
+def test_a_conflict_that_is_not_told_is_found_out(scenario: Scenario) -> None:
+    history = run(replace(scenario, faults=replace(scenario.faults, conflict=0.5, garbage=0.0)))
+    assert list(conflicts_are_told.check(history)) == []
+    failure_without_a_letter(history)
+    assert list(conflicts_are_told.check(history)) != []
+
+
+def test_repetitions_that_are_not_counted_are_found_out(scenario: Scenario) -> None:
+    crashes = replace(scenario.faults, redis_emptied=0.0, crash=0.5)
+    history = run(replace(scenario, faults=crashes, span_s=16.0, latency_s=(1.0, 8.0)))
+    assert list(repeats_are_counted.check(history)) == []
+    uncounted(history)
+    assert list(repeats_are_counted.check(history)) != []
+
+
+def test_a_request_that_starts_before_the_one_in_front_of_its_key_is_found_out(scenario: Scenario) -> None:
+    history = run(replace(scenario, faults=replace(scenario.faults, garbage=0.0), requests=120))
+    assert list(keys_keep_their_order.check(history)) == []
+    for each in history.calls:
+        each.sent_s = -each.sent_s
+    assert list(keys_keep_their_order.check(history)) != []

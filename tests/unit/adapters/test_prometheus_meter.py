@@ -1,5 +1,8 @@
 """Every metric of the contract, by name; names of producers cannot flood it."""
 
+import inspect
+from typing import Any
+
 import pytest
 
 from broker.adapters.prometheus_meter import LABELS_MAX, Meter
@@ -137,3 +140,52 @@ def test_no_name_of_a_producer_breaks_the_page(model: str) -> None:
     assert len(lines) == 1
     assert lines[0].endswith(" 2.0")
     assert len(lines[0]) < 200
+
+
+ABSURD: tuple[Any, ...] = (
+    10**400,
+    -(10**400),
+    float("nan"),
+    float("inf"),
+    -1,
+    None,
+    "\ud800",
+    "x" * 100_000,
+    object(),
+    [],
+)
+
+
+def counters_and_gauges() -> list[str]:
+    return [name for name in vars(Meter) if not name.startswith("_") and name not in {"render", "content_type"}]
+
+
+@pytest.mark.parametrize("name", counters_and_gauges())
+def test_no_value_whatever_makes_a_method_raise_or_spoils_a_scrape(name: str) -> None:
+    meter = Meter()
+    method = getattr(meter, name)
+    for absurd in ABSURD:
+        given = dict.fromkeys(inspect.signature(method).parameters, absurd)
+        method(**given)
+        for one in given:
+            method(**{parameter: absurd if parameter == one else 1 for parameter in given})
+    lines = [line for line in _lines(meter) if line.startswith("headrace_")]
+    assert lines
+    assert not any("NaN" in line or len(line) > 500 for line in lines)
+
+
+def test_a_figure_that_has_no_float_is_shown_as_the_largest_one_and_later_sums_go_on() -> None:
+    meter = Meter()
+    meter.charged("gpt-4o", "bulk", 10**400)
+    meter.charged("gpt-4o", "bulk", 7)
+    meter.backlog("bulk", 1, 10**400, float("nan"))
+    lines = _lines(meter)
+    assert 'headrace_charge_tokens_total{lane="bulk",model="gpt-4o"} 1.000000000000007e+15' in lines
+    assert 'headrace_backlog_seconds{lane="bulk"} 1e+15' in lines
+
+
+def test_kinds_of_retries_are_bounded_since_they_stand_in_records() -> None:
+    meter = Meter()
+    for number in range(LABELS_MAX + 50):
+        meter.retries_waiting(f"kind-{number}", 1)
+    assert len([line for line in _lines(meter) if line.startswith("headrace_retries_waiting{")]) == LABELS_MAX + 1

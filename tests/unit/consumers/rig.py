@@ -89,6 +89,7 @@ class Counted:
         self.lanes: Counter[str] = Counter()
         self.letters: Counter[str] = Counter()
         self.transactions: Counter[str] = Counter()
+        self.contained_steps: Counter[str] = Counter()
 
     def put_back(self, lane: str) -> None:
         self.lanes[lane] += 1
@@ -98,6 +99,9 @@ class Counted:
 
     def transaction(self, result: str, seconds: float) -> None:
         self.transactions[result] += 1
+
+    def contained(self, step: str) -> None:
+        self.contained_steps[step] += 1
 
 
 class Process:
@@ -114,6 +118,7 @@ class Process:
         recommit_every_ms: int = 3_600_000,
         clock_error_s: float = 0,
         allowance: AllowanceRules = PLENTY,
+        watch_type: type[KafkaWatch] = KafkaWatch,
     ) -> None:
         self.world, self.owner = world, owner
         error = timedelta(seconds=clock_error_s)
@@ -123,7 +128,7 @@ class Process:
         self.lease = MemoryLease(world.leases, f"headrace:cluster:{NAME}", ttl_ms=times.ttl_ms, token=owner)
         self.elected = Elected(
             self.lease,
-            KafkaWatch(MemoryLane(self.link, topic=FAILURES)),
+            watch_type(MemoryLane(self.link, topic=FAILURES)),
             clock=self.clock,
             timekeeper=ByTheLeader(self.clock, world.dispatchers_lease(owner)),
             health=self.health,

@@ -1,14 +1,18 @@
 """Requests that were parked come back to their lane when they are due, each once, whatever dies."""
 
 import asyncio
+import json
+import math
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from broker.clock import WallClock
 from broker.errors import ProgressUnreadable
 from broker.ports import StoredOffset, TopicPartition
+from broker.service.elected import KafkaWatch
 from broker.service.timekeeping import ByTheLeader
 from broker.testing.kafka import CommitFault
 from consumers.retries.releases import Releases
@@ -195,6 +199,28 @@ async def test_what_is_no_failure_becomes_a_dead_letter_and_holds_up_nobody() ->
     letters = world.dead_letters()
     assert [letter.value for letter in letters] == [b"garbage", None] or len(letters) == 2
     assert process.counted.letters == {"undecodable": 2}
+    assert process.retrier.snapshot()["waiting_by_kind"] == {}
+    await process.end()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"key": None, "key_base64": "x"}, {"request": {"a": math.nan}}, {"request": {"a": math.inf}},
+     {"attempt": int("9" * 4_300)}],
+)  # fmt: skip
+async def test_a_failure_that_cannot_be_written_again_is_a_dead_letter_and_ends_no_retrier(
+    fields: dict[str, Any],
+) -> None:
+    """Whoever may write to the topic can write this; each retrier in turn would end at it."""
+    world = World(partitions=1)
+    process = await leading(world)
+    world.park("odd", 0)
+    (parked,) = world.kafka.committed(FAILURES)
+    shape = json.loads(parked.record.value or b"") | fields
+    world.kafka.append(FAILURES, Record(None, json.dumps(shape).encode(), parked.record.headers))
+    world.park("lead-1", 0)
+    await until(lambda: sorted(world.back()) == ["lead-1", "odd"])
+    await until(lambda: process.counted.letters == {"undecodable": 1})
     assert process.retrier.snapshot()["waiting_by_kind"] == {}
     await process.end()
 
@@ -393,3 +419,66 @@ async def test_a_redis_that_is_silent_settles_no_clock() -> None:
     await world.dispatcher_leads()
     await keeper.ask()
     assert keeper.is_settled
+
+
+# ---------------------------------------------------------------------------------------------------- defects
+
+
+def spoiled(world: World, name: str, **fields: object) -> None:
+    """A failure of which some fields are no good."""
+    scratch = World()
+    scratch.park(name, 0)
+    (fetched,) = scratch.kafka.committed(FAILURES)
+    told = json.loads(fetched.record.value or b"") | fields
+    world.kafka.append(FAILURES, replace(fetched.record, value=json.dumps(told).encode()))
+
+
+@pytest.mark.parametrize(
+    ("fields", "contained"),
+    [
+        ({"key": None, "key_base64": "x"}, 1),
+        ({"request": {"id": "bad", "body": {"temperature": float("nan")}}}, 1),
+        ({"lane": "x" * 5_000}, 0),
+    ],
+    ids=["its key cannot be restored", "its request cannot be written", "no progress could name its lane"],
+)
+async def test_a_failure_that_cannot_be_put_back_is_a_dead_letter_and_the_others_come_back(
+    fields: dict[str, object], contained: int
+) -> None:
+    """Before, an exception ended the retrier, and each one that took over from it."""
+    world = World()
+    process = await leading(world)
+    spoiled(world, "bad", **fields)
+    world.park("lead-1", 0)
+    world.park("lead-2", 5)
+    await until(lambda: sorted(world.back()) == ["lead-1", "lead-2"])
+    (letter,) = world.dead_letters()
+    assert dict(letter.headers)["headrace-reason"] == b"undecodable"
+    assert letter.value is not None
+    assert process.counted.contained_steps["retry"] == contained
+    assert process.task is not None
+    assert not process.task.done()
+    await process.end()
+
+
+async def test_a_watch_that_raises_looks_again_and_the_retrier_keeps_its_lease() -> None:
+    """Before, its task ended in silence: Kafka counted as away, and the standby took over after 15 s."""
+    raising: list[bool] = []
+
+    class RottenWatch(KafkaWatch):
+        async def reaches_kafka(self) -> bool:
+            if raising:
+                raising.pop()
+                raise RuntimeError
+            return await super().reaches_kafka()
+
+    world = World()
+    process = Process(world, "a", watch_type=RottenWatch).start()
+    await until(lambda: process.health.role == "leader")
+    other = Process(world, "b").start()
+    raising.extend([True] * 3)
+    await asyncio.sleep(60)
+    assert process.health.role == "leader"
+    assert process.health.kafka_ready
+    await process.end()
+    await other.end()

@@ -218,3 +218,32 @@ def test_failures_of_a_server_in_trouble_count_against_nobody() -> None:
     bench.answer(verdict(Meaning.UPSTREAM_ERROR))
     assert not bench.budget.breaker.closed
     assert bench.ticket.failures == 0
+
+
+def test_a_call_that_our_own_code_ended_keeps_its_charge_and_ends_its_reservation() -> None:
+    bench = Bench()
+    before = bench.low()
+    assert bench.attempts.crashed(bench.call, NOW) is bench.ticket
+    assert (bench.budget.inflight, len(bench.flights), bench.flights.held_bytes) == (0, 0, 0)
+    assert bench.low() == before
+    assert not bench.attempts.has_news
+
+
+def test_a_crash_of_a_call_that_no_request_waits_for_says_nothing() -> None:
+    bench = Bench()
+    bench.flights.abandon(bench.ticket)
+    assert bench.attempts.crashed(bench.call, NOW) is None
+    assert len(bench.flights) == 0
+
+
+def test_a_crash_is_no_trouble_of_the_server_and_a_probe_that_crashed_may_be_repeated() -> None:
+    bench = Bench()
+    bench.attempts.crashed(bench.call, NOW)
+    for _ in range(2 * FAILURES_IN_A_ROW):
+        bench.attempts.crashed(bench.start(), NOW)
+    assert bench.budget.breaker.closed
+    bench.budget.breaker.trip(Meaning.OVERLOADED, NOW, 10)
+    call = bench.start(NOW + 10)
+    assert bench.budget.breaker.may_call_at(NOW + 10) is None
+    bench.attempts.crashed(call, NOW + 10)
+    assert bench.budget.breaker.may_call_at(NOW + 10) == NOW + 10

@@ -220,15 +220,15 @@ def test_a_follower_starts_no_line_with_what_it_once_called() -> None:
 def test_who_must_be_named_before_he_is_read_begins_a_transaction_at_once() -> None:
     bench = settled_bench()
     assert (bench.quiet() or 0) > NOW
-    bench.batches.suspects.name(Source(place(), 7))
+    bench.batches.suspects.name((Source(place(), 7),))
     assert (bench.quiet() or 0) <= NOW
     batch = bench.begin()
-    assert batch.suspect == Source(place(), 7)
+    assert batch.suspects == (Source(place(), 7),)
     bench.batches.end(batch.serial)
-    assert bench.batches.suspects.is_written(Source(place(), 7))
+    assert bench.batches.suspects.is_written((Source(place(), 7),))
     assert (bench.quiet() or 0) > NOW
     bench.batches.interrupt()
-    assert not bench.batches.suspects.is_written(Source(place(), 7))
+    assert not bench.batches.suspects.is_written((Source(place(), 7),))
 
 
 def test_a_commit_hangs_once_it_takes_longer_than_a_slow_one() -> None:
@@ -242,3 +242,38 @@ def test_a_commit_hangs_once_it_takes_longer_than_a_slow_one() -> None:
     bench.begin(NOW + COMMIT_PATIENCE_MS)
     bench.batches.interrupt()
     assert not bench.batches.hangs(NOW + 60_000)
+
+
+def test_what_was_published_as_failed_is_settled_as_failed_whatever_was_decided() -> None:
+    bench = settled_bench()
+    bad, good = bench.decide(Complete(), "a"), bench.decide(Complete(), "b")
+    parked = bench.decide(Park("quota", "Later.", NOW + 5, attempts=4, failures=0), "c", attempt=3)
+    renewal = SettledEntry(identity("d"), 1, Fate.PARKED)
+    ended = bench.batches.end(bench.begin(renewals=(renewal,)).serial, frozenset({bad.number, parked.number}))
+    assert ended is not None
+    assert ended.settled == (
+        SettledEntry(identity("a"), 0, Fate.FAILED),
+        SettledEntry(identity("b"), 0, Fate.COMPLETED),
+        SettledEntry(identity("c"), 4, Fate.FAILED),
+        renewal,
+    )
+    assert list(ended.tickets) == [bad, good, parked]
+
+
+def test_calls_that_ended_and_wait_for_another_are_told_once_and_again_after_an_unknown_commit() -> None:
+    bench = settled_bench()
+    bench.batches.ended(StartedEntry(identity("a"), 1))
+    first = bench.begin()
+    assert first.ended == (StartedEntry(identity("a"), 1),)
+    bench.batches.interrupt()
+    bench.batches.ended(StartedEntry(identity("b"), 2))
+    again = bench.begin()
+    assert again.ended == (StartedEntry(identity("a"), 1), StartedEntry(identity("b"), 2))
+    ended = bench.batches.end(again.serial)
+    assert ended is not None
+    assert list(ended.calls) == list(again.ended)
+    assert bench.begin().ended == ()
+    bench.batches.interrupt()
+    bench.batches.ended(StartedEntry(identity("c"), 1))
+    bench.batches.clear()
+    assert bench.begin().ended == ()

@@ -245,3 +245,29 @@ def test_only_the_longer_buckets_say_when_a_limit_that_is_shut_opens() -> None:
     limit.send(CAPACITY, 0)
     assert limit.buckets.payable_at(1_000, 0, 0, longer_than_ms=DAY_MS) > 1_000_000
     assert limit.buckets.payable_at(1_000, 0, 0, longer_than_ms=DAY_MS + 1) == 0
+
+
+def test_one_call_pays_twice_the_smallest_bucket_of_tokens_at_most() -> None:
+    buckets = Buckets(Sends())
+    assert buckets.payable_max is None
+    buckets.believe(Metric.REQUESTS, 5, MINUTE_MS, 0)
+    assert buckets.payable_max is None
+    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(Metric.TOKENS, 10_000, DAY_MS, 0)
+    assert buckets.payable_max == 1_200
+
+
+@pytest.mark.parametrize(("untaken", "low"), [(True, 600), (False, 500 - ROUNDING_TOKENS)])
+def test_what_a_server_turned_away_before_it_looked_at_limits_is_there_at_once(*, untaken: bool, low: int) -> None:
+    buckets = Buckets(Sends())
+    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.pay(100, 0, 0)
+    buckets.refused(100, 0, 0, untaken=untaken)
+    (level,) = buckets.levels(0)
+    assert level.low == low
+
+
+def test_no_level_is_shown_below_a_full_buckets_debt() -> None:
+    limit = counted()
+    limit.buckets.pay(10**9, 10**6, SENT_MS[-1])
+    assert all(level.low >= -level.capacity for level in limit.buckets.levels(SENT_MS[-1]))

@@ -10,11 +10,13 @@ from broker.core.charge import (
     IMAGE_CHARGE,
     LAWS_OF,
     LEGACY_OUTPUT_TOKENS,
+    PRICE_MAX,
     RESPONSES_OVERHEAD,
     RESPONSES_OVERHEAD_WITH_TOOLS,
     Law,
     Prices,
     Size,
+    beyond_any_limit,
     charge,
     framing_tokens,
     measure,
@@ -351,3 +353,36 @@ def test_the_schema_of_a_structured_output_is_billed_as_input_as_recorded() -> N
     for odd in none:
         assert list(texts("chat.completions", odd)) == list(texts("responses", odd)) == []
     assert list(texts("embeddings", chat | {"tools": [schema]})) == []
+
+
+HUGE: tuple[Any, ...] = (10**12 + 1, 10**400, int("9" * 4_300), 1.79e308)
+
+
+@pytest.mark.parametrize("endpoint", ["chat.completions", "responses", "embeddings", "unknown"])
+@pytest.mark.parametrize("huge", HUGE)
+def test_no_price_is_beyond_what_a_float_a_struct_and_a_log_line_take(endpoint: str, huge: Any) -> None:
+    body = dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of"), huge)
+    found = measure(endpoint, body, 10**15)
+    assert max(found.choices, found.output_tokens_max or 0) <= PRICE_MAX
+    for law in (None, *Law):
+        priced = prices(endpoint, found, law)
+        assert all(1 <= tokens <= PRICE_MAX for tokens in priced.tokens)
+
+
+@pytest.mark.parametrize(
+    "name", ["max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of", "dimensions", "top_logprobs"]
+)
+@pytest.mark.parametrize("huge", HUGE)
+def test_an_amount_that_no_limit_could_pay_is_named(name: str, huge: Any) -> None:
+    assert beyond_any_limit({name: huge}) == f"body.{name}"
+
+
+def test_a_product_that_no_limit_could_pay_is_named() -> None:
+    assert beyond_any_limit({"max_tokens": 10**7, "n": 10**6}) == "body.max_tokens times body.n"
+    assert beyond_any_limit({"max_tokens": 10**6, "n": 10**6}) is None
+
+
+@pytest.mark.parametrize("odd", [None, True, -1, -(10**400), "9" * 400, [10**400], {"n": 10**400}, 0, 1.5, 10**12])
+def test_what_is_odd_or_merely_dear_is_left_to_the_limits_and_to_openai(odd: Any) -> None:
+    assert beyond_any_limit(dict.fromkeys(("max_tokens", "n", "seed"), odd) | {"n": 1}) is None
+    assert beyond_any_limit({"seed": 10**400}) is None

@@ -6,8 +6,9 @@ import pytest
 
 from broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS, PROBE_EVERY_MS
 from broker.core.commands import Complete, Fail, Park, SettledEntry, StartedEntry
-from broker.core.events import Answered, Committed, Draining, Refused, Taken
+from broker.core.events import Answered, Committed, Crashed, Draining, Refused, Taken
 from broker.core.identity import Fate
+from broker.core.reception import CALL_CRASHED, CUT_OFF
 from broker.core.ticket import CallNumber, Garbage, Source, TicketNumber
 from broker.core.verdict import Meaning
 from tests.unit.core.shell import WALL_MS, Shell, leading
@@ -315,3 +316,23 @@ def test_no_event_of_a_follower_makes_a_command_but_for_records_let_go() -> None
     shell.renew()
     shell.post(Taken(TicketNumber(1), Source(place(), 0), 0, 1, candidate()))
     assert (shell.forgotten, shell.batch, shell.calls) == ([1], None, {})
+
+
+def test_a_request_whose_call_crashed_fails_and_is_not_called_again() -> None:
+    shell = leading()
+    number = shell.take()
+    shell.post(Crashed(shell.calls.pop(number).call))
+    shell.settle_all()
+    assert shell.decisions(number) == [CALL_CRASHED]
+    assert shell.fates("x") == [Fate.FAILED]
+    assert shell.is_empty()
+
+
+def test_a_crash_of_a_call_that_was_given_up_changes_nothing() -> None:
+    shell = leading()
+    number = shell.take(candidate(deadline_ms=15_000))
+    shell.wait(5_000)
+    shell.post(Crashed(shell.calls.pop(number).call))
+    shell.settle_all()
+    assert shell.decisions(number) == [CUT_OFF]
+    assert shell.is_empty()

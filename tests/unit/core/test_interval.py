@@ -93,7 +93,7 @@ def test_another_limit_keeps_the_whole_tokens_that_are_there_as_far_as_they_fit(
     assert (interval.low, interval.high) == (-300 * MINUTE, 300 * MINUTE)
     assert tokens(interval, 100) == (-299, 301)
     interval.resize(200, 100)
-    assert tokens(interval, 100) == (-299, 200)
+    assert tokens(interval, 100) == (-200, 200), "no deeper than a full bucket is high"
     assert interval.capacity == 200
 
 

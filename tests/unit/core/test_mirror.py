@@ -367,3 +367,15 @@ def test_the_course_of_calls_paid_anew_begins_anew() -> None:
     caller.mirror.repriced(caller.sends)
     heard, behind = caller.hearing(1, 50), Mirror(Metric.TOKENS, MINUTE, MINUTE, 0)
     assert caller.mirror._seen(20_000, heard, caller.sends) == behind._seen(20_000, heard, caller.sends)
+
+
+def test_what_was_turned_away_comes_back_to_both_ends_unless_an_answer_told_meanwhile() -> None:
+    caller = Caller()
+    before = caller.send(400, 0)
+    caller.mirror.untaken(400, before, 0)
+    assert caller.interval(0) == (MINUTE, MINUTE - 400 + ROUNDING_TOKENS + 400 - ROUNDING_TOKENS)
+    turned_away, answered = caller.send(400, 0), caller.send(300, 0)
+    caller.observe(30_000, answered, 500)
+    low, _ = caller.interval(500)
+    caller.mirror.untaken(400, turned_away, 500)
+    assert caller.interval(500)[0] == low

@@ -68,6 +68,11 @@ def test_room_is_bounded_by_count_and_by_bytes_and_comes_back() -> None:
     assert made.room(P0) == 0
 
 
+def test_a_leader_reads_no_further_ahead_than_its_buffer_and_a_marker_behind_each_record() -> None:
+    assert register().read_ahead_max("standard") == 6
+    assert register().read_ahead_max(CONTROL) == 2 * CONTROL_BUFFER_MAX
+
+
 def test_bytes_alone_close_a_lane() -> None:
     made = register()
     took(made, 0, size=100)

@@ -1,122 +1,167 @@
-"""Who may have ended the process that read it, as the ledger tells."""
+"""Records that may have ended their reader, as the ledger tells."""
 
 import pytest
 
+from broker.core.bounds import CAUTIOUS_BATCH_MAX, DEATHS_IN_A_ROW_WITHIN_MS
 from broker.core.suspects import Caution, Deaths, Suspects
 from broker.core.ticket import LanePartition, Source
 
 FIRST, SECOND = Source(LanePartition("bulk", 0), 7), Source(LanePartition("bulk", 1), 3)
+PLAIN = Caution(100)
 
 
-def died(deaths: Deaths, owners: str, stands: str = "t/0/5", *, named: tuple[str, ...] = ()) -> None:
-    """Terms of these owners, one after the other; none of them leaves."""
-    for owner in owners:
-        deaths.claimed(owner, [stands])
-        deaths.stepped(owner, named)
+class Story:
+    """The ledger of terms that follow each other, a second apart unless said otherwise."""
 
+    def __init__(self) -> None:
+        self.deaths = Deaths()
+        self.now_ms = 1_000_000
 
-def caution(deaths: Deaths, stands: str = "t/0/5", partition: str = "t/0") -> Caution | None:
-    """What the next leader makes of it, which claims as well."""
-    deaths.claimed("next", [stands])
-    return deaths.caution(partition, 100)
+    def term(self, owner: str, *named: str, stands: str = "t/0/5", after_ms: int = 1_000) -> None:
+        """A claim, and a line that names these."""
+        self.now_ms += after_ms
+        self.deaths.claimed(owner, [stands], self.now_ms)
+        self.deaths.stepped(owner, named, self.now_ms)
+
+    def terms(self, owners: str, *named: str) -> None:
+        for owner in owners:
+            self.term(owner, *named)
+
+    def line(self, owner: str, *named: str) -> None:
+        self.deaths.stepped(owner, named, self.now_ms)
+
+    def caution(self, partition: str = "t/0", until: int = 100) -> Caution | None:
+        return self.deaths.caution(partition, until)
 
 
 # ---------------------------------------------------------------------------------------------------- when to begin
 
 
-def test_three_terms_in_a_row_that_died_where_a_partition_stands_call_for_caution() -> None:
-    deaths = Deaths()
-    died(deaths, "ab")
-    assert caution(deaths) is None
-    assert caution(deaths) is None, "who claims again has not died"
-    deaths.claimed("d", ["t/0/5"])
-    assert deaths.caution("t/0", 100) == Caution(100)
-    assert deaths.caution("t/1", 100) is None
+def test_the_second_death_in_a_row_calls_for_caution_everywhere() -> None:
+    story = Story()
+    story.terms("ab")
+    assert story.caution() is None, "one death"
+    story.term("b")
+    assert story.caution() is None, "an owner that claims again has not died"
+    story.term("c")
+    assert story.caution() == PLAIN
+    assert story.caution("t/1", 7) == Caution(7)
 
 
-def test_a_base_that_moved_begins_a_new_row() -> None:
-    deaths = Deaths()
-    died(deaths, "ab")
-    died(deaths, "c", "t/0/6")
-    died(deaths, "de", "t/0/6")
-    assert caution(deaths, "t/0/7") is None
-    died(deaths, "fgh", "t/0/7")
-    assert caution(deaths, "t/0/7") is not None
+def test_a_base_that_moved_leaves_the_row_as_it_is() -> None:
+    story = Story()
+    for offset, owner in enumerate("abc"):
+        story.term(owner, stands=f"t/0/{offset}")
+    assert story.caution() == PLAIN
+
+
+def test_deaths_far_apart_are_no_row() -> None:
+    story = Story()
+    story.terms("ab")
+    story.term("c", after_ms=DEATHS_IN_A_ROW_WITHIN_MS + 1)
+    assert story.caution() is None
+    story.term("d", after_ms=DEATHS_IN_A_ROW_WITHIN_MS)
+    assert story.caution() == PLAIN
 
 
 def test_a_term_that_left_in_peace_begins_a_new_row() -> None:
-    deaths = Deaths()
-    died(deaths, "abc")
-    deaths.left()
-    assert caution(deaths) is None
-    died(deaths, "d")
-    assert caution(deaths) is None
+    story = Story()
+    story.terms("abc")
+    story.deaths.left()
+    story.terms("de")
+    assert story.caution() is None
+    story.term("f")
+    assert story.caution() == PLAIN
 
 
 def test_a_term_that_has_left_does_not_count_as_dead() -> None:
-    deaths = Deaths()
-    died(deaths, "ab")
-    died(deaths, "c", named=("t/0/9",))
-    deaths.left()
-    assert caution(deaths) is None
+    story = Story()
+    story.terms("a")
+    story.term("b", "t/0/9")
+    story.deaths.left()
+    story.term("c")
+    assert story.caution() is None
 
 
-def test_claims_of_a_release_that_does_not_say_where_partitions_stand_count_for_nothing() -> None:
-    deaths = Deaths()
-    for owner in "abcd":
-        deaths.claimed(owner, [])
-    assert caution(deaths) is None
+# ---------------------------------------------------------------------------------------------------- suspects
 
 
-# ---------------------------------------------------------------------------------------------------- who it is
+def test_a_record_named_alone_when_a_term_dies_is_a_suspect_and_the_next_term_is_cautious_there() -> None:
+    story = Story()
+    story.term("a", "t/0/9")
+    story.term("b", "t/0/9")
+    assert story.caution() == Caution(100, {9: 1})
+    story.term("c")
+    assert story.caution() == Caution(100, {9: 2})
+    assert story.caution("t/1") == PLAIN
 
 
-def test_who_is_named_when_a_term_dies_is_a_suspect_and_the_next_term_is_cautious_there() -> None:
-    deaths = Deaths()
-    died(deaths, "a", named=("t/0/9",))
-    assert caution(deaths) == Caution(100, {9: 1})
-    deaths.stepped("next", ("t/0/9",))
-    deaths.claimed("last", ["t/0/5"])
-    assert deaths.caution("t/0", 100) == Caution(100, {9: 2})
-    assert deaths.caution("t/1", 100) is None
+def test_records_named_together_when_a_term_dies_are_a_crowd_and_none_is_convicted() -> None:
+    story = Story()
+    story.term("a", "t/0/9", "t/0/10", "t/1/3")
+    story.term("b", "t/0/10")
+    assert story.caution() == Caution(100, {}, frozenset({9, 10}))
+    story.term("c")
+    assert story.caution() == Caution(100, {10: 1}, frozenset({9, 10}))
+    assert story.caution("t/1") == Caution(100, {}, frozenset({3}))
 
 
-def test_who_was_struck_off_is_no_suspect_any_more() -> None:
-    deaths = Deaths()
-    died(deaths, "a", named=("t/0/9",))
-    deaths.claimed("b", ["t/0/5"])
-    deaths.stepped("b", ("t/0/9",))
-    deaths.stepped("b", ("t/0/9", "t/1/3"))
-    deaths.stepped("b", ("t/1/3",))
-    assert caution(deaths) is None
+def test_a_record_that_was_struck_off_is_no_suspect_any_more() -> None:
+    story = Story()
+    story.term("a", "t/0/9")
+    story.term("b", "t/0/9", "t/0/10")
+    story.line("b", "t/0/10")
+    story.line("b")
+    assert story.caution() is None
 
 
-def test_who_is_done_is_forgotten() -> None:
-    deaths = Deaths()
-    died(deaths, "a", named=("t/0/9",))
-    assert caution(deaths, "t/0/9") == Caution(100, {9: 1})
-    deaths.claimed("next", ["t/0/10"])
-    assert deaths.caution("t/0", 100) is None
+def test_a_record_that_was_struck_off_leaves_the_crowd() -> None:
+    story = Story()
+    story.term("a", "t/0/9", "t/0/10")
+    story.term("b", "t/0/9")
+    story.line("b", "t/0/10")
+    assert story.caution() == Caution(100, {}, frozenset({10}))
 
 
-def test_who_claims_again_in_its_own_term_has_not_died_of_whom_it_named() -> None:
-    deaths = Deaths()
-    died(deaths, "a", named=("t/0/9",))
-    deaths.claimed("a", ["t/0/5"])
-    assert caution(deaths) is None
+def test_a_record_that_is_done_is_forgotten() -> None:
+    story = Story()
+    story.term("a", "t/0/9")
+    story.term("a", "t/0/8", "t/0/11", stands="t/0/9")
+    story.term("b", stands="t/0/9")
+    assert story.caution() == Caution(100, {}, frozenset({11}))
+    story.term("b", stands="t/0/12")
+    assert story.caution() is None
+
+
+def test_an_owner_that_claims_again_in_its_own_term_has_not_died_of_what_it_named() -> None:
+    story = Story()
+    story.term("a", "t/0/9")
+    story.term("a")
+    assert story.caution() is None
 
 
 def test_a_term_whose_claim_has_left_the_window_shows_in_its_lines() -> None:
-    deaths = Deaths()
-    deaths.stepped("a", ())
-    deaths.stepped("a", ("t/0/9",))
-    assert caution(deaths) == Caution(100, {9: 1})
+    story = Story()
+    story.line("a")
+    story.line("a", "t/0/9")
+    story.term("b")
+    assert story.caution() == Caution(100, {9: 1})
+
+
+def test_caution_reaches_every_suspect_however_far_it_stands() -> None:
+    story = Story()
+    story.term("a", "t/0/300")
+    story.term("b")
+    assert story.caution() == Caution(301, {300: 1})
+
+
+# ---------------------------------------------------------------------------------------------------- how it is read
 
 
 @pytest.mark.parametrize(
     ("count", "decode", "take"), [(0, True, True), (1, True, True), (2, False, True), (3, False, False)]
 )
-def test_after_two_deaths_nobody_decodes_it_and_after_three_nobody_takes_it(
+def test_after_two_deaths_a_record_is_not_decoded_and_after_three_it_is_not_taken(
     count: int,
     decode: bool,  # noqa: FBT001 — the row of a table
     take: bool,  # noqa: FBT001 — the same
@@ -126,29 +171,49 @@ def test_after_two_deaths_nobody_decodes_it_and_after_three_nobody_takes_it(
     assert (read.may_decode(8), read.may_take(8)) == (True, True)
 
 
+@pytest.mark.parametrize(
+    ("caution", "offset", "most"),
+    [
+        (PLAIN, 10, CAUTIOUS_BATCH_MAX),
+        (PLAIN, 70, 30),
+        (PLAIN, 99, 1),
+        (Caution(100, {20: 1}), 10, 10),
+        (Caution(100, {20: 1}), 20, 1),
+        (Caution(100, {20: 1}), 21, CAUTIOUS_BATCH_MAX),
+        (Caution(100, {}, frozenset({20, 21})), 20, 1),
+        (Caution(100, {}, frozenset({20, 21})), 22, CAUTIOUS_BATCH_MAX),
+        (Caution(100, {20: 2}), 50, 1),
+    ],
+)
+def test_records_are_named_in_batches_but_suspects_and_what_stands_beside_a_deadly_one_alone(
+    caution: Caution, offset: int, most: int
+) -> None:
+    assert caution.batch_max(offset) == most
+
+
 # ---------------------------------------------------------------------------------------------------- our own
 
 
-def test_who_is_named_is_written_once_the_line_is_committed() -> None:
+def test_a_record_that_is_named_is_written_once_the_line_is_committed() -> None:
     suspects = Suspects()
     assert not suspects.due
-    suspects.name(FIRST)
+    suspects.name((FIRST,))
     assert suspects.due
-    assert suspects.begin() == FIRST
-    suspects.name(SECOND)
+    assert suspects.begin() == (FIRST,)
+    suspects.name((SECOND,))
     suspects.end()
-    assert (suspects.is_written(FIRST), suspects.is_written(SECOND), suspects.due) == (True, False, True)
-    suspects.name(None)
-    assert suspects.begin() is None
-    assert not suspects.is_written(None)
+    assert (suspects.is_written((FIRST,)), suspects.is_written((SECOND,)), suspects.due) == (True, False, True)
+    suspects.name(())
+    assert suspects.begin() == ()
+    assert not suspects.is_written(())
     suspects.end()
-    assert (suspects.is_written(None), suspects.due) == (True, False)
+    assert (suspects.is_written(()), suspects.due) == (True, False)
 
 
-def test_in_doubt_nobody_is_named() -> None:
+def test_in_doubt_no_record_is_named() -> None:
     suspects = Suspects()
-    suspects.name(FIRST)
+    suspects.name((FIRST,))
     suspects.begin()
     suspects.end()
     suspects.clear()
-    assert (suspects.begin(), suspects.due, suspects.is_written(None)) == (None, False, True)
+    assert (suspects.begin(), suspects.due, suspects.is_written(())) == ((), False, True)

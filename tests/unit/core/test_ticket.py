@@ -98,3 +98,10 @@ def test_a_request_may_be_taken_as_tried_so_often_and_is_the_same_otherwise() ->
     assert before.tried(7, 0) == before
     assert (before.tried(2, 1).attempt, before.tried(2, 1).failures) == (2, 1)
     assert before.tried(2, 1).tried(7, 0) == before
+
+
+def test_a_ticket_takes_of_its_lanes_buffer_what_it_weighs_unless_more_is_stated() -> None:
+    source, content = Source(LanePartition("bulk", 3), 7), candidate()
+    assert Ticket(TicketNumber(1), source, 10, 0, content).buffer_bytes == 10
+    heavy = Ticket(TicketNumber(1), source, 10, 0, content, buffer_bytes=4_000)
+    assert (heavy.bytes, heavy.buffer_bytes, heavy.anew().buffer_bytes) == (10, 4_000, 4_000)

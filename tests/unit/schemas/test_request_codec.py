@@ -7,8 +7,26 @@ from typing import Any
 
 import pytest
 
-from schemas.codec import DecodedRequest, InputLimits, Undecodable, decode_request, encode_request
+from schemas.codec import (
+    DecodedRequest,
+    InputLimits,
+    Record,
+    Undecodable,
+    decode_request,
+    encode_dead_letter,
+    encode_request,
+    encode_retry,
+)
+from schemas.dead_letter import Origin
+from schemas.failure import RetryableFailure, header_fields
 from schemas.request import GenerationRequest
+from schemas.request_codec import (
+    HEADERS_BYTES_MAX,
+    HEADERS_MAX,
+    ORDERING_KEY_BYTES_MAX,
+    TRACEPARENT_MAX,
+    binary_headers,
+)
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "SECRET"}]}
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
@@ -184,3 +202,111 @@ def test_brackets_in_a_text_are_no_nesting() -> None:
 def test_a_later_version_of_ours_is_refused_and_a_foreign_type_is_not() -> None:
     assert "v1" in refused(value(), ("ce_type", b"headrace.generation.requested.v2")).message
     assert decoded(value(), ("ce_type", b"com.acme.lead")).request.id == "lead-1"
+
+
+TRACE = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
+
+
+@pytest.mark.parametrize("more", ["", "-what-a-later-version-adds", "-" + "x" * 72])
+def test_a_trace_of_at_most_128_characters_is_carried(more: str) -> None:
+    assert decoded(value(), ("traceparent", (TRACE + more).encode())).traceparent == TRACE + more
+
+
+@pytest.mark.parametrize("more", ["-" + "x" * 73, "-" + "x" * 900_000, "-ü", "-a b", "\n"])
+def test_a_longer_trace_is_dropped_and_the_request_is_answered_without_it(more: str) -> None:
+    read = decoded(value(), ("traceparent", (TRACE + more).encode()[:100_000]))
+    assert read.traceparent is None
+
+
+def null_headers(*names: str) -> Any:
+    """As Kafka and some clients allow them, and our types do not."""
+    return tuple((name, None) for name in names)
+
+
+def test_headers_without_a_value_are_passed_over() -> None:
+    odd = null_headers("", "x-null", "ce_subject", "ce_partitionkey", "traceparent", "content-type", "ce_type")
+    read = decode_request(value(), odd)
+    assert isinstance(read, DecodedRequest)
+    assert (read.request.id, read.ordering_key, read.traceparent) == ("lead-1", None, None)
+    record = Record(None, value(), odd)
+    assert record.bytes_max > len(value())
+    assert [header.value for header in header_fields(odd)] == [b""] * len(odd)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [(("x", b""),) * HEADERS_MAX, (("x", b"y" * (HEADERS_BYTES_MAX - 1)),), (("n" * 50_000, b"v" * 50_000),),
+     (("", b""),) * 500, (("ü" * 1_000, b"\xff"),)],
+)  # fmt: skip
+def test_odd_headers_within_the_bounds_are_answered(headers: tuple[tuple[str, bytes], ...]) -> None:
+    assert decoded(value(), *headers).request.id == "lead-1"
+
+
+@pytest.mark.parametrize(
+    ("headers", "complaint"),
+    [((("x", b""),) * (HEADERS_MAX + 1), "1025 headers"), ((("x", b"y" * HEADERS_BYTES_MAX),), "131073 bytes"),
+     ((("x" * HEADERS_BYTES_MAX, b"y"),), "131073 bytes")],
+)  # fmt: skip
+def test_what_could_not_be_carried_on_is_refused_with_its_id(
+    headers: tuple[tuple[str, bytes], ...], complaint: str
+) -> None:
+    read = refused(value(), *headers)
+    assert complaint in read.message
+    assert read.request_id == "lead-1"
+
+
+def test_the_key_counts_with_the_headers() -> None:
+    fits = decode_request(value(), (), key=b"k" * HEADERS_BYTES_MAX)
+    assert isinstance(fits, DecodedRequest)
+    assert isinstance(decode_request(value(), (("x", b""),), key=b"k" * HEADERS_BYTES_MAX), Undecodable)
+
+
+@pytest.mark.parametrize("mode", ["binary", "structured"])
+def test_what_was_within_the_bounds_still_is_when_it_returns(mode: str) -> None:
+    """A retry carries our own headers beside its own, and structured mode's attributes have become headers."""
+    headers: tuple[tuple[str, bytes], ...] = (("x", b"y" * 126),) * HEADERS_MAX
+    raw = value()
+    if mode == "structured":
+        headers = (("content-type", b"application/cloudevents+json"), *headers[:-20])
+        event = {"id": "e", "data": json.loads(raw), "partitionkey": "k" * ORDERING_KEY_BYTES_MAX, "traceparent": TRACE}
+        raw = json.dumps(event).encode()
+    read = decoded(raw, *headers)
+    failure = RetryableFailure(
+        id="lead-1", kind="quota", attempt=1, not_before=NOW, lane="bulk", submitted_at=NOW,
+        headers=header_fields(binary_headers(read, headers)), request=read.request.model_dump(exclude_unset=True),
+    )  # fmt: skip
+    again = encode_retry(failure, Origin("generation.failures", 0, 1))
+    back = decoded(again.value, *again.headers)
+    assert (back.request.id, back.ordering_key, back.attempt) == ("lead-1", read.ordering_key, 2)
+
+
+def test_an_ordering_key_that_could_not_become_a_header_is_refused() -> None:
+    event = {"id": "lead-1", "data": {"body": BODY}, "partitionkey": "k" * (ORDERING_KEY_BYTES_MAX + 1)}
+    read = refused(json.dumps(event).encode(), ("content-type", b"application/cloudevents+json"))
+    assert "ordering key" in read.message
+
+
+def test_a_dead_letter_holds_every_header_that_is_let_in() -> None:
+    headers = (("x" * 60, b"y" * (HEADERS_BYTES_MAX // HEADERS_MAX - 61)),) * HEADERS_MAX
+    decoded(value(), *headers)
+    letter = encode_dead_letter(
+        b"k", b"x" * 900_000, headers, reason="rejected", origin=("t", 0, 0), attempts=1, run=0, failed_at=NOW,
+        max_bytes=512 * 1024,
+    )  # fmt: skip
+    assert letter.headers[: len(headers)] == headers
+    assert len(letter.value or b"") == 64 * 1024
+
+
+def test_the_bounds_of_headers_agree_with_each_other() -> None:
+    assert TRACEPARENT_MAX + ORDERING_KEY_BYTES_MAX < HEADERS_BYTES_MAX
+    assert len(TRACE) < TRACEPARENT_MAX
+
+
+def test_a_request_whose_run_cannot_be_read_is_still_told_by_the_id_of_its_body() -> None:
+    assert refused(value(), ("headrace-run", b"banana")).request_id == "lead-1"
+
+
+def test_a_bomb_is_refused_and_told_by_its_subject() -> None:
+    read = refused(b'{"id": "lead-1", "body": [' + b"[]," * 200_000 + b"[]]}", ("ce_subject", b"lead-1"))
+    assert "values" in read.message
+    assert read.request_id == "lead-1"

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from itertools import count
 
+from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING
 from broker.ports import Fetched, TokenCounter, Unreadable
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka_doors import MemoryLane
@@ -13,6 +14,8 @@ from schemas.ledger import LedgerKind
 from schemas.record import Record
 from tests.unit.service.rig import PREFIX, Process, World, request, until
 
+DEATHS = DEATHS_BEFORE_CAUTION + 1 + DEATHS_BY_DECODING
+"""Of the first deadly record: without caution, in its batch, and alone. One that cannot be unpacked costs one more."""
 STANDARD, CONTROL = topics.requests_topic(PREFIX, "standard"), topics.control_topic(PREFIX)
 POISON, BOMB = "whoever counts this dies", b"whoever unpacks this dies"
 

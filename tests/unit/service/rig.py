@@ -102,6 +102,8 @@ class Process:
 
     lease_type = MemoryLease
     lane_type = MemoryLane
+    chunks_type = MemoryChunks
+    replies_type = MemoryReplyTopics
 
     def __init__(
         self, world: World, owner: str, *, settings: Settings | None = None, from_start: frozenset[str] = frozenset()
@@ -113,8 +115,8 @@ class Process:
         self.dice = random.Random(owner)
         ttl_ms = dispatch_rules(self.settings).lease.ttl_ms
         self.lease = self.lease_type(world.leases, world.lease_key(), ttl_ms=ttl_ms, token=owner)
-        self.chunks = MemoryChunks(self.link, topic=topics.chunks_topic(PREFIX))
-        self.replies = MemoryReplyTopics(self.link)
+        self.chunks = self.chunks_type(self.link, topic=topics.chunks_topic(PREFIX))
+        self.replies = self.replies_type(self.link)
         doors = DispatcherDoors(
             upstream=self.upstream(),
             lease=self.lease,

@@ -50,8 +50,9 @@ class Rig:
         self.kafka.create("chunks")
         self.term: int | None = 7
         log = MemoryChunks(KafkaLink(self.kafka), topic="chunks")
-        streaming = Streaming(log, self.clock, lambda: self.term)
-        self.calling = Calling(self.upstream, self.clock, Telemetry(self.meter, self.hold, self.clock), streaming)
+        self.telemetry = Telemetry(self.meter, self.hold, self.clock)
+        streaming = Streaming(log, self.clock, lambda: self.term, contained=self.telemetry.contained)
+        self.calling = Calling(self.upstream, self.clock, self.telemetry, streaming)
         shape = {"id": "lead-1", "body": {"model": "gpt-4o-mini", "messages": [], "seed": 7}} | fields
         record = Record(None, json.dumps(shape).encode())
         content = decode_request(record.value, headers)
@@ -70,7 +71,9 @@ class Rig:
     def outcome(self) -> Record:
         """What publication makes of it."""
         replies = Replies(MemoryReplyTopics(KafkaLink(self.kafka)), (), meter=Meter(), clock=self.clock)
-        publication = Publication(settings_of(), self.hold, self.clock, replies, owner="me")
+        publication = Publication(
+            settings_of(), self.hold, self.clock, replies, owner="me", contained=self.telemetry.contained
+        )
         (outgoing,) = publication._settled(self.number, Complete(), 1, NOW)
         return outgoing.record
 

@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from broker.ports import Fetched, Unreadable
 from broker.service.dispatcher import GAUGES_EVERY_S
 from broker.service.shutdown import ladder
 from broker.testing.kafka_doors import MemoryLane
+from broker.testing.lease import MemoryLease
 from schemas import topics
 from schemas.codec import decode_chunk
 from schemas.record import Record
@@ -279,3 +281,28 @@ async def test_it_says_where_it_is_asked_and_answers_there_of_one_request() -> N
         await serving.ended_after_s()
     assert (told["id"], told["state"], told["outcome"]["status"]) == ("warm", "answered", "completed")
     assert whole["url"] == serving.process.status.url
+
+
+class RottenLease(MemoryLease):
+    """Whose status nobody can leave."""
+
+    async def publish_status(self, text: str) -> None:
+        raise RuntimeError(text)
+
+
+class Shy(Process):
+    lease_type = RottenLease
+
+
+async def test_a_look_that_raises_each_second_ends_no_dispatcher() -> None:
+    """Before, whatever the gauges' task raised ended the process, and its successor in the same way."""
+    world = World()
+    async with served(world, Shy) as serving:
+        await serving.leading()
+        with capture_logs() as lines:
+            await asyncio.sleep(30 * GAUGES_EVERY_S)
+        assert not serving.running.done()
+        assert serving.process.metric("headrace_contained_total", {"step": "status"}) >= 29
+        assert [line["step"] for line in lines if line["event"] == "observation_failed"] == ["status"]
+        serving.dispatcher.leave()
+        await serving.ended_after_s()

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from broker.clock import WallClock
 from broker.core.commands import Batch, Call, CancelCall, Command, Forget, Publish
 from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, Draining, Event, Refused, Renewed
+from broker.core.events import Answered, Crashed, Draining, Event, Refused, Renewed
 from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
 from broker.core.verdict import Answer, Meaning, Verdict, judge
 from broker.service.cargo import Cargo, Hold
@@ -57,6 +58,7 @@ class ScriptedCore(Dispatch):
 class Watched:
     def __init__(self) -> None:
         self.seen: list[tuple[str, bool]] = []
+        self.contained_steps: list[tuple[str, type, dict[str, str | int | None]]] = []
 
     def posted(self, event: Event) -> None:
         self.seen.append((type(event).__name__, False))
@@ -64,12 +66,17 @@ class Watched:
     def watch(self, command: Command, cargo: Cargo | None) -> None:
         self.seen.append((type(command).__name__, cargo is not None))
 
+    def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
+        self.contained_steps.append((step, type(error), where))
+
 
 class Rig:
-    def __init__(self, caller: Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]]) -> None:
+    def __init__(
+        self, caller: Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]], core: ScriptedCore | None = None
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = WallClock(self.loop.time, lambda: datetime(2026, 1, 1, tzinfo=UTC))
-        self.core, self.hold, self.watched = ScriptedCore(), Hold(), Watched()
+        self.core, self.hold, self.watched = core or ScriptedCore(), Hold(), Watched()
         self.driver = Driver(self.core, self.hold, self.clock, caller=caller, watcher=self.watched)
 
     def stow(self) -> None:
@@ -87,7 +94,7 @@ class Rig:
 
     @property
     def answers(self) -> list[Event]:
-        return [event for _, event in self.core.heard if isinstance(event, Answered | Refused)]
+        return [event for _, event in self.core.heard if isinstance(event, Answered | Refused | Crashed)]
 
 
 async def _ok(_call: Call, _cargo: Cargo) -> tuple[Verdict, int]:
@@ -229,16 +236,62 @@ async def test_calls_end_with_the_driver() -> None:
     assert len(rig.answers) == 1
 
 
-async def test_a_caller_that_breaks_ends_the_driver_and_not_in_silence() -> None:
-    async def broken(_call: Call, _cargo: Cargo) -> tuple[Verdict, int]:
-        raise ValueError("broken")
+async def _broken(_call: Call, _cargo: Cargo) -> tuple[Verdict, int]:
+    await asyncio.sleep(1)
+    raise ValueError("broken")
 
-    rig = Rig(broken)
+
+async def test_a_call_that_raises_is_told_to_the_core_and_the_driver_goes_on() -> None:
+    async with driving(_broken) as rig:
+        rig.trusted()
+        rig.do(CALL)
+        await asyncio.sleep(2)
+        rig.trusted()
+        rig.do(replace(CALL, call=CallNumber(2)))
+        await asyncio.sleep(2)
+        assert rig.answers == [Crashed(CallNumber(1)), Crashed(CallNumber(2))]
+        where = {"request_id": None, "topic": "topic", "partition": 0, "offset": 0}
+        assert rig.watched.contained_steps == [("call", ValueError, where)] * 2
+
+
+async def _cancelled_by_nobody(_call: Call, _cargo: Cargo) -> tuple[Verdict, int]:
+    raise asyncio.CancelledError
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_defect_of_the_call_and_not_repeated() -> None:
+    async with driving(_cancelled_by_nobody) as rig:
+        rig.trusted()
+        rig.do(CALL)
+        await asyncio.sleep(1)
+        assert rig.answers == [Crashed(CallNumber(1))]
+        assert [step for step, _, _ in rig.watched.contained_steps] == ["call"]
+
+
+class RottenCore(ScriptedCore):
+    """Raises when it is told that a call ended."""
+
+    def on(self, event: Event, now_ms: int) -> None:
+        super().on(event, now_ms)
+        if type(event) is Answered:
+            raise LookupError("rotten")
+
+
+async def test_an_exception_of_the_core_ends_the_driver_though_a_callback_has_posted_the_event() -> None:
+    rig = Rig(_ok, RottenCore())
     rig.stow()
     running = asyncio.create_task(rig.driver.run())
     rig.trusted()
     rig.do(CALL)
+    loop, said = asyncio.get_running_loop(), list[str]()
+    loop.set_exception_handler(lambda _, context: said.append(context["message"]))
     await asyncio.wait({running}, timeout=5)
     with pytest.raises(ExceptionGroup) as caught:
         running.result()
-    assert caught.group_contains(ValueError, match="broken")
+    assert caught.group_contains(LookupError, match="rotten")
+    assert len(said) == 1
+
+
+async def test_an_exception_of_the_core_is_raised_to_the_task_that_posted_as_well() -> None:
+    rig = Rig(_ok, RottenCore())
+    with pytest.raises(LookupError):
+        rig.driver.post(Answered(CallNumber(1), OK, 0))

@@ -55,6 +55,7 @@ class Rig:
         self.log = NotingLane(self.link, topic=self.topic)
         self.core = Dispatch(dispatch_rules(settings), make_budget=budget_maker(settings), dice=lambda: 0.5)
         self.heard: list[Event] = []
+        self.contained_steps: list[tuple[str, type]] = []
         self.driver = Driver(self.core, Hold(), world.clock, caller=_ok, watcher=self)
         pricer = Pricer(settings, RoughCounter(), world.clock)
         self.intake = LaneIntake(lane, self.topic, self.log, self.driver, pricer)
@@ -64,6 +65,9 @@ class Rig:
 
     def watch(self, *_: object) -> None:
         """Commands are of no interest here."""
+
+    def contained(self, step: str, error: BaseException | None = None, **_: object) -> None:
+        self.contained_steps.append((step, type(error)))
 
     async def promoted(self, positions: dict[int, int] | None = None) -> None:
         at = positions or dict.fromkeys(range(self.world.partitions), 0)

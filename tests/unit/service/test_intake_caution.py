@@ -21,6 +21,7 @@ from schemas.request_codec import InputLimits, Undecodable
 from tests.unit.service.mortal import (
     BOMB,
     CONTROL,
+    DEATHS,
     POISON,
     POISONED,
     STANDARD,
@@ -31,7 +32,7 @@ from tests.unit.service.mortal import (
     named,
     poison,
 )
-from tests.unit.service.rig import PREFIX, Process, World, led, request, until
+from tests.unit.service.rig import PREFIX, Process, World, led, request, settings_of, until
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -47,14 +48,14 @@ async def test_a_record_that_ends_its_readers_fails_after_five_deaths_and_the_re
     for number in range(5):
         world.submit(f"other-{number}", "standard", partition=1)
     deaths, process = await lived_through(world, lambda: len(world.outcomes()) == 10)
-    assert deaths == DEATHS_BEFORE_CAUTION + DEATHS_BY_DECODING
+    assert deaths == DEATHS
     assert set(world.counts().values()) == {1}
     failed = [(one["id"], one["reason"]) for one in world.outcomes() if one["status"] == "failed"]
     assert failed == [("x", "crashed")]
     (letter,) = letters(world)
     assert letter[:2] == (b"crashed", f"{STANDARD}/0/{offset}".encode())
     assert POISON.encode() in (letter[2] or b"")
-    assert named(world, offset) == 3
+    assert named(world, offset) == 4
     await process.end()
 
 
@@ -65,7 +66,7 @@ async def test_a_second_one_costs_two_deaths_more_and_none_is_lost() -> None:
     poison(world, "y")
     world.submit("b", "standard", partition=0)
     deaths, process = await lived_through(world, lambda: len(world.outcomes()) == 4)
-    assert deaths == DEATHS_BEFORE_CAUTION + 2 * DEATHS_BY_DECODING
+    assert deaths == DEATHS + DEATHS_BY_DECODING
     assert {one["id"]: one.get("reason") for one in world.outcomes()} == {
         "x": "crashed",
         "y": "crashed",
@@ -80,7 +81,7 @@ async def test_one_whose_headers_name_no_id_is_a_dead_letter_only() -> None:
     offset = poison(world, "x", subject=False)
     world.submit("a", "standard", partition=0)
     deaths, process = await lived_through(world, lambda: len(world.outcomes()) == 1)
-    assert deaths == DEATHS_BEFORE_CAUTION + DEATHS_BY_DECODING
+    assert deaths == DEATHS
     assert world.counts() == {("a", 0): 1}
     assert [letter[:2] for letter in letters(world)] == [(b"crashed", f"{STANDARD}/0/{offset}".encode())]
     await process.end()
@@ -92,7 +93,7 @@ async def test_one_that_ends_who_unpacks_it_is_passed_over_untouched() -> None:
     offset = poison(world, "x", value=BOMB)
     world.submit("b", "standard", partition=0)
     deaths, process = await lived_through(world, lambda: len(world.outcomes()) == 2)
-    assert deaths == DEATHS_BEFORE_CAUTION + DEATHS_BY_TAKING
+    assert deaths == DEATHS + DEATHS_BY_TAKING - DEATHS_BY_DECODING
     assert world.counts() == {("a", 0): 1, ("b", 0): 1}
     assert letters(world) == [(b"crashed", f"{STANDARD}/0/{offset}".encode(), b"")]
     await process.end()
@@ -104,7 +105,7 @@ async def test_a_deadly_cancel_is_a_dead_letter_and_later_cancels_are_heard() ->
     world.submit("a", "standard", partition=0)
     world.cancel("a")
     deaths, process = await lived_through(world, lambda: len(world.outcomes()) == 1)
-    assert deaths == DEATHS_BEFORE_CAUTION + DEATHS_BY_TAKING
+    assert deaths == DEATHS + DEATHS_BY_TAKING - DEATHS_BY_DECODING
     assert [one["reason"] for one in world.outcomes()] == ["cancelled"]
     assert [letter[:2] for letter in letters(world)] == [(b"crashed", f"{CONTROL}/0/0".encode())]
     await process.end()
@@ -122,8 +123,59 @@ async def test_other_deaths_make_nobody_a_suspect_who_was_read_before() -> None:
         assert not process.core.suspects.due
         await process.kill()
     assert world.dead_letters() == []
-    assert named(world, 0) == 5, "from the fourth on it is read with caution"
+    assert named(world, 0) == 8 - DEATHS_BEFORE_CAUTION, "from the third term on it is read with caution"
     assert named(world, 99) == 0
+
+
+async def test_one_death_slows_nothing() -> None:
+    world = World()
+    for number in range(10):
+        world.submit(f"r{number}", "standard", partition=0)
+    first = Process(world, "a").start()
+    await led(first)
+    await first.kill()
+    second = Process(world, "b").start()
+    await until(lambda: len(world.outcomes()) == 10)
+    assert [line.suspects for line in world.ledger() if line.kind is LedgerKind.STEP and line.suspects] == []
+    await second.end()
+
+
+async def test_records_named_together_are_never_failed_for_it_however_often_a_leader_is_killed_then() -> None:
+    world = World()
+    for number in range(3):
+        world.submit(f"r{number}", "standard", partition=0)
+    named_once = tuple(f"{STANDARD}/0/{offset}" for offset in range(3))
+    for term in range(1, 5):
+        for line in (
+            LedgerRecord(LedgerKind.CLAIM, term, f"old-{term}", suspects=named_once[:1]),
+            LedgerRecord(LedgerKind.STEP, term, f"old-{term}", suspects=named_once),
+        ):
+            world.kafka.append(topics.ledger_topic(PREFIX), Record(None, encode_ledger(line)))
+    process = Process(world, "a").start()
+    await until(lambda: len(world.outcomes()) == 3)
+    assert {one["status"] for one in world.outcomes()} == {"completed"}
+    ours = [line.suspects for line in world.ledger() if line.owner == "a" and line.kind is LedgerKind.STEP]
+    assert {len(suspects) for suspects in ours} == {0, 1}, "each of the crowd is named alone"
+    await process.end()
+
+
+async def test_what_no_dead_leader_can_have_read_is_read_as_ever() -> None:
+    world = World(latency_s=0.01)
+    settings = settings_of(lanes={"standard": {"order": 2, "buffer_max": 5}})
+    for number in range(40):
+        world.submit(f"r{number}", "standard", partition=0)
+    for owner in "ab":
+        process = Process(world, owner, settings=settings).start()
+        await led(process)
+        await process.kill()
+    answered = len(world.outcomes())
+    last = Process(world, "c", settings=settings).start()
+    await until(lambda: len(world.outcomes()) == 40)
+    cautious = {offset for offset in range(40) if named(world, offset)}
+    assert answered < 10
+    assert cautious
+    assert max(cautious) < answered + 2 * 5 + 5
+    await last.end()
 
 
 async def test_caution_ends_where_the_log_ended_and_what_comes_later_is_read_as_ever() -> None:
@@ -131,7 +183,7 @@ async def test_caution_ends_where_the_log_ended_and_what_comes_later_is_read_as_
     for number in range(4):
         poison(world, "x") if number == 0 else world.submit(f"r{number}", "standard", partition=0)
     _, process = await lived_through(world, lambda: len(world.outcomes()) == 4)
-    assert [named(world, offset) for offset in range(4)] == [3, 1, 1, 1]
+    assert [named(world, offset) for offset in range(4)] == [4, 2, 2, 2], "in one batch, and in the last term"
     asked = len(world.ledger())
     world.submit("late", "standard", partition=0)
     await until(lambda: world.counts()["late", 0] == 1)
@@ -193,7 +245,7 @@ async def test_a_doubt_while_a_record_is_named_is_no_death() -> None:
     world.kafka.expire(f"{PREFIX}.dispatcher")
     world.submit("b", "standard", partition=0)
     await until(lambda: len(world.outcomes()) == 3)
-    assert process.follower.deaths.caution(f"{STANDARD}/0", 9) is None
+    assert process.follower.deaths.caution(f"{STANDARD}/0", 9) == Caution(9), "of the deaths before, and no suspect"
     await process.end()
 
 
@@ -205,7 +257,8 @@ async def test_who_stands_beside_a_deadly_record_in_every_other_partition_is_not
             world.submit(f"{lane}-{number}", lane, partition=1 if lane == "standard" else number % 2)
     _, process = await lived_through(world, lambda: len(world.outcomes()) == 19)
     assert [one["id"] for one in world.outcomes() if one["status"] == "failed"] == ["x"]
-    assert max(len(line.suspects) for line in world.ledger() if line.kind is LedgerKind.STEP) == 1
+    steps = [line.suspects for line in world.ledger() if line.kind is LedgerKind.STEP]
+    assert {len({position.rpartition("/")[0] for position in suspects}) for suspects in steps} == {0, 1}
     await process.end()
 
 
@@ -257,7 +310,7 @@ async def test_what_is_done_is_neither_named_nor_taken_again() -> None:
         await until(lambda: len(world.outcomes()) == 5)
         await asyncio.sleep(1)
         await process.kill()
-    assert [named(world, offset) for offset in range(6)] == [3, 0, 0, 0, 0, 0]
+    assert [named(world, offset) for offset in range(6)] == [4, 0, 0, 0, 0, 0]
 
 
 async def test_a_deadly_cancel_answers_for_nobody_whatever_its_headers_say() -> None:
@@ -270,7 +323,7 @@ async def test_a_deadly_cancel_answers_for_nobody_whatever_its_headers_say() -> 
 
         def __init__(self, world: World, owner: str) -> None:
             super().__init__(world, owner)
-            self.intakes["control"]._reader = self
+            self.intakes["control"]._entry._reader = self
 
         def read(self, *_: object) -> tuple[Undecodable, Garbage]:
             self.die()
@@ -279,7 +332,10 @@ async def test_a_deadly_cancel_answers_for_nobody_whatever_its_headers_say() -> 
         def unread(self, record: Record) -> tuple[Undecodable, Garbage]:
             return ControlReader(InputLimits()).unread(record)
 
-    for number in range(DEATHS_BEFORE_CAUTION + DEATHS_BY_DECODING):
+        def defect(self, record: Record) -> tuple[Undecodable, Garbage]:
+            return ControlReader(InputLimits()).defect(record)
+
+    for number in range(DEATHS_BEFORE_CAUTION + DEATHS_BY_DECODING):  # it stands alone, and so is named alone
         hater = Hater(world, f"p{number}")
         hater.start()
         await until(_either(hater, lambda: False))

@@ -128,15 +128,15 @@ async def test_a_kafka_that_is_away_is_told_by_what_must_be_answered() -> None:
 async def test_terms_that_died_are_counted_once_however_often_the_ledger_is_read() -> None:
     world = World()
     stands = (f"{PREFIX}.requests.bulk/0/7",)
-    named = LedgerRecord(LedgerKind.STEP, 3, "z", suspects=(f"{PREFIX}.requests.bulk/0/9",))
-    write(world, *(claim_record(1 + number, owner, stands) for number, owner in enumerate("xyz")), named)
+    named = LedgerRecord(LedgerKind.STEP, 2, "z", suspects=(f"{PREFIX}.requests.bulk/0/9",))
+    write(world, *(claim_record(1 + number, owner, stands) for number, owner in enumerate("yz")), named)
     process = Process(world, "a")
     for _ in range(3):
         await process.follower.catch_up()
         await process.follower.close()
     await process.follower.catch_up()
     assert process.follower.deaths.caution(f"{PREFIX}.requests.bulk/0", 99) is None
-    write(world, claim_record(4, "a", stands))
+    write(world, claim_record(3, "a", stands))
     await process.follower.catch_up()
     assert process.follower.deaths.caution(f"{PREFIX}.requests.bulk/0", 99) == Caution(99, {9: 1})
 

@@ -29,6 +29,7 @@ from broker.core.progress import PartitionProgress
 from broker.core.ticket import CONTROL, LanePartition, Source
 from broker.ports import Outgoing, StoredOffset, TopicPartition
 from broker.service.cargo import Cargo, Hold
+from broker.service.containment import Containment
 from broker.service.publication import Publication
 from broker.service.replies import Replies
 from broker.settings.whole import Settings
@@ -60,10 +61,14 @@ class Rig:
         self.hold = Hold()
         clock = WallClock(lambda: 100.0, lambda: NOW)
         self.kafka = MemoryKafka(lambda: 0)
+        self.meter = Meter()
         self.replies = Replies(
-            MemoryReplyTopics(KafkaLink(self.kafka)), self.settings.replies.allow, meter=Meter(), clock=clock
+            MemoryReplyTopics(KafkaLink(self.kafka)), self.settings.replies.allow, meter=self.meter, clock=clock
         )
-        self.publication = Publication(self.settings, self.hold, clock, self.replies, owner="me")
+        self.contained = Containment(self.meter, clock).contained
+        self.publication = Publication(
+            self.settings, self.hold, clock, self.replies, owner="me", contained=self.contained
+        )
 
     def cargo(
         self, value: bytes | None, key: bytes | None = b"key", headers: tuple[tuple[str, bytes], ...] = ()

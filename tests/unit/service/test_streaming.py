@@ -33,12 +33,35 @@ class Log:
         pass
 
 
+class RottenLog(Log):
+    """Raises at every `nth` record that is handed over, and if told so, when it is prepared."""
+
+    def __init__(self, nth: int, *, unprepared: bool = False) -> None:
+        super().__init__()
+        self.nth, self.unprepared = nth, unprepared
+
+    def prepare(self) -> None:
+        if self.unprepared:
+            raise RuntimeError
+
+    def send(self, record: Record) -> None:
+        super().send(record)
+        if len(self.sent) == self.nth:
+            self.sent.pop()
+            self.nth = 0
+            raise RuntimeError
+
+
 class Rig:
-    def __init__(self) -> None:
-        self.log, self.term = Log(), 7
+    def __init__(self, log: Log | None = None) -> None:
+        self.log, self.term = log or Log(), 7
+        self.contained: list[tuple[str, type[BaseException | None], dict[str, str | int | None]]] = []
         clock = WallClock(asyncio.get_running_loop().time, lambda: datetime(2026, 12, 1, 9, tzinfo=UTC))
-        self.streaming = Streaming(self.log, clock, lambda: self.term or None)
+        self.streaming = Streaming(self.log, clock, lambda: self.term or None, contained=self.note)
         self.telling = self.streaming.begin("lead-1", 3, 2)
+
+    def note(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
+        self.contained.append((step, type(error), where))
 
     @property
     def chunks(self) -> list[Chunk]:
@@ -192,3 +215,38 @@ async def test_what_json_has_no_word_for_is_dropped_and_leaves_a_gap() -> None:
     rig.telling.end(whole=True)
     assert rig.log.dropped == 1
     assert [(chunk.seq, chunk.final) for chunk in rig.chunks] == [(1, True)]
+
+
+async def test_a_defect_at_a_delta_ends_the_chunks_without_a_last_one_and_not_the_call() -> None:
+    rig = Rig(RottenLog(1))
+    for text in "ab":
+        rig.telling.delta(word(text))
+        await asyncio.sleep(0.1)
+    rig.telling.end(whole=True)
+    assert rig.told == []
+    assert rig.contained == [("stream", RuntimeError, {"request_id": "lead-1"})]
+
+
+async def test_a_defect_when_gathered_deltas_leave_is_contained_in_the_timer_too() -> None:
+    rig = Rig(RottenLog(2))
+    for text in "abcd":
+        rig.telling.delta(word(text))
+        await asyncio.sleep(0.04)
+    rig.telling.end(whole=True)
+    assert rig.told == [(0, "a", False)]
+    assert len(rig.contained) == 1
+
+
+async def test_a_defect_at_the_last_chunk_leaves_the_answer_whole() -> None:
+    rig = Rig(RottenLog(2))
+    rig.telling.delta(word("a"))
+    rig.telling.end(whole=True)
+    assert rig.told == [(0, "a", False)]
+    assert len(rig.contained) == 1
+
+
+async def test_a_stream_that_cannot_be_prepared_is_none_and_its_call_goes_on() -> None:
+    rig = Rig(RottenLog(0, unprepared=True))
+    rig.telling.delta(word("a"))
+    rig.telling.end(whole=True)
+    assert (rig.told, len(rig.contained)) == ([], 1)

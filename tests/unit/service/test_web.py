@@ -37,6 +37,7 @@ async def web(
         health=health,
         metrics=lambda: (b"headrace_leader 1.0\n", "text/plain; version=0.0.4"),
         status=lambda: {"role": health.role, "name": "Zürich"},
+        observed=lambda step, error: None,
         whereabouts=whereabouts,
     )
     async with serving, aiohttp.ClientSession(f"http://127.0.0.1:{serving.port}") as session:
@@ -152,7 +153,14 @@ async def test_a_retrier_knows_no_request_and_says_whom_to_ask() -> None:
 
 async def test_a_port_that_is_taken_is_one_sentence_for_a_person() -> None:
     async with web(Health()) as (first, _):
-        second = Web(host="127.0.0.1", port=first.port, health=Health(), metrics=lambda: (b"", ""), status=dict)
+        second = Web(
+            host="127.0.0.1",
+            port=first.port,
+            health=Health(),
+            metrics=lambda: (b"", ""),
+            status=dict,
+            observed=lambda *_: None,
+        )
         with pytest.raises(SettingsError, match=rf"HTTP port {first.port} .* dispatcher.http_port"):
             await second.__aenter__()
 

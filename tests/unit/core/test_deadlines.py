@@ -5,8 +5,9 @@ from dataclasses import replace
 from broker.core.commands import Fail
 from broker.core.events import Refused
 from broker.core.ticket import TicketNumber
+from broker.core.verdict import Meaning
 from tests.unit.core.shell import Shell, leading
-from tests.unit.core.specimens import LANES, candidate, place
+from tests.unit.core.specimens import LANES, candidate, place, verdict
 
 
 def failure(shell: Shell, number: TicketNumber) -> str:
@@ -131,3 +132,14 @@ def test_a_call_that_the_door_did_not_send_still_meets_its_deadline() -> None:
     shell.post(Refused(shell.calls.pop(number).call))
     shell.settle_all()
     assert [each.__class__ for each in shell.decisions(number)] == [Fail]
+
+
+def test_of_those_that_wake_at_once_the_first_to_sleep_ends_up_in_front() -> None:
+    shell = leading(inflight_max=2)
+    first, second = shell.take("first"), shell.take("second")
+    other = shell.take("other")
+    shell.answer(first, verdict(Meaning.RATE_LIMITED, wait_ms=500))
+    shell.answer(second, verdict(Meaning.RATE_LIMITED, wait_ms=500))
+    assert other not in shell.calls
+    shell.wait(500)
+    assert list(shell.calls) == [first], "after a refusal a call goes alone"

@@ -1,0 +1,321 @@
+"""Record batches as Kafka stores them (format 2), read within bounds where aiokafka has none.
+
+aiokafka unpacks a batch whole, however large that is: 5 kB of zstd unpack to 160 MB of zeros. And it gives up a whole
+batch for one header whose name is no UTF-8, which librdkafka lets through. So compressed batches are looked at before
+aiokafka sees them (`screened`), and one that it gave up is read here, record by record (`first_batch`): what can be
+read is served, and only the rest is lost.
+
+A batch: a header of 61 bytes, then its records, compressed together. Lengths in records are zigzag varints.
+"""
+
+import mmap
+import struct
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from aiokafka.codec import cramjam  # what aiokafka itself decompresses with
+from aiokafka.record.util import calc_crc32c
+
+from broker.ports import Fetched, Unreadable
+from schemas.record import Record
+
+UNPACKED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of one batch: 64 times what a topic takes of a compressed one, unless it is configured to take more."""
+_HEADER: Final = struct.Struct(">qiibIhiqqqhii")
+_PREFIX: Final = struct.Struct(">qi")  # base offset, and the length of all that follows
+_MAGIC_AT, _CRC_AT, _CHECKED_FROM = 16, 17, 21
+_CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
+_GZIP, _SNAPPY, _LZ4, _ZSTD = 1, 2, 3, 4
+_XERIAL: Final = b"\x82SNAPPY\x00"  # how Java frames snappy: 16 bytes, then blocks, each with its length
+_XERIAL_BYTES: Final = 16
+_VARINT_BITS_MAX: Final = 63
+
+
+class BrokenBatch(ValueError):  # noqa: N818 — what is wrong with bytes, not with this process
+    """The bytes are no such batch, or none that may be unpacked."""
+
+
+class Overflow(BrokenBatch):
+    """It unpacks to more than is allowed; `start` is what fits."""
+
+    def __init__(self, start: bytes) -> None:
+        super().__init__(f"a batch unpacks to more than {len(start)} bytes")
+        self.start = start
+
+
+class _Head(NamedTuple):
+    base_offset: int
+    length: int
+    leader_epoch: int
+    magic: int
+    crc: int
+    attributes: int
+    last_offset_delta: int
+    first_timestamp: int
+    max_timestamp: int
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    count: int
+
+    @property
+    def last_offset(self) -> int:
+        return self.base_offset + max(0, self.last_offset_delta)
+
+
+@dataclass(slots=True)
+class Pieces:
+    """What a batch holds and nobody has taken yet, in order; `next_offset` is the one behind all of it."""
+
+    found: deque[Fetched | Unreadable]
+    next_offset: int
+
+    @property
+    def position(self) -> int:
+        """The offset that is taken next."""
+        if not self.found:
+            return self.next_offset
+        first = self.found[0]
+        return first.first if isinstance(first, Unreadable) else first.offset
+
+    def take(self, records_max: int) -> list[Fetched] | Unreadable:
+        """So many records, or a range that is lost; an empty list if nothing is left."""
+        got: list[Fetched] = []
+        while self.found and len(got) < records_max:
+            one = self.found[0]
+            if isinstance(one, Unreadable):
+                return got or self._lost()
+            got.append(one)
+            self.found.popleft()
+        return got
+
+    def _lost(self) -> Unreadable:
+        lost = self.found.popleft()
+        assert isinstance(lost, Unreadable)  # noqa: S101 — programmer error
+        return lost
+
+
+def screened(data: bytes, *, bytes_max: int = UNPACKED_BYTES_MAX) -> bytes:
+    """The same batches, one that must not be unpacked with a wrong checksum: aiokafka refuses it without unpacking."""
+    bad = [place for place, batch in _batches(data) if _is_bomb(batch, bytes_max)]
+    if not bad:
+        return data
+    marked = bytearray(data)
+    for place in bad:
+        marked[place + _CRC_AT] ^= 0xFF
+    return bytes(marked)
+
+
+def first_batch(
+    data: bytes, first: int, aborted: Sequence[tuple[int, int]], *, bytes_max: int = UNPACKED_BYTES_MAX
+) -> Pieces | None:
+    """The first batch that holds `first` or what comes behind it; None if no whole batch does.
+
+    `aborted` are transactions that were: producer and first offset, as the fetch has them.
+    """
+    for _, batch in _batches(data):
+        if batch[_MAGIC_AT] < 2:  # one message of an older format, or several that end with this offset
+            last = _PREFIX.unpack_from(batch)[0]
+            if last >= first:
+                return Pieces(deque([Unreadable(first, last)]), last + 1)
+            continue
+        head = _Head(*_HEADER.unpack_from(batch)) if len(batch) >= _HEADER.size else None
+        if head is None:
+            return None
+        if head.last_offset < first:
+            continue
+        if head.attributes & _CONTROL or _is_aborted(head, aborted):
+            return Pieces(deque(), head.last_offset + 1)
+        return Pieces(deque(_pieces(batch, head, first, bytes_max)), head.last_offset + 1)
+    return None
+
+
+def _batches(data: bytes) -> Iterator[tuple[int, memoryview]]:
+    """Whole batches and where each begins."""
+    view, place = memoryview(data), 0
+    while place + _CHECKED_FROM <= len(data):
+        length = _PREFIX.unpack_from(data, place)[1]
+        end = place + _PREFIX.size + length
+        if length <= 0 or end > len(data):
+            return
+        yield place, view[place:end]
+        place = end
+
+
+def _is_aborted(head: _Head, aborted: Sequence[tuple[int, int]]) -> bool:
+    return bool(head.attributes & _TRANSACTIONAL) and any(
+        producer == head.producer_id and offset <= head.base_offset for producer, offset in aborted
+    )
+
+
+def _is_bomb(batch: memoryview, bytes_max: int) -> bool:
+    if len(batch) < _HEADER.size or batch[_MAGIC_AT] < 2:
+        return False
+    head = _Head(*_HEADER.unpack_from(batch))
+    if not head.attributes & _CODEC or head.attributes & _CONTROL:
+        return False
+    try:
+        _unpacked(batch, head, bytes_max)
+    except BrokenBatch:
+        return True
+    return False
+
+
+def _pieces(batch: memoryview, head: _Head, first: int, bytes_max: int) -> Iterator[Fetched | Unreadable]:
+    """Records of a batch from an offset on; what cannot be read is a range, neighbours in one."""
+    lost_from: int | None = first
+    if calc_crc32c(bytes(batch[_CHECKED_FROM:])) == head.crc:
+        lost_from, expected = None, max(first, head.base_offset)
+        for offset, fetched in _records(batch, head, bytes_max):
+            if fetched is None:
+                lost_from = max(expected, offset) if lost_from is None else lost_from
+            elif offset >= first:
+                if lost_from is not None and lost_from < offset:
+                    yield Unreadable(lost_from, offset - 1)
+                lost_from = None
+                yield fetched
+            expected = max(expected, offset + 1)
+    if lost_from is not None and lost_from <= head.last_offset:
+        yield Unreadable(lost_from, head.last_offset)
+
+
+def _records(batch: memoryview, head: _Head, bytes_max: int) -> Iterator[tuple[int, Fetched | None]]:
+    """Offsets and records; None for one that cannot be read. What cannot even be told apart ends with such a one."""
+    try:
+        body, is_cut = _body(batch, head, bytes_max)
+    except BrokenBatch:
+        yield head.base_offset, None
+        return
+    place, expected = 0, head.base_offset
+    for _ in range(head.count):
+        try:
+            offset, timestamp_ms, place, end = _place(body, place, head, expected)
+        except (BrokenBatch, IndexError):
+            yield expected, None
+            return
+        try:
+            record: Record | None = _record(body, place, end)
+        except (BrokenBatch, IndexError):
+            record = None
+        yield offset, None if record is None else Fetched(offset, timestamp_ms, record)
+        place, expected = end, offset + 1
+    if is_cut or place != len(body):
+        yield expected, None
+
+
+def _body(batch: memoryview, head: _Head, bytes_max: int) -> tuple[bytes, bool]:
+    """The records' bytes, and whether there are more than may be unpacked."""
+    if not head.attributes & _CODEC:
+        return bytes(batch[_HEADER.size :]), False
+    try:
+        return _unpacked(batch, head, bytes_max), False
+    except Overflow as overflow:
+        return overflow.start, True
+
+
+def _place(body: bytes, place: int, head: _Head, expected: int) -> tuple[int, int, int, int]:
+    """Offset and timestamp of a record, where its key begins, and where it ends."""
+    length, place = _varint(body, place)
+    end = place + length
+    if length <= 0 or end > len(body):
+        raise BrokenBatch("a record ends behind its batch")
+    delta_ms, place = _varint(body, place + 1)  # its own attributes say nothing
+    delta, place = _varint(body, place)
+    timestamp_ms = head.max_timestamp if head.attributes & _APPEND_TIME else head.first_timestamp + delta_ms
+    if not expected <= head.base_offset + delta <= head.last_offset:
+        raise BrokenBatch("a record stands where none can be")
+    return head.base_offset + delta, timestamp_ms, place, end
+
+
+def _record(body: bytes, place: int, end: int) -> Record:
+    key, place = _bytes(body, place, end)
+    value, place = _bytes(body, place, end)
+    count, place = _varint(body, place)
+    if not 0 <= count <= end - place:
+        raise BrokenBatch("a record has more headers than bytes")
+    headers = []
+    for _ in range(count):
+        name, place = _bytes(body, place, end)
+        text, place = _bytes(body, place, end)
+        if name is None:
+            raise BrokenBatch("a header has no name")
+        headers.append((name.decode(errors="replace"), text or b""))
+    if place != end:
+        raise BrokenBatch("a record has bytes behind its headers")
+    return Record(key, value, tuple(headers))
+
+
+def _bytes(body: bytes, place: int, end: int) -> tuple[bytes | None, int]:
+    length, place = _varint(body, place)
+    if length < 0:
+        return None, place
+    if place + length > end:
+        raise BrokenBatch("a field ends behind its record")
+    return body[place : place + length], place + length
+
+
+def _varint(body: bytes, place: int) -> tuple[int, int]:
+    """Zigzag; raises IndexError behind the end."""
+    shift = value = 0
+    while True:
+        byte = body[place]
+        place += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (value >> 1) ^ -(value & 1), place
+        shift += 7
+        if shift > _VARINT_BITS_MAX:
+            raise BrokenBatch("a number has more than 64 bits")
+
+
+def _unpacked(batch: memoryview, head: _Head, bytes_max: int) -> bytes:
+    """What a compressed batch holds.
+
+    Raises:
+        Overflow: It is more than `bytes_max`.
+        BrokenBatch: It is no such data.
+    """
+    packed, codec = bytes(batch[_HEADER.size :]), head.attributes & _CODEC
+    if codec == _SNAPPY:
+        return _unsnapped(packed, bytes_max)
+    library = {_GZIP: cramjam.gzip, _LZ4: cramjam.lz4, _ZSTD: cramjam.zstd}.get(codec)
+    if library is None:
+        raise BrokenBatch(f"codec {codec} is none")
+    with mmap.mmap(-1, bytes_max) as room:  # takes memory only as far as it is written
+        try:
+            return room[: library.decompress_into(packed, room)]
+        except cramjam.DecompressionError as error:
+            if "whole buffer" in str(error):
+                raise Overflow(room[:]) from error
+            raise BrokenBatch("the compressed data is broken") from error
+
+
+def _unsnapped(packed: bytes, bytes_max: int) -> bytes:
+    """Snappy states each block's length before it: nothing is unpacked that is too much."""
+    blocks: list[bytes] = []
+    total = 0
+    try:
+        for block in _snappy_blocks(packed):
+            total += cramjam.snappy.decompress_raw_len(block)
+            if total > bytes_max:
+                raise BrokenBatch("a batch unpacks to too much")
+            blocks.append(block)
+        return b"".join(bytes(cramjam.snappy.decompress_raw(block)) for block in blocks)
+    except (cramjam.DecompressionError, struct.error) as error:
+        raise BrokenBatch("the compressed data is broken") from error
+
+
+def _snappy_blocks(packed: bytes) -> Iterator[bytes]:
+    if not packed.startswith(_XERIAL):
+        yield packed
+        return
+    place = _XERIAL_BYTES
+    while place < len(packed):
+        (length,) = struct.unpack_from(">i", packed, place)
+        place += 4
+        if length < 0 or place + length > len(packed):
+            raise BrokenBatch("a block ends behind its batch")
+        yield packed[place : place + length]
+        place += length

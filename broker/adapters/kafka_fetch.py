@@ -1,0 +1,58 @@
+"""Fetching beside aiokafka's own ways: every batch is looked at before it is unpacked, and one can be had as bytes."""
+
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import LeaderNotAvailableError, NoError, for_code
+from aiokafka.protocol.fetch import FetchRequest
+
+from broker.adapters.kafka_batches import Pieces, first_batch, screened
+
+_READ_COMMITTED = 1
+_WAIT_MS = 500
+_BYTES_MAX = 1
+"""Kafka sends the first batch whole, however small that is."""
+
+
+class ScreeningClient:
+    """An aiokafka client in whose fetches no batch unpacks to more than is allowed."""
+
+    def __init__(self, client: Any) -> None:
+        """The client that does everything else."""
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def send(self, node_id: int, request: Any, **how: Any) -> Any:
+        """Send a request; a batch that must not be unpacked comes back with a wrong checksum."""
+        response = await self._client.send(node_id, request, **how)
+        if isinstance(request, FetchRequest):
+            response.topics = [
+                (topic, [(*fields[:-1], screened(fields[-1] or b"")) for fields in partitions])
+                for topic, partitions in response.topics
+            ]
+        return response
+
+
+async def fetched_batch(consumer: AIOKafkaConsumer, place: KafkaPartition, first: int) -> Pieces | None:
+    """The batch that holds an offset, read record by record; None while there is none.
+
+    Raises:
+        KafkaError: Kafka does not answer, or with an error.
+    """
+    client = consumer._client  # noqa: SLF001 — the public ways unpack
+    node_id = client.cluster.leader_for_partition(place)
+    if node_id is None or node_id == -1:
+        raise LeaderNotAvailableError(f"{place.topic}/{place.partition} has no leader now")
+    wanted = [(place.topic, [(place.partition, first, _BYTES_MAX)])]
+    response = await client.send(node_id, FetchRequest(_WAIT_MS, 1, _BYTES_MAX, _READ_COMMITTED, wanted))
+    for _, partitions in response.topics:
+        for fields in partitions:
+            error = for_code(fields[1])
+            if error is not NoError:
+                raise error
+            aborted = fields[5] if response.API_VERSION >= 11 else fields[-2]  # as aiokafka's fetcher reads them
+            return first_batch(fields[-1] or b"", first, aborted or ())
+    return None

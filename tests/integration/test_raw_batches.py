@@ -1,0 +1,80 @@
+"""Batches as other clients may write them, on a real Kafka: what one of their records breaks, no other one pays for."""
+
+import asyncio
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.protocol.produce import ProduceRequest
+
+from broker.adapters.kafka_batches import UNPACKED_BYTES_MAX
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_lanes import KafkaLane
+from broker.local.services import LocalServices
+from broker.ports import Fetched, Unreadable
+from tests.contract.kafka_world import taken, texts, values
+from tests.integration.kafka_world import RealWorld, producing, real_world
+from tests.unit.adapters.raw_batches import GZIP, ZSTD, batch, one
+
+BAD_NAME = one(b"bad name", headers=[(b"\xff\xfe", b"x"), (b"", None)])
+
+
+async def append_raw(world: RealWorld, partition: int, data: bytes) -> None:
+    """A batch as it is, past every client's own checks."""
+    async with producing(world.connection) as producer:
+        await producer.client.force_metadata_update()
+        await producer.partitions_for(world.lane_topic)
+        node = producer.client.cluster.leader_for_partition(TopicPartition(world.lane_topic, partition))
+        response = await producer.client.send(
+            node, ProduceRequest(None, -1, 10_000, [(world.lane_topic, [(partition, data)])])
+        )
+        ((_, ((_, error, *_),)),) = response.topics
+        assert error == 0, f"Kafka takes no such batch: error {error}"
+
+
+async def all_of(lane: KafkaLane, until: int) -> list[str | Unreadable]:
+    """What comes of the first partition up to an offset."""
+    found: list[str | Unreadable] = []
+    async with asyncio.timeout(60):
+        while lane.position(0) < until:
+            got = await lane.take(0, 2)
+            if isinstance(got, Unreadable):
+                found.append(got)
+            else:
+                assert all(isinstance(each, Fetched) for each in got)
+                found += texts(got)
+            if not got:
+                await lane.wait([0, 1], 200)
+    return found
+
+
+@pytest.mark.parametrize("codec", [0, ZSTD])
+async def test_good_records_around_one_that_breaks_the_client_are_all_served(
+    services: LocalServices, codec: int
+) -> None:
+    world = await real_world(KafkaConnection(services.endpoints.bootstrap_servers), "raw")
+    await world.append(0, *values("before"))
+    await append_raw(world, 0, batch(0, [one(b"lead-1"), BAD_NAME, one(b"lead-2"), one(b"lead-3")], codec=codec))
+    await world.append(0, *values("behind"))
+    await world.append(1, *values("elsewhere"))
+    lane = world.lane()
+    await lane.start({0: 0, 1: 0})
+    assert await all_of(lane, 6) == ["before", "lead-1", "bad name", "lead-2", "lead-3", "behind"]
+    assert texts(await taken(lane, 1, 1)) == ["elsewhere"]
+    lane.rewind(0, 3)
+    assert await all_of(lane, 6) == ["lead-2", "lead-3", "behind"], "also from the middle of the batch"
+    await world.append(0, *values("fresh"))
+    assert texts(await taken(lane, 0, 1)) == ["fresh"]
+    await lane.close()
+
+
+@pytest.mark.parametrize("codec", [GZIP, ZSTD])
+async def test_a_bomb_costs_itself_and_what_fits_before_it_is_served(services: LocalServices, codec: int) -> None:
+    world = await real_world(KafkaConnection(services.endpoints.bootstrap_servers), "bomb")
+    bomb = batch(0, [one(b"lead-1"), one(b"\0" * (2 * UNPACKED_BYTES_MAX)), one(b"lead-2")], codec=codec)
+    assert len(bomb) < 200_000
+    await append_raw(world, 0, bomb)
+    await world.append(0, *values("behind"))
+    lane = world.lane()
+    await lane.start({0: 0, 1: 0})
+    assert await all_of(lane, 4) == ["lead-1", Unreadable(1, 2), "behind"]
+    await lane.close()

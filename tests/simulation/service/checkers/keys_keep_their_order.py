@@ -1,0 +1,51 @@
+"""Requests of one ordering key and lane start in the order of their records.
+
+In a serial lane none starts before the one in front is decided, so no call of that one follows. Looked at is each
+process for itself: a successor makes calls again that its predecessor had made. A request that was parked before its
+first call has left its place, and ids that were cancelled, replayed or sent with other content have none.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from tests.simulation.service.history import History
+from tests.simulation.service.producers import Sent
+
+
+def check(history: History) -> Iterator[str]:
+    """A later request that started too early."""
+    parked = _first_parked(history)
+    for process in {call.process for call in history.calls}:
+        calls: dict[str, list[float]] = {}
+        for call in history.calls:
+            if call.process == process:
+                calls.setdefault(call.id, []).append(call.sent_s)
+        for lane, row in _rows(history):
+            for earlier, later in pairwise(name for name in row if name in calls):
+                if parked.get(earlier, calls[earlier][0]) < calls[earlier][0]:
+                    continue
+                serial = history.scenario.settings.lanes[lane].serial
+                if calls[later][0] < calls[earlier][-1 if serial else 0]:
+                    yield f"{process} calls {later} at {calls[later][0]:.3f} s, and {earlier} in front of it later"
+
+
+def _rows(history: History) -> Iterator[tuple[str, list[str]]]:
+    """The ids of each key in the order of their first records, and their lane."""
+    bodies: dict[str | None, set[str | None]] = {}
+    for each in history.sent:
+        bodies.setdefault(each.id, set()).add(None if each.is_cancel or each.run else each.body)
+    keyed: dict[tuple[str, str], list[Sent]] = {}
+    for each in sorted(history.sent, key=lambda sent: sent.offset):
+        if each.key is not None and len(bodies[each.id]) == 1 and None not in bodies[each.id]:
+            keyed.setdefault((each.topic, each.key), []).append(each)
+    for (topic, _), records in keyed.items():
+        yield topic.rpartition(".")[2], list(dict.fromkeys(each.id for each in records if each.id is not None))
+
+
+def _first_parked(history: History) -> dict[str, float]:
+    """When each id was parked first."""
+    found: dict[str, float] = {}
+    for commit in history.commits:
+        for each in commit.parked:
+            found.setdefault(each["id"], commit.at_s)
+    return found

@@ -1,0 +1,68 @@
+"""`headrace_repeated_calls_total` counts the calls that a dead leader had made already, exact but for its last second.
+
+A call repeats another one if a process that led before had begun a call for the same id, and nothing of it was
+committed since. The successor can know of it only if a ledger line said so before its claim. What the ledger calls
+begun may never have reached OpenAI: its process died on the way.
+"""
+
+from collections.abc import Iterator
+
+from schemas.ids import id_hash
+from tests.simulation.service.history import History
+from tests.simulation.service.openai import Arrival
+
+
+def check(history: History) -> Iterator[str]:
+    """More repetitions counted than there were, or fewer than the ledger told."""
+    known = sum(_is_told(history, before, after) for before, after in _pairs(history))
+    counted = sum(each.repeated for each in history.lived)
+    if counted < known:
+        yield f"{counted} calls are counted as repeated; the ledger tells of {known}"
+    for process in history.lived:
+        possible = _possible(history, process.name)
+        if process.ending != "killed" and process.repeated > possible:  # a call may die with its process, unheard of
+            yield f"{process.name} counts {process.repeated} calls as repeated, and {possible} can have been"
+
+
+def _possible(history: History, process: str) -> int:
+    """How often it began a call for an id for which another process had begun one."""
+    begun: dict[bytes, set[str]] = {}
+    count = 0
+    for commit in history.commits:
+        for line in commit.lines:
+            for entry in line.started:
+                others = begun.setdefault(entry.id_hash, set())
+                count += line.owner == process and bool(others - {process})
+                others.add(line.owner)
+    sent = sum(
+        bool(begun.get(id_hash(call.id), set()) - {process}) for call in history.calls if call.process == process
+    )
+    return max(count, sent)
+
+
+def _pairs(history: History) -> Iterator[tuple[Arrival, Arrival]]:
+    """Each call whose id another process had called last, and that call."""
+    last: dict[str, Arrival] = {}
+    for call in history.calls:
+        before = last.get(call.id)
+        if before is not None and before.process != call.process:
+            yield before, call
+        last[call.id] = call
+
+
+def _is_told(history: History, before: Arrival, after: Arrival) -> bool:
+    """Whether the second caller must have known: it followed the ledger, which told, until its first claim."""
+    claims = history.claims()
+    firsts = [at_s for at_s, _, owner in claims if owner == after.process]
+    between = [commit for commit in history.commits if before.sent_s < commit.at_s < after.sent_s]
+    hashed = id_hash(after.id)
+    if any(each["id"] == after.id for commit in between for each in (*commit.outcomes, *commit.parked)):
+        return False
+    begun = [
+        commit.at_s
+        for commit in between
+        for line in commit.lines
+        if line.owner == before.process and any(entry.id_hash == hashed for entry in line.started)
+    ]
+    later = [at_s for at_s in firsts[1:] if at_s < after.sent_s]
+    return bool(begun and firsts) and begun[0] < firsts[0] < after.sent_s and not later

@@ -1,0 +1,131 @@
+"""A request whose call was under way when dispatchers died is called with care, and in the end not at all."""
+
+from broker.core.bounds import DEATHS_BY_CALL, PROBE_EVERY_MS, PUT_OFF_MS, QUIET_MS
+from broker.core.commands import Complete, Fail, StartedEntry
+from broker.core.events import LedgerRead, Refused, Suspected
+from broker.core.identity import Fate
+from broker.core.reception import CALLS_KILL
+from broker.core.ticket import Source
+from broker.core.verdict import Meaning
+from tests.unit.core.shell import WALL_MS, Shell, leading
+from tests.unit.core.specimens import candidate, identity, place, verdict
+
+LIMITED = verdict(Meaning.RATE_LIMITED, wait_ms=500)
+
+
+def line(shell: Shell, term: int, owner: str, *started: str, left: bool = False) -> None:
+    entries = [StartedEntry(identity(name), 1) for name in started]
+    shell.post(LedgerRead(WALL_MS + shell.now_ms, (), entries, (), term=term, owner=owner, left=left))
+
+
+def successor(deaths: int, *names: str) -> Shell:
+    """A leader after so many that died while these were being called."""
+    shell = Shell()
+    for term in range(1, deaths + 1):
+        line(shell, term, f"p{term}", *names)
+    line(shell, deaths + 1, "me")
+    return shell.lead()
+
+
+def test_after_one_death_a_call_is_repeated_at_once() -> None:
+    shell = successor(1, "x")
+    assert shell.calls[shell.take("x")].repeated
+
+
+def test_after_three_deaths_it_is_not_called_a_fourth_time() -> None:
+    shell = successor(DEATHS_BY_CALL, "x")
+    number, other = shell.take("x"), shell.take("y")
+    assert list(shell.calls) == [other]
+    shell.settle_all()
+    assert shell.decisions(number) == [CALLS_KILL]
+    assert shell.fates("x") == [Fate.FAILED]
+    assert shell.decisions(other) == [Complete()]
+    assert shell.is_empty()
+    again = shell.take(candidate("x", run=1))
+    assert again in shell.calls, "a replay is another request"
+
+
+def test_after_two_deaths_it_waits_until_the_term_has_been_quiet_and_for_others_of_its_like() -> None:
+    shell = successor(2, "x", "y")
+    first, second = shell.take("x"), shell.take("y")
+    assert shell.calls == {}
+    shell.wait(QUIET_MS - 2 * PUT_OFF_MS)
+    shell.post(Suspected(Source(place(), 9)))
+    shell.post(Suspected(()))
+    shell.wait(QUIET_MS - PUT_OFF_MS)
+    assert shell.calls == {}
+    shell.wait(2 * PUT_OFF_MS)
+    assert len(shell.calls) == 1
+    (called,) = shell.calls
+    waiting = second if called == first else first
+    shell.wait(5 * PUT_OFF_MS)
+    assert list(shell.calls) == [called]
+    shell.answer(called)
+    shell.wait(2 * PUT_OFF_MS)
+    assert shell.calls == {}, "its answer is in memory alone"
+    shell.commit()
+    shell.wait(2 * PUT_OFF_MS)
+    assert list(shell.calls) == [waiting]
+    shell.answer(waiting)
+    shell.settle_all()
+    assert (shell.decisions(first), shell.decisions(second)) == ([Complete()], [Complete()])
+    assert shell.is_empty()
+
+
+def test_a_suspect_that_must_be_called_again_gives_its_place_to_another_meanwhile() -> None:
+    shell = successor(2, "x", "y")
+    both = {shell.take("x"), shell.take("y")}
+    shell.wait(QUIET_MS + PUT_OFF_MS)
+    (called,) = shell.calls
+    shell.answer(called, verdict(Meaning.UPSTREAM_ERROR))
+    shell.wait(PUT_OFF_MS)
+    assert shell.calls == {}, "the ledger does not say yet that it has ended"
+    shell.wait(10 * PUT_OFF_MS)
+    assert set(shell.calls) == both - {called}
+
+
+def test_a_suspect_whose_deadline_passes_meanwhile_has_failed_for_that() -> None:
+    shell = successor(2, "x")
+    number = shell.take(candidate("x", deadline_ms=shell.now_ms + QUIET_MS // 2))
+    shell.wait(QUIET_MS)
+    shell.settle_all()
+    (decision,) = shell.decisions(number)
+    assert isinstance(decision, Fail)
+    assert decision.reason == "deadline_exceeded"
+    assert shell.is_empty()
+
+
+def test_suspects_of_one_ordering_key_keep_their_order() -> None:
+    shell = successor(2, "a")
+    first = shell.take(candidate("a", order=b"key"))
+    second = shell.take(candidate("b", order=b"key"))
+    shell.wait(QUIET_MS // 2)
+    assert shell.calls == {}, "the second does not pass the first, that waits"
+    shell.wait(QUIET_MS)
+    assert list(shell.calls) == [first, second]
+
+
+def test_who_stands_by_calls_no_suspect_any_more() -> None:
+    shell = successor(2, "x", "y")
+    shell.take("x")
+    shell.wait(QUIET_MS + PUT_OFF_MS)
+    assert len(shell.calls) == 1
+    shell.stand_by()
+    shell.calls.clear()
+    shell.lead(shell.restored())
+    shell.take_at(Source(place(), 1), "y")
+    shell.wait(QUIET_MS + PUT_OFF_MS)
+    assert len(shell.calls) == 1
+
+
+def test_the_ledger_is_told_of_calls_that_end_without_a_fate() -> None:
+    shell = leading()
+    number = shell.take("x")
+    shell.wait(PROBE_EVERY_MS)
+    shell.commit()
+    shell.answer(number, LIMITED)
+    shell.wait(PROBE_EVERY_MS)
+    assert shell.commit().ended == (StartedEntry(identity("x"), 1),)
+    shell.post(Refused(shell.calls.pop(number).call))
+    shell.wait(PROBE_EVERY_MS)
+    assert shell.commit().ended == (StartedEntry(identity("x"), 2),)

@@ -1,0 +1,45 @@
+"""What came with a 200 and is no answer that could be published: too deep, not there yet, figures beyond belief."""
+
+import pytest
+
+from broker.core.charge import PRICE_MAX
+from broker.core.verdict import Meaning
+from broker.testing.upstream import Said
+from schemas.bounded_json import NESTING_MAX
+from schemas.codec import decode_outcome
+from schemas.outcome import Completed
+from tests.unit.service.test_calling import Rig
+from tests.virtual_time import VIRTUAL_TIME
+
+pytestmark = VIRTUAL_TIME
+
+
+@pytest.mark.parametrize(("levels", "meaning"), [(NESTING_MAX - 1, Meaning.OK), (NESTING_MAX, Meaning.UPSTREAM_ERROR)])
+async def test_no_answer_is_published_that_our_own_readers_could_not_read(levels: int, meaning: Meaning) -> None:
+    rig = Rig(Said(200, '{"a":' + "[" * levels + "]" * levels + "}"))
+    verdict, _ = await rig.call()
+    assert verdict.meaning is meaning
+    if meaning is Meaning.OK:
+        written = rig.outcome()
+        assert isinstance(decode_outcome(written.value, written.headers), Completed)
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [("completed", Meaning.OK), ("incomplete", Meaning.OK), (None, Meaning.OK), ("failed", Meaning.UPSTREAM_ERROR),
+     ("queued", Meaning.UPSTREAM_ERROR), ("in_progress", Meaning.UPSTREAM_ERROR),
+     ("cancelled", Meaning.UPSTREAM_ERROR), ("a word to come", Meaning.UPSTREAM_ERROR)],
+)  # fmt: skip
+async def test_a_response_that_is_not_there_yet_is_no_answer(status: str | None, meaning: Meaning) -> None:
+    rig = Rig(Said(200, {"object": "response", "status": status, "output": []}), endpoint="responses")
+    verdict, weight = await rig.call()
+    assert (verdict.meaning, verdict.retryable) == (meaning, meaning is not Meaning.OK)
+    assert (rig.cargo.response is None) == (weight == 0) == (meaning is not Meaning.OK)
+
+
+async def test_no_usage_is_believed_that_a_metric_could_not_count() -> None:
+    huge = {"prompt_tokens": 10**400, "completion_tokens": 10**400, "total_tokens": 1}
+    rig = Rig(Said(200, {"choices": [], "usage": huge}))
+    await rig.call()
+    assert rig.cargo.usage is not None
+    assert rig.cargo.usage.input_tokens == rig.cargo.usage.output_tokens == PRICE_MAX

@@ -1,0 +1,209 @@
+"""A settlement whose records our own code cannot make is published in its smallest true form, and holds up no other."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from broker.core.commands import (
+    Bury,
+    Complete,
+    Decision,
+    Discard,
+    Fail,
+    Park,
+    SettledEntry,
+    Settlement,
+    Withdraw,
+)
+from broker.core.identity import Fate, Identity
+from broker.core.ticket import TicketNumber
+from broker.service.cargo import Cargo
+from schemas.codec import decode_ledger, decode_outcome
+from schemas.control import Cancel
+from schemas.ids import id_hash
+from schemas.ledger import LedgerState
+from schemas.outcome import Failed
+from schemas.record import Record
+from schemas.request_codec import DecodedRequest
+from tests.unit.service.rig import Process, World, led, until
+from tests.unit.service.test_publication import BATCH, NOW, Rig, headers
+from tests.virtual_time import VIRTUAL_TIME
+
+
+class Unwritable(Mapping[str, object]):
+    """What no code can put into a record."""
+
+    def __getitem__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError
+
+    def __len__(self) -> int:
+        raise RuntimeError
+
+
+class Unreadable(tuple[tuple[str, bytes], ...]):
+    """Headers that no code can read."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        raise RuntimeError
+
+
+PARK = Park("quota", "No credit.", 200_000, 1, 0)
+
+
+def entry(cargo: Cargo, fate: Fate) -> SettledEntry:
+    assert isinstance(cargo.content, DecodedRequest)
+    request = cargo.content.request
+    return SettledEntry(Identity(id_hash(request.id), cargo.content.run, b"........"), 1, fate)
+
+
+@pytest.mark.parametrize(
+    ("decision", "fate"), [(Complete(), Fate.COMPLETED), (PARK, Fate.PARKED)], ids=["completed", "parked"]
+)
+def test_an_outcome_that_cannot_be_made_is_failed_here_and_in_the_ledger_and_holds_up_no_other(
+    decision: Decision, fate: Fate
+) -> None:
+    rig = Rig()
+    before, bad, after = rig.request(id="a"), rig.request(id="bad"), rig.request(id="b")
+    bad.response = bad.error = Unwritable()  # type: ignore[assignment]  # a defect
+    settled = (entry(before, Fate.COMPLETED), entry(bad, fate), entry(after, Fate.COMPLETED))
+    settlements = tuple(map(Settlement, rig.hold.cargo, (Complete(), decision, Complete())))
+    with capture_logs() as lines:
+        *outgoing, ledger = rig.publication.records(replace(BATCH, settlements=settlements, settled=settled), 7)
+    outcomes = [decode_outcome(one.record.value, one.record.headers) for one in outgoing if one.topic == "t.results"]
+    assert [(one.id, one.status) for one in outcomes] == [("a", "completed"), ("bad", "failed"), ("b", "completed")]
+    failed = outcomes[1]
+    assert isinstance(failed, Failed)
+    assert (failed.reason, failed.attempts, failed.term) == ("crashed", 2, 7)
+    (letter,) = [one for one in outgoing if one.topic == "t.dead-letters"]
+    assert (headers(letter)["headrace-reason"], headers(letter)["headrace-origin"]) == (
+        "crashed",
+        "t.requests.standard/3/42",
+    )
+    assert letter.record.value == bad.record.value
+    states = [each.state for each in decode_ledger(ledger.record.value or b"").settled]
+    assert states == [LedgerState.COMPLETED, LedgerState.FAILED, LedgerState.COMPLETED]
+    assert rig.publication.crashed == {list(rig.hold.cargo)[1]}
+    assert [(line["step"], line["offset"]) for line in lines if line["event"] == "contained"] == [("encode", 42)]
+
+
+def test_what_crashed_is_forgotten_with_the_next_batch() -> None:
+    rig = Rig()
+    rig.request().response = Unwritable()
+    rig.published(Complete())
+    assert rig.publication.crashed
+    rig.hold.cargo.clear()
+    rig.request()
+    rig.published(Complete())
+    assert not rig.publication.crashed
+
+
+def test_what_failed_anyway_says_so_in_fewer_words() -> None:
+    rig = Rig()
+    rig.request().error = Unwritable()  # type: ignore[assignment]  # a defect
+    outcome, letter = rig.published(Fail("rejected", "No."))
+    failed = decode_outcome(outcome.record.value, outcome.record.headers)
+    assert isinstance(failed, Failed)
+    assert (failed.id, failed.reason, failed.message, failed.error) == ("lead-1", "rejected", "No.", None)
+    assert headers(letter)["headrace-reason"] == "rejected"
+    assert not rig.publication.crashed
+
+
+def test_a_cancelled_one_in_fewer_words_has_no_dead_letter_either() -> None:
+    rig = Rig()
+    rig.request().error = Unwritable()  # type: ignore[assignment]  # a defect
+    (outcome,) = rig.published(Fail("cancelled", "It was."))
+    assert headers(outcome)["ce_subject"] == "lead-1"
+
+
+def test_a_record_that_cannot_be_copied_leaves_a_dead_letter_without_content() -> None:
+    for decision in (Fail("rejected", "No."), Bury("undecodable", "No."), Bury("undecodable", "No.", range(7, 9))):
+        rig = Rig()
+        cargo = rig.request()
+        cargo.record = Record(b"key", b"value", Unreadable())
+        outgoing = rig.published(decision)
+        letter = outgoing[-1]
+        assert letter.topic == "t.dead-letters"
+        assert (letter.record.key, letter.record.value) == (None, None)
+        lost = isinstance(decision, Bury) and decision.lost
+        assert headers(letter)["headrace-origin"] == f"t.requests.standard/3/{7 if lost else 42}"
+        assert len(outgoing) == (2 if isinstance(decision, Fail) else 1)
+
+
+def test_an_id_that_cannot_be_told_leaves_the_place_of_its_record() -> None:
+    rig = Rig()
+    cargo = rig.request()
+    cargo.calls = Unwritable()  # type: ignore[assignment]  # a defect
+    with capture_logs() as lines:
+        (letter,) = rig.published(Fail("rejected", "No."))
+    assert headers(letter)["headrace-origin"] == "t.requests.standard/3/42"
+    assert headers(letter)["headrace-reason"] == "crashed"
+    assert len([line for line in lines if line["event"] == "contained"]) == 2
+
+
+def test_a_withdrawal_in_fewer_words_is_one_still() -> None:
+    rig = Rig()
+    cargo = rig.cargo(b"{}")
+    cargo.content = Cancel(id="lead-1")
+    cargo.submitted_at = Unwritable()  # type: ignore[assignment]  # never read for it
+    (outcome,) = rig.publication._short_forms.of(
+        Settlement(TicketNumber(1), Withdraw(2, 3, "Cancelled.")), cargo, RuntimeError(), term=7, now=NOW
+    )
+    failed = decode_outcome(outcome.record.value, outcome.record.headers)
+    assert (failed.id, failed.run, failed.attempts, failed.status) == ("lead-1", 2, 3, "failed")
+
+
+def test_a_copy_that_cannot_be_made_is_none() -> None:
+    rig = Rig()
+    settlement = Settlement(TicketNumber(1), Discard(returned=True))
+    assert rig.publication._short_forms.of(settlement, rig.request(), RuntimeError(), term=7, now=NOW) == []
+
+
+def test_a_settlement_whose_record_is_gone_ends_the_process_for_then_the_state_is_wrong() -> None:
+    rig = Rig()
+    rig.request()
+    settlements = (Settlement(TicketNumber(99), Complete()),)
+    with pytest.raises(KeyError):
+        rig.publication.records(replace(BATCH, settlements=settlements), 7)
+    assert rig.publication.reply_topics(replace(BATCH, settlements=settlements)) == set()
+
+
+@VIRTUAL_TIME
+async def test_an_outcome_that_cannot_be_written_holds_up_no_other_and_a_successor_knows_its_fate() -> None:
+    """Before, the exception ended every leader in turn, each of which had called, and paid for, the request again."""
+    world = World()
+    process = Process(world, "me").start()
+    await led(process)
+    for number in range(20):
+        world.submit("bad" if number == 10 else f"good-{number}", "standard")
+    await until(lambda: world.upstream.calls["bad"] == 1)
+    for cargo in process.hold.cargo.values():
+        if isinstance(cargo.content, DecodedRequest) and cargo.content.request.id == "bad":
+            cargo.submitted_at = Unwritable()  # type: ignore[assignment]  # a defect
+    await until(lambda: len(world.outcomes()) == 20)
+    assert set(world.counts().values()) == {1}
+    (failed,) = [outcome for outcome in world.outcomes() if outcome["status"] == "failed"]
+    assert (failed["id"], failed["reason"]) == ("bad", "crashed")
+    assert len(world.dead_letters()) == 1
+    assert process.metric("headrace_contained_total", {"step": "encode"}) == 1
+    assert process.metric("headrace_dead_letters_total", {"reason": "crashed"}) == 1
+    assert process.core.idle
+    assert process.core.flights.held_bytes == 0
+    fate = process.core.identities.fate(id_hash("bad"))
+    assert fate is not None
+    assert fate[0] is Fate.FAILED
+    await process.kill()
+    successor = Process(world, "next").start()
+    await led(successor)
+    assert successor.core.identities.fate(id_hash("bad")) == fate
+    world.submit("bad", "standard")
+    world.submit("last", "standard")
+    await until(lambda: len(world.outcomes()) == 21)
+    assert world.upstream.calls["bad"] == 1
+    await successor.end()
