@@ -31,6 +31,9 @@ LABEL org.opencontainers.image.title="headrace" \
       org.opencontainers.image.version="0.1.0"
 # SAFEPATH: a file in the working directory shadows no module. DONTWRITEBYTECODE: the root file system may be read-only.
 ENV PATH=/opt/headrace/bin:$PATH PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# Elsewhere probes, metrics and status are for the machine itself; a container's own address is reached by what it is
+# published to, or by its network. As variables they win over a settings file: set these to listen elsewhere.
+ENV HEADRACE_DISPATCHER__HTTP_HOST=0.0.0.0 HEADRACE_RETRIER__HTTP_HOST=0.0.0.0
 RUN groupadd --gid 10001 headrace \
  && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headrace
 COPY --from=build /opt/headrace /opt/headrace

@@ -41,9 +41,10 @@ SENTENCES: Final[Mapping[str, str]] = {
     "openai.timeout_s": "How long one call may take.",
     "dispatcher.name": "A label for people, shown by `/status`. It tells no two budgets apart.",
     "dispatcher.inflight_max": "Calls in flight at once, all limits together.",
-    "dispatcher.http_host": "The address of the probes, metrics and status.",
+    "dispatcher.http_host": "The address of the probes, metrics and status, which ask for no password: this machine's "
+    "own unless set. `0.0.0.0` for probes and scrapes from elsewhere; the image, `compose.yaml` and the chart set it.",
     "dispatcher.http_port": "Their port; 0 takes a free one, and the log line `listening` names it.",
-    "retrier.http_host": "The address of the retrier's probes, metrics and status.",
+    "retrier.http_host": "The same of the retrier.",
     "retrier.http_port": "Their port; 0 takes a free one, and the log line `listening` names it.",
     "retrier.held_bytes_max": "What waits is kept in memory up to this; beyond it, it is read again when it is due.",
     "retrier.fresh_share": "Of the fresh requests that come to a lane, the part that retries may add to them. 0: only "
@@ -55,7 +56,13 @@ SENTENCES: Final[Mapping[str, str]] = {
     "fails, since the other times of the election are fixed.",
     "dispatcher.held_bytes_max": "Bytes of answers in memory. A call reserves 64 KiB of it until its answer is there.",
     "dispatcher.transaction_timeout_s": "After so long Kafka aborts a transaction that its leader left open.",
-    "models.allow": "Models a producer may ask for, as patterns; any other is Failed with reason `rejected`.",
+    "models.allow": "Models a producer may ask for, as patterns; any other is Failed with reason `rejected`. `*` lets "
+    "each producer ask for the dearest model there is: name those that you pay for.",
+    "tools.allow": "What a request may ask OpenAI to reach beyond itself, as patterns: `mcp` (a server that the "
+    "producer names), `file_search` (the account's vector stores), `web_search*` (also a chat's `web_search_options`), "
+    "`code_interpreter`, `shell` (in OpenAI's containers), `prompt` (a stored template, which may have tools), Azure's "
+    "`data_sources`, and each type that this release does not know. Any other is Failed with reason `rejected`. "
+    "Functions, custom tools and what else the producer carries out itself need no permission.",
     "replies.allow": "Topics that a request may name in `reply_to`, by their exact names; one that names any other is "
     "Failed with reason `rejected`. They are their owners' to create, and the dispatcher needs WRITE on them.",
     "input.request_bytes_max": "A longer value is no request: `invalid_request`, or a dead letter if it has no id.",

@@ -7,6 +7,7 @@ it asked.
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from redis.backoff import NoBackoff
 
 from broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
 from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
+from broker.settings.urls import RedisUrl, UrlError
 
 _ANSWER_S = 0.5
 _ALTOGETHER_S = 1.0
@@ -174,19 +176,31 @@ def connected(url: str) -> Redis:
     """A client that sends every command once and waits half a second; it connects with its first command.
 
     Raises:
-        SettingsError: the URL cannot be read.
+        SettingsError: the URL cannot be read. Its text and its chain hold nothing of the URL: what redis-py and urllib
+            raise repeats parts of the password.
     """
     try:
         client: Redis = Redis.from_url(
-            url,
+            RedisUrl.read(url).encoded(),
             decode_responses=True,
             socket_timeout=_ANSWER_S,
             socket_connect_timeout=_ANSWER_S,
             retry=Retry(NoBackoff(), 0),
         )
-    except ValueError as error:
-        raise SettingsError(f"redis.url cannot be read: {error}") from error
-    return client
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's; checks what was given
+    except UrlError as error:
+        said = str(error)
+    except (ValueError, TypeError, exceptions.RedisError) as error:
+        said = _told_of_the_url(error)
+    else:
+        return client
+    raise SettingsError(f"redis.url {said}.")
+
+
+def _told_of_the_url(error: Exception) -> str:
+    """Of a foreign sentence nothing but the name of an option."""
+    option = re.search(r"Invalid value for '(\w+)'|unexpected keyword argument '(\w+)'", str(error))
+    return f"has an option that cannot be used here ({option[1] or option[2]})" if option else "cannot be read"
 
 
 def _script(name: str) -> str:
@@ -212,15 +226,17 @@ async def answered() -> AsyncIterator[None]:
     except exceptions.AuthenticationError as error:
         raise AuthenticationError(_refused(error)) from error
     except (exceptions.NoPermissionError, exceptions.AuthorizationError) as error:
-        told = str(error).rstrip(".")
-        raise RightsError(f"Redis does not let the user of redis.url do this ({told}): change its ACL.") from error
+        told = _without_arguments(error)
+        raise RightsError(f"Redis does not let the user of redis.url do this ({told}): change its ACL.") from _cause(
+            error
+        )
     except (exceptions.RedisError, OSError) as error:
         if _about_certificates(error):
             raise AuthenticationError(
                 "The certificate of Redis is not signed by an authority that is trusted here for that name: add "
                 "?ssl_ca_certs=FILE to redis.url."
             ) from error
-        raise LeaseUnavailable(_silent(error)) from error
+        raise LeaseUnavailable(_silent(error)) from _cause(error)
 
 
 @asynccontextmanager
@@ -240,12 +256,22 @@ def _refused(error: exceptions.AuthenticationError) -> str:
 
 
 def _silent(error: BaseException) -> str:
-    told = str(error).rstrip(".") or type(error).__name__
+    told = _without_arguments(error)
     if isinstance(error, exceptions.ResponseError):
         return f"Redis answers with an error: {told}."
     if "Timeout connecting" in told:
         return "Redis takes no connection in time: check redis.url, and that rediss:// stands only where TLS is spoken."
     return f"Redis does not answer: {told}."
+
+
+def _without_arguments(error: BaseException) -> str:
+    """The text of an error without the arguments that a server repeats; those of AUTH and HELLO are the password."""
+    return str(error).partition(", with args")[0].rstrip(".") or type(error).__name__
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """The error as a cause that a traceback shows, unless it repeats arguments."""
+    return None if ", with args" in str(error) else error
 
 
 def _about_certificates(error: BaseException | None) -> bool:

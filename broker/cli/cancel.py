@@ -13,6 +13,7 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka
 from broker.cli.request_lines import STDIN, opened
+from broker.cli.terminal import say
 from broker.client import CancelReceipt, GenerationClient
 from broker.errors import InvalidRequest, WaitTimedOut
 from schemas.codec import outcome_json
@@ -90,7 +91,7 @@ async def _each(ids: Sequence[str], one: Callable[[str], Coroutine[Any, Any, tup
         nonlocal all_well
         line, well = await flying[0]
         flying.popleft()
-        typer.echo(line)
+        say(line)
         all_well = all_well and well
 
     try:

@@ -14,6 +14,7 @@ from rich.text import Text
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.redis_lease import connected
 from broker.cli.options import BootstrapServers, Config, Json, TopicPrefix, overriding
+from broker.cli.terminal import safe, say, say_json
 from broker.errors import SettingsError
 from broker.settings.cautions import cautions
 from broker.settings.effective import Row, rows
@@ -49,26 +50,26 @@ def show(
     loaded = load_with_origins(config, overriding(bootstrap_servers, prefix))
     shown = [row for row in rows(loaded) if not changed or row.origin.source is not Source.DEFAULT]
     if as_json:
-        typer.echo(json.dumps(_nested(shown), ensure_ascii=False))
+        say_json(_nested(shown))
         return
     console = Console(highlight=False, soft_wrap=True)
     for table, inside in groupby(shown, key=lambda row: row.path[:-1]):
-        console.print(Text(f"[{dotted(table)}]", style="bold"))
+        console.print(Text(safe(f"[{dotted(table)}]"), style="bold"))
         console.print(*_lines(list(inside)), sep="\n", end="\n\n")
     if not shown:
-        typer.echo("Nothing is set: the defaults are in force.", err=True)
+        say("Nothing is set: the defaults are in force.", err=True)
 
 
 def _lines(table: list[Row]) -> list[Text]:
-    texts = [f"{row.path[-1]} = {_toml(row)}" for row in table]
+    texts = [safe(f"{row.path[-1]} = {_toml(row)}") for row in table]
     width = max((len(text) for text in texts if len(text) <= _VALUE_CHARS_MAX), default=0)
     lines = []
     for row, text in zip(table, texts, strict=True):
         is_default = row.origin.source is Source.DEFAULT
         if row.value is None:
-            lines.append(Text(f"# {row.path[-1]} is not set", style="dim"))
+            lines.append(Text(safe(f"# {row.path[-1]} is not set"), style="dim"))
             continue
-        said = row.because or "default" if is_default else str(row.origin)
+        said = safe(row.because or "default" if is_default else str(row.origin))
         lines.append(Text.assemble((f"{text:<{width}}", "" if is_default else "bold"), (f"  # {said}", "dim")))
     return lines
 
@@ -118,7 +119,7 @@ def check(
             "mistakes": [_mistake_json(one) for one in mistakes],
             "cautions": [_mistake_json(one) for one in warned],
         }
-        typer.echo(json.dumps({"ok": not mistakes} | told, ensure_ascii=False))
+        say_json({"ok": not mistakes} | told)
     else:
         _tell(mistakes, warned, examined)
     if mistakes:
@@ -147,16 +148,16 @@ def _unreadable(loaded: Loaded | None) -> list[Mistake]:
 def _tell(mistakes: list[Mistake], warned: list[Mistake], examined: Examined) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for one in mistakes:
-        console.print(Text.assemble(("mistake  ", "bold red"), _told(one)))
+        console.print(Text.assemble(("mistake  ", "bold red"), safe(_told(one))))
     for one in warned:
-        console.print(Text.assemble(("caution  ", "yellow"), _told(one)))
+        console.print(Text.assemble(("caution  ", "yellow"), safe(_told(one))))
     sys.stdout.flush()
     if mistakes:
         count = len(mistakes)
-        typer.echo(f"{count} mistake{'s' if count > 1 else ''}: nothing starts with these settings.", err=True)
+        say(f"{count} mistake{'s' if count > 1 else ''}: nothing starts with these settings.", err=True)
     else:
         files = sorted({one.origin.name for one in examined.given.values() if one.origin.source is Source.FILE})
-        typer.echo(f"The settings are sound{named(files)}.", err=True)
+        say(f"The settings are sound{named(files)}.", err=True)
 
 
 def _told(mistake: Mistake) -> str:

@@ -1,6 +1,5 @@
 """`headrace local`: a real Kafka of one node or three, and a real Valkey, for development, tests and the demo."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from broker.cli.terminal import say, say_json
 from broker.local import detached
 from broker.local.cluster import size_of_data
 from broker.local.errors import LocalServicesError
@@ -79,11 +79,11 @@ def down(data: Data = None, as_json: Json = False) -> None:
     with _one_sentence():
         record = detached.down(data)
     if as_json:
-        typer.echo(json.dumps({"stopped": record is not None, "data_dir": record.data_dir if record else None}))
+        say_json({"stopped": record is not None, "data_dir": record.data_dir if record else None})
     elif record is None:
-        typer.echo("Nothing to stop: no local Kafka and Valkey run.")
+        say("Nothing to stop: no local Kafka and Valkey run.")
     else:
-        typer.echo("Kafka and Valkey have stopped.")
+        say("Kafka and Valkey have stopped.")
 
 
 @app.command()
@@ -98,9 +98,9 @@ def status(data: Data = None, as_json: Json = False) -> None:
         _print_settings(record, as_json=as_json, farewell="`headrace local down` stops both.")
         return
     if as_json:
-        typer.echo(json.dumps({"running": False}))
+        say_json({"running": False})
     else:
-        typer.echo("No local Kafka and Valkey run: start them with `headrace local up`.", err=True)
+        say("No local Kafka and Valkey run: start them with `headrace local up`.", err=True)
     raise typer.Exit(_UNREACHABLE)
 
 
@@ -112,9 +112,9 @@ def _announce(services: LocalServices, *, as_json: bool) -> None:
 
 def _print_settings(record: Record, *, as_json: bool, farewell: str) -> None:
     if as_json:
-        typer.echo(json.dumps(_for_machines(record)))
+        say_json(_for_machines(record))
         return
-    typer.echo(
+    say(
         f"Kafka and Valkey run; their data: {record.data_dir}\n\n"
         f"{_nodes_in_words(record)}"
         f"export HEADRACE_KAFKA__BOOTSTRAP_SERVERS={record.bootstrap_servers}\n"
@@ -181,7 +181,7 @@ def _fetching() -> Iterator[Callable[[int, int], None]]:
         if done == 0 and console.is_terminal:
             bar.start()
         elif done == 0:
-            typer.echo(f"fetching Kafka, once: {total} jars", err=True)
+            say(f"fetching Kafka, once: {total} jars", err=True)
         elif done == total and bar.live.is_started:
             bar.stop()
 
@@ -197,5 +197,5 @@ def _one_sentence() -> Iterator[None]:
     try:
         yield
     except LocalServicesError as error:
-        typer.echo(f"headrace: {error}", err=True)
+        say(f"headrace: {error}", err=True)
         raise typer.Exit(error.exit_code) from error

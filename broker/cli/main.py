@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from broker.cli.ownership import check_names
+from broker.cli.terminal import say
 from broker.cli.termination import EXIT_CODE as TERMINATED
 from broker.cli.termination import Termination
 from broker.cli.verbs import VERBS, Verb, assemble
@@ -50,7 +51,7 @@ def _code_of(args: list[str], verbs: Sequence[Verb], chosen: str | None, *, debu
         return _FAILED
     except Exception as error:  # noqa: BLE001 - the outermost frame: a person gets a sentence, never a traceback
         if debug:
-            traceback.print_exception(error)
+            say("".join(traceback.format_exception(error)), err=True)
         return _report(_first_of(error))
 
 
@@ -68,7 +69,7 @@ def _app(verbs: Sequence[Verb], chosen: str | None) -> typer.Typer:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"headrace {version('headrace')}")
+        say(f"headrace {version('headrace')}")
         raise typer.Exit
 
 
@@ -111,7 +112,7 @@ def _report(error: BaseException) -> int:
         return _FAILED
     message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
     if message.startswith("Usage:"):  # a group called without one of its verbs
-        typer.echo(message, err=True)
+        say(message, err=True)
     elif message:
         _say(message)
     return exit_code
@@ -119,7 +120,7 @@ def _report(error: BaseException) -> int:
 
 def _say(message: str) -> None:
     sentence = " ".join(message.split())
-    typer.echo(f"headrace: {sentence}{'' if sentence.endswith(('.', '!', '?', ')')) else '.'}", err=True)
+    say(f"headrace: {sentence}{'' if sentence.endswith(('.', '!', '?', ')')) else '.'}", err=True)
 
 
 if __name__ == "__main__":

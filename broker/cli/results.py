@@ -1,7 +1,6 @@
 """`headrace results`: outcomes as they come. It joins no group and commits nothing, so it disturbs nobody."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.moments import moment
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka, within
+from broker.cli.terminal import safe, say, say_json_text
 from broker.client_ports import Start
 from broker.errors import Unreachable
 from consumers.results import ResultReader
@@ -50,7 +50,6 @@ def results(  # noqa: PLR0917  # Typer reads them by name
     settings = settings_from(config, bootstrap_servers, prefix)
     start = _start(since or ("latest" if follow else "earliest"))
     hush_kafka()
-    show = _as_json if as_json else _as_line
 
     async def run() -> bool:
         reader = ResultReader(
@@ -63,29 +62,28 @@ def results(  # noqa: PLR0917  # Typer reads them by name
         )
         await within(_FOR_EVER_S if follow else timeout, reader.open, say=_waiting if follow else None)
         async with reader:
-            return await _shown(reader, show)
+            return await _shown(reader, as_json=as_json)
 
     if not asyncio.run(run()):
         raise typer.Exit(_FAILED)
 
 
 def _waiting(reason: Unreachable) -> None:
-    typer.echo(f"Waiting for Kafka. {reason}", err=True)
+    say(f"Waiting for Kafka. {reason}", err=True)
 
 
-async def _shown(reader: ResultReader, show: Callable[[Outcome], str]) -> bool:
+async def _shown(reader: ResultReader, *, as_json: bool) -> bool:
     """Print every outcome; False if one is Failed."""
     all_well = True
     async for outcome in reader:
-        typer.echo(show(outcome))
+        if as_json:
+            say_json_text(outcome_json(outcome).decode())
+        else:
+            say(safe(_as_line(outcome)))
         all_well = all_well and not isinstance(outcome, Failed)
     if reader.undecodable:
-        typer.echo(f"{reader.undecodable} records were no outcomes and were skipped.", err=True)
+        say(f"{reader.undecodable} records were no outcomes and were skipped.", err=True)
     return all_well
-
-
-def _as_json(outcome: Outcome) -> str:
-    return outcome_json(outcome).decode()
 
 
 def _as_line(outcome: Outcome) -> str:

@@ -1,6 +1,5 @@
 """`headrace schemas`: the shapes of the wire as files, for readers and producers in other languages."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from broker.cli.amounts import counted
 from broker.cli.options import Json
+from broker.cli.terminal import say, say_json
 from broker.errors import SettingsError
 from schemas.export import BreakingChange, export_schemas, release_schemas
 
@@ -49,13 +49,11 @@ def export(
     changed = [path for path in written if before.get(path) != path.read_bytes()]
     if as_json:
         told = {"directory": str(directory), "written": [path.name for path in changed]}
-        typer.echo(json.dumps(told | {"unchanged": [path.name for path in written if path not in changed]}))
+        say_json(told | {"unchanged": [path.name for path in written if path not in changed]})
         return
     for path in changed:
-        typer.echo(f"wrote {path}")
-    typer.echo(
-        f"{counted(len(changed), 'file')} written, {len(written) - len(changed)} were there unchanged.", err=True
-    )
+        say(f"wrote {path}")
+    say(f"{counted(len(changed), 'file')} written, {len(written) - len(changed)} were there unchanged.", err=True)
 
 
 def _contents(directory: Path) -> dict[Path, bytes]:

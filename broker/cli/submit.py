@@ -16,6 +16,7 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.options import BootstrapServers, Config, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka
 from broker.cli.request_lines import STDIN, beside, opened, submissions
+from broker.cli.terminal import say, say_json_text
 from broker.client import GenerationClient, Receipt, Submission, each
 from broker.errors import WaitTimedOut
 from schemas.codec import outcome_json
@@ -63,7 +64,7 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
             if wait:
                 return await _wait(client, read, timeout_s=timeout, wait_s=wait_timeout, advance=advance)
             async for receipt in client.submit_many(read, timeout_s=timeout):
-                typer.echo(_receipt_json(receipt))
+                say_json_text(_receipt_json(receipt))
                 advance()
         return True
 
@@ -96,10 +97,10 @@ async def _wait(
         try:
             outcome = await client.outcome_of(prepared, timeout_s=wait_s, submit_timeout_s=timeout_s)
         except WaitTimedOut as reason:
-            typer.echo(str(reason), err=True)
+            say(str(reason), err=True)
             all_well = False
         else:
-            typer.echo(outcome_json(outcome).decode())
+            say_json_text(outcome_json(outcome).decode())
             all_well = all_well and not isinstance(outcome, Failed)
         finally:
             room.release()

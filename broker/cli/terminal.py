@@ -1,25 +1,38 @@
 """Strangers' text on a person's terminal: nothing in it may move the cursor, colour the screen or hide itself.
 
 Names of models, ids, keys and headers come from whoever may write to a lane. What a terminal or an eye would take for
-something else than a letter is written as the escape that names it.
+something else than a letter is written as the escape that names it (`broker.service.escapes`).
 """
 
+import json
 import sys
-import unicodedata
-from typing import Final
+from typing import Any
 
-_HARMFUL: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Controls, invisible and bidirectional marks, halves of pairs, what has no letter, and separators of lines."""
+import typer
+
+from broker.service.escapes import safe, safe_json
+
+__all__ = ("is_person_watching", "safe", "safe_bytes", "say", "say_coloured", "say_json", "say_json_text", "short")
 
 
-def safe(text: str, *, keep: str = "") -> str:
-    r"""The text with every harmful character as `\x1b`, `\u202e` or `\U000e0001`; those in `keep` stay."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        letter if letter in keep or unicodedata.category(letter) not in _HARMFUL else _escaped(letter)
-        for letter in text
-    )
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print a text, which may have several lines; every verb prints by this or by `say_json`."""
+    typer.echo(safe(text, keep="\n\t"), err=err)
+
+
+def say_coloured(text: str) -> None:
+    """Print a text with colours of ours, whose other parts have been through `safe`."""
+    typer.echo(text)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as one line of JSON."""
+    say_json_text(json.dumps(value, ensure_ascii=False))
+
+
+def say_json_text(document: str) -> None:
+    """Print what is JSON already; escapes inside of its texts leave it the same for a parser."""
+    typer.echo(safe_json(document))
 
 
 def safe_bytes(value: bytes, *, keep: str = "") -> str:
@@ -35,7 +48,3 @@ def short(text: str, chars_max: int) -> str:
 def is_person_watching() -> bool:
     """Whether standard output is a terminal."""
     return sys.stdout.isatty()
-
-
-def _escaped(letter: str) -> str:
-    return letter.encode("unicode_escape", errors="surrogatepass").decode("ascii")

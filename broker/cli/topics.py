@@ -1,7 +1,6 @@
 """`headrace topics`: create what is missing, report what differs. Nothing else of Headrace ever creates a topic."""
 
 import asyncio
-import json
 import sys
 from itertools import groupby
 from typing import Any
@@ -14,6 +13,7 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_topics import Cluster, create_missing, look, node_count
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka, within
+from broker.cli.terminal import safe, say, say_json
 from broker.service.findings import Finding, Review
 from broker.service.topic_review import review, wanted
 from schemas.topics import MIN_INSYNC, REPLICATION, TopicSpec
@@ -46,11 +46,11 @@ def create(
     specs, created = asyncio.run(within(timeout, ask))
     _warn_of_few_replicas(specs)
     if as_json:
-        typer.echo(json.dumps({"created": created, "present": [x.name for x in specs if x.name not in created]}))
+        say_json({"created": created, "present": [x.name for x in specs if x.name not in created]})
         return
     for name in created:
-        typer.echo(f"created {name}")
-    typer.echo(f"{len(created)} topics created, {len(specs) - len(created)} were there.", err=True)
+        say(f"created {name}")
+    say(f"{len(created)} topics created, {len(specs) - len(created)} were there.", err=True)
 
 
 @app.command()
@@ -77,7 +77,7 @@ def check(
     found = review(settings, asyncio.run(within(timeout, ask)))
     if as_json:
         told = {"differences": [_as_json(one) for one in found.differences]}
-        typer.echo(json.dumps(told | {"cautions": [_as_json(one) for one in found.cautions]}))
+        say_json(told | {"cautions": [_as_json(one) for one in found.cautions]})
     else:
         _tell(found)
     if found.differences:
@@ -94,22 +94,22 @@ def _tell(found: Review) -> None:
             )
         )
         for one in found.missing:
-            console.print(f"  {one.subject}")
+            console.print(Text(f"  {safe(one.subject)}"))
     others = [one for one in found.differences if one not in found.missing]
     for subject, inside in groupby(others, key=lambda one: one.subject):
-        console.print(Text(subject, style="bold red"))
+        console.print(Text(safe(subject), style="bold red"))
         for one in inside:
-            console.print(Text(f"  {one.said}."))
-            console.print(Text(f"    {one.mend}", style="cyan"))
+            console.print(Text(safe(f"  {one.said}.")))
+            console.print(Text(safe(f"    {one.mend}"), style="cyan"))
     for one in found.cautions:
-        console.print(Text.assemble(("caution  ", "yellow"), f"{one.headline}."))
-        console.print(Text(f"    {one.mend}", style="cyan"))
+        console.print(Text.assemble(("caution  ", "yellow"), safe(f"{one.headline}.")))
+        console.print(Text(safe(f"    {one.mend}"), style="cyan"))
     sys.stdout.flush()
     count = len(found.differences)
     if count:
-        typer.echo(f"{count} difference{'s' if count > 1 else ''}; nothing was changed.", err=True)
+        say(f"{count} difference{'s' if count > 1 else ''}; nothing was changed.", err=True)
     else:
-        typer.echo("All topics are as they should be.", err=True)
+        say("All topics are as they should be.", err=True)
 
 
 def _as_json(one: Finding) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _as_json(one: Finding) -> dict[str, Any]:
 def _warn_of_few_replicas(specs: list[TopicSpec]) -> None:
     fewest = min(spec.replication for spec in specs)
     if fewest < REPLICATION:
-        typer.echo(
+        say(
             f"Warning: with {fewest} replica{'s' if fewest > 1 else ''} a lost disk loses requests and outcomes: "
             f"production needs {REPLICATION} nodes (min ISR {MIN_INSYNC}).",
             err=True,

@@ -1,7 +1,6 @@
 """`headrace upstream`: the simulated OpenAI over HTTP, for demos, benchmarks and trying out one's own client."""
 
 import asyncio
-import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from broker.cli.terminal import say, say_json
 from broker.simulator.behaviours.catalogue import Behaviour, parsed, spelled
 from broker.simulator.behaviours.file import behaviours_in
 from broker.simulator.pricing import Law
@@ -120,12 +120,12 @@ async def _serve(settings: UpstreamSettings, announce: Callable[[Upstream], None
 
 def _announce(server: Upstream, settings: UpstreamSettings, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"base_url": server.base_url, "stats_url": f"{server.root_url}/stats"}))
+        say_json({"base_url": server.base_url, "stats_url": f"{server.root_url}/stats"})
         return
     shortest, longest = settings.latency_s
     played = "".join(f"    {spelled(behaviour)}\n" for behaviour in settings.behaviours)
     above_all = f"  unless these say otherwise:\n{played}" if played else ""
-    typer.echo(
+    say(
         f"A simulated OpenAI serves at {server.base_url}\n"
         f"  {settings.tokens_per_minute:,} tokens and {settings.requests_per_minute:,} requests a minute and model,\n"
         f"  charged by {settings.law}, answers after {shortest:g} to {longest:g} s\n"
@@ -137,12 +137,12 @@ def _announce(server: Upstream, settings: UpstreamSettings, *, as_json: bool) ->
 
 def _say_goodbye(stats: Stats, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(stats.as_json()))
+        say_json(stats.as_json())
         return
     told = stats.streams
     streams = f", {told.started:,} streams ({told.cut:,} cut, {told.errored:,} failed)" if told.started else ""
     share = "" if stats.share is None else f", {stats.share:.1%} of what the limit could give"
-    typer.echo(
+    say(
         f"Stopped: {stats.calls:,} calls, {stats.admitted:,} admitted, {stats.completed:,} answered, "
         f"{stats.throttled:,} throttled (429), {stats.server_errors:,} server errors{streams}; "
         f"{stats.charged_tokens:,} tokens charged{share}."
@@ -169,5 +169,5 @@ def _latency_s(text: str) -> tuple[float, float]:
 
 
 def _give_up(sentence: str) -> NoReturn:
-    typer.echo(sentence, err=True)
+    say(sentence, err=True)
     raise typer.Exit(_USAGE)

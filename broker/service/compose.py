@@ -4,6 +4,7 @@ import random
 import secrets
 from dataclasses import dataclass
 
+from broker.adapters.hushed_calls import HushedCalls
 from broker.adapters.kafka_chunks import KafkaChunks
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_lanes import KafkaLane
@@ -108,7 +109,7 @@ def dispatcher(
 ) -> Dispatcher:
     """One dispatcher process; nothing is connected yet. Call it inside the running event loop."""
     clock, owner = WallClock(), secrets.token_hex(8)
-    connection, name = KafkaConnection.of(settings.kafka), dispatcher_name(settings)
+    connection, name, access = KafkaConnection.of(settings.kafka), dispatcher_name(settings), openai_access(settings)
     lease = RedisLease(
         settings.redis.url.get_secret_value(),
         f"{settings.redis.key_prefix}:{found.cluster_id}:{name}",
@@ -124,7 +125,7 @@ def dispatcher(
         )
 
     doors = DispatcherDoors(
-        upstream=OpenAICalls(openai_access(settings)),
+        upstream=HushedCalls(OpenAICalls(access), access.api_key or ""),
         lease=lease,
         ledger=KafkaLedger(connection, topic=topics.ledger_topic(settings.kafka.topic_prefix)),
         offsets=KafkaOffsets(connection, group=name),

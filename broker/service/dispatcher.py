@@ -87,7 +87,14 @@ class Dispatcher:
         with leaving(self.leave):
             async with web:
                 kafka, prefix = self._settings.kafka.bootstrap_servers, self._settings.kafka.topic_prefix
-                _log.info("listening", port=web.port, version=version("headrace"), kafka=kafka, topic_prefix=prefix)
+                _log.info(
+                    "listening",
+                    host=web.host,
+                    port=web.port,
+                    version=version("headrace"),
+                    kafka=kafka,
+                    topic_prefix=prefix,
+                )
                 await self.serve(lambda: url_of(dispatcher.http_host, web.port, kafka))
 
     async def serve(self, url: Callable[[], Awaitable[str]]) -> None:

@@ -2,15 +2,19 @@
 
 aiokafka says some 350 lines a second while its cluster is away, for each of a dozen connections tries again and again:
 what matters would drown in them. So a client library says the same thing once in ten seconds, with a count.
+
+Every line, ours or a library's, is made by `_as_json`: what came from outside is escaped and bounded there.
 """
 
 import contextlib
 import json
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
+
+from broker.service.escapes import bounded_event, safe
 
 REPEATED_EVERY_S = 10.0
 _REMEMBERED_MAX = 500
@@ -42,7 +46,7 @@ class Sparingly(logging.Filter):
             self._said.clear()
         self._said[key] = (record.created, 0)
         if held_back:
-            record.msg, record.args = f"{record.getMessage()} (and {held_back} times since it was said last)", ()
+            record.msg, record.args = f"{_message(record)} (and {held_back} times since it was said last)", ()
         return True
 
 
@@ -54,7 +58,15 @@ def _shorten(record: logging.LogRecord) -> None:
     if record.exc_info and record.exc_info[1] is not None and record.name.partition(".")[0] == "aiokafka":
         error = record.exc_info[1]
         told = str(error) or type(error).__name__
-        record.msg, record.args, record.exc_info = f"{record.getMessage()}: {told}", (), None
+        record.msg, record.args, record.exc_info = f"{_message(record)}: {told}", (), None
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Its text; where its values do not fit into it, the text without them."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        return str(record.msg)
 
 
 class Unfailing:
@@ -91,6 +103,29 @@ def in_reading_order(_: object, __: str, event: structlog.typing.EventDict) -> s
     return {**first, **event}
 
 
+def bounded(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Without a character that acts or hides, and short; see `broker.service.escapes`."""
+    return bounded_event(event)
+
+
+_as_json: list[structlog.typing.Processor] = [
+    in_reading_order,
+    bounded,
+    Unfailing(structlog.processors.JSONRenderer(ensure_ascii=False)),
+]
+"""The last steps of each line."""
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """The lines of the libraries; of one that cannot be made the standard handler would print the raw values."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the standard library's name
+        """Say that a line is lost."""
+        kind = type(sys.exception()).__name__
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(f'{{"level": "error", "event": "a line of {safe(record.name)} is lost: {kind}"}}\n')
+
+
 def configure_logging(level: int = logging.INFO) -> None:
     """Set up structlog, and send the client libraries' warnings the same way."""
     shared: list[structlog.typing.Processor] = [
@@ -100,20 +135,16 @@ def configure_logging(level: int = logging.INFO) -> None:
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, in_reading_order, Unfailing(structlog.processors.JSONRenderer(ensure_ascii=False))],
+        processors=[*shared, *_as_json],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: Printer(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Lines(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                in_reading_order,
-                Unfailing(structlog.processors.JSONRenderer(ensure_ascii=False)),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_as_json],
         )
     )
     handler.addFilter(Sparingly())

@@ -16,6 +16,7 @@ from broker.core.identity import Identity
 from broker.core.ticket import Candidate, Garbage
 from broker.ports import TokenCounter
 from broker.service.grants import Grants
+from broker.service.outreach import reaching
 from broker.settings.whole import Settings
 from schemas.codec import decode_request
 from schemas.copies import stated_identity
@@ -27,6 +28,7 @@ from schemas.request_codec import DecodedRequest, InputLimits, Undecodable, atte
 MODEL_NAME_MAX = 256
 CRASHED = "Two dispatchers ended while they read this record; it was not read again."
 DEFECT = "A defect in the dispatcher ended the reading of this record; the dispatcher's log has its trace."
+_KIND_CHARS_MAX = 64
 _COUNTED_BYTES_MAX = 64 * 1024
 """Longer texts are priced by bytes: counting them would hold up the loop for milliseconds."""
 
@@ -139,6 +141,9 @@ class Pricer:
             return "invalid_request", f"{asked} is above {PRICE_MAX}, more than any limit could ever pay."
         if not any(fnmatchcase(model, pattern) for pattern in self._settings.models.allow):
             return "rejected", f"The model {model!r} is not on this dispatcher's list models.allow."
+        for kind in reaching(request.body):
+            if not any(fnmatchcase(kind, pattern) for pattern in self._settings.tools.allow):
+                return "rejected", f"{kind[:_KIND_CHARS_MAX]!r} is not on this dispatcher's list tools.allow."
         if request.reply_to is not None and request.reply_to not in self._settings.replies.allow:
             return "rejected", f"The topic {request.reply_to!r} is not on this dispatcher's list replies.allow."
         return None

@@ -96,7 +96,14 @@ class RetrierProcess:
         with leaving(self.leave):
             async with web:
                 kafka, prefix = self._settings.kafka.bootstrap_servers, self._settings.kafka.topic_prefix
-                _log.info("listening", port=web.port, version=version("headrace"), kafka=kafka, topic_prefix=prefix)
+                _log.info(
+                    "listening",
+                    host=web.host,
+                    port=web.port,
+                    version=version("headrace"),
+                    kafka=kafka,
+                    topic_prefix=prefix,
+                )
                 await self.serve(work)
 
     def leave(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from broker.errors import SettingsError
+from broker.service.escapes import safe_json
 from broker.service.health import Health
 from broker.service.presentable import json_text
 from schemas.ids import is_valid_id
@@ -42,7 +43,7 @@ class Web:
         `observed` takes note of an exception (`Containment.observed`).
         """
         self._observed = observed
-        self._host = host
+        self.host = host
         self.port = port
         self._health = health
         self._metrics = metrics
@@ -53,6 +54,7 @@ class Web:
     async def __aenter__(self) -> Self:
         """Listen."""
         app = web.Application(middlewares=[self._contained])
+        app.on_response_prepare.append(_unsniffed)
         app.add_routes(
             [
                 web.get("/healthz", self._healthz),
@@ -63,13 +65,13 @@ class Web:
         )
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self.port)
+        site = web.TCPSite(self._runner, self.host, self.port)
         try:
             await site.start()
         except OSError as error:
             await self._runner.cleanup()
             raise SettingsError(
-                f"The HTTP port {self.port} on {self._host} cannot be opened ({error.strerror}): set "
+                f"The HTTP port {self.port} on {self.host} cannot be opened ({error.strerror}): set "
                 "dispatcher.http_port to a free one, or 0 for any."
             ) from error
         self.port = self._runner.addresses[0][1]
@@ -147,4 +149,11 @@ def _asked(query: Sequence[tuple[str, str]]) -> tuple[str, int | None] | None:
 
 
 def _json(told: dict[str, Any], status: int = 200) -> web.Response:
-    return web.json_response(told, status=status, dumps=json_text)
+    return web.json_response(told, status=status, dumps=lambda each: safe_json(json_text(each)))
+
+
+async def _unsniffed(_: web.Request, response: web.StreamResponse) -> None:
+    """No browser takes an answer for a page, whatever a name in it looks like."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = "default-src 'none'"
+    response.headers["Cache-Control"] = "no-store"

@@ -1,4 +1,8 @@
-"""What is allowed and yet deserves a word: settings without effect, a missing key, a password in the clear.
+"""What is allowed and yet deserves a word: settings without effect, a missing key, secrets and prompts in the clear.
+
+One caution speaks of one thing to mend, and none of what is as it should be for a first try on one machine: what stays
+on loopback is private. An address that a variable has opened says nothing either; the image, compose.yaml and the chart
+open theirs so, where a container's network decides what reaches it.
 
 A caution never stops a start. `config check` says it, and `docs/settings.md` marks the settings of `WITHOUT_EFFECT`.
 """
@@ -8,7 +12,8 @@ from typing import Final
 
 from broker.settings.load import Loaded
 from broker.settings.mistakes import Mistake
-from broker.settings.origins import Origin, Path, dotted, named
+from broker.settings.origins import DEFAULTS, Origin, Path, Source, dotted, named
+from broker.settings.urls import HttpUrl, RedisUrl, is_loopback
 
 WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "topics.segment_s": "The ledger's segments are an hour long.",
@@ -18,7 +23,8 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
 
 def cautions(loaded: Loaded) -> list[Mistake]:
     """Every caution, in the order of the settings."""
-    return [*_without_effect(loaded), *_of_the_connection(loaded), *_of_the_key(loaded)]
+    checks = (_without_effect, _of_the_connection, _in_the_clear, _of_what_is_shown, _of_the_models, _of_the_key)
+    return [caution for check in checks for caution in check(loaded)]
 
 
 def _without_effect(loaded: Loaded) -> Iterator[Mistake]:
@@ -34,10 +40,47 @@ def _of_the_connection(loaded: Loaded) -> Iterator[Mistake]:
         path = ("kafka", "ca_file")
         said = f"kafka.ca_file has no effect while kafka.security_protocol is {kafka.security_protocol}"
         yield _caution(said, path, loaded.given[path].origin)
-    if kafka.security_protocol == "SASL_PLAINTEXT" and kafka.sasl_mechanism == "PLAIN":
-        path = ("kafka", "sasl_mechanism")
-        said = "kafka.password crosses the network in the clear: set kafka.security_protocol to SASL_SSL"
-        yield _caution(said, path, loaded.given[path].origin)
+
+
+def _in_the_clear(loaded: Loaded) -> Iterator[Mistake]:
+    """Secrets and prompts that leave this machine unencrypted."""
+    kafka, redis = loaded.settings.kafka, RedisUrl.read(loaded.settings.redis.url.get_secret_value())
+    hosts = [server.strip().rpartition(":")[0] for server in kafka.bootstrap_servers.split(",")]
+    if not kafka.security_protocol.endswith("SSL") and not all(map(is_loopback, hosts)):
+        has_login, is_plain = kafka.security_protocol.startswith("SASL"), kafka.sasl_mechanism == "PLAIN"
+        crossing = "prompts and answers cross" if not is_plain else "kafka.password, prompts and answers cross"
+        said = f"{crossing} the network to Kafka in the clear"
+        instead = f"set kafka.security_protocol to {'SASL_SSL' if has_login else 'SSL or SASL_SSL'}"
+        path = ("kafka", "security_protocol" if has_login else "bootstrap_servers")
+        yield _caution(said, path, _given_by(loaded, path), instead)
+    if redis.scheme == "redis" and redis.has_password and not is_loopback(redis.host or "localhost"):
+        path = ("redis", "url")
+        said = "the password in redis.url crosses the network in the clear"
+        yield _caution(said, path, _given_by(loaded, path), "begin it with rediss:// where Redis speaks TLS")
+    base_url = loaded.settings.openai.base_url
+    if base_url is not None and loaded.settings.openai.api_key is not None:
+        url, path = HttpUrl.read(base_url), ("openai", "base_url")
+        if url.scheme == "http" and not is_loopback(url.host):
+            said = f"the OpenAI key, prompts and answers cross the network to {url.host} in the clear"
+            yield _caution(said, path, _given_by(loaded, path), "begin openai.base_url with https://")
+
+
+def _of_what_is_shown(loaded: Loaded) -> Iterator[Mistake]:
+    """Addresses that a file or a flag has opened beyond this machine."""
+    for duty in ("dispatcher", "retrier"):
+        path = (duty, "http_host")
+        origin = _given_by(loaded, path)
+        host = str(getattr(loaded.settings, duty).http_host)
+        if not is_loopback(host) and origin.source is not Source.ENVIRONMENT:
+            said = f"{duty}.http_host {host!r} shows /status and /metrics, which ask for no password, to other hosts"
+            yield _caution(said, path, origin, "keep 127.0.0.1, or let a firewall choose the hosts that may ask")
+
+
+def _of_the_models(loaded: Loaded) -> Iterator[Mistake]:
+    path = ("models", "allow")
+    if "*" in loaded.settings.models.allow:
+        said = "models.allow is *, so each producer may ask for the dearest model of the account"
+        yield _caution(said, path, _given_by(loaded, path), 'name those that you pay for, such as ["gpt-4o-mini*"]')
 
 
 def _of_the_key(loaded: Loaded) -> Iterator[Mistake]:
@@ -50,6 +93,12 @@ def _of_the_key(loaded: Loaded) -> Iterator[Mistake]:
         )
 
 
+def _given_by(loaded: Loaded, path: Path) -> Origin:
+    one = loaded.given.get(path)
+    return DEFAULTS if one is None else one.origin
+
+
 def _caution(said: str, path: Path, origin: Origin, instead: str = "") -> Mistake:
-    sentence = f"{said}{named([origin])}"
-    return Mistake(f"{sentence}: {instead[0].lower()}{instead[1:]}" if instead else sentence, (path,), (origin,))
+    origins = () if origin.source is Source.DEFAULT else (origin,)
+    sentence = f"{said}{named(origins)}"
+    return Mistake(f"{sentence}: {instead[0].lower()}{instead[1:]}" if instead else sentence, (path,), origins)

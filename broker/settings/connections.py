@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from broker.settings.group import Contradiction, ContradictionsError, Group, Seconds
+from broker.settings.urls import HttpUrl, RedisUrl, check_text
 
 _PORT_MAX = 65_535
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def _as_one_text(servers: Any) -> Any:
@@ -23,15 +23,36 @@ def _check_servers(servers: str) -> str:
 
 
 def _check_redis_url(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(_REDIS_SCHEMES):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
+    RedisUrl.read(url.get_secret_value())
     return url
 
 
 def _check_http_url(url: str | None) -> str | None:
-    if url is not None and not url.startswith(("http://", "https://")):
-        raise ValueError("must begin with http:// or https://")
+    if url is not None:
+        HttpUrl.read(url)
     return url
+
+
+def _check_password(password: SecretStr | None) -> SecretStr | None:
+    if password is not None:
+        check_text(password.get_secret_value())
+    return password
+
+
+def _check_header(text: str | None) -> str | None:
+    if text is not None and not (text.isascii() and text.isprintable()):
+        raise ValueError("holds a character that no HTTP header takes: it is printable ASCII")
+    return text
+
+
+def _check_key(key: SecretStr | None) -> SecretStr | None:
+    """A line break at its end, as a file or a Secret often has one, is cut off; inside, no HTTP client sends it."""
+    if key is None:
+        return None
+    text = key.get_secret_value().strip()
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("holds a character that no HTTP header takes: a key is printable ASCII on one line")
+    return SecretStr(text)
 
 
 def _listed(keys: list[str]) -> str:
@@ -50,7 +71,7 @@ class KafkaSettings(Group):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     username: str | None = None
-    password: SecretStr | None = None
+    password: Annotated[SecretStr | None, AfterValidator(_check_password)] = None
     ca_file: str | None = None
 
     @model_validator(mode="after")
@@ -85,8 +106,8 @@ class RedisSettings(Group):
 class OpenAISettings(Group):
     """The upstream. Below these stand OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID."""
 
-    api_key: SecretStr | None = None
+    api_key: Annotated[SecretStr | None, AfterValidator(_check_key)] = None
     base_url: Annotated[str | None, AfterValidator(_check_http_url)] = None
-    organization: str | None = None
-    project: str | None = None
+    organization: Annotated[str | None, AfterValidator(_check_header)] = None
+    project: Annotated[str | None, AfterValidator(_check_header)] = None
     timeout_s: Seconds = 600

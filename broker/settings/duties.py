@@ -11,7 +11,7 @@ class DispatcherSettings(Group):
 
     name: str = Field("default", min_length=1)
     inflight_max: int = Field(512, ge=1, le=10_000)
-    http_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
+    http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65_535)
     grace_s: int = Field(30, ge=10)
     lease_ttl_s: float = Field(2, ge=2, le=60)
@@ -26,7 +26,7 @@ class RetrierSettings(Group):
     What a lane has earned lasts ten seconds, so a floor far below one in that time would never let a retry through.
     """
 
-    http_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
+    http_host: str = "127.0.0.1"
     http_port: int = Field(8081, ge=0, le=65_535)
     held_bytes_max: Size = ByteSize(32 * 1024 * 1024)
     fresh_share: Share = 0.2
@@ -37,6 +37,12 @@ class ModelsSettings(Group):
     """The models a producer may ask for: patterns as in file names."""
 
     allow: tuple[str, ...] = Field(("*",), min_length=1)
+
+
+class ToolsSettings(Group):
+    """The tools a producer may ask for beside those that it carries out itself: patterns as in file names."""
+
+    allow: tuple[str, ...] = Field((), max_length=100)
 
 
 class RepliesSettings(Group):

@@ -1,20 +1,16 @@
 """Every setting as it is in force, with the place that gave it; what is secret is masked here and nowhere later."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ByteSize, SecretStr
 
 from broker.settings.group import Group
 from broker.settings.load import Loaded
 from broker.settings.origins import DEFAULTS, Origin, Path
+from broker.settings.urls import MASK, HttpUrl, RedisUrl
 from broker.settings.whole import Settings
-
-MASK: Final = "***"
-_URLS: Final = frozenset({("redis", "url"), ("openai", "base_url")})
-_SECRET_PARAMETER: Final = re.compile(r"(?i)([?&][^=&]*(?:password|token|key|secret)[^=&]*=)[^&]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +75,12 @@ def _derived(settings: Settings, path: Path, value: Any) -> tuple[Any, str]:
 
 
 def _shown(path: Path, value: Any) -> Any:
-    if path in _URLS and value is not None:
-        return without_password(value.get_secret_value() if isinstance(value, SecretStr) else value)
+    if path == ("redis", "url"):
+        return RedisUrl.read(value.get_secret_value()).masked()
+    if path == ("openai", "base_url") and value is not None:
+        return HttpUrl.read(value).masked()
     if isinstance(value, SecretStr):
         return MASK
     if isinstance(value, ByteSize):
         return int(value)
     return list(value) if isinstance(value, tuple) else value
-
-
-def without_password(url: str) -> str:
-    """The URL with its password masked, wherever it stands.
-
-    Taken apart by hand: a password that holds a `/` or a `#` makes every parser see the end of the address in it, and
-    show the rest. What stands before the last @ is therefore the login, even where that hides too much.
-    """
-    scheme, _, rest = url.partition("://")
-    login, at, address = rest.rpartition("@")
-    user, colon, _ = login.partition(":")
-    masked = f"{user if colon else MASK}{f':{MASK}' if colon else ''}{at}" if at else ""
-    return f"{scheme}://{masked}" + _SECRET_PARAMETER.sub(lambda found: found[1] + MASK, address)

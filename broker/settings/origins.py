@@ -5,7 +5,7 @@ so origins travel beside the values until the settings are built.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -53,7 +53,7 @@ DEFAULTS = Origin(Source.DEFAULT)
 class Given:
     """One value and the place that gave it."""
 
-    value: Any
+    value: Any = field(repr=False)  # it may be a secret
     origin: Origin
 
 

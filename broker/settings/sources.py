@@ -172,6 +172,18 @@ def _read_secret(given: Given, beside: FilePath | None) -> Given | str:
     try:
         with file.open(encoding="utf-8") as lines:
             text = lines.read(_SECRET_BYTES_MAX).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        return f": {file} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}"
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        if _is_path(given.value):
+            return f": {file} cannot be read: {why}"
+        return f" names no file that can be read ({why}); the secret itself would stand in the key without _file"
     return Given(text, Origin(Source.SECRET_FILE, str(file))) if text else f": {file} is empty"
+
+
+def _is_path(text: str) -> bool:
+    """Whether it may be repeated: a secret that was written in the place of its file's name is never shown."""
+    directory, slash, _ = text.rpartition("/")
+    try:
+        return bool(slash) and bool(directory) and FilePath(directory).is_dir()
+    except (OSError, ValueError):
+        return False

@@ -18,6 +18,7 @@ from broker.settings.duties import (
     RepliesSettings,
     RetrierSettings,
     RetrySettings,
+    ToolsSettings,
 )
 from broker.settings.group import Contradiction, ContradictionsError, Group
 from broker.settings.lanes import LANE_DEFAULTS, LaneSettings
@@ -46,6 +47,7 @@ class Settings(Group):
     limits: Annotated[Mapping[str, LimitSettings], AfterValidator(with_patterns)] = Field(default_factory=dict)
     tenants: Mapping[str, TenantSettings] = Field(default_factory=dict)
     models: ModelsSettings = ModelsSettings()
+    tools: ToolsSettings = ToolsSettings()
     replies: RepliesSettings = RepliesSettings()
     input: InputSettings = InputSettings()
     retry: RetrySettings = RetrySettings()

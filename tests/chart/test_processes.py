@@ -96,6 +96,17 @@ def test_the_port_is_the_one_the_settings_open(component: str, port: int | None,
 
 
 @each
+@pytest.mark.parametrize("host", [None, "::"])
+def test_it_listens_where_probes_and_scrapes_come_from_whatever_its_default_is(
+    component: str, host: str | None, tmp_path: Path
+) -> None:
+    rendered = render({"config": {component: {"http_host": host}}})
+    loaded = settings_in(rendered, component, tmp_path, SECRETS)
+    assert getattr(loaded.settings, component).http_host == (host or "0.0.0.0")  # noqa: S104  # nothing is bound here
+    assert loaded.origin(component, "http_host").startswith("the environment variable")  # the image sets it there, too
+
+
+@each
 def test_a_rollout_never_has_fewer_ready_than_before(component: str) -> None:
     spec = render().one("Deployment", component)["spec"]
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}

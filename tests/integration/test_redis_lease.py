@@ -166,5 +166,5 @@ async def test_tls_where_none_is_spoken_is_asked_about(world: RedisWorld) -> Non
 
 
 def test_a_url_that_cannot_be_read_is_a_mistake_in_the_settings() -> None:
-    with pytest.raises(SettingsError, match=r"^redis\.url cannot be read"):
+    with pytest.raises(SettingsError, match=r"^redis\.url must begin with redis://"):
         RedisLease("http://h", "k", ttl_ms=TTL_MS, token="a")

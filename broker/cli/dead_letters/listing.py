@@ -1,15 +1,13 @@
 """The rows of a listing: what is kept until it is shown, and the count of all beside it."""
 
-import json
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-import typer
-
 from broker.cli.amounts import counted
 from broker.cli.dead_letters.row import Row, lines
+from broker.cli.terminal import say, say_json
 
 PAGE_ROWS: Final = 500
 """Rows that are shown at a time, and whose columns are aligned, where all are wanted."""
@@ -26,14 +24,14 @@ class Columns:
     def __call__(self, rows: list[Row]) -> None:
         """Show these below those before."""
         for line in lines(rows, title=not self._begun) if rows else ():
-            typer.echo(line)
+            say(line)
         self._begun = self._begun or bool(rows)
 
 
 def object_lines(rows: list[Row]) -> None:
     """For machines: one JSON object a line."""
     for row in rows:
-        typer.echo(json.dumps(row.as_object(), ensure_ascii=False))
+        say_json(row.as_object())
 
 
 @dataclass(slots=True)

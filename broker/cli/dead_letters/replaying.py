@@ -1,7 +1,6 @@
 """`headrace dead-letters replay`: puts back what failed, at a rate, once."""
 
 import asyncio
-import json
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from broker.cli.dead_letters.bar import Bar
 from broker.cli.moments import span_or_instant
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka, within
+from broker.cli.terminal import say, say_json
 from broker.cli.termination import EXIT_CODE as TERMINATED
 from broker.clock import WallClock
 from broker.errors import HeadraceError, LogUnavailable, ProducerDead, Unreachable
@@ -176,9 +176,9 @@ async def _replayed(settings: Settings, asked: Asked, rules: ReplayRules, manner
     if told.code and not work.tally.is_done:
         raise Interrupted(interrupted(work, dry=manner.dry), told.code)
     if manner.as_json:
-        typer.echo(json.dumps(as_object(work, dry=manner.dry)))
+        say_json(as_object(work, dry=manner.dry))
     else:
-        typer.echo(summary(work, dry=manner.dry))
+        say(summary(work, dry=manner.dry))
 
 
 async def _run(work: Replay, topic_prefix: str) -> None:
@@ -201,7 +201,7 @@ def _needs(rules: ReplayRules, asked: Asked) -> Needs:
 
 def _shown(receipts: Sequence[Receipt]) -> None:
     for receipt in receipts:
-        typer.echo(json.dumps(receipt_object(receipt)))
+        say_json(receipt_object(receipt))
 
 
 @dataclass(slots=True)

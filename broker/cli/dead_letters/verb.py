@@ -1,7 +1,6 @@
 """`headrace dead-letters list` and `show`. They join no group and commit nothing, so they disturb nobody."""
 
 import asyncio
-import json
 import sys
 from typing import Annotated, Final
 
@@ -15,7 +14,7 @@ from broker.cli.dead_letters.sheet import as_object, sheet
 from broker.cli.moments import moment
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka
-from broker.cli.terminal import is_person_watching
+from broker.cli.terminal import is_person_watching, say, say_json
 from broker.errors import HeadraceError
 from broker.settings.whole import Settings
 from consumers.dead_letters import DeadLetterReader, Found, Original
@@ -66,7 +65,7 @@ def list_(  # noqa: PLR0917  # Typer reads them by name
     listing = Listing(limit, show=object_lines if as_json else Columns())
     unreadable = asyncio.run(_listed(settings, choice, listing, timeout_s=timeout))
     if not as_json:
-        typer.echo(listing.summary(unreadable, f"{settings.kafka.topic_prefix}.dead-letters"), err=True)
+        say(listing.summary(unreadable, f"{settings.kafka.topic_prefix}.dead-letters"), err=True)
 
 
 async def _listed(settings: Settings, choice: Choice, listing: Listing, *, timeout_s: float) -> int:
@@ -111,10 +110,10 @@ def show(  # noqa: PLR0917  # Typer reads them by name
         sys.stdout.buffer.write(found.letter.value or b"")
         sys.stdout.buffer.flush()
     elif as_json:
-        typer.echo(json.dumps(as_object(found, original, older, body=body), ensure_ascii=False))
+        say_json(as_object(found, original, older, body=body))
     else:
         for line in sheet(found, original, older, body=body):
-            typer.echo(line)
+            say(line)
 
 
 async def _sought(settings: Settings, which: str, *, timeout_s: float) -> tuple[Found, Original, list[Origin]]:

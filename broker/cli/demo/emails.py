@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.cli.demo.timetable import Job
+from broker.cli.terminal import safe
 
 WRITTEN_IN: Final = ("de", "fr", "es")  # the simulated model's languages beside English
 _BESIDE_MIN: Final = 96  # columns from which two of them have room beside each other
@@ -52,6 +53,5 @@ def _panel(job: Job, text: str) -> RenderableType:
     title = Text.assemble((lead.contact_name, "bold"), f" · {lead.company}")
     note = textwrap.shorten(lead.note, _NOTE_CHARS, placeholder=" …")
     about = Text(f"{lead.urgency} · {lead.role} · {lead.country}, {lead.language} · “{note}”", style="dim italic")
-    return Panel(
-        Group(about, Text(""), Text(text)), title=title, title_align="left", padding=(0, 1), border_style="cyan"
-    )
+    inside = Group(about, Text(""), Text(safe(text, keep="\n\t")))
+    return Panel(inside, title=title, title_align="left", padding=(0, 1), border_style="cyan")

@@ -1,7 +1,6 @@
 """`headrace demo`: four naive workers beside Headrace, live, with the same leads and the same account."""
 
 import asyncio
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
@@ -21,6 +20,7 @@ from broker.cli.demo.steps import Steps
 from broker.cli.demo.timetable import URGENT_EVERY_S, Job, timetable
 from broker.cli.demo.view import draw, plain_line
 from broker.cli.patience import hush_kafka
+from broker.cli.terminal import say, say_json
 from broker.simulator.pricing import Law
 
 _INTERRUPTED = 130
@@ -59,14 +59,14 @@ def demo(
     try:
         finish = asyncio.run(until_told_to_stop(_play(settings, jobs, console, json_wanted=json_wanted)))
     except Stopped:
-        typer.echo("Stopped: nothing that the demo started runs any more.", err=True)
+        say("Stopped: nothing that the demo started runs any more.", err=True)
         raise typer.Exit(_INTERRUPTED) from None
     except ExceptionGroup as group:
         _show_last_lines(group.exceptions)
         raise
     _show_last_lines(finish.dispatchers_ended)
     if json_wanted:
-        typer.echo(json.dumps(as_json(finish, settings, jobs), ensure_ascii=False))
+        say_json(as_json(finish, settings, jobs))
     if not finish.comparison.kept:
         raise typer.Exit(1)
 
@@ -108,4 +108,4 @@ class _Lines:
 def _show_last_lines(errors: Iterable[Exception]) -> None:
     for error in errors:
         if isinstance(error, DispatcherEnded):
-            typer.echo("\n".join(error.last_lines), err=True)
+            say("\n".join(error.last_lines), err=True)

@@ -7,6 +7,7 @@ from typing import Final
 import typer
 
 from broker.cli.explain.advice import a_period, spoken_ms, what_headrace_does, what_it_means, what_to_do
+from broker.cli.terminal import safe
 from broker.core.reading import Reading, SideReading
 from broker.core.verdict import Answer, Fault, Verdict, named
 
@@ -25,7 +26,7 @@ def page(answer: Answer, verdict: Verdict, *, where: str, width: int) -> Iterato
     """The lines; `where` is the place in the input, or nothing."""
     word = typer.style(f"{verdict.meaning}", fg=_COLOURS[verdict.fault], bold=True)
     facts = "  ".join(filter(None, (", ".join(named(answer)), where)))
-    yield f"{word}  {typer.style(facts, dim=True)}" if facts else word
+    yield f"{word}  {typer.style(safe(facts), dim=True)}" if facts else word
     yield from _wrapped("", what_it_means(answer, verdict), width)
     limit = verdict.limit
     if limit is not None and limit.capacity and limit.used is not None:
@@ -59,11 +60,11 @@ def _bar(part: int, whole: int) -> str:
 
 
 def _fact(label: str, text: str) -> str:
-    return f"  {label:<{_LABEL}}{text}"
+    return f"  {label:<{_LABEL}}{safe(text)}"
 
 
 def _wrapped(label: str, text: str, width: int) -> Iterator[str]:
     first = f"  {label:<{_LABEL}}" if label else "  "
     yield from textwrap.wrap(
-        text, max(width, 40), initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False
+        safe(text), max(width, 40), initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False
     )

@@ -1,6 +1,5 @@
 """`headrace explain`: what an answer of OpenAI means, and what Headrace would do."""
 
-import json
 import shutil
 import sys
 from collections import Counter
@@ -14,7 +13,7 @@ from broker.cli.explain.advice import what_headrace_does
 from broker.cli.explain.answers import answers_in
 from broker.cli.explain.page import page
 from broker.cli.explain.pieces import Piece, pieces
-from broker.cli.terminal import is_person_watching
+from broker.cli.terminal import is_person_watching, say, say_coloured, say_json
 from broker.core.meaning import BY_CODE
 from broker.core.reading import Metric, Reading, SideReading
 from broker.core.verdict import Meaning, Verdict, judge
@@ -50,15 +49,15 @@ def explain(
             verdict = judge(answer)
             counted[verdict.meaning] += 1
             if as_json:
-                typer.echo(json.dumps(as_object(verdict), ensure_ascii=False))
+                say_json(as_object(verdict))
                 continue
             where = f"line {piece.line}" if piece.line > 1 else ""
-            typer.echo("\n".join([*page(answer, verdict, where=where, width=width), ""]))
+            say_coloured("\n".join([*page(answer, verdict, where=where, width=width), ""]))
     if not counted:
-        typer.echo("Nothing to explain: the input is empty.", err=True)
+        say("Nothing to explain: the input is empty.", err=True)
     elif not as_json and counted.total() >= _SUMMED_UP_FROM:
         told = ", ".join(f"{word} {count:,}" for word, count in counted.most_common())
-        typer.echo(f"{counted.total():,} explained: {told}")
+        say(f"{counted.total():,} explained: {told}")
 
 
 def as_object(verdict: Verdict) -> dict[str, Any]:
@@ -108,7 +107,7 @@ def _given(source: str) -> Iterator[Piece]:
     """The pieces of standard input, of a file, or of the argument itself if it can be no file's name."""
     if source == _STDIN:
         if sys.stdin.isatty():
-            typer.echo("Paste what OpenAI said, then Ctrl-D on a line of its own.", err=True)
+            say("Paste what OpenAI said, then Ctrl-D on a line of its own.", err=True)
         yield from pieces(sys.stdin.buffer)
         return
     try:

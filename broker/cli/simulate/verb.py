@@ -1,6 +1,5 @@
 """`headrace simulate`: what a quota means for a workload, before anybody pays for it."""
 
-import json
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -18,6 +17,7 @@ from broker.cli.simulate.report import as_json as report_as_json
 from broker.cli.simulate.report import the_one_asked_for
 from broker.cli.simulate.side_by_side import cores, play_all
 from broker.cli.simulate.waiting import waiting
+from broker.cli.terminal import say_json
 from broker.errors import SettingsError
 from broker.planner.parts import parts_of, together
 from broker.planner.plan import Outlook, Plan, quotas_for
@@ -105,7 +105,7 @@ def simulate(
     if plot is not None and draw is not None:
         _save(draw, plan, outlooks, plot)
     if as_json:
-        typer.echo(json.dumps(report_as_json(plan, outlooks)))
+        say_json(report_as_json(plan, outlooks))
     else:
         console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
         for part in page(outlooks):

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from broker.cli.terminal import say
 
 LINE_EVERY_S: Final = 10.0
 
@@ -46,6 +47,6 @@ def _line_by_line(expected: int | None, clock: Callable[[], float]) -> Heed:
             return
         said_s = now_s
         whole = f" of about {expected:,}" if expected else ""
-        typer.echo(f"simulating: {settled:,}{whole} requests after {now_s - begun_s:.0f} s", err=True)
+        say(f"simulating: {settled:,}{whole} requests after {now_s - begun_s:.0f} s", err=True)
 
     return heed

@@ -1,7 +1,6 @@
 """`headrace status`: one look, for a person at 3 a.m. or for a script."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from broker.cli.status.page import page
 from broker.cli.status.report import Look, Report
 from broker.cli.status.sources import look_at_url, look_in_redis, own_url
 from broker.cli.status.waiting import lines
+from broker.cli.terminal import say, say_json
 from broker.errors import InvalidRequest, Unreachable
 from broker.settings.whole import Settings
 from schemas.ids import is_valid_id
@@ -70,14 +70,17 @@ def status(  # noqa: PLR0917  # Typer reads them by name
         if not is_valid_id(request_id):
             raise InvalidRequest(f"{request_id[:200]!r} is no id: it has 1 to 128 characters of printable ASCII.")
         told = asyncio.run(where_is(settings, request_id, run, url=url, cluster=cluster, timeout_s=timeout))
-        typer.echo(json.dumps(told, ensure_ascii=False) if as_json else "\n".join(lines(told)))
+        if as_json:
+            say_json(told)
+        else:
+            say("\n".join(lines(told)))
         raise typer.Exit(_NOT_KNOWN if told["state"] in _NOBODY_KNOWS else 0)
     if run is not None:
         raise InvalidRequest("--run belongs to --id: say which request is meant.")
     look = asyncio.run(_look(settings, url=url, cluster=cluster, timeout_s=timeout))
     found = findings(look)
     if as_json:
-        typer.echo(json.dumps(as_object(look, found), ensure_ascii=False))
+        say_json(as_object(look, found))
     else:
         console = Console(highlight=False)
         if not console.is_terminal:

@@ -107,6 +107,13 @@ env:
   - name: {{ .variable }}
     value: /etc/headrace/secrets/{{ .file }}
   {{- end }}
+  {{- if ne .component "topics" }}
+  # The image's variables would win over the settings file.
+  {{- range $duty := list "dispatcher" "retrier" }}
+  - name: HEADRACE_{{ upper $duty }}__HTTP_HOST
+    value: {{ include "headrace.httpHost" (dict "root" $.root "component" $duty) | quote }}
+  {{- end }}
+  {{- end }}
   {{- if and (eq .component "topics") $values.topics.username }}
   - name: HEADRACE_KAFKA__USERNAME
     value: {{ $values.topics.username | quote }}

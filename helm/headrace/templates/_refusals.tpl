@@ -34,7 +34,7 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- fail "config.redis.url holds a password, and would lie in a ConfigMap for everybody to read: put the whole URL into a Secret and name that in secrets.redisUrl.name." -}}
 {{- end -}}
 {{- if not (regexMatch "^(redis|rediss|unix)://" $url) -}}
-{{- fail (printf "config.redis.url is %q: it must begin with redis://, rediss:// or unix://." $url) -}}
+{{- fail "config.redis.url must begin with redis://, rediss:// or unix://." -}}
 {{- end -}}
 {{- end -}}
 {{- range list (list "openai" "api_key_file" "openaiApiKey") (list "kafka" "password_file" "kafkaPassword") (list "redis" "url_file" "redisUrl") -}}

@@ -54,6 +54,11 @@
 {{- int ($own.http_port | default (ternary 8080 8081 (eq .component "dispatcher"))) -}}
 {{- end -}}
 
+{{/* The address it listens on: dict root, component. The kubelet and Prometheus ask at the pod's, not at loopback. */}}
+{{- define "headrace.httpHost" -}}
+{{- (index .root.Values.config .component | default dict).http_host | default "0.0.0.0" -}}
+{{- end -}}
+
 {{/* What leaving may take: dict root, component. The dispatcher's ladder is a setting, the retrier's 20 s are fixed. */}}
 {{- define "headrace.leavingSeconds" -}}
 {{- $grace := int ((.root.Values.config.dispatcher | default dict).grace_s | default 30) -}}

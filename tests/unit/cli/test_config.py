@@ -59,7 +59,7 @@ def test_sound_settings_are_said_to_be_sound(config: Path, capsys: pytest.Captur
     assert main(["config", "check", "--config", str(config)]) == 0
     said = capsys.readouterr()
     assert said.err == f"The settings are sound (from {config}).\n"
-    assert said.out.startswith("caution  No OpenAI key is set")
+    assert "\ncaution  No OpenAI key is set" in said.out
 
 
 def test_every_mistake_is_a_line_and_the_code_is_2(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,7 +92,7 @@ def test_a_url_that_nobody_could_connect_to_is_found_before_a_start(
     config.write_text('[redis]\nurl = "redis://:hush@cache:port/0"\n')
     assert main(["config", "check", "--config", str(config)]) == 2
     said = capsys.readouterr().out
-    assert said.startswith("mistake  redis.url cannot be read: ")
+    assert said.startswith(f"mistake  redis.url (from {config}:2) cannot be read: ")
     assert f"(from {config}:2)" in said
     assert "hush" not in said
 

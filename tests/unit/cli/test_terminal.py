@@ -1,10 +1,17 @@
 """Whatever strangers write, a terminal only shows it."""
 
+import json
+import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 
-from broker.cli.terminal import safe, safe_bytes, short
+import broker.cli
+from broker.cli.main import main
+from broker.cli.results import _as_line
+from broker.cli.terminal import safe, safe_bytes, say, say_json, short
+from schemas.outcome import Failed
 
 
 @pytest.mark.parametrize(
@@ -41,3 +48,65 @@ def test_bytes_that_are_no_text_are_shown_as_bytes() -> None:
 
 def test_a_long_text_says_that_there_was_more() -> None:
     assert (short("abcde", 5), short("abcdef", 5)) == ("abcde", "abcd…")
+
+
+HOSTILE = "gpt\x1b]0;owned\x07\x9b31m\u202e\u2028\ufeff"
+
+
+def is_harmless(said: str) -> bool:
+    return all(letter in "\n\t" or unicodedata.category(letter) not in {"Cc", "Cf", "Cs", "Zl"} for letter in said)
+
+
+def test_every_verb_prints_through_this_module() -> None:
+    doors = re.compile(r"typer\.echo\(|click\.echo\(|(?<![.\w])print\(|sys\.std(out|err)\.write|print_exception")
+    for path in Path(*broker.cli.__path__).rglob("*.py"):
+        if path.name != "terminal.py":
+            assert doors.findall(path.read_text(encoding="utf-8")) == [], path
+
+
+def test_what_is_said_is_harmless_and_json_the_same_for_a_parser(capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"{HOSTILE}\n\tmore")
+    assert is_harmless(capsys.readouterr().out)
+    say_json({HOSTILE: [HOSTILE, "\ud800"]})
+    said = capsys.readouterr().out
+    assert is_harmless(said)
+    assert json.loads(said) == {HOSTILE: [HOSTILE, "\ud800"]}
+
+
+@pytest.mark.parametrize("verb", ["check", "show"])
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_a_hostile_settings_file_does_nothing_to_a_terminal(
+    verb: str, form: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = json.dumps(HOSTILE)
+    for toml in (
+        f"[limits.{name}]\nmodels = [{name}]",
+        f"[limits]\n{name} = 1",
+        f"[kafka]\n{name} = {name}",
+        f"[lanes.{name}]",
+    ):
+        config = tmp_path / "headrace.toml"
+        config.write_text(toml)
+        main(["config", verb, *form, "--config", str(config), "--debug"])
+        said = capsys.readouterr()
+        assert said.out + said.err
+        assert is_harmless(said.out), toml
+        assert is_harmless(said.err), toml
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+@pytest.mark.parametrize("key", ["message", "code", "type", "param"])
+def test_a_hostile_answer_is_explained_harmlessly(
+    key: str, form: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = tmp_path / "answer.json"
+    answer.write_text(
+        json.dumps({"status": 429, "headers": {}, "body": {"error": {key: HOSTILE, "code": "x"} | {key: HOSTILE}}})
+    )
+    assert main(["explain", str(answer), *form]) == 0
+    assert is_harmless(re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out))
+
+
+def test_an_outcome_in_one_line_is_one_line() -> None:
+    failed = Failed(id="a", reason="rejected", message=f"No.\nfaked line{HOSTILE}", model=HOSTILE)
+    assert safe(_as_line(failed)).isprintable()

@@ -1,6 +1,10 @@
 """A client library that repeats itself is heard once in ten seconds."""
 
+import json
 import logging
+import subprocess
+import sys
+import unicodedata
 
 from broker.service.logs import REPEATED_EVERY_S, Sparingly, in_reading_order
 
@@ -59,3 +63,47 @@ def traced(name: str) -> tuple[str, bool]:
 def test_a_trace_of_the_kafka_client_is_told_in_a_sentence_and_others_stay() -> None:
     assert traced("aiokafka.producer.sender") == ("Unexpected end: The server failed.", False)
     assert traced("asyncio") == ("Unexpected end", True)
+
+
+SAYING = r"""
+import logging
+import structlog
+from broker.service.logs import configure_logging
+
+configure_logging()
+evil = "gpt\x1b[31m\x7f\x9b2J\u202e\u2028\ud800" + "m" * 1_000_000
+class Rude:
+    def __str__(self):
+        raise RuntimeError(evil)
+structlog.get_logger("a").warning("of_ours", model=evil, **{evil[:9]: [{evil[:9]: (evil,)}]})
+try:
+    raise ValueError(evil[-100:] + evil[:20])
+except ValueError:
+    structlog.get_logger("a").exception("with_a_trace")
+    logging.getLogger("asyncio").exception("Task %s ended", evil)
+    logging.getLogger("aiokafka.conn").exception("Closed %s", evil)
+for name in ("openai", "httpx2", "redis", "aiohttp.server"):
+    logging.getLogger(name).warning("%s answers %r", evil, {evil[:9]: evil})
+logging.getLogger("redis").warning("%s %s", evil)
+logging.getLogger("redis").warning("of a rude one %s", Rude())
+"""
+
+
+def test_every_line_is_short_json_of_letters_whichever_library_logs_it() -> None:
+    done = subprocess.run([sys.executable, "-c", SAYING], capture_output=True, check=True)
+    assert done.stdout == b""
+    lines = done.stderr.decode().splitlines()  # which a separator of lines would part as well
+    told = [json.loads(line) for line in lines]
+    assert len(told) == 10
+    assert told[0]["event"] == "of_ours"
+    assert told[0]["model"].startswith(r"gpt\x1b[31m\x7f\x9b2J\u202e\u2028\ud800mmm")
+    assert [one["event"] for one in told[8:]] == [
+        "a line of redis is lost: TypeError",
+        "a line of redis is lost: RuntimeError",
+    ]
+    assert "ValueError" in told[1]["exception"]
+    assert "ValueError" in told[2]["exception"]
+    for line, one in zip(lines, told, strict=True):
+        assert len(line) < 40_000
+        shown = repr(one) + "".join(str(each) for each in one.values() if each is not one.get("exception"))
+        assert not [letter for letter in shown if unicodedata.category(letter)[0] == "C" or letter == "\u2028"]

@@ -151,6 +151,23 @@ async def test_a_retrier_knows_no_request_and_says_whom_to_ask() -> None:
         )
 
 
+async def test_no_answer_is_taken_for_a_page_and_no_name_in_one_acts_on_a_terminal() -> None:
+    hostile = "gpt\u202e\x9b31m\u2028<script>"
+
+    def told(request_id: str, run: int | None) -> dict[str, Any]:
+        return {"id": request_id, "run": run, "model": hostile}
+
+    async with web(Health(), told) as (_, session):
+        for path in ("/status?id=a", "/status", "/metrics", "/healthz", "/readyz", "/elsewhere", "/status?no=1"):
+            async with session.get(path) as answer:
+                assert answer.headers["X-Content-Type-Options"] == "nosniff", path
+                assert answer.headers["Content-Security-Policy"] == "default-src 'none'", path
+        async with session.get("/status?id=a") as answer:
+            text = await answer.text()
+    assert json.loads(text)["model"] == hostile
+    assert text.isprintable()
+
+
 async def test_a_port_that_is_taken_is_one_sentence_for_a_person() -> None:
     async with web(Health()) as (first, _):
         second = Web(

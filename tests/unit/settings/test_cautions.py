@@ -1,10 +1,14 @@
 """What is allowed and deserves a word."""
 
+from pathlib import Path
+
+import pytest
+
 from broker.settings.cautions import WITHOUT_EFFECT, cautions
 from broker.settings.known import group_at
 from broker.settings.load import load_with_origins
 
-QUIET = {"OPENAI_API_KEY": "k"}
+QUIET = {"OPENAI_API_KEY": "k", "HEADRACE_MODELS__ALLOW": "gpt-4o-mini*"}
 
 
 def said(environ: dict[str, str]) -> list[str]:
@@ -16,7 +20,7 @@ def test_settings_that_do_what_they_say_deserve_no_word() -> None:
 
 
 def test_a_missing_key_is_said_though_only_a_dispatcher_needs_it() -> None:
-    [sentence] = said({})
+    [sentence] = said({"HEADRACE_MODELS__ALLOW": "m"})
     assert sentence.startswith("no OpenAI key is set: a dispatcher does not start without one")
 
 
@@ -42,11 +46,91 @@ def test_what_is_without_effect_is_a_setting() -> None:
         assert key in table.model_fields
 
 
-def test_a_password_in_the_clear_and_certificates_nobody_looks_at_are_said() -> None:
-    kafka = {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "PLAIN", "USERNAME": "u", "PASSWORD": "hush"}
-    environ = QUIET | {f"HEADRACE_KAFKA__{key}": value for key, value in kafka.items()}
-    sentences = said({**environ, "HEADRACE_KAFKA__CA_FILE": "ca.pem"})
-    assert sentences[0].startswith("kafka.ca_file has no effect while kafka.security_protocol is SASL_PLAINTEXT")
-    assert sentences[1].startswith("kafka.password crosses the network in the clear")
-    assert "hush" not in "".join(sentences)
-    assert said({**environ, "HEADRACE_KAFKA__SASL_MECHANISM": "SCRAM-SHA-512"}) == []
+def test_certificates_that_no_connection_looks_at_are_said() -> None:
+    [sentence] = said({**QUIET, "HEADRACE_KAFKA__CA_FILE": "ca.pem"})
+    assert sentence.startswith("kafka.ca_file has no effect while kafka.security_protocol is PLAINTEXT")
+
+
+def kafka(servers: str, protocol: str, mechanism: str | None = None) -> dict[str, str]:
+    login = {} if mechanism is None else {"SASL_MECHANISM": mechanism, "USERNAME": "u", "PASSWORD": "hush"}
+    group = {"BOOTSTRAP_SERVERS": servers, "SECURITY_PROTOCOL": protocol} | login
+    return QUIET | {f"HEADRACE_KAFKA__{key}": value for key, value in group.items()}
+
+
+@pytest.mark.parametrize(
+    ("environ", "beginning"),
+    [
+        (kafka("k:9092", "PLAINTEXT"), "prompts and answers cross the network to Kafka in the clear"),
+        (kafka("localhost:9092,k:9092", "PLAINTEXT"), "prompts and answers cross the network to Kafka in the clear"),
+        (kafka("k:1", "SASL_PLAINTEXT", "PLAIN"), "kafka.password, prompts and answers cross the network to Kafka in"),
+        (
+            kafka("k:1", "SASL_PLAINTEXT", "SCRAM-SHA-256"),
+            "prompts and answers cross the network to Kafka in the clear",
+        ),
+        (
+            kafka("k:1", "SASL_PLAINTEXT", "SCRAM-SHA-512"),
+            "prompts and answers cross the network to Kafka in the clear",
+        ),
+        (QUIET | {"HEADRACE_REDIS__URL": "redis://:hush@cache/0"}, "the password in redis.url crosses the network in"),
+        (QUIET | {"HEADRACE_REDIS__URL": "redis://:hu/sh@cache/0"}, "the password in redis.url crosses the network in"),
+        (QUIET | {"HEADRACE_REDIS__URL": "redis://cache/0?password=hush"}, "the password in redis.url crosses the"),
+        (
+            QUIET | {"OPENAI_BASE_URL": "http://gateway:8080/v1"},
+            "the OpenAI key, prompts and answers cross the network to",
+        ),
+        (
+            QUIET | {"HEADRACE_MODELS__ALLOW": "m,*"},
+            "models.allow is *, so each producer may ask for the dearest model",
+        ),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else " ".join(list(value.values())[2:6]) or "models",
+)
+def test_each_thing_in_the_clear_is_one_sentence_with_its_place_and_what_to_do(
+    environ: dict[str, str], beginning: str
+) -> None:
+    [sentence] = said(environ)
+    assert sentence.startswith(beginning)
+    assert "(from the environment variable " in sentence
+    assert ": " in sentence
+    assert "hush" not in sentence
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        kafka("localhost:9092,127.0.0.1:1,[::1]:2", "PLAINTEXT"),
+        kafka("localhost:9092", "SASL_PLAINTEXT", "PLAIN"),
+        kafka("k:9092", "SSL"),
+        kafka("k:9092", "SASL_SSL", "PLAIN"),
+        QUIET | {"HEADRACE_REDIS__URL": "redis://cache/0"},
+        QUIET | {"HEADRACE_REDIS__URL": "redis://:hush@localhost/0"},
+        QUIET | {"HEADRACE_REDIS__URL": "redis://:hush@/0"},
+        QUIET | {"HEADRACE_REDIS__URL": "rediss://:hush@cache/0"},
+        QUIET | {"HEADRACE_REDIS__URL": "unix://:hush@/run/redis.sock"},
+        QUIET | {"OPENAI_BASE_URL": "http://127.0.0.1:8089/v1"},
+        QUIET | {"OPENAI_BASE_URL": "https://gateway/v1"},
+        QUIET | {"HEADRACE_DISPATCHER__HTTP_HOST": "0.0.0.0"},  # noqa: S104  # nothing is bound here
+    ],
+    ids=lambda environ: " ".join(list(environ.values())[2:6]),
+)
+def test_what_is_encrypted_or_stays_on_this_machine_deserves_no_word(environ: dict[str, str]) -> None:
+    assert said(environ) == []
+
+
+def test_without_a_key_no_key_crosses_the_network() -> None:
+    environ = {"OPENAI_BASE_URL": "http://gateway/v1", "HEADRACE_MODELS__ALLOW": "m"}
+    assert [sentence[:21] for sentence in said(environ)] == ["no OpenAI key is set:"]
+
+
+def test_an_address_that_a_file_opens_is_said_of_each_process(tmp_path: Path) -> None:
+    config = tmp_path / "headrace.toml"
+    config.write_text('[dispatcher]\nhttp_host = ""\n[retrier]\nhttp_host = "10.0.0.7"\n')
+    found = [one.sentence for one in cautions(load_with_origins(config, environ=QUIET))]
+    assert [sentence.partition(" shows /status")[0] for sentence in found] == [
+        "dispatcher.http_host ''",
+        "retrier.http_host '10.0.0.7'",
+    ]
+
+
+def test_the_defaults_deserve_two_words() -> None:
+    assert [sentence.partition(" is ")[0] for sentence in said({})] == ["models.allow", "no OpenAI key"]

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.settings.effective import Row, rows, without_password
+from broker.settings.effective import Row, rows
 from broker.settings.load import load_with_origins
 from broker.settings.origins import Source
+from broker.settings.urls import HttpUrl, RedisUrl
 
 SECRETS = {
     "OPENAI_API_KEY": "sk-hush",
@@ -32,13 +33,18 @@ def shown(environ: dict[str, str], config: Path | None = None) -> dict[str, Row]
         ("redis://hush@h:1/0", "redis://***@h:1/0"),
         ("redis://me:hu/sh#hu?sh@h:1/0", "redis://me:***@h:1/0"),
         ("redis://me:hu@sh@h:1/0", "redis://me:***@h:1/0"),
-        ("redis://h/0?db=1&password=hush&x=1", "redis://h/0?db=1&password=***&x=1"),
-        ("unix:///run/redis.sock?Password=hush", "unix:///run/redis.sock?Password=***"),
-        ("https://g/v1?api-key=hush", "https://g/v1?api-key=***"),
+        ("redis://h/0?db=1&password=hush&protocol=3", "redis://h/0?db=1&password=***&protocol=3"),
+        ("redis://h/0?password=hu@sh#hush", "redis://h/0?password=***"),
+        ("unix:///run/redis.sock?password=hush", "unix:///run/redis.sock?password=***"),
+        ("unix://:hu/sh@/run/redis.sock", "unix://:***@/run/redis.sock"),
+        ("https://g/v1?api-key=hush&x=hu?sh#hush", "https://g/v1?api-key=***&x=***"),
+        ("https://g/v1?hush", "https://g/v1?***"),
+        ("http://me:hu@sh@g:1/v1", "http://me:***@g:1/v1"),
     ],
 )
 def test_a_password_is_masked_wherever_a_url_holds_it(url: str, masked: str) -> None:
-    assert without_password(url) == masked
+    kind = HttpUrl if url.startswith("http") else RedisUrl
+    assert kind.read(url).masked() == masked
 
 
 def test_no_secret_is_shown_and_each_is_said_to_be_there() -> None:

@@ -97,8 +97,10 @@ IN_THE_FILE = {
     "'documented', 'chat-2025', 'chat-legacy', 'responses', 'embeddings' or 'usage'",
     '[openai]\napi_key = "a"\napi_key_file = "b"': "openai.api_key is given twice: from FILE:2 and from FILE:3",
     "[openai]\napi_key_file = 5": "openai.api_key_file (from FILE:2) must be the path of a file",
-    '[openai]\napi_key_file = "gone"': "openai.api_key_file (from FILE:2): DIR/gone cannot be read: No such file "
+    '[openai]\napi_key_file = "DIR/gone"': "openai.api_key_file (from FILE:2): DIR/gone cannot be read: No such file "
     "or directory",
+    '[openai]\napi_key_file = "sk-hush"': "openai.api_key_file (from FILE:2) names no file that can be read (No such "
+    "file or directory); the secret itself would stand in the key without _file",
     '[openai]\napi_key_file = "empty"': "openai.api_key_file (from FILE:2): DIR/empty is empty",
     "[kafka": "the settings file FILE is not TOML: Expected ']' at the end of a table declaration (at end of document)",
 }
@@ -122,8 +124,11 @@ IN_THE_ENVIRONMENT = {
     'be a list such as ["a", "b"]',
     ("HEADRACE_LIMITS", '{"gpt-4o": {"tokens_per_minute": "x"}}'): "limits.gpt-4o.tokens_per_minute = 'x' (from the "
     "environment variable HEADRACE_LIMITS) must be a whole number",
-    ("OPENAI_API_KEY_FILE", "/gone"): "openai.api_key_file (from the environment variable OPENAI_API_KEY_FILE): /gone "
-    "cannot be read: No such file or directory",
+    (
+        "OPENAI_API_KEY_FILE",
+        "/gone",
+    ): "openai.api_key_file (from the environment variable OPENAI_API_KEY_FILE) names no "
+    "file that can be read (No such file or directory); the secret itself would stand in the key without _file",
     ("HEADRACE_CONFIG", "/gone.toml"): "the settings file /gone.toml cannot be read: No such file or directory",
 }
 
@@ -131,7 +136,7 @@ IN_THE_ENVIRONMENT = {
 @pytest.mark.parametrize(("toml", "sentence"), IN_THE_FILE.items())
 def test_a_mistake_in_the_file_is_answered_by_its_sentence(toml: str, sentence: str, tmp_path: Path) -> None:
     config = tmp_path / "headrace.toml"
-    config.write_text(toml)
+    config.write_text(toml.replace("DIR", str(tmp_path)))
     (tmp_path / "empty").write_text("\n")
     assert _complaint(config, {}) == sentence.replace("FILE", str(config)).replace("DIR", str(tmp_path))
 
@@ -199,7 +204,10 @@ def test_every_mistake_is_found_at_once_and_none_that_only_follows_from_another(
     assert found.loaded is None
     sentences = [mistake.sentence.replace(str(config), "FILE") for mistake in found.mistakes]
     assert sentences == [  # a file from its top to its end, then variables, then flags
-        f"kafka.password_file (from FILE:5): {tmp_path}/gone cannot be read: No such file or directory",
+        (
+            "kafka.password_file (from FILE:5) names no file that can be read (No such file or directory); the secret "
+            "itself would stand in the key without _file"
+        ),
         "redis.urll (from FILE:7) is no setting: the nearest is redis.url",
         "dispatcher.inflight_max = 'many' (from FILE:9) must be a whole number",
         "dispatcher.http_port = 70000 (from FILE:10) must be at most 65535",
