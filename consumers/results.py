@@ -8,6 +8,7 @@ and never openai, tiktoken or redis.
 import asyncio
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Self
 
 from broker.adapters.kafka_client import client_doors
@@ -21,7 +22,9 @@ from consumers.opening import Opened
 from schemas import headers as names
 from schemas.codec import Headers, WireError, decode_dead_letter, decode_outcome
 from schemas.outcome import Outcome
+from schemas.record import Record
 from schemas.topics import results_topic
+from schemas.unreadable import in_place_of
 
 REMEMBERED_MAX = 100_000
 """(id, run) pairs a reader remembers; beyond it the oldest is forgotten."""
@@ -46,7 +49,8 @@ class ResultReader(Opened):
         follow: False: end where the topic ended when the reader was opened.
 
     Attributes:
-        undecodable: Values that were no outcome and were skipped.
+        undecodable: Values that could not be read. One whose headers say whose outcome it is is handed out as a Failed
+            with reason `unreadable`; any other is no outcome, and is skipped.
         stopping: Set by `stop`.
     """
 
@@ -241,16 +245,17 @@ class ResultReader(Opened):
             await self._log.open()
 
     def _outcome(self, arrived: Arrived) -> Outcome | None:
+        record = arrived.record
         try:
-            return decode_outcome(arrived.record.value, _own_headers(arrived))
-        except WireError:
+            record = replace(record, headers=tuple(_own_headers(record)))
+            return decode_outcome(record.value, record.headers)
+        except WireError as reason:
             self.undecodable += 1
-            return None
+            return in_place_of(record, str(reason))
 
 
-def _own_headers(arrived: Arrived) -> Headers:
+def _own_headers(record: Record) -> Headers:
     """Those of the outcome, also where it is a dead letter of the service's own."""
-    record = arrived.record
     if any(name == names.REASON for name, _ in record.headers):
         return decode_dead_letter(record.key, record.value, record.headers).headers
     return record.headers

@@ -106,7 +106,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "limits.charge_law": "How a call is priced. `auto` identifies the law from answers; a name fixes it, whatever "
     "answers say. `usage` takes the input at admission and the output when the call ends.",
     "topics.partitions": "Partitions when it is created. Who adds some later says so here: Kafka takes none away.",
-    "topics.retention_s": "How long records are kept.",
+    "topics.retention_s": "How long records are kept. `requests` and `failures` must keep theirs a day longer than the "
+    "longest deadline of a lane, `results` at least `dedupe.window_s`, `ledger` twice that and at least a day.",
     "topics.max_message_bytes": "The largest batch the topic takes.",
     "topics.replication": "Copies of each partition. Unless set, no more than there are nodes.",
     "topics.min_insync": "Copies that must agree to a write. Unless set, no more than `replication`.",

@@ -5,6 +5,7 @@ Requests come from strangers and are decoded without ever raising (`schemas.requ
 """
 
 import hashlib
+import json
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -15,6 +16,7 @@ from schemas.chunk import Chunk
 from schemas.cloudevents import event_headers, json_bytes
 from schemas.complaint import sentence_of
 from schemas.control import Cancel
+from schemas.copies import identity_header
 from schemas.dead_letter import DeadLetter, Origin
 from schemas.failure import RetryableFailure
 from schemas.instants import from_wire, to_wire
@@ -52,6 +54,8 @@ __all__ = [
 
 DISPATCHER_SOURCE = "headrace.dispatcher"
 DEAD_LETTER_KEPT_BYTES = 64 * 1024
+_LEVELS_MAX = 600
+"""Python's own limit is 1,000 calls, and the caller's stack counts."""
 
 
 class WireError(ValueError):
@@ -135,10 +139,12 @@ def encode_retry(failure: RetryableFailure, position: Origin) -> Record:
         (names.FAILURES, str(failure.failures).encode()),
         (names.FAILURE, str(position).encode()),
     )
-    return Record(failure.original_key, json_bytes(failure.request), (*kept, *ours))
+    identity = identity_header(failure.id, failure.run, failure.request)
+    stated = () if identity is None else (identity,)
+    return Record(failure.original_key, json_bytes(failure.request), (*kept, *ours, *stated))
 
 
-_RETRY_HEADERS = frozenset({names.ATTEMPT, names.FAILURES, names.FAILURE})
+_RETRY_HEADERS = frozenset({names.ATTEMPT, names.FAILURES, names.FAILURE, names.IDENTITY})
 
 
 def encode_chunk(chunk: Chunk, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:
@@ -190,6 +196,17 @@ def _check_version(headers: Headers, readable: tuple[str, ...]) -> None:
     raise error(f"a value is none of {', '.join(readable)}, which is all this release reads here")
 
 
+def _can_be_written(value: Any) -> bool:
+    """Whether it is far from what ends Python's JSON encoder, which must write again what is read here."""
+    level: list[Any] = [value]
+    for _ in range(_LEVELS_MAX):
+        inside = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [one for each in inside for one in each]
+        if not level:
+            return True
+    return False
+
+
 Shape = TypeVar("Shape")
 
 
@@ -197,7 +214,24 @@ def _read(adapter: TypeAdapter[Shape], value: bytes | None, noun: str) -> Shape:
     try:
         return adapter.validate_json(value or b"")
     except ValidationError as reason:
+        if not _is_too_deep(reason):
+            raise WireError(f"a value is not {noun}: {sentence_of(reason)}") from None
+    try:
+        parsed = json.loads(value or b"")
+    except (ValueError, RecursionError):
+        raise WireError(f"a value is not {noun}: it is nested too deeply, or is no JSON") from None
+    if not _can_be_written(parsed):
+        raise WireError(f"a value is not {noun}: it is nested deeper than {_LEVELS_MAX} levels")
+    try:
+        return adapter.validate_python(parsed)
+    except ValidationError as reason:
         raise WireError(f"a value is not {noun}: {sentence_of(reason)}") from None
+
+
+def _is_too_deep(reason: ValidationError) -> bool:
+    """Whether pydantic's parser gave up at its 200 levels; Python's goes on to nearly a thousand."""
+    errors = reason.errors(include_url=False, include_input=False)
+    return any(each["type"] == "json_invalid" and "recursion" in str(each.get("ctx")) for each in errors)
 
 
 def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter
@@ -212,9 +246,11 @@ def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter
     failed_at: datetime,
     max_bytes: int,
     bare: bool = False,
+    grant: str | None = None,
 ) -> Record:
     """A record for the dead-letters topic: the original unchanged, our headers behind its own.
 
+    `grant` lets a dispatcher believe a replay of it, the next run of its id.
     A record that would weigh more than `max_bytes` keeps the first 64 KiB of its value, with the length and the sha256
     of the whole; if its key or headers alone are too long they are left out as well. A `bare` one keeps nothing but
     length and sha256.
@@ -226,6 +262,8 @@ def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter
         (names.RUN, str(run).encode()),
         (names.FAILED_AT, to_wire(failed_at).encode()),
     ]
+    if grant is not None:
+        block.append((names.GRANT, grant.encode()))
     own = present(original_headers)
     if any(name == names.CE_TYPE for name, _ in own):
         block.append((names.CE_TYPE, names.TYPE_DEAD_LETTERED.encode()))
@@ -268,6 +306,7 @@ def decode_dead_letter(key: bytes | None, value: bytes | None, headers: Headers)
             original_length=None if length is None else int(length),
             sha256=block.get(names.SHA256),
             error_type=block.get(names.ERROR_TYPE),
+            grant=block.get(names.GRANT),
         )
     except (KeyError, ValueError) as reason:
         raise WireError("a value is not a dead letter: its headers are incomplete") from reason

@@ -26,6 +26,7 @@ class DeadLetter:
         attempts: HTTP calls made.
         original_length: Bytes of the whole value, if `value` holds only its beginning.
         sha256: Of the whole value, in hex, if `value` holds only its beginning.
+        grant: What lets a dispatcher believe the next run of its id (`headrace-grant`); older releases wrote none.
         error_type: Of an outcome that a service's own handler gave up: the exception's class.
     """
 
@@ -40,3 +41,4 @@ class DeadLetter:
     original_length: int | None = None
     sha256: str | None = None
     error_type: str | None = None
+    grant: str | None = None

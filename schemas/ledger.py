@@ -25,6 +25,10 @@ ATTEMPT_MAX = 255
 _SETTLED = struct.Struct(">16sHBB8s")
 _STARTED = struct.Struct(">16sHB")
 _CANCEL = struct.Struct(">16sQ")
+_AWAITED = struct.Struct(">16sHBQB")
+_OVERDUE = 1
+DEADLINE_MAX_S = 0xFF_FFFF_FFFF
+"""Five bytes of seconds: thirty thousand years."""
 
 
 class LedgerUnreadable(ValueError):  # noqa: N818  # the state of the bytes, not of this process
@@ -77,6 +81,20 @@ class WaitingCancel(NamedTuple):
     timestamp_ms: int
 
 
+class AwaitedEntry(NamedTuple):
+    """A parked request whose copy is on its way: until when it is wanted (s), and its id.
+
+    The id is empty where only a line of an older release was read. `overdue`: it was Failed for its deadline since the
+    copy did not come, and its fate is `WITHDRAWN`.
+    """
+
+    id_hash: bytes
+    run: int
+    overdue: bool
+    deadline_s: int
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """Lower end of a limit's level at an instant, after paying for what was in flight.
@@ -110,6 +128,8 @@ def position(topic: str, partition: int, offset: int) -> str:
 class LedgerRecord:
     """One record of the ledger.
 
+    `key` is the secret, in base64, by which the dispatchers of a prefix know their own grants (`headrace-grant`), and
+    `key_since_s` since when every dead letter has one.
     `suspects` are positions (`topic/partition/offset`): of a claim, where its term begins to read each partition; of a
     step, single records about to be decoded, all that are at that moment.
 
@@ -128,6 +148,9 @@ class LedgerRecord:
     suspects: tuple[str, ...] = ()
     ended: tuple[StartedEntry, ...] = ()
     topics: Mapping[str, str] = field(default_factory=dict)
+    awaited: tuple[AwaitedEntry, ...] = ()
+    key: str = ""
+    key_since_s: int = 0
 
 
 class LevelValue(BaseModel):
@@ -165,10 +188,22 @@ class LedgerValue(BaseModel):
     suspects: tuple[str, ...] = ()
     ended: str = ""
     topics: dict[str, str] = Field(default_factory=dict)
+    awaited: str = ""
+    key: str = ""
+    key_since_s: int = 0
 
 
 def _packed(layout: struct.Struct, entries: Iterable[tuple[Any, ...]]) -> str:
     return base64.b64encode(b"".join(layout.pack(*entry) for entry in entries)).decode()
+
+
+def _packed_copies(entries: Iterable[AwaitedEntry]) -> str:
+    packed = bytearray()
+    for entry in entries:
+        name = entry.name.encode()
+        flags = _OVERDUE if entry.overdue else 0
+        packed += _AWAITED.pack(entry.id_hash, entry.run, flags, entry.deadline_s, len(name)) + name
+    return base64.b64encode(packed).decode()
 
 
 def _level(level: Level) -> dict[str, Any]:
@@ -216,6 +251,10 @@ def pack_ledger(record: LedgerRecord) -> bytes:
         value["suspects"] = list(record.suspects)
     if record.topics:
         value["topics"] = dict(record.topics)
+    if record.awaited:
+        value["awaited"] = _packed_copies(record.awaited)
+    if record.key:
+        value |= {"key": record.key, "key_since_s": record.key_since_s}
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -224,6 +263,23 @@ _STATES = {state.value: state for state in LedgerState}
 
 def _unpacked(layout: struct.Struct, packed: str) -> Iterable[tuple[Any, ...]]:
     return layout.iter_unpack(base64.b64decode(packed, validate=True)) if packed else ()
+
+
+def _key(packed: str) -> str:
+    """Base64, or the line is none of ours."""
+    base64.b64decode(packed, validate=True)
+    return packed
+
+
+def _copies(packed: str) -> Iterable[AwaitedEntry]:
+    content = base64.b64decode(packed, validate=True)
+    place = 0
+    while place < len(content):
+        hashed, run, flags, deadline_s, length = _AWAITED.unpack_from(content, place)
+        place += _AWAITED.size + length
+        if place > len(content):
+            raise struct.error("an id is cut off")
+        yield AwaitedEntry(hashed, run, bool(flags & _OVERDUE), deadline_s, content[place - length : place].decode())
 
 
 def unpack_ledger(value: bytes) -> LedgerRecord:
@@ -252,6 +308,9 @@ def unpack_ledger(value: bytes) -> LedgerRecord:
             suspects=wire.suspects,
             ended=tuple(StartedEntry(*fields) for fields in _unpacked(_STARTED, wire.ended)),
             topics=wire.topics,
+            awaited=tuple(_copies(wire.awaited)),
+            key=_key(wire.key),
+            key_since_s=wire.key_since_s,
         )
-    except (ValidationError, struct.error, binascii.Error, KeyError) as reason:
+    except (ValidationError, struct.error, binascii.Error, UnicodeDecodeError, KeyError) as reason:
         raise LedgerUnreadable(f"a ledger record cannot be read ({type(reason).__name__})") from reason

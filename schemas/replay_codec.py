@@ -18,8 +18,11 @@ from schemas.instants import to_wire
 from schemas.record import Record, present
 from schemas.request_codec import RUN_MAX, DecodedRequest, binary_headers
 
-_OURS = frozenset({names.RUN, names.DEADLINE, names.ATTEMPT, names.FAILURES, names.FAILURE})
+_OURS = frozenset(
+    {names.RUN, names.DEADLINE, names.ATTEMPT, names.FAILURES, names.FAILURE, names.IDENTITY, names.GRANT}
+)
 _NEW_ID_DIGITS = 16
+_RUN_DIGITS_MAX = 5
 
 
 class Answer(NamedTuple):
@@ -32,9 +35,9 @@ class Answer(NamedTuple):
 
 def encode_replay(letter: DeadLetter, request_id: str, *, run: int, deadline: datetime) -> Record:
     """The record of a replay: run `run` of the request that `letter` holds."""
-    return Record(
-        letter.key, letter.value, _replaying(letter.headers, f"{request_id}#{run}", run=run, deadline=deadline)
-    )
+    headers = _replaying(letter.headers, f"{request_id}#{run}", run=run, deadline=deadline)
+    granted = () if letter.grant is None else ((names.GRANT, letter.grant.encode()),)
+    return Record(letter.key, letter.value, (*headers, *granted))
 
 
 def encode_renamed(letter: DeadLetter, decoded: DecodedRequest, new_id: str, *, deadline: datetime) -> Record:

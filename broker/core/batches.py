@@ -10,7 +10,7 @@ Where even a transaction without any decision is refused, its line leaves out fo
 renewals, started attempts. What is left is bounded: 200 fates.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -18,6 +18,7 @@ from broker.core.bounds import (
     COMMIT_PATIENCE_MS,
     LEAN_MS,
     LEVELS_A_LINE_MAX,
+    OVERDUE_LOOKED_FOR_MS,
     PROBE_EVERY_MS,
     RECOMMIT_EVERY_MS,
     RENEWALS_LOOKED_FOR_PARTS,
@@ -40,8 +41,9 @@ from broker.core.commands import (
     StartedEntry,
     Withdraw,
 )
-from broker.core.identity import Fate
+from broker.core.identity import Awaited, Fate, Overdue
 from broker.core.limits import Limits
+from broker.core.notes import Notes
 from broker.core.outbox import Decided, Outbox
 from broker.core.register import Register
 from broker.core.setback import Setback
@@ -57,6 +59,8 @@ class Ended:
     cancels: Sequence[Cancel]
     tickets: Sequence[Ticket]
     calls: Sequence[StartedEntry] = ()
+    awaited: Sequence[Awaited] = ()
+    overdue: Sequence[Overdue] = ()
 
 
 _WITH_CONTENT = frozenset({Form.WHOLE, Form.UNCOPIED})
@@ -79,6 +83,8 @@ class Batches:
         self._ended: list[StartedEntry] = []
         self._ended_under_way: list[StartedEntry] = []
         self._settled_under_way: tuple[SettledEntry, ...] = ()
+        self._awaited_under_way: tuple[Awaited, ...] = ()
+        self._overdue_under_way: tuple[Overdue, ...] = ()
         self._cancels_under_way: tuple[Cancel, ...] = ()
         self.suspects = Suspects()
         self._begun_at_ms = 0
@@ -114,7 +120,8 @@ class Batches:
             probe_ms = self._begun_at_ms + PROBE_EVERY_MS
             due_ms = probe_ms if probe_ms < due_ms else due_ms
         elif parked:
-            due_ms = min(due_ms, self._begun_at_ms + self._window_ms // RENEWALS_LOOKED_FOR_PARTS)
+            looked_for_ms = min(self._window_ms // RENEWALS_LOOKED_FOR_PARTS, OVERDUE_LOOKED_FOR_MS)
+            due_ms = min(due_ms, self._begun_at_ms + looked_for_ms)
         if self.suspects.due:
             due_ms = min(due_ms, self._begun_at_ms)
         decided_ms = self._outbox.due_at()
@@ -124,19 +131,19 @@ class Batches:
         self,
         term: int,
         limits: Limits,
-        renewals: Iterable[SettledEntry],
+        notes: Notes,
         now_ms: int,
         *,
-        cancels: Iterable[Cancel] = (),
+        wall_offset_ms: int = 0,
     ) -> Batch:
         """The next transaction; the records in it are finished in the maps it stores.
 
         Args:
             term: Who writes it.
             limits: Whose levels the ledger should know.
-            renewals: Fates to be said once more, since they would otherwise age out of the ledger.
+            notes: What the line says beside the decisions.
             now_ms: Now.
-            cancels: Waiting cancels to be said once more, for the same reason.
+            wall_offset_ms: The wall clock less this one.
         """
         if self._recommit_at_ms <= now_ms:
             self._register.touch_all()
@@ -147,13 +154,17 @@ class Batches:
             self._register.finish(each.ticket.source)
         self._serial += 1
         lean = now_ms < self._lean_until_ms
+        if lean:
+            notes = Notes(overdue=notes.overdue)  # which is open until it is committed
         count = 0 if lean else STARTED_A_LINE_MAX
         self._started_under_way, self._started = self._started[:count], self._started[count:]
         self._ended_under_way, self._ended = self._ended[:count], self._ended[count:]
-        self._settled_under_way = (*entries(decided), *(() if lean else renewals))
+        self._settled_under_way = (*entries(decided), *notes.settled, *notes.withdrawn())
+        self._awaited_under_way = (*_awaited(decided, wall_offset_ms), *notes.awaited, *notes.failed())
+        self._overdue_under_way = notes.overdue
         new = (each.decision.cancel for each in decided if isinstance(each.decision, Remember))
-        self._cancels_under_way = (*new, *(() if lean else cancels))
-        self._bare = not decided
+        self._cancels_under_way = (*new, *notes.cancels)
+        self._bare = not decided and not notes.overdue
         return Batch(
             serial=self._serial,
             settlements=tuple(
@@ -166,6 +177,8 @@ class Batches:
             cancels=self._cancels_under_way,
             suspects=self.suspects.begin(),
             ended=tuple(self._ended_under_way),
+            awaited=self._awaited_under_way,
+            overdue=self._overdue_under_way,
         )
 
     def _reduced(self, decided: Decided) -> Decided:
@@ -200,7 +213,8 @@ class Batches:
         if crashed:
             failed = {each.candidate.identity for each in tickets if each.number in crashed}
             settled = failed_instead(settled, {(each.id_hash, each.run) for each in failed})
-        return Ended(settled, self._cancels_under_way, tickets, calls)
+        cancels, awaited, overdue = self._cancels_under_way, self._awaited_under_way, self._overdue_under_way
+        return Ended(settled, cancels, tickets, calls, awaited, overdue)
 
     def hangs(self, now_ms: int) -> bool:
         """Whether the commit under way takes so long that Kafka may be out of reach: who then takes over pays again."""
@@ -239,6 +253,15 @@ def entries(decided: Iterable[Decided]) -> Iterable[SettledEntry]:
         entry = _entry(each.decision, each.ticket)
         if entry is not None:
             yield entry
+
+
+def _awaited(decided: Iterable[Decided], wall_offset_ms: int) -> Iterator[Awaited]:
+    """What is known of the copies of what is parked now: by whom a successor can fail what does not come back."""
+    for each in decided:
+        if isinstance(each.decision, Park):
+            candidate = each.ticket.candidate
+            deadline_s = -(-(candidate.deadline_ms + wall_offset_ms) // 1_000)
+            yield Awaited(candidate.identity, deadline_s, candidate.name)
 
 
 def _entry(decision: Decision, ticket: Ticket) -> SettledEntry | None:

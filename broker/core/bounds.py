@@ -114,6 +114,18 @@ CANCEL_SLACK_MS = 60_000
 CANCEL_PATIENCE_MS = 7 * 86_400_000
 """How long a cancel waits for its request, unless the lanes' deadlines are known to be shorter."""
 
+OVERDUE_AFTER_MS = 15 * 60_000
+"""How long after its deadline the copy of a parked request is still waited for. A copy is due before its deadline, and
+one that comes late still gives its outcome tenant and metadata, and its dead letter the request. So a retrier that was
+away for minutes (a roll-out, a back-off of five minutes between two crashes, a million failures read again) must not
+cost those; and no outcome may wait for an operator."""
+OVERDUE_MAX = 100
+"""As many overdue requests are failed in one transaction."""
+OVERDUE_LOOKED_FOR_MS = 60_000
+"""While anything is parked, a transaction at least this often fails what is overdue."""
+COPY_WITHIN_MS = 15 * 86_400_000
+"""How long after its deadline the copy of a parked request can still come, unless retention is known to be shorter."""
+
 DEATHS_BEFORE_CAUTION = 2
 """Terms in a row that must have died before records are named in the ledger ahead of reading them."""
 DEATHS_IN_A_ROW_WITHIN_MS = 600_000
@@ -149,4 +161,6 @@ assert DURATIONS_RANKED_EVERY < DURATIONS_REMEMBERED
 assert HOLD_MIN_MS < HOLD_FIRST_MS < HOLD_MAX_MS
 assert RETRY_BACKOFF_FIRST_MS < RETRY_BACKOFF_MAX_MS
 assert CANCEL_SLACK_MS < CANCEL_PATIENCE_MS
+assert OVERDUE_LOOKED_FOR_MS < OVERDUE_AFTER_MS < COPY_WITHIN_MS
+assert OVERDUE_MAX <= OUTCOMES_PER_TRANSACTION_MAX
 assert CONTROL_BUFFER_BYTES_MAX <= TRANSACTION_BYTES_MAX

@@ -9,7 +9,7 @@ from enum import Enum
 
 from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
-from broker.core.identity import Fate, Identity
+from broker.core.identity import Awaited, Fate, Identity, Overdue
 from broker.core.progress import Stored
 from broker.core.ticket import CallNumber, Garbage, LanePartition, Source, TicketNumber
 from broker.core.value import value
@@ -79,10 +79,12 @@ class Bury:
 class Discard:
     """Publish nothing: another record of the same identity answers, or has answered.
 
-    `returned`: it is the copy that a request withdrawn while parked has left behind; no other will come.
+    `returned`: it is the copy that a request withdrawn while parked has left behind; no other will come. `overdue`: of
+    one that was Failed since its copy did not come back in time; the dead letter with its content is written now.
     """
 
     returned: bool = False
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,11 @@ class StartedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One transaction: outcomes, progress and a ledger record, all or nothing."""
+    """One transaction: outcomes, progress and a ledger record, all or nothing.
+
+    `overdue` are parked requests to be published as Failed (`deadline_exceeded`), each with a dead letter; their fates
+    are among `settled`. `awaited` is what the ledger says of copies that are on their way.
+    """
 
     serial: int
     settlements: tuple[Settlement, ...]
@@ -153,6 +159,8 @@ class Batch:
     cancels: tuple[Cancel, ...] = ()
     suspects: tuple[Source, ...] = ()
     ended: tuple[StartedEntry, ...] = ()
+    awaited: tuple[Awaited, ...] = ()
+    overdue: tuple[Overdue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

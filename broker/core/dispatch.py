@@ -27,7 +27,7 @@ from broker.core.attempts import Attempts
 from broker.core.batches import Batches
 from broker.core.budget import Budget
 from broker.core.care import Care
-from broker.core.commands import Bury, Call, Command, Complete, Contained, Forget, Publish, SettledEntry, StartedEntry
+from broker.core.commands import Bury, Call, Command, Complete, Contained, Forget, Publish, StartedEntry
 from broker.core.deadlines import Deadlines
 from broker.core.events import (
     Answered,
@@ -52,6 +52,7 @@ from broker.core.holding import Holding
 from broker.core.identity import Identities
 from broker.core.inheritance import Inheritance, MakeBudget
 from broker.core.limits import Limits
+from broker.core.notes import gather, hear
 from broker.core.outbox import Decided, Outbox
 from broker.core.progress import PartitionProgress
 from broker.core.reception import CALL_CRASHED, Reception
@@ -76,7 +77,10 @@ class Dispatch:
         self.role = Role.FOLLOWING
         self.term = 0
         self.identities = Identities(
-            window_ms=rules.dedupe_window_ms, ids_max=rules.dedupe_ids_max, patience_ms=rules.cancel_patience_ms
+            window_ms=rules.dedupe_window_ms,
+            ids_max=rules.dedupe_ids_max,
+            patience_ms=rules.cancel_patience_ms,
+            copy_within_ms=rules.copy_within_ms,
         )
         self.trust = Trust(rules.lease)
         self.register = Register(rules.lanes)
@@ -157,10 +161,9 @@ class Dispatch:
         return commands
 
     def _publish(self, now_ms: int) -> Publish:
-        wall_ms = self.wall_ms(now_ms)
-        renewals = (SettledEntry(*each) for each in self.identities.renewals(wall_ms))
-        cancels = self.identities.cancels.renewals(wall_ms)
-        return Publish(self._batches.begin(self.term, self.limits, renewals, now_ms, cancels=cancels))
+        notes = gather(self.identities, self.wall_ms(now_ms))
+        offset_ms = self._wall_offset_ms
+        return Publish(self._batches.begin(self.term, self.limits, notes, now_ms, wall_offset_ms=offset_ms))
 
     def wake_at(self) -> int | None:
         """When `commands` should be asked next if nothing happens before: now, as a rule, if something just has."""
@@ -345,16 +348,15 @@ class Dispatch:
         self._holding.look(committed=True)
         self._confirmed = True
         wall_ms = self.wall_ms(now_ms)
-        for entry in ended.settled:
-            self.identities.settle(entry.identity, entry.attempt, entry.fate, wall_ms)
-        for cancel in ended.cancels:
-            self.identities.wait_for_request(cancel, wall_ms)
+        hear(self.identities, ended.settled, ended.awaited, ended.cancels, wall_ms)
         self._inheritance.settled(ended.settled)
         self._care.committed(ended.settled, ended.calls)
         for ticket in ended.tickets:
             id_hash = self._settling.drop(ticket)
             if id_hash is not None and (waited := self.register.part(id_hash)):
                 self._reception.judge_again(waited, now_ms)
+        for each in ended.overdue:
+            self._reception.judge_again(self.register.part(each.identity.id_hash), now_ms)
         self.identities.expire(wall_ms)
 
     # ------------------------------------------------------------------ leadership
@@ -365,10 +367,7 @@ class Dispatch:
         self._inheritance.settled(event.settled)
         self._inheritance.levels(event.levels)
         self._care.read(event)
-        for entry in event.settled:
-            self.identities.settle(entry.identity, entry.attempt, entry.fate, event.at_ms)
-        for cancel in event.cancels:
-            self.identities.wait_for_request(cancel, event.at_ms)
+        hear(self.identities, event.settled, event.awaited, event.cancels, event.at_ms)
         self.identities.expire(event.at_ms)
 
     def _budget(self, limit: str, now_ms: int) -> Budget:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
 from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.identity import Awaited
 from broker.core.progress import PartitionProgress
 from broker.core.setback import Setback
 from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
@@ -80,7 +81,7 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRead:
-    """A line of the ledger was read: fates, attempts and waiting cancels, ours or another leader's.
+    """A line of the ledger was read: fates, attempts, waiting cancels and copies, ours or another leader's.
 
     `term` and `owner` say who wrote it, `left` that its term ends in peace, `named` that it names a record that is
     about to be read with caution.
@@ -96,6 +97,7 @@ class LedgerRead:
     owner: str = ""
     left: bool = False
     named: bool = False
+    awaited: Sequence[Awaited] = ()
 
 
 @dataclass(frozen=True, slots=True)

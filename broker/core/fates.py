@@ -1,25 +1,36 @@
 """What the ledger says about each id of the last window, in memory: at most 200 bytes an id, for two million of them.
 
+One that is parked takes more, for its deadline and its id are kept: 333 with an id of 36 characters.
+
 Rules:
 - Exact: 128 bits of an id stand for it. A false positive would be a lost request (holes 35).
 - A fate never goes back. The ledger may be read twice, and a renewal may come behind the answer; a later run, an answer
   and a higher attempt stand. So anything the ledger ever said may be recorded again, in any order.
-- What still has a copy on its way (parked, withdrawn) is never forgotten. Answers go by age and, above `ids_max`, the
-  oldest first. Both happen in strides of 1/64, because a dict finds its first entry slowly once its front is empty.
+- What still has a copy on its way (parked, withdrawn) is kept for as long as one can come. Answers go by age and, above
+  `ids_max`, the oldest first. Both happen in strides of 1/64, because a dict finds its first entry slowly once its
+  front is empty.
+- Of what has a copy on its way the deadline and the id are kept besides, where a ledger line has told them: a request
+  whose copy never comes can then be failed. Older releases tell neither; the longest deadline counts for theirs.
 - One dict from hash to one packed integer, its order the order of age. A test measures the bytes. The price: when a
   dict of two million grows, the loop stands still for a few tenths of a second, once in about 1.4 times `ids_max` ids.
 """
 
 from enum import IntEnum
+from heapq import heapify, heappop, heappush
 from itertools import islice, takewhile
 from typing import Final, NamedTuple
 
+from broker.core.bounds import CANCEL_PATIENCE_MS, COPY_WITHIN_MS, OVERDUE_AFTER_MS, OVERDUE_MAX
 from broker.core.value import value
 
 STRIDES: Final = 64
 RENEWALS_MAX: Final = 500  # a batch: 20 KB in a ledger record
 RUN_MAX: Final = 0xFFFF  # the ledger entry's H
 ATTEMPT_MAX: Final = 0xFF  # the ledger entry's B; higher ones are kept as this one
+_HASH_BITS: Final = 128
+_DEADLINE_BYTES: Final = 5
+_DEADLINE_MAX_S: Final = (1 << 40) - 1
+_SWEPT_ABOVE: Final = 1_000
 
 
 class Fate(IntEnum):
@@ -63,6 +74,31 @@ class Known(NamedTuple):
         return self.run, self.fate is not Fate.PARKED, self.attempt, self.fate is Fate.WITHDRAWN
 
 
+class Awaited(NamedTuple):
+    """What is known of a copy that is on its way.
+
+    Attributes:
+        identity: Whose copy; its fingerprint is not looked at.
+        deadline_s: The request's, on the wall clock, rounded up.
+        name: The id; empty where only its hash is known.
+        overdue: It was Failed for its deadline, since the copy did not come.
+    """
+
+    identity: Identity
+    deadline_s: int
+    name: str
+    overdue: bool = False
+
+
+class Overdue(NamedTuple):
+    """A parked request whose copy did not come back in time, and the attempts made for it."""
+
+    identity: Identity
+    attempts: int
+    deadline_s: int
+    name: str
+
+
 class Fates:
     """The index. Instants are wall-clock milliseconds.
 
@@ -71,12 +107,23 @@ class Fates:
         evicted: How many answers `ids_max` has pushed out.
     """
 
-    def __init__(self, *, window_ms: int, ids_max: int) -> None:
+    def __init__(
+        self,
+        *,
+        window_ms: int,
+        ids_max: int,
+        patience_ms: int = CANCEL_PATIENCE_MS,
+        copy_within_ms: int = COPY_WITHIN_MS,
+    ) -> None:
+        """`patience_ms` is the longest deadline; no copy comes later than `copy_within_ms` after its deadline."""
         assert window_ms > 0
         assert ids_max > 0
         self._window_ms, self._ids_max = window_ms, ids_max
+        self._patience_s, self._copy_within_s = patience_ms // 1_000, copy_within_ms // 1_000
         self._answered: dict[bytes, int] = {}  # by age
         self._kept: dict[bytes, int] = {}  # parked or withdrawn, by the age of their last ledger entry
+        self._awaited: dict[bytes, bytes] = {}  # of each of those: whether it is overdue, deadline, id
+        self._due: list[int] = []  # a heap of deadline and hash: of what is parked under a known id
         self._expire_from_ms = 0
         self._renew_from_ms = 0
         self._evicted_until_ms: int | None = None
@@ -106,11 +153,67 @@ class Fates:
             at_s = max(at_s, known.at_s)
             self._answered.pop(id_hash, None)
             self._kept.pop(id_hash, None)
+            if known.run != identity.run or fate not in _WITH_A_COPY:
+                self._awaited.pop(id_hash, None)
         elif len(self._answered) + len(self._kept) >= self._ids_max:
             self._evict()
         home = self._kept if fate in _WITH_A_COPY else self._answered
         home[id_hash] = _pack(identity, attempt, fate, at_s)
         self.kept = len(self._kept)
+        if fate in _WITH_A_COPY and id_hash not in self._awaited:
+            self._awaited[id_hash] = _tell(-(-at_ms // 1_000) + self._patience_s, "", overdue=False)
+
+    def awaits(self, told: Awaited) -> None:
+        """A ledger line tells more of a copy on its way. Has no effect for another run, or for what is answered."""
+        id_hash = told.identity.id_hash
+        packed = self._kept.get(id_hash)
+        if packed is None or packed >> 16 & RUN_MAX != told.identity.run:
+            return
+        known = self._awaited[id_hash]
+        name = told.name or _name(known)
+        told_before = bool(_name(known))
+        deadline_s = max(told.deadline_s, _deadline_s(known)) if told_before else told.deadline_s
+        now_known = _tell(deadline_s, name, overdue=told.overdue or _is_overdue(known))
+        if now_known == known:
+            return
+        self._awaited[id_hash] = now_known
+        if name:
+            heappush(self._due, _due_key(deadline_s, id_hash))
+        if len(self._due) > 2 * len(self._kept) + _SWEPT_ABOVE:
+            self._due = [_due_key(_deadline_s(each), key) for key, each in self._awaited.items() if _name(each)]
+            heapify(self._due)
+
+    def overdue(self, now_ms: int) -> list[Overdue]:
+        """Some of the parked requests whose copies are overdue, earliest deadline first, until they are settled."""
+        until_s = (now_ms - OVERDUE_AFTER_MS) // 1_000
+        found: list[Overdue] = []
+        keys: list[int] = []
+        while self._due and len(found) < 2 * OVERDUE_MAX and self._due[0] >> _HASH_BITS <= until_s:
+            key = heappop(self._due)
+            id_hash = (key & (1 << _HASH_BITS) - 1).to_bytes(16, "big")
+            if keys and keys[-1] == key:
+                continue  # it was told twice
+            packed = self._kept.get(id_hash)
+            if packed is None or packed & 0xFF != Fate.PARKED:
+                continue  # it was answered meanwhile
+            known, told = _unpack(packed), self._awaited[id_hash]
+            if _due_key(_deadline_s(told), id_hash) != key:
+                continue  # its deadline was told anew
+            keys.append(key)
+            identity = Identity(id_hash, known.run, known.fingerprint)
+            found.append(Overdue(identity, known.attempt, _deadline_s(told), _name(told)))
+        for key in keys:
+            heappush(self._due, key)
+        return found
+
+    def awaited(self, id_hash: bytes) -> Awaited | None:
+        """What is known of this id's copy, if one is on its way."""
+        packed = self._kept.get(id_hash)
+        if packed is None:
+            return None
+        known, told = _unpack(packed), self._awaited[id_hash]
+        identity = Identity(id_hash, known.run, known.fingerprint)
+        return Awaited(identity, _deadline_s(told), _name(told), _is_overdue(told))
 
     def expire(self, now_ms: int) -> None:
         """Forget the answers that have left the window, at most a stride late."""
@@ -129,15 +232,28 @@ class Fates:
         return max(0, min(self._window_ms, now_ms - self._evicted_until_ms))
 
     def renewals(self, now_ms: int) -> list[tuple[Identity, int, Fate]]:
-        """Kept ids whose last ledger entry is half a window old, oldest first, until they are recorded again."""
+        """Kept ids whose last ledger entry is half a window old, oldest first, until they are recorded again.
+
+        One whose copy can come no more is forgotten instead, unless it is parked under a known id: `overdue` names it.
+        """
         if now_ms < self._renew_from_ms:
             return []
         due_s = (now_ms - self._window_ms // 2) // 1_000
         due = takewhile(lambda item: _at_s(item[1]) <= due_s, self._kept.items())
-        found = [(each, _unpack(packed)) for each, packed in islice(due, RENEWALS_MAX)]
-        if not found:
+        looked_at = [(each, _unpack(packed)) for each, packed in islice(due, RENEWALS_MAX)]
+        found = [(each, known) for each, known in looked_at if not self._is_past(each, known, now_ms // 1_000)]
+        if not looked_at:
             self._renew_from_ms = now_ms + self._window_ms // STRIDES
         return [(Identity(each, known.run, known.fingerprint), known.attempt, known.fate) for each, known in found]
+
+    def _is_past(self, id_hash: bytes, known: Known, now_s: int) -> bool:
+        """Whether no copy can come any more; it is forgotten then."""
+        awaited = self._awaited[id_hash]
+        if _deadline_s(awaited) + self._copy_within_s > now_s or (known.fate is Fate.PARKED and _name(awaited)):
+            return False
+        del self._kept[id_hash], self._awaited[id_hash]
+        self.kept = len(self._kept)
+        return True
 
     def _evict(self) -> None:
         for id_hash in list(islice(self._answered, max(1, self._ids_max // STRIDES))):
@@ -160,3 +276,26 @@ def _unpack(packed: int) -> Known:
 
 def _at_s(packed: int) -> int:
     return packed >> 96
+
+
+# A byte that says whether it is overdue, 5 bytes of deadline, the id.
+
+
+def _tell(deadline_s: int, name: str, *, overdue: bool) -> bytes:
+    return bytes([overdue]) + min(max(0, deadline_s), _DEADLINE_MAX_S).to_bytes(_DEADLINE_BYTES, "big") + name.encode()
+
+
+def _is_overdue(told: bytes) -> bool:
+    return told[0] != 0
+
+
+def _deadline_s(told: bytes) -> int:
+    return int.from_bytes(told[1 : 1 + _DEADLINE_BYTES], "big")
+
+
+def _name(told: bytes) -> str:
+    return told[1 + _DEADLINE_BYTES :].decode()
+
+
+def _due_key(deadline_s: int, id_hash: bytes) -> int:
+    return deadline_s << _HASH_BITS | int.from_bytes(id_hash, "big")

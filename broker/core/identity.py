@@ -21,11 +21,11 @@ What is open lives here and dies with the process; what was settled lives in `fa
 
 from enum import Enum
 
-from broker.core.bounds import CANCEL_PATIENCE_MS
+from broker.core.bounds import CANCEL_PATIENCE_MS, COPY_WITHIN_MS, OVERDUE_MAX
 from broker.core.cancels import Cancel, WaitingCancels
-from broker.core.fates import ATTEMPT_MAX, Fate, Fates, Identity, Known
+from broker.core.fates import ATTEMPT_MAX, Awaited, Fate, Fates, Identity, Known, Overdue
 
-__all__ = ["Fate", "Identities", "Identity", "Judgement"]
+__all__ = ["Awaited", "Fate", "Identities", "Identity", "Judgement", "Overdue"]
 
 
 class Judgement(Enum):
@@ -41,11 +41,24 @@ class Judgement(Enum):
 class Identities:
     """What is open here, and what became of every id within the window. Instants are wall-clock milliseconds."""
 
-    def __init__(self, *, window_ms: int, ids_max: int, patience_ms: int = CANCEL_PATIENCE_MS) -> None:
-        """`patience_ms` is how long a cancel waits for its request."""
+    def __init__(
+        self,
+        *,
+        window_ms: int,
+        ids_max: int,
+        patience_ms: int = CANCEL_PATIENCE_MS,
+        copy_within_ms: int = COPY_WITHIN_MS,
+    ) -> None:
+        """`patience_ms`: how long a cancel waits for its request, and a request may be parked: the longest deadline.
+
+        `copy_within_ms` after its deadline no copy of a parked request comes any more.
+        """
         self.cancels = WaitingCancels(window_ms=window_ms, patience_ms=patience_ms)
         self._open: dict[bytes, tuple[Identity, int]] = {}
-        self._fates = Fates(window_ms=window_ms, ids_max=ids_max)
+        self._failing: dict[bytes, Identity] = {}  # overdue: the transaction under way fails them
+        self._fates = Fates(
+            window_ms=window_ms, ids_max=ids_max, patience_ms=patience_ms, copy_within_ms=copy_within_ms
+        )
         self._kept_max = ids_max // 2
 
     def __len__(self) -> int:
@@ -93,6 +106,11 @@ class Identities:
         """Whether the id is open, parked or answered."""
         return id_hash in self._open or id_hash in self._fates
 
+    def knows_run(self, id_hash: bytes, run: int) -> bool:
+        """Whether that run of the id, or a later one, is open, parked or answered."""
+        opened, known = self._open.get(id_hash), self._fates.find(id_hash)
+        return (opened is not None and opened[0].run >= run) or (known is not None and known.run >= run)
+
     def fate(self, id_hash: bytes) -> tuple[Fate, int, int] | None:
         """Fate, run and attempt as last settled; the id can be open besides (a retry, a replay)."""
         known = self._fates.find(id_hash)
@@ -121,6 +139,41 @@ class Identities:
             return False
         return identity.run == known.run and attempt > known.attempt
 
+    def fail_overdue(self, now_ms: int) -> list[Overdue]:
+        """Parked requests to be failed in the next transaction: their copies should have come back long ago.
+
+        They are open until that is committed, so that a copy which comes meanwhile joins them.
+        """
+        found = [each for each in self._fates.overdue(now_ms) if each.identity.id_hash not in self._open]
+        for each in found[:OVERDUE_MAX]:
+            self._failing[each.identity.id_hash] = each.identity
+            self.open(each.identity, each.attempts + 1)
+        return found[:OVERDUE_MAX]
+
+    def is_failing(self, id_hash: bytes) -> bool:
+        """Whether the transaction under way fails this id since its copy did not come back."""
+        return id_hash in self._failing
+
+    def forget_expected(self) -> None:
+        """What was to be committed is unknown, or another leader's business: nothing of it is expected any more."""
+        self.cancels.forget_expected()
+        for identity in self._failing.values():
+            self.forget_open(identity)
+        self._failing.clear()
+
+    def was_overdue(self, id_hash: bytes) -> bool:
+        """Whether what was parked under this id was Failed for its deadline while its copy was away."""
+        awaited = self._fates.awaited(id_hash)
+        return awaited is not None and awaited.overdue
+
+    def awaits(self, told: Awaited) -> None:
+        """What the ledger tells of a copy that is on its way: our own line, or another leader's."""
+        self._fates.awaits(told)
+
+    def awaited(self, id_hash: bytes) -> Awaited | None:
+        """What is known of the copy of this id that is on its way."""
+        return self._fates.awaited(id_hash)
+
     def open(self, identity: Identity, attempt: int) -> None:
         """The record was taken, as `judge` said."""
         judgement = self.recognise(identity, attempt)
@@ -148,6 +201,7 @@ class Identities:
         opened = self._open.get(identity.id_hash)
         if opened is not None and opened[0].run == identity.run and (fate is not Fate.PARKED or attempt >= opened[1]):
             del self._open[identity.id_hash]
+            self._failing.pop(identity.id_hash, None)
         self._fates.record(identity, attempt, fate, at_ms)
 
     def wait_for_request(self, cancel: Cancel, at_ms: int) -> None:
@@ -164,7 +218,7 @@ class Identities:
         return self._fates.window_reached_ms(now_ms)
 
     def renewals(self, now_ms: int) -> list[tuple[Identity, int, Fate]]:
-        """What must stand in the ledger once more: parked ids, twice a window, in batches.
+        """What must stand in the ledger once more: ids with a copy on its way, twice a window, in batches.
 
         `settle` them when they are committed; until then each call names them again.
         """

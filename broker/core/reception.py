@@ -92,6 +92,8 @@ class Reception:
         judgement = self._identities.recognise(candidate.identity, candidate.attempt)
         match judgement:
             case Judgement.TAKE:
+                if candidate.attempt:
+                    candidate = self._believed(ticket, candidate)
                 self._register.open(ticket)
                 ticket.failures = candidate.failures
                 if self.is_cancelled(ticket):
@@ -100,7 +102,8 @@ class Reception:
                     self.line_up(ticket, now_ms)
             case Judgement.DONE:
                 returned = self._identities.returns(candidate.identity, candidate.attempt)
-                self._settling.settle(ticket, Discard(returned=returned), now_ms)
+                overdue = returned and self._identities.was_overdue(candidate.identity.id_hash)
+                self._settling.settle(ticket, Discard(returned=returned, overdue=overdue), now_ms)
             case Judgement.CONFLICT:
                 sentence = "The id is known with another tenant, endpoint or body; use a new id."
                 self._settling.settle(ticket, Bury("id_conflict", sentence), now_ms)
@@ -109,13 +112,28 @@ class Reception:
             case _:
                 assert_never(judgement)
 
+    def _believed(self, ticket: Ticket, candidate: Candidate) -> Candidate:
+        """A record that says it comes from the retrier: so it does if the ledger says that this run is parked.
+
+        If not, it is a first submission whatever it says: no producer may have its request count as tried.
+        """
+        parked = self._identities.parked(candidate.identity.id_hash)
+        if parked is None or parked[0].run != candidate.identity.run:
+            candidate = candidate.tried(0, 0)
+            self._identities.forget_open(candidate.identity)
+            self._identities.open(candidate.identity, 0)
+        elif candidate.failures > parked[1]:
+            candidate = candidate.tried(candidate.attempt, parked[1])
+        ticket.becomes(candidate)
+        return candidate
+
     def _sort_out(self, ticket: Ticket, garbage: Garbage, now_ms: int) -> None:
         identity = garbage.identity
         if identity is None:
             self._settling.settle(ticket, Bury.of(garbage), now_ms)
             return
         parked = self._identities.parked(identity.id_hash)
-        if garbage.attempt and parked is not None and parked[0].run == identity.run:
+        if garbage.attempt and parked is not None and garbage.is_copy_of(parked[0]):
             identity = parked[0]  # the copy of a parked request: nobody else will answer for it
         elif self._identities.knows(identity.id_hash):
             self._settling.settle(ticket, Bury(garbage.reason, garbage.sentence), now_ms)
@@ -127,7 +145,9 @@ class Reception:
     def _heed(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
         """A cancel, by the table of `broker.core.cancels`."""
         first = self._register.answering(cancel.id_hash)
-        if first is None:
+        if self._identities.is_failing(cancel.id_hash):
+            self._register.join(ticket)
+        elif first is None:
             self._heed_settled(ticket, cancel, now_ms)
         elif first.state is State.SETTLED:
             self._register.join(ticket)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from broker.core.bounds import CANCEL_PATIENCE_MS, OUTCOME_BYTES_MAX
+from broker.core.bounds import CANCEL_PATIENCE_MS, COPY_WITHIN_MS, OUTCOME_BYTES_MAX
 from broker.core.lanes import LaneRule
 from broker.core.retry import RetryRules
 from broker.core.tenants import USUAL, TenantRule
@@ -48,6 +48,7 @@ class DispatchRules:
         tenants: Rules of single tenants, by name.
         other_tenants: The rule of each one without.
         cancel_patience_ms: How long a cancel waits for its request: the longest deadline that any lane allows.
+        copy_within_ms: How long after its deadline the copy of a parked request can still come, as topics retain.
     """
 
     lanes: Sequence[LaneRule]
@@ -60,6 +61,7 @@ class DispatchRules:
     dedupe_ids_max: int
     outcome_bytes_max: int = OUTCOME_BYTES_MAX
     cancel_patience_ms: int = CANCEL_PATIENCE_MS
+    copy_within_ms: int = COPY_WITHIN_MS
     tenants: Mapping[str, TenantRule] = field(default_factory=dict)
     other_tenants: TenantRule = USUAL
 

@@ -28,7 +28,7 @@ class Succession:
         """Go on from these stored maps."""
         for ticket in self._register.replace_progress(progress):
             self._give_up(ticket, now_ms)
-        self._identities.cancels.forget_expected()
+        self._identities.forget_expected()
         for ticket in sorted(self._register.tickets(), key=self._register.is_answering, reverse=True):
             if not self._still_answers(ticket):
                 self._settling.withdraw(ticket, now_ms)
@@ -40,7 +40,7 @@ class Succession:
         for ticket in self._register.tickets():
             self._give_up(ticket, now_ms)
         self._register.clear()
-        self._identities.cancels.forget_expected()
+        self._identities.forget_expected()
 
     def _still_answers(self, ticket: Ticket) -> bool:
         """Whether it is for this ticket to answer for its id, also after what leaders in between have done.

@@ -54,6 +54,7 @@ class Candidate:
         refusal: Why it must not be called at all (`reason`, sentence), or None.
         tenant: Whose work it is; the empty word is nobody's in particular.
         order: Hash of its ordering key; empty if it has none.
+        name: Its id, which the ledger must know of what is parked.
     """
 
     identity: Identity
@@ -66,11 +67,28 @@ class Candidate:
     failures: int = 0
     tenant: str = ""
     order: bytes = b""
+    name: str = ""
 
     @property
     def calls_before(self) -> int:
         """HTTP calls made for it before this record was written."""
         return self.attempt - 1 if self.attempt else 0
+
+    def tried(self, attempt: int, failures: int) -> "Candidate":
+        """The same, tried so often before."""
+        return Candidate(
+            self.identity,
+            attempt,
+            self.model,
+            self.limit,
+            self.prices,
+            self.deadline_ms,
+            self.refusal,
+            failures,
+            self.tenant,
+            self.order,
+            self.name,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +108,17 @@ class Garbage:
     reason: str = "undecodable"
     offsets: range | None = None
     attempt: int = 0
+
+    def is_copy_of(self, parked: Identity) -> bool:
+        """Whether its headers show it to be the copy of that parked request.
+
+        They must hold the fingerprint of the content, or every producer could fail a parked request by its id. A record
+        that has ended two leaders is believed without: releases before this one wrote copies that state none.
+        """
+        own = self.identity
+        if own is None or own.run != parked.run:
+            return False
+        return self.reason == "crashed" or own.fingerprint == parked.fingerprint
 
     @classmethod
     def lost(cls, offsets: range, *, removed: bool, crashed: bool = False) -> "Garbage":

@@ -1,5 +1,6 @@
 """One dispatcher put together from its doors, whatever stands behind them: real ones, or doubles in memory."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from broker.service.cargo import Hold
 from broker.service.control import ControlReader
 from broker.service.dispatcher import Dispatcher, Doors
 from broker.service.driver import Driver
+from broker.service.grants import Grants
 from broker.service.health import Health
 from broker.service.intake import LaneIntake
 from broker.service.leadership import Leadership, Parts
@@ -40,6 +42,7 @@ from broker.service.streaming import Streaming
 from broker.service.telemetry import Telemetry
 from broker.service.timekeeping import Timekeeper
 from broker.service.whereabouts import Whereabouts
+from broker.settings.topics import DAY_S
 from broker.settings.whole import Settings
 from schemas import topics
 
@@ -104,6 +107,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
     owner: str,
     dice: Callable[[], float],
     from_start: frozenset[str] = frozenset(),
+    secret: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Assembly:
     """One dispatcher; nothing is connected yet. Call it inside the running event loop.
 
@@ -114,6 +118,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         owner: This process's random token, in the lease and in the ledger.
         dice: Random numbers from 0 to 1, for pauses that must not coincide.
         from_start: Lanes whose missing offsets the operator allows to read as zero.
+        secret: Random bytes that nobody can guess.
 
     Raises:
         SettingsError: `from_start` names a lane that is not configured.
@@ -131,7 +136,16 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
     )
     calling = Calling(doors.upstream, clock, telemetry, streaming)
     driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
-    pricer, control = Pricer(settings, doors.counter, clock), ControlReader(input_limits(settings))
+    letters = doors.lane(topics.dead_letters_topic(prefix))
+    grants = Grants(
+        letters,
+        clock,
+        retention_ms=(settings.topics.dead_letters.retention_s + DAY_S) * 1_000,
+        window_ms=rules.dedupe_window_ms,
+        secret=secret,
+        knows=core.identities.knows_run,
+    )
+    pricer, control = Pricer(settings, doors.counter, clock, grants), ControlReader(input_limits(settings))
     read = {CONTROL: topics.control_topic(prefix)} | {
         lane: topics.requests_topic(prefix, lane) for lane in settings.lanes
     }
@@ -142,7 +156,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         for lane, topic in read.items()
     }
     ledger_topic = topics.ledger_topic(prefix)
-    follower = LedgerFollower(doors.ledger, driver, clock, window_ms=rules.dedupe_window_ms)
+    follower = LedgerFollower(doors.ledger, driver, clock, window_ms=rules.dedupe_window_ms, grants=grants)
     promotion = Promotion(
         owner=owner,
         ledger_topic=ledger_topic,
@@ -152,13 +166,16 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         from_start=from_start | {CONTROL},  # a cancel that is read again does what it did
         utc_ms=clock.utc_ms,
         timekeeper=Timekeeper(clock, doors.lease),
+        grants=grants,
     )
     parts = Parts(
         driver=driver,
         lease=doors.lease,
         follower=follower,
         promotion=promotion,
-        publication=Publication(settings, hold, clock, replies, owner=owner, contained=telemetry.contained),
+        publication=Publication(
+            settings, hold, clock, replies, owner=owner, contained=telemetry.contained, grants=grants
+        ),
         replies=replies,
         intakes=intakes,
         make_producer=doors.make_producer,
@@ -173,7 +190,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         settings,
         driver=driver,
         leadership=leadership,
-        doors=Doors(doors.upstream, doors.lease, doors.chunks, tuple(intake.log for intake in intakes.values())),
+        doors=Doors(doors.upstream, doors.lease, doors.chunks, (letters, *(intake.log for intake in intakes.values()))),
         telemetry=telemetry,
         replies=replies,
         status=status,

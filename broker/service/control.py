@@ -8,13 +8,13 @@ from datetime import datetime
 
 from broker.core import cancels
 from broker.core.ticket import Garbage
-from broker.service.pricing import DEFECT
+from broker.service.pricing import CRASHED, DEFECT
 from schemas.bounded_json import Unreadable
 from schemas.codec import WireError, decode_cancel
 from schemas.control import Cancel
 from schemas.ids import id_hash
 from schemas.record import Record
-from schemas.request_codec import InputLimits, Undecodable
+from schemas.request_codec import InputLimits, Undecodable, unread_request
 
 
 class ControlReader:
@@ -37,6 +37,10 @@ class ControlReader:
         except WireError as reason:
             return Undecodable(str(reason)), Garbage(None, str(reason), "invalid_request")
         return cancel, cancels.Cancel(id_hash(cancel.id), round(submitted_at.timestamp() * 1_000))
+
+    def unread(self, record: Record) -> tuple[Undecodable, Garbage]:
+        """Nothing can be known of a record whose bytes nobody may touch any more: it asks for nobody's answer."""
+        return unread_request(record.headers, CRASHED), Garbage(None, CRASHED, "crashed")
 
     def defect(self, _record: Record) -> tuple[Undecodable, Garbage]:
         """What can be told of a record for which `read` raised: no outcome is due for any id."""

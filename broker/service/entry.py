@@ -33,6 +33,9 @@ class Reader(Protocol):
     ) -> tuple[Content, Candidate | Garbage | Cancel]:
         """What stands in a record, and what the core must know of it."""
 
+    def unread(self, record: Record, /) -> tuple[Undecodable, Garbage]:
+        """What can be told of a record that ended two terms, without its value."""
+
     def defect(self, record: Record, /) -> tuple[Undecodable, Garbage]:
         """What can be told of a record for which `read` raised."""
 
@@ -63,6 +66,13 @@ class Entry:
         except Exception as error:  # noqa: BLE001 — a defect that one record shows must not end the others' process
             self._contained("read", error, lane=lane, partition=source.partition.number, offset=source.offset)
             return self._told(record)
+
+    def unread(self, record: Record) -> Read:
+        """A record that is not decoded any more."""
+        with contextlib.suppress(Exception):  # a defect in this, too, must end nothing but the record
+            content, known = self._reader.unread(record)
+            return Read(content, known, weigh(record, content))
+        return self._told(record)
 
     def _read(self, lane: str, record: Record, submitted_at: datetime) -> Read:
         content, known = self._reader.read(lane, record, submitted_at)

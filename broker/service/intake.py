@@ -19,15 +19,13 @@ from broker.core.events import Lost, PartitionFound, Taken
 from broker.core.progress import PartitionProgress
 from broker.core.register import Want
 from broker.core.suspects import Caution
-from broker.core.ticket import CONTROL, Candidate, Garbage, LanePartition, Source
+from broker.core.ticket import Candidate, LanePartition, Source
 from broker.errors import LogUnavailable, MissingTopic
 from broker.ports import Fetched, LaneLog, Unreadable
 from broker.service.cargo import Cargo
 from broker.service.driver import Driver
 from broker.service.entry import Entry, Read, Reader, is_large
 from broker.service.offload import Offload, at_once
-from broker.service.pricing import CRASHED, crashed
-from broker.service.weight import weigh
 from broker.tasks import ended
 from schemas.record import Record
 
@@ -226,9 +224,7 @@ class LaneIntake:
         """A record that is not decoded any more, since two terms have died of that."""
         _log.error("record_crashed", lane=self.lane, partition=source.partition.number, offset=source.offset)
         cargo = self._cargo(source, fetched.record, self._submitted_at(fetched.timestamp_ms))
-        content, garbage = crashed(fetched.record)
-        known = Garbage(None, CRASHED, "crashed") if self.lane == CONTROL else garbage
-        return cargo, Read(content, known, weigh(fetched.record, content))
+        return cargo, self._entry.unread(fetched.record)
 
     def _end_caution(self, partition: int) -> bool:
         del self._cautions[partition]

@@ -13,18 +13,32 @@ from broker.core.cancels import Cancel
 from broker.core.charge import Law
 from broker.core.commands import Batch, SettledEntry, StartedEntry
 from broker.core.events import LedgerRead
-from broker.core.identity import Fate, Identity
+from broker.core.identity import Awaited, Fate, Identity
 from broker.core.reading import Metric
+from broker.service.grants import NO_KEY, GrantKey
 from schemas import ledger
 
 _LAWS = {law.value: law for law in Law}  # a newer release may write others
 
 
 def claim_record(
-    term: int, owner: str, stands: tuple[str, ...] = (), topic_ids: Mapping[str, str] | None = None
+    term: int,
+    owner: str,
+    stands: tuple[str, ...] = (),
+    topic_ids: Mapping[str, str] | None = None,
+    *,
+    key: GrantKey = NO_KEY,
 ) -> ledger.LedgerRecord:
     """The line that begins a term; each partition stands at one of these positions, in topics with these ids."""
-    return ledger.LedgerRecord(ledger.LedgerKind.CLAIM, term, owner, suspects=stands, topics=topic_ids or {})
+    return ledger.LedgerRecord(
+        ledger.LedgerKind.CLAIM,
+        term,
+        owner,
+        suspects=stands,
+        topics=topic_ids or {},
+        key=key.key,
+        key_since_s=key.since_s,
+    )
 
 
 def left_record(term: int, owner: str) -> ledger.LedgerRecord:
@@ -32,10 +46,10 @@ def left_record(term: int, owner: str) -> ledger.LedgerRecord:
     return ledger.LedgerRecord(ledger.LedgerKind.LEFT, term, owner)
 
 
-def step_record(
-    batch: Batch, term: int, owner: str, now: datetime, suspects: tuple[str, ...] = ()
+def step_record(  # noqa: PLR0913 — two of them keyword-only
+    batch: Batch, term: int, owner: str, now: datetime, *, suspects: tuple[str, ...] = (), key: GrantKey = NO_KEY
 ) -> ledger.LedgerRecord:
-    """The line of one transaction; `suspects` are those of the batch as positions."""
+    """The line of one transaction; `suspects` are those of the batch as positions, `key` is said now and then."""
     return ledger.LedgerRecord(
         ledger.LedgerKind.STEP,
         term,
@@ -46,6 +60,9 @@ def step_record(
         cancels=tuple(ledger.WaitingCancel(cancel.id_hash, cancel.at_ms) for cancel in batch.cancels),
         suspects=suspects,
         ended=tuple(_started(entry) for entry in batch.ended),
+        awaited=tuple(_awaited(each) for each in batch.awaited),
+        key=key.key,
+        key_since_s=key.since_s,
     )
 
 
@@ -65,6 +82,10 @@ def ledger_read(record: ledger.LedgerRecord, at_ms: int) -> LedgerRead:
         owner=record.owner,
         left=record.kind is ledger.LedgerKind.LEFT,
         named=record.kind is ledger.LedgerKind.STEP and bool(record.suspects),
+        awaited=[
+            Awaited(Identity(entry.id_hash, entry.run, b"\0" * 8), entry.deadline_s, entry.name, entry.overdue)
+            for entry in record.awaited
+        ],
     )
 
 
@@ -77,6 +98,11 @@ def _settled(entry: SettledEntry) -> ledger.LedgerEntry:
     attempt = min(entry.attempt, ledger.ATTEMPT_MAX)
     state = ledger.LedgerState(entry.fate)
     return ledger.LedgerEntry(identity.id_hash, identity.run, attempt, state, identity.fingerprint)
+
+
+def _awaited(each: Awaited) -> ledger.AwaitedEntry:
+    deadline_s = min(max(0, each.deadline_s), ledger.DEADLINE_MAX_S)
+    return ledger.AwaitedEntry(each.identity.id_hash, each.identity.run, each.overdue, deadline_s, each.name)
 
 
 def _started(entry: StartedEntry) -> ledger.StartedEntry:

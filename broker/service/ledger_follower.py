@@ -16,6 +16,7 @@ from broker.core.suspects import Deaths
 from broker.errors import LogUnavailable, ProgressUnreadable
 from broker.ports import LedgerLog
 from broker.service.driver import Driver
+from broker.service.grants import Grants
 from broker.service.ledger_codec import ledger_read
 from broker.service.timekeeping import TOLERANCE_MS
 from schemas.codec import LedgerUnreadable, decode_ledger
@@ -37,8 +38,11 @@ class LedgerFollower:
         topic_ids: Of the topics, by name, whose progress is stored; a release that did not write them knows none.
     """
 
-    def __init__(self, log: LedgerLog, driver: Driver, clock: WallClock, *, window_ms: int) -> None:
-        """Nothing is read before `open`."""
+    def __init__(
+        self, log: LedgerLog, driver: Driver, clock: WallClock, *, window_ms: int, grants: Grants | None = None
+    ) -> None:
+        """Nothing is read before `open`; `grants` hears every line."""
+        self._grants = grants
         self._log = log
         self._driver = driver
         self._clock = clock
@@ -150,6 +154,8 @@ class LedgerFollower:
         if line.kind is LedgerKind.CLAIM and self._expected == (line.term, line.owner):
             self._expected = None
             self.claimed_at_ms = at_ms
+        if self._grants is not None:
+            self._grants.heard(line)
         self._bear_in_mind(line, at_ms)
         self._driver.post(ledger_read(line, at_ms))
 

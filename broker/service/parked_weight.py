@@ -18,7 +18,8 @@ _RECORD_BYTES = 256
 
 def parked_weight(record: Record, content: object, *, exact_above: int) -> int:
     """What a record weighs; its request is written for that only if it could weigh more than `exact_above`."""
-    beside = sum(_escaped(name.encode()) + 4 * (-(-len(value) // 3)) + _HEADER_BYTES for name, value in record.headers)
+    named = ((_escaped(name.encode()), len(value or b"")) for name, value in record.headers)  # a value may be null
+    beside = sum(name + 4 * (-(-size // 3)) + _HEADER_BYTES for name, size in named)
     beside += _escaped(record.key or b"") + _RECORD_BYTES
     value = len(record.value or b"")
     if isinstance(content, DecodedRequest) and value * GROWTH_MAX + beside > exact_above:

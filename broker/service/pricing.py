@@ -6,6 +6,7 @@ Bad bytes become Garbage, and what a producer may not ask becomes a refusal; not
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
@@ -14,9 +15,11 @@ from broker.core.charge import PRICE_MAX, Law, Prices, beyond_any_limit, framing
 from broker.core.identity import Identity
 from broker.core.ticket import Candidate, Garbage
 from broker.ports import TokenCounter
+from broker.service.grants import Grants
 from broker.service.outreach import reaching
 from broker.settings.whole import Settings
 from schemas.codec import decode_request
+from schemas.copies import stated_identity
 from schemas.ids import fingerprint, id_hash
 from schemas.record import Record
 from schemas.request import GenerationRequest, deadline_of
@@ -33,8 +36,11 @@ _COUNTED_BYTES_MAX = 64 * 1024
 class Pricer:
     """Reads one lane's records."""
 
-    def __init__(self, settings: Settings, counter: TokenCounter, clock: WallClock) -> None:
-        """The counter works offline; the clock turns deadlines into loop time."""
+    def __init__(
+        self, settings: Settings, counter: TokenCounter, clock: WallClock, grants: Grants | None = None
+    ) -> None:
+        """The counter works offline; the clock turns deadlines into loop time; `grants` say which runs are believed."""
+        self._grants = grants
         self._settings = settings
         self._counter = counter
         self._clock = clock
@@ -46,19 +52,45 @@ class Pricer:
         """Decode, recognise and price a record."""
         decoded = decode_request(record.value, record.headers, self._input, key=record.key)
         if isinstance(decoded, Undecodable):
-            return decoded, _garbage(decoded, record)
+            return self._garbage(decoded, record)
+        if decoded.run and not self._believes(decoded.request.id, decoded.run, record):
+            decoded = replace(decoded, run=0, deadline_override=None)
         return decoded, self._candidate(lane, decoded, submitted_at)
+
+    def unread(self, record: Record, sentence: str = CRASHED) -> tuple[Undecodable, Garbage]:
+        """What can be known of a record whose value must not be read again: its headers may name its id."""
+        return self._garbage(unread_request(record.headers, sentence), record, "crashed")
+
+    def _believes(self, request_id: str | None, run: int, record: Record) -> bool:
+        return self._grants is None or self._grants.believes(request_id, run, record.headers)
+
+    def _garbage(
+        self, decoded: Undecodable, record: Record, reason: str = "invalid_request"
+    ) -> tuple[Undecodable, Garbage]:
+        """Garbage; a copy of a parked request is known by what the retrier wrote beside it, whatever its body says."""
+        attempt = attempt_of(record.headers)
+        stated = stated_identity(record.headers) if attempt else None
+        if stated is not None:
+            decoded = replace(decoded, request_id=stated.request_id, run=stated.run)
+        if decoded.run and not self._believes(decoded.request_id, decoded.run, record):
+            decoded = replace(decoded, run=0)
+        if decoded.request_id is None:
+            return decoded, Garbage(None, decoded.message, "undecodable" if reason == "invalid_request" else reason)
+        mark = _mark(record) if stated is None else stated.fingerprint
+        identity = Identity(id_hash(decoded.request_id), decoded.run, mark)
+        return decoded, Garbage(identity, decoded.message, reason, attempt=attempt)
 
     def defect(self, record: Record) -> tuple[Undecodable, Garbage]:
         """What can be told of a record for which `read` raised: its id, if decoding it goes well."""
         with suppress(Exception):  # the defect may be in there
             decoded = decode_request(record.value, record.headers, self._input, key=record.key)
             if isinstance(decoded, DecodedRequest):
-                request, run = decoded.request, decoded.run
+                request = decoded.request
+                run = decoded.run if self._believes(request.id, decoded.run, record) else 0
                 told = Undecodable(DEFECT, request.id, run, request.tenant, request.endpoint, reply_to=request.reply_to)
                 identity = Identity(id_hash(request.id), run, _mark(record))
                 return told, Garbage(identity, DEFECT, "crashed", attempt=decoded.attempt)
-        return crashed(record, DEFECT)
+        return self.unread(record, DEFECT)
 
     def _candidate(self, lane: str, decoded: DecodedRequest, submitted_at: datetime) -> Candidate:
         request = decoded.request
@@ -78,6 +110,7 @@ class Pricer:
             failures=decoded.failures,
             tenant=request.tenant or "",
             order=_hash_of(decoded.ordering_key),
+            name=request.id,
         )
 
     def _prices(self, request: GenerationRequest, model: str, limit: str) -> Prices:
@@ -147,22 +180,6 @@ def input_limits(settings: Settings) -> InputLimits:
     return InputLimits(settings.input.request_bytes_max, settings.input.nesting_max, settings.input.values_max)
 
 
-def _garbage(decoded: Undecodable, record: Record) -> Garbage:
-    if decoded.request_id is None:
-        return Garbage(None, decoded.message)
-    identity = Identity(id_hash(decoded.request_id), decoded.run, _mark(record))
-    return Garbage(identity, decoded.message, "invalid_request")
-
-
 def _mark(record: Record) -> bytes:
     """In place of a fingerprint: the same bytes are the same request."""
     return hashlib.blake2b(record.value or b"", digest_size=8).digest()
-
-
-def crashed(record: Record, sentence: str = CRASHED) -> tuple[Undecodable, Garbage]:
-    """What can be known of a record whose value must not be read again: its headers may name its id."""
-    given = unread_request(record.headers, sentence)
-    if given.request_id is None:
-        return given, Garbage(None, sentence, "crashed")
-    identity = Identity(id_hash(given.request_id), given.run, _mark(record))
-    return given, Garbage(identity, sentence, "crashed", attempt=attempt_of(record.headers))

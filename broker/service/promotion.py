@@ -26,6 +26,7 @@ from broker.core.term import next_term
 from broker.core.ticket import LanePartition
 from broker.errors import LeaseUnavailable, LogUnavailable, ProgressUnreadable
 from broker.ports import OffsetStore, Outgoing, StoredOffset, TopicPartition, TransactionLog
+from broker.service.grants import Grants
 from broker.service.intake import LaneIntake
 from broker.service.ledger_codec import claim_record
 from broker.service.ledger_follower import LedgerFollower
@@ -86,6 +87,7 @@ class Promotion:
         from_start: frozenset[str],
         utc_ms: Callable[[], int],
         timekeeper: Timekeeper,
+        grants: Grants,
     ) -> None:
         """`from_start` names lanes whose missing offsets the operator allows to read as zero."""
         self._owner = owner
@@ -96,6 +98,7 @@ class Promotion:
         self._from_start = from_start
         self._utc_ms = utc_ms
         self._timekeeper = timekeeper
+        self._grants = grants
 
     async def run(self, producer: TransactionLog, still_mine: Callable[[], Awaitable[bool]], own_term: int) -> Standing:
         """Lead from here on.
@@ -149,7 +152,8 @@ class Promotion:
         self, producer: TransactionLog, term: int, stands: tuple[str, ...], *, ours_before: bool
     ) -> Standing | None:
         """Claim and read back; None if another leader has been there under that term or a later one."""
-        line = claim_record(term, self._owner, stands, self._follower.topic_ids)
+        key = await self._grants.for_claim()
+        line = claim_record(term, self._owner, stands, self._follower.topic_ids, key=key)
         claim = Outgoing(self._ledger_topic, Record(None, encode_ledger(line)))
         self._follower.expect(term, self._owner)
         began_ms = self._utc_ms()

@@ -28,23 +28,25 @@ from broker.core.commands import (
     Settlement,
     Withdraw,
 )
+from broker.core.identity import Overdue
 from broker.core.reception import WITHDRAWN
 from broker.core.ticket import CONTROL, TicketNumber
 from broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
-from broker.service.cargo import Cargo, Hold
+from broker.service.cargo import Cargo, Content, Hold
 from broker.service.containment import Contained
+from broker.service.grants import NO_KEY, Grants
 from broker.service.ledger_codec import step_record
-from broker.service.pricing import MODEL_NAME_MAX
+from broker.service.outcomes import completed, failed, smallest, stunted
 from broker.service.replies import Replies
 from broker.service.short_forms import ShortForms, fails_instead, withdrawn
 from broker.settings.whole import Settings
 from schemas import topics
 from schemas.codec import encode_dead_letter, encode_failure, encode_ledger, encode_outcome
 from schemas.failure import RetryableFailure, header_fields, key_fields
-from schemas.headers import REPLY_DROPPED, TRACEPARENT
+from schemas.headers import CE_SUBJECT, REPLY_DROPPED, TRACEPARENT
 from schemas.ids import id_hash
 from schemas.ledger import position
-from schemas.outcome import Completed, Failed, Timings
+from schemas.outcome import Completed, Failed
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest, Undecodable, binary_headers
 
@@ -52,10 +54,11 @@ _log = structlog.get_logger("publication")
 
 _BATCH_OVERHEAD_BYTES = 1_024
 _IDS_SAID_EVERY_MS = 600_000
-_METADATA_BYTES_MAX = 16 * 1024
-"""A Failed outcome repeats the request's metadata up to this size; beyond it the outcome stays small and certain."""
-_MESSAGE_CHARS_MAX = 1_000
 _WITH_CONTENT = frozenset({Form.WHOLE, Form.UNCOPIED})
+
+
+_OVERDUE = Fail("deadline_exceeded", "The request was parked, and had not come back long after its deadline.")
+_UNKNOWN_PLACE = -1
 
 
 class Publication:
@@ -70,8 +73,13 @@ class Publication:
         *,
         owner: str,
         contained: Contained,
+        grants: Grants | None = None,
     ) -> None:
-        """The owner is the token in the ledger's lines; `contained` is told of exceptions that concern one request."""
+        """The owner is the token in the ledger's lines; `contained` is told of exceptions that concern one request.
+
+        Dead letters have `grants` for the next run of their ids.
+        """
+        self._grants = grants
         self.crashed: frozenset[TicketNumber] = frozenset()
         self._settings = settings
         self._replies = replies
@@ -113,13 +121,16 @@ class Publication:
                 outgoing.extend(self._short_forms.of(settlement, cargo, error, term=term, now=now))
                 if fails_instead(settlement.decision):
                     self.crashed |= {settlement.number}
+        for overdue in batch.overdue:
+            outgoing.extend(self._overdue(overdue, term, now))
         named = tuple(
             position(self._topic(each.partition.lane), each.partition.number, each.offset) for each in batch.suspects
         )
         if self.crashed:
             batch = replace(batch, settled=failed_instead(batch.settled, set(map(self._key, self.crashed))))
-        step = replace(step_record(batch, term, self._owner, now, named), topics=self._ids_to_say(batch))
-        line = encode_ledger(step)
+        key = NO_KEY if self._grants is None else self._grants.for_step()
+        step = step_record(batch, term, self._owner, now, suspects=named, key=key)
+        line = encode_ledger(replace(step, topics=self._ids_to_say(batch)))
         outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, line)))
         return outgoing
 
@@ -162,9 +173,9 @@ class Publication:
         cargo, decision, copied = self._hold[settlement.number], settlement.decision, settlement.form is Form.WHOLE
         match decision:
             case Complete():
-                yield from self._outcome(self._completed(cargo, term), cargo, now, copied=copied)
+                yield from self._outcome(completed(cargo, term), cargo, now, copied=copied)
             case Fail():
-                yield from self._outcome(self._failed(cargo, decision, term), cargo, now, copied=copied)
+                yield from self._outcome(failed(cargo, decision, term), cargo, now, copied=copied)
                 if decision.reason != "cancelled":
                     yield self._dead_letter(cargo, decision.reason, now)
             case Park():
@@ -173,10 +184,18 @@ class Publication:
                 yield from self._outcome(withdrawn(cargo, decision, term), cargo, now, copied=copied)
             case Bury():
                 yield self._dead_letter(cargo, decision.reason, now, decision.lost)
-            case Discard(returned=True) if copied:
-                yield from self._told_late(cargo, term, now)
+            case Discard(returned=True):
+                yield from self._returned(cargo, decision, term, now, copied=copied)
             case Discard() | Remember():
                 return
+
+    def _returned(self, cargo: Cargo, copy: Discard, term: int, now: datetime, *, copied: bool) -> Iterator[Outgoing]:
+        """What a copy leads to whose request was answered while it was parked: cancelled, or overdue."""
+        late = _OVERDUE if copy.overdue else Fail("cancelled", WITHDRAWN)
+        if copied:
+            yield from self._told_late(cargo, late, term, now)
+        if copy.overdue:
+            yield self._dead_letter(cargo, late.reason, now)
 
     def _key(self, number: TicketNumber) -> tuple[bytes, int]:
         """A request as the ledger knows it."""
@@ -190,7 +209,7 @@ class Publication:
         reason = "unpublishable"
         match decision:
             case Fail():
-                outcome, reason = self._failed(cargo, decision, term), decision.reason
+                outcome, reason = failed(cargo, decision, term), decision.reason
             case Withdraw():
                 outcome = withdrawn(cargo, decision, term)
             case Bury(lost=lost):
@@ -201,8 +220,8 @@ class Publication:
         place = f"{cargo.topic}/{cargo.source.partition.number}/{cargo.source.offset}"
         _log.error("published_reduced", origin=place, form=form.value, reason=reason)
         if form is not Form.LETTER:
-            smallest = encode_outcome(_smallest(outcome), time=now)
-            yield Outgoing(topics.results_topic(self._prefix), smallest)
+            least = encode_outcome(smallest(outcome), time=now)
+            yield Outgoing(topics.results_topic(self._prefix), least)
         if form is Form.LETTER:
             yield self._dead_letter(cargo, "unpublishable", now, bare=True)
         elif isinstance(decision, Fail) and reason != "cancelled":
@@ -218,15 +237,43 @@ class Publication:
                 yield Outgoing(topic, record)
         yield Outgoing(topics.results_topic(self._prefix), record)
 
-    def _told_late(self, cargo: Cargo, term: int, now: datetime) -> Iterator[Outgoing]:
+    def _overdue(self, overdue: Overdue, term: int, now: datetime) -> Iterator[Outgoing]:
+        """Outcome and dead letter of a parked request that did not come back: its id is all that is known of it.
+
+        The letter has no value, and its origin no offset: where the request stood in the failures topic is not known
+        here. If the copy does come, it brings a letter that can be replayed.
+        """
+        outcome = Failed(
+            id=overdue.name,
+            run=overdue.identity.run,
+            reason=_OVERDUE.reason,
+            message=_OVERDUE.sentence,
+            attempts=overdue.attempts,
+            term=term,
+        )
+        yield Outgoing(topics.results_topic(self._prefix), encode_outcome(outcome, time=now))
+        letter = encode_dead_letter(
+            overdue.name.encode(),
+            None,
+            ((CE_SUBJECT, overdue.name.encode()),),
+            reason=_OVERDUE.reason,
+            origin=(topics.failures_topic(self._prefix), _UNKNOWN_PLACE, _UNKNOWN_PLACE),
+            attempts=overdue.attempts,
+            run=overdue.identity.run,
+            failed_at=now,
+            max_bytes=self._dead_letter_max,
+        )
+        yield Outgoing(topics.dead_letters_topic(self._prefix), letter)
+
+    def _told_late(self, cargo: Cargo, fail: Fail, term: int, now: datetime) -> Iterator[Outgoing]:
         """The copy of an outcome that stands in the results already.
 
-        Whoever cancelled a parked request was answered at once, by its id alone. Where else the outcome was to go, its
-        own record tells, which comes back now.
+        A parked request that was cancelled, or did not come back in time, was answered by its id alone. Its own record,
+        which comes back now, tells where else the outcome was to go.
         """
         topic = self._reply_topic(cargo)
         if topic is not None:
-            record = self._outcome_record(self._failed(cargo, Fail("cancelled", WITHDRAWN), term), cargo, now)
+            record = self._outcome_record(failed(cargo, fail, term), cargo, now)
             if not self._replies.hindrance(topic, record):
                 yield Outgoing(topic, record)
 
@@ -241,65 +288,9 @@ class Publication:
         if record.bytes_max <= self._results_max:
             return record
         _log.error("outcome_does_not_fit", bytes=record.bytes_max, bytes_max=self._results_max)
-        stunted = encode_outcome(_stunted(outcome, record.bytes_max), time=now)
-        record = _with(stunted, more)
-        return record if record.bytes_max <= self._results_max else stunted
-
-    def _completed(self, cargo: Cargo, term: int) -> Completed:
-        assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called
-        request = cargo.content.request
-        response = cargo.answer()
-        return Completed.model_construct(
-            id=request.id,
-            run=cargo.content.run,
-            status="completed",
-            lane=cargo.source.partition.lane,
-            tenant=request.tenant,
-            endpoint=request.endpoint,
-            model=str(response.get("model") or request.model or "")[:MODEL_NAME_MAX],
-            response=response,
-            finish=cargo.finish,
-            usage=cargo.usage,
-            charge_tokens=cargo.charge,
-            attempts=cargo.content.calls_before + cargo.calls,
-            term=term,
-            metadata=request.metadata,
-            timings=_timings(cargo),
-        )
-
-    def _failed(self, cargo: Cargo, fail: Fail, term: int) -> Failed:
-        content = cargo.content
-        common = {
-            "lane": cargo.source.partition.lane,
-            "reason": fail.reason,
-            "message": fail.sentence,
-            "term": term,
-            "timings": _timings(cargo),
-        }
-        if isinstance(content, DecodedRequest):
-            request = content.request
-            light = len(cargo.record.value or b"") <= _METADATA_BYTES_MAX
-            return Failed(
-                id=request.id,
-                run=content.run,
-                tenant=request.tenant,
-                endpoint=request.endpoint,
-                model=(request.model or "")[:MODEL_NAME_MAX],
-                attempts=content.calls_before + cargo.calls,
-                metadata=request.metadata if light else {},
-                error=cargo.error,
-                **common,
-            )
-        assert isinstance(content, Undecodable)  # noqa: S101 — programmer error: neither a range nor a cancel fails
-        assert content.request_id is not None  # noqa: S101 — programmer error: Fail needs an id
-        return Failed(
-            id=content.request_id,
-            run=content.run,
-            tenant=content.tenant,
-            endpoint=content.endpoint,
-            model=content.model,
-            **common,
-        )
+        short = encode_outcome(stunted(outcome, record.bytes_max), time=now)
+        record = _with(short, more)
+        return record if record.bytes_max <= self._results_max else short
 
     def _parked(self, cargo: Cargo, park: Park, now: datetime) -> Outgoing:
         assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are parked
@@ -338,8 +329,16 @@ class Publication:
             failed_at=now,
             max_bytes=self._dead_letter_max,
             bare=bare,
+            grant=self._grant(content),
         )
         return Outgoing(topics.dead_letters_topic(self._prefix), record)
+
+    def _grant(self, content: Content | None) -> str | None:
+        """What lets a replay of it be believed, if it has an id."""
+        if self._grants is None or not isinstance(content, DecodedRequest | Undecodable):
+            return None
+        request_id = content.request.id if isinstance(content, DecodedRequest) else content.request_id
+        return None if request_id is None else self._grants.grant(request_id, content.run + 1)
 
 
 def _fits(topic_bytes_max: int) -> int:
@@ -349,46 +348,3 @@ def _fits(topic_bytes_max: int) -> int:
 
 def _with(record: Record, headers: tuple[tuple[str, bytes], ...]) -> Record:
     return replace(record, headers=(*record.headers, *headers))
-
-
-def _stunted(outcome: Completed | Failed, weight: int) -> Failed:
-    """An outcome of bounded size in place of one that does not fit."""
-    if isinstance(outcome, Failed):
-        return _smallest(outcome)
-    return Failed(
-        id=outcome.id,
-        run=outcome.run,
-        lane=outcome.lane,
-        reason="too_large_for_topic",
-        message=f"The outcome weighs {weight} bytes, more than the results topic takes.",
-        attempts=outcome.attempts,
-        term=outcome.term,
-    )
-
-
-def _smallest(failed: Failed) -> Failed:
-    """As little as can be said of it truthfully."""
-    return Failed(
-        id=failed.id,
-        run=failed.run,
-        lane=failed.lane,
-        reason=failed.reason,
-        message=failed.message[:_MESSAGE_CHARS_MAX],
-        attempts=failed.attempts,
-        term=failed.term,
-    )
-
-
-def _timings(cargo: Cargo) -> Timings:
-    queued_until = cargo.called_ms if cargo.called_ms is not None else cargo.finished_ms
-    upstream_ms = None
-    if cargo.called_ms is not None and cargo.finished_ms is not None:
-        upstream_ms = cargo.finished_ms - cargo.called_ms
-    return Timings.model_construct(
-        submitted_at=cargo.submitted_at,
-        taken_at=cargo.taken_at,
-        called_at=cargo.called_at,
-        finished_at=cargo.finished_at,
-        queue_ms=None if queued_until is None else queued_until - cargo.taken_ms,
-        upstream_ms=upstream_ms,
-    )

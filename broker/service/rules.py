@@ -12,6 +12,7 @@ from broker.core.tenants import WEIGHT_ONE, TenantRule
 from broker.core.term import LeaseTimes
 from broker.ports import SENT_BYTES_MAX
 from broker.settings.tenants import OTHERS, TenantSettings
+from broker.settings.topics import DAY_S
 from broker.settings.whole import Settings
 
 _PARKED_OVERHEAD_BYTES = 64 * 1024
@@ -45,6 +46,7 @@ def dispatch_rules(settings: Settings) -> DispatchRules:
         dedupe_ids_max=settings.dedupe.ids_max,
         outcome_bytes_max=min(SENT_BYTES_MAX, int(settings.topics.results.max_message_bytes)) - _OUTCOME_OVERHEAD_BYTES,
         cancel_patience_ms=max(map(settings.deadline_max_s, settings.lanes)) * 1_000,
+        copy_within_ms=_copy_within_s(settings) * 1_000,
         tenants={name: _tenant(tenant) for name, tenant in settings.tenants.items() if name != OTHERS},
         other_tenants=_tenant(settings.tenants.get(OTHERS, TenantSettings())),
     )
@@ -63,6 +65,11 @@ def _parked_bytes_max(settings: Settings) -> int:
         SENT_BYTES_MAX, settings.topics.failures.max_message_bytes, settings.topics.requests.max_message_bytes
     )
     return min(int(topic_max) - _PARKED_OVERHEAD_BYTES, settings.input.request_bytes_max)
+
+
+def _copy_within_s(settings: Settings) -> int:
+    """A RetryableFailure lasts as long as its topic retains, its copy as long as its lane does, a day until removed."""
+    return settings.topics.failures.retention_s + settings.topics.requests.retention_s + DAY_S
 
 
 def budget_maker(settings: Settings) -> MakeBudget:

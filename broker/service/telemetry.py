@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -29,6 +29,7 @@ from broker.core.commands import (
 )
 from broker.core.dispatch import Dispatch
 from broker.core.events import Committed, Event, Taken
+from broker.core.identity import Overdue
 from broker.core.limits import LimitDesk
 from broker.core.reading import Metric
 from broker.core.ticket import CONTROL, State, TicketNumber
@@ -210,6 +211,15 @@ class Telemetry:
             if isinstance(settlement.decision, Park):
                 self._is_parked(settlement.number, settlement.decision)
             self._settled(settlement.number, settlement.decision)
+        if batch is not None and batch.overdue:
+            self._overdue(batch.overdue)
+
+    def _overdue(self, overdue: Sequence[Overdue]) -> None:
+        """Parked requests were Failed, since no retrier has put them back."""
+        for _ in overdue:
+            self._outcome("", "", "failed", "deadline_exceeded")
+            self.meter.dead_letter("deadline_exceeded")
+        _log.error("parked_did_not_come_back", requests=len(overdue))
 
     def _is_parked(self, number: TicketNumber, decision: Park) -> None:
         self._parked[decision.kind] += 1
@@ -236,10 +246,15 @@ class Telemetry:
             case Withdraw():
                 self._outcome("", "", "failed", "cancelled")  # what was parked is known by its id alone
             case Discard():
-                if lane != CONTROL and not decision.returned:
-                    self.meter.duplicate(lane)
+                self._discarded(lane, decision)
             case Park() | Remember():
                 return
+
+    def _discarded(self, lane: str, discard: Discard) -> None:
+        if discard.overdue:
+            self.meter.dead_letter("deadline_exceeded")
+        elif lane != CONTROL and not discard.returned:
+            self.meter.duplicate(lane)
 
     def _completed(self, lane: str, model: str, cargo: Cargo) -> None:
         self._outcome(lane, model, "completed", "")

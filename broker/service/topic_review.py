@@ -66,6 +66,7 @@ class _Topic:
         ending = spec.name.removeprefix(f"{settings.kafka.topic_prefix}.")
         self._kind = "requests" if lane else ending.replace("-", "_")
         self._longest_s = settings.deadline_max_s(lane) if lane else 0
+        self._parked_s = settings.parked_max_s if self._kind == "failures" else 0
 
     def missing(self) -> Finding:
         return Finding(self._spec.name, "exists", "no", "yes", "", "headrace topics create")
@@ -117,6 +118,8 @@ class _Topic:
         if setting == "retention.ms" and shorter and int(is_now) < (self._longest_s + DAY_S) * 1_000 and self._lane:
             allowed = span(self._longest_s * 1_000)
             return f"lane {self._lane} allows deadlines of {allowed}, so requests vanish before they are answered"
+        if setting == "retention.ms" and shorter and int(is_now) < (self._parked_s + DAY_S) * 1_000 and self._parked_s:
+            return f"requests are parked for up to {span(self._parked_s * 1_000)}, and vanish before they come back"
         if setting == "min.insync.replicas" and int(is_now) > self._spec.replication:
             return f"with {self._spec.replication} replicas nothing can be written"
         if setting in _SHORTER:

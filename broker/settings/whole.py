@@ -63,6 +63,11 @@ class Settings(Group):
         """The longest deadline a request of `lane` may ask for; by default a day less than its topic retains."""
         return self.lanes[lane].deadline_max_s or self.topics.requests.retention_s - DAY_S
 
+    @property
+    def parked_max_s(self) -> int:
+        """How long a request may wait in the failures topic: the longest deadline of the lanes that park."""
+        return max((self.deadline_max_s(name) for name, lane in self.lanes.items() if not lane.serial), default=0)
+
     def limit_for(self, model: str) -> str:
         """The name of the limit that `model` draws from, configured or not."""
         return limit_name(model, self.limits)
@@ -116,6 +121,30 @@ def _check_deadlines(settings: Settings) -> Iterator[Contradiction]:
         if lane.deadline_max_s is not None and lane.deadline_s > lane.deadline_max_s:
             sentence = f"lanes.{name}.deadline_s {lane.deadline_s} is above its deadline_max_s {lane.deadline_max_s}"
             yield Contradiction(sentence, keys)
+
+
+def _check_failures(settings: Settings) -> Iterator[Contradiction]:
+    """A RetryableFailure that retention removes while its request waits leaves an id without an outcome of its own."""
+    retention_s, longest_s = settings.topics.failures.retention_s, settings.parked_max_s
+    if longest_s + DAY_S > retention_s:
+        lanes = [name for name, lane in settings.lanes.items() if not lane.serial]
+        name = max(lanes, key=settings.deadline_max_s)
+        sentence = (
+            f"lane {name} allows deadlines of {longest_s} s, but topics.failures.retention_s is {retention_s}: parked "
+            f"requests could vanish unanswered, so retain at least a day longer ({longest_s + DAY_S})"
+        )
+        keys = (("topics", "failures", "retention_s"), ("lanes", name, "deadline_max_s"))
+        yield Contradiction(sentence, (*keys, ("topics", "requests", "retention_s")))
+
+
+def _check_results(settings: Settings) -> Iterator[Contradiction]:
+    retention_s, window_s = settings.topics.results.retention_s, settings.dedupe.window_s
+    if retention_s < window_s:
+        sentence = (
+            f"topics.results.retention_s {retention_s} is below dedupe.window_s {window_s}: a duplicate would be "
+            "recognised, and the outcome that answers it be gone"
+        )
+        yield Contradiction(sentence, (("topics", "results", "retention_s"), ("dedupe", "window_s")))
 
 
 def _check_sizes(settings: Settings) -> Iterator[Contradiction]:
@@ -173,6 +202,8 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Contradiction]], ...] = (
     _check_lane_orders,
     _check_shares,
     _check_deadlines,
+    _check_failures,
+    _check_results,
     _check_sizes,
     _check_ledger,
     _check_patterns,

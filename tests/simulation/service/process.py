@@ -135,7 +135,14 @@ class DispatcherProcess(Process):
             counter=Counter(self),
         )
         self.made = self.loop.inside(
-            lambda: assemble(world.scenario.settings, doors, clock=self.clock, owner=name, dice=self.dice.random)
+            lambda: assemble(
+                world.scenario.settings,
+                doors,
+                clock=self.clock,
+                owner=name,
+                dice=self.dice.random,
+                secret=lambda size: name.encode().ljust(size, b".")[:size],
+            )
         )
         self.made.dispatcher.gauges_every_s = GAUGES_EVERY_S
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 
 from broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog
+from schemas.headers import GRANT
 from schemas.record import Record
 from tests.simulation.service.history import FAILURES, LEDGER, RESULTS
 from tests.simulation.service.process import DispatcherProcess
@@ -49,15 +50,39 @@ def added(topic: str, record: Record) -> Record:
     return replace(record, headers=headers, value=json.dumps(value).encode())
 
 
-class Rolling(World):
-    """Every other dispatcher is of the next release; `releases` by their names."""
+class Before(DispatcherProcess):
+    """A dispatcher of the release before: it tells no deadline of what is parked, and grants no run."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def producer(self) -> TransactionLog:
+        return Leaving(self.link, self.wires, transactional_id=self.group, process=self.name)
+
+
+class Leaving(Transactions):
+    """What this release has added is left out again."""
+
+    async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+        await super().transact([replace(each, record=without(each.topic, each.record)) for each in records], offsets)
+
+
+def without(topic: str, record: Record) -> Record:
+    headers = tuple(header for header in record.headers if header[0] != GRANT)
+    if topic != LEDGER:
+        return replace(record, headers=headers)
+    added = {"awaited", "key", "key_since_s"}
+    value = {name: each for name, each in json.loads(record.value or b"{}").items() if name not in added}
+    return replace(record, value=json.dumps(value).encode())
+
+
+class Rolling(World):
+    """Every other dispatcher is of another release; `releases` by their names."""
+
+    def __init__(self, scenario: Scenario, other: type[DispatcherProcess]) -> None:
         super().__init__(scenario)
+        self.other = other
         self.releases: dict[str, type[DispatcherProcess]] = {}
 
     def start_dispatcher(self) -> None:
-        release = DispatcherProcess if len(self.releases) % 2 else Next
+        release = DispatcherProcess if len(self.releases) % 2 else self.other
         self.releases[f"{release.role}-{self._born + 1}"] = release
         self._start(release)
 
@@ -69,16 +94,17 @@ class Rolling(World):
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("first", range(FROM, FROM + SEEDS, AT_ONCE))
-def test_this_release_and_the_next_take_over_from_each_other(first: int) -> None:
+@pytest.mark.parametrize("other", [Next, Before])
+def test_this_release_and_another_take_over_from_each_other(other: type[DispatcherProcess], first: int) -> None:
     worlds = list[Rolling]()
 
     def made(scenario: Scenario) -> Rolling:
         faults = replace(scenario.faults, crash=0.2, drain=0.2)
-        worlds.append(Rolling(replace(scenario, faults=faults, dispatchers=2, span_s=16.0)))
+        worlds.append(Rolling(replace(scenario, faults=faults, dispatchers=2, span_s=16.0), other))
         return worlds[-1]
 
     broken = [report for seed in range(first, first + AT_ONCE) if (report := simulate(seed, made)).broken]
     assert not broken, "\n".join(report.sentence() for report in broken) + "\n" + broken[0].trace
     taken = set[tuple[type, type]]().union(*(world.hand_overs() for world in worlds))
-    assert taken >= {(Next, DispatcherProcess), (DispatcherProcess, Next)}
+    assert taken >= {(other, DispatcherProcess), (DispatcherProcess, other)}
     assert sum(len(commit.parked) for world in worlds for commit in world.history.commits) > 0

@@ -28,6 +28,7 @@ from broker.core.commands import (
 )
 from broker.core.identity import Fate
 from broker.core.limits import Limits
+from broker.core.notes import Notes
 from broker.core.outbox import Decided, Outbox
 from broker.core.progress import PartitionProgress
 from broker.core.register import Register
@@ -58,7 +59,7 @@ class Bench:
         return made
 
     def begin(self, now_ms: int = NOW, renewals: Iterable[SettledEntry] = ()) -> Batch:
-        return self.batches.begin(3, self.limits, renewals, now_ms)
+        return self.batches.begin(3, self.limits, Notes(tuple(renewals)), now_ms)
 
     def quiet(self, *, active: bool = False, parked: bool = False) -> int | None:
         return self.batches.due_at(active=active, parked=parked)
@@ -105,7 +106,7 @@ def test_a_cancel_that_waits_stands_in_the_ledger_beside_those_that_are_said_aga
     bench = settled_bench()
     new, old = Cancel(b"n" * 16, 5), Cancel(b"o" * 16, 4)
     made = bench.decide(Remember(new))
-    batch = bench.batches.begin(3, bench.limits, [], NOW, cancels=[old])
+    batch = bench.batches.begin(3, bench.limits, Notes(cancels=(old,)), NOW)
     assert batch.cancels == (new, old)
     assert batch.settled == ()
     ended = bench.batches.end(batch.serial)
@@ -337,14 +338,14 @@ def test_a_line_that_is_refused_alone_leaves_out_for_a_while_what_can_wait() -> 
     entry, fate = StartedEntry(identity("s"), 1), SettledEntry(identity("r"), 1, Fate.PARKED)
     bench.batches.started(entry)
     cancel = Cancel(b"c" * 16, 1)
-    at_ms = NOW + PROBE_EVERY_MS
-    full = bench.batches.begin(3, bench.limits, [fate], at_ms, cancels=[cancel])
+    at_ms, notes = NOW + PROBE_EVERY_MS, Notes(settled=(fate,), cancels=(cancel,))
+    full = bench.batches.begin(3, bench.limits, notes, at_ms)
     assert (full.settled, full.started, full.cancels) == ((fate,), (entry,), (cancel,))
     bench.batches.interrupt(Setback.REFUSED)
-    lean = bench.batches.begin(3, bench.limits, [fate], at_ms, cancels=[cancel])
+    lean = bench.batches.begin(3, bench.limits, notes, at_ms)
     assert (lean.settled, lean.started, lean.cancels, lean.levels) == ((), (), (), ())
     assert bench.batches.end(lean.serial) is not None
-    later = bench.batches.begin(3, bench.limits, [fate], at_ms + LEAN_MS, cancels=[cancel])
+    later = bench.batches.begin(3, bench.limits, notes, at_ms + LEAN_MS)
     assert (later.settled, later.started, later.cancels) == ((fate,), (entry,), (cancel,))
 
 

@@ -103,6 +103,7 @@ def test_those_who_wake_together_line_up_in_the_order_in_which_they_woke() -> No
 
 def test_a_wait_too_long_for_this_place_is_parked_and_frees_it() -> None:
     shell = leading(in_place_max_ms=400)
+    shell.read(settled("x", Fate.PARKED, attempt=2))
     number = shell.take(replace(candidate("x", attempt=3), failures=1))
     shell.answer(number, LIMITED)
     batch = shell.commit()

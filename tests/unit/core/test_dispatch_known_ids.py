@@ -1,5 +1,8 @@
 """A record whose id is known already, garbage that names one, and cancels."""
 
+from dataclasses import replace
+
+from broker.core.bounds import OVERDUE_AFTER_MS
 from broker.core.cancels import Cancel
 from broker.core.commands import Bury, Complete, Discard, Fail
 from broker.core.identity import Fate
@@ -167,4 +170,18 @@ def test_a_promotion_looks_whether_a_cancel_waits_for_who_is_under_way() -> None
     shell.answer(number, verdict(Meaning.CONNECTION, counts=False))
     shell.settle_all()
     assert shell.fates("x") == [Fate.FAILED]
+    assert shell.is_empty()
+
+
+def test_what_joined_an_overdue_request_is_judged_once_that_has_failed() -> None:
+    shell = leading(in_place_max_ms=100)
+    shell.answer(shell.take(replace(candidate("x", deadline_ms=20_000), name="x")), LIMITED)
+    shell.commit()
+    shell.now_ms = 20_000 + OVERDUE_AFTER_MS + 1_000
+    shell.renew()
+    shell.carry_out()
+    copy = shell.take(candidate("x", attempt=2))
+    assert [each.name for each in shell.commit().overdue] == ["x"]
+    shell.settle_all()
+    assert shell.decisions(copy) == [Discard(returned=True, overdue=True)]
     assert shell.is_empty()

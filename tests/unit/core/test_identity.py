@@ -2,8 +2,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from broker.core.bounds import OVERDUE_AFTER_MS
 from broker.core.cancels import Cancel
-from broker.core.identity import Fate, Identities, Identity, Judgement
+from broker.core.identity import Awaited, Fate, Identities, Identity, Judgement, Overdue
 
 TAKE, JOIN, WAIT, DONE, CONFLICT = Judgement
 
@@ -339,3 +340,38 @@ def test_the_ids_that_are_open_can_be_told() -> None:
     assert identities.open_ids() == []
     identities.open(run(0), 0)
     assert identities.open_ids() == [run(0).id_hash]
+
+
+def test_what_is_overdue_is_open_while_it_is_failed() -> None:
+    ids = identities()
+    ids.settle(run(0), 1, Fate.PARKED, 0)
+    told = Awaited(run(0), 100, "x")
+    ids.awaits(told)
+    assert ids.awaited(ID) == told
+    late_ms = 100_000 + OVERDUE_AFTER_MS
+    assert ids.fail_overdue(late_ms - 1) == []
+    assert not ids.is_failing(ID)
+    assert ids.fail_overdue(late_ms) == [Overdue(run(0), 1, 100, "x")]
+    assert ids.is_failing(ID)
+    assert ids.judge(run(0), 2) is JOIN
+    assert ids.fail_overdue(late_ms) == [], "it is under way"
+    ids.forget_expected()
+    assert not ids.is_failing(ID)
+    assert ids.judge(run(0), 2) is TAKE
+    assert len(ids.fail_overdue(late_ms)) == 1
+    assert not ids.was_overdue(ID)
+    ids.settle(run(0), 1, Fate.WITHDRAWN, 0)
+    ids.awaits(told._replace(overdue=True))
+    assert ids.was_overdue(ID)
+    assert not ids.is_failing(ID)
+    assert ids.judge(run(0), 2) is DONE
+    assert ids.returns(run(0), 2)
+
+
+def test_a_run_is_known_once_it_or_a_later_one_is_open_or_settled() -> None:
+    ids = identities()
+    assert not ids.knows_run(ID, 0)
+    ids.open(run(1), 0)
+    assert [ids.knows_run(ID, number) for number in (0, 1, 2)] == [True, True, False]
+    ids.settle(run(1), 0, Fate.FAILED, 0)
+    assert [ids.knows_run(ID, number) for number in (0, 1, 2)] == [True, True, False]

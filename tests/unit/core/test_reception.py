@@ -7,7 +7,7 @@ from broker.core.cancels import Cancel
 from broker.core.commands import Bury, Complete, Discard, Fail
 from broker.core.events import Answered
 from broker.core.identity import Fate
-from broker.core.ticket import CONTROL, Garbage, Source, TicketNumber
+from broker.core.ticket import CONTROL, Candidate, Garbage, Source, TicketNumber
 from broker.core.verdict import Meaning
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict
@@ -225,3 +225,69 @@ def test_the_copy_of_a_parked_request_that_ends_its_readers_answers_for_it(copy:
     shell.settle_all()
     assert shell.decisions(number) == [decision]
     assert shell.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("body", "run", "decision"),
+    [
+        ("body", 0, Fail("invalid_request", "Too deep.")),
+        ("bytes", 0, Bury("invalid_request", "Too deep.")),
+        ("body", 1, Bury("invalid_request", "Too deep.")),
+    ],
+    ids=["the copy", "another content", "another run"],
+)
+def test_an_unreadable_copy_fails_what_is_parked_only_with_the_fingerprint_of_its_content(
+    body: str, run: int, decision: object
+) -> None:
+    shell = leading(in_place_max_ms=100)
+    shell.answer(shell.take(), LIMITED)
+    shell.settle_all()
+    copy = Garbage(identity("x", body=body, run=run), "Too deep.", "invalid_request", attempt=2)
+    number = shell.take(copy)
+    shell.settle_all()
+    assert shell.decisions(number) == [decision]
+    assert shell.is_empty()
+
+
+# ---------------------------------------------------------------------------------------------------- forged attempts
+
+
+def tried(*, attempt: int, failures: int, body: str = "body") -> Candidate:
+    return candidate("x", attempt=attempt, body=body).tried(attempt, failures)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "failures", "is_parked", "taken"),
+    [
+        (2, 1, True, (2, 1)),
+        (200, 60_000, True, (200, 1)),
+        (2, 1, False, (0, 0)),
+    ],
+    ids=["the copy", "more failures than calls", "nothing is parked"],
+)
+def test_attempts_are_believed_where_the_ledger_says_that_the_request_is_parked(
+    attempt: int, failures: int, taken: tuple[int, int], *, is_parked: bool
+) -> None:
+    shell = leading(in_place_max_ms=100)
+    if is_parked:
+        shell.answer(shell.take(), LIMITED)
+        shell.commit()
+    number = shell.take(tried(attempt=attempt, failures=failures))
+    ticket = shell.core.register.answering(ID)
+    assert ticket is not None
+    assert (ticket.number, ticket.candidate.attempt, ticket.failures) == (number, *taken)
+    shell.wait(1_000)
+    shell.settle_all()
+    assert shell.fates("x")[-1] is Fate.COMPLETED
+    assert shell.is_empty()
+
+
+def test_the_attempts_of_another_run_than_the_parked_one_are_not_believed() -> None:
+    shell = leading(in_place_max_ms=100)
+    shell.settle_all()
+    shell.answer(shell.take(), verdict(Meaning.REJECTED))
+    shell.commit()
+    shell.take(candidate("x", run=1, attempt=9))
+    ticket = shell.core.register.answering(ID)
+    assert ticket is not None
+    assert ticket.candidate.attempt == 0

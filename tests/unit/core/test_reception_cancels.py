@@ -1,10 +1,12 @@
 """Cancels of requests that are open, parked, unknown or answered."""
 
+from dataclasses import replace
+
 import pytest
 
-from broker.core.bounds import CANCEL_SLACK_MS
+from broker.core.bounds import CANCEL_SLACK_MS, OVERDUE_AFTER_MS
 from broker.core.cancels import Cancel
-from broker.core.commands import Bury, Complete, Discard, Fail, Remember, Withdraw
+from broker.core.commands import Bury, Complete, Discard, Fail, Remember, SettledEntry, Withdraw
 from broker.core.events import Answered
 from broker.core.identity import Fate
 from broker.core.ticket import CONTROL, Garbage, TicketNumber
@@ -27,6 +29,8 @@ def land(shell: Shell, number: TicketNumber) -> None:
 
 def parked(shell: Shell, name: str = "x", *, attempt: int = 0) -> TicketNumber:
     """A request that waits for the retrier, which counts one call more than before."""
+    if attempt:
+        shell.read(SettledEntry(identity(name), attempt - 1, Fate.PARKED))
     number = shell.take(candidate(name, attempt=attempt))
     shell.answer(number, LIMITED)
     shell.commit()
@@ -331,3 +335,19 @@ def test_a_cancel_of_a_failed_request_answers_replays_that_were_submitted_before
     assert (replay in shell.calls) == called
     shell.settle_all()
     assert shell.decisions(replay) == [Complete() if called else CANCELLED]
+
+
+def test_a_cancel_waits_for_the_failure_of_what_did_not_come_back() -> None:
+    shell = leading(in_place_max_ms=100)
+    shell.answer(shell.take(replace(candidate("x", deadline_ms=20_000), name="x")), LIMITED)
+    shell.commit()
+    shell.now_ms = 20_000 + OVERDUE_AFTER_MS + 1_000
+    shell.renew()
+    shell.carry_out()
+    assert shell.batch is not None
+    assert [each.name for each in shell.batch.overdue] == ["x"]
+    cancel = shell.cancel("x", at_ms=WALL_MS + shell.now_ms)
+    shell.settle_all()
+    assert [each.__class__ for each in shell.decisions(cancel)] == [Remember]
+    assert shell.fates("x") == [Fate.PARKED, Fate.WITHDRAWN]
+    assert shell.is_empty()

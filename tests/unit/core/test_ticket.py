@@ -79,6 +79,27 @@ def test_what_was_lost_says_how(removed: bool, crashed: bool, reason: str, says:
     assert says in garbage.sentence
 
 
+@pytest.mark.parametrize(
+    ("garbage", "is_copy"),
+    [
+        (Garbage(identity(), "Too deep.", "invalid_request", attempt=2), True),
+        (Garbage(identity(body="bytes"), "Too deep.", "invalid_request", attempt=2), False),
+        (Garbage(identity(body="bytes"), "It ended two.", "crashed", attempt=2), True),
+        (Garbage(identity(run=1), "Too deep.", "invalid_request", attempt=2), False),
+        (Garbage(None, "No JSON."), False),
+    ],
+)
+def test_the_copy_of_what_is_parked_is_known_by_run_and_content(garbage: Garbage, *, is_copy: bool) -> None:
+    assert garbage.is_copy_of(identity()) is is_copy
+
+
+def test_a_request_may_be_taken_as_tried_so_often_and_is_the_same_otherwise() -> None:
+    before = candidate(attempt=7, tenant="acme", order=b"o", refusal=("rejected", "No."))
+    assert before.tried(7, 0) == before
+    assert (before.tried(2, 1).attempt, before.tried(2, 1).failures) == (2, 1)
+    assert before.tried(2, 1).tried(7, 0) == before
+
+
 def test_a_ticket_takes_of_its_lanes_buffer_what_it_weighs_unless_more_is_stated() -> None:
     source, content = Source(LanePartition("bulk", 3), 7), candidate()
     assert Ticket(TicketNumber(1), source, 10, 0, content).buffer_bytes == 10

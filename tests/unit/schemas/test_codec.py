@@ -129,6 +129,20 @@ def test_a_failure_carries_the_record_it_came_from(key: bytes | None) -> None:
     assert (read.original_key, read.original_headers, read.not_before) == (key, HEADERS, NOW)
 
 
+@pytest.mark.parametrize(("levels", "is_read"), [(150, True), (500, True), (590, True), (700, False), (100_000, False)])
+def test_what_was_parked_is_read_as_deep_as_any_release_has_taken_it(levels: int, *, is_read: bool) -> None:
+    value = b'{"id": "x", "kind": "quota", "attempt": 1, "not_before": "2026-01-02T03:04:05Z", "lane": "bulk",'
+    value += b'"submitted_at": "2026-01-02T03:04:05Z", "headers": [{"name": "x", "value": "/w=="}],'
+    value += b'"request": {"id": "x", "body": ' + b'{"a": ' * levels + b"1" + b"}" * levels + b"}}"
+    if not is_read:
+        with pytest.raises(WireError, match="nested"):
+            decode_failure(value)
+        return
+    failure = decode_failure(value)
+    assert (failure.original_headers, failure.not_before.year) == ((("x", b"\xff"),), 2026)
+    assert encode_retry(failure, Origin("generation.failures", 3, 99)).value is not None
+
+
 def test_a_retry_is_the_original_with_our_count_behind_its_headers() -> None:
     old = (("x", b"\xfe"), ("headrace-attempt", b"2"), ("headrace-failure", b"t/0/1"), ("headrace-run", b"1"))
     failure = RetryableFailure(
@@ -152,6 +166,7 @@ def test_a_retry_is_the_original_with_our_count_behind_its_headers() -> None:
         ("headrace-attempt", b"5"),
         ("headrace-failures", b"3"),
         ("headrace-failure", b"generation.failures/3/99"),
+        ("headrace-identity", b"2be8ed64ea263417 1 lead-1"),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from schemas.codec import decode_ledger, encode_ledger
 from schemas.ids import id_hash
 from schemas.ledger import (
+    AwaitedEntry,
     LedgerEntry,
     LedgerKind,
     LedgerRecord,
@@ -31,6 +32,7 @@ STEP = LedgerRecord(
     started=(StartedEntry(HASH, 2, 4),),
     cancels=(WaitingCancel(HASH, 1_700_000_000_000),),
     suspects=("generation.requests.bulk/0/17",),
+    awaited=(AwaitedEntry(HASH, 2, False, 1_800_000_000, "lead-1"), AwaitedEntry(b"h" * 16, 0, True, 0, "")),
 )
 
 
@@ -99,3 +101,26 @@ def test_bytes_that_are_no_record_are_unreadable() -> None:
 def test_fields_of_a_later_release_do_not_disturb() -> None:
     value = json.dumps(json.loads(encode_ledger(STEP)) | {"moon": 1}).encode()
     assert decode_ledger(value) == STEP
+
+
+def test_copies_on_their_way_are_written_as_the_protocol_says() -> None:
+    packed = base64.b64decode(json.loads(encode_ledger(STEP))["awaited"])
+    first = HASH + b"\x00\x02\x00" + (1_800_000_000).to_bytes(8, "big") + b"\x06lead-1"
+    assert packed == first + b"h" * 16 + b"\x00\x00\x01" + bytes(8) + b"\x00"
+
+
+@pytest.mark.parametrize("cut", [1, 5, 20])
+def test_copies_that_are_cut_off_make_a_line_unreadable(cut: int) -> None:
+    record = LedgerRecord(LedgerKind.STEP, 1, "me", awaited=(AwaitedEntry(HASH, 0, False, 5, "lead-1"),))
+    value = json.loads(encode_ledger(record))
+    value["awaited"] = base64.b64encode(base64.b64decode(value["awaited"])[:-cut]).decode()
+    with pytest.raises(LedgerUnreadable):
+        decode_ledger(json.dumps(value).encode())
+
+
+def test_an_id_that_is_no_text_makes_a_line_unreadable() -> None:
+    record = LedgerRecord(LedgerKind.STEP, 1, "me", awaited=(AwaitedEntry(HASH, 0, False, 5, "x"),))
+    value = json.loads(encode_ledger(record))
+    value["awaited"] = base64.b64encode(base64.b64decode(value["awaited"])[:-1] + b"\xff").decode()
+    with pytest.raises(LedgerUnreadable):
+        decode_ledger(json.dumps(value).encode())

@@ -82,6 +82,14 @@ class Hopeless:
     def defect(self, *_: object) -> Any:
         raise RecursionError
 
+    def unread(self, *_: object) -> Any:
+        raise MemoryError
+
+
+async def test_a_defect_in_what_is_told_of_an_unread_record_leaves_a_dead_letter() -> None:
+    read = entry(Hopeless()).unread(record())
+    assert (read.content, read.known) == (Undecodable(DEFECT), Garbage(None, DEFECT, "crashed"))
+
 
 async def test_a_defect_that_strikes_twice_leaves_a_dead_letter() -> None:
     read = await entry(Hopeless()).read(SOURCE, record(), AT)

@@ -10,13 +10,14 @@ from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_DECODING, DEATHS
 from broker.core.suspects import Caution
 from broker.core.ticket import Garbage
 from broker.ports import Fetched, Unreadable
+from broker.service.control import ControlReader
 from broker.testing.kafka_doors import MemoryLane
 from broker.testing.upstream import Asked, Said
 from schemas import topics
 from schemas.codec import encode_ledger
 from schemas.ledger import LedgerKind, LedgerRecord, LedgerState
 from schemas.record import Record
-from schemas.request_codec import Undecodable
+from schemas.request_codec import InputLimits, Undecodable
 from tests.unit.service.mortal import (
     BOMB,
     CONTROL,
@@ -328,7 +329,11 @@ async def test_a_deadly_cancel_answers_for_nobody_whatever_its_headers_say() -> 
             self.die()
             raise asyncio.CancelledError
 
-        defect = read
+        def unread(self, record: Record) -> tuple[Undecodable, Garbage]:
+            return ControlReader(InputLimits()).unread(record)
+
+        def defect(self, record: Record) -> tuple[Undecodable, Garbage]:
+            return ControlReader(InputLimits()).defect(record)
 
     for number in range(DEATHS_BEFORE_CAUTION + DEATHS_BY_DECODING):  # it stands alone, and so is named alone
         hater = Hater(world, f"p{number}")

@@ -10,7 +10,7 @@ from broker.core.cancels import Cancel
 from broker.core.charge import Law
 from broker.core.commands import Batch, SettledEntry, StartedEntry
 from broker.core.events import LedgerRead
-from broker.core.identity import Fate, Identity
+from broker.core.identity import Awaited, Fate, Identity
 from broker.core.reading import Metric
 from broker.service.ledger_codec import claim_record, ledger_read, left_record, step_record
 from schemas import ledger
@@ -37,6 +37,16 @@ def test_cancels_that_wait_survive() -> None:
     waiting = (Cancel(b"i" * 16, 1_760_000_000_000), Cancel(b"j" * 16, 0))
     read = read_back(Batch(1, (), {}, (), (), (), waiting))
     assert tuple(read.cancels) == waiting
+
+
+def test_copies_that_are_on_their_way_survive() -> None:
+    awaited = (Awaited(IDENTITY, 1_800_000_000, "lead-1"), Awaited(IDENTITY, 1 << 60, "", overdue=True))
+    read = read_back(Batch(1, (), {}, (), (), (), awaited=awaited))
+    told = [(each.identity.id_hash, each.identity.run, *each[1:]) for each in read.awaited]
+    assert told == [
+        (b"i" * 16, 3, 1_800_000_000, "lead-1", False),
+        (b"i" * 16, 3, (1 << 40) - 1, "", True),
+    ]
 
 
 def test_attempts_begun_survive_but_for_the_content_nobody_asks_about() -> None:

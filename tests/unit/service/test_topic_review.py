@@ -111,6 +111,7 @@ def test_a_missing_topic_is_mended_by_the_verb_that_creates_it() -> None:
         (RESULTS, "min.insync.replicas", "4", "with 3 replicas nothing can be written"),
         ("generation.dead-letters", "retention.ms", "60000", "what failed is gone before somebody looks at it"),
         ("generation.failures", "max.message.bytes", "2000", "can never be parked"),
+        ("generation.failures", "retention.ms", "518400000", "requests are parked for up to 6 d, and vanish before"),
         ("generation.control", "retention.ms", "60000", "the settings promise more"),
         (LEDGER, "message.timestamp.type", "CreateTime", "should be LogAppendTime"),
         (LEDGER, "segment.ms", "604800000", "is 604800000 (7 d) and should be 3600000 (1 h)"),

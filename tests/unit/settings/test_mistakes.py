@@ -73,6 +73,14 @@ IN_THE_FILE = {
     "[topics.results]\nreplication = 1\nmin_insync = 2": "topics.results: min_insync 2 is above replication 1 "
     "(from FILE:3 and FILE:2)",
     "[topics.ledger]\npartitions = 2": "topics.ledger.partitions = 2 (from FILE:2) must be at most 1",
+    "[topics.failures]\nretention_s = 518_400": "lane urgent allows deadlines of 518400 s, but "
+    "topics.failures.retention_s is 518400: parked requests could vanish unanswered, so retain at least a day longer "
+    "(604800) (from FILE:2)",
+    "[topics.requests]\nretention_s = 1_209_600": "lane urgent allows deadlines of 1123200 s, but "
+    "topics.failures.retention_s is 604800: parked requests could vanish unanswered, so retain at least a day longer "
+    "(1209600) (from FILE:2)",
+    "[topics.results]\nretention_s = 3_599": "topics.results.retention_s 3599 is below dedupe.window_s 3600: a "
+    "duplicate would be recognised, and the outcome that answers it be gone (from FILE:2)",
     "[topics.ledger]\nretention_s = 3_600": "topics.ledger.retention_s 3600 is below 86400: the ledger must keep "
     "twice dedupe.window_s and at least a day (from FILE:2)",
     '[limits.a]\nmodels = ["x*"]\n[limits.b]\nmodels = ["x*"]': "the limits a and b both claim the models 'x*': "
@@ -222,6 +230,18 @@ def test_every_mistake_is_found_at_once_and_none_that_only_follows_from_another(
         ),
         "input.nesting_max = 1 (from the flag --nesting-max) must be at least 4",
     ]
+
+
+SERIAL = "[lanes.urgent]\nserial = true\n[lanes.standard]\nserial = true\n[lanes.bulk]\n"
+
+
+def test_what_a_serial_lane_allows_does_not_count_for_the_failures_since_it_parks_nothing(tmp_path: Path) -> None:
+    config = tmp_path / "headrace.toml"
+    config.write_text(SERIAL + "serial = true\n[topics.failures]\nretention_s = 86_400\n")
+    assert examine(config, environ={}).mistakes == ()
+    config.write_text(SERIAL + "[topics.failures]\nretention_s = 86_400\n")
+    [mistake] = examine(config, environ={}).mistakes
+    assert mistake.sentence.startswith("lane bulk allows deadlines of 518400 s, but topics.failures.retention_s is")
 
 
 def test_a_secret_that_cannot_be_read_is_no_reason_to_say_that_it_is_missing(tmp_path: Path) -> None:

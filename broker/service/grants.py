@@ -1,0 +1,147 @@
+"""Which runs are believed: a header that any producer can write must not take the place of a replay.
+
+A forged `headrace-run: 7` on an unknown id was answered as run 7, and the true request, run 0, was then done without an
+outcome. So a run above 0 is believed only if one of these holds:
+
+- it carries a *grant*: the dispatcher writes one into each dead letter for the next run of its id, and a replay hands
+  it back. It is an HMAC under a key of the prefix that stands in the ledger, where no producer reads;
+- the index knows the run before it: then it is what a replay would be, and the table of identity judges it;
+- dead letters without a grant may still be there: an older release has written them, or the key was lost with the
+  ledger. They last as long as their topic retains, so that long after the last of them every run is believed.
+
+Any other record is a first submission: its run is ignored, and counted in the log once a minute.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import structlog
+
+from broker.clock import WallClock
+from broker.errors import MissingTopic
+from broker.ports import LaneLog
+from schemas.headers import GRANT
+from schemas.ids import id_hash
+from schemas.ledger import LedgerKind, LedgerRecord
+from schemas.record import Headers
+
+KEY_BYTES: Final = 32
+SAID_EVERY_MS: Final = 60_000
+SAID_AGAIN_PARTS: Final = 4
+"""The key stands in the ledger so many times a dedupe window, for a start reads no more than that."""
+
+_log = structlog.get_logger("grants")
+
+
+class GrantKey(NamedTuple):
+    """The key of a prefix, in base64, and since when (s) every dead letter has its grant; 0: there was none before."""
+
+    key: str
+    since_s: int
+
+
+NO_KEY: Final = GrantKey("", 0)
+
+
+class Grants:
+    """Of one dispatcher. A follower hears what the ledger says; a leader says it again."""
+
+    def __init__(  # noqa: PLR0913 — all but two keyword-only
+        self,
+        letters: LaneLog,
+        clock: WallClock,
+        *,
+        retention_ms: int,
+        window_ms: int,
+        secret: Callable[[int], bytes],
+        knows: Callable[[bytes, int], bool],
+    ) -> None:
+        """Nothing is believed or granted before a key is known.
+
+        Args:
+            letters: The topic of dead letters; it is asked for its bounds and never read.
+            clock: The wall clock.
+            retention_ms: How long a dead letter is there.
+            window_ms: How far back a start reads the ledger.
+            secret: Random bytes, as many as asked for.
+            knows: Whether the index knows a run of that id (its hash), or a later one.
+        """
+        self._letters = letters
+        self._clock = clock
+        self._retention_ms = retention_ms
+        self._window_ms = window_ms
+        self._secret = secret
+        self._knows = knows
+        self._key: GrantKey | None = None
+        self._older_led = False
+        self._said_ms: int | None = None
+        self._ignored, self._speak_at_ms = 0, 0
+
+    def heard(self, line: LedgerRecord) -> None:
+        """A line of the ledger. A claim without a key is an older release's: its dead letters have no grants."""
+        if line.key:
+            self._key = GrantKey(line.key, line.key_since_s)
+            self._older_led = False
+        elif line.kind is LedgerKind.CLAIM:
+            self._older_led = True
+
+    async def for_claim(self) -> GrantKey:
+        """What a claim says; a new key where none is known.
+
+        Raises:
+            LogUnavailable: Kafka does not answer.
+        """
+        known, now_s = self._key, -(-self._clock.utc_ms() // 1_000)
+        if known is None:
+            since_s = now_s if await self._are_there_letters() else 0
+            return GrantKey(base64.b64encode(self._secret(KEY_BYTES)).decode(), since_s)
+        return known._replace(since_s=now_s) if self._older_led else known
+
+    async def _are_there_letters(self) -> bool:
+        try:
+            bounds = await self._letters.bounds(await self._letters.partitions())
+        except MissingTopic:
+            return True
+        return any(end for _, end in bounds.values())
+
+    def for_step(self) -> GrantKey:
+        """What a step says: the key, now and then."""
+        now_ms = self._clock.now_ms()
+        if self._said_ms is not None and now_ms - self._said_ms < self._window_ms // SAID_AGAIN_PARTS:
+            return NO_KEY
+        self._said_ms = now_ms
+        return self._key or NO_KEY
+
+    def grant(self, request_id: str, run: int) -> str | None:
+        """What lets that run of the id be believed; None before a key is known."""
+        if self._key is None:
+            return None
+        said = f"{run} {request_id}".encode()
+        return hmac.new(base64.b64decode(self._key.key), said, hashlib.sha256).hexdigest()
+
+    def believes(self, request_id: str | None, run: int, headers: Headers) -> bool:
+        """Whether a record that says so is that run of the id."""
+        if run == 0 or request_id is None:
+            return True
+        granted = self.grant(request_id, run)
+        given = (dict(headers).get(GRANT) or b"").decode(errors="replace")
+        if granted is not None and hmac.compare_digest(given.encode(), granted.encode()):
+            return True
+        if self._knows(id_hash(request_id), run - 1) or self._may_be_without():
+            return True
+        self._ignore()
+        return False
+
+    def _may_be_without(self) -> bool:
+        """Whether a dead letter without a grant may still be there."""
+        return self._key is not None and self._clock.utc_ms() < self._key.since_s * 1_000 + self._retention_ms
+
+    def _ignore(self) -> None:
+        self._ignored += 1
+        now_ms = self._clock.now_ms()
+        if now_ms >= self._speak_at_ms:
+            _log.warning("run_not_believed", records=self._ignored)
+            self._ignored, self._speak_at_ms = 0, now_ms + SAID_EVERY_MS

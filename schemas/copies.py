@@ -1,0 +1,44 @@
+"""The identity of a request in a header of the copy that the retrier puts back on its lane.
+
+The body of a copy may be unreadable to the dispatcher that takes it: the operator has lowered `input.request_bytes_max`
+or `input.nesting_max` while it was parked. Its identity must survive that, or the id would have no outcome ever. The
+fingerprint is in it because an id is no secret: only a copy of the very content fails what is parked.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from schemas import headers as names
+from schemas.ids import fingerprint, is_valid_id
+from schemas.record import Headers
+from schemas.request import GenerationRequest
+
+_FORM = re.compile(rb"([0-9a-f]{16}) ([0-9]{1,5}) ([\x20-\x7e]{1,128})")
+_RUN_MAX = 65_535
+_ENDPOINT = GenerationRequest.model_fields["endpoint"].default
+
+
+class StatedIdentity(NamedTuple):
+    """What the header says: id, run and the fingerprint of tenant, endpoint and body."""
+
+    request_id: str
+    run: int
+    fingerprint: bytes
+
+
+def identity_header(request_id: str, run: int, request: Mapping[str, Any]) -> tuple[str, bytes] | None:
+    """The header for a copy of `request`, the JSON object that was parked; None if that is no request at all."""
+    body, tenant = request.get("body"), request.get("tenant")
+    if not isinstance(body, dict) or not is_valid_id(request_id):
+        return None
+    mark = fingerprint(tenant, request.get("endpoint") or _ENDPOINT, body)
+    return names.IDENTITY, f"{mark.hex()} {run} {request_id}".encode()
+
+
+def stated_identity(headers: Headers) -> StatedIdentity | None:
+    """The identity that the headers state; None if they state none. Never raises."""
+    found = _FORM.fullmatch(dict(headers).get(names.IDENTITY) or b"")
+    if found is None or int(found[2]) > _RUN_MAX:
+        return None
+    return StatedIdentity(found[3].decode(), int(found[2]), bytes.fromhex(found[1].decode()))

@@ -1,0 +1,38 @@
+"""An outcome whose value cannot be read, as far as its headers tell of it: a reader must not pass over it in silence.
+
+Each outcome says in its headers (`schemas.headers`) whose it is and how it ended. What no value says any more, such as
+metadata and the answer itself, still stands in the results topic.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from schemas import headers as names
+from schemas.outcome import Failed
+from schemas.record import Record
+from schemas.replay_codec import answer_in
+
+_TYPES: Final = (names.TYPE_COMPLETED, names.TYPE_FAILED)
+UNREADABLE: Final = "unreadable"
+"""The reason of the Failed that a reader hands out in its place; no dispatcher publishes it."""
+
+
+def in_place_of(record: Record, why: str) -> Failed | None:
+    """What a reader hands out for a record that it cannot read; None if that is no outcome, of whatever version."""
+    answer = answer_in(replace(record, headers=tuple(_of_this_version(*header) for header in record.headers)))
+    if answer is None:
+        return None
+    status = "completed" if answer.is_completed else "failed"
+    return Failed(
+        id=answer.request_id,
+        run=answer.run,
+        reason=UNREADABLE,
+        message=f"The request is {status}, but its outcome cannot be read here ({why}). It stands in the results.",
+    )
+
+
+def _of_this_version(name: str, value: bytes) -> tuple[str, bytes]:
+    if name != names.CE_TYPE:
+        return name, value
+    kind = value.decode(errors="replace").rpartition(".v")[0]
+    return name, next((each.encode() for each in _TYPES if each.rpartition(".v")[0] == kind), value)
