@@ -4,6 +4,7 @@
     ├── NotSubmitted            nothing reached a lane: safe to submit again with the same id
     │   ├── InvalidRequest      … once the request is mended
     │   └── LogUnavailable      … once Kafka is back
+    │       └── PositionGone    of a reader: what comes next was removed; open anew
     ├── Unresolved              the request may be under way: ask again with the same id
     │   ├── WaitTimedOut
     │   └── Disconnected
@@ -45,6 +46,10 @@ class LogUnavailable(NotSubmitted):
     """Kafka did not take the request in time. Submitting again with the same id is safe: it costs one call at most."""
 
     exit_code = 3
+
+
+class PositionGone(LogUnavailable):
+    """A reader's position is outside what its partition holds: retention was faster. Opening anew mends it."""
 
 
 class Unresolved(HeadraceError):  # noqa: N818

@@ -56,7 +56,7 @@ class Lease(Protocol):
         """Mark our own key `released`, without expiry, and wake the standby."""
 
     async def note_ready(self) -> None:
-        """Note for two seconds that this process is a standby that reaches Kafka."""
+        """Note for two seconds that this process is a standby that reaches all that a promotion needs."""
 
     async def ready_standbys(self) -> Sequence[str]:
         """Tokens of the standbys that have noted so."""
@@ -155,8 +155,13 @@ class TransactionLog(Protocol):
             broker.errors.ProducerDead: For any reason; nothing was written.
         """
 
-    async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+    async def transact(
+        self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
+    ) -> Sequence[int]:
         """Commit records and offsets together; returning is final.
+
+        Returns:
+            The offset of each record in its partition, -1 where Kafka did not tell it.
 
         Raises:
             broker.errors.ProducerDead: The outcome is unknown.
@@ -226,6 +231,7 @@ class LaneLog(Protocol):
 class LedgerRow:
     """One record of the ledger; `at_ms` is the wall clock at its append."""
 
+    offset: int
     at_ms: int
     value: bytes
 
@@ -276,14 +282,36 @@ class ReplyTopics(Protocol):
         """Close the connection."""
 
 
+class Coordinators(Protocol):
+    """Kafka's two coordinators of one process: of its transactional id and of its offsets group."""
+
+    async def check(self) -> None:
+        """Ask both, so that a started producer and stored offsets can be counted on. It fences no producer.
+
+        Raises:
+            broker.errors.LogUnavailable: One of them does not answer within a second and a half.
+        """
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
 class LedgerLog(Protocol):
     """The leader's own topic, read in order."""
 
     async def open(self, from_wall_ms: int) -> None:
         """Start at the first record not older than that."""
 
+    def seek(self, offset: int) -> None:
+        """Read on from that offset, whether or not a record stands there."""
+
     async def read(self, timeout_ms: int) -> Sequence[LedgerRow]:
-        """The next committed rows; empty after the time-out."""
+        """The next committed rows; empty after the time-out.
+
+        Raises:
+            broker.errors.PositionGone: Retention has removed what comes next; `open` again.
+            broker.errors.LogUnavailable: Kafka answers with another error.
+        """
 
     async def at_end(self) -> bool:
         """True if every committed row has been returned by `read`."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
-from broker.errors import LogUnavailable, MissingTopic
+from broker.errors import LogUnavailable, MissingTopic, PositionGone
 from broker.ports import LedgerRow
 
 _ROWS_A_READ = 2_000
@@ -49,14 +49,21 @@ class KafkaLedger:
         if self._place.topic not in await consumer.topics():
             raise MissingTopic(self._place.topic)
 
+    def seek(self, offset: int) -> None:
+        """See `broker.ports.LedgerLog.seek`."""
+        self._opened().seek(self._place, offset)
+
     async def read(self, timeout_ms: int) -> Sequence[LedgerRow]:
         """See `broker.ports.LedgerLog.read`."""
         consumer = self._opened()
         try:
             got = await consumer.getmany(self._place, timeout_ms=timeout_ms, max_records=_ROWS_A_READ)
+        except OffsetOutOfRangeError as error:
+            raise PositionGone(f"The ledger {self._place.topic} does not hold what comes next: {error}.") from error
         except (KafkaError, OSError) as error:
             raise LogUnavailable(f"The ledger {self._place.topic} cannot be read: {error}.") from error
-        return [LedgerRow(row.timestamp, row.value) for row in got.get(self._place, ()) if row.value is not None]
+        rows = got.get(self._place, ())
+        return [LedgerRow(row.offset, row.timestamp, row.value) for row in rows if row.value is not None]
 
     async def at_end(self) -> bool:
         """See `broker.ports.LedgerLog.at_end`."""

@@ -11,6 +11,7 @@ transaction certainly does not stand.
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
@@ -31,7 +32,7 @@ from aiokafka.errors import (
     UnsupportedForMessageFormatError,
     kafka_errors,
 )
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import OffsetAndMetadata, RecordMetadata
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.core.setback import Setback
@@ -154,11 +155,13 @@ class KafkaTransactions:
         producer._message_accumulator._pending_batches = _Pending()  # noqa: SLF001 — aiokafka has no public way
         return producer
 
-    async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+    async def transact(
+        self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
+    ) -> Sequence[int]:
         """See `broker.ports.TransactionLog.transact`."""
         try:
             async with asyncio.timeout(self._commit_within_s):
-                await self._transact(records, offsets)
+                return await self._transact(records, offsets)
         except _Refused as refused:
             if isinstance(refused.error, MessageSizeTooLargeError | RecordListTooLargeError):
                 self._batching.refused(asyncio.get_running_loop().time())
@@ -170,11 +173,13 @@ class KafkaTransactions:
             said = f"A transaction's outcome is unknown: {_told(error)}."
             raise ProducerDead(said, setback=_setback(error)) from error
 
-    async def _transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+    async def _transact(
+        self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
+    ) -> Sequence[int]:
         producer = self._producer
         assert producer is not None  # noqa: S101 — programmer error: transact before open
         await producer.begin_transaction()
-        await _send(producer, records)
+        written = await _send(producer, records)
         if offsets:
             stored = {
                 KafkaPartition(place.topic, place.partition): OffsetAndMetadata(value.offset, value.metadata)
@@ -182,6 +187,7 @@ class KafkaTransactions:
             }
             await producer.send_offsets_to_transaction(stored, self._group)
         await producer.commit_transaction()
+        return written
 
     async def close(self) -> None:
         """See `broker.ports.TransactionLog.close`."""
@@ -198,13 +204,16 @@ class _Pending(set[object]):
         self.discard(batch)
 
 
-async def _send(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None:
-    """All of them, awaited. Where one fails, nobody waits for the others, and what they fail with is no news."""
-    sends: list[asyncio.Future[object]] = []
+async def _send(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> list[int]:
+    """Send all and wait for them; the offset of each, which is sure for a partition's only record.
+
+    Where one fails, none of the others is waited for, and what they fail with is no news.
+    """
+    sends: list[asyncio.Future[RecordMetadata]] = []
     try:
         for outgoing in records:
             sends.append(await _sent(producer, outgoing))  # noqa: PERF401 — those before the one that fails must be known
-        await asyncio.gather(*sends)
+        return [sent.offset for sent in await asyncio.gather(*sends)]
     except BaseException as error:
         for send in sends:
             send.add_done_callback(_seen)
@@ -216,9 +225,9 @@ async def _send(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None
         raise
 
 
-async def _sent(producer: AIOKafkaProducer, outgoing: Outgoing) -> "asyncio.Future[object]":
+async def _sent(producer: AIOKafkaProducer, outgoing: Outgoing) -> "asyncio.Future[RecordMetadata]":
     try:
-        sent: asyncio.Future[object] = await producer.send(
+        sent: asyncio.Future[RecordMetadata] = await producer.send(
             outgoing.topic,
             value=_sendable(outgoing.record),
             key=outgoing.record.key,
@@ -230,7 +239,7 @@ async def _sent(producer: AIOKafkaProducer, outgoing: Outgoing) -> "asyncio.Futu
     return sent
 
 
-def _seen(send: asyncio.Future[object]) -> None:
+def _seen(send: asyncio.Future[Any]) -> None:
     if not send.cancelled():
         send.exception()
 

@@ -388,6 +388,8 @@ class Dispatch:
         self._batches.interrupt(event.setback)
 
     def _stood_by(self, now_ms: int) -> None:
+        if self.role is not Role.FOLLOWING:
+            self._inheritance.outlived(self.register.tickets(), self.limits.checkpoints(now_ms), self.wall_ms(0))
         self.role = Role.FOLLOWING
         self.trust.revoke(now_ms)
         self._batches.interrupt()

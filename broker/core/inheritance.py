@@ -1,16 +1,19 @@
-"""What the leaders before us left in the ledger: calls they began and never settled, and how full the buckets were.
+"""What earlier terms left: calls they began and never settled, and how full the buckets were.
 
-A call that died with its leader is made again and paid again; it is counted, and that is all one can do about it. The
-levels keep a successor from spending what another term has spent.
+Of other leaders the ledger tells it; a term of our own tells it when it ends, for no leader reads what it wrote. A call
+that died with its leader is made again and paid again; it is counted, and that is all one can do about it. The levels
+keep a successor from spending what another term has spent.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import islice
 
 from broker.core.bounds import INHERITED_CALLS_MAX
 from broker.core.budget import Budget, Checkpoint
 from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.identity import Identity
+from broker.core.ticket import Ticket
 
 MakeBudget = Callable[[str, int, Checkpoint | None], Budget]
 """Makes the mirror of a limit by name, at an instant, from what a predecessor left."""
@@ -33,6 +36,12 @@ class Inheritance:
             self._calls[entry.identity.id_hash, entry.identity.run] = None
         for key in list(islice(self._calls, max(0, len(self._calls) - INHERITED_CALLS_MAX))):
             del self._calls[key]
+
+    def outlived(self, tickets: Iterable[Ticket], checkpoints: Iterable[Checkpoint], ahead_ms: int) -> None:
+        """A term of our own is over, with these tickets unsettled; the wall clock is `ahead_ms` of the checkpoints'."""
+        called = (ticket.candidate for ticket in tickets if ticket.calls)
+        self.begun(StartedEntry(candidate.identity, candidate.calls_before) for candidate in called)
+        self.levels(replace(checkpoint, at_ms=checkpoint.at_ms + ahead_ms) for checkpoint in checkpoints)
 
     def settled(self, entries: Iterable[SettledEntry]) -> None:
         """These were settled: whoever began their calls has seen them end."""

@@ -12,6 +12,7 @@ from broker.core.ticket import CONTROL
 from broker.errors import SettingsError
 from broker.ports import (
     ChunkLog,
+    Coordinators,
     LaneLog,
     Lease,
     LedgerLog,
@@ -67,6 +68,7 @@ class DispatcherDoors:
     upstream: Upstream
     lease: Lease
     ledger: LedgerLog
+    coordinators: Coordinators
     offsets: OffsetStore
     lane: Callable[[str], LaneLog]
     make_producer: Callable[[], TransactionLog]
@@ -156,7 +158,9 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         for lane, topic in read.items()
     }
     ledger_topic = topics.ledger_topic(prefix)
-    follower = LedgerFollower(doors.ledger, driver, clock, window_ms=rules.dedupe_window_ms, grants=grants)
+    follower = LedgerFollower(
+        doors.ledger, doors.coordinators, driver, clock, window_ms=rules.dedupe_window_ms, grants=grants
+    )
     promotion = Promotion(
         owner=owner,
         ledger_topic=ledger_topic,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from broker.adapters.hushed_calls import HushedCalls
 from broker.adapters.kafka_chunks import KafkaChunks
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_coordinators import KafkaCoordinators
 from broker.adapters.kafka_lanes import KafkaLane
 from broker.adapters.kafka_ledger import KafkaLedger
 from broker.adapters.kafka_offsets import KafkaOffsets
@@ -80,7 +81,7 @@ def retrier(settings: Settings, found: Found) -> RetrierProcess:
     meter = Meter()
     elected = Elected(
         lease,
-        KafkaWatch(KafkaLane(connection, topic=topic)),
+        KafkaWatch(KafkaLane(connection, topic=topic), KafkaCoordinators(connection, transactional_id=name)),
         clock=clock,
         timekeeper=ByTheLeader(clock, leader),
         health=health,
@@ -146,6 +147,7 @@ def dispatcher(
         upstream=HushedCalls(OpenAICalls(access), access.api_key or ""),
         lease=lease,
         ledger=KafkaLedger(connection, topic=topics.ledger_topic(settings.kafka.topic_prefix)),
+        coordinators=KafkaCoordinators(connection, transactional_id=name),
         offsets=KafkaOffsets(connection, group=name),
         lane=lambda topic: KafkaLane(connection, topic=topic),
         make_producer=make_producer,

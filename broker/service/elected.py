@@ -15,7 +15,7 @@ import structlog
 from broker.clock import WallClock
 from broker.core.term import LeaseTimes, Trust
 from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead
-from broker.ports import LaneLog, Lease, LeaseMine, Tenure
+from broker.ports import Coordinators, LaneLog, Lease, LeaseMine, Tenure
 from broker.service.backoff import Backoff
 from broker.service.containment import said
 from broker.service.health import Health
@@ -41,10 +41,12 @@ class KafkaWatch:
     """Whether Kafka is there, asked of a topic that must be: what a standby without a ledger follows."""
 
     is_empty = has_just_left = False
+    reached_ms = 0
 
-    def __init__(self, log: LaneLog) -> None:
+    def __init__(self, log: LaneLog, coordinators: Coordinators) -> None:
         """`log` is asked and never read."""
         self._log = log
+        self._coordinators = coordinators
 
     async def catch_up(self) -> None:
         """Be sure that the topic is there; raises LogUnavailable, or MissingTopic."""
@@ -56,17 +58,19 @@ class KafkaWatch:
         return 0
 
     async def reaches_kafka(self) -> bool:
-        """Ask for something that the cluster must answer."""
+        """Whether a producer could be started, and offsets and failures be read."""
         try:
             async with asyncio.timeout(PROBE_WITHIN_S):
                 await self._log.bounds([0])
+                await self._coordinators.check()
         except (TimeoutError, LogUnavailable):
             return False
         return True
 
     async def close(self) -> None:
-        """Close the door."""
+        """Close the doors."""
         await self._log.close()
+        await self._coordinators.close()
 
 
 class Elected:
@@ -121,6 +125,7 @@ class Elected:
         renewal = Renewal(
             self._lease,
             self._trust,
+            self._kafka,
             clock=self._clock,
             renewed=self._trust.renewed,
             health=self.health,

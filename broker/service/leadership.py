@@ -127,6 +127,7 @@ class Leadership:
         renewal = Renewal(
             parts.lease,
             parts.driver.core.trust,
+            parts.follower,
             clock=parts.clock,
             renewed=self._renewed,
             health=self.health,
@@ -254,11 +255,13 @@ class Leadership:
         assert self._producer is not None  # noqa: S101 — programmer error: commit without promotion
         driver, clock, publication = self._parts.driver, self._parts.clock, self._parts.publication
         producer, term, begun_ms = self._producer, self._term, clock.now_ms()
+        written: list[int] = []  # offsets, the ledger line's last
+
+        async def transact() -> None:
+            written.extend(await producer.transact(publication.records(batch, term), publication.offsets(batch)))
+
         try:
-            await self._parts.replies.during(
-                publication.reply_topics(batch),
-                lambda: producer.transact(publication.records(batch, term), publication.offsets(batch)),
-            )
+            await self._parts.replies.during(publication.reply_topics(batch), transact)
         except ProducerDead as error:
             self._parts.transacted("unknown", (clock.now_ms() - begun_ms) / 1_000)
             self.health.kafka(str(error))
@@ -272,6 +275,7 @@ class Leadership:
         renewal.reached_ms = clock.now_ms()
         self.health.unpromoted = None
         self.health.kafka(None)
+        self._parts.follower.wrote(written[-1], self._owner, publication.named(batch))
         driver.post(Committed(batch.serial, begun_ms, publication.crashed))
         return True
 

@@ -1,20 +1,24 @@
 """Following the ledger: every line told to the core, and who claimed what remembered.
 
 A standby follows all the time, so that it needs milliseconds to know every answered id when it is promoted. A leader
-does not read what it writes; after a fence it reads on from where it stopped, its own lines included, which changes
-nothing.
+does not read what it writes. Each of its commits that returned says where its line stands (`wrote`), and in doubt it
+reads on behind the last of them: nothing of another process can stand before a line that our own producer committed,
+for a producer that was fenced commits nothing more. So a doubt costs the same after a minute and after a month, and
+needs no line that retention may have removed. Where the next line is gone all the same (a standby that was stopped for
+a day), the follower opens anew where the dedupe window begins, which tells nothing that may not be told twice.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import assert_never
 
 import structlog
 
 from broker.clock import WallClock
 from broker.core.suspects import Deaths
-from broker.errors import LogUnavailable, ProgressUnreadable
-from broker.ports import LedgerLog
+from broker.errors import LogUnavailable, PositionGone, ProgressUnreadable
+from broker.ports import Coordinators, LedgerLog, LedgerRow
 from broker.service.driver import Driver
 from broker.service.grants import Grants
 from broker.service.ledger_codec import ledger_read
@@ -36,19 +40,32 @@ class LedgerFollower:
     Attributes:
         claimed_at_ms: Kafka's wall time at our last claim.
         topic_ids: Of the topics, by name, whose progress is stored; a release that did not write them knows none.
+        deaths: Terms that died, as all lines tell, our own included.
+        lines: How many lines were read.
+        reached_ms: When a line was last read.
     """
 
     def __init__(
-        self, log: LedgerLog, driver: Driver, clock: WallClock, *, window_ms: int, grants: Grants | None = None
+        self,
+        log: LedgerLog,
+        coordinators: Coordinators,
+        driver: Driver,
+        clock: WallClock,
+        *,
+        window_ms: int,
+        grants: Grants | None = None,
     ) -> None:
         """Nothing is read before `open`; `grants` hears every line."""
         self._grants = grants
         self._log = log
+        self._coordinators = coordinators
         self._driver = driver
         self._clock = clock
         self._window_ms = window_ms
         self._claims: deque[tuple[int, str]] = deque(maxlen=CLAIMS_REMEMBERED)
-        self._expected: tuple[int, str] | None = None
+        self._expected: tuple[int, str, int] | None = None
+        self._next: int | None = None  # the offset behind the last line that was read, or that we wrote
+        self._skips = False
         self._opened = False
         self._opened_from_ms = 0
         self._left_ms: int | None = None
@@ -57,6 +74,7 @@ class LedgerFollower:
         self.topic_ids: dict[str, str] = {}
         self.highest_term = 0
         self.lines = 0
+        self.reached_ms = 0
 
     @property
     def is_empty(self) -> bool:
@@ -82,36 +100,78 @@ class LedgerFollower:
         return next((claimant for _, claimant in reversed(self._claims) if claimant != owner), "")
 
     async def reaches_kafka(self) -> bool:
-        """Ask Kafka something it must answer; a consumer alone stays silent while its cluster is away."""
+        """Whether this process could lead now: a producer could be started, and offsets and the ledger be read.
+
+        A consumer alone stays silent while its cluster is away, so each is asked something that must be answered.
+        """
         try:
             async with asyncio.timeout(PROBE_WITHIN_S):
-                await self._log.at_end()
+                if self._opened:
+                    await self._log.at_end()
+                await self._coordinators.check()
         except (TimeoutError, LogUnavailable):
             return False
         return True
 
     async def open(self) -> None:
-        """Start reading where the dedupe window begins; does nothing the second time."""
-        if not self._opened:
+        """Start reading where the dedupe window begins, or where reading stopped; does nothing if it is open."""
+        if not self._opened and self._next is None:
             await self._open_from(self._clock.utc_ms() - self._window_ms)
+        elif not self._opened:
+            await self._log.open(self._clock.utc_ms())
+            self._opened = self._skips = True
 
     async def reach_back(self, utc_ms: int) -> None:
         """Begin anew if the window was begun too late for a wall time that is earlier than ours was taken to be."""
         if self._opened and self._opened_from_ms > utc_ms - self._window_ms + TOLERANCE_MS:
-            await self.close()
             await self._open_from(utc_ms - self._window_ms)
 
     async def _open_from(self, utc_ms: int) -> None:
+        if self._opened:
+            self._opened = False
+            await self._log.close()
         await self._log.open(utc_ms)
         self._opened, self._opened_from_ms = True, utc_ms
+        self._next, self._skips = None, False
         self.deaths = Deaths()  # what is read again must not count twice
 
     async def follow(self, timeout_ms: int = POLL_MS) -> int:
-        """Read what is there, or wait a moment for it; how many lines came."""
+        """Read what is there, or wait a moment for it; how many lines came.
+
+        Where retention has removed what comes next, everything from the beginning of the window on is read instead.
+        """
+        try:
+            return await self._read_on(timeout_ms)
+        except PositionGone as error:
+            _log.warning("ledger_opened_anew", offset=self._next, reason=str(error))
+        await self._open_from(self._clock.utc_ms() - self._window_ms)
+        await self.catch_up()
+        return 1
+
+    async def _read_on(self, timeout_ms: int) -> int:
+        self._skip()
         rows = await self._log.read(timeout_ms)
         for row in rows:
-            self._tell(row.at_ms, row.value)
+            self._tell(row)
+            self._next = row.offset + 1
+        if rows:
+            self.reached_ms = self._clock.now_ms()
         return len(rows)
+
+    def _skip(self) -> None:
+        """Go to where reading is to go on. Not at each commit: each seek makes the client fetch from there."""
+        if self._skips and self._next is not None:
+            self._log.seek(self._next)
+        self._skips = False
+
+    def wrote(self, offset: int, owner: str, suspects: Sequence[str]) -> None:
+        """A line of our own term is committed at that offset (-1: it is not known), and names these suspects.
+
+        Neither it nor any line before it must be read.
+        """
+        self.deaths.stepped(owner, suspects, self._clock.utc_ms())
+        if offset >= 0:
+            self._next, self._skips = offset + 1, True
 
     async def catch_up(self) -> None:
         """Read to the last committed line.
@@ -120,12 +180,13 @@ class LedgerFollower:
             LogUnavailable: Kafka does not answer.
         """
         await self.open()
-        while await self.follow(0) or not await self._log.at_end():
+        self._skip()
+        while not await self._log.at_end():
             await self.follow(POLL_MS)
 
-    def expect(self, term: int, owner: str) -> None:
-        """A claim of ours is about to be committed; `read_to_claim` waits for this one, not for an older one."""
-        self._expected = (term, owner)
+    def expect(self, term: int, owner: str, offset: int = -1) -> None:
+        """A claim of ours is committed at that offset (-1: it is not known); `read_to_claim` waits for no older one."""
+        self._expected = (term, owner, offset)
 
     async def read_to_claim(self, within_ms: int) -> None:
         """Read up to the claim that was expected.
@@ -139,9 +200,9 @@ class LedgerFollower:
                 raise LogUnavailable("Our own claim does not come back from the ledger; is a node without its quorum?")
             await self.follow()
 
-    def _tell(self, at_ms: int, value: bytes) -> None:
+    def _tell(self, row: LedgerRow) -> None:
         try:
-            line = decode_ledger(value)
+            line = decode_ledger(row.value)
         except LedgerUnreadable as error:
             raise ProgressUnreadable(
                 f"The ledger holds a line this release cannot read ({error}); run the release that wrote it."
@@ -151,13 +212,19 @@ class LedgerFollower:
         self.highest_term = max(self.highest_term, line.term)
         if line.kind is LedgerKind.CLAIM or self.last_claim != (line.term, line.owner):
             self._claims.append((line.term, line.owner))  # a claim older than the window shows in its term's steps
-        if line.kind is LedgerKind.CLAIM and self._expected == (line.term, line.owner):
+        if line.kind is LedgerKind.CLAIM and self._is_expected(line, row.offset):
             self._expected = None
-            self.claimed_at_ms = at_ms
+            self.claimed_at_ms = row.at_ms
         if self._grants is not None:
             self._grants.heard(line)
-        self._bear_in_mind(line, at_ms)
-        self._driver.post(ledger_read(line, at_ms))
+        self._bear_in_mind(line, row.at_ms)
+        self._driver.post(ledger_read(line, row.at_ms))
+
+    def _is_expected(self, line: LedgerRecord, offset: int) -> bool:
+        if self._expected is None:
+            return False
+        term, owner, from_offset = self._expected
+        return (line.term, line.owner) == (term, owner) and offset >= from_offset
 
     def _bear_in_mind(self, line: LedgerRecord, at_ms: int) -> None:
         match line.kind:
@@ -173,6 +240,7 @@ class LedgerFollower:
                 assert_never(line.kind)
 
     async def close(self) -> None:
-        """Close the door."""
+        """Close the doors; `open` goes on where reading stopped."""
         self._opened = False
         await self._log.close()
+        await self._coordinators.close()

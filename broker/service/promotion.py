@@ -155,9 +155,9 @@ class Promotion:
         key = await self._grants.for_claim()
         line = claim_record(term, self._owner, stands, self._follower.topic_ids, key=key)
         claim = Outgoing(self._ledger_topic, Record(None, encode_ledger(line)))
-        self._follower.expect(term, self._owner)
         began_ms = self._utc_ms()
-        await producer.transact([claim], {})
+        (offset,) = await producer.transact([claim], {})
+        self._follower.expect(term, self._owner, offset)
         await self._follower.read_to_claim(CLAIM_READ_WITHIN_MS)
         self._timekeeper.stamped(self._follower.claimed_at_ms, began_ms)
         if self._follower.foreign_claim_from(term, self._owner):

@@ -123,16 +123,19 @@ class Publication:
                     self.crashed |= {settlement.number}
         for overdue in batch.overdue:
             outgoing.extend(self._overdue(overdue, term, now))
-        named = tuple(
-            position(self._topic(each.partition.lane), each.partition.number, each.offset) for each in batch.suspects
-        )
         if self.crashed:
             batch = replace(batch, settled=failed_instead(batch.settled, set(map(self._key, self.crashed))))
         key = NO_KEY if self._grants is None else self._grants.for_step()
-        step = step_record(batch, term, self._owner, now, suspects=named, key=key)
+        step = step_record(batch, term, self._owner, now, suspects=self.named(batch), key=key)
         line = encode_ledger(replace(step, topics=self._ids_to_say(batch)))
         outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, line)))
         return outgoing
+
+    def named(self, batch: Batch) -> tuple[str, ...]:
+        """The positions that the ledger line names as suspects."""
+        return tuple(
+            position(self._topic(each.partition.lane), each.partition.number, each.offset) for each in batch.suspects
+        )
 
     def reply_topics(self, batch: Batch) -> set[str]:
         """The topics of producers' own for which outcomes of the batch have copies."""

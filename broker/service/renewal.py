@@ -7,6 +7,7 @@ cannot keep its lease. Once it is over, nothing of it comes back: a new term tak
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
@@ -19,10 +20,25 @@ from broker.tasks import ended
 
 CUT_OFF_AFTER_MS = 15_000
 RIVAL_STEADY_MS = 10_000
-"""A leader that has not reached Kafka for the first time, while a standby has for the second, hands over."""
+"""A leader that has not reached Kafka for the first time, while a standby has for the second, hands over.
+
+Both mean the same by it, and ask the same: what a promotion needs. Else a leader would hand over though its successor
+can do no better, and every answer it holds would be paid again (holes 64).
+"""
 assert RIVAL_STEADY_MS < CUT_OFF_AFTER_MS  # noqa: S101 — a bound asserted against its neighbour
 
 _log = structlog.get_logger("leadership")
+
+
+class Reach(Protocol):
+    """What tells whether this process reaches Kafka."""
+
+    @property
+    def reached_ms(self) -> int:
+        """When something was last read."""
+
+    async def reaches_kafka(self) -> bool:
+        """Whether everything that a promotion needs answers now."""
 
 
 class Renewal:
@@ -32,6 +48,7 @@ class Renewal:
         self,
         lease: Lease,
         trust: Trust,
+        kafka: Reach,
         *,
         clock: WallClock,
         renewed: Callable[[int], None],
@@ -41,6 +58,7 @@ class Renewal:
     ) -> None:
         """Renewing begins here, and goes on until `end`; `renewed` is told when each confirmed renewal was sent."""
         self._trust = trust
+        self._kafka = kafka
         self._clock = clock
         self._renewed = renewed
         self._lease = lease
@@ -49,6 +67,7 @@ class Renewal:
         self._owner = owner
         self._lost_ms: int | None = None
         self._rival_since_ms: int | None = None
+        self._probing: asyncio.Task[bool] | None = None
         self.reached_ms = self._clock.now_ms()
         self._task = asyncio.create_task(self._run(), name="lease renewal")
 
@@ -81,6 +100,8 @@ class Renewal:
     async def end(self) -> BaseException | None:
         """Renew no more; the defect that ended it before, if there was one."""
         await ended(self._task)
+        if self._probing is not None:
+            await ended(self._probing)
         return None if self._task.cancelled() else self._task.exception()
 
     async def _run(self) -> None:
@@ -109,12 +130,29 @@ class Renewal:
         self._health.holder = holder
 
     async def _cut_off(self) -> bool:
-        """Kafka has been away from us for long, and for a while not from a standby: that one should lead."""
+        """Kafka has been away from us for long, and for a while not from a standby: that one should lead.
+
+        A leader that reads the ledger is not cut off, nor one that could start a producer: its commits fail for others
+        as well.
+        """
         now_ms = self._clock.now_ms()
-        watching = now_ms - self.reached_ms >= CUT_OFF_AFTER_MS - RIVAL_STEADY_MS
+        reached_ms = max(self.reached_ms, self._kafka.reached_ms)
+        watching = now_ms - reached_ms >= CUT_OFF_AFTER_MS - RIVAL_STEADY_MS
         if not watching or not await self._lease.ready_standbys():
             self._rival_since_ms = None
+            return False
+        if self._has_answered():
+            self.reached_ms, self._rival_since_ms = now_ms, None
             return False
         if self._rival_since_ms is None:
             self._rival_since_ms = now_ms
         return now_ms - self._rival_since_ms >= RIVAL_STEADY_MS
+
+    def _has_answered(self) -> bool:
+        """Whether the last probe says so. Probes run beside the renewals: one takes longer than a lease may wait."""
+        last, answered = self._probing, False
+        if last is not None and last.done():
+            answered = last.result()
+        if last is None or last.done():
+            self._probing = asyncio.create_task(self._kafka.reaches_kafka(), name="kafka probe")
+        return answered

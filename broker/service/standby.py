@@ -44,8 +44,12 @@ class Followed(Protocol):
     async def follow(self, timeout_ms: int) -> int:
         """Keep up to date for that long at most; raises LogUnavailable."""
 
+    @property
+    def reached_ms(self) -> int:
+        """When something was last read."""
+
     async def reaches_kafka(self) -> bool:
-        """Whether Kafka answers."""
+        """Whether this process could lead: a producer could be started, and all that a promotion reads be read."""
 
     async def close(self) -> None:
         """Close the connection."""

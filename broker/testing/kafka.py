@@ -60,6 +60,8 @@ class MemoryKafka:
         commit_faults: Fates of the next commits; empty: they succeed.
         commit_takes_s: Loop time between the sends and the commit of each transaction.
         open_takes_s: Loop time a producer needs to start, before it fences anybody.
+        coordinates: Whether those of its nodes answer that start producers, commit, and store offsets. Others go on.
+        retained_ms: By topic, how long its records are kept at least; `clean` removes older ones.
         offsets_lag: A committed offset is shown to readers only after the next start or commit of its producer.
         markers_later: Told how to write the markers of a commit that has returned; until then, or until its producer
             goes on, nobody reads what it holds. None: a commit is readable when it returns.
@@ -72,6 +74,8 @@ class MemoryKafka:
         """`utc_ms` is the wall clock that stamps records."""
         self.utc_ms = utc_ms
         self.is_up = True
+        self.coordinates = True
+        self.retained_ms: dict[str, int] = {}
         self.commit_faults: deque[CommitFault] = deque()
         self.commit_takes_s = 0.0
         self.open_takes_s = 0.0
@@ -132,6 +136,13 @@ class MemoryKafka:
         self.stir()
         return offset
 
+    def clean(self, *, segment_slots: int = 1) -> None:
+        """What the cleaner does now and then: segments that are older than their topic retains are removed."""
+        for topic, retained_ms in self.retained_ms.items():
+            for log in self.logs(topic):
+                log.retain(self.utc_ms() - retained_ms, segment_slots=segment_slots)
+        self.stir()
+
     def committed(self, topic: str) -> list[Fetched]:
         """What a `read_committed` reader sees of all partitions."""
         return [fetched for log in self.logs(topic) for fetched in log.committed()]
@@ -170,15 +181,20 @@ class MemoryKafka:
         """Whether somebody started after the producer with that epoch."""
         return self._epochs[transactional_id] != epoch
 
-    def begin(self, transactional_id: str, outgoing: Iterable[tuple[str, Record, int | None]]) -> None:
-        """Append records of an open transaction; the number is a record's own timestamp, if it has one."""
+    def begin(self, transactional_id: str, outgoing: Iterable[tuple[str, Record, int | None]]) -> list[int]:
+        """Append records of an open transaction; the number is a record's own timestamp, if it has one.
+
+        The offset of each in its partition.
+        """
         self._complete(transactional_id)
         pending = self._pending.setdefault(transactional_id, Pending(Transaction()))
+        offsets = []
         for topic, record, at_ms in outgoing:
             log = self.logs(topic)[self.partition_for(topic, record)]
-            log.append(record, self.utc_ms() if at_ms is None else at_ms, pending.transaction)
+            offsets.append(log.append(record, self.utc_ms() if at_ms is None else at_ms, pending.transaction))
             if log not in pending.logs:
                 pending.logs.append(log)
+        return offsets
 
     def commit(self, transactional_id: str, group: str, offsets: dict[TopicPartition, StoredOffset]) -> None:
         """Make the open transaction final, its offsets included."""
@@ -317,6 +333,19 @@ class KafkaLink:
         if self.is_up:
             return
         if not await self.until(lambda: True, self.away_after_s if within_s is None else within_s):
+            raise TimeoutError
+
+    async def coordinate(self, within_s: float | None = None) -> None:
+        """Return once the cluster's coordinators answer as well.
+
+        Raises:
+            TimeoutError: They did not within `away_after_s`, or what was asked for.
+        """
+        await self.reach(within_s)
+        kafka = self.kafka
+        if kafka.coordinates:
+            return
+        if not await self.until(lambda: kafka.coordinates, self.away_after_s if within_s is None else within_s):
             raise TimeoutError
 
 

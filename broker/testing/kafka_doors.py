@@ -5,9 +5,9 @@ error, and what it had begun stays open until its successor starts.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from broker.errors import LogUnavailable, MissingTopic, ProducerDead
+from broker.errors import LogUnavailable, MissingTopic, PositionGone, ProducerDead
 from broker.ports import Fetched, LedgerRow, Outgoing, ReplyTopic, StoredOffset, TopicPartition, Unreadable
 from broker.testing.kafka import MESSAGE_BYTES_MAX, METADATA_CHARS_MAX, CommitFault, KafkaLink
 from broker.testing.kafka_log import PartitionLog
@@ -15,6 +15,7 @@ from schemas.record import Record
 
 _OPEN_WITHIN_S = 10.0
 _LOOK_WITHIN_S = 1.0
+_COORDINATED_WITHIN_S = 1.2
 _ROWS_A_READ = 2_000
 NO_OFFSET = -1
 
@@ -38,27 +39,31 @@ class MemoryTransactions:
         try:
             async with asyncio.timeout(_OPEN_WITHIN_S):
                 await asyncio.sleep(kafka.open_takes_s)
-                await self._link.reach()
+                await self._link.coordinate()
         except TimeoutError as error:
             raise ProducerDead("Kafka did not accept the transactional producer: it is away.") from error
         self._epoch = kafka.fence(self._id)
 
-    async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+    async def transact(
+        self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
+    ) -> Sequence[int]:
         """See `broker.ports.TransactionLog.transact`."""
+        written: Sequence[int] = ()
         epoch, self._epoch = self._epoch, None  # dead, unless the commit returns
         if epoch is None:
             raise ProducerDead("A transaction's outcome is unknown: the producer was dead already.")
         if records or offsets:  # an empty transaction never reaches Kafka, and proves nothing
             try:
                 async with asyncio.timeout(self._commit_within_s):
-                    await self._transact(epoch, records, offsets)
+                    written = await self._transact(epoch, records, offsets)
             except TimeoutError as error:
                 raise ProducerDead("A transaction's outcome is unknown: Kafka is away.") from error
         self._epoch = epoch
+        return written
 
     async def _transact(
         self, epoch: int, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
-    ) -> None:
+    ) -> Sequence[int]:
         kafka = self._link.kafka
         await self._answered(epoch)
         for outgoing in records:
@@ -66,7 +71,7 @@ class MemoryTransactions:
             if (setback := kafka.setback(outgoing.topic, outgoing.record)) is not None:
                 said = f"A transaction was not committed: {outgoing.topic} did not take a record."
                 raise ProducerDead(said, setback=setback, topic=outgoing.topic)
-        kafka.begin(self._id, [(each.topic, _sendable(each.record), each.timestamp_ms) for each in records])
+        written = kafka.begin(self._id, [(each.topic, _sendable(each.record), each.timestamp_ms) for each in records])
         if any(len(stored.metadata) > METADATA_CHARS_MAX for stored in offsets.values()):
             raise ProducerDead("A transaction's outcome is unknown: the metadata of an offset is too long.")
         await asyncio.sleep(kafka.commit_takes_s)
@@ -76,9 +81,10 @@ class MemoryTransactions:
             kafka.commit(self._id, self._group, dict(offsets))
         if fault is not None:
             raise ProducerDead("A transaction's outcome is unknown: its answer was lost.")
+        return written
 
     async def _answered(self, epoch: int) -> None:
-        await self._link.reach(self._commit_within_s)
+        await self._link.coordinate(self._commit_within_s)
         if self._link.kafka.is_fenced(self._id, epoch):
             raise ProducerDead("A transaction's outcome is unknown: the producer is fenced.")
 
@@ -101,7 +107,7 @@ class MemoryOffsets:
 
     async def read(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, StoredOffset]:
         """See `broker.ports.OffsetStore.read`."""
-        await _reached(self._link, f"The stored offsets of group {self._group}")
+        await _reached(self._link.coordinate(), f"The stored offsets of group {self._group}")
         group = self._link.kafka.groups.get(self._group)
         none = StoredOffset(NO_OFFSET, "")
         return {place: none if group is None else group.shown.get(place, none) for place in partitions}
@@ -181,7 +187,7 @@ class MemoryLane:
         return self._link.kafka.logs(self._topic)[partition].read(self._next[partition], records_max)
 
     async def _reached(self) -> None:
-        await _reached(self._link, f"Lane topic {self._topic}")
+        await _reached(self._link.reach(), f"Lane topic {self._topic}")
 
 
 class MemoryLedger:
@@ -199,17 +205,25 @@ class MemoryLedger:
         young = (offset for offset in range(log.start, log.end) if log.slots[offset].at_ms >= from_wall_ms)
         self._next = next(young, log.stable_end)
 
+    def seek(self, offset: int) -> None:
+        """See `broker.ports.LedgerLog.seek`."""
+        self._next = offset
+
     async def read(self, timeout_ms: int) -> Sequence[LedgerRow]:
         """See `broker.ports.LedgerLog.read`."""
         await _until(self._link, self._has_more, timeout_ms)
         if not self._link.is_up:
             return []
         rows, self._next = self._read()
-        return [LedgerRow(row.timestamp_ms, row.record.value) for row in rows if row.record.value is not None]
+        return [
+            LedgerRow(row.offset, row.timestamp_ms, row.record.value) for row in rows if row.record.value is not None
+        ]
 
     async def at_end(self) -> bool:
         """See `broker.ports.LedgerLog.at_end`."""
         await self._reached()
+        if self._next is None:
+            raise LogUnavailable(f"The ledger {self._topic} was closed meanwhile.")
         return not self._has_more()
 
     async def close(self) -> None:
@@ -218,26 +232,44 @@ class MemoryLedger:
 
     def _has_more(self) -> bool:
         log, position = self._place()
-        return log.has_more(position)
+        return log.is_out_of_range(position) or log.has_more(position)
 
     def _place(self) -> tuple[PartitionLog, int]:
         assert self._next is not None  # noqa: S101 — programmer error: read before open
         log = self._link.kafka.logs(self._topic)[0]
-        return log, max(self._next, log.start)
+        return log, self._next
 
     def _read(self) -> tuple[list[Fetched], int]:
         log, position = self._place()
+        if log.is_out_of_range(position):
+            raise PositionGone(
+                f"The ledger {self._topic} does not hold offset {position}, but {log.start} to {log.end}."
+            )
         rows, after = log.read(position, _ROWS_A_READ)
         assert not isinstance(rows, Unreadable)  # noqa: S101 — programmer error: nobody damages a ledger
         return rows, after
 
     async def _reached(self) -> None:
-        await _reached(self._link, f"The ledger {self._topic}")
+        await _reached(self._link.reach(), f"The ledger {self._topic}")
 
 
-async def _reached(link: KafkaLink, what: str) -> None:
+class MemoryCoordinators:
+    """A `Coordinators`."""
+
+    def __init__(self, link: KafkaLink) -> None:
+        self._link = link
+
+    async def check(self) -> None:
+        """See `broker.ports.Coordinators.check`."""
+        await _reached(self._link.coordinate(_COORDINATED_WITHIN_S), "Kafka's coordinators")
+
+    async def close(self) -> None:
+        """See `broker.ports.Coordinators.close`."""
+
+
+async def _reached(reaching: Awaitable[None], what: str) -> None:
     try:
-        await link.reach()
+        await reaching
     except TimeoutError as error:
         raise LogUnavailable(f"{what} cannot be reached: Kafka is away.") from error
 

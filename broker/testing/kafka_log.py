@@ -69,6 +69,21 @@ class PartitionLog:
         """What retention does: nothing below `offset` can be read any more."""
         self.start = max(self.start, min(offset, self.end))
 
+    def retain(self, from_ms: int, *, segment_slots: int = 1) -> None:
+        """What retention by age does: whole segments of so many offsets go, once all they hold is older than that.
+
+        As in Kafka the last segment goes as well; the end stays where it was.
+        """
+        while self.start < self.end:
+            segment = self.slots[self.start : (self.start // segment_slots + 1) * segment_slots]
+            if max(slot.at_ms for slot in segment) >= from_ms or self.start + len(segment) > self.stable_end:
+                return
+            self.trim(self.start + len(segment))
+
+    def is_out_of_range(self, position: int) -> bool:
+        """Whether a reader there is told so: retention was faster, or the log is shorter than it was."""
+        return not self.start <= position <= self.end
+
     def damage(self, first: int, last: int) -> None:
         """Make a batch of these offsets undecodable."""
         self._damaged.append(range(first, last + 1))

@@ -33,6 +33,7 @@ from broker.testing.counter import RoughCounter
 from broker.testing.kafka import KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import (
     MemoryChunks,
+    MemoryCoordinators,
     MemoryLane,
     MemoryLedger,
     MemoryOffsets,
@@ -161,6 +162,7 @@ class MemoryBroker:
             upstream=self._openai,
             lease=lease,
             ledger=MemoryLedger(link, topic=topics.ledger_topic(self._prefix)),
+            coordinators=MemoryCoordinators(link),
             offsets=MemoryOffsets(link, group=name),
             lane=lambda topic: MemoryLane(link, topic=topic),
             make_producer=lambda: MemoryTransactions(link, transactional_id=name),
@@ -184,7 +186,7 @@ class MemoryBroker:
             offsets=MemoryOffsets(link, group=name),
             make_producer=lambda: MemoryTransactions(link, transactional_id=name),
         )
-        watch = KafkaWatch(MemoryLane(link, topic=failures))
+        watch = KafkaWatch(MemoryLane(link, topic=failures), MemoryCoordinators(link))
         leader = self._lease(dispatcher_name(self.settings), owner)
         elected = Elected(
             lease,

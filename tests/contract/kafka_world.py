@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
-from broker.ports import Fetched, LaneLog, LedgerLog, OffsetStore, Outgoing, TransactionLog, Unreadable
+from broker.ports import Coordinators, Fetched, LaneLog, LedgerLog, OffsetStore, Outgoing, TransactionLog, Unreadable
 from schemas.record import Record
 
 PARTITIONS = 2
@@ -41,6 +41,9 @@ class KafkaWorld(Protocol):
 
     def ledger(self) -> LedgerLog: ...
 
+    def coordinators(self) -> Coordinators:
+        """Those of the transactional id and the group of `producer` and `offsets`."""
+
     def stranger(self) -> Stranger: ...
 
     async def append(self, partition: int, *records: Record) -> None:
@@ -48,6 +51,9 @@ class KafkaWorld(Protocol):
 
     async def trim(self, partition: int, before: int) -> None:
         """What retention does to the lane."""
+
+    async def trim_ledger(self, before: int) -> None:
+        """What retention does to the ledger."""
 
     async def add_partition(self) -> None:
         """One more partition of the lane."""

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from broker.errors import PositionGone
 from broker.ports import LedgerLog, LedgerRow, TransactionLog
 from tests.contract.kafka_world import KafkaWorld, outgoing, read
 
@@ -26,6 +27,11 @@ class LedgerLogContract:
         ledger = world.ledger()
         await ledger.open(from_wall_ms)
         return ledger
+
+    async def _nothing(self, ledger: LedgerLog) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                assert await ledger.read(200) == []
 
     async def test_an_empty_ledger_is_at_its_end(self, world: KafkaWorld) -> None:
         ledger = await self._open(world)
@@ -85,6 +91,55 @@ class LedgerLogContract:
         await ledger.close()
         ledger = await self._open(world, rows[1].at_ms + 60_000)
         assert await read(ledger, 0) == []
+        await ledger.close()
+        await producer.close()
+
+    async def test_a_line_knows_its_offset_and_reading_goes_on_from_any(self, world: KafkaWorld) -> None:
+        producer = world.producer()
+        await producer.open()
+        written = [(await producer.transact(outgoing(world.ledger_topic, line), {}))[0] for line in ("a", "b", "c")]
+        ledger = await self._open(world)
+        rows: list[LedgerRow] = []
+        while len(rows) < 3:
+            rows.extend(await ledger.read(200))
+        assert [row.offset for row in rows] == written
+        ledger.seek(written[0] + 1)  # a marker stands there
+        assert await read(ledger, 2) == [b"b", b"c"]
+        ledger.seek(written[2] + 1)
+        assert await read(ledger, 0) == []
+        assert await ledger.at_end(), "behind the last line stands its marker alone"
+        await ledger.close()
+        await producer.close()
+
+    @pytest.mark.parametrize("position", [0, 10_000])
+    async def test_a_position_that_the_log_does_not_hold_is_said_and_opening_anew_mends_it(
+        self, world: KafkaWorld, position: int
+    ) -> None:
+        """Retention has passed it, or the log was cut off before it."""
+        producer = await self._written(world, "one", "two", "three")
+        ledger = await self._open(world)
+        assert await read(ledger, 3) == [b"one", b"two", b"three"]
+        await world.trim_ledger(4)
+        ledger.seek(position)
+        with pytest.raises(PositionGone):
+            await self._nothing(ledger)
+        await ledger.close()
+        await ledger.open(0)
+        assert await read(ledger, 1) == [b"three"]
+        await ledger.close()
+        await producer.close()
+
+    async def test_what_is_next_can_be_removed_under_an_open_reader(self, world: KafkaWorld) -> None:
+        producer = await self._written(world, "one")
+        ledger = await self._open(world)
+        assert await read(ledger, 1) == [b"one"]
+        assert await ledger.at_end()
+        for line in ("two", "three"):
+            await producer.transact(outgoing(world.ledger_topic, line), {})
+        await world.trim_ledger(4)
+        ledger.seek(2)
+        with pytest.raises(PositionGone):
+            await self._nothing(ledger)
         await ledger.close()
         await producer.close()
 

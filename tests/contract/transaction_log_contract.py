@@ -30,6 +30,15 @@ class TransactionLogContract:
         assert await world.offsets().read([place]) == {place: StoredOffset(7, "map")}
         await successor.close()
 
+    async def test_a_transaction_tells_where_its_records_stand(self, world: KafkaWorld) -> None:
+        producer = world.producer()
+        await producer.open()
+        assert await producer.transact(outgoing(world.ledger_topic, "a"), {}) == [0]
+        records = [*outgoing(world.results_topic, "b"), *outgoing(world.ledger_topic, "c")]
+        assert list(await producer.transact(records, {})) == [0, 2], "the marker of the first took one"
+        assert list(await producer.transact([], {TopicPartition(world.lane_topic, 0): StoredOffset(1, "")})) == []
+        await producer.close()
+
     async def test_a_record_goes_out_whole(self, world: KafkaWorld) -> None:
         producer = world.producer()
         await producer.open()

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_coordinators import KafkaCoordinators
 from broker.adapters.kafka_lanes import KafkaLane
 from broker.adapters.kafka_ledger import KafkaLedger
 from broker.adapters.kafka_offsets import KafkaOffsets
@@ -66,6 +67,9 @@ class RealWorld:
     def ledger(self) -> KafkaLedger:
         return KafkaLedger(self.connection, topic=self.ledger_topic)
 
+    def coordinators(self) -> KafkaCoordinators:
+        return KafkaCoordinators(self.connection, transactional_id=f"{self.prefix}.dispatcher")
+
     def stranger(self) -> RealStranger:
         return RealStranger(self.connection, self.lane_topic)
 
@@ -79,13 +83,10 @@ class RealWorld:
             await (await producer.send_batch(batch, self.lane_topic, partition=partition))
 
     async def trim(self, partition: int, before: int) -> None:
-        admin = AIOKafkaAdminClient(**self.connection.client_kwargs())
-        await admin.start()
-        try:
-            place = TopicPartition(self.lane_topic, partition)
-            await admin.delete_records({place: RecordsToDelete(before_offset=before)})
-        finally:
-            await admin.close()
+        await remove(self.connection, TopicPartition(self.lane_topic, partition), before)
+
+    async def trim_ledger(self, before: int) -> None:
+        await remove(self.connection, TopicPartition(self.ledger_topic, 0), before)
 
     async def add_partition(self) -> None:
         admin = AIOKafkaAdminClient(**self.connection.client_kwargs())
@@ -109,6 +110,16 @@ class RealWorld:
                     got = (await consumer.getmany(place, timeout_ms=200)).get(place, ())
                     records.extend(Record(record.key, record.value, tuple(record.headers)) for record in got)
             return records
+
+
+async def remove(connection: KafkaConnection, place: TopicPartition, before: int) -> None:
+    """Move the start of a log, as retention does when a segment's time is over."""
+    admin = AIOKafkaAdminClient(**connection.client_kwargs())
+    await admin.start()
+    try:
+        await admin.delete_records({place: RecordsToDelete(before_offset=before)})
+    finally:
+        await admin.close()
 
 
 @asynccontextmanager

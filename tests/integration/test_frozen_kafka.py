@@ -72,9 +72,10 @@ async def test_all_doors_close_in_time_though_a_commit_is_under_way(away: Away) 
 async def test_questions_end_in_time() -> None:
     async with LocalServices() as services:
         world = await real_world(KafkaConnection(services.endpoints.bootstrap_servers), "frozen")
-        lane, ledger = world.lane(), world.ledger()
+        lane, ledger, coordinators = world.lane(), world.ledger(), world.coordinators()
         await lane.start({0: 0, 1: 0})
         await ledger.open(0)
+        await coordinators.check()
 
         async def says(question: Awaitable[object], error: type[Exception]) -> None:
             with pytest.raises(error):
@@ -88,9 +89,14 @@ async def test_questions_end_in_time() -> None:
                 seconds(says(world.producer().open(), ProducerDead)),
                 seconds(says(world.ledger().open(0), LogUnavailable)),
                 seconds(says(world.missing_lane().partitions(), LogUnavailable)),
+                seconds(says(coordinators.check(), LogUnavailable)),
             )
-            print("bounds, at_end, offsets, producer, ledger, lane:", [round(each, 1) for each in took_s])
+            print("bounds, at_end, offsets, producer, ledger, lane, coordinators:", [round(each, 1) for each in took_s])
             assert max(took_s) < 15 + SLACK_S
+            assert took_s[-1] < 1.5 + SLACK_S
+            assert await seconds(coordinators.close()) < 2 + SLACK_S
+        await coordinators.check()
+        await coordinators.close()
         await lane.close()
         await ledger.close()
 

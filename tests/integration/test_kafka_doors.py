@@ -21,6 +21,7 @@ from schemas.record import Record
 from schemas.topics import TopicShape, TopicSpec, chunks_topic, topics
 from tests.contract.chunk_log_contract import ChunkLogContract, ChunkWorld
 from tests.contract.chunk_reader_contract import ChunkReaderContract, ChunkTopic
+from tests.contract.coordinators_contract import CoordinatorsContract
 from tests.contract.kafka_world import KafkaWorld, outgoing
 from tests.contract.lane_log_contract import LaneLogContract
 from tests.contract.ledger_log_contract import LedgerLogContract
@@ -90,6 +91,12 @@ class TestKafkaLedger(LedgerLogContract):
         return real
 
 
+class TestKafkaCoordinators(CoordinatorsContract):
+    @pytest.fixture
+    async def world(self, real: KafkaWorld) -> KafkaWorld:
+        return real
+
+
 class Door(Protocol):
     async def close(self) -> None: ...
 
@@ -104,7 +111,12 @@ async def open_ledger(world: KafkaWorld) -> tuple[Door, Awaitable[object]]:
     return ledger, ledger.open(0)
 
 
-@pytest.mark.parametrize("opening", [open_lane, open_ledger])
+async def open_coordinators(world: KafkaWorld) -> tuple[Door, Awaitable[object]]:
+    coordinators = world.coordinators()
+    return coordinators, coordinators.check()
+
+
+@pytest.mark.parametrize("opening", [open_lane, open_ledger, open_coordinators])
 async def test_whoever_is_cancelled_while_a_door_opens_leaves_nothing_open(
     real: KafkaWorld, opening: Callable[[KafkaWorld], Awaitable[tuple[Door, Awaitable[object]]]]
 ) -> None:

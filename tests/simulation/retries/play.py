@@ -65,8 +65,10 @@ class _Noted(MemoryTransactions):
         self._clock, self._dues, self._played = process.world.clock, dues, played
         self._latest: Counter[str] = Counter()
 
-    async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
-        await super().transact(records, offsets)
+    async def transact(
+        self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
+    ) -> Sequence[int]:
+        written = await super().transact(records, offsets)
         now_ms, played = self._clock.utc_ms(), self._played
         for each in records:
             place, lane = dict(each.record.headers)[FAILURE].decode(), each.topic.rpartition(".")[2]
@@ -75,6 +77,7 @@ class _Noted(MemoryTransactions):
             played.late_ms[lane].append(now_ms - due_ms)
             played.backwards += due_ms < self._latest[lane]
             self._latest[lane] = max(self._latest[lane], due_ms)
+        return written
 
 
 async def play(failures: int, *, over_s: float, fresh_per_s: float, allowance: AllowanceRules = DEFAULT) -> Played:

@@ -48,10 +48,10 @@ def _commit_before_send() -> AbstractContextManager[object]:
 
     async def transact(
         self: Transactions, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
-    ) -> None:
+    ) -> Sequence[int]:
         if offsets:
             await whole(self, [], offsets)
-        await whole(self, records, {})
+        return await whole(self, records, {})
 
     return patch.object(Transactions, "transact", transact)
 
@@ -169,12 +169,13 @@ def _an_unknown_commit_is_a_success() -> AbstractContextManager[object]:
 
     async def transact(
         self: Transactions, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
-    ) -> None:
+    ) -> Sequence[int]:
         epoch = self._epoch
         try:
-            await whole(self, records, offsets)
+            return await whole(self, records, offsets)
         except ProducerDead:
             self._epoch = epoch
+            return [-1] * len(records)
 
     return patch.object(Transactions, "transact", transact)
 

@@ -17,7 +17,14 @@ from broker.service.retrying import RetrierProcess
 from broker.service.timekeeping import ByTheLeader
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import MemoryKafka
-from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryLedger, MemoryOffsets, MemoryReplyTopics
+from broker.testing.kafka_doors import (
+    MemoryChunks,
+    MemoryCoordinators,
+    MemoryLane,
+    MemoryLedger,
+    MemoryOffsets,
+    MemoryReplyTopics,
+)
 from broker.testing.lease import MemoryLeaseStore
 from consumers.retries.allowances import AllowanceRules
 from consumers.retries.retrier import Retrier, RetrierRules
@@ -127,6 +134,7 @@ class DispatcherProcess(Process):
             upstream=Upstream(world.openai, self.wires, name),
             lease=self.lease,
             ledger=MemoryLedger(self.link, topic=topics.ledger_topic(PREFIX)),
+            coordinators=MemoryCoordinators(self.link),
             offsets=MemoryOffsets(self.link, group=self.group),
             lane=self.lane,
             make_producer=self.producer,
@@ -210,7 +218,7 @@ class RetryingProcess(Process):
         leader = self.leader = Lease(self.world.leases, key, self.wires, ttl_ms=ttl_ms, token=self.name)
         elected = Elected(
             self.lease,
-            KafkaWatch(self.lane(failures)),
+            KafkaWatch(self.lane(failures), MemoryCoordinators(self.link)),
             clock=self.clock,
             timekeeper=ByTheLeader(self.clock, leader),
             health=Health(),

@@ -35,8 +35,11 @@ class Next(DispatcherProcess):
 class Adding(Transactions):
     """Fields and headers that nobody knows yet, in all that is written."""
 
-    async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
-        await super().transact([replace(each, record=added(each.topic, each.record)) for each in records], offsets)
+    async def transact(
+        self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
+    ) -> Sequence[int]:
+        later = [replace(each, record=added(each.topic, each.record)) for each in records]
+        return await super().transact(later, offsets)
 
 
 def added(topic: str, record: Record) -> Record:

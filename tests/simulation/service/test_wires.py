@@ -9,6 +9,7 @@ import pytest
 from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_doors import MemoryTransactions
 from broker.testing.lease import MemoryLeaseStore
+from tests.contract.coordinators_contract import CoordinatorsContract
 from tests.contract.kafka_world import KafkaWorld
 from tests.contract.lane_log_contract import LaneLogContract
 from tests.contract.lease_contract import TTL_MS, LeaseContract, LeaseWorld
@@ -68,6 +69,12 @@ class TestLanes(LaneLogContract):
 
 
 class TestLedger(LedgerLogContract):
+    @pytest.fixture
+    async def world(self) -> KafkaWorld:
+        return _FarKafka()
+
+
+class TestCoordinators(CoordinatorsContract):
     @pytest.fixture
     async def world(self) -> KafkaWorld:
         return _FarKafka()

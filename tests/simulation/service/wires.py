@@ -131,15 +131,18 @@ class Transactions(MemoryTransactions):
         self._wires.starts.append(Start(now_s, self._id, self._process, now_s - self._wires.mine_s))
         await super().open()
 
-    async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+    async def transact(
+        self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
+    ) -> Sequence[int]:
         """See `broker.ports.TransactionLog.transact`."""
         try:
-            await super().transact(records, offsets)
+            written = await super().transact(records, offsets)
         except ProducerDead:
             if self._wires.chance(0.5):  # it is found out at once, or when the time is over
                 await asyncio.sleep(self._wires.dice.uniform(0, COMMIT_WITHIN_S))
             raise
         await self._wires.travel()
+        return written
 
     def _fault(self) -> CommitFault | None:
         self._wires.live()

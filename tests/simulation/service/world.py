@@ -47,13 +47,14 @@ class WatchedKafka(MemoryKafka):
         self._committed = committed
         self._begun: dict[str, dict[str, list[Record]]] = {}
 
-    def begin(self, transactional_id: str, outgoing: Iterable[tuple[str, Record, int | None]]) -> None:
+    def begin(self, transactional_id: str, outgoing: Iterable[tuple[str, Record, int | None]]) -> list[int]:
         """See `MemoryKafka.begin`."""
         listed = list(outgoing)
-        super().begin(transactional_id, listed)
+        offsets = super().begin(transactional_id, listed)
         by_topic = self._begun.setdefault(transactional_id, {})
         for topic, record, _ in listed:
             by_topic.setdefault(topic, []).append(record)
+        return offsets
 
     def commit(self, transactional_id: str, group: str, offsets: dict[TopicPartition, StoredOffset]) -> None:
         """See `MemoryKafka.commit`."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaConnectionError
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import OffsetAndMetadata, RecordMetadata
 
 from broker.adapters import kafka_admin
 from broker.adapters.kafka_connection import KafkaConnection
@@ -52,8 +52,8 @@ async def test_a_producer_that_never_starts_is_given_up_after_ten_seconds(monkey
 
 
 async def _at_once(*_: object, **__: object) -> Any:
-    sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    sent.set_result(None)
+    sent: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+    sent.set_result(RecordMetadata("topic", 0, KafkaPartition("topic", 0), 7, 0, 0, 0))
     return sent
 
 

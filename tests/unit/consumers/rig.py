@@ -13,7 +13,7 @@ from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
 from broker.service.timekeeping import ByTheLeader
 from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryLane, MemoryOffsets, MemoryTransactions
+from broker.testing.kafka_doors import MemoryCoordinators, MemoryLane, MemoryOffsets, MemoryTransactions
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from consumers.retries.allowances import AllowanceRules
 from consumers.retries.retrier import Retrier, RetrierRules
@@ -128,7 +128,7 @@ class Process:
         self.lease = MemoryLease(world.leases, f"headrace:cluster:{NAME}", ttl_ms=times.ttl_ms, token=owner)
         self.elected = Elected(
             self.lease,
-            watch_type(MemoryLane(self.link, topic=FAILURES)),
+            watch_type(MemoryLane(self.link, topic=FAILURES), MemoryCoordinators(self.link)),
             clock=self.clock,
             timekeeper=ByTheLeader(self.clock, world.dispatchers_lease(owner)),
             health=self.health,

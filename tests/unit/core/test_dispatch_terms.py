@@ -157,6 +157,21 @@ def test_what_a_follower_reads_is_known_when_it_leads() -> None:
     assert shell.decisions(done) == [Discard()]
 
 
+def test_a_term_of_our_own_is_inherited_though_no_line_of_it_is_read() -> None:
+    shell = leading()
+    number = shell.take(candidate(charge=4_000))
+    assert number in shell.calls
+    low = shell.core.limits.checkpoints(shell.now_ms)[0].levels[0].low
+    shell.stand_by()
+    shell.now_ms += 1_000
+    shell.stand_by()  # a promotion that failed is no term: it leaves nothing of its own
+    shell.now_ms += 1
+    shell.lead(shell.restored())
+    again = shell.take_at(Source(place(), 0), candidate(charge=4_000))
+    assert shell.calls[again].repeated
+    assert shell.core.limits.checkpoints(shell.now_ms)[0].levels[0].low <= low - 4_000
+
+
 def test_calls_of_our_own_that_outlive_a_suspension_repeat_nothing() -> None:
     shell = leading()
     number = shell.take()

@@ -5,7 +5,7 @@ from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.identity import Fate, Identity
 from broker.core.inheritance import Inheritance
 from broker.core.reading import MINUTE_MS, Metric
-from tests.unit.core.specimens import budget, identity
+from tests.unit.core.specimens import budget, candidate, identity, ticket
 
 
 def started(*identities: Identity) -> list[StartedEntry]:
@@ -20,6 +20,24 @@ def test_a_call_of_a_dead_leader_is_repeated_once() -> None:
         True,
         False,
     ]
+
+
+def test_a_term_of_our_own_leaves_the_calls_it_has_not_settled_and_its_levels() -> None:
+    made: list[Checkpoint | None] = []
+
+    def make(limit: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
+        made.append(checkpoint)
+        return budget(limit, now_ms, checkpoint)
+
+    left = Inheritance(make)
+    called, waits = ticket(candidate("called")), ticket(candidate("waits"))
+    called.calls = 1
+    level = Level(Metric.TOKENS, 5, 5, 60_000, MINUTE_MS)
+    left.outlived([called, waits], [Checkpoint("gpt", 1_000, (level,), 3, 700, 1_000_000)], 50_000)
+    assert left.repeats(called.candidate.identity)
+    assert not left.repeats(waits.candidate.identity)
+    left.budget("gpt", 10, wall_ms=51_300)
+    assert made == [Checkpoint("gpt", 51_300, (level,), 3, 400, 1_000_000)]
 
 
 def test_another_run_of_the_id_repeats_nothing() -> None:

@@ -17,6 +17,7 @@ from broker.testing.counter import RoughCounter
 from broker.testing.kafka import KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import (
     MemoryChunks,
+    MemoryCoordinators,
     MemoryLane,
     MemoryLedger,
     MemoryOffsets,
@@ -121,6 +122,7 @@ class Process:
             upstream=self.upstream(),
             lease=self.lease,
             ledger=self.ledger(),
+            coordinators=MemoryCoordinators(self.link),
             offsets=self.offsets(),
             lane=self.lane,
             make_producer=self.producer,

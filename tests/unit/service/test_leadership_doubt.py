@@ -49,8 +49,9 @@ async def test_a_producer_that_is_replaced_leaves_one_reader_a_lane() -> None:
     await led(process)
     for _ in range(3):
         world.submit("any", stream=True)
+        opened = world.kafka.opened[NAME]
         world.kafka.commit_faults.append(CommitFault.LOST)
-        await until(lambda: process.health.role != "leader", 10)
+        await until(lambda: world.kafka.opened[NAME] > opened, 10)  # noqa: B023 -- called before the next turn
         await led(process)
     readers = sorted(task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("intake"))
     assert readers == ["intake bulk", "intake control", "intake standard", "intake urgent"]
@@ -208,7 +209,7 @@ async def test_a_third_foreign_claim_under_our_valid_lease_means_two_redis() -> 
         await _other_redis(world, f"b{number}", 1)
         world.submit(f"r{number}")
         if number < 2:
-            await until(lambda: process.health.role != "leader", 10)
+            await until(lambda: world.claims()[-1][1] == "a", 10)
             await led(process)
     await until(process.leading.done, 20)
     with pytest.raises(TwoLeadersError, match="two Redis serve one Kafka"):

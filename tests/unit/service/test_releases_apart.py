@@ -33,15 +33,17 @@ class LaterLedger(Process):
         class Producer(MemoryTransactions):
             async def transact(
                 self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
-            ) -> None:
-                await super().transact([_later(each) if each.topic == LEDGER else each for each in records], offsets)
+            ) -> Sequence[int]:
+                return await super().transact(
+                    [_later(each) if each.topic == LEDGER else each for each in records], offsets
+                )
 
         return Producer(self.link, transactional_id=NAME)
 
     def ledger(self) -> LedgerLog:
         class Ledger(MemoryLedger):
             async def read(self, timeout_ms: int) -> Sequence[LedgerRow]:
-                return [LedgerRow(row.at_ms, _versioned(row.value, 1)) for row in await super().read(timeout_ms)]
+                return [replace(row, value=_versioned(row.value, 1)) for row in await super().read(timeout_ms)]
 
         return Ledger(self.link, topic=LEDGER)
 
@@ -53,9 +55,9 @@ class LaterMaps(Process):
         class Producer(MemoryTransactions):
             async def transact(
                 self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
-            ) -> None:
+            ) -> Sequence[int]:
                 later = {place: _coded(stored, "hr1:", "hr2:") for place, stored in offsets.items()}
-                await super().transact(records, later)
+                return await super().transact(records, later)
 
         return Producer(self.link, transactional_id=NAME)
 

@@ -12,6 +12,7 @@ from broker.testing.kafka import CommitFault, KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryReplyTopics
 from schemas.record import Record
 from tests.contract.chunk_log_contract import ChunkLogContract, ChunkWorld
+from tests.contract.coordinators_contract import CoordinatorsContract
 from tests.contract.kafka_world import KafkaWorld, outgoing, read, taken, texts, values
 from tests.contract.lane_log_contract import LaneLogContract
 from tests.contract.ledger_log_contract import LedgerLogContract
@@ -42,6 +43,12 @@ class TestMemoryLane(LaneLogContract):
 
 
 class TestMemoryLedger(LedgerLogContract):
+    @pytest.fixture
+    async def world(self) -> KafkaWorld:
+        return MemoryWorld()
+
+
+class TestMemoryCoordinators(CoordinatorsContract):
     @pytest.fixture
     async def world(self) -> KafkaWorld:
         return MemoryWorld()

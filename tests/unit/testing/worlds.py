@@ -3,7 +3,7 @@
 import asyncio
 
 from broker.testing.kafka import KafkaLink, MemoryKafka
-from broker.testing.kafka_doors import MemoryLane, MemoryLedger, MemoryOffsets, MemoryTransactions
+from broker.testing.kafka_doors import MemoryCoordinators, MemoryLane, MemoryLedger, MemoryOffsets, MemoryTransactions
 from schemas.record import Record
 from tests.contract.kafka_world import PARTITIONS
 
@@ -65,6 +65,9 @@ class MemoryWorld:
     def ledger(self) -> MemoryLedger:
         return MemoryLedger(self.link, topic=self.ledger_topic)
 
+    def coordinators(self) -> MemoryCoordinators:
+        return MemoryCoordinators(self.link)
+
     def stranger(self) -> MemoryStranger:
         return MemoryStranger(self.kafka, self.lane_topic)
 
@@ -74,6 +77,9 @@ class MemoryWorld:
 
     async def trim(self, partition: int, before: int) -> None:
         self.kafka.logs(self.lane_topic)[partition].trim(before)
+
+    async def trim_ledger(self, before: int) -> None:
+        self.kafka.logs(self.ledger_topic)[0].trim(before)
 
     async def add_partition(self) -> None:
         self.kafka.create(self.lane_topic, PARTITIONS + 1)
