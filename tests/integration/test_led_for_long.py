@@ -1,0 +1,129 @@
+"""A leader that has led for long, on a real Kafka: a commit whose outcome is unknown costs it a moment, and no call.
+
+`python -m tests.chaos led-for-long` does the same with twelve hours of ledger.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.client import AIOKafkaClient, CoordinationType
+
+from broker.local.properties import Node
+from broker.local.services import LocalServices
+from broker.simulator.script import Scripted
+from broker.simulator.upstream import Upstream
+from tests.integration.fleet import Fleet, Process, producing, read_all, request, send
+from tests.integration.ledger_of_hours import retention_strikes, write_lines
+from tests.integration.test_recovery import LIMITS, plentiful
+
+CALLS = 10
+CALL_TAKES_S = 4.0
+STALL_S = 11.0
+"""Longer than a commit may take: its outcome is unknown."""
+BACK_WITHIN_S = 5.0
+A_LINE_EVERY_S = 1.5
+"""While calls are in flight a leader commits each second: by then a line of its own stands behind what was removed."""
+LINES = 2_000
+
+
+class Calls:
+    """A script: what each request id was called, and how long a call takes."""
+
+    def __init__(self) -> None:
+        self.made: Counter[str] = Counter()
+
+    def __call__(self, number: int, body: Mapping[str, Any]) -> Scripted | None:
+        self.made[str(body["messages"][0]["content"]).split()[3].rstrip(".")] += 1
+        return Scripted(delay_s=0.0 if number == 0 else CALL_TAKES_S)
+
+
+async def in_flight(fleet: Fleet, leader: Process, name: str) -> None:
+    async with producing(fleet) as producer:
+        await send(producer, fleet, "standard", [request(f"{name}{number}") for number in range(CALLS)])
+    await fleet.inflight(leader, CALLS)
+
+
+@pytest.mark.parametrize("dispatchers", [1, 2])
+async def test_a_lost_commit_after_the_ledgers_retention_costs_a_moment_and_no_call(
+    dispatchers: int, tmp_path: Path
+) -> None:
+    calls = Calls()
+    async with LocalServices() as services, Upstream(plentiful()) as upstream:
+        upstream.script(calls)
+        async with Fleet(services, "led", upstream.base_url, tmp_path, LIMITS) as fleet:
+            leader = await fleet.start()
+            status = await fleet.until(leader, "leader")
+            for _ in range(dispatchers - 1):
+                await fleet.until(await fleet.start(), "standby")
+            async with producing(fleet) as producer:
+                await send(producer, fleet, "standard", [request("first")])
+            await read_all(fleet, "results", until=1)
+            await write_lines(fleet.connection, fleet.prefix, status, LINES)
+            assert await retention_strikes(fleet.connection, fleet.prefix) > LINES
+            await in_flight(fleet, leader, "r")
+            await asyncio.sleep(A_LINE_EVERY_S)
+            os.kill(services.kafka_pid, signal.SIGSTOP)
+            await asyncio.sleep(STALL_S)
+            os.kill(services.kafka_pid, signal.SIGCONT)
+            begun_s = time.monotonic()
+            ledger = await read_all(fleet, "results", until=1 + CALLS)
+            print(
+                f"{dispatchers} dispatchers: every answer is there {time.monotonic() - begun_s:.1f} s after the stall"
+            )
+            assert '"transaction_unknown"' in leader.said(), "no commit was lost: the stall was too short"
+            assert set(ledger.counts().values()) == {1}
+            assert set(calls.made.values()) == {1}, calls.made
+            assert {value["term"] for value in ledger.values} == {status["term"]}
+            assert "ledger_opened_anew" not in leader.said(), "it needs no line that was removed"
+            await fleet.until(leader, "leader", within_s=BACK_WITHIN_S)
+
+
+def transactions_on_one_node(_: Node) -> Mapping[str, object]:
+    """The log of transactions alone is kept once: with its node the coordinator is away from all."""
+    return {"transaction.state.log.replication.factor": 1, "transaction.state.log.min.isr": 1}
+
+
+async def coordinator_of(fleet: Fleet) -> int:
+    client = AIOKafkaClient(bootstrap_servers=fleet.services.endpoints.bootstrap_servers)
+    await client.bootstrap()
+    try:
+        return int(await client.coordinator_lookup(CoordinationType.TRANSACTION, f"{fleet.prefix}.dispatcher"))
+    finally:
+        await client.close()
+
+
+async def test_a_coordinator_that_is_away_from_all_costs_no_hand_over_and_no_call(tmp_path: Path) -> None:
+    """The ledger answers all the while, for its partition has other replicas."""
+    calls = Calls()
+    async with (
+        LocalServices(nodes=3, node_settings=transactions_on_one_node) as services,
+        Upstream(plentiful()) as upstream,
+    ):
+        upstream.script(calls)
+        async with Fleet(services, "coordinated", upstream.base_url, tmp_path, LIMITS) as fleet:
+            leader = await fleet.start()
+            status = await fleet.until(leader, "leader")
+            standby = await fleet.start()
+            await fleet.until(standby, "standby")
+            async with producing(fleet) as producer:
+                await send(producer, fleet, "standard", [request("first")])
+            await read_all(fleet, "results", until=1)
+            await in_flight(fleet, leader, "r")
+            away = services.kafka_pids[await coordinator_of(fleet)]
+            os.kill(away, signal.SIGSTOP)
+            await asyncio.sleep(25)
+            os.kill(away, signal.SIGCONT)
+            ledger = await read_all(fleet, "results", until=1 + CALLS)
+            assert '"transaction_unknown"' in leader.said()
+            assert "cut_off_from_kafka" not in leader.said()
+            assert '"leading"' not in standby.said()
+            assert set(calls.made.values()) == {1}, calls.made
+            assert set(ledger.counts().values()) == {1}
+            assert {value["term"] for value in ledger.values} == {status["term"]}
