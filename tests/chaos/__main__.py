@@ -21,6 +21,7 @@ from tests.chaos.endurance import endurance
 from tests.chaos.failover import hand_overs, leader_kills, long_hand_over, stopped_leaders
 from tests.chaos.faults import FAULTS
 from tests.chaos.figures import Figure
+from tests.chaos.led_for_long import led_for_long
 from tests.chaos.outages import cluster_away, failover_429s, nodes_away, redis_away, redis_emptied_often
 from tests.chaos.run import play
 from tests.chaos.stuck_head import stuck_head
@@ -45,6 +46,14 @@ def measurements(times: int | None, minutes: float) -> dict[str, tuple[Measureme
         ),
         "cluster-away": (cluster_away, "all Kafka nodes killed for two minutes: 3 min"),
         "failover-429s": (partial(failover_429s, times=times or 3), "kills at 95 % load: 5 min"),
+        "led-for-long": (
+            partial(led_for_long, dispatchers=1, hours=times or 12),
+            "a ledger of --times 12 hours, Kafka stalled twice, its lines removed: 3 min",
+        ),
+        "led-for-long-2": (
+            partial(led_for_long, dispatchers=2, hours=times or 12),
+            "the same with a standby, which reads all of it first: 6 min",
+        ),
         "stuck-head": (stuck_head, "10,000 answered behind one that is not, then a kill: 3 min"),
         "one-death": (partial(after_deaths, deaths=1), "SIGKILL with 6,000 taken, and the rate after it: 2 min"),
         "three-deaths": (partial(after_deaths, deaths=3), "three of them in a row: 2 min"),

@@ -21,6 +21,10 @@ FORGETFUL = 0.05
 """The share of runs in which nothing but Redis forgetting happens."""
 POISONED = 0.25
 POISON = "whoever counts this dies"
+AGED = 0.2
+"""The share of runs whose ledger is kept for less than the run, so that leaders lead for longer than it is kept."""
+UNCOORDINATED = 0.3
+"""The share of runs in which the coordinators go away though partitions answer."""
 TENANTS = (None, None, "acme", "globex")
 
 
@@ -37,6 +41,7 @@ class Faults:
     Once a second, of the world: that a dispatcher or the retrier crashes, stands still, leaves, or is cut off from
     Kafka or from Redis; that Kafka or Redis goes away, that Redis is emptied or goes back to what it knew before; that
     the coordinator gives up a producer; that retention strikes, or a batch rots. Of a start: that the clock is wrong.
+    Once a second besides: that retention removes lines of the ledger, or that the coordinators alone go away.
     """
 
     duplicate: float = 0.5
@@ -68,22 +73,34 @@ class Faults:
     wrong_clock: float = 0.6
     poison: float = 0.06
     deaf: float = 0.3
+    ledger_removed: float = 0.5
+    coordinators_away: float = 0.1
 
     @classmethod
     def drawn(cls, chance: Random) -> "Faults":
         """Some of each, and none of a third of them."""
         worst = cls()
-        names = [each.name for each in fields(cls) if each.name not in {"poison", "deaf"}]
+        later = dict.fromkeys(("poison", "deaf", "ledger_removed", "coordinators_away"), 0.0)
+        names = [each.name for each in fields(cls) if each.name not in later]
         return cls(
-            **{name: chance.random() * getattr(worst, name) * (chance.random() > 1 / 3) for name in names},
-            poison=0,
-            deaf=0,
+            **{name: chance.random() * getattr(worst, name) * (chance.random() > 1 / 3) for name in names}, **later
         )
 
     def poisoned(self, chance: Random) -> "Faults":
         """In a quarter of the runs a few records are poison, in others cancellations are lost."""
         poison = chance.random() * Faults().poison * (chance.random() < POISONED)
         return replace(self, poison=poison, deaf=chance.random() * Faults().deaf * (chance.random() < 0.5))
+
+    def aged(self, chance: Random) -> "Faults":
+        """In a fifth of the runs the ledger forgets what is needed no more, in others the coordinators go away.
+
+        Of an id that the ledger has forgotten nothing is promised when it comes again: in those runs none does.
+        """
+        away = chance.random() * Faults().coordinators_away * (chance.random() < UNCOORDINATED)
+        removed = chance.random() * Faults().ledger_removed * (chance.random() < AGED)
+        found = replace(self, coordinators_away=away, ledger_removed=removed)
+        none_again = replace(found, duplicate=0.0, conflict=0.0, garbage=0.0, cancel=0.0, replay=0.0)
+        return none_again if removed else found
 
     @classmethod
     def of_a_forgetful_redis(cls) -> "Faults":
@@ -138,7 +155,7 @@ class Scenario:
             seed=seed,
             faults=Faults.of_a_forgetful_redis()
             if chance.random() < FORGETFUL
-            else Faults.drawn(chance).poisoned(Random(f"poison {seed}")),
+            else Faults.drawn(chance).poisoned(Random(f"poison {seed}")).aged(Random(f"age {seed}")),
             settings=_settings(chance, dict.fromkeys(MODELS, limits if believed else {})),
             dispatchers=chance.choice((1, 2, 2, 3)),
             partitions=chance.randint(1, 2),

@@ -10,7 +10,7 @@ from broker.testing.kafka import MemoryKafka
 from broker.testing.lease import MemoryLeaseStore
 from schemas import topics
 from schemas.record import Record
-from tests.simulation.service.history import History
+from tests.simulation.service.history import LEDGER, History
 from tests.simulation.service.loops import Conductor
 from tests.simulation.service.process import Process
 from tests.simulation.service.scenario import LANES, PREFIX, Scenario
@@ -76,6 +76,19 @@ class Troubles:
                     world.conductor.plan(second + self._chance.random(), strike)
         if self._chance.random() < 0.3:
             world.conductor.plan(self._chance.uniform(0, world.scenario.span_s), self._grow)
+        self._plan_later_ones()
+
+    def _plan_later_ones(self) -> None:
+        """Troubles with a chance of their own, so that older seeds are still the runs they were."""
+        faults, chance = self._world.scenario.faults, Random(f"later troubles {self._world.scenario.seed}")
+        strikes: dict[Callable[[], None], float] = {
+            lambda: self._ledger_removed(chance): faults.ledger_removed,
+            lambda: self._coordinators_away(chance): faults.coordinators_away,
+        }
+        for second in range(int(self._world.scenario.span_s)):
+            for strike, probability in strikes.items():
+                if chance.random() < probability:
+                    self._world.conductor.plan(second + chance.random(), strike)
 
     # ------------------------------------------------------------------ processes
 
@@ -195,6 +208,25 @@ class Troubles:
         world.history.trimmed = True
         log.trim(offset)
         world.kafka.stir()
+
+    def _ledger_removed(self, chance: Random) -> None:
+        """Whoever leads has led for longer than the ledger is kept: of its lines the last one stands, or some more."""
+        log = self._world.kafka.logs(LEDGER)[0]
+        lines = [fetched.offset for fetched in log.committed()]
+        if lines:
+            offset = chance.choice((lines[-1], chance.choice(lines)))
+            self._world.note("retention", LEDGER, offset)
+            log.trim(offset)
+            self._world.kafka.stir()
+
+    def _coordinators_away(self, chance: Random) -> None:
+        self._world.note("coordinators away")
+        self._world.kafka.coordinates = False
+        self._world.conductor.after(chance.choice((0.5, 3.0, 12.0, 20.0)), self._coordinators_back)
+
+    def _coordinators_back(self) -> None:
+        self._world.kafka.coordinates = True
+        self._world.kafka.stir()
 
     def _grow(self) -> None:
         topic = topics.requests_topic(PREFIX, self._chance.choice(LANES))

@@ -148,6 +148,7 @@ class World:
         """Trouble is over: everything works, and enough processes live."""
         self.note("calm")
         self.is_calm = self.openai.is_calm = self.leases.available = True
+        self.kafka.coordinates = True
         self.kafka.start_again()
         for process in self.processes:
             self.mend(process)
