@@ -9,17 +9,23 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.errors import KafkaError
 
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_topics import create_missing
 from broker.local.properties import Node
 from broker.local.services import LocalServices
 from broker.simulator.script import Scripted
 from broker.simulator.upstream import Upstream
-from tests.integration.fleet import Fleet, Process, producing, read_all, request, send
+from schemas.topics import ledger_topic, topics
+from tests.integration.fleet import LANES, Fleet, Process, producing, read_all, request, send
 from tests.integration.ledger_of_hours import retention_strikes, write_lines
 from tests.integration.test_recovery import LIMITS, plentiful
 
@@ -90,13 +96,31 @@ def transactions_on_one_node(_: Node) -> Mapping[str, object]:
     return {"transaction.state.log.replication.factor": 1, "transaction.state.log.min.isr": 1}
 
 
-async def coordinator_of(fleet: Fleet) -> int:
-    client = AIOKafkaClient(bootstrap_servers=fleet.services.endpoints.bootstrap_servers)
+async def apart(services: LocalServices) -> tuple[str, int]:
+    """A prefix whose ledger is led by another node than the coordinator, and that coordinator: one for all prefixes."""
+    client = AIOKafkaClient(bootstrap_servers=services.endpoints.bootstrap_servers)
     await client.bootstrap()
     try:
-        return int(await client.coordinator_lookup(CoordinationType.TRANSACTION, f"{fleet.prefix}.dispatcher"))
+        for number in range(10):
+            prefix = f"apart{number}"
+            await create_missing(
+                KafkaConnection(services.endpoints.bootstrap_servers), topics(prefix, LANES, None, nodes=3)
+            )
+            coordinator = await coordinator_of(client, prefix)
+            cluster = await client.fetch_all_metadata()
+            if cluster.leader_for_partition(TopicPartition(ledger_topic(prefix), 0)) != coordinator:
+                return prefix, coordinator
     finally:
         await client.close()
+    raise AssertionError("ten ledgers are led by the coordinator's node")
+
+
+async def coordinator_of(client: AIOKafkaClient, prefix: str) -> int:
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(KafkaError):
+                return int(await client.coordinator_lookup(CoordinationType.TRANSACTION, f"{prefix}.dispatcher"))
+            await asyncio.sleep(0.2)
 
 
 async def test_a_coordinator_that_is_away_from_all_costs_no_hand_over_and_no_call(tmp_path: Path) -> None:
@@ -107,7 +131,8 @@ async def test_a_coordinator_that_is_away_from_all_costs_no_hand_over_and_no_cal
         Upstream(plentiful()) as upstream,
     ):
         upstream.script(calls)
-        async with Fleet(services, "coordinated", upstream.base_url, tmp_path, LIMITS) as fleet:
+        prefix, coordinator = await apart(services)
+        async with Fleet(services, prefix, upstream.base_url, tmp_path, LIMITS) as fleet:
             leader = await fleet.start()
             status = await fleet.until(leader, "leader")
             standby = await fleet.start()
@@ -116,7 +141,7 @@ async def test_a_coordinator_that_is_away_from_all_costs_no_hand_over_and_no_cal
                 await send(producer, fleet, "standard", [request("first")])
             await read_all(fleet, "results", until=1)
             await in_flight(fleet, leader, "r")
-            away = services.kafka_pids[await coordinator_of(fleet)]
+            away = services.kafka_pids[coordinator]
             os.kill(away, signal.SIGSTOP)
             await asyncio.sleep(25)
             os.kill(away, signal.SIGCONT)
