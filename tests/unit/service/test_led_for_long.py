@@ -196,9 +196,10 @@ async def test_what_a_leader_lived_through_is_no_suspect_after_a_doubt_though_it
     process = Process(world, "a").start()
     await led(process)
     await until(lambda: world.upstream.inflight == 1)
-    assert process.follower.deaths.caution(f"{PREFIX}.requests.bulk/0", 9) is None, "it was read, and lived through"
-    await _doubt(world, process)
-    assert not process.driver.cautious
+    for _ in range(2):
+        caution = process.follower.deaths.caution(f"{PREFIX}.requests.bulk/0", 9)
+        assert caution is None or not caution.deaths, "it was read, and lived through"
+        await _doubt(world, process)
     await until(lambda: len(world.outcomes()) == 1)
     assert world.outcomes()[0]["status"] == "completed"
     await process.end()

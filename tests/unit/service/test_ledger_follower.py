@@ -141,6 +141,78 @@ async def test_terms_that_died_are_counted_once_however_often_the_ledger_is_read
     assert process.follower.deaths.caution(f"{PREFIX}.requests.bulk/0", 99) == Caution(99, {9: 1})
 
 
+async def test_what_we_wrote_is_not_read_nor_is_any_line_before_it() -> None:
+    world = World()
+    process = Process(world, "a")
+    write(world, claim_record(1, "a"))
+    await process.follower.catch_up()
+    write(world, step("own"), step("own too"), step("unknown"))
+    process.follower.wrote(2, "a", ())
+    await process.follower.catch_up()
+    assert not process.core.identities.knows(id_hash("own too"))
+    assert process.core.identities.knows(id_hash("unknown"))
+    write(world, step("next"))
+    process.follower.wrote(-1, "a", ())
+    await process.follower.catch_up()
+    assert process.core.identities.knows(id_hash("next")), "Kafka did not say where it stands"
+
+
+async def test_a_follower_that_was_closed_goes_on_where_it_stopped() -> None:
+    world = World()
+    write(world, step("first"), step("second"))
+    process = Process(world, "a")
+    await process.follower.catch_up()
+    await process.follower.close()
+    write(world, step("third"))
+    await process.follower.catch_up()
+    assert process.follower.lines == 3
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+async def test_where_retention_was_faster_everything_in_the_window_is_read_anew(*, is_closed: bool) -> None:
+    world = World()
+    write(world, step("forgotten"), age_ms=HOUR_MS + 10_000)
+    write(world, claim_record(1, "x", ()), step("first"))
+    process = Process(world, "a")
+    await process.follower.catch_up()
+    write(world, step("removed"), step("last"), claim_record(2, "y", ()))
+    world.kafka.logs(LEDGER)[0].trim(4)
+    if is_closed:
+        await process.follower.close()
+        await process.follower.catch_up()
+    else:
+        assert await process.follower.follow(0) == 1
+    assert process.follower.last_claim == (2, "y")
+    assert process.core.identities.knows(id_hash("last"))
+    write(world, step("later"))
+    await process.follower.catch_up()
+    assert process.core.identities.knows(id_hash("later"))
+
+
+async def test_an_older_claim_of_the_same_term_that_is_read_anew_is_not_the_one_that_is_waited_for() -> None:
+    world = World()
+    process = Process(world, "a")
+    write(world, claim_record(1, "a"), step("between"))
+    await process.follower.catch_up()
+    process.follower.wrote(10**6, "a", ())
+    write(world, claim_record(1, "a"))
+    process.follower.expect(1, "a", 2)
+    await process.follower.read_to_claim(15_000)
+    assert process.follower.lines == 5
+
+
+async def test_coordinators_that_are_away_are_as_good_as_no_kafka_though_the_ledger_answers() -> None:
+    world = World()
+    process = Process(world, "a")
+    await process.follower.catch_up()
+    world.kafka.coordinates = False
+    assert not await process.follower.reaches_kafka()
+    await process.follower.catch_up()
+    world.kafka.coordinates = True
+    await process.follower.close()
+    assert await process.follower.reaches_kafka(), "the ledger may be closed in doubt, and is asked nothing then"
+
+
 async def test_reading_it_all_again_changes_nothing() -> None:
     world = World()
     write(world, claim_record(1, "x"), step("first"), claim_record(2, "y"))
