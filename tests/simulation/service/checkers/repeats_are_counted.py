@@ -2,7 +2,8 @@
 
 A call repeats another one if a process that led before had begun a call for the same id, and nothing of it was
 committed since. The successor can know of it only if a ledger line said so before its claim. What the ledger calls
-begun may never have reached OpenAI: its process died on the way.
+begun may never have reached OpenAI: its process died on the way. A process that has stood by since repeats its own
+calls. Where retention has removed lines of the ledger, they tell nothing.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ def check(history: History) -> Iterator[str]:
     """More repetitions counted than there were, or fewer than the ledger told."""
     known = sum(_is_told(history, before, after) for before, after in _pairs(history))
     counted = sum(each.repeated for each in history.lived)
-    if counted < known:
+    if counted < known and not history.scenario.faults.ledger_removed:
         yield f"{counted} calls are counted as repeated; the ledger tells of {known}"
     for process in history.lived:
         possible = _possible(history, process.name)
@@ -25,7 +26,7 @@ def check(history: History) -> Iterator[str]:
 
 
 def _possible(history: History, process: str) -> int:
-    """How often it began a call for an id for which another process had begun one."""
+    """How often it began a call for an id for which another process had begun one, or itself before it was promoted."""
     begun: dict[bytes, set[str]] = {}
     count = 0
     for commit in history.commits:
@@ -37,7 +38,20 @@ def _possible(history: History, process: str) -> int:
     sent = sum(
         bool(begun.get(id_hash(call.id), set()) - {process}) for call in history.calls if call.process == process
     )
-    return max(count, sent)
+    return max(count, sent) + _own(history, process)
+
+
+def _own(history: History, process: str) -> int:
+    """How often it called an id that it had called before it started a producer."""
+    promoted = [start.at_s for start in history.starts if start.process == process]
+    last: dict[str, float] = {}
+    count = 0
+    for call in history.calls:
+        if call.process == process:
+            before_s = last.get(call.id, call.sent_s)
+            count += any(before_s < at_s < call.sent_s for at_s in promoted)
+            last[call.id] = call.sent_s
+    return count
 
 
 def _pairs(history: History) -> Iterator[tuple[Arrival, Arrival]]:
