@@ -19,6 +19,7 @@ from broker.clock import WallClock
 from broker.core.suspects import Deaths
 from broker.errors import LogUnavailable, PositionGone, ProgressUnreadable
 from broker.ports import Coordinators, LedgerLog, LedgerRow
+from broker.service.containment import said
 from broker.service.driver import Driver
 from broker.service.grants import Grants
 from broker.service.ledger_codec import ledger_read
@@ -110,6 +111,9 @@ class LedgerFollower:
                     await self._log.at_end()
                 await self._coordinators.check()
         except (TimeoutError, LogUnavailable):
+            return False
+        except Exception as error:  # noqa: BLE001 — a defect of a look ends neither a leader nor a standby
+            said("kafka_probe", error)
             return False
         return True
 

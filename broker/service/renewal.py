@@ -15,6 +15,7 @@ from broker.clock import WallClock
 from broker.core.term import LeaseTimes, Trust
 from broker.errors import LeaseUnavailable
 from broker.ports import Lease, LeaseForeign, LeaseMine
+from broker.service.containment import said
 from broker.service.health import Health
 from broker.tasks import ended
 
@@ -140,6 +141,8 @@ class Renewal:
         watching = now_ms - reached_ms >= CUT_OFF_AFTER_MS - RIVAL_STEADY_MS
         if not watching or not await self._lease.ready_standbys():
             self._rival_since_ms = None
+            if self._probing is not None and self._probing.done():
+                self._probing = None  # its answer is old when it is asked for
             return False
         if self._has_answered():
             self.reached_ms, self._rival_since_ms = now_ms, None
@@ -150,9 +153,16 @@ class Renewal:
 
     def _has_answered(self) -> bool:
         """Whether the last probe says so. Probes run beside the renewals: one takes longer than a lease may wait."""
-        last, answered = self._probing, False
-        if last is not None and last.done():
-            answered = last.result()
-        if last is None or last.done():
-            self._probing = asyncio.create_task(self._kafka.reaches_kafka(), name="kafka probe")
-        return answered
+        last = self._probing
+        if last is not None and not last.done():
+            return False
+        self._probing = asyncio.create_task(self._probed(), name="kafka probe")
+        return last is not None and last.result()
+
+    async def _probed(self) -> bool:
+        """A defect of the probe is no answer, and ends no term."""
+        try:
+            return await self._kafka.reaches_kafka()
+        except Exception as error:  # noqa: BLE001 — said, and asked again
+            said("kafka_probe", error)
+            return False

@@ -10,7 +10,7 @@ from broker.ports import Outgoing
 from broker.service.leadership import TwoLeadersError
 from broker.service.ledger_codec import claim_record
 from broker.testing.kafka import CommitFault, KafkaLink
-from broker.testing.kafka_doors import MemoryLane, MemoryTransactions
+from broker.testing.kafka_doors import MemoryCoordinators, MemoryLane, MemoryTransactions
 from schemas import topics
 from schemas.codec import encode_ledger
 from schemas.record import Record
@@ -305,5 +305,38 @@ async def test_a_standby_that_reaches_kafka_only_now_and_then_gets_nothing() -> 
     assert world.holder() == "a"
     first.link.mend()
     await led(first)
+    await first.end()
+    await second.end()
+
+
+class _OddCoordinators(MemoryCoordinators):
+    """Raises what nothing expects, while it is `odd`."""
+
+    odd = False
+
+    async def check(self) -> None:
+        if self.odd:
+            raise RuntimeError
+        await super().check()
+
+
+async def test_a_probe_that_raises_ends_no_term_and_is_no_answer() -> None:
+    world = World(latency_s=1)
+    first, second = Process(world, "a"), Process(world, "b")
+    odd = first.follower._coordinators = _OddCoordinators(first.link)
+    first.start()
+    await led(first)
+    await loaded(world, 5)
+    second.start()
+    await standing_by(second)
+    odd.odd = True
+    await until(lambda: not first.health.kafka_ready, 5)
+    first.link.cut()
+    await led(second, 60)
+    await until(lambda: first.health.role == "standby")
+    odd.odd = False
+    first.link.mend()
+    await standing_by(first)
+    assert not first.leading.done()
     await first.end()
     await second.end()
