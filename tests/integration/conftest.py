@@ -16,6 +16,7 @@ from tests.integration.privacy import PRIVACY
 _TIMEOUT_S = 180  # real servers, two busy cores; the first start of all fetches 45 MB
 _LONGEST_FIRST = (
     "test_kills",
+    "test_led_for_long",
     "test_recovery",
     "test_local",
     "test_retries",
