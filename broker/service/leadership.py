@@ -275,7 +275,7 @@ class Leadership:
         renewal.reached_ms = clock.now_ms()
         self.health.unpromoted = None
         self.health.kafka(None)
-        self._parts.follower.wrote(written[-1], self._owner, publication.named(batch))
+        self._parts.follower.wrote(written[-1], publication.line)
         driver.post(Committed(batch.serial, begun_ms, publication.crashed))
         return True
 

@@ -10,7 +10,6 @@ a day), the follower opens anew where the dedupe window begins, which tells noth
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 from typing import assert_never
 
 import structlog
@@ -168,12 +167,13 @@ class LedgerFollower:
             self._log.seek(self._next)
         self._skips = False
 
-    def wrote(self, offset: int, owner: str, suspects: Sequence[str]) -> None:
-        """A line of our own term is committed at that offset (-1: it is not known), and names these suspects.
+    def wrote(self, offset: int, line: LedgerRecord) -> None:
+        """A step of our own term is committed at that offset (-1: it is not known).
 
-        Neither it nor any line before it must be read.
+        Neither it nor any line before it must be read: what it says is borne in mind as if it had been. What it says
+        of requests the core knows.
         """
-        self.deaths.stepped(owner, suspects, self._clock.utc_ms())
+        self._bear_in_mind(line, self._clock.utc_ms())
         if offset >= 0:
             self._next, self._skips = offset + 1, True
 

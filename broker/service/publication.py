@@ -45,7 +45,7 @@ from schemas.codec import encode_dead_letter, encode_failure, encode_ledger, enc
 from schemas.failure import RetryableFailure, header_fields, key_fields
 from schemas.headers import CE_SUBJECT, REPLY_DROPPED, TRACEPARENT
 from schemas.ids import id_hash
-from schemas.ledger import position
+from schemas.ledger import LedgerKind, LedgerRecord, position
 from schemas.outcome import Completed, Failed
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest, Undecodable, binary_headers
@@ -81,6 +81,7 @@ class Publication:
         """
         self._grants = grants
         self.crashed: frozenset[TicketNumber] = frozenset()
+        self.line = LedgerRecord(LedgerKind.STEP, 0, owner)
         self._settings = settings
         self._replies = replies
         self._hold = hold
@@ -109,7 +110,10 @@ class Publication:
         return self._topic_ids
 
     def records(self, batch: Batch, term: int) -> list[Outgoing]:
-        """Everything the batch writes, the ledger line last; `crashed` names the tickets that it turns into Failed."""
+        """Everything the batch writes, the ledger line last, which is `line`.
+
+        `crashed` names the tickets that it turns into Failed.
+        """
         now = self._clock.utc_now()
         outgoing: list[Outgoing] = []
         self.crashed = frozenset()
@@ -125,17 +129,14 @@ class Publication:
             outgoing.extend(self._overdue(overdue, term, now))
         if self.crashed:
             batch = replace(batch, settled=failed_instead(batch.settled, set(map(self._key, self.crashed))))
-        key = NO_KEY if self._grants is None else self._grants.for_step()
-        step = step_record(batch, term, self._owner, now, suspects=self.named(batch), key=key)
-        line = encode_ledger(replace(step, topics=self._ids_to_say(batch)))
-        outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, line)))
-        return outgoing
-
-    def named(self, batch: Batch) -> tuple[str, ...]:
-        """The positions that the ledger line names as suspects."""
-        return tuple(
+        named = tuple(
             position(self._topic(each.partition.lane), each.partition.number, each.offset) for each in batch.suspects
         )
+        key = NO_KEY if self._grants is None else self._grants.for_step()
+        step = step_record(batch, term, self._owner, now, suspects=named, key=key)
+        self.line = replace(step, topics=self._ids_to_say(batch))
+        outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, encode_ledger(self.line))))
+        return outgoing
 
     def reply_topics(self, batch: Batch) -> set[str]:
         """The topics of producers' own for which outcomes of the batch have copies."""

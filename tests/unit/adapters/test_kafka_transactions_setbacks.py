@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaError,
@@ -16,6 +17,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     for_code,
 )
+from aiokafka.structs import RecordMetadata
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_transactions import Batching, KafkaTransactions
@@ -38,13 +40,13 @@ class Producer:
     async def begin_transaction(self) -> None:
         self._may("begin")
 
-    async def send(self, topic: str, **_: Any) -> "asyncio.Future[None]":
+    async def send(self, topic: str, **_: Any) -> "asyncio.Future[RecordMetadata]":
         self._may(f"send {topic}")
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
         if f"deliver {topic}" in self._errors:
             future.set_exception(self._errors[f"deliver {topic}"])
         else:
-            future.set_result(None)
+            future.set_result(RecordMetadata(topic, 0, KafkaPartition(topic, 0), 7, 0, 0, 0))
         return future
 
     async def send_offsets_to_transaction(self, _offsets: object, _group: str) -> None:

@@ -134,7 +134,7 @@ async def test_a_leader_that_reads_much_of_the_ledger_hands_nothing_over() -> No
     await standing_by(other)
     _led_for_long(world, 4_000)
     process.far.slowness = SLOWLY
-    process.follower.wrote(10**6, "a", ())  # a place that the ledger does not hold
+    process.follower.wrote(10**6, LedgerRecord(LedgerKind.STEP, 1, "a"))  # a place that the ledger does not hold
     assert 20 < await _doubt(world, process) < 60
     assert world.claims()[-1] == (1, "a")
     await until(lambda: len(world.outcomes()) == 6, 100)
