@@ -45,7 +45,7 @@ class LedgerFollower:
         reached_ms: When a line was last read.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — two keyword-only, made in one place
         self,
         log: LedgerLog,
         coordinators: Coordinators,

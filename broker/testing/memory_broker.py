@@ -90,7 +90,9 @@ class MemoryBroker:
         self._clock = WallClock(loop.time)
         self.kafka = MemoryKafka(self._clock.utc_ms)
         self._leases = MemoryLeaseStore(self._clock.utc_ms)
-        self._openai = ScriptedUpstream(latency_s=latency_s, script=None if answer is None else _script(answer))
+        self._errors: list[Exception] = []
+        script = None if answer is None else _script(answer, self._errors)
+        self._openai = ScriptedUpstream(latency_s=latency_s, script=script)
         self.connection: ClientDoors = MemoryClientDoors(self.kafka, KafkaLink(self.kafka))
         for topic in _topics(self.settings, topics):
             self.kafka.create(*topic)
@@ -108,6 +110,8 @@ class MemoryBroker:
         for process in (self._dispatcher, self._retrier):
             if process is not None:
                 await process.kill()
+        if self._errors:
+            raise ExceptionGroup("The function that answers calls has raised.", self._errors)
 
     # ------------------------------------------------------------------ what can be seen
 
@@ -248,9 +252,15 @@ def _topics(settings: Settings, further: tuple[str, ...]) -> list[tuple[str, int
     ]
 
 
-def _script(answer: Callable[[Asked], Answer]) -> Callable[[Asked], Said | Silence | None]:
+def _script(answer: Callable[[Asked], Answer], errors: list[Exception]) -> Callable[[Asked], Said | Silence | None]:
+    """Notes what `answer` raises: a dispatcher would make a failed request of it, and hide the cause from a test."""
+
     def said(asked: Asked) -> Said | Silence | None:
-        given = answer(asked)
+        try:
+            given = answer(asked)
+        except Exception as error:
+            errors.append(error)
+            raise
         if isinstance(given, str):
             return Said(body=answer_text(asked, given))
         return Said(body=json.dumps(given)) if isinstance(given, Mapping) else given

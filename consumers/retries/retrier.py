@@ -13,7 +13,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -30,6 +30,7 @@ from consumers.retries.fresh import FreshWork
 from consumers.retries.letters import Letters
 from consumers.retries.releases import Releases, choose
 from consumers.retries.standing import Restorer
+from consumers.retries.watcher import Watcher
 from schemas.codec import OtherReleaseError, WireError, decode_failure, encode_retry
 from schemas.dead_letter import Origin
 from schemas.failure import RetryableFailure
@@ -48,22 +49,6 @@ _ROTTEN = ""
 """The lane of what is no RetryableFailure: it leaves at once, as a dead letter."""
 
 _log = structlog.get_logger("retrier")
-
-
-class Watcher(Protocol):
-    """Who counts."""
-
-    def put_back(self, lane: str) -> None:
-        """A request is on its lane again."""
-
-    def dead_letter(self, reason: str) -> None:
-        """A dead letter was written."""
-
-    def transaction(self, result: str, seconds: float) -> None:
-        """A transaction ended so (`committed`, `unknown`) after `seconds`."""
-
-    def contained(self, step: str) -> None:
-        """An exception in our own code at that step made a dead letter of one failure, and ended nothing else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,8 +63,11 @@ class Before(DispatcherProcess):
 class Leaving(Transactions):
     """What this release has added is left out again."""
 
-    async def transact(self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]) -> None:
-        await super().transact([replace(each, record=without(each.topic, each.record)) for each in records], offsets)
+    async def transact(
+        self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
+    ) -> Sequence[int]:
+        former = [replace(each, record=without(each.topic, each.record)) for each in records]
+        return await super().transact(former, offsets)
 
 
 def without(topic: str, record: Record) -> Record:

@@ -104,15 +104,16 @@ class Former(Process):
         class Producer(MemoryTransactions):
             async def transact(
                 self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
-            ) -> None:
-                await super().transact([_former(each) if each.topic == LEDGER else each for each in records], offsets)
+            ) -> Sequence[int]:
+                former = [_former(each) if each.topic == LEDGER else each for each in records]
+                return await super().transact(former, offsets)
 
         return Producer(self.link, transactional_id=NAME)
 
     def ledger(self) -> LedgerLog:
         class Ledger(MemoryLedger):
             async def read(self, timeout_ms: int) -> Sequence[LedgerRow]:
-                return [LedgerRow(row.at_ms, _without(row.value)) for row in await super().read(timeout_ms)]
+                return [replace(row, value=_without(row.value)) for row in await super().read(timeout_ms)]
 
         return Ledger(self.link, topic=LEDGER)
 
