@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes: what is compiled once is read by the next
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit sim sim-core sim-mutants bench-limits bench-lanes hostile-upstream integration chaos chaos-short chart image compatibility compiled coverage static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test unit sim sim-core sim-mutants bench-limits bench-lanes hostile hostile-upstream integration chaos chaos-short chart image compatibility compiled coverage static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -69,6 +69,9 @@ chaos: $(STAMP) ## faults at random on three Kafka nodes, Valkey, processes and 
 
 chaos-short: $(STAMP) ## a dozen of these faults in two minutes, always the same
 	@$(BIN)/python -m pytest -q -s tests/chaos
+
+hostile: $(STAMP) ## 200,000 hostile records beside good ones, on a real Kafka: an hour (SEEDS=10, RECORDS=20000, RATE=60)
+	@$(BIN)/python -m tests.hostile.flood --seeds $(or $(SEEDS),10) --records $(or $(RECORDS),20000) --rate $(or $(RATE),60)
 
 chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, held against Kubernetes' schemas, refusals read
 	@$(BIN)/python -m tests.chart.tools
