@@ -48,7 +48,7 @@ class LaneRule:
         ceiling_ppm: Share of the tokens admitted while others wait that it gets at most.
         lift_ppm: Share of what lanes above are served that its requests with near deadlines may take beside them.
         buffer_max: Records of this lane held in memory, all limits together.
-        buffer_bytes_max: The same in bytes of their values.
+        buffer_bytes_max: The same in bytes of memory, as they are decoded.
         serial: Of one ordering key one request at a time, to its end; nothing is parked.
     """
 
@@ -172,7 +172,7 @@ class LaneQueue:
     def is_sound(self) -> bool:
         """Whether it counts what it holds."""
         held = [*self.first(self.count + 1)]
-        tokens, weight = sum(each.charge for each in held), sum(each.bytes for each in held)
+        tokens, weight = sum(each.charge for each in held), sum(each.buffer_bytes for each in held)
         return (len(held), tokens, weight) == (self.count, self.waiting_tokens, self.waiting_bytes)
 
     def owed(self, head: Ticket) -> bool:

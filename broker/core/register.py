@@ -165,7 +165,7 @@ class Register:
         weight = dict.fromkeys(self._held_bytes, 0)
         for ticket in self._tickets.values():
             count[ticket.source.partition.lane] += 1
-            weight[ticket.source.partition.lane] += ticket.bytes
+            weight[ticket.source.partition.lane] += ticket.buffer_bytes
         there = all(self.holds(ticket) for ticket in self._open.values())
         waiting = all(self.holds(ticket) for joined in self._joined.values() for ticket in joined)
         return count == self._held and weight == self._held_bytes and there and waiting

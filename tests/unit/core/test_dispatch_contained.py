@@ -4,11 +4,12 @@ import pytest
 
 from broker.core.bounds import DEATHS_BY_CALL
 from broker.core.commands import Complete, StartedEntry
-from broker.core.events import Answered, Crashed, LedgerRead, Refused
+from broker.core.events import Answered, Crashed, LedgerRead, Refused, Taken
 from broker.core.reception import CALLS_KILL
+from broker.core.ticket import Source, TicketNumber
 from broker.core.verdict import Meaning
 from tests.unit.core.shell import WALL_MS
-from tests.unit.core.specimens import candidate, identity, verdict
+from tests.unit.core.specimens import candidate, identity, place, verdict
 from tests.unit.core.test_eviction import CRASHED, Rig
 
 pytestmark = pytest.mark.interpreted  # parts of the core are replaced by such as raise
@@ -19,6 +20,18 @@ def test_in_its_reception() -> None:
     number = rig.take(candidate(limit="no budget"))
     rig.all_others_are_answered()
     assert rig.decisions(number) == [CRASHED]
+
+
+def test_beside_requests_that_take_more_of_memory_than_of_the_wire() -> None:
+    rig = Rig()
+    rig.core.flights._inflight_max = 0
+    waiting = Taken(TicketNumber(1_000), Source(place("bulk"), 0), WALL_MS, 10, candidate("heavy"), 4_000)
+    rig.post(waiting)
+    number = rig.take(candidate(limit="no budget"))
+    rig.core.flights._inflight_max = 10
+    rig.all_others_are_answered()
+    assert rig.decisions(number) == [CRASHED]
+    assert rig.decisions(waiting.number) == [Complete()]
 
 
 def test_in_its_admission() -> None:

@@ -242,5 +242,9 @@ def test_lines_are_sound_while_they_hold_what_is_counted() -> None:
     limits.enqueue(ticket(), 0)
     assert limits.is_sound(1)
     assert not limits.is_sound(2)
+    heavy = ticket()
+    heavy.buffer_bytes = heavy.bytes + 3_500
+    limits.enqueue(heavy, 0)
+    assert limits.is_sound(2), "what is decoded weighs more than what is written"
     limits.desks()["gpt"].lanes.queue("standard").waiting_bytes += 1
-    assert not limits.is_sound(1)
+    assert not limits.is_sound(2)

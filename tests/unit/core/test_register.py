@@ -313,3 +313,12 @@ def test_it_is_sound_while_its_counts_and_ids_are_those_of_its_tickets() -> None
     register._held["bulk"] -= 1
     register._held_bytes["bulk"] += 1
     assert not register.is_sound()
+
+
+def test_it_is_sound_with_tickets_that_take_more_of_their_buffer_than_they_weigh() -> None:
+    register = Register(LANES)
+    register.replace_progress({place(): PartitionProgress(0)})
+    heavy = ticket()
+    heavy.buffer_bytes = heavy.bytes + 3_500
+    register.add(heavy)
+    assert register.is_sound()
