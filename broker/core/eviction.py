@@ -81,9 +81,13 @@ class Eviction:
             self._register.remove(ticket)
         if isinstance(ticket.content, Candidate):
             identity = ticket.content.identity
-            if self._register.answering(identity.id_hash) is None:
+            if not self._is_answered_for(identity.id_hash):
                 self._identities.forget_open(identity)
         ticket.state = SETTLED
+
+    def _is_answered_for(self, id_hash: bytes) -> bool:
+        """Whether a ticket answers for an open id, or the transaction under way, which fails it as overdue."""
+        return self._register.answering(id_hash) is not None or self._identities.is_failing(id_hash)
 
     def _fault(self) -> str | None:
         """What does not add up."""
@@ -93,13 +97,10 @@ class Eviction:
         called = sum(ticket.state is CALLING for ticket in tickets)
         desks = self._limits.desks().values()
         paid = all(desk.budget.inflight == flights.paid_by(desk.budget) for desk in desks)
-        answered = all(self._register.answering(each) is not None for each in self._identities.open_ids())
+        answered = all(map(self._is_answered_for, self._identities.open_ids()))
         books = (
             (self._register.is_sound(), "the register counts other tickets than it holds"),
-            (
-                self._limits.is_sound(queued),
-                "lines count other tickets than they hold",
-            ),
+            (self._limits.is_sound(queued), "lines count other tickets than they hold"),
             (held_bytes == flights.held_bytes, "answers hold other bytes than are counted"),
             (called == flights.wanted, "tickets are called without a call, or calls wanted by no ticket"),
             (paid, "a limit has reservations without a call, or calls without one"),

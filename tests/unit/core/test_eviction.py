@@ -12,7 +12,7 @@ from broker.core.commands import Bury, Complete, Discard, Fail
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Crashed, Refused
 from broker.core.eviction import CORE_CRASHED, UnsoundError
-from broker.core.identity import Fate
+from broker.core.identity import Awaited, Fate
 from broker.core.ticket import Garbage, State
 from broker.core.verdict import Meaning, Verdict
 from broker.core.witness import Usage
@@ -279,3 +279,33 @@ def test_a_probe_whose_admission_raises_may_be_repeated() -> None:
     assert breaker.may_call_at(rig.now_ms) == rig.now_ms
     rig.settle_all()
     assert rig.decisions(number) == [CRASHED]
+
+
+def overdue_under_way() -> Rig:
+    """A leader whose transaction under way fails a parked request, which is open without a ticket."""
+    rig = Rig()
+    rig.core.identities.settle(identity("x"), 1, Fate.PARKED, WALL_MS)
+    rig.core.identities.awaits(Awaited(identity("x"), 1, "x"))
+    rig.answer(rig.take("company"))
+    rig.begun()
+    assert rig.batch is not None
+    assert [each.name for each in rig.batch.overdue] == ["x"]
+    return rig
+
+
+def test_a_parked_request_that_is_being_failed_for_its_deadline_is_open_without_a_ticket() -> None:
+    rig = overdue_under_way()
+    number = rig.take(candidate("bad", limit="no budget"))
+    rig.all_others_are_answered()
+    assert rig.decisions(number) == [CRASHED]
+    assert rig.fates("x") == [Fate.WITHDRAWN]
+
+
+def test_its_copy_that_is_taken_out_leaves_it_open_until_it_has_failed() -> None:
+    rig = overdue_under_way()
+    copy = rig.take(candidate("x", attempt=2))
+    ticket = next(each for each in rig.core.register.tickets() if each.number == copy)
+    rig.core._eviction.evict(ticket, RuntimeError(), rig.now_ms)
+    rig.all_others_are_answered()
+    assert rig.decisions(copy) == [Discard(returned=True, overdue=True)], "its outcome is in the transaction under way"
+    assert rig.fates("x") == [Fate.WITHDRAWN, Fate.FAILED]
