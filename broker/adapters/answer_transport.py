@@ -76,7 +76,7 @@ class BoundedClient(httpx2.AsyncClient):
     """An httpx2 client on `AnswerTransport`, also where the environment names a proxy."""
 
     def __init__(self, *, connections_max: int, body_bytes_max: int) -> None:
-        """`body_bytes_max` bounds the longest stream; who reads an answer as a whole stops sooner."""
+        """`body_bytes_max` bounds the longest stream; what reads an answer as a whole stops sooner."""
         self._connections_max = connections_max
         self._body_bytes_max = body_bytes_max
         super().__init__(follow_redirects=False, timeout=None)
@@ -171,7 +171,7 @@ def _unanswered(error: Exception) -> Unanswered:
 
 
 class _Line(ResponseHandler):
-    """One connection: as aiohttp's, but a second answer, or one that nobody asked for, ends it."""
+    """One connection: as aiohttp's, but a second answer, or one that was not asked for, ends it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)

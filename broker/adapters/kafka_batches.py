@@ -67,7 +67,7 @@ class _Head(NamedTuple):
 
 @dataclass(slots=True)
 class Pieces:
-    """What a batch holds and nobody has taken yet, in order; `next_offset` is the one behind all of it."""
+    """What a batch holds and was not taken yet, in order; `next_offset` is the one behind all of it."""
 
     found: deque[Fetched | Unreadable]
     next_offset: int

@@ -83,7 +83,7 @@ class KafkaChunks:
                     await close_producer(producer)
             except _TROUBLE:
                 pass
-            except Exception as error:  # noqa: BLE001 — nobody awaits this task: it would end in silence
+            except Exception as error:  # noqa: BLE001 — this task is not awaited: it would end in silence
                 _log.error("sending chunks failed: %s", traced(error))
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_MAX_S)

@@ -3,7 +3,7 @@
 `client.post` is the SDK's documented call for endpoints it has no method for: authentication, base URL, organisation
 and project stay the SDK's business, the body goes out as the producer wrote it, and one call costs a fifth of the
 processor time of `chat.completions.create` on the default transport. `max_retries=0`: a hidden second attempt would
-spend budget that nobody reserved. The JSON is parsed by us, from the text we publish.
+spend budget that was not reserved. The JSON is parsed by us, from the text we publish.
 
 What comes back is read by `answer_transport`, in which the bounds stand, and a stream event by event as plain JSON,
 put together by `stream_assembly`. `openai.timeout_s` bounds a call as a whole: a server that sends a byte now and then

@@ -256,7 +256,7 @@ def entries(decided: Iterable[Decided]) -> Iterable[SettledEntry]:
 
 
 def _awaited(decided: Iterable[Decided], wall_offset_ms: int) -> Iterator[Awaited]:
-    """What is known of the copies of what is parked now: by whom a successor can fail what does not come back."""
+    """What is known of the copies of what is parked now: by it a successor can fail what does not come back."""
     for each in decided:
         if isinstance(each.decision, Park):
             candidate = each.ticket.candidate

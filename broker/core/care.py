@@ -1,7 +1,7 @@
 """Whether a request whose call was under way when dispatchers died may be called: at once, later, or not any more.
 
-Who is a suspect is counted in `broker.core.casualties`. A suspect waits until the term has been quiet, so that another
-cause of death has shown itself, and until its like have ended.
+Deaths are counted, and suspects named, in `broker.core.casualties`. A suspect waits until the term has been quiet, so
+that another cause of death has shown itself, and until its like have ended.
 """
 
 from collections.abc import Iterable

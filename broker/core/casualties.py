@@ -14,7 +14,7 @@ in flight share the death. So the one to blame is singled out before a request i
 
 Its *like* are requests with two deaths or more; *quiet* is a term in which no record is read with caution. So a request
 that kills is called three times if few were in flight with it, and once more if many were; those that only shared
-deaths are answered. A record that ends whoever decodes it (`broker.core.suspects`) does so within seconds of a
+deaths are answered. A record that ends its decoder (`broker.core.suspects`) does so within seconds of a
 promotion, before a suspect is called: those deaths are held against no call.
 
 Rules:

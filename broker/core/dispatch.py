@@ -149,7 +149,7 @@ class Dispatch:
             self._holding.relieve(now_ms, may_park=somebody_waits and self.identities.may_park)
             if somebody_waits:
                 self._admit(now_ms)
-                self._deadlines.tell_off(now_ms)  # who has lined up behind one of its ordering key
+                self._deadlines.tell_off(now_ms)  # what has lined up behind one of its ordering key
             else:
                 self.limits.rest()
             publish_at_ms = self._publish_at()

@@ -83,8 +83,8 @@ class Renewed:
 class LedgerRead:
     """A line of the ledger was read: fates, attempts, waiting cancels and copies, ours or another leader's.
 
-    `term` and `owner` say who wrote it, `left` that its term ends in peace, `named` that it names a record that is
-    about to be read with caution.
+    `term` and `owner` are those of the leader that wrote it. `left`: its term ends in peace. `named`: it names a record
+    that is about to be read with caution.
     """
 
     at_ms: int

@@ -76,7 +76,7 @@ class Identities:
 
     @property
     def may_park(self) -> bool:
-        """Whether one more may park: what is parked is never forgotten, so it is bounded (PROTOCOL 5)."""
+        """Whether one more may park: what is parked is kept until it is answered, so it is bounded (PROTOCOL 5)."""
         return self._fates.kept + len(self.cancels) < self._kept_max
 
     @property

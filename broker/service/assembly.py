@@ -120,7 +120,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         owner: This process's random token, in the lease and in the ledger.
         dice: Random numbers from 0 to 1, for pauses that must not coincide.
         from_start: Lanes whose missing offsets the operator allows to read as zero.
-        secret: Random bytes that nobody can guess.
+        secret: Random bytes, as many as asked for, that cannot be guessed.
 
     Raises:
         SettingsError: `from_start` names a lane that is not configured.

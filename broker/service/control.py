@@ -39,7 +39,7 @@ class ControlReader:
         return cancel, cancels.Cancel(id_hash(cancel.id), round(submitted_at.timestamp() * 1_000))
 
     def unread(self, record: Record) -> tuple[Undecodable, Garbage]:
-        """Nothing can be known of a record whose bytes nobody may touch any more: it asks for nobody's answer."""
+        """Nothing can be known of a record whose bytes must not be read any more, and no outcome is due for it."""
         return unread_request(record.headers, CRASHED), Garbage(None, CRASHED, "crashed")
 
     def defect(self, _record: Record) -> tuple[Undecodable, Garbage]:

@@ -156,7 +156,7 @@ class Driver:
     def _ended(self, call: CallNumber, cargo: Cargo, task: asyncio.Task[Answered | Refused | Crashed]) -> None:
         """Every call ends here, also one that was cancelled before its first step and never ran a line.
 
-        A CancelledError though nobody has cancelled the task is a defect too, of the client library perhaps: taken for
+        A CancelledError though the task was not cancelled is a defect too, of the client library perhaps: taken for
         our own it would be called and paid again without end.
         """
         del self._calls[call]

@@ -86,7 +86,7 @@ class Unfailing:
 
 
 class Printer(structlog.PrintLogger):
-    """Prints lines; one that cannot be written, since nobody reads stderr or its disk is full, is lost."""
+    """Prints lines; one that cannot be written, since stderr is closed or its disk is full, is lost."""
 
     def msg(self, message: str) -> None:
         """Print a line."""

@@ -90,7 +90,7 @@ class Web:
             return await handler(request)
         except web.HTTPException:
             raise
-        except Exception as error:  # noqa: BLE001 — who looks ends nothing, whatever is wrong with what is shown
+        except Exception as error:  # noqa: BLE001 — a look ends nothing, whatever is wrong with what is shown
             self._observed("web", error)
             return _json({"error": "This could not be shown; the log says why (observation_failed)."}, 500)
 
