@@ -13,9 +13,9 @@ from schemas import headers as names
 from schemas.ids import fingerprint, is_valid_id
 from schemas.record import Headers
 from schemas.request import GenerationRequest
+from schemas.request_codec import RUN_MAX
 
 _FORM = re.compile(rb"([0-9a-f]{16}) ([0-9]{1,5}) ([\x20-\x7e]{1,128})")
-_RUN_MAX = 65_535
 _ENDPOINT = GenerationRequest.model_fields["endpoint"].default
 
 
@@ -39,6 +39,6 @@ def identity_header(request_id: str, run: int, request: Mapping[str, Any]) -> tu
 def stated_identity(headers: Headers) -> StatedIdentity | None:
     """The identity that the headers state; None if they state none. Never raises."""
     found = _FORM.fullmatch(dict(headers).get(names.IDENTITY) or b"")
-    if found is None or int(found[2]) > _RUN_MAX:
+    if found is None or int(found[2]) > RUN_MAX:
         return None
     return StatedIdentity(found[3].decode(), int(found[2]), bytes.fromhex(found[1].decode()))

@@ -22,7 +22,6 @@ _OURS = frozenset(
     {names.RUN, names.DEADLINE, names.ATTEMPT, names.FAILURES, names.FAILURE, names.IDENTITY, names.GRANT}
 )
 _NEW_ID_DIGITS = 16
-_RUN_DIGITS_MAX = 5
 
 
 class Answer(NamedTuple):

@@ -10,9 +10,9 @@ from typing import Final
 
 from broker.core.verdict import Answer
 from broker.ports import Upstream, UpstreamReply
+from broker.settings.urls import MASK
 from schemas.delta import Delta
 
-MASK: Final = "***"
 _KEY_CHARS_MIN: Final = 8
 """A shorter text is no key of any server, and could be a part of a word."""
 

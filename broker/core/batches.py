@@ -27,13 +27,13 @@ from broker.core.bounds import (
 from broker.core.budget import Checkpoint
 from broker.core.cancels import Cancel
 from broker.core.commands import (
+    WITH_CONTENT,
     Batch,
     Bury,
     Complete,
     Decision,
     Discard,
     Fail,
-    Form,
     Park,
     Remember,
     SettledEntry,
@@ -63,7 +63,6 @@ class Ended:
     overdue: Sequence[Overdue] = ()
 
 
-_WITH_CONTENT = frozenset({Form.WHOLE, Form.UNCOPIED})
 REFUSED_BY_KAFKA = Fail(
     "unpublishable", "Kafka refuses the record of what became of this request, whenever it is sent."
 )
@@ -183,7 +182,7 @@ class Batches:
 
     def _reduced(self, decided: Decided) -> Decided:
         """What is published where Kafka refuses the answer, or the copy to be tried again: that it was refused."""
-        whole = self._outbox.form(decided.ticket) in _WITH_CONTENT
+        whole = self._outbox.form(decided.ticket) in WITH_CONTENT
         if whole or not isinstance(decided.decision, Complete | Park):
             return decided
         return Decided(decided.ticket, REFUSED_BY_KAFKA, decided.bytes)

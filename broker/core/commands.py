@@ -116,6 +116,10 @@ class Form(Enum):
     LETTER = "letter"  # that dead letter alone
 
 
+WITH_CONTENT = frozenset({Form.WHOLE, Form.UNCOPIED})
+"""The forms in which an answer, or the copy of a parked request, is written."""
+
+
 @value
 class Settlement:
     """What becomes of one ticket."""

@@ -113,7 +113,8 @@ class Garbage:
         """Whether its headers show it to be the copy of that parked request.
 
         They must hold the fingerprint of the content, or every producer could fail a parked request by its id. A record
-        that has ended two leaders is believed without: releases before this one wrote copies that state none.
+        that has ended two leaders, or whose reading raised, is believed without: releases before this one wrote copies
+        that state none.
         """
         own = self.identity
         if own is None or own.run != parked.run:

@@ -17,6 +17,7 @@ import structlog
 from broker.clock import WallClock
 from broker.core.batches import failed_instead
 from broker.core.commands import (
+    WITH_CONTENT,
     Batch,
     Bury,
     Complete,
@@ -54,9 +55,6 @@ _log = structlog.get_logger("publication")
 
 _BATCH_OVERHEAD_BYTES = 1_024
 _IDS_SAID_EVERY_MS = 600_000
-_WITH_CONTENT = frozenset({Form.WHOLE, Form.UNCOPIED})
-
-
 _OVERDUE = Fail("deadline_exceeded", "The request was parked, and had not come back long after its deadline.")
 _UNKNOWN_PLACE = -1
 
@@ -143,7 +141,7 @@ class Publication:
         found = set()
         for settlement in batch.settlements:
             match settlement.decision:
-                case Complete() | Fail() | Discard(returned=True) if settlement.form in _WITH_CONTENT:
+                case Complete() | Fail() | Discard(returned=True) if settlement.form in WITH_CONTENT:
                     with contextlib.suppress(Exception):  # whatever it is, `records` meets it too
                         found.add(self._reply_topic(self._hold[settlement.number]) or "")
                 case _:
@@ -169,7 +167,7 @@ class Publication:
         return topics.control_topic(self._prefix) if lane == CONTROL else topics.requests_topic(self._prefix, lane)
 
     def _written(self, settlement: Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
-        if settlement.form in _WITH_CONTENT:
+        if settlement.form in WITH_CONTENT:
             return self._settled(settlement, term, now)
         return self._reduced(settlement, term, now)
 

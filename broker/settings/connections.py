@@ -5,9 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from broker.settings.group import Contradiction, ContradictionsError, Group, Seconds
-from broker.settings.urls import HttpUrl, RedisUrl, check_text
-
-_PORT_MAX = 65_535
+from broker.settings.urls import PORT_MAX, HttpUrl, RedisUrl, check_text
 
 
 def _as_one_text(servers: Any) -> Any:
@@ -17,7 +15,7 @@ def _as_one_text(servers: Any) -> Any:
 def _check_servers(servers: str) -> str:
     for server in servers.split(","):
         host, _, port = server.strip().rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) <= _PORT_MAX:
+        if not host or not port.isdigit() or not 0 < int(port) <= PORT_MAX:
             raise ValueError(f"has {server.strip()!r} where host:port is expected")
     return servers
 

@@ -25,7 +25,7 @@ _AS_WRITTEN: Final = re.compile(rf"(?:(?P<login>[^/?#]*)@)?{_HOST}(?P<path>/[^?#
 _BEHIND_A_PASSWORD: Final = re.compile(rf"(?![:/?]|$){_HOST}(?P<path>/[0-9]*)?{_QUERY}")
 _SOCKET: Final = re.compile(rf"(?P<path>/[^?#]*){_QUERY}")
 _HTTP: Final = re.compile(rf"(?:(?P<login>[^/?#]*)@)?(?![:/?#]|$){_HOST}(?P<rest>[/?#].*)?", re.DOTALL)
-_PORT_MAX: Final = 65_535
+PORT_MAX: Final = 65_535
 _REDIS_SHAPE: Final = (
     "cannot be read: it must look like redis://USER:PASSWORD@HOST:6379/0 or unix://USER:PASSWORD@/PATH, and a password "
     "that makes it ambiguous must be percent-encoded (%2F for /, %23 for #, %3F for ?, %40 for @)"
@@ -75,7 +75,7 @@ class RedisUrl:
             raise UrlError("must begin with redis://, rediss:// or unix://")
         check_text(url)
         found = _socket(rest) if scheme == "unix" else _server(rest)
-        if found is None or int(found.groupdict().get("port") or 0) > _PORT_MAX:
+        if found is None or int(found.groupdict().get("port") or 0) > PORT_MAX:
             raise UrlError(_REDIS_SHAPE)
         groups = found.groupdict()
         login = groups["login"] if groups.get("login") is not None else _before(rest, found)
@@ -128,7 +128,7 @@ class HttpUrl:
             raise UrlError("must begin with http:// or https://")
         check_text(url)
         found = _HTTP.fullmatch(rest)
-        if found is None or int(found["port"] or 0) > _PORT_MAX or re.search(r"[^/]@", found["rest"] or ""):
+        if found is None or int(found["port"] or 0) > PORT_MAX or re.search(r"[^/]@", found["rest"] or ""):
             raise UrlError(_HTTP_SHAPE)
         port = f":{found['port']}" if found["port"] else ""
         return cls(scheme, found["login"], found["host"], f"{found['host']}{port}", found["rest"] or "")
