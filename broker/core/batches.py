@@ -7,7 +7,7 @@ without members expire, or twice a window, so that the ledger never looks as if 
 where somebody must be named as a suspect, or is none any more.
 
 Where even a transaction without any decision is refused, its line leaves out for a minute what can wait: levels,
-renewals, started attempts. What is left is bounded: 200 fates.
+renewals, attempts that started or ended. What is left is bounded: 200 decisions and 100 overdue requests.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
