@@ -105,6 +105,7 @@ class Process:
     lane_type = MemoryLane
     chunks_type = MemoryChunks
     replies_type = MemoryReplyTopics
+    dice_type = random.Random
 
     def __init__(
         self, world: World, owner: str, *, settings: Settings | None = None, from_start: frozenset[str] = frozenset()
@@ -113,7 +114,7 @@ class Process:
         self.settings = settings or settings_of()
         self.link = KafkaLink(world.kafka)
         self.clock = world.clock
-        self.dice = random.Random(owner)
+        self.dice = self.dice_type(owner)
         ttl_ms = dispatch_rules(self.settings).lease.ttl_ms
         self.lease = self.lease_type(world.leases, world.lease_key(), ttl_ms=ttl_ms, token=owner)
         self.chunks = self.chunks_type(self.link, topic=topics.chunks_topic(PREFIX))

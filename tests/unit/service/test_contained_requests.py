@@ -1,6 +1,7 @@
 """An exception of our own code at some step of one request fails that request alone, and nothing leaks."""
 
 import asyncio
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -105,6 +106,19 @@ class Rotten(Process):
         return self.rotten
 
 
+class RottenDice(random.Random):
+    """Raises in the core, which throws dice before it repeats a call."""
+
+    def random(self) -> float:
+        raise RuntimeError
+
+
+class RottenCore(Rotten):
+    """A dispatcher whose core raises over each answer that asks for another call."""
+
+    dice_type = RottenDice
+
+
 def outcomes_of(world: World, request_id: str) -> list[dict[str, Any]]:
     return [outcome for outcome in world.outcomes() if outcome["id"] == request_id]
 
@@ -158,6 +172,21 @@ async def test_a_defect_in_the_call_of_one_request_fails_it_alone(seam: Seam, *,
     assert not any(desk.budget.inflight for desk in process.core.limits.desks().values())
     assert process.core.flights.held_bytes == 0
     assert [entry.state for line in world.ledger() for entry in line.settled].count(LedgerState.FAILED) == 1
+    await process.end()
+
+
+async def test_a_defect_in_the_core_fails_its_request_alone_beside_others_in_the_buffer() -> None:
+    world = World()
+    process = RottenCore(world, lambda reply: replace(reply, answer=replace(reply.answer, status=500), body=None))
+    process.start()
+    await led(process)
+    with capture_logs() as lines:
+        await all_answered(world)
+    assert [(line["step"], line["request_id"]) for line in lines if line["event"] == "contained"] == [("answer", BAD)]
+    assert not [line for line in lines if line["event"] == "core_failed"]
+    assert {outcome["status"] for outcome in world.outcomes() if outcome["id"] != BAD} == {"completed"}
+    ((outcome,), ((reason, _, _),)) = outcomes_of(world, BAD), letters_of_bad(world)
+    assert (outcome["reason"], reason) == ("crashed", b"crashed")
     await process.end()
 
 
