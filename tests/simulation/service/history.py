@@ -3,8 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 
+from broker.ports import StoredOffset, TopicPartition
 from broker.testing.kafka import MemoryKafka
 from schemas import topics
 from schemas.codec import decode_ledger
@@ -32,6 +34,7 @@ class Commit:
         outcomes: What it answers.
         parked: What it parks.
         lines: Its ledger records.
+        offsets: The progress that it stores.
     """
 
     at_s: float
@@ -40,12 +43,20 @@ class Commit:
     outcomes: Sequence[dict[str, Any]]
     parked: Sequence[dict[str, Any]]
     lines: Sequence[LedgerRecord]
+    offsets: Mapping[TopicPartition, StoredOffset] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, at_s: float, group: str, records: Mapping[str, Sequence[Record]]) -> "Commit":
+    def of(
+        cls,
+        at_s: float,
+        group: str,
+        records: Mapping[str, Sequence[Record]],
+        offsets: Mapping[TopicPartition, StoredOffset],
+    ) -> "Commit":
         """What its records say."""
         lines = [decode_ledger(record.value or b"") for record in records.get(LEDGER, ())]
-        return cls(at_s, group, records, _values(records.get(RESULTS, ())), _values(records.get(FAILURES, ())), lines)
+        outcomes, parked = _values(records.get(RESULTS, ())), _values(records.get(FAILURES, ()))
+        return cls(at_s, group, records, outcomes, parked, lines, offsets)
 
 
 def _values(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -68,6 +79,22 @@ class Lived:
     repeated: int = 0
 
 
+class Deadly(Enum):
+    """What of a request ends the process that does it."""
+
+    DECODED = "decoded"
+    CALLED = "called"
+
+
+class Removed(NamedTuple):
+    """A record that retention has removed."""
+
+    topic: str
+    partition: int
+    offset: int
+    id: str | None
+
+
 @dataclass(slots=True)
 class History:
     """One run.
@@ -80,6 +107,11 @@ class History:
         lived: Every process that has ended, and those that live at the end.
         excused: Ids of which retention or a rotten batch took a record before it was done.
         trimmed: Whether retention has removed anything.
+        removed: Records that retention removed before they were done.
+        stepped_down: When which process stopped leading.
+        killed: Which request ended a process, by being decoded or by its call.
+        flawed: When which process began the call of which request that shows a defect in it.
+        logged: Lines of the log that hold a part of a prompt or of an answer.
         defects: What nobody caught, processes that ended by themselves.
         remains: What the last leader still holds once the world is quiet.
         undone: Records that are not done, by what Kafka stores, once the world is quiet.
@@ -95,6 +127,11 @@ class History:
     lived: list[Lived] = field(default_factory=list)
     excused: set[str] = field(default_factory=set)
     trimmed: bool = False
+    removed: list[Removed] = field(default_factory=list)
+    stepped_down: list[tuple[float, str]] = field(default_factory=list)
+    killed: list[tuple[Deadly, str]] = field(default_factory=list)
+    flawed: list[tuple[float, str, str]] = field(default_factory=list)
+    logged: list[str] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)
     remains: dict[str, int] = field(default_factory=dict)
     undone: list[str] = field(default_factory=list)

@@ -211,6 +211,10 @@ class Conductor:
         """Let it run so many callbacks more."""
         self._doomed[loop] = callbacks, kill
 
+    def is_doomed(self, loop: VirtualLoop) -> bool:
+        """Whether its end is near."""
+        return loop in self._doomed
+
     def remove(self, loop: VirtualLoop) -> None:
         """It never runs again."""
         self._loops.remove(loop)  # its timers go on into a queue that nobody empties
@@ -269,6 +273,7 @@ class Conductor:
         if left > 0:
             self._doomed[loop] = left - 1, kill
             return False
+        del self._doomed[loop]
         kill()
         return True
 

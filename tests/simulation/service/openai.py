@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from broker.simulator.pricing import Endpoint, size_of
 from broker.simulator.settings import UpstreamSettings
@@ -15,12 +15,31 @@ from tests.simulation.service.scenario import Scenario
 HANGS_S = 10_000.0
 
 
+class Blamed(NamedTuple):
+    """An answer that refuses the account, whatever the request."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str]
+
+
+MISTAKES = (
+    Blamed(401, {"error": {"message": "Incorrect API key provided.", "code": "invalid_api_key"}}, {}),
+    Blamed(429, {"error": {"message": "You exceeded your current quota.", "code": "insufficient_quota"}}, {}),
+    Blamed(429, {"error": {"message": "Your account has no credit.", "code": "credit_balance_exhausted"}}, {}),
+)
+"""A wrong key, a spend limit, an empty account."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A call leaves: when, and the last instant for which Redis has told its caller that the lease is its."""
+    """A call leaves: when, the last instant for which Redis has told its caller that the lease is its, and until when
+    that and the last commit let it call.
+    """
 
     at_s: float
     held_s: float
+    trusted_s: float
 
 
 @dataclass(slots=True)
@@ -35,6 +54,8 @@ class Arrival:
         body: What was asked, as text.
         status: How it was or will be answered; None: not at all.
         held_s: The last instant for which Redis has told its caller that the lease is its.
+        trusted_s: Until when that and the last commit let its caller call.
+        heard_s: When its answer was heard; None: never.
     """
 
     sent_s: float
@@ -44,10 +65,21 @@ class Arrival:
     body: str
     status: int | None
     held_s: float = -math.inf
+    trusted_s: float = math.inf
+    heard_s: float | None = None
+
+
+def _mistake(scenario: Scenario) -> tuple[float, float] | None:
+    """From when to when every call is refused for what only an operator can mend."""
+    if not scenario.faults.mistake:
+        return None
+    chance = Random(f"mistake {scenario.seed}")
+    began_s = chance.uniform(0, scenario.span_s)
+    return began_s, began_s + chance.choice((1.0, 4.0, 12.0))
 
 
 class OpenAI:
-    """One account. It goes on with a call whose caller has died."""
+    """One account. It goes on with a call whose caller has died. `flawed`: calls that ended before they left."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._faults = scenario.faults
@@ -58,12 +90,15 @@ class OpenAI:
             latency_s=scenario.latency_s,
             error_rate=scenario.faults.call_fails,
             long_429_rate=scenario.faults.call_refused_for_long,
-            long_429_s=4.0,
+            long_429_s=scenario.refused_for_s,
             seed=scenario.seed,
         )
         self._upstream = VirtualUpstream(settings)
         self.is_calm = False
+        self._mistake = _mistake(scenario)
+        self._blamed = Random(f"blamed {scenario.seed}").choice(MISTAKES)
         self.arrivals: list[Arrival] = []
+        self.flawed: list[tuple[float, str, str]] = []
 
     def asked(self, asked: Asked, process: str, sent: Sending, now_s: float) -> Said | Silence:
         """What a call that arrives now will be told, and when."""
@@ -72,11 +107,15 @@ class OpenAI:
         ask = Ask(asked.request_id, model, size_of(Endpoint.CHAT, body), output_tokens=20)
         visit = self._upstream.arrive(ask, round(now_s * 1_000_000))
         told = self._upstream.end(visit)
+        if self._mistake is not None and self._mistake[0] <= now_s < self._mistake[1]:
+            told, visit.ends_us = self._blamed, round((now_s + 0.1) * 1_000_000)
         after_s = visit.ends_us / 1_000_000 - now_s
         hangs = not self.is_calm and self._chance.random() < self._faults.call_unanswered
         status = None if hangs else told.status
         text = json.dumps(body, sort_keys=True)
-        self.arrivals.append(Arrival(sent.at_s, now_s, process, asked.request_id, text, status, sent.held_s))
+        self.arrivals.append(
+            Arrival(sent.at_s, now_s, process, asked.request_id, text, status, sent.held_s, sent.trusted_s)
+        )
         if hangs:
             return Silence("timeout", HANGS_S)
         if told.status is None:

@@ -29,13 +29,17 @@ from broker.testing.lease import MemoryLeaseStore
 from consumers.retries.allowances import AllowanceRules
 from consumers.retries.retrier import Retrier, RetrierRules
 from schemas import topics
+from tests.simulation.service.history import Deadly, History
 from tests.simulation.service.loops import Conductor
 from tests.simulation.service.openai import OpenAI
-from tests.simulation.service.scenario import LANES, POISON, PREFIX, Scenario
+from tests.simulation.service.scenario import FLAW_IN_READING, LANES, POISON, PREFIX, Scenario
 from tests.simulation.service.wires import Lease, Link, Transactions, Upstream, Wires
 
 GAUGES_EVERY_S = 3.0
 """Seldom: no promise depends on what is shown, and showing it takes a tenth of a run's time."""
+
+A_CALL_KILLS_WITHIN_S = 1.5, 3.0
+"""What is sent stands in the ledger within a second. Of a call that kills sooner no successor ever learns."""
 
 
 class Surroundings(Protocol):
@@ -46,6 +50,7 @@ class Surroundings(Protocol):
     kafka: MemoryKafka
     leases: MemoryLeaseStore
     openai: OpenAI
+    history: History
 
     def utc_now(self) -> datetime: ...
 
@@ -131,7 +136,7 @@ class DispatcherProcess(Process):
     def __init__(self, world: Surroundings, name: str, clock_error_s: float) -> None:
         super().__init__(world, name, clock_error_s)
         doors = DispatcherDoors(
-            upstream=Upstream(world.openai, self.wires, name),
+            upstream=Upstream(world.openai, self.wires, name, self.die_of_call),
             lease=self.lease,
             ledger=MemoryLedger(self.link, topic=topics.ledger_topic(PREFIX)),
             coordinators=MemoryCoordinators(self.link),
@@ -175,20 +180,40 @@ class DispatcherProcess(Process):
         """See `Process.leave`."""
         self.loop.inside(self.made.dispatcher.leave)
 
+    def die(self, name: str) -> None:
+        """As a crash below Python does, in decoding a record: nothing that it does from here on is seen."""
+        self.world.history.killed.append((Deadly.DECODED, name))
+        self._doom()
+
+    def die_of_call(self, name: str) -> None:
+        """The same by a call, in which it takes a while: the ledger has heard by then that the call was started."""
+
+        def end() -> None:
+            if not self.wires.is_dead:
+                self.world.history.killed.append((Deadly.CALLED, name))
+                self._doom()
+
+        self.world.conductor.after(self.dice.uniform(*A_CALL_KILLS_WITHIN_S), end)
+
+    def _doom(self) -> None:
+        world = self.world
+        world.conductor.doom(self.loop, 0, lambda: world.kill(self))
+        world.conductor.after(self.dice.choice((0.05, 1.0, 4.0)), world.start_dispatcher)
+
 
 class Counter(RoughCounter):
-    """Counting a poisoned text ends the process, as a crash in a library does: nothing it does after it is seen."""
+    """Counting a poisoned text ends the process, as a crash in a library does; a flawed one shows a defect of ours."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: DispatcherProcess) -> None:
         super().__init__()
         self._process = process
 
     def count(self, model: str, text: str) -> int | None:
         """See `broker.ports.TokenCounter.count`."""
         if POISON in text:
-            process, world = self._process, self._process.world
-            world.conductor.doom(process.loop, 0, lambda: world.kill(process))
-            world.conductor.after(process.dice.choice((0.05, 1.0, 4.0)), world.start_dispatcher)
+            self._process.die(text.split(maxsplit=1)[0])
+        if FLAW_IN_READING in text:
+            raise ValueError(f"cannot be counted: {text}")
         return super().count(model, text)
 
 

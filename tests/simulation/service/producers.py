@@ -13,11 +13,24 @@ from schemas import topics
 from schemas.instants import to_wire
 from schemas.record import Record
 from tests.simulation.service.loops import Conductor
-from tests.simulation.service.scenario import LANES, MODELS, POISON, PREFIX, TENANTS, Scenario
+from tests.simulation.service.scenario import (
+    DEADLY_CALL,
+    FLAW_IN_CALLING,
+    FLAW_IN_READING,
+    LANES,
+    MODELS,
+    POISON,
+    PREFIX,
+    TENANTS,
+    WINDOW_S,
+    Scenario,
+)
 
 GARBAGE = b"{ no json"
 KEYS = (b"k1", b"k2")
 RUNS_MAX = 2
+DEADLY_WITHIN_S = 300.0
+"""Its three deaths take their time, and a deadline must not come first."""
 
 
 @dataclass(slots=True)
@@ -58,6 +71,7 @@ class Producers:
         self._chance = Random(f"producers {scenario.seed}")
         self.sent: list[Sent] = []
         self.replays = 0  # that are still to come
+        self._from_s = 0.0
         self._plain: dict[str, tuple[str, Record, str]] = {}  # ids that stand for one body, and the record of it
 
     def begin(self) -> None:
@@ -68,12 +82,20 @@ class Producers:
         for _ in range(round(self._scenario.requests * faults.garbage)):
             self._later(chance.choice(LANES), None, GARBAGE)
             self._cancel(f"nobody-{chance.randint(0, 9)}")
+        if faults.deadly:
+            request = self._request("deadly")
+            request["deadline"] = to_wire(self._utc_now() + timedelta(seconds=self._scenario.span_s + DEADLY_WITHIN_S))
+            self._spoilt("standard", "deadly", request, DEADLY_CALL)
 
     def _submit(self, name: str) -> None:
+        self._from_s = self._chance.uniform(0, self._scenario.span_s) if self._scenario.lasts else 0.0
         chance, faults = self._chance, self._scenario.faults
         request, lane = self._request(name), chance.choice(LANES)
         if faults.poison and chance.random() < faults.poison:
-            self._poison(lane, name, request)
+            self._spoilt(lane, name, request, POISON)
+            return
+        if faults.flaw and chance.random() < faults.flaw:
+            self._spoilt(lane, name, request, chance.choice((FLAW_IN_READING, FLAW_IN_CALLING)))
             return
         key = chance.choice(KEYS) if lane == "standard" and chance.random() < 0.3 else None
         self._send(lane, name, request, key)
@@ -93,7 +115,7 @@ class Producers:
 
     def _request(self, name: str) -> dict[str, Any]:
         chance = self._chance
-        text = "word " * chance.choice((10, 100, 1_000))
+        text = "word " * chance.choice(self._scenario.words)
         body = {"model": chance.choice(MODELS), "messages": [{"role": "user", "content": f"{name} {text}"}]}
         request: dict[str, Any] = {"id": name, "body": body}
         if (tenant := chance.choice(TENANTS)) is not None:
@@ -106,9 +128,9 @@ class Producers:
     def _send(self, lane: str, name: str, request: dict[str, Any], key: bytes | None) -> None:
         self._later(lane, name, json.dumps(request).encode(), json.dumps(request["body"], sort_keys=True), key)
 
-    def _poison(self, lane: str, name: str, request: dict[str, Any]) -> None:
-        """Of what nobody can read only the headers can say who waits for an answer."""
-        request["body"]["messages"][0]["content"] += POISON
+    def _spoilt(self, lane: str, name: str, request: dict[str, Any], text: str) -> None:
+        """Of what ends its reader only the headers can say which request waits for an answer."""
+        request["body"]["messages"][0]["content"] += text
         record = Record(None, json.dumps(request).encode(), ((names.CE_SUBJECT, name.encode()),))
         body, topic = json.dumps(request["body"], sort_keys=True), topics.requests_topic(PREFIX, lane)
         at_s = self._chance.uniform(0, self._scenario.span_s)
@@ -116,17 +138,32 @@ class Producers:
 
     def _cancel(self, name: str) -> None:
         value = json.dumps({"type": "cancel", "id": name}).encode()
-        at_s = self._chance.uniform(0, self._scenario.span_s)
+        at_s = self._instant()
         record = Record(name.encode(), value)
         self._conductor.plan(at_s, lambda: self._append(topics.control_topic(PREFIX), record, name, None))
 
     def _later(
         self, lane: str, name: str | None, value: bytes, body: str | None = None, key: bytes | None = None
     ) -> None:
-        at_s = self._chance.uniform(0, self._scenario.span_s)
+        at_s = self._instant()
         headers = () if key is None else ((names.CE_PARTITIONKEY, key),)
         topic, record = topics.requests_topic(PREFIX, lane), Record(key, value, headers)
         self._conductor.plan(at_s, lambda: self._append(topic, record, name, body))
+
+    def _instant(self) -> float:
+        """When a record is sent; in a run that lasts, soon after the first one of its id."""
+        within_s = self._scenario.sent_within_s
+        if within_s is None:
+            return self._chance.uniform(0, self._scenario.span_s)
+        return self._from_s + self._chance.uniform(0, within_s)
+
+    def parked(self, failure: Mapping[str, Any]) -> None:
+        """In a run that lasts, a duplicate comes when its request has been parked for longer than the window."""
+        name, span_s = failure["id"], self._scenario.refused_for_s
+        if self._scenario.lasts and name in self._plain and failure["run"] == 0 and self._chance.random() < 0.5:
+            topic, record, body = self._plain[name]
+            after_s = self._chance.uniform(WINDOW_S + 1, span_s - 3)
+            self._conductor.after(after_s, lambda: self._append(topic, record, name, body))
 
     def answered(self, outcome: Mapping[str, Any]) -> None:
         """An operator may replay what has failed."""

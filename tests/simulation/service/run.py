@@ -28,6 +28,8 @@ from tests.simulation.service.world import World
 
 SEEDS_A_BATCH = 20
 SAID_EVERY = 1_000
+PRIVATE = ("word word", "Answer ")
+"""Parts of every prompt, and of every answer."""
 
 
 def _promises() -> dict[str, Callable[[History], Iterator[str]]]:
@@ -58,10 +60,17 @@ class Report:
 
 
 @contextmanager
-def _in_silence() -> Iterator[None]:
-    """Nothing is logged: what happens stands in the trace."""
+def _in_silence(history: History) -> Iterator[None]:
+    """Nothing is printed: what happens stands in the trace. Lines that hold what is private are kept."""
+
+    def listen(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        line = repr(event)
+        if any(private in line for private in PRIVATE):
+            history.logged.append(line)
+        raise structlog.DropEvent
+
     before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    structlog.configure(processors=[listen], wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     try:
         yield
     finally:
@@ -70,15 +79,16 @@ def _in_silence() -> Iterator[None]:
 
 def run(scenario: Scenario) -> History:
     """One run."""
-    with _in_silence():
-        return World(scenario).run()
+    world = World(scenario)
+    with _in_silence(world.history):
+        return world.run()
 
 
 def simulate(seed: int, make: Callable[[Scenario], World] = World) -> Report:
     """One run and what the checkers say of it."""
     world = make(Scenario.drawn(seed))
     try:
-        with _in_silence():
+        with _in_silence(world.history):
             history = world.run()
     except Exception:  # noqa: BLE001 — a defect of the simulation, to be reported with its seed
         history = world.history

@@ -18,13 +18,28 @@ WALL = datetime(2026, 12, 1, 9, tzinfo=UTC)
 MODELS = ("gpt-4o-mini", "gpt-4o")
 LANES = ("urgent", "standard", "bulk")
 FORGETFUL = 0.05
-"""The share of runs in which nothing but Redis forgetting happens."""
+"""The share of runs in which nothing but Redis forgetting happens, or Redis being away."""
+ABSENT = 0.5
+"""The share of those in which it is away."""
+ROOMY = {"tokens_per_minute": 10_000_000, "requests_per_minute": 10_000}
 POISONED = 0.25
 POISON = "whoever counts this dies"
 AGED = 0.2
 """The share of runs whose ledger is kept for less than the run, so that leaders lead for longer than it is kept."""
 UNCOORDINATED = 0.3
 """The share of runs in which the coordinators go away though partitions answer."""
+DEADLY_CALL = "whoever sends this dies"
+FLAW_IN_READING, FLAW_IN_CALLING = "this shows a defect in counting", "this shows a defect in calling"
+FLAWED, MISTAKEN, DEADLY = 0.15, 0.08, 0.03
+"""The shares of runs with requests that show a defect of ours, with an operator's mistake, and with a deadly call."""
+ISOLATED = 0.1
+"""The shares of runs in which processes are cut off from everything but OpenAI, and in which they freeze."""
+LASTING = 0.012
+"""The share of runs that last for minutes, with a dedupe window of one: what is parked outlives it."""
+TIGHT = 0.04
+"""The share of runs with far more work than tokens."""
+TIGHT_LIMITS = {"tokens_per_minute": 20_000, "requests_per_minute": 10_000}
+WINDOW_S, LASTS_S, PARKED_FOR_S = 60, 120.0, 85.0
 TENANTS = (None, None, "acme", "globex")
 
 
@@ -33,15 +48,18 @@ class Faults:
     """Probabilities; each is drawn between nothing and the value given here.
 
     Of a record: that it is sent again, under another body, as garbage, with a short deadline, that it is cancelled, or
-    replayed once it has failed. `poison`: that it ends whoever reads it.
+    replayed once it has failed. `poison`: that it ends whoever reads it. `flaw`: that it shows a defect of ours.
+    `deadly`: that there is one whose call ends its process.
     Of a call: that OpenAI fails, refuses for long, never answers, or that its answer is on its way for long.
+    `mistake`: that an operator's mistake has every call refused for a while.
     Of a transaction: that its request or its reply is lost, that its markers come late.
     Of a question to Redis: that it, or its reply, is lost; that whoever is cancelled meanwhile does not hear of it.
     Of a message: that it takes long.
     Once a second, of the world: that a dispatcher or the retrier crashes, stands still, leaves, or is cut off from
-    Kafka or from Redis; that Kafka or Redis goes away, that Redis is emptied or goes back to what it knew before; that
-    the coordinator gives up a producer; that retention strikes, or a batch rots. Of a start: that the clock is wrong.
-    Once a second besides: that retention removes lines of the ledger, or that the coordinators alone go away.
+    Kafka, from Redis or from both (`isolate`); that a dispatcher stands still in the middle of an instant (`freeze`);
+    that Kafka or Redis goes away, that Redis is emptied or goes back to what it knew before; that the coordinator gives
+    up a producer; that retention strikes, or a batch rots; that retention removes lines of the ledger, or that the
+    coordinators alone go away. Of a start: that the clock is wrong.
     """
 
     duplicate: float = 0.5
@@ -75,16 +93,26 @@ class Faults:
     deaf: float = 0.3
     ledger_removed: float = 0.5
     coordinators_away: float = 0.1
+    flaw: float = 0.1
+    mistake: float = 1.0
+    deadly: float = 1.0
+    isolate: float = 0.3
+    freeze: float = 0.5
 
     @classmethod
     def drawn(cls, chance: Random) -> "Faults":
         """Some of each, and none of a third of them."""
         worst = cls()
-        later = dict.fromkeys(("poison", "deaf", "ledger_removed", "coordinators_away"), 0.0)
-        names = [each.name for each in fields(cls) if each.name not in later]
+        names = [each.name for each in fields(cls) if each.name not in _LATER]
         return cls(
-            **{name: chance.random() * getattr(worst, name) * (chance.random() > 1 / 3) for name in names}, **later
+            **{name: chance.random() * getattr(worst, name) * (chance.random() > 1 / 3) for name in names},
+            **dict.fromkeys(_LATER, 0.0),
         )
+
+    def usual(self, seed: int) -> "Faults":
+        """What came later, each from a chance of its own."""
+        first = self.poisoned(Random(f"poison {seed}")).aged(Random(f"age {seed}"))
+        return first.flawed(Random(f"flaws {seed}"))
 
     def poisoned(self, chance: Random) -> "Faults":
         """In a quarter of the runs a few records are poison, in others cancellations are lost."""
@@ -102,17 +130,48 @@ class Faults:
         none_again = replace(found, duplicate=0.0, conflict=0.0, garbage=0.0, cancel=0.0, replay=0.0)
         return none_again if removed else found
 
+    def flawed(self, chance: Random) -> "Faults":
+        """Some runs have flawed requests, an operator's mistake, a deadly call, isolated or frozen processes."""
+        flaw = chance.random() * Faults().flaw * (chance.random() < FLAWED)
+        mistake, deadly = float(chance.random() < MISTAKEN), float(chance.random() < DEADLY)
+        isolate = chance.random() * Faults().isolate * (chance.random() < ISOLATED)
+        freeze = chance.random() * Faults().freeze * (chance.random() < ISOLATED)
+        slow = 0.3 if isolate else self.slow
+        return replace(self, flaw=flaw, mistake=mistake, deadly=deadly, isolate=isolate, freeze=freeze, slow=slow)
+
     @classmethod
     def of_a_forgetful_redis(cls) -> "Faults":
         """Nothing but a Redis that forgets, often: whoever leads must go on leading."""
         calm = cls(**{each.name: 0.0 for each in fields(cls)})
         return replace(calm, redis_emptied=0.5, duplicate=0.5, markers_late=0.5)
 
+    @classmethod
+    def of_an_absent_redis(cls) -> "Faults":
+        """Nothing but a Redis that is away, often and for long: the leader must go on leading and calling."""
+        return replace(cls.of_a_forgetful_redis(), redis_emptied=0.0, redis_away=0.3, markers_late=0.0)
+
+    @classmethod
+    def of_a_lasting_run(cls) -> "Faults":
+        """Leaders that die now and then while much is parked for longer than the dedupe window."""
+        calm = cls(**{each.name: 0.0 for each in fields(cls)})
+        return replace(calm, crash=0.03, crash_retrier=0.02, duplicate=0.4, cancel=0.1, call_refused_for_long=0.3)
+
     @property
     def leave_leaders_alone(self) -> bool:
-        """Whether nothing but Redis forgetting happens to a leader."""
-        others = replace(self.of_a_forgetful_redis(), redis_emptied=self.redis_emptied)
-        return self == others
+        """Whether nothing happens to a leader but a Redis that forgets, or is away."""
+        only_redis = replace(
+            self.of_a_forgetful_redis(),
+            redis_emptied=self.redis_emptied,
+            redis_away=self.redis_away,
+            markers_late=self.markers_late,
+        )
+        return self == only_redis
+
+
+_LATER = frozenset(
+    {"poison", "deaf", "ledger_removed", "coordinators_away", "flaw", "mistake", "deadly", "isolate", "freeze"}
+)
+"""Drawn from chances of their own, so that the runs of known seeds stay what they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +189,9 @@ class Scenario:
         tokens_per_minute: What OpenAI grants each model.
         requests_per_minute: The same in requests.
         latency_s: How long calls take, at least and at most.
+        refused_for_s: How long a project's daily limit tells to wait.
+        words: How long texts are.
+        sent_within_s: How long after the first record of an id the last one may come.
     """
 
     seed: int
@@ -142,6 +204,19 @@ class Scenario:
     tokens_per_minute: int
     requests_per_minute: int
     latency_s: tuple[float, float]
+    refused_for_s: float = 4.0
+    sent_within_s: float | None = None
+    words: tuple[int, ...] = (10, 100, 1_000)
+
+    @property
+    def is_roomy(self) -> bool:
+        """Whether no limit, bound or order keeps a request from being called at once."""
+        return self.faults == Faults.of_an_absent_redis()
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it outlives the dedupe window."""
+        return self.sent_within_s is not None
 
     @classmethod
     def drawn(cls, seed: int) -> "Scenario":
@@ -151,11 +226,9 @@ class Scenario:
         requests_per_minute = chance.choice((600, 10_000))
         limits = {"tokens_per_minute": tokens_per_minute, "requests_per_minute": requests_per_minute}
         believed = chance.random() < 0.5
-        return cls(
+        scenario = cls(
             seed=seed,
-            faults=Faults.of_a_forgetful_redis()
-            if chance.random() < FORGETFUL
-            else Faults.drawn(chance).poisoned(Random(f"poison {seed}")).aged(Random(f"age {seed}")),
+            faults=Faults.of_a_forgetful_redis() if chance.random() < FORGETFUL else Faults.drawn(chance).usual(seed),
             settings=_settings(chance, dict.fromkeys(MODELS, limits if believed else {})),
             dispatchers=chance.choice((1, 2, 2, 3)),
             partitions=chance.randint(1, 2),
@@ -164,6 +237,62 @@ class Scenario:
             tokens_per_minute=tokens_per_minute,
             requests_per_minute=requests_per_minute,
             latency_s=chance.choice(((0.05, 0.4), (0.5, 2.0), (1.0, 8.0))),
+        )
+        kind = Random(f"kind {seed}")
+        if scenario.faults.leave_leaders_alone:
+            return scenario._roomy() if kind.random() < ABSENT else scenario
+        drawn = kind.random()
+        if drawn < LASTING:
+            return scenario._lasting()
+        return scenario._tight() if drawn < LASTING + TIGHT else scenario
+
+    def _tight(self) -> "Scenario":
+        """The same with far more work than tokens, and leaders that die: what is spent must be known to the next."""
+        faults = replace(
+            self.faults, crash=0.15, ledger_removed=0.0, call_refused_for_long=0.0, mistake=0.0, deadly=0.0, poison=0.0
+        )
+        models = Settings.model_validate({"limits": dict.fromkeys(MODELS, TIGHT_LIMITS)}).limits
+        roomy = self.settings.dispatcher.model_copy(update={"inflight_max": 40, "held_bytes_max": 10_000_000})
+        settings = self.settings.model_copy(update={"limits": models, "dispatcher": roomy})
+        return replace(self, faults=faults, settings=settings, requests=60, span_s=16.0, words=(1_000,), **TIGHT_LIMITS)
+
+    def _roomy(self) -> "Scenario":
+        """The same with a Redis that is away, and with room for every call at once."""
+        lanes = {lane: LANE_DEFAULTS[lane] | {"buffer_max": 100, "deadline_s": 40} for lane in LANES}
+        settings = self.settings.model_copy(
+            update={
+                "lanes": Settings.model_validate({"lanes": lanes}).lanes,
+                "limits": Settings.model_validate({"limits": dict.fromkeys(MODELS, ROOMY)}).limits,
+                "dispatcher": self.settings.dispatcher.model_copy(
+                    update={"inflight_max": 100, "held_bytes_max": 10_000_000}
+                ),
+            }
+        )
+        return replace(
+            self, faults=Faults.of_an_absent_redis(), settings=settings, latency_s=(0.05, 0.4), span_s=16.0, **ROOMY
+        )
+
+    def _lasting(self) -> "Scenario":
+        """The same over minutes, with a dedupe window of one minute."""
+        lanes = {
+            name: lane.model_copy(update={"deadline_s": 300, "serial": False, "buffer_max": 100})
+            for name, lane in self.settings.lanes.items()
+        }
+        settings = self.settings.model_copy(
+            update={
+                "lanes": lanes,
+                "dedupe": self.settings.dedupe.model_copy(update={"window_s": WINDOW_S}),
+                "retry": self.settings.retry.model_copy(update={"in_place_max_s": 1}),
+            }
+        )
+        return replace(
+            self,
+            faults=Faults.of_a_lasting_run(),
+            settings=settings,
+            dispatchers=2,
+            span_s=LASTS_S,
+            refused_for_s=PARKED_FOR_S,
+            sent_within_s=WINDOW_S / 2,
         )
 
 

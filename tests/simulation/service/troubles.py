@@ -5,12 +5,13 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from broker.ports import TopicPartition
+from broker.core.progress import PartitionProgress
+from broker.ports import StoredOffset, TopicPartition
 from broker.testing.kafka import MemoryKafka
 from broker.testing.lease import MemoryLeaseStore
 from schemas import topics
 from schemas.record import Record
-from tests.simulation.service.history import LEDGER, History
+from tests.simulation.service.history import LEDGER, History, Removed
 from tests.simulation.service.loops import Conductor
 from tests.simulation.service.process import Process
 from tests.simulation.service.scenario import LANES, PREFIX, Scenario
@@ -84,6 +85,8 @@ class Troubles:
         strikes: dict[Callable[[], None], float] = {
             lambda: self._ledger_removed(chance): faults.ledger_removed,
             lambda: self._coordinators_away(chance): faults.coordinators_away,
+            lambda: self._isolate(chance): faults.isolate,
+            lambda: self._freeze(chance): faults.freeze,
         }
         for second in range(int(self._world.scenario.span_s)):
             for strike, probability in strikes.items():
@@ -121,6 +124,24 @@ class Troubles:
             seconds = self._chance.choice((0.3, 1.0, 2.5, 6.0))
             self._world.note("stopped", process.name, seconds)
             self._world.conductor.stop(process.loop, seconds)
+
+    def _freeze(self, chance: Random) -> None:
+        """It stands still at any of its callbacks, so also between a decision and what follows from it."""
+        process, conductor = self._one("dispatcher"), self._world.conductor
+        if process is not None and not conductor.is_doomed(process.loop):
+            seconds = chance.choice((1.0, 2.5, 6.0))
+            self._world.note("will freeze", process.name, seconds)
+            callbacks = chance.randint(0, CALLBACKS_MAX)
+            conductor.doom(process.loop, callbacks, lambda: conductor.stop(process.loop, seconds))
+
+    def _isolate(self, chance: Random) -> None:
+        """It reaches neither Kafka nor Redis for a while, and OpenAI all the time."""
+        process, world = self._one("dispatcher"), self._world
+        if process is not None:
+            world.note("isolated", process.name)
+            process.link.cut()
+            process.lease.is_cut = True
+            world.conductor.after(chance.choice((1.0, 2.0, 3.0, 5.0)), lambda: world.mend(process))
 
     def _drain(self) -> None:
         process, world = self._one(), self._world
@@ -202,7 +223,14 @@ class Troubles:
         log = world.kafka.logs(topic)[number]
         offset = self._chance.randint(log.start, log.end)
         answered = {outcome["id"] for _, outcome in world.history.outcomes()}
+        progress = PartitionProgress.restore(*_of(group.stored[TopicPartition(topic, number)]))
+        gone = [
+            Removed(topic, number, each.offset, id_in(each.record))
+            for each in log.committed()
+            if each.offset < offset and not progress.is_done(each.offset)
+        ]
         ids = {id_in(slot.record) for slot in log.slots[log.start : offset] if slot.record is not None}
+        world.history.removed += gone
         world.note("retention", topic, offset)
         world.history.excused |= {name for name in ids if name is not None} - answered
         world.history.trimmed = True
@@ -231,6 +259,10 @@ class Troubles:
     def _grow(self) -> None:
         topic = topics.requests_topic(PREFIX, self._chance.choice(LANES))
         self._world.kafka.create(topic, len(self._world.kafka.logs(topic)) + 1)
+
+
+def _of(place: StoredOffset) -> tuple[int, str]:
+    return place.offset, place.metadata
 
 
 def id_in(record: Record) -> str | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
+from broker.core.term import LeaseTimes
 from broker.errors import LeaseUnavailable, ProducerDead
 from broker.ports import (
     LeaseForeign,
@@ -28,8 +29,8 @@ from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from broker.testing.upstream import ScriptedUpstream
 from schemas.delta import Delta
 from tests.simulation.service.loops import Conductor
-from tests.simulation.service.openai import OpenAI, Sending
-from tests.simulation.service.scenario import Faults
+from tests.simulation.service.openai import HANGS_S, OpenAI, Sending
+from tests.simulation.service.scenario import DEADLY_CALL, FLAW_IN_CALLING, Faults
 
 _T = TypeVar("_T")
 REDIS_ANSWERS_WITHIN_S = 0.5
@@ -55,6 +56,9 @@ class Wires:
         is_dead: It is gone, and so is whatever it still had to say.
         mine_s: When it last heard from Redis that the lease is its.
         held_s: The instant for which Redis said so.
+        asked_s: When the question was sent to which Redis said so; none since another holder was named.
+        proved_s: When the last transaction was begun that was committed.
+        stepped_down_s: When it gave its lease up.
         starts: Its producers.
     """
 
@@ -64,8 +68,17 @@ class Wires:
         self.dice = dice
         self.is_calm = False
         self.is_dead = False
-        self.mine_s = self.held_s = -math.inf
+        self.mine_s = self.held_s = self.asked_s = self.proved_s = -math.inf
+        self.stepped_down_s: list[float] = []
         self.starts: list[Start] = []
+
+    @property
+    def trusted_s(self) -> float:
+        """Until when this process may act as leader."""
+        times = LeaseTimes()
+        if self.asked_s == -math.inf:
+            return -math.inf
+        return max(self.asked_s + (times.ttl_ms - times.margin_ms) / 1_000, self.proved_s + times.proof_ms / 1_000)
 
     def chance(self, probability: float) -> bool:
         """Whether a fault strikes."""
@@ -135,6 +148,7 @@ class Transactions(MemoryTransactions):
         self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
     ) -> Sequence[int]:
         """See `broker.ports.TransactionLog.transact`."""
+        begun_s = self._wires.conductor.now_s
         try:
             written = await super().transact(records, offsets)
         except ProducerDead:
@@ -142,6 +156,7 @@ class Transactions(MemoryTransactions):
                 await asyncio.sleep(self._wires.dice.uniform(0, COMMIT_WITHIN_S))
             raise
         await self._wires.travel()
+        self._wires.proved_s = begun_s
         return written
 
     def _fault(self) -> CommitFault | None:
@@ -169,10 +184,14 @@ class Lease(MemoryLease):
     async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
         """See `broker.ports.Lease.renew`."""
         ask = super().renew
-        return await self._over(lambda: ask(restore=restore))
+        answer = await self._over(lambda: ask(restore=restore))
+        if isinstance(answer, LeaseForeign):
+            self._wires.asked_s = -math.inf
+        return answer
 
     async def release(self) -> None:
         """See `broker.ports.Lease.release`."""
+        self._wires.stepped_down_s.append(self._wires.conductor.now_s)
         await self._over(super().release)
 
     async def note_ready(self) -> None:
@@ -192,7 +211,8 @@ class Lease(MemoryLease):
         return await self._over(super().read_status)
 
     async def _over(self, ask: Callable[[], Awaitable[_T]]) -> _T:
-        until_s = self._wires.conductor.now_s + REDIS_ANSWERS_WITHIN_S
+        asked_s = self._wires.conductor.now_s
+        until_s = asked_s + REDIS_ANSWERS_WITHIN_S
         await self._go(until_s)
         try:
             answer = await ask()  # at once
@@ -204,6 +224,7 @@ class Lease(MemoryLease):
         await self._go(until_s)
         if isinstance(answer, LeaseTaken | LeaseMine):
             self._wires.mine_s, self._wires.held_s = self._wires.conductor.now_s, answered_s
+            self._wires.asked_s = max(self._wires.asked_s, asked_s)
         return answer
 
     async def _go(self, until_s: float) -> None:
@@ -223,10 +244,14 @@ class Lease(MemoryLease):
 class Upstream(ScriptedUpstream):
     """A process's way to OpenAI."""
 
-    def __init__(self, openai: OpenAI, wires: Wires, process: str) -> None:
+    def __init__(self, openai: OpenAI, wires: Wires, process: str, deadly: Callable[[str], None]) -> None:
+        """`deadly` is told of a request whose call ends its process."""
         super().__init__(script=lambda asked: openai.asked(asked, process, self._sending, wires.conductor.now_s))
         self._wires = wires
-        self._sending = Sending(0.0, -math.inf)
+        self._sending = Sending(0.0, -math.inf, -math.inf)
+        self._openai = openai
+        self._process = process
+        self._deadly = deadly
 
     async def call(
         self,
@@ -236,9 +261,18 @@ class Upstream(ScriptedUpstream):
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
         """See `broker.ports.Upstream.call`."""
-        sending = Sending(self._wires.conductor.now_s, self._wires.held_s)
+        sending = Sending(self._wires.conductor.now_s, self._wires.held_s, self._wires.trusted_s)
+        text = str(body)
+        if FLAW_IN_CALLING in text:
+            self._openai.flawed.append((self._wires.conductor.now_s, self._process, client_request_id))
+            raise ValueError(f"cannot be sent: {text}")
+        if DEADLY_CALL in text:
+            self._deadly(client_request_id)
+            await asyncio.sleep(HANGS_S)
         await self._wires.travel()
         self._sending = sending  # read before anybody else runs
+        number = len(self._openai.arrivals)
         reply = await super().call(endpoint, body, client_request_id, on_delta)
         await self._wires.travel()
+        self._openai.arrivals[number].heard_s = self._wires.conductor.now_s
         return reply

@@ -5,7 +5,7 @@ and the checkers look at what has become of it.
 """
 
 import gc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from random import Random
 
@@ -20,13 +20,13 @@ from tests.simulation.service.loops import Conductor
 from tests.simulation.service.openai import OpenAI
 from tests.simulation.service.process import DispatcherProcess, Process, RetryingProcess
 from tests.simulation.service.producers import Producers
-from tests.simulation.service.scenario import LANES, POISON, PREFIX, WALL, Scenario
+from tests.simulation.service.scenario import DEADLY_CALL, LANES, POISON, PREFIX, WALL, Scenario
 from tests.simulation.service.troubles import Troubles
 from tests.simulation.trace import Trace
 
 _WALL_MS = round(WALL.timestamp() * 1_000)
 PATIENCE_S = 90.0
-"""Nobody waits longer than that for an answer, once trouble is over."""
+"""No request waits longer than that for an answer, once trouble is over and what was parked is back."""
 A_POISON_TAKES_S = 40.0
 """But for those behind records that end who reads them: five deaths, each with a start and the end of a lease."""
 
@@ -38,11 +38,15 @@ SETTLING_S = 30.0
 LATE_S = 12.0
 """Whatever was planned has happened by then: who was stopped goes on, markers stand, Redis is back."""
 
+FLAWED_STEPS = ("read", "call")
+"""Where requests that show a defect of ours show it."""
+Committed = Callable[[str, dict[str, list[Record]], Mapping[TopicPartition, StoredOffset]], None]
+
 
 class WatchedKafka(MemoryKafka):
     """Tells of every transaction that stands."""
 
-    def __init__(self, utc_ms: Callable[[], int], committed: Callable[[str, dict[str, list[Record]]], None]) -> None:
+    def __init__(self, utc_ms: Callable[[], int], committed: Committed) -> None:
         super().__init__(utc_ms)
         self._committed = committed
         self._begun: dict[str, dict[str, list[Record]]] = {}
@@ -59,7 +63,7 @@ class WatchedKafka(MemoryKafka):
     def commit(self, transactional_id: str, group: str, offsets: dict[TopicPartition, StoredOffset]) -> None:
         """See `MemoryKafka.commit`."""
         super().commit(transactional_id, group, offsets)
-        self._committed(group, self._begun.pop(transactional_id, {}))
+        self._committed(group, self._begun.pop(transactional_id, {}), offsets)
 
     def abort(self, transactional_id: str) -> None:
         """See `MemoryKafka.abort`."""
@@ -110,9 +114,11 @@ class World:
             self.conductor.plan(number * 0.3, self.start_dispatcher)
         self.conductor.plan(0.1, self.start_retrier)
         self.history.sent, self.history.calls = self._producers.sent, self.openai.arrivals
+        self.history.flawed = self.openai.flawed
         self.conductor.run(self.scenario.span_s)
         self.calm()
-        until_s = self.conductor.now_s + PATIENCE_S + A_POISON_TAKES_S * self._poisons()
+        patience_s = PATIENCE_S + 3 * self.scenario.refused_for_s
+        until_s = self.conductor.now_s + patience_s + A_POISON_TAKES_S * self._poisons()
         while self.conductor.now_s < until_s and not self.history.defects:
             self.conductor.run(self.conductor.now_s + 0.5)
             self._look_for_the_dead()
@@ -141,8 +147,8 @@ class World:
     def _poisons(self) -> int:
         """Records that end whoever reads them."""
         logs = (log for lane in LANES for log in self.kafka.logs(topics.requests_topic(PREFIX, lane)))
-        values = (slot.record.value for log in logs for slot in log.slots if slot.record is not None)
-        return sum(POISON.encode() in value for value in values if value is not None)
+        values = [slot.record.value or b"" for log in logs for slot in log.slots if slot.record is not None]
+        return sum(POISON.encode() in value or DEADLY_CALL.encode() in value for value in values)
 
     def calm(self) -> None:
         """Trouble is over: everything works, and enough processes live."""
@@ -172,8 +178,11 @@ class World:
         gc.collect()  # a task says that nobody saw its failure when it is collected
         for process in self.graves:
             self.history.defects += [f"{process.name}: {context}" for context in process.loop.broken]
+            excused = FLAWED_STEPS if self.scenario.faults.flaw else ()
             self.history.defects += [
-                f"{process.name}: an exception was contained at {step}" for step in process.contained
+                f"{process.name}: an exception was contained at {step}"
+                for step in process.contained
+                if step not in excused
             ]
 
     # ------------------------------------------------------------------ processes
@@ -211,6 +220,7 @@ class World:
             if ending == "lives" and process.leads:
                 self.history.remains = held(process)
         self.history.starts += process.wires.starts
+        self.history.stepped_down += [(at_s, process.name) for at_s in process.wires.stepped_down_s]
         self.history.lived.append(
             Lived(process.name, process.role, process.born_s, self.conductor.now_s, ending, repeated)
         )
@@ -232,12 +242,16 @@ class World:
         late = not self.is_calm and self.chance.random() < self.scenario.faults.markers_late
         self.conductor.after(self.chance.choice((0.05, 0.5, 4.0)) if late else 0.001, complete)
 
-    def _committed(self, group: str, records: dict[str, list[Record]]) -> None:
-        commit = Commit.of(self.conductor.now_s, group, records)
+    def _committed(
+        self, group: str, records: dict[str, list[Record]], offsets: Mapping[TopicPartition, StoredOffset]
+    ) -> None:
+        commit = Commit.of(self.conductor.now_s, group, records, offsets)
         self.history.commits.append(commit)
         if self.conductor.now_s < self.scenario.span_s + REPLAYED_WITHIN_S:
             for outcome in commit.outcomes:
                 self._producers.answered(outcome)
+            for failure in commit.parked:
+                self._producers.parked(failure)
         said = [f"{outcome['id']}/{outcome['run']}:{outcome['status']}" for outcome in commit.outcomes]
         said += [f"parks {failure['id']}" for failure in commit.parked]
         lines = [f"{line.kind.value} {line.term} of {line.owner}" for line in commit.lines]

@@ -1,19 +1,29 @@
-"""A cancel that was taken holds, also if its request comes later; and nobody is cancelled whom nobody wished to be."""
+"""A cancel that was taken holds, also if its request comes later; and no request is cancelled without one.
+
+It is taken in the transaction that stores it as done. From then on its request has been answered, or will be answered
+`cancelled`: whatever ends its leader. Replays are looked at only for calls in spite of it: it may speak of another run.
+"""
 
 from collections.abc import Iterator
 
+from broker.core.progress import PartitionProgress
+from broker.ports import TopicPartition
+from schemas import topics
 from schemas.ids import id_hash
 from tests.simulation.service.history import History
+from tests.simulation.service.scenario import PREFIX
+
+CONTROL = TopicPartition(topics.control_topic(PREFIX), 0)
 
 
 def check(history: History) -> Iterator[str]:
-    """A cancel that nobody wished, and a call in spite of one that was waiting for its request."""
+    """A cancel that was not sent, a call in spite of one that was waiting for its request, one that was lost."""
     wished = {each.id: each.at_s for each in reversed(history.sent) if each.is_cancel}
     answered: dict[bytes, float] = {}
     for at_s, outcome in history.outcomes():
         answered.setdefault(id_hash(outcome["id"]), at_s)
         if outcome.get("reason") == "cancelled" and wished.get(outcome["id"], at_s + 1) > at_s:
-            yield f"{outcome['id']} was cancelled at {at_s:.3f} s, and nobody had wished it"
+            yield f"{outcome['id']} was cancelled at {at_s:.3f} s, and no cancel of it had been sent"
     waiting: dict[bytes, float] = {}
     for commit in history.commits:
         for line in commit.lines:
@@ -24,3 +34,27 @@ def check(history: History) -> Iterator[str]:
         since_s = waiting.get(id_hash(call.id), call.sent_s)
         if since_s < call.sent_s:
             yield f"{call.process} calls {call.id} at {call.sent_s:.3f} s; its cancel waits since {since_s:.3f} s"
+    yield from _lost(history)
+
+
+def _lost(history: History) -> Iterator[str]:
+    """Requests that were answered otherwise after their cancel had been taken."""
+    taken = _taken(history)
+    for at_s, outcome in history.outcomes():
+        since_s = taken.get(outcome["id"], at_s)
+        if outcome["run"] == 0 and since_s < at_s and outcome.get("reason") != "cancelled":
+            told = outcome.get("reason") or outcome["status"]
+            yield f"{outcome['id']} is {told} at {at_s:.3f} s; its cancel was taken at {since_s:.3f} s"
+
+
+def _taken(history: History) -> dict[str, float]:
+    """When the first cancel of each id was stored as done."""
+    left = {each.offset: each.id for each in history.sent if each.is_cancel and each.id is not None}
+    found: dict[str, float] = {}
+    for commit in history.commits:
+        place = commit.offsets.get(CONTROL)
+        if place is not None and left:
+            progress = PartitionProgress.restore(place.offset, place.metadata)
+            for offset in [each for each in left if progress.is_done(each)]:
+                found.setdefault(left.pop(offset), commit.at_s)
+    return found

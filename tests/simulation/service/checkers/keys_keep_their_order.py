@@ -2,7 +2,8 @@
 
 In a serial lane none starts before the one in front is decided, so no call of that one follows. Looked at is each
 process for itself: a successor makes calls again that its predecessor had made. A request that was parked before its
-first call has left its place, and ids that were cancelled, replayed or sent with other content have none.
+first call has left its place, and ids that were cancelled, replayed or sent with other content have none. A serial lane
+parks nothing.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from tests.simulation.service.producers import Sent
 
 def check(history: History) -> Iterator[str]:
     """A later request that started too early."""
-    parked = _first_parked(history)
+    parked, lanes = _first_parked(history), history.scenario.settings.lanes
+    yield from _parked_in_spite(history)
     for process in {call.process for call in history.calls}:
         calls: dict[str, list[float]] = {}
         for call in history.calls:
@@ -24,9 +26,18 @@ def check(history: History) -> Iterator[str]:
             for earlier, later in pairwise(name for name in row if name in calls):
                 if parked.get(earlier, calls[earlier][0]) < calls[earlier][0]:
                     continue
-                serial = history.scenario.settings.lanes[lane].serial
+                serial = lanes[lane].serial
                 if calls[later][0] < calls[earlier][-1 if serial else 0]:
                     yield f"{process} calls {later} at {calls[later][0]:.3f} s, and {earlier} in front of it later"
+
+
+def _parked_in_spite(history: History) -> Iterator[str]:
+    """What was parked although its lane is serial."""
+    lanes = history.scenario.settings.lanes
+    for commit in history.commits:
+        for each in commit.parked:
+            if lanes[each["lane"]].serial:
+                yield f"{each['id']} was parked at {commit.at_s:.3f} s, and its lane is serial"
 
 
 def _rows(history: History) -> Iterator[tuple[str, list[str]]]:

@@ -10,8 +10,8 @@ ALLOWED_A_TERM = 2
 
 
 def check(history: History) -> Iterator[str]:
-    """A share above the bound; a project's daily limit is not counted, since nobody can foresee it."""
-    if history.scenario.faults.call_refused_for_long:
+    """A share above the bound; a project's daily limit and an empty account are not counted: nothing foretells them."""
+    if history.scenario.faults.call_refused_for_long or history.scenario.faults.mistake:
         return
     refused = sum(call.status == 429 for call in history.calls)
     terms = len(history.claims())

@@ -1,0 +1,98 @@
+"""Faults in calls: what an answer means, what becomes of a defect, and what is counted."""
+
+from unittest.mock import patch
+
+from broker.core import verdict
+from broker.core.casualties import Casualties
+from broker.core.commands import Call
+from broker.core.dispatch import Dispatch
+from broker.core.events import Answered, Crashed, Refused
+from broker.core.identity import Identity
+from broker.core.inheritance import Inheritance
+from broker.core.meaning import Meaning
+from broker.service.cargo import Cargo
+from broker.service.containment import Containment
+from broker.service.driver import Driver, _usage
+from tests.simulation.service.mutants.committing import Patch
+from tests.simulation.service.mutants.planting import planted
+
+
+@planted(4)
+def repeated_calls_are_not_counted() -> Patch:
+    """A call that a dead leader had made already counts as the first."""
+    return patch.object(Inheritance, "repeats", lambda _self, _identity: False)
+
+
+@planted(4)
+def each_attempt_of_a_repeated_call_is_counted() -> Patch:
+    """Whatever follows a repeated call for its request counts as a repetition too."""
+
+    def repeats(self: Inheritance, identity: Identity) -> bool:
+        return (identity.id_hash, identity.run) in self._calls
+
+    return patch.object(Inheritance, "repeats", repeats)
+
+
+@planted(4)
+def settled_calls_of_others_count_as_repeated() -> Patch:
+    """A call that its leader has seen end is counted as one that died with it."""
+    return patch.object(Inheritance, "settled", lambda _self, _entries: None)
+
+
+@planted(4, "a call ends its dispatcher")
+def deaths_by_a_call_are_not_counted() -> Patch:
+    """A call that ends its process is made again by every successor."""
+    return patch.object(Casualties, "is_to_blame", lambda _self, _identity: False)
+
+
+@planted(10)
+def a_defect_in_a_call_ends_the_process() -> Patch:
+    """An exception in one call is not contained."""
+
+    async def call(self: Driver, command: Call, cargo: Cargo) -> Answered | Refused | Crashed:
+        if not self.core.trust.holds(self.clock.now_ms()):
+            return Refused(command.call)
+        verdict, weight = await self._caller(command, cargo)
+        return Answered(command.call, verdict, weight, _usage(cargo))
+
+    return patch.object(Driver, "_call", call)
+
+
+@planted(10)
+def a_contained_defect_loses_its_request() -> Patch:
+    """A call that ended with an exception leaves its request without an outcome."""
+
+    def crashed(self: Dispatch, event: Crashed, now_ms: int) -> None:
+        self._attempts.crashed(event.call, now_ms)
+
+    return patch.object(Dispatch, "_crashed", crashed)
+
+
+@planted(10)
+def a_call_that_crashed_is_made_again() -> Patch:
+    """A request whose call ended with an exception is called and paid again and again."""
+
+    def crashed(self: Dispatch, event: Crashed, now_ms: int) -> None:
+        ticket = self._attempts.crashed(event.call, now_ms)
+        if ticket is not None:
+            self._alarms.sleep(ticket, now_ms + 500)
+            ticket.state = type(ticket.state)["WAITING"]
+
+    return patch.object(Dispatch, "_crashed", crashed)
+
+
+@planted(7)
+def an_operators_mistake_fails_requests() -> Patch:
+    """A refused key, or an empty account, is taken for the fault of each request."""
+    return patch.object(verdict, "_FINAL", verdict._FINAL | {Meaning.AUTH, Meaning.QUOTA})
+
+
+@planted(9)
+def what_an_exception_says_is_logged() -> Patch:
+    """The message of an exception, which may quote a prompt, goes to the log."""
+    whole = Containment.contained
+
+    def contained(self: Containment, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
+        whole(self, step, error, **where, message=str(error))
+
+    return patch.object(Containment, "contained", contained)

@@ -1,0 +1,114 @@
+"""Faults in what is published: outcomes, dead letters, ledger lines."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from unittest.mock import patch
+
+from broker.core import batches
+from broker.core.commands import Bury, Complete, Decision, Fail, Park, Settlement
+from broker.core.ticket import Ticket
+from broker.ports import Outgoing
+from broker.service import publication
+from broker.service.cargo import Cargo
+from broker.service.publication import Publication
+from schemas import topics
+from tests.simulation.service.mutants.committing import Patch
+from tests.simulation.service.mutants.planting import planted
+
+_written = Publication._written
+
+
+def _without(kind: type[Decision], suffix: str) -> Patch:
+    """Decisions of that kind write nothing to that topic."""
+
+    def written(self: Publication, settlement: Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
+        for each in _written(self, settlement, term, now):
+            if not (isinstance(settlement.decision, kind) and each.topic.endswith(suffix)):
+                yield each
+
+    return patch.object(Publication, "_written", written)
+
+
+@planted(2)
+def a_record_without_id_has_no_dead_letter() -> Patch:
+    """What cannot be attributed to an id is dropped in silence."""
+    return _without(Bury, topics.dead_letters_topic(""))
+
+
+@planted(10)
+def a_failure_has_no_dead_letter() -> Patch:
+    """A request fails, and nothing is left of it to be replayed."""
+    return _without(Fail, topics.dead_letters_topic(""))
+
+
+@planted(1)
+def a_failure_has_no_outcome() -> Patch:
+    """A request fails with a dead letter, and without a word to its producer."""
+    return _without(Fail, topics.results_topic(""))
+
+
+@planted(2)
+def what_is_parked_is_not_written() -> Patch:
+    """A request leaves its lane for a wait, and no RetryableFailure holds it."""
+    return _without(Park, topics.failures_topic(""))
+
+
+@planted(1)
+def answers_are_swapped() -> Patch:
+    """Of two answers each goes to the request of the other."""
+    whole = publication.completed
+    last: dict[str, Any] = {}
+
+    def completed(cargo: Cargo, term: int) -> Any:
+        outcome = whole(cargo, term)
+        before = last.get("response", outcome.response)
+        last["response"] = outcome.response
+        return outcome.model_copy(update={"response": before})
+
+    return patch.object(publication, "completed", completed)
+
+
+@planted(3)
+def parked_without_a_ledger_line() -> Patch:
+    """The ledger does not hear that a request is parked."""
+    whole = batches._entry
+
+    def entry(decision: Decision, ticket: Ticket) -> Any:
+        return None if isinstance(decision, Park) else whole(decision, ticket)
+
+    return patch.object(batches, "_entry", entry)
+
+
+@planted(3)
+def answered_without_a_ledger_line() -> Patch:
+    """The ledger does not hear that a request is completed."""
+    whole = batches._entry
+
+    def entry(decision: Decision, ticket: Ticket) -> Any:
+        return None if isinstance(decision, Complete) else whole(decision, ticket)
+
+    return patch.object(batches, "_entry", entry)
+
+
+@planted(1)
+def an_outcome_says_another_run() -> Patch:
+    """The outcome of a replay says that it is the first run's."""
+    whole = publication.completed
+
+    def completed(cargo: Cargo, term: int) -> Any:
+        return whole(cargo, term).model_copy(update={"run": 0})
+
+    return patch.object(publication, "completed", completed)
+
+
+@planted(5)
+def an_outcome_says_an_old_term() -> Patch:
+    """Outcomes carry the term before."""
+    whole = Publication.records
+
+    def records(self: Publication, batch: Any, term: int) -> list[Outgoing]:
+        with patch.object(Publication, "_written", lambda own, each, at, now: _written(own, each, at - 1, now)):
+            return whole(self, batch, term)
+
+    return patch.object(Publication, "records", records)

@@ -1,0 +1,130 @@
+"""Faults of the retrier, which puts back what was parked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from unittest.mock import patch
+
+from broker.core.holding import Holding
+from broker.ports import Fetched, Outgoing, TransactionLog
+from consumers.retries import retrier as retriers
+from consumers.retries.releases import Releases, StoredReleases, _Lane
+from consumers.retries.retrier import Retrier
+from schemas import headers as names
+from schemas.dead_letter import Origin
+from schemas.failure import RetryableFailure
+from schemas.record import Record
+from tests.simulation.service.mutants.committing import Patch
+from tests.simulation.service.mutants.planting import WAITS, planted
+
+RETRIER = "a retrier is killed"
+
+
+@planted(3, RETRIER)
+def a_retriers_progress_is_not_stored() -> Patch:
+    """What was put back is put back again by the next retrier."""
+    whole = Retrier._commit
+
+    async def commit(
+        self: Retrier, producer: TransactionLog, outgoing: Sequence[Outgoing], touched: Mapping[int, Releases]
+    ) -> None:
+        await whole(self, producer, outgoing, {} if outgoing else touched)
+
+    return patch.object(Retrier, "_commit", commit)
+
+
+@planted(2, RETRIER)
+def a_retriers_progress_runs_ahead() -> Patch:
+    """What was read counts as put back."""
+    whole = Releases.stored
+
+    def stored(self: Releases, term: int) -> StoredReleases:
+        return whole(Releases(self.next_offset), term)
+
+    return patch.object(Releases, "stored", stored)
+
+
+@planted(WAITS)
+def copies_come_back_too_early() -> Patch:
+    """What is parked is due at once."""
+    whole = Retrier._read
+
+    def read(self: Retrier, number: int, fetched: Fetched) -> tuple[RetryableFailure | None, int]:
+        return whole(self, number, fetched)[0], 0
+
+    return patch.object(Retrier, "_read", read)
+
+
+@planted(2, RETRIER)
+def what_comes_in_below_its_mark_counts_as_put_back() -> Patch:
+    """A record that is due before one that has left already is taken for one that has left too."""
+    whole = Releases.see
+
+    def see(self: Releases, offset: int, lane: str, due_ms: int) -> bool:
+        place = self._lanes.get(lane)
+        if place is not None and (due_ms, offset) <= place.mark:
+            self.next_offset = offset + 1
+            self._open.extend(bytes(offset + 1 - self._origin - len(self._open)))
+            return False
+        return whole(self, offset, lane, due_ms)
+
+    return patch.object(Releases, "see", see)
+
+
+@planted(2, RETRIER)
+def the_late_ones_are_not_stored() -> Patch:
+    """The stored progress says of a late record that it has left."""
+    return patch.object(Releases, "_seen_of", lambda self, _lane: self.seen)
+
+
+@planted(3, RETRIER)
+def a_retrier_begins_before_it_has_read_all_again() -> Patch:
+    """After a start what was read releases its mark, although an earlier one may not have been read yet."""
+    return patch.multiple(Releases, caught_up=property(lambda _self: True))
+
+
+@planted(3, RETRIER)
+def a_retriers_mark_is_forgotten() -> Patch:
+    """A new retrier takes everything above the base for waiting."""
+    whole = Releases.restore
+
+    def restore(offset: int, metadata: str) -> Releases:
+        releases = whole(offset, metadata)
+        releases._lanes = {lane: _Lane(each.seen_before) for lane, each in releases._lanes.items()}
+        return releases
+
+    return patch.object(Releases, "restore", restore)
+
+
+@planted(2)
+def a_copy_says_no_attempt() -> Patch:
+    """A copy looks like a duplicate of what was parked."""
+    whole = retriers.encode_retry
+
+    def encode(failure: RetryableFailure, origin: Origin) -> Record:
+        record = whole(failure, origin)
+        return replace(record, headers=tuple(each for each in record.headers if each[0] != names.ATTEMPT))
+
+    return patch.object(retriers, "encode_retry", encode)
+
+
+@planted(2)
+def what_is_parked_again_keeps_its_number() -> Patch:
+    """A request that is parked once more does not raise its attempt, so that its next copy looks like its last."""
+    whole = retriers.encode_retry
+
+    def encode(failure: RetryableFailure, origin: Origin) -> Record:
+        return whole(failure.model_copy(update={"attempt": min(failure.attempt, 1)}), origin)
+
+    return patch.object(retriers, "encode_retry", encode)
+
+
+@planted(2)
+def a_copy_goes_to_another_lane() -> Patch:
+    """A copy is put on the first lane, whatever lane it came from."""
+    return patch.object(Retrier, "_lane", lambda self, _named: self._rules.lanes[0])
+
+
+@planted(WAITS)
+def a_shut_limit_parks_for_no_time() -> Patch:
+    """What is parked for a limit that is shut comes back at once, round after round."""
+    return patch.object(Holding, "_return_at", lambda _self, _ticket, _closed, now_ms: now_ms + 2_000)

@@ -1,0 +1,128 @@
+"""Faults in telling duplicates, conflicts, retries and replays apart."""
+
+from unittest.mock import patch
+
+from broker.core import identity as identities
+from broker.core.dispatch import Dispatch
+from broker.core.events import Event
+from broker.core.fates import Fate, Fates, Identity, Known
+from broker.core.identity import Identities, Judgement
+from broker.core.reception import Reception
+from broker.service import pricing
+from broker.service.driver import Driver
+from tests.simulation.service.mutants.committing import Patch
+from tests.simulation.service.mutants.planting import planted
+
+_judge_settled = identities._judge_settled
+
+
+@planted(2)
+def join_without_settling() -> Patch:
+    """Duplicates that wait for the first of their id are never judged again."""
+    return patch.object(Reception, "judge_again", lambda _self, _waited, _now_ms: None)
+
+
+@planted(2)
+def a_replay_is_a_duplicate() -> Patch:
+    """A replay is taken for the request it replays."""
+    return patch.object(identities, "_is_answered", lambda _identity, _known: True)
+
+
+@planted(3)
+def every_duplicate_is_taken_anew() -> Patch:
+    """A record whose id has an outcome is taken for a new request."""
+
+    def judge(identity: Identity, attempt: int, known: Known | None) -> Judgement:
+        found = _judge_settled(identity, attempt, known)
+        return Judgement.TAKE if found is Judgement.DONE else found
+
+    return patch.object(identities, "_judge_settled", judge)
+
+
+@planted(3)
+def a_duplicate_beside_an_open_one_is_called_too() -> Patch:
+    """Of two records of one id that are in memory both are called."""
+
+    def judge(self: Identities, identity: Identity, attempt: int) -> Judgement:
+        return Judgement.TAKE if identity.id_hash in self._open else whole(self, identity, attempt)
+
+    whole = Identities.judge
+    return patch.object(Identities, "judge", judge)
+
+
+@planted(3)
+def a_duplicate_of_a_parked_one_is_called() -> Patch:
+    """A second record of an id that is parked is called before the copy of the first comes back."""
+
+    def judge(identity: Identity, attempt: int, known: Known | None) -> Judgement:
+        found = _judge_settled(identity, attempt, known)
+        parked = known is not None and known.fate is Fate.PARKED
+        return Judgement.TAKE if parked and found is Judgement.DONE else found
+
+    return patch.object(identities, "_judge_settled", judge)
+
+
+@planted(2)
+def the_copy_of_a_parked_one_is_a_duplicate() -> Patch:
+    """What the retrier puts back is taken for done."""
+
+    def judge(identity: Identity, attempt: int, known: Known | None) -> Judgement:
+        found = _judge_settled(identity, attempt, known)
+        return Judgement.DONE if known is not None and known.fate is Fate.PARKED else found
+
+    return patch.object(identities, "_judge_settled", judge)
+
+
+@planted(2)
+def a_conflict_is_a_duplicate() -> Patch:
+    """Two requests of one id and different content have one fingerprint."""
+    return patch.object(pricing, "fingerprint", lambda _tenant, _endpoint, _body: b"\0" * 8)
+
+
+@planted(2)
+def a_replay_that_waits_is_done() -> Patch:
+    """A replay that finds another run under way is swallowed."""
+    whole = Identities.judge
+
+    def judge(self: Identities, identity: Identity, attempt: int) -> Judgement:
+        found = whole(self, identity, attempt)
+        return Judgement.DONE if found is Judgement.WAIT else found
+
+    return patch.object(Identities, "judge", judge)
+
+
+@planted(3)
+def forget_the_ledger() -> Patch:
+    """A successor does not learn which ids were answered."""
+    whole = Driver.post
+
+    def post(self: Driver, event: Event) -> None:
+        if type(event).__name__ != "LedgerRead":
+            whole(self, event)
+
+    return patch.object(Driver, "post", post)
+
+
+@planted(3)
+def an_answer_is_not_remembered() -> Patch:
+    """A leader knows of no id that it has answered itself."""
+    whole = Dispatch._committed
+
+    def committed(self: Dispatch, event: object, now_ms: int) -> None:
+        whole(self, event, now_ms)  # type: ignore[arg-type]
+        self.identities._fates._answered.clear()
+
+    return patch.object(Dispatch, "_committed", committed)
+
+
+@planted(3)
+def an_attempt_of_a_lower_number_stands() -> Patch:
+    """A parking is not recorded over an earlier one of the same run."""
+    whole = Fates.record
+
+    def record(self: Fates, identity: Identity, attempt: int, fate: Fate, at_ms: int) -> None:
+        known = self.find(identity.id_hash)
+        if not (fate is Fate.PARKED and known is not None and known.fate is Fate.PARKED):
+            whole(self, identity, attempt, fate, at_ms)
+
+    return patch.object(Fates, "record", record)

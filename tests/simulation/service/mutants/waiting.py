@@ -1,0 +1,131 @@
+"""Faults in who waits: the order of a key, deadlines, the room of calls, tokens, and the level that is handed on."""
+
+from typing import Any
+from unittest.mock import patch
+
+from broker.core.alarms import Alarms
+from broker.core.budget import Budget
+from broker.core.deadlines import Deadlines
+from broker.core.flights import Flights
+from broker.core.order import Order
+from broker.core.rules import DispatchRules
+from broker.core.ticket import Ticket
+from broker.service.cargo import Hold
+from broker.service.pricing import Pricer
+from tests.simulation.service.mutants.committing import Patch
+from tests.simulation.service.mutants.planting import MEMORY, ORDER, REFUSALS, planted
+
+UNANSWERED = "OpenAI does not answer"
+
+
+@planted(ORDER)
+def keys_are_not_kept() -> Patch:
+    """Each request of an ordering key may start at once."""
+    return patch.object(Order, "join", lambda _self, _ticket: True)
+
+
+@planted(ORDER)
+def a_serial_lane_is_like_any_other() -> Patch:
+    """In a serial lane the next of a key starts with the first call of the one in front."""
+    return patch.object(Order, "started", lambda self, ticket: self.left(ticket))
+
+
+@planted(ORDER)
+def a_serial_lane_parks() -> Patch:
+    """A request of a serial lane is parked, and overtaken meanwhile."""
+    return patch.object(DispatchRules, "is_serial", lambda _self, _lane: False)
+
+
+@planted(2)
+def the_next_of_a_key_is_not_let_in() -> Patch:
+    """The first of a key leaves, and the next is not told."""
+    whole = Order.left
+
+    def left(self: Order, ticket: Ticket) -> Ticket | None:
+        whole(self, ticket)
+        return None
+
+    return patch.object(Order, "left", left)
+
+
+@planted(UNANSWERED)
+def deadlines_pass_unheard() -> Patch:
+    """A deadline that passes ends no call and no waiting."""
+    return patch.object(Deadlines, "_expire", lambda _self, _ticket, _now_ms: None)
+
+
+@planted(UNANSWERED)
+def a_call_is_not_cut_off() -> Patch:
+    """A deadline ends what waits, and leaves a call in flight alone."""
+    whole = Deadlines._expire
+
+    def expire(self: Deadlines, ticket: Ticket, now_ms: int) -> None:
+        if ticket not in self._limits_of_calls():
+            whole(self, ticket, now_ms)
+
+    def calls(self: Deadlines) -> list[Ticket]:
+        return [each for each in self._register.tickets() if each.state.name == "CALLING"]
+
+    return patch.multiple(Deadlines, _expire=expire, _limits_of_calls=calls, create=True)
+
+
+@planted("a process begins while the clock")
+def deadlines_come_too_early() -> Patch:
+    """Each deadline passes ten seconds before its time."""
+    whole = Pricer._deadline
+
+    def deadline(self: Pricer, *args: Any) -> Any:
+        from datetime import timedelta  # noqa: PLC0415 — of this fault alone
+
+        return whole(self, *args) - timedelta(seconds=10)
+
+    return patch.object(Pricer, "_deadline", deadline)
+
+
+@planted(2)
+def what_sleeps_is_not_woken() -> Patch:
+    """A request that waits for its next attempt is forgotten."""
+    return patch.object(Alarms, "sleep", lambda _self, _ticket, _until_ms: None)
+
+
+@planted(MEMORY)
+def the_room_of_a_call_is_not_given_back() -> Patch:
+    """The bytes that a call holds stay held."""
+    whole = Flights.hold
+
+    def hold(self: Flights, ticket: Ticket, weight: int) -> None:
+        if weight:
+            whole(self, ticket, weight)
+
+    return patch.object(Flights, "hold", hold)
+
+
+@planted(MEMORY)
+def cargo_is_not_forgotten() -> Patch:
+    """A record stays in memory once it is settled."""
+    return patch.object(Hold, "drop", lambda self, number: self.get(number))
+
+
+@planted(REFUSALS)
+def refund_twice() -> Patch:
+    """Every answer gives its charge back, as if it had been refused, and what it says of levels is not heard."""
+    whole = Budget.answered
+
+    def answered(self: Budget, attempt: int, *rest: Any) -> None:
+        flight = self._flights[attempt]
+        whole(self, attempt, *rest)
+        self._give_back(flight, rest[0], untaken=False)
+        self._give_back(flight, rest[0], untaken=False)
+
+    return patch.multiple(Budget, answered=answered, _hear=lambda _self, _flight, _verdict, _now_ms: False)
+
+
+@planted(REFUSALS)
+def calls_leave_without_tokens() -> Patch:
+    """A call pays without a look at what is there."""
+
+    def payable_at(self: Budget, charge: int, now_ms: int, *, keep_ppm: int = 0, stated: bool = False) -> int:
+        self._granted = charge, now_ms, stated
+        return now_ms + 0 * keep_ppm
+
+    return patch.object(Budget, "payable_at", payable_at)

@@ -1,0 +1,205 @@
+"""Checkers of trust, kept answers, parked requests, lost records, defects, deaths, mistakes and logs: each can fail."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from schemas import topics
+from schemas.ledger import LedgerKind, LedgerRecord
+from tests.simulation.service.checkers import (
+    answers_are_kept,
+    calls_start_in_trust,
+    cancels_hold,
+    deaths_are_few,
+    defects_cost_one_request,
+    keys_keep_their_order,
+    lost_records_have_a_letter,
+    nothing_private_is_logged,
+    operators_mistakes_fail_no_request,
+    parked_are_left_alone,
+    redis_stops_no_call,
+    repeats_are_counted,
+)
+from tests.simulation.service.history import DEAD_LETTERS, Commit, Deadly, History, Removed
+from tests.simulation.service.openai import Arrival
+from tests.simulation.service.run import run
+from tests.simulation.service.scenario import PREFIX, Faults, Scenario
+
+Check = Callable[[History], Iterator[str]]
+LATER_S = 1_000.0
+CALM = Faults.of_a_forgetful_redis()
+
+
+def seed_with(wanted: Callable[[Scenario], bool]) -> Scenario:
+    return next(scenario for seed in range(2_000) if wanted(scenario := Scenario.drawn(seed)))
+
+
+@pytest.fixture(scope="module")
+def scenario() -> Scenario:
+    """No crash, some garbage."""
+    calm = replace(CALM, garbage=0.2, cancel=0.3, redis_emptied=0.0)
+    return replace(seed_with(lambda each: each.settings.lanes["standard"].serial), faults=calm, requests=40, span_s=4.0)
+
+
+def after(history: History, call: Arrival, at_s: float = LATER_S, process: str = "") -> None:
+    history.calls.append(replace(call, sent_s=at_s, at_s=at_s, process=process or call.process))
+
+
+def mistrusted(history: History) -> None:
+    history.calls[3].trusted_s = history.calls[3].sent_s
+
+
+def asked_again(history: History) -> None:
+    after(history, next(each for each in history.calls if each.status == 200))
+
+
+def crashed_for_nothing(history: History) -> None:
+    place, commit = next(each for each in enumerate(history.commits) if each[1].outcomes)
+    outcome = commit.outcomes[0] | {"status": "failed", "reason": "crashed", "message": "A defect."}
+    history.commits[place] = replace(commit, outcomes=(outcome,))
+
+
+def crashed_again(history: History) -> None:
+    history.flawed += [(LATER_S, "dispatcher-1", "id-0")] * 3
+
+
+def blamed(history: History) -> None:
+    place, commit = next(each for each in enumerate(history.commits) if each[1].outcomes)
+    error = {"status": 401, "code": "invalid_api_key"}
+    outcome = commit.outcomes[0] | {"status": "failed", "reason": "rejected", "error": error}
+    history.commits[place] = replace(commit, outcomes=(outcome,))
+
+
+def logged(history: History) -> None:
+    history.logged.append("{'event': 'word word'}")
+
+
+def many_deaths_by_one_record(history: History) -> None:
+    history.killed += [(Deadly.DECODED, "id-0")] * 30
+
+
+def many_deaths_by_one_call(history: History) -> None:
+    history.killed += [(Deadly.CALLED, "id-0")] * 30
+
+
+def removed_without_a_word(history: History) -> None:
+    history.removed.append(Removed("s.requests.bulk", 0, 10**6, "id-that-was-lost"))
+
+
+def serial_and_parked(history: History) -> None:
+    parked = ({"id": "id-0", "run": 0, "lane": "standard", "attempt": 1},)
+    history.commits.append(Commit(LATER_S, f"{PREFIX}.dispatcher", {}, (), parked, ()))
+
+
+def answered_in_spite_of_its_cancel(history: History) -> None:
+    cancel = next(each for each in history.sent if each.is_cancel)
+    stored = next(each for each in reversed(history.commits) if cancels_hold.CONTROL in each.offsets)
+    history.commits.append(replace(stored, at_s=LATER_S))
+    outcome = {"id": cancel.id, "run": 0, "status": "completed"}
+    history.commits.append(Commit(LATER_S + 1, f"{PREFIX}.dispatcher", {}, (outcome,), (), ()))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check"),
+    [
+        (mistrusted, calls_start_in_trust.check),
+        (asked_again, answers_are_kept.check),
+        (crashed_for_nothing, defects_cost_one_request.check),
+        (crashed_again, defects_cost_one_request.check),
+        (blamed, operators_mistakes_fail_no_request.check),
+        (logged, nothing_private_is_logged.check),
+        (many_deaths_by_one_record, deaths_are_few.check),
+        (many_deaths_by_one_call, deaths_are_few.check),
+        (removed_without_a_word, lost_records_have_a_letter.check),
+        (serial_and_parked, keys_keep_their_order.check),
+        (answered_in_spite_of_its_cancel, cancels_hold.check),
+    ],
+)
+def test_a_broken_promise_is_found_out(scenario: Scenario, spoil: Callable[[History], None], check: Check) -> None:
+    history = run(scenario)
+    assert list(check(history)) == []
+    spoil(history)
+    assert list(check(history)) != []
+
+
+def test_an_answer_is_not_kept_by_a_process_that_has_stepped_down_or_was_replaced(scenario: Scenario) -> None:
+    history = run(scenario)
+    asked_again(history)
+    owner = history.calls[-1].process
+    history.stepped_down.append((LATER_S - 1, owner))
+    assert list(answers_are_kept.check(history)) == []
+    history.stepped_down.clear()
+    line = LedgerRecord(LedgerKind.CLAIM, 1_000, "another")
+    history.commits.append(Commit(LATER_S - 1, f"{PREFIX}.dispatcher", {}, (), (), (line,)))
+    assert list(answers_are_kept.check(history)) == []
+
+
+def test_a_flawed_request_that_is_answered_is_found_out(scenario: Scenario) -> None:
+    history = run(replace(scenario, faults=replace(scenario.faults, flaw=0.5)))
+    assert any(outcome.get("reason") == "crashed" for _, outcome in history.outcomes())
+    assert list(defects_cost_one_request.check(history)) == []
+    history.commits = [
+        replace(
+            commit,
+            outcomes=[each | {"status": "completed", "reason": None} for each in commit.outcomes],
+        )
+        for commit in history.commits
+    ]
+    assert any("must crash" in each for each in defects_cost_one_request.check(history))
+
+
+def test_a_call_that_ends_its_dispatcher_is_failed_after_three_deaths_or_four(scenario: Scenario) -> None:
+    history = run(replace(scenario, faults=replace(scenario.faults, deadly=1.0)))
+    assert 3 <= history.killed.count((Deadly.CALLED, "deadly")) <= 4
+    assert [each["reason"] for _, each in history.outcomes() if each["id"] == "deadly"] == ["crashed"]
+    assert list(deaths_are_few.check(history)) == []
+    history.commits.append(
+        Commit(LATER_S, f"{PREFIX}.dispatcher", {}, ({"id": "deadly", "run": 1, "status": "completed"},), (), ())
+    )
+    assert any("ends its dispatcher" in each for each in defects_cost_one_request.check(history))
+
+
+def test_innocent_requests_that_crash_without_deaths_are_found_out(scenario: Scenario) -> None:
+    history = run(scenario)
+    place, commit = next(each for each in enumerate(history.commits) if each[1].outcomes)
+    message = defects_cost_one_request.CALLS_KILL.sentence
+    outcome = commit.outcomes[0] | {"status": "failed", "reason": "crashed", "message": message}
+    history.commits[place] = replace(commit, outcomes=(outcome,))
+    assert any("innocent" in each for each in defects_cost_one_request.check(history))
+
+
+def test_a_parked_request_that_is_called_is_found_out(scenario: Scenario) -> None:
+    history = run(replace(scenario, faults=replace(scenario.faults, call_refused_for_long=0.5)))
+    assert list(parked_are_left_alone.check(history)) == []
+    parked_s, failure = next((each.at_s, each.parked[0]) for each in history.commits if each.parked)
+    call = next(each for each in history.calls if each.id == failure["id"])
+    after(history, call, parked_s + 1)
+    assert list(parked_are_left_alone.check(history)) != []
+
+
+def test_a_range_that_was_lost_has_one_letter_for_all_of_it(scenario: Scenario) -> None:
+    history = run(scenario)
+    letter = next(record for commit in history.commits for record in commit.records.get(DEAD_LETTERS, ()))
+    topic = topics.requests_topic(PREFIX, "bulk")
+    told = dict(letter.headers) | {"headrace-reason": b"lost_by_retention", "headrace-origin": f"{topic}/0/7".encode()}
+    lost = replace(letter, headers=tuple(told.items()))
+    history.commits.append(Commit(LATER_S, f"{PREFIX}.dispatcher", {DEAD_LETTERS: [lost]}, (), (), ()))
+    history.removed.append(Removed(topic, 0, 8, "id-that-was-lost"))
+    assert list(lost_records_have_a_letter.check(history)) == []
+    history.removed.append(Removed(topic, 0, 6, "id-that-was-lost"))
+    assert list(lost_records_have_a_letter.check(history)) != []
+
+
+def test_a_request_that_waits_while_redis_is_away_is_found_out() -> None:
+    history = run(seed_with(lambda each: each.is_roomy and each.requests > 10))
+    assert list(redis_stops_no_call.check(history)) == []
+    for each in history.calls:
+        each.sent_s += 1.6
+    assert list(redis_stops_no_call.check(history)) != []
+
+
+def test_a_leader_that_leads_again_may_count_its_own_former_calls() -> None:
+    history = run(Scenario.drawn(5014))
+    assert list(repeats_are_counted.check(history)) == []
+    assert sum(each.repeated for each in history.lived) > 0
