@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from broker.simulator.pricing import Endpoint, size_of
 from broker.simulator.settings import UpstreamSettings
-from broker.simulator.virtual import Ask, VirtualUpstream
+from broker.simulator.virtual import Ask, Told, VirtualUpstream
 from broker.testing.upstream import Asked, Said, Silence
 from tests.simulation.service.scenario import Scenario
 
@@ -21,6 +21,10 @@ class Blamed(NamedTuple):
     status: int
     body: dict[str, Any]
     headers: dict[str, str]
+
+    def told(self) -> Told:
+        """As the simulated OpenAI says it."""
+        return Told(self.status, self.headers, self.body)
 
 
 MISTAKES = (
@@ -108,7 +112,7 @@ class OpenAI:
         visit = self._upstream.arrive(ask, round(now_s * 1_000_000))
         told = self._upstream.end(visit)
         if self._mistake is not None and self._mistake[0] <= now_s < self._mistake[1]:
-            told, visit.ends_us = self._blamed, round((now_s + 0.1) * 1_000_000)
+            told, visit.ends_us = self._blamed.told(), round((now_s + 0.1) * 1_000_000)
         after_s = visit.ends_us / 1_000_000 - now_s
         hangs = not self.is_calm and self._chance.random() < self._faults.call_unanswered
         status = None if hangs else told.status

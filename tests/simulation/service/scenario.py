@@ -21,7 +21,7 @@ FORGETFUL = 0.05
 """The share of runs in which nothing but Redis forgetting happens, or Redis being away."""
 ABSENT = 0.5
 """The share of those in which it is away."""
-ROOMY = {"tokens_per_minute": 10_000_000, "requests_per_minute": 10_000}
+ROOMY: dict[str, Any] = {"tokens_per_minute": 10_000_000, "requests_per_minute": 10_000}
 POISONED = 0.25
 POISON = "whoever counts this dies"
 AGED = 0.2
@@ -38,7 +38,7 @@ LASTING = 0.012
 """The share of runs that last for minutes, with a dedupe window of one: what is parked outlives it."""
 TIGHT = 0.04
 """The share of runs with far more work than tokens."""
-TIGHT_LIMITS = {"tokens_per_minute": 20_000, "requests_per_minute": 10_000}
+TIGHT_LIMITS: dict[str, Any] = {"tokens_per_minute": 20_000, "requests_per_minute": 10_000}
 WINDOW_S, LASTS_S, PARKED_FOR_S = 60, 120.0, 85.0
 TENANTS = (None, None, "acme", "globex")
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from broker.core.reception import CALLS_KILL
 from schemas import topics
 from schemas.ledger import LedgerKind, LedgerRecord
 from tests.simulation.service.checkers import (
@@ -163,7 +164,7 @@ def test_a_call_that_ends_its_dispatcher_is_failed_after_three_deaths_or_four(sc
 def test_innocent_requests_that_crash_without_deaths_are_found_out(scenario: Scenario) -> None:
     history = run(scenario)
     place, commit = next(each for each in enumerate(history.commits) if each[1].outcomes)
-    message = defects_cost_one_request.CALLS_KILL.sentence
+    message = CALLS_KILL.sentence
     outcome = commit.outcomes[0] | {"status": "failed", "reason": "crashed", "message": message}
     history.commits[place] = replace(commit, outcomes=(outcome,))
     assert any("innocent" in each for each in defects_cost_one_request.check(history))

@@ -11,7 +11,7 @@ from broker.core.fates import Fate, Identity, Known
 from broker.core.identity import Judgement
 from broker.core.reception import Reception
 from broker.core.ticket import State, Ticket
-from broker.service import publication
+from broker.service import ledger_codec
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 
@@ -37,12 +37,12 @@ def a_cancel_ahead_of_its_request_is_done() -> Patch:
 @planted(8)
 def waiting_cancels_are_not_written() -> Patch:
     """The ledger does not hear of a cancel that waits: it dies with the leader."""
-    whole = publication.step_record
+    whole = ledger_codec.step_record
 
     def step_record(batch: Batch, *rest: Any, **more: Any) -> Any:
         return whole(replace(batch, cancels=()), *rest, **more)
 
-    return patch.object(publication, "step_record", step_record)
+    return patch("broker.service.publication.step_record", step_record)
 
 
 @planted(8)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeAlias
 from unittest.mock import patch
 
 from broker.core.dispatch import Dispatch
@@ -20,8 +20,9 @@ from broker.testing.kafka import MemoryKafka
 from tests.simulation.service.mutants.planting import MEMORY, planted
 from tests.simulation.service.wires import Transactions
 
-Patch = AbstractContextManager[object]
-Records, Offsets = Sequence[Outgoing], Mapping[TopicPartition, StoredOffset]
+Patch: TypeAlias = AbstractContextManager[object]
+Records: TypeAlias = Sequence[Outgoing]
+Offsets: TypeAlias = Mapping[TopicPartition, StoredOffset]
 REPLY_IS_LOST = "the reply to a commit is lost"
 
 
@@ -189,7 +190,7 @@ def a_settled_ticket_stays() -> Patch:
 
     def drop(self: Settling, ticket: Ticket) -> bytes | None:
         whole(self, ticket)
-        self._register.add(ticket)
+        self.register.add(ticket)
         return None
 
     return patch.object(Settling, "drop", drop)

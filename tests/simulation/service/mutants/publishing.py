@@ -9,7 +9,7 @@ from broker.core import batches
 from broker.core.commands import Bury, Complete, Decision, Fail, Park, Settlement
 from broker.core.ticket import Ticket
 from broker.ports import Outgoing
-from broker.service import publication
+from broker.service import outcomes
 from broker.service.cargo import Cargo
 from broker.service.publication import Publication
 from schemas import topics
@@ -57,7 +57,7 @@ def what_is_parked_is_not_written() -> Patch:
 @planted(1)
 def answers_are_swapped() -> Patch:
     """Of two answers each goes to the request of the other."""
-    whole = publication.completed
+    whole = outcomes.completed
     last: dict[str, Any] = {}
 
     def completed(cargo: Cargo, term: int) -> Any:
@@ -66,7 +66,7 @@ def answers_are_swapped() -> Patch:
         last["response"] = outcome.response
         return outcome.model_copy(update={"response": before})
 
-    return patch.object(publication, "completed", completed)
+    return patch("broker.service.publication.completed", completed)
 
 
 @planted(3)
@@ -94,12 +94,12 @@ def answered_without_a_ledger_line() -> Patch:
 @planted(1)
 def an_outcome_says_another_run() -> Patch:
     """The outcome of a replay says that it is the first run's."""
-    whole = publication.completed
+    whole = outcomes.completed
 
     def completed(cargo: Cargo, term: int) -> Any:
         return whole(cargo, term).model_copy(update={"run": 0})
 
-    return patch.object(publication, "completed", completed)
+    return patch("broker.service.publication.completed", completed)
 
 
 @planted(5)

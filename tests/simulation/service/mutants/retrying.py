@@ -6,10 +6,10 @@ from unittest.mock import patch
 
 from broker.core.holding import Holding
 from broker.ports import Fetched, Outgoing, TransactionLog
-from consumers.retries import retrier as retriers
 from consumers.retries.releases import Releases, StoredReleases, _Lane
 from consumers.retries.retrier import Retrier
 from schemas import headers as names
+from schemas.codec import encode_retry
 from schemas.dead_letter import Origin
 from schemas.failure import RetryableFailure
 from schemas.record import Record
@@ -98,24 +98,24 @@ def a_retriers_mark_is_forgotten() -> Patch:
 @planted(2)
 def a_copy_says_no_attempt() -> Patch:
     """A copy looks like a duplicate of what was parked."""
-    whole = retriers.encode_retry
+    whole = encode_retry
 
     def encode(failure: RetryableFailure, origin: Origin) -> Record:
         record = whole(failure, origin)
         return replace(record, headers=tuple(each for each in record.headers if each[0] != names.ATTEMPT))
 
-    return patch.object(retriers, "encode_retry", encode)
+    return patch("consumers.retries.retrier.encode_retry", encode)
 
 
 @planted(2)
 def what_is_parked_again_keeps_its_number() -> Patch:
     """A request that is parked once more does not raise its attempt, so that its next copy looks like its last."""
-    whole = retriers.encode_retry
+    whole = encode_retry
 
     def encode(failure: RetryableFailure, origin: Origin) -> Record:
         return whole(failure.model_copy(update={"attempt": min(failure.attempt, 1)}), origin)
 
-    return patch.object(retriers, "encode_retry", encode)
+    return patch("consumers.retries.retrier.encode_retry", encode)
 
 
 @planted(2)

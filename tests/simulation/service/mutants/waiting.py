@@ -9,7 +9,7 @@ from broker.core.deadlines import Deadlines
 from broker.core.flights import Flights
 from broker.core.order import Order
 from broker.core.rules import DispatchRules
-from broker.core.ticket import Ticket
+from broker.core.ticket import State, Ticket
 from broker.service.cargo import Hold
 from broker.service.pricing import Pricer
 from tests.simulation.service.mutants.committing import Patch
@@ -36,18 +36,6 @@ def a_serial_lane_parks() -> Patch:
     return patch.object(DispatchRules, "is_serial", lambda _self, _lane: False)
 
 
-@planted(2)
-def the_next_of_a_key_is_not_let_in() -> Patch:
-    """The first of a key leaves, and the next is not told."""
-    whole = Order.left
-
-    def left(self: Order, ticket: Ticket) -> Ticket | None:
-        whole(self, ticket)
-        return None
-
-    return patch.object(Order, "left", left)
-
-
 @planted(UNANSWERED)
 def deadlines_pass_unheard() -> Patch:
     """A deadline that passes ends no call and no waiting."""
@@ -60,13 +48,10 @@ def a_call_is_not_cut_off() -> Patch:
     whole = Deadlines._expire
 
     def expire(self: Deadlines, ticket: Ticket, now_ms: int) -> None:
-        if ticket not in self._limits_of_calls():
+        if ticket.state is not State.CALLING:
             whole(self, ticket, now_ms)
 
-    def calls(self: Deadlines) -> list[Ticket]:
-        return [each for each in self._register.tickets() if each.state.name == "CALLING"]
-
-    return patch.multiple(Deadlines, _expire=expire, _limits_of_calls=calls, create=True)
+    return patch.object(Deadlines, "_expire", expire)
 
 
 @planted("a process begins while the clock")
