@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from broker.simulator.pricing import Endpoint, size_of
 from broker.simulator.settings import UpstreamSettings
 from broker.simulator.virtual import Ask, Told, VirtualUpstream
 from broker.testing.upstream import Asked, Said, Silence
-from tests.simulation.service.scenario import Scenario
+from tests.simulation.service.scenario import MODELS, Scenario
 
 HANGS_S = 10_000.0
 
@@ -38,12 +38,13 @@ MISTAKES = (
 @dataclass(frozen=True, slots=True)
 class Sending:
     """A call leaves: when, the last instant for which Redis has told its caller that the lease is its, and until when
-    that and the last commit let it call.
+    that and the last commit let it call. `believed_s`: until when its caller believes so.
     """
 
     at_s: float
     held_s: float
     trusted_s: float
+    believed_s: float = -math.inf
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class Arrival:
         status: How it was or will be answered; None: not at all.
         held_s: The last instant for which Redis has told its caller that the lease is its.
         trusted_s: Until when that and the last commit let its caller call.
+        believed_s: Until when its caller believed so.
         heard_s: When its answer was heard; None: never.
     """
 
@@ -70,6 +72,7 @@ class Arrival:
     status: int | None
     held_s: float = -math.inf
     trusted_s: float = math.inf
+    believed_s: float = -math.inf
     heard_s: float | None = None
 
 
@@ -88,7 +91,7 @@ class OpenAI:
     def __init__(self, scenario: Scenario) -> None:
         self._faults = scenario.faults
         self._chance = Random(f"openai {scenario.seed}")
-        settings = UpstreamSettings(
+        usual = UpstreamSettings(
             tokens_per_minute=scenario.tokens_per_minute,
             requests_per_minute=scenario.requests_per_minute,
             latency_s=scenario.latency_s,
@@ -97,7 +100,8 @@ class OpenAI:
             long_429_s=scenario.refused_for_s,
             seed=scenario.seed,
         )
-        self._upstream = VirtualUpstream(settings)
+        slower = replace(usual, long_429_s=scenario.last_model_refused_for_s or scenario.refused_for_s)
+        self._upstreams = {model: VirtualUpstream(slower if model == MODELS[-1] else usual) for model in MODELS}
         self.is_calm = False
         self._mistake = _mistake(scenario)
         self._blamed = Random(f"blamed {scenario.seed}").choice(MISTAKES)
@@ -109,8 +113,9 @@ class OpenAI:
         body = dict(asked.body)
         model = str(body.get("model"))
         ask = Ask(asked.request_id, model, size_of(Endpoint.CHAT, body), output_tokens=20)
-        visit = self._upstream.arrive(ask, round(now_s * 1_000_000))
-        told = self._upstream.end(visit)
+        upstream = self._upstreams[model]
+        visit = upstream.arrive(ask, round(now_s * 1_000_000))
+        told = upstream.end(visit)
         if self._mistake is not None and self._mistake[0] <= now_s < self._mistake[1]:
             told, visit.ends_us = self._blamed.told(), round((now_s + 0.1) * 1_000_000)
         after_s = visit.ends_us / 1_000_000 - now_s
@@ -118,7 +123,9 @@ class OpenAI:
         status = None if hangs else told.status
         text = json.dumps(body, sort_keys=True)
         self.arrivals.append(
-            Arrival(sent.at_s, now_s, process, asked.request_id, text, status, sent.held_s, sent.trusted_s)
+            Arrival(
+                sent.at_s, now_s, process, asked.request_id, text, status, sent.held_s, sent.trusted_s, sent.believed_s
+            )
         )
         if hangs:
             return Silence("timeout", HANGS_S)

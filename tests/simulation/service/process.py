@@ -136,7 +136,7 @@ class DispatcherProcess(Process):
     def __init__(self, world: Surroundings, name: str, clock_error_s: float) -> None:
         super().__init__(world, name, clock_error_s)
         doors = DispatcherDoors(
-            upstream=Upstream(world.openai, self.wires, name, self.die_of_call),
+            upstream=Upstream(world.openai, self.wires, name, self.die_of_call, self._believes_until_s),
             lease=self.lease,
             ledger=MemoryLedger(self.link, topic=topics.ledger_topic(PREFIX)),
             coordinators=MemoryCoordinators(self.link),
@@ -179,6 +179,10 @@ class DispatcherProcess(Process):
     def leave(self) -> None:
         """See `Process.leave`."""
         self.loop.inside(self.made.dispatcher.leave)
+
+    def _believes_until_s(self) -> float:
+        """Until when it believes that it leads, in the world's seconds."""
+        return self.world.conductor.now_s + (self.made.core.trust.until() - self.clock.now_ms()) / 1_000
 
     def die(self, name: str) -> None:
         """As a crash below Python does, in decoding a record: nothing that it does from here on is seen."""

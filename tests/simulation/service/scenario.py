@@ -190,6 +190,7 @@ class Scenario:
         requests_per_minute: The same in requests.
         latency_s: How long calls take, at least and at most.
         refused_for_s: How long a project's daily limit tells to wait.
+        last_model_refused_for_s: The same for the last model, if it differs: then copies come due out of order.
         words: How long texts are.
         sent_within_s: How long after the first record of an id the last one may come.
     """
@@ -205,6 +206,7 @@ class Scenario:
     requests_per_minute: int
     latency_s: tuple[float, float]
     refused_for_s: float = 4.0
+    last_model_refused_for_s: float | None = None
     sent_within_s: float | None = None
     words: tuple[int, ...] = (10, 100, 1_000)
 
@@ -244,7 +246,9 @@ class Scenario:
         drawn = kind.random()
         if drawn < LASTING:
             return scenario._lasting()
-        return scenario._tight() if drawn < LASTING + TIGHT else scenario
+        if drawn < LASTING + TIGHT:
+            return scenario._tight()
+        return replace(scenario, last_model_refused_for_s=kind.choice((None, 9.0, 1.6)))
 
     def _tight(self) -> "Scenario":
         """The same with far more work than tokens, and leaders that die: what is spent must be known to the next."""

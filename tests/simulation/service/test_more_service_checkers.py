@@ -51,6 +51,10 @@ def mistrusted(history: History) -> None:
     history.calls[3].trusted_s = history.calls[3].sent_s
 
 
+def overconfident(history: History) -> None:
+    history.calls[3].believed_s = history.calls[3].trusted_s + 0.1
+
+
 def asked_again(history: History) -> None:
     after(history, next(each for each in history.calls if each.status == 200))
 
@@ -105,6 +109,7 @@ def answered_in_spite_of_its_cancel(history: History) -> None:
     ("spoil", "check"),
     [
         (mistrusted, calls_start_in_trust.check),
+        (overconfident, calls_start_in_trust.check),
         (asked_again, answers_are_kept.check),
         (crashed_for_nothing, defects_cost_one_request.check),
         (crashed_again, defects_cost_one_request.check),

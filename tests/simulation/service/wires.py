@@ -244,14 +244,17 @@ class Lease(MemoryLease):
 class Upstream(ScriptedUpstream):
     """A process's way to OpenAI."""
 
-    def __init__(self, openai: OpenAI, wires: Wires, process: str, deadly: Callable[[str], None]) -> None:
-        """`deadly` is told of a request whose call ends its process."""
+    def __init__(
+        self, openai: OpenAI, wires: Wires, process: str, deadly: Callable[[str], None], believed_s: Callable[[], float]
+    ) -> None:
+        """`deadly` is told of a request whose call ends its process; `believed_s`: until when that one trusts."""
         super().__init__(script=lambda asked: openai.asked(asked, process, self._sending, wires.conductor.now_s))
         self._wires = wires
         self._sending = Sending(0.0, -math.inf, -math.inf)
         self._openai = openai
         self._process = process
         self._deadly = deadly
+        self._believed_s = believed_s
 
     async def call(
         self,
@@ -261,7 +264,7 @@ class Upstream(ScriptedUpstream):
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
         """See `broker.ports.Upstream.call`."""
-        sending = Sending(self._wires.conductor.now_s, self._wires.held_s, self._wires.trusted_s)
+        sending = Sending(self._wires.conductor.now_s, self._wires.held_s, self._wires.trusted_s, self._believed_s())
         text = str(body)
         if FLAW_IN_CALLING in text:
             self._openai.flawed.append((self._wires.conductor.now_s, self._process, client_request_id))

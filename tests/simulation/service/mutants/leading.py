@@ -2,7 +2,6 @@
 
 from unittest.mock import patch
 
-from broker.core.rules import LEADING
 from broker.core.term import Candidacy, LeaseTimes, Trust
 from broker.errors import LeaseUnavailable
 from broker.ports import LeaseForeign, LeaseMine
@@ -155,14 +154,15 @@ def a_silent_redis_ends_a_term() -> Patch:
 
 @planted(5, "the leader is told to leave")
 def calls_start_after_it_left() -> Patch:
-    """A leader says that it leaves, and goes on admitting."""
-    whole = Leadership._say_left
+    """A leader that is told to leave says in the ledger that it has left, and goes on with its drain."""
+    whole = Leadership._halt_intakes
 
-    async def say_left(self: Leadership) -> None:
-        self._parts.driver.core.role = LEADING
+    async def halt(self: Leadership) -> None:
         await whole(self)
+        if self._leaving.is_set() and self._producer is not None and self._has_led:
+            await self._say_left()
 
-    return patch.object(Leadership, "_say_left", say_left)
+    return patch.object(Leadership, "_halt_intakes", halt)
 
 
 @planted("a loop is blocked")

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from unittest.mock import patch
 
-from broker.core.holding import Holding
 from broker.ports import Fetched, Outgoing, TransactionLog
 from consumers.retries.releases import Releases, StoredReleases, _Lane
 from consumers.retries.retrier import Retrier
@@ -54,34 +53,6 @@ def copies_come_back_too_early() -> Patch:
     return patch.object(Retrier, "_read", read)
 
 
-@planted(2, RETRIER)
-def what_comes_in_below_its_mark_counts_as_put_back() -> Patch:
-    """A record that is due before one that has left already is taken for one that has left too."""
-    whole = Releases.see
-
-    def see(self: Releases, offset: int, lane: str, due_ms: int) -> bool:
-        place = self._lanes.get(lane)
-        if place is not None and (due_ms, offset) <= place.mark:
-            self.next_offset = offset + 1
-            self._open.extend(bytes(offset + 1 - self._origin - len(self._open)))
-            return False
-        return whole(self, offset, lane, due_ms)
-
-    return patch.object(Releases, "see", see)
-
-
-@planted(2, RETRIER)
-def the_late_ones_are_not_stored() -> Patch:
-    """The stored progress says of a late record that it has left."""
-    return patch.object(Releases, "_seen_of", lambda self, _lane: self.seen)
-
-
-@planted(3, RETRIER)
-def a_retrier_begins_before_it_has_read_all_again() -> Patch:
-    """After a start what was read releases its mark, although an earlier one may not have been read yet."""
-    return patch.multiple(Releases, caught_up=property(lambda _self: True))
-
-
 @planted(3, RETRIER)
 def a_retriers_mark_is_forgotten() -> Patch:
     """A new retrier takes everything above the base for waiting."""
@@ -122,9 +93,3 @@ def what_is_parked_again_keeps_its_number() -> Patch:
 def a_copy_goes_to_another_lane() -> Patch:
     """A copy is put on the first lane, whatever lane it came from."""
     return patch.object(Retrier, "_lane", lambda self, _named: self._rules.lanes[0])
-
-
-@planted(WAITS)
-def a_shut_limit_parks_for_no_time() -> Patch:
-    """What is parked for a limit that is shut comes back at once, round after round."""
-    return patch.object(Holding, "_return_at", lambda _self, _ticket, _closed, now_ms: now_ms + 2_000)
