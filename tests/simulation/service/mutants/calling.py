@@ -7,7 +7,6 @@ from broker.core.casualties import Casualties
 from broker.core.commands import Call
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Crashed, Refused
-from broker.core.identity import Identity
 from broker.core.inheritance import Inheritance
 from broker.core.meaning import Meaning
 from broker.service.cargo import Cargo
@@ -21,22 +20,6 @@ from tests.simulation.service.mutants.planting import planted
 def repeated_calls_are_not_counted() -> Patch:
     """A call that a dead leader had made already counts as the first."""
     return patch.object(Inheritance, "repeats", lambda _self, _identity: False)
-
-
-@planted(4)
-def each_attempt_of_a_repeated_call_is_counted() -> Patch:
-    """Whatever follows a repeated call for its request counts as a repetition too."""
-
-    def repeats(self: Inheritance, identity: Identity) -> bool:
-        return (identity.id_hash, identity.run) in self._calls
-
-    return patch.object(Inheritance, "repeats", repeats)
-
-
-@planted(4)
-def settled_calls_of_others_count_as_repeated() -> Patch:
-    """A call that its leader has seen end is counted as one that died with it."""
-    return patch.object(Inheritance, "settled", lambda _self, _entries: None)
 
 
 @planted(4, "a call ends its dispatcher")

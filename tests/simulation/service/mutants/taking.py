@@ -1,6 +1,6 @@
 """Faults in taking records: partitions that grow, records that retention removed, and those that end their reader."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from unittest.mock import patch
@@ -127,18 +127,6 @@ def caution_ends_at_the_base() -> Patch:
         return whole(self, partition, 0)
 
     return patch.object(Deaths, "caution", caution)
-
-
-@planted(2, DEADLY)
-def a_record_that_was_read_stays_named() -> Patch:
-    """A line that names a record no more does not clear it of suspicion: it dies of other records' deaths."""
-
-    def stepped(self: Deaths, owner: str, named: Sequence[str], at_ms: int) -> None:
-        if owner != self._owner or self._is_over:
-            self.claimed(owner, (), at_ms)
-        self._named = named or self._named
-
-    return patch.object(Deaths, "stepped", stepped)
 
 
 @planted(10)
