@@ -32,7 +32,7 @@ DEADLY_CALL = "whoever sends this dies"
 FLAW_IN_READING, FLAW_IN_CALLING = "this shows a defect in counting", "this shows a defect in calling"
 FLAWED, MISTAKEN, DEADLY = 0.15, 0.08, 0.03
 """The shares of runs with requests that show a defect of ours, with an operator's mistake, and with a deadly call."""
-ISOLATED = 0.1
+ISOLATED, FROZEN = 0.1, 0.25
 """The shares of runs in which processes are cut off from everything but OpenAI, and in which they freeze."""
 LASTING = 0.012
 """The share of runs that last for minutes, with a dedupe window of one: what is parked outlives it."""
@@ -97,7 +97,7 @@ class Faults:
     mistake: float = 1.0
     deadly: float = 1.0
     isolate: float = 0.3
-    freeze: float = 0.5
+    freeze: float = 1.0
 
     @classmethod
     def drawn(cls, chance: Random) -> "Faults":
@@ -135,7 +135,7 @@ class Faults:
         flaw = chance.random() * Faults().flaw * (chance.random() < FLAWED)
         mistake, deadly = float(chance.random() < MISTAKEN), float(chance.random() < DEADLY)
         isolate = chance.random() * Faults().isolate * (chance.random() < ISOLATED)
-        freeze = chance.random() * Faults().freeze * (chance.random() < ISOLATED)
+        freeze = chance.random() * Faults().freeze * (chance.random() < FROZEN)
         slow = 0.3 if isolate else self.slow
         return replace(self, flaw=flaw, mistake=mistake, deadly=deadly, isolate=isolate, freeze=freeze, slow=slow)
 
