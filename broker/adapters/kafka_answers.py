@@ -22,7 +22,7 @@ from broker.errors import HeadraceError, Unreachable
 from broker.tasks import ended
 from schemas.outcome import Outcome
 
-READ_BACK_AFTER_S = 2.0
+READ_BACK_AFTER_S = 1.0
 """How long the outcome is waited for before an earlier one is searched for: most ids are asked for the first time."""
 _POLL_MS = 1_000
 _RECORDS_A_POLL = 500

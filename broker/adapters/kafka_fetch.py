@@ -1,8 +1,8 @@
 """Fetching beside aiokafka's own ways: every batch is looked at before it is unpacked, and one can be had as bytes."""
 
+import logging
 from typing import Any
 
-import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import LeaderNotAvailableError, NoError, for_code
@@ -10,7 +10,7 @@ from aiokafka.protocol.fetch import FetchRequest
 
 from broker.adapters.kafka_batches import Pieces, first_batch, screened
 
-_log = structlog.get_logger("lanes")
+_log = logging.getLogger("headrace.kafka")  # clients read through this module too, and log as libraries do
 
 _READ_COMMITTED = 1
 _WAIT_MS = 500
@@ -44,7 +44,7 @@ def _screened(data: bytes) -> bytes:
     try:
         return screened(data)
     except Exception as error:  # noqa: BLE001 — see above
-        _log.error("fetch_not_screened", error=type(error).__name__, bytes=len(data))
+        _log.error("%s: %s in %d bytes", "fetch_not_screened", type(error).__name__, len(data))
         return b""
 
 
