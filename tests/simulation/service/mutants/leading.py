@@ -176,12 +176,6 @@ def the_key_outlives_no_trust() -> Patch:
     return patch.object(Trust, "renewed", renewed)
 
 
-@planted(5, "Redis fails over")
-def a_foreign_claim_of_the_same_term_is_overlooked() -> Patch:
-    """A promotion does not look whether another process has claimed its term meanwhile."""
-    return patch.multiple(LedgerFollower, foreign_claim_from=lambda _self, _term, _owner: False)
-
-
 @planted("a process begins while the clock")
 def nobody_asks_redis_for_the_time() -> Patch:
     """A dispatcher leads that Redis has never told the time."""

@@ -5,7 +5,7 @@ from unittest.mock import patch
 from broker.core import identity as identities
 from broker.core.dispatch import Dispatch
 from broker.core.events import Event
-from broker.core.fates import Fate, Fates, Identity, Known
+from broker.core.fates import Fate, Identity, Known
 from broker.core.identity import Identities, Judgement
 from broker.core.reception import Reception
 from broker.service import pricing
@@ -79,18 +79,6 @@ def a_conflict_is_a_duplicate() -> Patch:
     return patch.object(pricing, "fingerprint", lambda _tenant, _endpoint, _body: b"\0" * 8)
 
 
-@planted(2)
-def a_replay_that_waits_is_done() -> Patch:
-    """A replay that finds another run under way is swallowed."""
-    whole = Identities.judge
-
-    def judge(self: Identities, identity: Identity, attempt: int) -> Judgement:
-        found = whole(self, identity, attempt)
-        return Judgement.DONE if found is Judgement.WAIT else found
-
-    return patch.object(Identities, "judge", judge)
-
-
 @planted(3)
 def forget_the_ledger() -> Patch:
     """A successor does not learn which ids were answered."""
@@ -113,16 +101,3 @@ def an_answer_is_not_remembered() -> Patch:
         self.identities._fates._answered.clear()
 
     return patch.object(Dispatch, "_committed", committed)
-
-
-@planted(3)
-def an_attempt_of_a_lower_number_stands() -> Patch:
-    """A parking is not recorded over an earlier one of the same run."""
-    whole = Fates.record
-
-    def record(self: Fates, identity: Identity, attempt: int, fate: Fate, at_ms: int) -> None:
-        known = self.find(identity.id_hash)
-        if not (fate is Fate.PARKED and known is not None and known.fate is Fate.PARKED):
-            whole(self, identity, attempt, fate, at_ms)
-
-    return patch.object(Fates, "record", record)
