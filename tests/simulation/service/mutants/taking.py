@@ -7,11 +7,10 @@ from unittest.mock import patch
 
 from broker.core.commands import Forget
 from broker.core.dispatch import Dispatch
-from broker.core.events import Lost, PartitionFound
+from broker.core.events import Lost
 from broker.core.progress import PartitionProgress
 from broker.core.suspects import Caution, Deaths
 from broker.core.ticket import LanePartition, Source
-from broker.service.driver import Driver
 from broker.service.entry import Entry, Read
 from broker.service.intake import LaneIntake
 from broker.service.promotion import Promotion
@@ -49,16 +48,12 @@ def a_partition_that_was_added_begins_at_its_end() -> Patch:
     whole = LaneIntake._look_up
 
     async def look_up(self: LaneIntake, partitions: list[int]) -> list[int]:
-        ends = await self.log.bounds(await self.log.partitions())
-
-        def found(driver: Driver, event: object) -> None:
-            if isinstance(event, PartitionFound):
-                event = PartitionFound(event.partition, PartitionProgress(ends[event.partition.number][1]))
-            post(driver, event)  # type: ignore[arg-type]
-
-        post = Driver.post
-        with patch.object(Driver, "post", found):
-            return await whole(self, partitions)
+        found = await whole(self, partitions)
+        for number in set(found) - set(partitions):
+            end = (await self.log.bounds([number]))[number][1]
+            self._driver.core.register.progress[LanePartition(self.lane, number)] = PartitionProgress(end)
+            self.log.rewind(number, end)
+        return found
 
     return patch.object(LaneIntake, "_look_up", look_up)
 
