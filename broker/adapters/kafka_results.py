@@ -218,14 +218,15 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             now = await self._watch.again(consumer)
             if now is not None:
                 await self._take_up(consumer, now)
-            assignment = self._assignment
             try:
                 got = await consumer.getmany(timeout_ms=timeout_ms, max_records=_RECORDS_A_FETCH)
             except OffsetOutOfRangeError as reason:  # retention overtook a reader without a group
                 for place, begin in (await consumer.beginning_offsets(list(reason.args[0]))).items():
                     consumer.seek(place, begin)
                 return  # a topic that was made anew and is shorter is begun anew thereby
-        if assignment == self._assignment:
+        # `getmany` waits out a rebalance and hands over records of the new partitions. To aiokafka they are read: if
+        # they are dropped here, no fetch brings them again. Before the positions are set they may be: a seek follows.
+        if self._assigned.is_set():
             for place, records in got.items():
                 self._buffer.extend(self._arrived(record) for record in records)
                 self._next[place.partition] = records[-1].offset + 1
@@ -238,14 +239,10 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             await read_all(consumer, self._topic, now, anew=anew)
         elif anew:
             begin = await consumer.beginning_offsets(list(consumer.assignment()))
-            if assignment != self._assignment:
-                return  # the partitions were dealt anew meanwhile; the next look finds the same
+            if assignment != self._assignment or not self._assigned.is_set():
+                return  # the partitions are dealt anew; the next look finds the same
             for place, offset in begin.items():
                 consumer.seek(place, offset)
-        elif set(now.partitions) - set(self._partitions) - {place.partition for place in consumer.assignment()}:
-            # The group's leader sees added partitions by itself, unless that comes while it joins: then it forgets.
-            await consumer._client.force_metadata_update()  # noqa: SLF001  # it has no public way
-            consumer._coordinator.request_rejoin()  # noqa: SLF001  # same
         if anew:
             self._assignment += 1  # what is in hand was read of another topic, and no offset of it may be stored
             self._buffer.clear()

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.client import GenerationClient
 from broker.client_ports import ClientDoors
@@ -117,6 +118,24 @@ class ChangingTopicsContract:
             async with asyncio.timeout(FOUND_WITHIN_S):
                 assert {(await done).id for done in asking} == wanted
                 assert [sorted(await ids) for ids in (*reading, hearing)] == [sorted(wanted)] * 3
+
+    async def test_a_member_that_waits_while_the_group_is_dealt_anew_gets_what_comes_then(
+        self, world: ChangingTopics
+    ) -> None:
+        topic, doors = results_topic(world.prefix), client_doors("", world.connection)
+        first, second = (doors.outcomes(topic, group="mailer", start="latest") for _ in range(2))
+        try:
+            await first.open()
+            async with asyncio.TaskGroup() as waits:
+                waiting = waits.create_task(first.next(timeout_ms=20_000))
+                await second.open()
+                for number in range(PARTITIONS):
+                    await world.publish(topic, outcome(f"lead-{number}"), partition=number)
+                arrived = [await waiting, await second.next(timeout_ms=20_000)]
+            assert sorted(each.partition for each in arrived if each is not None) == [0, 1]
+        finally:
+            await first.close()
+            await second.close()
 
     async def test_an_earlier_outcome_is_found_although_partitions_were_added_since(
         self, world: ChangingTopics

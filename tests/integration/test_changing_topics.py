@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -14,9 +15,16 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_topics import create_missing
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
+from consumers.results import ResultReader
 from schemas.record import Record
-from schemas.topics import TopicShape, requests_topic, topics
-from tests.contract.changing_topics_contract import PARTITIONS, ChangingTopics, ChangingTopicsContract
+from schemas.topics import TopicShape, requests_topic, results_topic, topics
+from tests.contract.changing_topics_contract import (
+    FOUND_WITHIN_S,
+    PARTITIONS,
+    ChangingTopics,
+    ChangingTopicsContract,
+    outcome,
+)
 from tests.integration.fleet import Fleet, read_all, request
 from tests.integration.kafka_world import producing
 
@@ -59,14 +67,56 @@ async def _until_seen(admin: AIOKafkaAdminClient, topic: str, partitions: int) -
             await asyncio.sleep(0.02)
 
 
+async def _topics_of(services: LocalServices, partitions: int) -> RealTopics:
+    connection = KafkaConnection(services.endpoints.bootstrap_servers)
+    prefix, shape = f"changing-{uuid.uuid4().hex[:8]}", TopicShape(partitions=partitions)
+    shapes = {"requests": shape, "results": shape, "chunks": shape}
+    await create_missing(connection, topics(prefix, ["standard"], shapes, nodes=1))
+    return RealTopics(connection, prefix)
+
+
 class TestRealTopics(ChangingTopicsContract):
     @pytest.fixture
     async def world(self, services: LocalServices) -> ChangingTopics:
-        connection = KafkaConnection(services.endpoints.bootstrap_servers)
-        prefix, shape = f"changing-{uuid.uuid4().hex[:8]}", TopicShape(partitions=PARTITIONS)
-        shapes = {"requests": shape, "results": shape, "chunks": shape}
-        await create_missing(connection, topics(prefix, ["standard"], shapes, nodes=1))
-        return RealTopics(connection, prefix)
+        return await _topics_of(services, PARTITIONS)
+
+
+async def test_a_group_and_an_onlooker_read_all_of_twelve_results_partitions_made_twenty_four(
+    services: LocalServices,
+) -> None:
+    world = await _topics_of(services, 12)
+    topic = results_topic(world.prefix)
+    wanted = {f"lead-{number}" for number in range(24)}
+    by_group: set[str] = set()
+    by_onlooker: set[str] = set()
+
+    def reader(group: str | None) -> ResultReader:
+        return ResultReader(connection=world.connection, topic_prefix=world.prefix, group=group, start="latest")
+
+    async def read(results: ResultReader, seen: set[str], all_read: asyncio.Event) -> None:
+        async for each in results:
+            seen.add(each.id)
+            if wanted <= seen:
+                all_read.set()
+
+    async with reader("mailer") as first, reader("mailer") as second, reader(None) as onlooker:
+        group_done, onlooker_done = asyncio.Event(), asyncio.Event()
+        async with asyncio.TaskGroup() as readers:
+            tasks = [
+                readers.create_task(read(first, by_group, group_done)),
+                readers.create_task(read(second, by_group, group_done)),
+                readers.create_task(read(onlooker, by_onlooker, onlooker_done)),
+            ]
+            await world.add_partitions(topic, 24)
+            for number in range(24):
+                await world.publish(topic, outcome(f"lead-{number}"), partition=number)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FOUND_WITHIN_S):
+                    await group_done.wait()
+                    await onlooker_done.wait()
+            for task in tasks:
+                task.cancel()
+    assert (wanted - by_group, wanted - by_onlooker) == (set(), set())
 
 
 @pytest.mark.timeout(120)
