@@ -75,6 +75,7 @@ class ResultReader(Opened):
         self._open = False
         self._ends: dict[int, int] = {}
         self._in_hand: Delivery | None = None
+        self._come: Arrived | None = None
         self._uncommitted = 0
         self._committed_at = time.monotonic()
 
@@ -108,6 +109,7 @@ class ResultReader(Opened):
     async def close(self) -> None:
         """Commit what is handled and leave the group; never hangs."""
         self._open = False
+        self._come = None
         await self._log.close()
 
     def stop(self) -> None:
@@ -123,8 +125,9 @@ class ResultReader(Opened):
         Raises:
             RightsError, AuthenticationError: Kafka does not let us.
         """
-        if self._in_hand is not None:
-            self.done(self._in_hand)
+        handled, self._in_hand = self._in_hand, None  # at once: the wait for the next may be cancelled and asked again
+        if handled is not None:
+            self.done(handled)
         self._in_hand = await self.delivery()
         if self._in_hand is None:
             raise StopAsyncIteration
@@ -214,7 +217,7 @@ class ResultReader(Opened):
         while not self.stopping.is_set():
             await self._commit_if_due()
             try:
-                if not self._follow and await self._log.is_past(self._ends):
+                if not self._follow and self._come is None and await self._log.is_past(self._ends):
                     return None
                 arrived = await self._next()
                 if arrived is not None:
@@ -228,17 +231,26 @@ class ResultReader(Opened):
 
     async def _next(self) -> Arrived | None:
         """The next record; None after a while without one, or as soon as the reader is stopped."""
-        if self._log.buffered:
-            return await self._log.next(timeout_ms=_POLL_MS)
-        asking = asyncio.create_task(self._log.next(timeout_ms=_POLL_MS), name="next outcome")
-        stopped = asyncio.create_task(self.stopping.wait(), name="stop")
-        try:
-            await asyncio.wait({asking, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            return await asking if asking.done() else None
-        finally:
-            await ended(asking, stopped)
+        if self._come is None and not self._log.buffered:
+            asking = asyncio.create_task(self._ask(), name="next outcome")
+            stopped = asyncio.create_task(self.stopping.wait(), name="stop")
+            try:
+                await asyncio.wait({asking, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                if asking.done():
+                    await asking
+            finally:
+                await ended(asking, stopped)
+        elif self._come is None:
+            await self._ask()
+        come, self._come = self._come, None
+        return come
+
+    async def _ask(self) -> None:
+        """What comes is kept here: were the wait for it cancelled in that instant, a result would be lost unseen."""
+        self._come = await self._log.next(timeout_ms=_POLL_MS)
 
     async def _reopen(self, pause_s: float) -> None:
+        self._come = None
         await self._log.close()
         await asyncio.sleep(pause_s)
         with suppress(Unreachable):  # the next look says so again, and the pause grows
