@@ -35,6 +35,8 @@ _LONGEST_FIRST = (
     "test_duplicates",
     "test_shut_model",
     "test_client_outage",
+    "test_changing_topics",
+    "test_topics_changed_in_service",
     "test_cancels",
 )
 """Files that take more than a quarter of a minute. A long one at the end leaves the other workers idle."""
