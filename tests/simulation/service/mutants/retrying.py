@@ -5,7 +5,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from broker.ports import Fetched, Outgoing, TransactionLog
-from consumers.retries.releases import Releases, StoredReleases, _Lane
+from consumers.retries.releases import Releases, StoredReleases
 from consumers.retries.retrier import Retrier
 from schemas import headers as names
 from schemas.codec import encode_retry
@@ -51,19 +51,6 @@ def copies_come_back_too_early() -> Patch:
         return whole(self, number, fetched)[0], 0
 
     return patch.object(Retrier, "_read", read)
-
-
-@planted(3, RETRIER)
-def a_retriers_mark_is_forgotten() -> Patch:
-    """A new retrier takes everything above the base for waiting."""
-    whole = Releases.restore
-
-    def restore(offset: int, metadata: str) -> Releases:
-        releases = whole(offset, metadata)
-        releases._lanes = {lane: _Lane(each.seen_before) for lane, each in releases._lanes.items()}
-        return releases
-
-    return patch.object(Releases, "restore", restore)
 
 
 @planted(2)

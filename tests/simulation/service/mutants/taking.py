@@ -91,18 +91,6 @@ def a_suspect_is_decoded_again() -> Patch:
 
 
 @planted(2, DEADLY)
-def a_batch_that_is_named_convicts_all_its_records() -> Patch:
-    """Records that stood beside a deadly one are Failed for it."""
-
-    def died(self: Deaths, at_ms: int) -> None:
-        self._row, self._died_ms = self._row + 1, at_ms
-        for position in self._named:
-            self._alone[position] = self._alone.get(position, 0) + 1
-
-    return patch.object(Deaths, "_died", died)
-
-
-@planted(2, DEADLY)
 def a_death_is_not_counted_where_one_record_was_named() -> Patch:
     """A record that was named alone when a term died is read again as one of a crowd."""
 
