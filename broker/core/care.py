@@ -54,9 +54,10 @@ class Care:
         if self._casualties.is_to_blame(identity):
             self._settling.settle(ticket, CALLS_KILL, now_ms)
             return False
-        if not self._casualties.is_suspect(identity):
+        is_suspect = self._casualties.is_suspect(identity)
+        if not (is_suspect or self._casualties.is_in_doubt(identity)):
             return True
-        if now_ms >= self._quiet_from_ms and self._casualties.calls(identity):
+        if now_ms >= self._quiet_from_ms and (not is_suspect or self._casualties.calls(identity)):
             return True
         self._limits.put_off(ticket)
         self._alarms.sleep(ticket, min(deadline_ms, now_ms + PUT_OFF_MS))

@@ -20,7 +20,9 @@ promotion, before a suspect is called: those deaths are held against no call.
 Rules:
 - A term has died when another owner's line follows it and it has not said that it left. An owner that writes again
   later had not died (it was cut off, or stood still): what was held against its terms is taken back.
-- A term that died while a record was named, to be read with caution, has died of that record.
+- A term that died while a record was named, to be read with caution, has died of that record. The calls under way are
+  *in doubt*: each waits until the term has been quiet, and is called like any other then. Else a deadly call that
+  begins while records are named would be held against them in every term, and be made without end (seed 80181).
 - A settled request, or a parked one, has no deaths any more. An attempt that ended without a fate is not under way.
 - A place among the few is free again when the ledger says that its call has ended: an answer in memory dies with us.
 - Lines may be read twice, from any place on: each death is kept with its term, and a lower term begins anew.
@@ -57,11 +59,12 @@ class Casualties:
         self._names = False
         self._under_way: dict[Key, int] = {}  # of the term that is read: the attempt started last
         self._deaths: dict[Key, dict[int, Death]] = {}
+        self._doubted: dict[Key, None] = {}  # under way when a term died of a record
         self._suspects: set[Key] = set()
         self._called: set[Key] = set()  # suspects that we call now
 
     def __len__(self) -> int:
-        return len(self._deaths)
+        return len(self._deaths) + len(self._doubted)
 
     # ------------------------------------------------------------------ reading
 
@@ -89,7 +92,7 @@ class Casualties:
 
     def settled(self, entries: Iterable[SettledEntry]) -> None:
         """The line says what has become of these."""
-        if self._under_way or self._deaths:
+        if self._under_way or self._deaths or self._doubted:
             for entry in entries:
                 key = entry.identity.id_hash, entry.identity.run
                 self._under_way.pop(key, None)
@@ -100,8 +103,12 @@ class Casualties:
         if owner == self._owner and term > self._term:
             self._term, self._is_over = term, False  # the same process: its calls go on
             return
-        if not (self._is_over or self._names) and term >= self._term:
-            self._bury()
+        if not self._is_over and term >= self._term:
+            if self._names:
+                self._doubted.update(dict.fromkeys(self._under_way))
+                _shorten(self._doubted)
+            else:
+                self._bury()
         self._term, self._owner, self._is_over = term, owner, False
         self._under_way.clear()
         for key, deaths in list(self._deaths.items()):
@@ -126,6 +133,7 @@ class Casualties:
     def _clear(self, key: Key) -> None:
         """Its request has an outcome, or is parked."""
         self._deaths.pop(key, None)
+        self._doubted.pop(key, None)
         self._suspects.discard(key)
         self._called.discard(key)
 
@@ -146,6 +154,10 @@ class Casualties:
         """Whether its call may begin only with care."""
         return (identity.id_hash, identity.run) in self._suspects
 
+    def is_in_doubt(self, identity: Identity) -> bool:
+        """Whether its call was under way when a dispatcher died that was reading a record with caution."""
+        return (identity.id_hash, identity.run) in self._doubted
+
     def calls(self, identity: Identity) -> bool:
         """The call of a suspect begins; False: others of its like must end before."""
         key = identity.id_hash, identity.run
@@ -156,7 +168,7 @@ class Casualties:
 
     def committed(self, settled: Iterable[SettledEntry], ended: Iterable[StartedEntry]) -> None:
         """The ledger says that these calls of ours have ended."""
-        if self._deaths:
+        if self:
             for entry in ended:
                 self._called.discard((entry.identity.id_hash, entry.identity.run))
             for settlement in settled:
@@ -177,7 +189,7 @@ def _term_of(death: Death) -> int:
     return death.term
 
 
-def _shorten(calls: dict[Key, int] | dict[Key, dict[int, Death]]) -> None:
+def _shorten(calls: dict[Key, int] | dict[Key, dict[int, Death]] | dict[Key, None]) -> None:
     """The oldest are forgotten first."""
     for key in list(islice(calls, max(0, len(calls) - INHERITED_CALLS_MAX))):
         del calls[key]

@@ -18,6 +18,31 @@ def line(shell: Shell, term: int, owner: str, *started: str, left: bool = False)
     shell.post(LedgerRead(WALL_MS + shell.now_ms, (), entries, (), term=term, owner=owner, left=left))
 
 
+def died_of_a_record(*names: str) -> Shell:
+    """A leader after one that died while a record was named and these were being called."""
+    shell = Shell()
+    entries = [StartedEntry(identity(name), 1) for name in names]
+    shell.post(LedgerRead(WALL_MS + shell.now_ms, (), entries, (), term=1, owner="p1", named=True))
+    line(shell, 2, "me")
+    return shell.lead()
+
+
+def test_what_was_called_while_a_record_was_named_waits_until_the_term_has_been_quiet() -> None:
+    shell = died_of_a_record("x", "y")
+    first, second, other = shell.take("x"), shell.take("y"), shell.take("z")
+    assert list(shell.calls) == [other]
+    shell.wait(QUIET_MS - PUT_OFF_MS)
+    assert list(shell.calls) == [other]
+    shell.wait(2 * PUT_OFF_MS)
+    assert set(shell.calls) == {first, second, other}, "side by side: neither is a suspect"
+    shell.answer(first)
+    shell.answer(second)
+    shell.answer(other)
+    shell.settle_all()
+    assert shell.is_empty()
+    assert not shell.core._care._casualties, "what is answered is in doubt no more"
+
+
 def successor(deaths: int, *names: str) -> Shell:
     """A leader after so many that died while these were being called."""
     shell = Shell()

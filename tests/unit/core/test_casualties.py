@@ -126,6 +126,10 @@ def test_a_process_that_claims_anew_goes_on_with_its_calls() -> None:
 
 def test_a_death_while_a_record_was_named_is_that_records() -> None:
     casualties = after(*dying(5, "+a ?"))
+    assert not suspected(casualties, "a")
+    assert casualties.is_in_doubt(identity("a"))
+    assert not casualties.is_in_doubt(identity("b"))
+    casualties.settled([fate("a", Fate.FAILED)])
     assert len(casualties) == 0
     assert len(after((1, "p1", "+a ?"), (1, "p1", ""), (2, "p2", ""))) == 1
 
