@@ -129,7 +129,8 @@ class Dispatch:
             case Suspected():
                 if self.role is LEADING:
                     self._batches.suspects.name(event.sources)
-                    self._care.disturbed(now_ms)
+                    if event.sources:
+                        self._care.disturbed(now_ms)
             case Suspended():
                 self._suspended(event)
             case StoodBy():

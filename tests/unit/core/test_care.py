@@ -70,6 +70,15 @@ def test_after_three_deaths_it_is_not_called_a_fourth_time() -> None:
     assert again in shell.calls, "a replay is another request"
 
 
+def test_a_record_that_is_struck_off_disturbs_no_quiet() -> None:
+    shell = successor(2, "x")
+    shell.take("x")
+    for _ in range(2 * QUIET_MS // PUT_OFF_MS):
+        shell.post(Suspected(()))
+        shell.wait(PUT_OFF_MS)
+    assert len(shell.calls) == 1
+
+
 def test_after_two_deaths_it_waits_until_the_term_has_been_quiet_and_for_others_of_its_like() -> None:
     shell = successor(2, "x", "y")
     first, second = shell.take("x"), shell.take("y")
