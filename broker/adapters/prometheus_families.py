@@ -41,7 +41,9 @@ class Families:
         self.duplicates = self._counter("duplicates", "Records that repeated a known request.", "lane")
         self.repeated_calls = self._counter("repeated_calls", "Calls made again because their leader died.")
         self.contained = self._counter(
-            "contained", "Exceptions in Headrace's own code that ended one request or one observation alone.", "step"
+            "contained",
+            "Exceptions in Headrace's own code that were contained: a single request failed, or a figure was left out.",
+            "step",
         )
         self.chunks_dropped = self._counter("chunks_dropped", "Chunks of streams that Kafka did not take in time.")
         self.reply_copies = self._counter("reply_copies", "Outcomes copied to a reply topic.", "topic", "result")
