@@ -25,8 +25,8 @@ def troubled() -> UpstreamSettings:
         seed=11,
         port=0,
         error_rate=0.1,
-        long_429_rate=0.06,
-        long_429_s=3.0,
+        long_429_rate=0.04,
+        long_429_s=1.5,
     )
 
 
@@ -48,7 +48,7 @@ async def test_retriers_and_dispatchers_are_killed_and_each_request_has_one_outc
         settings = {
             "HEADRACE_DISPATCHER__INFLIGHT_MAX": "60",
             "HEADRACE_LIMITS": '{"gpt-4o-mini": {}}',
-            "HEADRACE_RETRY__IN_PLACE_MAX_S": "2",
+            "HEADRACE_RETRY__IN_PLACE_MAX_S": "1",
             "HEADRACE_RETRY__ATTEMPTS_MAX": "30",
         }
         async with (
