@@ -1,10 +1,10 @@
 """When a transaction begins and what is in it: outcomes, the maps they change, and a ledger line.
 
-An empty transaction is begun too, when silence would be worse: once a second while calls are in flight or wait, since
-a transaction proves leadership and carries the attempts started and the levels; now and then while anything is parked,
-since what is parked must not age out of the ledger; and hourly for every partition, since stored offsets of a group
-without members expire, or twice a window, so that the ledger never looks as if nobody led. And one is begun at once
-where somebody must be named as a suspect, or is none any more.
+An empty transaction is begun too, when silence would be worse: once a second while calls are in flight or wait, or
+while Redis does not confirm the lease, since a transaction proves leadership and carries the attempts started and the
+levels; now and then while anything is parked, since what is parked must not age out of the ledger; and hourly for every
+partition, since stored offsets of a group without members expire, or twice a window, so that the ledger never looks as
+if nobody led. And one is begun at once where somebody must be named as a suspect, or is none any more.
 
 Where even a transaction without any decision is refused, its line leaves out for a minute what can wait: levels,
 renewals, attempts that started or ended. What is left is bounded: 200 decisions and 100 overdue requests.
@@ -109,7 +109,7 @@ class Batches:
         """When the next transaction begins. None: one is under way.
 
         Args:
-            active: Calls are in flight or wait.
+            active: Calls are in flight or wait, or only a transaction can prove that this process leads.
             parked: Something is parked, or a cancel waits: it must not age out of the ledger.
         """
         if self._outbox.busy:

@@ -338,7 +338,7 @@ class Dispatch:
     # ------------------------------------------------------------------ settling
 
     def _publish_at(self) -> int | None:
-        active = self.limits.waiting() > 0 or len(self.flights) > 0
+        active = self.limits.waiting() > 0 or len(self.flights) > 0 or self.trust.needs_proof
         return self._batches.due_at(active=active, parked=not active and self.identities.kept > 0)
 
     def _committed(self, event: Committed, now_ms: int) -> None:

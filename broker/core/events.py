@@ -74,9 +74,9 @@ class Crashed:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """Redis confirmed the lease to a renewal sent at that instant."""
+    """Redis confirmed the lease to a renewal sent at that instant; None: it has not answered the last one."""
 
-    sent_at_ms: int
+    sent_at_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)

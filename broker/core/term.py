@@ -6,8 +6,8 @@ in with the instant to which they apply; instants and decisions go out.
 Rules:
 - Trust counts from the *sending* of what proved it. A late answer says nothing about the time since.
 - What was sent before a revocation never restores trust, and no transaction does: only a renewal sent later.
-- A key that is gone proves a death only if it was released or expired under our eyes. Otherwise Redis forgot it, and a
-  living leader gets the time to set it again (holes 16).
+- A key that is gone proves a death only if it was released, or if Redis has answered us for as long as a living leader
+  may need to set it again (holes 16 and 71). Until then Redis may have forgotten it, or have been away from all.
 - A fence is a question, never an answer: our own time-out looks the same (holes 9). Without the lease nobody starts a
   producer, but for one: the last claimant, while Redis is silent. Two candidates can then never fence each other.
 
@@ -20,6 +20,9 @@ from enum import Enum
 from typing import Final
 
 RELEASED: Final = "released"  # the value of a lease key that its holder gave back; it has no expiry
+REDIS_ANSWERS_WITHIN_MS: Final = 1_000
+"""A command to Redis has failed after so long, with the making of a connection; the door to it goes by this bound."""
+
 FOREIGN_CLAIMS_MAX: Final = 2
 FOREIGN_CLAIMS_WITHIN_MS: Final = 60_000
 
@@ -33,12 +36,23 @@ class LeaseTimes:
     poll_every_ms: int = 200  # of a standby
     margin_ms: int = 400  # a leader stops trusting this long before its key expires: clocks drift, calls take off
     proof_ms: int = 1_500  # how long a transaction proves, from its beginning, that nobody has fenced us
-    settle_ms: int = 500  # what a standby adds where a living leader may be about to set its key again
+    silence_ms: int = 500  # looks of a standby further apart: what happened to the key in between is not known
+    answer_ms: int = REDIS_ANSWERS_WITHIN_MS
+
+    @property
+    def reclaim_ms(self) -> int:
+        """How long a living leader may take to set its key again, from when Redis answers all.
+
+        A renewal that was under way by then fails after `answer_ms` at the latest, and the next one follows at once;
+        where none was under way it follows within `renew_every_ms`. The margin is for its own way, and for a busy loop.
+        It is less than the life of a key, as below, so a killed leader is replaced when its key runs out, and no later.
+        """
+        return max(self.renew_every_ms, self.answer_ms) + self.margin_ms
 
     def __post_init__(self) -> None:
-        assert 0 < self.poll_every_ms < self.settle_ms, "a standby looks more often than it gives grace"
-        assert 0 < self.renew_every_ms < self.settle_ms, "a living leader sets its key again within the grace"
-        assert 2 * self.renew_every_ms < self.ttl_ms - self.margin_ms, "one lost renewal costs no trust"
+        assert 0 < self.poll_every_ms < self.silence_ms, "a standby that looks as often as it should hears no silence"
+        assert self.renew_every_ms > 0, "a leader renews"
+        assert self.renew_every_ms + self.answer_ms < self.ttl_ms - self.margin_ms, "one lost renewal costs no trust"
         assert 0 < self.margin_ms < self.ttl_ms, "trust ends before the key"
         assert 0 < self.proof_ms <= self.ttl_ms - self.margin_ms, "a proof is not trusted longer than a lease"
 
@@ -50,12 +64,17 @@ class Trust:
         self._times = times
         self._until_ms = 0
         self._revoked_ms: int | None = None
+        self.needs_proof = False  # Redis does not answer: only who goes on proving that it leads may set its key again
 
-    def renewed(self, sent_at_ms: int) -> None:
-        """Redis confirmed the lease to a request sent at that instant."""
+    def renewed(self, sent_at_ms: int | None) -> None:
+        """Redis confirmed the lease to a request sent at that instant; None: it has not answered the last one."""
+        if sent_at_ms is None:
+            self.needs_proof = self._revoked_ms is None
+            return
         if self._revoked_ms is not None and sent_at_ms <= self._revoked_ms:
             return
         self._revoked_ms = None
+        self.needs_proof = False
         self._until_ms = max(self._until_ms, sent_at_ms + self._times.ttl_ms - self._times.margin_ms)
 
     def proved(self, begun_at_ms: int) -> None:
@@ -70,6 +89,7 @@ class Trust:
         """
         self._until_ms = 0
         self._revoked_ms = now_ms
+        self.needs_proof = False
 
     def until(self) -> int:
         """The instant at which trust ends; 0 when there is none."""
@@ -83,47 +103,61 @@ class Trust:
 class Candidacy:
     """A standby's view of the lease key.
 
-    | the key is                             | take it                                                |
-    |----------------------------------------|--------------------------------------------------------|
-    | held                                   | never; go on looking                                   |
-    | released                               | now                                                    |
-    | absent, past its last seen expiry      | now                                                    |
-    | absent, before its last seen expiry    | at that expiry + grace: Redis was emptied              |
-    | absent and never seen                  | at start + ttl + grace; now if the ledger is empty     |
-    | absent, the first look after a silence | not before now + grace: it expired while Redis was     |
-    |                                        | away, and a leader that lived on proofs sets it again  |
+    | the key is                          | take it                                                       |
+    |-------------------------------------|---------------------------------------------------------------|
+    | held                                | never; go on looking                                          |
+    | released                            | now                                                           |
+    | absent, past its last seen expiry   | now                                                           |
+    | absent, before its last seen expiry | at that expiry + the silence that a renewal may hide in       |
+    | absent and never seen               | at the start + ttl + that silence; now if the ledger is empty |
+
+    But for a released key there is a second condition: Redis has answered every look for `reclaim_ms` without a renewal
+    of the holder. Looks that failed, or were too far apart, may mean that Redis was away from all, and a key that is
+    gone early that it was emptied; then that time begins anew.
     """
 
     def __init__(self, times: LeaseTimes, *, started_ms: int, ledger_empty: bool) -> None:
         self._times = times
         self._heard_ms = started_ms
-        self._unseen_take_at_ms = started_ms if ledger_empty else started_ms + times.ttl_ms + times.settle_ms
+        self._unseen_take_at_ms = started_ms if ledger_empty else started_ms + times.ttl_ms + times.silence_ms
         self._expires_ms: int | None = None
         self._take_at_ms: int | None = None
+        self._missed = False
+        self._idle_since_ms = started_ms - times.reclaim_ms if ledger_empty else started_ms
+
+    def missed(self) -> None:
+        """A look was not answered."""
+        self._missed = True
 
     def saw(self, value: str | None, pttl_ms: int | None, now_ms: int) -> None:
         """The answer to a look at the key, come in at `now_ms`. None: the key is absent, or has no expiry."""
-        after_silence = now_ms - self._heard_ms > self._times.settle_ms
-        self._heard_ms = now_ms
+        if self._missed or now_ms - self._heard_ms > self._times.silence_ms:
+            self._idle_since_ms = now_ms
+        self._heard_ms, self._missed = now_ms, False
         if value == RELEASED:
             self._take_at_ms = now_ms
         elif value is not None:
             self._expires_ms = now_ms + (self._times.ttl_ms if pttl_ms is None else pttl_ms)
+            renewed_ms = min(now_ms, self._expires_ms - self._times.ttl_ms)
+            self._idle_since_ms = max(self._idle_since_ms, renewed_ms)
             self._take_at_ms = None
         else:
             if self._take_at_ms is None:
                 self._take_at_ms = self._free_from_ms(now_ms)
-            if after_silence:
-                self._take_at_ms = max(self._take_at_ms, now_ms + self._times.settle_ms)
+            self._take_at_ms = max(self._take_at_ms, self._idle_since_ms + self._times.reclaim_ms)
 
     def may_take_at(self, now_ms: int) -> int | None:
         """From when on the key may be taken. None: it is held, or the last look is too old to say."""
-        return self._take_at_ms if now_ms - self._heard_ms <= self._times.settle_ms else None
+        return self._take_at_ms if now_ms - self._heard_ms <= self._times.silence_ms else None
 
     def _free_from_ms(self, now_ms: int) -> int:
+        """When nobody can trust this key any more that is found to be gone."""
         if self._expires_ms is None:
             return self._unseen_take_at_ms
-        return now_ms if self._expires_ms <= now_ms else self._expires_ms + self._times.settle_ms
+        if self._expires_ms <= now_ms:
+            return now_ms
+        self._idle_since_ms = now_ms
+        return self._expires_ms + self._times.silence_ms
 
 
 class ForeignClaims:

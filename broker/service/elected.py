@@ -3,6 +3,9 @@
 It waits for Redis: while Redis is silent nobody begins, and who works stops once the lease can have run out. Kafka
 still fences whoever did not notice. After any error of its producer it asks for the lease first, and starts a new
 producer only with that answer in hand (PROTOCOL 3, without the exception for the last claimant).
+
+Where Redis is back and has lost the lease, its last holder sets it again without a proof: it has none, a standby would
+have none either, and a standby would have to read again all that waits.
 """
 
 import asyncio
@@ -131,6 +134,7 @@ class Elected:
             health=self.health,
             times=self._times,
             owner=self._owner,
+            restores_always=True,
         )
         watching = asyncio.create_task(self._watch(renewal), name="kafka watch")
         try:

@@ -112,7 +112,7 @@ class Leadership:
         finally:
             await self._parts.follower.close()
 
-    def _renewed(self, sent_at_ms: int) -> None:
+    def _renewed(self, sent_at_ms: int | None) -> None:
         self._parts.driver.post(Renewed(sent_at_ms))
 
     def leave(self) -> None:

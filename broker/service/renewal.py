@@ -52,12 +52,18 @@ class Renewal:
         kafka: Reach,
         *,
         clock: WallClock,
-        renewed: Callable[[int], None],
+        renewed: Callable[[int | None], None],
         health: Health,
         times: LeaseTimes,
         owner: str,
+        restores_always: bool = False,
     ) -> None:
-        """Renewing begins here, and goes on until `end`; `renewed` is told when each confirmed renewal was sent."""
+        """Renewing begins here, and goes on until `end`.
+
+        `renewed` is told when each confirmed renewal was sent, and None of one that was not answered.
+        `restores_always`: set an absent key again also while nothing proves that we still lead.
+        """
+        self._restores_always = restores_always
         self._trust = trust
         self._kafka = kafka
         self._clock = clock
@@ -85,17 +91,22 @@ class Renewal:
         """One renewal, counted from the instant it was sent.
 
         Raises:
-            LeaseUnavailable: Redis is silent.
+            LeaseUnavailable: Redis is silent, or has lost the key while nothing proved that we lead: that says as
+                little. Who claimed last decides, and sets it again once a commit has proved that it still leads.
         """
         sent_ms = self._clock.now_ms()
         try:
-            answer = await self._lease.renew(restore=self._trust.holds(sent_ms))
+            answer = await self._lease.renew(restore=self._restores_always or self._trust.holds(sent_ms))
         except LeaseUnavailable as error:
             self._health.redis(str(error))
+            self._renewed(None)
             raise
         self._health.redis(None)
         if isinstance(answer, LeaseMine):
             self._renewed(sent_ms)
+        elif answer.value is None:
+            self._renewed(None)
+            raise LeaseUnavailable("Redis holds no lease, and nothing has proved lately that this process leads.")
         return answer
 
     async def end(self) -> BaseException | None:
@@ -106,9 +117,15 @@ class Renewal:
         return None if self._task.cancelled() else self._task.exception()
 
     async def _run(self) -> None:
-        """Prove every 0.4 s that the lease is ours; a foreign holder ends the term."""
+        """Prove every 0.4 s that the lease is ours; a foreign holder ends the term.
+
+        The time that a question takes counts: a question that Redis has not answered is followed by the next one at
+        once, for Redis may be back, and a standby waits no longer than `LeaseTimes.reclaim_ms`.
+        """
+        asked_ms = self._clock.now_ms()
         while True:
-            await asyncio.sleep(self._times.renew_every_ms / 1_000)
+            await asyncio.sleep(max(0, asked_ms + self._times.renew_every_ms - self._clock.now_ms()) / 1_000)
+            asked_ms = self._clock.now_ms()
             try:
                 answer = await self.ask()
                 cut_off = isinstance(answer, LeaseMine) and await self._cut_off()

@@ -64,7 +64,7 @@ class Standby:
         follower: Followed,
         *,
         clock: WallClock,
-        renewed: Callable[[int], None],
+        renewed: Callable[[int | None], None],
         health: Health,
         times: LeaseTimes,
         owner: str,
@@ -136,6 +136,7 @@ class Standby:
             if not isinstance(await self._lease.take(), LeaseTaken):
                 return False
         except LeaseUnavailable as error:
+            candidacy.missed()
             self._health.redis(str(error))
             return False
         self._renewed(sent_ms)

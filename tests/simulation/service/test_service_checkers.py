@@ -280,8 +280,11 @@ def test_whom_redis_gives_the_lease_back_may_call_until_its_commit_has_taken_too
     assert list(one_leader_calls.check(history)) != []
 
 
-def test_a_second_leader_is_found_out_where_nothing_but_redis_forgets(scenario: Scenario) -> None:
-    history = run(replace(scenario, faults=Faults.of_a_forgetful_redis()))
+@pytest.mark.parametrize("faults", [Faults.of_a_forgetful_redis(), Faults.of_an_absent_redis()])
+def test_a_second_leader_is_found_out_where_nothing_but_redis_forgets_or_is_away(
+    scenario: Scenario, faults: Faults
+) -> None:
+    history = run(replace(scenario, faults=faults))
     assert list(leaders_are_left_alone.check(history)) == []
     second_leader(history)
     assert list(leaders_are_left_alone.check(history)) != []

@@ -218,7 +218,7 @@ class Lease(MemoryLease):
             answer = await ask()  # at once
             answered_s = self._wires.conductor.now_s
         except LeaseUnavailable:
-            await asyncio.sleep(self._wires.dice.choice((0.001, REDIS_ANSWERS_WITHIN_S)))
+            await asyncio.sleep(self._wires.dice.choice((0.001, LeaseTimes().answer_ms / 1_000)))
             self._wires.live()
             raise
         await self._go(until_s)

@@ -147,6 +147,24 @@ async def test_while_redis_is_silent_nothing_is_put_back_and_nobody_begins() -> 
     await process.end()
 
 
+@pytest.mark.parametrize("emptied", [False, True])
+async def test_one_that_works_keeps_its_lease_and_what_it_has_read_when_redis_is_back(*, emptied: bool) -> None:
+    world = World()
+    first, second = await leading(world, "a"), Process(world, "b").start()
+    await asyncio.sleep(3)
+    world.leases.available = False
+    await asyncio.sleep(8)
+    if emptied:
+        world.leases.empty()
+    world.leases.available = True
+    await asyncio.sleep(4)
+    world.park("lead-1", 0)
+    await until(lambda: world.back() == ["lead-1"])
+    assert (first.health.role, second.health.role, world.kafka.opened[NAME]) == ("leader", "standby", 1)
+    await first.end()
+    await second.end()
+
+
 async def test_a_foreign_holder_ends_the_stretch() -> None:
     world = World()
     process = await leading(world)

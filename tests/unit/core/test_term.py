@@ -19,7 +19,13 @@ START = 10_000
 
 def test_the_times_are_those_of_the_protocol() -> None:
     assert (TIMES.ttl_ms, TIMES.renew_every_ms, TIMES.poll_every_ms) == (2_000, 400, 200)
-    assert (TIMES.margin_ms, TIMES.proof_ms, TIMES.settle_ms) == (400, 1_500, 500)
+    assert (TIMES.margin_ms, TIMES.proof_ms, TIMES.silence_ms) == (400, 1_500, 500)
+    assert (TIMES.answer_ms, TIMES.reclaim_ms) == (1_000, 1_400)
+
+
+def test_a_living_leader_has_the_time_of_its_slowest_question_or_of_its_pause_to_set_its_key_again() -> None:
+    assert LeaseTimes(renew_every_ms=600, answer_ms=500).reclaim_ms == 1_000
+    assert LeaseTimes(renew_every_ms=500, answer_ms=700).reclaim_ms == 1_100
 
 
 @pytest.mark.parametrize(
@@ -27,9 +33,9 @@ def test_the_times_are_those_of_the_protocol() -> None:
     [
         {"poll_every_ms": 500},
         {"poll_every_ms": 0},
-        {"renew_every_ms": 500},
+        {"renew_every_ms": 600},
         {"renew_every_ms": 0},
-        {"renew_every_ms": 450, "ttl_ms": 1_300, "proof_ms": 900},
+        {"answer_ms": 1_200},
         {"margin_ms": 0},
         {"margin_ms": 2_000},
         {"proof_ms": 1_601},
@@ -41,8 +47,9 @@ def test_times_that_contradict_each_other_are_refused(change: dict[str, int]) ->
         LeaseTimes(**change)
 
 
-def test_two_renewals_within_the_trusted_part_of_a_lease_are_enough() -> None:
-    LeaseTimes(renew_every_ms=499, ttl_ms=1_500, proof_ms=1_000)
+def test_a_lost_renewal_and_one_more_within_the_trusted_part_of_a_lease_are_enough() -> None:
+    times = LeaseTimes(renew_every_ms=599)
+    assert times.reclaim_ms < times.ttl_ms, "a killed leader is replaced when its key runs out, and no later"
 
 
 def test_nobody_is_trusted_before_the_first_proof() -> None:
@@ -114,10 +121,10 @@ def candidacy(*, ledger_empty: bool = False) -> Candidacy:
 
 
 def looking(
-    standby: Candidacy, since_ms: int, until_ms: int, value: str | None = None, pttl: int | None = None
+    standby: Candidacy, since_ms: int, until_ms: int, value: str | None = None, expires_ms: int | None = None
 ) -> None:
     for now_ms in range(since_ms, until_ms + 1, TIMES.poll_every_ms):
-        standby.saw(value, pttl, now_ms)
+        standby.saw(value, None if expires_ms is None else expires_ms - now_ms, now_ms)
 
 
 def test_a_standby_takes_nothing_while_a_holder_is_alive() -> None:
@@ -133,18 +140,25 @@ def test_a_released_key_is_taken_at_once() -> None:
     assert standby.may_take_at(START + 200) == START + 200
 
 
-def test_a_key_past_its_last_seen_expiry_is_taken_at_once() -> None:
+def test_a_key_that_ran_out_while_redis_answered_is_taken_at_once() -> None:
     standby = candidacy()
-    standby.saw("another", 150, START)
-    standby.saw(None, None, START + 150)
-    assert standby.may_take_at(START + 150) == START + 150
+    looking(standby, START, START + 1_800, "another", START + 1_900)
+    standby.saw(None, None, START + 2_000)
+    assert standby.may_take_at(START + 2_000) == START + 2_000
 
 
-def test_a_key_that_vanished_early_is_left_alone_until_its_expiry_and_a_grace() -> None:
+def test_a_key_that_vanished_early_is_left_alone_until_its_expiry_and_a_silence() -> None:
     standby = candidacy()
     standby.saw("another", 1_900, START)
     looking(standby, START + 200, START + 2_200)
     assert standby.may_take_at(START + 2_200) == START + 1_900 + 500
+
+
+def test_a_key_that_vanished_shortly_before_its_expiry_leaves_its_holder_the_time_to_set_it_again() -> None:
+    standby = candidacy()
+    looking(standby, START, START + 1_600, "another", START + 1_900)
+    looking(standby, START + 1_800, START + 2_400)
+    assert standby.may_take_at(START + 2_400) == START + 1_800 + TIMES.reclaim_ms
 
 
 def test_a_holder_that_sets_a_vanished_key_again_goes_on() -> None:
@@ -165,7 +179,7 @@ def test_a_key_without_an_expiry_counts_as_freshly_set() -> None:
     assert standby.may_take_at(START + 200) == START + 2_000 + 500
 
 
-def test_a_key_never_seen_is_left_alone_for_a_lease_and_a_grace() -> None:
+def test_a_key_never_seen_is_left_alone_for_a_lease_and_a_silence() -> None:
     standby = candidacy()
     looking(standby, START + 100, START + 900)
     assert standby.may_take_at(START + 900) == START + 2_500
@@ -182,9 +196,41 @@ def test_after_a_silence_of_redis_a_living_leader_may_set_its_key_first() -> Non
     standby.saw("another", 1_900, START)
     back = START + 9_000
     standby.saw(None, None, back)
-    assert standby.may_take_at(back) == back + 500
-    looking(standby, back + 200, back + 600)
-    assert standby.may_take_at(back + 600) == back + 500
+    assert standby.may_take_at(back) == back + 1_400
+    looking(standby, back + 200, back + 1_600)
+    assert standby.may_take_at(back + 1_600) == back + 1_400
+
+
+def test_a_key_that_outlives_a_silence_and_runs_out_then_is_left_to_its_holder_for_as_long() -> None:
+    """Its holder may have asked just before Redis was back, and asks again only once that has failed."""
+    standby = candidacy()
+    standby.saw("another", 1_900, START)
+    looking(standby, START + 1_500, START + 1_700, "another", START + 1_900)
+    looking(standby, START + 1_900, START + 2_900)
+    assert standby.may_take_at(START + 2_900) == START + 1_500 + TIMES.reclaim_ms
+
+
+def test_a_silence_that_begins_once_the_holder_is_known_to_be_gone_delays_by_as_much_all_the_same() -> None:
+    """It may have found Redis again meanwhile, and have set its key."""
+    standby = candidacy()
+    looking(standby, START, START + 1_400, "another", START + 1_900)
+    standby.saw(None, None, START + 2_400)
+    assert standby.may_take_at(START + 2_400) == START + 2_400 + TIMES.reclaim_ms
+
+
+def test_a_look_without_an_answer_is_a_silence_however_soon_the_next_one_follows() -> None:
+    standby = candidacy()
+    looking(standby, START, START + 1_600, "another", START + 1_900)
+    standby.missed()
+    looking(standby, START + 2_000, START + 3_400)
+    assert standby.may_take_at(START + 3_400) == START + 2_000 + TIMES.reclaim_ms
+
+
+def test_a_process_that_has_just_started_does_not_know_whether_redis_was_away() -> None:
+    standby = candidacy()
+    looking(standby, START, START + 200, "another", START + 300)
+    standby.saw(None, None, START + 400)
+    assert standby.may_take_at(START + 400) == START + TIMES.reclaim_ms
 
 
 def test_a_silence_never_shortens_a_wait() -> None:
@@ -193,17 +239,17 @@ def test_a_silence_never_shortens_a_wait() -> None:
     assert standby.may_take_at(START + 600) == START + 2_500
 
 
-def test_two_looks_may_be_a_grace_apart() -> None:
+def test_two_looks_may_be_a_silence_apart() -> None:
     standby = candidacy(ledger_empty=True)
     standby.saw(None, None, START + 500)
     assert standby.may_take_at(START + 500) == START
 
 
-def test_a_silence_in_the_middle_of_waiting_starts_the_grace_again() -> None:
+def test_a_silence_in_the_middle_of_waiting_starts_the_time_again() -> None:
     standby = candidacy(ledger_empty=True)
     standby.saw(None, None, START + 100)
     standby.saw(None, None, START + 601)
-    assert standby.may_take_at(START + 601) == START + 1_101
+    assert standby.may_take_at(START + 601) == START + 601 + TIMES.reclaim_ms
 
 
 def test_a_key_released_before_or_during_a_silence_is_taken_at_once() -> None:
@@ -221,6 +267,27 @@ def test_an_old_look_says_nothing() -> None:
 
 def test_a_standby_that_never_looked_takes_nothing() -> None:
     assert candidacy(ledger_empty=True).may_take_at(START) is None
+
+
+def test_while_redis_does_not_answer_a_leader_needs_proofs() -> None:
+    trust = Trust(TIMES)
+    assert not trust.needs_proof
+    trust.renewed(1_000)
+    trust.renewed(None)
+    assert trust.needs_proof
+    assert trust.until() == 2_600
+    trust.renewed(1_400)
+    assert not trust.needs_proof
+
+
+def test_who_has_seen_another_holder_needs_no_proofs() -> None:
+    trust = Trust(TIMES)
+    trust.renewed(None)
+    trust.revoke(1_500)
+    assert not trust.needs_proof
+    trust.renewed(None)
+    trust.renewed(1_400)
+    assert not trust.needs_proof
 
 
 def test_the_third_foreign_claim_within_a_minute_is_one_too_many() -> None:

@@ -1,17 +1,21 @@
 """Who leads, and how a process finds out that it no longer does: each doubt with the answer PROTOCOL 3 gives it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 import pytest
 
-from broker.ports import Fetched, LeaseForeign, LeaseMine, Unreadable
+from broker.core.term import REDIS_ANSWERS_WITHIN_MS
+from broker.errors import LeaseUnavailable
+from broker.ports import Fetched, LeaseForeign, LeaseMine, LeaseView, Unreadable
 from broker.testing.kafka_doors import MemoryLane, MemoryTransactions
 from broker.testing.lease import MemoryLease
 from tests.unit.service.rig import NAME, Process, World, feed, led, loaded, settings_of, standing_by, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
+_T = TypeVar("_T")
 
 
 # ---------------------------------------------------------------------------------------------------- election
@@ -137,19 +141,99 @@ async def test_a_leader_sets_its_key_again_when_redis_was_emptied() -> None:
     await second.end()
 
 
-async def test_a_leader_whose_trust_has_ended_does_not_set_an_absent_key_again() -> None:
-    """It was idle while Redis was silent and has proved nothing: by now anybody may have the lease."""
-    world = World()
-    process = Process(world, "a").start()
-    await led(process)
+class SlowToFail(MemoryLease):
+    """A Redis that is away is found out only when the time for an answer is over."""
+
+    fails_after_s = REDIS_ANSWERS_WITHIN_MS / 1_000
+
+    async def look(self) -> LeaseView:
+        return await self._patiently(super().look())
+
+    async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
+        return await self._patiently(super().renew(restore=restore))
+
+    async def _patiently(self, asked: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            return await asked
+        except LeaseUnavailable:
+            await asyncio.sleep(self.fails_after_s)
+            raise
+
+
+class Patient(Process):
+    lease_type = SlowToFail
+
+
+async def away(world: World, seconds: float, *, emptied: bool) -> None:
     world.leases.available = False
-    await asyncio.sleep(5)
-    world.leases.empty()
+    await asyncio.sleep(seconds)
+    if emptied:
+        world.leases.empty()
     world.leases.available = True
-    await until(lambda: process.health.role == "standby", 1)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize("emptied", [False, True])
+async def test_a_living_leader_keeps_its_lease_when_redis_comes_back_at_whatever_moment(
+    *, busy: bool, emptied: bool
+) -> None:
+    """Its last question may have been asked just before, and fails only after a second: a standby waits for longer."""
+    world = World(latency_s=0.1)
+    first, second = Patient(world, "a").start(), Process(world, "b").start()
+    await led(first)
+    await standing_by(second)
+    world.upstream.latency_s = 100 if busy else 0.1
+    world.submit("long")
+    for number in range(20):
+        await away(world, 1.3 + 0.13 * number, emptied=emptied)
+        await asyncio.sleep(4)
+        assert world.holder() == "a", f"away for {1.3 + 0.13 * number} s"
+    assert world.claims() == [(1, "a")]
+    await second.end()
+    world.upstream.latency_s = 0.1
+    await first.kill()
+
+
+async def test_where_kafka_was_away_too_the_leader_proves_itself_first_and_pays_nothing_twice() -> None:
+    world = World(latency_s=30)
+    first, second = Process(world, "a").start(), Process(world, "b").start()
+    await led(first)
+    await standing_by(second)
+    world.submit("long")
+    await until(lambda: world.upstream.inflight == 1)
+    world.kafka.stop()
+    await away(world, 20, emptied=True)
+    await asyncio.sleep(3)
+    assert world.holder() is None, "nothing proves yet that it still leads"
+    world.kafka.start_again()
+    await until(lambda: world.holder() == "a", 10)
+    await until(lambda: len(world.outcomes()) == 1, 40)
+    assert [owner for _, owner in world.claims()] == ["a"] * len(world.claims())
+    assert len(world.upstream.asked) == 1
+    await first.end()
+    await second.end()
+
+
+async def test_a_leader_that_was_replaced_meanwhile_sets_no_absent_key_again() -> None:
+    """It finds out by the proof that it needs first: another one has claimed."""
+    world = World()
+    first, second = Process(world, "a").start(), Process(world, "b").start()
+    await led(first)
+    await standing_by(second)
+    first.lease.is_cut = True
+    first.link.cut()
+    await led(second)
+    first.lease.is_cut = False
+    second.lease.is_cut = True
+    world.leases.empty()
+    await asyncio.sleep(1)
+    assert world.holder() is None
+    first.link.mend()
+    await until(lambda: first.health.role == "standby", 30)
     assert world.holder() != "a"
-    await led(process)
-    await process.end()
+    second.lease.is_cut = False
+    await first.end()
+    await second.end()
 
 
 async def test_a_leader_that_has_nothing_to_do_is_seen_in_the_ledger_however_short_its_window() -> None:
