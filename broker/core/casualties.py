@@ -23,7 +23,8 @@ Rules:
 - A term that died while a record was named, to be read with caution, has died of that record. The calls under way are
   *in doubt*: each waits until the term has been quiet, and is called like any other then. Else a deadly call that
   begins while records are named would be held against them in every term, and be made without end (seed 80181).
-- A settled request, or a parked one, has no deaths any more. An attempt that ended without a fate is not under way.
+- A settled request, or a parked one, has no deaths any more; that it was parked before a call began, and is said again,
+  changes nothing. An attempt that ended without a fate is not under way.
 - A place among the few is free again when the ledger says that its call has ended: an answer in memory dies with us.
 - Lines may be read twice, from any place on: each death is kept with its term, and a lower term begins anew.
 """
@@ -42,11 +43,12 @@ Key = tuple[bytes, int]
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A term that died while a call was under way; `alone`: no other suspect's was."""
+    """A term that died while the call of an attempt was under way; `alone`: no other suspect's was."""
 
     term: int
     owner: str
     alone: bool
+    attempt: int
 
 
 class Casualties:
@@ -59,7 +61,7 @@ class Casualties:
         self._names = False
         self._under_way: dict[Key, int] = {}  # of the term that is read: the attempt started last
         self._deaths: dict[Key, dict[int, Death]] = {}
-        self._doubted: dict[Key, None] = {}  # under way when a term died of a record
+        self._doubted: dict[Key, int] = {}  # under way when a term died of a record: which attempt
         self._suspects: set[Key] = set()
         self._called: set[Key] = set()  # suspects that we call now
 
@@ -95,8 +97,9 @@ class Casualties:
         if self._under_way or self._deaths or self._doubted:
             for entry in entries:
                 key = entry.identity.id_hash, entry.identity.run
-                self._under_way.pop(key, None)
-                self._clear(key)
+                if entry.ends(self._under_way.get(key, 0)) and entry.ends(self._last_attempt(key)):
+                    self._under_way.pop(key, None)
+                    self._clear(key)
 
     def _begin(self, term: int, owner: str) -> None:
         """Lines of another term follow."""
@@ -105,7 +108,7 @@ class Casualties:
             return
         if not self._is_over and term >= self._term:
             if self._names:
-                self._doubted.update(dict.fromkeys(self._under_way))
+                self._doubted.update(self._under_way)
                 _shorten(self._doubted)
             else:
                 self._bury()
@@ -121,14 +124,19 @@ class Casualties:
     def _bury(self) -> None:
         """The term that was read so far has died, with all that was under way in it."""
         suspects = sum(self._count(key, self._term) >= DEATHS_UNSUSPECTED for key in self._under_way)
-        for key in self._under_way:
+        for key, attempt in self._under_way.items():
             alone = suspects == 1 and self._count(key, self._term) >= DEATHS_UNSUSPECTED
-            self._deaths.setdefault(key, {})[self._term] = Death(self._term, self._owner, alone)
+            self._deaths.setdefault(key, {})[self._term] = Death(self._term, self._owner, alone, attempt)
         _shorten(self._deaths)
         self._recount()
 
     def _recount(self) -> None:
         self._suspects = {key for key, deaths in self._deaths.items() if len(deaths) >= DEATHS_UNSUSPECTED}
+
+    def _last_attempt(self, key: Key) -> int:
+        """The last attempt that is held against a request."""
+        held = (each.attempt for each in self._deaths.get(key, {}).values())
+        return max(held, default=self._doubted.get(key, 0))
 
     def _clear(self, key: Key) -> None:
         """Its request has an outcome, or is parked."""
@@ -172,7 +180,9 @@ class Casualties:
             for entry in ended:
                 self._called.discard((entry.identity.id_hash, entry.identity.run))
             for settlement in settled:
-                self._clear((settlement.identity.id_hash, settlement.identity.run))
+                key = settlement.identity.id_hash, settlement.identity.run
+                if settlement.ends(self._last_attempt(key)):
+                    self._clear(key)
 
     def stand_by(self) -> None:
         """Nothing of ours is called any more."""
@@ -189,7 +199,7 @@ def _term_of(death: Death) -> int:
     return death.term
 
 
-def _shorten(calls: dict[Key, int] | dict[Key, dict[int, Death]] | dict[Key, None]) -> None:
+def _shorten(calls: dict[Key, int] | dict[Key, dict[int, Death]]) -> None:
     """The oldest are forgotten first."""
     for key in list(islice(calls, max(0, len(calls) - INHERITED_CALLS_MAX))):
         del calls[key]

@@ -131,11 +131,15 @@ class Settlement:
 
 @value
 class SettledEntry:
-    """A line for the ledger: this identity has met its fate."""
+    """A line for the ledger: this identity has met its fate, after so many attempts."""
 
     identity: Identity
     attempt: int
     fate: Fate
+
+    def ends(self, attempt: int) -> bool:
+        """Whether that attempt is over. That a request is parked is said again also once its copy is called."""
+        return self.attempt >= attempt or self.fate is not Fate.PARKED
 
 
 @value

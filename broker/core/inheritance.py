@@ -24,7 +24,7 @@ class Inheritance:
 
     def __init__(self, make_budget: MakeBudget) -> None:
         self._make_budget = make_budget
-        self._calls: dict[tuple[bytes, int], None] = {}
+        self._calls: dict[tuple[bytes, int], int] = {}  # the attempt begun last
         self._checkpoints: dict[str, Checkpoint] = {}
 
     def __len__(self) -> int:
@@ -33,7 +33,7 @@ class Inheritance:
     def begun(self, started: Iterable[StartedEntry]) -> None:
         """Another leader began these calls; the oldest are forgotten first."""
         for entry in started:
-            self._calls[entry.identity.id_hash, entry.identity.run] = None
+            self._calls[entry.identity.id_hash, entry.identity.run] = entry.attempt
         for key in list(islice(self._calls, max(0, len(self._calls) - INHERITED_CALLS_MAX))):
             del self._calls[key]
 
@@ -46,11 +46,14 @@ class Inheritance:
     def settled(self, entries: Iterable[SettledEntry]) -> None:
         """These were settled: whoever began their calls has seen them end."""
         for entry in entries if self._calls else ():
-            self._calls.pop((entry.identity.id_hash, entry.identity.run), None)
+            key = entry.identity.id_hash, entry.identity.run
+            attempt = self._calls.get(key)
+            if attempt is not None and entry.ends(attempt):
+                del self._calls[key]
 
     def repeats(self, identity: Identity) -> bool:
         """Whether a call made now repeats one of theirs; true once."""
-        return bool(self._calls) and self._calls.pop((identity.id_hash, identity.run), self) is None
+        return bool(self._calls) and self._calls.pop((identity.id_hash, identity.run), None) is not None
 
     def levels(self, checkpoints: Iterable[Checkpoint]) -> None:
         """What a leader believed of its limits, on the wall clock."""

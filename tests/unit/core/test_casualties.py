@@ -195,3 +195,33 @@ def test_what_is_remembered_is_bounded_and_the_oldest_go() -> None:
     read(casualties, (3, "p3", ""))
     assert len(casualties) == INHERITED_CALLS_MAX
     assert (identity("x4").id_hash, 0) in casualties._deaths
+
+
+def parked(name: str, attempts: int) -> list[SettledEntry]:
+    return [SettledEntry(identity(name), attempts, Fate.PARKED)]
+
+
+def test_that_a_request_was_parked_before_its_call_is_said_again_and_clears_no_death() -> None:
+    """Twice a window, also while its copy is called, and by whoever leads next."""
+    casualties = Casualties()
+    for term in range(1, DEATHS_BY_CALL + 1):
+        casualties.line(term, f"p{term}")
+        casualties.settled(parked("a", 2))
+        casualties.started([attempt("a", 3)])
+        casualties.settled(parked("a", 2))
+    casualties.line(9, "p9")
+    casualties.committed(parked("a", 2), [])
+    assert blamed(casualties, "a") == {"a"}
+    casualties.committed(parked("a", 3), [])
+    assert not casualties
+
+
+def test_that_it_was_parked_before_takes_no_doubt_away() -> None:
+    casualties = Casualties()
+    casualties.line(1, "p1", named=True)
+    casualties.started([attempt("a", 3)])
+    casualties.line(2, "p2")
+    casualties.settled(parked("a", 2))
+    assert casualties.is_in_doubt(identity("a"))
+    casualties.settled(parked("a", 3))
+    assert not casualties.is_in_doubt(identity("a"))

@@ -1,3 +1,5 @@
+import pytest
+
 from broker.core.bounds import INHERITED_CALLS_MAX
 from broker.core.buckets import Level
 from broker.core.budget import Budget, Checkpoint
@@ -49,9 +51,21 @@ def test_another_run_of_the_id_repeats_nothing() -> None:
 def test_what_was_settled_is_nobodys_debt() -> None:
     left = Inheritance(budget)
     left.begun(started(identity("a"), identity("b")))
-    left.settled([SettledEntry(identity("a"), 0, Fate.PARKED), SettledEntry(identity("c"), 0, Fate.COMPLETED)])
+    left.settled([SettledEntry(identity("a"), 1, Fate.PARKED), SettledEntry(identity("c"), 0, Fate.COMPLETED)])
     assert len(left) == 1
     assert not left.repeats(identity("a"))
+
+
+@pytest.mark.parametrize(
+    ("state", "attempt", "is_repeated"), [(Fate.PARKED, 1, True), (Fate.PARKED, 2, False), (Fate.FAILED, 1, False)]
+)
+def test_that_a_request_was_parked_before_its_call_is_said_again_and_ends_no_call(
+    state: Fate, attempt: int, *, is_repeated: bool
+) -> None:
+    left = Inheritance(budget)
+    left.begun([StartedEntry(identity("a"), 2)])
+    left.settled([SettledEntry(identity("a"), attempt, state)])
+    assert left.repeats(identity("a")) is is_repeated
 
 
 def test_what_is_remembered_is_bounded_and_the_oldest_goes_first() -> None:
