@@ -23,6 +23,7 @@ from broker.errors import (
     LogUnavailable,
     MissingTopic,
     NotSubmitted,
+    OutcomeUnreadable,
     Unreachable,
     WaitTimedOut,
 )
@@ -32,6 +33,7 @@ from schemas.control import Cancel
 from schemas.ids import is_valid_id
 from schemas.outcome import Completed, Failed, Outcome
 from schemas.topics import control_topic, requests_topic, results_topic
+from schemas.unreadable import is_unreadable
 
 __all__ = ["Asked", "CancelReceipt", "GenerationClient", "Receipt", "Submission", "each", "new_id", "submission"]
 
@@ -187,6 +189,7 @@ class GenerationClient:
 
         Raises:
             GenerationFailed: The outcome is Failed; it is in `outcome`.
+            OutcomeUnreadable: There is an outcome that this release cannot read; `outcome` holds what its headers tell.
             WaitTimedOut: No outcome within `timeout_s`; the request goes on, ask again with the same id.
             NotSubmitted: As `submit`.
         """
@@ -198,7 +201,7 @@ class GenerationClient:
             known_before=asked.get("id") is not None,
         )
         if isinstance(outcome, Failed):
-            raise GenerationFailed(outcome)
+            raise OutcomeUnreadable(outcome) if is_unreadable(outcome) else GenerationFailed(outcome)
         return outcome
 
     async def outcome_of(

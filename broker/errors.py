@@ -9,6 +9,7 @@
     │   ├── WaitTimedOut
     │   └── Disconnected
     ├── GenerationFailed        there is an outcome, and it is Failed: see `outcome`; a new id, or a replay
+    │   └── OutcomeUnreadable   … or it cannot be read here: no new id, or a completed request is paid again
     ├── ServiceError            a process cannot start or go on: an operator mends what the sentence says
     │   ├── SettingsError       exit 2
     │   ├── RightsError         exit 2
@@ -72,6 +73,14 @@ class GenerationFailed(HeadraceError):  # noqa: N818
     def __init__(self, outcome: Failed) -> None:
         super().__init__(f"{outcome.id} failed ({outcome.reason}): {outcome.message}")
         self.outcome = outcome
+
+
+class OutcomeUnreadable(GenerationFailed):
+    """The request has its outcome, whose value this release cannot read: the record still stands in the results."""
+
+    def __init__(self, outcome: Failed) -> None:
+        super().__init__(outcome)
+        self.args = (f"{outcome.id}: {outcome.message}",)
 
 
 class ServiceError(HeadraceError):

@@ -20,11 +20,11 @@ from consumers.deliveries import Deliveries, Delivery
 from consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience
 from consumers.opening import Opened
 from schemas import headers as names
-from schemas.codec import Headers, WireError, decode_dead_letter, decode_outcome
+from schemas.codec import Headers, WireError, decode_dead_letter
 from schemas.outcome import Outcome
 from schemas.record import Record
 from schemas.topics import results_topic
-from schemas.unreadable import in_place_of
+from schemas.unreadable import in_place_of, is_unreadable, read_outcome
 
 REMEMBERED_MAX = 100_000
 """(id, run) pairs a reader remembers; beyond it the oldest is forgotten."""
@@ -259,11 +259,12 @@ class ResultReader(Opened):
     def _outcome(self, arrived: Arrived) -> Outcome | None:
         record = arrived.record
         try:
-            record = replace(record, headers=tuple(_own_headers(record)))
-            return decode_outcome(record.value, record.headers)
+            outcome = read_outcome(replace(record, headers=tuple(_own_headers(record))))
         except WireError as reason:
+            outcome = in_place_of(record, str(reason))
+        if outcome is None or is_unreadable(outcome):
             self.undecodable += 1
-            return in_place_of(record, str(reason))
+        return outcome
 
 
 def _own_headers(record: Record) -> Headers:

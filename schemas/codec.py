@@ -215,7 +215,7 @@ def _read(adapter: TypeAdapter[Shape], value: bytes | None, noun: str) -> Shape:
         return adapter.validate_json(value or b"")
     except ValidationError as reason:
         if not _is_too_deep(reason):
-            raise WireError(f"a value is not {noun}: {sentence_of(reason)}") from None
+            raise WireError(f"a value is not {noun}: {sentence_of(reason, 'value')}") from None
     try:
         parsed = json.loads(value or b"")
     except (ValueError, RecursionError):
@@ -225,7 +225,7 @@ def _read(adapter: TypeAdapter[Shape], value: bytes | None, noun: str) -> Shape:
     try:
         return adapter.validate_python(parsed)
     except ValidationError as reason:
-        raise WireError(f"a value is not {noun}: {sentence_of(reason)}") from None
+        raise WireError(f"a value is not {noun}: {sentence_of(reason, 'value')}") from None
 
 
 def _is_too_deep(reason: ValidationError) -> bool:

@@ -1,20 +1,36 @@
 """An outcome whose value cannot be read, as far as its headers tell of it: a reader must not pass over it in silence.
 
+Every reader of outcomes reads them by `read_outcome`: a group's, a client's that waits, and one that looks back.
+
 Each outcome says in its headers (`schemas.headers`) whose it is and how it ended. What no value says any more, such as
 metadata and the answer itself, still stands in the results topic.
 """
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeGuard
 
 from schemas import headers as names
-from schemas.outcome import Failed
+from schemas.codec import WireError, decode_outcome
+from schemas.outcome import Failed, Outcome
 from schemas.record import Record
 from schemas.replay_codec import answer_in
 
 _TYPES: Final = (names.TYPE_COMPLETED, names.TYPE_FAILED)
 UNREADABLE: Final = "unreadable"
 """The reason of the Failed that a reader hands out in its place; no dispatcher publishes it."""
+
+
+def read_outcome(record: Record) -> Outcome | None:
+    """The outcome in a record, or the Failed (`unreadable`) that stands for it; None if the record is no outcome."""
+    try:
+        return decode_outcome(record.value, record.headers)
+    except WireError as reason:
+        return in_place_of(record, str(reason))
+
+
+def is_unreadable(outcome: Outcome | None) -> TypeGuard[Failed]:
+    """Whether a Failed stands for an outcome that could not be read."""
+    return isinstance(outcome, Failed) and outcome.reason == UNREADABLE
 
 
 def in_place_of(record: Record, why: str) -> Failed | None:

@@ -18,7 +18,7 @@ from broker.adapters.kafka_connection import DENIED, KafkaConnection, denied, ka
 from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
 from broker.adapters.kafka_read_back import ReadBack, outcome_in
 from broker.adapters.kafka_watch import TopicWatch, read_all
-from broker.errors import HeadraceError, Unreachable
+from broker.errors import Disconnected, HeadraceError, Unreachable
 from broker.tasks import ended
 from schemas.outcome import Outcome
 
@@ -101,21 +101,28 @@ class KafkaAnswers:
 
     async def _run(self, consumer: AIOKafkaConsumer) -> None:
         try:
-            while True:
-                try:
-                    await self._look_again(consumer)
-                    records = await self._poll(consumer)
-                except DENIED as reason:
-                    self._fail(denied(reason, self._connection, right="READ"))
-                    return
-                except (KafkaError, OSError):
-                    await asyncio.sleep(_AFTER_ERROR_S)
-                else:
-                    for record in records:
-                        self._back.passed(record)
-                        self._resolve(record)
+            reason = await self._followed(consumer)
         finally:
             await close_consumer(consumer)
+        self._fail(reason)  # as the last step: a wait that begins later finds this task done, and opens anew
+
+    async def _followed(self, consumer: AIOKafkaConsumer) -> HeadraceError:
+        """Follow the results; returns why that is over."""
+        while True:
+            try:
+                await self._look_again(consumer)
+                records = await self._poll(consumer)
+            except DENIED as reason:
+                return denied(reason, self._connection, right="READ")
+            except (KafkaError, OSError):
+                await asyncio.sleep(_AFTER_ERROR_S)
+            except Exception as error:  # noqa: BLE001 — aiokafka raises of any kind for a batch that it cannot unpack
+                told = f"The results can no longer be followed ({type(error).__name__}): ask again with the same id."
+                return Disconnected(told)
+            else:
+                for record in records:
+                    self._back.passed(record)
+                    self._resolve(record)
 
     async def _look_again(self, consumer: AIOKafkaConsumer) -> None:
         """Partitions that were added since, or another topic of the same name."""

@@ -11,7 +11,6 @@ added within the window, the partitions by every former number are searched as w
 """
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -28,8 +27,9 @@ from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_
 from broker.adapters.key_index import KeyIndex
 from broker.errors import HeadraceError
 from broker.tasks import ended
-from schemas.codec import WireError, decode_outcome
 from schemas.outcome import Outcome
+from schemas.record import Record, present
+from schemas.unreadable import read_outcome
 
 MARGIN_S: Final = 60.0
 """How much further back than the window is searched: the dispatcher's window is that of its ledger's clock."""
@@ -258,7 +258,5 @@ async def _between(
 
 
 def outcome_in(record: ConsumerRecord) -> Outcome | None:
-    """The outcome that a record of the results holds; None if it holds none."""
-    with contextlib.suppress(WireError):
-        return decode_outcome(record.value, record.headers)
-    return None
+    """The outcome that a record of the results holds; one that cannot be read is a Failed (`unreadable`)."""
+    return read_outcome(Record(record.key, record.value, present(record.headers)))

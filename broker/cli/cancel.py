@@ -20,6 +20,7 @@ from schemas.codec import outcome_json
 from schemas.ids import is_valid_id
 from schemas.instants import to_wire
 from schemas.outcome import Failed, Outcome
+from schemas.unreadable import is_unreadable
 
 _OTHERWISE = 1
 _IN_FLIGHT_MAX = 500
@@ -129,6 +130,8 @@ def _said(outcome: Outcome) -> str:
         return f"{outcome.id} was completed before it could be cancelled."
     if outcome.reason == "cancelled":
         return f"{outcome.id} is cancelled."
+    if is_unreadable(outcome):
+        return f"{outcome.id}: {outcome.message}"
     return f"{outcome.id} had failed already ({outcome.reason}): {outcome.message}"
 
 

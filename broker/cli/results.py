@@ -16,6 +16,7 @@ from consumers.results import ResultReader
 from schemas.codec import outcome_json
 from schemas.instants import to_wire
 from schemas.outcome import Failed, Outcome
+from schemas.unreadable import UNREADABLE, is_unreadable
 
 _FAILED = 1
 _FOR_EVER_S = float("inf")
@@ -74,15 +75,16 @@ def _waiting(reason: Unreachable) -> None:
 
 async def _shown(reader: ResultReader, *, as_json: bool) -> bool:
     """Print every outcome; False if one is Failed."""
-    all_well = True
+    all_well, unreadable = True, 0
     async for outcome in reader:
         if as_json:
             say_json_text(outcome_json(outcome).decode())
         else:
             say(safe(_as_line(outcome)))
         all_well = all_well and not isinstance(outcome, Failed)
-    if reader.undecodable:
-        say(f"{reader.undecodable} records were no outcomes and were skipped.", err=True)
+        unreadable += is_unreadable(outcome)
+    if skipped := reader.undecodable - unreadable:
+        say(f"{skipped} records were no outcomes and were skipped.", err=True)
     return all_well
 
 
@@ -91,6 +93,8 @@ def _as_line(outcome: Outcome) -> str:
     when = to_wire(finished) if finished else "-"
     who = f"{outcome.id}#{outcome.run}" if outcome.run else outcome.id
     columns = [when, who, outcome.lane or "-", outcome.tenant or "-", outcome.model or "-"]
+    if is_unreadable(outcome):
+        return "  ".join([*columns, UNREADABLE, outcome.message])
     if isinstance(outcome, Failed):
         return "  ".join([*columns, f"failed ({outcome.reason})", outcome.message])
     tokens = f"{outcome.usage.total_tokens} tokens" if outcome.usage else "-"

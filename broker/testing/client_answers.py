@@ -1,7 +1,6 @@
 """The results topic of a `MemoryKafka` as a producer that waits sees it, and what every reader there has in common."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,8 +9,8 @@ from broker.ports import Fetched, Unreadable
 from broker.tasks import ended
 from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_log import PartitionLog
-from schemas.codec import WireError, decode_outcome
 from schemas.outcome import Outcome
+from schemas.unreadable import read_outcome
 
 _RECORDS_A_FETCH = 200
 
@@ -70,7 +69,7 @@ class MemoryAnswers:
             self._next.setdefault(number, log.start)
 
     def _resolve(self, fetched: Fetched) -> None:
-        outcome = _outcome(fetched)
+        outcome = read_outcome(fetched.record)
         if outcome is None:
             return
         for answer in self._waiting.get(outcome.id, ()):
@@ -83,7 +82,9 @@ class MemoryAnswers:
         found = [
             outcome
             for fetched in self._link.kafka.committed(self._topic)
-            if fetched.timestamp_ms >= since_ms and (outcome := _outcome(fetched)) and outcome.id == request_id
+            if fetched.timestamp_ms >= since_ms
+            and (outcome := read_outcome(fetched.record))
+            and outcome.id == request_id
         ]
         return max(found, key=lambda outcome: outcome.run) if found else await answer
 
@@ -114,9 +115,3 @@ def read(log: PartitionLog, position: int) -> tuple[list[Fetched], int]:
         return [], after
     behind, _ = log.read(after, 1)
     return got, after if behind else max(after, log.stable_end)
-
-
-def _outcome(fetched: Fetched) -> Outcome | None:
-    with contextlib.suppress(WireError):
-        return decode_outcome(fetched.record.value, fetched.record.headers)
-    return None

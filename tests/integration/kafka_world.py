@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+from aiokafka.protocol.produce import ProduceRequest
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_coordinators import KafkaCoordinators
@@ -148,3 +149,14 @@ async def real_world(connection: KafkaConnection, name: str) -> RealWorld:
     shapes = {"requests": TopicShape(partitions=PARTITIONS), "results": TopicShape(partitions=1)}
     await create_missing(connection, topics(prefix, ["standard"], shapes, nodes=1))
     return RealWorld(connection, prefix)
+
+
+async def append_batch(connection: KafkaConnection, topic: str, partition: int, data: bytes) -> None:
+    """Append a batch as it is, past every client's own checks."""
+    async with producing(connection) as producer:
+        await producer.client.force_metadata_update()
+        await producer.partitions_for(topic)
+        node = producer.client.cluster.leader_for_partition(TopicPartition(topic, partition))
+        response = await producer.client.send(node, ProduceRequest(None, -1, 10_000, [(topic, [(partition, data)])]))
+        ((_, ((_, error, *_),)),) = response.topics
+        assert error == 0, f"Kafka takes no such batch: error {error}"

@@ -7,17 +7,28 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.client import GenerationClient, Submission, submission
-from broker.errors import GenerationFailed, InvalidRequest, LogUnavailable, MissingTopic, NotSubmitted, WaitTimedOut
+from broker.errors import (
+    Disconnected,
+    GenerationFailed,
+    InvalidRequest,
+    LogUnavailable,
+    MissingTopic,
+    NotSubmitted,
+    OutcomeUnreadable,
+    WaitTimedOut,
+)
 from broker.local.services import LocalServices
 from consumers.results import ResultReader
-from schemas.codec import DecodedRequest, Record, decode_request
+from schemas.codec import DecodedRequest, Record, decode_request, encode_outcome
 from schemas.outcome import Completed, Failed, FailureReason
 from schemas.topics import requests_topic, results_topic
 from tests.integration.dispatching import completed, create_topics, publishing
+from tests.integration.kafka_world import append_batch
+from tests.unit.adapters.raw_batches import batch, one
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Grüße"}]}
 
@@ -155,6 +166,36 @@ async def test_generate_raises_with_the_outcome_of_a_failure(connection: KafkaCo
         with pytest.raises(GenerationFailed, match=r"lead-1 failed \(rejected\): No such model") as raised:
             await waiting
     assert raised.value.outcome.error == {"code": "x"}
+
+
+async def test_generate_says_that_an_outcome_cannot_be_read(connection: KafkaConnection, prefix: str) -> None:
+    async with GenerationClient(connection.bootstrap_servers, topic_prefix=prefix) as generations:
+        waiting = asyncio.create_task(generations.generate(BODY, id="lead-1", timeout_s=60))
+        await taken(connection, requests_topic(prefix, "standard"), 1)
+        record = encode_outcome(completed("lead-1"), time=datetime.now(UTC))
+        producer = AIOKafkaProducer(**connection.client_kwargs())
+        await producer.start()
+        await producer.send_and_wait(results_topic(prefix), b"{", key=record.key, headers=list(record.headers))
+        await producer.stop()
+        with pytest.raises(OutcomeUnreadable, match="lead-1: The request is completed, but its outcome cannot be read"):
+            await waiting
+        with pytest.raises(OutcomeUnreadable):  # it is read back
+            await generations.generate(BODY, id="lead-1", timeout_s=60)
+
+
+async def test_a_client_whose_reader_of_the_results_breaks_says_so(connection: KafkaConnection, prefix: str) -> None:
+    async with GenerationClient(connection=connection, topic_prefix=prefix) as generations:
+        waiting = asyncio.create_task(generations.generate(BODY, timeout_s=60))
+        await taken(connection, requests_topic(prefix, "standard"), 1)
+        broken = batch(0, [one(b"{}", headers=[(b"\xff", b"")])])
+        await append_batch(connection, results_topic(prefix), 0, broken)
+        with pytest.raises(Disconnected, match="ask again with the same id"):
+            await waiting
+        waiting = asyncio.create_task(generations.generate(BODY, id="lead-1", timeout_s=60))
+        await taken(connection, requests_topic(prefix, "standard"), 2)
+        async with publishing(connection, prefix) as dispatcher:
+            await dispatcher.publish(results_topic(prefix), [completed("lead-1")])
+        assert (await waiting).id == "lead-1"
 
 
 async def test_generate_finds_the_answer_an_id_got_before(connection: KafkaConnection, prefix: str) -> None:

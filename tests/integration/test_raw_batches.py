@@ -3,8 +3,6 @@
 import asyncio
 
 import pytest
-from aiokafka import TopicPartition
-from aiokafka.protocol.produce import ProduceRequest
 
 from broker.adapters.kafka_batches import UNPACKED_BYTES_MAX
 from broker.adapters.kafka_connection import KafkaConnection
@@ -12,23 +10,14 @@ from broker.adapters.kafka_lanes import KafkaLane
 from broker.local.services import LocalServices
 from broker.ports import Fetched, Unreadable
 from tests.contract.kafka_world import taken, texts, values
-from tests.integration.kafka_world import RealWorld, producing, real_world
+from tests.integration.kafka_world import RealWorld, append_batch, real_world
 from tests.unit.adapters.raw_batches import GZIP, ZSTD, batch, one
 
 BAD_NAME = one(b"bad name", headers=[(b"\xff\xfe", b"x"), (b"", None)])
 
 
 async def append_raw(world: RealWorld, partition: int, data: bytes) -> None:
-    """A batch as it is, past every client's own checks."""
-    async with producing(world.connection) as producer:
-        await producer.client.force_metadata_update()
-        await producer.partitions_for(world.lane_topic)
-        node = producer.client.cluster.leader_for_partition(TopicPartition(world.lane_topic, partition))
-        response = await producer.client.send(
-            node, ProduceRequest(None, -1, 10_000, [(world.lane_topic, [(partition, data)])])
-        )
-        ((_, ((_, error, *_),)),) = response.topics
-        assert error == 0, f"Kafka takes no such batch: error {error}"
+    await append_batch(world.connection, world.lane_topic, partition, data)
 
 
 async def all_of(lane: KafkaLane, until: int) -> list[str | Unreadable]:

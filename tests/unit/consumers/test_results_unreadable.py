@@ -1,10 +1,15 @@
-"""An outcome that a reader cannot read is handed out as far as its headers tell of it."""
+"""An outcome that cannot be read: readers and clients that wait hear of it as far as its headers tell."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 
 import pytest
 
+from broker.cli.cancel import _said
+from broker.cli.results import _shown
+from broker.client import GenerationClient
+from broker.errors import OutcomeUnreadable
 from broker.testing.memory_broker import MemoryBroker
 from consumers.results import ResultReader
 from schemas.codec import encode_outcome
@@ -74,3 +79,42 @@ async def test_an_outcome_of_a_later_version_is_not_passed_over() -> None:
 
 async def test_what_is_no_outcome_is_skipped_and_counted() -> None:
     assert await read(Record(None, b"{", ()), Record(b"x", json.dumps({"id": "x"}).encode(), ())) == ([], 2)
+
+
+DEEP = encode_outcome(nested(1), time=NOW)
+UNREAD = Record(DEEP.key, b"{", DEEP.headers)
+BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+async def test_a_wait_that_is_under_way_ends_with_what_the_headers_tell() -> None:
+    async with MemoryBroker() as broker:
+        answers = broker.connection.answers(RESULTS, read_back_s=60)
+        async with answers.waiting("deep", connect_s=1) as answer:
+            broker.kafka.append(RESULTS, UNREAD)
+            outcome = await asyncio.wait_for(answer, 10)
+        await answers.close()
+    assert isinstance(outcome, Failed)
+    assert (outcome.id, outcome.run, outcome.reason) == ("deep", 2, "unreadable")
+
+
+async def test_one_that_is_asked_for_again_or_cancelled_hears_so_too() -> None:
+    async with MemoryBroker() as broker, GenerationClient(connection=broker.connection) as generations:
+        broker.kafka.append(RESULTS, UNREAD)
+        with pytest.raises(OutcomeUnreadable, match="deep: The request is completed, but its outcome cannot be read"):
+            await generations.generate(BODY, id="deep", timeout_s=60)
+        outcome = await generations.outcome_of_cancelled("deep", timeout_s=60)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "unreadable"
+    assert _said(outcome).startswith("deep: The request is completed, but its outcome cannot be read here (")
+
+
+async def test_the_verb_that_shows_outcomes_does_not_call_it_skipped(capsys: pytest.CaptureFixture[str]) -> None:
+    async with MemoryBroker() as broker:
+        for record in (UNREAD, Record(None, b"{", ())):
+            broker.kafka.append(RESULTS, record)
+        async with ResultReader(connection=broker.connection, group=None, follow=False) as reader:
+            assert not await _shown(reader, as_json=False)
+    said = capsys.readouterr()
+    assert "deep#2" in said.out
+    assert "  unreadable  The request is completed" in said.out
+    assert said.err == "1 records were no outcomes and were skipped.\n"
