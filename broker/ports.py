@@ -91,6 +91,9 @@ class Tenure(Protocol):
     def leads(self, term: int) -> None:
         """The claim stands."""
 
+    def published(self) -> None:
+        """Records were committed: nothing is left that an operator must mend."""
+
 
 # ---------------------------------------------------------------------------------------------------- Kafka
 

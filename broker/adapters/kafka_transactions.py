@@ -4,39 +4,32 @@ aiokafka's transactional producer must be thrown away after any error: a failed 
 a fenced one answers with AssertionError, and `commit_transaction` returns happily after a send that failed. So every
 send is awaited before the commit, every step has a time limit, and any error at all is `ProducerDead`: the caller asks
 the stored offsets what became of the transaction. Its `setback` says whether the content was refused, which is the same
-each time, or a right is missing; everything else may be chance. A refusal comes before the commit is asked for, so the
-transaction certainly does not stand.
+each time, or a right or a topic is missing; everything else may be chance (`kafka_setbacks`). A refusal comes before
+the commit is asked for, so the transaction certainly does not stand.
+
+What aiokafka raises may only follow from what happened: a topic that was deleted is asked for until the time is over,
+and a right that is missing makes the next send "illegal". So the cause is looked for.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import (
-    BrokerResponseError,
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    InvalidTimestampError,
-    InvalidTopicError,
+    IllegalOperation,
     KafkaError,
     MessageSizeTooLargeError,
-    OffsetMetadataTooLargeError,
-    PolicyViolationError,
     RecordListTooLargeError,
-    RecordTooLargeError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
-    UnsupportedForMessageFormatError,
-    kafka_errors,
+    UnknownTopicOrPartitionError,
 )
 from aiokafka.structs import OffsetAndMetadata, RecordMetadata
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.core.setback import Setback
-from broker.errors import ProducerDead
+from broker.adapters.kafka_connection import DENIED, KafkaConnection, denied
+from broker.adapters.kafka_setbacks import SETBACKS, Kind, kind_of
+from broker.errors import MissingTopic, ProducerDead
 from broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
 from schemas.record import Record
 
@@ -46,38 +39,13 @@ _BATCH_BYTES_MAX = 262_144  # one batch a partition is in flight, so its size is
 _OPEN_WITHIN_S = 10.0
 _DELIVER_WITHIN_S = 3.0
 _STOP_WITHIN_S = 0.5
+_LOOK_WITHIN_S = 0.5
 _SINGLY_S = 600.0
 
-
-class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]  # aiokafka is untyped
-    """The broker validates what stands on the topic, and this does not."""
-
-    errno = 87
-    message = "INVALID_RECORD"
-    description = "The broker refused a record as invalid."
-
-
-kafka_errors.setdefault(InvalidRecordError.errno, InvalidRecordError)  # else it is an UnknownError (aiokafka 0.14)
-
-_REFUSALS = (
-    InvalidRecordError,
-    InvalidTimestampError,
-    MessageSizeTooLargeError,
-    OffsetMetadataTooLargeError,
-    PolicyViolationError,
-    RecordListTooLargeError,
-    RecordTooLargeError,
-    UnsupportedForMessageFormatError,
-)
-_DENIALS = (
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    InvalidTopicError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
-)
-_DEFECTS = (TypeError, ValueError, OverflowError)
-"""What the client raises for a record that it cannot write; raised elsewhere they may be anything."""
+_FAILURES = (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError, TypeError, ValueError, OverflowError)
+"""Whatever aiokafka ends a transaction with; the last three for a record that it cannot write."""
+_OF_A_TOPIC = frozenset({Kind.CONTENT, Kind.DENIAL})
+"""Errors of one record's delivery that tell of its topic."""
 
 
 class Batching:
@@ -104,8 +72,8 @@ class Batching:
 class _Refused(Exception):  # noqa: N818 — it never leaves this module
     """A record was not taken by its topic."""
 
-    def __init__(self, topic: str, error: Exception) -> None:
-        super().__init__(f"{topic} did not take a record: {_told(error)}")
+    def __init__(self, topic: str, error: BaseException) -> None:
+        super().__init__(str(error))
         self.topic = topic
         self.error = error
 
@@ -140,7 +108,7 @@ class KafkaTransactions:
         except (KafkaError, TimeoutError, OSError, AssertionError) as error:
             await self.close()
             said = f"Kafka did not accept the transactional producer: {_told(error)}."
-            raise ProducerDead(said, setback=_setback(error)) from error
+            raise ProducerDead(said, setback=SETBACKS[kind_of(error)]) from error
 
     def _made(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
@@ -165,13 +133,45 @@ class KafkaTransactions:
         except _Refused as refused:
             if isinstance(refused.error, MessageSizeTooLargeError | RecordListTooLargeError):
                 self._batching.refused(asyncio.get_running_loop().time())
-            said = f"A transaction was not committed: {refused}."
-            raise ProducerDead(
-                said, setback=_setback(refused.error, sending=True), topic=refused.topic
-            ) from refused.error
-        except (KafkaError, TimeoutError, OSError, AssertionError, *_DEFECTS) as error:
+            raise self._died(refused.error, kind_of(refused.error, sending=True), refused.topic) from refused.error
+        except _FAILURES as error:
+            if isinstance(error, TimeoutError) and (topic := await self._missing({each.topic for each in records})):
+                raise self._died(UnknownTopicOrPartitionError(topic), Kind.DENIAL, topic) from error
+            cause = self._cause(error)
+            raise self._died(cause, kind_of(cause)) from error
+
+    def _died(self, error: BaseException, kind: Kind, topic: str | None = None) -> ProducerDead:
+        if topic is not None and isinstance(error, UnknownTopicOrPartitionError):
+            said = f"Nothing can be committed: {MissingTopic(topic)}"
+        elif isinstance(error, DENIED):
+            said = f"Nothing can be committed: {denied(error, self._connection, right='WRITE')}"
+        elif topic is not None:
+            said = f"A transaction was not committed: {topic} did not take a record: {_told(error)}."
+        else:
             said = f"A transaction's outcome is unknown: {_told(error)}."
-            raise ProducerDead(said, setback=_setback(error)) from error
+        return ProducerDead(said, setback=SETBACKS[kind], topic=topic)
+
+    def _cause(self, error: BaseException) -> BaseException:
+        """What ended the transaction for aiokafka, where it raises what follows from that."""
+        transactions = None if self._producer is None else self._producer._txn_manager  # noqa: SLF001 — no public way
+        waiter = None if transactions is None else transactions.wait_for_transaction_end()
+        ended = None if waiter is None or not waiter.done() or waiter.cancelled() else waiter.exception()
+        cause: BaseException = error if ended is None else ended
+        while type(cause) is KafkaError and cause.__cause__ is not None:  # the sender's, around what it met
+            cause = cause.__cause__
+        return cause
+
+    async def _missing(self, topics: Collection[str]) -> str | None:
+        """A topic that Kafka does not know, after a time-out; None if all are there, or Kafka does not say."""
+        if self._producer is None:
+            return None
+        client = self._producer.client
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+            if await asyncio.wait_for(client.force_metadata_update(), _LOOK_WITHIN_S):
+                return next(
+                    (each for each in sorted(topics) if client.cluster.partitions_for_topic(each) is None), None
+                )
+        return None
 
     async def _transact(
         self, records: Sequence[Outgoing], offsets: Mapping[TopicPartition, StoredOffset]
@@ -217,7 +217,7 @@ async def _send(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> list
     except BaseException as error:
         for send in sends:
             send.add_done_callback(_seen)
-        if isinstance(error, (*_REFUSALS, *_DENIALS)):
+        if kind_of(error) in _OF_A_TOPIC:
             failed = (place for place, send in enumerate(sends) if send.done() and not send.cancelled())
             place = next((place for place in failed if type(sends[place].exception()) is type(error)), None)
             if place is not None:
@@ -234,8 +234,10 @@ async def _sent(producer: AIOKafkaProducer, outgoing: Outgoing) -> "asyncio.Futu
             headers=list(outgoing.record.headers),
             timestamp_ms=outgoing.timestamp_ms,
         )
-    except (*_REFUSALS, *_DENIALS, *_DEFECTS) as error:
-        raise _Refused(outgoing.topic, error) from error
+    except _FAILURES as error:
+        if kind_of(error, sending=True) in _OF_A_TOPIC:
+            raise _Refused(outgoing.topic, error) from error
+        raise
     return sent
 
 
@@ -299,12 +301,6 @@ def _forget(producer: AIOKafkaProducer) -> None:
 def _sendable(record: Record) -> bytes | None:
     """What aiokafka takes: it asserts that there is a key or a value; Kafka itself needs neither, and so do we."""
     return b"" if record.key is None and record.value is None else record.value
-
-
-def _setback(error: BaseException, *, sending: bool = False) -> Setback:
-    if isinstance(error, _REFUSALS) or (sending and isinstance(error, _DEFECTS)):
-        return Setback.REFUSED
-    return Setback.DENIED if isinstance(error, _DENIALS) else Setback.UNKNOWN
 
 
 def _told(error: BaseException) -> str:

@@ -15,7 +15,7 @@ Rules:
 4. Without an outcome (`Form.LETTER`) a decision goes only if it was refused, and another outcome was published
    meanwhile: else the topic refuses all, which is an operator's error, and no outcome may be lost by it. It then
    rests, whole again.
-5. A right that is missing (`Setback.DENIED`) is an operator's error too: it blames nothing.
+5. A right or a topic that is missing (`Setback.DENIED`) is an operator's error too: it blames nothing.
 """
 
 from collections import OrderedDict, deque

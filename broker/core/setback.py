@@ -8,4 +8,4 @@ class Setback(Enum):
 
     UNKNOWN = "unknown"  # Kafka may be away, or another leader there: the transaction may even stand
     REFUSED = "refused"  # for what it contains: it was not committed, and will fail again
-    DENIED = "denied"  # for want of a right, or of a topic: an operator's error, whatever it contains
+    DENIED = "denied"  # for want of a right, of a topic, or by a setting: an operator's error, whatever it contains

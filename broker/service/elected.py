@@ -143,6 +143,7 @@ class Elected:
             await ended(watching)
             defect = await renewal.end()
             self.health.role, self.health.term, self.health.leading_since = "standby", 0, None
+            self.health.denied = None
             with contextlib.suppress(LeaseUnavailable):
                 await self._lease.release()
             _log.info("stood_by", owner=self._owner)
@@ -159,7 +160,11 @@ class Elected:
             except (ProducerDead, LogUnavailable, MissingTopic) as error:
                 refused = isinstance(error, ProducerDead) and error.is_refusal
                 self.health.kafka(str(error))
-                _log.warning("stretch_ended", reason=str(error), term=self.health.term)
+                denied = isinstance(error, ProducerDead) and error.is_denial
+                if denied and holding.led_since_ms is not None:  # else the claim that succeeds shows that it is mended
+                    self.health.denied = str(error)
+                say = _log.error if denied else _log.warning
+                say("stretch_ended", reason=str(error), term=self.health.term)
             if holding.led_since_ms is not None:
                 backoff.lasted(self._clock.now_ms() - holding.led_since_ms)
             self.health.role = "suspended"
@@ -243,3 +248,7 @@ class Holding:
         self._health.leading_since = self._health.leading_since or self._clock.utc_now()
         self._renewal.reached_ms = self._clock.now_ms()
         _log.info("leading", term=term)
+
+    def published(self) -> None:
+        """See `broker.ports.Tenure.published`."""
+        self._health.denied = None

@@ -10,7 +10,8 @@ _HOLDING_THE_LEASE = frozenset({"promoting", "leader", "suspended"})
 class Health:
     """`holder` is the owner token in the lease; `leading_since` is when this term began, while it lasts.
 
-    `unpromoted` is why who holds the lease does not lead yet, though both services answer.
+    `unpromoted` is why who holds the lease does not lead yet, though both services answer; `denied` is what an operator
+    must mend before anything is published. It outlives the promotions in between, each of which succeeds.
     """
 
     role: str = "starting"
@@ -21,6 +22,7 @@ class Health:
     kafka_trouble: str | None = None
     redis_trouble: str | None = None
     unpromoted: str | None = None
+    denied: str | None = None
     leading_since: datetime | None = None
 
     @property
@@ -31,7 +33,8 @@ class Health:
     @property
     def trouble(self) -> str | None:
         """What is wrong now, for a person; None if nothing is."""
-        return " ".join(filter(None, (self.kafka_trouble, self.redis_trouble, self.unpromoted))) or None
+        kafka = None if self.kafka_trouble == self.denied else self.kafka_trouble
+        return " ".join(filter(None, (self.denied, kafka, self.redis_trouble, self.unpromoted))) or None
 
     def kafka(self, trouble: str | None) -> None:
         """Kafka answers (None), or what it does instead."""

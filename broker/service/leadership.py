@@ -266,6 +266,7 @@ class Leadership:
             self._parts.transacted("unknown", (clock.now_ms() - begun_ms) / 1_000)
             self.health.kafka(str(error))
             self._setback = error.setback
+            self.health.denied = str(error) if error.is_denial else self.health.denied
             say = _log.warning if error.setback is Setback.UNKNOWN else _log.error
             say("transaction_unknown", reason=str(error), setback=error.setback.value, term=self._term)
             return False
@@ -273,7 +274,7 @@ class Leadership:
             self._backoff.helped()
         self._parts.transacted("committed", (clock.now_ms() - begun_ms) / 1_000)
         renewal.reached_ms = clock.now_ms()
-        self.health.unpromoted = None
+        self.health.unpromoted = self.health.denied = None
         self.health.kafka(None)
         self._parts.follower.wrote(written[-1], publication.line)
         driver.post(Committed(batch.serial, begun_ms, publication.crashed))
@@ -340,7 +341,7 @@ class Leadership:
         self._parts.driver.post(StoodBy())
         self._parts.driver.drop_batches()
         self.health.role, self.health.term, self.health.leading_since = "standby", 0, None
-        self.health.unpromoted = None
+        self.health.unpromoted = self.health.denied = None
         with contextlib.suppress(LeaseUnavailable):
             await self._parts.lease.release()
         _log.info("stood_by", term=self._term, owner=self._owner)

@@ -7,6 +7,7 @@ error, and what it had begun stays open until its successor starts.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from broker.core.setback import Setback
 from broker.errors import LogUnavailable, MissingTopic, PositionGone, ProducerDead
 from broker.ports import Fetched, LedgerRow, Outgoing, ReplyTopic, StoredOffset, TopicPartition, Unreadable
 from broker.testing.kafka import MESSAGE_BYTES_MAX, METADATA_CHARS_MAX, CommitFault, KafkaLink
@@ -67,7 +68,9 @@ class MemoryTransactions:
         kafka = self._link.kafka
         await self._answered(epoch)
         for outgoing in records:
-            kafka.logs(outgoing.topic)
+            if outgoing.topic not in kafka.topic_names():
+                said = f"Nothing can be committed: {MissingTopic(outgoing.topic)}"
+                raise ProducerDead(said, setback=Setback.DENIED, topic=outgoing.topic)
             if (setback := kafka.setback(outgoing.topic, outgoing.record)) is not None:
                 said = f"A transaction was not committed: {outgoing.topic} did not take a record."
                 raise ProducerDead(said, setback=setback, topic=outgoing.topic)

@@ -279,6 +279,8 @@ class Retrier:
         chosen = choose(self._partitions, self._chosen_ms, count_max, self._may_leave)
         if chosen:
             await self._move(producer, chosen)
+            if self._tenure is not None:
+                self._tenure.published()
         return bool(chosen)
 
     def _may_leave(self, lane: str) -> bool:

@@ -115,6 +115,15 @@ class TransactionLogContract:
         assert [record.value for record in await world.results()] == [b"alive"]
         await successor.close()
 
+    async def test_a_topic_that_does_not_exist_is_denied_by_its_name(self, world: KafkaWorld) -> None:
+        producer, gone = world.producer(), f"{world.results_topic}-gone"
+        await producer.open()
+        with pytest.raises(ProducerDead) as dead:
+            await producer.transact([*outgoing(world.results_topic, "lost"), *outgoing(gone, "nowhere")], {})
+        assert (dead.value.setback, dead.value.topic, dead.value.is_denial) == (Setback.DENIED, gone, True)
+        assert f"The topic {gone} does not exist: run `headrace topics create`." in str(dead.value)
+        await producer.close()
+
     async def test_what_a_dead_producer_left_open_hides_nothing_after_its_successors_start(
         self, world: KafkaWorld
     ) -> None:

@@ -12,7 +12,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from broker.adapters.kafka_admin import admin_client
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_topics import create_missing
 from broker.adapters.kafka_transactions import Batching, KafkaTransactions
 from broker.core.setback import Setback
 from broker.errors import ProducerDead
@@ -21,7 +23,7 @@ from broker.ports import Outgoing
 from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 from schemas import topics
 from schemas.record import Record
-from tests.integration.fleet import Fleet, producing, read_all, request, send
+from tests.integration.fleet import LANES, Fleet, producing, read_all, request, send
 from tests.integration.kafka_world import RealWorld, real_world
 
 PLENTIFUL = UpstreamSettings(tokens_per_minute=9_000_000, requests_per_minute=90_000, latency_s=(0.05, 0.3))
@@ -80,6 +82,40 @@ async def test_what_a_topic_does_not_take_any_more_ends_alone_and_all_else_flows
             failed = process.said().count('"transaction_unknown"')
             assert 0 < failed <= 40, failed
             assert '"setback":"refused"' in process.said().replace(" ", "")
+
+
+async def test_results_that_are_deleted_fail_nothing_are_named_and_flow_on_once_they_are_there_again(
+    services: LocalServices, tmp_path: Path
+) -> None:
+    settings = {"HEADRACE_LIMITS": '{"gpt-4o-mini": {}}', "HEADRACE_MODELS__ALLOW": '["gpt-4o-mini"]'}
+    async with (
+        Upstream(PLENTIFUL) as upstream,
+        Fleet(services, "deleted", upstream.base_url, tmp_path, settings) as fleet,
+    ):
+        process, topic = await fleet.start(), topics.results_topic(fleet.prefix)
+        said = f"The topic {topic} does not exist: run `headrace topics create`."
+        async with producing(fleet) as producer:
+            await send(producer, fleet, "urgent", [request("first")])
+            await read_all(fleet, "results", until=1)
+            async with admin_client(fleet.connection, client_id="test", request_ms=5_000) as admin:
+                await admin.delete_topics([topic])
+            await send(producer, fleet, "urgent", [request(name) for name in LEADS[:20]])
+        async with asyncio.timeout(40):
+            while said not in str((await fleet.status(process)).get("trouble")):
+                await asyncio.sleep(0.1)
+        for _ in range(60):
+            await asyncio.sleep(0.25)
+            assert said in str((await fleet.status(process))["trouble"])
+        assert (await read_all(fleet, "dead-letters")).values == []
+        await create_missing(fleet.connection, topics.topics(fleet.prefix, LANES, None, 1))
+        ledger = await read_all(fleet, "results", until=20, within_s=60)
+        assert {(value["id"], value["status"]) for value in ledger.values} == {
+            (name, "completed") for name in LEADS[:20]
+        }
+        async with asyncio.timeout(10):
+            while (await fleet.status(process))["trouble"]:
+                await asyncio.sleep(0.1)
+        assert '"setback":"denied"' in process.said().replace(" ", "")
 
 
 async def test_what_a_broker_validates_and_refuses_is_told_apart_from_its_own_trouble(services: LocalServices) -> None:

@@ -30,6 +30,8 @@ async def complaints() -> AsyncIterator[list[dict[str, Any]]]:
 class FencedOnTheWay:
     """As aiokafka does when the fence comes between two sends: the first fails later, the second raises at once."""
 
+    _txn_manager = None
+
     def __init__(self) -> None:
         self.sent: list[asyncio.Future[None]] = []
 

@@ -8,6 +8,8 @@ import pytest
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
+    IllegalOperation,
+    InvalidTransactionTimeout,
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
@@ -15,8 +17,10 @@ from aiokafka.errors import (
     PolicyViolationError,
     ProducerFenced,
     TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
+from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.structs import RecordMetadata
 
 from broker.adapters.kafka_connection import KafkaConnection
@@ -30,8 +34,14 @@ from schemas.record import Record
 class Producer:
     """aiokafka's: raises at the steps it is told to, at once or when the record is delivered."""
 
-    def __init__(self, errors: Mapping[str, Exception]) -> None:
+    def __init__(self, errors: Mapping[str, Exception], cause: Exception | None = None) -> None:
         self._errors = errors
+        self._txn_manager = TransactionManager("t", 15_000)
+        self._txn_manager.set_pid_and_epoch(1, 1)
+        self._txn_manager.begin_transaction()
+        if cause is not None:
+            self._txn_manager.error_transaction(cause)
+            self._txn_manager.wait_for_transaction_end().exception()
 
     def _may(self, step: str) -> None:
         if step in self._errors:
@@ -56,9 +66,11 @@ class Producer:
         self._may("commit")
 
 
-async def died(step: str, error: Exception, batching: Batching | None = None) -> ProducerDead:
+async def died(
+    step: str, error: Exception, batching: Batching | None = None, *, cause: Exception | None = None
+) -> ProducerDead:
     transactions = KafkaTransactions(KafkaConnection("nowhere:1"), transactional_id="t", batching=batching)
-    transactions._producer = Producer({step: error})
+    transactions._producer = Producer({step: error}, cause)
     records = [Outgoing(topic, Record(None, b"{}")) for topic in ("good", "evil", "better")]
     with pytest.raises(ProducerDead) as dead:
         await transactions.transact(records, {TopicPartition("lane", 0): StoredOffset(1, "")})
@@ -73,6 +85,7 @@ async def died(step: str, error: Exception, batching: Batching | None = None) ->
         (PolicyViolationError(), Setback.REFUSED),
         (for_code(87)(), Setback.REFUSED),
         (TopicAuthorizationFailedError("evil"), Setback.DENIED),
+        (UnknownTopicOrPartitionError(), Setback.DENIED),
     ],
 )
 async def test_a_record_that_is_not_taken_names_its_topic(step: str, error: Exception, setback: Setback) -> None:
@@ -103,6 +116,24 @@ async def test_a_record_that_the_client_cannot_write_is_refused(error: Exception
 async def test_what_else_ends_a_transaction_names_none(step: str, error: Exception, setback: Setback) -> None:
     dead = await died(step, error)
     assert (dead.setback, dead.topic) == (setback, None)
+
+
+async def test_a_topic_that_is_missing_is_named_with_the_verb_that_creates_it() -> None:
+    dead = await died("send evil", UnknownTopicOrPartitionError())
+    assert str(dead).endswith("The topic evil does not exist: run `headrace topics create`.")
+
+
+async def test_a_send_that_is_illegal_since_a_right_is_missing_is_the_right_that_is_missing() -> None:
+    dead = await died("send evil", IllegalOperation("Can't send"), cause=TopicAuthorizationFailedError({"good"}))
+    assert dead.setback is Setback.DENIED
+    assert "use the topic good: grant WRITE on it" in str(dead)
+
+
+async def test_what_the_senders_task_met_is_told_and_not_that_it_was_unexpected() -> None:
+    unexpected = KafkaError("Unexpected error during batch delivery")
+    unexpected.__cause__ = InvalidTransactionTimeout()
+    dead = await died("commit", unexpected)
+    assert (dead.setback, "InvalidTransactionTimeout" in str(dead)) == (Setback.DENIED, True)
 
 
 async def test_once_a_batch_was_too_large_records_go_one_by_one_for_a_while() -> None:

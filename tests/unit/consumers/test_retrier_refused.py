@@ -88,6 +88,22 @@ async def test_a_lane_that_may_not_be_written_buries_nobody() -> None:
     await process.end()
 
 
+async def test_a_lane_that_is_deleted_is_named_until_it_is_there_again_and_buries_nobody() -> None:
+    world, lane = World(partitions=1), topics.requests_topic(PREFIX, "bulk")
+    process = await leading(world)
+    world.kafka.delete(lane)
+    world.park("lead", 1)
+    await until(lambda: process.health.denied is not None, 120)
+    for _ in range(50):
+        await asyncio.sleep(0.9)
+        assert f"The topic {lane} does not exist: run `headrace topics create`." in (process.health.trouble or "")
+    assert world.dead_letters() == []
+    world.kafka.create(lane)
+    await until(lambda: world.back() == ["lead"], 10)
+    assert process.health.trouble is None
+    await process.end()
+
+
 async def test_a_request_too_large_for_its_lane_leaves_at_once() -> None:
     world = World(partitions=1)
     process = await leading(world)

@@ -1,6 +1,7 @@
 """A record that Kafka refuses each time ends one request, in a smaller form; everything else flows on."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -140,6 +141,30 @@ async def test_a_topic_that_may_not_be_written_fails_nobody_and_all_is_published
     await until(lambda: len(world.outcomes()) == 21, 10)
     assert {outcome["status"] for outcome in world.outcomes()} == {"completed"}
     assert set(world.upstream.calls.values()) == {1}
+    await process.end()
+
+
+@pytest.mark.parametrize("missing", [RESULTS, LETTERS])
+async def test_a_topic_that_is_deleted_fails_nothing_is_named_and_all_flows_once_it_is_there_again(
+    missing: str,
+) -> None:
+    world = World(latency_s=1)
+    process = await leader(world)
+    world.kafka.delete(missing)
+    submit_all(world)
+    world.submit("bad", endpoint="images")  # which needs a dead letter
+    await asyncio.sleep(30)
+    troubles = []
+    for _ in range(100):
+        await asyncio.sleep(0.9)
+        troubles.append(process.health.trouble or "")
+    assert all(f"The topic {missing} does not exist: run `headrace topics create`." in each for each in troubles)
+    world.kafka.create(missing, partitions=2)
+    await until(lambda: len(world.outcomes()) == 22, 10)
+    assert Counter(each["status"] for each in world.outcomes()) == {"completed": 21, "failed": 1}
+    assert len(world.dead_letters()) == 1
+    assert set(world.upstream.calls.values()) == {1}
+    assert process.health.trouble is None
     await process.end()
 
 
