@@ -224,7 +224,7 @@ class LaneLog(Protocol):
         """Read on from that offset."""
 
     def position(self, partition: int) -> int:
-        """The offset from which `take` goes on."""
+        """The offset from which `take` goes on; one that found no record may have passed markers and aborted ones."""
 
     async def close(self) -> None:
         """Close the connection."""

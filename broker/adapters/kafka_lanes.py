@@ -167,6 +167,8 @@ class KafkaLane:
         self._doubts.pop(partition, None)
         if records:
             self._next[partition] = records[-1].offset + 1
+        else:  # of markers and aborted records the client says nothing, and moves on
+            self._next[partition] = max(self._next[partition], await consumer.position(place))
         return [_fetched(record) for record in records]
 
     async def _failed(self, partition: int, records_max: int, error: Exception) -> Sequence[Fetched] | Unreadable:

@@ -38,8 +38,9 @@ PARTITIONS_LOOKED_UP_EVERY_MS = 10_000
 RETRY_S = 0.5
 LAST_OF_FORMER_MS = 60_000
 """How long the requests of a topic that was deleted may still be answered before its successor is read."""
-NAMED_LOOKED_FOR = 5
-"""How often a record that is named is looked for, before it is believed that none is there."""
+NAMED_WAITS_MS = (5, 10, 20, 40, 80, 160, 320, 365)
+"""Waits between the looks for a record that is named; after the last, a second in all, none is believed to be there.
+Kafka's client wakes nobody for markers, so the first looks follow each other closely."""
 NO_TIMESTAMP = -1
 STAMPED_AHEAD_MAX_MS = 86_400_000
 """Nothing was sent later than this after now, whatever it says and however wrong our clock; Kafka lets pass an hour."""
@@ -182,17 +183,20 @@ class LaneIntake:
             got = await self._named(partition, count)
             if isinstance(got, Unreadable) or not got:
                 await self._driver.name()
-                return await self._posted(partition, got) if got else self._end_caution(partition)
+                if got:
+                    return await self._posted(partition, got)
+                return self.log.position(partition) > offset or self._end_caution(partition)
             await self._read_named(place, got, offset + count, decode=caution.may_decode(offset))
             return True
 
     async def _named(self, partition: int, count: int) -> Sequence[Fetched] | Unreadable:
-        """Of the records that are named, those that Kafka's client has; nothing if only markers stand there."""
-        for _ in range(NAMED_LOOKED_FOR):
+        """Of the records that are named, those that Kafka's client has; none if it passed markers or found nothing."""
+        first = self.log.position(partition)
+        for wait_ms in NAMED_WAITS_MS:
             got = await self.log.take(partition, count)
-            if got:
+            if got or self.log.position(partition) > first:
                 return got
-            await self.log.wait([partition], CLOSED_WAIT_MS)
+            await self.log.wait([partition], wait_ms)
         await self.log.bounds([partition])  # an answer: Kafka is there, and the records are not
         return []
 

@@ -104,7 +104,7 @@ class PartitionLog:
                 after = offset + 1
                 if len(got) == records_max:
                     break
-        return got, after
+        return got, after if got else max(position, self.stable_end)
 
     def has_more(self, position: int) -> bool:
         """Whether `read` has anything to say at `position`."""

@@ -52,6 +52,26 @@ class LaneLogContract:
         assert await lane.bounds([1]) == {1: (0, 3)}
         await lane.close()
 
+    async def test_a_take_that_finds_only_markers_and_aborted_records_moves_behind_them(
+        self, world: KafkaWorld
+    ) -> None:
+        await world.append(0, *values("first"))
+        for number in range(3):
+            stranger = world.stranger()
+            await stranger.write(0, b"undone %d" % number)
+            await stranger.abort()
+        lane = world.lane()
+        await lane.start({0: 0, 1: 0})
+        assert texts(await taken(lane, 0, 1)) == ["first"]
+        async with asyncio.timeout(10):
+            while lane.position(0) < 7:
+                assert await lane.take(0, 10) == []
+                await lane.wait([0], 10)
+        assert (lane.position(0), lane.position(1), await lane.bounds([0])) == (7, 0, {0: (0, 7)})
+        await world.append(0, *values("last"))
+        assert texts(await taken(lane, 0, 1)) == ["last"]
+        await lane.close()
+
     async def test_a_header_without_a_value_is_an_empty_one(self, world: KafkaWorld) -> None:
         odd: Any = (("x", None), ("", None), ("", b""), ("x", b"1"))
         await world.append(0, Record(None, b"1", odd), Record(None, b"2"))

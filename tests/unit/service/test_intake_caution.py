@@ -229,7 +229,7 @@ async def test_markers_at_the_end_of_a_partition_name_nobody_for_long() -> None:
     for _ in range(3):
         log.append(None, 0)
     _, process = await lived_through(world, lambda: len(world.outcomes()) == 1)
-    await until(lambda: not process.intakes["standard"]._cautions)
+    assert await until(lambda: not process.intakes["standard"]._cautions) < 0.5
     assert world.ledger()[-1].suspects == ()
     world.submit("a", "standard", partition=0)
     await until(lambda: len(world.outcomes()) == 2)

@@ -1,0 +1,78 @@
+"""A lane partition in which only transaction markers and aborted records stand, read with caution on a real Kafka."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+from aiokafka import AIOKafkaProducer
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_lanes import KafkaLane
+from broker.clock import WallClock
+from broker.core.register import Want
+from broker.core.suspects import Caution
+from broker.core.ticket import LanePartition, Source
+from broker.local.services import LocalServices
+from broker.service.driver import Driver
+from broker.service.entry import Reader
+from broker.service.intake import LaneIntake
+from tests.integration.kafka_world import RealWorld, real_world
+
+ABORTED = 150
+
+
+class Waiting(KafkaLane):
+    """A lane that adds up its waits for records that are named, which are those of one partition."""
+
+    waited_ms = 0
+
+    async def wait(self, partitions: Any, timeout_ms: int) -> None:
+        self.waited_ms += timeout_ms if partitions == [0] else 0
+        await super().wait(partitions, timeout_ms)
+
+
+class Named:
+    """As much of a driver as an intake needs that finds no record."""
+
+    def __init__(self) -> None:
+        self.named: list[int] = []
+        self.clock = WallClock()
+        self.naming = asyncio.Lock()
+        self.room_changed = asyncio.Event()
+        self.cautious = {LanePartition("standard", number) for number in (0, 1)}
+        self.core = SimpleNamespace(want=lambda _: Want.TAKE, room=lambda _: 1_000)
+
+    def contained(self, *_: object, **__: object) -> None:
+        raise AssertionError("there is nothing to read")
+
+    async def name(self, *sources: Source) -> None:
+        self.named += [source.offset for source in sources if source.partition.number == 0]
+
+
+async def aborts(world: RealWorld) -> None:
+    producer = AIOKafkaProducer(
+        **world.connection.client_kwargs(), transactional_id=f"{world.prefix}.stranger", retry_backoff_ms=5
+    )
+    await producer.start()
+    for _ in range(ABORTED):
+        await producer.begin_transaction()
+        await producer.send_and_wait(world.lane_topic, b"undone", partition=0)
+        await producer.abort_transaction()
+    await producer.stop()
+
+
+async def test_a_lane_full_of_markers_is_passed_with_one_naming_and_one_fetch(services: LocalServices) -> None:
+    world = await real_world(KafkaConnection(services.endpoints.bootstrap_servers), "markers")
+    await aborts(world)
+    lane, driver = Waiting(world.connection, topic=world.lane_topic), Named()
+    intake = LaneIntake("standard", world.lane_topic, lane, cast("Driver", driver), cast("Reader", None))
+    await lane.partitions()
+    await intake.begin({0: 0, 1: 0}, {0: Caution(2 * ABORTED), 1: Caution(0)})
+    async with asyncio.timeout(20):
+        while driver.cautious:
+            await asyncio.sleep(0.005)
+    assert lane.waited_ms < 600, "waits for the fetch, none of which is a second"
+    assert driver.named == list(range(50)), "one naming: behind it the client had passed all of them"
+    assert (lane.position(0), intake.failure()) == (2 * ABORTED, None)
+    await intake.halt()
+    await lane.close()
