@@ -79,16 +79,18 @@ def retrier(settings: Settings, found: Found) -> RetrierProcess:
     lease = RedisLease(url, f"{keys}:{name}", ttl_ms=times.ttl_ms, token=owner)
     leader = RedisLease(url, f"{keys}:{dispatcher_name(settings)}", ttl_ms=times.ttl_ms, token=owner)
     meter = Meter()
+    observed = Containment(meter, clock).observed
+    watched = KafkaLane(connection, topic=topic)
     elected = Elected(
         lease,
-        KafkaWatch(KafkaLane(connection, topic=topic), KafkaCoordinators(connection, transactional_id=name)),
+        KafkaWatch(watched, KafkaCoordinators(connection, transactional_id=name), observed=observed),
         clock=clock,
         timekeeper=ByTheLeader(clock, leader),
         health=health,
         times=times,
         owner=owner,
         dice=random.random,
-        observed=Containment(meter, clock).observed,
+        observed=observed,
     )
 
     batching = _batching(settings)

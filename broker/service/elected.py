@@ -22,13 +22,13 @@ from broker.ports import Coordinators, LaneLog, Lease, LeaseMine, Tenure
 from broker.service.backoff import Backoff
 from broker.service.containment import said
 from broker.service.health import Health
+from broker.service.probe import Observed, answers
 from broker.service.renewal import Renewal
 from broker.service.standby import Followed, Standby
 from broker.service.timekeeping import ByTheLeader
 from broker.tasks import ended
 
 WATCH_EVERY_S = 1.0
-PROBE_WITHIN_S = 2.0
 
 _log = structlog.get_logger("election")
 
@@ -46,29 +46,37 @@ class KafkaWatch:
     is_empty = has_just_left = False
     reached_ms = 0
 
-    def __init__(self, log: LaneLog, coordinators: Coordinators) -> None:
-        """`log` is asked and never read."""
+    def __init__(self, log: LaneLog, coordinators: Coordinators, *, observed: Observed = said) -> None:
+        """`log` is asked and never read; `observed` takes note of a defect of the asking."""
+        self._observed = observed
         self._log = log
         self._coordinators = coordinators
+        self._missing: MissingTopic | None = None
 
     async def catch_up(self) -> None:
         """Be sure that the topic is there; raises LogUnavailable, or MissingTopic."""
+        self._missing = None
         await self._log.partitions()
 
     async def follow(self, timeout_ms: int) -> int:
-        """Pause between two looks at the lease."""
+        """Pause between two looks at the lease; raises MissingTopic if the last probe did not find the topic."""
+        if self._missing is not None:
+            raise self._missing
         await asyncio.sleep(timeout_ms / 1_000)
         return 0
 
     async def reaches_kafka(self) -> bool:
         """Whether a producer could be started, and offsets and failures be read."""
+        return await answers(self._look, observed=self._observed)
+
+    async def _look(self) -> None:
         try:
-            async with asyncio.timeout(PROBE_WITHIN_S):
-                await self._log.bounds([0])
-                await self._coordinators.check()
-        except (TimeoutError, LogUnavailable):
-            return False
-        return True
+            await self._log.partitions()
+        except MissingTopic as error:
+            self._missing = error
+            raise
+        await self._log.bounds([0])
+        await self._coordinators.check()
 
     async def close(self) -> None:
         """Close the doors."""
@@ -90,7 +98,7 @@ class Elected:
         times: LeaseTimes,
         owner: str,
         dice: Callable[[], float],
-        observed: Callable[[str, BaseException], None] = said,
+        observed: Observed = said,
     ) -> None:
         """`owner` is this process's random token in the lease; `timekeeper` compares `clock`.
 
@@ -191,11 +199,7 @@ class Elected:
             except Exception as error:  # noqa: BLE001 — see above
                 self._observed("clock", error)
             await asyncio.sleep(WATCH_EVERY_S)
-            try:
-                ready = await self._kafka.reaches_kafka()
-            except Exception as error:  # noqa: BLE001 — see above
-                self._observed("kafka", error)
-                ready = False
+            ready = await self._kafka.reaches_kafka()
             if self.health.role != "suspended":
                 self.health.kafka(None if ready else "Kafka does not answer.")
             if ready:

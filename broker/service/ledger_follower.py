@@ -8,7 +8,6 @@ needs no line that retention may have removed. Where the next line is gone all t
 a day), the follower opens anew where the dedupe window begins, which tells nothing that may not be told twice.
 """
 
-import asyncio
 from collections import deque
 from typing import assert_never
 
@@ -18,17 +17,16 @@ from broker.clock import WallClock
 from broker.core.suspects import Deaths
 from broker.errors import LogUnavailable, PositionGone, ProgressUnreadable
 from broker.ports import Coordinators, LedgerLog, LedgerRow
-from broker.service.containment import said
 from broker.service.driver import Driver
 from broker.service.grants import Grants
 from broker.service.ledger_codec import ledger_read
+from broker.service.probe import answers
 from broker.service.timekeeping import TOLERANCE_MS
 from schemas.codec import LedgerUnreadable, decode_ledger
 from schemas.ledger import LedgerKind, LedgerRecord
 
 POLL_MS = 200
 CLAIMS_REMEMBERED = 16
-PROBE_WITHIN_S = 1.5
 JUST_MS = 1_000
 
 _log = structlog.get_logger("ledger")
@@ -104,17 +102,12 @@ class LedgerFollower:
 
         A consumer alone stays silent while its cluster is away, so each is asked something that must be answered.
         """
-        try:
-            async with asyncio.timeout(PROBE_WITHIN_S):
-                if self._opened:
-                    await self._log.at_end()
-                await self._coordinators.check()
-        except (TimeoutError, LogUnavailable):
-            return False
-        except Exception as error:  # noqa: BLE001 — a defect of a look ends neither a leader nor a standby
-            said("kafka_probe", error)
-            return False
-        return True
+        return await answers(self._look)
+
+    async def _look(self) -> None:
+        if self._opened:
+            await self._log.at_end()
+        await self._coordinators.check()
 
     async def open(self) -> None:
         """Start reading where the dedupe window begins, or where reading stopped; does nothing if it is open."""

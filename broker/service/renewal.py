@@ -15,7 +15,6 @@ from broker.clock import WallClock
 from broker.core.term import LeaseTimes, Trust
 from broker.errors import LeaseUnavailable
 from broker.ports import Lease, LeaseForeign, LeaseMine
-from broker.service.containment import said
 from broker.service.health import Health
 from broker.tasks import ended
 
@@ -39,7 +38,7 @@ class Reach(Protocol):
         """When something was last read."""
 
     async def reaches_kafka(self) -> bool:
-        """Whether everything that a promotion needs answers now."""
+        """Whether everything that a promotion needs answers now; never raises."""
 
 
 class Renewal:
@@ -173,13 +172,5 @@ class Renewal:
         last = self._probing
         if last is not None and not last.done():
             return False
-        self._probing = asyncio.create_task(self._probed(), name="kafka probe")
+        self._probing = asyncio.create_task(self._kafka.reaches_kafka(), name="kafka probe")
         return last is not None and last.result()
-
-    async def _probed(self) -> bool:
-        """A defect of the probe is no answer, and ends no term."""
-        try:
-            return await self._kafka.reaches_kafka()
-        except Exception as error:  # noqa: BLE001 — said, and asked again
-            said("kafka_probe", error)
-            return False

@@ -13,7 +13,7 @@ import structlog
 
 from broker.clock import WallClock
 from broker.core.term import Candidacy, LeaseTimes
-from broker.errors import LeaseUnavailable, LogUnavailable
+from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic
 from broker.ports import Lease, LeaseTaken
 from broker.service.health import Health
 
@@ -49,7 +49,7 @@ class Followed(Protocol):
         """When something was last read."""
 
     async def reaches_kafka(self) -> bool:
-        """Whether this process could lead: a producer could be started, and all that a promotion reads be read."""
+        """Whether this process could lead: a producer could start, and a promotion read what it needs; never raises."""
 
     async def close(self) -> None:
         """Close the connection."""
@@ -111,7 +111,7 @@ class Standby:
                 await self._follower.follow(RELEASED_SOON_MS if released_soon else self._times.poll_every_ms)
             else:
                 await self._follower.catch_up()
-        except LogUnavailable as error:
+        except (LogUnavailable, MissingTopic) as error:  # one that was deleted may be made anew
             self._health.kafka(str(error))
             self._follows = False
             await self._follower.close()

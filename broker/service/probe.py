@@ -1,0 +1,30 @@
+"""Whether Kafka answers this process: asked within a bound, whatever is wrong with the asking.
+
+A leader, a standby and a retrier ask each second. A defect of the question is logged and counts as no answer: it ends
+neither a term nor a standby.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from broker.errors import LogUnavailable, MissingTopic
+from broker.service.containment import said
+
+PROBE_WITHIN_S: Final = 1.5
+
+Observed = Callable[[str, BaseException], None]
+"""Takes note of an exception of what only looks: `Containment.observed`, or `said` where nothing counts."""
+
+
+async def answers(look: Callable[[], Awaitable[object]], *, observed: Observed = said) -> bool:
+    """Whether `look` returns in time; it raises LogUnavailable or MissingTopic where Kafka answers nothing of use."""
+    try:
+        async with asyncio.timeout(PROBE_WITHIN_S):
+            await look()
+    except (TimeoutError, LogUnavailable, MissingTopic):
+        return False
+    except Exception as error:  # noqa: BLE001 — of any kind: see above
+        observed("kafka_probe", error)
+        return False
+    return True
