@@ -6,18 +6,17 @@ one instant happens in every order.
 """
 
 import asyncio
-import heapq
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from functools import partial
+from heapq import heappop, heappush
 from itertools import count
 from random import Random
 from typing import Any, TypeAlias, TypeVar, TypeVarTuple
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
-Timers: TypeAlias = list[tuple[float, int, asyncio.TimerHandle]]
-"""When, asked for as which, and what."""
 _ASKED = count()
 _SLEPT: Any = vars(asyncio.futures)["_set_result_unless_cancelled"]
 """What `asyncio.sleep` plans."""
@@ -25,95 +24,86 @@ _BURSTS = (1, 1, 2, 4, 12)
 """How many callbacks of a process run before another may go on."""
 _AGE_S = 1_000.0
 """How old the machine is when the world begins: a loop's time begins with the machine."""
+_NO_CONTEXT = Context()
+"""Of a callback that only wakes a task: the task has one of its own."""
 
 
-def _nothing() -> None:
-    """What is left of a callback that was given up."""
+class _Handle(list[Any]):
+    """A callback that waits for its turn or its time: callback, arguments, context, loop.
 
-
-class _Handle(asyncio.Handle):
-    """A callback that waits for its turn; made quickly, since a run makes thousands."""
-
-    __slots__ = ()
-
-    def __init__(
-        self, callback: Callable[..., Any], args: tuple[Any, ...], loop: "VirtualLoop", context: Context | None
-    ) -> None:
-        self._callback, self._args, self._loop = callback, args, loop
-        self._context = copy_context() if context is None else context
-        self._cancelled = False
-        self._repr = self._source_traceback = None
-
-
-class _Timer(asyncio.TimerHandle):
-    """A callback that waits for its time; made and given up quickly, since most of a run's are given up."""
+    As much of `asyncio.TimerHandle` as is asked for. A list, which C makes, since a run makes thousands. The callback
+    of one that was given up is None; the heap of timers finds that out when its time comes.
+    """
 
     __slots__ = ()
-
-    def __init__(
-        self,
-        when: float,
-        callback: Callable[..., Any],
-        args: tuple[Any, ...],
-        loop: "VirtualLoop",
-        context: Context | None,
-    ) -> None:
-        self._when = when
-        self._callback, self._args, self._loop = callback, args, loop
-        self._context = copy_context() if context is None else context
-        self._cancelled = False
-        self._scheduled = True
-        self._repr = self._source_traceback = None
 
     def cancel(self) -> None:
-        """See `asyncio.TimerHandle.cancel`; the heap finds out when the time comes."""
-        self._cancelled = True
-        self._callback, self._args = _nothing, ()
+        """See `asyncio.Handle.cancel`."""
+        self[0] = self[1] = None
+
+    def cancelled(self) -> bool:
+        """See `asyncio.Handle.cancelled`."""
+        return self[0] is None
+
+
+Timers: TypeAlias = list[tuple[float, int, _Handle]]
+"""When, asked for as which, and what."""
+
+
+class Now:
+    """What time it is, in seconds since the machine began."""
+
+    __slots__ = ("loop_s",)
+
+    def __init__(self) -> None:
+        self.loop_s = _AGE_S
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
     """As much of an event loop as coroutines need that meet nobody but each other: no files, no threads, no sockets.
 
-    `broken` holds what nobody has caught.
+    `broken` holds what nobody has caught. What is asked for thousands of times a run is done by C where it can be.
     """
 
-    _ready: deque[asyncio.Handle]
+    _ready: deque[_Handle]
 
-    def __init__(self, now_s: Callable[[], float], timers: Timers) -> None:
-        """`timers` is a heap that all loops share."""
+    get_debug = staticmethod(bool)
+
+    def __init__(self, now: Now, timers: Timers, awake: set[Any]) -> None:
+        """`timers` is a heap that all loops share; those with callbacks are put into `awake`."""
         super().__init__()
-        self.set_debug(False)
-        self._now_s = now_s
+        self._now = now
+        self.time = partial(getattr, now, "loop_s")  # type: ignore[method-assign] # see the class
+        self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign] # see the class
         self._timers = timers
+        self._awake = awake
         self.broken: list[dict[str, Any]] = []
 
-    def time(self) -> float:
-        """Seconds of virtual time."""
-        return self._now_s()
-
-    def call_soon(
+    def call_soon(  # type: ignore[override] # see `_Handle`
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
-    ) -> asyncio.Handle:
+    ) -> _Handle:
         """See `asyncio.loop.call_soon`."""
-        handle = _Handle(callback, args, self, context)
-        self._ready.append(handle)
+        handle = _Handle((callback, args, copy_context() if context is None else context, self))
+        waiting = self._ready
+        if not waiting:
+            self._awake.add(self)
+        waiting.append(handle)
         return handle
 
-    def call_later(
+    def call_later(  # type: ignore[override] # see `_Handle`
         self, delay: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> _Handle:
         """See `asyncio.loop.call_later`."""
-        when = self._now_s() + delay
-        timer = _Timer(when, callback, args, self, context)
-        heapq.heappush(self._timers, (when, next(_ASKED), timer))
-        return timer
+        return self.call_at(self._now.loop_s + delay, callback, *args, context=context)
 
-    def call_at(
+    def call_at(  # type: ignore[override] # see `_Handle`
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> _Handle:
         """See `asyncio.loop.call_at`; of two at one time, the one asked for first comes first."""
-        timer = _Timer(when, callback, args, self, context)
-        heapq.heappush(self._timers, (when, next(_ASKED), timer))
+        if context is None:
+            context = _NO_CONTEXT if callback is _SLEPT else copy_context()
+        timer = _Handle((callback, args, context, self))
+        heappush(self._timers, (when, next(_ASKED), timer))
         return timer
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -122,14 +112,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     # ------------------------------------------------------------------ what the conductor asks for
 
+    def fall_asleep(self) -> None:
+        """For good: whatever callbacks it gets, nobody is told."""
+        self._awake.discard(self)
+        self._awake = set()
+
     def step(self) -> None:
         """Run one callback, inside of this loop."""
-        handle: Any = self._ready.popleft()
-        if not handle._cancelled:
+        callback, args, context, _ = self._ready.popleft()
+        if callback is not None:
             try:
-                handle._context.run(handle._callback, *handle._args)
+                context.run(callback, *args)
             except Exception as error:  # noqa: BLE001 — as a real loop: kept, and the next callback runs
-                self.call_exception_handler({"message": "A callback failed.", "exception": error, "handle": handle})
+                self.call_exception_handler({"message": "A callback failed.", "exception": error, "handle": callback})
 
     def inside(self, work: Callable[[], _T]) -> _T:
         """Do something as if a callback of this loop did it."""
@@ -163,24 +158,22 @@ class Conductor:
         self._dice = dice
         self._loops: list[VirtualLoop] = []
         self._timers: Timers = []
+        self._awake: set[VirtualLoop] = set()  # those with callbacks
         self._stopped: dict[VirtualLoop, float] = {}
         self._doomed: dict[VirtualLoop, tuple[int, Callable[[], None]]] = {}
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._planned = 0
-        self._loop_s = _AGE_S
+        self._now = Now()
         self.steps = 0
 
     @property
     def now_s(self) -> float:
         """Seconds since the world began."""
-        return self._loop_s - _AGE_S
-
-    def _time(self) -> float:
-        return self._loop_s
+        return self._now.loop_s - _AGE_S
 
     def loop(self) -> VirtualLoop:
         """One more process's loop."""
-        made = VirtualLoop(self._time, self._timers)
+        made = VirtualLoop(self._now, self._timers, self._awake)
         self._loops.append(made)
         return made
 
@@ -192,11 +185,11 @@ class Conductor:
     def plan(self, at_s: float, event: Callable[[], None]) -> None:
         """Something the world does then."""
         self._planned += 1
-        heapq.heappush(self._agenda, (max(at_s + _AGE_S, self._loop_s), self._planned, event))
+        heappush(self._agenda, (max(at_s + _AGE_S, self._now.loop_s), self._planned, event))
 
     def after(self, delay_s: float, event: Callable[[], None]) -> None:
         """Something the world does after so many seconds."""
-        self.plan(self.now_s + delay_s, event)
+        self.plan(self._now.loop_s - _AGE_S + delay_s, event)
 
     @property
     def is_left_alone(self) -> bool:
@@ -205,7 +198,7 @@ class Conductor:
 
     def stop(self, loop: VirtualLoop, seconds: float) -> None:
         """SIGSTOP now, SIGCONT then."""
-        self._stopped[loop] = max(self._stopped.get(loop, 0.0), self._loop_s + seconds)
+        self._stopped[loop] = max(self._stopped.get(loop, 0.0), self._now.loop_s + seconds)
 
     def doom(self, loop: VirtualLoop, callbacks: int, kill: Callable[[], None]) -> None:
         """Let it run so many callbacks more."""
@@ -218,42 +211,57 @@ class Conductor:
     def remove(self, loop: VirtualLoop) -> None:
         """It never runs again."""
         self._loops.remove(loop)  # its timers go on into a queue that nobody empties
+        loop.fall_asleep()
         self._stopped.pop(loop, None)
         self._doomed.pop(loop, None)
 
     def run(self, until_s: float) -> None:
         """Let everything happen that happens until then."""
         until_s += _AGE_S
-        while self._happen() and self._loop_s < until_s:
-            self._move_on(until_s)
-
-    def _happen(self) -> bool:
-        """All of this instant."""
-        dice, loops, stopped, doomed = self._dice, self._loops, self._stopped, self._doomed
+        now = self._now
         try:
-            while True:
-                ready = [loop for loop in loops if loop._ready and loop not in stopped]
+            self._happen()
+            while now.loop_s < until_s:
+                self._move_on(until_s)
+                self._happen()
+        finally:
+            asyncio._set_running_loop(None)
+
+    def _happen(self) -> None:
+        """All of this instant."""
+        dice, awake, stopped, doomed = self._dice, self._awake, self._stopped, self._doomed
+        while awake:
+            if len(awake) == 1 and not stopped:
+                (loop,) = awake
+                turns = len(loop._ready)
+            else:
+                ready = [loop for loop in self._loops if loop in awake and loop not in stopped]
                 if not ready:
-                    return True
+                    return
                 if len(ready) == 1:
                     loop = ready[0]
                     turns = len(loop._ready)
                 else:
                     loop = dice.choice(ready)
                     turns = _BURSTS[int(dice.random() * len(_BURSTS))]
-                asyncio._set_running_loop(loop)
-                if loop in doomed:
-                    self._burst_of_the_doomed(loop, turns)
-                else:
-                    self._burst(loop, turns)
-        finally:
-            asyncio._set_running_loop(None)
+            asyncio._set_running_loop(loop)
+            if loop in doomed:
+                self._burst_of_the_doomed(loop, turns)
+            else:
+                self._burst(loop, turns)
+            if not loop._ready:
+                awake.discard(loop)
 
     def _burst(self, loop: VirtualLoop, turns: int) -> None:
         """Let that process run so many callbacks, if it has them; one may stop it, or doom it."""
-        stopped, doomed, waiting, step = self._stopped, self._doomed, loop._ready, loop.step
+        stopped, doomed, waiting = self._stopped, self._doomed, loop._ready
         for turn in range(turns):
-            step()
+            callback, args, context, _ = waiting.popleft()  # as `VirtualLoop.step`
+            if callback is not None:
+                try:
+                    context.run(callback, *args)
+                except Exception as error:  # noqa: BLE001 — as a real loop: kept, and the next callback runs
+                    loop.call_exception_handler({"exception": error, "handle": callback})
             if not waiting or loop in stopped or loop in doomed:
                 self.steps += turn + 1
                 return
@@ -279,25 +287,34 @@ class Conductor:
 
     def _move_on(self, until_s: float) -> None:
         """To the next instant at which anything happens."""
-        timers, agenda = self._timers, self._agenda
-        while timers and timers[0][2]._cancelled:
-            heapq.heappop(timers)
+        timers, agenda, stopped, now = self._timers, self._agenda, self._stopped, self._now
+        while timers and timers[0][2][0] is None:
+            heappop(timers)
         next_s = timers[0][0] if timers else until_s
         if agenda and agenda[0][0] < next_s:
             next_s = agenda[0][0]
-        if self._stopped:
-            next_s = min(next_s, *self._stopped.values())
-        now_s = self._loop_s = max(self._loop_s, min(next_s, until_s))
-        if self._stopped:
-            for loop in [loop for loop, wakes_s in self._stopped.items() if wakes_s <= now_s]:
-                del self._stopped[loop]
-        while agenda and agenda[0][0] <= now_s:
-            heapq.heappop(agenda)[2]()
+        if stopped:
+            next_s = min(next_s, *stopped.values())
+        now_s = now.loop_s = max(now.loop_s, min(next_s, until_s))
+        if stopped:
+            for loop in [loop for loop, wakes_s in stopped.items() if wakes_s <= now_s]:
+                del stopped[loop]
+        if agenda and agenda[0][0] <= now_s:
+            asyncio._set_running_loop(None)  # the world is no process
+            while agenda and agenda[0][0] <= now_s:
+                heappop(agenda)[2]()
+        self._ring(now_s)
+
+    def _ring(self, now_s: float) -> None:
+        """Every timer that is due."""
+        timers, stopped = self._timers, self._stopped
         while timers and timers[0][0] <= now_s:
-            timer: Any = heapq.heappop(timers)[2]
-            if timer._cancelled:
+            timer = heappop(timers)[2]
+            callback, args, _, loop = timer
+            if callback is None:
                 continue
-            if timer._callback is _SLEPT and timer._loop not in self._stopped:
-                timer._callback(*timer._args)  # all it does is to wake a task: that is what waits for its turn
+            if callback is _SLEPT and loop not in stopped:
+                callback(*args)  # all it does is to wake a task: that is what waits for its turn
             else:
-                timer._loop._ready.append(timer)
+                loop._ready.append(timer)
+                loop._awake.add(loop)
