@@ -95,8 +95,7 @@ class PartitionLog:
         got: list[Fetched] = []
         after = position
         for offset in range(position, self.stable_end):
-            bad = self._damage_at(offset)
-            if bad is not None:
+            if self._damaged and (bad := self._damage_at(offset)) is not None:
                 return (got, after) if got else (Unreadable(position, bad.stop - 1), bad.stop)
             slot = self.slots[offset]
             if slot.record is not None and (slot.transaction is None or slot.transaction.fate is Fate.COMMITTED):
@@ -108,7 +107,9 @@ class PartitionLog:
 
     def has_more(self, position: int) -> bool:
         """Whether `read` has anything to say at `position`."""
-        return position < self.stable_end and bool(self.read(position, 1)[0])
+        if position >= len(self.slots) or position >= self.stable_end:
+            return False  # as asked most of the time
+        return bool(self.read(position, 1)[0])
 
     def committed(self) -> Iterable[Fetched]:
         """Every record a reader from the start sees, damaged or not."""
