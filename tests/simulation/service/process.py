@@ -1,10 +1,12 @@
 """One process: the real dispatcher or the real retrier, on its own event loop, with its own wires to everything."""
 
-import re
 from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 from random import Random
 from typing import Protocol
+
+from prometheus_client import Counter as Counters
+from prometheus_client.samples import Sample
 
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
@@ -120,8 +122,8 @@ class Process(ABC):
     @property
     def contained(self) -> list[str]:
         """Steps at which an exception of our own was survived: no trouble of the simulation may cause one."""
-        pages = [meter.render().decode() for meter in self.meters()]
-        return re.findall(r'^headrace_contained_total\{step="(.*)"\} [1-9]', "\n".join(pages), re.MULTILINE)
+        families = [meter._families.contained for meter in self.meters()]
+        return [each.labels["step"] for family in families for each in _counted(family) if each.value]
 
     @abstractmethod
     def meters(self) -> list[Meter]:
@@ -172,6 +174,11 @@ class DispatcherProcess(Process):
     def meters(self) -> list[Meter]:
         """See `Process.meters`."""
         return [self.made.meter]
+
+    @property
+    def repeated(self) -> int:
+        """Calls that it counted as repeated."""
+        return sum(int(each.value) for each in _counted(self.made.meter._families.repeated_calls))
 
     async def _main(self) -> None:
         await self.made.dispatcher.serve(_nowhere)
@@ -285,6 +292,11 @@ class RetryingProcess(Process):
     def leave(self) -> None:
         """See `Process.leave`."""
         self.loop.inside(self.made.leave)
+
+
+def _counted(family: Counters) -> list[Sample]:
+    """What a family of counters stands at, without a page of all families."""
+    return [sample for metric in family.collect() for sample in metric.samples]
 
 
 async def _nowhere() -> str:

@@ -216,7 +216,7 @@ class World:
         process.kill()
         repeated = 0
         if isinstance(process, DispatcherProcess):
-            repeated = int(process.made.meter._registry.get_sample_value("headrace_repeated_calls_total") or 0)
+            repeated = process.repeated
             if ending == "lives" and process.leads:
                 self.history.remains = held(process)
         self.history.starts += process.wires.starts
