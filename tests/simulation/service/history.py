@@ -111,6 +111,8 @@ class History:
         stepped_down: When which process stopped leading.
         killed: Which request ended a process, by being decoded or by its call.
         flawed: When which process began the call of which request that shows a defect in it.
+        refused: Ids whose answers Kafka refuses each time.
+        unsound: What did not add up in which core, and after which event.
         logged: Lines of the log that hold a part of a prompt or of an answer.
         defects: What nobody caught, processes that ended by themselves.
         remains: What the last leader still holds once the world is quiet.
@@ -131,6 +133,8 @@ class History:
     stepped_down: list[tuple[float, str]] = field(default_factory=list)
     killed: list[tuple[Deadly, str]] = field(default_factory=list)
     flawed: list[tuple[float, str, str]] = field(default_factory=list)
+    refused: frozenset[str] = frozenset()
+    unsound: list[str] = field(default_factory=list)
     logged: list[str] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)
     remains: dict[str, int] = field(default_factory=dict)

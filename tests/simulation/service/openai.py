@@ -11,6 +11,7 @@ from broker.simulator.settings import UpstreamSettings
 from broker.simulator.virtual import Ask, Told, VirtualUpstream
 from broker.testing.upstream import Asked, Said, Silence
 from tests.simulation.service.scenario import MODELS, Scenario
+from tests.simulation.service.strangers import is_strange
 
 HANGS_S = 10_000.0
 
@@ -33,6 +34,11 @@ MISTAKES = (
     Blamed(429, {"error": {"message": "Your account has no credit.", "code": "credit_balance_exhausted"}}, {}),
 )
 """A wrong key, a spend limit, an empty account."""
+
+
+DEEP = "[" * 300
+NO_ANSWERS = ("", "null", "[]", "7", "<html>", '{"choices": [', '{"n": NaN}', DEEP, f'{{"a": {DEEP}{"]" * 300}}}')
+"""What may come with a 200 and is no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,7 @@ class OpenAI:
         self._upstreams = {model: VirtualUpstream(slower if model == MODELS[-1] else usual) for model in MODELS}
         self.is_calm = False
         self._mistake = _mistake(scenario)
+        self._oddly = Random(f"oddly {scenario.seed}")
         self._blamed = Random(f"blamed {scenario.seed}").choice(MISTAKES)
         self.arrivals: list[Arrival] = []
         self.flawed: list[tuple[float, str, str]] = []
@@ -112,7 +119,8 @@ class OpenAI:
         """What a call that arrives now will be told, and when."""
         body = dict(asked.body)
         model = str(body.get("model"))
-        ask = Ask(asked.request_id, model, size_of(Endpoint.CHAT, body), output_tokens=20)
+        priced = {"model": model, "messages": []} if is_strange(asked.request_id) else body
+        ask = Ask(asked.request_id, model, size_of(Endpoint.CHAT, priced), output_tokens=20)
         upstream = self._upstreams[model]
         visit = upstream.arrive(ask, round(now_s * 1_000_000))
         told = upstream.end(visit)
@@ -134,4 +142,7 @@ class OpenAI:
         answer: dict[str, Any] | str = told.body if isinstance(told.body, str) else dict(told.body)
         if told.status == 200 and isinstance(answer, dict):
             answer |= {"model": model, "choices": [{"message": {"content": f"Answer {len(self.arrivals)}."}}]}
+            if not self.is_calm and self._oddly.random() < self._faults.answered_oddly:
+                self.arrivals[-1].status = None
+                answer = self._oddly.choice(NO_ANSWERS)
         return Said(told.status, answer, dict(told.headers), after_s)

@@ -1,5 +1,6 @@
 """One process: the real dispatcher or the real retrier, on its own event loop, with its own wires to everything."""
 
+import itertools
 from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 from random import Random
@@ -10,6 +11,9 @@ from prometheus_client.samples import Sample
 
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
+from broker.core.commands import Command
+from broker.core.dispatch import Dispatch
+from broker.core.events import Event
 from broker.core.term import LeaseTimes
 from broker.ports import RetryDoors, TransactionLog
 from broker.service.assembly import DispatcherDoors, assemble, dispatcher_name
@@ -37,8 +41,11 @@ from tests.simulation.service.openai import OpenAI
 from tests.simulation.service.scenario import FLAW_IN_READING, LANES, POISON, PREFIX, Scenario
 from tests.simulation.service.wires import Lease, Link, Transactions, Upstream, Wires
 
-GAUGES_EVERY_S = 3.0
+GAUGES_EVERY_S = 10.0
 """Seldom: no promise depends on what is shown, and showing it takes a tenth of a run's time."""
+
+AUDITED, AUDITED_EVERY = 0.1, 30
+"""The share of runs in which the books are compared after every event, and after which one they are in others."""
 
 A_CALL_KILLS_WITHIN_S = 1.5, 3.0
 """What is sent stands in the ledger within a second. Of a call that kills sooner no successor ever learns."""
@@ -160,6 +167,28 @@ class DispatcherProcess(Process):
             )
         )
         self.made.dispatcher.gauges_every_s = GAUGES_EVERY_S
+        self._audited(self.made.core)
+
+    def _audited(self, core: Dispatch) -> None:
+        """Compare its books after what it was told, and after what it has decided."""
+        history, note, decide = self.world.history, core.on, core.commands
+        every = 1 if Random(f"books {self.world.scenario.seed}").random() < AUDITED else AUDITED_EVERY
+        count = itertools.count(1)
+
+        def audit(what: str) -> None:
+            if next(count) % every == 0 and not history.unsound and (fault := core._eviction._fault()) is not None:
+                history.unsound.append(f"{self.name} at {self.world.conductor.now_s:.3f} s, after {what}: {fault}")
+
+        def on(event: Event, now_ms: int) -> None:
+            note(event, now_ms)
+            audit(type(event).__name__)
+
+        def commands(now_ms: int) -> list[Command]:
+            decided = decide(now_ms)
+            audit("its commands")
+            return decided
+
+        core.on, core.commands = on, commands  # type: ignore[method-assign] # of this one core
 
     @property
     def group(self) -> str:

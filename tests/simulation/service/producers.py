@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from schemas import headers as names
 from schemas import topics
 from schemas.instants import to_wire
 from schemas.record import Record
+from tests.simulation.service import strangers
 from tests.simulation.service.loops import Conductor
 from tests.simulation.service.scenario import (
     DEADLY_CALL,
@@ -70,7 +72,7 @@ class Producers:
         self._utc_now = utc_now
         self._chance = Random(f"producers {scenario.seed}")
         self.sent: list[Sent] = []
-        self.replays = 0  # that are still to come
+        self.to_come = 0  # replays and late duplicates
         self._from_s = 0.0
         self._plain: dict[str, tuple[str, Record, str]] = {}  # ids that stand for one body, and the record of it
 
@@ -82,13 +84,23 @@ class Producers:
         for _ in range(round(self._scenario.requests * faults.garbage)):
             self._later(chance.choice(LANES), None, GARBAGE)
             self._cancel(f"nobody-{chance.randint(0, 9)}")
+        if faults.hostile:
+            self._harass()
         if faults.deadly:
             request = self._request("deadly")
             request["deadline"] = to_wire(self._utc_now() + timedelta(seconds=self._scenario.span_s + DEADLY_WITHIN_S))
             self._spoilt("standard", "deadly", request, DEADLY_CALL)
 
+    def _harass(self) -> None:
+        chance = Random(f"hostile {self._scenario.seed}")
+        for each in strangers.drawn(self._scenario.seed):
+            topic, body = topics.requests_topic(PREFIX, chance.choice(LANES)), strangers.body_of(each)
+            plan = partial(self._append, topic, each.record, each.id, body, is_keyed=False)  # nobody grants a run
+            self._conductor.plan(chance.uniform(0, self._scenario.span_s), plan)
+
     def _submit(self, name: str) -> None:
-        self._from_s = self._chance.uniform(0, self._scenario.span_s) if self._scenario.lasts else 0.0
+        lasts_s = self._scenario.span_s - (self._scenario.sent_within_s or 0.0)
+        self._from_s = self._chance.uniform(0, lasts_s) if self._scenario.lasts else 0.0
         chance, faults = self._chance, self._scenario.faults
         request, lane = self._request(name), chance.choice(LANES)
         if faults.poison and chance.random() < faults.poison:
@@ -163,7 +175,8 @@ class Producers:
         if self._scenario.lasts and name in self._plain and failure["run"] == 0 and self._chance.random() < 0.5:
             topic, record, body = self._plain[name]
             after_s = self._chance.uniform(WINDOW_S + 1, span_s - 3)
-            self._conductor.after(after_s, lambda: self._append(topic, record, name, body))
+            self.to_come += 1
+            self._conductor.after(after_s, lambda: self._come(topic, record, name, body))
 
     def answered(self, outcome: Mapping[str, Any]) -> None:
         """An operator may replay what has failed."""
@@ -177,17 +190,19 @@ class Producers:
         headers = ((names.RUN, str(run).encode()), (names.DEADLINE, to_wire(deadline).encode()))
         again = replace(record, headers=headers)
         for _ in range(1 + (chance.random() < self._scenario.faults.duplicate)):
-            self.replays += 1
-            self._conductor.after(chance.uniform(0.1, 3), lambda: self._replay(topic, again, name, body, run))
+            self.to_come += 1
+            self._conductor.after(chance.uniform(0.1, 3), lambda: self._come(topic, again, name, body, run))
 
-    def _replay(self, topic: str, record: Record, name: str, body: str, run: int) -> None:
-        self.replays -= 1
+    def _come(self, topic: str, record: Record, name: str, body: str, run: int = 0) -> None:
+        self.to_come -= 1
         self._append(topic, record, name, body, run)
 
-    def _append(self, topic: str, record: Record, name: str | None, body: str | None, run: int = 0) -> None:
+    def _append(
+        self, topic: str, record: Record, name: str | None, body: str | None, run: int = 0, *, is_keyed: bool = True
+    ) -> None:
         numbers = range(len(self._kafka.logs(topic)))
         number = numbers[0] if record.key is not None else self._chance.choice(numbers)
         offset = self._kafka.append(topic, record, partition=number)
-        key = dict(record.headers).get(names.CE_PARTITIONKEY)
+        key = dict(record.headers).get(names.CE_PARTITIONKEY) if is_keyed else None
         ordered = None if key is None else key.decode()
         self.sent.append(Sent(self._conductor.now_s, topic, number, offset, name, body, run, ordered))

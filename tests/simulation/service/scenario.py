@@ -32,9 +32,11 @@ DEADLY_CALL = "whoever sends this dies"
 FLAW_IN_READING, FLAW_IN_CALLING = "this shows a defect in counting", "this shows a defect in calling"
 FLAWED, MISTAKEN, DEADLY = 0.15, 0.08, 0.03
 """The shares of runs with requests that show a defect of ours, with an operator's mistake, and with a deadly call."""
+HOSTILE, REFUSING, ODDLY_ANSWERED = 0.1, 0.06, 0.1
+"""The shares of runs with hostile records, with answers that Kafka refuses, and with answers that are none."""
 ISOLATED, FROZEN = 0.1, 0.25
 """The shares of runs in which processes are cut off from everything but OpenAI, and in which they freeze."""
-LASTING = 0.012
+LASTING = 0.008
 """The share of runs that last for minutes, with a dedupe window of one: what is parked outlives it."""
 TIGHT = 0.04
 """The share of runs with far more work than tokens."""
@@ -51,7 +53,8 @@ class Faults:
     replayed once it has failed. `poison`: that it ends whoever reads it. `flaw`: that it shows a defect of ours.
     `deadly`: that there is one whose call ends its process.
     Of a call: that OpenAI fails, refuses for long, never answers, or that its answer is on its way for long.
-    `mistake`: that an operator's mistake has every call refused for a while.
+    `mistake`: that an operator's mistake has every call refused for a while. `answered_oddly`: that a 200 brings none.
+    `hostile`: that there are records that no client would write. `refused`: of an id, that Kafka takes no answer to it.
     Of a transaction: that its request or its reply is lost, that its markers come late.
     Of a question to Redis: that it, or its reply, is lost; that whoever is cancelled meanwhile does not hear of it.
     Of a message: that it takes long.
@@ -98,6 +101,9 @@ class Faults:
     deadly: float = 1.0
     isolate: float = 0.3
     freeze: float = 1.0
+    hostile: float = 1.0
+    refused: float = 0.1
+    answered_oddly: float = 0.2
 
     @classmethod
     def drawn(cls, chance: Random) -> "Faults":
@@ -112,7 +118,7 @@ class Faults:
     def usual(self, seed: int) -> "Faults":
         """What came later, each from a chance of its own."""
         first = self.poisoned(Random(f"poison {seed}")).aged(Random(f"age {seed}"))
-        return first.flawed(Random(f"flaws {seed}"))
+        return first.flawed(Random(f"flaws {seed}")).strange(Random(f"strange {seed}"))
 
     def poisoned(self, chance: Random) -> "Faults":
         """In a quarter of the runs a few records are poison, in others cancellations are lost."""
@@ -138,6 +144,13 @@ class Faults:
         freeze = chance.random() * Faults().freeze * (chance.random() < FROZEN)
         slow = 0.3 if isolate else self.slow
         return replace(self, flaw=flaw, mistake=mistake, deadly=deadly, isolate=isolate, freeze=freeze, slow=slow)
+
+    def strange(self, chance: Random) -> "Faults":
+        """Some runs have hostile records, others answers that Kafka refuses, or that are none."""
+        refused = chance.random() * Faults().refused * (chance.random() < REFUSING)
+        oddly = chance.random() * Faults().answered_oddly * (chance.random() < ODDLY_ANSWERED)
+        hostile = float(chance.random() < HOSTILE and not self.ledger_removed)
+        return replace(self, hostile=hostile, refused=refused, answered_oddly=oddly)
 
     @classmethod
     def of_a_forgetful_redis(cls) -> "Faults":
@@ -170,6 +183,7 @@ class Faults:
 
 _LATER = frozenset(
     {"poison", "deaf", "ledger_removed", "coordinators_away", "flaw", "mistake", "deadly", "isolate", "freeze"}
+    | {"hostile", "refused", "answered_oddly"}
 )
 """Drawn from chances of their own, so that the runs of known seeds stay what they were."""
 

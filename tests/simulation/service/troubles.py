@@ -10,6 +10,7 @@ from broker.ports import StoredOffset, TopicPartition
 from broker.testing.kafka import MemoryKafka
 from broker.testing.lease import MemoryLeaseStore
 from schemas import topics
+from schemas.headers import CE_SUBJECT
 from schemas.record import Record
 from tests.simulation.service.history import LEDGER, History, Removed
 from tests.simulation.service.loops import Conductor
@@ -225,11 +226,11 @@ class Troubles:
         answered = {outcome["id"] for _, outcome in world.history.outcomes()}
         progress = PartitionProgress.restore(*_of(group.stored[TopicPartition(topic, number)]))
         gone = [
-            Removed(topic, number, each.offset, id_in(each.record))
+            Removed(topic, number, each.offset, named_in(each.record))
             for each in log.committed()
             if each.offset < offset and not progress.is_done(each.offset)
         ]
-        ids = {id_in(slot.record) for slot in log.slots[log.start : offset] if slot.record is not None}
+        ids = {named_in(slot.record) for slot in log.slots[log.start : offset] if slot.record is not None}
         world.history.removed += gone
         world.note("retention", topic, offset)
         world.history.excused |= {name for name in ids if name is not None} - answered
@@ -269,6 +270,11 @@ def id_in(record: Record) -> str | None:
     """The id that a record names, if that can be read."""
     try:
         found = json.loads(record.value or b"")["id"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if isinstance(found, str) else None
+
+
+def named_in(record: Record) -> str | None:
+    """The id that a record or its headers name."""
+    return id_in(record) or (dict(record.headers).get(CE_SUBJECT) or b"").decode(errors="replace") or None

@@ -5,15 +5,18 @@ and the checkers look at what has become of it.
 """
 
 import gc
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from random import Random
 
 from broker.core.progress import PartitionProgress
+from broker.core.setback import Setback
 from broker.ports import StoredOffset, TopicPartition
 from broker.testing.kafka import MemoryKafka
 from broker.testing.lease import MemoryLeaseStore
 from schemas import topics
+from schemas.headers import CE_SUBJECT
 from schemas.record import Record
 from tests.simulation.service.history import DEAD_LETTERS, FAILURES, LEDGER, RESULTS, Commit, History, Lived
 from tests.simulation.service.loops import Conductor
@@ -108,6 +111,7 @@ class World:
     def run(self) -> History:
         """Let it happen."""
         self._create()
+        self._refuse()
         self._producers.begin()
         Troubles(self).begin()
         for number in range(self.scenario.dispatchers):
@@ -143,6 +147,20 @@ class World:
         self.kafka.create(FAILURES, 2)
         for topic in (topics.control_topic(PREFIX), DEAD_LETTERS, LEDGER):
             self.kafka.create(topic)
+
+    def _refuse(self) -> None:
+        """A policy of the results topic refuses the answers to some ids, each time and until the end."""
+        chance, share = Random(f"refused {self.scenario.seed}"), self.scenario.faults.refused
+        names = [f"id-{number}" for number in range(self.scenario.requests)]
+        refused = self.history.refused = frozenset(name for name in names if share and chance.random() < share)
+
+        def policy(topic: str, record: Record) -> Setback | None:
+            if topic != RESULTS or dict(record.headers).get(CE_SUBJECT, b"").decode() not in refused:
+                return None
+            return Setback.REFUSED if json.loads(record.value or b"{}")["status"] == "completed" else None
+
+        if refused:
+            self.kafka.policy = policy
 
     def _poisons(self) -> int:
         """Records that end whoever reads them."""
@@ -259,7 +277,7 @@ class World:
 
     def _is_quiet(self) -> bool:
         """Everything that was sent has ended, and every record is done."""
-        return not self._producers.replays and not self.history.waiting() and not self.undone()
+        return not self._producers.to_come and not self.history.waiting() and not self.undone()
 
     def _is_idle(self) -> bool:
         """Whether somebody leads and holds nothing."""

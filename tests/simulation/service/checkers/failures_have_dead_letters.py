@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from schemas import headers as names
 from schemas.record import Record
 from tests.simulation.service.history import DEAD_LETTERS, Commit, History
-from tests.simulation.service.troubles import id_in
+from tests.simulation.service.troubles import named_in
 
 
 def check(history: History) -> Iterator[str]:
@@ -40,4 +40,4 @@ def _letters(history: History, commit: Commit) -> Counter[tuple[str | None, int,
 def _id_of(record: Record | None) -> str | None:
     if record is None:
         return None
-    return id_in(record) or dict(record.headers).get(names.CE_SUBJECT, b"").decode() or None
+    return named_in(record)
