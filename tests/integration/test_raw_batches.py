@@ -13,6 +13,7 @@ from tests.contract.kafka_world import taken, texts, values
 from tests.integration.kafka_world import RealWorld, append_batch, real_world
 from tests.unit.adapters.raw_batches import GZIP, ZSTD, batch, one
 
+HEAVY = 15
 BAD_NAME = one(b"bad name", headers=[(b"\xff\xfe", b"x"), (b"", None)])
 
 
@@ -66,4 +67,33 @@ async def test_a_bomb_costs_itself_and_what_fits_before_it_is_served(services: L
     lane = world.lane()
     await lane.start({0: 0, 1: 0})
     assert await all_of(lane, 4) == ["lead-1", Unreadable(1, 2), "behind"]
+    await lane.close()
+
+
+async def test_the_loop_goes_on_beside_a_backlog_of_batches_just_below_the_bound(services: LocalServices) -> None:
+    """Each takes 2 kB of Kafka and some 0.1 s: at once they would take longer than any lease lasts."""
+    world = await real_world(KafkaConnection(services.endpoints.bootstrap_servers), "heavy")
+    heavy = batch(0, [one(b"\0" * (UNPACKED_BYTES_MAX - 1_000))], codec=ZSTD)
+    for _ in range(HEAVY):
+        await append_raw(world, 0, heavy)
+    await world.append(0, *values("behind"))
+    lane, loop = world.lane(), asyncio.get_running_loop()
+    longest_s = 0.0
+
+    async def beat() -> None:
+        nonlocal longest_s
+        while True:
+            begun_s = loop.time()
+            await asyncio.sleep(0.01)
+            longest_s = max(longest_s, loop.time() - begun_s)
+
+    beating = asyncio.create_task(beat())
+    await lane.start({0: 0, 1: 0})
+    async with asyncio.timeout(120):
+        while lane.position(0) <= HEAVY:
+            got = await lane.take(0, 50)
+            assert isinstance(got, Unreadable) or len(got) <= 1, "no more than the bound is unpacked"
+            await (asyncio.sleep(0) if got else lane.wait([0, 1], 200))
+    beating.cancel()
+    assert longest_s < 1.5, "the lease lasts for two seconds"
     await lane.close()

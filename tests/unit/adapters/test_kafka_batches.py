@@ -116,6 +116,25 @@ def test_a_bomb_is_never_unpacked_beyond_the_bound_and_what_fits_is_served(codec
     assert found == ([Unreadable(0, 2)] if codec == SNAPPY else [(0, b"a"), Unreadable(1, 2)])
 
 
+@pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4, ZSTD])
+def test_batches_that_unpack_to_too_much_together_end_with_those_that_do_not(codec: int) -> None:
+    each = [batch(number, [one(b"\0" * 60_000)], codec=codec) for number in range(5)]
+    plain, bomb = batch(5, [one(b"x" * 60_000)]), batch(6, [one(b"\0" * 600_000)], codec=codec)
+    assert screened(b"".join(each), bytes_max=400_000) == b"".join(each)
+    assert screened(b"".join(each), bytes_max=150_000) == b"".join(each[:2])
+    assert screened(b"".join(each), bytes_max=70_000) == each[0]
+    assert screened(plain + each[0], bytes_max=70_000) == plain
+    assert screened(each[0] + bomb, bytes_max=100_000) == each[0]
+    alone = screened(bomb + each[0], bytes_max=100_000)
+    assert len(alone) == len(bomb)
+    assert not DefaultRecordBatch(alone).validate_crc()
+
+
+def test_a_batch_that_is_cut_off_stays_behind_the_whole_ones() -> None:
+    packed = batch(0, [one(b"a")], codec=ZSTD)
+    assert screened(packed + packed[:-1]) == packed + packed[:-1]
+
+
 def test_a_batch_that_only_ends_beyond_the_bound_is_served_up_to_there_and_no_record_is_cut() -> None:
     texts = [bytes([65 + number]) * 1_000 for number in range(20)]
     found = shown(read(batch(0, [one(text) for text in texts], codec=ZSTD), bytes_max=5_500))

@@ -1,5 +1,7 @@
 """Every batch is looked at before aiokafka unpacks it, and one can be had as bytes."""
 
+import asyncio
+from collections.abc import Awaitable
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,6 +48,35 @@ async def test_what_is_fetched_is_screened_and_all_else_is_the_clients() -> None
     assert screening.cluster is client.cluster
     other = Client(bomb)
     assert (await ScreeningClient(other).send(1, "metadata")).topics[0][1][0][-1] == bomb
+
+
+async def turns_during(work: Awaitable[Any]) -> int:
+    """How often another task had its turn meanwhile."""
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0.001)
+            turns += 1
+
+    other = asyncio.create_task(turn())
+    await asyncio.sleep(0)
+    await work
+    other.cancel()
+    return turns
+
+
+async def test_the_loop_goes_on_while_batches_just_below_the_bound_are_looked_at_and_one_is_handed_on() -> None:
+    each = batch(0, [one(b"\0" * (UNPACKED_BYTES_MAX - 1_000))], codec=ZSTD)
+    client = Client(each * 100)
+    assert await turns_during(ScreeningClient(client).send(1, fetch())) > 0
+    assert client.response.topics[0][1][0][-1] == each
+
+
+async def test_the_loop_goes_on_while_a_batch_of_many_records_is_read_one_by_one() -> None:
+    many: Any = SimpleNamespace(_client=Client(batch(7, [one(None)] * 50_000)))
+    assert await turns_during(fetched_batch(many, PLACE, 7)) > 0
 
 
 @pytest.mark.parametrize(("data", "expected"), [(GOOD, GOOD), (None, b""), (b"", b""), ("no bytes", b"")])
