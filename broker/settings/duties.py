@@ -2,7 +2,7 @@
 
 from pydantic import ByteSize, Field
 
-from broker.settings.group import Group, Share, Size
+from broker.settings.group import LIFETIME_MAX_S, Group, Share, Size
 from schemas.bounded_json import NESTING_MAX, VALUES_MAX
 
 
@@ -13,7 +13,7 @@ class DispatcherSettings(Group):
     inflight_max: int = Field(512, ge=1, le=10_000)
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65_535)
-    grace_s: int = Field(30, ge=10)
+    grace_s: int = Field(30, ge=10, le=LIFETIME_MAX_S)
     lease_ttl_s: float = Field(2, ge=2, le=60)
     held_bytes_max: Size = ByteSize(64 * 1024 * 1024)
     transaction_timeout_s: float = Field(15, ge=1, le=900)
@@ -66,12 +66,12 @@ class InputSettings(Group):
 class RetrySettings(Group):
     """Waits up to `in_place_max_s` stay in the dispatcher; what must wait longer goes to the retrier."""
 
-    in_place_max_s: int = Field(60, ge=1)
+    in_place_max_s: int = Field(60, ge=1, le=LIFETIME_MAX_S)
     attempts_max: int = Field(8, ge=1, le=100)
 
 
 class DedupeSettings(Group):
     """How long, and for how many ids, a repeat is recognised."""
 
-    window_s: int = Field(3_600, ge=60)
+    window_s: int = Field(3_600, ge=60, le=LIFETIME_MAX_S)
     ids_max: int = Field(2_000_000, ge=1_000, le=20_000_000)

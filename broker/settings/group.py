@@ -1,7 +1,7 @@
 """What every group of settings is: frozen, closed to unknown keys, silent about its secrets."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -11,7 +11,12 @@ from broker.settings.origins import Path
 Size = Annotated[ByteSize, Field(gt=0)]
 """Bytes: an integer, or text with a unit such as `64MiB` or `900kB`."""
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
+LIFETIME_MAX_S: Final = 100 * 365 * 86_400
+"""A hundred years: what lasts longer ends behind the year 9999, which no instant on the wire has, or was meant in
+milliseconds."""
+TOKENS_MAX: Final = 10**15
+"""A thousand times what any request may cost."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import ByteSize, Field, model_validator
 
-from broker.settings.group import Contradiction, ContradictionsError, Group, Share, Size
+from broker.settings.group import LIFETIME_MAX_S, Contradiction, ContradictionsError, Group, Share, Size
 
 
 class LaneSettings(Group):
@@ -23,8 +23,8 @@ class LaneSettings(Group):
     reserve: Share = 0.0
     ceiling: Share = 1.0
     lift: Share = 0.05
-    deadline_s: int = Field(86_400, ge=1)
-    deadline_max_s: int | None = Field(None, ge=1)
+    deadline_s: int = Field(86_400, ge=1, le=LIFETIME_MAX_S)
+    deadline_max_s: int | None = Field(None, ge=1, le=LIFETIME_MAX_S)
     buffer_max: int = Field(2_000, ge=1, le=100_000)
     buffer_bytes_max: Size = ByteSize(32 * 1024 * 1024)
     serial: bool = False

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from broker.settings.group import Group, Seconds
+from broker.settings.group import TOKENS_MAX, Group, Seconds
 
 ChargeLaw = Literal["auto", "documented", "chat-2025", "chat-legacy", "responses", "embeddings", "usage"]
 
@@ -23,11 +23,11 @@ class LimitSettings(Group):
     """
 
     models: tuple[str, ...] = ()
-    tokens_per_minute: int | None = Field(None, ge=1)
-    requests_per_minute: int | None = Field(None, ge=1)
-    tokens_per_day: int | None = Field(None, ge=1)
-    requests_per_day: int | None = Field(None, ge=1)
-    cap_tokens_per_minute: int | None = Field(None, ge=1)
+    tokens_per_minute: int | None = Field(None, ge=1, le=TOKENS_MAX)
+    requests_per_minute: int | None = Field(None, ge=1, le=TOKENS_MAX)
+    tokens_per_day: int | None = Field(None, ge=1, le=TOKENS_MAX)
+    requests_per_day: int | None = Field(None, ge=1, le=TOKENS_MAX)
+    cap_tokens_per_minute: int | None = Field(None, ge=1, le=TOKENS_MAX)
     burst_s: Seconds | None = None
     inflight_max: int | None = Field(None, ge=1)
     charge_law: ChargeLaw = "auto"

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from broker.settings.group import Group
+from broker.settings.group import TOKENS_MAX, Group
 
 OTHERS = "*"
 """Stands for each tenant without a table of its own, and for requests that name none."""
@@ -12,5 +12,5 @@ class TenantSettings(Group):
     """One tenant. `weight` is its share against the others' while several wait; the caps hold always."""
 
     weight: float = Field(1.0, ge=0.001, le=1_000)
-    cap_tokens_per_minute: int | None = Field(None, ge=1)
+    cap_tokens_per_minute: int | None = Field(None, ge=1, le=TOKENS_MAX)
     inflight_max: int | None = Field(None, ge=1)

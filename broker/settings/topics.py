@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import ByteSize, Field, model_validator
 
-from broker.settings.group import Contradiction, ContradictionsError, Group, Size
+from broker.settings.group import LIFETIME_MAX_S, Contradiction, ContradictionsError, Group, Size
 
 DAY_S = 86_400
 _WEEK_S = 7 * DAY_S
@@ -14,7 +14,7 @@ class TopicSettings(Group):
     """One topic. Unless set here, `replication` and `min_insync` yield to a cluster with fewer nodes."""
 
     partitions: int = Field(ge=1, le=10_000)
-    retention_s: int | None = Field(None, ge=60)
+    retention_s: int | None = Field(None, ge=60, le=LIFETIME_MAX_S)
     max_message_bytes: Size = ByteSize(1024 * 1024)
     replication: int = Field(3, ge=1, le=100)
     min_insync: int = Field(2, ge=1)
@@ -41,42 +41,42 @@ class RequestsTopicSettings(TopicSettings):
     """`<prefix>.requests.<lane>`: all lanes alike."""
 
     partitions: int = Field(6, ge=1, le=10_000)
-    retention_s: int = Field(_WEEK_S, ge=2 * DAY_S)
+    retention_s: int = Field(_WEEK_S, ge=2 * DAY_S, le=LIFETIME_MAX_S)
 
 
 class ControlTopicSettings(TopicSettings):
     """`<prefix>.control`: cancellations."""
 
     partitions: int = Field(1, ge=1, le=10_000)
-    retention_s: int = Field(DAY_S, ge=60)
+    retention_s: int = Field(DAY_S, ge=60, le=LIFETIME_MAX_S)
 
 
 class ResultsTopicSettings(TopicSettings):
     """`<prefix>.results`: outcomes, kept whether read or not."""
 
     partitions: int = Field(12, ge=1, le=10_000)
-    retention_s: int = Field(_WEEK_S, ge=60)
+    retention_s: int = Field(_WEEK_S, ge=60, le=LIFETIME_MAX_S)
 
 
 class FailuresTopicSettings(TopicSettings):
     """`<prefix>.failures`: what waits for the retrier."""
 
     partitions: int = Field(6, ge=1, le=10_000)
-    retention_s: int = Field(_WEEK_S, ge=60)
+    retention_s: int = Field(_WEEK_S, ge=60, le=LIFETIME_MAX_S)
 
 
 class ChunksTopicSettings(TopicSettings):
     """`<prefix>.chunks`: streamed deltas, best effort."""
 
     partitions: int = Field(6, ge=1, le=10_000)
-    retention_s: int = Field(3_600, ge=60)
+    retention_s: int = Field(3_600, ge=60, le=LIFETIME_MAX_S)
 
 
 class DeadLettersTopicSettings(TopicSettings):
     """`<prefix>.dead-letters`: what failed, as it came."""
 
     partitions: int = Field(3, ge=1, le=10_000)
-    retention_s: int = Field(30 * DAY_S, ge=60)
+    retention_s: int = Field(30 * DAY_S, ge=60, le=LIFETIME_MAX_S)
 
 
 class LedgerTopicSettings(TopicSettings):
