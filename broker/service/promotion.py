@@ -185,7 +185,7 @@ class Promotion:
         lasts: dict[int, PartitionProgress] = {}
         for number, offset in stored.items():
             place = LanePartition(lane, number)
-            progress, term = await self._progress(place, intake, offset)
+            progress, term = await self._progress(place, intake, offset, added=self._knows(intake, stored))
             standing.highest_term = max(standing.highest_term, term)
             start, end = bounds[number]
             if start < progress.next_offset and progress.last_timestamp_ms != TIMESTAMP_UNKNOWN:
@@ -206,6 +206,15 @@ class Promotion:
         await self._recognise(intake, lasts)
         return standing
 
+    def _knows(self, intake: LaneIntake, stored: Mapping[int, StoredOffset]) -> bool:
+        """Whether somebody has led within the window and stored all partitions that this very topic had then.
+
+        No offset can have expired since: a partition without one was added, whatever time its records say.
+        """
+        known = self._follower.topic_ids.get(intake.topic)
+        others = any(each.offset != NO_OFFSET for each in stored.values())
+        return known is not None and known == intake.log.topic_id and others
+
     def _is_anew(self, intake: LaneIntake) -> bool:
         """Whether the progress that is stored is that of a former topic of the same name."""
         known = self._follower.topic_ids.get(intake.topic)
@@ -225,10 +234,10 @@ class Promotion:
                 )
 
     async def _progress(
-        self, place: LanePartition, intake: LaneIntake, stored: StoredOffset
+        self, place: LanePartition, intake: LaneIntake, stored: StoredOffset, *, added: bool
     ) -> tuple[PartitionProgress, int]:
         if stored.offset == NO_OFFSET:
-            return await self._fresh(place, intake), 0
+            return await self._fresh(place, intake, added=added), 0
         try:
             progress = PartitionProgress.restore(stored.offset, stored.metadata)
             return progress, PartitionProgress.term_of(stored.metadata)
@@ -238,12 +247,12 @@ class Promotion:
                 f"client may have written to the dispatcher's group. Nothing was taken from it."
             ) from error
 
-    async def _fresh(self, place: LanePartition, intake: LaneIntake) -> PartitionProgress:
+    async def _fresh(self, place: LanePartition, intake: LaneIntake, *, added: bool) -> PartitionProgress:
         """No offset is stored: nothing was ever taken, unless the offset has expired."""
         bounds = (await intake.log.bounds([place.number]))[place.number]
         first_ms = await intake.log.first_timestamp_ms(place.number)
         young = first_ms is None or self._utc_ms() - first_ms < FIRST_RECORD_YOUNG_MS
-        if place.lane in self._from_start or (bounds[0] == 0 and young):
+        if place.lane in self._from_start or (bounds[0] == 0 and (young or added)):
             return PartitionProgress(bounds[0])
         raise ProgressUnreadable(
             f"No progress is stored for {intake.topic}/{place.number}, yet it holds records older than a day: its "
