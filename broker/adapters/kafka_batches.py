@@ -97,15 +97,27 @@ class Pieces:
         return lost
 
 
+def is_packed(data: bytes) -> bool:
+    """Whether any batch is compressed: to look at one may take some 0.3 s of the processor."""
+    return any(_codec(batch) for _, batch in _batches(data))
+
+
 def screened(data: bytes, *, bytes_max: int = UNPACKED_BYTES_MAX) -> bytes:
-    """The same batches, one that must not be unpacked with a wrong checksum: aiokafka refuses it without unpacking."""
-    bad = [place for place, batch in _batches(data) if _is_bomb(batch, bytes_max)]
-    if not bad:
-        return data
-    marked = bytearray(data)
-    for place in bad:
-        marked[place + _CRC_AT] ^= 0xFF
-    return bytes(marked)
+    """The same batches, one that must not be unpacked with a wrong checksum: aiokafka refuses it without unpacking.
+
+    They end where all of them together would unpack to more than `bytes_max`, but the first is always there: the rest
+    is fetched when these have been read. A fetch may hold hundreds of batches, each of them just below the bound.
+    """
+    marked, total = bytearray(), 0
+    for place, batch in _batches(data):
+        unpacked = _unpacked_bytes(batch, bytes_max)
+        total += bytes_max if unpacked is None else unpacked
+        if place and total > bytes_max:
+            return bytes(marked)
+        marked += batch
+        if unpacked is None:
+            marked[place + _CRC_AT] ^= 0xFF
+    return bytes(marked) + data[len(marked) :]
 
 
 def first_batch(
@@ -150,17 +162,22 @@ def _is_aborted(head: _Head, aborted: Sequence[tuple[int, int]]) -> bool:
     )
 
 
-def _is_bomb(batch: memoryview, bytes_max: int) -> bool:
+def _codec(batch: memoryview) -> int:
+    """How its records are compressed; 0 also for what aiokafka unpacks without a look at it."""
     if len(batch) < _HEADER.size or batch[_MAGIC_AT] < 2:
-        return False
-    head = _Head(*_HEADER.unpack_from(batch))
-    if not head.attributes & _CODEC or head.attributes & _CONTROL:
-        return False
+        return 0
+    attributes = _Head(*_HEADER.unpack_from(batch)).attributes
+    return 0 if attributes & _CONTROL else attributes & _CODEC
+
+
+def _unpacked_bytes(batch: memoryview, bytes_max: int) -> int | None:
+    """What aiokafka would make of it; None if that must not be."""
+    if not _codec(batch):
+        return len(batch)
     try:
-        _unpacked(batch, head, bytes_max)
+        return len(_unpacked(batch, _Head(*_HEADER.unpack_from(batch)), bytes_max))
     except BrokenBatch:
-        return True
-    return False
+        return None
 
 
 def _pieces(batch: memoryview, head: _Head, first: int, bytes_max: int) -> Iterator[Fetched | Unreadable]:

@@ -1,5 +1,10 @@
-"""Fetching beside aiokafka's own ways: every batch is looked at before it is unpacked, and one can be had as bytes."""
+"""Fetching beside aiokafka's own ways: every batch is looked at before it is unpacked, and one can be had as bytes.
 
+Both go by threads, since a batch may take seconds: hundreds of small ones in one fetch that unpack to 60 MB each, or a
+million records in one that is read record by record. The loop renews the lease meanwhile.
+"""
+
+import asyncio
 import logging
 from typing import Any
 
@@ -8,7 +13,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import LeaderNotAvailableError, NoError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
-from broker.adapters.kafka_batches import Pieces, first_batch, screened
+from broker.adapters.kafka_batches import Pieces, first_batch, is_packed, screened
 
 _log = logging.getLogger("headrace.kafka")  # clients read through this module too, and log as libraries do
 
@@ -33,16 +38,16 @@ class ScreeningClient:
         response = await self._client.send(node_id, request, **how)
         if isinstance(request, FetchRequest):
             response.topics = [
-                (topic, [(*fields[:-1], _screened(fields[-1] or b"")) for fields in partitions])
+                (topic, [(*fields[:-1], await _screened(fields[-1] or b"")) for fields in partitions])
                 for topic, partitions in response.topics
             ]
         return response
 
 
-def _screened(data: bytes) -> bytes:
+async def _screened(data: bytes) -> bytes:
     """An exception here would end aiokafka's fetching for good; what could not be looked at is fetched again."""
     try:
-        return screened(data)
+        return await asyncio.to_thread(screened, data) if is_packed(data) else data
     except Exception as error:  # noqa: BLE001 — see above
         _log.error("%s: %s in %d bytes", "fetch_not_screened", type(error).__name__, len(data))
         return b""
@@ -66,5 +71,5 @@ async def fetched_batch(consumer: AIOKafkaConsumer, place: KafkaPartition, first
             if error is not NoError:
                 raise error
             aborted = fields[5] if response.API_VERSION >= 11 else fields[-2]  # as aiokafka's fetcher reads them
-            return first_batch(fields[-1] or b"", first, aborted or ())
+            return await asyncio.to_thread(first_batch, fields[-1] or b"", first, aborted or ())
     return None
