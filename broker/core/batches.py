@@ -4,10 +4,12 @@ An empty transaction is begun too, when silence would be worse: once a second wh
 while Redis does not confirm the lease, since a transaction proves leadership and carries the attempts started and the
 levels; now and then while anything is parked, since what is parked must not age out of the ledger; and hourly for every
 partition, since stored offsets of a group without members expire, or twice a window, so that the ledger never looks as
-if nobody led. And one is begun at once where somebody must be named as a suspect, or is none any more.
+if nobody led. And one is begun at once where a record must be named as a suspect, or is none any more, and where a call
+waits for the line that says it begins.
 
 Where even a transaction without any decision is refused, its line leaves out for a minute what can wait: levels,
-renewals, attempts that started or ended. What is left is bounded: 200 decisions and 100 overdue requests.
+renewals, attempts that started or ended. What is left is bounded: 200 decisions, 100 overdue requests, and as many
+attempts that wait to start.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,6 +19,7 @@ from typing import assert_never
 from broker.core.bounds import (
     COMMIT_PATIENCE_MS,
     LEAN_MS,
+    LEAN_STARTED_MAX,
     LEVELS_A_LINE_MAX,
     OVERDUE_LOOKED_FOR_MS,
     PROBE_EVERY_MS,
@@ -79,6 +82,9 @@ class Batches:
         self._serial = 0
         self._started: list[StartedEntry] = []
         self._started_under_way: list[StartedEntry] = []
+        self._noted = 0  # attempts started, ever; they are written in order
+        self._written = 0  # so many of them stand in the ledger
+        self._awaited = 0  # the last of them whose call waits for that
         self._ended: list[StartedEntry] = []
         self._ended_under_way: list[StartedEntry] = []
         self._settled_under_way: tuple[SettledEntry, ...] = ()
@@ -93,9 +99,18 @@ class Batches:
         self._lean_until_ms = 0
         self._bare = False
 
-    def started(self, entry: StartedEntry) -> None:
-        """A call has left; the next ledger line says so."""
+    def started(self, entry: StartedEntry, *, awaited: bool = False) -> int:
+        """A call leaves; the next ledger line says so. `awaited`: not before that; returns what `tells_of` is asked."""
         self._started.append(entry)
+        self._noted += 1
+        if not awaited:
+            return 0
+        self._awaited = self._noted
+        return self._noted
+
+    def tells_of(self, line: int) -> bool:
+        """Whether the ledger says that this call was started."""
+        return line <= self._written
 
     def ended(self, entry: StartedEntry) -> None:
         """A call has ended, and its request waits for another one; the next ledger line says so."""
@@ -121,7 +136,7 @@ class Batches:
         elif parked:
             looked_for_ms = min(self._window_ms // RENEWALS_LOOKED_FOR_PARTS, OVERDUE_LOOKED_FOR_MS)
             due_ms = min(due_ms, self._begun_at_ms + looked_for_ms)
-        if self.suspects.due:
+        if self.suspects.due or self._awaited > self._written:
             due_ms = min(due_ms, self._begun_at_ms)
         decided_ms = self._outbox.due_at()
         return due_ms if decided_ms is None or due_ms < decided_ms else decided_ms
@@ -156,7 +171,8 @@ class Batches:
         if lean:
             notes = Notes(overdue=notes.overdue)  # which is open until it is committed
         count = 0 if lean else STARTED_A_LINE_MAX
-        self._started_under_way, self._started = self._started[:count], self._started[count:]
+        started = LEAN_STARTED_MAX if lean and self._awaited > self._written else count
+        self._started_under_way, self._started = self._started[:started], self._started[started:]
         self._ended_under_way, self._ended = self._ended[:count], self._ended[count:]
         self._settled_under_way = (*entries(decided), *notes.settled, *notes.withdrawn())
         self._awaited_under_way = (*_awaited(decided, wall_offset_ms), *notes.awaited, *notes.failed())
@@ -205,6 +221,7 @@ class Batches:
         """
         if serial != self._serial or not self._outbox.busy:
             return None
+        self._written += len(self._started_under_way)
         calls, self._started_under_way, self._ended_under_way = self._ended_under_way, [], []
         self.suspects.end()
         tickets = [each.ticket for each in self._outbox.end()]
@@ -231,8 +248,9 @@ class Batches:
         self._ended_under_way = []
 
     def clear(self) -> None:
-        """Another leader writes the ledger now."""
+        """Another leader writes the ledger now, and no call waits for a line of ours any more."""
         self._started, self._started_under_way = [], []
+        self._written = self._noted
         self._ended, self._ended_under_way = [], []
 
 

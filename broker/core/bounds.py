@@ -26,6 +26,9 @@ DOUBT_REST_MAX_MS = 5 * 60_000
 STARTED_A_LINE_MAX = 4_000
 """Started attempts in one line of the ledger, and as many that ended; the rest stands in the next one."""
 
+LEAN_STARTED_MAX = 100
+"""Started attempts in a lean line, if calls wait for it: two kilobytes."""
+
 LEVELS_A_LINE_MAX = 60
 """Limits whose levels stand in one line; where there are more, they take turns."""
 
@@ -153,6 +156,7 @@ CONTROL_BUFFER_BYTES_MAX = 4 * 1024 * 1024
 """Cancels in memory that are not committed yet; each leaves with the next transaction or two."""
 
 assert OUTCOME_BYTES_MAX < TRANSACTION_BYTES_MAX
+assert LEAN_STARTED_MAX < STARTED_A_LINE_MAX
 assert LINGER_MS < PROBE_EVERY_MS < COMMIT_PATIENCE_MS
 assert DOUBT_REST_FIRST_MS < DOUBT_REST_MAX_MS
 assert DEATHS_BY_DECODING < DEATHS_BY_TAKING

@@ -1,7 +1,8 @@
 """Whether a request whose call was under way when dispatchers died may be called: at once, later, or not any more.
 
 Deaths are counted, and suspects named, in `broker.core.casualties`. A suspect waits until the term has been quiet, so
-that another cause of death has shown itself, and until its like have ended.
+that another cause of death has shown itself, and until its like have ended. While there is caution every call waits for
+the commit of the line that says that it begins, as long as one transaction takes or two.
 """
 
 from collections.abc import Iterable
@@ -26,10 +27,11 @@ class Care:
         self._alarms = alarms
         self._settling = settling
         self._quiet_from_ms = 0
+        self._cautious_until_ms = 0
 
     def read(self, event: LedgerRead) -> None:
         """A line of the ledger."""
-        self._casualties.line(event.term, event.owner, left=event.left, named=event.named)
+        self._casualties.line(event.term, event.owner, event.at_ms, left=event.left, named=event.named)
         self._casualties.started(event.started)
         self._casualties.ended(event.ended)
         self._casualties.settled(event.settled)
@@ -38,9 +40,18 @@ class Care:
         """A line of ours stands: these calls have ended."""
         self._casualties.committed(settled, ended)
 
+    def promoted(self, now_ms: int) -> None:
+        """A term has begun, or goes on, and the ledger is read up to its claim."""
+        self.disturbed(now_ms)
+        self._cautious_until_ms = now_ms + self._casualties.caution_ms()
+
     def disturbed(self, now_ms: int) -> None:
         """A term has begun, or a record is read with caution: what ends this process now need not be a call."""
         self._quiet_from_ms = now_ms + QUIET_MS
+
+    def is_cautious(self, now_ms: int) -> bool:
+        """Whether a call may begin only once the ledger says so."""
+        return now_ms < self._cautious_until_ms
 
     def stand_by(self) -> None:
         """Nothing is called any more."""

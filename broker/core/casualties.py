@@ -25,6 +25,8 @@ Rules:
   begins while records are named would be held against them in every term, and be made without end (seed 80181).
 - A settled request, or a parked one, has no deaths any more; that it was parked before a call began, and is said again,
   changes nothing. An attempt that ended without a fate is not under way.
+- Two terms that died within ten minutes of each other are followed by ten minutes of *caution*: a call begins only once
+  the ledger says so. Else one that ends its process at once would be known to no successor.
 - A place among the few is free again when the ledger says that its call has ended: an answer in memory dies with us.
 - Lines may be read twice, from any place on: each death is kept with its term, and a lower term begins anew.
 """
@@ -33,7 +35,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from broker.core.bounds import CALLS_OF_SUSPECTS_MAX, DEATHS_BY_CALL, DEATHS_UNSUSPECTED, INHERITED_CALLS_MAX
+from broker.core.bounds import (
+    CALLS_OF_SUSPECTS_MAX,
+    DEATHS_BEFORE_CAUTION,
+    DEATHS_BY_CALL,
+    DEATHS_IN_A_ROW_WITHIN_MS,
+    DEATHS_UNSUSPECTED,
+    INHERITED_CALLS_MAX,
+)
 from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.identity import Identity
 
@@ -59,6 +68,8 @@ class Casualties:
         self._owner = ""
         self._is_over = True  # the term has left in peace, or none is known
         self._names = False
+        self._read_ms = 0
+        self._died: dict[int, tuple[str, int]] = {}  # the last terms that died: owner, and when the next one began
         self._under_way: dict[Key, int] = {}  # of the term that is read: the attempt started last
         self._deaths: dict[Key, dict[int, Death]] = {}
         self._doubted: dict[Key, int] = {}  # under way when a term died of a record: which attempt
@@ -70,8 +81,9 @@ class Casualties:
 
     # ------------------------------------------------------------------ reading
 
-    def line(self, term: int, owner: str, *, left: bool = False, named: bool = False) -> None:
+    def line(self, term: int, owner: str, at_ms: int, *, left: bool = False, named: bool = False) -> None:
         """A line of the ledger, before what it says of requests; `named`: it names a record about to be decoded."""
+        self._read_ms = at_ms
         if (term, owner) != (self._term, self._owner):
             self._begin(term, owner)
         self._names = named
@@ -107,6 +119,7 @@ class Casualties:
             self._term, self._is_over = term, False  # the same process: its calls go on
             return
         if not self._is_over and term >= self._term:
+            self._died[self._term] = self._owner, self._read_ms
             if self._names:
                 self._doubted.update(self._under_way)
                 _shorten(self._doubted)
@@ -114,6 +127,9 @@ class Casualties:
                 self._bury()
         self._term, self._owner, self._is_over = term, owner, False
         self._under_way.clear()
+        alive = {died for died, (late, _) in self._died.items() if late == owner}
+        last = sorted(self._died.keys() - alive)[-DEATHS_BEFORE_CAUTION:]
+        self._died = {died: self._died[died] for died in last}
         for key, deaths in list(self._deaths.items()):
             for each in [each for each in deaths.values() if each.owner == owner]:
                 del deaths[each.term]
@@ -150,6 +166,13 @@ class Casualties:
         return sum(term < before for term in self._deaths.get(key, ()))
 
     # ------------------------------------------------------------------ calling
+
+    def caution_ms(self) -> int:
+        """How long, from the last line read on, a call may begin only once the ledger says so; 0: at once."""
+        instants = sorted(at_ms for _, at_ms in self._died.values())
+        if len(instants) < DEATHS_BEFORE_CAUTION or instants[-1] - instants[0] > DEATHS_IN_A_ROW_WITHIN_MS:
+            return 0
+        return max(0, instants[-1] + DEATHS_IN_A_ROW_WITHIN_MS - self._read_ms)
 
     def is_to_blame(self, identity: Identity) -> bool:
         """Whether its call has ended so many dispatchers, the last one alone, that it is not made again."""

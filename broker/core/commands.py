@@ -23,6 +23,7 @@ class Call:
     Attributes:
         call: Unique in this process; names the reservation.
         repeated: A leader before us had started this very call and died with it.
+        line: The call begins once `Batches.tells_of` this; 0: at once.
     """
 
     call: CallNumber
@@ -30,6 +31,7 @@ class Call:
     charge: int
     calls: int
     repeated: bool
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,6 @@ from broker.core.retry import Again
 from broker.core.rules import LEADING, DispatchRules, Pause, Role
 from broker.core.settling import Settling
 from broker.core.succession import Succession
-from broker.core.suspects import Suspects
 from broker.core.tenants import Tenants
 from broker.core.term import Trust
 from broker.core.ticket import CALLING, SETTLED, WAITING, Garbage, LanePartition, Source, Ticket
@@ -88,7 +87,7 @@ class Dispatch:
         landed = self.limits.tenants.landed if self.limits.tenants.capping else None
         self.flights = Flights(inflight_max=rules.inflight_max, held_bytes_max=rules.held_bytes_max, landed=landed)
         self.outbox = Outbox()
-        self._batches = Batches(self.outbox, self.register, window_ms=rules.dedupe_window_ms)
+        self.batches = Batches(self.outbox, self.register, window_ms=rules.dedupe_window_ms)
         self._attempts = Attempts(self.flights, rules, dice)
         self._inheritance = Inheritance(make_budget)
         self._alarms = Alarms()
@@ -128,7 +127,7 @@ class Dispatch:
                 self._lost(event, now_ms)
             case Suspected():
                 if self.role is LEADING:
-                    self._batches.suspects.name(event.sources)
+                    self.batches.suspects.name(event.sources)
                     if event.sources:
                         self._care.disturbed(now_ms)
             case Suspended():
@@ -164,7 +163,7 @@ class Dispatch:
     def _publish(self, now_ms: int) -> Publish:
         notes = gather(self.identities, self.wall_ms(now_ms))
         offset_ms = self._wall_offset_ms
-        return Publish(self._batches.begin(self.term, self.limits, notes, now_ms, wall_offset_ms=offset_ms))
+        return Publish(self.batches.begin(self.term, self.limits, notes, now_ms, wall_offset_ms=offset_ms))
 
     def wake_at(self) -> int | None:
         """When `commands` should be asked next if nothing happens before: now, as a rule, if something just has."""
@@ -190,11 +189,6 @@ class Dispatch:
         return self.register.room(partition) if self.role is LEADING else 0
 
     @property
-    def suspects(self) -> Suspects:
-        """The records that the ledger names, since they may end their reader."""
-        return self._batches.suspects
-
-    @property
     def idle(self) -> bool:
         """True when nothing is in flight and nothing waits to be committed: the end of a drain."""
         return not self.flights and not self.outbox
@@ -213,7 +207,7 @@ class Dispatch:
             return Pause.SUSPENDED
         if self._drain_until_ms is not None and now_ms + self.flights.expected_ms() > self._drain_until_ms:
             return Pause.LEAVING
-        proved = self._confirmed and self.trust.holds(now_ms) and not self._batches.hangs(now_ms)
+        proved = self._confirmed and self.trust.holds(now_ms) and not self.batches.hangs(now_ms)
         return None if proved else Pause.UNPROVED
 
     # ------------------------------------------------------------------ taking
@@ -268,9 +262,10 @@ class Dispatch:
         candidate, ticket.state, ticket.called_ms = ticket.candidate, CALLING, now_ms
         budget = self.limits.serve(ticket, now_ms)
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
-        self._batches.started(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls))
+        entry = StartedEntry(candidate.identity, candidate.calls_before + ticket.calls)
+        line = self.batches.started(entry, awaited=self._care.is_cautious(now_ms))
         repeated = self._inheritance.repeats(candidate.identity)
-        self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated))
+        self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated, line))
 
     def _landed(self, event: Answered | Refused | Crashed, now_ms: int) -> bool:
         """A call has ended; whether what follows can wait for company."""
@@ -308,7 +303,7 @@ class Dispatch:
         ticket, decision = sequel
         if isinstance(decision, Again):
             ticket.state = WAITING
-            self._batches.ended(StartedEntry(ticket.candidate.identity, ticket.candidate.calls_before + ticket.calls))
+            self.batches.ended(StartedEntry(ticket.candidate.identity, ticket.candidate.calls_before + ticket.calls))
             self._alarms.sleep(ticket, decision.not_before_ms)
             return False
         if isinstance(decision, Complete):
@@ -326,7 +321,7 @@ class Dispatch:
         if ticket is not None:
             ticket.state = WAITING
             candidate = ticket.candidate
-            self._batches.ended(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
+            self.batches.ended(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
             self._reception.line_up(ticket, now_ms, front=True)
 
     def _crashed(self, event: Crashed, now_ms: int) -> None:
@@ -339,10 +334,10 @@ class Dispatch:
 
     def _publish_at(self) -> int | None:
         active = self.limits.waiting() > 0 or len(self.flights) > 0 or self.trust.needs_proof
-        return self._batches.due_at(active=active, parked=not active and self.identities.kept > 0)
+        return self.batches.due_at(active=active, parked=not active and self.identities.kept > 0)
 
     def _committed(self, event: Committed, now_ms: int) -> None:
-        ended = self._batches.end(event.serial, event.crashed)
+        ended = self.batches.end(event.serial, event.crashed)
         if ended is None:
             return  # called unknown already: the next promotion finds out
         self.trust.proved(event.begun_at_ms)
@@ -379,22 +374,22 @@ class Dispatch:
             self.limits.clear()
         self.role, self.term = LEADING, event.term
         self._wall_offset_ms, self._confirmed = event.wall_ms - now_ms, False
-        self._care.disturbed(now_ms)
-        self._batches.recommit(now_ms)
+        self._care.promoted(now_ms)
+        self.batches.recommit(now_ms)
         self._succession.begin(event.progress, now_ms)
 
     def _suspended(self, event: Suspended) -> None:
         if self.role is LEADING:
             self.role = Role.SUSPENDED
-        self._batches.interrupt(event.setback)
+        self.batches.interrupt(event.setback)
 
     def _stood_by(self, now_ms: int) -> None:
         if self.role is not Role.FOLLOWING:
             self._inheritance.outlived(self.register.tickets(), self.limits.checkpoints(now_ms), self.wall_ms(0))
         self.role = Role.FOLLOWING
         self.trust.revoke(now_ms)
-        self._batches.interrupt()
+        self.batches.interrupt()
         self._succession.end(now_ms)
-        self._batches.clear()
+        self.batches.clear()
         self._care.stand_by()
         self._alarms.clear()

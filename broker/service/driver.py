@@ -90,7 +90,11 @@ class Driver:
     async def name(self, *sources: Source) -> None:
         """Have the ledger name these records and no other; return when it does. Hold `naming` meanwhile."""
         self.post(Suspected(sources))
-        while not self.core.suspects.is_written(sources):
+        await self._until(lambda: self.core.batches.suspects.is_written(sources))
+
+    async def _until(self, written: Callable[[], bool]) -> None:
+        """Return when a commit has made that true."""
+        while not written():
             self._committed.clear()
             await self._committed.wait()
 
@@ -149,7 +153,12 @@ class Driver:
                 assert_never(command)
 
     async def _call(self, command: Call, cargo: Cargo) -> Answered | Refused | Crashed:
-        """One call; whatever exception ends it ends its request alone."""
+        """One call; whatever exception ends it ends its request alone.
+
+        After deaths it waits until the ledger says that it begins; if it is cancelled meanwhile, it counts as begun.
+        """
+        if command.line:
+            await self._until(lambda: self.core.batches.tells_of(command.line))
         if not self.core.trust.holds(self.clock.now_ms()):
             return Refused(command.call)
         try:

@@ -47,9 +47,6 @@ GAUGES_EVERY_S = 10.0
 AUDITED, AUDITED_EVERY = 0.1, 30
 """The share of runs in which the books are compared after every event, and after which one they are in others."""
 
-A_CALL_KILLS_WITHIN_S = 1.5, 3.0
-"""What is sent stands in the ledger within a second. Of a call that kills sooner no successor ever learns."""
-
 
 class Surroundings(Protocol):
     """What processes share."""
@@ -226,14 +223,14 @@ class DispatcherProcess(Process):
         self._doom()
 
     def die_of_call(self, name: str) -> None:
-        """The same by a call, in which it takes a while: the ledger has heard by then that the call was started."""
+        """The same by a call, at once or after a while."""
 
         def end() -> None:
             if not self.wires.is_dead:
                 self.world.history.killed.append((Deadly.CALLED, name))
                 self._doom()
 
-        self.world.conductor.after(self.dice.uniform(*A_CALL_KILLS_WITHIN_S), end)
+        self.world.conductor.after(self.dice.uniform(*self.world.scenario.a_call_kills_within_s), end)
 
     def _doom(self) -> None:
         world = self.world

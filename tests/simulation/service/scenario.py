@@ -29,6 +29,9 @@ AGED = 0.2
 UNCOORDINATED = 0.3
 """The share of runs in which the coordinators go away though partitions answer."""
 DEADLY_CALL = "whoever sends this dies"
+A_CALL_KILLS_WITHIN_S = (0.0, 0.0), (0.0, 3.0), (1.5, 3.0)
+"""How long after its beginning a deadly call ends its process: at once, by chance before the ledger says that it began,
+or after that."""
 FLAW_IN_READING, FLAW_IN_CALLING = "this shows a defect in counting", "this shows a defect in calling"
 FLAWED, MISTAKEN, DEADLY = 0.15, 0.08, 0.03
 """The shares of runs with requests that show a defect of ours, with an operator's mistake, and with a deadly call."""
@@ -207,6 +210,7 @@ class Scenario:
         last_model_refused_for_s: The same for the last model, if it differs: then copies come due out of order.
         words: How long texts are.
         sent_within_s: How long after the first record of an id the last one may come.
+        a_call_kills_within_s: How long after its beginning a deadly call ends its process, at least and at most.
     """
 
     seed: int
@@ -223,6 +227,7 @@ class Scenario:
     last_model_refused_for_s: float | None = None
     sent_within_s: float | None = None
     words: tuple[int, ...] = (10, 100, 1_000)
+    a_call_kills_within_s: tuple[float, float] = A_CALL_KILLS_WITHIN_S[-1]
 
     @property
     def is_roomy(self) -> bool:
@@ -253,6 +258,7 @@ class Scenario:
             tokens_per_minute=tokens_per_minute,
             requests_per_minute=requests_per_minute,
             latency_s=chance.choice(((0.05, 0.4), (0.5, 2.0), (1.0, 8.0))),
+            a_call_kills_within_s=Random(f"kills {seed}").choice(A_CALL_KILLS_WITHIN_S),
         )
         kind = Random(f"kind {seed}")
         if scenario.faults.leave_leaders_alone:

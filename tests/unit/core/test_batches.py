@@ -4,6 +4,7 @@ from broker.core.batches import REFUSED_BY_KAFKA, Batches
 from broker.core.bounds import (
     COMMIT_PATIENCE_MS,
     LEAN_MS,
+    LEAN_STARTED_MAX,
     LEVELS_A_LINE_MAX,
     LINGER_MS,
     PROBE_EVERY_MS,
@@ -240,6 +241,54 @@ def test_who_must_be_named_before_he_is_read_begins_a_transaction_at_once() -> N
     assert (bench.quiet() or 0) > NOW
     bench.batches.interrupt()
     assert not bench.batches.suspects.is_written((Source(place(), 7),))
+
+
+def test_a_call_that_waits_for_its_line_begins_a_transaction_at_once_and_waits_for_its_commit() -> None:
+    bench = settled_bench()
+    assert bench.batches.started(StartedEntry(identity("a"), 1)) == 0
+    assert (bench.quiet() or 0) > NOW
+    line = bench.batches.started(StartedEntry(identity("b"), 1), awaited=True)
+    later = bench.batches.started(StartedEntry(identity("c"), 1))
+    assert (bench.quiet() or 0) <= NOW
+    bench.begin()
+    bench.batches.interrupt()
+    assert not bench.batches.tells_of(line)
+    assert (bench.quiet() or 0) <= NOW, "the commit is unknown: it is written again"
+    batch = bench.begin()
+    assert not bench.batches.tells_of(line)
+    assert len(batch.started) == 3
+    bench.batches.end(batch.serial)
+    assert bench.batches.tells_of(line)
+    assert bench.batches.tells_of(later)
+    assert (bench.quiet() or 0) > NOW
+
+
+def test_no_line_is_awaited_any_more_once_another_leader_writes_the_ledger() -> None:
+    bench = settled_bench()
+    bench.batches.started(StartedEntry(identity("a"), 1), awaited=True)
+    bench.batches.clear()
+    assert (bench.quiet() or 0) > NOW
+    line = bench.batches.started(StartedEntry(identity("b"), 1), awaited=True)
+    assert not bench.batches.tells_of(line)
+    batch = bench.begin()
+    bench.batches.end(batch.serial)
+    assert bench.batches.tells_of(line)
+
+
+def test_a_lean_line_names_a_bounded_number_of_calls_that_wait_for_it() -> None:
+    bench = settled_bench()
+    for number in range(LEAN_STARTED_MAX):
+        bench.batches.started(StartedEntry(identity(f"{number}"), 1))
+    line = bench.batches.started(StartedEntry(identity("x"), 1), awaited=True)
+    bench.begin()
+    bench.batches.interrupt(Setback.REFUSED)
+    for told, count in ((False, LEAN_STARTED_MAX), (True, 1)):
+        batch = bench.begin()
+        assert len(batch.started) == count
+        bench.batches.end(batch.serial)
+        assert bench.batches.tells_of(line) is told
+    bench.batches.started(StartedEntry(identity("y"), 1))
+    assert bench.begin().started == ()
 
 
 def test_a_commit_hangs_once_it_takes_longer_than_a_slow_one() -> None:

@@ -1,6 +1,12 @@
 """A request whose call was under way when dispatchers died is called with care, and in the end not at all."""
 
-from broker.core.bounds import DEATHS_BY_CALL, PROBE_EVERY_MS, PUT_OFF_MS, QUIET_MS
+from broker.core.bounds import (
+    DEATHS_BY_CALL,
+    DEATHS_IN_A_ROW_WITHIN_MS,
+    PROBE_EVERY_MS,
+    PUT_OFF_MS,
+    QUIET_MS,
+)
 from broker.core.commands import Complete, Fail, StartedEntry
 from broker.core.events import LedgerRead, Refused, Suspected
 from broker.core.identity import Fate
@@ -150,6 +156,26 @@ def test_who_stands_by_calls_no_suspect_any_more() -> None:
     shell.take_at(Source(place(), 1), "y")
     shell.wait(QUIET_MS + PUT_OFF_MS)
     assert len(shell.calls) == 1
+
+
+def test_after_two_deaths_each_call_waits_for_the_line_that_says_that_it_begins() -> None:
+    shell = successor(2)
+    number = shell.take("x")
+    line = shell.calls[number].line
+    assert line > 0
+    assert not shell.core.batches.tells_of(line)
+    assert shell.batch is not None, "and that line is written at once"
+    assert shell.batch.started == (StartedEntry(identity("x"), 1),)
+    shell.commit()
+    assert shell.core.batches.tells_of(line)
+    shell.wait(DEATHS_IN_A_ROW_WITHIN_MS)
+    assert shell.calls[shell.take("y")].line == 0, "caution ends by itself"
+
+
+def test_after_one_death_no_call_waits_for_its_line() -> None:
+    shell = successor(1)
+    assert shell.calls[shell.take("x")].line == 0
+    assert shell.batch is None
 
 
 def test_the_ledger_is_told_of_calls_that_end_without_a_fate() -> None:

@@ -4,7 +4,12 @@ from collections.abc import Iterable
 
 import pytest
 
-from broker.core.bounds import CALLS_OF_SUSPECTS_MAX, DEATHS_BY_CALL, INHERITED_CALLS_MAX
+from broker.core.bounds import (
+    CALLS_OF_SUSPECTS_MAX,
+    DEATHS_BY_CALL,
+    DEATHS_IN_A_ROW_WITHIN_MS,
+    INHERITED_CALLS_MAX,
+)
 from broker.core.casualties import Casualties
 from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.identity import Fate
@@ -22,10 +27,10 @@ def fate(name: str, fate: Fate = Fate.COMPLETED) -> SettledEntry:
     return SettledEntry(identity(name), 1, fate)
 
 
-def read(casualties: Casualties, *lines: Line) -> Casualties:
+def read(casualties: Casualties, *lines: Line, at_ms: int = 0) -> Casualties:
     for term, owner, said in lines:
         words = said.split()
-        casualties.line(term, owner, left="." in words, named="?" in words)
+        casualties.line(term, owner, at_ms, left="." in words, named="?" in words)
         casualties.started([attempt(word[1:]) for word in words if word.startswith("+")])
         casualties.ended([attempt(word[1:]) for word in words if word.startswith("-")])
         casualties.settled([fate(word[1:]) for word in words if word.startswith("!")])
@@ -184,6 +189,42 @@ def test_lines_that_are_read_twice_or_from_another_place_on_count_once() -> None
         assert blamed(twice, "abc") == {"a"}, begin
         assert not suspected(twice, "bc")
         assert twice.calls(identity("a"))
+
+
+WITHIN_MS = DEATHS_IN_A_ROW_WITHIN_MS
+
+
+def lived(*claims: tuple[str, int]) -> Casualties:
+    """After terms of these owners, each begun then; a `.` behind the name: the former one had left in peace."""
+    casualties = Casualties()
+    for term, (owner, at_ms) in enumerate(claims, start=1):
+        if owner.endswith("."):
+            read(casualties, (term - 1, claims[term - 2][0], "."), at_ms=at_ms)
+        read(casualties, (term, owner, ""), at_ms=at_ms)
+    return casualties
+
+
+def test_two_deaths_within_ten_minutes_are_followed_by_ten_minutes_of_caution() -> None:
+    assert lived(("a", 0), ("b", 10)).caution_ms() == 0
+    assert lived(("a", 0), ("b", 10), ("c", 10 + WITHIN_MS)).caution_ms() == WITHIN_MS
+    assert lived(("a", 0), ("b", 10), ("c", 11 + WITHIN_MS)).caution_ms() == 0, "they are no row"
+    assert lived(("a", 0), ("b", 5), ("c", 9), ("d", 9 + WITHIN_MS)).caution_ms() == WITHIN_MS
+    cautious = lived(("a", 0), ("b", 5), ("c", 9))
+    assert read(cautious, (3, "c", ""), at_ms=8 + WITHIN_MS).caution_ms() == 1
+    assert read(cautious, (3, "c", ""), at_ms=10 + WITHIN_MS).caution_ms() == 0
+
+
+def test_caution_outlives_a_term_that_leaves_and_is_no_matter_of_owners_that_live() -> None:
+    assert lived(("a", 0), ("b", 5), ("c.", 7), ("d", 9)).caution_ms() == WITHIN_MS
+    assert lived(("a", 0), ("b", 5), ("c", 9), ("d.", 10)).caution_ms() == WITHIN_MS - 1
+    assert lived(("a", 0), ("b", 1), ("a", 2), ("b", 3), ("a", 4)).caution_ms() == 0
+    assert lived(("a", 0), ("b", 1), ("a", 2), ("b", 3), ("c", 4)).caution_ms() == WITHIN_MS, "both may have died"
+
+
+def test_caution_is_the_same_whatever_lines_are_read_twice() -> None:
+    lines = dying(3, "+a")
+    for begin in range(len(lines)):
+        assert read(after(*lines), *lines[begin:]).caution_ms() == WITHIN_MS
 
 
 def test_what_is_remembered_is_bounded_and_the_oldest_go() -> None:

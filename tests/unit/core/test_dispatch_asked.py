@@ -32,7 +32,7 @@ def test_while_a_commit_hangs_no_call_starts_and_once_it_returns_they_go_on() ->
     shell.hangs = True
     shell.answer(shell.take("first"))
     shell.begun()
-    begun_ms = shell.core._batches._begun_at_ms
+    begun_ms = shell.core.batches._begun_at_ms
     shell.wait(begun_ms + COMMIT_PATIENCE_MS - 1 - shell.now_ms)
     early = shell.take("early")
     assert early in shell.calls, "it is only slow"

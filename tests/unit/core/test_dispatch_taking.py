@@ -128,12 +128,12 @@ def test_a_range_whose_records_are_all_done_is_not_lost() -> None:
 def test_who_is_about_to_be_read_with_caution_is_named_at_once_and_by_a_leader_only() -> None:
     shell = Shell()
     shell.post(Suspected((Source(place(), 7),)))
-    assert not shell.core.suspects.due
+    assert not shell.core.batches.suspects.due
     shell.lead()
     shell.post(Suspected((Source(place(), 7),)))
     assert shell.batch is not None
     assert shell.commit().suspects == (Source(place(), 7),)
-    assert shell.core.suspects.is_written((Source(place(), 7),))
+    assert shell.core.batches.suspects.is_written((Source(place(), 7),))
     shell.post(Suspected(()))
     assert shell.commit().suspects == ()
 

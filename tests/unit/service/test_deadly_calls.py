@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from itertools import count
 
-from broker.core.bounds import DEATHS_BY_CALL
+import pytest
+
+from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_CALL
 from broker.core.events import Draining
 from broker.ports import Upstream, UpstreamReply
 from broker.service.ledger_codec import ledger_read
@@ -60,6 +62,12 @@ class Mortal(Process):
         return self.lease.is_cut
 
 
+class DeadAtOnce(Mortal):
+    """Dies before the ledger could say that the call began."""
+
+    after_s = 0.0
+
+
 class Slow(Mortal):
     """All calls are under way when it dies."""
 
@@ -97,6 +105,20 @@ async def test_a_request_that_ends_three_dispatchers_by_its_call_is_not_called_a
     assert [(reason, value is not None) for reason, _, value in letters(world)] == [(b"crashed", True)]
     await until(lambda: process.core.idle)
     assert not any(desk.budget.inflight for desk in process.core.limits.desks().values())
+    await process.end()
+
+
+@pytest.mark.parametrize(("requests", "counted"), [(10, DEATHS_BY_CALL), (20, DEATHS_BY_CALL + 1)])
+async def test_a_call_that_ends_its_dispatcher_at_once_does_so_twice_more(requests: int, counted: int) -> None:
+    """Before: no successor knew that it had been called, and there was no end to it."""
+    world = World()
+    for number in range(requests):
+        world.submit(DEADLY if number == requests // 2 else f"good-{number}", "standard")
+    deaths, seen, process = await lived_through(world, requests, DeadAtOnce)
+    assert deaths == seen.count(DEADLY) == DEATHS_BEFORE_CAUTION + counted
+    (failed,) = [outcome for outcome in world.outcomes() if outcome["status"] == "failed"]
+    assert (failed["id"], failed["reason"]) == (DEADLY, "crashed")
+    assert set(world.counts().values()) == {1}
     await process.end()
 
 

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.clock import WallClock
-from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Publish
+from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Publish, StartedEntry
 from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, Crashed, Draining, Event, Refused, Renewed
+from broker.core.events import Answered, Committed, Crashed, Draining, Event, Refused, Renewed
+from broker.core.identity import Identity
+from broker.core.notes import Notes
 from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
 from broker.core.verdict import Answer, Meaning, Verdict, judge
 from broker.service.cargo import Cargo, Hold
@@ -159,6 +161,60 @@ async def test_a_call_is_refused_at_the_door_when_trust_has_lapsed() -> None:
         rig.do(CALL)
         await asyncio.sleep(3)
         assert rig.answers == [Refused(CallNumber(1))]
+
+
+def awaiting_its_line(rig: Rig) -> Call:
+    line = rig.core.batches.started(StartedEntry(Identity(bytes(16), 0, bytes(8)), 1), awaited=True)
+    return Call(CallNumber(1), TicketNumber(1), 10, 1, repeated=False, line=line)
+
+
+def commit(rig: Rig) -> None:
+    now_ms = rig.clock.now_ms()
+    batch = rig.core.batches.begin(1, rig.core.limits, Notes(), now_ms)
+    rig.core.batches.end(batch.serial)
+    rig.driver.post(Committed(batch.serial, now_ms))
+
+
+async def test_a_call_that_waits_for_its_line_begins_with_the_commit() -> None:
+    async with driving() as rig:
+        rig.do(awaiting_its_line(rig))
+        await asyncio.sleep(5)
+        rig.driver.post(Committed(0, 0))
+        await asyncio.sleep(5)
+        assert rig.answers == []
+        rig.trusted()
+        began_ms = rig.clock.now_ms()
+        commit(rig)
+        await asyncio.sleep(3)
+        assert rig.core.heard[-1] == (began_ms + 2_000, Answered(CallNumber(1), OK, 123))
+
+
+async def test_a_call_that_waited_for_its_line_is_refused_when_trust_has_lapsed_meanwhile() -> None:
+    async with driving() as rig:
+        rig.trusted()
+        rig.do(awaiting_its_line(rig))
+        await asyncio.sleep(5)
+        commit(rig)
+        await asyncio.sleep(0.1)
+        assert rig.answers == [Refused(CallNumber(1))]
+
+
+async def test_a_call_cancelled_while_it_waits_for_its_line_never_begins() -> None:
+    seen = []
+
+    async def caller(call: Call, cargo: Cargo) -> tuple[Verdict, int]:
+        seen.append(call)
+        return await _ok(call, cargo)
+
+    async with driving(caller) as rig:
+        rig.do(awaiting_its_line(rig))
+        await asyncio.sleep(1)
+        rig.do(CancelCall(CallNumber(1)))
+        rig.trusted()
+        commit(rig)
+        await asyncio.sleep(3)
+        assert [type(answer) for answer in rig.answers] == [Answered]
+        assert seen == []
 
 
 async def test_a_cancelled_call_is_answered_as_abandoned() -> None:

@@ -120,7 +120,7 @@ async def test_other_deaths_make_nobody_a_suspect_who_was_read_before() -> None:
         process = Process(world, owner).start()
         await led(process)
         await asyncio.sleep(2)
-        assert not process.core.suspects.due
+        assert not process.core.batches.suspects.due
         await process.kill()
     assert world.dead_letters() == []
     assert named(world, 0) == 8 - DEATHS_BEFORE_CAUTION, "from the third term on it is read with caution"

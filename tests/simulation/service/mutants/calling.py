@@ -3,6 +3,7 @@
 from unittest.mock import patch
 
 from broker.core import verdict
+from broker.core.care import Care
 from broker.core.casualties import Casualties
 from broker.core.commands import Call
 from broker.core.dispatch import Dispatch
@@ -26,6 +27,12 @@ def repeated_calls_are_not_counted() -> Patch:
 def deaths_by_a_call_are_not_counted() -> Patch:
     """A call that ends its process is made again by every successor."""
     return patch.object(Casualties, "is_to_blame", lambda _self, _identity: False)
+
+
+@planted(4, "a call ends its dispatcher")
+def a_call_begins_before_the_ledger_says_so() -> Patch:
+    """A call that ends its process at once is known to no successor."""
+    return patch.object(Care, "is_cautious", lambda _self, _now_ms: False)
 
 
 @planted(10)
