@@ -135,6 +135,8 @@ class Dispatch:
             case StoodBy():
                 self._stood_by(now_ms)
             case Draining():
+                if self._drain_until_ms is None:
+                    self.outbox.hurry()
                 self._drain_until_ms = event.until_ms
             case _:
                 assert_never(event)
@@ -190,8 +192,8 @@ class Dispatch:
 
     @property
     def idle(self) -> bool:
-        """True when nothing is in flight and nothing waits to be committed: the end of a drain."""
-        return not self.flights and not self.outbox
+        """True when nothing is in flight and all that waits to be committed rests: the end of a drain."""
+        return not self.flights and not self.outbox.hurried
 
     def wall_ms(self, now_ms: int) -> int:
         """The wall clock at an instant, as the last promotion anchored it."""

@@ -15,7 +15,9 @@ Rules:
 4. Without an outcome (`Form.LETTER`) a decision goes only if it was refused, and another outcome was published
    meanwhile: else the topic refuses all, which is an operator's error, and no outcome may be lost by it. It then
    rests, whole again.
-5. A right or a topic that is missing (`Setback.DENIED`) is an operator's error too: it blames nothing.
+5. A process that leaves tries what rests once more, and then waits for it no longer: its successor calls again. No grace
+   period is as long as a rest of five minutes.
+6. A right or a topic that is missing (`Setback.DENIED`) is an operator's error too: it blames nothing.
 """
 
 from collections import OrderedDict, deque
@@ -51,6 +53,7 @@ class Group:
         published_at: How many transactions with outcomes had been committed when its form first became smaller.
         not_before_ms: It rests until then.
         rest_ms: How long it last rested.
+        rests: Whether it does, or has not been tried since.
     """
 
     numbers: list[TicketNumber]
@@ -61,6 +64,7 @@ class Group:
     published_at: int = 0
     not_before_ms: int = 0
     rest_ms: int = 0
+    rests: bool = False
 
 
 class Doubts:
@@ -86,6 +90,16 @@ class Doubts:
     def trying(self) -> bool:
         """Whether the transaction under way is that of a group."""
         return self._trying is not None
+
+    @property
+    def resting(self) -> int:
+        """How many decisions rest."""
+        return sum(number in self._decided for group in self._groups if group.rests for number in group.numbers)
+
+    def wake(self) -> None:
+        """Whatever rests may be tried now."""
+        for group in self._groups:
+            group.not_before_ms, group.rests = 0, False
 
     def values(self) -> Iterable[Decided]:
         """The decisions of all groups."""
@@ -127,6 +141,7 @@ class Doubts:
         self._trying = next(due, None)
         if self._trying is None:
             return []
+        self._trying.rests = False
         return [self._decided[number] for number in self._trying.numbers]
 
     def form(self, ticket: Ticket) -> Form:
@@ -207,4 +222,4 @@ class Doubts:
 
 def _rest(group: Group, now_ms: int) -> None:
     group.rest_ms = min(DOUBT_REST_MAX_MS, max(DOUBT_REST_FIRST_MS, 2 * group.rest_ms))
-    group.not_before_ms = now_ms + group.rest_ms
+    group.not_before_ms, group.rests = now_ms + group.rest_ms, True

@@ -36,6 +36,15 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._doubts) + (0 if self._doubts.trying else len(self._under_way))
 
+    @property
+    def hurried(self) -> int:
+        """How many decisions do not rest: the next transactions hold them."""
+        return len(self) - self._doubts.resting
+
+    def hurry(self) -> None:
+        """The process leaves: what rests is tried once more, now."""
+        self._doubts.wake()
+
     def add(self, decided: Decided, now_ms: int, *, at_once: bool, front: bool = False) -> None:
         """Line up a decision; `front` for one without which no map may be stored."""
         assert decided.ticket not in self._waiting, "a ticket is decided once"

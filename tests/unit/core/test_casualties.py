@@ -246,11 +246,11 @@ def test_that_a_request_was_parked_before_its_call_is_said_again_and_clears_no_d
     """Twice a window, also while its copy is called, and by whoever leads next."""
     casualties = Casualties()
     for term in range(1, DEATHS_BY_CALL + 1):
-        casualties.line(term, f"p{term}")
+        casualties.line(term, f"p{term}", 0)
         casualties.settled(parked("a", 2))
         casualties.started([attempt("a", 3)])
         casualties.settled(parked("a", 2))
-    casualties.line(9, "p9")
+    casualties.line(9, "p9", 0)
     casualties.committed(parked("a", 2), [])
     assert blamed(casualties, "a") == {"a"}
     casualties.committed(parked("a", 3), [])
@@ -259,9 +259,9 @@ def test_that_a_request_was_parked_before_its_call_is_said_again_and_clears_no_d
 
 def test_that_it_was_parked_before_takes_no_doubt_away() -> None:
     casualties = Casualties()
-    casualties.line(1, "p1", named=True)
+    casualties.line(1, "p1", 0, named=True)
     casualties.started([attempt("a", 3)])
-    casualties.line(2, "p2")
+    casualties.line(2, "p2", 0)
     casualties.settled(parked("a", 2))
     assert casualties.is_in_doubt(identity("a"))
     casualties.settled(parked("a", 3))

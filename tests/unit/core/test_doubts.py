@@ -179,3 +179,27 @@ def test_only_a_group_that_was_begun_can_fail() -> None:
         doubts.failed(UNKNOWN, 0)
     doubts.begin(0)
     assert doubts.trying
+
+
+def test_what_rests_is_tried_once_more_when_the_process_leaves_and_then_rests_on() -> None:
+    doubts, made = doubted(1)
+    fails(doubts, UNKNOWN)
+    assert (doubts.resting, doubts.due_at()) == (1, DOUBT_REST_FIRST_MS)
+    doubts.wake()
+    assert (doubts.resting, doubts.due_at()) == (0, 0)
+    assert doubts.begin(0) == made
+    doubts.failed(UNKNOWN, 0)
+    assert doubts.resting == 0, "no other transaction has passed: Kafka may be away"
+    assert fails(doubts, UNKNOWN) == made
+    assert (doubts.resting, doubts.due_at()) == (1, 2 * DOUBT_REST_FIRST_MS)
+    assert doubts.begin(2 * DOUBT_REST_FIRST_MS) == made
+    assert doubts.resting == 0, "it is under way"
+    doubts.committed(published=True)
+    assert len(doubts) == 0
+
+
+def test_what_was_withdrawn_rests_no_more() -> None:
+    doubts, (one,) = doubted(1)
+    fails(doubts, UNKNOWN)
+    doubts.withdraw(one.ticket)
+    assert doubts.resting == 0

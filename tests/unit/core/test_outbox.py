@@ -350,3 +350,23 @@ def test_it_holds_what_is_doubted() -> None:
     assert not outbox.holds(made.anew())
     outbox.withdraw(made)
     assert not outbox.holds(made)
+
+
+def test_what_rests_is_tried_once_more_by_who_leaves_and_not_waited_for() -> None:
+    outbox = Outbox()
+    doubtful = add(outbox)
+    for _ in range(3):
+        if begun(outbox) == []:
+            outbox.end()
+            assert begun(outbox) == [doubtful]
+        outbox.interrupt()
+    assert (len(outbox), outbox.hurried) == (1, 0)
+    other = add(outbox)
+    assert outbox.hurried == 1
+    outbox.hurry()
+    assert outbox.hurried == 2
+    assert begun(outbox) == [other]
+    outbox.end()
+    assert begun(outbox) == [doubtful]
+    outbox.interrupt()
+    assert (len(outbox), outbox.hurried) == (1, 0)

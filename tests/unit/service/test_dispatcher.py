@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from broker.core.setback import Setback
 from broker.ports import Fetched, Unreadable
 from broker.service.dispatcher import GAUGES_EVERY_S
 from broker.service.shutdown import ladder
@@ -16,6 +17,7 @@ from broker.testing.kafka_doors import MemoryLane
 from broker.testing.lease import MemoryLease
 from schemas import topics
 from schemas.codec import decode_chunk
+from schemas.ledger import LedgerKind
 from schemas.record import Record
 from tests.unit.service.rig import NAME, PREFIX, Process, World, settings_of, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
@@ -71,6 +73,50 @@ async def test_it_leaves_as_soon_as_all_calls_have_ended_and_are_published() -> 
     assert len(world.outcomes()) == 11
     assert world.holder() == "released"
     assert world.upstream.is_closed
+
+
+def held(name: str) -> Callable[[str, Record], Setback | None]:
+    """Kafka does not take the outcome of that request, and does not say why."""
+    results = topics.results_topic(PREFIX)
+    return lambda topic, record: Setback.UNKNOWN if topic == results and record.key == name.encode() else None
+
+
+async def resting(serving: Served) -> None:
+    """The outcome of `held` rests; that of the other request is published."""
+    world, doubts = serving.world, serving.process.core.outbox._doubts
+    await serving.leading()
+    world.kafka.policy = held("held")
+    world.submit("held")
+    world.submit("other")
+    await until(lambda: doubts.resting == 1 and len(world.outcomes()) == 1, 20)
+
+
+async def test_what_kafka_still_refuses_holds_up_nobody_who_leaves() -> None:
+    """Before: it waited until its grace had ended, and did not say that it had left: as if it had died."""
+    world = World()
+    async with served(world) as serving:
+        await resting(serving)
+        serving.dispatcher.leave()
+        assert await serving.ended_after_s() < 5
+    assert world.ledger()[-1].kind is LedgerKind.LEFT
+    assert world.holder() == "released"
+    world.kafka.policy = lambda _topic, _record: None
+    successor = Process(world, "b").start()
+    await until(lambda: len(world.outcomes()) == 2)
+    assert set(world.counts().values()) == {1}
+    assert world.upstream.calls["held"] == 2, "its answer was with the process that left"
+    await successor.end()
+
+
+async def test_what_rests_is_tried_once_more_by_one_that_leaves() -> None:
+    world = World()
+    async with served(world) as serving:
+        await resting(serving)
+        world.kafka.policy = lambda _topic, _record: None
+        serving.dispatcher.leave()
+        assert await serving.ended_after_s() < 5
+    assert len(world.outcomes()) == 2
+    assert world.upstream.calls["held"] == 1
 
 
 async def test_chunks_that_were_dropped_are_counted_once_and_the_way_to_their_topic_is_closed_at_the_end() -> None:
