@@ -15,8 +15,8 @@ Rules:
 4. Without an outcome (`Form.LETTER`) a decision goes only if it was refused, and another outcome was published
    meanwhile: else the topic refuses all, which is an operator's error, and no outcome may be lost by it. It then
    rests, whole again.
-5. A process that leaves tries what rests once more, and then waits for it no longer: its successor calls again. No grace
-   period is as long as a rest of five minutes.
+5. A process that leaves tries what rests once more, and then waits for it no longer: its successor calls again. No
+   grace period is as long as a rest of five minutes.
 6. A right or a topic that is missing (`Setback.DENIED`) is an operator's error too: it blames nothing.
 """
 

@@ -110,16 +110,13 @@ class Garbage:
     attempt: int = 0
 
     def is_copy_of(self, parked: Identity) -> bool:
-        """Whether its headers show it to be the copy of that parked request.
+        """Whether it is shown to be the copy of that parked request: by its headers, or as far as it could be read.
 
-        They must hold the fingerprint of the content, or every producer could fail a parked request by its id. A record
-        that has ended two leaders, or whose reading raised, is believed without: releases before this one wrote copies
-        that state none.
+        It must have the fingerprint of the content, or every producer could fail a parked request by its id. A copy
+        without, from a release that stated none, is a dead letter, and what is parked fails as overdue.
         """
         own = self.identity
-        if own is None or own.run != parked.run:
-            return False
-        return self.reason == "crashed" or own.fingerprint == parked.fingerprint
+        return own is not None and own.run == parked.run and own.fingerprint == parked.fingerprint
 
     @classmethod
     def lost(cls, offsets: range, *, removed: bool, crashed: bool = False) -> "Garbage":

@@ -81,14 +81,15 @@ class Pricer:
         return decoded, Garbage(identity, decoded.message, reason, attempt=attempt)
 
     def defect(self, record: Record) -> tuple[Undecodable, Garbage]:
-        """What can be told of a record for which `read` raised: its id, if decoding it goes well."""
+        """What can be told of a record for which `read` raised: its id and content, if decoding it goes well."""
         with suppress(Exception):  # the defect may be in there
             decoded = decode_request(record.value, record.headers, self._input, key=record.key)
             if isinstance(decoded, DecodedRequest):
                 request = decoded.request
                 run = decoded.run if self._believes(request.id, decoded.run, record) else 0
                 told = Undecodable(DEFECT, request.id, run, request.tenant, request.endpoint, reply_to=request.reply_to)
-                identity = Identity(id_hash(request.id), run, _mark(record))
+                mark = fingerprint(request.tenant, request.endpoint, request.body)
+                identity = Identity(id_hash(request.id), run, mark)
                 return told, Garbage(identity, DEFECT, "crashed", attempt=decoded.attempt)
         return self.unread(record, DEFECT)
 

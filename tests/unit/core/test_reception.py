@@ -195,9 +195,9 @@ def test_a_thousand_requests_and_cancels_in_any_order_leave_nothing_behind() -> 
 # ---------------------------------------------------------------------------------------------------- crashed
 
 
-def crashed(name: str, *, attempt: int = 0, run: int = 0) -> Garbage:
+def crashed(name: str, *, attempt: int = 0, run: int = 0, body: str = "body") -> Garbage:
     """A record that nobody decodes any more, though its headers say who it is."""
-    return Garbage(identity(name, body="bytes", run=run), "It ended two.", "crashed", attempt=attempt)
+    return Garbage(identity(name, body=body, run=run), "It ended two.", "crashed", attempt=attempt)
 
 
 def test_who_ended_its_readers_fails_by_the_id_in_its_headers() -> None:
@@ -212,6 +212,7 @@ def test_who_ended_its_readers_fails_by_the_id_in_its_headers() -> None:
     ("copy", "decision"),
     [
         (crashed("x", attempt=2), Fail("crashed", "It ended two.")),
+        (crashed("x", attempt=2, body="bytes"), Bury("crashed", "It ended two.")),
         (crashed("x"), Bury("crashed", "It ended two.")),
         (crashed("x", attempt=2, run=1), Bury("crashed", "It ended two.")),
         (crashed("x", attempt=1), Discard()),

@@ -84,7 +84,8 @@ def test_what_was_lost_says_how(removed: bool, crashed: bool, reason: str, says:
     [
         (Garbage(identity(), "Too deep.", "invalid_request", attempt=2), True),
         (Garbage(identity(body="bytes"), "Too deep.", "invalid_request", attempt=2), False),
-        (Garbage(identity(body="bytes"), "It ended two.", "crashed", attempt=2), True),
+        (Garbage(identity(), "It ended two.", "crashed", attempt=2), True),
+        (Garbage(identity(body="bytes"), "It ended two.", "crashed", attempt=2), False),
         (Garbage(identity(run=1), "Too deep.", "invalid_request", attempt=2), False),
         (Garbage(None, "No JSON."), False),
     ],

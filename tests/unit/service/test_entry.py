@@ -17,7 +17,7 @@ from broker.service.offload import OneThread, at_once
 from broker.service.pricing import DEFECT, Pricer
 from broker.service.weight import RECORD_BYTES, weigh
 from broker.testing.counter import RoughCounter
-from schemas.ids import id_hash
+from schemas.ids import fingerprint, id_hash
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest, InputLimits, Undecodable
 from tests.unit.service.rig import PREFIX, Process, World, led, settings_of, until
@@ -70,6 +70,9 @@ async def test_an_exception_of_any_kind_ends_its_record_alone_and_is_told(error:
     assert isinstance(read.known, Garbage)
     assert read.known.identity is not None
     assert (read.known.identity.id_hash, read.known.reason) == (id_hash("lead-1"), "crashed")
+    request = json.loads(record(DEADLY).value or b"")
+    mark = fingerprint("acme", "chat.completions", request["body"])
+    assert read.known.identity.fingerprint == mark, "so the copy of a parked request is known by its content"
     assert read.weight.held >= RECORD_BYTES + len(record(DEADLY).value or b"")
 
 
