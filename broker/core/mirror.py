@@ -12,16 +12,19 @@ and the interval is the least and the most of that over every possible `taken`. 
 within a *way* of being sent (way.py learns how long it is), so `taken` lies in the first way after the sending. Which
 calls come after it is not known either: those sent after `taken` surely do, those sent up to a way before may, unless
 they had been answered when ours was sent. The lower end counts all that may, the upper end what must.
+A server that was full in between refilled nothing then: from that instant on it has at least a full bucket less what
+our calls took. So the lower end is no higher than that, or an answer that took a minute would hide what was spent.
 Leaving out the refill costs 6 to 43 % of the quota with calls of seconds to a minute; leaving out the calls still on
 their way costs refusals at high rates. Between two sends the sum is linear in `taken`, so only sends are looked at.
 
-Left out: a full server refills nothing until the first call has come in. That is one way's worth of refill, less than
-the rounding of the calls that a full bucket pays for, unless calls are few and the way is long.
+Left out: a full server goes on refilling nothing until a call that was sent has come in. That is one way's worth of
+refill, less than the rounding of the calls that a full bucket pays for, unless calls are few and the way is long.
 
 Levels are "after all that is on its way": the server will have at least `low` left when the last call has come in.
 All sums are exact, in tokens times `period_ms` (see interval.py).
 """
 
+from bisect import bisect_right
 from typing import Final
 
 from broker.core.extremes import Extremes
@@ -224,11 +227,28 @@ class Mirror:
             least = full
         if first < hearing.stop and (known is None or least > known.low):
             least = min(least, above_peak - extremes.highest(first, hearing.stop))
+        if left + capacity * (hearing.now_ms - hearing.sent_ms) > full and (known is None or least > known.low):
+            least = min(least, self._left_of_full(hearing, sends.sent_ms))
         above_dip = left + period_ms + capacity * hearing.now_ms - self._cheap
         most = above_dip - extremes.dips[place]
         if known is None or most < known.high:
             most = above_dip - extremes.lowest(place, hearing.last)
         return least, most
+
+    def _left_of_full(self, hearing: Hearing, times_ms: list[int]) -> int:
+        """What is there at least, in units, if the server was full at some instant after it had admitted the call.
+
+        A call came to it up to a way after its sending: until then a full server had refilled nothing.
+        """
+        capacity, peaks, after = self.capacity, self._extremes.peaks, hearing.place + 1
+        least = full = capacity * self.period_ms
+        arrived_ms = hearing.now_ms - hearing.way_ms
+        late = bisect_right(times_ms, arrived_ms, after)
+        if late < len(peaks):
+            least = full - self._dear + capacity * times_ms[late] - peaks[late]
+        if after < late:
+            least = min(least, full - self._dear + capacity * arrived_ms - self._extremes.highest(after, late))
+        return least
 
     def _trace(self, sends: Sends) -> None:
         """Continue the course to the last send."""

@@ -45,6 +45,9 @@ class Play(RuleBasedStateMachine):
         self.paused_until = 0
 
     @initialize(level=st.integers(0, CAPACITY), known=st.integers(0, CAPACITY), inflight=st.sampled_from([None, 3]))
+    def begin(self, level: int, known: int, inflight: int | None) -> None:
+        self.start(level, known, inflight)
+
     def start(self, level: int, known: int, inflight: int | None) -> None:
         self.truth = Fraction(level)
         left = Level(Metric.TOKENS, min(level, known), CAPACITY, CAPACITY, MINUTE_MS)
@@ -78,6 +81,9 @@ class Play(RuleBasedStateMachine):
 
     @rule(ms=st.one_of(st.integers(0, 300), st.integers(0, 40_000)))
     def wait(self, ms: int) -> None:
+        self.pass_ms(ms)
+
+    def pass_ms(self, ms: int) -> None:
         until = self.now + ms
         while due := [call for call in self.calls if call.answer is None and call.sent_ms + WAY_MIN_MS <= until]:
             latest = min(due, key=lambda call: call.sent_ms)
@@ -92,6 +98,9 @@ class Play(RuleBasedStateMachine):
         keep_ppm=st.sampled_from([0, 50_000]),
     )
     def send(self, charge: int, error: int, keep_ppm: int) -> None:
+        self.spend(charge, error, keep_ppm)
+
+    def spend(self, charge: int, error: int, keep_ppm: int) -> None:
         at = self.budget.payable_at(charge, self.now, keep_ppm=keep_ppm)
         assert at is None or at >= max(self.now, self.paused_until)
         if at == self.now:
@@ -159,3 +168,25 @@ class Play(RuleBasedStateMachine):
 
 TestPlay = Play.TestCase
 TestPlay.settings = settings(deadline=None, max_examples=20, stateful_step_count=30)
+
+
+@pytest.mark.parametrize(
+    ("level", "known", "charge"),
+    [(2_405, 3, 1), (2_405, 3, 2_500), (5_000, 3, 2_500), (5_000, 5_000, 2_500)],
+)
+def test_an_answer_of_before_the_server_was_full_hides_nothing_that_was_spent_since(
+    level: int, known: int, charge: int
+) -> None:
+    """The first call takes so long that the server is full meanwhile: refills were counted upon that never came."""
+    play = Play()
+    play.start(level, known, None)
+    play.spend(1, 0, 0)
+    (first,) = play.calls
+    play.pass_ms(36_870)
+    play.spend(charge, 0, 0)
+    assert len(play.calls) == 2
+    assert first.answer is not None
+    play.calls.remove(first)
+    play.budget.answered(first.attempt, play.now, judge(first.answer))
+    play.the_interval_holds_the_truth()
+    play.every_call_without_an_end_is_in_flight()

@@ -379,3 +379,34 @@ def test_what_was_turned_away_comes_back_to_both_ends_unless_an_answer_told_mean
     low, _ = caller.interval(500)
     caller.mirror.untaken(400, turned_away, 500)
     assert caller.interval(500)[0] == low
+
+
+def test_an_answer_of_before_the_server_was_full_hides_nothing_that_was_spent_since() -> None:
+    """It counted on 40 s of refill, though a server that was full after 20 s has refilled 10 s since."""
+    caller = Caller()
+    caller.mirror.inherit(20_000, 0)
+    first = caller.send(100, 0)
+    caller.send(30_000, 30_000)
+    known = caller.interval(40_000)
+    assert known == (20_000 + 40_000 - 30_100 - 2 * ROUNDING_TOKENS, MINUTE - 20_000 + ROUNDING_TOKENS)
+    low, high = caller.observe(40_000, first, 40_000)
+    assert (low, high) == (MINUTE - 30_000 - ROUNDING_TOKENS + 10_000 - WAY_MS, known[1])
+    assert caller.mirror.corrections == 0
+
+
+def test_a_server_that_was_full_has_at_least_what_calls_still_on_their_way_leave_of_it() -> None:
+    caller = Caller()
+    caller.mirror.inherit(20_000, 0)
+    first = caller.send(100, 0)
+    caller.send(10_000, 39_500)
+    low, _ = caller.observe(40_000, first, 40_000)
+    assert low == MINUTE - 10_000 - ROUNDING_TOKENS
+    caller.send(5_000, 40_000)
+    assert caller.mirror.low(40_000) == MINUTE - 15_000 - 2 * ROUNDING_TOKENS
+
+
+def test_an_answer_of_before_the_server_was_full_says_that_it_is() -> None:
+    caller = Caller()
+    caller.mirror.inherit(200, 0)
+    first = caller.send(100, 0)
+    assert caller.observe(40_000, first, 40_000) == (MINUTE, MINUTE)
