@@ -49,11 +49,14 @@ __all__ = [
     "encode_outcome",
     "encode_request",
     "encode_retry",
+    "outcome_fields",
     "outcome_json",
 ]
 
 DISPATCHER_SOURCE = "headrace.dispatcher"
 DEAD_LETTER_KEPT_BYTES = 64 * 1024
+_AMOUNT_CHARS_MAX = 19
+"""Of a number in our headers: offsets have no more digits."""
 _LEVELS_MAX = 600
 """Python's own limit is 1,000 calls, and the caller's stack counts."""
 
@@ -78,11 +81,16 @@ def _plain(shape: BaseModel) -> dict[str, Any]:
     return fields
 
 
-def outcome_json(outcome: Outcome) -> bytes:
-    """The value of an outcome's record: one JSON object, UTF-8, no line breaks."""
+def outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    """What the value of an outcome's record says."""
     fields = _plain(outcome)
     fields["timings"] = {name: value for name, value in fields["timings"].items() if value is not None}
-    return json_bytes(fields)
+    return fields
+
+
+def outcome_json(outcome: Outcome) -> bytes:
+    """The value of an outcome's record: one JSON object, UTF-8, no line breaks."""
+    return json_bytes(outcome_fields(outcome))
 
 
 def encode_outcome(outcome: Outcome, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:
@@ -299,17 +307,24 @@ def decode_dead_letter(key: bytes | None, value: bytes | None, headers: Headers)
             value=value,
             headers=present(headers[: starts[-1]]),
             reason=block[names.REASON],
-            origin=Origin(topic, int(partition), int(offset)),
-            attempts=int(block[names.ATTEMPTS]),
-            run=int(block[names.RUN]),
+            origin=Origin(topic, _amount(partition), _amount(offset)),
+            attempts=_amount(block[names.ATTEMPTS]),
+            run=_amount(block[names.RUN]),
             failed_at=from_wire(block[names.FAILED_AT]),
-            original_length=None if length is None else int(length),
+            original_length=None if length is None else _amount(length),
             sha256=block.get(names.SHA256),
             error_type=block.get(names.ERROR_TYPE),
             grant=block.get(names.GRANT),
         )
     except (KeyError, ValueError) as reason:
         raise WireError("a value is not a dead letter: its headers are incomplete") from reason
+
+
+def _amount(text: str) -> int:
+    """A number of a header, of a size that every reader can count with. Raises ValueError."""
+    if len(text) > _AMOUNT_CHARS_MAX:
+        raise ValueError("it has too many digits")
+    return int(text)
 
 
 def encode_ledger(record: LedgerRecord) -> bytes:

@@ -1,7 +1,6 @@
 """`headrace cancel`: ids in, one receipt a line out; or, with `--wait`, what became of each."""
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict
@@ -13,10 +12,9 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka
 from broker.cli.request_lines import STDIN, opened
-from broker.cli.terminal import say
+from broker.cli.terminal import json_line, outcome_line, say
 from broker.client import CancelReceipt, GenerationClient
 from broker.errors import InvalidRequest, WaitTimedOut
-from schemas.codec import outcome_json
 from schemas.ids import is_valid_id
 from schemas.instants import to_wire
 from schemas.outcome import Failed, Outcome
@@ -119,10 +117,11 @@ async def _outcome(
     try:
         outcome = await client.outcome_of_cancelled(request_id, timeout_s=wait_s, submit_timeout_s=timeout_s)
     except WaitTimedOut as reason:
-        said = json.dumps({"id": request_id, "status": "unknown", "message": str(reason)}) if as_json else str(reason)
+        told = {"id": request_id, "status": "unknown", "message": str(reason)}
+        said = json_line(told) if as_json else str(reason)
         return said, False
     cancelled = isinstance(outcome, Failed) and outcome.reason == "cancelled"
-    return (outcome_json(outcome).decode() if as_json else _said(outcome)), cancelled
+    return (outcome_line(outcome) if as_json else _said(outcome)), cancelled
 
 
 def _said(outcome: Outcome) -> str:
@@ -140,4 +139,4 @@ def _receipt(receipt: CancelReceipt) -> str:
 
 
 def _receipt_json(receipt: CancelReceipt) -> str:
-    return json.dumps(asdict(receipt) | {"asked_at": to_wire(receipt.asked_at)})
+    return json_line(asdict(receipt) | {"asked_at": to_wire(receipt.asked_at)})

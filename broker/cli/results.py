@@ -9,11 +9,10 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.moments import moment
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka, within
-from broker.cli.terminal import safe, say, say_json_text
+from broker.cli.terminal import outcome_line, safe, say
 from broker.client_ports import Start
 from broker.errors import Unreachable
 from consumers.results import ResultReader
-from schemas.codec import outcome_json
 from schemas.instants import to_wire
 from schemas.outcome import Failed, Outcome
 from schemas.unreadable import UNREADABLE, is_unreadable
@@ -78,7 +77,7 @@ async def _shown(reader: ResultReader, *, as_json: bool) -> bool:
     all_well, unreadable = True, 0
     async for outcome in reader:
         if as_json:
-            say_json_text(outcome_json(outcome).decode())
+            say(outcome_line(outcome))
         else:
             say(safe(_as_line(outcome)))
         all_well = all_well and not isinstance(outcome, Failed)

@@ -1,7 +1,6 @@
 """`headrace submit`: JSON lines in, one receipt a line out; or, with `--wait`, one outcome a line."""
 
 import asyncio
-import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,10 +15,9 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.options import BootstrapServers, Config, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka
 from broker.cli.request_lines import STDIN, beside, opened, submissions
-from broker.cli.terminal import say, say_json_text
-from broker.client import GenerationClient, Receipt, Submission, each
+from broker.cli.terminal import outcome_line, say, say_json
+from broker.client import GenerationClient, Submission, each
 from broker.errors import WaitTimedOut
-from schemas.codec import outcome_json
 from schemas.instants import to_wire
 from schemas.outcome import Failed
 
@@ -67,7 +65,7 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
             if wait:
                 return await _wait(client, read, timeout_s=timeout, wait_s=wait_timeout, advance=advance)
             async for receipt in client.submit_many(read, timeout_s=timeout):
-                say_json_text(_receipt_json(receipt))
+                say_json(asdict(receipt) | {"submitted_at": to_wire(receipt.submitted_at)})
                 advance()
         return True
 
@@ -103,7 +101,7 @@ async def _wait(
             say(str(reason), err=True)
             all_well = False
         else:
-            say_json_text(outcome_json(outcome).decode())
+            say(outcome_line(outcome))
             all_well = all_well and not isinstance(outcome, Failed)
         finally:
             room.release()
@@ -114,10 +112,6 @@ async def _wait(
             await room.acquire()
             waits.create_task(one(prepared), name=f"wait for {prepared.request.id}")
     return all_well
-
-
-def _receipt_json(receipt: Receipt) -> str:
-    return json.dumps(asdict(receipt) | {"submitted_at": to_wire(receipt.submitted_at)})
 
 
 @contextmanager

@@ -4,15 +4,27 @@ Names of models, ids, keys and headers come from whoever may write to a lane. Wh
 something else than a letter is written as the escape that names it (`broker.service.escapes`).
 """
 
-import json
 import sys
 from typing import Any
 
 import typer
 
 from broker.service.escapes import safe, safe_json
+from broker.service.presentable import json_text
+from schemas.codec import outcome_fields
+from schemas.outcome import Outcome
 
-__all__ = ("is_person_watching", "safe", "safe_bytes", "say", "say_coloured", "say_json", "say_json_text", "short")
+__all__ = (
+    "is_person_watching",
+    "json_line",
+    "outcome_line",
+    "safe",
+    "safe_bytes",
+    "say",
+    "say_coloured",
+    "say_json",
+    "short",
+)
 
 
 def say(text: str = "", *, err: bool = False) -> None:
@@ -26,13 +38,18 @@ def say_coloured(text: str) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print a value as one line of JSON."""
-    say_json_text(json.dumps(value, ensure_ascii=False))
+    """Print a value as one line of JSON, whatever stands in it; its texts are the same for a parser."""
+    typer.echo(json_line(value))
 
 
-def say_json_text(document: str) -> None:
-    """Print what is JSON already; escapes inside of its texts leave it the same for a parser."""
-    typer.echo(safe_json(document))
+def json_line(value: Any, *, compact: bool = False) -> str:
+    """The same as a text."""
+    return safe_json(json_text(value, compact=compact))
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """An outcome as its record holds it, in one line of JSON."""
+    return json_line(outcome_fields(outcome), compact=True)
 
 
 def safe_bytes(value: bytes, *, keep: str = "") -> str:

@@ -8,8 +8,9 @@ the text of the escape that names it, before JSON is made.
 import re
 import unicodedata
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from typing import Any, Final
+
+from broker.service.presentable import showable
 
 _HARMFUL: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Controls (C0, DEL and C1), invisible and bidirectional marks, halves of pairs, code points without a letter, and
@@ -21,8 +22,6 @@ TRACE_CHARS_MAX: Final = 16_000
 EVENT_CHARS_MAX: Final = 32_000
 _DEPTH_MAX: Final = 6
 _NAME_CHARS_MAX: Final = 100
-_NUMBER_CHARS: Final = 20
-_INTEGER_BITS_MAX: Final = 64
 _TRACES: Final = frozenset({"exception", "stack"})
 
 
@@ -51,12 +50,15 @@ def bounded_event(event: Mapping[str, Any]) -> dict[str, Any]:
         if room.is_full:
             told["…"] = f"{len(event)} in all"
             break
-        told[room.text(name, _NAME_CHARS_MAX)] = room.trace(str(value)) if name in _TRACES else room.value(value)
+        is_trace = name in _TRACES
+        told[room.name(name)] = room.trace(str(value)) if is_trace else showable(value, room, depth_max=_DEPTH_MAX)
     return told
 
 
 class _Room:
     """The characters that an event may still take."""
+
+    integer_bits_max = 64
 
     def __init__(self, chars_max: int) -> None:
         self._left = chars_max
@@ -65,9 +67,15 @@ class _Room:
     def is_full(self) -> bool:
         return self._left <= 0
 
-    def text(self, text: str, chars_max: int = TEXT_CHARS_MAX, *, keep: str = "") -> str:
+    def spend(self, chars: int) -> None:
+        self._left -= chars
+
+    def name(self, name: str) -> str:
+        return self.text(name, _NAME_CHARS_MAX)
+
+    def text(self, text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
         most = max(0, min(chars_max, self._left))
-        told = safe(text[:most], keep=keep)[:most]  # cut before and after: an escape is longer than its letter
+        told = safe(text[:most])[:most]  # cut before and after: an escape is longer than its letter
         self._left -= len(told)
         is_whole = (len(text) <= most and len(told) < most) or told == text
         return told if is_whole else f"{told}… ({len(text):,} characters)"
@@ -79,47 +87,6 @@ class _Room:
         kept = told[max(0, len(told) - most) :]
         self._left -= len(kept)
         return kept if len(trace) <= TRACE_CHARS_MAX and kept == told else f"[…]{kept}"
-
-    def value(self, value: Any, depth: int = 0) -> Any:
-        """What JSON has for a value; a foreign object as its own text."""
-        if value is None or isinstance(value, bool | float):
-            self._left -= _NUMBER_CHARS
-            return value if value is None or value - value == 0 else str(value)
-        if isinstance(value, int):
-            self._left -= _NUMBER_CHARS
-            bits = int(value).bit_length()
-            return int(value) if bits <= _INTEGER_BITS_MAX else f"a number of {bits} bits"
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, Mapping | list | tuple | AbstractSet) and depth < _DEPTH_MAX:
-            return self._collection(value, depth)
-        return self.text(_told(value))
-
-    def _collection(self, value: Mapping[Any, Any] | list[Any] | tuple[Any, ...] | AbstractSet[Any], depth: int) -> Any:
-        if isinstance(value, Mapping):
-            told: dict[str, Any] = {}
-            for name, one in value.items():
-                if self.is_full:
-                    told["…"] = f"{len(value)} in all"
-                    break
-                self._left -= 4
-                told[self.text(_told(name), _NAME_CHARS_MAX)] = self.value(one, depth + 1)
-            return told
-        listed: list[Any] = []
-        for one in value:
-            if self.is_full:
-                listed.append(f"… {len(value)} in all")
-                break
-            self._left -= 4
-            listed.append(self.value(one, depth + 1))
-        return listed
-
-
-def _told(value: object) -> str:
-    try:
-        return value if isinstance(value, str) else repr(value)
-    except Exception:  # noqa: BLE001  # a foreign __repr__ may raise anything, and a log line must not
-        return f"<{type(value).__name__}>"
 
 
 def _escaped(letter: str, keep: str) -> str:

@@ -19,7 +19,7 @@ from broker.core.verdict import Answer, judge
 from broker.ports import ReplyTopic
 from broker.service.health import Health
 from broker.service.logs import Printer, Sparingly, Unfailing
-from broker.service.presentable import INTEGER_MAX, json_text
+from broker.service.presentable import json_text
 from broker.service.telemetry import MS_MAX, in_seconds
 from broker.service.web import Web
 from broker.testing.kafka_doors import MemoryReplyTopics
@@ -202,7 +202,7 @@ def test_what_can_be_written_is_written_as_it_is_and_the_rest_is_cut() -> None:
     plain = {"name": "Zürich", "n": 10**18, "f": 0.5, "t": True, "none": None, "list": [1, {"a": "b"}]}
     assert json.loads(json_text(plain)) == plain
     told = json.loads(json_text({"n": 10**5_000, "f": float("nan"), "s": "a\ud800", "l": (1, {2: None}), "t": True}))
-    assert told == {"n": INTEGER_MAX, "f": None, "s": "a?", "l": [1, {"2": None}], "t": True}
+    assert told == {"n": "a number of 16610 bits", "f": "nan", "s": "a\ud800", "l": [1, {"2": None}], "t": True}
     endless: list[Any] = []
     endless.append(endless)
     assert json.loads(json_text(endless))
