@@ -182,7 +182,7 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             return begin
         ends: dict[KafkaPartition, int] = await consumer.end_offsets(places)
         if isinstance(self._start, datetime):
-            since_ms = int(self._start.timestamp() * 1_000)
+            since_ms = max(0, int(self._start.timestamp() * 1_000))  # aiokafka takes no time before 1970
             found: Mapping[KafkaPartition, Any] = await consumer.offsets_for_times(dict.fromkeys(places, since_ms))
             first = {place: ends[place] if found[place] is None else found[place].offset for place in places}
         else:

@@ -8,17 +8,18 @@ import typer
 from schemas.instants import from_wire
 
 _SPAN = re.compile(r"(\d{1,9})([smhd])")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def moment(text: str, *, also: str = "") -> datetime:
-    """A span before now such as `15m`, or an instant in ISO 8601 with a time zone.
+    """A span before now such as `15m`, or an instant in ISO 8601 with a time zone; 1970 for what is earlier.
 
     Raises:
         typer.BadParameter: Neither; `also` names the words that the caller takes besides.
     """
     when = span_or_instant(text, also=also)
-    return datetime.now(UTC) - when if isinstance(when, timedelta) else when
+    return max(_EPOCH, datetime.now(UTC) - when) if isinstance(when, timedelta) else when
 
 
 def span_or_instant(text: str, *, also: str = "") -> timedelta | datetime:
@@ -28,6 +29,6 @@ def span_or_instant(text: str, *, also: str = "") -> timedelta | datetime:
             length = timedelta(**{_UNITS[span[2]]: int(span[1])})
             datetime.now(UTC) - length  # a span that leads out of the calendar is none
             return length
-        return from_wire(text)
+        return max(_EPOCH, from_wire(text))
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"use {also}a span such as 15m or 2h, or 2026-12-01T09:00:00Z") from None

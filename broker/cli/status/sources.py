@@ -135,7 +135,10 @@ def status_url(url: str) -> str:
     Raises:
         SettingsError: It is no address of a web server.
     """
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+    except ValueError:  # half a pair of brackets
+        parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise SettingsError("--url takes an address such as http://dispatcher-0:8080.")
     path = parts.path.rstrip("/")

@@ -57,7 +57,7 @@ def test_an_address_is_taken_as_people_write_it(given: str, url: str) -> None:
     assert status_url(given) == url
 
 
-@pytest.mark.parametrize("given", ["file:///etc/passwd", "ftp://pod-7", "http://", ""])
+@pytest.mark.parametrize("given", ["file:///etc/passwd", "ftp://pod-7", "http://", "", "http://[::1", "]x["])
 def test_what_is_no_address_of_a_web_server_is_refused(given: str) -> None:
     with pytest.raises(SettingsError, match="--url takes an address"):
         status_url(given)
