@@ -34,6 +34,7 @@ _PATHS = {
     "responses": "/responses",
     "embeddings": "/embeddings",
 }
+OPENAI_URL: Final = "https://api.openai.com/v1"
 WRITTEN_OUT_PARTS: Final = 4
 """An answer's JSON may be so many times as long as the outcome's: indented, with escapes for what is no ASCII."""
 STREAM_PARTS: Final = 64
@@ -54,7 +55,10 @@ _REST_WITHIN_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class OpenAIAccess:
-    """Where and as whom; None leaves it to the SDK, that is to its environment variables.
+    """Where and as whom; None: at OpenAI itself, in the name of no organisation and no project.
+
+    The SDK's environment variables are read by our settings, which know an empty one for none: an empty
+    `OPENAI_BASE_URL` would send every call nowhere.
 
     Attributes:
         timeout_s: How long one call may take, from its sending to the end of its answer.
@@ -79,15 +83,14 @@ class OpenAICalls:
         self._outcome_bytes_max = access.outcome_bytes_max
         self._client = openai.AsyncOpenAI(
             api_key=access.api_key,
-            base_url=access.base_url,
-            organization=access.organization,
-            project=access.project,
+            base_url=access.base_url or OPENAI_URL,
             max_retries=0,
             timeout=None,
             http_client=BoundedClient(
                 connections_max=access.connections_max, body_bytes_max=STREAM_PARTS * self._answer_bytes_max
             ),
         )
+        self._client.organization, self._client.project = access.organization, access.project
         self._within_s = access.timeout_s
         self._places = asyncio.Semaphore(LARGE_AT_ONCE)
 

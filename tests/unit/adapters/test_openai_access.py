@@ -1,0 +1,30 @@
+"""What the environment of the SDK says counts as the settings read it: an empty variable is none."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from broker.adapters.openai_calls import OPENAI_URL, OpenAIAccess, OpenAICalls
+
+
+@pytest.fixture
+async def door(monkeypatch: pytest.MonkeyPatch, said: str) -> AsyncIterator[OpenAICalls]:
+    for name in ("OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, said)
+    door = OpenAICalls(OpenAIAccess("sk-any", None, None, None, timeout_s=1, connections_max=1))
+    yield door
+    await door.close()
+
+
+@pytest.mark.parametrize("said", ["", "http://elsewhere.invalid/v1"])
+async def test_what_the_settings_leave_open_is_openais_own_and_no_empty_header(door: OpenAICalls) -> None:
+    assert str(door._client.base_url) == f"{OPENAI_URL}/"
+    sent = {name.lower() for name, value in door._client.default_headers.items() if isinstance(value, str)}
+    assert not sent & {"openai-organization", "openai-project"}
+
+
+async def test_what_they_name_is_sent() -> None:
+    door = OpenAICalls(OpenAIAccess("sk-any", "http://gate.invalid/v1", "org-1", "proj-1", 1, 1))
+    assert str(door._client.base_url) == "http://gate.invalid/v1/"
+    assert (door._client.organization, door._client.project) == ("org-1", "proj-1")
+    await door.close()
