@@ -147,7 +147,7 @@ async def _asked(
     try:
         return await session.request(
             request.method,
-            str(request.url),
+            str(request.url.copy_with(userinfo=b"")),  # httpx2 has made a header of it; aiohttp refuses both
             headers=request.headers,
             data=request.content or None,
             allow_redirects=False,

@@ -81,9 +81,11 @@ class OpenAICalls:
         """Raises openai.OpenAIError if there is no API key anywhere; `broker.service.compose` says so beforehand."""
         self._answer_bytes_max = WRITTEN_OUT_PARTS * access.outcome_bytes_max
         self._outcome_bytes_max = access.outcome_bytes_max
+        url = httpx2.URL(access.base_url or OPENAI_URL)
         self._client = openai.AsyncOpenAI(
             api_key=access.api_key,
-            base_url=access.base_url or OPENAI_URL,
+            base_url=url.copy_with(query=None),
+            default_query=dict(url.params),  # the SDK would put its paths behind the query
             max_retries=0,
             timeout=None,
             http_client=BoundedClient(

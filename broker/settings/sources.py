@@ -109,7 +109,7 @@ def _read_variable(name: str, path: Path, text: str, complain: Complain) -> Leav
     said = " as a JSON object"
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         value, said = None, f" as JSON, and does not: {error}"
     if not isinstance(value, dict):
         complain(Mistake(f"{origin} must hold the group {dotted(path)}{said}", (path,), (origin,)))
@@ -126,7 +126,7 @@ def _listed(path: Path, text: str) -> Any:
     if text.lstrip().startswith("["):
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
     return [part.strip() for part in text.split(",")]
 

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from broker.adapters.openai_calls import OPENAI_URL, OpenAIAccess, OpenAICalls
 
@@ -28,3 +30,30 @@ async def test_what_they_name_is_sent() -> None:
     assert str(door._client.base_url) == "http://gate.invalid/v1/"
     assert (door._client.organization, door._client.project) == ("org-1", "proj-1")
     await door.close()
+
+
+@pytest.mark.parametrize(
+    ("login", "tail", "sent"),
+    [
+        ("", "/v1", ("/v1/chat/completions", "Bearer sk-any")),
+        ("me:p%40ss@", "/v1/", ("/v1/chat/completions", "Basic bWU6cEBzcw==")),
+        ("", "/v1?api-version=1&key=a%2Fb", ("/v1/chat/completions?api-version=1&key=a/b", "Bearer sk-any")),
+    ],
+)
+async def test_a_login_and_a_query_of_the_address_are_sent_to_the_gateway(
+    login: str, tail: str, sent: tuple[str, str]
+) -> None:
+    heard: list[tuple[str, str | None]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        heard.append((request.path_qs, request.headers.get("Authorization")))
+        return web.json_response({"choices": []})
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        url = f"http://{login}127.0.0.1:{server.port}{tail}"
+        door = OpenAICalls(OpenAIAccess("sk-any", url, None, None, timeout_s=5, connections_max=1))
+        reply = await door.call("chat.completions", {"model": "m"}, "r1")
+        await door.close()
+    assert (reply.answer.status, heard) == (200, [sent])
