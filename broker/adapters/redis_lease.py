@@ -185,6 +185,7 @@ def connected(url: str) -> Redis:
         client: Redis = Redis.from_url(
             RedisUrl.read(url).encoded(),
             decode_responses=True,
+            encoding_errors="replace",  # whatever stands there is somebody else's, and ends nobody
             socket_timeout=_ANSWER_S,
             socket_connect_timeout=_ANSWER_S,
             retry=Retry(NoBackoff(), 0),

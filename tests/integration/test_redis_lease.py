@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from broker.adapters.redis_lease import RedisLease
+from broker.adapters.redis_lease import RedisLease, index_key, status_key
+from broker.adapters.redis_status import RedisStatus
 from broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
 from broker.local.free_ports import free_ports
 from broker.local.services import LocalServices
-from broker.ports import LeaseMine, LeaseTaken
+from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
 from tests.contract.lease_contract import TTL_MS, LeaseContract
 
 
@@ -64,6 +65,24 @@ async def test_scripts_survive_a_server_that_has_forgotten_them(world: RedisWorl
     await lease.release()
     await world.server.script_flush()
     assert await lease.take() == LeaseTaken()
+
+
+async def test_bytes_that_are_no_text_are_somebody_elses_and_end_nobody(world: RedisWorld) -> None:
+    lease, status = world.lease("a"), RedisStatus(world.url)
+    await lease.take()
+    for key in (world.key, status_key(world.key)):
+        await world.server.set(key, b"\xff\xfe", px=TTL_MS)
+    await world.server.sadd(index_key(world.key), b"\xff")
+    assert isinstance(await lease.renew(restore=True), LeaseForeign)
+    assert isinstance(await lease.take(), LeaseView)
+    assert (await lease.look()).value not in {None, "a"}
+    assert await lease.ready_standbys() == []
+    await lease.note_ready()
+    await lease.release()
+    assert (await status.read(world.key)).holder not in {None, "a"}
+    await world.server.delete(world.key)
+    assert await lease.take() == LeaseTaken(), "once it has gone"
+    await status.close()
 
 
 async def test_a_release_wakes_whoever_listens(world: RedisWorld) -> None:
