@@ -299,11 +299,26 @@ class Coordinators(Protocol):
         """Close the connections."""
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerStart:
+    """Where the reading of a ledger begins.
+
+    Attributes:
+        from_ms: Every record not older than this wall time is read.
+        is_first: So is every other record that the ledger still holds.
+        removed: Retention has removed records.
+    """
+
+    from_ms: int
+    is_first: bool
+    removed: bool
+
+
 class LedgerLog(Protocol):
     """The leader's own topic, read in order."""
 
-    async def open(self, from_wall_ms: int) -> None:
-        """Start at the first record not older than that."""
+    async def open(self, from_wall_ms: int, *, before_last_ms: int | None = None) -> LedgerStart:
+        """Start at the first record not older than that, or than so many milliseconds before the last row if given."""
 
     def seek(self, offset: int) -> None:
         """Read on from that offset, whether or not a record stands there."""

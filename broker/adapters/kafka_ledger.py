@@ -1,5 +1,6 @@
 """The door to the ledger: one partition, read in order, committed rows only."""
 
+import asyncio
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer
@@ -9,9 +10,12 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
 from broker.errors import LogUnavailable, MissingTopic, PositionGone
-from broker.ports import LedgerRow
+from broker.ports import LedgerRow, LedgerStart
 
 _ROWS_A_READ = 2_000
+_LAST_LOOKED_FOR = 64
+"""Offsets at the end among which the last row is looked for first: markers and what was aborted stand there too."""
+_LAST_WITHIN_S, _LAST_WAIT_MS = 10.0, 200
 
 
 class KafkaLedger:
@@ -23,7 +27,7 @@ class KafkaLedger:
         self._place = KafkaPartition(topic, 0)
         self._consumer: AIOKafkaConsumer | None = None
 
-    async def open(self, from_wall_ms: int) -> None:
+    async def open(self, from_wall_ms: int, *, before_last_ms: int | None = None) -> LedgerStart:
         """See `broker.ports.LedgerLog.open`.
 
         Raises:
@@ -35,15 +39,48 @@ class KafkaLedger:
             await start_consumer(consumer)
             await self._check_there(consumer)
             consumer.assign([self._place])
-            found = (await consumer.offsets_for_times({self._place: max(0, from_wall_ms)})).get(self._place)
-            ends = await consumer.end_offsets([self._place])
-            consumer.seek(self._place, ends[self._place] if found is None else found.offset)
+            start = await self._found(consumer, from_wall_ms, before_last_ms)
         except BaseException as error:  # whoever is cancelled meanwhile leaves nothing open
             await close_consumer(consumer)
-            if isinstance(error, KafkaError | OSError):
+            if isinstance(error, KafkaError | OSError | TimeoutError):
                 raise LogUnavailable(f"The ledger {self._place.topic} cannot be read: {error}.") from error
             raise
         self._consumer = consumer
+        return start
+
+    async def _found(self, consumer: AIOKafkaConsumer, from_ms: int, before_last_ms: int | None) -> LedgerStart:
+        """Go to where reading begins."""
+        first = (await consumer.beginning_offsets([self._place]))[self._place]
+        end = (await consumer.end_offsets([self._place]))[self._place]
+        if before_last_ms is not None:
+            last_ms = await self._last_ms(consumer, first, end)
+            from_ms = from_ms if last_ms is None else min(from_ms, last_ms - before_last_ms)
+        position = await self._at(consumer, from_ms, end)
+        consumer.seek(self._place, position)
+        is_first = position <= await self._at(consumer, 0, end)  # before it a marker may stand
+        return LedgerStart(from_ms, is_first, first > 0)
+
+    async def _at(self, consumer: AIOKafkaConsumer, from_ms: int, end: int) -> int:
+        """Where the first record not older than that stands; `end` if there is none."""
+        found = (await consumer.offsets_for_times({self._place: max(0, from_ms)})).get(self._place)
+        return end if found is None else int(found.offset)
+
+    async def _last_ms(self, consumer: AIOKafkaConsumer, first: int, end: int) -> int | None:
+        """Kafka's time of the last row; None if there is none."""
+        behind, looked_for = end, _LAST_LOOKED_FOR
+        async with asyncio.timeout(_LAST_WITHIN_S):
+            while behind > first:
+                begin = max(first, behind - looked_for)
+                last_ms: int | None = None
+                consumer.seek(self._place, begin)
+                while await consumer.position(self._place) < behind:
+                    got = await consumer.getmany(self._place, timeout_ms=_LAST_WAIT_MS)
+                    for row in got.get(self._place, ()):
+                        last_ms = row.timestamp
+                if last_ms is not None:
+                    return last_ms
+                behind, looked_for = begin, looked_for * 16
+        return None
 
     async def _check_there(self, consumer: AIOKafkaConsumer) -> None:
         if self._place.topic not in await consumer.topics():

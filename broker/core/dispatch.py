@@ -378,7 +378,7 @@ class Dispatch:
         self._wall_offset_ms, self._confirmed = event.wall_ms - now_ms, False
         self._care.promoted(now_ms)
         self.batches.recommit(now_ms)
-        self._succession.begin(event.progress, now_ms)
+        self._succession.begin(event.progress, now_ms, event.wall_ms)
 
     def _suspended(self, event: Suspended) -> None:
         if self.role is LEADING:

@@ -24,8 +24,8 @@ class Succession:
         self._reception = reception
         self._settling = settling
 
-    def begin(self, progress: Mapping[LanePartition, PartitionProgress], now_ms: int) -> None:
-        """Go on from these stored maps."""
+    def begin(self, progress: Mapping[LanePartition, PartitionProgress], now_ms: int, wall_ms: int) -> None:
+        """Go on from these stored maps; what was answered too long before that wall time is not known any more."""
         for ticket in self._register.replace_progress(progress):
             self._give_up(ticket, now_ms)
         self._identities.forget_expected()
@@ -34,6 +34,7 @@ class Succession:
                 self._settling.withdraw(ticket, now_ms)
                 self._register.remove(ticket)
                 self._reception.meet(ticket.anew(), now_ms)
+        self._identities.expire(wall_ms)
 
     def end(self, now_ms: int) -> None:
         """Another process leads: give up every ticket."""

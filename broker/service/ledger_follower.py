@@ -5,7 +5,8 @@ does not read what it writes. Each of its commits that returned says where its l
 reads on behind the last of them: nothing of another process can stand before a line that our own producer committed,
 for a producer that was fenced commits nothing more. So a doubt costs the same after a minute and after a month, and
 needs no line that retention may have removed. Where the next line is gone all the same (a standby that was stopped for
-a day), the follower opens anew where the dedupe window begins, which tells nothing that may not be told twice.
+a day), the follower opens anew as at its start (`broker.service.ledger_reach`), which tells nothing that may not be
+told twice.
 """
 
 from collections import deque
@@ -20,6 +21,7 @@ from broker.ports import Coordinators, LedgerLog, LedgerRow
 from broker.service.driver import Driver
 from broker.service.grants import Grants
 from broker.service.ledger_codec import ledger_read
+from broker.service.ledger_reach import LedgerReach
 from broker.service.probe import answers
 from broker.service.timekeeping import TOLERANCE_MS
 from schemas.codec import LedgerUnreadable, decode_ledger
@@ -60,6 +62,7 @@ class LedgerFollower:
         self._driver = driver
         self._clock = clock
         self._window_ms = window_ms
+        self._reach = LedgerReach(window_ms)
         self._claims: deque[tuple[int, str]] = deque(maxlen=CLAIMS_REMEMBERED)
         self._expected: tuple[int, str, int] | None = None
         self._next: int | None = None  # the offset behind the last line that was read, or that we wrote
@@ -110,9 +113,9 @@ class LedgerFollower:
         await self._coordinators.check()
 
     async def open(self) -> None:
-        """Start reading where the dedupe window begins, or where reading stopped; does nothing if it is open."""
+        """Start reading a dedupe window before the last line, or where reading stopped; does nothing if it is open."""
         if not self._opened and self._next is None:
-            await self._open_from(self._clock.utc_ms() - self._window_ms)
+            await self._open_back(self._clock.utc_ms())
         elif not self._opened:
             await self._log.open(self._clock.utc_ms())
             self._opened = self._skips = True
@@ -120,27 +123,30 @@ class LedgerFollower:
     async def reach_back(self, utc_ms: int) -> None:
         """Begin anew if the window was begun too late for a wall time that is earlier than ours was taken to be."""
         if self._opened and self._opened_from_ms > utc_ms - self._window_ms + TOLERANCE_MS:
-            await self._open_from(utc_ms - self._window_ms)
+            await self._open_back(utc_ms)
 
-    async def _open_from(self, utc_ms: int) -> None:
+    async def _open_back(self, utc_ms: int) -> None:
+        """Read anew, from a window before the last line, or before that wall time if it is earlier."""
         if self._opened:
             self._opened = False
             await self._log.close()
-        await self._log.open(utc_ms)
-        self._opened, self._opened_from_ms = True, utc_ms
+        back_ms = self._reach.back_ms
+        start = await self._log.open(utc_ms - back_ms, before_last_ms=back_ms)
+        self._reach.begin(start)
+        self._opened, self._opened_from_ms = True, start.from_ms
         self._next, self._skips = None, False
         self.deaths = Deaths()  # what is read again must not count twice
 
     async def follow(self, timeout_ms: int = POLL_MS) -> int:
         """Read what is there, or wait a moment for it; how many lines came.
 
-        Where retention has removed what comes next, everything from the beginning of the window on is read instead.
+        Where retention has removed what comes next, everything is read anew instead.
         """
         try:
             return await self._read_on(timeout_ms)
         except PositionGone as error:
             _log.warning("ledger_opened_anew", offset=self._next, reason=str(error))
-        await self._open_from(self._clock.utc_ms() - self._window_ms)
+        await self._open_back(self._clock.utc_ms())
         await self.catch_up()
         return 1
 
@@ -178,8 +184,12 @@ class LedgerFollower:
         """
         await self.open()
         self._skip()
-        while not await self._log.at_end():
-            await self.follow(POLL_MS)
+        while True:
+            while not await self._log.at_end():
+                await self.follow(POLL_MS)
+            if not self._reach.falls_short():
+                return
+            await self._open_back(self._clock.utc_ms())
 
     def expect(self, term: int, owner: str, offset: int = -1) -> None:
         """A claim of ours is committed at that offset (-1: it is not known); `read_to_claim` waits for no older one."""
@@ -205,6 +215,7 @@ class LedgerFollower:
                 f"The ledger holds a line this release cannot read ({error}); run the release that wrote it."
             ) from error
         self.lines += 1
+        self._reach.line(row.at_ms)
         self._left_ms = self._clock.now_ms() if line.kind is LedgerKind.LEFT else None
         self.highest_term = max(self.highest_term, line.term)
         if line.kind is LedgerKind.CLAIM or self.last_claim != (line.term, line.owner):

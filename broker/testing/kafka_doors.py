@@ -9,7 +9,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from broker.core.setback import Setback
 from broker.errors import LogUnavailable, MissingTopic, PositionGone, ProducerDead
-from broker.ports import Fetched, LedgerRow, Outgoing, ReplyTopic, StoredOffset, TopicPartition, Unreadable
+from broker.ports import (
+    Fetched,
+    LedgerRow,
+    LedgerStart,
+    Outgoing,
+    ReplyTopic,
+    StoredOffset,
+    TopicPartition,
+    Unreadable,
+)
 from broker.testing.kafka import MESSAGE_BYTES_MAX, METADATA_CHARS_MAX, CommitFault, KafkaLink
 from broker.testing.kafka_log import PartitionLog
 from schemas.record import Record
@@ -201,12 +210,16 @@ class MemoryLedger:
         self._topic = topic
         self._next: int | None = None
 
-    async def open(self, from_wall_ms: int) -> None:
+    async def open(self, from_wall_ms: int, *, before_last_ms: int | None = None) -> LedgerStart:
         """See `broker.ports.LedgerLog.open`."""
         await self._reached()
         log = self._link.kafka.logs(self._topic)[0]
+        last_ms = None if before_last_ms is None else log.last_ms()
+        if before_last_ms is not None and last_ms is not None:
+            from_wall_ms = min(from_wall_ms, last_ms - before_last_ms)
         young = (offset for offset in range(log.start, log.end) if log.slots[offset].at_ms >= from_wall_ms)
         self._next = next(young, log.stable_end)
+        return LedgerStart(from_wall_ms, self._next <= log.start, log.start > 0)
 
     def seek(self, offset: int) -> None:
         """See `broker.ports.LedgerLog.seek`."""

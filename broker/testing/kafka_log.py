@@ -65,6 +65,14 @@ class PartitionLog:
         self.slots.append(Slot(at_ms, record, transaction))
         return self.end - 1
 
+    def last_ms(self) -> int | None:
+        """When the last record was appended that a `read_committed` reader sees; None if there is none."""
+        for offset in range(self.stable_end - 1, self.start - 1, -1):
+            slot = self.slots[offset]
+            if slot.record is not None and (slot.transaction is None or slot.transaction.fate is Fate.COMMITTED):
+                return slot.at_ms
+        return None
+
     def trim(self, offset: int) -> None:
         """What retention does: nothing below `offset` can be read any more."""
         self.start = max(self.start, min(offset, self.end))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from broker.errors import PositionGone
-from broker.ports import LedgerLog, LedgerRow, TransactionLog
+from broker.ports import LedgerLog, LedgerRow, LedgerStart, TransactionLog
 from tests.contract.kafka_world import KafkaWorld, outgoing, read
 
 
@@ -93,6 +93,46 @@ class LedgerLogContract:
         assert await read(ledger, 0) == []
         await ledger.close()
         await producer.close()
+
+    async def test_reading_begins_before_the_last_line_however_long_ago_that_is(self, world: KafkaWorld) -> None:
+        producer = await self._written(world, "old")
+        await asyncio.sleep(0.05)
+        await producer.transact(outgoing(world.ledger_topic, "young"), {})
+        later_ms = await self._last_ms(world) + 3_600_000
+        for before_last_ms, lines in ((0, [b"young"]), (20, [b"young"]), (60_000, [b"old", b"young"])):
+            ledger = world.ledger()
+            start = await ledger.open(later_ms, before_last_ms=before_last_ms)
+            assert start == LedgerStart(later_ms - 3_600_000 - before_last_ms, len(lines) == 2, removed=False)
+            assert await read(ledger, len(lines)) == lines
+            await ledger.close()
+        ledger = world.ledger()
+        assert (await ledger.open(0, before_last_ms=0)).from_ms == 0, "an earlier instant is not made later"
+        await ledger.close()
+        await producer.close()
+
+    async def test_where_there_is_no_last_line_reading_begins_at_the_instant_given(self, world: KafkaWorld) -> None:
+        ledger = world.ledger()
+        assert await ledger.open(5_000, before_last_ms=1_000) == LedgerStart(5_000, is_first=True, removed=False)
+        await ledger.close()
+        producer = await self._written(world, *map(str, range(100)))
+        await world.trim_ledger(151)
+        start = await ledger.open(0, before_last_ms=1_000)
+        assert (start.is_first, start.removed) == (True, True), "a marker stands at its beginning"
+        assert await read(ledger, 24) == [str(number).encode() for number in range(76, 100)]
+        await ledger.close()
+        await world.trim_ledger(200)
+        assert await ledger.open(5_000, before_last_ms=1_000) == LedgerStart(5_000, is_first=True, removed=True)
+        assert await ledger.at_end()
+        await ledger.close()
+        await producer.close()
+
+    async def _last_ms(self, world: KafkaWorld) -> int:
+        ledger = await self._open(world)
+        rows: list[LedgerRow] = []
+        while not await ledger.at_end():
+            rows.extend(await ledger.read(200))
+        await ledger.close()
+        return rows[-1].at_ms
 
     async def test_a_line_knows_its_offset_and_reading_goes_on_from_any(self, world: KafkaWorld) -> None:
         producer = world.producer()

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import structlog.testing
 
 from broker.core.identity import Fate
 from broker.core.suspects import Caution
@@ -19,7 +20,7 @@ from tests.virtual_time import VIRTUAL_TIME
 pytestmark = VIRTUAL_TIME
 
 LEDGER = ledger_topic(PREFIX)
-HOUR_MS = 3_600_000
+HOUR_MS, MINUTE_MS = 3_600_000, 60_000
 
 
 def step(request_id: str, term: int = 1, owner: str = "old") -> LedgerRecord:
@@ -36,13 +37,61 @@ async def test_every_line_within_the_window_is_told_and_older_ones_are_not() -> 
     world = World()
     write(world, step("forgotten"), age_ms=HOUR_MS + 10_000)
     write(world, step("first"), age_ms=HOUR_MS - 10_000)
+    write(world, step("between"), age_ms=HOUR_MS // 2)
     write(world, step("last"))
     process = Process(world, "a")
     await process.follower.catch_up()
     known = [one for one in ("forgotten", "first", "last") if process.core.identities.knows(id_hash(one))]
     assert known == ["first", "last"]
     assert process.core.identities.fate(id_hash("last")) == (Fate.COMPLETED, 0, 0)
+    assert process.follower.lines == 3
+
+
+@pytest.mark.parametrize("pauses_ms", [(3 * HOUR_MS,), (40 * MINUTE_MS, 40 * MINUTE_MS), (2 * HOUR_MS, 50 * MINUTE_MS)])
+async def test_time_in_which_nobody_led_is_no_part_of_the_window(pauses_ms: tuple[int, ...]) -> None:
+    """Short terms follow, which died before they could say again what they had read."""
+    world = World()
+    ago_ms = sum(pauses_ms) + 50 * MINUTE_MS
+    write(world, step("forgotten"), age_ms=ago_ms + HOUR_MS)
+    write(world, step("parked"), age_ms=ago_ms)
+    for number in range(5):
+        write(world, step(f"led {number}"), age_ms=ago_ms - (number + 1) * 10 * MINUTE_MS)
+    for number, pause_ms in enumerate(pauses_ms):
+        ago_ms -= (50 * MINUTE_MS if number == 0 else 0) + pause_ms
+        write(world, claim_record(2 + number, f"p{number}"), age_ms=ago_ms)
+    process = Process(world, "a")
+    await process.follower.catch_up()
+    assert process.core.identities.knows(id_hash("led 0"))
+    assert process.follower.highest_term == 1 + len(pauses_ms)
+    told = process.follower.lines
+    await process.follower.catch_up()
+    assert process.follower.lines == told
+
+
+async def test_a_standby_that_follows_reads_nothing_again_however_long_nobody_led() -> None:
+    world = World()
+    write(world, step("first"))
+    process = Process(world, "a")
+    await process.follower.catch_up()
+    await asyncio.sleep(5 * HOUR_MS / 1_000)
+    write(world, step("last"))
+    await process.follower.catch_up()
+    await process.follower.catch_up()
     assert process.follower.lines == 2
+
+
+@pytest.mark.parametrize(("age_ms", "is_said"), [(61 * MINUTE_MS, False), (30 * MINUTE_MS, True), (None, True)])
+async def test_that_retention_leaves_less_than_a_window_is_said(age_ms: int | None, *, is_said: bool) -> None:
+    world = World()
+    write(world, step("removed"), age_ms=2 * HOUR_MS)
+    if age_ms is not None:
+        for part in range(7):
+            write(world, step(f"r{part}"), age_ms=age_ms - part * age_ms // 6)
+    world.kafka.logs(LEDGER)[0].trim(1)
+    process = Process(world, "a")
+    with structlog.testing.capture_logs() as logs:
+        await process.follower.catch_up()
+    assert any(each["event"] == "ledger_reaches_back_less" for each in logs) is is_said
 
 
 async def test_catching_up_ends_at_the_end_and_goes_on_from_there() -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from broker.core.bounds import OVERDUE_AFTER_MS
 from broker.ports import LedgerLog, LedgerRow, Outgoing, StoredOffset, TopicPartition, TransactionLog
 from broker.testing.kafka_doors import MemoryLedger, MemoryTransactions
@@ -182,6 +184,43 @@ async def test_a_successor_fails_what_its_predecessor_has_parked() -> None:
     await asyncio.sleep(3_600)
     assert ends(world) == [("parked", 0, "deadline_exceeded")]
     assert len(world.dead_letters()) == 1
+    await second.end()
+
+
+@pytest.mark.parametrize("crashes", [0, 2])
+async def test_what_was_parked_is_known_however_long_nobody_led(crashes: int) -> None:
+    """Also where leaders died as soon as they had claimed: they could not say again what they had read."""
+    world = World(latency_s=0.1, script=shut)
+    first = Process(world, "first").start()
+    await led(first)
+    await parked(world, deadline=IN_TEN_MINUTES)
+    await asyncio.sleep(5)
+    await first.kill()
+    for number in range(crashes):
+        await asyncio.sleep(5 * 3_600)
+        short = Process(world, f"short {number}").start()
+        await until(lambda: len(world.claims()) == number + 2)  # noqa: B023 -- called before the next turn
+        await short.kill()
+    await asyncio.sleep(5 * 3_600)
+    second = Process(world, "second").start()
+    await led(second)
+    await until(lambda: bool(world.outcomes()), 60)
+    assert ends(world) == [("parked", 0, "deadline_exceeded")]
+    assert [term for term, _ in world.claims()] == list(range(1, crashes + 3))
+    await second.end()
+
+
+async def test_an_id_that_was_answered_a_window_ago_is_called_again_however_long_nobody_led() -> None:
+    world = World(latency_s=0.1)
+    first = Process(world, "first").start()
+    await led(first)
+    world.submit("answered")
+    await until(lambda: len(world.outcomes()) == 1)
+    await first.kill()
+    await asyncio.sleep(3_601)
+    world.submit("answered")
+    second = Process(world, "second").start()
+    await until(lambda: len(world.outcomes()) == 2, 20)
     await second.end()
 
 
