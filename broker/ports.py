@@ -307,15 +307,24 @@ class LedgerStart:
         from_ms: Every record not older than this wall time is read.
         is_first: So is every other record that the ledger still holds.
         removed: Retention has removed records.
+        end: The offset behind the last record.
     """
 
     from_ms: int
     is_first: bool
     removed: bool
+    end: int
 
 
 class LedgerLog(Protocol):
     """The leader's own topic, read in order."""
+
+    @property
+    def topic_id(self) -> str | None:
+        """Tells the topic from every other one that ever had its name; None where Kafka does not say.
+
+        `open` looks it up, and so does `at_end` every ten seconds.
+        """
 
     async def open(self, from_wall_ms: int, *, before_last_ms: int | None = None) -> LedgerStart:
         """Start at the first record not older than that, or than so many milliseconds before the last row if given."""

@@ -9,7 +9,8 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
-from broker.errors import LogUnavailable, MissingTopic, PositionGone
+from broker.adapters.kafka_watch import TopicWatch
+from broker.errors import LogUnavailable, MissingTopic, PositionGone, RightsError, Unreachable
 from broker.ports import LedgerRow, LedgerStart
 
 _ROWS_A_READ = 2_000
@@ -25,13 +26,19 @@ class KafkaLedger:
         """Nothing is connected before `open`."""
         self._connection = connection
         self._place = KafkaPartition(topic, 0)
+        self._watch = TopicWatch(topic, connection)
         self._consumer: AIOKafkaConsumer | None = None
+
+    @property
+    def topic_id(self) -> str | None:
+        """See `broker.ports.LedgerLog.topic_id`."""
+        return self._watch.topic_id
 
     async def open(self, from_wall_ms: int, *, before_last_ms: int | None = None) -> LedgerStart:
         """See `broker.ports.LedgerLog.open`.
 
         Raises:
-            MissingTopic: There is no ledger.
+            MissingTopic: There is no ledger that this user may see.
             LogUnavailable: Kafka does not answer.
         """
         consumer = make_consumer(self._connection)
@@ -42,7 +49,7 @@ class KafkaLedger:
             start = await self._found(consumer, from_wall_ms, before_last_ms)
         except BaseException as error:  # whoever is cancelled meanwhile leaves nothing open
             await close_consumer(consumer)
-            if isinstance(error, KafkaError | OSError | TimeoutError):
+            if isinstance(error, KafkaError | OSError | TimeoutError | Unreachable):
                 raise LogUnavailable(f"The ledger {self._place.topic} cannot be read: {error}.") from error
             raise
         self._consumer = consumer
@@ -58,7 +65,7 @@ class KafkaLedger:
         position = await self._at(consumer, from_ms, end)
         consumer.seek(self._place, position)
         is_first = position <= await self._at(consumer, 0, end)  # before it a marker may stand
-        return LedgerStart(from_ms, is_first, first > 0)
+        return LedgerStart(from_ms, is_first, first > 0, end)
 
     async def _at(self, consumer: AIOKafkaConsumer, from_ms: int, end: int) -> int:
         """Where the first record not older than that stands; `end` if there is none."""
@@ -85,6 +92,10 @@ class KafkaLedger:
     async def _check_there(self, consumer: AIOKafkaConsumer) -> None:
         if self._place.topic not in await consumer.topics():
             raise MissingTopic(self._place.topic)
+        try:
+            self._watch.reads(await self._watch.first(consumer))
+        except RightsError as hidden:
+            raise MissingTopic(self._place.topic) from hidden
 
     def seek(self, offset: int) -> None:
         """See `broker.ports.LedgerLog.seek`."""
@@ -106,6 +117,9 @@ class KafkaLedger:
         """See `broker.ports.LedgerLog.at_end`."""
         consumer = self._opened()
         try:
+            now = await self._watch.again(consumer)
+            if now is not None:
+                self._watch.reads(now)
             ends = await consumer.end_offsets([self._place])
             return bool(await consumer.position(self._place) >= ends[self._place])
         except (KafkaError, OSError) as error:

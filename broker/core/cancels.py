@@ -110,6 +110,11 @@ class WaitingCancels:
             self._renew_from_ms = now_ms + self._window_ms // STRIDES
         return found
 
+    def retell(self) -> None:
+        """The ledger is gone: each is to be said again."""
+        self._waiting = {id_hash: _at_ms(packed) for id_hash, packed in self._waiting.items()}
+        self._renew_from_ms = 0
+
     def _due(self, now_ms: int) -> Iterator[Cancel]:
         for id_hash, packed in self._waiting.items():
             if _told_ms(packed) > now_ms - self._window_ms // 2:

@@ -335,7 +335,7 @@ class Dispatch:
     # ------------------------------------------------------------------ settling
 
     def _publish_at(self) -> int | None:
-        active = self.limits.waiting() > 0 or len(self.flights) > 0 or self.trust.needs_proof
+        active = self.limits.waiting() > 0 or len(self.flights) > 0 or self.trust.needs_proof or self.identities.retells
         return self.batches.due_at(active=active, parked=not active and self.identities.kept > 0)
 
     def _committed(self, event: Committed, now_ms: int) -> None:
@@ -378,7 +378,7 @@ class Dispatch:
         self._wall_offset_ms, self._confirmed = event.wall_ms - now_ms, False
         self._care.promoted(now_ms)
         self.batches.recommit(now_ms)
-        self._succession.begin(event.progress, now_ms, event.wall_ms)
+        self._succession.begin(event, now_ms)
 
     def _suspended(self, event: Suspended) -> None:
         if self.role is LEADING:

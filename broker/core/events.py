@@ -102,11 +102,15 @@ class LedgerRead:
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """The claim stands and all maps are read: lead, with this progress."""
+    """The claim stands and all maps are read: lead, with this progress.
+
+    `ledger_is_new`: the ledger that told what is known here is gone.
+    """
 
     progress: Mapping[LanePartition, PartitionProgress]
     term: int
     wall_ms: int
+    ledger_is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ Rules:
   front is empty.
 - Of what has a copy on its way the deadline and the id are kept besides, where a ledger line has told them: a request
   whose copy never comes can then be failed. Older releases tell neither; the longest deadline counts for theirs.
+- Where the ledger is gone, everything is recorded again: what is older than that moment has not been told since. An
+  answer that is told again is known for a whole window more.
 - One dict from hash to one packed integer, its order the order of age. A test measures the bytes. The price: when a
   dict of two million grows, the loop stands still for a few tenths of a second, once in about 1.4 times `ids_max` ids.
 """
@@ -25,6 +27,7 @@ from broker.core.value import value
 
 STRIDES: Final = 64
 RENEWALS_MAX: Final = 500  # a batch: 20 KB in a ledger record
+RETOLD_MAX: Final = 4_000  # a batch, where the ledger is gone: 250 KB
 RUN_MAX: Final = 0xFFFF  # the ledger entry's H
 ATTEMPT_MAX: Final = 0xFF  # the ledger entry's B; higher ones are kept as this one
 _HASH_BITS: Final = 128
@@ -104,6 +107,7 @@ class Fates:
 
     Attributes:
         kept: How many ids have a copy on its way.
+        untold: Ids to be recorded again, since the ledger that told of them is gone.
         evicted: How many answers `ids_max` has pushed out.
     """
 
@@ -127,6 +131,8 @@ class Fates:
         self._expire_from_ms = 0
         self._renew_from_ms = 0
         self._evicted_until_ms: int | None = None
+        self.untold: list[bytes] = []
+        self._told_count = self._untold_before_s = 0
         self.kept = self.evicted = 0
 
     def __len__(self) -> int:
@@ -231,20 +237,48 @@ class Fates:
             return self._window_ms
         return max(0, min(self._window_ms, now_ms - self._evicted_until_ms))
 
+    def retell(self, now_ms: int) -> None:
+        """The ledger is gone: everything must be recorded again, what has a copy on its way first."""
+        self._untold_before_s = -(-now_ms // 1_000)
+        _age(self._kept, self._untold_before_s - 1)
+        _age(self._answered, self._untold_before_s - 1)
+        self.untold, self._told_count = [*self._kept, *self._answered], 0
+
+    def _retold(self) -> list[tuple[Identity, int, Fate]]:
+        """The next ones that were not recorded again yet."""
+        while self._told_count < len(self.untold) and self._untold(self.untold[self._told_count]) is None:
+            self._told_count += 1
+        if self._told_count == len(self.untold):
+            self.untold = []
+        found: list[tuple[Identity, int, Fate]] = []
+        for id_hash in self.untold[self._told_count : self._told_count + RETOLD_MAX]:
+            known = self._untold(id_hash)
+            if known is not None:
+                found.append((Identity(id_hash, known.run, known.fingerprint), known.attempt, known.fate))
+        return found
+
+    def _untold(self, id_hash: bytes) -> Known | None:
+        """What is known of it, unless that was recorded again, or is forgotten by now."""
+        known = self.find(id_hash)
+        return known if known is not None and known.at_s < self._untold_before_s else None
+
     def renewals(self, now_ms: int) -> list[tuple[Identity, int, Fate]]:
         """Kept ids whose last ledger entry is half a window old, oldest first, until they are recorded again.
 
         One whose copy can come no more is forgotten instead, unless it is parked under a known id: `overdue` names it.
+        After `retell` everything that was known then comes first.
         """
+        if self.untold and (found := self._retold()):
+            return found
         if now_ms < self._renew_from_ms:
             return []
         due_s = (now_ms - self._window_ms // 2) // 1_000
         due = takewhile(lambda item: _at_s(item[1]) <= due_s, self._kept.items())
         looked_at = [(each, _unpack(packed)) for each, packed in islice(due, RENEWALS_MAX)]
-        found = [(each, known) for each, known in looked_at if not self._is_past(each, known, now_ms // 1_000)]
+        live = [(each, known) for each, known in looked_at if not self._is_past(each, known, now_ms // 1_000)]
         if not looked_at:
             self._renew_from_ms = now_ms + self._window_ms // STRIDES
-        return [(Identity(each, known.run, known.fingerprint), known.attempt, known.fate) for each, known in found]
+        return [(Identity(each, known.run, known.fingerprint), known.attempt, known.fate) for each, known in live]
 
     def _is_past(self, id_hash: bytes, known: Known, now_s: int) -> bool:
         """Whether no copy can come any more; it is forgotten then."""
@@ -276,6 +310,13 @@ def _unpack(packed: int) -> Known:
 
 def _at_s(packed: int) -> int:
     return packed >> 96
+
+
+def _age(home: dict[bytes, int], at_s: int) -> None:
+    """Nothing is younger than that; the youngest stand last."""
+    young = [each for each, _ in takewhile(lambda item: _at_s(item[1]) > at_s, reversed(home.items()))]
+    for id_hash in young:
+        home[id_hash] = at_s << 96 | home[id_hash] & (1 << 96) - 1
 
 
 # A byte that says whether it is overdue, 5 bytes of deadline, the id.

@@ -217,6 +217,16 @@ class Identities:
         """How far back every answer is known: the window, or less where `ids_max` cut it short."""
         return self._fates.window_reached_ms(now_ms)
 
+    @property
+    def retells(self) -> bool:
+        """Whether something must be recorded again since the ledger is gone: there is a transaction to be made."""
+        return bool(self._fates.untold)
+
+    def retell(self, now_ms: int) -> None:
+        """The ledger is gone: everything that it told must stand in the new one."""
+        self._fates.retell(now_ms)
+        self.cancels.retell()
+
     def renewals(self, now_ms: int) -> list[tuple[Identity, int, Fate]]:
         """What must stand in the ledger once more: ids with a copy on its way, twice a window, in batches.
 

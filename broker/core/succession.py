@@ -5,14 +5,12 @@ say which records are open, the ledger which ids are answered; what both leave o
 that answers for no id is judged anew.
 """
 
-from collections.abc import Mapping
-
+from broker.core.events import Promoted
 from broker.core.identity import Identities, Judgement
-from broker.core.progress import PartitionProgress
 from broker.core.reception import Reception
 from broker.core.register import Register
 from broker.core.settling import Settling
-from broker.core.ticket import LanePartition, Ticket
+from broker.core.ticket import Ticket
 
 
 class Succession:
@@ -24,9 +22,9 @@ class Succession:
         self._reception = reception
         self._settling = settling
 
-    def begin(self, progress: Mapping[LanePartition, PartitionProgress], now_ms: int, wall_ms: int) -> None:
-        """Go on from these stored maps; what was answered too long before that wall time is not known any more."""
-        for ticket in self._register.replace_progress(progress):
+    def begin(self, promoted: Promoted, now_ms: int) -> None:
+        """Go on from the stored maps; what was answered too long ago is not known any more."""
+        for ticket in self._register.replace_progress(promoted.progress):
             self._give_up(ticket, now_ms)
         self._identities.forget_expected()
         for ticket in sorted(self._register.tickets(), key=self._register.is_answering, reverse=True):
@@ -34,7 +32,9 @@ class Succession:
                 self._settling.withdraw(ticket, now_ms)
                 self._register.remove(ticket)
                 self._reception.meet(ticket.anew(), now_ms)
-        self._identities.expire(wall_ms)
+        self._identities.expire(promoted.wall_ms)
+        if promoted.ledger_is_new:
+            self._identities.retell(promoted.wall_ms)
 
     def end(self, now_ms: int) -> None:
         """Another process leads: give up every ticket."""

@@ -190,7 +190,9 @@ class Leadership:
     async def _begin(self, standing: Standing, renewal: Renewal) -> None:
         driver, clock = self._parts.driver, self._parts.clock
         self._term, self._has_led = standing.term, True
-        driver.post(Promoted(standing.progress, standing.term, clock.utc_ms()))
+        is_new = self._parts.follower.made_anew
+        driver.post(Promoted(standing.progress, standing.term, clock.utc_ms(), ledger_is_new=is_new))
+        self._parts.follower.made_anew = False
         self._parts.publication.begin(standing.topic_ids)
         driver.cautious = set(standing.cautions)  # before anybody reads
         for place, offset in standing.lost.items():
@@ -215,6 +217,8 @@ class Leadership:
         """Commit batches until the lease is lost, the producer dies (None: find out), or the drain is over."""
         while True:
             self._check_intakes()
+            if self._parts.follower.made_anew:
+                raise TopicMadeAnewError("The ledger was deleted and made anew: what is known is written again.")
             if self._leaving.is_set():
                 await self._halt_intakes()
             batch = await self._next_batch(renewal)

@@ -17,7 +17,7 @@ import structlog
 from broker.clock import WallClock
 from broker.core.suspects import Deaths
 from broker.errors import LogUnavailable, PositionGone, ProgressUnreadable
-from broker.ports import Coordinators, LedgerLog, LedgerRow
+from broker.ports import Coordinators, LedgerLog, LedgerRow, LedgerStart
 from broker.service.driver import Driver
 from broker.service.grants import Grants
 from broker.service.ledger_codec import ledger_read
@@ -43,6 +43,7 @@ class LedgerFollower:
         deaths: Terms that died, as all lines tell, our own included.
         lines: How many lines were read.
         reached_ms: When a line was last read.
+        made_anew: The topic was deleted and made anew while we knew the former one: its lines are in our memory alone.
     """
 
     def __init__(  # noqa: PLR0913 — two keyword-only, made in one place
@@ -69,7 +70,10 @@ class LedgerFollower:
         self._skips = False
         self._opened = False
         self._opened_from_ms = 0
+        self._is_former = False  # what is read on from is a place in a former topic
         self._left_ms: int | None = None
+        self._topic_id: str | None = None
+        self.made_anew = False
         self.claimed_at_ms = 0
         self.deaths = Deaths()
         self.topic_ids: dict[str, str] = {}
@@ -110,6 +114,7 @@ class LedgerFollower:
     async def _look(self) -> None:
         if self._opened:
             await self._log.at_end()
+            self._recognise()
         await self._coordinators.check()
 
     async def open(self) -> None:
@@ -117,8 +122,9 @@ class LedgerFollower:
         if not self._opened and self._next is None:
             await self._open_back(self._clock.utc_ms())
         elif not self._opened:
-            await self._log.open(self._clock.utc_ms())
+            start = await self._log.open(self._clock.utc_ms())
             self._opened = self._skips = True
+            self._recognise(start)
 
     async def reach_back(self, utc_ms: int) -> None:
         """Begin anew if the window was begun too late for a wall time that is earlier than ours was taken to be."""
@@ -132,10 +138,27 @@ class LedgerFollower:
             await self._log.close()
         back_ms = self._reach.back_ms
         start = await self._log.open(utc_ms - back_ms, before_last_ms=back_ms)
+        self._recognise(start)
+        self._is_former = False
         self._reach.begin(start)
         self._opened, self._opened_from_ms = True, start.from_ms
         self._next, self._skips = None, False
         self.deaths = Deaths()  # what is read again must not count twice
+
+    def _recognise(self, start: LedgerStart | None = None) -> None:
+        """Is it the topic that we knew? Where Kafka tells no ids, one that ends before our place is another."""
+        topic_id = self._log.topic_id
+        known, self._topic_id = self._topic_id, topic_id or self._topic_id
+        if topic_id is None:
+            is_another = start is not None and self._next is not None and start.end < self._next
+        else:
+            is_another = known not in {None, topic_id}
+        if is_another:
+            self._found_anew()
+
+    def _found_anew(self) -> None:
+        self.made_anew = self._is_former = True
+        _log.error("ledger_made_anew", lines_known=self.lines)
 
     async def follow(self, timeout_ms: int = POLL_MS) -> int:
         """Read what is there, or wait a moment for it; how many lines came.
@@ -162,6 +185,8 @@ class LedgerFollower:
 
     def _skip(self) -> None:
         """Go to where reading is to go on. Not at each commit: each seek makes the client fetch from there."""
+        if self._is_former:
+            raise PositionGone("The ledger was deleted and made anew: it is read from its beginning.")
         if self._skips and self._next is not None:
             self._log.seek(self._next)
         self._skips = False
@@ -173,6 +198,8 @@ class LedgerFollower:
         of requests the core knows.
         """
         self._bear_in_mind(line, self._clock.utc_ms())
+        if 0 <= offset < (self._next or 0):
+            self._found_anew()
         if offset >= 0:
             self._next, self._skips = offset + 1, True
 
@@ -183,6 +210,8 @@ class LedgerFollower:
             LogUnavailable: Kafka does not answer.
         """
         await self.open()
+        if self._is_former:
+            await self._open_back(self._clock.utc_ms())
         self._skip()
         while True:
             while not await self._log.at_end():

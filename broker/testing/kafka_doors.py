@@ -209,6 +209,7 @@ class MemoryLedger:
         self._link = link
         self._topic = topic
         self._next: int | None = None
+        self.topic_id: str | None = None
 
     async def open(self, from_wall_ms: int, *, before_last_ms: int | None = None) -> LedgerStart:
         """See `broker.ports.LedgerLog.open`."""
@@ -219,7 +220,8 @@ class MemoryLedger:
             from_wall_ms = min(from_wall_ms, last_ms - before_last_ms)
         young = (offset for offset in range(log.start, log.end) if log.slots[offset].at_ms >= from_wall_ms)
         self._next = next(young, log.stable_end)
-        return LedgerStart(from_wall_ms, self._next <= log.start, log.start > 0)
+        self.topic_id = self._link.kafka.topic_id(self._topic)
+        return LedgerStart(from_wall_ms, self._next <= log.start, log.start > 0, log.stable_end)
 
     def seek(self, offset: int) -> None:
         """See `broker.ports.LedgerLog.seek`."""
@@ -227,7 +229,7 @@ class MemoryLedger:
 
     async def read(self, timeout_ms: int) -> Sequence[LedgerRow]:
         """See `broker.ports.LedgerLog.read`."""
-        await _until(self._link, self._has_more, timeout_ms)
+        await _until(self._link, self._says_something, timeout_ms)
         if not self._link.is_up:
             return []
         rows, self._next = self._read()
@@ -240,11 +242,17 @@ class MemoryLedger:
         await self._reached()
         if self._next is None:
             raise LogUnavailable(f"The ledger {self._topic} was closed meanwhile.")
-        return not self._has_more()
+        more = self._has_more()
+        self.topic_id = self._link.kafka.topic_id(self._topic)
+        return not more
 
     async def close(self) -> None:
         """See `broker.ports.LedgerLog.close`."""
         self._next = None
+
+    def _says_something(self) -> bool:
+        """Whether there is a line, or something to be raised."""
+        return self._topic not in self._link.kafka.topic_names() or self._has_more()
 
     def _has_more(self) -> bool:
         log, position = self._place()
@@ -252,8 +260,10 @@ class MemoryLedger:
 
     def _place(self) -> tuple[PartitionLog, int]:
         assert self._next is not None  # noqa: S101 — programmer error: read before open
-        log = self._link.kafka.logs(self._topic)[0]
-        return log, self._next
+        try:
+            return self._link.kafka.logs(self._topic)[0], self._next
+        except MissingTopic as error:
+            raise LogUnavailable(f"The ledger {self._topic} cannot be read: {error}") from error
 
     def _read(self) -> tuple[list[Fetched], int]:
         log, position = self._place()

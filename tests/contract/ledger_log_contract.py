@@ -102,7 +102,7 @@ class LedgerLogContract:
         for before_last_ms, lines in ((0, [b"young"]), (20, [b"young"]), (60_000, [b"old", b"young"])):
             ledger = world.ledger()
             start = await ledger.open(later_ms, before_last_ms=before_last_ms)
-            assert start == LedgerStart(later_ms - 3_600_000 - before_last_ms, len(lines) == 2, removed=False)
+            assert start == LedgerStart(later_ms - 3_600_000 - before_last_ms, len(lines) == 2, removed=False, end=4)
             assert await read(ledger, len(lines)) == lines
             await ledger.close()
         ledger = world.ledger()
@@ -112,7 +112,7 @@ class LedgerLogContract:
 
     async def test_where_there_is_no_last_line_reading_begins_at_the_instant_given(self, world: KafkaWorld) -> None:
         ledger = world.ledger()
-        assert await ledger.open(5_000, before_last_ms=1_000) == LedgerStart(5_000, is_first=True, removed=False)
+        assert await ledger.open(5_000, before_last_ms=1_000) == LedgerStart(5_000, is_first=True, removed=False, end=0)
         await ledger.close()
         producer = await self._written(world, *map(str, range(100)))
         await world.trim_ledger(151)
@@ -121,7 +121,9 @@ class LedgerLogContract:
         assert await read(ledger, 24) == [str(number).encode() for number in range(76, 100)]
         await ledger.close()
         await world.trim_ledger(200)
-        assert await ledger.open(5_000, before_last_ms=1_000) == LedgerStart(5_000, is_first=True, removed=True)
+        assert await ledger.open(5_000, before_last_ms=1_000) == LedgerStart(
+            5_000, is_first=True, removed=True, end=200
+        )
         assert await ledger.at_end()
         await ledger.close()
         await producer.close()

@@ -12,7 +12,7 @@ from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
 from consumers.results import ResultReader
 from schemas.record import Record
-from schemas.topics import requests_topic, results_topic
+from schemas.topics import ledger_topic, requests_topic, results_topic
 from tests.contract.changing_topics_contract import FOUND_WITHIN_S, outcome
 from tests.integration.fleet import Fleet, read_all, request
 from tests.integration.real_topics import RealTopics, topics_of
@@ -82,3 +82,36 @@ async def test_a_lane_made_anew_under_its_leader_is_taken_from_its_first_record(
         assert set(ledger.counts().values()) == {1}
         assert leader.child.returncode is None
         assert "lane_made_anew" in leader.said()
+
+
+@pytest.mark.timeout(180)
+async def test_a_ledger_made_anew_under_its_leader_holds_again_what_was_answered(
+    services: LocalServices, tmp_path: Path
+) -> None:
+    """Its successor calls nothing again."""
+    prefix = f"anew-{uuid.uuid4().hex[:8]}"
+    settings = UpstreamSettings(
+        tokens_per_minute=60_000_000, requests_per_minute=600_000, latency_s=(0.01, 0.02), seed=7, port=0
+    )
+    async with Upstream(settings) as upstream, Fleet(services, prefix, upstream.base_url, tmp_path) as fleet:
+        leader = await fleet.start()
+        await fleet.until(leader, "leader")
+        world, topic = RealTopics(fleet.connection, prefix), requests_topic(prefix, "urgent")
+        asked = [Record(b"acme", json.dumps(request(f"lead-{number}")).encode()) for number in range(20)]
+        await world.publish(topic, *asked, partition=0)
+        await read_all(fleet, "results", until=20, within_s=20)
+        await world.make_anew(ledger_topic(prefix), 1)
+        async with asyncio.timeout(40):
+            while "ledger_made_anew" not in leader.said():
+                await asyncio.sleep(0.2)
+        retold = await read_all(fleet, "ledger", until=3, within_s=30)
+        assert retold.values[0]["kind"] == "claim"
+        await fleet.until(leader, "leader")
+        await fleet.kill(leader)
+        successor = await fleet.start()
+        await fleet.until(successor, "leader")
+        await world.publish(topic, *asked, Record(b"acme", json.dumps(request("last")).encode()), partition=0)
+        ledger = await read_all(fleet, "results", until=21, within_s=40)
+        assert len(ledger.counts()) == 21
+        assert set(ledger.counts().values()) == {1}
+        assert upstream.books().calls == 21

@@ -141,13 +141,15 @@ class Shell:
         self.commit()
         return self
 
-    def promote(self, progress: Mapping[LanePartition, PartitionProgress] | None = None) -> None:
+    def promote(
+        self, progress: Mapping[LanePartition, PartitionProgress] | None = None, *, ledger_is_new: bool = False
+    ) -> None:
         """The claim stands."""
         if progress is None:
             progress = {place(rule.name): PartitionProgress(0) for rule in LANES}
             progress[place(CONTROL)] = PartitionProgress(0)
         self.renew()
-        self.post(Promoted(progress, self.core.term + 1, WALL_MS + self.now_ms))
+        self.post(Promoted(progress, self.core.term + 1, WALL_MS + self.now_ms, ledger_is_new))
 
     def suspend(self) -> None:
         """The producer is gone; whatever was under way is unknown."""

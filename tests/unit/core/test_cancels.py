@@ -141,3 +141,14 @@ def test_an_id_takes_two_hundred_bytes_at_most() -> None:
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert taken / len(ids) + 49 <= 200  # and the id itself
+
+
+def test_where_the_ledger_is_gone_every_cancel_is_said_again() -> None:
+    cancels = waiting(numbered(1), numbered(2))
+    assert cancels.renewals(AT + 1) == []
+    cancels.retell()
+    assert cancels.renewals(AT + 2) == [numbered(1), numbered(2)]
+    for cancel in cancels.renewals(AT + 2):
+        cancels.record(cancel, AT + 2)
+    assert cancels.renewals(AT + 3) == []
+    assert cancels.covers(numbered(1).id_hash, AT)

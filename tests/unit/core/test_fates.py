@@ -4,7 +4,7 @@ import tracemalloc
 import pytest
 
 from broker.core.bounds import OVERDUE_AFTER_MS, OVERDUE_MAX
-from broker.core.fates import RENEWALS_MAX, RUN_MAX, STRIDES, Awaited, Fate, Fates, Identity, Known, Overdue
+from broker.core.fates import RENEWALS_MAX, RETOLD_MAX, RUN_MAX, STRIDES, Awaited, Fate, Fates, Identity, Known, Overdue
 
 WINDOW = 64_000  # a stride is one second
 
@@ -359,3 +359,55 @@ def test_a_parked_id_takes_a_few_hundred_bytes_with_its_deadline_and_name() -> N
     bytes_each = tracemalloc.get_traced_memory()[0] / count
     tracemalloc.stop()
     assert bytes_each <= 400
+
+
+def told(index: Fates, now_ms: int) -> list[int]:
+    """What is to be recorded again now, by number; it is, at that moment."""
+    found = index.renewals(now_ms)
+    for each, attempt, fate in found:
+        index.record(each, attempt, fate, now_ms)
+    return [int.from_bytes(each.id_hash, "big") for each, _, _ in found]
+
+
+def test_where_the_ledger_is_gone_everything_is_recorded_again_what_is_parked_first() -> None:
+    index = fates()
+    for number in range(6):
+        index.record(identity(number), 2, Fate.PARKED if number == 4 else Fate.COMPLETED, number * 1_000)
+    assert told(index, 5_500) == []
+    index.retell(5_500)
+    assert index.untold
+    assert index.renewals(5_600) == index.renewals(5_700), "until they are recorded"
+    assert told(index, 5_800) == [4, 0, 1, 2, 3, 5]
+    assert told(index, 5_900) == []
+    assert not index.untold
+    assert index.find(identity(0).id_hash) == Known(Fate.COMPLETED, 0, 2, b"contents", 6)
+
+
+def test_what_was_recorded_since_or_is_forgotten_is_not_told_again() -> None:
+    index = fates()
+    for number in range(4):
+        index.record(identity(number), 0, Fate.COMPLETED, 5_000)
+    index.retell(9_001)
+    index.record(identity(0), 0, Fate.COMPLETED, 10_000)
+    index.record(identity(2), 0, Fate.COMPLETED, 10_000)
+    assert told(index, 10_000) == [1, 3]
+    index.retell(11_000)
+    index.expire(5_000 + 2 * WINDOW)
+    assert told(index, 5_000 + 2 * WINDOW) == []
+
+
+def test_an_answer_of_the_very_second_is_told_again_too() -> None:
+    index = fates()
+    index.record(identity(1), 0, Fate.COMPLETED, 3_000)
+    index.record(identity(2), 0, Fate.COMPLETED, 8_999)
+    index.record(identity(3), 0, Fate.COMPLETED, 9_700)  # by Kafka's clock, which is ahead
+    index.retell(8_999)
+    assert told(index, 9_000) == [1, 2, 3]
+
+
+def test_what_is_recorded_again_comes_in_bounded_batches() -> None:
+    index = fates(ids_max=3 * RETOLD_MAX)
+    for number in range(RETOLD_MAX + 3):
+        index.record(identity(number), 0, Fate.COMPLETED, 1_000)
+    index.retell(5_000)
+    assert [len(told(index, now_ms)) for now_ms in (5_100, 5_200, 5_300)] == [RETOLD_MAX, 3, 0]

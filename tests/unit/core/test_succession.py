@@ -157,3 +157,19 @@ def test_a_leader_that_stands_by_publishes_nothing_and_forgets_everything() -> N
     shell.post(Answered(call, verdict(), 5_000))
     assert shell.is_empty()
     assert shell.carry_out() == []
+
+
+def test_where_the_ledger_is_gone_what_it_told_stands_in_the_next_lines() -> None:
+    shell = leading()
+    shell.settle_all()
+    shell.read(settled("answered", Fate.COMPLETED), settled("parked", Fate.PARKED, attempt=2))
+    shell.suspend()
+    shell.now_ms += 1_000
+    shell.promote(shell.restored(), ledger_is_new=True)
+    assert shell.core.identities.retells
+    assert shell.batch is not None
+    assert shell.batch.settled == (settled("parked", Fate.PARKED, attempt=2), settled("answered", Fate.COMPLETED))
+    shell.commit()
+    shell.wait(1_000)
+    assert shell.store().settled == ()
+    assert not shell.core.identities.retells
