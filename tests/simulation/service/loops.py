@@ -7,7 +7,7 @@ one instant happens in every order.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from functools import partial
 from heapq import heappop, heappush
@@ -318,3 +318,17 @@ class Conductor:
             else:
                 loop._ready.append(timer)
                 loop._awake.add(loop)
+
+
+def nap(seconds: float) -> Awaitable[None]:
+    """As `asyncio.sleep`; in a `VirtualLoop` a future, and no coroutine around it.
+
+    A timer of a nap that was cancelled stays, and finds its future done.
+    """
+    loop: Any = asyncio._get_running_loop()
+    if seconds <= 0 or not isinstance(loop, VirtualLoop):
+        return asyncio.sleep(max(0.0, seconds))
+    woken = loop.create_future()
+    timer = _Handle((_SLEPT, (woken, None), _NO_CONTEXT, loop))
+    heappush(loop._timers, (loop._now.loop_s + seconds, next(_ASKED), timer))
+    return woken  # type: ignore[no-any-return] # a future

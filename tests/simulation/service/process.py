@@ -11,12 +11,11 @@ from prometheus_client.samples import Sample
 
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
-from broker.core.commands import Command
-from broker.core.dispatch import Dispatch
 from broker.core.events import Event
 from broker.core.term import LeaseTimes
 from broker.ports import RetryDoors, TransactionLog
 from broker.service.assembly import DispatcherDoors, assemble, dispatcher_name
+from broker.service.driver import Driver
 from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
 from broker.service.retrying import RetrierProcess
@@ -44,7 +43,7 @@ from tests.simulation.service.wires import Lease, Link, Transactions, Upstream, 
 GAUGES_EVERY_S = 10.0
 """Seldom: no promise depends on what is shown, and showing it takes a tenth of a run's time."""
 
-AUDITED, AUDITED_EVERY = 0.1, 30
+AUDITED, AUDITED_EVERY = 0.1, 20
 """The share of runs in which the books are compared after every event, and after which one they are in others."""
 
 
@@ -164,28 +163,21 @@ class DispatcherProcess(Process):
             )
         )
         self.made.dispatcher.gauges_every_s = GAUGES_EVERY_S
-        self._audited(self.made.core)
+        self._audited(self.made.driver)
 
-    def _audited(self, core: Dispatch) -> None:
-        """Compare its books after what it was told, and after what it has decided."""
-        history, note, decide = self.world.history, core.on, core.commands
+    def _audited(self, driver: Driver) -> None:
+        """Compare the books of its core after what it was told."""
+        history, post, core = self.world.history, driver.post, driver.core
         every = 1 if Random(f"books {self.world.scenario.seed}").random() < AUDITED else AUDITED_EVERY
         count = itertools.count(1)
 
-        def audit(what: str) -> None:
+        def posted(event: Event) -> None:
+            post(event)
             if next(count) % every == 0 and not history.unsound and (fault := core._eviction._fault()) is not None:
-                history.unsound.append(f"{self.name} at {self.world.conductor.now_s:.3f} s, after {what}: {fault}")
+                at = f"{self.world.conductor.now_s:.3f} s, after {type(event).__name__}"
+                history.unsound.append(f"{self.name} at {at}: {fault}")
 
-        def on(event: Event, now_ms: int) -> None:
-            note(event, now_ms)
-            audit(type(event).__name__)
-
-        def commands(now_ms: int) -> list[Command]:
-            decided = decide(now_ms)
-            audit("its commands")
-            return decided
-
-        core.on, core.commands = on, commands  # type: ignore[method-assign] # of this one core
+        driver.post = posted  # type: ignore[method-assign] # of this one driver; its core may be compiled
 
     @property
     def group(self) -> str:

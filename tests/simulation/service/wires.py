@@ -28,7 +28,7 @@ from broker.testing.kafka_doors import MemoryTransactions
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from broker.testing.upstream import ScriptedUpstream
 from schemas.delta import Delta
-from tests.simulation.service.loops import Conductor
+from tests.simulation.service.loops import Conductor, nap
 from tests.simulation.service.openai import HANGS_S, OpenAI, Sending
 from tests.simulation.service.scenario import DEADLY_CALL, FLAW_IN_CALLING, Faults
 
@@ -90,7 +90,7 @@ class Wires:
 
     async def travel(self) -> None:
         """Until a message has arrived."""
-        await asyncio.sleep(self.delay_s())
+        await nap(self.delay_s())
         self.live()
 
     def live(self) -> None:
@@ -232,7 +232,7 @@ class Lease(MemoryLease):
         takes_s = math.inf if self._wires.chance(self._wires.faults.lease_lost) else self._wires.delay_s()
         left_s = until_s - self._wires.conductor.now_s
         try:
-            await asyncio.sleep(max(0.0, min(takes_s, left_s)))
+            await nap(min(takes_s, left_s))
         except asyncio.CancelledError:
             if self._wires.is_dead or not self._wires.chance(self._wires.faults.deaf):
                 raise
