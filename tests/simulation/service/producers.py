@@ -31,6 +31,8 @@ from tests.simulation.service.scenario import (
 GARBAGE = b"{ no json"
 KEYS = (b"k1", b"k2")
 RUNS_MAX = 2
+NAMELESS = 0.3
+"""The share of records that end their decoder whose headers do not say whose they are."""
 DEADLY_WITHIN_S = 300.0
 """Its three deaths take their time, and a deadline must not come first."""
 
@@ -143,10 +145,12 @@ class Producers:
     def _spoilt(self, lane: str, name: str, request: dict[str, Any], text: str) -> None:
         """Of what ends its reader only the headers can say which request waits for an answer."""
         request["body"]["messages"][0]["content"] += text
-        record = Record(None, json.dumps(request).encode(), ((names.CE_SUBJECT, name.encode()),))
+        nameless = text == POISON and Random(f"nameless {name} {self._scenario.seed}").random() < NAMELESS
+        headers = () if nameless else ((names.CE_SUBJECT, name.encode()),)
+        record = Record(None, json.dumps(request).encode(), headers)
         body, topic = json.dumps(request["body"], sort_keys=True), topics.requests_topic(PREFIX, lane)
         at_s = self._chance.uniform(0, self._scenario.span_s)
-        self._conductor.plan(at_s, lambda: self._append(topic, record, name, body))
+        self._conductor.plan(at_s, lambda: self._append(topic, record, None if nameless else name, body))
 
     def _cancel(self, name: str) -> None:
         value = json.dumps({"type": "cancel", "id": name}).encode()

@@ -10,13 +10,16 @@ import pytest
 
 from tests.simulation.service.mutants.hunting import hunt
 from tests.simulation.service.mutants.planting import MEMORY, ORDER, REFUSALS, WAITS
+from tests.simulation.service.mutants.sentences import TABLE, sentences, table
 from tests.simulation.service.mutants.table import MUTANTS
 
 GUARANTEES = (Path(__file__).parents[3] / "docs" / "guarantees.md").read_text()
 PROMISES = {int(number) for number in re.findall(r"^(\d+)\. \*\*", GUARANTEES, re.MULTILINE)}
 PLAYED = GUARANTEES.partition("The next rows are played in virtual time")[2].partition("\n## ")[0]
-PLAYED_BY_OTHER_TESTS = ("OpenAI, a gateway or a proxy", "Kafka refuses a record", "a topic is deleted and made anew")
+PLAYED_BY_OTHER_TESTS = ("a topic is deleted and made anew",)
 """Rows of that table that no trouble of `make sim` plays: tests of their own do."""
+BESIDE = table(TABLE.read_text())
+ROOT = Path(__file__).parents[3]
 ELSEWHERE = {ORDER, WAITS, REFUSALS, MEMORY}
 AT_LEAST = 60
 
@@ -39,6 +42,34 @@ def test_every_row_that_is_played_in_virtual_time_has_one() -> None:
     assert len(rows) >= 7
     named = [row for each in MUTANTS.values() for row in each.breaks if isinstance(row, str)]
     assert [row for row in rows if not any(row.startswith(name) for name in named)] == []
+
+
+def test_every_sentence_has_a_planted_fault_or_a_reason_why_a_simulation_cannot_show_it() -> None:
+    promised = sentences(GUARANTEES)
+    assert len(promised) > 100
+    assert [sentence for sentence in promised if sentence not in BESIDE] == [], f"say in {TABLE.name} what breaks it"
+    assert [sentence for sentence in BESIDE if sentence not in promised] == [], "no sentence of docs/guarantees.md"
+
+
+@pytest.mark.parametrize("sentence", BESIDE)
+def test_what_stands_beside_a_sentence_is_a_planted_fault_or_a_reason(sentence: str) -> None:
+    beside = BESIDE[sentence]
+    if beside.startswith("["):
+        assert beside.endswith("]")
+        named = re.findall(r"tests/[\w/]+\.py", beside)
+        assert [path for path in named if not (ROOT / path).is_file()] == []
+    else:
+        assert [name for name in beside.split(", ") if name not in MUTANTS] == []
+
+
+def test_an_edited_sentence_is_another_one() -> None:
+    rows = "| what fails | what happens |\n|---|---|\n| a | b. C | d |\n"
+    page = f"# Head\n\n1. **One.** It is so. It stays\n   so.\n\n{rows}"
+    assert sentences(page) == ["One: It is so.", "It stays so.", "a: b.", "a: C"]
+    assert table("One: It is\nso.\n= a fault,\nanother\n\na: C\n= [no]\n") == {
+        "One: It is so.": "a fault, another",
+        "a: C": "[no]",
+    }
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -5,6 +5,7 @@ from tests.simulation.service.mutants import (
     cancelling,
     clocks,
     committing,
+    containing,
     leading,
     publishing,
     retrying,
@@ -14,5 +15,8 @@ from tests.simulation.service.mutants import (
 )
 from tests.simulation.service.mutants.planting import Mutant
 
-_MODULES = (committing, telling_apart, cancelling, leading, taking, waiting, calling, publishing, retrying, clocks)
+_MODULES = (
+    *(committing, telling_apart, cancelling, leading, taking, waiting),
+    *(calling, publishing, retrying, clocks, containing),
+)
 MUTANTS = {each.name: each for module in _MODULES for each in vars(module).values() if isinstance(each, Mutant)}
