@@ -331,4 +331,4 @@ def nap(seconds: float) -> Awaitable[None]:
     woken = loop.create_future()
     timer = _Handle((_SLEPT, (woken, None), _NO_CONTEXT, loop))
     heappush(loop._timers, (loop._now.loop_s + seconds, next(_ASKED), timer))
-    return woken  # type: ignore[no-any-return] # a future
+    return woken
