@@ -101,6 +101,41 @@ class Assembly:
         return self.leadership.health
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a dispatcher is put together from."""
+
+    settings: Settings
+    doors: DispatcherDoors
+    clock: WallClock
+    owner: str
+    dice: Callable[[], float]
+
+    @property
+    def prefix(self) -> str:
+        return self.settings.kafka.topic_prefix
+
+
+@dataclass(frozen=True, slots=True)
+class _Callers:
+    """What decides and calls."""
+
+    core: Dispatch
+    hold: Hold
+    meter: Meter
+    telemetry: Telemetry
+    driver: Driver
+
+
+@dataclass(frozen=True, slots=True)
+class _Readers:
+    """What reads lanes, the control topic and dead letters."""
+
+    letters: LaneLog
+    grants: Grants
+    intakes: dict[str, LaneIntake]
+
+
 def assemble(  # noqa: PLR0913 — all but two keyword-only
     settings: Settings,
     doors: DispatcherDoors,
@@ -127,79 +162,116 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
     """
     for lane in from_start - settings.lanes.keys() - {CONTROL}:
         raise SettingsError(f"--from-start names lane {lane!r}, which is not among {', '.join(settings.lanes)}.")
-    hold, meter, health = Hold(), Meter(), Health()
-    prefix = settings.kafka.topic_prefix
-    rules = dispatch_rules(settings)
-    core = Dispatch(rules, make_budget=budget_maker(settings), dice=dice)
-    telemetry = Telemetry(meter, hold, clock)
-    replies = Replies(doors.replies, settings.replies.allow, meter=meter, clock=clock)
-    streaming = Streaming(
-        doors.chunks, clock, lambda: core.term if core.role is LEADING else None, contained=telemetry.contained
-    )
-    calling = Calling(doors.upstream, clock, telemetry, streaming)
-    driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
-    letters = doors.lane(topics.dead_letters_topic(prefix))
-    grants = Grants(
-        letters,
-        clock,
-        retention_ms=(settings.topics.dead_letters.retention_s + DAY_S) * 1_000,
-        window_ms=rules.dedupe_window_ms,
-        secret=secret,
-        knows=core.identities.knows_run,
-    )
-    pricer, control = Pricer(settings, doors.counter, clock, grants), ControlReader(input_limits(settings))
-    read = {CONTROL: topics.control_topic(prefix)} | {
-        lane: topics.requests_topic(prefix, lane) for lane in settings.lanes
-    }
-    intakes = {
-        lane: LaneIntake(
-            lane, topic, doors.lane(topic), driver, control if lane == CONTROL else pricer, offload=doors.offload
-        )
-        for lane, topic in read.items()
-    }
-    ledger_topic = topics.ledger_topic(prefix)
-    follower = LedgerFollower(
-        doors.ledger, doors.coordinators, driver, clock, window_ms=rules.dedupe_window_ms, grants=grants
-    )
-    promotion = Promotion(
-        owner=owner,
-        ledger_topic=ledger_topic,
-        follower=follower,
-        offsets=doors.offsets,
-        intakes=intakes,
-        from_start=from_start | {CONTROL},  # a cancel that is read again does what it did
-        utc_ms=clock.utc_ms,
-        timekeeper=Timekeeper(clock, doors.lease),
-        grants=grants,
-    )
-    parts = Parts(
-        driver=driver,
-        lease=doors.lease,
-        follower=follower,
-        promotion=promotion,
-        publication=Publication(
-            settings, hold, clock, replies, owner=owner, contained=telemetry.contained, grants=grants
-        ),
-        replies=replies,
-        intakes=intakes,
-        make_producer=doors.make_producer,
-        clock=clock,
-        dice=dice,
-        transacted=meter.transaction,
-    )
-    leadership = Leadership(parts, owner=owner, times=rules.lease, ledger_topic=ledger_topic, health=health)
+    given = _Given(settings, doors, clock, owner, dice)
+    callers = _callers(given)
+    replies = Replies(doors.replies, settings.replies.allow, meter=callers.meter, clock=clock)
+    readers = _readers(given, callers, secret)
+    leadership, parts = _leadership(given, callers, readers, replies, from_start)
+    core, hold, telemetry, health = callers.core, callers.hold, callers.telemetry, leadership.health
     status = Status(settings, core, health, telemetry, replies, owner=owner, clock=clock)
-    whereabouts = Whereabouts(core, hold, health=health, telemetry=telemetry, clock=clock, topic_prefix=prefix)
+    whereabouts = Whereabouts(core, hold, health=health, telemetry=telemetry, clock=clock, topic_prefix=given.prefix)
+    logs = (readers.letters, *(intake.log for intake in readers.intakes.values()))
     dispatcher = Dispatcher(
         settings,
-        driver=driver,
+        driver=callers.driver,
         leadership=leadership,
-        doors=Doors(doors.upstream, doors.lease, doors.chunks, (letters, *(intake.log for intake in intakes.values()))),
+        doors=Doors(doors.upstream, doors.lease, doors.chunks, logs),
         telemetry=telemetry,
         replies=replies,
         status=status,
         whereabouts=whereabouts,
     )
     return Assembly(
-        dispatcher, core, driver, hold, intakes, follower, promotion, leadership, meter, telemetry, status, whereabouts
+        dispatcher=dispatcher,
+        core=core,
+        driver=callers.driver,
+        hold=hold,
+        intakes=readers.intakes,
+        follower=parts.follower,
+        promotion=parts.promotion,
+        leadership=leadership,
+        meter=callers.meter,
+        telemetry=telemetry,
+        status=status,
+        whereabouts=whereabouts,
     )
+
+
+def _callers(given: _Given) -> _Callers:
+    clock, doors = given.clock, given.doors
+    core = Dispatch(dispatch_rules(given.settings), make_budget=budget_maker(given.settings), dice=given.dice)
+    hold, meter = Hold(), Meter()
+    telemetry = Telemetry(meter, hold, clock)
+    streaming = Streaming(
+        doors.chunks, clock, lambda: core.term if core.role is LEADING else None, contained=telemetry.contained
+    )
+    calling = Calling(doors.upstream, clock, telemetry, streaming)
+    driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
+    return _Callers(core, hold, meter, telemetry, driver)
+
+
+def _readers(given: _Given, callers: _Callers, secret: Callable[[int], bytes]) -> _Readers:
+    settings, doors, prefix = given.settings, given.doors, given.prefix
+    letters = doors.lane(topics.dead_letters_topic(prefix))
+    grants = Grants(
+        letters,
+        given.clock,
+        retention_ms=(settings.topics.dead_letters.retention_s + DAY_S) * 1_000,
+        window_ms=dispatch_rules(settings).dedupe_window_ms,
+        secret=secret,
+        knows=callers.core.identities.knows_run,
+    )
+    pricer, control = Pricer(settings, doors.counter, given.clock, grants), ControlReader(input_limits(settings))
+    read = {CONTROL: topics.control_topic(prefix)} | {
+        lane: topics.requests_topic(prefix, lane) for lane in settings.lanes
+    }
+    intakes = {
+        lane: LaneIntake(
+            lane,
+            topic,
+            doors.lane(topic),
+            callers.driver,
+            control if lane == CONTROL else pricer,
+            offload=doors.offload,
+        )
+        for lane, topic in read.items()
+    }
+    return _Readers(letters, grants, intakes)
+
+
+def _leadership(
+    given: _Given, callers: _Callers, readers: _Readers, replies: Replies, from_start: frozenset[str]
+) -> tuple[Leadership, Parts]:
+    clock, doors, owner, grants = given.clock, given.doors, given.owner, readers.grants
+    rules, ledger_topic = dispatch_rules(given.settings), topics.ledger_topic(given.prefix)
+    follower = LedgerFollower(
+        doors.ledger, doors.coordinators, callers.driver, clock, window_ms=rules.dedupe_window_ms, grants=grants
+    )
+    promotion = Promotion(
+        owner=owner,
+        ledger_topic=ledger_topic,
+        follower=follower,
+        offsets=doors.offsets,
+        intakes=readers.intakes,
+        from_start=from_start | {CONTROL},  # a cancel that is read again does what it did
+        utc_ms=clock.utc_ms,
+        timekeeper=Timekeeper(clock, doors.lease),
+        grants=grants,
+    )
+    contained = callers.telemetry.contained
+    parts = Parts(
+        driver=callers.driver,
+        lease=doors.lease,
+        follower=follower,
+        promotion=promotion,
+        publication=Publication(
+            given.settings, callers.hold, clock, replies, owner=owner, contained=contained, grants=grants
+        ),
+        replies=replies,
+        intakes=readers.intakes,
+        make_producer=doors.make_producer,
+        clock=clock,
+        dice=given.dice,
+        transacted=callers.meter.transaction,
+    )
+    return Leadership(parts, owner=owner, times=rules.lease, ledger_topic=ledger_topic, health=Health()), parts
