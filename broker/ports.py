@@ -119,9 +119,14 @@ class Outgoing:
     timestamp_ms: int | None = None
 
 
+NO_OFFSET = -1
+FIRST_RECORD_YOUNG_MS = 86_400_000
+"""Where no offset is stored, a partition that begins at 0 with a younger record, or none, is new to its reader."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredOffset:
-    """An offset as the group stores it; offset -1 means there is none."""
+    """An offset as the group stores it; NO_OFFSET means there is none."""
 
     offset: int
     metadata: str

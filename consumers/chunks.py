@@ -17,7 +17,7 @@ from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.client_ports import Arrived, ClientDoors, Start
 from broker.errors import Unreachable
-from consumers.opening import Opened
+from consumers.opening import RECONNECT_FIRST_S, RECONNECT_MAX_S, Opened
 from schemas.chunk import Chunk
 from schemas.codec import WireError, decode_chunk
 from schemas.delta import text_of
@@ -27,8 +27,6 @@ REMEMBERED_MAX = 10_000
 """Attempts a reader remembers; beyond it the one that was heard of longest ago is forgotten."""
 
 _POLL_MS = 200
-_RECONNECT_FIRST_S = 0.2
-_RECONNECT_MAX_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +119,13 @@ class ChunkReader(Opened):
             RightsError, AuthenticationError: Kafka does not let us.
         """
         await self.open()
-        pause_s = _RECONNECT_FIRST_S
+        pause_s = RECONNECT_FIRST_S
         while not self.stopping.is_set():
             try:
                 arrived = await self._log.next(timeout_ms=_POLL_MS)
             except Unreachable:
                 await self._reopen(pause_s)
-                pause_s = min(2 * pause_s, _RECONNECT_MAX_S)
+                pause_s = min(2 * pause_s, RECONNECT_MAX_S)
                 continue
             if arrived is not None and (told := self._told(arrived)) is not None:
                 return told

@@ -22,7 +22,7 @@ from schemas import headers as names
 from schemas.codec import encode_dead_letter
 from schemas.outcome import Outcome
 from schemas.record import Record
-from schemas.topics import MESSAGE_BYTES_MAX
+from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
 
 Handler = Callable[[Outcome], Awaitable[None]]
 
@@ -30,7 +30,6 @@ ATTEMPTS_MAX = 5
 PAUSE_S = 0.5
 PAUSE_MAX_S = 30.0
 _APPEND_WITHIN_S = 30.0
-_OVERHEAD_BYTES = 1_024
 
 _log = logging.getLogger("headrace.results")
 
@@ -99,7 +98,7 @@ class Letters:
             attempts=attempts,
             run=delivery.outcome.run,
             failed_at=datetime.now(UTC),
-            max_bytes=MESSAGE_BYTES_MAX - _OVERHEAD_BYTES,
+            max_bytes=MESSAGE_BYTES_MAX - BATCH_OVERHEAD_BYTES,
         )
         told = (names.ERROR_TYPE, type(error).__qualname__.encode())  # its text may hold what a prompt held
         record = Record(letter.key, letter.value, (*letter.headers, told))

@@ -2,7 +2,11 @@
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+RECONNECT_FIRST_S: Final = 0.2
+RECONNECT_MAX_S: Final = 5.0
+"""Pauses of a reader whose Kafka is away: each is twice as long as the one before."""
 
 
 class Opened(ABC):

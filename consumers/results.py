@@ -18,7 +18,7 @@ from broker.errors import Unreachable
 from broker.tasks import ended
 from consumers.deliveries import Deliveries, Delivery
 from consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience
-from consumers.opening import Opened
+from consumers.opening import RECONNECT_FIRST_S, RECONNECT_MAX_S, Opened
 from schemas import headers as names
 from schemas.codec import Headers, WireError, decode_dead_letter
 from schemas.outcome import Outcome
@@ -32,8 +32,6 @@ REMEMBERED_MAX = 100_000
 _POLL_MS = 500
 _COMMIT_EVERY_S = 1.0
 _COMMIT_EVERY_OUTCOMES = 500
-_RECONNECT_FIRST_S = 0.2
-_RECONNECT_MAX_S = 5.0
 
 
 class ResultReader(Opened):
@@ -213,7 +211,7 @@ class ResultReader(Opened):
 
     async def _arrived(self) -> Arrived | None:
         """The next record; None at the end of a reader that does not follow. Waits out a Kafka that is away."""
-        pause_s = _RECONNECT_FIRST_S
+        pause_s = RECONNECT_FIRST_S
         while not self.stopping.is_set():
             await self._commit_if_due()
             try:
@@ -226,7 +224,7 @@ class ResultReader(Opened):
                 if not self._follow:
                     raise
                 await self._reopen(pause_s)
-                pause_s = min(2 * pause_s, _RECONNECT_MAX_S)
+                pause_s = min(2 * pause_s, RECONNECT_MAX_S)
         return None
 
     async def _next(self) -> Arrived | None:

@@ -24,7 +24,7 @@ from schemas.record import Headers, Record, present
 from schemas.request import TOPIC_NAME, GenerationRequest
 
 RUN_MAX = 65_535
-ATTEMPT_MAX = 65_535
+ATTEMPT_READ_MAX = 65_535
 
 HEADERS_MAX = 1_024
 HEADERS_BYTES_MAX = 128 * 1024
@@ -133,7 +133,7 @@ def unread_request(headers: Headers, message: str) -> Undecodable:
 def attempt_of(headers: Headers) -> int:
     """The attempt that the headers name; 0 if they name none. Never raises."""
     try:
-        return _number(dict(headers), names.ATTEMPT, ATTEMPT_MAX)
+        return _number(dict(headers), names.ATTEMPT, ATTEMPT_READ_MAX)
     except Unreadable:
         return 0
 
@@ -156,8 +156,8 @@ def _decoded(data: Mapping[str, Any], given: Mapping[str, bytes], run: int) -> D
     return DecodedRequest(
         request=GenerationRequest.model_validate(data),
         run=run,
-        attempt=_number(given, names.ATTEMPT, ATTEMPT_MAX),
-        failures=_number(given, names.FAILURES, ATTEMPT_MAX),
+        attempt=_number(given, names.ATTEMPT, ATTEMPT_READ_MAX),
+        failures=_number(given, names.FAILURES, ATTEMPT_READ_MAX),
         failure_position=_text(given, names.FAILURE) or None,
         deadline_override=_deadline(given),
         ordering_key=ordering_key or None,

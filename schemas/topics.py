@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 MESSAGE_BYTES_MAX = 1024 * 1024
+BATCH_OVERHEAD_BYTES = 1_024
+"""What a batch may add to its records: Kafka holds a topic's limit against the batch."""
 _HOUR_S = 3_600
 _DAY_S = 24 * _HOUR_S
 REPLICATION = 3

@@ -20,11 +20,10 @@ from broker.adapters.kafka_connection import KafkaConnection, user_of
 from broker.adapters.kafka_rights import described, may_write
 from broker.errors import LogUnavailable
 from broker.ports import ReplyTopic
-from schemas.topics import MESSAGE_BYTES_MAX
+from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
 
 _WITHIN_S = 1.0
 _CONFIGS_AGE_S = 30.0
-_BATCH_OVERHEAD_BYTES = 1_024
 _UNKNOWN_TOPIC, _TOPIC_DENIED = 3, 29
 _TROUBLE = (KafkaError, OSError, TimeoutError, ValueError)  # ValueError: no node is known
 
@@ -77,7 +76,7 @@ class KafkaReplyTopics:
 
     def _state(self, topic: Mapping[str, Any]) -> ReplyTopic:
         _, bytes_max, in_sync_min = self._configs.get(topic["topic"], (0.0, MESSAGE_BYTES_MAX, 1))
-        return ReplyTopic(max(0, bytes_max - _BATCH_OVERHEAD_BYTES), self._trouble(topic, in_sync_min))
+        return ReplyTopic(max(0, bytes_max - BATCH_OVERHEAD_BYTES), self._trouble(topic, in_sync_min))
 
     def _trouble(self, topic: Mapping[str, Any], in_sync_min: int) -> str:
         if topic["error_code"] == _UNKNOWN_TOPIC:

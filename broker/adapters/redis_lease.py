@@ -29,7 +29,7 @@ _ALTOGETHER_S = REDIS_ANSWERS_WITHIN_MS / 1_000
 """With a connection to be made first: an answer later than this is none."""
 assert _ANSWER_S < _ALTOGETHER_S  # noqa: S101 — a bound asserted against its neighbour
 
-_NOTE_MS = 2_000
+NOTE_MS = 2_000
 STATUS_LIVE_MS = 5_000
 STATUS_KEPT_MS = 86_400_000
 """A status is live for five seconds; for a day it still tells who led last, and how that ended."""
@@ -112,7 +112,7 @@ class RedisLease:
         The set beside the notes is an index: a Redis shared with others is too large to be scanned for them.
         """
         async with _answered(), self._redis.pipeline(transaction=False) as notes:
-            notes.set(self._note(self._token), "ready", px=_NOTE_MS)
+            notes.set(self._note(self._token), "ready", px=NOTE_MS)
             notes.sadd(self._index, self._token)
             notes.pexpire(self._index, _INDEX_MS)
             await notes.execute()

@@ -13,7 +13,7 @@ from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPr
 from broker.cli.patience import hush_kafka
 from broker.cli.request_lines import STDIN, opened
 from broker.cli.terminal import json_line, outcome_line, say
-from broker.client import CancelReceipt, GenerationClient
+from broker.client import IN_FLIGHT_MAX, CancelReceipt, GenerationClient
 from broker.errors import InvalidRequest, WaitTimedOut
 from schemas.ids import is_valid_id
 from schemas.instants import to_wire
@@ -21,7 +21,6 @@ from schemas.outcome import Failed, Outcome
 from schemas.unreadable import is_unreadable
 
 _OTHERWISE = 1
-_IN_FLIGHT_MAX = 500
 
 
 def cancel(  # noqa: PLR0917  # Typer reads them by name
@@ -99,7 +98,7 @@ async def _each(ids: Sequence[str], one: Callable[[str], Coroutine[Any, Any, tup
     try:
         for request_id in ids:
             flying.append(asyncio.create_task(one(request_id), name=f"cancel {request_id}"))
-            if len(flying) >= _IN_FLIGHT_MAX:
+            if len(flying) >= IN_FLIGHT_MAX:
                 await land()
         while flying:
             await land()

@@ -16,10 +16,9 @@ import typer
 from broker.cli.ownership import check_names
 from broker.cli.terminal import say
 from broker.cli.termination import EXIT_CODE as TERMINATED
-from broker.cli.termination import Termination
+from broker.cli.termination import INTERRUPTED, Termination
 from broker.cli.verbs import VERBS, Verb, assemble
 
-_INTERRUPTED = 130
 _FAILED = 1
 
 _HELP = """The one place through which a company's services call OpenAI.
@@ -37,7 +36,7 @@ def main(argv: Sequence[str] | None = None, verbs: Sequence[Verb] = VERBS) -> in
     chosen = next((arg for arg in args if not arg.startswith("-")), None)
     with Termination() as termination:
         code = _code_of(args, verbs, chosen, debug=debug)
-    return TERMINATED if termination.is_asked and code == _INTERRUPTED else code
+    return TERMINATED if termination.is_asked and code == INTERRUPTED else code
 
 
 def _code_of(args: list[str], verbs: Sequence[Verb], chosen: str | None, *, debug: bool) -> int:
@@ -46,7 +45,7 @@ def _code_of(args: list[str], verbs: Sequence[Verb], chosen: str | None, *, debu
             check_names()
         return _exit_code(_app(verbs, chosen)(args, prog_name="headrace", standalone_mode=False))
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     except typer.Abort:
         return _FAILED
     except Exception as error:  # noqa: BLE001 - the outermost frame: a person gets a sentence, never a traceback

@@ -13,8 +13,7 @@ from broker.service.rights import retrier_needs
 from broker.settings.whole import Settings
 from consumers.retries.allowances import AllowanceRules
 from consumers.retries.retrier import Retrier, RetrierRules
-
-_BATCH_OVERHEAD_BYTES = 1_024
+from schemas.topics import BATCH_OVERHEAD_BYTES
 
 
 def retrier(
@@ -43,10 +42,10 @@ async def _serve(settings: Settings, *, from_start: bool) -> None:
     rules = RetrierRules(
         topic_prefix=settings.kafka.topic_prefix,
         lanes=sorted(settings.lanes, key=lambda lane: settings.lanes[lane].order),
-        dead_letter_bytes_max=int(settings.topics.dead_letters.max_message_bytes) - _BATCH_OVERHEAD_BYTES,
+        dead_letter_bytes_max=int(settings.topics.dead_letters.max_message_bytes) - BATCH_OVERHEAD_BYTES,
         held_bytes_max=int(settings.retrier.held_bytes_max),
         allowance=AllowanceRules(settings.retrier.fresh_share, settings.retrier.floor_per_s),
         from_start=from_start,
-        lane_bytes_max=int(settings.topics.requests.max_message_bytes) - _BATCH_OVERHEAD_BYTES,
+        lane_bytes_max=int(settings.topics.requests.max_message_bytes) - BATCH_OVERHEAD_BYTES,
     )
     await process.run(Retrier(process.doors, rules, process.meter, process.clock))

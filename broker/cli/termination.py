@@ -11,6 +11,8 @@ from typing import Self
 
 EXIT_CODE = 143
 """What a shell says of a process that SIGTERM has ended."""
+INTERRUPTED = 130
+"""The same for SIGINT: Ctrl-C."""
 
 
 class Termination:

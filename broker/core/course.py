@@ -20,9 +20,10 @@ from itertools import accumulate, islice
 from operator import sub
 from typing import Final
 
+from broker.core.mirror import ROUNDING_TOKENS
+
 WAY_MS: Final = 25  # by so much the ways to the server's limiter differ, as a rule
 WAYS_MS: Final = (WAY_MS, 50, 100, 200, 400)  # or by so much, where the way is long
-ROUNDING_TOKENS: Final = 2  # laws and recorded debits differ by at most so much a call (facts/openai.md §2)
 DEBITS_MAX: Final = 512
 SPANS_MAX: Final = 8  # looked at for one answer, each about twice as long as the one before
 STEPS_MAX: Final = 64  # calls without an answer that are passed over in search of the next

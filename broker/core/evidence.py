@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from broker.core.charge import Law
+from broker.core.markup import PPM
 
-PPM: Final = 1_000_000
 REFUTED_PPM: Final = PPM // 2
 PREFERRED_PPM: Final = PPM // 4  # who misfits so much more than another is not believed any longer, though not refuted
 MEMORY: Final = 4  # pieces that weigh as much as all before them

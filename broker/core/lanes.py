@@ -28,12 +28,11 @@ from broker.core.durations import Durations
 from broker.core.fair import Fair
 from broker.core.late import Late
 from broker.core.line import Line
+from broker.core.markup import PPM
 from broker.core.nearing import Nearing
 from broker.core.tenants import Tenants
 from broker.core.ticket import WAITING, Ticket
 from broker.core.value import value
-
-PPM = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

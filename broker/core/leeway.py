@@ -5,9 +5,7 @@ else, time and answers that agree, lets it grow. So it is reckoned once, used up
 anything has been found out. Who it does not cover asks the buckets themselves: they may have gained meanwhile.
 """
 
-from typing import Final
-
-ROUNDING_TOKENS: Final = 2  # a mirror takes so much more for each call (mirror.py)
+from broker.core.mirror import ROUNDING_TOKENS
 
 
 class Leeway:

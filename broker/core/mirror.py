@@ -33,7 +33,7 @@ from broker.core.reading import Metric
 from broker.core.refill import Refill
 from broker.core.sends import Hearing, Sends
 
-ROUNDING_TOKENS: Final = 2  # laws and recorded debits differ by at most so much (facts/openai.md §2)
+ROUNDING_TOKENS: Final = 2  # laws and recorded debits differ by at most so much a call (facts/openai.md §2)
 
 
 class Mirror:

@@ -20,8 +20,9 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from broker.core.charge import Law, Prices, recorded_law
-from broker.core.course import ROUNDING_TOKENS, SPANS_MAX, WAYS_MS, Course, Span
+from broker.core.course import SPANS_MAX, WAYS_MS, Course, Span
 from broker.core.evidence import STATED_WEIGHT, Evidence
+from broker.core.mirror import ROUNDING_TOKENS
 from broker.core.value import value
 
 PIECE_EVERY_MS: Final = 50  # a thousand answers a second tell no more than twenty do

@@ -13,6 +13,7 @@ from broker.errors import LeaseUnavailable
 from broker.ports import ChunkLog, LaneLog, Lease, Upstream
 from broker.service.address import url_of
 from broker.service.driver import Driver
+from broker.service.health import GAUGES_EVERY_S
 from broker.service.leadership import Leadership
 from broker.service.presentable import json_text
 from broker.service.replies import Replies
@@ -24,8 +25,6 @@ from broker.service.web import Web
 from broker.service.whereabouts import Whereabouts
 from broker.settings.whole import Settings
 from broker.tasks import ended
-
-GAUGES_EVERY_S = 1.0
 
 _log = structlog.get_logger("dispatcher")
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from broker.core.budget import Budget
 from broker.core.flights import Flights
-from broker.core.lanes import PPM
-from broker.core.markup import Markup
+from broker.core.markup import PPM, Markup
 from broker.core.places import places
 from broker.core.reading import MINUTE_MS, Metric
 from broker.core.tenants import Tenants

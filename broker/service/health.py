@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+GAUGES_EVERY_S = 1.0
+"""How often a process measures its levels, and a leader leaves its status in Redis."""
 _HOLDING_THE_LEASE = frozenset({"promoting", "leader", "suspended"})
 
 

@@ -24,9 +24,9 @@ from typing import Any, Final
 
 from broker.core.breaker import Breaker
 from broker.core.dispatch import Dispatch
-from broker.core.lanes import PPM, Pick
+from broker.core.lanes import Pick
 from broker.core.limits import LimitDesk
-from broker.core.markup import Markup
+from broker.core.markup import PPM, Markup
 from broker.core.places import places
 from broker.core.reading import MINUTE_MS, Metric
 from broker.core.refill import Refill

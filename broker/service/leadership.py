@@ -28,6 +28,7 @@ from broker.service.health import Health
 from broker.service.intake import LaneIntake, TopicMadeAnewError
 from broker.service.ledger_codec import left_record
 from broker.service.ledger_follower import LedgerFollower
+from broker.service.probe import PROBE_EVERY_MS
 from broker.service.promotion import LeaseLostError, Promotion, Standing
 from broker.service.publication import Publication
 from broker.service.renewal import Renewal
@@ -37,7 +38,6 @@ from schemas.codec import encode_ledger
 from schemas.record import Record
 
 BACKOFF_LEAVING_S = 0.5
-PROBE_EVERY_MS = 1_000
 WIND_UP_MS = 2_000
 """How long a leader without its lease commits what is settled, while the fence lets it."""
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
 
-from broker.core.lanes import PPM, LaneQueue, LaneRule
+from broker.core.lanes import LaneQueue, LaneRule
+from broker.core.markup import PPM
 from broker.core.ticket import Ticket
 
 

@@ -12,6 +12,8 @@ from broker.errors import LogUnavailable, MissingTopic
 from broker.service.containment import said
 
 PROBE_WITHIN_S: Final = 1.5
+PROBE_EVERY_MS: Final = 1_000
+"""Of a standby, and of a leader that commits nothing."""
 
 Observed = Callable[[str, BaseException], None]
 """Takes note of an exception of what only looks: `Containment.observed`, or `said` where nothing counts."""

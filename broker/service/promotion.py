@@ -25,7 +25,15 @@ from broker.core.suspects import Caution
 from broker.core.term import next_term
 from broker.core.ticket import LanePartition
 from broker.errors import LeaseUnavailable, LogUnavailable, ProgressUnreadable
-from broker.ports import OffsetStore, Outgoing, StoredOffset, TopicPartition, TransactionLog
+from broker.ports import (
+    FIRST_RECORD_YOUNG_MS,
+    NO_OFFSET,
+    OffsetStore,
+    Outgoing,
+    StoredOffset,
+    TopicPartition,
+    TransactionLog,
+)
 from broker.service.grants import Grants
 from broker.service.intake import LaneIntake
 from broker.service.ledger_codec import claim_record
@@ -37,8 +45,6 @@ from schemas.record import Record
 
 CLAIMS_MAX = 5
 CLAIM_READ_WITHIN_MS = 15_000
-FIRST_RECORD_YOUNG_MS = 86_400_000
-NO_OFFSET = -1
 _T = TypeVar("_T")
 
 _log = structlog.get_logger("promotion")

@@ -53,7 +53,6 @@ from schemas.request_codec import DecodedRequest, Undecodable, binary_headers
 
 _log = structlog.get_logger("publication")
 
-_BATCH_OVERHEAD_BYTES = 1_024
 _IDS_SAID_EVERY_MS = 600_000
 _OVERDUE = Fail("deadline_exceeded", "The request was parked, and had not come back long after its deadline.")
 _UNKNOWN_PLACE = -1
@@ -345,7 +344,7 @@ class Publication:
 
 def _fits(topic_bytes_max: int) -> int:
     """What a record may weigh: its topic holds the limit against its batch, and the client has one of its own."""
-    return min(SENT_BYTES_MAX, topic_bytes_max) - _BATCH_OVERHEAD_BYTES
+    return min(SENT_BYTES_MAX, topic_bytes_max) - topics.BATCH_OVERHEAD_BYTES
 
 
 def _with(record: Record, headers: tuple[tuple[str, bytes], ...]) -> Record:

@@ -19,7 +19,7 @@ from broker.errors import LeaseUnavailable
 from broker.ports import Lease, RetryDoors, Tenure
 from broker.service.containment import Containment
 from broker.service.elected import Elected
-from broker.service.health import Health
+from broker.service.health import GAUGES_EVERY_S, Health
 from broker.service.presentable import json_text
 from broker.service.signals import leaving
 from broker.service.web import Web
@@ -27,7 +27,6 @@ from broker.settings.whole import Settings
 from broker.tasks import ended
 from schemas.instants import to_wire
 
-GAUGES_EVERY_S = 1.0
 LEAVE_WITHIN_S = 20.0
 """A transaction under way ends within ten seconds, its producer closes within three."""
 

@@ -5,7 +5,8 @@ It loads no door, so that a plan is made where neither Kafka nor OpenAI can be r
 
 from broker.core.budget import Budget, Checkpoint, LimitSettings
 from broker.core.inheritance import MakeBudget
-from broker.core.lanes import PPM, LaneRule
+from broker.core.lanes import LaneRule
+from broker.core.markup import PPM
 from broker.core.retry import RetryRules
 from broker.core.rules import DispatchRules
 from broker.core.tenants import WEIGHT_ONE, TenantRule

@@ -16,9 +16,9 @@ from broker.core.term import Candidacy, LeaseTimes
 from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic
 from broker.ports import Lease, LeaseTaken
 from broker.service.health import Health
+from broker.service.probe import PROBE_EVERY_MS
 
 BACKOFF_MAX_S = 2.0
-PROBE_EVERY_MS = 1_000
 RELEASED_SOON_MS = 20
 """Between two looks at the lease once its holder has said that it leaves."""
 NOTE_EVERY_MS = 500

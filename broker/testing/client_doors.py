@@ -15,9 +15,10 @@ from broker.client_ports import Appended, Arrived, Standing, Start
 from broker.errors import InvalidRequest, LogUnavailable, Unreachable
 from broker.ports import StoredOffset, TopicPartition
 from broker.testing.client_answers import MemoryAnswers, reached, read
-from broker.testing.kafka import MESSAGE_BYTES_MAX, Group, KafkaLink, MemoryKafka
+from broker.testing.kafka import Group, KafkaLink, MemoryKafka
 from broker.testing.kafka_log import PartitionLog
 from schemas.record import Record
+from schemas.topics import MESSAGE_BYTES_MAX
 
 
 class MemoryClientDoors:

@@ -17,9 +17,7 @@ from broker.errors import MissingTopic
 from broker.ports import SENT_BYTES_MAX, Fetched, StoredOffset, TopicPartition
 from broker.testing.kafka_log import Fate, PartitionLog, Transaction
 from schemas.record import Record
-
-MESSAGE_BYTES_MAX = 1024 * 1024
-METADATA_CHARS_MAX = 4_096
+from schemas.topics import MESSAGE_BYTES_MAX
 
 
 class CommitFault(Enum):

@@ -7,9 +7,11 @@ error, and what it had begun stays open until its successor starts.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from broker.core.progress_map import METADATA_CHARS_MAX
 from broker.core.setback import Setback
 from broker.errors import LogUnavailable, MissingTopic, PositionGone, ProducerDead
 from broker.ports import (
+    NO_OFFSET,
     Fetched,
     LedgerRow,
     LedgerStart,
@@ -19,15 +21,15 @@ from broker.ports import (
     TopicPartition,
     Unreadable,
 )
-from broker.testing.kafka import MESSAGE_BYTES_MAX, METADATA_CHARS_MAX, CommitFault, KafkaLink
+from broker.testing.kafka import CommitFault, KafkaLink
 from broker.testing.kafka_log import PartitionLog
 from schemas.record import Record
+from schemas.topics import MESSAGE_BYTES_MAX
 
 _OPEN_WITHIN_S = 10.0
 _LOOK_WITHIN_S = 1.0
 _COORDINATED_WITHIN_S = 1.2
 _ROWS_A_READ = 2_000
-NO_OFFSET = -1
 
 
 class MemoryTransactions:

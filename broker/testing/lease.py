@@ -2,13 +2,10 @@
 
 from collections.abc import Callable
 
+from broker.adapters.redis_lease import NOTE_MS, STATUS_KEPT_MS, STATUS_LIVE_MS
+from broker.core.term import RELEASED
 from broker.errors import LeaseUnavailable
 from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
-
-_RELEASED = "released"
-_NOTE_MS = 2_000
-_STATUS_LIVE_MS = 5_000
-_STATUS_KEPT_MS = 86_400_000
 
 
 class MemoryLeaseStore:
@@ -73,7 +70,7 @@ class MemoryLease:
     async def take(self) -> LeaseTaken | LeaseView:
         """Takes an absent or released key, or one that is ours already."""
         view = self._view()
-        if view.value not in {None, _RELEASED, self._token}:
+        if view.value not in {None, RELEASED, self._token}:
             return view
         self._store.set(self._key, self._token, px=self._ttl_ms)
         return LeaseTaken()
@@ -90,13 +87,13 @@ class MemoryLease:
     async def release(self) -> None:
         """Marks our own key released; a foreign one stays as it is."""
         if self._view().value == self._token:
-            self._store.set(self._key, _RELEASED)
+            self._store.set(self._key, RELEASED)
             self._store.wakes += 1
 
     async def note_ready(self) -> None:
         """Notes for two seconds that this process could lead."""
         self._reach()
-        self._store.set(f"{self._notes}{self._token}", "ready", px=_NOTE_MS)
+        self._store.set(f"{self._notes}{self._token}", "ready", px=NOTE_MS)
 
     async def ready_standbys(self) -> list[str]:
         """Tokens of the processes whose note stands, sorted."""
@@ -111,12 +108,12 @@ class MemoryLease:
     async def publish_status(self, status: str) -> None:
         """Leaves a status; it is live for five seconds and kept for a day."""
         self._reach()
-        self._store.set(f"{self._key}:status", status, px=_STATUS_KEPT_MS)
+        self._store.set(f"{self._key}:status", status, px=STATUS_KEPT_MS)
 
     async def read_status(self) -> str | None:
         """The live status, or None."""
         entry = self._store.get(f"{self._key}:status")
-        live = entry is not None and (entry[1] or 0) > _STATUS_KEPT_MS - _STATUS_LIVE_MS
+        live = entry is not None and (entry[1] or 0) > STATUS_KEPT_MS - STATUS_LIVE_MS
         return entry[0] if entry and live else None
 
     async def close(self) -> None:

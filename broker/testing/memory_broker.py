@@ -48,12 +48,12 @@ from schemas import topics
 from schemas.codec import decode_dead_letter, decode_outcome
 from schemas.dead_letter import DeadLetter
 from schemas.outcome import Outcome
+from schemas.topics import BATCH_OVERHEAD_BYTES
 
 Answer = str | Mapping[str, Any] | Said | Silence | None
 """A text that the model writes, a whole JSON body, anything over HTTP, or no answer at all; None: some text."""
 
 _PLENTY: Final = 1_000_000_000
-_BATCH_OVERHEAD_BYTES: Final = 1_024
 
 
 class MemoryBroker:
@@ -218,7 +218,7 @@ class MemoryBroker:
             int(self.settings.topics.dead_letters.max_message_bytes),
             held_bytes_max,
             AllowanceRules(self.settings.retrier.fresh_share, self.settings.retrier.floor_per_s),
-            lane_bytes_max=int(self.settings.topics.requests.max_message_bytes) - _BATCH_OVERHEAD_BYTES,
+            lane_bytes_max=int(self.settings.topics.requests.max_message_bytes) - BATCH_OVERHEAD_BYTES,
         )
         work = Retrier(doors, rules, process.meter, self._clock)
         return _Running(asyncio.create_task(process.serve(work), name=owner), link, lease)

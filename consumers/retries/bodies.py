@@ -6,7 +6,7 @@ What waits for hours must not fill the memory, and most of what waits does so fo
 from broker.errors import LogUnavailable
 from broker.ports import Fetched, LaneLog, Unreadable
 
-_READ_A_TIME = 200
+READ_A_TIME = 200
 _WAIT_MS = 100
 _WAITS_MAX = 100
 """Ten seconds without the record; then Kafka is asked for its bounds."""
@@ -73,7 +73,7 @@ class Bodies:
 
     async def _from(self, partition: int, offset: int) -> list[Fetched]:
         for _ in range(_WAITS_MAX):
-            got = await self._log.take(partition, _READ_A_TIME)
+            got = await self._log.take(partition, READ_A_TIME)
             if isinstance(got, Unreadable):
                 return []
             if got:

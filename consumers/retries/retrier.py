@@ -24,7 +24,7 @@ from broker.ports import Unreadable as UnreadableRange
 from broker.tasks import ended
 from broker.traces import traced
 from consumers.retries.allowances import AllowanceRules, Allowances
-from consumers.retries.bodies import Bodies
+from consumers.retries.bodies import READ_A_TIME, Bodies
 from consumers.retries.culprits import Culprits
 from consumers.retries.fresh import FreshWork
 from consumers.retries.letters import Letters
@@ -34,11 +34,10 @@ from consumers.retries.watcher import Watcher
 from schemas.codec import OtherReleaseError, WireError, decode_failure, encode_retry
 from schemas.dead_letter import Origin
 from schemas.failure import RetryableFailure
-from schemas.topics import failures_topic, requests_topic
+from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX, failures_topic, requests_topic
 
 RECORDS_A_TRANSACTION_MAX = 200
 BYTES_A_TRANSACTION_MAX = 1024 * 1024
-READ_A_TIME = 200
 IDLE_MS = 200
 PARTITIONS_LOOKED_UP_EVERY_MS = 10_000
 HELD_BACK_AFTER_MS = 1_000
@@ -69,7 +68,7 @@ class RetrierRules:
     allowance: AllowanceRules
     from_start: bool = False
     recommit_every_ms: int = 3_600_000
-    lane_bytes_max: int = 1024 * 1024 - 1_024
+    lane_bytes_max: int = MESSAGE_BYTES_MAX - BATCH_OVERHEAD_BYTES
 
 
 class Retrier:

@@ -9,11 +9,8 @@ from dataclasses import dataclass, field
 
 from broker.clock import WallClock
 from broker.errors import ProgressUnreadable
-from broker.ports import LaneLog, OffsetStore, StoredOffset, TopicPartition
+from broker.ports import FIRST_RECORD_YOUNG_MS, NO_OFFSET, LaneLog, OffsetStore, StoredOffset, TopicPartition
 from consumers.retries.releases import Releases, ReleasesUnreadableError
-
-NO_OFFSET = -1
-FIRST_RECORD_YOUNG_MS = 86_400_000
 
 
 def _known(stored: Mapping[TopicPartition, StoredOffset]) -> dict[TopicPartition, StoredOffset]:

@@ -13,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from broker.core.buckets import Level
 from broker.core.budget import Budget, Checkpoint, LimitSettings
-from broker.core.lanes import PPM, LaneRule
+from broker.core.lanes import LaneRule
 from broker.core.limits import Limits
+from broker.core.markup import PPM
 from broker.core.reading import MINUTE_MS, Metric
 from broker.core.ticket import State, Ticket
 from tests.property.lanes_model import Asked, Model, Shares

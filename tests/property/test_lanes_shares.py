@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.lanes import PPM, LaneRule, Lanes
+from broker.core.lanes import LaneRule, Lanes
+from broker.core.markup import PPM
 from broker.core.tenants import Tenants
 from tests.unit.core.specimens import candidate, ticket
 

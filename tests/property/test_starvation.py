@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from broker.core.buckets import Level
 from broker.core.budget import Budget, Checkpoint, LimitSettings
-from broker.core.lanes import PPM, LaneRule
+from broker.core.lanes import LaneRule
 from broker.core.limits import Limits
+from broker.core.markup import PPM
 from broker.core.mirror import ROUNDING_TOKENS
 from broker.core.reading import MINUTE_MS, Metric
 from broker.core.ticket import Ticket

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from random import Random
 
-from broker.core.lanes import PPM, LaneRule
+from broker.core.lanes import LaneRule
+from broker.core.markup import PPM
 from broker.core.retry import RetryRules
 from broker.core.rules import DispatchRules
 from broker.core.tenants import TenantRule

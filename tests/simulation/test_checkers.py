@@ -7,7 +7,7 @@ import pytest
 
 from broker.core.cancels import Cancel
 from broker.core.commands import Complete, Discard, Fail, Remember
-from broker.core.lanes import PPM
+from broker.core.markup import PPM
 from broker.core.progress import PartitionProgress
 from broker.core.tenants import TenantRule
 from broker.core.ticket import TicketNumber

@@ -18,6 +18,7 @@ from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPr
 from broker.cli.patience import hush_kafka, within
 from broker.cli.terminal import say, say_json
 from broker.cli.termination import EXIT_CODE as TERMINATED
+from broker.cli.termination import INTERRUPTED
 from broker.clock import WallClock
 from broker.errors import HeadraceError, LogUnavailable, ProducerDead, Unreachable
 from broker.planner.amounts import per_hour
@@ -28,9 +29,8 @@ from consumers.replays.job import Asked, When, group_of, transactional_id_of
 from consumers.replays.replay import Receipt, Replay, ReplayRules
 from consumers.replays.verdicts import Lane
 from schemas import topics
+from schemas.topics import BATCH_OVERHEAD_BYTES
 
-_INTERRUPTED: Final = 130
-_BATCH_OVERHEAD_BYTES: Final = 1_024
 _ANSWERS_EVERY_MAX_S: Final = 600.0
 _HOUR_S: Final = 3_600
 
@@ -128,7 +128,7 @@ def _known_lane(settings: Settings, lane: str | None) -> str | None:
 
 
 def _lanes(settings: Settings) -> dict[str, Lane]:
-    bytes_max = int(settings.topics.requests.max_message_bytes) - _BATCH_OVERHEAD_BYTES
+    bytes_max = int(settings.topics.requests.max_message_bytes) - BATCH_OVERHEAD_BYTES
     return {
         name: Lane(deadline=timedelta(seconds=lane.deadline_s), bytes_max=bytes_max)
         for name, lane in settings.lanes.items()
@@ -223,7 +223,7 @@ async def _signals(work: Replay) -> AsyncIterator[_Told]:
             task.cancel()
         told.code = code
 
-    codes = {signal.SIGINT: _INTERRUPTED, signal.SIGTERM: TERMINATED}
+    codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
     for number, code in codes.items():
         loop.add_signal_handler(number, stop, code)
     try:

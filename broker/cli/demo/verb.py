@@ -21,9 +21,9 @@ from broker.cli.demo.timetable import URGENT_EVERY_S, Job, timetable
 from broker.cli.demo.view import draw, plain_line
 from broker.cli.patience import hush_kafka
 from broker.cli.terminal import say, say_json
+from broker.cli.termination import INTERRUPTED
 from broker.simulator.pricing import Law
 
-_INTERRUPTED = 130
 _LINE_EVERY_S = 5.0
 _LEADS_MAX = 500
 
@@ -60,7 +60,7 @@ def demo(
         finish = asyncio.run(until_told_to_stop(_play(settings, jobs, console, json_wanted=json_wanted)))
     except Stopped:
         say("Stopped: nothing that the demo started runs any more.", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     except ExceptionGroup as group:
         _show_last_lines(group.exceptions)
         raise

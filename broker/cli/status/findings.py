@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from broker.cli.amounts import counted, spoken_s
 from broker.cli.status.report import Look, Report, Said
+from broker.core.term import RELEASED
 
 BACKLOG_WORTH_SAYING_S: Final = 60.0
 PAUSE_GRAVE_S: Final = 60.0
-_RELEASED: Final = "released"
 
 TRIPPED: Final = {
     "quota": "no credit is left, or a spend limit is reached; nothing goes on before somebody acts at OpenAI",
@@ -126,7 +126,7 @@ def _of_role(report: Report, said: Said) -> Iterator[Finding]:
             return
         case "standby" if report.kind == "url":
             holder = said.get("leader")
-            if holder in {None, _RELEASED}:
+            if holder in {None, RELEASED}:
                 yield _grave("This one stands by, and sees nobody hold the lease.")
             else:
                 yield _note(f"This one stands by; lanes and limits are with the leader, {holder}.")

@@ -1,15 +1,12 @@
 """One request, asked of the leader: nobody else knows, and Redis holds nothing of single requests."""
 
 import asyncio
-from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 from broker.cli.status.report import Report, Said
-from broker.cli.status.sources import fetched, look_in_redis, own_url, status_url
+from broker.cli.status.sources import OWN_TIMEOUT_S, fetched, look_in_redis, own_url, status_url
 from broker.errors import Unreachable
 from broker.settings.whole import Settings
-
-_OWN_TIMEOUT_S: Final = 1.0
 
 
 async def where_is(
@@ -61,7 +58,7 @@ def leader_url(report: Report, prefix: str) -> str:
 async def _here(settings: Settings, query: dict[str, str], reason: Unreachable) -> Said:
     """Redis is away, and this may be the machine of the leader."""
     try:
-        told = await _asked(own_url(settings), query, _OWN_TIMEOUT_S)
+        told = await _asked(own_url(settings), query, OWN_TIMEOUT_S)
     except Unreachable:
         told = {}
     if told.get("topic_prefix") != settings.kafka.topic_prefix:

@@ -25,6 +25,8 @@ from broker.errors import InvalidRequest, LeaseUnavailable, SettingsError, Unrea
 from broker.settings.whole import Settings
 
 KAFKA_ANSWERS_S: Final = 2.0
+OWN_TIMEOUT_S: Final = 1.0
+"""For a dispatcher on this machine, which is there or is not."""
 _OTHERS_S: Final = 2.0
 _STATUS_BYTES_MAX: Final = 8 * 1024 * 1024
 

@@ -15,7 +15,7 @@ from broker.cli.status.findings import Finding, findings
 from broker.cli.status.one_request import where_is
 from broker.cli.status.page import page
 from broker.cli.status.report import Look, Report
-from broker.cli.status.sources import look_at_url, look_in_redis, own_url
+from broker.cli.status.sources import OWN_TIMEOUT_S, look_at_url, look_in_redis, own_url
 from broker.cli.status.waiting import lines
 from broker.cli.terminal import say, say_json
 from broker.errors import InvalidRequest, Unreachable
@@ -25,7 +25,6 @@ from schemas.request_codec import RUN_MAX
 
 _SOMETHING_IS_WRONG = _NOT_KNOWN = 1
 _NOBODY_KNOWS = frozenset({"unknown", "elsewhere"})
-_OWN_TIMEOUT_S = 1.0
 _WIDTH_UNWATCHED = 160
 
 
@@ -102,7 +101,7 @@ async def _look(settings: Settings, *, url: str | None, cluster: str | None, tim
 async def _here(settings: Settings, reason: Unreachable) -> Look:
     """Redis is away, and this may be the machine of a dispatcher: then it can tell."""
     try:
-        look = await look_at_url(settings, own_url(settings), timeout_s=_OWN_TIMEOUT_S)
+        look = await look_at_url(settings, own_url(settings), timeout_s=OWN_TIMEOUT_S)
     except Unreachable:
         look = None
     if look is None or look.prefix != settings.kafka.topic_prefix:

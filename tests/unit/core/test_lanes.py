@@ -4,7 +4,8 @@ from itertools import pairwise
 import pytest
 
 from broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
-from broker.core.lanes import PPM, LaneQueue, Lanes
+from broker.core.lanes import LaneQueue, Lanes
+from broker.core.markup import PPM
 from broker.core.tenants import TenantRule, Tenants
 from broker.core.ticket import State, Ticket
 from tests.unit.core.specimens import BULK, LANES, STANDARD, URGENT, candidate, ticket

@@ -5,6 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from broker.core import fates
+from broker.core.bounds import BLAMED_AFTER_MS, STRIKES_MAX
+from broker.core.progress_map import METADATA_CHARS_MAX
+from consumers import narrowing
+from consumers.retries import releases
+from schemas import ledger, request_codec
 from schemas.codec import decode_ledger, encode_ledger
 from schemas.ids import id_hash
 from schemas.ledger import (
@@ -124,3 +130,14 @@ def test_an_id_that_is_no_text_makes_a_line_unreadable() -> None:
     value["awaited"] = base64.b64encode(base64.b64decode(value["awaited"])[:-1] + b"\xff").decode()
     with pytest.raises(LedgerUnreadable):
         decode_ledger(json.dumps(value).encode())
+
+
+def test_the_core_and_the_wire_agree_on_the_largest_numbers() -> None:
+    """They share no code, so each states them."""
+    assert (fates.ATTEMPT_MAX, fates._DEADLINE_MAX_S) == (ledger.ATTEMPT_MAX, ledger.DEADLINE_MAX_S)
+    assert fates.RUN_MAX == request_codec.RUN_MAX
+    assert (releases.METADATA_CHARS_MAX, narrowing.BLAMED_AFTER_MS, narrowing.STRIKES_MAX) == (
+        METADATA_CHARS_MAX,
+        BLAMED_AFTER_MS,
+        STRIKES_MAX,
+    )

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from broker.core.setback import Setback
 from broker.ports import Fetched, Unreadable
-from broker.service.dispatcher import GAUGES_EVERY_S
+from broker.service.health import GAUGES_EVERY_S
 from broker.service.shutdown import ladder
 from broker.testing.kafka_doors import MemoryLane
 from broker.testing.lease import MemoryLease
