@@ -12,13 +12,14 @@ DRAINED_WITHIN_S = 120.0
 
 @dataclass(frozen=True)
 class Figure:
-    """`bound` is the most that is promised, or the least where `at_least`."""
+    """`bound` is the most that is promised, or the least where `at_least`; `short` names it where lines are long."""
 
     what: str
     value: float
     bound: float
     unit: str = "s"
     at_least: bool = False
+    short: str = ""
 
     @property
     def is_kept(self) -> bool:

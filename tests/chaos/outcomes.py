@@ -1,4 +1,4 @@
-"""The ledger of outcomes: what a plain `read_committed` consumer sees, as it comes, and how long nothing came."""
+"""Outcomes and dead letters as a plain `read_committed` consumer sees them come, and how long no outcome came."""
 
 import asyncio
 import json
@@ -12,31 +12,26 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from schemas import headers as names
+from tests.hostile.sowing import is_hostile
+
 
 @dataclass
-class Outcomes:
-    """Every record of the results topic, from offset 0, while it is entered.
+class Reader:
+    """Every record of a topic, from offset 0, while it is entered, as a plain `read_committed` consumer sees it.
 
     Attributes:
-        counts: How often each (id, run) was answered.
-        said: The last outcome of each id, without its answer.
-        arrivals: When outcomes came, monotonic seconds.
-        terms: The term of each, in the same order.
         troubles: What the consumer itself could not do; a user's consumer would see these.
     """
 
     bootstrap_servers: str
     topic: str
     partitions: int
-    counts: Counter[tuple[str, int]] = field(default_factory=Counter)
-    said: dict[str, dict[str, Any]] = field(default_factory=dict)
-    arrivals: list[float] = field(default_factory=list)
-    terms: list[int] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     _task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._read(), name="ledger of outcomes")
+        self._task = asyncio.create_task(self._read(), name=f"reader of {self.topic}")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -70,13 +65,56 @@ class Outcomes:
                     continue
                 for records in got.values():
                     for record in records:
-                        self._note(json.loads(record.value))
+                        self.note(record)
         finally:
             stopping = asyncio.ensure_future(consumer.stop())
             await asyncio.wait({stopping}, timeout=3)
 
-    def _note(self, outcome: dict[str, Any]) -> None:
+    def note(self, record: Any) -> None:
+        """A record that came."""
+        raise NotImplementedError
+
+
+@dataclass
+class Letters(Reader):
+    """The dead letters.
+
+    Attributes:
+        origins: How many there are of each record, by its position: `topic/partition/offset`.
+    """
+
+    origins: Counter[str] = field(default_factory=Counter)
+
+    def note(self, record: Any) -> None:
+        """A dead letter."""
+        self.origins[dict(record.headers)[names.ORIGIN].decode()] += 1
+
+
+@dataclass
+class Outcomes(Reader):
+    """The results.
+
+    Attributes:
+        counts: How often each (id, run) was answered, those of hostile records included.
+        hostile: How many there are of each (id, status) of hostile records, which nothing below counts.
+        said: The last outcome of each id, without its answer.
+        arrivals: When outcomes came, monotonic seconds.
+        terms: The term of each, in the same order.
+    """
+
+    counts: Counter[tuple[str, int]] = field(default_factory=Counter)
+    hostile: Counter[tuple[str, str]] = field(default_factory=Counter)
+    said: dict[str, dict[str, Any]] = field(default_factory=dict)
+    arrivals: list[float] = field(default_factory=list)
+    terms: list[int] = field(default_factory=list)
+
+    def note(self, record: Any) -> None:
+        """An outcome."""
+        outcome = json.loads(record.value)
         self.counts[outcome["id"], outcome["run"]] += 1
+        if is_hostile(outcome["id"]):
+            self.hostile[outcome["id"], outcome["status"]] += 1
+            return
         self.said[outcome["id"]] = {
             name: outcome.get(name) for name in ("status", "reason", "lane", "term", "attempts", "message")
         }

@@ -13,66 +13,95 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from random import Random
 from typing import Any, Final
 
 import psutil
 from aiokafka import AIOKafkaProducer
-from aiokafka.protocol.produce import ProduceRequest
-from aiokafka.structs import TopicPartition
 
-from broker.adapters.kafka_batches import UNPACKED_BYTES_MAX
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
-from schemas import headers as names
+from schemas.topics import topics
 from tests.chaos.figures import Figure
-from tests.hostile.records import ANSWERED, DEAD_LETTER, FAILED, NAMES, Specimen, specimen
+from tests.chaos.outcomes import Letters, Outcomes
+from tests.hostile.fates import BROKEN_BATCH, Fates, fates
+from tests.hostile.raw_producer import RawProducer
+from tests.hostile.records import Specimen
+from tests.hostile.sowing import Sowing, answered_anyway
 from tests.integration.fleet import LANES, Fleet, Ledger, Process, read_all
-from tests.unit.adapters.raw_batches import ZSTD, batch, one
 
 GOOD_MODEL: Final = "gpt-4o"
 """Their limit is theirs alone, and what they ask for uses three quarters of it."""
 GOOD_SHARE, GOOD_TOKENS = 0.75, 6_000
+GOOD_A_RUN: Final = 200
 ALONE_S: Final = 40.0
-BOMBS: Final = ("bomb", "bomb with an id")
-HEAVY: Final = (
-    *("heavy header", "long trace", "odd key", "too heavy headers", "too heavy key", "text of commas"),
-    *("digits with an id", "too deep with an id", "token numbers", "many headers", "too many headers"),
-)
-BOMB_SHARE, HEAVY_SHARE = 0.001, 0.1
-RAW_EVERY: Final = 200
-"""So many records, and then a batch that no client of ours can read as a whole."""
-PARTITIONS: Final = 6
+RUN_MAX_S: Final = 600.0
 SLOWER_MAX: Final = 2.0
 MEMORY_MAX_MIB: Final = 600
 """The sum of docs/operators.md, Memory: program, three lanes' buffers, records fetched ahead, answers, known ids."""
 DRAINED_WITHIN_S: Final = 240.0
+QUIET_S: Final = 3.0
 Say = Callable[[str], None]
+Readers = tuple[Outcomes, Letters]
 
 
 @dataclass
 class Run:
     """What was sent, and what it led to."""
 
-    seed: int
-    sent: dict[str, Specimen] = field(default_factory=dict)  # by position
-    raw: list[tuple[str, str]] = field(default_factory=list)  # position of a batch, and the id of a good record in it
-    good: dict[str, float] = field(default_factory=dict)  # when each was sent
+    sowing: Sowing
+    good: set[str] = field(default_factory=set)
     alone: set[str] = field(default_factory=set)
+    rate: float = 0.0  # hostile records a second, as they were sent
+    alone_s: float = 0.0
     memory_mib: float = 0.0
     ended: list[str] = field(default_factory=list)
 
 
-async def flood(directory: Path, say: Say, *, seed: int, records: int, rate: float) -> list[Figure]:
+@dataclass
+class Found:
+    """What one run showed.
+
+    Attributes:
+        good: How many good requests there were.
+        kept: How many hostile records ended as their kind says, by fate.
+        rate: Hostile records a second, as they were sent.
+        alone_s: p95 of good requests from record to answer while there was nothing else.
+    """
+
+    seed: int
+    good: int
+    kept: dict[str, int]
+    rate: float
+    alone_s: float
+    figures: list[Figure]
+
+    @property
+    def broken(self) -> list[Figure]:
+        """The promises that were not kept."""
+        return [figure for figure in self.figures if not figure.is_kept]
+
+    def line(self) -> str:
+        """One line for the run."""
+        hostile = ", ".join(f"{count:,} {fate}" for fate, count in sorted(self.kept.items()))
+        figures = ", ".join(
+            f"{figure.value:.4g} {figure.unit} {figure.short}".replace("  ", " ") for figure in self.figures
+        )
+        verdict = "BROKEN" if self.broken else "kept"
+        return (
+            f"seed {self.seed}: {verdict}; hostile records at {self.rate:g}/s: {hostile}; {self.good} good requests,"
+            f" p95 {self.alone_s:.3g} s alone; {figures}"
+        )
+
+
+async def flood(directory: Path, say: Say, *, seed: int, records: int, rate: float) -> Found:
     """One run."""
-    run, span_s = Run(seed), records / rate
-    good_per_s = 200 / (ALONE_S + span_s)
-    quota = round(60 * good_per_s * GOOD_TOKENS / GOOD_SHARE)
+    begun_s = time.monotonic()
+    quota = round(60 * _good_per_s(records, rate) * GOOD_TOKENS / GOOD_SHARE)
     settings = {
         "HEADRACE_LIMITS": json.dumps({GOOD_MODEL: {}, "gpt-4o-mini": {}, "text-embedding-3-small": {}}),
         "HEADRACE_DISPATCHER__INFLIGHT_MAX": "64",
@@ -81,38 +110,71 @@ async def flood(directory: Path, say: Say, *, seed: int, records: int, rate: flo
     async with Upstream(told) as upstream, LocalServices() as services:
         upstream.script(_answered)
         fleet = Fleet(services, f"flood-{seed}", upstream.base_url, directory, settings)
+        run = Run(Sowing(seed, fleet.prefix))
         async with fleet:
-            processes = [await fleet.start(verb) for verb in ("dispatcher", "dispatcher", "retrier")]
+            for verb in ("dispatcher", "dispatcher", "retrier"):
+                await fleet.start(verb)
             await fleet.leader()
-            producer = AIOKafkaProducer(
-                bootstrap_servers=services.endpoints.bootstrap_servers, linger_ms=5, max_request_size=1_048_576
-            )
-            await producer.start()
-            try:
-                async with asyncio.TaskGroup() as group:
-                    watch = group.create_task(_watch(processes, run))
-                    good = group.create_task(_good(producer, fleet, run, good_per_s))
-                    await asyncio.sleep(ALONE_S)
-                    run.alone = set(run.good)
-                    await _hostile(producer, fleet, run, records=records, rate=rate)
-                    good.cancel()
-                    await _drained(fleet, run, say)
-                    watch.cancel()
-            finally:
-                await producer.stop()
-            run.ended = [each.log.name for each in processes if each.child.returncode is not None]
+            async with _producer(services) as producer, _reading(services, fleet) as readers:
+                ended = await _played(producer, fleet, run, readers, say, records=records, rate=rate)
+            run.ended = [each.log.name for each in fleet.processes if each.child.returncode is not None]
             results = await read_all(fleet, "results")
-            letters = await read_all(fleet, "dead-letters")
             ledger = await read_all(fleet, "ledger")
-    return [*_fates(run, results, letters, say), *_others(run, results, ledger)]
+    for what in ended.broken[:10]:
+        say(f"  {what}")
+    figures = [*_fates(run, ended, records), *_others(run, results, ledger, time.monotonic() - begun_s)]
+    return Found(seed, len(run.good), dict(ended.kept), round(run.rate, 1), run.alone_s, figures)
+
+
+async def _played(
+    producer: AIOKafkaProducer, fleet: Fleet, run: Run, readers: Readers, say: Say, *, records: int, rate: float
+) -> Fates:
+    """Good requests alone, then hostile records beside them, until all of it has ended."""
+    async with asyncio.TaskGroup() as group:
+        watch = group.create_task(_watch(fleet.processes, run))
+        good = group.create_task(_good(producer, fleet, run, _good_per_s(records, rate)))
+        await asyncio.sleep(ALONE_S)
+        run.alone = set(run.good)
+        await _hostile(producer, run, records=records, rate=rate)
+        good.cancel()
+        ended = await _drained(run, readers, say)
+        watch.cancel()
+    return ended
+
+
+def _good_per_s(records: int, rate: float) -> float:
+    return GOOD_A_RUN / (ALONE_S + records / rate)
 
 
 def _answered(_: int, body: Mapping[str, Any]) -> Scripted | None:
-    """What the simulated OpenAI would refuse is answered as well: what must become of it is not the server's word."""
-    if body.get("model") == GOOD_MODEL:
-        return None
-    choices = [{"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}]
-    return Scripted(200, {"object": "chat.completion", "model": body.get("model"), "choices": choices}, delay_s=0.1)
+    return None if body.get("model") == GOOD_MODEL else answered_anyway(body, 0.1)
+
+
+@asynccontextmanager
+async def _producer(services: LocalServices) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=services.endpoints.bootstrap_servers, linger_ms=5, max_request_size=1_048_576
+    )
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+@asynccontextmanager
+async def _reading(services: LocalServices, fleet: Fleet) -> AsyncIterator[Readers]:
+    """Outcomes and dead letters as they come."""
+    partitions = {spec.name: spec.partitions for spec in topics(fleet.prefix, LANES, None, 1)}
+    where, results, letters = (
+        services.endpoints.bootstrap_servers,
+        *(f"{fleet.prefix}.{kind}" for kind in ("results", "dead-letters")),
+    )
+    async with (
+        Outcomes(where, results, partitions[results]) as outcomes,
+        Letters(where, letters, partitions[letters]) as buried,
+    ):
+        yield outcomes, buried
 
 
 async def _good(producer: AIOKafkaProducer, fleet: Fleet, run: Run, per_s: float) -> None:
@@ -122,57 +184,30 @@ async def _good(producer: AIOKafkaProducer, fleet: Fleet, run: Run, per_s: float
         name = f"good-{len(run.good)}"
         body = {"model": GOOD_MODEL, "messages": [{"role": "user", "content": text}]}
         value = json.dumps({"id": name, "body": body}).encode()
-        run.good[name] = time.monotonic()
         await producer.send_and_wait(f"{fleet.prefix}.requests.standard", value)
+        run.good.add(name)
         await asyncio.sleep(1 / per_s)
 
 
-async def _hostile(producer: AIOKafkaProducer, fleet: Fleet, run: Run, *, records: int, rate: float) -> None:
+async def _hostile(producer: AIOKafkaProducer, run: Run, *, records: int, rate: float) -> None:
     """Records by seed, at a steady rate, on every lane."""
-    dice = Random(f"flood {run.seed}")
-    usual = [name for name in NAMES if name not in (*BOMBS, *HEAVY)]
-    begun_s = time.monotonic()
+    raw, begun_s = RawProducer(producer), time.monotonic()
     for number in range(records):
-        draw = dice.random()
-        kinds: Sequence[str] = BOMBS if draw < BOMB_SHARE else HEAVY if draw < BOMB_SHARE + HEAVY_SHARE else usual
-        odd = specimen(dice, number, kinds=kinds)
-        topic = f"{fleet.prefix}.requests.{dice.choice(LANES)}"
-        key = b"" if odd.key is None and odd.value is None else odd.key  # aiokafka sends nothing of both
-        sent = await producer.send(
-            topic, odd.value, key, partition=dice.randrange(PARTITIONS), headers=list(odd.headers)
-        )
+        odd, sending = run.sowing.next()
+        sent = await producer.send(**sending)
         sent.add_done_callback(lambda done, odd=odd: _note(run, odd, done))
-        if number % RAW_EVERY == RAW_EVERY - 1:
-            await _raw(producer, topic, dice.randrange(PARTITIONS), run)
+        if run.sowing.is_raw_due:
+            await run.sowing.raw(raw)
         late_s = begun_s + (number + 1) / rate - time.monotonic()
         if late_s > 0:
             await asyncio.sleep(late_s)
     await producer.flush()
+    run.rate = records / (time.monotonic() - begun_s)
 
 
 def _note(run: Run, odd: Specimen, done: "asyncio.Future[Any]") -> None:
     if not done.cancelled() and done.exception() is None:
-        placed = done.result()
-        run.sent[f"{placed.topic}/{placed.partition}/{placed.offset}"] = odd
-
-
-async def _raw(producer: AIOKafkaProducer, topic: str, partition: int, run: Run) -> None:
-    """A good record behind one whose header's name breaks the client; every fifth time in front of a bomb instead."""
-    name = f"raw-{len(run.raw)}"
-    content = [{"role": "user", "content": f"Write to {name}."}]
-    good = one(json.dumps({"id": name, "body": {"model": "gpt-4o-mini", "messages": content}}).encode())
-    now_ms = round(time.time() * 1_000)
-    if len(run.raw) % 5 == 4:
-        bomb = one(b"\0" * (2 * UNPACKED_BYTES_MAX))
-        data, letter = batch(0, [good, bomb, good], codec=ZSTD, first_timestamp=now_ms), 1
-    else:
-        breaking = one(b"\xff", headers=[(b"\xff\xfe", b"x")])
-        data, letter = batch(0, [breaking, good], first_timestamp=now_ms), 0
-    node = producer.client.cluster.leader_for_partition(TopicPartition(topic, partition))
-    response = await producer.client.send(node, ProduceRequest(None, -1, 10_000, [(topic, [(partition, data)])]))
-    ((_, ((_, error, offset, *_),)),) = response.topics
-    assert error == 0, f"Kafka takes no such batch: error {error}"
-    run.raw.append((f"{topic}/{partition}/{offset + letter}", name))
+        run.sowing.took(odd, done.result())
 
 
 async def _watch(processes: Sequence[Process], run: Run) -> None:
@@ -185,60 +220,60 @@ async def _watch(processes: Sequence[Process], run: Run) -> None:
         await asyncio.sleep(0.5)
 
 
-async def _drained(fleet: Fleet, run: Run, say: Say) -> None:
-    """Wait until the leader holds nothing and nothing is behind it."""
-    until_s, quiet = time.monotonic() + DRAINED_WITHIN_S, 0
-    while quiet < 3 and time.monotonic() < until_s:
+async def _drained(run: Run, readers: Readers, say: Say) -> Fates:
+    """Wait until every record has ended, and a few seconds more, in which nothing may end twice."""
+    outcomes, letters = readers
+    until_s = time.monotonic() + DRAINED_WITHIN_S
+    while (left := _left(run, outcomes, letters)) and time.monotonic() < until_s:
         await asyncio.sleep(1)
-        status = await fleet.status(await fleet.leader())
-        lanes = status.get("lanes") or {"": {"waiting": 1}}
-        left = sum(lane.get("waiting", 0) + lane.get("calling", 0) + lane.get("settled", 0) for lane in lanes.values())
-        quiet = quiet + 1 if left == 0 and not status.get("inflight") else 0
-    say(
-        f"seed {run.seed}: {len(run.sent):,} hostile records, {len(run.good)} good requests, {len(run.raw)} raw batches"
-    )
+    if left:
+        say(f"  {left} requests and records have not ended {DRAINED_WITHIN_S:.0f} s after the last one was sent")
+    await asyncio.sleep(QUIET_S)
+    return fates(run.sowing.sown, outcomes.hostile, letters.origins)
+
+
+def _left(run: Run, outcomes: Outcomes, letters: Letters) -> int:
+    """How many have not ended."""
+    hostile = fates(run.sowing.sown, outcomes.hostile, letters.origins)
+    return len(hostile.lost) + len(run.good - outcomes.said.keys())
 
 
 # ---------------------------------------------------------------------------------------------------- what became of it
 
 
-def _fates(run: Run, results: Ledger, letters: Ledger, say: Say) -> list[Figure]:
-    """Whether each hostile record ended as its kind says; what OpenAI refused with a 400 is answered as well."""
-    ended: Counter[tuple[str, str]] = Counter((value["id"], value["status"]) for value in results.values)
-    buried = Counter(dict(record.headers)[names.ORIGIN].decode() for record in letters.records)
-    refused = {value["id"] for value in results.values if value.get("reason") == "rejected" and value.get("error")}
-    wrong: Counter[str] = Counter()
-    for position, odd in run.sent.items():
-        completed, failed = ended[odd.id or "", "completed"], ended[odd.id or "", "failed"]
-        came_to = _WANTED[FAILED if odd.fate == ANSWERED and odd.id in refused else odd.fate]
-        if (completed, failed, buried[position]) != came_to:
-            wrong[f"{odd.kind} is {completed} completed, {failed} failed, {buried[position]} letters"] += 1
-    for position, name in run.raw:
-        if (ended[name, "completed"], buried[position]) != (1, 1):
-            wrong[f"raw batch is {ended[name, 'completed']} completed, {buried[position]} letters"] += 1
-    for what, count in wrong.most_common(10):
-        say(f"  {count} of {what}")
-    return [Figure("hostile records that did not end as their kind says", sum(wrong.values()), 0, "records")]
+def _fates(run: Run, ended: Fates, records: int) -> list[Figure]:
+    """Whether each hostile record was taken by Kafka, and ended as its kind says."""
+    taken = sum(
+        count for fate, count in Counter(each.fate for each in run.sowing.sown.values()).items() if fate != BROKEN_BATCH
+    )
+    return [
+        Figure("hostile records that Kafka did not take", records - taken, 0, "", short="not taken"),
+        Figure(
+            "hostile records that did not end as their kind says", len(ended.broken), 0, "", short="ended otherwise"
+        ),
+    ]
 
 
-_WANTED: Final = {ANSWERED: (1, 0, 0), FAILED: (0, 1, 1), DEAD_LETTER: (0, 0, 1)}
-
-
-def _others(run: Run, results: Ledger, ledger: Ledger) -> list[Figure]:
+def _others(run: Run, results: Ledger, ledger: Ledger, took_s: float) -> list[Figure]:
     """What it did to the good ones, and to the processes."""
     waits = {value["id"]: _took_s(value["timings"]) for value in results.values if value["id"] in run.good}
     answers = Counter(value["id"] for value in results.values if value["status"] == "completed")
     unserved = [name for name in run.good if answers[name] != 1]
-    alone = _p95([wait for name, wait in waits.items() if name in run.alone])
+    run.alone_s = _p95([wait for name, wait in waits.items() if name in run.alone])
     beside = _p95([wait for name, wait in waits.items() if name not in run.alone])
     claims = sum(value["kind"] == "claim" for value in ledger.values)
     return [
-        Figure("good requests without exactly one answer", len(unserved), 0, "requests"),
-        Figure("p95 of good requests from record to answer, alone", alone, float("inf")),
-        Figure("p95 of good requests from record to answer, beside hostile ones", beside, SLOWER_MAX * alone),
-        Figure("processes ended", len(run.ended), 0, ""),
-        Figure("leases lost", claims - 1, 0, ""),
-        Figure("memory of a process, at most", run.memory_mib, MEMORY_MAX_MIB, "MiB"),
+        Figure("good requests without exactly one answer", len(unserved), 0, "", short="good ones unserved"),
+        Figure(
+            "p95 of good requests from record to answer, beside hostile ones",
+            beside,
+            SLOWER_MAX * run.alone_s,
+            short="p95",
+        ),
+        Figure("memory of a process, at most", run.memory_mib, MEMORY_MAX_MIB, "MiB", short="of memory"),
+        Figure("processes ended", len(run.ended), 0, "", short="processes ended"),
+        Figure("leases lost", claims - 1, 0, "", short="leases lost"),
+        Figure("the run, from start to stop", took_s, RUN_MAX_S, short="in all"),
     ]
 
 
@@ -260,18 +295,39 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--records", type=int, default=20_000, help="of each run")
     parser.add_argument("--rate", type=float, default=60, help="records a second; a run takes 10 minutes at most")
     parser.add_argument("--logs", type=Path, default=None, help="where the processes' logs go")
+    parser.add_argument("--json", type=Path, default=None, help="where the report goes as JSON")
     asked = parser.parse_args(arguments)
-    logs, broken = asked.logs or Path(tempfile.mkdtemp(prefix="headrace-hostile-")), 0
+    if ALONE_S + asked.records / asked.rate > RUN_MAX_S:
+        parser.error(f"{asked.records} records at {asked.rate:g} a second take longer than {RUN_MAX_S:.0f} s")
+    logs, begun_s = asked.logs or Path(tempfile.mkdtemp(prefix="headrace-hostile-")), time.monotonic()
+    _say(f"{asked.seeds} runs of {asked.records:,} hostile records at {asked.rate:g} a second; logs in {logs}")
+    runs = list[Found]()
     for seed in range(asked.first, asked.first + asked.seeds):
-        begun_s, directory = time.monotonic(), logs / f"seed-{seed}"
+        directory = logs / f"seed-{seed}"
         directory.mkdir(parents=True, exist_ok=True)
-        figures = asyncio.run(flood(directory, _say, seed=seed, records=asked.records, rate=asked.rate))
-        broken += sum(not figure.is_kept for figure in figures)
-        for figure in figures:
-            _say("  " + figure.line())
-        _say(f"seed {seed}: {time.monotonic() - begun_s:.0f} s at {asked.rate:g} records a second, logs in {directory}")
-    _say(f"{asked.seeds} runs, {asked.seeds * asked.records:,} hostile records: {broken} promises broken")
-    return 1 if broken else 0
+        runs.append(asyncio.run(flood(directory, _say, seed=seed, records=asked.records, rate=asked.rate)))
+        for line in [runs[-1].line(), *(f"  {figure.line()}" for figure in runs[-1].broken)]:
+            _say(line)
+    code = report(runs, time.monotonic() - begun_s, _say)
+    if asked.json is not None:
+        told = {"rate": asked.rate, "exit_code": code, "runs": [asdict(run) for run in runs]}
+        asked.json.write_text(json.dumps(told, indent=1) + "\n")
+    return code
+
+
+def report(runs: Sequence[Found], took_s: float, say: Say) -> int:
+    """The last line: all runs together, the verdict and the exit code; that code."""
+    broken = [figure for run in runs for figure in run.broken]
+    kept, good = sum((Counter(run.kept) for run in runs), Counter[str]()), sum(run.good for run in runs)
+    code = 1 if broken or not runs else 0
+    verdict = f"{len(broken)} PROMISES BROKEN" if broken else "every promise was kept" if runs else "NOTHING WAS RUN"
+    say(
+        f"{len(runs)} runs in {took_s / 60:.1f} min, {kept.total():,} hostile records as their kind says ("
+        + ", ".join(f"{count:,} {fate}" for fate, count in sorted(kept.items()))
+        + f"), {good:,} good requests, slowest {min((run.rate for run in runs), default=0):g} records a second:"
+        + f" {verdict}, exit code {code}"
+    )
+    return code
 
 
 def _say(line: str) -> None:

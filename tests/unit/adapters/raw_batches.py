@@ -47,12 +47,17 @@ def batch(
     codec: int = 0,
     attributes: int = 0,
     producer_id: int = -1,
+    epoch: int = -1,
+    sequence: int = -1,
     count: int | None = None,
     last_offset_delta: int | None = None,
     first_timestamp: int = 1_000,
     packed: bytes | None = None,
 ) -> bytes:
-    """A batch of records made by `one`, or of bytes as they are; its checksum is right."""
+    """A batch of records made by `one`, or of bytes as they are; its checksum is right.
+
+    `producer_id`, `epoch` and `sequence` (of the first record) are those of an idempotent producer; -1: of none.
+    """
     body = b"".join(
         each if isinstance(each, bytes) else record_bytes(delta, each[0]) for delta, each in enumerate(records)
     )
@@ -60,7 +65,15 @@ def batch(
     last = len(records) - 1 if last_offset_delta is None else last_offset_delta
     number = len(records) if count is None else count
     checked = struct.pack(
-        ">hiqqqhii", attributes | codec, last, first_timestamp, first_timestamp + last, producer_id, -1, -1, number
+        ">hiqqqhii",
+        attributes | codec,
+        last,
+        first_timestamp,
+        first_timestamp + last,
+        producer_id,
+        epoch,
+        sequence,
+        number,
     )
     crc = calc_crc32c(checked + payload)
     return struct.pack(">qiibI", base_offset, 9 + len(checked) + len(payload), -1, 2, crc) + checked + payload
