@@ -64,13 +64,13 @@ hostile-upstream: $(STAMP) ## a dispatcher before a server that answers anything
 integration: $(STAMP) ## kills, outages, garbage and duplicates on a real Kafka and Valkey
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration
 
-chaos: $(STAMP) ## faults at random on three Kafka nodes, Valkey, processes and network: 15 s each (KILLS=200, SEED=7)
-	@$(BIN)/python -m tests.chaos run --faults $(or $(KILLS),200) $(if $(SEED),--seed $(SEED))
+chaos: $(STAMP) ## faults at random on three Kafka nodes, Valkey, processes and network: 15 s each (KILLS=200, SEED=7, HOSTILE=8 per cent)
+	@$(BIN)/python -m tests.chaos run --faults $(or $(KILLS),200) $(if $(SEED),--seed $(SEED)) $(if $(HOSTILE),--hostile $(HOSTILE))
 
 chaos-short: $(STAMP) ## a dozen of these faults in two minutes, always the same
 	@$(BIN)/python -m pytest -q -s tests/chaos
 
-hostile: $(STAMP) ## 200,000 hostile records beside good ones, on a real Kafka: an hour (SEEDS=10, RECORDS=20000, RATE=60)
+hostile: $(STAMP) ## 200,000 hostile records beside good ones, on a real Kafka: an hour, half of it at RATE=150 (SEEDS=10, RECORDS=20000)
 	@$(BIN)/python -m tests.hostile.flood --seeds $(or $(SEEDS),10) --records $(or $(RECORDS),20000) --rate $(or $(RATE),60)
 
 chart: $(STAMP) ## the Helm chart by helm itself: linted, rendered, held against Kubernetes' schemas, refusals read

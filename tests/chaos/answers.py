@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.simulator.script import Scripted
+from tests.hostile.sowing import answered_anyway
 
 PARKED_FOR_S = 3
 _GOOD_BETWEEN = 10
@@ -35,7 +36,9 @@ class Answers:
         self.repeated: list[tuple[float, float]] = []
 
     def __call__(self, number: int, body: Mapping[str, Any]) -> Scripted | None:
-        request_id = str(body["messages"][0]["content"]).split()[3].rstrip(".")
+        request_id = _lead(body)
+        if request_id is None:
+            return answered_anyway(body, 0.1 + number % 30 / 10)
         self.at.append((time.monotonic(), request_id))
         self.calls[request_id] += 1
         made, before_s = self.calls[request_id], self._last.get(request_id, 0.0)
@@ -63,3 +66,12 @@ class Answers:
     def between(self, begin_s: float, end_s: float) -> list[float]:
         """When calls came in that stretch."""
         return [at_s for at_s, _ in self.at if begin_s < at_s <= end_s]
+
+
+def _lead(body: Mapping[str, Any]) -> str | None:
+    """The id of a request of `traffic`; None: it is a hostile one."""
+    match body:
+        case {"messages": [{"content": str(content)}, *_]} if content.startswith("Write to lead "):
+            return content.split()[3].rstrip(".")
+        case _:
+            return None

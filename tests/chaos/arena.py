@@ -17,15 +17,18 @@ from broker.adapters.kafka_probe import nodes_in_sync
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.chaos.answers import Answers
-from tests.chaos.outcomes import Outcomes
+from tests.chaos.outcomes import Letters, Outcomes
 from tests.chaos.places import Place, Places, placed
 from tests.chaos.traffic import Traffic
+from tests.hostile.sowing import Mix, Sowing
 from tests.integration.fleet import Fleet, Process
 
 DISPATCHER, RETRIER = "dispatcher", "retrier"
 NODES = (1, 2, 3)
 INFLIGHT = 50
-RESULTS_PARTITIONS = 12
+RESULTS_PARTITIONS, LETTERS_PARTITIONS = 12, 3
+HOSTILE = Mix(bombs=0.004, raw_every=40)
+"""Of hostile records; at a tenth of the traffic less than one record in 1,000 is a bomb."""
 SETTINGS: Mapping[str, str] = {
     "HEADRACE_DISPATCHER__INFLIGHT_MAX": "64",
     "HEADRACE_LIMITS": '{"gpt-4o-mini": {}}',
@@ -49,6 +52,7 @@ class Arena:
     fleet: Fleet
     places: Places
     outcomes: Outcomes
+    letters: Letters
     traffic: Traffic
     members: dict[str, Process] = field(default_factory=dict)
     ended_by_us: set[int] = field(default_factory=set)
@@ -199,9 +203,10 @@ async def arena(
     upstream: UpstreamSettings | None = None,
     backlog: int = 160,
     inflight: int = INFLIGHT,
+    hostile_share: float = 0.0,
     prepare: Callable[[Traffic], None] = lambda _: None,
 ) -> AsyncIterator[Arena]:
-    """Everything started, and everybody's role taken; producers write."""
+    """Everything started, and everybody's role taken; producers write, `hostile_share` of it hostile records."""
     answers, dice = Answers(), random.Random(seed)
     told = upstream or UpstreamSettings(
         tokens_per_minute=30_000_000, requests_per_minute=600_000, law="chat-2025", latency_s=latency_s, seed=seed
@@ -217,10 +222,14 @@ async def arena(
             )
             async with fleet:
                 outcomes = Outcomes(where, f"{prefix}.results", RESULTS_PARTITIONS)
-                traffic = Traffic(where, prefix, outcomes, dice, backlog)
+                letters = Letters(where, f"{prefix}.dead-letters", LETTERS_PARTITIONS)
+                traffic = Traffic(where, prefix, outcomes, dice, backlog, hostile_share=hostile_share)
+                traffic.sowing = Sowing(seed, prefix, HOSTILE) if hostile_share else None
                 prepare(traffic)
-                scene = Arena(services, server, answers, fleet, places, outcomes, traffic, inflight_wanted=inflight)
-                async with outcomes, traffic:
+                scene = Arena(
+                    services, server, answers, fleet, places, outcomes, letters, traffic, inflight_wanted=inflight
+                )
+                async with outcomes, letters, traffic:
                     await asyncio.gather(*(scene.start(place) for place in places.all))
                     await scene.whole(60)
                     yield scene

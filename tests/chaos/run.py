@@ -5,7 +5,7 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from typing import Any
 from tests.chaos.arena import DISPATCHER, Arena, NotWholeError, arena, logged_s
 from tests.chaos.faults import FAULTS
 from tests.chaos.traffic import verdicts
+from tests.hostile.fates import BROKEN_BATCH
+from tests.hostile.records import FATES
 from tests.integration.fleet import read_all
 
 WHOLE_WITHIN_S = 60.0
 DRAINED_WITHIN_S = 90.0
+HOSTILE_SHARE = 0.08
 PAUSED_S = 1.0
 """Less than this without an outcome is no pause: they come in transactions."""
 
@@ -61,12 +64,16 @@ class Played:
 
 @dataclass
 class Report:
-    """What a run showed; `wrong` is empty if every promise was kept."""
+    """What a run showed; `wrong` is empty if every promise was kept.
+
+    `hostile` is how many hostile records ended as their kind says, by fate.
+    """
 
     seed: int
     played: list[Played] = field(default_factory=list)
     wrong: dict[str, list[str]] = field(default_factory=dict)
     totals: dict[str, Any] = field(default_factory=dict)
+    hostile: dict[str, int] = field(default_factory=dict)
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
@@ -83,7 +90,10 @@ class Report:
                 calls = [each.repeated_calls for each in of]
                 times = f"{statistics.median(again):.1f} s, worst {max(again):.1f} s"
                 rows.append(f"{fault:<53} {len(of):5} {times:>21} {f'{sum(calls)}, worst {max(calls)}':>17}")
-        rows.append(", ".join(f"{value} {name}" for name, value in self.totals.items()))
+        rows.append(_listed(self.totals))
+        rows.append(
+            f"{sum(self.hostile.values())} hostile records ended once, as their kind says: {_listed(self.hostile)}"
+        )
         rows += [f"WRONG, {what}: {len(found)}: {found[:5]}" for what, found in self.wrong.items() if found]
         rows.append(
             f"seed {self.seed}: {len(self.played)} faults, "
@@ -95,6 +105,10 @@ class Report:
     @property
     def is_fine(self) -> bool:
         return not any(self.wrong.values())
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
 
 def chosen(dice: random.Random, count: int, names: Sequence[str]) -> list[str]:
@@ -112,11 +126,15 @@ async def play(
     *,
     say: Callable[[str], None],
     names: Sequence[str] = tuple(FAULTS),
+    hostile_share: float = HOSTILE_SHARE,
 ) -> Report:
-    """Start everything, play so many faults, let everything be answered, and judge."""
+    """Start everything, play so many faults, let everything be answered, and judge.
+
+    `hostile_share` of all records are hostile ones.
+    """
     report, dice = Report(seed), random.Random(seed)
     begun_s = time.monotonic()
-    async with arena(directory, seed) as scene:
+    async with arena(directory, seed, hostile_share=hostile_share) as scene:
         say(f"seed {seed}; logs in {directory}; all well {time.monotonic() - begun_s:.1f} s after the start")
         say(HEADING)
         first_s = time.monotonic()
@@ -130,7 +148,7 @@ async def play(
                 break
             report.played.append(played)
             say(played.line())
-            if wrong := verdicts(scene.traffic)["doubled"] + scene.ended_by_themselves():
+            if wrong := verdicts(scene.traffic, scene.letters)["doubled"] + scene.ended_by_themselves():
                 say(f"      wrong from here on: {wrong[:3]}")
                 break
         await _end(scene, report)
@@ -185,19 +203,20 @@ def _attribute(report: Report, repeated: Sequence[tuple[float, float]], led_s: S
 
 async def _end(scene: Arena, report: Report) -> None:
     """Everything is answered, read once more from the beginning by another reader, and judged."""
-    traffic, outcomes = scene.traffic, scene.outcomes
+    traffic, outcomes, letters = scene.traffic, scene.outcomes, scene.letters
     await traffic.stop()
     try:
-        await traffic.answered(DRAINED_WITHIN_S)
+        await _ended(scene)
     except TimeoutError:
-        report.wrong.setdefault("stuck", []).append(f"{traffic.unanswered} unanswered: {await scene.statuses()}")
-    report.wrong |= verdicts(traffic)
-    again = await read_all(scene.fleet, "results", until=len(outcomes.said))
+        left = f"{traffic.unanswered} unanswered, {len(traffic.hostile(letters).lost)} hostile records without an end"
+        report.wrong.setdefault("stuck", []).append(f"{left}: {await scene.statuses()}")
+    report.wrong |= verdicts(traffic, letters)
+    again = await read_all(scene.fleet, "results", until=outcomes.counts.total())
     if again.counts() != outcomes.counts:
         report.wrong["two readers differ"] = [str(again.counts() - outcomes.counts)]
     report.wrong["ended by themselves"] = scene.ended_by_themselves()
     report.wrong["bad lines in logs"] = scene.bad_lines()
-    report.wrong["exceptions at users"] = [*traffic.troubles, *outcomes.troubles]
+    report.wrong["exceptions at users"] = [*traffic.troubles, *outcomes.troubles, *letters.troubles]
     parked = await read_all(scene.fleet, "failures")
     kinds = [each.partition("-")[0] for each in traffic.acknowledged]
     report.totals = {
@@ -212,3 +231,12 @@ async def _end(scene: Arena, report: Report) -> None:
         "with deadlines": kinds.count("deadline"),
         "too late": sum(str(outcome["reason"]).startswith("deadline") for outcome in outcomes.said.values()),
     }
+    report.hostile = {fate: traffic.hostile(letters).kept[fate] for fate in (*FATES, BROKEN_BATCH)}
+
+
+async def _ended(scene: Arena) -> None:
+    """Wait until nothing is unanswered, and every hostile record has ended."""
+    async with asyncio.timeout(DRAINED_WITHIN_S):
+        await scene.traffic.answered(DRAINED_WITHIN_S)
+        while scene.traffic.hostile(scene.letters).lost:
+            await asyncio.sleep(0.5)

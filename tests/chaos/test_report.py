@@ -1,12 +1,20 @@
 """What the report says of a run, without a run."""
 
+import json
 import random
 from collections import Counter
 
+from aiokafka import ConsumerRecord
+
 from tests.chaos.faults import FAULTS
-from tests.chaos.outcomes import Outcomes
+from tests.chaos.outcomes import Letters, Outcomes
 from tests.chaos.run import Played, Report, _attribute, chosen
 from tests.chaos.traffic import Traffic, verdicts
+from tests.hostile.fates import Sown
+from tests.hostile.records import DEAD_LETTER, FAILED
+from tests.hostile.sowing import Sowing
+
+BURIED = Sown("empty", DEAD_LETTER, None)
 
 
 def ledger(said: dict[str, str], counts: dict[tuple[str, int], int] | None = None) -> Traffic:
@@ -32,6 +40,38 @@ def test_an_outcome_that_its_kind_must_not_have_is_wrong_and_so_is_one_nobody_as
     found = verdicts(traffic)
     assert found["wrong"] == ["plain-1: exhausted", "plain-2: cancelled"]
     assert found["unknown"] == ["plain-9"]
+
+
+def letters(**origins: int) -> Letters:
+    return Letters(
+        "nowhere:1", "dead-letters", 1, origins=Counter({f"lane/{name}/0": n for name, n in origins.items()})
+    )
+
+
+def test_hostile_records_are_judged_by_their_kind_and_a_dead_letter_that_came_twice_is_doubled() -> None:
+    traffic = ledger({})
+    traffic.sowing = Sowing(1, "chaos", sown={"lane/a/0": Sown("odd", FAILED, "hostile-1"), "lane/b/0": BURIED})
+    traffic.outcomes.hostile = Counter({("hostile-1", "completed"): 1, ("hostile-2", "failed"): 1})
+    assert verdicts(traffic, letters(z=2)) == {
+        "lost": ["empty at lane/b/0: 0 completed, 0 failed, 0 dead letters"],
+        "doubled": ["lane/z/0: 2 dead letters"],
+        "unknown": ["hostile-2"],
+        "wrong": ["odd at lane/a/0: 1 completed, 0 failed, 0 dead letters"],
+    }
+
+
+def test_the_report_counts_hostile_records_by_fate() -> None:
+    lines = Report(1, hostile={"answered": 5, "dead letter": 2}).summary()
+    assert "7 hostile records ended once, as their kind says: 5 answered, 2 dead letter" in lines
+
+
+def test_an_outcome_of_a_hostile_record_is_none_of_the_traffic_s() -> None:
+    traffic = ledger({})
+    outcome = {"id": "hostile-1", "run": 7, "status": "failed", "term": 1}
+    traffic.outcomes.note(ConsumerRecord("results", 0, 0, 0, 0, None, json.dumps(outcome).encode(), None, 0, 0, ()))
+    assert traffic.outcomes.hostile == {("hostile-1", "failed"): 1}
+    assert traffic.outcomes.counts == {("hostile-1", 7): 1}
+    assert (traffic.unanswered, traffic.outcomes.arrivals) == (0, [])
 
 
 def test_the_longest_silence_counts_from_the_fault_and_to_the_end() -> None:

@@ -37,4 +37,5 @@ async def test_a_dozen_faults_lose_nothing_double_nothing_and_leave_nothing_stuc
     assert report.is_fine, told
     assert len(report.played) == len(SHORT)
     assert min(report.totals[name] for name in ("parked", "cancelled", "sent twice", "with deadlines")) > 0, told
+    assert min(report.hostile.values()) > 0, told
     assert took_s <= WITHIN_S, told

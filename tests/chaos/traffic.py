@@ -1,4 +1,8 @@
-"""Producers that write all the time, in every lane, also what must wait, fail, be cancelled or come too late."""
+"""Producers that write all the time, in every lane, also what must wait, fail, be cancelled or come too late.
+
+Hostile records may stand among it: a share of all records, drawn by dice of their own, so that the good ones of a seed
+stay as they are.
+"""
 
 import asyncio
 import json
@@ -16,7 +20,10 @@ from aiokafka.errors import KafkaError
 from schemas.codec import encode_cancel
 from schemas.control import Cancel
 from schemas.instants import to_wire
-from tests.chaos.outcomes import Outcomes
+from tests.chaos.outcomes import Letters, Outcomes
+from tests.hostile.fates import Fates, fates
+from tests.hostile.raw_producer import RawProducer
+from tests.hostile.sowing import Sowing
 from tests.integration.fleet import LANES, request
 
 KINDS = {"plain": 74, "parked": 4, "failing": 2, "deadline": 7, "cancelled": 6, "twice": 7}
@@ -44,6 +51,7 @@ class Traffic:
     """Writes while it is entered, unless `hold` is set.
 
     As much as keeps `backlog` requests unanswered; with `rate_per_s`, so many a second, whatever becomes of them.
+    Beside them `hostile_share` of all records are those that `sowing` draws.
 
     Attributes:
         acknowledged: When Kafka took each id, monotonic seconds.
@@ -58,6 +66,8 @@ class Traffic:
     rate_per_s: float | None = None
     words: int = 20
     kinds: dict[str, int] = field(default_factory=lambda: dict(KINDS))
+    sowing: Sowing | None = None
+    hostile_share: float = 0.0
     acknowledged: dict[str, float] = field(default_factory=dict)
     written: Counter[str] = field(default_factory=Counter)
     hold: bool = False
@@ -68,6 +78,8 @@ class Traffic:
     _turns: int = 0
     _looked_s: float = 0.0
     _owed: float = 0.0
+    _hostile_owed: float = 0.0
+    _raw: RawProducer | None = None
     _task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -83,6 +95,12 @@ class Traffic:
     @property
     def unanswered(self) -> int:
         return len(self.acknowledged) - len(self.outcomes.said)
+
+    def hostile(self, letters: Letters | None) -> Fates:
+        """How the hostile records ended, if there are any."""
+        if self.sowing is None or letters is None:
+            return Fates()
+        return fates(self.sowing.sown, self.outcomes.hostile, letters.origins)
 
     async def stop(self) -> None:
         """No new requests; what is to be sent a second time is sent now; back when all of it is acknowledged."""
@@ -107,11 +125,14 @@ class Traffic:
             request_timeout_ms=5_000,
         )
         await producer.start()
+        self._raw = RawProducer(producer)
         try:
             while True:
                 begun_s = time.monotonic()
                 await self._send_due(producer)
-                await asyncio.gather(*(self._submit(producer) for _ in range(self._missing(begun_s))))
+                missing = self._missing(begun_s)
+                hostile = (self._sow(producer) for _ in range(self._missing_hostile(missing)))
+                await asyncio.gather(*(self._submit(producer) for _ in range(missing)), *hostile)
                 self._turns += 1
                 await asyncio.sleep(max(0.0, begun_s + _TURN_S - time.monotonic()))
         finally:
@@ -128,6 +149,24 @@ class Traffic:
         whole = int(self._owed)
         self._owed -= whole
         return whole
+
+    def _missing_hostile(self, good: int) -> int:
+        if self.sowing is None:
+            return 0
+        self._hostile_owed += good * self.hostile_share / (1 - self.hostile_share)
+        whole = int(self._hostile_owed)
+        self._hostile_owed -= whole
+        return whole
+
+    async def _sow(self, producer: AIOKafkaProducer) -> None:
+        """The next hostile record, and a raw batch if one is due."""
+        assert self.sowing is not None
+        assert self._raw is not None
+        odd, sending = self.sowing.next()
+        raw = self.sowing.raw(self._raw) if self.sowing.is_raw_due else None
+        self.sowing.took(odd, await self._acknowledged(producer, **sending))
+        if raw is not None:
+            await raw
 
     async def _submit(self, producer: AIOKafkaProducer) -> None:
         [kind] = self.dice.choices(list(self.kinds), list(self.kinds.values()))
@@ -163,29 +202,32 @@ class Traffic:
             producer, f"{self.prefix}.control", record.value, key=record.key, headers=list(record.headers)
         )
 
-    async def _acknowledged(self, producer: AIOKafkaProducer, topic: str, value: bytes | None, **options: Any) -> None:
-        """A producer that is told of an error sends the same again: that is what ids are for."""
+    async def _acknowledged(self, producer: AIOKafkaProducer, topic: str, value: bytes | None, **options: Any) -> Any:
+        """Where it stands. A producer that is told of an error sends the same again: that is what ids are for."""
         while True:
             try:
-                await producer.send_and_wait(topic, value, **options)
+                placed = await producer.send_and_wait(topic, value, **options)
             except KafkaError as error:
                 self.troubles.append(f"{type(error).__name__}: {error}")
                 await asyncio.sleep(0.2)
             else:
                 self.written[topic.rpartition(".")[2]] += 1
-                return
+                return placed
 
 
-def verdicts(traffic: Traffic) -> dict[str, list[str]]:
-    """What is wrong with the ledger of outcomes; nothing is: every list is empty."""
-    outcomes = traffic.outcomes
+def verdicts(traffic: Traffic, letters: Letters | None = None) -> dict[str, list[str]]:
+    """What is wrong with outcomes and with dead letters of hostile records; nothing is: every list is empty."""
+    outcomes, hostile = traffic.outcomes, traffic.hostile(letters)
     said = {each: outcome["reason"] or outcome["status"] for each, outcome in outcomes.said.items()}
     wrong = [
         f"{each}: {how}" for each, how in said.items() if how not in MAY_END.get(each.partition("-")[0], {"completed"})
     ]
+    answered_twice = [f"{each}/{run}" for (each, run), count in outcomes.counts.items() if count != 1]
+    buried = {} if letters is None else letters.origins
+    buried_twice = [f"{origin}: {count} dead letters" for origin, count in buried.items() if count != 1]
     return {
-        "lost": sorted(traffic.acknowledged.keys() - said.keys()),
-        "doubled": sorted(f"{each}/{run}" for (each, run), count in outcomes.counts.items() if count != 1),
-        "unknown": sorted(said.keys() - traffic.acknowledged.keys()),
-        "wrong": sorted(wrong),
+        "lost": sorted(traffic.acknowledged.keys() - said.keys()) + hostile.lost,
+        "doubled": sorted(answered_twice) + sorted(buried_twice),
+        "unknown": sorted(said.keys() - traffic.acknowledged.keys()) + hostile.unknown,
+        "wrong": sorted(wrong) + hostile.wrong,
     }
