@@ -1,4 +1,10 @@
-"""A leader that has led for twelve hours, and then a commit whose outcome is unknown."""
+"""A leader that has led for twelve hours, and then a commit whose outcome is unknown.
+
+Twelve hours are written in a minute or two, and Kafka stamps each line as it comes. So an hour is told by the dedupe
+window, which is a minute here: the lines of all hours but one are written, then the window passes, then the last hour's
+are. A standby that begins then has to read that hour, as it would in earnest; one that stands by all the time
+would have to read in a minute what it has twelve hours for.
+"""
 
 import asyncio
 import os
@@ -6,34 +12,41 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from tests.chaos.arena import DISPATCHER, Arena, arena
+from tests.chaos.arena import DISPATCHER, SETTINGS, Arena, arena
 from tests.chaos.failover import only_plain
 from tests.chaos.figures import Figure, settled
+from tests.chaos.places import Place
 from tests.integration.ledger_of_hours import LINES_AN_HOUR, REQUESTS_PER_S, retention_strikes, write_lines
 
 Say = Callable[[str], None]
 STALL_S = 13.0
 BACK_S = 5.0
-CAUGHT_UP_WITHIN_S = 900.0
-TRAFFIC_IDS = 2_000
-"""What the traffic of a few seconds adds at most: a standby that learns no more than that has read the rest."""
+WINDOW_S = 60
+"""The shortest dedupe window there is. A line is older than it a moment after it."""
+MARGIN_S = 5
+READY_WITHIN_S = 120.0
 
 
 async def led_for_long(directory: Path, say: Say, *, dispatchers: int, hours: int) -> list[Figure]:
     """Kafka stands still for 13 s, twice: behind the ledger of those hours, and with all of it removed."""
-    verbs = (DISPATCHER,) * dispatchers
-    async with arena(directory, 13, verbs=verbs, nodes=1, prepare=only_plain) as scene:
+    verbs, settings = (DISPATCHER,) * dispatchers, {**SETTINGS, "HEADRACE_DEDUPE__WINDOW_S": str(WINDOW_S)}
+    async with arena(directory, 13, verbs=verbs, nodes=1, settings=settings, prepare=only_plain) as scene:
         leader = next(iter([place for place in scene.places.all if (await scene.status(place))["role"] == "leader"]))
-        status, begun_s = await scene.status(leader), time.monotonic()
-        written = await write_lines(scene.fleet.connection, scene.fleet.prefix, status, hours * LINES_AN_HOUR)
-        say(
-            f"{hours} hours at {REQUESTS_PER_S} requests/s: {written / 1_000_000:.0f} MB of ledger, "
-            f"written in {time.monotonic() - begun_s:.0f} s"
-        )
-        await _followed(scene, say)
+        standbys = [place for place in scene.places.all if place is not leader]
+        status = await scene.status(leader)
+        for standby in standbys:
+            await scene.terminate(standby)
+        await _write_hours(scene, status, hours, say)
         behind = f"{dispatchers} dispatcher(s), led for {hours} hours"
-        figures = [Figure(f"{behind}, a stall of {STALL_S:.0f} s, until outcomes flow", await _stalled(scene), BACK_S)]
+        figures = [
+            Figure(f"{behind}, until a new standby is ready", await _ready(scene, each, say), READY_WITHIN_S)
+            for each in standbys
+        ]
+        figures.append(
+            Figure(f"{behind}, a stall of {STALL_S:.0f} s, until outcomes flow", await _stalled(scene), BACK_S)
+        )
         start = await retention_strikes(scene.fleet.connection, scene.fleet.prefix)
         say(f"retention has removed {start} offsets of the ledger")
         figures.append(Figure(f"{behind}, the same with the ledger gone", await _stalled(scene), BACK_S))
@@ -42,9 +55,8 @@ async def led_for_long(directory: Path, say: Say, *, dispatchers: int, hours: in
         say(
             f"{unknown} transactions of unknown outcome, {process.said().count('ledger_opened_anew')} times opened anew"
         )
-        changed = (await scene.status(leader))["role"] != "leader" or (await scene.status(leader))["term"] != status[
-            "term"
-        ]
+        now = await scene.status(leader)
+        changed = (now["role"], now.get("term")) != ("leader", status["term"])
         return [
             *figures,
             Figure("transactions of unknown outcome", unknown, 2, "", at_least=True),
@@ -54,18 +66,30 @@ async def led_for_long(directory: Path, say: Say, *, dispatchers: int, hours: in
         ]
 
 
-async def _followed(scene: Arena, say: Say) -> None:
-    """Wait until standbys have read what was written: they follow all the time, so in earnest they would have."""
-    begun_s, known = time.monotonic(), list[int]()
-    async with asyncio.timeout(CAUGHT_UP_WITHIN_S):
-        while len(known) < 4 or abs(known[-1] - known[-4]) > TRAFFIC_IDS or not known[-1]:
-            await asyncio.sleep(2)
-            statuses = await scene.statuses()
-            standbys = [each for each in statuses.values() if each["role"] != "leader"]
-            if not standbys:
-                return
-            known.append(sum(int(each.get("dedupe", {}).get("ids", 0)) for each in standbys))
-    say(f"a standby has read it after {time.monotonic() - begun_s:.0f} s, and knows {known[-1]} ids")
+async def _write_hours(scene: Arena, status: dict[str, Any], hours: int, say: Say) -> None:
+    """The lines of all hours; those of the last one alone are in the window."""
+    connection, prefix, begun_s = scene.fleet.connection, scene.fleet.prefix, time.monotonic()
+    written = await write_lines(connection, prefix, status, (hours - 1) * LINES_AN_HOUR)
+    await asyncio.sleep(WINDOW_S + MARGIN_S)
+    written += await write_lines(connection, prefix, status, LINES_AN_HOUR)
+    took_s = time.monotonic() - begun_s - WINDOW_S - MARGIN_S
+    say(
+        f"{hours} hours at {REQUESTS_PER_S} requests/s: {written / 1_000_000:.0f} MB of ledger,"
+        f" written in {took_s:.0f} s"
+    )
+
+
+async def _ready(scene: Arena, place: Place, say: Say) -> float:
+    """Seconds from its start until a process stands by and is ready, which knows the ids of the window then."""
+    begun_s = time.monotonic()
+    await scene.start(place)
+    while True:
+        status, took_s = await scene.status(place), time.monotonic() - begun_s
+        if all(status.get("ready", {"": False}).values()) or took_s > READY_WITHIN_S:
+            break
+        await asyncio.sleep(0.1)
+    say(f"a standby is ready after {took_s:.1f} s, and knows {status.get('dedupe', {}).get('ids')} ids")
+    return took_s
 
 
 async def _stalled(scene: Arena) -> float:

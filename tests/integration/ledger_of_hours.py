@@ -42,7 +42,7 @@ def line(term: int, owner: str) -> bytes:
 
 
 async def write_lines(connection: KafkaConnection, prefix: str, status: dict[str, Any], lines: int) -> int:
-    """So many of them, of the leader whose status that is; how many bytes."""
+    """So many of them (1 at least), of the leader whose status that is; how many bytes."""
     term, owner, topic = int(status["term"]), str(status["owner"]), ledger_topic(prefix)
     written, under_way = 0, deque[Any]()
     async with producing(connection, max_batch_size=_BATCH_BYTES, max_request_size=_BATCH_BYTES + 100_000) as producer:
