@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes: what is compiled once is read by the next
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit sim sim-core sim-mutants bench-limits bench-lanes hostile hostile-upstream integration chaos chaos-short chart image compatibility compiled coverage static format lint types imports settings-page schemas locks clean
+.PHONY: help install demo test unit sim sim-core sim-mutants bench-limits bench-lanes hostile hostile-upstream integration chaos chaos-short chart image compatibility compiled coverage mutation static format lint types imports settings-page schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -91,6 +91,9 @@ compiled: $(STAMP) ## the core compiled by mypyc (needs a C compiler): built, an
 coverage: $(STAMP) ## every module of broker/core: all branches, by its own test module
 	@$(BIN)/python -m tests.maxi_cov
 
+mutation: $(STAMP) ## small faults planted one by one where leads could be lost or doubled: an hour (ONLY=outbox, FAR=1, JSON=FILE)
+	@$(BIN)/python -m tests.mutation $(ONLY:%=--only %) $(if $(FAR),--far) $(if $(JSON),--json $(JSON)) --verbose
+
 static: lint types imports ## lint, types and imports
 
 format: $(STAMP) ## write the canonical format
@@ -120,5 +123,5 @@ locks: $(UV) ## write the four lock files from pyproject.toml; what is locked st
 	@echo 'uv' | $(LOCK) - -o requirements-uv.lock
 
 clean: ## forget the environment, caches and what was compiled
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .tools/compiled
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mutation .tools/compiled
 	@rm -f *__mypyc*.so && find broker -name '*.so' -delete

@@ -144,7 +144,6 @@ class Casualties:
             alone = suspects == 1 and self._count(key, self._term) >= DEATHS_UNSUSPECTED
             self._deaths.setdefault(key, {})[self._term] = Death(self._term, self._owner, alone, attempt)
         _shorten(self._deaths)
-        self._recount()
 
     def _recount(self) -> None:
         self._suspects = {key for key, deaths in self._deaths.items() if len(deaths) >= DEATHS_UNSUSPECTED}

@@ -266,3 +266,29 @@ def test_that_it_was_parked_before_takes_no_doubt_away() -> None:
     assert casualties.is_in_doubt(identity("a"))
     casualties.settled(parked("a", 3))
     assert not casualties.is_in_doubt(identity("a"))
+
+
+def test_deaths_and_doubts_are_counted_together() -> None:
+    assert len(after(*dying(1, "+a"), (2, "p2", "+b ?"), (3, "p3", ""))) == 2
+
+
+def test_calls_of_a_term_that_left_in_peace_are_not_those_of_the_next_term_of_its_owner() -> None:
+    assert len(after((1, "a", "+x"), (1, "a", "."), (2, "a", ""), (3, "b", ""))) == 0
+
+
+def test_another_owner_of_the_same_term_tells_of_a_death() -> None:
+    assert len(after((1, "a", "+x"), (1, "b", ""))) == 1
+
+
+def test_calls_in_doubt_are_bounded_too() -> None:
+    casualties = after((1, "p1", ""))
+    casualties.started([attempt(f"{number}") for number in range(INHERITED_CALLS_MAX)])
+    read(casualties, (1, "p1", "?"), (2, "p2", "+x"), (2, "p2", "?"), (3, "p3", ""))
+    assert len(casualties) == INHERITED_CALLS_MAX
+    assert casualties.is_in_doubt(identity("x"))
+
+
+def test_as_many_suspects_as_there_are_places_are_called_one_at_a_time() -> None:
+    names = [f"r{number}" for number in range(CALLS_OF_SUSPECTS_MAX)]
+    casualties = after(*dying(2, " ".join(f"+{name}" for name in names)))
+    assert [casualties.calls(identity(name)) for name in names].count(True) == 1

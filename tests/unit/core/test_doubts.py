@@ -203,3 +203,53 @@ def test_what_was_withdrawn_rests_no_more() -> None:
     fails(doubts, UNKNOWN)
     doubts.withdraw(one.ticket)
     assert doubts.resting == 0
+
+
+def test_of_two_that_were_refused_each_is_tried_alone_and_only_the_culprit_is_written_smaller() -> None:
+    doubts, (one, other) = doubted(2)
+    doubts.begin(0)
+    doubts.failed(REFUSED, 0)
+    assert fails(doubts) == [one]
+    assert (doubts.form(one.ticket), doubts.form(other.ticket)) == (Form.UNCOPIED, Form.WHOLE)
+
+
+def test_the_hour_begins_with_the_first_failure_alone_and_is_over_to_the_millisecond() -> None:
+    doubts, (one,) = doubted(1)
+    begun_ms = 3 * BLAMED_AFTER_MS
+    for _ in range(STRIKES_MAX):
+        fails(doubts, UNKNOWN, begun_ms)
+        doubts._groups[0].not_before_ms = 0  # however long it rests
+    fails(doubts, UNKNOWN, begun_ms + BLAMED_AFTER_MS - 1)
+    assert doubts.form(one.ticket) is Form.WHOLE
+    doubts._groups[0].not_before_ms = 0
+    fails(doubts, UNKNOWN, begun_ms + BLAMED_AFTER_MS)
+    assert doubts.form(one.ticket) is Form.UNCOPIED
+
+
+def test_one_that_is_whole_again_is_blamed_by_no_failure_of_before() -> None:
+    doubts, (one,) = doubted(1)
+    for _ in range(4):
+        fails(doubts)
+    now_ms = DOUBT_REST_FIRST_MS
+    for _ in range(STRIKES_MAX - 1):
+        assert fails(doubts, UNKNOWN, now_ms) == [one]
+        now_ms += BLAMED_AFTER_MS
+    assert doubts.form(one.ticket) is Form.WHOLE
+    fails(doubts, UNKNOWN, now_ms)
+    assert doubts.form(one.ticket) is Form.UNCOPIED
+
+
+def test_what_is_committed_is_doubted_no_more() -> None:
+    doubts, (one,) = doubted(1)
+    fails(doubts)
+    assert doubts.form(one.ticket) is Form.UNCOPIED
+    doubts.begin(0)
+    doubts.committed(published=True)
+    assert (doubts.form(one.ticket), doubts.holds(one.ticket), doubts.rejoin(one)) == (Form.WHOLE, False, False)
+
+
+def test_the_group_that_rests_least_says_when_the_next_is_due() -> None:
+    doubts, _ = doubted(1, 1)
+    for now_ms in (0, 1_000):
+        fails(doubts, UNKNOWN, now_ms)
+    assert doubts.due_at() == DOUBT_REST_FIRST_MS

@@ -370,3 +370,74 @@ def test_what_rests_is_tried_once_more_by_who_leaves_and_not_waited_for() -> Non
     assert begun(outbox) == [doubtful]
     outbox.interrupt()
     assert (len(outbox), outbox.hurried) == (1, 0)
+
+
+def test_what_is_under_way_counts_until_its_commit_has_returned() -> None:
+    outbox = Outbox()
+    add(outbox)
+    begun(outbox)
+    add(outbox)
+    assert len(outbox) == 2
+    outbox.end()
+    assert len(outbox) == 1
+
+
+def test_what_must_come_before_any_map_takes_no_other_along_beyond_the_bound() -> None:
+    outbox = Outbox()
+    for _ in range(2):
+        add(outbox)
+    begun(outbox)
+    outbox.interrupt(REFUSED)
+    add(outbox)
+    front = add(outbox, front=True)
+    assert begun(outbox) == [front]
+
+
+def test_what_is_doubted_is_due_before_what_still_lingers() -> None:
+    outbox = Outbox()
+    add(outbox)
+    begun(outbox)
+    outbox.interrupt(REFUSED)
+    add(outbox, 1_000)
+    assert outbox.due_at() == 0
+
+
+def test_one_group_that_passes_gives_way_to_the_next_at_once_where_nothing_else_waits() -> None:
+    outbox = Outbox()
+    made = [add(outbox) for _ in range(4)]
+    begun(outbox)
+    outbox.interrupt(REFUSED)
+    begun(outbox)
+    outbox.end()
+    begun(outbox)
+    outbox.interrupt(REFUSED)
+    assert begun(outbox) == []
+    outbox.end()
+    assert begun(outbox) == made[:2]
+    outbox.end()
+    assert begun(outbox) == made[2:]
+
+
+def test_a_record_that_is_buried_is_no_proof_that_outcomes_pass() -> None:
+    outbox = Outbox()
+    buried = decide(outbox, Bury("id_conflict", "Taken."))
+    assert begun(outbox) == [buried]
+    outbox.end()
+    assert outbox._doubts.published == 0
+    decide(outbox, Complete())
+    begun(outbox)
+    outbox.end()
+    assert outbox._doubts.published == 1
+
+
+def test_two_failures_are_not_in_a_row_when_another_transaction_passed_between_them() -> None:
+    outbox = Outbox()
+    made = [add(outbox, size=TRANSACTION_BYTES_MAX // 2) for _ in range(2)]
+    assert begun(outbox) == made
+    outbox.interrupt()
+    between = add(outbox, size=TRANSACTION_BYTES_MAX, front=True)
+    assert begun(outbox) == [between]
+    outbox.end()
+    assert begun(outbox) == made
+    outbox.interrupt()
+    assert begun(outbox) == made, "sent again, and not doubted"

@@ -148,6 +148,29 @@ def test_a_term_whose_claim_has_left_the_window_shows_in_its_lines() -> None:
     assert story.caution() == Caution(100, {9: 1})
 
 
+def test_lines_of_another_owner_tell_of_a_death_where_no_claim_is_in_the_window() -> None:
+    story = Story()
+    story.term("a", "t/0/9")
+    story.line("b")
+    assert story.caution() == Caution(100, {9: 1})
+
+
+def test_an_owner_that_left_and_writes_again_can_die_again() -> None:
+    story = Story()
+    story.term("a")
+    story.deaths.left()
+    story.line("a", "t/0/9")
+    story.term("b")
+    assert story.caution() == Caution(100, {9: 1})
+
+
+def test_a_claim_says_nothing_of_a_partition_that_it_does_not_name() -> None:
+    story = Story()
+    story.term("a", "t/1/0")
+    story.term("b", stands="t/0/5")
+    assert story.caution("t/1") == Caution(100, {0: 1})
+
+
 def test_caution_reaches_every_suspect_however_far_it_stands() -> None:
     story = Story()
     story.term("a", "t/0/300")
@@ -183,6 +206,8 @@ def test_after_two_deaths_a_record_is_not_decoded_and_after_three_it_is_not_take
         (Caution(100, {}, frozenset({20, 21})), 20, 1),
         (Caution(100, {}, frozenset({20, 21})), 22, CAUTIOUS_BATCH_MAX),
         (Caution(100, {20: 2}), 50, 1),
+        (Caution(100, {}, frozenset({20})), 20, 1),
+        (Caution(30, {40: 1}), 10, 20),
     ],
 )
 def test_records_are_named_in_batches_but_suspects_and_what_stands_beside_a_deadly_one_alone(
