@@ -12,6 +12,8 @@ __all__ = ["Mutant", "Name", "mutants"]
 MODULE_LEVEL = "<module>"
 _UNSEEN = frozenset({"__repr__", "__str__"})
 _REMOVED = "(removed)"
+_LENGTH_MAX = 160
+_CONTEXT = 40
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -212,7 +214,8 @@ class _Finder:
             now = head(statement)
         _put(owner, place, old)
         if now != was:
-            self.mutants.append(Mutant(Name(self._function, was, now), _lines(statement), owner, place, new))
+            name = Name(self._function, *(shortened(was, now) if now != _REMOVED else (was, now)))
+            self.mutants.append(Mutant(name, _lines(statement), owner, place, new))
 
 
 def head(node: ast.AST) -> str:  # noqa: PLR0911 — one for each kind of statement
@@ -234,6 +237,22 @@ def head(node: ast.AST) -> str:  # noqa: PLR0911 — one for each kind of statem
             return "try:"
         case _:
             return " ".join(ast.unparse(node).split())
+
+
+def shortened(was: str, now: str) -> tuple[str, str]:
+    """Of a long statement only what is near the change."""
+    if len(was) <= _LENGTH_MAX:
+        return was, now
+    begin = next((i for i, (one, other) in enumerate(zip(was, now, strict=False)) if one != other), 0)
+    ends = zip(reversed(was[begin:]), reversed(now[begin:]), strict=False)
+    end = next((i for i, (one, other) in enumerate(ends) if one != other), min(len(was), len(now)) - begin)
+    first = max(0, begin - _CONTEXT)
+
+    def near(text: str) -> str:
+        last = len(text) - end + _CONTEXT
+        return f"{'…' if first else ''}{text[first:last]}{'…' if last < len(text) else ''}"
+
+    return near(was), near(now)
 
 
 def _lines(node: Any) -> tuple[int, int]:

@@ -46,11 +46,15 @@ def source(module: str) -> Source:
 
 
 def near(modules: Sequence[str]) -> list[str]:
-    """The test files that bear a module's name or import it; where none does, those of the modules that use it."""
+    """The test files that bear a module's name or import it.
+
+    A module of the core must be held by these alone. Of any other, those of the modules that use it count too.
+    """
     texts = {path: path.read_text() for folder in TESTS for path in sorted((ROOT / folder).rglob("test_*.py"))}
     found: dict[str, None] = {}
     for module in modules:
-        nearest = _naming(module, texts) or [each for user in _users(module) for each in _naming(user, texts)]
+        users = [] if module.startswith("broker.core.") else _users(module)
+        nearest = [path for each in (module, *users) for path in _naming(each, texts)]
         found.update(dict.fromkeys(str(path.relative_to(ROOT)) for path in nearest))
     return list(found)
 

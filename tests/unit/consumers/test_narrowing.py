@@ -75,3 +75,44 @@ def test_whatever_is_refused_everything_else_passes_in_order_and_in_few_transact
             narrowing.passed(1)
     assert [abs(each) for each in passed] == list(range(total))
     assert failures <= 14 * max(1, sum(each < 0 for each in passed) + 1)
+
+
+def test_of_two_records_that_are_refused_neither_is_blamed_until_one_stands_alone() -> None:
+    narrowing = Narrowing(200)
+    assert not any(narrowing.failed("ab", 0, refused=True) for _ in range(3))
+    assert narrowing.count_max == 1
+
+
+def test_what_failed_alone_is_tried_alone_again() -> None:
+    narrowing = Narrowing(200)
+    narrowing.failed("a", 0, refused=True)
+    assert narrowing.count_max == 1
+
+
+@pytest.mark.parametrize("before", ["nothing", "another culprit", "a transaction that passed", "a batch that failed"])
+def test_the_hour_begins_with_the_first_failure_of_this_very_record(before: str) -> None:
+    narrowing, now_ms = Narrowing(200), 3 * BLAMED_AFTER_MS
+    if before == "another culprit":
+        while not narrowing.failed("o", now_ms, refused=False):
+            now_ms += BLAMED_AFTER_MS // 2
+    elif before == "a transaction that passed":
+        for _ in range(STRIKES_MAX):
+            narrowing.failed("o", now_ms - BLAMED_AFTER_MS, refused=False)
+        narrowing.passed(1)
+    elif before == "a batch that failed":
+        for _ in range(2):
+            narrowing.failed("xy", now_ms, refused=False)
+    told = [narrowing.failed("x", now_ms, refused=False) for _ in range(2)]
+    told += [narrowing.failed("x", now_ms + 1, refused=False) for _ in range(STRIKES_MAX)]
+    told += [narrowing.failed("x", now_ms + BLAMED_AFTER_MS - 1, refused=False)]
+    assert not any(told)
+    assert narrowing.failed("x", now_ms + BLAMED_AFTER_MS, refused=False)
+
+
+@pytest.mark.parametrize(("failed", "most"), [(8, 4 << 8), (3, 1 << 3)])
+def test_each_transaction_that_passes_doubles_what_the_next_may_take(failed: int, most: int) -> None:
+    narrowing = Narrowing(10_000)
+    narrowing.failed(range(failed), 0, refused=True)
+    for _ in range(failed):
+        narrowing.passed(1)
+    assert narrowing.count_max == most

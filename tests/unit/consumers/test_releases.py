@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumers.retries.releases import METADATA_CHARS_MAX, Releases, ReleasesUnreadableError, choose
+from consumers.retries.releases import _TRIMMED_FROM, METADATA_CHARS_MAX, Releases, ReleasesUnreadableError, choose
 
 TERM = 3
 
@@ -217,3 +217,97 @@ def test_lanes_that_do_not_fit_the_metadata_are_said_and_not_cut() -> None:
 def test_what_another_wrote_is_refused(metadata: str) -> None:
     with pytest.raises(ReleasesUnreadableError):
         Releases.restore(5, metadata)
+
+
+@pytest.mark.parametrize("start", [0, 7])
+def test_the_memory_of_what_has_left_is_given_back_and_no_place_is_mistaken_for_another(start: int) -> None:
+    releases, far = Releases(start), start + _TRIMMED_FROM + 5
+    releases.see(start, "bulk", 0)
+    releases.see(far, "bulk", 0)
+    assert releases.stored(TERM).offset == start
+    assert leave(releases, 0, 1) == [start]
+    for _ in range(2):
+        assert releases.stored(TERM).offset == far
+        assert len(releases._open) <= 2
+    releases.see(far + 1, "bulk", 0)
+    assert leave(releases, 0, 1) == [far]
+    assert releases.stored(TERM).offset == far + 1
+    releases.see(far + _TRIMMED_FROM + 1, "bulk", 0)
+    assert leave(releases, 0, 2) == [far + 1, far + _TRIMMED_FROM + 1]
+    assert releases.stored(TERM).offset == far + _TRIMMED_FROM + 2
+    assert len(releases._open) <= 1, "nothing waits"
+    releases.see(far + _TRIMMED_FROM + 2, "bulk", 0)
+    assert releases.stored(TERM).offset == far + _TRIMMED_FROM + 2
+
+
+def test_what_waits_is_never_given_back_however_long_its_partition_goes_on() -> None:
+    releases = Releases(0)
+    releases.see(0, "bulk", 500)
+    releases.see(_TRIMMED_FROM + 5, "bulk", 500)
+    assert releases.stored(TERM).offset == 0
+    assert leave(releases, 500, 9) == [0, _TRIMMED_FROM + 5]
+
+
+def test_retention_that_takes_a_part_of_what_was_seen_lets_nothing_leave_before_the_rest_is_read_again() -> None:
+    releases = Releases(0)
+    for offset, due_ms in enumerate((0, 900, 900, 800)):
+        releases.see(offset, "bulk", due_ms)
+    assert leave(releases, 0, 1) == [0]
+    second = again(releases)
+    second.lose_below(2)
+    second.see(2, "bulk", 900)
+    assert leave(second, 900, 9) == []
+    second.see(3, "bulk", 800)
+    assert leave(second, 900, 9) == [3, 2]
+
+
+def test_of_a_lane_without_records_nothing_leaves() -> None:
+    assert Releases(0).first("bulk") is None
+
+
+def test_without_late_records_it_is_stored_so_that_the_release_before_can_read_it() -> None:
+    releases = Releases(0)
+    for offset in range(2):
+        releases.see(offset, "bulk", 100 * offset)
+    assert leave(releases, 0, 9) == [0]
+    assert releases.stored(TERM).metadata == 'hrr1:{"term":3,"seen":2,"marks":{"bulk":[0,0]}}'
+
+
+def test_metadata_may_be_as_long_as_kafka_takes_and_no_longer() -> None:
+    def stored(length: int) -> str:
+        releases, name = Releases(0), "l" * length
+        releases.see(0, name, 0)
+        releases.see(1, name, 900)
+        assert leave(releases, 0, 9) == [0]
+        return releases.stored(TERM).metadata
+
+    longest = METADATA_CHARS_MAX - len(stored(1)) + 1
+    assert len(stored(longest)) == METADATA_CHARS_MAX
+    with pytest.raises(ReleasesUnreadableError):
+        stored(longest + 1)
+
+
+def test_of_many_lanes_the_records_leave_by_when_they_are_due() -> None:
+    releases, lanes = Releases(0), "fedcba"
+    for offset, lane in enumerate(lanes):
+        releases.see(offset, lane, 100 - 10 * offset)
+    assert leave(releases, 100, 9) == [5, 4, 3, 2, 1, 0]
+
+
+def test_a_lane_that_said_no_once_is_not_asked_again_for_another_partition() -> None:
+    partitions = {number: Releases(0) for number in range(3)}
+    for each in partitions.values():
+        each.see(0, "bulk", 0)
+    asked: list[str] = []
+
+    def may_leave(lane: str) -> bool:
+        asked.append(lane)
+        return len(asked) > 1
+
+    assert choose(partitions, 0, 9, may_leave) == []
+    assert asked == ["bulk"]
+
+
+def test_a_later_version_is_refused_whatever_it_says() -> None:
+    with pytest.raises(ReleasesUnreadableError):
+        Releases.restore(0, 'hrr9:{"term":3,"seen":2,"marks":{}}')

@@ -1,4 +1,7 @@
 from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
 
 from broker.core.batches import REFUSED_BY_KAFKA, Batches
 from broker.core.bounds import (
@@ -27,6 +30,7 @@ from broker.core.commands import (
     StartedEntry,
     Withdraw,
 )
+from broker.core.fates import Awaited, Overdue
 from broker.core.identity import Fate
 from broker.core.limits import Limits
 from broker.core.notes import Notes
@@ -351,6 +355,7 @@ def refused(bench: Bench, times: int = 1, now_ms: int = NOW) -> Batch:
 
 
 def test_an_answer_that_kafka_refuses_is_settled_as_a_failure_in_a_smaller_form() -> None:
+    assert REFUSED_BY_KAFKA.reason == "unpublishable", "which readers know"
     bench = settled_bench()
     made = bench.decide(Complete(), "a")
     batch = refused(bench, 3)
@@ -430,3 +435,74 @@ def test_one_line_has_the_levels_of_a_bounded_number_of_limits_and_all_get_their
         seen.extend(each.limit for each in batch.levels)
         assert bench.batches.end(batch.serial) is not None
     assert set(seen) >= names
+
+
+OVERDUE = Overdue(identity("late"), 3, 900, "late")
+
+
+def test_the_end_of_a_call_that_waits_for_another_reaches_the_ledger_within_a_second() -> None:
+    bench = settled_bench()
+    bench.batches.ended(StartedEntry(identity("s"), 1))
+    assert bench.quiet() == NOW + PROBE_EVERY_MS
+
+
+def test_every_partition_is_stored_in_time_however_little_there_is_to_say() -> None:
+    bench = settled_bench()
+    bench.batches.recommit(NOW + 10)
+    assert bench.quiet(active=True) == NOW + 10
+    bench.decide(Complete())
+    assert bench.quiet() == NOW + 10
+
+
+def test_what_is_known_of_a_copy_stands_in_the_ledger_and_is_known_once_that_is_committed() -> None:
+    bench = settled_bench()
+    made = ticket(replace(candidate("a", deadline_ms=60_001), name="a"))
+    bench.register.progress[place()].take(made.source.offset, 0)
+    bench.register.add(made)
+    bench.outbox.add(Decided(made, Park("quota", "Later.", NOW + 5, 4, 0), 10), NOW, at_once=False)
+    bench.decide(Complete(), "b")
+    told = Awaited(identity("c"), 800, "c")
+    notes = Notes(awaited=(told,), overdue=(OVERDUE,))
+    batch = bench.batches.begin(3, bench.limits, notes, NOW, wall_offset_ms=1_000_000)
+    known = (Awaited(identity("a"), 1_061, "a"), told, Awaited(identity("late"), 900, "late", overdue=True))
+    assert (batch.awaited, batch.overdue) == (known, (OVERDUE,))
+    assert batch.settled[-1] == SettledEntry(identity("late"), 3, Fate.WITHDRAWN)
+    ended = bench.batches.end(batch.serial)
+    assert ended is not None
+    assert (ended.awaited, ended.overdue) == (known, (OVERDUE,))
+
+
+def after_a_refusal(batch_of: str) -> Batch:
+    """The next transaction after one that was refused, in a second in which levels are due."""
+    bench = settled_bench()
+    bench.limits.desk("gpt-4o-mini", NOW)
+    if "decision" in batch_of:
+        bench.decide(Bury("id_conflict", "Taken."))
+    notes = Notes(overdue=(OVERDUE,)) if "overdue" in batch_of else Notes()
+    batch = bench.batches.begin(3, bench.limits, notes, NOW)
+    if batch_of == "committed":
+        bench.batches.end(batch.serial)
+    bench.batches.interrupt(Setback.REFUSED)
+    return bench.batches.begin(3, bench.limits, Notes(overdue=(OVERDUE,)), NOW + PROBE_EVERY_MS)
+
+
+@pytest.mark.parametrize(
+    ("batch_of", "lean"),
+    [("nothing", True), ("a decision", False), ("overdue", False), ("decision, overdue", False), ("committed", False)],
+)
+def test_only_a_refused_line_that_stood_alone_makes_the_next_one_lean(batch_of: str, lean: bool) -> None:  # noqa: FBT001 — the row of a table
+    batch = after_a_refusal(batch_of)
+    assert (batch.levels == ()) is lean
+    assert batch.overdue == (OVERDUE,), "which is open until it is committed"
+
+
+def test_what_an_unknown_commit_would_have_told_is_told_once_however_often_it_is_called_unknown() -> None:
+    bench = settled_bench()
+    started, ended = StartedEntry(identity("s"), 1), StartedEntry(identity("e"), 1)
+    bench.batches.started(started)
+    bench.batches.ended(ended)
+    bench.begin()
+    for _ in range(2):
+        bench.batches.interrupt()
+    batch = bench.begin()
+    assert (batch.started, batch.ended) == ((started,), (ended,))

@@ -7,7 +7,7 @@ from broker.core.bounds import (
     PUT_OFF_MS,
     QUIET_MS,
 )
-from broker.core.commands import Complete, Fail, StartedEntry
+from broker.core.commands import Complete, Fail, SettledEntry, StartedEntry
 from broker.core.events import LedgerRead, Refused, Suspected
 from broker.core.identity import Fate
 from broker.core.reception import CALLS_KILL
@@ -189,3 +189,16 @@ def test_the_ledger_is_told_of_calls_that_end_without_a_fate() -> None:
     shell.post(Refused(shell.calls.pop(number).call))
     shell.wait(PROBE_EVERY_MS)
     assert shell.commit().ended == (StartedEntry(identity("x"), 2),)
+
+
+def test_a_call_that_had_ended_before_its_dispatcher_died_is_called_like_any_other() -> None:
+    for said in ("ended", "settled", "left"):
+        shell = Shell()
+        for term in range(1, DEATHS_BY_CALL + 1):
+            line(shell, term, f"p{term}", "x")
+            ended = [StartedEntry(identity("x"), 1)] if said == "ended" else []
+            settled = [SettledEntry(identity("x"), 1, Fate.PARKED)] if said == "settled" else []
+            at_ms, left = WALL_MS + shell.now_ms, said == "left"
+            shell.post(LedgerRead(at_ms, settled, [], [], ended=ended, term=term, owner=f"p{term}", left=left))
+        line(shell, DEATHS_BY_CALL + 1, "me")
+        assert not shell.core._care._casualties, said

@@ -1,6 +1,10 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
 from broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS
 from broker.core.commands import CancelCall, Complete, Discard, Fail, Forget
 from broker.core.flights import Flights
+from broker.core.lanes import LaneRule
 from broker.core.limits import Limits
 from broker.core.outbox import Outbox
 from broker.core.register import Register
@@ -15,21 +19,21 @@ NO = Fail("rejected", "No.")
 class Bench:
     """Every part that may hold a ticket."""
 
-    def __init__(self) -> None:
-        self.register = Register(LANES)
-        self.limits = Limits(LANES, budget)
+    def __init__(self, lanes: Sequence[LaneRule] = LANES) -> None:
+        self.register = Register(lanes)
+        self.limits = Limits(lanes, budget)
         self.flights = Flights(inflight_max=10, held_bytes_max=1 << 30)
         self.outbox = Outbox()
         self.settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane="urgent")
 
-    def waiting(self, *, lane: str = "standard") -> Ticket:
-        made = ticket(candidate(), lane=lane, size=700)
+    def waiting(self, *, lane: str = "standard", order: bytes = b"") -> Ticket:
+        made = ticket(candidate(order=order), lane=lane, size=700)
         self.register.add(made)
         self.limits.enqueue(made, NOW)
         return made
 
-    def calling(self) -> Ticket:
-        made = self.waiting()
+    def calling(self, *, order: bytes = b"") -> Ticket:
+        made = self.waiting(order=order)
         self.limits.serve(made, 0)
         made.state = State.CALLING
         self.flights.start(made, self.limits.desk("gpt", NOW).budget, NOW, account=self.limits.account.breaker)
@@ -79,6 +83,14 @@ def test_a_call_that_nobody_waits_for_any_more_is_cancelled_and_holds_nothing() 
     assert bench.settling.commands == [CancelCall(call)]
     assert bench.flights.held_bytes == 0
     assert len(bench.flights) == 1, "it is in flight until it lands"
+
+
+def test_a_call_of_a_serial_lane_that_is_cancelled_lets_the_next_of_its_key_start() -> None:
+    bench = Bench([replace(rule, serial=True) for rule in LANES])
+    first, _ = bench.calling(order=b"k"), bench.waiting(order=b"k")
+    assert not bench.limits.waiting()
+    bench.settling.withdraw(first, NOW)
+    assert bench.limits.waiting() == 1
 
 
 def test_a_duplicate_leaves_its_like() -> None:

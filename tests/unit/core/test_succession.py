@@ -1,12 +1,16 @@
 """Tickets in memory when leadership begins again or ends: kept, judged anew, or given up."""
 
+from dataclasses import replace
+
+from broker.core.bounds import OVERDUE_AFTER_MS
+from broker.core.cancels import Cancel
 from broker.core.commands import Bury, Complete, Discard, Fail, SettledEntry
 from broker.core.events import Answered, Refused
 from broker.core.identity import Fate
 from broker.core.progress import PartitionProgress
 from broker.core.ticket import CallNumber, Garbage, Source
 from broker.core.verdict import Meaning
-from tests.unit.core.shell import Shell, leading
+from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict
 
 P1 = place("standard", 1)
@@ -173,3 +177,67 @@ def test_where_the_ledger_is_gone_what_it_told_stands_in_the_next_lines() -> Non
     shell.wait(1_000)
     assert shell.store().settled == ()
     assert not shell.core.identities.retells
+
+
+def test_a_request_that_goes_on_is_still_the_only_one_of_its_id() -> None:
+    shell = leading()
+    first = shell.take("x")
+    shell.suspend()
+    shell.lead(shell.restored())
+    duplicate = shell.take("x")
+    assert list(shell.calls) == [first]
+    shell.settle_all()
+    assert shell.decisions(duplicate) == [Discard()]
+
+
+def test_a_request_that_was_cancelled_under_a_leader_in_between_goes_on_no_more() -> None:
+    shell = leading()
+    number = shell.take("x")
+    shell.suspend()
+    shell.read(cancels=(Cancel(identity("x").id_hash, WALL_MS),))
+    shell.lead(shell.restored())
+    assert len(shell.cancelled) == 1
+    shell.answer(number, verdict(Meaning.CONNECTION, counts=False))
+    shell.settle_all()
+    assert shell.fates("x") == [Fate.FAILED]
+
+
+def test_of_two_bodies_under_one_id_the_one_that_another_leader_answered_is_no_conflict() -> None:
+    shell = with_two_partitions()
+    first = shell.take("x")
+    other = shell.take_at(Source(P1, 0), candidate("x", body="else"))
+    shell.suspend()
+    shell.read(settled("x", Fate.COMPLETED, body="else"))
+    shell.lead(shell.restored())
+    shell.post(Answered(shell.cancelled[0], verdict(Meaning.CONNECTION, counts=False), 0))
+    shell.calls.pop(first)
+    shell.settle_all()
+    assert [each.__class__ for each in shell.decisions(first)] == [Bury]
+    assert shell.decisions(other) == [Discard()]
+
+
+def failing_what_is_overdue() -> Shell:
+    shell = leading(in_place_max_ms=100)
+    parked = replace(candidate("x", deadline_ms=20_000), name="x")
+    shell.answer(shell.take(parked), verdict(Meaning.RATE_LIMITED, wait_ms=500))
+    shell.commit()
+    shell.now_ms = 20_000 + OVERDUE_AFTER_MS + 1_000
+    shell.renew()
+    shell.carry_out()
+    assert [each.name for each in shell.begun().overdue] == ["x"]
+    return shell
+
+
+def test_what_is_overdue_is_failed_by_the_next_term_if_that_commit_is_unknown() -> None:
+    shell = failing_what_is_overdue()
+    shell.suspend()
+    shell.lead(shell.restored())
+    shell.wait(1_000)
+    assert [each.name for batch in shell.committed for each in batch.overdue] == ["x"]
+
+
+def test_who_stands_by_fails_nothing_and_knows_no_partition_any_more() -> None:
+    shell = failing_what_is_overdue()
+    shell.stand_by()
+    assert shell.is_empty()
+    assert shell.core.register.progress == {}

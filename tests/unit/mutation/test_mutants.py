@@ -1,6 +1,6 @@
 import ast
 
-from tests.mutation.mutants import Name, mutants, uses
+from tests.mutation.mutants import Name, mutants, shortened, uses
 
 
 def names(source: str) -> set[tuple[str, str, str]]:
@@ -61,6 +61,17 @@ def test_a_mutant_is_named_by_its_content_wherever_it_stands() -> None:
     )
     assert names(plain) == names(moved)
     assert ("A.f", "return self.x < 1", "return self.x <= 1") in names(plain)
+
+
+def test_of_a_long_statement_a_name_holds_what_is_near_the_change() -> None:
+    many = ", ".join(f"argument_{number}" for number in range(20))
+    assert shortened("return 1", "return 2") == ("return 1", "return 2")
+    for was, now in ((f"f({many}, a < b, {many})", f"f({many}, a <= b, {many})"), (f"1 + f({many})", f"2 + f({many})")):
+        short = shortened(was, now)
+        assert max(map(len, short)) < 100
+        assert short[0] != short[1]
+        assert short[0].strip("…") in was
+        assert short[1].strip("…") in now
 
 
 def test_a_constant_of_a_module_is_changed_too_and_known_by_the_lines_that_read_it() -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -267,3 +269,20 @@ async def test_the_key_outlives_every_leader_and_many_windows() -> None:
         await process.kill()
         keys |= {line.key for line in world.ledger() if line.key}
     assert len(keys) == 1
+
+
+def grants_with(key: bytes) -> Grants:
+    made = Settable(MemoryKafka(lambda: 0))
+    made.heard(LedgerRecord(LedgerKind.CLAIM, 1, "a", key=base64.b64encode(key).decode()))
+    return made
+
+
+async def test_a_grant_is_the_one_that_every_release_writes() -> None:
+    """Dead letters hold them for days, so what is signed, and with what, stays as it is."""
+    key = b"k" * KEY_BYTES
+    assert grants_with(key).grant("lead", 1) == hmac.new(key, b"1 lead", hashlib.sha256).hexdigest()
+
+
+async def test_the_first_run_needs_no_grant() -> None:
+    assert grants_with(b"k").believes("lead", 0, ())
+    assert not grants_with(b"k").believes("lead", 1, ())

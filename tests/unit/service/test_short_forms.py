@@ -19,14 +19,16 @@ from broker.core.commands import (
 )
 from broker.core.identity import Fate, Identity
 from broker.core.ticket import TicketNumber
+from broker.ports import Outgoing
 from broker.service.cargo import Cargo
+from broker.service.short_forms import ShortForms, withdrawn
 from schemas.codec import decode_ledger, decode_outcome
 from schemas.control import Cancel
 from schemas.ids import id_hash
 from schemas.ledger import LedgerState
 from schemas.outcome import Failed
 from schemas.record import Record
-from schemas.request_codec import DecodedRequest
+from schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.service.rig import Process, World, led, until
 from tests.unit.service.test_publication import BATCH, NOW, Rig, headers
 from tests.virtual_time import VIRTUAL_TIME
@@ -54,6 +56,7 @@ class Unreadable(tuple[tuple[str, bytes], ...]):
         raise RuntimeError
 
 
+SETTLEMENT = Settlement(TicketNumber(1), Fail("rejected", "No."))
 PARK = Park("quota", "No credit.", 200_000, 1, 0)
 
 
@@ -207,3 +210,42 @@ async def test_an_outcome_that_cannot_be_written_holds_up_no_other_and_a_success
     await until(lambda: len(world.outcomes()) == 21)
     assert world.upstream.calls["bad"] == 1
     await successor.end()
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "run"),
+    [(None, "lead-1", 3), (Undecodable("No.", "lead-2", run=4), "lead-2", 4), (Undecodable("No.", run=4), "", 4)],
+)
+def test_the_fewest_words_still_say_whose_outcome_it_is_and_of_which_run(
+    content: Undecodable | None, name: str, run: int
+) -> None:
+    rig, told = Rig(), []
+    cargo = rig.request()
+    assert isinstance(cargo.content, DecodedRequest)
+    cargo.content = content or replace(cargo.content, run=3)
+    forms = ShortForms(
+        "t", lambda *step, **place: told.append((*step, place)), lambda *_: Outgoing("t.letters", cargo.record)
+    )
+    outcome, _ = forms.of(SETTLEMENT, cargo, error := RuntimeError(), term=7, now=NOW)
+    failed = Failed(id=name, run=run, lane="standard", reason="rejected", message="No.", attempts=2, term=7)
+    assert decode_outcome(outcome.record.value, outcome.record.headers) == failed
+    assert told == [("encode", error, {"topic": "t.requests.standard", "partition": 3, "offset": 42})]
+
+
+def test_where_even_those_cannot_be_made_both_exceptions_are_told_with_their_place() -> None:
+    rig, told = Rig(), []
+    cargo = rig.request()
+    cargo.calls = Unwritable()  # type: ignore[assignment]  # a defect
+    forms = ShortForms("t", lambda step, _error, **place: told.append((step, place)), lambda *_: pytest.fail("asked"))
+    (letter,) = forms.of(SETTLEMENT, cargo, RuntimeError(), term=7, now=NOW)
+    assert told == 2 * [("encode", {"topic": "t.requests.standard", "partition": 3, "offset": 42})]
+    assert (headers(letter)["headrace-attempts"], headers(letter)["headrace-run"]) == ("0", "0")
+
+
+def test_a_withdrawal_says_when_by_which_term_and_why() -> None:
+    rig = Rig()
+    cargo = rig.cargo(b"{}")
+    cargo.content = Cancel(id="lead-1")
+    assert withdrawn(cargo, Withdraw(2, 3, "Cancelled."), 7) == Failed(
+        id="lead-1", run=2, reason="cancelled", message="Cancelled.", attempts=3, term=7
+    )
