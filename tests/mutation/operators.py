@@ -36,6 +36,7 @@ _NEVER_SWAPPED = frozenset({"min", "max", "isinstance", "issubclass", "cast", "g
 _PLAIN = (ast.Name, ast.Call, ast.Attribute, ast.Await, ast.NamedExpr)
 _LOGS = frozenset({"_log", "_logger", "logger"})
 _SAYS = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
+_METERS = frozenset({"_meter", "_telemetry", "_watcher"})
 
 
 def variants(node: ast.AST) -> Iterator[ast.expr]:  # noqa: C901, PLR0912 — a table of operators
@@ -143,11 +144,13 @@ def stored(node: ast.AST) -> Iterator[str]:
 
 
 def says(node: ast.AST) -> bool:
-    """Whether it only writes a log line."""
+    """Whether it only writes a log line or counts."""
     match node:
         case ast.Expr():
             return says(node.value)
         case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=verb)):
             return name in _LOGS and verb in _SAYS
+        case ast.Call(func=ast.Attribute(value=ast.Attribute(attr=name))):
+            return name in _METERS
         case _:
             return False

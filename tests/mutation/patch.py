@@ -8,7 +8,8 @@ import gc
 import sys
 from collections.abc import Iterator, Mapping
 from enum import Enum, auto
-from types import CodeType, FunctionType
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
 
 from tests.mutation.mutants import MODULE_LEVEL, Mutant
 
@@ -82,8 +83,14 @@ def _rebind(tree: ast.Module, mutant: Mutant, module: str, file: str) -> Patched
             old, new = names[target.id], eval(compile(expression, file, "eval"), names)  # noqa: S307 — our own source
             if old == new and type(old) is type(new):
                 return Patched.SAME
+            names[target.id] = new
             for other in [*sys.modules.values()]:
-                if getattr(other, "__dict__", {}).get(target.id, names) is old:
+                if getattr(other, "__dict__", {}).get(target.id, names) is old and _imports_from(other, module):
                     setattr(other, target.id, new)
             return Patched.DONE
     return Patched.UNFIT
+
+
+def _imports_from(other: ModuleType, module: str) -> bool:
+    file = getattr(other, "__file__", None) or ""
+    return file.endswith(".py") and f"from {module} import" in Path(file).read_text()

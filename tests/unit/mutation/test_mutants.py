@@ -40,6 +40,7 @@ def test_arguments_are_swapped_and_named_ones_left_out() -> None:
 
 def test_logs_messages_and_assertions_are_left_alone() -> None:
     assert changes("_log.info('x', a=a + 1)") == set()
+    assert changes("self._meter.count(a + 1)") == set()
     assert changes("assert a < b") == set()
     assert changes("raise ValueError(a + 1)") == {"(removed)"}
 
