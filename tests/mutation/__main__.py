@@ -15,8 +15,8 @@ from tests.mutation.hot import End, Hot, collect, fork, wait
 from tests.mutation.mutants import Mutant, Name
 from tests.mutation.patch import Functions, Patched, patch
 from tests.mutation.reach import Cache, Reaches
-from tests.mutation.scope import MODULES
-from tests.mutation.sources import ROOT, TESTS, Source, near, source
+from tests.mutation.scope import HELD, MODULES
+from tests.mutation.sources import ROOT, TESTS, Source, near, path_of, source
 from tests.mutation.survivors import hold, read, stanza
 
 _ENDS = {Patched.SAME: End.SAME, Patched.UNFIT: End.UNFIT}
@@ -50,7 +50,8 @@ class Run:
         """Record what the tests reach, then try every mutant."""
         files = list(dict.fromkeys(each.partition("::")[0] for each in hot.items))
         self._say(f"recording which lines {len(files)} test files reach, where that is not known yet …")
-        reach = hot.record(files, [source(module).file for module in MODULES], Cache(ROOT))
+        recorded = [str(path_of(module)) for module in MODULES]
+        reach = hot.record(files, recorded, Cache(ROOT, recorded))
         for test in reach.failed():
             self._say(f"fails without any mutant, and is left out: {test}")
         for each in self._sources:
@@ -136,8 +137,8 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def chosen(only: Sequence[str]) -> list[str]:
-    """The modules of the scope whose dotted names are, begin with or end with one of these; all if none is given."""
-    named = [each for each in MODULES if not only or any(f".{name}." in f".{each}." for name in only)]
+    """The modules in whose dotted names one of these stands; without any, those whose survivors are all argued away."""
+    named = [each for each in MODULES if any(f".{name}." in f".{each}." for name in only)] if only else [*HELD]
     if not named:
         raise SystemExit(f"No module in scope is called {' or '.join(only)}.")
     return named

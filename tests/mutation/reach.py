@@ -6,6 +6,7 @@ what else stands beside the tests. So a new test costs no new recording of the o
 
 import hashlib
 import pickle
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,13 +72,14 @@ class Reaches:
 class Cache:
     """What was recorded, in files."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, sources: Iterable[str]) -> None:
+        """`sources` are the files of which lines are recorded."""
         self._root = root
-        self._folder = root / CACHE / _digest(root)
+        self._folder = root / CACHE / _digest(root, sources)
         self._folder.mkdir(parents=True, exist_ok=True)
-        for old in self._folder.parent.glob("*/*"):
-            if old.parent != self._folder:
-                old.unlink()
+        for old in self._folder.parent.iterdir():
+            if old != self._folder:
+                shutil.rmtree(old, ignore_errors=True)  # another run may write there
 
     def path(self, tests: str) -> Path:
         """Where the reach of a test file is kept; its name changes with the file's contents."""
@@ -112,8 +114,8 @@ def of_contexts(found: Mapping[str, Mapping[int, Iterable[str]]]) -> dict[str, d
     }
 
 
-def _digest(root: Path) -> str:
-    found = hashlib.sha256()
+def _digest(root: Path, sources: Iterable[str]) -> str:
+    found = hashlib.sha256("".join(sorted(sources)).encode())
     for folder in _RUN:
         for path in sorted((root / folder).rglob("*.py")):
             if not path.name.startswith("test_") and path.parent.name not in _OWN:

@@ -152,3 +152,11 @@ def test_where_the_ledger_is_gone_every_cancel_is_said_again() -> None:
         cancels.record(cancel, AT + 2)
     assert cancels.renewals(AT + 3) == []
     assert cancels.covers(numbered(1).id_hash, AT)
+
+
+@pytest.mark.parametrize("told_ms", [AT, AT + 1])
+def test_when_the_ledger_told_of_a_cancel_does_not_change_what_it_answers(told_ms: int) -> None:
+    cancels = waiting(Cancel(ID, AT), told_ms=told_ms)
+    assert not cancels.covers(ID, AT + CANCEL_SLACK_MS + 1)
+    assert cancels.renewals(told_ms + WINDOW // 2 - 1) == []
+    assert cancels.renewals(told_ms + WINDOW // 2 + WINDOW // STRIDES) == [Cancel(ID, AT)]

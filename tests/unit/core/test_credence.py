@@ -81,3 +81,15 @@ def test_a_limit_of_a_day_stands_beside_that_of_a_minute() -> None:
     assert credence.believable(stated(1_000_000, DAY_MS), lambda: 1).snapshot is not None
     assert credence.believable(shown(1_000_000, period_ms=DAY_MS), lambda: 1).readings
     assert credence.believable(shown(1_000, period_ms=MINUTE_MS), lambda: 1).readings
+
+
+def test_readings_are_weighed_also_beside_a_statement_that_is_not_believed() -> None:
+    credence = knowing(1_000)
+    credence.believable(replace(FINE, readings=(Reading(Metric.REQUESTS, 50, 0, None),)), lambda: 1)
+    fair, odd = Reading(Metric.REQUESTS, 50, 0, None), Reading(Metric.REQUESTS, 50_000, 0, None)
+    both = replace(stated(1), readings=(fair, odd))
+    assert credence.believable(both, lambda: 1) == replace(both, readings=(fair,), snapshot=None)
+
+
+def test_a_limit_of_nothing_is_believed_of_a_call_that_was_refused_for_its_size() -> None:
+    assert Credence().believable(shown(0, verdict=TOO_LARGE), lambda: 100).readings

@@ -375,3 +375,16 @@ def test_a_run_is_known_once_it_or_a_later_one_is_open_or_settled() -> None:
     assert [ids.knows_run(ID, number) for number in (0, 1, 2)] == [True, True, False]
     ids.settle(run(1), 0, Fate.FAILED, 0)
     assert [ids.knows_run(ID, number) for number in (0, 1, 2)] == [True, True, False]
+
+
+def test_a_parked_id_is_kept_until_its_copy_can_come_no_more() -> None:
+    """By the longest deadline, where its own is not known, and the time that a copy may take after it."""
+    ids = Identities(window_ms=10_000, ids_max=1_000, patience_ms=30_000, copy_within_ms=20_000)
+    ids.settle(run(0), 1, Fate.PARKED, 0)
+    told = ids.awaited(ID)
+    assert told is not None
+    assert told.deadline_s == 30
+    assert ids.renewals(49_999)
+    assert ids.knows(ID)
+    assert not ids.renewals(50_000)
+    assert not ids.knows(ID)

@@ -175,3 +175,12 @@ def test_garbage_that_names_a_run_that_is_failed_now_is_buried() -> None:
     number = shell.take(Garbage(identity("x", body="bytes"), "No body.", "invalid_request"))
     shell.settle_all()
     assert shell.decisions(number) == [Bury("invalid_request", "No body.")]
+
+
+def test_what_is_failed_now_is_not_said_to_be_parked_in_the_same_line() -> None:
+    identities = Identities(window_ms=100_000, ids_max=10)
+    told = Awaited(identity("x"), DEADLINE_S, "x")
+    hear(identities, [SettledEntry(identity("x"), 1, Fate.PARKED)], [told], [], WALL_MS)
+    notes = gather(identities, WALL_MS + OVERDUE_MS + 1_000)
+    assert [each.name for each in notes.overdue] == ["x"]
+    assert (notes.settled, notes.awaited) == ((), ())
