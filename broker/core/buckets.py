@@ -6,7 +6,7 @@ for another bucket beside those believed, of a minute's period. A believed one t
 in another window (as much in as long) is dropped: no answer would ever correct it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from broker.core.mirror import Mirror
@@ -114,16 +114,32 @@ class Buckets:
                 smallest = mirror.capacity
         return 2 * smallest if smallest else None
 
-    def hold(self, tokens: int) -> bool:
-        """Whether a call of so many tokens fits every one of tokens when full."""
+    def hold(self, tokens: int, said: Collection[int] = ()) -> bool:
+        """Whether a call of so many tokens fits each of tokens when full; one whose size is only `said` is no bar."""
         for mirror in self._of[TOKENS]:  # noqa: SIM110 — asked for each request
-            if tokens > mirror.capacity:
+            if tokens > mirror.capacity and mirror.capacity not in said:
                 return False
         return True
 
-    def flowing(self, now_ms: int) -> tuple[Rates, tuple[int, ...]]:
-        """How fast tokens flow in, and what is there if it is as much as it can be: see `broker.core.slack.Inflow`."""
-        mirrors = self._of[TOKENS]
+    def disown(self, capacity: int, former: int | None, number: int, now_ms: int) -> None:
+        """The answer to call `number` shows that no bucket of tokens is so small; `former` was believed before."""
+        for mirror in self._of[TOKENS]:
+            if mirror.capacity == capacity and former is not None:
+                mirror.follow(former, number, now_ms)
+        kept = [each for each in self._mirrors if each.metric is not TOKENS or each.capacity != capacity]
+        if len(kept) < len(self._mirrors):
+            self._mirrors = kept
+            face = self._faces[TOKENS]
+            if face.mirror not in kept:
+                face.mirror = None
+            self._sort()
+
+    def flowing(self, now_ms: int, said: Collection[int] = ()) -> tuple[Rates, tuple[int, ...]]:
+        """How fast tokens flow in, and what is there if it is as much as it can be: see `broker.core.slack.Inflow`.
+
+        Buckets of a size only `said` are left out.
+        """
+        mirrors = [mirror for mirror in self._of[TOKENS] if mirror.capacity not in said]
         rates = tuple((mirror.period_ms, mirror.capacity) for mirror in mirrors)
         bars = tuple(_lent(mirror, now_ms) * mirror.period_ms - now_ms * mirror.capacity for mirror in mirrors)
         return rates, bars
@@ -302,6 +318,10 @@ class Buckets:
 
     def _add(self, mirror: AnyMirror) -> None:
         self._mirrors.append(mirror)
+        self._sort()
+
+    def _sort(self) -> None:
+        """There is another set of them."""
         for face in self._faces.values():
             face.known = None
         self.made += 1

@@ -19,7 +19,7 @@ from broker.core.leeway import Leeway
 from broker.core.limit_settings import LimitSettings
 from broker.core.markup import PPM, Markup
 from broker.core.opening import may_open, opens_at
-from broker.core.patience import Patience
+from broker.core.patience import Patience, unfathomed
 from broker.core.places import places
 from broker.core.reading import DAY_MS, HOUR_MS, TOKENS, Metric, Snapshot
 from broker.core.reservation import Reservation
@@ -52,7 +52,7 @@ class Budget:
         self._charged = Window()
         self._way = Way()
         self._patience = Patience()
-        self._credence = Credence()
+        self._credence = Credence((settings.tokens, settings.per_day(TOKENS)))
         self._spread: Spread | None = None
         self._paused_until_ms = now_ms
         self._leeway = Leeway()
@@ -94,7 +94,7 @@ class Budget:
     def fits(self, charge: int) -> bool:
         """Whether a full bucket of every known metric, and the own cap, could ever pay this charge."""
         cap = self.settings.cap_tokens
-        return (cap is None or charge <= cap) and self._buckets.hold(charge)
+        return (cap is None or charge <= cap) and self._buckets.hold(charge, self._credence.said)
 
     def payable_at(self, charge: int, now_ms: int, *, keep_ppm: int = 0, stated: bool = False) -> int | None:
         """The first instant at which every metric can pay and nobody must wait; None: not before a call ends.
@@ -129,7 +129,7 @@ class Budget:
 
     def inflow(self, least: Least, now_ms: int) -> Inflow:
         """What can flow in at best, and what calls take at least; while nothing is known, nobody is out of reach."""
-        rates, bars = self._buckets.flowing(now_ms) if self.believed else ((), ())
+        rates, bars = self._buckets.flowing(now_ms, self._credence.said) if self.believed else ((), ())
         return Inflow(rates, bars, least, self.tariff.doubts)
 
     def flow_ms(self, tokens: int) -> int:
@@ -190,6 +190,8 @@ class Budget:
         flight = self._flights.pop(attempt)
         self._granted = None
         verdict = self._credence.believable(verdict, lambda: self.tariff.least_of(attempt))
+        for size, former in self._credence.disproved.items():
+            self._buckets.disown(size, former, flight.number, now_ms)
         self._testify(attempt, flight, verdict, usage, now_ms)
         untaken = _took_nothing(verdict)
         if untaken or (verdict.meaning in _REFUSED and not self.settings.refusals_charged):
@@ -204,7 +206,7 @@ class Budget:
             self.believed = bool(verdict.readings) or verdict.snapshot is not None or verdict.meaning is Meaning.OK
         if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
             wait_ms = verdict.wait_ms
-            if verdict.meaning is Meaning.RATE_LIMITED and _unfathomed(verdict.snapshot):
+            if verdict.meaning is Meaning.RATE_LIMITED and unfathomed(verdict.snapshot):
                 wait_ms = self._patience.refused(wait_ms, flight.sent_ms, now_ms)
             self.pause_until(now_ms + wait_ms)
 
@@ -251,6 +253,8 @@ class Budget:
         """Take over at `now_ms`, without credit for the time since: nobody knows how much of it was another term's."""
         for level in checkpoint.levels:
             self._buckets.inherit(level, now_ms)
+            if level.metric is TOKENS:
+                self._credence.inherit(level.capacity, level.period_ms)
         self._charged.pay(checkpoint.charged_last_minute, now_ms)
         self._markup = Markup(checkpoint.markup_ppm)
         self.pause_until(now_ms + checkpoint.pause_ms)
@@ -393,8 +397,3 @@ def _took_nothing(verdict: Verdict) -> bool:
     would freeze such a limit for as long as that many tokens take to flow in.
     """
     return verdict.meaning in _TURNED_AWAY and not verdict.readings and verdict.snapshot is None
-
-
-def _unfathomed(stated: Snapshot | None) -> bool:
-    """Whether a refusal leaves open how empty the bucket is: it says nothing, or that all of it is used."""
-    return stated is None or stated.used is None or stated.used >= stated.capacity

@@ -9,6 +9,7 @@ believed to have gained meanwhile may have paid its debt.
 
 from typing import Final
 
+from broker.core.reading import Snapshot
 from broker.core.spread import QUIET_MS
 
 FIRST_MS: Final = 500
@@ -69,3 +70,8 @@ class Patience:
             return False
         self._probe_ms = now_ms
         return True
+
+
+def unfathomed(stated: Snapshot | None) -> bool:
+    """Whether a refusal leaves open how empty the bucket is: it says nothing, or that all of it is used."""
+    return stated is None or stated.used is None or stated.used >= stated.capacity

@@ -271,3 +271,27 @@ def test_no_level_is_shown_below_a_full_buckets_debt() -> None:
     limit = counted()
     limit.buckets.pay(10**9, 10**6, SENT_MS[-1])
     assert all(level.low >= -level.capacity for level in limit.buckets.levels(SENT_MS[-1]))
+
+
+def test_a_bucket_of_a_size_that_is_only_said_keeps_no_call_away_and_lets_nothing_flow() -> None:
+    buckets = Limit().buckets
+    buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
+    buckets.believe(Metric.TOKENS, 500, DAY_MS, 0)
+    assert [buckets.hold(tokens, {500}) for tokens in (501, 601)] == [True, False]
+    assert buckets.flowing(0, {500})[0] == ((MINUTE_MS, 600),)
+
+
+@pytest.mark.parametrize("former", [None, 700])
+def test_a_bucket_that_is_disowned_is_what_it_was_before(former: int | None) -> None:
+    limit = Limit()
+    limit.buckets.believe(Metric.REQUESTS, 500, MINUTE_MS, 0)
+    limit.buckets.believe(Metric.TOKENS, 500, MINUTE_MS, 0)
+    limit.buckets.believe(Metric.TOKENS, 900, DAY_MS, 0)
+    made = limit.buckets.made
+    limit.buckets.disown(500, former, 1, 0)
+    sizes = [mirror.capacity for mirror in limit.buckets.of(Metric.TOKENS)]
+    assert sizes == ([900] if former is None else [700, 900])
+    assert len(limit.buckets.of(Metric.REQUESTS)) == 1
+    assert limit.buckets.made == made + (former is None)
+    limit.buckets.disown(1, None, 1, 0)
+    assert [mirror.capacity for mirror in limit.buckets.of(Metric.TOKENS)] == sizes

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from broker.core.buckets import Level
 from broker.core.budget import Budget, Caution, Checkpoint, LimitSettings
 from broker.core.charge import Law, Prices
@@ -102,7 +104,63 @@ def test_too_large_without_a_level_still_tells_the_limit() -> None:
     text = "Request too large for m in organization o on tokens per min (TPM): Limit 30000, Requested 36278."
     budget.answered(1, 0, judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, text)))
     assert budget.levels(0)[0].capacity == 30_000
+    assert budget.fits(36_278), "that is only said"
+    budget.reserve(2, 300, 60_000)
+    budget.answered(2, 60_000, answer((30_000, 29_700, "600ms")))
     assert not budget.fits(36_278)
+
+
+def lied_to() -> Budget:
+    """A budget of 2,000,000 tokens whose server has twice refused a call as too large for a limit of one token."""
+    budget = full(UNKNOWN, replace(KEY, low=1_999_000, high=2_000_000, capacity=2_000_000))
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 10, answer((2_000_000, 1_999_600, "12ms")))
+    text = "Request too large for m in organization o on tokens per min (TPM): Limit 1, Requested 400."
+    lie = judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, text))
+    for attempt in (2, 3):
+        budget.reserve(attempt, 400, 10)
+        budget.answered(attempt, 20, lie)
+    return budget
+
+
+def test_a_tiny_limit_that_refusals_name_fails_no_request_and_is_undone_by_the_next_answer() -> None:
+    """Before: each request that came was too large, or out of reach, and nothing could correct that."""
+    budget = lied_to()
+    assert budget.levels(20)[0].capacity == 1
+    assert budget.fits(400)
+    assert budget.inflow(lambda _: 0, 20).rates == ()
+    at_ms = budget.payable_at(400, 20)
+    assert at_ms is not None
+    assert at_ms <= 20 + MINUTE_MS, "a call goes once that limit is full"
+    budget.reserve(4, 400, at_ms)
+    budget.answered(4, at_ms + 10, answer())
+    assert budget.levels(at_ms + 10)[0].capacity == 2_000_000
+    assert budget.inflow(lambda _: 0, at_ms).rates == ((MINUTE_MS, 2_000_000),)
+
+
+def test_what_a_predecessor_was_told_fails_no_request_either() -> None:
+    left = lied_to().checkpoint(20)
+    budget = Budget(UNKNOWN, 20, left)
+    assert budget.fits(400)
+    at_ms = budget.payable_at(400, 20)
+    assert at_ms is not None
+    assert at_ms <= 20 + MINUTE_MS
+    budget.reserve(1, 400, at_ms)
+    budget.answered(1, at_ms + 10, answer((2_000_000, 1_999_600, "12ms")))
+    assert [level.capacity for level in budget.levels(at_ms + 10)] == [2_000_000]
+    assert not budget.fits(2_000_001)
+
+
+@pytest.mark.parametrize("meaning", ["refused", "answered"])
+def test_a_limit_that_does_not_hold_the_very_call_is_never_believed(meaning: str) -> None:
+    budget = full(UNKNOWN, replace(KEY, low=1_999_000, high=2_000_000, capacity=2_000_000))
+    for attempt in range(5):
+        now_ms = 60_000 * attempt
+        budget.reserve(attempt, 400, now_ms)
+        said = answer((1, 0, "60s")) if meaning == "answered" else refusal(limit=1, used=1, requested=1)
+        budget.answered(attempt, now_ms + 10, said)
+        assert budget.levels(now_ms)[0].capacity == 2_000_000
+        assert budget.fits(400)
 
 
 def test_headers_of_a_refusal_speak_for_the_other_metric_only() -> None:

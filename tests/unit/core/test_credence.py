@@ -56,10 +56,76 @@ def test_an_answer_in_between_says_the_former_one_was_a_slip() -> None:
 
 
 @pytest.mark.parametrize("verdict", [FINE, REFUSED])
-def test_a_first_size_that_its_own_call_does_not_fit_is_believed_when_it_comes_again(verdict: Verdict) -> None:
+@pytest.mark.parametrize("known", [None, 50, 101])
+def test_a_size_that_its_own_call_does_not_fit_is_not_believed_however_often_it_comes(
+    verdict: Verdict, known: int | None
+) -> None:
+    credence = Credence() if known is None else knowing(known)
+    for _ in range(3):
+        assert credence.believable(shown(99, verdict=verdict), lambda: 100).readings == ()
+
+
+def test_a_size_that_is_believed_is_heard_whatever_its_call_took_by_our_law() -> None:
+    assert knowing(99).believable(shown(99), lambda: 100).readings
+
+
+def said(capacity: int, *, former: int | None = None) -> Credence:
+    """Of a server that has called a request too large for such a limit, twice."""
+    credence = Credence() if former is None else knowing(former)
+    for _ in range(2):
+        credence.believable(shown(capacity, verdict=TOO_LARGE), lambda: 100)
+    assert credence.said == {capacity}
+    return credence
+
+
+def test_a_size_that_only_refusals_have_said_is_proven_by_an_answer_that_fits_it() -> None:
+    for credence in (said(10), said(10, former=1_000)):
+        credence.believable(shown(10, verdict=REFUSED), lambda: 10)
+        assert credence.said == {10}
+        assert credence.believable(shown(10), lambda: 10).readings
+        assert credence.said == frozenset()
+        assert credence.believable(FINE, lambda: 100) is FINE
+        assert credence.disproved == {}
+
+
+@pytest.mark.parametrize("former", [None, 1_000])
+def test_it_is_disproved_by_an_answer_that_does_not_fit_it_whatever_that_says(former: int | None) -> None:
+    credence = said(10, former=former)
+    credence.believable(REFUSED, lambda: 100)
+    assert credence.said == {10}
+    assert credence.believable(FINE, lambda: 100) is FINE
+    assert (credence.said, credence.disproved) == (frozenset(), {10: former})
+    credence.believable(FINE, lambda: 100)
+    assert credence.disproved == {}
+    assert (credence.believable(shown(10), lambda: 1).readings == ()) is (former is not None)
+
+
+def test_an_answer_that_says_another_size_needs_no_second_one() -> None:
+    credence = said(10, former=1_000)
+    assert credence.believable(shown(100_000), lambda: 5).readings
+    assert credence.said == frozenset()
+
+
+def test_a_size_of_requests_that_only_refusals_have_said_is_undone_by_one_answer_and_fails_none() -> None:
     credence = Credence()
-    assert credence.believable(shown(99, verdict=verdict), lambda: 100).readings == ()
-    assert credence.believable(shown(99, verdict=verdict), lambda: 100).readings
+    credence.believable(shown(500, Metric.REQUESTS), lambda: 1)
+    for _ in range(2):
+        credence.believable(shown(1, Metric.REQUESTS, REFUSED), lambda: 100)
+    assert credence.believable(shown(1, Metric.REQUESTS, REFUSED), lambda: 100).readings
+    assert credence.said == frozenset()
+    assert credence.believable(FINE, lambda: 100) is FINE
+    assert credence.disproved == {}
+    assert credence.believable(shown(500, Metric.REQUESTS), lambda: 100).readings
+
+
+def test_what_a_predecessor_left_is_only_said_unless_the_operator_says_so_too() -> None:
+    credence = Credence((60_000, None))
+    credence.inherit(60_000, MINUTE_MS)
+    credence.believable(stated(60_000), lambda: 1)
+    assert credence.said == frozenset()
+    credence.inherit(70_000, MINUTE_MS)
+    credence.inherit(900, DAY_MS)
+    assert credence.said == {70_000, 900}
 
 
 def test_a_first_size_is_believed_if_its_call_fits_or_was_refused_for_its_size() -> None:

@@ -1,4 +1,5 @@
-from broker.core.patience import FIRST_MAX_MS, FIRST_MS, GROWS_BY, LONGEST_MS, Patience
+from broker.core.patience import FIRST_MAX_MS, FIRST_MS, GROWS_BY, LONGEST_MS, Patience, unfathomed
+from broker.core.reading import MINUTE_MS, Metric, Snapshot
 from broker.core.spread import QUIET_MS
 
 
@@ -77,3 +78,11 @@ def test_an_answer_ends_it_sooner() -> None:
     patience.admitted(600)
     assert patience.may_call_at(610) == 610
     assert not patience.goes_alone(610)
+
+
+def test_a_refusal_that_says_how_much_is_used_and_not_all_of_it_can_be_fathomed() -> None:
+    def stated(used: int | None) -> Snapshot:
+        return Snapshot(Metric.TOKENS, MINUTE_MS, 1_000, used, None, None, None)
+
+    assert unfathomed(None)
+    assert [unfathomed(stated(used)) for used in (None, 1_000, 999)] == [True, True, False]
