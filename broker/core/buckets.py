@@ -130,8 +130,7 @@ class Buckets:
         if len(kept) < len(self._mirrors):
             self._mirrors = kept
             face = self._faces[TOKENS]
-            if face.mirror not in kept:
-                face.mirror = None
+            face.mirror = next((each for each in kept if each is face.mirror), None)
             self._sort()
 
     def flowing(self, now_ms: int, said: Collection[int] = ()) -> tuple[Rates, tuple[int, ...]]:

@@ -232,6 +232,34 @@ def test_while_draining_only_what_should_end_in_time_is_called() -> None:
     assert shell.decisions(too_late) == []
 
 
+def let_it_rest(shell: Shell, number: TicketNumber) -> int:
+    """Fail each transaction that holds this ticket until its decision rests; how many those were."""
+    tries = 0
+    while not shell.core.outbox._doubts.resting:
+        if any(each.number == number for each in shell.begun().settlements):
+            tries += 1
+            shell.suspend()
+            shell.promote(shell.restored())
+        else:
+            shell.commit()
+    return tries
+
+
+def test_what_rests_is_tried_once_more_when_the_drain_begins_and_not_when_it_ends() -> None:
+    shell = leading()
+    number = shell.take("a")
+    shell.answer(number)
+    assert let_it_rest(shell, number) > 1
+    shell.post(Draining(shell.now_ms + 6_000))
+    assert not shell.core.idle
+    assert let_it_rest(shell, number) == 1
+    shell.commit()
+    shell.post(Draining(shell.now_ms))
+    assert let_it_rest(shell, number) == 0
+    assert shell.core.idle
+    assert shell.core.outbox.holds(shell.core.register.tickets()[0])
+
+
 def test_an_unbelieved_limit_sends_one_call_ahead_and_then_the_rest() -> None:
     shell = Shell(believed=False).lead()
     first, second = shell.take("a"), shell.take("b")
