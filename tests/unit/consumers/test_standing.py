@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import pytest
 
 from broker.errors import ProgressUnreadable
-from broker.ports import StoredOffset, TopicPartition
+from broker.ports import FIRST_RECORD_YOUNG_MS, StoredOffset, TopicPartition
 from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_doors import MemoryLane
 from consumers.retries.releases import Releases
-from consumers.retries.standing import FIRST_RECORD_YOUNG_MS, Restorer, Standing
+from consumers.retries.standing import Restorer, Standing
 from tests.unit.consumers.rig import FAILURES, World
 from tests.virtual_time import VIRTUAL_TIME
 

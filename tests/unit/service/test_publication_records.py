@@ -58,7 +58,7 @@ class Bench(Rig):
     def __init__(self, **groups: Any) -> None:
         super().__init__(**groups)
         self.loop_s = 100.0
-        self.told: list[Exception] = []
+        self.told: list[BaseException] = []
         clock = WallClock(lambda: self.loop_s, lambda: NOW)
         replies, grants = Copying(), Granting()
         self.publication = Publication(
@@ -67,9 +67,13 @@ class Bench(Rig):
             clock,
             replies,  # type: ignore[arg-type] # as far as it is asked
             owner="me",
-            contained=lambda _step, error, **_place: self.told.append(error),
+            contained=self._contained,
             grants=grants,  # type: ignore[arg-type] # same
         )
+
+    def _contained(self, step: str, error: BaseException | None = None, **_place: str | int | None) -> None:
+        assert error is not None, step
+        self.told.append(error)
 
     def made(self, decision: Decision, form: Form = Form.WHOLE) -> list[Outgoing]:
         """What one decision on the only cargo writes, in that form, with no exception contained."""

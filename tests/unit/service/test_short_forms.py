@@ -236,7 +236,7 @@ def test_where_even_those_cannot_be_made_both_exceptions_are_told_with_their_pla
     rig, told = Rig(), []
     cargo = rig.request()
     cargo.calls = Unwritable()  # type: ignore[assignment]  # a defect
-    forms = ShortForms("t", lambda step, _error, **place: told.append((step, place)), lambda *_: pytest.fail("asked"))
+    forms = ShortForms("t", lambda step, *_, **place: told.append((step, place)), lambda *_: pytest.fail("asked"))
     (letter,) = forms.of(SETTLEMENT, cargo, RuntimeError(), term=7, now=NOW)
     assert told == 2 * [("encode", {"topic": "t.requests.standard", "partition": 3, "offset": 42})]
     assert (headers(letter)["headrace-attempts"], headers(letter)["headrace-run"]) == ("0", "0")
