@@ -185,7 +185,7 @@ class Lease(MemoryLease):
         """See `broker.ports.Lease.renew`."""
         ask = super().renew
         answer = await self._over(lambda: ask(restore=restore))
-        if isinstance(answer, LeaseForeign):
+        if isinstance(answer, LeaseForeign) and answer.value is not None:  # absent: Redis may have lost it
             self._wires.asked_s = -math.inf
         return answer
 
