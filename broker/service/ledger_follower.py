@@ -54,7 +54,7 @@ class LedgerFollower:
         clock: WallClock,
         *,
         window_ms: int,
-        grants: Grants | None = None,
+        grants: Grants,
     ) -> None:
         """Nothing is read before `open`; `grants` hears every line."""
         self._grants = grants
@@ -252,8 +252,7 @@ class LedgerFollower:
         if line.kind is LedgerKind.CLAIM and self._is_expected(line, row.offset):
             self._expected = None
             self.claimed_at_ms = row.at_ms
-        if self._grants is not None:
-            self._grants.heard(line)
+        self._grants.heard(line)
         self._bear_in_mind(line, row.at_ms)
         self._driver.post(ledger_read(line, row.at_ms))
 

@@ -36,9 +36,7 @@ _COUNTED_BYTES_MAX = 64 * 1024
 class Pricer:
     """Reads one lane's records."""
 
-    def __init__(
-        self, settings: Settings, counter: TokenCounter, clock: WallClock, grants: Grants | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, counter: TokenCounter, clock: WallClock, grants: Grants) -> None:
         """The counter works offline; the clock turns deadlines into loop time; `grants` say which runs are believed."""
         self._grants = grants
         self._settings = settings
@@ -62,7 +60,7 @@ class Pricer:
         return self._garbage(unread_request(record.headers, sentence), record, "crashed")
 
     def _believes(self, request_id: str | None, run: int, record: Record) -> bool:
-        return self._grants is None or self._grants.believes(request_id, run, record.headers)
+        return self._grants.believes(request_id, run, record.headers)
 
     def _garbage(
         self, decoded: Undecodable, record: Record, reason: str = "invalid_request"

@@ -35,7 +35,7 @@ from broker.core.ticket import CONTROL, TicketNumber
 from broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
 from broker.service.cargo import Cargo, Content, Hold
 from broker.service.containment import Contained
-from broker.service.grants import NO_KEY, Grants
+from broker.service.grants import Grants
 from broker.service.ledger_codec import step_record
 from broker.service.outcomes import completed, failed, smallest, stunted
 from broker.service.replies import Replies
@@ -70,7 +70,7 @@ class Publication:
         *,
         owner: str,
         contained: Contained,
-        grants: Grants | None = None,
+        grants: Grants,
     ) -> None:
         """The owner is the token in the ledger's lines; `contained` is told of exceptions that concern one request.
 
@@ -129,8 +129,7 @@ class Publication:
         named = tuple(
             position(self._topic(each.partition.lane), each.partition.number, each.offset) for each in batch.suspects
         )
-        key = NO_KEY if self._grants is None else self._grants.for_step()
-        step = step_record(batch, term, self._owner, now, suspects=named, key=key)
+        step = step_record(batch, term, self._owner, now, suspects=named, key=self._grants.for_step())
         self.line = replace(step, topics=self._ids_to_say(batch))
         outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, encode_ledger(self.line))))
         return outgoing
@@ -336,7 +335,7 @@ class Publication:
 
     def _grant(self, content: Content | None) -> str | None:
         """What lets a replay of it be believed, if it has an id."""
-        if self._grants is None or not isinstance(content, DecodedRequest | Undecodable):
+        if not isinstance(content, DecodedRequest | Undecodable):
             return None
         request_id = content.request.id if isinstance(content, DecodedRequest) else content.request_id
         return None if request_id is None else self._grants.grant(request_id, content.run + 1)

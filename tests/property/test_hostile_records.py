@@ -23,7 +23,7 @@ from schemas.failure import RetryableFailure, header_fields, key_fields
 from schemas.record import Record, present
 from schemas.request_codec import DecodedRequest, binary_headers, decode_request
 from tests.hostile.records import ANSWERED, DEAD_LETTER, FAILED, KINDS, NAMES, Specimen, specimen
-from tests.unit.service.rig import PREFIX, Process, World, led, settings_of, until
+from tests.unit.service.rig import PREFIX, Process, World, grants_of, led, settings_of, until
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -33,7 +33,8 @@ MIB = 1024 * 1024
 
 
 def pricer() -> Pricer:
-    return Pricer(settings_of(), RoughCounter(), WallClock(lambda: 1_000.0, lambda: NOW))
+    clock = WallClock(lambda: 1_000.0, lambda: NOW)
+    return Pricer(settings_of(), RoughCounter(), clock, grants_of(clock, every_run=True))
 
 
 def specimens(seed: int, count: int) -> list[Specimen]:

@@ -11,6 +11,7 @@ from typing import Any
 from broker.clock import WallClock
 from broker.ports import LedgerLog, OffsetStore, TokenCounter, TransactionLog, Upstream
 from broker.service.assembly import DispatcherDoors, assemble
+from broker.service.grants import Grants
 from broker.service.rules import dispatch_rules
 from broker.settings.whole import Settings
 from broker.testing.counter import RoughCounter
@@ -45,6 +46,14 @@ def settings_of(**groups: Any) -> Settings:
 def request(request_id: str, **fields: Any) -> dict[str, Any]:
     body = {"model": MODEL, "messages": [{"role": "user", "content": f"Write to {request_id}"}]}
     return {"id": request_id, "body": body, **fields}
+
+
+def grants_of(clock: WallClock, *, every_run: bool = False) -> Grants:
+    """Grants without a key: no run but a first submission is believed, or every one."""
+    letters = MemoryLane(KafkaLink(MemoryKafka(clock.utc_ms)), topic=topics.dead_letters_topic(PREFIX))
+    return Grants(
+        letters, clock, retention_ms=1, window_ms=4, secret=lambda size: b"s" * size, knows=lambda *_: every_run
+    )
 
 
 class World:

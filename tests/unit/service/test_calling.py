@@ -30,7 +30,7 @@ from schemas.codec import decode_chunk, decode_request
 from schemas.delta import text_of
 from schemas.outcome import Usage
 from schemas.record import Record
-from tests.unit.service.rig import settings_of
+from tests.unit.service.rig import grants_of, settings_of
 from tests.unit.service.test_publication import NOW
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -74,7 +74,13 @@ class Rig:
         """What publication makes of it."""
         replies = Replies(MemoryReplyTopics(KafkaLink(self.kafka)), (), meter=Meter(), clock=self.clock)
         publication = Publication(
-            settings_of(), self.hold, self.clock, replies, owner="me", contained=self.telemetry.contained
+            settings_of(),
+            self.hold,
+            self.clock,
+            replies,
+            owner="me",
+            contained=self.telemetry.contained,
+            grants=grants_of(self.clock),
         )
         (outgoing,) = publication._settled(Settlement(self.number, Complete()), 1, NOW)
         return outgoing.record

@@ -126,7 +126,7 @@ async def test_what_is_large_is_read_in_another_thread_and_comes_back_whole() ->
             return super().read(*args)
 
     known = pricer()
-    reader = Noting(known._settings, RoughCounter(), known._clock)
+    reader = Noting(known._settings, RoughCounter(), known._clock, known._grants)
     large, small = record("x" * OFFLOADED_ABOVE_BYTES, metadata={"a": 1}), record()
     reading = Entry(reader, OneThread("decode"), lambda *_, **__: None)
     for each in (large, small):

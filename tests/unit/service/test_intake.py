@@ -22,7 +22,7 @@ from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_doors import MemoryLane
 from schemas.record import Record
 from schemas.topics import requests_topic
-from tests.unit.service.rig import PREFIX, World, settings_of, until
+from tests.unit.service.rig import PREFIX, World, grants_of, settings_of, until
 from tests.unit.service.test_driver import _ok
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -57,7 +57,7 @@ class Rig:
         self.heard: list[Event] = []
         self.contained_steps: list[tuple[str, type]] = []
         self.driver = Driver(self.core, Hold(), world.clock, caller=_ok, watcher=self)
-        pricer = Pricer(settings, RoughCounter(), world.clock)
+        pricer = Pricer(settings, RoughCounter(), world.clock, grants_of(world.clock))
         self.intake = LaneIntake(lane, self.topic, self.log, self.driver, pricer)
 
     def posted(self, event: Event) -> None:

@@ -18,7 +18,7 @@ from schemas.ids import fingerprint, id_hash
 from schemas.instants import to_wire
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest, Undecodable
-from tests.unit.service.rig import settings_of
+from tests.unit.service.rig import grants_of, settings_of
 
 WALL = datetime(2026, 12, 1, 9, tzinfo=UTC)
 LOOP_MS = 1_000_000
@@ -26,8 +26,9 @@ DAY = timedelta(days=1)
 
 
 def pricer(counter: TokenCounter | None = None, **groups: Any) -> Pricer:
+    """Every run is believed."""
     clock = WallClock(lambda: LOOP_MS / 1_000, lambda: WALL)
-    return Pricer(settings_of(**groups), counter or RoughCounter(), clock)
+    return Pricer(settings_of(**groups), counter or RoughCounter(), clock, grants_of(clock, every_run=True))
 
 
 def record(headers: tuple[tuple[str, bytes], ...] = (), **fields: Any) -> Record:
@@ -226,3 +227,12 @@ def test_a_stream_of_an_answer_is_served_and_one_of_an_embedding_is_refused_in_a
     assert isinstance(garbage, Garbage)
     assert garbage.reason == "invalid_request"
     assert "embeddings cannot be streamed" in garbage.sentence
+
+
+@pytest.mark.parametrize("value", [b"{", None])
+def test_without_a_grant_no_run_is_believed_neither_of_a_request_nor_of_garbage(value: bytes | None) -> None:
+    clock = WallClock(lambda: LOOP_MS / 1_000, lambda: WALL)
+    strict = Pricer(settings_of(), RoughCounter(), clock, grants_of(clock))
+    headers = (("headrace-run", b"7"), ("ce_subject", b"lead-1"))
+    decoded, _ = read(record(headers) if value is None else Record(None, value, headers), priced=strict)
+    assert decoded.run == 0

@@ -61,7 +61,7 @@ from schemas.dead_letter import Origin
 from schemas.ledger import LedgerKind, LedgerState
 from schemas.outcome import Completed, Failed, Usage
 from schemas.record import Record
-from tests.unit.service.rig import settings_of
+from tests.unit.service.rig import grants_of, settings_of
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 LANE = LanePartition("standard", 3)
@@ -79,7 +79,13 @@ class Rig:
         )
         self.contained = Containment(self.meter, clock).contained
         self.publication = Publication(
-            self.settings, self.hold, clock, self.replies, owner="me", contained=self.contained
+            self.settings,
+            self.hold,
+            clock,
+            self.replies,
+            owner="me",
+            contained=self.contained,
+            grants=grants_of(clock),
         )
 
     def cargo(
