@@ -54,6 +54,7 @@ from schemas.request_codec import DecodedRequest, Undecodable, binary_headers
 _log = structlog.get_logger("publication")
 
 _IDS_SAID_EVERY_MS = 600_000
+_IDS_SAID_AGAIN_PARTS = 4
 _OVERDUE = Fail("deadline_exceeded", "The request was parked, and had not come back long after its deadline.")
 _UNKNOWN_PLACE = -1
 
@@ -89,6 +90,7 @@ class Publication:
         self._dead_letter_max = _fits(settings.topics.dead_letters.max_message_bytes)
         self._short_forms = ShortForms(self._prefix, contained, self._dead_letter)
         self._topic_ids: dict[str, str] = {}
+        self._ids_every_ms = min(_IDS_SAID_EVERY_MS, settings.dedupe.window_s * 1_000 // _IDS_SAID_AGAIN_PARTS)
         self._partitions: int | None = None
         self._said_ms = 0
 
@@ -101,7 +103,7 @@ class Publication:
         now_ms = self._clock.now_ms()
         if self._partitions is None:
             self._partitions = len(batch.offsets)
-        elif len(batch.offsets) < self._partitions or now_ms - self._said_ms < _IDS_SAID_EVERY_MS:
+        elif len(batch.offsets) < self._partitions or now_ms - self._said_ms < self._ids_every_ms:
             return {}
         self._said_ms = now_ms
         return self._topic_ids

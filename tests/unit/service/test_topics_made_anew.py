@@ -13,7 +13,7 @@ from schemas.codec import encode_ledger
 from schemas.ledger import LedgerKind
 from schemas.record import Record
 from schemas.topics import control_topic, ledger_topic, requests_topic
-from tests.unit.service.rig import NAME, PREFIX, Process, World, led, until, warmed
+from tests.unit.service.rig import NAME, PREFIX, Process, World, led, settings_of, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -54,6 +54,20 @@ def make_anew(world: World, count: int) -> set[str]:
     for each in ids:
         world.submit(each, "standard", 0)
     return set(ids)
+
+
+@pytest.mark.parametrize("window_s", [60, 3_600])
+async def test_the_topics_of_the_progress_are_known_as_far_back_as_the_ledger_is_read(window_s: int) -> None:
+    world, settings = World(), settings_of(dedupe={"window_s": window_s})
+    leader = Process(world, "a", settings=settings).start()
+    await led(leader)
+    for part in range(7):
+        await asyncio.sleep(window_s * 0.4)
+        late = Process(world, f"late {part}", settings=settings)
+        await late.follower.catch_up()
+        assert late.follower.topic_ids.keys() >= {TOPIC}
+        await late.follower.close()
+    await leader.end()
 
 
 @pytest.mark.parametrize("count", [2, 8, 40])
