@@ -15,7 +15,7 @@ from broker.adapters.openai_calls import LARGE_AT_ONCE, SMALL_BYTES, WRITTEN_OUT
 from broker.core.verdict import Meaning, judge
 from broker.ports import UpstreamReply
 from schemas.delta import Delta
-from tests.hostile.upstream_answers import MIB, Asked, Step, chunks, completion, event, head, proper, stream, whole
+from tests.hostile.upstream_pieces import MIB, Asked, Step, chunks, completion, event, head, proper, stream, whole
 from tests.hostile.upstream_saying import SayingServer, listening_server
 
 HELLO: dict[str, Any] = {"model": "m", "messages": []}

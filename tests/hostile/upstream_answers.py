@@ -5,18 +5,37 @@ as `exhausted`. Answers that blame the account (401, 402, 403, an empty purse) a
 design, and `tests/unit/core/test_account.py` holds that.
 """
 
-import asyncio
 import gzip
 import json
 import random
 import zlib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-Step = bytes | float | str | asyncio.Event
-"""Bytes to send, seconds or an event to wait for, or `close`, `abort` and `flood` (send the next bytes over and over until cut)."""
+from tests.hostile.upstream_pieces import (
+    MIB,
+    Asked,
+    Make,
+    Step,
+    bomb,
+    completion,
+    head,
+    limit_headers,
+    proper,
+    refusal,
+    weird,
+    whole,
+)
+from tests.hostile.upstream_streams import (
+    stream_after,
+    stream_bomb,
+    stream_drip,
+    stream_endless,
+    stream_long,
+    stream_names,
+    stream_odd,
+)
 
 OK: Final = frozenset({"completed"})
 FAILED: Final = frozenset({"exhausted"})
@@ -25,20 +44,6 @@ HEAVY: Final = frozenset({"too_large_for_topic"})
 ODD: Final = frozenset({"completed", "exhausted", "rejected", "too_large", "too_large_for_topic", "deadline_exceeded"})
 """For what may be read either way: any proper end is right."""
 WAITS: Final = ODD | {"parked"}
-
-MIB: Final = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the server knows of a request: its id, the model and whether a stream is asked for."""
-
-    request_id: str
-    model: str
-    streamed: bool
-
-
-Make = Callable[[random.Random, Asked], Sequence[Step]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,135 +54,6 @@ class Kind:
     weight: int
     ends: frozenset[str]
     make: Make
-
-
-# ------------------------------------------------------------------------------------------------ what is proper
-
-
-def completion(asked: Asked, **fields: Any) -> dict[str, Any]:
-    """The proper answer to a request; it names the request, so that another's answer is found out."""
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", "content": f"Answer to {asked.request_id}."},
-        "finish_reason": "stop",
-    }
-    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-    whole = {"id": "c", "object": "chat.completion", "model": asked.model, "choices": [choice], "usage": usage}
-    return whole | fields
-
-
-def head(status: int | str = 200, headers: Sequence[tuple[str, str]] = (), *, kind: str = "application/json") -> bytes:
-    """A status line and headers, without the blank line's body."""
-    lines = [f"HTTP/1.1 {status} Any", f"content-type: {kind}", *(f"{name}: {value}" for name, value in headers)]
-    return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n"
-
-
-def whole(
-    body: Any, status: int | str = 200, headers: Sequence[tuple[str, str]] = (), *, kind: str = "application/json"
-) -> list[Step]:
-    """An answer with its length, as any server sends it."""
-    data = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
-    return [head(status, [("content-length", str(len(data))), *headers], kind=kind), data]
-
-
-def proper(asked: Asked) -> list[Step]:
-    """What a well-behaved server answers, streamed if that was asked for."""
-    if not asked.streamed:
-        return whole(completion(asked))
-    return stream([*chunks(asked), "data: [DONE]\n\n"])
-
-
-def chunks(asked: Asked) -> list[str]:
-    """The events of a proper stream, without its end."""
-    text = f"Answer to {asked.request_id}."
-    parts = [{"role": "assistant"}, *({"content": text[at : at + 4]} for at in range(0, len(text), 4))]
-    events: list[dict[str, Any]] = [{"choices": [{"index": 0, "delta": part}]} for part in parts]
-    events += [{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "model": asked.model}]
-    return [event(each) for each in events]
-
-
-def event(data: Any) -> str:
-    """One event."""
-    return f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n"
-
-
-def stream(events: Sequence[str | bytes], *, after: Sequence[Step] = ()) -> list[Step]:
-    """A stream without a length, ended by the connection's end."""
-    data = b"".join(each if isinstance(each, bytes) else each.encode("utf-8", "surrogatepass") for each in events)
-    return [head(200, [("connection", "close")], kind="text/event-stream"), data, *after, "close"]
-
-
-# ------------------------------------------------------------------------------------------------ hostile values
-
-
-def weird(dice: random.Random) -> Any:
-    """A value of any type where another one is expected."""
-    return dice.choice(
-        [
-            None, True, False, 0, -1, 1, 10**18, -(10**30), 10**400, 1.5, -0.0, 1e308, "", "x", "12", "NaN", "\ud800",
-            "\x00\x1b[31m", "x" * 5_000, [], [[]], [None], [1, "a", {}], {}, {"": {}}, {"a": [1]}, {"error": "x"},
-            [[[[[]]]]], {"code": {"code": {}}}, ["choices"], {"message": "\u202e"},
-        ]
-    )  # fmt: skip
-
-
-def number(dice: random.Random) -> str:
-    """What stands in a header where a number is expected."""
-    return dice.choice(
-        [
-            "0", "1", "-1", "-5", "+3", "NaN", "nan", "inf", "-inf", "1e999", "1e3", "٣٠٠", "３００", "1_000", "30,000",
-            "0x10", "9" * 15, "9" * 30, "9" * 5_000, "", " ", "null", "true", "1.5", "999999999999999", "1;2", "1, 2",
-            "100 ", "²", "00000000000000000001", "<html>", "%31", "1\x0b",
-        ]
-    )  # fmt: skip
-
-
-def span(dice: random.Random) -> str:
-    """What stands in a header where a duration or a date is expected."""
-    return dice.choice(
-        [
-            "999999999999h", "999999999999h999999999999h", "1000000000000000d", "0", "0s", "-5s", "1e30s", "9" * 40 + "s",
-            "1ms", "999999999999ms", "6m0s", "٣s", "Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 00 Jan 0000 00:00:00 GMT",
-            "Mon, 39 Feb 2026 99:99:99 GMT", "99999999", "999999999999", "0.000000000001", "-1", "NaN", "1h" * 40, "1" * 13,
-            "31536000", "86400",
-        ]
-    )  # fmt: skip
-
-
-def limit_headers(dice: random.Random) -> list[tuple[str, str]]:
-    """Rate-limit headers that contradict themselves, each other or arithmetic; some come twice."""
-    made: list[tuple[str, str]] = []
-    for kind in dice.sample(["tokens", "requests", "project-tokens", "project-requests", "input-images"], 3):
-        for word in ("limit", "remaining", "reset"):
-            if dice.random() < 0.85:
-                usual = dice.random() < 0.4
-                value = span(dice) if word == "reset" else str(dice.randrange(1, 10**9)) if usual else number(dice)
-                made += [(f"x-ratelimit-{word}-{kind}", value)] * dice.choice([1, 1, 1, 2])
-    if dice.random() < 0.5:
-        made.append(("retry-after", span(dice)))
-    if dice.random() < 0.3:
-        made.append(("retry-after-ms", number(dice)))
-    if dice.random() < 0.3:
-        made.append(("date", span(dice)))
-    return made
-
-
-def refusal(dice: random.Random) -> dict[str, Any]:
-    """The error of a 429 whose text states absurd numbers."""
-    texts = [
-        "Rate limit reached for m in organization o on tokens per min (TPM): Limit 1, Used 999999999999999, Requested 9.",
-        "Rate limit reached for m on tokens per day (TPD): Limit 999999999999999, Used 0, Requested 1. Please try again in "
-        "999999999999h.",
-        "Rate limit reached for m on requests per min (RPM): Limit 0, Used 0, Requested 0. Please try again in 9" + "9" * 60,
-        "Rate limit reached for m on requests per sec (RPS): Limit 1, Used 1, Requested 1. Please try again in 0s.",
-        "Please try again in 99999999999999999999 days. Limit: 1,2,3,4", "Limit " * 400, "", "x" * 70_000,
-        "Rate limit reached for default-gpt in organization o on tokens per min. Limit: 0.0 / min. Current: 1.0 / min.",
-    ]  # fmt: skip
-    return {
-        "message": dice.choice(texts),
-        "type": dice.choice(["tokens", "requests", "x"]),
-        "code": "rate_limit_exceeded",
-    }
 
 
 def _throttled(dice: random.Random, _: Asked) -> list[Step]:
@@ -419,17 +295,6 @@ def _endless_body(dice: random.Random, asked: Asked) -> list[Step]:
     return [head(dice.choice([200, 400, 500]), [("connection", "close")]), opening, "flood", b"x" * 60_000]
 
 
-@lru_cache(maxsize=4)
-def _bomb(mib: int, wrapper: str) -> bytes:
-    """A megabyte of blanks, deflated and repeated: about 1,030 bytes of output for each one sent."""
-    made = zlib.compressobj(9, zlib.DEFLATED, 31 if wrapper == "gzip" else 15)
-    text = b'{"choices": [], "x": "' + b" " * MIB
-    start = made.compress(text) + made.flush(zlib.Z_FULL_FLUSH)
-    block = zlib.compressobj(9, zlib.DEFLATED, -15)
-    once = block.compress(b" " * MIB) + block.flush(zlib.Z_FULL_FLUSH)
-    return start + once * mib
-
-
 @lru_cache(maxsize=2)
 def _silent_bomb() -> bytes:
     """Gzip in gzip: the inner one is a gigabyte of empty blocks, which inflate to nothing and take seconds."""
@@ -444,7 +309,7 @@ def _silent_bomb() -> bytes:
 
 def _bombs(dice: random.Random, _: Asked) -> list[Step]:
     coding = dice.choice(["gzip", "deflate"])
-    data = _bomb(dice.choice([64, 1_024, 10_240]), coding)
+    data = bomb(dice.choice([64, 1_024, 10_240]), coding)
     return whole(data, dice.choice([200, 200, 400, 500]), [("content-encoding", coding)])
 
 
@@ -474,79 +339,6 @@ def _drip(dice: random.Random, asked: Asked) -> list[Step]:
 
 def _silent(dice: random.Random, _: Asked) -> list[Step]:
     return [dice.choice([b"", b"HTTP/1.1 200 OK\r\n", head(200, [("content-length", "500")])]), 60.0]
-
-
-# ------------------------------------------------------------------------------------------------ streams
-
-
-def _stream_odd(dice: random.Random, asked: Asked) -> list[Step]:
-    good = chunks(asked)
-    odd = [
-        event("{"), event("null"), event("[]"), event("1"), event('"x"'), "data\n\n", ":\n\n", "\n\n\n", "event: x\n\n", "id: \x00\n\n",
-        "retry: 99999999999999999999\n\n", "retry: x\n\n", event({"choices": 7}), event({"choices": [7, None, [], "x"]}),
-        event({"error": None}), event({"error": weird(dice)}), event({"object": "error", "message": weird(dice)}),
-        event({"type": "error", "code": weird(dice)}), event({"choices": [{"index": weird(dice), "delta": weird(dice)}]}),
-        event({"choices": [{"index": 10**9, "delta": {"content": "x"}, "finish_reason": "stop"}]}),
-        event({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 10**9, "function": {"arguments": "x"}}]}}]}),
-        event({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": weird(dice)}, weird(dice)]}}]}),
-        event({"choices": [{"index": 0, "delta": {"content": weird(dice)}}]}), event({"id": weird(dice), "model": weird(dice)}),
-        event({"choices": [{"index": 0, "delta": {"content": "x" * 5_000_000}}]}), event("[" * 50_000), event('{"x": ' + "9" * 9_000 + "}"),
-        b"data: \xff\xfe\n\n", b"\xff\xff\xff\n\n", event('{"choices": [{"index": 0, "delta": {"content": "\\ud83d"}}]}'),
-        event({"usage": weird(dice), "choices": []}), "data: [DONE]\n\n", "data: [DONE] and more\n\n", "event: thread.x\ndata: {}\n\n",
-        event({"choices": [{"index": 0, "delta": {}, "logprobs": weird(dice), "finish_reason": weird(dice)}]}),
-        event({"choices": [{"index": 0, "delta": {"content": None, "role": weird(dice), weird_name(dice): weird(dice)}}]}),
-    ]  # fmt: skip
-    for _time in range(dice.choice([1, 3])):
-        good.insert(dice.randrange(len(good) + 1), dice.choice(odd))  # type: ignore[arg-type]
-    end = dice.choice([["data: [DONE]\n\n"], [], ["data: [DONE]\n\n", *good], ["data: [DONE]"]])
-    return stream([*good, *end])
-
-
-def weird_name(dice: random.Random) -> str:
-    """The name of a member that nobody expects."""
-    return dice.choice(["", "index", "content", "x" * 1_000, "\ud800", "__class__"])
-
-
-def _stream_long(dice: random.Random, asked: Asked) -> list[Step]:
-    unit = dice.choice(
-        [b":\n\n", b"data: {}\n\n", b"data: " + b"x" * 3_000, b"\n", b"data: x\n", b'data: {"choices": []}\n\n',
-         b'data: {"choices": [{"index": 0, "delta": {"content": "word "}}]}\n\n']
-    )  # fmt: skip
-    return stream(chunks(asked)[:2], after=[unit * (300_000 // len(unit))] * dice.choice([3, 20]))
-
-
-def _stream_names(_: random.Random, asked: Asked) -> list[Step]:
-    """Each event brings a member, a choice and a call of a tool that no other had."""
-    events = [
-        event({f"name{at}": "x" * 20, "choices": [{"index": at, "delta": {"tool_calls": [{"index": at, "id": "x"}]}}]})
-        for at in range(8_000)
-    ]
-    return stream([*chunks(asked)[:2], *events, "data: [DONE]\n\n"])
-
-
-def _stream_endless(dice: random.Random, asked: Asked) -> list[Step]:
-    unit = dice.choice(
-        [b": still here\n\n", b"data: " + b"x" * 60_000, b"x" * 60_000, event({"choices": []}).encode() * 500]
-    )
-    return [head(200, [("connection", "close")], kind="text/event-stream"), chunks(asked)[0].encode(), "flood", unit]
-
-
-def _stream_drip(dice: random.Random, _: Asked) -> list[Step]:
-    unit = dice.choice([b":\n\n", event({"choices": [{"index": 0, "delta": {"content": "x"}}]}).encode()])
-    steps: list[Step] = [head(200, [("connection", "close")], kind="text/event-stream")]
-    for _time in range(200):
-        steps += [0.3, unit]
-    return steps
-
-
-def _stream_after(_: random.Random, asked: Asked) -> list[Step]:
-    """The end has come, and bytes follow without end."""
-    return [*stream([*chunks(asked), "data: [DONE]\n\n"])[:2], "flood", b": more\n\n" * 2_000]
-
-
-def _stream_bomb(dice: random.Random, _: Asked) -> list[Step]:
-    coding = dice.choice(["gzip", "deflate"])
-    return whole(_bomb(dice.choice([64, 1_024]), coding), 200, [("content-encoding", coding)], kind="text/event-stream")
 
 
 KINDS: Final = (
@@ -590,13 +382,13 @@ KINDS: Final = (
     Kind("silence", 2, FAILED, _silent),
 )
 STREAMS: Final = (
-    Kind("odd events", 120, WAITS, _stream_odd),
-    Kind("long streams", 6, ODD, _stream_long),
-    Kind("names without number", 4, ODD, _stream_names),
-    Kind("endless streams", 3, ODD, _stream_endless),
-    Kind("streams that drip", 2, FAILED, _stream_drip),
-    Kind("bytes behind the end", 4, ODD, _stream_after),
-    Kind("bombs in streams", 3, ODD, _stream_bomb),
+    Kind("odd events", 120, WAITS, stream_odd),
+    Kind("long streams", 6, ODD, stream_long),
+    Kind("names without number", 4, ODD, stream_names),
+    Kind("endless streams", 3, ODD, stream_endless),
+    Kind("streams that drip", 2, FAILED, stream_drip),
+    Kind("bytes behind the end", 4, ODD, stream_after),
+    Kind("bombs in streams", 3, ODD, stream_bomb),
 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.hostile.upstream_answers import Step
+from tests.hostile.upstream_pieces import Step
 from tests.hostile.upstream_server import say
 
 Script = Callable[[int], Sequence[Step]]

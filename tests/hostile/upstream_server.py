@@ -12,7 +12,8 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.hostile.upstream_answers import Asked, Step, kind_of, proper
+from tests.hostile.upstream_answers import kind_of
+from tests.hostile.upstream_pieces import Asked, Step, proper
 
 TAKES_S = 0.02
 """How long a proper answer takes."""

@@ -13,7 +13,7 @@ from broker.core.envelope import answer_of
 from broker.core.reading import DAY_MS, HOUR_MS
 from broker.core.verdict import WAIT_MS_MAX, Answer, judge
 from broker.core.witness import Usage
-from tests.hostile.upstream_answers import limit_headers, refusal
+from tests.hostile.upstream_pieces import limit_headers, refusal
 
 SEEDS = 400
 CHARGE = 20

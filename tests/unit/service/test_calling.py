@@ -30,8 +30,8 @@ from schemas.codec import decode_chunk, decode_request
 from schemas.delta import text_of
 from schemas.outcome import Usage
 from schemas.record import Record
+from tests.unit.service.publishing import NOW
 from tests.unit.service.rig import grants_of, settings_of
-from tests.unit.service.test_publication import NOW
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

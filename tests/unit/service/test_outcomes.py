@@ -12,7 +12,7 @@ from broker.service.outcomes import METADATA_BYTES_MAX, completed, failed, small
 from schemas.outcome import Failed, Finish, Usage
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest, Undecodable
-from tests.unit.service.test_publication import NOW, Rig
+from tests.unit.service.publishing import NOW, Rig
 
 TERM = 7
 NO = Fail("rejected", "OpenAI refused it.")

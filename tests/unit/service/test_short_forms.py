@@ -29,8 +29,8 @@ from schemas.ledger import LedgerState
 from schemas.outcome import Failed
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest, Undecodable
+from tests.unit.service.publishing import BATCH, NOW, Rig, headers
 from tests.unit.service.rig import Process, World, led, until
-from tests.unit.service.test_publication import BATCH, NOW, Rig, headers
 from tests.virtual_time import VIRTUAL_TIME
 
 
