@@ -12,7 +12,8 @@ from broker.service.preflight import find
 from broker.service.rights import retrier_needs
 from broker.settings.whole import Settings
 from consumers.retries.allowances import AllowanceRules
-from consumers.retries.retrier import Retrier, RetrierRules
+from consumers.retries.retrier import Retrier
+from consumers.retries.rules import RetrierRules
 from schemas.topics import BATCH_OVERHEAD_BYTES
 
 

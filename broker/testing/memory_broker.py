@@ -43,7 +43,8 @@ from broker.testing.kafka_doors import (
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, answer_text
 from consumers.retries.allowances import AllowanceRules
-from consumers.retries.retrier import Retrier, RetrierRules
+from consumers.retries.retrier import Retrier
+from consumers.retries.rules import RetrierRules
 from schemas import topics
 from schemas.codec import decode_dead_letter, decode_outcome
 from schemas.dead_letter import DeadLetter

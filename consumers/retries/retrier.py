@@ -12,7 +12,6 @@ and then it leaves as a dead letter (`unpublishable`). One that its lane cannot 
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -22,19 +21,19 @@ from broker.errors import LogUnavailable, ProducerDead, ProgressUnreadable
 from broker.ports import Fetched, Outgoing, RetryDoors, StoredOffset, Tenure, TopicPartition, TransactionLog
 from broker.ports import Unreadable as UnreadableRange
 from broker.tasks import ended
-from broker.traces import traced
-from consumers.retries.allowances import AllowanceRules, Allowances
+from consumers.retries.allowances import Allowances
 from consumers.retries.bodies import READ_A_TIME, Bodies
 from consumers.retries.culprits import Culprits
 from consumers.retries.fresh import FreshWork
 from consumers.retries.letters import Letters
 from consumers.retries.releases import Releases, choose
+from consumers.retries.rewriting import Rewriting
+from consumers.retries.rules import RetrierRules
 from consumers.retries.standing import Restorer
 from consumers.retries.watcher import Watcher
-from schemas.codec import OtherReleaseError, WireError, decode_failure, encode_retry
+from schemas.codec import OtherReleaseError
 from schemas.dead_letter import Origin
-from schemas.failure import RetryableFailure
-from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX, failures_topic, requests_topic
+from schemas.topics import failures_topic, requests_topic
 
 RECORDS_A_TRANSACTION_MAX = 200
 BYTES_A_TRANSACTION_MAX = 1024 * 1024
@@ -42,33 +41,10 @@ IDLE_MS = 200
 PARTITIONS_LOOKED_UP_EVERY_MS = 10_000
 HELD_BACK_AFTER_MS = 1_000
 HELD_BACK_COUNTED_EVERY_MS = 5_000
-LANE_CHARS_MAX = 32
-"""No lane has a longer name; one of thousands of characters would fit no stored progress, and end every retrier."""
 _ROTTEN = ""
 """The lane of what is no RetryableFailure: it leaves at once, as a dead letter."""
 
 _log = structlog.get_logger("retrier")
-
-
-@dataclass(frozen=True, slots=True)
-class RetrierRules:
-    """`lanes` in their order.
-
-    Attributes:
-        allowance: What each lane takes back.
-        from_start: The operator allows missing offsets to be read as zero.
-        recommit_every_ms: Offsets of a group without members expire: they are stored again that often.
-        lane_bytes_max: A larger record is not put back.
-    """
-
-    topic_prefix: str
-    lanes: Sequence[str]
-    dead_letter_bytes_max: int
-    held_bytes_max: int
-    allowance: AllowanceRules
-    from_start: bool = False
-    recommit_every_ms: int = 3_600_000
-    lane_bytes_max: int = MESSAGE_BYTES_MAX - BATCH_OVERHEAD_BYTES
 
 
 class Retrier:
@@ -95,6 +71,7 @@ class Retrier:
         self._chosen_ms = self._counted_ms = 0
         self._held_back: Counter[str] = Counter()
         self._culprits = Culprits(RECORDS_A_TRANSACTION_MAX, clock)
+        self._rewriting = Rewriting(rules, self._letters, self._culprits, watcher)
         self.waiting: Counter[str] = Counter()
         self.put_back = 0
 
@@ -109,7 +86,7 @@ class Retrier:
                 for lane in releases.lanes:
                     first = releases.first(lane)
                     if lane != _ROTTEN and first is not None and first[0] <= due_ms:
-                        self._held_back[self._lane(lane)] += releases.count_due(lane, due_ms)
+                        self._held_back[self._rewriting.lane(lane)] += releases.count_due(lane, due_ms)
         return self._held_back
 
     def snapshot(self) -> dict[str, Any]:
@@ -207,7 +184,7 @@ class Retrier:
 
     def _meet(self, number: int, releases: Releases, fetched: Fetched) -> None:
         try:
-            failure, due_ms = self._read(number, fetched)
+            failure, due_ms = self._rewriting.read(number, fetched)
         except OtherReleaseError as error:
             raise ProgressUnreadable(
                 f"{self._topic}/{number} holds a failure at offset {fetched.offset} that this release cannot read; run "
@@ -219,27 +196,6 @@ class Retrier:
             waits = self._see(releases, fetched.offset, failure.lane, due_ms, failure.kind)
         if waits:
             self._bodies.keep(number, fetched)
-
-    def _read(self, number: int, fetched: Fetched) -> tuple[RetryableFailure | None, int]:
-        """A failure and when it is due; None for a record that is none, or that our own code cannot read.
-
-        Raises:
-            OtherReleaseError: A dead letter would be all that is left of a request.
-        """
-        try:
-            failure = _failure(fetched)
-            if failure is not None and len(failure.lane) > LANE_CHARS_MAX:
-                failure = None
-            return failure, 0 if failure is None else max(0, int(failure.not_before.timestamp() * 1_000))
-        except OtherReleaseError:
-            raise
-        except Exception as error:  # noqa: BLE001 — one rotten failure is a dead letter; all others go on
-            self._contained(error, number, fetched.offset)
-            return None, 0
-
-    def _contained(self, error: Exception, number: int, offset: int) -> None:
-        self._watcher.contained("retry")
-        _log.error("contained", step="retry", topic=self._topic, partition=number, offset=offset, **traced(error))
 
     def _see(self, releases: Releases, offset: int, lane: str, due_ms: int, kind: str) -> bool:
         waits = releases.see(offset, lane, due_ms)
@@ -283,7 +239,7 @@ class Retrier:
         return bool(chosen)
 
     def _may_leave(self, lane: str) -> bool:
-        return lane == _ROTTEN or self._allowances[self._lane(lane)].take(self._clock.now_ms())
+        return lane == _ROTTEN or self._allowances[self._rewriting.lane(lane)].take(self._clock.now_ms())
 
     async def _move(self, producer: TransactionLog, chosen: Sequence[tuple[int, int]]) -> None:
         found: dict[tuple[int, int], Fetched] = {}
@@ -291,7 +247,7 @@ class Retrier:
         for number in touched:
             whole = [offset for each, offset in chosen if each == number and (each, offset) not in self._ranges]
             found |= {(number, offset): each for offset, each in (await self._bodies.of(number, whole)).items()}
-        moves = {place: self._outgoing(*place, found.get(place)) for place in chosen}
+        moves = {place: self._rewriting.written(*place, found.get(place), self._ranges.get(place)) for place in chosen}
         outgoing = [each for each, _ in moves.values()]
         for lane in self._rules.lanes:
             topic = requests_topic(self._rules.topic_prefix, lane)
@@ -307,50 +263,6 @@ class Retrier:
             self.waiting[kind] -= 1
             self._ranges.pop(place, None)
             self._count(each)
-
-    def _outgoing(self, number: int, offset: int, fetched: Fetched | None) -> tuple[Outgoing, str]:
-        """What is written for a record, and its kind."""
-        origin = Origin(self._topic, number, offset)
-        unread = self._ranges.get((number, offset))
-        if unread is not None:
-            reason = "lost_by_retention" if unread.removed else "undecodable"
-            return self._letters.lost(origin._replace(offset=unread.first), reason), "undecodable"
-        if fetched is None:
-            return self._letters.lost(origin), "undecodable"
-        failure, _ = self._read(number, fetched)
-        if failure is None:
-            return self._rotten(origin, fetched), "undecodable"
-        try:
-            return self._retry(failure, origin), failure.kind
-        except Exception as error:  # noqa: BLE001 — as when it is read
-            self._contained(error, number, offset)
-            return self._rotten(origin, fetched), failure.kind
-
-    def _rotten(self, origin: Origin, fetched: Fetched) -> Outgoing:
-        """Its dead letter; without its content if not even that can be written."""
-        try:
-            bare = self._culprits.refusals((origin.partition, origin.offset)) > 0
-            return self._letters.rotten(origin, fetched.record, bare=bare)
-        except Exception as error:  # noqa: BLE001 — as when it is read
-            self._contained(error, origin.partition, origin.offset)
-            return self._letters.lost(origin, "undecodable")
-
-    def _retry(self, failure: RetryableFailure, origin: Origin) -> Outgoing:
-        lane = self._lane(failure.lane)
-        if lane != failure.lane:
-            _log.warning("lane_is_gone", lane=failure.lane, instead=lane)
-        topic = requests_topic(self._rules.topic_prefix, lane)
-        record, refusals = encode_retry(failure, origin), self._culprits.refusals((origin.partition, origin.offset))
-        if refusals or record.bytes_max > self._rules.lane_bytes_max:
-            return self._letters.unpublishable(
-                origin, record, run=failure.run, attempts=failure.attempt, bare=refusals > 1
-            )
-        submitted_ms = max(0, int(failure.submitted_at.timestamp() * 1_000))  # Kafka takes no time before 1970
-        return Outgoing(topic, record, submitted_ms)
-
-    def _lane(self, named: str) -> str:
-        """A lane that is configured no more has no topic that anybody reads: the last one takes its requests."""
-        return named if named in self._rules.lanes else self._rules.lanes[-1]
 
     def _count(self, outgoing: Outgoing) -> None:
         reason = self._letters.reason_of(outgoing)
@@ -382,16 +294,6 @@ class Retrier:
         self._partitions, self._ranges = {}, {}
         self.waiting.clear()
         self._bodies.clear()
-
-
-def _failure(fetched: Fetched) -> RetryableFailure | None:
-    """None for what is none. Raises OtherReleaseError: a dead letter would be all that is left of a request."""
-    try:
-        return decode_failure(fetched.record.value, fetched.record.headers)
-    except OtherReleaseError:
-        raise
-    except WireError:
-        return None
 
 
 def _first(lost: tuple[int, range]) -> tuple[int, int]:

@@ -32,7 +32,8 @@ from broker.testing.kafka_doors import (
 )
 from broker.testing.lease import MemoryLeaseStore
 from consumers.retries.allowances import AllowanceRules
-from consumers.retries.retrier import Retrier, RetrierRules
+from consumers.retries.retrier import Retrier
+from consumers.retries.rules import RetrierRules
 from schemas import topics
 from tests.simulation.service.history import Deadly, History
 from tests.simulation.service.loops import Conductor

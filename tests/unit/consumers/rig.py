@@ -16,7 +16,8 @@ from broker.testing.kafka import KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import MemoryCoordinators, MemoryLane, MemoryOffsets, MemoryTransactions
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
 from consumers.retries.allowances import AllowanceRules
-from consumers.retries.retrier import Retrier, RetrierRules
+from consumers.retries.retrier import Retrier
+from consumers.retries.rules import RetrierRules
 from schemas import topics
 from schemas.codec import encode_failure
 from schemas.failure import FailureKind, RetryableFailure, header_fields, key_fields

@@ -7,6 +7,7 @@ from unittest.mock import patch
 from broker.ports import Fetched, Outgoing, TransactionLog
 from consumers.retries.releases import Releases, StoredReleases
 from consumers.retries.retrier import Retrier
+from consumers.retries.rewriting import Rewriting
 from schemas import headers as names
 from schemas.codec import encode_retry
 from schemas.dead_letter import Origin
@@ -45,12 +46,12 @@ def a_retriers_progress_runs_ahead() -> Patch:
 @planted(WAITS)
 def copies_come_back_too_early() -> Patch:
     """What is parked is due at once."""
-    whole = Retrier._read
+    whole = Rewriting.read
 
-    def read(self: Retrier, number: int, fetched: Fetched) -> tuple[RetryableFailure | None, int]:
+    def read(self: Rewriting, number: int, fetched: Fetched) -> tuple[RetryableFailure | None, int]:
         return whole(self, number, fetched)[0], 0
 
-    return patch.object(Retrier, "_read", read)
+    return patch.object(Rewriting, "read", read)
 
 
 @planted(2)
@@ -62,7 +63,7 @@ def a_copy_says_no_attempt() -> Patch:
         record = whole(failure, origin)
         return replace(record, headers=tuple(each for each in record.headers if each[0] != names.ATTEMPT))
 
-    return patch("consumers.retries.retrier.encode_retry", encode)
+    return patch("consumers.retries.rewriting.encode_retry", encode)
 
 
 @planted(2)
@@ -73,7 +74,7 @@ def what_is_parked_again_keeps_its_number() -> Patch:
     def encode(failure: RetryableFailure, origin: Origin) -> Record:
         return whole(failure.model_copy(update={"attempt": min(failure.attempt, 1)}), origin)
 
-    return patch("consumers.retries.retrier.encode_retry", encode)
+    return patch("consumers.retries.rewriting.encode_retry", encode)
 
 
 @planted(2)

@@ -1,0 +1,112 @@
+"""What is written for a record of the failures: its request, on its lane again, or a dead letter.
+
+A record that is no failure, that its lane does not take, or that our own code cannot read or write is a dead letter of
+its own; it ends nothing else.
+"""
+
+import structlog
+
+from broker.ports import Fetched, Outgoing
+from broker.ports import Unreadable as UnreadableRange
+from broker.traces import traced
+from consumers.retries.culprits import Culprits
+from consumers.retries.letters import Letters
+from consumers.retries.rules import RetrierRules
+from consumers.retries.watcher import Watcher
+from schemas.codec import OtherReleaseError, WireError, decode_failure, encode_retry
+from schemas.dead_letter import Origin
+from schemas.failure import RetryableFailure
+from schemas.topics import failures_topic, requests_topic
+
+LANE_CHARS_MAX = 32
+"""No lane has a longer name; one of thousands of characters would fit no stored progress, and end every retrier."""
+
+_log = structlog.get_logger("retrier")
+
+
+class Rewriting:
+    """Reads failures, and makes what is written for each."""
+
+    def __init__(self, rules: RetrierRules, letters: Letters, culprits: Culprits, watcher: Watcher) -> None:
+        """`culprits` says how often a record was refused alone: what is written for it becomes smaller."""
+        self._rules = rules
+        self._topic = failures_topic(rules.topic_prefix)
+        self._letters = letters
+        self._culprits = culprits
+        self._watcher = watcher
+
+    def read(self, number: int, fetched: Fetched) -> tuple[RetryableFailure | None, int]:
+        """A failure and when it is due; None for a record that is none, or that our own code cannot read.
+
+        Raises:
+            OtherReleaseError: A dead letter would be all that is left of a request.
+        """
+        try:
+            failure = _failure(fetched)
+            if failure is not None and len(failure.lane) > LANE_CHARS_MAX:
+                failure = None
+            return failure, 0 if failure is None else max(0, int(failure.not_before.timestamp() * 1_000))
+        except OtherReleaseError:
+            raise
+        except Exception as error:  # noqa: BLE001 — one rotten failure is a dead letter; all others go on
+            self._contained(error, number, fetched.offset)
+            return None, 0
+
+    def written(
+        self, number: int, offset: int, fetched: Fetched | None, unread: UnreadableRange | None
+    ) -> tuple[Outgoing, str]:
+        """What is written for a record, and its kind."""
+        origin = Origin(self._topic, number, offset)
+        if unread is not None:
+            reason = "lost_by_retention" if unread.removed else "undecodable"
+            return self._letters.lost(origin._replace(offset=unread.first), reason), "undecodable"
+        if fetched is None:
+            return self._letters.lost(origin), "undecodable"
+        failure, _ = self.read(number, fetched)
+        if failure is None:
+            return self._rotten(origin, fetched), "undecodable"
+        try:
+            return self._retry(failure, origin), failure.kind
+        except Exception as error:  # noqa: BLE001 — as when it is read
+            self._contained(error, number, offset)
+            return self._rotten(origin, fetched), failure.kind
+
+    def _rotten(self, origin: Origin, fetched: Fetched) -> Outgoing:
+        """Its dead letter; without its content if not even that can be written."""
+        try:
+            bare = self._culprits.refusals((origin.partition, origin.offset)) > 0
+            return self._letters.rotten(origin, fetched.record, bare=bare)
+        except Exception as error:  # noqa: BLE001 — as when it is read
+            self._contained(error, origin.partition, origin.offset)
+            return self._letters.lost(origin, "undecodable")
+
+    def _retry(self, failure: RetryableFailure, origin: Origin) -> Outgoing:
+        lane = self.lane(failure.lane)
+        if lane != failure.lane:
+            _log.warning("lane_is_gone", lane=failure.lane, instead=lane)
+        topic = requests_topic(self._rules.topic_prefix, lane)
+        record, refusals = encode_retry(failure, origin), self._culprits.refusals((origin.partition, origin.offset))
+        if refusals or record.bytes_max > self._rules.lane_bytes_max:
+            return self._letters.unpublishable(
+                origin, record, run=failure.run, attempts=failure.attempt, bare=refusals > 1
+            )
+        submitted_ms = max(0, int(failure.submitted_at.timestamp() * 1_000))  # Kafka takes no time before 1970
+        return Outgoing(topic, record, submitted_ms)
+
+    def lane(self, named: str) -> str:
+        """A lane that is configured no more has no topic that anybody reads: the last one takes its requests."""
+        return named if named in self._rules.lanes else self._rules.lanes[-1]
+
+    def _contained(self, error: Exception, number: int, offset: int) -> None:
+        self._watcher.contained("retry")
+        _log.error("contained", step="retry", topic=self._topic, partition=number, offset=offset, **traced(error))
+
+
+def _failure(fetched: Fetched) -> RetryableFailure | None:
+    """None for what is none. Raises OtherReleaseError: a dead letter would be all that is left of a request."""
+    try:
+        return decode_failure(fetched.record.value, fetched.record.headers)
+    except OtherReleaseError:
+        raise
+    except WireError:
+        return None

@@ -1,0 +1,28 @@
+"""What an operator decides of a retrier."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consumers.retries.allowances import AllowanceRules
+from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class RetrierRules:
+    """`lanes` in their order.
+
+    Attributes:
+        allowance: What each lane takes back.
+        from_start: The operator allows missing offsets to be read as zero.
+        recommit_every_ms: Offsets of a group without members expire: they are stored again that often.
+        lane_bytes_max: A larger record is not put back.
+    """
+
+    topic_prefix: str
+    lanes: Sequence[str]
+    dead_letter_bytes_max: int
+    held_bytes_max: int
+    allowance: AllowanceRules
+    from_start: bool = False
+    recommit_every_ms: int = 3_600_000
+    lane_bytes_max: int = MESSAGE_BYTES_MAX - BATCH_OVERHEAD_BYTES
