@@ -15,11 +15,15 @@ from itertools import count
 from random import Random
 from typing import Any, TypeAlias, TypeVar, TypeVarTuple
 
+from broker.testing import kafka
+
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 _ASKED = count()
 _SLEPT: Any = vars(asyncio.futures)["_set_result_unless_cancelled"]
 """What `asyncio.sleep` plans."""
+_WAKES = frozenset({_SLEPT, vars(kafka)["_ring"]})
+"""Callbacks that only wake a task: it is the task that waits for its turn."""
 _BURSTS = (1, 1, 2, 4, 12)
 """How many callbacks of a process run before another may go on."""
 _AGE_S = 1_000.0
@@ -101,7 +105,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> _Handle:
         """See `asyncio.loop.call_at`; of two at one time, the one asked for first comes first."""
         if context is None:
-            context = _NO_CONTEXT if callback is _SLEPT else copy_context()
+            context = _NO_CONTEXT if callback in _WAKES else copy_context()
         timer = _Handle((callback, args, context, self))
         heappush(self._timers, (when, next(_ASKED), timer))
         return timer
@@ -313,8 +317,8 @@ class Conductor:
             callback, args, _, loop = timer
             if callback is None:
                 continue
-            if callback is _SLEPT and loop not in stopped:
-                callback(*args)  # all it does is to wake a task: that is what waits for its turn
+            if callback in _WAKES and loop not in stopped:
+                callback(*args)
             else:
                 loop._ready.append(timer)
                 loop._awake.add(loop)

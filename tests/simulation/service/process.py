@@ -44,7 +44,7 @@ from tests.simulation.service.wires import Lease, Link, Transactions, Upstream, 
 GAUGES_EVERY_S = 10.0
 """Seldom: no promise depends on what is shown, and showing it takes a tenth of a run's time."""
 
-AUDITED, AUDITED_EVERY = 0.1, 20
+AUDITED, AUDITED_EVERY = 0.05, 40
 """The share of runs in which the books are compared after every event, and after which one they are in others."""
 
 
