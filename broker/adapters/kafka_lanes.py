@@ -6,8 +6,9 @@ What aiokafka does that this door works around (each was seen on a real Kafka):
   partition a call.
 - a second `assign()` forgets all positions; so every partition is sought again in the same breath.
 - `pause()` throws away what was fetched; so nothing is ever paused: what must not be read is not asked for.
-- an error names no partition, and is gone with the call it came from: whoever waited for several and got one asks each
-  of them again, for long enough that the error comes back.
+- an error names no partition, and is gone with the call it came from: after a wait for several that got one, each is
+  asked by itself, all at the same time, until the error comes back and names its own. Asked one after the other, half a
+  second each, a batch that cannot be unpacked held up the other partitions of a quiet lane for up to three seconds.
 - one record that it cannot read makes it give up the whole batch; that one is read record by record (`kafka_batches`).
 """
 
@@ -27,6 +28,7 @@ from broker.adapters.kafka_fetch import fetched_batch
 from broker.adapters.kafka_watch import TopicWatch
 from broker.errors import LogUnavailable, MissingTopic, RightsError, Unreachable
 from broker.ports import Fetched, Unreadable
+from broker.tasks import ended
 from schemas.record import Record, present
 
 _log = structlog.get_logger("lanes")
@@ -48,7 +50,9 @@ class KafkaLane:
         self._next: dict[int, int] = {}
         self._early: dict[int, list[ConsumerRecord]] = {}
         self._apart: dict[int, Pieces] = {}  # of batches read record by record, not taken yet
-        self._doubts: dict[int, int] = {}  # partitions that may hold something undecodable, and failed tries of each
+        self._doubts: dict[int, int] = {}  # partitions that hold something undecodable, and failed tries of each
+        self._errors: dict[int, Exception] = {}  # met while a partition was waited for by itself, for its next `take`
+        self._is_in_doubt = False  # an error has come from one of several partitions
 
     async def _open(self) -> AIOKafkaConsumer:
         if self._consumer is None:
@@ -127,6 +131,7 @@ class KafkaLane:
         self._next[partition] = offset
         self._early.pop(partition, None)
         self._apart.pop(partition, None)
+        self._errors.pop(partition, None)
 
     def position(self, partition: int) -> int:
         """See `broker.ports.LaneLog.position`."""
@@ -135,24 +140,52 @@ class KafkaLane:
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
         """See `broker.ports.LaneLog.wait`: the record that wakes us is kept for its partition's next `take`."""
         consumer = await self._open()
-        if any(number in self._apart for number in partitions):
+        if any(number in self._apart or number in self._errors for number in partitions):
+            return
+        if self._is_in_doubt or not self._doubts.keys().isdisjoint(partitions):
+            await self._ask_each(consumer, partitions, timeout_ms)
             return
         places = [KafkaPartition(self._topic, number) for number in partitions]
         try:
             got = await consumer.getmany(*places, timeout_ms=timeout_ms, max_records=1)
         except Exception:  # noqa: BLE001 — as in `take`, which finds out whose it is
             got = {}
+            self._is_in_doubt = True
             for number in partitions:
-                self._doubts.setdefault(number, 0)
                 self.rewind(number, self._next[number])
         for place, records in got.items():
             self._early.setdefault(place.partition, []).extend(records)
+
+    async def _ask_each(self, consumer: AIOKafkaConsumer, partitions: Sequence[int], timeout_ms: int) -> None:
+        """Wait for the first of them that has something, or an error, and know whose it is."""
+        asking = [
+            asyncio.create_task(self._ask(consumer, number, timeout_ms), name=f"{self._topic}/{number} in doubt")
+            for number in partitions
+        ]
+        try:
+            await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await ended(*asking)
+        if self._errors:
+            self._is_in_doubt = False
+
+    async def _ask(self, consumer: AIOKafkaConsumer, partition: int, timeout_ms: int) -> None:
+        """Keep what comes of it for its next `take`; cancelled, it has taken nothing, since aiokafka waits before."""
+        try:
+            got = await consumer.getmany(KafkaPartition(self._topic, partition), timeout_ms=timeout_ms, max_records=1)
+        except Exception as error:  # noqa: BLE001 — as in `take`, which is told of it
+            self._errors[partition] = error
+            return
+        for records in got.values():
+            self._early.setdefault(partition, []).extend(records)
 
     async def take(self, partition: int, records_max: int) -> Sequence[Fetched] | Unreadable:
         """See `broker.ports.LaneLog.take`."""
         consumer = await self._open()
         if partition in self._apart:
             return self._taken_apart(partition, records_max)
+        if (error := self._errors.pop(partition, None)) is not None:
+            return await self._failed(partition, records_max, error)
         place = KafkaPartition(self._topic, partition)
         timeout_ms = _DOUBT_WAIT_MS if partition in self._doubts else 0
         try:
@@ -162,8 +195,8 @@ class KafkaLane:
         except asyncio.CancelledError:
             self.rewind(partition, self._next[partition])
             raise
-        except Exception as error:  # noqa: BLE001 — unpacking raises whatever zlib, Python and aiokafka's C raise
-            return await self._failed(partition, records_max, error)
+        except Exception as raised:  # noqa: BLE001 — unpacking raises whatever zlib, Python and aiokafka's C raise
+            return await self._failed(partition, records_max, raised)
         self._doubts.pop(partition, None)
         if records:
             self._next[partition] = records[-1].offset + 1
@@ -180,7 +213,7 @@ class KafkaLane:
         if tries < _TRIES_BEFORE_ISOLATION:
             await asyncio.sleep(0.05 * tries)
             return []
-        self._doubts[partition] = 0
+        del self._doubts[partition]
         kind, place = type(error).__name__, f"{self._topic}/{partition}/{self._next[partition]}"
         _log.warning("batch_read_apart", place=place, error=kind)  # its text may quote what could not be read
         try:

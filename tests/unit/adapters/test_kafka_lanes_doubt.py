@@ -1,0 +1,108 @@
+"""A batch that the client gives up, beside partitions that have nothing wrong: those are read all the while."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import ConsumerRecord
+from aiokafka import TopicPartition as KafkaPartition
+
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_lanes import KafkaLane
+from broker.ports import Unreadable
+from tests.unit.adapters.raw_batches import batch, one
+from tests.virtual_time import VIRTUAL_TIME
+
+pytestmark = VIRTUAL_TIME
+
+PARTITIONS = range(6)
+BROKEN = 3
+FETCHED_AFTER_S = 0.1
+"""What was thrown away by a seek comes again with the next fetch."""
+CALM_WAIT_MS = 1_000
+
+
+class Consumer:
+    """aiokafka's, as far as a lane asks it: an error names no partition, and is gone with the call it came from."""
+
+    def __init__(self) -> None:
+        self.values: dict[int, list[bytes]] = {number: [] for number in PARTITIONS}
+        self.positions = dict.fromkeys(PARTITIONS, 0)
+        self.broken_until = {BROKEN: 2}
+        self.fetched_s = dict.fromkeys(PARTITIONS, 0.0)
+        self._fetcher = SimpleNamespace()
+        self._client = SimpleNamespace(
+            cluster=SimpleNamespace(leader_for_partition=lambda _: 1), send=self._as_it_stands
+        )
+
+    def assign(self, places: Sequence[KafkaPartition]) -> None:
+        assert len(places) == len(PARTITIONS)
+
+    def seek(self, place: KafkaPartition, offset: int) -> None:
+        self.positions[place.partition] = offset
+        self.fetched_s[place.partition] = asyncio.get_running_loop().time() + FETCHED_AFTER_S
+
+    async def getmany(
+        self, *places: KafkaPartition, timeout_ms: int, max_records: int
+    ) -> Mapping[KafkaPartition, Sequence[ConsumerRecord]]:
+        until_s = asyncio.get_running_loop().time() + timeout_ms / 1_000
+        while True:
+            now_s = asyncio.get_running_loop().time()
+            for place in places:
+                number = place.partition
+                if self.fetched_s[number] > now_s:
+                    continue
+                if self.positions[number] < self.broken_until.get(number, 0):
+                    self.fetched_s[number] = now_s + FETCHED_AFTER_S
+                    raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+                if found := self.values[number][self.positions[number] :][:max_records]:
+                    first = self.positions[number]
+                    self.positions[number] += len(found)
+                    return {place: [_record(number, first + step, value) for step, value in enumerate(found)]}
+            if now_s >= until_s:
+                return {}
+            await asyncio.sleep(0.01)
+
+    async def _as_it_stands(self, *_: Any) -> Any:
+        data = batch(0, [one(b"bad", headers=[(b"\xff\xfe", b"x")]), one(b"good")])
+        return SimpleNamespace(API_VERSION=11, topics=[("topic", [(BROKEN, 0, 0, 0, 0, None, 0, data)])])
+
+
+def _record(number: int, offset: int, value: bytes) -> ConsumerRecord[bytes, bytes]:
+    return ConsumerRecord("topic", number, offset, 0, 0, None, value, None, 0, 0, ())
+
+
+async def read(lane: KafkaLane, taken: dict[bytes, float]) -> None:
+    """As a lane's intake does: one partition after the other, and a wait for all where none had anything."""
+    while True:
+        took = False
+        for number in PARTITIONS:
+            got = await lane.take(number, 20)
+            assert not isinstance(got, Unreadable)
+            for each in got:
+                taken[each.record.value or b""] = asyncio.get_running_loop().time()
+                took = True
+        if not took:
+            await lane.wait(list(PARTITIONS), CALM_WAIT_MS)
+
+
+@pytest.mark.parametrize("other", [number for number in PARTITIONS if number != BROKEN])
+async def test_a_batch_that_the_client_gives_up_holds_up_no_other_partition(other: int) -> None:
+    lane, consumer, taken = KafkaLane(KafkaConnection("127.0.0.1:1"), topic="topic"), Consumer(), dict[bytes, float]()
+    lane._consumer = consumer
+    await lane.start(dict.fromkeys(PARTITIONS, 0))
+    reading = asyncio.create_task(read(lane, taken))
+    late_s = []
+    for number in range(20):
+        await asyncio.sleep(0.1)
+        value = f"record {number}".encode()
+        consumer.values[other].append(value)
+        sent_s = asyncio.get_running_loop().time()
+        while value not in taken:  # noqa: ASYNC110 — time is virtual, and nothing tells
+            await asyncio.sleep(0.01)
+        late_s.append(taken[value] - sent_s)
+    reading.cancel()
+    assert {b"bad", b"good"} <= taken.keys()
+    assert max(late_s) <= 0.35, late_s
