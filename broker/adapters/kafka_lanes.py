@@ -10,6 +10,7 @@ What aiokafka does that this door works around (each was seen on a real Kafka):
   asked by itself, all at the same time, until the error comes back and names its own. Asked one after the other, half a
   second each, a batch that cannot be unpacked held up the other partitions of a quiet lane for up to three seconds.
 - one record that it cannot read makes it give up the whole batch; that one is read record by record (`kafka_batches`).
+  Of a fetch with batches before that one a call for several records gets the error alone: in doubt it is asked for one.
 """
 
 import asyncio
@@ -186,18 +187,44 @@ class KafkaLane:
             return self._taken_apart(partition, records_max)
         if (error := self._errors.pop(partition, None)) is not None:
             return await self._failed(partition, records_max, error)
+        if partition in self._doubts:
+            return await self._one_by_one(consumer, partition, records_max)
         place = KafkaPartition(self._topic, partition)
-        timeout_ms = _DOUBT_WAIT_MS if partition in self._doubts else 0
         try:
             records = self._early.pop(partition, [])
             if not records:
-                records = (await consumer.getmany(place, timeout_ms=timeout_ms, max_records=records_max)).get(place, [])
+                records = (await consumer.getmany(place, timeout_ms=0, max_records=records_max)).get(place, [])
         except asyncio.CancelledError:
             self.rewind(partition, self._next[partition])
             raise
         except Exception as raised:  # noqa: BLE001 — unpacking raises whatever zlib, Python and aiokafka's C raise
             return await self._failed(partition, records_max, raised)
-        self._doubts.pop(partition, None)
+        return self._taken(partition, records)
+
+    async def _one_by_one(
+        self, consumer: AIOKafkaConsumer, partition: int, records_max: int
+    ) -> Sequence[Fetched] | Unreadable:
+        """What stands before a batch that raises, of a fetch that holds both."""
+        place, records = KafkaPartition(self._topic, partition), self._early.pop(partition, [])
+        try:
+            while len(records) < records_max:
+                timeout_ms = 0 if records else _DOUBT_WAIT_MS
+                got = (await consumer.getmany(place, timeout_ms=timeout_ms, max_records=1)).get(place, [])
+                if not got:
+                    if records:
+                        del self._doubts[partition]  # the whole fetch was read
+                    break
+                records.extend(got)
+        except asyncio.CancelledError:
+            self.rewind(partition, self._next[partition])
+            raise
+        except Exception as raised:  # noqa: BLE001 — as in `take`
+            if not records:
+                return await self._failed(partition, records_max, raised)
+            self.rewind(partition, records[-1].offset + 1)  # the next call meets it first
+        return self._taken(partition, records)
+
+    def _taken(self, partition: int, records: Sequence[ConsumerRecord]) -> list[Fetched]:
         if records:
             self._next[partition] = records[-1].offset + 1
         else:  # of markers and aborted records the client says nothing, and moves on

@@ -25,12 +25,19 @@ CALM_WAIT_MS = 1_000
 
 
 class Consumer:
-    """aiokafka's, as far as a lane asks it: an error names no partition, and is gone with the call it came from."""
+    """aiokafka's, as far as a lane asks it: an error names no partition, and is gone with the call it came from.
 
-    def __init__(self) -> None:
+    Attributes:
+        values: Of the records of each partition; each is a batch of its own but for those of the broken one.
+        read_apart: From which offset on a batch was asked for as bytes.
+    """
+
+    def __init__(self, broken_from: int = 0) -> None:
         self.values: dict[int, list[bytes]] = {number: [] for number in PARTITIONS}
+        self.values[BROKEN] = [b"before %d" % number for number in range(broken_from)] + [b"bad", b"good", b"behind"]
+        self.broken = range(broken_from, broken_from + 2)
+        self.read_apart: list[int] = []
         self.positions = dict.fromkeys(PARTITIONS, 0)
-        self.broken_until = {BROKEN: 2}
         self.fetched_s = dict.fromkeys(PARTITIONS, 0.0)
         self._fetcher = SimpleNamespace()
         self._client = SimpleNamespace(
@@ -46,7 +53,7 @@ class Consumer:
 
     async def getmany(
         self, *places: KafkaPartition, timeout_ms: int, max_records: int
-    ) -> Mapping[KafkaPartition, Sequence[ConsumerRecord]]:
+    ) -> Mapping[KafkaPartition, Sequence[ConsumerRecord[bytes, bytes]]]:
         until_s = asyncio.get_running_loop().time() + timeout_ms / 1_000
         while True:
             now_s = asyncio.get_running_loop().time()
@@ -54,11 +61,12 @@ class Consumer:
                 number = place.partition
                 if self.fetched_s[number] > now_s:
                     continue
-                if self.positions[number] < self.broken_until.get(number, 0):
+                first = self.positions[number]
+                found = self.values[number][first:][:max_records]
+                if number == BROKEN and any(offset in self.broken for offset in range(first, first + len(found))):
                     self.fetched_s[number] = now_s + FETCHED_AFTER_S
                     raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
-                if found := self.values[number][self.positions[number] :][:max_records]:
-                    first = self.positions[number]
+                if found:
                     self.positions[number] += len(found)
                     return {place: [_record(number, first + step, value) for step, value in enumerate(found)]}
             if now_s >= until_s:
@@ -66,7 +74,11 @@ class Consumer:
             await asyncio.sleep(0.01)
 
     async def _as_it_stands(self, *_: Any) -> Any:
-        data = batch(0, [one(b"bad", headers=[(b"\xff\xfe", b"x")]), one(b"good")])
+        first = self.positions[BROKEN]
+        self.read_apart.append(first)
+        data = batch(first, [one(self.values[BROKEN][first])])
+        if first == self.broken.start:
+            data = batch(first, [one(b"bad", headers=[(b"\xff\xfe", b"x")]), one(b"good")])
         return SimpleNamespace(API_VERSION=11, topics=[("topic", [(BROKEN, 0, 0, 0, 0, None, 0, data)])])
 
 
@@ -104,5 +116,27 @@ async def test_a_batch_that_the_client_gives_up_holds_up_no_other_partition(othe
             await asyncio.sleep(0.01)
         late_s.append(taken[value] - sent_s)
     reading.cancel()
-    assert {b"bad", b"good"} <= taken.keys()
+    assert [value for value in taken if value in consumer.values[BROKEN]] == [b"bad", b"good", b"behind"]
     assert max(late_s) <= 0.35, late_s
+
+
+@pytest.mark.parametrize("before", [1, 30])
+@pytest.mark.parametrize("backlog", [0, 4_000])
+async def test_what_stands_before_it_in_one_fetch_is_read_at_once_and_the_broken_one_alone_apart(
+    before: int, backlog: int
+) -> None:
+    """Also while other partitions have records all the time, so that none is ever waited for."""
+    lane, consumer, taken = (
+        KafkaLane(KafkaConnection("127.0.0.1:1"), topic="topic"),
+        Consumer(before),
+        dict[bytes, float](),
+    )
+    lane._consumer = consumer
+    consumer.values[BROKEN + 1] = [b"other"] * backlog
+    await lane.start(dict.fromkeys(PARTITIONS, 0))
+    reading, begun_s = asyncio.create_task(read(lane, taken)), asyncio.get_running_loop().time()
+    await asyncio.sleep(20)
+    reading.cancel()
+    assert [value for value in taken if value != b"other"] == consumer.values[BROKEN]
+    assert consumer.read_apart == [before]
+    assert taken[b"behind"] - begun_s <= 1.5
