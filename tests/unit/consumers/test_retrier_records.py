@@ -1,5 +1,6 @@
 """What the retrier writes for each record of the failures topic, and what it remembers of that."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,8 @@ from structlog.testing import capture_logs
 
 from broker.core.setback import Setback
 from broker.errors import ProducerDead
-from broker.ports import Fetched, Outgoing, StoredOffset, TopicPartition, Unreadable
+from broker.ports import Fetched, Outgoing, StoredOffset, TopicPartition, TransactionLog, Unreadable
+from broker.testing.kafka_doors import MemoryLane, MemoryTransactions
 from consumers.retries.allowances import AllowanceRules
 from consumers.retries.releases import Releases
 from consumers.retries.retrier import _ROTTEN, BYTES_A_TRANSACTION_MAX, LANE_CHARS_MAX, Retrier
@@ -18,6 +20,7 @@ from schemas.dead_letter import DeadLetter, Origin
 from schemas.failure import FailureKind, RetryableFailure
 from schemas.record import Record
 from tests.unit.consumers.rig import FAILURES, Process, World
+from tests.unit.service.rig import until
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -238,3 +241,110 @@ async def test_nothing_of_a_stretch_outlives_it() -> None:
     assert (shown["waiting"], shown["waiting_by_kind"], shown["held_bytes"]) == (0, {}, 0)
     assert not bench.retrier._ranges
     assert not bench.retrier.waiting
+
+
+# ---------------------------------------------------------------------------------------------------- rounds
+
+
+class Led:
+    """A `Tenure`, as far as a round asks it."""
+
+    def __init__(self, *, is_trusted: bool = True) -> None:
+        self.is_trusted = is_trusted
+
+
+async def idles(bench: Bench) -> int:
+    """How long it waits, in ms."""
+    begun_ms = bench.process.clock.now_ms()
+    await bench.retrier._idle(trusted=True)
+    return bench.process.clock.now_ms() - begun_ms
+
+
+async def rounds(bench: Bench, producer: Accepting, *, is_trusted: bool = True) -> int:
+    """How long a round lasts, in ms."""
+    begun_ms = bench.process.clock.now_ms()
+    await bench.retrier._round(producer, Led(is_trusted=is_trusted))  # type: ignore[arg-type] # as far as they are asked
+    return bench.process.clock.now_ms() - begun_ms
+
+
+async def begun(**options: object) -> Bench:
+    bench = Bench(**options)
+    await bench.process.doors.failures.start({0: 0, 1: 0})
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("due_in_ms", "idle_ms"), [([], 200), ([90, 50], 50), ([1], 1), ([0], 200), ([-5, 60], 60), ([900], 200)]
+)
+async def test_it_waits_until_the_next_record_is_due_and_a_fifth_of_a_second_at_most(
+    due_in_ms: list[int], idle_ms: int
+) -> None:
+    bench = await begun()
+    now = bench.process.clock.utc_now()
+    bench.retrier._chosen_ms = bench.process.clock.utc_ms()
+    for offset, due_ms in enumerate(due_in_ms):
+        bench.meets(failure(lane=["bulk", "urgent"][offset], due=now + timedelta(milliseconds=due_ms)), offset)
+    assert await idles(bench) == idle_ms
+
+
+async def test_a_round_that_read_or_released_something_is_followed_by_the_next_at_once() -> None:
+    bench, producer = await begun(), Accepting()
+    bench.process.world.park("later", 100)
+    assert [await rounds(bench, producer) for _ in range(2)] == [0, 200]
+    bench.meets(failure(), 5)
+    assert [await rounds(bench, producer) for _ in range(2)] == [0, 200]
+    assert len(producer.sent) == 1
+
+
+async def test_offsets_are_stored_again_in_time_by_a_retrier_that_is_trusted() -> None:
+    bench, producer = await begun(recommit_every_ms=1_000), Accepting()
+    bench.retrier._recommitted_ms = bench.process.clock.now_ms()
+    for is_trusted, transactions in ((True, 2), (False, 0)):
+        bench.counted.transactions.clear()
+        for _ in range(12):
+            await rounds(bench, producer, is_trusted=is_trusted)
+        assert bench.counted.transactions.total() == transactions
+
+
+class Counting(MemoryLane):
+    looked = 0
+
+    async def partitions(self) -> list[int]:
+        self.looked += 1
+        return await super().partitions()
+
+
+async def test_new_partitions_are_looked_for_every_ten_seconds() -> None:
+    bench = await begun()
+    counting = Counting(bench.process.link, topic=FAILURES)
+    await counting.start({0: 0, 1: 0})
+    bench.retrier._doors = replace(bench.retrier._doors, failures=counting)
+    bench.retrier._looked_up_ms = bench.process.clock.now_ms()
+    for _ in range(31 * 5):
+        await rounds(bench, Accepting())
+    assert counting.looked == 3
+
+
+class Closing(MemoryTransactions):
+    closed = 0
+
+    async def close(self) -> None:
+        Closing.closed += 1
+        await super().close()
+
+
+class Watched(Process):
+    def make_producer(self) -> TransactionLog:
+        return Closing(self.link, transactional_id="t.retrier")
+
+
+async def test_a_tenure_that_ends_leaves_no_task_no_producer_and_nothing_in_memory() -> None:
+    world, before = World(), Closing.closed
+    world.park("later", 100)
+    process = Watched(world, "a").start()
+    await until(lambda: process.health.role == "leader" and process.retrier.snapshot()["waiting"] == 1)
+    assert "fresh work" in [task.get_name() for task in asyncio.all_tasks()]
+    await process.end()
+    assert "fresh work" not in [task.get_name() for task in asyncio.all_tasks()]
+    assert Closing.closed == before + 1
+    assert process.retrier.snapshot()["waiting"] == 0

@@ -322,3 +322,48 @@ def test_it_is_sound_with_tickets_that_take_more_of_their_buffer_than_they_weigh
     heavy.buffer_bytes = heavy.bytes + 3_500
     register.add(heavy)
     assert register.is_sound()
+
+
+def test_a_small_lane_is_crowded_however_large_the_others_are() -> None:
+    large = LaneRule("bulk", 1, 0, 0, 1_000, 1 << 30)
+    for rule, size in ((LaneRule("standard", 0, 0, 0, 12, 1 << 30), 1), (LaneRule("standard", 0, 0, 0, 12, 12), 1)):
+        made = Register([rule, large])
+        made.replace_progress({P0: PartitionProgress(0)})
+        for offset in range(6):
+            took(made, offset, size=size)
+            assert made.crowded() == []
+        took(made, 6, size=size)
+        assert made.crowded() == [rule]
+    made = Register([LaneRule("standard", 0, 0, 0, 12, 100), large])
+    made.replace_progress({P0: PartitionProgress(0)})
+    took(made, 0, size=50)
+    assert made.crowded() == []
+    took(made, 1, size=1)
+    assert len(made.crowded()) == 1
+
+
+def test_the_last_byte_that_is_free_lets_one_more_partition_begin() -> None:
+    made, other = register(), place("standard", 1)
+    made.replace_progress({P0: PartitionProgress(0), other: PartitionProgress(0)})
+    took(made, 0, size=99)
+    assert (made.room(P0), made.room(other) > 0) == (0, True)
+
+
+def test_a_partition_that_holds_the_whole_buffer_has_no_room_and_no_less() -> None:
+    made = Register([LaneRule("standard", 0, 0, 0, 6, 1_000)])
+    made.replace_progress({P0: PartitionProgress(0)})
+    for offset in range(6):
+        took(made, offset, size=1)
+    assert made.room(P0) == 0
+
+
+def test_exactly_half_of_a_buffer_is_no_crowd_whatever_the_others_hold() -> None:
+    rule, large = LaneRule("standard", 0, 0, 0, 12, 100), LaneRule("bulk", 1, 0, 0, 1_000, 1 << 30)
+    for sizes, crowded in (([1] * 6, False), ([1] * 7, True), ([49], False), ([50], False), ([51], True)):
+        made = Register([rule, large])
+        made.replace_progress({P0: PartitionProgress(0)})
+        for number in range(10):
+            made.add(ticket(candidate(str(number)), lane="bulk", offset=number, size=10))
+        for offset, size in enumerate(sizes):
+            took(made, offset, size=size)
+        assert (made.crowded() == [rule]) is crowded, sizes

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
-from broker.service.containment import KINDS_MAX, SAID_AGAIN_EVERY_MS, Containment
+from broker.service.containment import KINDS_MAX, SAID_AGAIN_EVERY_MS, Containment, said, surviving
 from broker.traces import FRAMES_MAX
 from tests.unit.service.rig import WALL
 
@@ -113,8 +113,8 @@ def test_the_kinds_that_are_told_apart_are_bounded() -> None:
         for number in range(3 * KINDS_MAX):
             containment.observed(f"step-{number}", ValueError())
             containment.observed(f"step-{number}", ValueError())
-    assert len(containment._say_at_ms) <= KINDS_MAX
-    assert len(containment._silenced) <= KINDS_MAX
+            assert len(containment._say_at_ms) <= KINDS_MAX
+            assert len(containment._silenced) <= KINDS_MAX
 
 
 class Rotten(Meter):
@@ -135,3 +135,54 @@ def test_what_ends_a_process_on_purpose_is_no_failed_observation() -> None:
     with pytest.raises(KeyboardInterrupt), containment.observing("gauges"):
         raise KeyboardInterrupt
     assert counted(meter, "gauges") is None
+
+
+class Nameless(type):
+    """A kind of exception that not even its name can be told of."""
+
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]  # it is meant to be wrong
+        raise RuntimeError
+
+
+class Untold(Exception, metaclass=Nameless):  # noqa: N818 — named for what it is
+    pass
+
+
+def test_an_exception_that_cannot_be_told_ends_nothing_either() -> None:
+    containment, meter, _ = made()
+    containment.contained("call", Untold())
+    containment.observed("gauges", Untold())
+    said("status", Untold())
+    assert (counted(meter, "call"), counted(meter, "gauges")) == (1, 1)
+
+
+class Observing:
+    def __init__(self) -> None:
+        self.containment, self.meter, _ = made()
+        self.seen: list[int] = []
+
+    @surviving("gauges")
+    def look(self, number: int) -> None:
+        """Sees it, and stumbles over 13."""
+        if number == 13:
+            raise ValueError
+        self.seen.append(number)
+
+
+def test_a_method_that_only_observes_goes_on_after_an_exception() -> None:
+    observing = Observing()
+    with capture_logs() as lines:
+        for number in (12, 13, 14):
+            observing.look(number)
+    assert observing.seen == [12, 14]
+    assert counted(observing.meter, "gauges") == 1
+    assert [(line["step"], line["error"]) for line in lines] == [("gauges", "ValueError")]
+
+
+def test_where_there_is_no_meter_an_observation_that_failed_is_logged() -> None:
+    with capture_logs() as lines:
+        said("kafka_probe", ValueError())
+    assert [(line["event"], line["step"], line["error"]) for line in lines] == [
+        ("observation_failed", "kafka_probe", "ValueError")
+    ]
