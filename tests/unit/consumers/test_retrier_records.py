@@ -348,3 +348,17 @@ async def test_a_tenure_that_ends_leaves_no_task_no_producer_and_nothing_in_memo
     assert "fresh work" not in [task.get_name() for task in asyncio.all_tasks()]
     assert Closing.closed == before + 1
     assert process.retrier.snapshot()["waiting"] == 0
+
+
+class Torn(MemoryLane):
+    """What nobody can read."""
+
+    async def take(self, partition: int, records_max: int) -> Unreadable:
+        return Unreadable(5, 9, removed=False)
+
+
+async def test_a_range_that_nobody_can_read_counts_as_read() -> None:
+    bench = Bench()
+    bench.retrier._doors = replace(bench.retrier._doors, failures=Torn(bench.process.link, topic=FAILURES))
+    assert await rounds(bench, Accepting()) == 0
+    assert bench.counted.letters == {"undecodable": 2}, "one for each partition"

@@ -5,17 +5,17 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 
 from broker.core.ticket import CONTROL, Candidate, Garbage, LanePartition, Source
 from broker.ports import TokenCounter
 from broker.service.control import ControlReader
-from broker.service.entry import OFFLOADED_ABOVE_BYTES, Entry, Reader
+from broker.service.entry import OFFLOADED_ABOVE_BYTES, Entry, Reader, is_large
 from broker.service.offload import OneThread, at_once
 from broker.service.pricing import DEFECT, Pricer
-from broker.service.weight import RECORD_BYTES, weigh
+from broker.service.weight import RECORD_BYTES, Weight, weigh
 from broker.testing.counter import RoughCounter
 from schemas.ids import fingerprint, id_hash
 from schemas.record import Record
@@ -264,3 +264,28 @@ async def test_large_records_of_a_partition_are_handed_over_in_their_order() -> 
     taken = sorted(process.core.register.tickets(), key=lambda ticket: ticket.number)
     assert [ticket.source.offset for ticket in taken] == list(range(12))
     await process.kill()
+
+
+class Raising:
+    """A `Reader` with a defect, in telling of it too."""
+
+    def read(self, lane: str, record: Record, submitted_at: datetime, /) -> NoReturn:
+        raise RuntimeError
+
+    def unread(self, record: Record, /) -> NoReturn:
+        raise RuntimeError
+
+    def defect(self, record: Record, /) -> NoReturn:
+        raise RuntimeError
+
+
+async def test_of_a_record_that_nothing_can_be_told_of_its_weight_is_known() -> None:
+    for taken, size in ((Record(b"key", b"value"), 8), (Record(None, None), 0), (Record(b"key", None), 3)):
+        told = await entry(Raising()).read(SOURCE, taken, AT)
+        assert told.weight == entry(Raising()).unread(taken).weight == Weight(size, size + RECORD_BYTES)
+
+
+async def test_large_is_a_value_above_the_bound_and_none_is_not() -> None:
+    bound = OFFLOADED_ABOVE_BYTES
+    for value, large in ((None, False), (b"x" * bound, False), (b"x" * (bound + 1), True)):
+        assert is_large(Record(None, value)) is large
