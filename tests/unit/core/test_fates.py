@@ -289,8 +289,8 @@ def test_the_later_of_two_deadlines_that_were_told_counts() -> None:
 
 def test_without_a_word_the_longest_deadline_after_the_parking_counts_and_nothing_can_be_failed() -> None:
     index = Fates(window_ms=WINDOW, ids_max=10, patience_ms=1_000_000, copy_within_ms=500_000)
-    index.record(identity(1), 1, Fate.PARKED, 7_000)
-    assert index.awaited(identity(1).id_hash) == Awaited(identity(1), 1_007, "", overdue=False)
+    index.record(identity(1), 1, Fate.PARKED, 7_000_000)
+    assert index.awaited(identity(1).id_hash) == Awaited(identity(1), 8_000, "", overdue=False)
     assert index.overdue(overdue_at(10_000)) == []
 
 
@@ -322,6 +322,27 @@ def test_deadlines_of_what_is_answered_are_swept() -> None:
             index.record(identity(number), 2, Fate.COMPLETED, 0)
     assert len(index._due) <= 1_002
     assert index.overdue(overdue_at(DEADLINE_S)) == [Overdue(identity(0), 1, DEADLINE_S, "x")]
+
+
+def test_what_is_swept_leaves_the_earliest_deadline_first_and_names_nothing_without_an_id() -> None:
+    index = fates(ids_max=10_000)
+    for number, name in ((1, "late"), (2, "early"), (3, "")):
+        index.record(identity(number), 1, Fate.PARKED, 0)
+        index.awaits(awaited(number, deadline_s=DEADLINE_S + 2_000 * (number == 1), name=name))
+    for more in range(1, 1_500):
+        index.awaits(awaited(2, deadline_s=DEADLINE_S + more, name="early"))
+    assert len(index._due) < 1_100, "it was swept"
+    assert [each.name for each in index.overdue(overdue_at(DEADLINE_S + 1_499))] == ["early"]
+    assert {each.name for each in index.overdue(overdue_at(10_000_000))} == {"early", "late"}
+
+
+def test_what_was_withdrawn_is_failed_no_more() -> None:
+    index = fates()
+    index.record(identity(1), 1, Fate.PARKED, 0)
+    index.awaits(awaited(1))
+    index.record(identity(1), 1, Fate.WITHDRAWN, 0)
+    assert index.awaited(identity(1).id_hash) == awaited(1), "its copy is on its way still"
+    assert index.overdue(overdue_at(DEADLINE_S)) == []
 
 
 @pytest.mark.parametrize(

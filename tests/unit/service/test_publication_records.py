@@ -26,7 +26,8 @@ from schemas.outcome import Failed, Outcome
 from schemas.record import Record
 from schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.core.specimens import identity
-from tests.unit.service.publishing import BATCH, NOW, Rig, asked, headers
+from tests.unit.service.publishing import BATCH, NOW, Rig, headers
+from tests.unit.service.test_publication import asked
 
 REPLIES = "crm.replies"
 KEY = GrantKey("c2VjcmV0", 5)
