@@ -199,7 +199,7 @@ class KafkaLane:
             raise
         except Exception as raised:  # noqa: BLE001 — unpacking raises whatever zlib, Python and aiokafka's C raise
             return await self._failed(partition, records_max, raised)
-        return self._taken(partition, records)
+        return await self._taken(consumer, partition, records)
 
     async def _one_by_one(
         self, consumer: AIOKafkaConsumer, partition: int, records_max: int
@@ -222,13 +222,16 @@ class KafkaLane:
             if not records:
                 return await self._failed(partition, records_max, raised)
             self.rewind(partition, records[-1].offset + 1)  # the next call meets it first
-        return self._taken(partition, records)
+        return await self._taken(consumer, partition, records)
 
-    def _taken(self, partition: int, records: Sequence[ConsumerRecord]) -> list[Fetched]:
+    async def _taken(
+        self, consumer: AIOKafkaConsumer, partition: int, records: Sequence[ConsumerRecord]
+    ) -> list[Fetched]:
         if records:
             self._next[partition] = records[-1].offset + 1
         else:  # of markers and aborted records the client says nothing, and moves on
-            self._next[partition] = max(self._next[partition], await consumer.position(place))
+            position = await consumer.position(KafkaPartition(self._topic, partition))
+            self._next[partition] = max(self._next[partition], position)
         return [_fetched(record) for record in records]
 
     async def _failed(self, partition: int, records_max: int, error: Exception) -> Sequence[Fetched] | Unreadable:

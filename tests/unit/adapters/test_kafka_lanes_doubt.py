@@ -51,6 +51,9 @@ class Consumer:
         self.positions[place.partition] = offset
         self.fetched_s[place.partition] = asyncio.get_running_loop().time() + FETCHED_AFTER_S
 
+    async def position(self, place: KafkaPartition) -> int:
+        return self.positions[place.partition]
+
     async def getmany(
         self, *places: KafkaPartition, timeout_ms: int, max_records: int
     ) -> Mapping[KafkaPartition, Sequence[ConsumerRecord[bytes, bytes]]]:

@@ -14,7 +14,8 @@ from broker.ports import Fetched, Outgoing, StoredOffset, TopicPartition, Transa
 from broker.testing.kafka_doors import MemoryLane, MemoryTransactions
 from consumers.retries.allowances import AllowanceRules
 from consumers.retries.releases import Releases
-from consumers.retries.retrier import _ROTTEN, BYTES_A_TRANSACTION_MAX, LANE_CHARS_MAX, Retrier
+from consumers.retries.retrier import _ROTTEN, BYTES_A_TRANSACTION_MAX, Retrier
+from consumers.retries.rewriting import LANE_CHARS_MAX
 from schemas.codec import decode_dead_letter, encode_failure
 from schemas.dead_letter import DeadLetter, Origin
 from schemas.failure import FailureKind, RetryableFailure
@@ -59,7 +60,7 @@ class Bench:
         self.retrier._culprits._refusals[1, offset] = times
 
     def writes(self, fetched: Fetched | None, offset: int = 9) -> Outgoing:
-        return self.retrier._outgoing(1, offset, fetched)[0]
+        return self.retrier._rewriting.written(1, offset, fetched, self.retrier._ranges.get((1, offset)))[0]
 
     def meets(self, record: Record, offset: int) -> None:
         self.retrier._meet(1, self.retrier._partitions[1], Fetched(offset, 0, record))
@@ -119,7 +120,7 @@ async def test_one_may_be_as_large_as_its_lane_takes_and_no_larger() -> None:
     bench = Bench()
     size = bench.writes(at(failure())).record.bytes_max
     for bytes_max, topic in ((size, "t.requests.bulk"), (size - 1, "t.dead-letters")):
-        bench.retrier._rules = replace(bench.retrier._rules, lane_bytes_max=bytes_max)
+        bench.retrier._rewriting._rules = replace(bench.retrier._rules, lane_bytes_max=bytes_max)
         assert bench.writes(at(failure())).topic == topic
 
 
@@ -152,7 +153,7 @@ async def test_what_cannot_be_read_any_more_is_told_by_its_first_offset() -> Non
 
 async def test_a_defect_of_ours_in_one_record_is_told_with_its_place() -> None:
     bench = Bench()
-    bench.retrier._rules = replace(bench.retrier._rules, lanes=())
+    bench.retrier._rewriting._rules = replace(bench.retrier._rules, lanes=())
     with capture_logs() as lines:
         assert letter_of(bench.writes(at(failure()))).reason == "undecodable"
     (line,) = lines
@@ -161,9 +162,9 @@ async def test_a_defect_of_ours_in_one_record_is_told_with_its_place() -> None:
 
 async def test_what_is_rotten_or_older_than_1970_is_due_at_once() -> None:
     retrier = Bench().retrier
-    assert retrier._read(1, at(Record(None, b"{", ()))) == (None, 0)
+    assert retrier._rewriting.read(1, at(Record(None, b"{", ()))) == (None, 0)
     for due, due_ms in ((EPOCH - timedelta(days=1), 0), (EPOCH, 0), (EPOCH + timedelta(milliseconds=7), 7)):
-        assert retrier._read(1, at(failure(due=due)))[1] == due_ms
+        assert retrier._rewriting.read(1, at(failure(due=due)))[1] == due_ms
 
 
 # ---------------------------------------------------------------------------------------------------- what it remembers
