@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker.core.bounds import DEATHS_BEFORE_CAUTION
+from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_CALL
+from broker.core.reception import CALLS_KILL
 from broker.core.suspects import Caution
 from broker.ports import Fetched, Unreadable
 from broker.testing.kafka_doors import MemoryLane
@@ -187,8 +188,7 @@ def _last_lines(world: World) -> list[LedgerRecord]:
     return list({line.term: line for line in world.ledger() if line.kind is LedgerKind.STEP}.values())
 
 
-async def test_who_dies_of_a_call_suspects_nobody_however_often() -> None:
-    """Also if the call ends the process before it has been sent."""
+async def test_a_call_that_kills_before_it_is_sent_makes_no_record_a_suspect_and_has_an_end() -> None:
     mortal: Mortal | None = None
 
     def script(_asked: Asked) -> None:
@@ -198,15 +198,20 @@ async def test_who_dies_of_a_call_suspects_nobody_however_often() -> None:
 
     world = World(script=script)
     world.submit("a", "standard", partition=0)
-    for number in range(10):
+    deaths = DEATHS_BEFORE_CAUTION + DEATHS_BY_CALL
+    for number in range(deaths):
         mortal = Mortal(world, f"p{number}")
         mortal.start()
         await until(_either(mortal, lambda: False))
         await mortal.kill()
-    assert world.upstream.calls["a"] == 10
     assert (world.outcomes(), world.dead_letters()) == ([], [])
-    assert named(world, 0) == 10 - DEATHS_BEFORE_CAUTION
+    assert named(world, 0) == deaths - DEATHS_BEFORE_CAUTION
     assert not any(line.suspects for line in _last_lines(world)), "it was struck off before each call"
+    last = Mortal(world, "last").start()
+    await until(lambda: len(world.outcomes()) == 1)
+    assert world.outcomes()[0]["message"] == CALLS_KILL.sentence
+    assert world.upstream.calls["a"] == deaths
+    await last.end()
 
 
 async def test_whoever_waits_for_records_does_not_ask_where_one_must_be_named_first() -> None:
