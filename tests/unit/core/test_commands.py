@@ -15,8 +15,10 @@ from broker.core.commands import (
     Forget,
     Mended,
     Publish,
+    SettledEntry,
     Tripped,
 )
+from broker.core.identity import Fate, Identity
 from broker.core.ticket import CallNumber, Garbage
 
 
@@ -41,3 +43,10 @@ def test_a_dead_letter_says_of_garbage_what_is_wrong_and_which_offsets_it_stands
     assert Bury.of(Garbage(None, "No JSON.", "undecodable", range(2, 5))) == Bury(
         "undecodable", "No JSON.", range(2, 5)
     )
+
+
+@pytest.mark.parametrize(
+    ("fate", "attempts", "ends"), [(Fate.PARKED, 1, False), (Fate.PARKED, 2, True), (Fate.COMPLETED, 1, True)]
+)
+def test_that_a_request_is_parked_ends_no_later_attempt(fate: Fate, attempts: int, *, ends: bool) -> None:
+    assert SettledEntry(Identity(b"i" * 16, 0, b"f" * 8), attempts, fate).ends(2) is ends

@@ -388,3 +388,17 @@ def test_a_parked_id_is_kept_until_its_copy_can_come_no_more() -> None:
     assert ids.knows(ID)
     assert not ids.renewals(50_000)
     assert not ids.knows(ID)
+
+
+def test_where_the_ledger_is_gone_fates_and_cancels_are_told_again() -> None:
+    index = identities()
+    index.settle(run(0), 1, Fate.COMPLETED, HOUR)
+    index.wait_for_request(Cancel(b"c" * 16, HOUR), HOUR)
+    assert not index.retells
+    index.retell(HOUR + 5_000)
+    assert index.retells
+    assert index.renewals(HOUR + 5_000) == [(run(0), 1, Fate.COMPLETED)]
+    assert index.cancels.renewals(HOUR + 5_000) == [Cancel(b"c" * 16, HOUR)]
+    index.settle(run(0), 1, Fate.COMPLETED, HOUR + 6_000)
+    assert index.renewals(HOUR + 6_000) == []
+    assert not index.retells
