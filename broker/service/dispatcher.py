@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import structlog
 
@@ -85,15 +84,8 @@ class Dispatcher:
         )
         with leaving(self.leave):
             async with web:
-                kafka, prefix = self._settings.kafka.bootstrap_servers, self._settings.kafka.topic_prefix
-                _log.info(
-                    "listening",
-                    host=web.host,
-                    port=web.port,
-                    version=version("headrace"),
-                    kafka=kafka,
-                    topic_prefix=prefix,
-                )
+                _log.info("listening", **web.listening(self._settings.kafka))
+                kafka = self._settings.kafka.bootstrap_servers
                 await self.serve(lambda: url_of(dispatcher.http_host, web.port, kafka))
 
     async def serve(self, url: Callable[[], Awaitable[str]]) -> None:

@@ -6,7 +6,7 @@ neither a term nor a standby.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 from broker.errors import LogUnavailable, MissingTopic
 from broker.service.containment import said
@@ -17,6 +17,17 @@ PROBE_EVERY_MS: Final = 1_000
 
 Observed = Callable[[str, BaseException], None]
 """Takes note of an exception of what only looks: `Containment.observed`, or `said` where nothing counts."""
+
+
+class Reach(Protocol):
+    """What tells whether this process reaches Kafka."""
+
+    @property
+    def reached_ms(self) -> int:
+        """When something was last read."""
+
+    async def reaches_kafka(self) -> bool:
+        """Whether all that a promotion needs answers now: a producer could start, and all be read. Never raises."""
 
 
 async def answers(look: Callable[[], Awaitable[object]], *, observed: Observed = said) -> bool:

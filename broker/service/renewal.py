@@ -7,7 +7,6 @@ cannot keep its lease. Once it is over, nothing of it comes back: a new term tak
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Protocol
 
 import structlog
 
@@ -16,6 +15,7 @@ from broker.core.term import LeaseTimes, Trust
 from broker.errors import LeaseUnavailable
 from broker.ports import Lease, LeaseForeign, LeaseMine
 from broker.service.health import Health
+from broker.service.probe import Reach
 from broker.tasks import ended
 
 CUT_OFF_AFTER_MS = 15_000
@@ -28,17 +28,6 @@ can do no better, and every answer it holds would be paid again (holes 64).
 assert RIVAL_STEADY_MS < CUT_OFF_AFTER_MS  # noqa: S101 — a bound asserted against its neighbour
 
 _log = structlog.get_logger("leadership")
-
-
-class Reach(Protocol):
-    """What tells whether this process reaches Kafka."""
-
-    @property
-    def reached_ms(self) -> int:
-        """When something was last read."""
-
-    async def reaches_kafka(self) -> bool:
-        """Whether everything that a promotion needs answers now; never raises."""
 
 
 class Renewal:

@@ -8,7 +8,6 @@ import contextlib
 import os
 import socket
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any, Protocol
 
 import structlog
@@ -94,15 +93,7 @@ class RetrierProcess:
         )
         with leaving(self.leave):
             async with web:
-                kafka, prefix = self._settings.kafka.bootstrap_servers, self._settings.kafka.topic_prefix
-                _log.info(
-                    "listening",
-                    host=web.host,
-                    port=web.port,
-                    version=version("headrace"),
-                    kafka=kafka,
-                    topic_prefix=prefix,
-                )
+                _log.info("listening", **web.listening(self._settings.kafka))
                 await self.serve(work)
 
     def leave(self) -> None:

@@ -16,7 +16,7 @@ from broker.core.term import Candidacy, LeaseTimes
 from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic
 from broker.ports import Lease, LeaseTaken
 from broker.service.health import Health
-from broker.service.probe import PROBE_EVERY_MS
+from broker.service.probe import PROBE_EVERY_MS, Reach
 
 BACKOFF_MAX_S = 2.0
 RELEASED_SOON_MS = 20
@@ -27,7 +27,7 @@ NOTE_EVERY_MS = 500
 _log = structlog.get_logger("leadership")
 
 
-class Followed(Protocol):
+class Followed(Reach, Protocol):
     """What a standby keeps up with."""
 
     @property
@@ -43,13 +43,6 @@ class Followed(Protocol):
 
     async def follow(self, timeout_ms: int) -> int:
         """Keep up to date for that long at most; raises LogUnavailable."""
-
-    @property
-    def reached_ms(self) -> int:
-        """When something was last read."""
-
-    async def reaches_kafka(self) -> bool:
-        """Whether this process could lead: a producer could start, and a promotion read what it needs; never raises."""
 
     async def close(self) -> None:
         """Close the connection."""

@@ -8,6 +8,7 @@ An exception while one of these is answered is an answer of status 500, counted 
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
 from typing import Any, Self
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from broker.errors import SettingsError
 from broker.service.escapes import safe_json
 from broker.service.health import Health
 from broker.service.presentable import json_text
+from broker.settings.connections import KafkaSettings
 from schemas.ids import is_valid_id
 from schemas.request_codec import RUN_MAX
 
@@ -76,6 +78,16 @@ class Web:
             ) from error
         self.port = self._runner.addresses[0][1]
         return self
+
+    def listening(self, kafka: KafkaSettings) -> dict[str, str | int]:
+        """What the first line of a process says."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "version": version("headrace"),
+            "kafka": kafka.bootstrap_servers,
+            "topic_prefix": kafka.topic_prefix,
+        }
 
     async def __aexit__(self, *_: object) -> None:
         """Stop listening."""

@@ -80,4 +80,4 @@ def what_is_parked_again_keeps_its_number() -> Patch:
 @planted(2)
 def a_copy_goes_to_another_lane() -> Patch:
     """A copy is put on the first lane, whatever lane it came from."""
-    return patch.object(Retrier, "_lane", lambda self, _named: self._rules.lanes[0])
+    return patch.object(Rewriting, "lane", lambda self, _named: self._rules.lanes[0])
