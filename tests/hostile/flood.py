@@ -58,6 +58,8 @@ class Run:
     alone: set[str] = field(default_factory=set)
     rate: float = 0.0  # hostile records a second, as they were sent
     alone_s: float = 0.0
+    cpu_s: dict[int, float] = field(default_factory=dict)  # of each process, by pid, up to now
+    cpu_ms: float = 0.0
     memory_mib: float = 0.0
     ended: list[str] = field(default_factory=list)
 
@@ -71,6 +73,7 @@ class Found:
         kept: How many hostile records ended as their kind says, by fate.
         rate: Hostile records a second, as they were sent.
         alone_s: p95 of good requests from record to answer while there was nothing else.
+        cpu_ms: What a hostile record cost the busiest process, which is the leader; it bounds the rate.
     """
 
     seed: int
@@ -78,6 +81,7 @@ class Found:
     kept: dict[str, int]
     rate: float
     alone_s: float
+    cpu_ms: float
     figures: list[Figure]
 
     @property
@@ -94,7 +98,7 @@ class Found:
         verdict = "BROKEN" if self.broken else "kept"
         return (
             f"seed {self.seed}: {verdict}; hostile records at {self.rate:g}/s: {hostile}; {self.good} good requests,"
-            f" p95 {self.alone_s:.3g} s alone; {figures}"
+            f" p95 {self.alone_s:.3g} s alone; {self.cpu_ms:.3g} ms of the leader's processor a record; {figures}"
         )
 
 
@@ -123,7 +127,7 @@ async def flood(directory: Path, say: Say, *, seed: int, records: int, rate: flo
     for what in ended.broken[:10]:
         say(f"  {what}")
     figures = [*_fates(run, ended, records), *_others(run, results, ledger, time.monotonic() - begun_s)]
-    return Found(seed, len(run.good), dict(ended.kept), round(run.rate, 1), run.alone_s, figures)
+    return Found(seed, len(run.good), dict(ended.kept), round(run.rate, 1), run.alone_s, round(run.cpu_ms, 2), figures)
 
 
 async def _played(
@@ -134,11 +138,12 @@ async def _played(
         watch = group.create_task(_watch(fleet.processes, run))
         good = group.create_task(_good(producer, fleet, run, _good_per_s(records, rate)))
         await asyncio.sleep(ALONE_S)
-        run.alone = set(run.good)
+        run.alone, before = set(run.good), dict(run.cpu_s)
         await _hostile(producer, run, records=records, rate=rate)
         good.cancel()
         ended = await _drained(run, readers, say)
         watch.cancel()
+    run.cpu_ms = 1_000 * max(spent_s - before.get(pid, 0.0) for pid, spent_s in run.cpu_s.items()) / records
     return ended
 
 
@@ -211,12 +216,13 @@ def _note(run: Run, odd: Specimen, done: "asyncio.Future[Any]") -> None:
 
 
 async def _watch(processes: Sequence[Process], run: Run) -> None:
-    """The most memory that a dispatcher held, until cancelled."""
+    """The most memory that a process held, and the processor time of each, until cancelled."""
     while True:
         for process in processes:
             with suppress(psutil.Error):
-                held = psutil.Process(process.pid).memory_info().rss / 1024**2
-                run.memory_mib = max(run.memory_mib, held)
+                seen = psutil.Process(process.pid)
+                run.memory_mib = max(run.memory_mib, seen.memory_info().rss / 1024**2)
+                run.cpu_s[process.pid] = sum(seen.cpu_times()[:2])
         await asyncio.sleep(0.5)
 
 
