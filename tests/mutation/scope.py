@@ -16,6 +16,7 @@ HELD: tuple[str, ...] = (
     "broker.service.outcomes",
     # Which (id, run) a record is, and what has become of it.
     "broker.core.identity",
+    "broker.core.fates",
     "broker.core.register",
     "broker.core.cancels",
     "broker.core.credence",
@@ -45,7 +46,6 @@ TO_COME: tuple[str, ...] = (
     "broker.core.deadlines",
     "broker.core.dispatch",
     "broker.core.eviction",
-    "broker.core.fates",
     "broker.core.flights",
     "broker.core.holding",
     "broker.core.inheritance",

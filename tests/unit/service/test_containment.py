@@ -157,20 +157,18 @@ def test_an_exception_that_cannot_be_told_ends_nothing_either() -> None:
     assert (counted(meter, "call"), counted(meter, "gauges")) == (1, 1)
 
 
-class Observing:
-    def __init__(self) -> None:
-        self.containment, self.meter, _ = made()
-        self.seen: list[int] = []
-
-    @surviving("gauges")
-    def look(self, number: int) -> None:
-        """Sees it, and stumbles over 13."""
-        if number == 13:
-            raise ValueError
-        self.seen.append(number)
-
-
 def test_a_method_that_only_observes_goes_on_after_an_exception() -> None:
+    class Observing:
+        def __init__(self) -> None:
+            self.containment, self.meter, _ = made()
+            self.seen: list[int] = []
+
+        @surviving("gauges")
+        def look(self, number: int) -> None:
+            if number == 13:
+                raise ValueError
+            self.seen.append(number)
+
     observing = Observing()
     with capture_logs() as lines:
         for number in (12, 13, 14):

@@ -273,6 +273,7 @@ async def test_the_key_outlives_every_leader_and_many_windows() -> None:
 
 def grants_with(key: bytes) -> Grants:
     made = Settable(MemoryKafka(lambda: 0))
+    made._knows = lambda _id, _run: False
     made.heard(LedgerRecord(LedgerKind.CLAIM, 1, "a", key=base64.b64encode(key).decode()))
     return made
 
@@ -281,6 +282,11 @@ async def test_a_grant_is_the_one_that_every_release_writes() -> None:
     """Dead letters hold them for days, so what is signed, and with what, stays as it is."""
     key = b"k" * KEY_BYTES
     assert grants_with(key).grant("lead", 1) == hmac.new(key, b"1 lead", hashlib.sha256).hexdigest()
+
+
+async def test_a_line_between_two_that_say_the_key_says_none() -> None:
+    grants = grants_with(b"k")
+    assert [grants.for_step() for _ in range(2)] == [GrantKey(base64.b64encode(b"k").decode(), 0), GrantKey("", 0)]
 
 
 async def test_the_first_run_needs_no_grant() -> None:
