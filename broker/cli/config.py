@@ -36,9 +36,7 @@ def show(
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,
     prefix: TopicPrefix = None,
-    changed: Annotated[
-        bool, typer.Option("--changed", help="Only what somebody set, nothing from the defaults.")
-    ] = False,
+    changed: Annotated[bool, typer.Option("--changed", help="Only what was set, nothing from the defaults.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show every setting in force with the place that gave it; secrets are masked.

@@ -41,7 +41,7 @@ VERBS = (
     Verb(
         "dead-letters",
         "broker.cli.dead_letters.verb:app",
-        "What nobody will try again: list it, show one, put it back.",
+        "What is not tried again: list it, show one, put it back.",
     ),
     Verb("status", "broker.cli.status.verb:status", "Who leads, what is wrong, what waits, what is left."),
     Verb("explain", "broker.cli.explain.verb:explain", "What an answer or an error of OpenAI means, and what follows."),

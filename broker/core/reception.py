@@ -27,7 +27,7 @@ CALLS_KILL = Fail(
     "crashed", "Three dispatchers or more ended while a call for this request was under way; it is not called again."
 )
 UNREACHABLE = Fail(
-    "deadline_unreachable", "The deadline would pass before a call could start, even if nobody else's came before it."
+    "deadline_unreachable", "The deadline would pass before a call could start, even if no other request came first."
 )
 _FREE = Prices.flat(0)  # of what is never called
 WITHDRAWN = "The request was cancelled while it waited to be tried again."

@@ -12,7 +12,7 @@ _WHY: Final[Mapping[Skip, str]] = {
     Skip.ANSWERED: "completed, or answered or put back as that run already",
     Skip.ID_CONFLICT: "an id of another request: --new-id puts it back under a new one",
     Skip.CRASHED: "ended dispatchers: only --reason crashed puts it back",
-    Skip.CANCELLED: "nobody wants its answer any more",
+    Skip.CANCELLED: "it was cancelled, so its answer is of no use",
     Skip.CUT: "only the beginning of its value was kept: its producer must send it again",
     Skip.UNREADABLE: "no request can be read from it: its producer must send it again",
     Skip.NO_LANE: "came from no lane of these settings: --lane names one",

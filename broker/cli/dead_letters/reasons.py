@@ -57,8 +57,8 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
         "Tell its owner: ids are reused for different requests. `headrace dead-letters replay --new-id` puts it back.",
     ),
     "undecodable": Explanation(
-        "nobody can read its bytes",
-        "The origin names the record; without a value it is a whole batch that nobody could unpack, up to that offset.",
+        "its bytes cannot be read",
+        "The origin names the record; without a value it is a batch that cannot be unpacked, up to that offset.",
     ),
     "lost_by_retention": Explanation(
         "retention removed what stood below this offset, untaken",

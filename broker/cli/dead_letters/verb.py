@@ -21,7 +21,7 @@ from consumers.dead_letters import DeadLetterReader, Found, Original
 from consumers.replays.choice import Choice
 from schemas.dead_letter import Origin
 
-app = typer.Typer(no_args_is_help=True, help="What nobody will try again: list it, show one, put it back.")
+app = typer.Typer(no_args_is_help=True, help="What is not tried again: list it, show one, put it back.")
 app.command()(replay)
 
 _WHEN: Final = "A span such as 15m, or an instant in ISO 8601."

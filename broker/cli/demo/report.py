@@ -16,7 +16,7 @@ from broker.cli.demo.stage import DemoSettings
 from broker.cli.demo.timetable import Job
 
 _NEXT = (
-    ("headrace demo --law chat-legacy", "charged as until 2025, and nobody tells Headrace"),
+    ("headrace demo --law chat-legacy", "charged as until 2025, and Headrace is not told"),
     ("headrace demo --leads 200", "a longer run"),
     ("headrace local up", "a Kafka to keep; the next commands are in README.md"),
 )

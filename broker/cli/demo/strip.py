@@ -24,7 +24,7 @@ def strip(inside: Inside) -> RenderableType:
 def leadership(inside: Inside) -> str:
     """Who leads, who stands by."""
     if inside.leader is None:
-        return "nobody leads at this moment"
+        return "no dispatcher leads at this moment"
     if not inside.standbys:
         return f"{inside.leader} leads (term {inside.term})"
     dare = "" if inside.leader_pid is None else f": try kill -9 {inside.leader_pid}"

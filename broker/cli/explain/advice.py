@@ -52,7 +52,7 @@ def what_headrace_does(verdict: Verdict) -> str:
     if verdict.fault is Fault.ACCOUNT:
         return (
             "Headrace fails no request for it: calls of this limit rest, and one goes alone every "
-            f"{spoken_ms(ACCOUNT_REST_MS)} or so, until somebody has mended the account."
+            f"{spoken_ms(ACCOUNT_REST_MS)} or so, until the account has been mended."
         )
     wait_ms = verdict.wait_ms or 0
     if wait_ms > IN_PLACE_MAX_MS:
@@ -93,8 +93,8 @@ def _mending(answer: Answer, verdict: Verdict) -> str:
     if code in _NO_MODEL:
         return "mend the model's name, or let the account use it"
     if answer.error_param and is_word(answer.error_param):
-        return f"tell whoever sends such requests: OpenAI names {answer.error_param}"
-    return "tell whoever sends such requests"
+        return f"tell the producer of such requests: OpenAI names {answer.error_param}"
+    return "tell the producer of such requests"
 
 
 def _no_room(answer: Answer, verdict: Verdict) -> str:

@@ -16,7 +16,7 @@ BACKLOG_WORTH_SAYING_S: Final = 60.0
 PAUSE_GRAVE_S: Final = 60.0
 
 TRIPPED: Final = {
-    "quota": "no credit is left, or a spend limit is reached; nothing goes on before somebody acts at OpenAI",
+    "quota": "no credit is left, or a spend limit is reached; nothing goes on before the account is mended at OpenAI",
     "auth": "OpenAI does not accept the key or the region; put in another key and restart",
     "overloaded": "OpenAI is overloaded or asks to slow down",
     "upstream_error": "OpenAI answers with server errors",
@@ -77,7 +77,7 @@ def _of_dispatcher(report: Report, prefix: str) -> Iterator[Finding]:
         yield from _of_limits(report.said)
         yield from _of_lanes(table_of(report.said, "lanes"))
     if report.standbys == 0 and table_of(report.said, "ready").get("kafka"):  # without Kafka no standby is ready
-        yield _note("No standby is ready: if the leader dies, nobody takes over. Start a second dispatcher.")
+        yield _note("No standby is ready: if the leader dies, no process takes over. Start a second dispatcher.")
 
 
 def _of_parked(look: Look) -> Iterator[Finding]:
@@ -88,7 +88,7 @@ def _of_parked(look: Look) -> Iterator[Finding]:
         verb = "is" if parked == 1 else "are"
         yield _grave(
             f"{counted(parked, 'request')} {verb} parked, and no retrier has ever reported: start one with "
-            "`headrace retrier`, or nobody puts them back."
+            "`headrace retrier`, or they are not put back."
         )
 
 
@@ -117,7 +117,7 @@ def _silence(report: Report, said: Said, noun: str) -> str:
             return f"{sentence} {holder} holds the lease now and has not led yet: look at its log."
     if report.standbys:
         return f"{sentence}, and {counted(report.standbys, 'standby')} should take over within seconds: look again."
-    return f"{sentence}, and nobody stands by: start a {noun} with `headrace {noun}`."
+    return f"{sentence}, and none stands by: start a {noun} with `headrace {noun}`."
 
 
 def _of_role(report: Report, said: Said) -> Iterator[Finding]:
@@ -127,7 +127,7 @@ def _of_role(report: Report, said: Said) -> Iterator[Finding]:
         case "standby" if report.kind == "url":
             holder = said.get("leader")
             if holder in {None, RELEASED}:
-                yield _grave("This one stands by, and sees nobody hold the lease.")
+                yield _grave("This one stands by, and sees no process hold the lease.")
             else:
                 yield _note(f"This one stands by; lanes and limits are with the leader, {holder}.")
         case "suspended" | "promoting" if not said.get("leading_since"):
@@ -150,7 +150,7 @@ def _of_services(said: Said) -> Iterator[Finding]:
         verb = "are" if len(away) > 1 else "is"
         trouble = str(said.get("trouble") or "")
         sentence = trouble if "does not answer" in trouble else f"{names} {verb} away. {trouble}".rstrip()
-        meanwhile = "" if "kafka" in away else " It goes on without, but nobody can take over meanwhile."
+        meanwhile = "" if "kafka" in away else " It goes on without, but no standby can take over meanwhile."
         yield _grave(sentence + meanwhile)
     elif said.get("trouble") and not _open_breakers(said):
         yield _grave(str(said["trouble"]))
@@ -195,7 +195,7 @@ def _exhausted(name: str, limit: Said, waiting: int) -> Iterator[Finding]:
     """Whoever waits here waits for money, or for a call to end."""
     next_s = limit.get("next_call_s")
     if not limit.get("believed", True):
-        yield _note(f"{name}: one call goes first, since nobody knows its levels; {waiting:,} wait.")
+        yield _note(f"{name}: one call goes first, since its levels are not known; {waiting:,} wait.")
     elif next_s is not None and (bucket := emptiest(limit.get("buckets", ()))) is not None:
         left = f"{bucket['level_low']:,} of {bucket['capacity']:,} left"
         refill_s = (1 - left_of(bucket)) * float(bucket["period_s"])

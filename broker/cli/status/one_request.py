@@ -43,7 +43,7 @@ def leader_url(report: Report, prefix: str) -> str:
     """
     if report.said is None or report.is_stale:
         raise Unreachable(
-            f"No dispatcher of {prefix} has reported of late, so nobody knows: `headrace status` says what is wrong."
+            f"No dispatcher of {prefix} has reported of late, so it is not known: `headrace status` says what is wrong."
         )
     url = report.said.get("url")
     if not isinstance(url, str):

@@ -184,7 +184,7 @@ def fetched(address: str, timeout_s: float) -> Said:
 def _why(reason: object) -> str:
     match reason:
         case ConnectionRefusedError():
-            return "nobody listens there"
+            return "nothing listens there"
         case TimeoutError():
             return "it does not answer in time"
         case socket.gaierror():

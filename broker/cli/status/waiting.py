@@ -146,11 +146,11 @@ def _waiting(told: Said) -> Iterator[str]:
 def _estimate(told: Said) -> Iterator[str]:
     estimate = told.get("estimated_start")
     if not isinstance(estimate, Mapping):
-        yield "Estimated start: nobody can tell."
+        yield "Estimated start: not known."
         return
     in_s = estimate.get("in_s")
     at = f"in about {_span(in_s)} ({_clock(estimate.get('at'), in_s)})"
-    yield f"Estimated start: {at}, if nobody comes who goes first."
+    yield f"Estimated start: {at}, if no request comes that goes first."
     if str(estimate.get("at")) > str(told.get("deadline") or "~"):
         yield f"That is after its deadline, {_clock(told['deadline'])}: it would fail then."
 

@@ -31,8 +31,8 @@ def test_nobody_has_ever_reported() -> None:
 @pytest.mark.parametrize(
     ("holder", "standbys", "end"),
     [
-        (None, 0, "Its lease has run out, and nobody stands by: start a dispatcher with `headrace dispatcher`."),
-        ("released", 0, "It left in good order, and nobody stands by: start a dispatcher with `headrace dispatcher`."),
+        (None, 0, "Its lease has run out, and none stands by: start a dispatcher with `headrace dispatcher`."),
+        ("released", 0, "It left in good order, and none stands by: start a dispatcher with `headrace dispatcher`."),
         (None, 2, "Its lease has run out, and 2 standbys should take over within seconds: look again."),
         ("token-a", 1, "It still holds the lease: its process hangs, or cannot write to Redis. Look at its log."),
         ("token-b", 0, "token-b holds the lease now and has not led yet: look at its log."),
@@ -60,7 +60,7 @@ def test_what_a_silent_leader_said_of_its_limits_is_no_news() -> None:
         (
             {"kafka": True, "redis": False},
             "Redis does not answer: refused.",
-            "Redis does not answer: refused. It goes on without, but nobody can take over meanwhile.",
+            "Redis does not answer: refused. It goes on without, but no standby can take over meanwhile.",
         ),
     ],
 )
@@ -104,7 +104,7 @@ def test_a_lonely_leader_is_pointed_out_but_is_no_trouble() -> None:
             True,
             (
                 "m: the breaker is open (quota): no credit is left, or a spend limit is reached; nothing goes on "
-                "before somebody acts at OpenAI; the next probe goes in 8.0 s."
+                "before the account is mended at OpenAI; the next probe goes in 8.0 s."
             ),
         ),
         (
@@ -125,7 +125,7 @@ def test_a_lonely_leader_is_pointed_out_but_is_no_trouble() -> None:
         (
             {"believed": False, "waiting": 3, "inflight": 1, "buckets": []},
             False,
-            "m: one call goes first, since nobody knows its levels; 3 wait.",
+            "m: one call goes first, since its levels are not known; 3 wait.",
         ),
     ],
 )
@@ -156,7 +156,7 @@ def test_a_standby_that_is_asked_names_the_leader() -> None:
     grave, sentence = only(look(status, kind="url", standbys=None))
     assert (grave, sentence) == (False, "This one stands by; lanes and limits are with the leader, token-a.")
     grave, sentence = only(look(status | {"leader": "released"}, kind="url", standbys=None))
-    assert (grave, sentence) == (True, "This one stands by, and sees nobody hold the lease.")
+    assert (grave, sentence) == (True, "This one stands by, and sees no process hold the lease.")
 
 
 def test_the_retriers_trouble_is_said_as_its_own() -> None:
@@ -164,7 +164,7 @@ def test_the_retriers_trouble_is_said_as_its_own() -> None:
     found = Look("generation", report(said()), report(away))
     assert told(found) == [(True, "Retrier: Kafka does not answer.")]
     silent = Look("generation", report(said()), report(away, age_s=60.0, holder=None, standbys=0))
-    assert only(silent)[1].endswith("nobody stands by: start a retrier with `headrace retrier`.")
+    assert only(silent)[1].endswith("none stands by: start a retrier with `headrace retrier`.")
 
 
 def test_a_status_of_another_release_may_lack_anything() -> None:
@@ -198,7 +198,7 @@ def test_parked_requests_without_a_retrier_are_grave_and_with_one_no_news() -> N
         True,
         (
             "1,200 requests are parked, and no retrier has ever reported: start one with `headrace retrier`, "
-            "or nobody puts them back."
+            "or they are not put back."
         ),
     )
     assert only(look(said(parked=1)))[1].startswith("1 request is parked")

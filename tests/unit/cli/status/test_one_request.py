@@ -93,7 +93,7 @@ def test_the_leader_is_asked_where_its_status_says() -> None:
 @pytest.mark.parametrize(
     ("found", "sentence"),
     [
-        (report(None), "No dispatcher of generation has reported of late, so nobody knows: `headrace status` says"),
+        (report(None), "No dispatcher of generation has reported of late, so it is not known: `headrace status` says"),
         (report(said(url="http://10.0.0.7:8080"), age_s=9.0), "No dispatcher of generation has reported of late"),
         (report(said(url=None)), "The leader, on pod-7, has not said where it is asked: look again in a second"),
         (report(said()), "The leader, on pod-7, has not said where it is asked"),

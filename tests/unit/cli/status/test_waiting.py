@@ -64,7 +64,7 @@ def test_who_waits_is_told_its_place_its_hindrance_and_its_start() -> None:
     assert lines(waiting(limit())) == [
         f"lead-0042 waits in lane bulk (tenant acme), {place}.",
         "It waits for: tokens of gpt-4o-mini: 333 needed, 120 there of 10,000 a minute; payable in 1.3 s.",
-        "Estimated start: in about 41 s (12:03:44Z), if nobody comes who goes first.",
+        "Estimated start: in about 41 s (12:03:44Z), if no request comes that goes first.",
     ]
 
 
@@ -102,7 +102,7 @@ def test_who_is_kept_by_nothing_starts_at_once() -> None:
 
 
 def test_a_start_that_nobody_can_tell_is_said_to_be_so() -> None:
-    assert lines(waiting(estimated_start=None))[-1] == "Estimated start: nobody can tell."
+    assert lines(waiting(estimated_start=None))[-1] == "Estimated start: not known."
 
 
 def test_a_start_after_the_deadline_is_said_to_come_too_late() -> None:
@@ -199,7 +199,7 @@ def test_an_open_breaker_is_told_with_what_opened_it_and_when_it_is_probed() -> 
     account = {"kind": "breaker", "limit": None, "tripped_by": "quota", "next_probe_s": 7.2, "tripped": TRIPPED}
     assert kept_by(**account) == (
         "the breaker of the account, open (quota): no credit is left, or a spend limit is reached; nothing goes on "
-        "before somebody acts at OpenAI; the next probe goes in 7.2 s. It opened at 2026-12-01T09:00:00.000Z: "
+        "before the account is mended at OpenAI; the next probe goes in 7.2 s. It opened at 2026-12-01T09:00:00.000Z: "
         "limit gpt-4o-mini, HTTP 429, request lead-1"
     )
     limits = {"kind": "breaker", "limit": "gpt-4o", "tripped_by": "timeout", "next_probe_s": 0.0, "tripped": None}
