@@ -91,7 +91,7 @@ compiled: $(STAMP) ## the core compiled by mypyc (needs a C compiler): built, an
 coverage: $(STAMP) ## every module of broker/core: all branches, by its own test module
 	@$(BIN)/python -m tests.maxi_cov
 
-mutation: $(STAMP) ## small faults planted one by one where leads could be lost or doubled: an hour (ONLY=outbox, FAR=1, JSON=FILE)
+mutation: $(STAMP) ## small faults planted one by one where leads could be lost or doubled (ONLY=outbox, FAR=1, JSON=FILE)
 	@$(BIN)/python -m tests.mutation $(ONLY:%=--only %) $(if $(FAR),--far) $(if $(JSON),--json $(JSON)) --verbose
 
 static: lint types imports ## lint, types and imports
