@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from broker.core.commands import Fail
 from broker.core.events import Refused
+from broker.core.reception import CUT_OFF, TOO_LATE
 from broker.core.ticket import TicketNumber
 from broker.core.verdict import Meaning
 from tests.unit.core.shell import Shell, leading
@@ -25,6 +26,7 @@ def test_a_deadline_fails_what_still_waits_in_line() -> None:
     shell.commit()
     shell.commit()
     assert shell.core.limits.waiting() == 0
+    assert shell.decisions(late) == [TOO_LATE]
     assert failure(shell, late) == "deadline_exceeded"
 
 
@@ -143,3 +145,14 @@ def test_of_those_that_wake_at_once_the_first_to_sleep_ends_up_in_front() -> Non
     assert other not in shell.calls
     shell.wait(500)
     assert list(shell.calls) == [first], "after a refusal a call goes alone"
+
+
+def test_a_deadline_cuts_a_call_off_and_says_so() -> None:
+    shell = leading()
+    number = shell.take(candidate("late", deadline_ms=12_000))
+    assert number in shell.calls
+    shell.wait(2_000)
+    assert len(shell.cancelled) == 1
+    shell.commit()
+    shell.commit()
+    assert shell.decisions(number) == [CUT_OFF]
