@@ -206,6 +206,6 @@ def test_a_request_that_waits_while_redis_is_away_is_found_out() -> None:
 
 
 def test_a_leader_that_leads_again_may_count_its_own_former_calls() -> None:
-    history = run(Scenario.drawn(5014))
+    history = run(Scenario.drawn(9155))
     assert list(repeats_are_counted.check(history)) == []
     assert sum(each.repeated for each in history.lived) > 0

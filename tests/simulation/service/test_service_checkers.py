@@ -338,8 +338,8 @@ def test_a_conflict_that_is_not_told_is_found_out(scenario: Scenario) -> None:
 
 
 def test_repetitions_that_are_not_counted_are_found_out(scenario: Scenario) -> None:
-    crashes = replace(scenario.faults, redis_emptied=0.0, crash=0.5)
-    history = run(replace(scenario, faults=crashes, span_s=16.0, latency_s=(1.0, 8.0)))
+    crashes = replace(scenario.faults, redis_emptied=0.0, crash=0.8)
+    history = run(replace(scenario, faults=crashes, span_s=24.0, latency_s=(1.0, 8.0)))
     assert list(repeats_are_counted.check(history)) == []
     uncounted(history)
     assert list(repeats_are_counted.check(history)) != []
