@@ -61,6 +61,7 @@ class Renewal:
         self._times = times
         self._owner = owner
         self._lost_ms: int | None = None
+        self._is_late = False  # we may have set the key again after our trust had ended, since the process stood still
         self._rival_since_ms: int | None = None
         self._probing: asyncio.Task[bool] | None = None
         self.reached_ms = self._clock.now_ms()
@@ -80,22 +81,36 @@ class Renewal:
 
         Raises:
             LeaseUnavailable: Redis is silent, or has lost the key while nothing proved that we lead: that says as
-                little. Who claimed last decides, and sets it again once a commit has proved that it still leads.
+                little. Who claimed last decides, and sets it again once a commit has proved that it still leads. So it
+                is where a late question of ours may have set the key again (`_is_late`).
         """
         sent_ms = self._clock.now_ms()
+        restores = self._restores
         try:
-            answer = await self._lease.renew(restore=self._restores_always or self._trust.holds(sent_ms))
+            answer = await (self._look() if self._is_late and not restores else self._lease.renew(restore=restores))
         except LeaseUnavailable as error:
+            self._is_late = self._is_late or restores
             self._health.redis(str(error))
             self._renewed(None)
             raise
         self._health.redis(None)
-        if isinstance(answer, LeaseMine):
+        self._is_late = (self._is_late or restores) and not self._restores
+        if isinstance(answer, LeaseMine) and not self._is_late:
             self._renewed(sent_ms)
-        elif answer.value is None:
+        elif isinstance(answer, LeaseMine) or answer.value is None:
             self._renewed(None)
-            raise LeaseUnavailable("Redis holds no lease, and nothing has proved lately that this process leads.")
+            raise LeaseUnavailable("Redis cannot say who leads, and nothing has proved lately that this process does.")
         return answer
+
+    @property
+    def _restores(self) -> bool:
+        """Whether an absent key may be set again now."""
+        return self._restores_always or self._trust.holds(self._clock.now_ms())
+
+    async def _look(self) -> LeaseMine | LeaseForeign:
+        """Without prolonging it: a key that nothing proves to be ours is left to run out."""
+        value = (await self._lease.look()).value
+        return LeaseMine() if value == self._owner else LeaseForeign(value)
 
     async def end(self) -> BaseException | None:
         """Renew no more; the defect that ended it before, if there was one."""

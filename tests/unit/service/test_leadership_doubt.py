@@ -6,11 +6,12 @@ from collections.abc import Mapping
 import pytest
 
 from broker.errors import LogUnavailable
-from broker.ports import Outgoing
+from broker.ports import LeaseForeign, LeaseMine, Outgoing
 from broker.service.leadership import TwoLeadersError
 from broker.service.ledger_codec import claim_record
 from broker.testing.kafka import CommitFault, KafkaLink
 from broker.testing.kafka_doors import MemoryCoordinators, MemoryLane, MemoryTransactions
+from broker.testing.lease import MemoryLease
 from schemas import topics
 from schemas.codec import encode_ledger
 from schemas.record import Record
@@ -340,3 +341,29 @@ async def test_a_probe_that_raises_ends_no_term_and_is_no_answer() -> None:
     assert not first.leading.done()
     await first.end()
     await second.end()
+
+
+async def test_a_key_that_was_set_again_after_our_trust_had_ended_proves_nothing() -> None:
+    """The process stood still between a question and its way to Redis: another one may have led (seed 520228)."""
+    world = World()
+    process = Process(world, "a").start()
+    await led(process)
+
+    async def renew(*, restore: bool) -> LeaseMine | LeaseForeign:
+        del process.lease.renew
+        assert restore
+        await asyncio.sleep(5)
+        return await MemoryLease.renew(process.lease, restore=restore)
+
+    process.lease.renew = renew  # type: ignore[method-assign]
+    await asyncio.sleep(1)
+    world.kafka.stop()
+    await until(lambda: world.holder() is None)
+    await until(lambda: world.holder() == "a")
+    trusted_ms = process.core.trust.until()
+    await until(lambda: world.holder() is None, 3)
+    assert process.core.trust.until() == trusted_ms, "and nothing prolongs it"
+    world.kafka.start_again()
+    await until(lambda: world.holder() == "a", 10)
+    assert process.core.trust.until() > trusted_ms, "a commit has proved that it leads"
+    await process.end()
