@@ -40,6 +40,7 @@ _PIECE_BYTES: Final = 64 * 1024
 _CONNECT_WITHIN_S: Final = 5.0
 _REASON_CHARS_MAX: Final = 300
 _ERRORS_FROM: Final = 300
+_PORT_MAX: Final = 65_535
 _BODILESS: Final = frozenset({101, 204, 205, 304})
 """Statuses without a body; a server that sends one all the same sends it to the next request on that connection."""
 _WRAPPERS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
@@ -140,10 +141,31 @@ def _session(connections_max: int, tls: ssl.SSLContext) -> aiohttp.ClientSession
     )
 
 
+def can_look_up(url: str, *, proxy: bool = False) -> bool:
+    """Whether a URL can be read and its host be looked up; of a proxy, whether its login can be sent."""
+    try:
+        read = httpx2.URL(url)
+        read.raw_host.decode("ascii").encode("idna")
+        if proxy and ":" in read.username:  # which Basic authentication cannot send
+            return False
+    except (httpx2.InvalidURL, ValueError):
+        return False
+    return bool(read.host) and (read.port is None or 0 < read.port <= _PORT_MAX)
+
+
+def untrusted() -> str:
+    """Why the certificates that the environment names cannot be used; empty if they can, or it names none."""
+    try:
+        httpx2.create_ssl_context()
+    except OSError as error:  # ssl.SSLError too
+        return error.strerror or type(error).__name__
+    return ""
+
+
 async def _asked(
     session: aiohttp.ClientSession, request: httpx2.Request, proxy: httpx2.Proxy | None
 ) -> aiohttp.ClientResponse:
-    login = None if proxy is None or proxy.auth is None else aiohttp.BasicAuth(*proxy.auth)
+    login = None if proxy is None or proxy.auth is None else aiohttp.BasicAuth(*proxy.auth, "utf-8")
     try:
         return await session.request(
             request.method,

@@ -1,6 +1,7 @@
 """`headrace config`: which settings are in force and who gave them, and everything that is wrong with them."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from itertools import groupby
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.openai_surroundings import unusable
 from broker.adapters.redis_lease import connected
 from broker.cli.options import BootstrapServers, Config, Json, TopicPrefix, overriding
 from broker.cli.terminal import safe, say, say_json
@@ -125,7 +127,7 @@ def check(
 
 
 def _unreadable(loaded: Loaded | None) -> list[Mistake]:
-    """What only a start would find: certificates that are none, a URL that its own library cannot read."""
+    """What only a start would find: certificates that are none, what a library cannot read or reads unasked."""
     if loaded is None:
         return []
     settings = loaded.settings
@@ -140,6 +142,13 @@ def _unreadable(loaded: Loaded | None) -> list[Mistake]:
         except SettingsError as reason:
             origins = tuple(one.origin for one in (loaded.given.get(path),) if one)
             found.append(Mistake(f"{str(reason).rstrip('.')}{named(origins)}", (path,), origins))
+    for one in unusable(settings.openai.base_url, os.environ):
+        said, path = one.sentence.rstrip("."), ("openai", "base_url")
+        if one.variable:  # which the sentence names
+            found.append(Mistake(said, origins=(Origin(Source.ENVIRONMENT, one.variable),)))
+        else:
+            origins = (loaded.given[path].origin,)
+            found.append(Mistake(f"{said}{named(origins)}", (path,), origins))
     return found
 
 

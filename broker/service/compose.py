@@ -1,7 +1,9 @@
 """The one place that knows which doors are used: settings in, a dispatcher out."""
 
+import os
 import random
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from broker.adapters.hushed_calls import HushedCalls
@@ -14,6 +16,7 @@ from broker.adapters.kafka_offsets import KafkaOffsets
 from broker.adapters.kafka_reply_topics import KafkaReplyTopics
 from broker.adapters.kafka_transactions import Batching, KafkaTransactions
 from broker.adapters.openai_calls import OpenAIAccess, OpenAICalls
+from broker.adapters.openai_surroundings import unusable
 from broker.adapters.prometheus_meter import Meter
 from broker.adapters.redis_lease import RedisLease
 from broker.adapters.tiktoken_counter import TiktokenCounter
@@ -35,15 +38,17 @@ from schemas import topics
 _RETRIER_TRANSACTION_MS = 5_000  # an open transaction stops a lane for every reader: a dead one must end soon
 
 
-def openai_access(settings: Settings) -> OpenAIAccess:
+def openai_access(settings: Settings, environ: Mapping[str, str] = os.environ) -> OpenAIAccess:
     """Where OpenAI is and as whom.
 
     Raises:
-        SettingsError: There is no key.
+        SettingsError: There is no key, or no call could be made with what `environ` tells the SDK and its HTTP client.
     """
     openai = settings.openai
     if openai.api_key is None:
         raise SettingsError("No OpenAI key: set OPENAI_API_KEY, or openai.api_key_file to a file that holds it.")
+    for found in unusable(openai.base_url, environ):
+        raise SettingsError(found.sentence)
     return OpenAIAccess(
         api_key=openai.api_key.get_secret_value(),
         base_url=openai.base_url,

@@ -127,6 +127,8 @@ class HttpUrl:
         if not separator or scheme not in {"http", "https"}:
             raise UrlError("must begin with http:// or https://")
         check_text(url)
+        if not url.isprintable():
+            raise UrlError("holds a line break or another character that no URL has")
         found = _HTTP.fullmatch(rest)
         if found is None or int(found["port"] or 0) > PORT_MAX or re.search(r"[^/]@", found["rest"] or ""):
             raise UrlError(_HTTP_SHAPE)

@@ -103,3 +103,27 @@ def test_settings_that_are_wrong_cannot_be_shown(config: Path, capsys: pytest.Ca
     said = capsys.readouterr()
     assert said.out == ""
     assert "(and 1 more mistake: `headrace config check` lists them)" in said.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "given"),
+    [("OPENAI_CUSTOM_HEADERS", "X-Team: caf\u00e9"), ("HTTP_PROXY", "foo://hush"), ("SSL_CERT_FILE", "/no/such/file")],
+)
+def test_what_the_sdk_reads_by_itself_is_checked_too(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, variable: str, given: str
+) -> None:
+    monkeypatch.setenv(variable, given)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert main(["config", "check", "--config", str(config)]) == 2
+    [said] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("mistake")]
+    assert said.startswith(f"mistake  {variable} ")
+    assert not {"caf\u00e9", "foo://hush"} & set(said.split())
+
+
+def test_an_address_that_cannot_be_looked_up_is_a_mistake_of_its_line(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text('[openai]\nbase_url = "http://a..b/v1"\n')
+    assert main(["config", "check", "--config", str(config)]) == 2
+    assert f"(from {config}:2)" in capsys.readouterr().out

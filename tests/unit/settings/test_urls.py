@@ -79,7 +79,16 @@ def test_a_url_of_no_or_of_two_readings_is_refused_and_not_repeated(url: str) ->
 
 
 @pytest.mark.parametrize(
-    "url", ["https://u:hu/sh@h/v1", "http://h:hush", "http://u:1?2@h", "https:/h", "http://h:99999"]
+    "url",
+    [
+        "https://u:hu/sh@h/v1",
+        "http://h:hush",
+        "http://u:1?2@h",
+        "https:/h",
+        "http://h:99999",
+        "http://u:hu\nsh@h",
+        "http://h/v1\x7f?hush",
+    ],
 )
 def test_a_base_url_that_would_be_read_amiss_is_a_mistake(url: str) -> None:
     with pytest.raises(SettingsError) as raised:

@@ -1,0 +1,82 @@
+"""What the environment tells OpenAI's SDK and its HTTP client behind our back, looked at before a call needs it.
+
+The SDK reads `OPENAI_CUSTOM_HEADERS`, the HTTP client its proxies and `SSL_CERT_FILE`. What is wrong in one of them
+raises in each call, or when the client is made, long after the start. So a start and `config check` ask here first.
+No sentence repeats a value: each of them may hold a password.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.request import getproxies
+
+from broker.adapters.answer_transport import can_look_up, untrusted
+
+CUSTOM_HEADERS: Final = "OPENAI_CUSTOM_HEADERS"
+CERTIFICATES: Final = "SSL_CERT_FILE"
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FRAMING: Final = frozenset(
+    {"connection", "content-encoding", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding"}
+    | {"upgrade"}
+)
+"""Headers by which the HTTP client says where a request ends; with another's word each call is refused or hangs."""
+_PROXIES: Final = ("http", "https", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """What no call can be made with: a sentence, and the variable at fault (empty: the setting `openai.base_url`)."""
+
+    sentence: str
+    variable: str = ""
+
+
+def unusable(base_url: str | None, environ: Mapping[str, str]) -> Iterator[Unusable]:
+    """Everything that would end each call, or the start, with an error of a library.
+
+    Args:
+        base_url: the setting; None: OpenAI's own.
+        environ: the environment variables.
+    """
+    if base_url is not None and not can_look_up(base_url):
+        yield Unusable("openai.base_url names no host that can be looked up: it must look like https://HOST:PORT/v1.")
+    for why in _headers(environ.get(CUSTOM_HEADERS, "")):
+        yield Unusable(f"{CUSTOM_HEADERS} {why}.", CUSTOM_HEADERS)
+    yield from _proxies(environ)
+    if why := untrusted():
+        yield Unusable(f"{CERTIFICATES} names no file of certificates that can be read ({why}).", CERTIFICATES)
+
+
+def _headers(text: str) -> Iterator[str]:
+    """What is wrong with headers, `NAME: VALUE` a line, as the SDK reads them."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if not name and not colon:
+            continue
+        if not colon:
+            yield f"has no colon in line {number}: each line is NAME: VALUE, and the SDK leaves out any other"
+        elif _NAME.fullmatch(name) is None:
+            yield f"has a name in line {number} that no HTTP header can have: letters, digits and - are safe"
+        elif name.lower() in _FRAMING:
+            yield f"sets {name} in line {number}, which belongs to the HTTP client: leave it out"
+        elif not (value.isascii() and value.replace("\t", " ").isprintable()):
+            yield f"gives {name} in line {number} a character that no HTTP header takes: it is printable ASCII"
+
+
+def _proxies(environ: Mapping[str, str]) -> Iterator[Unusable]:
+    """Proxies that the HTTP client would raise for, or speak the wrong protocol to."""
+    found = getproxies()
+    if "*" in (host.strip() for host in found.get("no", "").split(",")):
+        return
+    for scheme in _PROXIES:
+        url = found.get(scheme)
+        if not url:
+            continue
+        url = url if "://" in url else f"http://{url}"
+        named = f"{scheme}_proxy"
+        variable = next((name for name in (named, named.upper()) if environ.get(name)), named.upper())
+        if not url.startswith(("http://", "https://")):
+            yield Unusable(f"{variable} is no HTTP proxy: it must begin with http:// or https://.", variable)
+        elif not can_look_up(url, proxy=True):
+            yield Unusable(f"{variable} names no proxy: it must look like http://USER:PASSWORD@HOST:PORT.", variable)
