@@ -207,12 +207,9 @@ class Batches:
         if now_ms - self._levels_at_ms < PROBE_EVERY_MS:
             return ()
         self._levels_at_ms = now_ms
-        every = limits.checkpoints(now_ms)
-        if len(every) <= LEVELS_A_LINE_MAX:
-            return every
-        first = self._levels_next % len(every)
-        self._levels_next = first + LEVELS_A_LINE_MAX
-        return (every + every)[first : first + LEVELS_A_LINE_MAX]
+        levels = limits.checkpoints(now_ms, self._levels_next, LEVELS_A_LINE_MAX)
+        self._levels_next += len(levels)
+        return levels
 
     def end(self, serial: int, crashed: Collection[TicketNumber] = ()) -> Ended | None:
         """The commit of that batch returned; None if it has been called unknown meanwhile.

@@ -110,6 +110,10 @@ CRAMPED_BELOW = 64
 
 LIMITS_MAX = 1_000
 """Limits remembered at once; a producer can invent model names, and each unknown one is a limit of its own."""
+LIMITS_RESTING_MAX = 2 * LIMITS_MAX
+"""Below so many, those are remembered too at which a call must wait: for a pause, a breaker or a debt."""
+LIMITS_LOOKED_AT = 8
+"""So many are looked at for one to forget, each time one is made: its cost does not grow with their number."""
 
 CANCEL_SLACK_MS = 60_000
 """A cancel that waits answers a record this much younger than itself as well: two clients' clocks are not one."""
@@ -165,6 +169,7 @@ assert DURATIONS_RANKED_EVERY < DURATIONS_REMEMBERED
 assert HOLD_MIN_MS < HOLD_FIRST_MS < HOLD_MAX_MS
 assert RETRY_BACKOFF_FIRST_MS < RETRY_BACKOFF_MAX_MS
 assert CANCEL_SLACK_MS < CANCEL_PATIENCE_MS
+assert LIMITS_MAX < LIMITS_RESTING_MAX
 assert OVERDUE_LOOKED_FOR_MS < OVERDUE_AFTER_MS < COPY_WITHIN_MS
 assert OVERDUE_MAX <= OUTCOMES_PER_TRANSACTION_MAX
 assert CONTROL_BUFFER_BYTES_MAX <= TRANSACTION_BYTES_MAX

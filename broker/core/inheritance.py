@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 
-from broker.core.bounds import INHERITED_CALLS_MAX
+from broker.core.bounds import INHERITED_CALLS_MAX, LIMITS_RESTING_MAX
 from broker.core.budget import Budget, Checkpoint
 from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.identity import Identity
@@ -56,8 +56,12 @@ class Inheritance:
         return bool(self._calls) and self._calls.pop((identity.id_hash, identity.run), None) is not None
 
     def levels(self, checkpoints: Iterable[Checkpoint]) -> None:
-        """What a leader believed of its limits, on the wall clock."""
-        self._checkpoints.update((checkpoint.limit, checkpoint) for checkpoint in checkpoints)
+        """What a leader believed of its limits, on the wall clock; what was said longest ago is forgotten first."""
+        for checkpoint in checkpoints:
+            self._checkpoints.pop(checkpoint.limit, None)
+            self._checkpoints[checkpoint.limit] = checkpoint
+        for name in list(islice(self._checkpoints, max(0, len(self._checkpoints) - LIMITS_RESTING_MAX))):
+            del self._checkpoints[name]
 
     def budget(self, limit: str, now_ms: int, wall_ms: int) -> Budget:
         """A new mirror of a limit; what was left is used once, since the mirror knows better from then on."""

@@ -20,6 +20,7 @@ class LimitSettings:
         refusals_charged: The server charges a call that it refuses with 429.
         tokens_per_day: Tokens per day, paid beside those of the period; no header tells them.
         requests_per_day: Requests per day, likewise.
+        named: The operator's settings name it: what is known of it is not forgotten for limits that producers invent.
     """
 
     name: str
@@ -32,6 +33,7 @@ class LimitSettings:
     refusals_charged: bool = False
     tokens_per_day: int | None = None
     requests_per_day: int | None = None
+    named: bool = False
 
     def per_day(self, metric: Metric) -> int | None:
         """What the operator says of a day."""

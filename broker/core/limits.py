@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 
 from broker.core.account import Account
-from broker.core.bounds import LIMITS_MAX, REACH_EVERY_MS
+from broker.core.bounds import LIMITS_LOOKED_AT, LIMITS_MAX, LIMITS_RESTING_MAX, REACH_EVERY_MS
 from broker.core.budget import Budget, Checkpoint
 from broker.core.lanes import LaneRule, Lanes, Pick
 from broker.core.order import Order
@@ -89,7 +89,8 @@ class Limits:
         self._make_budget = make_budget
         self._order = Order([rule.name for rule in rules if rule.serial])
         self._desks: dict[str, LimitDesk] = {}
-        self._turns: OrderedDict[LimitDesk, None] = OrderedDict()  # whoever was served last is asked last
+        self._turns: OrderedDict[LimitDesk, None] = OrderedDict()  # somebody waits; whoever was served last is last
+        self._unnamed: OrderedDict[str, None] = OrderedDict()  # no settings name them; looked at last, or new: last
         self._stirred = False  # whether a call has changed who is next at another limit
         self._wake_at: int | None = None
         self._waiting = 0
@@ -101,30 +102,36 @@ class Limits:
         """The desk of a limit."""
         desk = self._desks.get(limit)
         if desk is None:
-            self._make_room()
+            self._make_room(now_ms)
             desk = self._desks[limit] = LimitDesk(self._make_budget(limit, now_ms), Lanes(self._rules, self.tenants))
-            self._turns[desk] = None
+            if not desk.budget.settings.named:
+                self._unnamed[limit] = None
         return desk
 
     def clear(self) -> None:
         """Forget every limit: whoever led meanwhile knows better how full they are."""
         self._desks.clear()
         self._turns.clear()
+        self._unnamed.clear()
         self._order.clear()
         self._wake_at = None
         self._waiting = 0
         self._reach = Reach()
         self.account = Account()
 
-    def _make_room(self) -> None:
-        """Forget the limit made longest ago that nobody needs now, once there are too many."""
-        if len(self._desks) < LIMITS_MAX:
-            return
-        for name, desk in self._desks.items():
-            if not desk.lanes.waiting() and not desk.budget.inflight:
-                del self._desks[name]
-                del self._turns[desk]
+    def _make_room(self, now_ms: int) -> None:
+        """Forget limits that no settings name and nobody needs now, once there are too many."""
+        for _ in range(min(LIMITS_LOOKED_AT, len(self._unnamed))):
+            if len(self._desks) < LIMITS_MAX:
                 return
+            name = next(iter(self._unnamed))
+            self._unnamed.move_to_end(name)
+            desk = self._desks[name]
+            if desk in self._turns or desk.budget.inflight:
+                continue
+            if len(self._desks) >= LIMITS_RESTING_MAX or _is_free(desk.budget, now_ms):
+                del self._desks[name]
+                del self._unnamed[name]
 
     def desks(self) -> dict[str, LimitDesk]:
         """All of them, by name."""
@@ -142,6 +149,7 @@ class Limits:
             ticket.charge = desk.budget.tariff.price(candidate.prices)
         queue = desk.lanes.queue(ticket.source.partition.lane)
         queue.append(ticket, front=front)
+        self._turns.setdefault(desk, None)
         self._waiting += 1
         self._reach.came(ticket, queue.line(candidate.tenant), desk.budget, desk.least, now_ms)
         if front and desk.lanes.durations.near_at(ticket) <= now_ms:
@@ -153,7 +161,7 @@ class Limits:
         lost = self._reach.lost(now_ms) if planned_ms is not None and planned_ms <= now_ms else []
         if now_ms >= self._look_at_ms:
             self._look_at_ms = now_ms + REACH_EVERY_MS
-            for desk in self._desks.values():
+            for desk in self._turns:
                 inflow = desk.budget.inflow(desk.least, now_ms)
                 for line, ahead in desk.lanes.late():
                     lost += out_of_time(line, ahead, inflow)
@@ -226,6 +234,8 @@ class Limits:
             if found is not None and self._is_due(found[1], now_ms) and room(found[0].keep_ppm):
                 yield found[0].ticket
                 asked.append(desk)
+            elif found is None and not desk.lanes.waiting():
+                self._turns.pop(desk, None)
 
     def _probe(self, now_ms: int) -> Ticket | None:
         """The one call that may go while the account is in trouble: the cheapest of a limit that has not blamed it."""
@@ -233,12 +243,12 @@ class Limits:
         if at_ms is None or not self._waiting or not self._is_due(at_ms, now_ms):
             return None
         best: tuple[tuple[bool, int, int], Ticket] | None = None
-        for name, desk in self._desks.items():
+        for desk in self._turns:
             found = desk.next(now_ms, probe=True)
             if found is None or not self._is_due(found[1], now_ms):
                 continue
             ticket = found[0].ticket
-            rank = self.account.is_blamed_by(name), ticket.calls, ticket.charge
+            rank = self.account.is_blamed_by(ticket.candidate.limit), ticket.calls, ticket.charge
             if best is None or rank < best[0]:
                 best = rank, ticket
         return None if best is None else best[1]
@@ -292,10 +302,19 @@ class Limits:
                     longest_ms = max(longest_ms, tokens * level.period_ms // level.capacity)
         return longest_ms
 
-    def checkpoints(self, now_ms: int) -> tuple[Checkpoint, ...]:
-        """What a successor should believe of every limit's level."""
-        return tuple(desk.budget.checkpoint(now_ms) for desk in self._desks.values() if desk.budget.believed)
+    def checkpoints(self, now_ms: int, first: int = 0, count_max: int | None = None) -> tuple[Checkpoint, ...]:
+        """What a successor should believe of every limit's level, or of so many in turn from the `first` on."""
+        believed = [desk.budget for desk in self._desks.values() if desk.budget.believed]
+        if count_max is not None and count_max < len(believed):
+            first %= len(believed)
+            believed = (believed + believed)[first : first + count_max]
+        return tuple([budget.checkpoint(now_ms) for budget in believed])
 
     def before_in_order(self, ticket: Ticket) -> list[Ticket]:
         """Those of its ordering key that must start before it, the first one first."""
         return self._order.before(ticket)
+
+
+def _is_free(budget: Budget, now_ms: int) -> bool:
+    """Whether a call could start at once, so that no more is lost with it than what its next answer tells again."""
+    return budget.breaker.calm and budget.payable_at(1, now_ms) == now_ms

@@ -89,6 +89,7 @@ def budget_maker(settings: Settings) -> MakeBudget:
                 burst_ms=None if known.burst_s is None else round(known.burst_s * 1_000),
                 tokens_per_day=known.tokens_per_day,
                 requests_per_day=known.requests_per_day,
+                named=True,
             )
         return Budget(believed, now_ms, checkpoint)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.bounds import INHERITED_CALLS_MAX
+from broker.core.bounds import INHERITED_CALLS_MAX, LIMITS_RESTING_MAX
 from broker.core.buckets import Level
 from broker.core.budget import Budget, Checkpoint
 from broker.core.commands import SettledEntry, StartedEntry
@@ -93,3 +93,20 @@ def test_a_mirror_starts_from_what_was_left_and_only_the_first_one() -> None:
     assert mirror.levels(10)[0].low == 5
     left.budget("gpt", 20, wall_ms=2_400)
     assert made[1] is None
+
+
+def test_levels_of_limits_that_producers_invent_are_forgotten_first_if_they_were_said_first() -> None:
+    made: list[Checkpoint | None] = []
+
+    def make(limit: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
+        made.append(checkpoint)
+        return budget(limit, now_ms, checkpoint)
+
+    left = Inheritance(make)
+    left.levels([Checkpoint("kept", 0, (), 0, 0, 1_000_000), Checkpoint("gone", 0, (), 0, 0, 1_000_000)])
+    for number in range(LIMITS_RESTING_MAX - 1):
+        left.levels([Checkpoint("kept", number, (), 0, 0, 1_000_000)])
+        left.levels([Checkpoint(f"invented-{number}", 0, (), 0, 0, 1_000_000)])
+    for name in ("kept", "gone"):
+        left.budget(name, 0, wall_ms=0)
+    assert [each is None for each in made] == [False, True]

@@ -17,3 +17,8 @@ def test_every_bucket_of_the_settings_is_in_the_budget() -> None:
 
 def test_a_limit_that_nobody_configured_has_no_bucket_before_its_first_answer() -> None:
     assert budget_maker(Settings())("m", 0, None).levels(0) == ()
+
+
+def test_a_limit_of_the_settings_is_named_and_an_invented_one_is_not() -> None:
+    make = budget_maker(Settings.model_validate({"limits": {"m": {}}}))
+    assert [make(name, 0, None).settings.named for name in ("m", "invented")] == [True, False]
