@@ -40,6 +40,8 @@ class LedgerFollower:
     Attributes:
         claimed_at_ms: Kafka's wall time at our last claim.
         topic_ids: Of the topics, by name, whose progress is stored; a release that did not write them knows none.
+        stepped_at_ms: Wall time of the last step that was read or written: until about then all progress was stored. A
+            claim proves no such thing: a process that refuses to start may have made it.
         deaths: Terms that died, as all lines tell, our own included.
         lines: How many lines were read.
         reached_ms: When a line was last read.
@@ -74,7 +76,7 @@ class LedgerFollower:
         self._left_ms: int | None = None
         self._topic_id: str | None = None
         self.made_anew = False
-        self.claimed_at_ms = 0
+        self.claimed_at_ms = self.stepped_at_ms = 0
         self.deaths = Deaths()
         self.topic_ids: dict[str, str] = {}
         self.highest_term = 0
@@ -268,6 +270,7 @@ class LedgerFollower:
                 self.topic_ids = dict(line.topics)
                 self.deaths.claimed(line.owner, line.suspects, at_ms)
             case LedgerKind.STEP:
+                self.stepped_at_ms = max(self.stepped_at_ms, at_ms)
                 self.topic_ids |= line.topics
                 self.deaths.stepped(line.owner, line.suspects, at_ms)
             case LedgerKind.LEFT:

@@ -213,13 +213,15 @@ class Promotion:
         return standing
 
     def _knows(self, intake: LaneIntake, stored: Mapping[int, StoredOffset]) -> bool:
-        """Whether somebody has led within the window and stored all partitions that this very topic had then.
+        """Whether a leader has stored all partitions that this very topic had then, and that within the last day.
 
-        No offset can have expired since: a partition without one was added, whatever time its records say.
+        No offset can have expired since: a partition without one was added, whatever time its records say. Where
+        nobody led for longer, the offset of an idle partition may have expired before those of busier ones.
         """
         known = self._follower.topic_ids.get(intake.topic)
         others = any(each.offset != NO_OFFSET for each in stored.values())
-        return known is not None and known == intake.log.topic_id and others
+        recent = self._utc_ms() - self._follower.stepped_at_ms < FIRST_RECORD_YOUNG_MS
+        return known is not None and known == intake.log.topic_id and others and recent
 
     def _is_anew(self, intake: LaneIntake) -> bool:
         """Whether the progress that is stored is that of a former topic of the same name."""

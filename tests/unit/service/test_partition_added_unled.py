@@ -4,6 +4,7 @@ So is what the retrier puts back (it keeps the time of the first submission), or
 an event.
 """
 
+import asyncio
 import json
 
 import pytest
@@ -61,3 +62,40 @@ async def test_where_no_partition_of_the_lane_has_an_offset_they_may_have_expire
     with pytest.raises(ProgressUnreadable, match=TOPIC):
         process.leading.result()
     await process.kill()
+
+
+async def started_after(world: World, unled_s: float) -> Process:
+    await asyncio.sleep(unled_s)
+    return Process(world, "b").start()
+
+
+async def test_it_is_read_though_nobody_led_for_longer_than_the_dedupe_window() -> None:
+    world = World()
+    await left_by_a_leader(world)
+    add(world)
+    process = await started_after(world, 20 * 3_600)
+    await led(process)
+    await until(lambda: "old" in {outcome["id"] for outcome in world.outcomes()})
+    await process.end()
+
+
+async def test_a_partition_whose_offset_expired_before_those_of_others_is_not_read_again() -> None:
+    """Kafka forgets offsets one by one, a week after each was stored: an idle partition's goes before a busy one's.
+
+    A second start sees the claim of the first, which is no sign that anything was stored.
+    """
+    world = World()
+    await left_by_a_leader(world)
+    idle = TopicPartition(TOPIC, 0)
+    world.kafka.append(TOPIC, Record(None, json.dumps(request("answered")).encode()), partition=0)
+    group = world.kafka.groups[NAME]
+    for kept in (group.stored, group.shown):
+        kept.pop(idle, None)
+    process = await started_after(world, 7 * 86_400)
+    for name in "bc":
+        await until(process.leading.done)
+        with pytest.raises(ProgressUnreadable, match=f"{TOPIC}/0"):
+            process.leading.result()
+        await process.kill()
+        if name == "b":
+            process = Process(world, "c").start()
