@@ -105,10 +105,13 @@ SENTENCES: Final[Mapping[str, str]] = {
     "tenants.inflight_max": "Calls in flight, all lanes and limits together.",
     "limits.charge_law": "How a call is priced. `auto` identifies the law from answers; a name fixes it, whatever "
     "answers say. `usage` takes the input at admission and the output when the call ends.",
-    "topics.partitions": "Partitions when it is created. Who adds some later says so here: Kafka takes none away.",
+    "topics.partitions": "Partitions when it is created. Who adds some later says so here: Kafka takes none away. "
+    "The progress of all lanes' partitions must fit one commit of 1 MiB: with three lanes some 1,900 each.",
     "topics.retention_s": "How long records are kept. `requests` and `failures` must keep theirs a day longer than the "
     "longest deadline of a lane, `results` at least `dedupe.window_s`, `ledger` twice that and at least a day.",
-    "topics.max_message_bytes": "The largest batch the topic takes.",
+    "topics.max_message_bytes": "The largest batch the topic takes. At least what must fit: 621 KiB for `ledger` (a "
+    "full line, more with many lanes), 32 KiB for `results`, 80 KiB for `failures` and `dead_letters`, 65 KiB for "
+    "`chunks`, 16 KiB for `control`; for `requests` 32 KiB more than `input.request_bytes_max`.",
     "topics.replication": "Copies of each partition. Unless set, no more than there are nodes.",
     "topics.min_insync": "Copies that must agree to a write. Unless set, no more than `replication`.",
     **{key: UNUSED + instead for key, instead in WITHOUT_EFFECT.items()},

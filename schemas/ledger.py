@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.ids import ID_LENGTH_MAX
 from schemas.instants import Instant, to_wire
 
 VERSION = 1
@@ -191,6 +192,17 @@ class LedgerValue(BaseModel):
     awaited: str = ""
     key: str = ""
     key_since_s: int = 0
+
+
+def packed_bytes_max(*, settled: int, awaited: int, started: int, cancels: int) -> int:
+    """What so many entries of a line weigh at most, as base64; `started` counts those that ended too."""
+    sizes = (
+        settled * _SETTLED.size,
+        awaited * (_AWAITED.size + ID_LENGTH_MAX),
+        started * _STARTED.size,
+        cancels * _CANCEL.size,
+    )
+    return sum(4 * (size // 3 + 1) for size in sizes)
 
 
 def _packed(layout: struct.Struct, entries: Iterable[tuple[Any, ...]]) -> str:

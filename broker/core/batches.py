@@ -20,7 +20,10 @@ from broker.core.bounds import (
     COMMIT_PATIENCE_MS,
     LEAN_MS,
     LEAN_STARTED_MAX,
+    LEVEL_BYTES,
+    LEVEL_NAME_CHAR_BYTES,
     LEVELS_A_LINE_MAX,
+    LEVELS_BYTES_A_LINE_MAX,
     OVERDUE_LOOKED_FOR_MS,
     PROBE_EVERY_MS,
     RECOMMIT_EVERY_MS,
@@ -207,9 +210,15 @@ class Batches:
         if now_ms - self._levels_at_ms < PROBE_EVERY_MS:
             return ()
         self._levels_at_ms = now_ms
-        levels = limits.checkpoints(now_ms, self._levels_next, LEVELS_A_LINE_MAX)
-        self._levels_next += len(levels)
-        return levels
+        every = limits.checkpoints(now_ms, self._levels_next, LEVELS_A_LINE_MAX)
+        weight = 0
+        for said, each in enumerate(every):
+            weight += len(each.levels) * (LEVEL_BYTES + LEVEL_NAME_CHAR_BYTES * len(each.limit))
+            if weight > LEVELS_BYTES_A_LINE_MAX:
+                every = every[: max(1, said)]
+                break
+        self._levels_next += len(every)
+        return every
 
     def end(self, serial: int, crashed: Collection[TicketNumber] = ()) -> Ended | None:
         """The commit of that batch returned; None if it has been called unknown meanwhile.

@@ -32,6 +32,12 @@ LEAN_STARTED_MAX = 100
 LEVELS_A_LINE_MAX = 60
 """Limits whose levels stand in one line; where there are more, they take turns."""
 
+LEVELS_BYTES_A_LINE_MAX = 192 * 1024
+LEVEL_BYTES = 512
+LEVEL_NAME_CHAR_BYTES = 12
+"""What a level weighs in a line beside its limit's name, and each character of that: a producer may invent names of 256
+characters outside of ASCII, and an escape of JSON for one of those is twelve bytes long."""
+
 LEAN_MS = 60_000
 """How long the ledger's lines leave out what can wait, once a transaction without any decision was refused."""
 
@@ -135,6 +141,9 @@ COPY_WITHIN_MS = 15 * 86_400_000
 
 DEATHS_BEFORE_CAUTION = 2
 """Terms in a row that must have died before records are named in the ledger ahead of reading them."""
+STANDS_A_CLAIM_MAX = 500
+"""So many partitions a claim says where it stands in: of those alone in which a suspect is known. One whose suspect is
+not struck off is read with more caution than it needs, and no more."""
 DEATHS_IN_A_ROW_WITHIN_MS = 600_000
 """Deaths further apart are no row. A platform waits up to five minutes before it starts a process that keeps dying."""
 CAUTIOUS_BATCH_MAX = 50
@@ -160,6 +169,7 @@ CONTROL_BUFFER_BYTES_MAX = 4 * 1024 * 1024
 """Cancels in memory that are not committed yet; each leaves with the next transaction or two."""
 
 assert OUTCOME_BYTES_MAX < TRANSACTION_BYTES_MAX
+assert LEVELS_BYTES_A_LINE_MAX >= LEVELS_A_LINE_MAX * 4 * (LEVEL_BYTES + LEVEL_NAME_CHAR_BYTES * 24)
 assert LEAN_STARTED_MAX < STARTED_A_LINE_MAX
 assert LINGER_MS < PROBE_EVERY_MS < COMMIT_PATIENCE_MS
 assert DOUBT_REST_FIRST_MS < DOUBT_REST_MAX_MS

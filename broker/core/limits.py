@@ -305,9 +305,9 @@ class Limits:
     def checkpoints(self, now_ms: int, first: int = 0, count_max: int | None = None) -> tuple[Checkpoint, ...]:
         """What a successor should believe of every limit's level, or of so many in turn from the `first` on."""
         believed = [desk.budget for desk in self._desks.values() if desk.budget.believed]
-        if count_max is not None and count_max < len(believed):
+        if count_max is not None and believed:
             first %= len(believed)
-            believed = (believed + believed)[first : first + count_max]
+            believed = (believed + believed)[first : first + min(count_max, len(believed))]
         return tuple([budget.checkpoint(now_ms) for budget in believed])
 
     def before_in_order(self, ticket: Ticket) -> list[Ticket]:

@@ -78,6 +78,11 @@ class Deaths:
         self._alone: dict[str, int] = {}
         self._crowd: set[str] = set()
 
+    @property
+    def suspected(self) -> set[str]:
+        """The partitions, `topic/number`, of which a claim must say where they stand, so that others clear it too."""
+        return {_split(each)[0] for each in (*self._alone, *self._crowd, *self._named)}
+
     def claimed(self, owner: str, stands: Iterable[str], at_ms: int) -> None:
         """A claim, made at that wall time: each partition stands at one of these positions."""
         if not self._is_over and owner != self._owner:

@@ -15,10 +15,12 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeVar
 
 import structlog
 
+from broker.core.bounds import STANDS_A_CLAIM_MAX
 from broker.core.progress import PartitionProgress, ProgressUnreadableError
 from broker.core.progress_map import TIMESTAMP_UNKNOWN
 from broker.core.suspects import Caution
@@ -127,20 +129,27 @@ class Promotion:
         if not await self._timekeeper.ask_redis():
             raise LeaseUnavailable("Redis has granted the lease, and does not say what time it is (TIME).")
         await self._follower.reach_back(self._timekeeper.earliest_utc_ms())
-        stands = await self._stands()
+        stands = await self._stored()
         for _ in range(CLAIMS_MAX):
             await self._follower.catch_up()
             keeps = own_term > 0 and self._follower.last_claim == (own_term, self._owner)
             term = own_term if keeps else next_term(self._follower.highest_term)
-            standing = await self._claimed(producer, term, stands, ours_before=keeps)
+            standing = await self._claimed(producer, term, self._suspected(stands), ours_before=keeps)
             if standing is not None:
                 return standing
         raise LogUnavailable("Other claims keep coming in between; is another dispatcher using the same topics?")
 
-    async def _stands(self) -> tuple[str, ...]:
-        """Where each partition stands, for the claim: should we die here too, our successor must know (holes 24)."""
-        stored = await self._stored()
-        return tuple(position(place.topic, place.partition, max(0, each.offset)) for place, each in stored.items())
+    def _suspected(self, stands: Mapping[TopicPartition, StoredOffset]) -> tuple[str, ...]:
+        """Where each partition with a suspect stands, for the claim: should we die here too, our successor must know.
+
+        Of these alone (holes 24): a claim must fit one record, and there may be thousands of partitions.
+        """
+        suspected = self._follower.deaths.suspected
+        named = ((place, each) for place, each in stands.items() if f"{place.topic}/{place.partition}" in suspected)
+        return tuple(
+            position(place.topic, place.partition, max(0, each.offset))
+            for place, each in islice(named, STANDS_A_CLAIM_MAX)
+        )
 
     async def _stored(self) -> dict[TopicPartition, StoredOffset]:
         """Of every partition of every lane, in their order."""

@@ -20,13 +20,24 @@ from broker.settings.duties import (
     RetrySettings,
     ToolsSettings,
 )
+from broker.settings.fitting import (
+    CHUNK_BYTES_MIN,
+    CONTROL_BYTES_MIN,
+    DEAD_LETTER_BYTES_MIN,
+    OFFSETS_BYTES_MAX,
+    OUTCOME_BYTES_MIN,
+    PARKED_BYTES_MIN,
+    Committed,
+    ledger_line_bytes_max,
+    offsets_bytes_max,
+)
 from broker.settings.group import Contradiction, ContradictionsError, Group
 from broker.settings.lanes import LANE_DEFAULTS, LaneSettings
 from broker.settings.limits import LimitSettings, doubly_claimed, limit_name, with_patterns
 from broker.settings.tenants import TenantSettings
 from broker.settings.topics import DAY_S, TopicsSettings
 from schemas.request import TOPIC_NAME
-from schemas.topics import requests_topic, topics
+from schemas.topics import control_topic, failures_topic, requests_topic, topics
 
 _LANE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _ENVELOPE_BYTES = 32 * 1024
@@ -170,6 +181,49 @@ def _check_sizes(settings: Settings) -> Iterator[Contradiction]:
         yield Contradiction(sentence, (held_key, ("topics", "results", "max_message_bytes")))
 
 
+def _check_fitting(settings: Settings) -> Iterator[Contradiction]:
+    """Of the topics: what must fit one record. Of the partitions: what must fit one commit."""
+    given = settings.topics
+    least = {
+        "ledger": (
+            given.ledger,
+            ledger_line_bytes_max(len(settings.lanes)),
+            "a full line must fit, or no leader commits",
+        ),
+        "results": (given.results, OUTCOME_BYTES_MIN, "else no answer fits"),
+        "failures": (given.failures, PARKED_BYTES_MIN, "else no request can be parked"),
+        "dead_letters": (given.dead_letters, DEAD_LETTER_BYTES_MIN, "a dead letter keeps 64 KiB of its record"),
+        "chunks": (given.chunks, CHUNK_BYTES_MIN, "chunks are sent in batches of 64 KiB"),
+        "control": (given.control, CONTROL_BYTES_MIN, "a cancel with its headers must fit"),
+    }
+    for kind, (topic, bytes_min, because) in least.items():
+        if topic.max_message_bytes < bytes_min:
+            sentence = f"topics.{kind}.max_message_bytes {int(topic.max_message_bytes)} is below {bytes_min}: {because}"
+            yield Contradiction(sentence, (("topics", kind, "max_message_bytes"),))
+    yield from _check_partitions(settings)
+
+
+def _check_partitions(settings: Settings) -> Iterator[Contradiction]:
+    prefix, given = settings.kafka.topic_prefix, settings.topics
+    taken = [
+        Committed(requests_topic(prefix, name), given.requests.partitions, lane.buffer_max)
+        for name, lane in settings.lanes.items()
+    ]
+    groups = {
+        "requests": ("dispatcher", [*taken, Committed(control_topic(prefix), given.control.partitions, 0)]),
+        "failures": ("retrier", [Committed(failures_topic(prefix), given.failures.partitions, 0)]),
+    }
+    for kind, (name, committed) in groups.items():
+        weight = offsets_bytes_max(f"{prefix}.{name}", committed)
+        if weight > OFFSETS_BYTES_MAX:
+            partitions = sum(each.partitions for each in committed)
+            sentence = (
+                f"the progress of {partitions} partitions may weigh {weight} bytes, and Kafka takes "
+                f"{OFFSETS_BYTES_MAX} in one commit: no {name} could begin, so lower topics.{kind}.partitions"
+            )
+            yield Contradiction(sentence, (("topics", kind, "partitions"),))
+
+
 def _check_ledger(settings: Settings) -> Iterator[Contradiction]:
     needed_s = max(2 * settings.dedupe.window_s, DAY_S)
     if settings.ledger_retention_s < needed_s:
@@ -205,6 +259,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Contradiction]], ...] = (
     _check_failures,
     _check_results,
     _check_sizes,
+    _check_fitting,
     _check_ledger,
     _check_patterns,
     _check_replies,

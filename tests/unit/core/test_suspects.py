@@ -242,3 +242,17 @@ def test_in_doubt_no_record_is_named() -> None:
     suspects.end()
     suspects.clear()
     assert (suspects.begin(), suspects.due, suspects.is_written(())) == ((), False, True)
+
+
+def test_a_claim_needs_to_name_the_partitions_of_suspects_alone() -> None:
+    deaths = Deaths()
+    assert deaths.suspected == set()
+    deaths.claimed("a", ["t/0/1", "t/1/1"], 0)
+    deaths.stepped("a", ["t/0/5"], 0)
+    assert deaths.suspected == {"t/0"}, "should the term die now, that record is a suspect"
+    deaths.claimed("b", ["t/0/5"], 0)
+    deaths.stepped("b", ["t/1/7", "t/1/8"], 0)
+    deaths.claimed("c", [], 0)
+    assert deaths.suspected == {"t/0", "t/1"}
+    deaths.claimed("d", ["t/0/6"], 0)
+    assert deaths.suspected == {"t/1"}

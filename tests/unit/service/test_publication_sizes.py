@@ -31,6 +31,7 @@ from broker.core.identity import Fate, Identity
 from broker.core.reading import Metric
 from broker.core.ticket import Source
 from broker.ports import SENT_BYTES_MAX, Outgoing
+from broker.settings.fitting import OUTCOME_BYTES_MIN
 from schemas.codec import (
     DecodedRequest,
     decode_dead_letter,
@@ -164,13 +165,13 @@ def test_an_outcome_is_sized_with_its_last_header() -> None:
 
 
 def test_no_header_of_a_request_makes_its_outcome_too_large() -> None:
-    rig = Rig(topics={"results": {"max_message_bytes": 3_000}})
+    rig = Rig(topics={"results": {"max_message_bytes": OUTCOME_BYTES_MIN}})
     cargo = rig.request()
     assert isinstance(cargo.content, DecodedRequest)
-    cargo.content = replace(cargo.content, traceparent="x" * 3_000)
+    cargo.content = replace(cargo.content, traceparent="x" * OUTCOME_BYTES_MIN)
     cargo.response = {}
     (outgoing,) = rig.published(Complete())
-    assert outgoing.record.bytes_max <= 3_000 - 1_024
+    assert outgoing.record.bytes_max <= OUTCOME_BYTES_MIN - 1_024
     assert "traceparent" not in headers(outgoing)
 
 

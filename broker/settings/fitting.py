@@ -1,0 +1,83 @@
+"""What must fit into one batch of Kafka, however busy a process is: the bounds of sizes and numbers of partitions.
+
+A ledger line or a commit that is too large fails each time, and with it every leader. So the largest of each follows
+here from what it is made of, and settings that leave less are refused before anything starts.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from broker.core.bounds import (
+    CAUTIOUS_BATCH_MAX,
+    LEVELS_BYTES_A_LINE_MAX,
+    OUTCOMES_PER_TRANSACTION_MAX,
+    OVERDUE_MAX,
+    STANDS_A_CLAIM_MAX,
+    STARTED_A_LINE_MAX,
+)
+from broker.core.fates import RENEWALS_MAX
+from broker.core.progress_map import METADATA_CHARS_MAX
+from schemas.codec import DEAD_LETTER_KEPT_BYTES
+from schemas.ledger import packed_bytes_max
+from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
+
+_TOPIC_CHARS_MAX: Final = 249
+_POSITION_BYTES_MAX: Final = _TOPIC_CHARS_MAX + 32
+"""`topic/partition/offset` in quotes, with its comma."""
+_TOPIC_ID_BYTES: Final = _TOPIC_CHARS_MAX + 32
+_HEAD_BYTES: Final = 1_024
+"""Of a ledger line: kind, term, owner, key and the names of its fields; the same of any record of ours."""
+_SETTLED_MAX: Final = OUTCOMES_PER_TRANSACTION_MAX + OVERDUE_MAX + RENEWALS_MAX
+_STEP_BYTES_MAX: Final = (
+    packed_bytes_max(
+        settled=_SETTLED_MAX,
+        awaited=_SETTLED_MAX,
+        started=2 * STARTED_A_LINE_MAX,
+        cancels=OUTCOMES_PER_TRANSACTION_MAX + RENEWALS_MAX,
+    )
+    + LEVELS_BYTES_A_LINE_MAX
+    + CAUTIOUS_BATCH_MAX * _POSITION_BYTES_MAX
+)
+_CLAIM_BYTES_MAX: Final = STANDS_A_CLAIM_MAX * _POSITION_BYTES_MAX
+
+OUTCOME_BYTES_MIN: Final = 32 * 1024
+"""Half of it is kept free beside an answer; less would take no answer at all."""
+PARKED_BYTES_MIN: Final = 80 * 1024
+"""64 KiB are kept free beside a parked request; less would park none."""
+DEAD_LETTER_BYTES_MIN: Final = DEAD_LETTER_KEPT_BYTES + 16 * 1024
+CHUNK_BYTES_MIN: Final = 64 * 1024 + BATCH_OVERHEAD_BYTES
+"""A batch of chunks, as the client gathers them."""
+CONTROL_BYTES_MIN: Final = 16 * 1024
+
+OFFSETS_BYTES_MAX: Final = MESSAGE_BYTES_MAX
+"""What one commit of a group's offsets may weigh: Kafka makes one batch of it, and holds `message.max.bytes` against
+that (measured: 2,200 partitions with 4,090 characters each are refused whole by a node that takes 8 MiB)."""
+_OFFSET_BYTES: Final = 128
+"""Of one partition, beside the names of group and topic, with a map of little that is open."""
+_OPEN_BYTES: Final = 1
+"""Of a map, for each record that is held: in base64 a third of it where every second one is done, and more only for the
+few that outlast thousands behind them."""
+
+
+def ledger_line_bytes_max(lanes: int) -> int:
+    """The largest record of the ledger, with its batch."""
+    step = _STEP_BYTES_MAX + (lanes + 1) * _TOPIC_ID_BYTES
+    claim = _CLAIM_BYTES_MAX + (lanes + 1) * _TOPIC_ID_BYTES
+    return max(step, claim) + _HEAD_BYTES + BATCH_OVERHEAD_BYTES
+
+
+class Committed(NamedTuple):
+    """One topic of a group: its name, its partitions, and how many of its records are held at once."""
+
+    topic: str
+    partitions: int
+    open_max: int
+
+
+def offsets_bytes_max(group: str, committed: Iterable[Committed]) -> int:
+    """The largest commit of a group: every partition of its topics, as each first transaction of a term stores them."""
+    return sum(
+        each.partitions * (_OFFSET_BYTES + len(group) + len(each.topic))
+        + min(each.open_max * _OPEN_BYTES, each.partitions * METADATA_CHARS_MAX)
+        for each in committed
+    )
