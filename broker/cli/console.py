@@ -1,0 +1,57 @@
+"""The console script: quiet from its first moment, and never with a socket in the place of a standard stream.
+
+It imports nothing that takes time. What takes time are the imports behind it, a quarter of a second, in which Ctrl-C
+would print Python's own traceback. (What comes before, Python's own start, is out of reach.)
+"""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Final, TextIO
+
+_INTERRUPTED: Final = 130
+_NOWHERE: Final = 2
+_CLOSED: Final = (
+    "headrace: standard output is closed, so nothing could be told: leave it open, or send it to /dev/null."
+)
+
+
+def main() -> int:
+    """Run `headrace`; returns the exit code."""
+    is_closed = sys.stdout is None
+    _fill_closed_places()
+    if is_closed:
+        from broker.cli.terminal import say  # noqa: PLC0415 — see the module
+
+        say(_CLOSED, err=True)
+        return _NOWHERE
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+    from broker.cli.main import main as run  # noqa: PLC0415 — see the module
+
+    signal.signal(signal.SIGINT, before)
+    return run()
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """Nothing has begun yet: there is nothing to close, and nothing to say."""
+    os._exit(_INTERRUPTED)
+
+
+def _fill_closed_places() -> None:
+    """Give closed standard streams something to read from and write to.
+
+    Else the next file or socket that is opened has number 0, 1 or 2, and what is printed would go to Kafka.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    sys.stdin = sys.stdin or _stream(0, "r")
+    sys.stdout = sys.stdout or _stream(1, "w")
+    sys.stderr = sys.stderr or _stream(2, "w")
+
+
+def _stream(number: int, mode: str) -> TextIO:
+    return os.fdopen(number, mode, encoding="utf-8", closefd=False)  # type: ignore[return-value]  # a text mode
