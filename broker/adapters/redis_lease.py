@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from broker.core.term import REDIS_ANSWERS_WITHIN_MS
+from broker.core.term import REDIS_ANSWERS_WITHIN_MS, RELEASED
 from broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
 from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
 from broker.settings.urls import RedisUrl, UrlError
@@ -59,8 +59,8 @@ class RedisLease:
         self._key = key
         self._ttl_ms = ttl_ms
         self._token = token
-        self._take, self._renew, self._release = (
-            self._redis.register_script(_script(name)) for name in ("take", "renew", "release")
+        self._take, self._renew, self._release, self._limit = (
+            self._redis.register_script(_script(name)) for name in ("take", "renew", "release", "limit")
         )
 
     async def check(self) -> None:
@@ -80,11 +80,13 @@ class RedisLease:
         return f"{self._key}:wake"
 
     async def look(self) -> LeaseView:
-        """What stands in the key now."""
+        """What stands in the key now; one that is held and has no end is given one, else a dead leader keeps it."""
         async with _answered(), self._redis.pipeline(transaction=True) as both:
             both.get(self._key)
             both.pttl(self._key)
             value, pttl_ms = await both.execute()
+            if value not in {None, RELEASED} and pttl_ms < 0 and self._ttl_ms > 0:
+                await self._limit(keys=[self._key], args=[value, self._ttl_ms])
         return _view(value, pttl_ms)
 
     async def take(self) -> LeaseTaken | LeaseView:

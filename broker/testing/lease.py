@@ -64,8 +64,11 @@ class MemoryLease:
         self.renewals = 0
 
     async def look(self) -> LeaseView:
-        """What stands in the key now."""
-        return self._view()
+        """What stands in the key now; one that is held and has no end is given one."""
+        view = self._view()
+        if view.value not in {None, RELEASED} and view.pttl_ms is None:
+            self._store.set(self._key, str(view.value), px=self._ttl_ms)
+        return view
 
     async def take(self) -> LeaseTaken | LeaseView:
         """Takes an absent or released key, or one that is ours already."""

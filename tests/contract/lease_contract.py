@@ -27,6 +27,9 @@ class LeaseWorld(Protocol):
     async def expire(self) -> None:
         """Let everything under the key reach the end of its life, as if nobody had renewed it."""
 
+    async def persist(self) -> None:
+        """Take the expiry from the key, as a person can."""
+
 
 class LeaseContract:
     """Subclasses bring the fixture `world`."""
@@ -44,6 +47,28 @@ class LeaseContract:
         assert view.value == "a"
         assert view.pttl_ms is not None
         assert 0 < view.pttl_ms <= TTL_MS
+
+    async def test_a_held_lease_that_was_left_without_an_end_is_given_one(self, world: LeaseWorld) -> None:
+        await world.lease("a").take()
+        await world.persist()
+        assert await world.lease("b").look() == LeaseView("a", None)
+        view = await world.lease("b").look()
+        assert view.value == "a"
+        assert view.pttl_ms is not None
+        await world.expire()
+        assert await world.lease("b").take() == LeaseTaken()
+
+    async def test_a_released_lease_keeps_having_none(self, world: LeaseWorld) -> None:
+        await world.lease("a").take()
+        await world.lease("a").release()
+        for _ in range(2):
+            assert await world.lease("b").look() == LeaseView("released", None)
+
+    async def test_a_renewal_gives_a_lease_its_end_again(self, world: LeaseWorld) -> None:
+        await world.lease("a").take()
+        await world.persist()
+        assert await world.lease("a").renew(restore=False) == LeaseMine()
+        assert (await world.lease("b").look()).pttl_ms is not None
 
     async def test_a_held_lease_is_shown_and_not_taken(self, world: LeaseWorld) -> None:
         await world.lease("a").take()

@@ -35,6 +35,9 @@ class RedisWorld:
             if await self.server.pttl(key) > 0 and not key.endswith(":standbys"):
                 await self.server.delete(key)
 
+    async def persist(self) -> None:
+        await self.server.persist(self.key)
+
     async def close(self) -> None:
         for lease in self._leases.values():
             await lease.close()
@@ -83,6 +86,34 @@ async def test_bytes_that_are_no_text_are_somebody_elses_and_end_nobody(world: R
     await world.server.delete(world.key)
     assert await lease.take() == LeaseTaken(), "once it has gone"
     await status.close()
+
+
+async def test_a_leader_keeps_its_lease_in_a_redis_whose_memory_is_used_up(world: RedisWorld) -> None:
+    """Writes that need memory are refused, and said so: a standby, and a key that must be set, see a Redis away."""
+    lease, other = world.lease("a"), world.lease("b")
+    await lease.take()
+    await world.server.config_set("maxmemory", "1")
+    try:
+        assert await lease.renew(restore=True) == LeaseMine()
+        assert (await other.look()).value == "a"
+        for refused in (other.note_ready(), lease.publish_status("{}")):
+            with pytest.raises(LeaseUnavailable, match=r"OOM|maxmemory"):
+                await refused
+    finally:
+        await world.server.config_set("maxmemory", "0")
+    assert await lease.renew(restore=False) == LeaseMine()
+
+
+async def test_a_replica_that_takes_no_writes_is_a_redis_that_is_away(world: RedisWorld) -> None:
+    lease = world.lease("a")
+    await lease.take()
+    await world.server.replicaof("127.0.0.1", "1")
+    try:
+        for refused in (lease.renew(restore=True), lease.release(), world.lease("b").note_ready()):
+            with pytest.raises(LeaseUnavailable, match=r"read only|READONLY"):
+                await refused
+    finally:
+        await world.server.replicaof("NO", "ONE")
 
 
 async def test_a_release_wakes_whoever_listens(world: RedisWorld) -> None:

@@ -1,7 +1,12 @@
 -- Prolongs the lease if it is ours; an absent one is set again if ARGV[3] is '1'.
+-- PEXPIRE, not SET: a Redis whose memory is used up (maxmemory) refuses every SET, and this needs no memory.
 -- KEYS[1] lease; ARGV[1] own token, ARGV[2] life in ms. Returns {1}, or {0, value} and {0} when absent.
 local value = redis.call('GET', KEYS[1])
-if value == ARGV[1] or (not value and ARGV[3] == '1') then
+if value == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  return {1}
+end
+if not value and ARGV[3] == '1' then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   return {1}
 end

@@ -18,6 +18,11 @@ class _MemoryWorld:
     async def expire(self) -> None:
         self.now_ms += TTL_MS
 
+    async def persist(self) -> None:
+        entry = self.store.get("headrace:lease")
+        assert entry is not None
+        self.store.set("headrace:lease", entry[0])
+
 
 class TestMemoryLease(LeaseContract):
     @pytest.fixture
