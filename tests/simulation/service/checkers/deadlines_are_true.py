@@ -1,9 +1,10 @@
 """Nobody fails for a deadline that has not passed, however wrong the clock that a process began with.
 
 Where Redis does not answer, a wrong clock cannot be told from a right one. A refusal that told to wait until after the
-deadline ends a request as soon as it has come.
+deadline ends a request as soon as it has come: its own, or one of its model, whose limit opens too late for all.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,8 +14,9 @@ from schemas.request import deadline_of
 from schemas.request_codec import DecodedRequest
 from tests.simulation.service.history import History
 from tests.simulation.service.producers import Sent
-from tests.simulation.service.scenario import WALL
+from tests.simulation.service.scenario import MODELS, WALL
 
+TOO_MANY = 429
 SLACK_S = 5.5
 """Clocks that differ by less than five seconds are left as they are."""
 TOLD_TO_WAIT = re.compile(r"Please try again in (?:(\d+)m)?([\d.]+)(ms|s)\.")
@@ -32,7 +34,8 @@ def check(history: History) -> Iterator[str]:
     for at_s, outcome in history.outcomes():
         if outcome.get("reason") == "deadline_exceeded":
             until_s = min((_deadline_s(history, each) for each in sent[outcome["id"], outcome["run"]]), default=at_s)
-            if at_s + _told_to_wait_s(outcome) < until_s - SLACK_S:
+            told_s = max(at_s + _told_to_wait_s(outcome), _shut_until_s(history, outcome["model"], at_s))
+            if told_s < until_s - SLACK_S:
                 yield f"{outcome['id']} failed at {at_s:.3f} s for its deadline, which was at {until_s:.3f} s"
 
 
@@ -57,3 +60,11 @@ def _told_to_wait_s(outcome: Mapping[str, Any]) -> float:
         return 0.0
     minutes, amount, unit = told.groups()
     return 60 * int(minutes or 0) + float(amount) / (1_000 if unit == "ms" else 1)
+
+
+def _shut_until_s(history: History, model: str | None, at_s: float) -> float:
+    """Until when a refusal that came by then shut this model, as it said."""
+    scenario = history.scenario
+    told_s = (model == MODELS[-1] and scenario.last_model_refused_for_s) or scenario.refused_for_s
+    refused = (call for call in history.calls if call.status == TOO_MANY and call.at_s <= at_s)
+    return max((call.at_s + told_s for call in refused if json.loads(call.body)["model"] == model), default=0.0)
