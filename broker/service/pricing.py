@@ -19,7 +19,7 @@ from broker.service.grants import Grants
 from broker.service.outreach import reaching
 from broker.settings.whole import Settings
 from schemas.codec import decode_request
-from schemas.copies import stated_identity
+from schemas.copies import StatedIdentity, stated_identity
 from schemas.ids import fingerprint, id_hash
 from schemas.record import Record
 from schemas.request import GenerationRequest, deadline_of
@@ -51,32 +51,37 @@ class Pricer:
         decoded = decode_request(record.value, record.headers, self._input, key=record.key)
         if isinstance(decoded, Undecodable):
             return self._garbage(decoded, record)
-        if decoded.run and not self._believes(decoded.request.id, decoded.run, record):
-            decoded = replace(decoded, run=0, deadline_override=None)
+        run = self._run(decoded.request.id, decoded.run, record)
+        if run != decoded.run:
+            decoded = replace(decoded, run=run, deadline_override=None)
         return decoded, self._candidate(lane, decoded, submitted_at)
 
     def unread(self, record: Record, sentence: str = CRASHED) -> tuple[Undecodable, Garbage]:
         """What can be known of a record whose value must not be read again: its headers may name its id."""
         return self._garbage(unread_request(record.headers, sentence), record, "crashed")
 
-    def _believes(self, request_id: str | None, run: int, record: Record) -> bool:
-        return self._grants.believes(request_id, run, record.headers)
+    def _run(self, request_id: str | None, named: int, record: Record) -> int:
+        """The run of a record whose header names one; a copy of a parked request is of the run that was parked.
+
+        The header of a copy is as the producer wrote it. If it was not believed at first, it seems to be a replay of
+        what is parked: the copy would wait for its own outcome.
+        """
+        stated = _stated(record)
+        run = named if stated is None or stated.request_id != request_id else stated.run
+        return run if self._grants.believes(request_id, run, record.headers) else 0
 
     def _garbage(
         self, decoded: Undecodable, record: Record, reason: str = "invalid_request"
     ) -> tuple[Undecodable, Garbage]:
         """Garbage; a copy of a parked request is known by what the retrier wrote beside it, whatever its body says."""
-        attempt = attempt_of(record.headers)
-        stated = stated_identity(record.headers) if attempt else None
-        if stated is not None:
-            decoded = replace(decoded, request_id=stated.request_id, run=stated.run)
-        if decoded.run and not self._believes(decoded.request_id, decoded.run, record):
-            decoded = replace(decoded, run=0)
+        stated = _stated(record)
+        request_id = decoded.request_id if stated is None else stated.request_id
+        decoded = replace(decoded, request_id=request_id, run=self._run(request_id, decoded.run, record))
         if decoded.request_id is None:
             return decoded, Garbage(None, decoded.message, "undecodable" if reason == "invalid_request" else reason)
         mark = _mark(record) if stated is None else stated.fingerprint
         identity = Identity(id_hash(decoded.request_id), decoded.run, mark)
-        return decoded, Garbage(identity, decoded.message, reason, attempt=attempt)
+        return decoded, Garbage(identity, decoded.message, reason, attempt=attempt_of(record.headers))
 
     def defect(self, record: Record) -> tuple[Undecodable, Garbage]:
         """What can be told of a record for which `read` raised: its id and content, if decoding it goes well."""
@@ -84,7 +89,7 @@ class Pricer:
             decoded = decode_request(record.value, record.headers, self._input, key=record.key)
             if isinstance(decoded, DecodedRequest):
                 request = decoded.request
-                run = decoded.run if self._believes(request.id, decoded.run, record) else 0
+                run = self._run(request.id, decoded.run, record)
                 told = Undecodable(DEFECT, request.id, run, request.tenant, request.endpoint, reply_to=request.reply_to)
                 mark = fingerprint(request.tenant, request.endpoint, request.body)
                 identity = Identity(id_hash(request.id), run, mark)
@@ -161,6 +166,11 @@ _REFUSALS: tuple[tuple[Callable[[GenerationRequest], bool], str, str], ...] = (
         "body.background must not be set: OpenAI would answer without a response, and keep it to itself.",
     ),
 )
+
+
+def _stated(record: Record) -> StatedIdentity | None:
+    """What the retrier wrote beside a copy of a parked request; None for any other record."""
+    return stated_identity(record.headers) if attempt_of(record.headers) else None
 
 
 def _hash_of(ordering_key: str | None) -> bytes:

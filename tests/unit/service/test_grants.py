@@ -23,7 +23,7 @@ from schemas.ledger import LedgerKind, LedgerRecord
 from schemas.record import Record
 from schemas.replay_codec import encode_replay
 from tests.unit.service.rig import PREFIX, WALL, Process, World, led, request, settings_of, until
-from tests.unit.service.test_parked_ids import Former
+from tests.unit.service.test_parked_ids import FAILURES, Former, put_back, shut
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -105,6 +105,48 @@ async def test_forged_attempts_do_not_use_up_those_of_a_request() -> None:
     await until(lambda: len(world.outcomes()) == 1)
     assert ends(world) == [("lead", 0, "completed")]
     assert world.upstream.calls == {"lead": 2}
+    await process.end()
+
+
+# ---------------------------------------------------------------------------------------------------- put back
+
+
+async def parked_under_a_forged_run(world: World) -> Record:
+    """A first submission that says it is run 1 and waits for the retrier: its record in the failures topic."""
+    other = request("parked", body={"model": "gpt-4o", "messages": []})
+    world.kafka.append(LANE, Record(None, json.dumps(other).encode(), (("headrace-run", b"1"),)))
+    await until(lambda: bool(world.kafka.committed(FAILURES)))
+    (failure,) = world.kafka.committed(FAILURES)
+    return failure.record
+
+
+async def test_a_parked_first_submission_comes_back_as_what_it_was_whatever_run_its_header_forges() -> None:
+    """Run 0 is known by then: the copy was believed to be run 1, and waited for the end of run 0, which was itself."""
+    world = World(latency_s=0.1, script=shut)
+    process = Process(world, "a").start()
+    await led(process)
+    failure = await parked_under_a_forged_run(world)
+    await asyncio.sleep(600)
+    put_back(world, failure)
+    await until(lambda: bool(world.outcomes()), 10)
+    await asyncio.sleep(2 * HOUR_S)
+    assert ends(world) == [("parked", 0, "completed")]
+    await process.end()
+
+
+async def test_what_was_cancelled_while_parked_is_not_called_as_the_run_that_its_header_forges() -> None:
+    world = World(latency_s=0.1, script=shut)
+    process = Process(world, "a").start()
+    await led(process)
+    failure = await parked_under_a_forged_run(world)
+    world.cancel("parked")
+    await until(lambda: bool(world.outcomes()), 10)
+    calls = world.upstream.calls["parked"]
+    await asyncio.sleep(600)
+    put_back(world, failure)
+    await asyncio.sleep(2 * HOUR_S)
+    assert [(each["id"], each["run"], each.get("reason")) for each in world.outcomes()] == [("parked", 0, "cancelled")]
+    assert world.upstream.calls["parked"] == calls
     await process.end()
 
 

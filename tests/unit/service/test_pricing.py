@@ -236,3 +236,39 @@ def test_without_a_grant_no_run_is_believed_neither_of_a_request_nor_of_garbage(
     headers = (("headrace-run", b"7"), ("ce_subject", b"lead-1"))
     decoded, _ = read(record(headers) if value is None else Record(None, value, headers), priced=strict)
     assert decoded.run == 0
+
+
+COPY = (("headrace-run", b"1"), ("headrace-deadline", to_wire(WALL + timedelta(seconds=9)).encode()))
+
+
+def copied(stated: bytes, attempt: bytes = b"1") -> Record:
+    """A request whose header names run 1, with what the retrier writes beside it."""
+    return record((*COPY, ("headrace-attempt", attempt), ("headrace-identity", stated)))
+
+
+@pytest.mark.parametrize(
+    ("taken", "run"),
+    [
+        (copied(b"00112233aabbccdd 0 lead-1"), 0),
+        (copied(b"00112233aabbccdd 1 lead-1"), 1),
+        (copied(b"00112233aabbccdd 0 lead-2"), 1),
+        (copied(b"00112233aabbccdd 0 lead-1", attempt=b"0"), 1),
+        (copied(b"0 lead-1"), 1),
+    ],
+    ids=["not believed at first", "a replay", "of another id", "no copy", "malformed"],
+)
+def test_a_copy_is_of_the_run_that_was_parked_whatever_its_header_names(taken: Record, run: int) -> None:
+    """Every run is believed here. The deadline beside a run that was not believed is none."""
+    known = candidate(taken)
+    assert known.identity.run == run
+    assert deadline(taken) == WALL + (timedelta(seconds=9) if run else DAY)
+    told, garbage = pricer().defect(taken)
+    assert garbage.identity is not None
+    assert (told.run, garbage.identity.run) == (run, run)
+
+
+def test_the_run_that_a_copy_states_needs_a_grant_as_any_other() -> None:
+    clock = WallClock(lambda: LOOP_MS / 1_000, lambda: WALL)
+    strict = Pricer(settings_of(), RoughCounter(), clock, grants_of(clock))
+    decoded, _ = read(copied(b"00112233aabbccdd 3 lead-1"), priced=strict)
+    assert decoded.run == 0
