@@ -1,6 +1,7 @@
 """What the checkers read: everything that matters for a promise, in order, as the world saw it."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 
 from broker.ports import StoredOffset, TopicPartition
 from broker.testing.kafka import MemoryKafka
+from schemas import headers as names
 from schemas import topics
 from schemas.codec import decode_ledger
 from schemas.ledger import LedgerKind, LedgerRecord
@@ -116,7 +118,7 @@ class History:
         logged: Lines of the log that hold a part of a prompt or of an answer.
         defects: What nobody caught, processes that ended by themselves.
         remains: What the last leader still holds once the world is quiet.
-        undone: Records that are not done, by what Kafka stores, once the world is quiet.
+        undone: Records of lanes that are not done in the end, by what Kafka stores.
         quiet_s: When everything had ended; None: never.
     """
 
@@ -149,6 +151,16 @@ class History:
         """Those that have no outcome, but for the excused."""
         answered = {(outcome["id"], outcome["run"]) for _, outcome in self.outcomes()}
         return {identity for identity in self.asked() - answered if identity[0] not in self.excused}
+
+    def put_back(self) -> Counter[str]:
+        """How often the retrier has put back the request of which position of the failures topic."""
+        records = [each for commit in self.commits if commit.group == RETRIER for each in commit.records.values()]
+        return Counter(dict(one.headers).get(names.FAILURE, b"").decode() for each in records for one in each)
+
+    def parked(self) -> set[str]:
+        """The positions of everything that was parked."""
+        logs = enumerate(self.kafka.logs(FAILURES))
+        return {f"{FAILURES}/{number}/{each.offset}" for number, log in logs for each in log.committed()}
 
     def claims(self) -> list[tuple[float, int, str]]:
         """Every claim that stands: when, of which term, by whom."""

@@ -239,6 +239,11 @@ class Scenario:
         """Whether it outlives the dedupe window."""
         return self.sent_within_s is not None
 
+    @property
+    def longest_refusal_s(self) -> float:
+        """For how long a request may be parked at once."""
+        return max(self.refused_for_s, self.last_model_refused_for_s or 0.0)
+
     @classmethod
     def drawn(cls, seed: int) -> "Scenario":
         """The run that belongs to a seed."""

@@ -128,8 +128,10 @@ class World:
             self._look_for_the_dead()
             if self._is_quiet():
                 self.history.quiet_s = self.history.quiet_s or self.conductor.now_s
-                if self._is_idle() or self.conductor.now_s > self.history.quiet_s + SETTLING_S:
+                settled_s = self.history.quiet_s + SETTLING_S + self.scenario.longest_refusal_s
+                if self._is_settled() or self.conductor.now_s > settled_s:
                     break
+        self.history.undone = self.undone()
         self._let_all_happen(self.conductor.now_s + LATE_S)
         self._finish()
         return self.history
@@ -279,6 +281,10 @@ class World:
         """Everything that was sent has ended, and every record is done."""
         return not self._producers.to_come and not self.history.waiting() and not self.undone()
 
+    def _is_settled(self) -> bool:
+        """Whether the leader holds nothing, and everything parked is back, also what was answered meanwhile."""
+        return self._is_idle() and not self.history.parked() - self.history.put_back().keys()
+
     def _is_idle(self) -> bool:
         """Whether somebody leads and holds nothing."""
         leaders = [
@@ -287,7 +293,7 @@ class World:
         return bool(leaders) and not any(held(leaders[-1]).values())
 
     def undone(self) -> list[str]:
-        """Every record that is not done, by what is stored; of failures, those not put back."""
+        """Every record that is not done, by what is stored."""
         stored = self.kafka.groups.get(f"{PREFIX}.dispatcher")
         left = []
         for topic in [topics.requests_topic(PREFIX, lane) for lane in LANES] + [topics.control_topic(PREFIX)]:
