@@ -205,6 +205,18 @@ def test_a_request_that_waits_while_redis_is_away_is_found_out() -> None:
     assert list(redis_stops_no_call.check(history)) != []
 
 
+def test_of_a_key_a_request_whose_record_was_removed_has_no_place_and_all_others_have(scenario: Scenario) -> None:
+    history = run(replace(scenario, requests=120))
+    for each in history.calls:
+        each.sent_s = -each.sent_s
+    found = [(each.split()[2], each.split()[7]) for each in keys_keep_their_order.check(history)]
+    removed = found[0][1]
+    history.excused.add(removed)
+    left = [each.split() for each in keys_keep_their_order.check(history)]
+    assert {(each[2], each[7]) for each in left} >= {pair for pair in found if removed not in pair} != set()
+    assert not any(removed in words for words in left)
+
+
 def test_a_leader_that_leads_again_may_count_its_own_former_calls() -> None:
     history = run(Scenario.drawn(9155))
     assert list(repeats_are_counted.check(history)) == []

@@ -2,8 +2,9 @@
 
 In a serial lane none starts before the one in front is decided, so no call of that one follows. Looked at is each
 process for itself: a successor makes calls again that its predecessor had made. A request that was parked before its
-first call has left its place, and ids that were cancelled, replayed or sent with other content have none. A serial lane
-parks nothing.
+first call has left its place, and ids that were cancelled, replayed or sent with other content have none. Nor has one
+of which a record was lost before it was done: who led before has read it, and its successor only a later one. A serial
+lane parks nothing.
 """
 
 from collections.abc import Iterator
@@ -47,6 +48,8 @@ def _rows(history: History) -> Iterator[tuple[str, list[str]]]:
         bodies.setdefault(each.id, set()).add(None if each.is_cancel or each.run else each.body)
     keyed: dict[tuple[str, str], list[Sent]] = {}
     for each in sorted(history.sent, key=lambda sent: sent.offset):
+        if each.id in history.excused:
+            continue
         if each.key is not None and len(bodies[each.id]) == 1 and None not in bodies[each.id]:
             keyed.setdefault((each.topic, each.key), []).append(each)
     for (topic, _), records in keyed.items():
