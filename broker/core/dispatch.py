@@ -265,7 +265,7 @@ class Dispatch:
         budget = self.limits.serve(ticket, now_ms)
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
         entry = StartedEntry(candidate.identity, candidate.calls_before + ticket.calls)
-        line = self.batches.started(entry, awaited=self._care.is_cautious(now_ms))
+        line = self.flights.find(call).line = self.batches.started(entry, awaited=self._care.is_cautious(now_ms))
         repeated = self._inheritance.repeats(candidate.identity)
         self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated, line))
 
@@ -273,6 +273,8 @@ class Dispatch:
         """A call has ended; whether what follows can wait for company."""
         flight = self.flights.find(event.call)
         wanted = flight.wanted
+        if wanted and type(event) is not Refused:
+            self._inheritance.made(flight.ticket.candidate.identity)
         try:
             match event:
                 case Answered():
@@ -387,7 +389,8 @@ class Dispatch:
 
     def _stood_by(self, now_ms: int) -> None:
         if self.role is not Role.FOLLOWING:
-            self._inheritance.outlived(self.register.tickets(), self.limits.checkpoints(now_ms), self.wall_ms(0))
+            called = self.flights.have_left(self.register.tickets(), self.batches.tells_of)
+            self._inheritance.outlived(called, self.limits.checkpoints(now_ms), self.wall_ms(0))
         self.role = Role.FOLLOWING
         self.trust.revoke(now_ms)
         self.batches.interrupt()

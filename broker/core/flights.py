@@ -5,7 +5,7 @@ wait in memory for a commit. A call reserves a fixed weight until its answer is 
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median_low
 
@@ -20,7 +20,8 @@ from broker.core.ticket import CallNumber, Ticket
 class Flight:
     """One HTTP call on its way, and the mirror that has paid for it.
 
-    `probes` are the open breakers it is the probe of; it is `wanted` while its ticket waits for the answer.
+    `probes` are the open breakers it is the probe of; it is `wanted` while its ticket waits for the answer. It leaves
+    once the ledger tells of its `line`; 0: at once.
     """
 
     ticket: Ticket
@@ -28,6 +29,7 @@ class Flight:
     sent_ms: int
     probes: tuple[Breaker, ...] = ()
     wanted: bool = True
+    line: int = 0
 
 
 class Flights:
@@ -113,6 +115,13 @@ class Flights:
     def call_of(self, ticket: Ticket) -> CallNumber | None:
         """The call that a ticket waits for; None if it waits for none."""
         return self._wanted.get(ticket)
+
+    def have_left(self, tickets: Iterable[Ticket], tells_of: Callable[[int], bool]) -> Iterator[Ticket]:
+        """Those of which a call has left. `tells_of`: whether the ledger tells of a line, so that its call leaves."""
+        for ticket in tickets:
+            call = self._wanted.get(ticket)
+            if ticket.calls > (call is not None and not tells_of(self._flights[call].line)):
+                yield ticket
 
     def paid_by(self, budget: Budget) -> int:
         """How many calls in flight a limit has paid for."""

@@ -38,9 +38,12 @@ class Inheritance:
             del self._calls[key]
 
     def outlived(self, tickets: Iterable[Ticket], checkpoints: Iterable[Checkpoint], ahead_ms: int) -> None:
-        """A term of our own is over, with these tickets unsettled; the wall clock is `ahead_ms` of the checkpoints'."""
-        called = (ticket.candidate for ticket in tickets if ticket.calls)
-        self.begun(StartedEntry(candidate.identity, candidate.calls_before) for candidate in called)
+        """A term of our own is over, which has called these and not settled them.
+
+        The wall clock is `ahead_ms` of the checkpoints'.
+        """
+        candidates = (ticket.candidate for ticket in tickets)
+        self.begun(StartedEntry(candidate.identity, candidate.calls_before) for candidate in candidates)
         self.levels(replace(checkpoint, at_ms=checkpoint.at_ms + ahead_ms) for checkpoint in checkpoints)
 
     def settled(self, entries: Iterable[SettledEntry]) -> None:
@@ -52,8 +55,13 @@ class Inheritance:
                 del self._calls[key]
 
     def repeats(self, identity: Identity) -> bool:
-        """Whether a call made now repeats one of theirs; true once."""
-        return bool(self._calls) and self._calls.pop((identity.id_hash, identity.run), None) is not None
+        """Whether a call made now repeats one of theirs: until one has been `made`."""
+        return bool(self._calls) and (identity.id_hash, identity.run) in self._calls
+
+    def made(self, identity: Identity) -> None:
+        """A call of ours has left and ended: the next one repeats that."""
+        if self._calls:
+            self._calls.pop((identity.id_hash, identity.run), None)
 
     def levels(self, checkpoints: Iterable[Checkpoint]) -> None:
         """What a leader believed of its limits, on the wall clock; what was said longest ago is forgotten first."""

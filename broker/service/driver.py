@@ -39,7 +39,7 @@ class Watcher(Protocol):
         """An event was taken note of."""
 
     def watch(self, command: Command, cargo: Cargo | None) -> None:
-        """A command is about to be carried out."""
+        """A command is about to be carried out; of a call: it leaves now, after whatever it had to wait for."""
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
         """See `broker.service.containment.Contained`."""
@@ -129,7 +129,6 @@ class Driver:
         match command:
             case Call():
                 cargo = self.hold[command.number]
-                self._watcher.watch(command, cargo)
                 task = calls.create_task(self._call(command, cargo), name=f"call {command.call}")
                 self._calls[command.call] = task
                 task.add_done_callback(lambda ended: self._ended(command.call, cargo, ended))
@@ -161,6 +160,7 @@ class Driver:
             await self._until(lambda: self.core.batches.tells_of(command.line))
         if not self.core.trust.holds(self.clock.now_ms()):
             return Refused(command.call)
+        self._watcher.watch(command, cargo)
         try:
             verdict, weight = await self._caller(command, cargo)
             return Answered(command.call, verdict, weight, _usage(cargo))

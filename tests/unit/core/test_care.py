@@ -7,11 +7,11 @@ from broker.core.bounds import (
     PUT_OFF_MS,
     QUIET_MS,
 )
-from broker.core.commands import Complete, Fail, SettledEntry, StartedEntry
+from broker.core.commands import Call, Complete, Fail, SettledEntry, StartedEntry
 from broker.core.events import LedgerRead, Refused, Suspected
 from broker.core.identity import Fate
 from broker.core.reception import CALLS_KILL
-from broker.core.ticket import Source
+from broker.core.ticket import Source, TicketNumber
 from broker.core.verdict import Meaning
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict
@@ -170,6 +170,39 @@ def test_after_two_deaths_each_call_waits_for_the_line_that_says_that_it_begins(
     assert shell.core.batches.tells_of(line)
     shell.wait(DEATHS_IN_A_ROW_WITHIN_MS)
     assert shell.calls[shell.take("y")].line == 0, "caution ends by itself"
+
+
+def awaiting_its_line(*begun: str) -> tuple[Shell, TicketNumber]:
+    """A leader after two deaths, the last one of which had begun these, calls one once the ledger says so."""
+    shell = Shell()
+    line(shell, 1, "p1")
+    line(shell, 2, "p2", *begun)
+    line(shell, 3, "me")
+    return shell.lead(), shell.take("x")
+
+
+def called_by_the_next_term(shell: Shell) -> Call:
+    shell.stand_by()
+    shell.now_ms += 1_000
+    shell.lead(shell.restored())
+    return shell.calls[shell.take_at(Source(place(), 0), "x")]
+
+
+def test_a_call_that_waited_for_its_line_as_the_term_ended_has_never_left() -> None:
+    shell, _ = awaiting_its_line()
+    assert not called_by_the_next_term(shell).repeated
+
+
+def test_a_call_whose_line_was_written_has_left() -> None:
+    shell, _ = awaiting_its_line()
+    shell.commit()
+    assert called_by_the_next_term(shell).repeated
+
+
+def test_a_call_that_has_never_left_repeats_still_what_another_leader_had_begun() -> None:
+    shell, number = awaiting_its_line("x")
+    assert shell.calls[number].repeated
+    assert called_by_the_next_term(shell).repeated
 
 
 def test_after_one_death_no_call_waits_for_its_line() -> None:

@@ -4,7 +4,7 @@ from broker.core.bounds import CALL_RESERVE_BYTES
 from broker.core.buckets import Level
 from broker.core.budget import Checkpoint
 from broker.core.commands import Complete, Discard, SettledEntry, StartedEntry
-from broker.core.events import Answered, Committed, Suspended
+from broker.core.events import Answered, Committed, Refused, Suspended
 from broker.core.identity import Fate
 from broker.core.reading import MINUTE_MS, Metric
 from broker.core.rules import Role
@@ -170,6 +170,30 @@ def test_a_term_of_our_own_is_inherited_though_no_line_of_it_is_read() -> None:
     again = shell.take_at(Source(place(), 0), candidate(charge=4_000))
     assert shell.calls[again].repeated
     assert shell.core.limits.checkpoints(shell.now_ms)[0].levels[0].low <= low - 4_000
+
+
+def test_a_call_that_was_not_sent_has_repeated_nothing_yet_and_the_one_that_is_does_so_once() -> None:
+    shell = Shell()
+    shell.read(started=(StartedEntry(identity(), 1),))
+    shell.lead()
+    number = shell.take()
+    for _ in range(2):
+        call = shell.calls.pop(number)
+        assert call.repeated
+        shell.post(Refused(call.call))
+    shell.answer(number, LIMITED)
+    shell.wait(500)
+    assert not shell.calls[number].repeated
+
+
+def test_an_answer_that_comes_after_its_term_has_repeated_nothing_of_the_next_one() -> None:
+    shell = leading()
+    call = shell.calls.pop(shell.take())
+    shell.stand_by()
+    shell.post(Answered(call.call, LIMITED, 0))
+    shell.now_ms += 1_000
+    shell.lead(shell.restored())
+    assert shell.calls[shell.take_at(Source(place(), 0), "x")].repeated
 
 
 def test_calls_of_our_own_that_outlive_a_suspension_repeat_nothing() -> None:

@@ -141,3 +141,16 @@ def test_it_tells_what_is_in_flight_who_waits_for_it_and_who_has_paid() -> None:
     assert (flights.call_of(one), flights.wanted, flights.paid_by(mine)) == (None, 1, 1)
     flights.land(call, 1)
     assert (flights.holds(call), flights.paid_by(mine)) == (False, 0)
+
+
+def test_a_call_that_waits_for_its_line_has_not_left_until_the_ledger_tells_of_it() -> None:
+    flying, mirror, written = flights(), budget(), [4]
+    never, once, waits, again = (ticket(candidate(name)) for name in ("never", "once", "waits", "again"))
+    once.calls = waits.calls = 1
+    again.calls = 2
+    for each in (waits, again):
+        flying.find(flying.start(each, mirror, 0, account=WELL)).line = 5
+    tickets = [never, once, waits, again]
+    assert list(flying.have_left(tickets, lambda line: line <= written[0])) == [once, again]
+    written[0] = 5
+    assert list(flying.have_left(tickets, lambda line: line <= written[0])) == [once, waits, again]

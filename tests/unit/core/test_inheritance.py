@@ -14,14 +14,20 @@ def started(*identities: Identity) -> list[StartedEntry]:
     return [StartedEntry(each, 1) for each in identities]
 
 
-def test_a_call_of_a_dead_leader_is_repeated_once() -> None:
+def test_a_call_of_a_dead_leader_is_repeated_until_it_has_been_made() -> None:
     left = Inheritance(budget)
+    left.made(identity("a"))
     left.begun(started(identity("a")))
+    left.made(identity("b"))
+    left.made(identity("a", run=1))
     assert [left.repeats(identity("b")), left.repeats(identity("a")), left.repeats(identity("a"))] == [
         False,
         True,
-        False,
+        True,
     ]
+    left.made(identity("a"))
+    assert not left.repeats(identity("a"))
+    assert len(left) == 0
 
 
 def test_a_term_of_our_own_leaves_the_calls_it_has_not_settled_and_its_levels() -> None:
@@ -33,9 +39,8 @@ def test_a_term_of_our_own_leaves_the_calls_it_has_not_settled_and_its_levels() 
 
     left = Inheritance(make)
     called, waits = ticket(candidate("called")), ticket(candidate("waits"))
-    called.calls = 1
     level = Level(Metric.TOKENS, 5, 5, 60_000, MINUTE_MS)
-    left.outlived([called, waits], [Checkpoint("gpt", 1_000, (level,), 3, 700, 1_000_000)], 50_000)
+    left.outlived([called], [Checkpoint("gpt", 1_000, (level,), 3, 700, 1_000_000)], 50_000)
     assert left.repeats(called.candidate.identity)
     assert not left.repeats(waits.candidate.identity)
     left.budget("gpt", 10, wall_ms=51_300)

@@ -161,6 +161,7 @@ async def test_a_call_is_refused_at_the_door_when_trust_has_lapsed() -> None:
         rig.do(CALL)
         await asyncio.sleep(3)
         assert rig.answers == [Refused(CallNumber(1))]
+        assert ("Call", True) not in rig.watched.seen, "what has not left is not counted"
 
 
 def awaiting_its_line(rig: Rig) -> Call:
@@ -182,11 +183,13 @@ async def test_a_call_that_waits_for_its_line_begins_with_the_commit() -> None:
         rig.driver.post(Committed(0, 0))
         await asyncio.sleep(5)
         assert rig.answers == []
+        assert ("Call", True) not in rig.watched.seen, "what has not left is not counted"
         rig.trusted()
         began_ms = rig.clock.now_ms()
         commit(rig)
         await asyncio.sleep(3)
         assert rig.core.heard[-1] == (began_ms + 2_000, Answered(CallNumber(1), OK, 123))
+        assert rig.watched.seen.count(("Call", True)) == 1
 
 
 async def test_a_call_that_waited_for_its_line_is_refused_when_trust_has_lapsed_meanwhile() -> None:
@@ -215,6 +218,7 @@ async def test_a_call_cancelled_while_it_waits_for_its_line_never_begins() -> No
         await asyncio.sleep(3)
         assert [type(answer) for answer in rig.answers] == [Answered]
         assert seen == []
+        assert ("Call", True) not in rig.watched.seen, "what has not left is not counted"
 
 
 async def test_a_cancelled_call_is_answered_as_abandoned() -> None:
