@@ -326,7 +326,7 @@ class Dispatch:
             ticket.state = WAITING
             candidate = ticket.candidate
             self.batches.ended(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
-            self._reception.line_up(ticket, now_ms, front=True)
+            self._reception.turn_back(ticket, now_ms)
 
     def _crashed(self, event: Crashed, now_ms: int) -> None:
         """It is not called again: what has crashed once would crash again, and each call is paid."""

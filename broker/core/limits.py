@@ -138,9 +138,21 @@ class Limits:
         return self._desks
 
     def enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
-        """Line up a ticket for its limit, as soon as those of its ordering key before it have started."""
-        if front or not ticket.candidate.order or self._order.join(ticket):
-            self._line_up(ticket, now_ms, front=front)
+        """Line up a ticket for its limit, as soon as those of its ordering key before it have started.
+
+        `front`: it has waited before; meanwhile one before it may have been turned back, or have let it line up.
+        """
+        if ticket.candidate.order:
+            may_start = not (ticket.queued or self._order.must_wait(ticket)) if front else self._order.join(ticket)
+            if not may_start:
+                return
+        self._line_up(ticket, now_ms, front=front)
+
+    def turn_back(self, ticket: Ticket) -> None:
+        """Its call was not sent: those of its ordering key that come after it wait for it again."""
+        follower = self._order.turned_back(ticket) if ticket.candidate.order else None
+        if follower is not None and follower.queued:
+            self.put_off(follower)
 
     def _line_up(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
         candidate = ticket.candidate

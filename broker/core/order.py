@@ -1,7 +1,8 @@
 """Requests of one ordering key, in the order in which they were taken: who may start, and who waits for that.
 
 Only the first of each key stands in a line; the others stand here. In a serial lane the first stays first until it has
-its outcome, else until its first call leaves: a retry is a second start, of which nothing is promised.
+its outcome, else until its first call leaves: a retry is a second start, of which nothing is promised. A call that was
+not sent after all was no start: its request stands again where it stood.
 """
 
 from collections import OrderedDict
@@ -20,6 +21,7 @@ class Order:
     def __init__(self, serial_lanes: Collection[str] = ()) -> None:
         self._serial_lanes = frozenset(serial_lanes)
         self._rows: dict[Key, OrderedDict[Ticket, None]] = {}
+        self._turns = 0
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -29,6 +31,8 @@ class Order:
         key = _key(ticket)
         if key is None:
             return True
+        self._turns += 1
+        ticket.turn = self._turns
         row = self._rows.setdefault(key, OrderedDict())
         row[ticket] = None
         return next(iter(row)) is ticket
@@ -36,6 +40,25 @@ class Order:
     def started(self, ticket: Ticket) -> Ticket | None:
         """A call of it leaves; returns who may start now."""
         return None if ticket.source.partition.lane in self._serial_lanes else self.left(ticket)
+
+    def turned_back(self, ticket: Ticket) -> Ticket | None:
+        """The call of it was not sent; returns who was first of its key and is behind it now."""
+        key = _key(ticket)
+        row = None if key is None else self._rows.setdefault(key, OrderedDict())
+        if row is None or ticket in row:
+            return None
+        first = next(iter(row), None)
+        before = list(takewhile(lambda each: each.turn < ticket.turn, row))
+        row[ticket] = None
+        for each in (ticket, *reversed(before)):
+            row.move_to_end(each, last=False)
+        return None if before else first
+
+    def must_wait(self, ticket: Ticket) -> bool:
+        """Whether one of its key must start before it."""
+        key = _key(ticket)
+        row = None if key is None else self._rows.get(key)
+        return row is not None and ticket in row and next(iter(row)) is not ticket
 
     def left(self, ticket: Ticket) -> Ticket | None:
         """It is decided, or not ours any more; returns who may start now."""

@@ -83,6 +83,11 @@ class Reception:
             if not front:
                 self._alarms.watch(ticket, self._limits.near_at(ticket), len(self._register))
 
+    def turn_back(self, ticket: Ticket, now_ms: int) -> None:
+        """A call was not sent: its request stands where it stood."""
+        self._limits.turn_back(ticket)
+        self.line_up(ticket, now_ms, front=True)
+
     def is_cancelled(self, ticket: Ticket) -> bool:
         """Whether a cancel waits for this request."""
         return self._identities.cancels.covers(ticket.candidate.identity.id_hash, ticket.timestamp_ms)

@@ -147,14 +147,14 @@ SETTLED: Final = State.SETTLED
 class Ticket:
     """One record in the dispatcher's hands.
 
-    `charge` is that of the law believed while it waits, or the server's own word if `stated`.
-    `failures` counts the attempts that count towards `attempts_max`; `calls` every HTTP call made here; `queued` is
-    False while a waiting ticket sleeps until a retry. `timestamp_ms` is the record's in Kafka, `cancel` what it said
-    before it came to stand in for the copy of a parked request. `bytes` is its weight when it is written again,
-    `buffer_bytes` what it takes of its lane's buffer, as much unless stated. `rank` is its place in the line it stands
-    in, if any, `late` whether that is the line of those who would probably not be answered in time; `least` what its
-    call takes at least, as of when that line last asked. `called_ms` is when it was last called. `candidate` is the
-    content of one that is a request; no other has it.
+    `charge` is that of the law believed while it waits, or the server's own word if `stated`. `failures` counts the
+    attempts that count towards `attempts_max`; `calls` every HTTP call made here; `queued` is False while a waiting
+    ticket sleeps until a retry. `timestamp_ms` is the record's in Kafka, `cancel` what it said before it came to stand
+    in for the copy of a parked request. `bytes` is its weight when it is written again, `buffer_bytes` what it takes of
+    its lane's buffer, as much unless stated. `rank` is its place in the line it stands in, if any, `late` whether that
+    is the line of those who would probably not be answered in time; `least` what its call takes at least, as of when
+    that line last asked. `called_ms` is when it was last called. `turn` is its place among those of its ordering key.
+    `candidate` is the content of one that is a request; no other has it.
     """
 
     number: TicketNumber
@@ -176,6 +176,7 @@ class Ticket:
     least: int = 0
     called_ms: int = 0
     buffer_bytes: int = 0
+    turn: int = 0
     candidate: Candidate = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS, PROBE_EVERY_MS
-from broker.core.commands import Complete, Fail, Park, SettledEntry, StartedEntry
+from broker.core.commands import Call, Complete, Fail, Park, SettledEntry, StartedEntry
 from broker.core.events import Answered, Committed, Crashed, Draining, Refused, Taken
 from broker.core.identity import Fate
 from broker.core.reception import CALL_CRASHED, CUT_OFF
@@ -204,6 +204,35 @@ def test_a_call_that_the_door_did_not_send_is_first_in_line_again() -> None:
     shell.post(Refused(call.call))
     assert list(shell.calls) == [first]
     assert shell.calls[first].call != call.call
+
+
+def refused(shell: Shell, *calls: Call) -> None:
+    for each in calls:
+        shell.core.on(Refused(each.call), shell.now_ms)
+    shell.carry_out()
+
+
+def test_of_an_ordering_key_calls_that_were_not_sent_start_in_its_order_all_the_same() -> None:
+    for backwards in (False, True):
+        shell = leading()
+        names = (("a", "gpt"), ("b", "gpt"), ("c", "other"))
+        numbers = [shell.take(candidate(name, limit=limit, order=b"k")) for name, limit in names]
+        calls = [shell.calls.pop(number) for number in numbers]
+        refused(shell, *(reversed(calls) if backwards else calls))
+        assert list(shell.calls) == numbers, backwards
+        shell.settle_all()
+        assert shell.is_empty()
+
+
+def test_one_that_waits_behind_a_call_that_was_not_sent_waits_again() -> None:
+    shell = leading(inflight_max=1)
+    first, second = (shell.take(candidate(name, limit=name, order=b"k")) for name in ("a", "b"))
+    refused(shell, shell.calls.pop(first))
+    assert list(shell.calls) == [first]
+    shell.answer(first)
+    assert list(shell.calls) == [second]
+    shell.settle_all()
+    assert shell.is_empty()
 
 
 def test_a_call_that_was_not_sent_for_a_ticket_that_is_gone_is_over() -> None:

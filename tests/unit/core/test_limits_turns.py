@@ -3,9 +3,16 @@ from dataclasses import replace
 from broker.core.bounds import REACH_EVERY_MS
 from broker.core.limits import Limits
 from broker.core.tenants import TenantRule, Tenants
-from broker.core.ticket import Garbage, State
+from broker.core.ticket import Garbage, State, Ticket
 from tests.unit.core.desks import all_called, answered, call, enqueued, limits
 from tests.unit.core.specimens import LANES, budget, candidate, ticket
+
+
+def turn_back(made: Limits, called: Ticket) -> None:
+    """Its call was not sent."""
+    made.desk(called.candidate.limit, 0).budget.abandoned(called.number, 0)
+    called.state = State.WAITING
+    made.turn_back(called)
 
 
 def test_of_one_key_the_next_lines_up_when_the_one_before_has_started_or_left() -> None:
@@ -182,3 +189,45 @@ def test_a_tenants_cap_is_waited_for_to_the_instant_at_which_it_gives_way() -> N
     assert call(made) is None
     assert made.wake_at() == 60_100
     assert call(made, 60_100) is not None
+
+
+def test_who_is_turned_back_is_first_of_its_key_again_and_the_follower_leaves_its_line() -> None:
+    made = limits()
+    first, second = (ticket(candidate(order=b"k", limit=limit)) for limit in ("small", "large"))
+    for each in (first, second):
+        made.enqueue(each, 0)
+    assert call(made) is first
+    assert (second.queued, made.waiting()) == (True, 1)
+    turn_back(made, first)
+    assert (second.queued, made.waiting()) == (False, 0)
+    made.enqueue(second, 0, front=True)  # its own wait is over
+    assert (second.queued, made.waiting()) == (False, 0)
+    made.enqueue(first, 0, front=True)
+    assert all_called(made) == [first, second]
+    assert made.is_sound(0)
+
+
+def test_a_follower_that_waits_aside_is_behind_who_is_turned_back_and_lines_up_once() -> None:
+    made = limits()
+    first, second = (ticket(candidate(order=b"k")) for _ in range(2))
+    for each in (first, second):
+        made.enqueue(each, 0)
+    assert call(made) is first
+    made.put_off(second)
+    turn_back(made, first)
+    made.enqueue(first, 0, front=True)
+    assert call(made) is first
+    assert second.queued
+    made.enqueue(second, 0, front=True)  # it had waited aside for an instant, which comes now
+    assert made.is_sound(1)
+    assert call(made) is second
+
+
+def test_who_has_no_ordering_key_is_turned_back_to_the_front() -> None:
+    made = limits()
+    first = enqueued(made)
+    enqueued(made)
+    assert call(made) is first
+    turn_back(made, first)
+    made.enqueue(first, 0, front=True)
+    assert call(made) is first

@@ -72,3 +72,41 @@ def test_who_must_start_before_one_of_a_key_can_be_asked() -> None:
     order.started(first)
     assert [order.before(each) for each in (first, third)] == [[], [second]]
     assert [order.before(each) for each in (of(""), of("other"))] == [[], []]
+
+
+def test_who_is_turned_back_stands_where_it_stood_whatever_the_order_of_coming_back() -> None:
+    for back in ((0, 1), (1, 0)):
+        order, three = Order(), [of("k") for _ in range(3)]
+        for each in three:
+            order.join(each)
+        first, second, third = three
+        assert (order.started(first), order.started(second)) == (second, third)
+        assert [order.turned_back(three[place]) for place in back] == (
+            [third, None] if back[0] == 0 else [third, second]
+        )
+        assert [order.must_wait(each) for each in three] == [False, True, True]
+        assert order.started(first) is second
+        assert order.started(second) is third
+        assert order.started(third) is None
+        assert len(order) == 0
+
+
+def test_who_is_turned_back_with_nobody_behind_it_is_the_first() -> None:
+    order, only = Order(), of("k")
+    order.join(only)
+    assert order.started(only) is None
+    assert not order.must_wait(only)
+    assert order.turned_back(only) is None
+    assert not order.must_wait(only)
+    assert order.left(only) is None
+    assert len(order) == 0
+
+
+def test_who_has_no_key_or_has_never_left_its_place_is_turned_back_to_no_other() -> None:
+    order, free, first, second = Order(["serial"]), of(""), of("k", lane="serial"), of("k", lane="serial")
+    assert (order.turned_back(free), order.must_wait(free), len(order)) == (None, False, 0)
+    for each in (first, second):
+        order.join(each)
+    order.started(first)
+    assert order.turned_back(first) is None
+    assert [order.must_wait(each) for each in (first, second)] == [False, True]

@@ -5,7 +5,7 @@ import pytest
 from broker.core.bounds import CANCEL_SLACK_MS
 from broker.core.cancels import Cancel
 from broker.core.commands import Bury, Complete, Discard, Fail
-from broker.core.events import Answered
+from broker.core.events import Answered, Refused
 from broker.core.identity import Fate
 from broker.core.ticket import CONTROL, Candidate, Garbage, Source, TicketNumber
 from broker.core.verdict import Meaning
@@ -58,6 +58,15 @@ def test_who_comes_back_to_the_front_is_not_watched_for_its_deadline_a_second_ti
     shell.wait(500)
     assert number in shell.calls
     assert len(shell.core._alarms._deadlines) == watched
+
+
+def test_a_call_that_was_not_sent_puts_its_request_back_before_those_of_its_key() -> None:
+    shell = leading(inflight_max=1)
+    first, second = (shell.take(candidate(name, order=b"k")) for name in ("a", "b"))
+    shell.post(Refused(shell.calls.pop(first).call))
+    assert list(shell.calls) == [first]
+    shell.answer(first)
+    assert list(shell.calls) == [second]
 
 
 def test_its_like_joins_another_body_is_buried_and_what_is_answered_is_done() -> None:
