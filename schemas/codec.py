@@ -139,6 +139,8 @@ def decode_failure(value: bytes | None, headers: Headers = ()) -> RetryableFailu
 def encode_retry(failure: RetryableFailure, position: Origin) -> Record:
     """The request of a failure as the lane takes it again: original key and headers, ours behind them.
 
+    Its run is the failure's: one that its headers named and the dispatcher did not believe was another's.
+
     `position` is where the failure stands. The record's timestamp should be the failure's `submitted_at`.
     """
     kept = tuple(header for header in failure.original_headers if header[0] not in _RETRY_HEADERS)
@@ -147,12 +149,13 @@ def encode_retry(failure: RetryableFailure, position: Origin) -> Record:
         (names.FAILURES, str(failure.failures).encode()),
         (names.FAILURE, str(position).encode()),
     )
+    run = ((names.RUN, str(failure.run).encode()),) if failure.run else ()
     identity = identity_header(failure.id, failure.run, failure.request)
     stated = () if identity is None else (identity,)
-    return Record(failure.original_key, json_bytes(failure.request), (*kept, *ours, *stated))
+    return Record(failure.original_key, json_bytes(failure.request), (*kept, *run, *ours, *stated))
 
 
-_RETRY_HEADERS = frozenset({names.ATTEMPT, names.FAILURES, names.FAILURE, names.IDENTITY})
+_RETRY_HEADERS = frozenset({names.RUN, names.ATTEMPT, names.FAILURES, names.FAILURE, names.IDENTITY})
 
 
 def encode_chunk(chunk: Chunk, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:

@@ -170,6 +170,18 @@ def test_a_retry_is_the_original_with_our_count_behind_its_headers() -> None:
     )
 
 
+@pytest.mark.parametrize(("run", "said"), [(0, ()), (2, (b"2",))])
+def test_a_retry_is_of_the_run_that_was_parked_whatever_run_its_producer_has_named(
+    run: int, said: tuple[bytes, ...]
+) -> None:
+    failure = RetryableFailure(
+        id="lead-1", run=run, kind="quota", attempt=1, not_before=NOW, lane="bulk", submitted_at=NOW,
+        headers=header_fields((("headrace-run", b"1"), ("headrace-run", b"7"))), request={"id": "lead-1", "body": {}},
+    )  # fmt: skip
+    record = encode_retry(failure, Origin("generation.failures", 3, 99))
+    assert tuple(text for name, text in record.headers if name == "headrace-run") == said
+
+
 def test_chunks_and_cancels_come_back_whole() -> None:
     chunk = Chunk(id="lead-1", term=7, attempt=1, seq=3, delta={"content": "x"})
     record = encode_chunk(chunk, time=NOW)
