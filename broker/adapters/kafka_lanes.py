@@ -167,8 +167,8 @@ class KafkaLane:
             await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await ended(*asking)
-        if self._errors:
-            self._is_in_doubt = False
+        if self._errors or not any(number in self._early for number in partitions):
+            self._is_in_doubt = False  # it is known whose it was, or nothing raises any more
 
     async def _ask(self, consumer: AIOKafkaConsumer, partition: int, timeout_ms: int) -> None:
         """Keep what comes of it for its next `take`; cancelled, it has taken nothing, since aiokafka waits before."""
@@ -211,8 +211,7 @@ class KafkaLane:
                 timeout_ms = 0 if records else _DOUBT_WAIT_MS
                 got = (await consumer.getmany(place, timeout_ms=timeout_ms, max_records=1)).get(place, [])
                 if not got:
-                    if records:
-                        del self._doubts[partition]  # the whole fetch was read
+                    del self._doubts[partition]  # the whole fetch was read, or nothing raises any more
                     break
                 records.extend(got)
         except asyncio.CancelledError:
@@ -237,6 +236,7 @@ class KafkaLane:
     async def _failed(self, partition: int, records_max: int, error: Exception) -> Sequence[Fetched] | Unreadable:
         self.rewind(partition, self._next[partition])
         if isinstance(error, OffsetOutOfRangeError):
+            self._doubts.pop(partition, None)
             return await self._out_of_range(partition)
         tries = self._doubts.get(partition, 0) + 1
         self._doubts[partition] = tries

@@ -389,8 +389,8 @@ class Dispatch:
 
     def _stood_by(self, now_ms: int) -> None:
         if self.role is not Role.FOLLOWING:
-            called = self.flights.have_left(self.register.tickets(), self.batches.tells_of)
-            self._inheritance.outlived(called, self.limits.checkpoints(now_ms), self.wall_ms(0))
+            left = self.flights.have_left(self.register.tickets(), self.batches.tells_of)
+            self._inheritance.outlived(left, self.limits.checkpoints(now_ms), self.wall_ms(0))
         self.role = Role.FOLLOWING
         self.trust.revoke(now_ms)
         self.batches.interrupt()

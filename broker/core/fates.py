@@ -27,7 +27,8 @@ from broker.core.value import value
 
 STRIDES: Final = 64
 RENEWALS_MAX: Final = 500  # a batch: 20 KB in a ledger record
-RETOLD_MAX: Final = 4_000  # a batch, where the ledger is gone: 250 KB
+RETOLD_MAX: Final = 4_000  # answers a batch, where the ledger is gone: 150 KB
+_COPY_WEIGHS: Final = RETOLD_MAX // RENEWALS_MAX  # so many answers: the line says deadline and name of a copy as well
 RUN_MAX: Final = 0xFFFF  # the ledger entry's H
 ATTEMPT_MAX: Final = 0xFF  # the ledger entry's B; higher ones are kept as this one
 _HASH_BITS: Final = 128
@@ -251,10 +252,15 @@ class Fates:
         if self._told_count == len(self.untold):
             self.untold = []
         found: list[tuple[Identity, int, Fate]] = []
+        room = RETOLD_MAX
         for id_hash in self.untold[self._told_count : self._told_count + RETOLD_MAX]:
             known = self._untold(id_hash)
-            if known is not None:
-                found.append((Identity(id_hash, known.run, known.fingerprint), known.attempt, known.fate))
+            if known is None:
+                continue
+            room -= _COPY_WEIGHS if known.fate in _WITH_A_COPY else 1
+            if room < 0:
+                break
+            found.append((Identity(id_hash, known.run, known.fingerprint), known.attempt, known.fate))
         return found
 
     def _untold(self, id_hash: bytes) -> Known | None:

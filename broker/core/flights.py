@@ -12,6 +12,7 @@ from statistics import median_low
 from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
 from broker.core.breaker import Breaker
 from broker.core.budget import Budget
+from broker.core.commands import StartedEntry
 from broker.core.places import places
 from broker.core.ticket import CallNumber, Ticket
 
@@ -116,12 +117,14 @@ class Flights:
         """The call that a ticket waits for; None if it waits for none."""
         return self._wanted.get(ticket)
 
-    def have_left(self, tickets: Iterable[Ticket], tells_of: Callable[[int], bool]) -> Iterator[Ticket]:
-        """Those of which a call has left. `tells_of`: whether the ledger tells of a line, so that its call leaves."""
+    def have_left(self, tickets: Iterable[Ticket], tells_of: Callable[[int], bool]) -> Iterator[StartedEntry]:
+        """The last call of each that has left; `tells_of` says whether the ledger tells of a line: then its call leaves."""
         for ticket in tickets:
             call = self._wanted.get(ticket)
-            if ticket.calls > (call is not None and not tells_of(self._flights[call].line)):
-                yield ticket
+            waits = call is not None and not tells_of(self._flights[call].line)
+            left = ticket.calls - 1 if waits else ticket.calls
+            if left:
+                yield StartedEntry(ticket.candidate.identity, ticket.candidate.calls_before + left)
 
     def paid_by(self, budget: Budget) -> int:
         """How many calls in flight a limit has paid for."""

@@ -13,7 +13,6 @@ from broker.core.bounds import INHERITED_CALLS_MAX, LIMITS_RESTING_MAX
 from broker.core.budget import Budget, Checkpoint
 from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.identity import Identity
-from broker.core.ticket import Ticket
 
 MakeBudget = Callable[[str, int, Checkpoint | None], Budget]
 """Makes the mirror of a limit by name, at an instant, from what a predecessor left."""
@@ -37,13 +36,12 @@ class Inheritance:
         for key in list(islice(self._calls, max(0, len(self._calls) - INHERITED_CALLS_MAX))):
             del self._calls[key]
 
-    def outlived(self, tickets: Iterable[Ticket], checkpoints: Iterable[Checkpoint], ahead_ms: int) -> None:
-        """A term of our own is over, which has called these and not settled them.
+    def outlived(self, calls: Iterable[StartedEntry], checkpoints: Iterable[Checkpoint], ahead_ms: int) -> None:
+        """A term of our own is over, which has made these calls and not settled them.
 
         The wall clock is `ahead_ms` of the checkpoints'.
         """
-        candidates = (ticket.candidate for ticket in tickets)
-        self.begun(StartedEntry(candidate.identity, candidate.calls_before) for candidate in candidates)
+        self.begun(calls)
         self.levels(replace(checkpoint, at_ms=checkpoint.at_ms + ahead_ms) for checkpoint in checkpoints)
 
     def settled(self, entries: Iterable[SettledEntry]) -> None:

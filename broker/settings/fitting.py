@@ -15,7 +15,7 @@ from broker.core.bounds import (
     STANDS_A_CLAIM_MAX,
     STARTED_A_LINE_MAX,
 )
-from broker.core.fates import RENEWALS_MAX
+from broker.core.fates import RENEWALS_MAX, RETOLD_MAX
 from broker.core.progress_map import METADATA_CHARS_MAX
 from schemas.codec import DEAD_LETTER_KEPT_BYTES
 from schemas.ledger import packed_bytes_max
@@ -27,11 +27,11 @@ _POSITION_BYTES_MAX: Final = _TOPIC_CHARS_MAX + 32
 _TOPIC_ID_BYTES: Final = _TOPIC_CHARS_MAX + 32
 _HEAD_BYTES: Final = 1_024
 """Of a ledger line: kind, term, owner, key and the names of its fields; the same of any record of ours."""
-_SETTLED_MAX: Final = OUTCOMES_PER_TRANSACTION_MAX + OVERDUE_MAX + RENEWALS_MAX
+_DECIDED_MAX: Final = OUTCOMES_PER_TRANSACTION_MAX + OVERDUE_MAX
 _STEP_BYTES_MAX: Final = (
     packed_bytes_max(
-        settled=_SETTLED_MAX,
-        awaited=_SETTLED_MAX,
+        settled=_DECIDED_MAX + RETOLD_MAX,
+        awaited=_DECIDED_MAX + RENEWALS_MAX,
         started=2 * STARTED_A_LINE_MAX,
         cancels=OUTCOMES_PER_TRANSACTION_MAX + RENEWALS_MAX,
     )

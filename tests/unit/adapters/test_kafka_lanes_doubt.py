@@ -37,6 +37,7 @@ class Consumer:
         self.values[BROKEN] = [b"before %d" % number for number in range(broken_from)] + [b"bad", b"good", b"behind"]
         self.broken = range(broken_from, broken_from + 2)
         self.read_apart: list[int] = []
+        self.passing = 0  # errors of the broken partition that pass, whatever stands there
         self.positions = dict.fromkeys(PARTITIONS, 0)
         self.fetched_s = dict.fromkeys(PARTITIONS, 0.0)
         self._fetcher = SimpleNamespace()
@@ -64,6 +65,9 @@ class Consumer:
                 number = place.partition
                 if self.fetched_s[number] > now_s:
                     continue
+                if number == BROKEN and self.passing:
+                    self.passing -= 1
+                    raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
                 first = self.positions[number]
                 found = self.values[number][first:][:max_records]
                 if number == BROKEN and any(offset in self.broken for offset in range(first, first + len(found))):
@@ -143,3 +147,20 @@ async def test_what_stands_before_it_in_one_fetch_is_read_at_once_and_the_broken
     assert [value for value in taken if value != b"other"] == consumer.values[BROKEN]
     assert consumer.read_apart == [before]
     assert taken[b"behind"] - begun_s <= 1.5
+
+
+@pytest.mark.parametrize("errors", [1, 2])
+async def test_a_partition_whose_error_has_passed_and_that_stays_silent_slows_no_other(errors: int) -> None:
+    lane, consumer, taken = KafkaLane(KafkaConnection("127.0.0.1:1"), topic="topic"), Consumer(), dict[bytes, float]()
+    lane._consumer = consumer
+    consumer.values[BROKEN], consumer.passing = [], errors
+    await lane.start(dict.fromkeys(PARTITIONS, 0))
+    reading = asyncio.create_task(read(lane, taken))
+    await asyncio.sleep(5)
+    consumer.values[BROKEN + 1] = [b"%d" % number for number in range(1_000)]
+    begun_s = asyncio.get_running_loop().time()
+    await asyncio.sleep(20)
+    reading.cancel()
+    assert len(taken) == 1_000
+    assert max(taken.values()) - begun_s <= 1
+    assert not lane._is_in_doubt

@@ -433,3 +433,16 @@ def test_what_is_recorded_again_comes_in_bounded_batches() -> None:
         index.record(identity(number), 0, Fate.COMPLETED, 1_000)
     index.retell(5_000)
     assert [len(told(index, now_ms)) for now_ms in (5_100, 5_200, 5_300)] == [RETOLD_MAX, 3, 0]
+
+
+def test_of_copies_on_their_way_no_more_are_told_again_at_once_than_are_renewed() -> None:
+    """A line says deadline and name of each: 4,000 of them would not fit the topic, and be refused each time."""
+    index = fates(ids_max=3 * RETOLD_MAX)
+    for number in range(RENEWALS_MAX + 3):
+        index.record(identity(number), 1, Fate.PARKED, 1_000)
+    for number in range(RETOLD_MAX):
+        index.record(identity(RENEWALS_MAX + 3 + number), 0, Fate.COMPLETED, 1_000)
+    index.retell(5_000)
+    batches = [told(index, now_ms) for now_ms in (5_100, 5_200, 5_300)]
+    weight = RETOLD_MAX // RENEWALS_MAX
+    assert [len(batch) for batch in batches] == [RENEWALS_MAX, 3 + RETOLD_MAX - 3 * weight, 3 * weight]

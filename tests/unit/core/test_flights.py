@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
 from broker.core.breaker import Breaker
 from broker.core.flights import Flights
@@ -150,7 +152,17 @@ def test_a_call_that_waits_for_its_line_has_not_left_until_the_ledger_tells_of_i
     again.calls = 2
     for each in (waits, again):
         flying.find(flying.start(each, mirror, 0, account=WELL)).line = 5
-    tickets = [never, once, waits, again]
-    assert list(flying.have_left(tickets, lambda line: line <= written[0])) == [once, again]
+    parked = ticket(replace(candidate("parked"), attempt=3))
+    parked.calls = 1
+    tickets = [never, once, waits, again, parked]
+
+    def left() -> dict[bytes, int]:
+        told = flying.have_left(tickets, lambda line: line <= written[0])
+        return {entry.identity.id_hash: entry.attempt for entry in told}
+
+    names = {each.candidate.identity.id_hash: each for each in tickets}
+    assert [(names[each], attempt) for each, attempt in left().items()] == [(once, 1), (again, 1), (parked, 3)]
     written[0] = 5
-    assert list(flying.have_left(tickets, lambda line: line <= written[0])) == [once, waits, again]
+    assert left() == {
+        each.candidate.identity.id_hash: attempt for each, attempt in ((once, 1), (waits, 1), (again, 2), (parked, 3))
+    }

@@ -7,7 +7,7 @@ from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.identity import Fate, Identity
 from broker.core.inheritance import Inheritance
 from broker.core.reading import MINUTE_MS, Metric
-from tests.unit.core.specimens import budget, candidate, identity, ticket
+from tests.unit.core.specimens import budget, identity
 
 
 def started(*identities: Identity) -> list[StartedEntry]:
@@ -38,11 +38,13 @@ def test_a_term_of_our_own_leaves_the_calls_it_has_not_settled_and_its_levels() 
         return budget(limit, now_ms, checkpoint)
 
     left = Inheritance(make)
-    called, waits = ticket(candidate("called")), ticket(candidate("waits"))
+    called, waits = identity("called"), identity("waits")
     level = Level(Metric.TOKENS, 5, 5, 60_000, MINUTE_MS)
-    left.outlived([called], [Checkpoint("gpt", 1_000, (level,), 3, 700, 1_000_000)], 50_000)
-    assert left.repeats(called.candidate.identity)
-    assert not left.repeats(waits.candidate.identity)
+    left.outlived([StartedEntry(called, 3)], [Checkpoint("gpt", 1_000, (level,), 3, 700, 1_000_000)], 50_000)
+    assert left.repeats(called)
+    assert not left.repeats(waits)
+    left.settled([SettledEntry(called, 2, Fate.PARKED)])
+    assert left.repeats(called), "that it was parked before that call is said again"
     left.budget("gpt", 10, wall_ms=51_300)
     assert made == [Checkpoint("gpt", 51_300, (level,), 3, 400, 1_000_000)]
 

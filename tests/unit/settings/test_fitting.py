@@ -14,7 +14,7 @@ from broker.core.bounds import (
     STANDS_A_CLAIM_MAX,
     STARTED_A_LINE_MAX,
 )
-from broker.core.fates import RENEWALS_MAX
+from broker.core.fates import RENEWALS_MAX, RETOLD_MAX
 from broker.errors import SettingsError
 from broker.settings.fitting import (
     CHUNK_BYTES_MIN,
@@ -44,7 +44,7 @@ from schemas.ledger import (
 )
 
 HASH, FINGERPRINT, TOPIC = b"\xff" * 16, b"\xff" * 8, "t" * 249
-SETTLED = OUTCOMES_PER_TRANSACTION_MAX + OVERDUE_MAX + RENEWALS_MAX
+DECIDED = OUTCOMES_PER_TRANSACTION_MAX + OVERDUE_MAX
 SUSPECT = position(TOPIC, 9_999, 2**63 - 1)
 LANES = 10
 FACES = "\U0001f600" * 256
@@ -63,13 +63,13 @@ def full_step() -> LedgerRecord:
         2**53,
         "f" * 16,
         levels=(level(FACES),) * (LEVELS_BYTES_A_LINE_MAX // (LEVEL_BYTES + LEVEL_NAME_CHAR_BYTES * len(FACES))),
-        settled=(LedgerEntry(HASH, 65_535, 255, LedgerState.WITHDRAWN, FINGERPRINT),) * SETTLED,
+        settled=(LedgerEntry(HASH, 65_535, 255, LedgerState.WITHDRAWN, FINGERPRINT),) * (DECIDED + RETOLD_MAX),
         started=started,
         ended=started,
         cancels=(WaitingCancel(HASH, 2**63 - 1),) * (OUTCOMES_PER_TRANSACTION_MAX + RENEWALS_MAX),
         suspects=(SUSPECT,) * CAUTIOUS_BATCH_MAX,
         topics={f"{lane:0>249}": "i" * 22 for lane in range(LANES + 1)},
-        awaited=(AwaitedEntry(HASH, 65_535, True, DEADLINE_MAX_S, "n" * ID_LENGTH_MAX),) * SETTLED,
+        awaited=(AwaitedEntry(HASH, 65_535, True, DEADLINE_MAX_S, "n" * ID_LENGTH_MAX),) * (DECIDED + RENEWALS_MAX),
         key="k" * 64,
         key_since_s=2**40,
     )
