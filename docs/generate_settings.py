@@ -109,7 +109,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "The progress of all lanes' partitions must fit one commit of 1 MiB: with three lanes some 1,900 each.",
     "topics.retention_s": "How long records are kept. `requests` and `failures` must keep theirs a day longer than the "
     "longest deadline of a lane, `results` at least `dedupe.window_s`, `ledger` twice that and at least a day.",
-    "topics.max_message_bytes": "The largest batch the topic takes. At least what must fit: 621 KiB for `ledger` (a "
+    "topics.max_message_bytes": "The largest batch the topic takes. At least what must fit: 748 KiB for `ledger` (a "
     "full line, more with many lanes), 32 KiB for `results`, 80 KiB for `failures` and `dead_letters`, 65 KiB for "
     "`chunks`, 16 KiB for `control`; for `requests` 32 KiB more than `input.request_bytes_max`.",
     "topics.replication": "Copies of each partition. Unless set, no more than there are nodes.",

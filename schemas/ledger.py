@@ -131,8 +131,8 @@ class LedgerRecord:
 
     `key` is the secret, in base64, by which the dispatchers of a prefix know their own grants (`headrace-grant`), and
     `key_since_s` since when every dead letter has one.
-    `suspects` are positions (`topic/partition/offset`): of a claim, where its term begins to read each partition; of a
-    step, single records about to be decoded, all that are at that moment.
+    `suspects` are positions (`topic/partition/offset`): of a claim, where its term begins to read each partition that
+    has a suspect, 500 at most; of a step, single records about to be decoded, all that are at that moment.
 
     `topics` are Kafka's ids of topics by their names. A step that has some stores the progress of all their partitions;
     a claim hands on those under which the stored progress was written. A topic that has another id now was made anew,

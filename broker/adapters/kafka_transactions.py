@@ -147,6 +147,8 @@ class KafkaTransactions:
             said = f"Nothing can be committed: {denied(error, self._connection, right='WRITE')}"
         elif topic is not None:
             said = f"A transaction was not committed: {topic} did not take a record: {_told(error)}."
+        elif kind is Kind.DENIAL:
+            said = f"Nothing can be committed: {_told(error)}."
         else:
             said = f"A transaction's outcome is unknown: {_told(error)}."
         return ProducerDead(said, setback=SETBACKS[kind], topic=topic)

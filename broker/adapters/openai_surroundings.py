@@ -37,7 +37,7 @@ def unusable(base_url: str | None, environ: Mapping[str, str]) -> Iterator[Unusa
 
     Args:
         base_url: the setting; None: OpenAI's own.
-        environ: the environment variables.
+        environ: for headers and names of variables; proxies and certificates are those of this process.
     """
     if base_url is not None and not can_look_up(base_url):
         yield Unusable("openai.base_url names no host that can be looked up: it must look like https://HOST:PORT/v1.")

@@ -187,7 +187,7 @@ def connected(url: str) -> Redis:
         client: Redis = Redis.from_url(
             RedisUrl.read(url).encoded(),
             decode_responses=True,
-            encoding_errors="replace",  # whatever stands there is somebody else's, and ends nobody
+            encoding_errors="replace",  # what stands there is not ours, and ends no process
             socket_timeout=_ANSWER_S,
             socket_connect_timeout=_ANSWER_S,
             retry=Retry(NoBackoff(), 0),

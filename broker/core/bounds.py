@@ -115,7 +115,8 @@ CRAMPED_BELOW = 64
 """A partition whose map has room for fewer records is cramped: markers between records take room too."""
 
 LIMITS_MAX = 1_000
-"""Limits remembered at once; a producer can invent model names, and each unknown one is a limit of its own."""
+"""Limits remembered at once, beside those that the settings name, which are never forgotten. A producer can invent
+model names, and each unknown one is a limit of its own."""
 LIMITS_RESTING_MAX = 2 * LIMITS_MAX
 """Below so many, those are remembered too at which a call must wait: for a pause, a breaker or a debt."""
 LIMITS_LOOKED_AT = 8

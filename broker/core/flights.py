@@ -118,7 +118,7 @@ class Flights:
         return self._wanted.get(ticket)
 
     def have_left(self, tickets: Iterable[Ticket], tells_of: Callable[[int], bool]) -> Iterator[StartedEntry]:
-        """The last call of each that has left; `tells_of` says whether the ledger tells of a line: then its call leaves."""
+        """The last call of each that has left. `tells_of`: whether the ledger tells of a line: its call leaves then."""
         for ticket in tickets:
             call = self._wanted.get(ticket)
             waits = call is not None and not tells_of(self._flights[call].line)

@@ -89,7 +89,9 @@ class Limits:
         self._make_budget = make_budget
         self._order = Order([rule.name for rule in rules if rule.serial])
         self._desks: dict[str, LimitDesk] = {}
-        self._turns: OrderedDict[LimitDesk, None] = OrderedDict()  # somebody waits; whoever was served last is last
+        self._turns: OrderedDict[LimitDesk, None] = (
+            OrderedDict()
+        )  # with requests that wait; the one served last is last
         self._unnamed: OrderedDict[str, None] = OrderedDict()  # no settings name them; looked at last, or new: last
         self._stirred = False  # whether a call has changed who is next at another limit
         self._wake_at: int | None = None
@@ -120,7 +122,7 @@ class Limits:
         self.account = Account()
 
     def _make_room(self, now_ms: int) -> None:
-        """Forget limits that no settings name and nobody needs now, once there are too many."""
+        """Forget limits that no settings name and no request needs now, once there are too many."""
         for _ in range(min(LIMITS_LOOKED_AT, len(self._unnamed))):
             if len(self._desks) < LIMITS_MAX:
                 return

@@ -151,7 +151,7 @@ class Candidacy:
         return self._take_at_ms if now_ms - self._heard_ms <= self._times.silence_ms else None
 
     def _free_from_ms(self, now_ms: int) -> int:
-        """When nobody can trust this key any more that is found to be gone."""
+        """From when on no process can trust this key any more, which is found to be gone."""
         if self._expires_ms is None:
             return self._unseen_take_at_ms
         if self._expires_ms <= now_ms:

@@ -94,6 +94,18 @@ async def test_that_retention_leaves_less_than_a_window_is_said(age_ms: int | No
     assert any(each["event"] == "ledger_reaches_back_less" for each in logs) is is_said
 
 
+async def test_what_retention_left_of_a_window_is_said_in_seconds() -> None:
+    world = World()
+    write(world, step("removed"), age_ms=2 * HOUR_MS)
+    for part in range(3):
+        write(world, step(f"r{part}"), age_ms=10 * MINUTE_MS - part * 5 * MINUTE_MS)
+    world.kafka.logs(LEDGER)[0].trim(1)
+    process = Process(world, "a")
+    with structlog.testing.capture_logs() as logs:
+        await process.follower.catch_up()
+    assert [each["seconds"] for each in logs if each["event"] == "ledger_reaches_back_less"] == [600]
+
+
 async def test_catching_up_ends_at_the_end_and_goes_on_from_there() -> None:
     world = World()
     write(world, *(step(f"r{number}") for number in range(2_000)))
