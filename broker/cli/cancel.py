@@ -10,9 +10,10 @@ import typer
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from broker.cli.outcome_line import outcome_line
 from broker.cli.patience import hush_kafka
 from broker.cli.request_lines import STDIN, opened
-from broker.cli.terminal import json_line, outcome_line, say
+from broker.cli.terminal import json_line, say
 from broker.client import IN_FLIGHT_MAX, CancelReceipt, GenerationClient
 from broker.errors import InvalidRequest, WaitTimedOut
 from schemas.ids import is_valid_id

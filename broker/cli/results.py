@@ -8,8 +8,9 @@ import typer
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.moments import moment
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
+from broker.cli.outcome_line import outcome_line
 from broker.cli.patience import hush_kafka, within
-from broker.cli.terminal import outcome_line, safe, say
+from broker.cli.terminal import safe, say
 from broker.client_ports import Start
 from broker.errors import Unreachable
 from consumers.results import ResultReader

@@ -11,13 +11,10 @@ import typer
 
 from broker.service.escapes import safe, safe_json
 from broker.service.presentable import json_text
-from schemas.codec import outcome_fields
-from schemas.outcome import Outcome
 
 __all__ = (
     "is_person_watching",
     "json_line",
-    "outcome_line",
     "safe",
     "safe_bytes",
     "say",
@@ -45,11 +42,6 @@ def say_json(value: Any) -> None:
 def json_line(value: Any, *, compact: bool = False) -> str:
     """The same as a text."""
     return safe_json(json_text(value, compact=compact))
-
-
-def outcome_line(outcome: Outcome) -> str:
-    """An outcome as its record holds it, in one line of JSON."""
-    return json_line(outcome_fields(outcome), compact=True)
 
 
 def safe_bytes(value: bytes, *, keep: str = "") -> str:

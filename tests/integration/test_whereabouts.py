@@ -56,8 +56,8 @@ async def test_a_leader_that_cannot_be_reached_is_named_with_the_way_out(
     await lease.close()
     assert code == 3
     assert capsys.readouterr().err == (
-        "headrace: The leader says that it is asked at http://127.0.0.1:1. 127.0.0.1:1 cannot be asked: nobody listens "
-        "there. Ask it from where that address is reached, or name another one with --url.\n"
+        "headrace: The leader says that it is asked at http://127.0.0.1:1. 127.0.0.1:1 cannot be asked: nothing "
+        "listens there. Ask it from where that address is reached, or name another one with --url.\n"
     )
 
 

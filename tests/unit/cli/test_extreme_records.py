@@ -11,8 +11,9 @@ import pytest
 from broker.cli.dead_letters.row import row_of
 from broker.cli.dead_letters.sheet import as_object, sheet
 from broker.cli.main import main
+from broker.cli.outcome_line import outcome_line
 from broker.cli.results import _as_line
-from broker.cli.terminal import outcome_line, say_json
+from broker.cli.terminal import say_json
 from broker.client_ports import Standing
 from consumers.dead_letters import found_in, original_of
 from schemas import headers as names
