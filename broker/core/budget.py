@@ -382,8 +382,8 @@ class Budget:
         self._buckets_made = self._buckets.made
         shortest = self._buckets.shortest()
         if shortest is None:
-            return
-        if self._spread is None:
+            self._spread = None  # the last bucket was disowned
+        elif self._spread is None:
             self._spread = Spread(shortest.capacity, shortest.period_ms, now_ms, self.settings.burst_ms)
         else:
             self._spread.follow(shortest.capacity, shortest.period_ms, now_ms)

@@ -151,6 +151,23 @@ def test_what_a_predecessor_was_told_fails_no_request_either() -> None:
     assert not budget.fits(2_000_001)
 
 
+def test_a_limit_that_is_undone_slows_nothing_down_any_more() -> None:
+    """Before: calls of 5,000 tokens were a minute apart for good, though no bucket was left."""
+    budget = Budget(UNKNOWN, 0, None)
+    budget.reserve(1, 400, 0)
+    budget.answered(1, 10, refusal(limit=1_000, used=900, requested=400))
+    at_ms = budget.payable_at(5_000, 2_000)
+    assert at_ms is not None
+    budget.reserve(2, 5_000, at_ms)
+    budget.answered(2, at_ms + 10, answer())
+    assert budget.levels(at_ms + 10) == ()
+    for attempt in (3, 4):
+        assert budget.payable_at(5_000, at_ms + 10) == at_ms + 10
+        budget.reserve(attempt, 5_000, at_ms + 10)
+    budget.answered(3, at_ms + 20, answer((60_000, 50_000, "10s")))
+    assert [level.capacity for level in budget.levels(at_ms + 20)] == [60_000]
+
+
 @pytest.mark.parametrize("meaning", ["refused", "answered"])
 def test_a_limit_that_does_not_hold_the_very_call_is_never_believed(meaning: str) -> None:
     budget = full(UNKNOWN, replace(KEY, low=1_999_000, high=2_000_000, capacity=2_000_000))
