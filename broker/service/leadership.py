@@ -319,7 +319,7 @@ class Leadership:
             await self._back_off(1 + self._parts.dice())
             try:
                 await self._parts.follower.catch_up()
-            except LogUnavailable as error:
+            except (LogUnavailable, MissingTopic) as error:  # one that is missing now may be made anew
                 self.health.kafka(str(error))
                 await self._parts.follower.close()
                 continue

@@ -123,6 +123,23 @@ async def test_a_call_under_way_is_paid_once() -> None:
     await leader.end()
 
 
+async def test_a_leader_in_doubt_waits_for_the_ledger_also_while_redis_is_silent() -> None:
+    """Before: the missing topic ended the process, and what it had paid for was paid again."""
+    world = World(latency_s=30)
+    leader = Process(world, "a").start()
+    await led(leader)
+    world.submit("long")
+    await until(lambda: world.upstream.inflight == 1)
+    world.leases.available = False
+    await deleted_and_made(world, for_s=20)
+    assert not leader.leading.done()
+    await until(lambda: len(world.outcomes()) == 1, 60)
+    assert set(world.upstream.calls.values()) == {1}
+    world.leases.available = True
+    await until(lambda: leader.health.role == "leader")
+    await leader.end()
+
+
 async def test_a_ledger_that_is_the_same_is_written_once() -> None:
     world = World(latency_s=0.1)
     leader = await begun_and_idle(world)
