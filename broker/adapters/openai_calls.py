@@ -23,6 +23,7 @@ import openai
 
 from broker.adapters.answer_transport import AnswerTooLarge, BoundedClient, Refused, Unanswered
 from broker.adapters.event_stream import END, EventReader, EventTooLarge
+from broker.adapters.openai_surroundings import OPENAI_URL
 from broker.adapters.stream_assembly import Assembly, asking_for_a_stream, assembly
 from broker.core.envelope import answer_of
 from broker.core.verdict import Answer
@@ -34,7 +35,6 @@ _PATHS = {
     "responses": "/responses",
     "embeddings": "/embeddings",
 }
-OPENAI_URL: Final = "https://api.openai.com/v1"
 WRITTEN_OUT_PARTS: Final = 4
 """An answer's JSON may be so many times as long as the outcome's: indented, with escapes for what is no ASCII."""
 STREAM_PARTS: Final = 64

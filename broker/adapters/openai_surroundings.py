@@ -7,12 +7,15 @@ No sentence repeats a value: each of them may hold a password.
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
-from urllib.request import getproxies
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from broker.adapters.answer_transport import can_look_up, untrusted
 
+OPENAI_URL: Final = "https://api.openai.com/v1"
 CUSTOM_HEADERS: Final = "OPENAI_CUSTOM_HEADERS"
 CERTIFICATES: Final = "SSL_CERT_FILE"
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -22,6 +25,7 @@ _FRAMING: Final = frozenset(
 )
 """Headers by which the HTTP client says where a request ends; with another's word each call is refused or hangs."""
 _PROXIES: Final = ("http", "https", "all")
+_SOCKS: Final = ("socks5", "socks5h")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ def unusable(base_url: str | None, environ: Mapping[str, str]) -> Iterator[Unusa
         yield Unusable("openai.base_url names no host that can be looked up: it must look like https://HOST:PORT/v1.")
     for why in _headers(environ.get(CUSTOM_HEADERS, "")):
         yield Unusable(f"{CUSTOM_HEADERS} {why}.", CUSTOM_HEADERS)
-    yield from _proxies(environ)
+    yield from _proxies(base_url or OPENAI_URL, environ)
     if why := untrusted():
         yield Unusable(f"{CERTIFICATES} names no file of certificates that can be read ({why}).", CERTIFICATES)
 
@@ -64,7 +68,7 @@ def _headers(text: str) -> Iterator[str]:
             yield f"gives {name} in line {number} a character that no HTTP header takes: it is printable ASCII"
 
 
-def _proxies(environ: Mapping[str, str]) -> Iterator[Unusable]:
+def _proxies(base_url: str, environ: Mapping[str, str]) -> Iterator[Unusable]:
     """Proxies that the HTTP client would raise for, or speak the wrong protocol to."""
     found = getproxies()
     if "*" in (host.strip() for host in found.get("no", "").split(",")):
@@ -76,7 +80,19 @@ def _proxies(environ: Mapping[str, str]) -> Iterator[Unusable]:
         url = url if "://" in url else f"http://{url}"
         named = f"{scheme}_proxy"
         variable = next((name for name in (named, named.upper()) if environ.get(name)), named.upper())
-        if not url.startswith(("http://", "https://")):
+        protocol = url.partition("://")[0].lower()
+        if protocol in _SOCKS and scheme != _proxied_by(base_url, found):
+            continue  # the client can be made, and no call goes there: it is meant for other programs
+        if protocol not in {"http", "https"}:
             yield Unusable(f"{variable} is no HTTP proxy: it must begin with http:// or https://.", variable)
         elif not can_look_up(url, proxy=True):
             yield Unusable(f"{variable} names no proxy: it must look like http://USER:PASSWORD@HOST:PORT.", variable)
+
+
+def _proxied_by(base_url: str, found: Mapping[str, str]) -> str:
+    """Which of the proxies calls go through: that of the URL's scheme or else of all; empty: none."""
+    with suppress(ValueError):  # which is said of the setting
+        to = urlsplit(base_url)
+        if not proxy_bypass(to.hostname or ""):
+            return next((scheme for scheme in (to.scheme, "all") if found.get(scheme)), "")
+    return ""

@@ -59,7 +59,6 @@ def test_headers_that_can_be_sent_are_left_alone(monkeypatch: pytest.MonkeyPatch
     "proxy",
     [
         "foo://x",
-        "socks5://h:1",
         "http://h:x",
         "http://h:99999",
         "http://[::1",
@@ -85,6 +84,25 @@ def test_a_proxy_that_ends_the_start_or_each_call_is_named_and_its_login_is_not(
 )
 def test_a_proxy_that_can_be_used_is_left_alone(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     assert _found(monkeypatch, HTTP_PROXY=proxy) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"ALL_PROXY": "socks5://h:1"}, ["ALL_PROXY"]),
+        ({"HTTPS_PROXY": "SOCKS5H://h:1"}, ["HTTPS_PROXY"]),
+        ({"ALL_PROXY": "socks5h://h:1", "HTTPS_PROXY": "HTTP://h:2"}, []),
+        ({"HTTP_PROXY": "socks5://h:1"}, []),
+        ({"ALL_PROXY": "socks5://h:1", "NO_PROXY": "localhost,.gate.invalid"}, []),
+        ({"ALL_PROXY": "socks5://h:1", "NO_PROXY": "localhost,other.invalid"}, ["ALL_PROXY"]),
+        ({"ALL_PROXY": "foo://h:1", "HTTPS_PROXY": "http://h:2"}, ["ALL_PROXY"]),
+    ],
+)
+def test_a_socks_proxy_is_named_where_calls_would_go_through_it(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], named: list[str]
+) -> None:
+    """Before: what other programs are told by ALL_PROXY kept a dispatcher with an HTTPS_PROXY from starting."""
+    assert [variable for variable, _ in _found(monkeypatch, "https://in.gate.invalid/v1", **given)] == named
 
 
 def test_no_proxy_for_any_host_means_that_none_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
