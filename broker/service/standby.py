@@ -138,7 +138,9 @@ class Standby:
         return True
 
     async def _note_ready(self) -> None:
+        """A note that Redis refuses keeps no process from leading: the notes may all be lost."""
         now_ms = self._clock.now_ms()
         if self._noted_ms is None or now_ms - self._noted_ms >= NOTE_EVERY_MS:
-            await self._lease.note_ready()
             self._noted_ms = now_ms
+            with contextlib.suppress(LeaseUnavailable):
+                await self._lease.note_ready()

@@ -40,6 +40,29 @@ async def test_a_process_that_never_saw_the_key_grants_a_living_leader_time_to_s
     await second.end()
 
 
+class _Noteless(MemoryLease):
+    """Redis refuses the note alone: its index is of another type."""
+
+    async def note_ready(self) -> None:
+        raise LeaseUnavailable("Redis answers with an error: WRONGTYPE.")
+
+
+class _NotelessProcess(Process):
+    lease_type = _Noteless
+
+
+async def test_a_standby_whose_note_is_refused_takes_over_all_the_same() -> None:
+    """Before: no standby ever led."""
+    world = World()
+    first, second = Process(world, "a").start(), _NotelessProcess(world, "b")
+    await led(first)
+    second.start()
+    await standing_by(second)
+    await first.kill()
+    assert await led(second) < 3
+    await second.end()
+
+
 async def test_a_released_key_is_taken_at_the_next_look() -> None:
     world = World()
     first, second = Process(world, "a").start(), Process(world, "b")
