@@ -161,9 +161,12 @@ class Buckets:
         )
         return max(crowded, default=0)
 
-    def payable_at(self, paid: int, keep_ppm: int, now_ms: int, *, longer_than_ms: int = 0) -> int:
+    def payable_at(
+        self, paid: int, keep_ppm: int, now_ms: int, said: Collection[int] = (), *, longer_than_ms: int = 0
+    ) -> int:
         """The first instant at which every one can pay a call of so many tokens and keep its share for others.
 
+        One whose size is only `said` is not waited for by what never fits it: the answer tells, and others do not wait.
         With `longer_than_ms`, every one of at least that period.
         """
         at_ms = now_ms
@@ -171,6 +174,8 @@ class Buckets:
             if mirror.period_ms < longer_than_ms:
                 continue
             amount = paid if mirror.metric is TOKENS else 1
+            if amount > mirror.capacity and mirror.capacity in said:
+                continue
             keep = mirror.capacity * keep_ppm // 1_000_000 if keep_ppm else 0
             payable_ms = mirror.payable_at(amount, keep, now_ms)
             if payable_ms > at_ms:

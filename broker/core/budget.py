@@ -121,7 +121,7 @@ class Budget:
             return at_ms  # the first call is how the levels are learned
         if self._spread is not None:
             at_ms = max(at_ms, self._spread.payable_at(paid, now_ms))
-        at_ms = max(at_ms, self._buckets.payable_at(paid, keep_ppm, now_ms))
+        at_ms = max(at_ms, self._buckets.payable_at(paid, keep_ppm, now_ms, self._credence.said))
         if at_ms <= now_ms:
             self._granted = charge, now_ms, stated
             self._reckon(keep_ppm, now_ms)
@@ -143,7 +143,8 @@ class Budget:
     def shut_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
         """Until when nobody pays so much for want of more than a minute's tokens: a pause, or a limit per day."""
         paid = self._to_pay(charge, stated=stated)
-        return max(self._paused_until_ms, self._buckets.payable_at(paid, 0, now_ms, longer_than_ms=HOUR_MS))
+        until_ms = self._buckets.payable_at(paid, 0, now_ms, self._credence.said, longer_than_ms=HOUR_MS)
+        return max(self._paused_until_ms, until_ms)
 
     def pace_ms(self, charge: int) -> int:
         """How long the slowest bucket takes to refill such a call."""
@@ -195,7 +196,7 @@ class Budget:
         self._testify(attempt, flight, verdict, usage, now_ms)
         untaken = _took_nothing(verdict)
         if untaken or (verdict.meaning in _REFUSED and not self.settings.refusals_charged):
-            self._give_back(flight, now_ms, untaken=untaken)
+            self._give_back(flight, now_ms, untaken=untaken or verdict.meaning is Meaning.TOO_LARGE)
         if not untaken:
             self._ration(flight, verdict, now_ms)
         agreed = self._hear(flight, verdict, now_ms) and verdict.meaning is OK

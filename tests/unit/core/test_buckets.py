@@ -133,6 +133,17 @@ def test_a_call_waits_for_the_slowest_of_all_buckets() -> None:
     assert limit.buckets.payable_at(1, 0, 0) == 1_000  # the sixtieth of a minute for one more request
 
 
+def test_what_never_fits_waits_for_no_bucket_whose_size_is_only_said() -> None:
+    buckets = Buckets(Sends())
+    buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    buckets.believe(Metric.TOKENS, 1_000, DAY_MS, 0)
+    buckets.pay(500, 0, 0)
+    assert buckets.payable_at(1_001, 0, 0, {1_000}) == 0
+    assert buckets.payable_at(1_001, 0, 0, {1_000}, longer_than_ms=DAY_MS) == 0
+    assert buckets.payable_at(1_000, 0, 0, {1_000}) > DAY_MS // 4
+    assert buckets.payable_at(1_001, 0, 0) > DAY_MS // 4
+
+
 def test_a_share_of_every_bucket_is_kept_for_others() -> None:
     limit = Limit()
     limit.buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
