@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from broker.core.term import REDIS_ANSWERS_WITHIN_MS, RELEASED
+from broker.core.term import LEASE_MS_MAX, REDIS_ANSWERS_WITHIN_MS, RELEASED
 from broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
 from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
 from broker.settings.urls import RedisUrl, UrlError
@@ -80,13 +80,13 @@ class RedisLease:
         return f"{self._key}:wake"
 
     async def look(self) -> LeaseView:
-        """What stands in the key now; one that is held and has no end is given one, else a dead leader keeps it."""
+        """What stands in the key now; one held without an end in sight is given one, else a dead leader keeps it."""
         async with _answered(), self._redis.pipeline(transaction=True) as both:
             both.get(self._key)
             both.pttl(self._key)
             value, pttl_ms = await both.execute()
-            if value not in {None, RELEASED} and pttl_ms < 0 and self._ttl_ms > 0:
-                await self._limit(keys=[self._key], args=[value, self._ttl_ms])
+            if value not in {None, RELEASED} and not 0 <= pttl_ms <= LEASE_MS_MAX and self._ttl_ms > 0:
+                await self._limit(keys=[self._key], args=[value, self._ttl_ms, LEASE_MS_MAX])
         return _view(value, pttl_ms)
 
     async def take(self) -> LeaseTaken | LeaseView:

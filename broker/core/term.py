@@ -23,6 +23,9 @@ RELEASED: Final = "released"  # the value of a lease key that its holder gave ba
 REDIS_ANSWERS_WITHIN_MS: Final = 1_000
 """A command to Redis has failed after so long, with the making of a connection; the door to it goes by this bound."""
 
+LEASE_MS_MAX: Final = 60_000
+"""The longest life of a lease in the settings: what would live longer was not set by a dispatcher."""
+
 FOREIGN_CLAIMS_MAX: Final = 2
 FOREIGN_CLAIMS_WITHIN_MS: Final = 60_000
 

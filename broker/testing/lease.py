@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from broker.adapters.redis_lease import NOTE_MS, STATUS_KEPT_MS, STATUS_LIVE_MS
-from broker.core.term import RELEASED
+from broker.core.term import LEASE_MS_MAX, RELEASED
 from broker.errors import LeaseUnavailable
 from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
 
@@ -64,9 +64,9 @@ class MemoryLease:
         self.renewals = 0
 
     async def look(self) -> LeaseView:
-        """What stands in the key now; one that is held and has no end is given one."""
+        """What stands in the key now; one that is held without an end in sight is given one."""
         view = self._view()
-        if view.value not in {None, RELEASED} and view.pttl_ms is None:
+        if view.value not in {None, RELEASED} and (view.pttl_ms is None or view.pttl_ms > LEASE_MS_MAX):
             self._store.set(self._key, str(view.value), px=self._ttl_ms)
         return view
 

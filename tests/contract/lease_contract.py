@@ -30,6 +30,9 @@ class LeaseWorld(Protocol):
     async def persist(self) -> None:
         """Take the expiry from the key, as a person can."""
 
+    async def prolong(self, life_ms: int) -> None:
+        """Let the key live so long, as a person can, or a clock that was put back."""
+
 
 class LeaseContract:
     """Subclasses bring the fixture `world`."""
@@ -57,6 +60,16 @@ class LeaseContract:
         assert view.pttl_ms is not None
         await world.expire()
         assert await world.lease("b").take() == LeaseTaken()
+
+    async def test_a_held_lease_whose_end_is_too_far_off_is_given_a_nearer_one(self, world: LeaseWorld) -> None:
+        """Before: a dead holder kept it for as long."""
+        await world.lease("a").take()
+        await world.prolong(3_600_000)
+        await world.lease("b").look()
+        view = await world.lease("b").look()
+        assert view.value == "a"
+        assert view.pttl_ms is not None
+        assert view.pttl_ms <= TTL_MS
 
     async def test_a_released_lease_keeps_having_none(self, world: LeaseWorld) -> None:
         await world.lease("a").take()

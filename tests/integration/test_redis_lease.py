@@ -38,6 +38,9 @@ class RedisWorld:
     async def persist(self) -> None:
         await self.server.persist(self.key)
 
+    async def prolong(self, life_ms: int) -> None:
+        await self.server.pexpire(self.key, life_ms)
+
     async def close(self) -> None:
         for lease in self._leases.values():
             await lease.close()

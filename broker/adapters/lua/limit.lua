@@ -1,6 +1,8 @@
--- Gives a lease an end that has none (PERSIST, or a SET by hand) and is not released: who holds it renews it in time.
--- KEYS[1] lease; ARGV[1] the value seen, ARGV[2] life in ms. Returns 1 if it did.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('PTTL', KEYS[1]) ~= -1 then
+-- Ends a lease that has no end, or one too far off (PERSIST, SET or EXPIRE by hand, a clock that was put back), and is
+-- not released: who holds it renews it in time.
+-- KEYS[1] lease; ARGV[1] the value seen, ARGV[2] life in ms, ARGV[3] the longest life in ms. Returns 1 if it did.
+local left = redis.call('PTTL', KEYS[1])
+if redis.call('GET', KEYS[1]) ~= ARGV[1] or (left >= 0 and left <= tonumber(ARGV[3])) then
   return 0
 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
