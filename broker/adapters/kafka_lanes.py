@@ -167,7 +167,7 @@ class KafkaLane:
             await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await ended(*asking)
-        if self._errors or not any(number in self._early for number in partitions):
+        if self._errors or all(self._is_at_end(consumer, number) for number in partitions):
             self._is_in_doubt = False  # it is known whose it was, or nothing raises any more
 
     async def _ask(self, consumer: AIOKafkaConsumer, partition: int, timeout_ms: int) -> None:
@@ -187,6 +187,8 @@ class KafkaLane:
             return self._taken_apart(partition, records_max)
         if (error := self._errors.pop(partition, None)) is not None:
             return await self._failed(partition, records_max, error)
+        if partition in self._doubts and self._is_at_end(consumer, partition):
+            del self._doubts[partition]  # no record raised, but Kafka for a moment: a right was missing
         if partition in self._doubts:
             return await self._one_by_one(consumer, partition, records_max)
         place = KafkaPartition(self._topic, partition)
@@ -201,6 +203,14 @@ class KafkaLane:
             return await self._failed(partition, records_max, raised)
         return await self._taken(consumer, partition, records)
 
+    def _is_at_end(self, consumer: AIOKafkaConsumer, partition: int) -> bool:
+        """Whether the last fetch has shown that nothing stands there that could be read; nothing is asked.
+
+        That nothing comes for half a second shows no such thing: what is broken may take longer to come again.
+        """
+        end = consumer.last_stable_offset(KafkaPartition(self._topic, partition))
+        return end is not None and self._next[partition] >= end
+
     async def _one_by_one(
         self, consumer: AIOKafkaConsumer, partition: int, records_max: int
     ) -> Sequence[Fetched] | Unreadable:
@@ -211,7 +221,8 @@ class KafkaLane:
                 timeout_ms = 0 if records else _DOUBT_WAIT_MS
                 got = (await consumer.getmany(place, timeout_ms=timeout_ms, max_records=1)).get(place, [])
                 if not got:
-                    del self._doubts[partition]  # the whole fetch was read, or nothing raises any more
+                    if records:
+                        del self._doubts[partition]  # the whole fetch was read
                     break
                 records.extend(got)
         except asyncio.CancelledError:

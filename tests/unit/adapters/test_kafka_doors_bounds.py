@@ -138,6 +138,9 @@ class Raising(Hanging):
         self.error = error
         self._client = SimpleNamespace(cluster=SimpleNamespace(leader_for_partition=lambda _: None))
 
+    def last_stable_offset(self, _: KafkaPartition) -> int | None:
+        return None
+
     async def getmany(self, *_: object, **__: object) -> Mapping[KafkaPartition, Sequence[object]]:
         raise self.error
 

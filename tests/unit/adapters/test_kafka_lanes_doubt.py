@@ -40,6 +40,7 @@ class Consumer:
         self.passing = 0  # errors of the broken partition that pass, whatever stands there
         self.positions = dict.fromkeys(PARTITIONS, 0)
         self.fetched_s = dict.fromkeys(PARTITIONS, 0.0)
+        self.fetched_after_s = FETCHED_AFTER_S
         self._fetcher = SimpleNamespace()
         self._client = SimpleNamespace(
             cluster=SimpleNamespace(leader_for_partition=lambda _: 1), send=self._as_it_stands
@@ -50,10 +51,13 @@ class Consumer:
 
     def seek(self, place: KafkaPartition, offset: int) -> None:
         self.positions[place.partition] = offset
-        self.fetched_s[place.partition] = asyncio.get_running_loop().time() + FETCHED_AFTER_S
+        self.fetched_s[place.partition] = asyncio.get_running_loop().time() + self.fetched_after_s
 
     async def position(self, place: KafkaPartition) -> int:
         return self.positions[place.partition]
+
+    def last_stable_offset(self, place: KafkaPartition) -> int | None:
+        return len(self.values[place.partition])
 
     async def getmany(
         self, *places: KafkaPartition, timeout_ms: int, max_records: int
@@ -71,7 +75,7 @@ class Consumer:
                 first = self.positions[number]
                 found = self.values[number][first:][:max_records]
                 if number == BROKEN and any(offset in self.broken for offset in range(first, first + len(found))):
-                    self.fetched_s[number] = now_s + FETCHED_AFTER_S
+                    self.fetched_s[number] = now_s + self.fetched_after_s
                     raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
                 if found:
                     self.positions[number] += len(found)
@@ -164,3 +168,20 @@ async def test_a_partition_whose_error_has_passed_and_that_stays_silent_slows_no
     assert len(taken) == 1_000
     assert max(taken.values()) - begun_s <= 1
     assert not lane._is_in_doubt
+
+
+@pytest.mark.parametrize("fetched_after_s", [0.45, 0.6, 2.0])
+async def test_a_broken_batch_that_takes_long_to_come_again_is_read_apart_beside_others(fetched_after_s: float) -> None:
+    """Before: from half a second on it never was, and of two seconds on no other partition was read either."""
+    lane, consumer, taken = KafkaLane(KafkaConnection("127.0.0.1:1"), topic="topic"), Consumer(), dict[bytes, float]()
+    lane._consumer, consumer.fetched_after_s = consumer, fetched_after_s
+    await lane.start(dict.fromkeys(PARTITIONS, 0))
+    reading = asyncio.create_task(read(lane, taken))
+    for number in range(300):
+        consumer.values[BROKEN + 1].append(b"%d" % number)
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(1)
+    reading.cancel()
+    assert [value for value in taken if value in consumer.values[BROKEN]] == consumer.values[BROKEN]
+    assert consumer.read_apart == [0]
+    assert len(taken) == 303
