@@ -97,6 +97,11 @@ class _FarRedis:
         assert entry is not None
         self.store.set("headrace:lease", entry[0])
 
+    async def prolong(self, life_ms: int) -> None:
+        entry = self.store.get("headrace:lease")
+        assert entry is not None
+        self.store.set("headrace:lease", entry[0], px=life_ms)
+
 
 class TestLease(LeaseContract):
     @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from broker.adapters.openai_calls import OPENAI_URL, OpenAIAccess, OpenAICalls
+from broker.adapters.openai_calls import OpenAIAccess, OpenAICalls
+from broker.adapters.openai_surroundings import OPENAI_URL
 
 
 @pytest.fixture
