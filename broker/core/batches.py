@@ -4,8 +4,8 @@ An empty transaction is begun too, when silence would be worse: once a second wh
 while Redis does not confirm the lease, since a transaction proves leadership and carries the attempts started and the
 levels; now and then while anything is parked, since what is parked must not age out of the ledger; and hourly for every
 partition, since stored offsets of a group without members expire, or twice a window, so that the ledger never looks as
-if nobody led. And one is begun at once where a record must be named as a suspect, or is none any more, and where a call
-waits for the line that says it begins.
+if no dispatcher led. And one is begun at once where a record must be named as a suspect, or is none any more, and
+where a call waits for the line that says it begins.
 
 Where even a transaction without any decision is refused, its line leaves out for a minute what can wait: levels,
 renewals, attempts that started or ended. What is left is bounded: 200 decisions, 100 overdue requests, and as many

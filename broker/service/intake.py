@@ -43,7 +43,7 @@ LAST_OF_FORMER_MS = 60_000
 """How long the requests of a topic that was deleted may still be answered before its successor is read."""
 NAMED_WAITS_MS = (5, 10, 20, 40, 80, 160, 320, 365)
 """Waits between the looks for a record that is named; after the last, a second in all, none is believed to be there.
-Kafka's client wakes nobody for markers, so the first looks follow each other closely."""
+Kafka's client ends no wait for markers, so the first looks follow each other closely."""
 NO_TIMESTAMP = -1
 STAMPED_AHEAD_MAX_MS = 86_400_000
 """Nothing was sent later than this after now, whatever it says and however wrong our clock; Kafka lets pass an hour."""

@@ -224,8 +224,8 @@ class Promotion:
     def _knows(self, intake: LaneIntake, stored: Mapping[int, StoredOffset]) -> bool:
         """Whether a leader has stored all partitions that this very topic had then, and that within the last day.
 
-        No offset can have expired since: a partition without one was added, whatever time its records say. Where
-        nobody led for longer, the offset of an idle partition may have expired before those of busier ones.
+        No offset can have expired since: a partition without one was added, whatever time its records say. Where no
+        dispatcher led for longer, the offset of an idle partition may have expired before those of busier ones.
         """
         known = self._follower.topic_ids.get(intake.topic)
         others = any(each.offset != NO_OFFSET for each in stored.values())
