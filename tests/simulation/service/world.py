@@ -118,7 +118,7 @@ class World:
             self.conductor.plan(number * 0.3, self.start_dispatcher)
         self.conductor.plan(0.1, self.start_retrier)
         self.history.sent, self.history.calls = self._producers.sent, self.openai.arrivals
-        self.history.flawed = self.openai.flawed
+        self.history.begun, self.history.flawed = self.openai.begun, self.openai.flawed
         self.conductor.run(self.scenario.span_s)
         self.calm()
         patience_s = PATIENCE_S + 3 * self.scenario.refused_for_s

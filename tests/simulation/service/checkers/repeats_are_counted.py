@@ -2,8 +2,9 @@
 
 A call repeats another one if a process that led before had begun a call for the same id, and nothing of it was
 committed since. The successor can know of it only if a ledger line said so before its claim. What the ledger calls
-begun may never have reached OpenAI: its process died on the way. A process that has stood by since repeats its own
-calls. Where retention has removed lines of the ledger, they tell nothing.
+begun may never have reached OpenAI: its process died on the way. A call that is cancelled as it leaves counts, too. A
+process that has stood by since repeats its own calls. Where retention has removed lines of the ledger, they tell
+nothing.
 """
 
 from collections.abc import Iterator
@@ -35,10 +36,8 @@ def _possible(history: History, process: str) -> int:
                 others = begun.setdefault(entry.id_hash, set())
                 count += line.owner == process and bool(others - {process})
                 others.add(line.owner)
-    sent = sum(
-        bool(begun.get(id_hash(call.id), set()) - {process}) for call in history.calls if call.process == process
-    )
-    return max(count, sent) + _own(history, process)
+    left = sum(bool(begun.get(id_hash(id_), set()) - {process}) for caller, id_ in history.begun if caller == process)
+    return max(count, left) + _own(history, process)
 
 
 def _own(history: History, process: str) -> int:
