@@ -14,6 +14,8 @@ from tests.simulation.service.scenario import MODELS, Scenario
 from tests.simulation.service.strangers import is_strange
 
 HANGS_S = 10_000.0
+TIMES_OUT_S = 60.0
+"""`openai.timeout_s` of all processes: a call without an answer has failed then, unless its deadline came first."""
 
 
 class Blamed(NamedTuple):
@@ -142,7 +144,7 @@ class OpenAI:
             )
         )
         if hangs:
-            return Silence("timeout", HANGS_S)
+            return Silence("timeout", TIMES_OUT_S)
         if told.status is None:
             return Silence("connection", after_s)
         answer: dict[str, Any] | str = told.body if isinstance(told.body, str) else dict(told.body)

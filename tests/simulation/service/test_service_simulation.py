@@ -32,6 +32,7 @@ REGRESSIONS = (
     614453,
     700538,
     900345,
+    1000049,
     99824050,
 )
 """Seeds that have shown a fault of the service or of a checker, since mended; a test of its own says what it was."""
