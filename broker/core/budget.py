@@ -54,7 +54,7 @@ class Budget:
         self._patience = Patience()
         self._credence = Credence((settings.tokens, settings.per_day(TOKENS)))
         self._spread: Spread | None = None
-        self._paused_until_ms = now_ms
+        self.paused_until_ms = now_ms  # no call is made before, whatever answers come
         self._leeway = Leeway()
         self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
         self._buckets_made = 0
@@ -113,7 +113,7 @@ class Budget:
         first_ms = now_ms if self.believed else self._first_ms(now_ms, paid, keep_ppm)
         if self._full(keep_ppm) or probe_ms is None or first_ms is None:
             return None
-        at_ms = max(now_ms, self._paused_until_ms, probe_ms, first_ms, self._patience.may_call_at(now_ms))
+        at_ms = max(now_ms, self.paused_until_ms, probe_ms, first_ms, self._patience.may_call_at(now_ms))
         if self.settings.cap_tokens is not None:
             cap = self.settings.cap_tokens
             at_ms = max(at_ms, self._charged.payable_at(paid, cap - cap * keep_ppm // PPM, now_ms))
@@ -144,7 +144,7 @@ class Budget:
         """Until when nobody pays so much for want of more than a minute's tokens: a pause, or a limit per day."""
         paid = self._to_pay(charge, stated=stated)
         until_ms = self._buckets.payable_at(paid, 0, now_ms, self._credence.said, longer_than_ms=HOUR_MS)
-        return max(self._paused_until_ms, until_ms)
+        return max(self.paused_until_ms, until_ms)
 
     def pace_ms(self, charge: int) -> int:
         """How long the slowest bucket takes to refill such a call."""
@@ -218,7 +218,7 @@ class Budget:
 
     def pause_until(self, at_ms: int) -> None:
         """Nobody pays before that instant. A pause is never shortened."""
-        self._paused_until_ms = max(self._paused_until_ms, at_ms)
+        self.paused_until_ms = max(self.paused_until_ms, at_ms)
         self._granted = None
         self._leeway.void()
 
@@ -243,7 +243,7 @@ class Budget:
             at_ms=now_ms,
             levels=self.levels(now_ms),
             charged_last_minute=self._charged.charged(now_ms),
-            pause_ms=max(0, self._paused_until_ms - now_ms),
+            pause_ms=max(0, self.paused_until_ms - now_ms),
             markup_ppm=self._markup.ppm,
             laws=self.tariff.laws(),
             borne_tokens=self.caution().borne_tokens,

@@ -6,6 +6,10 @@ that. Waiting for the tokens of a minute shuts nothing. Requests of shut limits 
 count and in bytes; the newest of the rest are parked, and the retrier puts them back. So the buffer goes on turning
 over, and whoever draws on another limit comes through.
 
+Only a pause is sure to last: no answer shortens it. So what falls due within it fails at once. How empty a
+limit per day is can be what a single refusal has said, and is reckoned for the head alone: that fails nothing here.
+What of it is certain, `broker.core.reach` finds.
+
 What is parked must not come back as one wave. Within a lane and limit each one returns a little after the one before,
 at the pace at which the limit could serve them; nothing returns before the limit opens, as far as that is known. When a
 breaker opens again nobody knows; so the wait is as long as the breaker has been open already, and an outage of days
@@ -42,19 +46,19 @@ from broker.core.verdict import Meaning
 
 @dataclass(frozen=True, slots=True)
 class Shut:
-    """Why nobody is served, and until when.
+    """Why a limit serves no call, and until when.
 
     Attributes:
         kind: As a RetryableFailure says it.
         sentence: For a person.
-        until_ms: When it opens.
-        known: The server has said so; else it is a guess.
+        until_ms: When it opens, as far as can be told now.
+        surely_until_ms: Before that no call is made, whatever answers come: the end of a pause, or 0.
     """
 
     kind: str
     sentence: str
     until_ms: int
-    known: bool
+    surely_until_ms: int = 0
 
 
 class Holding:
@@ -121,9 +125,8 @@ class Holding:
         until_ms = desk.budget.shut_until(pick.ticket.charge, now_ms, stated=pick.ticket.stated)
         if until_ms - now_ms <= patience_ms:
             return None
-        return Shut(
-            "rate_limited", "The limit is used up for longer than a request may wait here.", until_ms, known=True
-        )
+        sentence = "The limit is used up for longer than a request may wait here."
+        return Shut("rate_limited", sentence, until_ms, desk.budget.paused_until_ms)
 
     def _thin(self, rule: LaneRule, shut: Mapping[str, Shut], now_ms: int) -> None:
         """Leave half of a lane's buffer to those who draw on other limits."""
@@ -147,7 +150,7 @@ class Holding:
     def _leaves(self, ticket: Ticket, closed: Shut, now_ms: int) -> bool:
         """Settle a ticket so that its place is free; False if it must stay."""
         candidate = ticket.candidate
-        if closed.known and closed.until_ms >= candidate.deadline_ms:
+        if closed.surely_until_ms >= candidate.deadline_ms:
             late = Fail("deadline_exceeded", f"{closed.sentence} It opens after the deadline.")
             self._settling.settle(ticket, late, now_ms)
             return True
@@ -176,7 +179,7 @@ class Holding:
         self._back_ms[candidate.limit, lane] = turn_ms + pace_ms
         spare_ms = min(RETURN_BEFORE_DEADLINE_MS, (candidate.deadline_ms - now_ms) // 2)
         turn_ms = min(turn_ms, candidate.deadline_ms - spare_ms)
-        return max(turn_ms, closed.until_ms) if closed.known else turn_ms
+        return max(turn_ms, closed.surely_until_ms)
 
 
 def _is_too_much(rule: LaneRule, queues: Iterable[LaneQueue]) -> bool:
@@ -190,4 +193,4 @@ def _is_too_much(rule: LaneRule, queues: Iterable[LaneQueue]) -> bool:
 def _of_breaker(breaker: Breaker, tripped_by: Meaning, now_ms: int) -> Shut:
     guessed_ms = min(HOLD_MAX_MS, max(HOLD_FIRST_MS, now_ms - breaker.opened_ms))
     until_ms = max(breaker.rests_until(now_ms), now_ms + guessed_ms)
-    return Shut(kind(tripped_by), f"Calls rest: {tripped_by}.", until_ms, known=False)
+    return Shut(kind(tripped_by), f"Calls rest: {tripped_by}.", until_ms)

@@ -25,7 +25,7 @@ from broker.core.register import Register
 from broker.core.settling import Settling
 from broker.core.tenants import TenantRule, Tenants
 from broker.core.ticket import State, Ticket
-from broker.core.verdict import Meaning
+from broker.core.verdict import Answer, Meaning, judge
 from tests.unit.core.specimens import HOUR_MS, budget, candidate, place, rules, ticket, verdict
 
 NOW = 100_000
@@ -280,6 +280,36 @@ def test_a_limit_that_is_known_to_open_after_the_deadline_fails_the_request_now(
     assert late.reason == "deadline_exceeded"
     assert isinstance(park, Park)
     assert park.not_before_ms == HOUR_MS, "not before it opens, however little time is left"
+
+
+def refused_for_a_day(bench: Bench, unit: str) -> None:
+    """A call is told of a limit of 3,000 a day, all of it used, and to try again in five minutes."""
+    desk = bench.limits.desk("shut", NOW).budget
+    desk.reserve(1, 2_000, NOW)
+    said = "Limit 3000, Used 3000. Please try again in 300s."
+    text = f"Rate limit reached for m in organization o on {unit} per day: {said}"
+    desk.answered(1, NOW, judge(Answer(429, {}, "rate_limit_exceeded", unit, None, text)))
+    assert desk.paused_until_ms == NOW + 300_000
+
+
+def test_a_limit_per_day_of_which_a_single_refusal_tells_fails_nothing_that_falls_due_before_it_opens() -> None:
+    bench = Bench()
+    refused_for_a_day(bench, "tokens")
+    bench.line_up(8, charge=2_000, deadline_ms=NOW + HOUR_MS)
+    back = [each.not_before_ms for each in parks(bench.relieve())]
+    assert back == [NOW + HOUR_MS - RETURN_BEFORE_DEADLINE_MS] * 3
+
+
+@pytest.mark.parametrize("unit", ["tokens", "requests"])
+def test_the_pause_of_the_same_refusal_lasts_whatever_comes_and_fails_what_falls_due_within_it(unit: str) -> None:
+    bench = Bench()
+    refused_for_a_day(bench, unit)
+    bench.line_up(6, charge=2_000, deadline_ms=NOW + 300_000)
+    (late,) = bench.relieve()
+    assert isinstance(late, Fail)
+    bench.line_up(1, charge=2_000, deadline_ms=NOW + 300_001)
+    (park,) = parks(bench.relieve())
+    assert park.not_before_ms == NOW + 300_000, "not within the pause, however little time is left"
 
 
 # Who stays

@@ -1,7 +1,7 @@
 """Nobody fails for a deadline that has not passed, however wrong the clock that a process began with.
 
 Where Redis does not answer, a wrong clock cannot be told from a right one. A refusal that told to wait until after the
-deadline ends a request as soon as it has come: its own, or one of its model, whose limit opens too late for all.
+deadline ends a request as soon as it has come: its own, or one of its model, for which all of that model wait.
 """
 
 import json
