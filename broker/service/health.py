@@ -1,5 +1,6 @@
 """What the probes and the page say of this process: written by leadership, read by the web."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +14,8 @@ class Health:
     """`holder` is the owner token in the lease; `leading_since` is when this term began, while it lasts.
 
     `unpromoted` is why who holds the lease does not lead yet, though both services answer; `denied` is what an operator
-    must mend before anything is published. It outlives the promotions in between, each of which succeeds.
+    must mend before anything is published. It outlives the promotions in between, each of which succeeds, and
+    transactions that write elsewhere: `denied_for` are the topics that have not been written to since.
     """
 
     role: str = "starting"
@@ -25,6 +27,7 @@ class Health:
     redis_trouble: str | None = None
     unpromoted: str | None = None
     denied: str | None = None
+    denied_for: frozenset[str] = frozenset()
     leading_since: datetime | None = None
 
     @property
@@ -41,6 +44,16 @@ class Health:
     def kafka(self, trouble: str | None) -> None:
         """Kafka answers (None), or what it does instead."""
         self.kafka_ready, self.kafka_trouble = trouble is None, trouble
+
+    def deny(self, trouble: str, topics: Iterable[str]) -> None:
+        """A transaction was denied that wrote to these topics, or to others as well."""
+        self.denied, self.denied_for = trouble, frozenset(topics)
+
+    def wrote(self, topics: Iterable[str]) -> None:
+        """A transaction that wrote to these was committed: nothing is denied for them any more."""
+        self.denied_for = self.denied_for.difference(topics)
+        if not self.denied_for:
+            self.denied = None
 
     def redis(self, trouble: str | None) -> None:
         """Redis answers (None), or what it does instead."""

@@ -9,7 +9,7 @@ producer.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -40,6 +40,8 @@ from schemas.record import Record
 BACKOFF_LEAVING_S = 0.5
 WIND_UP_MS = 2_000
 """How long a leader without its lease commits what is settled, while the fence lets it."""
+_OFFSETS = "__consumer_offsets"
+"""Kafka's own topic, which a transaction with offsets writes to."""
 
 _log = structlog.get_logger("leadership")
 
@@ -260,9 +262,13 @@ class Leadership:
         driver, clock, publication = self._parts.driver, self._parts.clock, self._parts.publication
         producer, term, begun_ms = self._producer, self._term, clock.now_ms()
         written: list[int] = []  # offsets, the ledger line's last
+        touched: set[str] = set()
 
         async def transact() -> None:
-            written.extend(await producer.transact(publication.records(batch, term), publication.offsets(batch)))
+            records, offsets = publication.records(batch, term), publication.offsets(batch)
+            touched.update(each.topic for each in records)
+            touched.update({_OFFSETS} if offsets else ())
+            written.extend(await producer.transact(records, offsets))
 
         try:
             await self._parts.replies.during(publication.reply_topics(batch), transact)
@@ -270,7 +276,8 @@ class Leadership:
             self._parts.transacted("unknown", (clock.now_ms() - begun_ms) / 1_000)
             self.health.kafka(str(error))
             self._setback = error.setback
-            self.health.denied = str(error) if error.is_denial else self.health.denied
+            if error.is_denial:
+                self._deny(error, touched)
             say = _log.warning if error.setback is Setback.UNKNOWN else _log.error
             say("transaction_unknown", reason=str(error), setback=error.setback.value, term=self._term)
             return False
@@ -278,11 +285,19 @@ class Leadership:
             self._backoff.helped()
         self._parts.transacted("committed", (clock.now_ms() - begun_ms) / 1_000)
         renewal.reached_ms = clock.now_ms()
-        self.health.unpromoted = self.health.denied = None
+        self.health.unpromoted = None
+        self.health.wrote(touched)
         self.health.kafka(None)
         self._parts.follower.wrote(written[-1], publication.line)
         driver.post(Committed(batch.serial, begun_ms, publication.crashed))
         return True
+
+    def _deny(self, error: ProducerDead, touched: Iterable[str]) -> None:
+        """An operator must mend something; outcomes do without a reply topic, so that is shown with its own trouble."""
+        denied = touched if error.topic is None else (error.topic,)
+        denied = [topic for topic in denied if not self._parts.replies.serves(topic)]
+        if denied:
+            self.health.deny(str(error), denied)
 
     # ------------------------------------------------------------------ doubt
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from broker.core.setback import Setback
+from broker.service.health import Health
 from broker.testing.kafka import CommitFault
 from schemas import headers as names
 from schemas import topics
@@ -166,6 +167,43 @@ async def test_a_topic_that_is_deleted_fails_nothing_is_named_and_all_flows_once
     assert set(world.upstream.calls.values()) == {1}
     assert process.health.trouble is None
     await process.end()
+
+
+async def test_what_is_denied_is_named_until_it_works_again_whatever_is_committed_meanwhile() -> None:
+    """Before: what failed twice took turns with an empty transaction, and that one's commit showed that all is well."""
+    world = World(latency_s=1)
+    process = await leader(world)
+    world.kafka.policy = refuses(RESULTS, which=lambda _: True, setback=Setback.UNKNOWN)
+    submit_all(world)
+    await until(lambda: failed(process) >= 8)
+    named: list[str | None] = []
+
+    def denies(topic: str, _: Record) -> Setback | None:
+        named.append(process.health.denied)
+        return Setback.DENIED if topic == RESULTS else None
+
+    world.kafka.policy = denies
+    committed = process.metric("headrace_transactions_total", {"result": "committed"})
+    await asyncio.sleep(60)
+    assert process.metric("headrace_transactions_total", {"result": "committed"}) >= committed + 5
+    assert None not in named[named.index(f"A transaction was not committed: {RESULTS} did not take a record.") :]
+    world.kafka.policy = lambda _topic, _record: None
+    await until(lambda: len(world.outcomes()) == 21, 10)
+    assert process.health.trouble is None
+    await process.end()
+
+
+def test_a_denial_that_names_no_topic_lasts_until_all_that_was_written_is_written_again() -> None:
+    health = Health()
+    health.deny("Nothing can be committed.", {RESULTS, LETTERS, "group"})
+    for topics_written in ({RESULTS}, {FAILURES, "group"}):
+        health.wrote(topics_written)
+        assert health.trouble == "Nothing can be committed."
+    health.deny("The topic is missing.", {RESULTS})
+    health.wrote({LETTERS})
+    assert health.trouble == "The topic is missing."
+    health.wrote({RESULTS, LETTERS})
+    assert health.trouble is None
 
 
 async def test_a_topic_that_refuses_everything_loses_no_answer() -> None:

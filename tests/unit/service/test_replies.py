@@ -224,6 +224,16 @@ async def test_a_copy_that_its_topic_refuses_costs_that_copy_and_no_answer() -> 
     await process.end()
 
 
+async def test_a_topic_that_may_not_be_written_is_no_trouble_once_outcomes_do_without_it() -> None:
+    world = served(latency_s=1)
+    process = await started(world)
+    world.kafka.policy = lambda topic, _: Setback.DENIED if topic == REPLY else None
+    world.submit("lead", reply_to=REPLY)
+    await settled(world, "lead", within_s=60)
+    await until(lambda: process.health.trouble is None, 5)
+    await process.end()
+
+
 async def test_a_topic_is_not_blamed_for_what_another_refuses() -> None:
     world = served(latency_s=1)
     process = await started(world)
