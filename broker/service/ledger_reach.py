@@ -6,7 +6,8 @@ which none led would tell nothing of it, and what is parked would be forgotten.
 
 The same holds for a pause in between. A leader that died within moments of its claim has not said again what its own
 reading of the ledger told it. So a time in which no line was written for longer than a leader ever leaves out is no
-part of the window: the reading begins earlier by as much.
+part of the window: the reading begins earlier by as much. Of a pause that began before it a reading sees a part alone;
+so from the second time on it goes at least twice as far back, and a pause of a year costs some fifteen readings.
 """
 
 import structlog
@@ -53,8 +54,10 @@ class LedgerReach:
         start, self._start = self._start, None
         if start is None:
             return False  # it was known already
-        if not start.is_first and self._window_ms + self._unled_ms > self.back_ms:
-            self.back_ms = self._window_ms + self._unled_ms
+        needed_ms = self._window_ms + self._unled_ms
+        if not start.is_first and needed_ms > self.back_ms:
+            is_second = self.back_ms > self._window_ms
+            self.back_ms = max(needed_ms, 2 * self.back_ms) if is_second else needed_ms
             return True
         first_ms = self._last_ms if self._first_ms is None else self._first_ms
         led_ms = self._last_ms - max(first_ms, start.from_ms) - (self._unled_ms - self._before_ms)
