@@ -76,7 +76,7 @@ class Attempts:
     def refused(self, event: Refused, now_ms: int) -> Ticket | None:
         """A call was not sent; whose it was, if somebody still waits for it."""
         flight = self._flights.land(event.call, now_ms)
-        flight.budget.abandoned(event.call, now_ms)
+        flight.budget.abandoned(event.call, now_ms, sent=False)
         flight.ticket.calls -= 1
         _lose_probes(flight)
         return flight.ticket if flight.wanted else None

@@ -203,18 +203,19 @@ class Budget:
         if not agreed or self._buckets.made != self._buckets_made:
             self._leeway.void()
             self._keep_step(now_ms)
-        if not self.believed:
-            self.believed = bool(verdict.readings) or verdict.snapshot is not None or verdict.meaning is Meaning.OK
+        self.believed = self.believed or bool(verdict.readings or verdict.snapshot) or verdict.meaning is Meaning.OK
         if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
             wait_ms = verdict.wait_ms
             if verdict.meaning is Meaning.RATE_LIMITED and unfathomed(verdict.snapshot):
                 wait_ms = self._patience.refused(wait_ms, flight.sent_ms, now_ms)
             self.pause_until(now_ms + wait_ms)
 
-    def abandoned(self, attempt: int, now_ms: int) -> None:
-        """An attempt ended without an answer: it may have been admitted, so its charge is kept."""
-        del self._flights[attempt]
+    def abandoned(self, attempt: int, now_ms: int, *, sent: bool = True) -> None:
+        """An attempt ended without an answer: if it was `sent`, it may have been admitted, and its charge is kept."""
+        flight = self._flights.pop(attempt)
         self.tariff.lost(attempt)
+        if not sent:
+            self._give_back(flight, now_ms, untaken=True)
 
     def pause_until(self, at_ms: int) -> None:
         """Nobody pays before that instant. A pause is never shortened."""
@@ -290,8 +291,7 @@ class Budget:
         """Whether a refusal names a limit that could not pay."""
         stated = verdict.snapshot
         if stated is not None and stated.used is not None:
-            needed = stated.requested or flight.amount(stated.metric)
-            return stated.project or stated.capacity - stated.used < needed
+            return stated.project or stated.capacity - stated.used < (stated.requested or flight.amount(stated.metric))
         return any(reading.remaining < flight.amount(reading.metric) for reading in verdict.readings)
 
     def _ration(self, flight: Reservation, verdict: Verdict, now_ms: int) -> None:

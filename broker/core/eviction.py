@@ -69,7 +69,7 @@ class Eviction:
             self._settling.commands.append(CancelCall(self._flights.abandon(ticket)))
         elif call is not None:
             flight = self._flights.land(call, now_ms)
-            flight.budget.abandoned(call, now_ms)
+            flight.budget.abandoned(call, now_ms, sent=False)
             for breaker in flight.probes:
                 breaker.lost_probe()
         self._flights.hold(ticket, 0)

@@ -9,6 +9,7 @@ from broker.core.commands import Complete, Fail, Mended, Park, Tripped
 from broker.core.events import Answered, Refused
 from broker.core.fates import ATTEMPT_MAX
 from broker.core.flights import Flights
+from broker.core.mirror import ROUNDING_TOKENS
 from broker.core.reading import Metric
 from broker.core.retry import Again
 from broker.core.rules import DispatchRules
@@ -203,6 +204,17 @@ def test_a_call_that_was_not_sent_gives_its_ticket_back() -> None:
     assert bench.attempts.refused(Refused(bench.call), NOW) is bench.ticket
     assert bench.ticket.calls == 0, "nobody was called"
     assert (bench.budget.inflight, bench.flights.held_bytes, len(bench.flights)) == (0, 0, 0)
+
+
+def test_a_call_that_was_not_sent_gives_its_charge_back_and_one_without_an_answer_does_not() -> None:
+    for answered, kept in ((False, 0), (True, 100 + ROUNDING_TOKENS)):
+        bench = Bench()
+        if answered:
+            bench.answer(verdict(Meaning.TIMEOUT))
+        else:
+            bench.attempts.refused(Refused(bench.call), 0)
+        assert bench.low(0) == 60_000 - kept
+        assert bench.budget.charged_last_minute(0) == (100 if answered else 0)
 
 
 def test_a_call_that_was_not_sent_and_nobody_waits_for_gives_nothing_back() -> None:

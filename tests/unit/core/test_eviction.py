@@ -64,11 +64,11 @@ def rotten_budget(  # noqa: C901 — one class
             if self.at == "after the answer is heard":
                 raise RuntimeError
 
-        def abandoned(self, attempt: int, now_ms: int) -> None:
+        def abandoned(self, attempt: int, now_ms: int, *, sent: bool = True) -> None:
             if self.at == "when it is given up":
                 self.at = ""
                 raise RuntimeError
-            super().abandoned(attempt, now_ms)
+            super().abandoned(attempt, now_ms, sent=sent)
 
     return RottenBudget(settings, now_ms, checkpoint)
 
