@@ -102,6 +102,15 @@ class Releases:
         """
         return _parsed(metadata).term
 
+    @staticmethod
+    def partitions_of(metadata: str) -> int:
+        """How many partitions the topic had when all of them were stored last; 0 if it does not say.
+
+        Raises:
+            ReleasesUnreadableError: It is not ours.
+        """
+        return _parsed(metadata).partitions
+
     @property
     def caught_up(self) -> bool:
         """Whether everything that had been seen before a restart has been read again."""
@@ -162,8 +171,8 @@ class Releases:
         self.waiting -= 1
         return offset
 
-    def stored(self, term: int) -> StoredReleases:
-        """What the next transaction stores.
+    def stored(self, term: int, partitions: int = 0) -> StoredReleases:
+        """What the next transaction stores. `partitions`: that many of the topic are stored, each of them; 0: unsaid.
 
         Raises:
             ReleasesUnreadableError: There are too many lanes for Kafka's metadata.
@@ -172,6 +181,8 @@ class Releases:
         base, seen = self._base(), self.seen
         known = {} if base == seen else {name: lane for name, lane in self._lanes.items() if lane.mark[0] >= 0}
         told = {"term": term, "seen": seen, "marks": {name: lane.mark for name, lane in known.items()}}
+        if partitions:
+            told["partitions"] = partitions
         late = {name: before for name, lane in known.items() if (before := self._seen_of(lane)) < seen}
         if late:
             told["late"] = late
@@ -240,6 +251,7 @@ class _Told:
     seen: int
     marks: dict[str, Key]
     late: dict[str, int]
+    partitions: int
 
 
 def _parsed(metadata: str) -> _Told:
@@ -249,6 +261,6 @@ def _parsed(metadata: str) -> _Told:
         told = json.loads(metadata[len(MAGIC) :])
         marks = {str(lane): (int(due_ms), int(offset)) for lane, (due_ms, offset) in told["marks"].items()}
         late = {str(lane): int(offset) for lane, offset in told.get("late", {}).items()}
-        return _Told(int(told["term"]), int(told["seen"]), marks, late)
+        return _Told(int(told["term"]), int(told["seen"]), marks, late, int(told.get("partitions", 0)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReleasesUnreadableError(f"it cannot be read ({type(error).__name__})") from error

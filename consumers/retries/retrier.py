@@ -63,7 +63,7 @@ class Retrier:
         self._fresh = FreshWork(doors.lanes, self._allowances, clock)
         self._partitions: dict[int, Releases] = {}
         self._ranges: dict[tuple[int, int], UnreadableRange] = {}
-        self._term = 0
+        self._term = self._stored_partitions = 0
         self._topic_id: str | None = None
         self._tenure: Tenure | None = None
         self._heaviest = 1
@@ -148,7 +148,7 @@ class Retrier:
         if self._topic_id not in {None, doors.failures.topic_id}:
             _log.error("failures_begin_anew", topic=self._topic, partitions=len(standing.partitions))
         letters = [self._letters.lost(Origin(self._topic, *_first(each))) for each in standing.lost.items()]
-        await self._commit(producer, letters, self._partitions)
+        await self._commit_all(producer, letters)
         self._topic_id = doors.failures.topic_id  # only now: what is stored is of this topic
         for number, offsets in standing.lost.items():
             _log.error("lost_by_retention", partition=number, first=offsets.start, last=offsets.stop - 1)
@@ -163,7 +163,7 @@ class Retrier:
         if now_ms - self._looked_up_ms >= PARTITIONS_LOOKED_UP_EVERY_MS:
             await self._look_up()
         if tenure.is_trusted and now_ms - self._recommitted_ms >= self._rules.recommit_every_ms:
-            await self._commit(producer, [], self._partitions)
+            await self._commit_all(producer, [])
             self._recommitted_ms = now_ms
         if not took and not released:
             await self._idle(trusted=tenure.is_trusted)
@@ -224,6 +224,7 @@ class Retrier:
             positions = {number: self._doors.failures.position(number) for number in self._partitions}
             self._partitions.update({number: Releases(0) for number in new})
             await self._doors.failures.start(positions | dict.fromkeys(new, 0))
+            self._recommitted_ms -= self._rules.recommit_every_ms  # stored at once, so that none can expire unnoticed
 
     # ------------------------------------------------------------------ putting back
 
@@ -273,6 +274,11 @@ class Retrier:
         self.put_back += 1
         self._watcher.put_back(outgoing.topic.rpartition(".")[2])
 
+    async def _commit_all(self, producer: TransactionLog, outgoing: Sequence[Outgoing]) -> None:
+        """Every partition's progress, and with it how many there are: one beyond them has been added since."""
+        self._stored_partitions = len(self._partitions)
+        await self._commit(producer, outgoing, self._partitions)
+
     async def _commit(
         self, producer: TransactionLog, outgoing: Sequence[Outgoing], touched: Mapping[int, Releases]
     ) -> None:
@@ -280,7 +286,7 @@ class Retrier:
         begun_ms = clock.now_ms()
         offsets = {}
         for number, releases in touched.items():
-            stored = releases.stored(self._term)
+            stored = releases.stored(self._term, self._stored_partitions)
             offsets[TopicPartition(self._topic, number)] = StoredOffset(stored.offset, stored.metadata)
         try:
             await producer.transact(outgoing, offsets)

@@ -2,6 +2,8 @@
 
 Nothing is guessed. An offset that may have expired, a progress that is not ours, a topic that was made anew: each ends
 the start with a sentence, since reading from the beginning would put back what was put back and answered long ago.
+Each stored progress says how many partitions there were when all were stored: one beyond them was added since, and is
+read from offset 0, however old its records are.
 """
 
 from collections.abc import Mapping
@@ -57,12 +59,16 @@ class Restorer:
         bounds = await self.log.bounds(numbers)
         found = {place.partition: self._stored(place.partition, each) for place, each in _known(stored).items()}
         terms = [Releases.term_of(each.metadata) for each in _known(stored).values()]
+        known = max((Releases.partitions_of(each.metadata) for each in _known(stored).values()), default=0)
         standing = Standing(max(terms, default=0) + 1)
         if self.former_id is not None and self.log.topic_id not in {None, self.former_id}:
             found = {number: Releases(bounds[number][0]) for number in numbers}
         for number in numbers:
             start, end = bounds[number]
-            releases = found[number] if number in found else await self._fresh(number, start)
+            if number in found:
+                releases = found[number]
+            else:
+                releases = Releases(0) if 0 < known <= number else await self._fresh(number, start)
             if releases.seen > end:
                 raise ProgressUnreadable(
                     f"{self.topic}/{number} ends at {end}, but offset {releases.seen - 1} was read from it: it was "

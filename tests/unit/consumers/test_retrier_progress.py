@@ -111,3 +111,42 @@ async def test_offsets_are_stored_again_now_and_then_since_they_expire() -> None
     await asyncio.sleep(45)
     assert process.counted.transactions["committed"] == 3
     await process.end()
+
+
+@pytest.mark.parametrize("removed", [0, 2])
+async def test_a_partition_that_was_added_while_no_retrier_ran_is_read_from_its_first_offset(removed: int) -> None:
+    """However old its records are; and what retention has removed of them meanwhile is told by a dead letter."""
+    world = World(partitions=1)
+    first = await leading(world)
+    world.park("before", 0)
+    await until(lambda: world.back() == ["before"])
+    await first.end()
+    world.kafka.create(FAILURES, 2)
+    added = world.kafka.logs(FAILURES)[1]
+    count = 0
+    while added.end < 3:
+        world.park(f"parked-{count}", 0)
+        count += 1
+    await asyncio.sleep(30 * HOUR_S)
+    added.trim(removed)
+    second = await leading(world, "b")
+    await until(lambda: len(world.back()) == 1 + count - removed)
+    await second.end()
+    assert world.all_back().most_common(1)[0][1] == 1
+    assert second.counted.letters == ({"lost_by_retention": 1} if removed else {})
+
+
+async def test_a_partition_whose_offset_has_expired_is_not_taken_for_one_that_was_added() -> None:
+    """All had been stored when the partition was found; then the offset of the idle one expires first."""
+    world = World(partitions=1)
+    process = await leading(world)
+    world.kafka.create(FAILURES, 2)
+    while not world.kafka.logs(FAILURES)[1].end:
+        world.park("old", 0)
+    await until(lambda: TopicPartition(FAILURES, 1) in world.kafka.groups[NAME].stored)
+    await asyncio.sleep(1)
+    await process.end()
+    del world.kafka.groups[NAME].stored[TopicPartition(FAILURES, 1)]
+    world.kafka.groups[NAME].shown.clear()
+    await asyncio.sleep(30 * HOUR_S)
+    assert "--from-start" in await refused(Process(world, "b").start())
