@@ -71,7 +71,7 @@ class RedisLease:
             RightsError: Redis does not let this user read the lease.
             LeaseUnavailable: Redis is away; that is no reason not to start.
         """
-        async with answered():
+        async with answered(self._key):
             await self._redis.get(self._key)
 
     @property
@@ -81,7 +81,7 @@ class RedisLease:
 
     async def look(self) -> LeaseView:
         """What stands in the key now; one held without an end in sight is given one, else a dead leader keeps it."""
-        async with _answered(), self._redis.pipeline(transaction=True) as both:
+        async with _answered(self._key), self._redis.pipeline(transaction=True) as both:
             both.get(self._key)
             both.pttl(self._key)
             value, pttl_ms = await both.execute()
@@ -91,13 +91,13 @@ class RedisLease:
 
     async def take(self) -> LeaseTaken | LeaseView:
         """Takes an absent or released key, or one that is ours already; else says what stands there."""
-        async with _answered():
+        async with _answered(self._key):
             answer: list[Any] = await self._take(keys=[self._key], args=[self._token, self._ttl_ms])
         return LeaseTaken() if answer[0] else _view(answer[1], answer[2])
 
     async def renew(self, *, restore: bool) -> LeaseMine | LeaseForeign:
         """Prolongs our own key; with `restore` also sets an absent one again."""
-        async with _answered():
+        async with _answered(self._key):
             answer: list[Any] = await self._renew(keys=[self._key], args=[self._token, self._ttl_ms, int(restore)])
         if answer[0]:
             return LeaseMine()
@@ -105,7 +105,7 @@ class RedisLease:
 
     async def release(self) -> None:
         """Marks our own key `released`, without expiry, and wakes the standby; a foreign key stays as it is."""
-        async with _answered():
+        async with _answered(self._key):
             await self._release(keys=[self._key], args=[self._token, self.wake_channel])
 
     async def note_ready(self) -> None:
@@ -113,15 +113,15 @@ class RedisLease:
 
         The set beside the notes is an index: a Redis shared with others is too large to be scanned for them.
         """
-        async with _answered(), self._redis.pipeline(transaction=False) as notes:
+        async with _answered(self._index), self._redis.pipeline(transaction=False) as notes:
             notes.set(self._note(self._token), "ready", px=NOTE_MS)
             notes.sadd(self._index, self._token)
-            notes.pexpire(self._index, _INDEX_MS)
             await notes.execute()
+            await self._redis.pexpire(self._index, _INDEX_MS)  # only now: what is of another type would expire with it
 
     async def ready_standbys(self) -> list[str]:
         """Tokens of the processes whose note stands, sorted."""
-        async with _answered():
+        async with _answered(self._index):
             tokens = sorted(str(token) for token in await self._redis.smembers(self._index))
             values = await self._redis.mget([self._note(token) for token in tokens]) if tokens else []
             notes = dict(zip(tokens, values, strict=True))
@@ -143,7 +143,7 @@ class RedisLease:
 
     async def read_status(self) -> str | None:
         """The leader's live status, or None if there was none within five seconds."""
-        async with _answered(), self._redis.pipeline(transaction=True) as both:
+        async with _answered(status_key(self._key)), self._redis.pipeline(transaction=True) as both:
             both.get(status_key(self._key))
             both.pttl(status_key(self._key))
             status, pttl_ms = await both.execute()
@@ -217,8 +217,8 @@ def _view(value: str | None, pttl_ms: int) -> LeaseView:
 
 
 @asynccontextmanager
-async def answered() -> AsyncIterator[None]:
-    """Bounds the time of an exchange, and says in our words why there was no answer.
+async def answered(key: str = "") -> AsyncIterator[None]:
+    """Bounds the time of an exchange, and says in our words why there was no answer. `key`: the one whose type counts.
 
     Raises:
         AuthenticationError: Redis does not accept the password, or we not its certificate.
@@ -241,17 +241,31 @@ async def answered() -> AsyncIterator[None]:
                 "The certificate of Redis is not signed by an authority that is trusted here for that name: add "
                 "?ssl_ca_certs=FILE to redis.url."
             ) from error
-        raise LeaseUnavailable(_silent(error)) from _cause(error)
+        said = told_of_type(key) if is_of_another_type(error) and key else _silent(error)
+        raise LeaseUnavailable(said) from _cause(error)
 
 
 @asynccontextmanager
-async def _answered() -> AsyncIterator[None]:
+async def _answered(key: str = "") -> AsyncIterator[None]:
     """The same, where being refused is as good as no answer."""
     try:
-        async with answered():
+        async with answered(key):
             yield
     except (AuthenticationError, RightsError) as refused:
         raise LeaseUnavailable(str(refused)) from refused
+
+
+def is_of_another_type(answer: object) -> bool:
+    """Whether Redis says that a key holds no string, or no set, where we need one."""
+    return isinstance(answer, exceptions.ResponseError) and "WRONGTYPE" in str(answer)
+
+
+def told_of_type(key: str) -> str:
+    """What is wrong with such a key, and what to do."""
+    return (
+        f"The key {key} in Redis is of another type than Headrace writes: something else has written there. See with "
+        f"TYPE what it is, and remove it with DEL."
+    )
 
 
 def _refused(error: exceptions.AuthenticationError) -> str:

@@ -4,9 +4,20 @@ Redis keeps a status for a day and counts its life down by its own clock. So the
 and no clock of ours or of the reporter has a part in it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from broker.adapters.redis_lease import STATUS_KEPT_MS, answered, connected, index_key, note_key, status_key
+from broker.adapters.redis_lease import (
+    STATUS_KEPT_MS,
+    answered,
+    connected,
+    index_key,
+    is_of_another_type,
+    note_key,
+    status_key,
+    told_of_type,
+)
 
 _KEYS_A_STEP = 1_000
 
@@ -20,14 +31,16 @@ class Reported:
         status: The JSON that was left, or None.
         age_s: How long ago.
         holder: What stands in the lease: a token, `released`, or None.
-        standbys: How many processes note that they could take over.
+        standbys: How many processes note that they could take over; None if their index cannot be read.
+        spoilt: Of each key that is of another type than Headrace writes, a sentence that says so and what to do.
     """
 
     lease_key: str
     status: str | None
     age_s: float | None
     holder: str | None
-    standbys: int
+    standbys: int | None
+    spoilt: tuple[str, ...] = ()
 
 
 class RedisStatus:
@@ -64,8 +77,12 @@ class RedisStatus:
             all_of_it.pttl(status_key(lease_key))
             all_of_it.get(lease_key)
             all_of_it.smembers(index_key(lease_key))
-            status, pttl_ms, holder, tokens = await all_of_it.execute()
-        standbys = 0
+            status, pttl_ms, holder, tokens = await all_of_it.execute(raise_on_error=False)
+            read = {status_key(lease_key): status, lease_key: holder, index_key(lease_key): tokens}
+            _raise_others((*read.values(), pttl_ms))
+        spoilt = tuple(told_of_type(key) for key, answer in read.items() if is_of_another_type(answer))
+        status, holder, tokens = (None if is_of_another_type(answer) else answer for answer in read.values())
+        standbys = None if tokens is None else 0
         if tokens:
             async with answered():
                 notes = await self._redis.mget([note_key(lease_key, str(token)) for token in tokens])
@@ -76,11 +93,19 @@ class RedisStatus:
             age_s=None if status is None else max(0, STATUS_KEPT_MS - pttl_ms) / 1_000,
             holder=None if holder is None else str(holder),
             standbys=standbys,
+            spoilt=spoilt,
         )
 
     async def close(self) -> None:
         """Close the connection."""
         await self._redis.aclose()
+
+
+def _raise_others(answers: Iterable[Any]) -> None:
+    """An error that says nothing of a key's type is one of the whole exchange."""
+    for answer in answers:
+        if isinstance(answer, Exception) and not is_of_another_type(answer):
+            raise answer
 
 
 def _literal(text: str) -> str:

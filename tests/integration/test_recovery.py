@@ -7,7 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
+from broker.adapters.kafka_topics import cluster_id
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.integration.fleet import Fleet, producing, read_all, request, send
@@ -69,6 +71,42 @@ async def test_redis_away_stops_neither_dispatch_nor_leadership(tmp_path: Path) 
             async with asyncio.timeout(10):
                 while not (await fleet.get(leader, "/readyz"))[1]["redis"]:
                     await asyncio.sleep(0.1)
+
+
+async def test_a_lease_of_another_type_stops_nothing_and_is_told_until_it_is_removed(
+    services: LocalServices, tmp_path: Path
+) -> None:
+    async with Upstream(plentiful()) as upstream:
+        settings = LIMITS | {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "10"}
+        async with Fleet(services, "spoilt", upstream.base_url, tmp_path, settings) as fleet:
+            leader = await fleet.start()
+            await fleet.until(leader, "leader")
+            standby = await fleet.start()
+            await fleet.until(standby, "standby")
+            redis: Redis = Redis.from_url(services.endpoints.redis_url, decode_responses=True)
+            key = f"headrace:{await cluster_id(fleet.connection)}:spoilt.dispatcher"
+            async with redis.pipeline(transaction=True) as both:
+                both.delete(key)
+                both.lpush(key, "another's")
+                await both.execute()
+            async with producing(fleet) as producer:
+                await send(producer, fleet, "standard", [request(f"r{n}") for n in range(100)])
+            assert (await read_all(fleet, "results", until=100)).counts().total() == 100
+            told = f"The key {key} in Redis is of another type than Headrace writes"
+            for process in (leader, standby):
+                assert told in (await fleet.status(process))["trouble"]
+            third = await fleet.start()
+            await fleet.until(third, "standby")
+            assert (await fleet.status(leader))["role"] == "leader"
+            assert await redis.lrange(key, 0, -1) == ["another's"]
+            await redis.delete(key)
+            async with asyncio.timeout(10):
+                while not (await fleet.get(leader, "/readyz"))[1]["redis"]:
+                    await asyncio.sleep(0.1)
+            await redis.aclose()
+            last = await fleet.status(leader)
+            assert (last["role"], last["term"], last["trouble"]) == ("leader", 1, None)
+            assert not any('"leading"' in each.said() for each in (standby, third))
 
 
 async def test_a_start_without_kafka_waits_and_says_so(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from broker.adapters.redis_lease import RedisLease, index_key, status_key
+from broker.adapters.redis_lease import RedisLease, index_key, note_key, status_key
 from broker.adapters.redis_status import RedisStatus
 from broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
 from broker.local.free_ports import free_ports
@@ -117,6 +117,64 @@ async def test_a_replica_that_takes_no_writes_is_a_redis_that_is_away(world: Red
                 await refused
     finally:
         await world.server.replicaof("NO", "ONE")
+
+
+async def test_a_lease_of_another_type_is_nobodys_and_is_left_as_it_is(world: RedisWorld) -> None:
+    """Neither who leads nor who stands by can tell; both are told the same sentence, and go on once it is removed."""
+    leader, standby, status = world.lease("a"), world.lease("b"), RedisStatus(world.url)
+    await leader.take()
+    await world.server.delete(world.key)
+    await world.server.lpush(world.key, "another's")
+    asked = (
+        leader.check(), leader.look(), leader.take(), leader.renew(restore=True), leader.release(),
+        standby.look(), standby.take(),
+    )  # fmt: skip
+    for each in asked:
+        with pytest.raises(LeaseUnavailable, match=rf"^The key {world.key} in Redis is of another type .* with DEL\.$"):
+            await each
+    assert await world.server.lrange(world.key, 0, -1) == ["another's"]
+    assert await world.server.pttl(world.key) == -1
+    await leader.publish_status("{}")
+    found = await status.read(world.key)
+    assert (found.status, found.holder, found.standbys) == ("{}", None, 0)
+    assert [each.split()[2] for each in found.spoilt] == [world.key]
+    await status.close()
+    await world.server.delete(world.key)
+    assert await leader.renew(restore=True) == LeaseMine()
+
+
+async def test_an_index_of_another_type_hides_the_standbys_and_is_left_as_it_is(world: RedisWorld) -> None:
+    """A note is written all the same, and the list that stands there does not expire by our hand."""
+    index, status = index_key(world.key), RedisStatus(world.url)
+    await world.server.rpush(index, "another's")
+    for each in (world.lease("b").note_ready(), world.lease("a").ready_standbys()):
+        with pytest.raises(LeaseUnavailable, match=rf"^The key {index} in Redis is of another type"):
+            await each
+    assert await world.server.pttl(index) == -1
+    assert await world.server.lrange(index, 0, -1) == ["another's"]
+    found = await status.read(world.key)
+    assert (found.standbys, [each.split()[2] for each in found.spoilt]) == (None, [index])
+    await status.close()
+    await world.server.delete(index)
+    await world.lease("b").note_ready()
+    assert await world.lease("a").ready_standbys() == ["b"]
+
+
+async def test_a_status_and_a_note_of_another_type_are_written_over_as_any_older_one(world: RedisWorld) -> None:
+    lease, status = world.lease("a"), RedisStatus(world.url)
+    for key in (status_key(world.key), note_key(world.key, "a")):
+        await world.server.hset(key, "field", "another's")
+    with pytest.raises(LeaseUnavailable, match=rf"^The key {status_key(world.key)} in Redis is of another type"):
+        await lease.read_status()
+    found = await status.read(world.key)
+    assert (found.status, found.age_s, len(found.spoilt)) == (None, None, 1)
+    await world.server.sadd(index_key(world.key), "a")
+    assert await lease.ready_standbys() == []
+    await lease.publish_status("{}")
+    await lease.note_ready()
+    assert (await lease.read_status(), await lease.ready_standbys()) == ("{}", ["a"])
+    assert (await status.read(world.key)).spoilt == ()
+    await status.close()
 
 
 async def test_a_release_wakes_whoever_listens(world: RedisWorld) -> None:

@@ -50,6 +50,8 @@ def findings(look: Look) -> list[Finding]:
     found = [*_of_dispatcher(look.dispatcher, look.prefix), *_of_parked(look)]
     if look.retrier is not None:
         found += _of_retrier(look.retrier)
+    spoilt = (*look.dispatcher.spoilt, *(() if look.retrier is None else look.retrier.spoilt))
+    found += [_grave(each) for each in spoilt if not any(each in told.sentence for told in found)]
     return sorted(found, key=lambda finding: not finding.grave)
 
 
@@ -106,6 +108,8 @@ def _silence(report: Report, said: Said, noun: str) -> str:
     """Nobody reports any more: who did last, how that ended, and what is to be done."""
     who = f"{said.get('host', 'an unknown host')}, {said.get('role')} of term {said.get('term')}"
     sentence = f"No {noun} has reported for {spoken_s(report.age_s or 0)}; the last was {who}."
+    if report.spoilt:
+        return sentence  # who holds the lease, and who stands by, cannot be read
     match report.holder:
         case None:
             sentence += " Its lease has run out"

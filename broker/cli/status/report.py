@@ -22,6 +22,7 @@ class Report:
         place: The lease's key, or the URL.
         holder: What stands in the lease now; None if it is absent, or nobody looked.
         standbys: How many note that they could take over; None: nobody looked.
+        spoilt: Sentences on keys in Redis that something else has written over.
     """
 
     said: Said | None
@@ -30,6 +31,7 @@ class Report:
     place: str
     holder: str | None = None
     standbys: int | None = None
+    spoilt: tuple[str, ...] = ()
 
     @property
     def is_stale(self) -> bool:

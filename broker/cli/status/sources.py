@@ -67,7 +67,7 @@ async def _looked(redis: RedisStatus, settings: Settings, cluster: str | None) -
     retrier = _report(await redis.read(f"{key_prefix}:{cluster}:{prefix}.retrier"), remarks)
     if report.said is None and cluster is not None:
         remarks += await _others(redis, key_prefix, prefix, cluster)
-    return Look(prefix, report, retrier if retrier.said is not None else None, tuple(remarks))
+    return Look(prefix, report, retrier if retrier.said is not None or retrier.spoilt else None, tuple(remarks))
 
 
 async def _told_by_kafka(settings: Settings) -> str | None:
@@ -114,6 +114,7 @@ def _report(found: Reported, remarks: list[str]) -> Report:
         place=f"{found.lease_key}:status",
         holder=found.holder,
         standbys=found.standbys,
+        spoilt=found.spoilt,
     )
 
 

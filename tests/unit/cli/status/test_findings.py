@@ -206,3 +206,15 @@ def test_parked_requests_without_a_retrier_are_grave_and_with_one_no_news() -> N
     with_retrier = Look("generation", report(parked), report(said(role="leader")))
     assert told(with_retrier) == []
     assert told(look(said(parked=0))) == []
+
+
+def test_a_key_of_another_type_is_said_once_and_nothing_is_concluded_from_what_it_hides() -> None:
+    why = "The key headrace:c:g in Redis is of another type than Headrace writes."
+    hidden = {"holder": None, "standbys": None, "spoilt": (why,)}
+    ours = said(ready={"kafka": True, "redis": False}, trouble=why)
+    assert [why in each.sentence for each in findings(look(ours, **hidden))] == [True]
+    [silence, spoilt] = findings(look(said(), age_s=90, **hidden))
+    assert silence.sentence.endswith("; the last was pod-7, leader of term 3.")
+    assert (spoilt.grave, spoilt.sentence) == (True, why)
+    retrier = Look("generation", report(said()), report(None, **hidden))
+    assert [each.sentence for each in findings(retrier)] == [why]
