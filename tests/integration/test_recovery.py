@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.integration.fleet import Fleet, producing, read_all, request, send
 
+PAUSED_MS = 5_000
 LIMITS = {"HEADRACE_LIMITS": '{"gpt-4o-mini": {}}'}
 
 
@@ -65,6 +67,40 @@ async def test_redis_away_stops_neither_dispatch_nor_leadership(tmp_path: Path) 
             assert (await fleet.get(leader, "/readyz"))[1]["redis"] is False
             await services.restart_valkey()
             ledger = await read_all(fleet, "results", until=300)
+            assert set(ledger.counts().values()) == {1}
+            assert {value["term"] for value in ledger.values} == {1}
+            assert '"leading"' not in standby.said()
+            async with asyncio.timeout(10):
+                while not (await fleet.get(leader, "/readyz"))[1]["redis"]:
+                    await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("mode", ["ALL", "WRITE"])
+async def test_a_redis_that_is_paused_stops_neither_dispatch_nor_leadership(
+    services: LocalServices, tmp_path: Path, mode: str
+) -> None:
+    """WRITE lets a standby see the key end, and what it and the leader ask meanwhile is carried out together."""
+    async with Upstream(plentiful()) as upstream:
+        settings = LIMITS | {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "10"}
+        async with Fleet(services, f"pause-{mode.lower()}", upstream.base_url, tmp_path, settings) as fleet:
+            leader = await fleet.start()
+            await fleet.until(leader, "leader")
+            standby = await fleet.start()
+            await fleet.until(standby, "standby")
+            async with producing(fleet) as producer:
+                await send(producer, fleet, "standard", [request(f"r{n}") for n in range(200)])
+            await fleet.inflight(leader, 5)
+            redis: Redis = Redis.from_url(services.endpoints.redis_url)
+            await redis.client_pause(PAUSED_MS, all=mode == "ALL")
+            paused, before = time.monotonic(), upstream.books().calls
+            async with asyncio.timeout(PAUSED_MS / 1_000):
+                while (await fleet.get(leader, "/readyz"))[1]["redis"]:
+                    await asyncio.sleep(0.05)
+            await asyncio.sleep(max(0, paused + PAUSED_MS / 1_000 - 0.5 - time.monotonic()))
+            assert upstream.books().calls > before + 50, "dispatch stood still while Redis was paused"
+            await redis.set(f"{fleet.prefix}:paused", 1)  # carried out when the pause ends
+            await redis.aclose()
+            ledger = await read_all(fleet, "results", until=200)
             assert set(ledger.counts().values()) == {1}
             assert {value["term"] for value in ledger.values} == {1}
             assert '"leading"' not in standby.said()
