@@ -12,6 +12,7 @@ from broker.core.setback import Setback
 from broker.errors import ProducerDead
 from broker.testing.kafka import CommitFault
 from consumers.replays.job import Asked
+from consumers.replays.replay import Tally
 from consumers.replays.verdicts import Skip
 from schemas.record import Record
 from schemas.topics import requests_topic
@@ -228,6 +229,25 @@ async def test_a_second_replay_ends_the_first_and_nothing_goes_back_twice() -> N
         await first
     assert set(world.counts().values()) == {1}
     assert len(world.counts()) == 100
+
+
+async def test_two_replays_at_once_put_each_back_once_however_far_the_first_one_is() -> None:
+    """The second begins with the first, one await later, two, and so on, until the first is done before it."""
+    for step in count():
+        world = World()
+        world.kafka.offsets_lag = True
+        buried(world, 23)
+        first = asyncio.create_task(world.replay(per_s=1_000)())
+        for _ in range(step):
+            await asyncio.sleep(0)
+        was_done = first.done()
+        ended = await asyncio.gather(first, world.replay(per_s=1_000)(), return_exceptions=True)
+        assert any(isinstance(each, Tally) for each in ended), step
+        assert all(isinstance(each, Tally | ProducerDead) for each in ended), (step, ended)
+        assert world.counts() == {(f"lead-{number}", 1): 1 for number in range(23)}, step
+        if was_done:
+            break
+    assert step > 40
 
 
 @pytest.mark.parametrize("fault", list(CommitFault))

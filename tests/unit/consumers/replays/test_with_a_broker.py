@@ -5,8 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
+import pytest
+
 from broker.client import GenerationClient
 from broker.clock import WallClock
+from broker.errors import ProducerDead
 from broker.testing import Asked, MemoryBroker, Said
 from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_doors import MemoryOffsets, MemoryTransactions
@@ -14,6 +17,7 @@ from consumers.replays import job
 from consumers.replays.doors import ReplayDoors
 from consumers.replays.replay import Receipt, Replay, ReplayRules, Tally
 from consumers.replays.verdicts import Lane, Skip
+from schemas.outcome import Failed
 from tests.contract.broker_contract import BODY
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -93,3 +97,36 @@ async def test_two_jobs_at_once_in_effect_are_one_call_each() -> None:
         found = await outcomes(broker)
         assert found == Counter([(name, 0, "failed") for name in NAMES] + [(name, 1, "completed") for name in NAMES])
         assert set(broker.calls_by_id.values()) == {2}
+
+
+@pytest.mark.parametrize("after_s", [0, 0.1, 0.5, 20, 40])
+async def test_two_replays_and_a_cancel_of_each_end_in_one_outcome_of_the_next_run(after_s: float) -> None:
+    """Cancels that come before the replays, beside them, while the calls are under way, and when they are answered."""
+    is_mended = False
+
+    def answer(_: Asked) -> str | Said:
+        return "Dear Ada" if is_mended else Said(status=400, body='{"error": {"message": "No."}}')
+
+    async with (
+        MemoryBroker(answer, latency_s=30) as broker,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        await failed(broker, generations)
+        is_mended = True
+
+        async def cancel() -> None:
+            await asyncio.sleep(after_s)
+            for name in NAMES:
+                await generations.cancel(name)
+
+        jobs = [job.Asked(reasons=("rejected",)), job.Asked(reasons=("rejected",)), job.Asked(tenant="acme")]
+        ended = await asyncio.gather(cancel(), *(replayed(broker, each) for each in jobs), return_exceptions=True)
+        assert all(each is None or isinstance(each, Tally | ProducerDead) for each in ended), ended
+        await replayed(broker, jobs[0])
+        found = await outcomes(broker)
+        assert Counter((name, run) for name, run, _ in found.elements()) == {
+            (name, run): 1 for name in NAMES for run in (0, 1)
+        }
+        cancelled = {each.id for each in broker.outcomes if isinstance(each, Failed) and each.reason == "cancelled"}
+        assert after_s != 20 or cancelled == set(NAMES), "all were under way"
+        assert after_s != 40 or not cancelled, "all were answered"
