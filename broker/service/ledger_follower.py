@@ -249,7 +249,7 @@ class LedgerFollower:
         self._reach.line(row.at_ms)
         self._left_ms = self._clock.now_ms() if line.kind is LedgerKind.LEFT else None
         self.highest_term = max(self.highest_term, line.term)
-        if line.kind is LedgerKind.CLAIM or self.last_claim != (line.term, line.owner):
+        if self.last_claim != (line.term, line.owner):
             self._claims.append((line.term, line.owner))  # a claim older than the window shows in its term's steps
         if line.kind is LedgerKind.CLAIM and self._is_expected(line, row.offset):
             self._expected = None

@@ -132,7 +132,7 @@ class Promotion:
         stands = await self._stored()
         for _ in range(CLAIMS_MAX):
             await self._follower.catch_up()
-            keeps = own_term > 0 and self._follower.last_claim == (own_term, self._owner)
+            keeps = self._follower.last_claim == (own_term, self._owner)
             term = own_term if keeps else next_term(self._follower.highest_term)
             standing = await self._claimed(producer, term, self._suspected(stands), ours_before=keeps)
             if standing is not None:

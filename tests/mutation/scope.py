@@ -25,6 +25,9 @@ HELD: tuple[str, ...] = (
     "broker.service.grants",
     "schemas.copies",
     "schemas.unreadable",
+    # What a new leader knows.
+    "broker.service.promotion",
+    "broker.service.ledger_follower",
     # What ends a process, and what one record may break.
     "broker.core.suspects",
     "broker.core.casualties",
@@ -65,11 +68,9 @@ TO_COME: tuple[str, ...] = (
     "broker.service.intake",
     "broker.service.leadership",
     "broker.service.ledger_codec",
-    "broker.service.ledger_follower",
     "broker.service.ledger_reach",
     "broker.service.place",
     "broker.service.pricing",
-    "broker.service.promotion",
     "broker.service.renewal",
     "broker.service.retrying",
     "broker.service.standby",
