@@ -16,6 +16,7 @@ HELD: tuple[str, ...] = (
     "broker.service.outcomes",
     # Which (id, run) a record is, and what has become of it.
     "broker.core.identity",
+    "broker.core.reception",
     "broker.core.fates",
     "broker.core.register",
     "broker.core.cancels",
@@ -58,7 +59,6 @@ TO_COME: tuple[str, ...] = (
     "broker.core.order",
     "broker.core.progress",
     "broker.core.progress_map",
-    "broker.core.reception",
     "broker.core.verdict",
     "broker.core.witness",
     "broker.service.calling",

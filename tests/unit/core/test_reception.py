@@ -292,7 +292,7 @@ def test_attempts_are_believed_where_the_ledger_says_that_the_request_is_parked(
     assert shell.is_empty()
 
 
-def test_the_attempts_of_another_run_than_the_parked_one_are_not_believed() -> None:
+def test_the_attempts_of_a_replay_are_not_believed_where_the_run_before_it_has_failed() -> None:
     shell = leading(in_place_max_ms=100)
     shell.settle_all()
     shell.answer(shell.take(), verdict(Meaning.REJECTED))
