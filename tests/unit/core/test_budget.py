@@ -48,6 +48,15 @@ def test_a_call_without_any_answer_leaves_the_level_unknown_and_lets_the_next_on
     assert budget.payable_at(400, 100) == 100
 
 
+def test_a_call_that_was_not_sent_is_paid_by_no_bucket_and_no_cap() -> None:
+    budget = full(replace(SETTINGS, cap_tokens=500))
+    budget.reserve(1, 400, 0)
+    assert budget.payable_at(400, 0) != 0
+    budget.abandoned(1, 0, sent=False)
+    assert (low(budget), budget.charged_last_minute(0), budget.inflight) == (60_000, 0, 0)
+    assert budget.payable_at(400, 0) == 0
+
+
 def test_an_answer_without_headers_makes_us_believe_what_the_operator_does() -> None:
     budget = Budget(SETTINGS, 0, None)
     budget.reserve(1, 400, 0)
