@@ -111,6 +111,11 @@ class Batches:
         self._awaited = self._noted
         return self._noted
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a call waits for the ledger to say that it begins."""
+        return self._awaited > self._written
+
     def tells_of(self, line: int) -> bool:
         """Whether the ledger says that this call was started."""
         return line <= self._written
@@ -139,7 +144,7 @@ class Batches:
         elif parked:
             looked_for_ms = min(self._window_ms // RENEWALS_LOOKED_FOR_PARTS, OVERDUE_LOOKED_FOR_MS)
             due_ms = min(due_ms, self._begun_at_ms + looked_for_ms)
-        if self.suspects.due or self._awaited > self._written:
+        if self.suspects.due or self.is_awaited:
             due_ms = min(due_ms, self._begun_at_ms)
         decided_ms = self._outbox.due_at()
         return due_ms if decided_ms is None or due_ms < decided_ms else decided_ms
@@ -174,7 +179,7 @@ class Batches:
         if lean:
             notes = Notes(overdue=notes.overdue)  # which is open until it is committed
         count = 0 if lean else STARTED_A_LINE_MAX
-        started = LEAN_STARTED_MAX if lean and self._awaited > self._written else count
+        started = LEAN_STARTED_MAX if lean and self.is_awaited else count
         self._started_under_way, self._started = self._started[:started], self._started[started:]
         self._ended_under_way, self._ended = self._ended[:count], self._ended[count:]
         self._settled_under_way = (*entries(decided), *notes.settled, *notes.withdrawn())

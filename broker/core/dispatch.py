@@ -265,7 +265,8 @@ class Dispatch:
         budget = self.limits.serve(ticket, now_ms)
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
         entry = StartedEntry(candidate.identity, candidate.calls_before + ticket.calls)
-        line = self.flights.find(call).line = self.batches.started(entry, awaited=self._care.is_cautious(now_ms))
+        awaited = self._care.is_cautious(now_ms) or (bool(candidate.order) and self.batches.is_awaited)
+        line = self.flights.find(call).line = self.batches.started(entry, awaited=awaited)
         repeated = self._inheritance.repeats(candidate.identity)
         self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated, line))
 
@@ -323,8 +324,7 @@ class Dispatch:
     def _refused(self, event: Refused, now_ms: int) -> None:
         ticket = self._attempts.refused(event, now_ms)
         if ticket is not None:
-            ticket.state = WAITING
-            candidate = ticket.candidate
+            ticket.state, candidate = WAITING, ticket.candidate
             self.batches.ended(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
             self._reception.turn_back(ticket, now_ms)
 

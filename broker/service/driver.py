@@ -154,11 +154,12 @@ class Driver:
     async def _call(self, command: Call, cargo: Cargo) -> Answered | Refused | Crashed:
         """One call; whatever exception ends it ends its request alone.
 
-        After deaths it waits until the ledger says that it begins; if it is cancelled meanwhile, it counts as begun.
+        After deaths it waits until the ledger says that it begins; if it is cancelled meanwhile, it counts as begun. If
+        the call of one before it in its ordering key was not sent meanwhile, nor is this one.
         """
         if command.line:
             await self._until(lambda: self.core.batches.tells_of(command.line))
-        if not self.core.trust.holds(self.clock.now_ms()):
+        if not self.core.trust.holds(self.clock.now_ms()) or (command.line and self._passes(command.call)):
             return Refused(command.call)
         self._watcher.watch(command, cargo)
         try:
@@ -167,6 +168,11 @@ class Driver:
         except Exception as error:  # noqa: BLE001 — any defect in a call is that request's, and not the process's
             self.contained("call", error, **_named(cargo))
             return Crashed(command.call)
+
+    def _passes(self, call: CallNumber) -> bool:
+        """Whether it would start before one of its ordering key that was turned back while it waited."""
+        flights = self.core.flights
+        return flights.holds(call) and self.core.limits.passes(flights.find(call).ticket)
 
     def _ended(self, call: CallNumber, cargo: Cargo, task: asyncio.Task[Answered | Refused | Crashed]) -> None:
         """Every call ends here, also one that was cancelled before its first step and never ran a line.

@@ -172,6 +172,19 @@ def test_after_two_deaths_each_call_waits_for_the_line_that_says_that_it_begins(
     assert shell.calls[shell.take("y")].line == 0, "caution ends by itself"
 
 
+def test_as_caution_ends_a_call_does_not_pass_one_of_its_ordering_key_that_waits_for_its_line() -> None:
+    shell = successor(2)
+    shell.wait(shell.core._care._cautious_until_ms - shell.now_ms - 1)
+    first = shell.take(candidate("a", order=b"k"))
+    shell.wait(1)
+    second, other = shell.take(candidate("b", order=b"k", limit="other")), shell.take("c")
+    lines = [shell.calls[number].line for number in (first, second, other)]
+    assert 0 < lines[0] < lines[1]
+    assert lines[2] == 0
+    shell.settle_all()
+    assert shell.calls[shell.take(candidate("d", order=b"k"))].line == 0
+
+
 def awaiting_its_line(*begun: str) -> tuple[Shell, TicketNumber]:
     """A leader after two deaths, the last one of which had begun these, calls one once the ledger says so."""
     shell = Shell()

@@ -21,6 +21,7 @@ from broker.service.cargo import Cargo, Hold
 from broker.service.driver import Driver
 from broker.service.rules import budget_maker, dispatch_rules
 from schemas.record import Record
+from tests.unit.core.specimens import candidate, ticket
 from tests.unit.service.rig import settings_of
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -200,6 +201,30 @@ async def test_a_call_that_waited_for_its_line_is_refused_when_trust_has_lapsed_
         commit(rig)
         await asyncio.sleep(0.1)
         assert rig.answers == [Refused(CallNumber(1))]
+
+
+async def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_ordering_key_that_was_not_sent() -> None:
+    async with driving() as rig:
+        core, now_ms = rig.core, rig.clock.now_ms()
+        pair = [ticket(candidate(name, limit=name, order=b"k")) for name in "ab"]
+        for each in pair:
+            core.limits.enqueue(each, now_ms)
+        for number, each in enumerate(pair, start=1):
+            paid_by, account = core.limits.serve(each, now_ms), core.limits.account.breaker
+            call = core.flights.start(each, paid_by, now_ms, account=account)
+            rig.do(replace(awaiting_its_line(rig), call=call))
+            await asyncio.sleep(1)
+            if number == 1:
+                batch = core.batches.begin(1, core.limits, Notes(), now_ms)
+        core.batches.end(batch.serial)
+        rig.driver.post(Committed(batch.serial, now_ms))
+        await asyncio.sleep(0.1)
+        assert rig.answers == [Refused(CallNumber(1))]
+        core.limits.turn_back(pair[0])
+        rig.trusted()
+        commit(rig)
+        await asyncio.sleep(3)
+        assert rig.answers == [Refused(CallNumber(1)), Refused(CallNumber(2))]
 
 
 async def test_a_call_cancelled_while_it_waits_for_its_line_never_begins() -> None:
