@@ -51,7 +51,13 @@ CONTROL_BYTES_MIN: Final = 16 * 1024
 
 OFFSETS_BYTES_MAX: Final = MESSAGE_BYTES_MAX
 """What one commit of a group's offsets may weigh: Kafka makes one batch of it, and holds `message.max.bytes` against
-that (measured: 2,200 partitions with 4,090 characters each are refused whole by a node that takes 8 MiB)."""
+that (measured: 2,200 partitions with 4,090 characters each are refused whole by a node that takes 8 MiB).
+
+It is Kafka's default, also where an operator has raised `message.max.bytes`. Settings are checked without a Kafka; what
+counts is `max.message.bytes` of Kafka's own topic `__consumer_offsets`, and a dispatcher has no right to read that. Nor
+may its start depend on it: after it was lowered again no leader could commit. With three lanes there is room for some
+1,900 partitions each.
+"""
 _OFFSET_BYTES: Final = 128
 """Of one partition, beside the names of group and topic, with a map of little that is open."""
 _OPEN_BYTES: Final = 1
