@@ -14,6 +14,7 @@ HELD: tuple[str, ...] = (
     "broker.service.publication",
     "broker.service.short_forms",
     "broker.service.outcomes",
+    "broker.service.finish",
     # Which (id, run) a record is, and what has become of it.
     "broker.core.identity",
     "broker.core.reception",
@@ -26,9 +27,12 @@ HELD: tuple[str, ...] = (
     "broker.service.grants",
     "schemas.copies",
     "schemas.unreadable",
-    # What a new leader knows.
+    # Who leads, and what it knows.
+    "broker.service.renewal",
     "broker.service.promotion",
     "broker.service.ledger_follower",
+    "broker.service.ledger_reach",
+    "broker.service.ledger_codec",
     # What ends a process, and what one record may break.
     "broker.core.suspects",
     "broker.core.casualties",
@@ -64,14 +68,10 @@ TO_COME: tuple[str, ...] = (
     "broker.service.calling",
     "broker.service.driver",
     "broker.service.elected",
-    "broker.service.finish",
     "broker.service.intake",
     "broker.service.leadership",
-    "broker.service.ledger_codec",
-    "broker.service.ledger_reach",
     "broker.service.place",
     "broker.service.pricing",
-    "broker.service.renewal",
     "broker.service.retrying",
     "broker.service.standby",
     "consumers.deliveries",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from broker.adapters.stream_assembly import assembly
 from broker.core.verdict import Meaning
-from broker.service.finish import finish_of
+from broker.service.finish import finish_of, is_unfinished
 from broker.testing.upstream import Said
 from schemas.codec import decode_outcome
 from schemas.outcome import Completed, Finish
@@ -89,6 +89,19 @@ def test_a_chat_completion_says_how_it_ended(one: Mapping[str, Any], finish: Fin
 @pytest.mark.parametrize(("whole", "finish"), RESPONSE_ENDS)
 def test_a_response_says_how_it_ended(whole: Mapping[str, Any], finish: Finish | None) -> None:
     assert finish_of("responses", whole) is finish
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress", "cancelled", "a word to come"])
+def test_a_response_may_say_that_it_is_no_answer(status: str) -> None:
+    assert is_unfinished("responses", {"status": status})
+    assert not is_unfinished("chat.completions", {"status": status})
+
+
+@pytest.mark.parametrize(
+    "whole", [{"status": "completed"}, {"status": "incomplete"}, {"status": None}, {"status": 1}, {}]
+)
+def test_a_response_that_ended_or_says_nothing_is_taken_for_an_answer(whole: Mapping[str, Any]) -> None:
+    assert not is_unfinished("responses", whole)
 
 
 def test_of_several_choices_the_gravest_end_counts_in_whatever_order_they_stand() -> None:

@@ -1,5 +1,6 @@
 """What a leader writes into the ledger, its successor reads out of it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +13,7 @@ from broker.core.commands import Batch, SettledEntry, StartedEntry
 from broker.core.events import LedgerRead
 from broker.core.identity import Awaited, Fate, Identity
 from broker.core.reading import Metric
+from broker.service.grants import GrantKey
 from broker.service.ledger_codec import claim_record, ledger_read, left_record, step_record
 from schemas import ledger
 from schemas.codec import decode_ledger, encode_ledger
@@ -40,12 +42,17 @@ def test_cancels_that_wait_survive() -> None:
 
 
 def test_copies_that_are_on_their_way_survive() -> None:
-    awaited = (Awaited(IDENTITY, 1_800_000_000, "lead-1"), Awaited(IDENTITY, 1 << 60, "", overdue=True))
+    awaited = (
+        Awaited(IDENTITY, 1_800_000_000, "lead-1"),
+        Awaited(IDENTITY, 1 << 60, "", overdue=True),
+        Awaited(IDENTITY, -1, "lead-2"),
+    )
     read = read_back(Batch(1, (), {}, (), (), (), awaited=awaited))
     told = [(each.identity.id_hash, each.identity.run, *each[1:]) for each in read.awaited]
     assert told == [
         (b"i" * 16, 3, 1_800_000_000, "lead-1", False),
         (b"i" * 16, 3, (1 << 40) - 1, "", True),
+        (b"i" * 16, 3, 0, "lead-2", False),
     ]
 
 
@@ -53,6 +60,13 @@ def test_attempts_begun_survive_but_for_the_content_nobody_asks_about() -> None:
     batch = Batch(1, (), {}, (), (StartedEntry(IDENTITY, 2),), ())
     read = read_back(batch)
     assert [(each.identity.id_hash, each.identity.run, each.attempt) for each in read.started] == [(b"i" * 16, 3, 2)]
+    assert not read.ended
+
+
+def test_attempts_that_ended_survive() -> None:
+    read = read_back(Batch(1, (), {}, (), (), (), ended=(StartedEntry(IDENTITY, 2),)))
+    assert [(each.identity.id_hash, each.identity.run, each.attempt) for each in read.ended] == [(b"i" * 16, 3, 2)]
+    assert not read.started
 
 
 @pytest.mark.parametrize("attempt", [255, 256, 100_000])
@@ -66,6 +80,7 @@ def test_levels_survive_by_limit_at_the_wall_clock_of_their_writing() -> None:
     tokens = Level(Metric.TOKENS, -5, 70, 1_000, 60_000)
     requests = Level(Metric.REQUESTS, 3, 3, 500, 86_400_000)
     one = Checkpoint("gpt-4o", 1, (tokens, requests), charged_last_minute=9, pause_ms=40, markup_ppm=1_200_000)
+    one = replace(one, borne_tokens=300, ceiling_tokens=700)
     two = Checkpoint("gpt-5", 1, (tokens,), charged_last_minute=0, pause_ms=0, markup_ppm=1_000_000)
     read = read_back(Batch(1, (), {}, (), (), (one, two)))
     first, second = read.levels
@@ -77,6 +92,8 @@ def test_levels_survive_by_limit_at_the_wall_clock_of_their_writing() -> None:
     ]
     assert all(level.high == level.low for level in first.levels), "a successor believes the lower end"
     assert (first.charged_last_minute, first.pause_ms, first.markup_ppm) == (9, 40, 1_200_000)
+    assert (first.borne_tokens, first.ceiling_tokens) == (300, 700)
+    assert (second.borne_tokens, second.ceiling_tokens) == (0, None)
 
 
 def test_laws_survive_and_those_of_a_newer_release_are_left_out() -> None:
@@ -95,3 +112,19 @@ def test_a_term_begins_with_a_claim_and_ends_in_peace_with_left() -> None:
         assert (line.kind, line.term, line.owner) == (kind, 4, "me")
         read = ledger_read(line, 5)
         assert (list(read.settled), list(read.started), list(read.levels)) == ([], [], [])
+        assert read.left is (kind is LedgerKind.LEFT)
+    assert not read_back(Batch(1, (), {}, (), (), ())).left
+
+
+def test_a_claim_says_the_key_of_grants_and_the_ids_of_topics() -> None:
+    line = decode_ledger(encode_ledger(claim_record(4, "me", topic_ids={"t": "id"}, key=GrantKey("a2V5", 7))))
+    assert (line.key, line.key_since_s, line.topics) == ("a2V5", 7, {"t": "id"})
+    assert claim_record(4, "me").topics == {}
+
+
+def test_only_a_step_names_a_record_that_is_about_to_be_read() -> None:
+    place = ("t.requests.bulk/0/7",)
+    batch = Batch(1, (), {}, (), (), ())
+    step = step_record(batch, 7, "me", NOW, suspects=place)
+    assert [ledger_read(line, 5).named for line in (step, claim_record(7, "me", place))] == [True, False]
+    assert not read_back(batch).named

@@ -1,45 +1,60 @@
+"""How far back one reading of the ledger must begin, and what is said where retention leaves less."""
+
+from collections.abc import Sequence
+
 import pytest
+import structlog.testing
 
 from broker.ports import LedgerStart
 from broker.service.ledger_reach import LedgerReach
 
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
-DAY_MS = 24 * HOUR_MS
+WINDOW_MS = 100_000
+SILENCE_MS = 62_500
+"""Half a window, and a quarter of that: a leader writes at least so often."""
 
 
-def readings(lines_ms: list[int]) -> list[int]:
-    """How far back each reading of such a ledger began, until one was enough, with a window of an hour."""
-    reach, backs_ms = LedgerReach(HOUR_MS), []
-    while True:
-        backs_ms.append(reach.back_ms)
-        from_ms = lines_ms[-1] - reach.back_ms
-        reach.begin(LedgerStart(from_ms, is_first=from_ms <= lines_ms[0], removed=False, end=len(lines_ms)))
-        for at_ms in lines_ms:
-            if at_ms >= from_ms:
-                reach.line(at_ms)
-        if not reach.falls_short():
-            assert reach.back_ms == HOUR_MS, "the next reading begins like the first one"
-            return backs_ms
+def reading(reach: LedgerReach, from_ms: int, *lines_ms: int, is_first: bool = False, removed: bool = False) -> bool:
+    """Whether it fell short, with lines at these times."""
+    reach.begin(LedgerStart(from_ms, is_first, removed, len(lines_ms)))
+    for at_ms in lines_ms:
+        reach.line(at_ms)
+    return reach.falls_short()
 
 
-def led(until_ms: int, hours: int) -> list[int]:
-    """A line each ten minutes."""
-    return list(range(until_ms - hours * HOUR_MS, until_ms + 1, 10 * MINUTE_MS))
+def test_a_pause_in_which_no_leader_can_have_led_is_no_part_of_the_window() -> None:
+    reach = LedgerReach(WINDOW_MS)
+    assert not reading(reach, 0, SILENCE_MS)
+    assert reach.back_ms == WINDOW_MS
+    assert reading(reach, 0, SILENCE_MS + 1)
+    assert reach.back_ms == WINDOW_MS + SILENCE_MS + 1
 
 
-def test_a_ledger_that_was_written_all_the_time_is_read_once() -> None:
-    assert readings(led(0, 5)) == [HOUR_MS]
+def test_pauses_are_counted_anew_in_each_reading_and_the_next_one_begins_a_window_back() -> None:
+    reach = LedgerReach(WINDOW_MS)
+    pause_ms = SILENCE_MS + 1
+    assert reading(reach, 0, pause_ms)
+    assert not reading(reach, -pause_ms, -pause_ms // 2, 0, pause_ms)
+    assert reach.back_ms == WINDOW_MS
+    assert not reach.falls_short(), "what is read on has no beginning"
 
 
-def test_a_pause_within_the_window_costs_one_more_reading_that_begins_earlier_by_as_much() -> None:
-    assert readings([*led(-50 * MINUTE_MS, 5), *led(0, 0)]) == [HOUR_MS, 110 * MINUTE_MS]
-    assert readings([*led(-50 * MINUTE_MS, 5), -10 * MINUTE_MS, 0]) == [HOUR_MS, 100 * MINUTE_MS]
+def test_a_reading_from_the_first_line_reaches_no_further() -> None:
+    assert not reading(LedgerReach(WINDOW_MS), 0, SILENCE_MS + 1, is_first=True)
 
 
-@pytest.mark.parametrize("days", [1, 10, 300])
-def test_however_long_no_line_was_written_few_readings_find_what_stood_before(days: int) -> None:
-    backs_ms = readings([*led(-days * DAY_MS, 5), *led(0, 0)])
-    assert backs_ms[-1] >= days * DAY_MS + HOUR_MS
-    assert len(backs_ms) <= 3 + (days * 24).bit_length()
-    assert backs_ms[-1] <= 2 * (days * DAY_MS + HOUR_MS)
+@pytest.mark.parametrize(
+    ("lines_ms", "seconds"),
+    [
+        ((10_000, 60_000, 109_999), [99]),
+        ((10_000, 60_000, 110_000), []),
+        ((10_000, 80_000, 85_000), [5]),
+        ((70_000, 80_000), [10]),
+        ((), [0]),
+    ],
+    ids=["a millisecond less", "all of it", "a pause in between", "a pause before the first line", "no line"],
+)
+def test_a_window_that_retention_has_cut_short_is_said(lines_ms: Sequence[int], seconds: list[int]) -> None:
+    for removed in (True, False):
+        with structlog.testing.capture_logs() as logs:
+            reading(LedgerReach(WINDOW_MS), 0, *lines_ms, is_first=True, removed=removed)
+        assert [each["seconds"] for each in logs] == (seconds if removed else [])
