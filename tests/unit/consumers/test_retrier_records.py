@@ -288,6 +288,12 @@ async def test_it_waits_until_the_next_record_is_due_and_a_fifth_of_a_second_at_
     assert await idles(bench) == idle_ms
 
 
+async def test_while_it_may_put_nothing_back_what_is_due_does_not_wake_it() -> None:
+    bench = await begun()
+    bench.meets(failure(due=bench.process.clock.utc_now()), 0)
+    assert await rounds(bench, Accepting(), is_trusted=False) == 200
+
+
 async def test_a_round_that_read_or_released_something_is_followed_by_the_next_at_once() -> None:
     bench, producer = await begun(), Accepting()
     bench.process.world.park("later", 100)
