@@ -48,9 +48,9 @@ def test_what_is_put_back_earns_nothing() -> None:
 
 def test_before_the_partitions_are_known_each_record_counts_with_a_marker() -> None:
     allowance = Allowance(NO_FLOOR, 0)
-    allowance.writes(3)
+    allowance.writes(30)
     allowance.heard(0, 6, 0)
-    allowance.heard(6, 6, 10)
+    allowance.heard(60, 6, 10)
     assert taken(allowance, 10) == 0
 
 
@@ -60,6 +60,22 @@ def test_what_was_not_spent_for_ten_seconds_is_gone() -> None:
     allowance.heard(500, 1, 1_000)
     allowance.heard(600, 1, 5_000)
     assert taken(allowance, 1_000 + EARNINGS_LAST_MS) == 20
+
+
+def test_what_was_earned_within_a_second_is_gone_together_ten_seconds_after_its_beginning() -> None:
+    for now_ms, count in ((10_999, 100), (11_000, 0)):
+        allowance = Allowance(NO_FLOOR, 0)
+        allowance.heard(0, 1, 1_000)
+        allowance.heard(500, 1, 1_900)
+        assert taken(allowance, now_ms) == count
+
+
+def test_of_a_lane_that_is_heard_the_floor_flows_in_each_time_and_is_not_saved_up_twice() -> None:
+    allowance = Allowance(NONE_FRESH, 0)
+    for now_ms in range(0, 19_001, 1_000):
+        allowance.heard(0, 1, now_ms)
+        assert now_ms != 10_000 or allowance.take(now_ms)
+    assert 100 <= taken(allowance, 19_900) <= 110
 
 
 def test_an_hour_of_quiet_saves_up_ten_seconds_of_floor() -> None:

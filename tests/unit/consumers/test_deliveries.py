@@ -81,6 +81,7 @@ def test_a_repeat_of_what_is_in_hand_counts_only_when_that_has_ended() -> None:
     in_hand = rig.begun("a", 0)
     assert rig.begin("a", 0, assignment=2) is None, "its partition was dealt out anew, and is ours again"
     assert rig.handled == []
+    assert rig.deliveries.duplicates == 1
     rig.deliveries.done(in_hand)
     assert rig.handled == [(2, 0, 0)], "of the former assignment nothing can count any more"
 
@@ -108,6 +109,15 @@ def test_the_oldest_is_forgotten_first_and_a_repeat_makes_it_young() -> None:
     rig.deliveries.done(rig.begun("c", 3))
     assert rig.begin("a", 4) is None
     assert rig.begin("b", 5) is not None, "b was the oldest"
+
+
+def test_what_has_counted_takes_no_room() -> None:
+    rig = Rig(remembered_max=1)
+    for offset in range(100):
+        rig.deliveries.done(rig.begun(f"{offset}", offset))
+    assert len(rig.offsets()) == 100
+    (line,) = rig.deliveries._lines.values()
+    assert (len(line.waiting), len(line.ended)) == (0, 0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.booleans()), max_size=60))
