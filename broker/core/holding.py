@@ -6,9 +6,9 @@ that. Waiting for the tokens of a minute shuts nothing. Requests of shut limits 
 count and in bytes; the newest of the rest are parked, and the retrier puts them back. So the buffer goes on turning
 over, and whoever draws on another limit comes through.
 
-Only a pause is sure to last: no answer shortens it. So what falls due within it fails at once. How empty a
-limit per day is can be what a single refusal has said, and is reckoned for the head alone: that fails nothing here.
-What of it is certain, `broker.core.reach` finds.
+Only a pause is certain to last: no answer shortens it. What falls due within one fails at once. A limit per day fails
+nothing here: a single refusal may have stated it, and the instant at which it opens is reckoned for the charge of the
+head alone. What is certain of it, `broker.core.reach` finds.
 
 What is parked must not come back as one wave. Within a lane and limit each one returns a little after the one before,
 at the pace at which the limit could serve them; nothing returns before the limit opens, as far as that is known. When a
