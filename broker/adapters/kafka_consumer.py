@@ -76,6 +76,15 @@ async def _undo(starting: asyncio.Task[None], consumer: AIOKafkaConsumer) -> Non
 
 async def close_consumer(consumer: AIOKafkaConsumer) -> None:
     """Stop a consumer within bounds; its own `stop()` may raise CancelledError or never return."""
+    try:
+        await _stopped(consumer)
+    finally:
+        screening = getattr(consumer._fetcher, "_client", None)  # noqa: SLF001 — set by `start_consumer`
+        if isinstance(screening, ScreeningClient):
+            screening.release()
+
+
+async def _stopped(consumer: AIOKafkaConsumer) -> None:
     stopping = asyncio.create_task(consumer.stop(), name="consumer stop")
     done, _ = await asyncio.wait({stopping}, timeout=_CLOSE_WITHIN_S)
     if done and not stopping.cancelled() and stopping.exception() is None:

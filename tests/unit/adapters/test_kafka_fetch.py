@@ -1,7 +1,9 @@
 """Every batch is looked at before aiokafka unpacks it, and one can be had as bytes."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,6 +34,11 @@ class Client:
     async def send(self, node_id: int, request: Any, **_: Any) -> Any:
         self.asked.append((node_id, request))
         return self.response
+
+
+def consumer_of(client: Client) -> Any:
+    """As `start_consumer` leaves one."""
+    return SimpleNamespace(_client=client, _fetcher=SimpleNamespace(_client=ScreeningClient(client)))
 
 
 def fetch() -> FetchRequest:
@@ -75,7 +82,7 @@ async def test_the_loop_goes_on_while_batches_just_below_the_bound_are_looked_at
 
 
 async def test_the_loop_goes_on_while_a_batch_of_many_records_is_read_one_by_one() -> None:
-    many: Any = SimpleNamespace(_client=Client(batch(7, [one(None)] * 50_000)))
+    many: Any = consumer_of(Client(batch(7, [one(None)] * 50_000)))
     assert await turns_during(fetched_batch(many, PLACE, 7)) > 0
 
 
@@ -87,30 +94,58 @@ async def test_good_batches_pass_and_no_exception_ends_the_fetching(data: Any, e
 
 @pytest.mark.parametrize("version", [4, 11])
 async def test_a_batch_is_read_from_its_leader_by_any_version(version: int) -> None:
-    consumer: Any = SimpleNamespace(_client=Client(GOOD, version=version))
+    consumer: Any = consumer_of(Client(GOOD, version=version))
     pieces = await fetched_batch(consumer, PLACE, 7)
     assert pieces is not None
     (fetched,) = pieces.found
     assert isinstance(fetched, Fetched)
     assert (fetched.offset, fetched.record.value) == (7, b"a")
     assert consumer._client.asked[0][0] == 1
-    aborted: Any = SimpleNamespace(
-        _client=Client(batch(7, [one(b"a")], attributes=0x10, producer_id=5), version=version)
-    )
+    aborted: Any = consumer_of(Client(batch(7, [one(b"a")], attributes=0x10, producer_id=5), version=version))
     pieces = await fetched_batch(aborted, PLACE, 7)
     assert pieces is not None
     assert (list(pieces.found), pieces.next_offset) == ([], 8)
 
 
 async def test_what_kafka_does_not_answer_is_told_and_nothing_is_nothing() -> None:
-    nobody: Any = SimpleNamespace(_client=Client(GOOD, leader=-1))
+    nobody: Any = consumer_of(Client(GOOD, leader=-1))
     with pytest.raises(LeaderNotAvailableError):
         await fetched_batch(nobody, PLACE, 7)
-    gone: Any = SimpleNamespace(_client=Client(None, error=OffsetOutOfRangeError.errno))
+    gone: Any = consumer_of(Client(None, error=OffsetOutOfRangeError.errno))
     with pytest.raises(OffsetOutOfRangeError):
         await fetched_batch(gone, PLACE, 7)
-    empty: Any = SimpleNamespace(_client=Client(None))
+    empty: Any = consumer_of(Client(None))
     assert await fetched_batch(empty, PLACE, 7) is None
-    silent: Any = SimpleNamespace(_client=Client(None))
+    silent: Any = consumer_of(Client(None))
     silent._client.response.topics = []
     assert await fetched_batch(silent, PLACE, 7) is None
+
+
+async def test_a_loop_whose_own_threads_are_all_taken_goes_on_fetching() -> None:
+    """Looking up a host can block for many seconds, and asyncio has a few threads for all of that."""
+    loop, ends = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    blocked = loop.run_in_executor(None, ends.wait)
+    try:
+        packed = batch(7, [one(b"a")], codec=ZSTD)
+        consumer = consumer_of(Client(packed))
+        async with asyncio.timeout(5):
+            assert (await consumer._fetcher._client.send(1, fetch())).topics[0][1][0][-1] == packed
+            pieces = await fetched_batch(consumer, PLACE, 7)
+        assert pieces is not None
+        assert len(pieces.found) == 1
+    finally:
+        ends.set()
+        await blocked
+
+
+async def test_a_client_that_is_released_leaves_no_thread_behind() -> None:
+    before = set(threading.enumerate())
+    screening = ScreeningClient(Client(batch(7, [one(b"a")], codec=ZSTD)))
+    await screening.send(1, fetch())
+    made = set(threading.enumerate()) - before
+    assert len(made) == 1
+    screening.release()
+    for thread in made:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in made)

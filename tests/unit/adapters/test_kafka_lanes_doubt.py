@@ -10,6 +10,7 @@ from aiokafka import ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
 
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_fetch import ScreeningClient
 from broker.adapters.kafka_lanes import KafkaLane
 from broker.ports import Unreadable
 from tests.unit.adapters.raw_batches import batch, one
@@ -41,10 +42,10 @@ class Consumer:
         self.positions = dict.fromkeys(PARTITIONS, 0)
         self.fetched_s = dict.fromkeys(PARTITIONS, 0.0)
         self.fetched_after_s = FETCHED_AFTER_S
-        self._fetcher = SimpleNamespace()
         self._client = SimpleNamespace(
             cluster=SimpleNamespace(leader_for_partition=lambda _: 1), send=self._as_it_stands
         )
+        self._fetcher = SimpleNamespace(_client=ScreeningClient(self._client))
 
     def assign(self, places: Sequence[KafkaPartition]) -> None:
         assert len(places) == len(PARTITIONS)
