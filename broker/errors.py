@@ -104,11 +104,19 @@ class AuthenticationError(ServiceError):
 class MissingTopic(ServiceError):  # noqa: N818
     """A topic that must be there is not; nobody but the operator creates topics."""
 
-    def __init__(self, *topics: str) -> None:
+    def __init__(self, *topics: str, hidden_from: str = "") -> None:
+        """`hidden_from` is a user to whom Kafka does not say whether it is there: an ACL may hide it."""
         named = ", ".join(topics)
         noun = "The topic" if len(topics) == 1 else "The topics"
-        verb = "does" if len(topics) == 1 else "do"
-        super().__init__(f"{noun} {named} {verb} not exist: run `headrace topics create`.")
+        if hidden_from:
+            said = (
+                f"{noun} {named} is missing, or hidden from {hidden_from} by an ACL: grant DESCRIBE on it, which READ "
+                "and WRITE include, or run `headrace topics create`."
+            )
+        else:
+            verb = "does" if len(topics) == 1 else "do"
+            said = f"{noun} {named} {verb} not exist: run `headrace topics create`."
+        super().__init__(said)
         self.topics = topics
 
 

@@ -23,7 +23,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from broker.adapters.kafka_batches import Pieces
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_connection import KafkaConnection, user_of
 from broker.adapters.kafka_consumer import close_consumer, limit_prefetch, make_consumer, start_consumer
 from broker.adapters.kafka_fetch import fetched_batch
 from broker.adapters.kafka_watch import TopicWatch
@@ -77,7 +77,7 @@ class KafkaLane:
             try:
                 now = await self._watch.first(consumer)
             except RightsError as hidden:
-                raise MissingTopic(self._topic) from hidden
+                raise MissingTopic(self._topic, hidden_from=user_of(self._connection)) from hidden
             except Unreachable as error:
                 raise LogUnavailable(str(error)) from error
         self._watch.reads(now)

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_connection import KafkaConnection, user_of
 from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
 from broker.adapters.kafka_watch import TopicWatch
 from broker.errors import LogUnavailable, MissingTopic, PositionGone, RightsError, Unreachable
@@ -90,12 +90,14 @@ class KafkaLedger:
         return None
 
     async def _check_there(self, consumer: AIOKafkaConsumer) -> None:
-        if self._place.topic not in await consumer.topics():
-            raise MissingTopic(self._place.topic)
+        is_shown = self._place.topic in await consumer.topics()
         try:
-            self._watch.reads(await self._watch.first(consumer))
+            now = await self._watch.first(consumer)
         except RightsError as hidden:
-            raise MissingTopic(self._place.topic) from hidden
+            raise MissingTopic(self._place.topic, hidden_from=user_of(self._connection)) from hidden
+        if not is_shown:  # to one node it is not there yet
+            raise MissingTopic(self._place.topic)
+        self._watch.reads(now)
 
     def seek(self, offset: int) -> None:
         """See `broker.ports.LedgerLog.seek`."""

@@ -29,7 +29,19 @@ from broker.local.properties import Node, log_properties, server_properties
 from broker.local.requirements import java
 from tests.integration.certificates import STORE_PASSWORD, certify
 
-USERS = ("dispatcher", "retrier", "producer", "reader", "operator", "replayer", "counter", "half", "onlooker", "nobody")
+USERS = (
+    "dispatcher",
+    "retrier",
+    "producer",
+    "reader",
+    "operator",
+    "replayer",
+    "counter",
+    "half",
+    "onlooker",
+    "blind",
+    "nobody",
+)
 """The users there are; the password of each is `of-<user>`. None has a right before `grant`."""
 
 TOPIC, GROUP, CLUSTER, TRANSACTIONAL_ID = 2, 3, 4, 5

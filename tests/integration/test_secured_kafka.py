@@ -17,11 +17,13 @@ import pytest
 from pydantic import SecretStr
 
 from broker.adapters.kafka_connection import KafkaConnection, explain_unreachable
+from broker.adapters.kafka_lanes import KafkaLane
+from broker.adapters.kafka_ledger import KafkaLedger
 from broker.adapters.kafka_topics import create_missing
 from broker.adapters.redis_lease import RedisLease
 from broker.cli.main import main
 from broker.client import GenerationClient
-from broker.errors import AuthenticationError, HeadraceError, LeaseUnavailable, RightsError, Unreachable
+from broker.errors import AuthenticationError, HeadraceError, LeaseUnavailable, MissingTopic, RightsError, Unreachable
 from broker.local.record import Endpoints
 from broker.local.services import LocalServices
 from broker.service.preflight import find
@@ -221,6 +223,29 @@ async def test_every_missing_right_is_named_and_none_that_is_there(kafka: Secure
     )
     await kafka.grant("half", [Right(TOPIC, "generation.results", WRITE), Right(GROUP, NEEDS.name, READ)])
     await check(half, NEEDS)
+
+
+async def test_a_ledger_or_a_lane_that_an_acl_hides_is_not_said_to_be_missing_alone(kafka: SecuredKafka) -> None:
+    """A right that is taken from a process that runs: it sees what it would see of a topic that was deleted."""
+    await make_topics(kafka, "hidden")
+    blind = kafka.connection("blind")
+    said = (
+        r"^The topic hidden\.{} is missing, or hidden from user blind by an ACL: grant DESCRIBE on it, which READ and "
+        r"WRITE include, or run `headrace topics create`\.$"
+    )
+    ledger, lane = KafkaLedger(blind, topic="hidden.ledger"), KafkaLane(blind, topic="hidden.requests.bulk")
+    with pytest.raises(MissingTopic, match=said.format("ledger")):
+        await ledger.open(0)
+    with pytest.raises(MissingTopic, match=said.format(r"requests\.bulk")):
+        await lane.partitions()
+    await kafka.grant("blind", [Right(TOPIC, "hidden.", DESCRIBE, prefixed=True)])
+    await ledger.open(0)
+    assert await lane.partitions()
+    await ledger.close()
+    await lane.close()
+    gone = KafkaLedger(blind, topic="hidden.never")
+    with pytest.raises(MissingTopic, match=r"^The topic hidden\.never does not exist"):
+        await gone.open(0)
 
 
 async def test_a_reader_and_a_producer_without_the_right_are_told_which(kafka: SecuredKafka) -> None:

@@ -40,4 +40,8 @@ def test_a_failed_generation_carries_its_outcome() -> None:
 
 def test_missing_topics_are_named_with_the_verb_that_creates_them() -> None:
     assert str(errors.MissingTopic("a")) == "The topic a does not exist: run `headrace topics create`."
+    assert str(errors.MissingTopic("a", hidden_from="user u")) == (
+        "The topic a is missing, or hidden from user u by an ACL: grant DESCRIBE on it, which READ and WRITE include, "
+        "or run `headrace topics create`."
+    )
     assert str(errors.MissingTopic("a", "b")) == "The topics a, b do not exist: run `headrace topics create`."
