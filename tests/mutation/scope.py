@@ -30,6 +30,7 @@ HELD: tuple[str, ...] = (
     "schemas.copies",
     "schemas.unreadable",
     # Who leads, and what it knows.
+    "broker.service.standby",
     "broker.service.renewal",
     "broker.service.promotion",
     "broker.service.ledger_follower",
@@ -81,6 +82,8 @@ TO_COME: tuple[str, ...] = (
     "broker.service.place",
     "broker.service.retrying",
     "broker.service.standby",
+    "consumers.deliveries",
+    "consumers.handling",
     "consumers.results",
     "consumers.retries.fresh",
     "schemas.bounded_json",
