@@ -14,6 +14,7 @@ HELD: tuple[str, ...] = (
     "broker.service.publication",
     "broker.service.short_forms",
     "broker.service.outcomes",
+    "broker.service.driver",
     "broker.service.calling",
     "broker.service.finish",
     # Which (id, run) a record is, and what has become of it.
@@ -75,7 +76,6 @@ TO_COME: tuple[str, ...] = (
     "broker.core.progress_map",
     "broker.core.verdict",
     "broker.core.witness",
-    "broker.service.driver",
     "broker.service.elected",
     "broker.service.intake",
     "broker.service.leadership",
