@@ -61,6 +61,8 @@ HELD: tuple[str, ...] = (
     # Attempts and deadlines.
     "broker.core.deadlines",
     "broker.core.retry",
+    # What is parked, so that a limit stops no other.
+    "broker.core.holding",
 )
 """Each survivor of these is argued away in the list."""
 
@@ -69,7 +71,6 @@ TO_COME: tuple[str, ...] = (
     "broker.core.dispatch",
     "broker.core.eviction",
     "broker.core.flights",
-    "broker.core.holding",
     "broker.core.inheritance",
     "broker.core.open_offsets",
     "broker.core.order",

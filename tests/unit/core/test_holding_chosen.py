@@ -3,9 +3,12 @@
 import pytest
 
 from broker.core.bounds import HOLD_MIN_MS
+from broker.core.buckets import Level
+from broker.core.budget import Checkpoint
+from broker.core.reading import DAY_MS, Metric
 from broker.core.ticket import State
 from broker.core.verdict import Meaning
-from tests.unit.core.specimens import HOUR_MS
+from tests.unit.core.specimens import HOUR_MS, budget
 from tests.unit.core.test_holding import NOW, Bench, cramped, parks
 
 
@@ -45,6 +48,17 @@ def test_a_limit_without_waiting_requests_is_not_called_shut() -> None:
     assert list(bench.holding.shut(NOW + 60_000)) == ["shut"]
     bench.limits.withdraw(waiting, NOW)
     assert bench.holding.shut(NOW + 60_000) == {}
+
+
+@pytest.mark.parametrize(("left", "stated", "is_shut"), [(1_500, False, True), (1_500, True, False), (900, True, True)])
+def test_a_limit_per_day_is_shut_by_what_its_next_call_will_pay(left: int, *, stated: bool, is_shut: bool) -> None:
+    bench = Bench()
+    day = Level(Metric.TOKENS, left, left, 3_000, DAY_MS)
+    known = Checkpoint("shut", NOW, (day,), 0, 0, markup_ppm=2_000_000)
+    bench.limits.desk("shut", NOW).budget = budget("shut", NOW, known)
+    (waiting,) = bench.line_up(1, charge=1_000)
+    waiting.stated = stated  # a charge that the server has stated is not marked up
+    assert (bench.holding.shut(NOW).keys() == {"shut"}) == is_shut
 
 
 def test_the_shut_limit_with_the_longest_line_gives_first() -> None:
