@@ -11,6 +11,7 @@ from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_doors import MemoryLane
 from consumers.retries.releases import Releases
 from consumers.retries.standing import Restorer, Standing
+from schemas.record import Record
 from tests.unit.consumers.rig import FAILURES, World
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -63,3 +64,13 @@ async def test_a_partition_without_an_offset_that_retention_has_shortened_was_re
     world.kafka.logs(FAILURES)[0].start = 1
     with pytest.raises(ProgressUnreadable):
         await restored(world)
+
+
+async def test_an_old_partition_without_an_offset_is_refused_where_no_progress_says_that_it_was_added() -> None:
+    world = World(partitions=2)
+    world.kafka.append(FAILURES, Record(None, b"old"), partition=1)
+    await asyncio.sleep(FIRST_RECORD_YOUNG_MS / 1_000)
+    with pytest.raises(ProgressUnreadable, match=f"{FAILURES}/1"):
+        await restored(world)
+    with pytest.raises(ProgressUnreadable, match=f"{FAILURES}/1"):
+        await restored(world, p0=by(3))
