@@ -74,3 +74,12 @@ async def test_an_old_partition_without_an_offset_is_refused_where_no_progress_s
         await restored(world)
     with pytest.raises(ProgressUnreadable, match=f"{FAILURES}/1"):
         await restored(world, p0=by(3))
+
+
+async def test_the_most_partitions_that_any_progress_tells_of_were_stored() -> None:
+    world = World(partitions=3)
+    world.kafka.append(FAILURES, Record(None, b"old"), partition=2)
+    await asyncio.sleep(FIRST_RECORD_YOUNG_MS / 1_000)
+    told = Releases(0).stored(3, partitions=2)
+    standing = await restored(world, p0=StoredOffset(told.offset, told.metadata), p1=by(2))
+    assert standing.partitions[2].next_offset == 0
