@@ -3,6 +3,7 @@
 Plain frozen data. The shell carries commands out in order and posts what came of them as events.
 """
 
+import builtins
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -220,7 +221,7 @@ class Contained:
 
     number: TicketNumber
     step: str
-    error: Exception
+    error: builtins.Exception  # mypyc looks a bare builtin class up among the module's own names, and finds none
 
 
 @value
