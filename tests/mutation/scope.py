@@ -58,6 +58,7 @@ HELD: tuple[str, ...] = (
     # What a service is handed.
     "consumers.deliveries",
     "consumers.handling",
+    "consumers.results",
     # Attempts and deadlines.
     "broker.core.deadlines",
     "broker.core.retry",
@@ -84,6 +85,7 @@ TO_COME: tuple[str, ...] = (
     "broker.service.place",
     "broker.service.retrying",
     "consumers.results",
+    "broker.service.standby",
     "schemas.bounded_json",
     "schemas.codec",
     "schemas.ids",
