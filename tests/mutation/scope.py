@@ -84,8 +84,6 @@ TO_COME: tuple[str, ...] = (
     "broker.service.leadership",
     "broker.service.place",
     "broker.service.retrying",
-    "consumers.results",
-    "broker.service.standby",
     "schemas.bounded_json",
     "schemas.codec",
     "schemas.ids",
