@@ -4,7 +4,6 @@ import pytest
 
 from broker.core.bounds import (
     CRAMPED_BELOW,
-    HELD_LOOKED_AT,
     HOLD_FIRST_MS,
     HOLD_MAX_MS,
     HOLD_MIN_MS,
@@ -13,7 +12,6 @@ from broker.core.bounds import (
     RETURN_BEFORE_DEADLINE_MS,
 )
 from broker.core.commands import Decision, Fail, Park
-from broker.core.fates import ATTEMPT_MAX
 from broker.core.flights import Flights
 from broker.core.holding import Holding
 from broker.core.lanes import LaneRule
@@ -328,25 +326,6 @@ def test_a_parking_costs_no_attempt_and_raises_the_number_every_time() -> None:
 def test_nobody_leaves_a_serial_lane() -> None:
     bench = Bench((LANES[0], replace(LANES[1], serial=True)))
     bench.line_up(8)
-    bench.pause()
-    assert bench.relieve() == []
-
-
-def test_who_is_too_heavy_or_has_been_parked_too_often_stays_and_another_leaves_for_it() -> None:
-    bench = Bench()
-    light = bench.line_up(3)
-    bench.line_up(2, size=901)
-    bench.line_up(1, attempt=ATTEMPT_MAX)
-    bench.pause()
-    parks(bench.relieve())
-    assert {each.state for each in light} == {State.SETTLED}
-    assert bench.waiting() == 3, "though they weigh more than half a buffer"
-
-
-def test_no_further_is_looked_than_a_bound() -> None:
-    bench = Bench((replace(LANES[0], buffer_max=1_000), replace(LANES[1], buffer_max=400, buffer_bytes_max=1 << 30)))
-    bench.line_up(10)
-    bench.line_up(HELD_LOOKED_AT, size=901)
     bench.pause()
     assert bench.relieve() == []
 

@@ -1,15 +1,18 @@
 """Which requests of shut limits leave, and when it is looked at at all."""
 
+from dataclasses import replace
+
 import pytest
 
-from broker.core.bounds import HOLD_MIN_MS
+from broker.core.bounds import HELD_LOOKED_AT, HOLD_MIN_MS
 from broker.core.buckets import Level
 from broker.core.budget import Checkpoint
+from broker.core.fates import ATTEMPT_MAX
 from broker.core.reading import DAY_MS, Metric
 from broker.core.ticket import State
 from broker.core.verdict import Meaning
 from tests.unit.core.specimens import HOUR_MS, budget
-from tests.unit.core.test_holding import NOW, Bench, cramped, parks
+from tests.unit.core.test_holding import LANES, NOW, Bench, cramped, parks
 
 
 def test_nothing_is_looked_at_before_something_has_changed() -> None:
@@ -101,3 +104,22 @@ def test_a_request_is_parked_if_it_can_stay_away_for_the_least_time_that_is_wort
     bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, HOUR_MS)
     decided = parks(bench.relieve(now_ms))
     assert [each.not_before_ms for each in decided] == ([now_ms + least_ms] if leaves else [])
+
+
+def test_who_is_too_heavy_or_has_been_parked_too_often_stays_and_another_leaves_for_it() -> None:
+    bench = Bench()
+    light = bench.line_up(3)
+    bench.line_up(2, size=901)
+    bench.line_up(1, attempt=ATTEMPT_MAX)
+    bench.pause()
+    parks(bench.relieve())
+    assert {each.state for each in light} == {State.SETTLED}
+    assert bench.waiting() == 3, "though they weigh more than half a buffer"
+
+
+def test_no_further_is_looked_than_a_bound() -> None:
+    bench = Bench((replace(LANES[0], buffer_max=1_000), replace(LANES[1], buffer_max=400, buffer_bytes_max=1 << 30)))
+    bench.line_up(10)
+    bench.line_up(HELD_LOOKED_AT, size=901)
+    bench.pause()
+    assert bench.relieve() == []
