@@ -1,6 +1,7 @@
 """What the driver tells of a call, and what is left of it when it ends: no timer, no task, no unnamed request."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from broker.service.cargo import Cargo
 from schemas.codec import decode_request
 from schemas.outcome import Usage
 from schemas.record import Record
+from tests.unit.core.specimens import candidate, ticket
 from tests.unit.service.test_driver import CALL, OK, Rig, driving
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -90,3 +92,22 @@ async def test_a_call_that_does_not_hear_of_its_end_is_told_again() -> None:
     running.cancel()
     await asyncio.wait({running}, timeout=5)
     assert running.done()
+
+
+async def test_a_call_that_waits_for_no_line_is_sent_though_one_before_it_in_its_ordering_key_was_not() -> None:
+    """So it is with a second call: the first one left in order, and of another nothing is promised."""
+    async with driving() as rig:
+        core, now_ms = rig.core, rig.clock.now_ms()
+        pair = [ticket(candidate(name, limit=name, order=b"k")) for name in "ab"]
+        for each in pair:
+            core.limits.enqueue(each, now_ms)
+        for each in pair:
+            core.limits.serve(each, now_ms)
+        core.limits.turn_back(pair[0])
+        second = core.limits.desk("b", now_ms).budget
+        call = core.flights.start(pair[1], second, now_ms, account=core.limits.account.breaker)
+        assert core.limits.passes(pair[1])
+        rig.trusted()
+        rig.do(replace(CALL, call=call))
+        await asyncio.sleep(3)
+        assert rig.answers == [Answered(call, OK, 123)]
