@@ -88,6 +88,7 @@ class Batches:
         self._noted = 0  # attempts started, ever; they are written in order
         self._written = 0  # so many of them stand in the ledger
         self._awaited = 0  # the last of them whose call waits for that
+        self._awaited_of: dict[bytes, int] = {}  # the same, of each ordering key
         self._ended: list[StartedEntry] = []
         self._ended_under_way: list[StartedEntry] = []
         self._settled_under_way: tuple[SettledEntry, ...] = ()
@@ -102,13 +103,18 @@ class Batches:
         self._lean_until_ms = 0
         self._bare = False
 
-    def started(self, entry: StartedEntry, *, awaited: bool = False) -> int:
-        """A call leaves; the next ledger line says so. `awaited`: not before that; returns what `tells_of` is asked."""
+    def started(self, entry: StartedEntry, *, awaited: bool = False, order: bytes = b"") -> int:
+        """A call leaves; the next ledger line says so. `awaited`: not before that; returns what `tells_of` is asked.
+
+        Nor does it leave before that while another one of its ordering key waits for its own line.
+        """
         self._started.append(entry)
         self._noted += 1
-        if not awaited:
+        if not awaited and self._awaited_of.get(order, 0) <= self._written:
             return 0
         self._awaited = self._noted
+        if order:
+            self._awaited_of[order] = self._noted
         return self._noted
 
     @property
@@ -233,6 +239,8 @@ class Batches:
         if serial != self._serial or not self._outbox.busy:
             return None
         self._written += len(self._started_under_way)
+        if self._awaited_of:
+            self._awaited_of = {order: line for order, line in self._awaited_of.items() if line > self._written}
         calls, self._started_under_way, self._ended_under_way = self._ended_under_way, [], []
         self.suspects.end()
         tickets = [each.ticket for each in self._outbox.end()]
@@ -260,7 +268,7 @@ class Batches:
 
     def clear(self) -> None:
         """Another leader writes the ledger now, and no call waits for a line of ours any more."""
-        self._started, self._started_under_way = [], []
+        self._started, self._started_under_way, self._awaited_of = [], [], {}
         self._written = self._noted
         self._ended, self._ended_under_way = [], []
 

@@ -265,8 +265,8 @@ class Dispatch:
         budget = self.limits.serve(ticket, now_ms)
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
         entry = StartedEntry(candidate.identity, candidate.calls_before + ticket.calls)
-        awaited = self._care.is_cautious(now_ms) or (bool(candidate.order) and self.batches.is_awaited)
-        line = self.flights.find(call).line = self.batches.started(entry, awaited=awaited)
+        awaited = self._care.is_cautious(now_ms)
+        line = self.flights.find(call).line = self.batches.started(entry, awaited=awaited, order=candidate.order)
         repeated = self._inheritance.repeats(candidate.identity)
         self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated, line))
 

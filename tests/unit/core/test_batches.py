@@ -266,6 +266,30 @@ def test_a_call_that_waits_for_its_line_begins_a_transaction_at_once_and_waits_f
     assert (bench.quiet() or 0) > NOW
 
 
+def test_a_call_waits_for_its_line_while_one_before_it_in_its_ordering_key_does() -> None:
+    bench = settled_bench()
+
+    def started(order: bytes = b"", *, awaited: bool = False) -> int:
+        return bench.batches.started(StartedEntry(identity("x"), 1), awaited=awaited, order=order)
+
+    assert started(b"k") == 0
+    assert started(b"k", awaited=True) == 2
+    assert started(awaited=True) == 3
+    assert [started(), started(b"other")] == [0, 0], "however many of others wait"
+    batch = bench.begin()
+    assert started(b"k") == 6
+    bench.batches.end(batch.serial)
+    assert bench.batches.tells_of(3)
+    assert started(b"k") == 7, "behind the one before it, whose line is not written yet"
+    assert bench.batches.is_awaited
+    bench.batches.end(bench.begin().serial)
+    assert not bench.batches.is_awaited
+    assert started(b"k") == 0
+    started(b"k", awaited=True)
+    bench.batches.clear()
+    assert started(b"k") == 0
+
+
 def test_no_line_is_awaited_any_more_once_another_leader_writes_the_ledger() -> None:
     bench = settled_bench()
     bench.batches.started(StartedEntry(identity("a"), 1), awaited=True)

@@ -185,6 +185,26 @@ def test_as_caution_ends_a_call_does_not_pass_one_of_its_ordering_key_that_waits
     assert shell.calls[shell.take(candidate("d", order=b"k"))].line == 0
 
 
+def test_caution_ends_for_requests_with_ordering_keys_too_however_many_come() -> None:
+    shell = successor(2)
+    shell.wait(shell.core._care._cautious_until_ms - shell.now_ms - 1)
+    last = shell.take(candidate("last", order=b"k0"))
+    shell.wait(1)
+    for number in range(1, 5):
+        other = shell.take(candidate(f"other {number}", order=b"k%d" % number))
+        assert shell.calls[other].line == 0
+        assert shell.batch is not None
+        assert shell.batch.started[0].identity == identity("last"), "which is still under way"
+    assert shell.calls[last].line > 0
+    next_of_its_key = shell.take(candidate("next", order=b"k0"))
+    shell.commit()
+    third_of_its_key = shell.take(candidate("third", order=b"k0"))
+    assert 0 < shell.calls[next_of_its_key].line < shell.calls[third_of_its_key].line
+    shell.settle_all()
+    assert not shell.core.batches.is_awaited
+    assert not shell.core.batches._awaited_of
+
+
 def awaiting_its_line(*begun: str) -> tuple[Shell, TicketNumber]:
     """A leader after two deaths, the last one of which had begun these, calls one once the ledger says so."""
     shell = Shell()
