@@ -89,6 +89,7 @@ class Batches:
         self._written = 0  # so many of them stand in the ledger
         self._awaited = 0  # the last of them whose call waits for that
         self._awaited_of: dict[bytes, int] = {}  # the same, of each ordering key
+        self._turned_back: dict[bytes, list[tuple[int, int]]] = {}  # likewise: turns, and how many were noted then
         self._ended: list[StartedEntry] = []
         self._ended_under_way: list[StartedEntry] = []
         self._settled_under_way: tuple[SettledEntry, ...] = ()
@@ -129,6 +130,21 @@ class Batches:
     def ended(self, entry: StartedEntry) -> None:
         """A call has ended, and its request waits for another one; the next ledger line says so."""
         self._ended.append(entry)
+
+    def turned_back(self, ticket: Ticket) -> None:
+        """Its call was not sent, and counts no more; the next ledger line says that it has ended."""
+        candidate = ticket.candidate
+        self.ended(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
+        if candidate.order and self.is_awaited:
+            self._turned_back.setdefault(candidate.order, []).append((ticket.turn, self._noted))
+
+    def passes(self, line: int, ticket: Ticket) -> bool:
+        """Whether one before it in its ordering key was turned back while its call waited for that line, told now.
+
+        The other one may have been called again since, and wait for a later line.
+        """
+        turned_back = self._turned_back.get(ticket.candidate.order, ())
+        return any(turn < ticket.turn and 0 < line <= noted for turn, noted in turned_back)
 
     def recommit(self, at_ms: int) -> None:
         """Store every partition no later than that instant."""
@@ -238,9 +254,8 @@ class Batches:
         """
         if serial != self._serial or not self._outbox.busy:
             return None
+        self._forget_orders()
         self._written += len(self._started_under_way)
-        if self._awaited_of:
-            self._awaited_of = {order: line for order, line in self._awaited_of.items() if line > self._written}
         calls, self._started_under_way, self._ended_under_way = self._ended_under_way, [], []
         self.suspects.end()
         tickets = [each.ticket for each in self._outbox.end()]
@@ -250,6 +265,12 @@ class Batches:
             settled = failed_instead(settled, {(each.id_hash, each.run) for each in failed})
         cancels, awaited, overdue = self._cancels_under_way, self._awaited_under_way, self._overdue_under_way
         return Ended(settled, cancels, tickets, calls, awaited, overdue)
+
+    def _forget_orders(self) -> None:
+        """What the commit before this one has told: whatever waited for that has asked `passes` since."""
+        told = self._written
+        self._awaited_of = {order: line for order, line in self._awaited_of.items() if line > told}
+        self._turned_back = {order: each for order, each in self._turned_back.items() if each[-1][1] > told}
 
     def hangs(self, now_ms: int) -> bool:
         """Whether the commit under way takes so long that Kafka may be out of reach: who then takes over pays again."""
@@ -268,7 +289,7 @@ class Batches:
 
     def clear(self) -> None:
         """Another leader writes the ledger now, and no call waits for a line of ours any more."""
-        self._started, self._started_under_way, self._awaited_of = [], [], {}
+        self._started, self._started_under_way = [], []
         self._written = self._noted
         self._ended, self._ended_under_way = [], []
 

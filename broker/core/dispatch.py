@@ -324,8 +324,8 @@ class Dispatch:
     def _refused(self, event: Refused, now_ms: int) -> None:
         ticket = self._attempts.refused(event, now_ms)
         if ticket is not None:
-            ticket.state, candidate = WAITING, ticket.candidate
-            self.batches.ended(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
+            ticket.state = WAITING
+            self.batches.turned_back(ticket)
             self._reception.turn_back(ticket, now_ms)
 
     def _crashed(self, event: Crashed, now_ms: int) -> None:

@@ -156,10 +156,6 @@ class Limits:
         if follower is not None and follower.queued:
             self.put_off(follower)
 
-    def passes(self, ticket: Ticket) -> bool:
-        """Whether a call of it would start before one of its ordering key that was turned back."""
-        return self._order.passes(ticket)
-
     def _line_up(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
         candidate = ticket.candidate
         desk = self.desk(candidate.limit, now_ms)

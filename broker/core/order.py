@@ -54,12 +54,6 @@ class Order:
             row.move_to_end(each, last=False)
         return None if before else first
 
-    def passes(self, ticket: Ticket) -> bool:
-        """Whether one of its key that was taken before it has not started, though a call of this one may leave."""
-        key = _key(ticket)
-        row = None if key is None else self._rows.get(key)
-        return row is not None and next(iter(row)).turn < ticket.turn
-
     def must_wait(self, ticket: Ticket) -> bool:
         """Whether one of its key must start before it."""
         key = _key(ticket)

@@ -159,7 +159,7 @@ class Driver:
         """
         if command.line:
             await self._until(lambda: self.core.batches.tells_of(command.line))
-        if not self.core.trust.holds(self.clock.now_ms()) or (command.line and self._passes(command.call)):
+        if not self.core.trust.holds(self.clock.now_ms()) or self._passes(command):
             return Refused(command.call)
         self._watcher.watch(command, cargo)
         try:
@@ -169,10 +169,10 @@ class Driver:
             self.contained("call", error, **_named(cargo))
             return Crashed(command.call)
 
-    def _passes(self, call: CallNumber) -> bool:
+    def _passes(self, command: Call) -> bool:
         """Whether it would start before one of its ordering key that was turned back while it waited."""
         flights = self.core.flights
-        return flights.holds(call) and self.core.limits.passes(flights.find(call).ticket)
+        return flights.holds(command.call) and self.core.batches.passes(command.line, flights.find(command.call).ticket)
 
     def _ended(self, call: CallNumber, cargo: Cargo, task: asyncio.Task[Answered | Refused | Crashed]) -> None:
         """Every call ends here, also one that was cancelled before its first step and never ran a line.

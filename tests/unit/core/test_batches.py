@@ -285,9 +285,46 @@ def test_a_call_waits_for_its_line_while_one_before_it_in_its_ordering_key_does(
     bench.batches.end(bench.begin().serial)
     assert not bench.batches.is_awaited
     assert started(b"k") == 0
+    bench.batches.end(bench.begin().serial)
+    assert not bench.batches._awaited_of, "forgotten with the commit after the last"
     started(b"k", awaited=True)
     bench.batches.clear()
     assert started(b"k") == 0
+
+
+def test_a_call_passes_one_before_it_that_was_turned_back_while_it_waited_for_its_line() -> None:
+    bench = settled_bench()
+    tickets = [ticket(candidate(name, order=b"k")) for name in "abcd"]
+    unordered = ticket(candidate())
+    for turn, each in enumerate(tickets, start=1):
+        each.turn = turn
+        bench.batches.started(StartedEntry(each.candidate.identity, 1), awaited=True, order=b"k")
+
+    def passing(*lines: int) -> list[bool]:
+        return [bench.batches.passes(line, each) for line, each in zip(lines, tickets, strict=True)]
+
+    bench.batches.turned_back(unordered)
+    assert passing(1, 2, 3, 4) == [False] * 4
+    bench.batches.turned_back(tickets[1])
+    assert passing(1, 2, 3, 4) == [False, False, True, True]
+    assert passing(1, 0, 0, 5) == [False] * 4, "what waits for no line, or was called afterwards, passes none"
+    assert not bench.batches.passes(3, unordered)
+    assert bench.batches.started(StartedEntry(identity("b"), 1), awaited=True, order=b"k") == 5
+    bench.batches.turned_back(tickets[2])
+    assert passing(1, 5, 4, 5) == [False, False, True, True]
+    assert passing(1, 5, 5, 6) == [False] * 4, "the second was turned back before that one was noted"
+    assert bench.batches.started(StartedEntry(identity("c"), 1), awaited=True, order=b"k") == 6
+    bench.batches.turned_back(tickets[1])
+    assert passing(1, 6, 6, 6) == [False, False, True, True]
+    for _ in range(2):
+        batch = bench.begin()
+        bench.batches.end(batch.serial)
+        assert len(bench.batches._turned_back) == (len(batch.started) > 0), "forgotten with the commit after the last"
+    assert batch.ended == ()
+    tickets[0].calls = 2
+    bench.batches.turned_back(tickets[0])
+    assert passing(1, 2, 3, 4) == [False] * 4, "no call waits any more"
+    assert bench.begin().ended == (StartedEntry(identity("a"), 3),)
 
 
 def test_no_line_is_awaited_any_more_once_another_leader_writes_the_ledger() -> None:

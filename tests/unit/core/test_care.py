@@ -202,7 +202,26 @@ def test_caution_ends_for_requests_with_ordering_keys_too_however_many_come() ->
     assert 0 < shell.calls[next_of_its_key].line < shell.calls[third_of_its_key].line
     shell.settle_all()
     assert not shell.core.batches.is_awaited
-    assert not shell.core.batches._awaited_of
+
+
+def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_key_that_was_turned_back_and_is_called_again() -> None:
+    shell = successor(2)
+    pair = [shell.take(candidate(name, order=b"k")) for name in "ab"]
+    first, second = (shell.calls.pop(number) for number in pair)
+    shell.commit()
+    shell.post(Refused(first.call))
+    again, batches = shell.calls.pop(pair[0]), shell.core.batches
+    waits = shell.core.flights.find(second.call).ticket
+    shell.commit()
+    assert batches.tells_of(second.line)
+    assert not batches.tells_of(again.line), "it is behind the one that comes after it"
+    assert batches.passes(second.line, waits)
+    shell.post(Refused(second.call))
+    assert shell.calls[pair[1]].line > again.line
+    assert not batches.passes(shell.calls[pair[1]].line, waits)
+    shell.calls[pair[0]] = again
+    shell.settle_all()
+    assert shell.is_empty()
 
 
 def awaiting_its_line(*begun: str) -> tuple[Shell, TicketNumber]:

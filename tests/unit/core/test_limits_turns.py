@@ -75,16 +75,6 @@ def test_in_a_serial_lane_the_next_lines_up_when_the_one_before_is_decided() -> 
     assert call(made) is second
 
 
-def test_who_has_started_passes_one_of_its_key_that_was_turned_back() -> None:
-    made, pair = limits(), [ticket(candidate(order=b"k")) for _ in range(2)]
-    for each in pair:
-        made.enqueue(each, 0)
-    assert [call(made), call(made)] == pair
-    assert not made.passes(pair[1])
-    made.turn_back(pair[0])
-    assert [made.passes(each) for each in pair] == [False, True]
-
-
 def test_who_needs_no_call_stands_in_no_line() -> None:
     made, garbage = limits(), ticket()
     garbage.content = Garbage(None, "rotten")

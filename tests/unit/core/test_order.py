@@ -91,20 +91,6 @@ def test_who_is_turned_back_stands_where_it_stood_whatever_the_order_of_coming_b
         assert len(order) == 0
 
 
-def test_who_has_started_passes_one_that_was_turned_back_and_nobody_else() -> None:
-    order, (first, second, third), other = Order(["serial"]), [of("k") for _ in range(3)], of("")
-    for each in (first, second, third, other):
-        order.join(each)
-    order.started(first)
-    order.started(second)
-    assert [order.passes(each) for each in (first, second, third, other)] == [False] * 4
-    order.turned_back(first)
-    assert [order.passes(each) for each in (first, second, third, other)] == [False, True, True, False]
-    order.turned_back(second)
-    order.started(first)
-    assert [order.passes(each) for each in (first, second)] == [False, False]
-
-
 def test_who_is_turned_back_with_nobody_behind_it_is_the_first() -> None:
     order, only = Order(), of("k")
     order.join(only)

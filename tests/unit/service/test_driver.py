@@ -220,7 +220,7 @@ async def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_ordering_
         rig.driver.post(Committed(batch.serial, now_ms))
         await asyncio.sleep(0.1)
         assert rig.answers == [Refused(CallNumber(1))]
-        core.limits.turn_back(pair[0])
+        core.batches.turned_back(pair[0])
         rig.trusted()
         commit(rig)
         await asyncio.sleep(3)
