@@ -262,5 +262,5 @@ def _parsed(metadata: str) -> _Told:
         marks = {str(lane): (int(due_ms), int(offset)) for lane, (due_ms, offset) in told["marks"].items()}
         late = {str(lane): int(offset) for lane, offset in told.get("late", {}).items()}
         return _Told(int(told["term"]), int(told["seen"]), marks, late, int(told.get("partitions", 0)))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ReleasesUnreadableError(f"it cannot be read ({type(error).__name__})") from error

@@ -212,7 +212,8 @@ def test_lanes_that_do_not_fit_the_metadata_are_said_and_not_cut() -> None:
 @pytest.mark.parametrize(
     "metadata",
     ["", "hr1:AAAA", "hrr1:", "hrr1:[]", "hrr1:{}", 'hrr1:{"term":1,"seen":9,"marks":{"bulk":[1]}}',
-     'hrr1:{"term":1,"seen":9,"marks":[]}', 'hrr1:{"term":1,"seen":2,"marks":{}}'],
+     'hrr1:{"term":1,"seen":9,"marks":[]}', 'hrr1:{"term":1,"seen":2,"marks":{}}',
+     'hrr1:{"term":1,"seen":1e999,"marks":{}}', "hrr1:" + "[" * 4_000],
 )  # fmt: skip
 def test_what_another_wrote_is_refused(metadata: str) -> None:
     with pytest.raises(ReleasesUnreadableError):
