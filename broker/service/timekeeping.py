@@ -116,7 +116,7 @@ def _parsed(status: str) -> dict[str, Any]:
     """What a status says; nothing if it cannot be read."""
     try:
         told = json.loads(status)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
 

@@ -67,7 +67,7 @@ def _mark(stored: StoredOffset, group: str) -> Mark:
             None if last is None else (int(last[0]), int(last[1])),
             is_done=bool(note["done"]),
         )
-    except (ValueError, KeyError, TypeError, IndexError) as reason:
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as reason:
         raise ProgressUnreadable(
             f"The group {group} holds no progress that this release can read: delete the group, and the replay begins "
             "anew."

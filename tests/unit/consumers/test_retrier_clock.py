@@ -45,8 +45,8 @@ async def test_while_only_redis_contradicts_its_clock_it_waits_for_the_dispatche
 
 @pytest.mark.parametrize(
     ("off_s", "status"),
-    [(HOUR_S, None), (HOUR_S / 2, None), (0, "{}"), (0, "no JSON")],
-    ids=["agrees with us", "says something else than both", "of a release that does not say", "garbage"],
+    [(HOUR_S, None), (HOUR_S / 2, None), (0, "{}"), (0, "no JSON"), (0, "[" * 4_000)],
+    ids=["agrees with us", "says something else than both", "of a release that does not say", "garbage", "nested deep"],
 )
 async def test_a_clock_that_only_redis_contradicts_is_gone_by(off_s: float, status: str | None) -> None:
     world = World()

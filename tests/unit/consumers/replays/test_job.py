@@ -90,7 +90,13 @@ def test_a_mark_is_read_as_it_was_stored(mark: Mark) -> None:
     assert marks_in({3: mark.stored(), 4: StoredOffset(-1, "")}, "g") == {3: mark}
 
 
-@pytest.mark.parametrize("note", ["", "{}", "[]", '{"v": 2}', '{"v": 1, "last": [1], "begun": "x"}', "hr1:AAAA"])
+_INFINITE = '{"v":1,"begun":"2026-12-01T09:00:00Z","since":null,"until":null,"last":[1e999,1],"done":false}'
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["", "{}", "[]", '{"v": 2}', '{"v": 1, "last": [1], "begun": "x"}', "hr1:AAAA", _INFINITE, "[" * 4_000],
+)
 def test_a_note_that_is_none_is_refused_with_a_sentence(note: str) -> None:
     with pytest.raises(ProgressUnreadable, match="The group g holds no progress that this release can read"):
         marks_in({0: StoredOffset(5, note)}, "g")
