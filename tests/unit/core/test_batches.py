@@ -316,11 +316,17 @@ def test_a_call_passes_one_before_it_that_was_turned_back_while_it_waited_for_it
     assert bench.batches.started(StartedEntry(identity("c"), 1), awaited=True, order=b"k") == 6
     bench.batches.turned_back(tickets[1])
     assert passing(1, 6, 6, 6) == [False, False, True, True]
-    for _ in range(2):
-        batch = bench.begin()
+    batch = bench.begin()
+    assert bench.batches.started(StartedEntry(identity("d"), 1), awaited=True, order=b"k") == 7
+    bench.batches.turned_back(tickets[1])
+    for line in (6, 7):
         bench.batches.end(batch.serial)
-        assert len(bench.batches._turned_back) == (len(batch.started) > 0), "forgotten with the commit after the last"
-    assert batch.ended == ()
+        assert bench.batches.tells_of(line)
+        assert passing(1, 6, line, 7) == [False, False, True, True], "it is asked now"
+        batch = bench.begin()
+    assert (batch.started, batch.ended) == ((), ())
+    bench.batches.end(batch.serial)
+    assert not bench.batches._turned_back, "forgotten with the commit after the last"
     tickets[0].calls = 2
     bench.batches.turned_back(tickets[0])
     assert passing(1, 2, 3, 4) == [False] * 4, "no call waits any more"
