@@ -33,6 +33,7 @@ REGRESSIONS = (
     700538,
     900345,
     1000049,
+    9200623,
     99824050,
 )
 """Seeds that have shown a fault of the service or of a checker, since mended; a test of its own says what it was."""

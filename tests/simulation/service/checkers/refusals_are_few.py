@@ -1,4 +1,8 @@
-"""OpenAI refuses few calls for want of tokens, whoever dies."""
+"""OpenAI refuses few calls for want of tokens, whoever dies.
+
+The ledger tells the levels of the limits once a second. The successor of a leader that was killed does not know what it
+has spent since: as many calls of its own may be refused.
+"""
 
 from collections.abc import Iterator
 
@@ -15,5 +19,16 @@ def check(history: History) -> Iterator[str]:
         return
     refused = sum(call.status == 429 for call in history.calls)
     terms = len(history.claims())
-    if refused > ALLOWED + ALLOWED_A_TERM * terms + SHARE_MAX * len(history.calls):
-        yield f"{refused} of {len(history.calls)} calls were refused"
+    untold = _untold(history)
+    if refused > ALLOWED + ALLOWED_A_TERM * terms + untold + SHARE_MAX * len(history.calls):
+        yield f"{refused} of {len(history.calls)} calls were refused; {untold} came after their process's last levels"
+
+
+def _untold(history: History) -> int:
+    """How many calls were made by a process that wrote no levels afterwards."""
+    told_s: dict[str, float] = {}
+    for commit in history.commits:
+        for line in commit.lines:
+            if line.levels:
+                told_s[line.owner] = commit.at_s
+    return sum(call.at_s > told_s.get(call.process, -1.0) for call in history.calls)
