@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
@@ -23,6 +23,8 @@ RESULTS, FAILURES = topics.results_topic(PREFIX), topics.failures_topic(PREFIX)
 LEDGER, DEAD_LETTERS = topics.ledger_topic(PREFIX), topics.dead_letters_topic(PREFIX)
 RETRIER = f"{PREFIX}.retrier"
 Identity = tuple[str, int]
+CONVICTED_BY = 2
+"""Deaths of leaders, with a record named alone, that are held against it whatever they were caused by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +152,22 @@ class History:
         return {(each.id, each.run) for each in self.sent if each.id is not None and not each.is_cancel}
 
     def waiting(self) -> set[Identity]:
-        """Those that have no outcome, but for the excused."""
+        """Those that have no outcome, but for the excused and the convicted."""
         answered = {(outcome["id"], outcome["run"]) for _, outcome in self.outcomes()}
-        return {identity for identity in self.asked() - answered if identity[0] not in self.excused}
+        left = {identity for identity in self.asked() - answered if identity[0] not in self.excused}
+        return left - self.convicted() if left else left
+
+    def convicted(self) -> set[Identity]:
+        """Those whose record was named alone when two leaders died, and has a dead letter and no outcome for that."""
+        alone = Counter(line.suspects for _, line in self._lines(LedgerKind.CLAIM) if len(line.suspects) == 1)
+        twice = {suspects[0] for suspects, deaths in alone.items() if deaths >= CONVICTED_BY}
+        letters = [dict(each.headers) for commit in self.commits for each in commit.records.get(DEAD_LETTERS, ())]
+        crashed = {told[names.ORIGIN].decode() for told in letters if told[names.REASON] == b"crashed"}
+        return {
+            (each.id, each.run)
+            for each in self.sent
+            if each.id is not None and f"{each.topic}/{each.partition}/{each.offset}" in twice & crashed
+        }
 
     def put_back(self) -> Counter[str]:
         """How often the retrier has put back the request of which position of the failures topic."""
@@ -166,12 +181,10 @@ class History:
 
     def claims(self) -> list[tuple[float, int, str]]:
         """Every claim that stands: when, of which term, by whom."""
-        return [
-            (commit.at_s, line.term, line.owner)
-            for commit in self.commits
-            for line in commit.lines
-            if line.kind is LedgerKind.CLAIM
-        ]
+        return [(at_s, line.term, line.owner) for at_s, line in self._lines(LedgerKind.CLAIM)]
+
+    def _lines(self, kind: LedgerKind) -> Iterator[tuple[float, LedgerRecord]]:
+        return ((commit.at_s, line) for commit in self.commits for line in commit.lines if line.kind is kind)
 
     def outcomes(self) -> list[tuple[float, dict[str, Any]]]:
         """Every outcome, and when it was committed."""

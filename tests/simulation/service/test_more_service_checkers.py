@@ -221,3 +221,12 @@ def test_a_leader_that_leads_again_may_count_its_own_former_calls() -> None:
     history = run(Scenario.drawn(9155))
     assert list(repeats_are_counted.check(history)) == []
     assert sum(each.repeated for each in history.lived) > 0
+
+
+def test_a_record_that_was_convicted_by_two_deaths_with_it_alone_has_a_dead_letter_and_no_more() -> None:
+    history = run(Scenario.drawn(2006637))
+    assert history.convicted() == {("id-17", 0)}
+    assert history.waiting() == set()
+    history.commits = [commit for commit in history.commits if not any(line.term == 5 for line in commit.lines)]
+    assert history.convicted() == set(), "one of the two claims, and the dead letter, are not there"
+    assert ("id-17", 0) in history.waiting()
