@@ -21,6 +21,12 @@ _WITHIN_S = 1.2
 _REQUEST_MS = 1_000
 _RETRY_S = 0.1
 _CLOSE_WITHIN_S = 1.0
+_AWAY = (KafkaError, OSError, AssertionError)
+"""A coordinator that moves, or any other node that is away.
+
+AssertionError: Kafka has told of no node at all, as one that comes back does for a moment; aiokafka then asserts that
+it has been bootstrapped.
+"""
 
 
 class KafkaCoordinators:
@@ -43,7 +49,7 @@ class KafkaCoordinators:
                 while True:
                     try:
                         await self._ask(await self._started())
-                    except (KafkaError, OSError) as error:  # a coordinator that moves, or any other node that is away
+                    except _AWAY as error:
                         last = error
                     else:
                         return
@@ -51,7 +57,7 @@ class KafkaCoordinators:
                     await asyncio.sleep(_RETRY_S)
         except TimeoutError as error:
             self._drop()
-            told = str(last or "") or "no answer in time"
+            told = "it tells of no node" if isinstance(last, AssertionError) else str(last or "") or "no answer in time"
             raise LogUnavailable(f"Kafka's coordinators of {self._transactional_id} do not answer: {told}.") from error
         except asyncio.CancelledError:
             self._drop()
