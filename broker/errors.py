@@ -105,7 +105,7 @@ class MissingTopic(ServiceError):  # noqa: N818
     """A topic that must be there is not; nobody but the operator creates topics."""
 
     def __init__(self, *topics: str, hidden_from: str = "") -> None:
-        """`hidden_from` is a user to whom Kafka does not say whether it is there: an ACL may hide it."""
+        """`hidden_from` names the Kafka user for which an ACL may hide the topics, so that they may exist."""
         named = ", ".join(topics)
         noun = "The topic" if len(topics) == 1 else "The topics"
         if hidden_from:

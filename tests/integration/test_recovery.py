@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from broker.adapters.kafka_topics import cluster_id
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
-from tests.integration.fleet import Fleet, producing, read_all, request, send
+from tests.integration.fleet import Fleet, Process, producing, read_all, request, send
 
 PAUSED_MS = 5_000
 LIMITS = {"HEADRACE_LIMITS": '{"gpt-4o-mini": {}}'}
@@ -49,14 +49,20 @@ async def test_openai_away_is_waited_for_and_no_lead_fails(services: LocalServic
             assert upstream.books().calls == 100
 
 
+async def pair(fleet: Fleet) -> tuple[Process, Process]:
+    """A leader, and a standby."""
+    leader = await fleet.start()
+    await fleet.until(leader, "leader")
+    standby = await fleet.start()
+    await fleet.until(standby, "standby")
+    return leader, standby
+
+
 async def test_redis_away_stops_neither_dispatch_nor_leadership(tmp_path: Path) -> None:
     async with LocalServices() as services, Upstream(plentiful()) as upstream:
         settings = LIMITS | {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "10"}
         async with Fleet(services, "noredis", upstream.base_url, tmp_path, settings) as fleet:
-            leader = await fleet.start()
-            await fleet.until(leader, "leader")
-            standby = await fleet.start()
-            await fleet.until(standby, "standby")
+            leader, standby = await pair(fleet)
             async with producing(fleet) as producer:
                 await send(producer, fleet, "standard", [request(f"r{n}") for n in range(300)])
             await fleet.inflight(leader, 5)
@@ -83,10 +89,7 @@ async def test_a_redis_that_is_paused_stops_neither_dispatch_nor_leadership(
     async with Upstream(plentiful()) as upstream:
         settings = LIMITS | {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "10"}
         async with Fleet(services, f"pause-{mode.lower()}", upstream.base_url, tmp_path, settings) as fleet:
-            leader = await fleet.start()
-            await fleet.until(leader, "leader")
-            standby = await fleet.start()
-            await fleet.until(standby, "standby")
+            leader, standby = await pair(fleet)
             async with producing(fleet) as producer:
                 await send(producer, fleet, "standard", [request(f"r{n}") for n in range(200)])
             await fleet.inflight(leader, 5)
@@ -115,10 +118,7 @@ async def test_a_lease_of_another_type_stops_nothing_and_is_told_until_it_is_rem
     async with Upstream(plentiful()) as upstream:
         settings = LIMITS | {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "10"}
         async with Fleet(services, "spoilt", upstream.base_url, tmp_path, settings) as fleet:
-            leader = await fleet.start()
-            await fleet.until(leader, "leader")
-            standby = await fleet.start()
-            await fleet.until(standby, "standby")
+            leader, standby = await pair(fleet)
             redis: Redis = Redis.from_url(services.endpoints.redis_url, decode_responses=True)
             key = f"headrace:{await cluster_id(fleet.connection)}:spoilt.dispatcher"
             async with redis.pipeline(transaction=True) as both:

@@ -119,7 +119,7 @@ async def test_a_replica_that_takes_no_writes_is_a_redis_that_is_away(world: Red
         await world.server.replicaof("NO", "ONE")
 
 
-async def test_a_lease_of_another_type_is_nobodys_and_is_left_as_it_is(world: RedisWorld) -> None:
+async def test_a_lease_of_another_type_is_no_holders_and_is_left_as_it_is(world: RedisWorld) -> None:
     """Neither who leads nor who stands by can tell; both are told the same sentence, and go on once it is removed."""
     leader, standby, status = world.lease("a"), world.lease("b"), RedisStatus(world.url)
     await leader.take()

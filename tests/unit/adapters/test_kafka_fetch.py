@@ -108,9 +108,9 @@ async def test_a_batch_is_read_from_its_leader_by_any_version(version: int) -> N
 
 
 async def test_what_kafka_does_not_answer_is_told_and_nothing_is_nothing() -> None:
-    nobody: Any = consumer_of(Client(GOOD, leader=-1))
+    leaderless: Any = consumer_of(Client(GOOD, leader=-1))
     with pytest.raises(LeaderNotAvailableError):
-        await fetched_batch(nobody, PLACE, 7)
+        await fetched_batch(leaderless, PLACE, 7)
     gone: Any = consumer_of(Client(None, error=OffsetOutOfRangeError.errno))
     with pytest.raises(OffsetOutOfRangeError):
         await fetched_batch(gone, PLACE, 7)

@@ -1,13 +1,7 @@
-from collections.abc import Iterable
 from dataclasses import replace
 
-import pytest
-
-from broker.core.batches import REFUSED_BY_KAFKA, Batches
 from broker.core.bounds import (
     COMMIT_PATIENCE_MS,
-    LEAN_MS,
-    LEAN_STARTED_MAX,
     LINGER_MS,
     PROBE_EVERY_MS,
     RENEWALS_LOOKED_FOR_PARTS,
@@ -15,66 +9,24 @@ from broker.core.bounds import (
 )
 from broker.core.cancels import Cancel
 from broker.core.commands import (
-    Batch,
     Bury,
     Complete,
-    Decision,
     Discard,
     Fail,
-    Form,
     Park,
     Remember,
     SettledEntry,
-    Settlement,
     StartedEntry,
     Withdraw,
 )
-from broker.core.fates import Awaited, Overdue
+from broker.core.fates import Awaited
 from broker.core.identity import Fate
-from broker.core.limits import Limits
 from broker.core.notes import Notes
-from broker.core.outbox import Decided, Outbox
+from broker.core.outbox import Decided
 from broker.core.progress import PartitionProgress
-from broker.core.register import Register
-from broker.core.setback import Setback
-from broker.core.ticket import Source, Ticket
-from tests.unit.core.specimens import HOUR_MS, LANES, budget, candidate, identity, place, ticket
-
-NOW = 1_000_000
-
-
-class Bench:
-    """A register with one partition, an outbox, and the transactions made of them."""
-
-    def __init__(self) -> None:
-        self.register = Register(LANES)
-        self.register.replace_progress({place(): PartitionProgress(0), place("bulk"): PartitionProgress(0)})
-        self.outbox = Outbox()
-        self.limits = Limits(LANES, budget)
-        self.batches = Batches(self.outbox, self.register, window_ms=HOUR_MS)
-        self._offset = 0
-
-    def decide(self, decision: Decision, name: str = "x", *, attempt: int = 0) -> Ticket:
-        made = ticket(candidate(name, attempt=attempt), offset=self._offset)
-        self._offset += 1
-        self.register.progress[place()].take(made.source.offset, 0)
-        self.register.add(made)
-        self.outbox.add(Decided(made, decision, 10), NOW, at_once=False)
-        return made
-
-    def begin(self, now_ms: int = NOW, renewals: Iterable[SettledEntry] = ()) -> Batch:
-        return self.batches.begin(3, self.limits, Notes(tuple(renewals)), now_ms)
-
-    def quiet(self, *, active: bool = False, parked: bool = False) -> int | None:
-        return self.batches.due_at(active=active, parked=parked)
-
-
-def settled_bench() -> Bench:
-    """One whose first transaction, the one that stores every partition, is behind it."""
-    bench = Bench()
-    batch = bench.begin()
-    assert bench.batches.end(batch.serial) is not None
-    return bench
+from broker.core.ticket import Source
+from tests.unit.core.batching import NOW, OVERDUE, Bench, settled_bench
+from tests.unit.core.specimens import HOUR_MS, candidate, identity, place, ticket
 
 
 def test_a_transaction_names_what_becomes_of_each_record_and_what_the_ledger_should_know() -> None:
@@ -246,121 +198,6 @@ def test_who_must_be_named_before_he_is_read_begins_a_transaction_at_once() -> N
     assert not bench.batches.suspects.is_written((Source(place(), 7),))
 
 
-def test_a_call_that_waits_for_its_line_begins_a_transaction_at_once_and_waits_for_its_commit() -> None:
-    bench = settled_bench()
-    assert bench.batches.started(StartedEntry(identity("a"), 1)) == 0
-    assert (bench.quiet() or 0) > NOW
-    line = bench.batches.started(StartedEntry(identity("b"), 1), awaited=True)
-    later = bench.batches.started(StartedEntry(identity("c"), 1))
-    assert (bench.quiet() or 0) <= NOW
-    bench.begin()
-    bench.batches.interrupt()
-    assert not bench.batches.tells_of(line)
-    assert (bench.quiet() or 0) <= NOW, "the commit is unknown: it is written again"
-    batch = bench.begin()
-    assert not bench.batches.tells_of(line)
-    assert len(batch.started) == 3
-    bench.batches.end(batch.serial)
-    assert bench.batches.tells_of(line)
-    assert bench.batches.tells_of(later)
-    assert (bench.quiet() or 0) > NOW
-
-
-def test_a_call_waits_for_its_line_while_one_before_it_in_its_ordering_key_does() -> None:
-    bench = settled_bench()
-
-    def started(order: bytes = b"", *, awaited: bool = False) -> int:
-        return bench.batches.started(StartedEntry(identity("x"), 1), awaited=awaited, order=order)
-
-    assert started(b"k") == 0
-    assert started(b"k", awaited=True) == 2
-    assert started(awaited=True) == 3
-    assert [started(), started(b"other")] == [0, 0], "however many of others wait"
-    batch = bench.begin()
-    assert started(b"k") == 6
-    bench.batches.end(batch.serial)
-    assert bench.batches.tells_of(3)
-    assert started(b"k") == 7, "behind the one before it, whose line is not written yet"
-    assert bench.batches.is_awaited
-    bench.batches.end(bench.begin().serial)
-    assert not bench.batches.is_awaited
-    assert started(b"k") == 0
-    bench.batches.end(bench.begin().serial)
-    assert not bench.batches._awaited_of, "forgotten with the commit after the last"
-    started(b"k", awaited=True)
-    bench.batches.clear()
-    assert started(b"k") == 0
-
-
-def test_a_call_passes_one_before_it_that_was_turned_back_while_it_waited_for_its_line() -> None:
-    bench = settled_bench()
-    tickets = [ticket(candidate(name, order=b"k")) for name in "abcd"]
-    unordered = ticket(candidate())
-    for turn, each in enumerate(tickets, start=1):
-        each.turn = turn
-        bench.batches.started(StartedEntry(each.candidate.identity, 1), awaited=True, order=b"k")
-
-    def passing(*lines: int) -> list[bool]:
-        return [bench.batches.passes(line, each) for line, each in zip(lines, tickets, strict=True)]
-
-    bench.batches.turned_back(unordered)
-    assert passing(1, 2, 3, 4) == [False] * 4
-    bench.batches.turned_back(tickets[1])
-    assert passing(1, 2, 3, 4) == [False, False, True, True]
-    assert passing(1, 0, 0, 5) == [False] * 4, "what waits for no line, or was called afterwards, passes none"
-    assert not bench.batches.passes(3, unordered)
-    assert bench.batches.started(StartedEntry(identity("b"), 1), awaited=True, order=b"k") == 5
-    bench.batches.turned_back(tickets[2])
-    assert passing(1, 5, 4, 5) == [False, False, True, True]
-    assert passing(1, 5, 5, 6) == [False] * 4, "the second was turned back before that one was noted"
-    assert bench.batches.started(StartedEntry(identity("c"), 1), awaited=True, order=b"k") == 6
-    bench.batches.turned_back(tickets[1])
-    assert passing(1, 6, 6, 6) == [False, False, True, True]
-    batch = bench.begin()
-    assert bench.batches.started(StartedEntry(identity("d"), 1), awaited=True, order=b"k") == 7
-    bench.batches.turned_back(tickets[1])
-    for line in (6, 7):
-        bench.batches.end(batch.serial)
-        assert bench.batches.tells_of(line)
-        assert passing(1, 6, line, 7) == [False, False, True, True], "it is asked now"
-        batch = bench.begin()
-    assert (batch.started, batch.ended) == ((), ())
-    bench.batches.end(batch.serial)
-    assert not bench.batches._turned_back, "forgotten with the commit after the last"
-    tickets[0].calls = 2
-    bench.batches.turned_back(tickets[0])
-    assert passing(1, 2, 3, 4) == [False] * 4, "no call waits any more"
-    assert bench.begin().ended == (StartedEntry(identity("a"), 3),)
-
-
-def test_no_line_is_awaited_any_more_once_another_leader_writes_the_ledger() -> None:
-    bench = settled_bench()
-    bench.batches.started(StartedEntry(identity("a"), 1), awaited=True)
-    bench.batches.clear()
-    assert (bench.quiet() or 0) > NOW
-    line = bench.batches.started(StartedEntry(identity("b"), 1), awaited=True)
-    assert not bench.batches.tells_of(line)
-    batch = bench.begin()
-    bench.batches.end(batch.serial)
-    assert bench.batches.tells_of(line)
-
-
-def test_a_lean_line_names_a_bounded_number_of_calls_that_wait_for_it() -> None:
-    bench = settled_bench()
-    for number in range(LEAN_STARTED_MAX):
-        bench.batches.started(StartedEntry(identity(f"{number}"), 1))
-    line = bench.batches.started(StartedEntry(identity("x"), 1), awaited=True)
-    assert len(bench.begin().started) == LEAN_STARTED_MAX + 1, "any other line names more"
-    bench.batches.interrupt(Setback.REFUSED)
-    for told, count in ((False, LEAN_STARTED_MAX), (True, 1)):
-        batch = bench.begin()
-        assert len(batch.started) == count
-        bench.batches.end(batch.serial)
-        assert bench.batches.tells_of(line) is told
-    bench.batches.started(StartedEntry(identity("y"), 1))
-    assert bench.begin().started == ()
-
-
 def test_a_commit_hangs_once_it_takes_longer_than_a_slow_one() -> None:
     bench = Bench()
     assert not bench.batches.hangs(NOW + 60_000), "none is under way"
@@ -409,74 +246,6 @@ def test_calls_that_ended_and_wait_for_another_are_told_once_and_again_after_an_
     assert bench.begin().ended == ()
 
 
-def refused(bench: Bench, times: int = 1, now_ms: int = NOW) -> Batch:
-    """A batch that Kafka refuses so often, each time with another transaction in between; then the next one."""
-    for _ in range(times):
-        bench.begin(now_ms)
-        bench.batches.interrupt(Setback.REFUSED)
-        between = bench.begin(now_ms)
-        assert between.settlements == ()
-        assert bench.batches.end(between.serial) is not None
-    return bench.begin(now_ms)
-
-
-def test_an_answer_that_kafka_refuses_is_settled_as_a_failure_in_a_smaller_form() -> None:
-    assert REFUSED_BY_KAFKA.reason == "unpublishable", "which readers know"
-    bench = settled_bench()
-    made = bench.decide(Complete(), "a")
-    batch = refused(bench, 3)
-    assert batch.settlements == (Settlement(made.number, REFUSED_BY_KAFKA, Form.SMALL),)
-    assert batch.settled == (SettledEntry(identity("a"), 0, Fate.FAILED),)
-
-
-def test_a_copy_to_be_tried_again_that_kafka_refuses_fails_instead() -> None:
-    bench = settled_bench()
-    made = bench.decide(Park("quota", "Later.", NOW + 5, attempts=4, failures=0), "a", attempt=3)
-    batch = refused(bench, 3)
-    assert batch.settlements == (Settlement(made.number, REFUSED_BY_KAFKA, Form.SMALL),)
-    assert batch.settled == (SettledEntry(identity("a"), 3, Fate.FAILED),)
-
-
-def test_a_failure_that_kafka_refuses_keeps_its_reason() -> None:
-    bench = settled_bench()
-    fail = Fail("rejected", "No.")
-    made = bench.decide(fail, "a")
-    assert refused(bench, 4).settlements == (Settlement(made.number, fail, Form.BARE),)
-
-
-def test_an_answer_whose_copy_may_be_what_is_refused_is_an_answer_still() -> None:
-    bench = settled_bench()
-    made = bench.decide(Complete(), "a")
-    batch = refused(bench, 2)
-    assert batch.settlements == (Settlement(made.number, Complete(), Form.UNCOPIED),)
-    assert batch.settled == (SettledEntry(identity("a"), 0, Fate.COMPLETED),)
-
-
-def test_a_line_that_is_refused_alone_leaves_out_for_a_while_what_can_wait() -> None:
-    bench = settled_bench()
-    bench.limits.desk("gpt-4o-mini", NOW)
-    entry, fate = StartedEntry(identity("s"), 1), SettledEntry(identity("r"), 1, Fate.PARKED)
-    bench.batches.started(entry)
-    cancel = Cancel(b"c" * 16, 1)
-    at_ms, notes = NOW + PROBE_EVERY_MS, Notes(settled=(fate,), cancels=(cancel,))
-    full = bench.batches.begin(3, bench.limits, notes, at_ms)
-    assert (full.settled, full.started, full.cancels) == ((fate,), (entry,), (cancel,))
-    bench.batches.interrupt(Setback.REFUSED)
-    lean = bench.batches.begin(3, bench.limits, notes, at_ms)
-    assert (lean.settled, lean.started, lean.cancels, lean.levels) == ((), (), (), ())
-    assert bench.batches.end(lean.serial) is not None
-    later = bench.batches.begin(3, bench.limits, notes, at_ms + LEAN_MS)
-    assert (later.settled, later.started, later.cancels) == ((fate,), (entry,), (cancel,))
-
-
-def test_an_unknown_commit_of_a_line_alone_leaves_out_nothing() -> None:
-    bench = settled_bench()
-    bench.batches.started(StartedEntry(identity("s"), 1))
-    bench.begin()
-    bench.batches.interrupt()
-    assert len(bench.begin().started) == 1
-
-
 def test_one_line_names_a_bounded_number_of_started_attempts_and_the_next_one_the_rest() -> None:
     bench = settled_bench()
     for number in range(STARTED_A_LINE_MAX + 1):
@@ -487,9 +256,6 @@ def test_one_line_names_a_bounded_number_of_started_attempts_and_the_next_one_th
         counts.append(len(batch.started))
         assert bench.batches.end(batch.serial) is not None
     assert counts == [STARTED_A_LINE_MAX, 1]
-
-
-OVERDUE = Overdue(identity("late"), 3, 900, "late")
 
 
 def test_the_end_of_a_call_that_waits_for_another_reaches_the_ledger_within_a_second() -> None:
@@ -522,30 +288,6 @@ def test_what_is_known_of_a_copy_stands_in_the_ledger_and_is_known_once_that_is_
     ended = bench.batches.end(batch.serial)
     assert ended is not None
     assert (ended.awaited, ended.overdue) == (known, (OVERDUE,))
-
-
-def after_a_refusal(batch_of: str) -> Batch:
-    """The next transaction after one that was refused, in a second in which levels are due."""
-    bench = settled_bench()
-    bench.limits.desk("gpt-4o-mini", NOW)
-    if "decision" in batch_of:
-        bench.decide(Bury("id_conflict", "Taken."))
-    notes = Notes(overdue=(OVERDUE,)) if "overdue" in batch_of else Notes()
-    batch = bench.batches.begin(3, bench.limits, notes, NOW)
-    if batch_of == "committed":
-        bench.batches.end(batch.serial)
-    bench.batches.interrupt(Setback.REFUSED)
-    return bench.batches.begin(3, bench.limits, Notes(overdue=(OVERDUE,)), NOW + PROBE_EVERY_MS)
-
-
-@pytest.mark.parametrize(
-    ("batch_of", "lean"),
-    [("nothing", True), ("a decision", False), ("overdue", False), ("decision, overdue", False), ("committed", False)],
-)
-def test_only_a_refused_line_that_stood_alone_makes_the_next_one_lean(batch_of: str, lean: bool) -> None:  # noqa: FBT001 — the row of a table
-    batch = after_a_refusal(batch_of)
-    assert (batch.levels == ()) is lean
-    assert batch.overdue == (OVERDUE,), "which is open until it is committed"
 
 
 def test_what_an_unknown_commit_would_have_told_is_told_once_however_often_it_is_called_unknown() -> None:

@@ -7,7 +7,7 @@ from broker.core.bounds import (
     LEVELS_BYTES_A_LINE_MAX,
     PROBE_EVERY_MS,
 )
-from tests.unit.core.test_batches import NOW, Bench, settled_bench
+from tests.unit.core.batching import NOW, Bench, settled_bench
 
 
 def told(bench: Bench, lines: int) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""OpenAI refuses few calls for want of tokens, whoever dies.
+"""OpenAI refuses few calls for want of tokens, whichever processes die.
 
 The ledger tells the levels of the limits once a second. The successor of a leader that was killed does not know what it
 has spent since: as many calls of its own may be refused.

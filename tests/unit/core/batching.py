@@ -1,0 +1,57 @@
+"""Transactions made of a register and an outbox, for the tests of `broker.core.batches`."""
+
+from collections.abc import Iterable
+
+from broker.core.batches import Batches
+from broker.core.commands import (
+    Batch,
+    Decision,
+    SettledEntry,
+)
+from broker.core.fates import Overdue
+from broker.core.limits import Limits
+from broker.core.notes import Notes
+from broker.core.outbox import Decided, Outbox
+from broker.core.progress import PartitionProgress
+from broker.core.register import Register
+from broker.core.ticket import Ticket
+from tests.unit.core.specimens import HOUR_MS, LANES, budget, candidate, identity, place, ticket
+
+NOW = 1_000_000
+
+
+class Bench:
+    """A register with one partition, an outbox, and the transactions made of them."""
+
+    def __init__(self) -> None:
+        self.register = Register(LANES)
+        self.register.replace_progress({place(): PartitionProgress(0), place("bulk"): PartitionProgress(0)})
+        self.outbox = Outbox()
+        self.limits = Limits(LANES, budget)
+        self.batches = Batches(self.outbox, self.register, window_ms=HOUR_MS)
+        self._offset = 0
+
+    def decide(self, decision: Decision, name: str = "x", *, attempt: int = 0) -> Ticket:
+        made = ticket(candidate(name, attempt=attempt), offset=self._offset)
+        self._offset += 1
+        self.register.progress[place()].take(made.source.offset, 0)
+        self.register.add(made)
+        self.outbox.add(Decided(made, decision, 10), NOW, at_once=False)
+        return made
+
+    def begin(self, now_ms: int = NOW, renewals: Iterable[SettledEntry] = ()) -> Batch:
+        return self.batches.begin(3, self.limits, Notes(tuple(renewals)), now_ms)
+
+    def quiet(self, *, active: bool = False, parked: bool = False) -> int | None:
+        return self.batches.due_at(active=active, parked=parked)
+
+
+def settled_bench() -> Bench:
+    """One whose first transaction, the one that stores every partition, is behind it."""
+    bench = Bench()
+    batch = bench.begin()
+    assert bench.batches.end(batch.serial) is not None
+    return bench
+
+
+OVERDUE = Overdue(identity("late"), 3, 900, "late")
