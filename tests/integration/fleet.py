@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -254,8 +256,13 @@ class Ledger:
         return Counter((value["id"], value["run"]) for value in self.values)
 
 
-async def read_all(fleet: Fleet, kind: str, *, until: int = 0, within_s: float = 60) -> Ledger:
-    """The topic from offset 0: until so many records are there, and then whatever else stands behind them."""
+async def read_all(
+    fleet: Fleet, kind: str, *, until: int = 0, within_s: float = 60, stuck_s: float = math.inf
+) -> Ledger:
+    """The topic from offset 0: until so many records are there, and then whatever else stands behind them.
+
+    Fails after `within_s` seconds, or after `stuck_s` seconds without a further record.
+    """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=fleet.services.endpoints.bootstrap_servers,
         isolation_level="read_committed",
@@ -272,19 +279,29 @@ async def read_all(fleet: Fleet, kind: str, *, until: int = 0, within_s: float =
         places = [TopicPartition(topic, number) for number in numbers]
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
-        async with asyncio.timeout(within_s):
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + within_s
+        async with asyncio.timeout_at(min(ends, loop.time() + stuck_s)) as limit:
             quiet = 0
             while len(ledger.records) < until or quiet < 5:
                 got = await consumer.getmany(timeout_ms=200)
                 for records in got.values():
                     ledger.records.extend(records)
+                if got:
+                    limit.reschedule(min(ends, loop.time() + stuck_s))
                 quiet = 0 if got else quiet + 1
     except TimeoutError:
         said = f"{len(ledger.records)} records of {topic}, {until} expected"
+        said += f", the last {time.time() - max(r.timestamp for r in ledger.records) / 1000:.1f} s ago" * bool(
+            ledger.records
+        )
         if kind == "results":
             ids = Counter(value.get("id") for value in ledger.values)
             parked = [each for each in (await read_all(fleet, "failures")).values if each["id"] not in ids]
-            said += f"; {len(ids)} ids; parked and not back: {parked}"
+            alive = {
+                each.log.stem: await fleet.status(each) for each in fleet.processes if each.child.returncode is None
+            }
+            said += f"; {len(ids)} ids; parked and not back: {parked}; {alive}"
         raise AssertionError(said) from None
     finally:
         await consumer.stop()

@@ -11,7 +11,7 @@ from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.integration.fleet import LANES, Fleet, producing, read_all, request, send
 
-REQUESTS = 500
+REQUESTS = 300
 KILLS = 5
 
 
@@ -25,8 +25,8 @@ def troubled() -> UpstreamSettings:
         seed=11,
         port=0,
         error_rate=0.1,
-        long_429_rate=0.04,
-        long_429_s=1.5,
+        long_429_rate=0.06,
+        long_429_s=1.2,
     )
 
 
@@ -62,7 +62,8 @@ async def test_retriers_and_dispatchers_are_killed_and_each_request_has_one_outc
                 await fleet.start(verb)
             for _ in range(KILLS):
                 await asyncio.gather(kill_one(fleet, "retrier", dice), kill_one(fleet, "dispatcher", dice))
-            ledger = await read_all(fleet, "results", until=REQUESTS, within_s=120)
+            early = len((await read_all(fleet, "results")).records)
+            ledger = await read_all(fleet, "results", until=REQUESTS, within_s=180, stuck_s=60)
             assert ledger.counts() == {(value["id"], 0): 1 for value in ledger.values}
             assert Counter(value["status"] for value in ledger.values) == {"completed": REQUESTS}
             parked = await read_all(fleet, "failures", until=1)
@@ -72,6 +73,8 @@ async def test_retriers_and_dispatchers_are_killed_and_each_request_has_one_outc
                 for record in (await read_all(fleet, f"requests.{lane}", until=1)).records
                 if "headrace-failure" in dict(record.headers)
             ]
-            print(f"{len(parked.records)} parked, {len(back)} put back, {upstream.books().calls} calls")
+            print(f"{early} outcomes after the last kill, {upstream.books().calls} calls")
+            print(f"{len(parked.records)} parked, {len(back)} put back")
+            assert early < REQUESTS, "the last of the killed processes had nothing to do"
             assert len(parked.records) >= 10, "the test parked too little to say anything"
             assert len({position for position, _ in back}) == len(back) == len(parked.records)
