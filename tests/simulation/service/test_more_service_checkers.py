@@ -29,6 +29,7 @@ from tests.simulation.service.scenario import PREFIX, Faults, Scenario
 
 Check = Callable[[History], Iterator[str]]
 LATER_S = 1_000.0
+PAIR = ("id-21", "id-13")
 CALM = Faults.of_a_forgetful_redis()
 
 
@@ -221,6 +222,16 @@ def test_a_leader_that_leads_again_may_count_its_own_former_calls() -> None:
     history = run(Scenario.drawn(9155))
     assert list(repeats_are_counted.check(history)) == []
     assert sum(each.repeated for each in history.lived) > 0
+
+
+def test_a_process_that_leads_again_keeps_the_order_of_each_of_its_terms() -> None:
+    history = run(Scenario.drawn(3004197))
+    assert [owner for _, _, owner in history.claims()] == ["dispatcher-1", "dispatcher-3", "dispatcher-1"]
+    assert list(keys_keep_their_order.check(history)) == [], "id-21 was called in both terms, id-13 in both behind it"
+    _, _, again_s = (at_s for at_s, _, _ in history.claims())
+    front, behind = (next(each for each in history.calls if each.id == id_ and each.sent_s > again_s) for id_ in PAIR)
+    front.sent_s, behind.sent_s = behind.sent_s, front.sent_s
+    assert list(keys_keep_their_order.check(history)) != []
 
 
 def test_a_record_that_was_convicted_by_two_deaths_with_it_alone_has_a_dead_letter_and_no_more() -> None:

@@ -1,12 +1,13 @@
 """Requests of one ordering key and lane start in the order of their records.
 
 In a serial lane none starts before the one in front is decided, so no call of that one follows. Looked at is each
-process for itself: a successor makes calls again that its predecessor had made. A request that was parked before its
-first call has left its place, and ids that were cancelled, replayed or sent with other content have none. Nor has one
-of which a record was lost before it was done: who led before has read it, and its successor only a later one. A serial
-lane parks nothing.
+term for itself: a successor makes calls again that its predecessor had made, and so does a process that leads again.
+A request that was parked before its first call has left its place, and ids that were cancelled, replayed or sent with
+other content have none. Nor has one of which a record was lost before it was done: the former leader has read it, and
+its successor only a later one. A serial lane parks nothing.
 """
 
+from bisect import bisect
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -18,11 +19,7 @@ def check(history: History) -> Iterator[str]:
     """A later request that started too early."""
     parked, lanes = _first_parked(history), history.scenario.settings.lanes
     yield from _parked_in_spite(history)
-    for process in {call.process for call in history.calls}:
-        calls: dict[str, list[float]] = {}
-        for call in history.calls:
-            if call.process == process:
-                calls.setdefault(call.id, []).append(call.sent_s)
+    for process, calls in _terms(history):
         for lane, row in _rows(history):
             for earlier, later in pairwise(name for name in row if name in calls):
                 if parked.get(earlier, calls[earlier][0]) < calls[earlier][0]:
@@ -30,6 +27,19 @@ def check(history: History) -> Iterator[str]:
                 serial = lanes[lane].serial
                 if calls[later][0] < calls[earlier][-1 if serial else 0]:
                     yield f"{process} calls {later} at {calls[later][0]:.3f} s, and {earlier} in front of it later"
+
+
+def _terms(history: History) -> Iterator[tuple[str, dict[str, list[float]]]]:
+    """Each process and the calls that it made between two claims of its own: when it called each id."""
+    claims: dict[str, list[float]] = {}
+    for at_s, _, owner in history.claims():
+        claims.setdefault(owner, []).append(at_s)
+    terms: dict[tuple[str, int], dict[str, list[float]]] = {}
+    for call in history.calls:
+        term = call.process, bisect(claims.get(call.process, []), call.sent_s)
+        terms.setdefault(term, {}).setdefault(call.id, []).append(call.sent_s)
+    for (process, _), calls in terms.items():
+        yield process, calls
 
 
 def _parked_in_spite(history: History) -> Iterator[str]:
