@@ -38,10 +38,20 @@ class RealTopics:
 
     async def make_anew(self, topic: str, partitions: int) -> None:
         async with admin_client(self.connection, client_id="test", request_ms=5_000) as admin:
-            await admin.delete_topics([topic])
-            await _until_seen(admin, topic, 0)
+            await _delete(admin, topic)
             await admin.create_topics([NewTopic(topic, partitions, 1)])
             await _until_seen(admin, topic, partitions)
+
+
+async def delete_topic(connection: KafkaConnection, topic: str) -> None:
+    """Returns once the node tells of it no more, which is some milliseconds after it has said so to the deletion."""
+    async with admin_client(connection, client_id="test", request_ms=5_000) as admin:
+        await _delete(admin, topic)
+
+
+async def _delete(admin: AIOKafkaAdminClient, topic: str) -> None:
+    await admin.delete_topics([topic])
+    await _until_seen(admin, topic, 0)
 
 
 async def _until_seen(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> None:

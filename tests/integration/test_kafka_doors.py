@@ -9,7 +9,6 @@ from typing import Protocol
 from uuid import uuid4
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from broker.adapters.kafka_chunks import KafkaChunks
 from broker.adapters.kafka_connection import KafkaConnection
@@ -29,6 +28,7 @@ from tests.contract.offset_store_contract import OffsetStoreContract
 from tests.contract.reply_topics_contract import ReplyTopicsContract, ReplyTopicsWorld
 from tests.contract.transaction_log_contract import TransactionLogContract
 from tests.integration.kafka_world import producing, real_world
+from tests.integration.real_topics import delete_topic
 
 
 @pytest.fixture
@@ -62,15 +62,6 @@ class TestKafkaTransactions(TransactionLogContract):
         assert [record.value for record in await real.results()] == [b"kept", b"second"]
         await second.close()
         assert took_s < 1
-
-
-async def delete_topic(connection: KafkaConnection, topic: str) -> None:
-    admin = AIOKafkaAdminClient(**connection.client_kwargs())
-    await admin.start()
-    try:
-        await admin.delete_topics([topic])
-    finally:
-        await admin.close()
 
 
 class TestKafkaOffsets(OffsetStoreContract):

@@ -36,6 +36,8 @@ REGRESSIONS = (
     2006637,
     9200623,
     99824050,
+    3004197,
+    3004410,
 )
 """Seeds that have shown a fault of the service or of a checker, since mended; a test of its own says what it was."""
 FIXED, FRESH, AT_ONCE = 40, 120, 10

@@ -7,7 +7,6 @@ other content have none. Nor has one of which a record was lost before it was do
 its successor only a later one. A serial lane parks nothing.
 """
 
-from bisect import bisect
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -30,14 +29,12 @@ def check(history: History) -> Iterator[str]:
 
 
 def _terms(history: History) -> Iterator[tuple[str, dict[str, list[float]]]]:
-    """Each process and the calls that it made between two claims of its own: when it called each id."""
-    claims: dict[str, list[float]] = {}
-    for at_s, _, owner in history.claims():
-        claims.setdefault(owner, []).append(at_s)
+    """Each process and the calls that it made in one term, which it may claim again: when it called each id."""
+    claims = history.claims()
     terms: dict[tuple[str, int], dict[str, list[float]]] = {}
     for call in history.calls:
-        term = call.process, bisect(claims.get(call.process, []), call.sent_s)
-        terms.setdefault(term, {}).setdefault(call.id, []).append(call.sent_s)
+        claimed = (term for at_s, term, owner in claims if owner == call.process and at_s <= call.sent_s)
+        terms.setdefault((call.process, max(claimed, default=0)), {}).setdefault(call.id, []).append(call.sent_s)
     for (process, _), calls in terms.items():
         yield process, calls
 
