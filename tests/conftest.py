@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("unhurried", deadline=None)  # how long an example takes says more of the machine than of us
+# How long an example takes, or is made, says more of the machine than of the code.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
 pytest.register_assert_rewrite("tests.contract")  # so that a suite says what it found, wherever it runs

@@ -23,6 +23,7 @@ HOSTILE = (
 TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(HOSTILE) | st.binary(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(HOSTILE), inner) | st.tuples(inner),
+    max_leaves=20,
 )
 
 

@@ -20,6 +20,7 @@ JSON = st.recursive(
         st.lists(inner, max_size=4)
         | st.dictionaries(st.sampled_from(["tools", "type", "input", "environment"]) | st.text(max_size=3), inner)
     ),
+    max_leaves=20,
 )
 
 
