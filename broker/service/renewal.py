@@ -86,8 +86,9 @@ class Renewal:
         """
         sent_ms = self._clock.now_ms()
         restores = self._restores
+        looks = self._is_late and not restores
         try:
-            answer = await (self._look() if self._is_late and not restores else self._lease.renew(restore=restores))
+            answer = await (self._look() if looks else self._lease.renew(restore=restores))
         except LeaseUnavailable as error:
             self._is_late = self._is_late or restores
             self._health.redis(str(error))
@@ -95,7 +96,7 @@ class Renewal:
             raise
         self._health.redis(None)
         self._is_late = (self._is_late or restores) and not self._restores
-        if isinstance(answer, LeaseMine) and not self._is_late:
+        if isinstance(answer, LeaseMine) and not (looks or self._is_late):
             self._renewed(sent_ms)
         elif isinstance(answer, LeaseMine) or answer.value is None:
             self._renewed(None)

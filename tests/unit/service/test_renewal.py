@@ -10,7 +10,7 @@ import pytest
 from broker.clock import WallClock
 from broker.core.term import RELEASED, LeaseTimes, Trust
 from broker.errors import LeaseUnavailable
-from broker.ports import LeaseForeign, LeaseMine
+from broker.ports import LeaseForeign, LeaseMine, LeaseView
 from broker.service.health import Health
 from broker.service.renewal import Renewal
 from broker.testing.lease import MemoryLease, MemoryLeaseStore
@@ -47,6 +47,7 @@ class Lease(MemoryLease):
     """One whose answers take so long, or fail."""
 
     takes_s = 0.0
+    look_takes_s = 0.0
     release_takes_s = 0.0
     is_silent_of_standbys = False
     is_silent_at_release = False
@@ -57,6 +58,11 @@ class Lease(MemoryLease):
             raise self.defect
         answer = await super().renew(restore=restore)
         await asyncio.sleep(self.takes_s)
+        return answer
+
+    async def look(self) -> LeaseView:
+        answer = await super().look()
+        await asyncio.sleep(self.look_takes_s)
         return answer
 
     async def ready_standbys(self) -> list[str]:
@@ -188,6 +194,27 @@ async def test_a_key_that_a_late_question_may_have_set_is_looked_at_and_not_prol
         assert rig.left_ms() == TIMES.ttl_ms - 300
         rig.store.set(KEY, "other", px=TIMES.ttl_ms)
         assert await rig.renewal.ask() == LeaseForeign("other")
+
+
+async def test_a_look_prolongs_no_trust_though_a_commit_proves_meanwhile_that_we_lead() -> None:
+    async with begun() as rig:
+        rig.trust.proved(rig.clock.now_ms() - TIMES.proof_ms + 50)
+        rig.store.available = False
+        with pytest.raises(LeaseUnavailable, match="away"):
+            await rig.renewal.ask()
+        rig.store.available = True
+        await asyncio.sleep(0.06)
+        rig.lease.look_takes_s = 0.2
+        asking = asyncio.create_task(rig.renewal.ask())
+        await asyncio.sleep(0.1)
+        rig.trust.proved(rig.clock.now_ms() - TIMES.proof_ms + 500)
+        proved_until = rig.trust.until()
+        with pytest.raises(LeaseUnavailable, match=LATE):
+            await asking
+        assert rig.trust.until() == proved_until
+        assert rig.left_ms() < TIMES.ttl_ms
+        assert await rig.renewal.ask() == LeaseMine()
+        assert rig.left_ms() == TIMES.ttl_ms
 
 
 async def test_a_proof_ends_the_doubt_in_the_key() -> None:

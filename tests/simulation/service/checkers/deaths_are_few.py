@@ -1,14 +1,16 @@
 """A record that ends its reader does so five times at most, each further one of its partition twice; a call four times.
 
 A call that ends its process at once does so twice more: before two deaths nothing waits for the ledger to know of it.
-Leaders that die of something else meanwhile take part of the evidence with them: each may cost one more death. So does
-retention that removes the ledger's lines within seconds: the two deaths before caution are then unknown.
+Leaders that die of something else meanwhile take part of the evidence with them: each may cost one more death. One that
+leaves between the first two deaths and those that follow begins their count anew. Retention that removes the ledger's
+lines within seconds does so, too.
 """
 
 from collections import Counter
 from collections.abc import Iterator
 
 from broker.core.bounds import DEATHS_BEFORE_CAUTION
+from schemas.ledger import LedgerKind
 from tests.simulation.service.history import Deadly, History
 
 BY_DECODING, BY_CALLING, BY_CALLING_AT_ONCE = 5, 4, 6
@@ -23,10 +25,17 @@ def check(history: History) -> Iterator[str]:
     terms = max(
         0, max(ends, len(history.claims()) - 1) - sum(caused.values())
     )  # the last claim is that of one that lives
-    unknown = DEATHS_BEFORE_CAUTION if history.scenario.faults.ledger_removed else 0
+    unknown = DEATHS_BEFORE_CAUTION * (_left_between_deaths(history) or history.scenario.faults.ledger_removed > 0)
     at_once = history.scenario.a_call_kills_within_s[0] < STARTED_STANDS_WITHIN_S
     by_calling = BY_CALLING_AT_ONCE if at_once else BY_CALLING
     for (deadly, name), count in sorted(caused.items(), key=str):
         most = BY_DECODING if deadly is Deadly.DECODED else by_calling
         if count > most + terms + unknown:
             yield f"{name} ended {count} dispatchers by being {deadly.value}"
+
+
+def _left_between_deaths(history: History) -> bool:
+    """Whether a dispatcher has left in peace after one was killed, and before another one was."""
+    killed_s = [each.ended_s for each in history.lived if each.role == "dispatcher" and each.ending == "killed"]
+    left_s = [commit.at_s for commit in history.commits for line in commit.lines if line.kind is LedgerKind.LEFT]
+    return any(min(killed_s, default=0.0) < at_s < max(killed_s, default=0.0) for at_s in left_s)
