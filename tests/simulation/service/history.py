@@ -159,8 +159,13 @@ class History:
 
     def convicted(self) -> set[Identity]:
         """Those whose record was named alone when two leaders died, and has a dead letter and no outcome for that."""
-        alone = Counter(line.suspects for _, line in self._lines(LedgerKind.CLAIM) if len(line.suspects) == 1)
-        twice = {suspects[0] for suspects, deaths in alone.items() if deaths >= CONVICTED_BY}
+        alone: Counter[str] = Counter()
+        last: LedgerRecord | None = None
+        for line in (line for commit in self.commits for line in commit.lines):
+            if last is not None and last.kind is LedgerKind.STEP and last.owner != line.owner:
+                alone.update(last.suspects if len(last.suspects) == 1 else ())
+            last = line
+        twice = {position for position, deaths in alone.items() if deaths >= CONVICTED_BY}
         letters = [dict(each.headers) for commit in self.commits for each in commit.records.get(DEAD_LETTERS, ())]
         crashed = {told[names.ORIGIN].decode() for told in letters if told[names.REASON] == b"crashed"}
         return {

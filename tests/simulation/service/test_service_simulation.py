@@ -40,6 +40,8 @@ REGRESSIONS = (
     3004410,
     4005499,
     4006427,
+    5007716,
+    5012149,
 )
 """Seeds that have shown a fault of the service or of a checker, since mended; a test of its own says what it was."""
 FIXED, FRESH, AT_ONCE = 40, 120, 10

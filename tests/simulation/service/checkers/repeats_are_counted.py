@@ -3,8 +3,8 @@
 A call repeats another one if a process that led before had begun a call for the same id, and nothing of it was
 committed since. The successor can know of it only if a ledger line said so before its claim. What the ledger calls
 begun may never have reached OpenAI: its process died on the way. A call that is cancelled as it leaves counts, too. A
-process that has stood by since repeats its own calls. Where retention has removed lines of the ledger, they tell
-nothing.
+process that has stood by since repeats its own calls. Lines that are older than the dedupe window, and those that
+retention has removed, tell nothing.
 """
 
 from collections.abc import Iterator
@@ -78,4 +78,5 @@ def _is_told(history: History, before: Arrival, after: Arrival) -> bool:
         if line.owner == before.process and any(entry.id_hash == hashed for entry in line.started)
     ]
     later = [at_s for at_s in firsts[1:] if at_s < after.sent_s]
-    return bool(begun and firsts) and begun[0] < firsts[0] < after.sent_s and not later
+    told = bool(begun and firsts) and begun[0] < firsts[0] < begun[0] + history.scenario.settings.dedupe.window_s
+    return told and firsts[0] < after.sent_s and not later
