@@ -27,6 +27,7 @@ SETTINGS = {
     "HEADRACE_DISPATCHER__INFLIGHT_MAX": "100",
     "HEADRACE_LIMITS": '{"gpt-4o-mini": {}}',
     "HEADRACE_LANES__BULK__BUFFER_MAX": "7500",
+    "HEADRACE_LANES__BULK__BUFFER_BYTES_MAX": str(64 << 20),  # a small request weighs 5.5 KB once it is decoded
 }
 
 
