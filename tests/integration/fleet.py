@@ -292,9 +292,9 @@ async def read_all(
                 quiet = 0 if got else quiet + 1
     except TimeoutError:
         said = f"{len(ledger.records)} records of {topic}, {until} expected"
-        said += f", the last {time.time() - max(r.timestamp for r in ledger.records) / 1000:.1f} s ago" * bool(
-            ledger.records
-        )
+        if ledger.records:
+            newest_s = max(record.timestamp for record in ledger.records) / 1_000
+            said += f", the last {time.time() - newest_s:.1f} s ago"
         if kind == "results":
             ids = Counter(value.get("id") for value in ledger.values)
             parked = [each for each in (await read_all(fleet, "failures")).values if each["id"] not in ids]

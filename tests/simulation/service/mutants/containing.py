@@ -17,7 +17,7 @@ from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 
 NO_ANSWER, REFUSED = "OpenAI, a gateway or a proxy", "Kafka refuses a record"
-DEADLY = "a record ends whoever decodes it"
+DEADLY = "decoding a record ends the process"
 
 
 @planted(2)

@@ -19,7 +19,7 @@ from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 
 RETENTION = "retention removes"
-DEADLY = "a record ends whoever decodes it"
+DEADLY = "decoding a record ends the process"
 
 
 @planted(2)
