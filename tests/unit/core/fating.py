@@ -1,0 +1,13 @@
+"""Fates by number, for the tests of `broker.core.fates`."""
+
+from broker.core.fates import Fates, Identity
+
+WINDOW = 64_000  # a stride is one second
+
+
+def identity(number: int, run: int = 0) -> Identity:
+    return Identity(number.to_bytes(16, "big"), run, b"contents")
+
+
+def fates(ids_max: int = 1_000) -> Fates:
+    return Fates(window_ms=WINDOW, ids_max=ids_max)

@@ -1,0 +1,41 @@
+"""Calls and their answers, for the tests of `broker.core.mirror`."""
+
+from broker.core.mirror import Mirror
+from broker.core.reading import Metric
+from broker.core.sends import Hearing, Sends
+
+WAY_MS = 1_000
+
+
+MINUTE = 60_000  # with a capacity of 60,000 tokens: one token a millisecond
+
+
+def hearing(sends: Sends, number: int, now_ms: int) -> Hearing:
+    place = sends.place(number)
+    return sends.hearing(number, 0 if place is None else sends.sent_ms[place], now_ms, WAY_MS)
+
+
+class Caller:
+    """A mirror and the calls paid from it, as a budget would hold them."""
+
+    def __init__(self, metric: Metric = Metric.TOKENS, capacity: int = MINUTE) -> None:
+        self.mirror = Mirror(metric, capacity, MINUTE, 0)
+        self.sends = Sends()
+        self.open: list[int] = []
+
+    def send(self, tokens: int, now_ms: int) -> int:
+        number = self.sends.append(now_ms, tokens, self.open[0] if self.open else None)
+        self.mirror.pay(tokens if self.mirror.metric is Metric.TOKENS else 1, number, now_ms)
+        self.open.append(number)
+        return number
+
+    def observe(self, remaining: int, number: int, now_ms: int) -> tuple[int, int]:
+        self.open.remove(number)
+        self.mirror.observe(remaining, self.hearing(number, now_ms), self.sends)
+        return self.interval(now_ms)
+
+    def hearing(self, number: int, now_ms: int) -> Hearing:
+        return hearing(self.sends, number, now_ms)
+
+    def interval(self, now_ms: int) -> tuple[int, int]:
+        return self.mirror.low(now_ms), self.mirror.high(now_ms)

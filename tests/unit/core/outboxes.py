@@ -1,0 +1,20 @@
+"""Decisions in an outbox, for the tests of `broker.core.outbox`."""
+
+from broker.core.commands import Complete
+from broker.core.outbox import Decided, Outbox
+from broker.core.setback import Setback
+from broker.core.ticket import Ticket
+from tests.unit.core.specimens import ticket
+
+
+def add(outbox: Outbox, now_ms: int = 0, *, size: int = 10, at_once: bool = False, front: bool = False) -> Ticket:
+    made = ticket()
+    outbox.add(Decided(made, Complete(), size), now_ms, at_once=at_once, front=front)
+    return made
+
+
+def begun(outbox: Outbox, now_ms: int = 0) -> list[Ticket]:
+    return [each.ticket for each in outbox.begin(now_ms)]
+
+
+REFUSED, UNKNOWN, DENIED = Setback.REFUSED, Setback.UNKNOWN, Setback.DENIED
