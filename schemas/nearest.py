@@ -1,0 +1,41 @@
+"""The known name that a wrong one most likely stands for: one way to guess, and one sentence, at every door."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Final
+
+ALIKE: Final = 0.6
+"""Names less alike than that are no guess. `urgnt` and `urgent` have 0.91, `high` and `bulk` none."""
+_COMPARED_CHARS_MAX: Final = 100
+_SHOWN_CHARS_MAX: Final = 64
+_NAMED_MAX: Final = 20
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str | None:
+    """The known name most like the wrong one, whatever the case of its letters; None if none is like it."""
+    names = {name.lower(): name for name in known}
+    near = get_close_matches(wrong[:_COMPARED_CHARS_MAX].lower(), list(names), n=1, cutoff=ALIKE)
+    return names[near[0]] if near else None
+
+
+def there_is_no(noun: str, wrong: str, known: Iterable[str]) -> str:
+    """`There is no lane urgnt, only urgent, standard and bulk: did you mean urgent?`, a whole sentence."""
+    names = list(dict.fromkeys(known))
+    only = f", only {listed(names)}" if names else ""
+    near = nearest(wrong, names)
+    return f"There is no {noun} {shown(wrong)}{only}" + (f": did you mean {near}?" if near else ".")
+
+
+def listed(names: Iterable[str], *, last: str = "and") -> str:
+    """`a, b and c`; of more than twenty the first, and how many more there are."""
+    told = list(names)
+    if len(told) > _NAMED_MAX:
+        told = [*told[:_NAMED_MAX], f"{len(told) - _NAMED_MAX} more"]
+    return f" {last} ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
+
+
+def shown(wrong: str) -> str:
+    """What was given, short enough for a sentence; an empty text as a pair of quotes."""
+    if not wrong.strip():
+        return repr(wrong)
+    return wrong if len(wrong) <= _SHOWN_CHARS_MAX else f"{wrong[:_SHOWN_CHARS_MAX]}…"
