@@ -11,8 +11,25 @@ from broker.errors import InvalidRequest
 from schemas.bounded_json import Unreadable
 from schemas.codec import Record, Undecodable, decode_request, encode_request
 from schemas.ids import uuid7
+from schemas.instants import to_wire
+from schemas.nearest import listed, nearest, shown
+from schemas.refusals import refusal_of
 from schemas.request import GenerationRequest
 from schemas.request_codec import validated_request
+
+_NO_JSON = (
+    "The request cannot be written as JSON: it holds NaN, half of a character, itself, or an object that JSON does not "
+    "have, such as a set."
+)
+_OF_THE_BODY = frozenset(
+    {
+        "background", "dimensions", "encoding_format", "frequency_penalty", "input", "instructions", "logprobs",
+        "max_completion_tokens", "max_output_tokens", "max_tokens", "messages", "model", "n", "parallel_tool_calls",
+        "presence_penalty", "reasoning", "reasoning_effort", "response_format", "seed", "service_tier", "stop", "store",
+        "stream_options", "temperature", "text", "tool_choice", "tools", "top_p", "user",
+    }
+)  # fmt: skip
+"""Parameters of OpenAI's that stand in the body; beside it they would be carried and ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +59,14 @@ def new_id() -> str:
     return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
 
 
-def submission(
+def submission(  # noqa: PLR0913  # keywords, each with a default
     fields: Mapping[str, Any],
     *,
     lane: str,
     ordering_key: str | None = None,
     traceparent: str | None = None,
     source: str = "headrace.client",
+    allow_unknown: bool = False,
 ) -> Submission:
     """Check a request and write it down; what passes here, the dispatcher reads.
 
@@ -58,24 +76,49 @@ def submission(
         ordering_key: Requests of one key start in the order in which they were submitted.
         traceparent: W3C trace context, handed on.
         source: Who asks, for CloudEvents' `source`.
+        allow_unknown: Send fields that this release does not know, such as those of a later one. A dispatcher keeps
+            them either way: only a producer can tell a field of a later release from a misspelt one.
 
     Raises:
         InvalidRequest: One sentence that says what is wrong; it repeats nothing of the prompt.
     """
+    if not allow_unknown:
+        _check_names(fields)
     given = {**fields, "id": new_id()} if fields.get("id") is None else fields
+    now = datetime.now(UTC)
     try:
         request = validated_request(given)
-        record = encode_request(
-            request, source=source, time=datetime.now(UTC), ordering_key=ordering_key, traceparent=traceparent
-        )
+        record = encode_request(request, source=source, time=now, ordering_key=ordering_key, traceparent=traceparent)
     except Unreadable as reason:
         raise InvalidRequest(str(reason)) from None
-    except (ValueError, TypeError, RecursionError) as reason:
-        raise InvalidRequest(f"The request cannot be written as JSON ({type(reason).__name__}).") from None
+    except (ValueError, TypeError, RecursionError):
+        raise InvalidRequest(_NO_JSON) from None
     read = decode_request(record.value, record.headers)
     if isinstance(read, Undecodable):
         raise InvalidRequest(read.message)
+    if (refusal := refusal_of(request)) is not None:
+        raise InvalidRequest(refusal)
+    _check_deadline(request.deadline, now)
     return Submission(request, lane, record)
+
+
+def _check_names(fields: Mapping[str, Any]) -> None:
+    for name in fields:
+        if name in GenerationRequest.model_fields:
+            continue
+        if name in _OF_THE_BODY:
+            raise InvalidRequest(f"The field {name} belongs into body, beside model: move it there.")
+        near = nearest(str(name), GenerationRequest.model_fields)
+        meant = f": did you mean {near}?" if near else f", only {listed(GenerationRequest.model_fields)}."
+        raise InvalidRequest(f"There is no field {shown(str(name))}{meant}")
+
+
+def _check_deadline(deadline: datetime | None, now: datetime) -> None:
+    if deadline is not None and deadline <= now:
+        raise InvalidRequest(
+            f"The field deadline is not valid: {to_wire(deadline)} has passed (it is {to_wire(now)} now), so name a "
+            "later time, or leave it out."
+        )
 
 
 async def each(submissions: Iterable[Submission] | AsyncIterable[Submission]) -> AsyncIterator[Submission]:

@@ -2,8 +2,8 @@
 
 from broker.core.commands import Fail
 from broker.service.cargo import Cargo
-from broker.service.pricing import MODEL_NAME_MAX
 from schemas.outcome import Completed, Failed, Timings
+from schemas.refusals import MODEL_NAME_MAX
 from schemas.request_codec import DecodedRequest, Undecodable
 
 METADATA_BYTES_MAX = 16 * 1024

@@ -4,7 +4,6 @@ Bad bytes become Garbage, and what a producer may not ask becomes a refusal; not
 """
 
 import hashlib
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,10 +21,10 @@ from schemas.codec import decode_request
 from schemas.copies import StatedIdentity, stated_identity
 from schemas.ids import fingerprint, id_hash
 from schemas.record import Record
+from schemas.refusals import MODEL_NAME_MAX, refusal_of
 from schemas.request import GenerationRequest, deadline_of
 from schemas.request_codec import DecodedRequest, InputLimits, Undecodable, attempt_of, unread_request
 
-MODEL_NAME_MAX = 256
 CRASHED = "Two dispatchers ended while they read this record; it was not read again."
 DEFECT = "A defect in the dispatcher ended the reading of this record; the dispatcher's log has its trace."
 _KIND_CHARS_MAX = 64
@@ -138,9 +137,8 @@ class Pricer:
         return submitted_at + timedelta(seconds=self._settings.lanes[lane].deadline_s)
 
     def _refusal(self, request: GenerationRequest, model: str) -> tuple[str, str] | None:
-        for applies, reason, sentence in _REFUSALS:
-            if applies(request):
-                return reason, sentence
+        if (sentence := refusal_of(request)) is not None:
+            return "invalid_request", sentence
         if (asked := beyond_any_limit(request.body)) is not None:
             return "invalid_request", f"{asked} is above {PRICE_MAX}, more than any limit could ever pay."
         if not any(fnmatchcase(model, pattern) for pattern in self._settings.models.allow):
@@ -151,21 +149,6 @@ class Pricer:
         if request.reply_to is not None and request.reply_to not in self._settings.replies.allow:
             return "rejected", f"The topic {request.reply_to!r} is not on this dispatcher's list replies.allow."
         return None
-
-
-_REFUSALS: tuple[tuple[Callable[[GenerationRequest], bool], str, str], ...] = (
-    (lambda request: request.model is None, "invalid_request", "body.model must name a model."),
-    (
-        lambda request: len(request.model or "") > MODEL_NAME_MAX,
-        "invalid_request",
-        f"body.model must name a model in at most {MODEL_NAME_MAX} characters.",
-    ),
-    (
-        lambda request: request.endpoint == "responses" and bool(request.body.get("background")),
-        "invalid_request",
-        "body.background must not be set: OpenAI would answer without a response, and keep it to itself.",
-    ),
-)
 
 
 def _stated(record: Record) -> StatedIdentity | None:

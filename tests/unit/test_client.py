@@ -31,6 +31,15 @@ BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "SECRET
         ({"body": {"x": "SECRET" * 150_000}}, "900000 are allowed"),
         ({"body": {"x": json.loads("[" * 65 + "]" * 65)}}, "nested deeper than 64"),
         ({"metadata": {"x": {1, 2}}}, "JSON"),
+        ({"deadine": None}, "There is no field deadine: did you mean deadline?"),
+        (
+            {"colour": "SECRET"},
+            "There is no field colour, only id, body, endpoint, tenant, deadline, stream, ",
+        ),
+        ({"temperature": 1}, "The field temperature belongs into body"),
+        ({"deadline": datetime(2026, 1, 1, tzinfo=UTC)}, "2026-01-01T00:00:00.000Z has passed (it is 20"),
+        ({"body": {"messages": []}}, "body.model must name a model"),
+        ({"endpoint": "responses", "body": {**BODY, "background": True}}, "background must not be set"),
     ],
 )
 def test_what_the_dispatcher_would_refuse_is_refused_in_one_sentence(fields: dict[str, Any], named: str) -> None:
@@ -41,7 +50,7 @@ def test_what_the_dispatcher_would_refuse_is_refused_in_one_sentence(fields: dic
 
 
 def test_a_body_that_contains_itself_is_refused() -> None:
-    body: dict[str, Any] = {}
+    body: dict[str, Any] = {"model": "gpt-4o-mini"}
     body["body"] = body
     with pytest.raises(InvalidRequest):
         submission({"body": body}, lane="bulk")
@@ -58,12 +67,17 @@ def test_the_key_is_the_ordering_key_or_else_the_tenant_or_none(
 
 
 def test_what_passes_is_what_the_dispatcher_reads() -> None:
-    deadline = datetime(2026, 1, 1, tzinfo=UTC)
+    deadline = datetime(2999, 1, 1, tzinfo=UTC)
     prepared = submission({"body": BODY, "deadline": deadline, "id": "lead-1"}, lane="bulk", source="crm")
     read = decode_request(prepared.record.value, prepared.record.headers)
     assert isinstance(read, DecodedRequest)
     assert read.request == prepared.request
     assert dict(prepared.record.headers)["ce_source"] == b"crm"
+
+
+def test_a_field_of_a_later_release_may_be_let_through() -> None:
+    prepared = submission({"body": BODY, "colour": "red"}, lane="bulk", allow_unknown=True)
+    assert json.loads(prepared.record.value or b"")["colour"] == "red"
 
 
 def test_new_ids_are_uuids_of_version_7_and_differ() -> None:

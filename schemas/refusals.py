@@ -1,0 +1,25 @@
+"""What a request may not ask though each of its fields is valid: refused by the client, and by the dispatcher alike."""
+
+from collections.abc import Callable
+from typing import Final
+
+from schemas.request import GenerationRequest
+
+MODEL_NAME_MAX: Final = 256
+
+_REFUSALS: Final[tuple[tuple[Callable[[GenerationRequest], bool], str], ...]] = (
+    (lambda request: request.model is None, "body.model must name a model."),
+    (
+        lambda request: len(request.model or "") > MODEL_NAME_MAX,
+        f"body.model must name a model in at most {MODEL_NAME_MAX} characters.",
+    ),
+    (
+        lambda request: request.endpoint == "responses" and bool(request.body.get("background")),
+        "body.background must not be set: OpenAI would answer without a response, and keep it to itself.",
+    ),
+)
+
+
+def refusal_of(request: GenerationRequest) -> str | None:
+    """The sentence for the first thing that it may not ask; None where all is allowed."""
+    return next((sentence for applies, sentence in _REFUSALS if applies(request)), None)
