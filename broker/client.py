@@ -27,6 +27,7 @@ from broker.errors import (
     Unreachable,
     WaitTimedOut,
 )
+from broker.lane_names import no_such_lane
 from broker.submission import Asked, Submission, each, new_id, submission
 from schemas.codec import encode_cancel
 from schemas.control import Cancel
@@ -296,9 +297,7 @@ class GenerationClient:
         try:
             pending = await self._log.begin(topic, prepared.record, timeout_s=timeout_s)
         except MissingTopic as reason:
-            raise NotSubmitted(
-                f"There is no lane {prepared.lane}: check its name, or run `headrace topics create` (topic {topic})."
-            ) from reason
+            raise NotSubmitted(no_such_lane(prepared.lane, self._prefix, reason.beside)) from reason
         return _Flying(prepared, pending)
 
 

@@ -23,6 +23,8 @@
 Every message is one sentence for a person that says what to do. `exit_code` is what a verb leaves with.
 """
 
+from collections.abc import Iterable
+
 from broker.core.setback import Setback
 from schemas.outcome import Failed
 
@@ -104,8 +106,11 @@ class AuthenticationError(ServiceError):
 class MissingTopic(ServiceError):  # noqa: N818
     """A topic that must be there is not; nobody but the operator creates topics."""
 
-    def __init__(self, *topics: str, hidden_from: str = "") -> None:
-        """`hidden_from` names the Kafka user for which an ACL may hide the topics, so that they may exist."""
+    def __init__(self, *topics: str, hidden_from: str = "", beside: Iterable[str] = ()) -> None:
+        """`hidden_from` names the Kafka user for which an ACL may hide the topics, so that they may exist.
+
+        `beside` are the topics that were seen instead, where all were looked at.
+        """
         named = ", ".join(topics)
         noun = "The topic" if len(topics) == 1 else "The topics"
         if hidden_from:
@@ -118,6 +123,7 @@ class MissingTopic(ServiceError):  # noqa: N818
             said = f"{noun} {named} {verb} not exist: run `headrace topics create`."
         super().__init__(said)
         self.topics = topics
+        self.beside = frozenset(beside)
 
 
 class Unreachable(ServiceError):  # noqa: N818

@@ -1,5 +1,6 @@
 """The topics of one prefix: their names, and what each must look like. CONTRACT's table, as data."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,6 +10,7 @@ BATCH_OVERHEAD_BYTES = 1_024
 """What a batch may add to its records: Kafka holds a topic's limit against the batch."""
 _HOUR_S = 3_600
 _DAY_S = 24 * _HOUR_S
+LANE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 REPLICATION = 3
 MIN_INSYNC = 2
 
@@ -65,6 +67,18 @@ KINDS: tuple[str, ...] = tuple(_TABLE)
 def requests_topic(prefix: str, lane: str) -> str:
     """The topic of one lane."""
     return f"{prefix}.requests.{lane}"
+
+
+def lanes_among(topics: Iterable[str], prefix: str) -> list[str]:
+    """The lanes of a prefix whose topics are among these, in alphabetical order."""
+    begin = requests_topic(prefix, "")
+    return sorted(topic.removeprefix(begin) for topic in topics if topic.startswith(begin))
+
+
+def prefixes_among(topics: Iterable[str]) -> list[str]:
+    """The prefixes that have lanes among these topics, in alphabetical order."""
+    parts = (topic.rpartition(".requests.") for topic in topics)
+    return sorted({prefix for prefix, _, lane in parts if prefix and LANE_NAME.fullmatch(lane)})
 
 
 def control_topic(prefix: str) -> str:

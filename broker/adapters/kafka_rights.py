@@ -174,15 +174,20 @@ async def denied_transactions(connection: KafkaConnection, transactional_id: str
     return missing
 
 
-async def why_unseen(client: AIOKafkaClient, topic: str, connection: KafkaConnection) -> HeadraceError:
-    """Why a topic is not among those that Kafka shows to a connected client: it is not there, or it is hidden."""
+async def why_unseen(
+    client: AIOKafkaClient, topic: str, connection: KafkaConnection, *, beside: Iterable[str] = ()
+) -> HeadraceError:
+    """Why a topic is not among those that Kafka shows to a connected client: it is not there, or it is hidden.
+
+    `beside` are the topics that it shows.
+    """
     answer = await client.send(client.get_random_node(), MetadataRequest([topic], allow_auto_topic_creation=False))
     if any(found["error_code"] == _TOPIC_DENIED for found in _topics_of(answer)):
         return RightsError(
             f"Kafka shows {user_of(connection)} no topic {topic}: grant DESCRIBE on it, which READ and WRITE include "
             "(or it does not exist)."
         )
-    return MissingTopic(topic)
+    return MissingTopic(topic, beside=beside)
 
 
 def _admin(connection: KafkaConnection) -> AbstractAsyncContextManager[AIOKafkaAdminClient]:

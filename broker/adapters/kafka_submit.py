@@ -124,7 +124,7 @@ class KafkaSubmit:
         # All topics at once: asking by name would create it where topics are created on sight.
         cluster = await producer.client.fetch_all_metadata()
         if topic not in cluster.topics():
-            raise await why_unseen(producer.client, topic, self._connection)
+            raise await why_unseen(producer.client, topic, self._connection, beside=cluster.topics())
         self._topics.add(topic)
 
     def _discard(self, producer: AIOKafkaProducer | None) -> None:

@@ -37,9 +37,8 @@ from broker.settings.limits import LimitSettings, doubly_claimed, limit_name, wi
 from broker.settings.tenants import TenantSettings
 from broker.settings.topics import DAY_S, TopicsSettings
 from schemas.request import TOPIC_NAME
-from schemas.topics import control_topic, failures_topic, requests_topic, topics
+from schemas.topics import LANE_NAME, control_topic, failures_topic, requests_topic, topics
 
-_LANE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _ENVELOPE_BYTES = 32 * 1024
 """Room for key, headers and the batch around a request of `request_bytes_max` on its topic."""
 
@@ -95,7 +94,7 @@ def _check_lane_names(settings: Settings) -> Iterator[Contradiction]:
     if not settings.lanes:
         yield Contradiction("no lane is left: keep at least one under [lanes]", (("lanes",),))
     for name in settings.lanes:
-        if not _LANE_NAME.fullmatch(name):
+        if not LANE_NAME.fullmatch(name):
             sentence = f"a lane cannot be called {name!r}: use 1 to 32 lower-case letters, digits, - and _"
             yield Contradiction(sentence, (("lanes", name),))
     if CONTROL in settings.lanes:

@@ -124,7 +124,7 @@ class MemoryKafka:
             MissingTopic: There is none of that name.
         """
         if topic not in self._topics:
-            raise MissingTopic(topic)
+            raise MissingTopic(topic, beside=self._topics)
         return self._topics[topic]
 
     def append(self, topic: str, record: Record, *, partition: int | None = None, at_ms: int | None = None) -> int:
