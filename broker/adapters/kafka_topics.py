@@ -172,6 +172,12 @@ async def _partitions(client: AIOKafkaAdminClient) -> dict[str, list[int]]:
     }
 
 
+async def all_topics(connection: KafkaConnection) -> frozenset[str]:
+    """The topics that Kafka shows to this user, its own included."""
+    async with _admin(connection) as client:
+        return frozenset(await _described(client))
+
+
 async def existing(connection: KafkaConnection, names: Iterable[str]) -> set[str]:
     """Those of the names that are topics."""
     async with _admin(connection) as client:

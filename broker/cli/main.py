@@ -60,6 +60,7 @@ def _app(verbs: Sequence[Verb], chosen: str | None) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich" if sys.stdout.isatty() else None,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_global_options)
     assemble(app, verbs, chosen)
@@ -113,7 +114,8 @@ def _report(error: BaseException) -> int:
     if message.startswith("Usage:"):  # a group called without one of its verbs
         say(message, err=True)
     elif message:
-        _say(message)
+        for sentence in getattr(error, "sentences", (message,)):  # of a file that has several mistakes: one a line
+            _say(sentence)
     return exit_code
 
 

@@ -1,19 +1,62 @@
-"""Requests as JSON lines: one object a line, with its own `lane` if it likes, which is read here and not sent."""
+"""Requests as JSON lines: one object a line, with its own `lane` if it likes, which is read here and not sent.
+
+A file is checked as a whole before its first line is sent, and all its bad lines are told at once. A pipe may never
+end, so standard input is checked line by line, and what stood before a bad line has been sent.
+"""
 
 import asyncio
 import concurrent.futures
-import json
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
+from broker.cli.batch_line import MARKS, translated
+from broker.cli.json_line import BrokenLine, object_in
 from broker.client import Submission, submission
 from broker.errors import InvalidRequest
+from schemas.complaint import kind_of
+from schemas.nearest import nearest, shown
+from schemas.request import GenerationRequest
+from schemas.topics import LANE_NAME
 
-STDIN = "-"
-_READ_AHEAD = 100
+STDIN: Final = "-"
+BAD_LINES_TOLD_MAX: Final = 20
+_READ_AHEAD: Final = 100
+_OF_LINES: Final = ("lane", *MARKS)
+_FIELDS: Final = (*GenerationRequest.model_fields, *_OF_LINES)
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+_GZIP: Final = b"\x1f\x8b"
+
+
+class BadLines(InvalidRequest):
+    """Lines of a file that are no requests.
+
+    Attributes:
+        sentences: one for each line, for the first twenty of them, and one that says how many there are.
+    """
+
+    def __init__(self, sentences: Iterable[str]) -> None:
+        self.sentences = tuple(sentences)
+        super().__init__(" ".join(self.sentences))
+
+
+@dataclass(slots=True)
+class Checked:
+    """A file whose lines are all requests: how many there are, and of each lane how many and the first twenty."""
+
+    count: int = 0
+    by_lane: Counter[str] = field(default_factory=Counter)
+    lines: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, number: int, lane: str) -> None:
+        """Line `number` is a request for `lane`."""
+        self.by_lane[lane] += 1
+        if self.by_lane[lane] <= BAD_LINES_TOLD_MAX:
+            self.lines.setdefault(lane, []).append(number)
 
 
 @contextmanager
@@ -29,26 +72,118 @@ def opened(source: str) -> Iterator[IO[bytes]]:
         return
     try:
         lines = Path(source).open("rb")  # noqa: SIM115  # closed below; only opening it is ours to explain
-    except OSError as reason:
-        raise InvalidRequest(f"{source} cannot be read: {reason.strerror}.") from reason
+    except (OSError, ValueError) as reason:
+        why = reason.strerror if isinstance(reason, OSError) else "no file can be called so"
+        raise InvalidRequest(f"{source} cannot be read: {why}.") from reason
     with lines:
         yield lines
 
 
-def submissions(lines: Iterable[bytes], *, lane: str, tenant: str | None, source: str) -> Iterator[Submission]:
+def checked(source: str, *, lane: str, tenant: str | None, allow_unknown: bool = False) -> Checked:
+    """How many requests a file holds and for which lanes, once every one of them is known to be valid.
+
+    Raises:
+        BadLines: Names each line that is none, and what is wrong with it.
+        InvalidRequest: The file is none of JSON lines, or holds no line.
+    """
+    bad = _Bad(source)
+    told = Checked()
+    with opened(source) as lines:
+        for number, line in _filled(lines, source):
+            told.count += 1
+            try:
+                prepared = _submission(line, lane, tenant, allow_unknown=allow_unknown)
+            except InvalidRequest as reason:
+                bad.add(number, reason)
+            else:
+                told.add(number, prepared.lane)
+    if not told.count:
+        raise InvalidRequest(f"{source} is empty: it needs one JSON object a line.")
+    bad.end(told.count)
+    return told
+
+
+def refuse_lanes(source: str, told: Checked, absent: Mapping[str, str]) -> None:
+    """Raise BadLines for the lines of lanes that there are not; each lane comes with its sentence."""
+    bad = _Bad(source)
+    for number, sentence in sorted((number, absent[lane]) for lane in absent for number in told.lines.get(lane, ())):
+        bad.add(number, InvalidRequest(sentence))
+    bad.end(told.count, in_all=sum(told.by_lane[lane] for lane in absent))
+
+
+def submissions(
+    lines: Iterable[bytes], *, lane: str, tenant: str | None, source: str, allow_unknown: bool = False
+) -> Iterator[Submission]:
     """The request of each line that is not blank; lane and tenant where a line names none.
 
     Raises:
         InvalidRequest: Names the line and what is wrong with it.
     """
+    for number, line in _filled(lines, source):
+        try:
+            yield _submission(line, lane, tenant, allow_unknown=allow_unknown)
+        except InvalidRequest as reason:
+            raise InvalidRequest(_of_line(number, source, reason)) from None
+
+
+class _Bad:
+    """Collects the sentences of bad lines, bounded."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._sentences: list[str] = []
+        self._count = 0
+
+    def add(self, number: int, reason: InvalidRequest) -> None:
+        self._count += 1
+        if len(self._sentences) < BAD_LINES_TOLD_MAX:
+            self._sentences.append(_of_line(number, self._source, reason))
+
+    def end(self, lines: int, *, in_all: int | None = None) -> None:
+        """Raise BadLines if there was one; `in_all` are more than were added."""
+        count = self._count if in_all is None else in_all
+        if count > 1:
+            more = count - len(self._sentences)
+            besides = f", of which {more:,} {'is' if more == 1 else 'are'} not shown" if more else ""
+            sentence = f"{count:,} of {lines:,} lines are wrong{besides}: nothing was sent."
+            raise BadLines([*self._sentences, sentence])
+        if count:
+            raise BadLines(self._sentences)
+
+
+def _of_line(number: int, source: str, reason: InvalidRequest) -> str:
+    column = reason.column if isinstance(reason, BrokenLine) else None
+    return f"Line {number} of {_named(source)}{'' if column is None else f', column {column}'}: {reason}"
+
+
+def _named(source: str) -> str:
+    return "standard input" if source == STDIN else source
+
+
+def _filled(lines: Iterable[bytes], source: str) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers from 1. Raises InvalidRequest if the first is no such line."""
+    is_first = True
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        try:
-            yield _submission(line, lane, tenant)
-        except InvalidRequest as reason:
-            where = "standard input" if source == STDIN else source
-            raise InvalidRequest(f"Line {number} of {where}: {reason}") from None
+        if is_first and (why := _unfit(line, _named(source))) is not None:
+            raise InvalidRequest(why)
+        is_first = False
+        yield number, line
+
+
+def _unfit(first: bytes, name: str) -> str | None:
+    """Why a whole file is none of JSON lines, by its first line; a sentence for each line would hide it."""
+    begin = first.removeprefix(b"\xef\xbb\xbf").strip()
+    if first.startswith(_GZIP):
+        return f"{name} is compressed: unpack it before (`gunzip`)."
+    if first.startswith(_UTF_16) or b"\0" in first[:4]:
+        return f"{name} is UTF-16, not UTF-8: `iconv -f UTF-16 -t UTF-8` converts it."
+    if begin.startswith(b"["):
+        return f"{name} is a JSON array, not one object a line: `jq -c '.[]'` makes lines of it."
+    if begin == b"{":
+        return f"{name} holds an object over several lines, not one a line: `jq -c .` makes lines of it."
+    return None
 
 
 async def beside(read: Iterator[Submission]) -> AsyncIterator[Submission]:
@@ -75,16 +210,30 @@ async def beside(read: Iterator[Submission]) -> AsyncIterator[Submission]:
         yield item
 
 
-def _submission(line: bytes, lane: str, tenant: str | None) -> Submission:
-    try:
-        fields: Any = json.loads(line)
-    except (ValueError, RecursionError):
-        raise InvalidRequest("It is not JSON.") from None
-    if not isinstance(fields, dict):
-        raise InvalidRequest("It is not a JSON object.")
+def _submission(line: bytes, lane: str, tenant: str | None, *, allow_unknown: bool) -> Submission:
+    fields = translated(object_in(line))
     own = fields.pop("lane", None)
     if own is not None and not isinstance(own, str):
-        raise InvalidRequest("Its lane is not a text.")
+        raise InvalidRequest(f"The field lane is not valid: it must be text, not {kind_of(own)}.")
+    named = lane if own is None else own
+    if LANE_NAME.fullmatch(named.lower()) is None:
+        raise InvalidRequest(
+            f"There is no lane {shown(named)}: a lane is called by 1 to 32 lower-case letters, digits, - and _."
+        )
     if tenant is not None and fields.get("tenant") is None:
         fields["tenant"] = tenant
-    return submission(fields, lane=own or lane, source="headrace.cli")
+    if not allow_unknown:
+        _check_names(fields)
+    return submission(fields, lane=named, source="headrace.cli", allow_unknown=allow_unknown)
+
+
+def _check_names(fields: Mapping[str, Any]) -> None:
+    """Refuse what was meant as something that a line may name beside the fields of a request."""
+    for name in fields.keys() - GenerationRequest.model_fields.keys():
+        if name == "ordering_key":
+            raise InvalidRequest(
+                "A line cannot carry the field ordering_key: use `GenerationClient.submit(…, ordering_key=…)`."
+            )
+        near = nearest(name, _FIELDS)
+        if near in _OF_LINES:
+            raise InvalidRequest(f"There is no field {shown(name)}: did you mean {near}?")

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.cli.lanes_there import check_lanes
 from broker.cli.options import BootstrapServers, Config, TimeoutS, TopicPrefix, settings_from
 from broker.cli.outcome_line import outcome_line
 from broker.cli.patience import hush_kafka
-from broker.cli.request_lines import STDIN, beside, opened, submissions
+from broker.cli.request_lines import STDIN, beside, checked, opened, submissions
 from broker.cli.terminal import say, say_json
 from broker.client import GenerationClient, Submission, each
 from broker.errors import WaitTimedOut
@@ -37,6 +38,10 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
     wait_timeout: Annotated[
         float | None, typer.Option("--wait-timeout", metavar="SECONDS", help="How long to wait for each outcome.")
     ] = None,
+    allow_unknown: Annotated[
+        bool,
+        typer.Option("--allow-unknown", help="Send fields that this release does not know."),
+    ] = False,
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,
     prefix: TopicPrefix = None,
@@ -44,18 +49,22 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
 ) -> None:
     """Put requests on their lanes; standard output gets one receipt a line, in the order of the requests.
 
-    A file is checked as a whole before its first line is sent. A line looks like a request in the docs, and may carry a
-    "lane". With --wait outcomes come in the order in which they are there, and the exit code is 1 if one failed.
+    A file is checked as a whole before its first line is sent, and all its bad lines are told; standard input is
+    checked line by line. A line looks like a request in the docs, and may carry a "lane", or is a line of an OpenAI
+    Batch (custom_id, method, url, body). With --wait outcomes come in the order in which they are there, and the exit
+    code is 1 if one failed.
 
     Example: headrace submit leads.jsonl --lane bulk --tenant acme --wait
     """
     settings = settings_from(config, bootstrap_servers, prefix)
     hush_kafka()
-    total = None if source == STDIN else _checked(source, lane, tenant)
+    told = None if source == STDIN else checked(source, lane=lane, tenant=tenant, allow_unknown=allow_unknown)
+    if told is not None:
+        asyncio.run(check_lanes(settings, source, told, given=lane, timeout_s=timeout))
 
     async def run(lines: Iterable[bytes], advance: Advance) -> bool:
-        checked = submissions(lines, lane=lane, tenant=tenant, source=source)
-        read = beside(checked) if source == STDIN else each(checked)
+        wanted = submissions(lines, lane=lane, tenant=tenant, source=source, allow_unknown=allow_unknown)
+        read = beside(wanted) if source == STDIN else each(wanted)
         connection = KafkaConnection.of(settings.kafka)
         async with GenerationClient(
             topic_prefix=settings.kafka.topic_prefix,
@@ -70,16 +79,10 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
                 advance()
         return True
 
-    with opened(source) as lines, _progress(total) as advance:
+    with opened(source) as lines, _progress(None if told is None else told.count) as advance:
         all_well = asyncio.run(run(lines, advance))
     if not all_well:
         raise typer.Exit(_FAILED)
-
-
-def _checked(source: str, lane: str, tenant: str | None) -> int:
-    """How many requests a file holds, once every one of them is known to be valid."""
-    with opened(source) as lines:
-        return sum(1 for _ in submissions(lines, lane=lane, tenant=tenant, source=source))
 
 
 async def _wait(

@@ -1,0 +1,66 @@
+"""Lines as OpenAI's own Batch API takes them, read as requests of ours.
+
+`custom_id` becomes the id and `url` the endpoint; the body stays as it is, and fields of ours (`lane`, `tenant`,
+`deadline`, …) may stand beside them. Nothing is dropped: what has no meaning here is refused by its name.
+Source: https://platform.openai.com/docs/guides/batch (lines of the input file).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from broker.errors import InvalidRequest
+from schemas.complaint import kind_of
+from schemas.ids import ID_LENGTH_MAX, is_valid_id
+from schemas.nearest import listed, nearest, shown
+from schemas.request import ENDPOINTS
+
+MARKS: Final = ("custom_id", "method", "url")
+_METHOD: Final = "POST"
+_BY_URL: Final = {f"/v1/{endpoint.replace('.', '/')}": endpoint for endpoint in ENDPOINTS}
+_OURS: Final = {"custom_id": "id", "url": "endpoint"}
+
+
+def translated(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a request; those of a line that is no Batch line as they are.
+
+    Raises:
+        InvalidRequest: The line says what cannot be said here.
+    """
+    own = dict(fields)
+    if not any(mark in own for mark in MARKS):
+        return own
+    if "response" in own:
+        raise InvalidRequest("It is a line of a Batch's output, which holds an answer: submit the lines of its input.")
+    for batch, ours in _OURS.items():
+        if batch in own and ours in own:
+            raise InvalidRequest(f"It has {batch}, as OpenAI's Batch lines have, and {ours} as well: leave one out.")
+        if batch not in own:
+            raise InvalidRequest(
+                f"It has {listed([mark for mark in MARKS if mark in own])}, as OpenAI's Batch lines have, and no "
+                f"{batch}: add it, or write id, endpoint and body."
+            )
+    _check_method(own.pop("method", _METHOD))
+    return {"id": _id(own.pop("custom_id")), "endpoint": _endpoint(own.pop("url")), **own}
+
+
+def _check_method(method: object) -> None:
+    if method != _METHOD:
+        said = shown(method) if isinstance(method, str) else kind_of(method)
+        raise InvalidRequest(f"The field method is not valid: it must be {_METHOD}, not {said}.")
+
+
+def _id(custom_id: object) -> str:
+    if isinstance(custom_id, str) and is_valid_id(custom_id):
+        return custom_id
+    told = "" if isinstance(custom_id, str) else f", not {kind_of(custom_id)}"
+    raise InvalidRequest(
+        f"The field custom_id is not valid: it must be text of 1 to {ID_LENGTH_MAX} printable ASCII characters{told}."
+    )
+
+
+def _endpoint(url: object) -> str:
+    if isinstance(url, str) and url in _BY_URL:
+        return _BY_URL[url]
+    near = nearest(url, _BY_URL) if isinstance(url, str) else None
+    meant = f" (did you mean {near}?)" if near else ""
+    raise InvalidRequest(f"The field url is not valid: it must be {listed(_BY_URL, last='or')}{meant}.")

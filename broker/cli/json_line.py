@@ -1,0 +1,89 @@
+"""One line as a JSON object, or the sentence that says what keeps it from being one, and at which column.
+
+The parser's own words ("Expecting value") do not say what to do; these do. Columns count characters from 1.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from broker.errors import InvalidRequest
+from schemas.complaint import kind_of
+from schemas.nearest import shown
+
+_MISTAKES: Final = (
+    ("Expecting property name", "a key in double quotes is missing here"),
+    ("Expecting ':'", "the key before this has no colon"),
+    ("Expecting ','", "a comma or a closing bracket is missing here"),
+    ("Expecting value", "a value is missing here"),
+    ("Unterminated string", "the text that begins here has no closing quote"),
+    ("Invalid control character", "a tab or another control character stands here: write it as an escape, such as \\t"),
+    ("Invalid \\", "this backslash begins no escape that JSON has: write \\\\ for a backslash"),
+    ("Extra data", "something follows the object here: one line holds one object"),
+    ("Illegal trailing comma", "nothing follows the comma here"),
+)
+"""What Python's parser says, and what it means."""
+_PYTHON_WORDS: Final = ("None", "True", "False", "'")
+
+
+class BrokenLine(InvalidRequest):
+    """A line that is no JSON object; `column` is where it stops being one, None where that is nowhere in particular."""
+
+    def __init__(self, sentence: str, column: int | None = None) -> None:
+        super().__init__(sentence)
+        self.column = column
+
+
+def object_in(line: bytes) -> dict[str, Any]:
+    """The object that a line holds; a byte order mark before it is passed over.
+
+    Raises:
+        BrokenLine: It holds none.
+    """
+    text = _text(line)
+    try:
+        found = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except json.JSONDecodeError as reason:
+        raise BrokenLine(f"It is not JSON: {_meaning(reason, text)}.", reason.pos + 1) from None
+    except BrokenLine:
+        raise
+    except RecursionError:
+        raise BrokenLine("It is nested too deeply.") from None
+    except ValueError:  # of more digits than Python reads
+        raise BrokenLine("It holds a number that is too large.") from None
+    if not isinstance(found, dict):
+        raise BrokenLine(f"It is {kind_of(found)}, not a JSON object.")
+    return found
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode("utf-8-sig").rstrip()
+    except UnicodeDecodeError as reason:
+        column = len(line[: reason.start].decode("utf-8-sig")) + 1
+        raise BrokenLine(
+            "It is not UTF-8, and may be Latin-1: `iconv -f WINDOWS-1252 -t UTF-8` converts a file.", column
+        ) from None
+
+
+def _meaning(reason: json.JSONDecodeError, text: str) -> str:
+    rest = text[reason.pos :].strip()
+    if not rest:
+        return "the line ends inside of the object, and one line holds one whole object"
+    if rest.startswith(_PYTHON_WORDS) and reason.msg.startswith(("Expecting property", "Expecting value")):
+        return 'it seems to be Python: JSON has "text" in double quotes, null, true and false'
+    return next((said for begin, said in _MISTAKES if reason.msg.startswith(begin)), "it cannot be read from here on")
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs; of a key that stands there twice some readers keep the first value, some the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise BrokenLine(f"The key {shown(twice)} stands twice in one object: leave one of them out.")
+    return found
+
+
+def _no_constant(word: str) -> Any:
+    raise BrokenLine(f"It is not JSON: JSON has no {word}, write null.")

@@ -1,0 +1,58 @@
+"""Lines of OpenAI's Batch API as requests."""
+
+from typing import Any
+
+import pytest
+
+from broker.cli.batch_line import translated
+from broker.errors import InvalidRequest
+
+BODY = {"model": "gpt-4o-mini", "messages": []}
+LINE = {"custom_id": "request-1", "method": "POST", "url": "/v1/chat/completions", "body": BODY}
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [("/v1/chat/completions", "chat.completions"), ("/v1/responses", "responses"), ("/v1/embeddings", "embeddings")],
+)
+def test_id_endpoint_and_body_are_those_of_the_line(url: str, endpoint: str) -> None:
+    assert translated(LINE | {"url": url}) == {"id": "request-1", "endpoint": endpoint, "body": BODY}
+
+
+def test_fields_of_ours_may_stand_beside_them() -> None:
+    told = translated(LINE | {"lane": "bulk", "tenant": "acme", "metadata": {"lead": 1}})
+    assert (told["lane"], told["tenant"], told["metadata"]) == ("bulk", "acme", {"lead": 1})
+
+
+def test_what_it_does_not_know_stays_for_others_to_refuse() -> None:
+    assert translated(LINE | {"colour": 1})["colour"] == 1
+
+
+def test_a_line_of_ours_stays_as_it_is() -> None:
+    fields = {"id": "a", "body": BODY}
+    assert translated(fields) == fields
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (LINE | {"method": "GET"}, "The field method is not valid: it must be POST, not GET."),
+        (LINE | {"method": 1}, "The field method is not valid: it must be POST, not a number."),
+        (LINE | {"url": "/v1/completions"}, ("The field url is not valid: it must be /v1/chat/completions, "
+         "/v1/responses or /v1/embeddings (did you mean /v1/chat/completions?).")),
+        (LINE | {"url": 1}, "The field url is not valid: it must be /v1/chat/completions, "),
+        (LINE | {"custom_id": 7}, ("The field custom_id is not valid: it must be text of 1 to 128 printable ASCII "
+         "characters, not a number.")),
+        (LINE | {"custom_id": "\u00fc"}, "printable ASCII characters."),
+        (LINE | {"id": "a"}, "It has custom_id, as OpenAI's Batch lines have, and id as well: leave one out."),
+        (LINE | {"endpoint": "responses"}, "It has url, as OpenAI's Batch lines have, and endpoint as well"),
+        ({"custom_id": "a", "body": BODY}, "It has custom_id, as OpenAI's Batch lines have, and no url: add it"),
+        ({"method": "POST", "url": "/v1/responses"}, ("It has method and url, as OpenAI's Batch lines have, and no "
+         "custom_id: add it")),
+        ({"custom_id": "a", "id": "batch_req_1", "response": {}, "error": None}, "a line of a Batch's output"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_said_here_is_refused_by_its_name(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        translated(fields)
+    assert said in str(raised.value)
