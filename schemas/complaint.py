@@ -75,10 +75,14 @@ def _complaint(first: ErrorDetails) -> str:
         return _none_of(_QUOTED.findall(first["ctx"]["expected"]), given)
     if kind == "string_too_short" and not given:
         return "it must not be empty"
-    expected = _EXPECTED.get(kind, _OTHERWISE).format(**first.get("ctx", {}))
     is_other = kind.endswith(("_type", "_parsing")) and not isinstance(given, float)
     told = f", not {kind_of(given)}" if is_other or kind == "string_type" else ""
-    return f"it must be {expected}{told}{_mend(kind, given)}"
+    return f"it must be {expected_in(first)}{told}{_mend(kind, given)}"
+
+
+def expected_in(first: ErrorDetails) -> str:
+    """What is expected where something else was given; it follows "must be"."""
+    return _EXPECTED.get(first["type"], _OTHERWISE).format(**first.get("ctx", {}))
 
 
 def _none_of(names: Sequence[str], given: Any) -> str:

@@ -34,6 +34,11 @@ def listed(names: Iterable[str], *, last: str = "and") -> str:
     return f" {last} ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
 
 
+def ended(text: str) -> str:
+    """The text as a sentence: with a full stop, unless it ends in a mark of its own."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def shown(wrong: str) -> str:
     """What was given, short enough for a sentence; an empty text as a pair of quotes."""
     if not wrong.strip():

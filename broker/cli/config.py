@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from itertools import groupby
+from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 import typer
@@ -28,13 +29,16 @@ app = typer.Typer(
     no_args_is_help=True, help="Show the settings in force and their origin, or everything wrong in them."
 )
 
+File = Annotated[FilePath | None, typer.Argument(metavar="[FILE]", help="The settings file, as --config names it.")]
+
 _WRONG = 2
 _VALUE_CHARS_MAX = 44
 """A longer value does not push the origins of its whole group to the right."""
 
 
 @app.command()
-def show(
+def show(  # noqa: PLR0917  # Typer reads them by name
+    file: File = None,
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,
     prefix: TopicPrefix = None,
@@ -45,9 +49,9 @@ def show(
 
     The text is TOML, so that a part of it can be copied into a settings file.
 
-    Example: HEADRACE_CONFIG=headrace.toml headrace config show --changed
+    Example: headrace config show headrace.toml --changed
     """
-    loaded = load_with_origins(config, overriding(bootstrap_servers, prefix))
+    loaded = load_with_origins(_named_once(file, config), overriding(bootstrap_servers, prefix))
     shown = [row for row in rows(loaded) if not changed or row.origin.source is not Source.DEFAULT]
     if as_json:
         say_json(_nested(shown))
@@ -58,6 +62,12 @@ def show(
         console.print(*_lines(list(inside)), sep="\n", end="\n\n")
     if not shown:
         say("Nothing is set: the defaults are in force.", err=True)
+
+
+def _named_once(file: FilePath | None, config: FilePath | None) -> FilePath | None:
+    if file is not None and config is not None:
+        raise typer.BadParameter(f"The settings file is named twice, {file} and --config {config}: leave one out")
+    return file if file is not None else config
 
 
 def _lines(table: list[Row]) -> list[Text]:
@@ -98,7 +108,8 @@ def _origin_json(origin: Origin) -> dict[str, Any]:
 
 
 @app.command()
-def check(
+def check(  # Typer reads them by name
+    file: File = None,
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,
     prefix: TopicPrefix = None,
@@ -109,9 +120,9 @@ def check(
     Cautions are about what is allowed and yet deserves a word, such as a setting without effect; they change no exit
     code. Nothing is connected to.
 
-    Example: headrace config check --config headrace.toml
+    Example: headrace config check headrace.toml
     """
-    examined = examine(config, overriding(bootstrap_servers, prefix))
+    examined = examine(_named_once(file, config), overriding(bootstrap_servers, prefix))
     mistakes = [*examined.mistakes, *_unreadable(examined.loaded)]
     warned = [] if examined.loaded is None else cautions(examined.loaded)
     if as_json:

@@ -15,6 +15,7 @@ from broker.service.preflight import find
 from broker.service.rights import dispatcher_needs
 from broker.settings.whole import Settings
 from broker.tasks import ended
+from schemas.nearest import there_is_no
 
 
 def dispatcher(
@@ -34,6 +35,9 @@ def dispatcher(
     Example: OPENAI_API_KEY=… headrace dispatcher --config headrace.toml
     """
     settings = settings_from(config, bootstrap_servers, prefix)
+    for lane in from_start or ():
+        if lane not in settings.lanes:
+            raise typer.BadParameter(there_is_no("lane", lane, settings.lanes))
     openai_access(settings)
     configure_logging()
     run(_serve(settings, frozenset(from_start or ())))

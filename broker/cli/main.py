@@ -5,6 +5,7 @@ Exit codes: 0 done · 1 done, with failed outcomes or differences · 2 usage, se
 verb ends with another code than 0 by raising an error of ours, which carries one, or `typer.Exit`.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,9 +18,12 @@ from broker.cli.ownership import check_names
 from broker.cli.terminal import say
 from broker.cli.termination import EXIT_CODE as TERMINATED
 from broker.cli.termination import INTERRUPTED, Termination
+from broker.cli.usage import usage_sentence
 from broker.cli.verbs import VERBS, Verb, assemble
 
 _FAILED = 1
+_COMPLETE = "_HEADRACE_COMPLETE"
+"""Set by the script that `--install-completion` writes."""
 
 _HELP = """The one place through which a company's services call OpenAI.
 
@@ -33,7 +37,7 @@ def main(argv: Sequence[str] | None = None, verbs: Sequence[Verb] = VERBS) -> in
     """Runs one verb and returns the exit code."""
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     debug = _take_out_debug(args)
-    chosen = next((arg for arg in args if not arg.startswith("-")), None)
+    chosen = next((arg for arg in (_completed() or args) if not arg.startswith("-")), None)
     with Termination() as termination:
         code = _code_of(args, verbs, chosen, debug=debug)
     return TERMINATED if termination.is_asked and code == INTERRUPTED else code
@@ -57,7 +61,6 @@ def _code_of(args: list[str], verbs: Sequence[Verb], chosen: str | None, *, debu
 def _app(verbs: Sequence[Verb], chosen: str | None) -> typer.Typer:
     app = typer.Typer(
         help=_HELP,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich" if sys.stdout.isatty() else None,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -65,6 +68,13 @@ def _app(verbs: Sequence[Verb], chosen: str | None) -> typer.Typer:
     app.callback()(_global_options)
     assemble(app, verbs, chosen)
     return app
+
+
+def _completed() -> list[str]:
+    """The words before the cursor where a shell wants to complete a line: the verb among them must be loaded."""
+    if _COMPLETE not in os.environ:
+        return []
+    return (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "").split()[1:]
 
 
 def _show_version(wanted: bool) -> None:
@@ -110,7 +120,7 @@ def _report(error: BaseException) -> int:
         kind = type(error).__name__
         _say(f"unexpected: {kind}: {error} (run with --debug to see the traceback)")
         return _FAILED
-    message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+    message = usage_sentence(error) if isinstance(error, typer.TyperException) else str(error)
     if message.startswith("Usage:"):  # a group called without one of its verbs
         say(message, err=True)
     elif message:

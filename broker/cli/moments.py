@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import typer
 
 from schemas.instants import from_wire
+from schemas.nearest import shown
 
 _SPAN = re.compile(r"(\d{1,9})([smhd])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,4 +32,6 @@ def span_or_instant(text: str, *, also: str = "") -> timedelta | datetime:
             return length
         return max(_EPOCH, from_wire(text))
     except (ValueError, OverflowError):
-        raise typer.BadParameter(f"use {also}a span such as 15m or 2h, or 2026-12-01T09:00:00Z") from None
+        raise typer.BadParameter(
+            f"{shown(text)} is no time: use {also}a span such as 15m or 2h, or 2026-12-01T09:00:00Z"
+        ) from None

@@ -11,8 +11,9 @@ from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPr
 from broker.cli.outcome_line import outcome_line
 from broker.cli.patience import hush_kafka, within
 from broker.cli.terminal import safe, say
+from broker.cli.topics_there import absent
 from broker.client_ports import Start
-from broker.errors import Unreachable
+from broker.errors import MissingTopic, Unreachable
 from consumers.results import ResultReader
 from schemas.instants import to_wire
 from schemas.outcome import Failed, Outcome
@@ -61,7 +62,10 @@ def results(  # noqa: PLR0917  # Typer reads them by name
             topic=topic,
             follow=follow,
         )
-        await within(_FOR_EVER_S if follow else timeout, reader.open, say=_waiting if follow else None)
+        try:
+            await within(_FOR_EVER_S if follow else timeout, reader.open, say=_waiting if follow else None)
+        except MissingTopic as reason:
+            raise await absent(reason, topic, settings) from reason
         async with reader:
             return await _shown(reader, as_json=as_json)
 

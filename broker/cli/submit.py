@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.cli.lanes_there import check_lanes
 from broker.cli.options import BootstrapServers, Config, TimeoutS, TopicPrefix, settings_from
 from broker.cli.outcome_line import outcome_line
 from broker.cli.patience import hush_kafka
 from broker.cli.request_lines import STDIN, beside, checked, opened, submissions
 from broker.cli.terminal import say, say_json
+from broker.cli.topics_there import check_lanes
 from broker.client import GenerationClient, Submission, each
 from broker.errors import WaitTimedOut
 from schemas.instants import to_wire

@@ -1,6 +1,7 @@
 """`headrace upstream`: the simulated OpenAI over HTTP, for demos, benchmarks and trying out one's own client."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from broker.simulator.behaviours.catalogue import Behaviour, parsed, spelled
 from broker.simulator.behaviours.file import behaviours_in
 from broker.simulator.pricing import Law
 from broker.simulator.upstream import Stats, Upstream, UpstreamSettings
+from schemas.nearest import ended
 
 _USAGE = 2
 
@@ -99,11 +101,12 @@ def upstream(
             port=port,
         )
     except ValueError as error:
-        _give_up(f"These options cannot be served: {error}.")
+        _give_up(ended(f"These options cannot be served: {error}"))
     try:
         stats = asyncio.run(_serve(settings, lambda server: _announce(server, settings, as_json=as_json)))
     except OSError as error:
-        _give_up(f"Cannot listen on {host}:{port} ({error.strerror or error}): choose another --port or --host.")
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else "no such address"
+        _give_up(f"Cannot listen on {host}:{port} ({why}): choose another --port or --host.")
     _say_goodbye(stats, as_json=as_json)
 
 

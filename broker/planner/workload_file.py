@@ -14,12 +14,12 @@ import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any, Final
 
 from broker.planner.amounts import clock_ms, per_hour, span, span_ms
 from broker.planner.arrivals import ENDPOINTS
 from broker.planner.workload import HOUR_MS, Batch, Stream, Workload
+from schemas.nearest import nearest
 
 STREAMS_MAX: Final = 100
 REQUESTS_MAX: Final = 10_000_000
@@ -99,8 +99,8 @@ def _read(table: Mapping[str, object], known: Mapping[str, _Key], where: str) ->
 
 def _nearest(value: object, known: Iterable[str]) -> str:
     names = list(known)
-    near = get_close_matches(str(value), names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names)}"
+    near = nearest(str(value), names)
+    return f"; did you mean {near!r}?" if near else f"; there are {', '.join(names)}"
 
 
 def _whole_number(low: int, high: int) -> Callable[[object], int]:

@@ -1,8 +1,12 @@
 """Why a record ended here, and what to do about it: a sentence each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import typer
+
+from schemas.nearest import there_is_no
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,18 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
         "Raise topics.requests.retention_s, and tell the producers: what stood there has no outcome.",
     ),
 }
+
+
+def known_reasons(given: Sequence[str] | None) -> tuple[str, ...]:
+    """The reasons that were asked for.
+
+    Raises:
+        typer.BadParameter: One of them is none: nothing would ever be found, and nothing say why.
+    """
+    for reason in given or ():
+        if reason not in EXPLANATIONS:
+            raise typer.BadParameter(there_is_no("reason", reason, EXPLANATIONS))
+    return tuple(given or ())
 
 
 def explained(reason: str) -> Explanation:

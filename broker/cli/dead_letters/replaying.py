@@ -13,6 +13,7 @@ import typer
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.dead_letters.account import as_object, ended, interrupted, receipt_object, summary
 from broker.cli.dead_letters.bar import Bar
+from broker.cli.dead_letters.reasons import known_reasons
 from broker.cli.moments import span_or_instant
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka, within
@@ -29,6 +30,7 @@ from consumers.replays.job import Asked, When, group_of, transactional_id_of
 from consumers.replays.replay import Receipt, Replay, ReplayRules
 from consumers.replays.verdicts import Lane
 from schemas import topics
+from schemas.nearest import there_is_no
 from schemas.topics import BATCH_OVERHEAD_BYTES
 
 _ANSWERS_EVERY_MAX_S: Final = 600.0
@@ -96,7 +98,7 @@ def replay(  # noqa: PLR0917  # Typer reads them by name
     """
     settings = settings_from(config, bootstrap_servers, prefix)
     asked = Asked(
-        reasons=tuple(reason or ()),
+        reasons=known_reasons(reason),
         models=tuple(model or ()),
         tenant=tenant,
         since=None if since is None else span_or_instant(since),
@@ -106,7 +108,7 @@ def replay(  # noqa: PLR0917  # Typer reads them by name
     )
     if not (dry_run or yes or reason or model or tenant or since or until):
         raise typer.BadParameter(
-            "that is every dead letter there is: say which (--reason, --model, --tenant, --since, --until), or --yes; "
+            "That is every dead letter there is: say which (--reason, --model, --tenant, --since, --until), or --yes; "
             "--dry-run counts them"
         )
     rules = ReplayRules(
@@ -123,7 +125,7 @@ def replay(  # noqa: PLR0917  # Typer reads them by name
 
 def _known_lane(settings: Settings, lane: str | None) -> str | None:
     if lane is not None and lane not in settings.lanes:
-        raise typer.BadParameter(f"there is no lane {lane!r}: the settings have {', '.join(settings.lanes)}")
+        raise typer.BadParameter(there_is_no("lane", lane, settings.lanes))
     return lane
 
 
@@ -148,7 +150,7 @@ def _per_s(text: str) -> float:
 def _deadline(text: str) -> When:
     when = span_or_instant(text)
     if isinstance(when, datetime) and when <= datetime.now(UTC):
-        raise typer.BadParameter("the deadline has passed: all of them would fail again at once")
+        raise typer.BadParameter("The deadline has passed: all of them would fail again at once")
     return when
 
 

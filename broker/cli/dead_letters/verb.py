@@ -8,6 +8,7 @@ import typer
 
 from broker.cli.dead_letters.listing import Columns, Listing, object_lines
 from broker.cli.dead_letters.passage import each, reading
+from broker.cli.dead_letters.reasons import known_reasons
 from broker.cli.dead_letters.replaying import replay
 from broker.cli.dead_letters.row import row_of
 from broker.cli.dead_letters.sheet import as_object, sheet
@@ -55,7 +56,7 @@ def list_(  # noqa: PLR0917  # Typer reads them by name
     """
     settings = settings_from(config, bootstrap_servers, prefix)
     choice = Choice(
-        reasons=tuple(reason or ()),
+        reasons=known_reasons(reason),
         models=tuple(model or ()),
         tenant=tenant,
         since=None if since is None else moment(since),
@@ -102,7 +103,7 @@ def show(  # noqa: PLR0917  # Typer reads them by name
     Example: headrace dead-letters show lead-8841-email --raw > request.json
     """
     if raw and is_person_watching():
-        raise typer.BadParameter("the exact bytes may harm a terminal: send them to a file or a pipe, or use --body")
+        raise typer.BadParameter("The exact bytes may harm a terminal: send them to a file or a pipe, or use --body")
     settings = settings_from(config, bootstrap_servers, prefix)
     hush_kafka()
     found, original, older = asyncio.run(_sought(settings, which, timeout_s=timeout))

@@ -10,6 +10,7 @@ from broker.planner.amounts import per_hour, span, span_ms
 from broker.planner.workload import HOUR_MS, Span, Stream, Workload
 from broker.planner.workload_file import WorkloadError, lane_among, workload_in
 from broker.simulator.behaviours.catalogue import Behaviour, parsed
+from schemas.nearest import ended
 
 _T = TypeVar("_T")
 
@@ -45,7 +46,7 @@ def workload_from(file: Path | None, options: Options, lanes: Iterable[str]) -> 
     try:
         return workload_in(text, is_json=file.suffix == ".json", lanes=known)
     except WorkloadError as error:
-        raise SettingsError(f"The workload {file} cannot be played: {error}.") from error
+        raise SettingsError(ended(f"The workload {file} cannot be played: {error}")) from error
 
 
 def behaviours_from(names: Sequence[str]) -> tuple[Behaviour, ...]:
@@ -53,7 +54,7 @@ def behaviours_from(names: Sequence[str]) -> tuple[Behaviour, ...]:
     try:
         return tuple(map(parsed, names))
     except ValueError as error:
-        raise SettingsError(f"--behaviour: {error}.") from error
+        raise SettingsError(ended(f"--behaviour: {error}")) from error
 
 
 def latency_from(text: str) -> tuple[float, float]:
@@ -123,5 +124,5 @@ def _by_lane(name: str, told: Sequence[str], read: Callable[[object], _T], lanes
                 lane_among(lane, lanes)
             found[lane] = read(value.strip())
         except ValueError as error:
-            raise SettingsError(f"{name} {text}: {error}.") from error
+            raise SettingsError(ended(f"{name} {text}: {error}")) from error
     return found

@@ -26,6 +26,7 @@ from broker.planner.workload_file import WorkloadError
 from broker.settings.load import load_settings
 from broker.simulator.pricing import Law
 from broker.simulator.settings import UpstreamSettings
+from schemas.nearest import ended
 
 _WITH_FAILURES = 1
 _WIDTH_WITHOUT_TERMINAL = 120
@@ -96,7 +97,7 @@ def simulate(
             settings, comes, tokens_per_minute=tokens_per_minute, requests_per_minute=requests_per_minute
         )
     except WorkloadError as error:
-        raise SettingsError(f"{str(error)[0].upper()}{str(error)[1:]}.") from error
+        raise SettingsError(ended(f"{str(error)[0].upper()}{str(error)[1:]}")) from error
     upstream = UpstreamSettings(
         law=law, latency_s=latency_from(latency), behaviours=behaviours_from(behaviour or ()), seed=comes.seed
     )

@@ -3,7 +3,6 @@
 A name stands for a value with its usual numbers; `NAME:field=number,field=number` changes some of them.
 """
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -60,6 +59,7 @@ from broker.simulator.behaviours.troubles import (
     SlowStreams,
 )
 from broker.simulator.pricing import Law
+from schemas.nearest import nearest
 
 Behaviour = (
     Period
@@ -231,5 +231,5 @@ def _typed(known: Behaviour, field: str, value: Any) -> Any:
 
 
 def _nearest(wrong: str, known: Any) -> str:
-    near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
+    near = nearest(wrong, known)
+    return f"; did you mean {near!r}?" if near else f"; there are {', '.join(known)}"

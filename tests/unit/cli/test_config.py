@@ -62,6 +62,15 @@ def test_sound_settings_are_said_to_be_sound(config: Path, capsys: pytest.Captur
     assert "\ncaution  No OpenAI key is set" in said.out
 
 
+@pytest.mark.parametrize("verb", ["check", "show"])
+def test_the_file_may_be_named_without_a_flag(config: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    assert main(["config", verb, str(config)]) == 0
+    said = capsys.readouterr()
+    assert str(config) in said.out + said.err
+    assert main(["config", verb, str(config), "--config", "other.toml"]) == 2
+    assert f"The settings file is named twice, {config} and --config other.toml" in capsys.readouterr().err
+
+
 def test_every_mistake_is_a_line_and_the_code_is_2(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text("[dispatcher]\nhttp_port = 70_000\n[kafak]\nx = 1\n")
     assert main(["config", "check", "--config", str(config)]) == 2

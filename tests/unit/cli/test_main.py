@@ -6,6 +6,7 @@ import pytest
 
 from broker.cli.main import main
 from broker.cli.verbs import VERBS, Verb
+from schemas.nearest import listed
 
 _HERE = "tests.unit.cli.verbs_that_fail"
 _FAILING = tuple(
@@ -13,6 +14,10 @@ _FAILING = tuple(
     for name in ("quiet", "unreachable", "surprised", "interrupted", "differs", "in_a_group", "several")
 )
 _ABSENT = Verb("absent", "tests.unit.cli.no_such_module:verb", "Never loaded.")
+
+
+_NAMES = [verb.name for verb in _FAILING]
+_TOO_MANY = "headrace: x y is more than this verb takes: see `headrace several first -h`.\n"
 
 
 @pytest.mark.parametrize(
@@ -23,8 +28,12 @@ _ABSENT = Verb("absent", "tests.unit.cli.no_such_module:verb", "Never loaded.")
         (["unreachable"], 3, "headrace: Kafka does not answer at localhost:9092.\n"),
         (["in-a-group"], 3, "headrace: Redis does not answer.\n"),
         (["surprised"], 1, "headrace: unexpected: KeyError: 'x' (run with --debug to see the traceback)\n"),
-        (["quiet", "--colour"], 2, "headrace: No such option: --colour.\n"),
-        (["quie"], 2, "headrace: No such command 'quie'. Did you mean 'quiet'?\n"),
+        (["quiet", "--colour"], 2, "headrace: There is no option --colour: see `headrace quiet -h`.\n"),
+        (["quiet", "--debg"], 2, "headrace: There is no option --debg: did you mean --debug?\n"),
+        (["quie"], 2, f"headrace: There is no verb quie, only {listed(_NAMES)}: did you mean quiet?\n"),
+        (["several", "second", "x"], 2, "headrace: COUNT must be a whole number, not x.\n"),
+        (["several", "second"], 2, "headrace: COUNT is missing: see `headrace several second -h`.\n"),
+        (["several", "first", "x", "y"], 2, _TOO_MANY),
         (["several", "first"], 0, ""),
     ],
 )
@@ -58,11 +67,41 @@ def test_a_group_without_a_verb_shows_its_help(capsys: pytest.CaptureFixture[str
     assert "Two verbs." in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [[], ["--help"]])
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
 def test_help_lists_every_verb_and_loads_none(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv, (*_FAILING, _ABSENT)) == 0
     listed = capsys.readouterr().out
     assert all(verb.name in listed for verb in (*_FAILING, _ABSENT))
+
+
+@pytest.mark.parametrize("argv", [["several", "-h"], ["several", "second", "-h"]])
+def test_a_short_flag_asks_for_help_too(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv, _FAILING) == 0
+    assert "Usage: headrace several" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("headrace qui", "quiet"), ("headrace several sec", "second"), ("headrace several --he", "--help")],
+)
+def test_a_shell_completes_verbs_and_options(
+    words: str, offered: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_HEADRACE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    with pytest.raises(SystemExit) as ended:
+        main([], _FAILING)
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.split() == [offered]
+
+
+def test_the_script_for_a_shell_can_be_had(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    with pytest.raises(SystemExit) as ended:
+        main(["--show-completion", "zsh"], _FAILING)
+    assert ended.value.code == 0
+    assert "_HEADRACE_COMPLETE=complete_zsh" in capsys.readouterr().out
 
 
 def test_another_verb_that_cannot_be_loaded_disturbs_nobody(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,17 +24,18 @@ NOWHERE = ("--bootstrap-servers", "127.0.0.1:1", "--timeout", "0.1")
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "that is every dead letter there is: say which"),
-        (("--limit", "5"), "that is every dead letter there is: say which"),
-        (("--new-id",), "that is every dead letter there is: say which"),
+        ((), "That is every dead letter there is: say which"),
+        (("--limit", "5"), "That is every dead letter there is: say which"),
+        (("--new-id",), "That is every dead letter there is: say which"),
         (("--yes", "--rate", "0"), "'0' is no rate: use 50, 90/min or 1200/h"),
         (("--yes", "--rate", "fast"), "'fast' is no rate"),
-        (("--yes", "--lane", "slow"), "there is no lane 'slow': the settings have urgent, standard, bulk"),
+        (("--yes", "--lane", "slow"), "There is no lane slow, only urgent, standard and bulk."),
         (("--since", "yesterday"), "a span such as 15m or 2h, or 2026-12-01T09:00:00Z"),
         (("--until", "yesterday"), "a span such as 15m or 2h"),
         (("--yes", "--deadline", "soon"), "a span such as 15m or 2h"),
-        (("--yes", "--deadline", "2020-01-01T00:00:00Z"), "the deadline has passed"),
-        (("--yes", "--limit", "0"), "--limit"),
+        (("--yes", "--deadline", "2020-01-01T00:00:00Z"), "The deadline has passed"),
+        (("--yes", "--limit", "0"), "--limit must be at least 1, not 0."),
+        (("--reason", "rejectd"), "There is no reason rejectd, only invalid_request, rejected, "),
     ],
 )
 def test_what_cannot_be_meant_is_usage(
