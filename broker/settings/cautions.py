@@ -10,10 +10,12 @@ A caution never stops a start. `config check` says it, and `docs/settings.md` ma
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from broker.settings.lanes import LANE_DEFAULTS
 from broker.settings.load import Loaded
 from broker.settings.mistakes import Mistake
 from broker.settings.origins import DEFAULTS, Origin, Path, Source, dotted, named
 from broker.settings.urls import HttpUrl, RedisUrl, is_loopback
+from schemas.nearest import nearest
 
 WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "topics.segment_s": "The ledger's segments are an hour long.",
@@ -23,7 +25,15 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
 
 def cautions(loaded: Loaded) -> list[Mistake]:
     """Every caution, in the order of the settings."""
-    checks = (_without_effect, _of_the_connection, _in_the_clear, _of_what_is_shown, _of_the_models, _of_the_key)
+    checks = (
+        _without_effect,
+        _of_the_connection,
+        _in_the_clear,
+        _of_what_is_shown,
+        _of_the_lanes,
+        _of_the_models,
+        _of_the_key,
+    )
     return [caution for check in checks for caution in check(loaded)]
 
 
@@ -74,6 +84,16 @@ def _of_what_is_shown(loaded: Loaded) -> Iterator[Mistake]:
         if not is_loopback(host) and origin.source is not Source.ENVIRONMENT:
             said = f"{duty}.http_host {host!r} shows /status and /metrics, which ask for no password, to other hosts"
             yield _caution(said, path, origin, "keep 127.0.0.1, or let a firewall choose the hosts that may ask")
+
+
+def _of_the_lanes(loaded: Loaded) -> Iterator[Mistake]:
+    """A lane of a misspelt name is a new lane, while the one that was meant keeps its defaults."""
+    for name in loaded.settings.lanes.keys() - LANE_DEFAULTS.keys():
+        near = nearest(name, LANE_DEFAULTS)
+        if near is not None and near not in name:  # `bulk-eu` is no misspelt `bulk`
+            path = ("lanes", name)
+            origin = next((one.origin for key, one in loaded.given.items() if key[:2] == path), DEFAULTS)
+            yield _caution(f"lanes.{name} is a lane of its own", path, origin, f"write {near} if that is what you mean")
 
 
 def _of_the_models(loaded: Loaded) -> Iterator[Mistake]:

@@ -10,8 +10,11 @@ from pydantic_core import ErrorDetails
 
 from broker.settings.group import ContradictionsError
 from broker.settings.known import group_at, nearest, secret_keys
+from broker.settings.lanes import LANE_DEFAULTS
 from broker.settings.mistakes import Mistake
 from broker.settings.origins import Leaves, Path, dotted, named, origin_of, origins_of
+from schemas.nearest import listed
+from schemas.nearest import nearest as nearest_name
 
 _EXPECTED = {
     "bool_parsing": "true or false",
@@ -55,6 +58,8 @@ def _mistakes(found: ErrorDetails, given: Leaves) -> list[Mistake]:
         path = (*path, context["key"])
     if found["type"] == "missing":
         origins = tuple(origins_of([path[:-1]], given)[:1])
+        if path[:1] == ("lanes",) and path[2:] == ("order",):
+            return [Mistake(_new_lane(path, named(origins)), (path,), origins, follows=True)]
         return [Mistake(f"{dotted(path)} is missing{named(origins)}", (path,), origins, follows=True)]
     origin = origin_of(path, given)
     origins = (origin,) if origin else ()
@@ -72,6 +77,13 @@ def _sentence(path: Path, place: str, found: ErrorDetails) -> str:
     bounds = {key: int(one) if isinstance(one, float) and one.is_integer() else one for key, one in context.items()}
     expected = _EXPECTED.get(found["type"], found["msg"]).format(**bounds)
     return f"{dotted(path)}{_shown(path, found['input'])}{place} must be {expected}"
+
+
+def _new_lane(path: Path, place: str) -> str:
+    """Of a lane that only needs an order: it may be a new one, or one of those that there are, misspelt."""
+    near = nearest_name(path[1], LANE_DEFAULTS)
+    meant = f"did you mean {near}?" if near else f"there are {listed(LANE_DEFAULTS)}"
+    return f"{dotted(path[:-1])}{place} is a new lane without an order: give it one, or correct its name ({meant})"
 
 
 def _contradictions(table: Path, error: ContradictionsError, given: Leaves) -> list[Mistake]:

@@ -134,3 +134,16 @@ def test_an_address_that_a_file_opens_is_said_of_each_process(tmp_path: Path) ->
 
 def test_the_defaults_deserve_two_words() -> None:
     assert [sentence.partition(" is ")[0] for sentence in said({})] == ["models.allow", "no OpenAI key"]
+
+
+@pytest.mark.parametrize(("name", "words"), [("urgnet", 1), ("standart", 1), ("bulk-eu", 0), ("vip", 0)])
+def test_a_new_lane_that_is_called_much_like_another_deserves_a_word(name: str, words: int) -> None:
+    sentences = said({**QUIET, f"HEADRACE_LANES__{name}__ORDER": "4"})
+    assert len(sentences) == words
+    if name == "urgnet":
+        assert sentences == [
+            (
+                "lanes.urgnet is a lane of its own (from the environment variable HEADRACE_LANES__urgnet__ORDER): "
+                "write urgent if that is what you mean"
+            )
+        ]

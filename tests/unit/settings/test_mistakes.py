@@ -50,7 +50,10 @@ IN_THE_FILE = {
     "lanes = 5": "lanes (from FILE:1) must be a table of settings",
     '[models]\nallow = "gpt-4o"': 'models.allow = \'gpt-4o\' (from FILE:2) must be a list such as ["a", "b"]',
     "[models]\nallow = []": "models.allow (from FILE:2) must be a list of at least 1",
-    "[lanes.fast]\nfloor = 0.1": "lanes.fast.order is missing (from FILE:2)",
+    "[lanes.fast]\nfloor = 0.1": "lanes.fast (from FILE:2) is a new lane without an order: give it one, or correct its "
+    "name (there are urgent, standard and bulk)",
+    "[lanes.urgnet]\nfloor = 0.1": "lanes.urgnet (from FILE:2) is a new lane without an order: give it one, or correct "
+    "its name (did you mean urgent?)",
     "[lanes.fast]\norder = 1": "the lanes fast and urgent both have order 1: give every lane its own (from FILE:2)",
     "[lanes.control]\norder = 9": "a lane cannot be called 'control': that is the control topic (from FILE:2)",
     '[lanes."Fast Lane"]\norder = 9': "a lane cannot be called 'Fast Lane': use 1 to 32 lower-case letters, "
