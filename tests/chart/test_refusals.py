@@ -1,11 +1,13 @@
 """Wrong values: each is refused before anything is rolled out, by a sentence that names the key and can be acted on."""
 
+import json
 import re
 from typing import Any
 
 import pytest
 
-from tests.chart.rendering import CHART, Values, refusal
+from broker.settings.load import examine
+from tests.chart.rendering import CHART, Values, refusal, render
 
 SASL = {"config": {"kafka": {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "headrace"}}}
 
@@ -239,6 +241,36 @@ def test_every_refusal_of_the_templates_has_its_wrong_value() -> None:
     written = re.findall(r'fail (?:\(printf )?"((?:[^"\\]|\\.)*)"', source)
     assert len(written) > 25
     sentences = [refusal(values) for values, _, _ in WRONG.values()]
+    sentences += [refusal(nested("config.lanes", lanes)) for lanes in LANES.values()]
     for template in written:
-        shape = re.sub(r"%[sdq]", ".*", re.escape(template))
+        shape = re.sub(r"%(?:[sdq]|\\\.6g)", ".*", re.escape(template))
         assert any(re.fullmatch(shape, sentence) for sentence in sentences), template
+
+
+LANES: dict[str, dict[str, Any]] = {
+    "two of one order": {"bulk": {"order": 1}},
+    "a new one of another's order": {"vip": {"order": 2}},
+    "three of one order": {"vip": {"order": 3}, "late": {"order": 3}},
+    "floors that leave nothing": {"urgent": {"floor": 0.9}},
+    "reserves that leave nothing": {"urgent": {"reserve": 0.5}, "bulk": {"reserve": 0.5}},
+    "a name that no topic has": {"Fast Lane": {"order": 9}},
+    "the control topic's name": {"control": {"order": 9}},
+    "none at all": {"urgent": False, "standard": False, "bulk": False},
+    "a misspelt name": {"high": {"floor": 0.1}},
+}
+
+
+@pytest.mark.parametrize("lanes", LANES.values(), ids=LANES)
+def test_lanes_that_contradict_each_other_are_refused_in_the_words_of_config_check(lanes: dict[str, Any]) -> None:
+    [mistake] = examine(environ={"HEADRACE_LANES": json.dumps(lanes)}).mistakes
+    sentence = mistake.sentence.replace(" (from the environment variable HEADRACE_LANES)", "")
+    head = "config." if sentence.startswith("lanes.") else "config.lanes: "
+    assert refusal(nested("config.lanes", lanes)) == f"{head}{sentence}."
+
+
+@pytest.mark.parametrize(
+    "lanes",
+    [{"bulk": False, "vip": {"order": 3}}, {"urgent": {"order": 2}, "standard": {"order": 1}}, {"bulk": {"floor": 0.8}}],
+)  # fmt: skip
+def test_lanes_that_agree_are_let_through(lanes: dict[str, Any]) -> None:
+    assert render(nested("config.lanes", lanes)).objects

@@ -7,6 +7,7 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- define "headrace.refuse" -}}
 {{- include "headrace.refuse.secrets" . -}}
 {{- include "headrace.refuse.kafka" . -}}
+{{- include "headrace.refuse.lanes" . -}}
 {{- include "headrace.refuse.http" . -}}
 {{- include "headrace.refuse.grace" . -}}
 {{- include "headrace.refuse.image" . -}}
@@ -82,6 +83,52 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- end -}}
 {{- if not (has $protocol (list "SSL" "SASL_SSL")) -}}
 {{- fail (printf "kafkaCa has no effect while config.kafka.security_protocol is %s: set that to SSL or SASL_SSL." $protocol) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The sentences of `headrace config check` for the same lanes; a test holds them against each other. */}}
+{{- define "headrace.refuse.lanes" -}}
+{{- $lanes := dict "urgent" (dict "order" 1 "reserve" 0.05) "standard" (dict "order" 2 "floor" 0.1) "bulk" (dict "order" 3 "floor" 0.05) -}}
+{{- range $lane, $keys := .Values.config.lanes -}}
+{{- if eq (toString $keys) "true" -}}
+{{- fail (printf "config.lanes.%s is true: a lane is a table of settings, or false to do without it." $lane) -}}
+{{- end -}}
+{{- if not (regexMatch "^[a-z0-9][a-z0-9_-]{0,31}$" $lane) -}}
+{{- fail (printf "config.lanes: a lane cannot be called '%s': use 1 to 32 lower-case letters, digits, - and _." $lane) -}}
+{{- end -}}
+{{- if eq $lane "control" -}}
+{{- fail "config.lanes: a lane cannot be called 'control': that is the control topic." -}}
+{{- end -}}
+{{- if kindIs "bool" $keys -}}
+{{- $_ := unset $lanes $lane -}}
+{{- else -}}
+{{- if not (or (hasKey $lanes $lane) (hasKey ($keys | default dict) "order")) -}}
+{{- fail (printf "config.lanes.%s is a new lane without an order: give it one, or correct its name (there are urgent, standard and bulk)." $lane) -}}
+{{- end -}}
+{{- $_ := set $lanes $lane (merge dict ($keys | default dict) (index $lanes $lane | default dict)) -}}
+{{- end -}}
+{{- end -}}
+{{- if not $lanes -}}
+{{- fail "config.lanes: no lane is left: keep at least one under [lanes]." -}}
+{{- end -}}
+{{- $orders := dict -}}
+{{- range $lane := keys $lanes | sortAlpha -}}
+{{- $order := toString (int (index $lanes $lane).order) -}}
+{{- $_ := set $orders $order (append (index $orders $order | default list) $lane) -}}
+{{- end -}}
+{{- range $order := keys $orders | sortAlpha -}}
+{{- if gt (len (index $orders $order)) 1 -}}
+{{- fail (printf "config.lanes: the lanes %s both have order %s: give every lane its own." (join " and " (index $orders $order)) $order) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key := list "floor" "reserve" -}}
+{{- $total := 0.0 -}}
+{{- range $keys := $lanes -}}
+{{- $total = addf $total (float64 (index $keys $key | default 0)) -}}
+{{- end -}}
+{{- if ge $total 1.0 -}}
+{{- fail (printf "config.lanes: the %ss of all lanes add up to %.6g: keep their sum below 1." $key $total) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -192,11 +239,6 @@ against retention, it says at its start in the same manner (`headrace config che
 {{- $name := index $.Values $key -}}
 {{- if and $name (not (regexMatch "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" $name)) -}}
 {{- fail (printf "%s is %q: objects are named by it, so use lower-case letters, digits and - only." $key $name) -}}
-{{- end -}}
-{{- end -}}
-{{- range $lane, $keys := .Values.config.lanes -}}
-{{- if eq (toString $keys) "true" -}}
-{{- fail (printf "config.lanes.%s is true: a lane is a table of settings, or false to do without it." $lane) -}}
 {{- end -}}
 {{- end -}}
 {{- range .Values.extraVolumes -}}
