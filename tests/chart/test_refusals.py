@@ -270,7 +270,11 @@ def test_lanes_that_contradict_each_other_are_refused_in_the_words_of_config_che
 
 @pytest.mark.parametrize(
     "lanes",
-    [{"bulk": False, "vip": {"order": 3}}, {"urgent": {"order": 2}, "standard": {"order": 1}}, {"bulk": {"floor": 0.8}}],
-)  # fmt: skip
+    [
+        {"bulk": False, "vip": {"order": 3}},
+        {"urgent": {"order": 2}, "standard": {"order": 1}},
+        {"bulk": {"floor": 0.8}},
+    ],
+)
 def test_lanes_that_agree_are_let_through(lanes: dict[str, Any]) -> None:
     assert render(nested("config.lanes", lanes)).objects
