@@ -100,6 +100,41 @@ def test_submit_sends_nothing_of_a_file_with_a_line_that_is_invalid(
     assert "cannot be read" in capsys.readouterr().err
 
 
+def test_submit_tells_which_lanes_there_are_before_it_sends_a_line(
+    connection: KafkaConnection, prefix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(create_topics(connection, prefix))
+    lanes = ("urgnt", "bulk", None, "high")
+    file = leads(tmp_path / "leads.jsonl", *({"id": f"{lane}", "body": BODY, "lane": lane} for lane in lanes))
+    assert main(["submit", file]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        f"headrace: Line 1 of {file}: There is no lane urgnt, only bulk, standard and urgent: did you mean urgent?",
+        (
+            f"headrace: Line 4 of {file}: There is no lane high, only bulk, standard and urgent: "
+            "`headrace topics create` adds those of the settings."
+        ),
+        "headrace: 2 of 4 lines are wrong: nothing was sent.",
+    ]
+    assert main(["submit", file, "--lane", "blk"]) == 2
+    assert capsys.readouterr().err == (
+        "headrace: There is no lane blk, only bulk, standard and urgent: did you mean bulk?\n"
+    )
+    assert main(["submit", file, "--prefix", f"{prefix}x"]) == 2
+    assert f"did you mean the prefix {prefix}?" in capsys.readouterr().err
+
+
+def test_a_topic_of_outcomes_that_is_not_there_comes_with_the_one_that_was_meant(
+    connection: KafkaConnection, prefix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(create_topics(connection, prefix))
+    assert main(["results", "--topic", f"{prefix}.result"]) == 2
+    assert capsys.readouterr().err == (f"headrace: There is no topic {prefix}.result: did you mean {prefix}.results?\n")
+    assert main(["results", "--topic", "quite-another"]) == 2
+    assert f"There is no topic quite-another: outcomes are in {prefix}.results, and in" in capsys.readouterr().err
+
+
 def test_submit_reads_a_pipe_as_it_comes(connection: KafkaConnection, prefix: str) -> None:
     asyncio.run(create_topics(connection, prefix))
     command = [sys.executable, "-W", "error", "-m", "broker.cli.main", "submit", "-"]
@@ -114,7 +149,7 @@ def test_submit_reads_a_pipe_as_it_comes(connection: KafkaConnection, prefix: st
         out, err = process.communicate()
     assert process.returncode == 2
     assert [receipt["id"] for receipt in objects(out)] == ["first", "second"]
-    assert "Line 3 of standard input: It is not JSON." in err
+    assert "Line 3 of standard input, column 1: It is not JSON: a value is missing here." in err
 
 
 def test_submit_waits_for_outcomes_and_leaves_with_1_if_one_failed(
