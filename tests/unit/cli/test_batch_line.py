@@ -1,10 +1,13 @@
 """Lines of OpenAI's Batch API as requests."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from broker.cli.batch_line import translated
+from broker.cli.request_lines import checked, submissions
 from broker.errors import InvalidRequest
 
 BODY = {"model": "gpt-4o-mini", "messages": []}
@@ -56,3 +59,14 @@ def test_what_cannot_be_said_here_is_refused_by_its_name(fields: dict[str, Any],
     with pytest.raises(InvalidRequest) as raised:
         translated(fields)
     assert said in str(raised.value)
+
+
+def test_the_example_file_is_read_and_nothing_of_it_is_dropped() -> None:
+    file = Path(__file__).parents[3] / "examples" / "batch.jsonl"
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    with file.open("rb") as given:
+        read = list(submissions(given, lane="standard", tenant=None, source=str(file)))
+    assert [(one.request.id, one.request.body) for one in read] == [(line["custom_id"], line["body"]) for line in lines]
+    assert [one.request.endpoint for one in read] == ["chat.completions", "responses", "embeddings"]
+    assert [one.lane for one in read] == ["standard", "standard", "bulk"]
+    assert checked(str(file), lane="standard", tenant=None).count == 3
