@@ -132,8 +132,10 @@ A setting comes from four places. Each beats the ones before it:
 A key that does not exist stops the start with one sentence that names the nearest one that does. So does a value that
 makes no sense, or two that contradict each other; the sentence says from which of the four places the value came, of a
 file also the line. `headrace config check FILE` lists every such mistake, `headrace config show` what is in force and
-why. A table under `[lanes]` that is none of the default ones is a new lane, and needs an `order` of its own: without one
-the sentence names the lane that was likely meant. With one, `config check` has a caution for a name much like another's.
+why.
+
+A table under `[lanes]` that is none of the default ones is a new lane, and needs an `order` of its own: without one the
+sentence names the lane that was likely meant. With one, `config check` has a caution for a name like another's.
 
 - **Secrets** (marked below) may also come from a file: `<key>_file` in TOML, `HEADRACE_<GROUP>__<KEY>_FILE` in the
   environment. A relative path in TOML is beside the settings file.

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.client import GenerationClient
 from broker.client_ports import ClientDoors
@@ -20,6 +21,8 @@ from consumers.chunks import ChunkReader
 from consumers.dead_letters import DeadLetterReader, Found
 from consumers.results import ResultReader
 from schemas.outcome import Failed, Outcome
+from schemas.request import GenerationRequest
+from schemas.request_codec import encode_request
 
 BODY: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Grüße an 世界"}]}
 WITHIN_S = 30
@@ -149,14 +152,11 @@ class BrokerContract:
         assert await self.seen_by_all(world, request_id) == [first]
 
     async def test_what_cannot_be_served_fails_and_leaves_a_dead_letter_as_it_came(self, world: BrokerWorld) -> None:
-        request_id, gone = self.new_id(), datetime.now(UTC) - timedelta(days=30)
-        async with self.client(world) as generations:
-            with pytest.raises(GenerationFailed) as raised:
-                await generations.generate(BODY, lane="urgent", id=request_id, tenant="acme", deadline=gone)
-        failed = raised.value.outcome
+        request_id = self.new_id()
+        found = await self.too_late(world, request_id)
+        [failed] = await self.seen_by_all(world, request_id)
         assert isinstance(failed, Failed)
         assert (failed.id, failed.reason, failed.lane) == (request_id, "deadline_exceeded", "urgent")
-        found = await self.letter_of(world, request_id)
         assert found.letter.reason == "deadline_exceeded"
         assert found.letter.origin.topic == f"{world.prefix}.requests.urgent"
         assert found.original().tenant == "acme"
@@ -281,12 +281,9 @@ class BrokerContract:
                     await self.reader(world, group, topic="no-such-topic").open()
 
     async def test_dead_letters_are_found_by_time_and_by_place(self, world: BrokerWorld) -> None:
-        request_id, gone = self.new_id(), datetime.now(UTC) - timedelta(days=30)
+        request_id = self.new_id()
         begun = datetime.now(UTC) - timedelta(minutes=5)
-        async with self.client(world) as generations:
-            with pytest.raises(GenerationFailed):
-                await generations.generate(BODY, id=request_id, lane="urgent", deadline=gone)
-        found = await self.letter_of(world, request_id)
+        found = await self.too_late(world, request_id)
         async with self.letters(world, since=begun) as letters:
             assert request_id in [each.original().id async for each in letters]
             assert letters.offsets_done == letters.offsets
@@ -328,6 +325,21 @@ class BrokerContract:
 
     async def seen_by_all(self, world: BrokerWorld, request_id: str) -> list[Outcome]:
         return [outcome async for outcome in self.all_of(world, [request_id])]
+
+    async def too_late(self, world: BrokerWorld, request_id: str) -> Found:
+        """The dead letter of a request whose deadline had passed, from a producer that does not check as ours does."""
+        gone = datetime.now(UTC) - timedelta(days=30)
+        async with self.client(world) as generations:
+            with pytest.raises(InvalidRequest, match="has passed"):
+                await generations.submit(BODY, lane="urgent", id=request_id, tenant="acme", deadline=gone)
+        request = GenerationRequest(id=request_id, body=BODY, tenant="acme", deadline=gone)
+        record = encode_request(request, source="another.producer", time=datetime.now(UTC))
+        log = client_doors("", world.connection).submissions()
+        try:
+            await log.append(f"{world.prefix}.requests.urgent", record, timeout_s=WITHIN_S)
+        finally:
+            await log.close()
+        return await self.letter_of(world, request_id)
 
     async def letter_of(self, world: BrokerWorld, request_id: str) -> Found:
         async with asyncio.timeout(WITHIN_S):
