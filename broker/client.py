@@ -32,6 +32,7 @@ from broker.submission import Asked, Submission, each, new_id, submission
 from schemas.codec import encode_cancel
 from schemas.control import Cancel
 from schemas.ids import is_valid_id
+from schemas.nearest import listed
 from schemas.outcome import Completed, Failed, Outcome
 from schemas.topics import control_topic, requests_topic, results_topic
 from schemas.unreadable import is_unreadable
@@ -288,7 +289,7 @@ class GenerationClient:
     def _prepared(self, body: Mapping[str, Any], asked: Asked, **sent: Any) -> Submission:
         unknown = asked.keys() - Asked.__annotations__.keys()
         if unknown:
-            raise TypeError(f"a request takes no {', '.join(sorted(unknown))}")
+            raise TypeError(f"a request takes no {listed(sorted(unknown))}, only {listed(Asked.__annotations__)}")
         metadata = dict(asked.get("metadata") or {})
         return submission({**asked, "body": dict(body), "metadata": metadata}, source=self._source, **sent)
 
