@@ -1,11 +1,13 @@
 """Requests as JSON lines: one object a line, with its own `lane` if it likes, which is read here and not sent.
 
 A file is checked as a whole before its first line is sent, and all its bad lines are told at once. A pipe may never
-end, so standard input is checked line by line, and what stood before a bad line has been sent.
+end and cannot be read twice, so standard input and named pipes are checked line by line, and what stood before a bad
+line has been sent.
 """
 
 import asyncio
 import concurrent.futures
+import stat
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -77,6 +79,20 @@ def opened(source: str) -> Iterator[IO[bytes]]:
         raise InvalidRequest(f"{source} cannot be read: {why}.") from reason
     with lines:
         yield lines
+
+
+def is_stream(source: str) -> bool:
+    """Whether it can be read only once: standard input, a named pipe, or what `<(…)` makes in a shell.
+
+    Checked as a file it would be empty afterwards, and nothing would be sent without a word.
+    """
+    if source == STDIN:
+        return True
+    try:
+        mode = Path(source).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def checked(source: str, *, lane: str, tenant: str | None, allow_unknown: bool = False) -> Checked:

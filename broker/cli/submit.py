@@ -15,7 +15,7 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.options import BootstrapServers, Config, TimeoutS, TopicPrefix, settings_from
 from broker.cli.outcome_line import outcome_line
 from broker.cli.patience import hush_kafka
-from broker.cli.request_lines import STDIN, beside, checked, opened, submissions
+from broker.cli.request_lines import beside, checked, is_stream, opened, submissions
 from broker.cli.terminal import say, say_json
 from broker.cli.topics_there import check_lanes
 from broker.client import GenerationClient, Submission, each
@@ -58,13 +58,14 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
     """
     settings = settings_from(config, bootstrap_servers, prefix)
     hush_kafka()
-    told = None if source == STDIN else checked(source, lane=lane, tenant=tenant, allow_unknown=allow_unknown)
+    streams = is_stream(source)
+    told = None if streams else checked(source, lane=lane, tenant=tenant, allow_unknown=allow_unknown)
     if told is not None:
         asyncio.run(check_lanes(settings, source, told, given=lane, timeout_s=timeout))
 
     async def run(lines: Iterable[bytes], advance: Advance) -> bool:
         wanted = submissions(lines, lane=lane, tenant=tenant, source=source, allow_unknown=allow_unknown)
-        read = beside(wanted) if source == STDIN else each(wanted)
+        read = beside(wanted) if streams else each(wanted)
         connection = KafkaConnection.of(settings.kafka)
         async with GenerationClient(
             topic_prefix=settings.kafka.topic_prefix,

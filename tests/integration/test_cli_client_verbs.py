@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -150,6 +151,19 @@ def test_submit_reads_a_pipe_as_it_comes(connection: KafkaConnection, prefix: st
     assert process.returncode == 2
     assert [receipt["id"] for receipt in objects(out)] == ["first", "second"]
     assert "Line 3 of standard input, column 1: It is not JSON: a value is missing here." in err
+
+
+def test_submit_sends_what_a_named_pipe_holds(connection: KafkaConnection, prefix: str, tmp_path: Path) -> None:
+    """As `headrace submit <(…)` gives it: it can be read once, and was read to be checked before."""
+    asyncio.run(create_topics(connection, prefix))
+    pipe = tmp_path / "leads"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-W", "error", "-m", "broker.cli.main", "submit", str(pipe)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        pipe.write_text(json.dumps({"id": "first", "body": BODY}) + "\n", encoding="utf-8")
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert [receipt["id"] for receipt in objects(out)] == ["first"]
 
 
 def test_submit_waits_for_outcomes_and_leaves_with_1_if_one_failed(

@@ -1,11 +1,12 @@
 """Requests as lines: of a file as a whole, of a pipe one by one."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from broker.cli.request_lines import BadLines, beside, checked, refuse_lanes, submissions
+from broker.cli.request_lines import BadLines, beside, checked, is_stream, refuse_lanes, submissions
 from broker.errors import InvalidRequest
 
 BODY = {"model": "gpt-4o-mini"}
@@ -150,6 +151,13 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, why: str) -> None:
     with pytest.raises(InvalidRequest, match=f"cannot be read: {why}"):
         checked(f"{tmp_path}/{name}", lane="bulk", tenant=None)
+
+
+def test_what_can_be_read_only_once_is_a_stream(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    file = written(tmp_path, line())
+    streams = [is_stream(source) for source in ("-", str(tmp_path / "pipe"), file, str(tmp_path), "gone", "a\0b")]
+    assert streams == [True, True, False, False, False, False]
 
 
 async def test_lines_read_in_a_thread_come_in_order_and_end_with_their_error() -> None:
