@@ -60,7 +60,7 @@ def sentence_of(error: ValidationError, subject: str = "request") -> str:
     first = error.errors(include_url=False)[0]
     field = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "missing":
-        return f"The field {'.'.join(map(str, first['loc']))} is missing."
+        return f"The field {field} is {'missing' if len(first['loc']) == 1 else 'not valid: a part of it is missing'}."
     head = f"The field {field} is not valid" if field else f"The {subject} is not valid"
     return f"{head}: {_complaint(first)}."
 

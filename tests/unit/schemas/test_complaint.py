@@ -51,6 +51,12 @@ def test_a_field_that_is_missing_is_said_to_be() -> None:
     assert sentence(GenerationRequest, {"id": "a"}) == "The field body is missing."
 
 
+class Part(BaseModel):
+    """A shape in a shape."""
+
+    there: int
+
+
 class Odd(BaseModel):
     """Every type there is in a shape of ours."""
 
@@ -65,6 +71,7 @@ class Odd(BaseModel):
     several: list[int] = Field(default_factory=list)
     pair: tuple[int, int] = (1, 2)
     word: Literal["a"] = "a"
+    parts: dict[str, Part] = Field(default_factory=dict)
     when: date = date(2026, 1, 1)
     many: Annotated[list[int], Field(max_length=1)] = Field(default_factory=list)
 
@@ -81,6 +88,7 @@ class Odd(BaseModel):
         ({"amount": float("nan")}, "amount is not valid: it must be a number that is finite."),
         ({"several": {}}, "several is not valid: it must be a list, not an object."),
         ({"pair": 5}, "pair is not valid: it must be a list, not a number."),
+        ({"parts": {"SECRET": {}}}, "parts is not valid: a part of it is missing."),
         ({"word": "b"}, "word is not valid: it must be a."),
         ({"when": 1}, "when is not valid: it must be something else, not a number."),
         ({"many": [1, 2]}, "many is not valid: it must be shorter: at most 1."),
@@ -90,6 +98,7 @@ def test_any_shape_is_told_in_words_of_ours(fields: dict[str, Any], said: str) -
     told = sentence(Odd, fields)
     assert told == f"The field {said}"
     assert not LIBRARY.search(told)
+    assert "SECRET" not in told
 
 
 def test_what_is_no_json_at_all_is_said_to_be_none() -> None:

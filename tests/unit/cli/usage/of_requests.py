@@ -104,6 +104,8 @@ _ARGUMENTS = (
     Row("submit {dir}", r".* cannot be read: Is a directory\."),
     Row("submit leads.jsonl --lan bulk", r"There is no option --lan: did you mean --lane\?", files=_OK),
     Row("submit leads.jsonl --lane 'a b'", r"Line 1 of leads\.jsonl: There is no lane a b: .*\.", files=_OK),
+    Row("submit leads.jsonl --api-key=sk-Zq9-hush", r"There is no option --api-key: see `headrace submit -h`\.",
+        files=_OK),
     Row("submit leads.jsonl --timeout abc", r"--timeout must be a number, not abc\.", files=_OK),
     Row("submit leads.jsonl --timeout 0", r"--timeout must be at least 0\.1, not 0\.", files=_OK),
     Row("submit leads.jsonl --timeout", r"--timeout needs a value\.", files=_OK),
