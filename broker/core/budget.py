@@ -18,10 +18,11 @@ from broker.core.credence import Credence
 from broker.core.leeway import Leeway
 from broker.core.limit_settings import LimitSettings
 from broker.core.markup import PPM, Markup
-from broker.core.opening import may_open, opens_at
+from broker.core.opening import Opening
 from broker.core.patience import Patience, unfathomed
 from broker.core.places import places
 from broker.core.reading import DAY_MS, HOUR_MS, TOKENS, Metric, Snapshot
+from broker.core.refusals import explained, took_nothing
 from broker.core.reservation import Reservation
 from broker.core.sends import Sends
 from broker.core.slack import Inflow, Least
@@ -33,7 +34,6 @@ from broker.core.window import Window
 from broker.core.witness import Usage
 
 _ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})
-_TURNED_AWAY: Final = frozenset({Meaning.REJECTED, Meaning.AUTH})
 _REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
 _ASKED_TO_WAIT: Final = frozenset({Meaning.RATE_LIMITED, Meaning.OVERLOADED})
 
@@ -56,6 +56,7 @@ class Budget:
         self._spread: Spread | None = None
         self.paused_until_ms = now_ms  # no call is made before, whatever answers come
         self._leeway = Leeway()
+        self._opening = Opening(settings.tokens)
         self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
         self._buckets_made = 0
         self._granted: tuple[int, int, bool] | None = None  # what may be reserved at once, as last asked
@@ -96,7 +97,9 @@ class Budget:
         cap = self.settings.cap_tokens
         return (cap is None or charge <= cap) and self._buckets.hold(charge, self._credence.said)
 
-    def payable_at(self, charge: int, now_ms: int, *, keep_ppm: int = 0, stated: bool = False) -> int | None:
+    def payable_at(
+        self, charge: int, now_ms: int, *, keep_ppm: int = 0, stated: bool = False, lane_order: int = 0
+    ) -> int | None:
         """The first instant at which every metric can pay and nobody must wait; None: not before a call ends.
 
         Args:
@@ -104,13 +107,14 @@ class Budget:
             now_ms: The caller's clock.
             keep_ppm: The share of every bucket that must be left for others.
             stated: The server itself has named this charge.
+            lane_order: The place of its lane, which tells before the first answer who may go beside whom.
         """
         paid = self._to_pay(charge, stated=stated)
         if self._leeway.covers(paid, keep_ppm) and self.breaker.closed:
             self._granted = charge, now_ms, stated
             return now_ms
         probe_ms = self.breaker.may_call_at(now_ms)
-        first_ms = now_ms if self.believed else self._first_ms(now_ms, paid, keep_ppm)
+        first_ms = now_ms if self.believed else self._first_ms(now_ms, paid, keep_ppm, lane_order)
         if self._full(keep_ppm) or probe_ms is None or first_ms is None:
             return None
         at_ms = max(now_ms, self.paused_until_ms, probe_ms, first_ms, self._patience.may_call_at(now_ms))
@@ -152,13 +156,20 @@ class Budget:
         amounts = ((paid if mirror.metric is Metric.TOKENS else 1, mirror) for mirror in self._buckets)
         return max((amount * mirror.period_ms // mirror.capacity for amount, mirror in amounts), default=0)
 
-    def reserve(
-        self, attempt: int, charge: int, now_ms: int, *, stated: bool = False, prices: Prices | None = None
+    def reserve(  # noqa: PLR0913 — the particulars of one call
+        self,
+        attempt: int,
+        charge: int,
+        now_ms: int,
+        *,
+        stated: bool = False,
+        prices: Prices | None = None,
+        lane_order: int = 0,
     ) -> None:
         """Pay every metric for an attempt that is sent now; only what `payable_at` allows now may be reserved."""
         assert attempt not in self._flights, "an attempt is reserved once"
         if self._granted != (charge, now_ms, stated):  # else the question has just been asked
-            payable_at = self.payable_at(charge, now_ms, stated=stated)
+            payable_at = self.payable_at(charge, now_ms, stated=stated, lane_order=lane_order)
             assert payable_at is not None, "no attempt is reserved while another must end first"
             assert payable_at <= now_ms, "no attempt is reserved before every metric can pay"
         self._granted = None
@@ -166,12 +177,15 @@ class Budget:
         if self._patience.tried and self._patience.goes_alone(now_ms):
             self._buckets.trust_no_more_than(paid, now_ms)
         oldest = next(iter(self._flights.values()), None)
+        self._opening.refused = self._opening.refused and oldest is not None
         prices = Prices.flat(charge) if prices is None else prices
         number = self._sends.append(now_ms, paid, oldest.number if oldest else None, None if stated else prices)
         self.tariff.sent(attempt, prices, now_ms)
         depth = 0 if self._spread is None else self._spread.pay(paid, now_ms)
         unsettled = self.tariff.outstanding()
-        self._flights[attempt] = Reservation(number, charge, paid, stated, now_ms, depth, prices.endpoint, unsettled)
+        self._flights[attempt] = Reservation(
+            number, charge, paid, stated, now_ms, depth, prices.endpoint, unsettled, lane_order
+        )
         self._leeway.pay(paid)
         self._charged.pay(paid, now_ms)
         self._buckets.pay(paid, number, now_ms)
@@ -190,11 +204,12 @@ class Budget:
         """An attempt's answer has come: correct every metric it speaks of, both ways, and rest if it says so."""
         flight = self._flights.pop(attempt)
         self._granted = None
+        self._opening.refused = self._opening.refused or verdict.meaning is Meaning.RATE_LIMITED
         verdict = self._credence.believable(verdict, lambda: self.tariff.least_of(attempt))
         for size, former in self._credence.disproved.items():
             self._buckets.disown(size, former, flight.number, now_ms)
         self._testify(attempt, flight, verdict, usage, now_ms)
-        untaken = _took_nothing(verdict)
+        untaken = took_nothing(verdict)
         if untaken or (verdict.meaning in _REFUSED and not self.settings.refusals_charged):
             self._give_back(flight, now_ms, untaken=untaken or verdict.meaning is Meaning.TOO_LARGE)
         if not untaken:
@@ -279,20 +294,13 @@ class Budget:
         inflight_max = self.settings.inflight_max
         return inflight_max is not None and len(self._flights) >= places(inflight_max, keep_ppm)
 
-    def _first_ms(self, now_ms: int, paid: int, keep_ppm: int) -> int | None:
+    def _first_ms(self, now_ms: int, paid: int, keep_ppm: int, lane_order: int) -> int | None:
         """When a call may leave before the first answer; None: not before that."""
-        if not self._flights:
-            return now_ms
-        if not may_open(self.settings.tokens, self._charged.charged(now_ms), paid, keep_ppm):
-            return None
-        return opens_at(next(iter(self._flights.values())).sent_ms)
-
-    def _explained(self, flight: Reservation, verdict: Verdict) -> bool:
-        """Whether a refusal names a limit that could not pay."""
-        stated = verdict.snapshot
-        if stated is not None and stated.used is not None:
-            return stated.project or stated.capacity - stated.used < (stated.requested or flight.amount(stated.metric))
-        return any(reading.remaining < flight.amount(reading.metric) for reading in verdict.readings)
+        spent = self._charged.charged(now_ms)
+        flights = self._flights.values()
+        return self._opening.may_call_at(
+            flights, spent=spent, paid=paid, keep_ppm=keep_ppm, lane_order=lane_order, now_ms=now_ms
+        )
 
     def _ration(self, flight: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Admitted or not: that tells how much the server bears at once. A 400 is charged too, as recorded."""
@@ -302,7 +310,7 @@ class Budget:
             if self._spread is not None and flight.depth > self._spread.borne:
                 self._spread.admitted(flight.depth, flight.sent_ms)
         elif self._spread is not None and verdict.meaning is Meaning.RATE_LIMITED:
-            if self._explained(flight, verdict):
+            if explained(flight, verdict):
                 self._spread.outspent(flight.sent_ms, now_ms)
             else:
                 self._spread.unexplained(flight.depth, flight.paid, flight.sent_ms, now_ms)
@@ -388,13 +396,3 @@ class Budget:
             self._spread = Spread(shortest.capacity, shortest.period_ms, now_ms, self.settings.burst_ms)
         else:
             self._spread.follow(shortest.capacity, shortest.period_ms, now_ms)
-
-
-def _took_nothing(verdict: Verdict) -> bool:
-    """Whether the server turned a call away before it looked at its limits, as far as is known.
-
-    OpenAI charges a 400 like an answer, and then its headers say so; 401 and 404 come without (facts/openai.md §2, §4).
-    Servers that never show limits cannot correct what was believed: without this, one typing error in `max_tokens`
-    would freeze such a limit for as long as that many tokens take to flow in.
-    """
-    return verdict.meaning in _TURNED_AWAY and not verdict.readings and verdict.snapshot is None

@@ -63,7 +63,14 @@ class Flights:
         """A call leaves: reserve its charge and its weight; to an open breaker it is the probe."""
         self._serial += 1
         call = CallNumber(self._serial)
-        budget.reserve(call, ticket.charge, now_ms, stated=ticket.stated, prices=ticket.candidate.prices)
+        budget.reserve(
+            call,
+            ticket.charge,
+            now_ms,
+            stated=ticket.stated,
+            prices=ticket.candidate.prices,
+            lane_order=ticket.lane_order,
+        )
         own = budget.breaker
         if own.closed and account.closed:
             probes: tuple[Breaker, ...] = ()

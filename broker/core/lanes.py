@@ -214,6 +214,7 @@ class Lanes:
 
     Attributes:
         durations: How long calls take of late.
+        probes: How many calls of each lane were probes since the trouble began.
     """
 
     def __init__(self, rules: Sequence[LaneRule], tenants: Tenants) -> None:
@@ -226,6 +227,7 @@ class Lanes:
         self._tenants = tenants
         self._hurrying = False  # somebody may be near
         self._lifted: Ticket | None = None
+        self.probes: dict[str, int] = {}
 
     def queue(self, lane: str) -> LaneQueue:
         """The queue of one lane."""
@@ -286,15 +288,39 @@ class Lanes:
             own.nearing.pay(ticket.charge)
         self._hurrying = any(queue.nearing for queue in self._in_order)
 
-    def cheapest(self, now_ms: int) -> Pick | None:
-        """Who risks least as a probe, of those in front of each lane; it may use every reserve.
+    def foremost(self, now_ms: int) -> Pick | None:
+        """The head of the first lane that waits, whatever floors, ceilings and deadlines owe to others."""
+        keep_ppm = 0
+        self._lifted = None
+        for queue in self._in_order:
+            head = queue.next(now_ms) if queue.count else None
+            if head is not None:
+                return Pick(head, keep_ppm)
+            keep_ppm += queue.rule.reserve_ppm
+        return None
 
-        Who has been called less often comes first: a request that makes the server fail is no probe for the others.
+    def probe(self, now_ms: int) -> Pick | None:
+        """Who is to find out whether a trouble is over: of the lane whose turn it is, the cheapest in front.
+
+        The most urgent lane is asked first, since it would wait for the answer to another's probe. Each lane has its
+        turns (`turn`) and who has been called less often comes first, because a request that makes the server fail is
+        no probe for the others. A probe may use every reserve.
         """
-        fronts = (ticket for queue in self._in_order for ticket in queue.first(PROBES_LOOKED_AT))
-        free = (ticket for ticket in fronts if self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms))
-        found = min(free, key=lambda ticket: (ticket.calls, ticket.charge), default=None)
-        return None if found is None else Pick(found, 0)
+        for queue in sorted(self._in_order, key=lambda queue: self.turn(queue.rule.name)):
+            fronts = queue.first(PROBES_LOOKED_AT)
+            free = [each for each in fronts if self._tenants.is_free(each.candidate.tenant, each.charge, now_ms)]
+            if free:
+                return Pick(min(free, key=lambda ticket: (ticket.calls, ticket.charge)), 0)
+        return None
+
+    def probed(self, lane: str) -> None:
+        """A call of that lane leaves as a probe."""
+        self.probes[lane] = self.probes.get(lane, 0) + 1
+
+    def turn(self, lane: str) -> tuple[int, int]:
+        """How soon a lane is to be probed by; the smallest is next: the first one twice as often as the second."""
+        place = 1 + [*self._queues].index(lane)
+        return (1 + self.probes.get(lane, 0)) * place, place
 
     def served(self, ticket: Ticket, now_ms: int) -> None:
         """A ticket is being called: it leaves its queue, and what floors and ceilings owe changes."""

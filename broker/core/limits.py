@@ -37,25 +37,33 @@ class LimitDesk:
         """What a call of it takes at least, by any law that may still hold."""
         return ticket.charge if ticket.stated else self.budget.tariff.least(ticket.candidate.prices)
 
+    def pick(self, now_ms: int) -> Pick | None:
+        """Whose turn it is. Before its first answer a limit is asked by the first lane, whatever others are owed."""
+        return self.lanes.pick(now_ms) if self.budget.believed else self.lanes.foremost(now_ms)
+
     def next(self, now_ms: int, *, probe: bool) -> tuple[Pick, int] | None:
         """Who is next and when it can be called; None if nobody waits, or an answer must come first.
 
-        A limit in trouble is probed by the cheapest, and so is a whole account (`probe`); who that is, is looked for
-        when the rest is over.
+        A limit in trouble is probed, and so is a whole account (`probe`); by which request, is looked for when the rest
+        is over.
         """
         self.reprice()
         breaker = self.budget.breaker
         if breaker.closed and not probe:
-            pick = self.lanes.pick(now_ms)
+            pick = self.pick(now_ms)
+            if self.lanes.probes:
+                self.lanes.probes.clear()
         elif (rests_until_ms := breaker.rests_until(now_ms)) > now_ms:
             pick = self.lanes.pick(now_ms)
             return None if pick is None else (pick, rests_until_ms)
         else:
-            pick = self.lanes.cheapest(now_ms)
+            pick = self.lanes.probe(now_ms)
         if pick is None:
             return None
         ticket = pick.ticket
-        at_ms = self.budget.payable_at(ticket.charge, now_ms, keep_ppm=pick.keep_ppm, stated=ticket.stated)
+        at_ms = self.budget.payable_at(
+            ticket.charge, now_ms, keep_ppm=pick.keep_ppm, stated=ticket.stated, lane_order=ticket.lane_order
+        )
         if at_ms is not None and at_ms > now_ms and pick.keep_ppm:
             at_ms = min(at_ms, self._beside_nobody(pick, now_ms) or at_ms)
         return None if at_ms is None else (pick, at_ms)
@@ -162,6 +170,7 @@ class Limits:
         if not ticket.stated:
             ticket.charge = desk.budget.tariff.price(candidate.prices)
         queue = desk.lanes.queue(ticket.source.partition.lane)
+        ticket.lane_order = queue.rule.order
         queue.append(ticket, front=front)
         self._turns.setdefault(desk, None)
         self._waiting += 1
@@ -252,17 +261,18 @@ class Limits:
                 self._turns.pop(desk, None)
 
     def _probe(self, now_ms: int) -> Ticket | None:
-        """The one call that may go while the account is in trouble: the cheapest of a limit that has not blamed it."""
+        """The one call that may go while the account is in trouble, of a limit that has not blamed it if one waits."""
         at_ms = self.account.breaker.may_call_at(now_ms)
         if at_ms is None or not self._waiting or not self._is_due(at_ms, now_ms):
             return None
-        best: tuple[tuple[bool, int, int], Ticket] | None = None
+        best: tuple[tuple[bool, int, int, int, int], Ticket] | None = None
         for desk in self._turns:
             found = desk.next(now_ms, probe=True)
             if found is None or not self._is_due(found[1], now_ms):
                 continue
             ticket = found[0].ticket
-            rank = self.account.is_blamed_by(ticket.candidate.limit), ticket.calls, ticket.charge
+            blames = self.account.is_blamed_by(ticket.candidate.limit)
+            rank = blames, *desk.lanes.turn(ticket.source.partition.lane), ticket.calls, ticket.charge
             if best is None or rank < best[0]:
                 best = rank, ticket
         return None if best is None else best[1]
@@ -289,6 +299,8 @@ class Limits:
         """The ticket found payable is being called; returns who pays for it."""
         desk = self._desks[ticket.candidate.limit]
         desk.lanes.served(ticket, now_ms)
+        if not (self.account.breaker.closed and desk.budget.breaker.closed):
+            desk.lanes.probed(ticket.source.partition.lane)
         self._waiting -= 1
         if ticket.candidate.order and (follower := self._order.started(ticket)) is not None:
             self._line_up(follower, now_ms)

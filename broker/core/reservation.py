@@ -22,6 +22,7 @@ class Reservation:
         depth: How much was spent at once then.
         endpoint: By which its law is told.
         unsettled: What the calls then in flight, this one included, had still to take when they end.
+        lane_order: Its lane's place in the order of preference.
     """
 
     number: int
@@ -32,6 +33,7 @@ class Reservation:
     depth: int
     endpoint: str
     unsettled: int
+    lane_order: int = 0
 
     def amount(self, metric: Metric) -> int:
         """What was paid of that metric."""

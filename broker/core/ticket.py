@@ -153,7 +153,8 @@ class Ticket:
     in for the copy of a parked request. `bytes` is its weight when it is written again, `buffer_bytes` what it takes of
     its lane's buffer, as much unless stated. `rank` is its place in the line it stands in, if any, `late` whether that
     is the line of those who would probably not be answered in time; `least` what its call takes at least, as of when
-    that line last asked. `called_ms` is when it was last called. `turn` is its place among those of its ordering key.
+    that line last asked. `called_ms` is when it was last called. `turn` is its place among those of its ordering key,
+    `lane_order` its lane's in the order of preference.
     `candidate` is the content of one that is a request; no other has it.
     """
 
@@ -177,6 +178,7 @@ class Ticket:
     called_ms: int = 0
     buffer_bytes: int = 0
     turn: int = 0
+    lane_order: int = 0
     candidate: Candidate = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ Everything is read off the core, by the questions that the core asks itself. The
 | `tenants`      | for the turn of its tenant: another one of its lane is next                    |
 | `places`       | for a call in flight to end                                                    |
 | `memory`       | for answers in memory to be committed                                          |
-| `first_answer` | for the one call that finds out how full the limit is                          |
+| `first_answer` | for an answer of the limit, the first one, which tells how full it is          |
 | `cooldown`     | until OpenAI wants to be asked again                                           |
 | `limit`        | for tokens or requests to flow in; `kept` of them are for idle lanes above     |
 | `own_cap`      | for the operator's own cap on the limit                                        |
@@ -59,7 +59,7 @@ class Hindrances:
         capped = self._tenant_cap(ticket, desk, now_ms)
         if capped:
             return capped
-        pick = desk.lanes.pick(now_ms)
+        pick = desk.pick(now_ms)
         if pick is None:
             return []
         late = _late(ticket, desk) if ticket.late else []

@@ -52,7 +52,7 @@ class Shell:
         self,
         *,
         lanes: tuple[LaneRule, ...] = LANES,
-        tokens: int = 60_000,
+        tokens: int | None = 60_000,
         believed: bool = True,
         inflight_max: int = 1_000,
         in_place_max_ms: int = 60_000,

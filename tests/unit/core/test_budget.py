@@ -17,7 +17,7 @@ from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, ful
 # Not knowing
 
 
-@pytest.mark.parametrize(("settings", "next_ms"), [(SETTINGS, QUIET_MS), (UNKNOWN, None)])
+@pytest.mark.parametrize(("settings", "next_ms"), [(SETTINGS, QUIET_MS), (UNKNOWN, QUIET_MS)])
 def test_without_a_checkpoint_one_call_goes_first_and_its_headers_set_the_level(
     settings: LimitSettings, next_ms: int | None
 ) -> None:

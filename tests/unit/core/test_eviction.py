@@ -43,11 +43,18 @@ def rotten_budget(  # noqa: C901 — one class
         once = False
 
         def reserve(
-            self, attempt: int, charge: int, now_ms: int, *, stated: bool = False, prices: Prices | None = None
+            self,
+            attempt: int,
+            charge: int,
+            now_ms: int,
+            *,
+            stated: bool = False,
+            prices: Prices | None = None,
+            lane_order: int = 0,
         ) -> None:
             if self.at == "before it is paid":
                 raise RuntimeError
-            super().reserve(attempt, charge, now_ms, stated=stated, prices=prices)
+            super().reserve(attempt, charge, now_ms, stated=stated, prices=prices, lane_order=lane_order)
             if self.at == "after it is paid":
                 raise RuntimeError
 

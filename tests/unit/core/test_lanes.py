@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 
 from broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
-from broker.core.lanes import LaneQueue, Lanes
+from broker.core.lanes import LaneQueue, Lanes, Pick
 from broker.core.markup import PPM
 from broker.core.tenants import TenantRule, Tenants
 from broker.core.ticket import State, Ticket
@@ -272,6 +272,15 @@ def test_what_a_lane_owes_beyond_its_ceiling_stays_while_caps_keep_all_of_it_out
     assert lanes.queue("urgent").excess_ppm_tokens == 30 * PPM
 
 
+def probed(made: Lanes) -> Ticket:
+    """Who is the next probe; it is noted as one that failed."""
+    found = made.probe(0)
+    assert found is not None
+    assert not found.keep_ppm
+    made.probed(found.ticket.source.partition.lane)
+    return found.ticket
+
+
 def test_a_probe_keeps_to_the_caps_of_tenants() -> None:
     tenants = Tenants({"acme": TenantRule(inflight_max=1)})
     lanes = Lanes(LANES, tenants)
@@ -279,33 +288,40 @@ def test_a_probe_keeps_to_the_caps_of_tenants() -> None:
     lanes.queue("standard").append(of_acme)
     (dear,) = lined_up(lanes, "bulk", 500)
     for expected in (of_acme, dear):
-        found = lanes.cheapest(0)
-        assert found is not None
-        assert found.ticket is expected
+        assert probed(lanes) is expected
         tenants.called("acme", 1, 0)
 
 
-def test_the_cheapest_is_looked_for_in_front_of_every_lane_and_no_further() -> None:
+def test_a_probe_is_the_cheapest_in_front_of_its_lane_and_of_those_that_have_been_called_least() -> None:
     made = Lanes(LANES, Tenants())
-    assert made.cheapest(0) is None
+    assert made.probe(0) is None
     for charge in (700, *[900] * (PROBES_LOOKED_AT - 1), 1):
         made.queue("bulk").append(ticket(candidate(charge=charge), lane="bulk"))
-    found = made.cheapest(0)
-    assert found is not None
-    assert (found.ticket.charge, found.keep_ppm) == (700, 0)
-    made.queue("standard").append(ticket(candidate(charge=600)))
-    found = made.cheapest(0)
-    assert found is not None
-    assert found.ticket.charge == 600
+    cheapest = probed(made)
+    assert cheapest.charge == 700
+    cheapest.calls = 1
+    assert probed(made).charge == 900
 
 
-def test_a_probe_that_failed_lets_dearer_ones_that_have_not_been_tried_go_first() -> None:
+def test_the_most_urgent_lane_is_the_first_probe_and_none_is_left_out() -> None:
     made = Lanes(LANES, Tenants())
-    poison, dear = lined_up(made, "urgent", 1) + lined_up(made, "bulk", 500)
-    poison.calls = 1
-    found = made.cheapest(0)
-    assert found is not None
-    assert found.ticket is dear
+    for lane, charge in (("urgent", 900), ("standard", 500), ("bulk", 1)):
+        lined_up(made, lane, charge)
+    lanes = [probed(made).source.partition.lane for _ in range(12)]
+    assert "".join(lane[0] for lane in lanes) == "uusubusuusbu"  # as one to a half to a third
+
+
+def test_before_the_first_answer_the_first_lane_that_waits_is_asked_whatever_is_owed_below() -> None:
+    made = Lanes(LANES, Tenants())
+    assert made.foremost(0) is None
+    bulk, standard = (lined_up(made, lane, 100)[0] for lane in ("bulk", "standard"))
+    made.queue("bulk").credit_ppm_tokens = 10**9
+    assert made.pick(0) == Pick(bulk, 200_000)
+    assert made.foremost(0) == Pick(standard, 200_000)
+    made.queue("standard").remove(standard)
+    assert made.foremost(0) == Pick(bulk, 200_000)
+    (urgent,) = lined_up(made, "urgent", 100)
+    assert made.foremost(0) == Pick(urgent, 0)
 
 
 def test_the_line_of_a_tenant_is_its_own() -> None:

@@ -1,7 +1,7 @@
 from broker.core.breaker import ACCOUNT_REST_MS
 from broker.core.limits import Limits
 from broker.core.verdict import Meaning
-from tests.unit.core.desks import enqueued, limits
+from tests.unit.core.desks import call, enqueued, limits
 from tests.unit.core.specimens import verdict
 
 
@@ -93,14 +93,36 @@ def test_a_probe_is_paid_like_any_call_and_waits_for_a_limit_that_can_pay() -> N
     )
 
 
-def test_a_limit_in_trouble_is_probed_by_the_cheapest_of_its_lanes() -> None:
+def test_a_limit_in_trouble_is_probed_by_the_cheapest_of_its_most_urgent_lane() -> None:
     made = limits()
     enqueued(made, charge=900, lane="urgent")
-    enqueued(made, charge=300, lane="urgent")
-    cheapest = enqueued(made, charge=20, lane="bulk")
+    cheapest = enqueued(made, charge=300, lane="urgent")
+    enqueued(made, charge=20, lane="bulk")
     enqueued(made, charge=500)
     made.desk("gpt", 0).budget.breaker.trip(Meaning.TIMEOUT, 0, 0)
     assert next(made.payable(0), None) is cheapest
+
+
+def test_the_probe_of_an_account_is_of_the_most_urgent_lane_whatever_its_limit() -> None:
+    made = limits()
+    blamed(made, "c")
+    enqueued(made, "a", 20, lane="bulk")
+    urgent = enqueued(made, "b", 900, lane="urgent")
+    assert next(made.payable(ACCOUNT_REST_MS), None) is urgent
+
+
+def test_the_lanes_of_a_limit_whose_trouble_is_over_begin_their_turns_anew() -> None:
+    made = limits()
+    breaker = made.desk("gpt", 0).budget.breaker
+    breaker.trip(Meaning.TIMEOUT, 0, 0)
+    for charge in (100, 200, 300):
+        enqueued(made, charge=charge, lane="urgent")
+    for _ in range(2):
+        call(made)
+    assert made.desk("gpt", 0).lanes.probes == {"urgent": 2}
+    breaker.close()
+    call(made)
+    assert not made.desk("gpt", 0).lanes.probes
 
 
 def test_what_was_known_of_the_account_is_forgotten_with_the_limits() -> None:

@@ -190,6 +190,18 @@ def test_before_the_first_answer_a_limit_with_places_of_its_own_waits_for_it_too
     )
     shell.waits("first", lane="urgent")
     (found,) = shell.why(shell.waits(lane="urgent"))
+    assert (found["kind"], found["payable_in_s"]) == ("first_answer", 0.3)
+    (_, found) = shell.why(shell.waits(lane="standard"))
+    assert (found["kind"], found["own"]) == ("first_answer", False)
+
+
+def test_before_the_first_answer_what_is_not_small_waits_for_it_too() -> None:
+    shell = Asked()
+    shell.core.limits._make_budget = lambda _, now_ms: Budget(
+        LimitSettings("gpt", None, None, inflight_max=5), now_ms, None
+    )
+    shell.waits("first", charge=10_000, lane="urgent")
+    (found,) = shell.why(shell.waits(lane="urgent"))
     assert found == {"kind": "first_answer", "limit": "gpt"}
 
 
