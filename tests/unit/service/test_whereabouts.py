@@ -132,8 +132,8 @@ async def test_before_a_call_has_ended_nobody_can_tell_when_the_next_one_starts(
     world = World(latency_s=5)
     process = Process(world, "a", settings=settings_of(limits={})).start()
     await led(process)
-    for name in ("first", "second"):  # too large for two to go before an answer
-        world.submit(name, body={"model": MODEL, "messages": [{"role": "user", "content": "a" * 12_000}]})
+    large = [{"role": "user", "content": "a" * 12_000}]  # too large for two to go before an answer
+    submit(world, "first", "second", body={"model": MODEL, "messages": large})
     told = await reaches(process, "second", "waiting")
     assert (kinds(told), told["estimated_start"]) == (["first_answer"], None)
     await until(lambda: len(world.outcomes()) == 2)
