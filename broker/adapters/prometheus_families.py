@@ -56,7 +56,9 @@ class Families:
             "utilisation_ratio", "Charged in the last 60 s, as a part of what the limit allows.", "model", "limit"
         )
         self.backlog_requests = self._gauge("backlog_requests", "Requests taken and waiting.", "lane")
-        self.backlog_seconds = self._gauge("backlog_seconds", "Seconds of budget that wait.", "lane")
+        self.backlog_seconds = self._gauge("backlog_seconds", "Seconds until all that wait could be called.", "lane")
+        self.lag_requests = self._gauge("lag_requests", "Records of a lane in Kafka, not taken yet.", "lane")
+        self.lag_age = self._gauge("lag_age_seconds", "How long ago Kafka was asked for the lag.", "lane")
         self.backlog_oldest = self._gauge("backlog_oldest_seconds", "Age of the oldest that waits.", "lane")
         self.inflight = self._gauge("inflight", "Calls under way.", "model")
         self.leader = self._gauge("leader", "1 while this process leads.")

@@ -5,6 +5,7 @@ apart, the rest is `other`. No method raises, whatever it is given: a figure tha
 out, and a text is made one that can be encoded, for one bad label would break every scrape from then on.
 """
 
+import contextlib
 import math
 from typing import Final
 
@@ -94,10 +95,19 @@ class Meter:
         _observe(self._families.charge_error, tokens, self._models.label(model))
 
     def backlog(self, lane: str, requests: int, seconds: float, oldest_s: float) -> None:
-        """What waits in a lane: requests, seconds of budget, and the age of the oldest."""
+        """What waits in a lane: requests, seconds until all could be called, and the age of the oldest."""
         _set(self._families.backlog_requests, requests, lane)
         _set(self._families.backlog_seconds, seconds, lane)
         _set(self._families.backlog_oldest, oldest_s, lane)
+
+    def lag(self, lane: str, requests: int | None, age_s: float) -> None:
+        """What of a lane is still in Kafka, as of `age_s` ago; None: nothing is known, and nothing is shown."""
+        for family, value in ((self._families.lag_requests, requests), (self._families.lag_age, age_s)):
+            if requests is None:
+                with contextlib.suppress(KeyError):  # older releases raise where nothing is shown
+                    family.remove(lane)
+            else:
+                _set(family, value or 0, lane)
 
     def inflight(self, model: str, calls: int) -> None:
         """So many calls are under way."""

@@ -288,6 +288,12 @@ class Lanes:
             own.nearing.pay(ticket.charge)
         self._hurrying = any(queue.nearing for queue in self._in_order)
 
+    def kept_ppm(self, lane: str) -> int:
+        """The share of a bucket that a call of that lane leaves: the reserves of the idle lanes above."""
+        order = self._queues[lane].rule.order
+        above = (queue for queue in self._in_order if queue.rule.order < order and not queue.count)
+        return sum(queue.rule.reserve_ppm for queue in above)
+
     def foremost(self, now_ms: int) -> Pick | None:
         """The head of the first lane that waits, whatever floors, ceilings and deadlines owe to others."""
         keep_ppm = 0

@@ -13,7 +13,6 @@ from broker.core.budget import Budget, Checkpoint
 from broker.core.lanes import LaneRule, Lanes, Pick
 from broker.core.order import Order
 from broker.core.reach import Reach, out_of_time
-from broker.core.reading import Metric
 from broker.core.tenants import Tenants
 from broker.core.ticket import Candidate, Ticket
 
@@ -317,16 +316,6 @@ class Limits:
     def waiting(self) -> int:
         """How many wait, all limits together."""
         return self._waiting
-
-    def backlog_ms(self, lane: str, now_ms: int) -> int:
-        """How long the tokens a lane waits for take to flow in: the longest over its limits. Levels are left out."""
-        longest_ms = 0
-        for desk in self._desks.values():
-            tokens = desk.lanes.queue(lane).waiting_tokens
-            for level in desk.budget.levels(now_ms):
-                if level.metric is Metric.TOKENS:
-                    longest_ms = max(longest_ms, tokens * level.period_ms // level.capacity)
-        return longest_ms
 
     def checkpoints(self, now_ms: int, first: int = 0, count_max: int | None = None) -> tuple[Checkpoint, ...]:
         """What a successor should believe of every limit's level, or of so many in turn from the `first` on."""

@@ -30,6 +30,7 @@ from broker.service.driver import Driver
 from broker.service.grants import Grants
 from broker.service.health import Health
 from broker.service.intake import LaneIntake
+from broker.service.lags import Lags
 from broker.service.leadership import Leadership, Parts
 from broker.service.ledger_follower import LedgerFollower
 from broker.service.offload import Offload, at_once
@@ -168,7 +169,8 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
     readers = _readers(given, callers, secret)
     leadership, parts = _leadership(given, callers, readers, replies, from_start)
     core, hold, telemetry, health = callers.core, callers.hold, callers.telemetry, leadership.health
-    status = Status(settings, core, health, telemetry, replies, owner=owner, clock=clock)
+    lags = Lags({lane: intake for lane, intake in readers.intakes.items() if lane != CONTROL}, clock)
+    status = Status(settings, core, health, telemetry, replies, lags=lags, owner=owner, clock=clock)
     whereabouts = Whereabouts(core, hold, health=health, telemetry=telemetry, clock=clock, topic_prefix=given.prefix)
     logs = (readers.letters, *(intake.log for intake in readers.intakes.values()))
     dispatcher = Dispatcher(
@@ -178,6 +180,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         doors=Doors(doors.upstream, doors.lease, doors.chunks, logs),
         telemetry=telemetry,
         replies=replies,
+        lags=lags,
         status=status,
         whereabouts=whereabouts,
     )

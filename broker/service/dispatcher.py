@@ -13,6 +13,7 @@ from broker.ports import ChunkLog, LaneLog, Lease, Upstream
 from broker.service.address import url_of
 from broker.service.driver import Driver
 from broker.service.health import GAUGES_EVERY_S
+from broker.service.lags import ASKED_EVERY_S, Lags
 from broker.service.leadership import Leadership
 from broker.service.presentable import json_text
 from broker.service.replies import Replies
@@ -43,6 +44,7 @@ class Dispatcher:
 
     Attributes:
         gauges_every_s: How often levels are measured, and the status is left in Redis.
+        lags_every_s: How often Kafka is asked what it still holds of each lane.
     """
 
     def __init__(  # noqa: PLR0913 — composed in one place, all but the first keyword-only
@@ -54,17 +56,20 @@ class Dispatcher:
         doors: Doors,
         telemetry: Telemetry,
         replies: Replies,
+        lags: Lags,
         status: Status,
         whereabouts: Whereabouts,
     ) -> None:
         """Made by `broker.service.assembly`."""
         self.gauges_every_s = GAUGES_EVERY_S
+        self.lags_every_s = ASKED_EVERY_S
         self._settings = settings
         self._driver = driver
         self._leadership = leadership
         self._doors = doors
         self._telemetry = telemetry
         self._replies = replies
+        self._lags = lags
         self._status = status
         self._whereabouts = whereabouts
         self._leaving = asyncio.Event()
@@ -96,6 +101,7 @@ class Dispatcher:
                 helpers = [
                     tasks.create_task(self._driver.run(), name="driver"),
                     tasks.create_task(self._gauges(url), name="gauges"),
+                    tasks.create_task(self._watch_lags(), name="lags"),
                 ]
                 leading = tasks.create_task(self._leadership.run(), name="leadership")
                 departure = tasks.create_task(self._leave(rungs, leading), name="leaving")
@@ -130,11 +136,23 @@ class Dispatcher:
             now_ms = self._driver.clock.now_ms()
             self._telemetry.chunks_dropped(self._doors.chunks.dropped)
             self._telemetry.gauges(self._driver.core, self._leadership.health, now_ms)
+            for lane in self._settings.lanes:
+                self._telemetry.lag(lane, self._lags.of(lane, now_ms))
             with observing("status"):
                 await self._leave_status(now_ms)
             with observing("replies"):
                 if self._leadership.health.role == "leader":
                     await self._replies.glance()
+
+    async def _watch_lags(self) -> None:
+        """Ask Kafka what it still holds, beside everything else: an answer may be slow, or never come."""
+        while True:
+            with self._telemetry.containment.observing("lags"):
+                if self._leadership.health.role == "leader":
+                    await self._lags.look()
+                else:
+                    self._lags.forget()
+            await asyncio.sleep(self.lags_every_s)
 
     async def _leave_status(self, now_ms: int) -> None:
         """What `headrace status` finds in Redis; nobody depends on it."""

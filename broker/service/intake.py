@@ -73,6 +73,7 @@ class LaneIntake:
         self._topic_id: str | None = None
         self._cautions: dict[int, Caution] = {}  # partitions whose records are named in the ledger before they are read
         self._read_bytes = 0  # since others had a turn
+        self._partitions: list[int] = []
         self._full: dict[int, int] = {}  # partitions whose next record does not fit, and when they are asked again
 
     @property
@@ -91,13 +92,32 @@ class LaneIntake:
             _log.warning("caution_begins", lane=self.lane, partition=number, until=caution.until, deaths=caution.deaths)
         self._looked_up_ms = self._driver.clock.now_ms()
         self._topic_id = self.log.topic_id
-        self._task = asyncio.create_task(self._run(sorted(positions)), name=f"intake {self.lane}")
+        self._partitions = sorted(positions)
+        self._task = asyncio.create_task(self._run(self._partitions), name=f"intake {self.lane}")
 
     async def halt(self) -> None:
         """Stop taking; nothing is in between afterwards."""
         task, self._task = self._task, None
         if task is not None:
             await ended(task)
+
+    @property
+    def takes(self) -> bool:
+        """Whether the lane is being read."""
+        return self._task is not None
+
+    async def lag(self) -> int | None:
+        """How many offsets behind what was taken Kafka has for readers; None while nothing is taken.
+
+        Raises:
+            broker.errors.LogUnavailable: Kafka does not say.
+        """
+        if not self.takes:
+            return None
+        bounds = await self.log.bounds(self._partitions)
+        if not self.takes:  # it has been halted meanwhile
+            return None
+        return sum(max(0, end - self.log.position(partition)) for partition, (_, end) in bounds.items())
 
     def failure(self) -> BaseException | None:
         """What ended the task, if it ended by itself: a defect, never Kafka being away."""
@@ -108,7 +128,7 @@ class LaneIntake:
     async def _run(self, partitions: list[int]) -> None:
         while True:
             try:
-                partitions = await self._look_up(partitions)
+                partitions = self._partitions = await self._look_up(partitions)
                 took = await self._round(partitions)
             except (LogUnavailable, MissingTopic) as error:
                 _log.warning("lane_unreadable", lane=self.lane, reason=str(error))

@@ -11,7 +11,9 @@ from broker.core.dispatch import Dispatch
 from broker.core.limits import LimitDesk
 from broker.core.rules import Role
 from broker.core.ticket import State
+from broker.service.backlog import backlog_ms
 from broker.service.health import Health
+from broker.service.lags import Lags
 from broker.service.replies import Replies
 from broker.service.telemetry import Telemetry, in_seconds
 from broker.settings.whole import Settings
@@ -29,6 +31,7 @@ class Status:
         telemetry: Telemetry,
         replies: Replies,
         *,
+        lags: Lags,
         owner: str,
         clock: WallClock,
     ) -> None:
@@ -38,6 +41,7 @@ class Status:
         self._health = health
         self._telemetry = telemetry
         self._replies = replies
+        self._lags = lags
         self._owner = owner
         self._clock = clock
         self.url: str | None = None
@@ -95,10 +99,12 @@ class Status:
         tickets = [ticket for ticket in self._core.register.tickets() if ticket.source.partition.lane == name]
         waiting = [ticket for ticket in tickets if ticket.state is State.WAITING]
         oldest_ms = min((ticket.taken_ms for ticket in waiting), default=now_ms)
+        lag = self._lags.of(name, now_ms)
         return {
+            "lag": None if lag is None else {"requests": lag.requests, "age_s": round(lag.age_s, 1)},
             "waiting": len(waiting),
             "waiting_tokens": sum(ticket.charge for ticket in waiting),
-            "waiting_seconds": in_seconds(self._core.limits.backlog_ms(name, now_ms)),
+            "waiting_seconds": in_seconds(backlog_ms(self._core.limits, name, now_ms)),
             "calling": sum(ticket.state is State.CALLING for ticket in tickets),
             "settled": sum(ticket.state is State.SETTLED for ticket in tickets),
             "oldest_s": round((now_ms - oldest_ms) / 1_000, 1),

@@ -34,10 +34,12 @@ from broker.core.limits import LimitDesk
 from broker.core.reading import Metric
 from broker.core.ticket import CONTROL, State, TicketNumber
 from broker.core.verdict import Meaning, Verdict
+from broker.service.backlog import backlog_ms
 from broker.service.cargo import Cargo, Hold
 from broker.service.charges import Charges
 from broker.service.containment import Containment, surviving
 from broker.service.health import Health
+from broker.service.lags import Lag
 from broker.service.parkings import Parkings
 from broker.service.short_forms import ENCODE_CRASHED
 from broker.service.trips import Trips
@@ -292,7 +294,12 @@ class Telemetry:
         self._seen_calling = set(calling)
         for lane, taken_ms in waiting.items():
             oldest_s = in_seconds(now_ms - min(taken_ms, default=now_ms))
-            self.meter.backlog(lane, len(taken_ms), in_seconds(core.limits.backlog_ms(lane, now_ms)), oldest_s)
+            self.meter.backlog(lane, len(taken_ms), in_seconds(backlog_ms(core.limits, lane, now_ms)), oldest_s)
+
+    @surviving("metrics")
+    def lag(self, lane: str, lag: Lag | None) -> None:
+        """What of a lane is still in Kafka, if anything is known of it."""
+        self.meter.lag(lane, None if lag is None else lag.requests, 0 if lag is None else lag.age_s)
 
     @surviving("metrics")
     def chunks_dropped(self, count: int) -> None:

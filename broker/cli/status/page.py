@@ -17,6 +17,7 @@ from schemas.instants import from_wire
 _BAR_CELLS: Final = 20
 _NAME_CHARS_MAX: Final = 40
 _SHOWN_MAX: Final = 20
+_LAG_FRESH_S: Final = 15
 _NAME_NOBODY_CHOSE: Final = "default"
 _GRAVE, _NOTE, _WELL, _FAINT = "bold red", "yellow", "green", "dim"
 _KNOWN: Final = frozenset(
@@ -129,11 +130,12 @@ def _columns(first: str, *others: str) -> Table:
 
 
 def _lanes(lanes: Mapping[str, Said]) -> Table:
-    table = _columns("lane", "waiting", "tokens", "time needed", "oldest", "calling", "to be published")
+    table = _columns("lane", "in Kafka", "waiting", "tokens", "time needed", "oldest", "calling", "to be published")
     for name, lane in list(lanes.items())[:_SHOWN_MAX]:
         waiting = int(lane.get("waiting", 0))
         table.add_row(
             _named(name),
+            _in_kafka(table_of(lane, "lag")),
             f"{waiting:,}",
             f"{lane.get('waiting_tokens', 0):,}",
             spoken_s(float(lane.get("waiting_seconds", 0))) if waiting else "-",
@@ -142,6 +144,14 @@ def _lanes(lanes: Mapping[str, Said]) -> Table:
             f"{lane.get('settled', 0):,}",
         )
     return table
+
+
+def _in_kafka(lag: Said) -> str:
+    """What was not taken yet; with its age, if Kafka has not answered of late."""
+    if "requests" not in lag:
+        return "?"
+    age_s = float(lag.get("age_s", 0))
+    return f"{int(lag['requests']):,}" + (f" {spoken_s(age_s)} ago" if age_s > _LAG_FRESH_S else "")
 
 
 def _limits(limits: Mapping[str, Said], *, leads: bool) -> Iterator[RenderableType]:

@@ -163,7 +163,7 @@ class DispatcherProcess(Process):
                 secret=lambda size: name.encode().ljust(size, b".")[:size],
             )
         )
-        self.made.dispatcher.gauges_every_s = GAUGES_EVERY_S
+        self.made.dispatcher.gauges_every_s = self.made.dispatcher.lags_every_s = GAUGES_EVERY_S
         self._audited(self.made.driver)
 
     def _audited(self, driver: Driver) -> None:

@@ -21,6 +21,8 @@ _CONTRACT = {
     'headrace_backlog_requests{lane="urgent"} 3.0',
     'headrace_backlog_seconds{lane="urgent"} 12.5',
     'headrace_backlog_oldest_seconds{lane="urgent"} 4.0',
+    'headrace_lag_requests{lane="urgent"} 250.0',
+    'headrace_lag_age_seconds{lane="urgent"} 1.5',
     'headrace_inflight{model="gpt-4o"} 2.0',
     'headrace_queue_wait_seconds_sum{lane="urgent"} 0.5',
     'headrace_upstream_seconds_sum{model="gpt-4o"} 1.5',
@@ -70,6 +72,7 @@ def meter() -> Meter:
     meter.charge_law("gpt-4o", "chat-2025")
     meter.charge_error("gpt-4o", -2)
     meter.backlog("urgent", 3, 12.5, 4.0)
+    meter.lag("urgent", 250, 1.5)
     meter.inflight("gpt-4o", 2)
     meter.queue_wait("urgent", 0.5)
     meter.upstream_time("gpt-4o", 1.5)
@@ -182,6 +185,15 @@ def test_a_figure_that_has_no_float_is_shown_as_the_largest_one_and_later_sums_g
     lines = _lines(meter)
     assert 'headrace_charge_tokens_total{lane="bulk",model="gpt-4o"} 1.000000000000007e+15' in lines
     assert 'headrace_backlog_seconds{lane="bulk"} 1e+15' in lines
+
+
+def test_a_lag_of_which_nothing_is_known_is_not_shown() -> None:
+    meter = Meter()
+    meter.lag("bulk", None, 0)
+    meter.lag("bulk", 0, 2.0)
+    assert {'headrace_lag_requests{lane="bulk"} 0.0', 'headrace_lag_age_seconds{lane="bulk"} 2.0'} <= _lines(meter)
+    meter.lag("bulk", None, 0)
+    assert not [line for line in _lines(meter) if line.startswith("headrace_lag_")]
 
 
 def test_kinds_of_retries_are_bounded_since_they_stand_in_records() -> None:

@@ -127,25 +127,6 @@ def test_a_reserve_is_kept_from_the_lanes_below() -> None:
     assert call(made) is urgent
 
 
-def test_the_backlog_of_a_lane_is_the_time_its_tokens_take_to_flow_in() -> None:
-    made = limits()
-    assert made.backlog_ms("bulk", 0) == 0
-    enqueued(made, "a", 30_000, lane="bulk")
-    enqueued(made, "b", 90_000, lane="bulk")
-    enqueued(made, "a", 500, lane="urgent")
-    assert made.backlog_ms("bulk", 0) == 90_000
-    assert made.backlog_ms("urgent", 0) == 500
-
-
-def test_requests_do_not_count_as_backlog_of_tokens() -> None:
-    def by_requests(limit: str, now_ms: int) -> Budget:
-        return Budget(LimitSettings(limit, None, 10), now_ms, None)
-
-    made = limits(by_requests)
-    enqueued(made, charge=1_000)
-    assert made.backlog_ms("standard", 0) == 0
-
-
 def test_a_successor_is_told_of_believed_levels_only() -> None:
     made = limits(lambda limit, now_ms: budget(limit, now_ms, believed=limit == "known"))
     for limit in ("known", "guessed"):
@@ -206,7 +187,7 @@ def test_a_ticket_is_priced_by_the_dearest_law_until_an_answer_tells_and_then_by
     desk.budget.reserve(1, first.charge, 0, prices=CHAT)
     desk.budget.answered(1, 500, verdict(remaining=60_000 - 200))
     assert next(made.payable(500), None) is second
-    assert (second.charge, made.backlog_ms("standard", 500)) == (200, 200)
+    assert (second.charge, made.desk("gpt", 500).lanes.queue("standard").waiting_tokens) == (200, 200)
     assert chatting(made).charge == 200
 
 

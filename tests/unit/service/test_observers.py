@@ -94,7 +94,8 @@ async def test_a_price_without_a_float_takes_neither_the_gauges_nor_the_status_a
     await until(lambda: bool(process.core.register.tickets()))
     (ticket,) = process.core.register.tickets()
     ticket.charge = 10**5_000
-    process.core.limits.desks()["gpt-4o-mini"].lanes.queue("standard").waiting_tokens = 10**5_000
+    queue = process.core.limits.desks()["gpt-4o-mini"].lanes.queue("standard")
+    queue.count, queue.waiting_tokens = 1, 10**5_000
     now_ms = process.clock.now_ms()
     process.telemetry.gauges(process.core, process.health, now_ms)
     told = json.loads(json_text(process.status.snapshot(now_ms)))

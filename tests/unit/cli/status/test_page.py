@@ -46,18 +46,44 @@ def test_trouble_stands_above_the_numbers() -> None:
 
 def test_lanes_and_limits_are_tables_with_bars() -> None:
     status = said(
-        lanes={"bulk": lane(waiting=83, waiting_tokens=44_881, waiting_seconds=246.0, calling=3, oldest_s=8.0)},
+        lanes={
+            "bulk": lane(waiting=83, waiting_tokens=44_881, waiting_seconds=246.0, calling=3, oldest_s=8.0)
+            | {"lag": {"requests": 12_000, "age_s": 4.0}}
+        },
         limits={"mini": limit(waiting=77, inflight=6, next_call_s=0.1, buckets=[bucket(low=2_500, high=4_000)])},
         models={
             "large": {"requests": 12, "charge_tokens_mean": 404.4, "input_tokens_mean": 413, "output_tokens_mean": 113}
         },
     )
     lines = shown(look(status))
-    assert line_of(lines, "bulk ").split() == ["bulk", "83", "44,881", "4", "min", "6", "s", "8.0", "s", "3", "0"]
+    assert line_of(lines, "bulk ").split() == [
+        "bulk",
+        "12,000",
+        "83",
+        "44,881",
+        "4",
+        "min",
+        "6",
+        "s",
+        "8.0",
+        "s",
+        "3",
+        "0",
+    ]
     assert "█████▒▒▒░░░░░░░░░░░░  25% to 40%  2,500 of 10,000" in line_of(lines, "mini ")
     assert line_of(lines, "large ").split() == ["large", "12", "404", "413", "113"]
     assert "in flight 2, holding 128 KiB of memory for answers" in lines
     assert "outcomes since it started  completed 7" in lines
+
+
+def test_what_kafka_still_holds_is_shown_with_its_age_where_kafka_has_not_answered_of_late() -> None:
+    for lag, expected in (
+        ({"requests": 0, "age_s": 15.0}, ["bulk", "0", "0"]),
+        ({"requests": 1_200, "age_s": 42.0}, ["bulk", "1,200", "42", "s", "ago", "0"]),
+        (None, ["bulk", "?", "0"]),
+    ):
+        lines = shown(look(said(lanes={"bulk": lane() | {"lag": lag}})))
+        assert line_of(lines, "bulk ").split()[: len(expected)] == expected
 
 
 def test_a_stale_report_is_marked_wherever_one_looks() -> None:
