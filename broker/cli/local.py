@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from broker.cli.terminal import say, say_json
+from broker.cli.terminal import safe, say, say_json
 from broker.local import detached
 from broker.local.cluster import size_of_data
 from broker.local.errors import LocalServicesError
@@ -51,13 +52,16 @@ def up(
 ) -> None:
     """Start both, wait until they serve, and print the settings to use; where they run already, only print.
 
-    The first start on a machine fetches Kafka (45 MB), once. They run on after this command, until `local down`.
+    What has ended of a pair that runs is started again, and its data stay. The first start on a machine fetches Kafka
+    (45 MB), once. They run on after this command, until `local down`.
 
     Example: headrace local up --nodes 3 --data ./kafka-data
     """
     with _one_sentence(), _fetching() as progress:
         if not foreground:
-            record = detached.up(data, nodes=nodes, progress=progress)
+            record = detached.up(
+                data, nodes=nodes, progress=progress, told=lambda said: say(f"headrace: {safe(said)}", err=True)
+            )
             _print_settings(record, as_json=as_json, farewell="`headrace local down` stops both.")
             return
         running = detached.status(data)
@@ -72,18 +76,21 @@ def up(
 
 @app.command()
 def down(data: Data = None, as_json: Json = False) -> None:
-    """Stop both, and throw their data away unless they live in a directory that you named.
+    """Stop every local Kafka and Valkey, or those in --data, and name them; data in a directory that you named stay.
 
     Example: headrace local down
     """
     with _one_sentence():
-        record = detached.down(data)
+        stopped = detached.down(data)
     if as_json:
-        say_json({"stopped": record is not None, "data_dir": record.data_dir if record else None})
-    elif record is None:
+        pairs = [asdict(each) for each in stopped]
+        say_json({"stopped": bool(stopped), "data_dir": stopped[-1].data_dir if stopped else None, "pairs": pairs})
+    elif not stopped:
         say("Nothing to stop: no local Kafka and Valkey run.")
-    else:
-        say("Kafka and Valkey have stopped.")
+    for each in () if as_json else stopped:
+        pids = f"pid {', '.join(map(str, each.pids))}" if each.pids else "nothing ran there any more"
+        rest = "their data are thrown away" if each.thrown_away else "their data stay"
+        say(f"Kafka and Valkey in {safe(each.data_dir)} have stopped ({pids}); {rest}.")
 
 
 @app.command()
@@ -114,6 +121,7 @@ def _print_settings(record: Record, *, as_json: bool, farewell: str) -> None:
     if as_json:
         say_json(_for_machines(record))
         return
+    beside = "".join(f"\n(Another pair runs in {safe(each)}.)" for each in detached.others(record))
     say(
         f"Kafka and Valkey run; their data: {record.data_dir}\n\n"
         f"{_nodes_in_words(record)}"
@@ -121,7 +129,7 @@ def _print_settings(record: Record, *, as_json: bool, farewell: str) -> None:
         f"export HEADRACE_REDIS__URL={record.redis_url}\n\n"
         "or in the settings file:\n\n"
         f'[kafka]\nbootstrap_servers = "{record.bootstrap_servers}"\n\n[redis]\nurl = "{record.redis_url}"\n\n'
-        f"{farewell}"
+        f"{farewell}{beside}"
     )
 
 
@@ -131,7 +139,7 @@ def _nodes_in_words(record: Record) -> str:
         return ""
     lines = [
         f"  Kafka node {node['node_id']}  {node['address']}  "
-        + (f"pid {node['pid']}" if node["running"] else "ended; `local down`, then `local up`, starts all of them")
+        + (f"pid {node['pid']}" if node["running"] else "ended; `local up` starts it again")
         for node in _nodes(record)
     ]
     return "\n".join(lines) + "\n\n"
@@ -165,6 +173,7 @@ def _for_machines(record: Record) -> dict[str, Any]:
         },
         "data_dir": record.data_dir,
         "detached": record.owner_pid is None,
+        "others": detached.others(record),
     }
 
 

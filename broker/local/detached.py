@@ -1,10 +1,13 @@
 """The pair that runs on by itself after the command that started it: found and ended through its record.
 
 Where no directory is named, the pair is this user's only one: a note in the cache directory says where it lives, and
-its data are thrown away at the stop. Data in a directory that somebody named are theirs and stay.
+its data are thrown away when it is ended. Data in a directory that somebody named are theirs and stay. As long as one
+server of a pair runs, a start throws nothing away: it starts what has ended (`broker.local.mending`).
 """
 
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from broker.local.cache import cache_dir
@@ -13,83 +16,134 @@ from broker.local.cluster import majority, require_size, size_of_data
 from broker.local.errors import LocalServicesError
 from broker.local.free_ports import accepts
 from broker.local.jars import Progress
-from broker.local.processes import GRACE_S, stop
-from broker.local.record import Record, read_record, remove_record
+from broker.local.known import known, note, unnamed
+from broker.local.mending import mend, running_of
+from broker.local.processes import GRACE_S, Process, running_in, stop
+from broker.local.record import Record, port_of, read_record, remove_record
 from broker.local.services import LocalServices
 from broker.local.valkey import answers_ping
 
 
-def up(data_dir: Path | None = None, *, nodes: int | None = None, progress: Progress | None = None) -> Record:
-    """The running pair, started if it does not run yet; data of an unnamed pair begin empty.
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A pair that was ended: where it lived, the pids that still ran, and whether its data were thrown away."""
 
-    Without `nodes` Kafka has as many as the data were written by, or one.
+    data_dir: str
+    pids: tuple[int, ...]
+    thrown_away: bool
+
+
+def _quiet(_sentence: str) -> None:
+    return
+
+
+def up(
+    data_dir: Path | None = None,
+    *,
+    nodes: int | None = None,
+    progress: Progress | None = None,
+    told: Callable[[str], None] = _quiet,
+) -> Record:
+    """The running pair, started if it does not run yet, mended if a part of it does; an unnamed one begins empty.
+
+    Without `nodes` Kafka has as many as the data were written by, or one. `told` hears what was mended or thrown away.
 
     Raises:
-        LocalServicesError: one sentence that says why it cannot start; nothing is left running then. Also, with exit
-            code 2, if the pair that runs has another number of nodes than was asked for.
+        LocalServicesError: one sentence that says why it cannot start; what ran before runs on. Also, with exit code 2,
+            if the pair that runs has another number of nodes than was asked for.
     """
     if nodes is not None:
         require_size(nodes)
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     with alone(cache / "up.lock"):
-        running = status(data_dir)
-        if running is not None:
-            _require_nodes(running, nodes)
-            return running
-        home = _absolute(data_dir) or _unnamed()
-        end_leftovers(home)
-        if data_dir is None:
-            shutil.rmtree(home, ignore_errors=True)
-        services = LocalServices(home, nodes=nodes or size_of_data(home) or 1, progress=progress)
-        services.start()
-        record = services.detach()
-        note_last(home)
+        home = _absolute(data_dir) or last()
+        record = _mended(home, nodes, progress, told)
+        if record is None:
+            home = _absolute(data_dir) or unnamed()
+            record = _mended(home, nodes, progress, told) or _begun(home, nodes, progress, told)
+        note(home)
         return record
+
+
+def _mended(home: Path, nodes: int | None, progress: Progress | None, told: Callable[[str], None]) -> Record | None:
+    """The pair that runs there, with what had ended of it started again; None where nothing runs."""
+    record, running = read_record(home), running_in(home)
+    if record is None and running:
+        sentence = f"In {home} servers still run ({_pids_in_words(running)}) of which no record tells"
+        raise LocalServicesError(f"{sentence}: end them with `headrace local down` first.", exit_code=2)
+    if record is None or not running_of(record):
+        return None
+    _require_nodes(record, nodes)
+    if record.owner_pid is None and len(running_of(record)) < len(record.kafka_pids) + 1:
+        record = mend(record, progress=progress, told=told)
+    if record.is_serving and not _answers(record):
+        sentence = f"Kafka and Valkey run in {home} ({_pids_in_words(running_of(record))}) and do not answer"
+        raise LocalServicesError(f"{sentence}: wait, or end them with `headrace local down`.")
+    return record if record.is_serving else None
+
+
+def _begun(
+    home: Path,
+    nodes: int | None,
+    progress: Progress | None,
+    told: Callable[[str], None],
+) -> Record:
+    """A pair started where none runs; without a name its data begin empty."""
+    end_leftovers(home)
+    if home == unnamed():
+        if size_of_data(home) is not None:
+            told(f"A former pair in {home} had ended: its topics are thrown away. Data in a --data DIR stay.")
+        shutil.rmtree(home, ignore_errors=True)
+    others = [str(each) for each in known() if each != home]
+    services = LocalServices(home, nodes=nodes or size_of_data(home) or 1, progress=progress)
+    services.start()
+    if others:
+        told(f"Beside it a pair runs in {', '.join(others)}. `headrace local down` stops all of them.")
+    return services.detach()
 
 
 def status(data_dir: Path | None = None) -> Record | None:
     """The record of the pair in `data_dir` (without one: of the last pair started) if it serves."""
-    record = read_record(_absolute(data_dir) or _last())
-    if record is None or not record.is_serving:
-        return None
-    nodes = [accepts(_port(node)) for node in record.bootstrap_servers.split(",")]
-    return (
-        record
-        if majority(len(nodes), sum(nodes)) and answers_ping(_port(record.redis_url.removesuffix("/0")))
-        else None
-    )
+    record = read_record(_absolute(data_dir) or last())
+    return record if record is not None and record.is_serving and _answers(record) else None
 
 
-def down(data_dir: Path | None = None) -> Record | None:
-    """End that pair, whole or half dead; the record it had, or None where there was nothing to end."""
-    home = _absolute(data_dir) or _last()
-    record = read_record(home)
-    if record is not None:
-        stop(record.processes, grace_s=0.0 if home == _unnamed() else GRACE_S)
-        remove_record(home)
-    if home == _unnamed():
+def others(record: Record) -> list[str]:
+    """Where other pairs of this user are on record or run."""
+    return [str(home) for home in known() if str(home) != record.data_dir]
+
+
+def down(data_dir: Path | None = None) -> tuple[Stopped, ...]:
+    """End the pair there, whole or half dead; without a directory every pair that this user has started."""
+    homes = known() if data_dir is None else [data_dir.expanduser().resolve()]
+    found = (_ended(home) for home in homes)
+    return tuple(each for each in found if each is not None)
+
+
+def _ended(home: Path) -> Stopped | None:
+    """End what runs there, on record or not; None where there is nothing."""
+    record, is_unnamed = read_record(home), home == unnamed()
+    running = {each.pid: each for each in (*running_in(home), *(running_of(record) if record is not None else ()))}
+    stop(running.values(), grace_s=0.0 if is_unnamed else GRACE_S)
+    remove_record(home)
+    if is_unnamed:
         shutil.rmtree(home, ignore_errors=True)
-    return record
+    return Stopped(str(home), tuple(sorted(running)), is_unnamed) if record is not None or running else None
 
 
-def note_last(home: Path) -> None:
-    """From now on `status` and `down` without a directory mean the pair in `home`."""
-    note = cache_dir() / "last"
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(str(home), encoding="utf-8")
+def last() -> Path:
+    """Where the last pair lives that was started and is on record, or an unnamed one."""
+    return next((home for home in reversed(known()) if read_record(home) is not None), unnamed())
 
 
-def _last() -> Path:
-    try:
-        home = Path((cache_dir() / "last").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return _unnamed()
-    return home if read_record(home) is not None else _unnamed()
+def _answers(record: Record) -> bool:
+    nodes = [accepts(port_of(node)) for node in record.bootstrap_servers.split(",")]
+    return majority(len(nodes), sum(nodes)) and answers_ping(port_of(record.redis_url.removesuffix("/0")))
 
 
-def _unnamed() -> Path:
-    return cache_dir() / "local"
+def _pids_in_words(processes: tuple[Process, ...]) -> str:
+    return ", ".join(f"pid {process.pid}" for process in processes)
 
 
 def _require_nodes(running: Record, nodes: int | None) -> None:
@@ -101,7 +155,3 @@ def _require_nodes(running: Record, nodes: int | None) -> None:
 
 def _absolute(data_dir: Path | None) -> Path | None:
     return None if data_dir is None else data_dir.expanduser().resolve()
-
-
-def _port(address: str) -> int:
-    return int(address.rpartition(":")[2])

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from broker.local.detached import note_last
 from broker.local.errors import LocalServicesError
+from broker.local.known import note
 from broker.local.services import LocalServices
 
 _LOOK_S = 0.2
@@ -20,7 +20,7 @@ def stay(services: LocalServices, announce: Callable[[LocalServices], None]) -> 
     """
     try:
         with _sigterm_like_ctrl_c(), services:
-            note_last(services.data_dir)
+            note(services.data_dir)
             announce(services)
             while services.is_running:
                 time.sleep(_LOOK_S)

@@ -71,6 +71,22 @@ def is_running(process: Process) -> bool:
     return process.mark in command_line(process.pid)
 
 
+def running_in(directory: Path) -> tuple[Process, ...]:
+    """Every server of ours that runs with its files in this directory, whether or not a record tells of it."""
+    marks = (f"-Djava.io.tmpdir={directory / 'kafka-'}", f"--dir {directory / 'valkey'} ")
+    lines = {pid: f"{command_line(pid).rstrip()} " for pid in _pids()}
+    return tuple(Process(pid, mark) for pid, line in lines.items() for mark in marks if mark in line)
+
+
+def _pids() -> list[int]:
+    """Of all processes of this machine that may be looked at."""
+    proc = Path("/proc")
+    if (proc / "self" / "cmdline").exists():
+        return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()]
+    listed = subprocess.run(["ps", "-ax", "-o", "pid="], capture_output=True, text=True, check=False).stdout  # noqa: S607 — as found in PATH
+    return [int(word) for word in listed.split()]
+
+
 def stop(processes: Iterable[Process], *, grace_s: float = GRACE_S) -> None:
     """End them all: SIGTERM to all at once, SIGKILL after `grace_s` to those that are left; back when all are gone."""
     alive = [process for process in processes if is_running(process)]

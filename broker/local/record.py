@@ -87,6 +87,11 @@ def remove_record(data_dir: Path) -> None:
     (data_dir / _NAME).unlink(missing_ok=True)
 
 
+def port_of(address: str) -> int:
+    """The port of `127.0.0.1:21000`, or of a voter such as `1@127.0.0.1:21001`."""
+    return int(address.rpartition(":")[2])
+
+
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)

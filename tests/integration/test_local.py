@@ -248,6 +248,32 @@ def test_up_outlives_its_command_until_down(services: LocalServices, cache: Path
 
 
 @pytest.mark.usefixtures("services")
+async def test_up_starts_again_what_has_ended_and_no_topic_is_lost(cache: Path) -> None:
+    """The unnamed pair, whose data a start used to throw away."""
+    try:
+        said = json.loads(headrace_local("up", "--json", cache=cache).stdout)
+        servers = said["kafka"]["bootstrap_servers"]
+        await make_topic(servers, "kept")
+        await write_in_a_transaction(servers, "kept", b"a lead")
+        os.kill(said["redis"]["pid"], signal.SIGKILL)
+        mended = headrace_local("up", "--json", cache=cache)
+        assert "Valkey had ended: started again, empty." in mended.stderr
+        told = json.loads(mended.stdout)
+        assert (told["kafka"], told["redis"]["url"]) == (said["kafka"], said["redis"]["url"])
+        assert await first_value(servers, "kept") == b"a lead"
+        os.kill(said["kafka"]["pid"], signal.SIGKILL)
+        mended = headrace_local("up", "--json", cache=cache)
+        assert "Kafka's node 1 had ended: started again, with the topics that were there." in mended.stderr
+        assert json.loads(mended.stdout)["kafka"]["bootstrap_servers"] == servers
+        assert await first_value(servers, "kept") == b"a lead"
+        down = headrace_local("down", cache=cache)
+        assert f"pid {min(told['redis']['pid'], json.loads(mended.stdout)['kafka']['pid'])}" in down.stdout
+        assert headrace_local("status", cache=cache).returncode == 3
+    finally:
+        headrace_local("down", cache=cache)
+
+
+@pytest.mark.usefixtures("services")
 def test_foreground_stops_both_at_sigterm_with_exit_code_0(cache: Path) -> None:
     where = environment(HEADRACE_CACHE_DIR=str(cache))
     command = [sys.executable, "-c", CLI, "up", "--foreground", "--json"]

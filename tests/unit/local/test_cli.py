@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 from broker.cli.local import _print_settings, app
 from broker.local import detached
 from broker.local.errors import LocalServicesError
+from broker.local.known import note
 from broker.local.processes import Process, spawn, stop
 from broker.local.record import Record, write_record
+from tests.unit.local.standins import pair
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +49,7 @@ def test_down_with_nothing_to_stop_is_no_error() -> None:
 
 def test_down_for_machines() -> None:
     result = CliRunner().invoke(app, ["down", "--json"])
-    assert json.loads(result.stdout) == {"stopped": False, "data_dir": None}
+    assert json.loads(result.stdout) == {"stopped": False, "data_dir": None, "pairs": []}
 
 
 @pytest.mark.parametrize("verb", ["up", "down", "status"])
@@ -78,7 +80,7 @@ def test_three_nodes_are_listed_and_one_that_ended_is_said_to_have(
     _print_settings(record, as_json=False, farewell="")
     lines = capsys.readouterr().out.splitlines()
     assert f"  Kafka node 1  127.0.0.1:21000  pid {child.pid}" in lines
-    assert "  Kafka node 2  127.0.0.1:21001  ended; `local down`, then `local up`, starts all of them" in lines
+    assert "  Kafka node 2  127.0.0.1:21001  ended; `local up` starts it again" in lines
     assert f"export HEADRACE_KAFKA__BOOTSTRAP_SERVERS={addresses}" in lines
     _print_settings(record, as_json=True, farewell="")
     kafka = json.loads(capsys.readouterr().out)["kafka"]
@@ -107,13 +109,36 @@ def test_a_pair_that_runs_with_another_number_of_nodes_is_not_taken_for_the_one_
 def test_what_a_dead_machine_left_is_cleaned_by_down_in_the_unnamed_directory(cache: Path) -> None:
     record_in(cache / "local")
     assert detached.status() is None
-    assert detached.down() is not None
+    (stopped,) = detached.down()
+    assert (stopped.pids, stopped.thrown_away) == ((), True)
     assert not (cache / "local").exists()
 
 
 def test_down_without_a_directory_means_the_last_pair_and_keeps_named_data(tmp_path: Path) -> None:
     record = record_in(tmp_path / "named")
-    detached.note_last(tmp_path / "named")
-    assert detached.down() == record
+    note(tmp_path / "named")
+    (stopped,) = detached.down()
+    assert (stopped.data_dir, stopped.thrown_away) == (record.data_dir, False)
     assert (tmp_path / "named").is_dir()
-    assert detached.down() is None
+    assert detached.down() == ()
+
+
+def test_down_names_each_pair_and_its_pids(tmp_path: Path) -> None:
+    with pair(tmp_path / "a") as (first, _), pair(tmp_path / "b") as (second, _):
+        for home in ("a", "b"):
+            note(tmp_path / home)
+        result = CliRunner().invoke(app, ["down"])
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2
+    for line, record in zip(lines, (first, second), strict=True):
+        pids = ", ".join(map(str, sorted((*record.kafka_pids, record.valkey_pid))))
+        assert line == f"Kafka and Valkey in {record.data_dir} have stopped (pid {pids}); their data stay."
+
+
+def test_up_and_status_say_where_other_pairs_run(tmp_path: Path) -> None:
+    with pair(tmp_path / "a") as (first, _), pair(tmp_path / "b"):
+        for home in ("a", "b"):
+            note(tmp_path / home)
+        told = CliRunner().invoke(app, ["status"])
+        assert f"(Another pair runs in {first.data_dir}.)" in told.stdout
+        assert json.loads(CliRunner().invoke(app, ["up", "--json"]).stdout)["others"] == [first.data_dir]

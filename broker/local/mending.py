@@ -1,0 +1,106 @@
+"""A detached pair of which some servers have ended: those are started again, the others and all data stay."""
+
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from broker.local.cache import cache_dir
+from broker.local.cluster import KafkaCluster
+from broker.local.errors import LocalServicesError
+from broker.local.jars import Progress, ensure_jars, locked_jars
+from broker.local.kafka import Kafka
+from broker.local.linked import java_command
+from broker.local.processes import Process, disown, is_running
+from broker.local.record import Record, port_of, write_record
+from broker.local.requirements import java, require_extra, valkey_server
+from broker.local.valkey import Valkey
+
+_CONTROLLERS: Final = re.compile(r"^controller\.quorum\.voters=(\S+)$", re.MULTILINE)
+
+
+def running_of(record: Record) -> tuple[Process, ...]:
+    """Its servers that run at this moment, answering or not."""
+    return tuple(process for process in record.processes if is_running(process))
+
+
+def mend(record: Record, *, progress: Progress | None, told: Callable[[str], None]) -> Record:
+    """Start again what has ended of a pair of which something runs; the record of all of it.
+
+    Ports stay. A node of Kafka comes back with its topics; Valkey comes back empty, as after every start.
+
+    Raises:
+        LocalServicesError: a server does not start; the others run on.
+    """
+    require_extra()
+    home = Path(record.data_dir)
+    (home / "logs").mkdir(exist_ok=True)
+    dead, started = (
+        [number for number in range(1, len(record.kafka_pids) + 1) if not _node_runs(record, number)],
+        list[Kafka | Valkey](),
+    )
+    try:
+        if dead:
+            cluster = KafkaCluster(_ports(record), home, _java(progress))
+            for node in cluster.chosen(dead):
+                started.append(node)
+                record = _started(record, node)
+            cluster.await_ready(cluster.chosen(dead), threading.Event())
+            told(f"{_named(dead)} had ended: started again, with the topics that were there.")
+        if not _valkey_runs(record):
+            valkey = Valkey(valkey_server(), port_of(record.redis_url.removesuffix("/0")), home)
+            started.append(valkey)
+            record = _started(record, valkey)
+            valkey.await_ready(threading.Event())
+            told("Valkey had ended: started again, empty. Kafka and its topics are as they were.")
+    finally:
+        for server in started:
+            if server.child is not None and server.child.poll() is None:
+                disown(server.child)
+    return record
+
+
+def _named(dead: Sequence[int]) -> str:
+    return f"Kafka's node {dead[0]}" if len(dead) == 1 else f"Kafka's nodes {', '.join(map(str, dead))}"
+
+
+def _started(record: Record, server: Kafka | Valkey) -> Record:
+    """The record once that server runs, written down before anything else can go wrong."""
+    process = server.spawn()
+    if isinstance(server, Valkey):
+        record = replace(record, valkey_pid=process.pid)
+    else:
+        pids = list(record.kafka_pids)
+        pids[server.node.node_id - 1] = process.pid
+        record = replace(record, kafka_pids=tuple(pids))
+    write_record(record)
+    return record
+
+
+def _node_runs(record: Record, number: int) -> bool:
+    return number in record.nodes and is_running(record.nodes[number])
+
+
+def _valkey_runs(record: Record) -> bool:
+    return record.valkey_pid > 0 and is_running(record.processes[-1])
+
+
+def _java(progress: Progress | None) -> tuple[str, ...]:
+    return java_command(java(), ensure_jars(locked_jars(), cache_dir() / "jars", progress=progress), cache_dir())
+
+
+def _ports(record: Record) -> list[tuple[int, int]]:
+    """Each node's own port and its controller's, as its settings have them."""
+    own = [port_of(address) for address in record.bootstrap_servers.split(",")]
+    for number in range(1, len(own) + 1):
+        try:
+            settings = Path(record.data_dir, f"kafka-{number}", "server.properties").read_text(encoding="utf-8")
+        except OSError:
+            continue
+        found = _CONTROLLERS.search(settings)
+        if found is not None:
+            return list(zip(own, [port_of(voter) for voter in found[1].split(",")], strict=True))
+    sentence = f"The settings of Kafka in {record.data_dir} cannot be read, so what has ended there cannot be started"
+    raise LocalServicesError(f"{sentence} again: `headrace local down` ends the rest.", exit_code=2)
