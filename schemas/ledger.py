@@ -137,6 +137,8 @@ class LedgerRecord:
     `topics` are Kafka's ids of topics by their names. A step that has some stores the progress of all their partitions;
     a claim hands on those under which the stored progress was written. A topic that has another id now was made anew,
     and no stored progress of it means anything.
+
+    `totals` are the outcomes of all leaders, those of this line included: `completed`, or the reason of a failure.
     """
 
     kind: LedgerKind
@@ -152,6 +154,7 @@ class LedgerRecord:
     awaited: tuple[AwaitedEntry, ...] = ()
     key: str = ""
     key_since_s: int = 0
+    totals: Mapping[str, int] = field(default_factory=dict)
 
 
 class LevelValue(BaseModel):
@@ -192,6 +195,7 @@ class LedgerValue(BaseModel):
     awaited: str = ""
     key: str = ""
     key_since_s: int = 0
+    totals: dict[str, int] = Field(default_factory=dict)
 
 
 def packed_bytes_max(*, settled: int, awaited: int, started: int, cancels: int) -> int:
@@ -267,6 +271,8 @@ def pack_ledger(record: LedgerRecord) -> bytes:
         value["awaited"] = _packed_copies(record.awaited)
     if record.key:
         value |= {"key": record.key, "key_since_s": record.key_since_s}
+    if record.totals:
+        value["totals"] = dict(record.totals)
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -323,6 +329,7 @@ def unpack_ledger(value: bytes) -> LedgerRecord:
             awaited=tuple(_copies(wire.awaited)),
             key=_key(wire.key),
             key_since_s=wire.key_since_s,
+            totals=wire.totals,
         )
     except (ValidationError, struct.error, binascii.Error, UnicodeDecodeError, KeyError) as reason:
         raise LedgerUnreadable(f"a ledger record cannot be read ({type(reason).__name__})") from reason

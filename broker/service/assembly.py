@@ -170,7 +170,9 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
     leadership, parts = _leadership(given, callers, readers, replies, from_start)
     core, hold, telemetry, health = callers.core, callers.hold, callers.telemetry, leadership.health
     lags = Lags({lane: intake for lane, intake in readers.intakes.items() if lane != CONTROL}, clock)
-    status = Status(settings, core, health, telemetry, replies, lags=lags, owner=owner, clock=clock)
+    status = Status(
+        settings, core, health, telemetry, replies, lags=lags, totals=parts.follower.totals, owner=owner, clock=clock
+    )
     whereabouts = Whereabouts(core, hold, health=health, telemetry=telemetry, clock=clock, topic_prefix=given.prefix)
     logs = (readers.letters, *(intake.log for intake in readers.intakes.values()))
     dispatcher = Dispatcher(
@@ -268,7 +270,14 @@ def _leadership(
         follower=follower,
         promotion=promotion,
         publication=Publication(
-            given.settings, callers.hold, clock, replies, owner=owner, contained=contained, grants=grants
+            given.settings,
+            callers.hold,
+            clock,
+            replies,
+            owner=owner,
+            contained=contained,
+            grants=grants,
+            totals=follower.totals,
         ),
         replies=replies,
         intakes=readers.intakes,

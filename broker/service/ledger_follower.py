@@ -24,6 +24,7 @@ from broker.service.ledger_codec import ledger_read
 from broker.service.ledger_reach import LedgerReach
 from broker.service.probe import answers
 from broker.service.timekeeping import TOLERANCE_MS
+from broker.service.totals import Totals
 from schemas.codec import LedgerUnreadable, decode_ledger
 from schemas.ledger import LedgerKind, LedgerRecord
 
@@ -43,6 +44,7 @@ class LedgerFollower:
         stepped_at_ms: Wall time of the last step that was read or written: until about then all progress was stored. A
             claim proves no such thing: a process that refuses to start may have made it.
         deaths: Terms that died, as all lines tell, our own included.
+        totals: Outcomes of all leaders, as the last line says.
         lines: How many lines were read.
         reached_ms: When a line was last read.
         made_anew: The topic was deleted and made anew while we knew the former one: its lines are in our memory alone.
@@ -78,6 +80,7 @@ class LedgerFollower:
         self.made_anew = False
         self.claimed_at_ms = self.stepped_at_ms = 0
         self.deaths = Deaths()
+        self.totals = Totals()
         self.topic_ids: dict[str, str] = {}
         self.highest_term = 0
         self.lines = 0
@@ -200,6 +203,7 @@ class LedgerFollower:
         of requests the core knows.
         """
         self._bear_in_mind(line, self._clock.utc_ms())
+        self.totals.heard(line)
         if 0 <= offset < (self._next or 0):
             self._found_anew()
         if offset >= 0:
@@ -255,6 +259,7 @@ class LedgerFollower:
             self._expected = None
             self.claimed_at_ms = row.at_ms
         self._grants.heard(line)
+        self.totals.heard(line)
         self._bear_in_mind(line, row.at_ms)
         self._driver.post(ledger_read(line, row.at_ms))
 

@@ -40,6 +40,7 @@ from broker.service.ledger_codec import step_record
 from broker.service.outcomes import completed, failed, smallest, stunted
 from broker.service.replies import Replies
 from broker.service.short_forms import ShortForms, fails_instead, withdrawn
+from broker.service.totals import Totals
 from broker.settings.whole import Settings
 from schemas import topics
 from schemas.codec import encode_dead_letter, encode_failure, encode_ledger, encode_outcome
@@ -72,11 +73,13 @@ class Publication:
         owner: str,
         contained: Contained,
         grants: Grants,
+        totals: Totals,
     ) -> None:
         """The owner is the token in the ledger's lines; `contained` is told of exceptions that concern one request.
 
-        Dead letters have `grants` for the next run of their ids.
+        Dead letters have `grants` for the next run of their ids; each line says the `totals` after it.
         """
+        self._totals = totals
         self._grants = grants
         self.crashed: frozenset[TicketNumber] = frozenset()
         self.line = LedgerRecord(LedgerKind.STEP, 0, owner)
@@ -132,7 +135,7 @@ class Publication:
             position(self._topic(each.partition.lane), each.partition.number, each.offset) for each in batch.suspects
         )
         step = step_record(batch, term, self._owner, now, suspects=named, key=self._grants.for_step())
-        self.line = replace(step, topics=self._ids_to_say(batch))
+        self.line = replace(step, topics=self._ids_to_say(batch), totals=self._totals.after(batch, self.crashed))
         outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, encode_ledger(self.line))))
         return outgoing
 

@@ -16,6 +16,7 @@ from broker.service.health import Health
 from broker.service.lags import Lags
 from broker.service.replies import Replies
 from broker.service.telemetry import Telemetry, in_seconds
+from broker.service.totals import Totals
 from broker.settings.whole import Settings
 from schemas.instants import to_wire
 
@@ -32,6 +33,7 @@ class Status:
         replies: Replies,
         *,
         lags: Lags,
+        totals: Totals,
         owner: str,
         clock: WallClock,
     ) -> None:
@@ -42,6 +44,7 @@ class Status:
         self._telemetry = telemetry
         self._replies = replies
         self._lags = lags
+        self._totals = totals
         self._owner = owner
         self._clock = clock
         self.url: str | None = None
@@ -87,7 +90,7 @@ class Status:
             "account": lambda: _breaker(core.limits.account.breaker, telemetry.trips.of(None), now_ms),
             "limits": lambda: {name: self._limit(name, desk, now_ms) for name, desk in core.limits.desks().items()},
             "models": lambda: {name: spent.means() for name, spent in telemetry.spending.items()},
-            "outcomes": lambda: dict(telemetry.outcomes),
+            "outcomes": lambda: dict(self._totals.counts),
             "dedupe": lambda: {
                 "ids": len(core.identities),
                 "window_s": core.identities.window_reached_ms(core.wall_ms(now_ms)) // 1_000,

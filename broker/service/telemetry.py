@@ -81,7 +81,7 @@ class Telemetry:
     """Feeds the meter."""
 
     def __init__(self, meter: Meter, hold: Hold, clock: WallClock) -> None:
-        """`spending` and `outcomes` feed `/status` as well."""
+        """`spending` feeds `/status` as well."""
         self.meter = meter
         self._hold = hold
         self._clock = clock
@@ -100,7 +100,6 @@ class Telemetry:
         self._charges = Charges(meter)
         self.containment = Containment(meter, clock)
         self.spending: dict[str, Spending] = defaultdict(Spending)
-        self.outcomes: dict[str, int] = defaultdict(int)
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
         """See `broker.service.containment.Contained`: an exception at `step` ended one request, and nothing else."""
@@ -333,7 +332,6 @@ class Telemetry:
             self.meter.limit(name, bucket_name(level.metric, level.period_ms), level.capacity, level.low, used)
 
     def _outcome(self, lane: str, model: str, status: str, reason: str) -> None:
-        self.outcomes[reason or status] += 1
         self.meter.outcome(lane, model, status, reason)
 
     def _outcome_time(self, lane: str, cargo: Cargo) -> None:

@@ -27,6 +27,8 @@ _POSITION_BYTES_MAX: Final = _TOPIC_CHARS_MAX + 32
 _TOPIC_ID_BYTES: Final = _TOPIC_CHARS_MAX + 32
 _HEAD_BYTES: Final = 1_024
 """Of a ledger line: kind, term, owner, key and the names of its fields; the same of any record of ours."""
+_TOTALS_BYTES_MAX: Final = 2_048
+"""Thirty-two kinds of outcomes, forty characters each, and a count of twenty digits."""
 _DECIDED_MAX: Final = OUTCOMES_PER_TRANSACTION_MAX + OVERDUE_MAX
 _STEP_BYTES_MAX: Final = (
     packed_bytes_max(
@@ -36,6 +38,7 @@ _STEP_BYTES_MAX: Final = (
         cancels=OUTCOMES_PER_TRANSACTION_MAX + RENEWALS_MAX,
     )
     + LEVELS_BYTES_A_LINE_MAX
+    + _TOTALS_BYTES_MAX
     + CAUTIOUS_BATCH_MAX * _POSITION_BYTES_MAX
 )
 _CLAIM_BYTES_MAX: Final = STANDS_A_CLAIM_MAX * _POSITION_BYTES_MAX

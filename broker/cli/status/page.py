@@ -109,7 +109,7 @@ def _tables(said: Said) -> Iterator[RenderableType]:
     held = spoken_bytes(int(said.get("held_bytes", 0)))
     yield Text(f"in flight {said.get('inflight', 0):,}, holding {held} of memory for answers")
     outcomes = "  ".join(f"{name} {count:,}" for name, count in sorted(table_of(said, "outcomes").items()))
-    yield Text(f"outcomes since it started  {safe(outcomes) or 'none yet'}")
+    yield Text(f"outcomes of all leaders  {safe(outcomes) or 'none yet'}")
     dedupe = table_of(said, "dedupe")
     if dedupe:
         window = spoken_s(float(dedupe.get("window_s", 0)))

@@ -18,6 +18,7 @@ from broker.service.cargo import Cargo, Hold
 from broker.service.containment import Containment
 from broker.service.publication import Publication
 from broker.service.replies import Replies
+from broker.service.totals import Totals
 from broker.settings.whole import Settings
 from broker.testing.kafka import KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import MemoryReplyTopics
@@ -50,6 +51,7 @@ class Rig:
             owner="me",
             contained=self.contained,
             grants=grants_of(clock),
+            totals=Totals(),
         )
 
     def cargo(

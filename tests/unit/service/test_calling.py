@@ -22,6 +22,7 @@ from broker.service.publication import Publication
 from broker.service.replies import Replies
 from broker.service.streaming import Streaming
 from broker.service.telemetry import SHAPES_SAID_MAX, Telemetry
+from broker.service.totals import Totals
 from broker.testing.kafka import KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import MemoryChunks, MemoryReplyTopics
 from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
@@ -81,6 +82,7 @@ class Rig:
             owner="me",
             contained=self.telemetry.contained,
             grants=grants_of(self.clock),
+            totals=Totals(),
         )
         (outgoing,) = publication._settled(Settlement(self.number, Complete()), 1, NOW)
         return outgoing.record

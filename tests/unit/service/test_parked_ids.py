@@ -125,7 +125,7 @@ def _former(outgoing: Outgoing) -> Outgoing:
 
 
 def _without(value: bytes) -> bytes:
-    later = {"awaited", "key", "key_since_s"}
+    later = {"awaited", "key", "key_since_s", "totals"}
     return json.dumps({name: each for name, each in json.loads(value).items() if name not in later}).encode()
 
 

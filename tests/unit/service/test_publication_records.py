@@ -17,6 +17,7 @@ from broker.ports import Outgoing
 from broker.service.grants import GrantKey
 from broker.service.publication import _IDS_SAID_EVERY_MS as SAID_EVERY_MS
 from broker.service.publication import Publication
+from broker.service.totals import Totals
 from schemas import topics
 from schemas.codec import decode_dead_letter, decode_failure, decode_outcome
 from schemas.dead_letter import DeadLetter
@@ -70,6 +71,7 @@ class Bench(Rig):
             owner="me",
             contained=self._contained,
             grants=grants,  # type: ignore[arg-type] # same
+            totals=Totals(),
         )
 
     def _contained(self, step: str, error: BaseException | None = None, **_place: str | int | None) -> None:

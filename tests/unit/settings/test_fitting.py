@@ -16,6 +16,7 @@ from broker.core.bounds import (
 )
 from broker.core.fates import RENEWALS_MAX, RETOLD_MAX
 from broker.errors import SettingsError
+from broker.service.totals import KIND_CHARS_MAX, KINDS_MAX
 from broker.settings.fitting import (
     CHUNK_BYTES_MIN,
     CONTROL_BYTES_MIN,
@@ -72,6 +73,7 @@ def full_step() -> LedgerRecord:
         awaited=(AwaitedEntry(HASH, 65_535, True, DEADLINE_MAX_S, "n" * ID_LENGTH_MAX),) * (DECIDED + RENEWALS_MAX),
         key="k" * 64,
         key_since_s=2**40,
+        totals={f"{number:0>{KIND_CHARS_MAX}}": 2**63 for number in range(KINDS_MAX)},
     )
 
 

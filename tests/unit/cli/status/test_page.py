@@ -73,7 +73,7 @@ def test_lanes_and_limits_are_tables_with_bars() -> None:
     assert "█████▒▒▒░░░░░░░░░░░░  25% to 40%  2,500 of 10,000" in line_of(lines, "mini ")
     assert line_of(lines, "large ").split() == ["large", "12", "404", "413", "113"]
     assert "in flight 2, holding 128 KiB of memory for answers" in lines
-    assert "outcomes since it started  completed 7" in lines
+    assert "outcomes of all leaders  completed 7" in lines
 
 
 def test_what_kafka_still_holds_is_shown_with_its_age_where_kafka_has_not_answered_of_late() -> None:
