@@ -101,13 +101,14 @@ def status(data: Data = None, as_json: Json = False) -> None:
     """
     with _one_sentence():
         record = detached.status(data)
+        half = detached.half_dead(data) if record is None else None
     if record is not None:
         _print_settings(record, as_json=as_json, farewell="`headrace local down` stops both.")
         return
     if as_json:
         say_json({"running": False})
     else:
-        say("No local Kafka and Valkey run: start them with `headrace local up`.", err=True)
+        say(safe(half) if half else "No local Kafka and Valkey run: start them with `headrace local up`.", err=True)
     raise typer.Exit(_UNREACHABLE)
 
 

@@ -109,6 +109,18 @@ def status(data_dir: Path | None = None) -> Record | None:
     return record if record is not None and record.is_serving and _answers(record) else None
 
 
+def half_dead(data_dir: Path | None = None) -> str | None:
+    """What of that pair runs where not all of it serves, in a sentence; None where nothing runs."""
+    home = _absolute(data_dir) or last()
+    running = running_in(home)
+    if not running:
+        return None
+    ended = "the others have ended, or do not answer"
+    return (
+        f"In {home} a part of Kafka and Valkey runs ({_pids_in_words(running)}); {ended}: `headrace local up` mends it."
+    )
+
+
 def others(record: Record) -> list[str]:
     """Where other pairs of this user are on record or run."""
     return [str(home) for home in known() if str(home) != record.data_dir]

@@ -1,0 +1,102 @@
+"""`headrace local`: what is mistaken, what has died and what runs twice; and the settings of limits.
+
+Each row is run through the console's own entry, and prints one sentence on standard error, or says what it did.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from broker.cli.main import main
+from broker.local.known import note, unnamed
+from broker.local.record import remove_record
+from tests.unit.local.standins import dies, pair
+
+FOREIGN = re.compile(r"pydantic|aiokafka|redis-py|httpx|typer|click|Traceback|Errno|NoneType|Exception", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One usage.
+
+    Attributes:
+        arguments: Of `headrace local`; `{tmp}` is a directory of the test's own.
+        code: The exit code.
+        says: A pattern of what is told, on either stream.
+        pairs: What has been started before: `unnamed`, `named`, both.
+        dead: Servers of the first of them that have died: `kafka`, `valkey`.
+        lost: Its record is gone.
+    """
+
+    arguments: str
+    code: int
+    says: str
+    pairs: tuple[str, ...] = ()
+    dead: tuple[str, ...] = ()
+    lost: bool = False
+
+
+ROWS = (
+    Row("up --nodes 2", 2, r"A local Kafka has 1 node or 3, not 2: three are the fewest of which one may die\."),
+    Row("up --nodes 0 --foreground", 2, r"A local Kafka has 1 node or 3, not 0"),
+    Row("up --nodes -3", 2, r"A local Kafka has 1 node or 3, not -3"),
+    Row("up --nodes three", 2, r"--nodes"),
+    Row("up --data {tmp}/file", 2, r"file"),
+    Row("down --data {tmp}/nowhere", 0, r"Nothing to stop"),
+    Row("down", 0, r"Nothing to stop: no local Kafka and Valkey run\."),
+    Row("status", 3, r"No local Kafka and Valkey run: start them with `headrace local up`\."),
+    Row("status --data {tmp}/nowhere", 3, r"start them with `headrace local up`"),
+    Row("stop", 2, r"stop"),
+    Row("up --nodes 3", 2, r"A Kafka with 1 node runs already, in .*: end it with `headrace local down`", ("unnamed",)),
+    Row("up", 0, r"Valkey had ended: started again, empty\. Kafka and its topics are as", ("unnamed",), ("valkey",)),
+    Row("up --data {tmp}/named", 0, r"Valkey had ended: started again, empty\.", ("named",), ("valkey",)),
+    Row("up", 2, r"servers still run \(pid \d+, pid \d+\) of which no record tells: end", ("unnamed",), lost=True),
+    Row("up --foreground", 2, r"They run already, in .*: end them with `headrace local down` first\.", ("unnamed",)),
+    Row("up", 0, r"\(Another pair runs in .*/named\.\)", ("named", "unnamed")),
+    Row("status", 0, r"\(Another pair runs in .*/local\.\)", ("unnamed", "named")),
+    Row(
+        "status", 3, r"In .*/local a part .* runs \(pid \d+\); .*: `headrace local up` mends", ("unnamed",), ("valkey",)
+    ),
+    Row("down", 0, r"in .*/local have stopped \(pid \d+, \d+\); their data are thrown away\.", ("unnamed",)),
+    Row("down", 0, r"(?s)/local have stopped .*/named have stopped .*their data stay", ("unnamed", "named")),
+    Row("down --data {tmp}/named", 0, r"^Kafka and Valkey in .*/named have stopped", ("unnamed", "named")),
+    Row("down", 0, r"\(pid \d+, \d+\)", ("unnamed",), lost=True),
+    Row("down", 0, r"\(nothing ran there any more\); their data stay\.", ("named",), ("kafka", "valkey")),
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("HEADRACE_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "file").write_text("no directory")
+    yield tmp_path
+    main(["local", "down"])  # what a row has started
+
+
+@pytest.mark.parametrize(
+    "row", ROWS, ids=lambda row: f"{row.arguments} {'+'.join((*row.pairs, *row.dead))}{' lost' * row.lost}".strip()
+)
+def test_each_usage_ends_in_a_sentence_that_helps(row: Row, home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    homes = {"unnamed": unnamed(), "named": home / "named"}
+    with ExitStack() as running:
+        for place, name in enumerate(row.pairs):
+            _, (kafka, valkey) = running.enter_context(pair(homes[name]))
+            note(homes[name])
+            if place == 0:
+                for server in row.dead:
+                    dies({"kafka": kafka, "valkey": valkey}[server])
+                if row.lost:
+                    remove_record(homes[name])
+        code = main(["local", *row.arguments.format(tmp=home).split()])
+        told = capfd.readouterr()
+        assert code == row.code, told
+        assert re.search(row.says, told.out + told.err, re.MULTILINE), told
+        assert not FOREIGN.search(told.out + told.err), told
+        if code:
+            assert len(told.err.strip().splitlines()) == 1, told
+            assert told.out == ""
+        main(["local", "down"])
