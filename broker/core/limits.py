@@ -271,7 +271,8 @@ class Limits:
                 continue
             ticket = found[0].ticket
             blames = self.account.is_blamed_by(ticket.candidate.limit)
-            rank = blames, *desk.lanes.turn(ticket.source.partition.lane), ticket.calls, ticket.charge
+            turn, place = desk.lanes.turn(ticket.source.partition.lane)
+            rank = blames, turn, place, ticket.calls, ticket.charge
             if best is None or rank < best[0]:
                 best = rank, ticket
         return None if best is None else best[1]
