@@ -394,6 +394,9 @@ class Upstream(Protocol):
         together, as it would be without. A stream that breaks off is no answer, whatever was told of it.
         """
 
+    async def models(self) -> UpstreamReply:
+        """Ask once which models there are, which costs no tokens. Raises nothing but CancelledError, as `call`."""
+
     async def close(self) -> None:
         """Close all connections."""
 

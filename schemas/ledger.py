@@ -131,6 +131,7 @@ class LedgerRecord:
 
     `key` is the secret, in base64, by which the dispatchers of a prefix know their own grants (`headrace-grant`), and
     `key_since_s` since when every dead letter has one.
+    `proved` is the digest of a base URL at which a call has been answered; empty: the line does not say.
     `suspects` are positions (`topic/partition/offset`): of a claim, where its term begins to read each partition that
     has a suspect, 500 at most; of a step, single records about to be decoded, all that are at that moment.
 
@@ -155,6 +156,7 @@ class LedgerRecord:
     key: str = ""
     key_since_s: int = 0
     totals: Mapping[str, int] = field(default_factory=dict)
+    proved: str = ""
 
 
 class LevelValue(BaseModel):
@@ -196,6 +198,7 @@ class LedgerValue(BaseModel):
     key: str = ""
     key_since_s: int = 0
     totals: dict[str, int] = Field(default_factory=dict)
+    proved: str = ""
 
 
 def packed_bytes_max(*, settled: int, awaited: int, started: int, cancels: int) -> int:
@@ -273,6 +276,8 @@ def pack_ledger(record: LedgerRecord) -> bytes:
         value |= {"key": record.key, "key_since_s": record.key_since_s}
     if record.totals:
         value["totals"] = dict(record.totals)
+    if record.proved:
+        value["proved"] = record.proved
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -330,6 +335,7 @@ def unpack_ledger(value: bytes) -> LedgerRecord:
             key=_key(wire.key),
             key_since_s=wire.key_since_s,
             totals=wire.totals,
+            proved=wire.proved,
         )
     except (ValidationError, struct.error, binascii.Error, UnicodeDecodeError, KeyError) as reason:
         raise LedgerUnreadable(f"a ledger record cannot be read ({type(reason).__name__})") from reason

@@ -33,12 +33,18 @@ class HushedCalls:
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
         """See `broker.ports.Upstream.call`."""
-        reply = await self._upstream.call(endpoint, body, client_request_id, on_delta)
-        return replace(reply, answer=self._hushed(reply.answer), body=self._of(reply.body))
+        return self._silent_of(await self._upstream.call(endpoint, body, client_request_id, on_delta))
+
+    async def models(self) -> UpstreamReply:
+        """See `broker.ports.Upstream.models`."""
+        return self._silent_of(await self._upstream.models())
 
     async def close(self) -> None:
         """See `broker.ports.Upstream.close`."""
         await self._upstream.close()
+
+    def _silent_of(self, reply: UpstreamReply) -> UpstreamReply:
+        return replace(reply, answer=self._hushed(reply.answer), body=self._of(reply.body))
 
     def _hushed(self, answer: Answer) -> Answer:
         return replace(

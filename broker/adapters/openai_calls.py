@@ -13,7 +13,7 @@ would otherwise never be silent for long enough.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final, cast
@@ -106,14 +106,30 @@ class OpenAICalls:
         """See `broker.ports.Upstream.call`."""
         if on_delta is not None:
             body = asking_for_a_stream(endpoint, body)
+
+        async def read(response: httpx2.Response, place: _Place) -> UpstreamReply:
+            if on_delta is None or "event-stream" not in response.headers.get("content-type", ""):
+                return await self._whole(response, place)
+            return await self._told(_Stream(response, place, assembly(endpoint), on_delta))
+
+        return await self._outcome_of(self._posted(endpoint, body, client_request_id), read)
+
+    async def models(self) -> UpstreamReply:
+        """See `broker.ports.Upstream.models`."""
+        return await self._outcome_of(self._listed(), self._whole)
+
+    async def _outcome_of(
+        self,
+        asking: Coroutine[None, None, httpx2.Response],
+        read: Callable[[httpx2.Response, "_Place"], Awaitable[UpstreamReply]],
+    ) -> UpstreamReply:
+        """Ask, read, and turn whatever fails on the way into data."""
         place = _Place(self._places)
         try:
             async with asyncio.timeout(self._within_s):
-                response = await self._posted(endpoint, body, client_request_id)
+                response = await asking
                 try:
-                    if on_delta is None or "event-stream" not in response.headers.get("content-type", ""):
-                        return await self._whole(response, place)
-                    return await self._told(_Stream(response, place, assembly(endpoint), on_delta))
+                    return await read(response, place)
                 finally:
                     await response.aclose()
         except TimeoutError:
@@ -137,6 +153,13 @@ class OpenAICalls:
             options={"headers": {"X-Client-Request-Id": client_request_id}},
             stream=True,
             stream_cls=openai.AsyncStream[object],
+        )
+        return cast("httpx2.Response", response)
+
+    async def _listed(self) -> httpx2.Response:
+        """The same for the list of models."""
+        response = await self._client.get(
+            "/models", cast_to=httpx2.Response, stream=True, stream_cls=openai.AsyncStream[object]
         )
         return cast("httpx2.Response", response)
 

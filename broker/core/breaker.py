@@ -3,8 +3,8 @@
 A server that is down answers every call with the same failure. Counting those against each request would fail leads
 for what is not theirs, and repeating them all would be a storm. So after a few failures in a row, with no success in
 between, the limit rests; each rest is twice the last; after it one call goes alone. An answer that blames the account
-(quota, key, region) opens the account's breaker at once, since no other request would fare better, whatever limit it
-draws on. While a breaker is not closed, failures are the server's and count against nobody.
+(quota, key, region, base URL) opens the account's breaker at once, since no other request would fare better, whatever
+limit it draws on. While a breaker is not closed, failures are the server's and count against nobody.
 
 Only the probe closes a breaker or opens it again. Calls that were in flight when it opened tell old news: an answer
 that set out before the credit was used up is no sign that there is any.
@@ -19,7 +19,7 @@ REST_FIRST_MS: Final = 500
 REST_MAX_MS: Final = 30_000
 ACCOUNT_REST_MS: Final = 10_000  # an operator must act first
 
-ACCOUNT: Final = frozenset({Meaning.QUOTA, Meaning.AUTH})
+ACCOUNT: Final = frozenset({Meaning.QUOTA, Meaning.AUTH, Meaning.NOT_THE_API})
 TROUBLE: Final = frozenset({Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION})
 
 

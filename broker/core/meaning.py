@@ -23,6 +23,7 @@ class Meaning(StrEnum):
     OVERLOADED = "overloaded"
     UPSTREAM_ERROR = "upstream_error"
     AUTH = "auth"
+    NOT_THE_API = "not_the_api"  # decided by `broker.core.addressee`, on more than one answer
     REJECTED = "rejected"
     TIMEOUT = "timeout"
     CONNECTION = "connection"
@@ -57,6 +58,7 @@ FAULTS: Final = {
     Meaning.REJECTED: Fault.REQUEST,
     Meaning.QUOTA: Fault.ACCOUNT,
     Meaning.AUTH: Fault.ACCOUNT,
+    Meaning.NOT_THE_API: Fault.ACCOUNT,
     Meaning.OVERLOADED: Fault.SERVER,
     Meaning.UPSTREAM_ERROR: Fault.SERVER,
     Meaning.TIMEOUT: Fault.SERVER,

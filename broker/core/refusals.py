@@ -5,7 +5,7 @@ from typing import Final
 from broker.core.reservation import Reservation
 from broker.core.verdict import Meaning, Verdict
 
-_TURNED_AWAY: Final = frozenset({Meaning.REJECTED, Meaning.AUTH})
+_TURNED_AWAY: Final = frozenset({Meaning.REJECTED, Meaning.AUTH, Meaning.NOT_THE_API})
 
 
 def explained(flight: Reservation, verdict: Verdict) -> bool:

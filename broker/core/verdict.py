@@ -30,7 +30,20 @@ from broker.core.reading import (
 from broker.core.value import value
 from broker.core.wording import StatedLimit, snapshot, stated_limit, wait_in_ms
 
-__all__ = ["OK", "UNSTATED_WAIT_MS", "Answer", "Fault", "Meaning", "Verdict", "fine", "is_word", "judge", "named"]
+__all__ = [
+    "OK",
+    "UNSTATED_WAIT_MS",
+    "Answer",
+    "Fault",
+    "Meaning",
+    "Verdict",
+    "elsewhere",
+    "fine",
+    "is_word",
+    "judge",
+    "named",
+    "undecided",
+]
 
 UNSTATED_WAIT_MS: Final = 1_000  # a 429 that says neither why nor how long: the smallest `retry-after` there is
 WAIT_MS_MAX: Final = DAY_MS
@@ -127,6 +140,18 @@ def fine(
     return Verdict(OK, False, None, told, None, False, sentence, None, beside, None, early)  # by name it takes twice
 
 
+def elsewhere(answer: Answer) -> Verdict:
+    """Of an answer that is none of the API: an operator must mend the base URL, and the request waits."""
+    sentence = _sentence(Meaning.NOT_THE_API, answer, None, None)
+    return Verdict(Meaning.NOT_THE_API, True, None, (), None, False, sentence)
+
+
+def undecided(answer: Answer) -> Verdict:
+    """Of an answer that may be none of the API, which the next ones tell: once more, and it counts as no attempt."""
+    sentence = _sentence(Meaning.UPSTREAM_ERROR, answer, None, None)
+    return Verdict(Meaning.UPSTREAM_ERROR, True, None, (), None, False, sentence)
+
+
 def _meaning(answer: Answer) -> tuple[Meaning, Evidence]:
     status = answer.status
     if status is not None and 200 <= status < 300 and not (answer.error_code or answer.error_type or answer.message):
@@ -192,6 +217,7 @@ _SENTENCES: Final = {
     Meaning.OVERLOADED: "OpenAI is overloaded or asks to slow down; the request is tried again more slowly",
     Meaning.UPSTREAM_ERROR: "OpenAI or something on the way to it failed; the request is tried again",
     Meaning.AUTH: "OpenAI refused the key, the account or the region; calls rest until an operator mends it",
+    Meaning.NOT_THE_API: "What answers at openai.base_url is not OpenAI's API; calls rest until an operator mends it",
     Meaning.REJECTED: "OpenAI refused this request for what it is; it is not tried again",
     Meaning.TIMEOUT: "OpenAI did not answer in time; the request is tried again",
     Meaning.CONNECTION: "The connection to OpenAI failed; the request is tried again",

@@ -1,8 +1,8 @@
 """The body of an answer as JSON that an outcome can carry, or what stands against that. No I/O.
 
-The text is whatever came with a 200. What is no JSON object, or none that our readers could read back, is no answer:
-the server is in trouble, and the request is tried again within `retry.attempts_max`. What is only too large was paid
-for and is as large the next time: that ends its request (`too_large_for_topic`).
+The text is whatever came with a 200. What is no JSON object of the endpoint's kind, or none that our readers could
+read back, is no answer: the server is in trouble, and the request is tried again within `retry.attempts_max`. What is
+only too large was paid for and is as large the next time: that ends its request (`too_large_for_topic`).
 
 A text of brackets costs Python thirty times its length, and its parsing takes the loop meanwhile; so brackets are
 counted before it is parsed.
@@ -10,6 +10,7 @@ counted before it is parsed.
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +29,10 @@ PACKED_ABOVE_BYTES: Final = 16 * 1024
 PACKED_ABOVE_BRACKETS: Final = 128
 """A body above either waits for its commit as JSON: `dispatcher.held_bytes_max` counts what it weighs there, and as
 objects it may take fifteen times as much. The others are most answers, and take a few times as much at most."""
+
+
+_HOLDS: Final = {"chat.completions": "choices", "responses": "output", "embeddings": "data"}
+"""What each endpoint's answer holds, whatever else a server writes or leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,11 @@ def published(text: str | None) -> AnswerBody | None:
             return AnswerBody(whole, json_bytes(whole))
     except (ValueError, RecursionError):
         return None
+
+
+def is_of_the_api(endpoint: str, response: Mapping[str, object]) -> bool:
+    """Whether a JSON object is what this endpoint answers with; another server's may be any."""
+    return _HOLDS[endpoint] in response
 
 
 def _brackets(text: str) -> int:

@@ -4,8 +4,10 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from broker.adapters.openai_surroundings import OPENAI_URL
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
+from broker.core.addressee import Addressee
 from broker.core.dispatch import Dispatch
 from broker.core.rules import LEADING
 from broker.core.ticket import CONTROL
@@ -28,6 +30,7 @@ from broker.service.control import ControlReader
 from broker.service.dispatcher import Dispatcher, Doors
 from broker.service.driver import Driver
 from broker.service.grants import Grants
+from broker.service.greeting import Greeting
 from broker.service.health import Health
 from broker.service.intake import LaneIntake
 from broker.service.lags import Lags
@@ -36,10 +39,12 @@ from broker.service.ledger_follower import LedgerFollower
 from broker.service.offload import Offload, at_once
 from broker.service.pricing import Pricer, input_limits
 from broker.service.promotion import Promotion
+from broker.service.proof import Proof
 from broker.service.publication import Publication
 from broker.service.replies import Replies
 from broker.service.rules import budget_maker, dispatch_rules
 from broker.service.status import Status
+from broker.service.stranger import Strangers, shown
 from broker.service.streaming import Streaming
 from broker.service.telemetry import Telemetry
 from broker.service.timekeeping import Timekeeper
@@ -116,6 +121,10 @@ class _Given:
     def prefix(self) -> str:
         return self.settings.kafka.topic_prefix
 
+    @property
+    def base_url(self) -> str:
+        return self.settings.openai.base_url or OPENAI_URL
+
 
 @dataclass(frozen=True, slots=True)
 class _Callers:
@@ -126,6 +135,9 @@ class _Callers:
     meter: Meter
     telemetry: Telemetry
     driver: Driver
+    health: Health
+    greeting: Greeting
+    proof: Proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +222,14 @@ def _callers(given: _Given) -> _Callers:
     streaming = Streaming(
         doors.chunks, clock, lambda: core.term if core.role is LEADING else None, contained=telemetry.contained
     )
-    calling = Calling(doors.upstream, clock, telemetry, streaming)
+    addressee = Addressee()
+    health, url = Health(), shown(given.base_url)
+    greeting = Greeting(doors.upstream, health, url=url, contained=telemetry.contained)
+    strangers = Strangers(addressee, url=url, answered=greeting.helped)
+    calling = Calling(doors.upstream, clock, telemetry, streaming, strangers)
     driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
-    return _Callers(core, hold, meter, telemetry, driver)
+    proof = Proof(addressee, given.base_url, clock, window_ms=dispatch_rules(given.settings).dedupe_window_ms)
+    return _Callers(core, hold, meter, telemetry, driver, health, greeting, proof)
 
 
 def _readers(given: _Given, callers: _Callers, secret: Callable[[int], bytes]) -> _Readers:
@@ -250,7 +267,13 @@ def _leadership(
     clock, doors, owner, grants = given.clock, given.doors, given.owner, readers.grants
     rules, ledger_topic = dispatch_rules(given.settings), topics.ledger_topic(given.prefix)
     follower = LedgerFollower(
-        doors.ledger, doors.coordinators, callers.driver, clock, window_ms=rules.dedupe_window_ms, grants=grants
+        doors.ledger,
+        doors.coordinators,
+        callers.driver,
+        clock,
+        window_ms=rules.dedupe_window_ms,
+        grants=grants,
+        proof=callers.proof,
     )
     promotion = Promotion(
         owner=owner,
@@ -262,6 +285,7 @@ def _leadership(
         utc_ms=clock.utc_ms,
         timekeeper=Timekeeper(clock, doors.lease),
         grants=grants,
+        proof=callers.proof,
     )
     contained = callers.telemetry.contained
     parts = Parts(
@@ -278,12 +302,15 @@ def _leadership(
             contained=contained,
             grants=grants,
             totals=follower.totals,
+            proof=callers.proof,
         ),
         replies=replies,
+        greeting=callers.greeting,
+        proof=callers.proof,
         intakes=readers.intakes,
         make_producer=doors.make_producer,
         clock=clock,
         dice=given.dice,
         transacted=callers.meter.transaction,
     )
-    return Leadership(parts, owner=owner, times=rules.lease, ledger_topic=ledger_topic, health=Health()), parts
+    return Leadership(parts, owner=owner, times=rules.lease, ledger_topic=ledger_topic, health=callers.health), parts

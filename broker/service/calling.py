@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 
 from broker.clock import WallClock
+from broker.core.addressee import Look, look_of
 from broker.core.commands import Call
 from broker.core.envelope import answer_of, error_in
 from broker.core.reading import lowered
 from broker.core.verdict import Answer, Meaning, Verdict, is_word, judge
 from broker.ports import Upstream, UpstreamReply
-from broker.service.answer_body import published
+from broker.service.answer_body import is_of_the_api, published
 from broker.service.cargo import Cargo
 from broker.service.finish import finish_of, is_unfinished
+from broker.service.stranger import Strangers
 from broker.service.streaming import Streaming
 from broker.service.telemetry import Telemetry
 from schemas.cloudevents import json_bytes
@@ -30,9 +32,15 @@ _FIELD_CHARS_MAX = 200
 class Calling:
     """Makes the calls the core asks for."""
 
-    def __init__(self, upstream: Upstream, clock: WallClock, telemetry: Telemetry, streaming: Streaming) -> None:
-        """The upstream makes one attempt a call; what of it is streamed goes to `streaming`."""
+    def __init__(
+        self, upstream: Upstream, clock: WallClock, telemetry: Telemetry, streaming: Streaming, strangers: Strangers
+    ) -> None:
+        """The upstream makes one attempt a call; what of it is streamed goes to `streaming`.
+
+        `strangers` rules on answers that OpenAI's API may not have written.
+        """
         self._upstream = upstream
+        self._strangers = strangers
         self._streaming = streaming
         self._telemetry = telemetry
         self._clock = clock
@@ -40,11 +48,11 @@ class Calling:
     async def call(self, command: Call, cargo: Cargo) -> tuple[Verdict, int]:
         """Call OpenAI once for a ticket; the verdict and the weight of what will be published, in bytes."""
         sent_ms = self._clock.now_ms()
-        verdict, weight = await self._called(command, cargo)
+        verdict, weight = await self._called(command, cargo, sent_ms)
         self._telemetry.answered(cargo, verdict, (self._clock.now_ms() - sent_ms) / 1_000)
         return verdict, weight
 
-    async def _called(self, command: Call, cargo: Cargo) -> tuple[Verdict, int]:
+    async def _called(self, command: Call, cargo: Cargo, sent_ms: int) -> tuple[Verdict, int]:
         assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called
         request = cargo.content.request
         cargo.calls, cargo.charge = command.calls, command.charge
@@ -53,40 +61,65 @@ class Calling:
             cargo.called_ms = self._clock.now_ms()
         if not request.stream:
             reply = await self._upstream.call(request.endpoint, request.body, request.id)
-            return self._weighed(reply, cargo, request)
+            return self._weighed(reply, cargo, request, sent_ms)
         attempt = cargo.content.calls_before + command.calls
         telling, verdict = self._streaming.begin(request.id, cargo.content.run, attempt), None
         try:
             reply = await self._upstream.call(request.endpoint, request.body, request.id, telling.delta)
-            verdict, weight = self._weighed(reply, cargo, request)
+            verdict, weight = self._weighed(reply, cargo, request, sent_ms)
             return verdict, weight
         finally:
             telling.end(whole=verdict is not None and verdict.meaning is Meaning.OK)
 
-    def _weighed(self, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest) -> tuple[Verdict, int]:
+    def _weighed(
+        self, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest, sent_ms: int
+    ) -> tuple[Verdict, int]:
+        """The verdict, by what the answer says and by what is known of the server that wrote it; and the weight."""
+        verdict, weight, look = self._read(reply, cargo, request)
+        ruled, cargo.came = self._strangers.ruled(look, reply, request, sent_ms, self._clock.now_ms())
+        return (verdict, weight) if ruled is None else (ruled, 0)
+
+    def _read(self, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest) -> tuple[Verdict, int, Look]:
         cargo.finished_at = self._clock.utc_now()
         cargo.finished_ms = self._clock.now_ms()
         cargo.upstream_request_id = _id_of(reply.answer)
         verdict = judge(reply.answer)
         if verdict.meaning is not Meaning.OK:
             cargo.error = _error_object(reply.answer)
-            return verdict, 0
+            return verdict, 0, look_of(reply.answer)
         cargo.error = None
         if reply.too_large is not None:
-            return verdict, reply.too_large  # the core fails what no outcome can carry, without another attempt
+            return (
+                verdict,
+                reply.too_large,
+                Look.PLAIN,
+            )  # the core fails what no outcome can carry, without another attempt
+        return self._read_body(verdict, reply, cargo, request)
+
+    def _read_body(
+        self, verdict: Verdict, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest
+    ) -> tuple[Verdict, int, Look]:
+        """Of a 2xx: an answer, an error all the same, or neither."""
         read = published(reply.body)
         if read is None:
-            return judge(Answer(502, reply.answer.headers, None, None, None, "")), 0
+            return _no_answer(reply.answer), 0, Look.ODD
         if error_in(read.value) is not None:  # it came with a 200 all the same
             inside = answer_of(reply.answer.status, reply.answer.headers, read.value)
             cargo.error = _error_object(inside)
-            return judge(inside), 0
+            return judge(inside), 0, Look.PLAIN
         if is_unfinished(request.endpoint, read.value):
-            return judge(Answer(502, reply.answer.headers, None, None, None, "")), 0
+            return _no_answer(reply.answer), 0, Look.PLAIN
+        if not is_of_the_api(request.endpoint, read.value):
+            return _no_answer(reply.answer), 0, Look.ODD
         cargo.response = read.kept()
         cargo.usage = usage_of(read.value)
         cargo.finish = finish_of(request.endpoint, read.value)
-        return verdict, len(read.json) + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES
+        return verdict, len(read.json) + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES, Look.ANSWER
+
+
+def _no_answer(answer: Answer) -> Verdict:
+    """Of a 200 without an answer in it: the server is in trouble."""
+    return judge(Answer(502, answer.headers, None, None, None, ""))
 
 
 def usage_of(response: Mapping[str, object]) -> Usage | None:

@@ -45,7 +45,12 @@ def finish_of(endpoint: str, response: Mapping[str, object]) -> Finish | None:
 
 
 def is_unfinished(endpoint: str, response: Mapping[str, object]) -> bool:
-    """Whether a response says itself that it is no answer (yet): queued, in progress, cancelled, or a word to come."""
+    """Whether a response says itself that it is no answer (yet): queued, in progress, cancelled, or a word to come.
+
+    This is the one place that decides it, streamed or not and whatever was asked: such a call is a failed attempt of a
+    server in trouble, counted, and Failed (`exhausted`) after `retry.attempts_max`. One that does not state a status,
+    as some servers leave it out, is an answer.
+    """
     status = response.get("status")
     return endpoint == "responses" and isinstance(status, str) and status not in _ENDED
 

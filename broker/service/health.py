@@ -15,7 +15,8 @@ class Health:
 
     `unpromoted` is why who holds the lease does not lead yet, though both services answer; `denied` is what an operator
     must mend before anything is published. It outlives the promotions in between, each of which succeeds, and
-    transactions that write elsewhere: `denied_for` are the topics that have not been written to since.
+    transactions that write elsewhere: `denied_for` are the topics that have not been written to since. `openai` is what
+    the first question to OpenAI has found wrong, until a call is answered.
     """
 
     role: str = "starting"
@@ -28,6 +29,7 @@ class Health:
     unpromoted: str | None = None
     denied: str | None = None
     denied_for: frozenset[str] = frozenset()
+    openai: str | None = None
     leading_since: datetime | None = None
 
     @property
@@ -39,7 +41,7 @@ class Health:
     def trouble(self) -> str | None:
         """What is wrong now, for a person; None if nothing is."""
         kafka = None if self.kafka_trouble == self.denied else self.kafka_trouble
-        return " ".join(filter(None, (self.denied, kafka, self.redis_trouble, self.unpromoted))) or None
+        return " ".join(filter(None, (self.denied, kafka, self.redis_trouble, self.unpromoted, self.openai))) or None
 
     def kafka(self, trouble: str | None) -> None:
         """Kafka answers (None), or what it does instead."""

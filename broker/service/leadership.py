@@ -24,12 +24,14 @@ from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, Produc
 from broker.ports import Lease, LeaseMine, Outgoing, TransactionLog
 from broker.service.backoff import Backoff
 from broker.service.driver import Driver
+from broker.service.greeting import Greeting
 from broker.service.health import Health
 from broker.service.intake import LaneIntake, TopicMadeAnewError
 from broker.service.ledger_codec import left_record
 from broker.service.ledger_follower import LedgerFollower
 from broker.service.probe import PROBE_EVERY_MS
 from broker.service.promotion import LeaseLostError, Promotion, Standing
+from broker.service.proof import Proof
 from broker.service.publication import Publication
 from broker.service.renewal import Renewal
 from broker.service.replies import Replies
@@ -67,6 +69,8 @@ class Parts:
     promotion: Promotion
     publication: Publication
     replies: Replies
+    greeting: Greeting
+    proof: Proof
     intakes: Mapping[str, LaneIntake]
     make_producer: Callable[[], TransactionLog]
     clock: WallClock
@@ -136,10 +140,12 @@ class Leadership:
             times=self._times,
             owner=self._owner,
         )
+        self._parts.greeting.begin()
         try:
             await self._promoted_until_lost(renewal)
         finally:
             defect = await renewal.end()
+            await self._parts.greeting.end()
             await self._step_down()
         if defect is not None:
             raise defect
@@ -184,6 +190,8 @@ class Leadership:
                 "Redis serve one Kafka prefix. Give each budget its own kafka.topic_prefix, or all its dispatchers "
                 "the same Redis."
             )
+        if not self._parts.proof.stands:
+            await self._parts.greeting.heard()
         await self._begin(standing, renewal)
 
     def _contested(self) -> bool:

@@ -21,13 +21,14 @@ from schemas import ledger
 _LAWS = {law.value: law for law in Law}  # a newer release may write others
 
 
-def claim_record(
+def claim_record(  # noqa: PLR0913 — two of them keyword-only
     term: int,
     owner: str,
     stands: tuple[str, ...] = (),
     topic_ids: Mapping[str, str] | None = None,
     *,
     key: GrantKey = NO_KEY,
+    proved: str = "",
 ) -> ledger.LedgerRecord:
     """The line that begins a term; each partition stands at one of these positions, in topics with these ids."""
     return ledger.LedgerRecord(
@@ -38,6 +39,7 @@ def claim_record(
         topics=topic_ids or {},
         key=key.key,
         key_since_s=key.since_s,
+        proved=proved,
     )
 
 

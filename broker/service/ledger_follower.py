@@ -23,6 +23,7 @@ from broker.service.grants import Grants
 from broker.service.ledger_codec import ledger_read
 from broker.service.ledger_reach import LedgerReach
 from broker.service.probe import answers
+from broker.service.proof import Proof
 from broker.service.timekeeping import TOLERANCE_MS
 from broker.service.totals import Totals
 from schemas.codec import LedgerUnreadable, decode_ledger
@@ -50,7 +51,7 @@ class LedgerFollower:
         made_anew: The topic was deleted and made anew while we knew the former one: its lines are in our memory alone.
     """
 
-    def __init__(  # noqa: PLR0913 — two keyword-only, made in one place
+    def __init__(  # noqa: PLR0913 — three keyword-only, made in one place
         self,
         log: LedgerLog,
         coordinators: Coordinators,
@@ -59,9 +60,11 @@ class LedgerFollower:
         *,
         window_ms: int,
         grants: Grants,
+        proof: Proof,
     ) -> None:
-        """Nothing is read before `open`; `grants` hears every line."""
+        """Nothing is read before `open`; `grants` and `proof` hear every line."""
         self._grants = grants
+        self._proof = proof
         self._log = log
         self._coordinators = coordinators
         self._driver = driver
@@ -260,6 +263,7 @@ class LedgerFollower:
             self.claimed_at_ms = row.at_ms
         self._grants.heard(line)
         self.totals.heard(line)
+        self._proof.heard(line)
         self._bear_in_mind(line, row.at_ms)
         self._driver.post(ledger_read(line, row.at_ms))
 

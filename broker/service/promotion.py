@@ -40,6 +40,7 @@ from broker.service.grants import Grants
 from broker.service.intake import LaneIntake
 from broker.service.ledger_codec import claim_record
 from broker.service.ledger_follower import LedgerFollower
+from broker.service.proof import Proof
 from broker.service.timekeeping import Timekeeper
 from schemas.codec import encode_ledger
 from schemas.ledger import position
@@ -96,6 +97,7 @@ class Promotion:
         utc_ms: Callable[[], int],
         timekeeper: Timekeeper,
         grants: Grants,
+        proof: Proof,
     ) -> None:
         """`from_start` names lanes whose missing offsets the operator allows to read as zero."""
         self._owner = owner
@@ -107,6 +109,7 @@ class Promotion:
         self._utc_ms = utc_ms
         self._timekeeper = timekeeper
         self._grants = grants
+        self._proof = proof
 
     async def run(self, producer: TransactionLog, still_mine: Callable[[], Awaitable[bool]], own_term: int) -> Standing:
         """Lead from here on.
@@ -168,7 +171,8 @@ class Promotion:
     ) -> Standing | None:
         """Claim and read back; None if another leader has been there under that term or a later one."""
         key = await self._grants.for_claim()
-        line = claim_record(term, self._owner, stands, self._follower.topic_ids, key=key)
+        proved = self._proof.for_claim()
+        line = claim_record(term, self._owner, stands, self._follower.topic_ids, key=key, proved=proved)
         claim = Outgoing(self._ledger_topic, Record(None, encode_ledger(line)))
         began_ms = self._utc_ms()
         (offset,) = await producer.transact([claim], {})

@@ -38,6 +38,7 @@ from broker.service.containment import Contained
 from broker.service.grants import Grants
 from broker.service.ledger_codec import step_record
 from broker.service.outcomes import completed, failed, smallest, stunted
+from broker.service.proof import Proof
 from broker.service.replies import Replies
 from broker.service.short_forms import ShortForms, fails_instead, withdrawn
 from broker.service.totals import Totals
@@ -74,13 +75,16 @@ class Publication:
         contained: Contained,
         grants: Grants,
         totals: Totals,
+        proof: Proof,
     ) -> None:
         """The owner is the token in the ledger's lines; `contained` is told of exceptions that concern one request.
 
-        Dead letters have `grants` for the next run of their ids; each line says the `totals` after it.
+        Dead letters have `grants` for the next run of their ids; each line of the ledger says the `totals` after it, and
+        now and then the `proof`.
         """
         self._totals = totals
         self._grants = grants
+        self._proof = proof
         self.crashed: frozenset[TicketNumber] = frozenset()
         self.line = LedgerRecord(LedgerKind.STEP, 0, owner)
         self._settings = settings
@@ -135,7 +139,8 @@ class Publication:
             position(self._topic(each.partition.lane), each.partition.number, each.offset) for each in batch.suspects
         )
         step = step_record(batch, term, self._owner, now, suspects=named, key=self._grants.for_step())
-        self.line = replace(step, topics=self._ids_to_say(batch), totals=self._totals.after(batch, self.crashed))
+        totals, proved = self._totals.after(batch, self.crashed), self._proof.for_step()
+        self.line = replace(step, topics=self._ids_to_say(batch), totals=totals, proved=proved)
         outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, encode_ledger(self.line))))
         return outgoing
 

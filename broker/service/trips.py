@@ -1,7 +1,8 @@
-"""What tripped a breaker, kept for the log and for whoever looks: numbers, names, codes and ids, never a server's text.
+"""What tripped a breaker, kept for the log and for whoever looks: numbers, names, codes and ids, never OpenAI's text.
 
 An operator who is called at night must see at once what OpenAI refused, for whom, and which request to name to OpenAI's
-support. A text of the server is left out, since it may quote a prompt.
+support. Its texts are left out, since they may quote a prompt. Of a server that is not OpenAI's API its first words are
+kept, unless they are the request's (`broker.service.stranger`).
 """
 
 from typing import Any, Final
@@ -56,6 +57,7 @@ def _context(command: Tripped, cargo: Cargo | None) -> dict[str, Any]:
         if isinstance(cargo.content, DecodedRequest):
             context["model"], context["request_id"] = cargo.content.request.model, cargo.content.request.id
         context["upstream_request_id"] = cargo.upstream_request_id
+        context |= cargo.came or {}
     known = {**context, **_numbers(command.verdict)}
     return {name: value for name, value in known.items() if value is not None} | {"sentence": command.verdict.sentence}
 

@@ -73,6 +73,7 @@ class Upstream:
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         for endpoint in Endpoint:
             app.router.add_post(f"/v1/{endpoint}", self._handler(endpoint))
+        app.router.add_get("/v1/models", self._serve_models)
         app.router.add_get("/stats", self._serve_stats)
         app.router.add_post("/reset", self._serve_reset)
         app.router.add_route("*", "/{path:.*}", self._serve_unknown)
@@ -123,6 +124,11 @@ class Upstream:
     async def _serve_reset(self, request: web.Request) -> web.Response:
         self.reset()
         return web.json_response({"reset": True})
+
+    async def _serve_models(self, _: web.Request) -> web.Response:
+        """Those that are served by name; none where every one is."""
+        listed = [{"id": name, "object": "model", "owned_by": "headrace"} for name in self._settings.models]
+        return web.json_response({"object": "list", "data": listed})
 
     async def _serve_unknown(self, request: web.Request) -> web.StreamResponse:
         books = self._books

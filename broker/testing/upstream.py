@@ -68,6 +68,8 @@ class ScriptedUpstream:
         calls: How often each request id was called.
         inflight: Calls under way.
         is_cut: While set no call gets an answer; they hang until it is cancelled.
+        listing: What the question which models there are is answered with.
+        listed: How often that was asked.
     """
 
     def __init__(self, *, latency_s: float = 0.0, script: Script | None = None) -> None:
@@ -77,6 +79,8 @@ class ScriptedUpstream:
         self.asked: list[Asked] = []
         self.inflight = 0
         self.is_cut = False
+        self.listing: Said | Silence = Said(body={"object": "list", "data": []})
+        self.listed = 0
         self.is_closed = False
 
     async def call(
@@ -114,6 +118,12 @@ class ScriptedUpstream:
             return UpstreamReply(answer_of(said.status, said.headers, said.body), None)
         reply = _reply(said)
         return replace(reply, answer=replace(reply.answer, early=True))
+
+    async def models(self) -> UpstreamReply:
+        """See `broker.ports.Upstream.models`: at once, as `listing` says; `listed` counts."""
+        self.listed += 1
+        await self._wait(0)
+        return _reply(self.listing)
 
     async def _wait(self, for_s: float) -> None:
         await asyncio.sleep(for_s)

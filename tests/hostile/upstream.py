@@ -116,6 +116,10 @@ class _Door:
         finally:
             self.slowest_s = max(self.slowest_s, loop.time() - begun_s)
 
+    async def models(self) -> UpstreamReply:
+        """See `broker.ports.Upstream.models`."""
+        return await self._odd.models()
+
     async def close(self) -> None:
         """Close both."""
         await self._odd.close()

@@ -165,3 +165,38 @@ class TestOpenAICalls(UpstreamContract):
             reply = await door.call("chat.completions", HELLO, "lead-1", lambda _: None)
             assert (reply.answer.status, reply.answer.error_code, reply.body) == (None, "connection", None)
             await door.close()
+
+    async def test_the_list_of_models_is_asked_for_with_the_key_and_without_a_call(self, world: _Simulated) -> None:
+        door = world.door()
+        reply = await door.models()
+        assert reply.answer.status == 200
+        assert json.loads(reply.body or "")["object"] == "list"
+        assert world.simulated.books().calls == 0
+        await door.close()
+
+    async def test_where_nothing_answers_the_list_is_none_and_nothing_is_raised(self, world: _Simulated) -> None:
+        door = world.door(Served(line="refused"))
+        assert (await door.models()).answer.error_code == "connection"
+        await door.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, "404 page not found"), (401, '{"error": {"message": "No."}}'), (200, "<html>")]
+)
+async def test_whatever_another_server_lists_is_an_answer(status: int, body: str) -> None:
+    heard: list[tuple[str, str | None, str | None]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        named = request.headers
+        heard.append((request.path_qs, named.get("Authorization"), named.get("OpenAI-Organization")))
+        return web.Response(status=status, text=body)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        access = OpenAIAccess("sk-any", f"http://127.0.0.1:{server.port}/v1?v=1", "org-1", None, 5, connections_max=1)
+        door = OpenAICalls(access)
+        reply = await door.models()
+        await door.close()
+    assert (reply.answer.status, reply.body or reply.answer.message) in {(status, body), (status, "No.")}
+    assert heard == [("/v1/models?v=1", "Bearer sk-any", "org-1")]

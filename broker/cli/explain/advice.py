@@ -82,6 +82,7 @@ _TO_DO: Final = {
     Meaning.RATE_LIMITED: "nothing now; if it goes on, look who else spends from this limit, or have it raised",
     Meaning.TOO_LARGE: "make the request smaller (its input, or its max_tokens), or have the limit raised",
     Meaning.QUOTA: "add credit or raise the spend limit at OpenAI; calls go on by themselves",
+    Meaning.NOT_THE_API: "mend openai.base_url, and restart the dispatcher",
     Meaning.AUTH: "look at the key, its project and its region; a new key needs a restart of the dispatcher",
 }
 
@@ -171,6 +172,7 @@ _MEANS: Final[dict[Meaning, str | Callable[[Answer, Verdict], str]]] = {
     Meaning.TOO_LARGE: _too_large,
     Meaning.QUOTA: "The account is out of credit, or has reached a spend limit. Waiting does not help.",
     Meaning.OVERLOADED: _overloaded,
+    Meaning.NOT_THE_API: "What answers at openai.base_url is not OpenAI's API.",
     Meaning.AUTH: _not_allowed,
     Meaning.REJECTED: _rejected,
     Meaning.TIMEOUT: "OpenAI did not answer in time. It may have done the work all the same, and charged it.",

@@ -18,6 +18,7 @@ PAUSE_GRAVE_S: Final = 60.0
 TRIPPED: Final = {
     "quota": "no credit is left, or a spend limit is reached; nothing goes on before the account is mended at OpenAI",
     "auth": "OpenAI does not accept the key or the region; put in another key and restart",
+    "not_the_api": "what answers there is not OpenAI's API; mend openai.base_url and restart",
     "overloaded": "OpenAI is overloaded or asks to slow down",
     "upstream_error": "OpenAI answers with server errors",
     "timeout": "OpenAI does not answer in time",
@@ -34,6 +35,9 @@ _CAUSES: Final = {
     "requested": "requested",
     "request_id": "request",
     "upstream_request_id": "OpenAI's id",
+    "url": "from",
+    "content_type": "content type",
+    "says": "saying",
 }
 
 

@@ -38,6 +38,15 @@ MISTAKES = (
 """A wrong key, a spend limit, an empty account."""
 
 
+STRANGER = "no such page here"
+STRANGERS = (
+    Blamed(404, {"detail": STRANGER}, {"Content-Type": "application/json"}),
+    Blamed(404, {"error": {"message": f"Invalid URL: {STRANGER}", "type": "invalid_request_error"}}, {}),
+    Blamed(404, {"error": STRANGER}, {"Content-Type": "text/html"}),
+    Blamed(405, {"message": STRANGER}, {"Content-Type": "application/json"}),
+)
+"""What another server answers to every call, whatever the model."""
+
 DEEP = "[" * 300
 NO_ANSWERS = ("", "null", "[]", "7", "<html>", '{"choices": [', '{"n": NaN}', DEEP, f'{{"a": {DEEP}{"]" * 300}}}')
 """What may come with a 200 and is no answer."""
@@ -84,6 +93,15 @@ class Arrival:
     heard_s: float | None = None
 
 
+def _elsewhere(scenario: Scenario) -> tuple[float, float] | None:
+    """From when to when another server answers: from the beginning on, or later, for both models at once."""
+    if not scenario.faults.elsewhere:
+        return None
+    chance = Random(f"elsewhere {scenario.seed}")
+    began_s = chance.choice((0.0, chance.uniform(0, scenario.span_s)))
+    return began_s, began_s + chance.choice((1.0, 4.0, 12.0))
+
+
 def _mistake(scenario: Scenario) -> tuple[float, float] | None:
     """From when to when every call is refused for what only an operator can mend."""
     if not scenario.faults.mistake:
@@ -117,6 +135,8 @@ class OpenAI:
         self._upstreams = {model: VirtualUpstream(slower if model == MODELS[-1] else usual) for model in MODELS}
         self.is_calm = False
         self._mistake = _mistake(scenario)
+        self._elsewhere = _elsewhere(scenario)
+        self._stranger = Random(f"stranger {scenario.seed}").choice(STRANGERS)
         self._oddly = Random(f"oddly {scenario.seed}")
         self._blamed = Random(f"blamed {scenario.seed}").choice(MISTAKES)
         self.arrivals: list[Arrival] = []
@@ -134,6 +154,8 @@ class OpenAI:
         told = upstream.end(visit)
         if self._mistake is not None and self._mistake[0] <= now_s < self._mistake[1]:
             told, visit.ends_us = self._blamed.told(), round((now_s + 0.1) * 1_000_000)
+        if self._elsewhere is not None and self._elsewhere[0] <= now_s < self._elsewhere[1]:
+            told, visit.ends_us = self._stranger.told(), round((now_s + 0.1) * 1_000_000)
         after_s = visit.ends_us / 1_000_000 - now_s
         hangs = not self.is_calm and self._chance.random() < self._faults.call_unanswered
         status = None if hangs else told.status

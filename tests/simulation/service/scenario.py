@@ -37,6 +37,8 @@ FLAWED, MISTAKEN, DEADLY = 0.15, 0.08, 0.03
 """The shares of runs with requests that show a defect of ours, with an operator's mistake, and with a deadly call."""
 HOSTILE, REFUSING, ODDLY_ANSWERED = 0.1, 0.06, 0.1
 """The shares of runs with hostile records, with answers that Kafka refuses, and with answers that are none."""
+ELSEWHERE = 0.06
+"""The share of runs in which another server answers every call for a while."""
 ISOLATED, FROZEN = 0.1, 0.25
 """The shares of runs in which processes are cut off from everything but OpenAI, and in which they freeze."""
 LASTING = 0.008
@@ -57,6 +59,7 @@ class Faults:
     `deadly`: that there is one whose call ends its process.
     Of a call: that OpenAI fails, refuses for long, never answers, or that its answer is on its way for long.
     `mistake`: that an operator's mistake has every call refused for a while. `answered_oddly`: that a 200 brings none.
+    `elsewhere`: that for a while another server answers every call, from the beginning on or later.
     `hostile`: that there are records that no client would write. `refused`: of an id, that Kafka takes no answer to it.
     Of a transaction: that its request or its reply is lost, that its markers come late.
     Of a question to Redis: that it, or its reply, is lost; that whoever is cancelled meanwhile does not hear of it.
@@ -107,6 +110,7 @@ class Faults:
     hostile: float = 1.0
     refused: float = 0.1
     answered_oddly: float = 0.2
+    elsewhere: float = 1.0
 
     @classmethod
     def drawn(cls, chance: Random) -> "Faults":
@@ -149,11 +153,12 @@ class Faults:
         return replace(self, flaw=flaw, mistake=mistake, deadly=deadly, isolate=isolate, freeze=freeze, slow=slow)
 
     def strange(self, chance: Random) -> "Faults":
-        """Some runs have hostile records, others answers that Kafka refuses, or that are none."""
+        """Some runs have hostile records, others answers that Kafka refuses, that are none, or another server's."""
         refused = chance.random() * Faults().refused * (chance.random() < REFUSING)
         oddly = chance.random() * Faults().answered_oddly * (chance.random() < ODDLY_ANSWERED)
         hostile = float(chance.random() < HOSTILE and not self.ledger_removed)
-        return replace(self, hostile=hostile, refused=refused, answered_oddly=oddly)
+        elsewhere = float(chance.random() < ELSEWHERE)
+        return replace(self, hostile=hostile, refused=refused, answered_oddly=oddly, elsewhere=elsewhere)
 
     @classmethod
     def of_a_forgetful_redis(cls) -> "Faults":
@@ -186,7 +191,7 @@ class Faults:
 
 _LATER = frozenset(
     {"poison", "deaf", "ledger_removed", "coordinators_away", "flaw", "mistake", "deadly", "isolate", "freeze"}
-    | {"hostile", "refused", "answered_oddly"}
+    | {"hostile", "refused", "answered_oddly", "elsewhere"}
 )
 """Drawn from chances of their own, so that the runs of known seeds stay what they were."""
 
@@ -278,7 +283,14 @@ class Scenario:
     def _tight(self) -> "Scenario":
         """The same with far more work than tokens, and leaders that die: what is spent must be known to the next."""
         faults = replace(
-            self.faults, crash=0.15, ledger_removed=0.0, call_refused_for_long=0.0, mistake=0.0, deadly=0.0, poison=0.0
+            self.faults,
+            crash=0.15,
+            ledger_removed=0.0,
+            call_refused_for_long=0.0,
+            mistake=0.0,
+            deadly=0.0,
+            poison=0.0,
+            elsewhere=0.0,
         )
         models = Settings.model_validate({"limits": dict.fromkeys(MODELS, TIGHT_LIMITS)}).limits
         roomy = self.settings.dispatcher.model_copy(update={"inflight_max": 40, "held_bytes_max": 10_000_000})

@@ -74,7 +74,7 @@ def without(topic: str, record: Record) -> Record:
     headers = tuple(header for header in record.headers if header[0] != GRANT)
     if topic != LEDGER:
         return replace(record, headers=headers)
-    added = {"awaited", "key", "key_since_s", "totals"}
+    added = {"awaited", "key", "key_since_s", "totals", "proved"}
     value = {name: each for name, each in json.loads(record.value or b"{}").items() if name not in added}
     return replace(record, value=json.dumps(value).encode())
 

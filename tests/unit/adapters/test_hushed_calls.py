@@ -33,6 +33,9 @@ class Repeating:
     ) -> UpstreamReply:
         return self.reply
 
+    async def models(self) -> UpstreamReply:
+        return self.reply
+
     async def close(self) -> None:
         self.is_open = False
 
@@ -47,6 +50,7 @@ async def test_a_key_that_is_repeated_is_masked_in_each_text_of_an_answer(status
     told = await HushedCalls(Repeating(UpstreamReply(answer(status, said), said)), KEY).call("responses", {}, "r")
     masked = "Invalid token 'Bearer ***' (***)"
     assert told == UpstreamReply(answer(status, masked), masked)
+    assert await HushedCalls(Repeating(UpstreamReply(answer(status, said), said)), KEY).models() == told
 
 
 @pytest.mark.parametrize("key", ["", "k", "sk-any"])

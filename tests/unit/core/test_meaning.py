@@ -18,7 +18,7 @@ def told(
 def test_every_meaning_has_somebody_whose_fault_it_is() -> None:
     assert set(FAULTS) == set(Meaning)
     account = {meaning for meaning, fault in FAULTS.items() if fault is Fault.ACCOUNT}
-    assert account == {Meaning.QUOTA, Meaning.AUTH}
+    assert account == {Meaning.QUOTA, Meaning.AUTH, Meaning.NOT_THE_API}
 
 
 @pytest.mark.parametrize("status", [None, 200, 400, 401, 429, 500, 503])

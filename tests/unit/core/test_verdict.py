@@ -9,8 +9,10 @@ from broker.core.verdict import (
     Answer,
     Fault,
     Meaning,
+    elsewhere,
     fine,
     judge,
+    undecided,
 )
 from broker.core.wording import StatedLimit
 from tests.unit.core import recorded
@@ -131,12 +133,19 @@ def test_only_an_answer_a_refusal_and_an_oversize_are_final() -> None:
         Meaning.CONNECTION: answer(None, "connection"),
     }
     verdicts = {meaning: judge(given) for meaning, given in by_meaning.items()}
+    verdicts[Meaning.NOT_THE_API] = elsewhere(answer(404))
     assert set(verdicts) == set(Meaning)
     assert all(verdict.meaning is meaning for meaning, verdict in verdicts.items())
     final = {meaning for meaning, verdict in verdicts.items() if not verdict.retryable}
     assert final == {Meaning.OK, Meaning.TOO_LARGE, Meaning.REJECTED}
     counted = {meaning for meaning, verdict in verdicts.items() if verdict.counts_as_attempt}
     assert counted == {Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION}
+
+
+def test_an_answer_that_another_server_may_have_written_is_tried_again_and_counts_as_no_attempt() -> None:
+    verdict = undecided(answer(404))
+    assert (verdict.meaning, verdict.retryable, verdict.counts_as_attempt) == (Meaning.UPSTREAM_ERROR, True, False)
+    assert "HTTP 404" in verdict.sentence
 
 
 EMPTY_REQUESTS = {

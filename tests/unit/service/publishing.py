@@ -26,7 +26,7 @@ from schemas.codec import (
     decode_request,
 )
 from schemas.record import Record
-from tests.unit.service.rig import grants_of, settings_of
+from tests.unit.service.rig import grants_of, proof_of, settings_of
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 LANE = LanePartition("standard", 3)
@@ -52,6 +52,7 @@ class Rig:
             contained=self.contained,
             grants=grants_of(clock),
             totals=Totals(),
+            proof=proof_of(clock),
         )
 
     def cargo(

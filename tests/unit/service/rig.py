@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from broker.clock import WallClock
+from broker.core.addressee import Addressee
 from broker.ports import LedgerLog, OffsetStore, TokenCounter, TransactionLog, Upstream
 from broker.service.assembly import DispatcherDoors, assemble
 from broker.service.grants import Grants
+from broker.service.proof import Proof
 from broker.service.rules import dispatch_rules
 from broker.settings.whole import Settings
 from broker.testing.counter import RoughCounter
@@ -54,6 +56,11 @@ def grants_of(clock: WallClock, *, every_run: bool = False) -> Grants:
     return Grants(
         letters, clock, retention_ms=1, window_ms=4, secret=lambda size: b"s" * size, knows=lambda *_: every_run
     )
+
+
+def proof_of(clock: WallClock, *, proved: bool = False) -> Proof:
+    """What is known of the base URL; nothing, unless it is `proved`."""
+    return Proof(Addressee(proved=proved), "https://api.openai.com/v1", clock, window_ms=4)
 
 
 class World:

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
+from broker.core.addressee import Addressee
 from broker.core.commands import Call, Complete, Settlement
 from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
 from broker.core.verdict import Meaning, Verdict
@@ -20,6 +21,7 @@ from broker.service.calling import USAGE_TOKENS_MAX, Calling, usage_of
 from broker.service.cargo import Cargo, Hold
 from broker.service.publication import Publication
 from broker.service.replies import Replies
+from broker.service.stranger import Strangers
 from broker.service.streaming import Streaming
 from broker.service.telemetry import SHAPES_SAID_MAX, Telemetry
 from broker.service.totals import Totals
@@ -32,7 +34,7 @@ from schemas.delta import text_of
 from schemas.outcome import Usage
 from schemas.record import Record
 from tests.unit.service.publishing import NOW
-from tests.unit.service.rig import grants_of, settings_of
+from tests.unit.service.rig import grants_of, proof_of, settings_of
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -55,7 +57,8 @@ class Rig:
         log = MemoryChunks(KafkaLink(self.kafka), topic="chunks")
         self.telemetry = Telemetry(self.meter, self.hold, self.clock)
         streaming = Streaming(log, self.clock, lambda: self.term, contained=self.telemetry.contained)
-        self.calling = Calling(self.upstream, self.clock, self.telemetry, streaming)
+        self.strangers = Strangers(Addressee(proved=True), url="https://gw/v1")
+        self.calling = Calling(self.upstream, self.clock, self.telemetry, streaming, self.strangers)
         shape = {"id": "lead-1", "body": {"model": "gpt-4o-mini", "messages": [], "seed": 7}} | fields
         record = Record(None, json.dumps(shape).encode())
         content = decode_request(record.value, headers)
@@ -83,6 +86,7 @@ class Rig:
             contained=self.telemetry.contained,
             grants=grants_of(self.clock),
             totals=Totals(),
+            proof=proof_of(self.clock),
         )
         (outgoing,) = publication._settled(Settlement(self.number, Complete()), 1, NOW)
         return outgoing.record

@@ -83,7 +83,7 @@ async def test_the_texts_of_an_error_are_kept_to_their_bounds_and_as_text() -> N
     rig = Rig()
     log = MemoryChunks(KafkaLink(rig.kafka), topic="chunks")
     streaming = Streaming(log, rig.clock, lambda: None, contained=rig.telemetry.contained)
-    rig.calling = Calling(Odd(), rig.clock, rig.telemetry, streaming)
+    rig.calling = Calling(Odd(), rig.clock, rig.telemetry, streaming, rig.strangers)
     verdict, _ = await rig.call()
     assert verdict.meaning is Meaning.REJECTED
     assert rig.cargo.error == {

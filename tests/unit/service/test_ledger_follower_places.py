@@ -15,7 +15,7 @@ from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_doors import MemoryCoordinators, MemoryLedger
 from schemas.ids import id_hash
 from schemas.ledger import LedgerKind, LedgerRecord
-from tests.unit.service.rig import Process, World, grants_of
+from tests.unit.service.rig import Process, World, grants_of, proof_of
 from tests.unit.service.test_ledger_follower import HOUR_MS, LEDGER, MINUTE_MS, step, write
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -89,6 +89,7 @@ class Rig:
             self.world.clock,
             window_ms=HOUR_MS,
             grants=self.grants,
+            proof=proof_of(self.world.clock),
         )
 
     def made_anew(self, *lines: LedgerRecord) -> None:

@@ -15,7 +15,7 @@ pytestmark = VIRTUAL_TIME
 
 @pytest.mark.parametrize(("levels", "meaning"), [(NESTING_MAX - 1, Meaning.OK), (NESTING_MAX, Meaning.UPSTREAM_ERROR)])
 async def test_no_answer_is_published_that_our_own_readers_could_not_read(levels: int, meaning: Meaning) -> None:
-    rig = Rig(Said(200, '{"a":' + "[" * levels + "]" * levels + "}"))
+    rig = Rig(Said(200, '{"choices":' + "[" * levels + "]" * levels + "}"))
     verdict, _ = await rig.call()
     assert verdict.meaning is meaning
     if meaning is Meaning.OK:

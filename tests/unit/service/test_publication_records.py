@@ -28,6 +28,7 @@ from schemas.record import Record
 from schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.core.specimens import identity
 from tests.unit.service.publishing import BATCH, NOW, Rig, headers
+from tests.unit.service.rig import proof_of
 from tests.unit.service.test_publication import asked
 
 REPLIES = "crm.replies"
@@ -72,6 +73,7 @@ class Bench(Rig):
             contained=self._contained,
             grants=grants,  # type: ignore[arg-type] # same
             totals=Totals(),
+            proof=proof_of(clock),
         )
 
     def _contained(self, step: str, error: BaseException | None = None, **_place: str | int | None) -> None:

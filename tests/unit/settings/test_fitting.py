@@ -74,6 +74,7 @@ def full_step() -> LedgerRecord:
         key="k" * 64,
         key_since_s=2**40,
         totals={f"{number:0>{KIND_CHARS_MAX}}": 2**63 for number in range(KINDS_MAX)},
+        proved="f" * 16,
     )
 
 

@@ -3,6 +3,7 @@
 from unittest.mock import patch
 
 from broker.core import verdict
+from broker.core.addressee import Addressee, Ruling
 from broker.core.care import Care
 from broker.core.casualties import Casualties
 from broker.core.commands import Call
@@ -75,6 +76,12 @@ def a_call_that_crashed_is_made_again() -> Patch:
 def an_operators_mistake_fails_requests() -> Patch:
     """A refused key, or an empty account, is taken for the fault of each request."""
     return patch.object(verdict, "_FINAL", verdict._FINAL | {Meaning.AUTH, Meaning.QUOTA})
+
+
+@planted(7)
+def another_servers_404_fails_requests() -> Patch:
+    """Whatever answers at the base URL is believed to be OpenAI's API."""
+    return patch.object(Addressee, "heard", lambda *_: Ruling.AS_JUDGED)
 
 
 @planted(9)

@@ -1,0 +1,158 @@
+"""Whether the server at the base URL is OpenAI's API, or another one that an operator has named by mistake.
+
+Another HTTP server answers 404 to every request. Taken for the request's fault, that empties all lanes into the dead
+letters within seconds. So an answer is looked at for the one that wrote it (`look_of`), and what follows depends on
+what is known of the base URL and of the models (`Addressee`):
+
+- Before any call to this base URL has been answered, nothing that the API did not write is the request's fault.
+- Later, a 404 or 405 is the request's only if another model was answered between two 404s of this one: by a call that
+  left after the first, and before the last left. Until then the request is called again; where no other model has been
+  answered lately, no model is there, and that is the operator's matter.
+- The API's own word for an unknown model is the request's, unless that model has been answered before.
+"""
+
+import re
+from enum import Enum
+from typing import Final
+
+from broker.core.meaning import BY_CODE, BY_TYPE, is_page
+from broker.core.verdict import Answer
+
+LATELY_MS: Final = 60_000
+"""A model that was answered longer ago proves nothing of what the server has now."""
+MODELS_MAX: Final = 200
+"""So many models are remembered; the one heard of longest ago is forgotten first."""
+_SENTENCE_CHARS_MAX: Final = 500
+
+
+class Look(Enum):
+    """What an answer shows of the server that wrote it."""
+
+    ANSWER = "answer"  # what was asked for
+    PLAIN = "plain"  # the API's own refusal, or nothing that tells of it
+    GONE = "gone"  # the API's own word for a model that it does not have
+    MISSING = "missing"  # 404 or 405, and not in the API's words
+    ODD = "odd"  # another answer that no API gives: a page, other JSON, a redirect
+
+
+class Ruling(Enum):
+    """What becomes of the request."""
+
+    AS_JUDGED = "as judged"
+    AGAIN = "again"  # the next answers tell; it counts as no attempt
+    ELSEWHERE = "elsewhere"  # the operator's matter: the account's breaker opens
+
+
+_GONE_CODES: Final = frozenset({"model_not_found", "deploymentnotfound", "model_not_available", "unknown_model"})
+_GONE_WORDS: Final = re.compile(
+    r"\b(?:models?|deployments?|engines?)\b|\bno (?:allowed )?(?:endpoints|providers)\b", re.IGNORECASE
+)
+_WRONG_PATH: Final = re.compile(
+    r"^\W*(?:404\W+)?not[ _]?found\W*$|\binvalid url\b|\bunknown (?:request )?(?:url|path|endpoint)\b"
+    r"|\bresource not found\b|\bpage not found\b|\bno route\b|\bcannot (?:get|post)\b|\burl\b.{0,100}\bnot found\b",
+    re.IGNORECASE,
+)
+_API_TYPES: Final = frozenset({"invalid_request_error", "not_found_error", "notfounderror", "api_error"})
+_MAY_BE_ODD: Final = frozenset({400, 406, 410, 411, 415, 421, 422, 426, 501})
+"""Refusals that another server gives to a call of this API. 413, 414 and 431 are a gateway's word on one request."""
+
+
+def look_of(answer: Answer) -> Look:
+    """What a refusal, or a call without an answer, shows of the server. Never raises."""
+    status = answer.status
+    if status is None:
+        return Look.PLAIN
+    if 300 <= status < 400:
+        return Look.ODD  # none is followed: http:// where https:// is meant, or a sign-in
+    if status == 405:
+        return Look.MISSING
+    if status == 404:
+        return _of_404(answer)
+    return Look.ODD if status in _MAY_BE_ODD and not _is_spoken(answer) else Look.PLAIN
+
+
+def _of_404(answer: Answer) -> Look:
+    code, kind, said = (answer.error_code or "").lower(), (answer.error_type or "").lower(), answer.message
+    said = said[:_SENTENCE_CHARS_MAX]
+    if code in _GONE_CODES:
+        return Look.GONE
+    if code in BY_CODE or kind in BY_TYPE:
+        return Look.PLAIN
+    if not _is_spoken(answer) or _WRONG_PATH.search(said):
+        return Look.MISSING
+    if _GONE_WORDS.search(said):
+        return Look.GONE
+    return Look.PLAIN if kind in _API_TYPES or answer.error_param else Look.MISSING
+
+
+def _is_spoken(answer: Answer) -> bool:
+    """Whether it holds an error as APIs have them: fields, or at least a text that came as JSON."""
+    if answer.error_code or answer.error_type or answer.error_param:
+        return True
+    said = answer.message.lstrip()
+    if not said or is_page(said) or said.startswith(("{", "[")):
+        return False  # nothing, or all of a body in which no error was found
+    stated = [value for name, value in answer.headers.items() if name.lower() == "content-type"]
+    return not stated or "json" in stated[0].lower()
+
+
+class _Missing:
+    """A model whose calls come to a 404, in ms of the core's clock; -1: not yet."""
+
+    def __init__(self, since_ms: int) -> None:
+        self.since_ms = since_ms
+        self.alone_from_ms = -1  # when another model was answered, by a call that left after `since_ms`
+
+
+class Addressee:
+    """What is known of the server at one base URL.
+
+    Attributes:
+        proved: A call to this base URL has been answered, in this term or in one that the ledger tells of.
+    """
+
+    def __init__(self, *, proved: bool = False) -> None:
+        self.proved = proved
+        self._answered_ms: dict[str, int] = {}  # by model, when it was answered last
+        self._missing: dict[str, _Missing] = {}
+
+    def heard(self, model: str, look: Look, sent_ms: int, now_ms: int) -> Ruling:
+        """An answer to a call for `model` has come: what becomes of its request.
+
+        Args:
+            model: The model that was asked for.
+            look: What the answer shows.
+            sent_ms: When the call was sent.
+            now_ms: Now.
+        """
+        if look is Look.ANSWER:
+            self._answered(model, sent_ms, now_ms)
+            return Ruling.AS_JUDGED
+        if look is Look.PLAIN or (look is Look.GONE and model not in self._answered_ms):
+            return Ruling.AS_JUDGED
+        if not self.proved:
+            return Ruling.ELSEWHERE
+        return Ruling.AS_JUDGED if look is Look.ODD else self._missed(model, sent_ms, now_ms)
+
+    def _answered(self, model: str, sent_ms: int, now_ms: int) -> None:
+        self.proved = True
+        self._answered_ms.pop(model, None)
+        self._answered_ms[model] = now_ms
+        if len(self._answered_ms) > MODELS_MAX:
+            del self._answered_ms[next(iter(self._answered_ms))]
+        self._missing.pop(model, None)
+        for missing in self._missing.values():
+            if missing.alone_from_ms < 0 and sent_ms >= missing.since_ms:
+                missing.alone_from_ms = now_ms
+
+    def _missed(self, model: str, sent_ms: int, now_ms: int) -> Ruling:
+        """Its model is alone if another was answered between two of its 404s; each call is judged by when it left."""
+        missing = self._missing.get(model)
+        if missing is None:
+            missing = self._missing[model] = _Missing(now_ms)
+            if len(self._missing) > MODELS_MAX:
+                del self._missing[next(iter(self._missing))]
+        for name, at_ms in self._answered_ms.items():
+            if name != model and name not in self._missing and now_ms - at_ms <= LATELY_MS:
+                return Ruling.AS_JUDGED if 0 <= missing.alone_from_ms <= sent_ms else Ruling.AGAIN
+        return Ruling.ELSEWHERE
