@@ -27,6 +27,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from broker.errors import AuthenticationError, HeadraceError, RightsError, SettingsError, Unreachable
+from broker.settings.secrets import SecretError, login
 
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -79,7 +80,7 @@ class KafkaConnection:
         ca_file: Certificates that sign the nodes' own; None: the system's.
 
     Raises:
-        SettingsError: The fields contradict each other.
+        SettingsError: The fields contradict each other, or name or password cannot be sent.
     """
 
     bootstrap_servers: str
@@ -110,6 +111,11 @@ class KafkaConnection:
             raise SettingsError(f"kafka.sasl_mechanism must be one of {', '.join(_MECHANISMS)}.")
         if not self.username or not self.password:
             raise SettingsError(f"kafka.username and kafka.password must be set with {self.security_protocol}.")
+        for name, value in (("username", self.username), ("password", self.password)):
+            try:
+                login(value)
+            except SecretError as error:
+                raise SettingsError(f"kafka.{name} {error}.") from None
 
     @property
     def _uses_sasl(self) -> bool:

@@ -14,6 +14,7 @@ from broker.settings.lanes import LANE_DEFAULTS
 from broker.settings.load import Loaded
 from broker.settings.mistakes import Mistake
 from broker.settings.origins import DEFAULTS, Origin, Path, Source, dotted, named
+from broker.settings.secrets import is_quoted
 from broker.settings.urls import HttpUrl, RedisUrl, is_loopback
 from schemas.nearest import nearest
 
@@ -21,6 +22,9 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "topics.segment_s": "The ledger's segments are an hour long.",
 }
 """Group and key of what is accepted and does nothing yet, each with what is true instead."""
+
+
+_ENDPOINTS: Final = ("/chat/completions", "/responses", "/embeddings", "/completions", "/models")
 
 
 def cautions(loaded: Loaded) -> list[Mistake]:
@@ -33,6 +37,8 @@ def cautions(loaded: Loaded) -> list[Mistake]:
         _of_the_lanes,
         _of_the_models,
         _of_the_key,
+        _of_quotes,
+        _of_the_base_url,
     )
     return [caution for check in checks for caution in check(loaded)]
 
@@ -111,6 +117,32 @@ def _of_the_key(loaded: Loaded) -> Iterator[Mistake]:
             "producers, readers and the retrier need none",
             (path,),
         )
+
+
+def _of_quotes(loaded: Loaded) -> Iterator[Mistake]:
+    kafka = loaded.settings.kafka
+    password = None if kafka.password is None else kafka.password.get_secret_value()
+    for key, value in (("username", kafka.username), ("password", password)):
+        if value is not None and is_quoted(value):
+            path = ("kafka", key)
+            said = f"kafka.{key} stands in quotation marks"
+            yield _caution(said, path, _given_by(loaded, path), "leave them out unless they are part of it")
+
+
+def _of_the_base_url(loaded: Loaded) -> Iterator[Mistake]:
+    """What is put behind it anyway, or is missing at OpenAI itself."""
+    base_url, path = loaded.settings.openai.base_url, ("openai", "base_url")
+    if base_url is None:
+        return
+    url = HttpUrl.read(base_url)
+    where = url.rest.partition("?")[0].rstrip("/")
+    ending = next((each for each in _ENDPOINTS if where.endswith(each)), None)
+    if ending is not None:
+        said = f"openai.base_url ends in {ending}, which each call puts behind it"
+        yield _caution(said, path, _given_by(loaded, path), "end it before that, as a rule in /v1")
+    elif url.host == "api.openai.com" and not where:
+        said = "openai.base_url has no path, and OpenAI's own is /v1"
+        yield _caution(said, path, _given_by(loaded, path), "write https://api.openai.com/v1, or leave it out")
 
 
 def _given_by(loaded: Loaded, path: Path) -> Origin:

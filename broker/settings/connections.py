@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from broker.settings import secrets
 from broker.settings.group import Contradiction, ContradictionsError, Group, Seconds
-from broker.settings.urls import PORT_MAX, HttpUrl, RedisUrl, check_text
+from broker.settings.urls import PORT_MAX, HttpUrl, RedisUrl
 
 
 def _as_one_text(servers: Any) -> Any:
@@ -21,36 +22,32 @@ def _check_servers(servers: str) -> str:
 
 
 def _check_redis_url(url: SecretStr) -> SecretStr:
-    RedisUrl.read(url.get_secret_value())
-    return url
+    text = url.get_secret_value().strip()
+    RedisUrl.read(text)
+    return SecretStr(text)
 
 
 def _check_http_url(url: str | None) -> str | None:
     if url is not None:
+        url = url.strip()
         HttpUrl.read(url)
     return url
 
 
 def _check_password(password: SecretStr | None) -> SecretStr | None:
-    if password is not None:
-        check_text(password.get_secret_value())
-    return password
+    return None if password is None else SecretStr(secrets.login(password.get_secret_value()))
+
+
+def _check_login_name(name: str | None) -> str | None:
+    return None if name is None else secrets.login(name)
 
 
 def _check_header(text: str | None) -> str | None:
-    if text is not None and not (text.isascii() and text.isprintable()):
-        raise ValueError("holds a character that no HTTP header takes: it is printable ASCII")
-    return text
+    return None if text is None else secrets.header(text)
 
 
 def _check_key(key: SecretStr | None) -> SecretStr | None:
-    """A line break at its end, as a file or a Secret often has one, is cut off; inside, no HTTP client sends it."""
-    if key is None:
-        return None
-    text = key.get_secret_value().strip()
-    if not (text.isascii() and text.isprintable()):
-        raise ValueError("holds a character that no HTTP header takes: a key is printable ASCII on one line")
-    return SecretStr(text)
+    return None if key is None else SecretStr(secrets.key(key.get_secret_value()))
 
 
 def _listed(keys: list[str]) -> str:
@@ -68,7 +65,7 @@ class KafkaSettings(Group):
     topic_prefix: str = Field("generation", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=180)
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    username: str | None = None
+    username: Annotated[str | None, AfterValidator(_check_login_name)] = None
     password: Annotated[SecretStr | None, AfterValidator(_check_password)] = None
     ca_file: str | None = None
 

@@ -28,7 +28,7 @@ _OPENAI_NAMES = {
     "OPENAI_ORG_ID": "organization",
     "OPENAI_PROJECT_ID": "project",
 }
-_SECRET_BYTES_MAX = 64 * 1024
+_SECRET_CHARS_MAX = 64 * 1024
 
 
 def from_file(config: FilePath, complain: Complain) -> Leaves:
@@ -165,19 +165,24 @@ def _with_secrets(given: Leaves, complain: Complain, beside: FilePath | None = N
 
 
 def _read_secret(given: Given, beside: FilePath | None) -> Given | str:
-    """The secret, or the rest of a sentence that says why there is none."""
+    """The secret, or the rest of a sentence that says why there is none.
+
+    Line breaks at the end of the file are no part of it, as editors and `echo` write them; nor is a byte order mark.
+    """
     if not isinstance(given.value, str):
         return " must be the path of a file"
     file = (beside or FilePath()) / given.value
     try:
-        with file.open(encoding="utf-8") as lines:
-            text = lines.read(_SECRET_BYTES_MAX).strip()
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            text = lines.read(_SECRET_CHARS_MAX + 1).rstrip("\r\n")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
         if _is_path(given.value):
             return f": {file} cannot be read: {why}"
         return f" names no file that can be read ({why}); the secret itself would stand in the key without _file"
-    return Given(text, Origin(Source.SECRET_FILE, str(file))) if text else f": {file} is empty"
+    if len(text) > _SECRET_CHARS_MAX:
+        return f": {file} is too large to be a secret"
+    return Given(text, Origin(Source.SECRET_FILE, str(file))) if text.strip() else f": {file} is empty"
 
 
 def _is_path(text: str) -> bool:

@@ -25,6 +25,7 @@ _AS_WRITTEN: Final = re.compile(rf"(?:(?P<login>[^/?#]*)@)?{_HOST}(?P<path>/[^?#
 _BEHIND_A_PASSWORD: Final = re.compile(rf"(?![:/?]|$){_HOST}(?P<path>/[0-9]*)?{_QUERY}")
 _SOCKET: Final = re.compile(rf"(?P<path>/[^?#]*){_QUERY}")
 _HTTP: Final = re.compile(rf"(?:(?P<login>[^/?#]*)@)?(?![:/?#]|$){_HOST}(?P<rest>[/?#].*)?", re.DOTALL)
+_OF_A_PATH: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
 PORT_MAX: Final = 65_535
 _REDIS_SHAPE: Final = (
     "cannot be read: it must look like redis://USER:PASSWORD@HOST:6379/0 or unix://USER:PASSWORD@/PATH, and a password "
@@ -74,6 +75,8 @@ class RedisUrl:
         if not separator or scheme not in REDIS_SCHEMES:
             raise UrlError("must begin with redis://, rediss:// or unix://")
         check_text(url)
+        if "\0" in url or url.splitlines() != [url]:
+            raise UrlError("holds a line break or a NUL: give it on one line")
         found = _socket(rest) if scheme == "unix" else _server(rest)
         if found is None or int(found.groupdict().get("port") or 0) > PORT_MAX:
             raise UrlError(_REDIS_SHAPE)
@@ -132,6 +135,11 @@ class HttpUrl:
         found = _HTTP.fullmatch(rest)
         if found is None or int(found["port"] or 0) > PORT_MAX or re.search(r"[^/]@", found["rest"] or ""):
             raise UrlError(_HTTP_SHAPE)
+        if _OF_A_PATH.fullmatch(found["rest"] or "") is None:
+            raise UrlError(
+                "holds a character behind its host that no URL has, such as a space or a quotation mark: leave it out, "
+                "or percent-encode it"
+            )
         port = f":{found['port']}" if found["port"] else ""
         return cls(scheme, found["login"], found["host"], f"{found['host']}{port}", found["rest"] or "")
 

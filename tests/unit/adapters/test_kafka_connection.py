@@ -126,6 +126,14 @@ def test_a_missing_right_is_named_with_who_lacks_it(reason: KafkaError, said: st
         ({"security_protocol": "TLS"}, "kafka.security_protocol must be one of"),
         ({"security_protocol": "SASL_SSL"}, "kafka.sasl_mechanism must be one of"),
         ({"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "a"}, "kafka.password must be set"),
+        (
+            {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "a", "password": "b\nc"},
+            "kafka.password holds a line break",
+        ),
+        (
+            {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "a\0", "password": "b"},
+            "kafka.username holds a line break or a NUL",
+        ),
     ],
 )
 def test_fields_that_contradict_each_other_are_named(fields: dict[str, str], said: str) -> None:

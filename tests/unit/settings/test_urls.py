@@ -102,7 +102,7 @@ def test_a_base_url_may_have_a_login_a_path_with_an_at_and_a_query() -> None:
     assert (url.host, url.masked()) == ("g", "https://me:***@g:443/v1/@cf/openai?key=***")
 
 
-@pytest.mark.parametrize("key", ["sk-hüsh", "sk-hu\nsh", "sk-hush\udc80", "sk-hu\x01sh"])
+@pytest.mark.parametrize("key", ["sk-hüsh", "sk-hush\udc80", "sk-hu\x01sh"])
 def test_a_key_that_no_header_takes_is_a_mistake_and_not_repeated(key: str) -> None:
     with pytest.raises(SettingsError) as raised:
         load_settings(environ={"OPENAI_API_KEY": key})
