@@ -52,7 +52,8 @@ def is_unfinished(endpoint: str, response: Mapping[str, object]) -> bool:
     as some servers leave it out, is an answer.
     """
     status = response.get("status")
-    return endpoint == "responses" and isinstance(status, str) and status not in _ENDED
+    is_response = endpoint == "responses" or response.get("object") == "response"
+    return is_response and isinstance(status, str) and status not in _ENDED
 
 
 def _of_choice(choice: Mapping[str, object]) -> Finish | None:

@@ -95,6 +95,7 @@ def test_a_response_says_how_it_ended(whole: Mapping[str, Any], finish: Finish |
 def test_a_response_may_say_that_it_is_no_answer(status: str) -> None:
     assert is_unfinished("responses", {"status": status})
     assert not is_unfinished("chat.completions", {"status": status})
+    assert is_unfinished("chat.completions", {"status": status, "object": "response"})
 
 
 @pytest.mark.parametrize(
