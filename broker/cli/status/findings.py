@@ -37,6 +37,7 @@ _CAUSES: Final = {
     "upstream_request_id": "OpenAI's id",
     "url": "from",
     "content_type": "content type",
+    "leads_to": "leading to",
     "says": "saying",
 }
 

@@ -218,3 +218,28 @@ def test_a_key_of_another_type_is_said_once_and_nothing_is_concluded_from_what_i
     assert (spoilt.grave, spoilt.sentence) == (True, why)
     retrier = Look("generation", report(said()), report(None, **hidden))
     assert [each.sentence for each in findings(retrier)] == [why]
+
+
+def test_another_server_at_the_base_url_is_said_with_what_came_from_where() -> None:
+    tripped = {
+        "since": "2026-12-01T09:00:00Z",
+        "meaning": "not_the_api",
+        "status": 404,
+        "url": "https://gw.example/v1",
+        "content_type": "text/plain",
+        "leads_to": "https://sign-in.example",
+        "says": "404 page not found",
+    }
+    account = {"breaker": "open: not_the_api", "rests_s": 4.0, "tripped": tripped}
+    grave, sentence = only(look(said(account=account)))
+    assert grave
+    assert "what answers there is not OpenAI's API; mend openai.base_url and restart" in sentence
+    assert sentence.endswith(
+        "It opened at 2026-12-01T09:00:00Z: HTTP 404, from https://gw.example/v1, content type text/plain, leading to "
+        "https://sign-in.example, saying 404 page not found."
+    )
+
+
+def test_what_the_first_question_to_openai_has_found_is_said() -> None:
+    sentence = "OpenAI at https://gw.example/v1 refuses the key (openai.api_key) (HTTP 401): mend it and restart."
+    assert only(look(said(trouble=sentence))) == (True, sentence)
