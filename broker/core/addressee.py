@@ -55,6 +55,7 @@ _WRONG_PATH: Final = re.compile(
 _API_TYPES: Final = frozenset({"invalid_request_error", "not_found_error", "notfounderror", "api_error"})
 _MAY_BE_ODD: Final = frozenset({400, 406, 410, 411, 415, 421, 422, 426, 501})
 """Refusals that another server gives to a call of this API. 413, 414 and 431 are a gateway's word on one request."""
+_REFUSES: Final = frozenset({401, 403, 407})
 
 
 def look_of(answer: Answer) -> Look:
@@ -68,6 +69,8 @@ def look_of(answer: Answer) -> Look:
         return Look.MISSING
     if status == 404:
         return _of_404(answer)
+    if status in _REFUSES and is_page(answer.message):
+        return Look.ODD  # a proxy's, or a sign-in's: no word of a key
     return Look.ODD if status in _MAY_BE_ODD and not _is_spoken(answer) else Look.PLAIN
 
 

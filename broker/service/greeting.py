@@ -6,6 +6,7 @@ servers have no such path, so what is wrong with an account is decided by calls 
 """
 
 import asyncio
+import contextlib
 import json
 from typing import Final
 
@@ -22,6 +23,7 @@ from broker.tasks import ended
 WAITED_FOR_S: Final = 0.3
 """What a promotion waits for the answer at most, where no call to this base URL has been answered yet."""
 GIVEN_UP_S: Final = 10.0
+ASKED_AGAIN_S: Final = 60.0
 _REASON_CHARS_MAX: Final = 200
 _SCOPE: Final = "missing scopes"
 _ORGANISATION: Final = frozenset({"invalid_organization", "mismatched_organization"})
@@ -31,7 +33,7 @@ _log = structlog.get_logger("openai")
 
 
 class Greeting:
-    """Asks once each time that this process is about to lead."""
+    """Asks when this process is about to lead, and again while something is wrong and no call was answered."""
 
     def __init__(self, upstream: Upstream, health: Health, *, url: str, contained: Contained) -> None:
         """`url` is the base URL as it may be shown; what is found goes to `health.openai`."""
@@ -40,18 +42,22 @@ class Greeting:
         self._url = url
         self._contained = contained
         self._asking: asyncio.Task[None] | None = None
+        self._heard = asyncio.Event()
         self._is_served = False
+        self._said: object = None
 
     def begin(self) -> None:
         """Ask, beside whatever else is done."""
         if self._asking is None:
-            self._is_served = False
+            self._is_served, self._said = False, None
+            self._heard.clear()
             self._asking = asyncio.create_task(self._ask(), name="greeting")
 
     async def heard(self, *, within_s: float = WAITED_FOR_S) -> None:
-        """Return when the answer has come, or after so long."""
-        if self._asking is not None:
-            await asyncio.wait({self._asking}, timeout=within_s)
+        """Return when the first answer has come, or after so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._heard.wait()
 
     async def end(self) -> None:
         """Ask no more: this process does not lead."""
@@ -65,28 +71,45 @@ class Greeting:
         self._is_served, self._health.openai = True, None
 
     async def _ask(self) -> None:
+        """Until nothing is wrong: without requests nothing else would find out that it has been mended."""
         try:
-            async with asyncio.timeout(GIVEN_UP_S):
-                reply = await self._upstream.models()
-        except TimeoutError:
-            _log.warning("openai_silent", url=self._url, seconds=GIVEN_UP_S)
-            return
+            while True:
+                await self._ask_once()
+                self._heard.set()
+                if self._health.openai is None:
+                    return
+                await asyncio.sleep(ASKED_AGAIN_S)
         except Exception as error:  # noqa: BLE001 — it only observes: nothing may end by it
             self._contained("greeting", error)
-            return
-        self._say(reply)
+        finally:
+            self._heard.set()
+
+    async def _ask_once(self) -> None:
+        try:
+            async with asyncio.timeout(GIVEN_UP_S):
+                self._say(await self._upstream.models())
+        except TimeoutError:
+            _log.warning("openai_silent", url=self._url, seconds=GIVEN_UP_S)
 
     def _say(self, reply: UpstreamReply) -> None:
+        """Once, however often the same comes."""
         answer = reply.answer
-        verdict, told = judge(answer), came(self._url, answer.headers, answer.message or reply.body or "", {})
+        verdict = judge(answer)
+        sentence = None if self._is_served else _sentence(self._url, answer, verdict)
         if verdict.meaning is Meaning.OK and _is_a_list(reply.body):
+            sentence = None
             _log.info("openai_answers", url=self._url)
-            return
+        elif (answer.status, sentence) != self._said:
+            self._said = answer.status, sentence
+            say = _log.info if sentence is None else _log.error
+            say("openai_greeted", status=answer.status, sentence=sentence, **self._told(reply))
+        self._health.openai = sentence
+
+    def _told(self, reply: UpstreamReply) -> dict[str, str]:
+        answer = reply.answer
         if answer.status is None:
-            told = {"url": self._url, "reason": safe(answer.message)[:_REASON_CHARS_MAX]}
-        self._health.openai = None if self._is_served else _sentence(self._url, answer, verdict)
-        say = _log.info if self._health.openai is None else _log.error
-        say("openai_greeted", status=answer.status, sentence=self._health.openai, **told)
+            return {"url": self._url, "reason": safe(answer.message)[:_REASON_CHARS_MAX]}
+        return came(self._url, answer.headers, answer.message or reply.body or "", {})
 
 
 def _sentence(url: str, answer: Answer, verdict: Verdict) -> str | None:

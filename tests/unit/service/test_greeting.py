@@ -166,3 +166,30 @@ async def test_a_defect_in_asking_ends_nothing() -> None:
     await led(process)
     assert process.metric("headrace_contained_total", {"step": "greeting"}) == 1
     await process.end()
+
+
+async def test_what_is_mended_while_no_request_comes_is_found_out() -> None:
+    process = process_of(Silence("connection"))
+    with capture_logs() as logs:
+        process.start()
+        await led(process)
+        assert process.health.trouble is not None
+        await until(lambda: process.world.upstream.listed == 3, within_s=200)
+        process.world.upstream.listing = Said(body={"object": "list", "data": []})
+        await until(lambda: process.health.trouble is None, within_s=100)
+    listed = process.world.upstream.listed
+    at_ms = process.clock.now_ms() + 200_000
+    await until(lambda: process.clock.now_ms() >= at_ms, within_s=300)
+    assert process.world.upstream.listed == listed
+    names = [each["event"] for each in logs]
+    assert (names.count("openai_greeted"), names.count("openai_answers")) == (1, 1)
+    await process.end()
+
+
+async def test_a_process_that_no_longer_leads_says_nothing_of_it() -> None:
+    process = process_of(WRONG["key"][0])
+    process.start()
+    await led(process)
+    assert process.health.openai is not None
+    await process.end()
+    assert process.health.openai is None
