@@ -26,7 +26,7 @@ def explained(pasted: bytes) -> str:
         for answer in answers_in(piece.text):
             verdict = judge(answer)
             told += page(answer, verdict, where="", width=80)
-            told.append(json.dumps(as_object(verdict)))
+            told.append(json.dumps(as_object(answer, verdict)))
     return "\n".join(told)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from broker.cli.amounts import spoken_s
+from broker.core.addressee import Look, look_of
 from broker.core.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
 from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS
 from broker.core.verdict import Answer, Fault, Meaning, Verdict, is_word
@@ -39,12 +40,29 @@ def a_period(period_ms: int) -> str:
 
 def what_it_means(answer: Answer, verdict: Verdict) -> str:
     """One sentence about the answer."""
+    if _is_missing(answer):
+        return "There is no such path: what answered may not be OpenAI's API."
     telling = _MEANS[verdict.meaning]
     return telling if isinstance(telling, str) else telling(answer, verdict)
 
 
-def what_headrace_does(verdict: Verdict) -> str:
+def _is_missing(answer: Answer) -> bool:
+    """Whether a 404 or 405 is no word of the API; by which server it was written only other answers tell."""
+    return look_of(answer) is Look.MISSING
+
+
+def what_headrace_does(answer: Answer, verdict: Verdict) -> str:
     """One sentence: wait, try again, give up, and what it counts as."""
+    return _AWAY if _is_missing(answer) else _what_follows(verdict)
+
+
+_AWAY: Final = (
+    "Headrace fails no request for it: calls rest until openai.base_url has been mended. Only where other models are "
+    "answered there meanwhile, it fails the request, as rejected."
+)
+
+
+def _what_follows(verdict: Verdict) -> str:
     if verdict.meaning is Meaning.OK:
         return "Headrace publishes the answer and corrects its budget by the headers."
     if verdict.fault is Fault.REQUEST:
@@ -71,6 +89,8 @@ def what_headrace_does(verdict: Verdict) -> str:
 
 def what_to_do(answer: Answer, verdict: Verdict) -> str:
     """What is left for a person."""
+    if _is_missing(answer):
+        return "look at openai.base_url: as a rule it ends in /v1"
     if verdict.meaning is Meaning.REJECTED:
         return _mending(answer, verdict)
     return _SERVERS_WORK if verdict.fault is Fault.SERVER else _TO_DO[verdict.meaning]

@@ -16,7 +16,7 @@ from broker.cli.explain.pieces import Piece, pieces
 from broker.cli.terminal import is_person_watching, say, say_coloured, say_json
 from broker.core.meaning import BY_CODE
 from broker.core.reading import Metric, Reading, SideReading
-from broker.core.verdict import Meaning, Verdict, judge
+from broker.core.verdict import Answer, Meaning, Verdict, judge
 from broker.core.wording import StatedLimit
 
 _STDIN: Final = "-"
@@ -49,7 +49,7 @@ def explain(
             verdict = judge(answer)
             counted[verdict.meaning] += 1
             if as_json:
-                say_json(as_object(verdict))
+                say_json(as_object(answer, verdict))
                 continue
             where = f"line {piece.line}" if piece.line > 1 else ""
             say_coloured("\n".join([*page(answer, verdict, where=where, width=width), ""]))
@@ -60,7 +60,7 @@ def explain(
         say(f"{counted.total():,} explained: {told}")
 
 
-def as_object(verdict: Verdict) -> dict[str, Any]:
+def as_object(answer: Answer, verdict: Verdict) -> dict[str, Any]:
     """The same for machines; what is not known is null."""
     told = {
         "verdict": (Meaning.UPSTREAM_ERROR if verdict.meaning in _SILENCE else verdict.meaning).value,
@@ -68,7 +68,7 @@ def as_object(verdict: Verdict) -> dict[str, Any]:
         "wait_ms": verdict.wait_ms,
         "limit": _limit(verdict.limit),
         "limits": [{"metric": reading.metric.value, **_bucket(reading)} for reading in verdict.readings],
-        "action": what_headrace_does(verdict),
+        "action": what_headrace_does(answer, verdict),
     }
     if verdict.side_readings:
         told["other_limits"] = [{"metric": side.kind, **_bucket(side)} for side in verdict.side_readings]

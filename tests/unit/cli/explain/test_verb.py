@@ -193,6 +193,8 @@ def test_a_narrow_terminal_wraps_and_loses_nothing() -> None:
         ),
         (429, None, "Limit type: tokens. Current limit: 7, Remaining: 1 rate limit", "6 of 7 tokens are spent"),
         (302, None, "", "Nobody here knows this answer"),
+        (404, None, "404 page not found", "There is no such path"),
+        (405, None, "", "may not be OpenAI's API"),
     ],
 )
 def test_each_kind_of_answer_has_a_sentence_of_its_own(status: int, code: str | None, message: str, said: str) -> None:
