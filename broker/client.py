@@ -19,6 +19,7 @@ from broker.client_ports import Appended, ClientDoors, Pending
 from broker.errors import (
     GenerationFailed,
     HeadraceError,
+    IdConflict,
     InvalidRequest,
     LogUnavailable,
     MissingTopic,
@@ -31,6 +32,7 @@ from broker.lane_names import no_such_lane
 from broker.submission import Asked, Submission, each, new_id, submission
 from schemas.codec import encode_cancel
 from schemas.control import Cancel
+from schemas.expectation import Expectation
 from schemas.ids import is_valid_id
 from schemas.nearest import listed
 from schemas.outcome import Completed, Failed, Outcome
@@ -190,6 +192,7 @@ class GenerationClient:
         """Submit one request and wait for its outcome; an id answered within the dedupe window has its earlier one.
 
         Raises:
+            IdConflict: The id belongs to a request of another tenant, endpoint or body; its outcome is not handed out.
             GenerationFailed: The outcome is Failed; it is in `outcome`.
             OutcomeUnreadable: There is an outcome that this release cannot read; `outcome` holds what its headers tell.
             WaitTimedOut: No outcome within `timeout_s`; the request goes on, ask again with the same id.
@@ -221,12 +224,15 @@ class GenerationClient:
             timeout_s: How long to wait in all; None: until the outcome is there.
             submit_timeout_s: How long Kafka may be away.
             known_before: Whether the id may have been answered already, so that it is worth reading back.
+
+        Raises:
+            IdConflict, WaitTimedOut, NotSubmitted: As `generate`.
         """
 
         async def submit() -> None:
             await (await self._begin(prepared, submit_timeout_s)).receipt(submit_timeout_s)
 
-        waiting = _Waiting(prepared.request.id, "request", "it goes on; ask again with the same id", known_before)
+        waiting = _Waiting(prepared.expectation, "request", "it goes on; ask again with the same id", known_before)
         return await self._awaited(waiting, submit, timeout_s=timeout_s, connect_s=submit_timeout_s)
 
     async def cancel(self, request_id: str, *, timeout_s: float = SUBMIT_TIMEOUT_S) -> CancelReceipt:
@@ -252,34 +258,46 @@ class GenerationClient:
         self,
         request_id: str,
         *,
+        tenant: str | None = None,
         timeout_s: float | None = GENERATE_TIMEOUT_S,
         submit_timeout_s: float = SUBMIT_TIMEOUT_S,
     ) -> Outcome:
         """Cancel a request and wait for its outcome: Failed (`cancelled`), or the one it had within the dedupe window.
 
-        Raises as `cancel`, and WaitTimedOut if there is none: nobody has sent such a request yet, or nobody leads.
+        A cancel names an id and nothing else: it ends the request that has the id, whoever sent it. With `tenant` the
+        outcome of another tenant's request raises IdConflict. One that does not say whose it is, such as that of a
+        request cancelled while it waited to be tried again, is taken for the caller's.
+
+        Raises as `cancel`; IdConflict; and WaitTimedOut if there is none: no such request was sent yet, or no
+        dispatcher leads.
         """
 
         async def cancel() -> None:
             await self.cancel(request_id, timeout_s=submit_timeout_s)
 
-        waiting = _Waiting(request_id, "cancel", "the cancel waits for a request with this id", known_before=True)
+        expected = Expectation(request_id, tenant)
+        waiting = _Waiting(expected, "cancel", "the cancel waits for a request with this id", known_before=True)
         return await self._awaited(waiting, cancel, timeout_s=timeout_s, connect_s=submit_timeout_s)
 
     async def _awaited(
         self, waiting: "_Waiting", put: Callable[[], Awaitable[None]], *, timeout_s: float | None, connect_s: float
     ) -> Outcome:
         """Follow the results, put something where the dispatcher reads it, and wait for what comes of it."""
-        request_id, there = waiting.request_id, False
+        request_id, there = waiting.expected.id, False
         try:
             async with asyncio.timeout(timeout_s), AsyncExitStack() as stack:
-                answer = await stack.enter_async_context(self._answers.waiting(request_id, connect_s=connect_s))
+                answer = await stack.enter_async_context(self._answers.waiting(waiting.expected, connect_s=connect_s))
                 await put()
                 there = True
-                return await (self._answers.or_earlier(request_id, answer) if waiting.known_before else answer)
+                if not waiting.known_before:
+                    return waiting.checked(await answer)
+                earlier = self._answers.or_earlier(request_id, answer, accepts=waiting.accepts)
+                return waiting.checked(await earlier)
         except TimeoutError:
             if not there:
                 raise LogUnavailable(f"Kafka did not take the {waiting.noun} of {request_id}: send it again.") from None
+            if waiting.differs:
+                raise IdConflict(request_id, waiting.differs) from None
             raise WaitTimedOut(f"No outcome of {request_id} within {timeout_s:g} s: {waiting.then}.") from None
         except MissingTopic as reason:
             raise NotSubmitted(f"The {waiting.noun} was not sent. {reason}") from reason
@@ -302,14 +320,35 @@ class GenerationClient:
         return _Flying(prepared, pending)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Waiting:
-    """Whose outcome is waited for, what was sent for it, what follows if none comes, and whether one may be there."""
+    """Whose outcome is waited for, what was sent for it, what follows if none comes, and whether one may be there.
 
-    request_id: str
+    `differs` is what an earlier outcome of the id differs in. That alone does not prove a conflict: the dispatcher may
+    have forgotten it, and take this request as the first of the id. What comes after the request does.
+    """
+
+    expected: Expectation
     noun: str
     then: str
     known_before: bool
+    differs: tuple[str, ...] = ()
+
+    def accepts(self, earlier: Outcome) -> bool:
+        """Whether an outcome that was there before may be the one that is waited for."""
+        self.differs = self.expected.differences(earlier)
+        return not self.differs
+
+    def checked(self, outcome: Outcome) -> Outcome:
+        """The outcome, if it is the one that is waited for.
+
+        Raises:
+            IdConflict: It is another request's, or says that the id is.
+        """
+        differs = self.expected.differences(outcome)
+        if differs or self.expected.is_told_of_conflict(outcome):
+            raise IdConflict(self.expected.id, differs or self.differs)
+        return outcome
 
 
 @dataclass(frozen=True, slots=True)

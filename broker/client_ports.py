@@ -5,12 +5,13 @@ those of a `MemoryBroker` pass the same contract suite, so a service tests itsel
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
+from schemas.expectation import Expectation
 from schemas.outcome import Outcome
 from schemas.record import Record
 
@@ -88,8 +89,12 @@ class SubmitLog(Protocol):
 class AnswerLog(Protocol):
     """The results topic, as a client that waits sees it: with the partitions that are added while it waits."""
 
-    def waiting(self, request_id: str, *, connect_s: float) -> AbstractAsyncContextManager["asyncio.Future[Outcome]"]:
-        """A future that the first outcome of this id published from now on resolves.
+    def waiting(
+        self, expected: Expectation, *, connect_s: float
+    ) -> AbstractAsyncContextManager["asyncio.Future[Outcome]"]:
+        """A future that the first outcome published from now on that concerns the request resolves.
+
+        It may be another request's with the same id: the caller compares.
 
         Raises:
             MissingTopic: There is no results topic.
@@ -97,8 +102,13 @@ class AnswerLog(Protocol):
             RightsError, AuthenticationError: Kafka does not let us.
         """
 
-    async def or_earlier(self, request_id: str, answer: "asyncio.Future[Outcome]") -> Outcome:
-        """The answer that is waited for, or an earlier outcome of the id, whichever is there first."""
+    async def or_earlier(
+        self, request_id: str, answer: "asyncio.Future[Outcome]", *, accepts: Callable[[Outcome], bool]
+    ) -> Outcome:
+        """The answer that is waited for, or an earlier outcome of the id, whichever is there first.
+
+        An earlier one is passed over unless `accepts` says otherwise: it may be another request's.
+        """
 
     async def close(self) -> None:
         """Stop following; waits that are left are cancelled."""

@@ -10,6 +10,7 @@
     │   └── Disconnected
     ├── GenerationFailed        there is an outcome, and it is Failed: see `outcome`; a new id, or a replay
     │   └── OutcomeUnreadable   … or it cannot be read here: no new id, or a completed request is paid again
+    ├── IdConflict              the id is another request's, and nothing was called for this one: choose a new id
     ├── ServiceError            a process cannot start or go on: an operator mends what the sentence says
     │   ├── SettingsError       exit 2
     │   ├── RightsError         exit 2
@@ -23,7 +24,7 @@
 Every message is one sentence for a person that says what to do. `exit_code` is what a verb leaves with.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from broker.core.setback import Setback
 from schemas.outcome import Failed
@@ -83,6 +84,23 @@ class OutcomeUnreadable(GenerationFailed):
     def __init__(self, outcome: Failed) -> None:
         super().__init__(outcome)
         self.args = (f"{outcome.id}: {outcome.message}",)
+
+
+class IdConflict(HeadraceError):  # noqa: N818
+    """The id belongs to a request of another tenant, endpoint or body, whose outcome is not the caller's.
+
+    Attributes:
+        request_id: The id.
+        differs: Which of `tenant`, `endpoint` and `body` differ; empty where only the dispatcher knows.
+    """
+
+    exit_code = 2
+
+    def __init__(self, request_id: str, differs: Sequence[str] = ()) -> None:
+        what = " and ".join(differs) or "tenant, endpoint or body"
+        super().__init__(f"The id {request_id} belongs to a request with another {what}: choose a new id.")
+        self.request_id = request_id
+        self.differs = tuple(differs)
 
 
 class ServiceError(HeadraceError):

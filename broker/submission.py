@@ -1,5 +1,6 @@
 """A request that was checked and written down, before it is sent. Nothing here is connected to anything."""
 
+import json
 import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
@@ -10,7 +11,8 @@ from typing import Any, TypedDict
 from broker.errors import InvalidRequest
 from schemas.bounded_json import Unreadable
 from schemas.codec import Record, Undecodable, decode_request, encode_request
-from schemas.ids import uuid7
+from schemas.expectation import Expectation
+from schemas.ids import request_digest, uuid7
 from schemas.instants import to_wire
 from schemas.nearest import listed, nearest, shown
 from schemas.refusals import refusal_of
@@ -39,6 +41,13 @@ class Submission:
     request: GenerationRequest
     lane: str
     record: Record
+
+    @property
+    def expectation(self) -> Expectation:
+        """What its outcome must say, by which it is told from that of another request of the same id."""
+        body = json.loads(self.record.value or b"{}")["body"]  # as the dispatcher reads it: a tuple is a list there
+        digest = request_digest(self.request.endpoint, body)
+        return Expectation(self.request.id, self.request.tenant, self.request.endpoint, digest)
 
 
 class Asked(TypedDict, total=False):

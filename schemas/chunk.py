@@ -14,6 +14,7 @@ class Chunk(BaseModel):
     Attributes:
         attempt: As the outcome counts them in `attempts`.
         delta: `choices` of a chat completion's chunk, or an event of a response; neighbours are put together.
+        tenant, endpoint, request_digest: As the outcome has them: whose it is.
         final: The last one of an answer that is whole; its delta may be null.
     """
 
@@ -26,3 +27,6 @@ class Chunk(BaseModel):
     delta: Any = None
     final: bool = False
     run: int = 0
+    tenant: str | None = None
+    endpoint: str | None = None
+    request_digest: str | None = None

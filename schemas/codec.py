@@ -21,7 +21,7 @@ from schemas.dead_letter import DeadLetter, Origin
 from schemas.failure import RetryableFailure
 from schemas.instants import from_wire, to_wire
 from schemas.ledger import LedgerRecord, LedgerUnreadable, pack_ledger, unpack_ledger
-from schemas.outcome import Completed, Failed, Outcome
+from schemas.outcome import Completed, Failed, Outcome, sent_as
 from schemas.record import Headers, Record, present
 from schemas.request_codec import DecodedRequest, InputLimits, Undecodable, decode_request, encode_request
 
@@ -85,6 +85,8 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     """What the value of an outcome's record says."""
     fields = _plain(outcome)
     fields["timings"] = {name: value for name, value in fields["timings"].items() if value is not None}
+    if fields.get("submitted_id") is None:
+        fields.pop("submitted_id", None)
     return fields
 
 
@@ -94,11 +96,11 @@ def outcome_json(outcome: Outcome) -> bytes:
 
 
 def encode_outcome(outcome: Outcome, *, time: datetime, source: str = DISPATCHER_SOURCE) -> Record:
-    """A record for the results topic, keyed by the request's id."""
+    """A record for the results topic, keyed by the id that the request was sent with."""
     event_type = names.TYPE_COMPLETED if isinstance(outcome, Completed) else names.TYPE_FAILED
     event_id = f"{outcome.id}#{outcome.run}" if outcome.run else outcome.id
     headers = event_headers(event_type, event_id, outcome.id, time, source)
-    return Record(outcome.id.encode(), outcome_json(outcome), tuple(headers))
+    return Record(sent_as(outcome).encode(), outcome_json(outcome), tuple(headers))
 
 
 _OUTCOME: TypeAdapter[Completed | Failed] = TypeAdapter(Annotated[Completed | Failed, Field(discriminator="status")])

@@ -37,6 +37,15 @@ def fingerprint(tenant: str | None, endpoint: str, body: Mapping[str, Any]) -> b
     return hashlib.blake2b(canonical.encode(), digest_size=8).digest()
 
 
+def request_digest(endpoint: str, body: Mapping[str, Any]) -> str:
+    """The 32 hex digits by which an outcome proves whose it is: equal for equal requests, whoever sends them.
+
+    BLAKE2b-128 of the JSON (sorted keys, no spaces, ASCII escapes) of `[endpoint, body]`.
+    """
+    canonical = json.dumps([endpoint, body], sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+
 def uuid7(unix_ms: int, randomness: bytes) -> str:
     """A UUID of version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, then 74 bits of the 10 bytes given."""
     if len(randomness) != 10:

@@ -25,6 +25,7 @@ class FailureReason(StrEnum):
     CRASHED = "crashed"
     CANCELLED = "cancelled"
     UNPUBLISHABLE = "unpublishable"
+    ID_CONFLICT = "id_conflict"
 
 
 class Finish(StrEnum):
@@ -72,6 +73,11 @@ class Timings(BaseModel):
 
 
 class _Outcome(BaseModel):
+    """`request_digest` (`schemas.ids`) proves whose it is; where it stands, `tenant` and `endpoint` are the request's.
+
+    It is absent where the request was not at hand: garbage, or an answer in place of a parked request.
+    """
+
     model_config = ConfigDict(extra="allow", frozen=True)
 
     id: str
@@ -79,6 +85,7 @@ class _Outcome(BaseModel):
     lane: str | None = None
     tenant: str | None = None
     endpoint: str | None = None
+    request_digest: str | None = None
     model: str | None = None
     usage: Usage | None = None
     attempts: int = 0
@@ -100,12 +107,23 @@ class Completed(_Outcome):
 
 
 class Failed(_Outcome):
-    """Nobody will answer. `message` is one sentence for a person, `error` OpenAI's error object if there was one."""
+    """No answer will come. `message` is one sentence for a person, `error` OpenAI's error object if there was one.
+
+    `submitted_id` stands only where the reason is `id_conflict`: the id that the request was sent with, which belongs
+    to another one. `id` is then made of it and of the record's place.
+    """
 
     status: Literal["failed"] = "failed"
     reason: Annotated[FailureReason | str, Field(union_mode="left_to_right")]
     message: str = ""
     error: dict[str, Any] | None = None
+    submitted_id: str | None = None
+
+
+def sent_as(outcome: Completed | Failed) -> str:
+    """The id that the request of an outcome was sent with; it is the key of its record."""
+    submitted = outcome.submitted_id if isinstance(outcome, Failed) else None
+    return outcome.id if submitted is None else submitted
 
 
 Outcome = Completed | Failed

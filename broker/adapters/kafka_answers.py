@@ -6,7 +6,7 @@ partition that was added since.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from broker.adapters.kafka_read_back import ReadBack, outcome_in
 from broker.adapters.kafka_watch import TopicWatch, read_all
 from broker.errors import Disconnected, HeadraceError, Unreachable
 from broker.tasks import ended
+from schemas.expectation import Expectation
 from schemas.outcome import Outcome
 
 READ_BACK_AFTER_S = 1.0
@@ -36,31 +37,31 @@ class KafkaAnswers:
         """Nothing is connected before the first wait; earlier outcomes are searched for in the last `read_back_s`."""
         self._connection = connection
         self._topic = topic
-        self._waiting: dict[bytes, set[asyncio.Future[Outcome]]] = {}
+        self._waiting: dict[bytes, dict[asyncio.Future[Outcome], Expectation]] = {}
         self._following: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._watch = TopicWatch(topic, connection)
         self._back = ReadBack(connection, topic=topic, window_s=read_back_s)
 
     @asynccontextmanager
-    async def waiting(self, request_id: str, *, connect_s: float) -> AsyncIterator["asyncio.Future[Outcome]"]:
-        """A future that the first outcome of this id published from now on resolves.
+    async def waiting(self, expected: Expectation, *, connect_s: float) -> AsyncIterator["asyncio.Future[Outcome]"]:
+        """A future that the first outcome published from now on that concerns the request resolves.
 
         Raises:
             MissingTopic: There is no results topic.
             Unreachable: Kafka could not be reached within `connect_s`.
             RightsError, AuthenticationError: Kafka does not let us.
         """
-        key = request_id.encode()
+        key = expected.id.encode()
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, set()).add(answer)
+        self._waiting.setdefault(key, {})[answer] = expected
         try:
             await self._follow(asyncio.get_running_loop().time() + connect_s)
             yield answer
         finally:
             answer.cancel()
             waits = self._waiting[key]
-            waits.discard(answer)
+            del waits[answer]
             if not waits:
                 del self._waiting[key]
 
@@ -149,8 +150,8 @@ class KafkaAnswers:
         outcome = outcome_in(record) if waits else None
         if outcome is None:
             return
-        for answer in waits or ():
-            if not answer.done():
+        for answer, expected in (waits or {}).items():
+            if not answer.done() and expected.concerns(outcome):
                 answer.set_result(outcome)
 
     def _fail(self, reason: HeadraceError) -> None:
@@ -158,7 +159,9 @@ class KafkaAnswers:
             if not answer.done():
                 answer.set_exception(reason)
 
-    async def or_earlier(self, request_id: str, answer: "asyncio.Future[Outcome]") -> Outcome:
+    async def or_earlier(
+        self, request_id: str, answer: "asyncio.Future[Outcome]", *, accepts: Callable[[Outcome], bool]
+    ) -> Outcome:
         """The answer that is waited for, or an earlier outcome of the id, whichever is there first.
 
         To be asked inside `waiting`, so that nothing is missed between what is read back and what is followed.
@@ -174,7 +177,7 @@ class KafkaAnswers:
             # What cannot be read back is waited for: the outcome may still come, and the caller's deadline holds.
             unread = answer.done() or reading.cancelled() or reading.exception() is not None
             earlier = None if unread else reading.result()
-            return earlier if earlier is not None else await answer
+            return earlier if earlier is not None and accepts(earlier) else await answer
         finally:
             await ended(reading)
 

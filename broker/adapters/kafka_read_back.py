@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -59,10 +59,14 @@ class _Window:
 
 @dataclass(frozen=True, slots=True)
 class _Sought:
-    """Keys that are looked for in one partition, and what was found of them and others."""
+    """Keys that are looked for in one partition, and what was found of them and others.
+
+    `ranks` says of which run, and from when, what was found here is: slices are read from the end.
+    """
 
     keys: set[bytes]
     found: dict[bytes, Outcome]
+    ranks: dict[bytes, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def left(self) -> set[bytes]:
@@ -70,10 +74,13 @@ class _Sought:
         return self.keys - self.found.keys()
 
     def meet(self, record: ConsumerRecord) -> None:
-        """Keep the outcome of the latest run."""
+        """Keep the outcome of the latest run, of one run the last; none of a request that the id is not of."""
         outcome = outcome_in(record) if record.key in self.keys else None
-        if outcome is not None and (record.key not in self.found or outcome.run >= self.found[record.key].run):
-            self.found[record.key] = outcome
+        if outcome is None or outcome.id.encode() != record.key:
+            return
+        rank = outcome.run, record.offset
+        if record.key not in self.found or rank > self.ranks[record.key]:
+            self.found[record.key], self.ranks[record.key] = outcome, rank
 
 
 class ReadBack:

@@ -42,10 +42,11 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Publish Failed and a dead letter."""
+    """Publish Failed and a dead letter. `apart`: under an identity of its own, since its id is another request's."""
 
     reason: str
     sentence: str
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

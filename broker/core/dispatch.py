@@ -12,11 +12,9 @@ call incomplete and the ledger calls unanswered.
 
 Rules of this file:
 1. A ticket lives from Taken until the commit that settles it has returned, or until its record is somebody else's.
-2. Money is reserved in the same breath in which the Call leaves; each reservation ends in exactly one Answered, Refused
-   or Crashed, whatever has become of its ticket meanwhile.
+2. Money is reserved as the Call leaves; each reservation ends in one Answered, Refused or Crashed, whatever its ticket.
 3. An identity is settled when the commit returns, never before: an index that runs ahead would lose requests.
-4. Progress is finished when a transaction is built; should its commit be unknown, the next promotion starts from the
-   stored maps.
+4. Progress is finished when a transaction is built; after an unknown commit a promotion starts from the stored maps.
 """
 
 from collections.abc import Callable
@@ -55,7 +53,7 @@ from broker.core.limits import Limits
 from broker.core.notes import gather, hear
 from broker.core.outbox import Decided, Outbox
 from broker.core.progress import PartitionProgress
-from broker.core.reception import CALL_CRASHED, Reception
+from broker.core.reception import CALL_CRASHED, Apart, Reception, nameless
 from broker.core.register import Register, Want
 from broker.core.retry import Again
 from broker.core.rules import LEADING, DispatchRules, Pause, Role
@@ -70,8 +68,10 @@ from broker.core.verdict import OK
 class Dispatch:
     """The machine. One task owns it."""
 
-    def __init__(self, rules: DispatchRules, *, make_budget: MakeBudget, dice: Callable[[], float]) -> None:
-        """Start as a follower; `dice` draws a number in [0, 1), the only chance the machine uses."""
+    def __init__(
+        self, rules: DispatchRules, *, make_budget: MakeBudget, dice: Callable[[], float], apart: Apart = nameless
+    ) -> None:
+        """Start as a follower; `dice` draws a number in [0, 1); `apart`: see `broker.core.reception`."""
         self.rules = rules
         self.role = Role.FOLLOWING
         self.term = 0
@@ -93,7 +93,7 @@ class Dispatch:
         self._alarms = Alarms()
         self._settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)
         self._care = Care(self.limits, self._alarms, self._settling)
-        self._reception = Reception(self.register, self.identities, self.limits, self._alarms, self._settling)
+        self._reception = Reception(self.register, self.identities, self.limits, self._alarms, self._settling, apart)
         self._eviction = Eviction(self._settling, self.identities, self._reception)
         self._succession = Succession(self.register, self.identities, self._reception, self._settling)
         self._deadlines = Deadlines(self.register, self.limits, self._alarms, self._settling, self._reception)

@@ -35,7 +35,7 @@ class Judgement(Enum):
     JOIN = "join"  # its like is open: judge it again when that one is settled
     WAIT = "wait"  # another run is under way: judge it again when that one is settled
     DONE = "done"  # publish nothing, its offset is done
-    CONFLICT = "conflict"  # the id belongs to another request: dead letter, no outcome
+    CONFLICT = "conflict"  # the id belongs to another request: no outcome under it; it fails under one of its own
 
 
 class Identities:

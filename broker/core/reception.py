@@ -5,7 +5,7 @@ same is asked again of those that waited for an id, once it is settled, and of a
 without an answer to give.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from broker.core.alarms import Alarms
@@ -16,7 +16,7 @@ from broker.core.identity import Fate, Identities, Identity, Judgement
 from broker.core.limits import Limits
 from broker.core.register import Register
 from broker.core.settling import Settling
-from broker.core.ticket import Candidate, Garbage, State, Ticket
+from broker.core.ticket import Candidate, Garbage, State, Ticket, TicketNumber
 
 TOO_LATE = Fail("deadline_exceeded", "The deadline passed before a call could start.")
 CUT_OFF = Fail("deadline_exceeded", "The deadline passed before the answer came; the call was cut off.")
@@ -31,15 +31,33 @@ UNREACHABLE = Fail(
 )
 _FREE = Prices.flat(0)  # of what is never called
 WITHDRAWN = "The request was cancelled while it waited to be tried again."
+CONFLICT = Fail("id_conflict", "The id is known with another tenant, endpoint or body; use a new id.", apart=True)
 _CANCELLED = Fail("cancelled", "The request was cancelled before it was answered.")
+
+
+Apart = Callable[[TicketNumber], bytes]
+"""Hash of an id of a ticket's own, made of its id and of its record's place; empty: it gets none."""
+
+
+def nameless(_number: TicketNumber) -> bytes:
+    """No ticket has an id of its own: where one has another request's, its dead letter alone tells."""
+    return b""
 
 
 class Reception:
     """Gives every ticket its place."""
 
-    def __init__(
-        self, register: Register, identities: Identities, limits: Limits, alarms: Alarms, settling: Settling
+    def __init__(  # noqa: PLR0913, PLR0917 — composed in one place
+        self,
+        register: Register,
+        identities: Identities,
+        limits: Limits,
+        alarms: Alarms,
+        settling: Settling,
+        apart: Apart = nameless,
     ) -> None:
+        """`apart` names a request whose id is another's."""
+        self._apart = apart
         self._register = register
         self._identities = identities
         self._limits = limits
@@ -110,12 +128,27 @@ class Reception:
                 overdue = returned and self._identities.was_overdue(candidate.identity.id_hash)
                 self._settling.settle(ticket, Discard(returned=returned, overdue=overdue), now_ms)
             case Judgement.CONFLICT:
-                sentence = "The id is known with another tenant, endpoint or body; use a new id."
-                self._settling.settle(ticket, Bury("id_conflict", sentence), now_ms)
+                self._contest(ticket, candidate, now_ms)
             case Judgement.JOIN | Judgement.WAIT:
                 self._register.join(ticket)
             case _:
                 assert_never(judgement)
+
+    def _contest(self, ticket: Ticket, candidate: Candidate, now_ms: int) -> None:
+        """The id is another request's: this one fails under an identity of its own, so that its sender learns of it.
+
+        A producer may have chosen that very id for a request. Then it has an outcome or will have one, and a second
+        one may not be: the dead letter alone tells.
+        """
+        hashed = self._apart(ticket.number)
+        own = Identity(hashed, 0, candidate.identity.fingerprint) if hashed else None
+        if own is None or self._identities.recognise(own, 0) is not Judgement.TAKE:
+            self._settling.settle(ticket, Bury(CONFLICT.reason, CONFLICT.sentence), now_ms)
+            return
+        ticket.contested = candidate
+        ticket.becomes(candidate.apart(own))
+        self._register.open(ticket)
+        self._settling.settle(ticket, CONFLICT, now_ms)
 
     def _believed(self, ticket: Ticket, candidate: Candidate) -> Candidate:
         """A record that says it comes from the retrier: so it does if the ledger says that this run is parked.

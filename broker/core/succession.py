@@ -53,6 +53,8 @@ class Succession:
             return False
         identity, attempt = ticket.candidate.identity, ticket.candidate.attempt
         self._identities.forget_open(identity)
+        if ticket.contested is not None:
+            return False
         judgement = self._identities.judge(identity, attempt)
         if self._reception.is_cancelled(ticket) or judgement is not Judgement.TAKE:
             return False

@@ -74,6 +74,20 @@ class Candidate:
         """HTTP calls made for it before this record was written."""
         return self.attempt - 1 if self.attempt else 0
 
+    def apart(self, identity: Identity) -> "Candidate":
+        """The same under an identity of its own, as a first submission; never called."""
+        return Candidate(
+            identity,
+            0,
+            self.model,
+            self.limit,
+            self.prices,
+            self.deadline_ms,
+            self.refusal,
+            tenant=self.tenant,
+            name=self.name,
+        )
+
     def tried(self, attempt: int, failures: int) -> "Candidate":
         """The same, tried so often before."""
         return Candidate(
@@ -155,7 +169,8 @@ class Ticket:
     is the line of those who would probably not be answered in time; `least` what its call takes at least, as of when
     that line last asked. `called_ms` is when it was last called. `turn` is its place among those of its ordering key,
     `lane_order` its lane's in the order of preference.
-    `candidate` is the content of one that is a request; no other has it.
+    `candidate` is the content of one that is a request; no other has it. `contested` is that content where the id is
+    another request's, so that `candidate` has an identity of its own.
     """
 
     number: TicketNumber
@@ -179,6 +194,7 @@ class Ticket:
     buffer_bytes: int = 0
     turn: int = 0
     lane_order: int = 0
+    contested: Candidate | None = None
     candidate: Candidate = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -194,6 +210,8 @@ class Ticket:
     def anew(self) -> "Ticket":
         """The same record, as if it had just been taken."""
         content = self.content if self.cancel is None else self.cancel
+        if self.contested is not None:
+            content = self.contested
         again = Ticket(self.number, self.source, self.bytes, self.taken_ms, content, timestamp_ms=self.timestamp_ms)
         again.buffer_bytes = self.buffer_bytes
         return again

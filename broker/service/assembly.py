@@ -37,6 +37,7 @@ from broker.service.lags import Lags
 from broker.service.leadership import Leadership, Parts
 from broker.service.ledger_follower import LedgerFollower
 from broker.service.offload import Offload, at_once
+from broker.service.outcomes import apart_hash
 from broker.service.pricing import Pricer, input_limits
 from broker.service.promotion import Promotion
 from broker.service.proof import Proof
@@ -216,8 +217,13 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
 
 def _callers(given: _Given) -> _Callers:
     clock, doors = given.clock, given.doors
-    core = Dispatch(dispatch_rules(given.settings), make_budget=budget_maker(given.settings), dice=given.dice)
     hold, meter = Hold(), Meter()
+    core = Dispatch(
+        dispatch_rules(given.settings),
+        make_budget=budget_maker(given.settings),
+        dice=given.dice,
+        apart=lambda number: apart_hash(hold[number]),
+    )
     telemetry = Telemetry(meter, hold, clock)
     streaming = Streaming(
         doors.chunks, clock, lambda: core.term if core.role is LEADING else None, contained=telemetry.contained

@@ -63,7 +63,7 @@ class Calling:
             reply = await self._upstream.call(request.endpoint, request.body, request.id)
             return self._weighed(reply, cargo, request, sent_ms)
         attempt = cargo.content.calls_before + command.calls
-        telling, verdict = self._streaming.begin(request.id, cargo.content.run, attempt), None
+        telling, verdict = self._streaming.begin(request, cargo.content.run, attempt), None
         try:
             reply = await self._upstream.call(request.endpoint, request.body, request.id, telling.delta)
             verdict, weight = self._weighed(reply, cargo, request, sent_ms)

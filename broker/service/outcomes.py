@@ -2,8 +2,11 @@
 
 from broker.core.commands import Fail
 from broker.service.cargo import Cargo
+from schemas.dead_letter import Origin
+from schemas.ids import id_hash, request_digest
 from schemas.outcome import Completed, Failed, Timings
 from schemas.refusals import MODEL_NAME_MAX
+from schemas.replay_codec import new_id_of
 from schemas.request_codec import DecodedRequest, Undecodable
 
 METADATA_BYTES_MAX = 16 * 1024
@@ -23,6 +26,7 @@ def completed(cargo: Cargo, term: int) -> Completed:
         lane=cargo.source.partition.lane,
         tenant=request.tenant,
         endpoint=request.endpoint,
+        request_digest=request_digest(request.endpoint, request.body),
         model=str(response.get("model") or request.model or "")[:MODEL_NAME_MAX],
         response=response,
         finish=cargo.finish,
@@ -47,12 +51,15 @@ def failed(cargo: Cargo, fail: Fail, term: int) -> Failed:
     }
     if isinstance(content, DecodedRequest):
         request = content.request
+        request_id, submitted_id = identity_of(cargo, request.id, fail)
         light = len(cargo.record.value or b"") <= METADATA_BYTES_MAX
         return Failed(
-            id=request.id,
-            run=content.run,
+            id=request_id,
+            run=0 if fail.apart else content.run,
+            submitted_id=submitted_id,
             tenant=request.tenant,
             endpoint=request.endpoint,
+            request_digest=request_digest(request.endpoint, request.body),
             model=(request.model or "")[:MODEL_NAME_MAX],
             attempts=content.calls_before + cargo.calls,
             metadata=request.metadata if light else {},
@@ -61,14 +68,36 @@ def failed(cargo: Cargo, fail: Fail, term: int) -> Failed:
         )
     assert isinstance(content, Undecodable)  # noqa: S101 — programmer error: neither a range nor a cancel fails
     assert content.request_id is not None  # noqa: S101 — programmer error: Fail needs an id
+    request_id, submitted_id = identity_of(cargo, content.request_id, fail)
     return Failed(
-        id=content.request_id,
-        run=content.run,
+        id=request_id,
+        run=0 if fail.apart else content.run,
+        submitted_id=submitted_id,
         tenant=content.tenant,
         endpoint=content.endpoint,
         model=content.model,
         **common,
     )
+
+
+def identity_of(cargo: Cargo, request_id: str, fail: Fail) -> tuple[str, str | None]:
+    """Under which id a request fails, and the one that it was sent with where that is another request's.
+
+    The id of its own is made of both its id and the record's place, as `dead-letters replay --new-id` makes one.
+    """
+    return (_apart_id(cargo, request_id), request_id) if fail.apart else (request_id, None)
+
+
+def apart_hash(cargo: Cargo) -> bytes:
+    """What stands in the ledger for the id of its own of a record that names another request's."""
+    content = cargo.content
+    assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: a cancel has no content
+    named = content.request.id if isinstance(content, DecodedRequest) else content.request_id or ""
+    return id_hash(_apart_id(cargo, named))
+
+
+def _apart_id(cargo: Cargo, request_id: str) -> str:
+    return new_id_of(request_id, Origin(cargo.topic, cargo.source.partition.number, cargo.source.offset))
 
 
 def stunted(outcome: Completed | Failed, weight: int) -> Failed:
@@ -79,6 +108,9 @@ def stunted(outcome: Completed | Failed, weight: int) -> Failed:
         id=outcome.id,
         run=outcome.run,
         lane=outcome.lane,
+        tenant=outcome.tenant,
+        endpoint=outcome.endpoint,
+        request_digest=outcome.request_digest,
         reason="too_large_for_topic",
         message=f"The outcome weighs {weight} bytes, more than the results topic takes.",
         attempts=outcome.attempts,
@@ -87,11 +119,15 @@ def stunted(outcome: Completed | Failed, weight: int) -> Failed:
 
 
 def smallest(failed: Failed) -> Failed:
-    """As little as can be said of it truthfully."""
+    """As little as can be said of it truthfully, and whose it is: a request of the same id must not take it for its own."""
     return Failed(
         id=failed.id,
         run=failed.run,
+        submitted_id=failed.submitted_id,
         lane=failed.lane,
+        tenant=failed.tenant,
+        endpoint=failed.endpoint,
+        request_digest=failed.request_digest,
         reason=failed.reason,
         message=failed.message[:_MESSAGE_CHARS_MAX],
         attempts=failed.attempts,

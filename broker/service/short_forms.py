@@ -12,6 +12,7 @@ from broker.core.commands import Bury, Complete, Decision, Fail, Park, Settlemen
 from broker.ports import Outgoing
 from broker.service.cargo import Cargo
 from broker.service.containment import Contained
+from broker.service.outcomes import identity_of
 from schemas import topics
 from schemas.codec import encode_dead_letter, encode_outcome
 from schemas.control import Cancel
@@ -87,9 +88,12 @@ def _failed(cargo: Cargo, fail: Fail, term: int) -> Failed:
     """A failed outcome of nothing but ids and words of our own."""
     content = cargo.content
     assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: no cancel fails
+    named = content.request.id if isinstance(content, DecodedRequest) else content.request_id or ""
+    request_id, submitted_id = identity_of(cargo, named, fail)
     return Failed(
-        id=content.request.id if isinstance(content, DecodedRequest) else content.request_id or "",
-        run=content.run,
+        id=request_id,
+        run=0 if fail.apart else content.run,
+        submitted_id=submitted_id,
         lane=cargo.source.partition.lane,
         reason=fail.reason,
         message=fail.sentence,

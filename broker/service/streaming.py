@@ -19,7 +19,9 @@ from broker.service.containment import Contained
 from schemas.chunk import Chunk
 from schemas.codec import encode_chunk
 from schemas.delta import Delta, merged
+from schemas.ids import request_digest
 from schemas.record import Record
+from schemas.request import GenerationRequest
 
 GATHER_MS = 50
 """At most one chunk of a call leaves in so long, unless deltas cannot be put together; no delta waits longer."""
@@ -37,9 +39,9 @@ class Streaming:
         self.clock = clock
         self.term = term
 
-    def begin(self, request_id: str, run: int, attempt: int) -> "Telling":
+    def begin(self, request: GenerationRequest, run: int, attempt: int) -> "Telling":
         """For one call; `attempt` is the number that its outcome will give. Neither this nor what it returns raises."""
-        telling = Telling(self, request_id, run, attempt)
+        telling = Telling(self, request, run, attempt)
         telling.prepare()
         return telling
 
@@ -47,9 +49,10 @@ class Streaming:
 class Telling:
     """The chunks of one call; end it, whatever becomes of the call. No method raises."""
 
-    def __init__(self, streaming: Streaming, request_id: str, run: int, attempt: int) -> None:
+    def __init__(self, streaming: Streaming, request: GenerationRequest, run: int, attempt: int) -> None:
         self._streaming = streaming
-        self._id = request_id
+        self._request = request
+        self._digest = ""
         self._run = run
         self._attempt = attempt
         self._term = streaming.term()
@@ -62,6 +65,7 @@ class Telling:
     def prepare(self) -> None:
         """Connect meanwhile: OpenAI takes longer to say its first word."""
         with self._contained():
+            self._digest = request_digest(self._request.endpoint, self._request.body)
             self._streaming.log.prepare()
 
     @contextlib.contextmanager
@@ -71,7 +75,7 @@ class Telling:
             yield
         except Exception as error:  # noqa: BLE001 — chunks are an extra: no defect in them may cost the answer
             self._is_broken = True
-            self._streaming.contained("stream", error, request_id=self._id)
+            self._streaming.contained("stream", error, request_id=self._request.id)
 
     def delta(self, delta: Delta) -> None:
         """What OpenAI has just said."""
@@ -109,7 +113,10 @@ class Telling:
         now = self._streaming.clock.utc_now()
         for number, delta in enumerate(deltas, start=1):
             chunk = Chunk.model_construct(
-                id=self._id,
+                id=self._request.id,
+                tenant=self._request.tenant,
+                endpoint=self._request.endpoint,
+                request_digest=self._digest,
                 run=self._run,
                 term=self._term,
                 attempt=self._attempt,

@@ -1,7 +1,7 @@
 """The results topic of a `MemoryKafka` as a producer that waits sees it, and what every reader there has in common."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from broker.errors import Unreachable
@@ -9,7 +9,8 @@ from broker.ports import Fetched, Unreadable
 from broker.tasks import ended
 from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_log import PartitionLog
-from schemas.outcome import Outcome
+from schemas.expectation import Expectation
+from schemas.outcome import Outcome, sent_as
 from schemas.unreadable import read_outcome
 
 _RECORDS_A_FETCH = 200
@@ -22,24 +23,24 @@ class MemoryAnswers:
         self._link = link
         self._topic = topic
         self._read_back_s = read_back_s
-        self._waiting: dict[str, set[asyncio.Future[Outcome]]] = {}
+        self._waiting: dict[str, dict[asyncio.Future[Outcome], Expectation]] = {}
         self._next: dict[int, int] = {}
         self._topic_id = ""
         self._following: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def waiting(self, request_id: str, *, connect_s: float) -> AsyncIterator["asyncio.Future[Outcome]"]:
+    async def waiting(self, expected: Expectation, *, connect_s: float) -> AsyncIterator["asyncio.Future[Outcome]"]:
         """See `AnswerLog.waiting`."""
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(request_id, set()).add(answer)
+        self._waiting.setdefault(expected.id, {})[answer] = expected
         try:
             await self._follow(connect_s)
             yield answer
         finally:
             answer.cancel()
-            self._waiting[request_id].discard(answer)
-            if not self._waiting[request_id]:
-                del self._waiting[request_id]
+            del self._waiting[expected.id][answer]
+            if not self._waiting[expected.id]:
+                del self._waiting[expected.id]
 
     async def _follow(self, connect_s: float) -> None:
         await reached(self._link, connect_s)
@@ -72,11 +73,13 @@ class MemoryAnswers:
         outcome = read_outcome(fetched.record)
         if outcome is None:
             return
-        for answer in self._waiting.get(outcome.id, ()):
-            if not answer.done():
+        for answer, expected in self._waiting.get(sent_as(outcome), {}).items():
+            if not answer.done() and expected.concerns(outcome):
                 answer.set_result(outcome)
 
-    async def or_earlier(self, request_id: str, answer: "asyncio.Future[Outcome]") -> Outcome:
+    async def or_earlier(
+        self, request_id: str, answer: "asyncio.Future[Outcome]", *, accepts: Callable[[Outcome], bool]
+    ) -> Outcome:
         """See `AnswerLog.or_earlier`."""
         since_ms = self._link.kafka.utc_ms() - self._read_back_s * 1_000
         found = [
@@ -86,7 +89,8 @@ class MemoryAnswers:
             and (outcome := read_outcome(fetched.record))
             and outcome.id == request_id
         ]
-        return max(found, key=lambda outcome: outcome.run) if found else await answer
+        last = max(reversed(found), key=lambda outcome: outcome.run, default=None)
+        return last if last is not None and accepts(last) else await answer
 
     async def close(self) -> None:
         """See `AnswerLog.close`."""

@@ -40,7 +40,10 @@ BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "SECRET
         ({"deadline": datetime(2026, 1, 1, tzinfo=UTC)}, "2026-01-01T00:00:00.000Z has passed (it is 20"),
         ({"body": {"messages": []}}, "body.model must name a model"),
         ({"endpoint": "responses", "body": {**BODY, "background": True}}, "background must not be set"),
-        ({"endpoint": "responses", "body": {"model": "m", "background": "yes"}, "stream": True}, "background must not be set"),
+        (
+            {"endpoint": "responses", "body": {"model": "m", "background": "yes"}, "stream": True},
+            "background must not be set",
+        ),
     ],
 )
 def test_what_the_dispatcher_would_refuse_is_refused_in_one_sentence(fields: dict[str, Any], named: str) -> None:

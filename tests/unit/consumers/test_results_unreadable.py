@@ -12,6 +12,7 @@ from broker.client import GenerationClient
 from broker.errors import OutcomeUnreadable
 from broker.testing.memory_broker import MemoryBroker
 from consumers.results import ResultReader
+from schemas.expectation import Expectation
 from schemas.codec import encode_outcome
 from schemas.outcome import Completed, Failed, Outcome
 from schemas.record import Record
@@ -89,7 +90,7 @@ BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"
 async def test_a_wait_that_is_under_way_ends_with_what_the_headers_tell() -> None:
     async with MemoryBroker() as broker:
         answers = broker.connection.answers(RESULTS, read_back_s=60)
-        async with answers.waiting("deep", connect_s=1) as answer:
+        async with answers.waiting(Expectation("deep"), connect_s=1) as answer:
             broker.kafka.append(RESULTS, UNREAD)
             outcome = await asyncio.wait_for(answer, 10)
         await answers.close()

@@ -32,6 +32,7 @@ from broker.core.events import (
 from broker.core.identity import Fate
 from broker.core.lanes import LaneRule
 from broker.core.progress import PartitionProgress, Stored
+from broker.core.reception import Apart, nameless
 from broker.core.ticket import CONTROL, CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
 from broker.core.verdict import Verdict
 from tests.unit.core.specimens import LANES, budget, candidate, identity, place, rules, verdict
@@ -57,12 +58,13 @@ class Shell:
         inflight_max: int = 1_000,
         in_place_max_ms: int = 60_000,
         ids_max: int = 10_000,
+        apart: Apart = nameless,
     ) -> None:
         def make(limit: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
             return budget(limit, now_ms, checkpoint, tokens=tokens, believed=believed)
 
         settings = rules(lanes=lanes, inflight_max=inflight_max, in_place_max_ms=in_place_max_ms, ids_max=ids_max)
-        self.core = Dispatch(settings, make_budget=make, dice=lambda: 0.5)
+        self.core = Dispatch(settings, make_budget=make, dice=lambda: 0.5, apart=apart)
         self.now_ms = 10_000
         self.hangs = False
         self.containing = False

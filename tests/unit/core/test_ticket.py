@@ -106,3 +106,11 @@ def test_a_ticket_takes_of_its_lanes_buffer_what_it_weighs_unless_more_is_stated
     assert Ticket(TicketNumber(1), source, 10, 0, content).buffer_bytes == 10
     heavy = Ticket(TicketNumber(1), source, 10, 0, content, buffer_bytes=4_000)
     assert (heavy.bytes, heavy.buffer_bytes, heavy.anew().buffer_bytes) == (10, 4_000, 4_000)
+
+
+def test_a_contested_ticket_begins_anew_as_what_it_was_sent_as() -> None:
+    made = ticket(candidate("a", attempt=2))
+    made.contested = made.candidate
+    made.becomes(made.candidate.apart(identity("own")))
+    assert (made.candidate.identity, made.candidate.attempt) == (identity("own"), 0)
+    assert made.anew().content == candidate("a", attempt=2)

@@ -34,6 +34,7 @@ COMPLETED = Completed(
     lane="urgent",
     tenant="acme",
     endpoint="chat.completions",
+    request_digest="5f0c",
     model="gpt-4o-mini-2024-07-18",
     response={"choices": [{"message": {"content": "Grüße 👋"}}]},
     finish=Finish.LENGTH,
@@ -58,6 +59,7 @@ def test_a_completed_outcome_is_written_as_the_contract_says() -> None:
         "lane": "urgent",
         "tenant": "acme",
         "endpoint": "chat.completions",
+        "request_digest": "5f0c",
         "model": "gpt-4o-mini-2024-07-18",
         "response": {"choices": [{"message": {"content": "Grüße 👋"}}]},
         "finish": "length",
@@ -85,6 +87,15 @@ def test_a_failed_outcome_comes_back_whole() -> None:
     assert read == failed
     assert isinstance(read, Failed)
     assert read.reason is FailureReason.REJECTED
+
+
+def test_the_outcome_of_a_request_whose_id_is_anothers_stands_beside_that_ones() -> None:
+    failed = Failed(id="lead-1~3d64", submitted_id="lead-1", reason=FailureReason.ID_CONFLICT, message="No.")
+    record = encode_outcome(failed, time=NOW)
+    headers = dict(record.headers)
+    assert (record.key, headers["ce_id"], headers["ce_subject"]) == (b"lead-1", b"lead-1~3d64", b"lead-1~3d64")
+    assert decode_outcome(record.value, record.headers) == failed
+    assert b"submitted_id" not in (encode_outcome(Failed(id="a", reason="rejected"), time=NOW).value or b"")
 
 
 def test_a_reader_keeps_a_reason_and_fields_it_does_not_know() -> None:

@@ -7,15 +7,21 @@ from typing import Any
 import pytest
 
 from broker.core.commands import Fail
+from broker.core.reception import CONFLICT
+from broker.core.ticket import Source
 from broker.service.cargo import Cargo
-from broker.service.outcomes import METADATA_BYTES_MAX, completed, failed, smallest, stunted
+from broker.service.outcomes import METADATA_BYTES_MAX, apart_hash, completed, failed, smallest, stunted
+from schemas.dead_letter import Origin
+from schemas.ids import id_hash, request_digest
 from schemas.outcome import Failed, Finish, Usage
 from schemas.record import Record
+from schemas.replay_codec import new_id_of
 from schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.service.publishing import NOW, Rig
 
 TERM = 7
 NO = Fail("rejected", "OpenAI refused it.")
+DIGEST = request_digest("chat.completions", {"model": "gpt-4o-mini"})
 
 
 def cargo_of(**fields: Any) -> Cargo:
@@ -36,6 +42,7 @@ def test_a_completed_one_says_all_there_is() -> None:
         "lane": "standard",
         "tenant": "acme",
         "endpoint": "chat.completions",
+        "request_digest": DIGEST,
         "model": "gpt-x",
         "response": {"model": "gpt-x", "choices": []},
         "finish": Finish.STOP,
@@ -66,6 +73,7 @@ def test_a_failed_one_says_all_there_is() -> None:
         lane="standard",
         tenant="acme",
         endpoint="chat.completions",
+        request_digest=DIGEST,
         model="gpt-4o-mini",
         attempts=3,
         term=TERM,
@@ -109,6 +117,9 @@ def test_one_that_does_not_fit_says_so_and_whose_it_is() -> None:
         id="lead-1",
         run=3,
         lane="standard",
+        tenant="acme",
+        endpoint="chat.completions",
+        request_digest=DIGEST,
         reason="too_large_for_topic",
         message="The outcome weighs 5000000 bytes, more than the results topic takes.",
         attempts=3,
@@ -118,9 +129,42 @@ def test_one_that_does_not_fit_says_so_and_whose_it_is() -> None:
 
 def test_a_failed_one_keeps_its_reason_in_the_fewest_words() -> None:
     told = failed(cargo_of(), Fail("rejected", "x" * 1_001), TERM)
-    small = Failed(id="lead-1", run=3, lane="standard", reason="rejected", message="x" * 1_000, attempts=3, term=TERM)
+    small = Failed(
+        id="lead-1",
+        run=3,
+        lane="standard",
+        tenant="acme",
+        endpoint="chat.completions",
+        request_digest=DIGEST,
+        reason="rejected",
+        message="x" * 1_000,
+        attempts=3,
+        term=TERM,
+    )
     assert smallest(told) == small
     assert stunted(told, 1) == small
+
+
+def test_one_whose_id_is_anothers_fails_under_an_id_of_its_own_record() -> None:
+    cargo = cargo_of()
+    told = failed(cargo, CONFLICT, TERM)
+    own = new_id_of("lead-1", Origin(cargo.topic, cargo.source.partition.number, cargo.source.offset))
+    assert (told.id, told.run, told.submitted_id) == (own, 0, "lead-1")
+    assert (told.tenant, told.endpoint, told.request_digest) == ("acme", "chat.completions", DIGEST)
+    assert (told.reason, told.metadata, told.error) == ("id_conflict", {"lead": 8}, None)
+    assert apart_hash(cargo) == id_hash(own)
+    few = smallest(told)
+    assert (few.id, few.run, few.submitted_id, few.request_digest) == (own, 0, "lead-1", DIGEST)
+    cargo.source = Source(cargo.source.partition, cargo.source.offset + 1)
+    assert failed(cargo, CONFLICT, TERM).id != own, "each record has one of its own"
+
+
+def test_so_does_a_record_that_is_no_request() -> None:
+    cargo = cargo_of()
+    cargo.content = Undecodable("No body.", "lead-1", run=3, tenant="acme")
+    told = failed(cargo, CONFLICT, TERM)
+    assert (told.run, told.submitted_id, told.tenant, told.request_digest) == (0, "lead-1", "acme", None)
+    assert apart_hash(cargo) == id_hash(told.id)
 
 
 def test_the_times_are_those_of_the_last_call() -> None:

@@ -11,6 +11,7 @@ from broker.service.streaming import Streaming
 from schemas.chunk import Chunk
 from schemas.codec import decode_chunk
 from schemas.record import Record
+from schemas.request import GenerationRequest
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -52,13 +53,16 @@ class RottenLog(Log):
             raise RuntimeError
 
 
+REQUEST = GenerationRequest(id="lead-1", body={"model": "gpt-4o-mini", "messages": []}, tenant="acme", stream=True)
+
+
 class Rig:
     def __init__(self, log: Log | None = None) -> None:
         self.log, self.term = log or Log(), 7
         self.contained: list[tuple[str, type[BaseException | None], dict[str, str | int | None]]] = []
         clock = WallClock(asyncio.get_running_loop().time, lambda: datetime(2026, 12, 1, 9, tzinfo=UTC))
         self.streaming = Streaming(self.log, clock, lambda: self.term or None, contained=self.note)
-        self.telling = self.streaming.begin("lead-1", 3, 2)
+        self.telling = self.streaming.begin(REQUEST, 3, 2)
 
     def note(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
         self.contained.append((step, type(error), where))
@@ -196,7 +200,7 @@ async def test_what_was_said_while_the_term_was_in_doubt_is_a_gap() -> None:
 async def test_a_call_that_begins_in_no_term_tells_nothing() -> None:
     rig = Rig()
     rig.term = 0
-    telling = rig.streaming.begin("lead-2", 0, 1)
+    telling = rig.streaming.begin(REQUEST, 0, 1)
     telling.delta(word("a"))
     telling.end(whole=True)
     assert not rig.log.sent
