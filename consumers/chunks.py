@@ -16,11 +16,12 @@ from typing import Self
 from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.client_ports import Arrived, ClientDoors, Start
-from broker.errors import Unreachable
+from broker.errors import IdConflict, Unreachable
 from consumers.opening import RECONNECT_FIRST_S, RECONNECT_MAX_S, Opened
 from schemas.chunk import Chunk
 from schemas.codec import WireError, decode_chunk
 from schemas.delta import text_of
+from schemas.expectation import Expectation, Expected
 from schemas.topics import chunks_topic
 
 REMEMBERED_MAX = 10_000
@@ -64,14 +65,17 @@ class ChunkReader(Opened):
         start: `latest`: what is published from `open` on; `earliest`: the last hour; or an aware datetime.
         ids: Only those of these requests; None: all. The whole topic is read in any case, so one reader for many ids
             costs no more than one for a single id. A set may be changed while the reader runs.
+        expected: What is known of the request of an id; None: nothing. Chunks that contradict it are another request's
+            and are left out.
 
     Attributes:
+        conflicts: Chunks that were left out, since they contradict what was expected of their ids.
         undecodable: Values that were no chunk and were skipped.
         duplicates: Chunks that had been delivered already and were skipped.
         stopping: Set by `stop`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a choice of the service
         self,
         bootstrap_servers: str = "",
         *,
@@ -79,7 +83,10 @@ class ChunkReader(Opened):
         connection: KafkaConnection | ClientDoors | None = None,
         start: Start = "latest",
         ids: Collection[str] | None = None,
+        expected: Expected | None = None,
     ) -> None:
+        self.conflicts = 0
+        self._expected = expected
         self.undecodable = 0
         self.duplicates = 0
         self.stopping = asyncio.Event()
@@ -146,27 +153,42 @@ class ChunkReader(Opened):
         except WireError:
             self.undecodable += 1
             return None
+        if self._is_others(chunk):
+            self.conflicts += 1
+            return None
         attempt = (chunk.id, chunk.run, chunk.term, chunk.attempt)
-        expected = self._next_seq.get(attempt)
-        if expected is not None and chunk.seq < expected:
+        following = self._next_seq.get(attempt)
+        if following is not None and chunk.seq < following:
             self.duplicates += 1
             return None
         self._next_seq[attempt] = chunk.seq + 1
         self._next_seq.move_to_end(attempt)
         if len(self._next_seq) > REMEMBERED_MAX:
             self._next_seq.popitem(last=False)
-        return Told(chunk, expected is None, chunk.seq - (expected or 0))
+        return Told(chunk, following is None, chunk.seq - (following or 0))
 
-    async def follow(self, request_id: str) -> AsyncIterator[Told]:
+    def _is_others(self, chunk: Chunk) -> bool:
+        """Whether it is of another request than is expected of its id."""
+        expected = None if self._expected is None else self._expected(chunk.id)
+        return expected is not None and bool(expected.differences(chunk))
+
+    async def follow(self, request: str | Expectation) -> AsyncIterator[Told]:
         """The chunks of one request, of the latest attempt that was heard of, until its answer is whole.
 
+        An id alone is whatever request has it; an Expectation, such as that of a `Submission`, is this very one.
         `begins` says that an attempt has begun and what was shown is void; chunks of one that has been overtaken are
         left out. A request that fails is never whole: wait for its outcome meanwhile, and cancel this.
+
+        Raises:
+            IdConflict: The id streams for another request.
         """
+        wanted = Expectation(request) if isinstance(request, str) else request
         latest = (0, 0, 0)
         async for told in self:
-            if told.chunk.id != request_id or told.attempt < latest:
+            if told.chunk.id != wanted.id or told.attempt < latest:
                 continue
+            if differs := wanted.differences(told.chunk):
+                raise IdConflict(wanted.id, differs)
             latest = told.attempt
             yield told
             if told.chunk.final:

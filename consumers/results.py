@@ -14,14 +14,15 @@ from typing import Self
 from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.client_ports import Arrived, ClientDoors, Start
-from broker.errors import Unreachable
+from broker.errors import IdConflict, Unreachable
 from broker.tasks import ended
 from consumers.deliveries import Deliveries, Delivery
 from consumers.handling import ATTEMPTS_MAX, PAUSE_S, Handler, Handling, Letters, Patience
 from consumers.opening import RECONNECT_FIRST_S, RECONNECT_MAX_S, Opened
 from schemas import headers as names
 from schemas.codec import Headers, WireError, decode_dead_letter
-from schemas.outcome import Outcome
+from schemas.expectation import Expected
+from schemas.outcome import Outcome, sent_as
 from schemas.record import Record
 from schemas.topics import results_topic
 from schemas.unreadable import in_place_of, is_unreadable, read_outcome
@@ -45,8 +46,11 @@ class ResultReader(Opened):
         start: Where a group that never read begins: `earliest`, `latest`, or an aware datetime.
         topic: Another topic of outcomes: a `reply_to`, or the service's own dead letters; default: the results.
         follow: False: end where the topic ended when the reader was opened.
+        expected: What this service knows of the request of an id, None if that is none of its own. An outcome that
+            contradicts it is another request's and is not handed out: iterating raises IdConflict, `handle` counts it.
 
     Attributes:
+        conflicts: Outcomes that were not handed out, since they contradict what was expected of their ids.
         undecodable: Values that could not be read. One whose headers say whose outcome it is is handed out as a Failed
             with reason `unreadable`; any other is no outcome, and is skipped.
         stopping: Set by `stop`.
@@ -62,8 +66,11 @@ class ResultReader(Opened):
         start: Start = "earliest",
         topic: str | None = None,
         follow: bool = True,
+        expected: Expected | None = None,
     ) -> None:
         self.undecodable = 0
+        self.conflicts = 0
+        self._expected = expected
         self.stopping = asyncio.Event()
         self._topic = topic or results_topic(topic_prefix)
         self._doors = client_doors(bootstrap_servers, connection)
@@ -121,6 +128,7 @@ class ResultReader(Opened):
         """The next outcome; asking for it says that the one before is handled.
 
         Raises:
+            IdConflict: It is of another request than is expected of its id. It counts as handled; ask for the next.
             RightsError, AuthenticationError: Kafka does not let us.
         """
         handled, self._in_hand = self._in_hand, None  # at once: the wait for the next may be cancelled and asked again
@@ -129,7 +137,21 @@ class ResultReader(Opened):
         self._in_hand = await self.delivery()
         if self._in_hand is None:
             raise StopAsyncIteration
+        if differs := self._contradicted(self._in_hand.outcome):
+            raise IdConflict(self._in_hand.outcome.id, differs)
         return self._in_hand.outcome
+
+    def _contradicted(self, outcome: Outcome) -> tuple[str, ...]:
+        """In what an outcome differs from what is expected of its id; such a one is counted."""
+        expected = None if self._expected is None else self._expected(outcome.id)
+        differs = () if expected is None else expected.differences(outcome)
+        self.conflicts += bool(differs)
+        return differs
+
+    def _is_others_conflict(self, outcome: Outcome) -> bool:
+        """Whether it tells another sender that its request has the id of ours: that is no news of ours."""
+        expected = None if self._expected is None else self._expected(sent_as(outcome))
+        return expected is not None and outcome.id != expected.id and not expected.is_told_of_conflict(outcome)
 
     async def handle(  # each is a choice of the service
         self,
@@ -165,7 +187,12 @@ class ResultReader(Opened):
             if letters is not None:
                 await letters.check()
             patience = Patience(attempts_max=attempts_max, pause_s=pause_s)
-            handling = Handling(self, handler, letters, patience, concurrency=concurrency)
+
+            async def handed(outcome: Outcome) -> None:
+                if not self._contradicted(outcome):
+                    await handler(outcome)
+
+            handling = Handling(self, handed, letters, patience, concurrency=concurrency)
             await handling.run()
             await self.commit()
             return handling
@@ -178,7 +205,7 @@ class ResultReader(Opened):
         """The next outcome, to be given to `done` or `give_back`; None when there will be none."""
         while (arrived := await self._arrived()) is not None:
             outcome = self._outcome(arrived)
-            if outcome is None:
+            if outcome is None or self._is_others_conflict(outcome):
                 self._deliveries.skip(arrived)
             elif (delivery := self._deliveries.begin(arrived, outcome)) is not None:
                 return delivery

@@ -119,7 +119,7 @@ def stunted(outcome: Completed | Failed, weight: int) -> Failed:
 
 
 def smallest(failed: Failed) -> Failed:
-    """As little as can be said of it truthfully, and whose it is: a request of the same id must not take it for its own."""
+    """As little as can be said of it truthfully, and whose it is, so that no other request takes it for its own."""
     return Failed(
         id=failed.id,
         run=failed.run,

@@ -16,11 +16,13 @@ from broker.adapters.kafka_client import client_doors
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.client import GenerationClient
 from broker.client_ports import ClientDoors
-from broker.errors import GenerationFailed, InvalidRequest, MissingTopic, NotSubmitted, WaitTimedOut
+from broker.errors import GenerationFailed, IdConflict, InvalidRequest, MissingTopic, NotSubmitted, WaitTimedOut
 from consumers.chunks import ChunkReader
 from consumers.dead_letters import DeadLetterReader, Found
 from consumers.results import ResultReader
+from schemas.ids import request_digest
 from schemas.outcome import Failed, Outcome
+from schemas.replay_codec import new_id_of
 from schemas.request import GenerationRequest
 from schemas.request_codec import encode_request
 
@@ -142,14 +144,39 @@ class BrokerContract:
             assert await world.calls() == before + 1
             assert await self.seen_by_all(world, request_id) == [first]
 
-    async def test_another_body_under_a_known_id_is_a_dead_letter_and_no_outcome(self, world: BrokerWorld) -> None:
+    @pytest.mark.parametrize(
+        ("other", "differs"),
+        [
+            ({"body": {**BODY, "temperature": 0}, "tenant": "acme"}, ("body",)),
+            ({"body": BODY, "tenant": "zenith"}, ("tenant",)),
+            ({"body": {**BODY, "temperature": 0}, "tenant": "zenith"}, ("tenant", "body")),
+            ({"body": BODY, "tenant": None, "endpoint": "responses"}, ("tenant", "endpoint")),
+        ],
+    )
+    async def test_the_sender_of_another_request_under_a_known_id_learns_of_it_and_not_the_answer(
+        self, world: BrokerWorld, other: dict[str, Any], differs: tuple[str, ...]
+    ) -> None:
         request_id = self.new_id()
         async with self.client(world) as generations:
-            first = await generations.generate(BODY, lane="urgent", id=request_id)
-            await generations.submit({**BODY, "temperature": 0}, lane="urgent", id=request_id)
+            first = await generations.generate(BODY, lane="urgent", id=request_id, tenant="acme")
+            called = await world.calls()
+            with pytest.raises(IdConflict) as raised:
+                await generations.generate(**other, lane="urgent", id=request_id)
             found = await self.letter_of(world, request_id)
+            assert await generations.generate(BODY, lane="urgent", id=request_id, tenant="acme") == first
+            assert await world.calls() == called
+        assert raised.value.request_id == request_id
+        assert raised.value.differs in {(), differs}
+        assert "choose a new id" in str(raised.value)
         assert found.letter.reason == "id_conflict"
         assert await self.seen_by_all(world, request_id) == [first]
+        (told,) = [each async for each in self.conflicts_of(world, request_id)]
+        assert told.id == new_id_of(request_id, found.letter.origin)
+        assert (told.run, told.reason, told.tenant) == (0, "id_conflict", other["tenant"])
+        endpoint = other.get("endpoint", "chat.completions")
+        assert told.request_digest == request_digest(endpoint, other["body"])
+        assert first.request_digest == request_digest("chat.completions", BODY)
+        assert said(first.response) not in told.model_dump_json()
 
     async def test_what_cannot_be_served_fails_and_leaves_a_dead_letter_as_it_came(self, world: BrokerWorld) -> None:
         request_id = self.new_id()
@@ -321,6 +348,13 @@ class BrokerContract:
         async with self.reader(world, None, follow=False) as results:
             async for outcome in results:
                 if outcome.id in ids:
+                    yield outcome
+
+    async def conflicts_of(self, world: BrokerWorld, request_id: str) -> AsyncIterator[Failed]:
+        """The outcomes of requests that were sent with an id which is another's."""
+        async with self.reader(world, None, follow=False) as results:
+            async for outcome in results:
+                if isinstance(outcome, Failed) and outcome.submitted_id == request_id:
                     yield outcome
 
     async def seen_by_all(self, world: BrokerWorld, request_id: str) -> list[Outcome]:

@@ -71,7 +71,7 @@ def test_only_what_both_say_can_contradict(mine: Expectation, told: Completed, d
 
 def conflict(**fields: str | None) -> Failed:
     told = {"tenant": "acme", "endpoint": "chat.completions", "request_digest": DIGEST, "submitted_id": "lead-1"}
-    return Failed(id="lead-1~3d64", reason="id_conflict", **(told | fields))  # type: ignore[arg-type]
+    return Failed(id="lead-1~3d64", reason="id_conflict", **(told | fields))
 
 
 @pytest.mark.parametrize(
