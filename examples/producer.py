@@ -12,9 +12,9 @@ BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Write 
 async def main() -> None:
     """Submit returns once Kafka has the request; generate would submit and wait in one call."""
     async with GenerationClient(KAFKA) as generations:
-        receipt = await generations.submit(BODY, lane="urgent", tenant="acme", id="lead-8841-email")
+        receipt = await generations.submit(BODY, lane="urgent", tenant="acme", id="lead-9001-email")
         print("submitted:", receipt.topic, receipt.partition, receipt.offset)
-        outcome = await generations.generate(BODY, lane="urgent", tenant="acme", id="lead-8841-email")
+        outcome = await generations.generate(BODY, lane="urgent", tenant="acme", id="lead-9001-email")
         print(outcome.response["choices"][0]["message"]["content"])
 
 

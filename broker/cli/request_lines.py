@@ -18,6 +18,7 @@ from typing import IO, Any, Final
 
 from broker.cli.batch_line import MARKS, translated
 from broker.cli.json_line import BrokenLine, object_in
+from broker.cli.line_conflicts import Ids
 from broker.client import Submission, submission
 from broker.errors import InvalidRequest
 from schemas.complaint import kind_of
@@ -99,16 +100,17 @@ def checked(source: str, *, lane: str, tenant: str | None, allow_unknown: bool =
     """How many requests a file holds and for which lanes, once every one of them is known to be valid.
 
     Raises:
-        BadLines: Names each line that is none, and what is wrong with it.
+        BadLines: Names each line that is none, or that has the id of another request, and what is wrong with it.
         InvalidRequest: The file is none of JSON lines, or holds no line.
     """
-    bad = _Bad(source)
+    bad, ids = _Bad(source), Ids()
     told = Checked()
     with opened(source) as lines:
         for number, line in _filled(lines, source):
             told.count += 1
             try:
                 prepared = _submission(line, lane, tenant, allow_unknown=allow_unknown)
+                ids.check(prepared, number)
             except InvalidRequest as reason:
                 bad.add(number, reason)
             else:

@@ -19,7 +19,7 @@ from broker.cli.request_lines import beside, checked, is_stream, opened, submiss
 from broker.cli.terminal import say, say_json
 from broker.cli.topics_there import check_lanes
 from broker.client import GenerationClient, Submission, each
-from broker.errors import WaitTimedOut
+from broker.errors import IdConflict, WaitTimedOut
 from schemas.instants import to_wire
 from schemas.outcome import Failed
 
@@ -51,8 +51,9 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
 
     A file is checked as a whole before its first line is sent, and all its bad lines are told; standard input is
     checked line by line. A line looks like a request in the docs, and may carry a "lane", or is a line of an OpenAI
-    Batch (custom_id, method, url, body). With --wait outcomes come in the order in which they are there, and the exit
-    code is 1 if one failed.
+    Batch (custom_id, method, url, body). Lines of one id must have one tenant, endpoint and body. With --wait outcomes
+    come in the order in which they are there, one for each line, and the exit code is 1 if one failed or an id is
+    another request's.
 
     Example: headrace submit leads.jsonl --lane bulk --tenant acme --wait
     """
@@ -102,7 +103,7 @@ async def _wait(
         nonlocal all_well
         try:
             outcome = await client.outcome_of(prepared, timeout_s=wait_s, submit_timeout_s=timeout_s)
-        except WaitTimedOut as reason:
+        except (IdConflict, WaitTimedOut) as reason:
             say(str(reason), err=True)
             all_well = False
         else:

@@ -65,3 +65,13 @@ def test_the_lines_that_the_readme_submits_are_requests() -> None:
     with (ROOT / "examples" / "leads.jsonl").open("rb") as lines:
         found = list(submissions(lines, lane="standard", tenant=None, source="examples/leads.jsonl"))
     assert {"urgent", "bulk"} <= {each.lane for each in found}
+
+
+def test_no_example_of_a_producer_has_an_id_of_the_leads_that_are_submitted_before_it() -> None:
+    """In the order of the README it would be another request of a known id."""
+    with (ROOT / "examples" / "leads.jsonl").open("rb") as lines:
+        leads = {each.request.id for each in submissions(lines, lane="bulk", tenant="acme", source="leads.jsonl")}
+    texts = [README, *((ROOT / name).read_text(encoding="utf-8") for name in EXAMPLES)]
+    named = {found for text in texts for found in re.findall(r'id="([^"]+)"', text)}
+    assert named
+    assert named.isdisjoint(leads)

@@ -12,8 +12,8 @@ from broker.client import GenerationClient
 from broker.errors import OutcomeUnreadable
 from broker.testing.memory_broker import MemoryBroker
 from consumers.results import ResultReader
-from schemas.expectation import Expectation
 from schemas.codec import encode_outcome
+from schemas.expectation import Expectation
 from schemas.outcome import Completed, Failed, Outcome
 from schemas.record import Record
 from tests.virtual_time import VIRTUAL_TIME
