@@ -165,7 +165,7 @@ class Conductor:
         self._awake: set[VirtualLoop] = set()  # those with callbacks
         self._stopped: dict[VirtualLoop, float] = {}
         self._doomed: dict[VirtualLoop, tuple[int, Callable[[], None]]] = {}
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._agenda: list[tuple[float, int, Callable[[], object]]] = []
         self._planned = 0
         self._now = Now()
         self.steps = 0
@@ -186,12 +186,12 @@ class Conductor:
         for loop in self._loops:
             loop.bury()
 
-    def plan(self, at_s: float, event: Callable[[], None]) -> None:
+    def plan(self, at_s: float, event: Callable[[], object]) -> None:
         """Something the world does then."""
         self._planned += 1
         heappush(self._agenda, (max(at_s + _AGE_S, self._now.loop_s), self._planned, event))
 
-    def after(self, delay_s: float, event: Callable[[], None]) -> None:
+    def after(self, delay_s: float, event: Callable[[], object]) -> None:
         """Something the world does after so many seconds."""
         self.plan(self._now.loop_s - _AGE_S + delay_s, event)
 

@@ -11,8 +11,10 @@ from typing import Any
 from broker.testing.kafka import MemoryKafka
 from schemas import headers as names
 from schemas import topics
+from schemas.dead_letter import Origin
 from schemas.instants import to_wire
 from schemas.record import Record
+from schemas.replay_codec import new_id_of
 from tests.simulation.service import strangers
 from tests.simulation.service.loops import Conductor
 from tests.simulation.service.scenario import (
@@ -31,6 +33,8 @@ from tests.simulation.service.scenario import (
 GARBAGE = b"{ no json"
 KEYS = (b"k1", b"k2")
 RUNS_MAX = 2
+FORGED = 0.3
+"""The share of requests with an id of another one whose own id a producer has chosen, too."""
 NAMELESS = 0.3
 """The share of records that end their decoder whose headers do not say whose they are."""
 DEADLY_WITHIN_S = 300.0
@@ -120,7 +124,7 @@ class Producers:
         self._plain[name] = topics.requests_topic(PREFIX, lane), record, body
         if chance.random() < faults.conflict:
             del self._plain[name]
-            self._send(lane, name, request | {"body": request["body"] | {"temperature": 1}}, key)
+            self._contradict(lane, name, request, key)
         if chance.random() < faults.garbage:
             self._plain.pop(name, None)
             self._later(lane, name, json.dumps({"id": name, "body": 7}).encode())
@@ -141,6 +145,25 @@ class Producers:
 
     def _send(self, lane: str, name: str, request: dict[str, Any], key: bytes | None) -> None:
         self._later(lane, name, json.dumps(request).encode(), json.dumps(request["body"], sort_keys=True), key)
+
+    def _contradict(self, lane: str, name: str, request: dict[str, Any], key: bytes | None) -> None:
+        """The same id for another request; and perhaps one with the id that this one is to fail under."""
+        chance = Random(f"conflict {name} {self._scenario.seed}")
+        other, forges = contradicting(request, chance), chance.random() < FORGED
+        body, record = json.dumps(other["body"], sort_keys=True), _record(other, key)
+        topic = topics.requests_topic(PREFIX, lane)
+
+        def append() -> None:
+            place = self._append(topic, record, name, body)
+            if forges:
+                own = new_id_of(name, place)
+                text, forged = json.dumps(request["body"], sort_keys=True), _record(request | {"id": own}, None)
+                self._append(topics.requests_topic(PREFIX, "urgent"), forged, own, text)
+
+        while True:
+            self._conductor.plan(self._instant(), append)
+            if chance.random() >= self._scenario.faults.duplicate:
+                return
 
     def _spoilt(self, lane: str, name: str, request: dict[str, Any], text: str) -> None:
         """Of what ends its reader only the headers can say which request waits for an answer."""
@@ -174,8 +197,18 @@ class Producers:
         return self._from_s + self._chance.uniform(0, within_s)
 
     def parked(self, failure: Mapping[str, Any]) -> None:
-        """In a run that lasts, a duplicate comes when its request has been parked for longer than the window."""
+        """In a run that lasts, a duplicate comes when its request has been parked for longer than the window.
+
+        Another request of its id may come while it is parked.
+        """
         name, span_s = failure["id"], self._scenario.refused_for_s
+        chance = Random(f"conflict while parked {name} {self._scenario.seed}")
+        if name in self._plain and failure["run"] == 0 and chance.random() < self._scenario.faults.conflict:
+            topic, record, _ = self._plain.pop(name)
+            other = contradicting(json.loads(record.value or b"{}"), chance)
+            self.to_come += 1
+            again, body = _record(other, record.key), json.dumps(other["body"], sort_keys=True)
+            self._conductor.after(chance.uniform(0.1, 3), lambda: self._come(topic, again, name, body))
         if self._scenario.lasts and name in self._plain and failure["run"] == 0 and self._chance.random() < 0.5:
             topic, record, body = self._plain[name]
             after_s = self._chance.uniform(WINDOW_S + 1, span_s - 3)
@@ -203,10 +236,27 @@ class Producers:
 
     def _append(
         self, topic: str, record: Record, name: str | None, body: str | None, run: int = 0, *, is_keyed: bool = True
-    ) -> None:
+    ) -> Origin:
         numbers = range(len(self._kafka.logs(topic)))
         number = numbers[0] if record.key is not None else self._chance.choice(numbers)
         offset = self._kafka.append(topic, record, partition=number)
         key = dict(record.headers).get(names.CE_PARTITIONKEY) if is_keyed else None
         ordered = None if key is None else key.decode()
         self.sent.append(Sent(self._conductor.now_s, topic, number, offset, name, body, run, ordered))
+        return Origin(topic, number, offset)
+
+
+def contradicting(request: Mapping[str, Any], chance: Random) -> dict[str, Any]:
+    """Another request under the same id: of another body, another tenant, or both."""
+    kind = chance.randrange(3)
+    other = dict(request)
+    if kind != 1:
+        other["body"] = {**request["body"], "temperature": 1}
+    if kind:
+        other["tenant"] = chance.choice([each for each in TENANTS if each not in {None, request.get("tenant")}])
+    return other
+
+
+def _record(request: Mapping[str, Any], key: bytes | None) -> Record:
+    headers = () if key is None else ((names.CE_PARTITIONKEY, key),)
+    return Record(key, json.dumps(request).encode(), headers)

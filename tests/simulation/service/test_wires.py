@@ -28,7 +28,7 @@ pytestmark = VIRTUAL_TIME
 class _OneLoop(Conductor):
     """The world's time is the running loop's."""
 
-    def after(self, delay_s: float, event: Callable[[], None]) -> None:
+    def after(self, delay_s: float, event: Callable[[], object]) -> None:
         asyncio.get_running_loop().call_later(delay_s, event)
 
 

@@ -1,44 +1,106 @@
-"""Where one id was sent with two bodies, one is answered, and each record of the other has a dead letter that says so.
+"""Where one id was sent for two requests, one is answered, and each record of the other is told of the conflict.
 
-Looked at where nothing else decides: ids that were neither cancelled nor sent as garbage, and that were completed. A
-leader that dies before it has answered leaves it to its successor which body comes first, so a record of the answered
-body may have been told of a conflict by another leader (seed 85).
+It has a dead letter that says so, and in the same transaction one outcome under an identity of its own, made of the id
+and of its place, which names its own tenant and content and nothing of the other request. Only where a producer has
+chosen that very id for a request the letter stands alone.
+
+Which record must be told is looked at where nothing else decides: ids that were neither cancelled nor sent as garbage,
+and that were completed. A leader that dies before it has answered leaves it to its successor which request comes first,
+so a record of the answered one may have been told of a conflict by another leader (seed 85).
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from schemas import headers as names
+from schemas.dead_letter import Origin
+from schemas.ids import request_digest
+from schemas.record import Record
+from schemas.replay_codec import new_id_of
+from schemas.request_codec import DecodedRequest, Undecodable, decode_request
 from tests.simulation.service.checkers.answers_belong_to_their_requests import number_of
-from tests.simulation.service.history import DEAD_LETTERS, History
+from tests.simulation.service.history import DEAD_LETTERS, Commit, History
 from tests.simulation.service.producers import Sent
 
 CONFLICT = b"id_conflict"
+Asked = tuple[str | None, str | None]
+"""Tenant and body."""
 
 
 def check(history: History) -> Iterator[str]:
-    """A conflicting record without its dead letter, or the dead letter for the wrong record."""
+    """A conflict without its dead letter or outcome, or told to another record or of another request."""
+    for commit in history.commits:
+        yield from _differences(history, commit)
     if history.trimmed:
         return  # what was removed before it was taken has one letter for all of it
+    told = told_of_conflict(history)
+    answered = _answered(history)
     leaders = len(history.claims())
-    told = {
-        dict(record.headers)[names.ORIGIN].decode()
-        for commit in history.commits
-        for record in commit.records.get(DEAD_LETTERS, ())
-        if dict(record.headers)[names.REASON] == CONFLICT
-    }
-    answered = {
-        outcome["id"]: history.calls[number - 1].body
-        for _, outcome in history.outcomes()
-        if outcome["run"] == 0 and outcome["status"] == "completed" and (number := number_of(outcome)) is not None
-    }
     for name, records in _by_id(history).items():
         if name not in answered or any(each.body is None for each in records):
             continue
         for each in records:
-            if each.run == 0 and each.body != answered[name] and _position(each) not in told:
-                yield f"{_position(each)} has another body than {name}, and no dead letter says so"
-            if each.run == 0 and each.body == answered[name] and _position(each) in told and leaders == 1:
-                yield f"{_position(each)} has the body that {name} was answered for, and is told of a conflict"
+            if each.run:
+                continue
+            place, same = f"{each.topic}/{each.partition}/{each.offset}", asked_in(history, each) == answered[name]
+            if not same and place not in told:
+                yield f"{place} is another request than the one answered as {name}, and no dead letter says so"
+            if same and place in told and leaders == 1:
+                yield f"{place} is the request that was answered as {name}, and is told of a conflict"
+
+
+def _differences(history: History, commit: Commit) -> Iterator[str]:
+    """Conflicts of one transaction whose letters and outcomes do not fit each other."""
+    chosen = {each.id for each in history.sent}
+    outcomes = {each["id"]: each for each in commit.outcomes if each.get("submitted_id") is not None}
+    for letter in _letters(commit):
+        topic, partition, offset = dict(letter.headers)[names.ORIGIN].decode().split("/")
+        place = Origin(topic, int(partition), int(offset))
+        decoded = decode_request(letter.value, letter.headers)
+        name = decoded.request_id if isinstance(decoded, Undecodable) else decoded.request.id
+        own = new_id_of(str(name), place)
+        outcome = outcomes.pop(own, None)
+        if outcome is None:
+            if own not in chosen:
+                yield f"{place} has the id {name} of another request, and no outcome of its own says so"
+        elif (outcome["run"], outcome["status"], outcome["submitted_id"]) != (0, "failed", name):
+            yield f"{place} has the id {name} of another request, and its outcome says something else"
+        elif isinstance(decoded, DecodedRequest) and not _is_of(outcome, decoded):
+            yield f"{place} has the id {name} of another request, and its outcome tells of another one"
+    for own in sorted(outcomes):
+        yield f"{own} tells of a conflict, and there is no dead letter of it"
+
+
+def told_of_conflict(history: History) -> set[str]:
+    """Where the records stand whose dead letters tell of a conflict."""
+    return {dict(record.headers)[names.ORIGIN].decode() for commit in history.commits for record in _letters(commit)}
+
+
+def _is_of(outcome: dict[str, Any], decoded: DecodedRequest) -> bool:
+    request = decoded.request
+    expected = request.tenant, request_digest(request.endpoint, request.body)
+    return (outcome["tenant"], outcome["request_digest"]) == expected and outcome["reason"] == CONFLICT.decode()
+
+
+def _letters(commit: Commit) -> list[Record]:
+    letters = commit.records.get(DEAD_LETTERS, ())
+    return [record for record in letters if dict(record.headers)[names.REASON] == CONFLICT]
+
+
+def _answered(history: History) -> dict[str, Asked]:
+    """What was asked for under each id that was completed: whose, and what went to OpenAI."""
+    found: dict[str, Asked] = {}
+    for _, outcome in history.outcomes():
+        if outcome["run"] == 0 and outcome["status"] == "completed" and (number := number_of(outcome)) is not None:
+            found[outcome["id"]] = outcome["tenant"], history.calls[number - 1].body
+    return found
+
+
+def asked_in(history: History, sent: Sent) -> Asked:
+    """Whose a record is, and its body."""
+    record = history.kafka.logs(sent.topic)[sent.partition].slots[sent.offset].record
+    decoded = None if record is None else decode_request(record.value, record.headers)
+    return (decoded.request.tenant if isinstance(decoded, DecodedRequest) else None), sent.body
 
 
 def _by_id(history: History) -> dict[str, list[Sent]]:
@@ -48,7 +110,3 @@ def _by_id(history: History) -> dict[str, list[Sent]]:
         if each.id is not None:
             found.setdefault(each.id, []).append(each)
     return found
-
-
-def _position(sent: Sent) -> str:
-    return f"{sent.topic}/{sent.partition}/{sent.offset}"

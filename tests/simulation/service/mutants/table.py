@@ -5,6 +5,7 @@ from tests.simulation.service.mutants import (
     cancelling,
     clocks,
     committing,
+    conflicting,
     containing,
     leading,
     publishing,
@@ -17,6 +18,6 @@ from tests.simulation.service.mutants.planting import Mutant
 
 _MODULES = (
     *(committing, telling_apart, cancelling, leading, taking, waiting),
-    *(calling, publishing, retrying, clocks, containing),
+    *(calling, publishing, retrying, clocks, containing, conflicting),
 )
 MUTANTS = {each.name: each for module in _MODULES for each in vars(module).values() if isinstance(each, Mutant)}
