@@ -151,7 +151,7 @@ class ResultReader(Opened):
     def _is_others_conflict(self, outcome: Outcome) -> bool:
         """Whether it tells another sender that its request has the id of ours: that is no news of ours."""
         expected = None if self._expected is None else self._expected(sent_as(outcome))
-        return expected is not None and outcome.id != expected.id and not expected.is_told_of_conflict(outcome)
+        return expected is not None and outcome.id != expected.id and bool(expected.differences(outcome))
 
     async def handle(  # each is a choice of the service
         self,

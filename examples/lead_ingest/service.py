@@ -4,6 +4,7 @@
   between, it asks again with the same id: one call, one outcome.
 - An outcome counts as handled when `_write` returns, that is when the store has it. If the service dies before, the
   outcome comes again, and the store knows that it is no news.
+- Another service may number its leads as this one does. What it is answered is not ours: `expected` tells them apart.
 """
 
 import asyncio
@@ -17,12 +18,19 @@ from broker.errors import LogUnavailable
 from consumers.results import ResultReader
 from lead_ingest.leads import Lead, body_of, lead_of, request_id
 from lead_ingest.store import Store
-from schemas.outcome import Completed, Outcome
+from schemas.expectation import Expectation
+from schemas.outcome import Completed, Outcome, sent_as
 
 GROUP = "lead-ingest"
+TENANT = "lead-ingest"
 DEAD_LETTERS = "lead-ingest.dead-letters"
 _AT_ONCE = 500
 _LOOK_EVERY_S = 1.0
+
+
+def expected(asked_id: str) -> Expectation | None:
+    """Whose the outcome of an id must be, if the id is like ours."""
+    return None if lead_of(asked_id) is None else Expectation(asked_id, tenant=TENANT)
 
 
 class LeadIngest:
@@ -35,7 +43,7 @@ class LeadIngest:
         self._store = store
         self._connection = connection
         self._prefix = topic_prefix
-        self._results = ResultReader(group=GROUP, connection=connection, topic_prefix=topic_prefix)
+        self._results = ResultReader(group=GROUP, connection=connection, topic_prefix=topic_prefix, expected=expected)
         self._news = asyncio.Event()
 
     def add(self, leads: Iterable[Lead]) -> int:
@@ -88,13 +96,14 @@ class LeadIngest:
     def _submission(self, lead: Lead) -> Submission:
         asked = {
             "id": request_id(lead.id),
+            "tenant": TENANT,
             "body": body_of(lead),
             "template": "first-email",
         }
         return submission(asked, lane="urgent" if lead.urgent else "bulk", source="lead-ingest")
 
     async def _write(self, outcome: Outcome) -> None:
-        lead_id = lead_of(outcome.id)
+        lead_id = lead_of(sent_as(outcome))
         if lead_id is None:  # another service's: every group sees all outcomes
             return
         if not isinstance(outcome, Completed):

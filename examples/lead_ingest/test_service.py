@@ -9,7 +9,7 @@ import pytest
 from broker.client import GenerationClient
 from broker.testing import Answer, Asked, MemoryBroker, Said
 from lead_ingest.leads import BadLeads, Lead, body_of, lead_of, read_leads, request_id
-from lead_ingest.service import DEAD_LETTERS, LeadIngest
+from lead_ingest.service import DEAD_LETTERS, TENANT, LeadIngest
 from lead_ingest.store import Store
 
 LEADS = [Lead(number, f"Company {number}", "Ada", "en", "", urgent=number % 2 == 0) for number in range(1, 7)]
@@ -73,7 +73,7 @@ async def test_a_service_that_died_before_it_noted_what_it_asked_pays_nothing_tw
     async with broker_of(write_to) as broker:
         async with GenerationClient(connection=broker.connection) as generations:
             for lead in LEADS:  # asked for, and not noted: the store says "new"
-                await generations.submit(body_of(lead), lane="bulk", id=request_id(lead.id))
+                await generations.submit(body_of(lead), lane="bulk", tenant=TENANT, id=request_id(lead.id))
         with Store(tmp_path / "leads.db") as store:
             await served(broker, store, LEADS)
             assert store.counts() == {"written": 6}
@@ -122,3 +122,13 @@ def test_a_file_of_leads_is_read_and_a_bad_line_is_named(tmp_path: Path) -> None
     bad.write_text("id,company,contact,language,note,urgent\n1,A,B,en,,no\nx,A,B,en,,no\n")
     with pytest.raises(BadLeads, match=r"line 3: this is no lead"):
         list(read_leads(bad))
+
+
+async def test_what_another_service_with_the_same_ids_was_answered_is_not_written(tmp_path: Path) -> None:
+    async with broker_of(write_to) as broker:
+        async with GenerationClient(connection=broker.connection) as generations:
+            await generations.generate(body_of(LEADS[0]), lane="urgent", tenant="another", id=request_id(1))
+        with Store(tmp_path / "leads.db") as store:
+            await served(broker, store, LEADS)
+            assert store.counts() == {"written": 5, "failed": 1}
+            assert [(lead, reason) for lead, reason, _ in store.failures()] == [(1, "id_conflict")]
