@@ -42,11 +42,14 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Publish Failed and a dead letter. `apart`: under an identity of its own, since its id is another request's."""
+    """Publish Failed and a dead letter.
+
+    `apart`: under an id of its own, since its id is another request's, and which of those it could have, from 1; 0: no.
+    """
 
     reason: str
     sentence: str
-    apart: bool = False
+    apart: int = 0
 
 
 @dataclass(frozen=True, slots=True)

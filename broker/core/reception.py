@@ -31,15 +31,17 @@ UNREACHABLE = Fail(
 )
 _FREE = Prices.flat(0)  # of what is never called
 WITHDRAWN = "The request was cancelled while it waited to be tried again."
-CONFLICT = Fail("id_conflict", "The id is known with another tenant, endpoint or body; use a new id.", apart=True)
+CONFLICT = Fail("id_conflict", "The id is known with another tenant, endpoint or body; use a new id.", apart=1)
 _CANCELLED = Fail("cancelled", "The request was cancelled before it was answered.")
 
 
-Apart = Callable[[TicketNumber], bytes]
-"""Hash of an id of a ticket's own, made of its id and of its record's place; empty: it gets none."""
+Apart = Callable[[TicketNumber, int], bytes]
+"""Hash of the nth id of a ticket's own, made of its id and of its record's place; empty: it gets none."""
+APART_MAX = 3
+"""The ids of its own that a request may have: a producer that foresees one, and chooses it, hides no conflict."""
 
 
-def nameless(_number: TicketNumber) -> bytes:
+def nameless(_number: TicketNumber, _nth: int) -> bytes:
     """No ticket has an id of its own: where one has another request's, its dead letter alone tells."""
     return b""
 
@@ -137,18 +139,21 @@ class Reception:
     def _contest(self, ticket: Ticket, candidate: Candidate, now_ms: int) -> None:
         """The id is another request's: this one fails under an identity of its own, so that its sender learns of it.
 
-        A producer may have chosen that very id for a request. Then it has an outcome or will have one, and a second
-        one may not be: the dead letter alone tells.
+        A producer may have chosen that very id for a request. Then that has an outcome or will have one, and a second
+        one may not be: the next is taken, and in the end the dead letter alone tells.
         """
-        hashed = self._apart(ticket.number)
-        own = Identity(hashed, 0, candidate.identity.fingerprint) if hashed else None
-        if own is None or self._identities.recognise(own, 0) is not Judgement.TAKE:
-            self._settling.settle(ticket, Bury(CONFLICT.reason, CONFLICT.sentence), now_ms)
-            return
-        ticket.contested = candidate
-        ticket.becomes(candidate.apart(own))
-        self._register.open(ticket)
-        self._settling.settle(ticket, CONFLICT, now_ms)
+        for nth in range(1, APART_MAX + 1):
+            hashed = self._apart(ticket.number, nth)
+            if not hashed:
+                break
+            own = Identity(hashed, 0, candidate.identity.fingerprint)
+            if self._identities.recognise(own, 0) is Judgement.TAKE:
+                ticket.contested = candidate
+                ticket.becomes(candidate.apart(own))
+                self._register.open(ticket)
+                self._settling.settle(ticket, Fail(CONFLICT.reason, CONFLICT.sentence, apart=nth), now_ms)
+                return
+        self._settling.settle(ticket, Bury(CONFLICT.reason, CONFLICT.sentence), now_ms)
 
     def _believed(self, ticket: Ticket, candidate: Candidate) -> Candidate:
         """A record that says it comes from the retrier: so it does if the ledger says that this run is parked.

@@ -222,7 +222,7 @@ def _callers(given: _Given) -> _Callers:
         dispatch_rules(given.settings),
         make_budget=budget_maker(given.settings),
         dice=given.dice,
-        apart=lambda number: apart_hash(hold[number]),
+        apart=lambda number, nth: apart_hash(hold[number], nth),
     )
     telemetry = Telemetry(meter, hold, clock)
     streaming = Streaming(

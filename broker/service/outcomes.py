@@ -83,21 +83,23 @@ def failed(cargo: Cargo, fail: Fail, term: int) -> Failed:
 def identity_of(cargo: Cargo, request_id: str, fail: Fail) -> tuple[str, str | None]:
     """Under which id a request fails, and the one that it was sent with where that is another request's.
 
-    The id of its own is made of both its id and the record's place, as `dead-letters replay --new-id` makes one.
+    An id of its own is made of both its id and the record's place, as `dead-letters replay --new-id` makes one.
     """
-    return (_apart_id(cargo, request_id), request_id) if fail.apart else (request_id, None)
+    return (_apart_id(cargo, request_id, fail.apart), request_id) if fail.apart else (request_id, None)
 
 
-def apart_hash(cargo: Cargo) -> bytes:
-    """What stands in the ledger for the id of its own of a record that names another request's."""
+def apart_hash(cargo: Cargo, nth: int) -> bytes:
+    """What stands in the ledger for the nth id of its own of a record that names another request's."""
     content = cargo.content
     assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: a cancel has no content
     named = content.request.id if isinstance(content, DecodedRequest) else content.request_id or ""
-    return id_hash(_apart_id(cargo, named))
+    return id_hash(_apart_id(cargo, named, nth))
 
 
-def _apart_id(cargo: Cargo, request_id: str) -> str:
-    return new_id_of(request_id, Origin(cargo.topic, cargo.source.partition.number, cargo.source.offset))
+def _apart_id(cargo: Cargo, request_id: str, nth: int) -> str:
+    """The first is that of the place; the others are for producers that have chosen it for a request."""
+    topic = cargo.topic if nth == 1 else f"{cargo.topic}#{nth}"
+    return new_id_of(request_id, Origin(topic, cargo.source.partition.number, cargo.source.offset))
 
 
 def stunted(outcome: Completed | Failed, weight: int) -> Failed:

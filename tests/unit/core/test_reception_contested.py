@@ -6,7 +6,7 @@ from broker.core.cancels import Cancel
 from broker.core.commands import Bury, Complete, Discard, Fail
 from broker.core.identity import Fate
 from broker.core.progress import PartitionProgress
-from broker.core.reception import CONFLICT, nameless
+from broker.core.reception import APART_MAX, CONFLICT, nameless
 from broker.core.ticket import Candidate, Garbage, Source, TicketNumber
 from tests.unit.core.shell import WALL_MS, Shell
 from tests.unit.core.specimens import candidate, identity, place
@@ -18,7 +18,7 @@ OWN = "x of 2"
 
 def contesting() -> Shell:
     """A leader with two partitions; the second record that it takes is `x of 2` where its id is another's."""
-    shell = Shell(apart=lambda number: identity(f"x of {number}").id_hash)
+    shell = Shell(apart=lambda number, nth: identity(f"{'x' * nth} of {number}").id_hash)
     return shell.lead({place(): PartitionProgress(0), P1: PartitionProgress(0)})
 
 
@@ -33,7 +33,7 @@ def test_its_sender_has_an_outcome_while_the_first_is(state: str) -> None:
     number = shell.take_at(Source(P1, 0), OTHER)
     shell.settle_all()
     assert shell.decisions(number) == [CONFLICT]
-    assert (CONFLICT.reason, CONFLICT.apart) == ("id_conflict", True)
+    assert (CONFLICT.reason, CONFLICT.apart) == ("id_conflict", 1)
     assert shell.fates(OWN, body="else") == [Fate.FAILED]
     assert shell.fates("x") == ([Fate.COMPLETED] if state == "open" else [])
     assert shell.is_empty()
@@ -59,15 +59,35 @@ def test_a_cancel_of_the_id_is_no_cancel_of_it() -> None:
 
 @pytest.mark.parametrize("fate", [Fate.COMPLETED, Fate.FAILED, Fate.PARKED])
 @pytest.mark.parametrize("body", ["else", "third"])
-def test_where_a_producer_has_chosen_its_own_id_the_dead_letter_alone_tells(fate: Fate, body: str) -> None:
+@pytest.mark.parametrize("chosen", range(APART_MAX + 1))
+def test_where_a_producer_has_chosen_its_own_ids_it_takes_the_next_and_in_the_end_the_letter_alone_tells(
+    fate: Fate, body: str, chosen: int
+) -> None:
     shell = contesting()
-    shell.read(settled(OWN, fate, attempt=1, body=body))
+    names = [f"{'x' * nth} of 2" for nth in range(1, APART_MAX + 1)]
+    for name in names[:chosen]:
+        shell.read(settled(name, fate, attempt=1, body=body))
     shell.take("x")
     number = shell.take_at(Source(P1, 0), OTHER)
     shell.settle_all()
-    assert shell.decisions(number) == [Bury("id_conflict", CONFLICT.sentence)]
-    assert shell.fates(OWN, body=body) == shell.fates(OWN, body="else") == []
+    if chosen == APART_MAX:
+        assert shell.decisions(number) == [Bury("id_conflict", CONFLICT.sentence)]
+    else:
+        assert shell.decisions(number) == [Fail("id_conflict", CONFLICT.sentence, apart=chosen + 1)]
+    assert [shell.fates(name, body="else") for name in names] == [
+        [Fate.FAILED] if nth == chosen else [] for nth in range(APART_MAX)
+    ]
     assert shell.is_empty()
+
+
+def test_one_that_a_request_under_way_has_chosen_is_taken_by_no_other() -> None:
+    shell = contesting()
+    shell.take("x")
+    chosen = shell.take_at(Source(P1, 0), candidate("x of 3"))
+    number = shell.take_at(Source(P1, 1), OTHER)
+    shell.settle_all()
+    assert shell.decisions(chosen) == [Complete()]
+    assert shell.decisions(number) == [Fail("id_conflict", CONFLICT.sentence, apart=2)]
 
 
 def test_a_request_of_that_very_id_that_comes_later_is_judged_by_it() -> None:
@@ -91,7 +111,7 @@ def test_after_a_suspension_it_is_judged_anew_by_the_id_that_it_was_sent_with() 
     shell.calls.pop(first)
     shell.settle_all()
     assert shell.decisions(number) == [Discard()]
-    assert [each.apart for each in shell.decisions(first) if isinstance(each, Fail)] == [True]
+    assert [each.apart for each in shell.decisions(first) if isinstance(each, Fail)] == [1]
     assert shell.fates(OWN, body="else") == []
 
 
@@ -131,4 +151,4 @@ def test_garbage_that_another_leader_in_between_has_made_a_conflict_of_has_one_t
 
 
 def test_without_names_the_dead_letter_alone_tells() -> None:
-    assert nameless(TicketNumber(1)) == b""
+    assert nameless(TicketNumber(1), 1) == b""

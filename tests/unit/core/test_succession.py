@@ -217,7 +217,7 @@ def test_of_two_bodies_under_one_id_the_one_that_another_leader_answered_is_no_c
 
 
 def test_a_conflict_that_waits_for_its_commit_is_judged_anew_under_the_id_that_it_was_sent_with() -> None:
-    shell = Shell(apart=lambda _: identity("own").id_hash)
+    shell = Shell(apart=lambda _number, _nth: identity("own").id_hash)
     shell.lead({place(): PartitionProgress(0), P1: PartitionProgress(0)})
     first = shell.take("x")
     other = shell.take_at(Source(P1, 0), candidate("x", body="else"))

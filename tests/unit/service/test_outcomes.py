@@ -152,7 +152,10 @@ def test_one_whose_id_is_anothers_fails_under_an_id_of_its_own_record() -> None:
     assert (told.id, told.run, told.submitted_id) == (own, 0, "lead-1")
     assert (told.tenant, told.endpoint, told.request_digest) == ("acme", "chat.completions", DIGEST)
     assert (told.reason, told.metadata, told.error) == ("id_conflict", {"lead": 8}, None)
-    assert apart_hash(cargo) == id_hash(own)
+    assert apart_hash(cargo, 1) == id_hash(own)
+    again = failed(cargo, Fail("id_conflict", "No.", apart=2), TERM)
+    assert apart_hash(cargo, 2) == id_hash(again.id)
+    assert again.id not in {own, "lead-1"}
     few = smallest(told)
     assert (few.id, few.run, few.submitted_id, few.request_digest) == (own, 0, "lead-1", DIGEST)
     cargo.source = Source(cargo.source.partition, cargo.source.offset + 1)
@@ -164,7 +167,7 @@ def test_so_does_a_record_that_is_no_request() -> None:
     cargo.content = Undecodable("No body.", "lead-1", run=3, tenant="acme")
     told = failed(cargo, CONFLICT, TERM)
     assert (told.run, told.submitted_id, told.tenant, told.request_digest) == (0, "lead-1", "acme", None)
-    assert apart_hash(cargo) == id_hash(told.id)
+    assert apart_hash(cargo, 1) == id_hash(told.id)
 
 
 def test_the_times_are_those_of_the_last_call() -> None:

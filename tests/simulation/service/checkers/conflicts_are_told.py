@@ -1,8 +1,8 @@
 """Where one id was sent for two requests, one is answered, and each record of the other is told of the conflict.
 
 It has a dead letter that says so, and in the same transaction one outcome under an identity of its own, made of the id
-and of its place, which names its own tenant and content and nothing of the other request. Only where a producer has
-chosen that very id for a request the letter stands alone.
+and of its place, which names its own tenant and content and nothing of the other request. Where a producer has chosen
+that very id for a request, it is another one.
 
 Which record must be told is looked at where nothing else decides: ids that were neither cancelled nor sent as garbage,
 and that were completed. A leader that dies before it has answered leaves it to its successor which request comes first,
@@ -30,7 +30,7 @@ Asked = tuple[str | None, str | None]
 def check(history: History) -> Iterator[str]:
     """A conflict without its dead letter or outcome, or told to another record or of another request."""
     for commit in history.commits:
-        yield from _differences(history, commit)
+        yield from _differences(commit)
     if history.trimmed:
         return  # what was removed before it was taken has one letter for all of it
     told = told_of_conflict(history)
@@ -49,20 +49,18 @@ def check(history: History) -> Iterator[str]:
                 yield f"{place} is the request that was answered as {name}, and is told of a conflict"
 
 
-def _differences(history: History, commit: Commit) -> Iterator[str]:
+def _differences(commit: Commit) -> Iterator[str]:
     """Conflicts of one transaction whose letters and outcomes do not fit each other."""
-    chosen = {each.id for each in history.sent}
     outcomes = {each["id"]: each for each in commit.outcomes if each.get("submitted_id") is not None}
     for letter in _letters(commit):
         topic, partition, offset = dict(letter.headers)[names.ORIGIN].decode().split("/")
         place = Origin(topic, int(partition), int(offset))
         decoded = decode_request(letter.value, letter.headers)
         name = decoded.request_id if isinstance(decoded, Undecodable) else decoded.request.id
-        own = new_id_of(str(name), place)
-        outcome = outcomes.pop(own, None)
+        own = [new_id_of(str(name), each) for each in (place, place._replace(topic=f"{topic}#2"))]
+        outcome = outcomes.pop(own[0], None) or outcomes.pop(own[1], None)
         if outcome is None:
-            if own not in chosen:
-                yield f"{place} has the id {name} of another request, and no outcome of its own says so"
+            yield f"{place} has the id {name} of another request, and no outcome of its own says so"
         elif (outcome["run"], outcome["status"], outcome["submitted_id"]) != (0, "failed", name):
             yield f"{place} has the id {name} of another request, and its outcome says something else"
         elif isinstance(decoded, DecodedRequest) and not _is_of(outcome, decoded):

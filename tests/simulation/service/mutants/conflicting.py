@@ -22,7 +22,7 @@ _differences = Expectation.differences
 @planted(11)
 def a_conflict_is_told_to_no_sender() -> Patch:
     """A request whose id is another's has a dead letter, and no outcome."""
-    return patch("broker.service.assembly.apart_hash", lambda _cargo: b"")
+    return patch("broker.service.assembly.apart_hash", lambda _cargo, _nth: b"")
 
 
 @planted(1, 11)
@@ -33,7 +33,7 @@ def a_conflict_fails_under_the_id_of_the_other() -> Patch:
 
 @planted(11)
 def all_conflicts_of_an_id_have_one_identity() -> Patch:
-    """The identity of a conflict is made of its id alone: its second record has no outcome."""
+    """The identity of a conflict is made of its id alone: its further records have no outcome."""
     nowhere = Origin("", 0, 0)
     return patch.object(outcomes, "new_id_of", lambda request_id, _place: new_id_of(request_id, nowhere))
 
@@ -43,7 +43,7 @@ def a_conflict_takes_an_id_that_a_producer_has_chosen() -> Patch:
     """The id that a conflict is given has a request of its own, and is answered a second time."""
 
     def contest(self: Reception, ticket: Ticket, candidate: Candidate, now_ms: int) -> None:
-        own = Identity(self._apart(ticket.number), 0, candidate.identity.fingerprint)
+        own = Identity(self._apart(ticket.number, 1), 0, candidate.identity.fingerprint)
         ticket.contested = candidate
         ticket.becomes(candidate.apart(own))
         self._settling.settle(ticket, CONFLICT, now_ms)
