@@ -55,6 +55,7 @@ __all__ = [
 
 DISPATCHER_SOURCE = "headrace.dispatcher"
 DEAD_LETTER_KEPT_BYTES = 64 * 1024
+_MESSAGE_CHARS_MAX = 500
 _AMOUNT_CHARS_MAX = 19
 """Of a number in our headers: offsets have no more digits."""
 _LEVELS_MAX = 600
@@ -260,10 +261,12 @@ def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter
     max_bytes: int,
     bare: bool = False,
     grant: str | None = None,
+    message: str = "",
 ) -> Record:
     """A record for the dead-letters topic: the original unchanged, our headers behind its own.
 
-    `grant` lets a dispatcher believe a replay of it, the next run of its id.
+    `grant` lets a dispatcher believe a replay of it, the next run of its id. `message` is the sentence on this very
+    record, at most 500 characters of it; it must hold nothing of a prompt.
     A record that would weigh more than `max_bytes` keeps the first 64 KiB of its value, with the length and the sha256
     of the whole; if its key or headers alone are too long they are left out as well. A `bare` one keeps nothing but
     length and sha256.
@@ -277,6 +280,8 @@ def encode_dead_letter(  # noqa: PLR0913  # each is a fact of the dead letter
     ]
     if grant is not None:
         block.append((names.GRANT, grant.encode()))
+    if message:
+        block.append((names.MESSAGE, message[:_MESSAGE_CHARS_MAX].encode(errors="replace")))
     own = present(original_headers)
     if any(name == names.CE_TYPE for name, _ in own):
         block.append((names.CE_TYPE, names.TYPE_DEAD_LETTERED.encode()))
@@ -320,6 +325,7 @@ def decode_dead_letter(key: bytes | None, value: bytes | None, headers: Headers)
             sha256=block.get(names.SHA256),
             error_type=block.get(names.ERROR_TYPE),
             grant=block.get(names.GRANT),
+            message=block.get(names.MESSAGE, ""),
         )
     except (KeyError, ValueError) as reason:
         raise WireError("a value is not a dead letter: its headers are incomplete") from reason

@@ -27,6 +27,7 @@ class DeadLetter:
         original_length: Bytes of the whole value, if `value` holds only its beginning.
         sha256: Of the whole value, in hex, if `value` holds only its beginning.
         grant: What lets a dispatcher believe the next run of its id (`headrace-grant`); older releases wrote none.
+        message: What was wrong with this record, one sentence in our own words; empty in letters of older releases.
         error_type: Of an outcome that a service's own handler gave up: the exception's class.
     """
 
@@ -42,3 +43,4 @@ class DeadLetter:
     sha256: str | None = None
     error_type: str | None = None
     grant: str | None = None
+    message: str = ""

@@ -24,6 +24,7 @@ NOT_BEFORE = "headrace-not-before"
 LANE = "headrace-lane"
 
 REASON = "headrace-reason"
+MESSAGE = "headrace-message"
 ORIGIN = "headrace-origin"
 ATTEMPTS = "headrace-attempts"
 FAILED_AT = "headrace-failed-at"

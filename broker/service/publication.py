@@ -15,7 +15,7 @@ from datetime import datetime
 import structlog
 
 from broker.clock import WallClock
-from broker.core.batches import failed_instead
+from broker.core.batches import REFUSED_BY_KAFKA, failed_instead
 from broker.core.commands import (
     WITH_CONTENT,
     Batch,
@@ -187,13 +187,13 @@ class Publication:
             case Fail():
                 yield from self._outcome(failed(cargo, decision, term), cargo, now, copied=copied)
                 if decision.reason != "cancelled":
-                    yield self._dead_letter(cargo, decision.reason, now)
+                    yield self._dead_letter(cargo, decision, now)
             case Park():
                 yield self._parked(cargo, decision, now)
             case Withdraw():
                 yield from self._outcome(withdrawn(cargo, decision, term), cargo, now, copied=copied)
             case Bury():
-                yield self._dead_letter(cargo, decision.reason, now, decision.lost)
+                yield self._dead_letter(cargo, decision, now)
             case Discard(returned=True):
                 yield from self._returned(cargo, decision, term, now, copied=copied)
             case Discard() | Remember():
@@ -205,7 +205,7 @@ class Publication:
         if copied:
             yield from self._told_late(cargo, late, term, now)
         if copy.overdue:
-            yield self._dead_letter(cargo, late.reason, now)
+            yield self._dead_letter(cargo, late, now)
 
     def _key(self, number: TicketNumber) -> tuple[bytes, int]:
         """A request as the ledger knows it."""
@@ -216,14 +216,14 @@ class Publication:
     def _reduced(self, settlement: Settlement, term: int, now: datetime) -> Iterator[Outgoing]:
         """What is left of a settlement that Kafka refused: see `Form`. A copy for a reply topic is not."""
         cargo, decision, form = self._hold[settlement.number], settlement.decision, settlement.form
-        reason = "unpublishable"
+        reason = REFUSED_BY_KAFKA.reason
         match decision:
             case Fail():
                 outcome, reason = failed(cargo, decision, term), decision.reason
             case Withdraw():
                 outcome = withdrawn(cargo, decision, term)
-            case Bury(lost=lost):
-                yield self._dead_letter(cargo, decision.reason, now, lost, bare=True)
+            case Bury():
+                yield self._dead_letter(cargo, decision, now, bare=True)
                 return
             case _:
                 return
@@ -233,9 +233,9 @@ class Publication:
             least = encode_outcome(smallest(outcome), time=now)
             yield Outgoing(topics.results_topic(self._prefix), least)
         if form is Form.LETTER:
-            yield self._dead_letter(cargo, "unpublishable", now, bare=True)
+            yield self._dead_letter(cargo, REFUSED_BY_KAFKA, now, bare=True)
         elif isinstance(decision, Fail) and reason != "cancelled":
-            yield self._dead_letter(cargo, reason, now, bare=form is Form.BARE)
+            yield self._dead_letter(cargo, decision, now, bare=form is Form.BARE)
 
     def _outcome(self, outcome: Completed | Failed, cargo: Cargo, now: datetime, *, copied: bool) -> Iterator[Outgoing]:
         """The record of an outcome, and its copy for a topic of the producer's own; where none can be, it says so."""
@@ -272,6 +272,7 @@ class Publication:
             run=overdue.identity.run,
             failed_at=now,
             max_bytes=self._dead_letter_max,
+            message=_OVERDUE.sentence,
         )
         yield Outgoing(topics.dead_letters_topic(self._prefix), letter)
 
@@ -322,17 +323,15 @@ class Publication:
         )
         return Outgoing(topics.failures_topic(self._prefix), encode_failure(failure, time=now))
 
-    def _dead_letter(
-        self, cargo: Cargo, reason: str, now: datetime, lost: range | None = None, *, bare: bool = False
-    ) -> Outgoing:
-        """The record as it was; where a range was lost, its first offset stands for all."""
-        content = cargo.content
+    def _dead_letter(self, cargo: Cargo, why: Fail | Bury, now: datetime, *, bare: bool = False) -> Outgoing:
+        """The record as it was, and why it ends here; where a range was lost, its first offset stands for all."""
+        content, lost = cargo.content, why.lost if isinstance(why, Bury) else None
         offset = cargo.source.offset if lost is None else lost.start
         record = encode_dead_letter(
             cargo.record.key,
             cargo.record.value,
             cargo.record.headers,
-            reason=reason,
+            reason=why.reason,
             origin=(cargo.topic, cargo.source.partition.number, offset),
             attempts=cargo.calls + (content.calls_before if isinstance(content, DecodedRequest) else 0),
             run=content.run if isinstance(content, DecodedRequest | Undecodable) else 0,
@@ -340,6 +339,7 @@ class Publication:
             max_bytes=self._dead_letter_max,
             bare=bare,
             grant=self._grant(content),
+            message=why.sentence,
         )
         return Outgoing(topics.dead_letters_topic(self._prefix), record)
 

@@ -25,8 +25,8 @@ ENCODE_CRASHED = Fail("crashed", "A defect in the dispatcher kept the outcome of
 _PLENTY_BYTES = 64 * 1024
 """Far above what a dead letter without content weighs."""
 
-Letter = Callable[[Cargo, str, datetime], Outgoing]
-"""Makes the dead letter of a record as it was, for a reason."""
+Letter = Callable[[Cargo, Fail, datetime], Outgoing]
+"""Makes the dead letter of a record as it was, with reason and sentence."""
 
 
 class ShortForms:
@@ -55,7 +55,7 @@ class ShortForms:
             case Fail():
                 yield Outgoing(self._results, encode_outcome(_failed(cargo, decision, term), time=now))
                 if decision.reason != "cancelled":
-                    yield self._letter_or_place(cargo, decision.reason, now)
+                    yield self._letter_or_place(cargo, decision, now)
             case Withdraw():
                 yield Outgoing(self._results, encode_outcome(withdrawn(cargo, decision, term), time=now))
             case Bury():
@@ -63,9 +63,9 @@ class ShortForms:
             case _:
                 return  # nothing but the copy of an outcome that stands in the results
 
-    def _letter_or_place(self, cargo: Cargo, reason: str, now: datetime) -> Outgoing:
+    def _letter_or_place(self, cargo: Cargo, fail: Fail, now: datetime) -> Outgoing:
         try:
-            return self._letter(cargo, reason, now)
+            return self._letter(cargo, fail, now)
         except Exception:  # noqa: BLE001 — the outcome stands; of the record its place is told
             return self._empty_letter(cargo, now)
 
@@ -74,7 +74,16 @@ class ShortForms:
         offset = cargo.source.offset if lost is None else lost.start
         origin = (cargo.topic, cargo.source.partition.number, offset)
         record = encode_dead_letter(
-            None, None, (), reason="crashed", origin=origin, attempts=0, run=0, failed_at=now, max_bytes=_PLENTY_BYTES
+            None,
+            None,
+            (),
+            reason="crashed",
+            origin=origin,
+            attempts=0,
+            run=0,
+            failed_at=now,
+            max_bytes=_PLENTY_BYTES,
+            message=ENCODE_CRASHED.sentence,
         )
         return Outgoing(self._dead_letters, record)
 

@@ -12,6 +12,11 @@ from schemas.dead_letter import Origin
 from schemas.record import Record
 from schemas.topics import dead_letters_topic
 
+_ROTTEN = "It stood among the parked requests and is none: another program wrote it there."
+_NOT_PUT_BACK = "It was to be put back on its lane, which does not take it: it is too large, or Kafka refuses it."
+_LOST = "Retention removed parked requests from here on before they were put back."
+_UNREAD = "What stood here among the parked requests cannot be read."
+
 
 class Letters:
     """Makes them."""
@@ -23,15 +28,15 @@ class Letters:
 
     def rotten(self, origin: Origin, record: Record, *, bare: bool = False) -> Outgoing:
         """A record that is no RetryableFailure; `bare`: without its content."""
-        return self._letter(origin, record, "undecodable", bare=bare)
+        return self._letter(origin, record, "undecodable", _ROTTEN, bare=bare)
 
     def unpublishable(self, origin: Origin, record: Record, *, run: int, attempts: int, bare: bool) -> Outgoing:
         """A request that its lane does not take back, as the lane should have had it."""
-        return self._letter(origin, record, "unpublishable", run=run, attempts=attempts, bare=bare)
+        return self._letter(origin, record, "unpublishable", _NOT_PUT_BACK, run=run, attempts=attempts, bare=bare)
 
     def lost(self, origin: Origin, reason: str = "lost_by_retention") -> Outgoing:
         """Offsets from `origin` on that nobody can read."""
-        return self._letter(origin, Record(None, None), reason)
+        return self._letter(origin, Record(None, None), reason, _LOST if reason == "lost_by_retention" else _UNREAD)
 
     def reason_of(self, outgoing: Outgoing) -> str | None:
         """Why it is one; None for a record of another topic."""
@@ -40,7 +45,15 @@ class Letters:
         return dict(outgoing.record.headers)[names.REASON].decode()
 
     def _letter(  # noqa: PLR0913 — each is a fact of the dead letter
-        self, origin: Origin, record: Record, reason: str, *, run: int = 0, attempts: int = 0, bare: bool = False
+        self,
+        origin: Origin,
+        record: Record,
+        reason: str,
+        message: str,
+        *,
+        run: int = 0,
+        attempts: int = 0,
+        bare: bool = False,
     ) -> Outgoing:
         letter = encode_dead_letter(
             record.key,
@@ -53,5 +66,6 @@ class Letters:
             failed_at=self._clock.utc_now(),
             max_bytes=self._bytes_max,
             bare=bare,
+            message=message,
         )
         return Outgoing(self._topic, letter)

@@ -1,4 +1,7 @@
-"""Why a record ended here, and what to do about it: a sentence each."""
+"""What each reason means, and what to do about it: a sentence each.
+
+A dead letter says itself what was wrong with its record; one of an older release does not, and is told by its reason.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +28,8 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
         "Mend the producer, and let it send a request of a new id.",
     ),
     "rejected": Explanation(
-        "OpenAI refused it for what it is, or its model is not allowed",
-        "Its outcome in the results has OpenAI's own error, and says which.",
+        "OpenAI refused it for what it is, or this dispatcher does not allow its model, a tool or its reply_to",
+        "Mend it and send it under a new id. If OpenAI refused it, its outcome in the results has OpenAI's own error.",
     ),
     "too_large": Explanation(
         "its charge is above what the limit holds when full",

@@ -12,6 +12,7 @@ from schemas.instants import to_wire
 
 _TITLES: Final = ("FAILED AT", "ID", "REASON", "ORIGIN", "CALLS", "WHY")
 _CHARS_MAX: Final = 128
+_SENTENCE_CHARS_MAX: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """For a person."""
         who = f"{self.id or '-'}#{self.run}" if self.run else self.id or "-"
-        words = (self.failed_at, who, self.reason, self.origin, str(self.attempts), self.sentence)
-        return tuple(safe(short(word, _CHARS_MAX)) for word in words)
+        words = (self.failed_at, who, self.reason, self.origin, str(self.attempts))
+        return *(safe(short(word, _CHARS_MAX)) for word in words), safe(short(self.sentence, _SENTENCE_CHARS_MAX))
 
 
 def row_of(found: Found, original: Original) -> Row:
@@ -83,11 +84,12 @@ def row_of(found: Found, original: Original) -> Row:
 
 def _sentence(found: Found, size: int | None) -> str:
     letter = found.letter
-    sentence = explained(letter.reason).why
+    why = explained(letter.reason).why
+    sentence = letter.message or f"{why[0].upper()}{why[1:]}."
     if letter.original_length is not None:
-        sentence += f"; {spoken_bytes(len(letter.value or b''))} of {spoken_bytes(letter.original_length)} are kept"
+        sentence += f" {spoken_bytes(len(letter.value or b''))} of {spoken_bytes(letter.original_length)} are kept."
     elif size is None and letter.reason not in {"lost_by_retention", "undecodable"}:
-        sentence += "; it has no value"
+        sentence += " It has no value."
     return sentence
 
 

@@ -24,7 +24,9 @@ def sheet(found: Found, original: Original, older: Sequence[Origin], *, body: bo
     run = f"  run {letter.run}" if letter.run else ""
     yield _fact("dead letter", str(found.place))
     yield _fact("id", f"{original.id or 'cannot be read'}{run}")
-    yield _fact("reason", f"{letter.reason}: {reason.why}")
+    yield _fact("reason", letter.reason if letter.message else f"{letter.reason}: {reason.why}")
+    if letter.message:
+        yield _fact("why", letter.message)
     yield _fact("to do", reason.advice)
     yield _fact("failed at", f"{to_wire(letter.failed_at)}, written {to_wire(found.written_at)}")
     yield _fact("origin", str(letter.origin))
@@ -74,7 +76,7 @@ def as_object(found: Found, original: Original, older: Sequence[Origin], *, body
         "id": original.id,
         "run": letter.run,
         "reason": letter.reason,
-        "sentence": reason.why,
+        "sentence": letter.message or f"{reason.why[0].upper()}{reason.why[1:]}.",
         "advice": reason.advice,
         "failed_at": to_wire(letter.failed_at),
         "written_at": to_wire(found.written_at),

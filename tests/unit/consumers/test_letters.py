@@ -39,3 +39,12 @@ def test_a_request_that_its_lane_refuses_says_its_run_and_attempts() -> None:
 def test_what_is_lost_names_its_first_offset() -> None:
     letter = read(letters().lost(ORIGIN).record)
     assert (letter.reason, letter.origin, letter.value, letter.run) == ("lost_by_retention", ORIGIN, None, 0)
+
+
+def test_each_says_what_was_wrong() -> None:
+    made = letters()
+    refused = made.unpublishable(ORIGIN, RECORD, run=0, attempts=0, bare=True)
+    every = [made.rotten(ORIGIN, RECORD), refused, made.lost(ORIGIN), made.lost(ORIGIN, "undecodable")]
+    said = [read(each.record).message for each in every]
+    assert len(set(said)) == len(said)
+    assert all(each.endswith(".") for each in said)

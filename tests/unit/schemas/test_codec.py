@@ -229,6 +229,16 @@ def test_a_dead_letter_keeps_the_original_unchanged() -> None:
     assert (letter.original_length, letter.sha256) == (None, None)
 
 
+def test_a_dead_letter_tells_the_sentence_of_its_record_in_bounds() -> None:
+    told = {"reason": "rejected", "origin": ("t", 0, 1), "attempts": 0, "run": 0, "failed_at": NOW, "max_bytes": 10_000}
+    for message in ("The topic 'mails' is not listed.", "x\ud800" * 1_000, ""):
+        record = encode_dead_letter(b"acme", b"{}", HEADERS, message=message, **told)  # type: ignore[arg-type]  # see `told`
+        letter = decode_dead_letter(record.key, record.value, record.headers)
+        assert letter.message == message[:500].replace("\ud800", "?")
+        assert letter.headers == HEADERS
+    assert decode_dead_letter(b"acme", b"{}", dead(b"{}").headers).message == ""
+
+
 def test_a_dead_letter_of_a_dead_letters_replay_is_told_apart_from_its_original() -> None:
     first = dead(b"x")
     again = encode_dead_letter(

@@ -10,6 +10,7 @@ from broker.core.setback import Setback
 from broker.testing.kafka import CommitFault
 from broker.testing.upstream import Asked, Said, completion
 from schemas import topics
+from schemas.codec import decode_dead_letter
 from schemas.record import Record
 from tests.unit.service.rig import PREFIX, Process, World, led, settings_of, until, warmed
 from tests.virtual_time import VIRTUAL_TIME
@@ -72,6 +73,8 @@ async def test_an_outcome_stands_in_the_results_and_its_copy_where_it_was_asked_
         "stray": "rejected",
     }
     assert failed["stray"][1] == "The topic 'nobody.allowed' is not on this dispatcher's list replies.allow."
+    letters = [decode_dead_letter(each.key, each.value, each.headers) for each in world.dead_letters()]
+    assert sorted((each.reason, each.message) for each in letters) == sorted(failed.values())
     assert not {"nobody.allowed"} & set(world.kafka.topic_names())
     assert process.metric("headrace_reply_copies_total", {"topic": REPLY, "result": "sent"}) == 2
     assert process.status.snapshot(process.clock.now_ms())["replies"] == {

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 
+from broker.cli.dead_letters.reasons import explained
 from broker.cli.dead_letters.sheet import as_object, sheet
 from schemas.dead_letter import Origin
 from tests.unit.cli.dead_letters.specimens import NOTE, PROMPT, found, request
@@ -20,13 +21,21 @@ def test_it_says_what_happened_where_and_what_to_do() -> None:
     for line in (
         "dead letter   generation.dead-letters/0/7",
         "id            lead-1",
-        "reason        rejected: OpenAI refused it for what it is, or its model is not allowed",
-        "to do         Its outcome in the results has OpenAI's own error, and says which.",
+        f"reason        rejected: {explained('rejected').why}",
+        f"to do         {explained('rejected').advice}",
         "origin        generation.requests.bulk/3/12",
         "headers       ce_id: lead-1",
         "              traceparent: 00-1",
     ):
         assert line in told.splitlines()
+
+
+def test_it_says_what_was_wrong_with_that_very_record() -> None:
+    said = "The topic 'mails' is not on this dispatcher's list replies.allow."
+    each = found(request(), message=said)
+    told = text(each)
+    assert {"reason        rejected", f"why           {said}"} <= set(told.splitlines())
+    assert as_object(each, each.original(), (), body=False)["sentence"] == said
 
 
 def test_the_value_is_given_away_to_nobody_who_did_not_ask() -> None:
