@@ -40,7 +40,7 @@ from broker.service.ledger_codec import step_record
 from broker.service.outcomes import completed, failed, smallest, stunted
 from broker.service.proof import Proof
 from broker.service.replies import Replies
-from broker.service.short_forms import ShortForms, fails_instead, withdrawn
+from broker.service.short_forms import OVERDUE, ShortForms, fails_instead, withdrawn
 from broker.service.totals import Totals
 from broker.settings.whole import Settings
 from schemas import topics
@@ -57,7 +57,6 @@ _log = structlog.get_logger("publication")
 
 _IDS_SAID_EVERY_MS = 600_000
 _IDS_SAID_AGAIN_PARTS = 4
-_OVERDUE = Fail("deadline_exceeded", "The request was parked, and had not come back long after its deadline.")
 _UNKNOWN_PLACE = -1
 
 
@@ -201,7 +200,7 @@ class Publication:
 
     def _returned(self, cargo: Cargo, copy: Discard, term: int, now: datetime, *, copied: bool) -> Iterator[Outgoing]:
         """What a copy leads to whose request was answered while it was parked: cancelled, or overdue."""
-        late = _OVERDUE if copy.overdue else Fail("cancelled", WITHDRAWN)
+        late = OVERDUE if copy.overdue else Fail("cancelled", WITHDRAWN)
         if copied:
             yield from self._told_late(cargo, late, term, now)
         if copy.overdue:
@@ -256,8 +255,8 @@ class Publication:
         outcome = Failed(
             id=overdue.name,
             run=overdue.identity.run,
-            reason=_OVERDUE.reason,
-            message=_OVERDUE.sentence,
+            reason=OVERDUE.reason,
+            message=OVERDUE.sentence,
             attempts=overdue.attempts,
             term=term,
         )
@@ -266,13 +265,13 @@ class Publication:
             overdue.name.encode(),
             None,
             ((CE_SUBJECT, overdue.name.encode()),),
-            reason=_OVERDUE.reason,
+            reason=OVERDUE.reason,
             origin=(topics.failures_topic(self._prefix), _UNKNOWN_PLACE, _UNKNOWN_PLACE),
             attempts=overdue.attempts,
             run=overdue.identity.run,
             failed_at=now,
             max_bytes=self._dead_letter_max,
-            message=_OVERDUE.sentence,
+            message=OVERDUE.sentence,
         )
         yield Outgoing(topics.dead_letters_topic(self._prefix), letter)
 

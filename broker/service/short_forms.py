@@ -22,6 +22,9 @@ from schemas.request_codec import DecodedRequest, Undecodable
 ENCODE_CRASHED = Fail("crashed", "A defect in the dispatcher kept the outcome of this request from being written.")
 """In place of a decision whose record cannot be made; a call that it took is paid, and is not repeated."""
 
+OVERDUE = Fail("deadline_exceeded", "The request was parked, and had not come back long after its deadline.")
+"""Of a parked request whose copy did not come back."""
+
 _PLENTY_BYTES = 64 * 1024
 """Far above what a dead letter without content weighs."""
 

@@ -91,6 +91,7 @@ class Status:
             "limits": lambda: {name: self._limit(name, desk, now_ms) for name, desk in core.limits.desks().items()},
             "models": lambda: {name: spent.means() for name, spent in telemetry.spending.items()},
             "outcomes": lambda: dict(self._totals.counts),
+            "failed_lately": telemetry.failures.shown,
             "dedupe": lambda: {
                 "ids": len(core.identities),
                 "window_s": core.identities.window_reached_ms(core.wall_ms(now_ms)) // 1_000,

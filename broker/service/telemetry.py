@@ -38,10 +38,11 @@ from broker.service.backlog import backlog_ms
 from broker.service.cargo import Cargo, Hold
 from broker.service.charges import Charges
 from broker.service.containment import Containment, surviving
+from broker.service.failures import Failures
 from broker.service.health import Health
 from broker.service.lags import Lag
 from broker.service.parkings import Parkings
-from broker.service.short_forms import ENCODE_CRASHED
+from broker.service.short_forms import ENCODE_CRASHED, OVERDUE
 from broker.service.trips import Trips
 from schemas.ids import id_hash
 from schemas.outcome import Usage
@@ -97,6 +98,7 @@ class Telemetry:
         self._parked_said_ms = 0
         self.trips = Trips(clock)
         self.parkings = Parkings()
+        self.failures = Failures(clock)
         self._charges = Charges(meter)
         self.containment = Containment(meter, clock)
         self.spending: dict[str, Spending] = defaultdict(Spending)
@@ -217,9 +219,10 @@ class Telemetry:
 
     def _overdue(self, overdue: Sequence[Overdue]) -> None:
         """Parked requests were Failed, since no retrier has put them back."""
-        for _ in overdue:
-            self._outcome("", "", "failed", "deadline_exceeded")
-            self.meter.dead_letter("deadline_exceeded")
+        for each in overdue:
+            self._outcome("", "", "failed", OVERDUE.reason)
+            self.meter.dead_letter(OVERDUE.reason)
+            self.failures.overdue(each, OVERDUE)
         _log.error("parked_did_not_come_back", requests=len(overdue))
 
     def _is_parked(self, number: TicketNumber, decision: Park) -> None:
@@ -242,8 +245,10 @@ class Telemetry:
                 if decision.reason != "cancelled":
                     self.meter.dead_letter(decision.reason)
                 self._outcome_time(lane, cargo)
+                self.failures.failed(cargo, decision)
             case Bury():
                 self.meter.dead_letter(decision.reason)
+                self.failures.buried(cargo, decision)
             case Withdraw():
                 self._outcome("", "", "failed", "cancelled")  # what was parked is known by its id alone
             case Discard():
@@ -253,13 +258,15 @@ class Telemetry:
 
     def _discarded(self, lane: str, discard: Discard) -> None:
         if discard.overdue:
-            self.meter.dead_letter("deadline_exceeded")
+            self.meter.dead_letter(OVERDUE.reason)
+            self.failures.lettered(OVERDUE.reason)
         elif lane != CONTROL and not discard.returned:
             self.meter.duplicate(lane)
 
     def _completed(self, lane: str, model: str, cargo: Cargo) -> None:
         self._outcome(lane, model, "completed", "")
         self._outcome_time(lane, cargo)
+        self.failures.answered(cargo)
         if cargo.finish is not None:
             self.meter.finish(model, cargo.finish)
 
@@ -273,6 +280,7 @@ class Telemetry:
         meter.dedupe_window(core.identities.window_reached_ms(core.wall_ms(now_ms)) / 1_000)
         self._cancels(core.identities.cancels)
         self._say_parked(core, now_ms)
+        self.failures.look()
         self._lanes(core, now_ms)
         desks = core.limits.desks()
         self._foreign = {name: tokens for name, tokens in self._foreign.items() if name in desks}

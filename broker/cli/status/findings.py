@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from broker.cli.amounts import counted, spoken_s
+from broker.cli.status.failing import all_failing
 from broker.cli.status.report import Look, Report, Said
 from broker.core.term import RELEASED
 
@@ -81,6 +82,7 @@ def _of_dispatcher(report: Report, prefix: str) -> Iterator[Finding]:
     yield from _of_services(report.said)
     yield from _of_role(report, report.said)
     if report.said.get("role") != "standby":
+        yield from map(_grave, all_failing(report.said))
         yield from _of_limits(report.said)
         yield from _of_lanes(table_of(report.said, "lanes"))
     if report.standbys == 0 and table_of(report.said, "ready").get("kafka"):  # without Kafka no standby is ready

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.cli.amounts import counted, spoken_bytes, spoken_period, spoken_s
+from broker.cli.status.failing import dead_letters
 from broker.cli.status.findings import Finding, left_of, table_of
 from broker.cli.status.report import Look, Report, Said
 from broker.cli.terminal import safe, short
@@ -110,6 +111,8 @@ def _tables(said: Said) -> Iterator[RenderableType]:
     yield Text(f"in flight {said.get('inflight', 0):,}, holding {held} of memory for answers")
     outcomes = "  ".join(f"{name} {count:,}" for name, count in sorted(table_of(said, "outcomes").items()))
     yield Text(f"outcomes of all leaders  {safe(outcomes) or 'none yet'}")
+    if letters := dead_letters(said):
+        yield Text(safe(letters))
     dedupe = table_of(said, "dedupe")
     if dedupe:
         window = spoken_s(float(dedupe.get("window_s", 0)))

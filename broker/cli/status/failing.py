@@ -1,0 +1,51 @@
+"""What has failed of late, as the leader tells it: dead letters of the last hour, and kinds of which all failed."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from broker.cli.amounts import counted, spoken_s
+from broker.cli.status.report import Said
+
+_HOUR_S: Final = 3_600
+_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
+"""A name that a shell takes as it is."""
+
+
+def dead_letters(said: Said) -> str | None:
+    """One line; None where the dispatcher is of a release that does not tell."""
+    told = said.get("failed_lately")
+    if not isinstance(told, Mapping) or not isinstance(told.get("dead_letters"), Mapping):
+        return None
+    seconds = float(told.get("seconds", _HOUR_S))
+    span = "in the last hour" if seconds >= _HOUR_S else f"since it started, {spoken_s(seconds)} ago"
+    return f"dead letters {span}  {_listed(told['dead_letters']) or 'none'}"
+
+
+def all_failing(said: Said) -> Iterator[str]:
+    """A sentence for each model, and each lane, of which every request of the last minutes failed."""
+    told = said.get("failed_lately")
+    kinds = [one for one in told.get("all_failing") or () if _is_kind(one)] if isinstance(told, Mapping) else []
+    models = [one for one in kinds if one.get("kind") == "model"]
+    explained = [one["reasons"] for one in models]
+    for one in (*models, *(one for one in kinds if one not in models and one["reasons"] not in explained)):
+        yield _sentence(one)
+
+
+def _is_kind(one: Any) -> bool:
+    return isinstance(one, Mapping) and isinstance(one.get("reasons"), Mapping)
+
+
+def _sentence(one: Mapping[str, Any]) -> str:
+    kind, name, minutes = one.get("kind"), str(one.get("name")), one.get("minutes")
+    count = sum(int(each) for each in one["reasons"].values())
+    who = f"of {kind} {name}" if name else "without a model"
+    wanted = f" --model {name}" if kind == "model" and _WORD.fullmatch(name) else ""
+    return (
+        f"Every request {who} has failed in the last {minutes} minutes, {counted(count, 'request')}: "
+        f"{_listed(one['reasons'])}. `headrace dead-letters list{wanted} --since {minutes}m` says why."
+    )
+
+
+def _listed(reasons: Mapping[str, Any]) -> str:
+    return ", ".join(f"{int(count):,} {reason}" for reason, count in reasons.items())
