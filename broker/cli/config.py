@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ByteSize
-from rich.console import Console
 from rich.text import Text
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.openai_surroundings import unusable
 from broker.adapters.redis_lease import connected
 from broker.cli.options import BootstrapServers, Config, Json, TopicPrefix, overriding
+from broker.cli.screen import screen, show_beside
 from broker.cli.terminal import safe, say, say_json
 from broker.errors import SettingsError
 from broker.settings.cautions import cautions
@@ -56,10 +56,10 @@ def show(  # noqa: PLR0917  # Typer reads them by name
     if as_json:
         say_json(_nested(shown))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen()
     for table, inside in groupby(shown, key=lambda row: row.path[:-1]):
         console.print(Text(safe(f"[{dotted(table)}]"), style="bold"))
-        console.print(*_lines(list(inside)), sep="\n", end="\n\n")
+        console.print(*_lines(list(inside)), sep="\n", end="\n\n", soft_wrap=True)
     if not shown:
         say("Nothing is set: the defaults are in force.", err=True)
 
@@ -164,11 +164,11 @@ def _unreadable(loaded: Loaded | None) -> list[Mistake]:
 
 
 def _tell(mistakes: list[Mistake], warned: list[Mistake], examined: Examined) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen()
     for one in mistakes:
-        console.print(Text.assemble(("mistake  ", "bold red"), safe(_told(one))))
+        show_beside(console, Text("mistake  ", "bold red"), _told(one))
     for one in warned:
-        console.print(Text.assemble(("caution  ", "yellow"), safe(_told(one))))
+        show_beside(console, Text("caution  ", "yellow"), _told(one))
     sys.stdout.flush()
     if mistakes:
         count = len(mistakes)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from broker.cli.screen import screen
 from broker.cli.terminal import safe, say, say_json
 from broker.local import detached
 from broker.local.cluster import size_of_data
@@ -181,7 +181,7 @@ def _for_machines(record: Record) -> dict[str, Any]:
 @contextmanager
 def _fetching() -> Iterator[Callable[[int, int], None]]:
     """A progress bar on standard error that appears with the first jar and vanishes with the last."""
-    console = Console(stderr=True)
+    console = screen(err=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=console, transient=True)
     task = bar.add_task("fetching Kafka, once", total=None)

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from broker.adapters.kafka_connection import KafkaConnection
@@ -16,6 +15,7 @@ from broker.cli.options import BootstrapServers, Config, TimeoutS, TopicPrefix, 
 from broker.cli.outcome_line import outcome_line
 from broker.cli.patience import hush_kafka
 from broker.cli.request_lines import beside, checked, is_stream, opened, submissions
+from broker.cli.screen import screen
 from broker.cli.terminal import say, say_json
 from broker.cli.topics_there import check_lanes
 from broker.client import GenerationClient, Submission, each
@@ -124,7 +124,7 @@ async def _wait(
 def _progress(total: int | None) -> Iterator[Advance]:
     """A bar on standard error if a person sees it, and nothing otherwise."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    console = screen(err=True)
     with Progress(*columns, console=console, disable=not console.is_terminal or sys.stdout.isatty()) as progress:
         task = progress.add_task("requests", total=total)
         yield lambda: progress.advance(task)

@@ -2,10 +2,13 @@
 
 Names of models, ids, keys and headers come from whoever may write to a lane. What a terminal or an eye would take for
 something else than a letter is written as the escape that names it (`broker.service.escapes`).
+
+Every verb prints by `say`, `say_json`, `say_coloured` or a `broker.cli.screen`: a test looks for any other way.
 """
 
+import re
 import sys
-from typing import Any
+from typing import Any, Final
 
 import typer
 
@@ -23,6 +26,9 @@ __all__ = (
     "short",
 )
 
+_COLOURS: Final = re.compile(r"(\x1b\[[0-9;]*m)")
+"""What `typer.style` writes around a text."""
+
 
 def say(text: str = "", *, err: bool = False) -> None:
     """Print a text, which may have several lines; every verb prints by this or by `say_json`."""
@@ -30,8 +36,9 @@ def say(text: str = "", *, err: bool = False) -> None:
 
 
 def say_coloured(text: str) -> None:
-    """Print a text with colours of ours, whose other parts have been through `safe`."""
-    typer.echo(text)
+    """Print a text with colours of ours; whatever else is harmful in it is escaped."""
+    parts = _COLOURS.split(text)
+    typer.echo("".join(part if number % 2 else safe(part, keep="\n\t") for number, part in enumerate(parts)))
 
 
 def say_json(value: Any) -> None:

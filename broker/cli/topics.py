@@ -6,13 +6,13 @@ from itertools import groupby
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_topics import Cluster, create_missing, look, node_count
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka, within
+from broker.cli.screen import screen, show_beside, show_to_copy
 from broker.cli.terminal import safe, say, say_json
 from broker.service.findings import Finding, Review
 from broker.service.topic_review import review, wanted
@@ -86,7 +86,7 @@ def check(
 
 def _tell(found: Review) -> None:
     """A block for each topic, a sentence and the command that mends it for each difference."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen()
     if found.missing:
         console.print(
             Text.assemble(
@@ -99,11 +99,11 @@ def _tell(found: Review) -> None:
     for subject, inside in groupby(others, key=lambda one: one.subject):
         console.print(Text(safe(subject), style="bold red"))
         for one in inside:
-            console.print(Text(safe(f"  {one.said}.")))
-            console.print(Text(safe(f"    {one.mend}"), style="cyan"))
+            show_beside(console, Text("  "), f"{one.said}.")
+            show_to_copy(console, Text(safe(f"    {one.mend}"), style="cyan"))
     for one in found.cautions:
-        console.print(Text.assemble(("caution  ", "yellow"), safe(f"{one.headline}.")))
-        console.print(Text(safe(f"    {one.mend}"), style="cyan"))
+        show_beside(console, Text("caution  ", "yellow"), f"{one.headline}.")
+        show_to_copy(console, Text(safe(f"    {one.mend}"), style="cyan"))
     sys.stdout.flush()
     count = len(found.differences)
     if count:

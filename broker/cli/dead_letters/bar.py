@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from broker.cli.screen import screen
 from consumers.replays.replay import Receipt, Tally
 from consumers.replays.verdicts import Skip
 
@@ -20,7 +20,7 @@ class Bar:
 
     def __init__(self, show: Show | None, *, quiet: bool) -> None:
         """`show` gets every receipt."""
-        console = Console(stderr=True)
+        console = screen(err=True)
         self._show = show
         self._progress = Progress(*_COLUMNS, console=console, disable=quiet or not console.is_terminal, transient=True)
         self._task = self._progress.add_task("looking", total=None)

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Final
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.patience import within
+from broker.cli.screen import screen
 from broker.settings.whole import Settings
 from consumers.dead_letters import DeadLetterReader, Found
 from consumers.replays.ahead import CLOCKS_APART
@@ -49,7 +49,7 @@ async def each(reader: DeadLetterReader, *, quiet: bool) -> AsyncIterator[Found]
 @contextmanager
 def _bar(reader: DeadLetterReader, *, quiet: bool) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    console = screen(err=True)
     silent = quiet or not console.is_terminal or reader.offsets < _BAR_FROM
     with Progress(*columns, console=console, disable=silent, transient=True) as bar:
         bar.add_task("reading", total=reader.offsets)

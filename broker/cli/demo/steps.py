@@ -6,7 +6,12 @@ from contextlib import contextmanager
 from typing import Self
 
 from rich.console import Console
+from rich.control import Control
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.segment import ControlType
+from rich.text import Text
+
+_TO_THE_LEFT = Control(ControlType.CARRIAGE_RETURN)
 
 
 class Steps:
@@ -26,7 +31,7 @@ class Steps:
         with self._spinning(f"{doing} …"):
             yield self
         took_s = time.monotonic() - began_s
-        self._console.print(f"[green]✓[/] {done} [dim]({took_s:.1f} s)[/]", highlight=False)
+        self._console.print(f"[green]✓[/] {done} [dim]({took_s:.1f} s)[/]", markup=True)
 
     def fetched(self, done: int, total: int) -> None:
         """So many jars of Kafka have been fetched; called from another thread, and only the first time ever."""
@@ -34,17 +39,19 @@ class Steps:
             description = "fetching Kafka, once …" if done < total else self._doing
             self._progress.update(self._task, description=description, completed=done, total=total)
         elif done == 0:
-            self._console.print(f"fetching Kafka, once: {total} jars …", highlight=False)
+            self._console.print(f"fetching Kafka, once: {total} jars …")
 
     def stopping(self) -> None:
         """All that was started is being stopped."""
         if self._console.is_terminal:
-            self._console.print("[dim]stopping Kafka, Valkey and the dispatchers …[/]", end="\r", highlight=False)
+            self._console.print(Text("stopping Kafka, Valkey and the dispatchers …", "dim"), end="")
+            self._console.control(_TO_THE_LEFT)
 
     def stopped(self) -> None:
         """All of it has stopped."""
         if self._console.is_terminal:
-            self._console.print(" " * 60, end="\r")
+            self._console.print(" " * 60, end="")
+            self._console.control(_TO_THE_LEFT)
 
     @contextmanager
     def _spinning(self, description: str) -> Iterator[None]:

@@ -20,6 +20,7 @@ from broker.cli.demo.steps import Steps
 from broker.cli.demo.timetable import URGENT_EVERY_S, Job, timetable
 from broker.cli.demo.view import draw, plain_line
 from broker.cli.patience import hush_kafka
+from broker.cli.screen import screen
 from broker.cli.terminal import say, say_json
 from broker.cli.termination import INTERRUPTED
 from broker.simulator.pricing import Law
@@ -54,7 +55,7 @@ def demo(
         urgent_every_s=urgent_every_s,
     )
     hush_kafka()
-    console = Console(stderr=json_wanted)
+    console = screen(err=json_wanted)
     jobs = timetable(read_leads(leads), urgent_every_s=urgent_every_s)
     try:
         finish = asyncio.run(until_told_to_stop(_play(settings, jobs, console, json_wanted=json_wanted)))

@@ -1,6 +1,5 @@
 """`headrace simulate`: what a quota means for a workload, before anybody pays for it."""
 
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from itertools import islice
@@ -8,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from broker.cli.options import Config, Json
+from broker.cli.screen import screen
 from broker.cli.simulate.asked import Options, behaviours_from, factors_from, latency_from, workload_from
 from broker.cli.simulate.page import page
 from broker.cli.simulate.report import as_json as report_as_json
@@ -108,7 +107,7 @@ def simulate(
     if as_json:
         say_json(report_as_json(plan, outlooks))
     else:
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
+        console = screen(width_unwatched=_WIDTH_WITHOUT_TERMINAL)
         for part in page(outlooks):
             console.print(part)
     asked = the_one_asked_for(outlooks)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from broker.cli.screen import screen
 from broker.cli.terminal import say
 
 LINE_EVERY_S: Final = 10.0
@@ -28,7 +28,7 @@ def waiting(
         yield _line_by_line(expected, clock)
     else:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        with Progress(*columns, TimeRemainingColumn(), console=screen(err=True), transient=True) as bar:
             task = bar.add_task("simulating", total=expected)
             yield lambda settled: bar.update(task, completed=settled)
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka
+from broker.cli.screen import screen
 from broker.cli.status.findings import Finding, findings
 from broker.cli.status.one_request import where_is
 from broker.cli.status.page import page
@@ -81,9 +81,7 @@ def status(  # noqa: PLR0917  # Typer reads them by name
     if as_json:
         say_json(as_object(look, found))
     else:
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console.width = _WIDTH_UNWATCHED
+        console = screen(width_unwatched=_WIDTH_UNWATCHED)
         console.print(page(look, found, datetime.now(UTC)))
     if any(finding.grave for finding in found):
         raise typer.Exit(_SOMETHING_IS_WRONG)
