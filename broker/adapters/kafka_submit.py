@@ -24,7 +24,7 @@ _REQUEST_MS = 4_000
 _BATCH_BYTES_MAX = 256 * 1024
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 2.0
-_EXPLAIN_S = 3.0
+_EXPLAIN_S = 0.5
 
 
 class KafkaSubmit:

@@ -8,6 +8,7 @@ it asked.
 
 import asyncio
 import re
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -278,9 +279,36 @@ def _silent(error: BaseException) -> str:
     told = _without_arguments(error)
     if isinstance(error, exceptions.ResponseError):
         return f"Redis answers with an error: {told}."
+    if is_refused(error):
+        return f"No Redis listens{_where(told)}: start it, or check redis.url."
+    if _is_unknown_host(error):
+        return f"The host of Redis{_where(told)} cannot be found: check redis.url."
     if "Timeout connecting" in told:
         return "Redis takes no connection in time: check redis.url, and that rediss:// stands only where TLS is spoken."
     return f"Redis does not answer: {told}."
+
+
+def _where(told: str) -> str:
+    """Host and port, as far as redis-py says them."""
+    found = re.search(r"connecting to (\S+?)\.(?:\s|$)", told)
+    return f" at {found[1]}" if found else " where redis.url says"
+
+
+def is_refused(error: BaseException | None) -> bool:
+    """Whether the reason, or the reason of that, is that nothing listens there."""
+    return _has_cause(error, (ConnectionRefusedError, FileNotFoundError))
+
+
+def _is_unknown_host(error: BaseException | None) -> bool:
+    return _has_cause(error, (socket.gaierror,))
+
+
+def _has_cause(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:
+    while error is not None:
+        if isinstance(error, kinds):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _without_arguments(error: BaseException) -> str:
@@ -295,8 +323,4 @@ def _cause(error: BaseException) -> BaseException | None:
 
 def _about_certificates(error: BaseException | None) -> bool:
     """Whether the reason, or the reason of that, is a certificate."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return _has_cause(error, (ssl.SSLCertVerificationError,))

@@ -54,6 +54,11 @@ class RedisStatus:
         """Nothing is connected before the first question. Raises SettingsError: the URL cannot be read."""
         self._redis = connected(url)
 
+    async def check(self, lease_key: str) -> None:
+        """Ask something that needs no right but to read: whether there is a Redis that answers."""
+        async with answered(lease_key):
+            await self._redis.get(lease_key)
+
     async def clusters(self, key_prefix: str, name: str) -> list[str]:
         """Ids of the Kafka clusters for which somebody left a status under that name, sorted.
 

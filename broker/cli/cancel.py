@@ -11,7 +11,7 @@ import typer
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.outcome_line import outcome_line
-from broker.cli.patience import hush_kafka
+from broker.cli.patience import closing, hush_kafka, reach_kafka, run_verb
 from broker.cli.request_lines import STDIN, opened
 from broker.cli.terminal import json_line, say
 from broker.client import IN_FLIGHT_MAX, CancelReceipt, GenerationClient
@@ -47,14 +47,17 @@ def cancel(  # noqa: PLR0917  # Typer reads them by name
     hush_kafka()
     named = _named(ids)
 
-    async def run() -> bool:
+    async def cancelled() -> bool:
         connection = KafkaConnection.of(settings.kafka)
-        async with GenerationClient(
+        await reach_kafka(connection, timeout)
+        client = GenerationClient(
             topic_prefix=settings.kafka.topic_prefix,
             connection=connection,
             source="headrace.cli",
             dedupe_window_s=settings.dedupe.window_s,
-        ) as client:
+        )
+
+        async with closing(client):
 
             async def one(request_id: str) -> tuple[str, bool]:
                 if wait:
@@ -64,7 +67,7 @@ def cancel(  # noqa: PLR0917  # Typer reads them by name
 
             return await _each(named, one)
 
-    if not asyncio.run(run()):
+    if not run_verb(cancelled()):
         raise typer.Exit(_OTHERWISE)
 
 

@@ -1,41 +1,172 @@
-"""One-shot verbs try to reach Kafka for as long as `--timeout` says, and then say why it was not there."""
+"""How long a one-shot verb waits for Kafka or Redis: no longer than `--timeout`, and never in silence.
+
+What a client library does within that time is its own; some of it, such as closing a connection over which nothing
+comes, takes many seconds more. So each attempt is a task that is left behind when the time is over, and so is a name
+look-up, which no one can end: the process ends without it.
+"""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol, TypeVar
 
-from broker.errors import Unreachable
+from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka_topics import node_count
+from broker.cli.terminal import say
+from broker.client_ports import ClientDoors
+from broker.errors import LogUnavailable, Unreachable
 
 _T = TypeVar("_T")
+SILENT_S: Final = 1.0
+"""After so long without an answer a person is told what is waited for."""
+CLOSING_S: Final = 0.3
+"""How long an attempt in vain may take to close what it has opened."""
 _PAUSE_FIRST_S = 0.2
 _PAUSE_MAX_S = 2.0
+_FOR_EVER_S: Final = float("inf")
 
 
 def hush_kafka() -> None:
     """Keep aiokafka's own complaints off a person's terminal: the verb says in one sentence what they mean."""
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    for name in ("aiokafka", "asyncio"):  # asyncio tells of connections that were left behind
+        logging.getLogger(name).addHandler(logging.NullHandler())
 
 
-async def within(
-    timeout_s: float, ask: Callable[[], Awaitable[_T]], *, say: Callable[[Unreachable], None] | None = None
-) -> _T:
-    """What `ask` answers, asked again while Kafka is away; `say` is told once that it is.
+def run_verb(main: Coroutine[Any, Any, _T]) -> _T:
+    """As `asyncio.run`, without waiting for threads at the end."""
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_default_executor(_Unawaited())
+        return runner.run(main)
+
+
+class _Unawaited(ThreadPoolExecutor):
+    """Threads that end with the process: a name look-up may take a minute where no name server answers."""
+
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future[_T]":
+        """A thread for each: a verb asks for few."""
+        future: Future[_T] = Future()
+
+        def work() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(fn(*args, **kwargs))
+                except BaseException as error:  # noqa: BLE001  # it is raised where the result is waited for
+                    future.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Nothing is waited for."""
+
+
+class Closable(Protocol):
+    """What is closed at the end."""
+
+    async def close(self) -> None: ...  # noqa: D102  # see the class
+
+
+@asynccontextmanager
+async def closing(held: Closable) -> AsyncIterator[None]:
+    """Close it at the end; where Kafka is away nothing can be delivered, and closing is not waited for long."""
+    try:
+        yield
+    except (Unreachable, LogUnavailable):
+        await _left_behind(asyncio.create_task(held.close(), name="close"))
+        raise
+    except BaseException:
+        await held.close()
+        raise
+    else:
+        await held.close()
+
+
+async def reach_kafka(connection: KafkaConnection | ClientDoors, timeout_s: float) -> None:
+    """Back as soon as Kafka answers and lets us in: what follows waits for nothing that is not there.
 
     Raises:
-        Unreachable: It was still away after `timeout_s`.
+        Unreachable: It was away for `timeout_s`.
+        AuthenticationError, SettingsError: As `kafka_connection.explain_unreachable`.
+    """
+    if isinstance(connection, KafkaConnection):
+        await within(timeout_s, lambda: node_count(connection), place=kafka_at(connection))
+
+
+def kafka_at(connection: KafkaConnection) -> str:
+    """Which Kafka, for people."""
+    return f"Kafka at {connection.bootstrap_servers}"
+
+
+async def within(timeout_s: float, ask: Callable[[], Awaitable[_T]], *, place: str, otherwise: str | None = None) -> _T:
+    """What `ask` answers, asked again while it is away; after a second a line says what is waited for, and until when.
+
+    Args:
+        timeout_s: Until when; infinite: for ever.
+        ask: Raises Unreachable while there is no answer.
+        place: What is waited for, as `Kafka at localhost:9092`.
+        otherwise: The sentence for a wait that gives no reason.
+
+    Raises:
+        Unreachable: It was still away after `timeout_s`, held to a fraction of a second.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout_s
-    pause_s = _PAUSE_FIRST_S
-    while True:
-        try:
-            return await ask()
-        except Unreachable as reason:
-            if loop.time() + pause_s > until:
-                raise
-            if say is not None:
-                say(reason)
-                say = None
-        await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, _PAUSE_MAX_S)
+    pause_s, reason = _PAUSE_FIRST_S, None
+    with _telling(place, timeout_s) as told:
+        while True:
+            asking = asyncio.ensure_future(ask())
+            try:
+                left_s = None if timeout_s == _FOR_EVER_S else max(0.0, until - loop.time())
+                await asyncio.wait({asking}, timeout=left_s)
+            finally:
+                if not asking.done():
+                    await _left_behind(asking)
+            if asking.cancelled() or not asking.done():
+                silence = f"{place} did not answer within {timeout_s:g} s: check its address and the network."
+                raise reason or Unreachable(otherwise or silence)
+            try:
+                return asking.result()
+            except Unreachable as away:
+                reason = told.reason = away
+                if loop.time() + pause_s > until:
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _PAUSE_MAX_S)
+
+
+async def _left_behind(task: "asyncio.Future[Any]") -> None:
+    """Cancel it, and give it a moment to end; whatever it ends with is looked at by nobody."""
+    task.add_done_callback(lambda late: late.cancelled() or late.exception())
+    task.cancel()
+    await asyncio.wait({task}, timeout=CLOSING_S)
+
+
+class _Told:
+    """Why there is no answer, as far as that is known."""
+
+    reason: Unreachable | None = None
+
+
+@contextmanager
+def _telling(place: str, timeout_s: float) -> Iterator[_Told]:
+    """Say after a second that something is waited for."""
+    told = _Told()
+    at = datetime.now().astimezone()
+
+    def tell() -> None:
+        if timeout_s == _FOR_EVER_S:
+            until = "until it answers; Ctrl-C ends this"
+        else:
+            until = f"until {at + timedelta(seconds=timeout_s):%H:%M:%S} (--timeout {timeout_s:g})"
+        say(f"Waiting for {place}, {until}. {told.reason or 'It has not answered yet.'}", err=True)
+
+    waiting = asyncio.get_running_loop().call_later(SILENT_S, tell) if timeout_s > SILENT_S else None
+    try:
+        yield told
+    finally:
+        if waiting is not None:
+            waiting.cancel()

@@ -1,6 +1,5 @@
 """`headrace results`: outcomes as they come. It joins no group and commits nothing, so it disturbs nobody."""
 
-import asyncio
 from typing import Annotated
 
 import typer
@@ -9,11 +8,11 @@ from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.moments import moment
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.outcome_line import outcome_line
-from broker.cli.patience import hush_kafka, within
+from broker.cli.patience import closing, hush_kafka, kafka_at, run_verb, within
 from broker.cli.terminal import safe, say
 from broker.cli.topics_there import absent
 from broker.client_ports import Start
-from broker.errors import MissingTopic, Unreachable
+from broker.errors import MissingTopic
 from consumers.results import ResultReader
 from schemas.instants import to_wire
 from schemas.outcome import Failed, Outcome
@@ -53,28 +52,26 @@ def results(  # noqa: PLR0917  # Typer reads them by name
     start = _start(since or ("latest" if follow else "earliest"))
     hush_kafka()
 
+    connection = KafkaConnection.of(settings.kafka)
+
     async def run() -> bool:
         reader = ResultReader(
             group=None,
             topic_prefix=settings.kafka.topic_prefix,
-            connection=KafkaConnection.of(settings.kafka),
+            connection=connection,
             start=start,
             topic=topic,
             follow=follow,
         )
-        try:
-            await within(_FOR_EVER_S if follow else timeout, reader.open, say=_waiting if follow else None)
-        except MissingTopic as reason:
-            raise await absent(reason, topic, settings) from reason
-        async with reader:
+        async with closing(reader):
+            try:
+                await within(_FOR_EVER_S if follow else timeout, reader.open, place=kafka_at(connection))
+            except MissingTopic as reason:
+                raise await absent(reason, topic, settings) from reason
             return await _shown(reader, as_json=as_json)
 
-    if not asyncio.run(run()):
+    if not run_verb(run()):
         raise typer.Exit(_FAILED)
-
-
-def _waiting(reason: Unreachable) -> None:
-    say(f"Waiting for Kafka. {reason}", err=True)
 
 
 async def _shown(reader: ResultReader, *, as_json: bool) -> bool:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.cli.options import BootstrapServers, Config, TimeoutS, TopicPrefix, settings_from
 from broker.cli.outcome_line import outcome_line
-from broker.cli.patience import hush_kafka
+from broker.cli.patience import closing, hush_kafka, reach_kafka, run_verb
 from broker.cli.request_lines import beside, checked, is_stream, opened, submissions
 from broker.cli.screen import screen
 from broker.cli.terminal import say, say_json
@@ -62,18 +62,20 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
     streams = is_stream(source)
     told = None if streams else checked(source, lane=lane, tenant=tenant, allow_unknown=allow_unknown)
     if told is not None:
-        asyncio.run(check_lanes(settings, source, told, given=lane, timeout_s=timeout))
+        run_verb(check_lanes(settings, source, told, given=lane, timeout_s=timeout))
 
     async def run(lines: Iterable[bytes], advance: Advance) -> bool:
         wanted = submissions(lines, lane=lane, tenant=tenant, source=source, allow_unknown=allow_unknown)
         read = beside(wanted) if streams else each(wanted)
         connection = KafkaConnection.of(settings.kafka)
-        async with GenerationClient(
+        await reach_kafka(connection, timeout)
+        client = GenerationClient(
             topic_prefix=settings.kafka.topic_prefix,
             connection=connection,
             source="headrace.cli",
             dedupe_window_s=settings.dedupe.window_s,
-        ) as client:
+        )
+        async with closing(client):
             if wait:
                 return await _wait(client, read, timeout_s=timeout, wait_s=wait_timeout, advance=advance)
             async for receipt in client.submit_many(read, timeout_s=timeout):
@@ -82,7 +84,7 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
         return True
 
     with opened(source) as lines, _progress(None if told is None else told.count) as advance:
-        all_well = asyncio.run(run(lines, advance))
+        all_well = run_verb(run(lines, advance))
     if not all_well:
         raise typer.Exit(_FAILED)
 

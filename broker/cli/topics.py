@@ -1,6 +1,5 @@
 """`headrace topics`: create what is missing, report what differs. Nothing else of Headrace ever creates a topic."""
 
-import asyncio
 import sys
 from itertools import groupby
 from typing import Any
@@ -11,7 +10,7 @@ from rich.text import Text
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_topics import Cluster, create_missing, look, node_count
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from broker.cli.patience import hush_kafka, within
+from broker.cli.patience import hush_kafka, kafka_at, run_verb, within
 from broker.cli.screen import screen, show_beside, show_to_copy
 from broker.cli.terminal import safe, say, say_json
 from broker.service.findings import Finding, Review
@@ -43,7 +42,7 @@ def create(
         specs = wanted(settings, await node_count(connection))
         return specs, await create_missing(connection, specs)
 
-    specs, created = asyncio.run(within(timeout, ask))
+    specs, created = run_verb(within(timeout, ask, place=kafka_at(connection)))
     _warn_of_few_replicas(specs)
     if as_json:
         say_json({"created": created, "present": [x.name for x in specs if x.name not in created]})
@@ -74,7 +73,7 @@ def check(
     async def ask() -> Cluster:
         return await look(connection, [*(spec.name for spec in wanted(settings, REPLICATION)), *settings.replies.allow])
 
-    found = review(settings, asyncio.run(within(timeout, ask)))
+    found = review(settings, run_verb(within(timeout, ask, place=kafka_at(connection))))
     if as_json:
         told = {"differences": [_as_json(one) for one in found.differences]}
         say_json(told | {"cautions": [_as_json(one) for one in found.cautions]})

@@ -182,8 +182,8 @@ def test_with_neither_it_is_exit_3_and_names_the_way_out(
     assert main(["status", "--bootstrap-servers", AWAY, "--timeout", "0.1"]) == 3
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("headrace: Redis does not answer: ")
-    assert said.err.endswith("Ask a dispatcher itself: --url http://HOST:PORT.\n")
+    assert said.err.startswith("headrace: Nothing of Headrace runs here. No Redis listens at 127.0.0.1:1: start it, ")
+    assert said.err.endswith("or a dispatcher with --url http://HOST:PORT.\n")
 
 
 # ---------------------------------------------------------------------------------------------------- dead letters

@@ -8,7 +8,7 @@ from typing import Final
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.cli.patience import within
+from broker.cli.patience import closing, kafka_at, within
 from broker.cli.screen import screen
 from broker.settings.whole import Settings
 from consumers.dead_letters import DeadLetterReader, Found
@@ -25,13 +25,14 @@ async def reading(settings: Settings, *, since: datetime | None, timeout_s: floa
     Raises:
         Unreachable: Kafka is not there within `timeout_s`.
     """
+    connection = KafkaConnection.of(settings.kafka)
     reader = DeadLetterReader(
         topic_prefix=settings.kafka.topic_prefix,
-        connection=KafkaConnection.of(settings.kafka),
+        connection=connection,
         since=None if since is None else since - CLOCKS_APART,
     )
-    await within(timeout_s, reader.open)
-    async with reader:
+    async with closing(reader):
+        await within(timeout_s, reader.open, place=kafka_at(connection))
         yield reader
 
 

@@ -16,7 +16,7 @@ from broker.cli.dead_letters.bar import Bar
 from broker.cli.dead_letters.reasons import known_reasons
 from broker.cli.moments import span_or_instant
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from broker.cli.patience import hush_kafka, within
+from broker.cli.patience import closing, hush_kafka, kafka_at, reach_kafka, run_verb, within
 from broker.cli.terminal import say, say_json
 from broker.cli.termination import EXIT_CODE as TERMINATED
 from broker.cli.termination import INTERRUPTED
@@ -120,7 +120,7 @@ def replay(  # noqa: PLR0917  # Typer reads them by name
         answers_every_s=min(_ANSWERS_EVERY_MAX_S, settings.dedupe.window_s / 2),
     )
     hush_kafka()
-    asyncio.run(_replayed(settings, asked, rules, Manner(dry_run, as_json, timeout)))
+    run_verb(_replayed(settings, asked, rules, Manner(dry_run, as_json, timeout)))
 
 
 def _known_lane(settings: Settings, lane: str | None) -> str | None:
@@ -160,21 +160,21 @@ async def _replayed(settings: Settings, asked: Asked, rules: ReplayRules, manner
     with Bar(_shown if manner.as_json else None, quiet=manner.as_json) as bar:
         work = Replay(kafka_doors(connection, rules.topic_prefix), asked, rules, clock=clock, watcher=bar)
 
-        async def opened() -> None:
-            if not manner.dry:
-                await check(connection, _needs(rules, asked))
-            await work.open(dry=manner.dry)
+        async def allowed() -> None:
+            await check(connection, _needs(rules, asked))
 
         try:
-            async with _signals(work) as told:
-                await within(manner.timeout_s, opened)
+            async with closing(work), _signals(work) as told:
+                if manner.dry:
+                    await reach_kafka(connection, manner.timeout_s)
+                else:
+                    await within(manner.timeout_s, allowed, place=kafka_at(connection))
+                await work.open(dry=manner.dry)
                 told.may_cancel = False
                 await _run(work, rules.topic_prefix)
         except asyncio.CancelledError:
             if not told.code:
                 raise
-        finally:
-            await work.close()
     if told.code and not work.tally.is_done:
         raise Interrupted(interrupted(work, dry=manner.dry), told.code)
     if manner.as_json:

@@ -1,6 +1,5 @@
 """`headrace dead-letters list` and `show`. They join no group and commit nothing, so they disturb nobody."""
 
-import asyncio
 import sys
 from typing import Annotated, Final
 
@@ -14,7 +13,7 @@ from broker.cli.dead_letters.row import row_of
 from broker.cli.dead_letters.sheet import as_object, sheet
 from broker.cli.moments import moment
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from broker.cli.patience import hush_kafka
+from broker.cli.patience import hush_kafka, run_verb
 from broker.cli.terminal import is_person_watching, say, say_json
 from broker.errors import HeadraceError
 from broker.settings.whole import Settings
@@ -64,7 +63,7 @@ def list_(  # noqa: PLR0917  # Typer reads them by name
     )
     hush_kafka()
     listing = Listing(limit, show=object_lines if as_json else Columns())
-    unreadable = asyncio.run(_listed(settings, choice, listing, timeout_s=timeout))
+    unreadable = run_verb(_listed(settings, choice, listing, timeout_s=timeout))
     if not as_json:
         say(listing.summary(unreadable, f"{settings.kafka.topic_prefix}.dead-letters"), err=True)
 
@@ -106,7 +105,7 @@ def show(  # noqa: PLR0917  # Typer reads them by name
         raise typer.BadParameter("The exact bytes may harm a terminal: send them to a file or a pipe, or use --body")
     settings = settings_from(config, bootstrap_servers, prefix)
     hush_kafka()
-    found, original, older = asyncio.run(_sought(settings, which, timeout_s=timeout))
+    found, original, older = run_verb(_sought(settings, which, timeout_s=timeout))
     if raw:
         sys.stdout.buffer.write(found.letter.value or b"")
         sys.stdout.buffer.flush()

@@ -4,7 +4,7 @@ import asyncio
 from urllib.parse import urlencode, urlsplit
 
 from broker.cli.status.report import Report, Said
-from broker.cli.status.sources import OWN_TIMEOUT_S, fetched, look_in_redis, own_url, status_url
+from broker.cli.status.sources import OWN_TIMEOUT_S, asked, look_in_redis, own_url, status_url
 from broker.errors import Unreachable
 from broker.settings.whole import Settings
 
@@ -21,13 +21,15 @@ async def where_is(
     query = {"id": request_id} | ({} if run is None else {"run": str(run)})
     if url is not None:
         return await _asked(url, query, timeout_s)
+    until = asyncio.get_running_loop().time() + timeout_s
     try:
         look = await look_in_redis(settings, cluster=cluster, timeout_s=timeout_s)
     except Unreachable as reason:
         return await _here(settings, query, reason)
     leader = leader_url(look.dispatcher, look.prefix)
     try:
-        return await _asked(leader, query, timeout_s)
+        left_s = until - asyncio.get_running_loop().time()
+        return await _asked(leader, query, max(OWN_TIMEOUT_S, left_s))
     except Unreachable as reason:
         raise Unreachable(
             f"The leader says that it is asked at {leader}. {reason} Ask it from where that address is reached, or "
@@ -68,7 +70,7 @@ async def _here(settings: Settings, query: dict[str, str], reason: Unreachable) 
 
 async def _asked(url: str, query: dict[str, str], timeout_s: float) -> Said:
     address = urlsplit(status_url(url))._replace(query=urlencode(query)).geturl()
-    told = await asyncio.to_thread(fetched, address, timeout_s)
+    told = await asked(address, timeout_s)
     if "topic_prefix" not in told:
         raise Unreachable(f"What answers at {url} is no dispatcher of Headrace: check the address and the port.")
     if "state" not in told:

@@ -1,6 +1,6 @@
 """Where a status is found: in Redis, where the holder of the lease leaves it, or at a dispatcher itself.
 
-The lease's key holds the id of Kafka's cluster. Kafka is asked for it first, for two seconds; when it is away, which is
+The lease's key holds the id of Kafka's cluster. Kafka is asked for it first, for two seconds at most; when it is away, which is
 when people look, the key is found by walking through Redis. Should several clusters share that Redis, nobody guesses.
 """
 
@@ -17,50 +17,59 @@ from urllib.request import ProxyHandler, build_opener
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_topics import cluster_id_within
+from broker.adapters.redis_lease import is_refused
 from broker.adapters.redis_status import RedisStatus, Reported
-from broker.cli.patience import within
+from broker.cli.patience import closing, within
 from broker.cli.status.report import Look, Report, Said
 from broker.cli.terminal import safe
 from broker.errors import InvalidRequest, LeaseUnavailable, SettingsError, Unreachable
 from broker.settings.whole import Settings
 
 KAFKA_ANSWERS_S: Final = 2.0
-OWN_TIMEOUT_S: Final = 1.0
+OWN_TIMEOUT_S: Final = 0.7
 """For a dispatcher on this machine, which is there or is not."""
 _OTHERS_S: Final = 2.0
 _STATUS_BYTES_MAX: Final = 8 * 1024 * 1024
+
+
+class NothingListens(Unreachable):
+    """The machine is there, and no process listens at that port: waiting would be of no use."""
 
 
 async def look_in_redis(settings: Settings, *, cluster: str | None, timeout_s: float) -> Look:
     """What the holder of the lease left in Redis, and the retrier's beside it.
 
     Raises:
+        NothingListens: There is no Redis; said at once.
         Unreachable: Redis does not answer within `timeout_s`, or holds too many keys to walk through.
         SettingsError: Several clusters have reported, and nothing says which is meant.
     """
     redis = RedisStatus(settings.redis.url.get_secret_value())
+    kafka_s = min(KAFKA_ANSWERS_S, timeout_s / 2)
 
-    async def ask() -> Look:
+    async def ask() -> Look | NothingListens:
         try:
-            return await _looked(redis, settings, cluster)
+            await redis.check(f"{settings.redis.key_prefix}:-:{settings.kafka.topic_prefix}.dispatcher")
+            return await _looked(redis, settings, cluster, kafka_s=kafka_s)
         except LeaseUnavailable as reason:
+            if is_refused(reason):
+                return NothingListens(str(reason))  # it will not be there in a moment either
             raise Unreachable(str(reason)) from reason
 
-    try:
-        async with asyncio.timeout(timeout_s + KAFKA_ANSWERS_S):
-            return await within(timeout_s, ask)
-    except TimeoutError:
-        raise Unreachable(
-            f"Redis was not looked through within {timeout_s:g} s: name the cluster with --cluster, or allow more time."
-        ) from None
-    finally:
-        await redis.close()
+    otherwise = (
+        f"Redis was not looked through within {timeout_s:g} s: name the cluster with --cluster, or allow more time."
+    )
+    async with closing(redis):
+        found = await within(timeout_s, ask, place="Redis", otherwise=otherwise)
+    if isinstance(found, NothingListens):
+        raise found
+    return found
 
 
-async def _looked(redis: RedisStatus, settings: Settings, cluster: str | None) -> Look:
+async def _looked(redis: RedisStatus, settings: Settings, cluster: str | None, *, kafka_s: float) -> Look:
     prefix, key_prefix = settings.kafka.topic_prefix, settings.redis.key_prefix
     remarks: list[str] = []
-    if cluster is None and (cluster := await _told_by_kafka(settings)) is None:
+    if cluster is None and (cluster := await _told_by_kafka(settings, kafka_s)) is None:
         remarks.append("Kafka does not answer from here; the status was found by walking through Redis.")
         cluster = await _only_cluster(redis, key_prefix, prefix)
     report = _report(await redis.read(f"{key_prefix}:{cluster}:{prefix}.dispatcher"), remarks)
@@ -70,9 +79,9 @@ async def _looked(redis: RedisStatus, settings: Settings, cluster: str | None) -
     return Look(prefix, report, retrier if retrier.said is not None or retrier.spoilt else None, tuple(remarks))
 
 
-async def _told_by_kafka(settings: Settings) -> str | None:
+async def _told_by_kafka(settings: Settings, kafka_s: float) -> str | None:
     try:
-        return await cluster_id_within(KafkaConnection.of(settings.kafka), KAFKA_ANSWERS_S)
+        return await cluster_id_within(KafkaConnection.of(settings.kafka), kafka_s)
     except SettingsError:
         return None  # a certificate that cannot be read is another verb's business
 
@@ -125,7 +134,7 @@ async def look_at_url(settings: Settings, url: str, *, timeout_s: float) -> Look
         Unreachable: Nobody answers there, or somebody who is no dispatcher.
     """
     address = status_url(url)
-    said = await asyncio.to_thread(fetched, address, timeout_s)
+    said = await asked(address, timeout_s)
     if str(said.get("role")) and "topic_prefix" in said:
         report = Report(said=said, age_s=0.0, kind="url", place=address)
         return Look(str(said.get("topic_prefix") or settings.kafka.topic_prefix), report)
@@ -156,6 +165,15 @@ def own_url(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.dispatcher.http_port}"
 
 
+async def asked(address: str, timeout_s: float) -> Said:
+    """As `fetched`, in the time that was given for all of it; raises as `fetched`."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await asyncio.to_thread(fetched, address, timeout_s)
+    except TimeoutError:
+        raise Unreachable(f"{urlsplit(address).netloc} cannot be asked: it does not answer in time.") from None
+
+
 def fetched(address: str, timeout_s: float) -> Said:
     """What is said there, asked directly, whatever proxies the environment names: probes are not on the internet.
 
@@ -174,7 +192,8 @@ def fetched(address: str, timeout_s: float) -> Said:
             raise InvalidRequest(safe(mistake)) from reason
         raise Unreachable(f"{place} answers with HTTP {reason.code}: is that the port of a dispatcher?") from reason
     except URLError as reason:
-        raise Unreachable(f"{place} cannot be asked: {_why(reason.reason)}.") from reason
+        kind = NothingListens if isinstance(reason.reason, ConnectionRefusedError) else Unreachable
+        raise kind(f"{place} cannot be asked: {_why(reason.reason)}.") from reason
     except (OSError, HTTPException, ValueError) as reason:
         raise Unreachable(f"{place} cannot be asked: {_why(reason)}.") from reason
     if told is None:

@@ -1,6 +1,5 @@
 """`headrace status`: one look, for a person at 3 a.m. or for a script."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -9,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
-from broker.cli.patience import hush_kafka
+from broker.cli.patience import hush_kafka, run_verb
 from broker.cli.screen import screen
 from broker.cli.status.findings import Finding, findings
 from broker.cli.status.one_request import where_is
 from broker.cli.status.page import page
 from broker.cli.status.report import Look, Report
-from broker.cli.status.sources import OWN_TIMEOUT_S, look_at_url, look_in_redis, own_url
+from broker.cli.status.sources import OWN_TIMEOUT_S, NothingListens, look_at_url, look_in_redis, own_url
 from broker.cli.status.waiting import lines
 from broker.cli.terminal import say, say_json
 from broker.errors import InvalidRequest, Unreachable
@@ -68,7 +67,7 @@ def status(  # noqa: PLR0917  # Typer reads them by name
     if request_id is not None:
         if not is_valid_id(request_id):
             raise InvalidRequest(f"{request_id[:200]!r} is no id: it has 1 to 128 characters of printable ASCII.")
-        told = asyncio.run(where_is(settings, request_id, run, url=url, cluster=cluster, timeout_s=timeout))
+        told = run_verb(where_is(settings, request_id, run, url=url, cluster=cluster, timeout_s=timeout))
         if as_json:
             say_json(told)
         else:
@@ -76,7 +75,7 @@ def status(  # noqa: PLR0917  # Typer reads them by name
         raise typer.Exit(_NOT_KNOWN if told["state"] in _NOBODY_KNOWS else 0)
     if run is not None:
         raise InvalidRequest("--run belongs to --id: say which request is meant.")
-    look = asyncio.run(_look(settings, url=url, cluster=cluster, timeout_s=timeout))
+    look = run_verb(_look(settings, url=url, cluster=cluster, timeout_s=timeout))
     found = findings(look)
     if as_json:
         say_json(as_object(look, found))
@@ -98,9 +97,16 @@ async def _look(settings: Settings, *, url: str | None, cluster: str | None, tim
 
 async def _here(settings: Settings, reason: Unreachable) -> Look:
     """Redis is away, and this may be the machine of a dispatcher: then it can tell."""
+    own = own_url(settings)
     try:
-        look = await look_at_url(settings, own_url(settings), timeout_s=OWN_TIMEOUT_S)
-    except Unreachable:
+        look = await look_at_url(settings, own, timeout_s=OWN_TIMEOUT_S)
+    except Unreachable as silence:
+        if isinstance(reason, NothingListens) and isinstance(silence, NothingListens):
+            raise NothingListens(
+                f"Nothing of Headrace runs here. {reason} No dispatcher listens at {own} either. To try it on this "
+                "machine: `headrace local up`, then `headrace topics create` and `headrace dispatcher`. If it runs "
+                "elsewhere: name its redis.url in the settings, or a dispatcher with --url http://HOST:PORT."
+            ) from reason
         look = None
     if look is None or look.prefix != settings.kafka.topic_prefix:
         raise Unreachable(f"{reason} Ask a dispatcher itself: --url http://HOST:PORT.") from reason
