@@ -3,7 +3,7 @@
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_rights import seen
 from broker.adapters.kafka_topics import all_topics
-from broker.cli.patience import within
+from broker.cli.patience import kafka_at, within
 from broker.cli.request_lines import Checked, refuse_lanes
 from broker.errors import MissingTopic, NotSubmitted
 from broker.lane_names import no_such_lane
@@ -24,7 +24,7 @@ async def check_lanes(settings: Settings, source: str, told: Checked, *, given: 
     """
     connection, prefix = KafkaConnection.of(settings.kafka), settings.kafka.topic_prefix
     lanes = {requests_topic(prefix, lane): lane for lane in told.by_lane}
-    found = await within(timeout_s, lambda: seen(connection, lanes))
+    found = await within(timeout_s, lambda: seen(connection, lanes), place=kafka_at(connection))
     if not found.missing:
         return
     topics = await all_topics(connection)

@@ -1,6 +1,6 @@
 """The report for a person: waits by lane, what the quota did, and what another quota would do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.table import Table
 from rich.text import Text
@@ -13,24 +13,30 @@ from broker.planner.quantiles import Quantiles
 from broker.planner.record import LaneRecord
 
 _NAME_CHARS_MAX = 24
+WIDE = 110
+"""Columns from which waits are told to the second."""
+
+Spoken = Callable[[float], str]
+"""A span of milliseconds in words."""
 
 
-def page(outlooks: list[Outlook]) -> Iterator[Table | Text]:
-    """The parts, in order."""
+def page(outlooks: list[Outlook], *, width: int = WIDE) -> Iterator[Table | Text]:
+    """The parts, in order, for a terminal of so many columns: on a narrow one waits are rounded."""
+    wait_of = spoken_ms if width >= WIDE else brief_ms
     asked = the_one_asked_for(outlooks)
     yield Text(f"{counted(asked.record.arrived, 'request')} over {spoken_s(asked.record.ended_ms / 1_000)}", "bold")
     if asked.parts > 1:
         yield Text(f"played in {asked.parts} parts, without the first moments of each; ±: where the mean lies, to 95 %")
-    yield _lanes(asked)
+    yield _lanes(asked, wait_of)
     for limit in asked.limits:
         yield _limit(limit)
     yield _sentence(asked)
     if len(outlooks) > 1:
         yield Text("\nWhat another quota would do to the same requests", "bold")
-        yield _quotas(outlooks)
+        yield _quotas(outlooks, wait_of)
 
 
-def _lanes(outlook: Outlook) -> Table:
+def _lanes(outlook: Outlook, wait_of: Spoken) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("lane")
     for name in ("requests", "mean wait", "median", "95 %", "99 %", "longest", "too late", "failed"):
@@ -38,10 +44,10 @@ def _lanes(outlook: Outlook) -> Table:
     for name, lane in outlook.record.lanes.items():
         if lane.arrived:
             waits = lane.wait_ms
-            mean = "-" if waits.mean is None else spoken_ms(waits.mean)
-            if name in outlook.wait_within_ms:
+            mean = "-" if waits.mean is None else wait_of(waits.mean)
+            if name in outlook.wait_within_ms and wait_of is spoken_ms:
                 mean += f" ± {spoken_ms(outlook.wait_within_ms[name])}"
-            parts = (_wait(waits, 0.5), _wait(waits, 0.95), _wait(waits, 0.99), _wait(waits, 1.0))
+            parts = (_wait(waits, part, wait_of) for part in (0.5, 0.95, 0.99, 1.0))
             table.add_row(name, f"{lane.arrived:,}", mean, *parts, _bad(lane.missed), _bad(_failed(lane)))
     return table
 
@@ -51,14 +57,23 @@ def _failed(lane: LaneRecord) -> int:
     return lane.outcome_ms.count - lane.completed - (lane.missed - lane.late)
 
 
-def _wait(waits: Quantiles, part: float) -> str:
+def _wait(waits: Quantiles, part: float, wait_of: Spoken) -> str:
     value = waits.at(part)
-    return "-" if value is None else spoken_ms(value)
+    return "-" if value is None else wait_of(value)
 
 
 def spoken_ms(wait_ms: float) -> str:
     """A wait, to the millisecond where it is short."""
     return f"{wait_ms:.0f} ms" if wait_ms < 1_000 else spoken_s(wait_ms / 1_000)
+
+
+def brief_ms(wait_ms: float) -> str:
+    """The same in at most six characters: `950 ms`, `3.2 s`, `34 min`, `1.7 h`, `13 h`."""
+    for unit_ms, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")):
+        if wait_ms >= unit_ms:
+            amount = wait_ms / unit_ms
+            return f"{amount:.0f} {unit}" if unit == "min" or amount >= 9.95 else f"{amount:.1f} {unit}"
+    return f"{wait_ms:.0f} ms"
 
 
 def _bad(count: int) -> Text:
@@ -81,11 +96,11 @@ def _sentence(outlook: Outlook) -> Text:
     return Text(f"The busiest hour took {share} of the tokens that come in an hour.")
 
 
-def _quotas(outlooks: list[Outlook]) -> Table:
+def _quotas(outlooks: list[Outlook], wait_of: Spoken) -> Table:
     lanes = [name for name, lane in outlooks[0].record.lanes.items() if lane.arrived]
     table = Table(box=None, pad_edge=False)
     table.add_column("quota", justify="right")
-    table.add_column("tokens/min", justify="right")
+    table.add_column("tokens/min", justify="right", no_wrap=True, min_width=10)
     for lane in lanes:
         table.add_column(f"{lane} 95 %", justify="right")
     for name in ("too late", "failed", "used", "done after"):
@@ -98,11 +113,11 @@ def _quotas(outlooks: list[Outlook]) -> Table:
         table.add_row(
             f"{each.factor:g} x",
             f"{tokens:,}",
-            *(_wait(each.record.lanes[lane].wait_ms, 0.95) for lane in lanes),
+            *(_wait(each.record.lanes[lane].wait_ms, 0.95, wait_of) for lane in lanes),
             _bad(each.missed),
             _bad(each.failed),
             f"{used:.0%}",
-            spoken_s(each.record.ended_ms / 1_000),
+            wait_of(each.record.ended_ms),
             style="bold" if each.factor == 1 else "",
         )
     return table

@@ -108,7 +108,7 @@ def simulate(
         say_json(report_as_json(plan, outlooks))
     else:
         console = screen(width_unwatched=_WIDTH_WITHOUT_TERMINAL)
-        for part in page(outlooks):
+        for part in page(outlooks, width=console.width):
             console.print(part)
     asked = the_one_asked_for(outlooks)
     if asked.missed or asked.failed:

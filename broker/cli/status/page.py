@@ -8,16 +8,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from broker.cli.amounts import counted, spoken_bytes, spoken_period, spoken_s
+from broker.cli.amounts import counted, spoken_bytes, spoken_s
 from broker.cli.status.failing import dead_letters
-from broker.cli.status.findings import Finding, left_of, table_of
+from broker.cli.status.findings import Finding, table_of
+from broker.cli.status.limits import SHOWN_MAX, WIDE, charges_shown, columns, limits_shown, named
 from broker.cli.status.report import Look, Report, Said
-from broker.cli.terminal import safe, short
+from broker.cli.terminal import safe
 from schemas.instants import from_wire
 
-_BAR_CELLS: Final = 20
-_NAME_CHARS_MAX: Final = 40
-_SHOWN_MAX: Final = 20
 _LAG_FRESH_S: Final = 15
 _NAME_NOBODY_CHOSE: Final = "default"
 _GRAVE, _NOTE, _WELL, _FAINT = "bold red", "yellow", "green", "dim"
@@ -26,14 +24,14 @@ _KNOWN: Final = frozenset(
 )
 
 
-def page(look: Look, found: Sequence[Finding], now: datetime) -> RenderableType:
-    """All of it; `now` is the reader's wall clock."""
+def page(look: Look, found: Sequence[Finding], now: datetime, *, width: int = WIDE) -> RenderableType:
+    """All of it; `now` is the reader's wall clock, `width` the columns of the terminal."""
     report = look.dispatcher
     parts: list[RenderableType] = [_title(look), *_who(report, now), Text("")]
     parts += [_line(finding) for finding in found] or [Text("✓ Nothing is wrong.", style=_WELL)]
     if report.said is not None and report.said.get("role") != "standby":
         parts.append(Text(f"\nas it was {spoken_s(report.age_s or 0)} ago:" if report.is_stale else "", style=_GRAVE))
-        parts += _tables(report.said) if "lanes" in report.said else _facts(report.said)
+        parts += _tables(report.said, width) if "lanes" in report.said else _facts(report.said)
     if look.retrier is not None and look.retrier.said is not None:
         parts += _retrier(look.retrier, look.retrier.said, now)
     parts += [Text(f"({safe(remark)})", style=_FAINT) for remark in look.remarks]
@@ -93,19 +91,26 @@ def _since(said: Said, now: datetime) -> str:
     return f" since {began.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, {spoken_s(lasted_s)}"
 
 
-def _line(finding: Finding) -> Text:
-    return Text(f"{'✗' if finding.grave else '•'} {safe(finding.sentence)}", style=_GRAVE if finding.grave else _NOTE)
+def _line(finding: Finding) -> Table:
+    """A mark, and the sentence wrapped beside it."""
+    line = Table.grid()
+    line.add_column(no_wrap=True)
+    line.add_column(overflow="fold")
+    line.add_row(
+        "✗ " if finding.grave else "• ", Text(safe(finding.sentence)), style=_GRAVE if finding.grave else _NOTE
+    )
+    return line
 
 
 # ---------------------------------------------------------------------------------------------------- numbers
 
 
-def _tables(said: Said) -> Iterator[RenderableType]:
+def _tables(said: Said, width: int) -> Iterator[RenderableType]:
     yield _lanes(table_of(said, "lanes"))
     if limits := table_of(said, "limits"):
         yield Text("")
-        yield from _limits(limits, leads=said.get("role") == "leader")
-        yield from _charges(limits)
+        yield from limits_shown(limits, leads=said.get("role") == "leader", width=width)
+        yield from charges_shown(limits, width=width)
     yield Text("")
     held = spoken_bytes(int(said.get("held_bytes", 0)))
     yield Text(f"in flight {said.get('inflight', 0):,}, holding {held} of memory for answers")
@@ -124,20 +129,12 @@ def _tables(said: Said) -> Iterator[RenderableType]:
         yield _models(models)
 
 
-def _columns(first: str, *others: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=_FAINT)
-    table.add_column(first, no_wrap=True)
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
 def _lanes(lanes: Mapping[str, Said]) -> Table:
-    table = _columns("lane", "in Kafka", "waiting", "tokens", "time needed", "oldest", "calling", "to be published")
-    for name, lane in list(lanes.items())[:_SHOWN_MAX]:
+    table = columns("lane", "in Kafka", "waiting", "tokens", "time needed", "oldest", "calling", "to be published")
+    for name, lane in list(lanes.items())[:SHOWN_MAX]:
         waiting = int(lane.get("waiting", 0))
         table.add_row(
-            _named(name),
+            named(name),
             _in_kafka(table_of(lane, "lag")),
             f"{waiting:,}",
             f"{lane.get('waiting_tokens', 0):,}",
@@ -157,85 +154,13 @@ def _in_kafka(lag: Said) -> str:
     return f"{int(lag['requests']):,}" + (f" {spoken_s(age_s)} ago" if age_s > _LAG_FRESH_S else "")
 
 
-def _limits(limits: Mapping[str, Said], *, leads: bool) -> Iterator[RenderableType]:
-    table = _columns("limit", "waiting", "in flight", "next call")
-    for title in ("bucket", "left", ""):
-        table.add_column(title, no_wrap=True)
-    by_waiting = sorted(limits.items(), key=lambda item: -int(item[1].get("waiting", 0)))
-    for name, limit in by_waiting[:_SHOWN_MAX]:
-        buckets = limit.get("buckets") or ()
-        first = (
-            _named(name),
-            f"{limit.get('waiting', 0):,}",
-            f"{limit.get('inflight', 0):,}",
-            _next_call(limit) if leads else "-",
-        )
-        if not buckets:
-            table.add_row(*first, Text("not known before the first answer", style=_FAINT))
-        for number, bucket in enumerate(buckets):
-            table.add_row(*(first if number == 0 else ("", "", "", "")), *_bucket(bucket))
-    yield table
-    if len(limits) > _SHOWN_MAX:
-        yield Text(f"and {len(limits) - _SHOWN_MAX} limits more", style=_FAINT)
-
-
-def _charges(limits: Mapping[str, Said]) -> Iterator[RenderableType]:
-    """By which law each limit's calls are charged, as far as a dispatcher says so."""
-    table = _columns("limit", "charged by", "our error, tokens a call", "told by answers")
-    told = [
-        (name, endpoint, charge)
-        for name, limit in limits.items()
-        for endpoint, charge in table_of(limit, "charges").items()
-    ]
-    for name, endpoint, charge in told[:_SHOWN_MAX]:
-        law = charge.get("law") or "not known yet: the dearest law"
-        error = charge.get("error_tokens")
-        table.add_row(
-            _named(f"{name} {endpoint}"),
-            safe(str(law)) if charge.get("identified") or not charge.get("law") else f"{safe(str(law))}, not proved",
-            "-" if error is None else f"{error:+,}" if error else "0",
-            f"{charge.get('evidence', 0):,}",
-        )
-    if told:
-        yield Text("")
-        yield table
-
-
-def _next_call(limit: Said) -> Text | str:
-    if limit.get("breaker", "closed") != "closed":
-        return Text("breaker open", style=_GRAVE)
-    if limit.get("next_call_s") is None:
-        return "after an answer" if limit.get("waiting") else "-"
-    next_s = float(limit["next_call_s"])
-    return f"in {spoken_s(next_s)}" if next_s > 0 else "now"
-
-
-def _bucket(bucket: Said) -> tuple[str, Text, str]:
-    low, high = left_of(bucket), left_of(bucket, "level_high")
-    percent = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
-    level = f"{percent}  {max(0, bucket['level_low']):,} of {bucket['capacity']:,}"
-    return f"{bucket['metric']} a {spoken_period(float(bucket['period_s']))}", _bar(low, high), level
-
-
-def _bar(low: float, high: float) -> Text:
-    """What is surely left, what may be left, and what is spent."""
-    sure = round(low * _BAR_CELLS)
-    perhaps = max(0, round(high * _BAR_CELLS) - sure)
-    bar = Text("█" * sure, style="red" if low < 0.05 else "yellow" if low < 0.2 else "green")
-    return bar.append("▒" * perhaps).append("░" * (_BAR_CELLS - sure - perhaps), style=_FAINT)
-
-
 def _models(models: Mapping[str, Said]) -> Table:
-    table = _columns("model", "answered", "mean charge", "mean input", "mean output")
+    table = columns("model", "answered", "mean charge", "mean input", "mean output")
     by_use = sorted(models.items(), key=lambda item: -int(item[1].get("requests", 0)))
-    for name, model in by_use[:_SHOWN_MAX]:
+    for name, model in by_use[:SHOWN_MAX]:
         means = (f"{model.get(f'{kind}_tokens_mean', 0):,.0f}" for kind in ("charge", "input", "output"))
-        table.add_row(_named(name), f"{model.get('requests', 0):,}", *means)
+        table.add_row(named(name), f"{model.get('requests', 0):,}", *means)
     return table
-
-
-def _named(name: str) -> str:
-    return short(safe(name), _NAME_CHARS_MAX) or "(none)"
 
 
 # ---------------------------------------------------------------------------------------------------- the retrier

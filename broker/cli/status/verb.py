@@ -81,7 +81,7 @@ def status(  # noqa: PLR0917  # Typer reads them by name
         say_json(as_object(look, found))
     else:
         console = screen(width_unwatched=_WIDTH_UNWATCHED)
-        console.print(page(look, found, datetime.now(UTC)))
+        console.print(page(look, found, datetime.now(UTC), width=console.width))
     if any(finding.grave for finding in found):
         raise typer.Exit(_SOMETHING_IS_WRONG)
 

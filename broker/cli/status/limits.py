@@ -1,0 +1,129 @@
+"""A status's limits for a person: buckets with bars, and by which law calls are charged."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from broker.cli.amounts import spoken_period, spoken_s
+from broker.cli.status.findings import left_of, table_of
+from broker.cli.status.report import Said
+from broker.cli.terminal import safe, short
+
+SHOWN_MAX: Final = 20
+WIDE: Final = 130
+"""Columns from which a limit and its buckets stand side by side."""
+_BAR_CELLS: Final = 20
+_NAME_CHARS_MAX: Final = 40
+_GRAVE, _FAINT = "bold red", "dim"
+
+
+def columns(first: str, *others: str) -> Table:
+    """A table of names, each with figures."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=_FAINT)
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def limits_shown(limits: Mapping[str, Said], *, leads: bool, width: int = WIDE) -> Iterator[RenderableType]:
+    """Each limit with its buckets: a row for each bucket, or where there is no room for that a line and its buckets."""
+    by_waiting = sorted(limits.items(), key=lambda item: -int(item[1].get("waiting", 0)))[:SHOWN_MAX]
+    if width < WIDE:
+        for name, limit in by_waiting:
+            yield from _stacked(name, limit, leads=leads)
+    else:
+        yield _wide(by_waiting, leads=leads)
+    if len(limits) > SHOWN_MAX:
+        yield Text(f"and {len(limits) - SHOWN_MAX} limits more", style=_FAINT)
+
+
+def _stacked(name: str, limit: Said, *, leads: bool) -> Iterator[RenderableType]:
+    line = Text.assemble(named(name, "bold"), f"  {limit.get('waiting', 0):,} waiting, ")
+    line.append(f"{limit.get('inflight', 0):,} in flight")
+    if leads and (next_call := _next_call(limit)) != "-":
+        line.append(", next call ").append(next_call)
+    yield line
+    buckets = limit.get("buckets") or ()
+    if not buckets:
+        yield Text("  not known before the first answer", style=_FAINT)
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for bucket in buckets:
+        metric, bar, level = _bucket(bucket)
+        table.add_row(f"  {metric}", bar, level)
+    yield table
+
+
+def _wide(limits: Sequence[tuple[str, Said]], *, leads: bool) -> Table:
+    table = columns("limit", "waiting", "in flight", "next call")
+    for title in ("bucket", "left", ""):
+        table.add_column(title, no_wrap=True)
+    for name, limit in limits:
+        buckets = limit.get("buckets") or ()
+        first: tuple[Text | str, ...] = (
+            named(name),
+            f"{limit.get('waiting', 0):,}",
+            f"{limit.get('inflight', 0):,}",
+            _next_call(limit) if leads else "-",
+        )
+        if not buckets:
+            table.add_row(*first, Text("not known before the first answer", style=_FAINT))
+        for number, bucket in enumerate(buckets):
+            table.add_row(*(first if number == 0 else ("", "", "", "")), *_bucket(bucket))
+    return table
+
+
+def charges_shown(limits: Mapping[str, Said], *, width: int = WIDE) -> Iterator[RenderableType]:
+    """By which law each limit's calls are charged, as far as a dispatcher says so."""
+    titles = ("our error, tokens a call", "told by answers") if width >= WIDE else ("error", "answers")
+    table = columns("limit", "charged by", *titles)
+    told = [
+        (name, endpoint, charge)
+        for name, limit in limits.items()
+        for endpoint, charge in table_of(limit, "charges").items()
+    ]
+    for name, endpoint, charge in told[:SHOWN_MAX]:
+        law = charge.get("law") or "not known yet: the dearest law"
+        error = charge.get("error_tokens")
+        table.add_row(
+            named(f"{name} {endpoint}"),
+            safe(str(law)) if charge.get("identified") or not charge.get("law") else f"{safe(str(law))}, not proved",
+            "-" if error is None else f"{error:+,}" if error else "0",
+            f"{charge.get('evidence', 0):,}",
+        )
+    if told:
+        yield Text("")
+        yield table
+
+
+def _next_call(limit: Said) -> Text | str:
+    if limit.get("breaker", "closed") != "closed":
+        return Text("breaker open", style=_GRAVE)
+    if limit.get("next_call_s") is None:
+        return "after an answer" if limit.get("waiting") else "-"
+    next_s = float(limit["next_call_s"])
+    return f"in {spoken_s(next_s)}" if next_s > 0 else "now"
+
+
+def _bucket(bucket: Said) -> tuple[str, Text, str]:
+    low, high = left_of(bucket), left_of(bucket, "level_high")
+    percent = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
+    level = f"{percent}  {max(0, bucket['level_low']):,} of {bucket['capacity']:,}"
+    return f"{bucket['metric']} a {spoken_period(float(bucket['period_s']))}", _bar(low, high), level
+
+
+def _bar(low: float, high: float) -> Text:
+    """What is surely left, what may be left, and what is spent."""
+    sure = round(low * _BAR_CELLS)
+    perhaps = max(0, round(high * _BAR_CELLS) - sure)
+    bar = Text("█" * sure, style="red" if low < 0.05 else "yellow" if low < 0.2 else "green")
+    return bar.append("▒" * perhaps).append("░" * (_BAR_CELLS - sure - perhaps), style=_FAINT)
+
+
+def named(name: str, style: str = "") -> Text:
+    """A name that others have chosen, short and harmless; its brackets are no markup."""
+    return Text(short(safe(name), _NAME_CHARS_MAX) or "(none)", style)
