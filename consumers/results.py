@@ -282,14 +282,18 @@ class ResultReader(Opened):
             await self._log.open()
 
     def _outcome(self, arrived: Arrived) -> Outcome | None:
-        record = arrived.record
-        try:
-            outcome = read_outcome(replace(record, headers=tuple(_own_headers(record))))
-        except WireError as reason:
-            outcome = in_place_of(record, str(reason))
+        outcome = outcome_in(arrived.record)
         if outcome is None or is_unreadable(outcome):
             self.undecodable += 1
         return outcome
+
+
+def outcome_in(record: Record) -> Outcome | None:
+    """The outcome in a record; a Failed with reason `unreadable` for one whose headers alone can be read, or None."""
+    try:
+        return read_outcome(replace(record, headers=tuple(_own_headers(record))))
+    except WireError as reason:
+        return in_place_of(record, str(reason))
 
 
 def _own_headers(record: Record) -> Headers:

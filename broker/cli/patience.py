@@ -96,9 +96,9 @@ async def reach_kafka(connection: KafkaConnection | ClientDoors, timeout_s: floa
         await within(timeout_s, lambda: node_count(connection), place=kafka_at(connection))
 
 
-def kafka_at(connection: KafkaConnection) -> str:
+def kafka_at(connection: KafkaConnection | ClientDoors) -> str:
     """Which Kafka, for people."""
-    return f"Kafka at {connection.bootstrap_servers}"
+    return f"Kafka at {connection.bootstrap_servers}" if isinstance(connection, KafkaConnection) else "Kafka"
 
 
 async def within(timeout_s: float, ask: Callable[[], Awaitable[_T]], *, place: str, otherwise: str | None = None) -> _T:

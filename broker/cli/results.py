@@ -1,25 +1,90 @@
-"""`headrace results`: outcomes as they come. It joins no group and commits nothing, so it disturbs nobody."""
+"""`headrace results`: outcomes as they came, or as they come. It joins no group and commits nothing."""
 
-from typing import Annotated
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final
 
 import typer
 
 from broker.adapters.kafka_connection import KafkaConnection
+from broker.cli.amounts import counted
+from broker.cli.columns import Columns, Line
 from broker.cli.moments import moment
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.outcome_line import outcome_line
+from broker.cli.outcome_rows import COLUMNS, line_of, text_of
 from broker.cli.patience import closing, hush_kafka, kafka_at, run_verb, within
-from broker.cli.terminal import safe, say
+from broker.cli.screen import screen
+from broker.cli.terminal import is_person_watching, safe, say
 from broker.cli.topics_there import absent
 from broker.client_ports import Start
 from broker.errors import MissingTopic
+from broker.settings.whole import Settings
+from consumers.past_outcomes import PastOutcomes
 from consumers.results import ResultReader
 from schemas.instants import to_wire
-from schemas.outcome import Failed, Outcome
+from schemas.outcome import Failed, Outcome, sent_as
 from schemas.unreadable import UNREADABLE, is_unreadable
 
 _FAILED = 1
 _FOR_EVER_S = float("inf")
+_WATCHED_LIMIT: Final = 100
+"""Rows on a terminal, unless --limit says otherwise; into a pipe go all of them, as ever."""
+_PAGE_ROWS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which outcomes are shown; None and nothing choose all."""
+
+    ids: frozenset[str] = frozenset()
+    lane: str | None = None
+    tenant: str | None = None
+    failed: bool = False
+
+    def holds(self, outcome: Outcome) -> bool:
+        """Whether this one is."""
+        return (
+            (not self.ids or outcome.id in self.ids or sent_as(outcome) in self.ids)
+            and (self.lane is None or outcome.lane == self.lane)
+            and (self.tenant is None or outcome.tenant == self.tenant)
+            and (not self.failed or isinstance(outcome, Failed))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How they are shown: as JSON, as a table on a terminal, or a line each; `limit` 0: all of them."""
+
+    as_json: bool = False
+    text: bool = False
+    limit: int = 0
+    table: Columns | None = None
+
+    def made(self, outcome: Outcome) -> Line | str:
+        """What is shown of one: less than the whole of it is kept."""
+        if self.as_json:
+            return outcome_line(outcome)
+        return safe(_as_line(outcome, text=self.text)) if self.table is None else line_of(outcome, text=self.text)
+
+    def show(self, rows: Collection[Line | str]) -> None:
+        """These, below those before."""
+        for row in rows:
+            if isinstance(row, str):
+                say(row)
+        if self.table is not None:
+            self.table.show(row for row in rows if isinstance(row, Line))
+
+
+@dataclass(slots=True)
+class _Seen:
+    """How many outcomes were chosen, whether one of them failed, and how many of all could not be read."""
+
+    count: int = 0
+    failed: bool = False
+    unreadable: int = 0
 
 
 def _start(text: str) -> Start:
@@ -37,6 +102,19 @@ def results(  # noqa: PLR0917  # Typer reads them by name
         str | None,
         typer.Option("--from", metavar="WHEN", help="earliest, latest, a span such as 15m, or an instant in ISO 8601."),
     ] = None,
+    ids: Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="Only this id; may be repeated.")] = None,
+    lane: Annotated[str | None, typer.Option(metavar="LANE", help="Only of this lane.")] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Only of this tenant.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only what failed.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Show what the model wrote, too.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="The newest N, or with --follow the next N; 0: all. Else 100 on a terminal, and all in a pipe.",
+        ),
+    ] = None,
     topic: Annotated[str | None, typer.Option(help="Another topic of outcomes, such as a reply_to.")] = None,
     as_json: Json = False,
     config: Config = None,
@@ -44,52 +122,124 @@ def results(  # noqa: PLR0917  # Typer reads them by name
     prefix: TopicPrefix = None,
     timeout: TimeoutS = 10,
 ) -> None:
-    """Show the outcomes there are, from the earliest on, or with --follow those to come; exit 1 if one failed.
+    """Show the outcomes there are, the newest last, or with --follow those to come; exit 1 if one of them failed.
+
+    Example: headrace results --failed --from 2h
 
     Example: headrace results --follow --from 15m --json
     """
     settings = settings_from(config, bootstrap_servers, prefix)
     start = _start(since or ("latest" if follow else "earliest"))
     hush_kafka()
-
+    chosen = Chosen(frozenset(ids or ()), lane, tenant, failed)
+    watched = is_person_watching() and not as_json
+    rows = (_WATCHED_LIMIT if watched and not follow else 0) if limit is None else limit
+    manner = Manner(as_json, text, rows, Columns(screen(), COLUMNS) if watched else None)
     connection = KafkaConnection.of(settings.kafka)
+    sought = _Sought(settings, connection, start, topic)
 
-    async def run() -> bool:
-        reader = ResultReader(
-            group=None,
-            topic_prefix=settings.kafka.topic_prefix,
-            connection=connection,
-            start=start,
-            topic=topic,
-            follow=follow,
-        )
-        async with closing(reader):
-            try:
-                await within(_FOR_EVER_S if follow else timeout, reader.open, place=kafka_at(connection))
-            except MissingTopic as reason:
-                raise await absent(reason, topic, settings) from reason
-            return await _shown(reader, as_json=as_json)
+    async def told() -> bool:
+        if follow:
+            return await _followed(sought, chosen, manner)
+        return await _looked_back(sought, chosen, manner, timeout_s=timeout)
 
-    if not run_verb(run()):
+    if not run_verb(told()):
         raise typer.Exit(_FAILED)
 
 
-async def _shown(reader: ResultReader, *, as_json: bool) -> bool:
-    """Print every outcome; False if one is Failed."""
-    all_well, unreadable = True, 0
-    async for outcome in reader:
-        if as_json:
-            say(outcome_line(outcome))
-        else:
-            say(safe(_as_line(outcome)))
-        all_well = all_well and not isinstance(outcome, Failed)
-        unreadable += is_unreadable(outcome)
-    if skipped := reader.undecodable - unreadable:
-        say(f"{skipped} records were no outcomes and were skipped.", err=True)
-    return all_well
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """Which topic, and from where on."""
+
+    settings: Settings
+    connection: KafkaConnection
+    start: Start
+    topic: str | None
+
+    def reader(self) -> ResultReader:
+        """Those to come."""
+        return ResultReader(
+            group=None,
+            topic_prefix=self.settings.kafka.topic_prefix,
+            connection=self.connection,
+            start=self.start,
+            topic=self.topic,
+        )
+
+    def past(self) -> PastOutcomes:
+        """Those that stand there."""
+        return PastOutcomes(
+            topic_prefix=self.settings.kafka.topic_prefix,
+            connection=self.connection,
+            since=self.start if isinstance(self.start, datetime) else None,
+            topic=self.topic,
+        )
 
 
-def _as_line(outcome: Outcome) -> str:
+async def _opened(opening: Callable[[], Awaitable[None]], sought: _Sought, timeout_s: float) -> None:
+    """Open it as soon as Kafka answers; a topic that is not there is told with the one that was likely meant."""
+    try:
+        await within(timeout_s, opening, place=kafka_at(sought.connection))
+    except MissingTopic as reason:
+        raise await absent(reason, sought.topic, sought.settings) from reason
+
+
+async def _followed(sought: _Sought, chosen: Chosen, manner: Manner) -> bool:
+    reader = sought.reader()
+    async with closing(reader):
+        await _opened(reader.open, sought, _FOR_EVER_S)
+        return await _shown_as_they_come(reader, chosen, manner)
+
+
+async def _shown_as_they_come(reader: ResultReader, chosen: Chosen, manner: Manner) -> bool:
+    """Show each that is chosen, `limit` of them; False if one of them failed."""
+    seen = _Seen()
+    async for outcome in _chosen(reader, chosen, seen):
+        manner.show([manner.made(outcome)])
+        if seen.count == manner.limit:
+            break
+    _say_skipped(reader.undecodable - seen.unreadable)
+    return not seen.failed
+
+
+async def _looked_back(sought: _Sought, chosen: Chosen, manner: Manner, *, timeout_s: float) -> bool:
+    """Show the newest `limit` that are chosen, or all; False if one that is chosen failed."""
+    if sought.start == "latest":
+        return True  # nothing has come since now
+    past = sought.past()
+    seen, kept = _Seen(), deque[Line | str](maxlen=manner.limit or None)
+    page_rows = 0 if manner.limit else 1 if manner.table is None else _PAGE_ROWS
+    async with closing(past):
+        await _opened(past.open, sought, timeout_s)
+        async for outcome in _chosen(past, chosen, seen):
+            kept.append(manner.made(outcome))
+            if len(kept) == page_rows:
+                manner.show(kept)
+                kept.clear()
+    manner.show(kept)
+    _say_skipped(past.skipped)
+    if manner.table is not None:
+        shown = f" Shown: the newest {manner.limit:,}; --limit 0 shows all." if 0 < manner.limit < seen.count else ""
+        say(f"{counted(seen.count, 'outcome')} in {past.topic}.{shown}", err=True)
+    return not seen.failed
+
+
+async def _chosen(outcomes: AsyncIterator[Outcome], chosen: Chosen, seen: _Seen) -> AsyncIterator[Outcome]:
+    async for outcome in outcomes:
+        seen.unreadable += is_unreadable(outcome)
+        if chosen.holds(outcome):
+            seen.count += 1
+            seen.failed = seen.failed or isinstance(outcome, Failed)
+            yield outcome
+
+
+def _say_skipped(count: int) -> None:
+    if count:
+        say(f"{count} records were no outcomes and were skipped.", err=True)
+
+
+def _as_line(outcome: Outcome, *, text: bool = False) -> str:
+    """One line for a pipe or a file."""
     finished = outcome.timings.finished_at
     when = to_wire(finished) if finished else "-"
     who = f"{outcome.id}#{outcome.run}" if outcome.run else outcome.id
@@ -99,4 +249,4 @@ def _as_line(outcome: Outcome) -> str:
     if isinstance(outcome, Failed):
         return "  ".join([*columns, f"failed ({outcome.reason})", outcome.message])
     tokens = f"{outcome.usage.total_tokens} tokens" if outcome.usage else "-"
-    return "  ".join([*columns, "completed", tokens])
+    return "  ".join([*columns, "completed", tokens, *([text_of(outcome.response)] if text else [])])

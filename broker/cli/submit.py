@@ -1,33 +1,48 @@
-"""`headrace submit`: JSON lines in, one receipt a line out; or, with `--wait`, one outcome a line."""
+"""`headrace submit`: JSON lines in; a bar and a summary for a person, a receipt or an outcome a line for a machine."""
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Annotated
+from dataclasses import asdict, dataclass
+from typing import Annotated, Final
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.cli.options import BootstrapServers, Config, TimeoutS, TopicPrefix, settings_from
+from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.outcome_line import outcome_line
 from broker.cli.patience import closing, hush_kafka, reach_kafka, run_verb
 from broker.cli.request_lines import beside, checked, is_stream, opened, submissions
 from broker.cli.screen import screen
-from broker.cli.terminal import say, say_json
+from broker.cli.sending import Sending
+from broker.cli.terminal import is_person_watching, safe, say, say_json, short
+from broker.cli.termination import INTERRUPTED
 from broker.cli.topics_there import check_lanes
-from broker.client import GenerationClient, Submission, each
+from broker.client import GenerationClient, Receipt, Submission, each
 from broker.errors import IdConflict, WaitTimedOut
+from broker.settings.whole import Settings
 from schemas.instants import to_wire
-from schemas.outcome import Failed
+from schemas.outcome import Failed, Outcome
 
 _FAILED = 1
 _WAITING_MAX = 10_000
 """Requests of one `submit --wait` that are under way at once."""
+_SILENT_S: Final = 10.0
+_FAILURES_SHOWN_MAX: Final = 10
+_SENTENCE_CHARS_MAX: Final = 300
 
-Advance = Callable[[], None]
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the verb was called, beside what is to be sent."""
+
+    wait: bool
+    wait_s: float | None
+    timeout_s: float
+    as_lines: bool
 
 
 def submit(  # noqa: PLR0917  # Typer reads them by name
@@ -42,18 +57,20 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
         bool,
         typer.Option("--allow-unknown", help="Send fields that this release does not know."),
     ] = False,
+    as_json: Json = False,
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,
     prefix: TopicPrefix = None,
     timeout: TimeoutS = 30,
 ) -> None:
-    """Put requests on their lanes; standard output gets one receipt a line, in the order of the requests.
+    """Put requests on their lanes; a terminal shows how far that is, and a summary at the end.
 
     A file is checked as a whole before its first line is sent, and all its bad lines are told; standard input is
     checked line by line. A line looks like a request in the docs, and may carry a "lane", or is a line of an OpenAI
-    Batch (custom_id, method, url, body). Lines of one id must have one tenant, endpoint and body. With --wait outcomes
-    come in the order in which they are there, one for each line, and the exit code is 1 if one failed or an id is
-    another request's.
+    Batch (custom_id, method, url, body). Lines of one id must have one tenant, endpoint and body. With --json, or into a file or a pipe, each request has a line of JSON: its receipt, in the order of the
+    requests; with --wait its outcome, as they come. With --wait the exit code is 1 if one failed or an id is another
+    request's. After Ctrl-C a
+    sentence says with which line to go on.
 
     Example: headrace submit leads.jsonl --lane bulk --tenant acme --wait
     """
@@ -63,70 +80,140 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
     told = None if streams else checked(source, lane=lane, tenant=tenant, allow_unknown=allow_unknown)
     if told is not None:
         run_verb(check_lanes(settings, source, told, given=lane, timeout_s=timeout))
-
-    async def run(lines: Iterable[bytes], advance: Advance) -> bool:
-        wanted = submissions(lines, lane=lane, tenant=tenant, source=source, allow_unknown=allow_unknown)
-        read = beside(wanted) if streams else each(wanted)
-        connection = KafkaConnection.of(settings.kafka)
-        await reach_kafka(connection, timeout)
-        client = GenerationClient(
-            topic_prefix=settings.kafka.topic_prefix,
-            connection=connection,
-            source="headrace.cli",
-            dedupe_window_s=settings.dedupe.window_s,
+    sending = Sending(source, None if told is None else told.count)
+    manner = Manner(wait, wait_timeout, timeout, as_lines=as_json or not is_person_watching())
+    with opened(source) as lines, _bar(sending, manner) as bar:
+        wanted = submissions(
+            sending.lines(lines), lane=lane, tenant=tenant, source=source, allow_unknown=allow_unknown
         )
-        async with closing(client):
-            if wait:
-                return await _wait(client, read, timeout_s=timeout, wait_s=wait_timeout, advance=advance)
-            async for receipt in client.submit_many(read, timeout_s=timeout):
-                say_json(asdict(receipt) | {"submitted_at": to_wire(receipt.submitted_at)})
-                advance()
-        return True
-
-    with opened(source) as lines, _progress(None if told is None else told.count) as advance:
-        all_well = run_verb(run(lines, advance))
-    if not all_well:
+        prepared = sending.read(wanted)
+        read = beside(prepared) if streams else each(prepared)
+        try:
+            run_verb(_connected(settings, read, Showing(sending, bar, manner)))
+        except KeyboardInterrupt:
+            bar.stop()
+            say(f"Interrupted: {sending.how_to_go_on(waited=wait)}", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception:
+            bar.stop()
+            if sending.has_begun:
+                say(f"Stopped: {sending.how_to_go_on(waited=wait)}", err=True)
+            raise
+    if not manner.as_lines:
+        say("\n".join(sending.ended() if wait else [sending.sent()]))
+    if not sending.is_all_well:
         raise typer.Exit(_FAILED)
 
 
-async def _wait(
-    client: GenerationClient,
-    read: AsyncIterator[Submission],
-    *,
-    timeout_s: float,
-    wait_s: float | None,
-    advance: Advance,
-) -> bool:
-    """Submit and show each outcome when it is there; False if one failed or did not come in time."""
-    room = asyncio.Semaphore(_WAITING_MAX)
-    all_well = True
+@contextmanager
+def _bar(sending: Sending, manner: Manner) -> Iterator[Progress]:
+    """A bar on standard error if a person sees it, and nothing moves otherwise."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = screen(err=True)
+    mixed = manner.as_lines and is_person_watching()  # lines on the same terminal would tear it
+    with Progress(*columns, console=console, disable=not console.is_terminal or mixed, transient=True) as bar:
+        bar.add_task("answered" if manner.wait else "sent", total=sending.total)
+        yield bar
+
+
+class Showing:
+    """Shows each receipt or outcome: as a line of JSON, or as a step of the bar and a line for what failed."""
+
+    def __init__(self, sending: Sending, bar: Progress, manner: Manner) -> None:
+        self.sending = sending
+        self.manner = manner
+        self._bar = bar
+        self._failures = 0
+
+    def receipt(self, receipt: Receipt) -> None:
+        """One more is sent."""
+        if self.manner.as_lines:
+            say_json(asdict(receipt) | {"submitted_at": to_wire(receipt.submitted_at)})
+        self._bar.advance(self._bar.task_ids[0])
+
+    def outcome(self, outcome: Outcome) -> None:
+        """One more has ended."""
+        if self.manner.as_lines:
+            say(outcome_line(outcome))
+        elif isinstance(outcome, Failed):
+            self._failures += 1
+            if self._failures <= _FAILURES_SHOWN_MAX:
+                sentence = short(f"{outcome.id} failed, {outcome.reason}: {outcome.message}", _SENTENCE_CHARS_MAX)
+                self._console.print(Text(safe(sentence), "red"))
+            elif self._failures == _FAILURES_SHOWN_MAX + 1:
+                self._console.print(Text("More have failed; they are counted at the end.", "red"))
+        self._bar.advance(self._bar.task_ids[0])
+
+    def silence(self, sentence: str) -> None:
+        """One has no outcome in time, or none has yet."""
+        self._console.print(Text(safe(sentence)), soft_wrap=True)
+
+    @property
+    def _console(self) -> Console:
+        return self._bar.console
+
+
+async def _connected(settings: Settings, read: AsyncIterator[Submission], showing: Showing) -> None:
+    connection = KafkaConnection.of(settings.kafka)
+    await reach_kafka(connection, showing.manner.timeout_s)
+    client = GenerationClient(
+        topic_prefix=settings.kafka.topic_prefix,
+        connection=connection,
+        source="headrace.cli",
+        dedupe_window_s=settings.dedupe.window_s,
+    )
+    async with closing(client):
+        await send(client, read, showing)
+
+
+async def send(client: GenerationClient, read: AsyncIterator[Submission], showing: Showing) -> None:
+    """Send all of them, and where it is asked for wait for what becomes of each; raises as the client does."""
+    if showing.manner.wait:
+        with _impatient(showing):
+            await _waited(client, read, showing)
+        return
+    async for receipt in client.submit_many(read, timeout_s=showing.manner.timeout_s):
+        showing.sending.is_sent(receipt)
+        showing.receipt(receipt)
+
+
+async def _waited(client: GenerationClient, read: AsyncIterator[Submission], showing: Showing) -> None:
+    """Submit, and show each outcome when it is there."""
+    room, manner, sending = asyncio.Semaphore(_WAITING_MAX), showing.manner, showing.sending
 
     async def one(prepared: Submission) -> None:
-        nonlocal all_well
+        request_id = prepared.request.id
         try:
-            outcome = await client.outcome_of(prepared, timeout_s=wait_s, submit_timeout_s=timeout_s)
-        except (IdConflict, WaitTimedOut) as reason:
-            say(str(reason), err=True)
-            all_well = False
+            outcome = await client.outcome_of(prepared, timeout_s=manner.wait_s, submit_timeout_s=manner.timeout_s)
+        except WaitTimedOut as reason:
+            sending.has_ended(request_id, None)
+            showing.silence(str(reason))
+        except IdConflict as reason:
+            sending.is_anothers(request_id)
+            showing.silence(str(reason))
         else:
-            say(outcome_line(outcome))
-            all_well = all_well and not isinstance(outcome, Failed)
+            sending.has_ended(request_id, outcome)
+            showing.outcome(outcome)
         finally:
             room.release()
-        advance()
 
     async with asyncio.TaskGroup() as waits:
         async for prepared in read:
             await room.acquire()
+            sending.begins(prepared.request.id)
             waits.create_task(one(prepared), name=f"wait for {prepared.request.id}")
-    return all_well
 
 
 @contextmanager
-def _progress(total: int | None) -> Iterator[Advance]:
-    """A bar on standard error if a person sees it, and nothing otherwise."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = screen(err=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal or sys.stdout.isatty()) as progress:
-        task = progress.add_task("requests", total=total)
-        yield lambda: progress.advance(task)
+def _impatient(showing: Showing) -> Iterator[None]:
+    """Say once that there is no outcome yet, and where to look why."""
+
+    def tell() -> None:
+        if not showing.sending.has_outcomes:
+            showing.silence(f"No outcome yet after {_SILENT_S:g} s: `headrace status` says what they wait for.")
+
+    waiting = asyncio.get_running_loop().call_later(_SILENT_S, tell)
+    try:
+        yield
+    finally:
+        waiting.cancel()

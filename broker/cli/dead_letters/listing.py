@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from broker.cli.amounts import counted
-from broker.cli.dead_letters.row import Row, lines
+from broker.cli.columns import Columns
+from broker.cli.dead_letters.row import WATCHED, Row, lines
+from broker.cli.screen import screen
 from broker.cli.terminal import say, say_json
 
 PAGE_ROWS: Final = 500
@@ -15,8 +17,8 @@ PAGE_ROWS: Final = 500
 Show = Callable[[list[Row]], None]
 
 
-class Columns:
-    """Pages of aligned columns; only the first has titles."""
+class Lines:
+    """Pages of aligned columns for a pipe or a file, a line each; only the first has titles."""
 
     def __init__(self) -> None:
         self._begun = False
@@ -26,6 +28,17 @@ class Columns:
         for line in lines(rows, title=not self._begun) if rows else ():
             say(line)
         self._begun = self._begun or bool(rows)
+
+
+class Sheet:
+    """Rows on a terminal, with the sentence below each."""
+
+    def __init__(self) -> None:
+        self._columns = Columns(screen(), WATCHED)
+
+    def __call__(self, rows: list[Row]) -> None:
+        """Show these below those before."""
+        self._columns.show(row.watched for row in rows)
 
 
 def object_lines(rows: list[Row]) -> None:

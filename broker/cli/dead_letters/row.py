@@ -5,12 +5,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from broker.cli.amounts import spoken_bytes
+from broker.cli.columns import Column, Line, Way
 from broker.cli.dead_letters.reasons import explained
 from broker.cli.terminal import safe, short
 from consumers.dead_letters import Found, Original
 from schemas.instants import to_wire
 
 _TITLES: Final = ("FAILED AT", "ID", "REASON", "ORIGIN", "CALLS", "WHY")
+WATCHED: Final = (
+    Column("FAILED (UTC)"),
+    Column("ID", gives_way=Way.LAST),
+    Column("REASON", gives_way=Way.LAST),
+    Column("MODEL", gives_way=Way.FIRST),
+    Column("CALLS", right=True),
+    Column("ORIGIN", from_width=120),
+)
+_REASON: Final = 2
 _CHARS_MAX: Final = 128
 _SENTENCE_CHARS_MAX: Final = 600
 
@@ -57,6 +67,16 @@ class Row:
         who = f"{self.id or '-'}#{self.run}" if self.run else self.id or "-"
         words = (self.failed_at, who, self.reason, self.origin, str(self.attempts))
         return *(safe(short(word, _CHARS_MAX)) for word in words), safe(short(self.sentence, _SENTENCE_CHARS_MAX))
+
+    @property
+    def watched(self) -> Line:
+        """For a person at a terminal; what has no id is known by its place."""
+        when = self.failed_at[5:19].replace("T", " ")
+        who = "-" if self.id is None else f"{self.id}#{self.run}" if self.run else self.id
+        below = short(self.sentence, _SENTENCE_CHARS_MAX)
+        words = (when, who, self.reason, self.model or "-", str(self.attempts), self.origin)
+        cells = [short(word, _CHARS_MAX) for word in words]
+        return Line(cells, below if self.id else f"{self.found_at}: {below}", _REASON, "red")
 
 
 def row_of(found: Found, original: Original) -> Row:

@@ -13,6 +13,8 @@ from schemas.dead_letter import Origin
 from schemas.instants import to_wire
 
 _LABEL: Final = 12
+LABEL_CELLS: Final = _LABEL + 2
+"""Where the facts begin in a line."""
 _HEADER_CHARS_MAX: Final = 200
 _OLDER_SHOWN_MAX: Final = 10
 

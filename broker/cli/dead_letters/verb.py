@@ -1,19 +1,22 @@
 """`headrace dead-letters list` and `show`. They join no group and commit nothing, so they disturb nobody."""
 
 import sys
+from collections.abc import Iterator
 from typing import Annotated, Final
 
 import typer
+from rich.text import Text
 
-from broker.cli.dead_letters.listing import Columns, Listing, object_lines
+from broker.cli.dead_letters.listing import Lines, Listing, Sheet, object_lines
 from broker.cli.dead_letters.passage import each, reading
 from broker.cli.dead_letters.reasons import known_reasons
 from broker.cli.dead_letters.replaying import replay
 from broker.cli.dead_letters.row import row_of
-from broker.cli.dead_letters.sheet import as_object, sheet
+from broker.cli.dead_letters.sheet import LABEL_CELLS, as_object, sheet
 from broker.cli.moments import moment
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka, run_verb
+from broker.cli.screen import screen, show_beside
 from broker.cli.terminal import is_person_watching, say, say_json
 from broker.errors import HeadraceError
 from broker.settings.whole import Settings
@@ -62,7 +65,8 @@ def list_(  # noqa: PLR0917  # Typer reads them by name
         until=None if until is None else moment(until),
     )
     hush_kafka()
-    listing = Listing(limit, show=object_lines if as_json else Columns())
+    watched = Sheet() if is_person_watching() else Lines()
+    listing = Listing(limit, show=object_lines if as_json else watched)
     unreadable = run_verb(_listed(settings, choice, listing, timeout_s=timeout))
     if not as_json:
         say(listing.summary(unreadable, f"{settings.kafka.topic_prefix}.dead-letters"), err=True)
@@ -112,8 +116,19 @@ def show(  # noqa: PLR0917  # Typer reads them by name
     elif as_json:
         say_json(as_object(found, original, older, body=body))
     else:
-        for line in sheet(found, original, older, body=body):
+        _show_sheet(sheet(found, original, older, body=body))
+
+
+def _show_sheet(lines: Iterator[str]) -> None:
+    """Facts beside their labels, wrapped on a terminal; behind an empty line the value, as it is."""
+    shown_on = screen()
+    for line in iter(lambda: next(lines, ""), ""):
+        if shown_on.is_terminal:
+            show_beside(shown_on, Text(line[:LABEL_CELLS]), line[LABEL_CELLS:])
+        else:
             say(line)
+    for number, line in enumerate(lines):
+        say(line if number else f"\n{line}")
 
 
 async def _sought(settings: Settings, which: str, *, timeout_s: float) -> tuple[Found, Original, list[Origin]]:

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import TypeVar
 
 import looptime
@@ -162,15 +165,14 @@ VERBS = (
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_kafka_and_redis_that_say_nothing_hold_no_verb_beyond_its_timeout(
-    verb: str, frozen: str, tmp_path: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    verb: str, frozen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = f"{tmp_path}/one.jsonl"
-    with open(file, "w", encoding="utf-8") as lines:  # noqa: PTH123  # a name
-        lines.write('{"id": "x", "body": {"model": "m", "messages": []}}\n')
+    file = tmp_path / "one.jsonl"
+    file.write_text('{"id": "x", "body": {"model": "m", "messages": []}}\n')
     monkeypatch.setenv("HEADRACE_KAFKA__BOOTSTRAP_SERVERS", frozen)
     monkeypatch.setenv("HEADRACE_REDIS__URL", f"redis://{frozen}/0")
     monkeypatch.setenv("HEADRACE_DISPATCHER__HTTP_PORT", frozen.rpartition(":")[2])
-    words = verb.replace("FILE", file).replace("PLACE", frozen).split()
+    words = verb.replace("FILE", str(file)).replace("PLACE", frozen).split()
     for each in VERBS_THERE_ARE:
         if each.name == words[0]:
             import_module(each.target.partition(":")[0])  # which takes time of its own
@@ -200,3 +202,22 @@ def test_status_with_nothing_running_says_at_once_how_to_start_it(
         "`headrace topics create` and `headrace dispatcher`. If it runs elsewhere: name its redis.url in the settings, "
         "or a dispatcher with --url http://HOST:PORT.\n"
     )
+
+
+def test_ctrl_c_while_kafka_is_waited_for_says_what_is_sent_and_leaves_with_130(
+    frozen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "leads.jsonl"
+    file.write_text('\n{"id": "x", "body": {"model": "m", "messages": []}}\n')
+    monkeypatch.setenv("HEADRACE_KAFKA__BOOTSTRAP_SERVERS", frozen)
+    import_module("broker.cli.submit")
+    interrupt = threading.Timer(0.7, signal.raise_signal, [signal.SIGINT])
+    interrupt.start()
+    assert main(["submit", str(file)]) == 130
+    interrupt.join()
+    said = capsys.readouterr().err
+    assert "Interrupted: 0 of 1 are sent for certain. To go on, begin with line 1: `tail -n +1 " in said
+    assert (
+        f"`tail -n +1 {file} | headrace submit -`, with the same options. A line with an id of its own is safe" in said
+    )
+    assert len(said.splitlines()) <= 2  # a slow machine may tell of the wait before

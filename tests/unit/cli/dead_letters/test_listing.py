@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from broker.cli.dead_letters.listing import PAGE_ROWS, Columns, Listing, object_lines
+from broker.cli.dead_letters.listing import PAGE_ROWS, Lines, Listing, object_lines
 from broker.cli.dead_letters.row import Row, row_of
 from tests.unit.cli.dead_letters.specimens import found, request
 
@@ -47,7 +47,7 @@ def test_the_summary_counts_by_reason_what_was_chosen() -> None:
 
 
 def test_columns_have_their_titles_once(capsys: pytest.CaptureFixture[str]) -> None:
-    show = Columns()
+    show = Lines()
     show([])
     show([row(1)])
     show([row(2)])

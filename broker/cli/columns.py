@@ -1,0 +1,114 @@
+"""Rows below their titles on a terminal of any width; what belongs to a row and is long stands below it, wrapped.
+
+Rows come in pages, or one by one. What does not fit is cut, the widest column first. For a pipe or a file each verb has
+lines of its own, whole and as they always were.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from broker.cli.screen import show_beside
+from broker.cli.terminal import safe
+
+_GAP: Final = 2
+_READABLE: Final = 12
+_LEAST: Final = 6
+
+
+class Way(Enum):
+    """When a column is cut."""
+
+    NOT = auto()
+    FIRST = auto()
+    LAST = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One of them.
+
+    Attributes:
+        title: Above it.
+        right: Whether its cells stand to the right.
+        gives_way: Whether it is cut where the terminal is too narrow: `Way.FIRST` before others are.
+        from_width: A terminal of fewer columns does without it.
+    """
+
+    title: str
+    right: bool = False
+    gives_way: Way = Way.NOT
+    from_width: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row: its cells, what stands below it, and the style of one cell that deserves the eye."""
+
+    cells: Sequence[str]
+    below: str = ""
+    styled: int | None = None
+    style: str = ""
+
+
+class Columns:
+    """Shows lines on a screen; titles first, and once."""
+
+    def __init__(self, shown_on: Console, columns: Sequence[Column]) -> None:
+        """Nothing is shown before the first line."""
+        self._screen = shown_on
+        self._shown = [number for number, column in enumerate(columns) if column.from_width <= shown_on.width]
+        self._columns = [columns[number] for number in self._shown]
+        self._widths = [cell_len(column.title) for column in self._columns]
+        self._begun = False
+
+    def show(self, lines: Iterable[Line]) -> None:
+        """These below those before."""
+        page = [(line, [safe(line.cells[number]) for number in self._shown]) for line in lines]
+        if not page:
+            return
+        for _, cells in page:
+            self._widths = [max(width, cell_len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
+        self._fit()
+        if not self._begun:
+            self._print([column.title for column in self._columns], title=True)
+            self._begun = True
+        for line, cells in page:
+            self._print(cells, line)
+            if line.below:
+                self._show_below(line.below)
+
+    def _fit(self) -> None:
+        """Cut the widest of those that give way first, down to what can still be told apart; then of all that do."""
+        over = sum(self._widths) + _GAP * (len(self._widths) - 1) - self._screen.width
+        for least, kinds in ((_READABLE, {Way.FIRST}), (_LEAST, {Way.FIRST, Way.LAST})):
+            ways = [number for number, column in enumerate(self._columns) if column.gives_way in kinds]
+            while over > 0 and (wide := [number for number in ways if self._widths[number] > least]):
+                self._widths[max(wide, key=lambda number: self._widths[number])] -= 1
+                over -= 1
+
+    def _print(self, cells: Sequence[str], line: Line | None = None, *, title: bool = False) -> None:
+        text = Text(no_wrap=True, overflow="crop", style="dim" if title else "")
+        for number, (cell, column, width) in enumerate(zip(cells, self._columns, self._widths, strict=True)):
+            style = line.style if line is not None and line.styled == self._shown[number] else ""
+            text.append(_cut(cell, width, right=column.right), style)
+            text.append(" " * _GAP if number + 1 < len(cells) else "")
+        text.rstrip()
+        self._screen.print(text)
+
+    def _show_below(self, below: str) -> None:
+        for paragraph in below.splitlines():
+            show_beside(self._screen, Text(" " * _GAP), paragraph)
+
+
+def _cut(cell: str, width: int, *, right: bool) -> str:
+    """So wide, with an ellipsis if it was wider."""
+    if cell_len(cell) > width:
+        return f"{set_cell_size(cell, width - 1)}…"
+    padding = " " * (width - cell_len(cell))
+    return padding + cell if right else cell + padding

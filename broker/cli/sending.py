@@ -1,0 +1,135 @@
+"""How far a file of requests is: for the bar while it lasts, the summary at its end, and the sentence after Ctrl-C."""
+
+import shlex
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from broker.cli.amounts import counted, spoken_s
+from broker.cli.outcome_rows import seconds_of
+from broker.cli.request_lines import STDIN
+from broker.client import Receipt, Submission
+from schemas.outcome import Failed, FailureReason, Outcome
+
+_SAFE: Final = (
+    "A line with an id of its own is safe to send again: if it had arrived, it is not called twice. One without gets a "
+    "new id, and would be called again."
+)
+
+
+class Sending:
+    """What is known of each line: read, sent, ended.
+
+    Attributes:
+        total: How many requests there are; None where that is not known, as of a pipe.
+    """
+
+    def __init__(self, source: str, total: int | None) -> None:
+        """Nothing is read."""
+        self.total = total
+        self._source = source
+        self._line = 0  # the last one that was read
+        self._read: deque[int] = deque()  # lines of requests that were read and not begun
+        self._open: dict[str, int] = {}  # lines of requests that are under way, by id, in order
+        self._sent: Counter[str] = Counter()  # by lane
+        self._ended: Counter[str] = Counter()  # `completed`, or the reason
+        self._waits_s: list[float] = []
+        self._silent = 0
+
+    # ------------------------------------------------------------------ what happens
+
+    def lines(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """The lines of the source, counted as they are read."""
+        for line in lines:
+            self._line += 1
+            yield line
+
+    def read(self, prepared: Iterator[Submission]) -> Iterator[Submission]:
+        """The requests of these lines; notes the line of each, at the moment in which it has been read."""
+        for one in prepared:
+            self._read.append(self._line)
+            yield one
+
+    def begins(self, request_id: str) -> None:
+        """The next one that was read is handed over."""
+        self._open.setdefault(request_id, self._read.popleft())
+
+    def is_sent(self, receipt: Receipt) -> None:
+        """Kafka has it; receipts come in the order in which they were read."""
+        self._read.popleft()
+        self._sent[receipt.lane] += 1
+
+    def has_ended(self, request_id: str, outcome: Outcome | None) -> None:
+        """It has its outcome, or none in time."""
+        self._open.pop(request_id, None)
+        if outcome is None:
+            self._silent += 1
+            return
+        self._ended[str(outcome.reason) if isinstance(outcome, Failed) else "completed"] += 1
+        if (seconds := seconds_of(outcome)) is not None:
+            self._waits_s.append(seconds)
+
+    def is_anothers(self, request_id: str) -> None:
+        """Its id belongs to another request, so that it was not called."""
+        self._open.pop(request_id, None)
+        self._ended[FailureReason.ID_CONFLICT] += 1
+
+    # ------------------------------------------------------------------ what is told
+
+    @property
+    def has_outcomes(self) -> bool:
+        """Whether at least one request has ended."""
+        return bool(self._ended)
+
+    @property
+    def is_all_well(self) -> bool:
+        """Whether nothing failed, and nothing stayed without an outcome."""
+        return not self._silent and not self._ended.keys() - {"completed"}
+
+    def sent(self) -> str:
+        """The summary of requests that were sent and not waited for."""
+        lanes = ", ".join(f"{count:,} on {lane}" for lane, count in self._sent.most_common())
+        count = self._sent.total()
+        are = "is" if count == 1 else "are"
+        follows = " `headrace results --follow` shows outcomes as they come." if count else ""
+        return f"{counted(count, 'request')} {are} sent{f': {lanes}' if lanes else ''}.{follows}"
+
+    def ended(self) -> Iterator[str]:
+        """The summary of requests that were waited for, a sentence a line."""
+        failed = self._ended.total() - self._ended["completed"]
+        told = [f"{self._ended['completed']:,} answered"]
+        told += [f"{count:,} failed ({reason})" for reason, count in self._ended.most_common() if reason != "completed"]
+        told += [f"{self._silent:,} without an outcome in time"] if self._silent else []
+        yield f"{counted(self._ended.total() + self._silent, 'request')}: {', '.join(told)}."
+        if self._waits_s:
+            waits = sorted(self._waits_s)
+            half, most = (spoken_s(waits[-(-len(waits) * part // 100) - 1]) for part in (50, 95))
+            yield f"From sent to answered: half within {half}, 95 % within {most}, the longest {spoken_s(waits[-1])}."
+        if failed:
+            yield "`headrace results --failed` shows what failed."
+        if self._silent:
+            yield "What has no outcome yet goes on; `headrace status` says what it waits for."
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything may have been sent."""
+        return bool(self._sent or self._open or self._ended)
+
+    def how_to_go_on(self, *, waited: bool) -> str:
+        """What is sent, what is not, and how to go on."""
+        of = "" if self.total is None else f" of {self.total:,}"
+        first = next(iter(self._open.values()), self._read[0] if self._read else self._line + 1)
+        if not waited:
+            unsure = f" Up to {len(self._read):,} of those behind may have been sent, too." if self._read else ""
+            said = f"{self._sent.total():,}{of} are sent for certain.{unsure}"
+        else:
+            under_way = f" {len(self._open):,} are sent or were about to be, and go on." if self._open else ""
+            unsent = self._read[0] if self._read else self._line + 1
+            said = f"{self._ended.total():,}{of} have their outcome.{under_way}"
+            said += f" From line {unsent:,} on nothing was sent."
+        return f"{said} To go on, begin with line {first:,}{self._command(first)}. {_SAFE}"
+
+    def _command(self, first: int) -> str:
+        if self._source == STDIN:
+            return " of what was standard input"
+        return f": `tail -n +{first} {shlex.quote(self._source)} | headrace submit -`, with the same options"
