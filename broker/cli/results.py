@@ -19,7 +19,7 @@ from broker.cli.patience import closing, hush_kafka, kafka_at, run_verb, within
 from broker.cli.screen import screen
 from broker.cli.terminal import is_person_watching, safe, say
 from broker.cli.topics_there import absent
-from broker.client_ports import Start
+from broker.client_ports import ClientDoors, Start
 from broker.errors import MissingTopic
 from broker.settings.whole import Settings
 from consumers.past_outcomes import PastOutcomes
@@ -152,7 +152,7 @@ class _Sought:
     """Which topic, and from where on."""
 
     settings: Settings
-    connection: KafkaConnection
+    connection: KafkaConnection | ClientDoors
     start: Start
     topic: str | None
 
