@@ -292,7 +292,7 @@ def test_a_listing_for_a_person_counts_what_it_skipped(capsys: pytest.CaptureFix
     assert PROMPT not in said.out
     assert said.out.replace("\n", "").isprintable()
     assert "lead-0#1  exhausted" in said.out
-    assert "; 64 KiB of 4.8 MiB are kept" in said.out
+    assert ". 64 KiB of 4.8 MiB are kept." in said.out
     assert "8 dead letters in " in said.err
     assert said.err.endswith("1 record there is no dead letter: skipped.\n")
 

@@ -104,7 +104,7 @@ async def test_a_kafka_that_goes_away_ends_it(world: World) -> None:
         (Chosen(ids=frozenset({"no"})), 0, "", True),
     ],
 )
-async def test_those_that_are_chosen_are_shown_in_a_pipe_a_line_each(  # a row each
+async def test_those_that_are_chosen_are_shown_in_a_pipe_a_line_each(  # noqa: PLR0917  # a row each
     world: World,
     chosen: Chosen,
     limit: int,
