@@ -75,14 +75,23 @@ async def closing(held: Closable) -> AsyncIterator[None]:
     """Close it at the end; where Kafka is away nothing can be delivered, and closing is not waited for long."""
     try:
         yield
-    except (Unreachable, LogUnavailable):
-        await _left_behind(asyncio.create_task(held.close(), name="close"))
-        raise
-    except BaseException:
-        await held.close()
+    except BaseException as error:
+        if not _is_away(error):
+            await held.close()
+            raise
+        in_vain = asyncio.create_task(held.close(), name="close")
+        if not (await asyncio.wait({in_vain}, timeout=CLOSING_S))[0]:
+            await _left_behind(in_vain)
         raise
     else:
         await held.close()
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether it says that there is no Kafka to deliver to; of a task group's errors one is enough."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_away(each) for each in error.exceptions)
+    return isinstance(error, Unreachable | LogUnavailable)
 
 
 async def reach_kafka(connection: KafkaConnection | ClientDoors, timeout_s: float) -> None:

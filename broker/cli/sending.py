@@ -29,6 +29,7 @@ class Sending:
         self.total = total
         self._source = source
         self._line = 0  # the last one that was read
+        self._good = 0  # the last one in which a request was found
         self._read: deque[int] = deque()  # lines of requests that were read and not begun
         self._open: dict[str, int] = {}  # lines of requests that are under way, by id, in order
         self._sent: Counter[str] = Counter()  # by lane
@@ -47,6 +48,7 @@ class Sending:
     def read(self, prepared: Iterator[Submission]) -> Iterator[Submission]:
         """The requests of these lines; notes the line of each, at the moment in which it has been read."""
         for one in prepared:
+            self._good = self._line
             self._read.append(self._line)
             yield one
 
@@ -118,14 +120,16 @@ class Sending:
     def how_to_go_on(self, *, waited: bool) -> str:
         """What is sent, what is not, and how to go on."""
         of = "" if self.total is None else f" of {self.total:,}"
-        first = next(iter(self._open.values()), self._read[0] if self._read else self._line + 1)
+        first = next(iter(self._open.values()), self._read[0] if self._read else self._good + 1)
         if not waited:
             unsure = f" Up to {len(self._read):,} of those behind may have been sent, too." if self._read else ""
-            said = f"{self._sent.total():,}{of} are sent for certain.{unsure}"
+            count = self._sent.total()
+            said = f"{count:,}{of} {'is' if count == 1 else 'are'} sent for certain.{unsure}"
         else:
-            under_way = f" {len(self._open):,} are sent or were about to be, and go on." if self._open else ""
-            unsent = self._read[0] if self._read else self._line + 1
-            said = f"{self._ended.total():,}{of} have their outcome.{under_way}"
+            under_way = f" {len(self._open):,} more may have been sent, and then they go on." if self._open else ""
+            unsent = self._read[0] if self._read else self._good + 1
+            count = self._ended.total()
+            said = f"{count:,}{of} {'has its' if count == 1 else 'have their'} outcome.{under_way}"
             said += f" From line {unsent:,} on nothing was sent."
         return f"{said} To go on, begin with line {first:,}{self._command(first)}. {_SAFE}"
 

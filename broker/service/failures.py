@@ -27,6 +27,7 @@ FAILED_MIN: Final = 3
 """Fewer failures are no pattern."""
 KINDS_MAX: Final = 100
 """Models, lanes and reasons that are told apart in a minute."""
+_NAME_CHARS_MAX: Final = 100
 _MINUTE_MS: Final = 60_000
 _ASKED_FOR: Final = "cancelled"
 
@@ -147,7 +148,7 @@ def _kinds(cargo: Cargo) -> Iterator[tuple[str, str]]:
     """What a request has in common with others."""
     yield "lane", cargo.source.partition.lane
     if isinstance(cargo.content, DecodedRequest):
-        yield "model", str(cargo.content.request.model or "")[:KINDS_MAX]
+        yield "model", str(cargo.content.request.model or "")[:_NAME_CHARS_MAX]
 
 
 def _named(cargo: Cargo) -> dict[str, Any]:

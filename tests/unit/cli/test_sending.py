@@ -16,7 +16,8 @@ from broker.cli.request_lines import submissions
 from broker.cli.screen import screen
 from broker.cli.sending import Sending
 from broker.cli.submit import Manner, Showing, send
-from broker.client import GenerationClient, each
+from broker.client import GenerationClient, Receipt, each
+from broker.errors import InvalidRequest
 from broker.testing.memory_broker import MemoryBroker
 from broker.testing.upstream import Asked, Said, Silence
 from schemas.outcome import Completed, Failed, Timings
@@ -153,8 +154,8 @@ async def test_ctrl_c_while_waiting_says_what_is_answered_what_goes_on_and_with_
     sending = await interrupted(20, wait=True, after=3)
     said = sending.how_to_go_on(waited=True)
     assert said.startswith(
-        "3 of 20 have their outcome. 8 are sent or were about to be, and go on. From line 22 on nothing was sent. To "
-        "go on, begin with line 7: `tail -n +7 'my leads.jsonl' | headrace submit -`, with the same options. A line "
+        "3 of 20 have their outcome. 8 more may have been sent, and then they go on. From line 22 on nothing was sent. "
+        "To go on, begin with line 7: `tail -n +7 'my leads.jsonl' | headrace submit -`, with the same options. A line "
         "with an id of its own is safe to send again"
     )
 
@@ -177,6 +178,18 @@ def test_of_standard_input_the_line_is_named_and_no_command_is_made_up() -> None
     assert "begin with line 1 of what was standard input. A line with" in sending.how_to_go_on(waited=True)
     sending.has_ended("a", Completed(id="a", response={}))
     assert "begin with line 2 of what was standard input" in sending.how_to_go_on(waited=True)
+
+
+def test_a_line_that_is_no_request_is_the_one_to_go_on_with() -> None:
+    sending = Sending("-", None)
+    lines = io.BytesIO(file_of("a") + b"\nno request\n")
+    prepared = sending.read(submissions(sending.lines(lines), lane="urgent", tenant=None, source="-"))
+    next(prepared)
+    sending.is_sent(Receipt("a", "urgent", "t", 0, 0, AT))
+    with pytest.raises(InvalidRequest):
+        next(prepared)
+    assert sending.has_begun
+    assert "1 is sent for certain. To go on, begin with line 2 of what" in sending.how_to_go_on(waited=False)
 
 
 def test_waits_are_told_by_rank() -> None:
