@@ -229,6 +229,7 @@ def test_what_is_buried_in_a_smaller_form_leaves_one_letter_and_what_is_discarde
     bench.request()
     (letter,) = bench.made(Bury("id_conflict", "Taken."), Form.SMALL)
     assert (letter_of(letter).reason, letter_of(letter).value) == ("id_conflict", b"")
+    assert letter_of(letter).message == "Taken."
     assert bench.made(Discard(returned=True, overdue=True), Form.SMALL) == []
 
 
@@ -280,7 +281,7 @@ def test_a_dead_letter_says_run_and_calls_and_grants_the_next_run() -> None:
     assert isinstance(cargo.content, DecodedRequest)
     cargo.content = replace(cargo.content, run=3, attempt=2)
     letter = letter_of(bench.made(Fail("rejected", "No."))[-1])
-    assert (letter.run, letter.attempts, letter.grant) == (3, 3, "lead-1#4")
+    assert (letter.run, letter.attempts, letter.grant, letter.message) == (3, 3, "lead-1#4", "No.")
     cargo.content, cargo.calls = Undecodable("No body.", "lead-1", run=3), 0
     letter = letter_of(bench.made(Fail("invalid_request", "No."))[-1])
     assert (letter.run, letter.attempts, letter.grant) == (3, 0, "lead-1#4")
@@ -309,6 +310,7 @@ def test_an_overdue_request_has_an_outcome_and_a_letter_by_its_id_alone() -> Non
     read = letter_of(letter)
     assert (read.reason, read.run, read.attempts, read.value) == ("deadline_exceeded", 3, 2, None)
     assert str(read.origin) == f"{topics.failures_topic('t')}/-1/-1"
+    assert read.message == told.message
 
 
 # ---------------------------------------------------------------------------------------------------- what raises

@@ -136,6 +136,7 @@ def test_a_record_that_cannot_be_copied_leaves_a_dead_letter_without_content() -
         assert (letter.record.key, letter.record.value) == (None, None)
         lost = isinstance(decision, Bury) and decision.lost
         assert headers(letter)["headrace-origin"] == f"t.requests.standard/3/{7 if lost else 42}"
+        assert headers(letter)["headrace-message"].startswith("A defect in the dispatcher")
         assert len(outgoing) == (2 if isinstance(decision, Fail) else 1)
 
 
