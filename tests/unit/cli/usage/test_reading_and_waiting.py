@@ -59,7 +59,7 @@ LIBRARIES = re.compile(r"pydantic|aiokafka|redis-py|httpx|urllib|typer|Errno|Err
 
 
 @pytest.mark.parametrize(("words", "code", "sentence"), ROWS, ids=[row[0] for row in ROWS])
-def test_a_wrong_usage_is_one_sentence_and_the_right_exit_code(
+def test_a_wrong_usage_is_one_sentence_and_the_right_exit_code(  # noqa: PLR0917  # a row and three fixtures
     words: str,
     code: int,
     sentence: str,
