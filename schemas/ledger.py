@@ -258,12 +258,10 @@ def pack_ledger(record: LedgerRecord) -> bytes:
     if record.settled:
         entries = (entry._replace(attempt=min(entry.attempt, ATTEMPT_MAX)) for entry in record.settled)
         value["settled"] = _packed(_SETTLED, entries)
-    if record.started:
-        begun = (entry._replace(attempt=min(entry.attempt, ATTEMPT_MAX)) for entry in record.started)
-        value["started"] = _packed(_STARTED, begun)
-    if record.ended:
-        ended = (entry._replace(attempt=min(entry.attempt, ATTEMPT_MAX)) for entry in record.ended)
-        value["ended"] = _packed(_STARTED, ended)
+    for name, calls in (("started", record.started), ("ended", record.ended)):
+        if calls:
+            bounded = (entry._replace(attempt=min(entry.attempt, ATTEMPT_MAX)) for entry in calls)
+            value[name] = _packed(_STARTED, bounded)
     if record.cancels:
         value["cancels"] = _packed(_CANCEL, record.cancels)
     if record.suspects:
@@ -274,10 +272,7 @@ def pack_ledger(record: LedgerRecord) -> bytes:
         value["awaited"] = _packed_copies(record.awaited)
     if record.key:
         value |= {"key": record.key, "key_since_s": record.key_since_s}
-    if record.totals:
-        value["totals"] = dict(record.totals)
-    if record.proved:
-        value["proved"] = record.proved
+    value |= {name: told for name, told in (("totals", dict(record.totals)), ("proved", record.proved)) if told}
     return json.dumps(value, separators=(",", ":")).encode()
 
 

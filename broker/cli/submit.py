@@ -67,9 +67,9 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
 
     A file is checked as a whole before its first line is sent, and all its bad lines are told; standard input is
     checked line by line. A line looks like a request in the docs, and may carry a "lane", or is a line of an OpenAI
-    Batch (custom_id, method, url, body). Lines of one id must have one tenant, endpoint and body. With --json, or into a file or a pipe, each request has a line of JSON: its receipt, in the order of the
-    requests; with --wait its outcome, as they come. With --wait the exit code is 1 if one failed or an id is another
-    request's. After Ctrl-C a
+    Batch (custom_id, method, url, body). Lines of one id must have one tenant, endpoint and body. With --json, or into
+    a file or a pipe, each request has a line of JSON: its receipt, in the order of the requests; with --wait its
+    outcome, as they come. With --wait the exit code is 1 if one failed or an id is another request's. After Ctrl-C a
     sentence says with which line to go on.
 
     Example: headrace submit leads.jsonl --lane bulk --tenant acme --wait
@@ -83,9 +83,7 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
     sending = Sending(source, None if told is None else told.count)
     manner = Manner(wait, wait_timeout, timeout, as_lines=as_json or not is_person_watching())
     with opened(source) as lines, _bar(sending, manner) as bar:
-        wanted = submissions(
-            sending.lines(lines), lane=lane, tenant=tenant, source=source, allow_unknown=allow_unknown
-        )
+        wanted = submissions(sending.lines(lines), lane=lane, tenant=tenant, source=source, allow_unknown=allow_unknown)
         prepared = sending.read(wanted)
         read = beside(prepared) if streams else each(prepared)
         try:

@@ -78,8 +78,8 @@ class Publication:
     ) -> None:
         """The owner is the token in the ledger's lines; `contained` is told of exceptions that concern one request.
 
-        Dead letters have `grants` for the next run of their ids; each line of the ledger says the `totals` after it, and
-        now and then the `proof`.
+        Dead letters have `grants` for the next run of their ids; each line of the ledger says the `totals` after it,
+        and now and then the `proof`.
         """
         self._totals = totals
         self._grants = grants

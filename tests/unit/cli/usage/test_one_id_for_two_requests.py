@@ -71,9 +71,7 @@ def test_equal_requests_and_those_of_different_ids_pass(requests: tuple[object, 
     assert checked(str(file), lane="bulk", tenant=None).count == len(requests)
 
 
-def test_each_line_of_an_id_is_compared_with_the_first_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_line_of_an_id_is_compared_with_the_first_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "leads.jsonl"
     file.write_bytes(lines(LEAD, OTHER_BODY, LEAD, OTHER_BODY))
     assert main(["submit", str(file), "--bootstrap-servers", "127.0.0.1:1"]) == 2

@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from rich.progress import Progress
 
-from broker.cli.submit import _wait
+from broker.cli.screen import screen
+from broker.cli.sending import Sending
+from broker.cli.submit import Manner, Showing, send
 from broker.client import GenerationClient, each, submission
 from broker.testing.memory_broker import MemoryBroker
 from tests.virtual_time import VIRTUAL_TIME
@@ -23,10 +26,14 @@ async def test_a_line_whose_id_is_anothers_is_told_so_and_the_others_are_answere
     ]
     async with MemoryBroker() as broker, GenerationClient(connection=broker.connection) as generations:
         await generations.generate(BODY, id="lead-1", tenant="acme", lane="urgent")
-        well = await _wait(generations, each(mine), timeout_s=30, wait_s=None, advance=lambda: None)
+        sending, bar = Sending("leads.jsonl", len(mine)), Progress(console=screen(err=True), disable=True)
+        bar.add_task("answered")
+        manner = Manner(wait=True, wait_s=None, timeout_s=30, as_lines=True)
+        await send(generations, each(sending.read(iter(mine))), Showing(sending, bar, manner))
     told = capsys.readouterr()
     shown = [json.loads(line) for line in told.out.splitlines() if line.startswith("{")]
     assert [each["id"] for each in shown] == ["lead-2", "lead-2"], "one outcome for each line"
     assert told.err.startswith("The id lead-1 belongs to a request with another ")
     assert told.err.endswith(": choose a new id.\n")
-    assert not well
+    assert not sending.is_all_well
+    assert next(sending.ended()).startswith("3 requests: 2 answered, 1 failed (id_conflict).")
