@@ -78,8 +78,6 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
     hush_kafka()
     streams = is_stream(source)
     told = None if streams else checked(source, lane=lane, tenant=tenant, allow_unknown=allow_unknown)
-    if told is not None:
-        run_verb(check_lanes(settings, source, told, given=lane, timeout_s=timeout))
     sending = Sending(source, None if told is None else told.count)
     manner = Manner(wait, wait_timeout, timeout, as_lines=as_json or not is_person_watching())
     with opened(source) as lines, _bar(sending, manner) as bar:
@@ -87,6 +85,8 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
         prepared = sending.read(wanted)
         read = beside(prepared) if streams else each(prepared)
         try:
+            if told is not None:
+                run_verb(check_lanes(settings, source, told, given=lane, timeout_s=timeout))
             run_verb(_connected(settings, read, Showing(sending, bar, manner)))
         except KeyboardInterrupt:
             bar.stop()

@@ -11,7 +11,7 @@ NO_KAFKA = "No Kafka listens at 127.0.0.1:1: start it, or check kafka.bootstrap_
 NO_REDIS = "No Redis listens at 127.0.0.1:1: start it, or check redis.url."
 NO_ID = "is no id: it has 1 to 128 characters of printable ASCII."
 A_MOMENT = "a span such as 15m or 2h, or 2026-12-01T09:00:00Z"
-WHICH = "that is every dead letter there is: say which"
+WHICH = "That is every dead letter there is: say which"
 
 ROWS = (
     # ------------------------------------------------------------------ a service that is away
@@ -46,7 +46,7 @@ ROWS = (
     ("dead-letters replay --yes --rate fast", 2, "'fast' is no rate: use 50, 90/min or 1200/h"),
     ("dead-letters replay --yes --rate 0", 2, "'0' is no rate: use 50, 90/min or 1200/h"),
     ("dead-letters replay --yes --deadline never", 2, f"use {A_MOMENT}"),
-    ("dead-letters replay --yes --deadline 2020-01-01T00:00:00Z", 2, "the deadline has passed"),
+    ("dead-letters replay --yes --deadline 2020-01-01T00:00:00Z", 2, "The deadline has passed"),
     ("status --run 1", 2, "--run belongs to --id: say which request is meant."),
     ("status --id lead\u00e4", 2, NO_ID),
     ("status --url ftp://host", 2, "--url takes an address such as http://dispatcher-0:8080."),
