@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.core.addressee import Look, look_of
 from broker.core.envelope import answer_of, error_in
 from broker.core.quantity import http_date_s, parse_duration_ms
 from broker.core.reading import Reading, SideReading, readings, retry_after_ms, side_readings
-from broker.core.verdict import Answer, Meaning, Verdict, judge
+from broker.core.verdict import Answer, Meaning, Verdict, elsewhere, judge, undecided
 from broker.core.wording import snapshot, stated_limit
 from tests.unit.core import recorded
 
@@ -62,7 +63,9 @@ MESSAGES = st.one_of(
 def test_any_answer_is_judged_without_raising(
     status: int | None, headers: dict[str, str], words: tuple[str | None, str | None, str | None], message: str
 ) -> None:
-    check(judge(Answer(status, headers, *words, message)))
+    answer = Answer(status, headers, *words, message)
+    check(judge(answer))
+    assert look_of(answer) is not Look.ANSWER
 
 
 def check(verdict: Verdict) -> None:
@@ -112,14 +115,16 @@ def mangled(text: str, dice: random.Random) -> str:
 
 
 def test_twelve_thousand_mangled_answers_are_judged_and_none_gives_its_text_away() -> None:
-    meanings = set()
+    meanings, looks = set(), set()
     for answer in variants(random.Random(7)):
-        verdict = judge(answer)
-        check(verdict)
-        told = f"{verdict.sentence} {verdict.shape} {verdict.limit}"
-        assert not any(word in told for word in ("geheim", "mieheg", "«", "»")), answer
-        meanings.add(verdict.meaning)
+        looks.add(look_of(answer))
+        for verdict in (judge(answer), elsewhere(answer), undecided(answer)):
+            check(verdict)
+            told = f"{verdict.sentence} {verdict.shape} {verdict.limit}"
+            assert not any(word in told for word in ("geheim", "mieheg", "«", "»")), answer
+            meanings.add(verdict.meaning)
     assert meanings >= set(Meaning) - {Meaning.TIMEOUT, Meaning.CONNECTION}
+    assert looks == set(Look) - {Look.ANSWER}
 
 
 @given(

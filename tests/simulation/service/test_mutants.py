@@ -36,6 +36,11 @@ def test_every_promise_has_a_planted_fault_that_breaks_it() -> None:
     assert sorted(PROMISES - broken) == []
 
 
+def test_the_page_counts_them_right() -> None:
+    (counted,) = re.findall(r"`make sim-mutants` plants (\d+) faults", (ROOT / "DESIGN.md").read_text())
+    assert int(counted) == len(MUTANTS)
+
+
 def test_every_row_that_is_played_in_virtual_time_has_one() -> None:
     rows = _rows(PLAYED)
     rows = [row for row in rows if not row.startswith(PLAYED_BY_OTHER_TESTS)]

@@ -324,6 +324,19 @@ def test_before_the_first_answer_the_first_lane_that_waits_is_asked_whatever_is_
     assert made.foremost(0) == Pick(urgent, 0)
 
 
+def test_a_call_leaves_the_reserves_of_the_lanes_above_that_are_idle() -> None:
+    made = Lanes((BULK, URGENT, replace(STANDARD, reserve_ppm=50_000)), Tenants())
+    assert [made.kept_ppm(lane) for lane in ("urgent", "standard", "bulk")] == [0, 200_000, 250_000]
+    lined_up(made, "bulk")
+    assert made.kept_ppm("bulk") == 250_000
+    (urgent,) = lined_up(made, "urgent")
+    assert [made.kept_ppm(lane) for lane in ("urgent", "standard", "bulk")] == [0, 0, 50_000]
+    lined_up(made, "standard")
+    assert made.kept_ppm("bulk") == 0
+    made.queue("urgent").remove(urgent)
+    assert made.kept_ppm("bulk") == 200_000
+
+
 def test_the_line_of_a_tenant_is_its_own() -> None:
     lanes = Lanes(LANES, Tenants())
     (nobodys,) = lined_up(lanes, "standard")
