@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from broker.core.reception import CALLS_KILL
+from schemas import headers as names
 from schemas import topics
 from schemas.ledger import LedgerKind, LedgerRecord
+from schemas.record import Record
 from tests.simulation.service.checkers import (
     answers_are_kept,
     calls_start_in_trust,
@@ -130,6 +132,22 @@ def test_a_broken_promise_is_found_out(scenario: Scenario, spoil: Callable[[Hist
     assert list(check(history)) != []
 
 
+def claimed(history: History, at_s: float, term: int, owner: str) -> None:
+    line = LedgerRecord(LedgerKind.CLAIM, term, owner)
+    history.commits.append(Commit(at_s, f"{PREFIX}.dispatcher", {}, (), (), (line,)))
+
+
+def under_way(history: History, sent_s: float, heard_s: float) -> str:
+    """An answer that was under way for long; its caller."""
+    call = next(each for each in history.calls if each.status == 200)
+    history.calls.append(replace(call, id="slow", sent_s=sent_s, at_s=sent_s, heard_s=heard_s))
+    return call.process
+
+
+def asked_slowly_again(history: History, at_s: float) -> None:
+    history.calls.append(replace(history.calls[-1], sent_s=at_s, at_s=at_s, heard_s=None))
+
+
 def test_an_answer_is_not_kept_by_a_process_that_has_stepped_down_or_was_replaced(scenario: Scenario) -> None:
     history = run(scenario)
     asked_again(history)
@@ -137,9 +155,60 @@ def test_an_answer_is_not_kept_by_a_process_that_has_stepped_down_or_was_replace
     history.stepped_down.append((LATER_S - 1, owner))
     assert list(answers_are_kept.check(history)) == []
     history.stepped_down.clear()
-    line = LedgerRecord(LedgerKind.CLAIM, 1_000, "another")
-    history.commits.append(Commit(LATER_S - 1, f"{PREFIX}.dispatcher", {}, (), (), (line,)))
+    claimed(history, LATER_S - 1, 1_000, "another")
     assert list(answers_are_kept.check(history)) == []
+
+
+def test_nor_is_one_that_comes_to_a_process_after_its_replacement(scenario: Scenario) -> None:
+    history = run(scenario)
+    owner = under_way(history, 100.0, 110.0)
+    claimed(history, 105.0, 1_000, "another")
+    claimed(history, 120.0, 1_001, owner)
+    asked_slowly_again(history, 130.0)
+    assert list(answers_are_kept.check(history)) == []
+
+
+def test_nor_one_whose_call_was_given_up(scenario: Scenario) -> None:
+    history = run(scenario)
+    owner = under_way(history, 100.0, 110.0)
+    history.stepped_down.append((105.0, owner))
+    claimed(history, 106.0, 1_000, owner)
+    asked_slowly_again(history, 130.0)
+    assert list(answers_are_kept.check(history)) == []
+
+
+def test_an_answer_is_kept_by_a_process_that_leads_again_when_it_comes_unless_it_was_parked(scenario: Scenario) -> None:
+    history = run(scenario)
+    owner = under_way(history, 100.0, 110.0)
+    claimed(history, 102.0, 1_000, "another")
+    claimed(history, 104.0, 1_001, owner)
+    asked_slowly_again(history, 130.0)
+    assert len(list(answers_are_kept.check(history))) == 1
+    parked = Commit(103.0, f"{PREFIX}.dispatcher", {}, (), ({"id": "slow", "run": 0},), ())
+    history.commits.append(parked)
+    assert list(answers_are_kept.check(history)) == []
+    history.commits[-1] = replace(parked, at_s=105.0)
+    assert len(list(answers_are_kept.check(history))) == 1
+
+
+def test_a_later_answer_is_kept_though_the_first_was_not(scenario: Scenario) -> None:
+    history = run(scenario)
+    owner = under_way(history, 100.0, 101.0)
+    history.stepped_down.append((102.0, owner))
+    claimed(history, 103.0, 1_000, owner)
+    under_way(history, 104.0, 105.0)
+    asked_slowly_again(history, 130.0)
+    assert len(list(answers_are_kept.check(history))) == 1
+
+
+def test_a_replay_is_called_anew_and_once(scenario: Scenario) -> None:
+    history = run(scenario)
+    under_way(history, 100.0, 101.0)
+    history.sent.append(replace(history.sent[0], at_s=102.0, id="slow", run=1))
+    under_way(history, 104.0, 105.0)
+    assert list(answers_are_kept.check(history)) == []
+    asked_slowly_again(history, 130.0)
+    assert len(list(answers_are_kept.check(history))) == 1
 
 
 def test_a_flawed_request_that_is_answered_is_found_out(scenario: Scenario) -> None:
@@ -234,10 +303,32 @@ def test_a_process_that_leads_again_keeps_the_order_of_each_of_its_terms() -> No
     assert list(keys_keep_their_order.check(history)) != []
 
 
-def test_a_record_that_was_convicted_by_two_deaths_with_it_alone_has_a_dead_letter_and_no_more() -> None:
-    history = run(Scenario.drawn(2006637))
-    assert history.convicted() == {("id-17", 0)}
+def test_a_record_that_was_convicted_by_two_deaths_with_it_alone_has_a_dead_letter_and_no_more(
+    scenario: Scenario,
+) -> None:
+    history = run(scenario)
+    sent = next(each for each in history.sent if each.body is not None)
+    place, identity = f"{sent.topic}/{sent.partition}/{sent.offset}", (str(sent.id), 0)
+    history.commits = [
+        replace(commit, outcomes=[each for each in commit.outcomes if each["id"] != sent.id])
+        for commit in history.commits
+    ]
+    deaths = [claim_with(1_000, place), claim_with(1_001, place)]
+    others = [claim_with(1_002, place, "another"), claim_with(1_003)]
+    headers = ((names.REASON, b"crashed"), (names.ORIGIN, place.encode()))
+    letter = replace(deaths[0], records={DEAD_LETTERS: (Record(None, None, headers),)}, lines=())
+    untouched = history.commits
+    history.commits = [*untouched, *deaths, letter]
+    assert history.convicted() == {identity}
     assert history.waiting() == set()
-    history.commits = [commit for commit in history.commits if not any(line.term == 5 for line in commit.lines)]
-    assert history.convicted() == set(), "one of the two claims, and the dead letter, are not there"
-    assert ("id-17", 0) in history.waiting()
+    for missing in (0, 1, 2):
+        found = [*deaths, letter]
+        del found[missing]
+        history.commits = [*untouched, *found, *others]
+        assert history.convicted() == set(), "one of the two claims, or the dead letter, is not there"
+        assert history.waiting() == {identity}
+
+
+def claim_with(term: int, *suspects: str) -> Commit:
+    line = LedgerRecord(LedgerKind.CLAIM, term, "another", suspects=suspects)
+    return Commit(LATER_S, f"{PREFIX}.dispatcher", {}, (), (), (line,))
