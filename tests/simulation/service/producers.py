@@ -12,6 +12,7 @@ from broker.testing.kafka import MemoryKafka
 from schemas import headers as names
 from schemas import topics
 from schemas.dead_letter import Origin
+from schemas.ids import request_digest
 from schemas.instants import to_wire
 from schemas.record import Record
 from schemas.replay_codec import new_id_of
@@ -35,10 +36,18 @@ KEYS = (b"k1", b"k2")
 RUNS_MAX = 2
 FORGED = 0.3
 """The share of requests with an id of another one whose own id a producer has chosen, too."""
+CANCELLED = 0.3
+"""The share of ids with two requests that are cancelled, and of ids that a conflict fails under, where any are."""
+MISTAKEN = 0.3
+"""The share of replays beside which the other request of the id is replayed, too."""
 NAMELESS = 0.3
 """The share of records that end their decoder whose headers do not say whose they are."""
 DEADLY_WITHIN_S = 300.0
 """Its three deaths take their time, and a deadline must not come first."""
+
+
+Plain = tuple[str, Record, str]
+"""Topic, record and body of a request as it was first sent."""
 
 
 @dataclass(slots=True)
@@ -80,7 +89,8 @@ class Producers:
         self.sent: list[Sent] = []
         self.to_come = 0  # replays and late duplicates
         self._from_s = 0.0
-        self._plain: dict[str, tuple[str, Record, str]] = {}  # ids that stand for one body, and the record of it
+        self._plain: dict[str, Plain] = {}  # ids that stand for one body, and the record of it
+        self._contested: dict[str, list[Plain]] = {}  # those that stand for two requests
 
     def begin(self) -> None:
         """Plan everything that will be sent."""
@@ -123,10 +133,10 @@ class Producers:
         record = Record(key, json.dumps(request).encode())  # a replay keeps its key, and its order is its own
         self._plain[name] = topics.requests_topic(PREFIX, lane), record, body
         if chance.random() < faults.conflict:
-            del self._plain[name]
-            self._contradict(lane, name, request, key)
+            self._contested[name] = [self._plain.pop(name), self._contradict(lane, name, request, key)]
         if chance.random() < faults.garbage:
             self._plain.pop(name, None)
+            self._contested.pop(name, None)
             self._later(lane, name, json.dumps({"id": name, "body": 7}).encode())
         while chance.random() < faults.cancel:
             self._cancel(name)
@@ -146,8 +156,11 @@ class Producers:
     def _send(self, lane: str, name: str, request: dict[str, Any], key: bytes | None) -> None:
         self._later(lane, name, json.dumps(request).encode(), json.dumps(request["body"], sort_keys=True), key)
 
-    def _contradict(self, lane: str, name: str, request: dict[str, Any], key: bytes | None) -> None:
-        """The same id for another request; and perhaps one with the id that this one is to fail under."""
+    def _contradict(self, lane: str, name: str, request: dict[str, Any], key: bytes | None) -> Plain:
+        """The same id for another request, which is returned.
+
+        Perhaps one with the id that this one is to fail under, and cancels of both ids.
+        """
         chance = Random(f"conflict {name} {self._scenario.seed}")
         other, forges = contradicting(request, chance), chance.random() < FORGED
         body, record = json.dumps(other["body"], sort_keys=True), _record(other, key)
@@ -159,11 +172,19 @@ class Producers:
                 own = new_id_of(name, place)
                 text, forged = json.dumps(request["body"], sort_keys=True), _record(request | {"id": own}, None)
                 self._append(topics.requests_topic(PREFIX, "urgent"), forged, own, text)
+            self._cancel_contested(name, new_id_of(name, place), chance)
 
         while True:
             self._conductor.plan(self._instant(), append)
             if chance.random() >= self._scenario.faults.duplicate:
-                return
+                return topic, record, body
+
+    def _cancel_contested(self, name: str, own: str, chance: Random) -> None:
+        """A cancel ends the request that has the id, and cannot end a conflict of it."""
+        for each in (name, own):
+            if self._scenario.faults.cancel and chance.random() < CANCELLED:
+                record = Record(each.encode(), json.dumps({"type": "cancel", "id": each}).encode())
+                self._soon(chance, topics.control_topic(PREFIX), record, each, None)
 
     def _spoilt(self, lane: str, name: str, request: dict[str, Any], text: str) -> None:
         """Of what ends its reader only the headers can say which request waits for an answer."""
@@ -204,11 +225,11 @@ class Producers:
         name, span_s = failure["id"], self._scenario.refused_for_s
         chance = Random(f"conflict while parked {name} {self._scenario.seed}")
         if name in self._plain and failure["run"] == 0 and chance.random() < self._scenario.faults.conflict:
-            topic, record, _ = self._plain.pop(name)
+            topic, record, first = self._plain.pop(name)
             other = contradicting(json.loads(record.value or b"{}"), chance)
-            self.to_come += 1
             again, body = _record(other, record.key), json.dumps(other["body"], sort_keys=True)
-            self._conductor.after(chance.uniform(0.1, 3), lambda: self._come(topic, again, name, body))
+            self._contested[name] = [(topic, record, first), (topic, again, body)]
+            self._soon(chance, topic, again, name, body)
         if self._scenario.lasts and name in self._plain and failure["run"] == 0 and self._chance.random() < 0.5:
             topic, record, body = self._plain[name]
             after_s = self._chance.uniform(WINDOW_S + 1, span_s - 3)
@@ -218,19 +239,51 @@ class Producers:
     def answered(self, outcome: Mapping[str, Any]) -> None:
         """An operator may replay what has failed."""
         chance, name, run = self._chance, outcome["id"], outcome["run"] + 1
-        if outcome["status"] == "completed" or outcome["reason"] == "cancelled" or name not in self._plain:
+        if outcome["status"] == "completed" or outcome["reason"] == "cancelled":
+            return
+        if name not in self._plain:
+            self._replay_contested(outcome)
             return
         if run > RUNS_MAX or chance.random() >= self._scenario.faults.replay:
             return
         topic, record, body = self._plain[name]
-        deadline = self._utc_now() + timedelta(seconds=chance.choice((5, 30)))
-        headers = ((names.RUN, str(run).encode()), (names.DEADLINE, to_wire(deadline).encode()))
-        again = replace(record, headers=headers)
+        again = self._replayed(record, run, chance)
         for _ in range(1 + (chance.random() < self._scenario.faults.duplicate)):
-            self.to_come += 1
-            self._conductor.after(chance.uniform(0.1, 3), lambda: self._come(topic, again, name, body, run))
+            self._soon(chance, topic, again, name, body, run)
 
-    def _come(self, topic: str, record: Record, name: str, body: str, run: int = 0) -> None:
+    def _replay_contested(self, outcome: Mapping[str, Any]) -> None:
+        """Of an id with two requests its own is replayed, perhaps beside the other; a conflict gets a new id."""
+        name, run = outcome.get("submitted_id") or outcome["id"], outcome["run"] + 1
+        chance = Random(f"replay of {outcome['id']} {run} {self._scenario.seed}")
+        if run > RUNS_MAX or chance.random() >= self._scenario.faults.replay:
+            return
+        contested = self._contested.get(name, [])
+        own = [each for each in contested if _asks(each, outcome)]
+        others = [each for each in contested if each not in own]
+        for topic, record, body in own:
+            if outcome.get("submitted_id"):
+                new = new_id_of(name, Origin(topics.dead_letters_topic(PREFIX), 0, int(outcome["id"][-8:], 16)))
+                renamed = replace(record, value=json.dumps(json.loads(record.value or b"{}") | {"id": new}).encode())
+                self._soon(chance, topic, self._replayed(renamed, 0, chance), new, body)
+                continue
+            self._soon(chance, topic, self._replayed(record, run, chance), name, body, run)
+            if chance.random() < MISTAKEN:
+                for _, other, asked in others:
+                    self._soon(chance, topic, self._replayed(other, run, chance), name, asked, run)
+
+    def _replayed(self, record: Record, run: int, chance: Random) -> Record:
+        """The record of a replay: of that run, with a deadline of its own."""
+        deadline = self._utc_now() + timedelta(seconds=chance.choice((5, 30)))
+        headers = ((names.RUN, str(run).encode()),) if run else ()
+        return replace(record, headers=(*headers, (names.DEADLINE, to_wire(deadline).encode())))
+
+    def _soon(  # noqa: PLR0917 — each is a fact of the record
+        self, chance: Random, topic: str, record: Record, name: str, body: str | None, run: int = 0
+    ) -> None:
+        self.to_come += 1
+        self._conductor.after(chance.uniform(0.1, 3), lambda: self._come(topic, record, name, body, run))
+
+    def _come(self, topic: str, record: Record, name: str, body: str | None, run: int = 0) -> None:
         self.to_come -= 1
         self._append(topic, record, name, body, run)
 
@@ -255,6 +308,13 @@ def contradicting(request: Mapping[str, Any], chance: Random) -> dict[str, Any]:
     if kind:
         other["tenant"] = chance.choice([each for each in TENANTS if each not in {None, request.get("tenant")}])
     return other
+
+
+def _asks(plain: Plain, outcome: Mapping[str, Any]) -> bool:
+    """Whether an outcome is of that very request."""
+    request = json.loads(plain[1].value or b"{}")
+    asked = request.get("tenant"), request_digest("chat.completions", request["body"])
+    return asked == (outcome.get("tenant"), outcome.get("request_digest"))
 
 
 def _record(request: Mapping[str, Any], key: bytes | None) -> Record:

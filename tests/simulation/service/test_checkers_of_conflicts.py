@@ -7,23 +7,36 @@ from typing import Any
 
 import pytest
 
+from schemas import topics
 from schemas.record import Record
-from tests.simulation.service.checkers import conflicts_are_told, nobody_is_handed_anothers, one_outcome
+from tests.simulation.service.checkers import (
+    calls_are_needed,
+    cancels_hold,
+    conflicts_are_told,
+    dead_letters_once,
+    failures_have_dead_letters,
+    it_ends,
+    nobody_is_handed_anothers,
+    one_outcome,
+)
+from tests.simulation.service.checkers.conflicts_are_told import told_of_conflict
 from tests.simulation.service.history import DEAD_LETTERS, RESULTS, Commit, History
 from tests.simulation.service.run import run
-from tests.simulation.service.scenario import Faults, Scenario
+from tests.simulation.service.scenario import PREFIX, Faults, Scenario
 
 Outcome = dict[str, Any]
 CHECKS = (conflicts_are_told.check, nobody_is_handed_anothers.check, one_outcome.check)
+ALL = (*CHECKS, cancels_hold.check, failures_have_dead_letters.check, calls_are_needed.check, dead_letters_once.check)
+CONFLICTING = replace(
+    Faults.of_a_forgetful_redis(), conflict=0.6, garbage=0.0, redis_emptied=0.0, replay=0.0, cancel=0.0
+)
 
 
 @pytest.fixture
 def history() -> History:
     """Two requests of one id, often, and no other trouble."""
-    faults = replace(
-        Faults.of_a_forgetful_redis(), conflict=0.6, garbage=0.0, redis_emptied=0.0, replay=0.0, cancel=0.0
-    )
-    made = run(replace(Scenario.drawn(1), faults=faults, requests=30, span_s=4.0))
+    made = run(replace(Scenario.drawn(1), faults=CONFLICTING, requests=30, span_s=4.0))
+    assert list(it_ends.check(made)) == []
     assert [list(check(made)) for check in CHECKS] == [[], [], []]
     return made
 
@@ -103,3 +116,61 @@ def test_a_sender_that_hears_nothing_is_found_out(history: History) -> None:
 def test_a_sender_that_is_told_of_a_conflict_without_one_is_found_out(history: History) -> None:
     rewritten(history, lambda outcome: outcome | {"request_digest": "0" * 32})
     assert "is told of a conflict that there is none of" in " ".join(nobody_is_handed_anothers.check(history))
+
+
+def test_an_id_that_is_answered_for_two_requests_is_found_out(history: History) -> None:
+    first = next(each for _, each in history.outcomes() if each["status"] == "completed")
+    again = replace(history.commits[-1], records={}, outcomes=[first | {"run": 1, "request_digest": "0" * 32}])
+    history.commits.append(again)
+    assert "is the outcome of another request of this id" in " ".join(conflicts_are_told.check(history))
+
+
+def test_a_reader_that_takes_a_later_run_of_another_for_its_own_is_found_out(history: History) -> None:
+    """The first outcome is its own; that it reads on is no matter of the client that waits."""
+    for sent in history.sent:
+        sent.run = 1
+
+    def unproven(outcome: Outcome) -> Outcome:
+        return outcome | {"tenant": None, "request_digest": None, "endpoint": None}
+
+    rewritten(history, unproven)
+    assert "who expects the outcome of" in " ".join(nobody_is_handed_anothers.check(history))
+
+
+def test_who_cancels_as_one_tenant_and_is_handed_the_answer_of_another_is_found_out(history: History) -> None:
+    tenants = {(each["submitted_id"], each["tenant"]) for _, each in history.outcomes() if is_conflict(each)}
+    answered = next(
+        each
+        for _, each in history.outcomes()
+        if each["status"] == "completed"
+        and any(name == each["id"] and tenant not in {None, each["tenant"]} for name, tenant in tenants)
+    )
+    sent = next(each for each in history.sent if each.id == answered["id"])
+    history.sent.append(replace(sent, at_s=sent.at_s + 100, topic=topics.control_topic(PREFIX), body=None))
+    assert list(nobody_is_handed_anothers.check(history)) == []
+
+    def of_nobody(outcome: Outcome) -> Outcome:
+        return outcome | {"tenant": None, "request_digest": None} if outcome["id"] == answered["id"] else outcome
+
+    rewritten(history, of_nobody)
+    assert "who cancels" in " ".join(nobody_is_handed_anothers.check(history))
+
+
+@pytest.mark.parametrize("troubled", [{"cancel": 0.2}, {"call_fails": 0.6, "replay": 1.0}])
+def test_conflicts_are_cancelled_and_replayed_too(troubled: dict[str, float]) -> None:
+    """What producers do, and that no checker takes it for a broken promise."""
+    faults = replace(CONFLICTING, **troubled)
+    made = run(replace(Scenario.drawn(1), faults=faults, requests=60, span_s=4.0))
+    assert list(it_ends.check(made)) == []
+    assert [list(check(made)) for check in ALL] == [[]] * len(ALL)
+    told = {each["submitted_id"]: each["id"] for _, each in made.outcomes() if is_conflict(each)}
+    if "cancel" in troubled:
+        cancelled = {each.id for each in made.sent if each.is_cancel}
+        assert cancelled & told.keys()
+        assert cancelled & set(told.values())
+        return
+    replayed = [each for each in made.sent if each.run]
+    assert {str(each.id) for each in replayed} & told.keys()
+    places = told_of_conflict(made)
+    assert any(f"{each.topic}/{each.partition}/{each.offset}" in places for each in replayed)
+    assert any("~" in str(each.id) and each.body for each in made.sent)

@@ -2,6 +2,7 @@
 
 It is taken in the transaction that stores it as done. From then on its request has been answered, or will be answered
 `cancelled`: whatever ends its leader. Replays are looked at only for calls in spite of it: it may speak of another run.
+Nor can it end what tells of a conflict of ids: that was sent under another id, and is not called.
 """
 
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ def _lost(history: History) -> Iterator[str]:
     taken = _taken(history)
     for at_s, outcome in history.outcomes():
         since_s = taken.get(outcome["id"], at_s)
+        if outcome.get("submitted_id") is not None:
+            continue
         if outcome["run"] == 0 and since_s < at_s and outcome.get("reason") != "cancelled":
             told = outcome.get("reason") or outcome["status"]
             yield f"{outcome['id']} is {told} at {at_s:.3f} s; its cancel was taken at {since_s:.3f} s"

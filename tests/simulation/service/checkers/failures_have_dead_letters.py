@@ -1,12 +1,14 @@
 """Each Failed has a dead letter in its own transaction: same reason, same run, and the record of that very id.
 
-A cancelled request has none, since nothing of it is to be replayed.
+A cancelled request has none, since nothing of it is to be replayed. What tells of a conflict of ids is no run of its
+id, whatever run its record names: where that stands, `conflicts_are_told` looks at.
 """
 
 from collections import Counter
 from collections.abc import Iterator
 
 from schemas import headers as names
+from schemas.outcome import FailureReason
 from schemas.record import Record
 from tests.simulation.service.history import DEAD_LETTERS, Commit, History
 from tests.simulation.service.troubles import named_in
@@ -32,8 +34,9 @@ def _letters(history: History, commit: Commit) -> Counter[tuple[str | None, int,
         told = dict(record.headers)
         topic, number, offset = told[names.ORIGIN].decode().split("/")
         source = history.kafka.logs(topic)[int(number)].slots[int(offset)].record
-        run = int(told.get(names.RUN, b"0"))
-        found[_id_of(source), run, told[names.REASON].decode()] += 1
+        reason = told[names.REASON].decode()
+        run = 0 if reason == FailureReason.ID_CONFLICT else int(told.get(names.RUN, b"0"))
+        found[_id_of(source), run, reason] += 1
     return found
 
 

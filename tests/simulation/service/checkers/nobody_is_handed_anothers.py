@@ -1,10 +1,13 @@
 """Who sent a request and waits for it is handed its own outcome, or told of the conflict; never what is another's.
 
 Each record of a request is waited for by a client of its own, which compares as `GenerationClient` does: it follows
-what is committed from when it sent the record on, and reads back what was there before.
+what is committed from when it sent the record on, and reads back what was there before. It is also what a reader
+expects, of every run. Who cancels an id waits for its outcome as the tenant of each of its requests.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from broker.client import _Waiting
@@ -24,26 +27,69 @@ Published = list[tuple[float, Outcome]]
 def check(history: History) -> Iterator[str]:
     """A sender that is handed another's outcome, or that is neither answered nor told."""
     published, told = _published(history), told_of_conflict(history)
+    tenants: dict[str, set[str]] = defaultdict(set)
     for sent in history.sent:
-        if sent.id is None or sent.body is None or sent.run:
+        decoded = _decoded(history, sent)
+        if decoded is None:
             continue
-        record = history.kafka.logs(sent.topic)[sent.partition].slots[sent.offset].record
-        decoded = None if record is None else decode_request(record.value, record.headers)
-        if not isinstance(decoded, DecodedRequest) or decoded.request.id != sent.id:
-            continue
-        waiting = _Waiting(Expectation.of(decoded.request), "request", "", known_before=True)
-        place = f"{sent.topic}/{sent.partition}/{sent.offset}"
-        try:
-            handed = _handed(published.get(sent.id, []), sent, waiting)
-        except IdConflict:
-            if place not in told and not history.trimmed:
-                yield f"who sent {place} as {sent.id} is told of a conflict that there is none of"
-            continue
-        if handed is None:
-            if sent.id not in history.excused and not history.trimmed:
-                yield f"who sent {place} as {sent.id} is neither answered nor told of a conflict"
-        elif reason := _why_not(history, handed, sent, decoded):
-            yield f"who sent {place} as {sent.id} is handed {reason}"
+        outcomes = published.get(decoded.request.id, [])
+        if decoded.request.tenant is not None:
+            tenants[decoded.request.id].add(decoded.request.tenant)
+        yield from _reading(history, outcomes, sent, decoded)
+        if sent.run == 0:
+            yield from _waiting(history, outcomes, sent, decoded, told)
+    yield from _cancelling(history, published, tenants)
+
+
+def _reading(history: History, outcomes: Published, sent: Sent, decoded: DecodedRequest) -> Iterator[str]:
+    """Whoever expects the outcome of this record, and takes another one for it."""
+    expected = Expectation.of(decoded.request)
+    for _, outcome in outcomes:
+        if not expected.differences(outcome) and (reason := _why_not_of(history, outcome, sent, decoded)):
+            yield f"who expects the outcome of {_place(sent)} reads {reason}"
+
+
+def _waiting(
+    history: History, outcomes: Published, sent: Sent, decoded: DecodedRequest, told: set[str]
+) -> Iterator[str]:
+    """Whoever sent this record, and waits."""
+    waiting = _Waiting(Expectation.of(decoded.request), "request", "", known_before=True)
+    who = f"who sent {_place(sent)} as {sent.id}"
+    try:
+        handed = _handed(outcomes, sent, waiting)
+    except IdConflict:
+        if _place(sent) not in told and not history.trimmed:
+            yield f"{who} is told of a conflict that there is none of"
+        return
+    if handed is None:
+        if sent.id not in history.excused and not history.trimmed:
+            yield f"{who} is neither answered nor told of a conflict"
+    elif reason := _why_not(history, handed, sent, decoded):
+        yield f"{who} is handed {reason}"
+
+
+def _cancelling(history: History, published: Mapping[str, Published], tenants: Mapping[str, set[str]]) -> Iterator[str]:
+    """Whoever cancels as one tenant and is handed the answer of another one."""
+    for sent in history.sent:
+        for tenant in sorted(tenants.get(sent.id or "", ())) if sent.is_cancel else ():
+            waiting = _Waiting(Expectation(str(sent.id), tenant), "cancel", "", known_before=True)
+            with suppress(IdConflict):
+                handed = _handed(published.get(str(sent.id), []), sent, waiting)
+                if isinstance(handed, Completed) and handed.tenant != tenant:
+                    yield f"who cancels {sent.id} as {tenant} is handed the answer to a request of {handed.tenant}"
+
+
+def _place(sent: Sent) -> str:
+    return f"{sent.topic}/{sent.partition}/{sent.offset}"
+
+
+def _decoded(history: History, sent: Sent) -> DecodedRequest | None:
+    """The request in a record; None if there is none, or of another id."""
+    if sent.id is None or sent.body is None:
+        return None
+    record = history.kafka.logs(sent.topic)[sent.partition].slots[sent.offset].record
+    decoded = None if record is None else decode_request(record.value, record.headers)
+    return decoded if isinstance(decoded, DecodedRequest) and decoded.request.id == sent.id else None
 
 
 def _handed(published: Sequence[tuple[float, Outcome]], sent: Sent, waiting: _Waiting) -> Outcome | None:
@@ -60,6 +106,11 @@ def _why_not(history: History, handed: Outcome, sent: Sent, decoded: DecodedRequ
     """Why an outcome is not of this very request."""
     if handed.id != sent.id:
         return f"the outcome of {handed.id}"
+    return _why_not_of(history, handed, sent, decoded)
+
+
+def _why_not_of(history: History, handed: Outcome, sent: Sent, decoded: DecodedRequest) -> str | None:
+    """Why an answer is not to what this record asks for."""
     if isinstance(handed, Completed):
         if handed.tenant != decoded.request.tenant:
             return f"the answer to a request of {handed.tenant}"
