@@ -80,6 +80,15 @@ def test_where_a_producer_has_chosen_its_own_ids_it_takes_the_next_and_in_the_en
     assert shell.is_empty()
 
 
+def test_what_is_parked_under_its_own_id_is_another_request_however_few_attempts_it_names() -> None:
+    shell = contesting()
+    shell.read(settled(OWN, Fate.PARKED, attempt=0, body="else"))
+    shell.take("x")
+    number = shell.take_at(Source(P1, 0), OTHER)
+    shell.settle_all()
+    assert shell.decisions(number) == [Fail("id_conflict", CONFLICT.sentence, apart=2)]
+
+
 def test_one_that_a_request_under_way_has_chosen_is_taken_by_no_other() -> None:
     shell = contesting()
     shell.take("x")
@@ -152,3 +161,10 @@ def test_garbage_that_another_leader_in_between_has_made_a_conflict_of_has_one_t
 
 def test_without_names_the_dead_letter_alone_tells() -> None:
     assert nameless(TicketNumber(1), 1) == b""
+    shell = Shell().lead({place(): PartitionProgress(0), P1: PartitionProgress(0)})
+    shell.take("x")
+    number = shell.take_at(Source(P1, 0), OTHER)
+    shell.settle_all()
+    assert shell.decisions(number) == [Bury("id_conflict", CONFLICT.sentence)]
+    assert shell.fates("", body="else") == []
+    assert shell.is_empty()

@@ -168,6 +168,9 @@ def test_so_does_a_record_that_is_no_request() -> None:
     told = failed(cargo, CONFLICT, TERM)
     assert (told.run, told.submitted_id, told.tenant, told.request_digest) == (0, "lead-1", "acme", None)
     assert apart_hash(cargo, 1) == id_hash(told.id)
+    cargo.content = Undecodable("No id.")
+    place = Origin(cargo.topic, cargo.source.partition.number, cargo.source.offset)
+    assert apart_hash(cargo, 1) == id_hash(new_id_of("", place))
 
 
 def test_the_times_are_those_of_the_last_call() -> None:

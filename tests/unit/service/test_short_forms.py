@@ -18,16 +18,19 @@ from broker.core.commands import (
     Withdraw,
 )
 from broker.core.identity import Fate, Identity
+from broker.core.reception import CONFLICT
 from broker.core.ticket import TicketNumber
 from broker.ports import Outgoing
 from broker.service.cargo import Cargo
 from broker.service.short_forms import ShortForms, withdrawn
 from schemas.codec import decode_ledger, decode_outcome
 from schemas.control import Cancel
+from schemas.dead_letter import Origin
 from schemas.ids import id_hash
 from schemas.ledger import LedgerState
 from schemas.outcome import Failed
 from schemas.record import Record
+from schemas.replay_codec import new_id_of
 from schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.service.publishing import BATCH, NOW, Rig, headers
 from tests.unit.service.rig import Process, World, led, until
@@ -231,6 +234,27 @@ def test_the_fewest_words_still_say_whose_outcome_it_is_and_of_which_run(
     failed = Failed(id=name, run=run, lane="standard", reason="rejected", message="No.", attempts=2, term=7)
     assert decode_outcome(outcome.record.value, outcome.record.headers) == failed
     assert told == [("encode", error, {"topic": "t.requests.standard", "partition": 3, "offset": 42})]
+
+
+def test_the_fewest_words_on_a_conflict_stand_under_an_id_of_its_own() -> None:
+    rig = Rig()
+    cargo = rig.request()
+    assert isinstance(cargo.content, DecodedRequest)
+    cargo.content = replace(cargo.content, run=3)
+    forms = ShortForms("t", lambda *_, **__: None, lambda *_: Outgoing("t.letters", cargo.record))
+    outcome, _ = forms.of(Settlement(TicketNumber(1), CONFLICT), cargo, RuntimeError(), term=7, now=NOW)
+    told = decode_outcome(outcome.record.value, outcome.record.headers)
+    assert told == Failed(
+        id=new_id_of("lead-1", Origin("t.requests.standard", 3, 42)),
+        run=0,
+        submitted_id="lead-1",
+        lane="standard",
+        reason="id_conflict",
+        message=CONFLICT.sentence,
+        attempts=2,
+        term=7,
+    )
+    assert outcome.record.key == b"lead-1"
 
 
 def test_where_even_those_cannot_be_made_both_exceptions_are_told_with_their_place() -> None:
