@@ -6,7 +6,7 @@ from broker.core.cancels import Cancel
 from broker.core.commands import Bury, Complete, Discard, Fail
 from broker.core.identity import Fate
 from broker.core.progress import PartitionProgress
-from broker.core.reception import APART_MAX, CONFLICT, nameless
+from broker.core.reception import CONFLICT, nameless
 from broker.core.ticket import Candidate, Garbage, Source, TicketNumber
 from tests.unit.core.shell import WALL_MS, Shell
 from tests.unit.core.specimens import candidate, identity, place
@@ -59,23 +59,23 @@ def test_a_cancel_of_the_id_is_no_cancel_of_it() -> None:
 
 @pytest.mark.parametrize("fate", [Fate.COMPLETED, Fate.FAILED, Fate.PARKED])
 @pytest.mark.parametrize("body", ["else", "third"])
-@pytest.mark.parametrize("chosen", range(APART_MAX + 1))
+@pytest.mark.parametrize("chosen", range(4))
 def test_where_a_producer_has_chosen_its_own_ids_it_takes_the_next_and_in_the_end_the_letter_alone_tells(
     fate: Fate, body: str, chosen: int
 ) -> None:
     shell = contesting()
-    names = [f"{'x' * nth} of 2" for nth in range(1, APART_MAX + 1)]
+    names = [f"{'x' * nth} of 2" for nth in range(1, 4)]
     for name in names[:chosen]:
         shell.read(settled(name, fate, attempt=1, body=body))
     shell.take("x")
     number = shell.take_at(Source(P1, 0), OTHER)
     shell.settle_all()
-    if chosen == APART_MAX:
+    if chosen == 3:
         assert shell.decisions(number) == [Bury("id_conflict", CONFLICT.sentence)]
     else:
         assert shell.decisions(number) == [Fail("id_conflict", CONFLICT.sentence, apart=chosen + 1)]
     assert [shell.fates(name, body="else") for name in names] == [
-        [Fate.FAILED] if nth == chosen else [] for nth in range(APART_MAX)
+        [Fate.FAILED] if nth == chosen else [] for nth in range(3)
     ]
     assert shell.is_empty()
 

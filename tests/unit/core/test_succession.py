@@ -11,7 +11,7 @@ from broker.core.progress import PartitionProgress
 from broker.core.ticket import CallNumber, Garbage, Source
 from broker.core.verdict import Meaning
 from tests.unit.core.shell import WALL_MS, Shell, leading
-from tests.unit.core.specimens import candidate, identity, place, verdict
+from tests.unit.core.specimens import HOUR_MS, candidate, identity, place, verdict
 
 P1 = place("standard", 1)
 
@@ -228,6 +228,19 @@ def test_a_conflict_that_waits_for_its_commit_is_judged_anew_under_the_id_that_i
     shell.settle_all()
     assert shell.decisions(other) == [Discard()]
     assert shell.fates("own", body="else") == []
+
+
+def test_what_was_answered_too_long_ago_is_not_known_to_the_next_term() -> None:
+    shell = leading()
+    shell.read(settled("x", Fate.COMPLETED))
+    shell.suspend()
+    shell.now_ms += HOUR_MS // 2
+    shell.promote(shell.restored())
+    assert shell.core.identities.knows(identity("x").id_hash)
+    shell.suspend()
+    shell.now_ms += HOUR_MS
+    shell.promote(shell.restored())
+    assert not shell.core.identities.knows(identity("x").id_hash)
 
 
 def failing_what_is_overdue() -> Shell:
