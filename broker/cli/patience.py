@@ -1,8 +1,8 @@
 """How long a one-shot verb waits for Kafka or Redis: no longer than `--timeout`, and never in silence.
 
 What a client library does within that time is its own; some of it, such as closing a connection over which nothing
-comes, takes many seconds more. So each attempt is a task that is left behind when the time is over, and so is a name
-look-up, which no one can end: the process ends without it.
+comes, takes many seconds more. So each attempt is a task that is left behind when the time is over. So is the thread of
+a name look-up, which cannot be cancelled: the process ends without it.
 """
 
 import asyncio
@@ -27,7 +27,8 @@ CLOSING_S: Final = 0.3
 """How long an attempt in vain may take to close what it has opened."""
 _PAUSE_FIRST_S = 0.2
 _PAUSE_MAX_S = 2.0
-_FOR_EVER_S: Final = float("inf")
+FOR_EVER_S: Final = float("inf")
+"""A timeout of `within`: wait until there is an answer."""
 
 
 def hush_kafka() -> None:
@@ -114,10 +115,10 @@ async def within(timeout_s: float, ask: Callable[[], Awaitable[_T]], *, place: s
     """What `ask` answers, asked again while it is away; after a second a line says what is waited for, and until when.
 
     Args:
-        timeout_s: Until when; infinite: for ever.
+        timeout_s: How long in all; `FOR_EVER_S`: until there is an answer.
         ask: Raises Unreachable while there is no answer.
         place: What is waited for, as `Kafka at localhost:9092`.
-        otherwise: The sentence for a wait that gives no reason.
+        otherwise: What to say after `timeout_s` if no attempt has given a reason.
 
     Raises:
         Unreachable: It was still away after `timeout_s`, held to a fraction of a second.
@@ -129,7 +130,7 @@ async def within(timeout_s: float, ask: Callable[[], Awaitable[_T]], *, place: s
         while True:
             asking = asyncio.ensure_future(ask())
             try:
-                left_s = None if timeout_s == _FOR_EVER_S else max(0.0, until - loop.time())
+                left_s = None if timeout_s == FOR_EVER_S else max(0.0, until - loop.time())
                 await asyncio.wait({asking}, timeout=left_s)
             finally:
                 if not asking.done():
@@ -148,7 +149,7 @@ async def within(timeout_s: float, ask: Callable[[], Awaitable[_T]], *, place: s
 
 
 async def _left_behind(task: "asyncio.Future[Any]") -> None:
-    """Cancel it, and give it a moment to end; whatever it ends with is looked at by nobody."""
+    """Cancel it, and give it a moment to end; its result or error is ignored."""
     task.add_done_callback(lambda late: late.cancelled() or late.exception())
     task.cancel()
     await asyncio.wait({task}, timeout=CLOSING_S)
@@ -167,7 +168,7 @@ def _telling(place: str, timeout_s: float) -> Iterator[_Told]:
     at = datetime.now().astimezone()
 
     def tell() -> None:
-        if timeout_s == _FOR_EVER_S:
+        if timeout_s == FOR_EVER_S:
             until = "until it answers; Ctrl-C ends this"
         else:
             until = f"until {at + timedelta(seconds=timeout_s):%H:%M:%S} (--timeout {timeout_s:g})"

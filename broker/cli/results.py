@@ -15,12 +15,12 @@ from broker.cli.moments import moment
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.outcome_line import outcome_line
 from broker.cli.outcome_rows import COLUMNS, line_of, text_of
-from broker.cli.patience import closing, hush_kafka, kafka_at, run_verb, within
+from broker.cli.patience import FOR_EVER_S, closing, hush_kafka, kafka_at, run_verb, within
 from broker.cli.screen import screen
 from broker.cli.terminal import is_person_watching, safe, say
-from broker.cli.topics_there import absent
+from broker.cli.topics_there import no_such_topic
 from broker.client_ports import ClientDoors, Start
-from broker.errors import MissingTopic
+from broker.errors import InvalidRequest, MissingTopic
 from broker.settings.whole import Settings
 from consumers.past_outcomes import PastOutcomes
 from consumers.results import ResultReader
@@ -29,7 +29,6 @@ from schemas.outcome import Failed, Outcome, sent_as
 from schemas.unreadable import UNREADABLE, is_unreadable
 
 _FAILED = 1
-_FOR_EVER_S = float("inf")
 _WATCHED_LIMIT: Final = 100
 """Rows on a terminal, unless --limit says otherwise; into a pipe go all of them, as ever."""
 _PAGE_ROWS: Final = 500
@@ -181,13 +180,15 @@ async def _opened(opening: Callable[[], Awaitable[None]], sought: _Sought, timeo
     try:
         await within(timeout_s, opening, place=kafka_at(sought.connection))
     except MissingTopic as reason:
-        raise await absent(reason, sought.topic, sought.settings) from reason
+        if sought.topic is None:
+            raise
+        raise InvalidRequest(await no_such_topic(sought.topic, sought.settings)) from reason
 
 
 async def _followed(sought: _Sought, chosen: Chosen, manner: Manner) -> bool:
     reader = sought.reader()
     async with closing(reader):
-        await _opened(reader.open, sought, _FOR_EVER_S)
+        await _opened(reader.open, sought, FOR_EVER_S)
         return await _shown_as_they_come(reader, chosen, manner)
 
 

@@ -5,7 +5,7 @@ from broker.adapters.kafka_rights import seen
 from broker.adapters.kafka_topics import all_topics
 from broker.cli.patience import kafka_at, within
 from broker.cli.request_lines import Checked, refuse_lanes
-from broker.errors import MissingTopic, NotSubmitted
+from broker.errors import NotSubmitted
 from broker.lane_names import no_such_lane
 from broker.settings.whole import Settings
 from schemas.nearest import nearest, shown
@@ -28,19 +28,16 @@ async def check_lanes(settings: Settings, source: str, told: Checked, *, given: 
     if not found.missing:
         return
     topics = await all_topics(connection)
-    absent_lanes = {lanes[topic]: no_such_lane(lanes[topic], prefix, topics) for topic in found.missing}
-    if given in absent_lanes:
-        raise NotSubmitted(absent_lanes[given])
-    refuse_lanes(source, told, absent_lanes)
+    absent = {lanes[topic]: no_such_lane(lanes[topic], prefix, topics) for topic in found.missing}
+    if given in absent:
+        raise NotSubmitted(absent[given])
+    refuse_lanes(source, told, absent)
 
 
-async def absent(reason: MissingTopic, named: str | None, settings: Settings) -> MissingTopic:
-    """What to say of a topic of outcomes that is not there: of one that was named, which one was likely meant."""
-    if named is None:
-        return reason
+async def no_such_topic(named: str, settings: Settings) -> str:
+    """What to say of a topic of outcomes that is not there, with the one that was likely meant; raises as Kafka says."""
     own = results_topic(settings.kafka.topic_prefix)
     topics = await all_topics(KafkaConnection.of(settings.kafka))
     near = nearest(named, (topic for topic in topics if not topic.startswith("__")))
     mend = f"did you mean {near}?" if near else f"outcomes are in {own}, and in the topics of replies.allow."
-    reason.args = (f"There is no topic {shown(named)}: {mend}",)
-    return reason
+    return f"There is no topic {shown(named)}: {mend}"
