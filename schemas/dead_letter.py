@@ -21,8 +21,8 @@ class DeadLetter:
     """Key, value and headers are the original's, unchanged, unless the record was too long.
 
     Attributes:
-        reason: A Failed's reason, or `id_conflict`, `undecodable`, `lost_by_retention`; of a service's
-            own dead letters `handler_failed`, `handler_refused`.
+        reason: A Failed's reason, or `undecodable`, `lost_by_retention`; of a service's own dead letters
+            `handler_failed`, `handler_refused`.
         attempts: HTTP calls made.
         original_length: Bytes of the whole value, if `value` holds only its beginning.
         sha256: Of the whole value, in hex, if `value` holds only its beginning.

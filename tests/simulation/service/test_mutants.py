@@ -31,7 +31,7 @@ def _rows(text: str) -> list[str]:
 
 
 def test_every_promise_has_a_planted_fault_that_breaks_it() -> None:
-    assert len(PROMISES) >= 10
+    assert len(PROMISES) >= 11
     broken = {number for each in MUTANTS.values() for number in each.breaks}
     assert sorted(PROMISES - broken) == []
 
@@ -95,8 +95,9 @@ def test_a_planted_fault_fits_the_product(name: str) -> None:
         pass
 
 
-def test_there_are_enough_planted_faults() -> None:
+def test_there_are_enough_planted_faults_and_the_design_says_how_many() -> None:
     assert len(MUTANTS) >= AT_LEAST
+    assert f"`make sim-mutants` plants {len(MUTANTS)} faults" in (ROOT / "DESIGN.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["progress runs ahead", "an outcome says an old term", "reset latest"])
