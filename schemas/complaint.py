@@ -5,7 +5,7 @@ sentence comes from `GenerationClient`, from `headrace submit` and from a dispat
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -72,7 +72,7 @@ def _complaint(first: ErrorDetails) -> str:
     if kind == "json_invalid":
         return "it is not JSON"
     if kind == "literal_error":
-        return _none_of(_QUOTED.findall(first["ctx"]["expected"]), given)
+        return must_be_one_of(_QUOTED.findall(first["ctx"]["expected"]), given)
     if kind == "string_too_short" and not given:
         return "it must not be empty"
     is_other = kind.endswith(("_type", "_parsing")) and not isinstance(given, float)
@@ -85,7 +85,8 @@ def expected_in(first: ErrorDetails) -> str:
     return _EXPECTED.get(first["type"], _OTHERWISE).format(**first.get("ctx", {}))
 
 
-def _none_of(names: Sequence[str], given: Any) -> str:
+def must_be_one_of(names: Collection[str], given: Any) -> str:
+    """`it must be responses or embeddings (did you mean embeddings?)`; it follows a colon."""
     near = nearest(given, names) if isinstance(given, str) else None
     return f"it must be {listed(names, last='or')}" + (f" (did you mean {near}?)" if near else "")
 

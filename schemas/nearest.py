@@ -1,4 +1,4 @@
-"""The known name that a wrong one most likely stands for: one way to guess, and one sentence, at every door."""
+"""The known name that a wrong one was most likely meant for: one way to guess, for commands, settings and requests."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -24,6 +24,13 @@ def there_is_no(noun: str, wrong: str, known: Iterable[str]) -> str:
     only = f", only {listed(names)}" if names else ""
     near = nearest(wrong, names)
     return f"There is no {noun} {shown(wrong)}{only}" + (f": did you mean {near}?" if near else ".")
+
+
+def meant_or_known(wrong: str, known: Iterable[str]) -> str:
+    """The end of a complaint about a name: `; did you mean 'urgent'?`, or `; there are urgent, standard, bulk`."""
+    names = list(known)
+    near = nearest(wrong, names)
+    return f"; did you mean {near!r}?" if near else f"; there are {', '.join(names)}"
 
 
 def listed(names: Iterable[str], *, last: str = "and") -> str:

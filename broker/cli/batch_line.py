@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from broker.errors import InvalidRequest
-from schemas.complaint import kind_of
+from schemas.complaint import kind_of, must_be_one_of
 from schemas.ids import ID_LENGTH_MAX, is_valid_id
-from schemas.nearest import listed, nearest, shown
+from schemas.nearest import listed, shown
 from schemas.request import ENDPOINTS
 
 MARKS: Final = ("custom_id", "method", "url")
@@ -61,6 +61,4 @@ def _id(custom_id: object) -> str:
 def _endpoint(url: object) -> str:
     if isinstance(url, str) and url in _BY_URL:
         return _BY_URL[url]
-    near = nearest(url, _BY_URL) if isinstance(url, str) else None
-    meant = f" (did you mean {near}?)" if near else ""
-    raise InvalidRequest(f"The field url is not valid: it must be {listed(_BY_URL, last='or')}{meant}.")
+    raise InvalidRequest(f"The field url is not valid: {must_be_one_of(_BY_URL, url)}.")

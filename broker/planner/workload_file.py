@@ -19,7 +19,7 @@ from typing import Any, Final
 from broker.planner.amounts import clock_ms, per_hour, span, span_ms
 from broker.planner.arrivals import ENDPOINTS
 from broker.planner.workload import HOUR_MS, Batch, Stream, Workload
-from schemas.nearest import nearest
+from schemas.nearest import meant_or_known
 
 STREAMS_MAX: Final = 100
 REQUESTS_MAX: Final = 10_000_000
@@ -56,7 +56,7 @@ def lane_among(value: object, lanes: Iterable[str]) -> str:
     """A lane's name. Raises ValueError, which names the nearest."""
     known = tuple(lanes)
     if value not in known:
-        raise ValueError(f"there is no lane {value!r}{_nearest(value, known)}")
+        raise ValueError(f"there is no lane {value!r}{meant_or_known(str(value), known)}")
     return str(value)
 
 
@@ -89,18 +89,12 @@ def _read(table: Mapping[str, object], known: Mapping[str, _Key], where: str) ->
     found: dict[str, Any] = {}
     for key, value in table.items():
         if key not in known:
-            raise WorkloadError(f"{where} has an unknown key {key!r}{_nearest(key, known)}")
+            raise WorkloadError(f"{where} has an unknown key {key!r}{meant_or_known(key, known)}")
         try:
             found[known[key].name] = known[key].read(value)
         except ValueError as error:
             raise WorkloadError(f"{where}: {key}: {error}") from error
     return found
-
-
-def _nearest(value: object, known: Iterable[str]) -> str:
-    names = list(known)
-    near = nearest(str(value), names)
-    return f"; did you mean {near!r}?" if near else f"; there are {', '.join(names)}"
 
 
 def _whole_number(low: int, high: int) -> Callable[[object], int]:
@@ -120,7 +114,7 @@ def _text(value: object) -> str:
 
 def _endpoint(value: object) -> str:
     if value not in ENDPOINTS:
-        raise ValueError(f"there is no endpoint {value!r}{_nearest(value, ENDPOINTS)}")
+        raise ValueError(f"there is no endpoint {value!r}{meant_or_known(str(value), ENDPOINTS)}")
     return str(value)
 
 

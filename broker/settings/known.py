@@ -1,4 +1,7 @@
-"""Which keys there are, and which of them somebody most likely meant."""
+"""Which keys there are, and which of them a wrong one was most likely meant for.
+
+Unlike `schemas.nearest`, `nearest_key` always names one: a key of the same table if one is like it, else of any table.
+"""
 
 from collections.abc import Mapping
 from difflib import SequenceMatcher
@@ -9,9 +12,7 @@ from pydantic import SecretStr
 from broker.settings.group import Group
 from broker.settings.origins import Path, dotted
 from broker.settings.whole import Settings
-
-_ALIKE = 0.6
-"""Below this likeness a key of the same table is no better guess than one of another table."""
+from schemas.nearest import ALIKE
 
 
 def group_at(path: Path) -> type[Group] | None:
@@ -46,11 +47,11 @@ def known_keys(path: Path) -> list[Path]:
     return [(*path, name) for name in names]
 
 
-def nearest(path: Path) -> str:
+def nearest_key(path: Path) -> str:
     """The known key that `path` most likely stands for, dotted."""
     beside = known_keys(path[:-1])
     best = max(beside, key=lambda known: _likeness(path, known), default=None)
-    if best is None or _likeness(path, best) < _ALIKE:
+    if best is None or _likeness(path, best) < ALIKE:
         elsewhere = [known for group in Settings.model_fields for known in known_keys((group,))]
         best = max([*beside, *elsewhere], key=lambda known: _likeness(path, known))
     return dotted(best)

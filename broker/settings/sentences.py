@@ -9,12 +9,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from broker.settings.group import ContradictionsError
-from broker.settings.known import group_at, nearest, secret_keys
+from broker.settings.known import group_at, nearest_key, secret_keys
 from broker.settings.lanes import LANE_DEFAULTS
 from broker.settings.mistakes import Mistake
 from broker.settings.origins import Leaves, Path, dotted, named, origin_of, origins_of
-from schemas.nearest import listed
-from schemas.nearest import nearest as nearest_name
+from schemas.nearest import listed, nearest
 
 _EXPECTED = {
     "bool_parsing": "true or false",
@@ -69,7 +68,7 @@ def _mistakes(found: ErrorDetails, given: Leaves) -> list[Mistake]:
 def _sentence(path: Path, place: str, found: ErrorDetails) -> str:
     context = found.get("ctx", {})
     if found["type"] == "extra_forbidden":
-        return f"{dotted(path)}{place} is no setting: the nearest is {nearest(path)}"
+        return f"{dotted(path)}{place} is no setting: the nearest is {nearest_key(path)}"
     if found["type"] == "value_error":
         return f"{dotted(path)}{place} {context['error']}"
     if found["type"] in _TABLE_TYPES:
@@ -81,7 +80,7 @@ def _sentence(path: Path, place: str, found: ErrorDetails) -> str:
 
 def _new_lane(path: Path, place: str) -> str:
     """Of a lane that only needs an order: it may be a new one, or one of those that there are, misspelt."""
-    near = nearest_name(path[1], LANE_DEFAULTS)
+    near = nearest(path[1], LANE_DEFAULTS)
     meant = f"did you mean {near}?" if near else f"there are {listed(LANE_DEFAULTS)}"
     return f"{dotted(path[:-1])}{place} is a new lane without an order: give it one, or correct its name ({meant})"
 

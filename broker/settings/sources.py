@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-from broker.settings.known import group_at, nearest, secret_keys
+from broker.settings.known import group_at, nearest_key, secret_keys
 from broker.settings.lines import line_at, lines_of
 from broker.settings.mistakes import Complain, Mistake
 from broker.settings.origins import Given, Leaves, Origin, Path, Source, dotted, leaves
@@ -136,10 +136,10 @@ def _variable_like(rest: str) -> str:
     lowered = rest.lower()
     for group in Settings.model_fields:
         if lowered.startswith(f"{group}_"):
-            key = nearest((group, lowered.removeprefix(f"{group}_").lstrip("_")))
+            key = nearest_key((group, lowered.removeprefix(f"{group}_").lstrip("_")))
             return PREFIX + key.upper().replace(".", "__")
     head, _, tail = lowered.partition("__")
-    group = nearest((head,)) if tail else nearest((lowered,))
+    group = nearest_key((head,)) if tail else nearest_key((lowered,))
     return PREFIX + "__".join([*group.upper().split("."), *([tail.upper()] if tail else [])])
 
 

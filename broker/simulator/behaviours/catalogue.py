@@ -59,7 +59,7 @@ from broker.simulator.behaviours.troubles import (
     SlowStreams,
 )
 from broker.simulator.pricing import Law
-from schemas.nearest import nearest
+from schemas.nearest import meant_or_known
 
 Behaviour = (
     Period
@@ -150,11 +150,11 @@ def behaviour(name: str, /, **numbers: Any) -> Behaviour:
     """
     known = NAMED.get(name)
     if known is None:
-        raise ValueError(f"there is no behaviour {name!r}{_nearest(name, NAMED)}")
+        raise ValueError(f"there is no behaviour {name!r}{meant_or_known(name, NAMED)}")
     names = [field.name for field in fields(known)]
     for field in numbers:
         if field not in names:
-            raise ValueError(f"{name} has no {field!r}{_nearest(field, names)}")
+            raise ValueError(f"{name} has no {field!r}{meant_or_known(field, names)}")
     try:
         return replace(known, **{field: _typed(known, field, value) for field, value in numbers.items()})
     except TypeError as error:
@@ -228,8 +228,3 @@ def _typed(known: Behaviour, field: str, value: Any) -> Any:
     if isinstance(value, int) or value is None:
         return value
     raise ValueError(f"{field} is a whole number, not {value!r}")
-
-
-def _nearest(wrong: str, known: Any) -> str:
-    near = nearest(wrong, known)
-    return f"; did you mean {near!r}?" if near else f"; there are {', '.join(known)}"
