@@ -1,4 +1,4 @@
-"""Numbers as a tired person reads them."""
+"""Numbers as a tired person reads them, and ids with their runs."""
 
 from typing import Final
 
@@ -41,3 +41,8 @@ def spoken_bytes(count: int) -> str:
 def counted(count: int, noun: str) -> str:
     """`1 standby`, `2 standbys`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def spoken_id(request_id: str, run: int) -> str:
+    """`lead-1`, or `lead-1#2` of a later run."""
+    return f"{request_id}#{run}" if run else request_id

@@ -21,34 +21,34 @@ _READABLE: Final = 12
 _LEAST: Final = 6
 
 
-class Way(Enum):
+class Cut(Enum):
     """When a column is cut."""
 
-    NOT = auto()
+    NEVER = auto()
     FIRST = auto()
     LAST = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One of them.
+    """A column of a table.
 
     Attributes:
-        title: Above it.
-        right: Whether its cells stand to the right.
-        gives_way: Whether it is cut where the terminal is too narrow: `Way.FIRST` before others are.
-        from_width: A terminal of fewer columns does without it.
+        title: Stands above its cells.
+        right: Whether its cells are aligned to the right.
+        cut: Whether it is cut where the terminal is too narrow: columns of `Cut.FIRST` before those of `Cut.LAST`.
+        from_width: A terminal of fewer columns does not show it.
     """
 
     title: str
     right: bool = False
-    gives_way: Way = Way.NOT
+    cut: Cut = Cut.NEVER
     from_width: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row: its cells, what stands below it, and the style of one cell that deserves the eye."""
+    """A row: its cells, a text below it, and the number and style of the one cell that is coloured."""
 
     cells: Sequence[str]
     below: str = ""
@@ -84,10 +84,10 @@ class Columns:
                 self._show_below(line.below)
 
     def _fit(self) -> None:
-        """Cut the widest of those that give way first, down to what can still be told apart; then of all that do."""
+        """Narrow the widest of the columns to be cut first, as far as they are readable; then all that may be cut."""
         over = sum(self._widths) + _GAP * (len(self._widths) - 1) - self._screen.width
-        for least, kinds in ((_READABLE, {Way.FIRST}), (_LEAST, {Way.FIRST, Way.LAST})):
-            ways = [number for number, column in enumerate(self._columns) if column.gives_way in kinds]
+        for least, kinds in ((_READABLE, {Cut.FIRST}), (_LEAST, {Cut.FIRST, Cut.LAST})):
+            ways = [number for number, column in enumerate(self._columns) if column.cut in kinds]
             while over > 0 and (wide := [number for number in ways if self._widths[number] > least]):
                 self._widths[max(wide, key=lambda number: self._widths[number])] -= 1
                 over -= 1

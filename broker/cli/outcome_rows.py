@@ -1,21 +1,21 @@
-"""An outcome in a row of a listing: when, which, whose, how it ended, how long it took; its text if it is asked for."""
+"""An outcome as a row of a listing: time, id, lane, tenant, model, how it ended and after how long; and its text."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from broker.cli.amounts import spoken_s
-from broker.cli.columns import Column, Line, Way
+from broker.cli.amounts import spoken_id, spoken_s
+from broker.cli.columns import Column, Cut, Line
 from broker.cli.terminal import short
 from schemas.outcome import Failed, Finish, Outcome
 from schemas.unreadable import UNREADABLE, is_unreadable
 
 COLUMNS: Final = (
     Column("ENDED (UTC)"),
-    Column("ID", gives_way=Way.LAST),
-    Column("LANE", gives_way=Way.FIRST),
-    Column("TENANT", gives_way=Way.FIRST, from_width=100),
-    Column("MODEL", gives_way=Way.FIRST),
+    Column("ID", cut=Cut.LAST),
+    Column("LANE", cut=Cut.FIRST),
+    Column("TENANT", cut=Cut.FIRST, from_width=100),
+    Column("MODEL", cut=Cut.FIRST),
     Column("OUTCOME"),
     Column("AFTER", right=True),
     Column("TOKENS", right=True, from_width=100),
@@ -32,11 +32,10 @@ def line_of(outcome: Outcome, *, text: bool) -> Line:
     ended, style, below = _end_of(outcome)
     if text and not isinstance(outcome, Failed):
         below = short(text_of(outcome.response) or "(no text)", _TEXT_CHARS_MAX)
-    who = f"{outcome.id}#{outcome.run}" if outcome.run else outcome.id
     tokens = None if isinstance(outcome, Failed) or outcome.usage is None else outcome.usage.total_tokens
     cells = (
         _when(outcome.timings.finished_at),
-        who,
+        spoken_id(outcome.id, outcome.run),
         outcome.lane or "-",
         outcome.tenant or "-",
         outcome.model or "-",

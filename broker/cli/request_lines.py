@@ -241,12 +241,12 @@ def _submission(line: bytes, lane: str, tenant: str | None, *, allow_unknown: bo
     if tenant is not None and fields.get("tenant") is None:
         fields["tenant"] = tenant
     if not allow_unknown:
-        _check_names(fields)
+        _check_line_names(fields)
     return submission(fields, lane=named, source="headrace.cli", allow_unknown=allow_unknown)
 
 
-def _check_names(fields: Mapping[str, Any]) -> None:
-    """Refuse what was meant as something that a line may name beside the fields of a request."""
+def _check_line_names(fields: Mapping[str, Any]) -> None:
+    """Refuse misspelt names of what a line may carry beside the fields of a request; `submission` checks those."""
     for name in fields.keys() - GenerationRequest.model_fields.keys():
         if name == "ordering_key":
             raise InvalidRequest(

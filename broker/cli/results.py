@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from broker.adapters.kafka_connection import KafkaConnection
-from broker.cli.amounts import counted
+from broker.cli.amounts import counted, spoken_id
 from broker.cli.columns import Columns, Line
 from broker.cli.moments import moment
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
@@ -236,15 +236,16 @@ async def _chosen(outcomes: AsyncIterator[Outcome], chosen: Chosen, seen: _Seen)
 
 def _say_skipped(count: int) -> None:
     if count:
-        say(f"{count} records were no outcomes and were skipped.", err=True)
+        are = "is no outcome and was" if count == 1 else "are no outcomes and were"
+        say(f"{counted(count, 'record')} {are} skipped.", err=True)
 
 
 def _as_line(outcome: Outcome, *, text: bool = False) -> str:
     """One line for a pipe or a file."""
     finished = outcome.timings.finished_at
     when = to_wire(finished) if finished else "-"
-    who = f"{outcome.id}#{outcome.run}" if outcome.run else outcome.id
-    columns = [when, who, outcome.lane or "-", outcome.tenant or "-", outcome.model or "-"]
+    name = spoken_id(outcome.id, outcome.run)
+    columns = [when, name, outcome.lane or "-", outcome.tenant or "-", outcome.model or "-"]
     if is_unreadable(outcome):
         return "  ".join([*columns, UNREADABLE, outcome.message])
     if isinstance(outcome, Failed):

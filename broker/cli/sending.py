@@ -52,16 +52,16 @@ class Sending:
             self._read.append(self._line)
             yield one
 
-    def begins(self, request_id: str) -> None:
+    def note_begun(self, request_id: str) -> None:
         """The next one that was read is handed over."""
         self._open.setdefault(request_id, self._read.popleft())
 
-    def is_sent(self, receipt: Receipt) -> None:
+    def note_sent(self, receipt: Receipt) -> None:
         """Kafka has it; receipts come in the order in which they were read."""
         self._read.popleft()
         self._sent[receipt.lane] += 1
 
-    def has_ended(self, request_id: str, outcome: Outcome | None) -> None:
+    def note_ended(self, request_id: str, outcome: Outcome | None) -> None:
         """It has its outcome, or none in time."""
         self._open.pop(request_id, None)
         if outcome is None:
@@ -71,7 +71,7 @@ class Sending:
         if (seconds := seconds_of(outcome)) is not None:
             self._waits_s.append(seconds)
 
-    def is_anothers(self, request_id: str) -> None:
+    def note_conflict(self, request_id: str) -> None:
         """Its id belongs to another request, so that it was not called."""
         self._open.pop(request_id, None)
         self._ended[FailureReason.ID_CONFLICT] += 1

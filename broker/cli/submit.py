@@ -171,7 +171,7 @@ async def send(client: GenerationClient, read: AsyncIterator[Submission], showin
             await _waited(client, read, showing)
         return
     async for receipt in client.submit_many(read, timeout_s=showing.manner.timeout_s):
-        showing.sending.is_sent(receipt)
+        showing.sending.note_sent(receipt)
         showing.receipt(receipt)
 
 
@@ -184,13 +184,13 @@ async def _waited(client: GenerationClient, read: AsyncIterator[Submission], sho
         try:
             outcome = await client.outcome_of(prepared, timeout_s=manner.wait_s, submit_timeout_s=manner.timeout_s)
         except WaitTimedOut as reason:
-            sending.has_ended(request_id, None)
+            sending.note_ended(request_id, None)
             showing.silence(str(reason))
         except IdConflict as reason:
-            sending.is_anothers(request_id)
+            sending.note_conflict(request_id)
             showing.silence(str(reason))
         else:
-            sending.has_ended(request_id, outcome)
+            sending.note_ended(request_id, outcome)
             showing.outcome(outcome)
         finally:
             room.release()
@@ -198,7 +198,7 @@ async def _waited(client: GenerationClient, read: AsyncIterator[Submission], sho
     async with asyncio.TaskGroup() as waits:
         async for prepared in read:
             await room.acquire()
-            sending.begins(prepared.request.id)
+            sending.note_begun(prepared.request.id)
             waits.create_task(one(prepared), name=f"wait for {prepared.request.id}")
 
 

@@ -35,7 +35,7 @@ async def check_lanes(settings: Settings, source: str, told: Checked, *, given: 
 
 
 async def no_such_topic(named: str, settings: Settings) -> str:
-    """What to say of a topic of outcomes that is not there, with the one that was likely meant; raises as Kafka says."""
+    """What to say of a topic of outcomes that is not there, with the one likely meant; raises as Kafka says."""
     own = results_topic(settings.kafka.topic_prefix)
     topics = await all_topics(KafkaConnection.of(settings.kafka))
     near = nearest(named, (topic for topic in topics if not topic.startswith("__")))

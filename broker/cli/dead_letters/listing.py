@@ -7,7 +7,7 @@ from typing import Final
 
 from broker.cli.amounts import counted
 from broker.cli.columns import Columns
-from broker.cli.dead_letters.row import WATCHED, Row, lines
+from broker.cli.dead_letters.row import TERMINAL_COLUMNS, Row, lines
 from broker.cli.screen import screen
 from broker.cli.terminal import say, say_json
 
@@ -30,15 +30,15 @@ class Lines:
         self._begun = self._begun or bool(rows)
 
 
-class Sheet:
+class TerminalTable:
     """Rows on a terminal, with the sentence below each."""
 
     def __init__(self) -> None:
-        self._columns = Columns(screen(), WATCHED)
+        self._columns = Columns(screen(), TERMINAL_COLUMNS)
 
     def __call__(self, rows: list[Row]) -> None:
         """Show these below those before."""
-        self._columns.show(row.watched for row in rows)
+        self._columns.show(row.line for row in rows)
 
 
 def object_lines(rows: list[Row]) -> None:

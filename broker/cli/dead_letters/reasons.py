@@ -19,6 +19,11 @@ class Explanation:
     why: str
     advice: str
 
+    @property
+    def sentence(self) -> str:
+        """`why` as a sentence of its own."""
+        return f"{self.why[0].upper()}{self.why[1:]}."
+
 
 _UNKNOWN: Final = Explanation("a reason that this release does not know", "Look into the changelog of the next one.")
 

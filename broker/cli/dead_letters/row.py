@@ -4,19 +4,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from broker.cli.amounts import spoken_bytes
-from broker.cli.columns import Column, Line, Way
+from broker.cli.amounts import spoken_bytes, spoken_id
+from broker.cli.columns import Column, Cut, Line
 from broker.cli.dead_letters.reasons import explained
 from broker.cli.terminal import safe, short
 from consumers.dead_letters import Found, Original
 from schemas.instants import to_wire
 
 _TITLES: Final = ("FAILED AT", "ID", "REASON", "ORIGIN", "CALLS", "WHY")
-WATCHED: Final = (
+TERMINAL_COLUMNS: Final = (
     Column("FAILED (UTC)"),
-    Column("ID", gives_way=Way.LAST),
-    Column("REASON", gives_way=Way.LAST),
-    Column("MODEL", gives_way=Way.FIRST),
+    Column("ID", cut=Cut.LAST),
+    Column("REASON", cut=Cut.LAST),
+    Column("MODEL", cut=Cut.FIRST),
     Column("CALLS", right=True),
     Column("ORIGIN", from_width=120),
 )
@@ -63,18 +63,18 @@ class Row:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """For a person."""
-        who = f"{self.id or '-'}#{self.run}" if self.run else self.id or "-"
-        words = (self.failed_at, who, self.reason, self.origin, str(self.attempts))
+        """For a pipe or a file."""
+        name = spoken_id(self.id or "-", self.run)
+        words = (self.failed_at, name, self.reason, self.origin, str(self.attempts))
         return *(safe(short(word, _CHARS_MAX)) for word in words), safe(short(self.sentence, _SENTENCE_CHARS_MAX))
 
     @property
-    def watched(self) -> Line:
-        """For a person at a terminal; what has no id is known by its place."""
+    def line(self) -> Line:
+        """For a terminal; one without an id is known by its place."""
         when = self.failed_at[5:19].replace("T", " ")
-        who = "-" if self.id is None else f"{self.id}#{self.run}" if self.run else self.id
+        name = "-" if self.id is None else spoken_id(self.id, self.run)
         below = short(self.sentence, _SENTENCE_CHARS_MAX)
-        words = (when, who, self.reason, self.model or "-", str(self.attempts), self.origin)
+        words = (when, name, self.reason, self.model or "-", str(self.attempts), self.origin)
         cells = [short(word, _CHARS_MAX) for word in words]
         return Line(cells, below if self.id else f"{self.found_at}: {below}", _REASON, "red")
 
@@ -104,8 +104,7 @@ def row_of(found: Found, original: Original) -> Row:
 
 def _sentence(found: Found, size: int | None) -> str:
     letter = found.letter
-    why = explained(letter.reason).why
-    sentence = letter.message or f"{why[0].upper()}{why[1:]}."
+    sentence = letter.message or explained(letter.reason).sentence
     if letter.original_length is not None:
         sentence += f" {spoken_bytes(len(letter.value or b''))} of {spoken_bytes(letter.original_length)} are kept."
     elif size is None and letter.reason not in {"lost_by_retention", "undecodable"}:

@@ -78,7 +78,7 @@ def as_object(found: Found, original: Original, older: Sequence[Origin], *, body
         "id": original.id,
         "run": letter.run,
         "reason": letter.reason,
-        "sentence": letter.message or f"{reason.why[0].upper()}{reason.why[1:]}.",
+        "sentence": letter.message or reason.sentence,
         "advice": reason.advice,
         "failed_at": to_wire(letter.failed_at),
         "written_at": to_wire(found.written_at),

@@ -1,4 +1,4 @@
-"""What has failed of late, as the leader tells it: dead letters of the last hour, and kinds of which all failed."""
+"""Recent failures, as the leader reports them: dead letters of the last hour; models and lanes of which all failed."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
 
 
 def dead_letters(said: Said) -> str | None:
-    """One line; None where the dispatcher is of a release that does not tell."""
+    """One line; None if the dispatcher is of a release that does not report them."""
     told = said.get("failed_lately")
     if not isinstance(told, Mapping) or not isinstance(told.get("dead_letters"), Mapping):
         return None
@@ -39,10 +39,10 @@ def _is_kind(one: Any) -> bool:
 def _sentence(one: Mapping[str, Any]) -> str:
     kind, name, minutes = one.get("kind"), str(one.get("name")), one.get("minutes")
     count = sum(int(each) for each in one["reasons"].values())
-    who = f"of {kind} {name}" if name else "without a model"
+    which = f"of {kind} {name}" if name else "without a model"
     wanted = f" --model {name}" if kind == "model" and _WORD.fullmatch(name) else ""
     return (
-        f"Every request {who} has failed in the last {minutes} minutes, {counted(count, 'request')}: "
+        f"Every request {which} has failed in the last {minutes} minutes, {counted(count, 'request')}: "
         f"{_listed(one['reasons'])}. `headrace dead-letters list{wanted} --since {minutes}m` says why."
     )
 

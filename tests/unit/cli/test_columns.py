@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from broker.cli.columns import Column, Columns, Line, Way
+from broker.cli.columns import Column, Columns, Cut, Line
 from broker.cli.outcome_rows import COLUMNS, line_of, text_of
 from broker.cli.screen import screen
 from schemas.outcome import Completed, Failed, Finish, Timings, Usage
@@ -61,7 +61,7 @@ def test_an_id_is_cut_after_a_model(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_titles_stand_once_and_widths_follow_what_comes(capsys: pytest.CaptureFixture[str]) -> None:
-    columns = (Column("A", gives_way=Way.LAST), Column("N", right=True))
+    columns = (Column("A", cut=Cut.LAST), Column("N", right=True))
     lines = shown(40, columns, [Line(["a", "1"])], [], [Line(["longer", "1,000"], "why")], capsys=capsys)
     assert lines == ["A  N", "a  1", "longer  1,000", "  why"]
 

@@ -174,9 +174,9 @@ def test_of_standard_input_the_line_is_named_and_no_command_is_made_up() -> None
         submissions(sending.lines(io.BytesIO(file_of("a"))), lane="urgent", tenant=None, source="-")
     )
     next(prepared)
-    sending.begins("a")
+    sending.note_begun("a")
     assert "begin with line 1 of what was standard input. A line with" in sending.how_to_go_on(waited=True)
-    sending.has_ended("a", Completed(id="a", response={}))
+    sending.note_ended("a", Completed(id="a", response={}))
     assert "begin with line 2 of what was standard input" in sending.how_to_go_on(waited=True)
 
 
@@ -185,7 +185,7 @@ def test_a_line_that_is_no_request_is_the_one_to_go_on_with() -> None:
     lines = io.BytesIO(file_of("a") + b"\nno request\n")
     prepared = sending.read(submissions(sending.lines(lines), lane="urgent", tenant=None, source="-"))
     next(prepared)
-    sending.is_sent(Receipt("a", "urgent", "t", 0, 0, AT))
+    sending.note_sent(Receipt("a", "urgent", "t", 0, 0, AT))
     with pytest.raises(InvalidRequest):
         next(prepared)
     assert sending.has_begun
@@ -196,7 +196,7 @@ def test_waits_are_told_by_rank() -> None:
     sending = Sending("f", 100)
     for number in range(100):
         timings = Timings(submitted_at=AT, finished_at=AT + timedelta(seconds=number + 1))
-        sending.has_ended(f"lead-{number}", Completed(id=f"lead-{number}", response={}, timings=timings))
-    sending.has_ended("x", Failed(id="x", reason="rejected", message="No."))
+        sending.note_ended(f"lead-{number}", Completed(id=f"lead-{number}", response={}, timings=timings))
+    sending.note_ended("x", Failed(id="x", reason="rejected", message="No."))
     summary = list(sending.ended())
     assert summary[1] == "From sent to answered: half within 50 s, 95 % within 1 min 35 s, the longest 1 min 40 s."
