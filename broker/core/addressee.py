@@ -1,14 +1,14 @@
 """Whether the server at the base URL is OpenAI's API, or another one that an operator has named by mistake.
 
-Another HTTP server answers 404 to every request. Taken for the request's fault, that empties all lanes into the dead
-letters within seconds. So an answer is looked at for the one that wrote it (`look_of`), and what follows depends on
-what is known of the base URL and of the models (`Addressee`):
+Another HTTP server answers 404 to every request. If each of these is taken for its request's fault, all lanes are
+emptied into the dead letters within seconds. So each answer is examined for which server wrote it (`look_of`). What
+becomes of the request depends on what is known of the base URL and of the models (`Addressee`):
 
-- Before any call to this base URL has been answered, nothing that the API did not write is the request's fault.
-- Later, a 404 or 405 is the request's only if another model was answered between two 404s of this one: by a call that
-  left after the first, and before the last left. Until then the request is called again; where no other model has been
-  answered lately, no model is there, and that is the operator's matter.
-- The API's own word for an unknown model is the request's, unless that model has been answered before.
+- Before any call to this base URL has been answered, an answer that the API did not write fails no request.
+- Later, a 404 or 405 fails its request only if another model was answered between two 404s of this one: by a call that
+  was sent after the first 404, and whose answer came before the last one's call was sent. Until then the request is
+  called again. If no other model has been answered within a minute, the account's breaker opens (`Ruling.ELSEWHERE`).
+- The API's own refusal of an unknown model fails its request, unless that model has been answered before.
 """
 
 import re
@@ -19,9 +19,9 @@ from broker.core.meaning import BY_CODE, BY_TYPE, is_page
 from broker.core.verdict import Answer
 
 LATELY_MS: Final = 60_000
-"""A model that was answered longer ago proves nothing of what the server has now."""
+"""An answer of a model older than this does not show that the server still has any model."""
 MODELS_MAX: Final = 200
-"""So many models are remembered; the one heard of longest ago is forgotten first."""
+"""Models that are remembered; the one heard of longest ago is forgotten first."""
 _SENTENCE_CHARS_MAX: Final = 500
 
 
@@ -29,8 +29,8 @@ class Look(Enum):
     """What an answer shows of the server that wrote it."""
 
     ANSWER = "answer"  # what was asked for
-    PLAIN = "plain"  # the API's own refusal, or nothing that tells of it
-    GONE = "gone"  # the API's own word for a model that it does not have
+    PLAIN = "plain"  # the API's own refusal, or an answer that does not show which server wrote it
+    GONE = "gone"  # the API's own refusal of a model that it does not have
     MISSING = "missing"  # 404 or 405, and not in the API's words
     ODD = "odd"  # another answer that no API gives: a page, other JSON, a redirect
 
@@ -39,8 +39,8 @@ class Ruling(Enum):
     """What becomes of the request."""
 
     AS_JUDGED = "as judged"
-    AGAIN = "again"  # the next answers tell; it counts as no attempt
-    ELSEWHERE = "elsewhere"  # the operator's matter: the account's breaker opens
+    AGAIN = "again"  # it is called again until later answers decide; that counts as no attempt
+    ELSEWHERE = "elsewhere"  # another server answers: the account's breaker opens until an operator mends the URL
 
 
 _GONE_CODES: Final = frozenset({"model_not_found", "deploymentnotfound", "model_not_available", "unknown_model"})
@@ -54,7 +54,7 @@ _WRONG_PATH: Final = re.compile(
 )
 _API_TYPES: Final = frozenset({"invalid_request_error", "not_found_error", "notfounderror", "api_error"})
 _MAY_BE_ODD: Final = frozenset({400, 406, 410, 411, 415, 421, 422, 426, 501})
-"""Refusals that another server gives to a call of this API. 413, 414 and 431 are a gateway's word on one request."""
+"""Refusals that another server gives to a call of this API. 413, 414 and 431 are a gateway's refusal of one request."""
 _REFUSES: Final = frozenset({401, 403, 407})
 
 
@@ -70,7 +70,7 @@ def look_of(answer: Answer) -> Look:
     if status == 404:
         return _of_404(answer)
     if status in _REFUSES and is_page(answer.message):
-        return Look.ODD  # a proxy's, or a sign-in's: no word of a key
+        return Look.ODD  # a proxy's or a sign-in's page: no refusal of a key
     return Look.ODD if status in _MAY_BE_ODD and not _is_spoken(answer) else Look.PLAIN
 
 
@@ -89,7 +89,7 @@ def _of_404(answer: Answer) -> Look:
 
 
 def _is_spoken(answer: Answer) -> bool:
-    """Whether it holds an error as APIs have them: fields, or at least a text that came as JSON."""
+    """Whether it holds an error in the form of an API: its fields, or at least a text that came as JSON."""
     if answer.error_code or answer.error_type or answer.error_param:
         return True
     said = answer.message.lstrip()
@@ -100,11 +100,16 @@ def _is_spoken(answer: Answer) -> bool:
 
 
 class _Missing:
-    """A model whose calls come to a 404, in ms of the core's clock; -1: not yet."""
+    """A model whose calls are answered with 404; instants in ms of the core's clock, -1: not yet.
+
+    Attributes:
+        since_ms: Its first 404.
+        alone_from_ms: The first answer of another model to a call that was sent after `since_ms`.
+    """
 
     def __init__(self, since_ms: int) -> None:
         self.since_ms = since_ms
-        self.alone_from_ms = -1  # when another model was answered, by a call that left after `since_ms`
+        self.alone_from_ms = -1
 
 
 class Addressee:
@@ -149,7 +154,7 @@ class Addressee:
                 missing.alone_from_ms = now_ms
 
     def _missed(self, model: str, sent_ms: int, now_ms: int) -> Ruling:
-        """Its model is alone if another was answered between two of its 404s; each call is judged by when it left."""
+        """This model alone is missing if another was answered between two of its 404s; calls count as of their sending."""
         missing = self._missing.get(model)
         if missing is None:
             missing = self._missing[model] = _Missing(now_ms)

@@ -107,7 +107,7 @@ class Budget:
             now_ms: The caller's clock.
             keep_ppm: The share of every bucket that must be left for others.
             stated: The server itself has named this charge.
-            lane_order: The place of its lane, which tells before the first answer who may go beside whom.
+            lane_order: The place of its lane: before the first answer a lane above others may go beside their calls.
         """
         paid = self._to_pay(charge, stated=stated)
         if self._leeway.covers(paid, keep_ppm) and self.breaker.closed:

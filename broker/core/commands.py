@@ -44,7 +44,8 @@ class Complete:
 class Fail:
     """Publish Failed and a dead letter.
 
-    `apart`: under an id of its own, since its id is another request's, and which of those it could have, from 1; 0: no.
+    `apart` is 0 for an outcome under the request's own id. If that id belongs to another request, the outcome has a
+    substitute id instead, and `apart` says which one: 1 to `reception.APART_MAX`.
     """
 
     reason: str

@@ -214,7 +214,7 @@ class Lanes:
 
     Attributes:
         durations: How long calls take of late.
-        probes: How many calls of each lane were probes since the trouble began.
+        probes: Calls of each lane that were probes since its breaker, or the account's, opened.
     """
 
     def __init__(self, rules: Sequence[LaneRule], tenants: Tenants) -> None:
@@ -289,13 +289,13 @@ class Lanes:
         self._hurrying = any(queue.nearing for queue in self._in_order)
 
     def kept_ppm(self, lane: str) -> int:
-        """The share of a bucket that a call of that lane leaves: the reserves of the idle lanes above."""
+        """The share of each bucket that calls of that lane must leave: the reserves of the idle lanes above it."""
         order = self._queues[lane].rule.order
         above = (queue for queue in self._in_order if queue.rule.order < order and not queue.count)
         return sum(queue.rule.reserve_ppm for queue in above)
 
     def foremost(self, now_ms: int) -> Pick | None:
-        """The head of the first lane that waits, whatever floors, ceilings and deadlines owe to others."""
+        """The head of the most urgent lane that waits; floors, ceilings and near deadlines do not count."""
         keep_ppm = 0
         self._lifted = None
         for queue in self._in_order:
@@ -306,11 +306,11 @@ class Lanes:
         return None
 
     def probe(self, now_ms: int) -> Pick | None:
-        """Who is to find out whether a trouble is over: of the lane whose turn it is, the cheapest in front.
+        """The request that tries whether the server works again: the cheapest in front of the lane whose turn it is.
 
-        The most urgent lane is asked first, since it would wait for the answer to another's probe. Each lane has its
-        turns (`turn`) and who has been called less often comes first, because a request that makes the server fail is
-        no probe for the others. A probe may use every reserve.
+        The most urgent lane has the first turn, since its requests would wait for the answer to another lane's probe.
+        Lanes take turns (`turn`), and a request that has been called less often goes first, because one that makes the
+        server fail must not be every probe. A probe may use every reserve.
         """
         for queue in sorted(self._in_order, key=lambda queue: self.turn(queue.rule.name)):
             fronts = queue.first(PROBES_LOOKED_AT)
@@ -324,7 +324,7 @@ class Lanes:
         self.probes[lane] = self.probes.get(lane, 0) + 1
 
     def turn(self, lane: str) -> tuple[int, int]:
-        """How soon a lane is to be probed by; the smallest is next: the first one twice as often as the second."""
+        """A lane's rank for the next probe; the smallest is next. The first lane has twice as many as the second."""
         place = 1 + [*self._queues].index(lane)
         return (1 + self.probes.get(lane, 0)) * place, place
 

@@ -37,14 +37,14 @@ class LimitDesk:
         return ticket.charge if ticket.stated else self.budget.tariff.least(ticket.candidate.prices)
 
     def pick(self, now_ms: int) -> Pick | None:
-        """Whose turn it is. Before its first answer a limit is asked by the first lane, whatever others are owed."""
+        """The next request. Before the first answer it is that of the most urgent lane, whatever others are owed."""
         return self.lanes.pick(now_ms) if self.budget.believed else self.lanes.foremost(now_ms)
 
     def next(self, now_ms: int, *, probe: bool) -> tuple[Pick, int] | None:
-        """Who is next and when it can be called; None if nobody waits, or an answer must come first.
+        """The next request and when it can be called; None if none waits, or an answer must come first.
 
-        A limit in trouble is probed, and so is a whole account (`probe`); by which request, is looked for when the rest
-        is over.
+        A limit whose breaker is open is probed, and so is a whole account (`probe`). Which request is the probe is
+        decided when the rest is over.
         """
         self.reprice()
         breaker = self.budget.breaker

@@ -1,16 +1,17 @@
-"""What may be called before the first answer has told how full a limit is.
+"""Which calls may leave before the first answer has shown how full a limit is.
 
-Nobody knows whether somebody else has emptied it, so one call goes first. While it has no answer, and a slow model's
-takes a minute, others may follow, one each time that the server was silent for `QUIET_MS` about the last one: it
-refuses at once, so silence means that it admitted.
+Other programs may have emptied it, so one call goes first. Its answer may take a minute. Meanwhile others may follow,
+one each time the server has been silent for `QUIET_MS` about the last one: a server refuses at once, so silence means
+that the call was admitted.
 
-- A part of the limit's size as the operator told it, or `SMALL_TOKENS` of one that nobody has told, may be spent so by
-  all; of that part others' share is kept like any other, or large calls of a lane below would use it up.
-- A request of a lane above every call in flight may go whatever it costs, for it would wait for an answer of a lane
-  below. If it is within that part, and one call is in flight, it goes at once.
+- Together they may spend a quarter of the size that the operator has configured, or `SMALL_TOKENS` if none is. Of that
+  part the reserves of idle lanes are kept as of any bucket, or large calls of a lane below would use it up. Of a
+  configured size several calls may follow at once, as soon as the server has been silent about the oldest.
+- A request of a lane above every call in flight may go whatever it costs, since it would otherwise wait for the answer
+  to a call of a lane below. If it is the second call, and within that part, it goes at once.
 
-A refusal ends this until a call goes first again, or an answer has come. So beside each first call one call at most is
-refused; two, if the first one is as well.
+A refusal ends this until another call goes first, or an answer has come. So beside each first call one call at most is
+refused; two, if the first one is refused as well.
 """
 
 from collections.abc import Collection
@@ -20,20 +21,20 @@ from broker.core.markup import PPM
 from broker.core.reservation import Reservation
 from broker.core.spread import QUIET_MS
 
-UNTOLD_PARTS: Final = 4  # so little of a configured limit is spent before the first answer
+CONFIGURED_PARTS: Final = 4  # a quarter of a configured limit may be spent before the first answer
 SMALL_TOKENS: Final = 2_500
 """A quarter of 10,000, the smallest limit per minute that OpenAI has for a model of text."""
 
 
 class Opening:
-    """One limit's first calls.
+    """One limit's calls before its first answer.
 
     Attributes:
-        refused: A call has been refused since one went first.
+        refused: A call has been refused since the last one that went first.
     """
 
     def __init__(self, tokens: int | None) -> None:
-        """`tokens`: the limit's size as the operator told it."""
+        """`tokens`: the limit's size as configured; None: it is not."""
         self.refused = False
         self._tokens = tokens
 
@@ -46,7 +47,7 @@ class Opening:
             flights: The calls in flight, oldest first.
             spent: Tokens paid within the last minute, theirs included.
             paid: Tokens that the call would pay.
-            keep_ppm: The share that must be left for others.
+            keep_ppm: The share of the limit that must be left for idle lanes above.
             lane_order: Its lane's place in the order of preference; that of the most urgent one is the smallest.
             now_ms: The caller's clock.
         """
@@ -63,7 +64,7 @@ class Opening:
         return sent_ms[-1 if self._tokens is None else 0] + QUIET_MS
 
     def _part(self, keep_ppm: int) -> int:
-        """What may be spent before the first answer beside the share kept."""
+        """Tokens that may be spent before the first answer, less the share that is kept."""
         if self._tokens is None:
             return SMALL_TOKENS - SMALL_TOKENS * keep_ppm // PPM
-        return self._tokens // UNTOLD_PARTS - self._tokens * keep_ppm // PPM
+        return self._tokens // CONFIGURED_PARTS - self._tokens * keep_ppm // PPM

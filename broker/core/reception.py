@@ -36,13 +36,13 @@ _CANCELLED = Fail("cancelled", "The request was cancelled before it was answered
 
 
 Apart = Callable[[TicketNumber, int], bytes]
-"""Hash of the nth id of a ticket's own, made of its id and of its record's place; empty: it gets none."""
+"""Hash of a ticket's nth substitute id, which is made of its id and of its record's place; empty: there is none."""
 APART_MAX = 3
-"""The ids of its own that a request may have: a producer that foresees one, and chooses it, hides no conflict."""
+"""Substitute ids that a request may have. One alone could be chosen by a producer, which would hide the conflict."""
 
 
 def nameless(_number: TicketNumber, _nth: int) -> bytes:
-    """No ticket has an id of its own: where one has another request's, its dead letter alone tells."""
+    """There are no substitute ids: the dead letter alone tells of a conflict."""
     return b""
 
 
@@ -58,7 +58,7 @@ class Reception:
         settling: Settling,
         apart: Apart = nameless,
     ) -> None:
-        """`apart` names a request whose id is another's."""
+        """`apart` makes the substitute ids of requests whose id belongs to another one."""
         self._apart = apart
         self._register = register
         self._identities = identities
@@ -137,10 +137,10 @@ class Reception:
                 assert_never(judgement)
 
     def _contest(self, ticket: Ticket, candidate: Candidate, now_ms: int) -> None:
-        """The id is another request's: this one fails under an identity of its own, so that its sender learns of it.
+        """The id belongs to another request: fail this one under a substitute id, so that its sender learns of it.
 
-        A producer may have chosen that very id for a request. Then that has an outcome or will have one, and a second
-        one may not be: the next is taken, and in the end the dead letter alone tells.
+        A producer may have chosen that very id for a request, which has an outcome or will have one, and no id may have
+        two. Then the next substitute is taken; if all are taken, the dead letter alone tells of the conflict.
         """
         for nth in range(1, APART_MAX + 1):
             hashed = self._apart(ticket.number, nth)

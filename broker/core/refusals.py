@@ -1,4 +1,4 @@
-"""What a refusal tells of the call that was refused."""
+"""What a server's refusal of a call shows; what a producer may not ask is in `schemas.refusals`."""
 
 from typing import Final
 

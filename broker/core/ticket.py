@@ -75,7 +75,7 @@ class Candidate:
         return self.attempt - 1 if self.attempt else 0
 
     def apart(self, identity: Identity) -> "Candidate":
-        """The same under an identity of its own, as a first submission; never called."""
+        """The same under a substitute identity, as a first submission; it fails, and is never called."""
         return Candidate(
             identity,
             0,
@@ -169,8 +169,8 @@ class Ticket:
     is the line of those who would probably not be answered in time; `least` what its call takes at least, as of when
     that line last asked. `called_ms` is when it was last called. `turn` is its place among those of its ordering key,
     `lane_order` its lane's in the order of preference.
-    `candidate` is the content of one that is a request; no other has it. `contested` is that content where the id is
-    another request's, so that `candidate` has an identity of its own.
+    `candidate` is the content of one that is a request; no other has it. If its id belongs to another request,
+    `candidate` has a substitute identity, and `contested` is the content as it was sent.
     """
 
     number: TicketNumber

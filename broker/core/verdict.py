@@ -141,13 +141,13 @@ def fine(
 
 
 def elsewhere(answer: Answer) -> Verdict:
-    """Of an answer that is none of the API: an operator must mend the base URL, and the request waits."""
+    """Of an answer that the API did not write: the request waits until an operator mends the base URL."""
     sentence = _sentence(Meaning.NOT_THE_API, answer, None, None)
     return Verdict(Meaning.NOT_THE_API, True, None, (), None, False, sentence)
 
 
 def undecided(answer: Answer) -> Verdict:
-    """Of an answer that may be none of the API, which the next ones tell: once more, and it counts as no attempt."""
+    """Of an answer that the API may not have written: the request is called again, and it counts as no attempt."""
     sentence = _sentence(Meaning.UPSTREAM_ERROR, answer, None, None)
     return Verdict(Meaning.UPSTREAM_ERROR, True, None, (), None, False, sentence)
 
