@@ -322,10 +322,15 @@ class GenerationClient:
 
 @dataclass(slots=True)
 class _Waiting:
-    """Whose outcome is waited for, what was sent for it, what follows if none comes, and whether one may be there.
+    """One wait for an outcome.
 
-    `differs` is what an earlier outcome of the id differs in. That alone does not prove a conflict: the dispatcher may
-    have forgotten it, and take this request as the first of the id. What comes after the request does.
+    Attributes:
+        expected: What is known of the request whose outcome is waited for.
+        noun: What was sent, in sentences: `request` or `cancel`.
+        then: What follows if no outcome comes, in sentences.
+        known_before: Whether the id may have an outcome already.
+        differs: In what an earlier outcome of the id differs. That alone proves no conflict: the dispatcher may have
+            forgotten that outcome, and take this request for the first of its id. An outcome that comes later does.
     """
 
     expected: Expectation

@@ -87,7 +87,7 @@ class OutcomeUnreadable(GenerationFailed):
 
 
 class IdConflict(HeadraceError):  # noqa: N818
-    """The id belongs to a request of another tenant, endpoint or body, whose outcome is not the caller's.
+    """The id belongs to a request of another tenant, endpoint or body; its outcome is not handed out.
 
     Attributes:
         request_id: The id.
@@ -127,7 +127,7 @@ class MissingTopic(ServiceError):  # noqa: N818
     def __init__(self, *topics: str, hidden_from: str = "", beside: Iterable[str] = ()) -> None:
         """`hidden_from` names the Kafka user for which an ACL may hide the topics, so that they may exist.
 
-        `beside` are the topics that were seen instead, where all were looked at.
+        `beside` are the topics that there are, if Kafka was asked for all.
         """
         named = ", ".join(topics)
         noun = "The topic" if len(topics) == 1 else "The topics"

@@ -14,7 +14,7 @@ class Chunk(BaseModel):
     Attributes:
         attempt: As the outcome counts them in `attempts`.
         delta: `choices` of a chat completion's chunk, or an event of a response; neighbours are put together.
-        tenant, endpoint, request_digest: As the outcome has them: whose it is.
+        tenant, endpoint, request_digest: As in the outcome: of which request it is.
         final: The last one of an answer that is whole; its delta may be null.
     """
 

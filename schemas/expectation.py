@@ -1,7 +1,7 @@
-"""What a sender knows of its request, held against an outcome or a chunk that names the same id.
+"""What a sender knows of its request, compared with outcomes and chunks of the same id.
 
-An id is no secret and no property: two producers may choose the same one for different requests. One of them is
-answered under it, so a reader that looks at the id alone may take another request's answer for its own.
+Ids are chosen by producers, so two of them may choose the same one for different requests. One of these is answered
+under it, so a reader that looks at the id alone may take another request's answer for its own.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ TENANT, ENDPOINT, BODY = "tenant", "endpoint", "body"
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """The id of a request, and what is known of the request beside it.
+    """The id of a request, and what else is known of it; None: not known.
 
-    `request_digest` proves the rest: with it, a `tenant` of None is no tenant; without, an unknown one. The same holds
-    for what it is compared with.
+    With a `request_digest`, a `tenant` of None means that the request has no tenant; without one, that its tenant is
+    not known. The same holds for outcomes and chunks.
     """
 
     id: str
@@ -31,14 +31,14 @@ class Expectation:
 
     @classmethod
     def of(cls, request: GenerationRequest) -> Self:
-        """All that can be known of a request, whose body is as JSON has it."""
+        """All of a request that outcomes tell; its body must be as read from JSON (lists, no tuples)."""
         digest = request_digest(request.endpoint, request.body)
         return cls(request.id, request.tenant, request.endpoint, digest)
 
     def differences(self, told: Completed | Failed | Chunk) -> tuple[str, ...]:
-        """Which of `tenant`, `endpoint` and `body` contradict; empty if nothing known does.
+        """Which of `tenant`, `endpoint` and `body` differ, as far as both sides say; empty: none.
 
-        The digest is of endpoint and body together, so of two endpoints the bodies are not compared.
+        The digest covers endpoint and body together, so if the endpoints differ the bodies are not compared.
         """
         found = []
         mine, its = self.request_digest, told.request_digest
@@ -52,15 +52,15 @@ class Expectation:
         return tuple(found)
 
     def is_told_of_conflict(self, outcome: Completed | Failed) -> bool:
-        """Whether an outcome says that this very request has an id of another one."""
+        """Whether an outcome says that the id of this very request belongs to another one."""
         submitted = outcome.submitted_id if isinstance(outcome, Failed) else None
         proven = None not in {self.request_digest, outcome.request_digest}
         return submitted == self.id and proven and not self.differences(outcome)
 
     def concerns(self, outcome: Completed | Failed) -> bool:
-        """Whether an outcome is of this id, or says that this request has an id of another one."""
+        """Whether an outcome has this id, or says that the id of this very request belongs to another one."""
         return outcome.id == self.id or self.is_told_of_conflict(outcome)
 
 
 Expected = Callable[[str], Expectation | None]
-"""What is expected of an id; None: it is none of ours, and is not compared."""
+"""Looks up what is expected of an id; None: nothing is, and its outcomes are not compared."""

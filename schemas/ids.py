@@ -38,7 +38,9 @@ def fingerprint(tenant: str | None, endpoint: str, body: Mapping[str, Any]) -> b
 
 
 def request_digest(endpoint: str, body: Mapping[str, Any]) -> str:
-    """The 32 hex digits by which an outcome proves whose it is: equal for equal requests, whoever sends them.
+    """The 32 hex digits by which an outcome proves of which request it is: equal for equal endpoint and body.
+
+    The tenant is not in it, unlike in the ledger's `fingerprint`.
 
     BLAKE2b-128 of the JSON (sorted keys, no spaces, ASCII escapes) of `[endpoint, body]`.
     """

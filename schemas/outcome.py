@@ -5,7 +5,7 @@ that ended in an unknown way is none that ended with `stop`.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -72,11 +72,14 @@ class Timings(BaseModel):
     upstream_ms: int | None = None
 
 
-class _Outcome(BaseModel):
-    """`request_digest` (`schemas.ids`) proves whose it is; where it stands, `tenant` and `endpoint` are the request's.
+_DIGEST: Final = (
+    "Of which request it is: BLAKE2b-128, in hex, of [endpoint, body] as JSON (sorted keys, no spaces, ASCII). Null if "
+    "the request was not at hand (a record that is no request, a parked request), and in outcomes of older releases."
+)
 
-    It is absent where the request was not at hand: garbage, or an answer in place of a parked request.
-    """
+
+class _Outcome(BaseModel):
+    """Fields of every outcome; with a `request_digest`, tenant and endpoint are the request's."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -85,7 +88,7 @@ class _Outcome(BaseModel):
     lane: str | None = None
     tenant: str | None = None
     endpoint: str | None = None
-    request_digest: str | None = None
+    request_digest: str | None = Field(None, description=_DIGEST)
     model: str | None = None
     usage: Usage | None = None
     attempts: int = 0
@@ -109,8 +112,8 @@ class Completed(_Outcome):
 class Failed(_Outcome):
     """No answer will come. `message` is one sentence for a person, `error` OpenAI's error object if there was one.
 
-    `submitted_id` stands only where the reason is `id_conflict`: the id that the request was sent with, which belongs
-    to another one. `id` is then made of it and of the record's place.
+    `submitted_id` stands only with the reason `id_conflict`: the id that the request was sent with, which belongs to
+    another request. `id` is then a substitute, made of it and of the record's place.
     """
 
     status: Literal["failed"] = "failed"
@@ -121,7 +124,7 @@ class Failed(_Outcome):
 
 
 def sent_as(outcome: Completed | Failed) -> str:
-    """The id that the request of an outcome was sent with; it is the key of its record."""
+    """The id that the request was sent with, which is the key of its outcome's record."""
     submitted = outcome.submitted_id if isinstance(outcome, Failed) else None
     return outcome.id if submitted is None else submitted
 
