@@ -33,17 +33,17 @@ class HushedCalls:
         on_delta: Callable[[Delta], None] | None = None,
     ) -> UpstreamReply:
         """See `broker.ports.Upstream.call`."""
-        return self._silent_of(await self._upstream.call(endpoint, body, client_request_id, on_delta))
+        return self._hushed_reply(await self._upstream.call(endpoint, body, client_request_id, on_delta))
 
     async def models(self) -> UpstreamReply:
         """See `broker.ports.Upstream.models`."""
-        return self._silent_of(await self._upstream.models())
+        return self._hushed_reply(await self._upstream.models())
 
     async def close(self) -> None:
         """See `broker.ports.Upstream.close`."""
         await self._upstream.close()
 
-    def _silent_of(self, reply: UpstreamReply) -> UpstreamReply:
+    def _hushed_reply(self, reply: UpstreamReply) -> UpstreamReply:
         return replace(reply, answer=self._hushed(reply.answer), body=self._of(reply.body))
 
     def _hushed(self, answer: Answer) -> Answer:

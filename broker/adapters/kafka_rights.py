@@ -179,7 +179,7 @@ async def why_unseen(
 ) -> HeadraceError:
     """Why a topic is not among those that Kafka shows to a connected client: it is not there, or it is hidden.
 
-    `beside` are the topics that it shows.
+    `beside` are the topics that it shows, from which the one likely meant is named.
     """
     answer = await client.send(client.get_random_node(), MetadataRequest([topic], allow_auto_topic_creation=False))
     if any(found["error_code"] == _TOPIC_DENIED for found in _topics_of(answer)):

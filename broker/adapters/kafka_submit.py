@@ -25,6 +25,7 @@ _BATCH_BYTES_MAX = 256 * 1024
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 2.0
 _EXPLAIN_S = 0.5
+"""What it may take, when the time is over, to find out why: `--timeout` is to hold."""
 
 
 class KafkaSubmit:

@@ -112,18 +112,18 @@ class OpenAICalls:
                 return await self._whole(response, place)
             return await self._told(_Stream(response, place, assembly(endpoint), on_delta))
 
-        return await self._outcome_of(self._posted(endpoint, body, client_request_id), read)
+        return await self._reply_to(self._posted(endpoint, body, client_request_id), read)
 
     async def models(self) -> UpstreamReply:
         """See `broker.ports.Upstream.models`."""
-        return await self._outcome_of(self._listed(), self._whole)
+        return await self._reply_to(self._listed(), self._whole)
 
-    async def _outcome_of(
+    async def _reply_to(
         self,
         asking: Coroutine[None, None, httpx2.Response],
         read: Callable[[httpx2.Response, "_Place"], Awaitable[UpstreamReply]],
     ) -> UpstreamReply:
-        """Ask, read, and turn whatever fails on the way into data."""
+        """The reply to a question: ask, read, and turn whatever fails on the way into data."""
         place = _Place(self._places)
         try:
             async with asyncio.timeout(self._within_s):

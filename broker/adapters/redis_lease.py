@@ -289,13 +289,13 @@ def _silent(error: BaseException) -> str:
 
 
 def _where(told: str) -> str:
-    """Host and port, as far as redis-py says them."""
+    """`at` host and port, if redis-py names them."""
     found = re.search(r"connecting to (\S+?)\.(?:\s|$)", told)
     return f" at {found[1]}" if found else " where redis.url says"
 
 
 def is_refused(error: BaseException | None) -> bool:
-    """Whether the reason, or the reason of that, is that nothing listens there."""
+    """Whether the error, or one that caused it, says that nothing listens there."""
     return _has_cause(error, (ConnectionRefusedError, FileNotFoundError))
 
 

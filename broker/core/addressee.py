@@ -154,7 +154,7 @@ class Addressee:
                 missing.alone_from_ms = now_ms
 
     def _missed(self, model: str, sent_ms: int, now_ms: int) -> Ruling:
-        """This model alone is missing if another was answered between two of its 404s; calls count as of their sending."""
+        """Only this model is missing if another was answered between two of its 404s; calls count as of sending."""
         missing = self._missing.get(model)
         if missing is None:
             missing = self._missing[model] = _Missing(now_ms)

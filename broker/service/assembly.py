@@ -231,7 +231,7 @@ def _callers(given: _Given) -> _Callers:
     addressee = Addressee()
     health, url = Health(), shown(given.base_url)
     greeting = Greeting(doors.upstream, health, url=url, contained=telemetry.contained)
-    strangers = Strangers(addressee, url=url, answered=greeting.helped)
+    strangers = Strangers(addressee, url=url, answered=greeting.call_answered)
     calling = Calling(doors.upstream, clock, telemetry, streaming, strangers)
     driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
     proof = Proof(addressee, given.base_url, clock, window_ms=dispatch_rules(given.settings).dedupe_window_ms)

@@ -1,4 +1,4 @@
-"""How long a lane's backlog takes: by the bucket, the cap or the pause of each limit that lets it through last."""
+"""How long a lane's backlog takes, by whatever lets it through last: a bucket, a cap or a pause of its limits."""
 
 from broker.core.limits import Limits
 from broker.service.forecast import flows_in_ms

@@ -74,9 +74,9 @@ class Calling:
     def _weighed(
         self, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest, sent_ms: int
     ) -> tuple[Verdict, int]:
-        """The verdict, by what the answer says and by what is known of the server that wrote it; and the weight."""
+        """The verdict, by what the answer says and which server wrote it; and the weight of what will be published."""
         verdict, weight, look = self._read(reply, cargo, request)
-        ruled, cargo.came = self._strangers.ruled(look, reply, request, sent_ms, self._clock.now_ms())
+        ruled, cargo.response_facts = self._strangers.ruled(look, reply, request, sent_ms, self._clock.now_ms())
         return (verdict, weight) if ruled is None else (ruled, 0)
 
     def _read(self, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest) -> tuple[Verdict, int, Look]:
@@ -88,18 +88,14 @@ class Calling:
             cargo.error = _error_object(reply.answer)
             return verdict, 0, look_of(reply.answer)
         cargo.error = None
-        if reply.too_large is not None:
-            return (
-                verdict,
-                reply.too_large,
-                Look.PLAIN,
-            )  # the core fails what no outcome can carry, without another attempt
+        if reply.too_large is not None:  # the core fails what no outcome can carry, without another attempt
+            return verdict, reply.too_large, Look.PLAIN
         return self._read_body(verdict, reply, cargo, request)
 
     def _read_body(
         self, verdict: Verdict, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest
     ) -> tuple[Verdict, int, Look]:
-        """Of a 2xx: an answer, an error all the same, or neither."""
+        """The body of a 2xx: an answer, an error all the same, or neither."""
         read = published(reply.body)
         if read is None:
             return _no_answer(reply.answer), 0, Look.ODD
@@ -118,7 +114,7 @@ class Calling:
 
 
 def _no_answer(answer: Answer) -> Verdict:
-    """Of a 200 without an answer in it: the server is in trouble."""
+    """The verdict on a 200 without an answer in it: as on a 502, the server is in trouble."""
     return judge(Answer(502, answer.headers, None, None, None, ""))
 
 

@@ -23,7 +23,7 @@ Content = DecodedRequest | Undecodable | Cancel
 class Cargo:
     """One record and what has become of it so far; instants are aware UTC, `*_ms` are loop time.
 
-    `came` tells what was answered last, where OpenAI's API did not write it (`broker.service.stranger`).
+    `response_facts` is what to tell of the last answer if OpenAI's API did not write it (`broker.service.stranger`).
     """
 
     source: Source
@@ -43,7 +43,7 @@ class Cargo:
     reply: UpstreamReply | None = None
     response: Mapping[str, object] | bytes | None = None
     error: dict[str, object] | None = None
-    came: dict[str, str] | None = None
+    response_facts: dict[str, str] | None = None
     usage: Usage | None = None
     finish: Finish | None = None
     upstream_request_id: str | None = None

@@ -1,4 +1,4 @@
-"""What has failed of late, told to the log and to the status: why, whose, and whether all of a kind fail.
+"""Recent failures for the log and the status: why each failed, which request it was, and whether all of a kind fail.
 
 A line of the log names id, place, model, reason, OpenAI's request id and the sentence of the outcome, which is in our
 own words (`broker.core.verdict`): never a prompt, an answer or a server's text. Lines are bounded in rate, figures in
@@ -20,7 +20,7 @@ from schemas.request_codec import DecodedRequest, Undecodable
 
 SAID_MAX: Final = 20
 SAID_EVERY_MS: Final = 10_000
-"""So many lines in that time; the rest are counted."""
+"""At most `SAID_MAX` lines in this time; the rest are counted."""
 HOUR_MINUTES: Final = 60
 LATELY_MINUTES: Final = 5
 FAILED_MIN: Final = 3
@@ -29,7 +29,7 @@ KINDS_MAX: Final = 100
 """Models, lanes and reasons that are told apart in a minute."""
 _NAME_CHARS_MAX: Final = 100
 _MINUTE_MS: Final = 60_000
-_ASKED_FOR: Final = "cancelled"
+_NO_FAILURE: Final = "cancelled"
 
 _log = structlog.get_logger("failures")
 
@@ -45,7 +45,7 @@ class _Minute:
 
 
 class Failures:
-    """The last hour; `failed`, `answered` and `buried` are told what is committed."""
+    """What ended in the last hour; it is told of each settlement once that is committed."""
 
     def __init__(self, clock: WallClock) -> None:
         """Nothing has failed."""
@@ -59,11 +59,11 @@ class Failures:
 
     def answered(self, cargo: Cargo) -> None:
         """A request was completed."""
-        _count(self._now().answered, *((kind, name) for kind, name in _kinds(cargo)))
+        _count(self._now().answered, *_kinds(cargo))
 
     def failed(self, cargo: Cargo, fail: Fail) -> None:
-        """A request has the outcome Failed. One that was cancelled has what was asked for, and is no failure."""
-        if fail.reason == _ASKED_FOR:
+        """A request has the outcome Failed. One that was cancelled is no failure."""
+        if fail.reason == _NO_FAILURE:
             return
         minute = self._now()
         _count(minute.dead_letters, fail.reason)
@@ -82,7 +82,7 @@ class Failures:
         self._say("dead_lettered", bury.reason, {**_named(cargo), "reason": bury.reason, "sentence": bury.sentence})
 
     def lettered(self, reason: str) -> None:
-        """A dead letter of what failed before."""
+        """A request that was Failed before has its dead letter now."""
         _count(self._now().dead_letters, reason)
 
     # ------------------------------------------------------------------ what is told
@@ -138,14 +138,14 @@ class Failures:
 
 
 def _count(counter: Counter[Any], *kinds: Any) -> None:
-    """One more of each; of what is told apart no more than `KINDS_MAX` each."""
+    """Count one more of each kind; beyond `KINDS_MAX` kinds, new ones are not counted."""
     for kind in kinds:
         if kind in counter or len(counter) < KINDS_MAX:
             counter[kind] += 1
 
 
 def _kinds(cargo: Cargo) -> Iterator[tuple[str, str]]:
-    """What a request has in common with others."""
+    """What a request has in common with others: its lane and its model."""
     yield "lane", cargo.source.partition.lane
     if isinstance(cargo.content, DecodedRequest):
         yield "model", str(cargo.content.request.model or "")[:_NAME_CHARS_MAX]

@@ -17,7 +17,7 @@ from broker.ports import Upstream, UpstreamReply
 from broker.service.containment import Contained
 from broker.service.escapes import safe
 from broker.service.health import Health
-from broker.service.stranger import came
+from broker.service.stranger import response_facts
 from broker.tasks import ended
 
 WAITED_FOR_S: Final = 0.3
@@ -36,7 +36,7 @@ class Greeting:
     """Asks when this process is about to lead, and again while something is wrong and no call was answered."""
 
     def __init__(self, upstream: Upstream, health: Health, *, url: str, contained: Contained) -> None:
-        """`url` is the base URL as it may be shown; what is found goes to `health.openai`."""
+        """`url` is the base URL, masked; what is found goes to `health.openai`."""
         self._upstream = upstream
         self._health = health
         self._url = url
@@ -47,14 +47,14 @@ class Greeting:
         self._said: object = None
 
     def begin(self) -> None:
-        """Ask, beside whatever else is done."""
+        """Ask in a task of its own; without effect while one asks."""
         if self._asking is None:
             self._is_served, self._said = False, None
             self._heard.clear()
             self._asking = asyncio.create_task(self._ask(), name="greeting")
 
     async def heard(self, *, within_s: float = WAITED_FOR_S) -> None:
-        """Return when the first answer has come, or after so long."""
+        """Return when the first answer has come, or after `within_s`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._heard.wait()
@@ -66,12 +66,12 @@ class Greeting:
             await ended(asking)
         self._health.openai = None
 
-    def helped(self) -> None:
-        """A call was answered: whatever was said before, requests are served."""
+    def call_answered(self) -> None:
+        """A call was answered: requests are served, so what was found wrong before holds no longer."""
         self._is_served, self._health.openai = True, None
 
     async def _ask(self) -> None:
-        """Until nothing is wrong: without requests nothing else would find out that it has been mended."""
+        """Ask until nothing is wrong: while no requests come, nothing else finds out that it has been mended."""
         try:
             while True:
                 await self._ask_once()
@@ -92,7 +92,7 @@ class Greeting:
             _log.warning("openai_silent", url=self._url, seconds=GIVEN_UP_S)
 
     def _say(self, reply: UpstreamReply) -> None:
-        """Once, however often the same comes."""
+        """Log an answer, once however often the same comes, and note what is wrong."""
         answer = reply.answer
         verdict = judge(answer)
         sentence = None if self._is_served else _sentence(self._url, answer, verdict)
@@ -109,7 +109,7 @@ class Greeting:
         answer = reply.answer
         if answer.status is None:
             return {"url": self._url, "reason": safe(answer.message)[:_REASON_CHARS_MAX]}
-        return came(self._url, answer.headers, answer.message or reply.body or "", {})
+        return response_facts(self._url, answer.headers, answer.message or reply.body or "", {})
 
 
 def _sentence(url: str, answer: Answer, verdict: Verdict) -> str | None:

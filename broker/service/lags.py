@@ -1,4 +1,4 @@
-"""What stands in Kafka behind that which each lane has taken, as a figure with its age.
+"""The lag of each lane: what stands in Kafka and was not taken yet, as a figure with its age.
 
 Asked by a task of its own, every few seconds while this process leads, and given up soon: it holds up nothing. Where
 Kafka does not answer the last figure stays, and grows older.
@@ -31,7 +31,7 @@ class Lag:
 
 
 class Lags:
-    """Each lane's, since this process leads."""
+    """The lag of each lane while this process leads."""
 
     def __init__(self, intakes: Mapping[str, LaneIntake], clock: WallClock) -> None:
         self._intakes = intakes

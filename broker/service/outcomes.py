@@ -81,15 +81,15 @@ def failed(cargo: Cargo, fail: Fail, term: int) -> Failed:
 
 
 def identity_of(cargo: Cargo, request_id: str, fail: Fail) -> tuple[str, str | None]:
-    """Under which id a request fails, and the one that it was sent with where that is another request's.
+    """The id that a request fails under, and the one that it was sent with if that belongs to another request.
 
-    An id of its own is made of both its id and the record's place, as `dead-letters replay --new-id` makes one.
+    The first is a substitute then, made of the id and the record's place, as `dead-letters replay --new-id` makes one.
     """
     return (_apart_id(cargo, request_id, fail.apart), request_id) if fail.apart else (request_id, None)
 
 
 def apart_hash(cargo: Cargo, nth: int) -> bytes:
-    """What stands in the ledger for the nth id of its own of a record that names another request's."""
+    """The ledger's hash of the nth substitute id of a record whose id belongs to another request."""
     content = cargo.content
     assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: a cancel has no content
     named = content.request.id if isinstance(content, DecodedRequest) else content.request_id or ""
@@ -97,7 +97,7 @@ def apart_hash(cargo: Cargo, nth: int) -> bytes:
 
 
 def _apart_id(cargo: Cargo, request_id: str, nth: int) -> str:
-    """The first is that of the place; the others are for producers that have chosen it for a request."""
+    """The nth substitute id; all but the first are for ids that a producer has chosen for another request."""
     topic = cargo.topic if nth == 1 else f"{cargo.topic}#{nth}"
     return new_id_of(request_id, Origin(topic, cargo.source.partition.number, cargo.source.offset))
 
@@ -121,7 +121,7 @@ def stunted(outcome: Completed | Failed, weight: int) -> Failed:
 
 
 def smallest(failed: Failed) -> Failed:
-    """As little as can be said of it truthfully, and whose it is, so that no other request takes it for its own."""
+    """As little as can be said of it truthfully; it says which request it is of, so that no other sender takes it."""
     return Failed(
         id=failed.id,
         run=failed.run,

@@ -1,8 +1,8 @@
-"""What came from a server that is not OpenAI's API, in words for an operator: from where, of which type, how it begins.
+"""Answers that another server than OpenAI's API has written: what becomes of them, and what an operator is told.
 
-The text is a stranger's. A server that repeats what it was asked would put a prompt into the log, so of JSON only the
-names of its keys are told, and no words at all that stand in the request. The key is taken out at the door
-(`broker.adapters.hushed_calls`).
+That is: from where, of which type, and how it begins. A server that repeats what it was asked would put a prompt into
+the log, so of JSON the names of keys alone are told, and nothing that stands in the request. The API key is taken out
+at the door (`broker.adapters.hushed_calls`).
 """
 
 import json
@@ -24,7 +24,7 @@ _TYPE_CHARS_MAX: Final = 60
 _KEYS_MAX: Final = 5
 _LOOKED_AT_CHARS: Final = 4_000
 _SHARED_CHARS: Final = 12
-"""So many characters in a row that stand in the request too are taken for a part of it."""
+"""As many characters in a row that stand in the request too are taken for a part of it."""
 _UNSEEN: Final = re.compile(r"<(script|style|title)\b.*?(</\1>|$)|<[^>]*>?|<!--.*?-->", re.IGNORECASE | re.DOTALL)
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)(?:</title>|$)", re.IGNORECASE | re.DOTALL)
 
@@ -33,7 +33,7 @@ _STRANGE: Final = frozenset({Look.MISSING, Look.ODD})
 
 
 class Strangers:
-    """What becomes of answers that OpenAI's API may not have written."""
+    """Rules on answers that OpenAI's API may not have written."""
 
     def __init__(self, addressee: Addressee, *, url: str, answered: Callable[[], None] = lambda: None) -> None:
         """`addressee` is what is known of the server at `url`, the masked base URL; `answered` hears of each answer."""
@@ -44,7 +44,7 @@ class Strangers:
     def ruled(
         self, look: Look, reply: UpstreamReply, request: GenerationRequest, sent_ms: int, now_ms: int
     ) -> tuple[Verdict | None, dict[str, str] | None]:
-        """The verdict where it is not the one that the answer has by itself, and what came where that is strange.
+        """The verdict, if it differs from the answer's own; and what to tell of an answer that is strange.
 
         Args:
             look: What the answer shows.
@@ -58,7 +58,9 @@ class Strangers:
             self._answered()
         told = None
         if look in _STRANGE or ruling is not Ruling.AS_JUDGED:
-            told = came(self._url, reply.answer.headers, reply.answer.message or reply.body or "", request.body)
+            told = response_facts(
+                self._url, reply.answer.headers, reply.answer.message or reply.body or "", request.body
+            )
         match ruling:
             case Ruling.ELSEWHERE:
                 return elsewhere(reply.answer), told
@@ -76,7 +78,7 @@ def shown(base_url: str) -> str:
         return "openai.base_url"
 
 
-def came(url: str, headers: Mapping[str, str], text: str, asked: Mapping[str, object]) -> dict[str, str]:
+def response_facts(url: str, headers: Mapping[str, str], text: str, asked: Mapping[str, object]) -> dict[str, str]:
     """`url`, `content_type`, `leads_to` of a redirect and `says`, each only if there is something to tell.
 
     Args:

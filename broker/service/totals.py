@@ -1,7 +1,8 @@
-"""How many outcomes all leaders have published, by kind: each line of the ledger says it, so a failover forgets none.
+"""How many outcomes all leaders have published, by kind: each step of the ledger says it, so a failover forgets none.
 
-A leader counts on from the last line that it has read or written. The figure of a line is committed together with the
-outcomes that it counts, so it is exact; lines of a release that says none leave it as it was.
+A leader counts on from the last step that it has read or written. The count is committed together with the outcomes
+that it counts, so it is exact, but for two gaps: steps of an older release carry no count, so its outcomes are missing;
+and processes that only claim and end for a dedupe window leave no step for the next one to read.
 """
 
 from collections import Counter
@@ -10,12 +11,12 @@ from typing import Final
 
 from broker.core.commands import Batch, Complete, Decision, Fail, Form, Withdraw
 from broker.core.ticket import TicketNumber
-from broker.service.short_forms import fails_instead
+from broker.service.short_forms import ENCODE_CRASHED, OVERDUE, fails_instead
 from schemas.ledger import LedgerRecord
 
 KINDS_MAX: Final = 32
 KIND_CHARS_MAX: Final = 40
-"""Bounds of what another release may have written; all reasons of this one are fewer and shorter."""
+"""Bounds of what another release may have written; this one has fewer reasons, and shorter ones."""
 
 
 class Totals:
@@ -42,14 +43,14 @@ class Totals:
             if kind is not None and settlement.form is not Form.LETTER:
                 counts[kind] += 1
         if batch.overdue:
-            counts["deadline_exceeded"] += len(batch.overdue)
+            counts[OVERDUE.reason] += len(batch.overdue)
         return dict(counts)
 
 
 def _kind(decision: Decision, *, crashed: bool) -> str | None:
     """What an outcome counts as; None where the decision publishes none."""
     if crashed and fails_instead(decision):
-        return "crashed"
+        return ENCODE_CRASHED.reason
     match decision:
         case Complete():
             return "completed"

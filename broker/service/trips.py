@@ -1,8 +1,8 @@
-"""What tripped a breaker, kept for the log and for whoever looks: numbers, names, codes and ids, never OpenAI's text.
+"""What tripped a breaker, kept for the log and the status: numbers, names, codes and ids, never OpenAI's text.
 
 An operator who is called at night must see at once what OpenAI refused, for whom, and which request to name to OpenAI's
-support. Its texts are left out, since they may quote a prompt. Of a server that is not OpenAI's API its first words are
-kept, unless they are the request's (`broker.service.stranger`).
+support. Its texts are left out, since they may quote a prompt. Of another server's answer the first words are kept,
+unless they stand in the request (`broker.service.stranger`).
 """
 
 from typing import Any, Final
@@ -57,7 +57,7 @@ def _context(command: Tripped, cargo: Cargo | None) -> dict[str, Any]:
         if isinstance(cargo.content, DecodedRequest):
             context["model"], context["request_id"] = cargo.content.request.model, cargo.content.request.id
         context["upstream_request_id"] = cargo.upstream_request_id
-        context |= cargo.came or {}
+        context |= cargo.response_facts or {}
     known = {**context, **_numbers(command.verdict)}
     return {name: value for name, value in known.items() if value is not None} | {"sentence": command.verdict.sentence}
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from broker.service.stranger import WORDS_CHARS_MAX, came, shown
+from broker.service.stranger import WORDS_CHARS_MAX, response_facts, shown
 
 URL = "https://gw/v1"
 ASKED = {"messages": [{"content": "Dear  Mr Müller, about your quote"}], "model": "m"}
 
 
 def says(text: str) -> str | None:
-    return came(URL, {}, text, ASKED).get("says")
+    return response_facts(URL, {}, text, ASKED).get("says")
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,14 @@ def test_its_first_words_are_told_unless_they_are_the_requests(text: str, words:
 
 
 def test_of_a_request_that_cannot_be_written_nothing_is_told() -> None:
-    assert "says" not in came(URL, {}, "a long enough text", {"odd": object()})
+    assert "says" not in response_facts(URL, {}, "a long enough text", {"odd": object()})
 
 
 def test_type_and_target_are_told_without_what_may_be_secret() -> None:
     headers = {"Content-Type": "text/html; charset=utf-8", "Location": "https://me:pw@sign.in/a?token=secret"}
     expected = {"url": URL, "content_type": "text/html; charset=utf-8", "leads_to": "https://sign.in"}
-    assert came(URL, headers, "", {}) == expected
-    assert came(URL, {"location": "/v1/"}, "", {}) == {"url": URL}
+    assert response_facts(URL, headers, "", {}) == expected
+    assert response_facts(URL, {"location": "/v1/"}, "", {}) == {"url": URL}
 
 
 def test_a_base_url_is_shown_without_login_and_values() -> None:
