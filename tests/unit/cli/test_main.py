@@ -118,3 +118,32 @@ def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[s
 def test_every_verb_of_the_table_is_there(verb: Verb) -> None:
     module, _, attribute = verb.target.partition(":")
     assert hasattr(import_module(module), attribute)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "demo",
+        "local up",
+        "local down",
+        "local status",
+        "config check",
+        "config show",
+        "topics create",
+        "topics check",
+        "submit",
+        "cancel",
+        "results",
+        "dead-letters list",
+        "dead-letters show",
+        "dead-letters replay",
+        "status",
+        "explain",
+        "simulate",
+        "schemas export",
+        "upstream",
+    ],
+)
+def test_each_verb_that_tells_something_tells_it_to_machines_too(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*verb.split(), "--help"]) == 0
+    assert "--json" in capsys.readouterr().out

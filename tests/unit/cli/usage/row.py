@@ -1,8 +1,16 @@
 """One wrong usage: what was typed, and how the script ends."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+LIBRARY_WORDS = re.compile(
+    r"Traceback|pydantic|aiokafka|aiohttp|httpx|urllib|asyncio|redis-py|redis\.exceptions|\btyper\b|\bclick\b|"
+    r"Input should|expected str|type=|Value error|Field required|valid (?:string|number|integer|dictionary|float)|"
+    r"Expecting (?:value|property|',')|Extra data|codec can't|[Ee]rrno|Error\(|Exception|NoneType|<class|object at 0x|"
+    r"unexpected:|Invalid value|Possible options|extra argument|(?:Key|Value|Type|UnicodeEncode)Error",
+)
+"""What only a library, or Python itself, would say."""
 USAGE = 2
 """The caller's or the operator's mistake."""
 AWAY = 3

@@ -1,4 +1,4 @@
-"""`headrace local`: what is mistaken, what has died and what runs twice; and the settings of limits.
+"""`headrace local` where something runs already, has died, or was never there.
 
 Each row is run through the console's own entry, and prints one sentence on standard error, or says what it did.
 """
@@ -14,14 +14,13 @@ import pytest
 from broker.cli.main import main
 from broker.local.known import note, unnamed
 from broker.local.record import remove_record
+from tests.unit.cli.usage.row import LIBRARY_WORDS
 from tests.unit.local.standins import dies, pair
-
-FOREIGN = re.compile(r"pydantic|aiokafka|redis-py|httpx|typer|click|Traceback|Errno|NoneType|Exception", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Row:
-    """One usage.
+class Usage:
+    """One usage, and which pairs of servers there are then.
 
     Attributes:
         arguments: Of `headrace local`; `{tmp}` is a directory of the test's own.
@@ -41,38 +40,35 @@ class Row:
 
 
 ROWS = (
-    Row("up --nodes 2", 2, r"A local Kafka has 1 node or 3, not 2: three are the fewest of which one may die\."),
-    Row("up --nodes 0 --foreground", 2, r"A local Kafka has 1 node or 3, not 0"),
-    Row("up --nodes -3", 2, r"A local Kafka has 1 node or 3, not -3"),
-    Row("up --nodes three", 2, r"--nodes"),
-    Row("up --data {tmp}/file", 2, r"file"),
-    Row("down --data {tmp}/nowhere", 0, r"Nothing to stop"),
-    Row("down", 0, r"Nothing to stop: no local Kafka and Valkey run\."),
-    Row("status", 3, r"No local Kafka and Valkey run: start them with `headrace local up`\."),
-    Row("status --data {tmp}/nowhere", 3, r"start them with `headrace local up`"),
-    Row("stop", 2, r"stop"),
-    Row("up --nodes 3", 2, r"A Kafka with 1 node runs already, in .*: end it with `headrace local down`", ("unnamed",)),
-    Row("up", 0, r"Valkey had ended: started again, empty\. Kafka and its topics are as", ("unnamed",), ("valkey",)),
-    Row("up --data {tmp}/named", 0, r"Valkey had ended: started again, empty\.", ("named",), ("valkey",)),
-    Row("up", 2, r"servers still run \(pid \d+, pid \d+\) of which no record tells: end", ("unnamed",), lost=True),
-    Row("up --foreground", 2, r"They run already, in .*: end them with `headrace local down` first\.", ("unnamed",)),
-    Row("up", 0, r"\(Another pair runs in .*/named\.\)", ("named", "unnamed")),
-    Row("status", 0, r"\(Another pair runs in .*/local\.\)", ("unnamed", "named")),
-    Row(
+    Usage("up --nodes 0 --foreground", 2, r"A local Kafka has 1 node or 3, not 0"),
+    Usage("up --nodes -3", 2, r"A local Kafka has 1 node or 3, not -3"),
+    Usage("down --data {tmp}/nowhere", 0, r"Nothing to stop"),
+    Usage("down", 0, r"Nothing to stop: no local Kafka and Valkey run\."),
+    Usage("status", 3, r"No local Kafka and Valkey run: start them with `headrace local up`\."),
+    Usage("status --data {tmp}/nowhere", 3, r"start them with `headrace local up`"),
+    Usage(
+        "up --nodes 3", 2, r"A Kafka with 1 node runs already, in .*: end it with `headrace local down`", ("unnamed",)
+    ),
+    Usage("up", 0, r"Valkey had ended: started again, empty\. Kafka and its topics are as", ("unnamed",), ("valkey",)),
+    Usage("up --data {tmp}/named", 0, r"Valkey had ended: started again, empty\.", ("named",), ("valkey",)),
+    Usage("up", 2, r"servers still run \(pid \d+, pid \d+\) of which no record tells: end", ("unnamed",), lost=True),
+    Usage("up --foreground", 2, r"They run already, in .*: end them with `headrace local down` first\.", ("unnamed",)),
+    Usage("up", 0, r"\(Another pair runs in .*/named\.\)", ("named", "unnamed")),
+    Usage("status", 0, r"\(Another pair runs in .*/local\.\)", ("unnamed", "named")),
+    Usage(
         "status", 3, r"In .*/local a part .* runs \(pid \d+\); .*: `headrace local up` mends", ("unnamed",), ("valkey",)
     ),
-    Row("down", 0, r"in .*/local have stopped \(pid \d+, \d+\); their data are thrown away\.", ("unnamed",)),
-    Row("down", 0, r"(?s)/local have stopped .*/named have stopped .*their data stay", ("unnamed", "named")),
-    Row("down --data {tmp}/named", 0, r"^Kafka and Valkey in .*/named have stopped", ("unnamed", "named")),
-    Row("down", 0, r"\(pid \d+, \d+\)", ("unnamed",), lost=True),
-    Row("down", 0, r"\(nothing ran there any more\); their data stay\.", ("named",), ("kafka", "valkey")),
+    Usage("down", 0, r"in .*/local have stopped \(pid \d+, \d+\); their data are thrown away\.", ("unnamed",)),
+    Usage("down", 0, r"(?s)/local have stopped .*/named have stopped .*their data stay", ("unnamed", "named")),
+    Usage("down --data {tmp}/named", 0, r"^Kafka and Valkey in .*/named have stopped", ("unnamed", "named")),
+    Usage("down", 0, r"\(pid \d+, \d+\)", ("unnamed",), lost=True),
+    Usage("down", 0, r"\(nothing ran there any more\); their data stay\.", ("named",), ("kafka", "valkey")),
 )
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HEADRACE_CACHE_DIR", str(tmp_path / "cache"))
-    (tmp_path / "file").write_text("no directory")
     yield tmp_path
     main(["local", "down"])  # what a row has started
 
@@ -80,7 +76,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize(
     "row", ROWS, ids=lambda row: f"{row.arguments} {'+'.join((*row.pairs, *row.dead))}{' lost' * row.lost}".strip()
 )
-def test_each_usage_ends_in_a_sentence_that_helps(row: Row, home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_each_usage_ends_in_a_sentence_that_helps(row: Usage, home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     homes = {"unnamed": unnamed(), "named": home / "named"}
     with ExitStack() as running:
         for place, name in enumerate(row.pairs):
@@ -95,7 +91,7 @@ def test_each_usage_ends_in_a_sentence_that_helps(row: Row, home: Path, capfd: p
         told = capfd.readouterr()
         assert code == row.code, told
         assert re.search(row.says, told.out + told.err, re.MULTILINE), told
-        assert not FOREIGN.search(told.out + told.err), told
+        assert not LIBRARY_WORDS.search(told.out + told.err), told
         if code:
             assert len(told.err.strip().splitlines()) == 1, told
             assert told.out == ""
