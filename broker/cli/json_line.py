@@ -27,7 +27,7 @@ _PYTHON_WORDS: Final = ("None", "True", "False", "'")
 
 
 class BrokenLine(InvalidRequest):
-    """A line that is no JSON object; `column` is where it stops being one, None where that is nowhere in particular."""
+    """A line that is no JSON object; `column` is where it stops being one, None if no column can be named."""
 
     def __init__(self, sentence: str, column: int | None = None) -> None:
         super().__init__(sentence)
@@ -77,11 +77,11 @@ def _meaning(reason: json.JSONDecodeError, text: str) -> str:
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """The object of these pairs; of a key that stands there twice some readers keep the first value, some the last."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise BrokenLine(f"The key {shown(twice)} stands twice in one object: leave one of them out.")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise BrokenLine(f"The key {shown(key)} stands twice in one object: leave one of them out.")
+        found[key] = value
     return found
 
 

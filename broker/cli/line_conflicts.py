@@ -17,10 +17,10 @@ class Ids:
     """The ids of a file's lines, each with the request that it is of; some 200 bytes a line."""
 
     def __init__(self) -> None:
-        self._first: dict[str, int] = {}  # the line's number above a mark of its request
+        self._first: dict[str, int] = {}  # by id: the first line's number, in the bits above its request's mark
 
     def check(self, prepared: Submission, number: int) -> None:
-        """Take note of a line's request.
+        """Note a line's request, unless it contradicts an earlier one.
 
         Raises:
             InvalidRequest: A line before it has its id, and another tenant, endpoint or body. It names that line.
@@ -42,7 +42,7 @@ def _mark(prepared: Submission) -> int:
 
 
 def _differences(known: int, mark: int) -> list[str]:
-    """In what two requests differ; the digest is of endpoint and body, so of two endpoints bodies are not compared."""
+    """In what two requests differ; the digest covers endpoint and body, so bodies of two endpoints are not compared."""
     tenant, endpoint, body = ((known ^ mark) >> place * _BITS & _MASK for place in (2, 1, 0))
     found = ["tenants"] if tenant else []
     return [*found, "endpoints"] if endpoint else [*found, *(["bodies"] if body else [])]

@@ -44,11 +44,16 @@ def show_beside(shown_on: Console, label: Text, sentence: str) -> None:
     if not shown_on.is_terminal:
         shown_on.print(Text.assemble(label, safe(sentence)), soft_wrap=True)
         return
+    shown_on.print(beside(label, Text(safe(sentence))))
+
+
+def beside(label: Text, sentence: Text) -> Table:
+    """A label, and a sentence beside it, wrapped below its own beginning."""
     grid = Table.grid()
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row(label, safe(sentence))
-    shown_on.print(grid)
+    grid.add_row(label, sentence)
+    return grid
 
 
 def show_to_copy(shown_on: Console, text: Text) -> None:

@@ -1,8 +1,8 @@
 """The pair that runs on by itself after the command that started it: found and ended through its record.
 
 Where no directory is named, the pair is this user's only one: a note in the cache directory says where it lives, and
-its data are thrown away when it is ended. Data in a directory that somebody named are theirs and stay. As long as one
-server of a pair runs, a start throws nothing away: it starts what has ended (`broker.local.mending`).
+its data are deleted when it is ended. Data in a directory that was named stay. As long as one server of a pair runs, a
+start deletes nothing: it starts what has ended (`broker.local.mending`).
 """
 
 import shutil
@@ -83,12 +83,7 @@ def _mended(home: Path, nodes: int | None, progress: Progress | None, told: Call
     return record if record.is_serving else None
 
 
-def _begun(
-    home: Path,
-    nodes: int | None,
-    progress: Progress | None,
-    told: Callable[[str], None],
-) -> Record:
+def _begun(home: Path, nodes: int | None, progress: Progress | None, told: Callable[[str], None]) -> Record:
     """A pair started where none runs; without a name its data begin empty."""
     end_leftovers(home)
     if home == unnamed():
@@ -110,7 +105,7 @@ def status(data_dir: Path | None = None) -> Record | None:
 
 
 def half_dead(data_dir: Path | None = None) -> str | None:
-    """What of that pair runs where not all of it serves, in a sentence; None where nothing runs."""
+    """A sentence that says which servers of a pair run that does not serve; None if none runs."""
     home = _absolute(data_dir) or last()
     running = running_in(home)
     if not running:

@@ -1,4 +1,4 @@
-"""A detached pair of which some servers have ended: those are started again, the others and all data stay."""
+"""Mending a pair of which some servers have ended: those are started again; the others run on, and all data stay."""
 
 import re
 import threading
@@ -37,10 +37,8 @@ def mend(record: Record, *, progress: Progress | None, told: Callable[[str], Non
     require_extra()
     home = Path(record.data_dir)
     (home / "logs").mkdir(exist_ok=True)
-    dead, started = (
-        [number for number in range(1, len(record.kafka_pids) + 1) if not _node_runs(record, number)],
-        list[Kafka | Valkey](),
-    )
+    dead = [number for number in range(1, len(record.kafka_pids) + 1) if not _node_runs(record, number)]
+    started: list[Kafka | Valkey] = []
     try:
         if dead:
             cluster = KafkaCluster(_ports(record), home, _java(progress))

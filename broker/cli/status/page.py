@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.cli.amounts import counted, spoken_bytes, spoken_s
+from broker.cli.screen import beside
 from broker.cli.status.failing import dead_letters
 from broker.cli.status.findings import Finding, table_of
 from broker.cli.status.limits import SHOWN_MAX, WIDE, charges_shown, columns, limits_shown, named
@@ -93,13 +94,8 @@ def _since(said: Said, now: datetime) -> str:
 
 def _line(finding: Finding) -> Table:
     """A mark, and the sentence wrapped beside it."""
-    line = Table.grid()
-    line.add_column(no_wrap=True)
-    line.add_column(overflow="fold")
-    line.add_row(
-        "✗ " if finding.grave else "• ", Text(safe(finding.sentence)), style=_GRAVE if finding.grave else _NOTE
-    )
-    return line
+    mark, style = ("✗ ", _GRAVE) if finding.grave else ("• ", _NOTE)
+    return beside(Text(mark, style), Text(safe(finding.sentence), style))
 
 
 # ---------------------------------------------------------------------------------------------------- numbers

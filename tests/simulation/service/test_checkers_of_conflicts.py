@@ -134,7 +134,7 @@ def test_a_reader_that_takes_a_later_run_of_another_for_its_own_is_found_out(his
         return outcome | {"tenant": None, "request_digest": None, "endpoint": None}
 
     rewritten(history, unproven)
-    assert "who expects the outcome of" in " ".join(nobody_is_handed_anothers.check(history))
+    assert "a reader that expects the outcome of" in " ".join(nobody_is_handed_anothers.check(history))
 
 
 def test_who_cancels_as_one_tenant_and_is_handed_the_answer_of_another_is_found_out(history: History) -> None:
@@ -153,7 +153,7 @@ def test_who_cancels_as_one_tenant_and_is_handed_the_answer_of_another_is_found_
         return outcome | {"tenant": None, "request_digest": None} if outcome["id"] == answered["id"] else outcome
 
     rewritten(history, of_nobody)
-    assert "who cancels" in " ".join(nobody_is_handed_anothers.check(history))
+    assert "the sender that cancels" in " ".join(nobody_is_handed_anothers.check(history))
 
 
 @pytest.mark.parametrize("troubled", [{"cancel": 0.2}, {"call_fails": 0.6, "replay": 1.0}])

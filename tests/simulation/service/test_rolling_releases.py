@@ -14,6 +14,7 @@ import pytest
 from broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog
 from schemas.headers import GRANT
 from schemas.record import Record
+from tests.former_releases import LATER_LEDGER_FIELDS
 from tests.simulation.service.history import FAILURES, LEDGER, RESULTS
 from tests.simulation.service.process import DispatcherProcess
 from tests.simulation.service.run import simulate
@@ -74,9 +75,9 @@ def without(topic: str, record: Record) -> Record:
     headers = tuple(header for header in record.headers if header[0] != GRANT)
     if topic != LEDGER:
         return replace(record, headers=headers)
-    added = {"awaited", "key", "key_since_s", "totals", "proved"}
-    value = {name: each for name, each in json.loads(record.value or b"{}").items() if name not in added}
-    return replace(record, value=json.dumps(value).encode())
+    value = json.loads(record.value or b"{}")
+    former = {name: each for name, each in value.items() if name not in LATER_LEDGER_FIELDS}
+    return replace(record, value=json.dumps(former).encode())
 
 
 class Rolling(World):

@@ -110,20 +110,6 @@ def test_a_request_of_that_very_id_that_comes_later_is_judged_by_it() -> None:
     assert shell.fates(OWN, body="else") == [Fate.FAILED]
 
 
-def test_after_a_suspension_it_is_judged_anew_by_the_id_that_it_was_sent_with() -> None:
-    shell = contesting()
-    first = shell.take("x")
-    number = shell.take_at(Source(P1, 0), OTHER)
-    shell.suspend()
-    shell.read(settled("x", Fate.COMPLETED, body="else"))
-    shell.lead(shell.restored())
-    shell.calls.pop(first)
-    shell.settle_all()
-    assert shell.decisions(number) == [Discard()]
-    assert [each.apart for each in shell.decisions(first) if isinstance(each, Fail)] == [1]
-    assert shell.fates(OWN, body="else") == []
-
-
 def test_one_whose_own_outcome_is_committed_has_no_second_one() -> None:
     shell = contesting()
     shell.take("x")

@@ -217,7 +217,7 @@ def test_of_two_bodies_under_one_id_the_one_that_another_leader_answered_is_no_c
 
 
 def test_a_conflict_that_waits_for_its_commit_is_judged_anew_under_the_id_that_it_was_sent_with() -> None:
-    shell = Shell(apart=lambda _number, _nth: identity("own").id_hash)
+    shell = Shell(apart=lambda number, _nth: identity(f"own of {number}").id_hash)
     shell.lead({place(): PartitionProgress(0), P1: PartitionProgress(0)})
     first = shell.take("x")
     other = shell.take_at(Source(P1, 0), candidate("x", body="else"))
@@ -227,7 +227,8 @@ def test_a_conflict_that_waits_for_its_commit_is_judged_anew_under_the_id_that_i
     shell.calls.pop(first)
     shell.settle_all()
     assert shell.decisions(other) == [Discard()]
-    assert shell.fates("own", body="else") == []
+    assert [each.apart for each in shell.decisions(first) if isinstance(each, Fail)] == [1]
+    assert shell.fates(f"own of {other}", body="else") == []
 
 
 def test_what_was_answered_too_long_ago_is_not_known_to_the_next_term() -> None:

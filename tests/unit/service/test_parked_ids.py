@@ -18,6 +18,7 @@ from schemas.codec import decode_failure, encode_retry
 from schemas.dead_letter import Origin
 from schemas.instants import to_wire
 from schemas.record import Record
+from tests.former_releases import LATER_LEDGER_FIELDS
 from tests.unit.service.rig import NAME, PREFIX, WALL, Process, World, led, settings_of, until
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -130,8 +131,8 @@ def _former(outgoing: Outgoing) -> Outgoing:
 
 
 def _without(value: bytes) -> bytes:
-    later = {"awaited", "key", "key_since_s", "totals"}
-    return json.dumps({name: each for name, each in json.loads(value).items() if name not in later}).encode()
+    former = {name: each for name, each in json.loads(value).items() if name not in LATER_LEDGER_FIELDS}
+    return json.dumps(former).encode()
 
 
 async def test_a_parked_request_whose_copy_never_comes_fails_a_quarter_of_an_hour_after_its_deadline() -> None:

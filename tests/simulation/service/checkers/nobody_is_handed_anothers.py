@@ -1,8 +1,8 @@
-"""Who sent a request and waits for it is handed its own outcome, or told of the conflict; never what is another's.
+"""A sender that waits is handed the outcome of its own request, or told of the conflict; never another's outcome.
 
-Each record of a request is waited for by a client of its own, which compares as `GenerationClient` does: it follows
-what is committed from when it sent the record on, and reads back what was there before. It is also what a reader
-expects, of every run. Who cancels an id waits for its outcome as the tenant of each of its requests.
+For each record of a request a client is played that waits for it and compares as `GenerationClient` does: it follows
+what is committed after it has sent the record, and reads back what was there before. Of every run the record is also
+what a reader expects. A sender that cancels an id waits for its outcome as the tenant of each of its requests.
 """
 
 from collections import defaultdict
@@ -42,41 +42,41 @@ def check(history: History) -> Iterator[str]:
 
 
 def _reading(history: History, outcomes: Published, sent: Sent, decoded: DecodedRequest) -> Iterator[str]:
-    """Whoever expects the outcome of this record, and takes another one for it."""
+    """A reader that expects the outcome of this record, and takes another one for it."""
     expected = Expectation.of(decoded.request)
     for _, outcome in outcomes:
         if not expected.differences(outcome) and (reason := _why_not_of(history, outcome, sent, decoded)):
-            yield f"who expects the outcome of {_place(sent)} reads {reason}"
+            yield f"a reader that expects the outcome of {_place(sent)} reads {reason}"
 
 
 def _waiting(
     history: History, outcomes: Published, sent: Sent, decoded: DecodedRequest, told: set[str]
 ) -> Iterator[str]:
-    """Whoever sent this record, and waits."""
+    """The sender of this record, which waits."""
     waiting = _Waiting(Expectation.of(decoded.request), "request", "", known_before=True)
-    who = f"who sent {_place(sent)} as {sent.id}"
+    sender = f"the sender of {_place(sent)} ({sent.id})"
     try:
         handed = _handed(outcomes, sent, waiting)
     except IdConflict:
         if _place(sent) not in told and not history.trimmed:
-            yield f"{who} is told of a conflict that there is none of"
+            yield f"{sender} is told of a conflict that there is none of"
         return
     if handed is None:
         if sent.id not in history.excused and not history.trimmed:
-            yield f"{who} is neither answered nor told of a conflict"
+            yield f"{sender} is neither answered nor told of a conflict"
     elif reason := _why_not(history, handed, sent, decoded):
-        yield f"{who} is handed {reason}"
+        yield f"{sender} is handed {reason}"
 
 
 def _cancelling(history: History, published: Mapping[str, Published], tenants: Mapping[str, set[str]]) -> Iterator[str]:
-    """Whoever cancels as one tenant and is handed the answer of another one."""
+    """A sender that cancels as one tenant and is handed the answer of another one."""
     for sent in history.sent:
         for tenant in sorted(tenants.get(sent.id or "", ())) if sent.is_cancel else ():
             waiting = _Waiting(Expectation(str(sent.id), tenant), "cancel", "", known_before=True)
             with suppress(IdConflict):
                 handed = _handed(published.get(str(sent.id), []), sent, waiting)
                 if isinstance(handed, Completed) and handed.tenant != tenant:
-                    yield f"who cancels {sent.id} as {tenant} is handed the answer to a request of {handed.tenant}"
+                    yield f"the sender that cancels {sent.id} as {tenant} is handed the answer to {handed.tenant}'s request"
 
 
 def _place(sent: Sent) -> str:

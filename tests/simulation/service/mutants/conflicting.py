@@ -1,4 +1,4 @@
-"""Faults in what becomes of two requests with one id: whose outcome it is, and who is told of the conflict."""
+"""Faults in what becomes of two requests with one id: whose outcome it is, and which sender is told of the conflict."""
 
 from typing import Any
 from unittest.mock import patch
@@ -71,13 +71,13 @@ def _blind_to(kind: str) -> Patch:
 
 @planted(11)
 def a_client_compares_no_body() -> Patch:
-    """Who waits takes the answer to another body of its tenant."""
+    """A client takes the answer to another body of its tenant."""
     return _blind_to(BODY)
 
 
 @planted(11)
 def a_client_compares_no_tenant() -> Patch:
-    """Who waits takes the answer to the same body of another tenant."""
+    """A client takes the answer to the same body of another tenant."""
     return _blind_to(TENANT)
 
 
