@@ -276,7 +276,8 @@ class GenerationClient:
             await self.cancel(request_id, timeout_s=submit_timeout_s)
 
         expected = Expectation(request_id, tenant)
-        waiting = _Waiting(expected, "cancel", "the cancel waits for a request with this id", known_before=True)
+        then, mend = "the cancel waits for a request with this id", "check the id that was to be cancelled"
+        waiting = _Waiting(expected, "cancel", then, known_before=True, mend=mend)
         return await self._awaited(waiting, cancel, timeout_s=timeout_s, connect_s=submit_timeout_s)
 
     async def _awaited(
@@ -297,7 +298,7 @@ class GenerationClient:
             if not there:
                 raise LogUnavailable(f"Kafka did not take the {waiting.noun} of {request_id}: send it again.") from None
             if waiting.differs:
-                raise IdConflict(request_id, waiting.differs) from None
+                raise IdConflict(request_id, waiting.differs, mend=waiting.mend) from None
             raise WaitTimedOut(f"No outcome of {request_id} within {timeout_s:g} s: {waiting.then}.") from None
         except MissingTopic as reason:
             raise NotSubmitted(f"The {waiting.noun} was not sent. {reason}") from reason
@@ -329,6 +330,7 @@ class _Waiting:
         noun: What was sent, in sentences: `request` or `cancel`.
         then: What follows if no outcome comes, in sentences.
         known_before: Whether the id may have an outcome already.
+        mend: What to do if the id belongs to another request.
         differs: In what an earlier outcome of the id differs. That alone proves no conflict: the dispatcher may have
             forgotten that outcome, and take this request for the first of its id. An outcome that comes later does.
     """
@@ -337,6 +339,7 @@ class _Waiting:
     noun: str
     then: str
     known_before: bool
+    mend: str = "choose a new id"
     differs: tuple[str, ...] = ()
 
     def accepts(self, earlier: Outcome) -> bool:
@@ -352,7 +355,7 @@ class _Waiting:
         """
         differs = self.expected.differences(outcome)
         if differs or self.expected.is_told_of_conflict(outcome):
-            raise IdConflict(self.expected.id, differs or self.differs)
+            raise IdConflict(self.expected.id, differs or self.differs, mend=self.mend)
         return outcome
 
 

@@ -96,9 +96,10 @@ class IdConflict(HeadraceError):  # noqa: N818
 
     exit_code = 2
 
-    def __init__(self, request_id: str, differs: Sequence[str] = ()) -> None:
+    def __init__(self, request_id: str, differs: Sequence[str] = (), *, mend: str = "choose a new id") -> None:
+        """`mend` says what the caller is to do."""
         what = " and ".join(differs) or "tenant, endpoint or body"
-        super().__init__(f"The id {request_id} belongs to a request with another {what}: choose a new id.")
+        super().__init__(f"The id {request_id} belongs to a request with another {what}: {mend}.")
         self.request_id = request_id
         self.differs = tuple(differs)
 

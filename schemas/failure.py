@@ -15,6 +15,7 @@ class FailureKind(StrEnum):
     RATE_LIMITED = "rate_limited"
     QUOTA = "quota"
     AUTH = "auth"
+    NOT_THE_API = "not_the_api"
     OVERLOADED = "overloaded"
     TIMEOUT = "timeout"
     CONNECTION = "connection"

@@ -15,6 +15,7 @@ _KINDS = {
     Meaning.RATE_LIMITED: "rate_limited",
     Meaning.QUOTA: "quota",
     Meaning.AUTH: "auth",
+    Meaning.NOT_THE_API: "not_the_api",
     Meaning.OVERLOADED: "overloaded",
     Meaning.TIMEOUT: "timeout",
     Meaning.CONNECTION: "connection",

@@ -122,7 +122,8 @@ def _sentence(url: str, answer: Answer, verdict: Verdict) -> str | None:
             return f"OpenAI at {url} refuses {_blamed(answer)} ({facts}): mend it and restart; requests wait meanwhile."
         case Meaning.QUOTA:
             return (
-                f"The account at {url} has no credit, or has reached a spend limit ({facts}); requests wait meanwhile."
+                f"The account at {url} has no credit, or has reached a spend limit ({facts}): add credit or raise the "
+                "limit at OpenAI; requests wait meanwhile."
             )
         case Meaning.CONNECTION:
             return (

@@ -62,7 +62,7 @@ def login(text: str) -> str:
     if "\0" in text or text.splitlines() != [text]:
         raise SecretError("holds a line break or a NUL, which no login has: give it on one line")
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise SecretError("holds bytes that are no UTF-8 text")
+        raise SecretError("holds bytes that are no UTF-8 text: write it in UTF-8")
     return text
 
 

@@ -166,7 +166,7 @@ def is_loopback(host: str) -> bool:
 def check_text(secret: str) -> None:
     """Raises UrlError: It has halves of surrogate pairs, as Python makes of bytes that are no UTF-8."""
     if any("\ud800" <= letter <= "\udfff" for letter in secret):
-        raise UrlError("holds bytes that are no UTF-8 text")
+        raise UrlError("holds bytes that are no UTF-8 text: write it in UTF-8")
 
 
 def _server(rest: str) -> re.Match[str] | None:

@@ -210,6 +210,7 @@ async def test_a_cancel_of_another_tenants_request_hands_out_no_outcome_of_it() 
         with pytest.raises(IdConflict) as raised:
             await generations.outcome_of_cancelled("lead-1", tenant="zenith", timeout_s=5)
         assert raised.value.differs == ("tenant",)
+        assert str(raised.value).endswith("another tenant: check the id that was to be cancelled.")
         assert await generations.outcome_of_cancelled("lead-1", tenant="acme") == done
         assert await generations.outcome_of_cancelled("lead-1") == done
 

@@ -91,4 +91,5 @@ def test_a_failure_is_named_by_what_it_was() -> None:
 
 def test_a_retryable_failure_says_in_the_words_of_the_contract_why_it_waits() -> None:
     assert [kind(each) for each in (Meaning.CONNECTION, Meaning.RATE_LIMITED)] == ["connection", "rate_limited"]
+    assert kind(Meaning.NOT_THE_API) == "not_the_api", "an operator's mistake is no server's error"
     assert kind(Meaning.REJECTED) == "upstream_error", "whatever has no word of its own"
