@@ -311,6 +311,13 @@ def test_the_most_urgent_lane_is_the_first_probe_and_none_is_left_out() -> None:
     assert "".join(lane[0] for lane in lanes) == "uusubusuusbu"  # as one to a half to a third
 
 
+def test_a_lane_leaves_the_reserves_of_the_idle_lanes_above_it() -> None:
+    made = Lanes(LANES, Tenants())
+    assert [made.kept_ppm(lane) for lane in ("urgent", "standard", "bulk")] == [0, 200_000, 200_000]
+    lined_up(made, "urgent", 100)
+    assert made.kept_ppm("bulk") == 0, "the lane above is not idle"
+
+
 def test_before_the_first_answer_the_first_lane_that_waits_is_asked_whatever_is_owed_below() -> None:
     made = Lanes(LANES, Tenants())
     assert made.foremost(0) is None
