@@ -8,7 +8,8 @@ becomes of the request depends on what is known of the base URL and of the model
 - Later, a 404 or 405 fails its request only if another model was answered between two 404s of this one: by a call that
   was sent after the first 404, and whose answer came before the last one's call was sent. Until then the request is
   called again. If no other model has been answered within a minute, the account's breaker opens (`Ruling.ELSEWHERE`).
-- The API's own refusal of an unknown model fails its request, unless that model has been answered before.
+- The API's own refusal of an unknown model fails its request, unless that model has been answered before, or none has
+  been answered and a second one is unknown too: another server of the API has none of the models that are asked for.
 """
 
 import re
@@ -53,8 +54,8 @@ _WRONG_PATH: Final = re.compile(
     re.IGNORECASE,
 )
 _API_TYPES: Final = frozenset({"invalid_request_error", "not_found_error", "notfounderror", "api_error"})
-_MAY_BE_ODD: Final = frozenset({400, 406, 410, 411, 415, 421, 422, 426, 501})
-"""Refusals that another server gives to a call of this API. 413, 414 and 431 are a gateway's refusal of one request."""
+_OF_A_CALL: Final = frozenset({401, 402, 403, 407, 408, 409, 413, 414, 425, 429, 431, 499})
+"""Refusals of a key, an account, a limit, the time or one request's size, which gateways give without those fields."""
 _REFUSES: Final = frozenset({401, 403, 407})
 
 
@@ -71,7 +72,9 @@ def look_of(answer: Answer) -> Look:
         return _of_404(answer)
     if status in _REFUSES and is_page(answer.message):
         return Look.ODD  # a proxy's or a sign-in's page: no refusal of a key
-    return Look.ODD if status in _MAY_BE_ODD and not _is_spoken(answer) else Look.PLAIN
+    is_refusal = 400 <= status < 500 and status not in _OF_A_CALL
+    is_error = is_refusal or status == 501 or 200 <= status < 300
+    return Look.ODD if is_error and not _has_fields(answer) else Look.PLAIN
 
 
 def _of_404(answer: Answer) -> Look:
@@ -88,9 +91,14 @@ def _of_404(answer: Answer) -> Look:
     return Look.PLAIN if kind in _API_TYPES or answer.error_param else Look.MISSING
 
 
+def _has_fields(answer: Answer) -> bool:
+    """Whether an error has any field that the API's have beside their text; any server may write a text."""
+    return bool(answer.error_code or answer.error_type or answer.error_param)
+
+
 def _is_spoken(answer: Answer) -> bool:
     """Whether it holds an error in the form of an API: its fields, or at least a text that came as JSON."""
-    if answer.error_code or answer.error_type or answer.error_param:
+    if _has_fields(answer):
         return True
     said = answer.message.lstrip()
     if not said or is_page(said) or said.startswith(("{", "[")):
@@ -123,6 +131,8 @@ class Addressee:
         self.proved = proved
         self._answered_ms: dict[str, int] = {}  # by model, when it was answered last
         self._missing: dict[str, _Missing] = {}
+        self._gone: str | None = None  # before any answer, the first model that is unknown
+        self._all_gone = False
 
     def heard(self, model: str, look: Look, sent_ms: int, now_ms: int) -> Ruling:
         """An answer to a call for `model` has come: what becomes of its request.
@@ -136,11 +146,19 @@ class Addressee:
         if look is Look.ANSWER:
             self._answered(model, sent_ms, now_ms)
             return Ruling.AS_JUDGED
-        if look is Look.PLAIN or (look is Look.GONE and model not in self._answered_ms):
+        if look is Look.PLAIN or (look is Look.GONE and self._is_alone_unknown(model)):
             return Ruling.AS_JUDGED
         if not self.proved:
             return Ruling.ELSEWHERE
         return Ruling.AS_JUDGED if look is Look.ODD else self._missed(model, sent_ms, now_ms)
+
+    def _is_alone_unknown(self, model: str) -> bool:
+        """Whether the API's own refusal of this unknown model fails the request."""
+        if self.proved:
+            return model not in self._answered_ms
+        self._gone = model if self._gone is None else self._gone
+        self._all_gone = self._all_gone or model != self._gone
+        return not self._all_gone
 
     def _answered(self, model: str, sent_ms: int, now_ms: int) -> None:
         self.proved = True

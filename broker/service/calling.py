@@ -102,7 +102,7 @@ class Calling:
         if error_in(read.value) is not None:  # it came with a 200 all the same
             inside = answer_of(reply.answer.status, reply.answer.headers, read.value)
             cargo.error = _error_object(inside)
-            return judge(inside), 0, Look.PLAIN
+            return judge(inside), 0, look_of(inside)
         if is_unfinished(request.endpoint, read.value):
             return _no_answer(reply.answer), 0, Look.PLAIN
         if not is_of_the_api(request.endpoint, read.value):

@@ -83,6 +83,15 @@ ODD: dict[str, tuple[int, Any, dict[str, str]]] = {
     "text": (400, "Bad Request", TEXT),
     "nothing": (415, "", {}),
     "json of another kind": (422, {"ok": False}, JSON),
+    "a status that no API has": (418, "I'm a teapot", {}),
+    "locked": (423, "", {}),
+    "precondition": (428, "", {}),
+    "legal": (451, PAGE, {"content-type": "text/html"}),
+    "a bare word": (400, {"timestamp": 1, "status": 400, "error": "Bad Request", "path": "/v1/chat/completions"}, JSON),
+    "a bare text": (400, {"error": "no handler found for uri [/chat/completions] and method [POST]"}, JSON),
+    "a bare detail": (422, {"detail": "Missing signature."}, JSON),
+    "another's error with a 200": (200, {"ok": False, "error": "unknown_method"}, JSON),
+    "a greeting with a 200": (200, {"message": "Hello World"}, JSON),
 }
 
 
@@ -95,8 +104,8 @@ PLAIN: dict[str, tuple[int | None, Any, dict[str, str]]] = {
     "no answer": (None, "", {}),
     "bad request": (400, error("Bad.", type="invalid_request_error", param="messages"), JSON),
     "bad request, vllm": (400, {"object": "error", "message": "Too long.", "type": "BadRequestError"}, JSON),
-    "bad request, ollama": (400, {"error": "invalid options"}, JSON),
-    "text of unknown type": (400, "max_tokens must be less than 16384", {}),
+    "a code alone": (400, error("Bad.", code="bad"), JSON),
+    "an error with a 200": (200, error("Busy.", type="server_error"), JSON),
     "fastapi": (422, {"detail": [{"loc": ["body", "n"], "msg": "bad", "type": "int"}]}, {}),
     "conversation": (404, error("Conversation with id 'c' not found.", type="invalid_request_error"), JSON),
     "param": (404, error("No such file object: f", param="file"), JSON),
@@ -144,6 +153,17 @@ def test_before_any_answer_the_apis_own_refusals_stand() -> None:
     assert addressee.heard("m", Look.PLAIN, 0, 10) is Ruling.AS_JUDGED
     assert addressee.heard("m", Look.GONE, 0, 10) is Ruling.AS_JUDGED
     assert not addressee.proved
+
+
+def test_before_any_answer_a_second_model_that_is_gone_shows_that_all_are() -> None:
+    addressee = Addressee()
+    assert addressee.heard("m", Look.GONE, 0, 10) is Ruling.AS_JUDGED
+    assert addressee.heard("m", Look.GONE, 20, 30) is Ruling.AS_JUDGED
+    assert addressee.heard("n", Look.GONE, 20, 30) is Ruling.ELSEWHERE
+    assert addressee.heard("m", Look.GONE, 40, 50) is Ruling.ELSEWHERE
+    addressee.heard("o", Look.ANSWER, 60, 70)
+    for model in ("m", "n", "p"):
+        assert addressee.heard(model, Look.GONE, 80, 90) is Ruling.AS_JUDGED
 
 
 def test_an_answer_proves_it_and_odd_words_are_the_servers_trouble_from_then_on() -> None:

@@ -32,6 +32,9 @@ STRANGERS = {
     "200 page": Said(200, "<html><body>It works!</body></html>", PAGE),
     "200 json": Said(200, {"ok": True}),
     "redirect": Said(301, "", {"Location": "https://sign-in.example/x?token=secret"}),
+    "400 json": Said(400, {"status": 400, "error": "Bad Request", "path": "/v1/chat/completions"}),
+    "200 error": Said(200, {"ok": False, "error": "unknown_method"}),
+    "418": Said(418, "", {}),
     "501": Said(501, "<!doctype html><p>Unsupported method ('POST')", PAGE),
 }
 
@@ -102,6 +105,21 @@ async def test_a_server_that_repeats_what_it_was_asked_puts_no_prompt_into_the_l
         ask(world, "r1")
         await until(lambda: process.telemetry.trips.of(None) is not None)
     assert "stranger" not in f"{logs} {process.status.snapshot(process.clock.now_ms())}"
+    await process.end()
+
+
+async def test_a_server_that_has_none_of_the_models_does_not_empty_the_lanes() -> None:
+    world = World(latency_s=0.01, script=lambda _: GONE)
+    process = process_at(world)
+    process.start()
+    await led(process)
+    for number in range(100):
+        ask(world, f"r{number}", (MODEL, OTHER)[number % 2])
+    await until(lambda: process.core.limits.account.breaker.tripped_by is Meaning.NOT_THE_API)
+    assert len(world.outcomes()) < 10
+    world.upstream.script = None
+    await until(lambda: len(world.outcomes()) == 100, within_s=ACCOUNT_REST_MS / 1_000 + 60)
+    assert list(ends(world).values()).count("completed") > 90
     await process.end()
 
 

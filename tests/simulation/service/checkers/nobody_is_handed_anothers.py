@@ -76,7 +76,7 @@ def _cancelling(history: History, published: Mapping[str, Published], tenants: M
             with suppress(IdConflict):
                 handed = _handed(published.get(str(sent.id), []), sent, waiting)
                 if isinstance(handed, Completed) and handed.tenant != tenant:
-                    yield f"the sender that cancels {sent.id} as {tenant} is handed the answer to {handed.tenant}'s request"
+                    yield f"the sender that cancels {sent.id} as {tenant} is handed an answer to {handed.tenant}"
 
 
 def _place(sent: Sent) -> str:
