@@ -32,7 +32,7 @@ objects it may take fifteen times as much. The others are most answers, and take
 
 
 _HOLDS: Final = {"chat.completions": "choices", "responses": "output", "embeddings": "data"}
-"""What each endpoint's answer holds, whatever else a server writes or leaves out."""
+"""The list that each endpoint's answer holds, whatever else a server writes or leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def published(text: str | None) -> AnswerBody | None:
 
 def is_of_the_api(endpoint: str, response: Mapping[str, object]) -> bool:
     """Whether a JSON object is what this endpoint answers with; another server's may be any."""
-    return _HOLDS[endpoint] in response
+    return isinstance(response.get(_HOLDS[endpoint]), list)
 
 
 def _brackets(text: str) -> int:

@@ -68,6 +68,10 @@ async def test_only_a_response_that_has_ended_is_completed_whatever_its_last_eve
         ("chat.completions", {"object": "list", "data": []}),
         ("responses", {"request_id": "deferred"}),
         ("embeddings", {"choices": []}),
+        ("chat.completions", {"choices": None}),
+        ("chat.completions", {"choices": "many"}),
+        ("responses", {"output": None}),
+        ("embeddings", {"data": {}}),
     ],
 )
 async def test_another_object_than_the_endpoint_answers_with_is_no_answer(endpoint: str, body: dict[str, Any]) -> None:
