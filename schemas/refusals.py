@@ -8,7 +8,7 @@ from schemas.request import GenerationRequest
 MODEL_NAME_MAX: Final = 256
 
 _REFUSALS: Final[tuple[tuple[Callable[[GenerationRequest], bool], str], ...]] = (
-    (lambda request: request.model is None, "body.model must name a model."),
+    (lambda request: not (request.model or "").strip(), "body.model must name a model."),
     (
         lambda request: len(request.model or "") > MODEL_NAME_MAX,
         f"body.model must name a model in at most {MODEL_NAME_MAX} characters.",

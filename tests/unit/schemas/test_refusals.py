@@ -17,6 +17,8 @@ def refused(**fields: Any) -> str | None:
     [
         ({"body": {}}, "must name a model"),
         ({"body": {"model": 7}}, "must name a model"),
+        ({"body": {"model": ""}}, "must name a model"),
+        ({"body": {"model": " \t"}}, "must name a model"),
         ({"body": {"model": "m" * (MODEL_NAME_MAX + 1)}}, "at most 256 characters"),
         ({"endpoint": "responses", "body": {"model": "m", "background": True}}, "background must not be set"),
     ],

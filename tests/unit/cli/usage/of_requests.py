@@ -29,6 +29,7 @@ _FIELDS = (
     _line(r"A line cannot carry the field ordering_key: use .*ordering_key=…\)`\.", ordering_key="k"),
     _line(r"body\.model must name a model\.", body={"messages": []}),
     _line(r"body\.model must name a model\.", body={"model": 7}),
+    _line(r"body\.model must name a model\.", body={"model": ""}),
     _line(r"The field body is missing\.", body=None),
     _line(r"The field body is not valid: it must be a JSON object, not text: leave out the quotes around it\.",
           body=json.dumps(BODY)),
