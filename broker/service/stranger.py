@@ -25,6 +25,8 @@ _KEYS_MAX: Final = 5
 _LOOKED_AT_CHARS: Final = 4_000
 _SHARED_CHARS: Final = 12
 """As many characters in a row that stand in the request too are taken for a part of it."""
+_ESCAPES: Final = re.compile(r"&#?\w{1,8};|%[0-9a-fA-F]{2}|\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[a-z\"\\/])")
+"""A character as HTML, a URL or JSON write it."""
 _UNSEEN: Final = re.compile(r"<(script|style|title)\b.*?(</\1>|$)|<[^>]*>?|<!--.*?-->", re.IGNORECASE | re.DOTALL)
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)(?:</title>|$)", re.IGNORECASE | re.DOTALL)
 
@@ -127,12 +129,16 @@ def _keys(text: str) -> str:
 
 
 def _is_of(words: str, asked: Mapping[str, object]) -> bool:
-    """Whether a part of it stands in the request."""
-    if len(words) < _SHARED_CHARS:
-        return False
+    """Whether a part of it stands in the request; of a text that is shorter than a part, the whole of it."""
     try:
-        request = json.dumps(asked, ensure_ascii=False)
+        whole = _letters(json.dumps(asked, ensure_ascii=False))
     except (ValueError, TypeError, RecursionError):
         return True
-    whole = " ".join(request.split())
-    return any(words[at : at + _SHARED_CHARS] in whole for at in range(len(words) - _SHARED_CHARS + 1))
+    words = _letters(words)
+    parts = range(max(1, len(words) - _SHARED_CHARS + 1))
+    return bool(words) and any(words[at : at + _SHARED_CHARS] in whole for at in parts)
+
+
+def _letters(text: str) -> str:
+    """Letters and digits alone: what stands between them depends on how a server writes down what it was asked."""
+    return "".join(letter for letter in _ESCAPES.sub("", text).casefold() if letter.isalnum())

@@ -29,10 +29,29 @@ def says(text: str) -> str | None:
         ("x" * 500, "x" * WORDS_CHARS_MAX),
         ("POST: Dear Mr Müller, about", None),
         ("about Mr M", "about Mr M"),
+        ("Mr  Müller", None),
+        ("Not found", "Not found"),
     ],
 )
 def test_its_first_words_are_told_unless_they_are_the_requests(text: str, words: str | None) -> None:
     assert says(text) == words
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'no: say "hi" to "Bob" and "Al" at "9"',
+        r"no: say \"hi\" to \"Bob\" and \"Al\"",
+        "no: say &quot;hi&quot; to &quot;Bob&quot; and &quot;Al&quot;",
+        r'bad JSON: {"m":"gpt","c":"say \"hi\" to \"B',
+        "no: SAY HI TO BOB AND AL",
+        "no: say+%22hi%22+to+%22Bob%22+and",
+        "+49 171 12",
+    ],
+)
+def test_words_of_the_request_are_known_however_they_are_written(text: str) -> None:
+    asked = {"m": "gpt", "c": 'say "hi" to "Bob" and "Al" at "9", +49 171 1234'}
+    assert "says" not in response_facts(URL, {}, text, asked)
 
 
 def test_of_a_request_that_cannot_be_written_nothing_is_told() -> None:
