@@ -16,8 +16,8 @@ _QUOTES: Final = (
     "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
     "\N{FULLWIDTH QUOTATION MARK}"
 )
-_NAME: Final = re.compile(r"(?:export\s+)?[A-Z][A-Z0-9_]{2,}\s*=|(?i:authorization\s*:)")
-_SCHEME: Final = re.compile(r"(?:bearer|basic)\b[\s:]*", re.IGNORECASE)
+_NAME: Final = re.compile(r"(?:export\s+)?[A-Z][A-Z0-9_]{2,}\s*=(?!=*$)|(?i:authorization\s*:)")
+_SCHEME: Final = re.compile(r"(?:bearer|basic)(?:[\s:]|$)", re.IGNORECASE)
 _ASCII: Final = frozenset(string.printable) - frozenset(string.whitespace)
 
 

@@ -151,6 +151,8 @@ FINE = {
     "key, line break behind": ({"OPENAI_API_KEY": "sk-any\n"}, "", b""),
     "key file, line breaks behind": ({}, '[openai]\napi_key_file = "key"', b"sk-any\r\n\n"),
     "key file, mark of byte order": ({}, '[openai]\napi_key_file = "key"', b"\xef\xbb\xbfsk-any\n"),
+    "key, base 32": ({"OPENAI_API_KEY": "JBSWY3DPEHPK3PXP===="}, "", b""),
+    "key, a word that is no scheme": ({"OPENAI_API_KEY": "basic-tier-8473"}, "", b""),
     "password, anything": ({}, SASL + 'username = "ü"\npassword = " \\"p\u201c\\tß "', b""),
     "password file, space behind": ({}, SASL + 'username = "u"\npassword_file = "key"', b"p \n"),
     "redis file, line break": ({}, '[redis]\nurl_file = "key"', b"redis://:p@h/0 \n"),
