@@ -31,6 +31,7 @@ BAD_LINES_TOLD_MAX: Final = 20
 _READ_AHEAD: Final = 100
 _OF_LINES: Final = ("lane", *MARKS)
 _FIELDS: Final = (*GenerationRequest.model_fields, *_OF_LINES)
+_UTF_8_MARK: Final = b"\xef\xbb\xbf"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _GZIP: Final = b"\x1f\x8b"
 
@@ -182,7 +183,7 @@ def _filled(lines: Iterable[bytes], source: str) -> Iterator[tuple[int, bytes]]:
     """The lines that are not blank, with their numbers from 1. Raises InvalidRequest if the first is no such line."""
     is_first = True
     for number, line in enumerate(lines, 1):
-        if not line.strip():
+        if not line.removeprefix(_UTF_8_MARK).strip():
             continue
         if is_first and (why := _unfit(line, _named(source))) is not None:
             raise InvalidRequest(why)
@@ -192,7 +193,7 @@ def _filled(lines: Iterable[bytes], source: str) -> Iterator[tuple[int, bytes]]:
 
 def _unfit(first: bytes, name: str) -> str | None:
     """Why a whole file is none of JSON lines, by its first line; a sentence for each line would hide it."""
-    begin = first.removeprefix(b"\xef\xbb\xbf").strip()
+    begin = first.removeprefix(_UTF_8_MARK).strip()
     if first.startswith(_GZIP):
         return f"{name} is compressed: unpack it before (`gunzip`)."
     if first.startswith(_UTF_16) or b"\0" in first[:4]:

@@ -72,6 +72,7 @@ _FIELDS = (
 _FORMS = (
     _file(r"leads\.jsonl is empty: it needs one JSON object a line\.", ""),
     _file(r"leads\.jsonl is empty: it needs one JSON object a line\.", "\n \n"),
+    _file(r"leads\.jsonl is empty: it needs one JSON object a line\.", b"\xef\xbb\xbf\r\n"),
     _file(r"leads\.jsonl is a JSON array, not one object a line: `jq -c '\.\[\]'` makes lines of it\.", f"[{SOUND}]"),
     _file(r"leads\.jsonl holds an object over several lines, not one a line: `jq -c \.` makes lines of it\.",
           json.dumps(json.loads(SOUND), indent=2)),
