@@ -136,4 +136,6 @@ class Sending:
     def _command(self, first: int) -> str:
         if self._source == STDIN:
             return " of what was standard input"
+        if self.total is None:
+            return f" of what was read from {self._source}"
         return f": `tail -n +{first} {shlex.quote(self._source)} | headrace submit -`, with the same options"

@@ -77,7 +77,8 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
     settings = settings_from(config, bootstrap_servers, prefix)
     hush_kafka()
     streams = is_stream(source)
-    told = None if streams else checked(source, lane=lane, tenant=tenant, allow_unknown=allow_unknown)
+    with _nothing_is_sent(source):
+        told = None if streams else checked(source, lane=lane, tenant=tenant, allow_unknown=allow_unknown)
     sending = Sending(source, None if told is None else told.count)
     manner = Manner(wait, wait_timeout, timeout, as_lines=as_json or not is_person_watching())
     with opened(source) as lines, _bar(sending, manner) as bar:
@@ -101,6 +102,16 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
         say("\n".join(sending.ended() if wait else [sending.sent()]))
     if not sending.is_all_well:
         raise typer.Exit(_FAILED)
+
+
+@contextmanager
+def _nothing_is_sent(source: str) -> Iterator[None]:
+    """Say so if Ctrl-C comes while a file is checked, which takes seconds where it is large."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"Interrupted while {source} was checked: nothing was sent.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager

@@ -1,21 +1,27 @@
 """What a person sees of a file that is sent: a bar, a summary, and after Ctrl-C the line to go on with."""
 
+import _thread
 import asyncio
 import io
 import json
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.progress import Progress
 from structlog.testing import capture_logs
 
+from broker.cli.main import main
 from broker.cli.request_lines import submissions
 from broker.cli.screen import screen
 from broker.cli.sending import Sending
 from broker.cli.submit import Manner, Showing, send
+from broker.cli.termination import INTERRUPTED
 from broker.client import GenerationClient, Receipt, each
 from broker.errors import InvalidRequest
 from broker.testing.memory_broker import MemoryBroker
@@ -178,6 +184,30 @@ def test_of_standard_input_the_line_is_named_and_no_command_is_made_up() -> None
     assert "begin with line 1 of what was standard input. A line with" in sending.how_to_go_on(waited=True)
     sending.note_ended("a", Completed(id="a", response={}))
     assert "begin with line 2 of what was standard input" in sending.how_to_go_on(waited=True)
+
+
+def test_of_a_pipe_that_a_shell_has_named_no_command_is_made_up() -> None:
+    said = Sending("/dev/fd/63", None).how_to_go_on(waited=False)
+    assert "begin with line 1 of what was read from /dev/fd/63. A line with" in said
+    assert "tail" not in said
+
+
+def test_ctrl_c_while_a_file_is_checked_says_that_nothing_was_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "leads.jsonl"
+    source.write_bytes(file_of("a") * 100_000)
+
+    def interrupt() -> None:
+        while not any(each.resolve() == source for each in Path("/proc/self/fd").iterdir()):
+            time.sleep(0.001)
+        _thread.interrupt_main()
+
+    watching = threading.Thread(target=interrupt, daemon=True)
+    watching.start()
+    assert main(["submit", str(source), "--bootstrap-servers=127.0.0.1:1"]) == INTERRUPTED
+    watching.join()
+    assert capsys.readouterr().err == f"Interrupted while {source} was checked: nothing was sent.\n"
 
 
 def test_a_line_that_is_no_request_is_the_one_to_go_on_with() -> None:
