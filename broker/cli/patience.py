@@ -29,6 +29,8 @@ _PAUSE_FIRST_S = 0.2
 _PAUSE_MAX_S = 2.0
 FOR_EVER_S: Final = float("inf")
 """A timeout of `within`: wait until there is an answer."""
+_TOLD_MAX_S: Final = 10 * 86_400.0
+"""The end of a longer wait is told by no time of the day, and may lie beyond the calendar."""
 
 
 def hush_kafka() -> None:
@@ -168,7 +170,7 @@ def _telling(place: str, timeout_s: float) -> Iterator[_Told]:
     at = datetime.now().astimezone()
 
     def tell() -> None:
-        if timeout_s == FOR_EVER_S:
+        if timeout_s > _TOLD_MAX_S:
             until = "until it answers; Ctrl-C ends this"
         else:
             until = f"until {at + timedelta(seconds=timeout_s):%H:%M:%S} (--timeout {timeout_s:g})"

@@ -111,6 +111,7 @@ def results(  # noqa: PLR0917  # Typer reads them by name
         typer.Option(
             metavar="N",
             min=0,
+            max=10**9,
             help="The newest N, or with --follow the next N; 0: all. Else 100 on a terminal, and all in a pipe.",
         ),
     ] = None,

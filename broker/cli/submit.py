@@ -51,7 +51,8 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
     tenant: Annotated[str | None, typer.Option(help="The tenant of lines that name none.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcomes and show them instead.")] = False,
     wait_timeout: Annotated[
-        float | None, typer.Option("--wait-timeout", metavar="SECONDS", help="How long to wait for each outcome.")
+        float | None,
+        typer.Option("--wait-timeout", metavar="SECONDS", min=0.1, help="How long to wait for each outcome."),
     ] = None,
     allow_unknown: Annotated[
         bool,

@@ -60,8 +60,9 @@ def test_who_is_answered_within_a_second_hears_nothing(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == ""
 
 
-def test_a_wait_for_ever_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert waited(float("inf"), Kafka(away_for=9).answer)[0] == "here"
+@pytest.mark.parametrize("timeout_s", [float("inf"), 1e12])
+def test_a_wait_for_ever_says_so(timeout_s: float, capsys: pytest.CaptureFixture[str]) -> None:
+    assert waited(timeout_s, Kafka(away_for=9).answer)[0] == "here"
     assert "until it answers; Ctrl-C ends this. No Kafka listens." in capsys.readouterr().err
 
 

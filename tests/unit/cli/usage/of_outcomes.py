@@ -11,6 +11,8 @@ ROWS = (
     Row("results --folow", r"There is no option --folow: did you mean --follow\?"),
     Row("results generation.results", r"generation\.results is more than this verb takes: see `headrace results -h`\."),
     Row("results --timeout x", r"--timeout must be a number, not x\."),
+    Row("results --limit 99999999999999999999", r"--limit must be at most 1000000000, not 9{20}\."),
+    Row("results --timeout nan", r"--timeout must be at least 0\.1, not nan\."),
     Row("results --topic", r"--topic needs a value\."),
     Row("dead-letters lst", r"There is no verb lst, only replay, list and show: did you mean list\?"),
     Row("dead-letters list --reason nosuch", r"There is no reason nosuch, only invalid_request, rejected, .*\."),

@@ -120,6 +120,8 @@ _ARGUMENTS = (
     Row("cancel", r"ID…\|- is missing: see `headrace cancel -h`\."),
     Row("cancel M\u00fcller", r"'M\u00fcller' is no id: it has 1 to 128 characters of printable ASCII\."),
     Row("cancel lead-1 --tmeout 3", r"There is no option --tmeout: did you mean --timeout\?"),
+    Row("cancel lead-1 --wait-timeout -5", r"--wait-timeout must be at least 0\.1, not -5\."),
+    Row("submit leads.jsonl --wait-timeout nan", r"--wait-timeout must be at least 0\.1, not nan\.", files=_OK),
     Row("cancel lead-1 --wait-timeout soon", r"--wait-timeout must be a number, not soon\."),
     Row("cancel -", r"'.*' is no id: it has 1 to 128 characters of printable ASCII\.", stdin=b"x" * 200 + b"\n"),
     Row(f"cancel lead-1 {NOWHERE} --timeout 0.1", r"No Kafka listens at 127\.0\.0\.1:1: .*\.", code=AWAY),
