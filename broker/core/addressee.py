@@ -179,6 +179,6 @@ class Addressee:
             if len(self._missing) > MODELS_MAX:
                 del self._missing[next(iter(self._missing))]
         for name, at_ms in self._answered_ms.items():
-            if name != model and name not in self._missing and now_ms - at_ms <= LATELY_MS:
+            if name not in self._missing and now_ms - at_ms <= LATELY_MS:
                 return Ruling.AS_JUDGED if 0 <= missing.alone_from_ms <= sent_ms else Ruling.AGAIN
         return Ruling.ELSEWHERE

@@ -192,6 +192,16 @@ def test_a_model_alone_is_the_requests_fault_once_another_was_answered_between_t
     assert addressee.heard("bad", Look.MISSING, 35, 41) is Ruling.AS_JUDGED
 
 
+def test_a_model_that_was_answered_again_is_judged_anew() -> None:
+    addressee = Addressee(proved=True)
+    addressee.heard("bad", Look.MISSING, 0, 5)
+    addressee.heard("good", Look.ANSWER, 10, 20)
+    assert addressee.heard("bad", Look.MISSING, 21, 22) is Ruling.AS_JUDGED
+    addressee.heard("bad", Look.ANSWER, 23, 30)
+    assert addressee.heard("good", Look.MISSING, 31, 40) is Ruling.AGAIN, "the other one is there now"
+    assert addressee.heard("bad", Look.MISSING, 31, 41) is Ruling.ELSEWHERE
+
+
 def test_all_models_at_once_are_the_operators_matter_also_beside_one_that_was_missing_before() -> None:
     addressee = Addressee(proved=True)
     addressee.heard("bad", Look.MISSING, 0, 5)
@@ -224,6 +234,9 @@ def test_a_model_that_was_answered_and_is_gone_waits_until_another_shows_that_it
 
 def test_no_more_models_are_remembered_than_a_bound() -> None:
     addressee = Addressee()
+    for number in (*range(MODELS_MAX), 0, MODELS_MAX):
+        addressee.heard(str(number), Look.ANSWER, number, number)
+    assert addressee.heard("1", Look.GONE, 999, 999) is Ruling.AS_JUDGED, "it was heard of longest ago"
     for number in range(MODELS_MAX + 1):
         addressee.heard(str(number), Look.ANSWER, number, number)
     assert addressee.heard("0", Look.GONE, 999, 999) is Ruling.AS_JUDGED
