@@ -1,7 +1,8 @@
 """The service's own store: one row a lead, with what became of it. SQLite here; any database with transactions will do.
 
 Two rules make everything idempotent: a lead is added once, whoever adds it again, and an outcome is written only if no
-later run of the same lead has been written.
+later run of the same lead has been written. A conflict of ids is not the last word: the request that has the id may be our
+own, asked in other words before.
 """
 
 import sqlite3
@@ -67,8 +68,9 @@ class Store:
 
     def _end(self, lead_id: int, run: int, *what: str | None) -> bool:
         changed = self._db.execute(
-            "UPDATE leads SET state = ?, copy = ?, reason = ?, message = ?, run = ? WHERE id = ? AND run < ?",
-            (*what, run, lead_id, run),
+            "UPDATE leads SET state = ?, copy = ?, reason = ?, message = ?, run = ? WHERE id = ?"
+            " AND (run < ? OR (run = ? AND reason = 'id_conflict' AND ? IS NOT 'id_conflict'))",
+            (*what, run, lead_id, run, run, what[2]),
         )
         return changed.rowcount == 1
 

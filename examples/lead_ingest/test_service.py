@@ -116,6 +116,15 @@ def test_a_later_run_wins_and_an_earlier_one_is_no_news() -> None:
         assert store.copy_of(1) == "Dear Ada"
 
 
+def test_a_conflict_with_what_was_asked_in_other_words_hides_no_answer(tmp_path: Path) -> None:
+    with Store(tmp_path / "leads.db") as store:
+        store.add(LEADS[0])
+        assert store.failed(1, 0, "id_conflict", "The id is known with another body.")
+        assert store.written(1, 0, "Dear Ada")
+        assert not store.failed(1, 0, "id_conflict", "The id is known with another body.")
+        assert store.counts() == {"written": 1}
+
+
 def test_a_file_of_leads_is_read_and_a_bad_line_is_named(tmp_path: Path) -> None:
     assert [lead.urgent for lead in read_leads(Path(__file__).with_name("leads.csv"))].count(True) == 2
     bad = tmp_path / "bad.csv"
