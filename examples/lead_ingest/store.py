@@ -1,8 +1,8 @@
 """The service's own store: one row a lead, with what became of it. SQLite here; any database with transactions will do.
 
 Two rules make everything idempotent: a lead is added once, whoever adds it again, and an outcome is written only if no
-later run of the same lead has been written. A conflict of ids is not the last word: the request that has the id may be our
-own, asked in other words before.
+later run of the same lead has been written. A conflict of ids is not the last word: the request that has the id may be
+our own, asked in other words before.
 """
 
 import sqlite3
