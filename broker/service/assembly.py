@@ -117,6 +117,7 @@ class _Given:
     clock: WallClock
     owner: str
     dice: Callable[[], float]
+    proved: bool
 
     @property
     def prefix(self) -> str:
@@ -159,6 +160,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
     dice: Callable[[], float],
     from_start: frozenset[str] = frozenset(),
     secret: Callable[[int], bytes] = secrets.token_bytes,
+    proved: bool = False,
 ) -> Assembly:
     """One dispatcher; nothing is connected yet. Call it inside the running event loop.
 
@@ -170,13 +172,14 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         dice: Random numbers from 0 to 1, for pauses that must not coincide.
         from_start: Lanes whose missing offsets the operator allows to read as zero.
         secret: Random bytes, as many as asked for, that cannot be guessed.
+        proved: The upstream is the API for certain, before any call was answered.
 
     Raises:
         SettingsError: `from_start` names a lane that is not configured.
     """
     for lane in from_start - settings.lanes.keys() - {CONTROL}:
         raise SettingsError(f"--from-start names lane {lane!r}, which is not among {', '.join(settings.lanes)}.")
-    given = _Given(settings, doors, clock, owner, dice)
+    given = _Given(settings, doors, clock, owner, dice, proved)
     callers = _callers(given)
     replies = Replies(doors.replies, settings.replies.allow, meter=callers.meter, clock=clock)
     readers = _readers(given, callers, secret)
@@ -228,7 +231,7 @@ def _callers(given: _Given) -> _Callers:
     streaming = Streaming(
         doors.chunks, clock, lambda: core.term if core.role is LEADING else None, contained=telemetry.contained
     )
-    addressee = Addressee()
+    addressee = Addressee(proved=given.proved)
     health, url = Health(), shown(given.base_url)
     greeting = Greeting(doors.upstream, health, url=url, contained=telemetry.contained)
     strangers = Strangers(addressee, url=url, answered=greeting.call_answered)

@@ -175,7 +175,7 @@ class MemoryBroker:
             replies=MemoryReplyTopics(link),
             counter=RoughCounter(),
         )
-        made: Assembly = assemble(self.settings, doors, clock=self._clock, owner=owner, dice=random.random)
+        made: Assembly = assemble(self.settings, doors, clock=self._clock, owner=owner, dice=random.random, proved=True)
         serving = asyncio.create_task(made.dispatcher.serve(_nowhere), name=owner)
         return _Running(serving, link, lease)
 

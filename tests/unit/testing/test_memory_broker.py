@@ -74,6 +74,17 @@ async def test_a_refusal_over_http_fails_the_request() -> None:
 
 
 @pytest.mark.looptime
+async def test_a_refusal_in_a_word_fails_the_first_request_at_once_for_the_upstream_is_the_api() -> None:
+    async with (
+        MemoryBroker(lambda asked: Said(400, {"error": {"message": "No."}})) as broker,
+        GenerationClient(connection=broker.connection) as generations,
+    ):
+        with pytest.raises(GenerationFailed) as raised:
+            await generations.generate(BODY, lane="urgent", timeout_s=5)
+        assert raised.value.outcome.reason == "rejected"
+
+
+@pytest.mark.looptime
 async def test_what_fails_for_a_while_is_tried_again() -> None:
     def answer(asked: Asked) -> str | Said | Silence:
         first: dict[int, Said | Silence] = {1: Said(503, ""), 2: Silence("timeout")}
