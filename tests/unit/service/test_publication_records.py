@@ -338,6 +338,7 @@ def test_the_ledger_says_that_it_failed_and_of_all_others_what_was_decided() -> 
     bench.publication.records(replace(BATCH, settlements=(Settlement(number, Complete()),), settled=settled), 7)
     states = [each.state for each in bench.publication.line.settled]
     assert states == [LedgerState.FAILED, LedgerState.COMPLETED, LedgerState.COMPLETED]
+    assert bench.publication.line.totals == {"crashed": 1}
 
 
 def test_without_a_crash_the_ledger_says_what_was_decided() -> None:

@@ -121,6 +121,19 @@ def test_what_failed_anyway_says_so_in_fewer_words() -> None:
     assert not rig.publication.crashed
 
 
+def test_one_whose_id_is_anothers_has_an_id_of_its_own_in_fewer_words_too() -> None:
+    rig = Rig()
+    cargo = rig.request()
+    assert isinstance(cargo.content, DecodedRequest)
+    cargo.content, cargo.error = replace(cargo.content, run=3), Unwritable()  # type: ignore[assignment]  # a defect
+    outcome, letter = rig.published(CONFLICT)
+    told = decode_outcome(outcome.record.value, outcome.record.headers)
+    assert isinstance(told, Failed)
+    own = new_id_of("lead-1", Origin("t.requests.standard", 3, 42))
+    assert (told.id, told.run, told.submitted_id, told.reason) == (own, 0, "lead-1", "id_conflict")
+    assert (outcome.record.key, letter.record.value) == (b"lead-1", cargo.record.value)
+
+
 def test_a_cancelled_one_in_fewer_words_has_no_dead_letter_either() -> None:
     rig = Rig()
     rig.request().error = Unwritable()  # type: ignore[assignment]  # a defect
