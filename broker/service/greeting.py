@@ -7,13 +7,13 @@ servers have no such path, so what is wrong with an account is decided by calls 
 
 import asyncio
 import contextlib
-import json
 from typing import Final
 
 import structlog
 
 from broker.core.verdict import Answer, Meaning, Verdict, judge, named
 from broker.ports import Upstream, UpstreamReply
+from broker.service.answer_body import published
 from broker.service.containment import Contained
 from broker.service.escapes import safe
 from broker.service.health import Health
@@ -145,9 +145,6 @@ def _blamed(answer: Answer) -> str:
 
 
 def _is_a_list(body: str | None) -> bool:
-    """Whether it is a list of models, as the API gives it: an object with `data`."""
-    try:
-        value = json.loads(body or "")
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and isinstance(value.get("data"), list)
+    """Whether it is a list of models, as the API gives it: an object with `data`, within the bounds of an answer."""
+    read = published(body)
+    return read is not None and isinstance(read.value.get("data"), list)

@@ -38,6 +38,7 @@ WRONG: dict[str, tuple[Said | Silence, str]] = {
     "page": (Said(200, "<html>It works!</html>", {"Content-Type": "text/html"}), "not OpenAI's API (HTTP 200"),
     "json": (Said(200, {"ok": True}), "not OpenAI's API"),
     "list": (Said(200, "[]"), "not OpenAI's API"),
+    "a bomb of brackets": (Said(200, '{"data": [' + "[]," * 100_000 + "[]]}"), "not OpenAI's API"),
     "nobody": (Silence("connection"), "Nothing answers at"),
 }
 
