@@ -16,7 +16,9 @@ _QUOTES: Final = (
     "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
     "\N{FULLWIDTH QUOTATION MARK}"
 )
-_NAME: Final = re.compile(r"(?:export\s+)?[A-Z][A-Z0-9_]{2,}\s*=(?!=*$)|(?i:authorization\s*:)")
+_NAME: Final = re.compile(
+    r"(?:export\s+)?[A-Z](?:[A-Z0-9]*_[A-Z0-9_]*\s*=|[A-Z0-9]{2,}\s*=(?!=*$))|(?i:authorization\s*:)"
+)
 _SCHEME: Final = re.compile(r"(?:bearer|basic)(?:[\s:]|$)", re.IGNORECASE)
 _ASCII: Final = frozenset(string.printable) - frozenset(string.whitespace)
 

@@ -61,6 +61,7 @@ ROWS = {
     "key, bearer": in_key(f"bearer:sk-{SECRET}", WORD),
     "key, header": in_key(f"Authorization: Bearer sk-{SECRET}", NAME),
     "key, line of .env": in_key(f"OPENAI_API_KEY=sk-{SECRET}", NAME),
+    "key, line of .env without a value": in_key(f"OPENAI_KEY_{SECRET.upper()}=", NAME),
     "key, line of a shell": in_key(f"export OPENAI_API_KEY=sk-{SECRET}", NAME),
     "key, space": in_key(f"sk-{SECRET} x", SPACE),
     "key, tab": in_key(f"sk-{SECRET}\tx", SPACE),
