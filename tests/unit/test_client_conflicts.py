@@ -130,6 +130,7 @@ async def test_the_error_holds_nothing_of_the_other_request() -> None:
         await acmes(generations)
         with pytest.raises(IdConflict) as raised:
             await zeniths(generations)
+    assert raised.value.differs == ("tenant", "body"), "as the earlier outcome tells"
     held = json.dumps([str(raised.value), vars(raised.value)], default=str)
     assert "acme" not in held
     assert "Answer" not in held
