@@ -81,6 +81,7 @@ class Dispatcher:
         web = Web(
             host=dispatcher.http_host,
             port=dispatcher.http_port,
+            setting="dispatcher.http_port",
             health=self._leadership.health,
             metrics=lambda: (self._telemetry.meter.render(), self._telemetry.meter.content_type),
             status=lambda: self._status.snapshot(self._driver.clock.now_ms()),

@@ -86,6 +86,7 @@ class RetrierProcess:
         web = Web(
             host=self._settings.retrier.http_host,
             port=self._settings.retrier.http_port,
+            setting="retrier.http_port",
             health=self.health,
             metrics=lambda: (self.meter.render(), self.meter.content_type),
             status=lambda: self.snapshot(work),

@@ -34,6 +34,7 @@ class Web:
         *,
         host: str,
         port: int,
+        setting: str,
         health: Health,
         metrics: Callable[[], tuple[bytes, str]],
         status: Callable[[], dict[str, Any]],
@@ -42,11 +43,14 @@ class Web:
     ) -> None:
         """Port 0 takes a free one; `port` tells which. `whereabouts` tells of one request, where requests are known.
 
+        `setting` names what an operator changes when the port is taken: `dispatcher.http_port` or the retrier's.
+
         `observed` takes note of an exception (`Containment.observed`).
         """
         self._observed = observed
         self.host = host
         self.port = port
+        self._setting = setting
         self._health = health
         self._metrics = metrics
         self._status = status
@@ -74,7 +78,7 @@ class Web:
             await self._runner.cleanup()
             raise SettingsError(
                 f"The HTTP port {self.port} on {self.host} cannot be opened ({error.strerror}): set "
-                "dispatcher.http_port to a free one, or 0 for any."
+                f"{self._setting} to a free one, or 0 for any."
             ) from error
         self.port = self._runner.addresses[0][1]
         return self

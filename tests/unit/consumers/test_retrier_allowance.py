@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+import socket
+
+import pytest
 
 from broker.adapters.prometheus_meter import Meter
+from broker.errors import SettingsError
 from broker.service.retrying import RetrierProcess
 from broker.settings.whole import Settings
 from broker.testing.kafka_doors import MemoryLane
@@ -98,11 +102,10 @@ def _figures(meter: Meter) -> list[str]:
     return [line for line in meter.render().decode().splitlines() if not line.startswith("#")]
 
 
-async def test_how_many_are_held_back_stands_in_the_metrics_and_in_the_status() -> None:
-    world, meter = World(), Meter()
-    parts = Process(world, "a", allowance=AllowanceRules(share=0.2, floor_per_s=5))
-    process = RetrierProcess(
-        Settings.model_validate({"kafka": {"topic_prefix": PREFIX}}),
+def retrier_process(world: World, parts: Process, meter: Meter, **retrier: object) -> RetrierProcess:
+    """The whole process, made of these parts."""
+    return RetrierProcess(
+        Settings.model_validate({"kafka": {"topic_prefix": PREFIX}, "retrier": retrier}),
         elected=parts.elected,
         leases=(parts.lease, world.dispatchers_lease("a")),
         doors=parts.doors,
@@ -110,6 +113,21 @@ async def test_how_many_are_held_back_stands_in_the_metrics_and_in_the_status() 
         clock=parts.clock,
         owner="a",
     )
+
+
+async def test_a_retrier_whose_port_is_taken_names_its_own_setting() -> None:
+    world = World()
+    parts = Process(world, "a")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = retrier_process(world, parts, Meter(), http_port=taken.getsockname()[1])
+        with pytest.raises(SettingsError, match=r"set retrier\.http_port to a free one"):
+            await process.run(parts.retrier)
+
+
+async def test_how_many_are_held_back_stands_in_the_metrics_and_in_the_status() -> None:
+    world, meter = World(), Meter()
+    parts = Process(world, "a", allowance=AllowanceRules(share=0.2, floor_per_s=5))
+    process = retrier_process(world, parts, meter)
     serving = asyncio.create_task(process.serve(parts.retrier))
     for number in range(200):
         world.park(f"r{number}", 1)

@@ -164,6 +164,7 @@ async def test_a_page_that_cannot_be_shown_is_an_answer_and_counted(path: str) -
     serving = Web(
         host="127.0.0.1",
         port=0,
+        setting="dispatcher.http_port",
         health=Health(),
         metrics=rotten,
         status=rotten,
@@ -187,6 +188,7 @@ async def test_whatever_stands_in_a_status_it_can_be_shown(absurd: Any) -> None:
     serving = Web(
         host="127.0.0.1",
         port=0,
+        setting="dispatcher.http_port",
         health=Health(),
         metrics=lambda: (b"", "text/plain"),
         status=lambda: {"role": "leader", "models": {"\ud800": {"tokens": absurd}}, "list": [absurd]},

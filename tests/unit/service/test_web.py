@@ -34,6 +34,7 @@ async def web(
     serving = Web(
         host="127.0.0.1",
         port=0,
+        setting="dispatcher.http_port",
         health=health,
         metrics=lambda: (b"headrace_leader 1.0\n", "text/plain; version=0.0.4"),
         status=lambda: {"role": health.role, "name": "Zürich"},
@@ -173,12 +174,13 @@ async def test_a_port_that_is_taken_is_one_sentence_for_a_person() -> None:
         second = Web(
             host="127.0.0.1",
             port=first.port,
+            setting="retrier.http_port",
             health=Health(),
             metrics=lambda: (b"", ""),
             status=dict,
             observed=lambda *_: None,
         )
-        with pytest.raises(SettingsError, match=rf"HTTP port {first.port} .* dispatcher.http_port"):
+        with pytest.raises(SettingsError, match=rf"HTTP port {first.port} .* retrier.http_port to a free one"):
             await second.__aenter__()
 
 
