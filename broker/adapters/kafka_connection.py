@@ -106,6 +106,12 @@ class KafkaConnection:
         if self.security_protocol not in _PROTOCOLS:
             raise SettingsError(f"kafka.security_protocol must be one of {', '.join(_PROTOCOLS)}.")
         if not self._uses_sasl:
+            for name in ("sasl_mechanism", "username", "password"):
+                if getattr(self, name) is not None:
+                    raise SettingsError(
+                        f"kafka.{name} has no effect while kafka.security_protocol is {self.security_protocol}: set "
+                        "that to SASL_SSL."
+                    )
             return
         if self.sasl_mechanism not in _MECHANISMS:
             raise SettingsError(f"kafka.sasl_mechanism must be one of {', '.join(_MECHANISMS)}.")

@@ -124,6 +124,11 @@ def test_a_missing_right_is_named_with_who_lacks_it(reason: KafkaError, said: st
     ("fields", "said"),
     [
         ({"security_protocol": "TLS"}, "kafka.security_protocol must be one of"),
+        (
+            {"username": "a", "password": "b"},
+            "kafka.username has no effect while .* is PLAINTEXT: set that to SASL_SSL",
+        ),
+        ({"security_protocol": "SSL", "sasl_mechanism": "PLAIN"}, "kafka.sasl_mechanism has no effect while .* is SSL"),
         ({"security_protocol": "SASL_SSL"}, "kafka.sasl_mechanism must be one of"),
         ({"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "a"}, "kafka.password must be set"),
         (
