@@ -4,7 +4,8 @@ The line above a block may be a comment for its reader:
 
 - `<!-- examples/producer.py -->`: it is that file, word by word.
 - `<!-- not run: it needs a cluster -->`: why no test runs it.
-- `<!-- run by tests/chart/test_readme.py -->`: the test that runs it, in another room than this one.
+- `<!-- run by tests/chart/test_readme.py -->`: the test that runs it.
+- `<!-- line: install.package; not run: … -->`: it is that line of docs/lines.toml.
 """
 
 import re
@@ -18,7 +19,10 @@ PAGES = tuple(
     sorted([*(ROOT / name for name in TOP), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 )
 _FENCE = re.compile(r"^( *)(`{3,}|~{3,})([^\n]*)\n(.*?)^\1\2[ ]*$", re.MULTILINE | re.DOTALL)
-_NOTE = re.compile(r"<!-- (?:(not run|run by):? )?(.+?) -->\n$")
+_NOTE = re.compile(
+    r"<!-- (?:line: (?P<source>[\w.]+)(?:; )?)?"
+    r"(?:not run: (?P<excuse>.+?)|run by (?P<runner>\S+)|(?P<file>\S+))? ?-->\n$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Block:
         excuse: Why it is not run; empty if nothing is said.
         runner: The test file that runs it; empty if none is named.
         file: The file that it quotes; empty if it quotes none.
+        source: The line of docs/lines.toml that it is; empty if it is none.
     """
 
     page: str
@@ -42,6 +47,7 @@ class Block:
     excuse: str = ""
     runner: str = ""
     file: str = ""
+    source: str = ""
 
     def __str__(self) -> str:
         """Where it stands, for the name of a test."""
@@ -51,16 +57,14 @@ class Block:
 def blocks_of(page: str, text: str) -> Iterator[Block]:
     """The blocks of one page, in order."""
     for found in _FENCE.finditer(text):
-        above = _NOTE.search(text, 0, found.start())
-        mark, said = (above[1], above[2]) if above and above.end() == found.start() else (None, "")
+        above = text.rfind("<!--", 0, found.start())
+        note = _NOTE.fullmatch(text, above, found.start()) if above >= 0 else None
         yield Block(
             page=page,
             line=text.count("\n", 0, found.start()) + 2,
             kind=found[3].strip(),
             text=found[4],
-            excuse=said if mark == "not run" else "",
-            runner=said if mark == "run by" else "",
-            file=said if mark is None else "",
+            **{name: said or "" for name, said in (note.groupdict() if note else {}).items()},
         )
 
 

@@ -1,0 +1,106 @@
+"""The commands of helm/headrace/README.md install at the first try: helm runs them, or they fit what it renders."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chart import tools
+from tests.chart.pod_files import settings_in
+from tests.chart.rendering import Object, Rendered
+from tests.unit.pages.blocks import ROOT, of_kind
+
+PAGE = "helm/headrace/README.md"
+VALUES = "my-values.yaml"
+
+
+def commands() -> list[list[str]]:
+    """The words of each command, in order."""
+    texts = [block.text for block in of_kind("sh") if block.page == PAGE]
+    return [shlex.split(line) for line in "".join(texts).splitlines()]
+
+
+def command(*begin: str) -> list[str]:
+    """The only command that has these words in this order."""
+    [found] = [words for words in commands() if [word for word in words if word in begin] == list(begin)]
+    return found
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """What a reader has: the chart, seen from the project's root, and the page's values in the file that it names."""
+    [values] = [block.text for block in of_kind("yaml") if block.page == PAGE]
+    assert values.startswith(f"# {VALUES}\n")
+    (tmp_path / VALUES).write_text(values, encoding="utf-8")
+    (tmp_path / "helm").symlink_to(ROOT / "helm")
+    return tmp_path
+
+
+@pytest.fixture
+def rendered(home: Path) -> Rendered:
+    """What the install command of the page makes."""
+    arguments = [word for word in command("helm", "install")[2:] if word != "--wait"]
+    done = subprocess.run(
+        [tools.helm(), "template", *arguments], cwd=home, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return Rendered(tuple(found for found in yaml.safe_load_all(done.stdout) if found))
+
+
+def option(words: list[str], name: str) -> str:
+    return words[words.index(name) + 1]
+
+
+def test_helm_takes_the_install_command_as_it_stands(home: Path) -> None:
+    words = [word for word in command("helm", "install")[1:] if word != "--wait"]  # that wants a cluster
+    dry = ["--dry-run=client", "--kubeconfig", "/nonexistent"]
+    done = subprocess.run(
+        [tools.helm(), *words, *dry], cwd=home, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_pod_runs_the_image_that_was_pushed(rendered: Rendered) -> None:
+    pushed = command("docker", "push")[2]
+    assert option(command("docker", "build"), "-t") == pushed
+    images = {container["image"] for _, pod in rendered.pods() for container in pod["spec"]["containers"]}
+    assert images == {pushed}
+
+
+def secrets_named(pod: Object) -> set[tuple[str, str]]:
+    """Name and key of each Secret that the pod waits for."""
+    projected = [volume.get("projected", {}).get("sources", []) for volume in pod["spec"]["volumes"]]
+    sources = [source["secret"] for each in projected for source in each]
+    return {(source["name"], item["key"]) for source in sources for item in source["items"]}
+
+
+def test_every_secret_that_a_pod_waits_for_has_been_created_in_its_namespace(rendered: Rendered) -> None:
+    made = command("kubectl", "create", "secret")
+    key = re.fullmatch(r"--from-file=([\w-]+)=\S+", made[-1])
+    assert key is not None
+    waited_for = set().union(*(secrets_named(pod) for _, pod in rendered.pods()))
+    assert waited_for == {(made[made.index("generic") + 1], key[1])}
+    namespaces = {option(made, "--namespace"), option(command("helm", "install"), "--namespace")}
+    assert namespaces == {command("kubectl", "create", "namespace")[-1]}
+    assert {found["metadata"]["namespace"] for found in rendered.objects} == namespaces
+
+
+def test_the_topics_are_created_before_the_pods_wait_for_them(rendered: Rendered) -> None:
+    [job] = rendered.of_kind("Job")
+    assert "pre-install" in job["metadata"]["annotations"]["helm.sh/hook"]
+    assert job["spec"]["template"]["spec"]["containers"][0]["args"][:2] == ["topics", "create"]
+
+
+@pytest.mark.parametrize("component", ["dispatcher", "retrier", "topics"])
+def test_headrace_accepts_the_settings_that_the_page_makes(rendered: Rendered, component: str, tmp_path: Path) -> None:
+    found = settings_in(rendered, component, tmp_path / "pod", {("headrace-openai", "api-key"): "sk-x"}).settings
+    assert found.kafka.bootstrap_servers.count(":9092") == 3
+    assert found.redis.url.get_secret_value() == "redis://valkey:6379/0"
+
+
+def test_the_deployment_that_is_asked_afterwards_is_there(rendered: Rendered) -> None:
+    [asked] = [word for words in commands() for word in words if word.startswith("deployment/")]
+    assert asked.partition("/")[2] in {found["metadata"]["name"] for found in rendered.of_kind("Deployment")}
