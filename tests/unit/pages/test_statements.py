@@ -2,12 +2,14 @@
 
 import ast
 import re
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from broker import errors
+from broker.adapters.kafka_connection import KafkaConnection
 from broker.service import leadership  # noqa: F401  # defines an error of its own
 from broker.settings.whole import Settings
 from tests.unit.pages.blocks import PAGES, ROOT
@@ -77,7 +79,7 @@ def sentence_of(node: ast.expr) -> str:
 
 
 COMPOSED = re.compile("parked requests could|^In Kafka user")
-"""What is put together elsewhere than where it is raised; tests/unit/settings and tests/unit/service look at its code."""
+"""What is put together elsewhere than where it is raised; tests of the settings and of rights look at its code."""
 
 
 def rows_with_an_exit_code() -> list[tuple[int, str]]:
@@ -105,6 +107,15 @@ def test_the_guide_has_rows_with_exit_codes() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- what there is
+
+
+def test_the_producers_guide_explains_every_field_of_a_connection_and_shows_each() -> None:
+    guide = text_of(ROOT / "docs" / "producers.md")
+    [table] = re.findall(r"^\| field of a `KafkaConnection` .*?\n\n", guide, re.MULTILINE | re.DOTALL)
+    named = [name for row in table.strip().splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert named == [each.name for each in fields(KafkaConnection)]
+    [example] = re.findall(r"^connection = KafkaConnection\((.*?)^\)", guide, re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^    (\w+)=", example, re.MULTILINE) == named[1:]
 
 
 def test_the_guide_says_how_many_to_run_of_each_process() -> None:
