@@ -103,6 +103,30 @@ def test_every_metric_that_is_named_exists(page: Path) -> None:
     assert named - {"headrace_"} <= metric_names()
 
 
+def labels() -> dict[str, set[str]]:
+    """Each metric, without `_total`, and its labels."""
+    families = vars(Families(CollectorRegistry())).values()
+    return {each.describe()[0].name: set(each._labelnames) for each in families if hasattr(each, "_labelnames")}
+
+
+def test_the_operators_table_names_the_labels_of_every_metric() -> None:
+    [table] = re.findall(
+        r"^## Metrics$(.*?)^The backlog", text_of(ROOT / "docs/operators.md"), re.MULTILINE | re.DOTALL
+    )
+    known, told = labels(), dict[str, set[str]]()
+    for row in re.findall(r"^\| (`headrace_.*)$", table, re.MULTILINE):
+        names, said, _ = row.split("|", 2)
+        told |= {name.removesuffix("_total"): set(said.replace(",", " ").split()) for name in ticked(names)}
+    assert told == known
+
+
+@a_page
+def test_every_label_that_is_named_belongs_to_its_metric(page: Path) -> None:
+    known = labels()
+    for name, label in re.findall(r"`(?:headrace_)?([a-z_]+?)(?:_total|_bucket)?\{([a-z_]+)=", text_of(page)):
+        assert label in known[f"headrace_{name}"], name
+
+
 def resolved(key: str) -> bool:
     """Whether a dotted key, with `<lane>` and its like for a name somebody chose, is a setting or a group."""
     path = tuple(re.sub(r"<kind>", "results", part) for part in key.split("."))

@@ -1,14 +1,15 @@
 """Runs shell blocks of the pages in a sandbox, as far as they need no service; all other commands are at least read.
 
 A command of ours that needs nothing but files is run by its real console entry. Every other command of ours is parsed
-by its real parser, so that each verb, option and file in it exists; of `make` the target does, and of `export` the
-variable. What is not ours (`docker`, `kcat`, …) is left to the test that the block's comment names.
+by its real parser, so that each verb, option and file in it exists; of `make` the target does, of `export` the variable,
+of `python -m` the module. What is not ours (`docker`, `kcat`, …) is left to the test that the block's comment names.
 """
 
 import os
 import re
 import shlex
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import typer
@@ -80,6 +81,11 @@ def check(command: Command) -> None:
     elif command.words[:1] == ("make",):
         target = command.words[1]
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE), target
+    elif command.words[:2] == ("python", "-m"):
+        module = command.words[2]
+        assert (ROOT / "examples" / module).is_dir() or find_spec(module), module
+        files = [word for word in command.words[3:] if re.fullmatch(r"[\w/]+\.(csv|jsonl|toml)", word)]
+        assert all((ROOT / "examples" / name).is_file() for name in files), files
 
 
 def is_setting(variable: str) -> bool:

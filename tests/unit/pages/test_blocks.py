@@ -107,7 +107,7 @@ def test_a_command_with_a_misspelt_option_would_be_found() -> None:
 
 
 def sandbox(block: Block, home: Path) -> Path:
-    """What a reader of this page has: a copy of the examples, and the files that its blocks name in their first line."""
+    """What a reader of this page has: a copy of the examples, and the files whose first lines name them."""
     shutil.copytree(ROOT / "examples", home / "examples", ignore=shutil.ignore_patterns("node", "go", "__pycache__"))
     shutil.copy(ROOT / "examples" / "leads.jsonl", home)
     for name, content in SECRETS.items():

@@ -144,6 +144,12 @@ STATED_ONCE = {
     "a call that kills at once is made six times": (r"It is called in\s+every term then", r"six times at most"),
     "a retry leaves its lane": (r"a retry\s+of an hour", r"A wait above `retry\.in_place_max_s` publishes"),
     "clients write timestamps": (r"Kafka's timestamps alone", r"Clocks of clients that differ by less than a minute"),
+    "a cancelled request has no dead letter": (
+        r"Every Failed has a dead letter",
+        r"There is no dead letter, so a cancelled",
+    ),
+    "a dead letter may be all there is": (r"`lost_by_retention`\. A value", r"its dead letter alone says so"),
+    "a standby needs the coordinators": (r"ready while it follows the ledger\.", r"and both coordinators: those of"),
     "nothing is released": (r"There is one\s+release so far", r"an older one on these pages"),
 }
 """What one page denied and another one says: the denial, and where it is said."""
