@@ -29,8 +29,8 @@ def dispatcher(
 ) -> None:
     """Take requests from their lanes at the rate the tokens allow; start two, and one stands by.
 
-    It never creates topics (`headrace topics create` does). It ends with SIGTERM or Ctrl-C, after a drain; a second
-    signal hastens it.
+    It never creates topics (`headrace topics create` does). On one machine the second needs a port of its own:
+    HEADRACE_DISPATCHER__HTTP_PORT=8082. It ends with SIGTERM or Ctrl-C, after a drain; a second signal hastens it.
 
     Example: OPENAI_API_KEY=… headrace dispatcher --config headrace.toml
     """

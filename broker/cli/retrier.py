@@ -28,8 +28,8 @@ def retrier(
 ) -> None:
     """Put requests that must wait longer back on their lane when they are due; start two, and one stands by.
 
-    Without it, what the dispatcher parks stays parked. It needs no OpenAI key and never creates topics. It ends with
-    SIGTERM or Ctrl-C.
+    Without it, what the dispatcher parks stays parked. It needs no OpenAI key and never creates topics. On one machine
+    the second needs a port of its own: HEADRACE_RETRIER__HTTP_PORT=8083. It ends with SIGTERM or Ctrl-C.
 
     Example: headrace retrier --config headrace.toml
     """

@@ -19,7 +19,7 @@ from broker.settings.whole import Settings
 PREFIX = "HEADRACE_"
 _OTHER_PURPOSES = frozenset({"CONFIG", "CACHE_DIR", "DEBUG"})
 _KUBERNETES = re.compile(r"(^|_)(PORT|SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)$")
-"""Variables that Kubernetes sets in every pod for a Service whose name begins with `headrace`."""
+"""Names that Kubernetes gives in every pod to the variables of a Service whose own name begins with `headrace`."""
 
 _OPENAI_NAMES = {
     "OPENAI_API_KEY": "api_key",
@@ -77,7 +77,7 @@ def from_environment(environ: Mapping[str, str], complain: Complain) -> Leaves:
             continue
         path = tuple(rest.lower().split("__"))
         if path[0] not in Settings.model_fields:
-            if "__" in rest or not _KUBERNETES.search(rest):
+            if "__" in rest or not _is_of_kubernetes(rest, text):
                 sentence = f"the environment variable {name} is no setting: the nearest is {_variable_like(rest)}"
                 complain(Mistake(sentence, origins=(Origin(Source.ENVIRONMENT, name),)))
             continue
@@ -129,6 +129,12 @@ def _listed(path: Path, text: str) -> Any:
         except (ValueError, RecursionError):
             return text
     return [part.strip() for part in text.split(",")]
+
+
+def _is_of_kubernetes(rest: str, text: str) -> bool:
+    """Whether Kubernetes has set it: `…_PORT` alone holds `tcp://…` then, else an underscore was lost."""
+    found = _KUBERNETES.search(rest)
+    return found is not None and (found[2] != "PORT" or "://" in text)
 
 
 def _variable_like(rest: str) -> str:

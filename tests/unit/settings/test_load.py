@@ -88,6 +88,9 @@ def test_variables_that_kubernetes_sets_for_our_services_are_none_of_ours() -> N
         "HEADRACE_SERVICE_HOST": "10.0.0.1",
         "HEADRACE_DISPATCHER_SERVICE_PORT_HTTP": "80",
         "HEADRACE_DISPATCHER_PORT_80_TCP_ADDR": "10.0.0.1",
+        "HEADRACE_DISPATCHER_PORT_80_TCP_PORT": "80",
+        "HEADRACE_DISPATCHER_HTTP_PORT": "tcp://10.0.0.1:80",
+        "HEADRACE_DISPATCHER_SERVICE_PORT": "80",
     }
     assert load_settings(environ=environ) == Settings()
 

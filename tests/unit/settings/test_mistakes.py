@@ -114,6 +114,13 @@ IN_THE_ENVIRONMENT = {
     ("HEADRACE_KAFKA_USERNAME", "u"): "the environment variable HEADRACE_KAFKA_USERNAME is no setting: the nearest is "
     "HEADRACE_KAFKA__USERNAME",
     (
+        "HEADRACE_DISPATCHER_HTTP_PORT",
+        "8082",
+    ): "the environment variable HEADRACE_DISPATCHER_HTTP_PORT is no setting: the nearest is "
+    "HEADRACE_DISPATCHER__HTTP_PORT",
+    ("HEADRACE_RETRIER_HTTP_PORT", "8083"): "the environment variable HEADRACE_RETRIER_HTTP_PORT is no setting: the "
+    "nearest is HEADRACE_RETRIER__HTTP_PORT",
+    (
         "HEADRACE_KAFAK__USERNAME",
         "u",
     ): "the environment variable HEADRACE_KAFAK__USERNAME is no setting: the nearest is HEADRACE_KAFKA__USERNAME",

@@ -14,6 +14,15 @@ ROWS = (
         environ={"OPENAI_API_KEY": ""}),
     Row("dispatcher --config c.toml", r"kafka\.topic_prefx \(from c\.toml:2\) is no setting: the nearest is "
         r"kafka\.topic_prefix\.", files={"c.toml": '[kafka]\ntopic_prefx = "eu"\n'}),
+    Row("dispatcher --port 8082", r"There is no option --port: see `headrace dispatcher -h`\."),
+    Row("dispatcher", r"the environment variable HEADRACE_DISPATCHER_HTTP_PORT is no setting: the nearest is "
+        r"HEADRACE_DISPATCHER__HTTP_PORT\.", environ={"HEADRACE_DISPATCHER_HTTP_PORT": "8082"}),
+    Row("dispatcher", r"dispatcher\.port \(from the environment variable HEADRACE_DISPATCHER__PORT\) is no setting: "
+        r"the nearest is dispatcher\.http_port\.", environ={"HEADRACE_DISPATCHER__PORT": "8082"}),
+    Row("dispatcher", r"dispatcher\.http_port = 'eighty' \(from .*\) must be a whole number\.",
+        environ={"HEADRACE_DISPATCHER__HTTP_PORT": "eighty"}),
+    Row("retrier", r"the environment variable HEADRACE_RETRIER_HTTP_PORT is no setting: the nearest is "
+        r"HEADRACE_RETRIER__HTTP_PORT\.", environ={"HEADRACE_RETRIER_HTTP_PORT": "8083"}),
     Row("retrier --config gone.toml", _SETTINGS),
     Row("retrier --from-start urgent", r"urgent is more than this verb takes: see `headrace retrier -h`\."),
     Row("retrier --conf c.toml", r"There is no option --conf: did you mean --config\?"),
