@@ -101,6 +101,11 @@ def test_headrace_accepts_the_settings_that_the_page_makes(rendered: Rendered, c
     assert found.redis.url.get_secret_value() == "redis://valkey:6379/0"
 
 
+def test_the_leads_that_are_sent_are_there() -> None:
+    words = command("kubectl", "exec", "--stdin", "submit")
+    assert (ROOT / words[words.index("<") + 1]).is_file()
+
+
 def test_the_deployment_that_is_asked_afterwards_is_there(rendered: Rendered) -> None:
-    [asked] = [word for words in commands() for word in words if word.startswith("deployment/")]
+    [asked] = {word for words in commands() for word in words if word.startswith("deployment/")}
     assert asked.partition("/")[2] in {found["metadata"]["name"] for found in rendered.of_kind("Deployment")}

@@ -1,8 +1,9 @@
 """Runs shell blocks of the pages in a sandbox, as far as they need no service; all other commands are at least read.
 
 A command of ours that needs nothing but files is run by its real console entry. Every other command of ours is parsed
-by its real parser, so that each verb, option and file in it exists; of `make` the target does, of `export` the variable,
-of `python -m` the module. What is not ours (`docker`, `kcat`, …) is left to the test that the block's comment names.
+by its real parser, so that each verb, option and file in it exists, also of one that runs in a container; of `make` the
+target does, of `export` the variable, of `python -m` the module. What is not ours (`docker`, `kcat`, …) is left to the
+test that the block's comment names.
 """
 
 import os
@@ -76,8 +77,8 @@ def check(command: Command) -> None:
     named = command.words[1:] if command.words[:1] == ("export",) else command.variables
     for name in (each.partition("=")[0] for each in named):
         assert name in OPENAIS_OWN or not name.startswith(("HEADRACE", "OPENAI")) or is_setting(name), name
-    if command.is_ours:
-        parse(list(command.words[1:]))
+    if (ours := inside(command)) is not None:
+        parse(ours)
     elif command.words[:1] == ("make",):
         target = command.words[1]
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE), target
@@ -86,6 +87,20 @@ def check(command: Command) -> None:
         assert (ROOT / "examples" / module).is_dir() or find_spec(module), module
         files = [word for word in command.words[3:] if re.fullmatch(r"[\w/]+\.(csv|jsonl|toml)", word)]
         assert all((ROOT / "examples" / name).is_file() for name in files), files
+
+
+def inside(command: Command) -> list[str] | None:
+    """The words behind `headrace` of a command of ours, here or in a container; None of any other command."""
+    words = list(command.words)
+    if words[:1] == ["kubectl"] and "--" in words:
+        words = words[words.index("--") + 1 :]
+    if words[:1] == ["headrace"]:
+        return words[1:]
+    if words[:3] == ["docker", "compose", "run"]:
+        service = next(word for word in words[3:] if not word.startswith("-"))
+        assert f"\n  {service}:" in (ROOT / "compose.yaml").read_text(encoding="utf-8"), service
+        return words[words.index(service) + 1 :]
+    return None
 
 
 def is_setting(variable: str) -> bool:
