@@ -42,9 +42,19 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def rendered(home: Path) -> Rendered:
     """What the install command of the page makes."""
+    return made_by_the_page(home)
+
+
+def made_by_the_page(home: Path, *besides: str) -> Rendered:
+    """What the install command makes with further arguments."""
     arguments = [word for word in command("helm", "install")[2:] if word != "--wait"]
     done = subprocess.run(
-        [tools.helm(), "template", *arguments], cwd=home, capture_output=True, text=True, timeout=30, check=False
+        [tools.helm(), "template", *arguments, *besides],
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return Rendered(tuple(found for found in yaml.safe_load_all(done.stdout) if found))
@@ -109,3 +119,32 @@ def test_the_leads_that_are_sent_are_there() -> None:
 def test_the_deployment_that_is_asked_afterwards_is_there(rendered: Rendered) -> None:
     [asked] = {word for words in commands() for word in words if word.startswith("deployment/")}
     assert asked.partition("/")[2] in {found["metadata"]["name"] for found in rendered.of_kind("Deployment")}
+
+
+def told() -> set[tuple[str, str]]:
+    """Kind and name of each object in the table of the page."""
+    found: set[tuple[str, str]] = set()
+    names: list[str] = []
+    for row in re.findall(
+        r"^\| ([A-Z]\w+(?:, \w+)*) \| (.+?) \| ", (ROOT / PAGE).read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        names = names if row[1] == "the same" else re.findall(r"`([\w-]+)`", row[1])
+        found |= {(kind, name) for kind in row[0].split(", ") for name in names}
+    return found
+
+
+def test_the_table_names_every_object_of_a_release_and_no_other(home: Path) -> None:
+    rendered = made_by_the_page(home, "--set", "networkPolicy.enabled=true")
+    assert told() == {(found["kind"], found["metadata"]["name"]) for found in rendered.objects}
+
+
+def test_every_value_that_the_page_names_is_one_of_the_manual() -> None:
+    values = yaml.safe_load((ROOT / "helm/headrace/values.yaml").read_text(encoding="utf-8"))
+    text = re.sub(r"^```.*?^```$", "", (ROOT / PAGE).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    named = {name for name in re.findall(r"`(\w+(?:\.\w+)*)(?:: \{[^`]*\})?`", text) if name.split(".")[0] in values}
+    assert len(named) > 6
+    for name in named:
+        at = values
+        for key in name.split("."):
+            assert key in at, name
+            at = at[key]
