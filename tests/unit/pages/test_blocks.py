@@ -17,6 +17,7 @@ from broker.settings.load import examine
 from broker.simulator.behaviours.file import behaviours_in
 from tests.unit.pages import python, shell
 from tests.unit.pages.blocks import ROOT, Block, blocks, blocks_of, of_kind
+from tests.virtual_time import VIRTUAL_TIME
 
 KINDS = {"python", "sh", "toml", "yaml", "json", "text"}
 BLOCKS = blocks()
@@ -126,7 +127,12 @@ def evening() -> str:
 # ---------------------------------------------------------------------------------------------------- python
 
 
-@each_of("python")
+def timed(block: Block) -> Any:
+    """Virtual time, in which no busy machine is late, but for what serves HTTP."""
+    return pytest.param(block, id=str(block), marks=() if "async with Upstream(" in block.text else VIRTUAL_TIME)
+
+
+@pytest.mark.parametrize("block", [timed(block) for block in of_kind("python")])
 async def test_a_python_block_runs_on_a_broker_in_memory(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_PASSWORD", "hush")
     calls = await python.run(block)
@@ -152,6 +158,7 @@ READER = "from consumers.results import ResultReader\n\n"
     ],
     ids=["a name", "a method", "an argument"],
 )
+@VIRTUAL_TIME
 async def test_a_python_block_with_a_mistake_would_be_found(text: str) -> None:
     with pytest.raises((ImportError, AttributeError, TypeError)):
         await python.run(Block("p.md", 1, "python", text))
