@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -31,7 +32,6 @@ from tests.simulation.service.scenario import PREFIX, Faults, Scenario
 
 Check = Callable[[History], Iterator[str]]
 LATER_S = 1_000.0
-PAIR = ("id-21", "id-13")
 CALM = Faults.of_a_forgetful_redis()
 
 
@@ -293,13 +293,17 @@ def test_a_leader_that_leads_again_may_count_its_own_former_calls() -> None:
     assert sum(each.repeated for each in history.lived) > 0
 
 
-def test_a_process_that_leads_again_keeps_the_order_of_each_of_its_terms() -> None:
-    history = run(Scenario.drawn(3004197))
-    assert [owner for _, _, owner in history.claims()] == ["dispatcher-1", "dispatcher-3", "dispatcher-1"]
-    assert list(keys_keep_their_order.check(history)) == [], "id-21 was called in both terms, id-13 in both behind it"
-    _, _, again_s = (at_s for at_s, _, _ in history.claims())
-    front, behind = (next(each for each in history.calls if each.id == id_ and each.sent_s > again_s) for id_ in PAIR)
-    front.sent_s, behind.sent_s = behind.sent_s, front.sent_s
+def test_a_process_that_leads_again_keeps_the_order_of_each_of_its_terms(scenario: Scenario) -> None:
+    history = run(replace(scenario, requests=120))
+    called = {each.id: each for each in history.calls}
+    rows = (row for lane, row in keys_keep_their_order._rows(history) if scenario.settings.lanes[lane].serial)
+    front, behind = next(pair for row in rows for pair in pairwise(row) if called.keys() >= set(pair))
+    claims = (claim_of(1_000, "another"), claim_of(1_001, called[front].process))
+    history.commits.append(replace(history.commits[-1], at_s=LATER_S, outcomes=(), parked=(), lines=claims))
+    after(history, called[front], LATER_S + 1)
+    after(history, called[behind], LATER_S + 2)
+    assert list(keys_keep_their_order.check(history)) == [], "both were called in both terms"
+    history.calls[-1].sent_s = LATER_S
     assert list(keys_keep_their_order.check(history)) != []
 
 
@@ -313,8 +317,8 @@ def test_a_record_that_was_convicted_by_two_deaths_with_it_alone_has_a_dead_lett
         replace(commit, outcomes=[each for each in commit.outcomes if each["id"] != sent.id])
         for commit in history.commits
     ]
-    deaths = [claim_with(1_000, place), claim_with(1_001, place)]
-    others = [claim_with(1_002, place, "another"), claim_with(1_003)]
+    deaths = [death_with(1_000, place), death_with(1_001, place)]
+    others = [death_with(1_002, place, "another"), death_with(1_003)]
     headers = ((names.REASON, b"crashed"), (names.ORIGIN, place.encode()))
     letter = replace(deaths[0], records={DEAD_LETTERS: (Record(None, None, headers),)}, lines=())
     untouched = history.commits
@@ -325,10 +329,16 @@ def test_a_record_that_was_convicted_by_two_deaths_with_it_alone_has_a_dead_lett
         found = [*deaths, letter]
         del found[missing]
         history.commits = [*untouched, *found, *others]
-        assert history.convicted() == set(), "one of the two claims, or the dead letter, is not there"
+        assert history.convicted() == set(), "one of the two deaths, or the dead letter, is not there"
         assert history.waiting() == {identity}
 
 
-def claim_with(term: int, *suspects: str) -> Commit:
-    line = LedgerRecord(LedgerKind.CLAIM, term, "another", suspects=suspects)
-    return Commit(LATER_S, f"{PREFIX}.dispatcher", {}, (), (), (line,))
+def claim_of(term: int, owner: str) -> LedgerRecord:
+    return LedgerRecord(LedgerKind.CLAIM, term, owner)
+
+
+def death_with(term: int, *suspects: str) -> Commit:
+    """The last step of a leader that named these records, and the claim of the next one."""
+    step = LedgerRecord(LedgerKind.STEP, term, f"leader of {term}", suspects=suspects)
+    lines = (step, claim_of(term + 1, f"leader of {term + 1}"))
+    return Commit(LATER_S, f"{PREFIX}.dispatcher", {}, (), (), lines)
