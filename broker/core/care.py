@@ -68,7 +68,8 @@ class Care:
         is_suspect = self._casualties.is_suspect(identity)
         if not (is_suspect or self._casualties.is_in_doubt(identity)):
             return True
-        if now_ms >= self._quiet_from_ms and (not is_suspect or self._casualties.calls(identity)):
+        attempt = ticket.candidate.calls_before + ticket.calls + 1
+        if now_ms >= self._quiet_from_ms and (not is_suspect or self._casualties.calls(identity, attempt)):
             return True
         self._limits.put_off(ticket)
         self._alarms.sleep(ticket, min(deadline_ms, now_ms + PUT_OFF_MS))

@@ -24,7 +24,8 @@ Rules:
   *in doubt*: each waits until the term has been quiet, and is called like any other then. Else a deadly call that
   begins while records are named would be held against them in every term, and be made without end (seed 80181).
 - A settled request, or a parked one, has no deaths any more; that it was parked before a call began, and is said again,
-  changes nothing. An attempt that ended without a fate is not under way.
+  changes nothing. An attempt that ended without a fate is not under way. Each term counts attempts anew, from those
+  that the record itself tells of: a request may be parked after fewer than were under way when an earlier term died.
 - Two terms that died within ten minutes of each other are followed by ten minutes of *caution*: a call begins only once
   the ledger says so. Else one that ends its process at once would be known to no successor.
 - A place among the few is free again when the ledger says that its call has ended: an answer in memory dies with us.
@@ -74,7 +75,7 @@ class Casualties:
         self._deaths: dict[Key, dict[int, Death]] = {}
         self._doubted: dict[Key, int] = {}  # under way when a term died of a record: which attempt
         self._suspects: set[Key] = set()
-        self._called: set[Key] = set()  # suspects that we call now
+        self._called: dict[Key, int] = {}  # suspects that we call now: which attempt
 
     def __len__(self) -> int:
         return len(self._deaths) + len(self._doubted)
@@ -109,7 +110,8 @@ class Casualties:
         if self._under_way or self._deaths or self._doubted:
             for entry in entries:
                 key = entry.identity.id_hash, entry.identity.run
-                if entry.ends(self._under_way.get(key, 0)) and entry.ends(self._last_attempt(key)):
+                attempt = self._under_way.get(key)
+                if entry.ends(self._last_attempt(key) if attempt is None else attempt):
                     self._under_way.pop(key, None)
                     self._clear(key)
 
@@ -158,7 +160,7 @@ class Casualties:
         self._deaths.pop(key, None)
         self._doubted.pop(key, None)
         self._suspects.discard(key)
-        self._called.discard(key)
+        self._called.pop(key, None)
 
     def _count(self, key: Key, before: int) -> int:
         """Deaths in terms before that one: those of later terms are known already where lines are read again."""
@@ -188,22 +190,23 @@ class Casualties:
         """Whether its call was under way when a dispatcher died that was reading a record with caution."""
         return (identity.id_hash, identity.run) in self._doubted
 
-    def calls(self, identity: Identity) -> bool:
-        """The call of a suspect begins; False: others of its like must end before."""
+    def calls(self, identity: Identity, attempt: int) -> bool:
+        """That call of a suspect begins; False: others of its like must end before."""
         key = identity.id_hash, identity.run
         if len(self._called) >= self._places(key):
             return False
-        self._called.add(key)
+        self._called[key] = attempt
         return True
 
     def committed(self, settled: Iterable[SettledEntry], ended: Iterable[StartedEntry]) -> None:
         """The ledger says that these calls of ours have ended."""
         if self:
             for entry in ended:
-                self._called.discard((entry.identity.id_hash, entry.identity.run))
+                self._called.pop((entry.identity.id_hash, entry.identity.run), None)
             for settlement in settled:
                 key = settlement.identity.id_hash, settlement.identity.run
-                if settlement.ends(self._last_attempt(key)):
+                attempt = self._called.get(key)
+                if settlement.ends(self._last_attempt(key) if attempt is None else attempt):
                     self._clear(key)
 
     def stand_by(self) -> None:

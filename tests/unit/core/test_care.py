@@ -124,6 +124,23 @@ def test_a_suspect_that_must_be_called_again_gives_its_place_to_another_meanwhil
     assert set(shell.calls) == both - {called}
 
 
+def test_a_suspect_that_is_parked_gives_its_place_to_another() -> None:
+    """Though the terms that died had called it more often than this one."""
+    shell = Shell()
+    for term in (1, 2):
+        entries = [StartedEntry(identity(name), 2) for name in ("x", "y")]
+        shell.post(LedgerRead(WALL_MS + shell.now_ms, (), entries, (), term=term, owner=f"p{term}"))
+    line(shell, 3, "me")
+    shell.lead()
+    both = {shell.take("x"), shell.take("y")}
+    shell.wait(QUIET_MS + PUT_OFF_MS)
+    (called,) = shell.calls
+    shell.answer(called, verdict(Meaning.RATE_LIMITED, wait_ms=600_000))
+    shell.settle_all()
+    shell.wait(700_000)
+    assert set(shell.calls) == both - {called}
+
+
 def test_a_suspect_whose_deadline_passes_meanwhile_has_failed_for_that() -> None:
     shell = successor(2, "x")
     number = shell.take(candidate("x", deadline_ms=shell.now_ms + QUIET_MS // 2))

@@ -150,27 +150,65 @@ def test_of_calls_that_shared_a_third_death_none_is_blamed_until_one_was_alone()
 
 def test_a_suspect_is_called_alone() -> None:
     casualties = after(*dying(2, "+a +b"))
-    assert casualties.calls(identity("a"))
-    assert not casualties.calls(identity("b"))
+    assert casualties.calls(identity("a"), 1)
+    assert not casualties.calls(identity("b"), 1)
     casualties.committed([], [attempt("a")])
-    assert casualties.calls(identity("b"))
+    assert casualties.calls(identity("b"), 1)
     casualties.committed([fate("b")], [])
     assert not casualties.is_suspect(identity("b"))
-    assert casualties.calls(identity("a"))
+    assert casualties.calls(identity("a"), 1)
     casualties.stand_by()
-    assert casualties.calls(identity("a"))
+    assert casualties.calls(identity("a"), 1)
+
+
+@pytest.mark.parametrize("fate_of_a", [Fate.PARKED, Fate.COMPLETED])
+def test_a_suspect_that_is_parked_after_fewer_attempts_than_died_with_it_is_none_any_more(fate_of_a: Fate) -> None:
+    """Each term counts its attempts anew: two were made in the terms that died, and the first one of this is parked."""
+    casualties = Casualties()
+    for term in (1, 2):
+        casualties.line(term, f"p{term}", 0)
+        casualties.started([attempt("a", 2), attempt("b", 2)])
+    casualties.line(3, "me", 0)
+    assert casualties.calls(identity("a"), 1)
+    assert not casualties.calls(identity("b"), 1)
+    casualties.committed([SettledEntry(identity("a"), 1, fate_of_a)], [])
+    assert not casualties.is_suspect(identity("a"))
+    assert casualties.calls(identity("b"), 1), "its place is free"
+
+
+def test_what_another_term_parked_after_fewer_attempts_than_died_with_it_is_no_suspect() -> None:
+    casualties = Casualties()
+    for term in (1, 2):
+        casualties.line(term, f"p{term}", 0)
+        casualties.started([attempt("a", 2)])
+    casualties.line(3, "p3", 0)
+    casualties.started([attempt("a", 1)])
+    casualties.settled([SettledEntry(identity("a"), 1, Fate.PARKED)])
+    assert not casualties
+
+
+def test_that_a_suspect_was_parked_before_is_said_again_while_its_copy_is_called_and_frees_no_place() -> None:
+    casualties = Casualties()
+    for term in (1, 2):
+        casualties.line(term, f"p{term}", 0)
+        casualties.started([attempt("a", 3), attempt("b", 1)])
+    casualties.line(3, "me", 0)
+    assert casualties.calls(identity("a"), 3)
+    casualties.committed([SettledEntry(identity("a"), 2, Fate.PARKED)], [])
+    assert casualties.is_suspect(identity("a"))
+    assert not casualties.calls(identity("b"), 1)
 
 
 def test_many_suspects_are_called_a_few_at_a_time_until_one_more_death_has_made_them_few() -> None:
     names = [f"r{number}" for number in range(CALLS_OF_SUSPECTS_MAX + 2)]
     casualties = after(*dying(2, " ".join(f"+{name}" for name in names)))
-    assert [casualties.calls(identity(name)) for name in names].count(True) == CALLS_OF_SUSPECTS_MAX
+    assert [casualties.calls(identity(name), 1) for name in names].count(True) == CALLS_OF_SUSPECTS_MAX
     worse = after(*dying(2, " ".join(f"+{name}" for name in names)), (3, "p3", "+r0 +r1"), (4, "p4", ""))
-    assert worse.calls(identity("r0"))
-    assert not any(worse.calls(identity(name)) for name in names[1:])
+    assert worse.calls(identity("r0"), 1)
+    assert not any(worse.calls(identity(name), 1) for name in names[1:])
     worse.committed([fate("r0")], [])
-    assert worse.calls(identity("r2"))
-    assert not worse.calls(identity("r1")), "it must be alone"
+    assert worse.calls(identity("r2"), 1)
+    assert not worse.calls(identity("r1"), 1), "it must be alone"
 
 
 def test_what_is_committed_while_nothing_is_held_against_any_call_says_nothing() -> None:
@@ -188,7 +226,7 @@ def test_lines_that_are_read_twice_or_from_another_place_on_count_once() -> None
         twice = read(after(*lines), *lines[begin:])
         assert blamed(twice, "abc") == {"a"}, begin
         assert not suspected(twice, "bc")
-        assert twice.calls(identity("a"))
+        assert twice.calls(identity("a"), 1)
 
 
 WITHIN_MS = DEATHS_IN_A_ROW_WITHIN_MS
@@ -291,4 +329,4 @@ def test_calls_in_doubt_are_bounded_too() -> None:
 def test_as_many_suspects_as_there_are_places_are_called_one_at_a_time() -> None:
     names = [f"r{number}" for number in range(CALLS_OF_SUSPECTS_MAX)]
     casualties = after(*dying(2, " ".join(f"+{name}" for name in names)))
-    assert [casualties.calls(identity(name)) for name in names].count(True) == 1
+    assert [casualties.calls(identity(name), 1) for name in names].count(True) == 1
