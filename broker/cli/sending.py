@@ -126,11 +126,13 @@ class Sending:
             count = self._sent.total()
             said = f"{count:,}{of} {'is' if count == 1 else 'are'} sent for certain.{unsure}"
         else:
-            under_way = f" {len(self._open):,} more may have been sent, and then they go on." if self._open else ""
+            goes = "goes" if len(self._open) == 1 else "they go"
+            under_way = f" {len(self._open):,} more may have been sent, and then {goes} on." if self._open else ""
             unsent = self._read[0] if self._read else self._good + 1
             count = self._ended.total()
             said = f"{count:,}{of} {'has its' if count == 1 else 'have their'} outcome.{under_way}"
-            said += f" From line {unsent:,} on nothing was sent."
+            if self.total is None or count + len(self._open) < self.total:
+                said += f" From line {unsent:,} on nothing was sent."
         return f"{said} To go on, begin with line {first:,}{self._command(first)}. {_SAFE}"
 
     def _command(self, first: int) -> str:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_bytes
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DescribeAclsRequest
@@ -69,9 +70,9 @@ class SecuredKafka:
     ca_file: Path
     foreign_ca_file: Path
 
-    def connection(self, user: str, **changed: str) -> KafkaConnection:
+    def connection(self, user: str, **changed: str | None) -> KafkaConnection:
         """As `user`, by SCRAM over TLS; `changed` plants a mistake."""
-        right = {
+        right: dict[str, Any] = {
             "bootstrap_servers": self.secured,
             "security_protocol": "SASL_SSL",
             "sasl_mechanism": "SCRAM-SHA-512",

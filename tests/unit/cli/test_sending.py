@@ -166,6 +166,18 @@ async def test_ctrl_c_while_waiting_says_what_is_answered_what_goes_on_and_with_
     )
 
 
+def test_stopped_after_the_last_line_was_sent_no_line_is_named_behind_it() -> None:
+    sending = Sending("leads.jsonl", 1)
+    prepared = sending.read(
+        submissions(sending.lines(io.BytesIO(file_of("a"))), lane="urgent", tenant=None, source="x")
+    )
+    next(prepared)
+    sending.note_begun("a")
+    assert sending.how_to_go_on(waited=True).startswith(
+        "0 of 1 have their outcome. 1 more may have been sent, and then goes on. To go on, begin with line 1: "
+    )
+
+
 @VIRTUAL_TIME
 async def test_ctrl_c_while_sending_says_with_which_line_to_begin() -> None:
     sending = await interrupted(20, wait=False, after=0)
