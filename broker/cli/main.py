@@ -18,7 +18,6 @@ from broker.cli.ownership import check_names
 from broker.cli.terminal import say
 from broker.cli.termination import EXIT_CODE as TERMINATED
 from broker.cli.termination import INTERRUPTED, Termination
-from broker.cli.usage import usage_sentence
 from broker.cli.verbs import VERBS, Verb, assemble
 
 _FAILED = 1
@@ -120,7 +119,11 @@ def _report(error: BaseException) -> int:
         kind = type(error).__name__
         _say(f"unexpected: {kind}: {error} (run with --debug to see the traceback)")
         return _FAILED
-    message = usage_sentence(error) if isinstance(error, typer.TyperException) else str(error)
+    message = str(error)
+    if isinstance(error, typer.TyperException):
+        from broker.cli.usage import usage_sentence  # noqa: PLC0415 — it loads pydantic, which help goes without
+
+        message = usage_sentence(error)
     if message.startswith("Usage:"):  # a group called without one of its verbs
         say(message, err=True)
     elif message:
