@@ -36,6 +36,9 @@ class Slot:
     transaction: Transaction | None
 
 
+_REMOVED = Slot(0, None, None)
+
+
 class PartitionLog:
     """Offsets from 0; what retention removed keeps its place and is never read again."""
 
@@ -76,6 +79,12 @@ class PartitionLog:
     def trim(self, offset: int) -> None:
         """What retention does: nothing below `offset` can be read any more."""
         self.start = max(self.start, min(offset, self.end))
+
+    def drop(self, offset: int) -> None:
+        """Trim, and keep nothing of what stood there: for runs in which the log would outgrow what is tested."""
+        before = self.start
+        self.trim(offset)
+        self.slots[before : self.start] = [_REMOVED] * (self.start - before)
 
     def retain(self, from_ms: int, *, segment_slots: int = 1) -> None:
         """What retention by age does: whole segments of so many offsets go, once all they hold is older than that.

@@ -6,8 +6,9 @@ and changes no verdict.
 
 import pytest
 
-from tests.hostile.upstream import Plan, run, told
+from tests.hostile.upstream import Plan, run
 from tests.hostile.upstream_clock import undisturbed_s
+from tests.hostile.upstream_found import told
 
 LAG_S_MAX = 0.3
 """What the loop may stand still at most: three times what it does, and less than what a lease could notice."""

@@ -19,20 +19,21 @@ import contextlib
 import json
 import random
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from broker.adapters.openai_calls import OpenAIAccess, OpenAICalls
 from broker.ports import Upstream, UpstreamReply
 from broker.service.memory import collect_rarely
-from broker.testing.kafka_log import Slot
 from schemas import topics
+from schemas.codec import decode_ledger
 from schemas.delta import Delta
+from schemas.ledger import LedgerKind
 from tests.hostile.upstream_answers import OK, kind_of
 from tests.hostile.upstream_clock import Clock, resident_mib, waited_s, wall_s
-from tests.unit.service.rig import PREFIX, Process, World, led, settings_of
+from tests.hostile.upstream_found import Found, told
+from tests.unit.service.rig import NAME, PREFIX, Process, World, led, settings_of
 
 TIMEOUT_S = 2.0
 """`openai.timeout_s` of the run: drips end by it."""
@@ -49,6 +50,8 @@ P95_GRAIN_S = 0.03
 """What the poll of the results and the ticks of the loop add to any measurement."""
 GOOD_PER_S = 25
 OUTSTANDING_MAX = 60
+LEDGER_SLOTS = 2_000
+"""So much of the ledger is kept: more than has not been settled."""
 _STREAMED_PARTS = 4
 
 
@@ -62,33 +65,6 @@ class Plan:
     baseline_s: float = 20.0
     clock: Clock = wall_s
     lag_s_max: float = LAG_S_MAX
-
-
-@dataclass(slots=True)
-class Found:
-    """What was measured, and every promise that was broken."""
-
-    broken: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-    ends: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    good_s: dict[str, list[float]] = field(default_factory=lambda: {"baseline": [], "hostile": []})
-    lag_s: float = 0.0
-    slowest_s: float = 0.0
-    grown_mib: float = 0.0
-    served: int = 0
-    late: Counter[str] = field(default_factory=Counter)
-    starved: float = 0.0
-    judged: bool = True
-
-    def breaks(self, promise: str, example: str) -> None:
-        """A promise was broken, and how."""
-        self.broken[promise] += 1
-        self.examples.setdefault(promise, example)
-
-    def p95_s(self, phase: str) -> float:
-        """The good requests' 95th percentile."""
-        taken = sorted(self.good_s[phase])
-        return taken[len(taken) * 95 // 100] if taken else 0.0
 
 
 class _Door:
@@ -151,7 +127,7 @@ class Run:
         self._positions: Counter[tuple[str, int]] = Counter()
         self._open: dict[str, tuple[float, str]] = {}
         self._ended: Counter[str] = Counter()
-        self._good = 0
+        self._good = self._claims = 0
         self._phase = "baseline"
 
     async def play(self) -> Found:
@@ -245,35 +221,42 @@ class Run:
             await asyncio.sleep(0.1)
 
     async def _read(self) -> None:
-        """Outcomes as they come; what was read is let go, so that memory is the dispatcher's."""
+        """Outcomes as they come; what is behind its readers is dropped, so that memory is the dispatcher's."""
+        kafka = self.world.kafka
         while True:
-            for topic, ended in (
-                (topics.results_topic(PREFIX), self._outcome),
-                (topics.failures_topic(PREFIX), self._parked),
-                (topics.dead_letters_topic(PREFIX), None),
-                (topics.chunks_topic(PREFIX), None),
+            for topic, ended, kept in (
+                (topics.results_topic(PREFIX), self._outcome, 0),
+                (topics.failures_topic(PREFIX), self._parked, 0),
+                (topics.dead_letters_topic(PREFIX), None, 0),
+                (topics.chunks_topic(PREFIX), None, 0),
+                (topics.ledger_topic(PREFIX), self._line, LEDGER_SLOTS),
             ):
-                for number, log in enumerate(self.world.kafka.logs(topic)):
+                for number, log in enumerate(kafka.logs(topic)):
                     got, position = log.read(self._positions[topic, number], 500)
                     assert isinstance(got, list)
                     for fetched in got:
                         if ended is not None:
-                            ended(json.loads(fetched.record.value or b""))
-                        log.slots[fetched.offset] = Slot(fetched.timestamp_ms, None, None)
+                            ended(fetched.record.value or b"")
                     self._positions[topic, number] = position
+                    log.drop(position - kept)
+            for place, stored in kafka.groups[NAME].stored.items() if NAME in kafka.groups else ():
+                kafka.logs(place.topic)[place.partition].drop(stored.offset)
             await asyncio.sleep(0.005)
 
-    def _outcome(self, outcome: dict[str, Any]) -> None:
+    def _outcome(self, value: bytes) -> None:
+        outcome, text = json.loads(value), value.decode()
         reason = outcome["status"] if outcome["status"] == "completed" else outcome["reason"]
-        self._end(outcome["id"], reason, json.dumps(outcome)[:600])
-        text = json.dumps(outcome.get("response"))
+        self._end(outcome["id"], reason, text[:600])
         if reason == "completed" and not outcome["id"].startswith("odd-") and f"Answer to {outcome['id']}." not in text:
             self.found.breaks("no answer is another request's", text[:300])
-        if "Answer to poison" in text:
+        if "Answer to poison" in text and "Answer to poison" in json.dumps(outcome.get("response")):
             self.found.breaks("no answer is another request's", text[:300])
 
-    def _parked(self, failure: dict[str, Any]) -> None:
-        self._end(failure["id"], "parked", json.dumps(failure)[:600])
+    def _line(self, value: bytes) -> None:
+        self._claims += decode_ledger(value).kind is LedgerKind.CLAIM
+
+    def _parked(self, value: bytes) -> None:
+        self._end(json.loads(value)["id"], "parked", value.decode()[:600])
 
     def _end(self, name: str, end: str, example: str) -> None:
         since_s, kind_name = self._open.pop(name, (0.0, ""))
@@ -308,8 +291,8 @@ class Run:
             for sample in family.samples:
                 if sample.name == "headrace_contained_total" and sample.value:
                     found.breaks("each odd answer has a verdict of its own", str(sample))
-        if len(self.world.claims()) != 1:
-            found.breaks("no lease is lost", f"claims: {self.world.claims()}")
+        if self._claims != 1:
+            found.breaks("no lease is lost", f"claims: {self._claims}")
         if found.grown_mib > MEMORY_MIB_MAX:
             found.breaks("memory is bounded", f"+{found.grown_mib:.0f} MiB")
         found.slowest_s = self.door.slowest_s
@@ -359,25 +342,6 @@ async def run(plan: Plan) -> Found:
     if counts["trapped"]:
         found.breaks("no request follows a redirect", f"{counts['trapped']} did")
     return found
-
-
-def told(found: Found) -> str:
-    """The summary for a person."""
-    lines = [f"{'kind':<32} ends"]
-    lines += [f"{kind:<32} {dict(ends)}" for kind, ends in sorted(found.ends.items())]
-    lines += [
-        f"odd answers: {found.served}; good requests: {len(found.good_s['hostile'])}, p95"
-        f" {found.p95_s('hostile') * 1_000:.0f} ms, alone {found.p95_s('baseline') * 1_000:.0f} ms",
-        f"the loop stood still for {found.lag_s * 1_000:.0f} ms at most; the longest call took {found.slowest_s:.1f} s;"
-        f" memory grew by {found.grown_mib:.0f} MiB",
-        f"for {found.starved:.0%} of the time other work had the processors while this was ready to run",
-    ]
-    lines += [
-        f"BROKEN {count} times: {promise}; one: {found.examples[promise]}" for promise, count in found.broken.items()
-    ]
-    if not found.broken:
-        lines.append("every promise was kept" + ", BUT THOSE OF TIMES COULD NOT BE JUDGED" * (not found.judged))
-    return "\n".join(lines)
 
 
 def main() -> int:

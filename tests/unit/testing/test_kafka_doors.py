@@ -10,6 +10,7 @@ from broker.errors import LogUnavailable, ProducerDead
 from broker.ports import StoredOffset, TopicPartition, Unreadable
 from broker.testing.kafka import CommitFault, KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import MemoryChunks, MemoryLane, MemoryReplyTopics
+from broker.testing.kafka_log import PartitionLog
 from schemas.record import Record
 from tests.contract.chunk_log_contract import ChunkLogContract, ChunkWorld
 from tests.contract.coordinators_contract import CoordinatorsContract
@@ -294,3 +295,14 @@ async def test_a_commit_is_readable_once_its_markers_stand_or_its_producer_goes_
     for complete in late:
         complete()
     assert await there() == ([b"a", b"b", b"c"], 8)
+
+
+def test_what_was_dropped_takes_no_room_keeps_its_offsets_and_is_told_as_removed() -> None:
+    log = PartitionLog()
+    for text in (b"a", b"b", b"c"):
+        log.append(Record(None, text), 0)
+    log.drop(2)
+    log.drop(1)
+    assert log.read(0, 9) == (Unreadable(0, 1, removed=True), 2)
+    assert [(each.offset, each.record.value) for each in log.committed()] == [(2, b"c")]
+    assert [slot.record is None for slot in log.slots] == [True, True, False]
