@@ -70,7 +70,7 @@ class Buckets:
         self._mirrors: list[AnyMirror] = []
         self._of: dict[Metric, list[AnyMirror]] = {metric: [] for metric in Metric}
         self._shortest: AnyMirror | None = None
-        self._faces = {metric: _Face() for metric in Metric}
+        self._faces: dict[Metric, _Face] = {}  # of those that headers have shown
         self.made = 0
 
     def __iter__(self) -> Iterator[AnyMirror]:
@@ -129,8 +129,9 @@ class Buckets:
         kept = [each for each in self._mirrors if each.metric is not TOKENS or each.capacity != capacity]
         if len(kept) < len(self._mirrors):
             self._mirrors = kept
-            face = self._faces[TOKENS]
-            face.mirror = next((each for each in kept if each is face.mirror), None)
+            face = self._faces.get(TOKENS)
+            if face is not None:
+                face.mirror = next((each for each in kept if each is face.mirror), None)
             self._sort()
 
     def flowing(self, now_ms: int, said: Collection[int] = ()) -> tuple[Rates, tuple[int, ...]]:
@@ -255,7 +256,9 @@ class Buckets:
 
         `later` is what will be taken for calls that were admitted already.
         """
-        face = self._faces[reading.metric]
+        face = self._faces.get(reading.metric)
+        if face is None:
+            face = self._faces[reading.metric] = _Face()
         clockwork, mirror = face.evidence.heard(reading, hearing.sent_ms, hearing.now_ms), face.mirror
         if mirror is None or (clockwork is not None and clockwork is not face.known):
             mirror = self._mirror_of(reading, clockwork, mirror, hearing.now_ms)

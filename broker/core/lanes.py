@@ -94,7 +94,14 @@ class LaneQueue:
         self.waiting_tokens = 0
         self.waiting_bytes = 0
         self.count = 0
-        self._fair = Fair(tenants)
+        self._tenants = tenants
+        self._lines: Fair | None = None  # made with the first ticket: most limits know one lane
+
+    @property
+    def _fair(self) -> Fair:
+        if self._lines is None:
+            self._lines = Fair(self._tenants)
+        return self._lines
 
     def __len__(self) -> int:
         return self.count
@@ -102,7 +109,7 @@ class LaneQueue:
     @property
     def tokens_in_time(self) -> int:
         """What those who wait and are not late will be charged."""
-        return self.waiting_tokens - self.late.line.tokens
+        return self.waiting_tokens - self.late.tokens
 
     def append(self, ticket: Ticket, *, front: bool = False) -> None:
         """Line up a waiting ticket; a retry comes back to the front of its tenant's line."""
@@ -128,7 +135,7 @@ class LaneQueue:
 
     def opens_at(self) -> int | None:
         """When a cap that keeps somebody out gives way, if that is a matter of time."""
-        return self._fair.opens_at()
+        return None if self._lines is None else self._lines.opens_at()
 
     def line(self, tenant: str) -> Line:
         """The line of a tenant with somebody waiting here."""
@@ -136,11 +143,11 @@ class LaneQueue:
 
     def first(self, count_max: int) -> Iterator[Ticket]:
         """Some from the front, tenant by tenant."""
-        return islice(chain(chain.from_iterable(self._fair.lines()), self.late.line), count_max)
+        return islice(chain(chain.from_iterable(self._fair.lines()), self.late), count_max)
 
     def last(self, count_max: int) -> Iterator[Ticket]:
         """Some from the end, the last one of a line first."""
-        return islice(chain(self.late.line, chain.from_iterable(map(reversed, self._fair.lines()))), count_max)
+        return islice(chain(self.late, chain.from_iterable(map(reversed, self._fair.lines()))), count_max)
 
     def serve(self, ticket: Ticket) -> None:
         """A ticket leaves to be called."""
@@ -165,8 +172,8 @@ class LaneQueue:
             return ticket.charge if ticket.stated else price(ticket.candidate.prices)
 
         self._fair.reprice(charge)
-        self.late.line.reprice(charge)
-        self.waiting_tokens = self.late.line.tokens + sum(line.tokens for line in self._fair.lines())
+        self.late.reprice(charge)
+        self.waiting_tokens = self.late.tokens + sum(line.tokens for line in self._fair.lines())
 
     def is_sound(self) -> bool:
         """Whether it counts what it holds."""
@@ -312,7 +319,8 @@ class Lanes:
         Lanes take turns (`turn`), and a request that has been called less often goes first, because one that makes the
         server fail must not be every probe. A probe may use every reserve.
         """
-        for queue in sorted(self._in_order, key=lambda queue: self.turn(queue.rule.name)):
+        waiting = [queue for queue in self._in_order if queue.count]
+        for queue in sorted(waiting, key=lambda queue: self.turn(queue.rule.name)):
             fronts = queue.first(PROBES_LOOKED_AT)
             free = [each for each in fronts if self._tenants.is_free(each.candidate.tenant, each.charge, now_ms)]
             if free:
@@ -374,7 +382,8 @@ class Lanes:
     def reprice(self, price: Callable[[Prices], int]) -> None:
         """Price again who waits."""
         for queue in self._in_order:
-            queue.reprice(price)
+            if queue.count:
+                queue.reprice(price)
 
     def counted(self) -> int:
         """How many wait for this limit, found one by one; -1 if a queue counts other than it holds."""

@@ -10,7 +10,6 @@ nearest is from it (slack.py), once somebody has asked.
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
-from itertools import count
 
 from broker.core.bounds import LINE_BLOCK_MAX
 from broker.core.slack import Inflow, Least, Rates, Slack
@@ -29,12 +28,12 @@ class Line:
 
     __slots__ = (
         "_blocks",
+        "_came",
         "_count",
-        "_fronts",
         "_lasts",
         "_least",
         "_measure",
-        "_serials",
+        "_returned",
         "_slacks",
         "head",
         "tokens",
@@ -49,8 +48,8 @@ class Line:
         self._slacks: list[Slack | None] = []  # of each block; None: to be measured
         self._measure: tuple[Rates, int] | None = None  # what they were measured by
         self._least: Least | None = None
-        self._serials = count()
-        self._fronts = count(-1, -1)  # the one that came back last goes first
+        self._came = 0
+        self._returned = 0  # the one that came back last goes first
 
     def __len__(self) -> int:
         return self._count
@@ -58,9 +57,11 @@ class Line:
     def add(self, ticket: Ticket, *, front: bool = False) -> None:
         """Line up; `front` before everybody."""
         if front:
-            rank = _IN_FRONT_MS, next(self._fronts), ticket
+            self._returned += 1
+            rank = _IN_FRONT_MS, -self._returned, ticket
         else:
-            rank = ticket.candidate.deadline_ms, next(self._serials), ticket
+            self._came += 1
+            rank = ticket.candidate.deadline_ms, self._came, ticket
         ticket.rank = rank
         self.tokens += ticket.charge
         self._count += 1

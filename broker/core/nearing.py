@@ -20,6 +20,8 @@ class Nearing:
         credit_ppm_tokens: What they may take of the lane above.
     """
 
+    __slots__ = ("_heap", "_lift_ppm", "credit_ppm_tokens")
+
     def __init__(self, lift_ppm: int) -> None:
         self._lift_ppm = lift_ppm
         self.credit_ppm_tokens = 0

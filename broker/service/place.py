@@ -71,7 +71,7 @@ def _in_lane(ticket: Ticket, queue: LaneQueue, weight_of: Callable[[str], int], 
         lines.setdefault(each.candidate.tenant, []).append(each)
     tenant = ticket.candidate.tenant
     if ticket.late:
-        before = list(takewhile(lambda each: each is not ticket, reversed(queue.late.line)))
+        before = list(takewhile(lambda each: each is not ticket, reversed(queue.late)))
         own = _crowd([*lines.get(tenant, []), *(each for each in before if each.candidate.tenant == tenant)])
         return own, sum((_crowd(line) for line in lines.values()), _crowd(before))
     own = _crowd([] if front else _before(ticket, lines.pop(tenant, [])))

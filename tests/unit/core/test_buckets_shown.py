@@ -153,3 +153,14 @@ def test_a_counter_that_only_has_a_little_less_than_believed_stays_one() -> None
     assert error is not None
     assert -CAPACITY // 4 < error < 0
     assert isinstance(limit.only(), FixedWindowMirror)
+
+
+def test_what_is_shown_after_its_bucket_was_disowned_is_another() -> None:
+    limit = Limit()
+    limit.show(limit.send(1, 0), 1, 0)
+    mirror = limit.only()
+    limit.buckets.disown(CAPACITY, None, 1, 0)
+    assert limit.sizes() == []
+    limit.show(limit.send(1, 10), 1, 0)
+    assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
+    assert limit.only() is not mirror

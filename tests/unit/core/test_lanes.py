@@ -384,3 +384,13 @@ def test_a_lane_that_counts_other_than_it_holds_is_told() -> None:
     assert lanes.counted() == lanes.waiting() == 1
     lanes.queue("standard").waiting_tokens += 1
     assert lanes.counted() == -1
+
+
+def test_a_lane_whose_tenants_have_reached_their_caps_is_not_probed_for() -> None:
+    tenants = Tenants({"acme": TenantRule(inflight_max=1)})
+    tenants.called("acme", 100, 0)
+    lanes = Lanes(LANES, tenants)
+    lanes.queue("urgent").append(ticket(candidate(tenant="acme"), lane="urgent"))
+    assert lanes.probe(0) is None
+    (free,) = lined_up(lanes, "bulk")
+    assert lanes.probe(0) == Pick(free, 0)

@@ -16,7 +16,20 @@ def test_whoever_has_most_time_left_goes_first() -> None:
 
 
 def test_nobody_is_next_among_nobody() -> None:
-    assert Late(Tenants()).next(0) is None
+    late = Late(Tenants())
+    late.reprice(lambda _: 7)
+    assert late.next(0) is None
+    assert (len(late), late.tokens, list(late), list(reversed(late))) == (0, 0, [], [])
+
+
+def test_they_stand_by_deadline_and_can_be_priced_again() -> None:
+    late = Late(Tenants())
+    far, near = (ticket(candidate(deadline_ms=at, charge=100)) for at in (30, 10))
+    late.add(far)
+    late.add(near)
+    assert (list(late), list(reversed(late)), late.tokens) == ([near, far], [far, near], 200)
+    late.reprice(lambda _: 7)
+    assert (late.tokens, near.charge, list(late.line)) == (14, 7, [near, far])
 
 
 def test_a_tenant_whose_cap_is_reached_is_passed_over() -> None:
