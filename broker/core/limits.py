@@ -332,5 +332,8 @@ class Limits:
 
 
 def _is_free(budget: Budget, now_ms: int) -> bool:
-    """Whether a call could start at once, so that no more is lost with it than what its next answer tells again."""
-    return budget.breaker.calm and budget.payable_at(1, now_ms) == now_ms
+    """Whether a call could start at once, so that no more is lost with it than what its next answers tell again.
+
+    A failure or two since the last success are no more: a breaker that is closed opens after three.
+    """
+    return budget.breaker.closed and budget.payable_at(1, now_ms) == now_ms

@@ -57,6 +57,17 @@ def test_a_limit_at_which_a_call_must_wait_outlasts_those_at_which_none_must(
     assert made.desks()["troubled"] is desk
 
 
+def test_a_failure_or_two_keep_no_limit() -> None:
+    made = limits(_made)
+    for number in range(LIMITS_MAX):
+        breaker = made.desk(f"failed-{number}", 0).budget.breaker
+        breaker.heard(Meaning.UPSTREAM_ERROR, 0, None)
+        breaker.heard(Meaning.UPSTREAM_ERROR, 0, None)
+    _invent(made, 2 * LIMITS_MAX)
+    assert len(made.desks()) == LIMITS_MAX
+    assert not any(name.startswith("failed-") for name in made.desks())
+
+
 def test_even_those_are_forgotten_above_a_bound() -> None:
     made = limits(_made)
     for number in range(LIMITS_RESTING_MAX + 100):
