@@ -8,6 +8,7 @@ from broker.cli.amounts import counted, spoken_s
 from broker.cli.status.report import Said
 
 _HOUR_S: Final = 3_600
+_NUMBER_MAX: Final = 10**15
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
 """A name that a shell takes as it is."""
 
@@ -17,7 +18,7 @@ def dead_letters(said: Said) -> str | None:
     told = said.get("failed_lately")
     if not isinstance(told, Mapping) or not isinstance(told.get("dead_letters"), Mapping):
         return None
-    seconds = float(told.get("seconds", _HOUR_S))
+    seconds = _number(told.get("seconds", _HOUR_S), _HOUR_S)
     span = "in the last hour" if seconds >= _HOUR_S else f"since it started, {spoken_s(seconds)} ago"
     return f"dead letters {span}  {_listed(told['dead_letters']) or 'none'}"
 
@@ -25,7 +26,8 @@ def dead_letters(said: Said) -> str | None:
 def all_failing(said: Said) -> Iterator[str]:
     """A sentence for each model, and each lane, of which every request of the last minutes failed."""
     told = said.get("failed_lately")
-    kinds = [one for one in told.get("all_failing") or () if _is_kind(one)] if isinstance(told, Mapping) else []
+    listed = told.get("all_failing") if isinstance(told, Mapping) else None
+    kinds = [one for one in listed if _is_kind(one)] if isinstance(listed, list) else []
     models = [one for one in kinds if one.get("kind") == "model"]
     explained = [one["reasons"] for one in models]
     for one in (*models, *(one for one in kinds if one not in models and one["reasons"] not in explained)):
@@ -37,8 +39,8 @@ def _is_kind(one: Any) -> bool:
 
 
 def _sentence(one: Mapping[str, Any]) -> str:
-    kind, name, minutes = one.get("kind"), str(one.get("name")), one.get("minutes")
-    count = sum(int(each) for each in one["reasons"].values())
+    kind, name, minutes = one.get("kind"), str(one.get("name")), _count(one.get("minutes"))
+    count = sum(_count(each) for each in one["reasons"].values())
     which = f"of {kind} {name}" if name else "without a model"
     wanted = f" --model {name}" if kind == "model" and _WORD.fullmatch(name) else ""
     return (
@@ -48,4 +50,15 @@ def _sentence(one: Mapping[str, Any]) -> str:
 
 
 def _listed(reasons: Mapping[str, Any]) -> str:
-    return ", ".join(f"{int(count):,} {reason}" for reason, count in reasons.items())
+    return ", ".join(f"{_count(count):,} {reason}" for reason, count in reasons.items())
+
+
+def _count(told: Any) -> int:
+    """A count; 0 where another release says something else."""
+    return int(_number(told, 0))
+
+
+def _number(told: Any, otherwise: float) -> float:
+    """A finite number that is not negative; another release may say any JSON value instead."""
+    is_number = isinstance(told, int | float) and not isinstance(told, bool)
+    return told if is_number and 0 <= told <= _NUMBER_MAX else otherwise

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from broker.cli.status.failing import all_failing, dead_letters
 from broker.cli.status.findings import findings
 from tests.unit.cli.status.specimens import look, said
@@ -48,12 +50,30 @@ def test_a_name_that_a_shell_would_read_is_in_no_command() -> None:
     assert "`headrace dead-letters list --since 5m`" in sentence
 
 
+@pytest.mark.parametrize("odd", [None, "many", [1], {}, True, float("nan"), float("inf"), -1, 10**400])
+def test_counts_and_spans_of_another_release_that_are_no_numbers_stand_as_nothing(odd: Any) -> None:
+    told = said(
+        failed_lately={
+            "seconds": odd,
+            "dead_letters": {"rejected": odd, "exhausted": 2},
+            "all_failing": [
+                {"kind": "model", "name": "m", "minutes": odd, "reasons": {"rejected": odd, "exhausted": 2}}
+            ],
+        }
+    )
+    assert dead_letters(told) == "dead letters in the last hour  0 rejected, 2 exhausted"
+    [sentence] = all_failing(told)
+    assert "in the last 0 minutes, 2 requests: 0 rejected, 2 exhausted." in sentence
+
+
 def test_what_another_release_tells_is_passed_over() -> None:
     every: tuple[Any, ...] = (
         None,
         [],
         {"all_failing": [None, {"kind": "model"}]},
         {"all_failing": None, "dead_letters": 3},
+        {"all_failing": 7},
+        {"all_failing": "model"},
     )
     for odd in every:
         assert list(all_failing(said(failed_lately=odd))) == []
