@@ -3,7 +3,10 @@
 import asyncio
 import os
 import signal
+import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -51,16 +54,43 @@ def test_without_kafka_it_is_exit_3_and_one_sentence(arguments: list[str], capsy
     assert capsys.readouterr().err.startswith("headrace: No Kafka listens at 127.0.0.1:1")
 
 
+@contextmanager
+def listening() -> Iterator[tuple[str, threading.Event]]:
+    """A port that takes connections and never answers, and whether a client has asked it something."""
+    asked = threading.Event()
+
+    def take() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = port.accept()
+                clients.append(client)
+                if client.recv(1):
+                    asked.set()
+
+    clients: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as port:
+        taking = threading.Thread(target=take)
+        taking.start()
+        yield f"127.0.0.1:{port.getsockname()[1]}", asked
+        port.shutdown(socket.SHUT_RDWR)
+        taking.join()
+    for client in clients:
+        client.close()
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("arguments", [("--yes",), ("--dry-run",)])
 def test_a_signal_while_it_looks_for_kafka_ends_it_at_once(
     number: signal.Signals, code: int, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = threading.Timer(0.3, os.kill, (os.getpid(), number))
-    told.start()
-    assert main(["dead-letters", "replay", "--bootstrap-servers", "127.0.0.1:1", "--timeout", "20", *arguments]) == code
-    told.join()
-    assert capsys.readouterr().err == "headrace: Interrupted: nothing was written.\n"
+    with listening() as (address, asked):
+        told = threading.Thread(target=lambda: os.kill(os.getpid(), number) if asked.wait(60) else None)
+        told.start()
+        assert main(["dead-letters", "replay", "--bootstrap-servers", address, "--timeout", "60", *arguments]) == code
+        told.join()
+    *waited, sentence = capsys.readouterr().err.splitlines()
+    assert sentence == "headrace: Interrupted: nothing was written."
+    assert all(line.startswith(f"Waiting for Kafka at {address}") for line in waited), "said after a second"
 
 
 @pytest.mark.parametrize(("text", "per_s"), [("50", 50), ("0.5", 0.5), ("90/min", 1.5), ("1200/h", 1 / 3), ("2/s", 2)])
