@@ -105,6 +105,11 @@ class KafkaConnection:
     def __post_init__(self) -> None:
         if self.security_protocol not in _PROTOCOLS:
             raise SettingsError(f"kafka.security_protocol must be one of {', '.join(_PROTOCOLS)}.")
+        if self.ca_file is not None and not self.security_protocol.endswith("SSL"):
+            raise SettingsError(
+                f"kafka.ca_file has no effect while kafka.security_protocol is {self.security_protocol}: set that to "
+                f"{'SASL_SSL' if self._uses_sasl else 'SSL'}."
+            )
         if not self._uses_sasl:
             for name in ("sasl_mechanism", "username", "password"):
                 if getattr(self, name) is not None:

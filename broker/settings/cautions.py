@@ -31,7 +31,6 @@ def cautions(loaded: Loaded) -> list[Mistake]:
     """Every caution, in the order of the settings."""
     checks = (
         _without_effect,
-        _of_the_connection,
         _in_the_clear,
         _of_what_is_shown,
         _of_the_lanes,
@@ -48,14 +47,6 @@ def _without_effect(loaded: Loaded) -> Iterator[Mistake]:
         instead = WITHOUT_EFFECT.get(f"{path[0]}.{path[-1]}")
         if instead is not None:
             yield _caution(f"{dotted(path)} has no effect in this version", path, one.origin, instead.rstrip("."))
-
-
-def _of_the_connection(loaded: Loaded) -> Iterator[Mistake]:
-    kafka = loaded.settings.kafka
-    if kafka.ca_file is not None and not kafka.security_protocol.endswith("SSL"):
-        path = ("kafka", "ca_file")
-        said = f"kafka.ca_file has no effect while kafka.security_protocol is {kafka.security_protocol}"
-        yield _caution(said, path, loaded.given[path].origin)
 
 
 def _in_the_clear(loaded: Loaded) -> Iterator[Mistake]:

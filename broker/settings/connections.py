@@ -86,6 +86,10 @@ class KafkaSettings(Group):
                 for key, value in login.items()
                 if value is not None
             ]
+        if self.ca_file is not None and not protocol.endswith("SSL"):
+            instead = "SASL_SSL" if protocol.startswith("SASL") else "SSL"
+            said = f"ca_file has no effect while security_protocol is {protocol}: set that to {instead}"
+            found.append(Contradiction(said, _keys(["ca_file"])))
         if found:
             raise ContradictionsError(*found)
         return self

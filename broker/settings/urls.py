@@ -26,6 +26,7 @@ _BEHIND_A_PASSWORD: Final = re.compile(rf"(?![:/?]|$){_HOST}(?P<path>/[0-9]*)?{_
 _SOCKET: Final = re.compile(rf"(?P<path>/[^?#]*){_QUERY}")
 _HTTP: Final = re.compile(rf"(?:(?P<login>[^/?#]*)@)?(?![:/?#]|$){_HOST}(?P<rest>[/?#].*)?", re.DOTALL)
 _OF_A_PATH: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
+_OF_TLS: Final = re.compile(r"(?:^|&)ssl_")
 PORT_MAX: Final = 65_535
 _REDIS_SHAPE: Final = (
     "cannot be read: it must look like redis://USER:PASSWORD@HOST:6379/0 or unix://USER:PASSWORD@/PATH, and a password "
@@ -81,6 +82,8 @@ class RedisUrl:
         if found is None or int(found.groupdict().get("port") or 0) > PORT_MAX:
             raise UrlError(_REDIS_SHAPE)
         groups = found.groupdict()
+        if scheme != "rediss" and _OF_TLS.search(groups["options"] or ""):
+            raise UrlError("has ssl_ options behind the ?, which have no effect without TLS: begin it with rediss://")
         login = groups["login"] if groups.get("login") is not None else _before(rest, found)
         port = f":{groups['port']}" if groups.get("port") else ""
         address = f"{groups.get('host') or ''}{port}{groups['path'] or ''}"

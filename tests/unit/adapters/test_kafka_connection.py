@@ -130,6 +130,17 @@ def test_a_missing_right_is_named_with_who_lacks_it(reason: KafkaError, said: st
         ),
         ({"security_protocol": "SSL", "sasl_mechanism": "PLAIN"}, "kafka.sasl_mechanism has no effect while .* is SSL"),
         ({"security_protocol": "SASL_SSL"}, "kafka.sasl_mechanism must be one of"),
+        ({"ca_file": "ca.pem"}, "kafka.ca_file has no effect while .* is PLAINTEXT: set that to SSL"),
+        (
+            {
+                "security_protocol": "SASL_PLAINTEXT",
+                "sasl_mechanism": "PLAIN",
+                "username": "a",
+                "password": "b",
+                "ca_file": "ca.pem",
+            },
+            "kafka.ca_file has no effect while .* is SASL_PLAINTEXT: set that to SASL_SSL",
+        ),
         ({"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "a"}, "kafka.password must be set"),
         (
             {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "a", "password": "b\nc"},

@@ -46,11 +46,6 @@ def test_what_is_without_effect_is_a_setting() -> None:
         assert key in table.model_fields
 
 
-def test_certificates_that_no_connection_looks_at_are_said() -> None:
-    [sentence] = said({**QUIET, "HEADRACE_KAFKA__CA_FILE": "ca.pem"})
-    assert sentence.startswith("kafka.ca_file has no effect while kafka.security_protocol is PLAINTEXT")
-
-
 def kafka(servers: str, protocol: str, mechanism: str | None = None) -> dict[str, str]:
     login = {} if mechanism is None else {"SASL_MECHANISM": mechanism, "USERNAME": "u", "PASSWORD": "hush"}
     group = {"BOOTSTRAP_SERVERS": servers, "SECURITY_PROTOCOL": protocol} | login

@@ -46,6 +46,10 @@ IN_THE_FILE = {
     "and password (from FILE:2)",
     '[kafka]\nusername = "u"': "kafka: username has no effect while security_protocol is PLAINTEXT: set that to "
     "SASL_SSL (from FILE:2)",
+    '[kafka]\nca_file = "ca.pem"': "kafka: ca_file has no effect while security_protocol is PLAINTEXT: set that to SSL "
+    "(from FILE:2)",
+    '[redis]\nurl = "redis://h?ssl_ca_certs=ca.pem"': "redis.url (from FILE:2) has ssl_ options behind the ?, "
+    "which have no effect without TLS: begin it with rediss://",
     "kafka = 5": "kafka (from FILE:1) must be a table of settings",
     "lanes = 5": "lanes (from FILE:1) must be a table of settings",
     '[models]\nallow = "gpt-4o"': 'models.allow = \'gpt-4o\' (from FILE:2) must be a list such as ["a", "b"]',
