@@ -4,7 +4,8 @@ Another HTTP server answers 404 to every request. If each of these is taken for 
 emptied into the dead letters within seconds. So each answer is examined for which server wrote it (`look_of`). What
 becomes of the request depends on what is known of the base URL and of the models (`Addressee`):
 
-- Before any call to this base URL has been answered, an answer that the API did not write fails no request.
+- Before any call to this base URL has been answered, an answer that the API did not write fails no request: also not
+  a JSON-RPC server's error, which has a code, or a gateway's page that says that the request is too large.
 - Later, a 404 or 405 fails its request only if another model was answered between two 404s of this one: by a call that
   was sent after the first 404, and whose answer came before the last one's call was sent. Until then the request is
   called again. If no other model has been answered within a minute, the account's breaker opens (`Ruling.ELSEWHERE`).
@@ -54,8 +55,10 @@ _WRONG_PATH: Final = re.compile(
     re.IGNORECASE,
 )
 _API_TYPES: Final = frozenset({"invalid_request_error", "not_found_error", "notfounderror", "api_error"})
-_OF_A_CALL: Final = frozenset({401, 402, 403, 407, 408, 409, 413, 414, 425, 429, 431, 499})
-"""Refusals of a key, an account, a limit, the time or one request's size, which gateways give without those fields."""
+_OF_A_CALL: Final = frozenset({401, 402, 403, 407, 408, 409, 425, 429, 499})
+"""Refusals of a key, an account, a limit or the time, which gateways give without those fields."""
+_RPC_CODE: Final = re.compile(r"-\d+")
+"""The codes of JSON-RPC are negative numbers; no API has such."""
 _REFUSES: Final = frozenset({401, 403, 407})
 
 
@@ -93,7 +96,9 @@ def _of_404(answer: Answer) -> Look:
 
 def _has_fields(answer: Answer) -> bool:
     """Whether an error has any field that the API's have beside their text; any server may write a text."""
-    return bool(answer.error_code or answer.error_type or answer.error_param)
+    if answer.error_type or answer.error_param:
+        return True
+    return bool(answer.error_code) and _RPC_CODE.fullmatch(answer.error_code or "") is None
 
 
 def _is_spoken(answer: Answer) -> bool:
