@@ -32,7 +32,13 @@ objects it may take fifteen times as much. The others are most answers, and take
 
 
 _HOLDS: Final = {"chat.completions": "choices", "responses": "output", "embeddings": "data"}
-"""The list that each endpoint's answer holds, whatever else a server writes or leaves out."""
+"""The list that each endpoint's answer holds, whatever else a server writes or leaves out.
+
+A chat completion has a choice, or as many as `n` says, and embeddings have one vector for each input. The output of a
+response may be empty: "the length and order of items in the output array is dependent on the model's response", and one
+that was cut short while it reasoned has none.
+"""
+_ENDED: Final = frozenset({"completed", "incomplete"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +75,16 @@ def published(text: str | None) -> AnswerBody | None:
 
 
 def is_of_the_api(endpoint: str, response: Mapping[str, object]) -> bool:
-    """Whether a JSON object is what this endpoint answers with; another server's may be any."""
-    return isinstance(response.get(_HOLDS[endpoint]), list)
+    """Whether a JSON object is what this endpoint answers with, with something in it; another server's may be any.
+
+    A response without output is one only if it says that it is a response that has ended.
+    """
+    held = response.get(_HOLDS[endpoint])
+    if not isinstance(held, list):
+        return False
+    if not held and endpoint == "responses":
+        return response.get("object") == "response" and response.get("status") in _ENDED
+    return bool(held) and all(isinstance(each, dict) for each in held)
 
 
 def _brackets(text: str) -> int:

@@ -18,7 +18,8 @@ pytestmark = VIRTUAL_TIME
 
 @pytest.mark.parametrize(("levels", "meaning"), [(NESTING_MAX - 1, Meaning.OK), (NESTING_MAX, Meaning.UPSTREAM_ERROR)])
 async def test_no_answer_is_published_that_our_own_readers_could_not_read(levels: int, meaning: Meaning) -> None:
-    rig = Rig(Said(200, '{"choices":' + "[" * levels + "]" * levels + "}"))
+    inner = "[" * (levels - 2) + "]" * (levels - 2)
+    rig = Rig(Said(200, f'{{"choices":[{{"x":{inner}}}]}}'))
     verdict, _ = await rig.call()
     assert verdict.meaning is meaning
     if meaning is Meaning.OK:
@@ -28,8 +29,8 @@ async def test_no_answer_is_published_that_our_own_readers_could_not_read(levels
 
 @pytest.mark.parametrize(
     ("status", "meaning"),
-    [("completed", Meaning.OK), ("incomplete", Meaning.OK), (None, Meaning.OK), ("failed", Meaning.UPSTREAM_ERROR),
-     ("queued", Meaning.UPSTREAM_ERROR), ("in_progress", Meaning.UPSTREAM_ERROR),
+    [("completed", Meaning.OK), ("incomplete", Meaning.OK), (None, Meaning.UPSTREAM_ERROR),
+     ("failed", Meaning.UPSTREAM_ERROR), ("queued", Meaning.UPSTREAM_ERROR), ("in_progress", Meaning.UPSTREAM_ERROR),
      ("cancelled", Meaning.UPSTREAM_ERROR), ("a word to come", Meaning.UPSTREAM_ERROR)],
 )  # fmt: skip
 async def test_a_response_that_is_not_there_yet_is_no_answer(status: str | None, meaning: Meaning) -> None:
@@ -72,6 +73,13 @@ async def test_only_a_response_that_has_ended_is_completed_whatever_its_last_eve
         ("chat.completions", {"choices": "many"}),
         ("responses", {"output": None}),
         ("embeddings", {"data": {}}),
+        ("chat.completions", {"object": "chat.completion", "choices": [], "usage": {"total_tokens": 3}}),
+        ("chat.completions", {"choices": [None]}),
+        ("embeddings", {"object": "list", "data": [], "model": "text-embedding-3-small"}),
+        ("embeddings", {"data": [1]}),
+        ("responses", {"output": []}),
+        ("responses", {"object": "response", "output": []}),
+        ("responses", {"object": "response", "status": "completed", "output": ["text"]}),
     ],
 )
 async def test_another_object_than_the_endpoint_answers_with_is_no_answer(endpoint: str, body: dict[str, Any]) -> None:
@@ -82,7 +90,7 @@ async def test_another_object_than_the_endpoint_answers_with_is_no_answer(endpoi
 
 async def test_no_usage_is_believed_that_a_metric_could_not_count() -> None:
     huge = {"prompt_tokens": 10**400, "completion_tokens": 10**400, "total_tokens": 1}
-    rig = Rig(Said(200, {"choices": [], "usage": huge}))
+    rig = Rig(Said(200, {"choices": [{}], "usage": huge}))
     await rig.call()
     assert rig.cargo.usage is not None
     assert rig.cargo.usage.input_tokens == rig.cargo.usage.output_tokens == 0
