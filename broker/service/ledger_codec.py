@@ -21,7 +21,7 @@ from schemas import ledger
 _LAWS = {law.value: law for law in Law}  # a newer release may write others
 
 
-def claim_record(  # noqa: PLR0913 — two of them keyword-only
+def claim_record(  # noqa: PLR0913 — three of them keyword-only
     term: int,
     owner: str,
     stands: tuple[str, ...] = (),
@@ -29,8 +29,12 @@ def claim_record(  # noqa: PLR0913 — two of them keyword-only
     *,
     key: GrantKey = NO_KEY,
     proved: str = "",
+    totals: Mapping[str, int] | None = None,
 ) -> ledger.LedgerRecord:
-    """The line that begins a term; each partition stands at one of these positions, in topics with these ids."""
+    """The line that begins a term; each partition stands at one of these positions, in topics with these ids.
+
+    It says the `totals` that its writer knows, so that terms that only claim hand them on.
+    """
     return ledger.LedgerRecord(
         ledger.LedgerKind.CLAIM,
         term,
@@ -40,6 +44,7 @@ def claim_record(  # noqa: PLR0913 — two of them keyword-only
         key=key.key,
         key_since_s=key.since_s,
         proved=proved,
+        totals=totals or {},
     )
 
 

@@ -172,7 +172,8 @@ class Promotion:
         """Claim and read back; None if another leader has been there under that term or a later one."""
         key = await self._grants.for_claim()
         proved = self._proof.for_claim()
-        line = claim_record(term, self._owner, stands, self._follower.topic_ids, key=key, proved=proved)
+        totals = self._follower.totals.counts
+        line = claim_record(term, self._owner, stands, self._follower.topic_ids, key=key, proved=proved, totals=totals)
         claim = Outgoing(self._ledger_topic, Record(None, encode_ledger(line)))
         began_ms = self._utc_ms()
         (offset,) = await producer.transact([claim], {})

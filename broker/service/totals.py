@@ -1,8 +1,9 @@
 """How many outcomes all leaders have published, by kind: each step of the ledger says it, so a failover forgets none.
 
 A leader counts on from the last step that it has read or written. The count is committed together with the outcomes
-that it counts, so it is exact, but for two gaps: steps of an older release carry no count, so its outcomes are missing;
-and processes that only claim and end for a dedupe window leave no step for the next one to read.
+that it counts, so it is exact, but for one gap: steps of an older release carry no count, so its outcomes are missing.
+A claim hands on what its writer knew when it began, and may stand behind steps that the writer had not read; so it
+never lowers a count. Terms that only claim, for however long, forget nothing.
 """
 
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Final
 from broker.core.commands import Batch, Complete, Decision, Fail, Form, Withdraw
 from broker.core.ticket import TicketNumber
 from broker.service.short_forms import ENCODE_CRASHED, OVERDUE, fails_instead
-from schemas.ledger import LedgerRecord
+from schemas.ledger import LedgerKind, LedgerRecord
 
 KINDS_MAX: Final = 32
 KIND_CHARS_MAX: Final = 40
@@ -33,7 +34,13 @@ class Totals:
         """A line was read, or one of our own was committed."""
         if line.totals:
             known = ((kind, count) for kind, count in line.totals.items() if len(kind) <= KIND_CHARS_MAX and count >= 0)
-            self.counts = dict(sorted(known)[:KINDS_MAX])
+            told = dict(sorted(known)[:KINDS_MAX])
+            self.counts = self._raised_to(told) if line.kind is LedgerKind.CLAIM else told
+
+    def _raised_to(self, told: Mapping[str, int]) -> dict[str, int]:
+        """Of each kind the larger count."""
+        counts = Counter(self.counts) | Counter(told)
+        return dict(sorted(counts.items())[:KINDS_MAX])
 
     def after(self, batch: Batch, crashed: Collection[TicketNumber] = ()) -> dict[str, int]:
         """What they are once the batch is committed; `crashed` are Failed though something else was decided."""

@@ -70,6 +70,39 @@ def test_they_stand_in_the_line_of_the_ledger() -> None:
     assert decode_ledger(encode_ledger(LINE)).totals == {}
 
 
+def test_a_claim_hands_them_on_and_never_lowers_a_count() -> None:
+    """Its writer may not have read the last steps before it; they count all the same."""
+    totals, claim = Totals(), replace(LINE, kind=LedgerKind.CLAIM)
+    totals.heard(replace(claim, totals={"completed": 5, "rejected": 1}))
+    assert totals.counts == {"completed": 5, "rejected": 1}
+    totals.heard(replace(LINE, totals={"completed": 7, "rejected": 1}))
+    totals.heard(replace(claim, totals={"completed": 5, "rejected": 1}))
+    totals.heard(claim)
+    assert totals.counts == {"completed": 7, "rejected": 1}
+    totals.heard(replace(claim, totals={f"kind-{number:02}": 1 for number in range(KINDS_MAX)}))
+    assert len(totals.counts) == KINDS_MAX
+
+
+@VIRTUAL_TIME
+async def test_a_term_that_only_claims_hands_them_on_in_its_claim() -> None:
+    """For a successor that finds no step within a dedupe window, claims are all that it reads."""
+    world = World(latency_s=0.1)
+    first = Process(world, "a").start()
+    await led(first)
+    for number in range(7):
+        world.submit(f"r{number}")
+    await until(lambda: len(world.outcomes()) == 7)
+    await first.kill()
+    second = Process(world, "b").start()
+    await led(second)
+    await second.kill()
+    (claim,) = [line for line in world.ledger() if line.kind is LedgerKind.CLAIM and line.owner == "b"]
+    assert claim.totals == {"completed": 7}
+    third = Totals()
+    third.heard(claim)
+    assert third.counts == {"completed": 7}
+
+
 @VIRTUAL_TIME
 async def test_a_failover_forgets_no_outcome_and_a_standby_knows_them_too() -> None:
     world = World(latency_s=0.1)
