@@ -24,8 +24,16 @@ _REQUEST_MS = 4_000
 _BATCH_BYTES_MAX = 256 * 1024
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 2.0
-_EXPLAIN_S = 0.5
-"""What it may take, when the time is over, to find out why: `--timeout` is to hold."""
+_EXPLAIN_MIN_S = 0.5
+_EXPLAIN_MAX_S = 3.0
+_EXPLAIN_SHARE = 0.1
+"""What it may take, when the time is over, to find out why: a tenth of that time within these bounds, since `--timeout`
+is to hold. A connection with TLS and a login takes some seven round trips: two seconds of a network of 300 ms."""
+
+
+def explained_within_s(timeout_s: float) -> float:
+    """How long a reason is looked for after so long in vain."""
+    return min(max(_EXPLAIN_MIN_S, _EXPLAIN_SHARE * timeout_s), _EXPLAIN_MAX_S)
 
 
 class KafkaSubmit:
@@ -37,6 +45,7 @@ class KafkaSubmit:
         self._producer: AIOKafkaProducer | None = None
         self._topics: set[str] = set()
         self._opening = asyncio.Lock()
+        self._why_away: Unreachable | None = None  # of the last attempt to connect
         self._closing: set[asyncio.Task[None]] = set()
 
     async def append(self, topic: str, record: Record, *, timeout_s: float) -> Appended:
@@ -85,8 +94,14 @@ class KafkaSubmit:
         pause_s = _RETRY_FIRST_S
         while True:
             async with self._opening:
-                with contextlib.suppress(KafkaError, OSError, Unreachable):
-                    return await self._knowing(topic)
+                with contextlib.suppress(KafkaError, OSError):
+                    try:
+                        producer = await self._knowing(topic)
+                    except Unreachable as reason:
+                        self._why_away = reason
+                    else:
+                        self._why_away = None
+                        return producer
                 self._discard(self._producer)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _RETRY_MAX_S)
@@ -149,9 +164,10 @@ class KafkaSubmit:
         return LogUnavailable(f"Kafka did not take the request ({said}): submit it again with the same id.")
 
     async def _away(self, timeout_s: float, waited_for: str, *, is_sent: bool) -> HeadraceError:
-        reason: object = "It does not answer."
+        within_s = explained_within_s(timeout_s)
+        reason: object = self._why_away or f"Why is not known: it said nothing for {within_s:g} s more."
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_EXPLAIN_S):
+            async with asyncio.timeout(within_s):
                 reason = await explain_unreachable(self._connection)
         if isinstance(reason, HeadraceError) and not isinstance(reason, Unreachable) and not is_sent:
             return reason  # nobody let us in: waiting longer would not have helped
