@@ -36,6 +36,7 @@ from schemas.expectation import Expectation
 from schemas.ids import is_valid_id
 from schemas.nearest import listed
 from schemas.outcome import Completed, Failed, Outcome
+from schemas.request import LABEL_LENGTH_MAX
 from schemas.topics import control_topic, requests_topic, results_topic
 from schemas.unreadable import is_unreadable
 
@@ -46,6 +47,12 @@ GENERATE_TIMEOUT_S = 600.0
 IN_FLIGHT_MAX = 500
 DEDUPE_WINDOW_S = 3_600.0
 """The default of the dispatchers' `dedupe.window_s`."""
+
+
+def check_tenant(tenant: str | None) -> None:
+    """Raises InvalidRequest: It is named, and is none."""
+    if tenant is not None and not 1 <= len(tenant) <= LABEL_LENGTH_MAX:
+        raise InvalidRequest(f"A tenant has 1 to {LABEL_LENGTH_MAX} characters; leave it out to mean any.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,18 +242,23 @@ class GenerationClient:
         waiting = _Waiting(prepared.expectation, "request", "it goes on; ask again with the same id", known_before)
         return await self._awaited(waiting, submit, timeout_s=timeout_s, connect_s=submit_timeout_s)
 
-    async def cancel(self, request_id: str, *, timeout_s: float = SUBMIT_TIMEOUT_S) -> CancelReceipt:
+    async def cancel(
+        self, request_id: str, *, tenant: str | None = None, timeout_s: float = SUBMIT_TIMEOUT_S
+    ) -> CancelReceipt:
         """Ask that a request be answered `cancelled`, unless it is answered already. It need not have been taken yet.
 
+        With `tenant` only a request of that tenant is cancelled; without, the one that has the id, whoever sent it.
         The receipt says that the cancel will be heeded; what became of the request stands in its outcome.
 
         Raises:
-            InvalidRequest: That is no id.
+            InvalidRequest: That is no id, or no tenant.
             LogUnavailable, NotSubmitted, RightsError, AuthenticationError: As `submit`; cancelling again is safe.
         """
         if not is_valid_id(request_id):
             raise InvalidRequest("An id has 1 to 128 characters of printable ASCII.")
-        record = encode_cancel(Cancel(id=request_id), source=self._source, time=datetime.now(UTC))
+        check_tenant(tenant)
+        cancel = Cancel(id=request_id, tenant=tenant)
+        record = encode_cancel(cancel, source=self._source, time=datetime.now(UTC))
         try:
             placed = await self._log.append(control_topic(self._prefix), record, timeout_s=timeout_s)
         except MissingTopic as reason:
@@ -264,19 +276,20 @@ class GenerationClient:
     ) -> Outcome:
         """Cancel a request and wait for its outcome: Failed (`cancelled`), or the one it had within the dedupe window.
 
-        A cancel names an id and nothing else: it ends the request that has the id, whoever sent it. With `tenant` the
-        outcome of another tenant's request raises IdConflict. One that does not say whose it is, such as that of a
-        request cancelled while it waited to be tried again, is taken for the caller's.
+        With `tenant` another tenant's request with this id is not cancelled, and its outcome raises IdConflict, also
+        if it comes while this waits. An outcome that does not say whose it is, as an older release wrote it, is taken
+        for the caller's. Without `tenant` the request that has the id is cancelled, whoever sent it.
 
-        Raises as `cancel`; IdConflict; and WaitTimedOut if there is none: no such request was sent yet, or no
-        dispatcher leads.
+        Raises as `cancel`; IdConflict; and WaitTimedOut if there is none: no such request was sent yet, another
+        tenant's is not answered yet, or no dispatcher leads.
         """
 
         async def cancel() -> None:
-            await self.cancel(request_id, timeout_s=submit_timeout_s)
+            await self.cancel(request_id, tenant=tenant, timeout_s=submit_timeout_s)
 
         expected = Expectation(request_id, tenant)
-        then, mend = "the cancel waits for a request with this id", "check the id that was to be cancelled"
+        whose = "" if tenant is None else " of its tenant"
+        then, mend = f"the cancel waits for a request{whose} with this id", "check the id that was to be cancelled"
         waiting = _Waiting(expected, "cancel", then, known_before=True, mend=mend)
         return await self._awaited(waiting, cancel, timeout_s=timeout_s, connect_s=submit_timeout_s)
 

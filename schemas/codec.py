@@ -184,7 +184,7 @@ def decode_chunk(value: bytes | None, headers: Headers = ()) -> Chunk:
 def encode_cancel(cancel: Cancel, *, source: str, time: datetime) -> Record:
     """A record for the control topic, keyed by the request's id."""
     headers = event_headers(names.TYPE_CANCELLED, cancel.id, cancel.id, time, source)
-    return Record(cancel.id.encode(), json_bytes(cancel.model_dump(mode="json")), tuple(headers))
+    return Record(cancel.id.encode(), json_bytes(cancel.model_dump(mode="json", exclude_none=True)), tuple(headers))
 
 
 _CANCEL = TypeAdapter(Cancel)

@@ -48,6 +48,11 @@ def request_digest(endpoint: str, body: Mapping[str, Any]) -> str:
     return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
 
 
+def tenant_mark(tenant: str | None) -> bytes:
+    """The 8 bytes by which a cancel's tenant is compared with a request's: BLAKE2b-64 of the tenant as JSON."""
+    return hashlib.blake2b(json.dumps(tenant).encode(), digest_size=8).digest()
+
+
 def uuid7(unix_ms: int, randomness: bytes) -> str:
     """A UUID of version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, then 74 bits of the 10 bytes given."""
     if len(randomness) != 10:

@@ -8,11 +8,11 @@ import base64
 import binascii
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,6 +27,8 @@ _SETTLED = struct.Struct(">16sHBB8s")
 _STARTED = struct.Struct(">16sHB")
 _CANCEL = struct.Struct(">16sQ")
 _AWAITED = struct.Struct(">16sHBQB")
+_MARK = struct.Struct(">8s")
+_NO_MARK = b"\0" * _MARK.size
 _OVERDUE = 1
 DEADLINE_MAX_S = 0xFF_FFFF_FFFF
 """Five bytes of seconds: thirty thousand years."""
@@ -76,17 +78,19 @@ class WaitingCancel(NamedTuple):
 
     It answers records of the id up to a minute younger than that. For an id that has failed already it is written a
     minute older than it is: then it answers what was submitted before it, a replay, and nothing younger.
+    `tenant_mark`: hash of the tenant whose request is meant; empty: that of any tenant.
     """
 
     id_hash: bytes
     timestamp_ms: int
+    tenant_mark: bytes = b""
 
 
 class AwaitedEntry(NamedTuple):
     """A parked request whose copy is on its way: until when it is wanted (s), and its id.
 
     The id is empty where only a line of an older release was read. `overdue`: it was Failed for its deadline since the
-    copy did not come, and its fate is `WITHDRAWN`.
+    copy did not come, and its fate is `WITHDRAWN`. `tenant_mark`: hash of its tenant; empty: not known.
     """
 
     id_hash: bytes
@@ -94,6 +98,7 @@ class AwaitedEntry(NamedTuple):
     overdue: bool
     deadline_s: int
     name: str
+    tenant_mark: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,9 @@ class LedgerRecord:
     `proved` is the digest of a base URL at which a call has been answered; empty: the line does not say.
     `suspects` are positions (`topic/partition/offset`): of a claim, where its term begins to read each partition that
     has a suspect, 500 at most; of a step, single records about to be decoded, all that are at that moment.
+
+    `cancels_of` and `awaited_of` (on the wire only) hold the tenant marks of `cancels` and `awaited`, 8 bytes each, in
+    the same order; a former release passes over them.
 
     `topics` are Kafka's ids of topics by their names. A step that has some stores the progress of all their partitions;
     a claim hands on those under which the stored progress was written. A topic that has another id now was made anew,
@@ -199,6 +207,8 @@ class LedgerValue(BaseModel):
     key_since_s: int = 0
     totals: dict[str, int] = Field(default_factory=dict)
     proved: str = ""
+    cancels_of: str = ""
+    awaited_of: str = ""
 
 
 def packed_bytes_max(*, settled: int, awaited: int, started: int, cancels: int) -> int:
@@ -206,8 +216,10 @@ def packed_bytes_max(*, settled: int, awaited: int, started: int, cancels: int) 
     sizes = (
         settled * _SETTLED.size,
         awaited * (_AWAITED.size + ID_LENGTH_MAX),
+        awaited * _MARK.size,
         started * _STARTED.size,
         cancels * _CANCEL.size,
+        cancels * _MARK.size,
     )
     return sum(4 * (size // 3 + 1) for size in sizes)
 
@@ -223,6 +235,12 @@ def _packed_copies(entries: Iterable[AwaitedEntry]) -> str:
         flags = _OVERDUE if entry.overdue else 0
         packed += _AWAITED.pack(entry.id_hash, entry.run, flags, entry.deadline_s, len(name)) + name
     return base64.b64encode(packed).decode()
+
+
+def _packed_marks(entries: Iterable[WaitingCancel | AwaitedEntry]) -> str:
+    """The tenant marks of entries, in their order, zeros for none; empty if no entry has one."""
+    marks = [entry.tenant_mark or _NO_MARK for entry in entries]
+    return _packed(_MARK, ((mark,) for mark in marks)) if any(mark != _NO_MARK for mark in marks) else ""
 
 
 def _level(level: Level) -> dict[str, Any]:
@@ -263,7 +281,7 @@ def pack_ledger(record: LedgerRecord) -> bytes:
             bounded = (entry._replace(attempt=min(entry.attempt, ATTEMPT_MAX)) for entry in calls)
             value[name] = _packed(_STARTED, bounded)
     if record.cancels:
-        value["cancels"] = _packed(_CANCEL, record.cancels)
+        value["cancels"] = _packed(_CANCEL, (entry[:2] for entry in record.cancels))
     if record.suspects:
         value["suspects"] = list(record.suspects)
     if record.topics:
@@ -273,6 +291,8 @@ def pack_ledger(record: LedgerRecord) -> bytes:
     if record.key:
         value |= {"key": record.key, "key_since_s": record.key_since_s}
     value |= {name: told for name, told in (("totals", dict(record.totals)), ("proved", record.proved)) if told}
+    marks = (("cancels_of", _packed_marks(record.cancels)), ("awaited_of", _packed_marks(record.awaited)))
+    value |= {name: packed for name, packed in marks if packed}
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -300,6 +320,25 @@ def _copies(packed: str) -> Iterable[AwaitedEntry]:
         yield AwaitedEntry(hashed, run, bool(flags & _OVERDUE), deadline_s, content[place - length : place].decode())
 
 
+Entry = TypeVar("Entry", WaitingCancel, AwaitedEntry)
+
+
+def _marks(packed: str, count: int) -> list[bytes]:
+    """One mark for each of so many entries; a line of an older release has none."""
+    if not packed:
+        return [b""] * count
+    marks = [b"" if mark == _NO_MARK else mark for (mark,) in _unpacked(_MARK, packed)]
+    if len(marks) != count:
+        raise struct.error("marks and entries differ in number")
+    return marks
+
+
+def _marked(entries: Sequence[Entry], packed: str) -> tuple[Entry, ...]:
+    """The entries, each with its tenant mark."""
+    marked = zip(entries, _marks(packed, len(entries)), strict=True)
+    return tuple(entry._replace(tenant_mark=mark) for entry, mark in marked)
+
+
 def unpack_ledger(value: bytes) -> LedgerRecord:
     """The record in the bytes of a ledger value.
 
@@ -322,11 +361,11 @@ def unpack_ledger(value: bytes) -> LedgerRecord:
                 for hashed, run, attempt, state, mark in _unpacked(_SETTLED, wire.settled)
             ),
             started=tuple(StartedEntry(*fields) for fields in _unpacked(_STARTED, wire.started)),
-            cancels=tuple(WaitingCancel(*fields) for fields in _unpacked(_CANCEL, wire.cancels)),
+            cancels=_marked([WaitingCancel(*fields) for fields in _unpacked(_CANCEL, wire.cancels)], wire.cancels_of),
             suspects=wire.suspects,
             ended=tuple(StartedEntry(*fields) for fields in _unpacked(_STARTED, wire.ended)),
             topics=wire.topics,
-            awaited=tuple(_copies(wire.awaited)),
+            awaited=_marked([*_copies(wire.awaited)], wire.awaited_of),
             key=_key(wire.key),
             key_since_s=wire.key_since_s,
             totals=wire.totals,

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import asdict
+from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Annotated, Any
 
 import typer
@@ -14,8 +14,8 @@ from broker.cli.outcome_line import outcome_line
 from broker.cli.patience import closing, hush_kafka, reach_kafka, run_verb
 from broker.cli.request_lines import STDIN, opened
 from broker.cli.terminal import json_line, say
-from broker.client import IN_FLIGHT_MAX, CancelReceipt, GenerationClient
-from broker.errors import InvalidRequest, WaitTimedOut
+from broker.client import IN_FLIGHT_MAX, CancelReceipt, GenerationClient, check_tenant
+from broker.errors import IdConflict, InvalidRequest, WaitTimedOut
 from schemas.ids import is_valid_id
 from schemas.instants import to_wire
 from schemas.outcome import Failed, Outcome
@@ -27,6 +27,9 @@ _OTHERWISE = 1
 def cancel(  # noqa: PLR0917  # Typer reads them by name
     ids: Annotated[list[str], typer.Argument(metavar="ID…|-", help="Request ids; - reads them from standard input.")],
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcomes and show them instead.")] = False,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", metavar="NAME", help="Cancel requests of this tenant only.")
+    ] = None,
     wait_timeout: Annotated[
         float, typer.Option("--wait-timeout", metavar="SECONDS", min=0.1, help="How long to wait for each outcome.")
     ] = 30,
@@ -39,13 +42,15 @@ def cancel(  # noqa: PLR0917  # Typer reads them by name
     """Cancel what is not yet answered; standard output gets one receipt a line, in the order of the ids.
 
     A request that is under way is answered as failed, `cancelled`, at once; one that has not come yet, when it comes.
-    With --wait the exit code is 1 if a request ended otherwise, or has no outcome in time.
+    With --wait the exit code is 1 if a request ended otherwise, or has no outcome in time. With --tenant another
+    tenant's request of the same id goes on.
 
-    Example: headrace cancel lead-8841-email --wait
+    Example: headrace cancel lead-8841-email --tenant acme --wait
     """
     settings = settings_from(config, bootstrap_servers, prefix)
     hush_kafka()
     named = _named(ids)
+    check_tenant(tenant)
 
     async def cancelled() -> bool:
         connection = KafkaConnection.of(settings.kafka)
@@ -61,8 +66,9 @@ def cancel(  # noqa: PLR0917  # Typer reads them by name
 
             async def one(request_id: str) -> tuple[str, bool]:
                 if wait:
-                    return await _outcome(client, request_id, timeout_s=timeout, wait_s=wait_timeout, as_json=as_json)
-                receipt = await client.cancel(request_id, timeout_s=timeout)
+                    waits = _Waits(tenant, timeout_s=timeout, wait_s=wait_timeout)
+                    return await _outcome(client, request_id, waits, as_json=as_json)
+                receipt = await client.cancel(request_id, tenant=tenant, timeout_s=timeout)
                 return (_receipt_json(receipt) if as_json else _receipt(receipt)), True
 
             return await _each(named, one)
@@ -113,13 +119,23 @@ async def _each(ids: Sequence[str], one: Callable[[str], Coroutine[Any, Any, tup
     return all_well
 
 
-async def _outcome(
-    client: GenerationClient, request_id: str, *, timeout_s: float, wait_s: float, as_json: bool
-) -> tuple[str, bool]:
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """Whose request is meant, how long Kafka may be away, and how long an outcome is waited for."""
+
+    tenant: str | None
+    _: KW_ONLY
+    timeout_s: float
+    wait_s: float
+
+
+async def _outcome(client: GenerationClient, request_id: str, waits: _Waits, *, as_json: bool) -> tuple[str, bool]:
     """What became of a request, and whether that is what was asked for."""
     try:
-        outcome = await client.outcome_of_cancelled(request_id, timeout_s=wait_s, submit_timeout_s=timeout_s)
-    except WaitTimedOut as reason:
+        outcome = await client.outcome_of_cancelled(
+            request_id, tenant=waits.tenant, timeout_s=waits.wait_s, submit_timeout_s=waits.timeout_s
+        )
+    except (IdConflict, WaitTimedOut) as reason:
         told = {"id": request_id, "status": "unknown", "message": str(reason)}
         said = json_line(told) if as_json else str(reason)
         return said, False

@@ -318,7 +318,7 @@ def _awaited(decided: Iterable[Decided], wall_offset_ms: int) -> Iterator[Awaite
         if isinstance(each.decision, Park):
             candidate = each.ticket.candidate
             deadline_s = -(-(candidate.deadline_ms + wall_offset_ms) // 1_000)
-            yield Awaited(candidate.identity, deadline_s, candidate.name)
+            yield Awaited(candidate.identity, deadline_s, candidate.name, tenant_mark=candidate.tenant_mark)
 
 
 def _entry(decision: Decision, ticket: Ticket) -> SettledEntry | None:

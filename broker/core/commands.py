@@ -97,11 +97,15 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Publish Failed (`cancelled`) for a parked request, whose content is not here; its copy is still to come back."""
+    """Publish Failed (`cancelled`) for a parked request, whose content is not here; its copy is still to come back.
+
+    `of_tenant`: it is known to be of the tenant that the cancel names.
+    """
 
     run: int
     attempts: int
     sentence: str
+    of_tenant: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What the ledger says about each id of the last window, in memory: at most 200 bytes an id, for two million of them.
 
-One that is parked takes more, for its deadline and its id are kept: 333 with an id of 36 characters.
+One that is parked takes more, for its deadline, tenant mark and id are kept: 341 with an id of 36 characters.
 
 Rules:
 - Exact: 128 bits of an id stand for it. A false positive would be a lost request (holes 35).
@@ -11,6 +11,7 @@ Rules:
   front is empty.
 - Of what has a copy on its way the deadline and the id are kept besides, where a ledger line has told them: a request
   whose copy never comes can then be failed. Older releases tell neither; the longest deadline counts for theirs.
+  So is the mark of its tenant, for cancels that name one.
 - Where the ledger is gone, everything is recorded again: what is older than that moment has not been told since. An
   answer that is told again is known for a whole window more.
 - One dict from hash to one packed integer, its order the order of age. A test measures the bytes. The price: when a
@@ -33,6 +34,9 @@ RUN_MAX: Final = 0xFFFF  # the ledger entry's H
 ATTEMPT_MAX: Final = 0xFF  # the ledger entry's B; higher ones are kept as this one
 _HASH_BITS: Final = 128
 _DEADLINE_BYTES: Final = 5
+_MARK_BYTES: Final = 8
+_NO_MARK: Final = b"\0" * _MARK_BYTES
+_NAME_FROM: Final = 1 + _DEADLINE_BYTES + _MARK_BYTES
 _DEADLINE_MAX_S: Final = (1 << 40) - 1
 _SWEPT_ABOVE: Final = 1_000
 
@@ -86,12 +90,14 @@ class Awaited(NamedTuple):
         deadline_s: The request's, on the wall clock, rounded up.
         name: The id; empty where only its hash is known.
         overdue: It was Failed for its deadline, since the copy did not come.
+        tenant_mark: Hash of its tenant, 8 bytes; empty: not known.
     """
 
     identity: Identity
     deadline_s: int
     name: str
     overdue: bool = False
+    tenant_mark: bytes = b""
 
 
 class Overdue(NamedTuple):
@@ -127,7 +133,7 @@ class Fates:
         self._patience_s, self._copy_within_s = patience_ms // 1_000, copy_within_ms // 1_000
         self._answered: dict[bytes, int] = {}  # by age
         self._kept: dict[bytes, int] = {}  # parked or withdrawn, by the age of their last ledger entry
-        self._awaited: dict[bytes, bytes] = {}  # of each of those: whether it is overdue, deadline, id
+        self._awaited: dict[bytes, bytes] = {}  # of each of those: whether it is overdue, deadline, tenant mark, id
         self._due: list[int] = []  # a heap of deadline and hash: of what is parked under a known id
         self._expire_from_ms = 0
         self._renew_from_ms = 0
@@ -168,7 +174,7 @@ class Fates:
         home[id_hash] = _pack(identity, attempt, fate, at_s)
         self.kept = len(self._kept)
         if fate in _WITH_A_COPY and id_hash not in self._awaited:
-            self._awaited[id_hash] = _tell(-(-at_ms // 1_000) + self._patience_s, "", overdue=False)
+            self._awaited[id_hash] = _tell(-(-at_ms // 1_000) + self._patience_s, "", b"", overdue=False)
 
     def awaits(self, told: Awaited) -> None:
         """A ledger line tells more of a copy on its way. Has no effect for another run, or for what is answered."""
@@ -180,7 +186,8 @@ class Fates:
         name = told.name or _name(known)
         told_before = bool(_name(known))
         deadline_s = max(told.deadline_s, _deadline_s(known)) if told_before else told.deadline_s
-        now_known = _tell(deadline_s, name, overdue=told.overdue or _is_overdue(known))
+        mark = told.tenant_mark or _tenant_mark(known)
+        now_known = _tell(deadline_s, name, mark, overdue=told.overdue or _is_overdue(known))
         if now_known == known:
             return
         self._awaited[id_hash] = now_known
@@ -220,7 +227,7 @@ class Fates:
             return None
         known, told = _unpack(packed), self._awaited[id_hash]
         identity = Identity(id_hash, known.run, known.fingerprint)
-        return Awaited(identity, _deadline_s(told), _name(told), _is_overdue(told))
+        return Awaited(identity, _deadline_s(told), _name(told), _is_overdue(told), _tenant_mark(told))
 
     def expire(self, now_ms: int) -> None:
         """Forget the answers that have left the window, at most a stride late."""
@@ -325,11 +332,12 @@ def _age(home: dict[bytes, int], at_s: int) -> None:
         home[id_hash] = at_s << 96 | home[id_hash] & (1 << 96) - 1
 
 
-# A byte that says whether it is overdue, 5 bytes of deadline, the id.
+# A byte that says whether it is overdue, 5 bytes of deadline, 8 of tenant mark (zero: not known), the id.
 
 
-def _tell(deadline_s: int, name: str, *, overdue: bool) -> bytes:
-    return bytes([overdue]) + min(max(0, deadline_s), _DEADLINE_MAX_S).to_bytes(_DEADLINE_BYTES, "big") + name.encode()
+def _tell(deadline_s: int, name: str, tenant_mark: bytes, *, overdue: bool) -> bytes:
+    deadline = min(max(0, deadline_s), _DEADLINE_MAX_S).to_bytes(_DEADLINE_BYTES, "big")
+    return bytes([overdue]) + deadline + (tenant_mark or _NO_MARK) + name.encode()
 
 
 def _is_overdue(told: bytes) -> bool:
@@ -340,8 +348,13 @@ def _deadline_s(told: bytes) -> int:
     return int.from_bytes(told[1 : 1 + _DEADLINE_BYTES], "big")
 
 
+def _tenant_mark(told: bytes) -> bytes:
+    mark = told[1 + _DEADLINE_BYTES : _NAME_FROM]
+    return b"" if mark == _NO_MARK else mark
+
+
 def _name(told: bytes) -> str:
-    return told[1 + _DEADLINE_BYTES :].decode()
+    return told[_NAME_FROM:].decode()
 
 
 def _due_key(deadline_s: int, id_hash: bytes) -> int:

@@ -132,6 +132,11 @@ class Identities:
             return None
         return Identity(id_hash, known.run, known.fingerprint), known.attempt
 
+    def tenant_of_parked(self, id_hash: bytes) -> bytes:
+        """The mark of the tenant whose request is parked under this id; empty: not known, or none is parked."""
+        awaited = self._fates.awaited(id_hash)
+        return b"" if awaited is None else awaited.tenant_mark
+
     def returns(self, identity: Identity, attempt: int) -> bool:
         """Whether this is the copy of a request that was cancelled while parked: it is DONE, and no other will come."""
         known = self._fates.find(identity.id_hash)

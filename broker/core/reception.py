@@ -110,7 +110,9 @@ class Reception:
 
     def is_cancelled(self, ticket: Ticket) -> bool:
         """Whether a cancel waits for this request."""
-        return self._identities.cancels.covers(ticket.candidate.identity.id_hash, ticket.timestamp_ms)
+        candidate = ticket.candidate
+        cancels = self._identities.cancels
+        return cancels.covers(candidate.identity.id_hash, ticket.timestamp_ms, candidate.tenant_mark)
 
     def _recognise(self, ticket: Ticket, now_ms: int) -> None:
         candidate = ticket.candidate
@@ -194,6 +196,8 @@ class Reception:
             self._heed_settled(ticket, cancel, now_ms)
         elif first.state is State.SETTLED:
             self._register.join(ticket)
+        elif cancel.spares(first.candidate.tenant_mark):
+            self._remember(ticket, cancel, now_ms)
         else:
             self._settling.withdraw(first, now_ms)
             self._settling.settle(first, _CANCELLED, now_ms)
@@ -202,7 +206,9 @@ class Reception:
     def _heed_settled(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
         """Nothing of this id is open."""
         parked, fate = self._identities.parked(cancel.id_hash), self._identities.fate(cancel.id_hash)
-        if parked is not None:
+        if parked is not None and cancel.spares(self._identities.tenant_of_parked(cancel.id_hash)):
+            self._remember(ticket, cancel, now_ms)
+        elif parked is not None:
             self._stand_in(ticket, cancel, *parked, now_ms=now_ms)
         elif fate is None:
             self._remember(ticket, cancel, now_ms)
@@ -218,7 +224,9 @@ class Reception:
     def _stand_in(self, ticket: Ticket, cancel: Cancel, identity: Identity, attempts: int, *, now_ms: int) -> None:
         """Answer for a parked request in place of its copy, which joins if it comes before this is committed."""
         ticket.cancel = cancel
+        known = self._identities.tenant_of_parked(cancel.id_hash)
+        of_tenant = bool(known) and known == cancel.tenant_mark
         ticket.becomes(Candidate(identity, attempts + 1, "", "", _FREE, 0))
         self._identities.open(identity, attempts + 1)
         self._register.open(ticket)
-        self._settling.settle(ticket, Withdraw(identity.run, attempts, WITHDRAWN), now_ms)
+        self._settling.settle(ticket, Withdraw(identity.run, attempts, WITHDRAWN, of_tenant), now_ms)

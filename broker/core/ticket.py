@@ -55,6 +55,7 @@ class Candidate:
         tenant: Whose work it is; the empty word is nobody's in particular.
         order: Hash of its ordering key; empty if it has none.
         name: Its id, which the ledger must know of what is parked.
+        tenant_mark: Hash of its tenant, or of having none, which a cancel may name; empty: not known.
     """
 
     identity: Identity
@@ -68,6 +69,7 @@ class Candidate:
     tenant: str = ""
     order: bytes = b""
     name: str = ""
+    tenant_mark: bytes = b""
 
     @property
     def calls_before(self) -> int:
@@ -86,6 +88,7 @@ class Candidate:
             self.refusal,
             tenant=self.tenant,
             name=self.name,
+            tenant_mark=self.tenant_mark,
         )
 
     def tried(self, attempt: int, failures: int) -> "Candidate":
@@ -102,6 +105,7 @@ class Candidate:
             self.tenant,
             self.order,
             self.name,
+            self.tenant_mark,
         )
 
 

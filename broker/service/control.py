@@ -12,7 +12,7 @@ from broker.service.pricing import CRASHED, DEFECT
 from schemas.bounded_json import Unreadable
 from schemas.codec import WireError, decode_cancel
 from schemas.control import Cancel
-from schemas.ids import id_hash
+from schemas.ids import id_hash, tenant_mark
 from schemas.record import Record
 from schemas.request_codec import InputLimits, Undecodable, unread_request
 
@@ -36,7 +36,8 @@ class ControlReader:
             cancel = decode_cancel(record.value, record.headers)
         except WireError as reason:
             return Undecodable(str(reason)), Garbage(None, str(reason), "invalid_request")
-        return cancel, cancels.Cancel(id_hash(cancel.id), round(submitted_at.timestamp() * 1_000))
+        mark = b"" if cancel.tenant is None else tenant_mark(cancel.tenant)
+        return cancel, cancels.Cancel(id_hash(cancel.id), round(submitted_at.timestamp() * 1_000), mark)
 
     def unread(self, record: Record) -> tuple[Undecodable, Garbage]:
         """Nothing can be known of a record whose bytes must not be read any more, and no outcome is due for it."""

@@ -64,7 +64,9 @@ def step_record(  # noqa: PLR0913 — two of them keyword-only
         levels=tuple(level for checkpoint in batch.levels for level in _levels(checkpoint, now)),
         settled=tuple(_settled(entry) for entry in batch.settled),
         started=tuple(_started(entry) for entry in batch.started),
-        cancels=tuple(ledger.WaitingCancel(cancel.id_hash, cancel.at_ms) for cancel in batch.cancels),
+        cancels=tuple(
+            ledger.WaitingCancel(cancel.id_hash, cancel.at_ms, cancel.tenant_mark) for cancel in batch.cancels
+        ),
         suspects=suspects,
         ended=tuple(_started(entry) for entry in batch.ended),
         awaited=tuple(_awaited(each) for each in batch.awaited),
@@ -83,14 +85,20 @@ def ledger_read(record: ledger.LedgerRecord, at_ms: int) -> LedgerRead:
         ],
         started=[_attempt(entry) for entry in record.started],
         levels=_checkpoints(record.levels),
-        cancels=[Cancel(entry.id_hash, entry.timestamp_ms) for entry in record.cancels],
+        cancels=[Cancel(*entry) for entry in record.cancels],
         ended=[_attempt(entry) for entry in record.ended],
         term=record.term,
         owner=record.owner,
         left=record.kind is ledger.LedgerKind.LEFT,
         named=record.kind is ledger.LedgerKind.STEP and bool(record.suspects),
         awaited=[
-            Awaited(Identity(entry.id_hash, entry.run, b"\0" * 8), entry.deadline_s, entry.name, entry.overdue)
+            Awaited(
+                Identity(entry.id_hash, entry.run, b"\0" * 8),
+                entry.deadline_s,
+                entry.name,
+                entry.overdue,
+                entry.tenant_mark,
+            )
             for entry in record.awaited
         ],
     )
@@ -109,7 +117,8 @@ def _settled(entry: SettledEntry) -> ledger.LedgerEntry:
 
 def _awaited(each: Awaited) -> ledger.AwaitedEntry:
     deadline_s = min(max(0, each.deadline_s), ledger.DEADLINE_MAX_S)
-    return ledger.AwaitedEntry(each.identity.id_hash, each.identity.run, each.overdue, deadline_s, each.name)
+    identity = each.identity
+    return ledger.AwaitedEntry(identity.id_hash, identity.run, each.overdue, deadline_s, each.name, each.tenant_mark)
 
 
 def _started(entry: StartedEntry) -> ledger.StartedEntry:

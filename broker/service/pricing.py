@@ -19,7 +19,7 @@ from broker.service.outreach import reaching
 from broker.settings.whole import Settings
 from schemas.codec import decode_request
 from schemas.copies import StatedIdentity, stated_identity
-from schemas.ids import fingerprint, id_hash
+from schemas.ids import fingerprint, id_hash, tenant_mark
 from schemas.record import Record
 from schemas.refusals import MODEL_NAME_MAX, refusal_of
 from schemas.request import GenerationRequest, deadline_of
@@ -114,6 +114,7 @@ class Pricer:
             tenant=request.tenant or "",
             order=_hash_of(decoded.ordering_key),
             name=request.id,
+            tenant_mark=tenant_mark(request.tenant),
         )
 
     def _prices(self, request: GenerationRequest, model: str, limit: str) -> Prices:

@@ -6,7 +6,9 @@ only if that cannot be made either the exception ends the process.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from broker.core.commands import Bury, Complete, Decision, Fail, Park, Settlement, Withdraw
 from broker.ports import Outgoing
@@ -16,6 +18,7 @@ from broker.service.outcomes import identity_of
 from schemas import topics
 from schemas.codec import encode_dead_letter, encode_outcome
 from schemas.control import Cancel
+from schemas.ids import request_digest
 from schemas.outcome import Failed
 from schemas.request_codec import DecodedRequest, Undecodable
 
@@ -25,6 +28,7 @@ ENCODE_CRASHED = Fail("crashed", "A defect in the dispatcher kept the outcome of
 OVERDUE = Fail("deadline_exceeded", "The request was parked, and had not come back long after its deadline.")
 """Of a parked request whose copy did not come back."""
 
+_ANY_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _PLENTY_BYTES = 64 * 1024
 """Far above what a dead letter without content weighs."""
 
@@ -97,12 +101,16 @@ def fails_instead(decision: Decision) -> bool:
 
 
 def _failed(cargo: Cargo, fail: Fail, term: int) -> Failed:
-    """A failed outcome of nothing but ids and words of our own."""
+    """A failed outcome of nothing but ids, words of our own, and whose request it is.
+
+    Its sender knows the outcome of a conflict by that alone; without it the conflict would be told when a wait is over.
+    """
     content = cargo.content
     assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: no cancel fails
     named = content.request.id if isinstance(content, DecodedRequest) else content.request_id or ""
     request_id, submitted_id = identity_of(cargo, named, fail)
     return Failed(
+        **_whose(content),
         id=request_id,
         run=0 if fail.apart else content.run,
         submitted_id=submitted_id,
@@ -114,12 +122,25 @@ def _failed(cargo: Cargo, fail: Fail, term: int) -> Failed:
     )
 
 
+def _whose(content: DecodedRequest | Undecodable) -> dict[str, Any]:
+    """Tenant, endpoint and digest; nothing where they cannot be made either, or make no outcome."""
+    with suppress(Exception):  # what could not be written may be just these
+        if isinstance(content, DecodedRequest):
+            asked = content.request
+            digest = request_digest(asked.endpoint, asked.body)
+            told = {"tenant": asked.tenant, "endpoint": asked.endpoint, "request_digest": digest}
+            encode_outcome(Failed(id="x", reason="crashed", **told), time=_ANY_TIME)
+            return told
+    return {}
+
+
 def withdrawn(cargo: Cargo, withdraw: Withdraw, term: int) -> Failed:
     """The outcome of a parked request that was cancelled: what it asked for stands in the failures topic, not here."""
     assert isinstance(cargo.content, Cancel)  # noqa: S101 — programmer error: only a cancel withdraws
     return Failed(
         id=cargo.content.id,
         run=withdraw.run,
+        tenant=cargo.content.tenant if withdraw.of_tenant else None,
         reason="cancelled",
         message=withdraw.sentence,
         attempts=withdraw.attempts,

@@ -6,10 +6,13 @@ import sys
 
 import pytest
 
-from broker.cli.cancel import _each, _named, _said
+from broker.cli.cancel import _each, _named, _outcome, _said, _Waits
 from broker.cli.main import main
+from broker.client import GenerationClient
 from broker.errors import InvalidRequest, LogUnavailable
+from broker.testing.memory_broker import MemoryBroker
 from schemas.outcome import Completed, Failed
+from tests.virtual_time import VIRTUAL_TIME
 
 
 def stdin_of(text: bytes) -> int:
@@ -83,3 +86,17 @@ async def test_the_first_that_cannot_be_sent_ends_it_and_nothing_is_left_running
 )
 def test_a_person_is_told_what_became_of_each(outcome: Completed | Failed, said: str) -> None:
     assert _said(outcome) == said
+
+
+@VIRTUAL_TIME
+async def test_with_a_tenant_another_ones_request_goes_on_and_that_is_said() -> None:
+    async with MemoryBroker(latency_s=5) as broker:
+        client = GenerationClient(connection=broker.connection)
+        body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+        await client.submit(body, id="lead-1", tenant="acme")
+        waits = _Waits("zenith", timeout_s=5, wait_s=60)
+        told, well = await _outcome(client, "lead-1", waits, as_json=False)
+        await client.close()
+        assert [each.status for each in broker.outcomes] == ["completed"]
+    assert told == ("The id lead-1 belongs to a request with another tenant: check the id that was to be cancelled.")
+    assert not well

@@ -193,9 +193,9 @@ class Shell:
         self._offsets[partition] = offset + 1
         return self.take_at(Source(partition, offset), content, size=size, timestamp_ms=timestamp_ms)
 
-    def cancel(self, name: str = "x", *, at_ms: int = WALL_MS) -> TicketNumber:
+    def cancel(self, name: str = "x", *, at_ms: int = WALL_MS, tenant_mark: bytes = b"") -> TicketNumber:
         """The next record of the control topic."""
-        return self.take(Cancel(identity(name).id_hash, at_ms), partition=place(CONTROL))
+        return self.take(Cancel(identity(name).id_hash, at_ms, tenant_mark), partition=place(CONTROL))
 
     def take_at(
         self, source: Source, content: Content | str = "x", *, size: int = 10, timestamp_ms: int = WALL_MS

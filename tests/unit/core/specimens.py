@@ -40,6 +40,7 @@ def candidate(
     refusal: tuple[str, str] | None = None,
     tenant: str = "",
     order: bytes = b"",
+    tenant_mark: bytes = b"",
 ) -> Candidate:
     return Candidate(
         identity(name, run=run, body=body),
@@ -51,6 +52,7 @@ def candidate(
         refusal,
         tenant=tenant,
         order=order,
+        tenant_mark=tenant_mark,
     )
 
 

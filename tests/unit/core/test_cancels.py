@@ -160,3 +160,46 @@ def test_when_the_ledger_told_of_a_cancel_does_not_change_what_it_answers(told_m
     assert not cancels.covers(ID, AT + CANCEL_SLACK_MS + 1)
     assert cancels.renewals(told_ms + WINDOW // 2 - 1) == []
     assert cancels.renewals(told_ms + WINDOW // 2 + WINDOW // STRIDES) == [Cancel(ID, AT)]
+
+
+ACME, ZENITH = b"acme....", b"zenith.."
+
+
+def test_a_cancel_that_names_a_tenant_answers_for_that_tenant_alone() -> None:
+    cancels = waiting(Cancel(ID, AT, ACME))
+    assert cancels.covers(ID, AT, ACME)
+    assert not cancels.covers(ID, AT, ZENITH)
+    assert not cancels.covers(ID, AT)
+
+
+def test_a_cancel_that_names_no_tenant_answers_for_each() -> None:
+    cancels = waiting(Cancel(ID, AT))
+    assert cancels.covers(ID, AT, ACME)
+    assert cancels.covers(ID, AT)
+
+
+def test_cancels_of_two_tenants_wait_side_by_side_and_are_told_again_as_they_were() -> None:
+    asked = [Cancel(ID, AT, ACME), Cancel(ID, AT + 1, ZENITH)]
+    cancels = waiting(*asked)
+    assert len(cancels) == 2
+    cancels.expect(Cancel(ID, AT + 2, ZENITH))
+    assert cancels.covers(ID, AT + 2 + CANCEL_SLACK_MS, ZENITH)
+    assert not cancels.covers(ID, AT + 2 + CANCEL_SLACK_MS, ACME)
+    cancels.retell()
+    assert cancels.renewals(AT) == asked
+    assert asked[0].for_replays() == Cancel(ID, AT - CANCEL_SLACK_MS, ACME)
+
+
+@pytest.mark.parametrize(
+    ("named", "known", "spares"),
+    [
+        (b"", ACME, False),
+        (ACME, b"", False),
+        (ACME, ACME, False),
+        (ACME, ZENITH, True),
+    ],
+)
+def test_only_a_request_that_is_known_to_be_another_tenants_is_spared(
+    named: bytes, known: bytes, *, spares: bool
+) -> None:
+    assert Cancel(ID, AT, named).spares(known) is spares

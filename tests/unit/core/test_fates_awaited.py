@@ -13,9 +13,15 @@ DEADLINE_S = 200
 
 
 def awaited(
-    number: int, *, run: int = 0, deadline_s: int = DEADLINE_S, name: str = "x", overdue: bool = False
+    number: int,
+    *,
+    run: int = 0,
+    deadline_s: int = DEADLINE_S,
+    name: str = "x",
+    overdue: bool = False,
+    tenant_mark: bytes = b"",
 ) -> Awaited:
-    return Awaited(identity(number, run), deadline_s, name, overdue)
+    return Awaited(identity(number, run), deadline_s, name, overdue, tenant_mark)
 
 
 def overdue_at(deadline_s: int) -> int:
@@ -153,14 +159,23 @@ def test_deadlines_beyond_what_can_be_written_are_kept_as_the_furthest() -> None
     assert told.deadline_s == (1 << 40) - 1
 
 
+def test_a_tenant_that_was_told_once_is_known_whatever_later_lines_leave_out() -> None:
+    index = fates()
+    index.record(identity(1), 3, Fate.PARKED, 0)
+    index.awaits(awaited(1, tenant_mark=b"acme...."))
+    index.awaits(awaited(1, deadline_s=DEADLINE_S + 1, overdue=True))
+    told = index.awaited(identity(1).id_hash)
+    assert told == awaited(1, deadline_s=DEADLINE_S + 1, overdue=True, tenant_mark=b"acme....")
+
+
 def test_a_parked_id_takes_a_few_hundred_bytes_with_its_deadline_and_name() -> None:
-    # With ids of 36 characters, where both dicts have just grown and waste the most room. Measured: 333.
+    # With ids of 36 characters, where both dicts have just grown and waste the most room. Measured: 341.
     chance, index, count = random.Random(1), fates(ids_max=200_000), 10_923
     tracemalloc.start(1)
     for number in range(count):
         fresh = Identity(chance.randbytes(16), 0, b"contents")
         index.record(fresh, 1, Fate.PARKED, 1_760_000_000_000 + number)
-        index.awaits(Awaited(fresh, 1_760_000_600 + number, f"{number:036}"))
+        index.awaits(Awaited(fresh, 1_760_000_600 + number, f"{number:036}", tenant_mark=b"m" * 8))
     bytes_each = tracemalloc.get_traced_memory()[0] / count
     tracemalloc.stop()
     assert bytes_each <= 400

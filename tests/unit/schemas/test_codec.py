@@ -201,6 +201,9 @@ def test_chunks_and_cancels_come_back_whole() -> None:
     record = encode_cancel(Cancel(id="lead-1"), source="crm", time=NOW)
     assert record.value == b'{"id":"lead-1","type":"cancel"}'
     assert decode_cancel(record.value, record.headers) == Cancel(id="lead-1")
+    record = encode_cancel(Cancel(id="lead-1", tenant="acme"), source="crm", time=NOW)
+    assert record.value == b'{"id":"lead-1","type":"cancel","tenant":"acme"}'
+    assert decode_cancel(record.value, record.headers) == Cancel(id="lead-1", tenant="acme")
     with pytest.raises(WireError, match="not a cancel"):
         decode_cancel(b'{"type": "cancel", "id": ""}')
 

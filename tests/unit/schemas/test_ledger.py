@@ -115,6 +115,32 @@ def test_copies_on_their_way_are_written_as_the_protocol_says() -> None:
     assert packed == first + b"h" * 16 + b"\x00\x00\x01" + bytes(8) + b"\x00"
 
 
+def test_marks_of_tenants_stand_apart_where_a_former_release_passes_over_them() -> None:
+    marked = LedgerRecord(
+        LedgerKind.STEP,
+        1,
+        "me",
+        cancels=(WaitingCancel(HASH, 5), WaitingCancel(HASH, 6, b"acme....")),
+        awaited=(AwaitedEntry(HASH, 0, False, 5, "x", b"zenith.."),),
+    )
+    value = json.loads(encode_ledger(marked))
+    assert base64.b64decode(value["cancels_of"]) == bytes(8) + b"acme...."
+    assert base64.b64decode(value["awaited_of"]) == b"zenith.."
+    assert decode_ledger(encode_ledger(marked)) == marked
+    del value["cancels_of"], value["awaited_of"]
+    former = decode_ledger(json.dumps(value).encode())
+    assert former.cancels == (WaitingCancel(HASH, 5), WaitingCancel(HASH, 6))
+    assert former.awaited == (AwaitedEntry(HASH, 0, False, 5, "x"),)
+
+
+def test_a_line_with_fewer_marks_than_entries_is_unreadable() -> None:
+    record = LedgerRecord(LedgerKind.STEP, 1, "me", cancels=(WaitingCancel(HASH, 5, b"acme...."),) * 2)
+    value = json.loads(encode_ledger(record))
+    value["cancels_of"] = base64.b64encode(b"acme....").decode()
+    with pytest.raises(LedgerUnreadable):
+        decode_ledger(json.dumps(value).encode())
+
+
 @pytest.mark.parametrize("cut", [1, 5, 20])
 def test_copies_that_are_cut_off_make_a_line_unreadable(cut: int) -> None:
     record = LedgerRecord(LedgerKind.STEP, 1, "me", awaited=(AwaitedEntry(HASH, 0, False, 5, "lead-1"),))

@@ -10,7 +10,7 @@ from broker.service.control import ControlReader
 from schemas import headers as names
 from schemas.codec import encode_cancel
 from schemas.control import Cancel
-from schemas.ids import id_hash
+from schemas.ids import id_hash, tenant_mark
 from schemas.record import Record
 from schemas.request_codec import InputLimits, Undecodable
 
@@ -30,6 +30,16 @@ def test_what_a_client_writes_is_a_cancel_at_the_time_of_its_record() -> None:
     content, said = READER.read("control", record, AT)
     assert content == Cancel(id="lead-1")
     assert said == cancels.Cancel(id_hash("lead-1"), round(AT.timestamp() * 1_000))
+
+
+def test_a_tenant_is_told_by_its_mark_and_one_that_is_none_makes_no_cancel() -> None:
+    record = encode_cancel(Cancel(id="lead-1", tenant="acme"), source="tests", time=AT)
+    said = known(record.value, *record.headers)
+    assert said == cancels.Cancel(id_hash("lead-1"), round(AT.timestamp() * 1_000), tenant_mark("acme"))
+    for wrong in (b'""', b"7", b"[]"):
+        garbage = known(b'{"id": "x", "tenant": %s}' % wrong)
+        assert isinstance(garbage, Garbage)
+        assert garbage.reason == "invalid_request"
 
 
 def test_bare_json_is_enough_and_unknown_fields_are_left_to_those_who_know_them() -> None:

@@ -36,7 +36,7 @@ def test_every_fate_survives(fate: Fate) -> None:
 
 
 def test_cancels_that_wait_survive() -> None:
-    waiting = (Cancel(b"i" * 16, 1_760_000_000_000), Cancel(b"j" * 16, 0))
+    waiting = (Cancel(b"i" * 16, 1_760_000_000_000), Cancel(b"j" * 16, 0), Cancel(b"i" * 16, 5, b"acme...."))
     read = read_back(Batch(1, (), {}, (), (), (), waiting))
     assert tuple(read.cancels) == waiting
 
@@ -45,14 +45,14 @@ def test_copies_that_are_on_their_way_survive() -> None:
     awaited = (
         Awaited(IDENTITY, 1_800_000_000, "lead-1"),
         Awaited(IDENTITY, 1 << 60, "", overdue=True),
-        Awaited(IDENTITY, -1, "lead-2"),
+        Awaited(IDENTITY, -1, "lead-2", tenant_mark=b"acme...."),
     )
     read = read_back(Batch(1, (), {}, (), (), (), awaited=awaited))
     told = [(each.identity.id_hash, each.identity.run, *each[1:]) for each in read.awaited]
     assert told == [
-        (b"i" * 16, 3, 1_800_000_000, "lead-1", False),
-        (b"i" * 16, 3, (1 << 40) - 1, "", True),
-        (b"i" * 16, 3, 0, "lead-2", False),
+        (b"i" * 16, 3, 1_800_000_000, "lead-1", False, b""),
+        (b"i" * 16, 3, (1 << 40) - 1, "", True, b""),
+        (b"i" * 16, 3, 0, "lead-2", False, b"acme...."),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -26,6 +27,7 @@ from broker.service.short_forms import ShortForms, withdrawn
 from schemas.codec import decode_ledger, decode_outcome
 from schemas.control import Cancel
 from schemas.dead_letter import Origin
+from schemas.expectation import Expectation
 from schemas.ids import id_hash
 from schemas.ledger import LedgerState
 from schemas.outcome import Failed
@@ -48,6 +50,14 @@ class Unwritable(Mapping[str, object]):
 
     def __len__(self) -> int:
         raise RuntimeError
+
+
+def whose_of(cargo: Cargo) -> dict[str, Any]:
+    """What tells a sender that an outcome is that of its request; nothing of what is no request."""
+    if not isinstance(cargo.content, DecodedRequest):
+        return {}
+    asked = Expectation.of(cargo.content.request)
+    return {"tenant": asked.tenant, "endpoint": asked.endpoint, "request_digest": asked.request_digest}
 
 
 class Unreadable(tuple[tuple[str, bytes], ...]):
@@ -132,6 +142,19 @@ def test_one_whose_id_is_anothers_has_an_id_of_its_own_in_fewer_words_too() -> N
     own = new_id_of("lead-1", Origin("t.requests.standard", 3, 42))
     assert (told.id, told.run, told.submitted_id, told.reason) == (own, 0, "lead-1", "id_conflict")
     assert (outcome.record.key, letter.record.value) == (b"lead-1", cargo.record.value)
+    asked = cargo.content.request
+    assert Expectation.of(asked).is_told_of_conflict(told), "its sender learns at once"
+
+
+def test_whose_it_is_is_left_out_where_that_cannot_be_written() -> None:
+    rig = Rig()
+    cargo = rig.request()
+    assert isinstance(cargo.content, DecodedRequest)
+    odd = cargo.content.request.model_copy(update={"body": Unwritable()})
+    cargo.content = replace(cargo.content, request=odd)
+    outcome, _ = rig.published(CONFLICT)
+    told = decode_outcome(outcome.record.value, outcome.record.headers)
+    assert (told.tenant, told.endpoint, told.request_digest) == (None, None, None)
 
 
 def test_a_cancelled_one_in_fewer_words_has_no_dead_letter_either() -> None:
@@ -177,6 +200,14 @@ def test_a_withdrawal_in_fewer_words_is_one_still() -> None:
     )
     failed = decode_outcome(outcome.record.value, outcome.record.headers)
     assert (failed.id, failed.run, failed.attempts, failed.status) == ("lead-1", 2, 3, "failed")
+
+
+@pytest.mark.parametrize("of_tenant", [True, False])
+def test_a_withdrawal_tells_the_tenant_if_it_is_known_to_be_that_of_the_request(*, of_tenant: bool) -> None:
+    cargo = Rig().cargo(b"{}")
+    cargo.content = Cancel(id="lead-1", tenant="acme")
+    failed = withdrawn(cargo, Withdraw(2, 3, "Cancelled.", of_tenant), 7)
+    assert failed.tenant == ("acme" if of_tenant else None)
 
 
 def test_a_copy_that_cannot_be_made_is_none() -> None:
@@ -244,7 +275,8 @@ def test_the_fewest_words_still_say_whose_outcome_it_is_and_of_which_run(
         "t", lambda *step, **place: told.append((*step, place)), lambda *_: Outgoing("t.letters", cargo.record)
     )
     outcome, _ = forms.of(SETTLEMENT, cargo, error := RuntimeError(), term=7, now=NOW)
-    failed = Failed(id=name, run=run, lane="standard", reason="rejected", message="No.", attempts=2, term=7)
+    whose = whose_of(cargo)
+    failed = Failed(id=name, run=run, lane="standard", reason="rejected", message="No.", attempts=2, term=7, **whose)
     assert decode_outcome(outcome.record.value, outcome.record.headers) == failed
     assert told == [("encode", error, {"topic": "t.requests.standard", "partition": 3, "offset": 42})]
 
@@ -266,6 +298,7 @@ def test_the_fewest_words_on_a_conflict_stand_under_an_id_of_its_own() -> None:
         message=CONFLICT.sentence,
         attempts=2,
         term=7,
+        **whose_of(cargo),
     )
     assert outcome.record.key == b"lead-1"
 

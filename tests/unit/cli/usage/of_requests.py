@@ -119,6 +119,7 @@ _ARGUMENTS = (
         stdin=b"nonsense\n", code=AWAY),
     Row("cancel", r"ID…\|- is missing: see `headrace cancel -h`\."),
     Row("cancel M\u00fcller", r"'M\u00fcller' is no id: it has 1 to 128 characters of printable ASCII\."),
+    Row("cancel lead-1 --tenant ''", r"A tenant has 1 to 256 characters; leave it out to mean any\."),
     Row("cancel lead-1 --tmeout 3", r"There is no option --tmeout: did you mean --timeout\?"),
     Row("cancel lead-1 --wait-timeout -5", r"--wait-timeout must be at least 0\.1, not -5\."),
     Row("submit leads.jsonl --wait-timeout nan", r"--wait-timeout must be at least 0\.1, not nan\.", files=_OK),
