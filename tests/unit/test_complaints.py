@@ -206,7 +206,7 @@ async def test_a_poisoned_record_is_read_once_and_holds_up_nobody() -> None:
 async def test_one_stuck_head_stops_no_commit_and_nothing_answered_is_called_again() -> None:
     def answer(asked: Asked) -> Answer:
         if asked.request_id == "stuck":
-            return Said(200, {"choices": []}, after_s=500)
+            return Said(200, {"choices": [{}]}, after_s=500)
         return Said(400, {"error": {"message": "No."}}) if int(asked.request_id[1:]) % 3 == 0 else None
 
     settings = {"topics": {"requests": {"partitions": 1}}}
