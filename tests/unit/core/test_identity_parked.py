@@ -169,3 +169,12 @@ def test_where_the_ledger_is_gone_fates_and_cancels_are_told_again() -> None:
     index.settle(run(0), 1, Fate.COMPLETED, HOUR + 6_000)
     assert index.renewals(HOUR + 6_000) == []
     assert not index.retells
+
+
+def test_whose_request_is_parked_is_known_where_the_ledger_has_told_it() -> None:
+    ids = Identities(window_ms=HOUR, ids_max=100)
+    assert ids.tenant_of_parked(run(0).id_hash) == b""
+    ids.settle(run(0), 1, Fate.PARKED, 0)
+    assert ids.tenant_of_parked(run(0).id_hash) == b""
+    ids.awaits(Awaited(run(0), 100, "x", tenant_mark=b"acme...."))
+    assert ids.tenant_of_parked(run(0).id_hash) == b"acme...."
