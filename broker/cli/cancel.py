@@ -25,7 +25,7 @@ _OTHERWISE = 1
 
 
 def cancel(  # noqa: PLR0917  # Typer reads them by name
-    ids: Annotated[list[str], typer.Argument(metavar="ID…|-", help="Request ids; - reads them from standard input.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID|-", help="Request ids; - reads them from standard input.")],
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcomes and show them instead.")] = False,
     tenant: Annotated[
         str | None, typer.Option("--tenant", metavar="NAME", help="Cancel requests of this tenant only.")

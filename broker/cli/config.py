@@ -29,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Show the settings in force and their origin, or everything wrong in them."
 )
 
-File = Annotated[FilePath | None, typer.Argument(metavar="[FILE]", help="The settings file, as --config names it.")]
+File = Annotated[FilePath | None, typer.Argument(metavar="FILE", help="The settings file, as --config names it.")]
 
 _WRONG = 2
 _VALUE_CHARS_MAX = 44

@@ -33,6 +33,7 @@ Data = Annotated[
 Nodes = Annotated[
     int | None,
     typer.Option(
+        metavar="1|3",
         help="Nodes of Kafka: 1, or 3 of which any one may die (half a GB of memory). Without it: as many as wrote the"
         " data in --data, else 1.",
         show_default=False,

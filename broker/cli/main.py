@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from broker.cli.help_page import SETTINGS, WHICH_VERB, GroupPage
 from broker.cli.ownership import check_names
 from broker.cli.terminal import say
 from broker.cli.termination import EXIT_CODE as TERMINATED
@@ -61,8 +62,10 @@ def _app(verbs: Sequence[Verb], chosen: str | None) -> typer.Typer:
     app = typer.Typer(
         help=_HELP,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich" if sys.stdout.isatty() else None,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode=None,
+        cls=GroupPage,
+        subcommand_metavar=WHICH_VERB,
+        context_settings=SETTINGS,
     )
     app.callback()(_global_options)
     assemble(app, verbs, chosen)

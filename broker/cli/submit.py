@@ -47,8 +47,8 @@ class Manner:
 
 def submit(  # noqa: PLR0917  # Typer reads them by name
     source: Annotated[str, typer.Argument(metavar="FILE|-", help="JSON lines, one request each; - is standard input.")],
-    lane: Annotated[str, typer.Option(help="The lane of lines that name none.")] = "standard",
-    tenant: Annotated[str | None, typer.Option(help="The tenant of lines that name none.")] = None,
+    lane: Annotated[str, typer.Option(metavar="LANE", help="The lane of lines that name none.")] = "standard",
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant of lines that name none.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcomes and show them instead.")] = False,
     wait_timeout: Annotated[
         float | None,

@@ -21,38 +21,38 @@ _USAGE = 2
 
 def upstream(
     *,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8089,
-    tokens_per_minute: Annotated[int, typer.Option(min=1, help="The token limit of every model.")] = 200_000,
-    requests_per_minute: Annotated[int, typer.Option(min=1, help="The request limit of every model.")] = 500,
+    host: Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65_535, help="The port; 0 takes a free one.")] = 8089,
+    tokens_per_minute: Annotated[int, typer.Option(metavar="N", min=1, help="The token limit of every model.")] = 200_000,
+    requests_per_minute: Annotated[int, typer.Option(metavar="N", min=1, help="The request limit of every model.")] = 500,
     requests_per_day: Annotated[
-        int | None, typer.Option(min=1, help="A daily request limit as well; headers then show the day.")
+        int | None, typer.Option(metavar="N", min=1, help="A daily request limit as well; headers then show the day.")
     ] = None,
-    law: Annotated[Law, typer.Option(help="How Chat Completions are charged.")] = Law.CHAT_2025,
+    law: Annotated[Law, typer.Option(metavar="|".join(Law), help="How Chat Completions are charged.")] = Law.CHAT_2025,
     burst_s: Annotated[
-        float | None, typer.Option("--burst-s", help="Also a hidden bucket of so many seconds of quota.")
+        float | None, typer.Option("--burst-s", metavar="SECONDS", help="Also a hidden bucket of so many seconds of quota.")
     ] = None,
     latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds an answer takes, as 0.2 or 1-4.")] = "1-4",
     error_rate: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of admitted calls that end in 500, 502 or 503.")
+        float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Share of admitted calls that end in 500, 502 or 503.")
     ] = 0.0,
     long_429_rate: Annotated[
         float,
         typer.Option(
-            "--long-429-rate", min=0.0, max=1.0, help="Share of calls that a project's daily limit refuses, unpaid."
+            "--long-429-rate", metavar="SHARE", min=0.0, max=1.0, help="Share of calls that a project's daily limit refuses, unpaid."
         ),
     ] = 0.0,
     long_429_s: Annotated[
-        float, typer.Option("--long-429-s", help="Seconds those are told to wait; a limit per day may round up.")
+        float, typer.Option("--long-429-s", metavar="SECONDS", help="Seconds those are told to wait; a limit per day may round up.")
     ] = 90.0,
     stream_cut_rate: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of streams whose connection is cut after some deltas.")
+        float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Share of streams whose connection is cut after some deltas.")
     ] = 0.0,
     stream_error_rate: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of streams that end in an error event.")
+        float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Share of streams that end in an error event.")
     ] = 0.0,
     declined_rate: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of contents that the model declines to answer.")
+        float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Share of contents that the model declines to answer.")
     ] = 0.0,
     behaviour: Annotated[
         list[str] | None,
@@ -61,7 +61,7 @@ def upstream(
     behaviours: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Play the [[behaviour]] tables of a TOML file as well.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same answers, latencies and troubles.")] = 7,
+    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same answers, latencies and troubles.")] = 7,
     models: Annotated[str, typer.Option(metavar="M,M", help="Serve only these models; without it every one.")] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="For machines: one object at the start, one at the end.")

@@ -10,6 +10,8 @@ from importlib import import_module
 
 import typer
 
+from broker.cli.help_page import WHICH_VERB, GroupPage, VerbPage
+
 
 @dataclass(frozen=True, slots=True)
 class Verb:
@@ -37,7 +39,7 @@ VERBS = (
     ),
     Verb("submit", "broker.cli.submit:submit", "Submit requests, one JSON object a line."),
     Verb("cancel", "broker.cli.cancel:cancel", "Cancel what is not yet answered."),
-    Verb("results", "broker.cli.results:results", "Show outcomes as they come."),
+    Verb("results", "broker.cli.results:results", "Show the outcomes there are, or those to come."),
     Verb(
         "dead-letters",
         "broker.cli.dead_letters.verb:app",
@@ -66,9 +68,11 @@ def _register(app: typer.Typer, verb: Verb) -> None:
     module, _, attribute = verb.target.partition(":")
     offered = getattr(import_module(module), attribute)
     if isinstance(offered, typer.Typer):
-        app.add_typer(offered, name=verb.name)
+        for command in offered.registered_commands:
+            command.cls = VerbPage
+        app.add_typer(offered, name=verb.name, cls=GroupPage, subcommand_metavar=WHICH_VERB)
     else:
-        app.command(verb.name)(offered)
+        app.command(verb.name, cls=VerbPage)(offered)
 
 
 def _not_loaded() -> None:

@@ -36,15 +36,15 @@ Draw = Callable[[Plan, list[Outlook], Path], None]
 
 def simulate(
     workload: Annotated[
-        Path | None, typer.Argument(metavar="[WORKLOAD]", help="What comes: a TOML or JSON file; else --rate.")
+        Path | None, typer.Argument(metavar="WORKLOAD", help="What comes: a TOML or JSON file; else --rate.")
     ] = None,
     *,
     config: Config = None,
     tokens_per_minute: Annotated[
-        int | None, typer.Option(min=1, max=10**12, help="The quota of every limit; else what the settings believe.")
+        int | None, typer.Option(metavar="N", min=1, max=10**12, help="The quota of every limit; else what the settings believe.")
     ] = None,
     requests_per_minute: Annotated[
-        int | None, typer.Option(min=1, max=10**9, help="The same in requests; else the settings', else no limit.")
+        int | None, typer.Option(metavar="N", min=1, max=10**9, help="The same in requests; else the settings', else no limit.")
     ] = None,
     rate: Annotated[
         list[str] | None, typer.Option(metavar="LANE=RATE", help="How many come: urgent=2/s, bulk=5000/day.")
@@ -58,12 +58,12 @@ def simulate(
     deadline: Annotated[
         list[str] | None, typer.Option(metavar="[LANE=]SPAN", help="How long one is wanted: 10min; else the lane's.")
     ] = None,
-    model: Annotated[str, typer.Option(help="The model that --rate asks for.")] = "gpt-4o-mini",
+    model: Annotated[str, typer.Option(metavar="MODEL", help="The model that --rate asks for.")] = "gpt-4o-mini",
     hours: Annotated[
-        float | None, typer.Option(min=0.001, max=8_784.0, help="For how long --rate goes on; 1 without --requests.")
+        float | None, typer.Option(metavar="HOURS", min=0.001, max=8_784.0, help="For how long --rate goes on; 1 without --requests.")
     ] = None,
-    requests: Annotated[int | None, typer.Option(min=1, max=10**7, help="So many and no more.")] = None,
-    law: Annotated[Law, typer.Option(help="How Chat Completions are charged.")] = Law.CHAT_2025,
+    requests: Annotated[int | None, typer.Option(metavar="N", min=1, max=10**7, help="So many and no more.")] = None,
+    law: Annotated[Law, typer.Option(metavar="|".join(Law), help="How Chat Completions are charged.")] = Law.CHAT_2025,
     latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds an answer takes.")] = "1-4",
     behaviour: Annotated[
         list[str] | None, typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="How OpenAI behaves, as of `upstream`.")
@@ -71,7 +71,7 @@ def simulate(
     quotas: Annotated[
         str, typer.Option(metavar="F,F,…", help="Which multiples of the quota to compare; 1 compares nothing.")
     ] = "0.5,0.75,1,1.5,2",
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same run.")] = 7,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same run.")] = 7,
     whole: Annotated[bool, typer.Option("--whole", help="Play a long steady workload in one piece.")] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw waits and tokens over time: a .png or .svg.")

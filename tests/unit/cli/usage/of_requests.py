@@ -117,7 +117,7 @@ _ARGUMENTS = (
         files=_OK, code=AWAY),
     Row(f"submit - {NOWHERE} --timeout 0.1", r"No Kafka listens at 127\.0\.0\.1:1: .*\.",
         stdin=b"nonsense\n", code=AWAY),
-    Row("cancel", r"ID…\|- is missing: see `headrace cancel -h`\."),
+    Row("cancel", r"ID\|- is missing: see `headrace cancel -h`\."),
     Row("cancel M\u00fcller", r"'M\u00fcller' is no id: it has 1 to 128 characters of printable ASCII\."),
     Row("cancel lead-1 --tenant ''", r"A tenant has 1 to 256 characters; leave it out to mean any\."),
     Row("cancel lead-1 --tmeout 3", r"There is no option --tmeout: did you mean --timeout\?"),

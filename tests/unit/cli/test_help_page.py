@@ -1,0 +1,66 @@
+"""`-h` of every verb: no word of a library, nothing cut, no line wider than the terminal."""
+
+import os
+import pty
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+import typer
+
+from broker.cli.main import main
+from broker.cli.verbs import VERBS
+
+
+def every_page() -> list[str]:
+    """All that can stand before `-h`."""
+    pages = [""]
+    for verb in VERBS:
+        module, _, attribute = verb.target.partition(":")
+        offered = getattr(import_module(module), attribute)
+        pages.append(verb.name)
+        if isinstance(offered, typer.Typer):
+            names = [each.name or getattr(each.callback, "__name__", "") for each in offered.registered_commands]
+            pages += [f"{verb.name} {name}" for name in names]
+    return pages
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("page", every_page())
+def test_help_is_whole_and_in_our_words(
+    page: str, columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main([*page.split(), "-h"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= columns
+    assert "<" not in shown.replace("<=x<=", "").replace("x<=", "")  # <int range>, <path>: types of Python
+    assert "...\n" not in shown.replace("}...", "")  # a summary that is cut; {ID}... is an argument that may be repeated
+    assert "[[" not in shown.replace("[[behaviour]]", "")
+
+
+def test_a_long_description_takes_the_width_there_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths = []
+    for columns in ("80", "120", "300"):
+        monkeypatch.setenv("COLUMNS", columns)
+        main(["demo", "-h"])
+        widths.append(max(map(len, capsys.readouterr().out.splitlines())))
+    assert 70 < widths[0] <= 80 < 110 < widths[1] <= 120
+    assert widths[2] == widths[1]
+
+
+def test_a_terminal_gets_the_same_page_as_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["local", "-h"]) == 0
+    piped = capsys.readouterr().out
+    ours, its = pty.openpty()
+    environ = {**os.environ, "COLUMNS": "80", "TERM": "xterm-256color"}
+    command = (sys.executable, "-m", "broker.cli.main", "local", "-h")
+    subprocess.run(command, env=environ, stdin=its, stdout=its, stderr=its, check=True)  # a page fits into its buffer
+    os.close(its)
+    shown = os.read(ours, 65_536).decode().replace("\r\n", "\n")
+    os.close(ours)
+    assert shown == piped
+    assert "headrace[local]" in " ".join(shown.split())
