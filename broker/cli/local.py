@@ -91,7 +91,7 @@ def down(data: Data = None, as_json: Json = False) -> None:
     for each in () if as_json else stopped:
         pids = f"pid {', '.join(map(str, each.pids))}" if each.pids else "nothing ran there any more"
         rest = "their data are thrown away" if each.thrown_away else "their data stay"
-        say(f"Kafka and Valkey in {safe(each.data_dir)} have stopped ({pids}); {rest}.")
+        say(f"Kafka and Valkey in {safe(each.data_dir)} have stopped ({pids}); {rest}.", wrap=True)
 
 
 @app.command()

@@ -100,7 +100,7 @@ def submit(  # noqa: PLR0917  # Typer reads them by name
                 say(f"Stopped: {sending.how_to_go_on(waited=wait)}", err=True)
             raise
     if not manner.as_lines:
-        say("\n".join(sending.ended() if wait else [sending.sent()]))
+        say("\n".join(sending.ended() if wait else [sending.sent()]), wrap=True)
     if not sending.is_all_well:
         raise typer.Exit(_FAILED)
 

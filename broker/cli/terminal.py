@@ -6,9 +6,10 @@ something else than a letter is written as the escape that names it (`broker.ser
 Every verb prints by `say`, `say_json`, `say_coloured` or a `broker.cli.screen`: a test looks for any other way.
 """
 
+import os
 import re
 import sys
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import typer
 
@@ -24,15 +25,50 @@ __all__ = (
     "say_coloured",
     "say_json",
     "short",
+    "wrapped",
 )
 
 _COLOURS: Final = re.compile(r"(\x1b\[[0-9;]*m)")
 """What `typer.style` writes around a text."""
+_UNBROKEN: Final = re.compile(r"(?:`[^`]*`|\S)+")
+"""A word, or words in backticks: a command that is to be copied whole."""
 
 
-def say(text: str = "", *, err: bool = False) -> None:
-    """Print a text, which may have several lines; every verb prints by this or by `say_json`."""
-    typer.echo(safe(text, keep="\n\t"), err=err)
+def say(text: str = "", *, err: bool = False, wrap: bool | None = None) -> None:
+    """Print a text, which may have several lines; every verb prints by this or by `say_json`.
+
+    Args:
+        text: What to print.
+        err: On standard error.
+        wrap: Whether lines that are wider than the terminal are wrapped at words. None: those on standard error, where
+            sentences are; what stands on standard output may be there to be copied.
+    """
+    shown = safe(text, keep="\n\t")
+    if (err if wrap is None else wrap) and (columns := _columns_of(sys.stderr if err else sys.stdout)):
+        shown = "\n".join(wrapped(line, columns) for line in shown.split("\n"))
+    typer.echo(shown, err=err)
+
+
+def wrapped(line: str, columns: int) -> str:
+    """The line in as many as it needs, with its indentation; a word or a command in backticks is never broken."""
+    if len(line) <= columns:
+        return line
+    indent = line[: len(line) - len(line.lstrip())]
+    lines: list[str] = []
+    for word in _UNBROKEN.findall(line):
+        if lines and len(lines[-1]) + 1 + len(word) <= columns:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(indent + word)
+    return "\n".join(lines)
+
+
+def _columns_of(stream: TextIO) -> int:
+    """How wide the terminal behind it is; 0 where there is none, or it does not say."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+    except OSError:
+        return 0
 
 
 def say_coloured(text: str) -> None:

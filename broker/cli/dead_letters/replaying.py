@@ -180,7 +180,7 @@ async def _replayed(settings: Settings, asked: Asked, rules: ReplayRules, manner
     if manner.as_json:
         say_json(as_object(work, dry=manner.dry))
     else:
-        say(summary(work, dry=manner.dry))
+        say(summary(work, dry=manner.dry), wrap=True)
 
 
 async def _run(work: Replay, topic_prefix: str) -> None:

@@ -57,7 +57,7 @@ def explain(
         say("Nothing to explain: the input is empty.", err=True)
     elif not as_json and counted.total() >= _SUMMED_UP_FROM:
         told = ", ".join(f"{word} {count:,}" for word, count in counted.most_common())
-        say(f"{counted.total():,} explained: {told}")
+        say(f"{counted.total():,} explained: {told}", wrap=True)
 
 
 def as_object(answer: Answer, verdict: Verdict) -> dict[str, Any]:

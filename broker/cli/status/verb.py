@@ -71,7 +71,7 @@ def status(  # noqa: PLR0917  # Typer reads them by name
         if as_json:
             say_json(told)
         else:
-            say("\n".join(lines(told)))
+            say("\n".join(lines(told)), wrap=True)
         raise typer.Exit(_NOT_KNOWN if told["state"] in _NOBODY_KNOWS else 0)
     if run is not None:
         raise InvalidRequest("--run belongs to --id: say which request is meant.")

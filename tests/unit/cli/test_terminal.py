@@ -1,7 +1,14 @@
 """Whatever strangers write, a terminal only shows it."""
 
+import fcntl
 import json
+import os
+import pty
 import re
+import struct
+import subprocess
+import sys
+import termios
 import unicodedata
 from pathlib import Path
 
@@ -9,7 +16,7 @@ import pytest
 
 from broker.cli.main import main
 from broker.cli.results import _as_line
-from broker.cli.terminal import safe, safe_bytes, say, say_json, short
+from broker.cli.terminal import safe, safe_bytes, say, say_json, short, wrapped
 from schemas.outcome import Failed
 
 
@@ -47,6 +54,37 @@ def test_bytes_that_are_no_text_are_shown_as_bytes() -> None:
 
 def test_a_long_text_says_that_there_was_more() -> None:
     assert (short("abcde", 5), short("abcdef", 5)) == ("abcde", "abcd…")
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("No more than twenty.", "No more than twenty."),
+        ("One word more than twenty.", "One word more than\ntwenty."),
+        ("Run `headrace topics create`, then start it.", "Run\n`headrace topics create`,\nthen start it."),
+        ("a-name-that-is-much-longer-than-that is", "a-name-that-is-much-longer-than-that\nis"),
+        ("  indented, and longer than that", "  indented, and\n  longer than that"),
+        ("a ` that stands alone ` and ` again", "a\n` that stands alone `\nand ` again"),
+        ("", ""),
+    ],
+)
+def test_a_sentence_is_wrapped_at_words_and_commands_stay_whole(line: str, shown: str) -> None:
+    assert wrapped(line, 20) == shown
+
+
+def test_a_sentence_fits_a_terminal_and_is_one_line_in_a_pipe() -> None:
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    command = (sys.executable, "-m", "broker.cli.main", "results", "--from", "yesterday at noon")
+    ended = subprocess.run(command, stdin=its, stdout=subprocess.PIPE, stderr=its, check=False)
+    os.close(its)
+    told = os.read(ours, 65_536).decode().splitlines()
+    os.close(ours)
+    piped = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert len(told) > 1
+    assert max(map(len, told)) <= 40
+    assert " ".join(told) + "\n" == piped
 
 
 HOSTILE = "gpt\x1b]0;owned\x07\x9b31m\u202e\u2028\ufeff"
