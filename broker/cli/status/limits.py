@@ -21,9 +21,9 @@ _GRAVE, _FAINT = "bold red", "dim"
 
 
 def columns(first: str, *others: str) -> Table:
-    """A table of names, each with figures."""
+    """A table of names, each with figures; where it is narrow names are folded, and no figure is cut."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=_FAINT)
-    table.add_column(first, no_wrap=True)
+    table.add_column(first, overflow="fold", min_width=6)
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table

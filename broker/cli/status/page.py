@@ -18,6 +18,8 @@ from broker.cli.terminal import safe
 from schemas.instants import from_wire
 
 _LAG_FRESH_S: Final = 15
+_ROOMY: Final = 100
+"""Columns from which the lanes have their long titles; with the short ones large figures fit into 80."""
 _NAME_NOBODY_CHOSE: Final = "default"
 _GRAVE, _NOTE, _WELL, _FAINT = "bold red", "yellow", "green", "dim"
 _KNOWN: Final = frozenset(
@@ -102,7 +104,7 @@ def _line(finding: Finding) -> Table:
 
 
 def _tables(said: Said, width: int) -> Iterator[RenderableType]:
-    yield _lanes(table_of(said, "lanes"))
+    yield _lanes(table_of(said, "lanes"), width)
     if limits := table_of(said, "limits"):
         yield Text("")
         yield from limits_shown(limits, leads=said.get("role") == "leader", width=width)
@@ -125,8 +127,9 @@ def _tables(said: Said, width: int) -> Iterator[RenderableType]:
         yield _models(models)
 
 
-def _lanes(lanes: Mapping[str, Said]) -> Table:
-    table = columns("lane", "in Kafka", "waiting", "tokens", "time needed", "oldest", "calling", "to be published")
+def _lanes(lanes: Mapping[str, Said], width: int) -> Table:
+    spoken = ("time needed", "to be published") if width >= _ROOMY else ("needs", "decided")
+    table = columns("lane", "in Kafka", "waiting", "tokens", spoken[0], "oldest", "calling", spoken[1])
     for name, lane in list(lanes.items())[:SHOWN_MAX]:
         waiting = int(lane.get("waiting", 0))
         table.add_row(

@@ -76,6 +76,22 @@ def test_lanes_and_limits_are_tables_with_bars() -> None:
     assert "outcomes of all leaders  completed 7" in lines
 
 
+def test_no_title_and_no_figure_is_cut_at_80_columns() -> None:
+    busy = lane(waiting=12_345, waiting_tokens=9_876_543, waiting_seconds=11_520.0, calling=512, oldest_s=6_300.0)
+    name = "a-fine-tuned-model-of-a-very-long-name:2026"
+    spent = {"requests": 1_234_567, "charge_tokens_mean": 12_404, "input_tokens_mean": 11, "output_tokens_mean": 113}
+    status = said(lanes={"standard": busy | {"lag": {"requests": 120_000, "age_s": 4.0}}}, models={name: spent})
+    found = look(status)
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    console.print(page(found, findings(found), NOW, width=80))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    numbers = text[text.index("lane ") :]
+    assert numbers.count("…") == 1  # of the model's name, which is cut everywhere
+    for figure in ("120,000", "12,345", "9,876,543", "3 h 12 min", "1 h 45 min", "1,234,567", "12,404"):
+        assert figure in numbers
+
+
 def test_what_kafka_still_holds_is_shown_with_its_age_where_kafka_has_not_answered_of_late() -> None:
     for lag, expected in (
         ({"requests": 0, "age_s": 15.0}, ["bulk", "0", "0"]),
