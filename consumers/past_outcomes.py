@@ -4,7 +4,7 @@ One pass, without a group: nothing is stored and no reader is disturbed. It hold
 service that acts on outcomes uses `consumers.results`.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Self
 
 from broker.adapters.kafka_client import client_doors
@@ -29,6 +29,7 @@ class PastOutcomes(Opened):
     Attributes:
         topic: The topic it reads.
         skipped: Records that are no outcomes.
+        published_at: When Kafka took the outcome that was handed out last; None before the first.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class PastOutcomes(Opened):
     ) -> None:
         self.topic = topic or results_topic(topic_prefix)
         self.skipped = 0
+        self.published_at: datetime | None = None
         self._scan = client_doors("", connection).scan(self.topic, since=since)
         self._order: OldestFirst | None = None
 
@@ -83,6 +85,7 @@ class PastOutcomes(Opened):
         while self._order is not None and (standing := await self._order.next()) is not None:
             outcome = outcome_in(standing.record)
             if outcome is not None:
+                self.published_at = datetime.fromtimestamp(standing.timestamp_ms / 1000, UTC)
                 return outcome
             self.skipped += 1
         raise StopAsyncIteration

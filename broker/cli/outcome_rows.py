@@ -27,14 +27,14 @@ _TEXT_CHARS_MAX: Final = 100_000
 _WELL, _FAILED, _CUT = "green", "bold red", "yellow"
 
 
-def line_of(outcome: Outcome, *, text: bool) -> Line:
-    """The row; below it why it failed, or with `text` what the model wrote."""
+def line_of(outcome: Outcome, *, text: bool, at: datetime | None = None) -> Line:
+    """The row, `at` being its end; below it why it failed, or with `text` what the model wrote."""
     ended, style, below = _end_of(outcome)
     if text and not isinstance(outcome, Failed):
         below = short(text_of(outcome.response) or "(no text)", _TEXT_CHARS_MAX)
     tokens = None if isinstance(outcome, Failed) or outcome.usage is None else outcome.usage.total_tokens
     cells = (
-        _when(outcome.timings.finished_at),
+        _when(at),
         spoken_id(outcome.id, outcome.run),
         outcome.lane or "-",
         outcome.tenant or "-",

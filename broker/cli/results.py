@@ -62,11 +62,19 @@ class Manner:
     limit: int = 0
     table: Columns | None = None
 
-    def made(self, outcome: Outcome) -> Line | str:
-        """What is shown of one: less than the whole of it is kept."""
+    def made(self, outcome: Outcome, published_at: datetime | None = None) -> Line | str:
+        """What is shown of one: less than the whole of it is kept.
+
+        Args:
+            outcome: One that was not called does not say when it ended.
+            published_at: When Kafka took it, where that is known: it stands for its end then.
+        """
+        at = outcome.timings.finished_at or published_at
         if self.as_json:
             return outcome_line(outcome)
-        return safe(_as_line(outcome, text=self.text)) if self.table is None else line_of(outcome, text=self.text)
+        if self.table is None:
+            return safe(_as_line(outcome, text=self.text, at=at))
+        return line_of(outcome, text=self.text, at=at)
 
     def show(self, rows: Collection[Line | str]) -> None:
         """These, below those before."""
@@ -79,8 +87,9 @@ class Manner:
 
 @dataclass(slots=True)
 class _Seen:
-    """How many outcomes were chosen, whether one of them failed, and how many of all could not be read."""
+    """How many outcomes there are and were chosen, whether one of these failed, and how many of all were unreadable."""
 
+    total: int = 0
     count: int = 0
     failed: bool = False
     unreadable: int = 0
@@ -214,7 +223,7 @@ async def _looked_back(sought: _Sought, chosen: Chosen, manner: Manner, *, timeo
     async with closing(past):
         await _opened(past.open, sought, timeout_s)
         async for outcome in _chosen(past, chosen, seen):
-            kept.append(manner.made(outcome))
+            kept.append(manner.made(outcome, past.published_at))
             if len(kept) == page_rows:
                 manner.show(kept)
                 kept.clear()
@@ -222,17 +231,25 @@ async def _looked_back(sought: _Sought, chosen: Chosen, manner: Manner, *, timeo
     _say_skipped(past.skipped)
     if manner.table is not None:
         shown = f" Shown: the newest {manner.limit:,}; --limit 0 shows all." if 0 < manner.limit < seen.count else ""
-        say(f"{counted(seen.count, 'outcome')} in {past.topic}.{shown}", err=True)
+        say(f"{_how_many(chosen, seen)} in {past.topic}.{shown}", err=True)
     return not seen.failed
 
 
 async def _chosen(outcomes: AsyncIterator[Outcome], chosen: Chosen, seen: _Seen) -> AsyncIterator[Outcome]:
     async for outcome in outcomes:
+        seen.total += 1
         seen.unreadable += is_unreadable(outcome)
         if chosen.holds(outcome):
             seen.count += 1
             seen.failed = seen.failed or isinstance(outcome, Failed)
             yield outcome
+
+
+def _how_many(chosen: Chosen, seen: _Seen) -> str:
+    """`3 outcomes`, or which part of them was chosen."""
+    if chosen == Chosen():
+        return counted(seen.count, "outcome")
+    return f"{seen.count:,} of {counted(seen.total, 'outcome')}"
 
 
 def _say_skipped(count: int) -> None:
@@ -241,10 +258,9 @@ def _say_skipped(count: int) -> None:
         say(f"{counted(count, 'record')} {are} skipped.", err=True)
 
 
-def _as_line(outcome: Outcome, *, text: bool = False) -> str:
-    """One line for a pipe or a file."""
-    finished = outcome.timings.finished_at
-    when = to_wire(finished) if finished else "-"
+def _as_line(outcome: Outcome, *, text: bool = False, at: datetime | None = None) -> str:
+    """One line for a pipe or a file; `at` is its end."""
+    when = to_wire(at) if at else "-"
     name = spoken_id(outcome.id, outcome.run)
     columns = [when, name, outcome.lane or "-", outcome.tenant or "-", outcome.model or "-"]
     if is_unreadable(outcome):

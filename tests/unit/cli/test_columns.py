@@ -39,7 +39,7 @@ def outcomes() -> list[Line]:
     completed = Completed(id="lead-8841-email", response=answer, finish=Finish.STOP, **done)
     failed = Failed(id=HOSTILE, lane=HOSTILE, tenant=HOSTILE, model=HOSTILE, reason=HOSTILE, message=HOSTILE)
     cut = Completed(id="b", run=2, response={}, finish=Finish.LENGTH)
-    return [line_of(completed, text=True), line_of(failed, text=False), line_of(cut, text=True)]
+    return [line_of(each, text=each is not failed, at=each.timings.finished_at) for each in (completed, failed, cut)]
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])

@@ -34,5 +34,5 @@ def test_an_outcome_is_one_line_for_a_person() -> None:
         usage=Usage(total_tokens=7),
         timings=Timings(finished_at=NOW),
     )
-    assert _as_line(completed) == "2026-01-02T03:04:05.678Z  a#1  bulk  -  m  completed  7 tokens"
+    assert _as_line(completed, at=NOW) == "2026-01-02T03:04:05.678Z  a#1  bulk  -  m  completed  7 tokens"
     assert _as_line(Failed(id="a", reason="rejected", message="No.")) == "-  a  -  -  -  failed (rejected)  No."

@@ -4,7 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from broker.cli.columns import Columns
+from broker.cli.outcome_rows import COLUMNS
 from broker.cli.results import Chosen, Manner, _looked_back, _Sought
+from broker.cli.screen import screen
 from broker.errors import Unreachable
 from broker.settings.load import load_settings
 from broker.testing.client_doors import MemoryClientDoors
@@ -116,3 +119,23 @@ async def test_those_that_are_chosen_are_shown_in_a_pipe_a_line_each(  # noqa: P
     said = capsys.readouterr()
     assert [line.split("  ")[1] for line in said.out.splitlines()] == [f"lead-{number}" for number in ids]
     assert said.err == ""
+
+
+async def test_an_outcome_without_an_end_of_its_own_is_shown_with_the_time_at_which_kafka_took_it(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await world.shown(Chosen(ids=frozenset({"lead-3"})), Manner())
+    assert capsys.readouterr().out.startswith("2026-12-01T09:00:03.000Z  lead-3")
+    await world.shown(Chosen(ids=frozenset({"lead-3"})), Manner(table=Columns(screen(), COLUMNS)))
+    assert capsys.readouterr().out.splitlines()[1].startswith("12-01 09:00:03  lead-3")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [(Chosen(), "9 outcomes in"), (Chosen(lane="bulk"), "4 of 9 outcomes in"), (Chosen(tenant="no"), "0 of 9 outcomes in")],
+)
+async def test_a_choice_says_of_how_many(
+    world: World, chosen: Chosen, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await world.shown(chosen, Manner(table=Columns(screen(), COLUMNS)))
+    assert capsys.readouterr().err == f"{said} generation.results.\n"
