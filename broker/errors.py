@@ -130,16 +130,15 @@ class MissingTopic(ServiceError):  # noqa: N818
 
         `beside` are the topics that there are, if Kafka was asked for all.
         """
-        named = ", ".join(topics)
-        noun = "The topic" if len(topics) == 1 else "The topics"
+        named = ", ".join(sorted(topics))
+        noun, are, do, them = ("topic", "is", "does", "it") if len(topics) == 1 else ("topics", "are", "do", "them")
         if hidden_from:
             said = (
-                f"{noun} {named} is missing, or hidden from {hidden_from} by an ACL: grant DESCRIBE on it, which READ "
-                "and WRITE include, or run `headrace topics create`."
+                f"The {noun} {named} {are} missing, or hidden from {hidden_from} by an ACL: grant DESCRIBE on {them}, "
+                "which READ and WRITE include, or run `headrace topics create`."
             )
         else:
-            verb = "does" if len(topics) == 1 else "do"
-            said = f"{noun} {named} {verb} not exist: run `headrace topics create`."
+            said = f"The {noun} {named} {do} not exist: run `headrace topics create`."
         super().__init__(said)
         self.topics = topics
         self.beside = frozenset(beside)

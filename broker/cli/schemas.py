@@ -53,7 +53,8 @@ def export(
         return
     for path in changed:
         say(f"wrote {path}")
-    say(f"{counted(len(changed), 'file')} written, {len(written) - len(changed)} were there unchanged.", err=True)
+    same = len(written) - len(changed)
+    say(f"{counted(len(changed), 'file')} written, {same} {'was' if same == 1 else 'were'} there unchanged.", err=True)
 
 
 def _contents(directory: Path) -> dict[Path, bytes]:

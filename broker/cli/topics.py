@@ -9,6 +9,7 @@ from rich.text import Text
 
 from broker.adapters.kafka_connection import KafkaConnection
 from broker.adapters.kafka_topics import Cluster, create_missing, look, node_count
+from broker.cli.amounts import counted
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.patience import hush_kafka, kafka_at, run_verb, within
 from broker.cli.screen import screen, show_beside, show_to_copy
@@ -49,7 +50,8 @@ def create(
         return
     for name in created:
         say(f"created {name}")
-    say(f"{len(created)} topics created, {len(specs) - len(created)} were there.", err=True)
+    there = len(specs) - len(created)
+    say(f"{counted(len(created), 'topic')} created, {there} {'was' if there == 1 else 'were'} there.", err=True)
 
 
 @app.command()

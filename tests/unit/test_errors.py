@@ -44,4 +44,7 @@ def test_missing_topics_are_named_with_the_verb_that_creates_them() -> None:
         "The topic a is missing, or hidden from user u by an ACL: grant DESCRIBE on it, which READ and WRITE include, "
         "or run `headrace topics create`."
     )
-    assert str(errors.MissingTopic("a", "b")) == "The topics a, b do not exist: run `headrace topics create`."
+    assert str(errors.MissingTopic("b", "a")) == "The topics a, b do not exist: run `headrace topics create`."
+    assert str(errors.MissingTopic("a", "b", hidden_from="user u")).startswith(
+        "The topics a, b are missing, or hidden from user u by an ACL: grant DESCRIBE on them, which "
+    )
