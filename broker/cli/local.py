@@ -87,7 +87,7 @@ def down(data: Data = None, as_json: Json = False) -> None:
         pairs = [asdict(each) for each in stopped]
         say_json({"stopped": bool(stopped), "data_dir": stopped[-1].data_dir if stopped else None, "pairs": pairs})
     elif not stopped:
-        say("Nothing to stop: no local Kafka and Valkey run.")
+        say(f"Nothing to stop: no local Kafka and Valkey run{_in(data)}.", wrap=True)
     for each in () if as_json else stopped:
         pids = f"pid {', '.join(map(str, each.pids))}" if each.pids else "nothing ran there any more"
         rest = "their data are thrown away" if each.thrown_away else "their data stay"
@@ -109,8 +109,15 @@ def status(data: Data = None, as_json: Json = False) -> None:
     if as_json:
         say_json({"running": False})
     else:
-        say(safe(half) if half else "No local Kafka and Valkey run: start them with `headrace local up`.", err=True)
+        option = f" --data {safe(str(data))}" if data else ""
+        none = f"No local Kafka and Valkey run{_in(data)}: start them with `headrace local up{option}`."
+        say(safe(half) if half else none, err=True)
     raise typer.Exit(_UNREACHABLE)
+
+
+def _in(data: Path | None) -> str:
+    """Where none run: elsewhere one may."""
+    return f" in {safe(str(data))}" if data else ""
 
 
 def _announce(services: LocalServices, *, as_json: bool) -> None:

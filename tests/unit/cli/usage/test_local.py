@@ -42,10 +42,10 @@ class Usage:
 ROWS = (
     Usage("up --nodes 0 --foreground", 2, r"A local Kafka has 1 node or 3, not 0"),
     Usage("up --nodes -3", 2, r"A local Kafka has 1 node or 3, not -3"),
-    Usage("down --data {tmp}/nowhere", 0, r"Nothing to stop"),
+    Usage("down --data {tmp}/nowhere", 0, r"Nothing to stop: no local Kafka and Valkey run in .*/nowhere\."),
     Usage("down", 0, r"Nothing to stop: no local Kafka and Valkey run\."),
     Usage("status", 3, r"No local Kafka and Valkey run: start them with `headrace local up`\."),
-    Usage("status --data {tmp}/nowhere", 3, r"start them with `headrace local up`"),
+    Usage("status --data {tmp}/nowhere", 3, r"run in .*/nowhere: start them with `headrace local up --data .*/nowhere`\."),
     Usage(
         "up --nodes 3", 2, r"A Kafka with 1 node runs already, in .*: end it with `headrace local down`", ("unnamed",)
     ),
