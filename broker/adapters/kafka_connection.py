@@ -268,5 +268,5 @@ async def kafka_errors_explained(connection: KafkaConnection, *, right: str = "R
     except KafkaConnectionError as reason:
         raise await explain_unreachable(connection) from reason
     except (KafkaError, OSError) as reason:
-        said = str(reason) or type(reason).__name__
+        said = (str(reason) or type(reason).__name__).rstrip(".")
         raise Unreachable(f"Kafka at {connection.bootstrap_servers} does not answer as it should: {said}.") from reason

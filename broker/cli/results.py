@@ -124,7 +124,9 @@ def results(  # noqa: PLR0917  # Typer reads them by name
             help="The newest N, or with --follow the next N; 0: all. Else 100 on a terminal, and all in a pipe.",
         ),
     ] = None,
-    topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="Another topic of outcomes, such as a reply_to.")] = None,
+    topic: Annotated[
+        str | None, typer.Option(metavar="TOPIC", help="Another topic of outcomes, such as a reply_to.")
+    ] = None,
     as_json: Json = False,
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,

@@ -23,36 +23,53 @@ def upstream(
     *,
     host: Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65_535, help="The port; 0 takes a free one.")] = 8089,
-    tokens_per_minute: Annotated[int, typer.Option(metavar="N", min=1, help="The token limit of every model.")] = 200_000,
-    requests_per_minute: Annotated[int, typer.Option(metavar="N", min=1, help="The request limit of every model.")] = 500,
+    tokens_per_minute: Annotated[
+        int, typer.Option(metavar="N", min=1, help="The token limit of every model.")
+    ] = 200_000,
+    requests_per_minute: Annotated[
+        int, typer.Option(metavar="N", min=1, help="The request limit of every model.")
+    ] = 500,
     requests_per_day: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="A daily request limit as well; headers then show the day.")
     ] = None,
     law: Annotated[Law, typer.Option(metavar="|".join(Law), help="How Chat Completions are charged.")] = Law.CHAT_2025,
     burst_s: Annotated[
-        float | None, typer.Option("--burst-s", metavar="SECONDS", help="Also a hidden bucket of so many seconds of quota.")
+        float | None,
+        typer.Option("--burst-s", metavar="SECONDS", help="Also a hidden bucket of so many seconds of quota."),
     ] = None,
     latency: Annotated[str, typer.Option(metavar="S|S-S", help="Seconds an answer takes, as 0.2 or 1-4.")] = "1-4",
     error_rate: Annotated[
-        float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Share of admitted calls that end in 500, 502 or 503.")
+        float,
+        typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Share of admitted calls that end in 500, 502 or 503."),
     ] = 0.0,
     long_429_rate: Annotated[
         float,
         typer.Option(
-            "--long-429-rate", metavar="SHARE", min=0.0, max=1.0, help="Share of calls that a project's daily limit refuses, unpaid."
+            "--long-429-rate",
+            metavar="SHARE",
+            min=0.0,
+            max=1.0,
+            help="Share of calls that a project's daily limit refuses, unpaid.",
         ),
     ] = 0.0,
     long_429_s: Annotated[
-        float, typer.Option("--long-429-s", metavar="SECONDS", help="Seconds those are told to wait; a limit per day may round up.")
+        float,
+        typer.Option(
+            "--long-429-s", metavar="SECONDS", help="Seconds those are told to wait; a limit per day may round up."
+        ),
     ] = 90.0,
     stream_cut_rate: Annotated[
-        float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Share of streams whose connection is cut after some deltas.")
+        float,
+        typer.Option(
+            metavar="SHARE", min=0.0, max=1.0, help="Share of streams whose connection is cut after some deltas."
+        ),
     ] = 0.0,
     stream_error_rate: Annotated[
         float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Share of streams that end in an error event.")
     ] = 0.0,
     declined_rate: Annotated[
-        float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Share of contents that the model declines to answer.")
+        float,
+        typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Share of contents that the model declines to answer."),
     ] = 0.0,
     behaviour: Annotated[
         list[str] | None,

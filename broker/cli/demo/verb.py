@@ -32,7 +32,9 @@ _LEADS_MAX = 500
 def demo(
     *,
     leads: Annotated[int, typer.Option(metavar="N", min=1, max=_LEADS_MAX, help="How many of the 500 leads.")] = 60,
-    law: Annotated[Law, typer.Option(metavar="|".join(Law), help="How the simulated OpenAI charges a call.")] = Law.CHAT_2025,
+    law: Annotated[
+        Law, typer.Option(metavar="|".join(Law), help="How the simulated OpenAI charges a call.")
+    ] = Law.CHAT_2025,
     seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same answers and latencies.")] = 7,
     json_wanted: Annotated[bool, typer.Option("--json", help="For machines: one object at the end.")] = False,
     tokens_per_minute: Annotated[int, typer.Option(min=500, hidden=True)] = 10_000,

@@ -41,10 +41,12 @@ def simulate(
     *,
     config: Config = None,
     tokens_per_minute: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=10**12, help="The quota of every limit; else what the settings believe.")
+        int | None,
+        typer.Option(metavar="N", min=1, max=10**12, help="The quota of every limit; else what the settings believe."),
     ] = None,
     requests_per_minute: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=10**9, help="The same in requests; else the settings', else no limit.")
+        int | None,
+        typer.Option(metavar="N", min=1, max=10**9, help="The same in requests; else the settings', else no limit."),
     ] = None,
     rate: Annotated[
         list[str] | None, typer.Option(metavar="LANE=RATE", help="How many come: urgent=2/s, bulk=5000/day.")
@@ -60,7 +62,10 @@ def simulate(
     ] = None,
     model: Annotated[str, typer.Option(metavar="MODEL", help="The model that --rate asks for.")] = "gpt-4o-mini",
     hours: Annotated[
-        float | None, typer.Option(metavar="HOURS", min=0.001, max=8_784.0, help="For how long --rate goes on; 1 without --requests.")
+        float | None,
+        typer.Option(
+            metavar="HOURS", min=0.001, max=8_784.0, help="For how long --rate goes on; 1 without --requests."
+        ),
     ] = None,
     requests: Annotated[int | None, typer.Option(metavar="N", min=1, max=10**7, help="So many and no more.")] = None,
     law: Annotated[Law, typer.Option(metavar="|".join(Law), help="How Chat Completions are charged.")] = Law.CHAT_2025,

@@ -132,7 +132,11 @@ async def test_an_outcome_without_an_end_of_its_own_is_shown_with_the_time_at_wh
 
 @pytest.mark.parametrize(
     ("chosen", "said"),
-    [(Chosen(), "9 outcomes in"), (Chosen(lane="bulk"), "4 of 9 outcomes in"), (Chosen(tenant="no"), "0 of 9 outcomes in")],
+    [
+        (Chosen(), "9 outcomes in"),
+        (Chosen(lane="bulk"), "4 of 9 outcomes in"),
+        (Chosen(tenant="no"), "0 of 9 outcomes in"),
+    ],
 )
 async def test_a_choice_says_of_how_many(
     world: World, chosen: Chosen, said: str, capsys: pytest.CaptureFixture[str]

@@ -45,7 +45,9 @@ ROWS = (
     Usage("down --data {tmp}/nowhere", 0, r"Nothing to stop: no local Kafka and Valkey run in .*/nowhere\."),
     Usage("down", 0, r"Nothing to stop: no local Kafka and Valkey run\."),
     Usage("status", 3, r"No local Kafka and Valkey run: start them with `headrace local up`\."),
-    Usage("status --data {tmp}/nowhere", 3, r"run in .*/nowhere: start them with `headrace local up --data .*/nowhere`\."),
+    Usage(
+        "status --data {tmp}/nowhere", 3, r"run in .*/nowhere: start them with `headrace local up --data .*/nowhere`\."
+    ),
     Usage(
         "up --nodes 3", 2, r"A Kafka with 1 node runs already, in .*: end it with `headrace local down`", ("unnamed",)
     ),
