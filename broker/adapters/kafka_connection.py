@@ -268,5 +268,10 @@ async def kafka_errors_explained(connection: KafkaConnection, *, right: str = "R
     except KafkaConnectionError as reason:
         raise await explain_unreachable(connection) from reason
     except (KafkaError, OSError) as reason:
-        said = (str(reason) or type(reason).__name__).rstrip(".")
-        raise Unreachable(f"Kafka at {connection.bootstrap_servers} does not answer as it should: {said}.") from reason
+        place = f"Kafka at {connection.bootstrap_servers}"
+        raise Unreachable(f"{place} does not answer as it should: {words_of(reason)}.") from reason
+
+
+def words_of(error: BaseException) -> str:
+    """What the client library or the system says, for a sentence of ours that ends behind it; never empty."""
+    return str(error).rstrip(".") or type(error).__name__

@@ -23,7 +23,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from broker.adapters.kafka_batches import Pieces
-from broker.adapters.kafka_connection import KafkaConnection, user_of
+from broker.adapters.kafka_connection import KafkaConnection, user_of, words_of
 from broker.adapters.kafka_consumer import close_consumer, limit_prefetch, make_consumer, start_consumer
 from broker.adapters.kafka_fetch import fetched_batch
 from broker.adapters.kafka_watch import TopicWatch
@@ -61,7 +61,7 @@ class KafkaLane:
             try:
                 await start_consumer(consumer)
             except (KafkaError, OSError) as error:
-                raise LogUnavailable(f"Lane topic {self._topic} cannot be reached: {error}.") from error
+                raise LogUnavailable(f"Lane topic {self._topic} cannot be reached: {words_of(error)}.") from error
             self._consumer = consumer
         return self._consumer
 
@@ -313,4 +313,4 @@ class _translated(contextlib.AbstractContextManager[None]):  # noqa: N801 — re
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KafkaError | OSError | TimeoutError):
-            raise LogUnavailable(f"Lane topic {self._topic} cannot be reached: {error}.") from error
+            raise LogUnavailable(f"Lane topic {self._topic} cannot be reached: {words_of(error)}.") from error

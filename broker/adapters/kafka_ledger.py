@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from broker.adapters.kafka_connection import KafkaConnection, user_of
+from broker.adapters.kafka_connection import KafkaConnection, user_of, words_of
 from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
 from broker.adapters.kafka_watch import TopicWatch
 from broker.errors import LogUnavailable, MissingTopic, PositionGone, RightsError, Unreachable
@@ -50,7 +50,7 @@ class KafkaLedger:
         except BaseException as error:  # whoever is cancelled meanwhile leaves nothing open
             await close_consumer(consumer)
             if isinstance(error, KafkaError | OSError | TimeoutError | Unreachable):
-                raise LogUnavailable(f"The ledger {self._place.topic} cannot be read: {error}.") from error
+                raise LogUnavailable(f"The ledger {self._place.topic} cannot be read: {words_of(error)}.") from error
             raise
         self._consumer = consumer
         return start
@@ -109,9 +109,10 @@ class KafkaLedger:
         try:
             got = await consumer.getmany(self._place, timeout_ms=timeout_ms, max_records=_ROWS_A_READ)
         except OffsetOutOfRangeError as error:
-            raise PositionGone(f"The ledger {self._place.topic} does not hold what comes next: {error}.") from error
+            next_gone = f"The ledger {self._place.topic} does not hold what comes next: {words_of(error)}."
+            raise PositionGone(next_gone) from error
         except (KafkaError, OSError) as error:
-            raise LogUnavailable(f"The ledger {self._place.topic} cannot be read: {error}.") from error
+            raise LogUnavailable(f"The ledger {self._place.topic} cannot be read: {words_of(error)}.") from error
         rows = got.get(self._place, ())
         return [LedgerRow(row.offset, row.timestamp, row.value) for row in rows if row.value is not None]
 
@@ -125,7 +126,7 @@ class KafkaLedger:
             ends = await consumer.end_offsets([self._place])
             return bool(await consumer.position(self._place) >= ends[self._place])
         except (KafkaError, OSError) as error:
-            raise LogUnavailable(f"The ledger {self._place.topic} cannot be read: {error}.") from error
+            raise LogUnavailable(f"The ledger {self._place.topic} cannot be read: {words_of(error)}.") from error
 
     def _opened(self) -> AIOKafkaConsumer:
         assert self._consumer is not None  # noqa: S101 — programmer error: read before open

@@ -11,6 +11,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
+    NodeNotReadyError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
@@ -189,3 +190,20 @@ async def test_what_aiokafka_raises_becomes_one_of_ours(raised: Exception, kind:
     with pytest.raises(kind) as translated:
         await ask()
     assert translated.value.__cause__ is raised
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (NodeNotReadyError("Not ready (node id 1)."), "(node id 1)."),
+        (OSError("gone"), "gone."),
+        (OSError(), "OSError."),
+    ],
+)
+async def test_a_sentence_with_the_words_of_the_client_ends_in_one_full_stop(reason: Exception, said: str) -> None:
+    connection = KafkaConnection("127.0.0.1:9")
+    with pytest.raises(Unreachable) as told:
+        async with kafka_errors_explained(connection):
+            raise reason
+    assert str(told.value).endswith(said)
+    assert ".." not in str(told.value).removeprefix("Kafka at 127.0.0.1:9")
