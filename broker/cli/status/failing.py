@@ -19,7 +19,7 @@ def dead_letters(said: Said) -> str | None:
     if not isinstance(told, Mapping) or not isinstance(told.get("dead_letters"), Mapping):
         return None
     seconds = _number(told.get("seconds", _HOUR_S), _HOUR_S)
-    span = "in the last hour" if seconds >= _HOUR_S else f"since it started, {spoken_s(seconds)} ago"
+    span = "in the last hour" if seconds >= _HOUR_S else f"since it started ({spoken_s(seconds)} ago)"
     return f"dead letters {span}  {_listed(told['dead_letters']) or 'none'}"
 
 

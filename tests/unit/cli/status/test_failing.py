@@ -22,7 +22,7 @@ def test_dead_letters_of_the_last_hour_are_counted_by_reason() -> None:
         dead_letters(lately(rejected=1_200, exhausted=1))
         == "dead letters in the last hour  1,200 rejected, 1 exhausted"
     )
-    assert dead_letters(lately(seconds=720)) == "dead letters since it started, 12 min ago  none"
+    assert dead_letters(lately(seconds=720)) == "dead letters since it started (12 min ago)  none"
     assert dead_letters(said()) is None
 
 
