@@ -1,9 +1,5 @@
 """`-h` of every verb: no word of a library, nothing cut, no line wider than the terminal."""
 
-import os
-import pty
-import subprocess
-import sys
 from importlib import import_module
 
 import pytest
@@ -11,6 +7,7 @@ import typer
 
 from broker.cli.main import main
 from broker.cli.verbs import VERBS
+from tests.unit.cli.on_a_terminal import on_a_terminal
 
 
 def every_page() -> list[str]:
@@ -58,12 +55,7 @@ def test_a_long_description_takes_the_width_there_is(
 def test_a_terminal_gets_the_same_page_as_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["local", "-h"]) == 0
     piped = capsys.readouterr().out
-    ours, its = pty.openpty()
-    environ = {**os.environ, "COLUMNS": "80", "TERM": "xterm-256color"}
-    command = (sys.executable, "-m", "broker.cli.main", "local", "-h")
-    subprocess.run(command, env=environ, stdin=its, stdout=its, stderr=its, check=True)  # a page fits into its buffer
-    os.close(its)
-    shown = os.read(ours, 65_536).decode().replace("\r\n", "\n")
-    os.close(ours)
+    code, shown = on_a_terminal(("local", "-h"), 80, out=True)
+    assert code == 0
     assert shown == piped
     assert "headrace[local]" in " ".join(shown.split())

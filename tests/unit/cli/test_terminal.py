@@ -1,14 +1,7 @@
 """Whatever strangers write, a terminal only shows it."""
 
-import fcntl
 import json
-import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
 import unicodedata
 from pathlib import Path
 
@@ -18,6 +11,7 @@ from broker.cli.main import main
 from broker.cli.results import _as_line
 from broker.cli.terminal import safe, safe_bytes, say, say_json, short, wrapped
 from schemas.outcome import Failed
+from tests.unit.cli.on_a_terminal import on_a_terminal
 
 
 @pytest.mark.parametrize(
@@ -72,19 +66,15 @@ def test_a_sentence_is_wrapped_at_words_and_commands_stay_whole(line: str, shown
     assert wrapped(line, 20) == shown
 
 
-def test_a_sentence_fits_a_terminal_and_is_one_line_in_a_pipe() -> None:
-    ours, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
-    command = (sys.executable, "-m", "broker.cli.main", "results", "--from", "yesterday at noon")
-    ended = subprocess.run(command, stdin=its, stdout=subprocess.PIPE, stderr=its, check=False)
-    os.close(its)
-    told = os.read(ours, 65_536).decode().splitlines()
-    os.close(ours)
-    piped = subprocess.run(command, capture_output=True, text=True, check=False).stderr
-    assert (ended.returncode, ended.stdout) == (2, b"")
+def test_a_sentence_fits_a_terminal_and_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    typed = ("results", "--from", "yesterday at noon")
+    code, shown = on_a_terminal(typed, 40, out=False)
+    told = shown.splitlines()
+    assert code == 2
     assert len(told) > 1
     assert max(map(len, told)) <= 40
-    assert " ".join(told) + "\n" == piped
+    assert main(list(typed)) == 2
+    assert " ".join(told) + "\n" == capsys.readouterr().err
 
 
 HOSTILE = "gpt\x1b]0;owned\x07\x9b31m\u202e\u2028\ufeff"
