@@ -231,6 +231,9 @@ class LaneLog(Protocol):
     def position(self, partition: int) -> int:
         """The offset from which `take` goes on; one that found no record may have passed markers and aborted ones."""
 
+    def is_at_end(self, partition: int) -> bool:
+        """Whether nothing stands there for `take`, as far as is known; nothing is asked."""
+
     async def close(self) -> None:
         """Close the connection."""
 

@@ -138,6 +138,13 @@ class KafkaLane:
         """See `broker.ports.LaneLog.position`."""
         return self._next[partition]
 
+    def is_at_end(self, partition: int) -> bool:
+        """See `broker.ports.LaneLog.is_at_end`."""
+        known = self._apart.keys() | self._errors.keys() | self._doubts.keys()
+        if self._consumer is None or self._early.get(partition) or partition in known:
+            return False
+        return self._has_read_all(self._consumer, partition)
+
     async def wait(self, partitions: Sequence[int], timeout_ms: int) -> None:
         """See `broker.ports.LaneLog.wait`: the record that wakes us is kept for its partition's next `take`."""
         consumer = await self._open()
@@ -167,7 +174,7 @@ class KafkaLane:
             await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await ended(*asking)
-        if self._errors or all(self._is_at_end(consumer, number) for number in partitions):
+        if self._errors or all(self._has_read_all(consumer, number) for number in partitions):
             self._is_in_doubt = False  # it is known whose it was, or nothing raises any more
 
     async def _ask(self, consumer: AIOKafkaConsumer, partition: int, timeout_ms: int) -> None:
@@ -187,7 +194,7 @@ class KafkaLane:
             return self._taken_apart(partition, records_max)
         if (error := self._errors.pop(partition, None)) is not None:
             return await self._failed(partition, records_max, error)
-        if partition in self._doubts and self._is_at_end(consumer, partition):
+        if partition in self._doubts and self._has_read_all(consumer, partition):
             del self._doubts[partition]  # no record raised, but Kafka for a moment: a right was missing
         if partition in self._doubts:
             return await self._one_by_one(consumer, partition, records_max)
@@ -203,7 +210,7 @@ class KafkaLane:
             return await self._failed(partition, records_max, raised)
         return await self._taken(consumer, partition, records)
 
-    def _is_at_end(self, consumer: AIOKafkaConsumer, partition: int) -> bool:
+    def _has_read_all(self, consumer: AIOKafkaConsumer, partition: int) -> bool:
         """Whether the last fetch has shown that nothing stands there that could be read; nothing is asked.
 
         That nothing comes for half a second shows no such thing: what is broken may take longer to come again.

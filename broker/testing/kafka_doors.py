@@ -191,6 +191,10 @@ class MemoryLane:
         """See `broker.ports.LaneLog.position`."""
         return self._next[partition]
 
+    def is_at_end(self, partition: int) -> bool:
+        """See `broker.ports.LaneLog.is_at_end`."""
+        return not self._has_more(partition)
+
     async def close(self) -> None:
         """See `broker.ports.LaneLog.close`."""
 

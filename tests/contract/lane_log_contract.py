@@ -227,6 +227,26 @@ class LaneLogContract:
         assert texts(await taken(lane, 0, 2)) == ["held", "behind"]
         await lane.close()
 
+    async def test_it_tells_where_nothing_is_left_to_take(self, world: KafkaWorld) -> None:
+        await world.append(0, *values("a", "b"))
+        lane = world.lane()
+        await lane.start({0: 0, 1: 0})
+        await lane.wait([0], 10_000)
+        assert not lane.is_at_end(0), "what a wait saw is still to be taken"
+        assert texts(await taken(lane, 0, 2)) == ["a", "b"]
+        assert lane.is_at_end(0)
+        stranger = world.stranger()
+        await stranger.write(0, b"held")
+        assert await _nothing(lane, 0)
+        assert (lane.is_at_end(0), lane.is_at_end(1)) == (True, True), "what is not committed is not there yet"
+        await stranger.commit()
+        await lane.wait([0], 10_000)
+        assert not lane.is_at_end(0)
+        assert texts(await taken(lane, 0, 1)) == ["held"]
+        lane.rewind(0, 2)
+        assert not lane.is_at_end(0)
+        await lane.close()
+
     async def test_what_retention_removed_is_one_unreadable_range(self, world: KafkaWorld) -> None:
         await world.append(0, *values(*"abcde"))
         await world.append(1, *values("x"))

@@ -186,3 +186,17 @@ async def test_a_broken_batch_that_takes_long_to_come_again_is_read_apart_beside
     assert [value for value in taken if value in consumer.values[BROKEN]] == consumer.values[BROKEN]
     assert consumer.read_apart == [0]
     assert len(taken) == 303
+
+
+async def test_a_partition_of_which_anything_is_kept_or_in_doubt_is_at_no_end() -> None:
+    lane, consumer = KafkaLane(KafkaConnection("127.0.0.1:1"), topic="topic"), Consumer()
+    assert not lane.is_at_end(0), "nothing is known before anything was asked"
+    lane._consumer = consumer
+    await lane.start(dict.fromkeys(PARTITIONS, 0))
+    assert (lane.is_at_end(0), lane.is_at_end(BROKEN)) == (True, False)
+    lane.rewind(BROKEN, len(consumer.values[BROKEN]))
+    assert lane.is_at_end(BROKEN)
+    consumer.passing = 1
+    await asyncio.sleep(2 * FETCHED_AFTER_S)
+    assert await lane.take(BROKEN, 20) == []
+    assert not lane.is_at_end(BROKEN), "the next take finds out what has raised"

@@ -75,6 +75,9 @@ class Log:
     def position(self, partition: int) -> int:
         return self.place[partition]
 
+    def is_at_end(self, partition: int) -> bool:
+        raise NotImplementedError
+
     async def close(self) -> None:
         raise NotImplementedError
 

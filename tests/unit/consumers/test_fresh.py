@@ -58,6 +58,9 @@ class Lane:
     def position(self, partition: int) -> int:
         raise NotImplementedError
 
+    def is_at_end(self, partition: int) -> bool:
+        raise NotImplementedError
+
     async def close(self) -> None:
         raise NotImplementedError
 
