@@ -5,7 +5,8 @@ while Redis does not confirm the lease, since a transaction proves leadership an
 levels; now and then while anything is parked, since what is parked must not age out of the ledger; and hourly for every
 partition, since stored offsets of a group without members expire, or twice a window, so that the ledger never looks as
 if no dispatcher led. And one is begun at once where a record must be named as a suspect, or is none any more, and
-where a call waits for the line that says it begins.
+where a call waits for the line that says it begins. While records that are named are being read, it waits a moment for
+the line that strikes them off, or naming would take a second one.
 
 Where even a transaction without any decision is refused, its line leaves out for a minute what can wait: levels,
 renewals, attempts that started or ended. What is left is bounded: 200 decisions, 100 overdue requests, and as many
@@ -24,6 +25,7 @@ from broker.core.bounds import (
     LEVEL_NAME_CHAR_BYTES,
     LEVELS_A_LINE_MAX,
     LEVELS_BYTES_A_LINE_MAX,
+    NAMED_READ_MS,
     OVERDUE_LOOKED_FOR_MS,
     PROBE_EVERY_MS,
     RECOMMIT_EVERY_MS,
@@ -97,7 +99,7 @@ class Batches:
         self._overdue_under_way: tuple[Overdue, ...] = ()
         self._cancels_under_way: tuple[Cancel, ...] = ()
         self.suspects = Suspects()
-        self._begun_at_ms = 0
+        self._begun_at_ms, self._ended_at_ms = 0, 0
         self._levels_at_ms = 0
         self._levels_next = 0
         self._recommit_at_ms = 0
@@ -169,7 +171,9 @@ class Batches:
         if self.suspects.due or self.is_awaited:
             due_ms = min(due_ms, self._begun_at_ms)
         decided_ms = self._outbox.due_at()
-        return due_ms if decided_ms is None or due_ms < decided_ms else decided_ms
+        if decided_ms is not None and decided_ms < due_ms:
+            due_ms = decided_ms
+        return max(due_ms, self._ended_at_ms + NAMED_READ_MS) if self.suspects.are_read else due_ms
 
     def begin(
         self,
@@ -247,13 +251,14 @@ class Batches:
         self._levels_next += len(every)
         return every
 
-    def end(self, serial: int, crashed: Collection[TicketNumber] = ()) -> Ended | None:
+    def end(self, serial: int, crashed: Collection[TicketNumber] = (), now_ms: int = 0) -> Ended | None:
         """The commit of that batch returned; None if it has been called unknown meanwhile.
 
         `crashed`: these tickets were published as Failed, since the record that was decided could not be made.
         """
         if serial != self._serial or not self._outbox.busy:
             return None
+        self._ended_at_ms = now_ms
         self._forget_orders()
         self._written += len(self._started_under_way)
         calls, self._started_under_way, self._ended_under_way = self._ended_under_way, [], []

@@ -11,6 +11,9 @@ OUTCOME_BYTES_MAX = 1024 * 1024 - 64 * 1024
 LINGER_MS = 50
 """How long an outcome of a patient lane may wait for company in its transaction. The first lane's never waits."""
 
+NAMED_READ_MS = 100
+"""How long after a commit that names records the next transaction waits for the line that strikes them off; reading
+50 small ones takes 15."""
 PROBE_EVERY_MS = 1_000
 """While calls are in flight a transaction at least this often proves leadership and carries started attempts."""
 
@@ -148,7 +151,7 @@ not struck off is read with more caution than it needs, and no more."""
 DEATHS_IN_A_ROW_WITHIN_MS = 600_000
 """Deaths further apart are no row. A platform waits up to five minutes before it starts a process that keeps dying."""
 CAUTIOUS_BATCH_MAX = 50
-"""Records named together. Naming costs two commits, so 50 keep caution above 500 records/s on three nodes."""
+"""Records named together. Naming costs a commit, so 50 keep caution above 500 records/s on three nodes."""
 DEATHS_BY_DECODING = 2
 """A record that was named alone when so many terms died is not decoded again."""
 DEATHS_BY_TAKING = 3

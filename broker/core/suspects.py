@@ -151,6 +151,11 @@ class Suspects:
         """Whether the ledger says something else."""
         return self._named != self._written
 
+    @property
+    def are_read(self) -> bool:
+        """Whether the ledger names records that are being read now; the line that strikes them off comes next."""
+        return bool(self._written) and self._named == self._written
+
     def is_written(self, sources: tuple[Source, ...]) -> bool:
         """Whether the ledger names exactly these records."""
         return self._written == sources

@@ -61,6 +61,7 @@ class Driver:
         self.room_changed = asyncio.Event()
         self.cautious: set[LanePartition] = set()  # partitions in which records are named before they are read
         self.naming = asyncio.Lock()
+        self._struck_off: list[Callable[[], None]] = []
         self._committed = asyncio.Event()
         self._defect: Exception | None = None
 
@@ -91,6 +92,13 @@ class Driver:
         """Have the ledger name these records and no other; return when it does. Hold `naming` meanwhile."""
         self.post(Suspected(sources))
         await self._until(lambda: self.core.batches.suspects.is_written(sources))
+        struck_off, self._struck_off = self._struck_off, []
+        for call in struck_off:
+            call()
+
+    def once_struck_off(self, call: Callable[[], None]) -> None:
+        """`call` it when the ledger does not name any more what it names now: at the next `name` of anyone."""
+        self._struck_off.append(call)
 
     async def _until(self, written: Callable[[], bool]) -> None:
         """Return when a commit has made that true."""

@@ -72,6 +72,7 @@ class LaneIntake:
         self._looked_up_ms: int | None = None
         self._topic_id: str | None = None
         self._cautions: dict[int, Caution] = {}  # partitions whose records are named in the ledger before they are read
+        self._still_named: list[tuple[LanePartition, list[tuple[Source, Callable[[], None]]]]] = []  # and read
         self._read_bytes = 0  # since others had a turn
         self._partitions: list[int] = []
         self._full: dict[int, int] = {}  # partitions whose next record does not fit, and when they are asked again
@@ -100,6 +101,7 @@ class LaneIntake:
         task, self._task = self._task, None
         if task is not None:
             await ended(task)
+        self._still_named.clear()
 
     @property
     def takes(self) -> bool:
@@ -132,10 +134,13 @@ class LaneIntake:
                 took = await self._round(partitions)
             except (LogUnavailable, MissingTopic) as error:
                 _log.warning("lane_unreadable", lane=self.lane, reason=str(error))
+                await self._strike_off()
                 await asyncio.sleep(RETRY_S)
                 self._looked_up_ms = None  # the topic may have been made anew: look before anything is taken
                 continue
-            if not took:
+            if self._still_named and not took:
+                await self._strike_off()
+            elif not took:
                 await self._idle(partitions)
 
     async def _round(self, partitions: Sequence[int]) -> bool:
@@ -150,6 +155,8 @@ class LaneIntake:
             if partition in self._cautions:
                 took = await self._took_with_caution(partition, self._cautions[partition])
             elif self._driver.cautious:
+                if self.log.is_at_end(partition):
+                    continue  # else each look would cost a transaction that strikes off what is named elsewhere
                 async with self._driver.naming:  # what is named must not be blamed for what is read elsewhere
                     await self._driver.name()
                     took = await self._took(partition, room)
@@ -185,6 +192,9 @@ class LaneIntake:
         offset = self.log.position(partition)
         while self._driver.core.want(Source(place, offset)) is Want.SKIP:
             offset += 1
+        if self._still_named and (offset >= caution.until or not caution.may_take(offset)):
+            await self._strike_off()  # what has been read comes first, or once more where there is no room for it
+            return True
         if offset >= caution.until:
             return self._end_caution(partition)
         if self._driver.core.want(Source(place, offset)) is Want.FULL:
@@ -200,10 +210,21 @@ class LaneIntake:
         if offset in caution.deaths:
             deaths = caution.deaths[offset]
             _log.warning("record_suspected", lane=self.lane, partition=partition, offset=offset, deaths=deaths)
-        count = min(caution.batch_max(offset), max(1, self._room(partition)))
+        return await self._took_named(place, offset, caution)
+
+    async def _took_named(self, place: LanePartition, offset: int, caution: Caution) -> bool:
+        """The records from `offset` on, where the partition stands and the first is to be taken."""
+        partition = place.number
+        room = self._room(partition) - sum(len(read) for _, read in self._still_named)
+        if room <= 0 and self._still_named:
+            return False
+        count = min(caution.batch_max(offset), max(1, room))
         sources = [Source(place, offset + step) for step in range(count)]
         async with self._driver.naming:
             await self._driver.name(*(each for each in sources if self._driver.core.want(each) is not Want.SKIP))
+            if self.log.position(partition) != offset:  # there was no room for what has been struck off
+                await self._driver.name()
+                return True
             got = await self._named(partition, count)
             if isinstance(got, Unreadable) or not got:
                 await self._driver.name()
@@ -225,9 +246,10 @@ class LaneIntake:
         return []
 
     async def _read_named(self, place: LanePartition, got: Sequence[Fetched], end: int, *, decode: bool) -> None:
-        """Read the records below `end`, strike them off, and only then hand them over: a call may be deadly as well.
+        """Read the records below `end`, to be handed over once they are struck off: a call may be deadly as well.
 
-        Where offsets have gaps, the first record may stand at `end` or behind it; it was named by its position.
+        The line that names the next records strikes them off, or one that names none if there are none now. Where
+        offsets have gaps, the first record may stand at `end` or behind it; it was named by its position.
         """
         read = list[tuple[Source, Callable[[], None]]]()
         for fetched in got:
@@ -240,19 +262,31 @@ class LaneIntake:
                 read.append((source, await self._read(source, fetched)))
             elif want is Want.TAKE:
                 self._hand_over(*self._unread(source, fetched), fetched)  # before it is struck off, or it would be read
-        await self._driver.name()
-        for source, hand_over in read:
-            if self._driver.core.want(source) is Want.FULL:
-                self.log.rewind(place.number, source.offset)
-                self._wait_for_room(place.number)
-                return
-            hand_over()
+        self._still_named.append((place, read))
+        self._driver.once_struck_off(self._hand_over_read)
+
+    def _hand_over_read(self) -> None:
+        """All that was named and is struck off; of a partition without room, the rest is read again."""
+        still_named, self._still_named = self._still_named, []
+        for place, read in still_named:
+            for source, hand_over in read:
+                if self._driver.core.want(source) is Want.FULL:
+                    self.log.rewind(place.number, source.offset)
+                    self._wait_for_room(place.number)
+                    break
+                hand_over()
 
     def _unread(self, source: Source, fetched: Fetched) -> tuple[Cargo, Read]:
         """A record that is not decoded any more, since two terms have died of that."""
         _log.error("record_crashed", lane=self.lane, partition=source.partition.number, offset=source.offset)
         cargo = self._cargo(source, fetched.record, self._submitted_at(fetched.timestamp_ms))
         return cargo, self._entry.unread(fetched.record)
+
+    async def _strike_off(self) -> None:
+        """No more records are named now."""
+        if self._still_named:
+            async with self._driver.naming:
+                await self._driver.name()
 
     def _end_caution(self, partition: int) -> bool:
         del self._cautions[partition]

@@ -2,13 +2,15 @@
 
 from broker.core.bounds import (
     LEAN_STARTED_MAX,
+    NAMED_READ_MS,
 )
 from broker.core.commands import (
     StartedEntry,
 )
 from broker.core.setback import Setback
+from broker.core.ticket import Source
 from tests.unit.core.batching import NOW, settled_bench
-from tests.unit.core.specimens import candidate, identity, ticket
+from tests.unit.core.specimens import candidate, identity, place, ticket
 
 
 def test_a_call_that_waits_for_its_line_begins_a_transaction_at_once_and_waits_for_its_commit() -> None:
@@ -124,3 +126,19 @@ def test_a_lean_line_names_a_bounded_number_of_calls_that_wait_for_it() -> None:
         assert bench.batches.tells_of(line) is told
     bench.batches.started(StartedEntry(identity("y"), 1))
     assert bench.begin().started == ()
+
+
+def test_the_next_transaction_waits_a_moment_for_the_line_that_strikes_off_what_is_named() -> None:
+    bench, named = settled_bench(), (Source(place(), 7),)
+    bench.batches.started(StartedEntry(identity("a"), 1), awaited=True)
+    bench.batches.suspects.name(named)
+    assert bench.quiet() == NOW, "naming waits for nothing"
+    batch = bench.begin()
+    committed_ms = NOW + 200
+    bench.batches.end(batch.serial, (), committed_ms)
+    bench.batches.started(StartedEntry(identity("b"), 1), awaited=True)
+    assert bench.quiet() == committed_ms + NAMED_READ_MS
+    bench.batches.suspects.name((Source(place(), 8),))
+    assert (bench.quiet() or 0) <= committed_ms, "it is there"
+    bench.batches.suspects.name(())
+    assert (bench.quiet() or 0) <= committed_ms

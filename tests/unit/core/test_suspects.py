@@ -228,11 +228,14 @@ def test_a_record_that_is_named_is_written_once_the_line_is_committed() -> None:
     suspects.name((SECOND,))
     suspects.end()
     assert (suspects.is_written((FIRST,)), suspects.is_written((SECOND,)), suspects.due) == (True, False, True)
+    assert not suspects.are_read, "others are to be named"
+    suspects.name((FIRST,))
+    assert suspects.are_read
     suspects.name(())
     assert suspects.begin() == ()
     assert not suspects.is_written(())
     suspects.end()
-    assert (suspects.is_written(()), suspects.due) == (True, False)
+    assert (suspects.is_written(()), suspects.due, suspects.are_read) == (True, False, False)
 
 
 def test_in_doubt_no_record_is_named() -> None:

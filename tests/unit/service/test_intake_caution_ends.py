@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_CALL
+from broker.core.events import Suspected
 from broker.core.reception import CALLS_KILL
 from broker.core.suspects import Caution
+from broker.core.ticket import LanePartition, Source
 from broker.ports import Fetched, Unreadable
 from broker.testing.kafka_doors import MemoryLane
 from broker.testing.upstream import Asked
@@ -268,3 +270,39 @@ async def test_who_is_named_dies_of_nothing_that_is_read_elsewhere() -> None:
         "x-bulk": "crashed",
     }
     await process.end()
+
+
+async def test_a_lane_at_its_end_strikes_nothing_off_and_one_that_has_a_record_does() -> None:
+    world, place = World(), LanePartition("standard", 0)
+    process = Process(world, "a").start()
+    await led(process)
+    process.driver.cautious.add(place)
+    process.driver.post(Suspected((Source(place, 0),)))
+    await asyncio.sleep(5)
+    lines = len(world.ledger())
+    assert world.ledger()[-1].suspects == (f"{STANDARD}/0/0",)
+    await asyncio.sleep(5)
+    assert len(world.ledger()) == lines, "each look of an idle lane would cost a transaction or two"
+    world.submit("x", "urgent")
+    await until(lambda: world.upstream.inflight == 1)
+    assert world.ledger()[-1].suspects == ()
+    await process.kill()
+
+
+async def test_a_line_names_the_next_records_and_strikes_off_those_before_in_one() -> None:
+    world = World(latency_s=1_000)
+    for number in range(230):
+        world.submit(f"r{number}", "standard", partition=0)
+    world.kafka.commit_takes_s = 0.01
+    for owner in "ab":
+        process = Process(world, owner).start()
+        await led(process)
+        await process.kill()
+    process = Process(world, "c").start()
+    await until(lambda: world.upstream.inflight == 230)
+    lines = [line for line in world.ledger() if line.owner == "c" and line.kind is LedgerKind.STEP]
+    named = [len(line.suspects) for line in lines]
+    first = named.index(50)
+    assert named[first : first + 6] == [50, 50, 50, 50, 30, 0]
+    assert not any(named[first + 6 :])
+    await process.kill()
