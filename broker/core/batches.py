@@ -4,9 +4,9 @@ An empty transaction is begun too, when silence would be worse: once a second wh
 while Redis does not confirm the lease, since a transaction proves leadership and carries the attempts started and the
 levels; now and then while anything is parked, since what is parked must not age out of the ledger; and hourly for every
 partition, since stored offsets of a group without members expire, or twice a window, so that the ledger never looks as
-if no dispatcher led. And one is begun at once where a record must be named as a suspect, or is none any more, and
-where a call waits for the line that says it begins. While records that are named are being read, it waits a moment for
-the line that strikes them off, or naming would take a second one.
+if no dispatcher led. And one is begun at once where a record must be named as a suspect, or is none any more; 50 ms
+after the last where a call waits for the line that says it begins. While records that are named are being read, it
+waits a moment for the line that strikes them off, or naming would take a second one.
 
 Where even a transaction without any decision is refused, its line leaves out for a minute what can wait: levels,
 renewals, attempts that started or ended. What is left is bounded: 200 decisions, 100 overdue requests, and as many
@@ -25,6 +25,7 @@ from broker.core.bounds import (
     LEVEL_NAME_CHAR_BYTES,
     LEVELS_A_LINE_MAX,
     LEVELS_BYTES_A_LINE_MAX,
+    LINGER_MS,
     NAMED_READ_MS,
     OVERDUE_LOOKED_FOR_MS,
     PROBE_EVERY_MS,
@@ -168,8 +169,10 @@ class Batches:
         elif parked:
             looked_for_ms = min(self._window_ms // RENEWALS_LOOKED_FOR_PARTS, OVERDUE_LOOKED_FOR_MS)
             due_ms = min(due_ms, self._begun_at_ms + looked_for_ms)
-        if self.suspects.due or self.is_awaited:
+        if self.suspects.due:
             due_ms = min(due_ms, self._begun_at_ms)
+        elif self.is_awaited:
+            due_ms = min(due_ms, self._begun_at_ms + LINGER_MS)
         decided_ms = self._outbox.due_at()
         if decided_ms is not None and decided_ms < due_ms:
             due_ms = decided_ms

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median_low
 
-from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
+from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED, COMMITS_REMEMBERED
 from broker.core.breaker import Breaker
 from broker.core.budget import Budget
 from broker.core.commands import StartedEntry
@@ -22,7 +22,7 @@ class Flight:
     """One HTTP call on its way, and the mirror that has paid for it.
 
     `probes` are the open breakers it is the probe of; it is `wanted` while its ticket waits for the answer. It leaves
-    once the ledger tells of its `line`; 0: at once.
+    once the ledger tells of its `line`, 0: at once, and a place is free.
     """
 
     ticket: Ticket
@@ -44,6 +44,10 @@ class Flights:
         self._flights: dict[CallNumber, Flight] = {}
         self._wanted: dict[Ticket, CallNumber] = {}
         self._serial = 0
+        self._wait_for_lines = False  # calls wait for the ledger to tell of them
+        self._ahead_max = 0
+        self._ended = 0  # calls, since the last commit
+        self._ended_by_commit: deque[int] = deque(maxlen=COMMITS_REMEMBERED)
         self._durations_ms: deque[int] = deque(maxlen=CALLS_REMEMBERED)
         self.held_bytes = 0
 
@@ -51,9 +55,37 @@ class Flights:
         return len(self._flights)
 
     def room(self, keep_ppm: int = 0) -> bool:
-        """Whether one more call fits both bounds, and leaves such a share of the places to others."""
+        """Whether one more call fits both bounds, and leaves such a share of the places to others.
+
+        While calls wait for the ledger to tell of them, some are admitted ahead of a place, or places would stand empty
+        for as long: see `told`.
+        """
         most = places(self._inflight_max, keep_ppm) if keep_ppm else self._inflight_max
+        if self._wait_for_lines:
+            most += self._ahead_max
         return len(self._flights) < most and self.held_bytes + CALL_RESERVE_BYTES <= self._held_bytes_max
+
+    @property
+    def has_place(self) -> bool:
+        """Whether one more call finds a place as soon as its line is told: those before it leave one."""
+        return len(self._flights) < self._inflight_max
+
+    def waits(self, call: CallNumber, line: int) -> None:
+        """That call leaves once the ledger tells of its line, and a place is free."""
+        flight = self._flights[call]
+        flight.line = line
+        if not flight.ticket.candidate.order:
+            self._wait_for_lines = line > 0
+
+    def told(self) -> None:
+        """The ledger has told of lines.
+
+        A line is told two commits after its call was admitted, at most. So many calls are admitted ahead as places come
+        free in that time.
+        """
+        self._ended_by_commit.append(self._ended)
+        self._ended = 0
+        self._ahead_max = min(2 * sum(self._ended_by_commit) // COMMITS_REMEMBERED, self._inflight_max)
 
     def expected_ms(self) -> int:
         """How long a call started now should take at most: the longest of the recent ones."""
@@ -85,6 +117,7 @@ class Flights:
     def land(self, call: CallNumber, now_ms: int) -> Flight:
         """A call ended; if its ticket waited for it, it holds nothing until it is said what the answer weighs."""
         flight = self._flights.pop(call)
+        self._ended += 1
         ticket = flight.ticket
         self._durations_ms.append(now_ms - flight.sent_ms)
         if self._landed is not None:

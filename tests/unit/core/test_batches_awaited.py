@@ -2,6 +2,7 @@
 
 from broker.core.bounds import (
     LEAN_STARTED_MAX,
+    LINGER_MS,
     NAMED_READ_MS,
 )
 from broker.core.commands import (
@@ -13,24 +14,24 @@ from tests.unit.core.batching import NOW, settled_bench
 from tests.unit.core.specimens import candidate, identity, place, ticket
 
 
-def test_a_call_that_waits_for_its_line_begins_a_transaction_at_once_and_waits_for_its_commit() -> None:
+def test_a_call_that_waits_for_its_line_begins_a_transaction_soon_and_waits_for_its_commit() -> None:
     bench = settled_bench()
     assert bench.batches.started(StartedEntry(identity("a"), 1)) == 0
-    assert (bench.quiet() or 0) > NOW
+    assert (bench.quiet() or 0) > NOW + LINGER_MS
     line = bench.batches.started(StartedEntry(identity("b"), 1), awaited=True)
     later = bench.batches.started(StartedEntry(identity("c"), 1))
-    assert (bench.quiet() or 0) <= NOW
+    assert bench.quiet() == NOW + LINGER_MS
     bench.begin()
     bench.batches.interrupt()
     assert not bench.batches.tells_of(line)
-    assert (bench.quiet() or 0) <= NOW, "the commit is unknown: it is written again"
+    assert bench.quiet() == NOW + LINGER_MS, "the commit is unknown: it is written again"
     batch = bench.begin()
     assert not bench.batches.tells_of(line)
     assert len(batch.started) == 3
     bench.batches.end(batch.serial)
     assert bench.batches.tells_of(line)
     assert bench.batches.tells_of(later)
-    assert (bench.quiet() or 0) > NOW
+    assert (bench.quiet() or 0) > NOW + LINGER_MS
 
 
 def test_a_call_waits_for_its_line_while_one_before_it_in_its_ordering_key_does() -> None:
@@ -126,6 +127,12 @@ def test_a_lean_line_names_a_bounded_number_of_calls_that_wait_for_it() -> None:
         assert bench.batches.tells_of(line) is told
     bench.batches.started(StartedEntry(identity("y"), 1))
     assert bench.begin().started == ()
+
+
+def test_lines_that_calls_wait_for_follow_each_other_so_closely_and_no_closer() -> None:
+    bench = settled_bench()
+    bench.batches.started(StartedEntry(identity("a"), 1), awaited=True)
+    assert bench.quiet() == NOW + LINGER_MS
 
 
 def test_the_next_transaction_waits_a_moment_for_the_line_that_strikes_off_what_is_named() -> None:

@@ -1,0 +1,48 @@
+"""Caution after deaths that no record and no call has caused: outcomes come as fast as before them."""
+
+import asyncio
+
+from tests.unit.service.rig import Process, World, led, settings_of
+from tests.virtual_time import VIRTUAL_TIME
+
+pytestmark = VIRTUAL_TIME
+
+PLACES, LATENCY_S = 40, 0.1
+"""400 outcomes a second at most."""
+COMMIT_TAKES_S = 0.036
+BACKLOG = 4_000
+MEASURED_S = 2.0
+
+
+async def test_three_deaths_in_a_row_slow_nothing_down() -> None:
+    """Each call waits for a commit then, and so does each batch of records: neither costs a place, nor a second one."""
+    world = World(latency_s=LATENCY_S)
+    settings = settings_of(dispatcher={"inflight_max": PLACES}, lanes={"bulk": {"order": 2, "buffer_max": 1_000}})
+    for number in range(BACKLOG):
+        world.submit(f"r{number}", "bulk", partition=number % 2)
+    world.kafka.commit_takes_s = COMMIT_TAKES_S
+    calls: list[int] = []
+
+    async def rate(process: Process) -> float:
+        await led(process)
+        await asyncio.sleep(1)
+        begun = len(world.outcomes())
+        for _ in range(100):
+            await asyncio.sleep(MEASURED_S / 100)
+            calls.append(world.upstream.inflight)
+        return (len(world.outcomes()) - begun) / MEASURED_S
+
+    process = Process(world, "a", settings=settings).start()
+    before = await rate(process)
+    for owner in "bcd":
+        await process.kill()
+        process = Process(world, owner, settings=settings).start()
+        if owner != "d":
+            await led(process)
+            await asyncio.sleep(1)
+    after = await rate(process)
+    assert process.intakes["bulk"]._cautions, "all of it was measured with caution"
+    assert before > 0.9 * PLACES / LATENCY_S
+    assert after >= 0.9 * before
+    assert max(calls) == PLACES
+    await process.end()
