@@ -23,9 +23,9 @@ Rules:
 - A term that died while a record was named, to be read with caution, has died of that record. The calls under way are
   *in doubt*: each waits until the term has been quiet, and is called like any other then. Else a deadly call that
   begins while records are named would be held against them in every term, and be made without end (seed 80181).
-- A settled request, or a parked one, has no deaths any more; that it was parked before a call began, and is said again,
-  changes nothing. An attempt that ended without a fate is not under way. Each term counts attempts anew, from those
-  that the record itself tells of: a request may be parked after fewer than were under way when an earlier term died.
+- A request that has an outcome has no deaths any more. A parked one keeps them, or a deadly call that is refused for
+  its rate now and then would never be singled out. That a request was parked is said again also while its copy is
+  called, and ends no call. An attempt that ended without a fate is not under way.
 - Two terms that died within ten minutes of each other are followed by ten minutes of *caution*: a call begins only once
   the ledger says so. Else one that ends its process at once would be known to no successor.
 - A place among the few is free again when the ledger says that its call has ended: an answer in memory dies with us.
@@ -45,7 +45,7 @@ from broker.core.bounds import (
     INHERITED_CALLS_MAX,
 )
 from broker.core.commands import SettledEntry, StartedEntry
-from broker.core.identity import Identity
+from broker.core.identity import Fate, Identity
 
 Key = tuple[bytes, int]
 """A request in the ledger: hash of its id, run."""
@@ -58,7 +58,6 @@ class Death:
     term: int
     owner: str
     alone: bool
-    attempt: int
 
 
 class Casualties:
@@ -110,9 +109,9 @@ class Casualties:
         if self._under_way or self._deaths or self._doubted:
             for entry in entries:
                 key = entry.identity.id_hash, entry.identity.run
-                attempt = self._under_way.get(key)
-                if entry.ends(self._last_attempt(key) if attempt is None else attempt):
+                if entry.ends(self._under_way.get(key, 0)):
                     self._under_way.pop(key, None)
+                if entry.fate is not Fate.PARKED:
                     self._clear(key)
 
     def _begin(self, term: int, owner: str) -> None:
@@ -142,21 +141,16 @@ class Casualties:
     def _bury(self) -> None:
         """The term that was read so far has died, with all that was under way in it."""
         suspects = sum(self._count(key, self._term) >= DEATHS_UNSUSPECTED for key in self._under_way)
-        for key, attempt in self._under_way.items():
+        for key in self._under_way:
             alone = suspects == 1 and self._count(key, self._term) >= DEATHS_UNSUSPECTED
-            self._deaths.setdefault(key, {})[self._term] = Death(self._term, self._owner, alone, attempt)
+            self._deaths.setdefault(key, {})[self._term] = Death(self._term, self._owner, alone)
         _shorten(self._deaths)
 
     def _recount(self) -> None:
         self._suspects = {key for key, deaths in self._deaths.items() if len(deaths) >= DEATHS_UNSUSPECTED}
 
-    def _last_attempt(self, key: Key) -> int:
-        """The last attempt that is held against a request."""
-        held = (each.attempt for each in self._deaths.get(key, {}).values())
-        return max(held, default=self._doubted.get(key, 0))
-
     def _clear(self, key: Key) -> None:
-        """Its request has an outcome, or is parked."""
+        """Its request has an outcome."""
         self._deaths.pop(key, None)
         self._doubted.pop(key, None)
         self._suspects.discard(key)
@@ -205,8 +199,9 @@ class Casualties:
                 self._called.pop((entry.identity.id_hash, entry.identity.run), None)
             for settlement in settled:
                 key = settlement.identity.id_hash, settlement.identity.run
-                attempt = self._called.get(key)
-                if settlement.ends(self._last_attempt(key) if attempt is None else attempt):
+                if settlement.ends(self._called.get(key, 0)):
+                    self._called.pop(key, None)
+                if settlement.fate is not Fate.PARKED:
                     self._clear(key)
 
     def stand_by(self) -> None:
