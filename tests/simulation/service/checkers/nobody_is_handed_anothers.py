@@ -62,7 +62,8 @@ def _waiting(
             yield f"{sender} is told of a conflict that there is none of"
         return
     if handed is None:
-        if sent.id not in history.excused and not history.trimmed:
+        is_excused = sent.id in history.excused or (sent.id, sent.run) in history.convicted()
+        if not (is_excused or history.trimmed):
             yield f"{sender} is neither answered nor told of a conflict"
     elif reason := _why_not(history, handed, sent, decoded):
         yield f"{sender} is handed {reason}"
