@@ -4,8 +4,8 @@ Another HTTP server answers 404 to every request. If each of these is taken for 
 emptied into the dead letters within seconds. So each answer is examined for which server wrote it (`look_of`). What
 becomes of the request depends on what is known of the base URL and of the models (`Addressee`):
 
-- Before any call to this base URL has been answered, an answer that the API did not write fails no request: also not
-  a JSON-RPC server's error, which has a code, or a gateway's page that says that the request is too large.
+- Before any call to this base URL has been answered, an answer that the API did not write fails no request: neither
+  does a JSON-RPC server's error, though it has a code, nor a gateway's page that says that the request is too large.
 - Later, a 404 or 405 fails its request only if another model was answered between two 404s of this one: by a call that
   was sent after the first 404, and whose answer came before the last one's call was sent. Until then the request is
   called again. If no other model has been answered within a minute, the account's breaker opens (`Ruling.ELSEWHERE`).
@@ -95,10 +95,9 @@ def _of_404(answer: Answer) -> Look:
 
 
 def _has_fields(answer: Answer) -> bool:
-    """Whether an error has any field that the API's have beside their text; any server may write a text."""
-    if answer.error_type or answer.error_param:
-        return True
-    return bool(answer.error_code) and _RPC_CODE.fullmatch(answer.error_code or "") is None
+    """Whether an error has any field that the API's have beside their text; a text or JSON-RPC's code is none."""
+    code = answer.error_code
+    return bool(answer.error_type or answer.error_param or (code and not _RPC_CODE.fullmatch(code)))
 
 
 def _is_spoken(answer: Answer) -> bool:

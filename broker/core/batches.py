@@ -4,9 +4,10 @@ An empty transaction is begun too, when silence would be worse: once a second wh
 while Redis does not confirm the lease, since a transaction proves leadership and carries the attempts started and the
 levels; now and then while anything is parked, since what is parked must not age out of the ledger; and hourly for every
 partition, since stored offsets of a group without members expire, or twice a window, so that the ledger never looks as
-if no dispatcher led. And one is begun at once where a record must be named as a suspect, or is none any more; 50 ms
-after the last where a call waits for the line that says it begins. While records that are named are being read, it
-waits a moment for the line that strikes them off, or naming would take a second one.
+if no dispatcher led. And one is begun at once where a record must be named as a suspect, or is none any more, and 50 ms
+after the last one began where a call waits for the line that says it begins. After a line that has named records the
+next transaction waits, up to 100 ms, until they are read: so the line that strikes them off is in it, and not in a
+second one.
 
 Where even a transaction without any decision is refused, its line leaves out for a minute what can wait: levels,
 renewals, attempts that started or ended. What is left is bounded: 200 decisions, 100 overdue requests, and as many

@@ -9,11 +9,13 @@ OUTCOME_BYTES_MAX = 1024 * 1024 - 64 * 1024
 """What an outcome may weigh on a topic of 1 MiB: the difference is room for the key, the headers and the batch."""
 
 LINGER_MS = 50
-"""How long an outcome of a patient lane may wait for company in its transaction. The first lane's never waits."""
+"""How long an outcome of a patient lane may wait for company in its transaction; the first lane's never waits. As long
+after the last transaction begins one for calls that wait for the line that says that they begin."""
 
 NAMED_READ_MS = 100
 """How long after a commit that names records the next transaction waits for the line that strikes them off; reading
-50 small ones takes 15."""
+50 small records takes 15 ms."""
+
 PROBE_EVERY_MS = 1_000
 """While calls are in flight a transaction at least this often proves leadership and carries started attempts."""
 
@@ -63,7 +65,7 @@ CALLS_REMEMBERED = 64
 """How many recent call durations predict whether a call would end within a drain."""
 
 COMMITS_REMEMBERED = 8
-"""How many recent commits tell how many places come free during one."""
+"""How many recent commits predict how many calls end in the time of one."""
 
 INHERITED_CALLS_MAX = 10_000
 """How many calls of dead leaders are remembered, to count those that are made again; a metric, so the oldest may go."""

@@ -265,7 +265,7 @@ class Dispatch:
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
         entry = StartedEntry(candidate.identity, candidate.calls_before + ticket.calls)
         line = self.batches.started(entry, awaited=self._care.is_cautious(now_ms), order=candidate.order)
-        self.flights.waits(call, line)
+        self.flights.await_line(call, line)
         repeated = self._inheritance.repeats(candidate.identity)
         self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated, line))
 
@@ -344,7 +344,7 @@ class Dispatch:
         if ended is None:
             return  # called unknown already: the next promotion finds out
         self.trust.proved(event.begun_at_ms)
-        self.flights.told()
+        self.flights.committed()
         self._holding.look(committed=True)
         self._confirmed = True
         wall_ms = self.wall_ms(now_ms)

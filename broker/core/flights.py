@@ -22,7 +22,7 @@ class Flight:
     """One HTTP call on its way, and the mirror that has paid for it.
 
     `probes` are the open breakers it is the probe of; it is `wanted` while its ticket waits for the answer. It leaves
-    once the ledger tells of its `line`, 0: at once, and a place is free.
+    once the ledger tells of its `line` and a place is free; with a `line` of 0 it waits for no ledger.
     """
 
     ticket: Ticket
@@ -44,7 +44,7 @@ class Flights:
         self._flights: dict[CallNumber, Flight] = {}
         self._wanted: dict[Ticket, CallNumber] = {}
         self._serial = 0
-        self._wait_for_lines = False  # calls wait for the ledger to tell of them
+        self._goes_ahead = False  # calls wait for their lines: others are admitted ahead of a place
         self._ahead_max = 0
         self._ended = 0  # calls, since the last commit
         self._ended_by_commit: deque[int] = deque(maxlen=COMMITS_REMEMBERED)
@@ -57,31 +57,35 @@ class Flights:
     def room(self, keep_ppm: int = 0) -> bool:
         """Whether one more call fits both bounds, and leaves such a share of the places to others.
 
-        While calls wait for the ledger to tell of them, some are admitted ahead of a place, or places would stand empty
-        for as long: see `told`.
+        While calls wait for the ledger to tell of them, some more are admitted ahead of a place (`committed`): a place
+        that comes free would else stand empty while the next call waits for its line.
         """
         most = places(self._inflight_max, keep_ppm) if keep_ppm else self._inflight_max
-        if self._wait_for_lines:
+        if self._goes_ahead:
             most += self._ahead_max
         return len(self._flights) < most and self.held_bytes + CALL_RESERVE_BYTES <= self._held_bytes_max
 
     @property
     def has_place(self) -> bool:
-        """Whether one more call finds a place as soon as its line is told: those before it leave one."""
+        """Whether one more call need not be admitted ahead: fewer have been admitted than there are places."""
         return len(self._flights) < self._inflight_max
 
-    def waits(self, call: CallNumber, line: int) -> None:
-        """That call leaves once the ledger tells of its line, and a place is free."""
+    def await_line(self, call: CallNumber, line: int) -> None:
+        """Let that call leave once the ledger tells of its line; 0: it waits for no ledger.
+
+        Whether calls wait is told by the last one without an ordering key: one that has a key may wait for another one
+        of its key alone.
+        """
         flight = self._flights[call]
         flight.line = line
         if not flight.ticket.candidate.order:
-            self._wait_for_lines = line > 0
+            self._goes_ahead = line > 0
 
-    def told(self) -> None:
-        """The ledger has told of lines.
+    def committed(self) -> None:
+        """A commit has returned: count the calls that ended since the one before.
 
-        A line is told two commits after its call was admitted, at most. So many calls are admitted ahead as places come
-        free in that time.
+        A call waits for its line during two commits at most. As many calls are admitted ahead as have lately ended in
+        the time of two commits.
         """
         self._ended_by_commit.append(self._ended)
         self._ended = 0

@@ -172,12 +172,12 @@ def test_while_calls_wait_for_their_lines_as_many_are_admitted_ahead_as_places_c
     flying, mirror = flights(inflight_max=4, held_bytes_max=100 * CALL_RESERVE_BYTES), budget()
 
     def started(line: int, order: bytes = b"") -> None:
-        flying.waits(flying.start(ticket(candidate("x", order=order)), mirror, 0, account=WELL), line)
+        flying.await_line(flying.start(ticket(candidate("x", order=order)), mirror, 0, account=WELL), line)
 
     def ended_by_commit(count: int) -> None:
         for _ in range(count):
             flying.land(flying.start(ticket(), mirror, 0, account=WELL), 1)
-        flying.told()
+        flying.committed()
 
     def ahead() -> int:
         """How many more than there are places; they have landed afterwards."""
@@ -202,7 +202,7 @@ def test_while_calls_wait_for_their_lines_as_many_are_admitted_ahead_as_places_c
         ended_by_commit(50)
     assert ahead() == 4, "as many as there are places at most"
     for _ in range(COMMITS_REMEMBERED):
-        flying.told()
+        flying.committed()
     assert ahead() == 0
     ended_by_commit(COMMITS_REMEMBERED)
     assert ahead() == 2
@@ -214,7 +214,7 @@ def test_a_place_is_there_while_fewer_calls_are_in_flight_whatever_may_be_admitt
     flying, mirror = flights(inflight_max=1, held_bytes_max=9 * CALL_RESERVE_BYTES), budget()
     for _ in range(COMMITS_REMEMBERED):
         flying.land(flying.start(ticket(), mirror, 0, account=WELL), 1)
-        flying.told()
+        flying.committed()
     assert flying.has_place
-    flying.waits(flying.start(ticket(), mirror, 0, account=WELL), 1)
+    flying.await_line(flying.start(ticket(), mirror, 0, account=WELL), 1)
     assert (flying.room(), flying.has_place) == (True, False)
