@@ -74,27 +74,6 @@ class Lease(Protocol):
         """Close the connection."""
 
 
-class Tenure(Protocol):
-    """The lease while it is held, for a process that has no ledger to prove its leadership by."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether somebody else leads, or this process leaves: end what is under way, and return."""
-
-    @property
-    def is_trusted(self) -> bool:
-        """Whether a transaction may begin now: the lease holds, and the wall clock may be gone by."""
-
-    async def still_mine(self) -> bool:
-        """Ask Redis; no answer is no."""
-
-    def leads(self, term: int) -> None:
-        """The claim stands."""
-
-    def published(self) -> None:
-        """Records were committed: nothing is left that an operator must mend."""
-
-
 # ---------------------------------------------------------------------------------------------------- Kafka
 
 
@@ -201,7 +180,7 @@ class LaneLog(Protocol):
         """The lane's partitions, ascending.
 
         Raises:
-            broker.errors.MissingTopicError: The lane has no topic.
+            broker.errors.MissingTopic: The lane has no topic.
         """
 
     async def bounds(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -232,7 +211,7 @@ class LaneLog(Protocol):
         """The offset from which `take` goes on; one that found no record may have passed markers and aborted ones."""
 
     def is_at_end(self, partition: int) -> bool:
-        """Whether nothing stands there for `take`, as far as is known; nothing is asked."""
+        """Whether `take` would find nothing, by what is known here; Kafka is not asked."""
 
     async def close(self) -> None:
         """Close the connection."""

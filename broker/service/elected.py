@@ -18,7 +18,7 @@ import structlog
 from broker.clock import WallClock
 from broker.core.term import LeaseTimes, Trust
 from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead
-from broker.ports import Coordinators, LaneLog, Lease, LeaseMine, Tenure
+from broker.ports import Coordinators, LaneLog, Lease, LeaseMine
 from broker.service.backoff import Backoff
 from broker.service.containment import said
 from broker.service.health import Health
@@ -27,6 +27,7 @@ from broker.service.renewal import Renewal
 from broker.service.standby import Followed, Standby
 from broker.service.timekeeping import ByTheLeader
 from broker.tasks import ended
+from broker.tenure import Tenure
 
 WATCH_EVERY_S = 1.0
 
@@ -229,23 +230,23 @@ class Holding:
 
     @property
     def is_over(self) -> bool:
-        """See `broker.ports.Tenure.is_over`."""
+        """See `broker.tenure.Tenure.is_over`."""
         return self._leaving.is_set() or self._renewal.is_over
 
     @property
     def is_trusted(self) -> bool:
-        """See `broker.ports.Tenure.is_trusted`."""
+        """See `broker.tenure.Tenure.is_trusted`."""
         return not self.is_over and self._timekeeper.is_settled and self._trust.holds(self._clock.now_ms())
 
     async def still_mine(self) -> bool:
-        """See `broker.ports.Tenure.still_mine`."""
+        """See `broker.tenure.Tenure.still_mine`."""
         try:
             return isinstance(await self._renewal.ask(), LeaseMine)
         except LeaseUnavailable:
             return False
 
     def leads(self, term: int) -> None:
-        """See `broker.ports.Tenure.leads`."""
+        """See `broker.tenure.Tenure.leads`."""
         self.led_since_ms = self._clock.now_ms()
         self._health.kafka(None)
         self._health.role, self._health.term = "leader", term
@@ -254,5 +255,5 @@ class Holding:
         _log.info("leading", term=term)
 
     def published(self) -> None:
-        """See `broker.ports.Tenure.published`."""
+        """See `broker.tenure.Tenure.published`."""
         self._health.denied = None

@@ -15,7 +15,7 @@ import structlog
 from broker.adapters.prometheus_meter import Meter
 from broker.clock import WallClock
 from broker.errors import LeaseUnavailable
-from broker.ports import Lease, RetryDoors, Tenure
+from broker.ports import Lease, RetryDoors
 from broker.service.containment import Containment
 from broker.service.elected import Elected
 from broker.service.health import GAUGES_EVERY_S, Health
@@ -24,6 +24,7 @@ from broker.service.signals import leaving
 from broker.service.web import Web
 from broker.settings.whole import Settings
 from broker.tasks import ended
+from broker.tenure import Tenure
 from schemas.instants import to_wire
 
 LEAVE_WITHIN_S = 20.0

@@ -18,9 +18,10 @@ import structlog
 
 from broker.clock import WallClock
 from broker.errors import LogUnavailable, ProducerDead, ProgressUnreadable
-from broker.ports import Fetched, Outgoing, RetryDoors, StoredOffset, Tenure, TopicPartition, TransactionLog
+from broker.ports import Fetched, Outgoing, RetryDoors, StoredOffset, TopicPartition, TransactionLog
 from broker.ports import Unreadable as UnreadableRange
 from broker.tasks import ended
+from broker.tenure import Tenure
 from consumers.retries.allowances import Allowances
 from consumers.retries.bodies import READ_A_TIME, Bodies
 from consumers.retries.culprits import Culprits

@@ -1,0 +1,27 @@
+"""The lease as the retrier sees it.
+
+A Protocol between two packages of ours: `consumers` may import nothing of `broker.service`, which holds the lease.
+"""
+
+from typing import Protocol
+
+
+class Tenure(Protocol):
+    """The lease while it is held, for a process that has no ledger to prove its leadership by."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether somebody else leads, or this process leaves: end what is under way, and return."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether a transaction may begin now: the lease holds, and the wall clock may be gone by."""
+
+    async def still_mine(self) -> bool:
+        """Ask Redis; no answer is no."""
+
+    def leads(self, term: int) -> None:
+        """The claim stands."""
+
+    def published(self) -> None:
+        """Records were committed: nothing is left that an operator must mend."""
