@@ -61,7 +61,7 @@ class Driver:
         self.room_changed = asyncio.Event()
         self.cautious: set[LanePartition] = set()  # partitions in which records are named before they are read
         self.naming = asyncio.Lock()
-        self._struck_off: list[Callable[[], None]] = []
+        self._once_struck_off: list[Callable[[], None]] = []
         self._committed = asyncio.Event()
         self._defect: Exception | None = None
         self._places = asyncio.Semaphore(core.rules.inflight_max)
@@ -93,13 +93,13 @@ class Driver:
         """Have the ledger name these records and no other; return when it does. Hold `naming` meanwhile."""
         self.post(Suspected(sources))
         await self._until(lambda: self.core.batches.suspects.is_written(sources))
-        struck_off, self._struck_off = self._struck_off, []
-        for call in struck_off:
-            call()
+        due, self._once_struck_off = self._once_struck_off, []
+        for then in due:
+            then()
 
-    def once_struck_off(self, call: Callable[[], None]) -> None:
-        """`call` it when the ledger does not name any more what it names now: at the next `name` of anyone."""
-        self._struck_off.append(call)
+    def once_struck_off(self, then: Callable[[], None]) -> None:
+        """Call `then` when the ledger names none of the records it names now: in the next `name`, of any intake."""
+        self._once_struck_off.append(then)
 
     async def _until(self, written: Callable[[], bool]) -> None:
         """Return when a commit has made that true."""
@@ -163,9 +163,9 @@ class Driver:
     async def _call(self, command: Call, cargo: Cargo) -> Answered | Refused | Crashed:
         """One call; whatever exception ends it ends its request alone.
 
-        After deaths it waits until the ledger says that it begins, and for a place, since more are admitted then; if it
-        is cancelled meanwhile, it counts as begun. If the call of one before it in its ordering key was not sent
-        meanwhile, nor is this one.
+        After deaths it waits until the ledger says that it begins, and then for a place, since more calls are admitted
+        then than there are places; if it is cancelled meanwhile, it counts as begun. If the call of one before it in
+        its ordering key was not sent meanwhile, nor is this one.
         """
         if command.line:
             await self._until(lambda: self.core.batches.tells_of(command.line))

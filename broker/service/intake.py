@@ -48,6 +48,7 @@ NO_TIMESTAMP = -1
 STAMPED_AHEAD_MAX_MS = 86_400_000
 """Nothing was sent later than this after now, whatever it says and however wrong our clock; Kafka lets pass an hour."""
 
+_Batch = list[tuple[Source, Callable[[], None]]]  # records that were named together, each with what hands it over
 _log = structlog.get_logger("intake")
 
 
@@ -72,7 +73,7 @@ class LaneIntake:
         self._looked_up_ms: int | None = None
         self._topic_id: str | None = None
         self._cautions: dict[int, Caution] = {}  # partitions whose records are named in the ledger before they are read
-        self._still_named: list[tuple[LanePartition, list[tuple[Source, Callable[[], None]]]]] = []  # and read
+        self._still_named: list[tuple[LanePartition, _Batch]] = []  # read, and not struck off yet
         self._read_bytes = 0  # since others had a turn
         self._partitions: list[int] = []
         self._full: dict[int, int] = {}  # partitions whose next record does not fit, and when they are asked again
@@ -251,7 +252,7 @@ class LaneIntake:
         The line that names the next records strikes them off, or one that names none if there are none now. Where
         offsets have gaps, the first record may stand at `end` or behind it; it was named by its position.
         """
-        read = list[tuple[Source, Callable[[], None]]]()
+        read: _Batch = []
         for fetched in got:
             source = Source(place, fetched.offset)
             want = self._driver.core.want(source)
@@ -266,7 +267,7 @@ class LaneIntake:
         self._driver.once_struck_off(self._hand_over_read)
 
     def _hand_over_read(self) -> None:
-        """All that was named and is struck off; of a partition without room, the rest is read again."""
+        """Hand over what has been struck off; a partition without room is read again from the first that is left."""
         still_named, self._still_named = self._still_named, []
         for place, read in still_named:
             for source, hand_over in read:
