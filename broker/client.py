@@ -50,7 +50,11 @@ DEDUPE_WINDOW_S = 3_600.0
 
 
 def check_tenant(tenant: str | None) -> None:
-    """Raises InvalidRequest: It is named, and is none."""
+    """Refuse a tenant that no request can have; None means any.
+
+    Raises:
+        InvalidRequest: It is empty or too long.
+    """
     if tenant is not None and not 1 <= len(tenant) <= LABEL_LENGTH_MAX:
         raise InvalidRequest(f"A tenant has 1 to {LABEL_LENGTH_MAX} characters; leave it out to mean any.")
 

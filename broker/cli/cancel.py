@@ -28,7 +28,7 @@ def cancel(  # noqa: PLR0917  # Typer reads them by name
     ids: Annotated[list[str], typer.Argument(metavar="ID|-", help="Request ids; - reads them from standard input.")],
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcomes and show them instead.")] = False,
     tenant: Annotated[
-        str | None, typer.Option("--tenant", metavar="NAME", help="Cancel requests of this tenant only.")
+        str | None, typer.Option("--tenant", metavar="TENANT", help="Cancel requests of this tenant only.")
     ] = None,
     wait_timeout: Annotated[
         float, typer.Option("--wait-timeout", metavar="SECONDS", min=0.1, help="How long to wait for each outcome.")
