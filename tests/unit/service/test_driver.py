@@ -1,123 +1,19 @@
 """The task that owns the core: it sleeps to the exact instant, and every call it starts ends in an answer."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
-from broker.clock import WallClock
-from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Publish, StartedEntry
-from broker.core.dispatch import Dispatch
-from broker.core.events import Answered, Committed, Crashed, Draining, Event, Refused, Renewed
-from broker.core.identity import Identity
-from broker.core.notes import Notes
-from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
-from broker.core.verdict import Answer, Meaning, Verdict, judge
-from broker.service.cargo import Cargo, Hold
-from broker.service.driver import Driver
-from broker.service.rules import budget_maker, dispatch_rules
-from schemas.record import Record
-from tests.unit.core.specimens import candidate, ticket
-from tests.unit.service.rig import settings_of
+from broker.core.commands import Batch, Call, CancelCall, Contained, Forget, Publish
+from broker.core.events import Answered, Crashed, Draining, Event, Refused
+from broker.core.ticket import CallNumber, TicketNumber
+from broker.core.verdict import Meaning, Verdict
+from broker.service.cargo import Cargo
+from tests.unit.service.driving import CALL, OK, Rig, ScriptedCore, driving, ok
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
-
-OK = judge(Answer(200, {}, None, None, None, ""))
-CALL = Call(CallNumber(1), TicketNumber(1), 10, 1, repeated=False)
-
-
-class ScriptedCore(Dispatch):
-    """Hands out commands as it is told, and remembers what it was told itself and when."""
-
-    def __init__(self) -> None:
-        settings = settings_of()
-        super().__init__(dispatch_rules(settings), make_budget=budget_maker(settings), dice=lambda: 0.5)
-        self.heard: list[tuple[int, Event]] = []
-        self.asked_ms: list[int] = []
-        self.to_do: deque[list[Command]] = deque()
-        self.wakes: deque[int] = deque()
-
-    def on(self, event: Event, now_ms: int) -> None:
-        if isinstance(event, Renewed):
-            self.trust.renewed(event.sent_at_ms)
-        else:
-            self.heard.append((now_ms, event))
-
-    def commands(self, now_ms: int) -> list[Command]:
-        self.asked_ms.append(now_ms)
-        if self.wakes and self.wakes[0] <= now_ms:
-            self.wakes.popleft()
-        return self.to_do.popleft() if self.to_do else []
-
-    def wake_at(self) -> int | None:
-        return self.wakes[0] if self.wakes else None
-
-
-class Watched:
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, bool]] = []
-        self.contained_steps: list[tuple[str, type, dict[str, str | int | None]]] = []
-
-    def posted(self, event: Event) -> None:
-        self.seen.append((type(event).__name__, False))
-
-    def watch(self, command: Command, cargo: Cargo | None) -> None:
-        self.seen.append((type(command).__name__, cargo is not None))
-
-    def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
-        self.contained_steps.append((step, type(error), where))
-
-
-class Rig:
-    def __init__(
-        self, caller: Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]], core: ScriptedCore | None = None
-    ) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.clock = WallClock(self.loop.time, lambda: datetime(2026, 1, 1, tzinfo=UTC))
-        self.core, self.hold, self.watched = core or ScriptedCore(), Hold(), Watched()
-        self.driver = Driver(self.core, self.hold, self.clock, caller=caller, watcher=self.watched)
-
-    def stow(self) -> None:
-        source = Source(LanePartition("urgent", 0), 0)
-        now = self.clock.utc_now()
-        self.hold.stow(Cargo(source, "topic", Record(None, b""), None, now, now, self.clock.now_ms()))
-
-    def do(self, *commands: Command) -> None:
-        """Let the driver carry these out now."""
-        self.core.to_do.append(list(commands))
-        self.driver.post(Draining(0))
-
-    def trusted(self) -> None:
-        self.driver.post(Renewed(self.clock.now_ms()))
-
-    @property
-    def answers(self) -> list[Event]:
-        return [event for _, event in self.core.heard if isinstance(event, Answered | Refused | Crashed)]
-
-
-async def _ok(_call: Call, _cargo: Cargo) -> tuple[Verdict, int]:
-    await asyncio.sleep(2)
-    return OK, 123
-
-
-@asynccontextmanager
-async def driving(
-    caller: Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]] = _ok,
-) -> AsyncIterator[Rig]:
-    rig = Rig(caller)
-    rig.stow()
-    running = asyncio.create_task(rig.driver.run())
-    await asyncio.sleep(0)
-    try:
-        yield rig
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
 
 
 async def test_it_sleeps_to_the_exact_instant_and_not_a_moment_longer() -> None:
@@ -162,113 +58,6 @@ async def test_a_call_is_refused_at_the_door_when_trust_has_lapsed() -> None:
         rig.do(CALL)
         await asyncio.sleep(3)
         assert rig.answers == [Refused(CallNumber(1))]
-        assert ("Call", True) not in rig.watched.seen, "what has not left is not counted"
-
-
-def awaiting_its_line(rig: Rig) -> Call:
-    line = rig.core.batches.started(StartedEntry(Identity(bytes(16), 0, bytes(8)), 1), awaited=True)
-    return Call(CallNumber(1), TicketNumber(1), 10, 1, repeated=False, line=line)
-
-
-def commit(rig: Rig) -> None:
-    now_ms = rig.clock.now_ms()
-    batch = rig.core.batches.begin(1, rig.core.limits, Notes(), now_ms)
-    rig.core.batches.end(batch.serial)
-    rig.driver.post(Committed(batch.serial, now_ms))
-
-
-async def test_a_call_that_waits_for_its_line_begins_with_the_commit() -> None:
-    async with driving() as rig:
-        rig.do(awaiting_its_line(rig))
-        await asyncio.sleep(5)
-        rig.driver.post(Committed(0, 0))
-        await asyncio.sleep(5)
-        assert rig.answers == []
-        assert ("Call", True) not in rig.watched.seen, "what has not left is not counted"
-        rig.trusted()
-        began_ms = rig.clock.now_ms()
-        commit(rig)
-        await asyncio.sleep(3)
-        assert rig.core.heard[-1] == (began_ms + 2_000, Answered(CallNumber(1), OK, 123))
-        assert rig.watched.seen.count(("Call", True)) == 1
-
-
-async def test_a_call_that_waited_for_its_line_is_refused_when_trust_has_lapsed_meanwhile() -> None:
-    async with driving() as rig:
-        rig.trusted()
-        rig.do(awaiting_its_line(rig))
-        await asyncio.sleep(5)
-        commit(rig)
-        await asyncio.sleep(0.1)
-        assert rig.answers == [Refused(CallNumber(1))]
-
-
-async def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_ordering_key_that_was_not_sent() -> None:
-    async with driving() as rig:
-        core, now_ms = rig.core, rig.clock.now_ms()
-        pair = [ticket(candidate(name, limit=name, order=b"k")) for name in "ab"]
-        for each in pair:
-            core.limits.enqueue(each, now_ms)
-        for number, each in enumerate(pair, start=1):
-            paid_by, account = core.limits.serve(each, now_ms), core.limits.account.breaker
-            call = core.flights.start(each, paid_by, now_ms, account=account)
-            rig.do(replace(awaiting_its_line(rig), call=call))
-            await asyncio.sleep(1)
-            if number == 1:
-                batch = core.batches.begin(1, core.limits, Notes(), now_ms)
-        core.batches.end(batch.serial)
-        rig.driver.post(Committed(batch.serial, now_ms))
-        await asyncio.sleep(0.1)
-        assert rig.answers == [Refused(CallNumber(1))]
-        core.batches.turned_back(pair[0])
-        rig.trusted()
-        commit(rig)
-        await asyncio.sleep(3)
-        assert rig.answers == [Refused(CallNumber(1)), Refused(CallNumber(2))]
-
-
-async def test_calls_whose_lines_are_told_wait_for_a_place_in_their_order_however_many_are_admitted() -> None:
-    begun: list[CallNumber] = []
-
-    async def caller(call: Call, cargo: Cargo) -> tuple[Verdict, int]:
-        begun.append(call.call)
-        return await _ok(call, cargo)
-
-    async with driving(caller) as rig:
-        places = rig.core.rules.inflight_max
-        calls = [CallNumber(number) for number in range(1, places + 4)]
-        rig.trusted()
-        rig.do(*(replace(awaiting_its_line(rig), call=call) for call in calls))
-        await asyncio.sleep(0.1)
-        commit(rig)
-        await asyncio.sleep(0.1)
-        assert begun == calls[:places]
-        rig.do(CancelCall(calls[0]), CancelCall(calls[places]))
-        await asyncio.sleep(0.1)
-        assert begun == [*calls[:places], calls[places + 1]], "one that is cancelled meanwhile gives its turn away"
-        for _ in range(8):
-            rig.trusted()
-            await asyncio.sleep(0.5)
-        assert begun == [*calls[:places], *calls[places + 1 :]]
-        assert len(rig.answers) == len(calls)
-
-
-async def test_a_call_cancelled_while_it_waits_for_its_line_never_begins() -> None:
-    seen = []
-
-    async def caller(call: Call, cargo: Cargo) -> tuple[Verdict, int]:
-        seen.append(call)
-        return await _ok(call, cargo)
-
-    async with driving(caller) as rig:
-        rig.do(awaiting_its_line(rig))
-        await asyncio.sleep(1)
-        rig.do(CancelCall(CallNumber(1)))
-        rig.trusted()
-        commit(rig)
-        await asyncio.sleep(3)
-        assert [type(answer) for answer in rig.answers] == [Answered]
-        assert seen == []
         assert ("Call", True) not in rig.watched.seen, "what has not left is not counted"
 
 
@@ -388,7 +177,7 @@ class RottenCore(ScriptedCore):
 
 
 async def test_an_exception_of_the_core_ends_the_driver_though_a_callback_has_posted_the_event() -> None:
-    rig = Rig(_ok, RottenCore())
+    rig = Rig(ok, RottenCore())
     rig.stow()
     running = asyncio.create_task(rig.driver.run())
     rig.trusted()
@@ -403,7 +192,7 @@ async def test_an_exception_of_the_core_ends_the_driver_though_a_callback_has_po
 
 
 async def test_an_exception_of_the_core_is_raised_to_the_task_that_posted_as_well() -> None:
-    rig = Rig(_ok, RottenCore())
+    rig = Rig(ok, RottenCore())
     with pytest.raises(LookupError):
         rig.driver.post(Answered(CallNumber(1), OK, 0))
 

@@ -15,7 +15,7 @@ from schemas.codec import decode_request
 from schemas.outcome import Usage
 from schemas.record import Record
 from tests.unit.core.specimens import candidate, ticket
-from tests.unit.service.test_driver import CALL, OK, Rig, driving
+from tests.unit.service.driving import CALL, OK, Rig, driving
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME

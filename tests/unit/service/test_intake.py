@@ -22,8 +22,8 @@ from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_doors import MemoryLane
 from schemas.record import Record
 from schemas.topics import requests_topic
+from tests.unit.service.driving import ok
 from tests.unit.service.rig import PREFIX, World, grants_of, settings_of, until
-from tests.unit.service.test_driver import _ok
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -56,7 +56,7 @@ class Rig:
         self.core = Dispatch(dispatch_rules(settings), make_budget=budget_maker(settings), dice=lambda: 0.5)
         self.heard: list[Event] = []
         self.contained_steps: list[tuple[str, type]] = []
-        self.driver = Driver(self.core, Hold(), world.clock, caller=_ok, watcher=self)
+        self.driver = Driver(self.core, Hold(), world.clock, caller=ok, watcher=self)
         pricer = Pricer(settings, RoughCounter(), world.clock, grants_of(world.clock))
         self.intake = LaneIntake(lane, self.topic, self.log, self.driver, pricer)
 

@@ -1,0 +1,124 @@
+"""Calls that wait until the ledger says that they begin, and then for a place."""
+
+import asyncio
+from dataclasses import replace
+
+from broker.core.commands import Call, CancelCall, StartedEntry
+from broker.core.events import Answered, Committed, Refused
+from broker.core.identity import Identity
+from broker.core.notes import Notes
+from broker.core.ticket import CallNumber, TicketNumber
+from broker.core.verdict import Verdict
+from broker.service.cargo import Cargo
+from tests.unit.core.specimens import candidate, ticket
+from tests.unit.service.driving import OK, Rig, driving, ok
+from tests.virtual_time import VIRTUAL_TIME
+
+pytestmark = VIRTUAL_TIME
+
+
+def awaiting_its_line(rig: Rig) -> Call:
+    line = rig.core.batches.started(StartedEntry(Identity(bytes(16), 0, bytes(8)), 1), awaited=True)
+    return Call(CallNumber(1), TicketNumber(1), 10, 1, repeated=False, line=line)
+
+
+def commit(rig: Rig) -> None:
+    now_ms = rig.clock.now_ms()
+    batch = rig.core.batches.begin(1, rig.core.limits, Notes(), now_ms)
+    rig.core.batches.end(batch.serial)
+    rig.driver.post(Committed(batch.serial, now_ms))
+
+
+async def test_a_call_that_waits_for_its_line_begins_with_the_commit() -> None:
+    async with driving() as rig:
+        rig.do(awaiting_its_line(rig))
+        await asyncio.sleep(5)
+        rig.driver.post(Committed(0, 0))
+        await asyncio.sleep(5)
+        assert rig.answers == []
+        assert ("Call", True) not in rig.watched.seen, "what has not left is not counted"
+        rig.trusted()
+        began_ms = rig.clock.now_ms()
+        commit(rig)
+        await asyncio.sleep(3)
+        assert rig.core.heard[-1] == (began_ms + 2_000, Answered(CallNumber(1), OK, 123))
+        assert rig.watched.seen.count(("Call", True)) == 1
+
+
+async def test_a_call_that_waited_for_its_line_is_refused_when_trust_has_lapsed_meanwhile() -> None:
+    async with driving() as rig:
+        rig.trusted()
+        rig.do(awaiting_its_line(rig))
+        await asyncio.sleep(5)
+        commit(rig)
+        await asyncio.sleep(0.1)
+        assert rig.answers == [Refused(CallNumber(1))]
+
+
+async def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_ordering_key_that_was_not_sent() -> None:
+    async with driving() as rig:
+        core, now_ms = rig.core, rig.clock.now_ms()
+        pair = [ticket(candidate(name, limit=name, order=b"k")) for name in "ab"]
+        for each in pair:
+            core.limits.enqueue(each, now_ms)
+        for number, each in enumerate(pair, start=1):
+            paid_by, account = core.limits.serve(each, now_ms), core.limits.account.breaker
+            call = core.flights.start(each, paid_by, now_ms, account=account)
+            rig.do(replace(awaiting_its_line(rig), call=call))
+            await asyncio.sleep(1)
+            if number == 1:
+                batch = core.batches.begin(1, core.limits, Notes(), now_ms)
+        core.batches.end(batch.serial)
+        rig.driver.post(Committed(batch.serial, now_ms))
+        await asyncio.sleep(0.1)
+        assert rig.answers == [Refused(CallNumber(1))]
+        core.batches.turned_back(pair[0])
+        rig.trusted()
+        commit(rig)
+        await asyncio.sleep(3)
+        assert rig.answers == [Refused(CallNumber(1)), Refused(CallNumber(2))]
+
+
+async def test_calls_whose_lines_are_told_wait_for_a_place_in_their_order_however_many_are_admitted() -> None:
+    begun: list[CallNumber] = []
+
+    async def caller(call: Call, cargo: Cargo) -> tuple[Verdict, int]:
+        begun.append(call.call)
+        return await ok(call, cargo)
+
+    async with driving(caller) as rig:
+        places = rig.core.rules.inflight_max
+        calls = [CallNumber(number) for number in range(1, places + 4)]
+        rig.trusted()
+        rig.do(*(replace(awaiting_its_line(rig), call=call) for call in calls))
+        await asyncio.sleep(0.1)
+        commit(rig)
+        await asyncio.sleep(0.1)
+        assert begun == calls[:places]
+        rig.do(CancelCall(calls[0]), CancelCall(calls[places]))
+        await asyncio.sleep(0.1)
+        assert begun == [*calls[:places], calls[places + 1]], "one that is cancelled meanwhile gives its turn away"
+        for _ in range(8):
+            rig.trusted()
+            await asyncio.sleep(0.5)
+        assert begun == [*calls[:places], *calls[places + 1 :]]
+        assert len(rig.answers) == len(calls)
+
+
+async def test_a_call_cancelled_while_it_waits_for_its_line_never_begins() -> None:
+    seen = []
+
+    async def caller(call: Call, cargo: Cargo) -> tuple[Verdict, int]:
+        seen.append(call)
+        return await ok(call, cargo)
+
+    async with driving(caller) as rig:
+        rig.do(awaiting_its_line(rig))
+        await asyncio.sleep(1)
+        rig.do(CancelCall(CallNumber(1)))
+        rig.trusted()
+        commit(rig)
+        await asyncio.sleep(3)
+        assert [type(answer) for answer in rig.answers] == [Answered]
+        assert seen == []
+        assert ("Call", True) not in rig.watched.seen, "what has not left is not counted"
