@@ -126,7 +126,7 @@ class Sending:
             count = self._sent.total()
             said = f"{count:,}{of} {'is' if count == 1 else 'are'} sent for certain.{unsure}"
         else:
-            goes = "goes" if len(self._open) == 1 else "they go"
+            goes = "it goes" if len(self._open) == 1 else "they go"
             under_way = f" {len(self._open):,} more may have been sent, and then {goes} on." if self._open else ""
             unsent = self._read[0] if self._read else self._good + 1
             count = self._ended.total()

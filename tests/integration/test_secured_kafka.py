@@ -143,7 +143,7 @@ def test_four_mistakes_are_four_sentences(
             assert "--wait" in verb
             assert len(before) == 1
             assert before[0].startswith(
-                "Stopped: 0 of 1 have their outcome. 1 more may have been sent, and then goes on. To"
+                "Stopped: 0 of 1 have their outcome. 1 more may have been sent, and then it goes on. To"
             )
         told.add(sentence)
     assert len(told) == 4

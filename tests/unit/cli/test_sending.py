@@ -174,7 +174,7 @@ def test_stopped_after_the_last_line_was_sent_no_line_is_named_behind_it() -> No
     next(prepared)
     sending.note_begun("a")
     assert sending.how_to_go_on(waited=True).startswith(
-        "0 of 1 have their outcome. 1 more may have been sent, and then goes on. To go on, begin with line 1: "
+        "0 of 1 have their outcome. 1 more may have been sent, and then it goes on. To go on, begin with line 1: "
     )
 
 
