@@ -255,7 +255,7 @@ class Batches:
         self._levels_next += len(every)
         return every
 
-    def end(self, serial: int, crashed: Collection[TicketNumber] = (), now_ms: int = 0) -> Ended | None:
+    def end(self, serial: int, now_ms: int, crashed: Collection[TicketNumber] = ()) -> Ended | None:
         """The commit of that batch returned; None if it has been called unknown meanwhile.
 
         `crashed`: these tickets were published as Failed, since the record that was decided could not be made.

@@ -340,7 +340,7 @@ class Dispatch:
         return self.batches.due_at(active=active, parked=not active and self.identities.kept > 0)
 
     def _committed(self, event: Committed, now_ms: int) -> None:
-        ended = self.batches.end(event.serial, event.crashed, now_ms)
+        ended = self.batches.end(event.serial, now_ms, event.crashed)
         if ended is None:
             return  # called unknown already: the next promotion finds out
         self.trust.proved(event.begun_at_ms)

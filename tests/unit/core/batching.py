@@ -50,7 +50,7 @@ def settled_bench() -> Bench:
     """One whose first transaction, the one that stores every partition, is behind it."""
     bench = Bench()
     batch = bench.begin()
-    assert bench.batches.end(batch.serial) is not None
+    assert bench.batches.end(batch.serial, 0) is not None
     return bench
 
 

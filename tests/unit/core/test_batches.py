@@ -65,7 +65,7 @@ def test_a_cancel_that_waits_stands_in_the_ledger_beside_those_that_are_said_aga
     batch = bench.batches.begin(3, bench.limits, Notes(cancels=(old,)), NOW)
     assert batch.cancels == (new, old)
     assert batch.settled == ()
-    ended = bench.batches.end(batch.serial)
+    ended = bench.batches.end(batch.serial, 0)
     assert ended is not None
     assert (ended.cancels, ended.tickets) == ((new, old), [made])
 
@@ -102,11 +102,11 @@ def test_every_half_window_every_partition_is_stored_again() -> None:
     assert bench.quiet() == 0
     first = bench.begin()
     assert set(first.offsets) == {place(), place("bulk")}
-    bench.batches.end(first.serial)
+    bench.batches.end(first.serial, 0)
     bench.decide(Complete())
     soon = bench.begin(NOW + 1)
     assert set(soon.offsets) == {place()}
-    bench.batches.end(soon.serial)
+    bench.batches.end(soon.serial, 0)
     assert set(bench.begin(NOW + HOUR_MS // 2).offsets) == {place(), place("bulk")}
 
 
@@ -123,7 +123,7 @@ def test_levels_are_written_once_a_second_at_most() -> None:
     for now_ms in (NOW, NOW + PROBE_EVERY_MS - 1, NOW + PROBE_EVERY_MS):
         batch = bench.begin(now_ms)
         written.append([checkpoint.limit for checkpoint in batch.levels])
-        bench.batches.end(batch.serial)
+        bench.batches.end(batch.serial, 0)
     assert written == [["gpt"], [], ["gpt"]]
 
 
@@ -132,7 +132,7 @@ def test_a_commit_ends_what_was_in_it_renewals_included() -> None:
     made = bench.decide(Complete())
     renewal = SettledEntry(identity("old"), 2, Fate.PARKED)
     batch = bench.begin(renewals=[renewal])
-    ended = bench.batches.end(batch.serial)
+    ended = bench.batches.end(batch.serial, 0)
     assert ended is not None
     assert ended.tickets == [made]
     assert ended.settled == batch.settled == (SettledEntry(identity(), 0, Fate.COMPLETED), renewal)
@@ -152,7 +152,7 @@ def test_an_unknown_transaction_is_made_again_whole() -> None:
     assert again.serial > unknown.serial
     assert again.settlements == unknown.settlements
     assert again.started == (StartedEntry(identity(), 1), StartedEntry(identity("y"), 1))
-    ended = bench.batches.end(again.serial)
+    ended = bench.batches.end(again.serial, 0)
     assert ended is not None
     assert ended.tickets == [made]
 
@@ -162,7 +162,7 @@ def test_a_commit_that_returns_after_it_was_called_unknown_ends_nothing() -> Non
     bench.decide(Complete())
     batch = bench.begin()
     bench.batches.interrupt()
-    assert bench.batches.end(batch.serial) is None
+    assert bench.batches.end(batch.serial, 0) is None
     assert len(bench.outbox) == 1
 
 
@@ -170,7 +170,7 @@ def test_a_commit_of_a_former_batch_does_not_end_this_one() -> None:
     bench = settled_bench()
     bench.decide(Complete())
     batch = bench.begin()
-    assert bench.batches.end(batch.serial - 1) is None
+    assert bench.batches.end(batch.serial - 1, 0) is None
     assert bench.outbox.busy
 
 
@@ -191,7 +191,7 @@ def test_who_must_be_named_before_he_is_read_begins_a_transaction_at_once() -> N
     assert (bench.quiet() or 0) <= NOW
     batch = bench.begin()
     assert batch.suspects == (Source(place(), 7),)
-    bench.batches.end(batch.serial)
+    bench.batches.end(batch.serial, 0)
     assert bench.batches.suspects.is_written((Source(place(), 7),))
     assert (bench.quiet() or 0) > NOW
     bench.batches.interrupt()
@@ -204,7 +204,7 @@ def test_a_commit_hangs_once_it_takes_longer_than_a_slow_one() -> None:
     batch = bench.begin()
     assert not bench.batches.hangs(NOW + COMMIT_PATIENCE_MS - 1)
     assert bench.batches.hangs(NOW + COMMIT_PATIENCE_MS)
-    bench.batches.end(batch.serial)
+    bench.batches.end(batch.serial, 0)
     assert not bench.batches.hangs(NOW + COMMIT_PATIENCE_MS)
     bench.begin(NOW + COMMIT_PATIENCE_MS)
     bench.batches.interrupt()
@@ -216,7 +216,7 @@ def test_what_was_published_as_failed_is_settled_as_failed_whatever_was_decided(
     bad, good = bench.decide(Complete(), "a"), bench.decide(Complete(), "b")
     parked = bench.decide(Park("quota", "Later.", NOW + 5, attempts=4, failures=0), "c", attempt=3)
     renewal = SettledEntry(identity("d"), 1, Fate.PARKED)
-    ended = bench.batches.end(bench.begin(renewals=(renewal,)).serial, frozenset({bad.number, parked.number}))
+    ended = bench.batches.end(bench.begin(renewals=(renewal,)).serial, 0, frozenset({bad.number, parked.number}))
     assert ended is not None
     assert ended.settled == (
         SettledEntry(identity("a"), 0, Fate.FAILED),
@@ -236,7 +236,7 @@ def test_calls_that_ended_and_wait_for_another_are_told_once_and_again_after_an_
     bench.batches.ended(StartedEntry(identity("b"), 2))
     again = bench.begin()
     assert again.ended == (StartedEntry(identity("a"), 1), StartedEntry(identity("b"), 2))
-    ended = bench.batches.end(again.serial)
+    ended = bench.batches.end(again.serial, 0)
     assert ended is not None
     assert list(ended.calls) == list(again.ended)
     assert bench.begin().ended == ()
@@ -254,7 +254,7 @@ def test_one_line_names_a_bounded_number_of_started_attempts_and_the_next_one_th
     for _ in range(2):
         batch = bench.begin()
         counts.append(len(batch.started))
-        assert bench.batches.end(batch.serial) is not None
+        assert bench.batches.end(batch.serial, 0) is not None
     assert counts == [STARTED_A_LINE_MAX, 1]
 
 
@@ -285,7 +285,7 @@ def test_what_is_known_of_a_copy_stands_in_the_ledger_and_is_known_once_that_is_
     known = (Awaited(identity("a"), 1_061, "a"), told, Awaited(identity("late"), 900, "late", overdue=True))
     assert (batch.awaited, batch.overdue) == (known, (OVERDUE,))
     assert batch.settled[-1] == SettledEntry(identity("late"), 3, Fate.WITHDRAWN)
-    ended = bench.batches.end(batch.serial)
+    ended = bench.batches.end(batch.serial, 0)
     assert ended is not None
     assert (ended.awaited, ended.overdue) == (known, (OVERDUE,))
 

@@ -28,7 +28,7 @@ def test_a_call_that_waits_for_its_line_begins_a_transaction_soon_and_waits_for_
     batch = bench.begin()
     assert not bench.batches.tells_of(line)
     assert len(batch.started) == 3
-    bench.batches.end(batch.serial)
+    bench.batches.end(batch.serial, 0)
     assert bench.batches.tells_of(line)
     assert bench.batches.tells_of(later)
     assert (bench.quiet() or 0) > NOW + LINGER_MS
@@ -46,14 +46,14 @@ def test_a_call_waits_for_its_line_while_one_before_it_in_its_ordering_key_does(
     assert [started(), started(b"other")] == [0, 0], "however many of others wait"
     batch = bench.begin()
     assert started(b"k") == 6
-    bench.batches.end(batch.serial)
+    bench.batches.end(batch.serial, 0)
     assert bench.batches.tells_of(3)
     assert started(b"k") == 7, "behind the one before it, whose line is not written yet"
     assert bench.batches.is_awaited
-    bench.batches.end(bench.begin().serial)
+    bench.batches.end(bench.begin().serial, 0)
     assert not bench.batches.is_awaited
     assert started(b"k") == 0
-    bench.batches.end(bench.begin().serial)
+    bench.batches.end(bench.begin().serial, 0)
     assert not bench.batches._awaited_of, "forgotten with the commit after the last"
     started(b"k", awaited=True)
     bench.batches.clear()
@@ -88,12 +88,12 @@ def test_a_call_passes_one_before_it_that_was_turned_back_while_it_waited_for_it
     assert bench.batches.started(StartedEntry(identity("d"), 1), awaited=True, order=b"k") == 7
     bench.batches.turned_back(tickets[1])
     for line in (6, 7):
-        bench.batches.end(batch.serial)
+        bench.batches.end(batch.serial, 0)
         assert bench.batches.tells_of(line)
         assert passing(1, 6, line, 7) == [False, False, True, True], "it is asked now"
         batch = bench.begin()
     assert (batch.started, batch.ended) == ((), ())
-    bench.batches.end(batch.serial)
+    bench.batches.end(batch.serial, 0)
     assert not bench.batches._turned_back, "forgotten with the commit after the last"
     tickets[0].calls = 2
     bench.batches.turned_back(tickets[0])
@@ -109,7 +109,7 @@ def test_no_line_is_awaited_any_more_once_another_leader_writes_the_ledger() -> 
     line = bench.batches.started(StartedEntry(identity("b"), 1), awaited=True)
     assert not bench.batches.tells_of(line)
     batch = bench.begin()
-    bench.batches.end(batch.serial)
+    bench.batches.end(batch.serial, 0)
     assert bench.batches.tells_of(line)
 
 
@@ -123,7 +123,7 @@ def test_a_lean_line_names_a_bounded_number_of_calls_that_wait_for_it() -> None:
     for told, count in ((False, LEAN_STARTED_MAX), (True, 1)):
         batch = bench.begin()
         assert len(batch.started) == count
-        bench.batches.end(batch.serial)
+        bench.batches.end(batch.serial, 0)
         assert bench.batches.tells_of(line) is told
     bench.batches.started(StartedEntry(identity("y"), 1))
     assert bench.begin().started == ()
@@ -136,7 +136,7 @@ def test_the_next_transaction_waits_a_moment_for_the_line_that_strikes_off_what_
     assert bench.quiet() == NOW, "naming waits for nothing"
     batch = bench.begin()
     committed_ms = NOW + 200
-    bench.batches.end(batch.serial, (), committed_ms)
+    bench.batches.end(batch.serial, committed_ms)
     bench.batches.started(StartedEntry(identity("b"), 1), awaited=True)
     assert bench.quiet() == committed_ms + NAMED_READ_MS
     bench.batches.suspects.name((Source(place(), 8),))

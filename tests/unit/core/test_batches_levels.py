@@ -16,7 +16,7 @@ def told(bench: Bench, lines: int) -> list[list[str]]:
     for second in range(1, lines + 1):
         batch = bench.begin(NOW + second * PROBE_EVERY_MS)
         found.append([each.limit for each in batch.levels])
-        assert bench.batches.end(batch.serial) is not None
+        assert bench.batches.end(batch.serial, 0) is not None
     return found
 
 
@@ -30,7 +30,7 @@ def test_one_line_has_the_levels_of_a_bounded_number_of_limits_and_all_get_their
         batch = bench.begin(NOW + second * PROBE_EVERY_MS)
         assert len(batch.levels) <= LEVELS_A_LINE_MAX
         seen.extend(each.limit for each in batch.levels)
-        assert bench.batches.end(batch.serial) is not None
+        assert bench.batches.end(batch.serial, 0) is not None
     assert set(seen) >= names
 
 
@@ -45,7 +45,7 @@ def test_limits_with_names_of_a_producer_that_is_out_for_size_take_turns_too() -
         weight = sum(len(each.levels) * (LEVEL_BYTES + LEVEL_NAME_CHAR_BYTES * 256) for each in batch.levels)
         assert 0 < weight <= LEVELS_BYTES_A_LINE_MAX
         seen.extend(each.limit for each in batch.levels)
-        assert bench.batches.end(batch.serial) is not None
+        assert bench.batches.end(batch.serial, 0) is not None
     assert set(seen) >= names
 
 

@@ -33,7 +33,7 @@ def refused(bench: Bench, times: int = 1, now_ms: int = NOW) -> Batch:
         bench.batches.interrupt(Setback.REFUSED)
         between = bench.begin(now_ms)
         assert between.settlements == ()
-        assert bench.batches.end(between.serial) is not None
+        assert bench.batches.end(between.serial, 0) is not None
     return bench.begin(now_ms)
 
 
@@ -81,7 +81,7 @@ def test_a_line_that_is_refused_alone_leaves_out_for_a_while_what_can_wait() -> 
     bench.batches.interrupt(Setback.REFUSED)
     lean = bench.batches.begin(3, bench.limits, notes, at_ms)
     assert (lean.settled, lean.started, lean.cancels, lean.levels) == ((), (), (), ())
-    assert bench.batches.end(lean.serial) is not None
+    assert bench.batches.end(lean.serial, 0) is not None
     later = bench.batches.begin(3, bench.limits, notes, at_ms + LEAN_MS)
     assert (later.settled, later.started, later.cancels) == ((fate,), (entry,), (cancel,))
 
@@ -103,7 +103,7 @@ def after_a_refusal(batch_of: str) -> Batch:
     notes = Notes(overdue=(OVERDUE,)) if "overdue" in batch_of else Notes()
     batch = bench.batches.begin(3, bench.limits, notes, NOW)
     if batch_of == "committed":
-        bench.batches.end(batch.serial)
+        bench.batches.end(batch.serial, 0)
     bench.batches.interrupt(Setback.REFUSED)
     return bench.batches.begin(3, bench.limits, Notes(overdue=(OVERDUE,)), NOW + PROBE_EVERY_MS)
 

@@ -25,7 +25,7 @@ def awaiting_its_line(rig: Rig) -> Call:
 def commit(rig: Rig) -> None:
     now_ms = rig.clock.now_ms()
     batch = rig.core.batches.begin(1, rig.core.limits, Notes(), now_ms)
-    rig.core.batches.end(batch.serial)
+    rig.core.batches.end(batch.serial, 0)
     rig.driver.post(Committed(batch.serial, now_ms))
 
 
@@ -68,7 +68,7 @@ async def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_ordering_
             await asyncio.sleep(1)
             if number == 1:
                 batch = core.batches.begin(1, core.limits, Notes(), now_ms)
-        core.batches.end(batch.serial)
+        core.batches.end(batch.serial, 0)
         rig.driver.post(Committed(batch.serial, now_ms))
         await asyncio.sleep(0.1)
         assert rig.answers == [Refused(CallNumber(1))]
