@@ -49,14 +49,20 @@ DEDUPE_WINDOW_S = 3_600.0
 """The default of the dispatchers' `dedupe.window_s`."""
 
 
-def check_tenant(tenant: str | None) -> None:
+def check_tenant(tenant: object) -> None:
     """Refuse a tenant that no request can have; None means any.
 
     Raises:
-        InvalidRequest: It is empty or too long.
+        InvalidRequest: It is empty, too long, or no text.
     """
-    if tenant is not None and not 1 <= len(tenant) <= LABEL_LENGTH_MAX:
+    if tenant is None:
+        return
+    if not isinstance(tenant, str) or not 1 <= len(tenant) <= LABEL_LENGTH_MAX:
         raise InvalidRequest(f"A tenant has 1 to {LABEL_LENGTH_MAX} characters; leave it out to mean any.")
+    try:
+        tenant.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest("The tenant is no text in UTF-8: name it as its requests do.") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Cancels that name a tenant: no other tenant's request of that id ends, and the sender learns of the conflict."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,15 @@ async def test_a_cancel_for_what_is_no_tenant_is_refused_before_it_is_sent(wrong
     async with MemoryBroker(echo) as broker, client(broker) as generations:
         with pytest.raises(InvalidRequest, match="tenant has 1 to 256"):
             await generations.cancel("lead-1", tenant=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["acme\udcff", "\ud800", b"acme", 7])
+async def test_a_cancel_for_a_tenant_that_no_request_can_name_is_refused_in_our_words(wrong: Any) -> None:
+    async with MemoryBroker(echo) as broker, client(broker) as generations:
+        with pytest.raises(InvalidRequest, match="enant"):
+            await generations.cancel("lead-1", tenant=wrong)
+        with pytest.raises(InvalidRequest, match="enant"):
+            await generations.outcome_of_cancelled("lead-1", tenant=wrong)
 
 
 async def test_a_cancel_while_a_conflict_is_told_waits_for_the_outcome_of_the_id() -> None:
