@@ -18,5 +18,5 @@ def no_such_lane(lane: str, prefix: str, topics: Iterable[str]) -> str:
         said = there_is_no("lane", lane, lanes)
         return said if said.endswith("?") else f"{said.removesuffix('.')}: {_CREATE}."
     near = nearest(prefix, prefixes_among(seen))
-    mend = f"did you mean the prefix {near}?" if near else f"{_CREATE}."
+    mend = f"did you mean the prefix {near}? If not, {_CREATE}." if near else f"{_CREATE}."
     return f"There is no lane {shown(lane)} and no other, since no topic {requests_topic(prefix, '…')} exists: {mend}"

@@ -199,8 +199,13 @@ class KafkaResults(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             RightsError: Kafka does not let us read.
             Unreachable: Kafka answers with an error; `open` again.
         """
-        if not self._buffer:
-            await self._fetch(timeout_ms)
+        loop = asyncio.get_running_loop()
+        ends_s, left_ms = loop.time() + timeout_ms / 1_000, timeout_ms
+        while not self._buffer:
+            await self._fetch(left_ms)  # which may end early: partitions are dealt anew, or a topic was made anew
+            left_ms = int((ends_s - loop.time()) * 1_000)
+            if left_ms <= 0:
+                break
         return self._buffer.popleft() if self._buffer else None
 
     @property

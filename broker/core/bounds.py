@@ -64,9 +64,6 @@ CREDIT_CHARGES_MAX = 4
 CALLS_REMEMBERED = 64
 """How many recent call durations predict whether a call would end within a drain."""
 
-COMMITS_REMEMBERED = 8
-"""How many recent commits predict how many calls end in the time of one."""
-
 INHERITED_CALLS_MAX = 10_000
 """How many calls of dead leaders are remembered, to count those that are made again; a metric, so the oldest may go."""
 

@@ -53,15 +53,6 @@ class Care:
         """Whether a call may begin only once the ledger says so."""
         return now_ms < self._cautious_until_ms
 
-    def may_go_ahead(self, ticket: Ticket) -> bool:
-        """Whether its call may be admitted ahead of a place, and wait for one when its line is told.
-
-        One of an ordering key may not: those before it that were turned back would be forgotten meanwhile. Nor may a
-        suspect: a death would be held against a call that was not sent.
-        """
-        candidate = ticket.candidate
-        return not candidate.order and not self._casualties.is_suspect(candidate.identity)
-
     def stand_by(self) -> None:
         """Nothing is called any more."""
         self._casualties.stand_by()

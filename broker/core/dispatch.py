@@ -249,7 +249,7 @@ class Dispatch:
             payable = self.limits.payable(now_ms, self.flights.room)
             while self.flights.room():
                 ticket = next(payable, None)
-                if ticket is None or not (self.flights.has_place or self._care.may_go_ahead(ticket)):
+                if ticket is None:
                     return
                 try:
                     if self._care.may_call(ticket, now_ms):
@@ -264,8 +264,8 @@ class Dispatch:
         budget = self.limits.serve(ticket, now_ms)
         call = self._attempts.start(ticket, budget, now_ms, account=self.limits.account)
         entry = StartedEntry(candidate.identity, candidate.calls_before + ticket.calls)
-        line = self.batches.started(entry, awaited=self._care.is_cautious(now_ms), order=candidate.order)
-        self.flights.await_line(call, line)
+        awaited = self._care.is_cautious(now_ms)
+        line = self.flights.find(call).line = self.batches.started(entry, awaited=awaited, order=candidate.order)
         repeated = self._inheritance.repeats(candidate.identity)
         self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated, line))
 
@@ -344,7 +344,6 @@ class Dispatch:
         if ended is None:
             return  # called unknown already: the next promotion finds out
         self.trust.proved(event.begun_at_ms)
-        self.flights.committed()
         self._holding.look(committed=True)
         self._confirmed = True
         wall_ms = self.wall_ms(now_ms)

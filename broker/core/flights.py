@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median_low
 
-from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED, COMMITS_REMEMBERED
+from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
 from broker.core.breaker import Breaker
 from broker.core.budget import Budget
 from broker.core.commands import StartedEntry
@@ -22,7 +22,7 @@ class Flight:
     """One HTTP call on its way, and the mirror that has paid for it.
 
     `probes` are the open breakers it is the probe of; it is `wanted` while its ticket waits for the answer. It leaves
-    once the ledger tells of its `line` and a place is free; with a `line` of 0 it waits for no ledger.
+    once the ledger tells of its `line`; 0: at once.
     """
 
     ticket: Ticket
@@ -44,10 +44,6 @@ class Flights:
         self._flights: dict[CallNumber, Flight] = {}
         self._wanted: dict[Ticket, CallNumber] = {}
         self._serial = 0
-        self._goes_ahead = False  # calls wait for their lines: others are admitted ahead of a place
-        self._ahead_max = 0
-        self._ended = 0  # calls, since the last commit
-        self._ended_by_commit: deque[int] = deque(maxlen=COMMITS_REMEMBERED)
         self._durations_ms: deque[int] = deque(maxlen=CALLS_REMEMBERED)
         self.held_bytes = 0
 
@@ -55,41 +51,9 @@ class Flights:
         return len(self._flights)
 
     def room(self, keep_ppm: int = 0) -> bool:
-        """Whether one more call fits both bounds, and leaves such a share of the places to others.
-
-        While calls wait for the ledger to tell of them, some more are admitted ahead of a place (`committed`): a place
-        that comes free would else stand empty while the next call waits for its line.
-        """
+        """Whether one more call fits both bounds, and leaves such a share of the places to others."""
         most = places(self._inflight_max, keep_ppm) if keep_ppm else self._inflight_max
-        if self._goes_ahead:
-            most += self._ahead_max
         return len(self._flights) < most and self.held_bytes + CALL_RESERVE_BYTES <= self._held_bytes_max
-
-    @property
-    def has_place(self) -> bool:
-        """Whether one more call need not be admitted ahead: fewer have been admitted than there are places."""
-        return len(self._flights) < self._inflight_max
-
-    def await_line(self, call: CallNumber, line: int) -> None:
-        """Let that call leave once the ledger tells of its line; 0: it waits for no ledger.
-
-        Whether calls wait is told by the last one without an ordering key: one that has a key may wait for another one
-        of its key alone.
-        """
-        flight = self._flights[call]
-        flight.line = line
-        if not flight.ticket.candidate.order:
-            self._goes_ahead = line > 0
-
-    def committed(self) -> None:
-        """A commit has returned: count the calls that ended since the one before.
-
-        A call waits for its line during two commits at most. As many calls are admitted ahead as have lately ended in
-        the time of two commits.
-        """
-        self._ended_by_commit.append(self._ended)
-        self._ended = 0
-        self._ahead_max = min(2 * sum(self._ended_by_commit) // COMMITS_REMEMBERED, self._inflight_max)
 
     def expected_ms(self) -> int:
         """How long a call started now should take at most: the longest of the recent ones."""
@@ -121,7 +85,6 @@ class Flights:
     def land(self, call: CallNumber, now_ms: int) -> Flight:
         """A call ended; if its ticket waited for it, it holds nothing until it is said what the answer weighs."""
         flight = self._flights.pop(call)
-        self._ended += 1
         ticket = flight.ticket
         self._durations_ms.append(now_ms - flight.sent_ms)
         if self._landed is not None:

@@ -64,7 +64,6 @@ class Driver:
         self._once_struck_off: list[Callable[[], None]] = []
         self._committed = asyncio.Event()
         self._defect: Exception | None = None
-        self._places = asyncio.Semaphore(core.rules.inflight_max)
 
     def post(self, event: Event) -> None:
         """Tell the core what happened, now."""
@@ -163,22 +162,20 @@ class Driver:
     async def _call(self, command: Call, cargo: Cargo) -> Answered | Refused | Crashed:
         """One call; whatever exception ends it ends its request alone.
 
-        After deaths it waits until the ledger says that it begins, and then for a place, since more calls are admitted
-        then than there are places; if it is cancelled meanwhile, it counts as begun. If the call of one before it in
-        its ordering key was not sent meanwhile, nor is this one.
+        After deaths it waits until the ledger says that it begins; if it is cancelled meanwhile, it counts as begun. If
+        the call of one before it in its ordering key was not sent meanwhile, nor is this one.
         """
         if command.line:
             await self._until(lambda: self.core.batches.tells_of(command.line))
-        async with self._places:
-            if not self.core.trust.holds(self.clock.now_ms()) or self._passes(command):
-                return Refused(command.call)
-            self._watcher.watch(command, cargo)
-            try:
-                verdict, weight = await self._caller(command, cargo)
-                return Answered(command.call, verdict, weight, _usage(cargo))
-            except Exception as error:  # noqa: BLE001 — any defect in a call is that request's, and not the process's
-                self.contained("call", error, **_named(cargo))
-                return Crashed(command.call)
+        if not self.core.trust.holds(self.clock.now_ms()) or self._passes(command):
+            return Refused(command.call)
+        self._watcher.watch(command, cargo)
+        try:
+            verdict, weight = await self._caller(command, cargo)
+            return Answered(command.call, verdict, weight, _usage(cargo))
+        except Exception as error:  # noqa: BLE001 — any defect in a call is that request's, and not the process's
+            self.contained("call", error, **_named(cargo))
+            return Crashed(command.call)
 
     def _passes(self, command: Call) -> bool:
         """Whether it would start before one of its ordering key that was turned back while it waited."""

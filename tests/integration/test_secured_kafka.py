@@ -199,7 +199,7 @@ async def test_a_dispatcher_and_a_retrier_without_rights_leave_with_one_sentence
             Unreachable,
             "hung up on SSL: check that kafka.security_protocol",
         ),
-        ({"security_protocol": "SASL_PLAINTEXT"}, Unreachable, "hung up on SASL_PLAINTEXT"),
+        ({"security_protocol": "SASL_PLAINTEXT", "ca_file": None}, Unreachable, "hung up on SASL_PLAINTEXT"),
         ({"bootstrap_servers": "another port"}, Unreachable, "hung up on SASL_SSL"),
         ({"bootstrap_servers": "another name"}, AuthenticationError, "is for other names: write one of them in"),
     ],

@@ -14,7 +14,7 @@ TOPICS = ("generation.requests.urgent", "generation.requests.bulk", "generation.
         ("vip", "generation", TOPICS,
          "There is no lane vip, only bulk and urgent: `headrace topics create` adds those of the settings."),
         ("bulk", "generaton", TOPICS, ("There is no lane bulk and no other, since no topic generaton.requests.… "
-         "exists: did you mean the prefix generation?")),
+         "exists: did you mean the prefix generation? If not, `headrace topics create` adds those of the settings.")),
         ("bulk", "generation", (), ("There is no lane bulk and no other, since no topic generation.requests.… exists: "
          "`headrace topics create` adds those of the settings.")),
     ],

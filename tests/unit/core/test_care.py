@@ -1,9 +1,6 @@
 """A request whose call was under way when dispatchers died is called with care, and in the end not at all."""
 
-import pytest
-
 from broker.core.bounds import (
-    COMMITS_REMEMBERED,
     DEATHS_BY_CALL,
     DEATHS_IN_A_ROW_WITHIN_MS,
     LINGER_MS,
@@ -192,33 +189,6 @@ def test_after_two_deaths_each_call_waits_for_the_line_that_says_that_it_begins(
     assert shell.core.batches.tells_of(line)
     shell.wait(DEATHS_IN_A_ROW_WITHIN_MS)
     assert shell.calls[shell.take("y")].line == 0, "caution ends by itself"
-
-
-@pytest.mark.parametrize(
-    ("name", "order", "goes"),
-    [("plain", b"", True), ("ordered", b"k", False), ("suspect", b"", False)],
-)
-def test_while_calls_wait_for_their_lines_one_is_called_ahead_of_a_place_unless_it_is_a_suspect_or_ordered(
-    name: str, order: bytes, *, goes: bool
-) -> None:
-    shell = Shell(inflight_max=2)
-    for term in (1, 2):
-        line(shell, term, f"p{term}", "suspect")
-    line(shell, 3, "me")
-    shell.lead()
-    shell.wait(QUIET_MS)
-    for number in range(2 * COMMITS_REMEMBERED):
-        shell.answer(shell.take(f"before {number}"))
-        shell.commit()
-    first, second = shell.take("a"), shell.take("b")
-    third = shell.take(candidate(name, order=order))
-    assert list(shell.calls) == [first, second, third][: 3 if goes else 2]
-    shell.answer(first)
-    shell.commit()
-    assert third in shell.calls
-    shell.settle_all()
-    assert shell.decisions(third) == [Complete()]
-    assert shell.is_empty()
 
 
 def test_as_caution_ends_a_call_does_not_pass_one_of_its_ordering_key_that_waits_for_its_line() -> None:

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED, COMMITS_REMEMBERED
+from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
 from broker.core.breaker import Breaker
 from broker.core.flights import Flights
 from broker.core.verdict import Meaning
@@ -166,55 +166,3 @@ def test_a_call_that_waits_for_its_line_has_not_left_until_the_ledger_tells_of_i
     assert left() == {
         each.candidate.identity.id_hash: attempt for each, attempt in ((once, 1), (waits, 1), (again, 2), (parked, 3))
     }
-
-
-def test_while_calls_wait_for_their_lines_as_many_are_admitted_ahead_as_places_come_free_in_two_commits() -> None:
-    flying, mirror = flights(inflight_max=4, held_bytes_max=100 * CALL_RESERVE_BYTES), budget()
-
-    def started(line: int, order: bytes = b"") -> None:
-        flying.await_line(flying.start(ticket(candidate("x", order=order)), mirror, 0, account=WELL), line)
-
-    def ended_by_commit(count: int) -> None:
-        for _ in range(count):
-            flying.land(flying.start(ticket(), mirror, 0, account=WELL), 1)
-        flying.committed()
-
-    def ahead() -> int:
-        """How many more than there are places; they have landed afterwards."""
-        calls = []
-        while flying.room():
-            calls.append(flying.start(ticket(), mirror, 0, account=WELL))
-        there = len(flying)
-        for call in calls:
-            flying.land(call, 1)
-        flying._ended -= len(calls)
-        return there - 4
-
-    for _ in range(COMMITS_REMEMBERED):
-        ended_by_commit(1)
-    assert ahead() == 0, "no call waits for its line"
-    started(1)
-    assert ahead() == 2
-    started(2, b"k")
-    started(0, b"k")
-    assert ahead() == 2, "those of an ordering key tell nothing: they may wait for one of theirs"
-    for _ in range(COMMITS_REMEMBERED):
-        ended_by_commit(50)
-    assert ahead() == 4, "as many as there are places at most"
-    for _ in range(COMMITS_REMEMBERED):
-        flying.committed()
-    assert ahead() == 0
-    ended_by_commit(COMMITS_REMEMBERED)
-    assert ahead() == 2
-    started(0)
-    assert ahead() == 0
-
-
-def test_a_place_is_there_while_fewer_calls_are_in_flight_whatever_may_be_admitted_ahead() -> None:
-    flying, mirror = flights(inflight_max=1, held_bytes_max=9 * CALL_RESERVE_BYTES), budget()
-    for _ in range(COMMITS_REMEMBERED):
-        flying.land(flying.start(ticket(), mirror, 0, account=WELL), 1)
-        flying.committed()
-    assert flying.has_place
-    flying.await_line(flying.start(ticket(), mirror, 0, account=WELL), 1)
-    assert (flying.room(), flying.has_place) == (True, False)

@@ -7,29 +7,26 @@ from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
 
-PLACES, LATENCY_S = 40, 0.1
-"""400 outcomes a second at most."""
+PLACES, LATENCY_S = 500, 1.0
+"""500 outcomes a second at most."""
 COMMIT_TAKES_S = 0.036
-BACKLOG = 4_000
+BACKLOG = 16_000
 MEASURED_S = 2.0
 
 
 async def test_three_deaths_in_a_row_slow_nothing_down() -> None:
-    """Each call waits for a commit then, and so does each batch of records: neither costs a place, nor a second one."""
+    """Each batch of records takes one transaction then, not two: 450 outcomes a second before."""
     world = World(latency_s=LATENCY_S)
-    settings = settings_of(dispatcher={"inflight_max": PLACES}, lanes={"bulk": {"order": 2, "buffer_max": 1_000}})
+    settings = settings_of(dispatcher={"inflight_max": PLACES}, lanes={"bulk": {"order": 2, "buffer_max": 4_000}})
     for number in range(BACKLOG):
         world.submit(f"r{number}", "bulk", partition=number % 2)
     world.kafka.commit_takes_s = COMMIT_TAKES_S
-    calls: list[int] = []
 
     async def rate(process: Process) -> float:
         await led(process)
-        await asyncio.sleep(1)
+        await asyncio.sleep(3 * LATENCY_S)
         begun = len(world.outcomes())
-        for _ in range(100):
-            await asyncio.sleep(MEASURED_S / 100)
-            calls.append(world.upstream.inflight)
+        await asyncio.sleep(MEASURED_S)
         return (len(world.outcomes()) - begun) / MEASURED_S
 
     process = Process(world, "a", settings=settings).start()
@@ -43,6 +40,5 @@ async def test_three_deaths_in_a_row_slow_nothing_down() -> None:
     after = await rate(process)
     assert process.intakes["bulk"]._cautions, "all of it was measured with caution"
     assert before > 0.9 * PLACES / LATENCY_S
-    assert after >= 0.9 * before
-    assert max(calls) == PLACES
+    assert after >= 0.95 * before
     await process.end()

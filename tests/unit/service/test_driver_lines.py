@@ -1,4 +1,4 @@
-"""Calls that wait until the ledger says that they begin, and then for a place."""
+"""Calls that wait until the ledger says that they begin."""
 
 import asyncio
 from dataclasses import replace
@@ -77,32 +77,6 @@ async def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_ordering_
         commit(rig)
         await asyncio.sleep(3)
         assert rig.answers == [Refused(CallNumber(1)), Refused(CallNumber(2))]
-
-
-async def test_calls_whose_lines_are_told_wait_for_a_place_in_their_order_however_many_are_admitted() -> None:
-    begun: list[CallNumber] = []
-
-    async def caller(call: Call, cargo: Cargo) -> tuple[Verdict, int]:
-        begun.append(call.call)
-        return await ok(call, cargo)
-
-    async with driving(caller) as rig:
-        places = rig.core.rules.inflight_max
-        calls = [CallNumber(number) for number in range(1, places + 4)]
-        rig.trusted()
-        rig.do(*(replace(awaiting_its_line(rig), call=call) for call in calls))
-        await asyncio.sleep(0.1)
-        commit(rig)
-        await asyncio.sleep(0.1)
-        assert begun == calls[:places]
-        rig.do(CancelCall(calls[0]), CancelCall(calls[places]))
-        await asyncio.sleep(0.1)
-        assert begun == [*calls[:places], calls[places + 1]], "one that is cancelled meanwhile gives its turn away"
-        for _ in range(8):
-            rig.trusted()
-            await asyncio.sleep(0.5)
-        assert begun == [*calls[:places], *calls[places + 1 :]]
-        assert len(rig.answers) == len(calls)
 
 
 async def test_a_call_cancelled_while_it_waits_for_its_line_never_begins() -> None:
