@@ -58,7 +58,7 @@ def _waiting(
     try:
         handed = _handed(outcomes, sent, waiting)
     except IdConflict:
-        if _place(sent) not in told and not history.trimmed:
+        if not (history.trimmed or _places_of_its_like(history, waiting.expected) & told):
             yield f"{sender} is told of a conflict that there is none of"
         return
     if handed is None:
@@ -67,6 +67,12 @@ def _waiting(
             yield f"{sender} is neither answered nor told of a conflict"
     elif reason := _why_not(history, handed, sent, decoded):
         yield f"{sender} is handed {reason}"
+
+
+def _places_of_its_like(history: History, expected: Expectation) -> set[str]:
+    """Where this request stands, and those of the same id, tenant, endpoint and body, which no outcome tells apart."""
+    alike = ((sent, _decoded(history, sent)) for sent in history.sent if sent.id == expected.id)
+    return {_place(sent) for sent, each in alike if each is not None and Expectation.of(each.request) == expected}
 
 
 def _cancelling(history: History, published: Mapping[str, Published], tenants: Mapping[str, set[str]]) -> Iterator[str]:
