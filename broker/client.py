@@ -257,7 +257,7 @@ class GenerationClient:
     ) -> CancelReceipt:
         """Ask that a request be answered `cancelled`, unless it is answered already. It need not have been taken yet.
 
-        With `tenant` only a request of that tenant is cancelled; without, the one that has the id, whoever sent it.
+        With `tenant` only a request of that tenant is cancelled; without, the one that has the id, of any tenant.
         The receipt says that the cancel will be heeded; what became of the request stands in its outcome.
 
         Raises:
@@ -288,7 +288,7 @@ class GenerationClient:
 
         With `tenant` another tenant's request with this id is not cancelled, and its outcome raises IdConflict, also
         if it comes while this waits. An outcome that does not say whose it is, as an older release wrote it, is taken
-        for the caller's. Without `tenant` the request that has the id is cancelled, whoever sent it.
+        for the caller's. Without `tenant` the request that has the id is cancelled, of any tenant.
 
         Raises as `cancel`; IdConflict; and WaitTimedOut if there is none: no such request was sent yet, another
         tenant's is not answered yet, or no dispatcher leads.

@@ -11,7 +11,7 @@ class Tenure(Protocol):
 
     @property
     def is_over(self) -> bool:
-        """Whether somebody else leads, or this process leaves: end what is under way, and return."""
+        """Whether another process leads, or this one leaves: end what is under way, and return."""
 
     @property
     def is_trusted(self) -> bool:

@@ -5,7 +5,7 @@
 Only the sentence behind each key is written here, and a key without one is an error. A test compares the file with
 what this script would write.
 """
-# ruff: noqa: INP001  # a script beside the pages it writes, imported by nobody but its test
+# ruff: noqa: INP001  # a script beside the pages it writes, imported by its test alone
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping

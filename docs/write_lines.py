@@ -5,7 +5,7 @@
 Of an import only the module changes, so an example may need `make format` behind it; of a block below a comment
 `<!-- line: install.package -->` all of it does. Inline install lines are named by a test, and changed by hand.
 """
-# ruff: noqa: INP001  # a script beside the pages it writes, imported by nobody but its test
+# ruff: noqa: INP001  # a script beside the pages it writes, imported by its test alone
 
 import re
 import sys

@@ -4,7 +4,7 @@ A server that is down answers every call with the same failure. Counting those a
 for what is not theirs, and repeating them all would be a storm. So after a few failures in a row, with no success in
 between, the limit rests; each rest is twice the last; after it one call goes alone. An answer that blames the account
 (quota, key, region, base URL) opens the account's breaker at once, since no other request would fare better, whatever
-limit it draws on. While a breaker is not closed, failures are the server's and count against nobody.
+limit it draws on. While a breaker is not closed, failures are the server's and count against no request.
 
 Only the probe closes a breaker or opens it again. Calls that were in flight when it opened tell old news: an answer
 that set out before the credit was used up is no sign that there is any.

@@ -15,7 +15,7 @@ from broker.core.ticket import Ticket
 class Late:
     """The late ones of a lane, for one limit.
 
-    By deadline: whoever is last has the best chance.
+    By deadline: the last one has the best chance.
     """
 
     __slots__ = ("_line", "_tenants")

@@ -5,6 +5,8 @@ comes through it is a super user.
 """
 
 import asyncio
+import re
+import shlex
 import subprocess
 import tempfile
 from base64 import urlsafe_b64encode
@@ -174,3 +176,32 @@ def _await(server: "subprocess.Popen[bytes]", plain: int, secured: int, log: Pat
                 await asyncio.sleep(0.05)
 
     asyncio.run(both())
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "operators.md"
+OPERATIONS = {
+    "Read": READ,
+    "Write": WRITE,
+    "Create": CREATE,
+    "Describe": DESCRIBE,
+    "DescribeConfigs": DESCRIBE_CONFIGS,
+}
+
+
+def documented() -> dict[str, list[Right]]:
+    """The rights that the operators' guide grants, by user."""
+    rights: dict[str, list[Right]] = {}
+    for line in re.findall(r"^\$acls (.+)$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE):
+        words = shlex.split(line)
+        given = [(words[at], words[at + 1] if at + 1 < len(words) else "") for at in range(len(words))]
+        [user] = [value.removeprefix("User:") for flag, value in given if flag == "--allow-principal"]
+        resources = [(TOPIC, value) for flag, value in given if flag == "--topic"]
+        resources += [(GROUP, value) for flag, value in given if flag == "--group"]
+        resources += [(TRANSACTIONAL_ID, value) for flag, value in given if flag == "--transactional-id"]
+        resources += [(CLUSTER, "kafka-cluster") for flag, _ in given if flag == "--cluster"]
+        operations = [OPERATIONS[value] for flag, value in given if flag == "--operation"]
+        prefixed = "prefixed" in words
+        rights.setdefault(user, []).extend(
+            Right(kind, name, operation, prefixed) for kind, name in resources for operation in operations
+        )
+    return rights

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import re
-import shlex
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -37,10 +36,7 @@ from schemas.failure import FailureKind, RetryableFailure
 from schemas.topics import TopicSpec, topics
 from tests.integration.fleet import Fleet, producing, read_all, request
 from tests.integration.secured_kafka import (
-    CLUSTER,
-    CREATE,
     DESCRIBE,
-    DESCRIBE_CONFIGS,
     GROUP,
     READ,
     TOPIC,
@@ -48,42 +44,16 @@ from tests.integration.secured_kafka import (
     WRITE,
     Right,
     SecuredKafka,
+    documented,
     secured_kafka,
 )
 from tests.integration.test_recovery import plentiful
 from tests.integration.test_replays import bury, replay
 
-GUIDE = Path(__file__).parents[2] / "docs" / "operators.md"
-OPERATIONS = {
-    "Read": READ,
-    "Write": WRITE,
-    "Create": CREATE,
-    "Describe": DESCRIBE,
-    "DescribeConfigs": DESCRIBE_CONFIGS,
-}
 NEEDS = dispatcher_needs(Settings())
 LANES = ("urgent", "standard", "bulk")
 WITHOUT_SASL: dict[str, str | None] = {"sasl_mechanism": None, "username": None, "password": None}
 BODY = {"model": "gpt-4o-mini", "messages": []}
-
-
-def documented() -> dict[str, list[Right]]:
-    """The rights that the operators' guide grants, by user."""
-    rights: dict[str, list[Right]] = {}
-    for line in re.findall(r"^\$acls (.+)$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE):
-        words = shlex.split(line)
-        given = [(words[at], words[at + 1] if at + 1 < len(words) else "") for at in range(len(words))]
-        [user] = [value.removeprefix("User:") for flag, value in given if flag == "--allow-principal"]
-        resources = [(TOPIC, value) for flag, value in given if flag == "--topic"]
-        resources += [(GROUP, value) for flag, value in given if flag == "--group"]
-        resources += [(TRANSACTIONAL_ID, value) for flag, value in given if flag == "--transactional-id"]
-        resources += [(CLUSTER, "kafka-cluster") for flag, _ in given if flag == "--cluster"]
-        operations = [OPERATIONS[value] for flag, value in given if flag == "--operation"]
-        prefixed = "prefixed" in words
-        rights.setdefault(user, []).extend(
-            Right(kind, name, operation, prefixed) for kind, name in resources for operation in operations
-        )
-    return rights
 
 
 @pytest.fixture(scope="module")

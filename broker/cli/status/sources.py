@@ -1,8 +1,8 @@
 """Where a status is found: in Redis, where the holder of the lease leaves it, or at a dispatcher itself.
 
 The lease's key holds the id of Kafka's cluster. Kafka is asked for it first, for two seconds at most; when it is away,
-which is when people look, the key is found by walking through Redis. Should several clusters share that Redis, nobody
-guesses.
+which is when people look, the key is found by walking through Redis. Where several clusters share that Redis,
+no guess is made.
 """
 
 import asyncio

@@ -212,7 +212,7 @@ def test_ctrl_c_while_a_file_is_checked_says_that_nothing_was_sent(
 
     def interrupt() -> None:
         while not any(each.resolve() == source for each in Path("/proc/self/fd").iterdir()):
-            time.sleep(0.001)
+            time.sleep(0.001)  # the file is opened by the other thread: there is no event to wait for
         _thread.interrupt_main()
 
     watching = threading.Thread(target=interrupt, daemon=True)
