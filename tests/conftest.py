@@ -1,6 +1,7 @@
 """What holds for every test of the run."""
 
 import asyncio
+import gc
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,3 +21,13 @@ def _no_stray_event_loop() -> None:
     ResourceWarning fails whichever test runs when it is collected.
     """
     asyncio.set_event_loop(None)
+
+
+def pytest_collection_finish() -> None:
+    """Take what importing and collecting made out of every later garbage collection.
+
+    These 400,000 objects live until the process ends, and with them a full collection takes 0.2 s. Each seed of a
+    simulation ends with one: ten seeds of two releases took 9.4 s, and take 3.9.
+    """
+    gc.collect()
+    gc.freeze()

@@ -114,6 +114,7 @@ def simulate_some(first: int, count: int) -> list[Report]:
 
     What a run leaves is collected at its end and not meanwhile: searching for it all the time costs an eighth.
     """
+    frozen = gc.get_freeze_count() > 0  # as under pytest
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -121,7 +122,8 @@ def simulate_some(first: int, count: int) -> list[Report]:
         return [simulate(seed) for seed in range(first, first + count)]
     finally:
         gc.enable()
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
 
 
 def reports(first: int, seeds: int, processes: int) -> Iterator[Report]:

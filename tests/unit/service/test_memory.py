@@ -24,9 +24,10 @@ class Ring:
 
 @pytest.fixture
 def _usual_pace() -> Iterator[None]:
-    before = gc.get_threshold()
+    before, frozen = gc.get_threshold(), gc.get_freeze_count() > 0
     yield
-    gc.unfreeze()
+    if not frozen:
+        gc.unfreeze()
     gc.set_threshold(*before)
 
 
