@@ -237,7 +237,7 @@ class World:
         repeated = 0
         if isinstance(process, DispatcherProcess):
             repeated = process.repeated
-            if ending == "lives" and process.leads:
+            if ending == "lives" and self._leads(process):
                 self.history.remains = held(process)
         self.history.starts += process.wires.starts
         self.history.stepped_down += [(at_s, process.name) for at_s in process.wires.stepped_down_s]
@@ -286,11 +286,14 @@ class World:
         return self._is_idle() and not self.history.parked() - self.history.put_back().keys()
 
     def _is_idle(self) -> bool:
-        """Whether somebody leads and holds nothing."""
-        leaders = [
-            each for each in self.processes if isinstance(each, DispatcherProcess) and each.health.role == "leader"
-        ]
-        return bool(leaders) and not any(held(leaders[-1]).values())
+        """Whether a process leads and holds nothing."""
+        dispatchers = [each for each in self.processes if isinstance(each, DispatcherProcess)]
+        return any(self._leads(each) and not any(held(each).values()) for each in dispatchers)
+
+    def _leads(self, process: DispatcherProcess) -> bool:
+        """Whether it leads in the newest term; one that was frozen or cut off may not know yet that it was deposed."""
+        newest = max((term for _, term, _ in self.history.claims()), default=0)
+        return process.leads and process.health.term == newest
 
     def undone(self) -> list[str]:
         """Every record that is not done, by what is stored."""
