@@ -114,6 +114,9 @@ def is_hostile(request_id: str) -> bool:
 
 def answered_anyway(body: Mapping[str, Any], delay_s: float) -> Scripted:
     """An answer to what OpenAI would refuse as well: what must become of a hostile record is not the server's word."""
+    model = body.get("model")
+    if str(model).startswith("text-embedding"):
+        vector = {"object": "embedding", "index": 0, "embedding": [0.5]}
+        return Scripted(200, {"object": "list", "model": model, "data": [vector]}, delay_s=delay_s)
     choices = [{"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}]
-    said = {"object": "chat.completion", "model": body.get("model"), "choices": choices}
-    return Scripted(200, said, delay_s=delay_s)
+    return Scripted(200, {"object": "chat.completion", "model": model, "choices": choices}, delay_s=delay_s)

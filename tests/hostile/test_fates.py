@@ -1,12 +1,15 @@
 """What is said of a hostile record by the outcomes and dead letters that came of it."""
 
+import json
 from collections import Counter
+from random import Random
 
 import pytest
 
+from broker.service.answer_body import is_of_the_api
 from tests.hostile.fates import BROKEN_BATCH, Fates, Sown, fates
-from tests.hostile.records import ANSWERED, DEAD_LETTER, FAILED
-from tests.hostile.sowing import Mix, Sowing, is_hostile
+from tests.hostile.records import ANSWERED, DEAD_LETTER, FAILED, KINDS, specimen
+from tests.hostile.sowing import Mix, Sowing, answered_anyway, is_hostile
 
 PLACE, NAME = "chaos.requests.bulk/2/7", "hostile-3"
 
@@ -77,3 +80,15 @@ def test_a_raw_batch_is_due_once_each_so_many_records() -> None:
         sowing.next()
         due.append(sowing.is_raw_due)
     assert due == [False, False, True]
+
+
+@pytest.mark.parametrize("kind", [kind for kind, (fate, _) in KINDS.items() if fate == ANSWERED])
+def test_what_the_server_says_to_a_record_that_is_to_be_answered_is_an_answer(kind: str) -> None:
+    for number in range(20):
+        value = specimen(Random(number), number, prefix="x", kinds=[kind]).value
+        assert value is not None
+        fields = json.loads(value)
+        request = fields.get("data", fields)
+        said = answered_anyway(request.get("body", {}), 0.0).body
+        assert not isinstance(said, str)
+        assert is_of_the_api(request.get("endpoint", "chat.completions"), said)
