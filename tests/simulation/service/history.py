@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 from broker.ports import StoredOffset, TopicPartition
 from broker.testing.kafka import MemoryKafka
+from broker.testing.kafka_log import Slot
 from schemas import headers as names
 from schemas import topics
-from schemas.codec import decode_ledger
+from schemas.codec import decode_failure, decode_ledger
+from schemas.failure import RetryableFailure
 from schemas.ledger import LedgerKind, LedgerRecord
 from schemas.record import Record
 from tests.simulation.service.openai import Arrival
@@ -178,6 +180,16 @@ class History:
         """How often the retrier has put back the request of which position of the failures topic."""
         records = [each for commit in self.commits if commit.group == RETRIER for each in commit.records.values()]
         return Counter(dict(one.headers).get(names.FAILURE, b"").decode() for each in records for one in each)
+
+    def failure_of(self, copy: Record) -> tuple[Slot, RetryableFailure] | None:
+        """What the retrier read of a request that it put back, and where it stood; None for any other record."""
+        found = dict(copy.headers).get(names.FAILURE)
+        if found is None:
+            return None
+        _, partition, offset = found.decode().split("/")
+        slot = self.kafka.logs(FAILURES)[int(partition)].slots[int(offset)]
+        assert slot.record is not None
+        return slot, decode_failure(slot.record.value, slot.record.headers)
 
     def parked(self) -> set[str]:
         """The positions of everything that was parked."""

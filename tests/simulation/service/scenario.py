@@ -24,7 +24,7 @@ ABSENT = 0.5
 ROOMY: dict[str, Any] = {"tokens_per_minute": 10_000_000, "requests_per_minute": 10_000}
 POISONED = 0.25
 POISON = "whoever counts this dies"
-AGED = 0.2
+AGED = 0.35
 """The share of runs whose ledger is kept for less than the run, so that leaders lead for longer than it is kept."""
 UNCOORDINATED = 0.3
 """The share of runs in which the coordinators go away though partitions answer."""
@@ -133,7 +133,7 @@ class Faults:
         return replace(self, poison=poison, deaf=chance.random() * Faults().deaf * (chance.random() < 0.5))
 
     def aged(self, chance: Random) -> "Faults":
-        """In a fifth of the runs the ledger forgets what is needed no more, in others the coordinators go away.
+        """In a third of the runs the ledger forgets what is needed no more, in others the coordinators go away.
 
         Of an id that the ledger has forgotten nothing is promised when it comes again: in those runs none does.
         """

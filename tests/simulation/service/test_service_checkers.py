@@ -152,6 +152,10 @@ def leftover(history: History) -> None:
     history.remains = {"tickets": 1}
 
 
+def heard_after_its_deadline(history: History) -> None:
+    history.calls[0].heard_s = history.calls[0].at_s + 10_000
+
+
 def refused(history: History) -> None:
     for each in history.calls:
         each.status = 429
@@ -246,6 +250,7 @@ def scenario() -> Scenario:
         (second_dead_letter, dead_letters_once.check),
         (forgotten_garbage, dead_letters_once.check),
         (leftover, memory_empties.check),
+        (heard_after_its_deadline, deadlines_are_true.check),
         (refused, refusals_are_few.check),
         (start_without_the_lease, nobody_starts_without_the_lease.check),
         (answer_of_another, answers_belong_to_their_requests.check),
@@ -353,3 +358,13 @@ def test_a_request_that_starts_before_the_one_in_front_of_its_key_is_found_out(s
     assert list(keys_keep_their_order.check(history)) != []
     history.excused = {each.id for each in history.sent if each.id is not None}
     assert list(keys_keep_their_order.check(history)) == [], "the record in front may be the one that was lost"
+
+
+def test_a_parked_request_that_comes_back_on_another_lane_is_found_out(scenario: Scenario) -> None:
+    history = run(replace(scenario, faults=replace(scenario.faults, call_refused_for_long=0.5)))
+    place, commit = next(each for each in enumerate(history.commits) if each[1].group == RETRIER and each[1].records)
+    topic, records = next(iter(commit.records.items()))
+    lane = topic.rpartition(".")[2]
+    other = topic.removesuffix(lane) + ("bulk" if lane == "urgent" else "urgent")
+    history.commits[place] = replace(commit, records={other: records})
+    assert f"of the lane {lane} was put back on {other}" in " ".join(parked_come_back_once.check(history))

@@ -1,4 +1,5 @@
-"""Nobody fails for a deadline that has not passed, however wrong the clock that a process began with.
+"""No request fails for a deadline that has not passed, however wrong the clock that a process began with, and no call
+goes on after it.
 
 Where Redis does not answer, a wrong clock cannot be told from a right one. A refusal that told to wait until after the
 deadline ends a request as soon as it has come: its own, or one of its model, for which all of that model wait.
@@ -19,14 +20,21 @@ from tests.simulation.service.scenario import MODELS, WALL
 TOO_MANY = 429
 SLACK_S = 5.5
 """Clocks that differ by less than five seconds are left as they are."""
+CUT_OFF_WITHIN_S = 0.5
 TOLD_TO_WAIT = re.compile(r"Please try again in (?:(\d+)m)?([\d.]+)(ms|s)\.")
 
 
 def check(history: History) -> Iterator[str]:
-    """Whoever failed too soon."""
+    """What failed too soon, and what was called for too long."""
     faults = history.scenario.faults
-    if faults.redis_away or faults.cut_from_redis or faults.lease_lost:
-        return
+    if not (faults.redis_away or faults.cut_from_redis or faults.lease_lost):
+        yield from _failed_too_soon(history)
+    if not (faults.stall or faults.freeze or faults.wrong_clock):
+        yield from _heard_too_late(history)
+
+
+def _failed_too_soon(history: History) -> Iterator[str]:
+    """Outcomes that give the deadline as their reason, and came before it."""
     sent: dict[tuple[str, int], list[Sent]] = {}
     for each in history.sent:
         if each.id is not None and not each.is_cancel:
@@ -37,6 +45,17 @@ def check(history: History) -> Iterator[str]:
             told_s = max(at_s + _told_to_wait_s(outcome), _shut_until_s(history, outcome["model"], at_s))
             if told_s < until_s - SLACK_S:
                 yield f"{outcome['id']} failed at {at_s:.3f} s for its deadline, which was at {until_s:.3f} s"
+
+
+def _heard_too_late(history: History) -> Iterator[str]:
+    """Answers that were waited for when their request's deadline had passed: its call is cut off then."""
+    until_s: dict[str, float] = {}
+    for each in history.sent:
+        if each.id is not None and not each.is_cancel:
+            until_s[each.id] = max(until_s.get(each.id, 0.0), _deadline_s(history, each))
+    for call in history.calls:
+        if call.heard_s is not None and call.heard_s > until_s[call.id] + CUT_OFF_WITHIN_S:
+            yield f"{call.id} had its answer at {call.heard_s:.3f} s, and its deadline was at {until_s[call.id]:.3f} s"
 
 
 def _deadline_s(history: History, sent: Sent) -> float:

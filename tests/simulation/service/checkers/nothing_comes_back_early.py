@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from schemas import headers as names
-from schemas.codec import decode_failure
 from schemas.instants import from_wire
 from schemas.record import Record
-from tests.simulation.service.history import FAILURES, RETRIER, History
+from tests.simulation.service.history import RETRIER, History
 from tests.simulation.service.scenario import WALL
 
 SLACK_S = 8.0
@@ -33,13 +32,11 @@ def check(history: History) -> Iterator[str]:
 
 def _due_s(history: History, record: Record) -> float | None:
     """When its wait is over, in the world's seconds; None for what is no request."""
-    found = dict(record.headers).get(names.FAILURE)
+    found = history.failure_of(record)
     if found is None:
         return None
-    _, partition, offset = found.decode().split("/")
-    slot = history.kafka.logs(FAILURES)[int(partition)].slots[int(offset)]
+    slot, failure = found
     assert slot.record is not None
-    failure = decode_failure(slot.record.value, slot.record.headers)
     written = from_wire(dict(slot.record.headers)[names.CE_TIME].decode())
     parked = timedelta(milliseconds=slot.at_ms) - timedelta(seconds=WALL.timestamp())
     return (parked + (failure.not_before - written)).total_seconds()

@@ -3,6 +3,7 @@
 from unittest.mock import patch
 
 from broker.clock import WallClock
+from broker.ports import LedgerStart
 from broker.service.ledger_follower import LedgerFollower
 from broker.service.timekeeping import ByTheLeader, Timekeeper
 from tests.simulation.service.mutants.committing import Patch
@@ -29,12 +30,23 @@ def a_retriers_clock_stays_wrong() -> Patch:
 
 @planted(CLOCK, 3)
 def the_window_begins_by_our_own_clock() -> Patch:
-    """A clock that is ahead begins the dedupe window so late that no answered id is known."""
+    """A clock that is ahead begins the dedupe window so late that no answered id is known, whatever the ledger says."""
+    whole = LedgerFollower._open_back
 
-    async def reach(_self: LedgerFollower, _utc_ms: int) -> None:
+    async def open_back(self: LedgerFollower, utc_ms: int) -> None:
+        open_anywhere = self._log.open
+
+        async def by_clock(from_wall_ms: int, *, before_last_ms: int | None = None) -> LedgerStart:
+            del before_last_ms
+            return await open_anywhere(from_wall_ms)
+
+        with patch.object(self._log, "open", by_clock):
+            await whole(self, utc_ms)
+
+    async def reach_back(_self: LedgerFollower, _utc_ms: int) -> None:
         return None
 
-    return patch.object(LedgerFollower, "reach_back", reach)
+    return patch.multiple(LedgerFollower, _open_back=open_back, reach_back=reach_back)
 
 
 @planted(CLOCK)

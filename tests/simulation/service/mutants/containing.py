@@ -11,6 +11,7 @@ from broker.core.inheritance import Inheritance
 from broker.core.meaning import Meaning
 from broker.core.reception import Reception
 from broker.core.ticket import Garbage, Ticket
+from broker.service import calling
 from broker.service.answer_body import AnswerBody, published
 from broker.service.ledger_follower import POLL_MS, LedgerFollower
 from tests.simulation.service.mutants.committing import Patch
@@ -51,7 +52,7 @@ def what_is_no_answer_is_published() -> Patch:
     def anything(text: str | None) -> AnswerBody:
         return published(text) or AnswerBody({"text": text}, b"{}")
 
-    return patch("broker.service.calling.published", anything)
+    return patch.multiple(calling, published=anything, is_of_the_api=lambda _endpoint, _response: True)
 
 
 @planted(NO_ANSWER)

@@ -93,14 +93,14 @@ def cargo_is_not_forgotten() -> Patch:
 
 @planted(REFUSALS)
 def refund_twice() -> Patch:
-    """Every answer gives its charge back, as if it had been refused, and what it says of levels is not heard."""
+    """Every answer gives its charge back, as if nothing had been taken, and what it says of levels is not heard."""
     whole = Budget.answered
 
     def answered(self: Budget, attempt: int, *rest: Any) -> None:
         flight = self._flights[attempt]
         whole(self, attempt, *rest)
-        self._give_back(flight, rest[0], untaken=False)
-        self._give_back(flight, rest[0], untaken=False)
+        self._give_back(flight, rest[0], untaken=True)
+        self._give_back(flight, rest[0], untaken=True)
 
     return patch.multiple(Budget, answered=answered, _hear=lambda _self, _flight, _verdict, _now_ms: False)
 
