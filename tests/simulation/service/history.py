@@ -123,6 +123,7 @@ class History:
         logged: Lines of the log that hold a part of a prompt or of an answer.
         defects: What nobody caught, processes that ended by themselves.
         remains: What the last leader still holds once the world is quiet.
+        forgotten_s: When retention removed lines of the ledger.
         undone: Records of lanes that are not done in the end, by what Kafka stores.
         quiet_s: When everything had ended; None: never.
     """
@@ -146,6 +147,7 @@ class History:
     logged: list[str] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)
     remains: dict[str, int] = field(default_factory=dict)
+    forgotten_s: list[float] = field(default_factory=list)
     undone: list[str] = field(default_factory=list)
     quiet_s: float | None = None
 

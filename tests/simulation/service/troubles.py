@@ -245,6 +245,7 @@ class Troubles:
         if lines:
             offset = chance.choice((lines[-1], chance.choice(lines)))
             self._world.note("retention", LEDGER, offset)
+            self._world.history.forgotten_s.append(self._world.conductor.now_s)
             log.trim(offset)
             self._world.kafka.stir()
 
