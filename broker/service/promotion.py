@@ -182,9 +182,8 @@ class Promotion:
         self._timekeeper.stamped(self._follower.claimed_at_ms, began_ms)
         if self._follower.foreign_claim_from(term, self._owner):
             return None
-        standing, stored = Standing(term), await self._stored()
-        restored = await _all(*(self._restored(lane, intake, stored) for lane, intake in self._intakes.items()))
-        for each in map(_found, restored):
+        standing = Standing(term)
+        for each in await self._all_restored(term):
             if each.highest_term > term or (each.highest_term == term and not ours_before):
                 self._follower.highest_term = max(self._follower.highest_term, each.highest_term)
                 return None
@@ -192,6 +191,22 @@ class Promotion:
         ids = {intake.topic: intake.log.topic_id for intake in self._intakes.values()}
         standing.topic_ids = {topic: each for topic, each in ids.items() if each is not None}
         return standing
+
+    async def _all_restored(self, term: int) -> list[Standing]:
+        """Progress of each lane.
+
+        It is read in several questions. Where this process stood still between them, another one may have led
+        meanwhile; then the answers do not fit each other, and no operator needs to look.
+        """
+        stored = await self._stored()
+        restored = await _all(*(self._restored(lane, intake, stored) for lane, intake in self._intakes.items()))
+        try:
+            return [_found(each) for each in restored]
+        except ProgressUnreadable as error:
+            await self._follower.catch_up()
+            if self._follower.last_claim != (term, self._owner):
+                raise LogUnavailable("Another claim follows ours.") from error
+            raise
 
     async def _restored(
         self, lane: str, intake: LaneIntake, everywhere: Mapping[TopicPartition, StoredOffset]

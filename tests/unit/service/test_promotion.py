@@ -1,6 +1,7 @@
 """Becoming the leader: each numbered rule of the module has a test that fails without it."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import pytest
@@ -278,6 +279,29 @@ async def test_no_offset_and_a_log_that_begins_later_is_refused_until_the_operat
         await promoted(Process(world, "a"))
     standing = await promoted(Process(world, "b", from_start=frozenset({"standard"})))
     assert standing.progress[PLACE].next_offset == 2
+
+
+@pytest.mark.parametrize("claims", [True, False])
+async def test_what_another_leader_did_while_the_offsets_were_read_asks_for_no_operator(
+    monkeypatch: pytest.MonkeyPatch, *, claims: bool
+) -> None:
+    world = World()
+    filled(world, 5)
+    process = Process(world, "a")
+    lane = process.promotion._intakes["standard"].log
+    bounds = lane.bounds
+
+    async def after_a_while(partitions: Sequence[int]) -> Mapping[int, tuple[int, int]]:
+        if claims:
+            world.kafka.append(LEDGER, claim(2, "b"))
+        world.kafka.logs(TOPIC)[0].trim(2)
+        return await bounds(partitions)
+
+    monkeypatch.setattr(lane, "bounds", after_a_while)
+    with pytest.raises(
+        LogUnavailable if claims else ProgressUnreadable, match="Another claim" if claims else "--from-start"
+    ):
+        await promoted(process)
 
 
 async def test_the_operators_permission_is_for_missing_offsets_only() -> None:
