@@ -45,6 +45,7 @@ REGRESSIONS = (
     9014782,  # at the end a leader that was frozen does not know yet that it was deposed
     9019153,  # the same, and no other leads
     10002969,  # the ledger forgets deaths five times
+    11002747,  # the copy of a parked request with a key stands in another partition
     10007134,  # a candidate stood still between two questions of its promotion, and another led meanwhile
 )
 """Seeds that have shown a fault of the service or of a checker, since mended; a test of its own says what it was."""

@@ -2,9 +2,10 @@
 
 In a serial lane none starts before the one in front is decided, so no call of that one follows. Looked at is each
 term for itself: a successor makes calls again that its predecessor had made, and so does a process that leads again.
-A request that was parked before its first call has left its place, and ids that were cancelled, replayed or sent with
-other content have none. Nor has one of which a record was lost before it was done: the former leader has read it, and
-its successor only a later one. A serial lane parks nothing.
+A request that was parked before its first call in that term has left its place: its copy may stand in another
+partition, which is read beside the first. Ids that were cancelled, replayed or sent with other content have no place.
+Nor has one of which a record was lost before it was done: the former leader has read it, and its successor only a later
+one. A serial lane parks nothing.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ def check(history: History) -> Iterator[str]:
     for process, calls in _terms(history):
         for lane, row in _rows(history):
             for earlier, later in pairwise(name for name in row if name in calls):
-                if parked.get(earlier, calls[earlier][0]) < calls[earlier][0]:
+                if any(parked.get(each, calls[each][0]) < calls[each][0] for each in (earlier, later)):
                     continue
                 serial = lanes[lane].serial
                 if calls[later][0] < calls[earlier][-1 if serial else 0]:
