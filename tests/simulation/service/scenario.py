@@ -133,7 +133,7 @@ class Faults:
         return replace(self, poison=poison, deaf=chance.random() * Faults().deaf * (chance.random() < 0.5))
 
     def aged(self, chance: Random) -> "Faults":
-        """In a third of the runs the ledger forgets what is needed no more, in others the coordinators go away.
+        """In many runs (`AGED`) the ledger forgets what is needed no more, in others the coordinators go away.
 
         Of an id that the ledger has forgotten nothing is promised when it comes again: in those runs none does.
         """
