@@ -15,21 +15,21 @@ import time
 from dataclasses import astuple, dataclass, fields, replace
 from itertools import cycle
 
-from broker.core.budget import Budget, Checkpoint, LimitSettings
-from broker.core.charge import Prices
+from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading
+from broker.core.answers.verdict import Meaning, Verdict
+from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
 from broker.core.commands import Call, Publish, SettledEntry
+from broker.core.config import DispatchRules
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, LedgerRead, Promoted, Renewed, Taken
-from broker.core.identity import Fate, Identity
-from broker.core.lanes import LaneRule
-from broker.core.progress import PartitionProgress
-from broker.core.reading import MINUTE_MS, Metric, Reading
-from broker.core.retry import RetryRules
-from broker.core.rules import DispatchRules
-from broker.core.term import LeaseTimes
+from broker.core.identity.dedupe import Fate, Identity
+from broker.core.lanes.lanes import LaneRule
+from broker.core.lease import LeaseTimes
+from broker.core.pricing.laws import Prices
+from broker.core.progress.partition_progress import PartitionProgress
+from broker.core.requests.retry import RetryRules
 from broker.core.ticket import CallNumber, Candidate, LanePartition, Source, TicketNumber
-from broker.core.verdict import Meaning, Verdict
-from broker.service.memory import collect_rarely
+from broker.service.gc_tuning import collect_rarely
 
 LANES = ("urgent", "standard", "bulk")
 CHARGE = 400

@@ -29,9 +29,9 @@ from typing import Any, Final
 from benchmarks.lanes.findings import quantile
 from benchmarks.lanes.pair import create_topics, local_services, pair
 from benchmarks.lanes.traffic import MODEL
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_scan import KafkaScan
-from broker.adapters.kafka_transactions import KafkaTransactions
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.scan import KafkaScan
+from broker.adapters.kafka.transactions import KafkaTransactions
 from broker.cli.patience import hush_kafka
 from broker.client import GenerationClient
 from broker.ports import Outgoing

@@ -20,7 +20,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.lanes.pair import create_topics, local_services
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.client import GenerationClient, submission
 from schemas.codec import encode_outcome
 from schemas.outcome import Completed

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from broker.adapters.kafka_client import client_doors
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.client import client_doors
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.client_ports import Appended, ClientDoors, Pending
 from broker.errors import (
     GenerationFailed,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from broker.core.verdict import Answer
+from broker.core.answers.verdict import Answer
 from schemas.codec import Record
 from schemas.delta import Delta
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from broker.adapters.kafka_client import client_doors
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.client import client_doors
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.client_ports import ClientDoors, Standing
 from consumers.fragments import fragment
 from consumers.opening import Opened

@@ -7,8 +7,8 @@ service that acts on outcomes uses `consumers.results`.
 from datetime import UTC, datetime
 from typing import Self
 
-from broker.adapters.kafka_client import client_doors
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.client import client_doors
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.client_ports import ClientDoors
 from consumers.dead_letters import OldestFirst
 from consumers.opening import Opened

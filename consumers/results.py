@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
-from broker.adapters.kafka_client import client_doors
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.client import client_doors
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.client_ports import Arrived, ClientDoors, Start
 from broker.errors import IdConflict, Unreachable
 from broker.tasks import ended

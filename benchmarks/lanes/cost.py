@@ -12,10 +12,10 @@ from typing import Final
 
 from benchmarks.lanes.crowd import RULE, rules, size, ticket, tickets, weights
 from benchmarks.lanes.findings import Check, Finding
-from broker.core.budget import Budget, Checkpoint, LimitSettings
-from broker.core.limits import Limits
-from broker.core.markup import PPM
-from broker.core.tenants import Tenants
+from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.lanes.scheduler import Limits
+from broker.core.lanes.tenants import Tenants
+from broker.core.pricing.markup import PPM
 
 WITHIN: Final = 0.20
 ROUNDS: Final = 200

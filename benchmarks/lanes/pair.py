@@ -15,8 +15,8 @@ from typing import Any, Final
 import aiohttp
 
 from benchmarks.lanes.traffic import MODEL
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import create_missing
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import create_missing
 from broker.local.guard import Guard
 from broker.local.services import LocalServices
 from broker.settings.lanes import LANE_DEFAULTS

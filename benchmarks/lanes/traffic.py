@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from broker.core.charge import Size
+from broker.core.pricing.laws import Size
 from broker.planner.arrivals import NEVER_MS, Arrival, chat_sizes
 from broker.simulator.pricing import Size as AskedSize
 

@@ -22,8 +22,8 @@ from benchmarks.limits.calls import Asked
 from benchmarks.limits.dispatching import settings_of
 from benchmarks.limits.rows import Row
 from benchmarks.limits.world import Record
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import create_missing
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import create_missing
 from broker.client import GenerationClient
 from broker.local.guard import Guard
 from broker.local.services import LocalServices

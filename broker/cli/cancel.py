@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.cli.options import BootstrapServers, Config, Json, TimeoutS, TopicPrefix, settings_from
 from broker.cli.outcome_line import outcome_line
 from broker.cli.patience import closing, hush_kafka, reach_kafka, run_verb

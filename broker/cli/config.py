@@ -12,9 +12,9 @@ import typer
 from pydantic import ByteSize
 from rich.text import Text
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.openai_surroundings import unusable
-from broker.adapters.redis_lease import connected
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.openai.environment import unusable
+from broker.adapters.redis.lease import connected
 from broker.cli.options import BootstrapServers, Config, Json, TopicPrefix, overriding
 from broker.cli.screen import screen, show_beside
 from broker.cli.terminal import safe, say, say_json

@@ -9,10 +9,10 @@ from broker.cli.options import BootstrapServers, Config, TopicPrefix, settings_f
 from broker.clock import run
 from broker.service.compose import dispatcher as compose_dispatcher
 from broker.service.compose import openai_access, token_counter
-from broker.service.logs import configure_logging
-from broker.service.memory import collect_rarely, give_back, trimming
-from broker.service.preflight import find
-from broker.service.rights import dispatcher_needs
+from broker.service.gc_tuning import collect_rarely, give_back, trimming
+from broker.service.metrics.logs import configure_logging
+from broker.service.preflight.acl_check import dispatcher_needs
+from broker.service.preflight.preflight import find
 from broker.settings.whole import Settings
 from broker.tasks import ended
 from schemas.nearest import there_is_no

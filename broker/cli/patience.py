@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import node_count
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import node_count
 from broker.cli.terminal import say
 from broker.client_ports import ClientDoors
 from broker.errors import LogUnavailable, Unreachable

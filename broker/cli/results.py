@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.cli.amounts import counted, spoken_id
 from broker.cli.columns import Columns, Line
 from broker.cli.moments import moment

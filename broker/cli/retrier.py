@@ -7,9 +7,9 @@ import typer
 from broker.cli.options import BootstrapServers, Config, TopicPrefix, settings_from
 from broker.clock import run
 from broker.service.compose import retrier as compose_retrier
-from broker.service.logs import configure_logging
-from broker.service.preflight import find
-from broker.service.rights import retrier_needs
+from broker.service.metrics.logs import configure_logging
+from broker.service.preflight.acl_check import retrier_needs
+from broker.service.preflight.preflight import find
 from broker.settings.whole import Settings
 from consumers.retries.allowances import AllowanceRules
 from consumers.retries.retrier import Retrier

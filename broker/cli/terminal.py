@@ -1,7 +1,7 @@
 """Strangers' text on a person's terminal: nothing in it may move the cursor, colour the screen or hide itself.
 
 Names of models, ids, keys and headers come from whoever may write to a lane. What a terminal or an eye would take for
-something else than a letter is written as the escape that names it (`broker.service.escapes`).
+something else than a letter is written as the escape that names it (`broker.service.metrics.escapes`).
 
 Every verb prints by `say`, `say_json`, `say_coloured` or a `broker.cli.screen`: a test looks for any other way.
 """
@@ -13,8 +13,8 @@ from typing import Any, Final, TextIO
 
 import typer
 
-from broker.service.escapes import safe, safe_json
-from broker.service.presentable import json_text
+from broker.service.metrics.escapes import safe, safe_json
+from broker.service.status.presentable import json_text
 
 __all__ = (
     "is_person_watching",

@@ -1,8 +1,8 @@
 """Whether Kafka has the lanes and topics that were named, and which of those that it has were likely meant."""
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_rights import seen
-from broker.adapters.kafka_topics import all_topics
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.rights import seen
+from broker.adapters.kafka.topics import all_topics
 from broker.cli.patience import kafka_at, within
 from broker.cli.request_lines import Checked, refuse_lanes
 from broker.errors import NotSubmitted

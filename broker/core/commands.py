@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from broker.core.budget import Checkpoint
-from broker.core.cancels import Cancel
-from broker.core.identity import Awaited, Fate, Identity, Overdue
-from broker.core.progress import Stored
+from broker.core.answers.verdict import Verdict
+from broker.core.budget.budget import Checkpoint
+from broker.core.identity.dedupe import Awaited, Fate, Identity, Overdue
+from broker.core.identity.pending_cancels import Cancel
+from broker.core.progress.partition_progress import Stored
 from broker.core.ticket import CallNumber, Garbage, LanePartition, Source, TicketNumber
 from broker.core.value import value
-from broker.core.verdict import Verdict
 
 
 @value
@@ -119,7 +119,7 @@ Decision = Complete | Fail | Park | Withdraw | Bury | Discard | Remember
 
 
 class Form(Enum):
-    """How much of a settlement is written: less, where Kafka refuses the whole (`broker.core.doubts`)."""
+    """How much of a settlement is written: less, where Kafka refuses the whole (`broker.core.requests.failing_decisions`)."""
 
     WHOLE = "whole"  # everything that belongs to it
     UNCOPIED = "uncopied"  # all but the copy for a topic of the producer's own

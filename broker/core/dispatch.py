@@ -20,13 +20,10 @@ Rules of this file:
 from collections.abc import Callable
 from typing import assert_never
 
-from broker.core.alarms import Alarms
-from broker.core.attempts import Attempts
-from broker.core.batches import Batches
-from broker.core.budget import Budget
-from broker.core.care import Care
+from broker.core.answers.verdict import OK
+from broker.core.budget.budget import Budget
 from broker.core.commands import Bury, Call, Command, Complete, Contained, Forget, Publish, StartedEntry
-from broker.core.deadlines import Deadlines
+from broker.core.config import LEADING, DispatchRules, Pause, Role
 from broker.core.events import (
     Answered,
     Committed,
@@ -44,25 +41,28 @@ from broker.core.events import (
     Suspended,
     Taken,
 )
-from broker.core.eviction import Eviction
-from broker.core.flights import Flights
-from broker.core.holding import Holding
-from broker.core.identity import Identities
-from broker.core.inheritance import Inheritance, MakeBudget
-from broker.core.limits import Limits
-from broker.core.notes import gather, hear
-from broker.core.outbox import Decided, Outbox
-from broker.core.progress import PartitionProgress
-from broker.core.reception import CALL_CRASHED, Apart, Reception, nameless
-from broker.core.register import Register, Want
-from broker.core.retry import Again
-from broker.core.rules import LEADING, DispatchRules, Pause, Role
-from broker.core.settling import Settling
-from broker.core.succession import Succession
-from broker.core.tenants import Tenants
-from broker.core.term import Trust
+from broker.core.identity.dedupe import Identities
+from broker.core.lanes.scheduler import Limits
+from broker.core.lanes.tenants import Tenants
+from broker.core.lease import Trust
+from broker.core.progress.partition_progress import PartitionProgress
+from broker.core.requests.attempts import Attempts
+from broker.core.requests.due import Deadlines
+from broker.core.requests.eviction import Eviction
+from broker.core.requests.in_flight import Flights
+from broker.core.requests.ledger_notes import gather, hear
+from broker.core.requests.outbox import Decided, Outbox
+from broker.core.requests.parking import Holding
+from broker.core.requests.predecessor import Inheritance, MakeBudget
+from broker.core.requests.recall import Care
+from broker.core.requests.registry import Register, Want
+from broker.core.requests.retry import Again
+from broker.core.requests.settling import Settling
+from broker.core.requests.succession import Succession
+from broker.core.requests.timers import Alarms
+from broker.core.requests.transactions import Batches
+from broker.core.requests.triage import CALL_CRASHED, Apart, Reception, nameless
 from broker.core.ticket import CALLING, SETTLED, WAITING, Garbage, LanePartition, Source, Ticket
-from broker.core.verdict import OK
 
 
 class Dispatch:
@@ -71,7 +71,7 @@ class Dispatch:
     def __init__(
         self, rules: DispatchRules, *, make_budget: MakeBudget, dice: Callable[[], float], apart: Apart = nameless
     ) -> None:
-        """Start as a follower; `dice` draws a number in [0, 1); `apart`: see `broker.core.reception`."""
+        """Start as a follower; `dice` draws a number in [0, 1); `apart`: see `broker.core.requests.triage`."""
         self.rules = rules
         self.role = Role.FOLLOWING
         self.term = 0
@@ -221,7 +221,7 @@ class Dispatch:
             self._holding.look()
             try:
                 self._reception.meet(ticket, now_ms)
-            except Exception as error:  # noqa: BLE001 — one request must not end all: see broker.core.eviction
+            except Exception as error:  # noqa: BLE001 — one request must not end all: see broker.core.requests.eviction
                 self._contain(ticket, "take", error, now_ms)
         else:
             self._settling.commands.append(Forget(event.number))

@@ -6,16 +6,16 @@ Plain frozen data; the instant at which it happened is the argument beside it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from broker.core.budget import Checkpoint
-from broker.core.cancels import Cancel
+from broker.core.answers.verdict import Verdict
+from broker.core.budget.budget import Checkpoint
 from broker.core.commands import SettledEntry, StartedEntry
-from broker.core.identity import Awaited
-from broker.core.progress import PartitionProgress
-from broker.core.setback import Setback
+from broker.core.identity.dedupe import Awaited
+from broker.core.identity.pending_cancels import Cancel
+from broker.core.pricing.law_identification import Usage
+from broker.core.progress.partition_progress import PartitionProgress
+from broker.core.requests.transaction_failure import Setback
 from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
 from broker.core.value import value
-from broker.core.verdict import Verdict
-from broker.core.witness import Usage
 
 
 @value

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple, NewType
 
-from broker.core.cancels import Cancel
-from broker.core.charge import Prices
-from broker.core.identity import Identity
+from broker.core.identity.dedupe import Identity
+from broker.core.identity.pending_cancels import Cancel
+from broker.core.pricing.laws import Prices
 from broker.core.value import value
 
 TicketNumber = NewType("TicketNumber", int)

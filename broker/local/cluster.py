@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from broker.adapters.kafka_probe import nodes_in_sync, reachable
+from broker.adapters.kafka.probe import nodes_in_sync, reachable
 from broker.local.errors import LocalServicesError
 from broker.local.free_ports import accepts
 from broker.local.kafka import READY_WITHIN_S, Kafka

@@ -5,7 +5,7 @@ The two price a request each by its own code, as the dispatcher and OpenAI do, s
 
 from typing import Final, NamedTuple
 
-from broker.core.charge import Size
+from broker.core.pricing.laws import Size
 from broker.simulator.pricing import Endpoint
 from broker.simulator.pricing import Size as AskedSize
 

@@ -17,15 +17,15 @@ from itertools import count
 from random import Random
 from typing import Final, assert_never
 
+from broker.core.answers.error_body import answer_of
+from broker.core.answers.rate_limit_headers import Metric, reading_of
+from broker.core.answers.verdict import OK, Answer, Verdict, fine, judge
 from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Mended, Park, Publish, Tripped
 from broker.core.dispatch import Dispatch
-from broker.core.envelope import answer_of
 from broker.core.events import Answered, Committed, Promoted, Renewed, Taken
-from broker.core.progress import PartitionProgress
-from broker.core.reading import Metric, reading_of
+from broker.core.pricing.law_identification import Usage
+from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.ticket import CallNumber, Source, TicketNumber
-from broker.core.verdict import OK, Answer, Verdict, fine, judge
-from broker.core.witness import Usage
 from broker.planner.arrivals import ENDPOINTS, Arrival
 from broker.planner.backlog import Backlog, Cargo
 from broker.planner.record import LaneRecord, Record, Watcher

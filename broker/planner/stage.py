@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from broker.core.charge import prices
-from broker.core.identity import Identity
-from broker.core.inheritance import MakeBudget
-from broker.core.rules import DispatchRules
+from broker.core.config import DispatchRules
+from broker.core.identity.dedupe import Identity
+from broker.core.pricing.laws import prices
+from broker.core.requests.predecessor import MakeBudget
 from broker.core.ticket import Candidate
 from broker.core.value import value
 from broker.planner.arrivals import Arrival
-from broker.service.pricing import fixed_law
-from broker.service.rules import budget_maker, dispatch_rules
+from broker.service.core_config import budget_maker, dispatch_rules
+from broker.service.intake.pricer import fixed_law
 from broker.settings.whole import Settings
 
 _PRICES_MAX = 16_384  # remembered: requests of a stream share a few hundred sizes

@@ -11,7 +11,7 @@ from operator import attrgetter
 from random import Random
 from typing import Final
 
-from broker.core.charge import Size
+from broker.core.pricing.laws import Size
 from broker.core.value import value
 from broker.planner.arrivals import Arrival, chat_sizes, embedding_sizes, responses_sizes
 from broker.simulator.pricing import Size as AskedSize

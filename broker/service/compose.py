@@ -6,32 +6,32 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from broker.adapters.hushed_calls import HushedCalls
-from broker.adapters.kafka_chunks import KafkaChunks
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_coordinators import KafkaCoordinators
-from broker.adapters.kafka_lanes import KafkaLane
-from broker.adapters.kafka_ledger import KafkaLedger
-from broker.adapters.kafka_offsets import KafkaOffsets
-from broker.adapters.kafka_reply_topics import KafkaReplyTopics
-from broker.adapters.kafka_transactions import Batching, KafkaTransactions
-from broker.adapters.openai_calls import OpenAIAccess, OpenAICalls
-from broker.adapters.openai_surroundings import unusable
-from broker.adapters.prometheus_meter import Meter
-from broker.adapters.redis_lease import RedisLease
+from broker.adapters.kafka.chunks import KafkaChunks
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.coordinators import KafkaCoordinators
+from broker.adapters.kafka.lanes import KafkaLane
+from broker.adapters.kafka.ledger import KafkaLedger
+from broker.adapters.kafka.offsets import KafkaOffsets
+from broker.adapters.kafka.reply_topics import KafkaReplyTopics
+from broker.adapters.kafka.transactions import Batching, KafkaTransactions
+from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
+from broker.adapters.openai.environment import unusable
+from broker.adapters.openai.redacted_calls import HushedCalls
+from broker.adapters.prometheus.meter import Meter
+from broker.adapters.redis.lease import RedisLease
 from broker.adapters.tiktoken_counter import TiktokenCounter
 from broker.clock import WallClock
-from broker.core.term import LeaseTimes
+from broker.core.lease import LeaseTimes
 from broker.errors import SettingsError
 from broker.ports import RetryDoors, TokenCounter, TransactionLog
-from broker.service.assembly import DispatcherDoors, assemble, dispatcher_name
 from broker.service.containment import Containment
 from broker.service.dispatcher import Dispatcher
-from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
+from broker.service.leadership.clock_check import ByTheLeader
+from broker.service.leadership.lease_only import Elected, KafkaWatch
 from broker.service.offload import OneThread
-from broker.service.retrying import RetrierProcess
-from broker.service.timekeeping import ByTheLeader
+from broker.service.retrier import RetrierProcess
+from broker.service.wiring import DispatcherDoors, assemble, dispatcher_name
 from broker.settings.whole import Settings
 from schemas import topics
 

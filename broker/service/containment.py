@@ -12,7 +12,7 @@ from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import structlog
 
-from broker.adapters.prometheus_meter import Meter
+from broker.adapters.prometheus.meter import Meter
 from broker.clock import WallClock
 from broker.traces import traced
 

@@ -10,19 +10,19 @@ import structlog
 from broker.core.events import Draining
 from broker.errors import LeaseUnavailable
 from broker.ports import ChunkLog, LaneLog, Lease, Upstream
-from broker.service.address import url_of
 from broker.service.driver import Driver
 from broker.service.health import GAUGES_EVERY_S
-from broker.service.lags import ASKED_EVERY_S, Lags
-from broker.service.leadership import Leadership
-from broker.service.presentable import json_text
-from broker.service.replies import Replies
+from broker.service.leadership.leadership import Leadership
+from broker.service.metrics.telemetry import Telemetry
+from broker.service.publishing.reply_topics import Replies
 from broker.service.shutdown import Ladder, ladder
 from broker.service.signals import leaving
-from broker.service.status import Status
-from broker.service.telemetry import Telemetry
-from broker.service.web import Web
-from broker.service.whereabouts import Whereabouts
+from broker.service.status.address import url_of
+from broker.service.status.lags import ASKED_EVERY_S, Lags
+from broker.service.status.presentable import json_text
+from broker.service.status.request_status import Whereabouts
+from broker.service.status.status import Status
+from broker.service.status.web import Web
 from broker.settings.whole import Settings
 from broker.tasks import ended
 
@@ -60,7 +60,7 @@ class Dispatcher:
         status: Status,
         whereabouts: Whereabouts,
     ) -> None:
-        """Made by `broker.service.assembly`."""
+        """Made by `broker.service.wiring`."""
         self.gauges_every_s = GAUGES_EVERY_S
         self.lags_every_s = ASKED_EVERY_S
         self._settings = settings

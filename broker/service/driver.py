@@ -14,13 +14,13 @@ from typing import Protocol, assert_never
 import structlog
 
 from broker.clock import WallClock
+from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Mended, Publish, Tripped
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, Crashed, Event, Refused, Suspected
+from broker.core.pricing.law_identification import Usage
 from broker.core.ticket import CallNumber, LanePartition, Source
-from broker.core.verdict import Meaning, Verdict
-from broker.core.witness import Usage
-from broker.service.cargo import Cargo, Hold
+from broker.service.payloads import Cargo, Hold
 from broker.tasks import ended
 from broker.traces import traced
 from schemas.request_codec import DecodedRequest

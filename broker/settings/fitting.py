@@ -15,8 +15,8 @@ from broker.core.bounds import (
     STANDS_A_CLAIM_MAX,
     STARTED_A_LINE_MAX,
 )
-from broker.core.fates import RENEWALS_MAX, RETOLD_MAX
-from broker.core.progress_map import METADATA_CHARS_MAX
+from broker.core.identity.outcome_index import RENEWALS_MAX, RETOLD_MAX
+from broker.core.progress.offset_map import METADATA_CHARS_MAX
 from schemas.codec import DEAD_LETTER_KEPT_BYTES
 from schemas.ledger import packed_bytes_max
 from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX

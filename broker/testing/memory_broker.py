@@ -17,16 +17,16 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
-from broker.adapters.prometheus_meter import Meter
+from broker.adapters.prometheus.meter import Meter
 from broker.client_ports import ClientDoors
 from broker.clock import WallClock
-from broker.core.term import LeaseTimes
+from broker.core.lease import LeaseTimes
 from broker.ports import RetryDoors
-from broker.service.assembly import Assembly, DispatcherDoors, assemble, dispatcher_name
-from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
-from broker.service.retrying import RetrierProcess
-from broker.service.timekeeping import ByTheLeader
+from broker.service.leadership.clock_check import ByTheLeader
+from broker.service.leadership.lease_only import Elected, KafkaWatch
+from broker.service.retrier import RetrierProcess
+from broker.service.wiring import Assembly, DispatcherDoors, assemble, dispatcher_name
 from broker.settings.whole import Settings
 from broker.testing.client_doors import MemoryClientDoors
 from broker.testing.counter import RoughCounter

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from broker.adapters.stream_assembly import assembly
+from broker.adapters.openai.stream_assembly import assembly
 from schemas.delta import Delta
 
 _WORD = re.compile(r"\S+\s*|\s+")

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from broker.adapters.stream_assembly import asking_for_a_stream
-from broker.core.envelope import answer_of, error_in
-from broker.core.verdict import Answer
+from broker.adapters.openai.stream_assembly import asking_for_a_stream
+from broker.core.answers.error_body import answer_of, error_in
+from broker.core.answers.verdict import Answer
 from broker.ports import UpstreamReply
 from broker.testing.telling import deltas_of
 from schemas.delta import Delta

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from broker.adapters.kafka_client import KafkaClientDoors
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_offsets import KafkaOffsets
-from broker.adapters.kafka_transactions import Batching, KafkaTransactions
+from broker.adapters.kafka.client import KafkaClientDoors
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.offsets import KafkaOffsets
+from broker.adapters.kafka.transactions import Batching, KafkaTransactions
 from broker.client_ports import ClientDoors
 from broker.ports import OffsetStore, TransactionLog
 from consumers.replays.job import transactional_id_of

@@ -11,8 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import create_missing
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import create_missing
 from broker.errors import HeadraceError
 from lead_ingest.leads import BadLeads, read_leads
 from lead_ingest.service import DEAD_LETTERS, LeadIngest

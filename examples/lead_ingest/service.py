@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.client import GenerationClient, Submission, submission
 from broker.client_ports import ClientDoors
 from broker.errors import LogUnavailable

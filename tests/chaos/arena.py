@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from broker.adapters.kafka_probe import nodes_in_sync
+from broker.adapters.kafka.probe import nodes_in_sync
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.chaos.answers import Answers

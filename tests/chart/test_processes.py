@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.service.retrying import LEAVE_WITHIN_S
+from broker.service.retrier import LEAVE_WITHIN_S
 from broker.service.shutdown import ladder
 from broker.settings.whole import Settings
 from tests.chart.kubernetes import faults

@@ -18,7 +18,7 @@ REPRESENTATIVE = (
     "tests/unit/core",
     "tests/unit/schemas",
     "tests/unit/test_client.py",
-    "tests/unit/service/test_calling.py",
+    "tests/unit/service/calls/test_caller.py",
     "tests/unit/service/test_driver.py",
     "tests/simulation/test_two_dispatchers.py",
 )

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from broker.adapters.kafka_client import client_doors
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.client import client_doors
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.client import GenerationClient
 from broker.client_ports import ClientDoors
 from broker.errors import WaitTimedOut

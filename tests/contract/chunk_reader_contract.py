@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.client_ports import ClientDoors
 from consumers.chunks import ChunkReader, Told
 from schemas.chunk import Chunk

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 import pytest
 
-from broker.core.verdict import Meaning, judge
+from broker.core.answers.verdict import Meaning, judge
 from broker.ports import Upstream
 from schemas.delta import Delta, text_of
 

@@ -23,9 +23,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
-from broker.adapters.openai_calls import OpenAIAccess, OpenAICalls
+from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
 from broker.ports import Upstream, UpstreamReply
-from broker.service.memory import collect_rarely
+from broker.service.gc_tuning import collect_rarely
 from schemas import topics
 from schemas.codec import decode_ledger
 from schemas.delta import Delta

@@ -2,7 +2,7 @@
 
 Each kind says which ends of its request are right. A request of the harness is tried once, so a failed attempt ends it
 as `exhausted`. Answers that blame the account (401, 402, 403, an empty purse) are left out: those rest every limit by
-design, and `tests/unit/core/test_account.py` holds that.
+design, and `tests/unit/core/budget/test_account.py` holds that.
 """
 
 import gzip

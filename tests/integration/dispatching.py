@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaProducer
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import create_missing
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import create_missing
 from schemas.codec import Record, encode_outcome
 from schemas.outcome import Completed, Outcome
 from schemas.topics import TopicShape, topics

@@ -18,8 +18,8 @@ from typing import Any, Self
 import aiohttp
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import create_missing
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import create_missing
 from broker.local.services import LocalServices
 from schemas.topics import topics
 from tests.integration.privacy import PRIVACY, learned

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from aiokafka import TopicPartition
 
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.connection import KafkaConnection
 from schemas.ledger import LedgerState
 from schemas.topics import ledger_topic
 from tests.integration.kafka_world import consuming, producing, remove

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
-from broker.adapters.kafka_admin import admin_client
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import create_missing
+from broker.adapters.kafka.admin import admin_client
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import create_missing
 from broker.local.services import LocalServices
 from schemas.record import Record
 from schemas.topics import TopicShape, topics

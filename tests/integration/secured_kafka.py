@@ -20,8 +20,8 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DescribeAclsRequest
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_probe import reachable
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.probe import reachable
 from broker.local.cache import cache_dir
 from broker.local.free_ports import accepts, free_ports
 from broker.local.jars import ensure_jars, locked_jars

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from broker.adapters.kafka_topics import create_missing
+from broker.adapters.kafka.topics import create_missing
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
 from schemas.topics import TopicShape, topics

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from broker.adapters.openai_calls import OpenAIAccess, OpenAICalls
+from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
 from schemas.codec import DecodedRequest, decode_request
 from schemas.request import FORBIDDEN_BODY_KEYS
 

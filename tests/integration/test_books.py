@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.openai_calls import OpenAIAccess, OpenAICalls
-from broker.core.charge import Law
-from broker.core.verdict import Meaning
+from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
+from broker.core.answers.verdict import Meaning
+from broker.core.pricing.laws import Law
 from broker.ports import TokenCounter, Upstream
 from broker.simulator.upstream import Scripted, Stats, UpstreamSettings
 from broker.simulator.upstream import Upstream as Simulated

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from broker.adapters.kafka_topics import create_missing
+from broker.adapters.kafka.topics import create_missing
 from broker.local.services import LocalServices
 from broker.simulator.script import Script, Scripted
 from broker.simulator.upstream import Upstream, UpstreamSettings

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import create_missing
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import create_missing
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
 from schemas.topics import TopicSpec

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.cli.main import main
 from broker.local.services import LocalServices
 from schemas.codec import Record

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.client import GenerationClient, Submission, submission
 from broker.errors import (
     Disconnected,

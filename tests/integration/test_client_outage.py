@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.client import GenerationClient
 from broker.errors import LogUnavailable
 from broker.local.services import LocalServices

@@ -9,8 +9,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import psutil
 import pytest
 
-from broker.adapters.kafka_chunks import KafkaChunks
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.chunks import KafkaChunks
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.errors import LogUnavailable, ProducerDead
 from broker.local.services import LocalServices
 from broker.ports import TopicPartition

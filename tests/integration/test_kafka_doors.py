@@ -10,11 +10,11 @@ from uuid import uuid4
 
 import pytest
 
-from broker.adapters.kafka_chunks import KafkaChunks
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_reply_topics import KafkaReplyTopics
-from broker.adapters.kafka_results import KafkaResults
-from broker.adapters.kafka_topics import create_missing
+from broker.adapters.kafka.chunks import KafkaChunks
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.reply_topics import KafkaReplyTopics
+from broker.adapters.kafka.results import KafkaResults
+from broker.adapters.kafka.topics import create_missing
 from broker.local.services import LocalServices
 from schemas.record import Record
 from schemas.topics import TopicShape, TopicSpec, chunks_topic, topics

@@ -15,7 +15,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from broker.adapters.kafka_probe import reachable
+from broker.adapters.kafka.probe import reachable
 from broker.local.cache import cache_dir
 from broker.local.errors import LocalServicesError
 from broker.local.processes import Process, is_running, stop

@@ -6,16 +6,16 @@ from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_lanes import KafkaLane
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.lanes import KafkaLane
 from broker.clock import WallClock
-from broker.core.register import Want
-from broker.core.suspects import Caution
+from broker.core.progress.poison_records import Caution
+from broker.core.requests.registry import Want
 from broker.core.ticket import LanePartition, Source
 from broker.local.services import LocalServices
 from broker.service.driver import Driver
-from broker.service.entry import Reader
-from broker.service.intake import LaneIntake
+from broker.service.intake.entry import Reader
+from broker.service.intake.lane_intake import LaneIntake
 from tests.integration.kafka_world import RealWorld, real_world
 
 ABORTED = 150

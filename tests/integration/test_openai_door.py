@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from broker.adapters.openai_calls import OpenAIAccess, OpenAICalls
-from broker.core.verdict import Meaning, judge
+from broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
+from broker.core.answers.verdict import Meaning, judge
 from broker.simulator.streams import Break, Manner
 from broker.simulator.upstream import Scripted, UpstreamSettings
 from broker.simulator.upstream import Upstream as Simulated

@@ -16,10 +16,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import cluster_id, create_missing
-from broker.adapters.redis_lease import STATUS_KEPT_MS, RedisLease, status_key
-from broker.adapters.redis_status import RedisStatus
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import cluster_id, create_missing
+from broker.adapters.redis.lease import STATUS_KEPT_MS, RedisLease, status_key
+from broker.adapters.redis.status import RedisStatus
 from broker.cli.main import main
 from broker.local.services import LocalServices
 from consumers.dead_letters import DeadLetterReader

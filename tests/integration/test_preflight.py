@@ -6,13 +6,13 @@ import signal
 
 import pytest
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import cluster_id
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import cluster_id
 from broker.errors import MissingTopic
 from broker.local.services import LocalServices
 from broker.service.compose import Found
-from broker.service.preflight import find as find_needed
-from broker.service.rights import dispatcher_needs
+from broker.service.preflight.acl_check import dispatcher_needs
+from broker.service.preflight.preflight import find as find_needed
 from broker.settings.whole import Settings
 from tests.integration.dispatching import create_topics
 

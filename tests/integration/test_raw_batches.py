@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from broker.adapters.kafka_batches import UNPACKED_BYTES_MAX
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_lanes import KafkaLane
+from broker.adapters.kafka.batches import UNPACKED_BYTES_MAX
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.lanes import KafkaLane
 from broker.local.services import LocalServices
 from broker.ports import Fetched, Unreadable
 from tests.contract.kafka_world import taken, texts, values

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 from aiokafka import TopicPartition
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_consumer import close_consumer, make_consumer, start_consumer
-from broker.adapters.kafka_read_back import ReadBack
-from broker.adapters.kafka_topics import create_missing
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
+from broker.adapters.kafka.read_back import ReadBack
+from broker.adapters.kafka.topics import create_missing
 from broker.local.services import LocalServices
 from schemas.codec import encode_outcome
 from schemas.outcome import Completed

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from broker.adapters.kafka_topics import cluster_id
+from broker.adapters.kafka.topics import cluster_id
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
 from tests.integration.fleet import Fleet, Process, producing, read_all, request, send

@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from broker.adapters.redis_lease import RedisLease, index_key, note_key, status_key
-from broker.adapters.redis_status import RedisStatus
+from broker.adapters.redis.lease import RedisLease, index_key, note_key, status_key
+from broker.adapters.redis.status import RedisStatus
 from broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
 from broker.local.free_ports import free_ports
 from broker.local.services import LocalServices

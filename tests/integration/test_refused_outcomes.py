@@ -12,11 +12,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from broker.adapters.kafka_admin import admin_client
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import create_missing
-from broker.adapters.kafka_transactions import Batching, KafkaTransactions
-from broker.core.setback import Setback
+from broker.adapters.kafka.admin import admin_client
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import create_missing
+from broker.adapters.kafka.transactions import Batching, KafkaTransactions
+from broker.core.requests.transaction_failure import Setback
 from broker.errors import ProducerDead
 from broker.local.services import LocalServices
 from broker.ports import Outgoing

@@ -18,7 +18,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from broker.adapters.kafka_scan import KafkaScan
+from broker.adapters.kafka.scan import KafkaScan
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings
 from schemas.codec import encode_dead_letter, encode_outcome

@@ -15,18 +15,18 @@ from typing import cast
 import pytest
 from pydantic import SecretStr
 
-from broker.adapters.kafka_connection import KafkaConnection, explain_unreachable
-from broker.adapters.kafka_lanes import KafkaLane
-from broker.adapters.kafka_ledger import KafkaLedger
-from broker.adapters.kafka_topics import create_missing
-from broker.adapters.redis_lease import RedisLease
+from broker.adapters.kafka.connection import KafkaConnection, explain_unreachable
+from broker.adapters.kafka.lanes import KafkaLane
+from broker.adapters.kafka.ledger import KafkaLedger
+from broker.adapters.kafka.topics import create_missing
+from broker.adapters.redis.lease import RedisLease
 from broker.cli.main import main
 from broker.client import GenerationClient
 from broker.errors import AuthenticationError, HeadraceError, LeaseUnavailable, MissingTopic, RightsError, Unreachable
 from broker.local.record import Endpoints
 from broker.local.services import LocalServices
-from broker.service.preflight import find
-from broker.service.rights import check, dispatcher_needs
+from broker.service.preflight.acl_check import check, dispatcher_needs
+from broker.service.preflight.preflight import find
 from broker.settings.connections import KafkaSettings, RedisSettings
 from broker.settings.whole import Settings
 from broker.simulator.upstream import Upstream

@@ -12,7 +12,7 @@ import time
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from broker.adapters.kafka_probe import nodes_in_sync
+from broker.adapters.kafka.probe import nodes_in_sync
 from broker.local.errors import LocalServicesError
 from broker.local.processes import Process, is_running
 from broker.local.services import LocalServices

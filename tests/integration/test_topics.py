@@ -4,12 +4,12 @@ import uuid
 
 import pytest
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import cluster_id, create_missing, existing, look, node_count, partitions_of
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import cluster_id, create_missing, existing, look, node_count, partitions_of
 from broker.errors import MissingTopic, SettingsError, Unreachable
 from broker.local.services import LocalServices
-from broker.service.findings import Finding
-from broker.service.topic_review import review, wanted
+from broker.service.preflight.findings import Finding
+from broker.service.preflight.topic_check import review, wanted
 from broker.settings.connections import KafkaSettings
 from broker.settings.whole import Settings
 from schemas.topics import TopicSpec, ledger_topic, requests_topic, results_topic

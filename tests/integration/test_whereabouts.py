@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import cluster_id
-from broker.adapters.redis_lease import RedisLease
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import cluster_id
+from broker.adapters.redis.lease import RedisLease
 from broker.cli.main import main
 from broker.local.services import LocalServices
 from broker.simulator.upstream import Upstream, UpstreamSettings

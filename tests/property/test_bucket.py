@@ -5,9 +5,9 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.bucket import Bucket
-from broker.core.interval import Interval
-from broker.core.window import Window
+from broker.core.budget.bounded_bucket import Interval
+from broker.core.budget.sliding_sum import Window
+from broker.core.budget.token_bucket import Bucket
 
 STEPS = st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 700)), max_size=30)
 

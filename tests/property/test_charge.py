@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.charge import Law, charge, framing_tokens, measure, recorded_law, texts
+from broker.core.pricing.laws import Law, charge, framing_tokens, measure, recorded_law, texts
 
 TEXT = st.text(st.characters(codec=None, categories=["L", "N", "Cs", "Zs"]), max_size=20)
 JSON = st.recursive(

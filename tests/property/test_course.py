@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.course import WAY_MS, Course
+from broker.core.pricing.debit_history import WAY_MS, Course
 
 CAPACITY, PERIOD = 60_000, 60_000
 

@@ -12,7 +12,7 @@ from broker.cli.explain.answers import answers_in
 from broker.cli.explain.page import page
 from broker.cli.explain.pieces import LINE_CHARS_MAX, pieces
 from broker.cli.explain.verb import as_object
-from broker.core.verdict import judge
+from broker.core.answers.verdict import judge
 from tests.property.test_verdict import mangled
 from tests.unit.core import recorded
 

@@ -8,11 +8,11 @@ import random
 
 import pytest
 
-from broker.core.budget import Budget, LimitSettings
-from broker.core.envelope import answer_of
-from broker.core.reading import DAY_MS, HOUR_MS
-from broker.core.verdict import WAIT_MS_MAX, Answer, judge
-from broker.core.witness import Usage
+from broker.core.answers.error_body import answer_of
+from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS
+from broker.core.answers.verdict import WAIT_MS_MAX, Answer, judge
+from broker.core.budget.budget import Budget, LimitSettings
+from broker.core.pricing.law_identification import Usage
 from tests.hostile.upstream_pieces import limit_headers, refusal
 
 SEEDS = 400

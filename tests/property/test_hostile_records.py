@@ -12,10 +12,10 @@ from random import Random
 import pytest
 
 from broker.clock import WallClock
-from broker.core.charge import PRICE_MAX
+from broker.core.pricing.laws import PRICE_MAX
 from broker.core.ticket import Candidate
-from broker.service.pricing import Pricer
-from broker.service.weight import RECORD_BYTES, weigh
+from broker.service.intake.pricer import Pricer
+from broker.service.intake.weight import RECORD_BYTES, weigh
 from broker.testing.counter import RoughCounter
 from schemas.codec import decode_dead_letter, decode_failure, encode_dead_letter, encode_failure, encode_retry
 from schemas.dead_letter import Origin

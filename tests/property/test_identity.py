@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from broker.core.bounds import CANCEL_SLACK_MS
-from broker.core.cancels import Cancel
-from broker.core.identity import Fate, Identities, Identity, Judgement
+from broker.core.identity.dedupe import Fate, Identities, Identity, Judgement
+from broker.core.identity.pending_cancels import Cancel
 
 picks = st.integers(0, 1 << 30)
 WINDOW = 3_600_000

@@ -5,7 +5,7 @@ import base64
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.charge import measure
+from broker.core.pricing.laws import measure
 from broker.simulator.pictures import picture_tokens
 
 MODELS = (

@@ -11,12 +11,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from broker.core.buckets import Level
-from broker.core.budget import Budget, Checkpoint, LimitSettings
-from broker.core.lanes import LaneRule
-from broker.core.limits import Limits
-from broker.core.markup import PPM
-from broker.core.reading import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.budget.bucket_set import Level
+from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.lanes.lanes import LaneRule
+from broker.core.lanes.scheduler import Limits
+from broker.core.pricing.markup import PPM
 from broker.core.ticket import State, Ticket
 from tests.property.lanes_model import Asked, Model, Shares
 from tests.unit.core.specimens import FAR_MS, candidate, ticket, verdict

@@ -7,13 +7,13 @@ until now, which changes nothing but that its leeway is void.
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.buckets import Level
-from broker.core.budget import Budget, Checkpoint, LimitSettings
-from broker.core.charge import Law, Prices
-from broker.core.markup import PPM
-from broker.core.reading import DAY_MS, MINUTE_MS, SECOND_MS, Metric, Reading, Snapshot
-from broker.core.verdict import Meaning, Verdict, fine
-from broker.core.witness import Usage
+from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, Metric, Reading, Snapshot
+from broker.core.answers.verdict import Meaning, Verdict, fine
+from broker.core.budget.bucket_set import Level
+from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.pricing.law_identification import Usage
+from broker.core.pricing.laws import Law, Prices
+from broker.core.pricing.markup import PPM
 
 CAPACITY = 60_000
 REQUESTS = 20

@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from broker.core.progress import PartitionProgress
-from broker.core.progress_map import MAP_BYTES_MAX, METADATA_CHARS_MAX
+from broker.core.progress.offset_map import MAP_BYTES_MAX, METADATA_CHARS_MAX
+from broker.core.progress.partition_progress import PartitionProgress
 
 OPEN, HELD = "open", "held"
 picks = st.integers(0, 1 << 30)

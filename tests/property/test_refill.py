@@ -12,8 +12,8 @@ from typing import Final
 
 import pytest
 
-from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Metric, Reading
-from broker.core.refill import ANSWERS_MIN, USUAL_PERIODS_MS, Clockwork, Refill, RefillEvidence
+from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Metric, Reading
+from broker.core.budget.refill_detection import ANSWERS_MIN, USUAL_PERIODS_MS, Clockwork, Refill, RefillEvidence
 from broker.simulator.meters.bucket import Bucket
 from broker.simulator.meters.fixed_window import FixedWindow
 from broker.simulator.meters.sliding_window import SlidingWindow

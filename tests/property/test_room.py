@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.lanes import LaneRule
-from broker.core.progress import PartitionProgress
-from broker.core.register import Register
+from broker.core.lanes.lanes import LaneRule
+from broker.core.progress.partition_progress import PartitionProgress
+from broker.core.requests.registry import Register
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import place, ticket
 

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.buckets import Level
-from broker.core.budget import Budget, Checkpoint, LimitSettings
-from broker.core.lanes import LaneRule
-from broker.core.limits import Limits
-from broker.core.markup import PPM
-from broker.core.mirror import ROUNDING_TOKENS
-from broker.core.reading import MINUTE_MS, Metric
+from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
+from broker.core.budget.bucket_set import Level
+from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.lanes.lanes import LaneRule
+from broker.core.lanes.scheduler import Limits
+from broker.core.pricing.markup import PPM
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket, verdict
 

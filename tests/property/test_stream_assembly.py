@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.adapters.stream_assembly import ChatAssembly
+from broker.adapters.openai.stream_assembly import ChatAssembly
 from broker.simulator.chat_pieces import chat_pieces
 from broker.simulator.pricing import Endpoint
 from broker.simulator.streams import stream_of

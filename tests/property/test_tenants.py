@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.fair import Fair
-from broker.core.lanes import Lanes
-from broker.core.reading import MINUTE_MS
-from broker.core.tenants import WEIGHT_ONE, TenantRule, Tenants
+from broker.core.answers.rate_limit_headers import MINUTE_MS
+from broker.core.budget.sliding_sum import SLOT_MS
+from broker.core.lanes.fair_queue import Fair
+from broker.core.lanes.lanes import Lanes
+from broker.core.lanes.tenants import WEIGHT_ONE, TenantRule, Tenants
 from broker.core.ticket import Ticket
-from broker.core.window import SLOT_MS
 from tests.unit.core.specimens import LANES, candidate, ticket
 
 pytestmark = pytest.mark.timeout(300)  # what fails is made small first

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from broker.core.term import RELEASED, Candidacy, LeaseTimes, Trust
+from broker.core.lease import RELEASED, Candidacy, LeaseTimes, Trust
 
 TIMES = LeaseTimes()
 TICK_MS = 50

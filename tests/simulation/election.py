@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from broker.core.rules import Role
+from broker.core.config import Role
 from tests.simulation.agenda import Agenda
 from tests.simulation.history import History
 from tests.simulation.kafka import Kafka

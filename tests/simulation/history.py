@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from broker.core.lanes import LaneRule
-from broker.core.tenants import TenantRule
+from broker.core.lanes.lanes import LaneRule
+from broker.core.lanes.tenants import TenantRule
 from broker.core.ticket import Source, TicketNumber
 from tests.simulation.kafka import Kafka, LaneRecord, Transaction
 from tests.simulation.upstream import Ending

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
 
+from broker.core.config import Role
 from broker.core.dispatch import Dispatch
-from broker.core.identity import Fate
-from broker.core.limits import LimitDesk
-from broker.core.rules import Role
+from broker.core.identity.dedupe import Fate
+from broker.core.lanes.scheduler import LimitDesk
 from broker.core.ticket import CallNumber, Candidate, State, Ticket, TicketNumber, id_hash_of
 from tests.simulation.history import CallMade, Turn
 

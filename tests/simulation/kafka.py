@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from broker.core.budget import Checkpoint
-from broker.core.cancels import Cancel
+from broker.core.budget.budget import Checkpoint
 from broker.core.commands import Batch, Decision, SettledEntry, StartedEntry
-from broker.core.progress import PartitionProgress, Stored
+from broker.core.identity.pending_cancels import Cancel
+from broker.core.progress.partition_progress import PartitionProgress, Stored
 from broker.core.ticket import LanePartition, Source
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
+from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.bounds import CANCEL_SLACK_MS
-from broker.core.budget import Budget, Checkpoint, LimitSettings
-from broker.core.cancels import Cancel
-from broker.core.charge import Prices
+from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
 from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Publish, StartedEntry
+from broker.core.config import Role
 from broker.core.dispatch import Dispatch
 from broker.core.events import (
     Answered,
@@ -30,12 +30,12 @@ from broker.core.events import (
     Suspended,
     Taken,
 )
-from broker.core.identity import Identity
-from broker.core.progress import PartitionProgress
-from broker.core.register import Want
-from broker.core.rules import Role
+from broker.core.identity.dedupe import Identity
+from broker.core.identity.pending_cancels import Cancel
+from broker.core.pricing.laws import Prices
+from broker.core.progress.partition_progress import PartitionProgress
+from broker.core.requests.registry import Want
 from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, State, TicketNumber
-from broker.core.verdict import Meaning, Verdict
 from tests.simulation.history import Held, History, Lined
 from tests.simulation.inspection import held, inspect, turns
 from tests.simulation.kafka import Kafka, LaneRecord, LedgerRow, Request, Rubbish, Settled, Transaction, Wish

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from random import Random
 
-from broker.core.lanes import LaneRule
-from broker.core.markup import PPM
-from broker.core.retry import RetryRules
-from broker.core.rules import DispatchRules
-from broker.core.tenants import TenantRule
-from broker.core.term import LeaseTimes
+from broker.core.config import DispatchRules
+from broker.core.lanes.lanes import LaneRule
+from broker.core.lanes.tenants import TenantRule
+from broker.core.lease import LeaseTimes
+from broker.core.pricing.markup import PPM
+from broker.core.requests.retry import RetryRules
 
 MINUTE_MS = 60_000
 TENANTS = ("", "", "dear", "frugal", "narrow")

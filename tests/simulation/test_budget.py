@@ -12,8 +12,8 @@ from random import Random
 
 import pytest
 
-from broker.core.budget import Budget, LimitSettings
-from broker.core.verdict import Answer, judge
+from broker.core.answers.verdict import Answer, judge
+from broker.core.budget.budget import Budget, LimitSettings
 
 MINUTE = 60_000
 

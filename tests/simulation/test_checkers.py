@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.cancels import Cancel
 from broker.core.commands import Complete, Discard, Fail, Remember
-from broker.core.markup import PPM
-from broker.core.progress import PartitionProgress
-from broker.core.tenants import TenantRule
+from broker.core.identity.pending_cancels import Cancel
+from broker.core.lanes.tenants import TenantRule
+from broker.core.pricing.markup import PPM
+from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.ticket import TicketNumber
 from tests.simulation.checkers import (
     answers_are_real,

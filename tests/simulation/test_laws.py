@@ -14,13 +14,13 @@ from random import Random
 
 import pytest
 
-from broker.core import charge as core
-from broker.core.budget import Budget, LimitSettings
-from broker.core.charge import Law, Prices, prices
-from broker.core.envelope import answer_of
-from broker.core.reading import Metric
-from broker.core.verdict import Meaning, judge
-from broker.core.witness import Usage
+from broker.core.answers.error_body import answer_of
+from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.verdict import Meaning, judge
+from broker.core.budget.budget import Budget, LimitSettings
+from broker.core.pricing import laws as core
+from broker.core.pricing.law_identification import Usage
+from broker.core.pricing.laws import Law, Prices, prices
 from broker.simulator import pricing as server
 from broker.simulator.admission import Metric as PlayedMetric
 from broker.simulator.behaviours.catalogue import Behaviour, behaviour

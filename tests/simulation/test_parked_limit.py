@@ -11,18 +11,18 @@ from itertools import count
 
 import pytest
 
-from broker.core.budget import Budget, Checkpoint, LimitSettings
-from broker.core.charge import Prices
+from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading
+from broker.core.answers.verdict import Meaning, Verdict
+from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
 from broker.core.commands import Batch, Call, Complete, Park, Publish
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, Event, Promoted, Renewed, Taken
-from broker.core.identity import Identity
-from broker.core.lanes import LaneRule
-from broker.core.progress import PartitionProgress
-from broker.core.reading import MINUTE_MS, Metric, Reading
-from broker.core.register import Want
+from broker.core.identity.dedupe import Identity
+from broker.core.lanes.lanes import LaneRule
+from broker.core.pricing.laws import Prices
+from broker.core.progress.partition_progress import PartitionProgress
+from broker.core.requests.registry import Want
 from broker.core.ticket import Candidate, LanePartition, Source, TicketNumber
-from broker.core.verdict import Meaning, Verdict
 from tests.unit.core.specimens import rules
 
 SHARES = (("urgent", 1, 50_000, 0), ("standard", 2, 0, 100_000), ("bulk", 3, 0, 50_000))

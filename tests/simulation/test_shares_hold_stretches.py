@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.lanes import LaneRule
-from broker.core.markup import PPM
+from broker.core.lanes.lanes import LaneRule
+from broker.core.pricing.markup import PPM
 from broker.core.ticket import LanePartition, Source, TicketNumber
 from tests.simulation.checkers import shares_hold
 from tests.simulation.history import CallMade, History, Turn

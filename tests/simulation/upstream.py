@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from random import Random
 
-from broker.core.verdict import Answer, Meaning, Verdict, judge
+from broker.core.answers.verdict import Answer, Meaning, Verdict, judge
 from broker.simulator.limiter import Admitted, Level, Limiter, Limits, Metric, Refused
 from tests.simulation.kafka import Request
 from tests.simulation.scenario import Scenario

@@ -10,7 +10,7 @@ from broker.client import submission
 from broker.core.ticket import Candidate, Garbage
 from broker.errors import InvalidRequest
 from schemas.record import Record
-from tests.unit.service.test_pricing import pricer, read
+from tests.unit.service.intake.test_pricer import pricer, read
 
 BODY = {"model": "gpt-4o-mini"}
 

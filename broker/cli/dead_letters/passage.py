@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.cli.patience import closing, kafka_at, within
 from broker.cli.screen import screen
 from broker.settings.whole import Settings

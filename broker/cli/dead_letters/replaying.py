@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.cli.dead_letters.account import as_object, ended, interrupted, receipt_object, summary
 from broker.cli.dead_letters.bar import Bar
 from broker.cli.dead_letters.reasons import known_reasons
@@ -23,7 +23,7 @@ from broker.cli.termination import INTERRUPTED
 from broker.clock import WallClock
 from broker.errors import HeadraceError, LogUnavailable, ProducerDead, Unreachable
 from broker.planner.amounts import per_hour
-from broker.service.rights import Needs, check
+from broker.service.preflight.acl_check import Needs, check
 from broker.settings.whole import Settings
 from consumers.replays.doors import kafka_doors
 from consumers.replays.job import Asked, When, group_of, transactional_id_of

@@ -12,8 +12,8 @@ from typing import Final
 
 import aiohttp
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import create_missing
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import create_missing
 from broker.cli.demo.dispatchers import Dispatchers
 from broker.cli.demo.inside import Lookout
 from broker.cli.demo.steps import Steps

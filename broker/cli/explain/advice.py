@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 from broker.cli.amounts import spoken_s
-from broker.core.addressee import Look, look_of
-from broker.core.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
-from broker.core.reading import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS
-from broker.core.verdict import Answer, Fault, Meaning, Verdict, is_word
-from broker.core.wording import StatedLimit
+from broker.core.answers.base_url import Look, look_of
+from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, MONTH_MS, SECOND_MS
+from broker.core.answers.rate_limit_messages import StatedLimit
+from broker.core.answers.verdict import Answer, Fault, Meaning, Verdict, is_word
+from broker.core.budget.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
 
 IN_PLACE_MAX_MS: Final = 60_000  # the default of retry.in_place_max_s
 ATTEMPTS_MAX: Final = 8  # the default of retry.attempts_max

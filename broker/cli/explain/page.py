@@ -8,8 +8,8 @@ import typer
 
 from broker.cli.explain.advice import a_period, spoken_ms, what_headrace_does, what_it_means, what_to_do
 from broker.cli.terminal import safe
-from broker.core.reading import Reading, SideReading
-from broker.core.verdict import Answer, Fault, Verdict, named
+from broker.core.answers.rate_limit_headers import Reading, SideReading
+from broker.core.answers.verdict import Answer, Fault, Verdict, named
 
 _LABEL: Final = 10
 _BAR_CELLS: Final = 20

@@ -14,10 +14,10 @@ from broker.cli.explain.answers import answers_in
 from broker.cli.explain.page import page
 from broker.cli.explain.pieces import Piece, pieces
 from broker.cli.terminal import is_person_watching, say, say_coloured, say_json
-from broker.core.meaning import BY_CODE
-from broker.core.reading import Metric, Reading, SideReading
-from broker.core.verdict import Answer, Meaning, Verdict, judge
-from broker.core.wording import StatedLimit
+from broker.core.answers.classification import BY_CODE
+from broker.core.answers.rate_limit_headers import Metric, Reading, SideReading
+from broker.core.answers.rate_limit_messages import StatedLimit
+from broker.core.answers.verdict import Answer, Meaning, Verdict, judge
 
 _STDIN: Final = "-"
 _WIDTH_MAX: Final = 110

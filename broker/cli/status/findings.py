@@ -11,7 +11,7 @@ from typing import Any, Final
 from broker.cli.amounts import counted, spoken_s
 from broker.cli.status.failing import all_failing
 from broker.cli.status.report import Look, Report, Said
-from broker.core.term import RELEASED
+from broker.core.lease import RELEASED
 
 BACKLOG_WORTH_SAYING_S: Final = 60.0
 PAUSE_GRAVE_S: Final = 60.0

@@ -16,10 +16,10 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.adapters.kafka_topics import cluster_id_within
-from broker.adapters.redis_lease import is_refused
-from broker.adapters.redis_status import RedisStatus, Reported
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.topics import cluster_id_within
+from broker.adapters.redis.lease import is_refused
+from broker.adapters.redis.status import RedisStatus, Reported
 from broker.cli.patience import closing, within
 from broker.cli.status.report import Look, Report, Said
 from broker.cli.terminal import safe

@@ -6,7 +6,7 @@ open, and every map fits into an offset's metadata.
 
 from collections.abc import Iterator
 
-from broker.core.progress import PartitionProgress
+from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.ticket import LanePartition, Source
 from tests.simulation.history import History
 

@@ -9,17 +9,17 @@ from typing import Protocol
 from prometheus_client import Counter as Counters
 from prometheus_client.samples import Sample
 
-from broker.adapters.prometheus_meter import Meter
+from broker.adapters.prometheus.meter import Meter
 from broker.clock import WallClock
 from broker.core.events import Event
-from broker.core.term import LeaseTimes
+from broker.core.lease import LeaseTimes
 from broker.ports import RetryDoors, TransactionLog
-from broker.service.assembly import DispatcherDoors, assemble, dispatcher_name
 from broker.service.driver import Driver
-from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
-from broker.service.retrying import RetrierProcess
-from broker.service.timekeeping import ByTheLeader
+from broker.service.leadership.clock_check import ByTheLeader
+from broker.service.leadership.lease_only import Elected, KafkaWatch
+from broker.service.retrier import RetrierProcess
+from broker.service.wiring import DispatcherDoors, assemble, dispatcher_name
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import MemoryKafka
 from broker.testing.kafka_doors import (

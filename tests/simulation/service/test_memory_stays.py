@@ -8,7 +8,7 @@ import pytest
 
 from broker.client import submission
 from broker.core.bounds import DEADLINES_SWEPT_ABOVE
-from broker.core.sends import SENDS_MAX
+from broker.core.budget.sent_calls import SENDS_MAX
 from broker.testing import MemoryBroker
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -21,10 +21,10 @@ GONE = DEADLINES_SWEPT_ABOVE + 2 * 30 * A_SECOND
 """So many that have gone stay among the deadlines, until they are swept."""
 TICKETS = ("LanePartition", "Ticket", "Candidate", "Source")
 KEPT_FOR_A_WHILE = {
-    "broker.core.charge.Prices": 2 * SENDS_MAX + GONE,  # with the last sends, from which laws are learned
-    "broker.core.line.Line": GONE,  # of keys that were, until they are swept
+    "broker.core.pricing.laws.Prices": 2 * SENDS_MAX + GONE,  # with the last sends, from which laws are learned
+    "broker.core.lanes.tenant_queue.Line": GONE,  # of keys that were, until they are swept
     **dict.fromkeys((f"broker.core.ticket.{name}" for name in TICKETS), GONE),
-    "broker.core.fates.Identity": GONE,
+    "broker.core.identity.outcome_index.Identity": GONE,
 }
 """What grows up to a bound of its own."""
 

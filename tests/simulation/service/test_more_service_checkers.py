@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from broker.core.reception import CALLS_KILL
+from broker.core.requests.triage import CALLS_KILL
 from schemas import headers as names
 from schemas import topics
 from schemas.ledger import LedgerKind, LedgerRecord

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from broker.core.progress import PartitionProgress
+from broker.core.progress.partition_progress import PartitionProgress
 from broker.ports import StoredOffset, TopicPartition
 from broker.testing.kafka import MemoryKafka
 from broker.testing.lease import MemoryLeaseStore

@@ -9,7 +9,7 @@ from benchmarks.lanes.crowd import WEIGHTS, size, ticket, weights
 from benchmarks.lanes.played import ONE_LANE, play, settings_of
 from benchmarks.lanes.shares import Market, spread_of
 from benchmarks.lanes.traffic import BULK, URGENT, Mix, Request, tokens_of
-from broker.core.charge import Law, charge
+from broker.core.pricing.laws import Law, charge
 from broker.simulator.pricing import Endpoint, charge_at
 from broker.simulator.pricing import Law as PlayedLaw
 

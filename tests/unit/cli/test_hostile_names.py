@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.cli.demo.inside import Inside
 from broker.cli.demo.strip import strip
 from broker.cli.main import main

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from broker.adapters.redis_lease import RedisLease
+from broker.adapters.redis.lease import RedisLease
 from broker.cli.main import main
 from broker.errors import LeaseUnavailable, RightsError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.adapters.kafka_connection import KafkaConnection
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.cli import topics_there
 from broker.cli.results import _opened, _Sought
 from broker.errors import InvalidRequest, MissingTopic

@@ -7,11 +7,11 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from broker.clock import WallClock
-from broker.core.term import LeaseTimes
+from broker.core.lease import LeaseTimes
 from broker.ports import RetryDoors, TransactionLog
-from broker.service.elected import Elected, KafkaWatch
 from broker.service.health import Health
-from broker.service.timekeeping import ByTheLeader
+from broker.service.leadership.clock_check import ByTheLeader
+from broker.service.leadership.lease_only import Elected, KafkaWatch
 from broker.testing.kafka import KafkaLink, MemoryKafka
 from broker.testing.kafka_doors import MemoryCoordinators, MemoryLane, MemoryOffsets, MemoryTransactions
 from broker.testing.lease import MemoryLease, MemoryLeaseStore

@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from broker.adapters.prometheus_meter import Meter
+from broker.adapters.prometheus.meter import Meter
 from broker.errors import SettingsError
-from broker.service.retrying import RetrierProcess
+from broker.service.retrier import RetrierProcess
 from broker.settings.whole import Settings
 from broker.testing.kafka_doors import MemoryLane
 from consumers.retries.allowances import AllowanceRules

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from broker.ports import Coordinators, LaneLog
-from broker.service.elected import KafkaWatch
+from broker.service.leadership.lease_only import KafkaWatch
 from broker.testing.kafka import CommitFault
 from broker.testing.kafka_doors import MemoryLane
 from tests.unit.consumers.rig import FAILURES, NAME, Process, World, leading

@@ -1,19 +1,19 @@
-"""Transactions made of a register and an outbox, for the tests of `broker.core.batches`."""
+"""Transactions made of a register and an outbox, for the tests of `broker.core.requests.transactions`."""
 
 from collections.abc import Iterable
 
-from broker.core.batches import Batches
 from broker.core.commands import (
     Batch,
     Decision,
     SettledEntry,
 )
-from broker.core.fates import Overdue
-from broker.core.limits import Limits
-from broker.core.notes import Notes
-from broker.core.outbox import Decided, Outbox
-from broker.core.progress import PartitionProgress
-from broker.core.register import Register
+from broker.core.identity.outcome_index import Overdue
+from broker.core.lanes.scheduler import Limits
+from broker.core.progress.partition_progress import PartitionProgress
+from broker.core.requests.ledger_notes import Notes
+from broker.core.requests.outbox import Decided, Outbox
+from broker.core.requests.registry import Register
+from broker.core.requests.transactions import Batches
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import HOUR_MS, LANES, budget, candidate, identity, place, ticket
 

@@ -1,10 +1,10 @@
 """Budgets and answers that tests of the budget are made of."""
 
-from broker.core.buckets import Level
-from broker.core.budget import Budget, Checkpoint, LimitSettings
-from broker.core.markup import PPM
-from broker.core.reading import MINUTE_MS, Metric
-from broker.core.verdict import Answer, Verdict, judge
+from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.verdict import Answer, Verdict, judge
+from broker.core.budget.bucket_set import Level
+from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.pricing.markup import PPM
 
 SETTINGS = LimitSettings("gpt-4o-mini", tokens=60_000, requests=None)
 UNKNOWN = LimitSettings("gpt-4o-mini", tokens=None, requests=None)

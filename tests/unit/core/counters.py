@@ -1,8 +1,8 @@
 """The two mirrors of windows, with the clock of the test."""
 
-from broker.core.reading import Metric
-from broker.core.sends import Hearing, Sends
-from broker.core.windows import FixedWindowMirror, SlidingWindowMirror
+from broker.core.answers.rate_limit_headers import Metric
+from broker.core.budget.sent_calls import Hearing, Sends
+from broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 
 MINUTE = 60_000
 CAPACITY = 60_000

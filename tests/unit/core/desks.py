@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from broker.core.budget import Budget
-from broker.core.limits import Limits
+from broker.core.budget.budget import Budget
+from broker.core.lanes.scheduler import Limits
 from broker.core.ticket import State, Ticket
 from tests.unit.core.specimens import LANES, budget, candidate, ticket
 

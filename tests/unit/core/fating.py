@@ -1,6 +1,6 @@
-"""Fates by number, for the tests of `broker.core.fates`."""
+"""Fates by number, for the tests of `broker.core.identity.outcome_index`."""
 
-from broker.core.fates import Fates, Identity
+from broker.core.identity.outcome_index import Fates, Identity
 
 WINDOW = 64_000  # a stride is one second
 

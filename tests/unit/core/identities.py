@@ -1,8 +1,8 @@
-"""Open and settled ids, for the tests of `broker.core.identity`."""
+"""Open and settled ids, for the tests of `broker.core.identity.dedupe`."""
 
 from dataclasses import dataclass
 
-from broker.core.identity import Fate, Identities, Identity, Judgement
+from broker.core.identity.dedupe import Fate, Identities, Identity, Judgement
 
 TAKE, JOIN, WAIT, DONE, CONFLICT = Judgement
 

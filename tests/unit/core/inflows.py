@@ -1,7 +1,7 @@
 """What flows in, and lines that are looked over, for tests of who is out of reach."""
 
-from broker.core.line import Line
-from broker.core.slack import Inflow, Least
+from broker.core.lanes.slack import Inflow, Least
+from broker.core.lanes.tenant_queue import Line
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 

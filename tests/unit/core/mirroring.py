@@ -1,8 +1,8 @@
-"""Calls and their answers, for the tests of `broker.core.mirror`."""
+"""Calls and their answers, for the tests of `broker.core.budget.bucket_mirror`."""
 
-from broker.core.mirror import Mirror
-from broker.core.reading import Metric
-from broker.core.sends import Hearing, Sends
+from broker.core.answers.rate_limit_headers import Metric
+from broker.core.budget.bucket_mirror import Mirror
+from broker.core.budget.sent_calls import Hearing, Sends
 
 WAY_MS = 1_000
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from broker.core.answers.verdict import Verdict
 from broker.core.bounds import COMMIT_PATIENCE_MS
-from broker.core.budget import Budget, Checkpoint
-from broker.core.cancels import Cancel
+from broker.core.budget.budget import Budget, Checkpoint
 from broker.core.commands import (
     Batch,
     Call,
@@ -29,12 +29,12 @@ from broker.core.events import (
     Suspended,
     Taken,
 )
-from broker.core.identity import Fate
-from broker.core.lanes import LaneRule
-from broker.core.progress import PartitionProgress, Stored
-from broker.core.reception import Apart, nameless
+from broker.core.identity.dedupe import Fate
+from broker.core.identity.pending_cancels import Cancel
+from broker.core.lanes.lanes import LaneRule
+from broker.core.progress.partition_progress import PartitionProgress, Stored
+from broker.core.requests.triage import Apart, nameless
 from broker.core.ticket import CONTROL, CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
-from broker.core.verdict import Verdict
 from tests.unit.core.specimens import LANES, budget, candidate, identity, place, rules, verdict
 
 WALL_MS = 1_700_000_000_000

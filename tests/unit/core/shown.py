@@ -1,8 +1,8 @@
 """The buckets of one limit, calls paid from them, and what headers show of them."""
 
-from broker.core.buckets import Buckets
-from broker.core.reading import MINUTE_MS, Metric, Reading
-from broker.core.sends import Hearing, Sends
+from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading
+from broker.core.budget.bucket_set import Buckets
+from broker.core.budget.sent_calls import Hearing, Sends
 
 CAPACITY = 60_000  # of a minute: one token a millisecond
 TOOK_MS = 20

@@ -2,17 +2,17 @@
 
 from itertools import count
 
-from broker.core.buckets import Level
-from broker.core.budget import Budget, Checkpoint, LimitSettings
-from broker.core.charge import Prices
-from broker.core.identity import Identity
-from broker.core.lanes import LaneRule
-from broker.core.reading import MINUTE_MS, Metric, Reading, Snapshot
-from broker.core.retry import RetryRules
-from broker.core.rules import DispatchRules
-from broker.core.term import LeaseTimes
+from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading, Snapshot
+from broker.core.answers.verdict import Meaning, Verdict
+from broker.core.budget.bucket_set import Level
+from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.config import DispatchRules
+from broker.core.identity.dedupe import Identity
+from broker.core.lanes.lanes import LaneRule
+from broker.core.lease import LeaseTimes
+from broker.core.pricing.laws import Prices
+from broker.core.requests.retry import RetryRules
 from broker.core.ticket import Candidate, LanePartition, Source, Ticket, TicketNumber
-from broker.core.verdict import Meaning, Verdict
 
 HOUR_MS = 3_600_000
 FAR_MS = 10 * HOUR_MS

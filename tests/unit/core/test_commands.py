@@ -18,7 +18,7 @@ from broker.core.commands import (
     SettledEntry,
     Tripped,
 )
-from broker.core.identity import Fate, Identity
+from broker.core.identity.dedupe import Fate, Identity
 from broker.core.ticket import CallNumber, Garbage
 
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from broker.core.answers.verdict import Meaning
 from broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS, PROBE_EVERY_MS
 from broker.core.commands import Call, Complete, Fail, Park, SettledEntry, StartedEntry
 from broker.core.events import Answered, Committed, Crashed, Draining, Refused, Taken
-from broker.core.identity import Fate
-from broker.core.reception import CALL_CRASHED, CUT_OFF
+from broker.core.identity.dedupe import Fate
+from broker.core.requests.triage import CALL_CRASHED, CUT_OFF
 from broker.core.ticket import CallNumber, Garbage, Source, TicketNumber
-from broker.core.verdict import Meaning
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import HOUR_MS, LANES, candidate, identity, place, verdict
 

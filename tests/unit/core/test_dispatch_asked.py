@@ -1,9 +1,9 @@
 """What may be asked of the machine beside its commands: until when a ticket sleeps, and why no call starts."""
 
+from broker.core.answers.verdict import Meaning
 from broker.core.bounds import COMMIT_PATIENCE_MS
+from broker.core.config import Pause
 from broker.core.events import Draining
-from broker.core.rules import Pause
-from broker.core.verdict import Meaning
 from tests.unit.core.shell import Shell, leading
 from tests.unit.core.specimens import LANES, verdict
 

@@ -2,15 +2,15 @@
 
 import pytest
 
+from broker.core.answers.verdict import Meaning
 from broker.core.bounds import DEATHS_BY_CALL
 from broker.core.commands import Complete, StartedEntry
 from broker.core.events import Answered, Crashed, LedgerRead, Refused, Taken
-from broker.core.reception import CALLS_KILL
+from broker.core.requests.triage import CALLS_KILL
 from broker.core.ticket import Source, TicketNumber
-from broker.core.verdict import Meaning
+from tests.unit.core.requests.test_eviction import CRASHED, Rig
 from tests.unit.core.shell import WALL_MS
 from tests.unit.core.specimens import candidate, identity, place, verdict
-from tests.unit.core.test_eviction import CRASHED, Rig
 
 pytestmark = pytest.mark.interpreted  # parts of the core are replaced by such as raise
 

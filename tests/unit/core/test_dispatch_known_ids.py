@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
+from broker.core.answers.verdict import Meaning
 from broker.core.bounds import OVERDUE_AFTER_MS
-from broker.core.cancels import Cancel
 from broker.core.commands import Bury, Complete, Discard, Fail
-from broker.core.identity import Fate
+from broker.core.identity.dedupe import Fate
+from broker.core.identity.pending_cancels import Cancel
 from broker.core.ticket import Garbage, TicketNumber
-from broker.core.verdict import Meaning
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import HOUR_MS, candidate, identity, verdict
 

@@ -5,8 +5,8 @@ import pytest
 from broker.core.bounds import OUTCOMES_PER_TRANSACTION_MAX
 from broker.core.commands import Bury, Complete
 from broker.core.events import Lost, PartitionFound, Promoted, Suspected, Taken
-from broker.core.progress import PartitionProgress
-from broker.core.register import Want
+from broker.core.progress.partition_progress import PartitionProgress
+from broker.core.requests.registry import Want
 from broker.core.ticket import Garbage, Source, TicketNumber
 from tests.unit.core.shell import Shell, leading
 from tests.unit.core.specimens import place

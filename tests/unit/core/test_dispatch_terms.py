@@ -1,15 +1,15 @@
 """What a commit of unknown end, another leader and standing by leave of what is under way."""
 
+from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.answers.verdict import Meaning
 from broker.core.bounds import CALL_RESERVE_BYTES
-from broker.core.buckets import Level
-from broker.core.budget import Checkpoint
+from broker.core.budget.bucket_set import Level
+from broker.core.budget.budget import Checkpoint
 from broker.core.commands import Complete, Discard, SettledEntry, StartedEntry
+from broker.core.config import Role
 from broker.core.events import Answered, Committed, Refused, Suspended
-from broker.core.identity import Fate
-from broker.core.reading import MINUTE_MS, Metric
-from broker.core.rules import Role
+from broker.core.identity.dedupe import Fate
 from broker.core.ticket import Source
-from broker.core.verdict import Meaning
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, place, verdict
 

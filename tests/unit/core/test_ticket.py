@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.cancels import Cancel
+from broker.core.identity.pending_cancels import Cancel
 from broker.core.ticket import CONTROL, Garbage, LanePartition, Source, State, Ticket, TicketNumber, id_hash_of
 from tests.unit.core.specimens import candidate, identity, ticket
 

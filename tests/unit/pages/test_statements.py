@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from broker import errors
-from broker.adapters.kafka_connection import KafkaConnection
-from broker.service import leadership  # noqa: F401  # defines an error of its own
+from broker.adapters.kafka.connection import KafkaConnection
 from broker.settings.whole import Settings
 from tests.unit.pages.blocks import PAGES, ROOT
 

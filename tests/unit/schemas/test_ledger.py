@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.core import fates
 from broker.core.bounds import BLAMED_AFTER_MS, STRIKES_MAX
-from broker.core.progress_map import METADATA_CHARS_MAX
+from broker.core.identity import outcome_index as fates
+from broker.core.progress.offset_map import METADATA_CHARS_MAX
 from consumers import narrowing
 from consumers.retries import releases
 from schemas import ledger, request_codec

@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from broker.clock import WallClock
+from broker.core.answers.verdict import Answer, Verdict, judge
 from broker.core.commands import Call, Command
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Crashed, Draining, Event, Refused, Renewed
 from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
-from broker.core.verdict import Answer, Verdict, judge
-from broker.service.cargo import Cargo, Hold
+from broker.service.core_config import budget_maker, dispatch_rules
 from broker.service.driver import Driver
-from broker.service.rules import budget_maker, dispatch_rules
+from broker.service.payloads import Cargo, Hold
 from schemas.record import Record
 from tests.unit.service.rig import settings_of
 

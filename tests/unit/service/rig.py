@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from broker.clock import WallClock
-from broker.core.addressee import Addressee
+from broker.core.answers.base_url import Addressee
 from broker.ports import LedgerLog, OffsetStore, TokenCounter, TransactionLog, Upstream
-from broker.service.assembly import DispatcherDoors, assemble
-from broker.service.grants import Grants
-from broker.service.proof import Proof
-from broker.service.rules import dispatch_rules
+from broker.service.calls.base_url_proof import Proof
+from broker.service.core_config import dispatch_rules
+from broker.service.intake.grants import Grants
+from broker.service.wiring import DispatcherDoors, assemble
 from broker.settings.whole import Settings
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import KafkaLink, MemoryKafka

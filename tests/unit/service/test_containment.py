@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from broker.adapters.prometheus_meter import Meter
+from broker.adapters.prometheus.meter import Meter
 from broker.clock import WallClock
 from broker.service.containment import KINDS_MAX, SAID_AGAIN_EVERY_MS, Containment, said, surviving
 from broker.traces import FRAMES_MAX

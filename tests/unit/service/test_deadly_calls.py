@@ -9,7 +9,7 @@ import pytest
 from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_CALL
 from broker.core.events import Draining
 from broker.ports import Upstream, UpstreamReply
-from broker.service.ledger_codec import ledger_read
+from broker.service.publishing.ledger_lines import ledger_read
 from broker.testing.upstream import ScriptedUpstream
 from schemas.delta import Delta
 from schemas.ledger import LedgerKind

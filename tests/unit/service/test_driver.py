@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.commands import Batch, Call, CancelCall, Contained, Forget, Publish
 from broker.core.events import Answered, Crashed, Draining, Event, Refused
 from broker.core.ticket import CallNumber, TicketNumber
-from broker.core.verdict import Meaning, Verdict
-from broker.service.cargo import Cargo
+from broker.service.payloads import Cargo
 from tests.unit.service.driving import CALL, OK, Rig, ScriptedCore, driving, ok
 from tests.virtual_time import VIRTUAL_TIME
 

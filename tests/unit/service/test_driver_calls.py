@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from broker.core.answers.verdict import Verdict
 from broker.core.commands import Call, StartedEntry
 from broker.core.events import Answered, Crashed, Draining
+from broker.core.pricing.law_identification import Usage as Reported
 from broker.core.ticket import CallNumber, LanePartition, Source
-from broker.core.verdict import Verdict
-from broker.core.witness import Usage as Reported
-from broker.service.cargo import Cargo
+from broker.service.payloads import Cargo
 from schemas.codec import decode_request
 from schemas.outcome import Usage
 from schemas.record import Record

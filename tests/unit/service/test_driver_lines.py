@@ -3,13 +3,13 @@
 import asyncio
 from dataclasses import replace
 
+from broker.core.answers.verdict import Verdict
 from broker.core.commands import Call, CancelCall, StartedEntry
 from broker.core.events import Answered, Committed, Refused
-from broker.core.identity import Identity
-from broker.core.notes import Notes
+from broker.core.identity.dedupe import Identity
+from broker.core.requests.ledger_notes import Notes
 from broker.core.ticket import CallNumber, TicketNumber
-from broker.core.verdict import Verdict
-from broker.service.cargo import Cargo
+from broker.service.payloads import Cargo
 from tests.unit.core.specimens import candidate, ticket
 from tests.unit.service.driving import OK, Rig, driving, ok
 from tests.virtual_time import VIRTUAL_TIME

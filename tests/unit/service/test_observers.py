@@ -12,16 +12,16 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from broker.core.answers.verdict import Answer, judge
 from broker.core.commands import Batch, Call, Complete, Mended, Publish, Settlement, Tripped
 from broker.core.events import Committed
 from broker.core.ticket import CallNumber
-from broker.core.verdict import Answer, judge
 from broker.ports import ReplyTopic
 from broker.service.health import Health
-from broker.service.logs import Printer, Sparingly, Unfailing
-from broker.service.presentable import json_text
-from broker.service.telemetry import MS_MAX, in_seconds
-from broker.service.web import Web
+from broker.service.metrics.logs import Printer, Sparingly, Unfailing
+from broker.service.metrics.telemetry import MS_MAX, in_seconds
+from broker.service.status.presentable import json_text
+from broker.service.status.web import Web
 from broker.testing.kafka_doors import MemoryReplyTopics
 from tests.unit.service.rig import Process, World, led, settings_of, until, warmed
 from tests.virtual_time import VIRTUAL_TIME

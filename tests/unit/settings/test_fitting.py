@@ -14,9 +14,9 @@ from broker.core.bounds import (
     STANDS_A_CLAIM_MAX,
     STARTED_A_LINE_MAX,
 )
-from broker.core.fates import RENEWALS_MAX, RETOLD_MAX
+from broker.core.identity.outcome_index import RENEWALS_MAX, RETOLD_MAX
 from broker.errors import SettingsError
-from broker.service.totals import KIND_CHARS_MAX, KINDS_MAX
+from broker.service.publishing.totals import KIND_CHARS_MAX, KINDS_MAX
 from broker.settings.fitting import (
     CHUNK_BYTES_MIN,
     CONTROL_BYTES_MIN,

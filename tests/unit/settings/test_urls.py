@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from broker.adapters.redis_lease import connected
+from broker.adapters.redis.lease import connected
 from broker.errors import SettingsError
 from broker.settings.load import load_settings
 from broker.settings.urls import HttpUrl, RedisUrl, UrlError, is_loopback

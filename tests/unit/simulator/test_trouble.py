@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from broker.core.budget import Budget, LimitSettings
-from broker.core.verdict import Answer, Meaning, judge
+from broker.core.answers.verdict import Answer, Meaning, judge
+from broker.core.budget.budget import Budget, LimitSettings
 from broker.simulator.behaviours.catalogue import behaviour
 from broker.simulator.reply import Reply
 from broker.simulator.streams import Manner

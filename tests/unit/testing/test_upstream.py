@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from broker.core.verdict import Meaning, judge
+from broker.core.answers.verdict import Meaning, judge
 from broker.ports import Upstream
-from broker.service.calling import usage_of
+from broker.service.calls.caller import usage_of
 from broker.testing.counter import RoughCounter
 from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
 from schemas.delta import Delta, text_of

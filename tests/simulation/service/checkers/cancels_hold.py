@@ -7,7 +7,7 @@ Nor can it end what tells of a conflict of ids: that was sent under another id, 
 
 from collections.abc import Iterator
 
-from broker.core.progress import PartitionProgress
+from broker.core.progress.partition_progress import PartitionProgress
 from broker.ports import TopicPartition
 from schemas import topics
 from schemas.ids import id_hash

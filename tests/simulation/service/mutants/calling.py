@@ -2,18 +2,18 @@
 
 from unittest.mock import patch
 
-from broker.core import verdict
-from broker.core.addressee import Addressee, Ruling
-from broker.core.care import Care
-from broker.core.casualties import Casualties
+from broker.core.answers import verdict
+from broker.core.answers.base_url import Addressee, Ruling
+from broker.core.answers.classification import Meaning
 from broker.core.commands import Call
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Crashed, Refused
-from broker.core.inheritance import Inheritance
-from broker.core.meaning import Meaning
-from broker.service.cargo import Cargo
+from broker.core.requests.interrupted_calls import Casualties
+from broker.core.requests.predecessor import Inheritance
+from broker.core.requests.recall import Care
 from broker.service.containment import Containment
 from broker.service.driver import Driver, _usage
+from broker.service.payloads import Cargo
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 

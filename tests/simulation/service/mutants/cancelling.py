@@ -4,14 +4,14 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from broker.core import identity as identities
-from broker.core.cancels import Cancel, WaitingCancels
 from broker.core.commands import Batch, Discard
-from broker.core.fates import Fate, Identity, Known
-from broker.core.identity import Judgement
-from broker.core.reception import Reception
+from broker.core.identity import dedupe as identities
+from broker.core.identity.dedupe import Judgement
+from broker.core.identity.outcome_index import Fate, Identity, Known
+from broker.core.identity.pending_cancels import Cancel, WaitingCancels
+from broker.core.requests.triage import Reception
 from broker.core.ticket import State, Ticket
-from broker.service import ledger_codec
+from broker.service.publishing import ledger_lines as ledger_codec
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 
@@ -42,7 +42,7 @@ def waiting_cancels_are_not_written() -> Patch:
     def step_record(batch: Batch, *rest: Any, **more: Any) -> Any:
         return whole(replace(batch, cancels=()), *rest, **more)
 
-    return patch("broker.service.publication.step_record", step_record)
+    return patch("broker.service.publishing.records.step_record", step_record)
 
 
 @planted(8)

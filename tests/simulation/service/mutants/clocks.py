@@ -4,8 +4,8 @@ from unittest.mock import patch
 
 from broker.clock import WallClock
 from broker.ports import LedgerStart
-from broker.service.ledger_follower import LedgerFollower
-from broker.service.timekeeping import ByTheLeader, Timekeeper
+from broker.service.leadership.clock_check import ByTheLeader, Timekeeper
+from broker.service.leadership.ledger_follower import LedgerFollower
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import WAITS, planted
 

@@ -7,15 +7,15 @@ from unittest.mock import patch
 
 from broker.core.dispatch import Dispatch
 from broker.core.events import Event, Promoted
-from broker.core.outbox import Outbox
-from broker.core.progress import PartitionProgress, Stored
-from broker.core.setback import Setback
-from broker.core.settling import Settling
-from broker.core.succession import Succession
+from broker.core.progress.partition_progress import PartitionProgress, Stored
+from broker.core.requests.outbox import Outbox
+from broker.core.requests.settling import Settling
+from broker.core.requests.succession import Succession
+from broker.core.requests.transaction_failure import Setback
 from broker.core.ticket import State, Ticket
 from broker.errors import ProducerDead
 from broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog
-from broker.service.promotion import Promotion, Standing
+from broker.service.leadership.promotion import Promotion, Standing
 from broker.testing.kafka import MemoryKafka
 from tests.simulation.service.mutants.planting import MEMORY, planted
 from tests.simulation.service.wires import Transactions

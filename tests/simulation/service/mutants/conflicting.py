@@ -3,11 +3,11 @@
 from typing import Any
 from unittest.mock import patch
 
-from broker.core.identity import Identity
-from broker.core.reception import CONFLICT, Reception
+from broker.core.identity.dedupe import Identity
+from broker.core.requests.triage import CONFLICT, Reception
 from broker.core.ticket import Candidate, Ticket
-from broker.service import outcomes
-from broker.service.cargo import Cargo
+from broker.service.payloads import Cargo
+from broker.service.publishing import outcomes
 from schemas.chunk import Chunk
 from schemas.dead_letter import Origin
 from schemas.expectation import BODY, TENANT, Expectation
@@ -22,7 +22,7 @@ _differences = Expectation.differences
 @planted(11)
 def a_conflict_is_told_to_no_sender() -> Patch:
     """A request whose id is another's has a dead letter, and no outcome."""
-    return patch("broker.service.assembly.apart_hash", lambda _cargo, _nth: b"")
+    return patch("broker.service.wiring.apart_hash", lambda _cargo, _nth: b"")
 
 
 @planted(1, 11)
@@ -59,7 +59,7 @@ def an_answer_does_not_prove_whose_it_is() -> Patch:
     def completed(cargo: Cargo, term: int) -> Any:
         return whole(cargo, term).model_copy(update={"tenant": None, "request_digest": None})
 
-    return patch("broker.service.publication.completed", completed)
+    return patch("broker.service.publishing.records.completed", completed)
 
 
 def _blind_to(kind: str) -> Patch:
@@ -99,4 +99,4 @@ def a_conflict_does_not_say_with_which_id_it_was_sent() -> Patch:
     def failed(cargo: Cargo, fail: Any, term: int) -> Any:
         return whole(cargo, fail, term).model_copy(update={"submitted_id": None})
 
-    return patch("broker.service.publication.failed", failed)
+    return patch("broker.service.publishing.records.failed", failed)

@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from unittest.mock import patch
 
-from broker.core import verdict
+from broker.core.answers import verdict
+from broker.core.answers.classification import Meaning
 from broker.core.commands import Call, Discard
 from broker.core.dispatch import Dispatch
-from broker.core.doubts import Doubts, Group
-from broker.core.inheritance import Inheritance
-from broker.core.meaning import Meaning
-from broker.core.reception import Reception
+from broker.core.requests.failing_decisions import Doubts, Group
+from broker.core.requests.predecessor import Inheritance
+from broker.core.requests.triage import Reception
 from broker.core.ticket import Garbage, Ticket
-from broker.service import calling
-from broker.service.answer_body import AnswerBody, published
-from broker.service.ledger_follower import POLL_MS, LedgerFollower
+from broker.service.calls import caller
+from broker.service.calls.answer_body import AnswerBody, published
+from broker.service.leadership.ledger_follower import POLL_MS, LedgerFollower
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 
@@ -52,7 +52,7 @@ def what_is_no_answer_is_published() -> Patch:
     def anything(text: str | None) -> AnswerBody:
         return published(text) or AnswerBody({"text": text}, b"{}")
 
-    return patch.multiple(calling, published=anything, is_of_the_api=lambda _endpoint, _response: True)
+    return patch.multiple(caller, published=anything, is_of_the_api=lambda _endpoint, _response: True)
 
 
 @planted(NO_ANSWER)

@@ -2,14 +2,14 @@
 
 from unittest.mock import patch
 
-from broker.core.term import Candidacy, LeaseTimes, Trust
+from broker.core.lease import Candidacy, LeaseTimes, Trust
 from broker.errors import LeaseUnavailable
 from broker.ports import LeaseForeign, LeaseMine
-from broker.service import promotion
-from broker.service.leadership import Doubt, Leadership
-from broker.service.ledger_follower import LedgerFollower
-from broker.service.promotion import Promotion
-from broker.service.renewal import Renewal
+from broker.service.leadership import promotion
+from broker.service.leadership.leadership import Doubt, Leadership
+from broker.service.leadership.ledger_follower import LedgerFollower
+from broker.service.leadership.promotion import Promotion
+from broker.service.leadership.renewal import Renewal
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 from unittest.mock import patch
 
-from broker.core import batches
 from broker.core.commands import Bury, Complete, Decision, Fail, Park, Settlement
+from broker.core.requests import transactions as batches
 from broker.core.ticket import Ticket
 from broker.ports import Outgoing
-from broker.service import outcomes
-from broker.service.cargo import Cargo
-from broker.service.publication import Publication
+from broker.service.payloads import Cargo
+from broker.service.publishing import outcomes
+from broker.service.publishing.records import Publication
 from schemas import topics
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
@@ -66,7 +66,7 @@ def answers_are_swapped() -> Patch:
         last["response"] = outcome.response
         return outcome.model_copy(update={"response": before})
 
-    return patch("broker.service.publication.completed", completed)
+    return patch("broker.service.publishing.records.completed", completed)
 
 
 @planted(3)
@@ -99,7 +99,7 @@ def an_outcome_says_another_run() -> Patch:
     def completed(cargo: Cargo, term: int) -> Any:
         return whole(cargo, term).model_copy(update={"run": 0})
 
-    return patch("broker.service.publication.completed", completed)
+    return patch("broker.service.publishing.records.completed", completed)
 
 
 @planted(5)

@@ -8,12 +8,12 @@ from unittest.mock import patch
 from broker.core.commands import Forget
 from broker.core.dispatch import Dispatch
 from broker.core.events import Lost
-from broker.core.progress import PartitionProgress
-from broker.core.suspects import Caution, Deaths
+from broker.core.progress.partition_progress import PartitionProgress
+from broker.core.progress.poison_records import Caution, Deaths
 from broker.core.ticket import LanePartition, Source
-from broker.service.entry import Entry, Read
-from broker.service.intake import LaneIntake
-from broker.service.promotion import Promotion
+from broker.service.intake.entry import Entry, Read
+from broker.service.intake.lane_intake import LaneIntake
+from broker.service.leadership.promotion import Promotion
 from schemas.record import Record
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted

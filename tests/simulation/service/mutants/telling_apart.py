@@ -2,14 +2,14 @@
 
 from unittest.mock import patch
 
-from broker.core import identity as identities
 from broker.core.dispatch import Dispatch
 from broker.core.events import Event
-from broker.core.fates import Fate, Identity, Known
-from broker.core.identity import Identities, Judgement
-from broker.core.reception import Reception
-from broker.service import pricing
+from broker.core.identity import dedupe as identities
+from broker.core.identity.dedupe import Identities, Judgement
+from broker.core.identity.outcome_index import Fate, Identity, Known
+from broker.core.requests.triage import Reception
 from broker.service.driver import Driver
+from broker.service.intake import pricer as pricing
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 

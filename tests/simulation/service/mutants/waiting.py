@@ -3,15 +3,15 @@
 from typing import Any
 from unittest.mock import patch
 
-from broker.core.alarms import Alarms
-from broker.core.budget import Budget
-from broker.core.deadlines import Deadlines
-from broker.core.flights import Flights
-from broker.core.order import Order
-from broker.core.rules import DispatchRules
+from broker.core.budget.budget import Budget
+from broker.core.config import DispatchRules
+from broker.core.lanes.ordering_keys import Order
+from broker.core.requests.due import Deadlines
+from broker.core.requests.in_flight import Flights
+from broker.core.requests.timers import Alarms
 from broker.core.ticket import State, Ticket
-from broker.service.cargo import Hold
-from broker.service.pricing import Pricer
+from broker.service.intake.pricer import Pricer
+from broker.service.payloads import Hold
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import MEMORY, ORDER, REFUSALS, planted
 

@@ -11,7 +11,7 @@ import pytest
 from broker.cli.explain.advice import ATTEMPTS_MAX, IN_PLACE_MAX_MS, a_period, spoken_ms, what_it_means
 from broker.cli.explain.page import page
 from broker.cli.main import main
-from broker.core.verdict import Answer, judge
+from broker.core.answers.verdict import Answer, judge
 from broker.settings.duties import RetrySettings
 from tests.unit.core import recorded
 

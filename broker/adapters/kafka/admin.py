@@ -1,0 +1,42 @@
+"""Kafka's admin client, for as long as somebody asks it something; nobody waits long for its end.
+
+aiokafka waits until each connection says that it is closed. Over TLS one whose other side has fallen silent says so
+after half a minute, and a dispatcher that takes over would stand still for it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from broker.adapters.kafka.connection import KafkaConnection
+
+CLOSE_WITHIN_S: Final = 1.0
+
+
+@asynccontextmanager
+async def admin_client(
+    connection: KafkaConnection, *, client_id: str, request_ms: int
+) -> AsyncIterator[AIOKafkaAdminClient]:
+    """One that has started; each of its requests may take so long. Raises what aiokafka raises."""
+    client = made(connection, client_id=client_id, request_ms=request_ms)
+    try:
+        await client.start()
+        yield client
+    finally:
+        await closed(client)
+
+
+def made(connection: KafkaConnection, *, client_id: str, request_ms: int) -> AIOKafkaAdminClient:
+    """One for whoever keeps it; it is not started."""
+    return AIOKafkaAdminClient(client_id=client_id, request_timeout_ms=request_ms, **connection.client_kwargs())
+
+
+async def closed(client: AIOKafkaAdminClient) -> None:
+    """Close it, or stop waiting for that; a connection that is left ends by itself."""
+    with suppress(KafkaError, OSError, TimeoutError):
+        async with asyncio.timeout(CLOSE_WITHIN_S):
+            await client.close()

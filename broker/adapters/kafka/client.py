@@ -1,0 +1,43 @@
+"""The doors of a producer and of a reader to a real Kafka, made in one place."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.outcomes import KafkaAnswers
+from broker.adapters.kafka.results import KafkaResults
+from broker.adapters.kafka.scan import KafkaScan
+from broker.adapters.kafka.submit import KafkaSubmit
+from broker.client_ports import AnswerLog, ClientDoors, OutcomeLog, ScanLog, Start, SubmitLog
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaClientDoors:
+    """See `broker.client_ports.ClientDoors`."""
+
+    connection: KafkaConnection
+
+    def submissions(self) -> SubmitLog:
+        """See `ClientDoors.submissions`."""
+        return KafkaSubmit(self.connection)
+
+    def answers(self, topic: str, *, read_back_s: float) -> AnswerLog:
+        """See `ClientDoors.answers`."""
+        return KafkaAnswers(self.connection, topic=topic, read_back_s=read_back_s)
+
+    def outcomes(self, topic: str, *, group: str | None, start: Start) -> OutcomeLog:
+        """See `ClientDoors.outcomes`."""
+        return KafkaResults(self.connection, topic=topic, group=group, start=start)
+
+    def scan(self, topic: str, *, since: datetime | None) -> ScanLog:
+        """See `ClientDoors.scan`."""
+        return KafkaScan(self.connection, topic=topic, since=since)
+
+
+def client_doors(bootstrap_servers: str, connection: KafkaConnection | ClientDoors | None) -> ClientDoors:
+    """What a client was given, as doors: an address, a connection, or doors that somebody made."""
+    if connection is None:
+        return KafkaClientDoors(KafkaConnection(bootstrap_servers))
+    if isinstance(connection, KafkaConnection):
+        return KafkaClientDoors(connection)
+    return connection

@@ -1,0 +1,101 @@
+"""A consumer's life: made as all readers want it, started and stopped within bounds.
+
+Two habits of aiokafka stand behind that, each seen on a real Kafka: `start()` forgets a connection over whose first
+answer it is cancelled, and `stop()` can raise CancelledError or hang. So each runs as a task of its own, with a limit.
+"""
+
+import asyncio
+import contextlib
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from broker.adapters.kafka.connection import KafkaConnection
+from broker.adapters.kafka.fetch import ScreeningClient
+from broker.tasks import ended
+
+_FETCH_WAIT_MS = 100
+_FETCH_BYTES_MAX = 1024 * 1024
+_PREFETCH_BYTES = 32 * 1024 * 1024
+_PARTITION_BYTES_MIN = 16 * 1024
+"""What one consumer fetches ahead, all partitions together; Kafka sends a larger batch whole all the same."""
+_METADATA_AGE_MS = 30_000
+_CLOSE_WITHIN_S = 3.0
+_START_MAY_END_WITHIN_S = 0.5
+_UNDOING: set[asyncio.Task[None]] = set()
+"""Starts that nobody waits for any more: a loop knows its tasks by weak references only."""
+
+
+def make_consumer(connection: KafkaConnection) -> AIOKafkaConsumer:
+    """A consumer as PROTOCOL wants it: read_committed, no group, no reset, nothing committed behind our back."""
+    return AIOKafkaConsumer(
+        **connection.client_kwargs(),
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="none",
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        max_partition_fetch_bytes=_FETCH_BYTES_MAX,
+        metadata_max_age_ms=_METADATA_AGE_MS,
+        request_timeout_ms=10_000,
+        retry_backoff_ms=50,
+    )
+
+
+def limit_prefetch(consumer: AIOKafkaConsumer, partitions: int) -> None:
+    """Bound what is fetched ahead and not asked for yet: aiokafka holds a fetch of each partition, 1 MiB by default."""
+    share = _PREFETCH_BYTES // max(1, partitions)
+    limit = max(_PARTITION_BYTES_MIN, min(_FETCH_BYTES_MAX, share))
+    consumer._fetcher._max_partition_fetch_bytes = limit  # noqa: SLF001 — told when it is made, and partitions come later
+
+
+async def start_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Connect a consumer; nothing of it stays open if that fails, or whoever waits is cancelled.
+
+    A start over which somebody is cancelled comes to its own end, unless that takes long, and is undone then.
+    """
+    starting = asyncio.create_task(consumer.start(), name="consumer start")
+    try:
+        await asyncio.shield(starting)
+        consumer._fetcher._client = ScreeningClient(consumer._client)  # noqa: SLF001 — aiokafka makes its own
+    except BaseException:
+        undoing = asyncio.create_task(_undo(starting, consumer), name="consumer start undone")
+        _UNDOING.add(undoing)
+        undoing.add_done_callback(_UNDOING.discard)
+        await asyncio.shield(undoing)
+        raise
+
+
+async def _undo(starting: asyncio.Task[None], consumer: AIOKafkaConsumer) -> None:
+    await asyncio.wait({starting}, timeout=_START_MAY_END_WITHIN_S)
+    await ended(starting)
+    if not starting.cancelled():
+        starting.exception()  # else it is said that nobody has seen it
+    await close_consumer(consumer)
+
+
+async def close_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer within bounds; its own `stop()` may raise CancelledError or never return."""
+    try:
+        await _stopped(consumer)
+    finally:
+        screening = getattr(consumer._fetcher, "_client", None)  # noqa: SLF001 — set by `start_consumer`
+        if isinstance(screening, ScreeningClient):
+            screening.release()
+
+
+async def _stopped(consumer: AIOKafkaConsumer) -> None:
+    stopping = asyncio.create_task(consumer.stop(), name="consumer stop")
+    done, _ = await asyncio.wait({stopping}, timeout=_CLOSE_WITHIN_S)
+    if done and not stopping.cancelled() and stopping.exception() is None:
+        return
+    stopping.cancel()
+    fetcher, coordinator = consumer._fetcher, consumer._coordinator  # noqa: SLF001 — aiokafka has no public way
+    tasks = [getattr(fetcher, "_fetch_task", None), getattr(coordinator, "_coordination_task", None)]
+    tasks.append(getattr(coordinator, "_reset_committed_task", None))
+    for task in tasks:
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.3)
+    with contextlib.suppress(TimeoutError, OSError, KafkaError):
+        await asyncio.wait_for(consumer._client.close(), 2)  # noqa: SLF001 — same

@@ -1,0 +1,91 @@
+"""Fetching beside aiokafka's own ways: every batch is looked at before it is unpacked, and one can be had as bytes.
+
+Both go by threads, since a batch may take seconds: hundreds of small ones in one fetch that unpack to 60 MB each, or a
+million records in one that is read record by record. The loop renews the lease meanwhile. The threads are the client's
+own: the loop's are taken by whatever blocks, such as looking up hosts, and nothing would be fetched meanwhile.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import LeaderNotAvailableError, NoError, for_code
+from aiokafka.protocol.fetch import FetchRequest
+
+from broker.adapters.kafka.batches import Pieces, first_batch, is_packed, screened
+
+_log = logging.getLogger("headrace.kafka")  # clients read through this module too, and log as libraries do
+
+_T = TypeVar("_T")
+_THREADS: Final = 2
+"""Of one client, made when they are needed first: one for what is fetched, one for a batch that is read apart."""
+_READ_COMMITTED = 1
+_WAIT_MS = 500
+_BYTES_MAX = 1
+"""Kafka sends the first batch whole, however small that is."""
+
+
+class ScreeningClient:
+    """An aiokafka client in whose fetches no batch unpacks to more than is allowed; `release` ends its threads."""
+
+    def __init__(self, client: Any) -> None:
+        """The client that does everything else."""
+        self._client = client
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="batches")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def send(self, node_id: int, request: Any, **how: Any) -> Any:
+        """Send a request; a batch that must not be unpacked comes back with a wrong checksum."""
+        response = await self._client.send(node_id, request, **how)
+        if isinstance(request, FetchRequest):
+            response.topics = [
+                (topic, [(*fields[:-1], await self._screened(fields[-1] or b"")) for fields in partitions])
+                for topic, partitions in response.topics
+            ]
+        return response
+
+    async def _screened(self, data: bytes) -> bytes:
+        """An exception here would end aiokafka's fetching for good; what could not be looked at is fetched again."""
+        try:
+            return await self.beside(partial(screened, data)) if is_packed(data) else data
+        except Exception as error:  # noqa: BLE001 — see above
+            _log.error("%s: %s in %d bytes", "fetch_not_screened", type(error).__name__, len(data))
+            return b""
+
+    async def beside(self, work: Callable[[], _T]) -> _T:
+        """Do it in a thread of this client."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def release(self) -> None:
+        """End the threads, what they do now apart; nothing is screened from here on."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def fetched_batch(consumer: AIOKafkaConsumer, place: KafkaPartition, first: int) -> Pieces | None:
+    """The batch that holds an offset, read record by record; None while there is none.
+
+    Raises:
+        KafkaError: Kafka does not answer, or with an error.
+    """
+    client, threads = consumer._client, consumer._fetcher._client  # noqa: SLF001 — the public ways unpack
+    node_id = client.cluster.leader_for_partition(place)
+    if node_id is None or node_id == -1:
+        raise LeaderNotAvailableError(f"{place.topic}/{place.partition} has no leader now")
+    wanted = [(place.topic, [(place.partition, first, _BYTES_MAX)])]
+    response = await client.send(node_id, FetchRequest(_WAIT_MS, 1, _BYTES_MAX, _READ_COMMITTED, wanted))
+    for _, partitions in response.topics:
+        for fields in partitions:
+            error = for_code(fields[1])
+            if error is not NoError:
+                raise error
+            aborted = fields[5] if response.API_VERSION >= 11 else fields[-2]  # as aiokafka's fetcher reads them
+            found: Pieces | None = await threads.beside(partial(first_batch, fields[-1] or b"", first, aborted or ()))
+            return found
+    return None

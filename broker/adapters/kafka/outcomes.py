@@ -1,0 +1,190 @@
+"""Outcomes for a producer that waits: the results topic followed from its end, and read back for an id answered before.
+
+One consumer without a group serves all waits of a client. It is started before the first request is submitted, so no
+outcome can slip between submitting and following. It looks again at the topic (`kafka_watch`): an outcome may be in a
+partition that was added since.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from broker.adapters.kafka.connection import DENIED, KafkaConnection, denied, kafka_errors_explained
+from broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
+from broker.adapters.kafka.read_back import ReadBack, outcome_in
+from broker.adapters.kafka.watch import TopicWatch, read_all
+from broker.errors import Disconnected, HeadraceError, Unreachable
+from broker.tasks import ended
+from schemas.expectation import Expectation
+from schemas.outcome import Outcome
+
+READ_BACK_AFTER_S = 1.0
+"""How long the outcome is waited for before an earlier one is searched for: most ids are asked for the first time."""
+_POLL_MS = 1_000
+_RECORDS_A_POLL = 500
+_AFTER_ERROR_S = 0.5
+
+
+class KafkaAnswers:
+    """The results topic, as a client that waits sees it."""
+
+    def __init__(self, connection: KafkaConnection, *, topic: str, read_back_s: float) -> None:
+        """Nothing is connected before the first wait; earlier outcomes are searched for in the last `read_back_s`."""
+        self._connection = connection
+        self._topic = topic
+        self._waiting: dict[bytes, dict[asyncio.Future[Outcome], Expectation]] = {}
+        self._following: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._watch = TopicWatch(topic, connection)
+        self._back = ReadBack(connection, topic=topic, window_s=read_back_s)
+
+    @asynccontextmanager
+    async def waiting(self, expected: Expectation, *, connect_s: float) -> AsyncIterator["asyncio.Future[Outcome]"]:
+        """A future that the first outcome published from now on that concerns the request resolves.
+
+        Raises:
+            MissingTopic: There is no results topic.
+            Unreachable: Kafka could not be reached within `connect_s`.
+            RightsError, AuthenticationError: Kafka does not let us.
+        """
+        key = expected.id.encode()
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, {})[answer] = expected
+        try:
+            await self._follow(asyncio.get_running_loop().time() + connect_s)
+            yield answer
+        finally:
+            answer.cancel()
+            waits = self._waiting[key]
+            del waits[answer]
+            if not waits:
+                del self._waiting[key]
+
+    async def _follow(self, until_s: float) -> None:
+        async with self._starting:
+            if self._following is None or self._following.done():
+                consumer = await self._opened(until_s)
+                self._following = asyncio.create_task(self._run(consumer), name="follow results")
+
+    async def _opened(self, until_s: float) -> AIOKafkaConsumer:
+        """A consumer at the end of every partition of the results."""
+        while True:
+            consumer = make_consumer(self._connection)
+            try:
+                async with kafka_errors_explained(self._connection, right="READ"):
+                    await self._at_the_end(consumer)
+            except Unreachable:
+                await close_consumer(consumer)
+                if asyncio.get_running_loop().time() + _AFTER_ERROR_S > until_s:
+                    raise
+                await asyncio.sleep(_AFTER_ERROR_S)
+            except BaseException:
+                await close_consumer(consumer)
+                raise
+            else:
+                return consumer
+
+    async def _at_the_end(self, consumer: AIOKafkaConsumer) -> None:
+        await start_consumer(consumer)
+        now = await self._watch.first(consumer)
+        places = [KafkaPartition(self._topic, number) for number in now.partitions]
+        ends = await consumer.end_offsets(places)
+        consumer.assign(places)
+        for place, end in ends.items():
+            consumer.seek(place, end)
+        self._watch.reads(now)
+        self._back.begin({place.partition: end for place, end in ends.items()}, anew=True)
+
+    async def _run(self, consumer: AIOKafkaConsumer) -> None:
+        try:
+            reason = await self._followed(consumer)
+        finally:
+            await close_consumer(consumer)
+        self._fail(reason)  # as the last step: a wait that begins later finds this task done, and opens anew
+
+    async def _followed(self, consumer: AIOKafkaConsumer) -> HeadraceError:
+        """Follow the results; returns why that is over."""
+        while True:
+            try:
+                await self._look_again(consumer)
+                records = await self._poll(consumer)
+            except DENIED as reason:
+                return denied(reason, self._connection, right="READ")
+            except (KafkaError, OSError):
+                await asyncio.sleep(_AFTER_ERROR_S)
+            except Exception as error:  # noqa: BLE001 — aiokafka raises of any kind for a batch that it cannot unpack
+                told = f"The results can no longer be followed ({type(error).__name__}): ask again with the same id."
+                return Disconnected(told)
+            else:
+                for record in records:
+                    self._back.passed(record)
+                    self._resolve(record)
+
+    async def _look_again(self, consumer: AIOKafkaConsumer) -> None:
+        """Partitions that were added since, or another topic of the same name."""
+        now = await self._watch.again(consumer)
+        if now is None:
+            return
+        anew = self._watch.is_new(now)
+        added = await read_all(consumer, self._topic, now, anew=anew)
+        self._watch.reads(now)
+        self._back.begin(added, anew=anew)
+
+    async def _poll(self, consumer: AIOKafkaConsumer) -> list[ConsumerRecord]:
+        try:
+            got = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS_A_POLL)
+        except OffsetOutOfRangeError as reason:  # retention overtook us, or the topic was made anew and is shorter
+            for place, start in (await consumer.beginning_offsets(list(reason.args[0]))).items():
+                consumer.seek(place, start)
+                self._back.begin({place.partition: start})
+            return []
+        return [record for records in got.values() for record in records]
+
+    def _resolve(self, record: ConsumerRecord) -> None:
+        waits = self._waiting.get(record.key or b"")
+        outcome = outcome_in(record) if waits else None
+        if outcome is None:
+            return
+        for answer, expected in (waits or {}).items():
+            if not answer.done() and expected.concerns(outcome):
+                answer.set_result(outcome)
+
+    def _fail(self, reason: HeadraceError) -> None:
+        for answer in [answer for waits in self._waiting.values() for answer in waits]:
+            if not answer.done():
+                answer.set_exception(reason)
+
+    async def or_earlier(
+        self, request_id: str, answer: "asyncio.Future[Outcome]", *, accepts: Callable[[Outcome], bool]
+    ) -> Outcome:
+        """The answer that is waited for, or an earlier outcome of the id, whichever is there first.
+
+        To be asked inside `waiting`, so that nothing is missed between what is read back and what is followed.
+        """
+        if not self._back.knows(request_id):
+            await asyncio.wait({answer}, timeout=READ_BACK_AFTER_S)
+        if answer.done():
+            return await answer
+        reading = asyncio.create_task(self._back.find(request_id), name=f"read back {request_id}")
+        waits: set[asyncio.Future[Any]] = {answer, reading}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            # What cannot be read back is waited for: the outcome may still come, and the caller's deadline holds.
+            unread = answer.done() or reading.cancelled() or reading.exception() is not None
+            earlier = None if unread else reading.result()
+            return earlier if earlier is not None and accepts(earlier) else await answer
+        finally:
+            await ended(reading)
+
+    async def close(self) -> None:
+        """Stop following; waits that are left are cancelled."""
+        if self._following is not None:
+            await ended(self._following)
+        await self._back.close()
+        for answer in [answer for waits in self._waiting.values() for answer in waits]:
+            answer.cancel()

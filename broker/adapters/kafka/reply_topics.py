@@ -1,0 +1,96 @@
+"""The door to topics of producers' own: whether a copy of an outcome can be written there, at this moment.
+
+aiokafka waits without end for a topic that was deleted, and a topic that refuses one record fails the transaction of
+all others (docs/facts/kafka.md). So a reply topic is asked for right before each transaction that would write to it,
+on a connection that stays open: Metadata of version 8 tells in one exchange whether it exists, whether we may write,
+and whether enough of its replicas are there. Nothing is created by asking.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
+
+from broker.adapters.kafka.admin import closed, made
+from broker.adapters.kafka.connection import KafkaConnection, user_of
+from broker.adapters.kafka.rights import described, may_write
+from broker.errors import LogUnavailable
+from broker.ports import ReplyTopic
+from schemas.topics import BATCH_OVERHEAD_BYTES, MESSAGE_BYTES_MAX
+
+_WITHIN_S = 1.0
+_CONFIGS_AGE_S = 30.0
+_UNKNOWN_TOPIC, _TOPIC_DENIED = 3, 29
+_TROUBLE = (KafkaError, OSError, TimeoutError, ValueError)  # ValueError: no node is known
+
+
+class KafkaReplyTopics:
+    """A `ReplyTopics` on aiokafka. Nothing is connected before the first look."""
+
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
+        self._client: AIOKafkaAdminClient | None = None
+        self._connecting = asyncio.Lock()
+        self._configs: dict[str, tuple[float, int, int]] = {}
+
+    async def look(self, topics: Sequence[str]) -> Mapping[str, ReplyTopic]:
+        """See `broker.ports.ReplyTopics.look`."""
+        try:
+            async with asyncio.timeout(_WITHIN_S):
+                client = await self._connected()
+                told = await described(client._client, list(topics))  # noqa: SLF001 — sending is not part of its public side
+                there = [str(topic["topic"]) for topic in told if not topic["error_code"]]
+                await self._ask_configs(client, there)
+        except _TROUBLE as reason:
+            await self.close()
+            raise LogUnavailable("Kafka does not tell how the reply topics are.") from reason
+        return {topic["topic"]: self._state(topic) for topic in told}
+
+    async def _connected(self) -> AIOKafkaAdminClient:
+        async with self._connecting:
+            if self._client is None:
+                client = made(self._connection, client_id="headrace-replies", request_ms=round(_WITHIN_S * 1_000))
+                try:
+                    await client.start()
+                except BaseException:
+                    await closed(client)
+                    raise
+                self._client = client
+            return self._client
+
+    async def _ask_configs(self, client: AIOKafkaAdminClient, topics: Sequence[str]) -> None:
+        """What a topic takes and how many replicas it wants; who may not see that believes Kafka's own defaults."""
+        now_s = time.monotonic()
+        old = [name for name in topics if now_s - self._configs.get(name, (-_CONFIGS_AGE_S, 0, 0))[0] >= _CONFIGS_AGE_S]
+        if not old:
+            return
+        for response in await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in old]):
+            for code, _, _, name, entries in response.resources:
+                found = {} if code else {entry[0]: entry[1] for entry in entries}
+                bytes_max = int(found.get("max.message.bytes", MESSAGE_BYTES_MAX))
+                self._configs[name] = (now_s, bytes_max, int(found.get("min.insync.replicas", 1)))
+
+    def _state(self, topic: Mapping[str, Any]) -> ReplyTopic:
+        _, bytes_max, in_sync_min = self._configs.get(topic["topic"], (0.0, MESSAGE_BYTES_MAX, 1))
+        return ReplyTopic(max(0, bytes_max - BATCH_OVERHEAD_BYTES), self._trouble(topic, in_sync_min))
+
+    def _trouble(self, topic: Mapping[str, Any], in_sync_min: int) -> str:
+        if topic["error_code"] == _UNKNOWN_TOPIC:
+            return "does not exist"
+        if topic["error_code"] == _TOPIC_DENIED or not may_write(topic):
+            return f"may not be written by {user_of(self._connection)}"
+        if topic["error_code"] or any(partition["leader"] < 0 for partition in topic["partitions"]):
+            return "has a partition without a leader"
+        if any(len(partition["isr"]) < in_sync_min for partition in topic["partitions"]):
+            return "has fewer replicas in sync than its min.insync.replicas"
+        return ""
+
+    async def close(self) -> None:
+        """See `broker.ports.ReplyTopics.close`."""
+        client, self._client = self._client, None
+        if client is not None:
+            await closed(client)

@@ -1,0 +1,194 @@
+"""What Kafka lets this user do, asked before it matters.
+
+A consumer that may not read a topic gets no error, only silence, and a topic that may not be described looks as if it
+did not exist (docs/facts/kafka.md §6). So rights are asked for: of topics by Metadata of version 8, which
+aiokafka does not speak and which names every operation that is allowed; of a transactional id and a group by adding
+offsets to a transaction of a producer that cannot exist. Kafka checks the rights first and refuses the producer then:
+nothing changes, and nobody is fenced.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import IncompatibleBrokerVersion
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.transaction import AddOffsetsToTxnRequest
+from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
+
+from broker.adapters.kafka.admin import admin_client
+from broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained, user_of
+from broker.errors import HeadraceError, MissingTopic, RightsError
+
+_REQUEST_MS = 5_000
+_NO_SUCH_PRODUCER = -1
+_UNKNOWN_TOPIC, _TOPIC_DENIED, _GROUP_DENIED, _TRANSACTIONAL_ID_DENIED = 3, 29, 30, 53
+_OPERATIONS = {3: "READ", 4: "WRITE", 8: "DESCRIBE", 10: "DESCRIBE_CONFIGS"}
+"""Kafka's numbers of operations; each is a bit of what Metadata answers."""
+_NOT_TOLD = -(2**31)
+
+
+class _MetadataResponse8(Response):  # type: ignore[misc]  # aiokafka has no types
+    API_KEY = 3
+    API_VERSION = 8
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            Array(("node_id", Int32), ("host", String("utf-8")), ("port", Int32), ("rack", String("utf-8"))),
+        ),
+        ("cluster_id", String("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            Array(
+                ("error_code", Int16),
+                ("topic", String("utf-8")),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    Array(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", Array(Int32)),
+                        ("isr", Array(Int32)),
+                        ("offline_replicas", Array(Int32)),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+            ),
+        ),
+        ("cluster_authorized_operations", Int32),
+    )
+
+
+class _MetadataRequest8(RequestStruct):  # type: ignore[misc]  # same
+    API_KEY = 3
+    API_VERSION = 8
+    RESPONSE_TYPE = _MetadataResponse8
+    SCHEMA = Schema(
+        ("topics", Array(String("utf-8"))),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+    )
+
+
+class _RightsRequest(Request[_MetadataRequest8]):  # type: ignore[misc]  # same
+    API_KEY = 3
+
+    def __init__(self, topics: list[str]) -> None:
+        self._topics = topics
+
+    def build(self, request_struct_class: Any) -> Any:
+        return request_struct_class(self._topics, False, False, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Topics as this user sees them.
+
+    Attributes:
+        allowed: by topic that is there and may be described: READ, WRITE, DESCRIBE, DESCRIBE_CONFIGS; None if this
+            server does not tell.
+        missing: names of no topic.
+        hidden: topics, or names of none, that this user may not even describe.
+    """
+
+    allowed: Mapping[str, frozenset[str] | None]
+    missing: tuple[str, ...]
+    hidden: tuple[str, ...]
+
+
+async def seen(connection: KafkaConnection, topics: Iterable[str]) -> Seen:
+    """What this user may do with each topic. Nothing is created by asking, also where topics are created on sight.
+
+    Raises:
+        Unreachable, AuthenticationError: As `kafka_connection.explain_unreachable`.
+    """
+    async with kafka_errors_explained(connection), _admin(connection) as admin:
+        answer = await _rights(admin._client, list(topics))  # noqa: SLF001  # sending is not part of its public side
+    return Seen(
+        {
+            name: _operations(bits)
+            for name, (code, bits) in answer.items()
+            if code not in (_UNKNOWN_TOPIC, _TOPIC_DENIED)
+        },
+        tuple(name for name, (code, _) in answer.items() if code == _UNKNOWN_TOPIC),
+        tuple(name for name, (code, _) in answer.items() if code == _TOPIC_DENIED),
+    )
+
+
+async def _rights(client: AIOKafkaClient, topics: list[str]) -> dict[str, tuple[int, int]]:
+    """Error code and allowed operations of each topic."""
+    found = await described(client, topics)
+    return {topic["topic"]: (topic["error_code"], topic["authorized_operations"]) for topic in found}
+
+
+async def described(client: AIOKafkaClient, topics: list[str]) -> list[dict[str, Any]]:
+    """Each topic as Metadata of version 8 tells of it; a server that does not speak it tells no rights.
+
+    aiokafka says so before it sends, with either error: of a version that it has no class for, or of no version at all.
+    """
+    try:
+        return _topics_of(await client.send(client.get_random_node(), _RightsRequest(topics)))
+    except (NotImplementedError, IncompatibleBrokerVersion):
+        asked = MetadataRequest(topics, allow_auto_topic_creation=False)
+        plain = _topics_of(await client.send(client.get_random_node(), asked))
+        return [{**topic, "authorized_operations": _NOT_TOLD} for topic in plain]
+
+
+def may_write(topic: Mapping[str, Any]) -> bool:
+    """Whether this user may write to a topic so described, as far as the server tells."""
+    allowed = _operations(topic["authorized_operations"])
+    return allowed is None or "WRITE" in allowed
+
+
+def _topics_of(answer: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = answer.to_object()["topics"]
+    return found
+
+
+def _operations(bits: int) -> frozenset[str] | None:
+    if bits == _NOT_TOLD:
+        return None
+    return frozenset(name for number, name in _OPERATIONS.items() if bits >> number & 1)
+
+
+async def denied_transactions(connection: KafkaConnection, transactional_id: str, group: str) -> list[str]:
+    """Which rights are missing to commit offsets of `group` under `transactional_id`, such as `WRITE on …`."""
+    asked = AddOffsetsToTxnRequest(transactional_id, _NO_SUCH_PRODUCER, _NO_SUCH_PRODUCER, group)
+    async with kafka_errors_explained(connection), _admin(connection) as admin:
+        code = (await admin._send_request(asked)).error_code  # noqa: SLF001  # as above
+    missing = []
+    if code == _TRANSACTIONAL_ID_DENIED:
+        missing.append(f"WRITE on the transactional id {transactional_id}")
+    if code == _GROUP_DENIED:
+        missing.append(f"READ on the group {group}")
+    return missing
+
+
+async def why_unseen(
+    client: AIOKafkaClient, topic: str, connection: KafkaConnection, *, beside: Iterable[str] = ()
+) -> HeadraceError:
+    """Why a topic is not among those that Kafka shows to a connected client: it is not there, or it is hidden.
+
+    `beside` are the topics that it shows, from which the one likely meant is named.
+    """
+    answer = await client.send(client.get_random_node(), MetadataRequest([topic], allow_auto_topic_creation=False))
+    if any(found["error_code"] == _TOPIC_DENIED for found in _topics_of(answer)):
+        return RightsError(
+            f"Kafka shows {user_of(connection)} no topic {topic}: grant DESCRIBE on it, which READ and WRITE include "
+            "(or it does not exist)."
+        )
+    return MissingTopic(topic, beside=beside)
+
+
+def _admin(connection: KafkaConnection) -> AbstractAsyncContextManager[AIOKafkaAdminClient]:
+    return admin_client(connection, client_id="headrace-rights", request_ms=_REQUEST_MS)

@@ -1,0 +1,179 @@
+"""What each error of aiokafka means for the transaction that it ended: one table, in which each class stands once.
+
+A refusal is about what the transaction contains, and fails again with the same content. A denial is an operator's to
+mend: a right, a topic, a setting of the broker. A fence is a question, who leads now. Everything else may be chance:
+nodes, networks, a coordinator that is loading, a defect of the client. Codes that aiokafka does not know come as
+UnknownError.
+"""
+
+from enum import Enum
+from typing import Final
+
+from aiokafka import errors
+from aiokafka.errors import BrokerResponseError, kafka_errors
+
+from broker.core.requests.transaction_failure import Setback
+
+_DEFECTS: Final = (TypeError, ValueError, OverflowError)
+"""What the client raises for a record that it cannot write; raised elsewhere they may be anything."""
+
+
+class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]  # aiokafka is untyped
+    """The broker validates what stands on the topic, and this does not."""
+
+    errno = 87
+    message = "INVALID_RECORD"
+    description = "The broker refused a record as invalid."
+
+
+kafka_errors.setdefault(InvalidRecordError.errno, InvalidRecordError)  # else it is an UnknownError (aiokafka 0.14)
+
+
+class Kind(Enum):
+    """What an error is about."""
+
+    CONTENT = "content"
+    DENIAL = "denial"
+    FENCE = "fence"
+    CHANCE = "chance"
+
+
+SETBACKS: Final = {
+    Kind.CONTENT: Setback.REFUSED,
+    Kind.DENIAL: Setback.DENIED,
+    Kind.FENCE: Setback.UNKNOWN,
+    Kind.CHANCE: Setback.UNKNOWN,
+}
+"""What the core is told: it treats a fence like chance, since leadership asks Redis and the ledger after either."""
+
+TABLE: Final[dict[Kind, tuple[type[Exception], ...]]] = {
+    Kind.CONTENT: (
+        InvalidRecordError,
+        errors.InvalidTimestampError,
+        errors.MessageSizeTooLargeError,
+        errors.PolicyViolationError,
+        errors.RecordListTooLargeError,
+        errors.RecordTooLargeError,
+        errors.UnsupportedForMessageFormatError,
+    ),
+    Kind.DENIAL: (
+        # rights and credentials
+        errors.AuthenticationFailedError,
+        errors.AuthenticationMethodNotSupported,
+        errors.ClusterAuthorizationFailedError,
+        errors.DelegationTokenAuthDisabled,
+        errors.DelegationTokenAuthorizationFailed,
+        errors.DelegationTokenExpired,
+        errors.DelegationTokenNotFound,
+        errors.DelegationTokenOwnerMismatch,
+        errors.DelegationTokenRequestNotAllowed,
+        errors.GroupAuthorizationFailedError,
+        errors.IllegalSaslStateError,
+        errors.InvalidPrincipalType,
+        errors.SaslAuthenticationFailed,
+        errors.SecurityDisabled,
+        errors.TopicAuthorizationFailedError,
+        errors.TransactionalIdAuthorizationFailed,
+        errors.UnsupportedSaslMechanismError,
+        # topics
+        errors.InvalidPartitionsError,
+        errors.InvalidReplicationAssignmentError,
+        errors.InvalidReplicationFactorError,
+        errors.InvalidTopicError,
+        errors.TopicAlreadyExistsError,
+        errors.UnknownTopicOrPartitionError,
+        # versions and settings, of the broker or of ours
+        errors.IncompatibleBrokerVersion,
+        errors.InvalidConfigurationError,
+        errors.InvalidGroupIdError,
+        errors.InvalidTransactionTimeout,
+        errors.KafkaConfigurationError,
+        errors.ListenerNotFound,
+        errors.UnrecognizedBrokerVersion,
+        errors.UnsupportedCodecError,
+        errors.UnsupportedVersionError,
+    ),
+    Kind.FENCE: (
+        errors.InvalidProducerEpoch,
+        errors.InvalidProducerIdMapping,
+        errors.InvalidTxnState,
+        errors.ProducerFenced,
+        errors.TransactionCoordinatorFenced,
+        errors.UnknownProducerId,
+    ),
+    Kind.CHANCE: (
+        # the network, and nodes that come and go
+        errors.BrokerNotAvailableError,
+        errors.Cancelled,
+        errors.ConcurrentTransactions,
+        errors.CoordinatorLoadInProgressError,
+        errors.CoordinatorNotAvailableError,
+        errors.CorrelationIdError,
+        errors.CorruptRecordException,
+        errors.KafkaConnectionError,
+        errors.KafkaProtocolError,
+        errors.KafkaStorageError,
+        errors.KafkaTimeoutError,
+        errors.KafkaUnavailableError,
+        errors.LeaderNotAvailableError,
+        errors.LogDirNotFound,
+        errors.MetadataEmptyBrokerList,
+        errors.NoBrokersAvailable,
+        errors.NodeNotReadyError,
+        errors.NotControllerError,
+        errors.NotCoordinatorError,
+        errors.NotEnoughReplicasAfterAppendError,
+        errors.NotEnoughReplicasError,
+        errors.NotLeaderForPartitionError,
+        errors.OperationNotAttempted,
+        errors.QuotaViolationError,
+        errors.ReassignmentInProgress,
+        errors.ReplicaNotAvailableError,
+        errors.RequestTimedOutError,
+        errors.StaleControllerEpochError,
+        errors.StaleLeaderEpochCodeError,
+        errors.StaleMetadata,
+        errors.TooManyInFlightRequests,
+        errors.UnknownError,
+        # the client's own state: its next producer has another
+        errors.BrokerResponseError,
+        errors.DuplicateSequenceNumber,
+        errors.IllegalArgumentError,
+        errors.IllegalOperation,
+        errors.IllegalStateError,
+        errors.InvalidRequestError,
+        errors.InvalidRequiredAcksError,
+        errors.KafkaError,
+        errors.NoError,
+        errors.OutOfOrderSequenceNumber,
+        errors.ProducerClosed,
+        # about the offsets beside the records: no record is to blame, and those of other partitions may pass
+        errors.InvalidCommitOffsetSizeError,
+        errors.OffsetMetadataTooLargeError,
+        # of readers and groups, which no transaction meets
+        errors.CommitFailedError,
+        errors.ConsumerStoppedError,
+        errors.FetchSessionIdNotFound,
+        errors.GroupIdNotFound,
+        errors.IllegalGenerationError,
+        errors.InconsistentGroupProtocolError,
+        errors.InvalidFetchRequestError,
+        errors.InvalidFetchSessionEpoch,
+        errors.InvalidSessionTimeoutError,
+        errors.MemberIdRequired,
+        errors.NoOffsetForPartitionError,
+        errors.NonEmptyGroup,
+        errors.OffsetOutOfRangeError,
+        errors.RebalanceInProgressError,
+        errors.UnknownMemberIdError,
+    ),
+}
+
+_KIND_OF: Final = {error: kind for kind, classes in TABLE.items() for error in classes}
+
+
+def kind_of(error: BaseException, *, sending: bool = False) -> Kind:
+    """What an error is about; one that the client raised for a record that it was `sending` is about the content."""
+    if sending and isinstance(error, _DEFECTS):
+        return Kind.CONTENT
+    return next((_KIND_OF[each] for each in type(error).__mro__ if each in _KIND_OF), Kind.CHANCE)

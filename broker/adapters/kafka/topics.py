@@ -1,0 +1,229 @@
+"""Topics and nodes as they are in the cluster: looked at, and created.
+
+Nothing here asks for metadata of a topic by name: a cluster that creates topics on sight would then create them with
+its own defaults. `create_topics` of aiokafka never raises, so its answer's codes are read.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+
+from broker.adapters.kafka.admin import admin_client
+from broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained, user_of
+from broker.adapters.kafka.rights import seen
+from broker.errors import MissingTopic, RightsError, SettingsError, Unreachable
+from schemas.topics import TopicSpec
+
+_REQUEST_MS = 5_000
+_LOOKS_MAX = 100
+_LOOK_AGAIN_S = 0.05
+_ALREADY_EXISTS = 36
+_DENIED = (29, 31)
+_REFUSED = (37, 38, 39, 40, 42, 44)
+"""Bad partitions, replication, assignment, config, request, policy: the settings ask for what this cluster has not."""
+
+
+INTERNAL_TOPICS = ("__consumer_offsets", "__transaction_state")
+"""Where Kafka keeps progress and the state of transactions; there once somebody needed them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicAsIs:
+    """One topic: `replicas` are those of the partition that has fewest; `configs` in Kafka's own names and texts."""
+
+    partitions: int
+    replicas: int
+    configs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Topics by name, and the settings of each node; None for a node that does not let us see them."""
+
+    topics: Mapping[str, TopicAsIs]
+    nodes: Mapping[int, Mapping[str, str] | None]
+
+
+@asynccontextmanager
+async def _admin(connection: KafkaConnection) -> AsyncIterator[AIOKafkaAdminClient]:
+    asked = admin_client(connection, client_id="headrace-topics", request_ms=_REQUEST_MS)
+    async with kafka_errors_explained(connection), asked as client:
+        yield client
+
+
+async def create_missing(connection: KafkaConnection, specs: Sequence[TopicSpec]) -> list[str]:
+    """Create the topics that do not exist, and say which.
+
+    Raises:
+        RightsError: This user may not create topics.
+        SettingsError: The cluster refuses what a spec asks for, such as more replicas than there are nodes.
+        Unreachable, AuthenticationError: As `kafka_connection.explain_unreachable`.
+    """
+    async with _admin(connection) as client:
+        present = await _partitions(client)
+        missing = [spec for spec in specs if spec.name not in present]
+        if not missing:
+            return []
+        answer = await client.create_topics([_new(spec) for spec in missing])
+        created = []
+        for topic, code, *told in answer.topic_errors:
+            if code == 0:
+                created.append(topic)
+            elif code != _ALREADY_EXISTS:
+                _refused(connection, topic, code, told[0] if told else None)
+        await _seen(client, created)
+        return sorted(created)
+
+
+async def _seen(client: AIOKafkaAdminClient, created: Sequence[str]) -> None:
+    """A node answers for a new topic some milliseconds after its creation returned: wait, within bounds."""
+    for _ in range(_LOOKS_MAX):
+        if (await _partitions(client)).keys() >= set(created):
+            return
+        await asyncio.sleep(_LOOK_AGAIN_S)
+    raise Unreachable("Kafka created the topics and does not show them yet: run `headrace topics check`.")
+
+
+def _new(spec: TopicSpec) -> NewTopic:
+    return NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=dict(spec.configs))
+
+
+def _refused(connection: KafkaConnection, topic: str, code: int, told: str | None) -> None:
+    said = (told or for_code(code).__name__).rstrip(".")
+    if code in _DENIED:
+        raise RightsError(
+            f"Kafka does not let {user_of(connection)} create the topic {topic}: grant CREATE on it, or on the cluster."
+        )
+    if code in _REFUSED:
+        raise SettingsError(f"Kafka refuses the topic {topic}: {said}. Change [topics] in the settings.")
+    raise Unreachable(f"Kafka did not create the topic {topic}: {said}. Try again.")
+
+
+async def look(connection: KafkaConnection, names: Sequence[str]) -> Cluster:
+    """The topics among `names` that there are, Kafka's own two, and the nodes, all with their settings.
+
+    Raises:
+        RightsError: This user may not see these topics, or not their settings.
+        Unreachable, AuthenticationError: As `kafka_connection.explain_unreachable`.
+    """
+    async with _admin(connection) as client:
+        described = await _described(client)
+        found = [name for name in names if name in described]
+        configs = await _configs(client, found, connection)
+        nodes = {node["node_id"]: None for node in (await client.describe_cluster())["brokers"]}
+        settings = {node: await _node_settings(client, node) for node in nodes}
+    missing = [name for name in names if name not in described]
+    unseen = (await seen(connection, missing)).hidden if missing else ()
+    if hidden := [name for name in missing if name in unseen]:
+        raise RightsError(
+            f"Kafka shows {user_of(connection)} no topic {', '.join(hidden)}: grant DESCRIBE and DESCRIBE_CONFIGS on "
+            "topics of this prefix (or they do not exist)."
+        )
+    shapes = {name: described[name]["partitions"] for name in [*found, *INTERNAL_TOPICS] if name in described}
+    return Cluster(
+        {name: TopicAsIs(len(parts), _fewest(parts), configs.get(name, {})) for name, parts in shapes.items()}, settings
+    )
+
+
+def _fewest(partitions: Sequence[Mapping[str, Any]]) -> int:
+    return min((len(partition["replicas"]) for partition in partitions), default=0)
+
+
+async def _configs(
+    client: AIOKafkaAdminClient, topics: Sequence[str], connection: KafkaConnection
+) -> dict[str, dict[str, str]]:
+    if not topics:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+    found: dict[str, dict[str, str]] = {}
+    for response in await client.describe_configs(resources):
+        for code, told, _, topic, entries in response.resources:
+            if code in _DENIED:
+                raise RightsError(
+                    f"Kafka does not let {user_of(connection)} read the settings of {topic}: grant DESCRIBE_CONFIGS on "
+                    "topics of this prefix."
+                )
+            if code:
+                raise Unreachable(f"Kafka does not tell the settings of {topic}: {told or for_code(code).__name__}.")
+            found[topic] = {entry[0]: entry[1] for entry in entries}
+    return found
+
+
+async def _node_settings(client: AIOKafkaAdminClient, node: int) -> dict[str, str] | None:
+    [response] = await client.describe_configs([ConfigResource(ConfigResourceType.BROKER, str(node))])
+    [(code, _, _, _, entries)] = response.resources
+    return None if code else {entry[0]: entry[1] for entry in entries if entry[1] is not None}
+
+
+async def _described(client: AIOKafkaAdminClient) -> dict[str, Mapping[str, Any]]:
+    return {topic["topic"]: topic for topic in await client.describe_topics() if not topic["error_code"]}
+
+
+async def _partitions(client: AIOKafkaAdminClient) -> dict[str, list[int]]:
+    return {
+        topic: sorted(partition["partition"] for partition in described["partitions"])
+        for topic, described in (await _described(client)).items()
+    }
+
+
+async def all_topics(connection: KafkaConnection) -> frozenset[str]:
+    """The topics that Kafka shows to this user, its own included."""
+    async with _admin(connection) as client:
+        return frozenset(await _described(client))
+
+
+async def existing(connection: KafkaConnection, names: Iterable[str]) -> set[str]:
+    """Those of the names that are topics."""
+    async with _admin(connection) as client:
+        return set(names) & (await _partitions(client)).keys()
+
+
+async def partitions_of(connection: KafkaConnection, topics: Sequence[str]) -> dict[str, list[int]]:
+    """The partitions of each topic, ascending.
+
+    Raises:
+        MissingTopic: One of them, or several, do not exist.
+    """
+    async with _admin(connection) as client:
+        present = await _partitions(client)
+    missing = [topic for topic in topics if topic not in present]
+    if missing:
+        raise MissingTopic(*missing)
+    return {topic: present[topic] for topic in topics}
+
+
+async def cluster_id(connection: KafkaConnection) -> str:
+    """The id Kafka's cluster was formatted with; part of the lease's key."""
+    async with _admin(connection) as client:
+        described = await client.describe_cluster()
+    named = described.get("cluster_id")
+    if not named:
+        raise Unreachable("Kafka does not tell its cluster id yet: try again.")
+    return str(named)
+
+
+async def cluster_id_within(connection: KafkaConnection, seconds: float) -> str | None:
+    """The same for somebody who can do without it: None if Kafka does not say so in time, whatever the reason.
+
+    A start has up to three exchanges and then asks; each gets its part, so that nothing must be cancelled.
+    """
+    request_ms = max(1, round(seconds * 250))
+    try:
+        async with admin_client(connection, client_id="headrace-status", request_ms=request_ms) as client:
+            named = (await client.describe_cluster()).get("cluster_id")
+    except (KafkaError, OSError, TimeoutError):
+        return None
+    return str(named) if named else None
+
+
+async def node_count(connection: KafkaConnection) -> int:
+    """How many nodes the cluster has now."""
+    async with _admin(connection) as client:
+        described = await client.describe_cluster()
+    return len(described["brokers"])

@@ -1,0 +1,289 @@
+"""The door to OpenAI: one attempt through the SDK's public `client.post`, and everything that can come of it as data.
+
+`client.post` is the SDK's documented call for endpoints it has no method for: authentication, base URL, organisation
+and project stay the SDK's business, the body goes out as the producer wrote it, and one call costs a fifth of the
+processor time of `chat.completions.create` on the default transport. `max_retries=0`: a hidden second attempt would
+spend budget that was not reserved. The JSON is parsed by us, from the text we publish.
+
+What comes back is read by `answer_transport`, in which the bounds stand, and a stream event by event as plain JSON,
+put together by `stream_assembly`. `openai.timeout_s` bounds a call as a whole: a server that sends a byte now and then
+would otherwise never be silent for long enough.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final, cast
+
+import httpx2
+import openai
+
+from broker.adapters.openai.environment import OPENAI_URL
+from broker.adapters.openai.event_stream import END, EventReader, EventTooLarge
+from broker.adapters.openai.stream_assembly import Assembly, asking_for_a_stream, assembly
+from broker.adapters.openai.transport import AnswerTooLarge, BoundedClient, Refused, Unanswered
+from broker.core.answers.error_body import answer_of
+from broker.core.answers.verdict import Answer
+from broker.ports import UpstreamReply
+from schemas.delta import Delta
+
+_PATHS = {
+    "chat.completions": "/chat/completions",
+    "responses": "/responses",
+    "embeddings": "/embeddings",
+}
+WRITTEN_OUT_PARTS: Final = 4
+"""An answer's JSON may be so many times as long as the outcome's: indented, with escapes for what is no ASCII."""
+STREAM_PARTS: Final = 64
+"""A stream may be so many times as long as an answer: each word comes in an envelope of some 300 bytes."""
+SMALL_BYTES: Final = 256 * 1024
+LARGE_AT_ONCE: Final = 32
+"""So many answers above `SMALL_BYTES` are read at once; others wait for a place, within their own time. Without that,
+each call in flight could take the bound of one."""
+_TURN_BYTES: Final = 16 * 1024
+"""Of a stream that comes faster than it is read, so much is looked at before others have their turn."""
+_LINES_PER_S: Final = 20_000
+"""Lines of one stream that are read in a second. A model writes a thousand at most; a flood of more would take the
+processor from all other calls, for an event costs some 15 µs whatever is in it."""
+_LINES_AT_ONCE: Final = 100
+_REST_BYTES_MAX: Final = 64 * 1024
+_REST_WITHIN_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIAccess:
+    """Where and as whom; None: at OpenAI itself, in the name of no organisation and no project.
+
+    The SDK's environment variables are read by our settings, which know an empty one for none: an empty
+    `OPENAI_BASE_URL` would send every call nowhere.
+
+    Attributes:
+        timeout_s: How long one call may take, from its sending to the end of its answer.
+        outcome_bytes_max: What an outcome can carry: an answer above it is not kept.
+    """
+
+    api_key: str | None
+    base_url: str | None
+    organization: str | None
+    project: str | None
+    timeout_s: float
+    connections_max: int
+    outcome_bytes_max: int = 1024 * 1024
+
+
+class OpenAICalls:
+    """An `Upstream` on the openai SDK with a transport of our own."""
+
+    def __init__(self, access: OpenAIAccess) -> None:
+        """Raises openai.OpenAIError if there is no API key anywhere; `broker.service.compose` says so beforehand."""
+        self._answer_bytes_max = WRITTEN_OUT_PARTS * access.outcome_bytes_max
+        self._outcome_bytes_max = access.outcome_bytes_max
+        url = httpx2.URL(access.base_url or OPENAI_URL)
+        self._client = openai.AsyncOpenAI(
+            api_key=access.api_key,
+            base_url=url.copy_with(query=None),
+            default_query=dict(url.params),  # the SDK would put its paths behind the query
+            max_retries=0,
+            timeout=None,
+            http_client=BoundedClient(
+                connections_max=access.connections_max, body_bytes_max=STREAM_PARTS * self._answer_bytes_max
+            ),
+        )
+        self._client.organization, self._client.project = access.organization, access.project
+        self._within_s = access.timeout_s
+        self._places = asyncio.Semaphore(LARGE_AT_ONCE)
+
+    async def call(
+        self,
+        endpoint: str,
+        body: Mapping[str, object],
+        client_request_id: str,
+        on_delta: Callable[[Delta], None] | None = None,
+    ) -> UpstreamReply:
+        """See `broker.ports.Upstream.call`."""
+        if on_delta is not None:
+            body = asking_for_a_stream(endpoint, body)
+
+        async def read(response: httpx2.Response, place: _Place) -> UpstreamReply:
+            if on_delta is None or "event-stream" not in response.headers.get("content-type", ""):
+                return await self._whole(response, place)
+            return await self._told(_Stream(response, place, assembly(endpoint), on_delta))
+
+        return await self._reply_to(self._posted(endpoint, body, client_request_id), read)
+
+    async def models(self) -> UpstreamReply:
+        """See `broker.ports.Upstream.models`."""
+        return await self._reply_to(self._listed(), self._whole)
+
+    async def _reply_to(
+        self,
+        asking: Coroutine[None, None, httpx2.Response],
+        read: Callable[[httpx2.Response, "_Place"], Awaitable[UpstreamReply]],
+    ) -> UpstreamReply:
+        """The reply to a question: ask, read, and turn whatever fails on the way into data."""
+        place = _Place(self._places)
+        try:
+            async with asyncio.timeout(self._within_s):
+                response = await asking
+                try:
+                    return await read(response, place)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            answer = _silent("timeout", "OpenAI did not answer in time.")
+        except Unanswered as error:
+            answer = _silent(error.code, str(error))
+        except Refused as refusal:
+            answer = answer_of(refusal.status, refusal.headers, refusal.text)
+        except openai.APIError as error:
+            answer = _silent("connection", f"{type(error).__name__}: {error}")
+        finally:
+            place.give_back()
+        return UpstreamReply(answer, None)
+
+    async def _posted(self, endpoint: str, body: Mapping[str, object], client_request_id: str) -> httpx2.Response:
+        """The answer with its body unread: the SDK would read all of it."""
+        response = await self._client.post(
+            _PATHS[endpoint],
+            body=body,
+            cast_to=httpx2.Response,
+            options={"headers": {"X-Client-Request-Id": client_request_id}},
+            stream=True,
+            stream_cls=openai.AsyncStream[object],
+        )
+        return cast("httpx2.Response", response)
+
+    async def _listed(self) -> httpx2.Response:
+        """The same for the list of models."""
+        response = await self._client.get(
+            "/models", cast_to=httpx2.Response, stream=True, stream_cls=openai.AsyncStream[object]
+        )
+        return cast("httpx2.Response", response)
+
+    async def _whole(self, response: httpx2.Response, place: "_Place") -> UpstreamReply:
+        """An answer as one text. JSON is UTF-8 whatever the headers say; what is none of it becomes U+FFFD."""
+        read = bytearray()
+        async for piece in response.aiter_raw():
+            read += piece
+            if len(read) > self._answer_bytes_max:
+                return UpstreamReply(_answered(response), None, len(read))
+            await place.take(len(read))
+        return UpstreamReply(_answered(response), read.decode("utf-8-sig", errors="replace"))
+
+    async def _told(self, stream: "_Stream") -> UpstreamReply:
+        """A stream, to its end or to what ends it."""
+        response = stream.response
+        try:
+            ended = await self._followed(stream)
+            if ended is not None:
+                return ended
+            answer = stream.whole.whole()
+            if answer is None:
+                return UpstreamReply(_silent("connection", "The stream ended before the answer did."), None)
+            return UpstreamReply(replace(_answered(response), early=True), json.dumps(answer))
+        except (AnswerTooLarge, EventTooLarge) as error:
+            return _too_large(response, error.bytes_seen)
+        except (ValueError, RecursionError):  # an event that is no JSON, or none that can be put together
+            return UpstreamReply(Answer(502, dict(response.headers), None, None, None, ""), None)
+
+    async def _followed(self, stream: "_Stream") -> UpstreamReply | None:
+        """Put the events together; what the call comes to if one of them says that no more will come."""
+        unmeasured, whole = 0, stream.whole
+        async with aclosing(_events(stream, self._answer_bytes_max)) as events:
+            async for data in events:
+                event = json.loads(data)
+                if isinstance(event, dict) and event.get("error"):
+                    return UpstreamReply(_failed(stream.response, {"error": event["error"]}), None)
+                delta = whole.add(event)
+                if whole.is_error(event):
+                    return UpstreamReply(_failed(stream.response, event), None)
+                if delta is not None:
+                    stream.on_delta(delta)
+                unmeasured += len(data)
+                if unmeasured > min(SMALL_BYTES, self._outcome_bytes_max):
+                    unmeasured, weight = 0, whole.weight()
+                    if weight > self._outcome_bytes_max:
+                        return _too_large(stream.response, weight)
+                    await stream.place.take(weight)
+        return None
+
+    async def close(self) -> None:
+        """See `broker.ports.Upstream.close`."""
+        await self._client.close()
+
+
+class _Place:
+    """A call's place among those that read large answers; it takes none before its own is one."""
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        self._places = places
+        self._is_taken = False
+
+    async def take(self, held_bytes: int) -> None:
+        """Wait for one if so much is held."""
+        if held_bytes > SMALL_BYTES and not self._is_taken:
+            await self._places.acquire()
+            self._is_taken = True
+
+    def give_back(self) -> None:
+        """The answer is read, or given up."""
+        if self._is_taken:
+            self._places.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """An answer that comes event by event, and what becomes of the events."""
+
+    response: httpx2.Response
+    place: _Place
+    whole: Assembly
+    on_delta: Callable[[Delta], None]
+
+
+async def _events(stream: _Stream, event_bytes_max: int) -> AsyncGenerator[str]:
+    """The data of each event but the last, which says that there are no more."""
+    reader, before = EventReader(event_bytes_max), 0
+    pieces = stream.response.aiter_raw()
+    async with aclosing(pieces):
+        async for piece in pieces:
+            for at in range(0, len(piece), _TURN_BYTES):
+                for data in reader.feed(piece[at : at + _TURN_BYTES]):
+                    if data.startswith(END):
+                        await _read_rest(pieces)
+                        return
+                    yield data
+                await stream.place.take(reader.held)
+                lines, before = reader.lines - before, reader.lines
+                await asyncio.sleep(lines / _LINES_PER_S if lines > _LINES_AT_ONCE else 0)
+
+
+async def _read_rest(pieces: AsyncIterator[bytes]) -> None:
+    """What HTTP says after the last event, so that the connection can be used again; no server is waited for."""
+    read = 0
+    with contextlib.suppress(TimeoutError, Unanswered, AnswerTooLarge):
+        async with asyncio.timeout(_REST_WITHIN_S):
+            async for piece in pieces:
+                read += len(piece)
+                if read > _REST_BYTES_MAX:
+                    return
+
+
+def _too_large(response: httpx2.Response, bytes_seen: int) -> UpstreamReply:
+    return UpstreamReply(replace(_answered(response), early=True), None, bytes_seen)
+
+
+def _answered(response: httpx2.Response) -> Answer:
+    return Answer(response.status_code, dict(response.headers), None, None, None, "")
+
+
+def _failed(response: httpx2.Response, event: object) -> Answer:
+    """An error in a stream: the status and the headers are of an answer that began well."""
+    return answer_of(response.status_code, dict(response.headers), event)
+
+
+def _silent(code: str, message: str) -> Answer:
+    return Answer(None, {}, code, None, None, message)

@@ -1,0 +1,316 @@
+"""HTTP transport of the door to OpenAI: aiohttp under httpx2, bounded in whatever the other side decides.
+
+OpenAI's place may be taken by a gateway, a proxy or something broken, and what comes from there must not choose how
+much memory or time this process spends, where it sends a prompt, or which exception ends it. So here, and only here:
+
+- *Headers*: at most `HEADERS_MAX` of at most `HEADER_BYTES_MAX` bytes, and `INTERIM_MAX` interim (1xx) answers.
+- *Bodies*: `body_bytes_max` bytes, as received and as decompressed; of a refusal the first `REFUSAL_BYTES_MAX`, of
+  which an error's text is read. Gzip and deflate are inflated piece by piece, one layer of them: layers in layers can
+  inflate for minutes to nothing. What is encoded otherwise arrives as it is and is no JSON.
+- *Redirects* are answers like others: a 307 would send the prompt to whatever address the answer names.
+- *Cookies* are not kept: one with a control character in it would make every later request unsendable, and no API
+  needs them.
+- *Connections* carry one answer for each request. Bytes that come on an idle connection, or behind an answer, close it:
+  the next request on it would take them for its own answer. So does an answer that does not say where it ends. Bytes
+  that come only when the next request has been sent cannot be told from its answer: HTTP/1.1 has no names for them.
+
+Whatever else aiohttp raises is `Unanswered`: it reads for us what the server has chosen.
+"""
+
+import asyncio
+import functools
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+import aiohttp
+import httpx2
+from aiohttp.client_proto import ResponseHandler
+
+HEADERS_MAX: Final = 128
+"""Header lines of one answer; OpenAI and what stands before it send about thirty."""
+HEADER_BYTES_MAX: Final = 8_190
+"""Of one header line; with `HEADERS_MAX` a megabyte, while its call is judged."""
+INTERIM_MAX: Final = 32
+"""Interim answers (100 Continue, 103 Early Hints) before the answer; a server in order sends none or two."""
+REFUSAL_BYTES_MAX: Final = 256 * 1024
+"""What is read of a refusal; its text is looked at to 64 KiB (`broker.core.answers.error_body`)."""
+_PIECE_BYTES: Final = 64 * 1024
+_CONNECT_WITHIN_S: Final = 5.0
+_REASON_CHARS_MAX: Final = 300
+_ERRORS_FROM: Final = 300
+_PORT_MAX: Final = 65_535
+_BODILESS: Final = frozenset({101, 204, 205, 304})
+"""Statuses without a body; a server that sends one all the same sends it to the next request on that connection."""
+_WRAPPERS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+_NOT_PASSED_ON: Final = frozenset({b"set-cookie", b"content-encoding", b"content-length", b"transfer-encoding"})
+
+
+class Unanswered(Exception):  # noqa: N818 — what came of a call, as the core names it, and no fault of ours
+    """No answer came; `code` is `timeout` or `connection`."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Refused(Exception):  # noqa: N818 — likewise
+    """An answer with another status than 2xx came: all of it that is looked at."""
+
+    def __init__(self, status: int, headers: dict[str, str], text: str) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.headers = headers
+        self.text = text
+
+
+class AnswerTooLarge(Exception):  # noqa: N818 — likewise
+    """The answer has at least so many bytes, which is more than any outcome can carry; the rest is not read."""
+
+    def __init__(self, bytes_seen: int) -> None:
+        super().__init__(f"{bytes_seen} bytes")
+        self.bytes_seen = bytes_seen
+
+
+class BoundedClient(httpx2.AsyncClient):
+    """An httpx2 client on `AnswerTransport`, also where the environment names a proxy."""
+
+    def __init__(self, *, connections_max: int, body_bytes_max: int) -> None:
+        """`body_bytes_max` bounds the longest stream; what reads an answer as a whole stops sooner."""
+        self._connections_max = connections_max
+        self._body_bytes_max = body_bytes_max
+        super().__init__(follow_redirects=False, timeout=None)
+
+    def _init_transport(self, *_: Any, **__: Any) -> httpx2.AsyncBaseTransport:
+        return AnswerTransport(self._connections_max, self._body_bytes_max)
+
+    def _init_proxy_transport(self, proxy: httpx2.Proxy, *_: Any, **__: Any) -> httpx2.AsyncBaseTransport:
+        return AnswerTransport(self._connections_max, self._body_bytes_max, proxy=proxy)
+
+
+class AnswerTransport(httpx2.AsyncBaseTransport):
+    """One session of aiohttp, made with the first request, since it belongs to the running loop."""
+
+    def __init__(self, connections_max: int, body_bytes_max: int, *, proxy: httpx2.Proxy | None = None) -> None:
+        """`proxy` stands between this process and OpenAI, if the environment says so."""
+        self._connections_max = connections_max
+        self._body_bytes_max = body_bytes_max
+        self._proxy = proxy
+        self._tls = httpx2.create_ssl_context()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request; its answer if that is well, its body unread.
+
+        Raises:
+            Refused: It is not.
+            Unanswered: None came, or none that could be read.
+        """
+        if self._session is None:
+            self._session = _session(self._connections_max, self._tls)
+        answer = await _asked(self._session, request, self._proxy)
+        body = _Body(answer, self._body_bytes_max)
+        if 200 <= answer.status < _ERRORS_FROM:
+            headers = [pair for pair in answer.raw_headers if pair[0].lower() not in _NOT_PASSED_ON]
+            return httpx2.Response(answer.status, headers=headers, stream=body, request=request)
+        try:
+            text = await body.beginning(REFUSAL_BYTES_MAX)
+        finally:
+            await body.aclose()
+        told = httpx2.Headers([pair for pair in answer.raw_headers if pair[0].lower() != b"set-cookie"])
+        raise Refused(answer.status, dict(told), text.decode("utf-8-sig", errors="replace"))
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _session(connections_max: int, tls: ssl.SSLContext) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=connections_max, ssl=tls)
+    line: Any = functools.partial(_Line, loop=asyncio.get_running_loop())
+    connector._factory = line  # noqa: SLF001 — aiohttp has no public way to it; tests/hostile/test_upstream_door.py fails without
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        max_headers=HEADERS_MAX,
+        max_field_size=HEADER_BYTES_MAX,
+        max_line_size=HEADER_BYTES_MAX,
+        read_bufsize=_PIECE_BYTES,
+    )
+
+
+def can_look_up(url: str, *, proxy: bool = False) -> bool:
+    """Whether a URL can be read and its host be looked up; of a proxy, whether its login can be sent."""
+    try:
+        read = httpx2.URL(url)
+        read.raw_host.decode("ascii").encode("idna")
+        if proxy and ":" in read.username:  # which Basic authentication cannot send
+            return False
+    except (httpx2.InvalidURL, ValueError):
+        return False
+    return bool(read.host) and (read.port is None or 0 < read.port <= _PORT_MAX)
+
+
+def untrusted() -> str:
+    """Why the certificates that the environment names cannot be used; empty if they can, or it names none."""
+    try:
+        httpx2.create_ssl_context()
+    except OSError as error:  # ssl.SSLError too
+        return error.strerror or type(error).__name__
+    return ""
+
+
+async def _asked(
+    session: aiohttp.ClientSession, request: httpx2.Request, proxy: httpx2.Proxy | None
+) -> aiohttp.ClientResponse:
+    login = None if proxy is None or proxy.auth is None else aiohttp.BasicAuth(*proxy.auth, "utf-8")
+    try:
+        return await session.request(
+            request.method,
+            str(request.url.copy_with(userinfo=b"")),  # httpx2 has made a header of it; aiohttp refuses both
+            headers=request.headers,
+            data=request.content or None,
+            allow_redirects=False,
+            auto_decompress=False,
+            compress=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_WITHIN_S),
+            proxy=None if proxy is None else str(proxy.url),
+            proxy_auth=login,
+            proxy_headers=None if proxy is None else proxy.headers,
+        )
+    except Exception as error:
+        raise _unanswered(error) from error
+
+
+def _unanswered(error: Exception) -> Unanswered:
+    """Whatever aiohttp raises, as data: the server has chosen what it read. The cause says more than what wraps it."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    code = "timeout" if isinstance(error, TimeoutError) else "connection"
+    return Unanswered(code, f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX])
+
+
+class _Line(ResponseHandler):
+    """One connection: as aiohttp's, but a second answer, or one that was not asked for, ends it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._interim = 0
+        self._answer: Any = None  # the body of the answer to the request that is under way
+
+    def set_response_params(self, **params: Any) -> None:
+        """A request is about to be sent here."""
+        self._interim, self._answer = 0, None
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        if data and self._answer is not None and self._answer.is_eof():
+            self.close()  # behind an answer, or long after it: whatever they are, they are not the next one's
+            return
+        super().data_received(data)
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """The head of an answer has come, interim or not."""
+        message, body = data
+        if self._answer is not None:
+            self.close()
+            return
+        if 100 <= message.code < 200 and message.code != 101:
+            self._interim += 1
+            if self._interim > INTERIM_MAX:
+                self._answer = body  # and whatever comes behind it is none
+                self.set_exception(aiohttp.ClientPayloadError("too many interim answers"))
+                self.close()
+                return
+        else:
+            self._answer = body
+            if message.code in _BODILESS or not (message.chunked or "content-length" in message.headers):
+                self.force_close()
+        super().feed_data(data, size)
+
+
+class _Body(httpx2.AsyncByteStream):
+    """An answer's body, inflated, within its bound."""
+
+    def __init__(self, answer: aiohttp.ClientResponse, bytes_max: int) -> None:
+        self._answer = answer
+        self._bytes_max = bytes_max
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Pieces of at most 64 KiB.
+
+        Raises:
+            AnswerTooLarge: There is more than its bound, as received or inflated.
+            Unanswered: It broke off.
+        """
+        received = inflated = 0
+        inflate = _Inflating(self._answer.headers.get("content-encoding", ""))
+        while piece := await self._read():
+            received += len(piece)
+            for part in inflate.pieces(piece):
+                inflated += len(part)
+                if max(received, inflated) > self._bytes_max:
+                    raise AnswerTooLarge(max(received, inflated))
+                yield part
+            if received > self._bytes_max:
+                raise AnswerTooLarge(received)
+
+    async def _read(self) -> bytes:
+        try:
+            return await self._answer.content.read(_PIECE_BYTES)
+        except Exception as error:
+            raise _unanswered(error) from error
+
+    async def beginning(self, bytes_max: int) -> bytes:
+        """As much of it as can be had, and no more than so many bytes: what breaks off is read as far as it came."""
+        begun, self._bytes_max = bytearray(), bytes_max
+        try:
+            async for part in self:
+                begun += part
+        except (AnswerTooLarge, Unanswered):
+            pass
+        return bytes(begun[:bytes_max])
+
+    async def aclose(self) -> None:
+        """Give the connection back if all was read, else close it."""
+        if self._answer.content.at_eof():
+            self._answer.release()
+        else:
+            self._answer.close()
+
+
+class _Inflating:
+    """One layer of gzip or deflate, piece by piece; anything else passes as it is."""
+
+    def __init__(self, encoding: str) -> None:
+        wrapper = _WRAPPERS.get(encoding.strip().lower())
+        self._inflater = None if wrapper is None else zlib.decompressobj(wrapper)
+        self._bare = wrapper == _WRAPPERS["deflate"]  # some servers leave out the two bytes before it
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """What the next bytes say.
+
+        Raises:
+            Unanswered: They are not what the headers say they are.
+        """
+        if self._inflater is None:
+            yield data
+            return
+        try:
+            part = self._inflater.decompress(data, _PIECE_BYTES)
+        except zlib.error as error:
+            if not self._bare:
+                raise Unanswered("connection", f"the body does not inflate: {error}") from None
+            self._bare, self._inflater = False, zlib.decompressobj(-zlib.MAX_WBITS)
+            yield from self.pieces(data)
+            return
+        self._bare = False
+        while part:
+            yield part
+            try:
+                part = self._inflater.decompress(self._inflater.unconsumed_tail, _PIECE_BYTES)
+            except zlib.error as error:
+                raise Unanswered("connection", f"the body does not inflate: {error}") from None

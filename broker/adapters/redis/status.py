@@ -1,0 +1,118 @@
+"""What the holder of a lease left in Redis for people: its status, and who else is ready. Reads, and changes nothing.
+
+Redis keeps a status for a day and counts its life down by its own clock. So the age of a report is what it has lived,
+and no clock of ours or of the reporter has a part in it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from broker.adapters.redis.lease import (
+    STATUS_KEPT_MS,
+    answered,
+    connected,
+    index_key,
+    is_of_another_type,
+    note_key,
+    status_key,
+    told_of_type,
+)
+
+_KEYS_A_STEP = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """One look below one lease key.
+
+    Attributes:
+        lease_key: Where it was looked.
+        status: The JSON that was left, or None.
+        age_s: How long ago.
+        holder: What stands in the lease: a token, `released`, or None.
+        standbys: How many processes note that they could take over; None if their index cannot be read.
+        spoilt: Of each key that is of another type than Headrace writes, a sentence that says so and what to do.
+    """
+
+    lease_key: str
+    status: str | None
+    age_s: float | None
+    holder: str | None
+    standbys: int | None
+    spoilt: tuple[str, ...] = ()
+
+
+class RedisStatus:
+    """The door.
+
+    Every method raises `LeaseUnavailable` when Redis does not answer in time, `AuthenticationError` when it does not
+    accept the password, and `RightsError` when it does not let this user read.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Nothing is connected before the first question. Raises SettingsError: the URL cannot be read."""
+        self._redis = connected(url)
+
+    async def check(self, lease_key: str) -> None:
+        """Ask something that needs no right but to read: whether there is a Redis that answers."""
+        async with answered(lease_key):
+            await self._redis.get(lease_key)
+
+    async def clusters(self, key_prefix: str, name: str) -> list[str]:
+        """Ids of the Kafka clusters for which somebody left a status under that name, sorted.
+
+        It walks over every key there is, a thousand a step; the caller bounds the time.
+        """
+        start, end = f"{key_prefix}:", status_key(f":{name}")
+        pattern = f"{_literal(start)}*{_literal(end)}"
+        found: set[str] = set()
+        cursor = 0
+        while True:
+            async with answered():
+                cursor, keys = await self._redis.scan(cursor, match=pattern, count=_KEYS_A_STEP)
+            found |= {str(key)[len(start) : -len(end)] for key in keys}
+            if not cursor:
+                return sorted(found)
+
+    async def read(self, lease_key: str) -> Reported:
+        """What was left below this lease key."""
+        async with answered(), self._redis.pipeline(transaction=True) as all_of_it:
+            all_of_it.get(status_key(lease_key))
+            all_of_it.pttl(status_key(lease_key))
+            all_of_it.get(lease_key)
+            all_of_it.smembers(index_key(lease_key))
+            status, pttl_ms, holder, tokens = await all_of_it.execute(raise_on_error=False)
+            read = {status_key(lease_key): status, lease_key: holder, index_key(lease_key): tokens}
+            _raise_others((*read.values(), pttl_ms))
+        spoilt = tuple(told_of_type(key) for key, answer in read.items() if is_of_another_type(answer))
+        status, holder, tokens = (None if is_of_another_type(answer) else answer for answer in read.values())
+        standbys = None if tokens is None else 0
+        if tokens:
+            async with answered():
+                notes = await self._redis.mget([note_key(lease_key, str(token)) for token in tokens])
+            standbys = sum(note is not None for note in notes)
+        return Reported(
+            lease_key=lease_key,
+            status=None if status is None else str(status),
+            age_s=None if status is None else max(0, STATUS_KEPT_MS - pttl_ms) / 1_000,
+            holder=None if holder is None else str(holder),
+            standbys=standbys,
+            spoilt=spoilt,
+        )
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._redis.aclose()
+
+
+def _raise_others(answers: Iterable[Any]) -> None:
+    """An error that says nothing of a key's type is one of the whole exchange."""
+    for answer in answers:
+        if isinstance(answer, Exception) and not is_of_another_type(answer):
+            raise answer
+
+
+def _literal(text: str) -> str:
+    """As it stands inside of a pattern of Redis."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\^-" else letter for letter in text)

@@ -1,0 +1,188 @@
+"""Whether the server at the base URL is OpenAI's API, or another one that an operator has named by mistake.
+
+Another HTTP server answers 404 to every request. If each of these is taken for its request's fault, all lanes are
+emptied into the dead letters within seconds. So each answer is examined for which server wrote it (`look_of`). What
+becomes of the request depends on what is known of the base URL and of the models (`Addressee`):
+
+- Before any call to this base URL has been answered, an answer that the API did not write fails no request: neither
+  does a JSON-RPC server's error, though it has a code, nor a gateway's page that says that the request is too large.
+- Later, a 404 or 405 fails its request only if another model was answered between two 404s of this one: by a call that
+  was sent after the first 404, and whose answer came before the last one's call was sent. Until then the request is
+  called again. If no other model has been answered within a minute, the account's breaker opens (`Ruling.ELSEWHERE`).
+- The API's own refusal of an unknown model fails its request, unless that model has been answered before, or none has
+  been answered and a second one is unknown too: another server of the API has none of the models that are asked for.
+"""
+
+import re
+from enum import Enum
+from typing import Final
+
+from broker.core.answers.classification import BY_CODE, BY_TYPE, is_page
+from broker.core.answers.verdict import Answer
+
+LATELY_MS: Final = 60_000
+"""An answer of a model older than this does not show that the server still has any model."""
+MODELS_MAX: Final = 200
+"""Models that are remembered; the one heard of longest ago is forgotten first."""
+_SENTENCE_CHARS_MAX: Final = 500
+
+
+class Look(Enum):
+    """What an answer shows of the server that wrote it."""
+
+    ANSWER = "answer"  # what was asked for
+    PLAIN = "plain"  # the API's own refusal, or an answer that does not show which server wrote it
+    GONE = "gone"  # the API's own refusal of a model that it does not have
+    MISSING = "missing"  # 404 or 405, and not in the API's words
+    ODD = "odd"  # another answer that no API gives: a page, other JSON, a redirect
+
+
+class Ruling(Enum):
+    """What becomes of the request."""
+
+    AS_JUDGED = "as judged"
+    AGAIN = "again"  # it is called again until later answers decide; that counts as no attempt
+    ELSEWHERE = "elsewhere"  # another server answers: the account's breaker opens until an operator mends the URL
+
+
+_GONE_CODES: Final = frozenset({"model_not_found", "deploymentnotfound", "model_not_available", "unknown_model"})
+_GONE_WORDS: Final = re.compile(
+    r"\b(?:models?|deployments?|engines?)\b|\bno (?:allowed )?(?:endpoints|providers)\b", re.IGNORECASE
+)
+_WRONG_PATH: Final = re.compile(
+    r"^\W*(?:404\W+)?not[ _]?found\W*$|\binvalid url\b|\bunknown (?:request )?(?:url|path|endpoint)\b"
+    r"|\bresource not found\b|\bpage not found\b|\bno route\b|\bcannot (?:get|post)\b|\burl\b.{0,100}\bnot found\b",
+    re.IGNORECASE,
+)
+_API_TYPES: Final = frozenset({"invalid_request_error", "not_found_error", "notfounderror", "api_error"})
+_OF_A_CALL: Final = frozenset({401, 402, 403, 407, 408, 409, 425, 429, 499})
+"""Refusals of a key, an account, a limit or the time, which gateways give without those fields."""
+_RPC_CODE: Final = re.compile(r"-\d+")
+"""The codes of JSON-RPC are negative numbers; no API has such."""
+_REFUSES: Final = frozenset({401, 403, 407})
+
+
+def look_of(answer: Answer) -> Look:
+    """What a refusal, or a call without an answer, shows of the server. Never raises."""
+    status = answer.status
+    if status is None:
+        return Look.PLAIN
+    if 300 <= status < 400:
+        return Look.ODD  # none is followed: http:// where https:// is meant, or a sign-in
+    if status == 405:
+        return Look.MISSING
+    if status == 404:
+        return _of_404(answer)
+    if status in _REFUSES and is_page(answer.message):
+        return Look.ODD  # a proxy's or a sign-in's page: no refusal of a key
+    is_refusal = 400 <= status < 500 and status not in _OF_A_CALL
+    is_error = is_refusal or status == 501 or 200 <= status < 300
+    return Look.ODD if is_error and not _has_fields(answer) else Look.PLAIN
+
+
+def _of_404(answer: Answer) -> Look:
+    code, kind, said = (answer.error_code or "").lower(), (answer.error_type or "").lower(), answer.message
+    said = said[:_SENTENCE_CHARS_MAX]
+    if code in _GONE_CODES:
+        return Look.GONE
+    if code in BY_CODE or kind in BY_TYPE:
+        return Look.PLAIN
+    if not _is_spoken(answer) or _WRONG_PATH.search(said):
+        return Look.MISSING
+    if _GONE_WORDS.search(said):
+        return Look.GONE
+    return Look.PLAIN if kind in _API_TYPES or answer.error_param else Look.MISSING
+
+
+def _has_fields(answer: Answer) -> bool:
+    """Whether an error has any field that the API's have beside their text; a text or JSON-RPC's code is none."""
+    code = answer.error_code
+    return bool(answer.error_type or answer.error_param or (code and not _RPC_CODE.fullmatch(code)))
+
+
+def _is_spoken(answer: Answer) -> bool:
+    """Whether it holds an error in the form of an API: its fields, or at least a text that came as JSON."""
+    if _has_fields(answer):
+        return True
+    said = answer.message.lstrip()
+    if not said or is_page(said) or said.startswith(("{", "[")):
+        return False  # nothing, or all of a body in which no error was found
+    stated = [value for name, value in answer.headers.items() if name.lower() == "content-type"]
+    return not stated or "json" in stated[0].lower()
+
+
+class _Missing:
+    """A model whose calls are answered with 404; instants in ms of the core's clock, -1: not yet.
+
+    Attributes:
+        since_ms: Its first 404.
+        alone_from_ms: The first answer of another model to a call that was sent after `since_ms`.
+    """
+
+    def __init__(self, since_ms: int) -> None:
+        self.since_ms = since_ms
+        self.alone_from_ms = -1
+
+
+class Addressee:
+    """What is known of the server at one base URL.
+
+    Attributes:
+        proved: A call to this base URL has been answered, in this term or in one that the ledger tells of.
+    """
+
+    def __init__(self, *, proved: bool = False) -> None:
+        self.proved = proved
+        self._answered_ms: dict[str, int] = {}  # by model, when it was answered last
+        self._missing: dict[str, _Missing] = {}
+        self._gone: str | None = None  # before any answer, the first model that is unknown
+        self._all_gone = False
+
+    def heard(self, model: str, look: Look, sent_ms: int, now_ms: int) -> Ruling:
+        """An answer to a call for `model` has come: what becomes of its request.
+
+        Args:
+            model: The model that was asked for.
+            look: What the answer shows.
+            sent_ms: When the call was sent.
+            now_ms: Now.
+        """
+        if look is Look.ANSWER:
+            self._answered(model, sent_ms, now_ms)
+            return Ruling.AS_JUDGED
+        if look is Look.PLAIN or (look is Look.GONE and self._is_alone_unknown(model)):
+            return Ruling.AS_JUDGED
+        if not self.proved:
+            return Ruling.ELSEWHERE
+        return Ruling.AS_JUDGED if look is Look.ODD else self._missed(model, sent_ms, now_ms)
+
+    def _is_alone_unknown(self, model: str) -> bool:
+        """Whether the API's own refusal of this unknown model fails the request."""
+        if self.proved:
+            return model not in self._answered_ms
+        self._gone = model if self._gone is None else self._gone
+        self._all_gone = self._all_gone or model != self._gone
+        return not self._all_gone
+
+    def _answered(self, model: str, sent_ms: int, now_ms: int) -> None:
+        self.proved = True
+        self._answered_ms.pop(model, None)
+        self._answered_ms[model] = now_ms
+        if len(self._answered_ms) > MODELS_MAX:
+            del self._answered_ms[next(iter(self._answered_ms))]
+        self._missing.pop(model, None)
+        for missing in self._missing.values():
+            if missing.alone_from_ms < 0 and sent_ms >= missing.since_ms:
+                missing.alone_from_ms = now_ms
+
+    def _missed(self, model: str, sent_ms: int, now_ms: int) -> Ruling:
+        """Only this model is missing if another was answered between two of its 404s; calls count as of sending."""
+        missing = self._missing.get(model)
+        if missing is None:
+            missing = self._missing[model] = _Missing(now_ms)
+            if len(self._missing) > MODELS_MAX:
+                del self._missing[next(iter(self._missing))]
+        for name, at_ms in self._answered_ms.items():
+            if name not in self._missing and now_ms - at_ms <= LATELY_MS:
+                return Ruling.AS_JUDGED if 0 <= missing.alone_from_ms <= sent_ms else Ruling.AGAIN
+        return Ruling.ELSEWHERE

@@ -1,0 +1,130 @@
+"""Where the error stands in what a server sent: OpenAI's envelope, and those of servers that speak its language.
+
+OpenAI wraps an error in `{"error": {…}}`, as an HTTP body and as an event of a chat stream. The Responses API has
+events of its own, `error` and `response.failed`, and a response whose status is `failed`; all arrive with HTTP 200.
+vLLM sends the fields bare, Google a list, FastAPI a `detail`, Scaleway the text beside the error, gateways a whole
+envelope as text inside their own (facts/openai.md §4).
+
+Whatever the body is, nothing here raises, and what is found are texts.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from broker.core.answers.verdict import Answer
+
+NESTED_MAX: Final = 4
+"""Envelopes within envelopes that are opened."""
+WORDLESS: Final = "?"
+"""The message of an error that has neither code, type nor message."""
+_TEXT_CHARS_MAX: Final = 65_536
+_ANSWERS: Final = frozenset({"choices", "output", "data", "usage"})  # what says that an answer is one
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFields:
+    """An error's own words; None for what it does not say."""
+
+    code: str | None = None
+    type: str | None = None
+    param: str | None = None
+    message: str = ""
+
+
+def answer_of(status: int | None, headers: Mapping[str, str], body: object) -> Answer:
+    """What a door saw, from a status and a body: parsed JSON, or the text of what is none.
+
+    With a status of 2xx the answer says nothing unless the body holds an error; an error without words is still one.
+    """
+    found, is_well = error_in(body), status is not None and 200 <= status < 300
+    if found is None:
+        found = ErrorFields(message=body[:_TEXT_CHARS_MAX] if isinstance(body, str) and not is_well else "")
+    elif found == ErrorFields():
+        found = ErrorFields(message=WORDLESS)
+    return Answer(status, headers, found.code, found.type, found.param, found.message)
+
+
+def error_in(body: object) -> ErrorFields | None:
+    """The innermost error a body holds, or None if it holds none."""
+    return _error_in(body, NESTED_MAX)
+
+
+def _error_in(body: object, deeper: int) -> ErrorFields | None:
+    if isinstance(body, str):
+        body = _parsed(body)
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
+    if not isinstance(body, dict) or deeper == 0:
+        return None
+    if body.get("error"):
+        return _of_error(body["error"], body, deeper - 1)
+    if body.get("object") == "response" and body.get("status") == "failed":
+        return ErrorFields(code="server_error")  # and nothing said why
+    if isinstance(body.get("response"), dict):  # the event `response.failed`
+        return _error_in(body["response"], deeper - 1)
+    return _of_bare(body, deeper - 1)
+
+
+def _of_error(error: Any, body: Mapping[str, Any], deeper: int) -> ErrorFields:
+    """The value of `error`: usually the fields; some servers put a text there, and the rest beside it."""
+    if isinstance(error, dict):
+        return _fields(error, deeper)
+    beside = body.get("message")
+    nested = _error_in(error, deeper)
+    if nested is not None:
+        return nested
+    texts = (_text(error), beside if isinstance(beside, str) else None)
+    return ErrorFields(message=": ".join(text for text in texts if text))
+
+
+def _of_bare(body: Mapping[str, Any], deeper: int) -> ErrorFields | None:
+    """An error without an envelope: vLLM's, an event `error` with its fields beside its type, FastAPI's `detail`."""
+    if not _ANSWERS.isdisjoint(body):
+        return None
+    if isinstance(body.get("message"), str) or body.get("object") == "error" or body.get("type") == "error":
+        return _fields({key: value for key, value in body.items() if (key, value) != ("type", "error")}, deeper)
+    if isinstance(body.get("detail"), str):
+        return ErrorFields(message=body["detail"])
+    return _error_in(body["detail"], deeper) if isinstance(body.get("detail"), dict) else None
+
+
+def _fields(error: Mapping[str, Any], deeper: int) -> ErrorFields:
+    message = error.get("message")
+    nested = _error_in(message, deeper)
+    if nested is not None:
+        return nested
+    inner = error.get("innererror")
+    code = error.get("code")
+    if isinstance(inner, dict) and (code is None or str(code).isdigit()):
+        code = inner.get("code") or code  # Azure's content filter, where the outer code only repeats the status
+    kind = error.get("type") or error.get("status")  # Google's `RESOURCE_EXHAUSTED`
+    return ErrorFields(
+        code=_text(code),
+        type=None if isinstance(kind, int) else _text(kind),
+        param=_text(error.get("param")),
+        message=message if isinstance(message, str) else "" if message is None else _text(message) or "",
+    )
+
+
+def _parsed(text: str) -> object | None:
+    """The JSON that a text is as a whole, or None: most texts are none, and one look tells."""
+    text = text.strip()
+    if not text.startswith(("{", "[")) or len(text) > _TEXT_CHARS_MAX:
+        return None
+    try:
+        parsed: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return parsed
+
+
+def _text(value: object) -> str | None:
+    """A field as text. One that is no text is told as JSON, which is what its reader would see."""
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value)[:_TEXT_CHARS_MAX]
+    except (ValueError, TypeError, RecursionError):
+        return "?"

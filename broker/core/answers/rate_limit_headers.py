@@ -1,0 +1,172 @@
+"""What response headers say of limits, as integers.
+
+OpenAI states its limits in two places. Headers give capacity, what remains and how long until the bucket is full; a
+429 body gives an exact snapshot (`broker.core.answers.rate_limit_messages`). Neither names the period of a header (a requests limit may be
+per minute or per day), so it is recovered from the refill law, `reset = (limit - remaining) / limit * period`
+(facts/openai.md §3).
+
+Everything here is pure text in, integers out, and expects the worst: gateways send `-1`, `30,000`, HTML, megabytes or
+nothing. What cannot be read is None or left out; nothing raises. Azure's `reset-*` are bare integers of ambiguous
+unit, hence no durations.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from broker.core.answers.numbers import http_date_s, parse_count, parse_decimal_ms, parse_duration_ms
+from broker.core.value import value
+
+SECOND_MS: Final = 1_000
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 86_400_000
+MONTH_MS: Final = 30 * DAY_MS  # seen on a free-tier organisation
+
+RESET_MS_MAX: Final = 31 * DAY_MS
+"""No limit refills in longer; what says so is not believed, since what waits for it would wait for ever."""
+RESET_MS_MIN: Final = 10  # resets are whole milliseconds; below this, rounding drowns the period
+UNUSUAL_PERIOD_EVIDENCE: Final = 40  # used units and reset ms at which rounding explains at most 2 x 1/40 = 5 %
+
+SIDE_KINDS: Final = ("project-tokens", "project-requests", "input-images")  # OpenAI's own words in the header names
+
+_USUAL_PERIODS_MS: Final = (MINUTE_MS, DAY_MS, SECOND_MS, MONTH_MS)  # no period is near two of them
+
+
+class Metric(StrEnum):
+    """What a limit counts."""
+
+    TOKENS = "tokens"
+    REQUESTS = "requests"
+
+
+TOKENS: Final = Metric.TOKENS  # a name of its own for what is asked of every call: before Python 3.12 it costs less
+REQUESTS: Final = Metric.REQUESTS
+
+_METRICS: Final = tuple(Metric)
+_NAMES: Final = {
+    str(kind): tuple(f"x-ratelimit-{word}-{kind}" for word in ("limit", "remaining", "reset"))
+    for kind in (*_METRICS, *SIDE_KINDS)
+}
+
+
+@value
+class Reading:
+    """One bucket as response headers state it, right after the answered request was charged.
+
+    `period_ms` is None where the headers do not let it be computed: the bucket is full, or nearly.
+    """
+
+    metric: Metric
+    capacity: int
+    remaining: int
+    period_ms: int | None
+    full_in_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SideReading:
+    """A bucket beside the two of the organisation: its project's, or that of images; `kind` is one of SIDE_KINDS."""
+
+    kind: str
+    capacity: int
+    remaining: int
+    period_ms: int | None
+    full_in_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One bucket as a 429 body states it: exact, and the refused request took nothing from it.
+
+    `requested` is the server's own charge for the request. `project` marks a project's bucket, which is another one
+    than the organisation's bucket that the headers describe.
+    """
+
+    metric: Metric
+    period_ms: int
+    capacity: int
+    used: int | None
+    requested: int | None
+    limit_name: str | None
+    wait_ms: int | None
+    project: bool = False
+
+
+def reading_of(metric: Metric, capacity: int, remaining: int, full_in_ms: int) -> Reading:
+    """What headers with these numbers would be read as."""
+    return Reading(metric, capacity, remaining, _period_ms(capacity, capacity - remaining, full_in_ms), full_in_ms)
+
+
+class Lowered(dict[str, str]):
+    """Headers by names in small letters, without blanks around their values: so made once, and known as such."""
+
+    __slots__ = ()
+
+
+def lowered(headers: Mapping[str, str]) -> Lowered:
+    """The headers by names in small letters, which is how every function here looks for them."""
+    if isinstance(headers, Lowered):
+        return headers
+    return Lowered([(name.lower(), value.strip()) for name, value in headers.items()])
+
+
+def readings(headers: Mapping[str, str]) -> tuple[Reading, ...]:
+    """The buckets that `x-ratelimit-*` headers describe; a metric with an unreadable number is left out."""
+    given = lowered(headers)
+    return tuple([Reading(metric, *numbers) for metric in _METRICS if (numbers := _numbers(given, metric)) is not None])
+
+
+def side_readings(headers: Mapping[str, str]) -> tuple[SideReading, ...]:
+    """The buckets of the project and of images, where headers describe them.
+
+    They are kept apart from `readings`: a project's tokens are another bucket than the organisation's.
+    """
+    given = lowered(headers)
+    return tuple([SideReading(kind, *numbers) for kind in SIDE_KINDS if (numbers := _numbers(given, kind)) is not None])
+
+
+def retry_after_ms(headers: Mapping[str, str]) -> int | None:
+    """The wait that headers state: `retry-after-ms`, else `retry-after` in seconds or as an HTTP date.
+
+    There is no clock here. A date is held against the response's own `date`; without one it says nothing.
+    """
+    given = lowered(headers)
+    for name, unit_ms in (("retry-after-ms", 1), ("retry-after", SECOND_MS)):
+        if (wait_ms := parse_decimal_ms(given.get(name, ""), unit_ms)) is not None:
+            return wait_ms
+    until_s, now_s = http_date_s(given.get("retry-after", "")), http_date_s(given.get("date", ""))
+    return None if until_s is None or now_s is None else max(0, until_s - now_s) * SECOND_MS
+
+
+def _numbers(given: Mapping[str, str], kind: str) -> tuple[int, int, int | None, int | None] | None:
+    """Capacity, remaining, period and time until full of one bucket; None if the first two cannot be read."""
+    limit_name, remaining_name, reset_name = _NAMES[kind]
+    if limit_name not in given:
+        return None
+    capacity = parse_count(given[limit_name])
+    remaining = parse_count(given.get(remaining_name, ""))
+    if not capacity or remaining is None:
+        return None
+    remaining = min(remaining, capacity)
+    full_in_ms = parse_duration_ms(given.get(reset_name, ""))
+    if full_in_ms is not None and full_in_ms > RESET_MS_MAX:
+        full_in_ms = None
+    return capacity, remaining, _period_ms(capacity, capacity - remaining, full_in_ms), full_in_ms
+
+
+def _period_ms(capacity: int, used: int, full_in_ms: int | None) -> int | None:
+    """The refill law solved for the period, snapped to a usual one; an unusual one only if rounding cannot explain it.
+
+    `remaining` is rounded to whole units: one request that has refilled by half still counts as one used, and would
+    halve the computed period.
+    """
+    if full_in_ms is None or full_in_ms < RESET_MS_MIN or used < 1:
+        return None
+    computed = (full_in_ms * capacity + used // 2) // used
+    for usual in _USUAL_PERIODS_MS:
+        if abs(computed - usual) * 20 <= usual:
+            return usual
+    evident = min(used, full_in_ms) >= UNUSUAL_PERIOD_EVIDENCE and computed <= RESET_MS_MAX
+    return computed if evident else None

@@ -1,0 +1,265 @@
+"""What an answer of OpenAI means: one word, one sentence, and whether the request is tried again.
+
+The words are decided in `broker.core.answers.classification`; here they become a verdict: how long to wait, which limit refused, what
+the headers say besides. The axis is what the caller does next: an operator's mistake (quota, key, region) never fails
+a request, a request that OpenAI refuses for what it is fails at once, and only trouble that repeating makes worse
+counts as an attempt.
+
+Errors inside an HTTP 200 stream arrive here with status 200 and a code, errors without any answer with status None.
+Nothing here raises, whatever the bytes were. A sentence carries numbers, names and codes, never the server's message:
+that may quote the prompt. What nobody understood is told by its shape alone.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from broker.core.answers.classification import FAULTS, OK, Evidence, Fault, Meaning, is_page, meaning_of
+from broker.core.answers.rate_limit_headers import (
+    DAY_MS,
+    Metric,
+    Reading,
+    SideReading,
+    Snapshot,
+    lowered,
+    readings,
+    retry_after_ms,
+    side_readings,
+)
+from broker.core.answers.rate_limit_messages import StatedLimit, snapshot, stated_limit, wait_in_ms
+from broker.core.value import value
+
+__all__ = [
+    "OK",
+    "UNSTATED_WAIT_MS",
+    "Answer",
+    "Fault",
+    "Meaning",
+    "Verdict",
+    "elsewhere",
+    "fine",
+    "is_word",
+    "judge",
+    "named",
+    "undecided",
+]
+
+UNSTATED_WAIT_MS: Final = 1_000  # a 429 that says neither why nor how long: the smallest `retry-after` there is
+WAIT_MS_MAX: Final = DAY_MS
+"""What a refusal may ask to wait: the longest real one is a day's limit. A pause is never shortened, so a header of a
+thousand years would end the limit; after a day one call asks again."""
+SERVER_WAIT_MS_MAX: Final = 15 * 60_000
+"""What a server in trouble may ask to wait: its limit rests as long, and one call in that time costs it nothing."""
+QUEUE_WAIT_MS: Final = 60_000  # batches end in minutes or hours, and nothing says when
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the door saw of one attempt. No answer at all: status None, error_code `timeout` or `connection`.
+
+    `early`: the headers came before the answer, as a stream's do.
+    """
+
+    status: int | None
+    headers: Mapping[str, str]
+    error_code: str | None
+    error_type: str | None
+    error_param: str | None
+    message: str
+    early: bool = False
+
+
+@value
+class Verdict:
+    """What it means, what it says of the limits, and a sentence for a person.
+
+    Attributes:
+        snapshot: The organisation's or a project's bucket that refused, where the answer states it exactly.
+        limit: Whatever is known of the limit that refused, for people: also what no budget can believe.
+        side_readings: Buckets that headers describe beside `readings`: a project's, and that of images.
+        early: The readings are as of the call's admission, whatever is charged when it ends.
+        shape: Set if nobody understood the answer and its meaning is a guess: what it looks like, without its text.
+    """
+
+    meaning: Meaning
+    retryable: bool
+    wait_ms: int | None
+    readings: tuple[Reading, ...]
+    snapshot: Snapshot | None
+    counts_as_attempt: bool
+    sentence: str
+    limit: StatedLimit | None = None
+    side_readings: tuple[SideReading, ...] = ()
+    shape: str | None = None
+    early: bool = False
+
+    @property
+    def fault(self) -> Fault:
+        """Who must do something about it; ACCOUNT and SERVER are what breakers open for."""
+        return FAULTS[self.meaning]
+
+
+_FINAL: Final = frozenset({Meaning.OK, Meaning.TOO_LARGE, Meaning.REJECTED})
+_COUNTED: Final = frozenset({Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR, Meaning.TIMEOUT, Meaning.CONNECTION})
+_LIMITS: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
+_MAY_STATE_A_LIMIT: Final = _LIMITS | {Meaning.REJECTED}
+_WORD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
+_METRIC_WORDS: Final = frozenset({"tokens", "requests", "input-images"})
+
+
+def judge(answer: Answer) -> Verdict:
+    """What this answer means. Never raises."""
+    meaning, evidence = _meaning(answer)
+    headers = lowered(answer.headers)
+    told = readings(headers)
+    if meaning is OK:
+        return fine(answer.status, told, side_readings(headers), early=answer.early)
+    stated = snapshot(answer.message) if meaning in _LIMITS else None
+    limit = _limit(answer, told) if meaning in _MAY_STATE_A_LIMIT else None
+    wait_ms = _wait_ms(answer, meaning, stated, told)
+    return Verdict(
+        meaning=meaning,
+        retryable=meaning not in _FINAL,
+        wait_ms=wait_ms,
+        readings=told,
+        snapshot=stated,
+        counts_as_attempt=meaning in _COUNTED,
+        sentence=_sentence(meaning, answer, stated, wait_ms),
+        limit=limit,
+        side_readings=side_readings(headers),
+        shape=_shape(answer) if evidence is Evidence.GUESS else None,
+    )
+
+
+def fine(
+    status: int | None, told: tuple[Reading, ...], beside: tuple[SideReading, ...] = (), *, early: bool = False
+) -> Verdict:
+    """An answer: nothing is to be tried again, and nothing but its headers speaks of limits."""
+    sentence = f"OpenAI answered (HTTP {status})."
+    return Verdict(OK, False, None, told, None, False, sentence, None, beside, None, early)  # by name it takes twice
+
+
+def elsewhere(answer: Answer) -> Verdict:
+    """Of an answer that the API did not write: the request waits until an operator mends the base URL."""
+    sentence = _sentence(Meaning.NOT_THE_API, answer, None, None)
+    return Verdict(Meaning.NOT_THE_API, True, None, (), None, False, sentence)
+
+
+def undecided(answer: Answer) -> Verdict:
+    """Of an answer that the API may not have written: the request is called again, and it counts as no attempt."""
+    sentence = _sentence(Meaning.UPSTREAM_ERROR, answer, None, None)
+    return Verdict(Meaning.UPSTREAM_ERROR, True, None, (), None, False, sentence)
+
+
+def _meaning(answer: Answer) -> tuple[Meaning, Evidence]:
+    status = answer.status
+    if status is not None and 200 <= status < 300 and not (answer.error_code or answer.error_type or answer.message):
+        return OK, Evidence.STATUS
+    return meaning_of(status, answer.error_code, answer.error_type, answer.message)
+
+
+def _limit(answer: Answer, told: tuple[Reading, ...]) -> StatedLimit | None:
+    """The limit that refused: as the text has it, else by the error's type, else the one that headers show empty."""
+    stated = stated_limit(answer.message)
+    metric = stated.metric if stated is not None else (answer.error_type or "").lower()
+    empty = [reading for reading in told if reading.remaining == 0] if answer.status == 429 else []
+    if stated is None and metric not in _METRIC_WORDS:
+        return _of_reading(empty[0]) if len(empty) == 1 else None
+    if stated is None or (stated.capacity is None and stated.name is None and answer.status == 429):
+        shown = next((reading for reading in told if reading.metric.value == metric), None)
+        return stated or StatedLimit(metric) if shown is None else _of_reading(shown)
+    return stated
+
+
+def _of_reading(reading: Reading) -> StatedLimit:
+    used = reading.capacity - reading.remaining
+    return StatedLimit(reading.metric.value, period_ms=reading.period_ms, capacity=reading.capacity, used=used)
+
+
+def _wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, told: tuple[Reading, ...]) -> int | None:
+    """As long as the answer says, within bounds."""
+    if meaning not in {Meaning.RATE_LIMITED, Meaning.OVERLOADED, Meaning.UPSTREAM_ERROR}:
+        return None
+    wait_ms = _stated_wait_ms(answer, meaning, stated, told)
+    return (
+        None
+        if wait_ms is None
+        else min(wait_ms, WAIT_MS_MAX if meaning is Meaning.RATE_LIMITED else SERVER_WAIT_MS_MAX)
+    )
+
+
+def _stated_wait_ms(answer: Answer, meaning: Meaning, stated: Snapshot | None, told: tuple[Reading, ...]) -> int | None:
+    """The server's own words first: headers, then text, then the refill law on the numbers it gave."""
+    wait_ms = retry_after_ms(answer.headers) or wait_in_ms(answer.message)
+    if wait_ms or meaning is not Meaning.RATE_LIMITED:
+        return wait_ms
+    if stated is not None and stated.used is not None and stated.requested is not None:
+        short = stated.used + stated.requested - stated.capacity
+        return max(1, -(-short * stated.period_ms // stated.capacity))
+    return max(UNSTATED_WAIT_MS, _unstated_wait_ms(answer, stated, told))
+
+
+def _unstated_wait_ms(answer: Answer, stated: Snapshot | None, told: tuple[Reading, ...]) -> int:
+    """Until one unit more than nothing is there, as far as numbers tell; 0 if they do not."""
+    if (answer.error_code or "").lower() == "token_limit_exceeded":
+        return QUEUE_WAIT_MS
+    if stated is not None and stated.used is not None:
+        return max(0, stated.used + 1 - stated.capacity) * stated.period_ms // stated.capacity
+    empty = (reading for reading in told if reading.remaining == 0 and reading.metric is Metric.REQUESTS)
+    return max((-(-(reading.full_in_ms or 0) // reading.capacity) for reading in empty), default=0)
+
+
+_SENTENCES: Final = {
+    Meaning.RATE_LIMITED: "OpenAI's rate limit is used up; the request waits and is called again",
+    Meaning.TOO_LARGE: "The request alone is larger than the limit; it can never pass and is not tried again",
+    Meaning.QUOTA: "The account has no credit or has reached its spend limit; calls rest until an operator mends it",
+    Meaning.OVERLOADED: "OpenAI is overloaded or asks to slow down; the request is tried again more slowly",
+    Meaning.UPSTREAM_ERROR: "OpenAI or something on the way to it failed; the request is tried again",
+    Meaning.AUTH: "OpenAI refused the key, the account or the region; calls rest until an operator mends it",
+    Meaning.NOT_THE_API: "What answers at openai.base_url is not OpenAI's API; calls rest until an operator mends it",
+    Meaning.REJECTED: "OpenAI refused this request for what it is; it is not tried again",
+    Meaning.TIMEOUT: "OpenAI did not answer in time; the request is tried again",
+    Meaning.CONNECTION: "The connection to OpenAI failed; the request is tried again",
+}
+
+
+def _sentence(meaning: Meaning, answer: Answer, stated: Snapshot | None, wait_ms: int | None) -> str:
+    facts = named(answer)
+    if stated is not None:
+        facts += _numbers(stated)
+    if wait_ms is not None:
+        facts.append(f"wait {wait_ms} ms")
+    return f"{_SENTENCES[meaning]} ({', '.join(facts)})." if facts else f"{_SENTENCES[meaning]}."
+
+
+def named(answer: Answer) -> list[str]:
+    """Status, code, type and param, as far as they are words and no sentences: those may quote the prompt."""
+    facts = [f"HTTP {answer.status}"] if answer.status is not None else []
+    return facts + [
+        f"{name} {word}"
+        for name, word in (("code", answer.error_code), ("type", answer.error_type), ("param", answer.error_param))
+        if word and is_word(word)
+    ]
+
+
+def is_word(text: str) -> bool:
+    """Whether it may be shown: a code, a type, the path of a parameter."""
+    return _WORD.fullmatch(text) is not None
+
+
+def _numbers(stated: Snapshot) -> list[str]:
+    facts = [f"limit {stated.capacity} {stated.metric} per {stated.period_ms // 1_000} s"]
+    if stated.limit_name is not None:
+        facts.append(f"of {stated.limit_name}")
+    if stated.used is not None:
+        facts.append(f"used {stated.used}")
+    if stated.requested is not None:
+        facts.append(f"requested {stated.requested}")
+    return facts
+
+
+def _shape(answer: Answer) -> str:
+    kind = "a page" if is_page(answer.message) else "a text"
+    text = f"{kind} of {len(answer.message)} characters" if answer.message else "no text"
+    return ", ".join([*named(answer), text])

@@ -1,0 +1,49 @@
+"""The account behind all limits: one key, one purse, one breaker.
+
+An answer that blames the account (no credit, a key that is not accepted) speaks for every limit of this dispatcher. So
+one breaker rests them all, and one probe at a time goes, whichever limit it draws on.
+
+But a key may be allowed one endpoint and not another. A probe that succeeds therefore clears the account and its own
+limit, while every other limit that has blamed the account since keeps a breaker of its own until a probe of its own
+succeeds: one model that may not be used never stops the others.
+"""
+
+from broker.core.answers.verdict import Meaning, Verdict
+from broker.core.budget.breaker import ACCOUNT, ACCOUNT_REST_MS, Breaker
+
+
+class Account:
+    """Its breaker, and who has blamed it."""
+
+    def __init__(self) -> None:
+        self.breaker = Breaker()
+        self._blamed_by: dict[str, Breaker] = {}
+
+    def is_blamed_by(self, limit: str) -> bool:
+        """Whether an answer of that limit blamed the account since its breaker opened."""
+        return limit in self._blamed_by
+
+    def heard(self, limit: str, own: Breaker, verdict: Verdict, now_ms: int, *, probe: bool) -> None:
+        """An attempt of a limit ended; `own` is that limit's breaker, `probe` says that it was the account's probe."""
+        if verdict.meaning in ACCOUNT:
+            self._blame(limit, own, verdict, now_ms, probe=probe)
+        elif probe and verdict.meaning is Meaning.OK:
+            self._clear(limit, now_ms)
+        elif probe:
+            self.breaker.lost_probe()
+
+    def _blame(self, limit: str, own: Breaker, verdict: Verdict, now_ms: int, *, probe: bool) -> None:
+        if not probe and own.tripped_by in ACCOUNT:
+            return  # it is known to be that limit's alone
+        self._blamed_by[limit] = own
+        if probe or self.breaker.closed:
+            self.breaker.trip(verdict.meaning, now_ms, max(verdict.wait_ms or 0, ACCOUNT_REST_MS))
+
+    def _clear(self, limit: str, now_ms: int) -> None:
+        blamed, self._blamed_by = self._blamed_by, {}
+        tripped_by = self.breaker.tripped_by
+        assert tripped_by is not None, "a probe goes while the breaker is open, and only a probe closes it"
+        self.breaker.close()
+        for name, own in blamed.items():
+            if name != limit and own.closed:
+                own.trip(tripped_by, now_ms, 0)

@@ -1,0 +1,367 @@
+"""Every bucket of one limit: which of them an answer speaks of, and all of them paid together.
+
+A metric may have several: a minute's and a day's, what an operator believes and what headers show. Headers show one of
+a metric and do not say which; its way of refilling tells it (refill.py). Until that is known, what is shown is taken
+for another bucket beside those believed, of a minute's period. A believed one that turns out to be the shown one told
+in another window (as much in as long) is dropped: no answer would ever correct it.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+
+from broker.core.answers.rate_limit_headers import MINUTE_MS, REQUESTS, TOKENS, Metric, Reading
+from broker.core.budget.bucket_mirror import Mirror
+from broker.core.budget.refill_detection import BUCKET, FIXED, Clockwork, Refill, RefillEvidence
+from broker.core.budget.sent_calls import Hearing, Sends
+from broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from broker.core.lanes.slack import Rates
+
+ALIKE_PARTS = 20  # computed periods that differ by less than one part in so many are one period
+BOUNDLESS = 1 << 62
+FAR_PARTS = 4  # a counter that has less than believed by one part in so many did not begin anew
+
+AnyMirror = Mirror | FixedWindowMirror | SlidingWindowMirror
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What is there of one metric: surely, and at most."""
+
+    metric: Metric
+    low: int
+    high: int
+    capacity: int
+    period_ms: int
+    refill: Refill = BUCKET
+
+    def refilled(self, elapsed_ms: int) -> "Level":
+        """The same after so long without spending."""
+        gain = self.capacity * elapsed_ms // self.period_ms
+        return replace(self, low=min(self.capacity, self.low + gain), high=min(self.capacity, self.high + gain))
+
+
+class _Face:
+    """What headers show of one metric.
+
+    Attributes:
+        mirror: Of the bucket that they show.
+        evidence: What they tell of how that refills.
+        known: How it does, where it has no other beside it.
+    """
+
+    __slots__ = ("evidence", "known", "mirror")
+
+    def __init__(self) -> None:
+        self.mirror: AnyMirror | None = None
+        self.evidence = RefillEvidence()
+        self.known: Clockwork | None = None
+
+
+class Buckets:
+    """The mirrors of one limit's metrics.
+
+    Attributes:
+        made: How often there was another set of them.
+    """
+
+    def __init__(self, sends: Sends) -> None:
+        """`sends`: every call of the limit, which the mirrors look back at."""
+        self._sends = sends
+        self._mirrors: list[AnyMirror] = []
+        self._of: dict[Metric, list[AnyMirror]] = {metric: [] for metric in Metric}
+        self._shortest: AnyMirror | None = None
+        self._faces: dict[Metric, _Face] = {}  # of those that headers have shown
+        self.made = 0
+
+    def __iter__(self) -> Iterator[AnyMirror]:
+        return iter(self._mirrors)
+
+    def believe(self, metric: Metric, capacity: int, period_ms: int, now_ms: int, *, follow: bool = False) -> None:
+        """An operator says that there is such a bucket. How full a predecessor left it is known better.
+
+        Its size too, unless the operator's word is to be followed: what no header tells, older settings told.
+        """
+        known = self._found(metric, None, period_ms)
+        if known is None:
+            self._add(Mirror(metric, capacity, period_ms, now_ms))
+        elif follow:
+            known.follow(capacity, -1, now_ms)
+
+    def inherit(self, level: Level, now_ms: int) -> None:
+        """A predecessor says how full a bucket is at least."""
+        mirror = Mirror(level.metric, level.capacity, level.period_ms, now_ms)
+        mirror.inherit(level.low, now_ms)
+        self._add(mirror)
+
+    def of(self, metric: Metric) -> list[AnyMirror]:
+        """Those of one metric."""
+        return self._of[metric]
+
+    def shortest(self) -> AnyMirror | None:
+        """The bucket of tokens that refills soonest; None while no limit of tokens is known."""
+        return self._shortest
+
+    @property
+    def payable_max(self) -> int | None:
+        """What one call pays at most: a full smallest bucket of tokens, and as much debt; None while none is known.
+
+        A server whose bucket never holds so much has taken less, or refuses the call; and if it has taken more, the
+        next answer tells. Without an answer that tells, a mistaken price would be waited for without a bound.
+        """
+        smallest = 0
+        for mirror in self._of[TOKENS]:  # asked for each call: a generator takes twice as long
+            if not smallest or mirror.capacity < smallest:
+                smallest = mirror.capacity
+        return 2 * smallest if smallest else None
+
+    def hold(self, tokens: int, said: Collection[int] = ()) -> bool:
+        """Whether a call of so many tokens fits each of tokens when full; one whose size is only `said` is no bar."""
+        for mirror in self._of[TOKENS]:  # noqa: SIM110 — asked for each request
+            if tokens > mirror.capacity and mirror.capacity not in said:
+                return False
+        return True
+
+    def disown(self, capacity: int, former: int | None, number: int, now_ms: int) -> None:
+        """The answer to call `number` shows that no bucket of tokens is so small; `former` was believed before."""
+        for mirror in self._of[TOKENS]:
+            if mirror.capacity == capacity and former is not None:
+                mirror.follow(former, number, now_ms)
+        kept = [each for each in self._mirrors if each.metric is not TOKENS or each.capacity != capacity]
+        if len(kept) < len(self._mirrors):
+            self._mirrors = kept
+            face = self._faces.get(TOKENS)
+            if face is not None:
+                face.mirror = next((each for each in kept if each is face.mirror), None)
+            self._sort()
+
+    def flowing(self, now_ms: int, said: Collection[int] = ()) -> tuple[Rates, tuple[int, ...]]:
+        """How fast tokens flow in, and what is there if it is as much as it can be: see `broker.core.lanes.slack.Inflow`.
+
+        Buckets of a size only `said` are left out.
+        """
+        mirrors = [mirror for mirror in self._of[TOKENS] if mirror.capacity not in said]
+        rates = tuple((mirror.period_ms, mirror.capacity) for mirror in mirrors)
+        bars = tuple(_lent(mirror, now_ms) * mirror.period_ms - now_ms * mirror.capacity for mirror in mirrors)
+        return rates, bars
+
+    def flow_ms(self, tokens: int) -> int:
+        """How long so many take to flow in."""
+        flow_ms = 0
+        for mirror in self._of[TOKENS]:
+            needed_ms = tokens * mirror.period_ms // mirror.capacity
+            if needed_ms > flow_ms:
+                flow_ms = needed_ms
+        return flow_ms
+
+    def refill_beside(self, tokens: int, keep_ppm: int) -> int:
+        """How long those take to refill in which so many tokens have no room beside a share kept; 0 where they have."""
+        crowded = (
+            mirror.period_ms
+            for mirror in self._of[TOKENS]
+            if tokens + mirror.capacity * keep_ppm // 1_000_000 > mirror.capacity
+        )
+        return max(crowded, default=0)
+
+    def payable_at(
+        self, paid: int, keep_ppm: int, now_ms: int, said: Collection[int] = (), *, longer_than_ms: int = 0
+    ) -> int:
+        """The first instant at which every one can pay a call of so many tokens and keep its share for others.
+
+        One whose size is only `said` is not waited for by what never fits it: the answer tells, and others do not wait.
+        With `longer_than_ms`, every one of at least that period.
+        """
+        at_ms = now_ms
+        for mirror in self._mirrors:
+            if mirror.period_ms < longer_than_ms:
+                continue
+            amount = paid if mirror.metric is TOKENS else 1
+            if amount > mirror.capacity and mirror.capacity in said:
+                continue
+            keep = mirror.capacity * keep_ppm // 1_000_000 if keep_ppm else 0
+            payable_ms = mirror.payable_at(amount, keep, now_ms)
+            if payable_ms > at_ms:
+                at_ms = payable_ms
+        return at_ms
+
+    def spare(self, keep_ppm: int, now_ms: int) -> tuple[int, int] | None:
+        """Tokens and calls that every one has beside the share kept; None where a window's count may forget its own."""
+        spare = {TOKENS: BOUNDLESS, REQUESTS: BOUNDLESS}
+        for mirror in self._mirrors:
+            if not isinstance(mirror, Mirror):
+                return None
+            left = mirror.spare(mirror.capacity * keep_ppm // 1_000_000, now_ms)
+            if left < spare[mirror.metric]:
+                spare[mirror.metric] = left
+        return spare[TOKENS], spare[REQUESTS]
+
+    def trust_no_more_than(self, paid: int, now_ms: int) -> None:
+        """A call of so many tokens finds out whether anything is there; what was believed beyond that is not sure."""
+        for mirror in self._of[TOKENS]:
+            if isinstance(mirror, Mirror):
+                mirror.trust_no_more_than(paid, now_ms)
+
+    def pay(self, paid: int, number: int, now_ms: int) -> None:
+        """Call `number` is sent."""
+        for mirror in self._mirrors:
+            mirror.pay(paid if mirror.metric is TOKENS else 1, number, now_ms)
+
+    def refused(self, paid: int, number: int, now_ms: int, *, untaken: bool = False) -> None:
+        """The server took nothing for call `number`; `untaken`: it did not even look at its limits."""
+        for mirror in self._mirrors:
+            amount = paid if mirror.metric is TOKENS else 1
+            if untaken and isinstance(mirror, Mirror):
+                mirror.untaken(amount, number, now_ms)
+            else:
+                mirror.refused(amount, number, now_ms)
+
+    def repriced(self) -> None:
+        """What was sent was dearer than it was paid."""
+        for mirror in self._of[TOKENS]:
+            mirror.repriced(self._sends)
+
+    def levels(self, now_ms: int) -> tuple[Level, ...]:
+        """What is there of each."""
+        return tuple(
+            Level(
+                mirror.metric,
+                max(-mirror.capacity, mirror.low(now_ms)),
+                max(-mirror.capacity, mirror.high(now_ms)),
+                mirror.capacity,
+                mirror.period_ms,
+                mirror.refill,
+            )
+            for mirror in self._mirrors
+        )
+
+    def named(
+        self, metric: Metric, capacity: int, period_ms: int, remaining: int | None, hearing: Hearing
+    ) -> int | None:
+        """A refusal names its bucket with its period, and perhaps what is left in it.
+
+        Returns:
+            What Mirror.observe returns; -1 if it agrees and should not: what was believed could have paid.
+        """
+        mirror = next((each for each in self.of(metric) if _alike(period_ms, each.period_ms)), None)
+        if mirror is None:
+            mirror = Mirror(metric, capacity, period_ms, hearing.now_ms)
+            self._add(mirror)
+        error = self._correct(mirror, capacity, remaining, hearing)
+        if isinstance(mirror, Mirror) and error == 0 and remaining is not None:
+            mirror.doubt(remaining, hearing, self._sends)
+            return -1
+        return error
+
+    def shown(self, reading: Reading, hearing: Hearing, later: int = 0) -> int | None:
+        """Headers show a bucket of a metric; returns what Mirror.observe returns.
+
+        `later` is what will be taken for calls that were admitted already.
+        """
+        face = self._faces.get(reading.metric)
+        if face is None:
+            face = self._faces[reading.metric] = _Face()
+        clockwork, mirror = face.evidence.heard(reading, hearing.sent_ms, hearing.now_ms), face.mirror
+        if mirror is None or (clockwork is not None and clockwork is not face.known):
+            mirror = self._mirror_of(reading, clockwork, mirror, hearing.now_ms)
+            if clockwork is not None and clockwork.refill is FIXED and isinstance(mirror, FixedWindowMirror):
+                mirror.turns(clockwork.mark_ms, hearing.now_ms)
+            if clockwork is not None and len(self._of[reading.metric]) == 1:
+                face.known = clockwork
+        return self._correct(mirror, reading.capacity, reading.remaining - later, hearing)
+
+    def _correct(self, mirror: AnyMirror, capacity: int, remaining: int | None, hearing: Hearing) -> int | None:
+        if not mirror.follow(capacity, hearing.number, hearing.now_ms) or remaining is None:
+            return None
+        on_trial = isinstance(mirror, FixedWindowMirror) and mirror.on_trial
+        error = mirror.observe(remaining, hearing, self._sends)
+        if on_trial and error is not None and error * FAR_PARTS < -capacity:
+            # It has not begun anew at its mark: two counters, weighed, which come back as a bucket does.
+            self._faces[mirror.metric].evidence.rule_out(FIXED)
+            bucket = self._exchange(mirror, Mirror(mirror.metric, capacity, mirror.period_ms, hearing.now_ms))
+            error = bucket.observe(remaining, hearing, self._sends)
+        return error
+
+    def _mirror_of(
+        self, reading: Reading, clockwork: Clockwork | None, shown: AnyMirror | None, now_ms: int
+    ) -> AnyMirror:
+        """The mirror of what headers show, made, found or exchanged as its refilling becomes known."""
+        metric = reading.metric
+        if clockwork is None:
+            period_ms = reading.period_ms or MINUTE_MS
+            found = self._found(metric, reading.capacity, period_ms if reading.period_ms else None)
+            if found is None:
+                found = Mirror(metric, reading.capacity, period_ms, now_ms)
+                self._add(found)
+            self._faces[metric].mirror = found
+            return found
+        if shown is not None and _is(shown, clockwork):
+            return shown if len(self._of[metric]) == 1 or not self._has_twin(shown) else self._exchange(shown, shown)
+        mirror: AnyMirror
+        if clockwork.refill is BUCKET:
+            mirror = self._found(metric, None, clockwork.period_ms) or Mirror(
+                metric, reading.capacity, clockwork.period_ms, now_ms
+            )
+        elif clockwork.refill is FIXED:
+            left = min(reading.remaining, reading.capacity)
+            mirror = FixedWindowMirror(metric, reading.capacity, clockwork.period_ms, clockwork.mark_ms, left)
+        else:
+            mirror = SlidingWindowMirror(metric, reading.capacity, clockwork.period_ms, now_ms, self._sends)
+        return self._exchange(shown, mirror)
+
+    def _exchange(self, shown: AnyMirror | None, mirror: AnyMirror) -> AnyMirror:
+        """What headers show is this one now; a believed one of the same rate was meant to be it."""
+        metric = mirror.metric
+        self._mirrors = [
+            other
+            for other in self._mirrors
+            if other is not shown and other is not mirror and not (other.metric is metric and _same_rate(other, mirror))
+        ]
+        self._add(mirror)
+        self._faces[metric].mirror = mirror
+        return mirror
+
+    def _has_twin(self, mirror: AnyMirror) -> bool:
+        """Whether another is believed of its rate: it was made before anybody knew how this one refills."""
+        return any(other is not mirror and _same_rate(other, mirror) for other in self._of[mirror.metric])
+
+    def _add(self, mirror: AnyMirror) -> None:
+        self._mirrors.append(mirror)
+        self._sort()
+
+    def _sort(self) -> None:
+        """There is another set of them."""
+        for face in self._faces.values():
+            face.known = None
+        self.made += 1
+        self._of = {metric: [each for each in self._mirrors if each.metric is metric] for metric in Metric}
+        self._shortest = min(self._of[TOKENS], key=lambda each: each.period_ms, default=None)
+
+    def _found(self, metric: Metric, capacity: int | None, period_ms: int | None) -> Mirror | None:
+        for mirror in self.of(metric):
+            if (
+                isinstance(mirror, Mirror)
+                and (capacity is None or mirror.capacity == capacity)
+                and (period_ms is None or _alike(period_ms, mirror.period_ms))
+            ):
+                return mirror
+        return None
+
+
+def _is(mirror: AnyMirror, clockwork: Clockwork) -> bool:
+    if mirror.refill is not clockwork.refill:
+        return False
+    return mirror.period_ms == clockwork.period_ms or _alike(clockwork.period_ms, mirror.period_ms)
+
+
+def _same_rate(one: AnyMirror, other: AnyMirror) -> bool:
+    mine, theirs = one.capacity * other.period_ms, other.capacity * one.period_ms
+    return abs(mine - theirs) * ALIKE_PARTS <= theirs
+
+
+def _alike(computed_ms: int, known_ms: int) -> bool:
+    """Periods are computed from rounded numbers; a small difference is none."""
+    return abs(computed_ms - known_ms) * ALIKE_PARTS <= known_ms
+
+
+def _lent(mirror: AnyMirror, now_ms: int) -> int:
+    """What can be there at most: a window's end is not known, and all of it comes back then."""
+    return mirror.high(now_ms) if mirror.refill is Refill.BUCKET else mirror.capacity

@@ -1,0 +1,398 @@
+"""The mirror of one limit: every metric of it, paid all together or not at all.
+
+A budget knows the server's buckets as intervals (mirror.py), spends from their lower ends and is corrected by every
+answer. Where nobody left it a checkpoint it knows nothing: one call goes first, and its answer sets the levels.
+
+A header speaks of one bucket of a metric, and which one it is (per minute, per day) only its period tells. So a metric
+may have several mirrors, and all of them are paid.
+"""
+
+from typing import Final
+
+from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, TOKENS, Metric, Snapshot
+from broker.core.answers.verdict import OK, Meaning, Verdict
+from broker.core.budget.admission_delay import WAY_MAX_MS, Way
+from broker.core.budget.breaker import Breaker
+from broker.core.budget.bucket_set import Buckets, Level
+from broker.core.budget.burst_control import Spread
+from broker.core.budget.checkpoint import Checkpoint
+from broker.core.budget.cooldown import Patience, unfathomed
+from broker.core.budget.headroom import Leeway
+from broker.core.budget.learned_limits import Caution
+from broker.core.budget.limit_settings import LimitSettings
+from broker.core.budget.opening import Opening
+from broker.core.budget.refusals import explained, took_nothing
+from broker.core.budget.reservation import Reservation
+from broker.core.budget.sent_calls import Sends
+from broker.core.budget.size_credence import Credence
+from broker.core.budget.sliding_sum import Window
+from broker.core.lanes.slack import Inflow, Least
+from broker.core.pricing.law_identification import Usage
+from broker.core.pricing.laws import Prices
+from broker.core.pricing.markup import PPM, Markup
+from broker.core.pricing.tariff import Tariff
+from broker.core.units import places
+
+_ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})
+_REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
+_ASKED_TO_WAIT: Final = frozenset({Meaning.RATE_LIMITED, Meaning.OVERLOADED})
+
+__all__ = ["Budget", "Caution", "Checkpoint", "LimitSettings"]
+
+
+class Budget:
+    """One limit's money. Every reservation ends exactly once, in `answered` or `abandoned`."""
+
+    def __init__(self, settings: LimitSettings, now_ms: int, checkpoint: Checkpoint | None) -> None:
+        self.settings = settings
+        self.believed = checkpoint is not None
+        self._sends = Sends()
+        self._buckets = Buckets(self._sends)
+        self._flights: dict[int, Reservation] = {}
+        self._charged = Window()
+        self._way = Way()
+        self._patience = Patience()
+        self._credence = Credence((settings.tokens, settings.per_day(TOKENS)))
+        self._spread: Spread | None = None
+        self.paused_until_ms = now_ms  # no call is made before, whatever answers come
+        self._leeway = Leeway()
+        self._opening = Opening(settings.tokens)
+        self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
+        self._buckets_made = 0
+        self._granted: tuple[int, int, bool] | None = None  # what may be reserved at once, as last asked
+        self._markup = Markup()
+        laws = checkpoint.laws if checkpoint is not None else {}
+        self.tariff = Tariff(laws, period_ms=settings.period_ms, refusals_charged=settings.refusals_charged)
+        self.breaker = Breaker()
+        self.foreign_tokens = 0  # what others have taken, as far as answers showed it
+        if checkpoint is not None:
+            self._inherit(checkpoint, now_ms)
+        for metric, capacity in ((Metric.TOKENS, settings.tokens), (Metric.REQUESTS, settings.requests)):
+            if capacity is not None:
+                self._buckets.believe(metric, capacity, settings.period_ms, now_ms)
+        for metric in Metric:
+            if (capacity := settings.per_day(metric)) is not None:
+                self._buckets.believe(metric, capacity, DAY_MS, now_ms, follow=True)
+        self._keep_step(now_ms)
+        if checkpoint is not None:
+            self._go_as_deep(checkpoint)
+
+    @property
+    def inflight(self) -> int:
+        """Reservations that have not ended."""
+        return len(self._flights)
+
+    @property
+    def corrections(self) -> int:
+        """How often an answer contradicted what was believed of the tokens."""
+        return sum(mirror.corrections for mirror in self._buckets.of(Metric.TOKENS))
+
+    @property
+    def last_error_tokens(self) -> int:
+        """By how much the last one did; negative: the server had less than believed."""
+        return next((mirror.last_error for mirror in self._buckets.of(Metric.TOKENS)), 0)
+
+    def fits(self, charge: int) -> bool:
+        """Whether a full bucket of every known metric, and the own cap, could ever pay this charge."""
+        cap = self.settings.cap_tokens
+        return (cap is None or charge <= cap) and self._buckets.hold(charge, self._credence.said)
+
+    def payable_at(
+        self, charge: int, now_ms: int, *, keep_ppm: int = 0, stated: bool = False, lane_order: int = 0
+    ) -> int | None:
+        """The first instant at which every metric can pay and nobody must wait; None: not before a call ends.
+
+        Args:
+            charge: Tokens, by our law; with `stated`, the server's own figure, which no markup applies to.
+            now_ms: The caller's clock.
+            keep_ppm: The share of every bucket that must be left for others.
+            stated: The server itself has named this charge.
+            lane_order: The place of its lane: before the first answer a lane above others may go beside their calls.
+        """
+        paid = self._to_pay(charge, stated=stated)
+        if self._leeway.covers(paid, keep_ppm) and self.breaker.closed:
+            self._granted = charge, now_ms, stated
+            return now_ms
+        probe_ms = self.breaker.may_call_at(now_ms)
+        first_ms = now_ms if self.believed else self._first_ms(now_ms, paid, keep_ppm, lane_order)
+        if self._full(keep_ppm) or probe_ms is None or first_ms is None:
+            return None
+        at_ms = max(now_ms, self.paused_until_ms, probe_ms, first_ms, self._patience.may_call_at(now_ms))
+        if self.settings.cap_tokens is not None:
+            cap = self.settings.cap_tokens
+            at_ms = max(at_ms, self._charged.payable_at(paid, cap - cap * keep_ppm // PPM, now_ms))
+        if not self.believed and not self._flights:
+            return at_ms  # the first call is how the levels are learned
+        if self._spread is not None:
+            at_ms = max(at_ms, self._spread.payable_at(paid, now_ms))
+        at_ms = max(at_ms, self._buckets.payable_at(paid, keep_ppm, now_ms, self._credence.said))
+        if at_ms <= now_ms:
+            self._granted = charge, now_ms, stated
+            self._reckon(keep_ppm, now_ms)
+        return at_ms
+
+    def inflow(self, least: Least, now_ms: int) -> Inflow:
+        """What can flow in at best, and what calls take at least; while nothing is known, nobody is out of reach."""
+        rates, bars = self._buckets.flowing(now_ms, self._credence.said) if self.believed else ((), ())
+        return Inflow(rates, bars, least, self.tariff.doubts)
+
+    def flow_ms(self, tokens: int) -> int:
+        """How long so many tokens take to flow into the slowest bucket."""
+        return self._buckets.flow_ms(tokens)
+
+    def refill_beside(self, charge: int, keep_ppm: int, *, stated: bool = False) -> int:
+        """How long the buckets take to refill in which it has no room beside a share kept; 0 where it has."""
+        return self._buckets.refill_beside(self._to_pay(charge, stated=stated), keep_ppm)
+
+    def shut_until(self, charge: int, now_ms: int, *, stated: bool = False) -> int:
+        """Until when nobody pays so much for want of more than a minute's tokens: a pause, or a limit per day."""
+        paid = self._to_pay(charge, stated=stated)
+        until_ms = self._buckets.payable_at(paid, 0, now_ms, self._credence.said, longer_than_ms=HOUR_MS)
+        return max(self.paused_until_ms, until_ms)
+
+    def pace_ms(self, charge: int) -> int:
+        """How long the slowest bucket takes to refill such a call."""
+        paid = self._to_pay(charge, stated=False)
+        amounts = ((paid if mirror.metric is Metric.TOKENS else 1, mirror) for mirror in self._buckets)
+        return max((amount * mirror.period_ms // mirror.capacity for amount, mirror in amounts), default=0)
+
+    def reserve(  # noqa: PLR0913 — the particulars of one call
+        self,
+        attempt: int,
+        charge: int,
+        now_ms: int,
+        *,
+        stated: bool = False,
+        prices: Prices | None = None,
+        lane_order: int = 0,
+    ) -> None:
+        """Pay every metric for an attempt that is sent now; only what `payable_at` allows now may be reserved."""
+        assert attempt not in self._flights, "an attempt is reserved once"
+        if self._granted != (charge, now_ms, stated):  # else the question has just been asked
+            payable_at = self.payable_at(charge, now_ms, stated=stated, lane_order=lane_order)
+            assert payable_at is not None, "no attempt is reserved while another must end first"
+            assert payable_at <= now_ms, "no attempt is reserved before every metric can pay"
+        self._granted = None
+        paid = self._to_pay(charge, stated=stated)
+        if self._patience.tried and self._patience.goes_alone(now_ms):
+            self._buckets.trust_no_more_than(paid, now_ms)
+        oldest = next(iter(self._flights.values()), None)
+        self._opening.refused = self._opening.refused and oldest is not None
+        prices = Prices.flat(charge) if prices is None else prices
+        number = self._sends.append(now_ms, paid, oldest.number if oldest else None, None if stated else prices)
+        self.tariff.sent(attempt, prices, now_ms)
+        depth = 0 if self._spread is None else self._spread.pay(paid, now_ms)
+        unsettled = self.tariff.outstanding()
+        self._flights[attempt] = Reservation(
+            number, charge, paid, stated, now_ms, depth, prices.endpoint, unsettled, lane_order
+        )
+        self._leeway.pay(paid)
+        self._charged.pay(paid, now_ms)
+        self._buckets.pay(paid, number, now_ms)
+
+    def _to_pay(self, charge: int, *, stated: bool) -> int:
+        """A charge, marked up unless the server has stated it, and never more than puts a bucket into full debt."""
+        paid = charge if stated else self._markup.applied(charge)
+        most = self._buckets.payable_max
+        return paid if most is None or paid <= most else most
+
+    def paid(self, attempt: int) -> int:
+        """What was paid for an attempt in flight: its charge, marked up."""
+        return self._flights[attempt].paid
+
+    def answered(self, attempt: int, now_ms: int, verdict: Verdict, usage: Usage | None = None) -> None:
+        """An attempt's answer has come: correct every metric it speaks of, both ways, and rest if it says so."""
+        flight = self._flights.pop(attempt)
+        self._granted = None
+        self._opening.refused = self._opening.refused or verdict.meaning is Meaning.RATE_LIMITED
+        verdict = self._credence.believable(verdict, lambda: self.tariff.least_of(attempt))
+        for size, former in self._credence.disproved.items():
+            self._buckets.disown(size, former, flight.number, now_ms)
+        self._testify(attempt, flight, verdict, usage, now_ms)
+        untaken = took_nothing(verdict)
+        if untaken or (verdict.meaning in _REFUSED and not self.settings.refusals_charged):
+            self._give_back(flight, now_ms, untaken=untaken or verdict.meaning is Meaning.TOO_LARGE)
+        if not untaken:
+            self._ration(flight, verdict, now_ms)
+        agreed = self._hear(flight, verdict, now_ms) and verdict.meaning is OK
+        if not agreed or self._buckets.made != self._buckets_made:
+            self._leeway.void()
+            self._keep_step(now_ms)
+        self.believed = self.believed or bool(verdict.readings or verdict.snapshot) or verdict.meaning is Meaning.OK
+        if verdict.wait_ms is not None and verdict.meaning in _ASKED_TO_WAIT:
+            wait_ms = verdict.wait_ms
+            if verdict.meaning is Meaning.RATE_LIMITED and unfathomed(verdict.snapshot):
+                wait_ms = self._patience.refused(wait_ms, flight.sent_ms, now_ms)
+            self.pause_until(now_ms + wait_ms)
+
+    def abandoned(self, attempt: int, now_ms: int, *, sent: bool = True) -> None:
+        """An attempt ended without an answer: if it was `sent`, it may have been admitted, and its charge is kept."""
+        flight = self._flights.pop(attempt)
+        self.tariff.lost(attempt)
+        if not sent:
+            self._give_back(flight, now_ms, untaken=True)
+
+    def pause_until(self, at_ms: int) -> None:
+        """Nobody pays before that instant. A pause is never shortened."""
+        self.paused_until_ms = max(self.paused_until_ms, at_ms)
+        self._granted = None
+        self._leeway.void()
+
+    def caution(self) -> Caution:
+        """What has been found out of the server's patience."""
+        if self._spread is None:
+            return Caution(self._way.ms, 0, None, PPM)
+        return Caution(self._way.ms, self._spread.borne, self._spread.ceiling, self._spread.share_ppm)
+
+    def levels(self, now_ms: int) -> tuple[Level, ...]:
+        """What is there of each metric; a metric that has several periods comes several times."""
+        return self._buckets.levels(now_ms)
+
+    def charged_last_minute(self, now_ms: int) -> int:
+        """Tokens paid within the last minute, refusals left out."""
+        return self._charged.charged(now_ms)
+
+    def checkpoint(self, now_ms: int) -> Checkpoint:
+        """What a successor may believe, whatever becomes of the calls in flight."""
+        return Checkpoint(
+            limit=self.settings.name,
+            at_ms=now_ms,
+            levels=self.levels(now_ms),
+            charged_last_minute=self._charged.charged(now_ms),
+            pause_ms=max(0, self.paused_until_ms - now_ms),
+            markup_ppm=self._markup.ppm,
+            laws=self.tariff.laws(),
+            borne_tokens=self.caution().borne_tokens,
+            ceiling_tokens=self.caution().ceiling_tokens,
+        )
+
+    def _inherit(self, checkpoint: Checkpoint, now_ms: int) -> None:
+        """Take over at `now_ms`, without credit for the time since: nobody knows how much of it was another term's."""
+        for level in checkpoint.levels:
+            self._buckets.inherit(level, now_ms)
+            if level.metric is TOKENS:
+                self._credence.inherit(level.capacity, level.period_ms)
+        self._charged.pay(checkpoint.charged_last_minute, now_ms)
+        self._markup = Markup(checkpoint.markup_ppm)
+        self.pause_until(now_ms + checkpoint.pause_ms)
+
+    def _go_as_deep(self, checkpoint: Checkpoint) -> None:
+        """What a predecessor has seen the server bear need not be found out again."""
+        if self._spread is not None:
+            self._spread.inherit(checkpoint.borne_tokens, checkpoint.ceiling_tokens)
+
+    def _reckon(self, keep_ppm: int, now_ms: int) -> None:
+        """What can be spared beside a share kept, where only the buckets bound what is spent."""
+        if self._asks_caps or self._spread is None or self._patience.tried:
+            return
+        spare = self._buckets.spare(keep_ppm, now_ms)
+        if spare is not None:
+            self._leeway.reckon(keep_ppm, min(spare[0], self._spread.spare(now_ms)), spare[1])
+
+    def _full(self, keep_ppm: int) -> bool:
+        """Whether a call must end before another may start that leaves such a share of the places free."""
+        inflight_max = self.settings.inflight_max
+        return inflight_max is not None and len(self._flights) >= places(inflight_max, keep_ppm)
+
+    def _first_ms(self, now_ms: int, paid: int, keep_ppm: int, lane_order: int) -> int | None:
+        """When a call may leave before the first answer; None: not before that."""
+        spent = self._charged.charged(now_ms)
+        flights = self._flights.values()
+        return self._opening.may_call_at(
+            flights, spent=spent, paid=paid, keep_ppm=keep_ppm, lane_order=lane_order, now_ms=now_ms
+        )
+
+    def _ration(self, flight: Reservation, verdict: Verdict, now_ms: int) -> None:
+        """Admitted or not: that tells how much the server bears at once. A 400 is charged too, as recorded."""
+        if verdict.meaning in _ADMITTED:
+            if self._patience.tried:
+                self._patience.admitted(flight.sent_ms)
+            if self._spread is not None and flight.depth > self._spread.borne:
+                self._spread.admitted(flight.depth, flight.sent_ms)
+        elif self._spread is not None and verdict.meaning is Meaning.RATE_LIMITED:
+            if explained(flight, verdict):
+                self._spread.outspent(flight.sent_ms, now_ms)
+            else:
+                self._spread.unexplained(flight.depth, flight.paid, flight.sent_ms, now_ms)
+
+    def _hear(self, flight: Reservation, verdict: Verdict, now_ms: int) -> bool:
+        """Correct every bucket that an answer speaks of; whether all that it says was believed."""
+        stated = verdict.snapshot
+        if stated is None and not verdict.readings:
+            return True
+        agreed = True
+        hearing = self._sends.hearing(flight.number, flight.sent_ms, now_ms, self._way.ms)
+        if stated is not None and not stated.project:
+            left = self._left(flight, stated)
+            named = self._buckets.named(stated.metric, stated.capacity, stated.period_ms, left, hearing)
+            self._weigh(stated.metric, named)
+        for reading in verdict.readings:
+            if stated is None or stated.metric is not reading.metric:
+                lacks = self._left_out(flight, now_ms, early=verdict.early) if reading.metric is TOKENS else 0
+                error = self._buckets.shown(reading, hearing, lacks)
+                agreed = agreed and error == 0
+                self._weigh(reading.metric, error)
+        return agreed
+
+    def _left_out(self, flight: Reservation, now_ms: int, *, early: bool) -> int:
+        """What the figure in its answer does not know, though the mirror takes it for that of the admission."""
+        later = self.tariff.outstanding()
+        if early or not self.tariff.settles(flight.endpoint):
+            return flight.unsettled or later  # nothing was noted before anybody believed in such a law
+        shortest, until_ms = self._buckets.shortest(), now_ms - self._way.ms
+        if shortest is None:
+            return later
+        refilled = flight.refilled(shortest.capacity, shortest.period_ms, until_ms)
+        return later + max(0, refilled - self._sends.spent_since(flight.number, until_ms))
+
+    def _give_back(self, flight: Reservation, now_ms: int, *, untaken: bool = False) -> None:
+        self._sends.strike(flight.number)
+        self._charged.give_back(flight.paid, flight.sent_ms)
+        if self._spread is not None:
+            self._spread.give_back(flight.paid, now_ms)
+        self._buckets.refused(flight.paid, flight.number, now_ms, untaken=untaken)
+
+    def _testify(self, attempt: int, flight: Reservation, verdict: Verdict, usage: Usage | None, now_ms: int) -> None:
+        """Tell the tariff what the answer says of charges; what is still on its way costs what is believed now."""
+        version, before_ppm = self.tariff.version, self._markup.ppm
+        requested, explained = self.tariff.heard(attempt, verdict, usage, now_ms)
+        if requested and not flight.stated:
+            self._markup.heed(flight.charge, requested, explained=explained)
+        if self.tariff.version != version:
+            self._markup = Markup()
+            self._leeway.void()
+            self._sends.reprice_by(lambda prices: self._to_pay(self.tariff.price(prices), stated=True))
+            before_ppm = PPM
+            self._buckets.repriced()
+        if self._markup.ppm != before_ppm:
+            self._sends.reprice(self._markup.ppm, before_ppm)
+            self._buckets.repriced()
+
+    def _left(self, flight: Reservation, stated: Snapshot) -> int | None:
+        """What a refusal says is left in the bucket it speaks of: `Used` is as it was before the refused call."""
+        if stated.used is None:
+            return None
+        taken = flight.amount(stated.metric) if self.settings.refusals_charged else 0
+        return max(0, stated.capacity - stated.used) - taken
+
+    def _weigh(self, metric: Metric, error: int | None) -> None:
+        """An answer agreed with what was believed, or did not: then somebody else spends, or the way was longer."""
+        if error == 0:
+            self._way.agreed()
+        elif error is not None and error < 0:
+            shortest = self._buckets.shortest()
+            by_others = shortest is not None and -error * shortest.period_ms > WAY_MAX_MS * shortest.capacity
+            self._way.surprised(by_others=by_others and metric is Metric.TOKENS)
+            if metric is Metric.TOKENS:
+                self.foreign_tokens -= error
+
+    def _keep_step(self, now_ms: int) -> None:
+        """Keep the own bucket that spreads the load in step with the shortest tokens limit."""
+        self._buckets_made = self._buckets.made
+        shortest = self._buckets.shortest()
+        if shortest is None:
+            self._spread = None  # the last bucket was disowned
+        elif self._spread is None:
+            self._spread = Spread(shortest.capacity, shortest.period_ms, now_ms, self.settings.burst_ms)
+        else:
+            self._spread.follow(shortest.capacity, shortest.period_ms, now_ms)

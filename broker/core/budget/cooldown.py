@@ -1,0 +1,77 @@
+"""How long to leave a limit alone whose refusals do not say how empty it is, and how to come back to it.
+
+A bucket in debt states that all of it is used and how long the refused call would wait if that were all
+(facts/openai.md §2.4: `Used` is capped); a bare 429 states nothing. Asking again at that instant is refused again, and
+again. So each refusal in a row makes the wait longer, and the first wait is half of what it took the last time. It
+costs no quota: a bucket that is left alone refills. And after the wait one call goes alone: what the bucket was
+believed to have gained meanwhile may have paid its debt.
+"""
+
+from typing import Final
+
+from broker.core.answers.rate_limit_headers import Snapshot
+from broker.core.budget.burst_control import QUIET_MS
+
+FIRST_MS: Final = 500
+FIRST_MAX_MS: Final = 4_000  # however long it took the last time
+GROWS_BY: Final = 3
+LONGEST_MS: Final = 16_000
+
+
+class Patience:
+    """One limit's. Refusals of calls that were under way together count once.
+
+    Attributes:
+        tried: There was a refusal, and no call has been admitted since: else nobody need ask.
+    """
+
+    def __init__(self) -> None:
+        self.tried = False
+        self._in_a_row = 0
+        self._since_ms = -1
+        self._began_ms = 0
+        self._took_ms = 0  # from the first refusal in the last row until a call was sent that was admitted
+        self._probing = False
+        self._probe_ms: int | None = None
+
+    def refused(self, wait_ms: int, sent_ms: int, now_ms: int) -> int:
+        """A call sent then was refused, and told to wait so long; how long to wait instead."""
+        if sent_ms > self._since_ms:
+            if not self._in_a_row:
+                self._began_ms = now_ms
+            self._in_a_row += 1
+            self.tried = True
+            self._since_ms = now_ms
+            self._probing, self._probe_ms = True, None
+        first_ms = max(FIRST_MS, min(FIRST_MAX_MS, self._took_ms // 2))
+        own_ms = min(LONGEST_MS, first_ms * GROWS_BY ** (self._in_a_row - 1)) if self._in_a_row else 0
+        return max(wait_ms, own_ms)
+
+    def admitted(self, sent_ms: int) -> None:
+        """A call sent then was admitted."""
+        if sent_ms > self._since_ms:
+            if self._in_a_row:
+                self._took_ms = sent_ms - self._began_ms
+            self._in_a_row = 0
+            self._probing = self.tried = False
+
+    def may_call_at(self, now_ms: int) -> int:
+        """Now, or when the server has been silent about the call that went alone."""
+        if not self._probing or self._probe_ms is None:
+            return now_ms
+        if now_ms >= self._probe_ms + QUIET_MS:
+            self._probing = False
+            return now_ms
+        return self._probe_ms + QUIET_MS
+
+    def goes_alone(self, now_ms: int) -> bool:
+        """A call is sent; whether it is the one that goes alone."""
+        if not self._probing:
+            return False
+        self._probe_ms = now_ms
+        return True
+
+
+def unfathomed(stated: Snapshot | None) -> bool:
+    """Whether a refusal leaves open how empty the bucket is: it says nothing, or that all of it is used."""
+    return stated is None or stated.used is None or stated.used >= stated.capacity

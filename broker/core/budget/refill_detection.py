@@ -1,0 +1,163 @@
+"""How a server's limit refills, read off its headers: all the time, at marks of a clock, or a while after each charge.
+
+Headers say how much is used and how long until nothing is. Under each way of refilling the two hang together in a way
+of their own (facts/openai.md §3 for the first; the others are those of gateways):
+
+- BUCKET: `reset = used / limit * period`. Every answer bounds the period: `used` and `reset` are whole numbers, so the
+  truth lies a unit around them. While some period agrees with all answers, it is a bucket of that period.
+- FIXED: a counter that begins anew at a mark. `reset` counts down to the mark, whatever is used.
+- SLIDING: each charge counts for a period. `reset`, right after a charge, is the period, whatever is used.
+
+A full bucket in its steady state looks like the others too, so a bucket it is as long as it can be one. A period that
+nobody uses is believed only when several answers agree: one answer of a counter computes to any period.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from broker.core.answers.rate_limit_headers import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    MONTH_MS,
+    RESET_MS_MAX,
+    SECOND_MS,
+    Reading,
+)
+
+WINDOWS_MS: Final = (SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS)
+USUAL_PERIODS_MS: Final = (SECOND_MS, MINUTE_MS, DAY_MS, MONTH_MS)
+ANSWERS_MIN: Final = 4  # that differ in what is used, before anything but a bucket of a usual period is believed
+APART_MS: Final = 1_000  # and that far apart: what is heard in one instant looks the same under all
+NARROW_PARTS: Final = 20  # an unusual period is known to one part in so many
+BOUNDLESS_MS: Final = 1 << 62
+SETTLED_ANSWERS: Final = 64  # in a row that agree with a bucket
+
+
+class Refill(Enum):
+    """How what was used comes back."""
+
+    BUCKET = "bucket"
+    FIXED = "fixed window"
+    SLIDING = "sliding window"
+
+
+BUCKET: Final = Refill.BUCKET  # names of their own for what is asked of every answer: before Python 3.12 they cost less
+FIXED: Final = Refill.FIXED
+
+
+@dataclass(frozen=True, slots=True)
+class Clockwork:
+    """A way of refilling with its period; `mark_ms`: the latest instant at which a FIXED window may end."""
+
+    refill: Refill
+    period_ms: int
+    mark_ms: int = 0
+
+
+@dataclass(slots=True)
+class _Span:
+    """Where a number must lie; empty once answers contradict each other."""
+
+    low: int = 0
+    high: int = BOUNDLESS_MS
+
+    def narrow(self, low: int, high: int) -> None:
+        self.low, self.high = max(self.low, low), min(self.high, high)
+
+    @property
+    def known(self) -> bool:
+        return 0 < self.low <= self.high
+
+    @property
+    def empty(self) -> bool:
+        return self.low > self.high
+
+
+class RefillEvidence:
+    """What the answers about one metric say so far. Answers that name another capacity begin anew."""
+
+    def __init__(self) -> None:
+        self._capacity = 0
+        self._ruled_out: set[Refill] = set()
+        self._used: set[int] = set()
+        self._bucket, self._sliding, self._mark = _Span(), _Span(), _Span()
+        self._first_ms = self._last_ms = -1  # when the calls were sent that were answered
+        self._longest_ms = 0
+        self._passed_ms = 0  # the last mark
+        self._believed: Clockwork | None = None
+        self._agreed = 0  # answers in a row that left a bucket believed
+
+    def heard(self, reading: Reading, sent_ms: int, now_ms: int) -> Clockwork | None:
+        """An answer to a call of then; what is believed now, or None while the answers leave it open."""
+        full_in_ms, used = reading.full_in_ms, reading.capacity - reading.remaining
+        if full_in_ms is None or used <= 0 or reading.remaining <= 0:
+            return None  # an empty limit may be in debt, a full one tells nothing
+        if reading.capacity != self._capacity:
+            self._capacity = reading.capacity
+            self._begin()
+        low = full_in_ms * reading.capacity // used
+        most = BOUNDLESS_MS if used == 1 else (full_in_ms + 1) * reading.capacity // (used - 1) + 1
+        if self._agreed >= SETTLED_ANSWERS:
+            if low <= self._bucket.low and self._bucket.high <= most:
+                return self._believed
+            if low > self._bucket.high or most < self._bucket.low:
+                self._begin()
+        if len(self._used) < ANSWERS_MIN:
+            self._used.add(used)
+        self._bucket.narrow(low, most)
+        self._sliding.narrow(full_in_ms, full_in_ms)
+        self._first_ms = sent_ms if self._first_ms < 0 else min(self._first_ms, sent_ms)
+        self._last_ms = max(self._last_ms, sent_ms)
+        self._longest_ms = max(self._longest_ms, full_in_ms)
+        self._hear_mark(sent_ms + full_in_ms, now_ms + full_in_ms + 1, sent_ms, now_ms)
+        self._believed = found = self._belief()
+        self._agreed = self._agreed + 1 if found is not None and found.refill is BUCKET else 0
+        return found
+
+    def rule_out(self, refill: Refill) -> None:
+        """The levels have shown that it is not this one, whatever the times say."""
+        self._ruled_out.add(refill)
+
+    def _hear_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
+        """A window's end lies there, if there are windows. Calls sent before a mark may be heard of long after it."""
+        mark = self._mark
+        if sent_ms < self._passed_ms:
+            return  # perhaps of the window before
+        if sent_ms >= mark.high or (low_ms > mark.high and now_ms >= mark.low):
+            self._passed_ms = mark.high
+            mark = self._mark = _Span()
+        if now_ms <= mark.high:  # else it may have been charged on either side of the mark
+            mark.narrow(low_ms, high_ms)
+
+    def _belief(self) -> Clockwork | None:
+        bucket = self._bucket
+        if not bucket.empty:
+            usual = [period for period in USUAL_PERIODS_MS if bucket.low <= period <= bucket.high]
+            if len(usual) == 1 and bucket.high <= 3 * usual[0]:
+                return Clockwork(BUCKET, usual[0])
+            narrow = (bucket.high - bucket.low) * NARROW_PARTS <= bucket.low <= RESET_MS_MAX
+            if len(self._used) >= ANSWERS_MIN and narrow:
+                return Clockwork(BUCKET, (bucket.low + bucket.high) // 2)
+            return None
+        if len(self._used) < ANSWERS_MIN or self._last_ms - self._first_ms < APART_MS:
+            return None
+        found = None
+        if not self._sliding.empty:
+            found = Clockwork(Refill.SLIDING, self._sliding.high)
+        elif self._mark.known and FIXED not in self._ruled_out:
+            found = Clockwork(FIXED, self._window_ms(), self._mark.high)
+        else:
+            self._begin()  # none of the three; perhaps the next answers are clearer
+        return found
+
+    def _window_ms(self) -> int:
+        """The shortest usual one in which a mark can be so far away; marks tell more of it than its length does."""
+        return next((period for period in WINDOWS_MS if period >= self._longest_ms), self._longest_ms)
+
+    def _begin(self) -> None:
+        self._used.clear()
+        self._bucket, self._sliding, self._mark = _Span(), _Span(), _Span()
+        self._first_ms = self._last_ms = -1
+        self._longest_ms = self._agreed = 0

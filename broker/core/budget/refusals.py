@@ -1,0 +1,26 @@
+"""What a server's refusal of a call shows; what a producer may not ask is in `schemas.refusals`."""
+
+from typing import Final
+
+from broker.core.answers.verdict import Meaning, Verdict
+from broker.core.budget.reservation import Reservation
+
+_TURNED_AWAY: Final = frozenset({Meaning.REJECTED, Meaning.AUTH, Meaning.NOT_THE_API})
+
+
+def explained(flight: Reservation, verdict: Verdict) -> bool:
+    """Whether a refusal names a limit that could not pay."""
+    stated = verdict.snapshot
+    if stated is not None and stated.used is not None:
+        return stated.project or stated.capacity - stated.used < (stated.requested or flight.amount(stated.metric))
+    return any(reading.remaining < flight.amount(reading.metric) for reading in verdict.readings)
+
+
+def took_nothing(verdict: Verdict) -> bool:
+    """Whether the server turned a call away before it looked at its limits, as far as is known.
+
+    OpenAI charges a 400 like an answer, and then its headers say so; 401 and 404 come without (facts/openai.md §2, §4).
+    Servers that never show limits cannot correct what was believed: without this, one typing error in `max_tokens`
+    would freeze such a limit for as long as that many tokens take to flow in.
+    """
+    return verdict.meaning in _TURNED_AWAY and not verdict.readings and verdict.snapshot is None

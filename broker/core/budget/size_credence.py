@@ -1,0 +1,122 @@
+"""Whether what an answer says of a limit's size is believed: not at once, if it is another size altogether.
+
+Headers and refusals correct the mirror, and a limit that has become too small for a request fails it without a call, so
+no later answer would correct that. A broken gateway could end a limit for good. So
+
+- a size that differs from the believed one by more than `JUMP_TIMES` is believed when a second answer in a row says the
+  same: a limit that was truly raised or cut says so in every answer;
+- a new size of tokens that the call did not fit is not believed, however often it comes: one that was admitted shows
+  that it is false, and one that was refused would have been called too large;
+- a size of tokens that only refusals, or a predecessor, have *said* slows calls down, and fails no request: neither as
+  too large nor as out of reach. It is proven by an admitted call that fits it and says it, and disproved by one that
+  does not fit it: the former size holds again. A limit that is said to hold one token still makes such a call as soon
+  as it is full, after its period at most.
+
+What a disbelieved answer says of the level is left out too; it speaks of another bucket.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Final
+
+from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MONTH_MS, SECOND_MS, TOKENS, Metric
+from broker.core.answers.verdict import Meaning, Verdict
+
+JUMP_TIMES: Final = 10
+"""OpenAI's tiers lie up to five times apart, and a tier is not skipped."""
+
+_APART_MS: Final = frozenset({SECOND_MS, HOUR_MS, DAY_MS, MONTH_MS})
+"""A limit of one of these periods stands beside that of a minute, which is as large as it is."""
+
+Bucket = tuple[Metric, int | None]
+"""A metric, and its period unless that is a minute or unknown."""
+
+
+class Credence:
+    """One limit's sizes, as believed and as claimed by the last answer that was not.
+
+    Attributes:
+        said: Sizes of tokens that are believed and not proven.
+        disproved: Those that the last answer has shown to be false, each with what was believed before, if anything.
+    """
+
+    def __init__(self, own: Collection[int | None] = ()) -> None:
+        """`own`: sizes of tokens that the operator has stated, which need no proof."""
+        self._own = own
+        self._believed: dict[Bucket, int] = {}
+        self._claimed: dict[Bucket, int] = {}
+        self._unproven: dict[Bucket, int | None] = {}  # what was believed before; None: nothing
+        self.said: frozenset[int] = frozenset()
+        self.disproved: dict[int, int | None] = {}
+
+    def inherit(self, capacity: int, period_ms: int) -> None:
+        """A predecessor has left a bucket of tokens of that size."""
+        if capacity in self._own:
+            return
+        bucket = TOKENS, period_ms if period_ms in _APART_MS else None
+        self._believed[bucket], self._unproven[bucket] = capacity, None
+        self._say()
+
+    def believable(self, verdict: Verdict, least: Callable[[], int]) -> Verdict:
+        """The verdict without what is not believed; `least` tells what its call took at least, by any law."""
+        if self._unproven or self.disproved:
+            self._disprove(verdict, least)
+        stated = verdict.snapshot
+        if stated is None and not verdict.readings:
+            return verdict
+        if verdict.meaning is Meaning.TOO_LARGE:
+            least = _nothing
+        admitted = verdict.meaning is Meaning.OK
+        kept = tuple(
+            [
+                each
+                for each in verdict.readings
+                if self._is_believed((each.metric, each.period_ms), each.capacity, least, admitted=admitted)
+            ]
+        )
+        if stated is not None and not self._is_believed(
+            (stated.metric, stated.period_ms), stated.capacity, least, admitted=admitted
+        ):
+            return replace(verdict, readings=kept, snapshot=None)
+        return verdict if len(kept) == len(verdict.readings) else replace(verdict, readings=kept)
+
+    def _is_believed(self, bucket: Bucket, capacity: int, least: Callable[[], int], *, admitted: bool) -> bool:
+        metric, period_ms = bucket
+        bucket = metric, period_ms if period_ms in _APART_MS else None
+        known = self._believed.get(bucket)
+        if capacity == known and bucket not in self._unproven:
+            self._claimed.pop(bucket, None)
+            return True
+        if metric is TOKENS and capacity < least():
+            return capacity == known  # a size that is believed anyway: what it says of the level is heard
+        near = known is None or (known <= capacity * JUMP_TIMES and capacity <= known * JUMP_TIMES)
+        if not near and not (admitted and bucket in self._unproven) and self._claimed.get(bucket) != capacity:
+            self._claimed[bucket] = capacity
+            return False
+        self._believed[bucket] = capacity
+        self._claimed.pop(bucket, None)
+        if admitted or capacity in self._own:
+            self._unproven.pop(bucket, None)
+        elif capacity != known:
+            self._unproven.setdefault(bucket, known)
+        self._say()
+        return True
+
+    def _disprove(self, verdict: Verdict, least: Callable[[], int]) -> None:
+        """An admitted call is no larger than any bucket that it was taken from."""
+        self.disproved = {}
+        if verdict.meaning is Meaning.OK:
+            false = [each for each in self._unproven if each[0] is TOKENS and self._believed[each] < least()]
+            for bucket in false:
+                former = self._unproven.pop(bucket)
+                self.disproved[self._believed.pop(bucket)] = former
+                if former is not None:
+                    self._believed[bucket] = former
+            self._say()
+
+    def _say(self) -> None:
+        self.said = frozenset([self._believed[bucket] for bucket in self._unproven if bucket[0] is TOKENS])
+
+
+def _nothing() -> int:
+    return 0

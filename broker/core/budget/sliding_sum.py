@@ -1,0 +1,60 @@
+"""What was charged in the last minute: an exact cap, and the numerator of utilisation.
+
+A bucket lets through up to twice its capacity in its first minute. An operator who writes "never more than 10,000
+tokens a minute" means any minute, so an own cap is a sliding sum. Payments within a slot share one entry, which bounds
+the memory; an entry expires with its slot's end, so the sum errs on the cautious side, by one slot.
+"""
+
+from collections import deque
+from typing import Final
+
+from broker.core.answers.rate_limit_headers import MINUTE_MS
+
+SLOT_MS: Final = 100
+
+
+class Window:
+    """The sum of payments within any `span_ms`."""
+
+    def __init__(self, span_ms: int = MINUTE_MS) -> None:
+        self._span_ms = span_ms
+        self._slots: deque[list[int]] = deque()  # [the slot's end, its sum], oldest first
+        self._sum = 0
+
+    def charged(self, now_ms: int) -> int:
+        """What has been paid in the `span_ms` up to now."""
+        while self._slots and self._slots[0][0] + self._span_ms <= now_ms:
+            self._sum -= self._slots.popleft()[1]
+        return self._sum
+
+    def pay(self, amount: int, now_ms: int) -> None:
+        """Add a payment."""
+        self._sum += amount
+        if self._slots and now_ms < self._slots[-1][0]:
+            self._slots[-1][1] += amount
+        else:
+            self.charged(now_ms)
+            self._slots.append([_slot_end(now_ms), amount])
+
+    def give_back(self, amount: int, paid_ms: int) -> None:
+        """A payment of then was none after all; where it has expired already, nothing is left to give."""
+        for slot in self._slots:
+            if slot[0] == _slot_end(paid_ms):
+                given = min(amount, slot[1])
+                slot[1] -= given
+                self._sum -= given
+                return
+
+    def payable_at(self, amount: int, cap: int, now_ms: int) -> int:
+        """The first millisecond at which `amount` more stays within `cap`; what is larger waits for an empty window."""
+        over = self.charged(now_ms) + min(amount, cap) - cap
+        for end_ms, paid in self._slots:
+            if over <= 0:
+                break
+            over -= paid
+            now_ms = max(now_ms, end_ms + self._span_ms)
+        return now_ms
+
+
+def _slot_end(at_ms: int) -> int:
+    return at_ms - at_ms % SLOT_MS + SLOT_MS

@@ -1,0 +1,259 @@
+"""Who a request is: the table by which duplicates, retries and replays are told apart.
+
+A producer that does not know whether its request arrived sends it again; the retrier puts parked requests back; an
+operator replays dead letters. All three look alike and must end differently: an unnoticed duplicate is paid twice, a
+swallowed retry or replay is lost (holes 31, 32). So identity is (id, run), and an attempt tells a retry from a
+duplicate.
+
+| arriving         | unknown | open                      | parked (attempt n)        | answered                    |
+|------------------|---------|---------------------------|---------------------------|-----------------------------|
+| first submission | TAKE    | JOIN                      | DONE                      | DONE                        |
+| retry, attempt m | TAKE    | JOIN                      | m > n TAKE, else DONE     | DONE                        |
+| replay, run r    | TAKE    | same run JOIN, other WAIT | same run DONE, other WAIT | Completed, or run >= r DONE |
+|                  |         |                           |                           | else TAKE                   |
+| other content    | TAKE    | CONFLICT                  | CONFLICT                  | CONFLICT                    |
+
+Where two rows meet: a retry of a replay is judged as a retry by its own run and as a replay by other runs. A first
+submission, or its retry, that finds a *later* run parked is DONE: that run exists only because this one was answered.
+
+What is open lives here and dies with the process; what was settled lives in `fates`, and in the ledger.
+"""
+
+from enum import Enum
+
+from broker.core.bounds import CANCEL_PATIENCE_MS, COPY_WITHIN_MS, OVERDUE_MAX
+from broker.core.identity.outcome_index import ATTEMPT_MAX, Awaited, Fate, Fates, Identity, Known, Overdue
+from broker.core.identity.pending_cancels import Cancel, WaitingCancels
+
+__all__ = ["Awaited", "Fate", "Identities", "Identity", "Judgement", "Overdue"]
+
+
+class Judgement(Enum):
+    """What to do with a record that arrives."""
+
+    TAKE = "take"  # open it: it is a request of its own
+    JOIN = "join"  # its like is open: judge it again when that one is settled
+    WAIT = "wait"  # another run is under way: judge it again when that one is settled
+    DONE = "done"  # publish nothing, its offset is done
+    CONFLICT = "conflict"  # the id belongs to another request: no outcome under it; it fails under one of its own
+
+
+class Identities:
+    """What is open here, and what became of every id within the window. Instants are wall-clock milliseconds."""
+
+    def __init__(
+        self,
+        *,
+        window_ms: int,
+        ids_max: int,
+        patience_ms: int = CANCEL_PATIENCE_MS,
+        copy_within_ms: int = COPY_WITHIN_MS,
+    ) -> None:
+        """`patience_ms`: how long a cancel waits for its request, and a request may be parked: the longest deadline.
+
+        `copy_within_ms` after its deadline no copy of a parked request comes any more.
+        """
+        self.cancels = WaitingCancels(window_ms=window_ms, patience_ms=patience_ms)
+        self._open: dict[bytes, tuple[Identity, int]] = {}
+        self._failing: dict[bytes, Identity] = {}  # overdue: the transaction under way fails them
+        self._fates = Fates(
+            window_ms=window_ms, ids_max=ids_max, patience_ms=patience_ms, copy_within_ms=copy_within_ms
+        )
+        self._kept_max = ids_max // 2
+
+    def __len__(self) -> int:
+        return len(self._fates)
+
+    @property
+    def parked_count(self) -> int:
+        """Ids with a copy on its way: parked, or withdrawn while parked."""
+        return self._fates.kept
+
+    @property
+    def kept(self) -> int:
+        """What no age pushes out, so that the ledger must hear of it again: parked ids, and cancels that wait."""
+        return self._fates.kept + len(self.cancels)
+
+    @property
+    def may_park(self) -> bool:
+        """Whether one more may park: what is parked is kept until it is answered, so it is bounded (PROTOCOL 5)."""
+        return self._fates.kept + len(self.cancels) < self._kept_max
+
+    @property
+    def evicted(self) -> int:
+        """How many answers `ids_max` has pushed out before their time."""
+        return self._fates.evicted
+
+    def judge(self, identity: Identity, attempt: int) -> Judgement:
+        """The table. `attempt` is 0 for a submission or a replay, above 0 for the retrier's record."""
+        opened = self._open.get(identity.id_hash)
+        if opened is None:
+            known = self._fates.find(identity.id_hash)
+            return Judgement.TAKE if known is None else _judge_settled(identity, attempt, known)
+        first, _ = opened
+        if first.fingerprint != identity.fingerprint:
+            return Judgement.CONFLICT
+        return Judgement.JOIN if identity.run in (0, first.run) else Judgement.WAIT
+
+    def recognise(self, identity: Identity, attempt: int) -> Judgement:
+        """The table; what it says to take is open from now on."""
+        judgement = self.judge(identity, attempt)
+        if judgement is Judgement.TAKE:
+            self._open[identity.id_hash] = identity, attempt if attempt < ATTEMPT_MAX else ATTEMPT_MAX
+        return judgement
+
+    def knows(self, id_hash: bytes) -> bool:
+        """Whether the id is open, parked or answered."""
+        return id_hash in self._open or id_hash in self._fates
+
+    def knows_run(self, id_hash: bytes, run: int) -> bool:
+        """Whether that run of the id, or a later one, is open, parked or answered."""
+        opened, known = self._open.get(id_hash), self._fates.find(id_hash)
+        return (opened is not None and opened[0].run >= run) or (known is not None and known.run >= run)
+
+    def fate(self, id_hash: bytes) -> tuple[Fate, int, int] | None:
+        """Fate, run and attempt as last settled; the id can be open besides (a retry, a replay)."""
+        known = self._fates.find(id_hash)
+        return known and (known.fate, known.run, known.attempt)
+
+    def is_answered(self, identity: Identity) -> bool:
+        """Whether this (id, run) has an outcome, or its id has one that rules it out."""
+        known = self._fates.find(identity.id_hash)
+        return known is not None and _is_answered(identity, known)
+
+    def is_settled(self, identity: Identity, attempt: int) -> bool:
+        """Whether a record that is still in memory is over: answered, or parked by a leader in between."""
+        return _judge_settled(identity, attempt, self._fates.find(identity.id_hash)) is Judgement.DONE
+
+    def parked(self, id_hash: bytes) -> tuple[Identity, int] | None:
+        """The run of this id that is parked, and the attempts made for it; None if none is."""
+        known = self._fates.find(id_hash)
+        if known is None or known.fate is not Fate.PARKED:
+            return None
+        return Identity(id_hash, known.run, known.fingerprint), known.attempt
+
+    def tenant_of_parked(self, id_hash: bytes) -> bytes:
+        """The mark of the tenant whose request is parked under this id; empty: not known, or none is parked."""
+        awaited = self._fates.awaited(id_hash)
+        return b"" if awaited is None else awaited.tenant_mark
+
+    def returns(self, identity: Identity, attempt: int) -> bool:
+        """Whether this is the copy of a request that was cancelled while parked: it is DONE, and no other will come."""
+        known = self._fates.find(identity.id_hash)
+        if known is None or known.fate is not Fate.WITHDRAWN:
+            return False
+        return identity.run == known.run and attempt > known.attempt
+
+    def fail_overdue(self, now_ms: int) -> list[Overdue]:
+        """Parked requests to be failed in the next transaction: their copies should have come back long ago.
+
+        They are open until that is committed, so that a copy which comes meanwhile joins them.
+        """
+        found = [each for each in self._fates.overdue(now_ms) if each.identity.id_hash not in self._open]
+        for each in found[:OVERDUE_MAX]:
+            self._failing[each.identity.id_hash] = each.identity
+            self.open(each.identity, each.attempts + 1)
+        return found[:OVERDUE_MAX]
+
+    def is_failing(self, id_hash: bytes) -> bool:
+        """Whether the transaction under way fails this id since its copy did not come back."""
+        return id_hash in self._failing
+
+    def forget_expected(self) -> None:
+        """What was to be committed is unknown, or another leader's business: nothing of it is expected any more."""
+        self.cancels.forget_expected()
+        for identity in self._failing.values():
+            self.forget_open(identity)
+        self._failing.clear()
+
+    def was_overdue(self, id_hash: bytes) -> bool:
+        """Whether what was parked under this id was Failed for its deadline while its copy was away."""
+        awaited = self._fates.awaited(id_hash)
+        return awaited is not None and awaited.overdue
+
+    def awaits(self, told: Awaited) -> None:
+        """What the ledger tells of a copy that is on its way: our own line, or another leader's."""
+        self._fates.awaits(told)
+
+    def awaited(self, id_hash: bytes) -> Awaited | None:
+        """What is known of the copy of this id that is on its way."""
+        return self._fates.awaited(id_hash)
+
+    def open(self, identity: Identity, attempt: int) -> None:
+        """The record was taken, as `judge` said."""
+        judgement = self.recognise(identity, attempt)
+        assert judgement is Judgement.TAKE
+
+    def open_ids(self) -> list[bytes]:
+        """The ids that are open."""
+        return list(self._open)
+
+    def forget_open(self, identity: Identity) -> None:
+        """The record is dropped without a fate: leadership is lost, or its offset is somebody else's."""
+        opened = self._open.get(identity.id_hash)
+        if opened is not None and opened[0].run == identity.run:
+            del self._open[identity.id_hash]
+
+    def clear_open(self) -> None:
+        """Nothing is open here any more."""
+        self._open.clear()
+
+    def settle(self, identity: Identity, attempt: int, fate: Fate, at_ms: int) -> None:
+        """A fate that is committed: our own, or one that the ledger tells, in whatever order and however often.
+
+        PARKED carries at least the attempt of the record that it parks: a lower one is old news to an open retry.
+        """
+        opened = self._open.get(identity.id_hash)
+        if opened is not None and opened[0].run == identity.run and (fate is not Fate.PARKED or attempt >= opened[1]):
+            del self._open[identity.id_hash]
+            self._failing.pop(identity.id_hash, None)
+        self._fates.record(identity, attempt, fate, at_ms)
+
+    def wait_for_request(self, cancel: Cancel, at_ms: int) -> None:
+        """A ledger line says that this cancel waits. They yield to what is parked: the oldest goes, and is counted."""
+        self.cancels.record(cancel, at_ms)
+        self.cancels.shrink(self._kept_max - self._fates.kept)
+
+    def expire(self, now_ms: int) -> None:
+        """Forget the answers that have left the window."""
+        self._fates.expire(now_ms)
+
+    def window_reached_ms(self, now_ms: int) -> int:
+        """How far back every answer is known: the window, or less where `ids_max` cut it short."""
+        return self._fates.window_reached_ms(now_ms)
+
+    @property
+    def retells(self) -> bool:
+        """Whether something must be recorded again since the ledger is gone: there is a transaction to be made."""
+        return bool(self._fates.untold)
+
+    def retell(self, now_ms: int) -> None:
+        """The ledger is gone: everything that it told must stand in the new one."""
+        self._fates.retell(now_ms)
+        self.cancels.retell()
+
+    def renewals(self, now_ms: int) -> list[tuple[Identity, int, Fate]]:
+        """What must stand in the ledger once more: ids with a copy on its way, twice a window, in batches.
+
+        `settle` them when they are committed; until then each call names them again.
+        """
+        return self._fates.renewals(now_ms)
+
+
+def _judge_settled(identity: Identity, attempt: int, known: Known | None) -> Judgement:
+    """The table without its column "open"."""
+    if known is None:
+        return Judgement.TAKE
+    if known.fingerprint != identity.fingerprint:
+        return Judgement.CONFLICT
+    if known.fate is not Fate.PARKED:
+        return Judgement.DONE if _is_answered(identity, known) else Judgement.TAKE
+    if known.run == identity.run:
+        return Judgement.TAKE if attempt > known.attempt else Judgement.DONE
+    return Judgement.WAIT if identity.run else Judgement.DONE
+
+
+def _is_answered(identity: Identity, known: Known) -> bool:
+    if known.fate is Fate.PARKED:
+        return known.run > identity.run
+    return known.fate is Fate.COMPLETED or known.run >= identity.run

@@ -1,0 +1,394 @@
+"""Who is next for one limit: strict preference between lanes, with a floor for the patient ones.
+
+Every limit has queues of its own, so that a limit that cannot pay holds up nobody who draws on another. Within one:
+
+- The first lane in order that has somebody waiting is served first; its head holds its place even if it cannot pay
+  yet, because letting others pass would delay it.
+- A lane with a floor earns credit, in tokens, whenever somebody is served while it waits: `floor` of the charge, and
+  pays with it when it is served itself. Once its credit covers its head, that head is next, whatever waits above. So
+  bulk gets its share and never starves, and an urgent lead waits for one such head at most.
+- A lane with a ceiling owes the others likewise what it takes beyond it while they wait: once that covers the head of
+  the next lane, that one is next. While nobody else waits it may take all.
+- A lane must leave the reserves of the idle lanes above it untouched. A lane that waits has its reserve in use: were
+  it kept as well, a head that is owed would first wait for the bucket to fill, and the urgent lead behind it too.
+
+- A request whose deadline is near may go in the turn of the lane directly above, see `broker.core.lanes.nearing`.
+
+Tokens throughout, never requests. Shares are parts per million, to stay with integers. Who is first within a lane is
+said in `broker.core.lanes.fair_queue`; who goes last, because no answer would come in time, in `broker.core.lanes.late`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, pairwise
+
+from broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
+from broker.core.lanes.durations import Durations
+from broker.core.lanes.fair_queue import Fair
+from broker.core.lanes.late import Late
+from broker.core.lanes.nearing import Nearing
+from broker.core.lanes.tenant_queue import Line
+from broker.core.lanes.tenants import Tenants
+from broker.core.pricing.laws import Prices
+from broker.core.pricing.markup import PPM
+from broker.core.ticket import WAITING, Ticket
+from broker.core.value import value
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRule:
+    """How one lane shares.
+
+    Attributes:
+        name: The lane's name.
+        order: Preference; the smallest is served first.
+        reserve_ppm: Share of each limit's capacity that lanes after this one may not touch.
+        floor_ppm: Share of the tokens admitted while it waits that it gets at least.
+        ceiling_ppm: Share of the tokens admitted while others wait that it gets at most.
+        lift_ppm: Share of what lanes above are served that its requests with near deadlines may take beside them.
+        buffer_max: Records of this lane held in memory, all limits together.
+        buffer_bytes_max: The same in bytes of memory, as they are decoded.
+        serial: Of one ordering key one request at a time, to its end; nothing is parked.
+    """
+
+    name: str
+    order: int
+    reserve_ppm: int
+    floor_ppm: int
+    buffer_max: int
+    buffer_bytes_max: int
+    ceiling_ppm: int = PPM
+    serial: bool = False
+    lift_ppm: int = 0
+
+
+@value
+class Pick:
+    """The ticket whose turn it is, and the share of the bucket it must leave."""
+
+    ticket: Ticket
+    keep_ppm: int
+
+
+class LaneQueue:
+    """One lane's waiting tickets for one limit.
+
+    Attributes:
+        count: How many.
+        head: Who was first when last asked for; None if that has left, or nobody could go.
+        late: Those who will probably not be answered in time any more.
+        nearing: Those of whom that will soon be so.
+        credit_ppm_tokens: What its floor owes it.
+        excess_ppm_tokens: What it took beyond its ceiling while others waited.
+        largest: The largest charge of all that were served and all heads since it began to wait.
+    """
+
+    def __init__(self, rule: LaneRule, tenants: Tenants) -> None:
+        self.rule = rule
+        self.head: Ticket | None = None
+        self.late = Late(tenants)
+        self.nearing = Nearing(rule.lift_ppm)
+        self.credit_ppm_tokens = 0
+        self.excess_ppm_tokens = 0
+        self.largest = 0
+        self.waiting_tokens = 0
+        self.waiting_bytes = 0
+        self.count = 0
+        self._tenants = tenants
+        self._lines: Fair | None = None  # made with the first ticket: most limits know one lane
+
+    @property
+    def _fair(self) -> Fair:
+        if self._lines is None:
+            self._lines = Fair(self._tenants)
+        return self._lines
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def tokens_in_time(self) -> int:
+        """What those who wait and are not late will be charged."""
+        return self.waiting_tokens - self.late.tokens
+
+    def append(self, ticket: Ticket, *, front: bool = False) -> None:
+        """Line up a waiting ticket; a retry comes back to the front of its tenant's line."""
+        assert ticket.state is WAITING
+        assert not ticket.queued
+        ticket.queued = True
+        self._fair.add(ticket, front=front)
+        self.head = None  # it may be another now
+        self.count += 1
+        self.waiting_tokens += ticket.charge
+        self.waiting_bytes += ticket.buffer_bytes
+
+    def next(self, now_ms: int) -> Ticket | None:
+        """Who is first; None if nobody waits, or the caps of all their tenants are reached."""
+        self.head = self._fair.next(now_ms) or self.late.next(now_ms)
+        return self.head
+
+    def demote(self, ticket: Ticket) -> None:
+        """A ticket that waits is late: it goes after all who are not."""
+        self._fair.remove(ticket)
+        self.late.add(ticket)
+        self.head = None
+
+    def opens_at(self) -> int | None:
+        """When a cap that keeps somebody out gives way, if that is a matter of time."""
+        return None if self._lines is None else self._lines.opens_at()
+
+    def line(self, tenant: str) -> Line:
+        """The line of a tenant with somebody waiting here."""
+        return self._fair.line(tenant)
+
+    def first(self, count_max: int) -> Iterator[Ticket]:
+        """Some from the front, tenant by tenant."""
+        return islice(chain(chain.from_iterable(self._fair.lines()), self.late), count_max)
+
+    def last(self, count_max: int) -> Iterator[Ticket]:
+        """Some from the end, the last one of a line first."""
+        return islice(chain(self.late, chain.from_iterable(map(reversed, self._fair.lines()))), count_max)
+
+    def serve(self, ticket: Ticket) -> None:
+        """A ticket leaves to be called."""
+        if ticket.late:
+            self.late.remove(ticket)
+        else:
+            self._fair.serve(ticket)
+        self._gone(ticket)
+
+    def remove(self, ticket: Ticket) -> None:
+        """A ticket leaves otherwise: expired, cancelled or parked."""
+        if ticket.late:
+            self.late.remove(ticket)
+        else:
+            self._fair.remove(ticket)
+        self._gone(ticket)
+
+    def reprice(self, price: Callable[[Prices], int]) -> None:
+        """Price again who waits, but for what the server itself has priced."""
+
+        def charge(ticket: Ticket) -> int:
+            return ticket.charge if ticket.stated else price(ticket.candidate.prices)
+
+        self._fair.reprice(charge)
+        self.late.reprice(charge)
+        self.waiting_tokens = self.late.tokens + sum(line.tokens for line in self._fair.lines())
+
+    def is_sound(self) -> bool:
+        """Whether it counts what it holds."""
+        held = [*self.first(self.count + 1)]
+        tokens, weight = sum(each.charge for each in held), sum(each.buffer_bytes for each in held)
+        return (len(held), tokens, weight) == (self.count, self.waiting_tokens, self.waiting_bytes)
+
+    def owed(self, head: Ticket) -> bool:
+        """True when its credit covers its head."""
+        return self.credit_ppm_tokens >= head.charge * PPM > 0
+
+    def gives_way(self, head: Ticket) -> bool:
+        """True when it has taken so much beyond its ceiling that another's head is covered."""
+        return self.excess_ppm_tokens >= head.charge * PPM > 0
+
+    def noted(self, charge: int, *, own: bool) -> None:
+        """Somebody is served while this lane waits, of this lane or of another: what its floor owes it changes."""
+        share_ppm = self.rule.floor_ppm - PPM if own else self.rule.floor_ppm
+        self.credit_ppm_tokens = self._within(self.credit_ppm_tokens + charge * share_ppm)
+
+    def exceeds(self, charge: int, *, own: bool) -> None:
+        """Somebody is served while this lane and others wait: what it takes beyond its ceiling changes."""
+        share_ppm = PPM - self.rule.ceiling_ppm if own else -self.rule.ceiling_ppm
+        self.excess_ppm_tokens = self._within(self.excess_ppm_tokens + charge * share_ppm)
+
+    def _within(self, ppm_tokens: int) -> int:
+        """No debt, and no more than a few charges; of the largest, or small heads would not get what large ones owe."""
+        if ppm_tokens <= 0:
+            return 0
+        return min(ppm_tokens, self.largest * PPM * CREDIT_CHARGES_MAX)
+
+    def _gone(self, ticket: Ticket) -> None:
+        ticket.queued = False
+        if ticket is self.head:
+            self.head = None
+        self.count -= 1
+        self.waiting_tokens -= ticket.charge
+        self.waiting_bytes -= ticket.buffer_bytes
+        if not self.count:
+            self.credit_ppm_tokens = self.excess_ppm_tokens = self.largest = 0  # an idle lane saves up nothing
+
+
+class Lanes:
+    """The lanes of one limit, in order of preference.
+
+    Attributes:
+        durations: How long calls take of late.
+        probes: Calls of each lane that were probes since its breaker, or the account's, opened.
+    """
+
+    def __init__(self, rules: Sequence[LaneRule], tenants: Tenants) -> None:
+        in_order = sorted(rules, key=lambda rule: rule.order)
+        self.durations = Durations()
+        self._queues = {rule.name: LaneQueue(rule, tenants) for rule in in_order}
+        self._in_order = tuple(self._queues.values())
+        self._owing = any(rule.floor_ppm or rule.ceiling_ppm < PPM for rule in rules)
+        self._below = dict(pairwise(self._in_order))
+        self._tenants = tenants
+        self._hurrying = False  # somebody may be near
+        self._lifted: Ticket | None = None
+        self.probes: dict[str, int] = {}
+
+    def queue(self, lane: str) -> LaneQueue:
+        """The queue of one lane."""
+        return self._queues[lane]
+
+    def pick(self, now_ms: int) -> Pick | None:
+        """Whose turn it is: a lane that is owed its floor, else the first that waits and need not give way."""
+        found: tuple[LaneQueue, Pick] | None = None
+        keep_ppm, capping = 0, self._tenants.capping
+        self._lifted = None
+        for queue in self._in_order:
+            head = queue.head
+            if queue.count and (head is None or capping):
+                head = queue.next(now_ms)
+            if head is None:
+                keep_ppm += queue.rule.reserve_ppm
+            elif queue.credit_ppm_tokens and queue.owed(head):
+                return Pick(head, keep_ppm)
+            elif found is None or (found[0].excess_ppm_tokens and found[0].gives_way(head)):
+                found = queue, Pick(head, keep_ppm)
+        if found is None:
+            return None
+        return (self._hurrying and self._lift(*found, now_ms)) or found[1]
+
+    def hurry(self, ticket: Ticket, now_ms: int) -> int:
+        """The deadline of a ticket is near: lift it, or let others pass if it is late; returns when to look again."""
+        queue, late_at_ms = self._queues[ticket.source.partition.lane], self.durations.late_at(ticket)
+        waits = ticket.queued and not ticket.late
+        if late_at_ms <= now_ms:
+            if waits:
+                queue.demote(ticket)
+            return ticket.candidate.deadline_ms
+        if waits and queue.rule.lift_ppm:
+            queue.nearing.add(ticket)
+            self._hurrying = True
+        return late_at_ms
+
+    def late(self) -> Iterator[tuple[Line, int]]:
+        """Who is late, lane by lane, and the tokens of those who go before them."""
+        return ((queue.late.line, queue.tokens_in_time) for queue in self._in_order if queue.late)
+
+    def _lift(self, above: LaneQueue, turn: Pick, now_ms: int) -> Pick | None:
+        """Who of the lane below goes in this turn instead, for its deadline."""
+        below = self._below.get(above)
+        ticket = None if below is None else below.nearing.lifted()
+        if ticket is None or not self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms):
+            return None
+        self._lifted = ticket
+        return Pick(ticket, turn.keep_ppm)
+
+    def _hurried(self, ticket: Ticket, own: LaneQueue) -> None:
+        """A ticket is being called while others are near: what they may take of its lane changes."""
+        below = self._below.get(own)
+        while below is not None:
+            below.nearing.earn(ticket.charge)
+            below = self._below.get(below)
+        if ticket is self._lifted:
+            own.nearing.pay(ticket.charge)
+        self._hurrying = any(queue.nearing for queue in self._in_order)
+
+    def kept_ppm(self, lane: str) -> int:
+        """The share of each bucket that calls of that lane must leave: the reserves of the idle lanes above it."""
+        order = self._queues[lane].rule.order
+        above = (queue for queue in self._in_order if queue.rule.order < order and not queue.count)
+        return sum(queue.rule.reserve_ppm for queue in above)
+
+    def foremost(self, now_ms: int) -> Pick | None:
+        """The head of the most urgent lane that waits; floors, ceilings and near deadlines do not count."""
+        keep_ppm = 0
+        self._lifted = None
+        for queue in self._in_order:
+            head = queue.next(now_ms) if queue.count else None
+            if head is not None:
+                return Pick(head, keep_ppm)
+            keep_ppm += queue.rule.reserve_ppm
+        return None
+
+    def probe(self, now_ms: int) -> Pick | None:
+        """The request that tries whether the server works again: the cheapest in front of the lane whose turn it is.
+
+        The most urgent lane has the first turn, since its requests would wait for the answer to another lane's probe.
+        Lanes take turns (`turn`), and a request that has been called less often goes first, because one that makes the
+        server fail must not be every probe. A probe may use every reserve.
+        """
+        waiting = [queue for queue in self._in_order if queue.count]
+        for queue in sorted(waiting, key=lambda queue: self.turn(queue.rule.name)):
+            fronts = queue.first(PROBES_LOOKED_AT)
+            free = [each for each in fronts if self._tenants.is_free(each.candidate.tenant, each.charge, now_ms)]
+            if free:
+                return Pick(min(free, key=lambda ticket: (ticket.calls, ticket.charge)), 0)
+        return None
+
+    def probed(self, lane: str) -> None:
+        """A call of that lane leaves as a probe."""
+        self.probes[lane] = self.probes.get(lane, 0) + 1
+
+    def turn(self, lane: str) -> tuple[int, int]:
+        """A lane's rank for the next probe; the smallest is next. The first lane has twice as many as the second."""
+        place = 1 + [*self._queues].index(lane)
+        return (1 + self.probes.get(lane, 0)) * place, place
+
+    def served(self, ticket: Ticket, now_ms: int) -> None:
+        """A ticket is being called: it leaves its queue, and what floors and ceilings owe changes."""
+        own, charge = self._queues[ticket.source.partition.lane], ticket.charge
+        if self._owing and (own.count > 1 or self._others_wait(own)):  # else its lane falls idle, and all owe nothing
+            self._owe(own, charge, now_ms)
+        own.serve(ticket)
+        if self._hurrying:
+            self._hurried(ticket, own)
+        if self._tenants.capping:
+            self._tenants.called(ticket.candidate.tenant, charge, now_ms)
+
+    def _others_wait(self, own: LaneQueue) -> bool:
+        """Whether somebody waits in another lane."""
+        for queue in self._in_order:  # noqa: SIM110 — asked for each call
+            if queue.count and queue is not own:
+                return True
+        return False
+
+    def _owe(self, own: LaneQueue, charge: int, now_ms: int) -> None:
+        """What floors and ceilings owe changes."""
+        waiting, largest = [], charge
+        for queue in self._in_order:
+            head = queue.head
+            if head is None and queue.count:  # a pick has looked no further than whose turn it is
+                head = queue.next(now_ms)
+            if head is not None:
+                waiting.append(queue)
+                if head.charge > largest:
+                    largest = head.charge
+        with_others = len(waiting) > 1 or own not in waiting
+        for queue in waiting:
+            if queue.largest < largest:
+                queue.largest = largest
+            if queue.rule.floor_ppm:
+                queue.noted(charge, own=queue is own)
+            if with_others and queue.rule.ceiling_ppm < PPM:
+                queue.exceeds(charge, own=queue is own)
+
+    def opens_at(self) -> int | None:
+        """When a tenant's cap that keeps somebody out gives way, if that is a matter of time."""
+        instants = (queue.opens_at() for queue in self._in_order)
+        return min((at_ms for at_ms in instants if at_ms is not None), default=None)
+
+    def reprice(self, price: Callable[[Prices], int]) -> None:
+        """Price again who waits."""
+        for queue in self._in_order:
+            if queue.count:
+                queue.reprice(price)
+
+    def counted(self) -> int:
+        """How many wait for this limit, found one by one; -1 if a queue counts other than it holds."""
+        return -1 if any(not queue.is_sound() for queue in self._in_order) else self.waiting()
+
+    def waiting(self) -> int:
+        """How many wait for this limit."""
+        return sum(map(len, self._in_order))

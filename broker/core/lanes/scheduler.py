@@ -1,0 +1,339 @@
+"""The limits in play: each with its budget and its lanes, so that none waits for another's money.
+
+What they do share is the number of calls in flight. So they are asked in turn, the one served last at the end: a limit
+that can always pay does not take every call that another could have.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+
+from broker.core.bounds import LIMITS_LOOKED_AT, LIMITS_MAX, LIMITS_RESTING_MAX, REACH_EVERY_MS
+from broker.core.budget.account import Account
+from broker.core.budget.budget import Budget, Checkpoint
+from broker.core.lanes.lanes import LaneRule, Lanes, Pick
+from broker.core.lanes.ordering_keys import Order
+from broker.core.lanes.reachability import Reach, out_of_time
+from broker.core.lanes.tenants import Tenants
+from broker.core.ticket import Candidate, Ticket
+
+
+class LimitDesk:
+    """One limit: the mirror of its buckets, and who waits for it."""
+
+    def __init__(self, budget: Budget, lanes: Lanes) -> None:
+        self.budget = budget
+        self.lanes = lanes
+        self._version = budget.tariff.version
+        self._crowded: tuple[Ticket, int] | None = None  # who has no room beside the reserve, and since when it is next
+
+    def reprice(self) -> None:
+        """Price those who wait by what is believed now, if that has changed."""
+        if self._version != self.budget.tariff.version:
+            self._version = self.budget.tariff.version
+            self.lanes.reprice(self.budget.tariff.price)
+
+    def least(self, ticket: Ticket) -> int:
+        """What a call of it takes at least, by any law that may still hold."""
+        return ticket.charge if ticket.stated else self.budget.tariff.least(ticket.candidate.prices)
+
+    def pick(self, now_ms: int) -> Pick | None:
+        """The next request. Before the first answer it is that of the most urgent lane, whatever others are owed."""
+        return self.lanes.pick(now_ms) if self.budget.believed else self.lanes.foremost(now_ms)
+
+    def next(self, now_ms: int, *, probe: bool) -> tuple[Pick, int] | None:
+        """The next request and when it can be called; None if none waits, or an answer must come first.
+
+        A limit whose breaker is open is probed, and so is a whole account (`probe`). Which request is the probe is
+        decided when the rest is over.
+        """
+        self.reprice()
+        breaker = self.budget.breaker
+        if breaker.closed and not probe:
+            pick = self.pick(now_ms)
+            if self.lanes.probes:
+                self.lanes.probes.clear()
+        elif (rests_until_ms := breaker.rests_until(now_ms)) > now_ms:
+            pick = self.lanes.pick(now_ms)
+            return None if pick is None else (pick, rests_until_ms)
+        else:
+            pick = self.lanes.probe(now_ms)
+        if pick is None:
+            return None
+        ticket = pick.ticket
+        at_ms = self.budget.payable_at(
+            ticket.charge, now_ms, keep_ppm=pick.keep_ppm, stated=ticket.stated, lane_order=ticket.lane_order
+        )
+        if at_ms is not None and at_ms > now_ms and pick.keep_ppm:
+            at_ms = min(at_ms, self._beside_nobody(pick, now_ms) or at_ms)
+        return None if at_ms is None else (pick, at_ms)
+
+    def _beside_nobody(self, pick: Pick, now_ms: int) -> int | None:
+        """When a head that has no room beside the reserve of others may use it: it has waited for a full refill.
+
+        Else it would wait for a bucket that is quite full, which never comes while somebody above it spends.
+        """
+        ticket = pick.ticket
+        refill_ms = self.budget.refill_beside(ticket.charge, pick.keep_ppm, stated=ticket.stated)
+        if not refill_ms:
+            return None
+        if self._crowded is None or self._crowded[0] is not ticket:
+            self._crowded = ticket, now_ms
+        waited_ms = self._crowded[1] + refill_ms
+        if waited_ms > now_ms:
+            return waited_ms
+        return self.budget.payable_at(ticket.charge, now_ms, stated=ticket.stated)
+
+
+class Limits:
+    """Every limit somebody has asked for, made when it is first needed."""
+
+    def __init__(
+        self, rules: Sequence[LaneRule], make_budget: Callable[[str, int], Budget], tenants: Tenants | None = None
+    ) -> None:
+        """Without `tenants` all are alike."""
+        self.tenants = tenants or Tenants()
+        self._rules = rules
+        self._make_budget = make_budget
+        self._order = Order([rule.name for rule in rules if rule.serial])
+        self._desks: dict[str, LimitDesk] = {}
+        self._turns: OrderedDict[LimitDesk, None] = (
+            OrderedDict()
+        )  # with requests that wait; the one served last is last
+        self._unnamed: OrderedDict[str, None] = OrderedDict()  # no settings name them; looked at last, or new: last
+        self._stirred = False  # whether a call has changed who is next at another limit
+        self._wake_at: int | None = None
+        self._waiting = 0
+        self._reach = Reach()
+        self._look_at_ms = 0
+        self.account = Account()
+
+    def desk(self, limit: str, now_ms: int) -> LimitDesk:
+        """The desk of a limit."""
+        desk = self._desks.get(limit)
+        if desk is None:
+            self._make_room(now_ms)
+            desk = self._desks[limit] = LimitDesk(self._make_budget(limit, now_ms), Lanes(self._rules, self.tenants))
+            if not desk.budget.settings.named:
+                self._unnamed[limit] = None
+        return desk
+
+    def clear(self) -> None:
+        """Forget every limit: whoever led meanwhile knows better how full they are."""
+        self._desks.clear()
+        self._turns.clear()
+        self._unnamed.clear()
+        self._order.clear()
+        self._wake_at = None
+        self._waiting = 0
+        self._reach = Reach()
+        self.account = Account()
+
+    def _make_room(self, now_ms: int) -> None:
+        """Forget limits that no settings name and no request needs now, once there are too many."""
+        for _ in range(min(LIMITS_LOOKED_AT, len(self._unnamed))):
+            if len(self._desks) < LIMITS_MAX:
+                return
+            name = next(iter(self._unnamed))
+            self._unnamed.move_to_end(name)
+            desk = self._desks[name]
+            if desk in self._turns or desk.budget.inflight:
+                continue
+            if len(self._desks) >= LIMITS_RESTING_MAX or _is_free(desk.budget, now_ms):
+                del self._desks[name]
+                del self._unnamed[name]
+
+    def desks(self) -> dict[str, LimitDesk]:
+        """All of them, by name."""
+        return self._desks
+
+    def enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
+        """Line up a ticket for its limit, as soon as those of its ordering key before it have started.
+
+        `front`: it has waited before; meanwhile one before it may have been turned back, or have let it line up.
+        """
+        if ticket.candidate.order:
+            may_start = not (ticket.queued or self._order.must_wait(ticket)) if front else self._order.join(ticket)
+            if not may_start:
+                return
+        self._line_up(ticket, now_ms, front=front)
+
+    def turn_back(self, ticket: Ticket) -> None:
+        """Its call was not sent: those of its ordering key that come after it wait for it again."""
+        follower = self._order.turned_back(ticket) if ticket.candidate.order else None
+        if follower is not None and follower.queued:
+            self.put_off(follower)
+
+    def _line_up(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
+        candidate = ticket.candidate
+        desk = self.desk(candidate.limit, now_ms)
+        if not ticket.stated:
+            ticket.charge = desk.budget.tariff.price(candidate.prices)
+        queue = desk.lanes.queue(ticket.source.partition.lane)
+        ticket.lane_order = queue.rule.order
+        queue.append(ticket, front=front)
+        self._turns.setdefault(desk, None)
+        self._waiting += 1
+        self._reach.came(ticket, queue.line(candidate.tenant), desk.budget, desk.least, now_ms)
+        if front and desk.lanes.durations.near_at(ticket) <= now_ms:
+            desk.lanes.hurry(ticket, now_ms)
+
+    def out_of_reach(self, now_ms: int) -> list[Ticket]:
+        """Those whose turn cannot come before their deadline, whatever happens."""
+        planned_ms = self._reach.look_at_ms
+        lost = self._reach.lost(now_ms) if planned_ms is not None and planned_ms <= now_ms else []
+        if now_ms >= self._look_at_ms:
+            self._look_at_ms = now_ms + REACH_EVERY_MS
+            for desk in self._turns:
+                inflow = desk.budget.inflow(desk.least, now_ms)
+                for line, ahead in desk.lanes.late():
+                    lost += out_of_time(line, ahead, inflow)
+        return lost
+
+    def near_at(self, ticket: Ticket) -> int:
+        """When a ticket that has lined up is in a hurry."""
+        return self._desks[ticket.candidate.limit].lanes.durations.near_at(ticket)
+
+    def hurry(self, ticket: Ticket, now_ms: int) -> int:
+        """Its deadline is near: see `Lanes.hurry`. Nothing is to be done for one whose limit nobody needs."""
+        desk = self._desks.get(ticket.candidate.limit)
+        return ticket.candidate.deadline_ms if desk is None else desk.lanes.hurry(ticket, now_ms)
+
+    def answered(self, ticket: Ticket, now_ms: int) -> None:
+        """A call of it was answered: others may take as long."""
+        desk = self._desks.get(ticket.candidate.limit)
+        if desk is not None:
+            desk.lanes.durations.add(now_ms - ticket.called_ms)
+
+    def too_large(self, ticket: Ticket, now_ms: int) -> int | None:
+        """What one call would take at least, if the limit can never hold so much; else None.
+
+        By no law that may still hold: a request is not failed for a law that is believed for want of evidence.
+        """
+        desk = self.desk(ticket.candidate.limit, now_ms)
+        if not ticket.stated and desk.budget.fits(max(ticket.candidate.prices.tokens)):
+            return None
+        charge = desk.least(ticket)
+        return None if desk.budget.fits(charge) else charge
+
+    def withdraw(self, ticket: Ticket, now_ms: int) -> None:
+        """A ticket leaves its line, if it stands in one, and its place in the order of its key."""
+        if ticket.queued:
+            self.put_off(ticket)
+        if isinstance(ticket.content, Candidate) and ticket.candidate.order:
+            follower = self._order.left(ticket)
+            if follower is not None:
+                self._line_up(follower, now_ms)
+
+    def put_off(self, ticket: Ticket) -> None:
+        """A ticket leaves its line for a while, and keeps its place in the order of its key."""
+        self._desks[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
+        self._waiting -= 1
+
+    def payable(self, now_ms: int, room: Callable[[int], bool] = lambda _keep_ppm: True) -> Iterator[Ticket]:
+        """Tickets whose turn it is and whose every limit can pay at this instant.
+
+        Each must be served, put off or withdrawn before the next.
+
+        `room` says whether a call fits that leaves such a share of the places to others. A limit that cannot pay is
+        asked once, however many others serve, and once more if a call may have changed who is next there: the next of
+        an ordering key may be, and a cap holds for all limits. `wake_at` is set when no more can.
+        """
+        self._wake_at = None
+        while not self.account.breaker.closed:
+            probe = self._probe(now_ms)
+            if probe is None:
+                return
+            yield probe
+            self._wake_at = None
+        asked, self._stirred = deque(self._turns), False
+        while self._waiting and (asked or self._stirred):
+            if not asked:
+                asked, self._stirred = deque(self._turns), False
+            desk = asked.popleft()
+            found = desk.next(now_ms, probe=False)
+            if self.tenants.capping and (opens_at_ms := desk.lanes.opens_at()) is not None:
+                self._is_due(opens_at_ms, now_ms)
+            if found is not None and self._is_due(found[1], now_ms) and room(found[0].keep_ppm):
+                yield found[0].ticket
+                asked.append(desk)
+            elif found is None and not desk.lanes.waiting():
+                self._turns.pop(desk, None)
+
+    def _probe(self, now_ms: int) -> Ticket | None:
+        """The one call that may go while the account is in trouble, of a limit that has not blamed it if one waits."""
+        at_ms = self.account.breaker.may_call_at(now_ms)
+        if at_ms is None or not self._waiting or not self._is_due(at_ms, now_ms):
+            return None
+        best: tuple[tuple[bool, int, int, int, int], Ticket] | None = None
+        for desk in self._turns:
+            found = desk.next(now_ms, probe=True)
+            if found is None or not self._is_due(found[1], now_ms):
+                continue
+            ticket = found[0].ticket
+            blames = self.account.is_blamed_by(ticket.candidate.limit)
+            turn, place = desk.lanes.turn(ticket.source.partition.lane)
+            rank = blames, turn, place, ticket.calls, ticket.charge
+            if best is None or rank < best[0]:
+                best = rank, ticket
+        return None if best is None else best[1]
+
+    def _is_due(self, at_ms: int, now_ms: int) -> bool:
+        """Whether that is now; else it is an instant to be woken at."""
+        if at_ms > now_ms:
+            self._wake_at = at_ms if self._wake_at is None else min(self._wake_at, at_ms)
+        return at_ms <= now_ms
+
+    def rest(self) -> None:
+        """No call may start now, whoever can pay, or nobody wants one: an event must come first, and no instant."""
+        self._wake_at = None
+
+    def wake_at(self) -> int | None:
+        """When the next head can pay, to the millisecond, as the last `payable` found; None: nobody waits for time."""
+        return self._wake_at
+
+    def look_at(self) -> int | None:
+        """When `out_of_reach` should be asked next; None: as soon as somebody has come."""
+        return self._reach.look_at_ms
+
+    def serve(self, ticket: Ticket, now_ms: int) -> Budget:
+        """The ticket found payable is being called; returns who pays for it."""
+        desk = self._desks[ticket.candidate.limit]
+        desk.lanes.served(ticket, now_ms)
+        if not (self.account.breaker.closed and desk.budget.breaker.closed):
+            desk.lanes.probed(ticket.source.partition.lane)
+        self._waiting -= 1
+        if ticket.candidate.order and (follower := self._order.started(ticket)) is not None:
+            self._line_up(follower, now_ms)
+            self._stirred = True
+        if self.tenants.capping and self.tenants.rule(ticket.candidate.tenant).capped:
+            self._stirred = True
+        self._turns.move_to_end(desk)
+        return desk.budget
+
+    def is_sound(self, queued: int) -> bool:
+        """Whether the lines hold what they count, and `queued` tickets in all."""
+        return self._waiting == queued == sum(desk.lanes.counted() for desk in self._desks.values())
+
+    def waiting(self) -> int:
+        """How many wait, all limits together."""
+        return self._waiting
+
+    def checkpoints(self, now_ms: int, first: int = 0, count_max: int | None = None) -> tuple[Checkpoint, ...]:
+        """What a successor should believe of every limit's level, or of so many in turn from the `first` on."""
+        believed = [desk.budget for desk in self._desks.values() if desk.budget.believed]
+        if count_max is not None and believed:
+            first %= len(believed)
+            believed = (believed + believed)[first : first + min(count_max, len(believed))]
+        return tuple([budget.checkpoint(now_ms) for budget in believed])
+
+    def before_in_order(self, ticket: Ticket) -> list[Ticket]:
+        """Those of its ordering key that must start before it, the first one first."""
+        return self._order.before(ticket)
+
+
+def _is_free(budget: Budget, now_ms: int) -> bool:
+    """Whether a call could start at once, so that no more is lost with it than what its next answers tell again.
+
+    A failure or two since the last success are no more: a breaker that is closed opens after three.
+    """
+    return budget.breaker.closed and budget.payable_at(1, now_ms) == now_ms

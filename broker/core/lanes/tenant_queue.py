@@ -1,0 +1,152 @@
+"""Who waits of one tenant, in one lane, for one limit: the nearest deadline first, of like ones who came first.
+
+Most deadlines are the lane's own, a fixed time after the submission; so this is first in, first out, unless a producer
+asks for more haste. A retry comes back in front of all.
+
+Kept as a list of short sorted lists, its blocks, so that whoever comes or leaves anywhere costs about the same among a
+hundred thousand as among a hundred. So does the question who is out of reach: of each block it is known how far the
+nearest is from it (slack.py), once somebody has asked.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
+
+from broker.core.bounds import LINE_BLOCK_MAX
+from broker.core.lanes.slack import Inflow, Least, Rates, Slack
+from broker.core.ticket import Rank, Ticket
+
+_IN_FRONT_MS = -1  # before any deadline
+
+
+class Line:
+    """Waiting tickets in the order in which they should be called.
+
+    Attributes:
+        head: The first of them; None if nobody waits.
+        tokens: Their charges together.
+    """
+
+    __slots__ = (
+        "_blocks",
+        "_came",
+        "_count",
+        "_lasts",
+        "_least",
+        "_measure",
+        "_returned",
+        "_slacks",
+        "head",
+        "tokens",
+    )
+
+    def __init__(self) -> None:
+        self.head: Ticket | None = None
+        self.tokens = 0
+        self._count = 0
+        self._blocks: list[list[Rank]] = []  # each sorted, none empty, every rank below all of the next block
+        self._lasts: list[Rank] = []  # the last rank of each block
+        self._slacks: list[Slack | None] = []  # of each block; None: to be measured
+        self._measure: tuple[Rates, int] | None = None  # what they were measured by
+        self._least: Least | None = None
+        self._came = 0
+        self._returned = 0  # the one that came back last goes first
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, ticket: Ticket, *, front: bool = False) -> None:
+        """Line up; `front` before everybody."""
+        if front:
+            self._returned += 1
+            rank = _IN_FRONT_MS, -self._returned, ticket
+        else:
+            self._came += 1
+            rank = ticket.candidate.deadline_ms, self._came, ticket
+        ticket.rank = rank
+        self.tokens += ticket.charge
+        self._count += 1
+        self._insert(rank)
+        if self._blocks[0][0][2] is ticket:
+            self.head = ticket
+
+    def remove(self, ticket: Ticket) -> None:
+        """Leave from anywhere."""
+        rank, ticket.rank = ticket.rank, None
+        assert rank is not None, "it stands in no line"
+        self.tokens -= ticket.charge
+        self._count -= 1
+        is_head = ticket is self.head
+        place = 0 if is_head else bisect_left(self._lasts, rank)
+        block, slack = self._blocks[place], self._slacks[place]
+        if len(block) == 1:
+            del self._blocks[place], self._lasts[place], self._slacks[place]
+        else:
+            del block[0 if is_head else bisect_left(block, rank)]
+            self._lasts[place] = block[-1]
+            if slack is not None:
+                (slack.behead if is_head else slack.leave)(ticket)
+        if is_head:
+            self.head = self._blocks[0][0][2] if self._blocks else None
+
+    def reprice(self, price: Callable[[Ticket], int]) -> None:
+        """Give each another charge; who stands where stays."""
+        self.tokens = 0
+        for ticket in self:
+            ticket.charge = price(ticket)
+            self.tokens += ticket.charge
+
+    def out_of_reach(self, inflow: Inflow) -> list[Ticket]:
+        """Those, in order, whose turn cannot come before their deadline, if that has not passed yet."""
+        if self._measure != inflow.measure:
+            self._measure, self._least = inflow.measure, inflow.least
+            self._slacks = [None] * len(self._blocks)
+        lost: list[Ticket] = []
+        ahead = 0
+        for place in range(len(self._blocks)):
+            slack = self._slacks[place]
+            if slack is not None and not slack.may_be_out(ahead, inflow.bars):
+                ahead += slack.tokens
+            else:
+                gone, ahead = self._look_into(place, ahead, inflow)
+                lost += gone
+        return lost
+
+    def __iter__(self) -> Iterator[Ticket]:
+        return (ticket for block in self._blocks for _, _, ticket in block)
+
+    def __reversed__(self) -> Iterator[Ticket]:
+        return (ticket for block in reversed(self._blocks) for _, _, ticket in reversed(block))
+
+    def _look_into(self, place: int, ahead: int, inflow: Inflow) -> tuple[list[Ticket], int]:
+        """Who of a block is out of reach, and what its others leave ahead of those behind them."""
+        tickets = [ticket for _, _, ticket in self._blocks[place]]
+        for ticket in tickets:
+            ticket.least = inflow.least(ticket)
+        slack = self._slacks[place] = Slack(inflow.rates, tickets)
+        return inflow.lost(tickets, ahead) if slack.may_be_out(ahead, inflow.bars) else ([], ahead + slack.tokens)
+
+    def _insert(self, rank: Rank) -> None:
+        if not self._blocks:
+            self._blocks.append([rank])
+            self._lasts.append(rank)
+            self._slacks.append(None)
+            return
+        is_last = rank > self._lasts[-1]  # as most are
+        place = len(self._blocks) - 1 if is_last else bisect_left(self._lasts, rank)
+        block, slack = self._blocks[place], self._slacks[place]
+        if is_last:
+            block.append(rank)
+        else:
+            insort(block, rank)
+        if slack is not None and self._least is not None:
+            ticket = rank[2]
+            ticket.least = self._least(ticket)
+            (slack.append if is_last else slack.insert)(ticket)
+        self._lasts[place] = block[-1]
+        if len(block) > LINE_BLOCK_MAX:
+            half = len(block) // 2
+            self._blocks.insert(place + 1, block[half:])
+            self._lasts.insert(place + 1, block[-1])
+            self._slacks[place : place + 1] = [None, None]
+            del block[half:]
+            self._lasts[place] = block[-1]

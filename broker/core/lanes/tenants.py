@@ -1,0 +1,113 @@
+"""What tenants are worth and what each may take at most: rules of the operator, kept across lanes and limits.
+
+A weight is a share against other tenants' weights. A cap holds however much is free: tokens in any minute, and calls in
+flight. Who has neither costs nothing here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from broker.core.bounds import TENANTS_CAPPED_SWEPT_ABOVE
+from broker.core.budget.sliding_sum import Window
+
+WEIGHT_ONE: Final = 1_000
+"""Weights are whole thousandths."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRule:
+    """How one tenant shares.
+
+    Attributes:
+        weight: Its share against the others', in thousandths of the usual one.
+        cap_tokens: Tokens in any minute, all lanes and limits together; None: no cap.
+        inflight_max: Calls in flight, likewise.
+    """
+
+    weight: int = WEIGHT_ONE
+    cap_tokens: int | None = None
+    inflight_max: int | None = None
+
+    @property
+    def capped(self) -> bool:
+        """Whether anything bounds it."""
+        return self.cap_tokens is not None or self.inflight_max is not None
+
+
+USUAL: Final = TenantRule()
+"""Of who has no rule."""
+
+
+class _Use:
+    """What a capped tenant has taken."""
+
+    __slots__ = ("inflight", "window")
+
+    def __init__(self) -> None:
+        self.inflight = 0
+        self.window = Window()
+
+
+class Tenants:
+    """The rules, and what capped tenants have taken of late.
+
+    Attributes:
+        capping: Whether anybody may be kept out by a cap; else nobody need ask.
+    """
+
+    def __init__(self, rules: Mapping[str, TenantRule] | None = None, others: TenantRule | None = None) -> None:
+        """`others` holds for each tenant without a rule of its own, and for what is nobody's."""
+        self._rules = dict(rules or {})
+        self._others = others or USUAL
+        self.capping = self._others.capped or any(rule.capped for rule in self._rules.values())
+        self._uses: dict[str, _Use] = {}
+        self._told: dict[str, list[Callable[[], None]]] = {}
+
+    def rule(self, tenant: str) -> TenantRule:
+        """The rule of one tenant."""
+        return self._rules.get(tenant, self._others)
+
+    def free_at(self, tenant: str, charge: int, now_ms: int) -> int | None:
+        """When its caps allow a call of that charge, if nothing else happens; None: not before one of its calls ends.
+
+        A charge above the cap goes when nothing else was taken within the minute.
+        """
+        rule, use = self.rule(tenant), self._uses.get(tenant)
+        if use is None:
+            return now_ms
+        if rule.inflight_max is not None and use.inflight >= rule.inflight_max:
+            return None
+        return now_ms if rule.cap_tokens is None else use.window.payable_at(charge, rule.cap_tokens, now_ms)
+
+    def is_free(self, tenant: str, charge: int, now_ms: int) -> bool:
+        """Whether its caps allow such a call now."""
+        at_ms = self.free_at(tenant, charge, now_ms)
+        return at_ms is not None and at_ms <= now_ms
+
+    def called(self, tenant: str, charge: int, now_ms: int) -> None:
+        """A call of it leaves."""
+        if not self.rule(tenant).capped:
+            return
+        if tenant not in self._uses and len(self._uses) >= TENANTS_CAPPED_SWEPT_ABOVE:
+            self._uses = {name: use for name, use in self._uses.items() if use.inflight or use.window.charged(now_ms)}
+        use = self._uses.setdefault(tenant, _Use())
+        use.inflight += 1
+        use.window.pay(charge, now_ms)
+
+    def landed(self, tenant: str) -> None:
+        """A call of it has ended, whatever became of it."""
+        use = self._uses.get(tenant)
+        if use is not None:
+            use.inflight -= 1
+            for tell in self._told.pop(tenant, ()):
+                tell()
+
+    def inflight(self, tenant: str) -> int:
+        """How many calls of a capped tenant are in flight; nobody counts those of another."""
+        use = self._uses.get(tenant)
+        return 0 if use is None else use.inflight
+
+    def tell(self, tenant: str, landed: Callable[[], None]) -> None:
+        """Say so, once, when the next call of that tenant has ended."""
+        self._told.setdefault(tenant, []).append(landed)

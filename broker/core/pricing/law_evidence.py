@@ -1,0 +1,133 @@
+"""Which charge law holds for one limit and endpoint, as far as answers tell.
+
+Every answer that can be held against the laws is a piece of evidence: for each law it says that it fits, that it takes
+more than the server took, or less. A law is *refuted* when it misfitted more often than not of late, and *supported*
+when it has been judged and is not refuted. The belief:
+
+- Before any evidence, none: a call is priced by whichever law is dearest for it, which costs little, since the first
+  answers give it back.
+- Then the supported law that fits best, the dearest of those that fit equally. It stays until it is refuted, or fits
+  clearly worse than another. Few pieces count, the last ones most: a law that changes is noticed within three, or at
+  the first refusal that names its own charge.
+- Where no law is supported, because none fits or a server states nothing, the law that was recorded of OpenAI. Such a
+  server refutes nothing, and the dearest would leave most of its quota unused for ever; its refusals are met by
+  waiting, which is right for any law.
+
+What misfits downwards may be somebody else's spending on top of a law that is right. It counts only if another law
+fits that very piece; what misfits upwards always counts. A piece that every law fits, because the bodies do not
+tell them apart, says nothing, and nothing hangs on it. Nor does a piece that the believed law fits speak for another.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from broker.core.pricing.laws import Law
+from broker.core.pricing.markup import PPM
+
+REFUTED_PPM: Final = PPM // 2
+PREFERRED_PPM: Final = PPM // 4  # who misfits so much more than another is not believed any longer, though not refuted
+MEMORY: Final = 4  # pieces that weigh as much as all before them
+STATED_WEIGHT: Final = 3  # a charge that the server itself names is exact: it alone changes a belief
+SILENT_ANSWERS_MAX: Final = 16  # answers without evidence until the recorded law is believed
+SETTLED_ANSWERS: Final = 16  # that the believed law fits in a row, whether they tell it from others or not
+
+
+class Evidence:
+    """The case of every law.
+
+    Attributes:
+        believed: The law that calls are priced by; None: the dearest for each call.
+        pieces: How many pieces of evidence there were.
+        turns: How often a law was refuted, or could hold after all.
+    """
+
+    def __init__(self, laws: Sequence[Law], recorded: Law, believed: Law | None = None) -> None:
+        """`recorded` is what to believe when nothing tells; `believed` what a predecessor found."""
+        self._laws = tuple(laws)
+        self._recorded = recorded if recorded in laws else self._laws[0]
+        self._heard = [0] * len(self._laws)
+        self._misfit_ppm = [0] * len(self._laws)
+        self._silent = 0
+        self._agreed = 0
+        self.pieces = self.turns = 0
+        self.believed = self._laws[0] if len(self._laws) == 1 else believed if believed in self._laws else None
+
+    @property
+    def identified(self) -> bool:
+        """Whether answers support the law that is believed."""
+        return self.believed is not None and self._supported(self._laws.index(self.believed))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the believed law has fitted every answer of late."""
+        return self._agreed >= SETTLED_ANSWERS
+
+    def possible(self) -> list[int]:
+        """The places of the laws that are not refuted; all if every one is."""
+        places = range(len(self._laws))
+        return [place for place in places if self._misfit_ppm[place] < REFUTED_PPM] or list(places)
+
+    def weigh(self, excesses: Sequence[int | None], costs: Sequence[int], weight: int = 1) -> None:
+        """A piece of evidence: by how much each law exceeds what the server took; None: it says nothing of that law.
+
+        `costs` is what each law has charged so far: of laws that fit equally, the dearest is believed.
+        """
+        before = self.believed
+        if tells(excesses):
+            self._weigh(excesses, costs, weight)
+        else:
+            self.silence()
+        self._agree(excesses, before)
+
+    def silence(self) -> None:
+        """An answer that is no evidence."""
+        self._silent += 1
+        if self.believed is None and self._silent >= SILENT_ANSWERS_MAX:
+            self.believed = self._recorded
+
+    def _weigh(self, excesses: Sequence[int | None], costs: Sequence[int], weight: int) -> None:
+        fits = 0 in excesses
+        believed = self._laws.index(self.believed) if self.believed is not None else None
+        explained = believed is not None and excesses[believed] == 0
+        self.pieces += 1
+        for _ in range(weight):
+            for place, excess in enumerate(excesses):
+                if excess == 0 and explained and place != believed:
+                    continue
+                if excess is not None and (excess >= 0 or fits):
+                    self._count(place, fits=excess == 0)
+        self._choose(costs)
+
+    def _agree(self, excesses: Sequence[int | None], before: Law | None) -> None:
+        """How often in a row the belief has fitted; an answer that does not judge it does not count."""
+        if self.believed is None or self.believed is not before:
+            self._agreed = 0
+            return
+        excess = excesses[self._laws.index(self.believed)]
+        if excess is not None:
+            self._agreed = 0 if excess else self._agreed + 1
+
+    def _count(self, place: int, *, fits: bool) -> None:
+        self._heard[place] = min(MEMORY, self._heard[place] + 1)
+        misfit_ppm, before_ppm = 0 if fits else PPM, self._misfit_ppm[place]
+        self._misfit_ppm[place] += (misfit_ppm - before_ppm) // self._heard[place]
+        self.turns += (before_ppm < REFUTED_PPM) != (self._misfit_ppm[place] < REFUTED_PPM)
+
+    def _supported(self, place: int) -> bool:
+        return self._heard[place] > 0 and self._misfit_ppm[place] < REFUTED_PPM
+
+    def _choose(self, costs: Sequence[int]) -> None:
+        supported = [place for place in range(len(self._laws)) if self._supported(place)]
+        if not supported:
+            self.believed = self._recorded
+            return
+        best = min(supported, key=lambda place: (self._misfit_ppm[place], -costs[place]))
+        place = self._laws.index(self.believed) if self.believed is not None else -1
+        if place not in supported or self._misfit_ppm[place] > self._misfit_ppm[best] + PREFERRED_PPM:
+            self.believed = self._laws[best]
+
+
+def tells(excesses: Sequence[int | None]) -> bool:
+    """Whether a piece of evidence tells laws apart: one takes too much, or some fit and some do not."""
+    spoken = [excess for excess in excesses if excess is not None]
+    return any(excess > 0 for excess in spoken) or (0 in spoken and any(spoken))

@@ -1,0 +1,317 @@
+"""What OpenAI takes from its token bucket for one call: charge laws, as values.
+
+A charge is neither a tokenizer's count nor the bill. It differs by endpoint, changed over the years, and differs from
+the documentation (facts/openai.md §2); hence laws are plain functions of a request's `Size`. Nobody says which of them
+holds: a request carries the prices of all that may, and evidence tells them apart (`broker.core.pricing.tariff`). Streaming,
+tools of chat, response formats, tool calls and audio cost nothing at admission. A picture is charged a flat sum there,
+whatever it costs when billed; its base64 is no text.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from broker.core.pricing.images import image_tokens, pixels
+
+IMAGE_CHARGE: Final = 765  # each, whatever the image really costs
+LEGACY_OUTPUT_TOKENS: Final = 16  # what an unstated max_tokens counted until 2025-03
+RESPONSES_OVERHEAD: Final = 19
+RESPONSES_OVERHEAD_WITH_TOOLS: Final = 217
+MESSAGE_FRAMING_TOKENS: Final = 3  # around each message, and once more before the answer
+ROLE_TOKENS: Final = 1  # of a message that the body only implies: a lone string, and instructions
+PRICE_MAX: Final = 10**12
+"""No call is priced higher, and no figure of a body is believed beyond it: no limit ever pays so much, and whatever is
+reckoned with it downstream fits a float, 64 bits and a line of the log."""
+
+
+class Law(StrEnum):
+    """How a call is charged."""
+
+    CHAT_2025 = "chat-2025"
+    CHAT_LEGACY = "chat-legacy"
+    DOCUMENTED = "documented"
+    RESPONSES = "responses"
+    EMBEDDINGS = "embeddings"
+    USAGE = "usage"  # the input at admission, the output when the call ends
+
+
+class Size(NamedTuple):
+    """What the laws need to know of a request.
+
+    Attributes:
+        content_bytes: UTF-8 bytes of the texts that count, roles and names left out; of texts to embed, characters.
+        messages: Messages, input items, or inputs to embed.
+        choices: Answers asked for (`n`).
+        images: Pictures in the input.
+        output_tokens_max: The largest cap on the output that the body states.
+        input_tokens: A tokenizer's count of the whole input.
+        function_tools: Whether a function tool is offered.
+        embedding_tokens: Tokens that came as token arrays, counted exactly; None if all input is text.
+        image_tokens: What the pictures are billed as, at most.
+    """
+
+    content_bytes: int
+    messages: int
+    choices: int
+    images: int
+    output_tokens_max: int | None
+    input_tokens: int
+    function_tools: bool
+    embedding_tokens: int | None
+    image_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What one call is charged at its admission, by each law that may hold for its endpoint.
+
+    Attributes:
+        endpoint: Calls of one endpoint are charged by one law; `other` for all that we know none for.
+        laws: The laws that may hold, as a rule the dearest first.
+        tokens: What each of them takes, at least 1.
+        covered: Tokens of the output that `usage` has taken at admission already.
+    """
+
+    endpoint: str
+    laws: tuple[Law, ...]
+    tokens: tuple[int, ...]
+    covered: int = 0
+
+    @classmethod
+    def flat(cls, tokens: int, law: Law = Law.DOCUMENTED, endpoint: str = "") -> "Prices":
+        """One law and no other: somebody has decided, or nothing is known."""
+        return cls(endpoint, (law,), (tokens,))
+
+
+def recorded_law(endpoint: str) -> Law:
+    """The law that recorded answers support; for an unknown endpoint the documented one."""
+    return _RECORDED.get(endpoint, Law.DOCUMENTED)
+
+
+def charge(law: Law, size: Size) -> int:
+    """Tokens that `law` takes at the admission of one call, 1 to `PRICE_MAX`, of whatever endpoint."""
+    return max(1, min(PRICE_MAX, _LAWS[law](size)))
+
+
+def prices(endpoint: str, size: Size, law: Law | None = None) -> Prices:
+    """What each law that may hold for the endpoint would charge; only `law`, if an operator has named one."""
+    laws = LAWS_OF.get(endpoint, (Law.DOCUMENTED,)) if law is None else (law,)
+    covered = _responses_overhead(size) if endpoint == "responses" else 0
+    endpoint = endpoint if endpoint in LAWS_OF else "other"
+    at_admission = (min(PRICE_MAX, charge(each, size) + (covered if each is Law.USAGE else 0)) for each in laws)
+    return Prices(endpoint, laws, tuple(at_admission), covered)
+
+
+def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> Size:
+    """The size of a request body, which may be any JSON a producer sent: what makes no sense counts nothing."""
+    items = _items(endpoint, body)
+    pictures = [picture for item in items for picture in _pictures(item)]
+    vectors = [vector for item in items if (vector := _vector(item))] if endpoint == "embeddings" else []
+    return Size(
+        content_bytes=sum(map(len if endpoint == "embeddings" else _utf8_bytes, _contents(endpoint, body))),
+        messages=len(items),
+        choices=_whole(body.get("n")) or 1,
+        images=len(pictures),
+        output_tokens_max=max(
+            (tokens for name in _OUTPUT_CAPS if (tokens := _whole(body.get(name))) is not None), default=None
+        ),
+        input_tokens=max(0, input_tokens),
+        function_tools=any(_text_at(tool, "type") == "function" for tool in _sequence(body.get("tools"))),
+        embedding_tokens=sum(map(len, vectors)) if vectors else None,
+        image_tokens=sum(_billed(_text_at(body, "model") or "", picture) for picture in pictures),
+    )
+
+
+def beyond_any_limit(body: Mapping[str, object]) -> str | None:
+    """What of a body asks for more than any limit could ever pay, as a part of a sentence; None if nothing does."""
+    for name in _AMOUNTS:
+        value = body.get(name)
+        if isinstance(value, int | float) and value > PRICE_MAX:
+            return f"body.{name}"
+    for name in _OUTPUT_CAPS:
+        if (_whole(body.get(name)) or 0) * (_whole(body.get("n")) or 1) > PRICE_MAX:
+            return f"body.{name} times body.n"
+    return None
+
+
+def texts(endpoint: str, body: Mapping[str, object]) -> Iterator[str]:
+    """The texts a tokenizer should count; add `framing_tokens` for what stands between them.
+
+    Tools and the schema of a structured output are billed as input, and so Responses charges for them; chat does only
+    where its usage is charged. Their names and values are a fair estimate of a rendering that OpenAI does not publish.
+    """
+    yield from _contents(endpoint, body)
+    for item in _items(endpoint, body):
+        yield from filter(None, (_text_at(item, "role"), _text_at(item, "name")))
+    if endpoint != "embeddings":
+        yield from _strings(body.get("tools"))
+        yield from _strings(_schema(endpoint, body))
+
+
+def framing_tokens(endpoint: str, body: Mapping[str, object]) -> int:
+    """Tokens around the texts: exact for chat and for Responses without tools (facts/openai.md §7)."""
+    if endpoint == "embeddings":
+        return 0
+    items = _items(endpoint, body)
+    named = sum(1 for item in items if _text_at(item, "name"))
+    if endpoint != "responses":
+        return MESSAGE_FRAMING_TOKENS * (len(items) + 1) + named
+    lone, instructed = isinstance(body.get("input"), str), isinstance(body.get("instructions"), str)
+    return MESSAGE_FRAMING_TOKENS * (len(items) + instructed + 1) + ROLE_TOKENS * (lone + instructed) + named
+
+
+def _chat_2025(size: Size) -> int:
+    return _estimate(size) + size.choices
+
+
+def _chat_legacy(size: Size) -> int:
+    tokens_max = LEGACY_OUTPUT_TOKENS if size.output_tokens_max is None else size.output_tokens_max
+    return _estimate(size) + tokens_max * size.choices
+
+
+def _documented(size: Size) -> int:
+    return max((size.output_tokens_max or 0) * size.choices, _estimate(size))
+
+
+def _responses(size: Size) -> int:
+    return size.input_tokens + IMAGE_CHARGE * size.images + _responses_overhead(size)
+
+
+def _responses_overhead(size: Size) -> int:
+    return RESPONSES_OVERHEAD_WITH_TOOLS if size.function_tools else RESPONSES_OVERHEAD
+
+
+def _usage(size: Size) -> int:
+    return size.input_tokens + size.image_tokens
+
+
+def _embeddings(size: Size) -> int:
+    """Characters by four, halves rounded down, as most recordings have it."""
+    return (size.content_bytes + 1) // 4 + (size.embedding_tokens or 0)
+
+
+def _estimate(size: Size) -> int:
+    return _quarter(size.content_bytes) + size.messages + IMAGE_CHARGE * size.images
+
+
+_LAWS: Final[Mapping[Law, Callable[[Size], int]]] = {
+    Law.CHAT_2025: _chat_2025,
+    Law.CHAT_LEGACY: _chat_legacy,
+    Law.DOCUMENTED: _documented,
+    Law.RESPONSES: _responses,
+    Law.EMBEDDINGS: _embeddings,
+    Law.USAGE: _usage,
+}
+_RECORDED: Final = {"chat.completions": Law.CHAT_2025, "responses": Law.RESPONSES, "embeddings": Law.EMBEDDINGS}
+LAWS_OF: Final[Mapping[str, tuple[Law, ...]]] = {
+    "chat.completions": (Law.CHAT_LEGACY, Law.DOCUMENTED, Law.CHAT_2025, Law.USAGE),
+    "responses": (Law.DOCUMENTED, Law.RESPONSES, Law.USAGE),
+    "embeddings": (Law.DOCUMENTED, Law.EMBEDDINGS, Law.USAGE),
+}
+"""The laws that may hold for an endpoint, as a rule the dearest first; what no law of an unknown one is known for costs
+what the documentation says."""
+_OUTPUT_CAPS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_AMOUNTS: Final = (*_OUTPUT_CAPS, "n", "best_of", "dimensions", "top_logprobs", "max_tool_calls")
+_IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "computer_screenshot"})
+_ITEM_TEXTS: Final = ("content", "output", "arguments")  # of a message, of a tool's result, of a call to a tool
+
+
+def _items(endpoint: str, body: Mapping[str, object]) -> Sequence[object]:
+    """Messages of chat, input items of Responses, inputs to embed; a lone string or vector is one item."""
+    if endpoint == "chat.completions":
+        return _sequence(body.get("messages"))
+    given = body.get("input")
+    return (given,) if isinstance(given, str) or _vector(given) else _sequence(given)
+
+
+def _schema(endpoint: str, body: Mapping[str, object]) -> object:
+    """What a structured output must look like; None without one."""
+    if endpoint == "chat.completions":
+        wanted = body.get("response_format")
+        return wanted.get("json_schema") if isinstance(wanted, Mapping) else None
+    text = body.get("text")
+    wanted = text.get("format") if isinstance(text, Mapping) else None
+    return wanted.get("schema") if isinstance(wanted, Mapping) else None
+
+
+def _contents(endpoint: str, body: Mapping[str, object]) -> Iterator[str]:
+    if endpoint == "responses" and isinstance(instructions := body.get("instructions"), str):
+        yield instructions
+    for item in _items(endpoint, body):
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, Mapping):
+            for name in _ITEM_TEXTS if endpoint == "responses" else ("content",):
+                yield from _part_texts(item.get(name))
+
+
+def _part_texts(content: object) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    for part in _sequence(content):
+        if isinstance(part, str):
+            yield part
+        elif (text := _text_at(part, "text")) is not None:
+            yield text
+
+
+def _pictures(item: object) -> Iterator[Mapping[str, object]]:
+    """Parts of an item that are pictures: also what a tool returned; a screenshot is the whole output of one."""
+    for name in ("content", "output"):
+        given = item.get(name) if isinstance(item, Mapping) else None
+        for part in (given,) if isinstance(given, Mapping) else _sequence(given):
+            if isinstance(part, Mapping) and _text_at(part, "type") in _IMAGE_PARTS:
+                yield part
+
+
+def _billed(model: str, picture: Mapping[str, object]) -> int:
+    """Chat has the URL and the detail in an object of their own, Responses beside the type."""
+    told = picture.get("image_url")
+    place = told if isinstance(told, Mapping) else picture
+    url = _text_at(place, "url") if place is told else _text_at(picture, "image_url")
+    return image_tokens(model, _text_at(place, "detail"), pixels(url or ""))
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Every string in a JSON value, names included; a stack of our own, since nesting may exceed Python's."""
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, str):
+            yield found
+        elif isinstance(found, Mapping):
+            waiting += [*found.values(), *found.keys()]
+        else:
+            waiting += _sequence(found)
+
+
+def _sequence(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _vector(value: object) -> Sequence[object]:
+    """A text given as token numbers; empty if it is none."""
+    numbers = _sequence(value)
+    return numbers if all(isinstance(number, int) for number in numbers) else ()
+
+
+def _text_at(value: object, name: str) -> str | None:
+    text = value.get(name) if isinstance(value, Mapping) else None
+    return text if isinstance(text, str) else None
+
+
+def _whole(value: object) -> int | None:
+    """A positive whole number, also one that a producer wrote as 500.0; none is believed beyond `PRICE_MAX`."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return min(PRICE_MAX, int(value)) if value > 0 and value == value // 1 else None
+
+
+def _utf8_bytes(text: str) -> int:
+    """Bytes on the wire; a lone surrogate, which JSON can carry, counts as the three it would take."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", errors="surrogatepass"))
+
+
+def _quarter(size_bytes: int) -> int:
+    return -(-size_bytes // 4)

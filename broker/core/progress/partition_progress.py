@@ -1,0 +1,192 @@
+"""What of one partition is done, when work ends in another order than it began.
+
+A Kafka offset says "everything below me is done". Calls of seconds and of minutes end in any order, so below the
+highest offset taken there are holes. A restart that forgets them calls OpenAI again for what was paid; one that skips
+them loses requests. Hence the holes travel in the metadata of the offset commit, inside the transaction that publishes
+the outcomes. Kafka allows 4,096 characters there, and one more kills the producer for every lane (holes 19).
+
+Rules:
+- Only an offset that was *taken* can be incomplete. What a reader jumped over (transaction markers) is done.
+- Offsets open in ascending order and close in any. Base is the lowest open one; it only rises.
+- A record is taken only if the map fits even after the unluckiest order of completions. Completions alone must never
+  make a commit impossible, so the bound holds for the *worst* map, not for the present one.
+- An open offset is *held* while something in memory will finish it. A restored map holds nothing: its open offsets are
+  read again (`take`), or found to be in memory still (`hold`).
+- An unreadable map is refused and never guessed at: read as empty it would repeat everything above base (holes 23).
+"""
+
+from broker.core.progress.offset_map import (
+    BITMAP_WINDOW_MAX,
+    MAP_BYTES_MAX,
+    TIMESTAMP_UNKNOWN,
+    Head,
+    ProgressUnreadableError,
+    decode,
+    encode,
+    worst_bytes,
+)
+from broker.core.progress.open_offsets import OpenOffsets
+from broker.core.value import value
+
+__all__ = ["PartitionProgress", "ProgressUnreadableError", "Stored"]
+
+
+@value
+class Stored:
+    """What goes into the offset commit that restores a progress. The map is written when its metadata are read."""
+
+    head: Head
+    opened: OpenOffsets  # a copy: what opens or closes later is another commit's
+
+    @property
+    def offset(self) -> int:
+        """The base."""
+        return self.head.base
+
+    @property
+    def metadata(self) -> str:
+        """The map above it, as ASCII, never above 4,096 characters."""
+        return encode(self.head, self.opened)
+
+
+class PartitionProgress:
+    """The open offsets of one partition. Nothing but `restore` and `lose_below` looks at each of them."""
+
+    def __init__(self, start: int) -> None:
+        self._next = start
+        self._open = OpenOffsets()
+        self._unheld: set[int] = set()  # open ones of a restored map that nobody in memory will finish
+        self.last_timestamp_ms = TIMESTAMP_UNKNOWN  # of the record below next_offset: was the topic made anew?
+
+    @classmethod
+    def restore(cls, offset: int, metadata: str) -> "PartitionProgress":
+        """The progress that `store` wrote, nothing of it held. Raises ProgressUnreadableError."""
+        head, opened = decode(metadata)
+        if head.base != offset:
+            raise ProgressUnreadableError(f"the map stored at offset {offset} was written for offset {head.base}")
+        progress = cls(head.base + head.window)
+        progress._open = OpenOffsets(opened)
+        progress._unheld.update(opened)
+        progress.last_timestamp_ms = head.timestamp_ms
+        return progress
+
+    @staticmethod
+    def term_of(metadata: str) -> int:
+        """The term that wrote this map. Raises ProgressUnreadableError."""
+        return decode(metadata)[0].term
+
+    @property
+    def base(self) -> int:
+        """The lowest open offset, or next_offset when all is done."""
+        starts = self._open.starts
+        return starts[0] if starts else self._next
+
+    @property
+    def next_offset(self) -> int:
+        """One above the highest offset ever taken or lost."""
+        return self._next
+
+    @property
+    def incomplete(self) -> int:
+        """How many offsets are open."""
+        return len(self._open)
+
+    @property
+    def window(self) -> int:
+        """The distance between base and next_offset."""
+        return self._next - self.base
+
+    def accepts(self, offset: int) -> bool:
+        """Whether the map fits for certain after `offset` is taken; what lies below next_offset costs nothing new."""
+        starts = self._open.starts
+        window = offset + 1 - (starts[0] if starts else offset)
+        if offset < self._next or window <= BITMAP_WINDOW_MAX:
+            return True
+        return worst_bytes(window, len(self._open) + 1) <= MAP_BYTES_MAX
+
+    def room(self) -> int:
+        """How many records that follow without a gap `accepts` will pass."""
+        starts = self._open.starts
+        window = self._next - starts[0] if starts else 0
+        as_bitmap = BITMAP_WINDOW_MAX - window
+        if as_bitmap >= MAP_BYTES_MAX // 2:
+            return as_bitmap  # runs never have room for more: one takes two bytes
+        opened = len(self._open)
+        as_runs = max(min((1 << 7 * size) - 1 - window, MAP_BYTES_MAX // (2 * size) - opened) for size in range(1, 10))
+        return max(0, as_bitmap, as_runs)
+
+    def awaits(self, offset: int) -> bool:
+        """Whether `take` would say True: the record is new, or open and in nobody's hands."""
+        return offset >= self._next or offset in self._unheld
+
+    def take(self, offset: int, timestamp_ms: int) -> bool:
+        """True: process the record, it is held from now on. False: it is done, or held already (read a second time)."""
+        if offset < self._next:
+            if offset not in self._unheld:
+                return False
+            self._unheld.remove(offset)
+            return True
+        self._extend(offset)
+        self.last_timestamp_ms = timestamp_ms
+        return True
+
+    def hold(self, offset: int) -> bool:
+        """Whether an entry that outlived its producer still covers this offset of the restored map.
+
+        Call it in ascending order for *every* entry in memory of this partition, before anything is taken: what lies
+        between next_offset and the next entry counts as jumped over. False: the entry must go, for the map says done,
+        or a map that another leader wrote has no place for it (it is then read again: nothing is lost).
+        """
+        if offset < self._next:
+            self._unheld.discard(offset)
+            return offset in self._open
+        if not self.accepts(offset):
+            return False
+        self._extend(offset)
+        self.last_timestamp_ms = TIMESTAMP_UNKNOWN
+        return True
+
+    def holds(self, offset: int) -> bool:
+        """Whether something in memory will finish this offset."""
+        return offset in self._open and offset not in self._unheld
+
+    def is_done(self, offset: int) -> bool:
+        """Whether this offset was finished, jumped over or lost."""
+        return offset < self._next and offset not in self._open
+
+    def finish(self, offset: int) -> None:
+        """Close a held offset: its outcome is committed. Once for each."""
+        closed = self.close(offset)
+        assert closed, f"offset {offset} is not held"
+
+    def close(self, offset: int) -> bool:
+        """Close an offset if it is held: its outcome is committed. Whether it was."""
+        return offset not in self._unheld and self._open.discard(offset)
+
+    def lose_below(self, offset: int) -> range | None:
+        """Retention removed the records below `offset`: close what nobody can read any more.
+
+        Returns the range from the lowest lost offset up to `offset` (it may enclose done and held ones), or None if
+        nothing was lost. Held offsets stay: their records are in memory.
+        """
+        lost = [each for each in self._unheld if each < offset]
+        lowest = min(lost, default=self._next)
+        if lowest >= offset:
+            return None
+        for each in lost:
+            self._open.remove(each)
+        self._unheld.difference_update(lost)
+        if self._next < offset:
+            self._next = offset
+            self.last_timestamp_ms = TIMESTAMP_UNKNOWN
+        return range(lowest, offset)
+
+    def store(self, term: int) -> Stored:
+        """The commit that restores this progress as it is now."""
+        base = self.base
+        return Stored(Head(term, self.last_timestamp_ms, base, self._next - base), self._open.copy())
+
+    def _extend(self, offset: int) -> None:
+        assert self.accepts(offset), f"offset {offset} taken although its map may not fit"
+        self._open.append(offset)
+        self._next = offset + 1

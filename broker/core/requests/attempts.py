@@ -1,0 +1,139 @@
+"""One attempt: the money it takes, what its answer tells the mirror, and what follows for its request.
+
+Whatever comes back, the reservation ends here, once. What was cancelled, or belonged to a former term, is paid for as
+well; only nothing follows from it.
+"""
+
+import contextlib
+from collections.abc import Callable
+
+from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.verdict import OK, Meaning, Verdict
+from broker.core.budget.account import Account
+from broker.core.budget.breaker import Breaker
+from broker.core.budget.budget import Budget
+from broker.core.commands import Complete, Decision, Fail, Mended, Tripped
+from broker.core.config import DispatchRules
+from broker.core.events import Answered, Refused
+from broker.core.identity.outcome_index import ATTEMPT_MAX
+from broker.core.requests.in_flight import Flight, Flights
+from broker.core.requests.retry import Again, Failing, decide
+from broker.core.ticket import CallNumber, Ticket
+
+Sequel = tuple[Ticket, Again | Decision]
+"""A request, and what becomes of it after an attempt."""
+
+
+class Attempts:
+    """Starts calls and says what becomes of a request when one has ended.
+
+    Attributes:
+        has_news: A breaker has opened or closed since `news` was last asked for.
+    """
+
+    def __init__(self, flights: Flights, rules: DispatchRules, dice: Callable[[], float]) -> None:
+        """`dice` draws a number in [0, 1)."""
+        self._flights = flights
+        self._rules = rules
+        self._dice = dice
+        self._news: list[Tripped | Mended] = []
+        self.has_news = False
+
+    def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: Account) -> CallNumber:
+        """Pay for a call that leaves now."""
+        ticket.calls += 1
+        return self._flights.start(ticket, budget, now_ms, account=account.breaker)
+
+    def news(self) -> list[Tripped | Mended]:
+        """Which breakers have opened and closed since they were last asked for."""
+        news, self._news, self.has_news = self._news, [], False
+        return news
+
+    def answered(self, event: Answered, now_ms: int, *, account: Account, may_park: bool) -> Sequel | None:
+        """A call has ended: what follows, or None if nobody waits for it any more."""
+        flight, verdict = self._flights.land(event.call, now_ms), event.verdict
+        unanswered = verdict.meaning in _UNANSWERED
+        if unanswered:
+            flight.budget.abandoned(event.call, now_ms)
+        else:
+            flight.budget.answered(event.call, now_ms, verdict, event.usage)
+        if unanswered and not verdict.counts_as_attempt:  # we have ended the call ourselves
+            _lose_probes(flight)
+        elif verdict.meaning is not OK or flight.probes or not flight.budget.breaker.calm:
+            self._heard(flight, verdict, account, now_ms)
+        if not flight.wanted:
+            return None
+        if verdict.meaning is not OK:
+            if flight.budget.breaker.closed:  # else the server is in trouble, and this request no worse than others
+                flight.ticket.failures += verdict.counts_as_attempt
+            return flight.ticket, self._after(flight.ticket, verdict, now_ms, may_park=may_park)
+        if event.bytes > self._rules.outcome_bytes_max:
+            sentence = f"The answer weighs {event.bytes} bytes, more than the results topic takes."
+            return flight.ticket, Fail("too_large_for_topic", sentence)
+        self._flights.hold(flight.ticket, event.bytes)
+        return flight.ticket, _COMPLETE
+
+    def refused(self, event: Refused, now_ms: int) -> Ticket | None:
+        """A call was not sent; whose it was, if somebody still waits for it."""
+        flight = self._flights.land(event.call, now_ms)
+        flight.budget.abandoned(event.call, now_ms, sent=False)
+        flight.ticket.calls -= 1
+        _lose_probes(flight)
+        return flight.ticket if flight.wanted else None
+
+    def crashed(self, call: CallNumber, now_ms: int) -> Ticket | None:
+        """Our own code failed in a call: it may have been sent, so its charge is kept, and no breaker hears of it."""
+        flight = self._flights.land(call, now_ms)
+        flight.budget.abandoned(call, now_ms)
+        _lose_probes(flight)
+        return flight.ticket if flight.wanted else None
+
+    def broken(self, call: CallNumber, flight: Flight, now_ms: int) -> None:
+        """What was to follow the end of a call raised: end its reservation, if that is not done, and no more."""
+        if self._flights.holds(call):
+            self._flights.land(call, now_ms)
+        with contextlib.suppress(KeyError):
+            flight.budget.abandoned(call, now_ms)
+        with contextlib.suppress(KeyError):
+            flight.budget.tariff.lost(call)  # the reservation was ended, and the tariff had not heard of it
+        _lose_probes(flight)
+
+    def _heard(self, flight: Flight, verdict: Verdict, account: Account, now_ms: int) -> None:
+        """Tell the breakers, and note what becomes of them."""
+        limit, own = flight.budget.settings.name, flight.budget.breaker
+        all_tripped_by, own_tripped_by = account.breaker.tripped_by, own.tripped_by
+        account.heard(limit, own, verdict, now_ms, probe=account.breaker in flight.probes)
+        own.heard(verdict.meaning, now_ms, verdict.wait_ms, probe=own in flight.probes)
+        if account.breaker.tripped_by is not all_tripped_by:
+            self._tell(None, account.breaker, flight, verdict, now_ms)
+        if own.tripped_by is not own_tripped_by:
+            self._tell(limit, own, flight, verdict, now_ms)
+
+    def _tell(self, name: str | None, breaker: Breaker, flight: Flight, verdict: Verdict, now_ms: int) -> None:
+        """A breaker has opened, closed, or is open for another reason now."""
+        self.has_news = True
+        if breaker.closed:
+            self._news.append(Mended(name, now_ms - breaker.opened_ms))
+        else:
+            rest_ms = breaker.rests_until(now_ms) - now_ms
+            limit, number = flight.budget.settings.name, flight.ticket.number
+            self._news.append(Tripped(name, limit, number, verdict, rest_ms))
+
+    def _after(self, ticket: Ticket, verdict: Verdict, now_ms: int, *, may_park: bool) -> Again | Decision:
+        if verdict.snapshot is not None and verdict.snapshot.metric is Metric.TOKENS and verdict.snapshot.requested:
+            ticket.charge, ticket.stated = verdict.snapshot.requested, True  # the server's own word
+        candidate = ticket.candidate
+        attempts = candidate.calls_before + ticket.calls
+        may_park = may_park and not self._rules.is_serial(ticket.source.partition.lane)
+        parkable = may_park and ticket.bytes <= self._rules.parked_bytes_max and attempts < ATTEMPT_MAX
+        failing = Failing(verdict, attempts, ticket.failures, candidate.deadline_ms, parkable)
+        return decide(failing, self._rules.retry, now_ms, self._dice())
+
+
+def _lose_probes(flight: Flight) -> None:
+    for breaker in flight.probes:
+        breaker.lost_probe()
+
+
+_COMPLETE = Complete()
+_UNANSWERED = frozenset({Meaning.TIMEOUT, Meaning.CONNECTION})

@@ -1,0 +1,122 @@
+"""A ticket whose handling raised is taken out of everything and failed; if the rest does not add up, the process ends.
+
+An exception in the core has one of two ends. It can be attributed to one ticket, whose request fails (`crashed`): then
+the ticket leaves every part that may hold it, however far its handling had come, and its record is met anew as one
+that must not be called. Or the state shared by all may be wrong: then `UnsoundError` ends the process, and a successor
+starts from what Kafka holds. The exception does not tell which of the two it is, so the books are compared afterwards:
+counts, bytes and reservations against the tickets that there are.
+"""
+
+import contextlib
+
+from broker.core.commands import CancelCall
+from broker.core.identity.dedupe import Identities
+from broker.core.identity.pending_cancels import Cancel
+from broker.core.pricing.laws import Prices
+from broker.core.requests.settling import Settling
+from broker.core.requests.triage import Reception
+from broker.core.ticket import CALLING, SETTLED, Candidate, Garbage, State, Ticket
+
+CORE_CRASHED = "A defect in the dispatcher ended the handling of this request; it is not tried again."
+
+
+class UnsoundError(Exception):
+    """The state of the core may be wrong: the process must end."""
+
+
+class Eviction:
+    """Takes tickets out."""
+
+    def __init__(self, settling: Settling, identities: Identities, reception: Reception) -> None:
+        """`settling` knows every other part that may hold a ticket."""
+        self._settling = settling
+        self._register = settling.register
+        self._limits = settling.limits
+        self._flights = settling.flights
+        self._outbox = settling.outbox
+        self._identities = identities
+        self._reception = reception
+
+    def evict(self, ticket: Ticket, error: Exception, now_ms: int, *, sent: bool = True) -> None:
+        """Fail a ticket whose handling raised `error`; `sent`: the shell has been told of its call, if it has one.
+
+        Raises:
+            UnsoundError: It could not be taken out, or what is left does not add up.
+        """
+        try:
+            if not self._outbox.holds(ticket):  # else it is decided, and what came after that can be left out
+                self._take_out(ticket, now_ms, sent=sent)
+                fresh = ticket.anew()
+                _spoil(fresh)
+                self._reception.meet(fresh, now_ms)
+        except Exception as second:
+            raise UnsoundError("A ticket whose handling failed cannot be taken out.") from second
+        self.inspect(error)
+
+    def inspect(self, error: Exception) -> None:
+        """Compare the books.
+
+        Raises:
+            UnsoundError: They do not agree.
+        """
+        fault = self._fault()
+        if fault is not None:
+            raise UnsoundError(f"After an exception {fault}.") from error
+
+    def _take_out(self, ticket: Ticket, now_ms: int, *, sent: bool) -> None:
+        call = self._flights.call_of(ticket)
+        if call is not None and sent:
+            self._settling.commands.append(CancelCall(self._flights.abandon(ticket)))
+        elif call is not None:
+            flight = self._flights.land(call, now_ms)
+            flight.budget.abandoned(call, now_ms, sent=False)
+            for breaker in flight.probes:
+                breaker.lost_probe()
+        self._flights.hold(ticket, 0)
+        self._limits.withdraw(ticket, now_ms)
+        if ticket.state is State.JOINED:
+            with contextlib.suppress(KeyError):  # those that it waited for are being judged
+                self._register.unjoin(ticket)
+        if self._register.holds(ticket):
+            self._register.remove(ticket)
+        if isinstance(ticket.content, Candidate):
+            identity = ticket.content.identity
+            if not self._is_answered_for(identity.id_hash):
+                self._identities.forget_open(identity)
+        ticket.state = SETTLED
+
+    def _is_answered_for(self, id_hash: bytes) -> bool:
+        """Whether a ticket answers for an open id, or the transaction under way, which fails it as overdue."""
+        return self._register.answering(id_hash) is not None or self._identities.is_failing(id_hash)
+
+    def _fault(self) -> str | None:
+        """What does not add up."""
+        tickets, flights = self._register.tickets(), self._flights
+        queued = sum(ticket.queued for ticket in tickets)
+        held_bytes = sum(ticket.held_bytes for ticket in tickets)
+        called = sum(ticket.state is CALLING for ticket in tickets)
+        desks = self._limits.desks().values()
+        paid = all(desk.budget.inflight == flights.paid_by(desk.budget) for desk in desks)
+        answered = all(map(self._is_answered_for, self._identities.open_ids()))
+        books = (
+            (self._register.is_sound(), "the register counts other tickets than it holds"),
+            (self._limits.is_sound(queued), "lines count other tickets than they hold"),
+            (held_bytes == flights.held_bytes, "answers hold other bytes than are counted"),
+            (called == flights.wanted, "tickets are called without a call, or calls wanted by no ticket"),
+            (paid, "a limit has reservations without a call, or calls without one"),
+            (answered, "an id is open that no ticket answers for"),
+        )
+        return next((fault for is_right, fault in books if not is_right), None)
+
+
+def _spoil(fresh: Ticket) -> None:
+    """It must not be called: its request fails, or its record is a dead letter."""
+    content = fresh.content
+    if isinstance(content, Candidate):
+        refusal = "crashed", CORE_CRASHED
+        prices = Prices.flat(0)
+        fresh.becomes(Candidate(content.identity, content.attempt, "", "", prices, content.deadline_ms, refusal))
+    elif isinstance(content, Cancel):
+        fresh.content = Garbage(None, CORE_CRASHED, "crashed")
+    else:
+        fresh.content = Garbage(content.identity, CORE_CRASHED, "crashed", content.offsets, content.attempt)

@@ -1,0 +1,225 @@
+"""Decisions whose transactions keep failing: found by bisecting, then published in a smaller form, or set aside.
+
+Kafka refuses a transaction for reasons that the dispatcher cannot know beforehand: the topic's limit was lowered, a
+policy of the broker, a defect of the client. Without this module the same batch would be sent again, first in order,
+until the end of time, and no outcome of any other request would be published (a request with a long `traceparent` did
+that in November 2026).
+
+Rules:
+1. A group is what failed together. Its transaction takes turns with that of everything else, or with an empty one: a
+   group is blamed only if another transaction was committed since its last failure, so Kafka being away blames nothing.
+2. A group that is to blame is halved. A refusal (`Setback.REFUSED`) names the content as the cause, so it halves at
+   once. k culprits among n decisions cost about k * log2(n) failed transactions.
+3. A decision that is refused alone takes the next smaller form. One that fails alone with an error that may be chance
+   rests, ever longer, and is blamed after an hour: a single partition may be without a leader.
+4. Without an outcome (`Form.LETTER`) a decision goes only if it was refused, and another outcome was published
+   meanwhile: else the topic refuses all, which is an operator's error, and no outcome may be lost by it. It then
+   rests, whole again.
+5. A process that leaves tries what rests once more, and then waits for it no longer: its successor calls again. No
+   grace period is as long as a rest of five minutes.
+6. A right or a topic that is missing (`Setback.DENIED`) is an operator's error too: it blames nothing.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from broker.core.bounds import BLAMED_AFTER_MS, DOUBT_REST_FIRST_MS, DOUBT_REST_MAX_MS, STRIKES_MAX
+from broker.core.commands import Decision, Form
+from broker.core.requests.transaction_failure import Setback
+from broker.core.ticket import Ticket, TicketNumber
+from broker.core.value import value
+
+
+@value
+class Decided:
+    """A ticket and what becomes of it."""
+
+    ticket: Ticket
+    decision: Decision
+    bytes: int
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Decisions that failed in one transaction.
+
+    Attributes:
+        numbers: Their tickets' numbers, in order; a promotion may make a ticket anew, its number stays.
+        failed_at: How many transactions had been committed when it last failed.
+        strikes: Failures alone, while other transactions passed, since it was last whole.
+        alone_since_ms: When the first of them was.
+        form: How its only decision is to be written; of more than one, whole.
+        published_at: How many transactions with outcomes had been committed when its form first became smaller.
+        not_before_ms: It rests until then.
+        rest_ms: How long it last rested.
+        rests: Whether it does, or has not been tried since.
+    """
+
+    numbers: list[TicketNumber]
+    failed_at: int
+    strikes: int = 0
+    alone_since_ms: int | None = None
+    form: Form = Form.WHOLE
+    published_at: int = 0
+    not_before_ms: int = 0
+    rest_ms: int = 0
+    rests: bool = False
+
+
+class Doubts:
+    """All groups, and the decisions in them.
+
+    Attributes:
+        commits: Transactions committed so far, of whatever.
+        published: Those of them that held an outcome.
+    """
+
+    def __init__(self) -> None:
+        self._groups: deque[Group] = deque()
+        self._group_of: dict[TicketNumber, Group] = {}
+        self._decided: OrderedDict[TicketNumber, Decided] = OrderedDict()
+        self._trying: Group | None = None
+        self.commits = 0
+        self.published = 0
+
+    def __len__(self) -> int:
+        return len(self._decided)
+
+    @property
+    def trying(self) -> bool:
+        """Whether the transaction under way is that of a group."""
+        return self._trying is not None
+
+    @property
+    def resting(self) -> int:
+        """How many decisions rest."""
+        return sum(number in self._decided for group in self._groups if group.rests for number in group.numbers)
+
+    def wake(self) -> None:
+        """Whatever rests may be tried now."""
+        for group in self._groups:
+            group.not_before_ms, group.rests = 0, False
+
+    def values(self) -> Iterable[Decided]:
+        """The decisions of all groups."""
+        return self._decided.values()
+
+    def add(self, decided: list[Decided]) -> None:
+        """These failed together."""
+        group = Group([each.ticket.number for each in decided], self.commits)
+        self._groups.append(group)
+        for each in decided:
+            self._group_of[each.ticket.number] = group
+            self._decided[each.ticket.number] = each
+
+    def rejoin(self, decided: Decided) -> bool:
+        """Take a decision back if its ticket's number belongs to a group: the promotion has decided it anew."""
+        if decided.ticket.number not in self._group_of:
+            return False
+        self._decided[decided.ticket.number] = decided
+        return True
+
+    def holds(self, ticket: Ticket) -> bool:
+        """Whether the decision of this very ticket is in a group."""
+        held = self._decided.get(ticket.number)
+        return held is not None and held.ticket is ticket
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """The ticket will be decided otherwise; should that happen before the next transaction, it rejoins."""
+        if self.holds(ticket):
+            del self._decided[ticket.number]
+
+    def due_at(self) -> int | None:
+        """When the first group may be tried; None if there is none."""
+        return min((group.not_before_ms for group in self._groups), default=None)
+
+    def begin(self, now_ms: int) -> list[Decided]:
+        """The decisions of the next group that does not rest; empty if there is none."""
+        self._prune()
+        due = (group for group in self._groups if group.not_before_ms <= now_ms)
+        self._trying = next(due, None)
+        if self._trying is None:
+            return []
+        self._trying.rests = False
+        return [self._decided[number] for number in self._trying.numbers]
+
+    def form(self, ticket: Ticket) -> Form:
+        """How the decision of a ticket is to be written."""
+        group = self._group_of.get(ticket.number)
+        return Form.WHOLE if group is None else group.form
+
+    def committed(self, *, published: bool) -> None:
+        """A transaction was committed; if it was a group's, that is over. `published`: an outcome was in it."""
+        self.commits += 1
+        self.published += published
+        group, self._trying = self._trying, None
+        if group is not None:
+            self._groups.remove(group)
+            for number in group.numbers:
+                del self._group_of[number]
+                del self._decided[number]
+
+    def failed(self, setback: Setback, now_ms: int) -> None:
+        """The transaction of the group under way failed."""
+        group, self._trying = self._trying, None
+        assert group is not None, "no group is under way"
+        others_pass, group.failed_at = self.commits > group.failed_at, self.commits
+        if setback is Setback.DENIED:
+            return
+        refused = setback is Setback.REFUSED
+        if len(group.numbers) > 1:
+            if others_pass or refused:
+                self._halve(group)
+        elif others_pass:
+            self._groups.remove(group)
+            self._groups.append(group)  # others first: it may be the reason itself
+            self._strike(group, now_ms, refused=refused)
+
+    def _strike(self, group: Group, now_ms: int, *, refused: bool) -> None:
+        """Its only decision failed alone, while others passed."""
+        group.strikes += 1
+        if group.alone_since_ms is None:
+            group.alone_since_ms = now_ms
+        if refused or (group.strikes >= STRIKES_MAX and now_ms - group.alone_since_ms >= BLAMED_AFTER_MS):
+            self._shrink(group, now_ms, refused=refused)
+        else:
+            _rest(group, now_ms)
+
+    def _halve(self, group: Group) -> None:
+        self._groups.remove(group)
+        middle = len(group.numbers) // 2
+        for numbers in (group.numbers[middle:], group.numbers[:middle]):
+            half = Group(numbers, self.commits)
+            self._groups.appendleft(half)
+            for number in numbers:
+                self._group_of[number] = half
+
+    def _shrink(self, group: Group, now_ms: int, *, refused: bool) -> None:
+        """The next smaller form, or a rest."""
+        if group.form is Form.WHOLE:
+            group.form, group.published_at = Form.UNCOPIED, self.published
+        elif group.form is Form.UNCOPIED:
+            group.form = Form.SMALL
+        elif group.form is Form.SMALL:
+            group.form = Form.BARE
+        elif group.form is Form.BARE and refused and self.published > group.published_at:
+            group.form = Form.LETTER
+        else:
+            group.form, group.strikes, group.alone_since_ms = Form.WHOLE, 0, None
+            _rest(group, now_ms)
+
+    def _prune(self) -> None:
+        """Forget whose tickets were withdrawn and did not come back."""
+        if len(self._decided) == len(self._group_of):
+            return
+        for group in list(self._groups):
+            group.numbers = [number for number in group.numbers if number in self._decided]
+            if not group.numbers:
+                self._groups.remove(group)
+        self._group_of = {number: group for group in self._groups for number in group.numbers}
+
+
+def _rest(group: Group, now_ms: int) -> None:
+    group.rest_ms = min(DOUBT_REST_MAX_MS, max(DOUBT_REST_FIRST_MS, 2 * group.rest_ms))
+    group.not_before_ms, group.rests = now_ms + group.rest_ms, True

@@ -1,0 +1,146 @@
+"""Calls in flight: how many there may be, what their answers may weigh, and how long they tend to take.
+
+Money is the budget's business; here are the bounds that protect this process: calls at once, and bytes of answers that
+wait in memory for a commit. A call reserves a fixed weight until its answer is there, then its true one.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from statistics import median_low
+
+from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
+from broker.core.budget.breaker import Breaker
+from broker.core.budget.budget import Budget
+from broker.core.commands import StartedEntry
+from broker.core.ticket import CallNumber, Ticket
+from broker.core.units import places
+
+
+@dataclass(slots=True)
+class Flight:
+    """One HTTP call on its way, and the mirror that has paid for it.
+
+    `probes` are the open breakers it is the probe of; it is `wanted` while its ticket waits for the answer. It leaves
+    once the ledger tells of its `line`; 0: at once.
+    """
+
+    ticket: Ticket
+    budget: Budget
+    sent_ms: int
+    probes: tuple[Breaker, ...] = ()
+    wanted: bool = True
+    line: int = 0
+
+
+class Flights:
+    """All calls in flight, those that nobody waits for any more included."""
+
+    def __init__(self, *, inflight_max: int, held_bytes_max: int, landed: Callable[[str], None] | None = None) -> None:
+        """`landed` is told whose call has ended, by tenant."""
+        self._landed = landed
+        self._inflight_max = inflight_max
+        self._held_bytes_max = held_bytes_max
+        self._flights: dict[CallNumber, Flight] = {}
+        self._wanted: dict[Ticket, CallNumber] = {}
+        self._serial = 0
+        self._durations_ms: deque[int] = deque(maxlen=CALLS_REMEMBERED)
+        self.held_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def room(self, keep_ppm: int = 0) -> bool:
+        """Whether one more call fits both bounds, and leaves such a share of the places to others."""
+        most = places(self._inflight_max, keep_ppm) if keep_ppm else self._inflight_max
+        return len(self._flights) < most and self.held_bytes + CALL_RESERVE_BYTES <= self._held_bytes_max
+
+    def expected_ms(self) -> int:
+        """How long a call started now should take at most: the longest of the recent ones."""
+        return max(self._durations_ms, default=0)
+
+    def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: Breaker) -> CallNumber:
+        """A call leaves: reserve its charge and its weight; to an open breaker it is the probe."""
+        self._serial += 1
+        call = CallNumber(self._serial)
+        budget.reserve(
+            call,
+            ticket.charge,
+            now_ms,
+            stated=ticket.stated,
+            prices=ticket.candidate.prices,
+            lane_order=ticket.lane_order,
+        )
+        own = budget.breaker
+        if own.closed and account.closed:
+            probes: tuple[Breaker, ...] = ()
+        else:
+            probes = tuple([breaker for breaker in (own, account) if breaker.probe()])
+        ticket.held_bytes = CALL_RESERVE_BYTES
+        self.held_bytes += CALL_RESERVE_BYTES
+        self._flights[call] = Flight(ticket, budget, now_ms, probes)
+        self._wanted[ticket] = call
+        return call
+
+    def land(self, call: CallNumber, now_ms: int) -> Flight:
+        """A call ended; if its ticket waited for it, it holds nothing until it is said what the answer weighs."""
+        flight = self._flights.pop(call)
+        ticket = flight.ticket
+        self._durations_ms.append(now_ms - flight.sent_ms)
+        if self._landed is not None:
+            self._landed(ticket.candidate.tenant)
+        if flight.wanted:
+            del self._wanted[ticket]
+            self.held_bytes -= ticket.held_bytes
+            ticket.held_bytes = 0
+        return flight
+
+    def abandon(self, ticket: Ticket) -> CallNumber:
+        """Nobody waits for the call of this ticket any more; it is in flight until it lands."""
+        call = self._wanted.pop(ticket)
+        self._flights[call].wanted = False
+        self.hold(ticket, 0)
+        return call
+
+    def hold(self, ticket: Ticket, weight: int) -> None:
+        """A ticket's answer weighs so much now."""
+        self.held_bytes += weight - ticket.held_bytes
+        ticket.held_bytes = weight
+
+    @property
+    def wanted(self) -> int:
+        """Calls whose ticket waits for the answer."""
+        return len(self._wanted)
+
+    def find(self, call: CallNumber) -> Flight:
+        """One call in flight."""
+        return self._flights[call]
+
+    def holds(self, call: CallNumber) -> bool:
+        """Whether a call is in flight."""
+        return call in self._flights
+
+    def call_of(self, ticket: Ticket) -> CallNumber | None:
+        """The call that a ticket waits for; None if it waits for none."""
+        return self._wanted.get(ticket)
+
+    def have_left(self, tickets: Iterable[Ticket], tells_of: Callable[[int], bool]) -> Iterator[StartedEntry]:
+        """The last call of each that has left. `tells_of`: whether the ledger tells of a line: its call leaves then."""
+        for ticket in tickets:
+            call = self._wanted.get(ticket)
+            waits = call is not None and not tells_of(self._flights[call].line)
+            left = ticket.calls - 1 if waits else ticket.calls
+            if left:
+                yield StartedEntry(ticket.candidate.identity, ticket.candidate.calls_before + left)
+
+    def paid_by(self, budget: Budget) -> int:
+        """How many calls in flight a limit has paid for."""
+        return sum(flight.budget is budget for flight in self._flights.values())
+
+    def usual_ms(self) -> int | None:
+        """How long a call usually takes: the median of the recent ones; None before the first has ended."""
+        return median_low(self._durations_ms) if self._durations_ms else None
+
+    def most(self, keep_ppm: int = 0) -> int:
+        """How many calls may be in flight, if such a share of the places is left to others."""
+        return places(self._inflight_max, keep_ppm)

@@ -1,0 +1,225 @@
+"""Requests whose call was under way when dispatchers died, as the ledger's lines tell, and how they are called again.
+
+A call that ends the process (memory, a crash below Python) is made again by the next leader, and paid again, for ever:
+nothing in memory outlives it. The ledger does: it lists attempts started, attempts ended, and fates. So each request
+has a count of the terms that died while its call was under way. A process dies of other things too, and then all calls
+in flight share the death. So the one to blame is singled out before a request is failed:
+
+| deaths | how it is called                                                                           |
+|--------|--------------------------------------------------------------------------------------------|
+| 0, 1   | like any other: a leader that is killed once slows nothing down                            |
+| 2      | when the term has been quiet for ten seconds, and alone among its like, or a few at a time |
+|        | while there are many of them                                                               |
+| 3      | Failed (`crashed`) if none of its like was under way at the third death; else as with 2    |
+
+Its *like* are requests with two deaths or more; *quiet* is a term in which no record is read with caution. So a request
+that kills is called three times if few were in flight with it, and once more if many were; those that only shared
+deaths are answered. A record that ends its decoder (`broker.core.progress.poison_records`) does so within seconds of a
+promotion, before a suspect is called: those deaths are held against no call.
+
+Rules:
+- A term has died when another owner's line follows it and it has not said that it left. An owner that writes again
+  later had not died (it was cut off, or stood still): what was held against its terms is taken back.
+- A term that died while a record was named, to be read with caution, has died of that record. The calls under way are
+  *in doubt*: each waits until the term has been quiet, and is called like any other then. Else a deadly call that
+  begins while records are named would be held against them in every term, and be made without end (seed 80181).
+- A request that has an outcome has no deaths any more. A parked one keeps them, or a deadly call that is refused for
+  its rate now and then would never be singled out. That a request was parked is said again also while its copy is
+  called, and ends no call. An attempt that ended without a fate is not under way.
+- Two terms that died within ten minutes of each other are followed by ten minutes of *caution*: a call begins only once
+  the ledger says so. Else one that ends its process at once would be known to no successor.
+- A place among the few is free again when the ledger says that its call has ended: an answer in memory dies with us.
+- Lines may be read twice, from any place on: each death is kept with its term, and a lower term begins anew.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+from broker.core.bounds import (
+    CALLS_OF_SUSPECTS_MAX,
+    DEATHS_BEFORE_CAUTION,
+    DEATHS_BY_CALL,
+    DEATHS_IN_A_ROW_WITHIN_MS,
+    DEATHS_UNSUSPECTED,
+    INHERITED_CALLS_MAX,
+)
+from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.identity.dedupe import Fate, Identity
+
+Key = tuple[bytes, int]
+"""A request in the ledger: hash of its id, run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A term that died while the call of an attempt was under way; `alone`: no other suspect's was."""
+
+    term: int
+    owner: str
+    alone: bool
+
+
+class Casualties:
+    """Deaths by request, and the few suspects that are being called."""
+
+    def __init__(self) -> None:
+        self._term = 0
+        self._owner = ""
+        self._is_over = True  # the term has left in peace, or none is known
+        self._names = False
+        self._read_ms = 0
+        self._died: dict[int, tuple[str, int]] = {}  # the last terms that died: owner, and when the next one began
+        self._under_way: dict[Key, int] = {}  # of the term that is read: the attempt started last
+        self._deaths: dict[Key, dict[int, Death]] = {}
+        self._doubted: dict[Key, int] = {}  # under way when a term died of a record: which attempt
+        self._suspects: set[Key] = set()
+        self._called: dict[Key, int] = {}  # suspects that we call now: which attempt
+
+    def __len__(self) -> int:
+        return len(self._deaths) + len(self._doubted)
+
+    # ------------------------------------------------------------------ reading
+
+    def line(self, term: int, owner: str, at_ms: int, *, left: bool = False, named: bool = False) -> None:
+        """A line of the ledger, before what it says of requests; `named`: it names a record about to be decoded."""
+        self._read_ms = at_ms
+        if (term, owner) != (self._term, self._owner):
+            self._begin(term, owner)
+        self._names = named
+        if left:
+            self._is_over = True
+            self._under_way.clear()
+
+    def started(self, entries: Iterable[StartedEntry]) -> None:
+        """The line says that these attempts were begun."""
+        for entry in entries:
+            self._under_way[entry.identity.id_hash, entry.identity.run] = entry.attempt
+        _shorten(self._under_way)
+
+    def ended(self, entries: Iterable[StartedEntry]) -> None:
+        """The line says that these attempts have ended; their requests wait for another one."""
+        for entry in entries:
+            key = entry.identity.id_hash, entry.identity.run
+            if self._under_way.get(key, entry.attempt + 1) <= entry.attempt:
+                del self._under_way[key]
+
+    def settled(self, entries: Iterable[SettledEntry]) -> None:
+        """The line says what has become of these."""
+        if self._under_way or self._deaths or self._doubted:
+            for entry in entries:
+                key = entry.identity.id_hash, entry.identity.run
+                if entry.ends(self._under_way.get(key, 0)):
+                    self._under_way.pop(key, None)
+                if entry.fate is not Fate.PARKED:
+                    self._clear(key)
+
+    def _begin(self, term: int, owner: str) -> None:
+        """Lines of another term follow."""
+        if owner == self._owner and term > self._term:
+            self._term, self._is_over = term, False  # the same process: its calls go on
+            return
+        if not self._is_over and term >= self._term:
+            self._died[self._term] = self._owner, self._read_ms
+            if self._names:
+                self._doubted.update(self._under_way)
+                _shorten(self._doubted)
+            else:
+                self._bury()
+        self._term, self._owner, self._is_over = term, owner, False
+        self._under_way.clear()
+        alive = {died for died, (late, _) in self._died.items() if late == owner}
+        last = sorted(self._died.keys() - alive)[-DEATHS_BEFORE_CAUTION:]
+        self._died = {died: self._died[died] for died in last}
+        for key, deaths in list(self._deaths.items()):
+            for each in [each for each in deaths.values() if each.owner == owner]:
+                del deaths[each.term]
+            if not deaths:
+                del self._deaths[key]
+        self._recount()
+
+    def _bury(self) -> None:
+        """The term that was read so far has died, with all that was under way in it."""
+        suspects = sum(self._count(key, self._term) >= DEATHS_UNSUSPECTED for key in self._under_way)
+        for key in self._under_way:
+            alone = suspects == 1 and self._count(key, self._term) >= DEATHS_UNSUSPECTED
+            self._deaths.setdefault(key, {})[self._term] = Death(self._term, self._owner, alone)
+        _shorten(self._deaths)
+
+    def _recount(self) -> None:
+        self._suspects = {key for key, deaths in self._deaths.items() if len(deaths) >= DEATHS_UNSUSPECTED}
+
+    def _clear(self, key: Key) -> None:
+        """Its request has an outcome."""
+        self._deaths.pop(key, None)
+        self._doubted.pop(key, None)
+        self._suspects.discard(key)
+        self._called.pop(key, None)
+
+    def _count(self, key: Key, before: int) -> int:
+        """Deaths in terms before that one: those of later terms are known already where lines are read again."""
+        return sum(term < before for term in self._deaths.get(key, ()))
+
+    # ------------------------------------------------------------------ calling
+
+    def caution_ms(self) -> int:
+        """How long, from the last line read on, a call may begin only once the ledger says so; 0: at once."""
+        instants = sorted(at_ms for _, at_ms in self._died.values())
+        if len(instants) < DEATHS_BEFORE_CAUTION or instants[-1] - instants[0] > DEATHS_IN_A_ROW_WITHIN_MS:
+            return 0
+        return max(0, instants[-1] + DEATHS_IN_A_ROW_WITHIN_MS - self._read_ms)
+
+    def is_to_blame(self, identity: Identity) -> bool:
+        """Whether its call has ended so many dispatchers, the last one alone, that it is not made again."""
+        deaths = self._deaths.get((identity.id_hash, identity.run))
+        if deaths is None or len(deaths) < DEATHS_BY_CALL:
+            return False
+        return any(each.alone for each in sorted(deaths.values(), key=_term_of)[DEATHS_BY_CALL - 1 :])
+
+    def is_suspect(self, identity: Identity) -> bool:
+        """Whether its call may begin only with care."""
+        return (identity.id_hash, identity.run) in self._suspects
+
+    def is_in_doubt(self, identity: Identity) -> bool:
+        """Whether its call was under way when a dispatcher died that was reading a record with caution."""
+        return (identity.id_hash, identity.run) in self._doubted
+
+    def calls(self, identity: Identity, attempt: int) -> bool:
+        """That call of a suspect begins; False: others of its like must end before."""
+        key = identity.id_hash, identity.run
+        if len(self._called) >= self._places(key):
+            return False
+        self._called[key] = attempt
+        return True
+
+    def committed(self, settled: Iterable[SettledEntry], ended: Iterable[StartedEntry]) -> None:
+        """The ledger says that these calls of ours have ended."""
+        if self:
+            for entry in ended:
+                self._called.pop((entry.identity.id_hash, entry.identity.run), None)
+            for settlement in settled:
+                key = settlement.identity.id_hash, settlement.identity.run
+                if settlement.ends(self._called.get(key, 0)):
+                    self._called.pop(key, None)
+                if settlement.fate is not Fate.PARKED:
+                    self._clear(key)
+
+    def stand_by(self) -> None:
+        """Nothing of ours is called any more."""
+        self._called.clear()
+
+    def _places(self, key: Key) -> int:
+        """How many suspects may be called at once if this one is among them."""
+        if any(len(self._deaths[each]) > DEATHS_UNSUSPECTED for each in (key, *self._called)):
+            return 1
+        return CALLS_OF_SUSPECTS_MAX if len(self._suspects) > CALLS_OF_SUSPECTS_MAX else 1
+
+
+def _term_of(death: Death) -> int:
+    return death.term
+
+
+def _shorten(calls: dict[Key, int] | dict[Key, dict[int, Death]]) -> None:
+    """The oldest are forgotten first."""
+    for key in list(islice(calls, max(0, len(calls) - INHERITED_CALLS_MAX))):
+        del calls[key]

@@ -1,0 +1,196 @@
+"""Who must leave, so that a limit that nobody can draw on never fills the lanes' buffers and stops the others.
+
+A limit is *shut* when its breaker has been open for some seconds; when it has blamed the account, and that has rested
+for as long as a retry may wait in place; and while a pause or a limit per day keeps its head waiting for longer than
+that. Waiting for the tokens of a minute shuts nothing. Requests of shut limits may fill half of a lane's buffer, in
+count and in bytes; the newest of the rest are parked, and the retrier puts them back. So the buffer goes on turning
+over, and whoever draws on another limit comes through.
+
+Only a pause is certain to last: no answer shortens it. What falls due within one fails at once. A limit per day fails
+nothing here: a single refusal may have stated it, and the instant at which it opens is reckoned for the charge of the
+head alone. What is certain of it, `broker.core.lanes.reachability` finds.
+
+What is parked must not come back as one wave. Within a lane and limit each one returns a little after the one before,
+at the pace at which the limit could serve them; nothing returns before the limit opens, as far as that is known. When a
+breaker opens again nobody knows; so the wait is as long as the breaker has been open already, and an outage of days
+costs each request a few rounds, not thousands.
+
+A record that stays holds the base of its partition's map, and the map has a bound. Where it is nearly used up, whoever
+waits there for a shut limit leaves too.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from broker.core.answers.verdict import Meaning
+from broker.core.bounds import (
+    HELD_LOOKED_AT,
+    HOLD_FIRST_MS,
+    HOLD_MAX_MS,
+    HOLD_MIN_MS,
+    HOLD_TROUBLE_AFTER_MS,
+    PARKS_AHEAD_MAX,
+    RETURN_BEFORE_DEADLINE_MS,
+)
+from broker.core.budget.breaker import Breaker
+from broker.core.commands import Fail, Park
+from broker.core.config import DispatchRules
+from broker.core.identity.outcome_index import ATTEMPT_MAX
+from broker.core.lanes.lanes import LaneQueue, LaneRule
+from broker.core.lanes.scheduler import LimitDesk, Limits
+from broker.core.requests.registry import Register
+from broker.core.requests.retry import kind
+from broker.core.requests.settling import Settling
+from broker.core.ticket import LanePartition, State, Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """Why a limit serves no call, and until when.
+
+    Attributes:
+        kind: As a RetryableFailure says it.
+        sentence: For a person.
+        until_ms: When it opens, as far as can be told now.
+        surely_until_ms: Before that no call is made, whatever answers come: the end of a pause, or 0.
+    """
+
+    kind: str
+    sentence: str
+    until_ms: int
+    surely_until_ms: int = 0
+
+
+class Holding:
+    """Looks whether a buffer fills with requests of shut limits, and parks what is too much."""
+
+    def __init__(
+        self,
+        register: Register,
+        limits: Limits,
+        settling: Settling,
+        rules: DispatchRules,
+        *,
+        decided: Callable[[], int],
+    ) -> None:
+        """`decided` says how many wait for their commit."""
+        self._register = register
+        self._limits = limits
+        self._settling = settling
+        self._rules = rules
+        self._decided = decided
+        self._back_ms: dict[tuple[str, str], int] = {}  # by limit and lane: when the next one parked may return
+        self._stirred = self._committed = False
+
+    def look(self, *, committed: bool = False) -> None:
+        """A buffer has grown, or a limit may have been shut; after a commit there is room to park more."""
+        self._stirred, self._committed = True, self._committed or committed
+
+    def relieve(self, now_ms: int, *, may_park: bool) -> None:
+        """Park what is too much; the rest follows when that is committed."""
+        if not self._stirred:
+            return
+        committed, self._stirred, self._committed = self._committed, False, False
+        if not may_park:
+            return
+        crowded, cramped = self._register.crowded(), self._register.cramped() if committed else []
+        if not (crowded or cramped):
+            return
+        shut = self.shut(now_ms)
+        if not shut:
+            return
+        for rule in crowded:
+            self._thin(rule, shut, now_ms)
+        for partition in cramped:
+            self._clear(partition, shut, now_ms)
+
+    def shut(self, now_ms: int) -> dict[str, Shut]:
+        """The limits that somebody waits for in vain."""
+        waited_for = ((name, desk) for name, desk in self._limits.desks().items() if desk.lanes.waiting())
+        found = ((name, self._shut(desk, now_ms)) for name, desk in waited_for)
+        return {name: closed for name, closed in found if closed is not None}
+
+    def _shut(self, desk: LimitDesk, now_ms: int) -> Shut | None:
+        account, own = self._limits.account, desk.budget.breaker
+        patience_ms = self._rules.retry.in_place_max_ms
+        breakers = [(own, HOLD_TROUBLE_AFTER_MS)]
+        if account.is_blamed_by(desk.budget.settings.name):  # who has not blamed it may be the one that clears it
+            breakers.append((account.breaker, patience_ms))
+        for breaker, after_ms in breakers:
+            if breaker.tripped_by is not None and now_ms - breaker.opened_ms >= after_ms:
+                return _of_breaker(breaker, breaker.tripped_by, now_ms)
+        pick = desk.lanes.pick(now_ms)
+        if pick is None:
+            return None  # whoever waits is kept out by its tenant's cap
+        until_ms = desk.budget.shut_until(pick.ticket.charge, now_ms, stated=pick.ticket.stated)
+        if until_ms - now_ms <= patience_ms:
+            return None
+        sentence = "The limit is used up for longer than a request may wait here."
+        return Shut("rate_limited", sentence, until_ms, desk.budget.paused_until_ms)
+
+    def _thin(self, rule: LaneRule, shut: Mapping[str, Shut], now_ms: int) -> None:
+        """Leave half of a lane's buffer to those who draw on other limits."""
+        queues = {name: self._limits.desks()[name].lanes.queue(rule.name) for name in shut}
+        while self._decided() < PARKS_AHEAD_MAX and _is_too_much(rule, queues.values()):
+            name = max(queues, key=lambda name: len(queues[name]))
+            newest = queues[name].last(HELD_LOOKED_AT)
+            if not any(self._leaves(ticket, shut[name], now_ms) for ticket in newest):
+                del queues[name]
+
+    def _clear(self, partition: LanePartition, shut: Mapping[str, Shut], now_ms: int) -> None:
+        """Let whoever waits in vain leave a partition, so that its base moves."""
+        for ticket in self._register.tickets():
+            if self._decided() >= PARKS_AHEAD_MAX:
+                return
+            if ticket.source.partition == partition and ticket.state is State.WAITING and ticket.queued:
+                closed = shut.get(ticket.candidate.limit)
+                if closed is not None:
+                    self._leaves(ticket, closed, now_ms)
+
+    def _leaves(self, ticket: Ticket, closed: Shut, now_ms: int) -> bool:
+        """Settle a ticket so that its place is free; False if it must stay."""
+        candidate = ticket.candidate
+        if closed.surely_until_ms >= candidate.deadline_ms:
+            late = Fail("deadline_exceeded", f"{closed.sentence} It opens after the deadline.")
+            self._settling.settle(ticket, late, now_ms)
+            return True
+        # The number must rise with every parking, or a copy that comes back looks like one that was seen before.
+        attempts = max(candidate.attempt, candidate.calls_before + ticket.calls)
+        if self._must_stay(ticket) or attempts >= ATTEMPT_MAX:
+            return False
+        not_before_ms = self._return_at(ticket, closed, now_ms)
+        if not_before_ms - now_ms < HOLD_MIN_MS:
+            return False
+        park = Park(closed.kind, closed.sentence, not_before_ms, attempts, ticket.failures)
+        self._settling.settle(ticket, park, now_ms)
+        return True
+
+    def _must_stay(self, ticket: Ticket) -> bool:
+        """Whether a RetryableFailure of it would not fit, or its lane keeps its order to the end."""
+        return ticket.bytes > self._rules.parked_bytes_max or self._rules.is_serial(ticket.source.partition.lane)
+
+    def _return_at(self, ticket: Ticket, closed: Shut, now_ms: int) -> int:
+        """A little after the one parked before it, and with some time left before its deadline."""
+        candidate, lane = ticket.candidate, ticket.source.partition.lane
+        if len(self._back_ms) > len(self._limits.desks()) * len(self._rules.lanes):
+            self._back_ms = {key: at_ms for key, at_ms in self._back_ms.items() if at_ms > now_ms}
+        turn_ms = max(closed.until_ms, self._back_ms.get((candidate.limit, lane), 0))
+        pace_ms = self._limits.desk(candidate.limit, now_ms).budget.pace_ms(ticket.charge)
+        self._back_ms[candidate.limit, lane] = turn_ms + pace_ms
+        spare_ms = min(RETURN_BEFORE_DEADLINE_MS, (candidate.deadline_ms - now_ms) // 2)
+        turn_ms = min(turn_ms, candidate.deadline_ms - spare_ms)
+        return max(turn_ms, closed.surely_until_ms)
+
+
+def _is_too_much(rule: LaneRule, queues: Iterable[LaneQueue]) -> bool:
+    count = weight = 0
+    for queue in queues:
+        count += len(queue)
+        weight += queue.waiting_bytes
+    return count > rule.buffer_max // 2 or weight > rule.buffer_bytes_max // 2
+
+
+def _of_breaker(breaker: Breaker, tripped_by: Meaning, now_ms: int) -> Shut:
+    guessed_ms = min(HOLD_MAX_MS, max(HOLD_FIRST_MS, now_ms - breaker.opened_ms))
+    until_ms = max(breaker.rests_until(now_ms), now_ms + guessed_ms)
+    return Shut(kind(tripped_by), f"Calls rest: {tripped_by}.", until_ms)

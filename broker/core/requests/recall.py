@@ -1,0 +1,76 @@
+"""Whether a request whose call was under way when dispatchers died may be called: at once, later, or not any more.
+
+Deaths are counted, and suspects named, in `broker.core.requests.interrupted_calls`. A suspect waits until the term has been quiet, so
+that another cause of death has shown itself, and until its like have ended. While there is caution every call waits for
+the commit of the line that says that it begins, as long as one transaction takes or two.
+"""
+
+from collections.abc import Iterable
+
+from broker.core.bounds import PUT_OFF_MS, QUIET_MS
+from broker.core.commands import SettledEntry, StartedEntry
+from broker.core.events import LedgerRead
+from broker.core.lanes.scheduler import Limits
+from broker.core.requests.interrupted_calls import Casualties
+from broker.core.requests.settling import Settling
+from broker.core.requests.timers import Alarms
+from broker.core.requests.triage import CALLS_KILL
+from broker.core.ticket import Ticket
+
+
+class Care:
+    """Asked before each call."""
+
+    def __init__(self, limits: Limits, alarms: Alarms, settling: Settling) -> None:
+        self._casualties = Casualties()
+        self._limits = limits
+        self._alarms = alarms
+        self._settling = settling
+        self._quiet_from_ms = 0
+        self._cautious_until_ms = 0
+
+    def read(self, event: LedgerRead) -> None:
+        """A line of the ledger."""
+        self._casualties.line(event.term, event.owner, event.at_ms, left=event.left, named=event.named)
+        self._casualties.started(event.started)
+        self._casualties.ended(event.ended)
+        self._casualties.settled(event.settled)
+
+    def committed(self, settled: Iterable[SettledEntry], ended: Iterable[StartedEntry]) -> None:
+        """A line of ours stands: these calls have ended."""
+        self._casualties.committed(settled, ended)
+
+    def promoted(self, now_ms: int) -> None:
+        """A term has begun, or goes on, and the ledger is read up to its claim."""
+        self.disturbed(now_ms)
+        self._cautious_until_ms = now_ms + self._casualties.caution_ms()
+
+    def disturbed(self, now_ms: int) -> None:
+        """A term has begun, or a record is read with caution: what ends this process now need not be a call."""
+        self._quiet_from_ms = now_ms + QUIET_MS
+
+    def is_cautious(self, now_ms: int) -> bool:
+        """Whether a call may begin only once the ledger says so."""
+        return now_ms < self._cautious_until_ms
+
+    def stand_by(self) -> None:
+        """Nothing is called any more."""
+        self._casualties.stand_by()
+
+    def may_call(self, ticket: Ticket, now_ms: int) -> bool:
+        """Whether this one, whose turn it is, is called now; else it waits, or has failed."""
+        if not self._casualties:
+            return True
+        identity, deadline_ms = ticket.candidate.identity, ticket.candidate.deadline_ms
+        if self._casualties.is_to_blame(identity):
+            self._settling.settle(ticket, CALLS_KILL, now_ms)
+            return False
+        is_suspect = self._casualties.is_suspect(identity)
+        if not (is_suspect or self._casualties.is_in_doubt(identity)):
+            return True
+        attempt = ticket.candidate.calls_before + ticket.calls + 1
+        if now_ms >= self._quiet_from_ms and (not is_suspect or self._casualties.calls(identity, attempt)):
+            return True
+        self._limits.put_off(ticket)
+        self._alarms.sleep(ticket, min(deadline_ms, now_ms + PUT_OFF_MS))
+        return False

@@ -1,0 +1,215 @@
+"""Every ticket in memory, findable by number, by identity and by lane; and the progress of each partition.
+
+The register only remembers. What a ticket should become is decided in `broker.core.dispatch`.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+
+from broker.core.bounds import CONTROL_BUFFER_BYTES_MAX, CONTROL_BUFFER_MAX, CRAMPED_BELOW, PARTITION_GREED
+from broker.core.lanes.lanes import LaneRule
+from broker.core.progress.partition_progress import PartitionProgress, Stored
+from broker.core.ticket import CONTROL, Candidate, LanePartition, Source, State, Ticket, TicketNumber, id_hash_of
+
+
+class Want(Enum):
+    """What to do with the next record of a partition."""
+
+    TAKE = "take"  # decode it and post it
+    SKIP = "skip"  # done, or in memory already
+    FULL = "full"  # stop reading this partition here; its map has no room
+
+
+_CONTROL = LaneRule(CONTROL, 0, 0, 0, CONTROL_BUFFER_MAX, CONTROL_BUFFER_BYTES_MAX)
+
+
+class _Held:
+    """What of one partition is in memory."""
+
+    __slots__ = ("bytes", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.bytes = 0
+
+
+_NOTHING = _Held()
+
+
+class Register:
+    """Tickets and progress."""
+
+    def __init__(self, rules: Iterable[LaneRule]) -> None:
+        """The control topic is read like a lane, whatever the lanes are."""
+        self._lanes = {rule.name: rule for rule in rules}
+        self._rules = {**self._lanes, CONTROL: _CONTROL}
+        self._few = min(rule.buffer_max for rule in self._lanes.values()) // 2  # as many fill no half of any buffer
+        self._light = min(rule.buffer_bytes_max for rule in self._lanes.values()) // 2  # nor do such bytes
+        self._tickets: dict[TicketNumber, Ticket] = {}
+        self._open: dict[bytes, Ticket] = {}
+        self._joined: dict[bytes, dict[Ticket, None]] = {}  # in the order in which they came
+        self._held: dict[str, int] = dict.fromkeys(self._rules, 0)
+        self._held_bytes: dict[str, int] = dict.fromkeys(self._rules, 0)
+        self._held_of: dict[LanePartition, _Held] = {}
+        self.progress: dict[LanePartition, PartitionProgress] = {}
+        self._touched: dict[LanePartition, None] = {}
+
+    def want(self, source: Source) -> Want:
+        """Whether the record there should be decoded and posted."""
+        progress = self.progress.get(source.partition)
+        if progress is None or not progress.accepts(source.offset):
+            return Want.FULL
+        return Want.TAKE if progress.awaits(source.offset) else Want.SKIP
+
+    def room(self, partition: LanePartition) -> int:
+        """How many more records of a partition may be taken now: its lane's buffer and its map both bound it.
+
+        No partition holds more than four times what is still free, so whatever backlog one has, the others find room:
+        the dynamic threshold of A. K. Choudhury and E. L. Hahne (1998). Large records count for more than small ones:
+        as many as of the average weigh as much. So those that contend hold, and are served, alike by bytes, which
+        are what a call is charged by, within a constant; alike by records one with large requests would get most.
+        """
+        progress = self.progress.get(partition)
+        if progress is None:
+            return 0
+        rule, held = self._rules[partition.lane], self._held_of.get(partition, _NOTHING)
+        free_bytes = rule.buffer_bytes_max - self._held_bytes[partition.lane]
+        if free_bytes <= 0 or held.bytes > PARTITION_GREED * free_bytes:
+            return 0
+        count = self._held[partition.lane]
+        free = rule.buffer_max - count
+        weight = -(-held.bytes * count // self._held_bytes[partition.lane]) if held.bytes else held.count
+        wanted = -((weight - PARTITION_GREED * free) // (PARTITION_GREED + 1))
+        most = free if free < wanted else wanted
+        return 0 if most <= 0 else min(most, progress.room())
+
+    def read_ahead_max(self, lane: str) -> int:
+        """How far behind the last offset stored of a partition a leader can have read, in offsets.
+
+        What it has taken since stands in its buffer. Each record may have a transaction marker behind it.
+        """
+        return 2 * self._rules[lane].buffer_max
+
+    def crowded(self) -> list[LaneRule]:
+        """The lanes whose buffer is more than half full, in count or in bytes."""
+        if len(self._tickets) <= self._few and sum(self._held_bytes.values()) <= self._light:
+            return []
+        return [
+            rule
+            for name, rule in self._lanes.items()
+            if self._held[name] > rule.buffer_max // 2 or self._held_bytes[name] > rule.buffer_bytes_max // 2
+        ]
+
+    def cramped(self) -> list[LanePartition]:
+        """The partitions whose maps have hardly any room left."""
+        return [partition for partition, progress in self.progress.items() if progress.room() < CRAMPED_BELOW]
+
+    def add(self, ticket: Ticket) -> None:
+        """A ticket exists."""
+        lane = ticket.source.partition.lane
+        self._tickets[ticket.number] = ticket
+        self._held[lane] += 1
+        self._held_bytes[lane] += ticket.buffer_bytes
+        held = self._held_of.get(ticket.source.partition)
+        if held is None:
+            held = self._held_of[ticket.source.partition] = _Held()
+        held.count += 1
+        held.bytes += ticket.buffer_bytes
+
+    def remove(self, ticket: Ticket) -> bytes | None:
+        """A ticket is committed or dropped; returns the id that it was to answer for, if there was one."""
+        del self._tickets[ticket.number]
+        lane = ticket.source.partition.lane
+        self._held[lane] -= 1
+        self._held_bytes[lane] -= ticket.buffer_bytes
+        held = self._held_of[ticket.source.partition]
+        held.count -= 1
+        held.bytes -= ticket.buffer_bytes
+        if not self.is_answering(ticket):
+            return None
+        id_hash = ticket.candidate.identity.id_hash
+        del self._open[id_hash]
+        return id_hash
+
+    def open(self, ticket: Ticket) -> None:
+        """The ticket is the one that will answer for its id."""
+        self._open[ticket.candidate.identity.id_hash] = ticket
+
+    def answering(self, id_hash: bytes) -> Ticket | None:
+        """The ticket that will answer for this id."""
+        return self._open.get(id_hash)
+
+    def join(self, ticket: Ticket) -> None:
+        """A duplicate, or a cancel, waits for what becomes of its id."""
+        ticket.state = State.JOINED
+        self._joined.setdefault(id_hash_of(ticket), {})[ticket] = None
+
+    def unjoin(self, ticket: Ticket) -> None:
+        """A duplicate leaves alone."""
+        id_hash = id_hash_of(ticket)
+        del self._joined[id_hash][ticket]
+        if not self._joined[id_hash]:
+            del self._joined[id_hash]
+
+    def part(self, id_hash: bytes) -> list[Ticket]:
+        """Those that wait for that id wait no longer."""
+        return list(self._joined.pop(id_hash)) if id_hash in self._joined else []
+
+    def holds(self, ticket: Ticket) -> bool:
+        """Whether it is one of ours."""
+        return self._tickets.get(ticket.number) is ticket
+
+    def is_sound(self) -> bool:
+        """Whether the counts are those of the tickets that there are, and ids are answered by those alone."""
+        count = dict.fromkeys(self._held, 0)
+        weight = dict.fromkeys(self._held_bytes, 0)
+        for ticket in self._tickets.values():
+            count[ticket.source.partition.lane] += 1
+            weight[ticket.source.partition.lane] += ticket.buffer_bytes
+        there = all(self.holds(ticket) for ticket in self._open.values())
+        waiting = all(self.holds(ticket) for joined in self._joined.values() for ticket in joined)
+        return count == self._held and weight == self._held_bytes and there and waiting
+
+    def is_answering(self, ticket: Ticket) -> bool:
+        """True for the ticket that will answer for its id."""
+        return isinstance(ticket.content, Candidate) and self._open.get(ticket.content.identity.id_hash) is ticket
+
+    def __len__(self) -> int:
+        return len(self._tickets)
+
+    def tickets(self) -> list[Ticket]:
+        """All tickets."""
+        return list(self._tickets.values())
+
+    def finish(self, source: Source) -> None:
+        """A record is settled by the transaction being built; a range that was lost is closed already."""
+        self.progress[source.partition].close(source.offset)
+        self._touched[source.partition] = None
+
+    def touch_all(self) -> None:
+        """Let the next transaction store every partition, so that no stored map expires."""
+        self._touched = dict.fromkeys(self.progress)
+
+    def stored(self, term: int) -> dict[LanePartition, Stored]:
+        """The maps of the partitions touched since the last call."""
+        maps = {partition: self.progress[partition].store(term) for partition in self._touched}
+        self._touched = {}
+        return maps
+
+    def replace_progress(self, progress: Mapping[LanePartition, PartitionProgress]) -> list[Ticket]:
+        """Go on from stored maps; returns the tickets whose records somebody has settled, or that are not ours now."""
+        self.progress = dict(progress)
+        self.touch_all()
+        strangers = []
+        for ticket in sorted(self._tickets.values(), key=lambda ticket: ticket.source.offset):
+            ours = self.progress.get(ticket.source.partition)
+            if ours is None or not ours.hold(ticket.source.offset):
+                strangers.append(ticket)
+        return strangers
+
+    def clear(self) -> None:
+        """Forget all progress; the tickets must be gone already, and with them whoever waited for one."""
+        assert not self._tickets
+        assert not self._joined
+        self.progress = {}
+        self._touched = {}

@@ -1,0 +1,99 @@
+"""After an attempt that failed: once more, when; or no more, why.
+
+One retry layer for the whole system. A throttled call waits what the server states and counts as no attempt; a
+failing server is met with full jitter, so that many waiting calls do not come back as one wave; what cannot be waited
+for in place is parked for the retrier; what would come after the deadline is answered now. Chance is an argument.
+"""
+
+from dataclasses import dataclass
+
+from broker.core.answers.verdict import Meaning, Verdict
+from broker.core.bounds import RETRY_BACKOFF_FIRST_MS, RETRY_BACKOFF_MAX_MS, THROTTLE_WAIT_DEFAULT_MS
+from broker.core.commands import Fail, Park
+
+_KINDS = {
+    Meaning.RATE_LIMITED: "rate_limited",
+    Meaning.QUOTA: "quota",
+    Meaning.AUTH: "auth",
+    Meaning.NOT_THE_API: "not_the_api",
+    Meaning.OVERLOADED: "overloaded",
+    Meaning.TIMEOUT: "timeout",
+    Meaning.CONNECTION: "connection",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRules:
+    """`in_place_max_ms`: the longest wait that is sat out here. `attempts_max`: failed attempts before giving up."""
+
+    in_place_max_ms: int
+    attempts_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try once more, not before that instant."""
+
+    not_before_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """What is known when an attempt has failed.
+
+    Attributes:
+        verdict: What the answer meant.
+        attempts: HTTP calls made, this one included, those before parking too.
+        failures: Those of them that count towards the maximum.
+        deadline_ms: When nobody wants the answer any more.
+        parkable: False if a RetryableFailure of this request would not fit its topic.
+    """
+
+    verdict: Verdict
+    attempts: int
+    failures: int
+    deadline_ms: int
+    parkable: bool
+
+
+def kind(meaning: Meaning) -> str:
+    """The `kind` a RetryableFailure of that meaning carries."""
+    return _KINDS.get(meaning, "upstream_error")
+
+
+def backoff_ms(failures: int, dice: float) -> int:
+    """Full jitter: anything between nothing and a bound that doubles with each failure. `dice` in [0, 1)."""
+    ceiling = min(RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_FIRST_MS << min(failures - 1, 16))
+    return int(ceiling * dice)
+
+
+def decide(failing: Failing, rules: RetryRules, now_ms: int, dice: float) -> Again | Park | Fail:
+    """What becomes of a request whose attempt failed with a retryable verdict, or with one that is not.
+
+    Args:
+        failing: The attempt and its request.
+        rules: The bounds.
+        now_ms: Now.
+        dice: A number in [0, 1) drawn by the caller.
+    """
+    verdict = failing.verdict
+    if not verdict.retryable:
+        reason = "too_large" if verdict.meaning is Meaning.TOO_LARGE else "rejected"
+        return Fail(reason, verdict.sentence)
+    if verdict.counts_as_attempt and failing.failures >= rules.attempts_max:
+        return Fail("exhausted", f"Gave up after {failing.failures} failed attempts; the last: {verdict.sentence}")
+    wait_ms = _wait_ms(verdict, failing.failures, dice)
+    if now_ms + wait_ms >= failing.deadline_ms:
+        return Fail(
+            "deadline_exceeded", f"The next attempt would come after the deadline; the last: {verdict.sentence}"
+        )
+    if wait_ms > rules.in_place_max_ms and failing.parkable:
+        return Park(kind(verdict.meaning), verdict.sentence, now_ms + wait_ms, failing.attempts, failing.failures)
+    return Again(now_ms + wait_ms)
+
+
+def _wait_ms(verdict: Verdict, failures: int, dice: float) -> int:
+    if verdict.meaning is Meaning.RATE_LIMITED:
+        return THROTTLE_WAIT_DEFAULT_MS if verdict.wait_ms is None else verdict.wait_ms
+    stated = verdict.wait_ms or 0
+    return stated + backoff_ms(max(1, failures), dice)

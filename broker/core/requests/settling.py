@@ -1,0 +1,60 @@
+"""How a ticket leaves whatever it is in: its line, its call, the outbox, the crowd of its like.
+
+It is decided and waits for its commit, or withdrawn to be decided otherwise, or dropped for good. What should become of
+it is said by `broker.core.requests.triage` and `broker.core.dispatch`.
+"""
+
+from typing import assert_never
+
+from broker.core.commands import CancelCall, Command, Complete, Decision, Forget
+from broker.core.lanes.scheduler import Limits
+from broker.core.requests.in_flight import Flights
+from broker.core.requests.outbox import Decided, Outbox
+from broker.core.requests.registry import Register
+from broker.core.ticket import SETTLED, State, Ticket
+
+
+class Settling:
+    """Keeps every part that holds a ticket of one mind; `commands` gathers what the shell must do about it."""
+
+    def __init__(
+        self, register: Register, limits: Limits, flights: Flights, outbox: Outbox, *, first_lane: str
+    ) -> None:
+        """The outcomes of the first lane are published at once."""
+        self.register = register
+        self.limits = limits
+        self.flights = flights
+        self.outbox = outbox
+        self._first_lane = first_lane
+        self.commands: list[Command] = []
+
+    def settle(self, ticket: Ticket, decision: Decision, now_ms: int) -> None:
+        """The next transaction says so."""
+        ticket.state = SETTLED
+        self.limits.withdraw(ticket, now_ms)
+        weight = ticket.held_bytes if isinstance(decision, Complete) else ticket.bytes
+        at_once = ticket.source.partition.lane == self._first_lane
+        self.outbox.add(Decided(ticket, decision, weight), now_ms, at_once=at_once)
+
+    def withdraw(self, ticket: Ticket, now_ms: int) -> None:
+        """Take a ticket out of whatever it is in; a call in flight is cancelled, and nobody waits for its answer."""
+        match ticket.state:
+            case State.WAITING:
+                self.limits.withdraw(ticket, now_ms)
+            case State.CALLING:
+                self.commands.append(CancelCall(self.flights.abandon(ticket)))
+                self.limits.withdraw(ticket, now_ms)
+            case State.JOINED:
+                self.register.unjoin(ticket)
+            case State.SETTLED:
+                self.outbox.withdraw(ticket)
+                self.flights.hold(ticket, 0)
+            case _:
+                assert_never(ticket.state)
+        ticket.state = SETTLED
+
+    def drop(self, ticket: Ticket) -> bytes | None:
+        """Its record is committed, or somebody else's: forget it. Returns the id that it was to answer for, if any."""
+        self.flights.hold(ticket, 0)
+        self.commands.append(Forget(ticket.number))
+        return self.register.remove(ticket)

@@ -1,0 +1,68 @@
+"""Tickets in memory when leadership begins, begins again or ends: kept, judged anew, or given up.
+
+A promotion after a suspension finds tickets whose records another leader may have settled meanwhile. The stored maps
+say which records are open, the ledger which ids are answered; what both leave open goes on where it stood, and a ticket
+that answers for no id is judged anew.
+"""
+
+from broker.core.events import Promoted
+from broker.core.identity.dedupe import Identities, Judgement
+from broker.core.requests.registry import Register
+from broker.core.requests.settling import Settling
+from broker.core.requests.triage import Reception
+from broker.core.ticket import Ticket
+
+
+class Succession:
+    """Goes through all tickets at a promotion and at the end of a term."""
+
+    def __init__(self, register: Register, identities: Identities, reception: Reception, settling: Settling) -> None:
+        self._register = register
+        self._identities = identities
+        self._reception = reception
+        self._settling = settling
+
+    def begin(self, promoted: Promoted, now_ms: int) -> None:
+        """Go on from the stored maps; what was answered too long ago is not known any more."""
+        for ticket in self._register.replace_progress(promoted.progress):
+            self._give_up(ticket, now_ms)
+        self._identities.forget_expected()
+        for ticket in sorted(self._register.tickets(), key=self._register.is_answering, reverse=True):
+            if not self._still_answers(ticket):
+                self._settling.withdraw(ticket, now_ms)
+                self._register.remove(ticket)
+                self._reception.meet(ticket.anew(), now_ms)
+        self._identities.expire(promoted.wall_ms)
+        if promoted.ledger_is_new:
+            self._identities.retell(promoted.wall_ms)
+
+    def end(self, now_ms: int) -> None:
+        """Another process leads: give up every ticket."""
+        for ticket in self._register.tickets():
+            self._give_up(ticket, now_ms)
+        self._register.clear()
+        self._identities.forget_expected()
+
+    def _still_answers(self, ticket: Ticket) -> bool:
+        """Whether it is for this ticket to answer for its id, also after what leaders in between have done.
+
+        A ticket that answers for no id starts anew: the one that it was a duplicate of, or in conflict with, may be
+        gone. So does a request that was cancelled under a leader in between.
+        """
+        if not self._register.is_answering(ticket):
+            return False
+        identity, attempt = ticket.candidate.identity, ticket.candidate.attempt
+        self._identities.forget_open(identity)
+        if ticket.contested is not None:
+            return False
+        judgement = self._identities.judge(identity, attempt)
+        if self._reception.is_cancelled(ticket) or judgement is not Judgement.TAKE:
+            return False
+        self._identities.open(identity, attempt)
+        return True
+
+    def _give_up(self, ticket: Ticket, now_ms: int) -> None:
+        """A ticket whose record is settled elsewhere, or not read by this process any more."""
+        self._settling.withdraw(ticket, now_ms)
+        if self._settling.drop(ticket) is not None:
+            self._identities.forget_open(ticket.candidate.identity)

@@ -1,0 +1,349 @@
+"""When a transaction begins and what is in it: outcomes, the maps they change, and a ledger line.
+
+An empty transaction is begun too, when silence would be worse: once a second while calls are in flight or wait, or
+while Redis does not confirm the lease, since a transaction proves leadership and carries the attempts started and the
+levels; now and then while anything is parked, since what is parked must not age out of the ledger; and hourly for every
+partition, since stored offsets of a group without members expire, or twice a window, so that the ledger never looks as
+if no dispatcher led. And one is begun at once where a record must be named as a suspect, or is none any more, and 50 ms
+after the last one began where a call waits for the line that says it begins. After a line that has named records the
+next transaction waits, up to 100 ms, until they are read: so the line that strikes them off is in it, and not in a
+second one.
+
+Where even a transaction without any decision is refused, its line leaves out for a minute what can wait: levels,
+renewals, attempts that started or ended. What is left is bounded: 200 decisions, 100 overdue requests, and as many
+attempts that wait to start.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from broker.core.bounds import (
+    COMMIT_PATIENCE_MS,
+    LEAN_MS,
+    LEAN_STARTED_MAX,
+    LEVEL_BYTES,
+    LEVEL_NAME_CHAR_BYTES,
+    LEVELS_A_LINE_MAX,
+    LEVELS_BYTES_A_LINE_MAX,
+    LINGER_MS,
+    NAMED_READ_MS,
+    OVERDUE_LOOKED_FOR_MS,
+    PROBE_EVERY_MS,
+    RECOMMIT_EVERY_MS,
+    RENEWALS_LOOKED_FOR_PARTS,
+    STARTED_A_LINE_MAX,
+)
+from broker.core.budget.budget import Checkpoint
+from broker.core.commands import (
+    WITH_CONTENT,
+    Batch,
+    Bury,
+    Complete,
+    Decision,
+    Discard,
+    Fail,
+    Park,
+    Remember,
+    SettledEntry,
+    Settlement,
+    StartedEntry,
+    Withdraw,
+)
+from broker.core.identity.dedupe import Awaited, Fate, Overdue
+from broker.core.identity.pending_cancels import Cancel
+from broker.core.lanes.scheduler import Limits
+from broker.core.progress.poison_records import Suspects
+from broker.core.requests.ledger_notes import Notes
+from broker.core.requests.outbox import Decided, Outbox
+from broker.core.requests.registry import Register
+from broker.core.requests.transaction_failure import Setback
+from broker.core.ticket import Ticket, TicketNumber
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a commit made final: lines that stand in the ledger, and tickets that are over."""
+
+    settled: Sequence[SettledEntry]
+    cancels: Sequence[Cancel]
+    tickets: Sequence[Ticket]
+    calls: Sequence[StartedEntry] = ()
+    awaited: Sequence[Awaited] = ()
+    overdue: Sequence[Overdue] = ()
+
+
+REFUSED_BY_KAFKA = Fail(
+    "unpublishable", "Kafka refuses the record of what became of this request, whenever it is sent."
+)
+
+
+class Batches:
+    """Makes the transactions of one process, one under way at a time."""
+
+    def __init__(self, outbox: Outbox, register: Register, *, window_ms: int) -> None:
+        """`window_ms` is how long the ledger must know an id."""
+        self._window_ms = window_ms
+        self._outbox = outbox
+        self._register = register
+        self._serial = 0
+        self._started: list[StartedEntry] = []
+        self._started_under_way: list[StartedEntry] = []
+        self._noted = 0  # attempts started, ever; they are written in order
+        self._written = 0  # so many of them stand in the ledger
+        self._awaited = 0  # the last of them whose call waits for that
+        self._awaited_of: dict[bytes, int] = {}  # the same, of each ordering key
+        self._turned_back: dict[bytes, list[tuple[int, int]]] = {}  # likewise: turns, and how many were noted then
+        self._ended: list[StartedEntry] = []
+        self._ended_under_way: list[StartedEntry] = []
+        self._settled_under_way: tuple[SettledEntry, ...] = ()
+        self._awaited_under_way: tuple[Awaited, ...] = ()
+        self._overdue_under_way: tuple[Overdue, ...] = ()
+        self._cancels_under_way: tuple[Cancel, ...] = ()
+        self.suspects = Suspects()
+        self._begun_at_ms, self._ended_at_ms = 0, 0
+        self._levels_at_ms = 0
+        self._levels_next = 0
+        self._recommit_at_ms = 0
+        self._lean_until_ms = 0
+        self._bare = False
+
+    def started(self, entry: StartedEntry, *, awaited: bool = False, order: bytes = b"") -> int:
+        """A call leaves; the next ledger line says so. `awaited`: not before that; returns what `tells_of` is asked.
+
+        Nor does it leave before that while another one of its ordering key waits for its own line.
+        """
+        self._started.append(entry)
+        self._noted += 1
+        if not awaited and self._awaited_of.get(order, 0) <= self._written:
+            return 0
+        self._awaited = self._noted
+        if order:
+            self._awaited_of[order] = self._noted
+        return self._noted
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a call waits for the ledger to say that it begins."""
+        return self._awaited > self._written
+
+    def tells_of(self, line: int) -> bool:
+        """Whether the ledger says that this call was started."""
+        return line <= self._written
+
+    def ended(self, entry: StartedEntry) -> None:
+        """A call has ended, and its request waits for another one; the next ledger line says so."""
+        self._ended.append(entry)
+
+    def turned_back(self, ticket: Ticket) -> None:
+        """Its call was not sent, and counts no more; the next ledger line says that it has ended."""
+        candidate = ticket.candidate
+        self.ended(StartedEntry(candidate.identity, candidate.calls_before + ticket.calls + 1))
+        if candidate.order and self.is_awaited:
+            self._turned_back.setdefault(candidate.order, []).append((ticket.turn, self._noted))
+
+    def passes(self, line: int, ticket: Ticket) -> bool:
+        """Whether one before it in its ordering key was turned back while its call waited for that line, told now.
+
+        The other one may have been called again since, and wait for a later line.
+        """
+        turned_back = self._turned_back.get(ticket.candidate.order, ())
+        return any(turn < ticket.turn and 0 < line <= noted for turn, noted in turned_back)
+
+    def recommit(self, at_ms: int) -> None:
+        """Store every partition no later than that instant."""
+        self._recommit_at_ms = at_ms
+
+    def due_at(self, *, active: bool, parked: bool) -> int | None:
+        """When the next transaction begins. None: one is under way.
+
+        Args:
+            active: Calls are in flight or wait, or only a transaction can prove that this process leads.
+            parked: Something is parked, or a cancel waits: it must not age out of the ledger.
+        """
+        if self._outbox.busy:
+            return None
+        due_ms = self._recommit_at_ms
+        if active or self._started or self._ended:
+            probe_ms = self._begun_at_ms + PROBE_EVERY_MS
+            due_ms = probe_ms if probe_ms < due_ms else due_ms
+        elif parked:
+            looked_for_ms = min(self._window_ms // RENEWALS_LOOKED_FOR_PARTS, OVERDUE_LOOKED_FOR_MS)
+            due_ms = min(due_ms, self._begun_at_ms + looked_for_ms)
+        if self.suspects.due:
+            due_ms = min(due_ms, self._begun_at_ms)
+        elif self.is_awaited:
+            due_ms = min(due_ms, self._begun_at_ms + LINGER_MS)
+        decided_ms = self._outbox.due_at()
+        if decided_ms is not None and decided_ms < due_ms:
+            due_ms = decided_ms
+        return max(due_ms, self._ended_at_ms + NAMED_READ_MS) if self.suspects.are_read else due_ms
+
+    def begin(
+        self,
+        term: int,
+        limits: Limits,
+        notes: Notes,
+        now_ms: int,
+        *,
+        wall_offset_ms: int = 0,
+    ) -> Batch:
+        """The next transaction; the records in it are finished in the maps it stores.
+
+        Args:
+            term: Who writes it.
+            limits: Whose levels the ledger should know.
+            notes: What the line says beside the decisions.
+            now_ms: Now.
+            wall_offset_ms: The wall clock less this one.
+        """
+        if self._recommit_at_ms <= now_ms:
+            self._register.touch_all()
+            self._recommit_at_ms = now_ms + min(RECOMMIT_EVERY_MS, self._window_ms // 2)
+        self._begun_at_ms = now_ms
+        decided = [self._reduced(each) for each in self._outbox.begin(now_ms)]
+        for each in decided:
+            self._register.finish(each.ticket.source)
+        self._serial += 1
+        lean = now_ms < self._lean_until_ms
+        if lean:
+            notes = Notes(overdue=notes.overdue)  # which is open until it is committed
+        count = 0 if lean else STARTED_A_LINE_MAX
+        started = LEAN_STARTED_MAX if lean and self.is_awaited else count
+        self._started_under_way, self._started = self._started[:started], self._started[started:]
+        self._ended_under_way, self._ended = self._ended[:count], self._ended[count:]
+        self._settled_under_way = (*entries(decided), *notes.settled, *notes.withdrawn())
+        self._awaited_under_way = (*_awaited(decided, wall_offset_ms), *notes.awaited, *notes.failed())
+        self._overdue_under_way = notes.overdue
+        new = (each.decision.cancel for each in decided if isinstance(each.decision, Remember))
+        self._cancels_under_way = (*new, *notes.cancels)
+        self._bare = not decided and not notes.overdue
+        return Batch(
+            serial=self._serial,
+            settlements=tuple(
+                [Settlement(each.ticket.number, each.decision, self._outbox.form(each.ticket)) for each in decided]
+            ),
+            offsets=self._register.stored(term),
+            settled=self._settled_under_way,
+            started=tuple(self._started_under_way),
+            levels=() if lean else self._levels(limits, now_ms),
+            cancels=self._cancels_under_way,
+            suspects=self.suspects.begin(),
+            ended=tuple(self._ended_under_way),
+            awaited=self._awaited_under_way,
+            overdue=self._overdue_under_way,
+        )
+
+    def _reduced(self, decided: Decided) -> Decided:
+        """What is published where Kafka refuses the answer, or the copy to be tried again: that it was refused."""
+        whole = self._outbox.form(decided.ticket) in WITH_CONTENT
+        if whole or not isinstance(decided.decision, Complete | Park):
+            return decided
+        return Decided(decided.ticket, REFUSED_BY_KAFKA, decided.bytes)
+
+    def _levels(self, limits: Limits, now_ms: int) -> tuple[Checkpoint, ...]:
+        if now_ms - self._levels_at_ms < PROBE_EVERY_MS:
+            return ()
+        self._levels_at_ms = now_ms
+        every = limits.checkpoints(now_ms, self._levels_next, LEVELS_A_LINE_MAX)
+        weight = 0
+        for said, each in enumerate(every):
+            weight += len(each.levels) * (LEVEL_BYTES + LEVEL_NAME_CHAR_BYTES * len(each.limit))
+            if weight > LEVELS_BYTES_A_LINE_MAX:
+                every = every[: max(1, said)]
+                break
+        self._levels_next += len(every)
+        return every
+
+    def end(self, serial: int, now_ms: int, crashed: Collection[TicketNumber] = ()) -> Ended | None:
+        """The commit of that batch returned; None if it has been called unknown meanwhile.
+
+        `crashed`: these tickets were published as Failed, since the record that was decided could not be made.
+        """
+        if serial != self._serial or not self._outbox.busy:
+            return None
+        self._ended_at_ms = now_ms
+        self._forget_orders()
+        self._written += len(self._started_under_way)
+        calls, self._started_under_way, self._ended_under_way = self._ended_under_way, [], []
+        self.suspects.end()
+        tickets = [each.ticket for each in self._outbox.end()]
+        settled = self._settled_under_way
+        if crashed:
+            failed = {each.candidate.identity for each in tickets if each.number in crashed}
+            settled = failed_instead(settled, {(each.id_hash, each.run) for each in failed})
+        cancels, awaited, overdue = self._cancels_under_way, self._awaited_under_way, self._overdue_under_way
+        return Ended(settled, cancels, tickets, calls, awaited, overdue)
+
+    def _forget_orders(self) -> None:
+        """What the commit before this one has told: whatever waited for that has asked `passes` since."""
+        told = self._written
+        self._awaited_of = {order: line for order, line in self._awaited_of.items() if line > told}
+        self._turned_back = {order: each for order, each in self._turned_back.items() if each[-1][1] > told}
+
+    def hangs(self, now_ms: int) -> bool:
+        """Whether the commit under way takes so long that Kafka may be out of reach: who then takes over pays again."""
+        return self._outbox.busy and now_ms - self._begun_at_ms >= COMMIT_PATIENCE_MS
+
+    def interrupt(self, setback: Setback = Setback.UNKNOWN) -> None:
+        """The commit is unknown: everything in it waits again."""
+        if self._outbox.busy and self._bare and setback is Setback.REFUSED:
+            self._lean_until_ms = self._begun_at_ms + LEAN_MS
+        self._outbox.interrupt(setback)
+        self.suspects.clear()
+        self._started = self._started_under_way + self._started
+        self._started_under_way = []
+        self._ended = self._ended_under_way + self._ended
+        self._ended_under_way = []
+
+    def clear(self) -> None:
+        """Another leader writes the ledger now, and no call waits for a line of ours any more."""
+        self._started, self._started_under_way = [], []
+        self._written = self._noted
+        self._ended, self._ended_under_way = [], []
+
+
+def failed_instead(settled: Iterable[SettledEntry], crashed: Collection[tuple[bytes, int]]) -> tuple[SettledEntry, ...]:
+    """The entries, but that these ids (hash and run) have failed, whatever was decided of them."""
+    return tuple(
+        SettledEntry(each.identity, each.attempt, Fate.FAILED)
+        if (each.identity.id_hash, each.identity.run) in crashed
+        else each
+        for each in settled
+    )
+
+
+def entries(decided: Iterable[Decided]) -> Iterable[SettledEntry]:
+    """The ledger's lines for decisions: every fate, and nothing for records that have none."""
+    for each in decided:
+        entry = _entry(each.decision, each.ticket)
+        if entry is not None:
+            yield entry
+
+
+def _awaited(decided: Iterable[Decided], wall_offset_ms: int) -> Iterator[Awaited]:
+    """What is known of the copies of what is parked now: by it a successor can fail what does not come back."""
+    for each in decided:
+        if isinstance(each.decision, Park):
+            candidate = each.ticket.candidate
+            deadline_s = -(-(candidate.deadline_ms + wall_offset_ms) // 1_000)
+            yield Awaited(candidate.identity, deadline_s, candidate.name, tenant_mark=candidate.tenant_mark)
+
+
+def _entry(decision: Decision, ticket: Ticket) -> SettledEntry | None:
+    """The attempt at which a fate was met, and the fate."""
+    match decision:
+        case Complete():
+            candidate = ticket.candidate
+            return SettledEntry(candidate.identity, candidate.attempt, Fate.COMPLETED)
+        case Fail() | Discard(returned=True):
+            candidate = ticket.candidate
+            return SettledEntry(candidate.identity, candidate.attempt, Fate.FAILED)
+        case Park():
+            return SettledEntry(ticket.candidate.identity, decision.attempts, Fate.PARKED)
+        case Withdraw():
+            return SettledEntry(ticket.candidate.identity, decision.attempts, Fate.WITHDRAWN)
+        case Bury() | Discard() | Remember():
+            return None
+        case _:
+            assert_never(decision)

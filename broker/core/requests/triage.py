@@ -1,0 +1,232 @@
+"""A record has come in: who is it, and where does it wait?
+
+Requests are judged by the table of identity, garbage by whether its id is known, cancels by what their id is now. The
+same is asked again of those that waited for an id, once it is settled, and of all that a promotion finds in memory
+without an answer to give.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import assert_never
+
+from broker.core.commands import Bury, Discard, Fail, Remember, Withdraw
+from broker.core.identity.dedupe import Fate, Identities, Identity, Judgement
+from broker.core.identity.pending_cancels import Cancel
+from broker.core.lanes.scheduler import Limits
+from broker.core.pricing.laws import Prices
+from broker.core.requests.registry import Register
+from broker.core.requests.settling import Settling
+from broker.core.requests.timers import Alarms
+from broker.core.ticket import Candidate, Garbage, State, Ticket, TicketNumber
+
+TOO_LATE = Fail("deadline_exceeded", "The deadline passed before a call could start.")
+CUT_OFF = Fail("deadline_exceeded", "The deadline passed before the answer came; the call was cut off.")
+CALL_CRASHED = Fail(
+    "crashed", "A defect in the dispatcher ended the call of this request; it may have been paid, and is not repeated."
+)
+CALLS_KILL = Fail(
+    "crashed", "Three dispatchers or more ended while a call for this request was under way; it is not called again."
+)
+UNREACHABLE = Fail(
+    "deadline_unreachable", "The deadline would pass before a call could start, even if no other request came first."
+)
+_FREE = Prices.flat(0)  # of what is never called
+WITHDRAWN = "The request was cancelled while it waited to be tried again."
+CONFLICT = Fail("id_conflict", "The id is known with another tenant, endpoint or body; use a new id.", apart=1)
+_CANCELLED = Fail("cancelled", "The request was cancelled before it was answered.")
+
+
+Apart = Callable[[TicketNumber, int], bytes]
+"""Hash of a ticket's nth substitute id, which is made of its id and of its record's place; empty: there is none."""
+APART_MAX = 3
+"""Substitute ids that a request may have. One alone could be chosen by a producer, which would hide the conflict."""
+
+
+def nameless(_number: TicketNumber, _nth: int) -> bytes:
+    """There are no substitute ids: the dead letter alone tells of a conflict."""
+    return b""
+
+
+class Reception:
+    """Gives every ticket its place."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 — composed in one place
+        self,
+        register: Register,
+        identities: Identities,
+        limits: Limits,
+        alarms: Alarms,
+        settling: Settling,
+        apart: Apart = nameless,
+    ) -> None:
+        """`apart` makes the substitute ids of requests whose id belongs to another one."""
+        self._apart = apart
+        self._register = register
+        self._identities = identities
+        self._limits = limits
+        self._alarms = alarms
+        self._settling = settling
+
+    def meet(self, ticket: Ticket, now_ms: int) -> None:
+        """A ticket that nobody has judged yet."""
+        self._register.add(ticket)
+        match ticket.content:
+            case Candidate():
+                self._recognise(ticket, now_ms)
+            case Garbage():
+                self._sort_out(ticket, ticket.content, now_ms)
+            case Cancel():
+                self._heed(ticket, ticket.content, now_ms)
+            case _:
+                assert_never(ticket.content)
+
+    def judge_again(self, waited: Iterable[Ticket], now_ms: int) -> None:
+        """The id that these waited for is settled. A cancel speaks of that run, and so before a replay is taken."""
+        for ticket in sorted(waited, key=lambda ticket: not isinstance(ticket.content, Cancel)):
+            ticket.state = State.WAITING
+            if isinstance(ticket.content, Cancel):
+                self._heed(ticket, ticket.content, now_ms)
+            else:
+                self._recognise(ticket, now_ms)
+
+    def line_up(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
+        """A ticket that answers for its id waits for its call, unless it must not or could never be called."""
+        candidate = ticket.candidate
+        if candidate.refusal is not None:
+            self._settling.settle(ticket, Fail(*candidate.refusal), now_ms)
+        elif candidate.deadline_ms <= now_ms:
+            self._settling.settle(ticket, TOO_LATE, now_ms)
+        elif (charge := self._limits.too_large(ticket, now_ms)) is not None:
+            sentence = f"One call charges {charge} tokens, more than limit {candidate.limit!r} holds when full."
+            self._settling.settle(ticket, Fail("too_large", sentence), now_ms)
+        else:
+            self._limits.enqueue(ticket, now_ms, front=front)
+            if not front:
+                self._alarms.watch(ticket, self._limits.near_at(ticket), len(self._register))
+
+    def turn_back(self, ticket: Ticket, now_ms: int) -> None:
+        """A call was not sent: its request stands where it stood."""
+        self._limits.turn_back(ticket)
+        self.line_up(ticket, now_ms, front=True)
+
+    def is_cancelled(self, ticket: Ticket) -> bool:
+        """Whether a cancel waits for this request."""
+        candidate = ticket.candidate
+        cancels = self._identities.cancels
+        return cancels.covers(candidate.identity.id_hash, ticket.timestamp_ms, candidate.tenant_mark)
+
+    def _recognise(self, ticket: Ticket, now_ms: int) -> None:
+        candidate = ticket.candidate
+        judgement = self._identities.recognise(candidate.identity, candidate.attempt)
+        match judgement:
+            case Judgement.TAKE:
+                if candidate.attempt:
+                    candidate = self._believed(ticket, candidate)
+                self._register.open(ticket)
+                ticket.failures = candidate.failures
+                if self.is_cancelled(ticket):
+                    self._settling.settle(ticket, _CANCELLED, now_ms)
+                else:
+                    self.line_up(ticket, now_ms)
+            case Judgement.DONE:
+                returned = self._identities.returns(candidate.identity, candidate.attempt)
+                overdue = returned and self._identities.was_overdue(candidate.identity.id_hash)
+                self._settling.settle(ticket, Discard(returned=returned, overdue=overdue), now_ms)
+            case Judgement.CONFLICT:
+                self._contest(ticket, candidate, now_ms)
+            case Judgement.JOIN | Judgement.WAIT:
+                self._register.join(ticket)
+            case _:
+                assert_never(judgement)
+
+    def _contest(self, ticket: Ticket, candidate: Candidate, now_ms: int) -> None:
+        """The id belongs to another request: fail this one under a substitute id, so that its sender learns of it.
+
+        A producer may have chosen that very id for a request, which has an outcome or will have one, and no id may have
+        two. Then the next substitute is taken; if all are taken, the dead letter alone tells of the conflict.
+        """
+        for nth in range(1, APART_MAX + 1):
+            hashed = self._apart(ticket.number, nth)
+            if not hashed:
+                break
+            own = Identity(hashed, 0, candidate.identity.fingerprint)
+            if self._identities.recognise(own, 0) is Judgement.TAKE:
+                ticket.contested = candidate
+                ticket.becomes(candidate.apart(own))
+                self._register.open(ticket)
+                self._settling.settle(ticket, Fail(CONFLICT.reason, CONFLICT.sentence, apart=nth), now_ms)
+                return
+        self._settling.settle(ticket, Bury(CONFLICT.reason, CONFLICT.sentence), now_ms)
+
+    def _believed(self, ticket: Ticket, candidate: Candidate) -> Candidate:
+        """A record that says it comes from the retrier: so it does if the ledger says that this run is parked.
+
+        If not, it is a first submission whatever it says: no producer may have its request count as tried.
+        """
+        parked = self._identities.parked(candidate.identity.id_hash)
+        if parked is None or parked[0].run != candidate.identity.run:
+            candidate = candidate.tried(0, 0)
+            self._identities.forget_open(candidate.identity)
+            self._identities.open(candidate.identity, 0)
+        elif candidate.failures > parked[1]:
+            candidate = candidate.tried(candidate.attempt, parked[1])
+        ticket.becomes(candidate)
+        return candidate
+
+    def _sort_out(self, ticket: Ticket, garbage: Garbage, now_ms: int) -> None:
+        identity = garbage.identity
+        if identity is None:
+            self._settling.settle(ticket, Bury.of(garbage), now_ms)
+            return
+        parked = self._identities.parked(identity.id_hash)
+        if garbage.attempt and parked is not None and garbage.is_copy_of(parked[0]):
+            identity = parked[0]  # the copy of a parked request: nobody else will answer for it
+        elif self._identities.knows(identity.id_hash):
+            self._settling.settle(ticket, Bury(garbage.reason, garbage.sentence), now_ms)
+            return
+        refusal = garbage.reason, garbage.sentence
+        ticket.becomes(Candidate(identity, garbage.attempt, "", "", _FREE, 0, refusal))
+        self._recognise(ticket, now_ms)
+
+    def _heed(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+        """A cancel, by the table of `broker.core.identity.pending_cancels`."""
+        first = self._register.answering(cancel.id_hash)
+        if self._identities.is_failing(cancel.id_hash):
+            self._register.join(ticket)
+        elif first is None:
+            self._heed_settled(ticket, cancel, now_ms)
+        elif first.state is State.SETTLED:
+            self._register.join(ticket)
+        elif cancel.spares(first.candidate.tenant_mark):
+            self._remember(ticket, cancel, now_ms)
+        else:
+            self._settling.withdraw(first, now_ms)
+            self._settling.settle(first, _CANCELLED, now_ms)
+            self._settling.settle(ticket, Discard(), now_ms)  # behind it: never done without it
+
+    def _heed_settled(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+        """Nothing of this id is open."""
+        parked, fate = self._identities.parked(cancel.id_hash), self._identities.fate(cancel.id_hash)
+        if parked is not None and cancel.spares(self._identities.tenant_of_parked(cancel.id_hash)):
+            self._remember(ticket, cancel, now_ms)
+        elif parked is not None:
+            self._stand_in(ticket, cancel, *parked, now_ms=now_ms)
+        elif fate is None:
+            self._remember(ticket, cancel, now_ms)
+        elif fate[0] is Fate.COMPLETED:
+            self._settling.settle(ticket, Discard(), now_ms)
+        else:
+            self._remember(ticket, cancel.for_replays(), now_ms)
+
+    def _remember(self, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+        self._identities.cancels.expect(cancel)
+        self._settling.settle(ticket, Remember(cancel), now_ms)
+
+    def _stand_in(self, ticket: Ticket, cancel: Cancel, identity: Identity, attempts: int, *, now_ms: int) -> None:
+        """Answer for a parked request in place of its copy, which joins if it comes before this is committed."""
+        ticket.cancel = cancel
+        known = self._identities.tenant_of_parked(cancel.id_hash)
+        of_tenant = bool(known) and known == cancel.tenant_mark
+        ticket.becomes(Candidate(identity, attempts + 1, "", "", _FREE, 0))
+        self._identities.open(identity, attempts + 1)
+        self._register.open(ticket)
+        self._settling.settle(ticket, Withdraw(identity.run, attempts, WITHDRAWN, of_tenant), now_ms)

@@ -1,0 +1,61 @@
+"""Proof that the base URL has answered: given by an answer, kept in the ledger, and handed to the next leader.
+
+A line of the ledger names the proved base URL by a digest. A process that is set to another URL, or that reads only
+lines of an older release, begins without proof; the first answer gives it. An older release passes over the field.
+"""
+
+import hashlib
+from typing import Final
+
+from broker.clock import WallClock
+from broker.core.answers.base_url import Addressee
+from broker.settings.urls import HttpUrl, UrlError
+from schemas.ledger import LedgerRecord
+
+MARK_CHARS: Final = 16
+_SAID_AGAIN_PARTS: Final = 4
+"""How often in a dedupe window a step carries the proof: a process that starts reads one window of the ledger."""
+
+
+class Proof:
+    """The proof of one dispatcher's base URL. A follower hears it from the ledger; a leader writes it again."""
+
+    def __init__(self, addressee: Addressee, base_url: str, clock: WallClock, *, window_ms: int) -> None:
+        """`window_ms` is how far back a start reads the ledger."""
+        self._addressee = addressee
+        self._mark = mark_of(base_url)
+        self._clock = clock
+        self._every_ms = window_ms // _SAID_AGAIN_PARTS
+        self._said_ms: int | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether a call to the base URL has been answered."""
+        return self._addressee.proved
+
+    def heard(self, line: LedgerRecord) -> None:
+        """A line of the ledger."""
+        if line.proved == self._mark:
+            self._addressee.proved = True
+
+    def for_claim(self) -> str:
+        """What a claim says: the digest of the base URL once it has answered, else nothing."""
+        return self._mark if self._addressee.proved else ""
+
+    def for_step(self) -> str:
+        """What a step says: the same, four times a dedupe window; else nothing."""
+        now_ms = self._clock.now_ms()
+        if not self._addressee.proved or (self._said_ms is not None and now_ms - self._said_ms < self._every_ms):
+            return ""
+        self._said_ms = now_ms
+        return self._mark
+
+
+def mark_of(base_url: str) -> str:
+    """Sixteen hexadecimal digits for a URL without its login, which may change while the server is the same."""
+    try:
+        url = HttpUrl.read(base_url)
+        where = f"{url.scheme}://{url.address}{url.rest}".rstrip("/")
+    except UrlError:
+        where = base_url
+    return hashlib.blake2b(where.encode(errors="replace"), digest_size=MARK_CHARS // 2).hexdigest()

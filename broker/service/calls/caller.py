@@ -1,0 +1,167 @@
+"""One attempt, seen whole: the request out, the answer judged, weighed and kept for its outcome."""
+
+from collections.abc import Mapping
+
+from broker.clock import WallClock
+from broker.core.answers.base_url import Look, look_of
+from broker.core.answers.error_body import answer_of, error_in
+from broker.core.answers.rate_limit_headers import lowered
+from broker.core.answers.verdict import Answer, Meaning, Verdict, is_word, judge
+from broker.core.commands import Call
+from broker.ports import Upstream, UpstreamReply
+from broker.service.calls.answer_body import is_of_the_api, published
+from broker.service.calls.finish_reason import finish_of, is_unfinished
+from broker.service.calls.foreign_server import Strangers
+from broker.service.calls.streaming import Streaming
+from broker.service.metrics.telemetry import Telemetry
+from broker.service.payloads import Cargo
+from schemas.cloudevents import json_bytes
+from schemas.outcome import Usage
+from schemas.request import GenerationRequest
+from schemas.request_codec import DecodedRequest
+
+_ENVELOPE_BYTES = 8_192
+"""What an outcome weighs beside the response and the metadata it repeats: names, times and headers, all bounded."""
+USAGE_TOKENS_MAX = 10_000_000
+"""What an answer may say of its tokens: no model reads or writes a tenth of it. A larger number is no number, since
+sums, metrics and the charge law would carry it on."""
+_MESSAGE_CHARS_MAX = 2_000
+_FIELD_CHARS_MAX = 200
+
+
+class Calling:
+    """Makes the calls the core asks for."""
+
+    def __init__(
+        self, upstream: Upstream, clock: WallClock, telemetry: Telemetry, streaming: Streaming, strangers: Strangers
+    ) -> None:
+        """The upstream makes one attempt a call; what of it is streamed goes to `streaming`.
+
+        `strangers` rules on answers that OpenAI's API may not have written.
+        """
+        self._upstream = upstream
+        self._strangers = strangers
+        self._streaming = streaming
+        self._telemetry = telemetry
+        self._clock = clock
+
+    async def call(self, command: Call, cargo: Cargo) -> tuple[Verdict, int]:
+        """Call OpenAI once for a ticket; the verdict and the weight of what will be published, in bytes."""
+        sent_ms = self._clock.now_ms()
+        verdict, weight = await self._called(command, cargo, sent_ms)
+        self._telemetry.answered(cargo, verdict, (self._clock.now_ms() - sent_ms) / 1_000)
+        return verdict, weight
+
+    async def _called(self, command: Call, cargo: Cargo, sent_ms: int) -> tuple[Verdict, int]:
+        assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called
+        request = cargo.content.request
+        cargo.calls, cargo.charge = command.calls, command.charge
+        if cargo.called_at is None:
+            cargo.called_at = self._clock.utc_now()
+            cargo.called_ms = self._clock.now_ms()
+        if not request.stream:
+            reply = await self._upstream.call(request.endpoint, request.body, request.id)
+            return self._weighed(reply, cargo, request, sent_ms)
+        attempt = cargo.content.calls_before + command.calls
+        telling, verdict = self._streaming.begin(request, cargo.content.run, attempt), None
+        try:
+            reply = await self._upstream.call(request.endpoint, request.body, request.id, telling.delta)
+            verdict, weight = self._weighed(reply, cargo, request, sent_ms)
+            return verdict, weight
+        finally:
+            telling.end(whole=verdict is not None and verdict.meaning is Meaning.OK)
+
+    def _weighed(
+        self, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest, sent_ms: int
+    ) -> tuple[Verdict, int]:
+        """The verdict, by what the answer says and which server wrote it; and the weight of what will be published."""
+        verdict, weight, look = self._read(reply, cargo, request)
+        ruled, cargo.response_facts = self._strangers.ruled(look, reply, request, sent_ms, self._clock.now_ms())
+        return (verdict, weight) if ruled is None else (ruled, 0)
+
+    def _read(self, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest) -> tuple[Verdict, int, Look]:
+        cargo.finished_at = self._clock.utc_now()
+        cargo.finished_ms = self._clock.now_ms()
+        cargo.upstream_request_id = _id_of(reply.answer)
+        verdict = judge(reply.answer)
+        if verdict.meaning is not Meaning.OK:
+            cargo.error = _error_object(reply.answer)
+            return verdict, 0, look_of(reply.answer)
+        cargo.error = None
+        if reply.too_large is not None:  # the core fails what no outcome can carry, without another attempt
+            return verdict, reply.too_large, Look.PLAIN
+        return self._read_body(verdict, reply, cargo, request)
+
+    def _read_body(
+        self, verdict: Verdict, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest
+    ) -> tuple[Verdict, int, Look]:
+        """The body of a 2xx: an answer, an error all the same, or neither."""
+        read = published(reply.body)
+        if read is None:
+            return _no_answer(reply.answer), 0, Look.ODD
+        if error_in(read.value) is not None:  # it came with a 200 all the same
+            inside = answer_of(reply.answer.status, reply.answer.headers, read.value)
+            cargo.error = _error_object(inside)
+            return judge(inside), 0, look_of(inside)
+        if is_unfinished(request.endpoint, read.value):
+            return _no_answer(reply.answer), 0, Look.PLAIN
+        if not is_of_the_api(request.endpoint, read.value):
+            return _no_answer(reply.answer), 0, Look.ODD
+        cargo.response = read.kept()
+        cargo.usage = usage_of(read.value)
+        cargo.finish = finish_of(request.endpoint, read.value)
+        return verdict, len(read.json) + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES, Look.ANSWER
+
+
+def _no_answer(answer: Answer) -> Verdict:
+    """The verdict on a 200 without an answer in it: as on a 502, the server is in trouble."""
+    return judge(Answer(502, answer.headers, None, None, None, ""))
+
+
+def usage_of(response: Mapping[str, object]) -> Usage | None:
+    """Tokens billed, under one set of names for all endpoints; None if the response does not say."""
+    usage = response.get("usage")
+    if not isinstance(usage, Mapping):
+        return None
+    inputs = _number(usage.get("prompt_tokens", usage.get("input_tokens")))
+    outputs = _number(usage.get("completion_tokens", usage.get("output_tokens")))
+    input_details = usage.get("prompt_tokens_details", usage.get("input_tokens_details"))
+    output_details = usage.get("completion_tokens_details", usage.get("output_tokens_details"))
+    return Usage(
+        input_tokens=inputs,
+        output_tokens=outputs,
+        total_tokens=_number(usage.get("total_tokens")) or inputs + outputs,
+        cached_tokens=_detail(input_details, "cached_tokens"),
+        reasoning_tokens=_detail(output_details, "reasoning_tokens"),
+    )
+
+
+def _detail(details: object, name: str) -> int:
+    return _number(details.get(name)) if isinstance(details, Mapping) else 0
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return 0
+    return value if 0 <= value <= USAGE_TOKENS_MAX else 0
+
+
+def _id_of(answer: Answer) -> str | None:
+    """By which OpenAI's support finds the call."""
+    told = lowered(answer.headers).get("x-request-id", "")
+    return told if is_word(told) else None
+
+
+def _error_object(answer: Answer) -> dict[str, object]:
+    """OpenAI's error as text of bounded size: it comes from whoever answered, and is published twice."""
+    return {
+        "status": answer.status,
+        "message": _short(answer.message, _MESSAGE_CHARS_MAX),
+        "type": _short(answer.error_type, _FIELD_CHARS_MAX),
+        "param": _short(answer.error_param, _FIELD_CHARS_MAX),
+        "code": _short(answer.error_code, _FIELD_CHARS_MAX),
+    }
+
+
+def _short(text: str | None, chars_max: int) -> str | None:
+    return None if text is None else text[:chars_max].encode(errors="replace").decode()

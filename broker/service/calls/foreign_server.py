@@ -1,0 +1,144 @@
+"""Answers that another server than OpenAI's API has written: what becomes of them, and what an operator is told.
+
+That is: from where, of which type, and how it begins. A server that repeats what it was asked would put a prompt into
+the log, so of JSON the names of keys alone are told, and nothing that stands in the request. The API key is taken out
+at the door (`broker.adapters.openai.redacted_calls`).
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from broker.core.answers.base_url import Addressee, Look, Ruling
+from broker.core.answers.classification import is_page
+from broker.core.answers.rate_limit_headers import lowered
+from broker.core.answers.verdict import Verdict, elsewhere, is_word, undecided
+from broker.ports import UpstreamReply
+from broker.service.metrics.escapes import safe
+from broker.settings.urls import HttpUrl, UrlError
+from schemas.request import GenerationRequest
+
+WORDS_CHARS_MAX: Final = 80
+_TYPE_CHARS_MAX: Final = 60
+_KEYS_MAX: Final = 5
+_LOOKED_AT_CHARS: Final = 4_000
+_SHARED_CHARS: Final = 12
+"""As many characters in a row that stand in the request too are taken for a part of it."""
+_ESCAPES: Final = re.compile(r"&#?\w{1,8};|%[0-9a-fA-F]{2}|\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[a-z\"\\/])")
+"""A character as HTML, a URL or JSON write it."""
+_UNSEEN: Final = re.compile(r"<(script|style|title)\b.*?(</\1>|$)|<[^>]*>?|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+_TITLE: Final = re.compile(r"<title[^>]*>(.*?)(?:</title>|$)", re.IGNORECASE | re.DOTALL)
+
+
+_STRANGE: Final = frozenset({Look.MISSING, Look.ODD})
+
+
+class Strangers:
+    """Rules on answers that OpenAI's API may not have written."""
+
+    def __init__(self, addressee: Addressee, *, url: str, answered: Callable[[], None] = lambda: None) -> None:
+        """`addressee` is what is known of the server at `url`, the masked base URL; `answered` hears of each answer."""
+        self._addressee = addressee
+        self._url = url
+        self._answered = answered
+
+    def ruled(
+        self, look: Look, reply: UpstreamReply, request: GenerationRequest, sent_ms: int, now_ms: int
+    ) -> tuple[Verdict | None, dict[str, str] | None]:
+        """The verdict, if it differs from the answer's own; and what to tell of an answer that is strange.
+
+        Args:
+            look: What the answer shows.
+            reply: The answer.
+            request: What was asked.
+            sent_ms: When it was asked.
+            now_ms: Now.
+        """
+        ruling = self._addressee.heard(request.model or "", look, sent_ms, now_ms)
+        if look is Look.ANSWER:
+            self._answered()
+        told = None
+        if look in _STRANGE or ruling is not Ruling.AS_JUDGED:
+            told = response_facts(
+                self._url, reply.answer.headers, reply.answer.message or reply.body or "", request.body
+            )
+        match ruling:
+            case Ruling.ELSEWHERE:
+                return elsewhere(reply.answer), told
+            case Ruling.AGAIN:
+                return undecided(reply.answer), told
+            case _:
+                return None, told
+
+
+def shown(base_url: str) -> str:
+    """A base URL as it may be shown; one that cannot be read is refused at the start, and not repeated here."""
+    try:
+        return HttpUrl.read(base_url).masked()
+    except UrlError:
+        return "openai.base_url"
+
+
+def response_facts(url: str, headers: Mapping[str, str], text: str, asked: Mapping[str, object]) -> dict[str, str]:
+    """`url`, `content_type`, `leads_to` of a redirect and `says`, each only if there is something to tell.
+
+    Args:
+        url: The base URL, masked.
+        headers: Of the answer.
+        text: Its body, or the error in it.
+        asked: The body of the request, of which nothing may be told.
+    """
+    told = lowered(headers)
+    found = {
+        "url": url,
+        "content_type": safe(told.get("content-type", ""))[:_TYPE_CHARS_MAX],
+        "leads_to": _masked(told.get("location", "")),
+        "says": _words(text, asked),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _masked(location: str) -> str:
+    """Where a redirect leads, without its path, which may hold a token."""
+    try:
+        url = HttpUrl.read(location)
+    except UrlError:
+        return ""
+    return safe(f"{url.scheme}://{url.address}")[:WORDS_CHARS_MAX]
+
+
+def _words(text: str, asked: Mapping[str, object]) -> str:
+    text = text[:_LOOKED_AT_CHARS].strip()
+    if text.startswith(("{", "[")):
+        return _keys(text)
+    if is_page(text):
+        title = _TITLE.search(text)
+        text = (title[1] if title else "").strip() or _UNSEEN.sub(" ", text)
+    words = safe(" ".join(text.split()))[:WORDS_CHARS_MAX]
+    return "" if _is_of(words, asked) else words
+
+
+def _keys(text: str) -> str:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    names = [name for name in value if is_word(name)][:_KEYS_MAX] if isinstance(value, dict) else []
+    return f"JSON with {', '.join(names)}" if names else "JSON"
+
+
+def _is_of(words: str, asked: Mapping[str, object]) -> bool:
+    """Whether a part of it stands in the request; of a text that is shorter than a part, the whole of it."""
+    try:
+        whole = _letters(json.dumps(asked, ensure_ascii=False))
+    except (ValueError, TypeError, RecursionError):
+        return True
+    words = _letters(words)
+    parts = range(max(1, len(words) - _SHARED_CHARS + 1))
+    return bool(words) and any(words[at : at + _SHARED_CHARS] in whole for at in parts)
+
+
+def _letters(text: str) -> str:
+    """Letters and digits alone: what stands between them depends on how a server writes down what it was asked."""
+    return "".join(letter for letter in _ESCAPES.sub("", text).casefold() if letter.isalnum())

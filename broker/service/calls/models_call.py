@@ -1,0 +1,150 @@
+"""The first word to OpenAI of a process that is about to lead: one `GET /models`, which costs no tokens.
+
+It finds a wrong base URL, key, organisation or project before a request does, and only says so: in the log, and in the
+status until a call is answered. It decides nothing. A key may be allowed to generate and not to list models, and some
+servers have no such path, so what is wrong with an account is decided by calls alone.
+"""
+
+import asyncio
+import contextlib
+from typing import Final
+
+import structlog
+
+from broker.core.answers.verdict import Answer, Meaning, Verdict, judge, named
+from broker.ports import Upstream, UpstreamReply
+from broker.service.calls.answer_body import published
+from broker.service.calls.foreign_server import response_facts
+from broker.service.containment import Contained
+from broker.service.health import Health
+from broker.service.metrics.escapes import safe
+from broker.tasks import ended
+
+WAITED_FOR_S: Final = 0.3
+"""What a promotion waits for the answer at most, where no call to this base URL has been answered yet."""
+GIVEN_UP_S: Final = 10.0
+ASKED_AGAIN_S: Final = 60.0
+_REASON_CHARS_MAX: Final = 200
+_SCOPE: Final = "missing scopes"
+_ORGANISATION: Final = frozenset({"invalid_organization", "mismatched_organization"})
+_PROJECT: Final = frozenset({"invalid_project", "mismatched_project"})
+
+_log = structlog.get_logger("openai")
+
+
+class Greeting:
+    """Asks when this process is about to lead, and again while something is wrong and no call was answered."""
+
+    def __init__(self, upstream: Upstream, health: Health, *, url: str, contained: Contained) -> None:
+        """`url` is the base URL, masked; what is found goes to `health.openai`."""
+        self._upstream = upstream
+        self._health = health
+        self._url = url
+        self._contained = contained
+        self._asking: asyncio.Task[None] | None = None
+        self._heard = asyncio.Event()
+        self._is_served = False
+        self._said: object = None
+
+    def begin(self) -> None:
+        """Ask in a task of its own; without effect while one asks."""
+        if self._asking is None:
+            self._is_served, self._said = False, None
+            self._heard.clear()
+            self._asking = asyncio.create_task(self._ask(), name="greeting")
+
+    async def heard(self, *, within_s: float = WAITED_FOR_S) -> None:
+        """Return when the first answer has come, or after `within_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._heard.wait()
+
+    async def end(self) -> None:
+        """Ask no more: this process does not lead."""
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            await ended(asking)
+        self._health.openai = None
+
+    def call_answered(self) -> None:
+        """A call was answered: requests are served, so what was found wrong before holds no longer."""
+        self._is_served, self._health.openai = True, None
+
+    async def _ask(self) -> None:
+        """Ask until nothing is wrong: while no requests come, nothing else finds out that it has been mended."""
+        try:
+            while True:
+                await self._ask_once()
+                self._heard.set()
+                if self._health.openai is None:
+                    return
+                await asyncio.sleep(ASKED_AGAIN_S)
+        except Exception as error:  # noqa: BLE001 — it only observes: nothing may end by it
+            self._contained("greeting", error)
+        finally:
+            self._heard.set()
+
+    async def _ask_once(self) -> None:
+        try:
+            async with asyncio.timeout(GIVEN_UP_S):
+                self._say(await self._upstream.models())
+        except TimeoutError:
+            _log.warning("openai_silent", url=self._url, seconds=GIVEN_UP_S)
+
+    def _say(self, reply: UpstreamReply) -> None:
+        """Log an answer, once however often the same comes, and note what is wrong."""
+        answer = reply.answer
+        verdict = judge(answer)
+        sentence = None if self._is_served else _sentence(self._url, answer, verdict)
+        if verdict.meaning is Meaning.OK and _is_a_list(reply.body):
+            sentence = None
+            _log.info("openai_answers", url=self._url)
+        elif (answer.status, sentence) != self._said:
+            self._said = answer.status, sentence
+            say = _log.info if sentence is None else _log.error
+            say("openai_greeted", status=answer.status, sentence=sentence, **self._told(reply))
+        self._health.openai = sentence
+
+    def _told(self, reply: UpstreamReply) -> dict[str, str]:
+        answer = reply.answer
+        if answer.status is None:
+            return {"url": self._url, "reason": safe(answer.message)[:_REASON_CHARS_MAX]}
+        return response_facts(self._url, answer.headers, answer.message or reply.body or "", {})
+
+
+def _sentence(url: str, answer: Answer, verdict: Verdict) -> str | None:
+    """What an operator must mend; None where nothing is certain."""
+    facts = ", ".join(named(answer)) or "no answer"
+    match verdict.meaning:
+        case Meaning.AUTH if _SCOPE in answer.message.lower():
+            return None  # a restricted key: it may generate, and not list models
+        case Meaning.AUTH:
+            return f"OpenAI at {url} refuses {_blamed(answer)} ({facts}): mend it and restart; requests wait meanwhile."
+        case Meaning.QUOTA:
+            return (
+                f"The account at {url} has no credit, or has reached a spend limit ({facts}): add credit or raise the "
+                "limit at OpenAI; requests wait meanwhile."
+            )
+        case Meaning.CONNECTION:
+            return (
+                f"Nothing answers at {url}: look at openai.base_url, the network and a proxy; requests wait meanwhile."
+            )
+        case Meaning.OK:
+            return f"What answers at {url} is not OpenAI's API ({facts}, no list of models): look at openai.base_url."
+        case _:
+            return None
+
+
+def _blamed(answer: Answer) -> str:
+    code, said = (answer.error_code or "").lower(), answer.message.lower()
+    if code in _ORGANISATION or "no such organization" in said:
+        return "the organisation (openai.organization)"
+    if code in _PROJECT or "no such project" in said:
+        return "the project (openai.project)"
+    return "the key (openai.api_key)" if answer.status == 401 else "the key, its project or this region"
+
+
+def _is_a_list(body: str | None) -> bool:
+    """Whether it is a list of models, as the API gives it: an object with `data`, within the bounds of an answer."""
+    read = published(body)
+    return read is not None and isinstance(read.value.get("data"), list)

@@ -1,0 +1,96 @@
+"""What the settings mean to the core, in its units: for the dispatcher, and for the planner, which runs the same core.
+
+It loads no door, so that a plan is made where neither Kafka nor OpenAI can be reached.
+"""
+
+from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.config import DispatchRules
+from broker.core.lanes.lanes import LaneRule
+from broker.core.lanes.tenants import WEIGHT_ONE, TenantRule
+from broker.core.lease import LeaseTimes
+from broker.core.pricing.markup import PPM
+from broker.core.requests.predecessor import MakeBudget
+from broker.core.requests.retry import RetryRules
+from broker.ports import SENT_BYTES_MAX
+from broker.settings.tenants import OTHERS, TenantSettings
+from broker.settings.topics import DAY_S
+from broker.settings.whole import Settings
+
+_PARKED_OVERHEAD_BYTES = 64 * 1024
+_OUTCOME_OVERHEAD_BYTES = 16 * 1024
+
+
+def dispatch_rules(settings: Settings) -> DispatchRules:
+    """The core's settings, in its units."""
+    lanes = tuple(
+        LaneRule(
+            name=name,
+            order=lane.order,
+            reserve_ppm=round(lane.reserve * PPM),
+            floor_ppm=round(lane.floor * PPM),
+            buffer_max=lane.buffer_max,
+            buffer_bytes_max=int(lane.buffer_bytes_max),
+            ceiling_ppm=round(lane.ceiling * PPM),
+            serial=lane.serial,
+            lift_ppm=round(lane.lift * PPM),
+        )
+        for name, lane in settings.lanes.items()
+    )
+    return DispatchRules(
+        lanes=lanes,
+        retry=RetryRules(settings.retry.in_place_max_s * 1_000, settings.retry.attempts_max),
+        lease=LeaseTimes(ttl_ms=round(settings.dispatcher.lease_ttl_s * 1_000)),
+        inflight_max=settings.dispatcher.inflight_max,
+        held_bytes_max=int(settings.dispatcher.held_bytes_max),
+        parked_bytes_max=_parked_bytes_max(settings),
+        dedupe_window_ms=settings.dedupe.window_s * 1_000,
+        dedupe_ids_max=settings.dedupe.ids_max,
+        outcome_bytes_max=min(SENT_BYTES_MAX, int(settings.topics.results.max_message_bytes)) - _OUTCOME_OVERHEAD_BYTES,
+        cancel_patience_ms=max(map(settings.deadline_max_s, settings.lanes)) * 1_000,
+        copy_within_ms=_copy_within_s(settings) * 1_000,
+        tenants={name: _tenant(tenant) for name, tenant in settings.tenants.items() if name != OTHERS},
+        other_tenants=_tenant(settings.tenants.get(OTHERS, TenantSettings())),
+    )
+
+
+def _tenant(tenant: TenantSettings) -> TenantRule:
+    return TenantRule(round(tenant.weight * WEIGHT_ONE), tenant.cap_tokens_per_minute, tenant.inflight_max)
+
+
+def _parked_bytes_max(settings: Settings) -> int:
+    """A parked request must fit the failures topic, and its lane again, with what we write beside it.
+
+    And be read again when it comes back: written anew it may be larger than it was.
+    """
+    topic_max = min(
+        SENT_BYTES_MAX, settings.topics.failures.max_message_bytes, settings.topics.requests.max_message_bytes
+    )
+    return min(int(topic_max) - _PARKED_OVERHEAD_BYTES, settings.input.request_bytes_max)
+
+
+def _copy_within_s(settings: Settings) -> int:
+    """A RetryableFailure lasts as long as its topic retains, its copy as long as its lane does, a day until removed."""
+    return settings.topics.failures.retention_s + settings.topics.requests.retention_s + DAY_S
+
+
+def budget_maker(settings: Settings) -> MakeBudget:
+    """Makes the mirror of a limit, configured or not."""
+
+    def make(name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
+        known = settings.limits.get(name)
+        believed = LimitSettings(name, None, None, inflight_max=None)
+        if known is not None:
+            believed = LimitSettings(
+                name,
+                known.tokens_per_minute,
+                known.requests_per_minute,
+                cap_tokens=known.cap_tokens_per_minute,
+                inflight_max=known.inflight_max,
+                burst_ms=None if known.burst_s is None else round(known.burst_s * 1_000),
+                tokens_per_day=known.tokens_per_day,
+                requests_per_day=known.requests_per_day,
+                named=True,
+            )
+        return Budget(believed, now_ms, checkpoint)
+
+    return make

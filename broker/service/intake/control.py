@@ -1,0 +1,48 @@
+"""Reading the control topic: who is to be cancelled. Anybody may write there, so nothing here raises for any bytes.
+
+What cannot be read is a dead letter and never an outcome, for it asks for nobody's answer: `undecodable` if it is no
+JSON within bounds, `invalid_request` if it is JSON and no cancel.
+"""
+
+from datetime import datetime
+
+from broker.core.identity import pending_cancels as cancels
+from broker.core.ticket import Garbage
+from broker.service.intake.pricer import CRASHED, DEFECT
+from schemas.bounded_json import Unreadable
+from schemas.codec import WireError, decode_cancel
+from schemas.control import Cancel
+from schemas.ids import id_hash, tenant_mark
+from schemas.record import Record
+from schemas.request_codec import InputLimits, Undecodable, unread_request
+
+
+class ControlReader:
+    """In the place where a lane has its `Pricer`."""
+
+    def __init__(self, limits: InputLimits) -> None:
+        """As much of a record is read as of a request."""
+        self._limits = limits
+
+    def read(
+        self, _lane: str, record: Record, submitted_at: datetime
+    ) -> tuple[Cancel | Undecodable, cancels.Cancel | Garbage]:
+        """Decode one record."""
+        try:
+            self._limits.parse(record.value)
+        except Unreadable as reason:
+            return Undecodable(str(reason)), Garbage(None, str(reason))
+        try:
+            cancel = decode_cancel(record.value, record.headers)
+        except WireError as reason:
+            return Undecodable(str(reason)), Garbage(None, str(reason), "invalid_request")
+        mark = b"" if cancel.tenant is None else tenant_mark(cancel.tenant)
+        return cancel, cancels.Cancel(id_hash(cancel.id), round(submitted_at.timestamp() * 1_000), mark)
+
+    def unread(self, record: Record) -> tuple[Undecodable, Garbage]:
+        """Nothing can be known of a record whose bytes must not be read any more, and no outcome is due for it."""
+        return unread_request(record.headers, CRASHED), Garbage(None, CRASHED, "crashed")
+
+    def defect(self, _record: Record) -> tuple[Undecodable, Garbage]:
+        """What can be told of a record for which `read` raised: no outcome is due for any id."""
+        return Undecodable(DEFECT), Garbage(None, DEFECT, "crashed")

@@ -1,0 +1,92 @@
+"""One record's way in: decoded, priced and weighed, each for itself.
+
+Whatever exception that raises, of any kind, ends the record and nothing else: it is Failed (`crashed`) if an id can be
+told, a dead letter in any case, and a line of the log has the trace. Without this a defect that one record shows would
+end each leader in turn, for the record would be the first one of every term.
+"""
+
+import contextlib
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Final, NamedTuple, Protocol
+
+from broker.core.identity.pending_cancels import Cancel
+from broker.core.ticket import Candidate, Garbage, Source
+from broker.service.containment import Contained
+from broker.service.intake.pricer import DEFECT
+from broker.service.intake.weight import RECORD_BYTES, Weight, weigh
+from broker.service.offload import Offload
+from broker.service.payloads import Content
+from schemas.record import Record
+from schemas.request_codec import Undecodable
+
+OFFLOADED_ABOVE_BYTES: Final = 64 * 1024
+"""Smaller values are decoded at once, in some 0.3 ms: handing them to a thread and back takes about as long."""
+
+
+class Reader(Protocol):
+    """Knows what the records of a topic say; never raises for any bytes, unless it has a defect."""
+
+    def read(
+        self, lane: str, record: Record, submitted_at: datetime, /
+    ) -> tuple[Content, Candidate | Garbage | Cancel]:
+        """What stands in a record, and what the core must know of it."""
+
+    def unread(self, record: Record, /) -> tuple[Undecodable, Garbage]:
+        """What can be told of a record that ended two terms, without its value."""
+
+    def defect(self, record: Record, /) -> tuple[Undecodable, Garbage]:
+        """What can be told of a record for which `read` raised."""
+
+
+class Read(NamedTuple):
+    """A record that was read."""
+
+    content: Content
+    known: Candidate | Garbage | Cancel
+    weight: Weight
+
+
+class Entry:
+    """Reads the records of one topic."""
+
+    def __init__(self, reader: Reader, offload: Offload, contained: Contained) -> None:
+        """Large values are read by `offload`; exceptions are told to `contained`."""
+        self._reader = reader
+        self._offload = offload
+        self._contained = contained
+
+    async def read(self, source: Source, record: Record, submitted_at: datetime) -> Read:
+        """Read a record. Never raises, except to be cancelled; waits only for a large one."""
+        lane = source.partition.lane
+        try:
+            work: Callable[[], Read] = partial(self._read, lane, record, submitted_at)
+            return await self._offload(work) if is_large(record) else work()
+        except Exception as error:  # noqa: BLE001 — a defect that one record shows must not end the others' process
+            self._contained("read", error, lane=lane, partition=source.partition.number, offset=source.offset)
+            return self._told(record)
+
+    def unread(self, record: Record) -> Read:
+        """A record that is not decoded any more."""
+        with contextlib.suppress(Exception):  # a defect in this, too, must end nothing but the record
+            content, known = self._reader.unread(record)
+            return Read(content, known, weigh(record, content))
+        return self._told(record)
+
+    def _read(self, lane: str, record: Record, submitted_at: datetime) -> Read:
+        content, known = self._reader.read(lane, record, submitted_at)
+        return Read(content, known, weigh(record, content))
+
+    def _told(self, record: Record) -> Read:
+        """What is left to say of a record that raised an exception."""
+        size = len(record.value or b"") + len(record.key or b"")
+        content, known = Undecodable(DEFECT), Garbage(None, DEFECT, "crashed")
+        with contextlib.suppress(Exception):  # the defect may strike once more
+            content, known = self._reader.defect(record)
+        return Read(content, known, Weight(size, size + RECORD_BYTES))
+
+
+def is_large(record: Record) -> bool:
+    """Whether it takes long to read."""
+    return len(record.value or b"") > OFFLOADED_ABOVE_BYTES

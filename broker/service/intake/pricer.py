@@ -1,0 +1,178 @@
+"""From a record to what the core must know of it: who it is, which limit it draws on, what it will be charged.
+
+Bad bytes become Garbage, and what a producer may not ask becomes a refusal; nothing here raises for any input.
+"""
+
+import hashlib
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+
+from broker.clock import WallClock
+from broker.core.identity.dedupe import Identity
+from broker.core.pricing.laws import PRICE_MAX, Law, Prices, beyond_any_limit, framing_tokens, measure, prices, texts
+from broker.core.ticket import Candidate, Garbage
+from broker.ports import TokenCounter
+from broker.service.intake.grants import Grants
+from broker.service.intake.outreach import reaching
+from broker.settings.whole import Settings
+from schemas.codec import decode_request
+from schemas.copies import StatedIdentity, stated_identity
+from schemas.ids import fingerprint, id_hash, tenant_mark
+from schemas.record import Record
+from schemas.refusals import MODEL_NAME_MAX, refusal_of
+from schemas.request import GenerationRequest, deadline_of
+from schemas.request_codec import DecodedRequest, InputLimits, Undecodable, attempt_of, unread_request
+
+CRASHED = "Two dispatchers ended while they read this record; it was not read again."
+DEFECT = "A defect in the dispatcher ended the reading of this record; the dispatcher's log has its trace."
+_KIND_CHARS_MAX = 64
+_COUNTED_BYTES_MAX = 64 * 1024
+"""Longer texts are priced by bytes: counting them would hold up the loop for milliseconds."""
+
+
+class Pricer:
+    """Reads one lane's records."""
+
+    def __init__(self, settings: Settings, counter: TokenCounter, clock: WallClock, grants: Grants) -> None:
+        """The counter works offline; the clock turns deadlines into loop time; `grants` say which runs are believed."""
+        self._grants = grants
+        self._settings = settings
+        self._counter = counter
+        self._clock = clock
+        self._input = input_limits(settings)
+
+    def read(
+        self, lane: str, record: Record, submitted_at: datetime
+    ) -> tuple[DecodedRequest | Undecodable, Candidate | Garbage]:
+        """Decode, recognise and price a record."""
+        decoded = decode_request(record.value, record.headers, self._input, key=record.key)
+        if isinstance(decoded, Undecodable):
+            return self._garbage(decoded, record)
+        run = self._run(decoded.request.id, decoded.run, record)
+        if run != decoded.run:
+            decoded = replace(decoded, run=run, deadline_override=None)
+        return decoded, self._candidate(lane, decoded, submitted_at)
+
+    def unread(self, record: Record, sentence: str = CRASHED) -> tuple[Undecodable, Garbage]:
+        """What can be known of a record whose value must not be read again: its headers may name its id."""
+        return self._garbage(unread_request(record.headers, sentence), record, "crashed")
+
+    def _run(self, request_id: str | None, named: int, record: Record) -> int:
+        """The run of a record whose header names one; a copy of a parked request is of the run that was parked.
+
+        The header of a copy is as the producer wrote it. If it was not believed at first, it seems to be a replay of
+        what is parked: the copy would wait for its own outcome.
+        """
+        stated = _stated(record)
+        run = named if stated is None or stated.request_id != request_id else stated.run
+        return run if self._grants.believes(request_id, run, record.headers) else 0
+
+    def _garbage(
+        self, decoded: Undecodable, record: Record, reason: str = "invalid_request"
+    ) -> tuple[Undecodable, Garbage]:
+        """Garbage; a copy of a parked request is known by what the retrier wrote beside it, whatever its body says."""
+        stated = _stated(record)
+        request_id = decoded.request_id if stated is None else stated.request_id
+        decoded = replace(decoded, request_id=request_id, run=self._run(request_id, decoded.run, record))
+        if decoded.request_id is None:
+            return decoded, Garbage(None, decoded.message, "undecodable" if reason == "invalid_request" else reason)
+        mark = _mark(record) if stated is None else stated.fingerprint
+        identity = Identity(id_hash(decoded.request_id), decoded.run, mark)
+        return decoded, Garbage(identity, decoded.message, reason, attempt=attempt_of(record.headers))
+
+    def defect(self, record: Record) -> tuple[Undecodable, Garbage]:
+        """What can be told of a record for which `read` raised: its id and content, if decoding it goes well."""
+        with suppress(Exception):  # the defect may be in there
+            decoded = decode_request(record.value, record.headers, self._input, key=record.key)
+            if isinstance(decoded, DecodedRequest):
+                request = decoded.request
+                run = self._run(request.id, decoded.run, record)
+                told = Undecodable(DEFECT, request.id, run, request.tenant, request.endpoint, reply_to=request.reply_to)
+                mark = fingerprint(request.tenant, request.endpoint, request.body)
+                identity = Identity(id_hash(request.id), run, mark)
+                return told, Garbage(identity, DEFECT, "crashed", attempt=decoded.attempt)
+        return self.unread(record, DEFECT)
+
+    def _candidate(self, lane: str, decoded: DecodedRequest, submitted_at: datetime) -> Candidate:
+        request = decoded.request
+        model = (request.model or "")[:MODEL_NAME_MAX]
+        identity = Identity(
+            id_hash(request.id), decoded.run, fingerprint(request.tenant, request.endpoint, request.body)
+        )
+        limit = self._settings.limit_for(model)
+        return Candidate(
+            identity=identity,
+            attempt=decoded.attempt,
+            model=model,
+            limit=limit,
+            prices=self._prices(request, model, limit),
+            deadline_ms=self._clock.to_loop_ms(self._deadline(lane, decoded, submitted_at)),
+            refusal=self._refusal(request, model),
+            failures=decoded.failures,
+            tenant=request.tenant or "",
+            order=_hash_of(decoded.ordering_key),
+            name=request.id,
+            tenant_mark=tenant_mark(request.tenant),
+        )
+
+    def _prices(self, request: GenerationRequest, model: str, limit: str) -> Prices:
+        size = measure(request.endpoint, request.body, self.input_tokens(request, model))
+        return prices(request.endpoint, size, fixed_law(self._settings, limit))
+
+    def input_tokens(self, request: GenerationRequest, model: str) -> int:
+        """Tokens of the request's texts as the tokenizer counts them, or by bytes where it cannot."""
+        tokens = 0
+        for text in texts(request.endpoint, request.body):
+            size = len(text)
+            counted = self._counter.count(model, text) if size <= _COUNTED_BYTES_MAX else None
+            tokens += counted if counted is not None else len(text.encode(errors="surrogatepass")) // 4 + 1
+        return tokens + framing_tokens(request.endpoint, request.body)
+
+    def _deadline(self, lane: str, decoded: DecodedRequest, submitted_at: datetime) -> datetime:
+        """The header's, the body's or the lane's; a lane retains no request beyond its longest, whoever asks for it."""
+        asked = deadline_of(decoded.request, decoded.deadline_override)
+        if asked is not None:
+            return min(asked, submitted_at + timedelta(seconds=self._settings.deadline_max_s(lane)))
+        return submitted_at + timedelta(seconds=self._settings.lanes[lane].deadline_s)
+
+    def _refusal(self, request: GenerationRequest, model: str) -> tuple[str, str] | None:
+        if (sentence := refusal_of(request)) is not None:
+            return "invalid_request", sentence
+        if (asked := beyond_any_limit(request.body)) is not None:
+            return "invalid_request", f"{asked} is above {PRICE_MAX}, more than any limit could ever pay."
+        if not any(fnmatchcase(model, pattern) for pattern in self._settings.models.allow):
+            return "rejected", f"The model {model!r} is not on this dispatcher's list models.allow."
+        for kind in reaching(request.body):
+            if not any(fnmatchcase(kind, pattern) for pattern in self._settings.tools.allow):
+                return "rejected", f"{kind[:_KIND_CHARS_MAX]!r} is not on this dispatcher's list tools.allow."
+        if request.reply_to is not None and request.reply_to not in self._settings.replies.allow:
+            return "rejected", f"The topic {request.reply_to!r} is not on this dispatcher's list replies.allow."
+        return None
+
+
+def _stated(record: Record) -> StatedIdentity | None:
+    """What the retrier wrote beside a copy of a parked request; None for any other record."""
+    return stated_identity(record.headers) if attempt_of(record.headers) else None
+
+
+def _hash_of(ordering_key: str | None) -> bytes:
+    """What the core knows of an ordering key."""
+    return b"" if not ordering_key else hashlib.blake2b(ordering_key.encode(errors="replace"), digest_size=16).digest()
+
+
+def fixed_law(settings: Settings, limit: str) -> Law | None:
+    """The law that an operator has named for a limit; None: evidence tells."""
+    configured = settings.limits.get(limit)
+    return None if configured is None or configured.charge_law == "auto" else Law(configured.charge_law)
+
+
+def input_limits(settings: Settings) -> InputLimits:
+    """How much of a record is read at all."""
+    return InputLimits(settings.input.request_bytes_max, settings.input.nesting_max, settings.input.values_max)
+
+
+def _mark(record: Record) -> bytes:
+    """In place of a fingerprint: the same bytes are the same request."""
+    return hashlib.blake2b(record.value or b"", digest_size=8).digest()

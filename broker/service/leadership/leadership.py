@@ -1,0 +1,383 @@
+"""One process's part in leadership: standing by, being promoted, leading, and finding out that it no longer does.
+
+Redis elects, Kafka fences. Every doubt is settled in the same order: first the lease, then the last claim in the
+ledger, never the error that raised the doubt; a fenced producer looks just like our own time-out. While in doubt
+nothing is admitted and nothing is dropped, and between the answer and the start of a new producer nothing is waited
+for: a lease that went while we backed off would let us fence its new holder. One task runs all of this and owns the
+producer.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import structlog
+
+from broker.clock import WallClock
+from broker.core.commands import Batch
+from broker.core.events import Committed, Promoted, Renewed, StoodBy, Suspended
+from broker.core.lease import ForeignClaims, LeaseTimes
+from broker.core.requests.transaction_failure import Setback
+from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead, ServiceError
+from broker.ports import Lease, LeaseMine, Outgoing, TransactionLog
+from broker.service.calls.base_url_proof import Proof
+from broker.service.calls.models_call import Greeting
+from broker.service.driver import Driver
+from broker.service.health import Health
+from broker.service.intake.lane_intake import LaneIntake, TopicMadeAnewError
+from broker.service.leadership.backoff import Backoff
+from broker.service.leadership.ledger_follower import LedgerFollower
+from broker.service.leadership.promotion import LeaseLostError, Promotion, Standing
+from broker.service.leadership.renewal import Renewal
+from broker.service.leadership.standby import Standby
+from broker.service.preflight.probe import PROBE_EVERY_MS
+from broker.service.publishing.ledger_lines import left_record
+from broker.service.publishing.records import Publication
+from broker.service.publishing.reply_topics import Replies
+from schemas.codec import encode_ledger
+from schemas.record import Record
+
+BACKOFF_LEAVING_S = 0.5
+WIND_UP_MS = 2_000
+"""How long a leader without its lease commits what is settled, while the fence lets it."""
+_OFFSETS = "__consumer_offsets"
+"""Kafka's own topic, which a transaction with offsets writes to."""
+
+_log = structlog.get_logger("leadership")
+
+
+class Doubt(Enum):
+    """What a question about leadership was answered with."""
+
+    MINE = "mine"
+    NOT_MINE = "not mine"
+
+
+class TwoLeadersError(ServiceError):
+    """Somebody keeps claiming under our valid lease: two Redis serve one Kafka."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What leadership works with."""
+
+    driver: Driver
+    lease: Lease
+    follower: LedgerFollower
+    promotion: Promotion
+    publication: Publication
+    replies: Replies
+    greeting: Greeting
+    proof: Proof
+    intakes: Mapping[str, LaneIntake]
+    make_producer: Callable[[], TransactionLog]
+    clock: WallClock
+    dice: Callable[[], float]
+    transacted: Callable[[str, float], None]
+
+
+class Leadership:
+    """Runs until `leave` is called."""
+
+    def __init__(self, parts: Parts, *, owner: str, times: LeaseTimes, ledger_topic: str, health: Health) -> None:
+        """`owner` is this process's random token, in the lease and in the ledger."""
+        self._parts = parts
+        self._owner = owner
+        self._times = times
+        self._ledger_topic = ledger_topic
+        self.health = health
+        self._standby = Standby(
+            parts.lease,
+            parts.follower,
+            clock=parts.clock,
+            renewed=self._renewed,
+            health=health,
+            times=times,
+            owner=owner,
+        )
+        self._producer: TransactionLog | None = None
+        self._term = 0
+        self._has_led = False
+        self._leaving = asyncio.Event()
+        self._foreign = ForeignClaims()
+        self._backoff = Backoff(parts.dice)
+        self._setback = Setback.UNKNOWN
+        self._promoted_ms: int | None = None
+        self._probed_ms = 0
+
+    # ------------------------------------------------------------------ the round
+
+    async def run(self) -> None:
+        """Stand by, lead, and again; returns after `leave`, with everything settled that could be."""
+        try:
+            while not self._leaving.is_set():
+                if await self._standby.wait(self._leaving, self._parts.dice):
+                    await self._lead()
+        finally:
+            await self._parts.follower.close()
+
+    def _renewed(self, sent_at_ms: int | None) -> None:
+        self._parts.driver.post(Renewed(sent_at_ms))
+
+    def leave(self) -> None:
+        """Publish what is settled, say so in the ledger, release the lease, return."""
+        self._leaving.set()
+
+    # ------------------------------------------------------------------ leading
+
+    async def _lead(self) -> None:
+        parts = self._parts
+        self._has_led = False
+        renewal = Renewal(
+            parts.lease,
+            parts.driver.core.trust,
+            parts.follower,
+            clock=parts.clock,
+            renewed=self._renewed,
+            health=self.health,
+            times=self._times,
+            owner=self._owner,
+        )
+        self._parts.greeting.begin()
+        try:
+            await self._promoted_until_lost(renewal)
+        finally:
+            defect = await renewal.end()
+            await self._parts.greeting.end()
+            await self._step_down()
+        if defect is not None:
+            raise defect
+
+    async def _promoted_until_lost(self, renewal: Renewal) -> None:
+        self._backoff.helped()
+        while True:
+            self._promoted_ms, self._setback = None, Setback.UNKNOWN
+            try:
+                await self._promote(renewal)
+                if await self._publish_until_doubt(renewal) is Doubt.NOT_MINE:
+                    return
+            except LeaseLostError:
+                return
+            except LeaseUnavailable as error:
+                self.health.unpromoted = str(error)  # renewals are answered, and say that Redis is well
+                _log.warning("promotion_failed", reason=str(error))
+            except TopicMadeAnewError as error:
+                _log.warning("promoted_again", reason=str(error))
+            except (ProducerDead, LogUnavailable, MissingTopic) as error:  # one that is missing now may be made anew
+                self.health.kafka(str(error))
+                _log.warning("promotion_failed", reason=str(error))
+            await self._suspend()
+            if self._leaving.is_set() and not self._has_led:
+                return
+            if self._promoted_ms is not None:
+                self._backoff.lasted(self._parts.clock.now_ms() - self._promoted_ms)
+            await self._back_off(self._backoff.pause_s(refused=self._setback is Setback.REFUSED))
+            if await self._settle_doubt(renewal) is Doubt.NOT_MINE:
+                return
+
+    async def _promote(self, renewal: Renewal) -> None:
+        self.health.role = "promoting"
+        self._producer = self._parts.make_producer()
+        standing = await self._parts.promotion.run(self._producer, lambda: self._still_mine(renewal), self._term)
+        if self._parts.follower.last_claim != (standing.term, self._owner):
+            raise LogUnavailable("Another claim follows ours.")
+        if self._has_led and standing.term != self._term and self._contested():
+            others = ", ".join(self._foreign.owners)
+            raise TwoLeadersError(
+                f"Others ({others}) keep claiming while this dispatcher ({self._owner}) holds a valid lease: two "
+                "Redis serve one Kafka prefix. Give each budget its own kafka.topic_prefix, or all its dispatchers "
+                "the same Redis."
+            )
+        if not self._parts.proof.stands:
+            await self._parts.greeting.heard()
+        await self._begin(standing, renewal)
+
+    def _contested(self) -> bool:
+        return self._foreign.claimed(self._parts.follower.last_foreign(self._owner), self._parts.clock.now_ms())
+
+    async def _begin(self, standing: Standing, renewal: Renewal) -> None:
+        driver, clock = self._parts.driver, self._parts.clock
+        self._term, self._has_led = standing.term, True
+        is_new = self._parts.follower.made_anew
+        driver.post(Promoted(standing.progress, standing.term, clock.utc_ms(), ledger_is_new=is_new))
+        self._parts.follower.made_anew = False
+        self._parts.publication.begin(standing.topic_ids)
+        driver.cautious = set(standing.cautions)  # before anybody reads
+        for place, offset in standing.lost.items():
+            self._parts.intakes[place.lane].lose(place.number, offset)
+        for lane, intake in self._parts.intakes.items():
+            positions = {
+                place.number: max(progress.base, standing.lost.get(place, 0))
+                for place, progress in standing.progress.items()
+                if place.lane == lane
+            }
+            cautions = {place.number: each for place, each in standing.cautions.items() if place.lane == lane}
+            await intake.begin(positions, cautions)
+        renewal.reached_ms = self._promoted_ms = clock.now_ms()
+        self.health.unpromoted = None
+        self.health.kafka(None)
+        if self.health.term != standing.term:
+            self.health.leading_since = clock.utc_now()
+        self.health.role, self.health.term = "leader", standing.term
+        _log.info("leading", term=standing.term, owner=self._owner)
+
+    async def _publish_until_doubt(self, renewal: Renewal) -> Doubt | None:
+        """Commit batches until the lease is lost, the producer dies (None: find out), or the drain is over."""
+        while True:
+            self._check_intakes()
+            if self._parts.follower.made_anew:
+                raise TopicMadeAnewError("The ledger was deleted and made anew: what is known is written again.")
+            if self._leaving.is_set():
+                await self._halt_intakes()
+            batch = await self._next_batch(renewal)
+            if batch is not None and not await self._commit(batch, renewal):
+                return None
+            if renewal.is_over and (batch is None or renewal.over_for_ms() >= WIND_UP_MS):
+                return Doubt.NOT_MINE
+            if batch is None and self._leaving.is_set() and self._parts.driver.core.idle:
+                self._parts.driver.post(Suspended())  # a call that began from here on would be made again
+                await self._say_left()
+                return Doubt.NOT_MINE
+
+    def _check_intakes(self) -> None:
+        for intake in self._parts.intakes.values():
+            defect = intake.failure()
+            if defect is not None:
+                raise defect
+
+    async def _next_batch(self, renewal: Renewal) -> Batch | None:
+        """The next batch, or None when something else wants attention."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05 if self._leaving.is_set() else 0.5):
+                return await self._parts.driver.publish_queue.get()
+        await self._probe(renewal)
+        return None
+
+    async def _probe(self, renewal: Renewal) -> None:
+        """An idle leader asks now and then whether Kafka is there; a busy one knows from its commits."""
+        now_ms = self._parts.clock.now_ms()
+        if now_ms - max(renewal.reached_ms, self._probed_ms) >= PROBE_EVERY_MS:
+            ready = await self._parts.follower.reaches_kafka()
+            self.health.kafka(None if ready else "Kafka does not answer.")
+            self._probed_ms = self._parts.clock.now_ms()
+            if ready:
+                renewal.reached_ms = self._probed_ms
+
+    async def _commit(self, batch: Batch, renewal: Renewal) -> bool:
+        assert self._producer is not None  # noqa: S101 — programmer error: commit without promotion
+        driver, clock, publication = self._parts.driver, self._parts.clock, self._parts.publication
+        producer, term, begun_ms = self._producer, self._term, clock.now_ms()
+        written: list[int] = []  # offsets, the ledger line's last
+        touched: set[str] = set()
+
+        async def transact() -> None:
+            records, offsets = publication.records(batch, term), publication.offsets(batch)
+            touched.update(each.topic for each in records)
+            touched.update({_OFFSETS} if offsets else ())
+            written.extend(await producer.transact(records, offsets))
+
+        try:
+            await self._parts.replies.during(publication.reply_topics(batch), transact)
+        except ProducerDead as error:
+            self._parts.transacted("unknown", (clock.now_ms() - begun_ms) / 1_000)
+            self.health.kafka(str(error))
+            self._setback = error.setback
+            if error.is_denial:
+                self._deny(error, touched)
+            say = _log.warning if error.setback is Setback.UNKNOWN else _log.error
+            say("transaction_unknown", reason=str(error), setback=error.setback.value, term=self._term)
+            return False
+        if batch.settlements:
+            self._backoff.helped()
+        self._parts.transacted("committed", (clock.now_ms() - begun_ms) / 1_000)
+        renewal.reached_ms = clock.now_ms()
+        self.health.unpromoted = None
+        self.health.wrote(touched)
+        self.health.kafka(None)
+        self._parts.follower.wrote(written[-1], publication.line)
+        driver.post(Committed(batch.serial, begun_ms, publication.crashed))
+        return True
+
+    def _deny(self, error: ProducerDead, touched: Iterable[str]) -> None:
+        """An operator must mend something; outcomes do without a reply topic, so that is shown with its own trouble."""
+        denied = touched if error.topic is None else (error.topic,)
+        denied = [topic for topic in denied if not self._parts.replies.serves(topic)]
+        if denied:
+            self.health.deny(str(error), denied)
+
+    # ------------------------------------------------------------------ doubt
+
+    async def _suspend(self) -> None:
+        """The producer is gone: admit nothing, take nothing, drop nothing."""
+        self._parts.driver.post(Suspended(self._setback))
+        self._parts.driver.drop_batches()
+        self.health.role = "suspended"
+        await self._halt_intakes()
+        await self._drop_producer()
+
+    async def _still_mine(self, renewal: Renewal) -> bool:
+        """Asked right after the fence. A silent Redis is no yes, except to the last claimant (PROTOCOL 3).
+
+        Who claimed last is read once more: only the fence makes sure that every claim can be read.
+        """
+        try:
+            return isinstance(await renewal.ask(), LeaseMine)
+        except LeaseUnavailable:
+            await self._parts.follower.catch_up()
+            return self._parts.follower.last_claim == (self._term, self._owner)
+
+    async def _settle_doubt(self, renewal: Renewal) -> Doubt:
+        """Do we still lead? Lease first, then the last claim."""
+        try:
+            mine = isinstance(await renewal.ask(), LeaseMine)
+        except LeaseUnavailable:
+            mine = await self._last_claim_is_ours(renewal)
+        return Doubt.MINE if mine and not renewal.is_over else Doubt.NOT_MINE
+
+    async def _last_claim_is_ours(self, renewal: Renewal) -> bool:
+        """Redis is silent: the ledger's last claim decides, once Kafka answers."""
+        while not renewal.is_over and not self._leaving.is_set():
+            await self._back_off(1 + self._parts.dice())
+            try:
+                await self._parts.follower.catch_up()
+            except (LogUnavailable, MissingTopic) as error:  # one that is missing now may be made anew
+                self.health.kafka(str(error))
+                await self._parts.follower.close()
+                continue
+            return self._parts.follower.last_claim == (self._term, self._owner)
+        return False
+
+    async def _back_off(self, seconds: float) -> None:
+        """A pause before Kafka is asked again; a shorter one while leaving, and never none."""
+        await asyncio.sleep(min(seconds, BACKOFF_LEAVING_S) if self._leaving.is_set() else seconds)
+
+    # ------------------------------------------------------------------ leaving
+
+    async def _say_left(self) -> None:
+        assert self._producer is not None  # noqa: S101 — programmer error: a term without a producer
+        line = encode_ledger(left_record(self._term, self._owner))
+        with contextlib.suppress(ProducerDead):
+            await self._producer.transact([Outgoing(self._ledger_topic, Record(None, line))], {})
+            _log.info("left", term=self._term, owner=self._owner)
+
+    async def _step_down(self) -> None:
+        await self._halt_intakes()
+        await self._drop_producer()
+        self._parts.driver.post(StoodBy())
+        self._parts.driver.drop_batches()
+        self.health.role, self.health.term, self.health.leading_since = "standby", 0, None
+        self.health.unpromoted = self.health.denied = None
+        with contextlib.suppress(LeaseUnavailable):
+            await self._parts.lease.release()
+        _log.info("stood_by", term=self._term, owner=self._owner)
+
+    async def _halt_intakes(self) -> None:
+        for intake in self._parts.intakes.values():
+            await intake.halt()
+
+    async def _drop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.close()

@@ -1,0 +1,259 @@
+"""Work that one process does at a time, elected as a dispatcher is, but with no ledger to prove itself by: the retrier.
+
+It waits for Redis: while Redis is silent nobody begins, and who works stops once the lease can have run out. Kafka
+still fences whoever did not notice. After any error of its producer it asks for the lease first, and starts a new
+producer only with that answer in hand (PROTOCOL 3, without the exception for the last claimant).
+
+Where Redis is back and has lost the lease, its last holder sets it again without a proof: it has none, a standby would
+have none either, and a standby would have to read again all that waits.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from broker.clock import WallClock
+from broker.core.lease import LeaseTimes, Trust
+from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead
+from broker.ports import Coordinators, LaneLog, Lease, LeaseMine
+from broker.service.containment import said
+from broker.service.health import Health
+from broker.service.leadership.backoff import Backoff
+from broker.service.leadership.clock_check import ByTheLeader
+from broker.service.leadership.renewal import Renewal
+from broker.service.leadership.standby import Followed, Standby
+from broker.service.preflight.probe import Observed, answers
+from broker.tasks import ended
+from broker.tenure import Tenure
+
+WATCH_EVERY_S = 1.0
+
+_log = structlog.get_logger("election")
+
+
+class Work(Protocol):
+    """What is done while elected."""
+
+    async def serve(self, tenure: Tenure) -> None:
+        """Work until the tenure is over; raises ProducerDead or LogUnavailable when Kafka is in doubt."""
+
+
+class KafkaWatch:
+    """Whether Kafka is there, asked of a topic that must be: what a standby without a ledger follows."""
+
+    is_empty = has_just_left = False
+    reached_ms = 0
+
+    def __init__(self, log: LaneLog, coordinators: Coordinators, *, observed: Observed = said) -> None:
+        """`log` is asked and never read; `observed` takes note of a defect of the asking."""
+        self._observed = observed
+        self._log = log
+        self._coordinators = coordinators
+        self._missing: MissingTopic | None = None
+
+    async def catch_up(self) -> None:
+        """Be sure that the topic is there; raises LogUnavailable, or MissingTopic."""
+        self._missing = None
+        await self._log.partitions()
+
+    async def follow(self, timeout_ms: int) -> int:
+        """Pause between two looks at the lease; raises MissingTopic if the last probe did not find the topic."""
+        if self._missing is not None:
+            raise self._missing
+        await asyncio.sleep(timeout_ms / 1_000)
+        return 0
+
+    async def reaches_kafka(self) -> bool:
+        """Whether a producer could be started, and offsets and failures be read."""
+        return await answers(self._look, observed=self._observed)
+
+    async def _look(self) -> None:
+        try:
+            await self._log.partitions()
+        except MissingTopic as error:
+            self._missing = error
+            raise
+        await self._log.bounds([0])
+        await self._coordinators.check()
+
+    async def close(self) -> None:
+        """Close the doors."""
+        await self._log.close()
+        await self._coordinators.close()
+
+
+class Elected:
+    """Runs until `leave` is called."""
+
+    def __init__(  # noqa: PLR0913 — all but two keyword-only
+        self,
+        lease: Lease,
+        kafka: Followed,
+        *,
+        clock: WallClock,
+        timekeeper: ByTheLeader,
+        health: Health,
+        times: LeaseTimes,
+        owner: str,
+        dice: Callable[[], float],
+        observed: Observed = said,
+    ) -> None:
+        """`owner` is this process's random token in the lease; `timekeeper` compares `clock`.
+
+        `observed` takes note of an exception of what only looks (`Containment.observed`).
+        """
+        self._observed = observed
+        self._lease = lease
+        self._kafka = kafka
+        self._clock = clock
+        self._timekeeper = timekeeper
+        self.health = health
+        self._times = times
+        self._owner = owner
+        self._dice = dice
+        self._trust = Trust(times)
+        self._standby = Standby(
+            lease, kafka, clock=clock, renewed=self._trust.renewed, health=health, times=times, owner=owner
+        )
+        self._leaving = asyncio.Event()
+
+    async def run(self, work: Work) -> None:
+        """Stand by, work, and again; returns after `leave`."""
+        try:
+            while not self._leaving.is_set():
+                if await self._standby.wait(self._leaving, self._dice):
+                    await self._hold(work)
+        finally:
+            await self._kafka.close()
+
+    def leave(self) -> None:
+        """End what is under way, release the lease, return."""
+        self._leaving.set()
+
+    async def _hold(self, work: Work) -> None:
+        renewal = Renewal(
+            self._lease,
+            self._trust,
+            self._kafka,
+            clock=self._clock,
+            renewed=self._trust.renewed,
+            health=self.health,
+            times=self._times,
+            owner=self._owner,
+            restores_always=True,
+        )
+        watching = asyncio.create_task(self._watch(renewal), name="kafka watch")
+        try:
+            await self._serve(work, renewal)
+        finally:
+            await ended(watching)
+            defect = await renewal.end()
+            self.health.role, self.health.term, self.health.leading_since = "standby", 0, None
+            self.health.denied = None
+            with contextlib.suppress(LeaseUnavailable):
+                await self._lease.release()
+            _log.info("stood_by", owner=self._owner)
+        if defect is not None:
+            raise defect
+
+    async def _serve(self, work: Work, renewal: Renewal) -> None:
+        backoff = Backoff(self._dice)
+        holding = Holding(renewal, self._trust, self._timekeeper, self.health, clock=self._clock, leaving=self._leaving)
+        while not holding.is_over:
+            self.health.role, holding.led_since_ms, refused = "promoting", None, False
+            try:
+                await work.serve(holding)
+            except (ProducerDead, LogUnavailable, MissingTopic) as error:
+                refused = isinstance(error, ProducerDead) and error.is_refusal
+                self.health.kafka(str(error))
+                denied = isinstance(error, ProducerDead) and error.is_denial
+                if denied and holding.led_since_ms is not None:  # else the claim that succeeds shows that it is mended
+                    self.health.denied = str(error)
+                say = _log.error if denied else _log.warning
+                say("stretch_ended", reason=str(error), term=self.health.term)
+            if holding.led_since_ms is not None:
+                backoff.lasted(self._clock.now_ms() - holding.led_since_ms)
+            self.health.role = "suspended"
+            if holding.is_over:
+                return
+            await asyncio.sleep(backoff.pause_s(refused=refused))
+            if not await self._asked(renewal, holding):
+                return
+
+    async def _asked(self, renewal: Renewal, holding: "Holding") -> bool:
+        """Is the lease ours? Redis is waited for."""
+        while not holding.is_over:
+            try:
+                return isinstance(await renewal.ask(), LeaseMine)
+            except LeaseUnavailable:
+                await asyncio.sleep(0.5 + self._dice())
+        return False
+
+    async def _watch(self, renewal: Renewal) -> None:
+        """Look every second. A look that fails is none: without the next ones the lease would be given up."""
+        while True:
+            try:
+                await self._timekeeper.ask()  # beside the work: nothing may come between the lease and the fence
+            except Exception as error:  # noqa: BLE001 — see above
+                self._observed("clock", error)
+            await asyncio.sleep(WATCH_EVERY_S)
+            ready = await self._kafka.reaches_kafka()
+            if self.health.role != "suspended":
+                self.health.kafka(None if ready else "Kafka does not answer.")
+            if ready:
+                renewal.reached_ms = self._clock.now_ms()
+
+
+class Holding:
+    """A `Tenure`. `led_since_ms`: since when a claim of ours stands in this stretch; None if none does."""
+
+    def __init__(  # noqa: PLR0913 — made in one place
+        self,
+        renewal: Renewal,
+        trust: Trust,
+        timekeeper: ByTheLeader,
+        health: Health,
+        *,
+        clock: WallClock,
+        leaving: asyncio.Event,
+    ) -> None:
+        self._renewal = renewal
+        self._trust = trust
+        self._clock = clock
+        self._timekeeper = timekeeper
+        self._health = health
+        self._leaving = leaving
+        self.led_since_ms: int | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """See `broker.tenure.Tenure.is_over`."""
+        return self._leaving.is_set() or self._renewal.is_over
+
+    @property
+    def is_trusted(self) -> bool:
+        """See `broker.tenure.Tenure.is_trusted`."""
+        return not self.is_over and self._timekeeper.is_settled and self._trust.holds(self._clock.now_ms())
+
+    async def still_mine(self) -> bool:
+        """See `broker.tenure.Tenure.still_mine`."""
+        try:
+            return isinstance(await self._renewal.ask(), LeaseMine)
+        except LeaseUnavailable:
+            return False
+
+    def leads(self, term: int) -> None:
+        """See `broker.tenure.Tenure.leads`."""
+        self.led_since_ms = self._clock.now_ms()
+        self._health.kafka(None)
+        self._health.role, self._health.term = "leader", term
+        self._health.leading_since = self._health.leading_since or self._clock.utc_now()
+        self._renewal.reached_ms = self._clock.now_ms()
+        _log.info("leading", term=term)
+
+    def published(self) -> None:
+        """See `broker.tenure.Tenure.published`."""
+        self._health.denied = None

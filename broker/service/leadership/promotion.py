@@ -1,0 +1,323 @@
+"""Becoming the leader, step by step: fence, claim, read back, restore progress. PROTOCOL's section 3 as code.
+
+Nothing here may be skipped or reordered:
+
+1. `open()` of the transactional producer fences every predecessor and settles its last transaction.
+2. The lease must still be ours after that; a candidate that lost it meanwhile closes and stands by. Redis must have
+   told the time, now or earlier: it decides how far back the ledger is read.
+3. The claim, one committed ledger record, numbers the term: one above the highest read. It says where partitions stand.
+4. The ledger is read up to our own claim, so that every fate a predecessor committed is known.
+5. All stored offsets are read; only after `open()` are they certain to be the last ones.
+6. A foreign claim or map with our term or a higher one means: somebody was faster. Claim again, one above.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
+
+import structlog
+
+from broker.core.bounds import STANDS_A_CLAIM_MAX
+from broker.core.lease import next_term
+from broker.core.progress.offset_map import TIMESTAMP_UNKNOWN
+from broker.core.progress.partition_progress import PartitionProgress, ProgressUnreadableError
+from broker.core.progress.poison_records import Caution
+from broker.core.ticket import LanePartition
+from broker.errors import LeaseUnavailable, LogUnavailable, ProgressUnreadable
+from broker.ports import (
+    FIRST_RECORD_YOUNG_MS,
+    NO_OFFSET,
+    OffsetStore,
+    Outgoing,
+    StoredOffset,
+    TopicPartition,
+    TransactionLog,
+)
+from broker.service.calls.base_url_proof import Proof
+from broker.service.intake.grants import Grants
+from broker.service.intake.lane_intake import LaneIntake
+from broker.service.leadership.clock_check import Timekeeper
+from broker.service.leadership.ledger_follower import LedgerFollower
+from broker.service.publishing.ledger_lines import claim_record
+from schemas.codec import encode_ledger
+from schemas.ledger import position
+from schemas.record import Record
+
+CLAIMS_MAX = 5
+CLAIM_READ_WITHIN_MS = 15_000
+_T = TypeVar("_T")
+
+_log = structlog.get_logger("promotion")
+
+
+class LeaseLostError(Exception):
+    """The lease went to somebody else between taking it and opening the producer."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """What a promotion found: the term, and per partition where to go on.
+
+    Attributes:
+        lost: Partitions of which retention has removed records below this offset that were never taken.
+        cautions: Partitions that hold a record which may have ended former leaders.
+        topic_ids: Of the topics that the progress belongs to, by name, as far as the server says.
+    """
+
+    term: int
+    progress: dict[LanePartition, PartitionProgress] = field(default_factory=dict)
+    lost: dict[LanePartition, int] = field(default_factory=dict)
+    cautions: dict[LanePartition, Caution] = field(default_factory=dict)
+    topic_ids: dict[str, str] = field(default_factory=dict)
+    highest_term: int = 0
+    """The highest term that wrote one of the maps."""
+
+    def add(self, other: "Standing") -> None:
+        """What another lane's partitions came to."""
+        self.progress |= other.progress
+        self.lost |= other.lost
+        self.cautions |= other.cautions
+
+
+class Promotion:
+    """The steps, for one process; used again after every fence."""
+
+    def __init__(  # noqa: PLR0913 — all keyword-only, each a collaborator of one step
+        self,
+        *,
+        owner: str,
+        ledger_topic: str,
+        follower: LedgerFollower,
+        offsets: OffsetStore,
+        intakes: Mapping[str, LaneIntake],
+        from_start: frozenset[str],
+        utc_ms: Callable[[], int],
+        timekeeper: Timekeeper,
+        grants: Grants,
+        proof: Proof,
+    ) -> None:
+        """`from_start` names lanes whose missing offsets the operator allows to read as zero."""
+        self._owner = owner
+        self._ledger_topic = ledger_topic
+        self._follower = follower
+        self._offsets = offsets
+        self._intakes = intakes
+        self._from_start = from_start
+        self._utc_ms = utc_ms
+        self._timekeeper = timekeeper
+        self._grants = grants
+        self._proof = proof
+
+    async def run(self, producer: TransactionLog, still_mine: Callable[[], Awaitable[bool]], own_term: int) -> Standing:
+        """Lead from here on.
+
+        Args:
+            producer: A fresh one, not opened.
+            still_mine: Asked once after the fence: may this process go on?
+            own_term: The term of this process's last claim, 0 if it has none.
+
+        Raises:
+            ProducerDead: The producer died on the way; ask again who leads.
+            LogUnavailable: Kafka does not answer whole.
+            LeaseLostError: Somebody else has the lease.
+            LeaseUnavailable: Redis has never said what time it is: by a clock that is ahead nobody would be known.
+            ProgressUnreadable: A stored map cannot be believed; an operator must look.
+        """
+        await producer.open()
+        if not await still_mine():
+            raise LeaseLostError
+        if not await self._timekeeper.ask_redis():
+            raise LeaseUnavailable("Redis has granted the lease, and does not say what time it is (TIME).")
+        await self._follower.reach_back(self._timekeeper.earliest_utc_ms())
+        stands = await self._stored()
+        for _ in range(CLAIMS_MAX):
+            await self._follower.catch_up()
+            keeps = self._follower.last_claim == (own_term, self._owner)
+            term = own_term if keeps else next_term(self._follower.highest_term)
+            standing = await self._claimed(producer, term, self._suspected(stands), ours_before=keeps)
+            if standing is not None:
+                return standing
+        raise LogUnavailable("Other claims keep coming in between; is another dispatcher using the same topics?")
+
+    def _suspected(self, stands: Mapping[TopicPartition, StoredOffset]) -> tuple[str, ...]:
+        """Where each partition with a suspect stands, for the claim: should we die here too, our successor must know.
+
+        Of these alone (holes 24): a claim must fit one record, and there may be thousands of partitions.
+        """
+        suspected = self._follower.deaths.suspected
+        named = ((place, each) for place, each in stands.items() if f"{place.topic}/{place.partition}" in suspected)
+        return tuple(
+            position(place.topic, place.partition, max(0, each.offset))
+            for place, each in islice(named, STANDS_A_CLAIM_MAX)
+        )
+
+    async def _stored(self) -> dict[TopicPartition, StoredOffset]:
+        """Of every partition of every lane, in their order."""
+        lanes = list(self._intakes.values())
+        numbers = await _all(*(intake.log.partitions() for intake in lanes))
+        places = [
+            TopicPartition(intake.topic, number)
+            for intake, each in zip(lanes, numbers, strict=True)
+            for number in _found(each)
+        ]
+        stored = await self._offsets.read(places)
+        return {place: stored[place] for place in places}
+
+    async def _claimed(
+        self, producer: TransactionLog, term: int, stands: tuple[str, ...], *, ours_before: bool
+    ) -> Standing | None:
+        """Claim and read back; None if another leader has been there under that term or a later one."""
+        key = await self._grants.for_claim()
+        proved = self._proof.for_claim()
+        totals = self._follower.totals.counts
+        line = claim_record(term, self._owner, stands, self._follower.topic_ids, key=key, proved=proved, totals=totals)
+        claim = Outgoing(self._ledger_topic, Record(None, encode_ledger(line)))
+        began_ms = self._utc_ms()
+        (offset,) = await producer.transact([claim], {})
+        self._follower.expect(term, self._owner, offset)
+        await self._follower.read_to_claim(CLAIM_READ_WITHIN_MS)
+        self._timekeeper.stamped(self._follower.claimed_at_ms, began_ms)
+        if self._follower.foreign_claim_from(term, self._owner):
+            return None
+        standing = Standing(term)
+        for each in await self._all_restored(term):
+            if each.highest_term > term or (each.highest_term == term and not ours_before):
+                self._follower.highest_term = max(self._follower.highest_term, each.highest_term)
+                return None
+            standing.add(each)
+        ids = {intake.topic: intake.log.topic_id for intake in self._intakes.values()}
+        standing.topic_ids = {topic: each for topic, each in ids.items() if each is not None}
+        return standing
+
+    async def _all_restored(self, term: int) -> list[Standing]:
+        """Progress of each lane.
+
+        It is read in several questions. Where this process stood still between them, another one may have led
+        meanwhile; then the answers do not fit each other, and no operator needs to look.
+        """
+        stored = await self._stored()
+        restored = await _all(*(self._restored(lane, intake, stored) for lane, intake in self._intakes.items()))
+        try:
+            return [_found(each) for each in restored]
+        except ProgressUnreadable as error:
+            await self._follower.catch_up()
+            if self._follower.last_claim != (term, self._owner):
+                raise LogUnavailable("Another claim follows ours.") from error
+            raise
+
+    async def _restored(
+        self, lane: str, intake: LaneIntake, everywhere: Mapping[TopicPartition, StoredOffset]
+    ) -> Standing:
+        """Progress of one lane."""
+        stored = {place.partition: each for place, each in everywhere.items() if place.topic == intake.topic}
+        bounds = await intake.log.bounds(list(stored))
+        if self._is_anew(intake):
+            return _begun_anew(intake, stored, bounds)
+        standing = Standing(0)
+        lasts: dict[int, PartitionProgress] = {}
+        for number, offset in stored.items():
+            place = LanePartition(lane, number)
+            progress, term = await self._progress(place, intake, offset, added=self._knows(intake, stored))
+            standing.highest_term = max(standing.highest_term, term)
+            start, end = bounds[number]
+            if start < progress.next_offset and progress.last_timestamp_ms != TIMESTAMP_UNKNOWN:
+                lasts[number] = progress
+            if progress.next_offset > end:
+                raise ProgressUnreadable(
+                    f"{intake.topic}/{number} ends at {end}, but offset {progress.next_offset - 1} was taken from it: "
+                    f"it was made anew. Delete the offsets of the dispatcher's group for it, then start with "
+                    f"--from-start {lane}."
+                )
+            if start > progress.base:
+                standing.lost[place] = start
+            standing.progress[place] = progress
+            ahead = min(end, progress.next_offset + intake.read_ahead_max)
+            caution = self._follower.deaths.caution(f"{intake.topic}/{number}", ahead)
+            if caution is not None and progress.base < caution.until:
+                standing.cautions[place] = caution
+        await self._recognise(intake, lasts)
+        return standing
+
+    def _knows(self, intake: LaneIntake, stored: Mapping[int, StoredOffset]) -> bool:
+        """Whether a leader has stored all partitions that this very topic had then, and that within the last day.
+
+        No offset can have expired since: a partition without one was added, whatever time its records say. Where no
+        dispatcher led for longer, the offset of an idle partition may have expired before those of busier ones.
+        """
+        known = self._follower.topic_ids.get(intake.topic)
+        others = any(each.offset != NO_OFFSET for each in stored.values())
+        recent = self._utc_ms() - self._follower.stepped_at_ms < FIRST_RECORD_YOUNG_MS
+        return known is not None and known == intake.log.topic_id and others and recent
+
+    def _is_anew(self, intake: LaneIntake) -> bool:
+        """Whether the progress that is stored is that of a former topic of the same name."""
+        known = self._follower.topic_ids.get(intake.topic)
+        return known is not None and intake.log.topic_id not in {None, known}
+
+    async def _recognise(self, intake: LaneIntake, lasts: Mapping[int, PartitionProgress]) -> None:
+        """Is the last record that was taken still the one that stands there? If not, the topic was made anew."""
+        if not lasts:
+            return
+        offsets = {number: progress.next_offset - 1 for number, progress in lasts.items()}
+        for number, at_ms in (await intake.log.timestamps_ms(offsets)).items():
+            if at_ms != lasts[number].last_timestamp_ms:
+                raise ProgressUnreadable(
+                    f"{intake.topic}/{number} holds another record at offset {offsets[number]} than the one that was "
+                    f"taken: it was made anew. Delete the offsets of the dispatcher's group for it, then start with "
+                    f"--from-start {intake.lane}."
+                )
+
+    async def _progress(
+        self, place: LanePartition, intake: LaneIntake, stored: StoredOffset, *, added: bool
+    ) -> tuple[PartitionProgress, int]:
+        if stored.offset == NO_OFFSET:
+            return await self._fresh(place, intake, added=added), 0
+        try:
+            progress = PartitionProgress.restore(stored.offset, stored.metadata)
+            return progress, PartitionProgress.term_of(stored.metadata)
+        except ProgressUnreadableError as error:
+            raise ProgressUnreadable(
+                f"The progress stored for {intake.topic}/{place.number} is not ours or damaged ({error}); another "
+                f"client may have written to the dispatcher's group. Nothing was taken from it."
+            ) from error
+
+    async def _fresh(self, place: LanePartition, intake: LaneIntake, *, added: bool) -> PartitionProgress:
+        """No offset is stored: nothing was ever taken, unless the offset has expired."""
+        bounds = (await intake.log.bounds([place.number]))[place.number]
+        first_ms = await intake.log.first_timestamp_ms(place.number)
+        young = first_ms is None or self._utc_ms() - first_ms < FIRST_RECORD_YOUNG_MS
+        if place.lane in self._from_start or (bounds[0] == 0 and (young or added)):
+            return PartitionProgress(bounds[0])
+        raise ProgressUnreadable(
+            f"No progress is stored for {intake.topic}/{place.number}, yet it holds records older than a day: its "
+            f"offsets may have expired. Start with --from-start {place.lane} to take everything it still holds."
+        )
+
+
+def _begun_anew(
+    intake: LaneIntake, stored: Mapping[int, StoredOffset], bounds: Mapping[int, tuple[int, int]]
+) -> Standing:
+    """Progress of a lane whose topic was made anew: of what is stored only the terms of the maps mean anything."""
+    _log.error("lane_begins_anew", lane=intake.lane, topic=intake.topic, partitions=len(stored))
+    standing = Standing(0)
+    for number, offset in stored.items():
+        with contextlib.suppress(ProgressUnreadableError):
+            if offset.offset != NO_OFFSET:
+                standing.highest_term = max(standing.highest_term, PartitionProgress.term_of(offset.metadata))
+        standing.progress[LanePartition(intake.lane, number)] = PartitionProgress(bounds[number][0])
+    return standing
+
+
+async def _all(*asked: Awaitable[_T]) -> list[_T | BaseException]:
+    """What each came to, side by side: every lane has a door of its own."""
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+def _found(result: _T | BaseException) -> _T:
+    """The result, or the error that it is."""
+    if isinstance(result, BaseException):
+        raise result
+    return result

@@ -1,0 +1,181 @@
+"""Keeping the lease while leading, and giving it up when somebody else should lead.
+
+It runs beside the task that owns the producer, in the same event loop as the dispatching, so that a loop that hangs
+cannot keep its lease. Once it is over, nothing of it comes back: a new term takes a new one.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+
+from broker.clock import WallClock
+from broker.core.lease import LeaseTimes, Trust
+from broker.errors import LeaseUnavailable
+from broker.ports import Lease, LeaseForeign, LeaseMine
+from broker.service.health import Health
+from broker.service.preflight.probe import Reach
+from broker.tasks import ended
+
+CUT_OFF_AFTER_MS = 15_000
+RIVAL_STEADY_MS = 10_000
+"""A leader that has not reached Kafka for the first time, while a standby has for the second, hands over.
+
+Both mean the same by it, and ask the same: what a promotion needs. Else a leader would hand over though its successor
+can do no better, and every answer it holds would be paid again (holes 64).
+"""
+assert RIVAL_STEADY_MS < CUT_OFF_AFTER_MS  # noqa: S101 — a bound asserted against its neighbour
+
+_log = structlog.get_logger("leadership")
+
+
+class Renewal:
+    """The lease of one stretch of leading. `reached_ms` is when Kafka last answered; whoever asks it says so here."""
+
+    def __init__(  # noqa: PLR0913 — all but two keyword-only
+        self,
+        lease: Lease,
+        trust: Trust,
+        kafka: Reach,
+        *,
+        clock: WallClock,
+        renewed: Callable[[int | None], None],
+        health: Health,
+        times: LeaseTimes,
+        owner: str,
+        restores_always: bool = False,
+    ) -> None:
+        """Renewing begins here, and goes on until `end`.
+
+        `renewed` is told when each confirmed renewal was sent, and None of one that was not answered.
+        `restores_always`: set an absent key again also while nothing proves that we still lead.
+        """
+        self._restores_always = restores_always
+        self._trust = trust
+        self._kafka = kafka
+        self._clock = clock
+        self._renewed = renewed
+        self._lease = lease
+        self._health = health
+        self._times = times
+        self._owner = owner
+        self._lost_ms: int | None = None
+        self._is_late = False  # we may have set the key again after our trust had ended, since the process stood still
+        self._rival_since_ms: int | None = None
+        self._probing: asyncio.Task[bool] | None = None
+        self.reached_ms = self._clock.now_ms()
+        self._task = asyncio.create_task(self._run(), name="lease renewal")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the lease is somebody else's, or nobody keeps it any more."""
+        return self._lost_ms is not None or self._task.done()
+
+    def over_for_ms(self) -> int:
+        """How long it has been over; 0 while it is not."""
+        return 0 if self._lost_ms is None else self._clock.now_ms() - self._lost_ms
+
+    async def ask(self) -> LeaseMine | LeaseForeign:
+        """One renewal, counted from the instant it was sent.
+
+        Raises:
+            LeaseUnavailable: Redis is silent, or has lost the key while nothing proved that we lead: that says as
+                little. Who claimed last decides, and sets it again once a commit has proved that it still leads. So it
+                is where a late question of ours may have set the key again (`_is_late`).
+        """
+        sent_ms = self._clock.now_ms()
+        restores = self._restores
+        looks = self._is_late and not restores
+        try:
+            answer = await (self._look() if looks else self._lease.renew(restore=restores))
+        except LeaseUnavailable as error:
+            self._is_late = self._is_late or restores
+            self._health.redis(str(error))
+            self._renewed(None)
+            raise
+        self._health.redis(None)
+        self._is_late = (self._is_late or restores) and not self._restores
+        if isinstance(answer, LeaseMine) and not (looks or self._is_late):
+            self._renewed(sent_ms)
+        elif isinstance(answer, LeaseMine) or answer.value is None:
+            self._renewed(None)
+            raise LeaseUnavailable("Redis cannot say who leads, and nothing has proved lately that this process does.")
+        return answer
+
+    @property
+    def _restores(self) -> bool:
+        """Whether an absent key may be set again now."""
+        return self._restores_always or self._trust.holds(self._clock.now_ms())
+
+    async def _look(self) -> LeaseMine | LeaseForeign:
+        """Without prolonging it: a key that nothing proves to be ours is left to run out."""
+        value = (await self._lease.look()).value
+        return LeaseMine() if value == self._owner else LeaseForeign(value)
+
+    async def end(self) -> BaseException | None:
+        """Renew no more; the defect that ended it before, if there was one."""
+        await ended(self._task)
+        if self._probing is not None:
+            await ended(self._probing)
+        return None if self._task.cancelled() else self._task.exception()
+
+    async def _run(self) -> None:
+        """Prove every 0.4 s that the lease is ours; a foreign holder ends the term.
+
+        The time that a question takes counts: a question that Redis has not answered is followed by the next one at
+        once, for Redis may be back, and a standby waits no longer than `LeaseTimes.reclaim_ms`.
+        """
+        asked_ms = self._clock.now_ms()
+        while True:
+            await asyncio.sleep(max(0, asked_ms + self._times.renew_every_ms - self._clock.now_ms()) / 1_000)
+            asked_ms = self._clock.now_ms()
+            try:
+                answer = await self.ask()
+                cut_off = isinstance(answer, LeaseMine) and await self._cut_off()
+            except LeaseUnavailable:
+                continue
+            if isinstance(answer, LeaseForeign):
+                self._lose("lease_foreign", answer.value)
+                return
+            if cut_off:
+                self._lose("cut_off_from_kafka", None)
+                with contextlib.suppress(LeaseUnavailable):
+                    await self._lease.release()
+                return
+
+    def _lose(self, why: str, holder: str | None) -> None:
+        """No call starts from here on; whoever owns the producer finds out within half a second."""
+        _log.warning(why, holder=holder, owner=self._owner)
+        self._lost_ms = self._clock.now_ms()
+        self._trust.revoke(self._lost_ms)
+        self._health.holder = holder
+
+    async def _cut_off(self) -> bool:
+        """Kafka has been away from us for long, and for a while not from a standby: that one should lead.
+
+        A leader that reads the ledger is not cut off, nor one that could start a producer: its commits fail for others
+        as well.
+        """
+        now_ms = self._clock.now_ms()
+        reached_ms = max(self.reached_ms, self._kafka.reached_ms)
+        watching = now_ms - reached_ms >= CUT_OFF_AFTER_MS - RIVAL_STEADY_MS
+        if not watching or not await self._lease.ready_standbys():
+            self._rival_since_ms = None
+            if self._probing is not None and self._probing.done():
+                self._probing = None  # its answer is old when it is asked for
+            return False
+        if self._has_answered():
+            self.reached_ms, self._rival_since_ms = now_ms, None
+            return False
+        if self._rival_since_ms is None:
+            self._rival_since_ms = now_ms
+        return now_ms - self._rival_since_ms >= RIVAL_STEADY_MS
+
+    def _has_answered(self) -> bool:
+        """Whether the last probe says so. Probes run beside the renewals: one takes longer than a lease may wait."""
+        last = self._probing
+        if last is not None and not last.done():
+            return False
+        self._probing = asyncio.create_task(self._kafka.reaches_kafka(), name="kafka probe")
+        return last is not None and last.result()

@@ -1,0 +1,146 @@
+"""Standing by: Kafka is followed, the lease is looked at, and taken when PROTOCOL 2 allows it.
+
+Every process begins here, and returns here when its term is over. It never starts a producer. What is followed differs:
+a dispatcher reads the ledger, the retrier only asks whether Kafka is there.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from broker.clock import WallClock
+from broker.core.lease import Candidacy, LeaseTimes
+from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic
+from broker.ports import Lease, LeaseTaken
+from broker.service.health import Health
+from broker.service.preflight.probe import PROBE_EVERY_MS, Reach
+
+BACKOFF_MAX_S = 2.0
+RELEASED_SOON_MS = 20
+"""Between two looks at the lease once its holder has said that it leaves."""
+NOTE_EVERY_MS = 500
+"""The note that a standby is ready stands for two seconds."""
+
+_log = structlog.get_logger("leadership")
+
+
+class Followed(Reach, Protocol):
+    """What a standby keeps up with."""
+
+    @property
+    def has_just_left(self) -> bool:
+        """Whether whoever led last has just said that it leaves: its lease is released in a moment."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has ever led, so that no living leader needs time to set its key again."""
+
+    async def catch_up(self) -> None:
+        """Be up to date; raises LogUnavailable."""
+
+    async def follow(self, timeout_ms: int) -> int:
+        """Keep up to date for that long at most; raises LogUnavailable."""
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
+class Standby:
+    """Waits for the lease."""
+
+    def __init__(  # noqa: PLR0913 — all but two keyword-only
+        self,
+        lease: Lease,
+        follower: Followed,
+        *,
+        clock: WallClock,
+        renewed: Callable[[int | None], None],
+        health: Health,
+        times: LeaseTimes,
+        owner: str,
+    ) -> None:
+        """`owner` is this process's random token in the lease; `renewed` is told when the taking of it was sent."""
+        self._clock = clock
+        self._renewed = renewed
+        self._lease = lease
+        self._follower = follower
+        self._health = health
+        self._times = times
+        self._owner = owner
+        self._follows = False
+        self._probed_ms = 0
+        self._noted_ms: int | None = None
+
+    async def wait(self, leaving: asyncio.Event, dice: Callable[[], float]) -> bool:
+        """Stand by until the lease is ours (True) or we are leaving (False)."""
+        self._health.role, self._health.term = "standby", 0
+        self._follows = False  # whoever led may have closed it in doubt; only who has caught up asks for the lease
+        candidacy: Candidacy | None = None
+        while not leaving.is_set():
+            if not await self._followed():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._pause_s(dice)):
+                        await leaving.wait()
+                continue
+            if candidacy is None:
+                empty = self._follower.is_empty
+                candidacy = Candidacy(self._times, started_ms=self._clock.now_ms(), ledger_empty=empty)
+            if await self._take_when_allowed(candidacy):
+                return True
+        return False
+
+    def _pause_s(self, dice: Callable[[], float]) -> float:
+        """After a failed start of the follower; one that follows has waited already."""
+        return 0.0 if self._follows else BACKOFF_MAX_S * dice()
+
+    async def _followed(self) -> bool:
+        """One turn of following the ledger; it doubles as the pause between two looks at the lease."""
+        try:
+            if self._follows:
+                released_soon = self._follower.has_just_left
+                await self._follower.follow(RELEASED_SOON_MS if released_soon else self._times.poll_every_ms)
+            else:
+                await self._follower.catch_up()
+        except (LogUnavailable, MissingTopic) as error:  # one that was deleted may be made anew
+            self._health.kafka(str(error))
+            self._follows = False
+            await self._follower.close()
+            return False
+        self._follows = True
+        if self._clock.now_ms() - self._probed_ms >= PROBE_EVERY_MS:
+            self._health.kafka(None if await self._follower.reaches_kafka() else "Kafka does not answer.")
+            self._probed_ms = self._clock.now_ms()
+        return self._health.kafka_ready
+
+    async def _take_when_allowed(self, candidacy: Candidacy) -> bool:
+        try:
+            view = await self._lease.look()
+            self._health.holder = view.value
+            self._health.redis(None)
+            candidacy.saw(view.value, view.pttl_ms, self._clock.now_ms())
+            await self._note_ready()
+            at_ms = candidacy.may_take_at(self._clock.now_ms())
+            if at_ms is None or at_ms > self._clock.now_ms():
+                return False
+            sent_ms = self._clock.now_ms()
+            if not isinstance(await self._lease.take(), LeaseTaken):
+                return False
+        except LeaseUnavailable as error:
+            candidacy.missed()
+            self._health.redis(str(error))
+            return False
+        self._renewed(sent_ms)
+        self._health.holder = self._owner
+        _log.info("lease_taken", owner=self._owner)
+        return True
+
+    async def _note_ready(self) -> None:
+        """A note that Redis refuses keeps no process from leading: the notes may all be lost."""
+        now_ms = self._clock.now_ms()
+        if self._noted_ms is None or now_ms - self._noted_ms >= NOTE_EVERY_MS:
+            self._noted_ms = now_ms
+            with contextlib.suppress(LeaseUnavailable):
+                await self._lease.note_ready()

@@ -1,0 +1,70 @@
+"""What tripped a breaker, kept for the log and the status: numbers, names, codes and ids, never OpenAI's text.
+
+An operator who is called at night must see at once what OpenAI refused, for whom, and which request to name to OpenAI's
+support. Its texts are left out, since they may quote a prompt. Of another server's answer the first words are kept,
+unless they stand in the request (`broker.service.calls.foreign_server`).
+"""
+
+from typing import Any, Final
+
+import structlog
+
+from broker.clock import WallClock
+from broker.core.answers.verdict import Verdict, is_word
+from broker.core.commands import Mended, Tripped
+from broker.service.payloads import Cargo
+from schemas.instants import to_wire
+from schemas.request_codec import DecodedRequest
+
+KEPT_MAX: Final = 200
+_ACCOUNT: Final = "(account)"
+
+_log = structlog.get_logger("breaker")
+
+
+class Trips:
+    """The last one of each breaker that is open."""
+
+    def __init__(self, clock: WallClock) -> None:
+        """Nothing has tripped."""
+        self._clock = clock
+        self._open: dict[str | None, dict[str, Any]] = {}
+
+    def of(self, breaker: str | None) -> dict[str, Any] | None:
+        """What tripped this limit's breaker, or the account's (None); None if that is closed."""
+        return self._open.get(breaker)
+
+    def tripped(self, command: Tripped, cargo: Cargo | None) -> None:
+        """Keep it and say it."""
+        context = _context(command, cargo)
+        if len(self._open) < KEPT_MAX:
+            self._open[command.breaker] = {"since": to_wire(self._clock.utc_now()), **context}
+        _log.error("breaker_opened", breaker=command.breaker or _ACCOUNT, rest_s=command.rest_ms / 1_000, **context)
+
+    def mended(self, command: Mended) -> None:
+        """Forget it and say so."""
+        self._open.pop(command.breaker, None)
+        _log.warning("breaker_closed", breaker=command.breaker or _ACCOUNT, open_s=command.open_ms / 1_000)
+
+
+def _context(command: Tripped, cargo: Cargo | None) -> dict[str, Any]:
+    context: dict[str, Any] = {"meaning": command.verdict.meaning.value, "limit": command.limit}
+    if cargo is not None:
+        error = cargo.error or {}
+        words = {name: error.get(name) for name in ("code", "type", "param")}
+        context["status"] = error.get("status")
+        context |= {name: word for name, word in words.items() if isinstance(word, str) and is_word(word)}
+        if isinstance(cargo.content, DecodedRequest):
+            context["model"], context["request_id"] = cargo.content.request.model, cargo.content.request.id
+        context["upstream_request_id"] = cargo.upstream_request_id
+        context |= cargo.response_facts or {}
+    known = {**context, **_numbers(command.verdict)}
+    return {name: value for name, value in known.items() if value is not None} | {"sentence": command.verdict.sentence}
+
+
+def _numbers(verdict: Verdict) -> dict[str, int | None]:
+    stated = verdict.limit
+    numbers: dict[str, int | None] = {"wait_ms": verdict.wait_ms}
+    if stated is not None:
+        numbers |= {"capacity": stated.capacity, "used": stated.used, "requested": stated.requested}
+    return numbers

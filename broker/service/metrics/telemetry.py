@@ -1,0 +1,380 @@
+"""What the core decided, as metrics: it watches every command and every answer, changes nothing, and never raises."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from broker.adapters.prometheus.meter import Meter
+from broker.clock import WallClock
+from broker.core.answers.rate_limit_headers import Metric
+from broker.core.answers.verdict import Meaning, Verdict
+from broker.core.budget.breaker import Breaker
+from broker.core.commands import (
+    Batch,
+    Bury,
+    Call,
+    Command,
+    Complete,
+    Decision,
+    Discard,
+    Fail,
+    Mended,
+    Park,
+    Publish,
+    Remember,
+    Tripped,
+    Withdraw,
+)
+from broker.core.dispatch import Dispatch
+from broker.core.events import Committed, Event, Taken
+from broker.core.identity.dedupe import Overdue
+from broker.core.identity.pending_cancels import Cancel, WaitingCancels
+from broker.core.lanes.scheduler import LimitDesk
+from broker.core.ticket import CONTROL, State, TicketNumber
+from broker.service.containment import Containment, surviving
+from broker.service.health import Health
+from broker.service.metrics.breaker_log import Trips
+from broker.service.metrics.charge_metrics import Charges
+from broker.service.metrics.parked_until import Parkings
+from broker.service.payloads import Cargo, Hold
+from broker.service.publishing.short_forms import ENCODE_CRASHED, OVERDUE
+from broker.service.status.backlog import backlog_ms
+from broker.service.status.failures import Failures
+from broker.service.status.lags import Lag
+from schemas.ids import id_hash
+from schemas.outcome import Usage
+from schemas.request_codec import DecodedRequest
+
+TROUBLE_SAID_EVERY_MS = 5_000
+SHAPES_SAID_MAX = 100
+MS_MAX = 10**15
+"""What is shown at most, some 30,000 years: an integer above 10^308 has no float, and one of 4,300 digits no JSON."""
+
+_ORDINARY = frozenset({Meaning.OK, Meaning.RATE_LIMITED, Meaning.REJECTED, Meaning.TOO_LARGE})
+
+_log = structlog.get_logger("telemetry")
+
+
+@dataclass(slots=True)
+class Spending:
+    """Sums of one model since the start, for means."""
+
+    requests: int = 0
+    charge_tokens: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def means(self) -> dict[str, float]:
+        """Mean tokens a request."""
+        count = max(1, self.requests)
+        return {
+            "requests": self.requests,
+            "charge_tokens_mean": round(self.charge_tokens / count, 1),
+            "input_tokens_mean": round(self.input_tokens / count, 1),
+            "output_tokens_mean": round(self.output_tokens / count, 1),
+        }
+
+
+class Telemetry:
+    """Feeds the meter."""
+
+    def __init__(self, meter: Meter, hold: Hold, clock: WallClock) -> None:
+        """`spending` feeds `/status` as well."""
+        self.meter = meter
+        self._hold = hold
+        self._clock = clock
+        self._pending: dict[int, Batch] = {}
+        self._seen_calling: set[str] = set()
+        self._foreign: dict[str, int] = {}
+        self._cancels_evicted = 0
+        self._chunks_dropped = 0
+        self._silenced = 0
+        self._speak_at_ms = 0
+        self._shapes_said: set[str] = set()
+        self._parked: Counter[str] = Counter()
+        self._parked_said_ms = 0
+        self.trips = Trips(clock)
+        self.parkings = Parkings()
+        self.failures = Failures(clock)
+        self._charges = Charges(meter)
+        self.containment = Containment(meter, clock)
+        self.spending: dict[str, Spending] = defaultdict(Spending)
+
+    def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
+        """See `broker.service.containment.Contained`: an exception at `step` ended one request, and nothing else."""
+        self.containment.contained(step, error, **where)
+
+    @surviving("metrics")
+    def posted(self, event: Event) -> None:
+        """See an event just before the core does."""
+        match event:
+            case Taken():
+                self._taken(event)
+            case Committed():
+                self._committed(event)
+            case _:
+                return
+
+    def _taken(self, event: Taken) -> None:
+        if event.source.partition.lane != CONTROL:
+            self.meter.requests_taken(event.source.partition.lane)
+        elif isinstance(event.content, Cancel):
+            self.meter.cancel_taken()
+
+    @surviving("metrics")
+    def watch(self, command: Command, cargo: Cargo | None) -> None:
+        """See a command just before it is carried out."""
+        match command:
+            case Call():
+                if command.repeated:
+                    self.meter.repeated_call()
+                if cargo is not None and command.calls == 1:
+                    waited_ms = self._clock.now_ms() - cargo.taken_ms
+                    self.meter.queue_wait(cargo.source.partition.lane, waited_ms / 1_000)
+            case Publish():
+                self._pending = {command.batch.serial: command.batch}
+            case Tripped():
+                self.trips.tripped(command, cargo)
+            case Mended():
+                self.trips.mended(command)
+            case _:
+                return
+
+    @surviving("metrics")
+    def answered(self, cargo: Cargo, verdict: Verdict, upstream_s: float) -> None:
+        """An attempt ended."""
+        model = model_of(cargo)
+        self.meter.attempt(model, verdict.meaning.value)
+        if verdict.meaning is Meaning.RATE_LIMITED:
+            self.meter.throttled(cargo.limit, _bucket_of(verdict))
+        elif verdict.meaning is Meaning.OK:
+            self.meter.upstream_time(model, upstream_s)
+            self.meter.charged(model, cargo.source.partition.lane, cargo.charge)
+            self._used(model, cargo)
+        if verdict.retryable:
+            self.meter.retry(verdict.meaning.value)
+        if verdict.shape is not None:
+            self._not_understood(model, cargo, verdict)
+        if verdict.meaning not in _ORDINARY:
+            self._trouble(model, cargo, verdict)
+
+    def _trouble(self, model: str, cargo: Cargo, verdict: Verdict) -> None:
+        """Say that OpenAI does not serve, at most every few seconds: a server that is down fails every call."""
+        now_ms = self._clock.now_ms()
+        self._silenced += 1
+        if now_ms < self._speak_at_ms:
+            return
+        status, code = (cargo.error or {}).get("status"), (cargo.error or {}).get("code")
+        _log.warning(
+            "upstream_trouble",
+            meaning=verdict.meaning.value,
+            model=model,
+            limit=cargo.limit,
+            status=status,
+            code=code,
+            calls=self._silenced,
+            sentence=verdict.sentence,
+        )
+        self._silenced, self._speak_at_ms = 0, now_ms + TROUBLE_SAID_EVERY_MS
+
+    def _not_understood(self, model: str, cargo: Cargo, verdict: Verdict) -> None:
+        """Say once what an answer looked like that no table knows: its text may quote the prompt and stays out."""
+        kind = re.sub(r"[0-9]+", "#", verdict.shape or "")
+        if kind in self._shapes_said or len(self._shapes_said) >= SHAPES_SAID_MAX:
+            return
+        self._shapes_said.add(kind)
+        _log.warning(
+            "answer_not_understood",
+            shape=verdict.shape,
+            taken_for=verdict.meaning.value,
+            model=model,
+            limit=cargo.limit,
+        )
+
+    def _used(self, model: str, cargo: Cargo) -> None:
+        spent = self.spending[model] if len(self.spending) < 100 or model in self.spending else self.spending["other"]
+        spent.requests += 1
+        spent.charge_tokens += cargo.charge
+        for kind, tokens in usage_kinds(cargo.usage).items():
+            self.meter.usage(model, kind, tokens)
+        if cargo.usage is not None:
+            spent.input_tokens += cargo.usage.input_tokens
+            spent.output_tokens += cargo.usage.output_tokens
+
+    def _committed(self, event: Committed) -> None:
+        """A batch is final: count what it published."""
+        batch = self._pending.pop(event.serial, None)
+        for settlement in batch.settlements if batch else ():
+            if settlement.number in event.crashed:
+                self._settled(settlement.number, ENCODE_CRASHED)
+                continue
+            if isinstance(settlement.decision, Park):
+                self._is_parked(settlement.number, settlement.decision)
+            self._settled(settlement.number, settlement.decision)
+        if batch is not None and batch.overdue:
+            self._overdue(batch.overdue)
+
+    def _overdue(self, overdue: Sequence[Overdue]) -> None:
+        """Parked requests were Failed, since no retrier has put them back."""
+        for each in overdue:
+            self._outcome("", "", "failed", OVERDUE.reason)
+            self.meter.dead_letter(OVERDUE.reason)
+            self.failures.overdue(each, OVERDUE)
+        _log.error("parked_did_not_come_back", requests=len(overdue))
+
+    def _is_parked(self, number: TicketNumber, decision: Park) -> None:
+        self._parked[decision.kind] += 1
+        cargo = self._hold.get(number)
+        if cargo is not None and isinstance(cargo.content, DecodedRequest):
+            known, back_at = cargo.content, self._clock.to_utc(decision.not_before_ms)
+            self.parkings.parked(id_hash(known.request.id), known.run, back_at)
+
+    def _settled(self, number: TicketNumber, decision: Decision) -> None:
+        cargo = self._hold.get(number)
+        if cargo is None:
+            return
+        lane, model = cargo.source.partition.lane, model_of(cargo)
+        match decision:
+            case Complete():
+                self._completed(lane, model, cargo)
+            case Fail():
+                self._outcome(lane, model, "failed", decision.reason)
+                if decision.reason != "cancelled":
+                    self.meter.dead_letter(decision.reason)
+                self._outcome_time(lane, cargo)
+                self.failures.failed(cargo, decision)
+            case Bury():
+                self.meter.dead_letter(decision.reason)
+                self.failures.buried(cargo, decision)
+            case Withdraw():
+                self._outcome("", "", "failed", "cancelled")  # what was parked is known by its id alone
+            case Discard():
+                self._discarded(lane, decision)
+            case Park() | Remember():
+                return
+
+    def _discarded(self, lane: str, discard: Discard) -> None:
+        if discard.overdue:
+            self.meter.dead_letter(OVERDUE.reason)
+            self.failures.lettered(OVERDUE.reason)
+        elif lane != CONTROL and not discard.returned:
+            self.meter.duplicate(lane)
+
+    def _completed(self, lane: str, model: str, cargo: Cargo) -> None:
+        self._outcome(lane, model, "completed", "")
+        self._outcome_time(lane, cargo)
+        self.failures.answered(cargo)
+        if cargo.finish is not None:
+            self.meter.finish(model, cargo.finish)
+
+    @surviving("metrics")
+    def gauges(self, core: Dispatch, health: Health, now_ms: int) -> None:
+        """Set what is a level rather than a count; once a second."""
+        meter = self.meter
+        meter.leader(health.role == "leader")
+        meter.term(health.term)
+        meter.ready(kafka=health.kafka_ready, redis=health.redis_ready)
+        meter.dedupe_window(core.identities.window_reached_ms(core.wall_ms(now_ms)) / 1_000)
+        self._cancels(core.identities.cancels)
+        self._say_parked(core, now_ms)
+        self.failures.look()
+        self._lanes(core, now_ms)
+        desks = core.limits.desks()
+        self._foreign = {name: tokens for name, tokens in self._foreign.items() if name in desks}
+        for name, desk in desks.items():
+            self._limit(name, desk, core.limits.account.breaker, now_ms)
+
+    @surviving("metrics")
+    def _lanes(self, core: Dispatch, now_ms: int) -> None:
+        waiting: dict[str, list[int]] = {rule.name: [] for rule in core.rules.lanes}
+        calling: Counter[str] = Counter()
+        for ticket in core.register.tickets():
+            if ticket.state is State.WAITING:
+                waiting[ticket.source.partition.lane].append(ticket.taken_ms)
+            elif ticket.state is State.CALLING:
+                calling[ticket.candidate.model] += 1
+        for model in self._seen_calling | calling.keys():
+            self.meter.inflight(model, calling[model])
+        self._seen_calling = set(calling)
+        for lane, taken_ms in waiting.items():
+            oldest_s = in_seconds(now_ms - min(taken_ms, default=now_ms))
+            self.meter.backlog(lane, len(taken_ms), in_seconds(backlog_ms(core.limits, lane, now_ms)), oldest_s)
+
+    @surviving("metrics")
+    def lag(self, lane: str, lag: Lag | None) -> None:
+        """What of a lane is still in Kafka, if anything is known of it."""
+        self.meter.lag(lane, None if lag is None else lag.requests, 0 if lag is None else lag.age_s)
+
+    @surviving("metrics")
+    def chunks_dropped(self, count: int) -> None:
+        """So many since the start."""
+        self.meter.chunks_dropped(count - self._chunks_dropped)
+        self._chunks_dropped = count
+
+    @surviving("metrics")
+    def _say_parked(self, core: Dispatch, now_ms: int) -> None:
+        """Say now and then how many have left for the failures topic: an outage may park thousands a second."""
+        if self._parked and now_ms >= self._parked_said_ms:
+            _log.info("parked", **self._parked, away=core.identities.parked_count)
+            self._parked.clear()
+            self._parked_said_ms = now_ms + TROUBLE_SAID_EVERY_MS
+
+    @surviving("metrics")
+    def _cancels(self, cancels: WaitingCancels) -> None:
+        self.meter.cancels_waiting(len(cancels))
+        self.meter.cancels_evicted(cancels.evicted - self._cancels_evicted)
+        self._cancels_evicted = cancels.evicted
+
+    @surviving("metrics")
+    def _limit(self, name: str, desk: LimitDesk, account: Breaker, now_ms: int) -> None:
+        self._charges.look(name, desk.budget.tariff.standings())
+        charged = desk.budget.charged_last_minute(now_ms)
+        foreign, self._foreign[name] = self._foreign.get(name, 0), desk.budget.foreign_tokens
+        self.meter.foreign(name, max(0, desk.budget.foreign_tokens - foreign))
+        self.meter.breaker(name, is_open=not account.closed or not desk.budget.breaker.closed)
+        for level in desk.budget.levels(now_ms):
+            used = charged * level.period_ms / (level.capacity * 60_000) if level.metric is Metric.TOKENS else None
+            self.meter.limit(name, bucket_name(level.metric, level.period_ms), level.capacity, level.low, used)
+
+    def _outcome(self, lane: str, model: str, status: str, reason: str) -> None:
+        self.meter.outcome(lane, model, status, reason)
+
+    def _outcome_time(self, lane: str, cargo: Cargo) -> None:
+        seconds = (self._clock.utc_now() - cargo.submitted_at).total_seconds()
+        self.meter.outcome_time(lane, max(0.0, seconds))
+
+
+def _bucket_of(verdict: Verdict) -> str:
+    """Which bucket refused, named as `limit_level` names it; a server may not say."""
+    stated = verdict.snapshot
+    return "unstated" if stated is None else bucket_name(stated.metric, stated.period_ms)
+
+
+def in_seconds(milliseconds: int) -> float:
+    """A length of time as a float; whatever is longer than all that can be meant is shown as that."""
+    return min(milliseconds, MS_MAX) / 1_000
+
+
+def bucket_name(metric: Metric, period_ms: int) -> str:
+    """`tokens/60s`: the label of one bucket of a limit."""
+    return f"{metric}/{period_ms // 1_000}s"
+
+
+def model_of(cargo: Cargo) -> str:
+    """The model a record asks for, or nothing."""
+    return (cargo.content.request.model or "") if isinstance(cargo.content, DecodedRequest) else ""
+
+
+def usage_kinds(usage: Usage | None) -> Mapping[str, int]:
+    """Billed tokens by kind."""
+    if usage is None:
+        return {}
+    return {
+        "input": usage.input_tokens,
+        "output": usage.output_tokens,
+        "cached": usage.cached_tokens,
+        "reasoning": usage.reasoning_tokens,
+    }

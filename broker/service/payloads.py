@@ -1,0 +1,79 @@
+"""What the shell holds for a ticket: the record as it was taken, the request in it, and the answer when it is there.
+
+The core knows tickets and never prompts; here the prompts are, from Taken until Forget.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from broker.core.ticket import Source, TicketNumber
+from broker.ports import UpstreamReply
+from schemas.control import Cancel
+from schemas.outcome import Finish, Usage
+from schemas.record import Record
+from schemas.request_codec import DecodedRequest, Undecodable
+
+Content = DecodedRequest | Undecodable | Cancel
+"""What stands in a record."""
+
+
+@dataclass(slots=True)
+class Cargo:
+    """One record and what has become of it so far; instants are aware UTC, `*_ms` are loop time.
+
+    `response_facts` is what to tell of the last answer if OpenAI's API did not write it (`broker.service.calls.foreign_server`).
+    """
+
+    source: Source
+    topic: str
+    record: Record
+    content: Content | None
+    submitted_at: datetime
+    taken_at: datetime
+    taken_ms: int
+    limit: str = ""
+    charge: int = 0
+    calls: int = 0
+    called_at: datetime | None = None
+    called_ms: int | None = None
+    finished_at: datetime | None = None
+    finished_ms: int | None = None
+    reply: UpstreamReply | None = None
+    response: Mapping[str, object] | bytes | None = None
+    error: dict[str, object] | None = None
+    response_facts: dict[str, str] | None = None
+    usage: Usage | None = None
+    finish: Finish | None = None
+    upstream_request_id: str | None = None
+
+    def answer(self) -> dict[str, object]:
+        """What OpenAI answered; large answers wait as JSON."""
+        return json.loads(self.response) if isinstance(self.response, bytes) else dict(self.response or {})
+
+
+@dataclass(slots=True)
+class Hold:
+    """All cargo, by ticket. Numbers are handed out here, in the order in which records are taken."""
+
+    cargo: dict[TicketNumber, Cargo] = field(default_factory=dict)
+    _last: int = 0
+
+    def stow(self, cargo: Cargo) -> TicketNumber:
+        """Keep a record; its ticket's number comes back."""
+        self._last += 1
+        number = TicketNumber(self._last)
+        self.cargo[number] = cargo
+        return number
+
+    def __getitem__(self, number: TicketNumber) -> Cargo:
+        return self.cargo[number]
+
+    def get(self, number: TicketNumber) -> Cargo | None:
+        """The cargo of a ticket, or None if it was dropped."""
+        return self.cargo.get(number)
+
+    def drop(self, number: TicketNumber) -> Cargo | None:
+        """Let go."""
+        return self.cargo.pop(number, None)

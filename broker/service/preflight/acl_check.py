@@ -1,0 +1,118 @@
+"""What each process needs of Kafka, and whether it is allowed: every missing right in one sentence, before the start.
+
+A lane that may not be read would be silent, and a transaction that may not be written would look like a Kafka that is
+away; both processes would wait for ever.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from broker.adapters.kafka.connection import KafkaConnection, user_of
+from broker.adapters.kafka.rights import Seen, denied_transactions, seen
+from broker.errors import MissingTopic, RightsError
+from broker.service.preflight.findings import kafka_tool
+from broker.settings.whole import Settings
+from schemas import topics
+
+_log = structlog.get_logger("rights")
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The topics a process reads and writes, and the name under which it commits: transactional id and group.
+
+    `group` is there where the group has another name than the transactional id. `replies` are written if they can be:
+    they belong to producers, whose mistake must keep no dispatcher from starting.
+    """
+
+    name: str
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+    group: str = ""
+    replies: tuple[str, ...] = ()
+
+    @property
+    def topics(self) -> list[str]:
+        """Every topic, once."""
+        return list(dict.fromkeys([*self.read, *self.write]))
+
+
+def dispatcher_needs(settings: Settings) -> Needs:
+    """Lanes, control and ledger are read; outcomes, failures, chunks, dead letters and the ledger are written."""
+    prefix = settings.kafka.topic_prefix
+    lanes = tuple(topics.requests_topic(prefix, lane) for lane in settings.lanes)
+    ledger, results = topics.ledger_topic(prefix), topics.results_topic(prefix)
+    failures, chunks = topics.failures_topic(prefix), topics.chunks_topic(prefix)
+    written = (results, failures, chunks, topics.dead_letters_topic(prefix), ledger)
+    read = (*lanes, topics.control_topic(prefix), ledger)
+    return Needs(f"{prefix}.dispatcher", read, written, replies=settings.replies.allow)
+
+
+def retrier_needs(settings: Settings) -> Needs:
+    """Failures are read; lanes are written, and dead letters for what is no failure."""
+    prefix = settings.kafka.topic_prefix
+    lanes = tuple(topics.requests_topic(prefix, lane) for lane in settings.lanes)
+    return Needs(f"{prefix}.retrier", (topics.failures_topic(prefix),), (*lanes, topics.dead_letters_topic(prefix)))
+
+
+async def check(connection: KafkaConnection, needs: Needs) -> None:
+    """Back if everything is there and allowed. Nothing is changed, and nobody is fenced.
+
+    What is amiss with reply topics is logged, and ends nothing.
+
+    Raises:
+        MissingTopic: Names all that are missing, and the verb that creates them.
+        RightsError: Names every right that is missing, and how the first is granted.
+        Unreachable, AuthenticationError: As `kafka_connection.explain_unreachable`.
+    """
+    found = await seen(connection, needs.topics)
+    if found.missing:
+        raise MissingTopic(*found.missing)
+    absent = [f"{right} on the topic {topic}" for right, topic in _absent(found, needs)]
+    absent += await denied_transactions(connection, needs.name, needs.group or needs.name)
+    if absent:
+        raise RightsError(_sentence(connection, absent, found))
+    if needs.replies:
+        for sentence in _about_replies(connection, needs, await seen(connection, needs.replies)):
+            _log.warning("reply_topic_unusable", reason=sentence)
+
+
+def _about_replies(connection: KafkaConnection, needs: Needs, found: Seen) -> list[str]:
+    """A sentence for each reply topic that cannot be written."""
+    sentences = [
+        f"The reply topic {topic} does not exist: its owner must create it, or replies.allow must not name it."
+        for topic in found.missing
+    ]
+    denied = [
+        topic
+        for topic in needs.replies
+        if topic in found.hidden or not (topic in found.missing or _allows(found, "WRITE", topic))
+    ]
+    return sentences + [
+        _sentence(connection, [f"WRITE on the topic {topic}"], Seen({}, (), (topic,) if topic in found.hidden else ()))
+        for topic in denied
+    ]
+
+
+def _absent(found: Seen, needs: Needs) -> list[tuple[str, str]]:
+    wanted = [("READ", topic) for topic in needs.read] + [("WRITE", topic) for topic in needs.write]
+    return [(right, topic) for right, topic in wanted if topic in found.hidden or not _allows(found, right, topic)]
+
+
+def _allows(found: Seen, right: str, topic: str) -> bool:
+    allowed = found.allowed.get(topic)
+    return allowed is None or right in allowed
+
+
+def _sentence(connection: KafkaConnection, absent: list[str], found: Seen) -> str:
+    listed = "; ".join(absent)
+    doubt = " (or topics without any right do not exist)" if found.hidden else ""
+    right, _, resource = absent[0].partition(" on the ")
+    kind, _, name = resource.rpartition(" ")
+    grant = (
+        f"{kafka_tool('kafka-acls.sh', connection)} --add --allow-principal "
+        f"User:{connection.username or 'ANONYMOUS'} --operation {right.capitalize()} "
+        f"--{kind.replace(' ', '-')} {name}"
+    )
+    return f"In Kafka {user_of(connection)} lacks {listed}{doubt}: grant it, such as with `{grant}`."

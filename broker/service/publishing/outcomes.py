@@ -1,0 +1,152 @@
+"""What an outcome says: the answer or the failure of the request that a cargo holds, whole or in fewer words."""
+
+from broker.core.commands import Fail
+from broker.service.payloads import Cargo
+from schemas.dead_letter import Origin
+from schemas.ids import id_hash, request_digest
+from schemas.outcome import Completed, Failed, Timings
+from schemas.refusals import MODEL_NAME_MAX
+from schemas.replay_codec import new_id_of
+from schemas.request_codec import DecodedRequest, Undecodable
+
+METADATA_BYTES_MAX = 16 * 1024
+"""A Failed outcome repeats the request's metadata up to this size; beyond it the outcome stays small and certain."""
+_MESSAGE_CHARS_MAX = 1_000
+
+
+def completed(cargo: Cargo, term: int) -> Completed:
+    """The outcome with the answer that the cargo holds."""
+    assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called
+    request = cargo.content.request
+    response = cargo.answer()
+    return Completed.model_construct(
+        id=request.id,
+        run=cargo.content.run,
+        status="completed",
+        lane=cargo.source.partition.lane,
+        tenant=request.tenant,
+        endpoint=request.endpoint,
+        request_digest=request_digest(request.endpoint, request.body),
+        model=str(response.get("model") or request.model or "")[:MODEL_NAME_MAX],
+        response=response,
+        finish=cargo.finish,
+        usage=cargo.usage,
+        charge_tokens=cargo.charge,
+        attempts=cargo.content.calls_before + cargo.calls,
+        term=term,
+        metadata=request.metadata,
+        timings=_timings(cargo),
+    )
+
+
+def failed(cargo: Cargo, fail: Fail, term: int) -> Failed:
+    """The outcome of a request that failed, or of a record that names an id and is no request."""
+    content = cargo.content
+    common = {
+        "lane": cargo.source.partition.lane,
+        "reason": fail.reason,
+        "message": fail.sentence,
+        "term": term,
+        "timings": _timings(cargo),
+    }
+    if isinstance(content, DecodedRequest):
+        request = content.request
+        request_id, submitted_id = identity_of(cargo, request.id, fail)
+        light = len(cargo.record.value or b"") <= METADATA_BYTES_MAX
+        return Failed(
+            id=request_id,
+            run=0 if fail.apart else content.run,
+            submitted_id=submitted_id,
+            tenant=request.tenant,
+            endpoint=request.endpoint,
+            request_digest=request_digest(request.endpoint, request.body),
+            model=(request.model or "")[:MODEL_NAME_MAX],
+            attempts=content.calls_before + cargo.calls,
+            metadata=request.metadata if light else {},
+            error=cargo.error,
+            **common,
+        )
+    assert isinstance(content, Undecodable)  # noqa: S101 — programmer error: neither a range nor a cancel fails
+    assert content.request_id is not None  # noqa: S101 — programmer error: Fail needs an id
+    request_id, submitted_id = identity_of(cargo, content.request_id, fail)
+    return Failed(
+        id=request_id,
+        run=0 if fail.apart else content.run,
+        submitted_id=submitted_id,
+        tenant=content.tenant,
+        endpoint=content.endpoint,
+        model=content.model,
+        **common,
+    )
+
+
+def identity_of(cargo: Cargo, request_id: str, fail: Fail) -> tuple[str, str | None]:
+    """The id that a request fails under, and the one that it was sent with if that belongs to another request.
+
+    The first is a substitute then, made of the id and the record's place, as `dead-letters replay --new-id` makes one.
+    """
+    return (_apart_id(cargo, request_id, fail.apart), request_id) if fail.apart else (request_id, None)
+
+
+def apart_hash(cargo: Cargo, nth: int) -> bytes:
+    """The ledger's hash of the nth substitute id of a record whose id belongs to another request."""
+    content = cargo.content
+    assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: a cancel has no content
+    named = content.request.id if isinstance(content, DecodedRequest) else content.request_id or ""
+    return id_hash(_apart_id(cargo, named, nth))
+
+
+def _apart_id(cargo: Cargo, request_id: str, nth: int) -> str:
+    """The nth substitute id; all but the first are for ids that a producer has chosen for another request."""
+    topic = cargo.topic if nth == 1 else f"{cargo.topic}#{nth}"
+    return new_id_of(request_id, Origin(topic, cargo.source.partition.number, cargo.source.offset))
+
+
+def stunted(outcome: Completed | Failed, weight: int) -> Failed:
+    """An outcome of bounded size in place of one that does not fit."""
+    if isinstance(outcome, Failed):
+        return smallest(outcome)
+    return Failed(
+        id=outcome.id,
+        run=outcome.run,
+        lane=outcome.lane,
+        tenant=outcome.tenant,
+        endpoint=outcome.endpoint,
+        request_digest=outcome.request_digest,
+        reason="too_large_for_topic",
+        message=f"The outcome weighs {weight} bytes, more than the results topic takes.",
+        attempts=outcome.attempts,
+        term=outcome.term,
+    )
+
+
+def smallest(failed: Failed) -> Failed:
+    """As little as can be said of it truthfully; it says which request it is of, so that no other sender takes it."""
+    return Failed(
+        id=failed.id,
+        run=failed.run,
+        submitted_id=failed.submitted_id,
+        lane=failed.lane,
+        tenant=failed.tenant,
+        endpoint=failed.endpoint,
+        request_digest=failed.request_digest,
+        reason=failed.reason,
+        message=failed.message[:_MESSAGE_CHARS_MAX],
+        attempts=failed.attempts,
+        term=failed.term,
+    )
+
+
+def _timings(cargo: Cargo) -> Timings:
+    queued_until = cargo.called_ms if cargo.called_ms is not None else cargo.finished_ms
+    upstream_ms = None
+    if cargo.called_ms is not None and cargo.finished_ms is not None:
+        upstream_ms = cargo.finished_ms - cargo.called_ms
+    return Timings.model_construct(
+        submitted_at=cargo.submitted_at,
+        taken_at=cargo.taken_at,
+        called_at=cargo.called_at,
+        finished_at=cargo.finished_at,
+        queue_ms=None if queued_until is None else queued_until - cargo.taken_ms,
+        upstream_ms=upstream_ms,
+    )

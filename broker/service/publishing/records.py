@@ -1,0 +1,359 @@
+"""From a batch of decisions to the records, offsets and ledger line of one Kafka transaction.
+
+Every record is made here, sized after its last header and before the transaction begins, and given a form that fits.
+What Kafka refuses all the same is found by bisecting, and comes back in a smaller `Form` (`broker.core.requests.failing_decisions`).
+
+An exception while the records of one settlement are made concerns that settlement alone, which is published in a short
+form (`broker.service.publishing.short_forms`).
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from broker.clock import WallClock
+from broker.core.commands import (
+    WITH_CONTENT,
+    Batch,
+    Bury,
+    Complete,
+    Discard,
+    Fail,
+    Form,
+    Park,
+    Remember,
+    Settlement,
+    Withdraw,
+)
+from broker.core.identity.dedupe import Overdue
+from broker.core.requests.transactions import REFUSED_BY_KAFKA, failed_instead
+from broker.core.requests.triage import WITHDRAWN
+from broker.core.ticket import CONTROL, TicketNumber
+from broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
+from broker.service.calls.base_url_proof import Proof
+from broker.service.containment import Contained
+from broker.service.intake.grants import Grants
+from broker.service.payloads import Cargo, Content, Hold
+from broker.service.publishing.ledger_lines import step_record
+from broker.service.publishing.outcomes import completed, failed, smallest, stunted
+from broker.service.publishing.reply_topics import Replies
+from broker.service.publishing.short_forms import OVERDUE, ShortForms, fails_instead, withdrawn
+from broker.service.publishing.totals import Totals
+from broker.settings.whole import Settings
+from schemas import topics
+from schemas.codec import encode_dead_letter, encode_failure, encode_ledger, encode_outcome
+from schemas.failure import RetryableFailure, header_fields, key_fields
+from schemas.headers import CE_SUBJECT, REPLY_DROPPED, TRACEPARENT
+from schemas.ids import id_hash
+from schemas.ledger import LedgerKind, LedgerRecord, position
+from schemas.outcome import Completed, Failed
+from schemas.record import Record
+from schemas.request_codec import DecodedRequest, Undecodable, binary_headers
+
+_log = structlog.get_logger("publication")
+
+_IDS_SAID_EVERY_MS = 600_000
+_IDS_SAID_AGAIN_PARTS = 4
+_UNKNOWN_PLACE = -1
+
+
+class Publication:
+    """Makes the records of one term's transactions."""
+
+    def __init__(  # noqa: PLR0913 — composed in one place
+        self,
+        settings: Settings,
+        hold: Hold,
+        clock: WallClock,
+        replies: Replies,
+        *,
+        owner: str,
+        contained: Contained,
+        grants: Grants,
+        totals: Totals,
+        proof: Proof,
+    ) -> None:
+        """The owner is the token in the ledger's lines; `contained` is told of exceptions that concern one request.
+
+        Dead letters have `grants` for the next run of their ids; each line of the ledger says the `totals` after it,
+        and now and then the `proof`.
+        """
+        self._totals = totals
+        self._grants = grants
+        self._proof = proof
+        self.crashed: frozenset[TicketNumber] = frozenset()
+        self.line = LedgerRecord(LedgerKind.STEP, 0, owner)
+        self._settings = settings
+        self._replies = replies
+        self._hold = hold
+        self._clock = clock
+        self._owner = owner
+        self._prefix = settings.kafka.topic_prefix
+        self._results_max = _fits(settings.topics.results.max_message_bytes)
+        self._dead_letter_max = _fits(settings.topics.dead_letters.max_message_bytes)
+        self._short_forms = ShortForms(self._prefix, contained, self._dead_letter)
+        self._topic_ids: dict[str, str] = {}
+        self._ids_every_ms = min(_IDS_SAID_EVERY_MS, settings.dedupe.window_s * 1_000 // _IDS_SAID_AGAIN_PARTS)
+        self._partitions: int | None = None
+        self._said_ms = 0
+
+    def begin(self, topic_ids: Mapping[str, str]) -> None:
+        """A term begins, or goes on: the next batch stores every partition of these topics."""
+        self._topic_ids, self._partitions = dict(topic_ids), None
+
+    def _ids_to_say(self, batch: Batch) -> dict[str, str]:
+        """Which topics the stored progress belongs to; said where all of it is stored, and again now and then."""
+        now_ms = self._clock.now_ms()
+        if self._partitions is None:
+            self._partitions = len(batch.offsets)
+        elif len(batch.offsets) < self._partitions or now_ms - self._said_ms < self._ids_every_ms:
+            return {}
+        self._said_ms = now_ms
+        return self._topic_ids
+
+    def records(self, batch: Batch, term: int) -> list[Outgoing]:
+        """Everything the batch writes, the ledger line last, which is `line`.
+
+        `crashed` names the tickets that it turns into Failed.
+        """
+        now = self._clock.utc_now()
+        outgoing: list[Outgoing] = []
+        self.crashed = frozenset()
+        for settlement in batch.settlements:
+            try:
+                outgoing.extend([*self._written(settlement, term, now)])
+            except Exception as error:  # noqa: BLE001 — a defect in one outcome must hold up no other
+                cargo = self._hold[settlement.number]
+                outgoing.extend(self._short_forms.of(settlement, cargo, error, term=term, now=now))
+                if fails_instead(settlement.decision):
+                    self.crashed |= {settlement.number}
+        for overdue in batch.overdue:
+            outgoing.extend(self._overdue(overdue, term, now))
+        if self.crashed:
+            batch = replace(batch, settled=failed_instead(batch.settled, set(map(self._key, self.crashed))))
+        named = tuple(
+            position(self._topic(each.partition.lane), each.partition.number, each.offset) for each in batch.suspects
+        )
+        step = step_record(batch, term, self._owner, now, suspects=named, key=self._grants.for_step())
+        totals, proved = self._totals.after(batch, self.crashed), self._proof.for_step()
+        self.line = replace(step, topics=self._ids_to_say(batch), totals=totals, proved=proved)
+        outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, encode_ledger(self.line))))
+        return outgoing
+
+    def reply_topics(self, batch: Batch) -> set[str]:
+        """The topics of producers' own for which outcomes of the batch have copies."""
+        found = set()
+        for settlement in batch.settlements:
+            match settlement.decision:
+                case Complete() | Fail() | Discard(returned=True) if settlement.form in WITH_CONTENT:
+                    with contextlib.suppress(Exception):  # whatever it is, `records` meets it too
+                        found.add(self._reply_topic(self._hold[settlement.number]) or "")
+                case _:
+                    pass
+        return found - {""}
+
+    def _reply_topic(self, cargo: Cargo) -> str | None:
+        content = cargo.content
+        if isinstance(content, DecodedRequest):
+            asked = content.request.reply_to
+        else:
+            asked = content.reply_to if isinstance(content, Undecodable) else None
+        return asked if self._replies.serves(asked) else None
+
+    def offsets(self, batch: Batch) -> dict[TopicPartition, StoredOffset]:
+        """Where the group stands once the batch is committed."""
+        return {
+            TopicPartition(self._topic(place.lane), place.number): StoredOffset(stored.offset, stored.metadata)
+            for place, stored in batch.offsets.items()
+        }
+
+    def _topic(self, lane: str) -> str:
+        return topics.control_topic(self._prefix) if lane == CONTROL else topics.requests_topic(self._prefix, lane)
+
+    def _written(self, settlement: Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
+        if settlement.form in WITH_CONTENT:
+            return self._settled(settlement, term, now)
+        return self._reduced(settlement, term, now)
+
+    def _settled(self, settlement: Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
+        cargo, decision, copied = self._hold[settlement.number], settlement.decision, settlement.form is Form.WHOLE
+        match decision:
+            case Complete():
+                yield from self._outcome(completed(cargo, term), cargo, now, copied=copied)
+            case Fail():
+                yield from self._outcome(failed(cargo, decision, term), cargo, now, copied=copied)
+                if decision.reason != "cancelled":
+                    yield self._dead_letter(cargo, decision, now)
+            case Park():
+                yield self._parked(cargo, decision, now)
+            case Withdraw():
+                yield from self._outcome(withdrawn(cargo, decision, term), cargo, now, copied=copied)
+            case Bury():
+                yield self._dead_letter(cargo, decision, now)
+            case Discard(returned=True):
+                yield from self._returned(cargo, decision, term, now, copied=copied)
+            case Discard() | Remember():
+                return
+
+    def _returned(self, cargo: Cargo, copy: Discard, term: int, now: datetime, *, copied: bool) -> Iterator[Outgoing]:
+        """What a copy leads to whose request was answered while it was parked: cancelled, or overdue."""
+        late = OVERDUE if copy.overdue else Fail("cancelled", WITHDRAWN)
+        if copied:
+            yield from self._told_late(cargo, late, term, now)
+        if copy.overdue:
+            yield self._dead_letter(cargo, late, now)
+
+    def _key(self, number: TicketNumber) -> tuple[bytes, int]:
+        """A request as the ledger knows it."""
+        content = self._hold[number].content
+        assert isinstance(content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called or parked
+        return id_hash(content.request.id), content.run
+
+    def _reduced(self, settlement: Settlement, term: int, now: datetime) -> Iterator[Outgoing]:
+        """What is left of a settlement that Kafka refused: see `Form`. A copy for a reply topic is not."""
+        cargo, decision, form = self._hold[settlement.number], settlement.decision, settlement.form
+        reason = REFUSED_BY_KAFKA.reason
+        match decision:
+            case Fail():
+                outcome, reason = failed(cargo, decision, term), decision.reason
+            case Withdraw():
+                outcome = withdrawn(cargo, decision, term)
+            case Bury():
+                yield self._dead_letter(cargo, decision, now, bare=True)
+                return
+            case _:
+                return
+        place = f"{cargo.topic}/{cargo.source.partition.number}/{cargo.source.offset}"
+        _log.error("published_reduced", origin=place, form=form.value, reason=reason)
+        if form is not Form.LETTER:
+            least = encode_outcome(smallest(outcome), time=now)
+            yield Outgoing(topics.results_topic(self._prefix), least)
+        if form is Form.LETTER:
+            yield self._dead_letter(cargo, REFUSED_BY_KAFKA, now, bare=True)
+        elif isinstance(decision, Fail) and reason != "cancelled":
+            yield self._dead_letter(cargo, decision, now, bare=form is Form.BARE)
+
+    def _outcome(self, outcome: Completed | Failed, cargo: Cargo, now: datetime, *, copied: bool) -> Iterator[Outgoing]:
+        """The record of an outcome, and its copy for a topic of the producer's own; where none can be, it says so."""
+        record, topic = self._outcome_record(outcome, cargo, now), self._reply_topic(cargo)
+        if topic is not None:
+            if why := self._replies.hindrance(topic, record, copied=copied):
+                record = self._outcome_record(outcome, cargo, now, (REPLY_DROPPED, f"{topic} {why}".encode()))
+            else:
+                yield Outgoing(topic, record)
+        yield Outgoing(topics.results_topic(self._prefix), record)
+
+    def _overdue(self, overdue: Overdue, term: int, now: datetime) -> Iterator[Outgoing]:
+        """Outcome and dead letter of a parked request that did not come back: its id is all that is known of it.
+
+        The letter has no value, and its origin no offset: where the request stood in the failures topic is not known
+        here. If the copy does come, it brings a letter that can be replayed.
+        """
+        outcome = Failed(
+            id=overdue.name,
+            run=overdue.identity.run,
+            reason=OVERDUE.reason,
+            message=OVERDUE.sentence,
+            attempts=overdue.attempts,
+            term=term,
+        )
+        yield Outgoing(topics.results_topic(self._prefix), encode_outcome(outcome, time=now))
+        letter = encode_dead_letter(
+            overdue.name.encode(),
+            None,
+            ((CE_SUBJECT, overdue.name.encode()),),
+            reason=OVERDUE.reason,
+            origin=(topics.failures_topic(self._prefix), _UNKNOWN_PLACE, _UNKNOWN_PLACE),
+            attempts=overdue.attempts,
+            run=overdue.identity.run,
+            failed_at=now,
+            max_bytes=self._dead_letter_max,
+            message=OVERDUE.sentence,
+        )
+        yield Outgoing(topics.dead_letters_topic(self._prefix), letter)
+
+    def _told_late(self, cargo: Cargo, fail: Fail, term: int, now: datetime) -> Iterator[Outgoing]:
+        """The copy of an outcome that stands in the results already.
+
+        A parked request that was cancelled, or did not come back in time, was answered by its id alone. Its own record,
+        which comes back now, tells where else the outcome was to go.
+        """
+        topic = self._reply_topic(cargo)
+        if topic is not None:
+            record = self._outcome_record(failed(cargo, fail, term), cargo, now)
+            if not self._replies.hindrance(topic, record):
+                yield Outgoing(topic, record)
+
+    def _outcome_record(
+        self, outcome: Completed | Failed, cargo: Cargo, now: datetime, *more: tuple[str, bytes]
+    ) -> Record:
+        """With its last header, and of a size that fits: else less is said, and in the end without those headers."""
+        content = cargo.content
+        if isinstance(content, DecodedRequest) and content.traceparent is not None:
+            more = (*more, (TRACEPARENT, content.traceparent.encode()))
+        record = _with(encode_outcome(outcome, time=now), more)
+        if record.bytes_max <= self._results_max:
+            return record
+        _log.error("outcome_does_not_fit", bytes=record.bytes_max, bytes_max=self._results_max)
+        short = encode_outcome(stunted(outcome, record.bytes_max), time=now)
+        record = _with(short, more)
+        return record if record.bytes_max <= self._results_max else short
+
+    def _parked(self, cargo: Cargo, park: Park, now: datetime) -> Outgoing:
+        assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are parked
+        request = cargo.content.request
+        failure = RetryableFailure(
+            id=request.id,
+            run=cargo.content.run,
+            kind=park.kind,
+            attempt=park.attempts,
+            failures=park.failures,
+            not_before=self._clock.to_utc(park.not_before_ms),
+            message=park.sentence,
+            error=cargo.error,
+            lane=cargo.source.partition.lane,
+            headers=header_fields(binary_headers(cargo.content, cargo.record.headers)),
+            submitted_at=cargo.submitted_at,
+            request=request.model_dump(mode="json", exclude_unset=True),
+            **key_fields(cargo.record.key),
+        )
+        return Outgoing(topics.failures_topic(self._prefix), encode_failure(failure, time=now))
+
+    def _dead_letter(self, cargo: Cargo, why: Fail | Bury, now: datetime, *, bare: bool = False) -> Outgoing:
+        """The record as it was, and why it ends here; where a range was lost, its first offset stands for all."""
+        content, lost = cargo.content, why.lost if isinstance(why, Bury) else None
+        offset = cargo.source.offset if lost is None else lost.start
+        record = encode_dead_letter(
+            cargo.record.key,
+            cargo.record.value,
+            cargo.record.headers,
+            reason=why.reason,
+            origin=(cargo.topic, cargo.source.partition.number, offset),
+            attempts=cargo.calls + (content.calls_before if isinstance(content, DecodedRequest) else 0),
+            run=content.run if isinstance(content, DecodedRequest | Undecodable) else 0,
+            failed_at=now,
+            max_bytes=self._dead_letter_max,
+            bare=bare,
+            grant=self._grant(content),
+            message=why.sentence,
+        )
+        return Outgoing(topics.dead_letters_topic(self._prefix), record)
+
+    def _grant(self, content: Content | None) -> str | None:
+        """What lets a replay of it be believed, if it has an id."""
+        if not isinstance(content, DecodedRequest | Undecodable):
+            return None
+        request_id = content.request.id if isinstance(content, DecodedRequest) else content.request_id
+        return None if request_id is None else self._grants.grant(request_id, content.run + 1)
+
+
+def _fits(topic_bytes_max: int) -> int:
+    """What a record may weigh: its topic holds the limit against its batch, and the client has one of its own."""
+    return min(SENT_BYTES_MAX, topic_bytes_max) - topics.BATCH_OVERHEAD_BYTES
+
+
+def _with(record: Record, headers: tuple[tuple[str, bytes], ...]) -> Record:
+    return replace(record, headers=(*record.headers, *headers))

@@ -1,0 +1,216 @@
+"""Copies of outcomes to topics of producers' own, and what becomes of them when such a topic is in trouble.
+
+An outcome always stands in the results. Who names an allowed `reply_to` has a copy there, in the same transaction; so
+a topic that cannot be written would fail the outcomes of everybody. Therefore each is looked at right before a
+transaction that would write to it, and a copy that cannot be written is dropped: its outcome says so in a header.
+Should one become unwritable in between, the transaction is given up as soon as that is seen, and made again without
+it. And where two transactions in a row with copies for a topic fail though nothing is wrong to be seen, while all
+others pass, it is left alone for a minute; after that one more failure is enough, for twice as long.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from broker.adapters.prometheus.meter import Meter
+from broker.clock import WallClock
+from broker.errors import LogUnavailable, ProducerDead
+from broker.ports import ReplyTopic, ReplyTopics
+from broker.service.containment import Containment
+from broker.tasks import ended
+from schemas.record import Record
+
+FRESH_MS = 50
+GLANCE_EVERY_MS = 10_000
+LOOKS_MAX = 3
+WATCH_EVERY_S = 0.5
+FAILURES_MAX = 2
+BARRED_FIRST_MS = 60_000
+BARRED_MAX_MS = 3_600_000
+SAID_EVERY_MS = 60_000
+
+_log = structlog.get_logger("replies")
+
+
+@dataclass(slots=True)
+class _Topic:
+    """What is known of one topic; `failures` are transactions in a row, `sent` and `dropped` are copies so far."""
+
+    state: ReplyTopic | None = None
+    seen_ms: int = 0
+    failures: int = 0
+    barred_until_ms: int = 0
+    barred_for_ms: int = 0
+    sent: int = 0
+    dropped: int = 0
+    said_ms: int | None = None
+
+
+class Replies:
+    """The reply topics of one dispatcher."""
+
+    def __init__(self, door: ReplyTopics, allowed: Collection[str], *, meter: Meter, clock: WallClock) -> None:
+        """Whatever is not in `allowed` gets no copy, and is not looked at."""
+        self._door = door
+        self._meter = meter
+        self._containment = Containment(meter, clock)
+        self._clock = clock
+        self._topics = {topic: _Topic() for topic in allowed}
+        self._glanced_ms: int | None = None
+        self._sent: list[str] = []
+        self._dropped: list[tuple[str, str]] = []
+
+    def serves(self, topic: str | None) -> bool:
+        """Whether an outcome has a copy there."""
+        return topic in self._topics
+
+    # ------------------------------------------------------------------ one transaction
+
+    async def during(self, topics: Collection[str], transact: Callable[[], Awaitable[None]]) -> None:
+        """Make a transaction whose outcomes have copies for `topics`; `transact` asks `hindrance` for each of them.
+
+        Raises:
+            ProducerDead: As the transaction does. What was counted on is forgotten: it is made again.
+        """
+        self._sent, self._dropped = [], []
+        if not topics:
+            await transact()
+            return
+        await self._know(topics)
+        try:
+            await self._watched(transact)
+        except ProducerDead as error:
+            await self._doubt(error)
+            raise
+        self._account()
+
+    def hindrance(self, topic: str, record: Record, *, copied: bool = True) -> str:
+        """Why the copy is not written; empty if it is. With it this very outcome was refused, if it is not `copied`."""
+        known = self._topics[topic]
+        why = self._trouble(known) if copied else "refused the copy"
+        if not why and known.state is not None and record.bytes_max > known.state.bytes_max:
+            why = "takes no record so large"
+        if why:
+            self._dropped.append((topic, why))
+        else:
+            self._sent.append(topic)
+        return why
+
+    def _trouble(self, known: _Topic) -> str:
+        if known.state is None:
+            return "could not be looked at"
+        if not known.state.trouble and self._clock.now_ms() < known.barred_until_ms:
+            return "failed the transactions that wrote to it"
+        return known.state.trouble
+
+    def _account(self) -> None:
+        for topic in self._sent:
+            known = self._topics[topic]
+            known.sent, known.failures, known.barred_for_ms = known.sent + 1, 0, 0
+            self._meter.reply_copies(topic, "sent", 1)
+        for topic, why in self._dropped:
+            self._topics[topic].dropped += 1
+            self._meter.reply_copies(topic, "dropped", 1)
+            self._say_dropped(topic, why)
+
+    async def _watched(self, transact: Callable[[], Awaitable[None]]) -> None:
+        """Wait for the transaction, and give it up once a topic that it writes to is seen to be in trouble."""
+        transaction = asyncio.ensure_future(transact())
+        try:
+            while not (await asyncio.wait({transaction}, timeout=WATCH_EVERY_S))[0]:
+                sent = set(self._sent)
+                if not await self._look(sent) or transaction.done():
+                    continue
+                for topic in sorted(sent):
+                    if trouble := self._trouble(self._topics[topic]):
+                        raise ProducerDead(f"A transaction was given up: the reply topic {topic} {trouble}.")
+            transaction.result()
+        finally:
+            if not transaction.done():
+                await ended(transaction)
+                if not transaction.cancelled():
+                    transaction.exception()  # what it failed with is no news
+
+    async def _doubt(self, error: ProducerDead) -> None:
+        """A transaction with copies failed: is it the topics? If Kafka does not even answer, it is not.
+
+        Nor is it a topic other than the one that refused a record, where the error names one.
+        """
+        sent = set(self._sent) if error.topic is None else {error.topic}.intersection(self._sent)
+        if not sent or not await self._look(sent):
+            return
+        if any(self._trouble(self._topics[topic]) for topic in sent):
+            return  # that one it was; it is done without from now on
+        for topic in sent:
+            known = self._topics[topic]
+            known.failures += 1
+            if known.failures >= FAILURES_MAX:
+                known.barred_for_ms = min(BARRED_MAX_MS, 2 * known.barred_for_ms or BARRED_FIRST_MS)
+                known.barred_until_ms = self._clock.now_ms() + known.barred_for_ms
+
+    # ------------------------------------------------------------------ looking
+
+    async def _know(self, topics: Collection[str]) -> None:
+        """Look at those that were not looked at just now; more than once only if nothing is known of one."""
+        now_ms = self._clock.now_ms()
+        old = [topic for topic in topics if self._topics[topic].state is None or self._is_old(topic, now_ms)]
+        for _ in range(LOOKS_MAX):
+            if not old or await self._look(old) or all(self._topics[topic].state for topic in old):
+                return
+
+    def _is_old(self, topic: str, now_ms: int) -> bool:
+        return now_ms - self._topics[topic].seen_ms >= FRESH_MS
+
+    async def _look(self, topics: Collection[str]) -> bool:
+        """Whether Kafka told; if not, what was known stands."""
+        try:
+            found = await self._door.look(sorted(topics))
+        except LogUnavailable:
+            return False
+        except Exception as error:  # noqa: BLE001 — a topic that cannot be looked at costs its copies, no outcome
+            self._containment.observed("replies", error)
+            return False
+        now_ms = self._clock.now_ms()
+        for topic, state in found.items():
+            known = self._topics[topic]
+            before = known.state.trouble if known.state else ""
+            known.state, known.seen_ms = state, now_ms
+            if state.trouble and state.trouble != before:
+                _log.warning("reply_topic_unusable", topic=topic, reason=state.trouble)
+            elif before and not state.trouble:
+                _log.info("reply_topic_usable", topic=topic)
+        return True
+
+    def _say_dropped(self, topic: str, why: str) -> None:
+        """Once a minute for each topic, however many copies it costs."""
+        known, now_ms = self._topics[topic], self._clock.now_ms()
+        if known.said_ms is None or now_ms - known.said_ms >= SAID_EVERY_MS:
+            _log.warning("reply_copies_dropped", topic=topic, reason=why, dropped=known.dropped)
+            known.said_ms = now_ms
+
+    # ------------------------------------------------------------------ for people
+
+    async def glance(self) -> None:
+        """Look at all of them now and then, so that a trouble shows before it costs a copy."""
+        now_ms = self._clock.now_ms()
+        if self._topics and (self._glanced_ms is None or now_ms - self._glanced_ms >= GLANCE_EVERY_MS):
+            self._glanced_ms = now_ms
+            await self._look(self._topics)
+
+    def shown(self) -> dict[str, Any]:
+        """Each topic, for `/status`; `trouble` is null while copies are written."""
+        return {
+            topic: {
+                "trouble": None if known.state is None else self._trouble(known) or None,
+                "sent": known.sent,
+                "dropped": known.dropped,
+            }
+            for topic, known in self._topics.items()
+        }
+
+    async def close(self) -> None:
+        """Close the door."""
+        await self._door.close()

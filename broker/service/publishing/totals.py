@@ -1,0 +1,69 @@
+"""How many outcomes all leaders have published, by kind: each step of the ledger says it, so a failover forgets none.
+
+A leader counts on from the last step that it has read or written. The count is committed together with the outcomes
+that it counts, so it is exact, but for one gap: steps of an older release carry no count, so its outcomes are missing.
+A claim hands on what its writer knew when it began, and may stand behind steps that the writer had not read; so it
+never lowers a count. Terms that only claim, for however long, forget nothing.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from broker.core.commands import Batch, Complete, Decision, Fail, Form, Withdraw
+from broker.core.ticket import TicketNumber
+from broker.service.publishing.short_forms import ENCODE_CRASHED, OVERDUE, fails_instead
+from schemas.ledger import LedgerKind, LedgerRecord
+
+KINDS_MAX: Final = 32
+KIND_CHARS_MAX: Final = 40
+"""Bounds of what another release may have written; this one has fewer reasons, and shorter ones."""
+
+
+class Totals:
+    """Counts by kind: `completed`, or the reason of a failure.
+
+    Attributes:
+        counts: As of the last line.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Mapping[str, int] = {}
+
+    def heard(self, line: LedgerRecord) -> None:
+        """A line was read, or one of our own was committed."""
+        if line.totals:
+            known = ((kind, count) for kind, count in line.totals.items() if len(kind) <= KIND_CHARS_MAX and count >= 0)
+            told = dict(sorted(known)[:KINDS_MAX])
+            self.counts = self._raised_to(told) if line.kind is LedgerKind.CLAIM else told
+
+    def _raised_to(self, told: Mapping[str, int]) -> dict[str, int]:
+        """Of each kind the larger count."""
+        counts = Counter(self.counts) | Counter(told)
+        return dict(sorted(counts.items())[:KINDS_MAX])
+
+    def after(self, batch: Batch, crashed: Collection[TicketNumber] = ()) -> dict[str, int]:
+        """What they are once the batch is committed; `crashed` are Failed though something else was decided."""
+        counts = Counter(self.counts)
+        for settlement in batch.settlements:
+            kind = _kind(settlement.decision, crashed=settlement.number in crashed)
+            if kind is not None and settlement.form is not Form.LETTER:
+                counts[kind] += 1
+        if batch.overdue:
+            counts[OVERDUE.reason] += len(batch.overdue)
+        return dict(counts)
+
+
+def _kind(decision: Decision, *, crashed: bool) -> str | None:
+    """What an outcome counts as; None where the decision publishes none."""
+    if crashed and fails_instead(decision):
+        return ENCODE_CRASHED.reason
+    match decision:
+        case Complete():
+            return "completed"
+        case Fail():
+            return decision.reason
+        case Withdraw():
+            return "cancelled"
+        case _:
+            return None

@@ -1,0 +1,158 @@
+"""One retrier process: its election, the work while elected, and the small web server, side by side.
+
+What the work is comes in from the cli: this package knows nothing of `consumers`.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from broker.adapters.prometheus.meter import Meter
+from broker.clock import WallClock
+from broker.errors import LeaseUnavailable
+from broker.ports import Lease, RetryDoors
+from broker.service.containment import Containment
+from broker.service.health import GAUGES_EVERY_S, Health
+from broker.service.leadership.lease_only import Elected
+from broker.service.signals import leaving
+from broker.service.status.presentable import json_text
+from broker.service.status.web import Web
+from broker.settings.whole import Settings
+from broker.tasks import ended
+from broker.tenure import Tenure
+from schemas.instants import to_wire
+
+LEAVE_WITHIN_S = 20.0
+"""A transaction under way ends within ten seconds, its producer closes within three."""
+
+_log = structlog.get_logger("retrier")
+
+
+class RetryWork(Protocol):
+    """Puts back what is due while elected."""
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """Requests that wait, by why."""
+
+    @property
+    def held_back(self) -> Mapping[str, int]:
+        """Requests by lane that are due and wait for what their lane may take back."""
+
+    async def serve(self, tenure: Tenure) -> None:
+        """See `broker.service.leadership.lease_only.Work.serve`."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """What waits, for `/status`."""
+
+
+class RetrierProcess:
+    """The process; `run` ends after SIGTERM or SIGINT, or with the error that a person must mend."""
+
+    def __init__(  # noqa: PLR0913 — composed in one place, all but the first keyword-only
+        self,
+        settings: Settings,
+        *,
+        elected: Elected,
+        leases: tuple[Lease, Lease],
+        doors: RetryDoors,
+        meter: Meter,
+        clock: WallClock,
+        owner: str,
+    ) -> None:
+        """Made by `broker.service.compose`. `leases`: the retriers', and the dispatchers', which is only read."""
+        self.gauges_every_s = GAUGES_EVERY_S
+        self._settings = settings
+        self._elected = elected
+        self._leases = leases
+        self.doors = doors
+        self.meter = meter
+        self.clock = clock
+        self._owner = owner
+        self._seen_kinds: set[str] = set()
+        self.containment = Containment(meter, clock)
+
+    @property
+    def health(self) -> Health:
+        """What the probes say."""
+        return self._elected.health
+
+    async def run(self, work: RetryWork) -> None:
+        """Serve until told to leave."""
+        web = Web(
+            host=self._settings.retrier.http_host,
+            port=self._settings.retrier.http_port,
+            setting="retrier.http_port",
+            health=self.health,
+            metrics=lambda: (self.meter.render(), self.meter.content_type),
+            status=lambda: self.snapshot(work),
+            observed=self.containment.observed,
+        )
+        with leaving(self.leave):
+            async with web:
+                _log.info("listening", **web.listening(self._settings.kafka))
+                await self.serve(work)
+
+    def leave(self) -> None:
+        """End the transaction under way, release the lease, return."""
+        _log.info("leaving")
+        self._elected.leave()
+
+    def snapshot(self, work: RetryWork) -> dict[str, Any]:
+        """The state at this instant; numbers are requests and seconds."""
+        health = self.health
+        return {
+            "process": "retrier",
+            "topic_prefix": self._settings.kafka.topic_prefix,
+            "owner": self._owner,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "role": health.role,
+            "leader": health.holder,
+            "term": health.term,
+            "leading_since": to_wire(health.leading_since) if health.leading_since else None,
+            "ready": {"kafka": health.kafka_ready, "redis": health.redis_ready},
+            "trouble": health.trouble,
+            **work.snapshot(),
+        }
+
+    async def serve(self, work: RetryWork) -> None:
+        """Serve until `leave` was called, then close all doors."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                gauges = tasks.create_task(self._gauges(work), name="gauges")
+                await self._elected.run(work)
+                await ended(gauges)
+        finally:
+            await self._close()
+
+    async def _gauges(self, work: RetryWork) -> None:
+        """Look every second, and show what is seen; a look that fails is counted and logged, and the next one comes."""
+        while True:
+            await asyncio.sleep(self.gauges_every_s)
+            with self.containment.observing("metrics"):
+                self._measure(work)
+            with self.containment.observing("status"), contextlib.suppress(LeaseUnavailable):
+                if self.health.holds_the_lease:
+                    await self._leases[0].publish_status(json_text(self.snapshot(work)))
+
+    def _measure(self, work: RetryWork) -> None:
+        health, meter = self.health, self.meter
+        meter.leader(health.role == "leader")
+        meter.term(health.term)
+        meter.ready(kafka=health.kafka_ready, redis=health.redis_ready)
+        waiting = work.waiting
+        for kind in self._seen_kinds | waiting.keys():
+            meter.retries_waiting(kind, waiting.get(kind, 0))
+        self._seen_kinds = {*waiting}
+        for lane in self._settings.lanes:
+            meter.retries_held_back(lane, work.held_back.get(lane, 0))
+
+    async def _close(self) -> None:
+        logs = (self.doors.failures, self.doors.again, *self.doors.lanes.values())
+        await asyncio.gather(*(log.close() for log in logs), *(lease.close() for lease in self._leases))

@@ -1,0 +1,20 @@
+"""How long a lane's backlog takes, by whatever lets it through last: a bucket, a cap or a pause of its limits."""
+
+from broker.core.lanes.scheduler import Limits
+from broker.service.status.queue_position import Crowd
+from broker.service.status.start_estimate import flows_in_ms
+
+
+def backlog_ms(limits: Limits, lane: str, now_ms: int) -> int:
+    """How long, from now, until everything that a lane waits for could have been called: the longest over its limits.
+
+    As far as is known: tokens and requests, of each period, a cap of the operator's own, a pause that the server asked
+    for. The reserve of idle lanes above is left to them; what other lanes wait for is left out.
+    """
+    longest_ms = 0
+    for desk in limits.desks().values():
+        queue = desk.lanes.queue(lane)
+        if len(queue):
+            crowd = Crowd(len(queue), queue.waiting_tokens)
+            longest_ms = max(longest_ms, flows_in_ms(desk.budget, crowd, desk.lanes.kept_ppm(lane), now_ms))
+    return longest_ms

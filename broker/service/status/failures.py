@@ -1,0 +1,165 @@
+"""Recent failures for the log and the status: why each failed, which request it was, and whether all of a kind fail.
+
+A line of the log names id, place, model, reason, OpenAI's request id and the sentence of the outcome, which is in our
+own words (`broker.core.answers.verdict`): never a prompt, an answer or a server's text. Lines are bounded in rate, figures in
+size. Figures are this process's own: a successor begins anew.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from broker.clock import WallClock
+from broker.core.commands import Bury, Fail
+from broker.core.identity.dedupe import Overdue
+from broker.service.payloads import Cargo
+from schemas.request_codec import DecodedRequest, Undecodable
+
+SAID_MAX: Final = 20
+SAID_EVERY_MS: Final = 10_000
+"""At most `SAID_MAX` lines in this time; the rest are counted."""
+HOUR_MINUTES: Final = 60
+LATELY_MINUTES: Final = 5
+FAILED_MIN: Final = 3
+"""Fewer failures are no pattern."""
+KINDS_MAX: Final = 100
+"""Models, lanes and reasons that are told apart in a minute."""
+_NAME_CHARS_MAX: Final = 100
+_MINUTE_MS: Final = 60_000
+_NO_FAILURE: Final = "cancelled"
+
+_log = structlog.get_logger("failures")
+
+
+@dataclass(slots=True)
+class _Minute:
+    """What ended in one minute: dead letters by reason, outcomes by what they have in common."""
+
+    number: int
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    answered: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+
+class Failures:
+    """What ended in the last hour; it is told of each settlement once that is committed."""
+
+    def __init__(self, clock: WallClock) -> None:
+        """Nothing has failed."""
+        self._clock = clock
+        self._begun_ms = clock.now_ms()
+        self._minutes: deque[_Minute] = deque(maxlen=HOUR_MINUTES + 1)
+        self._said: deque[int] = deque(maxlen=SAID_MAX)
+        self._unsaid: Counter[str] = Counter()
+
+    # ------------------------------------------------------------------ what ends
+
+    def answered(self, cargo: Cargo) -> None:
+        """A request was completed."""
+        _count(self._now().answered, *_kinds(cargo))
+
+    def failed(self, cargo: Cargo, fail: Fail) -> None:
+        """A request has the outcome Failed. One that was cancelled is no failure."""
+        if fail.reason == _NO_FAILURE:
+            return
+        minute = self._now()
+        _count(minute.dead_letters, fail.reason)
+        _count(minute.failed, *((kind, name, fail.reason) for kind, name in _kinds(cargo)))
+        self._say("request_failed", fail.reason, {**_named(cargo), "reason": fail.reason, "sentence": fail.sentence})
+
+    def overdue(self, overdue: Overdue, fail: Fail) -> None:
+        """A parked request was Failed, since no retrier has put it back."""
+        _count(self._now().dead_letters, fail.reason)
+        told = {"id": overdue.name, "run": overdue.identity.run, "calls": overdue.attempts}
+        self._say("request_failed", fail.reason, {**told, "reason": fail.reason, "sentence": fail.sentence})
+
+    def buried(self, cargo: Cargo, bury: Bury) -> None:
+        """A record has a dead letter and no outcome."""
+        _count(self._now().dead_letters, bury.reason)
+        self._say("dead_lettered", bury.reason, {**_named(cargo), "reason": bury.reason, "sentence": bury.sentence})
+
+    def lettered(self, reason: str) -> None:
+        """A request that was Failed before has its dead letter now."""
+        _count(self._now().dead_letters, reason)
+
+    # ------------------------------------------------------------------ what is told
+
+    def look(self) -> None:
+        """Say how many lines were left out, once their time is over; to be called now and then."""
+        if self._unsaid and self._clock.now_ms() - self._said[-1] >= SAID_EVERY_MS:
+            self._say_unsaid()
+
+    def shown(self) -> dict[str, Any]:
+        """For the status: dead letters of the last hour, and what has failed without exception of late."""
+        first = self._now().number - HOUR_MINUTES + 1
+        letters: Counter[str] = Counter()
+        for minute in self._minutes:
+            if minute.number >= first:
+                letters.update(minute.dead_letters)
+        whole_s = min(HOUR_MINUTES * 60, (self._clock.now_ms() - self._begun_ms) // 1_000)
+        return {"seconds": whole_s, "dead_letters": dict(letters.most_common()), "all_failing": list(self._failing())}
+
+    def _failing(self) -> Iterator[dict[str, Any]]:
+        """Models and lanes of which nothing was answered in the last minutes, and at least `FAILED_MIN` failed."""
+        first, answered, failed = self._now().number - LATELY_MINUTES + 1, Counter[tuple[str, str]](), Counter[Any]()
+        for minute in self._minutes:
+            if minute.number >= first:
+                answered.update(minute.answered)
+                failed.update(minute.failed)
+        for of in dict.fromkeys((kind, name) for kind, name, _ in failed):
+            reasons = {reason: count for (*other, reason), count in failed.most_common() if tuple(other) == of}
+            if not answered[of] and sum(reasons.values()) >= FAILED_MIN:
+                yield {"kind": of[0], "name": of[1], "minutes": LATELY_MINUTES, "reasons": reasons}
+
+    # ------------------------------------------------------------------ inside
+
+    def _now(self) -> _Minute:
+        number = self._clock.now_ms() // _MINUTE_MS
+        if not self._minutes or self._minutes[-1].number != number:
+            self._minutes.append(_Minute(number))
+        return self._minutes[-1]
+
+    def _say(self, event: str, reason: str, told: dict[str, Any]) -> None:
+        now_ms = self._clock.now_ms()
+        if len(self._said) == SAID_MAX and now_ms - self._said[0] < SAID_EVERY_MS:
+            self._unsaid[reason] += 1
+            return
+        if self._unsaid:
+            self._say_unsaid()
+        self._said.append(now_ms)
+        _log.warning(event, **{name: value for name, value in told.items() if value is not None})
+
+    def _say_unsaid(self) -> None:
+        unsaid, self._unsaid = self._unsaid, Counter()
+        _log.warning("failures_left_out", lines=unsaid.total(), reasons=dict(unsaid.most_common(KINDS_MAX)))
+
+
+def _count(counter: Counter[Any], *kinds: Any) -> None:
+    """Count one more of each kind; beyond `KINDS_MAX` kinds, new ones are not counted."""
+    for kind in kinds:
+        if kind in counter or len(counter) < KINDS_MAX:
+            counter[kind] += 1
+
+
+def _kinds(cargo: Cargo) -> Iterator[tuple[str, str]]:
+    """What a request has in common with others: its lane and its model."""
+    yield "lane", cargo.source.partition.lane
+    if isinstance(cargo.content, DecodedRequest):
+        yield "model", str(cargo.content.request.model or "")[:_NAME_CHARS_MAX]
+
+
+def _named(cargo: Cargo) -> dict[str, Any]:
+    """Which record it is, in names, numbers and places."""
+    content, place = cargo.content, cargo.source.partition
+    told: dict[str, Any] = {"id": None, "run": None, "lane": place.lane, "tenant": None, "model": None}
+    if isinstance(content, DecodedRequest):
+        request = content.request
+        told |= {"id": request.id, "run": content.run, "tenant": request.tenant, "model": request.model}
+        told["calls"] = content.calls_before + cargo.calls
+    elif isinstance(content, Undecodable):
+        told |= {"id": content.request_id, "tenant": content.tenant, "model": content.model}
+    told["origin"] = f"{cargo.topic}/{place.number}/{cargo.source.offset}"
+    return told | {"upstream_request_id": cargo.upstream_request_id}

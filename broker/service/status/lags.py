@@ -1,0 +1,60 @@
+"""The lag of each lane: what stands in Kafka and was not taken yet, as a figure with its age.
+
+Asked by a task of its own, every few seconds while this process leads, and given up soon: it holds up nothing. Where
+Kafka does not answer the last figure stays, and grows older.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from broker.clock import WallClock
+from broker.errors import LogUnavailable, MissingTopic
+from broker.service.intake.lane_intake import LaneIntake
+
+ASKED_EVERY_S = 5.0
+ANSWER_WITHIN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Offsets of a lane that were not taken yet: its requests, and a marker for each transaction on it.
+
+    Attributes:
+        requests: How many, all partitions together.
+        age_s: How long ago Kafka was asked for it.
+    """
+
+    requests: int
+    age_s: float
+
+
+class Lags:
+    """The lag of each lane while this process leads."""
+
+    def __init__(self, intakes: Mapping[str, LaneIntake], clock: WallClock) -> None:
+        self._intakes = intakes
+        self._clock = clock
+        self._found: dict[str, tuple[int, int]] = {}  # the figure, and when it was asked for
+
+    async def look(self) -> None:
+        """Ask Kafka for the ends of every lane that is being taken; what it does not say in time stays as it was."""
+        for lane, intake in self._intakes.items():
+            asked_ms, lag = self._clock.now_ms(), None
+            with contextlib.suppress(LogUnavailable, MissingTopic, TimeoutError):
+                async with asyncio.timeout(ANSWER_WITHIN_S):
+                    lag = await intake.lag()
+            if lag is not None:
+                self._found[lane] = lag, asked_ms
+            elif not intake.takes:
+                self._found.pop(lane, None)
+
+    def forget(self) -> None:
+        """This process does not lead: another one takes."""
+        self._found.clear()
+
+    def of(self, lane: str, now_ms: int) -> Lag | None:
+        """A lane's; None where nothing is known: this process does not lead, or Kafka has not answered yet."""
+        found = self._found.get(lane)
+        return None if found is None else Lag(found[0], max(0, now_ms - found[1]) / 1_000)

@@ -1,0 +1,298 @@
+"""Why is my request waiting? Where it is, who stands before it, what it waits for, and when it will be called.
+
+It reads the core, and asks it nothing that the driver does not ask it at every turn. Only the leader knows anything of
+a request; and of one that it has not taken yet, nobody but Kafka does. Nothing of a prompt, an answer or metadata is
+told: ids, names, numbers, instants.
+
+| `state`             | the request                                                                             |
+|---------------------|-----------------------------------------------------------------------------------------|
+| `waiting`           | stands in its line                                                                      |
+| `waiting_for_order` | waits until those of its ordering key before it have started, or ended                  |
+| `waiting_for_retry` | was called, and waits for another attempt                                               |
+| `calling`           | is being called                                                                         |
+| `joined`            | is a duplicate, or another run, and waits for what becomes of the first (`behind`)      |
+| `settled`           | is decided (`decided`), and not committed yet                                           |
+| `parked`            | waits in the failures topic; the retrier puts it back                                   |
+| `answered`          | has its outcome (`outcome`)                                                             |
+| `unknown`           | is not taken yet, or nobody's, or answered longer ago than the dedupe window            |
+| `elsewhere`         | is not this process's business: it does not lead                                        |
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, assert_never
+
+from broker.clock import WallClock
+from broker.core.commands import Bury, Complete, Decision, Discard, Fail, Park, Remember, Withdraw
+from broker.core.dispatch import Dispatch
+from broker.core.identity.dedupe import Fate
+from broker.core.ticket import Candidate, State, Ticket
+from broker.service.health import Health
+from broker.service.metrics.telemetry import Telemetry
+from broker.service.payloads import Hold
+from broker.service.status.queue_position import Crowd, Place, called_by_then, place_of
+from broker.service.status.start_estimate import cap_lets_through_ms, flows_in_ms, lets_through_ms
+from broker.service.status.wait_reasons import Hindrance, Hindrances
+from schemas.ids import id_hash
+from schemas.instants import to_wire
+from schemas.request_codec import DecodedRequest
+
+Told = dict[str, Any]
+_UNFORESEEABLE: Final = frozenset({"leader", "breaker"})
+_OUTCOMES: Final = {
+    Fate.COMPLETED: {"status": "completed", "reason": None},
+    Fate.FAILED: {"status": "failed", "reason": None},
+    Fate.WITHDRAWN: {"status": "failed", "reason": "cancelled"},
+}
+
+_DECIDED: Final[dict[type[Decision], str]] = {
+    Complete: "completed",
+    Fail: "failed",
+    Withdraw: "failed",
+    Park: "parked",
+    Bury: "dead_letter",
+    Discard: "duplicate",
+}
+
+
+class Whereabouts:
+    """Answers for one dispatcher."""
+
+    def __init__(  # noqa: PLR0913 — all but two keyword-only
+        self, core: Dispatch, hold: Hold, *, health: Health, telemetry: Telemetry, clock: WallClock, topic_prefix: str
+    ) -> None:
+        """Reads them all; changes nothing."""
+        self._core = core
+        self._hold = hold
+        self._health = health
+        self._telemetry = telemetry
+        self._clock = clock
+        self._topic_prefix = topic_prefix
+        self._hindrances = Hindrances(core, telemetry.trips.of)
+
+    def of(self, request_id: str, run: int | None, now_ms: int) -> Told:
+        """Where a request is; without `run` whichever run is under way, or else the last one."""
+        about: Told = {"id": request_id, "run": run, "topic_prefix": self._topic_prefix, "role": self._health.role}
+        if not self._health.holds_the_lease:
+            return about | _elsewhere(self._health)
+        return about | self._here(id_hash(request_id), run, now_ms)
+
+    def _here(self, hashed: bytes, run: int | None, now_ms: int) -> Told:
+        tickets = self._tickets(hashed, run)
+        open_now = [each for each in tickets if self._core.register.is_answering(each) or each.state is State.JOINED]
+        if open_now:
+            return self._story(open_now[0], now_ms)
+        settled = self._settled_long_ago(hashed, run)
+        if settled is not None:
+            return settled
+        return self._story(tickets[0], now_ms) if tickets else self._unknown(now_ms)
+
+    def _tickets(self, hashed: bytes, run: int | None) -> list[Ticket]:
+        """Those of the request, the one that will answer for it first."""
+        found = [
+            ticket
+            for ticket in self._core.register.tickets()
+            if isinstance(ticket.content, Candidate)
+            and ticket.content.identity.id_hash == hashed
+            and run in {None, ticket.content.identity.run}
+        ]
+        return sorted(found, key=lambda ticket: not self._core.register.is_answering(ticket))
+
+    # ------------------------------------------------------------------ not in memory
+
+    def _settled_long_ago(self, hashed: bytes, run: int | None) -> Told | None:
+        """What the ledger says of it."""
+        known = self._core.identities.fate(hashed)
+        if known is None or (run is not None and run > known[1]):
+            return None
+        fate, last_run, attempts = known
+        if run is not None and run < last_run:  # a later run is there only because this one was answered
+            return {"state": "answered", "outcome": {"status": None, "reason": None}, "last_run": last_run}
+        if fate is Fate.PARKED:
+            back_at = self._telemetry.parkings.back_at(hashed, last_run)
+            return {
+                "state": "parked",
+                "run": last_run,
+                "attempts": attempts,
+                "retry_at": None if back_at is None else to_wire(back_at),
+            }
+        return {"state": "answered", "run": last_run, "outcome": _OUTCOMES[fate]}
+
+    def _unknown(self, now_ms: int) -> Told:
+        """Nobody here has heard of it: it may stand in Kafka still, behind a lane without room."""
+        register, wall_ms = self._core.register, self._core.wall_ms(now_ms)
+        full = {partition.lane for partition in register.progress if not register.room(partition)}
+        since = self._health.leading_since
+        return {
+            "state": "unknown",
+            "lanes_without_room": [rule.name for rule in self._core.rules.lanes if rule.name in full],
+            "dedupe_window_s": self._core.identities.window_reached_ms(wall_ms) // 1_000,
+            "leads_for_s": None if since is None else round((self._clock.utc_now() - since).total_seconds(), 1),
+        }
+
+    # ------------------------------------------------------------------ in memory
+
+    def _story(self, ticket: Ticket, now_ms: int) -> Told:
+        candidate, cargo = ticket.candidate, self._hold.get(ticket.number)
+        told: Told = {
+            "run": candidate.identity.run,
+            "lane": ticket.source.partition.lane,
+            "tenant": candidate.tenant or None,
+            "model": candidate.model or None,
+            "limit": candidate.limit or None,
+            "charge_tokens": ticket.charge,
+            "calls": ticket.calls,
+            "taken_at": None if cargo is None else to_wire(cargo.taken_at),
+            "deadline": to_wire(self._clock.to_utc(candidate.deadline_ms)),
+        }
+        match ticket.state:
+            case State.WAITING:
+                return told | self._waiting(ticket, now_ms)
+            case State.CALLING:
+                called_ms = None if cargo is None else cargo.called_ms
+                return told | {"state": "calling", "for_s": _seconds(called_ms, now_ms)}
+            case State.JOINED:
+                first = self._core.register.answering(candidate.identity.id_hash)
+                behind = None if first is None else self._story(first, now_ms)
+                return told | {"state": "joined", "behind": behind}
+            case State.SETTLED:
+                decision = self._core.outbox.decision(ticket)
+                return told | {"state": "settled", "decided": _decided(decision), "trouble": self._health.trouble}
+            case _:
+                assert_never(ticket.state)
+
+    def _waiting(self, ticket: Ticket, now_ms: int) -> Told:
+        until_ms, before = self._core.sleeps_until(ticket), self._core.limits.before_in_order(ticket)
+        hindrances = self._hindrances.of_all(ticket.candidate.limit, now_ms)
+        state = "waiting"
+        if ticket.queued:
+            hindrances = hindrances or self._hindrances.in_line(ticket, now_ms)
+        elif until_ms is not None:
+            state = "waiting_for_retry"
+            hindrances = [self._retry(until_ms, now_ms), *hindrances]
+        elif before:
+            state = "waiting_for_order"
+            hindrances = [self._order(ticket, before), *hindrances]
+        place = self._place(ticket, front=until_ms is not None)
+        start_ms = None
+        if place is not None and not any(each["kind"] in _UNFORESEEABLE for each in hindrances):
+            start_ms = self._start_ms(ticket, place, now_ms)
+        return {
+            "state": state,
+            "before": None if place is None else _before(place),
+            "waits_for": hindrances,
+            "estimated_start": None if start_ms is None else self._estimate(start_ms, now_ms),
+        }
+
+    def _retry(self, until_ms: int, now_ms: int) -> Hindrance:
+        return {
+            "kind": "retry",
+            "until": to_wire(self._clock.to_utc(until_ms)),
+            "payable_in_s": _seconds(now_ms, until_ms),
+        }
+
+    def _order(self, ticket: Ticket, before: Sequence[Ticket]) -> Hindrance:
+        first, cargo = before[0], self._hold.get(before[0].number)
+        known = None if cargo is None else cargo.content
+        return {
+            "kind": "order",
+            "before": len(before),
+            "first": known.request.id if isinstance(known, DecodedRequest) else None,
+            "first_state": first.state.value,
+            "serial": self._core.rules.is_serial(ticket.source.partition.lane),
+        }
+
+    def _place(self, ticket: Ticket, *, front: bool) -> Place | None:
+        """Where it stands, or would; None while nobody has asked for its limit, so that there are no lines."""
+        desk, limits = self._core.limits.desks().get(ticket.candidate.limit), self._core.limits
+        if desk is None:
+            return None
+        rules = self._core.rules.lanes
+        return place_of(ticket, rules, desk.lanes.queue, lambda tenant: limits.tenants.rule(tenant).weight, front=front)
+
+    # ------------------------------------------------------------------ the estimate
+
+    def _start_ms(self, ticket: Ticket, place: Place, now_ms: int) -> int | None:
+        """When it will be called if nobody comes who goes first; None: nobody can tell."""
+        limits, flights = self._core.limits, self._core.flights
+        desk = limits.desks()[ticket.candidate.limit]
+        pick, found = desk.lanes.pick(now_ms), desk.next(now_ms, probe=False)
+        keep_ppm = 0 if pick is None else pick.keep_ppm
+        crowd = Crowd(1, ticket.charge)
+        if pick is None or pick.ticket is not ticket:  # else nobody goes before it
+            crowd = called_by_then(place, ticket.charge, self._core.rules.lanes)
+        waits_ms = [
+            flows_in_ms(desk.budget, crowd, keep_ppm, now_ms),
+            lets_through_ms(flights, desk.budget, crowd, keep_ppm),
+            cap_lets_through_ms(limits.tenants, ticket, place.tenant, flights, now_ms),
+        ]
+        if pick is not None and found is None:  # a call must end first
+            waits_ms.append(flights.usual_ms())
+        known = [wait_ms for wait_ms in waits_ms if wait_ms is not None]
+        if len(known) < len(waits_ms):
+            return None
+        earliest_ms = [now_ms + max(known), self._core.sleeps_until(ticket) or now_ms]
+        if found is not None:
+            earliest_ms.append(found[1])
+        return self._after_its_key(ticket, max(earliest_ms), now_ms)
+
+    def _after_its_key(self, ticket: Ticket, start_ms: int, now_ms: int) -> int | None:
+        """Not before those of its ordering key, which start one by one, or end one by one in a serial lane."""
+        before = self._core.limits.before_in_order(ticket)
+        if not before:
+            return start_ms
+        first = before[0]
+        place = self._place(first, front=False) if first.state is State.WAITING else None
+        first_ms = now_ms if place is None else self._start_ms(first, place, now_ms)
+        each_ms = self._core.flights.usual_ms() if self._core.rules.is_serial(first.source.partition.lane) else 0
+        if first_ms is None or each_ms is None:
+            return None
+        return max(start_ms, first_ms + len(before) * each_ms)
+
+    def _estimate(self, start_ms: int, now_ms: int) -> Told:
+        return {"in_s": _seconds(now_ms, start_ms), "at": to_wire(self._clock.to_utc(start_ms))}
+
+
+def _elsewhere(health: Health) -> Told:
+    """Who knows instead, in one sentence."""
+    others = health.holder not in {None, "released"}
+    if others:
+        sentence = f"This dispatcher does not lead and knows of no request; {health.holder} leads. Ask that one"
+    else:
+        sentence = "This dispatcher does not lead and knows of no request, and it sees nobody lead. Ask the leader"
+    way = "`headrace status --id ID` without --url finds it, and --url names it."
+    return {"state": "elsewhere", "leader": health.holder if others else None, "sentence": f"{sentence}: {way}"}
+
+
+def _before(place: Place) -> Told:
+    return {
+        "tenant": _crowd(place.tenant),
+        "lane": _crowd(place.lane),
+        "lanes_above": {name: _crowd(crowd) for name, crowd in place.above.items() if crowd.requests},
+    }
+
+
+def _crowd(crowd: Crowd) -> Told:
+    return {"requests": crowd.requests, "tokens": crowd.tokens}
+
+
+def _seconds(since_ms: int | None, until_ms: int) -> float | None:
+    return None if since_ms is None else max(0, until_ms - since_ms) / 1_000
+
+
+def _decided(decision: Decision | None) -> Told | None:
+    """What the next commit will say of it."""
+    reason: str | None = None
+    match decision:
+        case None | Remember():
+            return None
+        case Fail() | Bury():
+            reason = decision.reason
+        case Withdraw():
+            reason = "cancelled"
+        case Park():
+            reason = decision.kind
+        case Complete() | Discard():
+            pass
+        case _:
+            assert_never(decision)
+    return {"status": _DECIDED[type(decision)], "reason": reason}

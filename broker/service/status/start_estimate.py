@@ -1,0 +1,81 @@
+"""When a request will be called, if nobody comes who goes first: an estimate, in the open.
+
+What is called by then is held against everything that lets calls through: each bucket of the limit, the own cap, the
+tenant's caps and the places in flight. The slowest of them tells. Nothing is foreseen of an open breaker, nor of what
+must wait for an answer while no call has ended yet.
+"""
+
+from collections.abc import Sequence
+
+from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.budget.budget import Budget
+from broker.core.lanes.tenants import Tenants
+from broker.core.pricing.markup import PPM, Markup
+from broker.core.requests.in_flight import Flights
+from broker.core.ticket import Ticket
+from broker.core.units import places
+from broker.service.status.queue_position import Crowd
+
+
+def flows_in_ms(budget: Budget, crowd: Crowd, keep_ppm: int, now_ms: int) -> int:
+    """How long it takes until a limit's buckets and its own cap have paid for so many, `keep_ppm` of each left."""
+    checkpoint, share_ppm = budget.checkpoint(now_ms), budget.caution().share_ppm
+    tokens = Markup(checkpoint.markup_ppm).applied(crowd.tokens)
+    waits_ms = [checkpoint.pause_ms]
+    for level in checkpoint.levels:
+        of_tokens = level.metric is Metric.TOKENS
+        kept = level.capacity * keep_ppm // PPM
+        missing = (tokens if of_tokens else crowd.requests) + kept - level.low
+        rate_ppm = share_ppm if of_tokens else PPM
+        waits_ms.append(_flow_ms(missing, level.capacity * rate_ppm // PPM, level.period_ms))
+    cap = budget.settings.cap_tokens
+    if cap is not None:
+        missing = checkpoint.charged_last_minute + tokens + cap * keep_ppm // PPM - cap
+        waits_ms.append(_flow_ms(missing, cap, MINUTE_MS))
+    return max(waits_ms)
+
+
+def lets_through_ms(flights: Flights, budget: Budget, crowd: Crowd, keep_ppm: int) -> int | None:
+    """How long calls must end until so many have found a place in flight; None: no call has ended yet to tell."""
+    most, own = flights.most(keep_ppm), budget.settings.inflight_max
+    waits_ms = [_ends_ms(crowd.requests + len(flights) - most, most, flights)]
+    if own is not None:
+        most = places(own, keep_ppm)
+        waits_ms.append(_ends_ms(crowd.requests + budget.inflight - most, most, flights))
+    return _longest(waits_ms)
+
+
+def cap_lets_through_ms(tenants: Tenants, ticket: Ticket, own: Crowd, flights: Flights, now_ms: int) -> int | None:
+    """How long the caps of its tenant keep it out, behind those of its tenant before it (`own`); None: nobody knows."""
+    tenant = ticket.candidate.tenant
+    rule = tenants.rule(tenant)
+    if not rule.capped:
+        return 0
+    waits_ms: list[int | None] = [0]
+    tokens = own.tokens + ticket.charge
+    if rule.cap_tokens is not None:
+        at_ms = tenants.free_at(tenant, min(tokens, rule.cap_tokens), now_ms)
+        beyond_ms = _flow_ms(tokens - rule.cap_tokens, rule.cap_tokens, MINUTE_MS)
+        waits_ms.append(beyond_ms if at_ms is None else at_ms - now_ms + beyond_ms)
+    if rule.inflight_max is not None:
+        missing = own.requests + 1 + tenants.inflight(tenant) - rule.inflight_max
+        waits_ms.append(_ends_ms(missing, rule.inflight_max, flights))
+    return _longest(waits_ms)
+
+
+def _flow_ms(missing: int, capacity: int, period_ms: int) -> int:
+    """How long so much takes to flow in."""
+    return 0 if missing <= 0 else -(-missing * period_ms // max(1, capacity))
+
+
+def _ends_ms(missing: int, at_once: int, flights: Flights) -> int | None:
+    """How long so many calls take to end, of so many at once; the first of them is half way through, on average."""
+    if missing <= 0:
+        return 0
+    usual_ms = flights.usual_ms()
+    return None if usual_ms is None else (2 * missing - 1) * usual_ms // (2 * at_once)
+
+
+def _longest(waits_ms: Sequence[int | None]) -> int | None:
+    known = [wait_ms for wait_ms in waits_ms if wait_ms is not None]
+    return max(known) if len(known) == len(waits_ms) else None

@@ -1,0 +1,180 @@
+"""One look at a dispatcher: who leads, what waits, what the budget is, what is wrong. JSON for `/status` and Redis."""
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from broker.clock import WallClock
+from broker.core.budget.breaker import Breaker
+from broker.core.config import Role
+from broker.core.dispatch import Dispatch
+from broker.core.lanes.scheduler import LimitDesk
+from broker.core.ticket import State
+from broker.service.health import Health
+from broker.service.metrics.telemetry import Telemetry, in_seconds
+from broker.service.publishing.reply_topics import Replies
+from broker.service.publishing.totals import Totals
+from broker.service.status.backlog import backlog_ms
+from broker.service.status.lags import Lags
+from broker.settings.whole import Settings
+from schemas.instants import to_wire
+
+
+class Status:
+    """Makes the snapshot."""
+
+    def __init__(  # noqa: PLR0913 — composed in one place
+        self,
+        settings: Settings,
+        core: Dispatch,
+        health: Health,
+        telemetry: Telemetry,
+        replies: Replies,
+        *,
+        lags: Lags,
+        totals: Totals,
+        owner: str,
+        clock: WallClock,
+    ) -> None:
+        """Reads the core; changes nothing. `url` is where this process is asked, once it listens."""
+        self._settings = settings
+        self._core = core
+        self._health = health
+        self._telemetry = telemetry
+        self._replies = replies
+        self._lags = lags
+        self._totals = totals
+        self._owner = owner
+        self._clock = clock
+        self.url: str | None = None
+
+    def snapshot(self, now_ms: int) -> dict[str, Any]:
+        """The state at this instant; numbers are requests, tokens, seconds. `unshown` names parts that failed."""
+        told, unshown = self._who(), list[str]()
+        for name, part in self._parts(now_ms).items():
+            told[name] = {}
+            with self._telemetry.containment.observing("status"):
+                told[name] = part()
+                continue
+            unshown.append(name)
+        return {**told, "unshown": unshown} if unshown else told
+
+    def _who(self) -> dict[str, Any]:
+        health = self._health
+        return {
+            "name": self._settings.dispatcher.name,
+            "topic_prefix": self._settings.kafka.topic_prefix,
+            "owner": self._owner,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "at": to_wire(self._clock.utc_now()),
+            "url": self.url,
+            "role": health.role,
+            "leader": health.holder,
+            "term": health.term,
+            "leading_since": to_wire(health.leading_since) if health.leading_since else None,
+            "ready": {"kafka": health.kafka_ready, "redis": health.redis_ready},
+            "inflight": len(self._core.flights),
+            "held_bytes": self._core.flights.held_bytes,
+            "parked": self._core.identities.parked_count,
+            "cancels_waiting": len(self._core.identities.cancels),
+        }
+
+    def _parts(self, now_ms: int) -> dict[str, Callable[[], Any]]:
+        """What is put together from many figures, each part for itself: one that fails takes no other away."""
+        core, telemetry = self._core, self._telemetry
+        return {
+            "trouble": self._trouble,
+            "lanes": lambda: {name: self._lane(name, now_ms) for name in self._settings.lanes},
+            "account": lambda: _breaker(core.limits.account.breaker, telemetry.trips.of(None), now_ms),
+            "limits": lambda: {name: self._limit(name, desk, now_ms) for name, desk in core.limits.desks().items()},
+            "models": lambda: {name: spent.means() for name, spent in telemetry.spending.items()},
+            "outcomes": lambda: dict(self._totals.counts),
+            "failed_lately": telemetry.failures.shown,
+            "dedupe": lambda: {
+                "ids": len(core.identities),
+                "window_s": core.identities.window_reached_ms(core.wall_ms(now_ms)) // 1_000,
+            },
+            "replies": self._replies.shown,
+        }
+
+    def _lane(self, name: str, now_ms: int) -> dict[str, Any]:
+        tickets = [ticket for ticket in self._core.register.tickets() if ticket.source.partition.lane == name]
+        waiting = [ticket for ticket in tickets if ticket.state is State.WAITING]
+        oldest_ms = min((ticket.taken_ms for ticket in waiting), default=now_ms)
+        lag = self._lags.of(name, now_ms)
+        return {
+            "lag": None if lag is None else {"requests": lag.requests, "age_s": round(lag.age_s, 1)},
+            "waiting": len(waiting),
+            "waiting_tokens": sum(ticket.charge for ticket in waiting),
+            "waiting_seconds": in_seconds(backlog_ms(self._core.limits, name, now_ms)),
+            "calling": sum(ticket.state is State.CALLING for ticket in tickets),
+            "settled": sum(ticket.state is State.SETTLED for ticket in tickets),
+            "oldest_s": round((now_ms - oldest_ms) / 1_000, 1),
+        }
+
+    def _limit(self, name: str, desk: LimitDesk, now_ms: int) -> dict[str, Any]:
+        """One limit: its buckets as believed, what waits for it, and what it waits for."""
+        caution = desk.budget.caution()
+        return {
+            "believed": desk.budget.believed,
+            **_breaker(desk.budget.breaker, self._telemetry.trips.of(name), now_ms),
+            "paused_s": round(desk.budget.checkpoint(now_ms).pause_ms / 1_000, 1),
+            "next_call_s": self._next_call_s(desk, now_ms),
+            "inflight": desk.budget.inflight,
+            "foreign_tokens": desk.budget.foreign_tokens,
+            "way_ms": caution.way_ms,
+            "at_once": {"borne": caution.borne_tokens, "ceiling": caution.ceiling_tokens},
+            "share_of_rate": caution.share_ppm / 1_000_000,
+            "waiting": desk.lanes.waiting(),
+            "charges": {
+                each.endpoint: {
+                    "law": each.law,
+                    "identified": each.identified,
+                    "evidence": each.pieces,
+                    "error_tokens": each.error_tokens,
+                    "charged_tokens": each.charged_tokens,
+                }
+                for each in desk.budget.tariff.standings()
+            },
+            "buckets": [
+                {
+                    "metric": str(level.metric),
+                    "capacity": level.capacity,
+                    "period_s": level.period_ms / 1_000,
+                    "refill": level.refill.value,
+                    "level_low": level.low,
+                    "level_high": level.high,
+                }
+                for level in desk.budget.levels(now_ms)
+            ],
+        }
+
+    def _next_call_s(self, desk: LimitDesk, now_ms: int) -> float | None:
+        """In how many seconds the next in line can be called; None: nobody waits, or a call must end first."""
+        account = self._core.limits.account.breaker
+        found, probe_ms = desk.next(now_ms, probe=not account.closed), account.may_call_at(now_ms)
+        return None if found is None or probe_ms is None else round((max(found[1], probe_ms) - now_ms) / 1_000, 1)
+
+    def _trouble(self) -> str | None:
+        """What is wrong now, for a person: Kafka, Redis, and whatever breaker is open; None if nothing is."""
+        limits = self._core.limits
+        said = [self._health.trouble or ""]
+        if self._core.role is Role.FOLLOWING:
+            return said[0] or None  # what it believed of limits when it led is old
+        if not limits.account.breaker.closed:
+            said.append(f"The account's breaker is open ({limits.account.breaker.tripped_by}).")
+        for name, desk in limits.desks().items():
+            if not desk.budget.breaker.closed:
+                said.append(f"The breaker of limit {name} is open ({desk.budget.breaker.tripped_by}).")
+        return " ".join(filter(None, said)) or None
+
+
+def _breaker(breaker: Breaker, tripped: dict[str, Any] | None, now_ms: int) -> dict[str, Any]:
+    """A breaker, and what it is open for."""
+    return {
+        "breaker": "closed" if breaker.closed else f"open: {breaker.tripped_by}",
+        "rests_s": round((breaker.rests_until(now_ms) - now_ms) / 1_000, 1),
+        "tripped": None if breaker.closed else tripped,
+    }

@@ -1,0 +1,185 @@
+"""What keeps a request that waits from being called, as data: first its own turn, then what the next call waits for.
+
+Everything is read off the core, by the questions that the core asks itself. The kinds:
+
+| kind           | it waits                                                                       |
+|----------------|--------------------------------------------------------------------------------|
+| `leader`       | for this process to lead again, or it is leaving                               |
+| `breaker`      | for OpenAI to serve the limit or the account again                             |
+| `tenant_cap`   | for a cap of its tenant to give way                                            |
+| `late`         | for all of its lane who have more time left than a call takes                  |
+| `lane`         | for another lane, which goes first by its order, its floor or a ceiling        |
+| `tenants`      | for the turn of its tenant: another one of its lane is next                    |
+| `places`       | for a call in flight to end                                                    |
+| `memory`       | for answers in memory to be committed                                          |
+| `first_answer` | for an answer of the limit, the first one, which tells how full it is          |
+| `cooldown`     | until OpenAI wants to be asked again                                           |
+| `limit`        | for tokens or requests to flow in; `kept` of them are for idle lanes above     |
+| `own_cap`      | for the operator's own cap on the limit                                        |
+| `pace`         | since no more is spent at once than OpenAI has borne, or `burst_s` allows      |
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
+from broker.core.budget.breaker import Breaker
+from broker.core.budget.refill_detection import Refill
+from broker.core.dispatch import Dispatch
+from broker.core.lanes.lanes import Pick
+from broker.core.lanes.scheduler import LimitDesk
+from broker.core.pricing.markup import PPM, Markup
+from broker.core.ticket import Ticket
+from broker.core.units import places
+
+Hindrance = dict[str, Any]
+_ROUNDING_MS: Final = 20
+
+
+class Hindrances:
+    """Asks the core."""
+
+    def __init__(self, core: Dispatch, tripped: Callable[[str | None], Mapping[str, Any] | None]) -> None:
+        """`tripped` tells what tripped a limit's breaker, or the account's (None)."""
+        self._core = core
+        self._tripped = tripped
+
+    def of_all(self, limit: str, now_ms: int) -> list[Hindrance]:
+        """What keeps everybody who draws on a limit from being called: the process itself, or an open breaker."""
+        pause = self._core.pauses_for(now_ms)
+        if pause is not None:
+            return [{"kind": "leader", "why": pause.value}]
+        desk = self._core.limits.desks().get(limit)
+        found = [] if desk is None else self._breaker(desk.budget.breaker, limit, now_ms)
+        return self._breaker(self._core.limits.account.breaker, None, now_ms) + found
+
+    def in_line(self, ticket: Ticket, now_ms: int) -> list[Hindrance]:
+        """What keeps a ticket that stands in a line, where nothing keeps everybody."""
+        desk = self._core.limits.desks()[ticket.candidate.limit]
+        capped = self._tenant_cap(ticket, desk, now_ms)
+        if capped:
+            return capped
+        pick = desk.pick(now_ms)
+        if pick is None:
+            return []
+        late = _late(ticket, desk) if ticket.late else []
+        return [*late, *self._turn(ticket, desk, pick), *self._next_call(ticket, desk, pick, now_ms)]
+
+    def _breaker(self, breaker: Breaker, limit: str | None, now_ms: int) -> list[Hindrance]:
+        if breaker.tripped_by is None:
+            return []
+        return [
+            {
+                "kind": "breaker",
+                "of": "account" if limit is None else "limit",
+                "limit": limit,
+                "tripped_by": breaker.tripped_by.value,
+                "probing": breaker.may_call_at(now_ms) is None,
+                "next_probe_s": (breaker.rests_until(now_ms) - now_ms) / 1_000,
+                "tripped": self._tripped(limit),
+            }
+        ]
+
+    # ------------------------------------------------------------------ its turn
+
+    def _tenant_cap(self, ticket: Ticket, desk: LimitDesk, now_ms: int) -> list[Hindrance]:
+        tenants, tenant = self._core.limits.tenants, ticket.candidate.tenant
+        queue = desk.lanes.queue(ticket.source.partition.lane)
+        head = ticket if ticket.late else queue.line(tenant).head or ticket
+        free_ms, rule = tenants.free_at(tenant, head.charge, now_ms), tenants.rule(tenant)
+        if free_ms is None:
+            return [{"kind": "tenant_cap", "cap": "inflight_max", "most": rule.inflight_max, "payable_in_s": None}]
+        if free_ms <= now_ms:
+            return []
+        wait_s = (free_ms - now_ms) / 1_000
+        return [{"kind": "tenant_cap", "cap": "tokens_per_minute", "most": rule.cap_tokens, "payable_in_s": wait_s}]
+
+    def _turn(self, ticket: Ticket, desk: LimitDesk, pick: Pick) -> list[Hindrance]:
+        lane, next_lane = ticket.source.partition.lane, pick.ticket.source.partition.lane
+        if next_lane != lane:
+            queue = desk.lanes.queue(next_lane)
+            rule = "order"
+            if queue.rule.order > desk.lanes.queue(lane).rule.order:
+                rule = "floor" if queue.owed(pick.ticket) else "ceiling"
+            waiting = {"requests": len(queue), "tokens": queue.waiting_tokens}
+            return [{"kind": "lane", "lane": next_lane, "rule": rule, **waiting}]
+        if pick.ticket.candidate.tenant != ticket.candidate.tenant:
+            return [{"kind": "tenants", "tenant": pick.ticket.candidate.tenant or None}]
+        return []
+
+    # ------------------------------------------------------------------ what the next call waits for
+
+    def _next_call(self, ticket: Ticket, desk: LimitDesk, pick: Pick, now_ms: int) -> list[Hindrance]:
+        flights, keep_ppm = self._core.flights, pick.keep_ppm
+        kept_for = self._kept_for(desk, pick)
+        if len(flights) >= flights.most(keep_ppm):
+            return [_places("dispatcher", len(flights), flights.most(), flights.most(keep_ppm), kept_for)]
+        if not flights.room(keep_ppm):
+            most = self._core.rules.held_bytes_max
+            return [{"kind": "memory", "held_bytes": flights.held_bytes, "most": most}]
+        found, limit = desk.next(now_ms, probe=False), desk.budget.settings
+        if found is None:
+            most_inflight = limit.inflight_max
+            if most_inflight is None or desk.budget.inflight < places(most_inflight, keep_ppm):
+                return [{"kind": "first_answer", "limit": limit.name}]
+            within = places(most_inflight, keep_ppm)
+            return [_places(limit.name, desk.budget.inflight, most_inflight, within, kept_for)]
+        if found[1] <= now_ms:
+            return []
+        wanted = {"limit": limit.name, "payable_in_s": (found[1] - now_ms) / 1_000, "own": pick.ticket is ticket}
+        return [_money(desk, pick, found[1] - now_ms, kept_for, now_ms) | wanted]
+
+    def _kept_for(self, desk: LimitDesk, pick: Pick) -> list[str]:
+        """The idle lanes above whose reserve the next call must leave."""
+        if not pick.keep_ppm:
+            return []
+        order = desk.lanes.queue(pick.ticket.source.partition.lane).rule.order
+        above = (rule for rule in self._core.rules.lanes if rule.order < order and rule.reserve_ppm)
+        return [rule.name for rule in above if desk.lanes.queue(rule.name).head is None]
+
+
+def _late(ticket: Ticket, desk: LimitDesk) -> list[Hindrance]:
+    queue = desk.lanes.queue(ticket.source.partition.lane)
+    in_time = {"requests": len(queue) - len(queue.late), "tokens": queue.tokens_in_time}
+    return [{"kind": "late", "calls_take_s": desk.lanes.durations.long_ms / 1_000, **in_time}]
+
+
+def _places(of: str, inflight: int, most: int, within: int, kept_for: list[str]) -> Hindrance:
+    return {"kind": "places", "of": of, "inflight": inflight, "most": most, "kept": most - within, "kept_for": kept_for}
+
+
+def _money(desk: LimitDesk, pick: Pick, wait_ms: int, kept_for: list[str], now_ms: int) -> Hindrance:
+    """Of all that the next call of a limit waits for, what keeps it longest."""
+    budget, checkpoint = desk.budget, desk.budget.checkpoint(now_ms)
+    needed = pick.ticket.charge if pick.ticket.stated else Markup(checkpoint.markup_ppm).applied(pick.ticket.charge)
+    found: list[tuple[int, Hindrance]] = []
+    if checkpoint.pause_ms:
+        found.append((checkpoint.pause_ms, {"kind": "cooldown"}))
+    for level in checkpoint.levels:
+        amount = needed if level.metric is Metric.TOKENS else 1
+        kept = level.capacity * pick.keep_ppm // PPM
+        missing = min(amount + kept, level.capacity) - level.low
+        if missing <= 0:
+            continue
+        bucket: Hindrance = {
+            "kind": "limit",
+            "metric": level.metric.value,
+            "period_s": level.period_ms / 1_000,
+            "capacity": level.capacity,
+            "there": level.low,
+            "needed": amount,
+            "kept": kept,
+            "kept_for": kept_for,
+        }
+        flows_in_ms = missing * level.period_ms // level.capacity
+        found.append((flows_in_ms if level.refill is Refill.BUCKET else wait_ms, bucket))
+    longest_ms, longest = max(found, key=lambda each: each[0], default=(0, {"kind": "pace"}))
+    if longest_ms + _ROUNDING_MS >= wait_ms:
+        return longest
+    cap = budget.settings.cap_tokens
+    if cap is not None and checkpoint.charged_last_minute + needed + cap * pick.keep_ppm // PPM > cap:
+        charged = {"capacity": cap, "charged": checkpoint.charged_last_minute, "period_s": MINUTE_MS / 1_000}
+        return {"kind": "own_cap", "needed": needed, **charged}
+    if not budget.believed:
+        return {"kind": "first_answer"}
+    return {"kind": "pace"}

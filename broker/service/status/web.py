@@ -1,0 +1,175 @@
+"""The process's small HTTP server: probes, metrics, status.
+
+`/healthz` says that the loop turns, and nothing about the world: a pod must not be killed because Kafka is away.
+`/readyz` says that this process does its part: it leads and works, or stands by and could take over.
+`/status` is the whole, for a person; `/status?id=ID` is about one request, and `&run=N` about one run of it.
+
+An exception while one of these is answered is an answer of status 500, counted and logged, and ends nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
+from typing import Any, Self
+
+from aiohttp import web
+
+from broker.errors import SettingsError
+from broker.service.health import Health
+from broker.service.metrics.escapes import safe_json
+from broker.service.status.presentable import json_text
+from broker.settings.connections import KafkaSettings
+from schemas.ids import is_valid_id
+from schemas.request_codec import RUN_MAX
+
+WORKING = frozenset({"leader", "standby"})
+_PARAMETERS = frozenset({"id", "run"})
+_SAID_MAX = 40
+
+
+class Web:
+    """The server; `async with` it."""
+
+    def __init__(  # noqa: PLR0913 — all keyword-only
+        self,
+        *,
+        host: str,
+        port: int,
+        setting: str,
+        health: Health,
+        metrics: Callable[[], tuple[bytes, str]],
+        status: Callable[[], dict[str, Any]],
+        observed: Callable[[str, BaseException], None],
+        whereabouts: Callable[[str, int | None], dict[str, Any]] | None = None,
+    ) -> None:
+        """Port 0 takes a free one; `port` tells which. `whereabouts` tells of one request, where requests are known.
+
+        `setting` names what an operator changes when the port is taken: `dispatcher.http_port` or the retrier's.
+
+        `observed` takes note of an exception (`Containment.observed`).
+        """
+        self._observed = observed
+        self.host = host
+        self.port = port
+        self._setting = setting
+        self._health = health
+        self._metrics = metrics
+        self._status = status
+        self._whereabouts = whereabouts
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        """Listen."""
+        app = web.Application(middlewares=[self._contained])
+        app.on_response_prepare.append(_unsniffed)
+        app.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._get_metrics),
+                web.get("/status", self._get_status),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.host, self.port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise SettingsError(
+                f"The HTTP port {self.port} on {self.host} cannot be opened ({error.strerror}): set "
+                f"{self._setting} to a free one, or 0 for any."
+            ) from error
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    def listening(self, kafka: KafkaSettings) -> dict[str, str | int]:
+        """What the first line of a process says."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "version": version("headrace"),
+            "kafka": kafka.bootstrap_servers,
+            "topic_prefix": kafka.topic_prefix,
+        }
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @web.middleware
+    async def _contained(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException:
+            raise
+        except Exception as error:  # noqa: BLE001 — a look ends nothing, whatever is wrong with what is shown
+            self._observed("web", error)
+            return _json({"error": "This could not be shown; the log says why (observation_failed)."}, 500)
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.json_response({"alive": True})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        health = self._health
+        ready = health.kafka_ready and health.role in WORKING
+        told = {"ready": ready, "role": health.role, "kafka": health.kafka_ready, "redis": health.redis_ready}
+        if health.trouble:
+            told["trouble"] = health.trouble
+        return web.json_response(told, status=200 if ready else 503)
+
+    async def _get_metrics(self, _: web.Request) -> web.Response:
+        body, content_type = self._metrics()
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _get_status(self, request: web.Request) -> web.Response:
+        try:
+            asked = _asked(list(request.query.items()))
+        except ValueError as mistake:
+            return _json({"error": str(mistake)}, 400)
+        if asked is None:
+            return _json(self._status())
+        if self._whereabouts is None:
+            return _json({"error": "A retrier knows no request by its id: ask a dispatcher, at its own port."}, 400)
+        return _json(self._whereabouts(*asked))
+
+
+def _asked(query: Sequence[tuple[str, str]]) -> tuple[str, int | None] | None:
+    """The id and the run that are asked about; None: the status as a whole is.
+
+    Raises:
+        ValueError: The question cannot be understood; the text says how to ask.
+    """
+    names = [name for name, _ in query]
+    for name in names:
+        if name not in _PARAMETERS:
+            raise ValueError(f"/status knows no parameter {name[:_SAID_MAX]!r}: it takes id, and run beside it.")
+        if names.count(name) > 1:
+            raise ValueError(f"/status takes one {name}, and {names.count(name)} were given: ask about one request.")
+    if not names:
+        return None
+    given = dict(query)
+    request_id, run = given.get("id"), given.get("run")
+    if request_id is None:
+        raise ValueError("A run belongs to an id: ask /status?id=ID&run=N.")
+    if not is_valid_id(request_id):
+        raise ValueError("An id has 1 to 128 characters of printable ASCII.")
+    if run is None:
+        return request_id, None
+    if not (run.isascii() and run.isdecimal() and len(run) <= len(str(RUN_MAX)) and int(run) <= RUN_MAX):
+        raise ValueError(f"A run is a whole number from 0 to {RUN_MAX}: 0 is the first, each replay is one more.")
+    return request_id, int(run)
+
+
+def _json(told: dict[str, Any], status: int = 200) -> web.Response:
+    return web.json_response(told, status=status, dumps=lambda each: safe_json(json_text(each)))
+
+
+async def _unsniffed(_: web.Request, response: web.StreamResponse) -> None:
+    """No browser takes an answer for a page, whatever a name in it looks like."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = "default-src 'none'"
+    response.headers["Cache-Control"] = "no-store"

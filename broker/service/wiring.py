@@ -1,0 +1,325 @@
+"""One dispatcher put together from its doors, whatever stands behind them: real ones, or doubles in memory."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from broker.adapters.openai.environment import OPENAI_URL
+from broker.adapters.prometheus.meter import Meter
+from broker.clock import WallClock
+from broker.core.answers.base_url import Addressee
+from broker.core.config import LEADING
+from broker.core.dispatch import Dispatch
+from broker.core.ticket import CONTROL
+from broker.errors import SettingsError
+from broker.ports import (
+    ChunkLog,
+    Coordinators,
+    LaneLog,
+    Lease,
+    LedgerLog,
+    OffsetStore,
+    ReplyTopics,
+    TokenCounter,
+    TransactionLog,
+    Upstream,
+)
+from broker.service.calls.base_url_proof import Proof
+from broker.service.calls.caller import Calling
+from broker.service.calls.foreign_server import Strangers, shown
+from broker.service.calls.models_call import Greeting
+from broker.service.calls.streaming import Streaming
+from broker.service.core_config import budget_maker, dispatch_rules
+from broker.service.dispatcher import Dispatcher, Doors
+from broker.service.driver import Driver
+from broker.service.health import Health
+from broker.service.intake.control import ControlReader
+from broker.service.intake.grants import Grants
+from broker.service.intake.lane_intake import LaneIntake
+from broker.service.intake.pricer import Pricer, input_limits
+from broker.service.leadership.clock_check import Timekeeper
+from broker.service.leadership.leadership import Leadership, Parts
+from broker.service.leadership.ledger_follower import LedgerFollower
+from broker.service.leadership.promotion import Promotion
+from broker.service.metrics.telemetry import Telemetry
+from broker.service.offload import Offload, at_once
+from broker.service.payloads import Hold
+from broker.service.publishing.outcomes import apart_hash
+from broker.service.publishing.records import Publication
+from broker.service.publishing.reply_topics import Replies
+from broker.service.status.lags import Lags
+from broker.service.status.request_status import Whereabouts
+from broker.service.status.status import Status
+from broker.settings.topics import DAY_S
+from broker.settings.whole import Settings
+from schemas import topics
+
+
+def dispatcher_name(settings: Settings) -> str:
+    """The transactional id, the offsets group and the end of the lease key of all dispatchers of a prefix."""
+    return f"{settings.kafka.topic_prefix}.dispatcher"
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherDoors:
+    """What a dispatcher meets the world by.
+
+    Attributes:
+        lane: Makes the reader of a topic: one for each lane, one for the control topic.
+        make_producer: Makes a fresh transactional producer under `dispatcher_name`.
+        chunks: Takes what is streamed.
+        replies: Looks at topics of producers' own.
+        offload: Reads large records; in the loop itself unless another is given.
+    """
+
+    upstream: Upstream
+    lease: Lease
+    ledger: LedgerLog
+    coordinators: Coordinators
+    offsets: OffsetStore
+    lane: Callable[[str], LaneLog]
+    make_producer: Callable[[], TransactionLog]
+    chunks: ChunkLog
+    replies: ReplyTopics
+    counter: TokenCounter
+    offload: Offload = at_once
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A dispatcher and the parts of it that somebody may want to look at."""
+
+    dispatcher: Dispatcher
+    core: Dispatch
+    driver: Driver
+    hold: Hold
+    intakes: dict[str, LaneIntake]
+    follower: LedgerFollower
+    promotion: Promotion
+    leadership: Leadership
+    meter: Meter
+    telemetry: Telemetry
+    status: Status
+    whereabouts: Whereabouts
+
+    @property
+    def health(self) -> Health:
+        """What the probes say."""
+        return self.leadership.health
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a dispatcher is put together from."""
+
+    settings: Settings
+    doors: DispatcherDoors
+    clock: WallClock
+    owner: str
+    dice: Callable[[], float]
+    proved: bool
+
+    @property
+    def prefix(self) -> str:
+        return self.settings.kafka.topic_prefix
+
+    @property
+    def base_url(self) -> str:
+        return self.settings.openai.base_url or OPENAI_URL
+
+
+@dataclass(frozen=True, slots=True)
+class _Callers:
+    """What decides and calls."""
+
+    core: Dispatch
+    hold: Hold
+    meter: Meter
+    telemetry: Telemetry
+    driver: Driver
+    health: Health
+    greeting: Greeting
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class _Readers:
+    """What reads lanes, the control topic and dead letters."""
+
+    letters: LaneLog
+    grants: Grants
+    intakes: dict[str, LaneIntake]
+
+
+def assemble(  # noqa: PLR0913 — all but two keyword-only
+    settings: Settings,
+    doors: DispatcherDoors,
+    *,
+    clock: WallClock,
+    owner: str,
+    dice: Callable[[], float],
+    from_start: frozenset[str] = frozenset(),
+    secret: Callable[[int], bytes] = secrets.token_bytes,
+    proved: bool = False,
+) -> Assembly:
+    """One dispatcher; nothing is connected yet. Call it inside the running event loop.
+
+    Args:
+        settings: Checked.
+        doors: Not opened.
+        clock: Anchored to the running loop.
+        owner: This process's random token, in the lease and in the ledger.
+        dice: Random numbers from 0 to 1, for pauses that must not coincide.
+        from_start: Lanes whose missing offsets the operator allows to read as zero.
+        secret: Random bytes, as many as asked for, that cannot be guessed.
+        proved: The upstream is the API for certain, before any call was answered.
+
+    Raises:
+        SettingsError: `from_start` names a lane that is not configured.
+    """
+    for lane in from_start - settings.lanes.keys() - {CONTROL}:
+        raise SettingsError(f"--from-start names lane {lane!r}, which is not among {', '.join(settings.lanes)}.")
+    given = _Given(settings, doors, clock, owner, dice, proved)
+    callers = _callers(given)
+    replies = Replies(doors.replies, settings.replies.allow, meter=callers.meter, clock=clock)
+    readers = _readers(given, callers, secret)
+    leadership, parts = _leadership(given, callers, readers, replies, from_start)
+    core, hold, telemetry, health = callers.core, callers.hold, callers.telemetry, leadership.health
+    lags = Lags({lane: intake for lane, intake in readers.intakes.items() if lane != CONTROL}, clock)
+    status = Status(
+        settings, core, health, telemetry, replies, lags=lags, totals=parts.follower.totals, owner=owner, clock=clock
+    )
+    whereabouts = Whereabouts(core, hold, health=health, telemetry=telemetry, clock=clock, topic_prefix=given.prefix)
+    logs = (readers.letters, *(intake.log for intake in readers.intakes.values()))
+    dispatcher = Dispatcher(
+        settings,
+        driver=callers.driver,
+        leadership=leadership,
+        doors=Doors(doors.upstream, doors.lease, doors.chunks, logs),
+        telemetry=telemetry,
+        replies=replies,
+        lags=lags,
+        status=status,
+        whereabouts=whereabouts,
+    )
+    return Assembly(
+        dispatcher=dispatcher,
+        core=core,
+        driver=callers.driver,
+        hold=hold,
+        intakes=readers.intakes,
+        follower=parts.follower,
+        promotion=parts.promotion,
+        leadership=leadership,
+        meter=callers.meter,
+        telemetry=telemetry,
+        status=status,
+        whereabouts=whereabouts,
+    )
+
+
+def _callers(given: _Given) -> _Callers:
+    clock, doors = given.clock, given.doors
+    hold, meter = Hold(), Meter()
+    core = Dispatch(
+        dispatch_rules(given.settings),
+        make_budget=budget_maker(given.settings),
+        dice=given.dice,
+        apart=lambda number, nth: apart_hash(hold[number], nth),
+    )
+    telemetry = Telemetry(meter, hold, clock)
+    streaming = Streaming(
+        doors.chunks, clock, lambda: core.term if core.role is LEADING else None, contained=telemetry.contained
+    )
+    addressee = Addressee(proved=given.proved)
+    health, url = Health(), shown(given.base_url)
+    greeting = Greeting(doors.upstream, health, url=url, contained=telemetry.contained)
+    strangers = Strangers(addressee, url=url, answered=greeting.call_answered)
+    calling = Calling(doors.upstream, clock, telemetry, streaming, strangers)
+    driver = Driver(core, hold, clock, caller=calling.call, watcher=telemetry)
+    proof = Proof(addressee, given.base_url, clock, window_ms=dispatch_rules(given.settings).dedupe_window_ms)
+    return _Callers(core, hold, meter, telemetry, driver, health, greeting, proof)
+
+
+def _readers(given: _Given, callers: _Callers, secret: Callable[[int], bytes]) -> _Readers:
+    settings, doors, prefix = given.settings, given.doors, given.prefix
+    letters = doors.lane(topics.dead_letters_topic(prefix))
+    grants = Grants(
+        letters,
+        given.clock,
+        retention_ms=(settings.topics.dead_letters.retention_s + DAY_S) * 1_000,
+        window_ms=dispatch_rules(settings).dedupe_window_ms,
+        secret=secret,
+        knows=callers.core.identities.knows_run,
+    )
+    pricer, control = Pricer(settings, doors.counter, given.clock, grants), ControlReader(input_limits(settings))
+    read = {CONTROL: topics.control_topic(prefix)} | {
+        lane: topics.requests_topic(prefix, lane) for lane in settings.lanes
+    }
+    intakes = {
+        lane: LaneIntake(
+            lane,
+            topic,
+            doors.lane(topic),
+            callers.driver,
+            control if lane == CONTROL else pricer,
+            offload=doors.offload,
+        )
+        for lane, topic in read.items()
+    }
+    return _Readers(letters, grants, intakes)
+
+
+def _leadership(
+    given: _Given, callers: _Callers, readers: _Readers, replies: Replies, from_start: frozenset[str]
+) -> tuple[Leadership, Parts]:
+    clock, doors, owner, grants = given.clock, given.doors, given.owner, readers.grants
+    rules, ledger_topic = dispatch_rules(given.settings), topics.ledger_topic(given.prefix)
+    follower = LedgerFollower(
+        doors.ledger,
+        doors.coordinators,
+        callers.driver,
+        clock,
+        window_ms=rules.dedupe_window_ms,
+        grants=grants,
+        proof=callers.proof,
+    )
+    promotion = Promotion(
+        owner=owner,
+        ledger_topic=ledger_topic,
+        follower=follower,
+        offsets=doors.offsets,
+        intakes=readers.intakes,
+        from_start=from_start | {CONTROL},  # a cancel that is read again does what it did
+        utc_ms=clock.utc_ms,
+        timekeeper=Timekeeper(clock, doors.lease),
+        grants=grants,
+        proof=callers.proof,
+    )
+    contained = callers.telemetry.contained
+    parts = Parts(
+        driver=callers.driver,
+        lease=doors.lease,
+        follower=follower,
+        promotion=promotion,
+        publication=Publication(
+            given.settings,
+            callers.hold,
+            clock,
+            replies,
+            owner=owner,
+            contained=contained,
+            grants=grants,
+            totals=follower.totals,
+            proof=callers.proof,
+        ),
+        replies=replies,
+        greeting=callers.greeting,
+        proof=callers.proof,
+        intakes=readers.intakes,
+        make_producer=doors.make_producer,
+        clock=clock,
+        dice=given.dice,
+        transacted=callers.meter.transaction,
+    )
+    return Leadership(parts, owner=owner, times=rules.lease, ledger_topic=ledger_topic, health=callers.health), parts

@@ -1,0 +1,203 @@
+"""Every metric of the contract, by name; names of producers cannot flood it."""
+
+import inspect
+from typing import Any
+
+import pytest
+
+from broker.adapters.prometheus.meter import LABELS_MAX, Meter
+
+_CONTRACT = {
+    'headrace_requests_taken_total{lane="urgent"} 1.0',
+    'headrace_outcomes_total{lane="urgent",model="gpt-4o",reason="",status="completed"} 1.0',
+    'headrace_finishes_total{finish="refusal",model="gpt-4o"} 1.0',
+    'headrace_attempts_total{model="gpt-4o",result="ok"} 1.0',
+    'headrace_throttles_total{limit="gpt-4o",model="gpt-4o"} 1.0',
+    'headrace_charge_tokens_total{lane="urgent",model="gpt-4o"} 120.0',
+    'headrace_usage_tokens_total{kind="input",model="gpt-4o"} 100.0',
+    'headrace_limit_capacity{limit="tokens/60s",model="gpt-4o"} 30000.0',
+    'headrace_limit_level{limit="tokens/60s",model="gpt-4o"} 20000.0',
+    'headrace_utilisation_ratio{limit="tokens/60s",model="gpt-4o"} 0.5',
+    'headrace_backlog_requests{lane="urgent"} 3.0',
+    'headrace_backlog_seconds{lane="urgent"} 12.5',
+    'headrace_backlog_oldest_seconds{lane="urgent"} 4.0',
+    'headrace_lag_requests{lane="urgent"} 250.0',
+    'headrace_lag_age_seconds{lane="urgent"} 1.5',
+    'headrace_inflight{model="gpt-4o"} 2.0',
+    'headrace_queue_wait_seconds_sum{lane="urgent"} 0.5',
+    'headrace_upstream_seconds_sum{model="gpt-4o"} 1.5',
+    'headrace_outcome_seconds_sum{lane="urgent"} 2.5',
+    "headrace_leader 1.0",
+    "headrace_term 7.0",
+    'headrace_transactions_total{result="committed"} 1.0',
+    "headrace_transaction_seconds_sum 0.02",
+    'headrace_charge_law{law="chat-2025",model="gpt-4o"} 1.0',
+    'headrace_charge_law{law="documented",model="gpt-4o"} 0.0',
+    'headrace_charge_error_tokens_bucket{le="-2.0",model="gpt-4o"} 1.0',
+    'headrace_foreign_tokens_total{model="gpt-4o"} 40.0',
+    'headrace_breaker_open{model="gpt-4o"} 1.0',
+    'headrace_retries_total{kind="overloaded"} 1.0',
+    'headrace_retries_waiting{kind="quota"} 5.0',
+    'headrace_retries_held_back{lane="bulk"} 3.0',
+    'headrace_dead_letters_total{reason="rejected"} 1.0',
+    'headrace_duplicates_total{lane="urgent"} 1.0',
+    "headrace_dedupe_window_seconds 3600.0",
+    "headrace_repeated_calls_total 1.0",
+    "headrace_cancels_taken_total 1.0",
+    "headrace_cancels_waiting 3.0",
+    "headrace_cancels_evicted_total 2.0",
+    "headrace_chunks_dropped_total 3.0",
+    "headrace_kafka_ready 1.0",
+    "headrace_redis_ready 0.0",
+}
+
+
+def _lines(meter: Meter) -> set[str]:
+    return set(meter.render().decode().splitlines())
+
+
+@pytest.fixture
+def meter() -> Meter:
+    meter = Meter()
+    meter.requests_taken("urgent")
+    meter.outcome("urgent", "gpt-4o", "completed", "")
+    meter.finish("gpt-4o", "refusal")
+    meter.attempt("gpt-4o", "ok")
+    meter.throttled("gpt-4o", "gpt-4o")
+    meter.charged("gpt-4o", "urgent", 120)
+    meter.usage("gpt-4o", "input", 100)
+    meter.foreign("gpt-4o", 40)
+    meter.limit("gpt-4o", "tokens/60s", 30_000, 20_000, 0.5)
+    meter.charge_law("gpt-4o", "documented")
+    meter.charge_law("gpt-4o", "chat-2025")
+    meter.charge_error("gpt-4o", -2)
+    meter.backlog("urgent", 3, 12.5, 4.0)
+    meter.lag("urgent", 250, 1.5)
+    meter.inflight("gpt-4o", 2)
+    meter.queue_wait("urgent", 0.5)
+    meter.upstream_time("gpt-4o", 1.5)
+    meter.outcome_time("urgent", 2.5)
+    meter.leader(True)
+    meter.term(7)
+    meter.transaction("committed", 0.02)
+    meter.duplicate("urgent")
+    meter.dead_letter("rejected")
+    meter.repeated_call()
+    meter.cancel_taken()
+    meter.cancels_waiting(3)
+    meter.cancels_evicted(2)
+    meter.chunks_dropped(3)
+    meter.dedupe_window(3_600)
+    meter.ready(kafka=True, redis=False)
+    meter.breaker("gpt-4o", is_open=True)
+    meter.retry("overloaded")
+    meter.retries_waiting("quota", 5)
+    meter.retries_held_back("bulk", 3)
+    return meter
+
+
+def test_every_metric_of_the_contract_is_there_under_its_name(meter: Meter) -> None:
+    assert _lines(meter) >= _CONTRACT
+
+
+def test_all_metrics_of_ours_begin_with_headrace_and_none_is_doubled(meter: Meter) -> None:
+    names = [line.split()[2] for line in _lines(meter) if line.startswith("# TYPE")]
+    assert len(names) == len(set(names)) >= 33
+    assert all(name.startswith(("headrace_", "process_")) for name in names)
+    assert not any(name.endswith("_created") for name in names)
+
+
+def test_two_meters_share_nothing() -> None:
+    Meter().term(7)
+    assert "headrace_term 0.0" in _lines(Meter())
+
+
+def test_the_content_type_is_that_of_the_text(meter: Meter) -> None:
+    assert meter.content_type.startswith("text/plain; version=0.0.4")
+
+
+def test_models_beyond_the_bound_are_counted_together() -> None:
+    meter = Meter()
+    for number in range(LABELS_MAX + 50):
+        meter.attempt(f"model-{number}", "ok")
+    meter.attempt("model-0", "ok")
+    lines = [line for line in _lines(meter) if line.startswith("headrace_attempts_total")]
+    assert len(lines) == LABELS_MAX + 1
+    assert 'headrace_attempts_total{model="other",result="ok"} 50.0' in lines
+    assert 'headrace_attempts_total{model="model-0",result="ok"} 2.0' in lines
+
+
+def test_limits_are_bounded_like_models_since_unconfigured_ones_are_named_by_producers() -> None:
+    meter = Meter()
+    for number in range(LABELS_MAX + 1):
+        meter.throttled("gpt-4o", f"limit-{number}")
+    assert 'headrace_throttles_total{limit="other",model="gpt-4o"} 1.0' in _lines(meter)
+
+
+@pytest.mark.parametrize("model", ["\ud800", 'a"b\nc', "x" * 10_000, ""])
+def test_no_name_of_a_producer_breaks_the_page(model: str) -> None:
+    meter = Meter()
+    meter.attempt(model, "ok")
+    meter.attempt(model, "ok")
+    lines = [line for line in _lines(meter) if line.startswith("headrace_attempts_total")]
+    assert len(lines) == 1
+    assert lines[0].endswith(" 2.0")
+    assert len(lines[0]) < 200
+
+
+ABSURD: tuple[Any, ...] = (
+    10**400,
+    -(10**400),
+    float("nan"),
+    float("inf"),
+    -1,
+    None,
+    "\ud800",
+    "x" * 100_000,
+    object(),
+    [],
+)
+
+
+def counters_and_gauges() -> list[str]:
+    return [name for name in vars(Meter) if not name.startswith("_") and name not in {"render", "content_type"}]
+
+
+@pytest.mark.parametrize("name", counters_and_gauges())
+def test_no_value_whatever_makes_a_method_raise_or_spoils_a_scrape(name: str) -> None:
+    meter = Meter()
+    method = getattr(meter, name)
+    for absurd in ABSURD:
+        given = dict.fromkeys(inspect.signature(method).parameters, absurd)
+        method(**given)
+        for one in given:
+            method(**{parameter: absurd if parameter == one else 1 for parameter in given})
+    lines = [line for line in _lines(meter) if line.startswith("headrace_")]
+    assert lines
+    assert not any("NaN" in line or len(line) > 500 for line in lines)
+
+
+def test_a_figure_that_has_no_float_is_shown_as_the_largest_one_and_later_sums_go_on() -> None:
+    meter = Meter()
+    meter.charged("gpt-4o", "bulk", 10**400)
+    meter.charged("gpt-4o", "bulk", 7)
+    meter.backlog("bulk", 1, 10**400, float("nan"))
+    lines = _lines(meter)
+    assert 'headrace_charge_tokens_total{lane="bulk",model="gpt-4o"} 1.000000000000007e+15' in lines
+    assert 'headrace_backlog_seconds{lane="bulk"} 1e+15' in lines
+
+
+def test_a_lag_of_which_nothing_is_known_is_not_shown() -> None:
+    meter = Meter()
+    meter.lag("bulk", None, 0)
+    meter.lag("bulk", 0, 2.0)
+    assert {'headrace_lag_requests{lane="bulk"} 0.0', 'headrace_lag_age_seconds{lane="bulk"} 2.0'} <= _lines(meter)
+    meter.lag("bulk", None, 0)
+    assert not [line for line in _lines(meter) if line.startswith("headrace_lag_")]
+
+
+def test_kinds_of_retries_are_bounded_since_they_stand_in_records() -> None:
+    meter = Meter()
+    for number in range(LABELS_MAX + 50):
+        meter.retries_waiting(f"kind-{number}", 1)
+    assert len([line for line in _lines(meter) if line.startswith("headrace_retries_waiting{")]) == LABELS_MAX + 1

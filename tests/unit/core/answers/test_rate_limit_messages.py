@@ -1,0 +1,176 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Metric, Snapshot
+from broker.core.answers.rate_limit_messages import StatedLimit, snapshot, stated_limit, wait_in_ms
+
+DATA = Path(__file__).parent / "data"
+
+
+def recorded(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_recorded_message_gives_the_numbers_a_reader_would_find_in_it() -> None:
+    periods = {"minute": MINUTE_MS, "day": DAY_MS}
+    for row in recorded("openai_error_messages.jsonl"):
+        found = snapshot(row["message"])
+        assert wait_in_ms(row["message"]) == row["retry_after_ms"]
+        if row["period"] not in periods or row["limit"] is None:
+            assert found is None
+            continue
+        assert found == Snapshot(
+            metric=Metric(row["dimension"]),
+            period_ms=periods[row["period"]],
+            capacity=row["limit"],
+            used=row["used"],
+            requested=row["requested"],
+            limit_name=row["model"],
+            wait_ms=row["retry_after_ms"],
+            project=row.get("scope") == "project",
+        )
+
+
+def test_a_shared_limit_is_named_by_the_limit_rather_than_the_model() -> None:
+    found = snapshot(
+        "Request too large for gpt-4.1-2025-04-14 (for limit gpt-4.1) in organization o on tokens per min (TPM): "
+        "Limit 30000, Requested 36278."
+    )
+    assert found is not None
+    assert found.limit_name == "gpt-4.1"
+
+
+@pytest.mark.parametrize(
+    ("period", "milliseconds"), [("second", SECOND_MS), ("minute", MINUTE_MS), ("hour", HOUR_MS), ("day", DAY_MS)]
+)
+def test_periods_are_read_in_long_form_too(period: str, milliseconds: int) -> None:
+    found = snapshot(f"Rate limit reached for m in organization o on requests per {period}: Limit 3, Used 3.")
+    assert found is not None
+    assert found.period_ms == milliseconds
+
+
+def test_the_form_of_2022_is_read_with_more_used_than_the_limit() -> None:
+    found = snapshot("Rate limit reached for tokens. Limit: 150000.000000 / min. Current: 176000.000000 / min.")
+    assert found == Snapshot(Metric.TOKENS, MINUTE_MS, 150_000, 176_000, None, None, None)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "on tokens per min: no number",
+        "on tokens per min: Limit 0, Used 0",
+        "on tokens per min: Limit ,,, Used 0",
+        "on images per min: Limit 5, Used 5",
+        "Limit 5, Used 5",
+        " " * 1_000_000 + "on tokens per min: Limit 5, Used 5",
+    ],
+)
+def test_a_message_that_states_no_limit_gives_no_snapshot(message: str) -> None:
+    assert snapshot(message) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "milliseconds"),
+    [
+        ("please slow down and try again after 51.84 seconds.", 51_840),
+        ("Please retry after 1 second", 1_000),
+        ("try again in 1.2.3 seconds", None),
+        ("try again in 3 minutes", 180_000),
+        ("Please retry after 1 day.", 86_400_000),
+        ("Please retry in 33.23s.", 33_230),
+        ("try again in 5weeks", None),
+        ("Please try again later.", None),
+    ],
+)
+def test_a_wait_in_words_is_read_or_none(message: str, milliseconds: int | None) -> None:
+    assert wait_in_ms(message) == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("message", "stated"),
+    [
+        (
+            (
+                "Rate limit reached for gpt-4.1-2025-04-14 (for limit gpt-4.1) in organization o on tokens per min "
+                "(TPM): Limit 30000, Used 29000, Requested 3000. Please try again in 4s."
+            ),
+            StatedLimit("tokens", "gpt-4.1", MINUTE_MS, 30_000, 29_000, 3_000, model="gpt-4.1-2025-04-14"),
+        ),
+        (
+            (
+                "Rate limit reached for gpt-image-2 (for limit gpt-image) in organization o on input-images per min: "
+                "Limit 5, Used 5, Requested 1. Please try again in 12s."
+            ),
+            StatedLimit("input-images", "gpt-image", MINUTE_MS, 5, 5, 1, model="gpt-image-2"),
+        ),
+        (
+            "Rate limit reached for gpt-4o (for limit gpt-4o) in organization o on tokens per min: Limit 3",
+            StatedLimit("tokens", "gpt-4o", MINUTE_MS, 3),
+        ),
+        (
+            "Rate limit reached for m in project proj-1 organization o on requests per day (RPD): Limit 200, Used 200",
+            StatedLimit("requests", "m", DAY_MS, 200, 200, project=True),
+        ),
+        (
+            "This model's maximum context length is 8192 tokens. However, your messages resulted in 8227 tokens.",
+            StatedLimit("tokens", capacity=8_192, requested=8_227),
+        ),
+        (
+            (
+                "This model's maximum context length is 6048 tokens. However, you requested 6616 tokens (568 in the "
+                "messages, 6048 in the completion)."
+            ),
+            StatedLimit("tokens", capacity=6_048, requested=6_616),
+        ),
+        (
+            (
+                "'max_tokens' is too large: 9000. This model's maximum context length is 16,384 tokens and your "
+                "request has 12946 input tokens."
+            ),
+            StatedLimit("tokens", capacity=16_384, requested=12_946),
+        ),
+        ("maximum context length is 8192 tokens", StatedLimit("tokens", capacity=8_192)),
+        (
+            "Requested 300500 tokens, max 300000 tokens per request",
+            StatedLimit("tokens", capacity=300_000, requested=300_500),
+        ),
+        (
+            "Enqueued token limit reached for gpt-4o-mini in organization o. Limit: 2,000,000 enqueued tokens.",
+            StatedLimit("tokens", "gpt-4o-mini", capacity=2_000_000),
+        ),
+        ("have exceeded token rate limit of your current OpenAI S0 pricing tier", StatedLimit("tokens")),
+        ("exceeded the call rate limit for your current AIServices S0 pricing tier", StatedLimit("requests")),
+        ("You exceeded your current limit of tokens per minute.", StatedLimit("tokens", period_ms=MINUTE_MS)),
+        ("You exceeded your current limit of concurrent requests.", None),
+        (
+            "Rate limit exceeded for api_key: k. Limit type: tokens. Current limit: 5000, Remaining: 0.",
+            StatedLimit("tokens", capacity=5_000, used=5_000),
+        ),
+        (
+            "Limit type: requests. Current limit: 9999999999999999, Remaining: 1",  # more digits than a count has
+            StatedLimit("requests"),
+        ),
+        (
+            (
+                "Crossed TPM / RPM / Max Parallel Request Limit. current rpm: 1, rpm limit: 15, current tpm: 12260, "
+                "tpm limit: 5000, current max_parallel_requests: 0"
+            ),
+            StatedLimit("tokens", period_ms=MINUTE_MS, capacity=5_000, used=12_260),
+        ),
+        (
+            "current rpm: 15, rpm limit: 15, current tpm: 2, tpm limit: 5000",
+            StatedLimit("requests", period_ms=MINUTE_MS, capacity=15, used=15),
+        ),
+        ("The model `x` does not exist.", None),
+    ],
+)
+def test_whatever_a_message_tells_of_a_limit_is_read(message: str, stated: StatedLimit | None) -> None:
+    assert stated_limit(message) == stated
+
+
+def test_images_are_no_snapshot_for_no_budget_counts_them() -> None:
+    assert snapshot("Rate limit reached for m in organization o on input-images per min: Limit 5, Used 5") is None

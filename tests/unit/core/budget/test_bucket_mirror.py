@@ -1,0 +1,256 @@
+import pytest
+
+from broker.core.answers.rate_limit_headers import Metric
+from broker.core.budget.bucket_mirror import ROUNDING_TOKENS, Mirror
+from broker.core.budget.sent_calls import SENDS_MAX
+from tests.unit.core.mirroring import MINUTE, WAY_MS, Caller
+
+
+def test_what_can_be_spared_is_what_the_lower_end_has_beside_a_share_kept() -> None:
+    caller = Caller()
+    caller.send(10_000, 0)
+    assert caller.mirror.spare(45_000, 0) == 5_000 - ROUNDING_TOKENS
+    assert caller.mirror.payable_at(5_000 - 2 * ROUNDING_TOKENS, 45_000, 0) == 0
+    assert caller.mirror.spare(50_000, 1) == 1 - ROUNDING_TOKENS
+
+
+def test_paying_moves_the_ends_apart_by_the_rounding_of_the_law() -> None:
+    caller = Caller()
+    caller.send(400, 0)
+    assert caller.interval(0) == (MINUTE - 400 - ROUNDING_TOKENS, MINUTE - 400 + ROUNDING_TOKENS)
+    assert caller.mirror.payable_at(MINUTE - 400, 0, 0) == 2 * ROUNDING_TOKENS
+
+
+def test_a_request_is_exactly_one() -> None:
+    caller = Caller(Metric.REQUESTS, 500)
+    caller.send(400, 0)
+    assert caller.interval(0) == (499, 499)
+
+
+def test_the_first_answer_sets_the_level_whatever_was_believed() -> None:
+    caller = Caller()
+    number = caller.send(400, 0)
+    assert caller.observe(30_000, number, 0) == (30_000, 30_001)
+    assert caller.mirror.corrections == 0
+
+
+def test_the_refill_since_the_sending_is_counted_but_for_that_of_a_way_perhaps() -> None:
+    caller = Caller()
+    number = caller.send(400, 0)
+    assert caller.observe(30_000, number, 5_000) == (30_000 + 5_000 - WAY_MS, 35_001)
+
+
+def test_an_answer_that_came_sooner_than_a_way_was_admitted_before_it_came() -> None:
+    caller = Caller()
+    number = caller.send(400, 0)
+    assert caller.observe(30_000, number, 300) == (30_000, 30_301)
+
+
+def test_an_answer_that_would_leave_more_than_a_full_bucket_agrees_that_it_is_full() -> None:
+    caller = Caller()
+    caller.mirror.inherit(0, 0)
+    number = caller.send(400, 0)
+    assert caller.observe(59_500, number, 5_000) == (60_000, 60_000)
+    assert caller.mirror.corrections == 0
+
+
+def test_the_first_answer_and_one_too_old_have_nothing_to_say_of_errors() -> None:
+    caller = Caller()
+    old = caller.send(400, 0)
+    numbers = [caller.send(400, at) for at in (10, 20, 30)]
+    told = [
+        caller.mirror.observe(remaining, caller.hearing(number, 40), caller.sends)
+        for number, remaining in zip(
+            (numbers[0], old, numbers[1], numbers[2]), (30_000, 50_000, 29_600, 9_000), strict=True
+        )
+    ]
+    assert told[:3] == [None, None, 0]
+    assert told[3] is not None
+    assert told[3] < -19_000
+
+
+def test_calls_sent_after_ours_are_counted_as_still_to_come() -> None:
+    caller = Caller()
+    number = caller.send(400, 0)
+    caller.send(1_000, 2_000)
+    caller.send(1_000, 4_000)
+    low, high = caller.observe(30_000, number, 4_000)
+    assert low == 30_000 + 3_000 - 2 * (1_000 + ROUNDING_TOKENS)  # admitted at 1 s: both are still to come
+    assert high == 30_001 + 4_000 - 2 * (1_000 - ROUNDING_TOKENS)  # admitted at 0 s: refilled since, both to come
+
+
+def test_calls_sent_just_before_ours_may_still_be_on_their_way() -> None:
+    caller = Caller()
+    caller.send(5_000, 0)
+    caller.send(1_000, WAY_MS + 10)  # may be overtaken by ours; the first cannot
+    number = caller.send(400, WAY_MS + 20)
+    low, high = caller.observe(30_000, number, WAY_MS + 50)
+    assert low == 30_000 - 1_000 - ROUNDING_TOKENS
+    assert high == 30_001 + 30
+
+
+def test_a_call_answered_before_ours_was_sent_cannot_be_on_its_way() -> None:
+    caller = Caller()
+    caller.observe(50_000, caller.send(1_000, 0), 10)
+    still_open = caller.send(2_000, 20)
+    number = caller.send(400, 30)
+    caller.observe(49_000, still_open, 40)
+    assert caller.mirror._seen(30_000, caller.hearing(number, 40), caller.sends) == (
+        (30_000 - 2_000 - ROUNDING_TOKENS) * MINUTE,
+        (30_000 + 1 + 10) * MINUTE,
+    )
+
+
+def test_our_own_charge_is_in_what_remains_however_long_the_answer_took() -> None:
+    caller = Caller()
+    number = caller.send(400, 0)
+    assert caller.observe(30_000, number, 3 * WAY_MS)[0] == 30_000 + 2 * WAY_MS
+
+
+def test_an_answer_raises_the_lower_end_too() -> None:
+    caller = Caller()
+    caller.mirror.inherit(1_000, 0)
+    number = caller.send(400, 0)
+    assert caller.observe(40_000, number, 100) == (40_000, 40_101)
+    assert caller.mirror.corrections == 0
+
+
+def test_an_answer_that_agrees_only_narrows() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    slow = caller.send(400, 0)
+    low, high = caller.interval(20_000)
+    assert caller.observe(29_600, slow, 20_000) == (low, high - ROUNDING_TOKENS)
+    assert caller.mirror.corrections == 0
+
+
+def test_an_answer_that_contradicts_replaces_what_was_believed_downwards() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    number = caller.send(400, 0)
+    assert caller.observe(20_000, number, 10) == (20_000, 20_011)
+    assert caller.mirror.corrections == 1
+    assert caller.mirror.last_error == 20_011 - (30_000 + 10 - 400 - ROUNDING_TOKENS)
+
+
+def test_an_answer_that_contradicts_replaces_what_was_believed_upwards() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    number = caller.send(400, 0)
+    assert caller.observe(50_000, number, 10) == (50_000, 50_011)
+    assert (caller.mirror.corrections, caller.mirror.last_error) == (1, 50_000 - (30_001 + 10 - 400 + ROUNDING_TOKENS))
+
+
+@pytest.mark.parametrize("remaining", [100, 59_000])
+def test_the_answer_to_an_older_call_than_the_one_that_set_the_level_never_replaces_it(remaining: int) -> None:
+    caller = Caller()
+    old = caller.send(400, 0)
+    caller.observe(30_000, caller.send(400, 0), 10)
+    before = caller.interval(20)
+    assert caller.observe(remaining, old, 20) == before
+
+
+@pytest.mark.parametrize(("remaining", "counts"), [(50_000, False), (10_000, True)])
+def test_who_was_sent_before_a_call_that_was_refused_knows_of_less_at_most(remaining: int, *, counts: bool) -> None:
+    """What others had taken by then is not in it."""
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    old, refused = caller.send(400, 10), caller.send(400, 2_000)
+    before = caller.observe(31_200, refused, 2_000)
+    assert caller.mirror.corrections == 0
+    caller.mirror.doubt(31_200, caller.hearing(refused, 2_000), caller.sends)
+    assert (caller.observe(remaining, old, 2_000) != before) == counts
+    assert caller.mirror.corrections == int(counts)
+
+
+def test_a_refused_call_raises_the_upper_end_and_the_answer_the_lower() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    number = caller.send(10_000, 0)
+    caller.sends.strike(number)
+    caller.mirror.refused(10_000, number, 0)
+    assert caller.interval(0) == (20_000 - ROUNDING_TOKENS, 30_001)
+    assert caller.observe(25_000, number, 0) == (25_000, 25_001)
+
+
+def test_a_struck_call_is_not_counted_when_a_later_answer_looks_back() -> None:
+    caller = Caller()
+    first = caller.send(400, 0)
+    refused = caller.send(10_000, 10)
+    caller.send(500, 20)
+    caller.observe(30_000, first, 20)
+    caller.sends.strike(refused)
+    caller.mirror.refused(10_000, refused, 30)
+    last = caller.send(400, 30)
+    assert caller.mirror._seen(29_000, caller.hearing(last, 30), caller.sends) == (
+        (29_000 - 500 - ROUNDING_TOKENS) * MINUTE,
+        29_001 * MINUTE,
+    )
+
+
+def test_once_calls_are_dearer_than_they_were_paid_the_next_answer_sets_the_level() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    number = caller.send(1_000, 0)
+    caller.send(1_000, 0)
+    assert caller.mirror._seen(28_300, caller.hearing(number, 0), caller.sends) == (
+        (28_300 - 1_000 - ROUNDING_TOKENS) * MINUTE,
+        28_301 * MINUTE,
+    )
+    caller.sends.reprice(1_700_000, 1_000_000)
+    caller.mirror.repriced(caller.sends)
+    assert caller.observe(28_300, number, 0)[0] == 28_300 - 1_700 - ROUNDING_TOKENS
+    assert caller.mirror.corrections == 0
+
+
+def test_a_limit_is_followed_up_and_down_and_its_answer_sets_the_level() -> None:
+    caller = Caller()
+    caller.observe(30_000, caller.send(400, 0), 0)
+    for number, capacity in enumerate((90_000, 20_000), start=1):
+        caller.send(400, 0)
+        assert caller.mirror.follow(capacity, number, 0)
+        assert caller.mirror.capacity == capacity
+        assert caller.observe(15_000, number, 0) == (15_000, 15_001)
+
+
+def test_under_another_limit_the_refill_since_then_is_another_too() -> None:
+    caller = Caller()
+    first, second = caller.send(400, 0), caller.send(400, 5_000)
+    caller.observe(30_000, first, 6_000)
+    caller.mirror.follow(10 * MINUTE, second, 6_000)
+    assert caller.observe(300_000, second, 6_000) == (300_000, 310_001)
+
+
+def test_a_limit_that_an_older_call_was_told_is_not_followed() -> None:
+    caller = Caller()
+    assert caller.mirror.follow(90_000, 7, 0)
+    assert not caller.mirror.follow(60_000, 6, 0)
+    assert caller.mirror.follow(90_000, 6, 0)
+    assert (caller.mirror.capacity, caller.mirror.period_ms) == (90_000, MINUTE)
+
+
+def test_the_answer_to_a_call_long_forgotten_tells_nothing() -> None:
+    caller = Caller()
+    forgotten = caller.send(1, 0)
+    for now in range(2 * SENDS_MAX):
+        caller.send(1, now)
+    caller.mirror.inherit(0, 2 * SENDS_MAX)
+    before = caller.interval(2 * SENDS_MAX)
+    assert caller.observe(50_000, forgotten, 2 * SENDS_MAX) == before
+    assert caller.observe(50_000, SENDS_MAX + 5, 2 * SENDS_MAX) == before  # calls just before it are forgotten
+
+
+def test_a_mirror_that_has_followed_every_call_sees_what_a_new_one_sees() -> None:
+    caller = Caller()
+    for now in range(0, 10 * (2 * SENDS_MAX - 1), 10):
+        caller.send(10, now)
+    caller.observe(100, 5_000, 10 * 5_000)  # traces the course before the oldest calls are forgotten
+    now = 10 * 2 * SENDS_MAX
+    for at in (now - 20, now - 10, now):
+        number = caller.send(10, at)
+        seen = caller.mirror._seen(20_000, caller.hearing(number, now + 5), caller.sends)
+        assert seen == Mirror(Metric.TOKENS, MINUTE, MINUTE, 0)._seen(
+            20_000, caller.hearing(number, now + 5), caller.sends
+        )
+        assert seen is not None
+    assert caller.sends.forgotten

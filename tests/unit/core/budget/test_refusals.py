@@ -1,0 +1,41 @@
+import pytest
+
+from broker.core.answers.verdict import Answer, Verdict, judge
+from broker.core.budget.refusals import explained, took_nothing
+from broker.core.budget.reservation import Reservation
+from tests.unit.core.budgets import answer, failure, refusal
+
+SENT = Reservation(1, charge=400, paid=440, stated=False, sent_ms=0, depth=0, endpoint="", unsettled=0)
+
+
+def shown_empty(remaining: int) -> Verdict:
+    headers = {"x-ratelimit-limit-tokens": "60000", "x-ratelimit-remaining-tokens": str(remaining)}
+    return judge(Answer(429, headers, None, None, None, ""))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (refusal(used=59_700, requested=400), True),
+        (refusal(used=59_600, requested=400), False),  # enough was there
+        (refusal(used=0, requested=400, where="project p "), True),
+        (shown_empty(439), True),
+        (shown_empty(440), False),
+        (failure(429), False),
+    ],
+)
+def test_a_refusal_is_explained_by_a_limit_that_could_not_pay(verdict: Verdict, expected: bool) -> None:  # noqa: FBT001
+    assert explained(SENT, verdict) is expected
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [(failure(404), True), (failure(401), True), (failure(500), False), (failure(429), False), (answer(), False)],
+)
+def test_a_call_turned_away_without_limit_headers_took_nothing(verdict: Verdict, expected: bool) -> None:  # noqa: FBT001
+    assert took_nothing(verdict) is expected
+
+
+def test_one_turned_away_with_limit_headers_was_charged() -> None:
+    headers = {"x-ratelimit-limit-tokens": "60000", "x-ratelimit-remaining-tokens": "59000"}
+    assert not took_nothing(judge(Answer(400, headers, None, None, None, "")))

@@ -1,0 +1,220 @@
+"""A mirror of a window that slides: each charge counts for a period."""
+
+import pytest
+
+from broker.core.answers.rate_limit_headers import Metric
+from broker.core.budget.admission_delay import WAY_MAX_MS
+from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
+from broker.core.budget.sent_calls import SENDS_MAX
+from broker.core.budget.sliding_sum import SLOT_MS
+from broker.core.budget.window_mirrors import REMEMBERED_MAX
+from tests.unit.core.counters import CAPACITY, MINUTE, Slider
+
+
+def test_each_charge_counts_for_a_period_and_a_way_and_then_no_more() -> None:
+    slider = Slider()
+    slider.send(400, 50)
+    assert slider.interval(50) == (CAPACITY - 400 - ROUNDING_TOKENS, CAPACITY - 400 + ROUNDING_TOKENS)
+    grown_old = MINUTE + WAY_MAX_MS + SLOT_MS
+    assert slider.slider.low(grown_old - 1) == CAPACITY - 402
+    assert slider.slider.low(grown_old) == CAPACITY
+    assert Slider().interval(0) == (CAPACITY, CAPACITY)
+
+
+def test_the_upper_end_counts_a_charge_no_longer_than_the_server_must() -> None:
+    slider = Slider()
+    slider.send(400, 50)
+    assert slider.slider.high(MINUTE - 1_100) == CAPACITY - 398
+    assert slider.slider.high(MINUTE + 50) == CAPACITY
+
+
+def test_a_charge_smaller_than_the_rounding_may_be_nothing() -> None:
+    slider = Slider()
+    slider.send(1, 0)
+    assert slider.interval(0) == (CAPACITY - 1 - ROUNDING_TOKENS, CAPACITY)
+
+
+def test_a_sliding_window_of_requests_counts_them_exactly() -> None:
+    slider = Slider(Metric.REQUESTS, 500)
+    slider.send(400, 0)
+    assert slider.interval(0) == (499, 499)
+    assert slider.hear(499, 0, 10) == 0
+
+
+def test_a_call_waits_until_enough_has_grown_old() -> None:
+    slider = Slider(capacity=1_000)
+    slider.send(398, 0)
+    slider.send(398, 10_000)
+    assert slider.slider.payable_at(198, 0, 20_000) == 20_000
+    assert slider.slider.payable_at(199, 0, 20_000) == MINUTE + WAY_MAX_MS + SLOT_MS
+    assert slider.slider.payable_at(198, 1, 20_000) == MINUTE + WAY_MAX_MS + SLOT_MS
+    assert slider.slider.payable_at(998, 0, 20_000) == MINUTE + WAY_MAX_MS + 10_000 + SLOT_MS
+
+
+def test_a_call_larger_than_the_window_goes_when_nothing_counts() -> None:
+    slider = Slider(capacity=1_000)
+    assert slider.slider.payable_at(5_000, 500, 0) == 0
+    slider.send(10, 0)
+    assert slider.slider.payable_at(5_000, 500, 0) == MINUTE + WAY_MAX_MS + SLOT_MS
+
+
+def test_a_call_goes_though_others_are_believed_to_have_taken_all_if_none_of_ours_counts() -> None:
+    slider = Slider()
+    number = slider.send(1_000, 0)
+    slider.hear(0, number, 10)
+    assert slider.slider.low(MINUTE) < 0
+    assert slider.slider.payable_at(1_000, 0, 10) == MINUTE + WAY_MAX_MS + SLOT_MS
+    assert slider.slider.payable_at(1_000, 0, 2 * MINUTE) == 2 * MINUTE
+
+
+def test_what_was_sent_before_the_window_was_known_counts_and_what_is_older_does_not() -> None:
+    slider = Slider(sent=((7_000, 0), (5_000, 1), (300, MINUTE + 1)))
+    assert slider.interval(MINUTE + 1) == (CAPACITY - 5_304, CAPACITY - 298)  # the one of 5,000 has just grown old
+    assert slider.hear(CAPACITY - 300, 0, MINUTE + 2) is None
+    assert slider.hear(CAPACITY - 5_300, 2, MINUTE + 2) == 0
+
+
+def test_what_others_take_is_told_by_an_answer_and_counted_from_then_on() -> None:
+    slider = Slider()
+    number = slider.send(1_000, 0)
+    assert slider.hear(39_000, number, 10) == -(20_000 - 1 - ROUNDING_TOKENS)  # others: 19,997 at least
+    assert slider.interval(10) == (CAPACITY - 1_002 - 20_002, CAPACITY - 998 - 19_997)
+    assert slider.slider.corrections == 1
+    assert slider.slider.last_error == -19_997
+    assert slider.slider.payable_at(38_994, 0, 10) == 10
+    assert slider.slider.payable_at(38_995, 0, 10) > 10
+
+
+def test_answers_that_agree_narrow_what_others_take() -> None:
+    slider = Slider()
+    slider.hear(39_000, slider.send(1_000, 0), 10)  # others: 19,997 to 20,002
+    number = slider.send(1_000, 1_000)
+    assert slider.hear(38_001, number, 1_010) == 0  # 21,999 used; ours 1,996 to 2,004: others 19,994 to 20,003
+    assert (slider.slider._others_low, slider.slider._others_high) == (19_997, 20_002)
+    number = slider.send(1_000, 2_000)
+    assert slider.hear(37_006, number, 2_010) == 0  # 22,994 used; ours 2,994 to 3,006: others 19,987 to 20,000
+    assert (slider.slider._others_low, slider.slider._others_high) == (19_997, 20_000)
+
+
+def test_others_who_take_less_than_believed_are_believed_to_from_the_answer_on() -> None:
+    slider = Slider()
+    slider.hear(39_000, slider.send(1_000, 0), 10)
+    number = slider.send(1_000, 1_000)
+    assert slider.hear(58_000, number, 1_010) == 19_997 - 4  # 2,000 used; ours 1,996 to 2,004
+    assert slider.interval(1_010) == (CAPACITY - 2_004 - 4, CAPACITY - 1_996)
+    assert slider.slider.corrections == 2
+
+
+def test_others_who_have_given_less_than_nothing_do_not_make_more_than_all() -> None:
+    slider = Slider()
+    number = slider.send(1_000, 0)
+    assert slider.hear(CAPACITY, number, 10) == 998  # the server has counted nothing
+    assert slider.interval(10) == (CAPACITY - 1_002, CAPACITY - 998)
+
+
+def test_calls_sent_within_a_way_of_ours_may_have_come_on_either_side() -> None:
+    slider = Slider()
+    slider.send(2_000, 0)  # more than a way before: it had come in
+    slider.send(1_000, 50)
+    number = slider.send(400, 120)
+    slider.send(500, 200)
+    slider.send(3_000, 221)  # more than a way later: it had not
+    used = 2_000 + 1_000 + 400 + 500
+    assert slider.hear(CAPACITY - used, number, 300) == 0  # both on the same side as ours: others 0
+    assert (slider.slider._others_low, slider.slider._others_high) == (0, 0)
+    assert slider.slider.corrections == 0
+
+
+@pytest.mark.parametrize(("used", "agrees"), [(2_393, False), (2_394, True), (3_907, True), (3_908, False)])
+def test_what_ours_may_count_lies_between_all_that_must_have_come_and_all_that_may(used: int, *, agrees: bool) -> None:
+    slider = Slider()
+    slider.send(2_000, 0)
+    slider.send(1_000, 50)
+    number = slider.send(400, 120)
+    slider.send(500, 200)
+    # At least 1,998 + 998 + 398 less the 1,000, which may be still to come;
+    # at most 2,002 + 1,002 + 402 + 500, and one of rounding.
+    assert (slider.hear(CAPACITY - used, number, 300) == 0) == agrees
+
+
+def test_an_answer_in_the_wrong_order_is_weighed_with_what_counted_when_its_call_was_sent() -> None:
+    slider = Slider()
+    early = slider.send(1_000, 0)
+    late = slider.send(1_000, 5_000)
+    assert slider.hear(CAPACITY - 2_000, late, 5_010) == 0
+    assert slider.hear(CAPACITY - 1_000, early, 9_000) == 0
+    assert slider.slider.corrections == 0
+
+
+def test_an_answer_is_heard_once() -> None:
+    slider = Slider()
+    number = slider.send(1_000, 0)
+    assert slider.hear(59_000, number, 10) == 0
+    assert slider.hear(10, number, 20) is None
+
+
+def test_the_answer_to_a_call_whose_neighbours_are_forgotten_tells_a_sliding_window_nothing() -> None:
+    slider = Slider()
+    number = slider.send(1_000, 0)
+    for _ in range(2 * SENDS_MAX):
+        slider.sends.append(1, 1)
+    assert slider.hear(10, number, 20) is None
+
+
+def test_no_more_calls_are_remembered_than_may_be() -> None:
+    slider = Slider()
+    for number in range(REMEMBERED_MAX + 1):
+        slider.slider.pay(1, number, number)
+    assert len(slider.slider._sent) == REMEMBERED_MAX
+    assert min(slider.slider._sent) == 1
+
+
+def test_a_refused_call_counts_no_more() -> None:
+    slider = Slider()
+    slider.send(500, 0)
+    number = slider.send(10_000, 150)
+    slider.sends.strike(number)
+    slider.slider.refused(10_000, number, 300)
+    assert slider.interval(300) == (CAPACITY - 502, CAPACITY - 498)
+    assert slider.hear(CAPACITY - 500, number, 310) == 0
+    assert slider.interval(310) == (CAPACITY - 502, CAPACITY - 498)
+
+
+def test_a_refused_call_of_next_to_nothing_gives_back_no_more_than_was_paid() -> None:
+    slider = Slider()
+    slider.send(500, 0)
+    number = slider.send(1, 0)
+    slider.slider.refused(1, number, 10)
+    assert slider.interval(10) == (CAPACITY - 502, CAPACITY - 498)
+
+
+def test_a_sliding_limit_is_followed_at_once() -> None:
+    slider = Slider()
+    number = slider.send(1_000, 0)
+    assert slider.slider.follow(90_000, number, 0)
+    assert slider.interval(0) == (90_000 - 1_002, 90_000 - 998)
+    assert slider.hear(89_000, number, 10) == 0
+
+
+def test_once_calls_are_dearer_a_sliding_window_counts_them_again() -> None:
+    slider = Slider()
+    number = slider.send(1_000, 0)
+    slider.sends.reprice(1_700_000, 1_000_000)
+    slider.slider.repriced(slider.sends)
+    assert slider.interval(0)[0] == CAPACITY - 1_700 - ROUNDING_TOKENS
+    assert slider.hear(CAPACITY - 1_700, number, 10) == 0
+
+
+def test_a_sliding_window_of_which_nothing_was_sent_counts_nothing_again() -> None:
+    slider = Slider()
+    slider.slider.repriced(slider.sends)
+    assert slider.interval(0) == (CAPACITY, CAPACITY)
+
+
+def test_a_refused_call_that_is_not_remembered_gives_nothing_back() -> None:
+    slider = Slider()
+    number = slider.send(1_000, 0)
+    slider.hear(CAPACITY - 1_000, number, 10)
+    before = slider.interval(20)
+    slider.slider.refused(500, number, 20)
+    assert slider.interval(20) == before

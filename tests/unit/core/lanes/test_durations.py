@@ -1,0 +1,51 @@
+from broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED
+from broker.core.lanes.durations import Durations
+from broker.core.ticket import Ticket
+from tests.unit.core.specimens import candidate, ticket
+
+
+def wanted(deadline_ms: int, taken_ms: int = 0) -> Ticket:
+    made = ticket(candidate(deadline_ms=deadline_ms))
+    made.taken_ms = taken_ms
+    return made
+
+
+def known(*durations_ms: int) -> Durations:
+    made = Durations()
+    for each in durations_ms:
+        made.add(each)
+    return made
+
+
+def test_the_longest_of_a_few_and_all_but_one_in_sixty_four_of_many_is_long() -> None:
+    assert known().long_ms == 0
+    assert known(7).long_ms == 7
+    assert known(7, 900, 8, 6).long_ms == 900
+    usual = [500] * DURATIONS_REMEMBERED
+    assert known(*usual, *[60_000] * 4, *[500] * 28).long_ms == 500, "four of 256 may hang"
+    assert known(*usual, *[60_000] * 5, *[500] * 27).long_ms == 60_000
+    assert known(*[60_000] * 5, *usual, *[500] * 27).long_ms == 500, "they are forgotten"
+
+
+def test_the_first_few_are_ranked_one_by_one_and_later_ones_by_the_handful() -> None:
+    made = known(*[100] * DURATIONS_RANKED_EVERY)
+    seen = []
+    for _ in range(DURATIONS_RANKED_EVERY):
+        made.add(900)
+        seen.append(made.long_ms)
+    assert seen == [100] * (DURATIONS_RANKED_EVERY - 2) + [900] * 2
+
+
+def test_who_has_no_time_for_a_long_call_is_late() -> None:
+    assert known(400).late_at(wanted(10_000)) == 9_600
+    assert known().late_at(wanted(10_000)) == 10_000, "while nothing is known nobody is"
+
+
+def test_who_never_had_more_time_than_a_long_call_is_not_late_before_a_quarter_of_it() -> None:
+    assert known(4_000).late_at(wanted(10_000, taken_ms=7_000)) == 7_750
+
+
+def test_near_is_the_last_tenth_of_the_time_or_a_long_call_before_late() -> None:
+    assert known(400).near_at(wanted(100_000)) == 90_000
+    assert known(400).near_at(wanted(5_000)) == 4_200
+    assert known(4_000).near_at(wanted(5_000, taken_ms=1_000)) == 1_000

@@ -1,0 +1,112 @@
+import pytest
+
+from broker.core.lanes.ordering_keys import Order
+from broker.core.ticket import Ticket
+from tests.unit.core.specimens import candidate, ticket
+
+
+def of(key: str, lane: str = "standard") -> Ticket:
+    return ticket(candidate(order=key.encode()), lane=lane)
+
+
+def test_who_has_no_key_may_always_start_and_is_not_remembered() -> None:
+    order, free = Order(), of("")
+    assert order.join(free)
+    assert (order.started(free), order.left(free), len(order)) == (None, None, 0)
+
+
+def test_of_one_key_the_next_may_start_once_the_one_before_has() -> None:
+    order, first, second, third = Order(), of("k"), of("k"), of("k")
+    assert [order.join(each) for each in (first, second, third)] == [True, False, False]
+    assert order.started(first) is second
+    assert order.started(second) is third
+    assert order.started(third) is None
+    assert len(order) == 0
+
+
+def test_keys_and_lanes_do_not_wait_for_one_another() -> None:
+    order = Order()
+    assert all(order.join(each) for each in (of("k"), of("other"), of("k", lane="bulk")))
+
+
+def test_who_leaves_from_the_middle_lets_nobody_start_and_who_leaves_first_the_next() -> None:
+    order, first, second, third = Order(), of("k"), of("k"), of("k")
+    for each in (first, second, third):
+        order.join(each)
+    assert order.left(second) is None
+    assert order.left(first) is third
+    assert order.left(first) is None
+    assert order.left(third) is None
+
+
+def test_who_has_started_has_left() -> None:
+    order, first, second = Order(), of("k"), of("k")
+    order.join(first)
+    order.join(second)
+    order.started(first)
+    assert order.left(first) is None
+    assert order.started(first) is None
+
+
+@pytest.mark.parametrize("lane", ["serial", "standard"])
+def test_in_a_serial_lane_the_next_may_start_when_the_one_before_has_its_outcome(lane: str) -> None:
+    order, first, second = Order(["serial"]), of("k", lane), of("k", lane)
+    order.join(first)
+    order.join(second)
+    assert order.started(first) is (second if lane == "standard" else None)
+    assert order.left(first) is (second if lane == "serial" else None)
+
+
+def test_all_can_be_forgotten() -> None:
+    order = Order()
+    order.join(of("k"))
+    order.clear()
+    assert order.join(of("k"))
+
+
+def test_who_must_start_before_one_of_a_key_can_be_asked() -> None:
+    order, first, second, third = Order(), of("k"), of("k"), of("k")
+    for each in (first, second, third):
+        order.join(each)
+    assert [order.before(each) for each in (first, second, third)] == [[], [first], [first, second]]
+    order.started(first)
+    assert [order.before(each) for each in (first, third)] == [[], [second]]
+    assert [order.before(each) for each in (of(""), of("other"))] == [[], []]
+
+
+def test_who_is_turned_back_stands_where_it_stood_whatever_the_order_of_coming_back() -> None:
+    for back in ((0, 1), (1, 0)):
+        order, three = Order(), [of("k") for _ in range(3)]
+        for each in three:
+            order.join(each)
+        first, second, third = three
+        assert (order.started(first), order.started(second)) == (second, third)
+        assert [order.turned_back(three[place]) for place in back] == (
+            [third, None] if back[0] == 0 else [third, second]
+        )
+        assert [order.must_wait(each) for each in three] == [False, True, True]
+        assert order.started(first) is second
+        assert order.started(second) is third
+        assert order.started(third) is None
+        assert len(order) == 0
+
+
+def test_who_is_turned_back_with_nobody_behind_it_is_the_first() -> None:
+    order, only = Order(), of("k")
+    order.join(only)
+    assert order.started(only) is None
+    assert not order.must_wait(only)
+    assert order.turned_back(only) is None
+    assert not order.must_wait(only)
+    assert order.left(only) is None
+    assert len(order) == 0
+
+
+def test_who_has_no_key_or_has_never_left_its_place_is_turned_back_to_no_other() -> None:
+    order, free, first, second = Order(["serial"]), of(""), of("k", lane="serial"), of("k", lane="serial")
+    assert (order.turned_back(free), order.must_wait(free), len(order)) == (None, False, 0)
+    for each in (first, second):
+        order.join(each)
+    order.started(first)
+    assert order.turned_back(first) is None
+    assert [order.must_wait(each) for each in (first, second)] == [False, True]

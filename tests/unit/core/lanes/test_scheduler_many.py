@@ -1,0 +1,143 @@
+"""Thousands of limits, most of them invented by producers: which are forgotten, and what a request costs meanwhile."""
+
+import gc
+import sys
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from broker.core.answers.verdict import Meaning
+from broker.core.bounds import LIMITS_LOOKED_AT, LIMITS_MAX, LIMITS_RESTING_MAX
+from broker.core.budget.budget import Budget, LimitSettings
+from broker.core.lanes.scheduler import Limits
+from tests.unit.core.desks import all_called, enqueued, limits
+from tests.unit.core.specimens import budget, verdict
+
+OBJECTS_MAX = 110
+"""Of one limit with a call in flight: a collection walks two thousand of them in about a tenth of a second."""
+
+
+def _made(name: str, now_ms: int) -> Budget:
+    return Budget(LimitSettings(name, 60_000, None, named=name == "named"), now_ms, None)
+
+
+def _invent(made: Limits, number: int) -> None:
+    for each in range(number):
+        made.desk(f"invented-{each}", 0)
+
+
+def test_a_limit_of_the_settings_is_never_forgotten_for_invented_ones() -> None:
+    made = limits(_made)
+    paused = made.desk("named", 0)
+    paused.budget.pause_until(60_000)
+    _invent(made, 3 * LIMITS_MAX)
+    assert made.desks()["named"] is paused
+    assert len(made.desks()) == LIMITS_MAX
+
+
+def _tripped(budget: Budget) -> None:
+    for _ in range(3):
+        budget.breaker.heard(Meaning.UPSTREAM_ERROR, 0, None)
+
+
+def _indebted(budget: Budget) -> None:
+    budget.reserve(1, 60_000, 0)
+    budget.answered(1, 0, verdict())
+
+
+@pytest.mark.parametrize("troubled", [lambda budget: budget.pause_until(60_000), _tripped, _indebted])
+def test_a_limit_at_which_a_call_must_wait_outlasts_those_at_which_none_must(
+    troubled: Callable[[Budget], None],
+) -> None:
+    made = limits(_made)
+    desk = made.desk("troubled", 0)
+    troubled(desk.budget)
+    _invent(made, 2 * LIMITS_MAX)
+    assert made.desks()["troubled"] is desk
+
+
+def test_a_failure_or_two_keep_no_limit() -> None:
+    made = limits(_made)
+    for number in range(LIMITS_MAX):
+        breaker = made.desk(f"failed-{number}", 0).budget.breaker
+        breaker.heard(Meaning.UPSTREAM_ERROR, 0, None)
+        breaker.heard(Meaning.UPSTREAM_ERROR, 0, None)
+    _invent(made, 2 * LIMITS_MAX)
+    assert len(made.desks()) == LIMITS_MAX
+    assert not any(name.startswith("failed-") for name in made.desks())
+
+
+def test_even_those_are_forgotten_above_a_bound() -> None:
+    made = limits(_made)
+    for number in range(LIMITS_RESTING_MAX + 100):
+        made.desk(f"paused-{number}", 0).budget.pause_until(60_000)
+    assert len(made.desks()) == LIMITS_RESTING_MAX
+
+
+def test_those_in_need_are_passed_over_and_the_next_ones_are_forgotten_for_them() -> None:
+    made = limits(_made)
+    for number in range(3 * LIMITS_LOOKED_AT):
+        enqueued(made, f"needed-{number}")
+    _invent(made, 2 * LIMITS_MAX)
+    assert len(made.desks()) == LIMITS_MAX
+    assert sum(name.startswith("needed-") for name in made.desks()) == 3 * LIMITS_LOOKED_AT
+
+
+def _steps(act: Callable[[], object]) -> int:
+    """How many functions of ours are called meanwhile."""
+    counted = count()
+    sys.setprofile(lambda _frame, event, _arg: next(counted) if event == "call" else None)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return next(counted)
+
+
+@pytest.mark.interpreted
+def test_a_request_costs_as_much_beside_a_thousand_idle_limits_as_alone() -> None:
+    def served(idle: int) -> int:
+        made = limits(budget)
+        for number in range(idle):
+            enqueued(made, f"idle-{number}")
+            assert len(all_called(made)) == 1
+        all_called(made)
+
+        def once() -> None:
+            enqueued(made, "used")
+            all_called(made)
+            made.out_of_reach(10_000)
+
+        once()
+        return _steps(once)
+
+    assert served(LIMITS_MAX - 10) <= served(1) + 40
+
+
+@pytest.mark.interpreted
+def test_a_line_of_the_ledger_looks_at_the_levels_that_it_says_alone() -> None:
+    made = limits(budget)
+    for number in range(500):
+        made.desk(f"m-{number}", 0)
+    few, all_ = _steps(lambda: made.checkpoints(0, 490, 20)), _steps(lambda: made.checkpoints(0))
+    assert few < all_ // 10
+    assert [each.limit for each in made.checkpoints(0, 490, 20)] == [f"m-{each % 500}" for each in range(490, 510)]
+
+
+@pytest.mark.interpreted
+def test_a_limit_that_was_used_once_holds_few_objects_for_a_collection_of_garbage_to_walk() -> None:
+    made = limits(budget)
+
+    def used(number: int) -> None:
+        enqueued(made, f"m-{number}")
+        assert len(all_called(made)) == 1
+        all_called(made)
+
+    used(0)
+    gc.collect()
+    before = len(gc.get_objects())
+    for number in range(1, 101):
+        used(number)
+    gc.collect()
+    assert (len(gc.get_objects()) - before) // 100 <= OBJECTS_MAX

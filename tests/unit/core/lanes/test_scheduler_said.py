@@ -1,0 +1,48 @@
+"""A limit that refusals alone have stated, and a request that is larger: the others go on."""
+
+import pytest
+
+from broker.core.answers.verdict import Answer, judge
+from broker.core.commands import Park
+from broker.core.lanes.lanes import LaneRule
+from tests.unit.core.shell import Shell, leading
+from tests.unit.core.specimens import FAR_MS, HOUR_MS, candidate, place
+
+
+def told_of(unit: str, shell: Shell | None = None, due_ms: int = FAR_MS) -> Shell:
+    """A leader whose server has once refused a call for a limit of 10,000 tokens, of which 1,000 are left."""
+    shell = shell or leading()
+    text = (
+        f"Rate limit reached for m in organization o on tokens per {unit}: Limit 10000, Used 9000, Requested 2000. "
+        "Please try again in 1s."
+    )
+    first = shell.take(candidate("first", charge=2_000, deadline_ms=due_ms))
+    shell.answer(first, judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, text)))
+    shell.wait(5_000)
+    return shell
+
+
+@pytest.mark.parametrize("unit", ["min", "day"])
+def test_a_request_larger_than_it_is_called_and_the_others_wait_for_that_answer_alone(unit: str) -> None:
+    """Before: it waited until such a limit was full, of a day for a day, and with it every other request."""
+    shell = told_of(unit)
+    large = shell.take(candidate("large", charge=20_000), partition=place("urgent"))
+    small = [shell.take(candidate(f"small {number}", charge=10), partition=place("urgent")) for number in range(3)]
+    shell.wait(60_000)
+    assert large in shell.calls
+    text = f"Request too large for m in organization o on tokens per {unit}: Limit 10000, Requested 20000."
+    shell.answer(large, judge(Answer(429, {}, "rate_limit_exceeded", "tokens", None, text)))
+    shell.wait(60_000)
+    assert all(number in shell.calls for number in small)
+
+
+def test_what_crowds_a_lane_behind_its_head_is_parked_or_called_and_not_failed_before_its_deadline() -> None:
+    """Before: those of 10 tokens were Failed at once, for the head needs 1,000 more of a day than are left."""
+    tiny = (LaneRule("standard", 1, 0, 0, 10, 1 << 20),)
+    shell = told_of("day", Shell(lanes=tiny).lead(), due_ms=HOUR_MS // 2)
+    small = [shell.take(candidate(f"small {number}", charge=10, deadline_ms=HOUR_MS)) for number in range(9)]
+    shell.commit()
+    settled = {each.number: type(each.decision) for each in shell.commit().settlements}
+    assert settled == dict.fromkeys(small[4:], Park)
+    shell.wait(HOUR_MS // 2)
+    assert [*shell.calls] == small[:4], "the head's time is over, and they fit"

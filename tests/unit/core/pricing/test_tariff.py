@@ -1,0 +1,203 @@
+from dataclasses import replace
+
+from broker.core.answers.rate_limit_headers import Metric, Reading
+from broker.core.answers.verdict import Meaning, Verdict
+from broker.core.pricing.law_identification import Remaining, Usage
+from broker.core.pricing.laws import Law, Prices, Size, prices
+from broker.core.pricing.tariff import Standing, Tariff
+from tests.unit.core.specimens import verdict
+
+CHAT, RESPONSES = "chat.completions", "responses"
+SIZE = Size(400, 1, 1, 0, 300, 107, function_tools=False, embedding_tokens=None)
+ASKED = prices(CHAT, SIZE)  # 401, 300, 102 and 107
+
+
+def by(law: Law, asked: Prices = ASKED) -> int:
+    return asked.tokens[asked.laws.index(law)]
+
+
+def answered(tariff: Tariff, attempt: int, remaining: int, *, asked: Prices = ASKED, output: int = 0) -> None:
+    now_ms = 1_000 * attempt
+    tariff.sent(attempt, asked, now_ms)
+    usage = Usage(107, output) if output else None
+    tariff.answered(attempt, Remaining(remaining, 60_000, 60_000), usage, now_ms + 500)
+
+
+def test_before_any_evidence_a_call_costs_what_the_dearest_law_says_and_at_least_what_the_cheapest_does() -> None:
+    assert Tariff().price(ASKED) == 401
+    assert Tariff().least(ASKED) == 102
+
+
+def test_an_answer_that_supports_a_law_changes_prices_and_the_version() -> None:
+    tariff = Tariff()
+    answered(tariff, 1, 60_000 - 300)
+    assert (tariff.price(ASKED), tariff.least(ASKED), tariff.version) == (300, 102, 1)
+    answered(tariff, 2, 60_000 - 300)
+    assert (tariff.price(ASKED), tariff.least(ASKED), tariff.version) == (300, 107, 1), "nothing was said of usage"
+
+
+def test_whenever_a_call_may_cost_less_or_more_at_least_there_are_other_doubts() -> None:
+    tariff = Tariff()
+    tariff.least(ASKED)
+    known = tariff.doubts
+    answered(tariff, 1, 60_000 - 300)
+    answered(tariff, 2, 60_000 - 300)
+    assert (tariff.least(ASKED), tariff.doubts > known) == (107, True)
+    known = tariff.doubts
+    answered(tariff, 3, 60_000 - 300)
+    assert tariff.doubts == known, "no law more was refuted"
+    tariff.least(prices(RESPONSES, SIZE))
+    assert tariff.doubts > known, "an endpoint that nobody has asked for before"
+
+
+def test_a_refusal_that_names_its_charge_says_whether_a_law_explains_it() -> None:
+    tariff = Tariff()
+    for attempt, (requested, explained) in enumerate(((None, True), (401, True), (5_000, False))):
+        tariff.sent(attempt, ASKED, 0)
+        assert tariff.refused(attempt, requested) is explained
+        assert tariff.price(ASKED) == 401
+
+
+def test_each_endpoint_has_its_own_law_and_their_calls_disturb_each_other() -> None:
+    tariff = Tariff()
+    other = prices(RESPONSES, SIZE)
+    answered(tariff, 1, 60_000 - 300)
+    answered(tariff, 2, 60_000 - by(Law.RESPONSES, other), asked=other)
+    assert tariff.laws() == {CHAT: Law.DOCUMENTED, RESPONSES: Law.RESPONSES}
+    version = tariff.version
+    for attempt in range(3, 23, 2):
+        answered(tariff, attempt, 20_000, asked=other)
+        answered(tariff, attempt + 1, 20_000 - 5_000)
+    assert tariff.laws() == {CHAT: Law.DOCUMENTED, RESPONSES: Law.RESPONSES}
+    assert tariff.version == version
+
+
+def test_a_successor_begins_with_the_laws_that_were_believed() -> None:
+    tariff = Tariff({CHAT: Law.DOCUMENTED, "embeddings": Law.USAGE})
+    assert tariff.price(ASKED) == 300
+    assert tariff.least(ASKED) == 102, "others may hold all the same"
+    assert tariff.laws() == {CHAT: Law.DOCUMENTED, "embeddings": Law.USAGE}
+    assert tariff.version == 0
+
+
+def test_a_law_that_nobody_doubts_is_not_handed_on() -> None:
+    tariff = Tariff()
+    flat = Prices.flat(400)
+    assert (tariff.price(flat), tariff.least(flat), tariff.laws()) == (400, 400, {})
+
+
+def test_usage_holds_the_output_of_calls_in_flight() -> None:
+    tariff = Tariff({CHAT: Law.USAGE})
+    assert (tariff.price(ASKED), tariff.outstanding()) == (107, 0)
+    answered(tariff, 1, 20_000, output=400)
+    assert (tariff.price(ASKED), tariff.version) == (507, 1)
+    tariff.sent(2, ASKED, 9_000)
+    tariff.sent(3, ASKED, 9_000)
+    assert tariff.outstanding() == 800
+    tariff.lost(2)
+    assert tariff.outstanding() == 400
+
+
+def test_other_laws_hold_nothing_for_outputs() -> None:
+    tariff = Tariff({CHAT: Law.DOCUMENTED})
+    answered(tariff, 1, 60_000 - 300, output=400)
+    tariff.sent(2, ASKED, 9_000)
+    assert (tariff.price(ASKED), tariff.outstanding(), tariff.version) == (300, 0, 0)
+
+
+def test_what_is_shown_of_a_law_is_its_support_and_its_median_error() -> None:
+    tariff = Tariff()
+    tariff.price(ASKED)
+    assert tariff.standings() == (Standing(CHAT, None, False, 0, None, (), 0),)
+    answered(tariff, 1, 60_000 - 300)
+    tariff.sent(2, ASKED, 2_000)
+    tariff.refused(2, 305)
+    assert tariff.standings() == (Standing(CHAT, Law.DOCUMENTED, True, 2, -5, (0, -5), 2, 300),), (
+        "the refused one took nothing"
+    )
+
+
+def heard(tariff: Tariff, verdict: Verdict) -> tuple[int | None, bool]:
+    tariff.sent(1, ASKED, 0)
+    return tariff.heard(1, verdict, None, 500)
+
+
+def test_a_good_answer_says_what_remained_and_a_failed_one_nothing() -> None:
+    tariff = Tariff()
+    assert heard(tariff, verdict(Meaning.UPSTREAM_ERROR, remaining=60_000 - 300)) == (None, True)
+    assert tariff.price(ASKED) == 401
+    assert heard(tariff, verdict()) == (None, True)
+    assert tariff.price(ASKED) == 401
+    assert heard(tariff, verdict(remaining=60_000 - 300)) == (None, True)
+    assert tariff.price(ASKED) == 300
+
+
+def test_a_refusal_names_a_charge_of_tokens_or_none() -> None:
+    assert heard(Tariff(), verdict(Meaning.RATE_LIMITED, requested=300)) == (300, True)
+    assert heard(Tariff(), verdict(Meaning.TOO_LARGE, requested=9_000)) == (9_000, False)
+    assert heard(Tariff(), verdict(Meaning.RATE_LIMITED, requested=1, metric=Metric.REQUESTS)) == (None, True)
+    assert heard(Tariff(), verdict(Meaning.RATE_LIMITED)) == (None, True)
+
+
+def test_headers_of_other_limits_alone_say_nothing_of_tokens() -> None:
+    requests = Reading(Metric.REQUESTS, 500, 499, 60_000)
+    tariff = Tariff()
+    assert heard(tariff, replace(verdict(), readings=(requests,))) == (None, True)
+    assert tariff.standings()[0].pieces == 0
+
+
+def test_headers_that_leave_out_the_period_are_read_by_the_last_that_told_it() -> None:
+    tariff = Tariff(period_ms=1)
+    for attempt, (now_ms, remaining, period_ms) in enumerate(((0, 20_000, 60_000), (1_000, 20_700, None)), start=1):
+        tariff.sent(attempt, ASKED, now_ms)
+        readings = (Reading(Metric.TOKENS, 60_000, remaining, period_ms),)
+        tariff.heard(attempt, replace(verdict(), readings=readings), None, now_ms + 500)
+    assert tariff.laws() == {CHAT: Law.DOCUMENTED}
+
+
+def test_what_calls_have_been_charged_is_reckoned_by_the_law_that_is_believed_now() -> None:
+    tariff = Tariff()
+    tariff.sent(1, ASKED, 0)
+    assert tariff.standings()[0].charged_tokens == 401, "the dearest, while nothing is known"
+    tariff.lost(1)
+    answered(tariff, 2, 60_000 - 300)
+    assert tariff.standings()[0].charged_tokens == 600, "what was lost may have been taken"
+    tariff.sent(3, ASKED, 9_000)
+    tariff.refused(3, None)
+    assert tariff.standings()[0].charged_tokens == 600
+
+
+def test_under_usage_what_an_answer_reports_is_what_its_call_was_charged() -> None:
+    tariff = Tariff({CHAT: Law.USAGE, RESPONSES: Law.USAGE})
+    tariff.sent(1, ASKED, 0)
+    tariff.answered(1, None, Usage(110, 40), 500)
+    tariff.sent(2, prices(RESPONSES, SIZE), 600)
+    tariff.answered(2, None, Usage(107, 500), 900)
+    assert {each.endpoint: each.charged_tokens for each in tariff.standings()} == {CHAT: 150, RESPONSES: 607}
+
+
+def test_only_an_endpoint_that_is_believed_to_settle_does() -> None:
+    tariff = Tariff({CHAT: Law.USAGE})
+    assert not tariff.settles(CHAT), "nobody has called it yet"
+    answered(tariff, 1, 20_000, output=400)
+    tariff.price(prices(RESPONSES, SIZE))
+    assert (tariff.settles(CHAT), tariff.settles(RESPONSES)) == (True, False)
+
+
+def test_headers_that_came_before_the_answer_speak_of_the_admission_alone() -> None:
+    tariff = Tariff()
+    level, now_ms = 20_000, 0
+    for attempt, output in enumerate((150, 400, 90, 700, 250, 330)):
+        tariff.sent(attempt, ASKED, now_ms)
+        level -= 107
+        fine = Verdict(Meaning.OK, False, None, (Reading(Metric.TOKENS, 60_000, level, 60_000),), None, False, "")
+        level, now_ms = level - output + 1_000, now_ms + 1_000
+        tariff.heard(attempt, replace(fine, early=True), Usage(107, output), now_ms)
+    (standing,) = tariff.standings()
+    assert (standing.law, standing.identified, set(standing.errors)) == (Law.USAGE, True, {0})
+
+
+def test_what_a_call_in_flight_took_at_least_is_told_until_its_answer_has_come() -> None:
+    tariff = Tariff()
+    tariff.sent(7, ASKED, 0)
+    assert tariff.least_of(7) == tariff.least(ASKED) == 102

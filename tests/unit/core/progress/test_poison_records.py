@@ -1,0 +1,261 @@
+"""Records that may have ended their reader, as the ledger tells."""
+
+import pytest
+
+from broker.core.bounds import CAUTIOUS_BATCH_MAX, DEATHS_IN_A_ROW_WITHIN_MS
+from broker.core.progress.poison_records import Caution, Deaths, Suspects
+from broker.core.ticket import LanePartition, Source
+
+FIRST, SECOND = Source(LanePartition("bulk", 0), 7), Source(LanePartition("bulk", 1), 3)
+PLAIN = Caution(100)
+
+
+class Story:
+    """The ledger of terms that follow each other, a second apart unless said otherwise."""
+
+    def __init__(self) -> None:
+        self.deaths = Deaths()
+        self.now_ms = 1_000_000
+
+    def term(self, owner: str, *named: str, stands: str = "t/0/5", after_ms: int = 1_000) -> None:
+        """A claim, and a line that names these."""
+        self.now_ms += after_ms
+        self.deaths.claimed(owner, [stands], self.now_ms)
+        self.deaths.stepped(owner, named, self.now_ms)
+
+    def terms(self, owners: str, *named: str) -> None:
+        for owner in owners:
+            self.term(owner, *named)
+
+    def line(self, owner: str, *named: str) -> None:
+        self.deaths.stepped(owner, named, self.now_ms)
+
+    def caution(self, partition: str = "t/0", until: int = 100) -> Caution | None:
+        return self.deaths.caution(partition, until)
+
+
+# ---------------------------------------------------------------------------------------------------- when to begin
+
+
+def test_the_second_death_in_a_row_calls_for_caution_everywhere() -> None:
+    story = Story()
+    story.terms("ab")
+    assert story.caution() is None, "one death"
+    story.term("b")
+    assert story.caution() is None, "an owner that claims again has not died"
+    story.term("c")
+    assert story.caution() == PLAIN
+    assert story.caution("t/1", 7) == Caution(7)
+
+
+def test_a_base_that_moved_leaves_the_row_as_it_is() -> None:
+    story = Story()
+    for offset, owner in enumerate("abc"):
+        story.term(owner, stands=f"t/0/{offset}")
+    assert story.caution() == PLAIN
+
+
+def test_deaths_far_apart_are_no_row() -> None:
+    story = Story()
+    story.terms("ab")
+    story.term("c", after_ms=DEATHS_IN_A_ROW_WITHIN_MS + 1)
+    assert story.caution() is None
+    story.term("d", after_ms=DEATHS_IN_A_ROW_WITHIN_MS)
+    assert story.caution() == PLAIN
+
+
+def test_a_term_that_left_in_peace_begins_a_new_row() -> None:
+    story = Story()
+    story.terms("abc")
+    story.deaths.left()
+    story.terms("de")
+    assert story.caution() is None
+    story.term("f")
+    assert story.caution() == PLAIN
+
+
+def test_a_term_that_has_left_does_not_count_as_dead() -> None:
+    story = Story()
+    story.terms("a")
+    story.term("b", "t/0/9")
+    story.deaths.left()
+    story.term("c")
+    assert story.caution() is None
+
+
+# ---------------------------------------------------------------------------------------------------- suspects
+
+
+def test_a_record_named_alone_when_a_term_dies_is_a_suspect_and_the_next_term_is_cautious_there() -> None:
+    story = Story()
+    story.term("a", "t/0/9")
+    story.term("b", "t/0/9")
+    assert story.caution() == Caution(100, {9: 1})
+    story.term("c")
+    assert story.caution() == Caution(100, {9: 2})
+    assert story.caution("t/1") == PLAIN
+
+
+def test_records_named_together_when_a_term_dies_are_a_crowd_and_none_is_convicted() -> None:
+    story = Story()
+    story.term("a", "t/0/9", "t/0/10", "t/1/3")
+    story.term("b", "t/0/10")
+    assert story.caution() == Caution(100, {}, frozenset({9, 10}))
+    story.term("c")
+    assert story.caution() == Caution(100, {10: 1}, frozenset({9, 10}))
+    assert story.caution("t/1") == Caution(100, {}, frozenset({3}))
+
+
+def test_a_record_that_was_struck_off_is_no_suspect_any_more() -> None:
+    story = Story()
+    story.term("a", "t/0/9")
+    story.term("b", "t/0/9", "t/0/10")
+    story.line("b", "t/0/10")
+    story.line("b")
+    assert story.caution() is None
+
+
+def test_a_record_that_was_struck_off_leaves_the_crowd() -> None:
+    story = Story()
+    story.term("a", "t/0/9", "t/0/10")
+    story.term("b", "t/0/9")
+    story.line("b", "t/0/10")
+    assert story.caution() == Caution(100, {}, frozenset({10}))
+
+
+def test_a_record_that_is_done_is_forgotten() -> None:
+    story = Story()
+    story.term("a", "t/0/9")
+    story.term("a", "t/0/8", "t/0/11", stands="t/0/9")
+    story.term("b", stands="t/0/9")
+    assert story.caution() == Caution(100, {}, frozenset({11}))
+    story.term("b", stands="t/0/12")
+    assert story.caution() is None
+
+
+def test_an_owner_that_claims_again_in_its_own_term_has_not_died_of_what_it_named() -> None:
+    story = Story()
+    story.term("a", "t/0/9")
+    story.term("a")
+    assert story.caution() is None
+
+
+def test_a_term_whose_claim_has_left_the_window_shows_in_its_lines() -> None:
+    story = Story()
+    story.line("a")
+    story.line("a", "t/0/9")
+    story.term("b")
+    assert story.caution() == Caution(100, {9: 1})
+
+
+def test_lines_of_another_owner_tell_of_a_death_where_no_claim_is_in_the_window() -> None:
+    story = Story()
+    story.term("a", "t/0/9")
+    story.line("b")
+    assert story.caution() == Caution(100, {9: 1})
+
+
+def test_an_owner_that_left_and_writes_again_can_die_again() -> None:
+    story = Story()
+    story.term("a")
+    story.deaths.left()
+    story.line("a", "t/0/9")
+    story.term("b")
+    assert story.caution() == Caution(100, {9: 1})
+
+
+def test_a_claim_says_nothing_of_a_partition_that_it_does_not_name() -> None:
+    story = Story()
+    story.term("a", "t/1/0")
+    story.term("b", stands="t/0/5")
+    assert story.caution("t/1") == Caution(100, {0: 1})
+
+
+def test_caution_reaches_every_suspect_however_far_it_stands() -> None:
+    story = Story()
+    story.term("a", "t/0/300")
+    story.term("b")
+    assert story.caution() == Caution(301, {300: 1})
+
+
+# ---------------------------------------------------------------------------------------------------- how it is read
+
+
+@pytest.mark.parametrize(
+    ("count", "decode", "take"), [(0, True, True), (1, True, True), (2, False, True), (3, False, False)]
+)
+def test_after_two_deaths_a_record_is_not_decoded_and_after_three_it_is_not_taken(
+    count: int,
+    decode: bool,  # noqa: FBT001 — the row of a table
+    take: bool,  # noqa: FBT001 — the same
+) -> None:
+    read = Caution(100, {9: count} if count else {})
+    assert (read.may_decode(9), read.may_take(9)) == (decode, take)
+    assert (read.may_decode(8), read.may_take(8)) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("caution", "offset", "most"),
+    [
+        (PLAIN, 10, CAUTIOUS_BATCH_MAX),
+        (PLAIN, 70, 30),
+        (PLAIN, 99, 1),
+        (Caution(100, {20: 1}), 10, 10),
+        (Caution(100, {20: 1}), 20, 1),
+        (Caution(100, {20: 1}), 21, CAUTIOUS_BATCH_MAX),
+        (Caution(100, {}, frozenset({20, 21})), 20, 1),
+        (Caution(100, {}, frozenset({20, 21})), 22, CAUTIOUS_BATCH_MAX),
+        (Caution(100, {20: 2}), 50, 1),
+        (Caution(100, {}, frozenset({20})), 20, 1),
+        (Caution(30, {40: 1}), 10, 20),
+    ],
+)
+def test_records_are_named_in_batches_but_suspects_and_what_stands_beside_a_deadly_one_alone(
+    caution: Caution, offset: int, most: int
+) -> None:
+    assert caution.batch_max(offset) == most
+
+
+# ---------------------------------------------------------------------------------------------------- our own
+
+
+def test_a_record_that_is_named_is_written_once_the_line_is_committed() -> None:
+    suspects = Suspects()
+    assert not suspects.due
+    suspects.name((FIRST,))
+    assert suspects.due
+    assert suspects.begin() == (FIRST,)
+    suspects.name((SECOND,))
+    suspects.end()
+    assert (suspects.is_written((FIRST,)), suspects.is_written((SECOND,)), suspects.due) == (True, False, True)
+    assert not suspects.are_read, "others are to be named"
+    suspects.name((FIRST,))
+    assert suspects.are_read
+    suspects.name(())
+    assert suspects.begin() == ()
+    assert not suspects.is_written(())
+    suspects.end()
+    assert (suspects.is_written(()), suspects.due, suspects.are_read) == (True, False, False)
+
+
+def test_in_doubt_no_record_is_named() -> None:
+    suspects = Suspects()
+    suspects.name((FIRST,))
+    suspects.begin()
+    suspects.end()
+    suspects.clear()
+    assert (suspects.begin(), suspects.due, suspects.is_written(())) == ((), False, True)
+
+
+def test_a_claim_needs_to_name_the_partitions_of_suspects_alone() -> None:
+    deaths = Deaths()
+    assert deaths.suspected == set()
+    deaths.claimed("a", ["t/0/1", "t/1/1"], 0)
+    deaths.stepped("a", ["t/0/5"], 0)
+    assert deaths.suspected == {"t/0"}, "should the term die now, that record is a suspect"
+    deaths.claimed("b", ["t/0/5"], 0)
+    deaths.stepped("b", ["t/1/7", "t/1/8"], 0)
+    deaths.claimed("c", [], 0)
+    assert deaths.suspected == {"t/0", "t/1"}
+    deaths.claimed("d", ["t/0/6"], 0)
+    assert deaths.suspected == {"t/1"}

@@ -1,0 +1,168 @@
+from dataclasses import replace
+
+from broker.core.answers.verdict import Meaning
+from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
+from broker.core.budget.breaker import Breaker
+from broker.core.requests.in_flight import Flights
+from tests.unit.core.specimens import budget, candidate, ticket
+
+WELL = Breaker()
+
+
+def flights(*, inflight_max: int = 10, held_bytes_max: int = 10 * CALL_RESERVE_BYTES) -> Flights:
+    return Flights(inflight_max=inflight_max, held_bytes_max=held_bytes_max)
+
+
+def test_a_call_pays_its_charge_and_reserves_its_weight_until_it_lands() -> None:
+    flying, mirror, made = flights(), budget(), ticket()
+    call = flying.start(made, mirror, 1_000, account=WELL)
+    assert (len(flying), flying.held_bytes, mirror.inflight) == (1, CALL_RESERVE_BYTES, 1)
+    flight = flying.land(call, 1_500)
+    assert (flight.ticket, flight.budget, flight.wanted) == (made, mirror, True)
+    assert (len(flying), flying.held_bytes) == (0, 0)
+
+
+def test_calls_are_numbered_once_and_for_all() -> None:
+    flying, mirror = flights(), budget()
+    calls = [flying.start(ticket(), mirror, 0, account=WELL) for _ in range(3)]
+    for call in calls:
+        flying.land(call, 1)
+    assert flying.start(ticket(), mirror, 2, account=WELL) not in calls
+
+
+def test_an_answer_weighs_what_it_weighs_until_it_is_let_go() -> None:
+    flying, mirror, made = flights(), budget(), ticket()
+    flying.land(flying.start(made, mirror, 0, account=WELL), 1)
+    flying.hold(made, 300)
+    assert flying.held_bytes == 300
+    flying.hold(made, 0)
+    flying.hold(made, 0)
+    assert flying.held_bytes == 0
+
+
+def test_the_count_of_calls_is_bounded() -> None:
+    flying, mirror = flights(inflight_max=2), budget()
+    first = flying.start(ticket(), mirror, 0, account=WELL)
+    assert flying.room()
+    flying.start(ticket(), mirror, 0, account=WELL)
+    assert not flying.room()
+    flying.land(first, 1)
+    assert flying.room()
+
+
+def test_a_share_of_the_places_is_left_to_others_and_one_may_always_be_taken() -> None:
+    flying, mirror = flights(inflight_max=4), budget()
+    for free in (True, True, False):
+        assert flying.room(500_000) is free
+        flying.start(ticket(), mirror, 0, account=WELL)
+    assert flying.room()
+    assert flights(inflight_max=1).room(900_000)
+
+
+def test_answers_that_wait_for_a_commit_take_room_from_calls() -> None:
+    flying, mirror, made = flights(held_bytes_max=2 * CALL_RESERVE_BYTES), budget(), ticket()
+    flying.land(flying.start(made, mirror, 0, account=WELL), 1)
+    flying.hold(made, CALL_RESERVE_BYTES + 1)
+    assert not flying.room()
+    flying.hold(made, CALL_RESERVE_BYTES)
+    assert flying.room()
+
+
+def test_a_call_that_nobody_waits_for_holds_no_bytes_but_its_place() -> None:
+    flying, mirror, made = flights(), budget(), ticket()
+    call = flying.start(made, mirror, 0, account=WELL)
+    assert flying.abandon(made) == call
+    assert (len(flying), flying.held_bytes) == (1, 0)
+    assert not flying.land(call, 5).wanted
+    assert (len(flying), flying.held_bytes) == (0, 0)
+
+
+def test_the_end_of_an_abandoned_call_leaves_the_ticket_s_next_one_alone() -> None:
+    flying, mirror, made = flights(), budget(), ticket()
+    old = flying.start(made, mirror, 0, account=WELL)
+    flying.abandon(made)
+    new = flying.start(made, mirror, 1, account=WELL)
+    flying.land(old, 2)
+    assert flying.held_bytes == CALL_RESERVE_BYTES
+    assert flying.land(new, 3).wanted
+
+
+def test_a_call_is_expected_to_take_as_long_as_the_longest_of_late() -> None:
+    flying, mirror = flights(), budget()
+    assert flying.expected_ms() == 0
+    flying.land(flying.start(ticket(), mirror, 0, account=WELL), 9_000)
+    for _ in range(CALLS_REMEMBERED - 1):
+        flying.land(flying.start(ticket(), mirror, 9_000, account=WELL), 9_100)
+    assert flying.expected_ms() == 9_000
+    flying.land(flying.start(ticket(), mirror, 9_100, account=WELL), 9_200)
+    assert flying.expected_ms() == 100
+
+
+def test_a_call_that_leaves_while_a_breaker_is_open_is_its_probe() -> None:
+    flying, mirror, account = flights(), budget(), Breaker()
+    free = flying.start(ticket(), mirror, 0, account=account)
+    account.trip(Meaning.QUOTA, 0, 0)
+    probe = flying.start(ticket(), mirror, 0, account=account)
+    assert account.may_call_at(0) is None
+    assert (flying.land(free, 1).probes, flying.land(probe, 1).probes) == ((), (account,))
+
+
+def test_whose_call_has_ended_is_told_also_where_nobody_waits_for_it() -> None:
+    told: list[str] = []
+    flying = Flights(inflight_max=10, held_bytes_max=1 << 30, landed=told.append)
+    made = ticket(candidate(tenant="acme"))
+    call = flying.start(made, budget(), 0, account=WELL)
+    flying.abandon(made)
+    assert not told
+    flying.land(call, 1)
+    assert told == ["acme"]
+
+
+def test_a_call_usually_takes_as_long_as_half_of_the_recent_ones() -> None:
+    flying, mirror = flights(), budget()
+    assert flying.usual_ms() is None
+    for took_ms in (9_000, 100, 300):
+        flying.land(flying.start(ticket(), mirror, 0, account=WELL), took_ms)
+    assert flying.usual_ms() == 300
+
+
+def test_so_many_calls_may_be_in_flight_as_there_are_places_beside_a_share_kept() -> None:
+    flying = flights(inflight_max=4)
+    assert (flying.most(), flying.most(500_000)) == (4, 2)
+
+
+def test_it_tells_what_is_in_flight_who_waits_for_it_and_who_has_paid() -> None:
+    flights = Flights(inflight_max=10, held_bytes_max=1 << 30)
+    one, other, mine, yours = ticket(), ticket(candidate("y")), budget(), budget("b")
+    call = flights.start(one, mine, 0, account=Breaker())
+    flights.start(other, yours, 0, account=Breaker())
+    assert flights.find(call).ticket is one
+    assert (flights.holds(call), flights.call_of(one), flights.wanted) == (True, call, 2)
+    assert (flights.paid_by(mine), flights.paid_by(yours), flights.paid_by(budget())) == (1, 1, 0)
+    flights.abandon(one)
+    assert (flights.call_of(one), flights.wanted, flights.paid_by(mine)) == (None, 1, 1)
+    flights.land(call, 1)
+    assert (flights.holds(call), flights.paid_by(mine)) == (False, 0)
+
+
+def test_a_call_that_waits_for_its_line_has_not_left_until_the_ledger_tells_of_it() -> None:
+    flying, mirror, written = flights(), budget(), [4]
+    never, once, waits, again = (ticket(candidate(name)) for name in ("never", "once", "waits", "again"))
+    once.calls = waits.calls = 1
+    again.calls = 2
+    for each in (waits, again):
+        flying.find(flying.start(each, mirror, 0, account=WELL)).line = 5
+    parked = ticket(replace(candidate("parked"), attempt=3))
+    parked.calls = 1
+    tickets = [never, once, waits, again, parked]
+
+    def left() -> dict[bytes, int]:
+        told = flying.have_left(tickets, lambda line: line <= written[0])
+        return {entry.identity.id_hash: entry.attempt for entry in told}
+
+    names = {each.candidate.identity.id_hash: each for each in tickets}
+    assert [(names[each], attempt) for each, attempt in left().items()] == [(once, 1), (again, 1), (parked, 3)]
+    written[0] = 5
+    assert left() == {
+        each.candidate.identity.id_hash: attempt for each, attempt in ((once, 1), (waits, 1), (again, 2), (parked, 3))
+    }

@@ -1,0 +1,393 @@
+from dataclasses import replace
+
+import pytest
+
+from broker.core.answers.verdict import Answer, Meaning, judge
+from broker.core.bounds import (
+    CRAMPED_BELOW,
+    HOLD_FIRST_MS,
+    HOLD_MAX_MS,
+    HOLD_MIN_MS,
+    HOLD_TROUBLE_AFTER_MS,
+    PARKS_AHEAD_MAX,
+    RETURN_BEFORE_DEADLINE_MS,
+)
+from broker.core.commands import Decision, Fail, Park
+from broker.core.lanes.lanes import LaneRule
+from broker.core.lanes.scheduler import Limits
+from broker.core.lanes.tenants import TenantRule, Tenants
+from broker.core.progress.offset_map import MAP_BYTES_MAX
+from broker.core.progress.partition_progress import PartitionProgress
+from broker.core.requests.in_flight import Flights
+from broker.core.requests.outbox import Outbox
+from broker.core.requests.parking import Holding
+from broker.core.requests.registry import Register
+from broker.core.requests.settling import Settling
+from broker.core.ticket import State, Ticket
+from tests.unit.core.specimens import HOUR_MS, budget, candidate, place, rules, ticket, verdict
+
+NOW = 100_000
+LANES = (LaneRule("urgent", 0, 0, 0, 10, 1_000), LaneRule("standard", 1, 0, 0, 10, 1_000))
+PACE_MS = 100  # of a charge of 100 tokens, by a limit of a thousand a second
+
+
+class Bench:
+    """Two lanes whose buffers hold ten, and whoever waits in them."""
+
+    def __init__(self, lanes: tuple[LaneRule, ...] = LANES, tenants: Tenants | None = None) -> None:
+        self.register = Register(lanes)
+        self.limits = Limits(lanes, budget, tenants)
+        self.outbox = Outbox()
+        flights = Flights(inflight_max=10, held_bytes_max=1 << 30)
+        self.settling = Settling(self.register, self.limits, flights, self.outbox, first_lane="urgent")
+        settings = rules(lanes=lanes, parked_bytes_max=900)
+        self.holding = Holding(self.register, self.limits, self.settling, settings, decided=self.outbox.__len__)
+        self._offset = 0
+
+    def line_up(self, count: int, limit: str = "shut", *, lane: str = "standard", **fields: int) -> list[Ticket]:
+        made = []
+        for _ in range(count):
+            size = fields.pop("size", 10)
+            content = candidate(limit=limit, **fields)  # type: ignore[arg-type]  # every field given is a whole number
+            one = ticket(content, lane=lane, offset=self._offset, size=size)
+            self._offset += 1
+            fields["size"] = size
+            self.register.add(one)
+            self.limits.enqueue(one, NOW)
+            made.append(one)
+        self.holding.look()
+        return made
+
+    def pause(self, limit: str = "shut", until_ms: int = HOUR_MS) -> None:
+        self.limits.desk(limit, NOW).budget.pause_until(until_ms)
+
+    def relieve(self, now_ms: int = NOW, *, may_park: bool = True) -> list[Decision]:
+        """What it decides now."""
+        before = set(self.outbox._waiting)
+        self.holding.relieve(now_ms, may_park=may_park)
+        return [each.decision for each in self.outbox._waiting.values() if each.ticket not in before]
+
+    def waiting(self, lane: str = "standard", limit: str = "shut") -> int:
+        return len(self.limits.desk(limit, NOW).lanes.queue(lane))
+
+
+def parks(decisions: list[Decision]) -> list[Park]:
+    assert all(isinstance(each, Park) for each in decisions)
+    return [each for each in decisions if isinstance(each, Park)]
+
+
+# Which limits are shut
+
+
+def test_half_a_buffer_stays_and_the_newest_of_the_rest_leave() -> None:
+    bench = Bench()
+    made = bench.line_up(8)
+    assert bench.relieve() == [], "nobody is shut out"
+    bench.pause()
+    bench.holding.look()
+    decided = parks(bench.relieve())
+    assert [each.state is State.SETTLED for each in made] == [False] * 5 + [True] * 3
+    assert {each.kind for each in decided} == {"rate_limited"}
+    assert bench.waiting() == 5
+
+
+def test_half_a_buffer_in_bytes_counts_as_well() -> None:
+    bench = Bench()
+    bench.line_up(4, size=240)
+    bench.pause()
+    assert len(bench.relieve()) == 2
+    assert bench.waiting() == 2
+
+
+def test_a_buffer_that_is_half_empty_is_nobodys_business() -> None:
+    bench = Bench()
+    bench.line_up(5)
+    bench.pause()
+    assert bench.relieve() == []
+
+
+def test_where_nobody_waits_a_full_buffer_is_full_of_those_who_are_served() -> None:
+    bench = Bench()
+    made = bench.line_up(8)
+    bench.pause()
+    for one in made:
+        bench.limits.withdraw(one, NOW)
+    assert bench.relieve() == []
+
+
+def test_a_pause_that_can_be_sat_out_parks_nobody() -> None:
+    bench = Bench()
+    bench.line_up(8)
+    bench.pause(until_ms=NOW + 60_000)
+    assert bench.relieve() == []
+    bench.pause(until_ms=NOW + 60_001)
+    bench.holding.look()
+    assert len(bench.relieve()) == 3
+
+
+def test_requests_of_other_limits_stay_and_those_of_all_shut_ones_share_the_half() -> None:
+    bench = Bench()
+    bench.line_up(4, "open")
+    bench.line_up(3, "shut")
+    bench.line_up(3, "closed")
+    for name in ("shut", "closed"):
+        bench.pause(name)
+    assert len(bench.relieve()) == 1
+    assert bench.waiting(limit="open") == 4
+    assert bench.waiting(limit="shut") + bench.waiting(limit="closed") == 5
+
+
+def test_each_lane_has_a_half_of_its_own() -> None:
+    bench = Bench()
+    bench.line_up(8, lane="urgent")
+    bench.line_up(5)
+    bench.pause()
+    bench.relieve()
+    assert (bench.waiting("urgent"), bench.waiting()) == (5, 5)
+
+
+def test_waiting_for_the_tokens_of_a_minute_shuts_nothing() -> None:
+    bench = Bench()
+    mirror = bench.limits.desk("shut", NOW).budget
+    mirror.reserve(1, 60_000, NOW)
+    bench.line_up(8)
+    assert bench.relieve() == []
+
+
+def test_a_limits_own_trouble_shuts_it_only_after_some_seconds() -> None:
+    bench = Bench()
+    bench.line_up(8)
+    bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.OVERLOADED, NOW, 500)
+    assert bench.relieve(NOW + HOLD_TROUBLE_AFTER_MS - 1) == []
+    bench.holding.look()
+    decided = parks(bench.relieve(NOW + HOLD_TROUBLE_AFTER_MS))
+    assert {each.kind for each in decided} == {"overloaded"}
+    assert min(each.not_before_ms for each in decided) == NOW + HOLD_TROUBLE_AFTER_MS + HOLD_FIRST_MS
+
+
+@pytest.mark.parametrize("meaning", [Meaning.QUOTA, Meaning.AUTH])
+def test_an_account_shuts_the_limits_that_blame_it_once_it_has_rested_as_long_as_a_retry_may_wait(
+    meaning: Meaning,
+) -> None:
+    bench = Bench()
+    bench.line_up(4, "shut")
+    bench.line_up(4, "open")
+    account, own = bench.limits.account, bench.limits.desk("shut", NOW).budget.breaker
+    account.heard("shut", own, verdict(meaning), NOW, probe=False)
+    bench.line_up(4, "shut")
+    assert bench.relieve(NOW + 59_999) == []
+    bench.holding.look()
+    decided = parks(bench.relieve(NOW + 60_000))
+    assert [each.kind for each in decided] == [meaning.value] * 3
+    assert bench.waiting(limit="open") == 4
+
+
+# When they come back
+
+
+def test_nobody_comes_back_before_the_limit_opens_and_then_one_after_the_other_at_its_pace() -> None:
+    bench = Bench()
+    bench.line_up(8)
+    bench.line_up(7, lane="urgent")
+    bench.pause()
+    decided = parks(bench.relieve())
+    back = sorted(each.not_before_ms - HOUR_MS for each in decided)
+    assert back == [0, 0, PACE_MS, PACE_MS, 2 * PACE_MS], (
+        "each lane by itself: the bulk of a backlog delays no urgent one"
+    )
+
+
+def test_who_comes_back_to_a_shut_limit_lines_up_behind_those_parked_before() -> None:
+    bench = Bench()
+    bench.line_up(8)
+    bench.pause()
+    bench.relieve()
+    bench.line_up(2)
+    later = parks(bench.relieve(NOW + 1))
+    assert [each.not_before_ms - HOUR_MS for each in later] == [3 * PACE_MS, 4 * PACE_MS]
+
+
+def test_turns_that_have_passed_are_forgotten() -> None:
+    bench = Bench()
+    for number in range(20):
+        name = f"limit-{number}"
+        bench.line_up(6, name)
+        bench.pause(name, NOW + 70_000)
+        bench.relieve()
+        for each in list(bench.register.tickets()):
+            bench.settling.withdraw(each, 0)
+            bench.register.remove(each)
+        del bench.limits.desks()[name]
+    assert len(bench.holding._back_ms) == 20
+    bench.line_up(6)
+    bench.pause(until_ms=2 * HOUR_MS)
+    bench.relieve(NOW + HOUR_MS)
+    assert len(bench.holding._back_ms) == 1
+
+
+def test_a_breaker_is_taken_to_stay_open_as_long_as_it_has_been() -> None:
+    for open_ms, wait_ms in ((20_000, 20_000), (600_000, 600_000), (5 * HOUR_MS, HOLD_MAX_MS)):
+        bench = Bench()
+        bench.line_up(6)
+        bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, 500)
+        (park,) = parks(bench.relieve(NOW + open_ms))
+        assert park.not_before_ms == NOW + open_ms + wait_ms
+
+
+def test_a_longer_rest_is_waited_for() -> None:
+    bench = Bench()
+    bench.line_up(6)
+    bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.OVERLOADED, NOW, 4 * HOUR_MS)
+    (park,) = parks(bench.relieve(NOW + HOLD_TROUBLE_AFTER_MS))
+    assert park.not_before_ms == NOW + 4 * HOUR_MS
+
+
+def test_a_guess_brings_a_request_back_before_its_deadline() -> None:
+    for left_ms, spare_ms in ((HOUR_MS, RETURN_BEFORE_DEADLINE_MS), (60_000, 30_000)):
+        bench = Bench()
+        now_ms = NOW + 5 * HOUR_MS
+        bench.line_up(6, deadline_ms=now_ms + left_ms)
+        bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, 8 * HOUR_MS)
+        (park,) = parks(bench.relieve(now_ms))
+        assert park.not_before_ms == now_ms + left_ms - spare_ms
+
+
+def test_who_could_only_come_back_at_once_stays() -> None:
+    bench = Bench()
+    bench.line_up(6, deadline_ms=NOW + 60_000 + 2 * HOLD_MIN_MS - 2)
+    bench.limits.desk("shut", NOW).budget.breaker.trip(Meaning.TIMEOUT, NOW, HOUR_MS)
+    assert bench.relieve(NOW + 60_000) == []
+
+
+def test_a_limit_is_not_shut_because_a_tenants_cap_is_reached() -> None:
+    bench = Bench(tenants=Tenants(others=TenantRule(inflight_max=1)))
+    bench.limits.tenants.called("", 1, NOW)
+    bench.line_up(8)
+    bench.pause()
+    assert bench.relieve() == []
+
+
+def test_a_limit_that_is_known_to_open_after_the_deadline_fails_the_request_now() -> None:
+    bench = Bench()
+    bench.line_up(5, deadline_ms=HOUR_MS - 1)
+    bench.line_up(1, deadline_ms=HOUR_MS)
+    bench.line_up(1, deadline_ms=HOUR_MS + 1)
+    bench.pause()
+    late, park = sorted(bench.relieve(), key=lambda each: isinstance(each, Park))
+    assert isinstance(late, Fail)
+    assert late.reason == "deadline_exceeded"
+    assert isinstance(park, Park)
+    assert park.not_before_ms == HOUR_MS, "not before it opens, however little time is left"
+
+
+def refused_for_a_day(bench: Bench, unit: str) -> None:
+    """A call is told of a limit of 3,000 a day, all of it used, and to try again in five minutes."""
+    desk = bench.limits.desk("shut", NOW).budget
+    desk.reserve(1, 2_000, NOW)
+    said = "Limit 3000, Used 3000. Please try again in 300s."
+    text = f"Rate limit reached for m in organization o on {unit} per day: {said}"
+    desk.answered(1, NOW, judge(Answer(429, {}, "rate_limit_exceeded", unit, None, text)))
+    assert desk.paused_until_ms == NOW + 300_000
+
+
+def test_a_limit_per_day_of_which_a_single_refusal_tells_fails_nothing_that_falls_due_before_it_opens() -> None:
+    bench = Bench()
+    refused_for_a_day(bench, "tokens")
+    bench.line_up(8, charge=2_000, deadline_ms=NOW + HOUR_MS)
+    back = [each.not_before_ms for each in parks(bench.relieve())]
+    assert back == [NOW + HOUR_MS - RETURN_BEFORE_DEADLINE_MS] * 3
+
+
+@pytest.mark.parametrize("unit", ["tokens", "requests"])
+def test_the_pause_of_the_same_refusal_lasts_whatever_comes_and_fails_what_falls_due_within_it(unit: str) -> None:
+    bench = Bench()
+    refused_for_a_day(bench, unit)
+    bench.line_up(6, charge=2_000, deadline_ms=NOW + 300_000)
+    (late,) = bench.relieve()
+    assert isinstance(late, Fail)
+    bench.line_up(1, charge=2_000, deadline_ms=NOW + 300_001)
+    (park,) = parks(bench.relieve())
+    assert park.not_before_ms == NOW + 300_000, "not within the pause, however little time is left"
+
+
+# Who stays
+
+
+def test_a_parking_costs_no_attempt_and_raises_the_number_every_time() -> None:
+    for attempt, calls, expected in ((0, 0, 0), (0, 2, 2), (1, 0, 1), (3, 0, 3), (3, 1, 3), (3, 2, 4)):
+        bench = Bench()
+        for each in bench.line_up(6, attempt=attempt):
+            each.calls, each.failures = calls, 1
+        bench.pause()
+        (park,) = parks(bench.relieve())
+        assert (park.attempts, park.failures) == (expected, 1)
+
+
+def test_nobody_leaves_a_serial_lane() -> None:
+    bench = Bench((LANES[0], replace(LANES[1], serial=True)))
+    bench.line_up(8)
+    bench.pause()
+    assert bench.relieve() == []
+
+
+def test_when_too_much_is_parked_already_everybody_stays() -> None:
+    bench = Bench()
+    bench.line_up(8)
+    bench.pause()
+    assert bench.relieve(may_park=False) == []
+
+
+def test_an_outcome_waits_behind_a_bounded_number_of_parkings() -> None:
+    bench = Bench((LANES[0], replace(LANES[1], buffer_max=2_000, buffer_bytes_max=1 << 30)))
+    bench.line_up(1_000 + PARKS_AHEAD_MAX + 7)
+    bench.pause()
+    assert len(bench.relieve()) == PARKS_AHEAD_MAX
+    assert bench.relieve() == []
+    bench.outbox._waiting.clear()
+    bench.holding.look(committed=True)
+    assert len(bench.relieve()) == 7
+
+
+# A partition whose map is nearly used up
+
+
+def cramped(bench: Bench) -> None:
+    """A partition in which the first of many open records is far behind the last one taken."""
+    progress = PartitionProgress(0)
+    for offset in (*range(600), 8 * MAP_BYTES_MAX - CRAMPED_BELOW):
+        progress.take(offset, 0)
+    assert 0 < progress.room() < CRAMPED_BELOW
+    bench.register.progress[place()] = progress
+
+
+def test_whoever_waits_in_vain_leaves_a_partition_whose_map_is_full() -> None:
+    bench = Bench()
+    cramped(bench)
+    bench.line_up(2)
+    bench.line_up(1, "open")
+    bench.line_up(1, lane="urgent")
+    asleep = bench.line_up(1)[0]
+    bench.limits.withdraw(asleep, 0)
+    bench.pause()
+    assert bench.relieve() == [], "looked at when a transaction is through"
+    bench.holding.look(committed=True)
+    assert len(parks(bench.relieve())) == 2
+    assert (bench.waiting(), bench.waiting("urgent"), bench.waiting(limit="open")) == (0, 1, 1)
+
+
+def test_a_partition_with_room_keeps_them() -> None:
+    bench = Bench()
+    bench.register.progress[place()] = PartitionProgress(0)
+    bench.line_up(3)
+    bench.pause()
+    bench.holding.look(committed=True)
+    assert bench.relieve() == []
+
+
+def test_a_full_partition_too_is_cleared_in_bounded_steps() -> None:
+    bench = Bench((LANES[0], replace(LANES[1], buffer_max=2_000, buffer_bytes_max=1 << 30)))
+    cramped(bench)
+    bench.line_up(PARKS_AHEAD_MAX + 5)
+    bench.pause()
+    bench.holding.look(committed=True)
+    assert len(bench.relieve()) == PARKS_AHEAD_MAX

@@ -1,0 +1,380 @@
+"""One attempt: the request goes out as it came, the answer is judged, weighed and kept, and nothing is too odd."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from broker.adapters.prometheus.meter import Meter
+from broker.clock import WallClock
+from broker.core.answers.base_url import Addressee
+from broker.core.answers.verdict import Meaning, Verdict
+from broker.core.commands import Call, Complete, Settlement
+from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
+from broker.ports import UpstreamReply
+from broker.service.calls.caller import USAGE_TOKENS_MAX, Calling, usage_of
+from broker.service.calls.foreign_server import Strangers
+from broker.service.calls.streaming import Streaming
+from broker.service.metrics.telemetry import SHAPES_SAID_MAX, Telemetry
+from broker.service.payloads import Cargo, Hold
+from broker.service.publishing.records import Publication
+from broker.service.publishing.reply_topics import Replies
+from broker.service.publishing.totals import Totals
+from broker.testing.kafka import KafkaLink, MemoryKafka
+from broker.testing.kafka_doors import MemoryChunks, MemoryReplyTopics
+from broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
+from schemas.chunk import Chunk
+from schemas.codec import decode_chunk, decode_request
+from schemas.delta import text_of
+from schemas.outcome import Usage
+from schemas.record import Record
+from tests.unit.service.publication_rig import NOW
+from tests.unit.service.rig import grants_of, proof_of, settings_of
+from tests.virtual_time import VIRTUAL_TIME
+
+pytestmark = VIRTUAL_TIME
+
+
+ASKED = Asked("chat.completions", {"model": "gpt-4o-mini"}, "lead-1", nth=1, number=1)
+
+
+class Rig:
+    def __init__(
+        self, said: Said | Silence | None = None, headers: tuple[tuple[str, bytes], ...] = (), **fields: Any
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.clock = WallClock(loop.time, lambda: datetime(2026, 12, 1, 9, tzinfo=UTC))
+        self.upstream = ScriptedUpstream(latency_s=2, script=lambda _: said)
+        self.hold, self.meter = Hold(), Meter()
+        self.kafka = MemoryKafka(self.clock.utc_ms)
+        self.kafka.create("chunks")
+        self.term: int | None = 7
+        log = MemoryChunks(KafkaLink(self.kafka), topic="chunks")
+        self.telemetry = Telemetry(self.meter, self.hold, self.clock)
+        streaming = Streaming(log, self.clock, lambda: self.term, contained=self.telemetry.contained)
+        self.strangers = Strangers(Addressee(proved=True), url="https://gw/v1")
+        self.calling = Calling(self.upstream, self.clock, self.telemetry, streaming, self.strangers)
+        shape = {"id": "lead-1", "body": {"model": "gpt-4o-mini", "messages": [], "seed": 7}} | fields
+        record = Record(None, json.dumps(shape).encode())
+        content = decode_request(record.value, headers)
+        at = self.clock.utc_now()
+        self.cargo = Cargo(Source(LanePartition("bulk", 0), 0), "t", record, content, at, at, self.clock.now_ms())
+        self.number = self.hold.stow(self.cargo)
+
+    async def call(self, calls: int = 1) -> tuple[Verdict, int]:
+        command = Call(CallNumber(calls), TicketNumber(1), 40, calls, repeated=False)
+        return await self.calling.call(command, self.cargo)
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        return [decode_chunk(each.record.value, each.record.headers) for each in self.kafka.committed("chunks")]
+
+    def outcome(self) -> Record:
+        """What publication makes of it."""
+        replies = Replies(MemoryReplyTopics(KafkaLink(self.kafka)), (), meter=Meter(), clock=self.clock)
+        publication = Publication(
+            settings_of(),
+            self.hold,
+            self.clock,
+            replies,
+            owner="me",
+            contained=self.telemetry.contained,
+            grants=grants_of(self.clock),
+            totals=Totals(),
+            proof=proof_of(self.clock),
+        )
+        (outgoing,) = publication._settled(Settlement(self.number, Complete()), 1, NOW)
+        return outgoing.record
+
+    def metric(self, name: str, labels: Mapping[str, str]) -> float:
+        return self.meter._registry.get_sample_value(name, dict(labels)) or 0.0
+
+
+async def test_the_request_goes_out_as_it_came_under_its_id() -> None:
+    rig = Rig()
+    await rig.call()
+    (asked,) = rig.upstream.asked
+    assert asked == Asked(
+        "chat.completions", {"model": "gpt-4o-mini", "messages": [], "seed": 7}, "lead-1", nth=1, number=1
+    )
+
+
+async def test_an_answer_is_kept_with_its_usage_and_its_times() -> None:
+    rig = Rig()
+    verdict, weight = await rig.call()
+    assert verdict.meaning is Meaning.OK
+    assert weight > len(json.dumps(rig.cargo.response))
+    assert rig.cargo.usage == Usage(input_tokens=10, output_tokens=5, total_tokens=15)
+    assert rig.cargo.finished_ms is not None
+    assert rig.cargo.called_ms is not None
+    assert rig.cargo.finished_ms - rig.cargo.called_ms == 2_000
+    assert (rig.cargo.calls, rig.cargo.charge) == (1, 40)
+
+
+async def test_a_second_attempt_keeps_the_time_of_the_first_and_forgets_its_error() -> None:
+    rig = Rig(Said(500, {"error": {"message": "no"}}))
+    await rig.call()
+    first_ms, error = rig.cargo.called_ms, rig.cargo.error
+    assert error is not None
+    assert error["status"] == 500
+    rig.upstream.script = None
+    await rig.call(2)
+    assert (rig.cargo.called_ms, rig.cargo.calls, rig.cargo.error) == (first_ms, 2, None)
+
+
+async def test_an_error_is_kept_for_the_outcome_and_weighs_nothing() -> None:
+    error = {"message": "Bad.", "type": "invalid_request_error", "param": "messages", "code": "bad"}
+    rig = Rig(Said(400, {"error": error}))
+    verdict, weight = await rig.call()
+    assert (verdict.meaning, weight) == (Meaning.REJECTED, 0)
+    assert rig.cargo.error == {"status": 400, **error}
+    assert rig.cargo.response is None
+
+
+async def test_an_error_object_is_small_text_whatever_came() -> None:
+    """It is published twice: in the outcome, and in a RetryableFailure beside a large request."""
+    odd = "\ud83d" + "x" * 50_000
+    rig = Rig(Said(400, {"error": {"message": odd, "type": odd, "param": odd, "code": {"deep": [odd]}}}))
+    await rig.call()
+    assert rig.cargo.error is not None
+    assert len(json.dumps(rig.cargo.error, ensure_ascii=False).encode()) < 4_000
+
+
+@pytest.mark.parametrize("body", ["<html>Sign in</html>", "", "[]", "{", "null", '{"usage": NaN}', "[" * 100_000])
+async def test_a_200_that_is_no_json_object_is_the_upstreams_trouble(body: str) -> None:
+    rig = Rig(Said(200, body))
+    verdict, weight = await rig.call()
+    assert (verdict.meaning, verdict.retryable, weight) == (Meaning.UPSTREAM_ERROR, True, 0)
+    assert rig.cargo.response is None
+
+
+@pytest.mark.parametrize(
+    ("body", "meaning"),
+    [
+        ({"error": {"message": "Provider disconnected", "code": 502}}, Meaning.UPSTREAM_ERROR),
+        (
+            {"object": "response", "status": "failed", "error": {"code": "rate_limit_exceeded", "message": "full"}},
+            Meaning.RATE_LIMITED,
+        ),
+    ],
+)
+async def test_an_error_inside_a_200_is_no_answer(body: Mapping[str, Any], meaning: Meaning) -> None:
+    rig = Rig(Said(200, body))
+    verdict, weight = await rig.call()
+    assert (verdict.meaning, weight) == (meaning, 0)
+    assert rig.cargo.response is None
+    assert rig.cargo.error is not None
+    assert (rig.cargo.error["status"], rig.cargo.error["message"]) == (200, body["error"]["message"])
+
+
+async def test_what_nobody_understands_is_logged_once_by_its_shape_and_never_by_its_text() -> None:
+    rig = Rig(Said(429, {"error": {"message": "my secret prompt", "code": "brand_new", "type": "my secret"}}))
+    with capture_logs() as logs:
+        for _ in range(3):
+            await rig.call()
+        rig.upstream.script = lambda _: Said(429, {"error": {"message": "my secret, longer", "code": "brand_new"}})
+        await rig.call()
+    (told,) = logs
+    assert told["event"] == "answer_not_understood"
+    assert (told["taken_for"], told["model"]) == ("rate_limited", "gpt-4o-mini")
+    assert told["shape"] == "HTTP 429, code brand_new, a text of 16 characters"
+    assert "secret" not in str(logs)
+
+
+async def test_no_more_shapes_are_remembered_than_a_bound() -> None:
+    rig = Rig()
+    with capture_logs() as logs:
+        for count in range(SHAPES_SAID_MAX + 5):
+            code = "".join(chr(ord("a") + int(digit)) for digit in str(count))
+            rig.upstream.script = lambda _, code=code: Said(429, {"error": {"message": "?", "code": code}})
+            await rig.call()
+    assert len(logs) == SHAPES_SAID_MAX
+
+
+@pytest.mark.parametrize("code", ["timeout", "connection"])
+async def test_no_answer_is_one_too(code: str) -> None:
+    rig = Rig(Silence(code))
+    verdict, _ = await rig.call()
+    assert verdict.meaning is Meaning(code)
+    assert rig.cargo.error is not None
+    assert rig.cargo.error["status"] is None
+
+
+async def test_half_a_surrogate_pair_in_an_answer_costs_one_character() -> None:
+    rig = Rig(Said(200, '{"choices": [{"text": "half \\ud83d, whole \\ud83d\\ude00, ü"}]}'))
+    verdict, weight = await rig.call()
+    assert verdict.meaning is Meaning.OK
+    value = json.loads(rig.outcome().value or b"")
+    assert value["response"] == {"choices": [{"text": "half ?, whole \U0001f600, ü"}]}
+    assert weight > 0
+
+
+@pytest.mark.parametrize("text", ["x" * 50_000, "ü" * 50_000, "世" * 50_000, "\\u4e16" * 50_000, "\\u0001" * 50_000])
+async def test_a_weight_is_never_below_what_is_published(text: str) -> None:
+    rig = Rig(Said(200, '{"choices": [{"text": "' + text + '"}]}'), metadata={"k": "ü" * 5_000})
+    _, weight = await rig.call()
+    assert rig.outcome().bytes_max <= weight
+
+
+async def test_what_was_called_is_counted() -> None:
+    rig = Rig(Said(429, {"error": {"message": "Rate limit", "code": "rate_limit_exceeded"}}))
+    rig.cargo.limit = "gpt-4o-mini"
+    await rig.call()
+    rig.upstream.script = None
+    await rig.call(2)
+    assert rig.metric("headrace_attempts_total", {"model": "gpt-4o-mini", "result": "rate_limited"}) == 1
+    assert rig.metric("headrace_attempts_total", {"model": "gpt-4o-mini", "result": "ok"}) == 1
+    assert rig.metric("headrace_throttles_total", {"model": "gpt-4o-mini", "limit": "unstated"}) == 1
+    assert rig.metric("headrace_usage_tokens_total", {"model": "gpt-4o-mini", "kind": "input"}) == 10
+    assert rig.metric("headrace_charge_tokens_total", {"model": "gpt-4o-mini", "lane": "bulk"}) == 40
+    assert rig.metric("headrace_upstream_seconds_sum", {"model": "gpt-4o-mini"}) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 4,
+                "total_tokens": 13,
+                "prompt_tokens_details": {"cached_tokens": 5},
+                "completion_tokens_details": {"reasoning_tokens": 2},
+            },
+            Usage(input_tokens=9, output_tokens=4, total_tokens=13, cached_tokens=5, reasoning_tokens=2),
+        ),
+        (
+            {
+                "input_tokens": 9,
+                "output_tokens": 4,
+                "total_tokens": 13,
+                "input_tokens_details": {"cached_tokens": 5},
+                "output_tokens_details": {"reasoning_tokens": 2},
+            },
+            Usage(input_tokens=9, output_tokens=4, total_tokens=13, cached_tokens=5, reasoning_tokens=2),
+        ),
+        ({"prompt_tokens": 8, "total_tokens": 8}, Usage(input_tokens=8, total_tokens=8)),
+        ({"prompt_tokens": 8, "completion_tokens": 1}, Usage(input_tokens=8, output_tokens=1, total_tokens=9)),
+        ({"prompt_tokens": -1, "completion_tokens": True, "total_tokens": "9"}, Usage()),
+        ({"prompt_tokens": 1.5, "prompt_tokens_details": [1]}, Usage()),
+        ({}, Usage()),
+        (None, None),
+        ([], None),
+        ("many", None),
+    ],
+)
+def test_usage_is_told_under_one_set_of_names(usage: object, expected: Usage | None) -> None:
+    assert usage_of({"usage": usage}) == expected
+
+
+def test_an_answer_without_usage_has_none() -> None:
+    assert usage_of({}) is None
+
+
+# ---------------------------------------------------------------------- streams
+
+
+async def test_without_a_stream_nothing_is_told() -> None:
+    rig = Rig()
+    await rig.call()
+    assert "stream" not in rig.upstream.asked[0].body
+    assert not rig.chunks
+
+
+async def test_a_stream_is_told_and_the_answer_is_kept_whole_with_its_usage() -> None:
+    rig = Rig(stream=True)
+    verdict, weight = await rig.call(2)
+    assert (verdict.meaning, weight > 0) == (Meaning.OK, True)
+    assert "".join(text_of(chunk.delta) for chunk in rig.chunks) == "Answer to lead-1."
+    assert [(chunk.id, chunk.term, chunk.attempt, chunk.seq) for chunk in rig.chunks] == [
+        ("lead-1", 7, 2, seq) for seq in range(len(rig.chunks))
+    ]
+    assert [chunk.final for chunk in rig.chunks] == [False] * (len(rig.chunks) - 1) + [True]
+    assert rig.cargo.usage == Usage(input_tokens=10, output_tokens=5, total_tokens=15)
+    assert rig.cargo.answer()["choices"]
+
+
+async def test_attempts_before_a_parking_and_the_run_are_in_the_number() -> None:
+    rig = Rig(stream=True, headers=(("headrace-attempt", b"4"), ("headrace-run", b"2")))
+    await rig.call()
+    assert {(chunk.run, chunk.attempt) for chunk in rig.chunks} == {(2, 4)}
+
+
+async def test_a_stream_that_is_cut_has_no_last_chunk_and_counts_as_a_connection_that_failed() -> None:
+    rig = Rig(Said(body=completion(ASKED), cut_after=2), stream=True)
+    verdict, weight = await rig.call()
+    assert (verdict.meaning, verdict.retryable, verdict.counts_as_attempt, weight) == (
+        Meaning.CONNECTION,
+        True,
+        True,
+        0,
+    )
+    assert rig.chunks
+    assert not any(chunk.final for chunk in rig.chunks)
+    assert rig.cargo.response is None
+    assert rig.metric("headrace_attempts_total", {"model": "gpt-4o-mini", "result": "connection"}) == 1
+
+
+async def test_an_error_in_a_stream_has_its_verdict_and_no_last_chunk() -> None:
+    error = {"message": "Overloaded.", "type": "server_error", "param": None, "code": "server_is_overloaded"}
+    rig = Rig(Said(body={"error": error}), stream=True)
+    verdict, _ = await rig.call()
+    assert verdict.meaning is Meaning.OVERLOADED
+    assert not rig.chunks
+
+
+async def test_nothing_is_told_of_a_call_that_was_cancelled() -> None:
+    rig = Rig(stream=True)
+    call = asyncio.create_task(rig.call())
+    await asyncio.sleep(0.45)  # the first word came at 0.4 s, the next comes at 0.8 s
+    call.cancel()
+    await asyncio.wait({call})
+    await asyncio.sleep(10)
+    assert [(chunk.seq, chunk.final) for chunk in rig.chunks] == [(0, False)]
+
+
+async def test_nothing_is_told_once_the_term_has_ended_but_the_answer_is_kept() -> None:
+    rig = Rig(stream=True)
+    call = asyncio.create_task(rig.call())
+    await asyncio.sleep(0.45)
+    rig.term = None
+    verdict, _ = await call
+    assert verdict.meaning is Meaning.OK
+    assert len(rig.chunks) == 1
+
+
+async def test_an_answer_too_large_for_any_outcome_ends_its_request_by_its_weight() -> None:
+    """It was paid for, and the next one would be as large."""
+    rig = Rig()
+
+    class TooLarge(ScriptedUpstream):
+        async def call(self, *asked: Any) -> UpstreamReply:
+            reply = await super().call(*asked)
+            return replace(reply, body=None, too_large=9_000_000)
+
+    rig.calling._upstream = TooLarge()
+    verdict, weight = await rig.call()
+    assert (verdict.meaning, weight, rig.cargo.response) == (Meaning.OK, 9_000_000, None)
+
+
+@pytest.mark.parametrize("tokens", [10**400, 10**12, USAGE_TOKENS_MAX + 1, -1, True, 1.5, "12", None, [], {}])
+def test_numbers_of_tokens_that_cannot_be_are_none(tokens: object) -> None:
+    """Sums, metrics and the charge law would carry them on: a metric takes no more than 308 digits."""
+    usage = usage_of({"usage": {"prompt_tokens": tokens, "completion_tokens": tokens, "total_tokens": tokens}})
+    assert usage == Usage()
+    details = {"prompt_tokens_details": {"cached_tokens": tokens}, "completion_tokens_details": tokens}
+    assert usage_of({"usage": details}) == Usage()
+
+
+async def test_a_large_answer_waits_as_json_and_is_published_whole() -> None:
+    body = completion(ASKED) | {"note": "x" * 100_000}
+    rig = Rig(Said(200, body))
+    _, weight = await rig.call()
+    assert isinstance(rig.cargo.response, bytes)
+    assert rig.cargo.answer() == body
+    assert len(rig.outcome().value or b"") <= weight

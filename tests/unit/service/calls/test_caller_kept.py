@@ -1,0 +1,104 @@
+"""What is kept of an attempt for its outcome: times, ids, usage, errors."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from broker.core.answers.verdict import Answer, Meaning
+from broker.ports import UpstreamReply
+from broker.service.calls.caller import USAGE_TOKENS_MAX, Calling, usage_of
+from broker.service.calls.streaming import Streaming
+from broker.testing.kafka import KafkaLink
+from broker.testing.kafka_doors import MemoryChunks
+from broker.testing.upstream import Asked, Said, ScriptedUpstream, completion
+from schemas.delta import Delta
+from schemas.outcome import Finish, Usage
+from tests.unit.service.calls.test_caller import ASKED, Rig
+from tests.virtual_time import VIRTUAL_TIME
+
+pytestmark = VIRTUAL_TIME
+
+
+async def test_an_answer_is_kept_with_the_time_it_came_and_how_it_ended() -> None:
+    rig = Rig()
+    begun = rig.clock.utc_now()
+    await rig.call()
+    assert rig.cargo.called_at == begun
+    assert rig.cargo.finished_at == rig.clock.utc_now()
+    assert rig.cargo.finished_at > begun
+    assert rig.cargo.finish is Finish.STOP
+
+
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [
+        ({"X-Request-Id": "req_1"}, "req_1"),
+        ({"x-request-id": "my secret prompt\n"}, None),
+        ({"x-request-id": ""}, None),
+        ({}, None),
+    ],
+)
+async def test_the_id_by_which_openai_finds_a_call_is_kept_if_it_is_a_word(
+    headers: Mapping[str, str], kept: str | None
+) -> None:
+    rig = Rig(Said(body=completion(ASKED), headers=headers))
+    await rig.call()
+    assert rig.cargo.upstream_request_id == kept
+
+
+def usage(**told: Any) -> Usage:
+    read = usage_of({"usage": told})
+    assert read is not None
+    return read
+
+
+def test_a_total_is_what_the_answer_says_or_else_the_sum() -> None:
+    assert usage(prompt_tokens=10, completion_tokens=5, total_tokens=17).total_tokens == 17
+    assert usage(prompt_tokens=10, completion_tokens=5).total_tokens == 15
+    assert usage(input_tokens=10, output_tokens=5, total_tokens=0).total_tokens == 15
+
+
+@pytest.mark.parametrize(("told", "kept"), [(1, 1), (USAGE_TOKENS_MAX, USAGE_TOKENS_MAX), (USAGE_TOKENS_MAX + 1, 0)])
+def test_a_number_of_tokens_is_believed_up_to_a_bound(told: int, kept: int) -> None:
+    assert usage(prompt_tokens=told).input_tokens == kept
+    assert usage(prompt_tokens=-told).input_tokens == 0
+
+
+class Odd(ScriptedUpstream):
+    """Answers with an error whose texts are long and no text."""
+
+    async def call(
+        self,
+        endpoint: str,
+        body: Mapping[str, object],
+        client_request_id: str,
+        on_delta: Callable[[Delta], None] | None = None,
+    ) -> UpstreamReply:
+        text = "\ud83d" + "x" * 5_000
+        return UpstreamReply(Answer(400, {}, text, text, text, text), None)
+
+
+async def test_the_texts_of_an_error_are_kept_to_their_bounds_and_as_text() -> None:
+    rig = Rig()
+    log = MemoryChunks(KafkaLink(rig.kafka), topic="chunks")
+    streaming = Streaming(log, rig.clock, lambda: None, contained=rig.telemetry.contained)
+    rig.calling = Calling(Odd(), rig.clock, rig.telemetry, streaming, rig.strangers)
+    verdict, _ = await rig.call()
+    assert verdict.meaning is Meaning.REJECTED
+    assert rig.cargo.error == {
+        "status": 400,
+        "message": "?" + "x" * 1_999,
+        **dict.fromkeys(("type", "param", "code"), "?" + "x" * 199),
+    }
+
+
+async def test_what_ends_a_streamed_call_is_what_is_raised() -> None:
+    rig = Rig(stream=True)
+
+    def broken(_: Asked) -> Said:
+        raise RuntimeError("a defect")
+
+    rig.upstream.script = broken
+    with pytest.raises(RuntimeError, match="a defect"):
+        await rig.call()

@@ -1,0 +1,88 @@
+"""A `Publication` on doubles: requests in, the records of their decisions out."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from broker.adapters.prometheus.meter import Meter
+from broker.clock import WallClock
+from broker.core.commands import (
+    Batch,
+    Decision,
+    Settlement,
+)
+from broker.core.ticket import LanePartition, Source
+from broker.ports import Outgoing
+from broker.service.containment import Containment
+from broker.service.payloads import Cargo, Hold
+from broker.service.publishing.records import Publication
+from broker.service.publishing.reply_topics import Replies
+from broker.service.publishing.totals import Totals
+from broker.settings.whole import Settings
+from broker.testing.kafka import KafkaLink, MemoryKafka
+from broker.testing.kafka_doors import MemoryReplyTopics
+from schemas.codec import (
+    decode_request,
+)
+from schemas.record import Record
+from tests.unit.service.rig import grants_of, proof_of, settings_of
+
+NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
+LANE = LanePartition("standard", 3)
+
+
+class Rig:
+    def __init__(self, **groups: Any) -> None:
+        self.settings: Settings = settings_of(**groups)
+        self.hold = Hold()
+        clock = WallClock(lambda: 100.0, lambda: NOW)
+        self.kafka = MemoryKafka(lambda: 0)
+        self.meter = Meter()
+        self.replies = Replies(
+            MemoryReplyTopics(KafkaLink(self.kafka)), self.settings.replies.allow, meter=self.meter, clock=clock
+        )
+        self.contained = Containment(self.meter, clock).contained
+        self.publication = Publication(
+            self.settings,
+            self.hold,
+            clock,
+            self.replies,
+            owner="me",
+            contained=self.contained,
+            grants=grants_of(clock),
+            totals=Totals(),
+            proof=proof_of(clock),
+        )
+
+    def cargo(
+        self, value: bytes | None, key: bytes | None = b"key", headers: tuple[tuple[str, bytes], ...] = ()
+    ) -> Cargo:
+        record = Record(key, value, headers)
+        at = NOW - timedelta(seconds=5)
+        cargo = Cargo(Source(LANE, 42), "t.requests.standard", record, decode_request(value, headers), at, at, 95_000)
+        self.hold.stow(cargo)
+        return cargo
+
+    def request(self, **fields: Any) -> Cargo:
+        shape = {"id": "lead-1", "tenant": "acme", "body": {"model": "gpt-4o-mini"}, "metadata": {"lead": 8}} | fields
+        cargo = self.cargo(json.dumps(shape).encode())
+        cargo.called_at, cargo.called_ms = NOW - timedelta(seconds=3), 97_000
+        cargo.finished_at, cargo.finished_ms = NOW - timedelta(seconds=1), 99_000
+        cargo.calls, cargo.charge = 2, 33
+        return cargo
+
+    def published(self, *decisions: Decision) -> list[Outgoing]:
+        """What the decisions write, one for each ticket from the first on; the ledger's line left out."""
+        numbers = list(self.hold.cargo)
+        settlements = tuple(Settlement(number, each) for number, each in zip(numbers, decisions, strict=True))
+        *outgoing, ledger = self.publication.records(replace(BATCH, settlements=settlements), 7)
+        assert ledger.topic == "t.ledger"
+        return outgoing
+
+
+BATCH = Batch(1, (), {}, (), (), ())
+
+
+def headers(outgoing: Outgoing) -> dict[str, str]:
+    return {name: value.decode() for name, value in outgoing.record.headers}

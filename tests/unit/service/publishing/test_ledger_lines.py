@@ -1,0 +1,130 @@
+"""What a leader writes into the ledger, its successor reads out of it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from broker.core.answers.rate_limit_headers import Metric
+from broker.core.budget.bucket_set import Level
+from broker.core.budget.budget import Checkpoint
+from broker.core.commands import Batch, SettledEntry, StartedEntry
+from broker.core.events import LedgerRead
+from broker.core.identity.dedupe import Awaited, Fate, Identity
+from broker.core.identity.pending_cancels import Cancel
+from broker.core.pricing.laws import Law
+from broker.service.intake.grants import GrantKey
+from broker.service.publishing.ledger_lines import claim_record, ledger_read, left_record, step_record
+from schemas import ledger
+from schemas.codec import decode_ledger, encode_ledger
+from schemas.ledger import LedgerKind
+
+NOW = datetime(2026, 12, 1, 9, 0, 0, 123_000, tzinfo=UTC)
+IDENTITY = Identity(b"i" * 16, 3, b"f" * 8)
+
+
+def read_back(batch: Batch) -> LedgerRead:
+    return ledger_read(decode_ledger(encode_ledger(step_record(batch, 7, "me", NOW))), 5)
+
+
+@pytest.mark.parametrize("fate", list(Fate))
+def test_every_fate_survives(fate: Fate) -> None:
+    batch = Batch(1, (), {}, (SettledEntry(IDENTITY, 2, fate),), (), ())
+    read = read_back(batch)
+    assert read.at_ms == 5
+    assert read.settled == [SettledEntry(IDENTITY, 2, fate)]
+
+
+def test_cancels_that_wait_survive() -> None:
+    waiting = (Cancel(b"i" * 16, 1_760_000_000_000), Cancel(b"j" * 16, 0), Cancel(b"i" * 16, 5, b"acme...."))
+    read = read_back(Batch(1, (), {}, (), (), (), waiting))
+    assert tuple(read.cancels) == waiting
+
+
+def test_copies_that_are_on_their_way_survive() -> None:
+    awaited = (
+        Awaited(IDENTITY, 1_800_000_000, "lead-1"),
+        Awaited(IDENTITY, 1 << 60, "", overdue=True),
+        Awaited(IDENTITY, -1, "lead-2", tenant_mark=b"acme...."),
+    )
+    read = read_back(Batch(1, (), {}, (), (), (), awaited=awaited))
+    told = [(each.identity.id_hash, each.identity.run, *each[1:]) for each in read.awaited]
+    assert told == [
+        (b"i" * 16, 3, 1_800_000_000, "lead-1", False, b""),
+        (b"i" * 16, 3, (1 << 40) - 1, "", True, b""),
+        (b"i" * 16, 3, 0, "lead-2", False, b"acme...."),
+    ]
+
+
+def test_attempts_begun_survive_but_for_the_content_nobody_asks_about() -> None:
+    batch = Batch(1, (), {}, (), (StartedEntry(IDENTITY, 2),), ())
+    read = read_back(batch)
+    assert [(each.identity.id_hash, each.identity.run, each.attempt) for each in read.started] == [(b"i" * 16, 3, 2)]
+    assert not read.ended
+
+
+def test_attempts_that_ended_survive() -> None:
+    read = read_back(Batch(1, (), {}, (), (), (), ended=(StartedEntry(IDENTITY, 2),)))
+    assert [(each.identity.id_hash, each.identity.run, each.attempt) for each in read.ended] == [(b"i" * 16, 3, 2)]
+    assert not read.started
+
+
+@pytest.mark.parametrize("attempt", [255, 256, 100_000])
+def test_an_attempt_beyond_the_wire_is_written_as_the_highest(attempt: int) -> None:
+    batch = Batch(1, (), {}, (SettledEntry(IDENTITY, attempt, Fate.PARKED),), (StartedEntry(IDENTITY, attempt),), ())
+    read = read_back(batch)
+    assert (read.settled[0].attempt, read.started[0].attempt) == (255, 255)
+
+
+def test_levels_survive_by_limit_at_the_wall_clock_of_their_writing() -> None:
+    tokens = Level(Metric.TOKENS, -5, 70, 1_000, 60_000)
+    requests = Level(Metric.REQUESTS, 3, 3, 500, 86_400_000)
+    one = Checkpoint("gpt-4o", 1, (tokens, requests), charged_last_minute=9, pause_ms=40, markup_ppm=1_200_000)
+    one = replace(one, borne_tokens=300, ceiling_tokens=700)
+    two = Checkpoint("gpt-5", 1, (tokens,), charged_last_minute=0, pause_ms=0, markup_ppm=1_000_000)
+    read = read_back(Batch(1, (), {}, (), (), (one, two)))
+    first, second = read.levels
+    assert (first.limit, second.limit) == ("gpt-4o", "gpt-5")
+    assert first.at_ms == int(NOW.timestamp() * 1_000)
+    assert [(level.metric, level.low, level.capacity, level.period_ms) for level in first.levels] == [
+        (Metric.TOKENS, -5, 1_000, 60_000),
+        (Metric.REQUESTS, 3, 500, 86_400_000),
+    ]
+    assert all(level.high == level.low for level in first.levels), "a successor believes the lower end"
+    assert (first.charged_last_minute, first.pause_ms, first.markup_ppm) == (9, 40, 1_200_000)
+    assert (first.borne_tokens, first.ceiling_tokens) == (300, 700)
+    assert (second.borne_tokens, second.ceiling_tokens) == (0, None)
+
+
+def test_laws_survive_and_those_of_a_newer_release_are_left_out() -> None:
+    tokens = Level(Metric.TOKENS, 5, 5, 1_000, 60_000)
+    laws = {"chat.completions": Law.CHAT_2025, "responses": Law.USAGE}
+    one = Checkpoint("gpt-4o", 1, (tokens,), charged_last_minute=0, pause_ms=0, markup_ppm=1_000_000, laws=laws)
+    assert read_back(Batch(1, (), {}, (), (), (one,))).levels[0].laws == laws
+    level = ledger.Level("m", "tokens", 5, 9, 60_000, NOW, laws={"responses": "by-the-moon", "embeddings": "usage"})
+    record = ledger.LedgerRecord(ledger.LedgerKind.STEP, 1, "me", levels=(level,))
+    assert ledger_read(decode_ledger(encode_ledger(record)), 5).levels[0].laws == {"embeddings": Law.USAGE}
+
+
+def test_a_term_begins_with_a_claim_and_ends_in_peace_with_left() -> None:
+    for record, kind in ((claim_record(4, "me"), LedgerKind.CLAIM), (left_record(4, "me"), LedgerKind.LEFT)):
+        line = decode_ledger(encode_ledger(record))
+        assert (line.kind, line.term, line.owner) == (kind, 4, "me")
+        read = ledger_read(line, 5)
+        assert (list(read.settled), list(read.started), list(read.levels)) == ([], [], [])
+        assert read.left is (kind is LedgerKind.LEFT)
+    assert not read_back(Batch(1, (), {}, (), (), ())).left
+
+
+def test_a_claim_says_the_key_of_grants_and_the_ids_of_topics() -> None:
+    line = decode_ledger(encode_ledger(claim_record(4, "me", topic_ids={"t": "id"}, key=GrantKey("a2V5", 7))))
+    assert (line.key, line.key_since_s, line.topics) == ("a2V5", 7, {"t": "id"})
+    assert claim_record(4, "me").topics == {}
+
+
+def test_only_a_step_names_a_record_that_is_about_to_be_read() -> None:
+    place = ("t.requests.bulk/0/7",)
+    batch = Batch(1, (), {}, (), (), ())
+    step = step_record(batch, 7, "me", NOW, suspects=place)
+    assert [ledger_read(line, 5).named for line in (step, claim_record(7, "me", place))] == [True, False]
+    assert not read_back(batch).named

@@ -1,0 +1,198 @@
+"""What an outcome says of its request: each field, whole and in fewer words."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from broker.core.commands import Fail
+from broker.core.requests.triage import CONFLICT
+from broker.core.ticket import Source
+from broker.service.payloads import Cargo
+from broker.service.publishing.outcomes import METADATA_BYTES_MAX, apart_hash, completed, failed, smallest, stunted
+from schemas.dead_letter import Origin
+from schemas.ids import id_hash, request_digest
+from schemas.outcome import Failed, Finish, Usage
+from schemas.record import Record
+from schemas.replay_codec import new_id_of
+from schemas.request_codec import DecodedRequest, Undecodable
+from tests.unit.service.publication_rig import NOW, Rig
+
+TERM = 7
+NO = Fail("rejected", "OpenAI refused it.")
+DIGEST = request_digest("chat.completions", {"model": "gpt-4o-mini"})
+
+
+def cargo_of(**fields: Any) -> Cargo:
+    """A replay that was parked twice, and has been called twice since."""
+    cargo = Rig().request(**fields)
+    assert isinstance(cargo.content, DecodedRequest)
+    cargo.content = replace(cargo.content, run=3, attempt=2)
+    return cargo
+
+
+def test_a_completed_one_says_all_there_is() -> None:
+    cargo = cargo_of()
+    cargo.response, cargo.finish, cargo.usage = {"model": "gpt-x", "choices": []}, Finish.STOP, Usage(total_tokens=3)
+    assert dict(completed(cargo, TERM)) == {
+        "id": "lead-1",
+        "run": 3,
+        "status": "completed",
+        "lane": "standard",
+        "tenant": "acme",
+        "endpoint": "chat.completions",
+        "request_digest": DIGEST,
+        "model": "gpt-x",
+        "response": {"model": "gpt-x", "choices": []},
+        "finish": Finish.STOP,
+        "usage": Usage(total_tokens=3),
+        "charge_tokens": 33,
+        "attempts": 3,
+        "term": TERM,
+        "metadata": {"lead": 8},
+        "timings": completed(cargo, TERM).timings,
+    }
+
+
+@pytest.mark.parametrize(("asked", "told"), [("gpt-4o-mini", "gpt-4o-mini"), (None, "")])
+def test_the_model_is_the_answers_else_the_requests_else_none(asked: str | None, told: str) -> None:
+    cargo = cargo_of(body={} if asked is None else {"model": asked})
+    cargo.response = {"choices": []}
+    assert completed(cargo, TERM).model == told
+    assert failed(cargo, NO, TERM).model == told
+
+
+def test_a_failed_one_says_all_there_is() -> None:
+    cargo = cargo_of()
+    cargo.error = {"status": 400}
+    told = failed(cargo, NO, TERM)
+    assert told == Failed(
+        id="lead-1",
+        run=3,
+        lane="standard",
+        tenant="acme",
+        endpoint="chat.completions",
+        request_digest=DIGEST,
+        model="gpt-4o-mini",
+        attempts=3,
+        term=TERM,
+        metadata={"lead": 8},
+        timings=told.timings,
+        reason="rejected",
+        message="OpenAI refused it.",
+        error={"status": 400},
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "metadata"), [(None, {"lead": 8}), (METADATA_BYTES_MAX, {"lead": 8}), (METADATA_BYTES_MAX + 1, {})]
+)
+def test_a_failed_one_repeats_the_metadata_of_a_small_record(size: int | None, metadata: dict[str, Any]) -> None:
+    cargo = cargo_of()
+    cargo.record = Record(None, None if size is None else b"x" * size, ())
+    assert failed(cargo, NO, TERM).metadata == metadata
+
+
+def test_a_record_that_is_no_request_says_what_could_be_read() -> None:
+    cargo = cargo_of()
+    cargo.content = Undecodable("No body.", "lead-1", run=3, tenant="acme", endpoint="responses", model="gpt-x")
+    told = failed(cargo, Fail("invalid_request", "No body."), TERM)
+    assert told == Failed(
+        id="lead-1",
+        run=3,
+        lane="standard",
+        tenant="acme",
+        endpoint="responses",
+        model="gpt-x",
+        term=TERM,
+        timings=told.timings,
+        reason="invalid_request",
+        message="No body.",
+    )
+
+
+def test_one_that_does_not_fit_says_so_and_whose_it_is() -> None:
+    assert stunted(completed(cargo_of(), TERM), 5_000_000) == Failed(
+        id="lead-1",
+        run=3,
+        lane="standard",
+        tenant="acme",
+        endpoint="chat.completions",
+        request_digest=DIGEST,
+        reason="too_large_for_topic",
+        message="The outcome weighs 5000000 bytes, more than the results topic takes.",
+        attempts=3,
+        term=TERM,
+    )
+
+
+def test_a_failed_one_keeps_its_reason_in_the_fewest_words() -> None:
+    told = failed(cargo_of(), Fail("rejected", "x" * 1_001), TERM)
+    small = Failed(
+        id="lead-1",
+        run=3,
+        lane="standard",
+        tenant="acme",
+        endpoint="chat.completions",
+        request_digest=DIGEST,
+        reason="rejected",
+        message="x" * 1_000,
+        attempts=3,
+        term=TERM,
+    )
+    assert smallest(told) == small
+    assert stunted(told, 1) == small
+
+
+def test_one_whose_id_is_anothers_fails_under_an_id_of_its_own_record() -> None:
+    cargo = cargo_of()
+    told = failed(cargo, CONFLICT, TERM)
+    own = new_id_of("lead-1", Origin(cargo.topic, cargo.source.partition.number, cargo.source.offset))
+    assert (told.id, told.run, told.submitted_id) == (own, 0, "lead-1")
+    assert (told.tenant, told.endpoint, told.request_digest) == ("acme", "chat.completions", DIGEST)
+    assert (told.reason, told.metadata, told.error) == ("id_conflict", {"lead": 8}, None)
+    assert apart_hash(cargo, 1) == id_hash(own)
+    again = failed(cargo, Fail("id_conflict", "No.", apart=2), TERM)
+    assert apart_hash(cargo, 2) == id_hash(again.id)
+    assert again.id not in {own, "lead-1"}
+    few = smallest(told)
+    assert (few.id, few.run, few.submitted_id, few.request_digest) == (own, 0, "lead-1", DIGEST)
+    cargo.source = Source(cargo.source.partition, cargo.source.offset + 1)
+    assert failed(cargo, CONFLICT, TERM).id != own, "each record has one of its own"
+
+
+def test_so_does_a_record_that_is_no_request() -> None:
+    cargo = cargo_of()
+    cargo.content = Undecodable("No body.", "lead-1", run=3, tenant="acme")
+    told = failed(cargo, CONFLICT, TERM)
+    assert (told.run, told.submitted_id, told.tenant, told.request_digest) == (0, "lead-1", "acme", None)
+    assert apart_hash(cargo, 1) == id_hash(told.id)
+    cargo.content = Undecodable("No id.")
+    place = Origin(cargo.topic, cargo.source.partition.number, cargo.source.offset)
+    assert apart_hash(cargo, 1) == id_hash(new_id_of("", place))
+
+
+def test_the_times_are_those_of_the_last_call() -> None:
+    cargo = cargo_of()
+    cargo.submitted_at = NOW - timedelta(seconds=9)
+    assert failed(cargo, NO, TERM).timings.model_dump() == {
+        "submitted_at": "2026-12-01T08:59:51.000Z",
+        "taken_at": "2026-12-01T08:59:55.000Z",
+        "called_at": "2026-12-01T08:59:57.000Z",
+        "finished_at": "2026-12-01T08:59:59.000Z",
+        "queue_ms": 2_000,
+        "upstream_ms": 2_000,
+    }
+
+
+@pytest.mark.parametrize(
+    ("called_ms", "finished_ms", "queue_ms"), [(None, 99_000, 4_000), (97_000, None, 2_000), (None, None, None)]
+)
+def test_what_was_never_called_waited_until_it_was_decided(
+    called_ms: int | None, finished_ms: int | None, queue_ms: int | None
+) -> None:
+    cargo = cargo_of()
+    cargo.called_ms, cargo.finished_ms = called_ms, finished_ms
+    told = failed(cargo, NO, TERM).timings
+    assert (told.queue_ms, told.upstream_ms) == (queue_ms, None)

@@ -1,0 +1,350 @@
+"""What stands in the records of a transaction, field by field: ledger line, copies, parked requests, dead letters."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from broker.clock import WallClock
+from broker.core.commands import Bury, Complete, Decision, Discard, Fail, Form, Park, SettledEntry, Settlement, Withdraw
+from broker.core.identity.dedupe import Fate, Identity, Overdue
+from broker.core.progress.partition_progress import PartitionProgress
+from broker.core.requests.triage import WITHDRAWN
+from broker.core.ticket import LanePartition, Source, TicketNumber
+from broker.ports import Outgoing
+from broker.service.intake.grants import GrantKey
+from broker.service.publishing.records import _IDS_SAID_EVERY_MS as SAID_EVERY_MS
+from broker.service.publishing.records import Publication
+from broker.service.publishing.totals import Totals
+from schemas import topics
+from schemas.codec import decode_dead_letter, decode_failure, decode_outcome
+from schemas.dead_letter import DeadLetter
+from schemas.ids import id_hash
+from schemas.ledger import LedgerKind, LedgerRecord, LedgerState
+from schemas.outcome import Failed, Outcome
+from schemas.record import Record
+from schemas.request_codec import DecodedRequest, Undecodable
+from tests.unit.core.specimens import identity
+from tests.unit.service.publication_rig import BATCH, NOW, Rig, headers
+from tests.unit.service.publishing.test_records import asked
+from tests.unit.service.rig import proof_of
+
+REPLIES = "crm.replies"
+KEY = GrantKey("c2VjcmV0", 5)
+IDS = {"t.requests.standard": "id-1"}
+
+
+class Granting:
+    """`Grants` that say what they were asked."""
+
+    def for_step(self) -> GrantKey:
+        return KEY
+
+    def grant(self, request_id: str, run: int) -> str:
+        return f"{request_id}#{run}"
+
+
+class Copying:
+    """`Replies` that serve one topic, which is in no trouble."""
+
+    def serves(self, topic: str | None) -> bool:
+        return topic == REPLIES
+
+    def hindrance(self, topic: str, record: Record, *, copied: bool = True) -> str:
+        assert (topic, record.bytes_max > 0) == (REPLIES, True)
+        return "" if copied else "refused the copy"
+
+
+class Bench(Rig):
+    def __init__(self, **groups: Any) -> None:
+        super().__init__(**groups)
+        self.loop_s = 100.0
+        self.told: list[BaseException] = []
+        clock = WallClock(lambda: self.loop_s, lambda: NOW)
+        replies, grants = Copying(), Granting()
+        self.publication = Publication(
+            self.settings,
+            self.hold,
+            clock,
+            replies,  # type: ignore[arg-type] # as far as it is asked
+            owner="me",
+            contained=self._contained,
+            grants=grants,  # type: ignore[arg-type] # same
+            totals=Totals(),
+            proof=proof_of(clock),
+        )
+
+    def _contained(self, step: str, error: BaseException | None = None, **_place: str | int | None) -> None:
+        assert error is not None, step
+        self.told.append(error)
+
+    def made(self, decision: Decision, form: Form = Form.WHOLE) -> list[Outgoing]:
+        """What one decision on the only cargo writes, in that form, with no exception contained."""
+        outgoing = self.contained_or_made(decision, form)
+        assert not self.told
+        return outgoing
+
+    def contained_or_made(self, decision: Decision, form: Form = Form.WHOLE) -> list[Outgoing]:
+        (number,) = self.hold.cargo
+        *outgoing, _ = self.publication.records(replace(BATCH, settlements=(Settlement(number, decision, form),)), 7)
+        return outgoing
+
+
+def outcome_of(outgoing: Outgoing) -> Outcome:
+    return decode_outcome(outgoing.record.value, outgoing.record.headers)
+
+
+def letter_of(outgoing: Outgoing) -> DeadLetter:
+    assert outgoing.topic == "t.dead-letters"
+    return decode_dead_letter(outgoing.record.key, outgoing.record.value, outgoing.record.headers)
+
+
+# ---------------------------------------------------------------------------------------------------- the ledger's line
+
+
+def test_before_the_first_batch_the_line_says_nothing() -> None:
+    assert Bench().publication.line == LedgerRecord(LedgerKind.STEP, 0, "me")
+
+
+def test_a_line_names_the_records_read_with_caution_and_the_key_of_grants() -> None:
+    bench = Bench()
+    bench.publication.records(replace(BATCH, suspects=(Source(LanePartition("bulk", 3), 42),)), 7)
+    line = bench.publication.line
+    assert (line.suspects, line.key, line.key_since_s) == (("t.requests.bulk/3/42",), *KEY)
+    assert (line.term, line.owner) == (7, "me")
+
+
+def test_the_ids_of_topics_are_said_with_all_partitions_and_again_now_and_then() -> None:
+    bench = Bench()
+    stored = {LanePartition("standard", number): PartitionProgress(5).store(1) for number in range(3)}
+    one = {place: stored[place] for place in list(stored)[:1]}
+
+    def said(offsets: Any, after_ms: int = 0) -> dict[str, str]:
+        bench.loop_s += after_ms / 1_000
+        bench.publication.records(replace(BATCH, offsets=offsets), 7)
+        return dict(bench.publication.line.topics)
+
+    bench.publication.begin(IDS)
+    assert [said(stored), said(stored), said(one)] == [IDS, {}, {}]
+    assert [said(stored, SAID_EVERY_MS - 1), said(one, 1), said(stored), said(stored)] == [{}, {}, IDS, {}]
+    bench.publication.begin(IDS)
+    assert said(stored) == IDS
+
+
+# ---------------------------------------------------------------------------------------------------- copies
+
+
+@pytest.mark.parametrize("asked_for", [REPLIES, "crm.elsewhere", None])
+def test_an_outcome_has_a_copy_where_its_request_asked_for_one_that_is_served(asked_for: str | None) -> None:
+    bench = Bench()
+    fields = {} if asked_for is None else {"reply_to": asked_for}
+    bench.request(**fields).response = {}
+    written = bench.made(Complete())
+    assert [each.topic for each in written] == ([REPLIES] if asked_for == REPLIES else []) + ["t.results"]
+    assert written[0].record == written[-1].record
+
+
+@pytest.mark.parametrize(("asked_for", "copies"), [(REPLIES, 1), ("crm.elsewhere", 0), (None, 0)])
+def test_so_has_that_of_a_record_that_is_no_request(asked_for: str | None, copies: int) -> None:
+    bench = Bench()
+    cargo = bench.request()
+    cargo.content = Undecodable("No body.", "lead-1", run=2, reply_to=asked_for)
+    assert [each.topic for each in bench.made(Fail("invalid_request", "No body."))].count(REPLIES) == copies
+
+
+def test_without_its_copy_an_outcome_says_why_in_each_kind() -> None:
+    for decision in (Complete(), Fail("rejected", "No.")):
+        bench = Bench()
+        bench.request(reply_to=REPLIES).response = {}
+        written = bench.made(decision, Form.UNCOPIED)
+        assert headers(written[0])["headrace-reply-dropped"] == f"{REPLIES} refused the copy"
+        assert REPLIES not in [each.topic for each in written]
+
+
+@pytest.mark.parametrize(
+    ("decision", "form", "found"),
+    [
+        (Complete(), Form.WHOLE, {REPLIES}),
+        (Fail("rejected", "No."), Form.WHOLE, {REPLIES}),
+        (Fail("rejected", "No."), Form.UNCOPIED, {REPLIES}),
+        (Fail("rejected", "No."), Form.SMALL, set()),
+        (Discard(returned=True), Form.WHOLE, {REPLIES}),
+        (Discard(), Form.WHOLE, set()),
+        (Bury("id_conflict", "Taken."), Form.WHOLE, set()),
+    ],
+)
+def test_the_topics_of_copies_are_known_before_the_transaction(decision: Decision, form: Form, found: set[str]) -> None:
+    bench = Bench()
+    bench.request(reply_to=REPLIES)
+    (number,) = bench.hold.cargo
+    batch = replace(BATCH, settlements=(Settlement(number, decision, form), Settlement(TicketNumber(9), Complete())))
+    assert bench.publication.reply_topics(batch) == found
+
+
+def test_a_withdrawal_has_no_copy_for_the_cancel_does_not_know_where() -> None:
+    bench = Bench()
+    asked(bench)
+    (outgoing,) = bench.made(Withdraw(2, 3, "Cancelled."))
+    assert outgoing.topic == "t.results"
+    expected = Failed(id="lead-1", run=2, reason="cancelled", message="Cancelled.", attempts=3, term=7)
+    assert outcome_of(outgoing) == expected
+
+
+@pytest.mark.parametrize(("overdue", "reason"), [(False, "cancelled"), (True, "deadline_exceeded")])
+def test_a_copy_that_comes_back_late_tells_the_topic_that_its_request_asked_for(overdue: bool, reason: str) -> None:  # noqa: FBT001 — the row of a table
+    bench = Bench()
+    bench.request(reply_to=REPLIES)
+    copy, *letters = bench.made(Discard(returned=True, overdue=overdue))
+    assert copy.topic == REPLIES
+    told = outcome_of(copy)
+    assert isinstance(told, Failed)
+    assert (told.id, told.reason, told.term) == ("lead-1", reason, 7)
+    assert overdue or told.message == WITHDRAWN
+    assert [letter_of(each).reason for each in letters] == ([reason] if overdue else [])
+
+
+def test_a_copy_that_comes_back_late_leaves_its_dead_letter_where_the_topic_refuses() -> None:
+    bench = Bench()
+    bench.request(reply_to=REPLIES)
+    assert bench.made(Discard(returned=True), Form.UNCOPIED) == []
+    (letter,) = bench.made(Discard(returned=True, overdue=True), Form.UNCOPIED)
+    assert letter_of(letter).reason == "deadline_exceeded"
+
+
+# ---------------------------------------------------------------------------------------------------- smaller forms
+
+
+def test_a_withdrawal_in_a_smaller_form_says_the_same() -> None:
+    bench = Bench()
+    asked(bench)
+    (whole,) = bench.made(Withdraw(2, 3, "Cancelled."))
+    (small,) = bench.made(Withdraw(2, 3, "Cancelled."), Form.SMALL)
+    assert outcome_of(small) == outcome_of(whole)
+
+
+def test_what_is_buried_in_a_smaller_form_leaves_one_letter_and_what_is_discarded_nothing() -> None:
+    bench = Bench()
+    bench.request()
+    (letter,) = bench.made(Bury("id_conflict", "Taken."), Form.SMALL)
+    assert (letter_of(letter).reason, letter_of(letter).value) == ("id_conflict", b"")
+    assert letter_of(letter).message == "Taken."
+    assert bench.made(Discard(returned=True, overdue=True), Form.SMALL) == []
+
+
+# ---------------------------------------------------------------------------------------------------- sizes
+
+
+def with_trace(results_bytes: int) -> tuple[Bench, Any]:
+    bench = Bench(topics={"results": {"max_message_bytes": results_bytes}})
+    trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    cargo = bench.cargo(b'{"id": "lead-1", "body": {"model": "m"}}', None, (("traceparent", trace),))
+    cargo.response = {"text": ""}
+    return bench, cargo
+
+
+def test_an_outcome_may_be_as_large_as_its_topic_takes_and_no_larger() -> None:
+    bench, cargo = with_trace(100_000)
+    (empty,) = bench.made(Complete())
+    room = bench.publication._results_max - empty.record.bytes_max
+    cargo.response = {"text": "x" * room}
+    (full,) = bench.made(Complete())
+    assert (full.record.bytes_max, outcome_of(full).status) == (bench.publication._results_max, "completed")
+    cargo.response = {"text": "x" * (room + 1)}
+    (short,) = bench.made(Complete())
+    assert outcome_of(short).status == "failed"
+    assert "traceparent" in headers(short)
+
+
+# ---------------------------------------------------------------------------------------------------- what is parked
+
+
+def test_a_parked_request_says_which_run_it_is_and_why_it_waits() -> None:
+    bench = Bench()
+    deadline = datetime(2026, 12, 2, 9, tzinfo=UTC)
+    cargo = bench.request(deadline=deadline.isoformat())
+    assert isinstance(cargo.content, DecodedRequest)
+    cargo.content = replace(cargo.content, run=3)
+    (outgoing,) = bench.made(Park("rate_limited", "Full.", 160_000, attempts=3, failures=1))
+    failure = decode_failure(outgoing.record.value, outgoing.record.headers)
+    assert (failure.run, failure.message, failure.lane) == (3, "Full.", "standard")
+    assert datetime.fromisoformat(failure.request["deadline"]) == deadline
+
+
+# ---------------------------------------------------------------------------------------------------- dead letters
+
+
+def test_a_dead_letter_says_run_and_calls_and_grants_the_next_run() -> None:
+    bench = Bench()
+    cargo = bench.request()
+    assert isinstance(cargo.content, DecodedRequest)
+    cargo.content = replace(cargo.content, run=3, attempt=2)
+    letter = letter_of(bench.made(Fail("rejected", "No."))[-1])
+    assert (letter.run, letter.attempts, letter.grant, letter.message) == (3, 3, "lead-1#4", "No.")
+    cargo.content, cargo.calls = Undecodable("No body.", "lead-1", run=3), 0
+    letter = letter_of(bench.made(Fail("invalid_request", "No."))[-1])
+    assert (letter.run, letter.attempts, letter.grant) == (3, 0, "lead-1#4")
+    cargo.content = Undecodable("No id.")
+    letter = letter_of(bench.made(Bury("undecodable", "No."))[-1])
+    assert (letter.run, letter.attempts, letter.grant) == (0, 0, None)
+
+
+def test_that_of_a_control_record_or_a_lost_range_is_of_no_run() -> None:
+    for lost in (False, True):
+        bench = Bench()
+        cargo = asked(bench)
+        cargo.content = None if lost else cargo.content
+        letter = letter_of(bench.made(Bury("undecodable", "No.", range(3, 7) if lost else None))[0])
+        assert (letter.run, letter.attempts, letter.grant) == (0, 0, None)
+
+
+def test_an_overdue_request_has_an_outcome_and_a_letter_by_its_id_alone() -> None:
+    bench = Bench()
+    overdue = Overdue(identity("lead-1", run=3), 2, 900, "lead-1")
+    outcome, letter, _ = bench.publication.records(replace(BATCH, overdue=(overdue,)), 7)
+    told = outcome_of(outcome)
+    assert isinstance(told, Failed)
+    assert (told.id, told.run, told.reason, told.attempts, told.term) == ("lead-1", 3, "deadline_exceeded", 2, 7)
+    assert told.message == "The request was parked, and had not come back long after its deadline."
+    read = letter_of(letter)
+    assert (read.reason, read.run, read.attempts, read.value) == ("deadline_exceeded", 3, 2, None)
+    assert str(read.origin) == f"{topics.failures_topic('t')}/-1/-1"
+    assert read.message == told.message
+
+
+# ---------------------------------------------------------------------------------------------------- what raises
+
+
+def test_what_our_own_code_cannot_write_is_named_and_forgotten_with_the_next_batch() -> None:
+    bench = Bench()
+    cargo = bench.request()
+    cargo.response = object()  # type: ignore[assignment] # a defect
+    written = bench.contained_or_made(Complete())
+    assert [each.topic for each in written] == ["t.results", "t.dead-letters"]
+    assert bench.publication.crashed == {TicketNumber(1)}
+    assert len(bench.told) == 1
+    cargo.response = json.dumps({"model": "m"}).encode()
+    assert [each.topic for each in bench.contained_or_made(Complete())] == ["t.results"]
+    assert not bench.publication.crashed
+
+
+def test_the_ledger_says_that_it_failed_and_of_all_others_what_was_decided() -> None:
+    bench = Bench()
+    bench.request().response = object()  # type: ignore[assignment] # a defect
+    ids = [Identity(id_hash(name), run, b"f" * 8) for name, run in (("lead-1", 0), ("other", 0), ("lead-1", 1))]
+    settled = tuple(SettledEntry(each, 1, Fate.COMPLETED) for each in ids)
+    (number,) = bench.hold.cargo
+    bench.publication.records(replace(BATCH, settlements=(Settlement(number, Complete()),), settled=settled), 7)
+    states = [each.state for each in bench.publication.line.settled]
+    assert states == [LedgerState.FAILED, LedgerState.COMPLETED, LedgerState.COMPLETED]
+    assert bench.publication.line.totals == {"crashed": 1}
+
+
+def test_without_a_crash_the_ledger_says_what_was_decided() -> None:
+    bench = Bench()
+    bench.request().response = {}
+    (number,) = bench.hold.cargo
+    settled = (SettledEntry(identity("lead-1"), 1, Fate.COMPLETED),)
+    bench.publication.records(replace(BATCH, settlements=(Settlement(number, Complete()),), settled=settled), 7)
+    assert [each.state for each in bench.publication.line.settled] == [LedgerState.COMPLETED]

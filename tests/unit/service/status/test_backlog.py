@@ -1,0 +1,91 @@
+"""How long a backlog takes, held against what a limit lets through."""
+
+import pytest
+
+from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, Metric
+from broker.core.budget.bucket_set import Level
+from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.lanes.scheduler import Limits
+from broker.service.status.backlog import backlog_ms
+from tests.unit.core.desks import enqueued, limits
+
+TOKENS, REQUESTS = Metric.TOKENS, Metric.REQUESTS
+
+
+def made(*levels: Level, pause_ms: int = 0, cap_tokens: int | None = None) -> Limits:
+    """Limits whose buckets are as a predecessor left them."""
+
+    def of(limit: str, now_ms: int) -> Budget:
+        settings = LimitSettings(limit, None, None, cap_tokens=cap_tokens)
+        return Budget(settings, now_ms, Checkpoint(limit, 0, levels, 0, pause_ms, 1_000_000, borne_tokens=10**9))
+
+    return limits(of)
+
+
+def level(metric: Metric, capacity: int, left: int = 0, period_ms: int = MINUTE_MS) -> Level:
+    return Level(metric, left, left, capacity, period_ms)
+
+
+def test_a_lane_for_which_nothing_waits_has_no_backlog() -> None:
+    limits_ = made(level(TOKENS, 60_000))
+    enqueued(limits_, lane="urgent")
+    assert backlog_ms(limits_, "bulk", 0) == 0
+
+
+def test_the_backlog_takes_as_long_as_the_bucket_that_lets_it_through_last() -> None:
+    """Incident: 20.7 s were told where the requests of a minute were used up, and 117 s were true."""
+    limits_ = made(level(TOKENS, 60_000), level(REQUESTS, 60))
+    for _ in range(117):
+        enqueued(limits_, charge=177, lane="urgent")
+    assert backlog_ms(limits_, "urgent", 0) == 117_000
+    tokens_alone = made(level(TOKENS, 60_000), level(REQUESTS, 60_000))
+    for _ in range(117):
+        enqueued(tokens_alone, charge=177, lane="urgent")
+    assert backlog_ms(tokens_alone, "urgent", 0) == 20_709
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected_ms"),
+    [
+        ((level(TOKENS, 60_000, 10_000),), 20_000),
+        ((level(TOKENS, 60_000, 60_000),), 0),
+        ((level(TOKENS, 60_000, -10_000),), 40_000),
+        ((level(TOKENS, 60_000, 60_000), level(TOKENS, 864_000, 0, DAY_MS)), 3_000_000),
+        ((level(TOKENS, 60_000, 0), level(TOKENS, 864_000, 864_000, DAY_MS)), 30_000),
+        ((level(TOKENS, 60_000, 60_000), level(REQUESTS, 100, 0, DAY_MS)), 864_000),
+    ],
+)
+def test_what_is_there_is_counted_and_limits_per_day_as_well(levels: tuple[Level, ...], expected_ms: int) -> None:
+    limits_ = made(*levels)
+    enqueued(limits_, charge=30_000, lane="urgent")
+    assert backlog_ms(limits_, "urgent", 0) == expected_ms
+
+
+def test_the_reserve_of_idle_lanes_above_is_left_to_them() -> None:
+    limits_ = made(level(TOKENS, 60_000, 20_000))
+    enqueued(limits_, charge=30_000, lane="bulk")
+    assert backlog_ms(limits_, "bulk", 0) == 22_000  # a fifth is kept for urgent
+    enqueued(limits_, charge=1, lane="urgent")
+    assert backlog_ms(limits_, "bulk", 0) == 10_000  # which has it in use now
+
+
+def test_a_pause_of_the_server_and_a_cap_of_ones_own_are_limits_too() -> None:
+    paused = made(level(TOKENS, 60_000, 60_000), pause_ms=3_600_000)
+    enqueued(paused, charge=100, lane="urgent")
+    assert backlog_ms(paused, "urgent", 0) == 3_600_000
+    capped = made(level(TOKENS, 60_000, 60_000), cap_tokens=6_000)
+    enqueued(capped, charge=30_000, lane="urgent")
+    assert backlog_ms(capped, "urgent", 0) == 240_000
+
+
+def test_of_several_limits_the_one_that_is_done_last_counts() -> None:
+    limits_ = made(level(TOKENS, 60_000))
+    enqueued(limits_, "a", 30_000, lane="urgent")
+    enqueued(limits_, "b", 90_000, lane="urgent")
+    assert backlog_ms(limits_, "urgent", 0) == 90_000
+
+
+def test_before_the_first_answer_nothing_is_known() -> None:
+    limits_ = limits(lambda limit, now_ms: Budget(LimitSettings(limit, None, None), now_ms, None))
+    enqueued(limits_, charge=30_000, lane="urgent")
+    assert backlog_ms(limits_, "urgent", 0) == 0
