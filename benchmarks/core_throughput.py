@@ -19,15 +19,12 @@ from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
 from broker.core.commands import Call, Publish, SettledEntry
-from broker.core.config import DispatchRules
+from broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, LedgerRead, Promoted, Renewed, Taken
 from broker.core.identity.dedupe import Fate, Identity
-from broker.core.lanes.lanes import LaneRule
-from broker.core.lease import LeaseTimes
 from broker.core.pricing.laws import Prices
 from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.retry import RetryRules
 from broker.core.ticket import CallNumber, Candidate, LanePartition, Source, TicketNumber
 from broker.service.gc_tuning import collect_rarely
 

@@ -26,7 +26,7 @@ Every message is one sentence for a person that says what to do. `exit_code` is 
 
 from collections.abc import Iterable, Sequence
 
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from schemas.outcome import Failed
 
 

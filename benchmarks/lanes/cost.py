@@ -15,7 +15,7 @@ from benchmarks.lanes.findings import Check, Finding
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
 from broker.core.lanes.scheduler import Limits
 from broker.core.lanes.tenants import Tenants
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM
 
 WITHIN: Final = 0.20
 ROUNDS: Final = 200

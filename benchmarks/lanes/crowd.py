@@ -5,9 +5,8 @@ from itertools import count
 from random import Random
 from typing import Final
 
+from broker.core.config import WEIGHT_ONE, LaneRule, TenantRule
 from broker.core.identity.dedupe import Identity
-from broker.core.lanes.lanes import LaneRule
-from broker.core.lanes.tenants import WEIGHT_ONE, TenantRule
 from broker.core.pricing.laws import Prices
 from broker.core.ticket import Candidate, LanePartition, Source, Ticket, TicketNumber
 

@@ -5,6 +5,7 @@ Plain frozen data; the instant at which it happened is the argument beside it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from broker.core.answers.verdict import Verdict
 from broker.core.budget.budget import Checkpoint
@@ -13,9 +14,16 @@ from broker.core.identity.dedupe import Awaited
 from broker.core.identity.pending_cancels import Cancel
 from broker.core.pricing.law_identification import Usage
 from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.transaction_failure import Setback
 from broker.core.ticket import CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber
 from broker.core.value import value
+
+
+class Setback(Enum):
+    """Kind of an error that ended a transaction."""
+
+    UNKNOWN = "unknown"  # Kafka may be away, or another leader there: the transaction may even stand
+    REFUSED = "refused"  # for what it contains: it was not committed, and will fail again
+    DENIED = "denied"  # for want of a right, of a topic, or by a setting: an operator's error, whatever it contains
 
 
 @value

@@ -19,45 +19,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-RELEASED: Final = "released"  # the value of a lease key that its holder gave back; it has no expiry
-REDIS_ANSWERS_WITHIN_MS: Final = 1_000
-"""A command to Redis has failed after so long, with the making of a connection; the door to it goes by this bound."""
+from broker.core.config import LeaseTimes
 
-LEASE_MS_MAX: Final = 60_000
-"""The longest life of a lease in the settings: what would live longer was not set by a dispatcher."""
+RELEASED: Final = "released"  # the value of a lease key that its holder gave back; it has no expiry
+
 
 FOREIGN_CLAIMS_MAX: Final = 2
 FOREIGN_CLAIMS_WITHIN_MS: Final = 60_000
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseTimes:
-    """The times of an election; their relations are asserted, so change them together."""
-
-    ttl_ms: int = 2_000  # of the key; a standby waits for it
-    renew_every_ms: int = 400
-    poll_every_ms: int = 200  # of a standby
-    margin_ms: int = 400  # a leader stops trusting this long before its key expires: clocks drift, calls take off
-    proof_ms: int = 1_500  # how long a transaction proves, from its beginning, that nobody has fenced us
-    silence_ms: int = 500  # looks of a standby further apart: what happened to the key in between is not known
-    answer_ms: int = REDIS_ANSWERS_WITHIN_MS
-
-    @property
-    def reclaim_ms(self) -> int:
-        """How long a living leader may take to set its key again, from when Redis answers all.
-
-        A renewal that was under way by then fails after `answer_ms` at the latest, and the next one follows at once;
-        where none was under way it follows within `renew_every_ms`. The margin is for its own way, and for a busy loop.
-        It is less than the life of a key, as below, so a killed leader is replaced when its key runs out, and no later.
-        """
-        return max(self.renew_every_ms, self.answer_ms) + self.margin_ms
-
-    def __post_init__(self) -> None:
-        assert 0 < self.poll_every_ms < self.silence_ms, "a standby that looks as often as it should hears no silence"
-        assert self.renew_every_ms > 0, "a leader renews"
-        assert self.renew_every_ms + self.answer_ms < self.ttl_ms - self.margin_ms, "one lost renewal costs no trust"
-        assert 0 < self.margin_ms < self.ttl_ms, "trust ends before the key"
-        assert 0 < self.proof_ms <= self.ttl_ms - self.margin_ms, "a proof is not trusted longer than a lease"
 
 
 class Trust:

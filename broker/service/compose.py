@@ -21,7 +21,7 @@ from broker.adapters.prometheus.meter import Meter
 from broker.adapters.redis.lease import RedisLease
 from broker.adapters.tiktoken_counter import TiktokenCounter
 from broker.clock import WallClock
-from broker.core.lease import LeaseTimes
+from broker.core.config import LeaseTimes
 from broker.errors import SettingsError
 from broker.ports import RetryDoors, TokenCounter, TransactionLog
 from broker.service.containment import Containment

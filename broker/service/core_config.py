@@ -4,13 +4,9 @@ It loads no door, so that a plan is made where neither Kafka nor OpenAI can be r
 """
 
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
-from broker.core.config import DispatchRules
-from broker.core.lanes.lanes import LaneRule
-from broker.core.lanes.tenants import WEIGHT_ONE, TenantRule
-from broker.core.lease import LeaseTimes
-from broker.core.pricing.markup import PPM
+from broker.core.config import WEIGHT_ONE, DispatchRules, LaneRule, LeaseTimes, RetryRules, TenantRule
 from broker.core.requests.predecessor import MakeBudget
-from broker.core.requests.retry import RetryRules
+from broker.core.units import PPM
 from broker.ports import SENT_BYTES_MAX
 from broker.settings.tenants import OTHERS, TenantSettings
 from broker.settings.topics import DAY_S

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from broker.errors import MissingTopic
 from broker.ports import SENT_BYTES_MAX, Fetched, StoredOffset, TopicPartition
 from broker.testing.kafka_log import Fate, PartitionLog, Transaction

@@ -7,8 +7,8 @@ error, and what it had begun stays open until its successor starts.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from broker.core.events import Setback
 from broker.core.progress.offset_map import METADATA_CHARS_MAX
-from broker.core.requests.transaction_failure import Setback
 from broker.errors import LogUnavailable, MissingTopic, PositionGone, ProducerDead
 from broker.ports import (
     NO_OFFSET,

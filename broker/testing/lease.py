@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from broker.adapters.redis.lease import NOTE_MS, STATUS_KEPT_MS, STATUS_LIVE_MS
-from broker.core.lease import LEASE_MS_MAX, RELEASED
+from broker.core.config import LEASE_MS_MAX
+from broker.core.lease import RELEASED
 from broker.errors import LeaseUnavailable
 from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
 

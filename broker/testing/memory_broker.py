@@ -20,7 +20,7 @@ from typing import Any, Final, Self
 from broker.adapters.prometheus.meter import Meter
 from broker.client_ports import ClientDoors
 from broker.clock import WallClock
-from broker.core.lease import LeaseTimes
+from broker.core.config import LeaseTimes
 from broker.ports import RetryDoors
 from broker.service.health import Health
 from broker.service.leadership.clock_check import ByTheLeader

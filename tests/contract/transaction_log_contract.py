@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from broker.errors import ProducerDead
 from broker.ports import Outgoing, StoredOffset, TopicPartition, Unreadable
 from schemas.record import Record

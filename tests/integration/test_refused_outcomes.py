@@ -16,7 +16,7 @@ from broker.adapters.kafka.admin import admin_client
 from broker.adapters.kafka.connection import KafkaConnection
 from broker.adapters.kafka.topics import create_missing
 from broker.adapters.kafka.transactions import Batching, KafkaTransactions
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from broker.errors import ProducerDead
 from broker.local.services import LocalServices
 from broker.ports import Outgoing

@@ -17,10 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.answers.verdict import Answer, judge
 from broker.core.budget.admission_delay import WAY_MIN_MS
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
 from broker.core.budget.bucket_set import Level
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM, ROUNDING_TOKENS
 
 CAPACITY = 6_000
 OVERLOADED = judge(Answer(503, {"retry-after": "1"}, None, None, None, ""))

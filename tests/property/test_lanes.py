@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.budget.bucket_set import Level
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
-from broker.core.lanes.lanes import LaneRule
+from broker.core.config import LaneRule
 from broker.core.lanes.scheduler import Limits
-from broker.core.pricing.markup import PPM
 from broker.core.ticket import State, Ticket
+from broker.core.units import PPM
 from tests.property.lanes_model import Asked, Model, Shares
 from tests.unit.core.specimens import FAR_MS, candidate, ticket, verdict
 

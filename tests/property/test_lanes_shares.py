@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.lanes.lanes import LaneRule, Lanes
+from broker.core.config import LaneRule
+from broker.core.lanes.lanes import Lanes
 from broker.core.lanes.tenants import Tenants
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM
 from tests.unit.core.specimens import candidate, ticket
 
 pytestmark = pytest.mark.timeout(300)  # what fails is made small first

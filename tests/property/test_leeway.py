@@ -13,7 +13,7 @@ from broker.core.budget.bucket_set import Level
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
 from broker.core.pricing.law_identification import Usage
 from broker.core.pricing.laws import Law, Prices
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM
 
 CAPACITY = 60_000
 REQUESTS = 20

@@ -11,8 +11,8 @@ from random import Random
 import pytest
 
 from broker.core.commands import Bury, Complete, Decision, Fail, Form
+from broker.core.events import Setback
 from broker.core.requests.outbox import Decided, Outbox
-from broker.core.requests.transaction_failure import Setback
 from broker.core.ticket import Ticket, TicketNumber
 from tests.unit.core.specimens import ticket
 

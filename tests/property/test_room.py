@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.lanes.lanes import LaneRule
+from broker.core.config import LaneRule
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.requests.registry import Register
 from broker.core.ticket import Ticket

@@ -14,13 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
 from broker.core.budget.bucket_set import Level
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
-from broker.core.lanes.lanes import LaneRule
+from broker.core.config import LaneRule
 from broker.core.lanes.scheduler import Limits
-from broker.core.pricing.markup import PPM
 from broker.core.ticket import Ticket
+from broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.specimens import candidate, ticket, verdict
 
 pytestmark = pytest.mark.timeout(300)  # what fails is made small first

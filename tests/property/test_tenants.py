@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS
 from broker.core.budget.sliding_sum import SLOT_MS
+from broker.core.config import WEIGHT_ONE, TenantRule
 from broker.core.lanes.fair_queue import Fair
 from broker.core.lanes.lanes import Lanes
-from broker.core.lanes.tenants import WEIGHT_ONE, TenantRule, Tenants
+from broker.core.lanes.tenants import Tenants
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import LANES, candidate, ticket
 

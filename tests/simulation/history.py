@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from broker.core.lanes.lanes import LaneRule
-from broker.core.lanes.tenants import TenantRule
+from broker.core.config import LaneRule, TenantRule
 from broker.core.ticket import Source, TicketNumber
 from tests.simulation.kafka import Kafka, LaneRecord, Transaction
 from tests.simulation.upstream import Ending

@@ -9,12 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from random import Random
 
-from broker.core.config import DispatchRules
-from broker.core.lanes.lanes import LaneRule
-from broker.core.lanes.tenants import TenantRule
-from broker.core.lease import LeaseTimes
-from broker.core.pricing.markup import PPM
-from broker.core.requests.retry import RetryRules
+from broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules, TenantRule
+from broker.core.units import PPM
 
 MINUTE_MS = 60_000
 TENANTS = ("", "", "dear", "frugal", "narrow")

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from broker.core.commands import Complete, Discard, Fail, Remember
+from broker.core.config import TenantRule
 from broker.core.identity.pending_cancels import Cancel
-from broker.core.lanes.tenants import TenantRule
-from broker.core.pricing.markup import PPM
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.ticket import TicketNumber
+from broker.core.units import PPM
 from tests.simulation.checkers import (
     answers_are_real,
     buffers_are_bounded,

@@ -15,10 +15,10 @@ from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
 from broker.core.commands import Batch, Call, Complete, Park, Publish
+from broker.core.config import LaneRule
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, Event, Promoted, Renewed, Taken
 from broker.core.identity.dedupe import Identity
-from broker.core.lanes.lanes import LaneRule
 from broker.core.pricing.laws import Prices
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.requests.registry import Want

@@ -1,1 +1,1 @@
-"""kafka"""
+"""Kafka through aiokafka, the only package that imports it."""

@@ -12,7 +12,7 @@ from typing import Final
 from aiokafka import errors
 from aiokafka.errors import BrokerResponseError, kafka_errors
 
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 
 _DEFECTS: Final = (TypeError, ValueError, OverflowError)
 """What the client raises for a record that it cannot write; raised elsewhere they may be anything."""

@@ -1,1 +1,1 @@
-"""openai"""
+"""OpenAI through its SDK, the only package that imports it."""

@@ -1,1 +1,1 @@
-"""prometheus"""
+"""Metrics through prometheus_client, the only package that imports it."""

@@ -20,7 +20,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from broker.core.lease import LEASE_MS_MAX, REDIS_ANSWERS_WITHIN_MS, RELEASED
+from broker.core.config import LEASE_MS_MAX, REDIS_ANSWERS_WITHIN_MS
+from broker.core.lease import RELEASED
 from broker.errors import AuthenticationError, LeaseUnavailable, RightsError, SettingsError
 from broker.ports import LeaseForeign, LeaseMine, LeaseTaken, LeaseView
 from broker.settings.urls import RedisUrl, UrlError

@@ -1,1 +1,4 @@
-"""answers"""
+"""The meaning of a server's answer: status, error body, rate-limit headers and messages.
+
+`verdict` joins what the others read. Nothing here knows of budgets or requests: bytes and headers in, values out.
+"""

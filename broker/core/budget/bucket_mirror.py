@@ -32,8 +32,7 @@ from broker.core.budget.bounded_bucket import Interval
 from broker.core.budget.extremes import Extremes
 from broker.core.budget.refill_detection import Refill
 from broker.core.budget.sent_calls import Hearing, Sends
-
-ROUNDING_TOKENS: Final = 2  # laws and recorded debits differ by at most so much a call (facts/openai.md §2)
+from broker.core.units import ROUNDING_TOKENS
 
 
 class Mirror:

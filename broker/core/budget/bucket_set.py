@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, REQUESTS, TOKENS, Metric, Reading
 from broker.core.budget.bucket_mirror import Mirror
+from broker.core.budget.inflow import Rates
 from broker.core.budget.refill_detection import BUCKET, FIXED, Clockwork, Refill, RefillEvidence
 from broker.core.budget.sent_calls import Hearing, Sends
 from broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
-from broker.core.lanes.slack import Rates
 
 ALIKE_PARTS = 20  # computed periods that differ by less than one part in so many are one period
 BOUNDLESS = 1 << 62

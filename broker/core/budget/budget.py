@@ -18,6 +18,7 @@ from broker.core.budget.burst_control import Spread
 from broker.core.budget.checkpoint import Checkpoint
 from broker.core.budget.cooldown import Patience, unfathomed
 from broker.core.budget.headroom import Leeway
+from broker.core.budget.inflow import Inflow, Least
 from broker.core.budget.learned_limits import Caution
 from broker.core.budget.limit_settings import LimitSettings
 from broker.core.budget.opening import Opening
@@ -26,12 +27,11 @@ from broker.core.budget.reservation import Reservation
 from broker.core.budget.sent_calls import Sends
 from broker.core.budget.size_credence import Credence
 from broker.core.budget.sliding_sum import Window
-from broker.core.lanes.slack import Inflow, Least
 from broker.core.pricing.law_identification import Usage
 from broker.core.pricing.laws import Prices
-from broker.core.pricing.markup import PPM, Markup
+from broker.core.pricing.markup import Markup
 from broker.core.pricing.tariff import Tariff
-from broker.core.units import places
+from broker.core.units import PPM, places
 
 _ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})
 _REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})

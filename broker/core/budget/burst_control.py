@@ -26,7 +26,7 @@ from collections import deque
 from typing import Final
 
 from broker.core.budget.token_bucket import Bucket
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM
 
 QUIET_MS: Final = 300
 """A server that has not refused a call within so long has admitted it."""

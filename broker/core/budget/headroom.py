@@ -5,7 +5,7 @@ else, time and answers that agree, lets it grow. So it is reckoned once, used up
 anything has been found out. Who it does not cover asks the buckets themselves: they may have gained meanwhile.
 """
 
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
+from broker.core.units import ROUNDING_TOKENS
 
 
 class Leeway:

@@ -19,7 +19,7 @@ from typing import Final
 
 from broker.core.budget.burst_control import QUIET_MS
 from broker.core.budget.reservation import Reservation
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM
 
 CONFIGURED_PARTS: Final = 4  # a quarter of a configured limit may be spent before the first answer
 SMALL_TOKENS: Final = 2_500

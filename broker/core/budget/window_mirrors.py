@@ -9,10 +9,10 @@ from typing import Final
 
 from broker.core.answers.rate_limit_headers import Metric
 from broker.core.budget.admission_delay import WAY_MAX_MS
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
 from broker.core.budget.refill_detection import Refill
 from broker.core.budget.sent_calls import Hearing, Sends
 from broker.core.budget.sliding_sum import SLOT_MS, Window
+from broker.core.units import ROUNDING_TOKENS
 
 UNPROVEN_PARTS: Final = 32  # so little of the first new window is spent before an answer says that it is new
 REMEMBERED_MAX: Final = 8_192  # calls whose answers may still come

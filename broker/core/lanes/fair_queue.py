@@ -21,8 +21,9 @@ from heapq import heappop, heappush
 from typing import Final
 
 from broker.core.bounds import TENANTS_RESTING_MAX
+from broker.core.config import WEIGHT_ONE
 from broker.core.lanes.tenant_queue import Line
-from broker.core.lanes.tenants import WEIGHT_ONE, Tenants
+from broker.core.lanes.tenants import Tenants
 from broker.core.lanes.two_level_heap import Spans
 from broker.core.ticket import Ticket
 

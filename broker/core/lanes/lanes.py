@@ -19,10 +19,10 @@ said in `broker.core.lanes.fair_queue`; who goes last, because no answer would c
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice, pairwise
 
 from broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
+from broker.core.config import LaneRule
 from broker.core.lanes.durations import Durations
 from broker.core.lanes.fair_queue import Fair
 from broker.core.lanes.late import Late
@@ -30,36 +30,9 @@ from broker.core.lanes.nearing import Nearing
 from broker.core.lanes.tenant_queue import Line
 from broker.core.lanes.tenants import Tenants
 from broker.core.pricing.laws import Prices
-from broker.core.pricing.markup import PPM
 from broker.core.ticket import WAITING, Ticket
+from broker.core.units import PPM
 from broker.core.value import value
-
-
-@dataclass(frozen=True, slots=True)
-class LaneRule:
-    """How one lane shares.
-
-    Attributes:
-        name: The lane's name.
-        order: Preference; the smallest is served first.
-        reserve_ppm: Share of each limit's capacity that lanes after this one may not touch.
-        floor_ppm: Share of the tokens admitted while it waits that it gets at least.
-        ceiling_ppm: Share of the tokens admitted while others wait that it gets at most.
-        lift_ppm: Share of what lanes above are served that its requests with near deadlines may take beside them.
-        buffer_max: Records of this lane held in memory, all limits together.
-        buffer_bytes_max: The same in bytes of memory, as they are decoded.
-        serial: Of one ordering key one request at a time, to its end; nothing is parked.
-    """
-
-    name: str
-    order: int
-    reserve_ppm: int
-    floor_ppm: int
-    buffer_max: int
-    buffer_bytes_max: int
-    ceiling_ppm: int = PPM
-    serial: bool = False
-    lift_ppm: int = 0
 
 
 @value

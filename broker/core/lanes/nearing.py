@@ -9,8 +9,8 @@ many are near, those above lose no more than that share.
 from heapq import heappop, heappush
 
 from broker.core.bounds import CREDIT_CHARGES_MAX
-from broker.core.pricing.markup import PPM
 from broker.core.ticket import Ticket
+from broker.core.units import PPM
 
 
 class Nearing:

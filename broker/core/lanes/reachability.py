@@ -17,7 +17,7 @@ from itertools import count
 
 from broker.core.bounds import LOOKS_SWEPT_ABOVE, REACH_EVERY_MS
 from broker.core.budget.budget import Budget
-from broker.core.lanes.slack import Inflow, Least
+from broker.core.budget.inflow import Inflow, Least
 from broker.core.lanes.tenant_queue import Line
 from broker.core.ticket import Ticket
 

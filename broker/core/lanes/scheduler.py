@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from broker.core.bounds import LIMITS_LOOKED_AT, LIMITS_MAX, LIMITS_RESTING_MAX, REACH_EVERY_MS
 from broker.core.budget.account import Account
 from broker.core.budget.budget import Budget, Checkpoint
-from broker.core.lanes.lanes import LaneRule, Lanes, Pick
+from broker.core.config import LaneRule
+from broker.core.lanes.lanes import Lanes, Pick
 from broker.core.lanes.ordering_keys import Order
 from broker.core.lanes.reachability import Reach, out_of_time
 from broker.core.lanes.tenants import Tenants

@@ -12,7 +12,8 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 
 from broker.core.bounds import LINE_BLOCK_MAX
-from broker.core.lanes.slack import Inflow, Least, Rates, Slack
+from broker.core.budget.inflow import Inflow, Least, Rates
+from broker.core.lanes.slack import Slack
 from broker.core.ticket import Rank, Ticket
 
 _IN_FRONT_MS = -1  # before any deadline

@@ -5,38 +5,10 @@ flight. Who has neither costs nothing here.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
 
 from broker.core.bounds import TENANTS_CAPPED_SWEPT_ABOVE
 from broker.core.budget.sliding_sum import Window
-
-WEIGHT_ONE: Final = 1_000
-"""Weights are whole thousandths."""
-
-
-@dataclass(frozen=True, slots=True)
-class TenantRule:
-    """How one tenant shares.
-
-    Attributes:
-        weight: Its share against the others', in thousandths of the usual one.
-        cap_tokens: Tokens in any minute, all lanes and limits together; None: no cap.
-        inflight_max: Calls in flight, likewise.
-    """
-
-    weight: int = WEIGHT_ONE
-    cap_tokens: int | None = None
-    inflight_max: int | None = None
-
-    @property
-    def capped(self) -> bool:
-        """Whether anything bounds it."""
-        return self.cap_tokens is not None or self.inflight_max is not None
-
-
-USUAL: Final = TenantRule()
-"""Of who has no rule."""
+from broker.core.config import USUAL, TenantRule
 
 
 class _Use:

@@ -20,7 +20,7 @@ from itertools import accumulate, islice
 from operator import sub
 from typing import Final
 
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
+from broker.core.units import ROUNDING_TOKENS
 
 WAY_MS: Final = 25  # by so much the ways to the server's limiter differ, as a rule
 WAYS_MS: Final = (WAY_MS, 50, 100, 200, 400)  # or by so much, where the way is long

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from broker.core.pricing.laws import Law
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM
 
 REFUTED_PPM: Final = PPM // 2
 PREFERRED_PPM: Final = PPM // 4  # who misfits so much more than another is not believed any longer, though not refuted

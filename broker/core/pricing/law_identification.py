@@ -19,10 +19,10 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final, NamedTuple
 
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
 from broker.core.pricing.debit_history import SPANS_MAX, WAYS_MS, Course, Span
 from broker.core.pricing.law_evidence import STATED_WEIGHT, Evidence
 from broker.core.pricing.laws import Law, Prices, recorded_law
+from broker.core.units import ROUNDING_TOKENS
 from broker.core.value import value
 
 PIECE_EVERY_MS: Final = 50  # a thousand answers a second tell no more than twenty do

@@ -8,7 +8,8 @@ gives it back, while paying too little costs refusals.
 from collections import deque
 from typing import Final
 
-PPM: Final = 1_000_000
+from broker.core.units import PPM
+
 SAMPLES_MAX: Final = 16
 TIMES_MAX: Final = 64
 """A stated charge counts as so many times ours at most: one absurd figure would price every call beyond any limit."""

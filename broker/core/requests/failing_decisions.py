@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 from broker.core.bounds import BLAMED_AFTER_MS, DOUBT_REST_FIRST_MS, DOUBT_REST_MAX_MS, STRIKES_MAX
 from broker.core.commands import Decision, Form
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from broker.core.ticket import Ticket, TicketNumber
 from broker.core.value import value
 

@@ -11,8 +11,8 @@ from itertools import islice
 
 from broker.core.bounds import LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACTION_BYTES_MAX
 from broker.core.commands import Complete, Decision, Discard, Fail, Form, Remember, Withdraw
+from broker.core.events import Setback
 from broker.core.requests.failing_decisions import Decided, Doubts
-from broker.core.requests.transaction_failure import Setback
 from broker.core.ticket import Ticket, TicketNumber
 
 __all__ = ["Decided", "Outbox"]

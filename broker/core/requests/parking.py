@@ -34,9 +34,9 @@ from broker.core.bounds import (
 )
 from broker.core.budget.breaker import Breaker
 from broker.core.commands import Fail, Park
-from broker.core.config import DispatchRules
+from broker.core.config import DispatchRules, LaneRule
 from broker.core.identity.outcome_index import ATTEMPT_MAX
-from broker.core.lanes.lanes import LaneQueue, LaneRule
+from broker.core.lanes.lanes import LaneQueue
 from broker.core.lanes.scheduler import LimitDesk, Limits
 from broker.core.requests.registry import Register
 from broker.core.requests.retry import kind

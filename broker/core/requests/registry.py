@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 
 from broker.core.bounds import CONTROL_BUFFER_BYTES_MAX, CONTROL_BUFFER_MAX, CRAMPED_BELOW, PARTITION_GREED
-from broker.core.lanes.lanes import LaneRule
+from broker.core.config import LaneRule
 from broker.core.progress.partition_progress import PartitionProgress, Stored
 from broker.core.ticket import CONTROL, Candidate, LanePartition, Source, State, Ticket, TicketNumber, id_hash_of
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.bounds import RETRY_BACKOFF_FIRST_MS, RETRY_BACKOFF_MAX_MS, THROTTLE_WAIT_DEFAULT_MS
 from broker.core.commands import Fail, Park
+from broker.core.config import RetryRules
 
 _KINDS = {
     Meaning.RATE_LIMITED: "rate_limited",
@@ -20,14 +21,6 @@ _KINDS = {
     Meaning.TIMEOUT: "timeout",
     Meaning.CONNECTION: "connection",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class RetryRules:
-    """`in_place_max_ms`: the longest wait that is sat out here. `attempts_max`: failed attempts before giving up."""
-
-    in_place_max_ms: int
-    attempts_max: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ from broker.core.commands import (
     StartedEntry,
     Withdraw,
 )
+from broker.core.events import Setback
 from broker.core.identity.dedupe import Awaited, Fate, Overdue
 from broker.core.identity.pending_cancels import Cancel
 from broker.core.lanes.scheduler import Limits
@@ -57,7 +58,6 @@ from broker.core.progress.poison_records import Suspects
 from broker.core.requests.ledger_notes import Notes
 from broker.core.requests.outbox import Decided, Outbox
 from broker.core.requests.registry import Register
-from broker.core.requests.transaction_failure import Setback
 from broker.core.ticket import Ticket, TicketNumber
 
 

@@ -1,1 +1,4 @@
-"""intake"""
+"""Records on their way in: fetched, decoded, weighed, priced and handed to the core.
+
+Each step handles one record, so that an exception ends that record's request alone.
+"""

@@ -17,9 +17,9 @@ import structlog
 
 from broker.clock import WallClock
 from broker.core.commands import Batch
-from broker.core.events import Committed, Promoted, Renewed, StoodBy, Suspended
-from broker.core.lease import ForeignClaims, LeaseTimes
-from broker.core.requests.transaction_failure import Setback
+from broker.core.config import LeaseTimes
+from broker.core.events import Committed, Promoted, Renewed, Setback, StoodBy, Suspended
+from broker.core.lease import ForeignClaims
 from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead, ServiceError
 from broker.ports import Lease, LeaseMine, Outgoing, TransactionLog
 from broker.service.calls.base_url_proof import Proof

@@ -16,7 +16,8 @@ from typing import Protocol
 import structlog
 
 from broker.clock import WallClock
-from broker.core.lease import LeaseTimes, Trust
+from broker.core.config import LeaseTimes
+from broker.core.lease import Trust
 from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic, ProducerDead
 from broker.ports import Coordinators, LaneLog, Lease, LeaseMine
 from broker.service.containment import said

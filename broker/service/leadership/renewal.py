@@ -11,7 +11,8 @@ from collections.abc import Callable
 import structlog
 
 from broker.clock import WallClock
-from broker.core.lease import LeaseTimes, Trust
+from broker.core.config import LeaseTimes
+from broker.core.lease import Trust
 from broker.errors import LeaseUnavailable
 from broker.ports import Lease, LeaseForeign, LeaseMine
 from broker.service.health import Health

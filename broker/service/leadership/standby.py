@@ -12,7 +12,8 @@ from typing import Protocol
 import structlog
 
 from broker.clock import WallClock
-from broker.core.lease import Candidacy, LeaseTimes
+from broker.core.config import LeaseTimes
+from broker.core.lease import Candidacy
 from broker.errors import LeaseUnavailable, LogUnavailable, MissingTopic
 from broker.ports import Lease, LeaseTaken
 from broker.service.health import Health

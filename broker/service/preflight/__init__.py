@@ -1,1 +1,1 @@
-"""preflight"""
+"""Checks before a process starts: Kafka, its topics, its settings and rights, and Redis."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
 
-from broker.core.lanes.lanes import LaneQueue, LaneRule
-from broker.core.pricing.markup import PPM
+from broker.core.config import LaneRule
+from broker.core.lanes.lanes import LaneQueue
 from broker.core.ticket import Ticket
+from broker.core.units import PPM
 
 
 @dataclass(frozen=True, slots=True)

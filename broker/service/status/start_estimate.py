@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.budget.budget import Budget
 from broker.core.lanes.tenants import Tenants
-from broker.core.pricing.markup import PPM, Markup
+from broker.core.pricing.markup import Markup
 from broker.core.requests.in_flight import Flights
 from broker.core.ticket import Ticket
-from broker.core.units import places
+from broker.core.units import PPM, places
 from broker.service.status.queue_position import Crowd
 
 

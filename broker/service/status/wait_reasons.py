@@ -28,9 +28,9 @@ from broker.core.budget.refill_detection import Refill
 from broker.core.dispatch import Dispatch
 from broker.core.lanes.lanes import Pick
 from broker.core.lanes.scheduler import LimitDesk
-from broker.core.pricing.markup import PPM, Markup
+from broker.core.pricing.markup import Markup
 from broker.core.ticket import Ticket
-from broker.core.units import places
+from broker.core.units import PPM, places
 
 Hindrance = dict[str, Any]
 _ROUNDING_MS: Final = 20

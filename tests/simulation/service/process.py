@@ -11,8 +11,8 @@ from prometheus_client.samples import Sample
 
 from broker.adapters.prometheus.meter import Meter
 from broker.clock import WallClock
+from broker.core.config import LeaseTimes
 from broker.core.events import Event
-from broker.core.lease import LeaseTimes
 from broker.ports import RetryDoors, TransactionLog
 from broker.service.driver import Driver
 from broker.service.health import Health

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from broker.core.lease import LeaseTimes
+from broker.core.config import LeaseTimes
 from broker.errors import LeaseUnavailable, ProducerDead
 from broker.ports import (
     LeaseForeign,

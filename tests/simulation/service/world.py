@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from random import Random
 
+from broker.core.events import Setback
 from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.transaction_failure import Setback
 from broker.ports import StoredOffset, TopicPartition
 from broker.testing.kafka import MemoryKafka
 from broker.testing.lease import MemoryLeaseStore

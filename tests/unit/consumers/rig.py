@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from broker.clock import WallClock
-from broker.core.lease import LeaseTimes
+from broker.core.config import LeaseTimes
 from broker.ports import RetryDoors, TransactionLog
 from broker.service.health import Health
 from broker.service.leadership.clock_check import ByTheLeader

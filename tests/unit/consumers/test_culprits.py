@@ -1,7 +1,7 @@
 """What is known of records whose transactions fail, over all stretches of one retrier."""
 
 from broker.clock import WallClock
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from broker.errors import ProducerDead
 from consumers.retries.culprits import Culprits, Place
 

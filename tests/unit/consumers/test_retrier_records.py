@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from broker.errors import ProducerDead
 from broker.ports import Fetched, Outgoing, StoredOffset, TopicPartition, TransactionLog, Unreadable
 from broker.testing.kafka_doors import MemoryLane, MemoryTransactions

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from schemas import topics
 from schemas.codec import decode_dead_letter, encode_failure
 from schemas.failure import FailureKind, RetryableFailure

@@ -4,7 +4,7 @@ from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.answers.verdict import Answer, Verdict, judge
 from broker.core.budget.bucket_set import Level
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM
 
 SETTINGS = LimitSettings("gpt-4o-mini", tokens=60_000, requests=None)
 UNKNOWN = LimitSettings("gpt-4o-mini", tokens=None, requests=None)

@@ -1,6 +1,6 @@
 """What flows in, and lines that are looked over, for tests of who is out of reach."""
 
-from broker.core.lanes.slack import Inflow, Least
+from broker.core.budget.inflow import Inflow, Least
 from broker.core.lanes.tenant_queue import Line
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket

@@ -1,8 +1,8 @@
 """Decisions in an outbox, for the tests of `broker.core.requests.outbox`."""
 
 from broker.core.commands import Complete
+from broker.core.events import Setback
 from broker.core.requests.outbox import Decided, Outbox
-from broker.core.requests.transaction_failure import Setback
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import ticket
 

@@ -17,6 +17,7 @@ from broker.core.commands import (
     SettledEntry,
     StartedEntry,
 )
+from broker.core.config import LaneRule
 from broker.core.dispatch import Dispatch
 from broker.core.events import (
     Answered,
@@ -31,7 +32,6 @@ from broker.core.events import (
 )
 from broker.core.identity.dedupe import Fate
 from broker.core.identity.pending_cancels import Cancel
-from broker.core.lanes.lanes import LaneRule
 from broker.core.progress.partition_progress import PartitionProgress, Stored
 from broker.core.requests.triage import Apart, nameless
 from broker.core.ticket import CONTROL, CallNumber, Candidate, Garbage, LanePartition, Source, TicketNumber

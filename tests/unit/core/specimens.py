@@ -6,12 +6,9 @@ from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading, S
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.bucket_set import Level
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
-from broker.core.config import DispatchRules
+from broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules
 from broker.core.identity.dedupe import Identity
-from broker.core.lanes.lanes import LaneRule
-from broker.core.lease import LeaseTimes
 from broker.core.pricing.laws import Prices
-from broker.core.requests.retry import RetryRules
 from broker.core.ticket import Candidate, LanePartition, Source, Ticket, TicketNumber
 
 HOUR_MS = 3_600_000

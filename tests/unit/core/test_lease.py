@@ -1,5 +1,6 @@
 import pytest
 
+from broker.core.config import LeaseTimes
 from broker.core.lease import (
     RELEASED,
     Candidacy,
@@ -7,7 +8,6 @@ from broker.core.lease import (
     FenceDecision,
     ForeignClaims,
     LeaseAnswer,
-    LeaseTimes,
     Trust,
     after_fence,
     next_term,

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from broker.ports import Fetched, Unreadable
 from broker.service.health import GAUGES_EVERY_S
 from broker.service.shutdown import ladder

@@ -6,12 +6,11 @@ from typing import Any, TypeAlias
 from unittest.mock import patch
 
 from broker.core.dispatch import Dispatch
-from broker.core.events import Event, Promoted
+from broker.core.events import Event, Promoted, Setback
 from broker.core.progress.partition_progress import PartitionProgress, Stored
 from broker.core.requests.outbox import Outbox
 from broker.core.requests.settling import Settling
 from broker.core.requests.succession import Succession
-from broker.core.requests.transaction_failure import Setback
 from broker.core.ticket import State, Ticket
 from broker.errors import ProducerDead
 from broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog

@@ -2,7 +2,8 @@
 
 from unittest.mock import patch
 
-from broker.core.lease import Candidacy, LeaseTimes, Trust
+from broker.core.config import LeaseTimes
+from broker.core.lease import Candidacy, Trust
 from broker.errors import LeaseUnavailable
 from broker.ports import LeaseForeign, LeaseMine
 from broker.service.leadership import promotion

@@ -6,7 +6,7 @@ import pytest
 from aiokafka import errors
 
 from broker.adapters.kafka.setbacks import SETBACKS, TABLE, InvalidRecordError, Kind, kind_of
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 
 CLASSES = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)}
 

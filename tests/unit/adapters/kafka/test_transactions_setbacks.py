@@ -25,7 +25,7 @@ from aiokafka.structs import RecordMetadata
 
 from broker.adapters.kafka.connection import KafkaConnection
 from broker.adapters.kafka.transactions import Batching, KafkaTransactions
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from broker.errors import ProducerDead
 from broker.ports import Outgoing, StoredOffset, TopicPartition
 from schemas.record import Record

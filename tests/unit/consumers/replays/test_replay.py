@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from broker.errors import ProducerDead
 from broker.testing.kafka import CommitFault
 from consumers.replays.job import Asked

@@ -3,8 +3,9 @@
 import pytest
 
 from broker.core.answers.rate_limit_headers import Metric
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS, Mirror
+from broker.core.budget.bucket_mirror import Mirror
 from broker.core.budget.sent_calls import SENDS_MAX
+from broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.mirroring import MINUTE, WAY_MS, Caller
 
 

@@ -1,10 +1,10 @@
 import pytest
 
 from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, Metric
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
 from broker.core.budget.bucket_set import BOUNDLESS, Buckets, Level
 from broker.core.budget.refill_detection import Refill
 from broker.core.budget.sent_calls import Sends
+from broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.shown import CAPACITY, SENT_MS, TOOK_MS, Limit, counted, slid
 
 

@@ -6,12 +6,11 @@ import pytest
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
 from broker.core.budget.bucket_set import Level
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
 from broker.core.budget.burst_control import QUIET_MS
 from broker.core.pricing.laws import Size, prices
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, full, low, refusal
 
 # Not knowing

@@ -7,12 +7,11 @@ import pytest
 from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, Metric
 from broker.core.answers.verdict import Answer, judge
 from broker.core.budget.admission_delay import WAY_MAX_MS
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
 from broker.core.budget.bucket_set import Level
 from broker.core.budget.budget import Budget, Caution
 from broker.core.budget.burst_control import QUIET_MS
 from broker.core.budget.cooldown import FIRST_MS, GROWS_BY
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, full, low, refusal
 
 # Answers

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, Metric
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
 from broker.core.budget.budget import Budget
+from broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, full, refusal
 
 # A day's limits, from the settings

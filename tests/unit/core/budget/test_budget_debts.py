@@ -8,7 +8,7 @@ from broker.core.budget.bounded_bucket import Interval
 from broker.core.budget.bucket_set import Level
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
 from broker.core.pricing.laws import PRICE_MAX, Law, Prices
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM
 from tests.unit.core.budgets import KEY, SETTINGS, answer, failure, full, low, refusal
 
 HUGE = Prices("chat.completions", (Law.DOCUMENTED, Law.CHAT_2025), (PRICE_MAX, 40))

@@ -4,11 +4,10 @@ from dataclasses import replace
 
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.admission_delay import WAY_MAX_MS, WAY_MIN_MS
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
 from broker.core.pricing.law_identification import Usage
 from broker.core.pricing.laws import Law, Prices
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, answer, full, low, refusal
 
 CHAT = Prices("chat.completions", (Law.CHAT_LEGACY, Law.CHAT_2025), (680, 400))

@@ -7,7 +7,7 @@ from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
 from broker.core.budget.refill_detection import Refill
 from broker.core.pricing.law_identification import Usage
 from broker.core.pricing.laws import Law, Prices
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM
 from tests.unit.core.budgets import SETTINGS, answer, full, low
 from tests.unit.core.specimens import verdict
 

@@ -12,7 +12,7 @@ from broker.core.budget.burst_control import (
     SHARE_STEP_MAX_MS,
     SHARE_STEP_MIN_MS,
 )
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM
 from tests.unit.core.spreads import FIRST, refused_deep, refused_shallow, spread
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, Metric
 from broker.core.budget.bucket_set import Level
 from broker.core.budget.checkpoint import Checkpoint
-from broker.core.pricing.markup import PPM
+from broker.core.units import PPM
 
 KEY = Level(Metric.TOKENS, 60_000, 60_000, 60_000, MINUTE_MS)
 

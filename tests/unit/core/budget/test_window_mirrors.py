@@ -4,11 +4,11 @@ import pytest
 
 from broker.core.answers.rate_limit_headers import Metric
 from broker.core.budget.admission_delay import WAY_MAX_MS
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
 from broker.core.budget.refill_detection import Refill
 from broker.core.budget.sent_calls import SENDS_MAX
 from broker.core.budget.sliding_sum import SLOT_MS
 from broker.core.budget.window_mirrors import UNPROVEN_PARTS
+from broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.counters import CAPACITY, MARK, WAY, Counter, Slider
 
 

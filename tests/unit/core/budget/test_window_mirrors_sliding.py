@@ -4,10 +4,10 @@ import pytest
 
 from broker.core.answers.rate_limit_headers import Metric
 from broker.core.budget.admission_delay import WAY_MAX_MS
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
 from broker.core.budget.sent_calls import SENDS_MAX
 from broker.core.budget.sliding_sum import SLOT_MS
 from broker.core.budget.window_mirrors import REMEMBERED_MAX
+from broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.counters import CAPACITY, MINUTE, Slider
 
 

@@ -2,9 +2,10 @@ from random import Random
 
 import pytest
 
+from broker.core.config import WEIGHT_ONE, TenantRule
 from broker.core.lanes import fair_queue as module
 from broker.core.lanes.fair_queue import Fair
-from broker.core.lanes.tenants import WEIGHT_ONE, TenantRule, Tenants
+from broker.core.lanes.tenants import Tenants
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 

@@ -4,10 +4,11 @@ from itertools import pairwise
 import pytest
 
 from broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
+from broker.core.config import TenantRule
 from broker.core.lanes.lanes import LaneQueue, Lanes, Pick
-from broker.core.lanes.tenants import TenantRule, Tenants
-from broker.core.pricing.markup import PPM
+from broker.core.lanes.tenants import Tenants
 from broker.core.ticket import State, Ticket
+from broker.core.units import PPM
 from tests.unit.core.specimens import BULK, LANES, STANDARD, URGENT, candidate, ticket
 
 

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from broker.core.lanes.lanes import LaneRule, Lanes
-from broker.core.lanes.tenants import TenantRule, Tenants
+from broker.core.config import LaneRule, TenantRule
+from broker.core.lanes.lanes import Lanes
+from broker.core.lanes.tenants import Tenants
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import FAR_MS, candidate, ticket
 

@@ -1,6 +1,7 @@
 from broker.core.bounds import PROBES_LOOKED_AT
+from broker.core.config import TenantRule
 from broker.core.lanes.late import Late
-from broker.core.lanes.tenants import TenantRule, Tenants
+from broker.core.lanes.tenants import Tenants
 from tests.unit.core.specimens import candidate, ticket
 
 

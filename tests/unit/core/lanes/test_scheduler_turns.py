@@ -1,8 +1,9 @@
 from dataclasses import replace
 
 from broker.core.bounds import REACH_EVERY_MS
+from broker.core.config import TenantRule
 from broker.core.lanes.scheduler import Limits
-from broker.core.lanes.tenants import TenantRule, Tenants
+from broker.core.lanes.tenants import Tenants
 from broker.core.ticket import Garbage, State, Ticket
 from tests.unit.core.desks import all_called, answered, call, enqueued, limits
 from tests.unit.core.specimens import LANES, budget, candidate, ticket

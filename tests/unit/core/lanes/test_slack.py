@@ -2,7 +2,8 @@ from itertools import count
 
 import pytest
 
-from broker.core.lanes.slack import Inflow, Slack
+from broker.core.budget.inflow import Inflow
+from broker.core.lanes.slack import Slack
 from broker.core.ticket import Ticket
 from tests.unit.core.inflows import TEN_A_MS, charge_of, inflow, line_of
 

@@ -4,7 +4,7 @@ from random import Random
 import pytest
 
 from broker.core.bounds import LINE_BLOCK_MAX
-from broker.core.lanes.slack import Inflow, Least
+from broker.core.budget.inflow import Inflow, Least
 from broker.core.lanes.tenant_queue import Line
 from broker.core.ticket import Ticket
 from tests.unit.core.inflows import TEN_A_MS, charge_of, inflow, line_of

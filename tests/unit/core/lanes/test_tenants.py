@@ -1,5 +1,6 @@
 from broker.core.bounds import TENANTS_CAPPED_SWEPT_ABOVE
-from broker.core.lanes.tenants import TenantRule, Tenants
+from broker.core.config import TenantRule
+from broker.core.lanes.tenants import Tenants
 
 MINUTE = 60_000
 

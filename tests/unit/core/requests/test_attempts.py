@@ -5,7 +5,6 @@ from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.bounds import CALL_RESERVE_BYTES, OUTCOME_BYTES_MAX
 from broker.core.budget.account import Account
 from broker.core.budget.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
-from broker.core.budget.bucket_mirror import ROUNDING_TOKENS
 from broker.core.budget.budget import Budget
 from broker.core.commands import Complete, Fail, Mended, Park, Tripped
 from broker.core.config import DispatchRules
@@ -15,6 +14,7 @@ from broker.core.requests.attempts import Attempts, Sequel
 from broker.core.requests.in_flight import Flights
 from broker.core.requests.retry import Again
 from broker.core.ticket import CallNumber, Ticket
+from broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.specimens import STANDARD, budget, candidate, rules, ticket, verdict
 
 NOW = 1_000

@@ -2,8 +2,8 @@ import pytest
 
 from broker.core.bounds import BLAMED_AFTER_MS, DOUBT_REST_FIRST_MS, DOUBT_REST_MAX_MS, STRIKES_MAX
 from broker.core.commands import Complete, Form
+from broker.core.events import Setback
 from broker.core.requests.failing_decisions import Decided, Doubts
-from broker.core.requests.transaction_failure import Setback
 from tests.unit.core.specimens import ticket
 
 REFUSED, UNKNOWN, DENIED = Setback.REFUSED, Setback.UNKNOWN, Setback.DENIED

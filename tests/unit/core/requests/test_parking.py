@@ -13,9 +13,9 @@ from broker.core.bounds import (
     RETURN_BEFORE_DEADLINE_MS,
 )
 from broker.core.commands import Decision, Fail, Park
-from broker.core.lanes.lanes import LaneRule
+from broker.core.config import LaneRule, TenantRule
 from broker.core.lanes.scheduler import Limits
-from broker.core.lanes.tenants import TenantRule, Tenants
+from broker.core.lanes.tenants import Tenants
 from broker.core.progress.offset_map import MAP_BYTES_MAX
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.requests.in_flight import Flights

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from broker.core.answers.verdict import Answer, Meaning, judge
 from broker.core.commands import Complete, Park
+from broker.core.config import LaneRule
 from broker.core.identity.dedupe import Fate
-from broker.core.lanes.lanes import LaneRule
 from broker.core.ticket import TicketNumber
 from tests.unit.core.shell import Shell
 from tests.unit.core.specimens import HOUR_MS, candidate, place, verdict

@@ -1,8 +1,8 @@
 import pytest
 
 from broker.core.bounds import CONTROL_BUFFER_MAX, CRAMPED_BELOW
+from broker.core.config import LaneRule
 from broker.core.identity.pending_cancels import Cancel
-from broker.core.lanes.lanes import LaneRule
 from broker.core.progress.offset_map import MAP_BYTES_MAX, METADATA_CHARS_MAX
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.requests.registry import Register, Want

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS
 from broker.core.commands import CancelCall, Complete, Discard, Fail, Forget
-from broker.core.lanes.lanes import LaneRule
+from broker.core.config import LaneRule
 from broker.core.lanes.scheduler import Limits
 from broker.core.requests.in_flight import Flights
 from broker.core.requests.outbox import Outbox

@@ -8,7 +8,7 @@ from broker.core.bounds import (
 from broker.core.commands import (
     StartedEntry,
 )
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from broker.core.ticket import Source
 from tests.unit.core.batching import NOW, settled_bench
 from tests.unit.core.specimens import candidate, identity, place, ticket

@@ -17,10 +17,10 @@ from broker.core.commands import (
     Settlement,
     StartedEntry,
 )
+from broker.core.events import Setback
 from broker.core.identity.dedupe import Fate
 from broker.core.identity.pending_cancels import Cancel
 from broker.core.requests.ledger_notes import Notes
-from broker.core.requests.transaction_failure import Setback
 from broker.core.requests.transactions import REFUSED_BY_KAFKA
 from tests.unit.core.batching import NOW, OVERDUE, Bench, settled_bench
 from tests.unit.core.specimens import identity

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from broker.service.health import Health
 from broker.testing.kafka import CommitFault
 from schemas import headers as names

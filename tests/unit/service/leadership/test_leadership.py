@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from broker.core.lease import REDIS_ANSWERS_WITHIN_MS
+from broker.core.config import REDIS_ANSWERS_WITHIN_MS
 from broker.errors import LeaseUnavailable
 from broker.ports import Fetched, LeaseForeign, LeaseMine, LeaseView, Unreadable
 from broker.testing.kafka_doors import MemoryLane, MemoryTransactions

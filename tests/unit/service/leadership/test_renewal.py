@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.clock import WallClock
-from broker.core.lease import RELEASED, LeaseTimes, Trust
+from broker.core.config import LeaseTimes
+from broker.core.lease import RELEASED, Trust
 from broker.errors import LeaseUnavailable
 from broker.ports import LeaseForeign, LeaseMine, LeaseView
 from broker.service.health import Health

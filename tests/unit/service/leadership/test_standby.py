@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.clock import WallClock
-from broker.core.lease import RELEASED, LeaseTimes
+from broker.core.config import LeaseTimes
+from broker.core.lease import RELEASED
 from broker.errors import LogUnavailable
 from broker.ports import LeaseView
 from broker.service.health import Health

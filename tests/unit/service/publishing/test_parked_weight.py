@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from broker.service.publishing.parked_weight import GROWTH_MAX, parked_weight
 from broker.testing.upstream import Asked, Said, completion
 from schemas import topics

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from broker.core.requests.transaction_failure import Setback
+from broker.core.events import Setback
 from broker.testing.kafka import CommitFault
 from broker.testing.upstream import Asked, Said, completion
 from schemas import topics

@@ -8,7 +8,8 @@ from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.budget.breaker import Breaker
 from broker.core.budget.bucket_set import Level
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
-from broker.core.lanes.tenants import TenantRule, Tenants
+from broker.core.config import TenantRule
+from broker.core.lanes.tenants import Tenants
 from broker.core.requests.in_flight import Flights
 from broker.service.status.queue_position import Crowd
 from broker.service.status.start_estimate import cap_lets_through_ms, flows_in_ms, lets_through_ms

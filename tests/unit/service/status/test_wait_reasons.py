@@ -9,10 +9,9 @@ from broker.core.answers.verdict import Meaning
 from broker.core.budget.bucket_set import Level
 from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
 from broker.core.budget.window_mirrors import FixedWindowMirror
+from broker.core.config import LaneRule, TenantRule
 from broker.core.dispatch import Dispatch
 from broker.core.events import Draining
-from broker.core.lanes.lanes import LaneRule
-from broker.core.lanes.tenants import TenantRule
 from broker.core.ticket import Ticket
 from broker.service.status.wait_reasons import Hindrances
 from tests.unit.core.shell import Shell
