@@ -1,6 +1,7 @@
 """How many records a transaction takes once one has failed: bisecting a queue whose order must not change.
 
-The dispatcher halves what failed and lets the rest pass by (`broker.core.requests.failing_decisions`). What puts records back in order
+The dispatcher halves what failed and lets the rest pass by (`broker.core.requests.failing_decisions`). What puts
+records back in order
 cannot: it takes the first half of what failed, and half of what is left once that has passed, until the first record
 stands alone. If it fails alone it is the culprit.
 """

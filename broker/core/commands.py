@@ -119,7 +119,10 @@ Decision = Complete | Fail | Park | Withdraw | Bury | Discard | Remember
 
 
 class Form(Enum):
-    """How much of a settlement is written: less, where Kafka refuses the whole (`broker.core.requests.failing_decisions`)."""
+    """How much of a settlement is written: less, where Kafka refuses the whole.
+
+    See `broker.core.requests.failing_decisions`.
+    """
 
     WHOLE = "whole"  # everything that belongs to it
     UNCOPIED = "uncopied"  # all but the copy for a topic of the producer's own

@@ -23,7 +23,8 @@ Content = DecodedRequest | Undecodable | Cancel
 class Cargo:
     """One record and what has become of it so far; instants are aware UTC, `*_ms` are loop time.
 
-    `response_facts` is what to tell of the last answer if OpenAI's API did not write it (`broker.service.calls.foreign_server`).
+    `response_facts` is what to tell of the last answer if OpenAI's API did not write it
+    (`broker.service.calls.foreign_server`).
     """
 
     source: Source

@@ -1,9 +1,9 @@
 """What response headers say of limits, as integers.
 
-OpenAI states its limits in two places. Headers give capacity, what remains and how long until the bucket is full; a
-429 body gives an exact snapshot (`broker.core.answers.rate_limit_messages`). Neither names the period of a header (a requests limit may be
-per minute or per day), so it is recovered from the refill law, `reset = (limit - remaining) / limit * period`
-(facts/openai.md §3).
+OpenAI states its limits in two places. Headers give capacity, what remains and how long until the bucket is full; a 429
+body gives an exact snapshot (`broker.core.answers.rate_limit_messages`). Neither names the period of a header (a
+requests limit may be per minute or per day), so it is recovered from the refill law, `reset = (limit - remaining) /
+limit * period` (facts/openai.md §3).
 
 Everything here is pure text in, integers out, and expects the worst: gateways send `-1`, `30,000`, HTML, megabytes or
 nothing. What cannot be read is None or left out; nothing raises. Azure's `reset-*` are bare integers of ambiguous

@@ -1,9 +1,9 @@
 """What an answer of OpenAI means: one word, one sentence, and whether the request is tried again.
 
-The words are decided in `broker.core.answers.classification`; here they become a verdict: how long to wait, which limit refused, what
-the headers say besides. The axis is what the caller does next: an operator's mistake (quota, key, region) never fails
-a request, a request that OpenAI refuses for what it is fails at once, and only trouble that repeating makes worse
-counts as an attempt.
+The words are decided in `broker.core.answers.classification`; here they become a verdict: how long to wait, which limit
+refused, what the headers say besides. The axis is what the caller does next: an operator's mistake (quota, key, region)
+never fails a request, a request that OpenAI refuses for what it is fails at once, and only trouble that repeating makes
+worse counts as an attempt.
 
 Errors inside an HTTP 200 stream arrive here with status 200 and a code, errors without any answer with status None.
 Nothing here raises, whatever the bytes were. A sentence carries numbers, names and codes, never the server's message:

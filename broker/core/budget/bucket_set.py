@@ -135,7 +135,7 @@ class Buckets:
             self._sort()
 
     def flowing(self, now_ms: int, said: Collection[int] = ()) -> tuple[Rates, tuple[int, ...]]:
-        """How fast tokens flow in, and what is there if it is as much as it can be: see `broker.core.lanes.slack.Inflow`.
+        """How fast tokens flow in, and what is there if it is as much as it can be: see `budget.inflow.Inflow`.
 
         Buckets of a size only `said` are left out.
         """

@@ -22,8 +22,8 @@ Those that wait live here once their commit has returned, and in the ledger: sai
 they could answer is young enough to be called. Rules:
 - What is *expected* to be committed answers too, and is forgotten with the tickets it came from: no outcome that it
   made is published before or without it, for their transaction is built in order.
-- One packed integer for an id, or for an id and a tenant, as in `broker.core.identity.outcome_index`; the order of the dict is the age
-  of the last ledger line.
+- One packed integer for an id, or for an id and a tenant, as in `broker.core.identity.outcome_index`; the order of the
+  dict is the age of the last ledger line.
 """
 
 from collections.abc import Iterator

@@ -15,7 +15,8 @@ Every limit has queues of its own, so that a limit that cannot pay holds up nobo
 - A request whose deadline is near may go in the turn of the lane directly above, see `broker.core.lanes.nearing`.
 
 Tokens throughout, never requests. Shares are parts per million, to stay with integers. Who is first within a lane is
-said in `broker.core.lanes.fair_queue`; who goes last, because no answer would come in time, in `broker.core.lanes.late`.
+said in `broker.core.lanes.fair_queue`; who goes last, because no answer would come in time, in
+`broker.core.lanes.late`.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,9 +1,9 @@
 """Who of a lane must hurry: lifted one lane, in turn with those above, for a share of what those are served.
 
-A request is near in the last part of its time (`broker.core.lanes.durations`). While somebody is, the lane earns credit with
-every call of a lane above it: `lift` of the charge. Once that covers the nearest deadline of them, and it is the turn
-of the lane directly above, that request goes instead. So a few are saved that would have come too late, and however
-many are near, those above lose no more than that share.
+A request is near in the last part of its time (`broker.core.lanes.durations`). While somebody is, the lane earns credit
+with every call of a lane above it: `lift` of the charge. Once that covers the nearest deadline of them, and it is the
+turn of the lane directly above, that request goes instead. So a few are saved that would have come too late, and
+however many are near, those above lose no more than that share.
 """
 
 from heapq import heappop, heappush

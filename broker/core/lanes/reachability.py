@@ -3,8 +3,8 @@
 What is certain of a request's turn: those before it in its tenant's line are called before it, and no more tokens flow
 in than the buckets refill. Everything else may turn out well: nobody of other tenants and lanes may wait, levels may be
 as high as they can be, the cheapest law that is not refuted may hold. Who could not start in time even then has no
-chance. Those after it are judged as if it were not there. Who is late (`broker.core.lanes.late`) comes after all of its lane
-who are not.
+chance. Those after it are judged as if it were not there. Who is late (`broker.core.lanes.late`) comes after all of its
+lane who are not.
 
 A line is looked over when somebody may be out of reach: not before as much has been spent by others as can be. Until
 then it costs a comparison when somebody comes, and a few looks, each after half of the time left. Where more waits than

@@ -2,9 +2,9 @@
 
 A charge is neither a tokenizer's count nor the bill. It differs by endpoint, changed over the years, and differs from
 the documentation (facts/openai.md §2); hence laws are plain functions of a request's `Size`. Nobody says which of them
-holds: a request carries the prices of all that may, and evidence tells them apart (`broker.core.pricing.tariff`). Streaming,
-tools of chat, response formats, tool calls and audio cost nothing at admission. A picture is charged a flat sum there,
-whatever it costs when billed; its base64 is no text.
+holds: a request carries the prices of all that may, and evidence tells them apart (`broker.core.pricing.tariff`).
+Streaming, tools of chat, response formats, tool calls and audio cost nothing at admission. A picture is charged a flat
+sum there, whatever it costs when billed; its base64 is no text.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

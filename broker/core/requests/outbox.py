@@ -2,8 +2,8 @@
 
 An outcome of the most urgent lane starts a transaction at once; others linger a moment for company. What is under way
 stays here until its commit has returned, so that an unknown commit loses nothing. A batch that fails once is sent
-again; one that fails twice, or that Kafka refuses for what it contains, is bisected (`broker.core.requests.failing_decisions`), and all
-other decisions go on in transactions of their own.
+again; one that fails twice, or that Kafka refuses for what it contains, is bisected
+(`broker.core.requests.failing_decisions`), and all other decisions go on in transactions of their own.
 """
 
 from collections import OrderedDict

@@ -1,8 +1,8 @@
 """Whether a request whose call was under way when dispatchers died may be called: at once, later, or not any more.
 
-Deaths are counted, and suspects named, in `broker.core.requests.interrupted_calls`. A suspect waits until the term has been quiet, so
-that another cause of death has shown itself, and until its like have ended. While there is caution every call waits for
-the commit of the line that says that it begins, as long as one transaction takes or two.
+Deaths are counted, and suspects named, in `broker.core.requests.interrupted_calls`. A suspect waits until the term has
+been quiet, so that another cause of death has shown itself, and until its like have ended. While there is caution every
+call waits for the commit of the line that says that it begins, as long as one transaction takes or two.
 """
 
 from collections.abc import Iterable

@@ -5,8 +5,8 @@ does not read what it writes. Each of its commits that returned says where its l
 reads on behind the last of them: nothing of another process can stand before a line that our own producer committed,
 for a producer that was fenced commits nothing more. So a doubt costs the same after a minute and after a month, and
 needs no line that retention may have removed. Where the next line is gone all the same (a standby that was stopped for
-a day), the follower opens anew as at its start (`broker.service.leadership.ledger_reach`), which tells nothing that may not be
-told twice.
+a day), the follower opens anew as at its start (`broker.service.leadership.ledger_reach`), which tells nothing that may
+not be told twice.
 """
 
 from collections import deque

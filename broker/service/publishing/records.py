@@ -1,7 +1,8 @@
 """From a batch of decisions to the records, offsets and ledger line of one Kafka transaction.
 
 Every record is made here, sized after its last header and before the transaction begins, and given a form that fits.
-What Kafka refuses all the same is found by bisecting, and comes back in a smaller `Form` (`broker.core.requests.failing_decisions`).
+What Kafka refuses all the same is found by bisecting, and comes back in a smaller `Form`
+(`broker.core.requests.failing_decisions`).
 
 An exception while the records of one settlement are made concerns that settlement alone, which is published in a short
 form (`broker.service.publishing.short_forms`).

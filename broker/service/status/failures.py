@@ -1,8 +1,8 @@
 """Recent failures for the log and the status: why each failed, which request it was, and whether all of a kind fail.
 
 A line of the log names id, place, model, reason, OpenAI's request id and the sentence of the outcome, which is in our
-own words (`broker.core.answers.verdict`): never a prompt, an answer or a server's text. Lines are bounded in rate, figures in
-size. Figures are this process's own: a successor begins anew.
+own words (`broker.core.answers.verdict`): never a prompt, an answer or a server's text. Lines are bounded in rate,
+figures in size. Figures are this process's own: a successor begins anew.
 """
 
 from collections import Counter, deque
