@@ -1,14 +1,15 @@
 """Every module of the core is covered whole, branches included, by its own test module; or this fails.
 
 A line that only some other module's tests happen to pass through is not tested, it is merely run. So each module of
-`broker/core` is measured by what `tests/unit/core/test_<module>.py` alone reaches, and its further files
-`test_<module>_<what>.py`, in one run that notes whose test is running. The idea is websockets'.
+`broker/core` is measured by what `test_<module>.py` alone reaches, in the same room of `tests/unit/core`, and its
+further files `test_<module>_<what>.py`, in one run that notes whose test is running. The idea is websockets'.
 
-    python -m tests.maxi_cov [module …]
+    python -m tests.maxi_cov [room.module …]
 """
 
 import importlib
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -41,19 +42,19 @@ class Contexts:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
-        self._measuring.switch_context(collector.path.stem)
+        self._measuring.switch_context(_context(collector.path))
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        self._measuring.switch_context(item.path.stem)
+        self._measuring.switch_context(_context(item.path))
         return (yield)
 
 
 def measure(modules: Sequence[str]) -> list[Measured]:
     """Run the tests of these modules once. Raises SystemExit if one fails, for then the figures say nothing."""
     tests = {module: tests_of(module) for module in modules}
-    measuring = coverage.Coverage(branch=True, include=[str(CORE / "*.py")], data_file=None)
+    measuring = coverage.Coverage(branch=True, include=[str(CORE / "*.py"), str(CORE / "*" / "*.py")], data_file=None)
     measuring.start()
     measuring.switch_context(IMPORT)
     for module in modules:  # definitions are everybody's; what they define is not
@@ -68,24 +69,34 @@ def measure(modules: Sequence[str]) -> list[Measured]:
 
 
 def every_module() -> list[str]:
-    """Of the core, in order of their names."""
-    return sorted(path.stem for path in CORE.glob("*.py") if path.stem != "__init__")
+    """Of the core, in order of their names, each behind the name of its room."""
+    paths = (path.relative_to(CORE).with_suffix("") for path in CORE.rglob("*.py") if path.stem != "__init__")
+    return sorted(".".join(path.parts) for path in paths)
 
 
 def tests_of(module: str) -> list[Path]:
     """A module's own test files: those whose names begin with its name, and with no longer one of another module."""
-    longer = [f"test_{other}" for other in every_module() if other.startswith(f"{module}_")]
-    found = [TESTS / f"test_{module}.py", *sorted(TESTS.glob(f"test_{module}_*.py"))]
+    room, _, name = module.rpartition(".")
+    others = (other.rpartition(".") for other in every_module())
+    longer = [f"test_{other}" for where, _, other in others if where == room and other.startswith(f"{name}_")]
+    folder = TESTS / room
+    found = [folder / f"test_{name}.py", *sorted(folder.glob(f"test_{name}_*.py"))]
     return [path for path in found if path.exists() and not path.stem.startswith(tuple(longer))]
+
+
+def _context(path: Path) -> str:
+    """Name of a test file, by which coverage tells whose lines were run."""
+    return "/".join(path.with_suffix("").parts[-2:])
 
 
 def _measured(measuring: coverage.Coverage, module: str, tests: Sequence[Path]) -> Measured:
     if not tests:
-        return Measured(module, 0.0, f"{(TESTS / f'test_{module}.py').relative_to(ROOT)} does not exist")
+        return Measured(module, 0.0, "it has no test file of its own")
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        contexts = [f"^{IMPORT}$", *(f"^{path.stem}$" for path in tests)]
-        measuring.json_report([str(CORE / f"{module}.py")], outfile=str(report), contexts=contexts)
+        contexts = [f"^{IMPORT}$", *(f"^{re.escape(_context(path))}$" for path in tests)]
+        source = CORE.joinpath(*module.split(".")).with_suffix(".py")
+        measuring.json_report([str(source)], outfile=str(report), contexts=contexts)
         (seen,) = json.loads(report.read_text())["files"].values()
     lines = [f"line {line}" for line in seen["missing_lines"]]
     branches = [f"{start}->{'exit' if end < 0 else end}" for start, end in seen["missing_branches"]]
@@ -96,7 +107,7 @@ def main(named: Sequence[str]) -> int:
     """Measure the modules named, by default all; print a table; 1 if one is not whole."""
     results = measure(list(named) or every_module())
     for each in results:
-        print(f"{each.module:<14} {each.percent:5.1f} %  {each.missing}".rstrip())
+        print(f"{each.module:<34} {each.percent:5.1f} %  {each.missing}".rstrip())
     return 1 if any(each.missing for each in results) else 0
 
 

@@ -137,7 +137,7 @@ def test_refusals_of_the_api_and_trouble_tell_nothing_of_the_address(
 
 
 def test_no_recorded_error_of_openai_or_azure_is_taken_for_another_server() -> None:
-    lines = (Path(__file__).parent / "data" / "openai_error_messages.jsonl").read_text().splitlines()
+    lines = (Path(__file__).parent.parent / "data" / "openai_error_messages.jsonl").read_text().splitlines()
     for line in lines:
         told = json.loads(line)
         fields = {name: told.get(name) for name in ("message", "code", "type")}

@@ -20,7 +20,7 @@ from broker.core.answers.rate_limit_headers import (
     side_readings,
 )
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent.parent / "data"
 
 
 def recorded(name: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import pytest
 from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Metric, Snapshot
 from broker.core.answers.rate_limit_messages import StatedLimit, snapshot, stated_limit, wait_in_ms
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent.parent / "data"
 
 
 def recorded(name: str) -> list[dict[str, Any]]:

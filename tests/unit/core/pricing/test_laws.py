@@ -25,7 +25,7 @@ from broker.core.pricing.laws import (
     texts,
 )
 
-HEADERS = Path(__file__).parent / "data" / "openai_ratelimit_headers.jsonl"
+HEADERS = Path(__file__).parent.parent / "data" / "openai_ratelimit_headers.jsonl"
 LAW_CHANGED_ON = "2025-03-20"
 
 
