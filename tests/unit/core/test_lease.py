@@ -17,41 +17,6 @@ TIMES = LeaseTimes()
 START = 10_000
 
 
-def test_the_times_are_those_of_the_protocol() -> None:
-    assert (TIMES.ttl_ms, TIMES.renew_every_ms, TIMES.poll_every_ms) == (2_000, 400, 200)
-    assert (TIMES.margin_ms, TIMES.proof_ms, TIMES.silence_ms) == (400, 1_500, 500)
-    assert (TIMES.answer_ms, TIMES.reclaim_ms) == (1_000, 1_400)
-
-
-def test_a_living_leader_has_the_time_of_its_slowest_question_or_of_its_pause_to_set_its_key_again() -> None:
-    assert LeaseTimes(renew_every_ms=600, answer_ms=500).reclaim_ms == 1_000
-    assert LeaseTimes(renew_every_ms=500, answer_ms=700).reclaim_ms == 1_100
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"poll_every_ms": 500},
-        {"poll_every_ms": 0},
-        {"renew_every_ms": 600},
-        {"renew_every_ms": 0},
-        {"answer_ms": 1_200},
-        {"margin_ms": 0},
-        {"margin_ms": 2_000},
-        {"proof_ms": 1_601},
-        {"proof_ms": 0},
-    ],
-)
-def test_times_that_contradict_each_other_are_refused(change: dict[str, int]) -> None:
-    with pytest.raises(AssertionError):
-        LeaseTimes(**change)
-
-
-def test_a_lost_renewal_and_one_more_within_the_trusted_part_of_a_lease_are_enough() -> None:
-    times = LeaseTimes(renew_every_ms=599)
-    assert times.reclaim_ms < times.ttl_ms, "a killed leader is replaced when its key runs out, and no later"
-
-
 def test_nobody_is_trusted_before_the_first_proof() -> None:
     trust = Trust(TIMES)
     assert trust.until() == 0
