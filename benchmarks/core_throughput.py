@@ -17,7 +17,7 @@ from itertools import cycle
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading
 from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.commands import Call, Publish, SettledEntry
 from broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules
 from broker.core.dispatch import Dispatch
@@ -91,7 +91,7 @@ class Load:
     def budget(self, name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
         """A limit that can always pay, unless there is a hurry."""
         tokens = self.waiting * CHARGE * MINUTE_MS // self.patience_ms if self.patience_ms else CAPACITY
-        return Budget(LimitSettings(name, tokens, CAPACITY), now_ms, checkpoint)
+        return Budget(LimitBeliefs(name, tokens, CAPACITY), now_ms, checkpoint)
 
     def verdict(self) -> Verdict:
         """What each call is answered; where there is a hurry, nothing of what is left."""

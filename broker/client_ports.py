@@ -41,7 +41,7 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StoredRecord:
     """A record and where it stands; `timestamp_ms` is its Kafka timestamp."""
 
     topic: str
@@ -187,7 +187,7 @@ class ScanLog(Protocol):
             Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
         """
 
-    async def take(self, partition: int) -> Sequence[Standing]:
+    async def take(self, partition: int) -> Sequence[StoredRecord]:
         """The next records of a partition; none: its end is reached, and stays reached.
 
         Raises:
@@ -198,7 +198,7 @@ class ScanLog(Protocol):
     def go_to(self, offsets: Mapping[int, int]) -> None:
         """Go on from there, in every partition; `offsets` and `offsets_done` count from there."""
 
-    async def at(self, partition: int, offset: int) -> Standing | None:
+    async def at(self, partition: int, offset: int) -> StoredRecord | None:
         """The record at that very place, or None if there is none that a committed reader sees.
 
         Whoever reads on must `go_to` again.

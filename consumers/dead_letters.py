@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from broker.adapters.kafka.client import client_doors
 from broker.adapters.kafka.connection import KafkaConnection
-from broker.client_ports import ClientDoors, Standing
+from broker.client_ports import ClientDoors, StoredRecord
 from consumers.fragments import fragment
 from consumers.opening import Opened
 from schemas.codec import DecodedRequest, InputLimits, Undecodable, WireError, decode_dead_letter, decode_request
@@ -73,12 +73,12 @@ def _word(candidate: Any) -> str | None:
 class OldestFirst:
     """Several partitions, each in its own order, as one sequence by time."""
 
-    def __init__(self, partitions: Sequence[int], take: Callable[[int], Awaitable[Sequence[Standing]]]) -> None:
+    def __init__(self, partitions: Sequence[int], take: Callable[[int], Awaitable[Sequence[StoredRecord]]]) -> None:
         """`take` gives the next records of a partition, none at its end."""
         self._take = take
-        self._heads: dict[int, deque[Standing]] = {number: deque() for number in partitions}
+        self._heads: dict[int, deque[StoredRecord]] = {number: deque() for number in partitions}
 
-    async def next(self) -> Standing | None:
+    async def next(self) -> StoredRecord | None:
         """The oldest record among the partitions' next ones; None when all are at their end."""
         for number in [number for number, head in self._heads.items() if not head]:
             self._heads[number].extend(await self._take(number))
@@ -171,7 +171,7 @@ class DeadLetterReader(Opened):
         return None if standing is None else found_in(standing)
 
 
-def found_in(standing: Standing) -> Found | None:
+def found_in(standing: StoredRecord) -> Found | None:
     """The dead letter that stands there; None if it is none."""
     record = standing.record
     try:

@@ -12,8 +12,8 @@ from typing import Final
 
 from benchmarks.lanes.crowd import RULE, rules, size, ticket, tickets, weights
 from benchmarks.lanes.findings import Check, Finding
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
-from broker.core.lanes.scheduler import Limits
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from broker.core.lanes.scheduler import Scheduler
 from broker.core.lanes.tenants import Tenants
 from broker.core.units import PPM
 
@@ -29,7 +29,7 @@ class Desk:
 
     def __init__(self, waiting: int, tenants: int) -> None:
         weighed = weights(tenants)
-        self.limits = Limits([RULE], _rich, Tenants(rules(weighed)))
+        self.limits = Scheduler([RULE], _rich, Tenants(rules(weighed)))
         chance, numbers = Random("desk"), tickets()
         for tenant in islice(cycle(weighed), waiting):
             self.limits.enqueue(ticket(next(numbers), tenant, size(chance)), 0)
@@ -81,4 +81,4 @@ def _compared(name: str, title: str, few: Desk, many: Desk, *, promised: bool = 
 
 
 def _rich(name: str, now_ms: int) -> Budget:
-    return Budget(LimitSettings(name, _RICH, _RICH), now_ms, Checkpoint(name, now_ms, (), 0, 0, PPM))
+    return Budget(LimitBeliefs(name, _RICH, _RICH), now_ms, Checkpoint(name, now_ms, (), 0, 0, PPM))

@@ -70,7 +70,7 @@ class Park:
 
 
 @dataclass(frozen=True, slots=True)
-class Bury:
+class DeadLetterOnly:
     """Publish a dead letter only: no outcome belongs to this record. `lost`: it stands for all of these offsets."""
 
     reason: str
@@ -78,7 +78,7 @@ class Bury:
     lost: range | None = None
 
     @classmethod
-    def of(cls, garbage: Garbage) -> "Bury":
+    def of(cls, garbage: Garbage) -> "DeadLetterOnly":
         """For the reason that it is garbage."""
         return cls(garbage.reason, garbage.sentence, garbage.offsets)
 
@@ -115,7 +115,7 @@ class Remember:
     cancel: Cancel
 
 
-Decision = Complete | Fail | Park | Withdraw | Bury | Discard | Remember
+Decision = Complete | Fail | Park | Withdraw | DeadLetterOnly | Discard | Remember
 
 
 class Form(Enum):
@@ -201,7 +201,7 @@ class CancelCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Tripped:
+class BreakerOpened:
     """Tell people: a breaker has opened, or is open for another reason now.
 
     Attributes:
@@ -220,7 +220,7 @@ class Tripped:
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
+class BreakerClosed:
     """Tell people: a breaker has closed; `breaker` as in Tripped."""
 
     breaker: str | None
@@ -243,4 +243,4 @@ class Forget:
     number: TicketNumber
 
 
-Command = Call | Publish | CancelCall | Tripped | Mended | Contained | Forget
+Command = Call | Publish | CancelCall | BreakerOpened | BreakerClosed | Contained | Forget

@@ -22,7 +22,7 @@ from typing import assert_never
 
 from broker.core.answers.verdict import OK
 from broker.core.budget.budget import Budget
-from broker.core.commands import Bury, Call, Command, Complete, Contained, Forget, Publish, StartedEntry
+from broker.core.commands import Call, Command, Complete, Contained, DeadLetterOnly, Forget, Publish, StartedEntry
 from broker.core.config import LEADING, DispatchRules, Pause, Role
 from broker.core.events import (
     Answered,
@@ -41,27 +41,27 @@ from broker.core.events import (
     Suspended,
     Taken,
 )
-from broker.core.identity.dedupe import Identities
-from broker.core.lanes.scheduler import Limits
+from broker.core.identity.dedupe import DedupeTable
+from broker.core.lanes.scheduler import Scheduler
 from broker.core.lanes.tenants import Tenants
 from broker.core.lease import Trust
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.requests.attempts import Attempts
-from broker.core.requests.due import Deadlines
+from broker.core.requests.due import DueTickets
 from broker.core.requests.eviction import Eviction
-from broker.core.requests.in_flight import Flights
+from broker.core.requests.in_flight import CallsInFlight
 from broker.core.requests.ledger_notes import gather, hear
 from broker.core.requests.outbox import Decided, Outbox
-from broker.core.requests.parking import Holding
-from broker.core.requests.predecessor import Inheritance, MakeBudget
-from broker.core.requests.recall import Care
-from broker.core.requests.registry import Register, Want
+from broker.core.requests.parking import ParkingPolicy
+from broker.core.requests.predecessor import MakeBudget, PredecessorState
+from broker.core.requests.recall import RecallPolicy
+from broker.core.requests.registry import TicketRegistry, Want
 from broker.core.requests.retry import Again
 from broker.core.requests.settling import Settling
 from broker.core.requests.succession import Succession
-from broker.core.requests.timers import Alarms
-from broker.core.requests.transactions import Batches
-from broker.core.requests.triage import CALL_CRASHED, Apart, Reception, nameless
+from broker.core.requests.timers import Timers
+from broker.core.requests.transactions import TransactionBuilder
+from broker.core.requests.triage import CALL_CRASHED, Apart, Triage, nameless
 from broker.core.ticket import CALLING, SETTLED, WAITING, Garbage, LanePartition, Source, Ticket
 
 
@@ -75,29 +75,31 @@ class Dispatch:
         self.rules = rules
         self.role = Role.FOLLOWING
         self.term = 0
-        self.identities = Identities(
+        self.identities = DedupeTable(
             window_ms=rules.dedupe_window_ms,
             ids_max=rules.dedupe_ids_max,
             patience_ms=rules.cancel_patience_ms,
             copy_within_ms=rules.copy_within_ms,
         )
         self.trust = Trust(rules.lease)
-        self.register = Register(rules.lanes)
-        self.limits = Limits(rules.lanes, self._budget, Tenants(rules.tenants, rules.other_tenants))
+        self.register = TicketRegistry(rules.lanes)
+        self.limits = Scheduler(rules.lanes, self._budget, Tenants(rules.tenants, rules.other_tenants))
         landed = self.limits.tenants.landed if self.limits.tenants.capping else None
-        self.flights = Flights(inflight_max=rules.inflight_max, held_bytes_max=rules.held_bytes_max, landed=landed)
+        self.flights = CallsInFlight(
+            inflight_max=rules.inflight_max, held_bytes_max=rules.held_bytes_max, landed=landed
+        )
         self.outbox = Outbox()
-        self.batches = Batches(self.outbox, self.register, window_ms=rules.dedupe_window_ms)
+        self.batches = TransactionBuilder(self.outbox, self.register, window_ms=rules.dedupe_window_ms)
         self._attempts = Attempts(self.flights, rules, dice)
-        self._inheritance = Inheritance(make_budget)
-        self._alarms = Alarms()
+        self._inheritance = PredecessorState(make_budget)
+        self._alarms = Timers()
         self._settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane=rules.first_lane)
-        self._care = Care(self.limits, self._alarms, self._settling)
-        self._reception = Reception(self.register, self.identities, self.limits, self._alarms, self._settling, apart)
+        self._care = RecallPolicy(self.limits, self._alarms, self._settling)
+        self._reception = Triage(self.register, self.identities, self.limits, self._alarms, self._settling, apart)
         self._eviction = Eviction(self._settling, self.identities, self._reception)
         self._succession = Succession(self.register, self.identities, self._reception, self._settling)
-        self._deadlines = Deadlines(self.register, self.limits, self._alarms, self._settling, self._reception)
-        self._holding = Holding(self.register, self.limits, self._settling, rules, decided=self.outbox.__len__)
+        self._deadlines = DueTickets(self.register, self.limits, self._alarms, self._settling, self._reception)
+        self._holding = ParkingPolicy(self.register, self.limits, self._settling, rules, decided=self.outbox.__len__)
         self._wall_offset_ms, self._confirmed = 0, False
         self._drain_until_ms: int | None = None
         self._wake_at_ms: int | None = None
@@ -239,7 +241,9 @@ class Dispatch:
         garbage = Garbage.lost(lost, removed=event.removed, crashed=event.crashed)
         ticket = Ticket(event.number, Source(event.partition, lost.start), 0, now_ms, garbage, SETTLED)
         self.register.add(ticket)
-        self.outbox.add(Decided(ticket, Bury.of(garbage), 0), now_ms, at_once=True, front=True)  # its map closes it
+        self.outbox.add(
+            Decided(ticket, DeadLetterOnly.of(garbage), 0), now_ms, at_once=True, front=True
+        )  # its map closes it
 
     # ------------------------------------------------------------------ admission
 

@@ -20,7 +20,18 @@ from typing import Final, assert_never
 from broker.core.answers.error_body import answer_of
 from broker.core.answers.rate_limit_headers import Metric, reading_of
 from broker.core.answers.verdict import OK, Answer, Verdict, fine, judge
-from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Mended, Park, Publish, Tripped
+from broker.core.commands import (
+    Batch,
+    BreakerClosed,
+    BreakerOpened,
+    Call,
+    CancelCall,
+    Command,
+    Contained,
+    Forget,
+    Park,
+    Publish,
+)
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, Promoted, Renewed, Taken
 from broker.core.pricing.law_identification import Usage
@@ -216,7 +227,7 @@ class VirtualRun:
                 self._forget(command)
             case Publish():
                 self._later(self.now_us + self._commit_us, self._committed, command.batch, now_ms)
-            case CancelCall() | Tripped() | Mended():  # what is cut off goes on at OpenAI; nobody is told
+            case CancelCall() | BreakerOpened() | BreakerClosed():  # what is cut off goes on at OpenAI; nobody is told
                 pass
             case Contained():
                 raise command.error  # a plan without one of its requests is none

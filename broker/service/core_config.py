@@ -3,7 +3,7 @@
 It loads no door, so that a plan is made where neither Kafka nor OpenAI can be reached.
 """
 
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.config import WEIGHT_ONE, DispatchRules, LaneRule, LeaseTimes, RetryRules, TenantRule
 from broker.core.requests.predecessor import MakeBudget
 from broker.core.units import PPM
@@ -74,9 +74,9 @@ def budget_maker(settings: Settings) -> MakeBudget:
 
     def make(name: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
         known = settings.limits.get(name)
-        believed = LimitSettings(name, None, None, inflight_max=None)
+        believed = LimitBeliefs(name, None, None, inflight_max=None)
         if known is not None:
-            believed = LimitSettings(
+            believed = LimitBeliefs(
                 name,
                 known.tokens_per_minute,
                 known.requests_per_minute,

@@ -20,7 +20,7 @@ from broker.service.signals import leaving
 from broker.service.status.address import url_of
 from broker.service.status.lags import ASKED_EVERY_S, Lags
 from broker.service.status.presentable import json_text
-from broker.service.status.request_status import Whereabouts
+from broker.service.status.request_status import RequestStatus
 from broker.service.status.status import Status
 from broker.service.status.web import Web
 from broker.settings.whole import Settings
@@ -58,7 +58,7 @@ class Dispatcher:
         replies: Replies,
         lags: Lags,
         status: Status,
-        whereabouts: Whereabouts,
+        whereabouts: RequestStatus,
     ) -> None:
         """Made by `broker.service.wiring`."""
         self.gauges_every_s = GAUGES_EVERY_S

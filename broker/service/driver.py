@@ -15,17 +15,27 @@ import structlog
 
 from broker.clock import WallClock
 from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Mended, Publish, Tripped
+from broker.core.commands import (
+    Batch,
+    BreakerClosed,
+    BreakerOpened,
+    Call,
+    CancelCall,
+    Command,
+    Contained,
+    Forget,
+    Publish,
+)
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Committed, Crashed, Event, Refused, Suspected
 from broker.core.pricing.law_identification import Usage
 from broker.core.ticket import CallNumber, LanePartition, Source
-from broker.service.payloads import Cargo, Hold
+from broker.service.payloads import Payload, PayloadStore
 from broker.tasks import ended
 from broker.traces import traced
 from schemas.request_codec import DecodedRequest
 
-Caller = Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]]
+Caller = Callable[[Call, Payload], Awaitable[tuple[Verdict, int]]]
 """Makes one call and says what it meant and what its outcome will weigh."""
 
 
@@ -38,7 +48,7 @@ class Watcher(Protocol):
     def posted(self, event: Event) -> None:
         """An event was taken note of."""
 
-    def watch(self, command: Command, cargo: Cargo | None) -> None:
+    def watch(self, command: Command, cargo: Payload | None) -> None:
         """A command is about to be carried out; of a call: it leaves now, after whatever it had to wait for."""
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
@@ -48,7 +58,9 @@ class Watcher(Protocol):
 class Driver:
     """Runs the core."""
 
-    def __init__(self, core: Dispatch, hold: Hold, clock: WallClock, *, caller: Caller, watcher: Watcher) -> None:
+    def __init__(
+        self, core: Dispatch, hold: PayloadStore, clock: WallClock, *, caller: Caller, watcher: Watcher
+    ) -> None:
         """`publish_queue` gets every batch; whoever owns the producer takes it from there."""
         self.core = core
         self.hold = hold
@@ -146,9 +158,9 @@ class Driver:
             case CancelCall():
                 if command.call in self._calls:
                     self._calls[command.call].cancel()
-            case Tripped():
+            case BreakerOpened():
                 self._watcher.watch(command, self.hold.get(command.number))
-            case Mended():
+            case BreakerClosed():
                 self._watcher.watch(command, None)
             case Contained():
                 held = self.hold.get(command.number)
@@ -159,7 +171,7 @@ class Driver:
             case _:
                 assert_never(command)
 
-    async def _call(self, command: Call, cargo: Cargo) -> Answered | Refused | Crashed:
+    async def _call(self, command: Call, cargo: Payload) -> Answered | Refused | Crashed:
         """One call; whatever exception ends it ends its request alone.
 
         After deaths it waits until the ledger says that it begins; if it is cancelled meanwhile, it counts as begun. If
@@ -182,7 +194,7 @@ class Driver:
         flights = self.core.flights
         return flights.holds(command.call) and self.core.batches.passes(command.line, flights.find(command.call).ticket)
 
-    def _ended(self, call: CallNumber, cargo: Cargo, task: asyncio.Task[Answered | Refused | Crashed]) -> None:
+    def _ended(self, call: CallNumber, cargo: Payload, task: asyncio.Task[Answered | Refused | Crashed]) -> None:
         """Every call ends here, also one that was cancelled before its first step and never ran a line.
 
         A CancelledError though the task was not cancelled is a defect too, of the client library perhaps: taken for
@@ -210,7 +222,7 @@ class Driver:
             self.publish_queue.get_nowait()
 
 
-def _named(cargo: Cargo) -> dict[str, str | int | None]:
+def _named(cargo: Payload) -> dict[str, str | int | None]:
     """Which request it is, for the log: its id and the place of its record, and nothing that it says."""
     content = cargo.content
     return {
@@ -221,7 +233,7 @@ def _named(cargo: Cargo) -> dict[str, str | int | None]:
     }
 
 
-def _usage(cargo: Cargo) -> Usage | None:
+def _usage(cargo: Payload) -> Usage | None:
     """What the answer reports, unless it leaves out the input."""
     told = cargo.usage
     return None if told is None or not told.input_tokens else Usage(told.input_tokens, told.output_tokens)

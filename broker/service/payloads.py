@@ -20,7 +20,7 @@ Content = DecodedRequest | Undecodable | Cancel
 
 
 @dataclass(slots=True)
-class Cargo:
+class Payload:
     """One record and what has become of it so far; instants are aware UTC, `*_ms` are loop time.
 
     `response_facts` is what to tell of the last answer if OpenAI's API did not write it
@@ -55,26 +55,26 @@ class Cargo:
 
 
 @dataclass(slots=True)
-class Hold:
+class PayloadStore:
     """All cargo, by ticket. Numbers are handed out here, in the order in which records are taken."""
 
-    cargo: dict[TicketNumber, Cargo] = field(default_factory=dict)
+    cargo: dict[TicketNumber, Payload] = field(default_factory=dict)
     _last: int = 0
 
-    def stow(self, cargo: Cargo) -> TicketNumber:
+    def stow(self, cargo: Payload) -> TicketNumber:
         """Keep a record; its ticket's number comes back."""
         self._last += 1
         number = TicketNumber(self._last)
         self.cargo[number] = cargo
         return number
 
-    def __getitem__(self, number: TicketNumber) -> Cargo:
+    def __getitem__(self, number: TicketNumber) -> Payload:
         return self.cargo[number]
 
-    def get(self, number: TicketNumber) -> Cargo | None:
+    def get(self, number: TicketNumber) -> Payload | None:
         """The cargo of a ticket, or None if it was dropped."""
         return self.cargo.get(number)
 
-    def drop(self, number: TicketNumber) -> Cargo | None:
+    def drop(self, number: TicketNumber) -> Payload | None:
         """Let go."""
         return self.cargo.pop(number, None)

@@ -43,12 +43,12 @@ from broker.service.leadership.ledger_follower import LedgerFollower
 from broker.service.leadership.promotion import Promotion
 from broker.service.metrics.telemetry import Telemetry
 from broker.service.offload import Offload, at_once
-from broker.service.payloads import Hold
+from broker.service.payloads import PayloadStore
 from broker.service.publishing.outcomes import apart_hash
 from broker.service.publishing.records import Publication
 from broker.service.publishing.reply_topics import Replies
 from broker.service.status.lags import Lags
-from broker.service.status.request_status import Whereabouts
+from broker.service.status.request_status import RequestStatus
 from broker.service.status.status import Status
 from broker.settings.topics import DAY_S
 from broker.settings.whole import Settings
@@ -92,7 +92,7 @@ class Assembly:
     dispatcher: Dispatcher
     core: Dispatch
     driver: Driver
-    hold: Hold
+    hold: PayloadStore
     intakes: dict[str, LaneIntake]
     follower: LedgerFollower
     promotion: Promotion
@@ -100,7 +100,7 @@ class Assembly:
     meter: Meter
     telemetry: Telemetry
     status: Status
-    whereabouts: Whereabouts
+    whereabouts: RequestStatus
 
     @property
     def health(self) -> Health:
@@ -133,7 +133,7 @@ class _Callers:
     """What decides and calls."""
 
     core: Dispatch
-    hold: Hold
+    hold: PayloadStore
     meter: Meter
     telemetry: Telemetry
     driver: Driver
@@ -189,7 +189,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
     status = Status(
         settings, core, health, telemetry, replies, lags=lags, totals=parts.follower.totals, owner=owner, clock=clock
     )
-    whereabouts = Whereabouts(core, hold, health=health, telemetry=telemetry, clock=clock, topic_prefix=given.prefix)
+    whereabouts = RequestStatus(core, hold, health=health, telemetry=telemetry, clock=clock, topic_prefix=given.prefix)
     logs = (readers.letters, *(intake.log for intake in readers.intakes.values()))
     dispatcher = Dispatcher(
         settings,
@@ -220,7 +220,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
 
 def _callers(given: _Given) -> _Callers:
     clock, doors = given.clock, given.doors
-    hold, meter = Hold(), Meter()
+    hold, meter = PayloadStore(), Meter()
     core = Dispatch(
         dispatch_rules(given.settings),
         make_budget=budget_maker(given.settings),

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from broker.client_ports import Appended, Arrived, Standing, Start
+from broker.client_ports import Appended, Arrived, Start, StoredRecord
 from broker.errors import InvalidRequest, LogUnavailable, Unreachable
 from broker.ports import StoredOffset, TopicPartition
 from broker.testing.client_answers import MemoryAnswers, reached, read
@@ -294,18 +294,18 @@ class MemoryScan:
         self._next = dict(offsets)
         self.offsets = self._left
 
-    async def take(self, partition: int) -> Sequence[Standing]:
+    async def take(self, partition: int) -> Sequence[StoredRecord]:
         """See `ScanLog.take`."""
         await reached(self._link)
         got, after = read(self._link.kafka.logs(self._topic)[partition], self._next[partition])
         self._next[partition] = min(after, self.ends[partition])
         return [
-            Standing(self._topic, partition, fetched.offset, fetched.timestamp_ms, fetched.record)
+            StoredRecord(self._topic, partition, fetched.offset, fetched.timestamp_ms, fetched.record)
             for fetched in got
             if fetched.offset < self.ends[partition]
         ]
 
-    async def at(self, partition: int, offset: int) -> Standing | None:
+    async def at(self, partition: int, offset: int) -> StoredRecord | None:
         """See `ScanLog.at`."""
         if partition not in self.ends:
             return None

@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
 
-from broker.client_ports import ClientDoors, ScanLog, Standing
+from broker.client_ports import ClientDoors, ScanLog, StoredRecord
 from broker.errors import ProgressUnreadable
 from broker.ports import StoredOffset, TopicPartition
 from consumers.dead_letters import OldestFirst
@@ -64,11 +64,11 @@ class Ahead:
         """How many of them have been read."""
         return self._scan.offsets_done
 
-    async def next(self) -> Standing | None:
+    async def next(self) -> StoredRecord | None:
         """The next record; None: there is no more. Raises as `ScanLog.take`."""
         return None if self._order is None else await self._order.next()
 
-    def consider(self, standing: Standing) -> None:
+    def consider(self, standing: StoredRecord) -> None:
         """The record that `next` gave last has been dealt with."""
         self._next[standing.partition] = standing.offset + 1
         self._last[standing.partition] = (standing.offset, standing.timestamp_ms)

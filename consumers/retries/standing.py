@@ -21,7 +21,7 @@ def _known(stored: Mapping[TopicPartition, StoredOffset]) -> dict[TopicPartition
 
 
 @dataclass(slots=True)
-class Standing:
+class RestoredRetries:
     """`term` is ours from the claim on; `lost` are offsets that retention removed before they were put back."""
 
     term: int = 1
@@ -46,7 +46,7 @@ class Restorer:
     from_start: bool = False
     former_id: str | None = None
 
-    async def restore(self) -> Standing:
+    async def restore(self) -> RestoredRetries:
         """Read all partitions.
 
         Raises:
@@ -60,7 +60,7 @@ class Restorer:
         found = {place.partition: self._stored(place.partition, each) for place, each in _known(stored).items()}
         terms = [Releases.term_of(each.metadata) for each in _known(stored).values()]
         known = max((Releases.partitions_of(each.metadata) for each in _known(stored).values()), default=0)
-        standing = Standing(max(terms, default=0) + 1)
+        standing = RestoredRetries(max(terms, default=0) + 1)
         if self.former_id is not None and self.log.topic_id not in {None, self.former_id}:
             found = {number: Releases(bounds[number][0]) for number in numbers}
         for number in numbers:

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from broker.adapters.kafka.connection import KafkaConnection
 from broker.adapters.kafka.lanes import KafkaLane
 from broker.clock import WallClock
-from broker.core.progress.poison_records import Caution
+from broker.core.progress.poison_records import CautiousRead
 from broker.core.requests.registry import Want
 from broker.core.ticket import LanePartition, Source
 from broker.local.services import LocalServices
@@ -67,7 +67,7 @@ async def test_a_lane_full_of_markers_is_passed_with_one_naming_and_one_fetch(se
     lane, driver = Waiting(world.connection, topic=world.lane_topic), Named()
     intake = LaneIntake("standard", world.lane_topic, lane, cast("Driver", driver), cast("Reader", None))
     await lane.partitions()
-    await intake.begin({0: 0, 1: 0}, {0: Caution(2 * ABORTED), 1: Caution(0)})
+    await intake.begin({0: 0, 1: 0}, {0: CautiousRead(2 * ABORTED), 1: CautiousRead(0)})
     async with asyncio.timeout(20):
         while driver.cautious:
             await asyncio.sleep(0.005)

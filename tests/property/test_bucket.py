@@ -5,14 +5,14 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.budget.bounded_bucket import Interval
-from broker.core.budget.sliding_sum import Window
-from broker.core.budget.token_bucket import Bucket
+from broker.core.budget.bounded_bucket import BoundedTokenBucket
+from broker.core.budget.sliding_sum import SlidingSum
+from broker.core.budget.token_bucket import TokenBucket
 
 STEPS = st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 700)), max_size=30)
 
 
-def units(bucket: Bucket, now_ms: int) -> int:
+def units(bucket: TokenBucket, now_ms: int) -> int:
     """The exact level."""
     bucket.level(now_ms)
     return bucket._units
@@ -23,7 +23,7 @@ def units(bucket: Bucket, now_ms: int) -> int:
 def test_a_bucket_is_exact_and_never_above_its_capacity(
     capacity: int, period_ms: int, steps: list[tuple[int, int]]
 ) -> None:
-    bucket, level, now = Bucket(capacity, period_ms, capacity, 0), Fraction(capacity), 0
+    bucket, level, now = TokenBucket(capacity, period_ms, capacity, 0), Fraction(capacity), 0
     for elapsed, amount in steps:
         now += elapsed
         level = min(Fraction(capacity), level + Fraction(elapsed * capacity, period_ms)) - amount
@@ -38,8 +38,8 @@ def test_a_bucket_is_exact_and_never_above_its_capacity(
 def test_an_interval_is_two_buckets_that_are_paid_the_most_and_the_least(
     capacity: int, period_ms: int, keep: int, steps: list[tuple[int, int]]
 ) -> None:
-    interval, now = Interval(capacity, period_ms, 0), 0
-    low, high = Bucket(capacity, period_ms, capacity, 0), Bucket(capacity, period_ms, capacity, 0)
+    interval, now = BoundedTokenBucket(capacity, period_ms, 0), 0
+    low, high = TokenBucket(capacity, period_ms, capacity, 0), TokenBucket(capacity, period_ms, capacity, 0)
     for elapsed, amount in steps:
         now += elapsed
         assert interval.payable_at(amount, keep, now) == low.payable_at(amount, keep, now)
@@ -57,10 +57,10 @@ def test_an_interval_is_two_buckets_that_are_paid_the_most_and_the_least(
     keep=st.integers(0, 10**6),
 )
 def test_payable_at_is_neither_early_nor_late(capacity: int, level: int, amount: int, keep: int) -> None:
-    bucket = Bucket(capacity, 60_000, level, 1_000)
+    bucket = TokenBucket(capacity, 60_000, level, 1_000)
     at = bucket.payable_at(amount, keep, 1_000)
     wanted = min(amount + keep, capacity) * 60_000
-    early = Bucket(capacity, 60_000, level, 1_000)
+    early = TokenBucket(capacity, 60_000, level, 1_000)
     assert at == 1_000 or units(early, at - 1) < wanted
     assert units(bucket, at) >= wanted
 
@@ -68,7 +68,7 @@ def test_payable_at_is_neither_early_nor_late(capacity: int, level: int, amount:
 @settings(deadline=None, max_examples=60)
 @given(cap=st.integers(1, 2_000), charges=st.lists(st.integers(1, 700), max_size=40), gap=st.integers(0, 9_000))
 def test_no_minute_ever_holds_more_than_the_cap(cap: int, charges: list[int], gap: int) -> None:
-    window, now = Window(), 0
+    window, now = SlidingSum(), 0
     paid: list[tuple[int, int]] = []
     for charge in charges:
         amount = min(charge, cap)

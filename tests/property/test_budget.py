@@ -17,8 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.answers.verdict import Answer, judge
 from broker.core.budget.admission_delay import WAY_MIN_MS
-from broker.core.budget.bucket_set import Level
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.bucket_set import LevelBounds
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.units import PPM, ROUNDING_TOKENS
 
 CAPACITY = 6_000
@@ -49,9 +49,9 @@ class Play(RuleBasedStateMachine):
 
     def start(self, level: int, known: int, inflight: int | None) -> None:
         self.truth = Fraction(level)
-        left = Level(Metric.TOKENS, min(level, known), CAPACITY, CAPACITY, MINUTE_MS)
+        left = LevelBounds(Metric.TOKENS, min(level, known), CAPACITY, CAPACITY, MINUTE_MS)
         self.budget = Budget(
-            LimitSettings("m", CAPACITY, None, inflight_max=inflight), 0, Checkpoint("m", 0, (left,), 0, 0, PPM)
+            LimitBeliefs("m", CAPACITY, None, inflight_max=inflight), 0, Checkpoint("m", 0, (left,), 0, 0, PPM)
         )
 
     def arrive(self, call: Call) -> None:

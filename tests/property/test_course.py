@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.pricing.debit_history import WAY_MS, Course
+from broker.core.pricing.debit_history import WAY_MS, DebitHistory
 
 CAPACITY, PERIOD = 60_000, 60_000
 
@@ -55,7 +55,7 @@ def excesses(played: list[Call], *, level: int, foreign: bool) -> list[int]:
         if charge <= units:
             units -= charge
             remaining[number] = units // PERIOD
-    course, found = Course(1), []
+    course, found = DebitHistory(1), []
     for _, number, began_ms, call in comers:
         course.debit(began_ms, (call.price,))
         if number not in remaining:

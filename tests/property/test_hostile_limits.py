@@ -11,7 +11,7 @@ import pytest
 from broker.core.answers.error_body import answer_of
 from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS
 from broker.core.answers.verdict import WAIT_MS_MAX, Answer, judge
-from broker.core.budget.budget import Budget, LimitSettings
+from broker.core.budget.budget import Budget, LimitBeliefs
 from broker.core.pricing.law_identification import Usage
 from tests.hostile.upstream_pieces import limit_headers, refusal
 
@@ -44,7 +44,7 @@ class Play:
         """`naming`: refusals name limits too, of which no header may ever speak again."""
         self.naming = naming
         self.dice = random.Random(seed)
-        settings = LimitSettings("m", self.dice.choice([None, 200_000]), self.dice.choice([None, 500]))
+        settings = LimitBeliefs("m", self.dice.choice([None, 200_000]), self.dice.choice([None, 500]))
         self.budget = Budget(settings, 0, None)
         self.now_ms = self.attempts = 0
         self.inflight: list[int] = []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from broker.core.bounds import CANCEL_SLACK_MS
-from broker.core.identity.dedupe import Fate, Identities, Identity, Judgement
+from broker.core.identity.dedupe import DedupeDecision, DedupeTable, Fate, Identity
 from broker.core.identity.pending_cancels import Cancel
 
 picks = st.integers(0, 1 << 30)
@@ -32,7 +32,7 @@ class Lane(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ids = Identities(window_ms=WINDOW, ids_max=1_000)
+        self.ids = DedupeTable(window_ms=WINDOW, ids_max=1_000)
         self.offset = 0
         self.lane: list[Record] = []  # incomplete: not taken, open, joined or waiting
         self.opened: list[Record] = []
@@ -110,7 +110,7 @@ class Lane(RuleBasedStateMachine):
         if heard:
             self.ids.clear_open()
         else:
-            self.ids = Identities(window_ms=WINDOW, ids_max=1_000)
+            self.ids = DedupeTable(window_ms=WINDOW, ids_max=1_000)
         for line in self.ledger + self.ledger[-6:-1]:
             if isinstance(line, Cancel):
                 self.ids.wait_for_request(line, 0)
@@ -134,20 +134,20 @@ class Lane(RuleBasedStateMachine):
 
     def judge(self, record: Record) -> None:
         match self.ids.judge(record.identity, record.attempt):
-            case Judgement.TAKE:
+            case DedupeDecision.TAKE:
                 self.ids.open(record.identity, record.attempt)
                 if self.ids.cancels.covers(record.identity.id_hash, record.at_ms):
                     self.lane = [each for each in self.lane if each is not record]
                     self.commit(record.identity, record.attempt, Fate.FAILED, cancelled=True)
                 else:
                     self.opened.append(record)
-            case Judgement.JOIN | Judgement.WAIT:
+            case DedupeDecision.JOIN | DedupeDecision.WAIT:
                 self.joined.append(record)
-            case Judgement.DONE:
+            case DedupeDecision.DONE:
                 self.lane = [each for each in self.lane if each is not record]
                 if self.ids.returns(record.identity, record.attempt):
                     self.commit(record.identity, record.attempt, Fate.FAILED, again=True)
-            case Judgement.CONFLICT:
+            case DedupeDecision.CONFLICT:
                 raise AssertionError("every record here has the same content")
 
     def commit(

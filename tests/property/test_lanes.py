@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
-from broker.core.budget.bucket_set import Level
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.bucket_set import LevelBounds
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.config import LaneRule
-from broker.core.lanes.scheduler import Limits
+from broker.core.lanes.scheduler import Scheduler
 from broker.core.ticket import State, Ticket
 from broker.core.units import PPM
 from tests.property.lanes_model import Asked, Model, Shares
@@ -63,13 +63,13 @@ class Play(RuleBasedStateMachine):
             )
             for order, each in enumerate(lanes)
         ]
-        full = Level(Metric.TOKENS, CAPACITY, CAPACITY, CAPACITY, MINUTE_MS)
+        full = LevelBounds(Metric.TOKENS, CAPACITY, CAPACITY, CAPACITY, MINUTE_MS)
 
         def make(limit: str, now_ms: int) -> Budget:
             left = Checkpoint(limit, now_ms, (full,), 0, 0, PPM, borne_tokens=CAPACITY)
-            return Budget(LimitSettings(limit, CAPACITY, None, inflight_max=places), now_ms, left)
+            return Budget(LimitBeliefs(limit, CAPACITY, None, inflight_max=places), now_ms, left)
 
-        self.limits = Limits(rules, make)
+        self.limits = Scheduler(rules, make)
         self.limits.desk("gpt", 0)
         self.model = Model(lanes, CAPACITY, MINUTE_MS, places)
 

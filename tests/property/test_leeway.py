@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, Metric, Reading, Snapshot
 from broker.core.answers.verdict import Meaning, Verdict, fine
-from broker.core.budget.bucket_set import Level
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.bucket_set import LevelBounds
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.pricing.law_identification import Usage
 from broker.core.pricing.laws import Law, Prices
 from broker.core.units import PPM
@@ -18,13 +18,13 @@ from broker.core.units import PPM
 CAPACITY = 60_000
 REQUESTS = 20
 SETTINGS = (
-    LimitSettings("m", CAPACITY, REQUESTS),
-    LimitSettings("m", None, None),
-    LimitSettings("m", CAPACITY, None, cap_tokens=5_000),
-    LimitSettings("m", CAPACITY, None, inflight_max=2),
-    LimitSettings("m", CAPACITY, None, burst_ms=2_000),
-    LimitSettings("m", CAPACITY, REQUESTS, tokens_per_day=70_000),
-    LimitSettings("m", CAPACITY, None, refusals_charged=True),
+    LimitBeliefs("m", CAPACITY, REQUESTS),
+    LimitBeliefs("m", None, None),
+    LimitBeliefs("m", CAPACITY, None, cap_tokens=5_000),
+    LimitBeliefs("m", CAPACITY, None, inflight_max=2),
+    LimitBeliefs("m", CAPACITY, None, burst_ms=2_000),
+    LimitBeliefs("m", CAPACITY, REQUESTS, tokens_per_day=70_000),
+    LimitBeliefs("m", CAPACITY, None, refusals_charged=True),
 )
 LAWS = (Law.CHAT_LEGACY, Law.CHAT_2025, Law.USAGE)
 
@@ -32,10 +32,10 @@ LAWS = (Law.CHAT_LEGACY, Law.CHAT_2025, Law.USAGE)
 class Twins:
     """Two budgets, of which the second has no leeway."""
 
-    def __init__(self, settings: LimitSettings, left: int | None, borne: int) -> None:
+    def __init__(self, settings: LimitBeliefs, left: int | None, borne: int) -> None:
         checkpoint = None
         if left is not None:
-            level = Level(Metric.TOKENS, left, CAPACITY, CAPACITY, MINUTE_MS)
+            level = LevelBounds(Metric.TOKENS, left, CAPACITY, CAPACITY, MINUTE_MS)
             checkpoint = Checkpoint("m", 0, (level,), 0, 0, PPM, borne_tokens=borne)
         self.both = Budget(settings, 0, checkpoint), Budget(settings, 0, checkpoint)
         self.open: list[int] = []
@@ -80,7 +80,7 @@ def told(data: st.DataObject, twins: Twins) -> Verdict:
 
 
 @given(data=st.data(), settings=st.sampled_from(SETTINGS), borne=st.sampled_from([0, 3_000, CAPACITY]))
-def test_leeway_never_changes_when_a_call_may_leave(data: st.DataObject, settings: LimitSettings, borne: int) -> None:
+def test_leeway_never_changes_when_a_call_may_leave(data: st.DataObject, settings: LimitBeliefs, borne: int) -> None:
     twins = Twins(settings, data.draw(st.sampled_from([None, 10_000, CAPACITY])), borne)
     for _ in range(data.draw(st.integers(1, 40))):
         twins.now_ms += data.draw(st.sampled_from([0, 0, 0, 7, 400, 4_000]))

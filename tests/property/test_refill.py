@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Metric, Reading
-from broker.core.budget.refill_detection import ANSWERS_MIN, USUAL_PERIODS_MS, Clockwork, Refill, RefillEvidence
+from broker.core.budget.refill_detection import ANSWERS_MIN, USUAL_PERIODS_MS, Refill, RefillEvidence, RefillPattern
 from broker.simulator.meters.bucket import Bucket
 from broker.simulator.meters.fixed_window import FixedWindow
 from broker.simulator.meters.sliding_window import SlidingWindow
@@ -52,11 +52,11 @@ class Answer:
 class Heard:
     """What was believed after each answer that told something."""
 
-    beliefs: list[Clockwork | None] = field(default_factory=list)
+    beliefs: list[RefillPattern | None] = field(default_factory=list)
     unclear: int = 0  # answers before so many have differed that anything is believed
 
     @property
-    def last(self) -> Clockwork | None:
+    def last(self) -> RefillPattern | None:
         return self.beliefs[-1]
 
     @property
@@ -108,7 +108,7 @@ def only_buckets_of_usual_periods(heard: Heard) -> bool:
     return all(each.refill is Refill.BUCKET and each.period_ms in USUAL_PERIODS_MS for each in early)
 
 
-def right(believed: Clockwork | None, refill: Refill, period_ms: int) -> bool:
+def right(believed: RefillPattern | None, refill: Refill, period_ms: int) -> bool:
     """Exactly that period if it is a usual one, else one that differs by what rounding explains."""
     if believed is None or believed.refill is not refill:
         return False
@@ -129,7 +129,7 @@ def test_a_bucket_is_told_with_its_period_and_never_taken_for_anything_else(peri
 @every_seed
 def test_a_sliding_window_is_told_with_its_period_and_never_taken_for_anything_else(period_ms: int, seed: int) -> None:
     heard = listen(play(SlidingWindow, period_ms, seed))
-    assert heard.last == Clockwork(Refill.SLIDING, period_ms)
+    assert heard.last == RefillPattern(Refill.SLIDING, period_ms)
     assert heard.clear == {(Refill.SLIDING, period_ms)}
     assert only_buckets_of_usual_periods(heard)
 
@@ -164,7 +164,7 @@ def test_two_counters_that_are_weighed_look_like_a_fixed_window_and_nothing_else
 def test_a_limit_that_changes_refills_as_before(made: Making, seed: int) -> None:
     refill = Refill.BUCKET if made is bucket else Refill.SLIDING
     heard = listen(play(made, MINUTE_MS, seed, changes=True))
-    assert heard.last == Clockwork(refill, MINUTE_MS)
+    assert heard.last == RefillPattern(refill, MINUTE_MS)
 
 
 def believed_after(answers: list[Answer]) -> Iterator[int]:

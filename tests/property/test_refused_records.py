@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from broker.core.commands import Bury, Complete, Decision, Fail, Form
+from broker.core.commands import Complete, DeadLetterOnly, Decision, Fail, Form
 from broker.core.events import Setback
 from broker.core.requests.outbox import Decided, Outbox
 from broker.core.ticket import Ticket, TicketNumber
@@ -18,7 +18,7 @@ from tests.unit.core.specimens import ticket
 
 SEEDS = range(150)
 FORMS = list(Form)
-DECISIONS: tuple[Decision, ...] = (Complete(), Fail("rejected", "No."), Bury("id_conflict", "Taken."))
+DECISIONS: tuple[Decision, ...] = (Complete(), Fail("rejected", "No."), DeadLetterOnly("id_conflict", "Taken."))
 FAILURES_A_CULPRIT = 70
 """Two, eight to halve two hundred, some twenty within an hour, and five more in each form, with room for what comes by
 chance in between."""
@@ -80,7 +80,7 @@ class Run:
             return
         self.outbox.interrupt(setback)
         for each in list(self.open.values()):
-            if isinstance(each.decision, Bury):
+            if isinstance(each.decision, DeadLetterOnly):
                 self.outbox.withdraw(each.ticket)
                 self.decide(each.ticket.anew(), each.decision)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from broker.core.config import LaneRule
 from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.registry import Register
+from broker.core.requests.registry import TicketRegistry
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import place, ticket
 
@@ -35,7 +35,7 @@ class Buffer:
     """One lane of some partitions, and who is in it."""
 
     def __init__(self, count_max: int, bytes_max: int) -> None:
-        self.register = Register([LaneRule("standard", 0, 0, 0, count_max, bytes_max)])
+        self.register = TicketRegistry([LaneRule("standard", 0, 0, 0, count_max, bytes_max)])
         self.register.progress = {place("standard", number): PartitionProgress(0) for number in range(GREEDY + 1)}
         self.held: list[Ticket] = []
         self.next: Counter[int] = Counter()

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
-from broker.core.budget.bucket_set import Level
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.bucket_set import LevelBounds
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.config import LaneRule
-from broker.core.lanes.scheduler import Limits
+from broker.core.lanes.scheduler import Scheduler
 from broker.core.ticket import Ticket
 from broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.specimens import candidate, ticket, verdict
@@ -46,13 +46,13 @@ class Adversary:
             LaneRule(name, order, reserve * PPM // 100, floor * PPM // 100, 1_000, 1 << 30)
             for order, (name, floor, reserve) in enumerate(zip(NAMES, floors, reserves, strict=True))
         ]
-        known = Level(Metric.TOKENS, level, level, CAPACITY, MINUTE_MS)
+        known = LevelBounds(Metric.TOKENS, level, level, CAPACITY, MINUTE_MS)
 
         def make(limit: str, now_ms: int) -> Budget:
             left = Checkpoint(limit, now_ms, (known,), 0, 0, PPM, borne_tokens=CAPACITY)
-            return Budget(LimitSettings(limit, CAPACITY, None), now_ms, left)
+            return Budget(LimitBeliefs(limit, CAPACITY, None), now_ms, left)
 
-        self.limits = Limits(rules, make)
+        self.limits = Scheduler(rules, make)
         self.budget = self.limits.desk("gpt", 0).budget
         self.shares = {name: Fraction(floor, 100) for name, floor in zip(NAMES, floors, strict=True)}
         self.shares["first"] = 1 - self.shares["second"] - self.shares["third"]

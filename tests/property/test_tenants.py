@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from broker.core.answers.rate_limit_headers import MINUTE_MS
 from broker.core.budget.sliding_sum import SLOT_MS
 from broker.core.config import WEIGHT_ONE, TenantRule
-from broker.core.lanes.fair_queue import Fair
+from broker.core.lanes.fair_queue import FairQueue
 from broker.core.lanes.lanes import Lanes
 from broker.core.lanes.tenants import Tenants
 from broker.core.ticket import Ticket
@@ -104,7 +104,7 @@ def test_who_has_had_least_goes_first_and_everybody_stays_near_its_share(
     weights: tuple[int, ...], steps: list[tuple[str, int, int] | int | str]
 ) -> None:
     rules = {name: TenantRule(weight * WEIGHT_ONE) for name, weight in zip(NAMES, weights, strict=True)}
-    fair, ledger = Fair(Tenants(rules)), Ledger(dict(zip(NAMES, weights, strict=True)))
+    fair, ledger = FairQueue(Tenants(rules)), Ledger(dict(zip(NAMES, weights, strict=True)))
     held: str | None = None
     for step in [*steps, *(["look", 1] * 40)]:
         if isinstance(step, tuple):

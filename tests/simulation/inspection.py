@@ -11,7 +11,7 @@ from itertools import chain
 from broker.core.config import Role
 from broker.core.dispatch import Dispatch
 from broker.core.identity.dedupe import Fate
-from broker.core.lanes.scheduler import LimitDesk
+from broker.core.lanes.scheduler import LimitQueue
 from broker.core.ticket import CallNumber, Candidate, State, Ticket, TicketNumber, id_hash_of
 from tests.simulation.history import CallMade, Turn
 
@@ -103,7 +103,7 @@ def turns(writer: str, core: Dispatch, calls: Sequence[CallMade]) -> Iterator[Tu
         )
 
 
-def _in_line(desk: LimitDesk, lane: str) -> list[Ticket]:
+def _in_line(desk: LimitQueue, lane: str) -> list[Ticket]:
     queue = desk.lanes.queue(lane)
     return list(queue.first(len(queue)))
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.bounds import CANCEL_SLACK_MS
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.commands import Batch, Call, CancelCall, Command, Contained, Forget, Publish, StartedEntry
 from broker.core.config import Role
 from broker.core.dispatch import Dispatch
@@ -119,7 +119,7 @@ class Process:
     def _budget(self, limit: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
         tokens = self._scenario.tokens_per_minute if self._scenario.believed else None
         requests = self._scenario.requests_per_minute if self._scenario.believed else None
-        return Budget(LimitSettings(limit, tokens, requests), now_ms, checkpoint)
+        return Budget(LimitBeliefs(limit, tokens, requests), now_ms, checkpoint)
 
     # ------------------------------------------------------------------ clocks
 

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from broker.core.answers.verdict import Answer, judge
-from broker.core.budget.budget import Budget, LimitSettings
+from broker.core.budget.budget import Budget, LimitBeliefs
 
 MINUTE = 60_000
 
@@ -81,7 +81,7 @@ class Play:
         self.world = world
         self.chance = Random(seed)
         self.server = Server(world.capacity, world.level)
-        self.budget = Budget(LimitSettings("m", world.capacity, None), 0, None)
+        self.budget = Budget(LimitBeliefs("m", world.capacity, None), 0, None)
         self.events: list[Event] = []
         self.order = count()
         self.refused: list[tuple[int, int]] = []

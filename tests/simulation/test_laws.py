@@ -17,7 +17,7 @@ import pytest
 from broker.core.answers.error_body import answer_of
 from broker.core.answers.rate_limit_headers import Metric
 from broker.core.answers.verdict import Meaning, judge
-from broker.core.budget.budget import Budget, LimitSettings
+from broker.core.budget.budget import Budget, LimitBeliefs
 from broker.core.pricing import laws as core
 from broker.core.pricing.law_identification import Usage
 from broker.core.pricing.laws import Law, Prices, prices
@@ -78,7 +78,7 @@ class Play:
         self.upstream, self.way_ms = upstream, way_ms
         self.streamed = streamed
         self.too_high: list[int] = []  # after each answer: what we believe to be there, less what is
-        self.budget = Budget(LimitSettings("m", None, None), 0, None)
+        self.budget = Budget(LimitBeliefs("m", None, None), 0, None)
         self.chance = Random(f"{endpoint} {seed} {flying}")
         self.endpoint, self.flying, self.every_ms = endpoint, flying, every_ms
         self.believed: list[Law | None] = []  # after each answer

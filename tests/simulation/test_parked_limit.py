@@ -13,7 +13,7 @@ import pytest
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading
 from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.commands import Batch, Call, Complete, Park, Publish
 from broker.core.config import LaneRule
 from broker.core.dispatch import Dispatch
@@ -74,7 +74,7 @@ class World:
                 self._logs[place].append(self._request(SHUT))
 
     def _budget(self, limit: str, now_ms: int, checkpoint: Checkpoint | None) -> Budget:
-        budget = Budget(LimitSettings(limit, TOKENS, None), now_ms, checkpoint)
+        budget = Budget(LimitBeliefs(limit, TOKENS, None), now_ms, checkpoint)
         budget.believed = True
         return budget
 

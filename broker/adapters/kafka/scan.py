@@ -18,7 +18,7 @@ from broker.adapters.kafka.connection import KafkaConnection, kafka_errors_expla
 from broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
 from broker.adapters.kafka.rights import seen
 from broker.adapters.kafka.watch import topic_now
-from broker.client_ports import Standing
+from broker.client_ports import StoredRecord
 from broker.errors import RightsError, Unreachable
 from schemas.record import Record, present
 
@@ -98,7 +98,7 @@ class KafkaScan:
         self._left = {number: max(0, self.ends[number] - offset) for number, offset in offsets.items()}
         self.offsets = sum(self._left.values())
 
-    async def take(self, partition: int) -> Sequence[Standing]:
+    async def take(self, partition: int) -> Sequence[StoredRecord]:
         """The next records of a partition; none: its end is reached, and stays reached.
 
         Raises:
@@ -141,7 +141,7 @@ class KafkaScan:
         if silent_s >= _SILENCE_MAX_S:
             raise Unreachable(f"Kafka answers, and sends nothing of {self._topic}: a partition's leader may be away.")
 
-    async def at(self, partition: int, offset: int) -> Standing | None:
+    async def at(self, partition: int, offset: int) -> StoredRecord | None:
         """The record at that very place, or None if there is none that a committed reader sees."""
         if not self._begins.get(partition, 0) <= offset < self.ends.get(partition, 0):
             return None
@@ -162,6 +162,6 @@ class KafkaScan:
             await close_consumer(consumer)
 
 
-def _standing(record: ConsumerRecord) -> Standing:
+def _standing(record: ConsumerRecord) -> StoredRecord:
     content = Record(record.key, record.value, present(record.headers))
-    return Standing(record.topic, record.partition, record.offset, record.timestamp, content)
+    return StoredRecord(record.topic, record.partition, record.offset, record.timestamp, content)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
-from broker.core.answers.classification import BY_CODE, Evidence, meaning_of
+from broker.core.answers.classification import BY_CODE, Basis, meaning_of
 from broker.core.answers.error_body import ErrorFields, error_in
 from broker.core.answers.verdict import Answer
 
@@ -62,7 +62,7 @@ def answer_in(text: str) -> Answer:
     code, kind = _field("code", flat), _field("type", flat)
     if code is None and kind is None:
         code = next((word for word in _WORDS.findall(flat) if word in BY_CODE), None)
-    if status is None and code is None and meaning_of(None, None, kind, flat)[1] is Evidence.GUESS:
+    if status is None and code is None and meaning_of(None, None, kind, flat)[1] is Basis.GUESS:
         code = next((silence for silence, pattern in _SILENCES if pattern.search(flat)), None)
     return Answer(status, {}, code, kind, _field("param", flat), _BEFORE_THE_MESSAGE.sub("", flat))
 

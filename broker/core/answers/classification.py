@@ -42,7 +42,7 @@ class Fault(StrEnum):
     SERVER = "server"
 
 
-class Evidence(StrEnum):
+class Basis(StrEnum):
     """What a meaning was decided on."""
 
     CODE = "code"
@@ -171,7 +171,7 @@ def is_page(text: str) -> bool:
     return _PAGE.match(text) is not None
 
 
-def meaning_of(status: int | None, code: str | None, kind: str | None, text: str) -> tuple[Meaning, Evidence]:
+def meaning_of(status: int | None, code: str | None, kind: str | None, text: str) -> tuple[Meaning, Basis]:
     """What an answer means that is not plainly well, and how that is known.
 
     Args:
@@ -182,7 +182,7 @@ def meaning_of(status: int | None, code: str | None, kind: str | None, text: str
     """
     code, kind, text = (code or "").lower(), (kind or "").lower(), text[:TEXT_CHARS_MAX]
     if (found := BY_CODE.get(code) or BY_TYPE.get(kind)) is not None:
-        return found, Evidence.CODE
+        return found, Basis.CODE
     if status is None or 200 <= status < 300:
         status = int(code) if re.fullmatch("[45][0-9]{2}", code) else None  # gateways put the status there
     throttled = code in THROTTLE_WORDS or kind in THROTTLE_WORDS
@@ -191,31 +191,31 @@ def meaning_of(status: int | None, code: str | None, kind: str | None, text: str
     return _by_status(status, text)
 
 
-def _by_status(status: int, text: str) -> tuple[Meaning, Evidence]:
+def _by_status(status: int, text: str) -> tuple[Meaning, Basis]:
     """A status that means something; the text only corrects it where a gateway wraps what another server said."""
     found = _BY_STATUS.get(status, Meaning.REJECTED if 400 <= status < 500 else Meaning.UPSTREAM_ERROR)
     if _BUDGET.match(text):
-        return Meaning.QUOTA, Evidence.TEXT
+        return Meaning.QUOTA, Basis.TEXT
     if status >= 500 and (wrapped := _TEMPLATE.search(text)):
-        return Meaning.RATE_LIMITED if wrapped[1].startswith("Rate") else Meaning.TOO_LARGE, Evidence.TEXT
+        return Meaning.RATE_LIMITED if wrapped[1].startswith("Rate") else Meaning.TOO_LARGE, Basis.TEXT
     if status in _PAGE_MEANS_PROXY and is_page(text):
-        return Meaning.UPSTREAM_ERROR, Evidence.STATUS
-    return found, Evidence.STATUS if 400 <= status < 600 else Evidence.GUESS
+        return Meaning.UPSTREAM_ERROR, Basis.STATUS
+    return found, Basis.STATUS if 400 <= status < 600 else Basis.GUESS
 
 
-def _unstated(status: int | None, kind: str, text: str, *, throttled: bool, silent: bool) -> tuple[Meaning, Evidence]:
+def _unstated(status: int | None, kind: str, text: str, *, throttled: bool, silent: bool) -> tuple[Meaning, Basis]:
     """A 429, or an error without a status of its own: in a stream, or pasted by a person."""
     if (found := _by_text(text, anything=status is None and not throttled)) is not None:
-        return found, Evidence.TEXT
+        return found, Basis.TEXT
     if throttled:
-        return Meaning.RATE_LIMITED, Evidence.CODE
+        return Meaning.RATE_LIMITED, Basis.CODE
     if status is None and kind in _BY_TYPE_IN_STREAM:
-        return _BY_TYPE_IN_STREAM[kind], Evidence.CODE
+        return _BY_TYPE_IN_STREAM[kind], Basis.CODE
     if kind == "server_error":
-        return Meaning.UPSTREAM_ERROR, Evidence.CODE
+        return Meaning.UPSTREAM_ERROR, Basis.CODE
     if status == 429:
-        return Meaning.RATE_LIMITED, Evidence.STATUS if silent or is_page(text) else Evidence.GUESS
-    return Meaning.UPSTREAM_ERROR, Evidence.STATUS if is_page(text) else Evidence.GUESS
+        return Meaning.RATE_LIMITED, Basis.STATUS if silent or is_page(text) else Basis.GUESS
+    return Meaning.UPSTREAM_ERROR, Basis.STATUS if is_page(text) else Basis.GUESS
 
 
 def _by_text(text: str, *, anything: bool) -> Meaning | None:

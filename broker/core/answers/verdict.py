@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from broker.core.answers.classification import FAULTS, OK, Evidence, Fault, Meaning, is_page, meaning_of
+from broker.core.answers.classification import FAULTS, OK, Basis, Fault, Meaning, is_page, meaning_of
 from broker.core.answers.rate_limit_headers import (
     DAY_MS,
     Metric,
@@ -128,7 +128,7 @@ def judge(answer: Answer) -> Verdict:
         sentence=_sentence(meaning, answer, stated, wait_ms),
         limit=limit,
         side_readings=side_readings(headers),
-        shape=_shape(answer) if evidence is Evidence.GUESS else None,
+        shape=_shape(answer) if evidence is Basis.GUESS else None,
     )
 
 
@@ -152,10 +152,10 @@ def undecided(answer: Answer) -> Verdict:
     return Verdict(Meaning.UPSTREAM_ERROR, True, None, (), None, False, sentence)
 
 
-def _meaning(answer: Answer) -> tuple[Meaning, Evidence]:
+def _meaning(answer: Answer) -> tuple[Meaning, Basis]:
     status = answer.status
     if status is not None and 200 <= status < 300 and not (answer.error_code or answer.error_type or answer.message):
-        return OK, Evidence.STATUS
+        return OK, Basis.STATUS
     return meaning_of(status, answer.error_code, answer.error_type, answer.message)
 
 

@@ -12,7 +12,7 @@ from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.breaker import ACCOUNT, ACCOUNT_REST_MS, Breaker
 
 
-class Account:
+class AccountBreaker:
     """Its breaker, and who has blamed it."""
 
     def __init__(self) -> None:

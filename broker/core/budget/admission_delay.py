@@ -18,7 +18,7 @@ FORGETS_PARTS: Final = 16
 OTHERS_STAY: Final = 16_384  # answers
 
 
-class Way:
+class AdmissionDelay:
     """The longest way that the answers so far leave possible, in whole milliseconds."""
 
     def __init__(self) -> None:

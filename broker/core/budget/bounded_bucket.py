@@ -7,7 +7,7 @@ stands still.
 """
 
 
-class Interval:
+class BoundedTokenBucket:
     """The least and the most that is there of one bucket.
 
     Attributes:

@@ -28,10 +28,10 @@ from bisect import bisect_right
 from typing import Final
 
 from broker.core.answers.rate_limit_headers import Metric
-from broker.core.budget.bounded_bucket import Interval
-from broker.core.budget.extremes import Extremes
+from broker.core.budget.bounded_bucket import BoundedTokenBucket
+from broker.core.budget.extremes import RangeExtremes
 from broker.core.budget.refill_detection import Refill
-from broker.core.budget.sent_calls import Hearing, Sends
+from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from broker.core.units import ROUNDING_TOKENS
 
 
@@ -55,13 +55,13 @@ class Mirror:
         self.period_ms = period_ms
         self.corrections = 0
         self.last_error = 0
-        self._level = Interval(capacity, period_ms, now_ms)
+        self._level = BoundedTokenBucket(capacity, period_ms, now_ms)
         self._rounding = ROUNDING_TOKENS if metric is Metric.TOKENS else 0
         self._silent = True  # nobody has ever said what is there
         self._anchor: int | None = None  # the newest call whose answer set the interval instead of narrowing it
         self._doubted = -1  # the newest call that was refused although the lower end could pay it
         self._named_by = -1  # the newest call whose answer named the limit
-        self._extremes = Extremes()
+        self._extremes = RangeExtremes()
         self._told = 0  # so many calls had been sent when an answer last told something
         self._followed = 0  # so many of the sends has the course followed
         self._forgotten = 0
@@ -129,11 +129,11 @@ class Mirror:
             level = self._level
             level.set(level.low + (amount + self._rounding) * self.period_ms, level.high)
 
-    def repriced(self, sends: Sends) -> None:
+    def repriced(self, sends: SentCalls) -> None:
         """The calls sent were dearer than they were paid: what was believed is worth nothing until the next answer."""
         self._forget_level()
         if self._silent and sends.sent_ms and not sends.forgotten:  # nor will there be one: pay all of them anew
-            self._level = Interval(self.capacity, self.period_ms, sends.sent_ms[0])
+            self._level = BoundedTokenBucket(self.capacity, self.period_ms, sends.sent_ms[0])
             for number, (sent_ms, amount) in enumerate(zip(sends.sent_ms, sends.amounts[self.metric], strict=True)):
                 self.pay(amount, number, sent_ms)
 
@@ -153,7 +153,7 @@ class Mirror:
             self._named_by = number
         return True
 
-    def doubt(self, remaining: int, hearing: Hearing, sends: Sends) -> None:
+    def doubt(self, remaining: int, hearing: AdmissionOrder, sends: SentCalls) -> None:
         """A call was refused although the lower end could pay it: that was too high, if ever so little.
 
         What the refusal says may still agree with the interval, which is wider than what was missing. So the lower end
@@ -165,7 +165,7 @@ class Mirror:
             self._level.set(min(seen[0], self._level.low), self._level.high)
             self._doubted = max(self._doubted, hearing.number)
 
-    def observe(self, remaining: int, hearing: Hearing, sends: Sends) -> int | None:
+    def observe(self, remaining: int, hearing: AdmissionOrder, sends: SentCalls) -> int | None:
         """An answer has come: so much was left right after the server had admitted its call.
 
         What agrees with the interval narrows it. What contradicts it replaces it: somebody else spends too, the law is
@@ -202,7 +202,7 @@ class Mirror:
         return error
 
     def _seen(
-        self, remaining: int, hearing: Hearing, sends: Sends, *, known: Interval | None = None
+        self, remaining: int, hearing: AdmissionOrder, sends: SentCalls, *, known: BoundedTokenBucket | None = None
     ) -> tuple[int, int] | None:
         """The least and the most that may be there now, in units; None if the call lies too far back.
 
@@ -234,7 +234,7 @@ class Mirror:
             most = above_dip - extremes.lowest(place, hearing.last)
         return least, most
 
-    def _left_of_full(self, hearing: Hearing, times_ms: list[int]) -> int:
+    def _left_of_full(self, hearing: AdmissionOrder, times_ms: list[int]) -> int:
         """What is there at least, in units, if the server was full at some instant after it had admitted the call.
 
         A call came to it up to a way after its sending: until then a full server had refilled nothing.
@@ -249,7 +249,7 @@ class Mirror:
             least = min(least, full - self._dear + capacity * arrived_ms - self._extremes.highest(after, late))
         return least
 
-    def _trace(self, sends: Sends) -> None:
+    def _trace(self, sends: SentCalls) -> None:
         """Continue the course to the last send."""
         extremes, capacity, period_ms, rounding = self._extremes, self.capacity, self.period_ms, self._rounding
         if self._forgotten < sends.forgotten:

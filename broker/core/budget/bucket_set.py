@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from broker.core.answers.rate_limit_headers import MINUTE_MS, REQUESTS, TOKENS, Metric, Reading
 from broker.core.budget.bucket_mirror import Mirror
 from broker.core.budget.inflow import Rates
-from broker.core.budget.refill_detection import BUCKET, FIXED, Clockwork, Refill, RefillEvidence
-from broker.core.budget.sent_calls import Hearing, Sends
+from broker.core.budget.refill_detection import BUCKET, FIXED, Refill, RefillEvidence, RefillPattern
+from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 
 ALIKE_PARTS = 20  # computed periods that differ by less than one part in so many are one period
@@ -24,7 +24,7 @@ AnyMirror = Mirror | FixedWindowMirror | SlidingWindowMirror
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class LevelBounds:
     """What is there of one metric: surely, and at most."""
 
     metric: Metric
@@ -34,7 +34,7 @@ class Level:
     period_ms: int
     refill: Refill = BUCKET
 
-    def refilled(self, elapsed_ms: int) -> "Level":
+    def refilled(self, elapsed_ms: int) -> "LevelBounds":
         """The same after so long without spending."""
         gain = self.capacity * elapsed_ms // self.period_ms
         return replace(self, low=min(self.capacity, self.low + gain), high=min(self.capacity, self.high + gain))
@@ -54,17 +54,17 @@ class _Face:
     def __init__(self) -> None:
         self.mirror: AnyMirror | None = None
         self.evidence = RefillEvidence()
-        self.known: Clockwork | None = None
+        self.known: RefillPattern | None = None
 
 
-class Buckets:
+class BucketSet:
     """The mirrors of one limit's metrics.
 
     Attributes:
         made: How often there was another set of them.
     """
 
-    def __init__(self, sends: Sends) -> None:
+    def __init__(self, sends: SentCalls) -> None:
         """`sends`: every call of the limit, which the mirrors look back at."""
         self._sends = sends
         self._mirrors: list[AnyMirror] = []
@@ -87,7 +87,7 @@ class Buckets:
         elif follow:
             known.follow(capacity, -1, now_ms)
 
-    def inherit(self, level: Level, now_ms: int) -> None:
+    def inherit(self, level: LevelBounds, now_ms: int) -> None:
         """A predecessor says how full a bucket is at least."""
         mirror = Mirror(level.metric, level.capacity, level.period_ms, now_ms)
         mirror.inherit(level.low, now_ms)
@@ -219,10 +219,10 @@ class Buckets:
         for mirror in self._of[TOKENS]:
             mirror.repriced(self._sends)
 
-    def levels(self, now_ms: int) -> tuple[Level, ...]:
+    def levels(self, now_ms: int) -> tuple[LevelBounds, ...]:
         """What is there of each."""
         return tuple(
-            Level(
+            LevelBounds(
                 mirror.metric,
                 max(-mirror.capacity, mirror.low(now_ms)),
                 max(-mirror.capacity, mirror.high(now_ms)),
@@ -234,7 +234,7 @@ class Buckets:
         )
 
     def named(
-        self, metric: Metric, capacity: int, period_ms: int, remaining: int | None, hearing: Hearing
+        self, metric: Metric, capacity: int, period_ms: int, remaining: int | None, hearing: AdmissionOrder
     ) -> int | None:
         """A refusal names its bucket with its period, and perhaps what is left in it.
 
@@ -251,7 +251,7 @@ class Buckets:
             return -1
         return error
 
-    def shown(self, reading: Reading, hearing: Hearing, later: int = 0) -> int | None:
+    def shown(self, reading: Reading, hearing: AdmissionOrder, later: int = 0) -> int | None:
         """Headers show a bucket of a metric; returns what Mirror.observe returns.
 
         `later` is what will be taken for calls that were admitted already.
@@ -268,7 +268,7 @@ class Buckets:
                 face.known = clockwork
         return self._correct(mirror, reading.capacity, reading.remaining - later, hearing)
 
-    def _correct(self, mirror: AnyMirror, capacity: int, remaining: int | None, hearing: Hearing) -> int | None:
+    def _correct(self, mirror: AnyMirror, capacity: int, remaining: int | None, hearing: AdmissionOrder) -> int | None:
         if not mirror.follow(capacity, hearing.number, hearing.now_ms) or remaining is None:
             return None
         on_trial = isinstance(mirror, FixedWindowMirror) and mirror.on_trial
@@ -281,7 +281,7 @@ class Buckets:
         return error
 
     def _mirror_of(
-        self, reading: Reading, clockwork: Clockwork | None, shown: AnyMirror | None, now_ms: int
+        self, reading: Reading, clockwork: RefillPattern | None, shown: AnyMirror | None, now_ms: int
     ) -> AnyMirror:
         """The mirror of what headers show, made, found or exchanged as its refilling becomes known."""
         metric = reading.metric
@@ -346,7 +346,7 @@ class Buckets:
         return None
 
 
-def _is(mirror: AnyMirror, clockwork: Clockwork) -> bool:
+def _is(mirror: AnyMirror, clockwork: RefillPattern) -> bool:
     if mirror.refill is not clockwork.refill:
         return False
     return mirror.period_ms == clockwork.period_ms or _alike(clockwork.period_ms, mirror.period_ms)

@@ -11,22 +11,22 @@ from typing import Final
 
 from broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, TOKENS, Metric, Snapshot
 from broker.core.answers.verdict import OK, Meaning, Verdict
-from broker.core.budget.admission_delay import WAY_MAX_MS, Way
+from broker.core.budget.admission_delay import WAY_MAX_MS, AdmissionDelay
 from broker.core.budget.breaker import Breaker
-from broker.core.budget.bucket_set import Buckets, Level
-from broker.core.budget.burst_control import Spread
+from broker.core.budget.bucket_set import BucketSet, LevelBounds
+from broker.core.budget.burst_control import BurstControl
 from broker.core.budget.checkpoint import Checkpoint
-from broker.core.budget.cooldown import Patience, unfathomed
-from broker.core.budget.headroom import Leeway
+from broker.core.budget.cooldown import Cooldown, unfathomed
+from broker.core.budget.headroom import HeadroomCache
 from broker.core.budget.inflow import Inflow, Least
-from broker.core.budget.learned_limits import Caution
-from broker.core.budget.limit_settings import LimitSettings
-from broker.core.budget.opening import Opening
+from broker.core.budget.learned_limits import LearnedLimits
+from broker.core.budget.limit_settings import LimitBeliefs
+from broker.core.budget.opening import FirstCalls
 from broker.core.budget.refusals import explained, took_nothing
 from broker.core.budget.reservation import Reservation
-from broker.core.budget.sent_calls import Sends
-from broker.core.budget.size_credence import Credence
-from broker.core.budget.sliding_sum import Window
+from broker.core.budget.sent_calls import SentCalls
+from broker.core.budget.size_credence import SizeCredence
+from broker.core.budget.sliding_sum import SlidingSum
 from broker.core.pricing.law_identification import Usage
 from broker.core.pricing.laws import Prices
 from broker.core.pricing.markup import Markup
@@ -37,26 +37,26 @@ _ADMITTED: Final = frozenset({Meaning.OK, Meaning.REJECTED})
 _REFUSED: Final = frozenset({Meaning.RATE_LIMITED, Meaning.TOO_LARGE})
 _ASKED_TO_WAIT: Final = frozenset({Meaning.RATE_LIMITED, Meaning.OVERLOADED})
 
-__all__ = ["Budget", "Caution", "Checkpoint", "LimitSettings"]
+__all__ = ["Budget", "Checkpoint", "LearnedLimits", "LimitBeliefs"]
 
 
 class Budget:
     """One limit's money. Every reservation ends exactly once, in `answered` or `abandoned`."""
 
-    def __init__(self, settings: LimitSettings, now_ms: int, checkpoint: Checkpoint | None) -> None:
+    def __init__(self, settings: LimitBeliefs, now_ms: int, checkpoint: Checkpoint | None) -> None:
         self.settings = settings
         self.believed = checkpoint is not None
-        self._sends = Sends()
-        self._buckets = Buckets(self._sends)
+        self._sends = SentCalls()
+        self._buckets = BucketSet(self._sends)
         self._flights: dict[int, Reservation] = {}
-        self._charged = Window()
-        self._way = Way()
-        self._patience = Patience()
-        self._credence = Credence((settings.tokens, settings.per_day(TOKENS)))
-        self._spread: Spread | None = None
+        self._charged = SlidingSum()
+        self._way = AdmissionDelay()
+        self._patience = Cooldown()
+        self._credence = SizeCredence((settings.tokens, settings.per_day(TOKENS)))
+        self._spread: BurstControl | None = None
         self.paused_until_ms = now_ms  # no call is made before, whatever answers come
-        self._leeway = Leeway()
-        self._opening = Opening(settings.tokens)
+        self._leeway = HeadroomCache()
+        self._opening = FirstCalls(settings.tokens)
         self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
         self._buckets_made = 0
         self._granted: tuple[int, int, bool] | None = None  # what may be reserved at once, as last asked
@@ -238,13 +238,13 @@ class Budget:
         self._granted = None
         self._leeway.void()
 
-    def caution(self) -> Caution:
+    def caution(self) -> LearnedLimits:
         """What has been found out of the server's patience."""
         if self._spread is None:
-            return Caution(self._way.ms, 0, None, PPM)
-        return Caution(self._way.ms, self._spread.borne, self._spread.ceiling, self._spread.share_ppm)
+            return LearnedLimits(self._way.ms, 0, None, PPM)
+        return LearnedLimits(self._way.ms, self._spread.borne, self._spread.ceiling, self._spread.share_ppm)
 
-    def levels(self, now_ms: int) -> tuple[Level, ...]:
+    def levels(self, now_ms: int) -> tuple[LevelBounds, ...]:
         """What is there of each metric; a metric that has several periods comes several times."""
         return self._buckets.levels(now_ms)
 
@@ -393,6 +393,6 @@ class Budget:
         if shortest is None:
             self._spread = None  # the last bucket was disowned
         elif self._spread is None:
-            self._spread = Spread(shortest.capacity, shortest.period_ms, now_ms, self.settings.burst_ms)
+            self._spread = BurstControl(shortest.capacity, shortest.period_ms, now_ms, self.settings.burst_ms)
         else:
             self._spread.follow(shortest.capacity, shortest.period_ms, now_ms)

@@ -25,7 +25,7 @@ however fast they leave: a cut is made up for by 300.
 from collections import deque
 from typing import Final
 
-from broker.core.budget.token_bucket import Bucket
+from broker.core.budget.token_bucket import TokenBucket
 from broker.core.units import PPM
 
 QUIET_MS: Final = 300
@@ -46,7 +46,7 @@ SHALLOW_MS: Final = 250
 """A depth that the rate refills within so long is next to nothing."""
 
 
-class Spread:
+class BurstControl:
     """The own bucket of one limit, in step with its shortest bucket of tokens.
 
     Attributes:
@@ -62,7 +62,7 @@ class Spread:
         self.share_ppm = PPM
         self._burst_ms = burst_ms
         self._capacity, self._period_ms = capacity, period_ms
-        self._bucket = Bucket(capacity, period_ms, capacity, now_ms)
+        self._bucket = TokenBucket(capacity, period_ms, capacity, now_ms)
         self._on_trial: deque[tuple[int, int]] = deque()  # when sent and how deep, sent less than QUIET_MS ago
         self._changed_ms = now_ms
         self._paid = 0  # calls, since the share was changed

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS
-from broker.core.budget.bucket_set import Level
+from broker.core.budget.bucket_set import LevelBounds
 from broker.core.pricing.laws import Law
 
 
@@ -26,7 +26,7 @@ class Checkpoint:
 
     limit: str
     at_ms: int
-    levels: tuple[Level, ...]
+    levels: tuple[LevelBounds, ...]
     charged_last_minute: int
     pause_ms: int
     markup_ppm: int

@@ -18,7 +18,7 @@ GROWS_BY: Final = 3
 LONGEST_MS: Final = 16_000
 
 
-class Patience:
+class Cooldown:
     """One limit's. Refusals of calls that were under way together count once.
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import Final
 BLOCK: Final = 16
 
 
-class Extremes:
+class RangeExtremes:
     """Peaks and dips, in units, by the place of their send; who follows the sends appends to both."""
 
     __slots__ = ("_highest", "_lowest", "dips", "peaks")

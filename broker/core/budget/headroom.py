@@ -8,7 +8,7 @@ anything has been found out. Who it does not cover asks the buckets themselves: 
 from broker.core.units import ROUNDING_TOKENS
 
 
-class Leeway:
+class HeadroomCache:
     """What the buckets of one limit can spare, by the share of them that must be left for others."""
 
     __slots__ = ("_calls", "_covered", "_tokens")

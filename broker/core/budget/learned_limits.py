@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Caution:
+class LearnedLimits:
     """What has been found out of the server's patience.
 
     Attributes:

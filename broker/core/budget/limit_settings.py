@@ -6,7 +6,7 @@ from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 
 
 @dataclass(frozen=True, slots=True)
-class LimitSettings:
+class LimitBeliefs:
     """What an operator believes of a limit, until headers say otherwise, and what they want beyond it.
 
     Attributes:

@@ -26,7 +26,7 @@ SMALL_TOKENS: Final = 2_500
 """A quarter of 10,000, the smallest limit per minute that OpenAI has for a model of text."""
 
 
-class Opening:
+class FirstCalls:
     """One limit's calls before its first answer.
 
     Attributes:

@@ -48,7 +48,7 @@ FIXED: Final = Refill.FIXED
 
 
 @dataclass(frozen=True, slots=True)
-class Clockwork:
+class RefillPattern:
     """A way of refilling with its period; `mark_ms`: the latest instant at which a FIXED window may end."""
 
     refill: Refill
@@ -86,10 +86,10 @@ class RefillEvidence:
         self._first_ms = self._last_ms = -1  # when the calls were sent that were answered
         self._longest_ms = 0
         self._passed_ms = 0  # the last mark
-        self._believed: Clockwork | None = None
+        self._believed: RefillPattern | None = None
         self._agreed = 0  # answers in a row that left a bucket believed
 
-    def heard(self, reading: Reading, sent_ms: int, now_ms: int) -> Clockwork | None:
+    def heard(self, reading: Reading, sent_ms: int, now_ms: int) -> RefillPattern | None:
         """An answer to a call of then; what is believed now, or None while the answers leave it open."""
         full_in_ms, used = reading.full_in_ms, reading.capacity - reading.remaining
         if full_in_ms is None or used <= 0 or reading.remaining <= 0:
@@ -131,23 +131,23 @@ class RefillEvidence:
         if now_ms <= mark.high:  # else it may have been charged on either side of the mark
             mark.narrow(low_ms, high_ms)
 
-    def _belief(self) -> Clockwork | None:
+    def _belief(self) -> RefillPattern | None:
         bucket = self._bucket
         if not bucket.empty:
             usual = [period for period in USUAL_PERIODS_MS if bucket.low <= period <= bucket.high]
             if len(usual) == 1 and bucket.high <= 3 * usual[0]:
-                return Clockwork(BUCKET, usual[0])
+                return RefillPattern(BUCKET, usual[0])
             narrow = (bucket.high - bucket.low) * NARROW_PARTS <= bucket.low <= RESET_MS_MAX
             if len(self._used) >= ANSWERS_MIN and narrow:
-                return Clockwork(BUCKET, (bucket.low + bucket.high) // 2)
+                return RefillPattern(BUCKET, (bucket.low + bucket.high) // 2)
             return None
         if len(self._used) < ANSWERS_MIN or self._last_ms - self._first_ms < APART_MS:
             return None
         found = None
         if not self._sliding.empty:
-            found = Clockwork(Refill.SLIDING, self._sliding.high)
+            found = RefillPattern(Refill.SLIDING, self._sliding.high)
         elif self._mark.known and FIXED not in self._ruled_out:
-            found = Clockwork(FIXED, self._window_ms(), self._mark.high)
+            found = RefillPattern(FIXED, self._window_ms(), self._mark.high)
         else:
             self._begin()  # none of the three; perhaps the next answers are clearer
         return found

@@ -16,7 +16,7 @@ SENDS_MAX: Final = 4_096
 
 
 @value
-class Hearing:
+class AdmissionOrder:
     """Which call an answer is to, and which others may have come to the limiter before it, and which after it.
 
     The *early* instant is a way before the last one at which it may have been admitted, and no later than its sending.
@@ -46,7 +46,7 @@ class Hearing:
     ahead_ms: int = 0
 
 
-class Sends:
+class SentCalls:
     """When each call was sent, and what it took of each metric."""
 
     def __init__(self) -> None:
@@ -83,12 +83,12 @@ class Sends:
         tokens, place = self.amounts[TOKENS], max(-1, number - self.forgotten)
         return sum(tokens[place + 1 : bisect_right(self.sent_ms, until_ms, lo=min(place + 1, len(tokens)))])
 
-    def hearing(self, number: int, sent_ms: int, now_ms: int, way_ms: int) -> Hearing:
+    def hearing(self, number: int, sent_ms: int, now_ms: int, way_ms: int) -> AdmissionOrder:
         """An answer has come to a call of then; how it is heard by every bucket it speaks of."""
         assert way_ms > 0, "every way takes time"
         place, times_ms = number - self.forgotten, self.sent_ms
         if place < 0:
-            return Hearing(number, sent_ms, now_ms, way_ms)
+            return AdmissionOrder(number, sent_ms, now_ms, way_ms)
         oldest = self.oldest_open[place] - self.forgotten
         first = bisect_right(times_ms, sent_ms - way_ms, oldest if oldest > 0 else 0, place + 1)
         last = bisect_right(times_ms, sent_ms + way_ms, place)
@@ -98,7 +98,7 @@ class Sends:
             stop = bisect_right(times_ms, early_ms, first, place + 1)
         early = bisect_left(times_ms, early_ms, first, stop)
         ahead_ms = times_ms[early] - early_ms
-        return Hearing(number, sent_ms, now_ms, way_ms, place, first, last, early, stop, ahead_ms)
+        return AdmissionOrder(number, sent_ms, now_ms, way_ms, place, first, last, early, stop, ahead_ms)
 
     def strike(self, number: int) -> None:
         """That call took nothing after all."""

@@ -32,7 +32,7 @@ Bucket = tuple[Metric, int | None]
 """A metric, and its period unless that is a minute or unknown."""
 
 
-class Credence:
+class SizeCredence:
     """One limit's sizes, as believed and as claimed by the last answer that was not.
 
     Attributes:

@@ -13,7 +13,7 @@ from broker.core.answers.rate_limit_headers import MINUTE_MS
 SLOT_MS: Final = 100
 
 
-class Window:
+class SlidingSum:
     """The sum of payments within any `span_ms`."""
 
     def __init__(self, span_ms: int = MINUTE_MS) -> None:

@@ -7,7 +7,7 @@ waited for without a bound. It never goes above the capacity. Time that runs bac
 """
 
 
-class Bucket:
+class TokenBucket:
     """A level between `-capacity` and `capacity` that refills by `capacity` every `period_ms`."""
 
     __slots__ = ("_at_ms", "_units", "capacity", "period_ms")

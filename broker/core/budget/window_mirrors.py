@@ -10,8 +10,8 @@ from typing import Final
 from broker.core.answers.rate_limit_headers import Metric
 from broker.core.budget.admission_delay import WAY_MAX_MS
 from broker.core.budget.refill_detection import Refill
-from broker.core.budget.sent_calls import Hearing, Sends
-from broker.core.budget.sliding_sum import SLOT_MS, Window
+from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from broker.core.budget.sliding_sum import SLOT_MS, SlidingSum
 from broker.core.units import ROUNDING_TOKENS
 
 UNPROVEN_PARTS: Final = 32  # so little of the first new window is spent before an answer says that it is new
@@ -30,7 +30,7 @@ class FixedWindowMirror:
         self._mark_ms = mark_ms
         self._begun_ms = mark_ms - period_ms  # who was sent since then is counted in this window
         self._low = self._high = left
-        self._recent = Window(WAY_MAX_MS)  # may be counted on either side of the mark
+        self._recent = SlidingSum(WAY_MAX_MS)  # may be counted on either side of the mark
         self._anchored = True
         self._proven = False  # it has been seen to begin anew
         self._renewed = False
@@ -74,7 +74,7 @@ class FixedWindowMirror:
         self._renew(now_ms)
         self._high = min(self.capacity, self._high + max(0, amount - _rounding(self.metric)))
 
-    def repriced(self, sends: Sends) -> None:
+    def repriced(self, sends: SentCalls) -> None:
         """Every call took more, or less, than it was paid: the next answer sets what is left."""
         self._anchored = False
 
@@ -90,7 +90,7 @@ class FixedWindowMirror:
         if now_ms < mark_ms:
             self._mark_ms = mark_ms
 
-    def observe(self, remaining: int, hearing: Hearing, sends: Sends) -> int | None:
+    def observe(self, remaining: int, hearing: AdmissionOrder, sends: SentCalls) -> int | None:
         """An answer has come: so much was left when its call was admitted. Returns what Mirror.observe returns."""
         self._renew(hearing.now_ms)
         place, first, last = hearing.place, hearing.first, hearing.last
@@ -134,7 +134,7 @@ class SlidingWindowMirror:
 
     refill: Final = Refill.SLIDING
 
-    def __init__(self, metric: Metric, capacity: int, period_ms: int, now_ms: int, sends: Sends) -> None:
+    def __init__(self, metric: Metric, capacity: int, period_ms: int, now_ms: int, sends: SentCalls) -> None:
         """Everything sent within a period counts from the start."""
         self.metric, self.capacity, self.period_ms = metric, capacity, period_ms
         self.corrections = self.last_error = 0
@@ -174,7 +174,7 @@ class SlidingWindowMirror:
         self._short.give_back(max(0, amount - rounding), sent_ms)
         self._sent[number] = sent_ms, long, short - amount
 
-    def repriced(self, sends: Sends) -> None:
+    def repriced(self, sends: SentCalls) -> None:
         """Every call took more, or less, than it was paid: they are counted again."""
         self._count(sends, sends.sent_ms[-1] if sends.sent_ms else 0)
 
@@ -183,7 +183,7 @@ class SlidingWindowMirror:
         self.capacity = capacity
         return True
 
-    def observe(self, remaining: int, hearing: Hearing, sends: Sends) -> int | None:
+    def observe(self, remaining: int, hearing: AdmissionOrder, sends: SentCalls) -> int | None:
         """An answer has come: so much was left when its call was admitted. Returns what Mirror.observe returns."""
         known, place = self._sent.pop(hearing.number, None), hearing.place
         if known is None or place < 0:
@@ -203,10 +203,10 @@ class SlidingWindowMirror:
         self.last_error = error
         return error
 
-    def _count(self, sends: Sends, now_ms: int) -> None:
+    def _count(self, sends: SentCalls, now_ms: int) -> None:
         """Everything sent within a period, at its present price."""
-        self._long = Window(self.period_ms + WAY_MAX_MS)
-        self._short = Window(max(SLOT_MS, self.period_ms - WAY_MAX_MS))
+        self._long = SlidingSum(self.period_ms + WAY_MAX_MS)
+        self._short = SlidingSum(max(SLOT_MS, self.period_ms - WAY_MAX_MS))
         for place in range(bisect_left(sends.sent_ms, now_ms - self.period_ms), len(sends.sent_ms)):
             self.pay(sends.amounts[self.metric][place], sends.forgotten + place, sends.sent_ms[place])
 

@@ -22,13 +22,13 @@ What is open lives here and dies with the process; what was settled lives in `fa
 from enum import Enum
 
 from broker.core.bounds import CANCEL_PATIENCE_MS, COPY_WITHIN_MS, OVERDUE_MAX
-from broker.core.identity.outcome_index import ATTEMPT_MAX, Awaited, Fate, Fates, Identity, Known, Overdue
-from broker.core.identity.pending_cancels import Cancel, WaitingCancels
+from broker.core.identity.outcome_index import ATTEMPT_MAX, Awaited, Fate, Identity, Known, OutcomeIndex, Overdue
+from broker.core.identity.pending_cancels import Cancel, PendingCancels
 
-__all__ = ["Awaited", "Fate", "Identities", "Identity", "Judgement", "Overdue"]
+__all__ = ["Awaited", "DedupeDecision", "DedupeTable", "Fate", "Identity", "Overdue"]
 
 
-class Judgement(Enum):
+class DedupeDecision(Enum):
     """What to do with a record that arrives."""
 
     TAKE = "take"  # open it: it is a request of its own
@@ -38,7 +38,7 @@ class Judgement(Enum):
     CONFLICT = "conflict"  # the id belongs to another request: no outcome under it; it fails under one of its own
 
 
-class Identities:
+class DedupeTable:
     """What is open here, and what became of every id within the window. Instants are wall-clock milliseconds."""
 
     def __init__(
@@ -53,10 +53,10 @@ class Identities:
 
         `copy_within_ms` after its deadline no copy of a parked request comes any more.
         """
-        self.cancels = WaitingCancels(window_ms=window_ms, patience_ms=patience_ms)
+        self.cancels = PendingCancels(window_ms=window_ms, patience_ms=patience_ms)
         self._open: dict[bytes, tuple[Identity, int]] = {}
         self._failing: dict[bytes, Identity] = {}  # overdue: the transaction under way fails them
-        self._fates = Fates(
+        self._fates = OutcomeIndex(
             window_ms=window_ms, ids_max=ids_max, patience_ms=patience_ms, copy_within_ms=copy_within_ms
         )
         self._kept_max = ids_max // 2
@@ -84,21 +84,21 @@ class Identities:
         """How many answers `ids_max` has pushed out before their time."""
         return self._fates.evicted
 
-    def judge(self, identity: Identity, attempt: int) -> Judgement:
+    def judge(self, identity: Identity, attempt: int) -> DedupeDecision:
         """The table. `attempt` is 0 for a submission or a replay, above 0 for the retrier's record."""
         opened = self._open.get(identity.id_hash)
         if opened is None:
             known = self._fates.find(identity.id_hash)
-            return Judgement.TAKE if known is None else _judge_settled(identity, attempt, known)
+            return DedupeDecision.TAKE if known is None else _judge_settled(identity, attempt, known)
         first, _ = opened
         if first.fingerprint != identity.fingerprint:
-            return Judgement.CONFLICT
-        return Judgement.JOIN if identity.run in (0, first.run) else Judgement.WAIT
+            return DedupeDecision.CONFLICT
+        return DedupeDecision.JOIN if identity.run in (0, first.run) else DedupeDecision.WAIT
 
-    def recognise(self, identity: Identity, attempt: int) -> Judgement:
+    def recognise(self, identity: Identity, attempt: int) -> DedupeDecision:
         """The table; what it says to take is open from now on."""
         judgement = self.judge(identity, attempt)
-        if judgement is Judgement.TAKE:
+        if judgement is DedupeDecision.TAKE:
             self._open[identity.id_hash] = identity, attempt if attempt < ATTEMPT_MAX else ATTEMPT_MAX
         return judgement
 
@@ -123,7 +123,7 @@ class Identities:
 
     def is_settled(self, identity: Identity, attempt: int) -> bool:
         """Whether a record that is still in memory is over: answered, or parked by a leader in between."""
-        return _judge_settled(identity, attempt, self._fates.find(identity.id_hash)) is Judgement.DONE
+        return _judge_settled(identity, attempt, self._fates.find(identity.id_hash)) is DedupeDecision.DONE
 
     def parked(self, id_hash: bytes) -> tuple[Identity, int] | None:
         """The run of this id that is parked, and the attempts made for it; None if none is."""
@@ -182,7 +182,7 @@ class Identities:
     def open(self, identity: Identity, attempt: int) -> None:
         """The record was taken, as `judge` said."""
         judgement = self.recognise(identity, attempt)
-        assert judgement is Judgement.TAKE
+        assert judgement is DedupeDecision.TAKE
 
     def open_ids(self) -> list[bytes]:
         """The ids that are open."""
@@ -240,17 +240,17 @@ class Identities:
         return self._fates.renewals(now_ms)
 
 
-def _judge_settled(identity: Identity, attempt: int, known: Known | None) -> Judgement:
+def _judge_settled(identity: Identity, attempt: int, known: Known | None) -> DedupeDecision:
     """The table without its column "open"."""
     if known is None:
-        return Judgement.TAKE
+        return DedupeDecision.TAKE
     if known.fingerprint != identity.fingerprint:
-        return Judgement.CONFLICT
+        return DedupeDecision.CONFLICT
     if known.fate is not Fate.PARKED:
-        return Judgement.DONE if _is_answered(identity, known) else Judgement.TAKE
+        return DedupeDecision.DONE if _is_answered(identity, known) else DedupeDecision.TAKE
     if known.run == identity.run:
-        return Judgement.TAKE if attempt > known.attempt else Judgement.DONE
-    return Judgement.WAIT if identity.run else Judgement.DONE
+        return DedupeDecision.TAKE if attempt > known.attempt else DedupeDecision.DONE
+    return DedupeDecision.WAIT if identity.run else DedupeDecision.DONE
 
 
 def _is_answered(identity: Identity, known: Known) -> bool:

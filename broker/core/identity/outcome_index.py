@@ -109,7 +109,7 @@ class Overdue(NamedTuple):
     name: str
 
 
-class Fates:
+class OutcomeIndex:
     """The index. Instants are wall-clock milliseconds.
 
     Attributes:

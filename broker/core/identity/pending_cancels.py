@@ -64,7 +64,7 @@ class Cancel:
         return Cancel(self.id_hash, max(0, self.at_ms - CANCEL_SLACK_MS), self.tenant_mark)
 
 
-class WaitingCancels:
+class PendingCancels:
     """Instants are wall-clock milliseconds."""
 
     def __init__(self, *, window_ms: int, patience_ms: int) -> None:

@@ -22,9 +22,9 @@ from typing import Final
 
 from broker.core.bounds import TENANTS_RESTING_MAX
 from broker.core.config import WEIGHT_ONE
-from broker.core.lanes.tenant_queue import Line
+from broker.core.lanes.tenant_queue import TenantQueue
 from broker.core.lanes.tenants import Tenants
-from broker.core.lanes.two_level_heap import Spans
+from broker.core.lanes.two_level_heap import TwoLevelHeap
 from broker.core.ticket import Ticket
 
 _UNIT: Final = 1_000_000 * WEIGHT_ONE  # virtual time of a token, times the weight: exact to a millionth of a token
@@ -47,13 +47,13 @@ class Flow:
     def __init__(self, tenant: str, weight: int) -> None:
         self.tenant = tenant
         self.weight = weight
-        self.line = Line()
+        self.line = TenantQueue()
         self.served = 0
         self.stamp = 0
         self.is_new = False
 
 
-class Fair:
+class FairQueue:
     """The tenants of one lane, for one limit."""
 
     def __init__(self, tenants: Tenants) -> None:
@@ -61,8 +61,8 @@ class Fair:
         self._flows: dict[str, Flow] = {}  # all that have somebody waiting, capped ones included
         self._resting: dict[str, int] = {}  # virtual times of those without, if they have had more than their share
         self._weight = self._sum = 0  # of those in the competition: weights, and virtual times by weight
-        self._eligible: Spans[Flow] = Spans()  # by how far on a call would leave it
-        self._ahead: Spans[Flow] = Spans()  # by virtual time: was beyond the mean when last looked at
+        self._eligible: TwoLevelHeap[Flow] = TwoLevelHeap()  # by how far on a call would leave it
+        self._ahead: TwoLevelHeap[Flow] = TwoLevelHeap()  # by virtual time: was beyond the mean when last looked at
         self._stamps = 0
         self._new: deque[Flow] = deque()
         self._owed = 0
@@ -162,7 +162,7 @@ class Fair:
             heappop(self._opens)
         return self._opens[0][0] if self._opens else None
 
-    def line(self, tenant: str) -> Line:
+    def line(self, tenant: str) -> TenantQueue:
         """The line of a tenant with somebody waiting."""
         return self._flows[tenant].line
 
@@ -173,7 +173,7 @@ class Fair:
             if len(self._flows) > 1 and flow not in self._capped:
                 self._place(flow)
 
-    def lines(self) -> Iterable[Line]:
+    def lines(self) -> Iterable[TenantQueue]:
         """Who waits, tenant by tenant: who came first, first."""
         return (flow.line for flow in self._flows.values())
 

@@ -25,10 +25,10 @@ from itertools import chain, islice, pairwise
 from broker.core.bounds import CREDIT_CHARGES_MAX, PROBES_LOOKED_AT
 from broker.core.config import LaneRule
 from broker.core.lanes.durations import Durations
-from broker.core.lanes.fair_queue import Fair
-from broker.core.lanes.late import Late
-from broker.core.lanes.nearing import Nearing
-from broker.core.lanes.tenant_queue import Line
+from broker.core.lanes.fair_queue import FairQueue
+from broker.core.lanes.late import LateQueue
+from broker.core.lanes.nearing import DeadlineBoost
+from broker.core.lanes.tenant_queue import TenantQueue
 from broker.core.lanes.tenants import Tenants
 from broker.core.pricing.laws import Prices
 from broker.core.ticket import WAITING, Ticket
@@ -60,8 +60,8 @@ class LaneQueue:
     def __init__(self, rule: LaneRule, tenants: Tenants) -> None:
         self.rule = rule
         self.head: Ticket | None = None
-        self.late = Late(tenants)
-        self.nearing = Nearing(rule.lift_ppm)
+        self.late = LateQueue(tenants)
+        self.nearing = DeadlineBoost(rule.lift_ppm)
         self.credit_ppm_tokens = 0
         self.excess_ppm_tokens = 0
         self.largest = 0
@@ -69,12 +69,12 @@ class LaneQueue:
         self.waiting_bytes = 0
         self.count = 0
         self._tenants = tenants
-        self._lines: Fair | None = None  # made with the first ticket: most limits know one lane
+        self._lines: FairQueue | None = None  # made with the first ticket: most limits know one lane
 
     @property
-    def _fair(self) -> Fair:
+    def _fair(self) -> FairQueue:
         if self._lines is None:
-            self._lines = Fair(self._tenants)
+            self._lines = FairQueue(self._tenants)
         return self._lines
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ class LaneQueue:
         """When a cap that keeps somebody out gives way, if that is a matter of time."""
         return None if self._lines is None else self._lines.opens_at()
 
-    def line(self, tenant: str) -> Line:
+    def line(self, tenant: str) -> TenantQueue:
         """The line of a tenant with somebody waiting here."""
         return self._fair.line(tenant)
 
@@ -246,7 +246,7 @@ class Lanes:
             self._hurrying = True
         return late_at_ms
 
-    def late(self) -> Iterator[tuple[Line, int]]:
+    def late(self) -> Iterator[tuple[TenantQueue, int]]:
         """Who is late, lane by lane, and the tokens of those who go before them."""
         return ((queue.late.line, queue.tokens_in_time) for queue in self._in_order if queue.late)
 

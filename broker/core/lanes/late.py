@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from broker.core.bounds import PROBES_LOOKED_AT
-from broker.core.lanes.tenant_queue import Line
+from broker.core.lanes.tenant_queue import TenantQueue
 from broker.core.lanes.tenants import Tenants
 from broker.core.ticket import Ticket
 
 
-class Late:
+class LateQueue:
     """The late ones of a lane, for one limit.
 
     By deadline: the last one has the best chance.
@@ -21,7 +21,7 @@ class Late:
     __slots__ = ("_line", "_tenants")
 
     def __init__(self, tenants: Tenants) -> None:
-        self._line: Line | None = None  # made with the first: most lanes have never had one
+        self._line: TenantQueue | None = None  # made with the first: most lanes have never had one
         self._tenants = tenants
 
     def __len__(self) -> int:
@@ -39,10 +39,10 @@ class Late:
         return 0 if self._line is None else self._line.tokens
 
     @property
-    def line(self) -> Line:
+    def line(self) -> TenantQueue:
         """The line they stand in."""
         if self._line is None:
-            self._line = Line()
+            self._line = TenantQueue()
         return self._line
 
     def reprice(self, price: Callable[[Ticket], int]) -> None:

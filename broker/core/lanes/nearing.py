@@ -13,7 +13,7 @@ from broker.core.ticket import Ticket
 from broker.core.units import PPM
 
 
-class Nearing:
+class DeadlineBoost:
     """Those of one lane, for one limit.
 
     Attributes:

@@ -15,7 +15,7 @@ Key = tuple[str, bytes]
 """A lane, and the hash of an ordering key."""
 
 
-class Order:
+class OrderingKeys:
     """Those of every key who have not started."""
 
     def __init__(self, serial_lanes: Collection[str] = ()) -> None:

@@ -18,11 +18,11 @@ from itertools import count
 from broker.core.bounds import LOOKS_SWEPT_ABOVE, REACH_EVERY_MS
 from broker.core.budget.budget import Budget
 from broker.core.budget.inflow import Inflow, Least
-from broker.core.lanes.tenant_queue import Line
+from broker.core.lanes.tenant_queue import TenantQueue
 from broker.core.ticket import Ticket
 
 
-class Reach:
+class ReachabilityChecks:
     """When to look over which line.
 
     Attributes:
@@ -31,12 +31,12 @@ class Reach:
 
     def __init__(self) -> None:
         self.look_at_ms: int | None = None
-        self._agenda: list[tuple[int, int, Line]] = []
-        self._planned: dict[Line, tuple[int, Budget, Least]] = {}
+        self._agenda: list[tuple[int, int, TenantQueue]] = []
+        self._planned: dict[TenantQueue, tuple[int, Budget, Least]] = {}
         self._serials = count()
         self._swept_above = LOOKS_SWEPT_ABOVE
 
-    def came(self, ticket: Ticket, line: Line, budget: Budget, least: Least, now_ms: int) -> None:
+    def came(self, ticket: Ticket, line: TenantQueue, budget: Budget, least: Least, now_ms: int) -> None:
         """A ticket has come to a line."""
         if not budget.believed:
             return
@@ -56,7 +56,7 @@ class Reach:
         self.look_at_ms = self._agenda[0][0] if self._agenda else None
         return lost
 
-    def _look(self, line: Line, budget: Budget, least: Least, now_ms: int) -> list[Ticket]:
+    def _look(self, line: TenantQueue, budget: Budget, least: Least, now_ms: int) -> list[Ticket]:
         del self._planned[line]
         if line.head is None:
             return []
@@ -64,7 +64,7 @@ class Reach:
         self._plan(now_ms + max(REACH_EVERY_MS, (tight_ms - now_ms) // 2), line, budget, least)
         return [] if tight_ms > now_ms else line.out_of_reach(budget.inflow(least, now_ms))
 
-    def _plan(self, at_ms: int, line: Line, budget: Budget, least: Least) -> None:
+    def _plan(self, at_ms: int, line: TenantQueue, budget: Budget, least: Least) -> None:
         if len(self._agenda) >= self._swept_above:
             self._sweep()
         self._planned[line] = at_ms, budget, least

@@ -8,17 +8,17 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 
 from broker.core.bounds import LIMITS_LOOKED_AT, LIMITS_MAX, LIMITS_RESTING_MAX, REACH_EVERY_MS
-from broker.core.budget.account import Account
+from broker.core.budget.account import AccountBreaker
 from broker.core.budget.budget import Budget, Checkpoint
 from broker.core.config import LaneRule
 from broker.core.lanes.lanes import Lanes, Pick
-from broker.core.lanes.ordering_keys import Order
-from broker.core.lanes.reachability import Reach, out_of_time
+from broker.core.lanes.ordering_keys import OrderingKeys
+from broker.core.lanes.reachability import ReachabilityChecks, out_of_time
 from broker.core.lanes.tenants import Tenants
 from broker.core.ticket import Candidate, Ticket
 
 
-class LimitDesk:
+class LimitQueue:
     """One limit: the mirror of its buckets, and who waits for it."""
 
     def __init__(self, budget: Budget, lanes: Lanes) -> None:
@@ -85,7 +85,7 @@ class LimitDesk:
         return self.budget.payable_at(ticket.charge, now_ms, stated=ticket.stated)
 
 
-class Limits:
+class Scheduler:
     """Every limit somebody has asked for, made when it is first needed."""
 
     def __init__(
@@ -95,25 +95,25 @@ class Limits:
         self.tenants = tenants or Tenants()
         self._rules = rules
         self._make_budget = make_budget
-        self._order = Order([rule.name for rule in rules if rule.serial])
-        self._desks: dict[str, LimitDesk] = {}
-        self._turns: OrderedDict[LimitDesk, None] = (
+        self._order = OrderingKeys([rule.name for rule in rules if rule.serial])
+        self._desks: dict[str, LimitQueue] = {}
+        self._turns: OrderedDict[LimitQueue, None] = (
             OrderedDict()
         )  # with requests that wait; the one served last is last
         self._unnamed: OrderedDict[str, None] = OrderedDict()  # no settings name them; looked at last, or new: last
         self._stirred = False  # whether a call has changed who is next at another limit
         self._wake_at: int | None = None
         self._waiting = 0
-        self._reach = Reach()
+        self._reach = ReachabilityChecks()
         self._look_at_ms = 0
-        self.account = Account()
+        self.account = AccountBreaker()
 
-    def desk(self, limit: str, now_ms: int) -> LimitDesk:
+    def desk(self, limit: str, now_ms: int) -> LimitQueue:
         """The desk of a limit."""
         desk = self._desks.get(limit)
         if desk is None:
             self._make_room(now_ms)
-            desk = self._desks[limit] = LimitDesk(self._make_budget(limit, now_ms), Lanes(self._rules, self.tenants))
+            desk = self._desks[limit] = LimitQueue(self._make_budget(limit, now_ms), Lanes(self._rules, self.tenants))
             if not desk.budget.settings.named:
                 self._unnamed[limit] = None
         return desk
@@ -126,8 +126,8 @@ class Limits:
         self._order.clear()
         self._wake_at = None
         self._waiting = 0
-        self._reach = Reach()
-        self.account = Account()
+        self._reach = ReachabilityChecks()
+        self.account = AccountBreaker()
 
     def _make_room(self, now_ms: int) -> None:
         """Forget limits that no settings name and no request needs now, once there are too many."""
@@ -143,7 +143,7 @@ class Limits:
                 del self._desks[name]
                 del self._unnamed[name]
 
-    def desks(self) -> dict[str, LimitDesk]:
+    def desks(self) -> dict[str, LimitQueue]:
         """All of them, by name."""
         return self._desks
 

@@ -19,7 +19,7 @@ from broker.core.ticket import Rank, Ticket
 _IN_FRONT_MS = -1  # before any deadline
 
 
-class Line:
+class TenantQueue:
     """Waiting tickets in the order in which they should be called.
 
     Attributes:

@@ -7,7 +7,7 @@ flight. Who has neither costs nothing here.
 from collections.abc import Callable, Mapping
 
 from broker.core.bounds import TENANTS_CAPPED_SWEPT_ABOVE
-from broker.core.budget.sliding_sum import Window
+from broker.core.budget.sliding_sum import SlidingSum
 from broker.core.config import USUAL, TenantRule
 
 
@@ -18,7 +18,7 @@ class _Use:
 
     def __init__(self) -> None:
         self.inflight = 0
-        self.window = Window()
+        self.window = SlidingSum()
 
 
 class Tenants:

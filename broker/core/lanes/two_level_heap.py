@@ -12,7 +12,7 @@ Who = TypeVar("Who")
 _SPAN_BITS: Final = 25  # about 32 tokens of a tenant that weighs one
 
 
-class Spans(Generic[Who]):
+class TwoLevelHeap(Generic[Who]):
     """By virtual time; of like ones, whose stamp is lower. No stamp comes twice."""
 
     def __init__(self) -> None:

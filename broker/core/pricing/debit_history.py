@@ -32,7 +32,7 @@ Tokens = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class DebitSpan:
     """From one answer to another: what remained, and what each law predicts.
 
     Attributes:
@@ -90,7 +90,7 @@ class _Levels:
     low: int
 
 
-class Course:
+class DebitHistory:
     """Debits in order of time, each with a figure for every column, and what remained after some of them."""
 
     def __init__(self, columns: int, *, of_ends: bool = False) -> None:
@@ -148,7 +148,7 @@ class Course:
         self._sum_up()
         return tuple(column[-1] for column in self._sums)
 
-    def spans(self, number: int, capacity: int, period_ms: int, way_ms: int = WAY_MS) -> Iterator[Span]:
+    def spans(self, number: int, capacity: int, period_ms: int, way_ms: int = WAY_MS) -> Iterator[DebitSpan]:
         """The spans that end with that debit, which was observed, the shortest first; if ways differ by so much."""
         end = number - self._forgotten
         if end < 0 or self._has_unsure(end - 1, end):
@@ -171,12 +171,12 @@ class Course:
                 return earlier
         return None
 
-    def _alone(self, end: int, capacity: int) -> Span:
+    def _alone(self, end: int, capacity: int) -> DebitSpan:
         """One call, of which nothing is known but that it found a bucket that was no more than full."""
         tokens = self._tokens[end]
-        return Span(-1, self._forgotten + end, 1, self._known(end), lambda column: (0, capacity - tokens[column]))
+        return DebitSpan(-1, self._forgotten + end, 1, self._known(end), lambda column: (0, capacity - tokens[column]))
 
-    def _span(self, start: int, end: int, capacity: int, period_ms: int, way_ms: int) -> Span:
+    def _span(self, start: int, end: int, capacity: int, period_ms: int, way_ms: int) -> DebitSpan:
         at_ms = self._at_ms
         edges = _Edges(
             left=bisect_left(at_ms, at_ms[start] - way_ms),
@@ -194,7 +194,7 @@ class Course:
             came = [capacity * debited_ms for debited_ms in at_ms[edges.first : edges.last]]
             predicted = partial(self._maybe_full, edges, _Basin(capacity, period_ms, came), slack)
         calls = edges.right - edges.left - 1
-        return Span(self._forgotten + start, self._forgotten + end, calls, self._known(end), predicted)
+        return DebitSpan(self._forgotten + start, self._forgotten + end, calls, self._known(end), predicted)
 
     def _never_full(self, edges: _Edges, level: int, slack: int, column: int) -> tuple[int, int]:
         """Levels at the end with and without the loose debits, by sums."""

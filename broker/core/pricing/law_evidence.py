@@ -32,7 +32,7 @@ SILENT_ANSWERS_MAX: Final = 16  # answers without evidence until the recorded la
 SETTLED_ANSWERS: Final = 16  # that the believed law fits in a row, whether they tell it from others or not
 
 
-class Evidence:
+class LawEvidence:
     """The case of every law.
 
     Attributes:

@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final, NamedTuple
 
-from broker.core.pricing.debit_history import SPANS_MAX, WAYS_MS, Course, Span
-from broker.core.pricing.law_evidence import STATED_WEIGHT, Evidence
+from broker.core.pricing.debit_history import SPANS_MAX, WAYS_MS, DebitHistory, DebitSpan
+from broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
 from broker.core.pricing.laws import Law, Prices, recorded_law
 from broker.core.units import ROUNDING_TOKENS
 from broker.core.value import value
@@ -37,7 +37,7 @@ OUTPUT_STEP_PARTS: Final = 8  # what is held for an output changes only by more 
 
 Columns = list[int | None]
 """Where on the course each law's charges stand; None: not on that course."""
-Judged = tuple[Span | None, list[int | None]]
+Judged = tuple[DebitSpan | None, list[int | None]]
 
 
 class Remaining(NamedTuple):
@@ -65,7 +65,7 @@ class Sent:
     usage: int = -1
 
 
-class Witness:
+class LawIdentification:
     """Hears what becomes of the calls of one endpoint.
 
     Attributes:
@@ -79,7 +79,7 @@ class Witness:
 
     def __init__(self, prices: Prices, believed: Law | None) -> None:
         """`prices` of any call of the endpoint; `believed` is what a predecessor found."""
-        self.evidence = Evidence(prices.laws, recorded_law(prices.endpoint), believed)
+        self.evidence = LawEvidence(prices.laws, recorded_law(prices.endpoint), believed)
         self.errors: deque[int] = deque(maxlen=ERRORS_MAX)
         self.errors_seen = 0
         self.output_held = 0
@@ -87,8 +87,10 @@ class Witness:
         self.chosen = len(prices.laws) > 1
         self._laws = prices.laws
         self._usage_place = prices.laws.index(Law.USAGE) if Law.USAGE in prices.laws else None
-        self._admissions = Course(len(prices.laws))
-        self._endings = Course(2, of_ends=True)  # with the outputs, and without: a span that fits both says nothing
+        self._admissions = DebitHistory(len(prices.laws))
+        self._endings = DebitHistory(
+            2, of_ends=True
+        )  # with the outputs, and without: a span that fits both says nothing
         self._limit: tuple[int, int] | None = None
         self._heard_ms: int | None = None
         self._judged_ms = 0
@@ -253,7 +255,7 @@ class Witness:
                 return judged
             self._way += 1
 
-    def _unspent(self, spans: list[Span | None], excesses: list[int | None]) -> list[int | None]:
+    def _unspent(self, spans: list[DebitSpan | None], excesses: list[int | None]) -> list[int | None]:
         """What counts of that once a law is known: what others have spent once speaks once for a dearer law.
 
         Every span that it lies in is too long for the believed law, and one time or another a dearer law fits by luck.
@@ -268,7 +270,7 @@ class Witness:
             return excesses
         return [excess if excess is not None and excess > 0 else None for excess in excesses]
 
-    def _ended(self, ending: int | None, capacity: int, period_ms: int) -> Span | None:
+    def _ended(self, ending: int | None, capacity: int, period_ms: int) -> DebitSpan | None:
         """The shortest span that ends with a call's end and in which it would be noticed had no output been taken.
 
         The ways back differ as well: if `usage` is believed and fits a longer span, by more than we took them to.
@@ -296,7 +298,7 @@ class Witness:
         self.errors_seen += 1
 
 
-def _most_telling(spans: Iterable[Span], columns: Columns) -> Judged:
+def _most_telling(spans: Iterable[DebitSpan], columns: Columns) -> Judged:
     """The span that leaves the fewest laws: a longer one tells more, unless it contradicts a shorter one."""
     best: Judged = None, [None] * len(columns)
     left: set[int] = set()
@@ -310,7 +312,7 @@ def _most_telling(spans: Iterable[Span], columns: Columns) -> Judged:
     return best
 
 
-def _excesses(span: Span, columns: Columns) -> list[int | None]:
+def _excesses(span: DebitSpan, columns: Columns) -> list[int | None]:
     return [None if column is None else span.excess(column) for column in columns]
 
 

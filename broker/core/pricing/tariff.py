@@ -10,12 +10,12 @@ from statistics import median_low
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.answers.verdict import OK, Meaning, Verdict
-from broker.core.pricing.law_identification import Remaining, Sent, Usage, Witness
+from broker.core.pricing.law_identification import LawIdentification, Remaining, Sent, Usage
 from broker.core.pricing.laws import Law, Prices
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LawStatus:
     """How the law of one endpoint stands, to be shown.
 
     Attributes:
@@ -49,8 +49,8 @@ class Tariff:
         self._inherited = dict(laws or {})
         self._period_ms = period_ms
         self._refusals_charged = refusals_charged
-        self._witnesses: dict[str, Witness] = {}
-        self._sent: dict[int, tuple[Witness, Sent]] = {}
+        self._witnesses: dict[str, LawIdentification] = {}
+        self._sent: dict[int, tuple[LawIdentification, Sent]] = {}
         self._shown: dict[str, tuple[Law | None, int]] = {}
         self._settles = False
         self.version = 0
@@ -145,10 +145,10 @@ class Tariff:
         found = {name: witness.evidence.believed for name, witness in self._witnesses.items() if witness.chosen}
         return self._inherited | {name: law for name, law in found.items() if law is not None}
 
-    def standings(self) -> tuple[Standing, ...]:
+    def standings(self) -> tuple[LawStatus, ...]:
         """How each law stands."""
         return tuple(
-            Standing(
+            LawStatus(
                 endpoint=endpoint,
                 law=witness.evidence.believed,
                 identified=witness.evidence.identified,
@@ -161,14 +161,14 @@ class Tariff:
             for endpoint, witness in self._witnesses.items()
         )
 
-    def _witness(self, prices: Prices) -> Witness:
+    def _witness(self, prices: Prices) -> LawIdentification:
         """The first call of an endpoint has one made for all."""
-        witness = self._witnesses[prices.endpoint] = Witness(prices, self._inherited.get(prices.endpoint))
+        witness = self._witnesses[prices.endpoint] = LawIdentification(prices, self._inherited.get(prices.endpoint))
         self._shown[prices.endpoint] = witness.evidence.believed, witness.output_held
         self._settles = self._settles or witness.settles
         return witness
 
-    def _compare(self, endpoint: str, witness: Witness) -> None:
+    def _compare(self, endpoint: str, witness: LawIdentification) -> None:
         """Whether its calls cost something else now."""
         believed = witness.evidence.believed
         shown = believed, witness.output_held if believed is Law.USAGE else 0

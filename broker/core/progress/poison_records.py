@@ -32,7 +32,7 @@ from broker.core.ticket import Source
 
 
 @dataclass(frozen=True, slots=True)
-class Caution:
+class CautiousRead:
     """How one partition is read below the offset `until`.
 
     Attributes:
@@ -66,7 +66,7 @@ class Caution:
         return max(1, min(CAUTIOUS_BATCH_MAX, self.until - offset, min(suspects, default=self.until) - offset))
 
 
-class Deaths:
+class CrashHistory:
     """What the lines of the ledger say of terms that died. Positions are `topic/partition/offset`."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class Deaths:
         """The term has ended in peace."""
         self._is_over, self._named, self._row = True, (), 0
 
-    def caution(self, partition: str, until: int) -> Caution | None:
+    def caution(self, partition: str, until: int) -> CautiousRead | None:
         """How `topic/partition` is read by the maker of the last claim.
 
         `until`: from there on a dead term cannot have read, unless it has named a record there.
@@ -127,14 +127,14 @@ class Deaths:
         crowd = frozenset(offset for place, offset in map(_split, self._crowd) if place == partition)
         if not alone and not crowd and self._row < DEATHS_BEFORE_CAUTION:
             return None
-        return Caution(max(until, *(offset + 1 for offset in (*alone, *crowd, until - 1))), alone, crowd)
+        return CautiousRead(max(until, *(offset + 1 for offset in (*alone, *crowd, until - 1))), alone, crowd)
 
     def _clear(self, position: str) -> None:
         self._alone.pop(position, None)
         self._crowd.discard(position)
 
 
-class Suspects:
+class NamedRecord:
     """The records that this term names, and whether the ledger says so yet."""
 
     def __init__(self) -> None:

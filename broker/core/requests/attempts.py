@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 from broker.core.answers.rate_limit_headers import Metric
 from broker.core.answers.verdict import OK, Meaning, Verdict
-from broker.core.budget.account import Account
+from broker.core.budget.account import AccountBreaker
 from broker.core.budget.breaker import Breaker
 from broker.core.budget.budget import Budget
-from broker.core.commands import Complete, Decision, Fail, Mended, Tripped
+from broker.core.commands import BreakerClosed, BreakerOpened, Complete, Decision, Fail
 from broker.core.config import DispatchRules
 from broker.core.events import Answered, Refused
 from broker.core.identity.outcome_index import ATTEMPT_MAX
-from broker.core.requests.in_flight import Flight, Flights
+from broker.core.requests.in_flight import CallInFlight, CallsInFlight
 from broker.core.requests.retry import Again, Failing, decide
 from broker.core.ticket import CallNumber, Ticket
 
@@ -31,25 +31,25 @@ class Attempts:
         has_news: A breaker has opened or closed since `news` was last asked for.
     """
 
-    def __init__(self, flights: Flights, rules: DispatchRules, dice: Callable[[], float]) -> None:
+    def __init__(self, flights: CallsInFlight, rules: DispatchRules, dice: Callable[[], float]) -> None:
         """`dice` draws a number in [0, 1)."""
         self._flights = flights
         self._rules = rules
         self._dice = dice
-        self._news: list[Tripped | Mended] = []
+        self._news: list[BreakerOpened | BreakerClosed] = []
         self.has_news = False
 
-    def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: Account) -> CallNumber:
+    def start(self, ticket: Ticket, budget: Budget, now_ms: int, *, account: AccountBreaker) -> CallNumber:
         """Pay for a call that leaves now."""
         ticket.calls += 1
         return self._flights.start(ticket, budget, now_ms, account=account.breaker)
 
-    def news(self) -> list[Tripped | Mended]:
+    def news(self) -> list[BreakerOpened | BreakerClosed]:
         """Which breakers have opened and closed since they were last asked for."""
         news, self._news, self.has_news = self._news, [], False
         return news
 
-    def answered(self, event: Answered, now_ms: int, *, account: Account, may_park: bool) -> Sequel | None:
+    def answered(self, event: Answered, now_ms: int, *, account: AccountBreaker, may_park: bool) -> Sequel | None:
         """A call has ended: what follows, or None if nobody waits for it any more."""
         flight, verdict = self._flights.land(event.call, now_ms), event.verdict
         unanswered = verdict.meaning in _UNANSWERED
@@ -88,7 +88,7 @@ class Attempts:
         _lose_probes(flight)
         return flight.ticket if flight.wanted else None
 
-    def broken(self, call: CallNumber, flight: Flight, now_ms: int) -> None:
+    def broken(self, call: CallNumber, flight: CallInFlight, now_ms: int) -> None:
         """What was to follow the end of a call raised: end its reservation, if that is not done, and no more."""
         if self._flights.holds(call):
             self._flights.land(call, now_ms)
@@ -98,7 +98,7 @@ class Attempts:
             flight.budget.tariff.lost(call)  # the reservation was ended, and the tariff had not heard of it
         _lose_probes(flight)
 
-    def _heard(self, flight: Flight, verdict: Verdict, account: Account, now_ms: int) -> None:
+    def _heard(self, flight: CallInFlight, verdict: Verdict, account: AccountBreaker, now_ms: int) -> None:
         """Tell the breakers, and note what becomes of them."""
         limit, own = flight.budget.settings.name, flight.budget.breaker
         all_tripped_by, own_tripped_by = account.breaker.tripped_by, own.tripped_by
@@ -109,15 +109,15 @@ class Attempts:
         if own.tripped_by is not own_tripped_by:
             self._tell(limit, own, flight, verdict, now_ms)
 
-    def _tell(self, name: str | None, breaker: Breaker, flight: Flight, verdict: Verdict, now_ms: int) -> None:
+    def _tell(self, name: str | None, breaker: Breaker, flight: CallInFlight, verdict: Verdict, now_ms: int) -> None:
         """A breaker has opened, closed, or is open for another reason now."""
         self.has_news = True
         if breaker.closed:
-            self._news.append(Mended(name, now_ms - breaker.opened_ms))
+            self._news.append(BreakerClosed(name, now_ms - breaker.opened_ms))
         else:
             rest_ms = breaker.rests_until(now_ms) - now_ms
             limit, number = flight.budget.settings.name, flight.ticket.number
-            self._news.append(Tripped(name, limit, number, verdict, rest_ms))
+            self._news.append(BreakerOpened(name, limit, number, verdict, rest_ms))
 
     def _after(self, ticket: Ticket, verdict: Verdict, now_ms: int, *, may_park: bool) -> Again | Decision:
         if verdict.snapshot is not None and verdict.snapshot.metric is Metric.TOKENS and verdict.snapshot.requested:
@@ -130,7 +130,7 @@ class Attempts:
         return decide(failing, self._rules.retry, now_ms, self._dice())
 
 
-def _lose_probes(flight: Flight) -> None:
+def _lose_probes(flight: CallInFlight) -> None:
     for breaker in flight.probes:
         breaker.lost_probe()
 

@@ -4,19 +4,19 @@ A request whose deadline passes is failed, its call cut off; one whose turn cann
 that is certain. Instants are kept by `broker.core.requests.timers`; this is what follows when one has come.
 """
 
-from broker.core.lanes.scheduler import Limits
-from broker.core.requests.registry import Register
+from broker.core.lanes.scheduler import Scheduler
+from broker.core.requests.registry import TicketRegistry
 from broker.core.requests.settling import Settling
-from broker.core.requests.timers import Alarms
-from broker.core.requests.triage import CUT_OFF, TOO_LATE, UNREACHABLE, Reception
+from broker.core.requests.timers import Timers
+from broker.core.requests.triage import CUT_OFF, TOO_LATE, UNREACHABLE, Triage
 from broker.core.ticket import CALLING, Ticket
 
 
-class Deadlines:
+class DueTickets:
     """Goes through what is due."""
 
     def __init__(
-        self, register: Register, limits: Limits, alarms: Alarms, settling: Settling, reception: Reception
+        self, register: TicketRegistry, limits: Scheduler, alarms: Timers, settling: Settling, reception: Triage
     ) -> None:
         self._register = register
         self._limits = limits

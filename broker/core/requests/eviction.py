@@ -10,11 +10,11 @@ counts, bytes and reservations against the tickets that there are.
 import contextlib
 
 from broker.core.commands import CancelCall
-from broker.core.identity.dedupe import Identities
+from broker.core.identity.dedupe import DedupeTable
 from broker.core.identity.pending_cancels import Cancel
 from broker.core.pricing.laws import Prices
 from broker.core.requests.settling import Settling
-from broker.core.requests.triage import Reception
+from broker.core.requests.triage import Triage
 from broker.core.ticket import CALLING, SETTLED, Candidate, Garbage, State, Ticket
 
 CORE_CRASHED = "A defect in the dispatcher ended the handling of this request; it is not tried again."
@@ -27,7 +27,7 @@ class UnsoundError(Exception):
 class Eviction:
     """Takes tickets out."""
 
-    def __init__(self, settling: Settling, identities: Identities, reception: Reception) -> None:
+    def __init__(self, settling: Settling, identities: DedupeTable, reception: Triage) -> None:
         """`settling` knows every other part that may hold a ticket."""
         self._settling = settling
         self._register = settling.register

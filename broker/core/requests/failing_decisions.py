@@ -67,7 +67,7 @@ class Group:
     rests: bool = False
 
 
-class Doubts:
+class FailingDecisions:
     """All groups, and the decisions in them.
 
     Attributes:

@@ -18,7 +18,7 @@ from broker.core.units import places
 
 
 @dataclass(slots=True)
-class Flight:
+class CallInFlight:
     """One HTTP call on its way, and the mirror that has paid for it.
 
     `probes` are the open breakers it is the probe of; it is `wanted` while its ticket waits for the answer. It leaves
@@ -33,7 +33,7 @@ class Flight:
     line: int = 0
 
 
-class Flights:
+class CallsInFlight:
     """All calls in flight, those that nobody waits for any more included."""
 
     def __init__(self, *, inflight_max: int, held_bytes_max: int, landed: Callable[[str], None] | None = None) -> None:
@@ -41,7 +41,7 @@ class Flights:
         self._landed = landed
         self._inflight_max = inflight_max
         self._held_bytes_max = held_bytes_max
-        self._flights: dict[CallNumber, Flight] = {}
+        self._flights: dict[CallNumber, CallInFlight] = {}
         self._wanted: dict[Ticket, CallNumber] = {}
         self._serial = 0
         self._durations_ms: deque[int] = deque(maxlen=CALLS_REMEMBERED)
@@ -78,11 +78,11 @@ class Flights:
             probes = tuple([breaker for breaker in (own, account) if breaker.probe()])
         ticket.held_bytes = CALL_RESERVE_BYTES
         self.held_bytes += CALL_RESERVE_BYTES
-        self._flights[call] = Flight(ticket, budget, now_ms, probes)
+        self._flights[call] = CallInFlight(ticket, budget, now_ms, probes)
         self._wanted[ticket] = call
         return call
 
-    def land(self, call: CallNumber, now_ms: int) -> Flight:
+    def land(self, call: CallNumber, now_ms: int) -> CallInFlight:
         """A call ended; if its ticket waited for it, it holds nothing until it is said what the answer weighs."""
         flight = self._flights.pop(call)
         ticket = flight.ticket
@@ -112,7 +112,7 @@ class Flights:
         """Calls whose ticket waits for the answer."""
         return len(self._wanted)
 
-    def find(self, call: CallNumber) -> Flight:
+    def find(self, call: CallNumber) -> CallInFlight:
         """One call in flight."""
         return self._flights[call]
 

@@ -60,7 +60,7 @@ class Death:
     alone: bool
 
 
-class Casualties:
+class InterruptedCalls:
     """Deaths by request, and the few suspects that are being called."""
 
     def __init__(self) -> None:

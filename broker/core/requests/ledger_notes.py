@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from broker.core.commands import SettledEntry
-from broker.core.identity.dedupe import Awaited, Fate, Identities, Overdue
+from broker.core.identity.dedupe import Awaited, DedupeTable, Fate, Overdue
 from broker.core.identity.pending_cancels import Cancel
 
 
 @dataclass(frozen=True, slots=True)
-class Notes:
+class LedgerNotes:
     """Of one transaction.
 
     Attributes:
@@ -38,13 +38,13 @@ class Notes:
         return [Awaited(each.identity, each.deadline_s, each.name, overdue=True) for each in self.overdue]
 
 
-def gather(identities: Identities, wall_ms: int) -> Notes:
+def gather(identities: DedupeTable, wall_ms: int) -> LedgerNotes:
     """What the next line must say beside its decisions; what is overdue is open until that is committed."""
     overdue = identities.fail_overdue(wall_ms)
     failing = {each.identity.id_hash for each in overdue}
     settled = [SettledEntry(*each) for each in identities.renewals(wall_ms) if each[0].id_hash not in failing]
     told = (identities.awaited(each.identity.id_hash) for each in settled)
-    return Notes(
+    return LedgerNotes(
         tuple(settled),
         tuple([each for each in told if each is not None]),
         tuple(overdue),
@@ -53,7 +53,7 @@ def gather(identities: Identities, wall_ms: int) -> Notes:
 
 
 def hear(
-    identities: Identities,
+    identities: DedupeTable,
     settled: Iterable[SettledEntry],
     awaited: Iterable[Awaited],
     cancels: Iterable[Cancel],

@@ -12,7 +12,7 @@ from itertools import islice
 from broker.core.bounds import LINGER_MS, OUTCOMES_PER_TRANSACTION_MAX, TRANSACTION_BYTES_MAX
 from broker.core.commands import Complete, Decision, Discard, Fail, Form, Remember, Withdraw
 from broker.core.events import Setback
-from broker.core.requests.failing_decisions import Decided, Doubts
+from broker.core.requests.failing_decisions import Decided, FailingDecisions
 from broker.core.ticket import Ticket, TicketNumber
 
 __all__ = ["Decided", "Outbox"]
@@ -23,7 +23,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[Ticket, Decided] = OrderedDict()
-        self._doubts = Doubts()
+        self._doubts = FailingDecisions()
         self._failed_once: frozenset[TicketNumber] = frozenset()
         self._others_first = False
         self._front = 0  # so many at the head must be in the next transaction that stores maps: in any

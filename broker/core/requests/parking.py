@@ -37,15 +37,15 @@ from broker.core.commands import Fail, Park
 from broker.core.config import DispatchRules, LaneRule
 from broker.core.identity.outcome_index import ATTEMPT_MAX
 from broker.core.lanes.lanes import LaneQueue
-from broker.core.lanes.scheduler import LimitDesk, Limits
-from broker.core.requests.registry import Register
+from broker.core.lanes.scheduler import LimitQueue, Scheduler
+from broker.core.requests.registry import TicketRegistry
 from broker.core.requests.retry import kind
 from broker.core.requests.settling import Settling
 from broker.core.ticket import LanePartition, State, Ticket
 
 
 @dataclass(frozen=True, slots=True)
-class Shut:
+class Unavailable:
     """Why a limit serves no call, and until when.
 
     Attributes:
@@ -61,13 +61,13 @@ class Shut:
     surely_until_ms: int = 0
 
 
-class Holding:
+class ParkingPolicy:
     """Looks whether a buffer fills with requests of shut limits, and parks what is too much."""
 
     def __init__(
         self,
-        register: Register,
-        limits: Limits,
+        register: TicketRegistry,
+        limits: Scheduler,
         settling: Settling,
         rules: DispatchRules,
         *,
@@ -104,13 +104,13 @@ class Holding:
         for partition in cramped:
             self._clear(partition, shut, now_ms)
 
-    def shut(self, now_ms: int) -> dict[str, Shut]:
+    def shut(self, now_ms: int) -> dict[str, Unavailable]:
         """The limits that somebody waits for in vain."""
         waited_for = ((name, desk) for name, desk in self._limits.desks().items() if desk.lanes.waiting())
         found = ((name, self._shut(desk, now_ms)) for name, desk in waited_for)
         return {name: closed for name, closed in found if closed is not None}
 
-    def _shut(self, desk: LimitDesk, now_ms: int) -> Shut | None:
+    def _shut(self, desk: LimitQueue, now_ms: int) -> Unavailable | None:
         account, own = self._limits.account, desk.budget.breaker
         patience_ms = self._rules.retry.in_place_max_ms
         breakers = [(own, HOLD_TROUBLE_AFTER_MS)]
@@ -126,9 +126,9 @@ class Holding:
         if until_ms - now_ms <= patience_ms:
             return None
         sentence = "The limit is used up for longer than a request may wait here."
-        return Shut("rate_limited", sentence, until_ms, desk.budget.paused_until_ms)
+        return Unavailable("rate_limited", sentence, until_ms, desk.budget.paused_until_ms)
 
-    def _thin(self, rule: LaneRule, shut: Mapping[str, Shut], now_ms: int) -> None:
+    def _thin(self, rule: LaneRule, shut: Mapping[str, Unavailable], now_ms: int) -> None:
         """Leave half of a lane's buffer to those who draw on other limits."""
         queues = {name: self._limits.desks()[name].lanes.queue(rule.name) for name in shut}
         while self._decided() < PARKS_AHEAD_MAX and _is_too_much(rule, queues.values()):
@@ -137,7 +137,7 @@ class Holding:
             if not any(self._leaves(ticket, shut[name], now_ms) for ticket in newest):
                 del queues[name]
 
-    def _clear(self, partition: LanePartition, shut: Mapping[str, Shut], now_ms: int) -> None:
+    def _clear(self, partition: LanePartition, shut: Mapping[str, Unavailable], now_ms: int) -> None:
         """Let whoever waits in vain leave a partition, so that its base moves."""
         for ticket in self._register.tickets():
             if self._decided() >= PARKS_AHEAD_MAX:
@@ -147,7 +147,7 @@ class Holding:
                 if closed is not None:
                     self._leaves(ticket, closed, now_ms)
 
-    def _leaves(self, ticket: Ticket, closed: Shut, now_ms: int) -> bool:
+    def _leaves(self, ticket: Ticket, closed: Unavailable, now_ms: int) -> bool:
         """Settle a ticket so that its place is free; False if it must stay."""
         candidate = ticket.candidate
         if closed.surely_until_ms >= candidate.deadline_ms:
@@ -169,7 +169,7 @@ class Holding:
         """Whether a RetryableFailure of it would not fit, or its lane keeps its order to the end."""
         return ticket.bytes > self._rules.parked_bytes_max or self._rules.is_serial(ticket.source.partition.lane)
 
-    def _return_at(self, ticket: Ticket, closed: Shut, now_ms: int) -> int:
+    def _return_at(self, ticket: Ticket, closed: Unavailable, now_ms: int) -> int:
         """A little after the one parked before it, and with some time left before its deadline."""
         candidate, lane = ticket.candidate, ticket.source.partition.lane
         if len(self._back_ms) > len(self._limits.desks()) * len(self._rules.lanes):
@@ -190,7 +190,7 @@ def _is_too_much(rule: LaneRule, queues: Iterable[LaneQueue]) -> bool:
     return count > rule.buffer_max // 2 or weight > rule.buffer_bytes_max // 2
 
 
-def _of_breaker(breaker: Breaker, tripped_by: Meaning, now_ms: int) -> Shut:
+def _of_breaker(breaker: Breaker, tripped_by: Meaning, now_ms: int) -> Unavailable:
     guessed_ms = min(HOLD_MAX_MS, max(HOLD_FIRST_MS, now_ms - breaker.opened_ms))
     until_ms = max(breaker.rests_until(now_ms), now_ms + guessed_ms)
-    return Shut(kind(tripped_by), f"Calls rest: {tripped_by}.", until_ms)
+    return Unavailable(kind(tripped_by), f"Calls rest: {tripped_by}.", until_ms)

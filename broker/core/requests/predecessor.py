@@ -18,7 +18,7 @@ MakeBudget = Callable[[str, int, Checkpoint | None], Budget]
 """Makes the mirror of a limit by name, at an instant, from what a predecessor left."""
 
 
-class Inheritance:
+class PredecessorState:
     """Read line by line while others lead, used up while we do."""
 
     def __init__(self, make_budget: MakeBudget) -> None:

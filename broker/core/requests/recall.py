@@ -10,19 +10,19 @@ from collections.abc import Iterable
 from broker.core.bounds import PUT_OFF_MS, QUIET_MS
 from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.events import LedgerRead
-from broker.core.lanes.scheduler import Limits
-from broker.core.requests.interrupted_calls import Casualties
+from broker.core.lanes.scheduler import Scheduler
+from broker.core.requests.interrupted_calls import InterruptedCalls
 from broker.core.requests.settling import Settling
-from broker.core.requests.timers import Alarms
+from broker.core.requests.timers import Timers
 from broker.core.requests.triage import CALLS_KILL
 from broker.core.ticket import Ticket
 
 
-class Care:
+class RecallPolicy:
     """Asked before each call."""
 
-    def __init__(self, limits: Limits, alarms: Alarms, settling: Settling) -> None:
-        self._casualties = Casualties()
+    def __init__(self, limits: Scheduler, alarms: Timers, settling: Settling) -> None:
+        self._casualties = InterruptedCalls()
         self._limits = limits
         self._alarms = alarms
         self._settling = settling

@@ -36,7 +36,7 @@ class _Held:
 _NOTHING = _Held()
 
 
-class Register:
+class TicketRegistry:
     """Tickets and progress."""
 
     def __init__(self, rules: Iterable[LaneRule]) -> None:

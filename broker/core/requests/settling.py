@@ -7,10 +7,10 @@ it is said by `broker.core.requests.triage` and `broker.core.dispatch`.
 from typing import assert_never
 
 from broker.core.commands import CancelCall, Command, Complete, Decision, Forget
-from broker.core.lanes.scheduler import Limits
-from broker.core.requests.in_flight import Flights
+from broker.core.lanes.scheduler import Scheduler
+from broker.core.requests.in_flight import CallsInFlight
 from broker.core.requests.outbox import Decided, Outbox
-from broker.core.requests.registry import Register
+from broker.core.requests.registry import TicketRegistry
 from broker.core.ticket import SETTLED, State, Ticket
 
 
@@ -18,7 +18,7 @@ class Settling:
     """Keeps every part that holds a ticket of one mind; `commands` gathers what the shell must do about it."""
 
     def __init__(
-        self, register: Register, limits: Limits, flights: Flights, outbox: Outbox, *, first_lane: str
+        self, register: TicketRegistry, limits: Scheduler, flights: CallsInFlight, outbox: Outbox, *, first_lane: str
     ) -> None:
         """The outcomes of the first lane are published at once."""
         self.register = register

@@ -6,17 +6,19 @@ that answers for no id is judged anew.
 """
 
 from broker.core.events import Promoted
-from broker.core.identity.dedupe import Identities, Judgement
-from broker.core.requests.registry import Register
+from broker.core.identity.dedupe import DedupeDecision, DedupeTable
+from broker.core.requests.registry import TicketRegistry
 from broker.core.requests.settling import Settling
-from broker.core.requests.triage import Reception
+from broker.core.requests.triage import Triage
 from broker.core.ticket import Ticket
 
 
 class Succession:
     """Goes through all tickets at a promotion and at the end of a term."""
 
-    def __init__(self, register: Register, identities: Identities, reception: Reception, settling: Settling) -> None:
+    def __init__(
+        self, register: TicketRegistry, identities: DedupeTable, reception: Triage, settling: Settling
+    ) -> None:
         self._register = register
         self._identities = identities
         self._reception = reception
@@ -56,7 +58,7 @@ class Succession:
         if ticket.contested is not None:
             return False
         judgement = self._identities.judge(identity, attempt)
-        if self._reception.is_cancelled(ticket) or judgement is not Judgement.TAKE:
+        if self._reception.is_cancelled(ticket) or judgement is not DedupeDecision.TAKE:
             return False
         self._identities.open(identity, attempt)
         return True

@@ -14,7 +14,7 @@ _WAITING = (WAITING,)
 _ALIVE = (WAITING, CALLING)
 
 
-class Alarms:
+class Timers:
     """Sleepers and deadlines; a settled ticket is never returned."""
 
     def __init__(self) -> None:

@@ -38,8 +38,8 @@ from broker.core.budget.budget import Checkpoint
 from broker.core.commands import (
     WITH_CONTENT,
     Batch,
-    Bury,
     Complete,
+    DeadLetterOnly,
     Decision,
     Discard,
     Fail,
@@ -53,11 +53,11 @@ from broker.core.commands import (
 from broker.core.events import Setback
 from broker.core.identity.dedupe import Awaited, Fate, Overdue
 from broker.core.identity.pending_cancels import Cancel
-from broker.core.lanes.scheduler import Limits
-from broker.core.progress.poison_records import Suspects
-from broker.core.requests.ledger_notes import Notes
+from broker.core.lanes.scheduler import Scheduler
+from broker.core.progress.poison_records import NamedRecord
+from broker.core.requests.ledger_notes import LedgerNotes
 from broker.core.requests.outbox import Decided, Outbox
-from broker.core.requests.registry import Register
+from broker.core.requests.registry import TicketRegistry
 from broker.core.ticket import Ticket, TicketNumber
 
 
@@ -78,10 +78,10 @@ REFUSED_BY_KAFKA = Fail(
 )
 
 
-class Batches:
+class TransactionBuilder:
     """Makes the transactions of one process, one under way at a time."""
 
-    def __init__(self, outbox: Outbox, register: Register, *, window_ms: int) -> None:
+    def __init__(self, outbox: Outbox, register: TicketRegistry, *, window_ms: int) -> None:
         """`window_ms` is how long the ledger must know an id."""
         self._window_ms = window_ms
         self._outbox = outbox
@@ -100,7 +100,7 @@ class Batches:
         self._awaited_under_way: tuple[Awaited, ...] = ()
         self._overdue_under_way: tuple[Overdue, ...] = ()
         self._cancels_under_way: tuple[Cancel, ...] = ()
-        self.suspects = Suspects()
+        self.suspects = NamedRecord()
         self._begun_at_ms, self._ended_at_ms = 0, 0
         self._levels_at_ms = 0
         self._levels_next = 0
@@ -182,8 +182,8 @@ class Batches:
     def begin(
         self,
         term: int,
-        limits: Limits,
-        notes: Notes,
+        limits: Scheduler,
+        notes: LedgerNotes,
         now_ms: int,
         *,
         wall_offset_ms: int = 0,
@@ -207,7 +207,7 @@ class Batches:
         self._serial += 1
         lean = now_ms < self._lean_until_ms
         if lean:
-            notes = Notes(overdue=notes.overdue)  # which is open until it is committed
+            notes = LedgerNotes(overdue=notes.overdue)  # which is open until it is committed
         count = 0 if lean else STARTED_A_LINE_MAX
         started = LEAN_STARTED_MAX if lean and self.is_awaited else count
         self._started_under_way, self._started = self._started[:started], self._started[started:]
@@ -241,7 +241,7 @@ class Batches:
             return decided
         return Decided(decided.ticket, REFUSED_BY_KAFKA, decided.bytes)
 
-    def _levels(self, limits: Limits, now_ms: int) -> tuple[Checkpoint, ...]:
+    def _levels(self, limits: Scheduler, now_ms: int) -> tuple[Checkpoint, ...]:
         if now_ms - self._levels_at_ms < PROBE_EVERY_MS:
             return ()
         self._levels_at_ms = now_ms
@@ -343,7 +343,7 @@ def _entry(decision: Decision, ticket: Ticket) -> SettledEntry | None:
             return SettledEntry(ticket.candidate.identity, decision.attempts, Fate.PARKED)
         case Withdraw():
             return SettledEntry(ticket.candidate.identity, decision.attempts, Fate.WITHDRAWN)
-        case Bury() | Discard() | Remember():
+        case DeadLetterOnly() | Discard() | Remember():
             return None
         case _:
             assert_never(decision)

@@ -8,14 +8,14 @@ without an answer to give.
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from broker.core.commands import Bury, Discard, Fail, Remember, Withdraw
-from broker.core.identity.dedupe import Fate, Identities, Identity, Judgement
+from broker.core.commands import DeadLetterOnly, Discard, Fail, Remember, Withdraw
+from broker.core.identity.dedupe import DedupeDecision, DedupeTable, Fate, Identity
 from broker.core.identity.pending_cancels import Cancel
-from broker.core.lanes.scheduler import Limits
+from broker.core.lanes.scheduler import Scheduler
 from broker.core.pricing.laws import Prices
-from broker.core.requests.registry import Register
+from broker.core.requests.registry import TicketRegistry
 from broker.core.requests.settling import Settling
-from broker.core.requests.timers import Alarms
+from broker.core.requests.timers import Timers
 from broker.core.ticket import Candidate, Garbage, State, Ticket, TicketNumber
 
 TOO_LATE = Fail("deadline_exceeded", "The deadline passed before a call could start.")
@@ -46,15 +46,15 @@ def nameless(_number: TicketNumber, _nth: int) -> bytes:
     return b""
 
 
-class Reception:
+class Triage:
     """Gives every ticket its place."""
 
     def __init__(  # noqa: PLR0913, PLR0917 — composed in one place
         self,
-        register: Register,
-        identities: Identities,
-        limits: Limits,
-        alarms: Alarms,
+        register: TicketRegistry,
+        identities: DedupeTable,
+        limits: Scheduler,
+        alarms: Timers,
         settling: Settling,
         apart: Apart = nameless,
     ) -> None:
@@ -118,7 +118,7 @@ class Reception:
         candidate = ticket.candidate
         judgement = self._identities.recognise(candidate.identity, candidate.attempt)
         match judgement:
-            case Judgement.TAKE:
+            case DedupeDecision.TAKE:
                 if candidate.attempt:
                     candidate = self._believed(ticket, candidate)
                 self._register.open(ticket)
@@ -127,13 +127,13 @@ class Reception:
                     self._settling.settle(ticket, _CANCELLED, now_ms)
                 else:
                     self.line_up(ticket, now_ms)
-            case Judgement.DONE:
+            case DedupeDecision.DONE:
                 returned = self._identities.returns(candidate.identity, candidate.attempt)
                 overdue = returned and self._identities.was_overdue(candidate.identity.id_hash)
                 self._settling.settle(ticket, Discard(returned=returned, overdue=overdue), now_ms)
-            case Judgement.CONFLICT:
+            case DedupeDecision.CONFLICT:
                 self._contest(ticket, candidate, now_ms)
-            case Judgement.JOIN | Judgement.WAIT:
+            case DedupeDecision.JOIN | DedupeDecision.WAIT:
                 self._register.join(ticket)
             case _:
                 assert_never(judgement)
@@ -149,13 +149,13 @@ class Reception:
             if not hashed:
                 break
             own = Identity(hashed, 0, candidate.identity.fingerprint)
-            if self._identities.recognise(own, 0) is Judgement.TAKE:
+            if self._identities.recognise(own, 0) is DedupeDecision.TAKE:
                 ticket.contested = candidate
                 ticket.becomes(candidate.apart(own))
                 self._register.open(ticket)
                 self._settling.settle(ticket, Fail(CONFLICT.reason, CONFLICT.sentence, apart=nth), now_ms)
                 return
-        self._settling.settle(ticket, Bury(CONFLICT.reason, CONFLICT.sentence), now_ms)
+        self._settling.settle(ticket, DeadLetterOnly(CONFLICT.reason, CONFLICT.sentence), now_ms)
 
     def _believed(self, ticket: Ticket, candidate: Candidate) -> Candidate:
         """A record that says it comes from the retrier: so it does if the ledger says that this run is parked.
@@ -175,13 +175,13 @@ class Reception:
     def _sort_out(self, ticket: Ticket, garbage: Garbage, now_ms: int) -> None:
         identity = garbage.identity
         if identity is None:
-            self._settling.settle(ticket, Bury.of(garbage), now_ms)
+            self._settling.settle(ticket, DeadLetterOnly.of(garbage), now_ms)
             return
         parked = self._identities.parked(identity.id_hash)
         if garbage.attempt and parked is not None and garbage.is_copy_of(parked[0]):
             identity = parked[0]  # the copy of a parked request: nobody else will answer for it
         elif self._identities.knows(identity.id_hash):
-            self._settling.settle(ticket, Bury(garbage.reason, garbage.sentence), now_ms)
+            self._settling.settle(ticket, DeadLetterOnly(garbage.reason, garbage.sentence), now_ms)
             return
         refusal = garbage.reason, garbage.sentence
         ticket.becomes(Candidate(identity, garbage.attempt, "", "", _FREE, 0, refusal))

@@ -14,7 +14,7 @@ from broker.service.calls.finish_reason import finish_of, is_unfinished
 from broker.service.calls.foreign_server import Strangers
 from broker.service.calls.streaming import Streaming
 from broker.service.metrics.telemetry import Telemetry
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from schemas.cloudevents import json_bytes
 from schemas.outcome import Usage
 from schemas.request import GenerationRequest
@@ -45,14 +45,14 @@ class Calling:
         self._telemetry = telemetry
         self._clock = clock
 
-    async def call(self, command: Call, cargo: Cargo) -> tuple[Verdict, int]:
+    async def call(self, command: Call, cargo: Payload) -> tuple[Verdict, int]:
         """Call OpenAI once for a ticket; the verdict and the weight of what will be published, in bytes."""
         sent_ms = self._clock.now_ms()
         verdict, weight = await self._called(command, cargo, sent_ms)
         self._telemetry.answered(cargo, verdict, (self._clock.now_ms() - sent_ms) / 1_000)
         return verdict, weight
 
-    async def _called(self, command: Call, cargo: Cargo, sent_ms: int) -> tuple[Verdict, int]:
+    async def _called(self, command: Call, cargo: Payload, sent_ms: int) -> tuple[Verdict, int]:
         assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called
         request = cargo.content.request
         cargo.calls, cargo.charge = command.calls, command.charge
@@ -72,14 +72,14 @@ class Calling:
             telling.end(whole=verdict is not None and verdict.meaning is Meaning.OK)
 
     def _weighed(
-        self, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest, sent_ms: int
+        self, reply: UpstreamReply, cargo: Payload, request: GenerationRequest, sent_ms: int
     ) -> tuple[Verdict, int]:
         """The verdict, by what the answer says and which server wrote it; and the weight of what will be published."""
         verdict, weight, look = self._read(reply, cargo, request)
         ruled, cargo.response_facts = self._strangers.ruled(look, reply, request, sent_ms, self._clock.now_ms())
         return (verdict, weight) if ruled is None else (ruled, 0)
 
-    def _read(self, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest) -> tuple[Verdict, int, Look]:
+    def _read(self, reply: UpstreamReply, cargo: Payload, request: GenerationRequest) -> tuple[Verdict, int, Look]:
         cargo.finished_at = self._clock.utc_now()
         cargo.finished_ms = self._clock.now_ms()
         cargo.upstream_request_id = _id_of(reply.answer)
@@ -93,7 +93,7 @@ class Calling:
         return self._read_body(verdict, reply, cargo, request)
 
     def _read_body(
-        self, verdict: Verdict, reply: UpstreamReply, cargo: Cargo, request: GenerationRequest
+        self, verdict: Verdict, reply: UpstreamReply, cargo: Payload, request: GenerationRequest
     ) -> tuple[Verdict, int, Look]:
         """The body of a 2xx: an answer, an error all the same, or neither."""
         read = published(reply.body)

@@ -17,7 +17,7 @@ import structlog
 from broker.core.events import Lost, PartitionFound, Taken
 from broker.core.identity.pending_cancels import Cancel
 from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.progress.poison_records import Caution
+from broker.core.progress.poison_records import CautiousRead
 from broker.core.requests.registry import Want
 from broker.core.ticket import Candidate, LanePartition, Source
 from broker.errors import LogUnavailable, MissingTopic
@@ -25,7 +25,7 @@ from broker.ports import Fetched, LaneLog, Unreadable
 from broker.service.driver import Driver
 from broker.service.intake.entry import Entry, Read, Reader, is_large
 from broker.service.offload import Offload, at_once
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from broker.tasks import ended
 from schemas.record import Record
 
@@ -72,7 +72,9 @@ class LaneIntake:
         self._turn = 0
         self._looked_up_ms: int | None = None
         self._topic_id: str | None = None
-        self._cautions: dict[int, Caution] = {}  # partitions whose records are named in the ledger before they are read
+        self._cautions: dict[
+            int, CautiousRead
+        ] = {}  # partitions whose records are named in the ledger before they are read
         self._still_named: list[tuple[LanePartition, _Batch]] = []  # read, and not struck off yet
         self._read_bytes = 0  # since others had a turn
         self._partitions: list[int] = []
@@ -80,10 +82,10 @@ class LaneIntake:
 
     @property
     def read_ahead_max(self) -> int:
-        """See `broker.core.requests.registry.Register.read_ahead_max`."""
+        """See `broker.core.requests.registry.TicketRegistry.read_ahead_max`."""
         return self._driver.core.register.read_ahead_max(self.lane)
 
-    async def begin(self, positions: dict[int, int], cautions: Mapping[int, Caution] | None = None) -> None:
+    async def begin(self, positions: dict[int, int], cautions: Mapping[int, CautiousRead] | None = None) -> None:
         """Take from these offsets on; the core has been promoted with progress that starts there.
 
         Partitions with a caution may hold a record that has ended former leaders.
@@ -187,7 +189,7 @@ class LaneIntake:
             async with asyncio.timeout(CLOSED_WAIT_MS / 1_000):
                 await self._driver.room_changed.wait()
 
-    async def _took_with_caution(self, partition: int, caution: Caution) -> bool:
+    async def _took_with_caution(self, partition: int, caution: CautiousRead) -> bool:
         """The next records: named in the ledger before Kafka's client unpacks them, struck off once they are read."""
         place = LanePartition(self.lane, partition)
         offset = self.log.position(partition)
@@ -213,7 +215,7 @@ class LaneIntake:
             _log.warning("record_suspected", lane=self.lane, partition=partition, offset=offset, deaths=deaths)
         return await self._took_named(place, offset, caution)
 
-    async def _took_named(self, place: LanePartition, offset: int, caution: Caution) -> bool:
+    async def _took_named(self, place: LanePartition, offset: int, caution: CautiousRead) -> bool:
         """The records from `offset` on, where the partition stands and the first is to be taken."""
         partition = place.number
         room = self._room(partition) - sum(len(read) for _, read in self._still_named)
@@ -277,7 +279,7 @@ class LaneIntake:
                     break
                 hand_over()
 
-    def _unread(self, source: Source, fetched: Fetched) -> tuple[Cargo, Read]:
+    def _unread(self, source: Source, fetched: Fetched) -> tuple[Payload, Read]:
         """A record that is not decoded any more, since two terms have died of that."""
         _log.error("record_crashed", lane=self.lane, partition=source.partition.number, offset=source.offset)
         cargo = self._cargo(source, fetched.record, self._submitted_at(fetched.timestamp_ms))
@@ -331,7 +333,7 @@ class LaneIntake:
         read = await self._entry.read(source, fetched.record, submitted_at)
         return partial(self._hand_over, cargo, read, fetched)
 
-    def _hand_over(self, cargo: Cargo, read: Read, fetched: Fetched) -> None:
+    def _hand_over(self, cargo: Payload, read: Read, fetched: Fetched) -> None:
         known, cargo.content = read.known, read.content
         if isinstance(known, Candidate):
             cargo.limit = known.limit
@@ -358,9 +360,9 @@ class LaneIntake:
         cargo = self._cargo(Source(place, offset), Record(None, None), self._driver.clock.utc_now())
         self._driver.post(Lost(self._driver.hold.stow(cargo), place, offset, removed, crashed))
 
-    def _cargo(self, source: Source, record: Record, submitted_at: datetime) -> Cargo:
+    def _cargo(self, source: Source, record: Record, submitted_at: datetime) -> Payload:
         clock = self._driver.clock
-        return Cargo(
+        return Payload(
             source=source,
             topic=self.topic,
             record=record,

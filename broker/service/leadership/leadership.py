@@ -29,7 +29,7 @@ from broker.service.health import Health
 from broker.service.intake.lane_intake import LaneIntake, TopicMadeAnewError
 from broker.service.leadership.backoff import Backoff
 from broker.service.leadership.ledger_follower import LedgerFollower
-from broker.service.leadership.promotion import LeaseLostError, Promotion, Standing
+from broker.service.leadership.promotion import LeaseLostError, Promotion, RestoredState
 from broker.service.leadership.renewal import Renewal
 from broker.service.leadership.standby import Standby
 from broker.service.preflight.probe import PROBE_EVERY_MS
@@ -197,7 +197,7 @@ class Leadership:
     def _contested(self) -> bool:
         return self._foreign.claimed(self._parts.follower.last_foreign(self._owner), self._parts.clock.now_ms())
 
-    async def _begin(self, standing: Standing, renewal: Renewal) -> None:
+    async def _begin(self, standing: RestoredState, renewal: Renewal) -> None:
         driver, clock = self._parts.driver, self._parts.clock
         self._term, self._has_led = standing.term, True
         is_new = self._parts.follower.made_anew

@@ -162,7 +162,9 @@ class Elected:
 
     async def _serve(self, work: Work, renewal: Renewal) -> None:
         backoff = Backoff(self._dice)
-        holding = Holding(renewal, self._trust, self._timekeeper, self.health, clock=self._clock, leaving=self._leaving)
+        holding = LeaseTenure(
+            renewal, self._trust, self._timekeeper, self.health, clock=self._clock, leaving=self._leaving
+        )
         while not holding.is_over:
             self.health.role, holding.led_since_ms, refused = "promoting", None, False
             try:
@@ -184,7 +186,7 @@ class Elected:
             if not await self._asked(renewal, holding):
                 return
 
-    async def _asked(self, renewal: Renewal, holding: "Holding") -> bool:
+    async def _asked(self, renewal: Renewal, holding: "LeaseTenure") -> bool:
         """Is the lease ours? Redis is waited for."""
         while not holding.is_over:
             try:
@@ -208,7 +210,7 @@ class Elected:
                 renewal.reached_ms = self._clock.now_ms()
 
 
-class Holding:
+class LeaseTenure:
     """A `Tenure`. `led_since_ms`: since when a claim of ours stands in this stretch; None if none does."""
 
     def __init__(  # noqa: PLR0913 — made in one place

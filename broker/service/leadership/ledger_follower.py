@@ -15,7 +15,7 @@ from typing import assert_never
 import structlog
 
 from broker.clock import WallClock
-from broker.core.progress.poison_records import Deaths
+from broker.core.progress.poison_records import CrashHistory
 from broker.errors import LogUnavailable, PositionGone, ProgressUnreadable
 from broker.ports import Coordinators, LedgerLog, LedgerRow, LedgerStart
 from broker.service.calls.base_url_proof import Proof
@@ -82,7 +82,7 @@ class LedgerFollower:
         self._topic_id: str | None = None
         self.made_anew = False
         self.claimed_at_ms = self.stepped_at_ms = 0
-        self.deaths = Deaths()
+        self.deaths = CrashHistory()
         self.totals = Totals()
         self.topic_ids: dict[str, str] = {}
         self.highest_term = 0
@@ -151,7 +151,7 @@ class LedgerFollower:
         self._reach.begin(start)
         self._opened, self._opened_from_ms = True, start.from_ms
         self._next, self._skips = None, False
-        self.deaths = Deaths()  # what is read again must not count twice
+        self.deaths = CrashHistory()  # what is read again must not count twice
 
     def _recognise(self, start: LedgerStart | None = None) -> None:
         """Is it the topic that we knew? Where Kafka tells no ids, one that ends before our place is another."""

@@ -24,7 +24,7 @@ from broker.core.bounds import STANDS_A_CLAIM_MAX
 from broker.core.lease import next_term
 from broker.core.progress.offset_map import TIMESTAMP_UNKNOWN
 from broker.core.progress.partition_progress import PartitionProgress, ProgressUnreadableError
-from broker.core.progress.poison_records import Caution
+from broker.core.progress.poison_records import CautiousRead
 from broker.core.ticket import LanePartition
 from broker.errors import LeaseUnavailable, LogUnavailable, ProgressUnreadable
 from broker.ports import (
@@ -58,7 +58,7 @@ class LeaseLostError(Exception):
 
 
 @dataclass(slots=True)
-class Standing:
+class RestoredState:
     """What a promotion found: the term, and per partition where to go on.
 
     Attributes:
@@ -70,12 +70,12 @@ class Standing:
     term: int
     progress: dict[LanePartition, PartitionProgress] = field(default_factory=dict)
     lost: dict[LanePartition, int] = field(default_factory=dict)
-    cautions: dict[LanePartition, Caution] = field(default_factory=dict)
+    cautions: dict[LanePartition, CautiousRead] = field(default_factory=dict)
     topic_ids: dict[str, str] = field(default_factory=dict)
     highest_term: int = 0
     """The highest term that wrote one of the maps."""
 
-    def add(self, other: "Standing") -> None:
+    def add(self, other: "RestoredState") -> None:
         """What another lane's partitions came to."""
         self.progress |= other.progress
         self.lost |= other.lost
@@ -111,7 +111,9 @@ class Promotion:
         self._grants = grants
         self._proof = proof
 
-    async def run(self, producer: TransactionLog, still_mine: Callable[[], Awaitable[bool]], own_term: int) -> Standing:
+    async def run(
+        self, producer: TransactionLog, still_mine: Callable[[], Awaitable[bool]], own_term: int
+    ) -> RestoredState:
         """Lead from here on.
 
         Args:
@@ -168,7 +170,7 @@ class Promotion:
 
     async def _claimed(
         self, producer: TransactionLog, term: int, stands: tuple[str, ...], *, ours_before: bool
-    ) -> Standing | None:
+    ) -> RestoredState | None:
         """Claim and read back; None if another leader has been there under that term or a later one."""
         key = await self._grants.for_claim()
         proved = self._proof.for_claim()
@@ -182,7 +184,7 @@ class Promotion:
         self._timekeeper.stamped(self._follower.claimed_at_ms, began_ms)
         if self._follower.foreign_claim_from(term, self._owner):
             return None
-        standing = Standing(term)
+        standing = RestoredState(term)
         for each in await self._all_restored(term):
             if each.highest_term > term or (each.highest_term == term and not ours_before):
                 self._follower.highest_term = max(self._follower.highest_term, each.highest_term)
@@ -192,7 +194,7 @@ class Promotion:
         standing.topic_ids = {topic: each for topic, each in ids.items() if each is not None}
         return standing
 
-    async def _all_restored(self, term: int) -> list[Standing]:
+    async def _all_restored(self, term: int) -> list[RestoredState]:
         """Progress of each lane.
 
         It is read in several questions. Where this process stood still between them, another one may have led
@@ -210,13 +212,13 @@ class Promotion:
 
     async def _restored(
         self, lane: str, intake: LaneIntake, everywhere: Mapping[TopicPartition, StoredOffset]
-    ) -> Standing:
+    ) -> RestoredState:
         """Progress of one lane."""
         stored = {place.partition: each for place, each in everywhere.items() if place.topic == intake.topic}
         bounds = await intake.log.bounds(list(stored))
         if self._is_anew(intake):
             return _begun_anew(intake, stored, bounds)
-        standing = Standing(0)
+        standing = RestoredState(0)
         lasts: dict[int, PartitionProgress] = {}
         for number, offset in stored.items():
             place = LanePartition(lane, number)
@@ -299,10 +301,10 @@ class Promotion:
 
 def _begun_anew(
     intake: LaneIntake, stored: Mapping[int, StoredOffset], bounds: Mapping[int, tuple[int, int]]
-) -> Standing:
+) -> RestoredState:
     """Progress of a lane whose topic was made anew: of what is stored only the terms of the maps mean anything."""
     _log.error("lane_begins_anew", lane=intake.lane, topic=intake.topic, partitions=len(stored))
-    standing = Standing(0)
+    standing = RestoredState(0)
     for number, offset in stored.items():
         with contextlib.suppress(ProgressUnreadableError):
             if offset.offset != NO_OFFSET:

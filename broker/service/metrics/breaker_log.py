@@ -11,8 +11,8 @@ import structlog
 
 from broker.clock import WallClock
 from broker.core.answers.verdict import Verdict, is_word
-from broker.core.commands import Mended, Tripped
-from broker.service.payloads import Cargo
+from broker.core.commands import BreakerClosed, BreakerOpened
+from broker.service.payloads import Payload
 from schemas.instants import to_wire
 from schemas.request_codec import DecodedRequest
 
@@ -34,20 +34,20 @@ class Trips:
         """What tripped this limit's breaker, or the account's (None); None if that is closed."""
         return self._open.get(breaker)
 
-    def tripped(self, command: Tripped, cargo: Cargo | None) -> None:
+    def tripped(self, command: BreakerOpened, cargo: Payload | None) -> None:
         """Keep it and say it."""
         context = _context(command, cargo)
         if len(self._open) < KEPT_MAX:
             self._open[command.breaker] = {"since": to_wire(self._clock.utc_now()), **context}
         _log.error("breaker_opened", breaker=command.breaker or _ACCOUNT, rest_s=command.rest_ms / 1_000, **context)
 
-    def mended(self, command: Mended) -> None:
+    def mended(self, command: BreakerClosed) -> None:
         """Forget it and say so."""
         self._open.pop(command.breaker, None)
         _log.warning("breaker_closed", breaker=command.breaker or _ACCOUNT, open_s=command.open_ms / 1_000)
 
 
-def _context(command: Tripped, cargo: Cargo | None) -> dict[str, Any]:
+def _context(command: BreakerOpened, cargo: Payload | None) -> dict[str, Any]:
     context: dict[str, Any] = {"meaning": command.verdict.meaning.value, "limit": command.limit}
     if cargo is not None:
         error = cargo.error or {}

@@ -11,7 +11,7 @@ import structlog
 
 from broker.adapters.prometheus.meter import Meter
 from broker.core.pricing.laws import Law
-from broker.core.pricing.tariff import Standing
+from broker.core.pricing.tariff import LawStatus
 
 KEPT_MAX: Final = 1_000
 
@@ -26,7 +26,7 @@ class Charges:
         self._meter = meter
         self._seen: dict[tuple[str, str], tuple[Law | None, int]] = {}
 
-    def look(self, limit: str, standings: Sequence[Standing]) -> None:
+    def look(self, limit: str, standings: Sequence[LawStatus]) -> None:
         """How the laws of a limit stand now; the one with the most evidence stands for the limit."""
         for standing in standings:
             self._compare(limit, standing)
@@ -35,7 +35,7 @@ class Charges:
             first = max(known, key=lambda standing: standing.pieces)
             self._meter.charge_law(limit, str(first.law))
 
-    def _compare(self, limit: str, standing: Standing) -> None:
+    def _compare(self, limit: str, standing: LawStatus) -> None:
         key = limit, standing.endpoint
         if key not in self._seen and len(self._seen) >= KEPT_MAX:
             return

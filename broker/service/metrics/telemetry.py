@@ -14,32 +14,32 @@ from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.breaker import Breaker
 from broker.core.commands import (
     Batch,
-    Bury,
+    BreakerClosed,
+    BreakerOpened,
     Call,
     Command,
     Complete,
+    DeadLetterOnly,
     Decision,
     Discard,
     Fail,
-    Mended,
     Park,
     Publish,
     Remember,
-    Tripped,
     Withdraw,
 )
 from broker.core.dispatch import Dispatch
 from broker.core.events import Committed, Event, Taken
 from broker.core.identity.dedupe import Overdue
-from broker.core.identity.pending_cancels import Cancel, WaitingCancels
-from broker.core.lanes.scheduler import LimitDesk
+from broker.core.identity.pending_cancels import Cancel, PendingCancels
+from broker.core.lanes.scheduler import LimitQueue
 from broker.core.ticket import CONTROL, State, TicketNumber
 from broker.service.containment import Containment, surviving
 from broker.service.health import Health
 from broker.service.metrics.breaker_log import Trips
 from broker.service.metrics.charge_metrics import Charges
 from broker.service.metrics.parked_until import Parkings
-from broker.service.payloads import Cargo, Hold
+from broker.service.payloads import Payload, PayloadStore
 from broker.service.publishing.short_forms import ENCODE_CRASHED, OVERDUE
 from broker.service.status.backlog import backlog_ms
 from broker.service.status.failures import Failures
@@ -81,7 +81,7 @@ class Spending:
 class Telemetry:
     """Feeds the meter."""
 
-    def __init__(self, meter: Meter, hold: Hold, clock: WallClock) -> None:
+    def __init__(self, meter: Meter, hold: PayloadStore, clock: WallClock) -> None:
         """`spending` feeds `/status` as well."""
         self.meter = meter
         self._hold = hold
@@ -125,7 +125,7 @@ class Telemetry:
             self.meter.cancel_taken()
 
     @surviving("metrics")
-    def watch(self, command: Command, cargo: Cargo | None) -> None:
+    def watch(self, command: Command, cargo: Payload | None) -> None:
         """See a command just before it is carried out."""
         match command:
             case Call():
@@ -136,15 +136,15 @@ class Telemetry:
                     self.meter.queue_wait(cargo.source.partition.lane, waited_ms / 1_000)
             case Publish():
                 self._pending = {command.batch.serial: command.batch}
-            case Tripped():
+            case BreakerOpened():
                 self.trips.tripped(command, cargo)
-            case Mended():
+            case BreakerClosed():
                 self.trips.mended(command)
             case _:
                 return
 
     @surviving("metrics")
-    def answered(self, cargo: Cargo, verdict: Verdict, upstream_s: float) -> None:
+    def answered(self, cargo: Payload, verdict: Verdict, upstream_s: float) -> None:
         """An attempt ended."""
         model = model_of(cargo)
         self.meter.attempt(model, verdict.meaning.value)
@@ -161,7 +161,7 @@ class Telemetry:
         if verdict.meaning not in _ORDINARY:
             self._trouble(model, cargo, verdict)
 
-    def _trouble(self, model: str, cargo: Cargo, verdict: Verdict) -> None:
+    def _trouble(self, model: str, cargo: Payload, verdict: Verdict) -> None:
         """Say that OpenAI does not serve, at most every few seconds: a server that is down fails every call."""
         now_ms = self._clock.now_ms()
         self._silenced += 1
@@ -180,7 +180,7 @@ class Telemetry:
         )
         self._silenced, self._speak_at_ms = 0, now_ms + TROUBLE_SAID_EVERY_MS
 
-    def _not_understood(self, model: str, cargo: Cargo, verdict: Verdict) -> None:
+    def _not_understood(self, model: str, cargo: Payload, verdict: Verdict) -> None:
         """Say once what an answer looked like that no table knows: its text may quote the prompt and stays out."""
         kind = re.sub(r"[0-9]+", "#", verdict.shape or "")
         if kind in self._shapes_said or len(self._shapes_said) >= SHAPES_SAID_MAX:
@@ -194,7 +194,7 @@ class Telemetry:
             limit=cargo.limit,
         )
 
-    def _used(self, model: str, cargo: Cargo) -> None:
+    def _used(self, model: str, cargo: Payload) -> None:
         spent = self.spending[model] if len(self.spending) < 100 or model in self.spending else self.spending["other"]
         spent.requests += 1
         spent.charge_tokens += cargo.charge
@@ -246,7 +246,7 @@ class Telemetry:
                     self.meter.dead_letter(decision.reason)
                 self._outcome_time(lane, cargo)
                 self.failures.failed(cargo, decision)
-            case Bury():
+            case DeadLetterOnly():
                 self.meter.dead_letter(decision.reason)
                 self.failures.buried(cargo, decision)
             case Withdraw():
@@ -263,7 +263,7 @@ class Telemetry:
         elif lane != CONTROL and not discard.returned:
             self.meter.duplicate(lane)
 
-    def _completed(self, lane: str, model: str, cargo: Cargo) -> None:
+    def _completed(self, lane: str, model: str, cargo: Payload) -> None:
         self._outcome(lane, model, "completed", "")
         self._outcome_time(lane, cargo)
         self.failures.answered(cargo)
@@ -323,13 +323,13 @@ class Telemetry:
             self._parked_said_ms = now_ms + TROUBLE_SAID_EVERY_MS
 
     @surviving("metrics")
-    def _cancels(self, cancels: WaitingCancels) -> None:
+    def _cancels(self, cancels: PendingCancels) -> None:
         self.meter.cancels_waiting(len(cancels))
         self.meter.cancels_evicted(cancels.evicted - self._cancels_evicted)
         self._cancels_evicted = cancels.evicted
 
     @surviving("metrics")
-    def _limit(self, name: str, desk: LimitDesk, account: Breaker, now_ms: int) -> None:
+    def _limit(self, name: str, desk: LimitQueue, account: Breaker, now_ms: int) -> None:
         self._charges.look(name, desk.budget.tariff.standings())
         charged = desk.budget.charged_last_minute(now_ms)
         foreign, self._foreign[name] = self._foreign.get(name, 0), desk.budget.foreign_tokens
@@ -342,7 +342,7 @@ class Telemetry:
     def _outcome(self, lane: str, model: str, status: str, reason: str) -> None:
         self.meter.outcome(lane, model, status, reason)
 
-    def _outcome_time(self, lane: str, cargo: Cargo) -> None:
+    def _outcome_time(self, lane: str, cargo: Payload) -> None:
         seconds = (self._clock.utc_now() - cargo.submitted_at).total_seconds()
         self.meter.outcome_time(lane, max(0.0, seconds))
 
@@ -363,7 +363,7 @@ def bucket_name(metric: Metric, period_ms: int) -> str:
     return f"{metric}/{period_ms // 1_000}s"
 
 
-def model_of(cargo: Cargo) -> str:
+def model_of(cargo: Payload) -> str:
     """The model a record asks for, or nothing."""
     return (cargo.content.request.model or "") if isinstance(cargo.content, DecodedRequest) else ""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from broker.core.answers.rate_limit_headers import Metric
-from broker.core.budget.bucket_set import Level
+from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Checkpoint
 from broker.core.commands import Batch, SettledEntry, StartedEntry
 from broker.core.events import LedgerRead
@@ -155,7 +155,7 @@ def _checkpoints(levels: tuple[ledger.Level, ...]) -> list[Checkpoint]:
             limit=name,
             at_ms=int(several[0].at.timestamp() * 1_000),
             levels=tuple(
-                Level(Metric(one.metric), one.level, one.level, one.capacity, one.period_ms) for one in several
+                LevelBounds(Metric(one.metric), one.level, one.level, one.capacity, one.period_ms) for one in several
             ),
             charged_last_minute=several[0].charged,
             pause_ms=several[0].pause_ms,

@@ -1,7 +1,7 @@
 """What an outcome says: the answer or the failure of the request that a cargo holds, whole or in fewer words."""
 
 from broker.core.commands import Fail
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from schemas.dead_letter import Origin
 from schemas.ids import id_hash, request_digest
 from schemas.outcome import Completed, Failed, Timings
@@ -14,7 +14,7 @@ METADATA_BYTES_MAX = 16 * 1024
 _MESSAGE_CHARS_MAX = 1_000
 
 
-def completed(cargo: Cargo, term: int) -> Completed:
+def completed(cargo: Payload, term: int) -> Completed:
     """The outcome with the answer that the cargo holds."""
     assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called
     request = cargo.content.request
@@ -39,7 +39,7 @@ def completed(cargo: Cargo, term: int) -> Completed:
     )
 
 
-def failed(cargo: Cargo, fail: Fail, term: int) -> Failed:
+def failed(cargo: Payload, fail: Fail, term: int) -> Failed:
     """The outcome of a request that failed, or of a record that names an id and is no request."""
     content = cargo.content
     common = {
@@ -80,7 +80,7 @@ def failed(cargo: Cargo, fail: Fail, term: int) -> Failed:
     )
 
 
-def identity_of(cargo: Cargo, request_id: str, fail: Fail) -> tuple[str, str | None]:
+def identity_of(cargo: Payload, request_id: str, fail: Fail) -> tuple[str, str | None]:
     """The id that a request fails under, and the one that it was sent with if that belongs to another request.
 
     The first is a substitute then, made of the id and the record's place, as `dead-letters replay --new-id` makes one.
@@ -88,7 +88,7 @@ def identity_of(cargo: Cargo, request_id: str, fail: Fail) -> tuple[str, str | N
     return (_apart_id(cargo, request_id, fail.apart), request_id) if fail.apart else (request_id, None)
 
 
-def apart_hash(cargo: Cargo, nth: int) -> bytes:
+def apart_hash(cargo: Payload, nth: int) -> bytes:
     """The ledger's hash of the nth substitute id of a record whose id belongs to another request."""
     content = cargo.content
     assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: a cancel has no content
@@ -96,7 +96,7 @@ def apart_hash(cargo: Cargo, nth: int) -> bytes:
     return id_hash(_apart_id(cargo, named, nth))
 
 
-def _apart_id(cargo: Cargo, request_id: str, nth: int) -> str:
+def _apart_id(cargo: Payload, request_id: str, nth: int) -> str:
     """The nth substitute id; all but the first are for ids that a producer has chosen for another request."""
     topic = cargo.topic if nth == 1 else f"{cargo.topic}#{nth}"
     return new_id_of(request_id, Origin(topic, cargo.source.partition.number, cargo.source.offset))
@@ -137,7 +137,7 @@ def smallest(failed: Failed) -> Failed:
     )
 
 
-def _timings(cargo: Cargo) -> Timings:
+def _timings(cargo: Payload) -> Timings:
     queued_until = cargo.called_ms if cargo.called_ms is not None else cargo.finished_ms
     upstream_ms = None
     if cargo.called_ms is not None and cargo.finished_ms is not None:

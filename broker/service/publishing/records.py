@@ -19,8 +19,8 @@ from broker.clock import WallClock
 from broker.core.commands import (
     WITH_CONTENT,
     Batch,
-    Bury,
     Complete,
+    DeadLetterOnly,
     Discard,
     Fail,
     Form,
@@ -37,7 +37,7 @@ from broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
 from broker.service.calls.base_url_proof import Proof
 from broker.service.containment import Contained
 from broker.service.intake.grants import Grants
-from broker.service.payloads import Cargo, Content, Hold
+from broker.service.payloads import Content, Payload, PayloadStore
 from broker.service.publishing.ledger_lines import step_record
 from broker.service.publishing.outcomes import completed, failed, smallest, stunted
 from broker.service.publishing.reply_topics import Replies
@@ -67,7 +67,7 @@ class Publication:
     def __init__(  # noqa: PLR0913 — composed in one place
         self,
         settings: Settings,
-        hold: Hold,
+        hold: PayloadStore,
         clock: WallClock,
         replies: Replies,
         *,
@@ -156,7 +156,7 @@ class Publication:
                     pass
         return found - {""}
 
-    def _reply_topic(self, cargo: Cargo) -> str | None:
+    def _reply_topic(self, cargo: Payload) -> str | None:
         content = cargo.content
         if isinstance(content, DecodedRequest):
             asked = content.request.reply_to
@@ -192,14 +192,14 @@ class Publication:
                 yield self._parked(cargo, decision, now)
             case Withdraw():
                 yield from self._outcome(withdrawn(cargo, decision, term), cargo, now, copied=copied)
-            case Bury():
+            case DeadLetterOnly():
                 yield self._dead_letter(cargo, decision, now)
             case Discard(returned=True):
                 yield from self._returned(cargo, decision, term, now, copied=copied)
             case Discard() | Remember():
                 return
 
-    def _returned(self, cargo: Cargo, copy: Discard, term: int, now: datetime, *, copied: bool) -> Iterator[Outgoing]:
+    def _returned(self, cargo: Payload, copy: Discard, term: int, now: datetime, *, copied: bool) -> Iterator[Outgoing]:
         """What a copy leads to whose request was answered while it was parked: cancelled, or overdue."""
         late = OVERDUE if copy.overdue else Fail("cancelled", WITHDRAWN)
         if copied:
@@ -222,7 +222,7 @@ class Publication:
                 outcome, reason = failed(cargo, decision, term), decision.reason
             case Withdraw():
                 outcome = withdrawn(cargo, decision, term)
-            case Bury():
+            case DeadLetterOnly():
                 yield self._dead_letter(cargo, decision, now, bare=True)
                 return
             case _:
@@ -237,7 +237,9 @@ class Publication:
         elif isinstance(decision, Fail) and reason != "cancelled":
             yield self._dead_letter(cargo, decision, now, bare=form is Form.BARE)
 
-    def _outcome(self, outcome: Completed | Failed, cargo: Cargo, now: datetime, *, copied: bool) -> Iterator[Outgoing]:
+    def _outcome(
+        self, outcome: Completed | Failed, cargo: Payload, now: datetime, *, copied: bool
+    ) -> Iterator[Outgoing]:
         """The record of an outcome, and its copy for a topic of the producer's own; where none can be, it says so."""
         record, topic = self._outcome_record(outcome, cargo, now), self._reply_topic(cargo)
         if topic is not None:
@@ -276,7 +278,7 @@ class Publication:
         )
         yield Outgoing(topics.dead_letters_topic(self._prefix), letter)
 
-    def _told_late(self, cargo: Cargo, fail: Fail, term: int, now: datetime) -> Iterator[Outgoing]:
+    def _told_late(self, cargo: Payload, fail: Fail, term: int, now: datetime) -> Iterator[Outgoing]:
         """The copy of an outcome that stands in the results already.
 
         A parked request that was cancelled, or did not come back in time, was answered by its id alone. Its own record,
@@ -289,7 +291,7 @@ class Publication:
                 yield Outgoing(topic, record)
 
     def _outcome_record(
-        self, outcome: Completed | Failed, cargo: Cargo, now: datetime, *more: tuple[str, bytes]
+        self, outcome: Completed | Failed, cargo: Payload, now: datetime, *more: tuple[str, bytes]
     ) -> Record:
         """With its last header, and of a size that fits: else less is said, and in the end without those headers."""
         content = cargo.content
@@ -303,7 +305,7 @@ class Publication:
         record = _with(short, more)
         return record if record.bytes_max <= self._results_max else short
 
-    def _parked(self, cargo: Cargo, park: Park, now: datetime) -> Outgoing:
+    def _parked(self, cargo: Payload, park: Park, now: datetime) -> Outgoing:
         assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are parked
         request = cargo.content.request
         failure = RetryableFailure(
@@ -323,9 +325,11 @@ class Publication:
         )
         return Outgoing(topics.failures_topic(self._prefix), encode_failure(failure, time=now))
 
-    def _dead_letter(self, cargo: Cargo, why: Fail | Bury, now: datetime, *, bare: bool = False) -> Outgoing:
+    def _dead_letter(
+        self, cargo: Payload, why: Fail | DeadLetterOnly, now: datetime, *, bare: bool = False
+    ) -> Outgoing:
         """The record as it was, and why it ends here; where a range was lost, its first offset stands for all."""
-        content, lost = cargo.content, why.lost if isinstance(why, Bury) else None
+        content, lost = cargo.content, why.lost if isinstance(why, DeadLetterOnly) else None
         offset = cargo.source.offset if lost is None else lost.start
         record = encode_dead_letter(
             cargo.record.key,

@@ -10,10 +10,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from broker.core.commands import Bury, Complete, Decision, Fail, Park, Settlement, Withdraw
+from broker.core.commands import Complete, DeadLetterOnly, Decision, Fail, Park, Settlement, Withdraw
 from broker.ports import Outgoing
 from broker.service.containment import Contained
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from broker.service.publishing.outcomes import identity_of
 from schemas import topics
 from schemas.codec import encode_dead_letter, encode_outcome
@@ -32,7 +32,7 @@ _ANY_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _PLENTY_BYTES = 64 * 1024
 """Far above what a dead letter without content weighs."""
 
-Letter = Callable[[Cargo, Fail, datetime], Outgoing]
+Letter = Callable[[Payload, Fail, datetime], Outgoing]
 """Makes the dead letter of a record as it was, with reason and sentence."""
 
 
@@ -46,7 +46,9 @@ class ShortForms:
         self._contained = contained
         self._letter = letter
 
-    def of(self, settlement: Settlement, cargo: Cargo, error: Exception, *, term: int, now: datetime) -> list[Outgoing]:
+    def of(
+        self, settlement: Settlement, cargo: Payload, error: Exception, *, term: int, now: datetime
+    ) -> list[Outgoing]:
         """The records in place of those that raised `error`."""
         partition, offset = cargo.source.partition.number, cargo.source.offset
         self._contained("encode", error, topic=cargo.topic, partition=partition, offset=offset)
@@ -57,7 +59,7 @@ class ShortForms:
             self._contained("encode", second, topic=cargo.topic, partition=partition, offset=offset)
             return [self._empty_letter(cargo, now)]
 
-    def _shortened(self, cargo: Cargo, decision: Decision, term: int, now: datetime) -> Iterator[Outgoing]:
+    def _shortened(self, cargo: Payload, decision: Decision, term: int, now: datetime) -> Iterator[Outgoing]:
         match decision:
             case Fail():
                 yield Outgoing(self._results, encode_outcome(_failed(cargo, decision, term), time=now))
@@ -65,18 +67,18 @@ class ShortForms:
                     yield self._letter_or_place(cargo, decision, now)
             case Withdraw():
                 yield Outgoing(self._results, encode_outcome(withdrawn(cargo, decision, term), time=now))
-            case Bury():
+            case DeadLetterOnly():
                 yield self._empty_letter(cargo, now, decision.lost)
             case _:
                 return  # nothing but the copy of an outcome that stands in the results
 
-    def _letter_or_place(self, cargo: Cargo, fail: Fail, now: datetime) -> Outgoing:
+    def _letter_or_place(self, cargo: Payload, fail: Fail, now: datetime) -> Outgoing:
         try:
             return self._letter(cargo, fail, now)
         except Exception:  # noqa: BLE001 — the outcome stands; of the record its place is told
             return self._empty_letter(cargo, now)
 
-    def _empty_letter(self, cargo: Cargo, now: datetime, lost: range | None = None) -> Outgoing:
+    def _empty_letter(self, cargo: Payload, now: datetime, lost: range | None = None) -> Outgoing:
         """Where the record stands, or the first of those that were lost, and no more."""
         offset = cargo.source.offset if lost is None else lost.start
         origin = (cargo.topic, cargo.source.partition.number, offset)
@@ -100,7 +102,7 @@ def fails_instead(decision: Decision) -> bool:
     return isinstance(decision, Complete | Park)
 
 
-def _failed(cargo: Cargo, fail: Fail, term: int) -> Failed:
+def _failed(cargo: Payload, fail: Fail, term: int) -> Failed:
     """A failed outcome of nothing but ids, words of our own, and whose request it is.
 
     Its sender knows the outcome of a conflict by that alone; without it the conflict would be told when a wait is over.
@@ -134,7 +136,7 @@ def _whose(content: DecodedRequest | Undecodable) -> dict[str, Any]:
     return {}
 
 
-def withdrawn(cargo: Cargo, withdraw: Withdraw, term: int) -> Failed:
+def withdrawn(cargo: Payload, withdraw: Withdraw, term: int) -> Failed:
     """The outcome of a parked request that was cancelled: what it asked for stands in the failures topic, not here."""
     assert isinstance(cargo.content, Cancel)  # noqa: S101 — programmer error: only a cancel withdraws
     return Failed(

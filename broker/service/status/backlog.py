@@ -1,11 +1,11 @@
 """How long a lane's backlog takes, by whatever lets it through last: a bucket, a cap or a pause of its limits."""
 
-from broker.core.lanes.scheduler import Limits
-from broker.service.status.queue_position import Crowd
+from broker.core.lanes.scheduler import Scheduler
+from broker.service.status.queue_position import QueueTotals
 from broker.service.status.start_estimate import flows_in_ms
 
 
-def backlog_ms(limits: Limits, lane: str, now_ms: int) -> int:
+def backlog_ms(limits: Scheduler, lane: str, now_ms: int) -> int:
     """How long, from now, until everything that a lane waits for could have been called: the longest over its limits.
 
     As far as is known: tokens and requests, of each period, a cap of the operator's own, a pause that the server asked
@@ -15,6 +15,6 @@ def backlog_ms(limits: Limits, lane: str, now_ms: int) -> int:
     for desk in limits.desks().values():
         queue = desk.lanes.queue(lane)
         if len(queue):
-            crowd = Crowd(len(queue), queue.waiting_tokens)
+            crowd = QueueTotals(len(queue), queue.waiting_tokens)
             longest_ms = max(longest_ms, flows_in_ms(desk.budget, crowd, desk.lanes.kept_ppm(lane), now_ms))
     return longest_ms

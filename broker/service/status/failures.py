@@ -13,9 +13,9 @@ from typing import Any, Final
 import structlog
 
 from broker.clock import WallClock
-from broker.core.commands import Bury, Fail
+from broker.core.commands import DeadLetterOnly, Fail
 from broker.core.identity.dedupe import Overdue
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from schemas.request_codec import DecodedRequest, Undecodable
 
 SAID_MAX: Final = 20
@@ -57,11 +57,11 @@ class Failures:
 
     # ------------------------------------------------------------------ what ends
 
-    def answered(self, cargo: Cargo) -> None:
+    def answered(self, cargo: Payload) -> None:
         """A request was completed."""
         _count(self._now().answered, *_kinds(cargo))
 
-    def failed(self, cargo: Cargo, fail: Fail) -> None:
+    def failed(self, cargo: Payload, fail: Fail) -> None:
         """A request has the outcome Failed. One that was cancelled is no failure."""
         if fail.reason == _NO_FAILURE:
             return
@@ -76,7 +76,7 @@ class Failures:
         told = {"id": overdue.name, "run": overdue.identity.run, "calls": overdue.attempts}
         self._say("request_failed", fail.reason, {**told, "reason": fail.reason, "sentence": fail.sentence})
 
-    def buried(self, cargo: Cargo, bury: Bury) -> None:
+    def buried(self, cargo: Payload, bury: DeadLetterOnly) -> None:
         """A record has a dead letter and no outcome."""
         _count(self._now().dead_letters, bury.reason)
         self._say("dead_lettered", bury.reason, {**_named(cargo), "reason": bury.reason, "sentence": bury.sentence})
@@ -144,14 +144,14 @@ def _count(counter: Counter[Any], *kinds: Any) -> None:
             counter[kind] += 1
 
 
-def _kinds(cargo: Cargo) -> Iterator[tuple[str, str]]:
+def _kinds(cargo: Payload) -> Iterator[tuple[str, str]]:
     """What a request has in common with others: its lane and its model."""
     yield "lane", cargo.source.partition.lane
     if isinstance(cargo.content, DecodedRequest):
         yield "model", str(cargo.content.request.model or "")[:_NAME_CHARS_MAX]
 
 
-def _named(cargo: Cargo) -> dict[str, Any]:
+def _named(cargo: Payload) -> dict[str, Any]:
     """Which record it is, in names, numbers and places."""
     content, place = cargo.content, cargo.source.partition
     told: dict[str, Any] = {"id": None, "run": None, "lane": place.lane, "tenant": None, "model": None}

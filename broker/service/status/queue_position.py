@@ -18,17 +18,17 @@ from broker.core.units import PPM
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class QueueTotals:
     """Some who wait: how many, and the charges of their calls together."""
 
     requests: int = 0
     tokens: int = 0
 
-    def __add__(self, other: "Crowd") -> "Crowd":
-        return Crowd(self.requests + other.requests, self.tokens + other.tokens)
+    def __add__(self, other: "QueueTotals") -> "QueueTotals":
+        return QueueTotals(self.requests + other.requests, self.tokens + other.tokens)
 
 
-NOBODY: Final = Crowd()
+NOBODY: Final = QueueTotals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Place:
         below: Those in each other lane.
     """
 
-    tenant: Crowd
-    lane: Crowd
-    above: dict[str, Crowd]
-    below: dict[str, Crowd]
+    tenant: QueueTotals
+    lane: QueueTotals
+    above: dict[str, QueueTotals]
+    below: dict[str, QueueTotals]
 
 
 def place_of(
@@ -62,11 +62,13 @@ def place_of(
     at = names.index(ticket.source.partition.lane)
     queue = queue_of(names[at])
     tenant, lane = _in_lane(ticket, queue, weight_of, front=front)
-    crowds = {name: Crowd(len(queue_of(name)), queue_of(name).waiting_tokens) for name in names}
+    crowds = {name: QueueTotals(len(queue_of(name)), queue_of(name).waiting_tokens) for name in names}
     return Place(tenant, lane, {name: crowds[name] for name in names[:at]}, {n: crowds[n] for n in names[at + 1 :]})
 
 
-def _in_lane(ticket: Ticket, queue: LaneQueue, weight_of: Callable[[str], int], *, front: bool) -> tuple[Crowd, Crowd]:
+def _in_lane(
+    ticket: Ticket, queue: LaneQueue, weight_of: Callable[[str], int], *, front: bool
+) -> tuple[QueueTotals, QueueTotals]:
     lines: dict[str, list[Ticket]] = {}
     for each in queue.first(len(queue) - len(queue.late)):
         lines.setdefault(each.candidate.tenant, []).append(each)
@@ -103,18 +105,18 @@ def _within(line: Sequence[Ticket], tokens: int) -> list[Ticket]:
     return found
 
 
-def _crowd(tickets: Sequence[Ticket]) -> Crowd:
-    return Crowd(len(tickets), sum(each.charge for each in tickets))
+def _crowd(tickets: Sequence[Ticket]) -> QueueTotals:
+    return QueueTotals(len(tickets), sum(each.charge for each in tickets))
 
 
-def called_by_then(place: Place, charge: int, rules: Iterable[LaneRule]) -> Crowd:
+def called_by_then(place: Place, charge: int, rules: Iterable[LaneRule]) -> QueueTotals:
     """Who will have been called once it is, itself included, if nobody else comes.
 
     Lanes above go first, but not beyond what the floor of its own lane gives it; lanes below get their floors, and what
     the ceiling of its own lane leaves them.
     """
     by_name = {rule.name: rule for rule in rules}
-    own = place.lane + Crowd(1, charge)
+    own = place.lane + QueueTotals(1, charge)
     rule = by_name[_own_lane(place, by_name)]
     above, below = sum(place.above.values(), NOBODY), sum(place.below.values(), NOBODY)
     passing = above.tokens
@@ -133,6 +135,6 @@ def _own_lane(place: Place, by_name: Iterable[str]) -> str:
     return next(name for name in by_name if name not in place.above and name not in place.below)
 
 
-def _part(crowd: Crowd, tokens: int) -> Crowd:
+def _part(crowd: QueueTotals, tokens: int) -> QueueTotals:
     """As many of them as so many tokens pay, on average."""
-    return Crowd(crowd.requests * tokens // crowd.tokens, tokens) if crowd.tokens else crowd
+    return QueueTotals(crowd.requests * tokens // crowd.tokens, tokens) if crowd.tokens else crowd

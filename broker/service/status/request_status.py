@@ -22,16 +22,16 @@ from collections.abc import Sequence
 from typing import Any, Final, assert_never
 
 from broker.clock import WallClock
-from broker.core.commands import Bury, Complete, Decision, Discard, Fail, Park, Remember, Withdraw
+from broker.core.commands import Complete, DeadLetterOnly, Decision, Discard, Fail, Park, Remember, Withdraw
 from broker.core.dispatch import Dispatch
 from broker.core.identity.dedupe import Fate
 from broker.core.ticket import Candidate, State, Ticket
 from broker.service.health import Health
 from broker.service.metrics.telemetry import Telemetry
-from broker.service.payloads import Hold
-from broker.service.status.queue_position import Crowd, Place, called_by_then, place_of
+from broker.service.payloads import PayloadStore
+from broker.service.status.queue_position import Place, QueueTotals, called_by_then, place_of
 from broker.service.status.start_estimate import cap_lets_through_ms, flows_in_ms, lets_through_ms
-from broker.service.status.wait_reasons import Hindrance, Hindrances
+from broker.service.status.wait_reasons import Hindrance, WaitReasons
 from schemas.ids import id_hash
 from schemas.instants import to_wire
 from schemas.request_codec import DecodedRequest
@@ -49,16 +49,23 @@ _DECIDED: Final[dict[type[Decision], str]] = {
     Fail: "failed",
     Withdraw: "failed",
     Park: "parked",
-    Bury: "dead_letter",
+    DeadLetterOnly: "dead_letter",
     Discard: "duplicate",
 }
 
 
-class Whereabouts:
+class RequestStatus:
     """Answers for one dispatcher."""
 
     def __init__(  # noqa: PLR0913 — all but two keyword-only
-        self, core: Dispatch, hold: Hold, *, health: Health, telemetry: Telemetry, clock: WallClock, topic_prefix: str
+        self,
+        core: Dispatch,
+        hold: PayloadStore,
+        *,
+        health: Health,
+        telemetry: Telemetry,
+        clock: WallClock,
+        topic_prefix: str,
     ) -> None:
         """Reads them all; changes nothing."""
         self._core = core
@@ -67,7 +74,7 @@ class Whereabouts:
         self._telemetry = telemetry
         self._clock = clock
         self._topic_prefix = topic_prefix
-        self._hindrances = Hindrances(core, telemetry.trips.of)
+        self._hindrances = WaitReasons(core, telemetry.trips.of)
 
     def of(self, request_id: str, run: int | None, now_ms: int) -> Told:
         """Where a request is; without `run` whichever run is under way, or else the last one."""
@@ -217,7 +224,7 @@ class Whereabouts:
         desk = limits.desks()[ticket.candidate.limit]
         pick, found = desk.lanes.pick(now_ms), desk.next(now_ms, probe=False)
         keep_ppm = 0 if pick is None else pick.keep_ppm
-        crowd = Crowd(1, ticket.charge)
+        crowd = QueueTotals(1, ticket.charge)
         if pick is None or pick.ticket is not ticket:  # else nobody goes before it
             crowd = called_by_then(place, ticket.charge, self._core.rules.lanes)
         waits_ms = [
@@ -271,7 +278,7 @@ def _before(place: Place) -> Told:
     }
 
 
-def _crowd(crowd: Crowd) -> Told:
+def _crowd(crowd: QueueTotals) -> Told:
     return {"requests": crowd.requests, "tokens": crowd.tokens}
 
 
@@ -285,7 +292,7 @@ def _decided(decision: Decision | None) -> Told | None:
     match decision:
         case None | Remember():
             return None
-        case Fail() | Bury():
+        case Fail() | DeadLetterOnly():
             reason = decision.reason
         case Withdraw():
             reason = "cancelled"

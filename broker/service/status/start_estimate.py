@@ -11,13 +11,13 @@ from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.budget.budget import Budget
 from broker.core.lanes.tenants import Tenants
 from broker.core.pricing.markup import Markup
-from broker.core.requests.in_flight import Flights
+from broker.core.requests.in_flight import CallsInFlight
 from broker.core.ticket import Ticket
 from broker.core.units import PPM, places
-from broker.service.status.queue_position import Crowd
+from broker.service.status.queue_position import QueueTotals
 
 
-def flows_in_ms(budget: Budget, crowd: Crowd, keep_ppm: int, now_ms: int) -> int:
+def flows_in_ms(budget: Budget, crowd: QueueTotals, keep_ppm: int, now_ms: int) -> int:
     """How long it takes until a limit's buckets and its own cap have paid for so many, `keep_ppm` of each left."""
     checkpoint, share_ppm = budget.checkpoint(now_ms), budget.caution().share_ppm
     tokens = Markup(checkpoint.markup_ppm).applied(crowd.tokens)
@@ -35,7 +35,7 @@ def flows_in_ms(budget: Budget, crowd: Crowd, keep_ppm: int, now_ms: int) -> int
     return max(waits_ms)
 
 
-def lets_through_ms(flights: Flights, budget: Budget, crowd: Crowd, keep_ppm: int) -> int | None:
+def lets_through_ms(flights: CallsInFlight, budget: Budget, crowd: QueueTotals, keep_ppm: int) -> int | None:
     """How long calls must end until so many have found a place in flight; None: no call has ended yet to tell."""
     most, own = flights.most(keep_ppm), budget.settings.inflight_max
     waits_ms = [_ends_ms(crowd.requests + len(flights) - most, most, flights)]
@@ -45,7 +45,9 @@ def lets_through_ms(flights: Flights, budget: Budget, crowd: Crowd, keep_ppm: in
     return _longest(waits_ms)
 
 
-def cap_lets_through_ms(tenants: Tenants, ticket: Ticket, own: Crowd, flights: Flights, now_ms: int) -> int | None:
+def cap_lets_through_ms(
+    tenants: Tenants, ticket: Ticket, own: QueueTotals, flights: CallsInFlight, now_ms: int
+) -> int | None:
     """How long the caps of its tenant keep it out, behind those of its tenant before it (`own`); None: nobody knows."""
     tenant = ticket.candidate.tenant
     rule = tenants.rule(tenant)
@@ -68,7 +70,7 @@ def _flow_ms(missing: int, capacity: int, period_ms: int) -> int:
     return 0 if missing <= 0 else -(-missing * period_ms // max(1, capacity))
 
 
-def _ends_ms(missing: int, at_once: int, flights: Flights) -> int | None:
+def _ends_ms(missing: int, at_once: int, flights: CallsInFlight) -> int | None:
     """How long so many calls take to end, of so many at once; the first of them is half way through, on average."""
     if missing <= 0:
         return 0

@@ -9,7 +9,7 @@ from broker.clock import WallClock
 from broker.core.budget.breaker import Breaker
 from broker.core.config import Role
 from broker.core.dispatch import Dispatch
-from broker.core.lanes.scheduler import LimitDesk
+from broker.core.lanes.scheduler import LimitQueue
 from broker.core.ticket import State
 from broker.service.health import Health
 from broker.service.metrics.telemetry import Telemetry, in_seconds
@@ -114,7 +114,7 @@ class Status:
             "oldest_s": round((now_ms - oldest_ms) / 1_000, 1),
         }
 
-    def _limit(self, name: str, desk: LimitDesk, now_ms: int) -> dict[str, Any]:
+    def _limit(self, name: str, desk: LimitQueue, now_ms: int) -> dict[str, Any]:
         """One limit: its buckets as believed, what waits for it, and what it waits for."""
         caution = desk.budget.caution()
         return {
@@ -151,7 +151,7 @@ class Status:
             ],
         }
 
-    def _next_call_s(self, desk: LimitDesk, now_ms: int) -> float | None:
+    def _next_call_s(self, desk: LimitQueue, now_ms: int) -> float | None:
         """In how many seconds the next in line can be called; None: nobody waits, or a call must end first."""
         account = self._core.limits.account.breaker
         found, probe_ms = desk.next(now_ms, probe=not account.closed), account.may_call_at(now_ms)

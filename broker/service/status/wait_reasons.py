@@ -27,7 +27,7 @@ from broker.core.budget.breaker import Breaker
 from broker.core.budget.refill_detection import Refill
 from broker.core.dispatch import Dispatch
 from broker.core.lanes.lanes import Pick
-from broker.core.lanes.scheduler import LimitDesk
+from broker.core.lanes.scheduler import LimitQueue
 from broker.core.pricing.markup import Markup
 from broker.core.ticket import Ticket
 from broker.core.units import PPM, places
@@ -36,7 +36,7 @@ Hindrance = dict[str, Any]
 _ROUNDING_MS: Final = 20
 
 
-class Hindrances:
+class WaitReasons:
     """Asks the core."""
 
     def __init__(self, core: Dispatch, tripped: Callable[[str | None], Mapping[str, Any] | None]) -> None:
@@ -82,7 +82,7 @@ class Hindrances:
 
     # ------------------------------------------------------------------ its turn
 
-    def _tenant_cap(self, ticket: Ticket, desk: LimitDesk, now_ms: int) -> list[Hindrance]:
+    def _tenant_cap(self, ticket: Ticket, desk: LimitQueue, now_ms: int) -> list[Hindrance]:
         tenants, tenant = self._core.limits.tenants, ticket.candidate.tenant
         queue = desk.lanes.queue(ticket.source.partition.lane)
         head = ticket if ticket.late else queue.line(tenant).head or ticket
@@ -94,7 +94,7 @@ class Hindrances:
         wait_s = (free_ms - now_ms) / 1_000
         return [{"kind": "tenant_cap", "cap": "tokens_per_minute", "most": rule.cap_tokens, "payable_in_s": wait_s}]
 
-    def _turn(self, ticket: Ticket, desk: LimitDesk, pick: Pick) -> list[Hindrance]:
+    def _turn(self, ticket: Ticket, desk: LimitQueue, pick: Pick) -> list[Hindrance]:
         lane, next_lane = ticket.source.partition.lane, pick.ticket.source.partition.lane
         if next_lane != lane:
             queue = desk.lanes.queue(next_lane)
@@ -109,7 +109,7 @@ class Hindrances:
 
     # ------------------------------------------------------------------ what the next call waits for
 
-    def _next_call(self, ticket: Ticket, desk: LimitDesk, pick: Pick, now_ms: int) -> list[Hindrance]:
+    def _next_call(self, ticket: Ticket, desk: LimitQueue, pick: Pick, now_ms: int) -> list[Hindrance]:
         flights, keep_ppm = self._core.flights, pick.keep_ppm
         kept_for = self._kept_for(desk, pick)
         if len(flights) >= flights.most(keep_ppm):
@@ -129,7 +129,7 @@ class Hindrances:
         wanted = {"limit": limit.name, "payable_in_s": (found[1] - now_ms) / 1_000, "own": pick.ticket is ticket}
         return [_money(desk, pick, found[1] - now_ms, kept_for, now_ms) | wanted]
 
-    def _kept_for(self, desk: LimitDesk, pick: Pick) -> list[str]:
+    def _kept_for(self, desk: LimitQueue, pick: Pick) -> list[str]:
         """The idle lanes above whose reserve the next call must leave."""
         if not pick.keep_ppm:
             return []
@@ -138,7 +138,7 @@ class Hindrances:
         return [rule.name for rule in above if desk.lanes.queue(rule.name).head is None]
 
 
-def _late(ticket: Ticket, desk: LimitDesk) -> list[Hindrance]:
+def _late(ticket: Ticket, desk: LimitQueue) -> list[Hindrance]:
     queue = desk.lanes.queue(ticket.source.partition.lane)
     in_time = {"requests": len(queue) - len(queue.late), "tokens": queue.tokens_in_time}
     return [{"kind": "late", "calls_take_s": desk.lanes.durations.long_ms / 1_000, **in_time}]
@@ -148,7 +148,7 @@ def _places(of: str, inflight: int, most: int, within: int, kept_for: list[str])
     return {"kind": "places", "of": of, "inflight": inflight, "most": most, "kept": most - within, "kept_for": kept_for}
 
 
-def _money(desk: LimitDesk, pick: Pick, wait_ms: int, kept_for: list[str], now_ms: int) -> Hindrance:
+def _money(desk: LimitQueue, pick: Pick, wait_ms: int, kept_for: list[str], now_ms: int) -> Hindrance:
     """Of all that the next call of a limit waits for, what keeps it longest."""
     budget, checkpoint = desk.budget, desk.budget.checkpoint(now_ms)
     needed = pick.ticket.charge if pick.ticket.stated else Markup(checkpoint.markup_ppm).applied(pick.ticket.charge)

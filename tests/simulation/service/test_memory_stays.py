@@ -22,7 +22,7 @@ GONE = DEADLINES_SWEPT_ABOVE + 2 * 30 * A_SECOND
 TICKETS = ("LanePartition", "Ticket", "Candidate", "Source")
 KEPT_FOR_A_WHILE = {
     "broker.core.pricing.laws.Prices": 2 * SENDS_MAX + GONE,  # with the last sends, from which laws are learned
-    "broker.core.lanes.tenant_queue.Line": GONE,  # of keys that were, until they are swept
+    "broker.core.lanes.tenant_queue.TenantQueue": GONE,  # of keys that were, until they are swept
     **dict.fromkeys((f"broker.core.ticket.{name}" for name in TICKETS), GONE),
     "broker.core.identity.outcome_index.Identity": GONE,
 }

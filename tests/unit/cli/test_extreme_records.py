@@ -14,7 +14,7 @@ from broker.cli.main import main
 from broker.cli.outcome_line import outcome_line
 from broker.cli.results import _as_line
 from broker.cli.terminal import say_json
-from broker.client_ports import Standing
+from broker.client_ports import StoredRecord
 from consumers.dead_letters import found_in, original_of
 from schemas import headers as names
 from schemas.codec import encode_dead_letter, encode_outcome
@@ -101,7 +101,7 @@ def test_a_dead_letter_with_absurd_numbers_is_listed_or_is_none(name: str, numbe
         max_bytes=70_000,
     )
     headers = tuple((each, number.encode() if each == name else value) for each, value in letter.headers)
-    found = found_in(Standing("letters", 0, 1, 1_000, Record(letter.key, letter.value, headers)))
+    found = found_in(StoredRecord("letters", 0, 1, 1_000, Record(letter.key, letter.value, headers)))
     assert (found is None) == (len(number) > 19)
     if found is not None:
         original = original_of(found.letter)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from broker.client_ports import Standing
+from broker.client_ports import StoredRecord
 from consumers.dead_letters import OldestFirst, Original, original_of
 from schemas.codec import decode_dead_letter, encode_dead_letter
 from schemas.dead_letter import DeadLetter
@@ -16,8 +16,8 @@ from schemas.record import Record
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 
 
-def standing(partition: int, offset: int, timestamp_ms: int) -> Standing:
-    return Standing("t", partition, offset, timestamp_ms, Record(None, b""))
+def standing(partition: int, offset: int, timestamp_ms: int) -> StoredRecord:
+    return StoredRecord("t", partition, offset, timestamp_ms, Record(None, b""))
 
 
 class Log:
@@ -27,7 +27,7 @@ class Log:
         self.left = {int(name[1:]): list(each) for name, each in portions.items()}
         self.asked: list[int] = []
 
-    async def take(self, partition: int) -> Sequence[Standing]:
+    async def take(self, partition: int) -> Sequence[StoredRecord]:
         self.asked.append(partition)
         portions = self.left[partition]
         return [standing(partition, offset, at_ms) for offset, at_ms in portions.pop(0)] if portions else ()

@@ -10,7 +10,7 @@ from broker.ports import FIRST_RECORD_YOUNG_MS, StoredOffset, TopicPartition
 from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_doors import MemoryLane
 from consumers.retries.releases import Releases
-from consumers.retries.standing import Restorer, Standing
+from consumers.retries.standing import RestoredRetries, Restorer
 from schemas.record import Record
 from tests.unit.consumers.rig import FAILURES, World
 from tests.virtual_time import VIRTUAL_TIME
@@ -35,7 +35,7 @@ def by(term: int) -> StoredOffset:
     return StoredOffset(stored.offset, stored.metadata)
 
 
-async def restored(world: World, **offsets: StoredOffset) -> Standing:
+async def restored(world: World, **offsets: StoredOffset) -> RestoredRetries:
     stored = Stored({int(name.removeprefix("p")): each for name, each in offsets.items()})
     log = MemoryLane(KafkaLink(world.kafka), topic=FAILURES)
     return await Restorer(FAILURES, log, stored, world.clock).restore()  # type: ignore[arg-type] # as a sequence

@@ -8,12 +8,12 @@ from broker.core.commands import (
     SettledEntry,
 )
 from broker.core.identity.outcome_index import Overdue
-from broker.core.lanes.scheduler import Limits
+from broker.core.lanes.scheduler import Scheduler
 from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.ledger_notes import Notes
+from broker.core.requests.ledger_notes import LedgerNotes
 from broker.core.requests.outbox import Decided, Outbox
-from broker.core.requests.registry import Register
-from broker.core.requests.transactions import Batches
+from broker.core.requests.registry import TicketRegistry
+from broker.core.requests.transactions import TransactionBuilder
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import HOUR_MS, LANES, budget, candidate, identity, place, ticket
 
@@ -24,11 +24,11 @@ class Bench:
     """A register with one partition, an outbox, and the transactions made of them."""
 
     def __init__(self) -> None:
-        self.register = Register(LANES)
+        self.register = TicketRegistry(LANES)
         self.register.replace_progress({place(): PartitionProgress(0), place("bulk"): PartitionProgress(0)})
         self.outbox = Outbox()
-        self.limits = Limits(LANES, budget)
-        self.batches = Batches(self.outbox, self.register, window_ms=HOUR_MS)
+        self.limits = Scheduler(LANES, budget)
+        self.batches = TransactionBuilder(self.outbox, self.register, window_ms=HOUR_MS)
         self._offset = 0
 
     def decide(self, decision: Decision, name: str = "x", *, attempt: int = 0) -> Ticket:
@@ -40,7 +40,7 @@ class Bench:
         return made
 
     def begin(self, now_ms: int = NOW, renewals: Iterable[SettledEntry] = ()) -> Batch:
-        return self.batches.begin(3, self.limits, Notes(tuple(renewals)), now_ms)
+        return self.batches.begin(3, self.limits, LedgerNotes(tuple(renewals)), now_ms)
 
     def quiet(self, *, active: bool = False, parked: bool = False) -> int | None:
         return self.batches.due_at(active=active, parked=parked)

@@ -2,13 +2,13 @@
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.answers.verdict import Answer, Verdict, judge
-from broker.core.budget.bucket_set import Level
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.bucket_set import LevelBounds
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.units import PPM
 
-SETTINGS = LimitSettings("gpt-4o-mini", tokens=60_000, requests=None)
-UNKNOWN = LimitSettings("gpt-4o-mini", tokens=None, requests=None)
-KEY = Level(Metric.TOKENS, 60_000, 60_000, 60_000, MINUTE_MS)
+SETTINGS = LimitBeliefs("gpt-4o-mini", tokens=60_000, requests=None)
+UNKNOWN = LimitBeliefs("gpt-4o-mini", tokens=None, requests=None)
+KEY = LevelBounds(Metric.TOKENS, 60_000, 60_000, 60_000, MINUTE_MS)
 
 
 def answer(tokens: tuple[int, int, str] | None = None, requests: tuple[int, int, str] | None = None) -> Verdict:
@@ -36,7 +36,7 @@ def failure(status: int, **headers: str) -> Verdict:
     )
 
 
-def full(settings: LimitSettings = SETTINGS, *levels: Level) -> Budget:
+def full(settings: LimitBeliefs = SETTINGS, *levels: LevelBounds) -> Budget:
     """A budget whose predecessor left it full, or as the levels say."""
     return Budget(settings, 0, Checkpoint(settings.name, 0, levels or (KEY,), 0, 0, PPM, borne_tokens=60_000))
 

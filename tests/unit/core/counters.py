@@ -1,7 +1,7 @@
 """The two mirrors of windows, with the clock of the test."""
 
 from broker.core.answers.rate_limit_headers import Metric
-from broker.core.budget.sent_calls import Hearing, Sends
+from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 
 MINUTE = 60_000
@@ -10,7 +10,7 @@ MARK = 60_000  # when the first window ends
 WAY = 100
 
 
-def hearing(sends: Sends, number: int, now_ms: int, way_ms: int) -> Hearing:
+def hearing(sends: SentCalls, number: int, now_ms: int, way_ms: int) -> AdmissionOrder:
     place = sends.place(number)
     return sends.hearing(number, 0 if place is None else sends.sent_ms[place], now_ms, way_ms)
 
@@ -20,7 +20,7 @@ class Counter:
 
     def __init__(self, metric: Metric = Metric.TOKENS, capacity: int = CAPACITY, left: int = CAPACITY) -> None:
         self.mirror = FixedWindowMirror(metric, capacity, MINUTE, MARK, left)
-        self.sends = Sends()
+        self.sends = SentCalls()
         self.open: list[int] = []
 
     def send(self, tokens: int, now_ms: int) -> int:

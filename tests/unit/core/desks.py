@@ -3,22 +3,22 @@
 from collections.abc import Callable
 
 from broker.core.budget.budget import Budget
-from broker.core.lanes.scheduler import Limits
+from broker.core.lanes.scheduler import Scheduler
 from broker.core.ticket import State, Ticket
 from tests.unit.core.specimens import LANES, budget, candidate, ticket
 
 
-def limits(make: Callable[[str, int], Budget] = budget) -> Limits:
-    return Limits(LANES, make)
+def limits(make: Callable[[str, int], Budget] = budget) -> Scheduler:
+    return Scheduler(LANES, make)
 
 
-def enqueued(made: Limits, limit: str = "gpt", charge: int = 100, *, lane: str = "standard") -> Ticket:
+def enqueued(made: Scheduler, limit: str = "gpt", charge: int = 100, *, lane: str = "standard") -> Ticket:
     waiting = ticket(candidate(limit=limit, charge=charge), lane=lane)
     made.enqueue(waiting, 0)
     return waiting
 
 
-def call(made: Limits, now_ms: int = 0) -> Ticket | None:
+def call(made: Scheduler, now_ms: int = 0) -> Ticket | None:
     """Serve and pay for whoever may go."""
     waiting = next(made.payable(now_ms), None)
     if waiting is not None:
@@ -28,7 +28,7 @@ def call(made: Limits, now_ms: int = 0) -> Ticket | None:
     return waiting
 
 
-def all_called(made: Limits) -> list[Ticket]:
+def all_called(made: Scheduler) -> list[Ticket]:
     """Whoever may go in one instant, in order, each paid for before the next is asked for."""
     found = []
     for waiting in made.payable(0):
@@ -38,7 +38,7 @@ def all_called(made: Limits) -> list[Ticket]:
     return found
 
 
-def answered(made: Limits, took_ms: int, limit: str = "gpt") -> None:
+def answered(made: Scheduler, took_ms: int, limit: str = "gpt") -> None:
     """A call was answered that took so long."""
     made.desk(limit, 0)
     made.answered(ticket(candidate(limit=limit)), took_ms)

@@ -1,6 +1,6 @@
 """Fates by number, for the tests of `broker.core.identity.outcome_index`."""
 
-from broker.core.identity.outcome_index import Fates, Identity
+from broker.core.identity.outcome_index import Identity, OutcomeIndex
 
 WINDOW = 64_000  # a stride is one second
 
@@ -9,5 +9,5 @@ def identity(number: int, run: int = 0) -> Identity:
     return Identity(number.to_bytes(16, "big"), run, b"contents")
 
 
-def fates(ids_max: int = 1_000) -> Fates:
-    return Fates(window_ms=WINDOW, ids_max=ids_max)
+def fates(ids_max: int = 1_000) -> OutcomeIndex:
+    return OutcomeIndex(window_ms=WINDOW, ids_max=ids_max)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from broker.core.identity.dedupe import Fate, Identities, Identity, Judgement
+from broker.core.identity.dedupe import DedupeDecision, DedupeTable, Fate, Identity
 
-TAKE, JOIN, WAIT, DONE, CONFLICT = Judgement
+TAKE, JOIN, WAIT, DONE, CONFLICT = DedupeDecision
 
 
 ID = b"i" * 16
@@ -20,8 +20,8 @@ def run(number: int, fingerprint: bytes = BODY) -> Identity:
     return Identity(ID, number, fingerprint)
 
 
-def identities(ids_max: int = 1_000) -> Identities:
-    return Identities(window_ms=HOUR, ids_max=ids_max)
+def identities(ids_max: int = 1_000) -> DedupeTable:
+    return DedupeTable(window_ms=HOUR, ids_max=ids_max)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ FAILED = Settled(Fate.FAILED, 0)
 WITHDRAWN = Settled(Fate.WITHDRAWN, 0, 1)
 
 
-def knowing(known: Open | Settled | None) -> Identities:
+def knowing(known: Open | Settled | None) -> DedupeTable:
     ids = identities()
     match known:
         case Open():

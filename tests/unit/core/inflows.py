@@ -1,7 +1,7 @@
 """What flows in, and lines that are looked over, for tests of who is out of reach."""
 
 from broker.core.budget.inflow import Inflow, Least
-from broker.core.lanes.tenant_queue import Line
+from broker.core.lanes.tenant_queue import TenantQueue
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 
@@ -17,8 +17,8 @@ def inflow(least: Least = charge_of, *, lent: int = 100, now_ms: int = 0) -> Inf
     return Inflow(TEN_A_MS, (lent - 10 * now_ms,), least, 0)
 
 
-def line_of(*charges_and_deadlines: tuple[int, int]) -> tuple[Line, list[Ticket]]:
-    line = Line()
+def line_of(*charges_and_deadlines: tuple[int, int]) -> tuple[TenantQueue, list[Ticket]]:
+    line = TenantQueue()
     tickets = [ticket(candidate(charge=charge, deadline_ms=at)) for charge, at in charges_and_deadlines]
     for each in tickets:
         line.add(each)

@@ -2,7 +2,7 @@
 
 from broker.core.answers.rate_limit_headers import Metric
 from broker.core.budget.bucket_mirror import Mirror
-from broker.core.budget.sent_calls import Hearing, Sends
+from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 
 WAY_MS = 1_000
 
@@ -10,7 +10,7 @@ WAY_MS = 1_000
 MINUTE = 60_000  # with a capacity of 60,000 tokens: one token a millisecond
 
 
-def hearing(sends: Sends, number: int, now_ms: int) -> Hearing:
+def hearing(sends: SentCalls, number: int, now_ms: int) -> AdmissionOrder:
     place = sends.place(number)
     return sends.hearing(number, 0 if place is None else sends.sent_ms[place], now_ms, WAY_MS)
 
@@ -20,7 +20,7 @@ class Caller:
 
     def __init__(self, metric: Metric = Metric.TOKENS, capacity: int = MINUTE) -> None:
         self.mirror = Mirror(metric, capacity, MINUTE, 0)
-        self.sends = Sends()
+        self.sends = SentCalls()
         self.open: list[int] = []
 
     def send(self, tokens: int, now_ms: int) -> int:
@@ -34,7 +34,7 @@ class Caller:
         self.mirror.observe(remaining, self.hearing(number, now_ms), self.sends)
         return self.interval(now_ms)
 
-    def hearing(self, number: int, now_ms: int) -> Hearing:
+    def hearing(self, number: int, now_ms: int) -> AdmissionOrder:
         return hearing(self.sends, number, now_ms)
 
     def interval(self, now_ms: int) -> tuple[int, int]:

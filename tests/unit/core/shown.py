@@ -1,8 +1,8 @@
 """The buckets of one limit, calls paid from them, and what headers show of them."""
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading
-from broker.core.budget.bucket_set import Buckets
-from broker.core.budget.sent_calls import Hearing, Sends
+from broker.core.budget.bucket_set import BucketSet
+from broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 
 CAPACITY = 60_000  # of a minute: one token a millisecond
 TOOK_MS = 20
@@ -14,10 +14,10 @@ class Limit:
     """The buckets of one limit and the calls paid from them."""
 
     def __init__(self) -> None:
-        self.sends = Sends()
-        self.buckets = Buckets(self.sends)
+        self.sends = SentCalls()
+        self.buckets = BucketSet(self.sends)
 
-    def send(self, tokens: int, now_ms: int) -> Hearing:
+    def send(self, tokens: int, now_ms: int) -> AdmissionOrder:
         """A call; returns how its answer will be heard."""
         number = self.sends.append(now_ms, tokens)
         self.buckets.pay(tokens, number, now_ms)
@@ -25,7 +25,7 @@ class Limit:
 
     def show(
         self,
-        hearing: Hearing,
+        hearing: AdmissionOrder,
         used: int,
         full_in_ms: int | None,
         capacity: int = CAPACITY,

@@ -4,8 +4,8 @@ from itertools import count
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Reading, Snapshot
 from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.bucket_set import Level
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.bucket_set import LevelBounds
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules
 from broker.core.identity.dedupe import Identity
 from broker.core.pricing.laws import Prices
@@ -104,9 +104,9 @@ def budget(
     inflight_max: int | None = None,
 ) -> Budget:
     """A mirror of a thousand tokens a second, full and believed unless said otherwise."""
-    settings = LimitSettings(limit, tokens, None, inflight_max=inflight_max)
+    settings = LimitBeliefs(limit, tokens, None, inflight_max=inflight_max)
     if checkpoint is None and believed and tokens is not None:
-        level = Level(Metric.TOKENS, tokens, tokens, tokens, MINUTE_MS)
+        level = LevelBounds(Metric.TOKENS, tokens, tokens, tokens, MINUTE_MS)
         checkpoint = Checkpoint(limit, now_ms, (level,), 0, 0, 1_000_000, borne_tokens=tokens)
     made = Budget(settings, now_ms, checkpoint)
     made.believed = made.believed or believed

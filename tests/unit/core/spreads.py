@@ -1,17 +1,17 @@
 """Own buckets that tests of what may be spent at once are made of."""
 
-from broker.core.budget.burst_control import Spread
+from broker.core.budget.burst_control import BurstControl
 
 MINUTE = 60_000
 CAPACITY = 60_000  # of a minute: one token a millisecond
 FIRST = 300  # what is refilled within QUIET_MS: so deep one may always go
 
 
-def spread(capacity: int = CAPACITY, *, burst_ms: int | None = None) -> Spread:
-    return Spread(capacity, MINUTE, 0, burst_ms)
+def spread(capacity: int = CAPACITY, *, burst_ms: int | None = None) -> BurstControl:
+    return BurstControl(capacity, MINUTE, 0, burst_ms)
 
 
-def refused_deep() -> Spread:
+def refused_deep() -> BurstControl:
     """A server that bore 5,000 and refused a call of 1,000 on top of 4,700, 400 ms after the start."""
     known = spread()
     known.pay(5_000, 0)
@@ -21,7 +21,7 @@ def refused_deep() -> Spread:
     return known
 
 
-def refused_shallow(times: int = 1) -> Spread:
+def refused_shallow(times: int = 1) -> BurstControl:
     known = spread()
     for _ in range(times):
         known.unexplained(1_000, 1_000, 0, 0)

@@ -5,25 +5,25 @@ import pytest
 
 from broker.core.commands import (
     Batch,
-    Bury,
+    BreakerClosed,
+    BreakerOpened,
     Call,
     CancelCall,
     Command,
     Contained,
+    DeadLetterOnly,
     Decision,
     Discard,
     Forget,
-    Mended,
     Publish,
     SettledEntry,
-    Tripped,
 )
 from broker.core.identity.dedupe import Fate, Identity
 from broker.core.ticket import CallNumber, Garbage
 
 
 def test_the_shell_has_four_things_to_do_and_three_to_tell() -> None:
-    assert set(get_args(Command)) == {Call, Publish, CancelCall, Forget, Tripped, Mended, Contained}
+    assert set(get_args(Command)) == {Call, Publish, CancelCall, Forget, BreakerOpened, BreakerClosed, Contained}
 
 
 def test_a_record_ends_in_one_of_seven_ways() -> None:
@@ -40,7 +40,7 @@ def test_commands_never_change_once_given() -> None:
 
 
 def test_a_dead_letter_says_of_garbage_what_is_wrong_and_which_offsets_it_stands_for() -> None:
-    assert Bury.of(Garbage(None, "No JSON.", "undecodable", range(2, 5))) == Bury(
+    assert DeadLetterOnly.of(Garbage(None, "No JSON.", "undecodable", range(2, 5))) == DeadLetterOnly(
         "undecodable", "No JSON.", range(2, 5)
     )
 

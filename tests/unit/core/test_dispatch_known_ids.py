@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import OVERDUE_AFTER_MS
-from broker.core.commands import Bury, Complete, Discard, Fail
+from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
 from broker.core.identity.dedupe import Fate
 from broker.core.identity.pending_cancels import Cancel
 from broker.core.ticket import Garbage, TicketNumber
@@ -21,7 +21,7 @@ def test_bytes_without_an_id_are_buried() -> None:
     shell = leading()
     number = shell.take(Garbage(None, "No JSON."))
     shell.commit()
-    assert shell.decisions(number) == [Bury("undecodable", "No JSON.")]
+    assert shell.decisions(number) == [DeadLetterOnly("undecodable", "No JSON.")]
     assert shell.is_empty()
 
 
@@ -31,7 +31,7 @@ def test_bytes_with_an_unknown_id_fail_for_that_id_and_once() -> None:
     first, second = shell.take(garbage), shell.take(garbage)
     shell.settle_all()
     assert shell.decisions(first) == [Fail("invalid_request", "No body.")]
-    assert shell.decisions(second) == [Bury("invalid_request", "No body.")]
+    assert shell.decisions(second) == [DeadLetterOnly("invalid_request", "No body.")]
     assert shell.fates("g", body="bytes") == [Fate.FAILED]
     assert shell.is_empty()
 
@@ -49,7 +49,7 @@ def test_garbage_never_answers_for_an_id_that_is_open_parked_or_answered() -> No
         for name in ("parked", "answered", "open")
     ]
     shell.settle_all()
-    assert [shell.decisions(number) for number in numbers] == [[Bury("invalid_request", "No body.")]] * 3
+    assert [shell.decisions(number) for number in numbers] == [[DeadLetterOnly("invalid_request", "No body.")]] * 3
     assert shell.decisions(answered) == [Complete()]
 
 
@@ -85,7 +85,10 @@ def test_another_body_under_a_known_id_is_buried_whether_the_id_is_open_or_answe
     shell.settle_all()
     another = shell.take(candidate("x", body="else"))
     shell.settle_all()
-    assert [each.__class__ for each in shell.decisions(other) + shell.decisions(another)] == [Bury, Bury]
+    assert [each.__class__ for each in shell.decisions(other) + shell.decisions(another)] == [
+        DeadLetterOnly,
+        DeadLetterOnly,
+    ]
     assert shell.decisions(first) == [Complete()]
 
 

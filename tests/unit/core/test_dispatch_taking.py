@@ -3,7 +3,7 @@
 import pytest
 
 from broker.core.bounds import OUTCOMES_PER_TRANSACTION_MAX
-from broker.core.commands import Bury, Complete
+from broker.core.commands import Complete, DeadLetterOnly
 from broker.core.events import Lost, PartitionFound, Promoted, Suspected, Taken
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.requests.registry import Want
@@ -73,7 +73,7 @@ def test_a_lost_range_is_buried_in_the_transaction_that_first_stores_its_map() -
     shell.core.on(Lost(TicketNumber(99), place(), 40), shell.now_ms)
     first = shell.commit()
     second = shell.commit() if 40 not in {each.offset for each in first.offsets.values()} else first
-    assert [each.decision.__class__ for each in second.settlements if each.number == 99] == [Bury]
+    assert [each.decision.__class__ for each in second.settlements if each.number == 99] == [DeadLetterOnly]
     assert second.offsets[place()].offset == 40
     assert shell.is_empty()
 
@@ -90,7 +90,7 @@ def test_a_lost_range_is_buried_before_all_that_waited_longer() -> None:
     shell.carry_out()
     first = shell.commit()
     assert first.offsets[place()].offset == 40
-    assert [each.decision.__class__ for each in first.settlements if each.number == 9_999] == [Bury]
+    assert [each.decision.__class__ for each in first.settlements if each.number == 9_999] == [DeadLetterOnly]
 
 
 @pytest.mark.parametrize(("removed", "reason"), [(True, "lost_by_retention"), (False, "undecodable")])
@@ -99,7 +99,7 @@ def test_a_lost_range_is_buried_under_what_became_of_it(removed: bool, reason: s
     shell.post(Lost(TicketNumber(99), place(), 40, removed))
     shell.settle_all()
     (bury,) = shell.decisions(TicketNumber(99))
-    assert isinstance(bury, Bury)
+    assert isinstance(bury, DeadLetterOnly)
     assert (bury.reason, bury.lost) == (reason, range(40))
     assert bury.sentence.startswith("Offsets 0 to 39 ")
 
@@ -111,7 +111,7 @@ def test_a_lost_range_whose_transaction_did_not_stand_is_buried_again_as_the_ran
     shell.promote({place(): PartitionProgress(0)})
     shell.settle_all()
     (bury,) = shell.decisions(TicketNumber(99))
-    assert isinstance(bury, Bury)
+    assert isinstance(bury, DeadLetterOnly)
     assert bury.lost == range(40)
 
 
@@ -143,5 +143,5 @@ def test_what_ended_all_who_took_it_is_buried_as_that() -> None:
     shell.post(Lost(TicketNumber(99), place(), 1, removed=False, crashed=True))
     shell.settle_all()
     (decision,) = shell.decisions(TicketNumber(99))
-    assert isinstance(decision, Bury)
+    assert isinstance(decision, DeadLetterOnly)
     assert (decision.reason, decision.lost) == ("crashed", range(1))

@@ -3,7 +3,7 @@
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import CALL_RESERVE_BYTES
-from broker.core.budget.bucket_set import Level
+from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Checkpoint
 from broker.core.commands import Complete, Discard, SettledEntry, StartedEntry
 from broker.core.config import Role
@@ -140,7 +140,7 @@ def test_answers_of_a_former_term_never_speak_for_the_ticket_of_a_new_one() -> N
 
 def test_what_a_follower_reads_is_known_when_it_leads() -> None:
     shell = Shell()
-    level = Level(Metric.TOKENS, 20_000, 20_000, 60_000, MINUTE_MS)
+    level = LevelBounds(Metric.TOKENS, 20_000, 20_000, 60_000, MINUTE_MS)
     checkpoint = Checkpoint("gpt", WALL_MS + shell.now_ms, (level,), 0, 0, 1_000_000)
     shell.read(
         settled("a", Fate.COMPLETED),

@@ -14,7 +14,7 @@ from broker.core.events import Answered, Crashed, Draining, Event, Refused, Rene
 from broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
 from broker.service.core_config import budget_maker, dispatch_rules
 from broker.service.driver import Driver
-from broker.service.payloads import Cargo, Hold
+from broker.service.payloads import Payload, PayloadStore
 from schemas.record import Record
 from tests.unit.service.rig import settings_of
 
@@ -57,7 +57,7 @@ class Watched:
     def posted(self, event: Event) -> None:
         self.seen.append((type(event).__name__, False))
 
-    def watch(self, command: Command, cargo: Cargo | None) -> None:
+    def watch(self, command: Command, cargo: Payload | None) -> None:
         self.seen.append((type(command).__name__, cargo is not None))
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
@@ -66,17 +66,17 @@ class Watched:
 
 class Rig:
     def __init__(
-        self, caller: Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]], core: ScriptedCore | None = None
+        self, caller: Callable[[Call, Payload], Awaitable[tuple[Verdict, int]]], core: ScriptedCore | None = None
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = WallClock(self.loop.time, lambda: datetime(2026, 1, 1, tzinfo=UTC))
-        self.core, self.hold, self.watched = core or ScriptedCore(), Hold(), Watched()
+        self.core, self.hold, self.watched = core or ScriptedCore(), PayloadStore(), Watched()
         self.driver = Driver(self.core, self.hold, self.clock, caller=caller, watcher=self.watched)
 
     def stow(self) -> None:
         source = Source(LanePartition("urgent", 0), 0)
         now = self.clock.utc_now()
-        self.hold.stow(Cargo(source, "topic", Record(None, b""), None, now, now, self.clock.now_ms()))
+        self.hold.stow(Payload(source, "topic", Record(None, b""), None, now, now, self.clock.now_ms()))
 
     def do(self, *commands: Command) -> None:
         """Let the driver carry these out now."""
@@ -91,14 +91,14 @@ class Rig:
         return [event for _, event in self.core.heard if isinstance(event, Answered | Refused | Crashed)]
 
 
-async def ok(_call: Call, _cargo: Cargo) -> tuple[Verdict, int]:
+async def ok(_call: Call, _cargo: Payload) -> tuple[Verdict, int]:
     await asyncio.sleep(2)
     return OK, 123
 
 
 @asynccontextmanager
 async def driving(
-    caller: Callable[[Call, Cargo], Awaitable[tuple[Verdict, int]]] = ok,
+    caller: Callable[[Call, Payload], Awaitable[tuple[Verdict, int]]] = ok,
 ) -> AsyncIterator[Rig]:
     rig = Rig(caller)
     rig.stow()

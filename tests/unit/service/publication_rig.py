@@ -15,7 +15,7 @@ from broker.core.commands import (
 from broker.core.ticket import LanePartition, Source
 from broker.ports import Outgoing
 from broker.service.containment import Containment
-from broker.service.payloads import Cargo, Hold
+from broker.service.payloads import Payload, PayloadStore
 from broker.service.publishing.records import Publication
 from broker.service.publishing.reply_topics import Replies
 from broker.service.publishing.totals import Totals
@@ -35,7 +35,7 @@ LANE = LanePartition("standard", 3)
 class Rig:
     def __init__(self, **groups: Any) -> None:
         self.settings: Settings = settings_of(**groups)
-        self.hold = Hold()
+        self.hold = PayloadStore()
         clock = WallClock(lambda: 100.0, lambda: NOW)
         self.kafka = MemoryKafka(lambda: 0)
         self.meter = Meter()
@@ -57,14 +57,14 @@ class Rig:
 
     def cargo(
         self, value: bytes | None, key: bytes | None = b"key", headers: tuple[tuple[str, bytes], ...] = ()
-    ) -> Cargo:
+    ) -> Payload:
         record = Record(key, value, headers)
         at = NOW - timedelta(seconds=5)
-        cargo = Cargo(Source(LANE, 42), "t.requests.standard", record, decode_request(value, headers), at, at, 95_000)
+        cargo = Payload(Source(LANE, 42), "t.requests.standard", record, decode_request(value, headers), at, at, 95_000)
         self.hold.stow(cargo)
         return cargo
 
-    def request(self, **fields: Any) -> Cargo:
+    def request(self, **fields: Any) -> Payload:
         shape = {"id": "lead-1", "tenant": "acme", "body": {"model": "gpt-4o-mini"}, "metadata": {"lead": 8}} | fields
         cargo = self.cargo(json.dumps(shape).encode())
         cargo.called_at, cargo.called_ms = NOW - timedelta(seconds=3), 97_000

@@ -9,7 +9,7 @@ from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.commands import Batch, Call, CancelCall, Contained, Forget, Publish
 from broker.core.events import Answered, Crashed, Draining, Event, Refused
 from broker.core.ticket import CallNumber, TicketNumber
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from tests.unit.service.driving import CALL, OK, Rig, ScriptedCore, driving, ok
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -136,7 +136,7 @@ async def test_calls_end_with_the_driver() -> None:
     assert len(rig.answers) == 1
 
 
-async def _broken(_call: Call, _cargo: Cargo) -> tuple[Verdict, int]:
+async def _broken(_call: Call, _cargo: Payload) -> tuple[Verdict, int]:
     await asyncio.sleep(1)
     raise ValueError("broken")
 
@@ -154,7 +154,7 @@ async def test_a_call_that_raises_is_told_to_the_core_and_the_driver_goes_on() -
         assert rig.watched.contained_steps == [("call", ValueError, where)] * 2
 
 
-async def _cancelled_by_nobody(_call: Call, _cargo: Cargo) -> tuple[Verdict, int]:
+async def _cancelled_by_nobody(_call: Call, _cargo: Payload) -> tuple[Verdict, int]:
     raise asyncio.CancelledError
 
 

@@ -10,7 +10,7 @@ from broker.core.commands import Call, StartedEntry
 from broker.core.events import Answered, Crashed, Draining
 from broker.core.pricing.law_identification import Usage as Reported
 from broker.core.ticket import CallNumber, LanePartition, Source
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from schemas.codec import decode_request
 from schemas.outcome import Usage
 from schemas.record import Record
@@ -31,7 +31,7 @@ pytestmark = VIRTUAL_TIME
     ids=["both", "the input is left out", "nothing"],
 )
 async def test_what_an_answer_reports_of_its_tokens_is_told(told: Usage | None, reported: Reported | None) -> None:
-    async def answered(_call: Call, cargo: Cargo) -> tuple[Verdict, int]:
+    async def answered(_call: Call, cargo: Payload) -> tuple[Verdict, int]:
         cargo.usage = told
         return OK, 1
 
@@ -43,7 +43,7 @@ async def test_what_an_answer_reports_of_its_tokens_is_told(told: Usage | None, 
 
 
 async def test_a_request_whose_call_broke_is_named_by_its_id() -> None:
-    async def broken(_call: Call, _cargo: Cargo) -> tuple[Verdict, int]:
+    async def broken(_call: Call, _cargo: Payload) -> tuple[Verdict, int]:
         raise ValueError("a defect")
 
     async with driving(broken) as rig:
@@ -51,7 +51,7 @@ async def test_a_request_whose_call_broke_is_named_by_its_id() -> None:
         now = rig.clock.utc_now()
         source = Source(LanePartition("urgent", 3), 4)
         content = decode_request(value, ())
-        number = rig.hold.stow(Cargo(source, "t", Record(None, value), content, now, now, rig.clock.now_ms()))
+        number = rig.hold.stow(Payload(source, "t", Record(None, value), content, now, now, rig.clock.now_ms()))
         rig.trusted()
         rig.do(Call(CallNumber(1), number, 10, 1, repeated=False))
         await asyncio.sleep(1)
@@ -76,7 +76,7 @@ async def test_an_instant_that_the_core_names_no_more_wakes_nothing() -> None:
 async def test_a_call_that_does_not_hear_of_its_end_is_told_again() -> None:
     """A library may lose a cancellation (`broker.tasks`)."""
 
-    async def deaf(_call: Call, _cargo: Cargo) -> tuple[Verdict, int]:
+    async def deaf(_call: Call, _cargo: Payload) -> tuple[Verdict, int]:
         try:
             await asyncio.sleep(1_000)
         except asyncio.CancelledError:

@@ -7,9 +7,9 @@ from broker.core.answers.verdict import Verdict
 from broker.core.commands import Call, CancelCall, StartedEntry
 from broker.core.events import Answered, Committed, Refused
 from broker.core.identity.dedupe import Identity
-from broker.core.requests.ledger_notes import Notes
+from broker.core.requests.ledger_notes import LedgerNotes
 from broker.core.ticket import CallNumber, TicketNumber
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from tests.unit.core.specimens import candidate, ticket
 from tests.unit.service.driving import OK, Rig, driving, ok
 from tests.virtual_time import VIRTUAL_TIME
@@ -24,7 +24,7 @@ def awaiting_its_line(rig: Rig) -> Call:
 
 def commit(rig: Rig) -> None:
     now_ms = rig.clock.now_ms()
-    batch = rig.core.batches.begin(1, rig.core.limits, Notes(), now_ms)
+    batch = rig.core.batches.begin(1, rig.core.limits, LedgerNotes(), now_ms)
     rig.core.batches.end(batch.serial, 0)
     rig.driver.post(Committed(batch.serial, now_ms))
 
@@ -67,7 +67,7 @@ async def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_ordering_
             rig.do(replace(awaiting_its_line(rig), call=call))
             await asyncio.sleep(1)
             if number == 1:
-                batch = core.batches.begin(1, core.limits, Notes(), now_ms)
+                batch = core.batches.begin(1, core.limits, LedgerNotes(), now_ms)
         core.batches.end(batch.serial, 0)
         rig.driver.post(Committed(batch.serial, now_ms))
         await asyncio.sleep(0.1)
@@ -82,7 +82,7 @@ async def test_a_call_that_waits_for_its_line_does_not_pass_one_of_its_ordering_
 async def test_a_call_cancelled_while_it_waits_for_its_line_never_begins() -> None:
     seen = []
 
-    async def caller(call: Call, cargo: Cargo) -> tuple[Verdict, int]:
+    async def caller(call: Call, cargo: Payload) -> tuple[Verdict, int]:
         seen.append(call)
         return await ok(call, cargo)
 

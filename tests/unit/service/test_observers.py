@@ -13,7 +13,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from broker.core.answers.verdict import Answer, judge
-from broker.core.commands import Batch, Call, Complete, Mended, Publish, Settlement, Tripped
+from broker.core.commands import Batch, BreakerClosed, BreakerOpened, Call, Complete, Publish, Settlement
 from broker.core.events import Committed
 from broker.core.ticket import CallNumber
 from broker.ports import ReplyTopic
@@ -66,8 +66,8 @@ async def test_no_figure_of_an_answer_makes_telemetry_raise(absurd: Any) -> None
     telemetry.answered(cargo, judge(Answer(200, {}, None, None, None, "")), absurd)
     telemetry.answered(cargo, verdict, absurd)
     telemetry.watch(Call(CallNumber(1), number, absurd, 1, repeated=True), cargo)
-    telemetry.watch(Tripped(absurd, absurd, number, verdict, absurd), cargo)
-    telemetry.watch(Mended(absurd, absurd), None)
+    telemetry.watch(BreakerOpened(absurd, absurd, number, verdict, absurd), cargo)
+    telemetry.watch(BreakerClosed(absurd, absurd), None)
     telemetry.watch(absurd, absurd)
     telemetry.watch(
         Publish(Batch(1, (Settlement(number, Complete()), Settlement(absurd, absurd)), {}, (), (), ())), None

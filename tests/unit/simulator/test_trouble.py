@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from broker.core.answers.verdict import Answer, Meaning, judge
-from broker.core.budget.budget import Budget, LimitSettings
+from broker.core.budget.budget import Budget, LimitBeliefs
 from broker.simulator.behaviours.catalogue import behaviour
 from broker.simulator.reply import Reply
 from broker.simulator.streams import Manner
@@ -112,7 +112,7 @@ def test_whoever_believes_a_long_429_rests_as_long_and_then_goes_on() -> None:
     error = error_of(reply)
     verdict = judge(Answer(429, reply.headers, error["code"], error["type"], None, error["message"]))
     assert (verdict.meaning, verdict.wait_ms) == (Meaning.RATE_LIMITED, 90_000)
-    budget = Budget(LimitSettings("gpt-4o-mini", tokens=10**9, requests=10**6), 0, None)
+    budget = Budget(LimitBeliefs("gpt-4o-mini", tokens=10**9, requests=10**6), 0, None)
     budget.reserve(1, 10, 0)
     budget.answered(1, 500, verdict)
     assert budget.payable_at(10, 500, keep_ppm=50_000) == 90_500

@@ -8,12 +8,12 @@ from broker.core.answers.classification import Meaning
 from broker.core.commands import Call
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Crashed, Refused
-from broker.core.requests.interrupted_calls import Casualties
-from broker.core.requests.predecessor import Inheritance
-from broker.core.requests.recall import Care
+from broker.core.requests.interrupted_calls import InterruptedCalls
+from broker.core.requests.predecessor import PredecessorState
+from broker.core.requests.recall import RecallPolicy
 from broker.service.containment import Containment
 from broker.service.driver import Driver, _usage
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 
@@ -21,26 +21,26 @@ from tests.simulation.service.mutants.planting import planted
 @planted(4)
 def repeated_calls_are_not_counted() -> Patch:
     """A call that a dead leader had made already counts as the first."""
-    return patch.object(Inheritance, "repeats", lambda _self, _identity: False)
+    return patch.object(PredecessorState, "repeats", lambda _self, _identity: False)
 
 
 @planted(4, "a call ends its dispatcher")
 def deaths_by_a_call_are_not_counted() -> Patch:
     """A call that ends its process is made again by every successor."""
-    return patch.object(Casualties, "is_to_blame", lambda _self, _identity: False)
+    return patch.object(InterruptedCalls, "is_to_blame", lambda _self, _identity: False)
 
 
 @planted(4, "a call ends its dispatcher")
 def a_call_begins_before_the_ledger_says_so() -> Patch:
     """A call that ends its process at once is known to no successor."""
-    return patch.object(Care, "is_cautious", lambda _self, _now_ms: False)
+    return patch.object(RecallPolicy, "is_cautious", lambda _self, _now_ms: False)
 
 
 @planted(10)
 def a_defect_in_a_call_ends_the_process() -> Patch:
     """An exception in one call is not contained."""
 
-    async def call(self: Driver, command: Call, cargo: Cargo) -> Answered | Refused | Crashed:
+    async def call(self: Driver, command: Call, cargo: Payload) -> Answered | Refused | Crashed:
         if not self.core.trust.holds(self.clock.now_ms()):
             return Refused(command.call)
         verdict, weight = await self._caller(command, cargo)

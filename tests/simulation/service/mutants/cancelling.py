@@ -6,10 +6,10 @@ from unittest.mock import patch
 
 from broker.core.commands import Batch, Discard
 from broker.core.identity import dedupe as identities
-from broker.core.identity.dedupe import Judgement
+from broker.core.identity.dedupe import DedupeDecision
 from broker.core.identity.outcome_index import Fate, Identity, Known
-from broker.core.identity.pending_cancels import Cancel, WaitingCancels
-from broker.core.requests.triage import Reception
+from broker.core.identity.pending_cancels import Cancel, PendingCancels
+from broker.core.requests.triage import Triage
 from broker.core.ticket import State, Ticket
 from broker.service.publishing import ledger_lines as ledger_codec
 from tests.simulation.service.mutants.committing import Patch
@@ -18,20 +18,20 @@ from tests.simulation.service.mutants.planting import planted
 _judge_settled = identities._judge_settled
 
 
-def _done(self: Reception, ticket: Ticket, now_ms: int) -> None:
+def _done(self: Triage, ticket: Ticket, now_ms: int) -> None:
     self._settling.settle(ticket, Discard(), now_ms)
 
 
 @planted(8)
 def cancel_is_forgotten() -> Patch:
     """A cancel that comes before its request is done, and not remembered."""
-    return patch.object(Reception, "is_cancelled", lambda _self, _ticket: False)
+    return patch.object(Triage, "is_cancelled", lambda _self, _ticket: False)
 
 
 @planted(8)
 def a_cancel_ahead_of_its_request_is_done() -> Patch:
     """A cancel of an unknown id is done, and waits for nothing."""
-    return patch.object(Reception, "_remember", lambda self, ticket, _cancel, now_ms: _done(self, ticket, now_ms))
+    return patch.object(Triage, "_remember", lambda self, ticket, _cancel, now_ms: _done(self, ticket, now_ms))
 
 
 @planted(8)
@@ -48,45 +48,45 @@ def waiting_cancels_are_not_written() -> Patch:
 @planted(8)
 def waiting_cancels_are_not_read() -> Patch:
     """A successor does not learn which cancels wait."""
-    return patch.object(WaitingCancels, "record", lambda _self, _cancel, _told_ms: None)
+    return patch.object(PendingCancels, "record", lambda _self, _cancel, _told_ms: None)
 
 
 @planted(8)
 def a_cancel_leaves_a_call_alone() -> Patch:
     """A cancel whose request is called is done, and the request answered as if it had not come."""
-    whole = Reception._heed
+    whole = Triage._heed
 
-    def heed(self: Reception, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+    def heed(self: Triage, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
         first = self._register.answering(cancel.id_hash)
         if first is not None and first.state is State.CALLING:
             _done(self, ticket, now_ms)
         else:
             whole(self, ticket, cancel, now_ms)
 
-    return patch.object(Reception, "_heed", heed)
+    return patch.object(Triage, "_heed", heed)
 
 
 @planted(8)
 def a_cancel_leaves_what_is_parked_alone() -> Patch:
     """A cancel whose request is parked is done, and its copy called when it comes back."""
-    whole = Reception._heed_settled
+    whole = Triage._heed_settled
 
-    def heed(self: Reception, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
+    def heed(self: Triage, ticket: Ticket, cancel: Cancel, now_ms: int) -> None:
         if self._identities.parked(cancel.id_hash) is not None:
             _done(self, ticket, now_ms)
         else:
             whole(self, ticket, cancel, now_ms)
 
-    return patch.object(Reception, "_heed_settled", heed)
+    return patch.object(Triage, "_heed_settled", heed)
 
 
 @planted(1)
 def the_copy_of_what_was_withdrawn_is_taken() -> Patch:
     """A request that was cancelled while parked is answered once more when its copy comes back."""
 
-    def judge(identity: Identity, attempt: int, known: Known | None) -> Judgement:
+    def judge(identity: Identity, attempt: int, known: Known | None) -> DedupeDecision:
         if known is not None and known.fate is Fate.WITHDRAWN and attempt > known.attempt:
-            return Judgement.TAKE
+            return DedupeDecision.TAKE
         return _judge_settled(identity, attempt, known)
 
     return patch.object(identities, "_judge_settled", judge)

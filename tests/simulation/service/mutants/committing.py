@@ -14,7 +14,7 @@ from broker.core.requests.succession import Succession
 from broker.core.ticket import State, Ticket
 from broker.errors import ProducerDead
 from broker.ports import Outgoing, StoredOffset, TopicPartition, TransactionLog
-from broker.service.leadership.promotion import Promotion, Standing
+from broker.service.leadership.promotion import Promotion, RestoredState
 from broker.testing.kafka import MemoryKafka
 from tests.simulation.service.mutants.planting import MEMORY, planted
 from tests.simulation.service.wires import Transactions
@@ -124,7 +124,7 @@ def offsets_before_the_fence() -> Patch:
 
     async def run(
         self: Promotion, producer: TransactionLog, still_mine: Callable[[], Awaitable[bool]], own_term: int
-    ) -> Standing:
+    ) -> RestoredState:
         store = self._offsets
         places = [
             TopicPartition(intake.topic, number)

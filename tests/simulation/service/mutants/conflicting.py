@@ -4,9 +4,9 @@ from typing import Any
 from unittest.mock import patch
 
 from broker.core.identity.dedupe import Identity
-from broker.core.requests.triage import CONFLICT, Reception
+from broker.core.requests.triage import CONFLICT, Triage
 from broker.core.ticket import Candidate, Ticket
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from broker.service.publishing import outcomes
 from schemas.chunk import Chunk
 from schemas.dead_letter import Origin
@@ -42,13 +42,13 @@ def all_conflicts_of_an_id_have_one_identity() -> Patch:
 def a_conflict_takes_an_id_that_a_producer_has_chosen() -> Patch:
     """The id that a conflict is given has a request of its own, and is answered a second time."""
 
-    def contest(self: Reception, ticket: Ticket, candidate: Candidate, now_ms: int) -> None:
+    def contest(self: Triage, ticket: Ticket, candidate: Candidate, now_ms: int) -> None:
         own = Identity(self._apart(ticket.number, 1), 0, candidate.identity.fingerprint)
         ticket.contested = candidate
         ticket.becomes(candidate.apart(own))
         self._settling.settle(ticket, CONFLICT, now_ms)
 
-    return patch.object(Reception, "_contest", contest)
+    return patch.object(Triage, "_contest", contest)
 
 
 @planted(11)
@@ -56,7 +56,7 @@ def an_answer_does_not_prove_whose_it_is() -> Patch:
     """Completed carries neither tenant nor digest."""
     whole = outcomes.completed
 
-    def completed(cargo: Cargo, term: int) -> Any:
+    def completed(cargo: Payload, term: int) -> Any:
         return whole(cargo, term).model_copy(update={"tenant": None, "request_digest": None})
 
     return patch("broker.service.publishing.records.completed", completed)
@@ -96,7 +96,7 @@ def a_conflict_does_not_say_with_which_id_it_was_sent() -> Patch:
     """Its outcome stands in the results under an id that its sender has never heard of."""
     whole = outcomes.failed
 
-    def failed(cargo: Cargo, fail: Any, term: int) -> Any:
+    def failed(cargo: Payload, fail: Any, term: int) -> Any:
         return whole(cargo, fail, term).model_copy(update={"submitted_id": None})
 
     return patch("broker.service.publishing.records.failed", failed)

@@ -7,9 +7,9 @@ from broker.core.answers import verdict
 from broker.core.answers.classification import Meaning
 from broker.core.commands import Call, Discard
 from broker.core.dispatch import Dispatch
-from broker.core.requests.failing_decisions import Doubts, Group
-from broker.core.requests.predecessor import Inheritance
-from broker.core.requests.triage import Reception
+from broker.core.requests.failing_decisions import FailingDecisions, Group
+from broker.core.requests.predecessor import PredecessorState
+from broker.core.requests.triage import Triage
 from broker.core.ticket import Garbage, Ticket
 from broker.service.calls import caller
 from broker.service.calls.answer_body import AnswerBody, published
@@ -34,15 +34,15 @@ def a_header_that_is_no_number_is_a_defect() -> Patch:
 @planted(2, DEADLY)
 def what_ended_its_decoder_without_an_id_is_passed_over() -> Patch:
     """A deadly record that names no id is done, without a dead letter."""
-    whole = Reception._sort_out
+    whole = Triage._sort_out
 
-    def sort_out(self: Reception, ticket: Ticket, garbage: Garbage, now_ms: int) -> None:
+    def sort_out(self: Triage, ticket: Ticket, garbage: Garbage, now_ms: int) -> None:
         if garbage.identity is None and garbage.reason == "crashed":
             self._settling.settle(ticket, Discard(), now_ms)
         else:
             whole(self, ticket, garbage, now_ms)
 
-    return patch.object(Reception, "_sort_out", sort_out)
+    return patch.object(Triage, "_sort_out", sort_out)
 
 
 @planted(NO_ANSWER)
@@ -64,23 +64,23 @@ def an_attempt_that_failed_ends_its_request() -> Patch:
 @planted(REFUSED)
 def what_kafka_refuses_is_sent_for_ever() -> Patch:
     """A decision that is refused alone is written in the same form again."""
-    return patch.object(Doubts, "_shrink", lambda _self, _group, _now_ms, **_refused: None)
+    return patch.object(FailingDecisions, "_shrink", lambda _self, _group, _now_ms, **_refused: None)
 
 
 @planted(REFUSED)
 def what_failed_together_is_blamed_together() -> Patch:
     """Of decisions that were refused in one transaction none is told from the others."""
 
-    def halve(self: Doubts, group: Group) -> None:
+    def halve(self: FailingDecisions, group: Group) -> None:
         self._shrink(group, 0, refused=True)
 
-    return patch.object(Doubts, "_halve", halve)
+    return patch.object(FailingDecisions, "_halve", halve)
 
 
 @planted(4)
 def every_call_counts_as_repeated() -> Patch:
     """A first call is counted as one that a dead leader had made."""
-    return patch.object(Inheritance, "repeats", lambda _self, _identity: True)
+    return patch.object(PredecessorState, "repeats", lambda _self, _identity: True)
 
 
 @planted("Kafka stands still for 13 s")

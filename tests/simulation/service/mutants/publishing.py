@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from unittest.mock import patch
 
-from broker.core.commands import Bury, Complete, Decision, Fail, Park, Settlement
+from broker.core.commands import Complete, DeadLetterOnly, Decision, Fail, Park, Settlement
 from broker.core.requests import transactions as batches
 from broker.core.ticket import Ticket
 from broker.ports import Outgoing
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from broker.service.publishing import outcomes
 from broker.service.publishing.records import Publication
 from schemas import topics
@@ -33,7 +33,7 @@ def _without(kind: type[Decision], suffix: str) -> Patch:
 @planted(2)
 def a_record_without_id_has_no_dead_letter() -> Patch:
     """What cannot be attributed to an id is dropped in silence."""
-    return _without(Bury, topics.dead_letters_topic(""))
+    return _without(DeadLetterOnly, topics.dead_letters_topic(""))
 
 
 @planted(10)
@@ -60,7 +60,7 @@ def answers_are_swapped() -> Patch:
     whole = outcomes.completed
     last: dict[str, Any] = {}
 
-    def completed(cargo: Cargo, term: int) -> Any:
+    def completed(cargo: Payload, term: int) -> Any:
         outcome = whole(cargo, term)
         before = last.get("response", outcome.response)
         last["response"] = outcome.response
@@ -96,7 +96,7 @@ def an_outcome_says_another_run() -> Patch:
     """The outcome of a replay says that it is the first run's."""
     whole = outcomes.completed
 
-    def completed(cargo: Cargo, term: int) -> Any:
+    def completed(cargo: Payload, term: int) -> Any:
         return whole(cargo, term).model_copy(update={"run": 0})
 
     return patch("broker.service.publishing.records.completed", completed)

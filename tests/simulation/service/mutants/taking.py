@@ -9,7 +9,7 @@ from broker.core.commands import Forget
 from broker.core.dispatch import Dispatch
 from broker.core.events import Lost
 from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.progress.poison_records import Caution, Deaths
+from broker.core.progress.poison_records import CautiousRead, CrashHistory
 from broker.core.ticket import LanePartition, Source
 from broker.service.intake.entry import Entry, Read
 from broker.service.intake.lane_intake import LaneIntake
@@ -81,35 +81,35 @@ def what_was_read_is_not_put_back() -> Patch:
 @planted(2, DEADLY)
 def no_record_is_suspected() -> Patch:
     """What ended former leaders is read again as if nothing had been."""
-    return patch.object(Deaths, "caution", lambda _self, _partition, _until: None)
+    return patch.object(CrashHistory, "caution", lambda _self, _partition, _until: None)
 
 
 @planted(2, DEADLY)
 def a_suspect_is_decoded_again() -> Patch:
     """A record that was named in two deaths is read once more, in every term."""
-    return patch.multiple(Caution, may_decode=lambda _self, _offset: True, may_take=lambda _self, _offset: True)
+    return patch.multiple(CautiousRead, may_decode=lambda _self, _offset: True, may_take=lambda _self, _offset: True)
 
 
 @planted(2, DEADLY)
 def a_death_is_not_counted_where_one_record_was_named() -> Patch:
     """A record that was named alone when a term died is read again as one of a crowd."""
 
-    def died(self: Deaths, at_ms: int) -> None:
+    def died(self: CrashHistory, at_ms: int) -> None:
         self._row, self._died_ms = self._row + 1, at_ms
         self._crowd.update(self._named)
 
-    return patch.object(Deaths, "_died", died)
+    return patch.object(CrashHistory, "_died", died)
 
 
 @planted(2, DEADLY)
 def caution_ends_at_the_base() -> Patch:
     """Only the first open record is read with caution, although a dead term may have read further."""
-    whole = Deaths.caution
+    whole = CrashHistory.caution
 
-    def caution(self: Deaths, partition: str, _until: int) -> Caution | None:
+    def caution(self: CrashHistory, partition: str, _until: int) -> CautiousRead | None:
         return whole(self, partition, 0)
 
-    return patch.object(Deaths, "caution", caution)
+    return patch.object(CrashHistory, "caution", caution)
 
 
 @planted(10)

@@ -5,9 +5,9 @@ from unittest.mock import patch
 from broker.core.dispatch import Dispatch
 from broker.core.events import Event
 from broker.core.identity import dedupe as identities
-from broker.core.identity.dedupe import Identities, Judgement
+from broker.core.identity.dedupe import DedupeDecision, DedupeTable
 from broker.core.identity.outcome_index import Fate, Identity, Known
-from broker.core.requests.triage import Reception
+from broker.core.requests.triage import Triage
 from broker.service.driver import Driver
 from broker.service.intake import pricer as pricing
 from tests.simulation.service.mutants.committing import Patch
@@ -19,7 +19,7 @@ _judge_settled = identities._judge_settled
 @planted(2)
 def join_without_settling() -> Patch:
     """Duplicates that wait for the first of their id are never judged again."""
-    return patch.object(Reception, "judge_again", lambda _self, _waited, _now_ms: None)
+    return patch.object(Triage, "judge_again", lambda _self, _waited, _now_ms: None)
 
 
 @planted(2)
@@ -32,9 +32,9 @@ def a_replay_is_a_duplicate() -> Patch:
 def every_duplicate_is_taken_anew() -> Patch:
     """A record whose id has an outcome is taken for a new request."""
 
-    def judge(identity: Identity, attempt: int, known: Known | None) -> Judgement:
+    def judge(identity: Identity, attempt: int, known: Known | None) -> DedupeDecision:
         found = _judge_settled(identity, attempt, known)
-        return Judgement.TAKE if found is Judgement.DONE else found
+        return DedupeDecision.TAKE if found is DedupeDecision.DONE else found
 
     return patch.object(identities, "_judge_settled", judge)
 
@@ -43,21 +43,21 @@ def every_duplicate_is_taken_anew() -> Patch:
 def a_duplicate_beside_an_open_one_is_called_too() -> Patch:
     """Of two records of one id that are in memory both are called."""
 
-    def judge(self: Identities, identity: Identity, attempt: int) -> Judgement:
-        return Judgement.TAKE if identity.id_hash in self._open else whole(self, identity, attempt)
+    def judge(self: DedupeTable, identity: Identity, attempt: int) -> DedupeDecision:
+        return DedupeDecision.TAKE if identity.id_hash in self._open else whole(self, identity, attempt)
 
-    whole = Identities.judge
-    return patch.object(Identities, "judge", judge)
+    whole = DedupeTable.judge
+    return patch.object(DedupeTable, "judge", judge)
 
 
 @planted(3)
 def a_duplicate_of_a_parked_one_is_called() -> Patch:
     """A second record of an id that is parked is called before the copy of the first comes back."""
 
-    def judge(identity: Identity, attempt: int, known: Known | None) -> Judgement:
+    def judge(identity: Identity, attempt: int, known: Known | None) -> DedupeDecision:
         found = _judge_settled(identity, attempt, known)
         parked = known is not None and known.fate is Fate.PARKED
-        return Judgement.TAKE if parked and found is Judgement.DONE else found
+        return DedupeDecision.TAKE if parked and found is DedupeDecision.DONE else found
 
     return patch.object(identities, "_judge_settled", judge)
 
@@ -66,9 +66,9 @@ def a_duplicate_of_a_parked_one_is_called() -> Patch:
 def the_copy_of_a_parked_one_is_a_duplicate() -> Patch:
     """What the retrier puts back is taken for done."""
 
-    def judge(identity: Identity, attempt: int, known: Known | None) -> Judgement:
+    def judge(identity: Identity, attempt: int, known: Known | None) -> DedupeDecision:
         found = _judge_settled(identity, attempt, known)
-        return Judgement.DONE if known is not None and known.fate is Fate.PARKED else found
+        return DedupeDecision.DONE if known is not None and known.fate is Fate.PARKED else found
 
     return patch.object(identities, "_judge_settled", judge)
 

@@ -5,13 +5,13 @@ from unittest.mock import patch
 
 from broker.core.budget.budget import Budget
 from broker.core.config import DispatchRules
-from broker.core.lanes.ordering_keys import Order
-from broker.core.requests.due import Deadlines
-from broker.core.requests.in_flight import Flights
-from broker.core.requests.timers import Alarms
+from broker.core.lanes.ordering_keys import OrderingKeys
+from broker.core.requests.due import DueTickets
+from broker.core.requests.in_flight import CallsInFlight
+from broker.core.requests.timers import Timers
 from broker.core.ticket import State, Ticket
 from broker.service.intake.pricer import Pricer
-from broker.service.payloads import Hold
+from broker.service.payloads import PayloadStore
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import MEMORY, ORDER, REFUSALS, planted
 
@@ -21,13 +21,13 @@ UNANSWERED = "OpenAI does not answer"
 @planted(ORDER)
 def keys_are_not_kept() -> Patch:
     """Each request of an ordering key may start at once."""
-    return patch.object(Order, "join", lambda _self, _ticket: True)
+    return patch.object(OrderingKeys, "join", lambda _self, _ticket: True)
 
 
 @planted(ORDER)
 def a_serial_lane_is_like_any_other() -> Patch:
     """In a serial lane the next of a key starts with the first call of the one in front."""
-    return patch.object(Order, "started", lambda self, ticket: self.left(ticket))
+    return patch.object(OrderingKeys, "started", lambda self, ticket: self.left(ticket))
 
 
 @planted(ORDER)
@@ -39,19 +39,19 @@ def a_serial_lane_parks() -> Patch:
 @planted(UNANSWERED)
 def deadlines_pass_unheard() -> Patch:
     """A deadline that passes ends no call and no waiting."""
-    return patch.object(Deadlines, "_expire", lambda _self, _ticket, _now_ms: None)
+    return patch.object(DueTickets, "_expire", lambda _self, _ticket, _now_ms: None)
 
 
 @planted(UNANSWERED)
 def a_call_is_not_cut_off() -> Patch:
     """A deadline ends what waits, and leaves a call in flight alone."""
-    whole = Deadlines._expire
+    whole = DueTickets._expire
 
-    def expire(self: Deadlines, ticket: Ticket, now_ms: int) -> None:
+    def expire(self: DueTickets, ticket: Ticket, now_ms: int) -> None:
         if ticket.state is not State.CALLING:
             whole(self, ticket, now_ms)
 
-    return patch.object(Deadlines, "_expire", expire)
+    return patch.object(DueTickets, "_expire", expire)
 
 
 @planted("a process begins while the clock")
@@ -70,25 +70,25 @@ def deadlines_come_too_early() -> Patch:
 @planted(2)
 def what_sleeps_is_not_woken() -> Patch:
     """A request that waits for its next attempt is forgotten."""
-    return patch.object(Alarms, "sleep", lambda _self, _ticket, _until_ms: None)
+    return patch.object(Timers, "sleep", lambda _self, _ticket, _until_ms: None)
 
 
 @planted(MEMORY)
 def the_room_of_a_call_is_not_given_back() -> Patch:
     """The bytes that a call holds stay held."""
-    whole = Flights.hold
+    whole = CallsInFlight.hold
 
-    def hold(self: Flights, ticket: Ticket, weight: int) -> None:
+    def hold(self: CallsInFlight, ticket: Ticket, weight: int) -> None:
         if weight:
             whole(self, ticket, weight)
 
-    return patch.object(Flights, "hold", hold)
+    return patch.object(CallsInFlight, "hold", hold)
 
 
 @planted(MEMORY)
 def cargo_is_not_forgotten() -> Patch:
     """A record stays in memory once it is settled."""
-    return patch.object(Hold, "drop", lambda self, number: self.get(number))
+    return patch.object(PayloadStore, "drop", lambda self, number: self.get(number))
 
 
 @planted(REFUSALS)

@@ -4,7 +4,7 @@ from broker.core.answers.classification import (
     BY_CODE,
     FAULTS,
     TEXT_CHARS_MAX,
-    Evidence,
+    Basis,
     Fault,
     Meaning,
     is_page,
@@ -20,7 +20,7 @@ LIMITED = (
 
 def told(
     status: int | None = None, code: str | None = None, kind: str | None = None, text: str = ""
-) -> tuple[Meaning, Evidence]:
+) -> tuple[Meaning, Basis]:
     return meaning_of(status, code, kind, text)
 
 
@@ -33,8 +33,8 @@ def test_every_meaning_has_somebody_whose_fault_it_is() -> None:
 @pytest.mark.parametrize("status", [None, 200, 400, 401, 429, 500, 503])
 def test_a_known_code_decides_whatever_the_status(status: int | None) -> None:
     for code, meaning in BY_CODE.items():
-        assert told(status, code) == (meaning, Evidence.CODE)
-        assert told(status, code.upper(), "tokens", LIMITED) == (meaning, Evidence.CODE)
+        assert told(status, code) == (meaning, Basis.CODE)
+        assert told(status, code.upper(), "tokens", LIMITED) == (meaning, Basis.CODE)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_known_code_decides_whatever_the_status(status: int | None) -> None:
     ],
 )
 def test_a_known_type_decides_where_the_code_does_not(kind: str, meaning: Meaning) -> None:
-    assert told(400, None, kind) == told(429, "429", kind) == told(200, "new", kind) == (meaning, Evidence.CODE)
+    assert told(400, None, kind) == told(429, "429", kind) == told(200, "new", kind) == (meaning, Basis.CODE)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_status_in_the_place_of_a_code_is_one_where_there_is_no_other(code: st
 
 @pytest.mark.parametrize("kind", ["tokens", "requests", "input-images", "rate_limit_error", "RateLimitError"])
 def test_words_of_limits_are_a_rate_limit_in_a_stream_and_at_any_status(kind: str) -> None:
-    assert told(200, None, kind) == told(403, kind) == (Meaning.RATE_LIMITED, Evidence.CODE)
+    assert told(200, None, kind) == told(403, kind) == (Meaning.RATE_LIMITED, Basis.CODE)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_words_of_limits_are_a_rate_limit_in_a_stream_and_at_any_status(kind: st
     ],
 )
 def test_in_a_stream_a_broad_type_decides_where_nothing_else_does(kind: str, meaning: Meaning) -> None:
-    assert told(200, None, kind, "boom") == (meaning, Evidence.CODE)
+    assert told(200, None, kind, "boom") == (meaning, Basis.CODE)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_in_a_stream_a_broad_type_decides_where_nothing_else_does(kind: str, mea
     ],
 )
 def test_the_text_of_a_429_tells_what_its_code_does_not(text: str, meaning: Meaning) -> None:
-    assert told(429, "429", None, text) == (meaning, Evidence.TEXT)
-    assert told(None, None, None, text) == (meaning, Evidence.TEXT)
+    assert told(429, "429", None, text) == (meaning, Basis.TEXT)
+    assert told(None, None, None, text) == (meaning, Basis.TEXT)
 
 
 def test_a_recorded_text_alone_means_what_it_meant_with_its_status_and_code() -> None:
@@ -132,12 +132,12 @@ def test_a_recorded_text_alone_means_what_it_meant_with_its_status_and_code() ->
     ],
 )
 def test_a_status_decides_where_nothing_was_said(status: int, meaning: Meaning) -> None:
-    assert told(status) == told(status, str(status)) == (meaning, Evidence.STATUS)
+    assert told(status) == told(status, str(status)) == (meaning, Basis.STATUS)
 
 
 @pytest.mark.parametrize("status", [400, 404, 405])
 def test_a_page_where_an_api_would_speak_json_is_the_fault_of_something_on_the_way(status: int) -> None:
-    assert told(status, text=PAGE) == (Meaning.UPSTREAM_ERROR, Evidence.STATUS)
+    assert told(status, text=PAGE) == (Meaning.UPSTREAM_ERROR, Basis.STATUS)
     assert told(status, text="Not found")[0] is Meaning.REJECTED
 
 
@@ -154,14 +154,14 @@ def test_a_page_where_an_api_would_speak_json_is_the_fault_of_something_on_the_w
     ],
 )
 def test_a_page_with_a_telling_status_means_what_the_status_says(status: int | None, meaning: Meaning) -> None:
-    assert told(status, text=PAGE) == (meaning, Evidence.STATUS)
+    assert told(status, text=PAGE) == (meaning, Basis.STATUS)
 
 
 def test_a_gateways_500_that_wraps_a_429_is_that_429() -> None:
-    assert told(500, text=f"upstream said: {LIMITED}") == (Meaning.RATE_LIMITED, Evidence.TEXT)
+    assert told(500, text=f"upstream said: {LIMITED}") == (Meaning.RATE_LIMITED, Basis.TEXT)
     larger = LIMITED.replace("Rate limit reached", "Request too large")
-    assert told(502, text=larger) == (Meaning.TOO_LARGE, Evidence.TEXT)
-    assert told(500, text="somebody wrote: rate limit reached") == (Meaning.UPSTREAM_ERROR, Evidence.STATUS)
+    assert told(502, text=larger) == (Meaning.TOO_LARGE, Basis.TEXT)
+    assert told(500, text="somebody wrote: rate limit reached") == (Meaning.UPSTREAM_ERROR, Basis.STATUS)
 
 
 def test_a_400_that_quotes_a_429_stays_a_refusal_but_a_spent_budget_is_no_ones_request() -> None:
@@ -182,17 +182,17 @@ def test_a_400_that_quotes_a_429_stays_a_refusal_but_a_spent_budget_is_no_ones_r
     ],
 )
 def test_what_nobody_understands_gets_a_safe_meaning_and_is_known_to_be_a_guess(
-    given: tuple[Meaning, Evidence], meaning: Meaning
+    given: tuple[Meaning, Basis], meaning: Meaning
 ) -> None:
-    assert given == (meaning, Evidence.GUESS)
+    assert given == (meaning, Basis.GUESS)
 
 
 def test_a_429_of_a_failing_server_is_its_failure() -> None:
-    assert told(429, None, "server_error", "boom") == (Meaning.UPSTREAM_ERROR, Evidence.CODE)
+    assert told(429, None, "server_error", "boom") == (Meaning.UPSTREAM_ERROR, Basis.CODE)
 
 
 def test_only_the_beginning_of_a_long_text_is_read() -> None:
-    assert told(429, text=" " * TEXT_CHARS_MAX + "request too large") == (Meaning.RATE_LIMITED, Evidence.GUESS)
+    assert told(429, text=" " * TEXT_CHARS_MAX + "request too large") == (Meaning.RATE_LIMITED, Basis.GUESS)
 
 
 @pytest.mark.parametrize("text", ["<!DOCTYPE html>", "  <HTML lang=en>", '<?xml version="1.0"?>'])

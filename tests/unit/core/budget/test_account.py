@@ -1,5 +1,5 @@
 from broker.core.answers.verdict import Meaning
-from broker.core.budget.account import Account
+from broker.core.budget.account import AccountBreaker
 from broker.core.budget.breaker import ACCOUNT_REST_MS, Breaker
 from tests.unit.core.specimens import verdict
 
@@ -10,7 +10,7 @@ class Two:
     """An account and two of its limits."""
 
     def __init__(self) -> None:
-        self.account = Account()
+        self.account = AccountBreaker()
         self.own = {"chat": Breaker(), "embeddings": Breaker()}
 
     def hear(self, limit: str, meaning: Meaning, *, probe: bool = False, wait_ms: int | None = None) -> None:

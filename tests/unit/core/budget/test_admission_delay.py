@@ -5,24 +5,24 @@ from broker.core.budget.admission_delay import (
     SHRINKS_BY,
     WAY_MAX_MS,
     WAY_MIN_MS,
-    Way,
+    AdmissionDelay,
 )
 
 
-def shrunk() -> Way:
+def shrunk() -> AdmissionDelay:
     """A way that has become as short as any."""
-    way = Way()
+    way = AdmissionDelay()
     for _ in range(600):
         way.agreed()
     return way
 
 
 def test_a_way_is_as_long_as_any_until_answers_say_otherwise() -> None:
-    assert Way().ms == WAY_MAX_MS == 1_000
+    assert AdmissionDelay().ms == WAY_MAX_MS == 1_000
 
 
 def test_every_answer_that_agrees_takes_one_part_of_it() -> None:
-    way = Way()
+    way = AdmissionDelay()
     way.agreed()
     assert way.ms == 1_000 - 1_000 // SHRINKS_BY == 993
     way.agreed()
@@ -30,7 +30,7 @@ def test_every_answer_that_agrees_takes_one_part_of_it() -> None:
 
 
 def test_a_way_never_shrinks_below_the_shortest_and_reaches_it() -> None:
-    way = Way()
+    way = AdmissionDelay()
     for _ in range(600):
         way.agreed()
         assert way.ms >= WAY_MIN_MS

@@ -1,19 +1,19 @@
 import pytest
 
-from broker.core.budget.bounded_bucket import Interval
+from broker.core.budget.bounded_bucket import BoundedTokenBucket
 
 MINUTE = 60_000
 CAPACITY = 600
 
 
-def between(low: int, high: int, now_ms: int = 0) -> Interval:
+def between(low: int, high: int, now_ms: int = 0) -> BoundedTokenBucket:
     """Levels between so many tokens and so many."""
-    interval = Interval(CAPACITY, MINUTE, now_ms)
+    interval = BoundedTokenBucket(CAPACITY, MINUTE, now_ms)
     interval.set(low * MINUTE, high * MINUTE)
     return interval
 
 
-def tokens(interval: Interval, now_ms: int) -> tuple[int, int]:
+def tokens(interval: BoundedTokenBucket, now_ms: int) -> tuple[int, int]:
     interval.refill(now_ms)
     return interval.low // interval.period_ms, interval.high // interval.period_ms
 
@@ -30,7 +30,7 @@ def test_both_ends_refill_continuously_and_stop_at_the_capacity() -> None:
 
 
 def test_one_third_of_a_token_a_millisecond_loses_nothing_to_rounding() -> None:
-    interval = Interval(20_000, MINUTE, 0)
+    interval = BoundedTokenBucket(20_000, MINUTE, 0)
     interval.set(0, 0)
     for now in range(1, 3_001):
         interval.refill(now)
@@ -100,4 +100,4 @@ def test_another_limit_keeps_the_whole_tokens_that_are_there_as_far_as_they_fit(
 @pytest.mark.parametrize(("capacity", "period_ms"), [(0, MINUTE), (CAPACITY, 0)])
 def test_a_bucket_that_could_never_pay_is_a_programming_error(capacity: int, period_ms: int) -> None:
     with pytest.raises(AssertionError):
-        Interval(capacity, period_ms, 0)
+        BoundedTokenBucket(capacity, period_ms, 0)

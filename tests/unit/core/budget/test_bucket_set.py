@@ -1,9 +1,9 @@
 import pytest
 
 from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, Metric
-from broker.core.budget.bucket_set import BOUNDLESS, Buckets, Level
+from broker.core.budget.bucket_set import BOUNDLESS, BucketSet, LevelBounds
 from broker.core.budget.refill_detection import Refill
-from broker.core.budget.sent_calls import Sends
+from broker.core.budget.sent_calls import SentCalls
 from broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.shown import CAPACITY, SENT_MS, TOOK_MS, Limit, counted, slid
 
@@ -25,7 +25,7 @@ def test_a_call_must_fit_every_bucket_of_tokens_and_no_other() -> None:
 
 
 def test_what_could_have_been_paid_at_best_is_told_by_the_most_that_may_be_there() -> None:
-    buckets = Buckets(Sends())
+    buckets = BucketSet(SentCalls())
     assert buckets.flowing(7) == ((), ())
     buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
     buckets.believe(Metric.REQUESTS, 1, MINUTE_MS, 0)
@@ -36,7 +36,7 @@ def test_what_could_have_been_paid_at_best_is_told_by_the_most_that_may_be_there
 
 
 def test_what_can_be_spared_is_what_every_bucket_has_beside_the_share_kept() -> None:
-    buckets = Buckets(Sends())
+    buckets = BucketSet(SentCalls())
     assert buckets.spare(0, 0) == (BOUNDLESS, BOUNDLESS)
     buckets.believe(Metric.TOKENS, 500, DAY_MS, 0)
     buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
@@ -51,14 +51,14 @@ def test_nobody_says_what_a_window_can_spare() -> None:
 
 
 def test_another_set_of_buckets_is_noticed() -> None:
-    buckets = Buckets(Sends())
+    buckets = BucketSet(SentCalls())
     buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
     buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
     assert buckets.made == 1
 
 
 def test_tokens_flow_in_as_fast_as_the_slowest_bucket_refills() -> None:
-    buckets = Buckets(Sends())
+    buckets = BucketSet(SentCalls())
     assert buckets.flow_ms(10**9) == 0
     buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
     buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS // 60, 0)
@@ -72,7 +72,7 @@ def test_of_a_window_a_whole_one_may_begin_at_any_time() -> None:
 
 
 def test_those_in_which_a_call_has_no_room_beside_a_share_are_told_by_how_long_they_take_to_refill() -> None:
-    buckets = Buckets(Sends())
+    buckets = BucketSet(SentCalls())
     assert buckets.refill_beside(10**9, 500_000) == 0
     buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
     buckets.believe(Metric.TOKENS, 5_000, DAY_MS, 0, follow=True)
@@ -92,7 +92,7 @@ def test_what_an_operator_says_is_believed_once_for_each_metric_and_period() -> 
 
 def test_an_operators_word_that_is_to_be_followed_resizes_what_was_known() -> None:
     limit = Limit()
-    limit.buckets.inherit(Level(Metric.TOKENS, 500, 700, 10**6, DAY_MS), 0)
+    limit.buckets.inherit(LevelBounds(Metric.TOKENS, 500, 700, 10**6, DAY_MS), 0)
     limit.buckets.believe(Metric.TOKENS, 2 * 10**6, DAY_MS, 0, follow=True)
     assert limit.sizes() == [(2 * 10**6, DAY_MS)]
     assert limit.buckets.levels(0)[0].low == 500
@@ -107,7 +107,7 @@ def test_an_operators_word_does_not_resize_what_an_answer_has_named() -> None:
 
 def test_what_a_predecessor_left_is_not_full_though_an_operator_believes_in_such_a_bucket() -> None:
     limit = Limit()
-    limit.buckets.inherit(Level(Metric.TOKENS, 1_000, 2_000, CAPACITY, MINUTE_MS), 100)
+    limit.buckets.inherit(LevelBounds(Metric.TOKENS, 1_000, 2_000, CAPACITY, MINUTE_MS), 100)
     limit.buckets.believe(Metric.TOKENS, 90_000, MINUTE_MS, 100)
     assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
     assert limit.buckets.levels(600)[0].low == 1_500
@@ -134,7 +134,7 @@ def test_a_call_waits_for_the_slowest_of_all_buckets() -> None:
 
 
 def test_what_never_fits_waits_for_no_bucket_whose_size_is_only_said() -> None:
-    buckets = Buckets(Sends())
+    buckets = BucketSet(SentCalls())
     buckets.believe(Metric.TOKENS, CAPACITY, MINUTE_MS, 0)
     buckets.believe(Metric.TOKENS, 1_000, DAY_MS, 0)
     buckets.pay(500, 0, 0)
@@ -189,9 +189,9 @@ def test_what_was_dearer_than_paid_is_forgotten_of_tokens_and_not_of_requests() 
 
 
 def test_a_level_refills_with_time_up_to_its_capacity_and_out_of_a_debt() -> None:
-    level = Level(Metric.TOKENS, -500, 59_000, CAPACITY, MINUTE_MS)
-    assert level.refilled(400) == Level(Metric.TOKENS, -100, 59_400, CAPACITY, MINUTE_MS)
-    assert level.refilled(5_000) == Level(Metric.TOKENS, 4_500, CAPACITY, CAPACITY, MINUTE_MS)
+    level = LevelBounds(Metric.TOKENS, -500, 59_000, CAPACITY, MINUTE_MS)
+    assert level.refilled(400) == LevelBounds(Metric.TOKENS, -100, 59_400, CAPACITY, MINUTE_MS)
+    assert level.refilled(5_000) == LevelBounds(Metric.TOKENS, 4_500, CAPACITY, CAPACITY, MINUTE_MS)
     assert level.refilled(MINUTE_MS * 2).low == CAPACITY
 
 
@@ -259,7 +259,7 @@ def test_only_the_longer_buckets_say_when_a_limit_that_is_shut_opens() -> None:
 
 
 def test_one_call_pays_twice_the_smallest_bucket_of_tokens_at_most() -> None:
-    buckets = Buckets(Sends())
+    buckets = BucketSet(SentCalls())
     assert buckets.payable_max is None
     buckets.believe(Metric.REQUESTS, 5, MINUTE_MS, 0)
     assert buckets.payable_max is None
@@ -270,7 +270,7 @@ def test_one_call_pays_twice_the_smallest_bucket_of_tokens_at_most() -> None:
 
 @pytest.mark.parametrize(("untaken", "low"), [(True, 600), (False, 500 - ROUNDING_TOKENS)])
 def test_what_a_server_turned_away_before_it_looked_at_limits_is_there_at_once(*, untaken: bool, low: int) -> None:
-    buckets = Buckets(Sends())
+    buckets = BucketSet(SentCalls())
     buckets.believe(Metric.TOKENS, 600, MINUTE_MS, 0)
     buckets.pay(100, 0, 0)
     buckets.refused(100, 0, 0, untaken=untaken)

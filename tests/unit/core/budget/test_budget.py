@@ -6,8 +6,8 @@ import pytest
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.bucket_set import Level
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.bucket_set import LevelBounds
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.budget.burst_control import QUIET_MS
 from broker.core.pricing.laws import Size, prices
 from broker.core.units import PPM, ROUNDING_TOKENS
@@ -17,7 +17,7 @@ from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, ful
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, UNKNOWN])
-def test_without_a_checkpoint_one_call_goes_first_and_its_headers_set_the_level(settings: LimitSettings) -> None:
+def test_without_a_checkpoint_one_call_goes_first_and_its_headers_set_the_level(settings: LimitBeliefs) -> None:
     budget = Budget(settings, 0, None)
     assert not budget.believed
     budget.reserve(1, 400, 0)
@@ -83,7 +83,7 @@ def test_nothing_is_too_large_for_a_limit_that_nobody_knows() -> None:
 
 
 def test_every_metric_is_paid_and_the_slowest_tells_when() -> None:
-    budget = full(SETTINGS, KEY, Level(Metric.REQUESTS, 2, 2, 60, MINUTE_MS))
+    budget = full(SETTINGS, KEY, LevelBounds(Metric.REQUESTS, 2, 2, 60, MINUTE_MS))
     budget.reserve(1, 400, 0)
     budget.reserve(2, 400, 0)
     tokens, requests = budget.levels(0)
@@ -303,7 +303,7 @@ def test_a_limit_configured_since_is_added_to_those_a_predecessor_left() -> None
 
 
 def test_a_limit_in_trouble_rests_and_then_one_call_goes_alone() -> None:
-    budget = Budget(LimitSettings("gpt", 60_000, None), 0, None)
+    budget = Budget(LimitBeliefs("gpt", 60_000, None), 0, None)
     budget.believed = True
     for _ in range(3):
         budget.breaker.heard(Meaning.CONNECTION, 0, None)
@@ -316,6 +316,6 @@ def test_a_limit_in_trouble_rests_and_then_one_call_goes_alone() -> None:
 
 
 def test_what_was_paid_for_a_call_in_flight_can_be_asked() -> None:
-    budget = Budget(LimitSettings("gpt", 60_000, None), 0, None)
+    budget = Budget(LimitBeliefs("gpt", 60_000, None), 0, None)
     budget.reserve(7, 321, 0)
     assert budget.paid(7) == 321

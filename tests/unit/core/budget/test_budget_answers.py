@@ -7,8 +7,8 @@ import pytest
 from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, Metric
 from broker.core.answers.verdict import Answer, judge
 from broker.core.budget.admission_delay import WAY_MAX_MS
-from broker.core.budget.bucket_set import Level
-from broker.core.budget.budget import Budget, Caution
+from broker.core.budget.bucket_set import LevelBounds
+from broker.core.budget.budget import Budget, LearnedLimits
 from broker.core.budget.burst_control import QUIET_MS
 from broker.core.budget.cooldown import FIRST_MS, GROWS_BY
 from broker.core.units import PPM, ROUNDING_TOKENS
@@ -55,7 +55,7 @@ def test_a_server_that_charges_refusals_is_paid_for_them_if_the_operator_says_so
 def test_a_refused_request_counts_no_request_either() -> None:
     settings = replace(UNKNOWN, refusals_charged=True)
     for case, left in ((UNKNOWN, 1), (settings, 0)):
-        budget = full(case, Level(Metric.REQUESTS, 5, 5, 500, MINUTE_MS))
+        budget = full(case, LevelBounds(Metric.REQUESTS, 5, 5, 500, MINUTE_MS))
         budget.reserve(1, 400, 0)
         budget.answered(1, 0, refusal("requests", limit=500, used=499, requested=1))
         assert low(budget) == left
@@ -178,7 +178,7 @@ def test_a_limit_that_does_not_hold_the_very_call_is_never_believed(meaning: str
 
 
 def test_headers_of_a_refusal_speak_for_the_other_metric_only() -> None:
-    budget = full(SETTINGS, KEY, Level(Metric.REQUESTS, 500, 500, 500, MINUTE_MS))
+    budget = full(SETTINGS, KEY, LevelBounds(Metric.REQUESTS, 500, 500, 500, MINUTE_MS))
     budget.reserve(1, 400, 0)
     both = answer((60_000, 7_777, "0s"), (500, 123, "0s"))
     budget.answered(1, 0, replace(refusal(used=59_700, requested=400), readings=both.readings))
@@ -223,14 +223,14 @@ def test_a_refusal_for_want_of_what_was_believed_to_be_there_makes_us_go_step_by
     for number in range(2):
         budget.reserve(number, 400, 10)
     budget.answered(0, 20, refusal(used=59_700, requested=400))
-    assert budget.caution() == Caution(WAY_MAX_MS, 0, None, PPM)
+    assert budget.caution() == LearnedLimits(WAY_MAX_MS, 0, None, PPM)
     budget.answered(1, 30, refusal(used=10_000, requested=400))  # which no limit explains
     assert budget.caution().ceiling_tokens == 400
 
 
 def test_what_has_been_found_out_is_told() -> None:
-    assert Budget(UNKNOWN, 0, None).caution() == Caution(WAY_MAX_MS, 0, None, PPM)
-    assert full().caution() == Caution(WAY_MAX_MS, 60_000, None, PPM)
+    assert Budget(UNKNOWN, 0, None).caution() == LearnedLimits(WAY_MAX_MS, 0, None, PPM)
+    assert full().caution() == LearnedLimits(WAY_MAX_MS, 60_000, None, PPM)
 
 
 # Which bucket a header speaks of
@@ -246,7 +246,11 @@ def test_a_limit_per_day_stands_beside_the_one_per_minute_and_both_are_paid() ->
 
 
 def test_a_header_of_unknown_period_is_told_by_its_capacity() -> None:
-    budget = full(UNKNOWN, Level(Metric.REQUESTS, 0, 500, 500, MINUTE_MS), Level(Metric.REQUESTS, 9, 9, 10_000, DAY_MS))
+    budget = full(
+        UNKNOWN,
+        LevelBounds(Metric.REQUESTS, 0, 500, 500, MINUTE_MS),
+        LevelBounds(Metric.REQUESTS, 9, 9, 10_000, DAY_MS),
+    )
     budget.pause_until(SECOND_MS)
     budget.reserve(1, 400, SECOND_MS)
     budget.answered(1, SECOND_MS, answer(requests=(10_000, 10_000, "0s")))
@@ -277,7 +281,7 @@ def test_the_servers_own_charge_marks_up_ours_until_the_law_is_identified() -> N
 
 
 def test_calls_on_their_way_are_marked_up_as_well() -> None:
-    budget = full(SETTINGS, KEY, Level(Metric.REQUESTS, 500, 500, 500, MINUTE_MS))
+    budget = full(SETTINGS, KEY, LevelBounds(Metric.REQUESTS, 500, 500, 500, MINUTE_MS))
     budget.reserve(1, 400, 0)
     budget.reserve(2, 400, 0)
     budget.answered(1, 0, refusal(used=50_000, requested=680, wait="1ms"))

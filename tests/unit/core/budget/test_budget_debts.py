@@ -4,9 +4,9 @@ import pytest
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.answers.verdict import Answer, Verdict, judge
-from broker.core.budget.bounded_bucket import Interval
-from broker.core.budget.bucket_set import Level
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.bounded_bucket import BoundedTokenBucket
+from broker.core.budget.bucket_set import LevelBounds
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.pricing.laws import PRICE_MAX, Law, Prices
 from broker.core.units import PPM
 from tests.unit.core.budgets import KEY, SETTINGS, answer, failure, full, low, refusal
@@ -112,7 +112,7 @@ def test_a_law_that_is_believed_later_prices_no_former_call_without_a_bound() ->
 
 @pytest.mark.parametrize("level", [-999_743_299, -(10**30), 10**30])
 def test_a_checkpoint_of_a_former_release_heals_within_two_periods(level: int) -> None:
-    left = Level(Metric.TOKENS, level, CAPACITY, CAPACITY, MINUTE_MS)
+    left = LevelBounds(Metric.TOKENS, level, CAPACITY, CAPACITY, MINUTE_MS)
     budget = Budget(SETTINGS, 0, Checkpoint(SETTINGS.name, 0, (left,), 0, 0, PPM))
     assert -CAPACITY <= low(budget) <= CAPACITY
     at = budget.payable_at(400, 0)
@@ -129,7 +129,7 @@ def test_what_is_handed_on_is_bounded() -> None:
 
 
 def test_a_limit_per_day_pays_what_the_minute_could_hold() -> None:
-    settings = LimitSettings("m", tokens=CAPACITY, requests=None, tokens_per_day=10_000_000)
+    settings = LimitBeliefs("m", tokens=CAPACITY, requests=None, tokens_per_day=10_000_000)
     budget = Budget(settings, 0, Checkpoint("m", 0, (KEY,), 0, 0, PPM, borne_tokens=CAPACITY))
     sent(budget, 1)
     day = next(level for level in budget.levels(0) if level.period_ms > MINUTE_MS)
@@ -137,7 +137,7 @@ def test_a_limit_per_day_pays_what_the_minute_could_hold() -> None:
 
 
 def test_without_any_known_bucket_there_is_nothing_to_be_indebted_to() -> None:
-    budget = Budget(LimitSettings("m", None, None), 0, None)
+    budget = Budget(LimitBeliefs("m", None, None), 0, None)
     sent(budget, 1)
     assert budget.paid(1) == PRICE_MAX
     budget.answered(1, 10, bad_request())
@@ -146,7 +146,7 @@ def test_without_any_known_bucket_there_is_nothing_to_be_indebted_to() -> None:
 
 
 def test_an_interval_keeps_both_ends_within_a_full_bucket_of_zero() -> None:
-    interval = Interval(100, 10, 0)
+    interval = BoundedTokenBucket(100, 10, 0)
     interval.pay(10**9, 10**8, 0)
     assert (interval.low, interval.high) == (-1_000, -1_000)
     interval.set(-(10**9), 10**9)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.budget.admission_delay import WAY_MAX_MS, WAY_MIN_MS
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.pricing.law_identification import Usage
 from broker.core.pricing.laws import Law, Prices
 from broker.core.units import PPM, ROUNDING_TOKENS
@@ -60,7 +60,7 @@ USAGE = Prices("chat.completions", (Law.USAGE,), (100,))
 
 def settling(*, known: bool = True) -> Budget:
     """Outputs of 300 are taken when calls end, and that is known."""
-    budget = identifying() if known else Budget(LimitSettings("m", None, None), 0, None)
+    budget = identifying() if known else Budget(LimitBeliefs("m", None, None), 0, None)
     budget.reserve(0, 100, 0, prices=USAGE)
     told = answer((60_000, 59_600, "400ms")) if known else answer()
     budget.answered(0, 1_000, told, Usage(100, 300))
@@ -110,7 +110,7 @@ def test_where_no_bucket_is_known_a_whole_answer_lacks_nothing_that_flowed_in() 
 
 
 def test_headers_that_nobody_can_date_refill_in_the_period_that_is_known() -> None:
-    budget = Budget(LimitSettings("m", None, None), 0, None)
+    budget = Budget(LimitBeliefs("m", None, None), 0, None)
     budget.reserve(1, 680, 0, prices=CHAT)
     budget.answered(1, 500, answer((60_000, 59_600, "")))
     assert budget.tariff.laws() == {"chat.completions": Law.CHAT_2025}

@@ -2,8 +2,8 @@
 
 from broker.core.answers.rate_limit_headers import SECOND_MS, Metric
 from broker.core.answers.verdict import Meaning
-from broker.core.budget.bucket_set import Level
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.bucket_set import LevelBounds
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.budget.refill_detection import Refill
 from broker.core.pricing.law_identification import Usage
 from broker.core.pricing.laws import Law, Prices
@@ -50,8 +50,8 @@ def test_calls_that_turn_out_dearer_leave_less_though_no_answer_speaks_of_the_li
 
 
 def test_who_spreads_the_load_keeps_step_though_the_answer_that_drops_a_bucket_agrees() -> None:
-    believed = LimitSettings(SETTINGS.name, 1_000, None, period_ms=SECOND_MS)
-    level = Level(Metric.TOKENS, 1_000, 1_000, 1_000, SECOND_MS)
+    believed = LimitBeliefs(SETTINGS.name, 1_000, None, period_ms=SECOND_MS)
+    level = LevelBounds(Metric.TOKENS, 1_000, 1_000, 1_000, SECOND_MS)
     budget = Budget(believed, 0, Checkpoint(believed.name, 0, (level,), 0, 0, PPM, borne_tokens=5_000))
     called(budget, 1, 0)
     budget.answered(1, 20, answer((60_000, 59_900, "")))  # without a reset nobody knows that it is the one believed

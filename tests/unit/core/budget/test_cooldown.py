@@ -1,10 +1,10 @@
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric, Snapshot
 from broker.core.budget.burst_control import QUIET_MS
-from broker.core.budget.cooldown import FIRST_MAX_MS, FIRST_MS, GROWS_BY, LONGEST_MS, Patience, unfathomed
+from broker.core.budget.cooldown import FIRST_MAX_MS, FIRST_MS, GROWS_BY, LONGEST_MS, Cooldown, unfathomed
 
 
 def test_each_refusal_in_a_row_lengthens_the_wait_up_to_a_bound() -> None:
-    patience = Patience()
+    patience = Cooldown()
     now_ms, waits = 0, []
     for _ in range(6):
         waits.append(patience.refused(50, now_ms, now_ms + 10))
@@ -14,18 +14,18 @@ def test_each_refusal_in_a_row_lengthens_the_wait_up_to_a_bound() -> None:
 
 
 def test_a_longer_wait_that_the_server_states_is_kept() -> None:
-    assert Patience().refused(70_000, 0, 10) == 70_000
+    assert Cooldown().refused(70_000, 0, 10) == 70_000
 
 
 def test_refusals_of_calls_under_way_together_count_once() -> None:
-    patience = Patience()
+    patience = Cooldown()
     assert patience.refused(50, 0, 10) == FIRST_MS
     assert patience.refused(50, 5, 12) == FIRST_MS
     assert patience.refused(50, 11, 20) == FIRST_MS * GROWS_BY
 
 
 def test_an_admission_ends_the_row_unless_the_call_was_sent_before_the_refusal() -> None:
-    patience = Patience()
+    patience = Cooldown()
     patience.refused(50, 0, 10)
     patience.admitted(5)
     assert patience.refused(50, 600, 610) == FIRST_MS * GROWS_BY
@@ -34,7 +34,7 @@ def test_an_admission_ends_the_row_unless_the_call_was_sent_before_the_refusal()
 
 
 def test_the_first_wait_is_half_of_what_it_took_the_last_time() -> None:
-    patience = Patience()
+    patience = Cooldown()
     for at_ms, took_ms, wait_ms in ((0, 3_000, FIRST_MS), (10_000, 1_200, 1_500), (20_000, 90_000, 600)):
         assert patience.refused(50, at_ms, at_ms + 10) == wait_ms
         assert patience.refused(50, at_ms + 20, at_ms + 30) == wait_ms * GROWS_BY
@@ -43,7 +43,7 @@ def test_the_first_wait_is_half_of_what_it_took_the_last_time() -> None:
 
 
 def test_what_it_took_is_told_by_the_first_call_that_was_admitted() -> None:
-    patience = Patience()
+    patience = Cooldown()
     patience.refused(50, 0, 10)
     patience.admitted(2_010)
     patience.admitted(9_000)
@@ -51,7 +51,7 @@ def test_what_it_took_is_told_by_the_first_call_that_was_admitted() -> None:
 
 
 def test_nobody_need_ask_who_was_not_refused_since_a_call_was_admitted() -> None:
-    patience = Patience()
+    patience = Cooldown()
     assert not patience.tried
     patience.refused(50, 0, 10)
     patience.admitted(5)
@@ -61,7 +61,7 @@ def test_nobody_need_ask_who_was_not_refused_since_a_call_was_admitted() -> None
 
 
 def test_after_a_refusal_one_call_goes_alone_until_silence_has_said_that_it_was_admitted() -> None:
-    patience = Patience()
+    patience = Cooldown()
     assert not patience.goes_alone(0)
     patience.refused(50, 0, 10)
     assert patience.may_call_at(600) == 600
@@ -72,7 +72,7 @@ def test_after_a_refusal_one_call_goes_alone_until_silence_has_said_that_it_was_
 
 
 def test_an_answer_ends_it_sooner() -> None:
-    patience = Patience()
+    patience = Cooldown()
     patience.refused(50, 0, 10)
     patience.goes_alone(600)
     patience.admitted(600)

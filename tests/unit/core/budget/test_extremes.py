@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from broker.core.budget.extremes import BLOCK, Extremes
+from broker.core.budget.extremes import BLOCK, RangeExtremes
 
 
 class Plain:
@@ -13,21 +13,21 @@ class Plain:
         self.dips: list[int] = []
 
 
-def add(course: Extremes, peak: int, dip: int) -> None:
+def add(course: RangeExtremes, peak: int, dip: int) -> None:
     course.peaks.append(peak)
     course.dips.append(dip)
 
 
-def filled(sends: int) -> Extremes:
+def filled(sends: int) -> RangeExtremes:
     """Peaks that fall from 0 and dips that fall from -1: peak `n` is -10 n, the dip after it -10 n - 1."""
-    course = Extremes()
+    course = RangeExtremes()
     for place in range(sends):
         add(course, -10 * place, -10 * place - 1)
     return course
 
 
 def test_a_course_is_as_long_as_the_sends_it_has_followed() -> None:
-    assert len(Extremes()) == 0
+    assert len(RangeExtremes()) == 0
     assert len(filled(3)) == 3
 
 
@@ -37,7 +37,7 @@ def test_a_stretch_of_one_send_is_that_send() -> None:
 
 
 def test_a_stretch_reaches_up_to_its_stop_and_no_further() -> None:
-    course = Extremes()
+    course = RangeExtremes()
     for peak, dip in ((5, 4), (7, 1), (9, 0)):
         add(course, peak, dip)
     assert (course.highest(0, 2), course.lowest(0, 2)) == (7, 1)
@@ -45,7 +45,7 @@ def test_a_stretch_reaches_up_to_its_stop_and_no_further() -> None:
 
 @pytest.mark.parametrize("place", [0, BLOCK - 1, BLOCK, 2 * BLOCK - 1, 2 * BLOCK, 3 * BLOCK - 1, 3 * BLOCK + 5])
 def test_an_extreme_is_found_wherever_in_the_blocks_it_lies(place: int) -> None:
-    course = Extremes()
+    course = RangeExtremes()
     for each in range(3 * BLOCK + 6):
         add(course, int(each == place), -int(each == place))
     assert (course.highest(0, 3 * BLOCK + 6), course.lowest(0, 3 * BLOCK + 6)) == (1, -1)
@@ -85,7 +85,7 @@ def test_only_whole_blocks_are_forgotten() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_any_stretch_has_the_extremes_of_its_plain_slice_after_any_cuts_and_forgets(seed: int) -> None:
-    chance, course, plain = Random(seed), Extremes(), Plain()
+    chance, course, plain = Random(seed), RangeExtremes(), Plain()
     for _ in range(60):
         deed = chance.random()
         if deed < 0.2 and plain.peaks:

@@ -1,7 +1,7 @@
 import pytest
 
 from broker.core.budget.burst_control import QUIET_MS
-from broker.core.budget.opening import SMALL_TOKENS, Opening
+from broker.core.budget.opening import SMALL_TOKENS, FirstCalls
 from broker.core.budget.reservation import Reservation
 
 
@@ -12,42 +12,42 @@ def flight(sent_ms: int, lane_order: int = 1) -> Reservation:
 
 
 def may_call_at(
-    opening: Opening, *flights: Reservation, spent: int = 0, paid: int = 1, keep_ppm: int = 0, lane_order: int = 1
+    opening: FirstCalls, *flights: Reservation, spent: int = 0, paid: int = 1, keep_ppm: int = 0, lane_order: int = 1
 ) -> int | None:
     return opening.may_call_at(flights, spent=spent, paid=paid, keep_ppm=keep_ppm, lane_order=lane_order, now_ms=10_000)
 
 
 def test_the_first_call_goes_whatever_it_costs_and_whatever_was_refused_before() -> None:
-    opening = Opening(None)
+    opening = FirstCalls(None)
     opening.refused = True
     assert may_call_at(opening, paid=10**9) == 10_000
 
 
 @pytest.mark.parametrize(("tokens", "part"), [(60_000, 15_000), (None, SMALL_TOKENS)])
 def test_a_small_part_may_be_spent_and_not_a_token_more(tokens: int | None, part: int) -> None:
-    opening, sent = Opening(tokens), flight(9_900)
+    opening, sent = FirstCalls(tokens), flight(9_900)
     assert may_call_at(opening, sent, spent=part - 100, paid=100) == 9_900 + QUIET_MS
     assert may_call_at(opening, sent, spent=part - 100, paid=101) is None
 
 
 @pytest.mark.parametrize(("tokens", "rest"), [(60_000, 12_000), (None, SMALL_TOKENS * 19 // 20)])
 def test_others_share_of_it_is_kept(tokens: int | None, rest: int) -> None:
-    opening, sent = Opening(tokens), flight(0)
+    opening, sent = FirstCalls(tokens), flight(0)
     assert may_call_at(opening, sent, paid=rest, keep_ppm=50_000) is not None
     assert may_call_at(opening, sent, paid=rest + 1, keep_ppm=50_000) is None
 
 
 def test_another_goes_once_the_server_had_time_to_refuse_the_oldest_or_of_an_untold_size_the_last() -> None:
     sent = flight(9_000), flight(9_900)
-    assert may_call_at(Opening(60_000), *sent) == 9_000 + QUIET_MS
-    assert may_call_at(Opening(None), *sent) == 9_900 + QUIET_MS
+    assert may_call_at(FirstCalls(60_000), *sent) == 9_000 + QUIET_MS
+    assert may_call_at(FirstCalls(None), *sent) == 9_900 + QUIET_MS
 
 
 @pytest.mark.parametrize("tokens", [60_000, None])
 def test_a_request_above_every_call_in_flight_goes_at_once_if_it_is_small_and_else_after_silence(
     tokens: int | None,
 ) -> None:
-    opening = Opening(tokens)
+    opening = FirstCalls(tokens)
     assert may_call_at(opening, flight(9_990, 2), lane_order=1) == 10_000
     assert may_call_at(opening, flight(9_990, 2), lane_order=1, paid=20_000) == 9_990 + QUIET_MS
     assert may_call_at(opening, flight(9_000, 3), flight(9_990, 2), lane_order=1) == 9_990 + QUIET_MS
@@ -55,10 +55,10 @@ def test_a_request_above_every_call_in_flight_goes_at_once_if_it_is_small_and_el
 
 
 def test_a_refusal_ends_it_but_for_the_part_of_a_size_that_the_operator_has_told() -> None:
-    for opening in (Opening(None), Opening(60_000)):
+    for opening in (FirstCalls(None), FirstCalls(60_000)):
         opening.refused = True
         assert may_call_at(opening, flight(0, 2), lane_order=1, paid=20_000) is None
-    assert may_call_at(Opening(60_000), flight(0), paid=100) == QUIET_MS
-    opening = Opening(None)
+    assert may_call_at(FirstCalls(60_000), flight(0), paid=100) == QUIET_MS
+    opening = FirstCalls(None)
     opening.refused = True
     assert may_call_at(opening, flight(0)) is None

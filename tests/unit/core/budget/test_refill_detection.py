@@ -8,9 +8,9 @@ from broker.core.budget.refill_detection import (
     APART_MS,
     NARROW_PARTS,
     SETTLED_ANSWERS,
-    Clockwork,
     Refill,
     RefillEvidence,
+    RefillPattern,
 )
 
 CAPACITY = 60_000  # a bucket of a minute refills one token a millisecond
@@ -31,10 +31,10 @@ class Listener:
 
     def hear(
         self, used: int, full_in_ms: int | None, sent_ms: int = 0, *, capacity: int = CAPACITY
-    ) -> Clockwork | None:
+    ) -> RefillPattern | None:
         return self.evidence.heard(reading(used, full_in_ms, capacity), sent_ms, sent_ms + self.took_ms)
 
-    def hear_all(self, calls: Sequence[Call]) -> list[Clockwork | None]:
+    def hear_all(self, calls: Sequence[Call]) -> list[RefillPattern | None]:
         return [self.hear(used, full_in_ms, sent_ms or 0) for used, full_in_ms, sent_ms in calls]
 
 
@@ -50,26 +50,26 @@ def counter(*, calls: int = ANSWERS_MIN, mark_ms: int = 50_000, apart_ms: int = 
 
 @pytest.mark.parametrize("period_ms", [SECOND_MS, MINUTE_MS, DAY_MS, MONTH_MS])
 def test_one_answer_of_a_bucket_of_a_usual_period_tells_it(period_ms: int) -> None:
-    assert Listener().hear(CAPACITY // 10, period_ms // 10) == Clockwork(Refill.BUCKET, period_ms)
+    assert Listener().hear(CAPACITY // 10, period_ms // 10) == RefillPattern(Refill.BUCKET, period_ms)
 
 
 def test_an_answer_that_leaves_two_usual_periods_open_tells_nothing() -> None:
     # 1 of 60,000 used, full in less than 1 ms: any period up to a minute
     listener = Listener()
     assert listener.hear(1, 0) is None
-    assert listener.hear(4, 4, 100) == Clockwork(Refill.BUCKET, MINUTE_MS)
+    assert listener.hear(4, 4, 100) == RefillPattern(Refill.BUCKET, MINUTE_MS)
 
 
 def test_a_usual_period_that_could_be_far_longer_is_not_believed() -> None:
     assert Listener().hear(2, 2) is None  # between 60,000 and 180,001 ms: more than three times a minute
     assert Listener().hear(2, 3) is None  # between 90,000 and 240,001, where no usual period lies
-    assert Listener().hear(3, 2) == Clockwork(Refill.BUCKET, MINUTE_MS)  # between 40,000 and 90,001
+    assert Listener().hear(3, 2) == RefillPattern(Refill.BUCKET, MINUTE_MS)  # between 40,000 and 90,001
 
 
 def test_headers_are_whole_numbers_and_a_unit_around_them_does_not_mislead() -> None:
     # 100.6 of 1,000 used show as 101 and, of a minute, 6,036 ms
-    assert Listener().hear(101, 6_036, capacity=1_000) == Clockwork(Refill.BUCKET, MINUTE_MS)
-    assert Listener().hear(101, 6_060, capacity=1_000) == Clockwork(Refill.BUCKET, MINUTE_MS)
+    assert Listener().hear(101, 6_036, capacity=1_000) == RefillPattern(Refill.BUCKET, MINUTE_MS)
+    assert Listener().hear(101, 6_060, capacity=1_000) == RefillPattern(Refill.BUCKET, MINUTE_MS)
     assert Listener().hear(101, 5_998, capacity=1_000) is None  # between 59,386 and 59,991 ms
     assert Listener().hear(101, 6_061, capacity=1_000) is None  # 60,009 ms at least
 
@@ -78,7 +78,7 @@ def test_an_unusual_period_is_believed_once_enough_answers_agree_and_it_is_known
     listener = Listener()
     beliefs = listener.hear_all([(used, used // 10, used) for used in (6_000, 7_000, 8_000, 9_000)])
     assert beliefs[:3] == [None] * 3
-    assert beliefs[3] == Clockwork(Refill.BUCKET, (6_000 + 6_008) // 2)  # 901 * 60,000 // 8,999 + 1 = 6,008
+    assert beliefs[3] == RefillPattern(Refill.BUCKET, (6_000 + 6_008) // 2)  # 901 * 60,000 // 8,999 + 1 = 6,008
 
 
 def test_an_unusual_period_that_is_known_too_loosely_is_not_believed() -> None:
@@ -87,7 +87,7 @@ def test_an_unusual_period_that_is_known_too_loosely_is_not_believed() -> None:
     # 60 used, full in 6 ms: 6,000 up to 7 * 60,000 // 59 + 1 = 7,119 ms, a fifth
     assert beliefs == [None] * 5
     assert 1_119 * NARROW_PARTS > 6_000
-    assert listener.hear(6_000, 600) == Clockwork(Refill.BUCKET, (6_000 + 601 * CAPACITY // 5_999 + 1) // 2)
+    assert listener.hear(6_000, 600) == RefillPattern(Refill.BUCKET, (6_000 + 601 * CAPACITY // 5_999 + 1) // 2)
 
 
 def test_answers_that_repeat_what_is_used_are_one_answer() -> None:
@@ -103,27 +103,27 @@ def test_answers_that_repeat_what_is_used_are_one_answer() -> None:
 def test_an_answer_that_tells_nothing_changes_nothing(used: int, full_in_ms: int | None) -> None:
     listener = Listener()
     assert listener.hear(used, full_in_ms) is None
-    assert listener.hear(600, 600) == Clockwork(Refill.BUCKET, MINUTE_MS)
+    assert listener.hear(600, 600) == RefillPattern(Refill.BUCKET, MINUTE_MS)
 
 
 def test_a_bucket_that_is_known_stays_so_whatever_the_order_of_its_answers() -> None:
     listener = Listener(took_ms=5_000)
     for sent_ms, used in ((9_000, 9_000), (1_000, 2_000), (5_000, 30_000), (200, 59_999)):
-        assert listener.hear(used, used, sent_ms) == Clockwork(Refill.BUCKET, MINUTE_MS)
+        assert listener.hear(used, used, sent_ms) == RefillPattern(Refill.BUCKET, MINUTE_MS)
 
 
 def test_a_sliding_window_is_believed_at_the_fourth_answer_that_differs() -> None:
-    assert Listener().hear_all(sliding())[2:] == [None, Clockwork(Refill.SLIDING, MINUTE_MS)]
+    assert Listener().hear_all(sliding())[2:] == [None, RefillPattern(Refill.SLIDING, MINUTE_MS)]
 
 
 def test_a_sliding_window_may_be_of_any_period() -> None:
-    assert Listener().hear_all(sliding(period_ms=7_777))[-1] == Clockwork(Refill.SLIDING, 7_777)
+    assert Listener().hear_all(sliding(period_ms=7_777))[-1] == RefillPattern(Refill.SLIDING, 7_777)
 
 
 def test_what_is_heard_in_less_than_a_second_looks_the_same_under_all() -> None:
     listener = Listener()
     assert listener.hear_all(sliding(calls=10, apart_ms=100))[-1] is None  # 900 ms from the first to the last
-    assert listener.hear(11_000, MINUTE_MS, APART_MS) == Clockwork(Refill.SLIDING, MINUTE_MS)
+    assert listener.hear(11_000, MINUTE_MS, APART_MS) == RefillPattern(Refill.SLIDING, MINUTE_MS)
 
 
 def test_what_is_heard_in_less_than_a_second_tells_nothing_however_late_that_is() -> None:
@@ -132,20 +132,20 @@ def test_what_is_heard_in_less_than_a_second_tells_nothing_however_late_that_is(
 
 def test_answers_in_the_wrong_order_are_as_far_apart_as_in_the_right_one() -> None:
     listener = Listener()
-    assert listener.hear_all(sliding()[::-1])[-1] == Clockwork(Refill.SLIDING, MINUTE_MS)
+    assert listener.hear_all(sliding()[::-1])[-1] == RefillPattern(Refill.SLIDING, MINUTE_MS)
 
 
 def test_a_counter_is_believed_at_the_fourth_answer_with_the_latest_end_that_is_possible() -> None:
     listener = Listener(took_ms=200)
     beliefs = listener.hear_all(counter())
-    assert beliefs[2:] == [None, Clockwork(Refill.FIXED, MINUTE_MS, 50_000 + 200 + 1)]
+    assert beliefs[2:] == [None, RefillPattern(Refill.FIXED, MINUTE_MS, 50_000 + 200 + 1)]
 
 
 def test_every_answer_narrows_when_a_counter_begins_anew() -> None:
     listener = Listener(took_ms=200)
     listener.hear_all(counter())
     listener.took_ms = 20
-    assert listener.hear(5_000, 45_990, 4_000) == Clockwork(Refill.FIXED, MINUTE_MS, 50_000 + 10 + 1)
+    assert listener.hear(5_000, 45_990, 4_000) == RefillPattern(Refill.FIXED, MINUTE_MS, 50_000 + 10 + 1)
 
 
 def test_a_call_sent_behind_the_mark_tells_the_next_one() -> None:
@@ -153,7 +153,9 @@ def test_a_call_sent_behind_the_mark_tells_the_next_one() -> None:
     listener.hear_all(counter())
     for number in (1, 2, 3):
         sent_ms = 50_000 + (number - 1) * MINUTE_MS + 10
-        assert listener.hear(500, 59_990, sent_ms) == Clockwork(Refill.FIXED, MINUTE_MS, 50_001 + number * MINUTE_MS)
+        assert listener.hear(500, 59_990, sent_ms) == RefillPattern(
+            Refill.FIXED, MINUTE_MS, 50_001 + number * MINUTE_MS
+        )
 
 
 def test_a_call_sent_before_the_mark_and_heard_behind_it_tells_the_next_one_only_if_it_was_charged_behind_it() -> None:
@@ -161,13 +163,13 @@ def test_a_call_sent_before_the_mark_and_heard_behind_it_tells_the_next_one_only
         listener = Listener()
         listener.hear_all(counter())
         listener.took_ms = 30_000
-        assert listener.hear(500, full_in_ms, 49_000) == Clockwork(Refill.FIXED, MINUTE_MS, mark_ms)
+        assert listener.hear(500, full_in_ms, 49_000) == RefillPattern(Refill.FIXED, MINUTE_MS, mark_ms)
 
 
 def test_the_answer_to_a_call_sent_before_the_mark_does_not_confuse_when_it_comes_after_one_sent_behind_it() -> None:
     listener = Listener()
     listener.hear_all(counter())
-    behind = Clockwork(Refill.FIXED, MINUTE_MS, 110_001)
+    behind = RefillPattern(Refill.FIXED, MINUTE_MS, 110_001)
     assert listener.hear(500, 59_000, 51_000) == behind
     listener.took_ms = 15_000
     assert listener.hear(9_000, 5_000, 45_000) == behind
@@ -176,8 +178,8 @@ def test_the_answer_to_a_call_sent_before_the_mark_does_not_confuse_when_it_come
 def test_a_call_sent_before_the_mark_and_counted_behind_it_tells_the_next_one() -> None:
     listener = Listener(took_ms=200)
     listener.hear_all(counter())  # ends at 50,000, or up to 201 ms later
-    assert listener.hear(500, 59_980, 49_950) == Clockwork(Refill.FIXED, MINUTE_MS, 50_150 + 59_980 + 1)
-    assert listener.hear(900, 59_000, 51_000) == Clockwork(Refill.FIXED, MINUTE_MS, 110_131)
+    assert listener.hear(500, 59_980, 49_950) == RefillPattern(Refill.FIXED, MINUTE_MS, 50_150 + 59_980 + 1)
+    assert listener.hear(900, 59_000, 51_000) == RefillPattern(Refill.FIXED, MINUTE_MS, 110_131)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,7 @@ def test_a_call_sent_before_the_mark_and_counted_behind_it_tells_the_next_one() 
     ],
 )
 def test_a_counter_is_as_long_as_the_shortest_usual_one_whose_end_can_be_so_far(mark_ms: int, period_ms: int) -> None:
-    assert Listener().hear_all(counter(mark_ms=mark_ms))[-1] == Clockwork(Refill.FIXED, period_ms, mark_ms + 1)
+    assert Listener().hear_all(counter(mark_ms=mark_ms))[-1] == RefillPattern(Refill.FIXED, period_ms, mark_ms + 1)
 
 
 def test_a_counter_that_the_levels_have_ruled_out_is_not_believed_again() -> None:
@@ -211,7 +213,7 @@ def test_what_is_none_of_the_three_is_heard_anew_and_may_become_clear() -> None:
     listener = Listener()
     confused = [(1_000, 60_000, 0), (2_000, 30_000, 1_000), (3_000, 55_000, 2_000), (4_000, 1_000, 3_000)]
     assert listener.hear_all(confused)[-1] is None
-    assert listener.hear_all(sliding())[2:] == [None, Clockwork(Refill.SLIDING, MINUTE_MS)]
+    assert listener.hear_all(sliding())[2:] == [None, RefillPattern(Refill.SLIDING, MINUTE_MS)]
 
 
 def test_an_answer_that_names_another_capacity_begins_anew() -> None:
@@ -219,7 +221,7 @@ def test_an_answer_that_names_another_capacity_begins_anew() -> None:
     listener.hear_all(sliding())
     assert listener.hear(5_000, MINUTE_MS, 4_000, capacity=90_000) is None
     assert listener.hear(5_000, MINUTE_MS, 5_000) is None  # and back: what was heard before is gone
-    assert listener.hear(600, 599, 6_000, capacity=60_001) == Clockwork(Refill.BUCKET, MINUTE_MS)
+    assert listener.hear(600, 599, 6_000, capacity=60_001) == RefillPattern(Refill.BUCKET, MINUTE_MS)
 
 
 def settled(period_ms: int = MINUTE_MS) -> Listener:
@@ -234,24 +236,24 @@ def settled(period_ms: int = MINUTE_MS) -> Listener:
 def test_a_settled_bucket_is_believed_after_an_answer_that_tells_nothing_new() -> None:
     listener = settled()
     for used in (40_000, 1, 59_999, 59_999, 2):
-        assert listener.hear(used, used, 10_000) == Clockwork(Refill.BUCKET, MINUTE_MS)
+        assert listener.hear(used, used, 10_000) == RefillPattern(Refill.BUCKET, MINUTE_MS)
 
 
 def test_an_answer_narrows_a_settled_bucket_of_an_unusual_period() -> None:
     listener = settled(10_000)
-    assert listener.hear(30_000, 5_000, 1_000) == Clockwork(Refill.BUCKET, 10_000)
-    assert listener.hear(59_999, 10_001, 1_001) == Clockwork(Refill.BUCKET, 10_001)
+    assert listener.hear(30_000, 5_000, 1_000) == RefillPattern(Refill.BUCKET, 10_000)
+    assert listener.hear(59_999, 10_001, 1_001) == RefillPattern(Refill.BUCKET, 10_001)
 
 
 @pytest.mark.parametrize("period_ms", [SECOND_MS, DAY_MS], ids=["shorter", "longer"])
 def test_a_settled_bucket_that_is_contradicted_is_heard_anew(period_ms: int) -> None:
     listener = settled()
-    assert listener.hear(6_000, period_ms // 10, 10_000) == Clockwork(Refill.BUCKET, period_ms)
+    assert listener.hear(6_000, period_ms // 10, 10_000) == RefillPattern(Refill.BUCKET, period_ms)
 
 
 def test_a_settled_bucket_that_becomes_a_window_is_found_out_as_at_first() -> None:
     calls = [(used, full_in_ms, 10_000 + sent_ms) for used, full_in_ms, sent_ms in sliding() if sent_ms is not None]
-    assert settled().hear_all(calls)[1:] == [None, None, Clockwork(Refill.SLIDING, MINUTE_MS)]
+    assert settled().hear_all(calls)[1:] == [None, None, RefillPattern(Refill.SLIDING, MINUTE_MS)]
 
 
 def test_a_period_of_more_than_a_month_is_not_believed_however_many_answers_agree() -> None:

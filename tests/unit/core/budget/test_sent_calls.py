@@ -1,21 +1,21 @@
 import pytest
 
 from broker.core.answers.rate_limit_headers import Metric
-from broker.core.budget.sent_calls import SENDS_MAX, Hearing, Sends
+from broker.core.budget.sent_calls import SENDS_MAX, AdmissionOrder, SentCalls
 from broker.core.pricing.laws import Prices
 
 WAY_MS = 100
 
 
 def test_calls_are_numbered_in_the_order_they_are_sent() -> None:
-    sends = Sends()
+    sends = SentCalls()
     assert [sends.append(10, 400), sends.append(20, 500)] == [0, 1]
     assert sends.sent_ms == [10, 20]
     assert sends.amounts == {Metric.TOKENS: [400, 500], Metric.REQUESTS: [1, 1]}
 
 
 def test_the_oldest_calls_are_forgotten_and_the_rest_keep_their_numbers() -> None:
-    sends = Sends()
+    sends = SentCalls()
     numbers = [sends.append(now, now) for now in range(2 * SENDS_MAX + 1)]
     assert numbers == list(range(2 * SENDS_MAX + 1))
     assert len(sends.sent_ms) == SENDS_MAX + 1
@@ -25,7 +25,7 @@ def test_the_oldest_calls_are_forgotten_and_the_rest_keep_their_numbers() -> Non
 
 
 def test_a_struck_call_took_nothing_and_striking_a_forgotten_one_is_nothing() -> None:
-    sends = Sends()
+    sends = SentCalls()
     for now in range(2 * SENDS_MAX + 1):
         sends.append(now, 7)
     sends.strike(0)
@@ -35,7 +35,7 @@ def test_a_struck_call_took_nothing_and_striking_a_forgotten_one_is_nothing() ->
 
 
 def test_repricing_rounds_up_and_leaves_what_took_nothing() -> None:
-    sends = Sends()
+    sends = SentCalls()
     sends.append(0, 3)
     sends.append(0, 10)
     sends.strike(1)
@@ -44,7 +44,7 @@ def test_repricing_rounds_up_and_leaves_what_took_nothing() -> None:
 
 
 def test_another_law_reprices_what_our_laws_have_priced_and_took_something() -> None:
-    sends = Sends()
+    sends = SentCalls()
     sends.append(0, 100, prices=Prices.flat(100))
     sends.append(0, 200)  # the server's own word
     sends.strike(sends.append(0, 300, prices=Prices.flat(300)))
@@ -56,17 +56,17 @@ def test_another_law_reprices_what_our_laws_have_priced_and_took_something() -> 
     assert max(sends.amounts[Metric.TOKENS]) == 2 * SENDS_MAX - 1
 
 
-def heard(sends: Sends, number: int, now_ms: int) -> Hearing:
+def heard(sends: SentCalls, number: int, now_ms: int) -> AdmissionOrder:
     return sends.hearing(number, sends.sent_ms[number], now_ms, WAY_MS)
 
 
-def early(sends: Sends, number: int, now_ms: int) -> tuple[int, int, int]:
+def early(sends: SentCalls, number: int, now_ms: int) -> tuple[int, int, int]:
     hearing = heard(sends, number, now_ms)
     return sends.sent_ms[hearing.early] - hearing.ahead_ms, hearing.early, hearing.stop
 
 
 def test_what_was_sent_within_a_way_of_a_call_may_have_come_on_either_side_of_it() -> None:
-    sends = Sends()
+    sends = SentCalls()
     for now in (0, 50, 51, 150, 250, 251):
         sends.append(now, 1, 0)
     hearing = heard(sends, 3, 600)
@@ -74,14 +74,14 @@ def test_what_was_sent_within_a_way_of_a_call_may_have_come_on_either_side_of_it
 
 
 def test_what_was_answered_when_a_call_was_sent_came_before_it() -> None:
-    sends = Sends()
+    sends = SentCalls()
     for oldest_open in (None, 0, 2, 2):
         sends.append(0, 1, oldest_open)
     assert [heard(sends, number, 600).first for number in range(4)] == [0, 0, 2, 2]
 
 
 def test_a_call_was_admitted_by_the_time_its_answer_came_and_perhaps_only_then() -> None:
-    sends = Sends()
+    sends = SentCalls()
     for now in (0, 40, 40, 60, 80):
         sends.append(now, 1, 0)
     assert early(sends, 3, 140) == (40, 1, 3)  # a way before the answer
@@ -90,29 +90,29 @@ def test_a_call_was_admitted_by_the_time_its_answer_came_and_perhaps_only_then()
 
 
 def test_what_came_before_a_call_for_certain_is_not_looked_at_again() -> None:
-    sends = Sends()
+    sends = SentCalls()
     for oldest_open in (None, 1, 2, 3):
         sends.append(0, 1, oldest_open)
     around = {"place": 3, "first": 3, "last": 4, "early": 3, "stop": 4, "ahead_ms": 0}
-    assert heard(sends, 3, 600) == Hearing(3, 0, 600, WAY_MS, **around)
+    assert heard(sends, 3, 600) == AdmissionOrder(3, 0, 600, WAY_MS, **around)
 
 
 def test_a_call_that_is_forgotten_has_nothing_around_it() -> None:
-    sends = Sends()
+    sends = SentCalls()
     for now in range(2 * SENDS_MAX + 1):
         sends.append(now, 7)
-    nothing = Hearing(SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS, place=-1)
+    nothing = AdmissionOrder(SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS, place=-1)
     assert sends.hearing(SENDS_MAX - 1, SENDS_MAX - 1, 9_000, WAY_MS) == nothing
 
 
 def test_no_way_takes_no_time() -> None:
-    sends = Sends()
+    sends = SentCalls()
     with pytest.raises(AssertionError, match="time"):
         sends.hearing(sends.append(0, 1), 0, 1, 0)
 
 
 def test_what_was_spent_since_a_call_leaves_it_out_and_what_was_sent_later() -> None:
-    sends = Sends()
+    sends = SentCalls()
     for number in range(6):
         sends.append(10 * number, 1 << number)
     assert sends.spent_since(1, 40) == 4 + 8 + 16
@@ -122,7 +122,7 @@ def test_what_was_spent_since_a_call_leaves_it_out_and_what_was_sent_later() -> 
 
 
 def test_of_a_forgotten_call_all_that_is_still_known_was_spent_since() -> None:
-    sends = Sends()
+    sends = SentCalls()
     for now in range(2 * SENDS_MAX + 1):
         sends.append(now, 1)
     assert sends.spent_since(5, 2 * SENDS_MAX) == SENDS_MAX + 1

@@ -4,7 +4,7 @@ import pytest
 
 from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, Metric, Reading, Snapshot
 from broker.core.answers.verdict import Answer, Meaning, Verdict, judge
-from broker.core.budget.size_credence import JUMP_TIMES, Credence
+from broker.core.budget.size_credence import JUMP_TIMES, SizeCredence
 
 FINE = judge(Answer(200, {}, None, None, None, ""))
 REFUSED = replace(FINE, meaning=Meaning.RATE_LIMITED)
@@ -22,14 +22,14 @@ def stated(capacity: int, period_ms: int = MINUTE_MS, *, project: bool = False) 
     return replace(REFUSED, snapshot=snapshot)
 
 
-def knowing(capacity: int) -> Credence:
-    credence = Credence()
+def knowing(capacity: int) -> SizeCredence:
+    credence = SizeCredence()
     credence.believable(shown(capacity), lambda: 1)
     return credence
 
 
 def test_what_says_nothing_of_limits_is_left_as_it_is() -> None:
-    assert Credence().believable(FINE, lambda: 100) is FINE
+    assert SizeCredence().believable(FINE, lambda: 100) is FINE
 
 
 def test_a_size_like_the_believed_one_is_believed_at_once() -> None:
@@ -60,7 +60,7 @@ def test_an_answer_in_between_says_the_former_one_was_a_slip() -> None:
 def test_a_size_that_its_own_call_does_not_fit_is_not_believed_however_often_it_comes(
     verdict: Verdict, known: int | None
 ) -> None:
-    credence = Credence() if known is None else knowing(known)
+    credence = SizeCredence() if known is None else knowing(known)
     for _ in range(3):
         assert credence.believable(shown(99, verdict=verdict), lambda: 100).readings == ()
 
@@ -69,9 +69,9 @@ def test_a_size_that_is_believed_is_heard_whatever_its_call_took_by_our_law() ->
     assert knowing(99).believable(shown(99), lambda: 100).readings
 
 
-def said(capacity: int, *, former: int | None = None) -> Credence:
+def said(capacity: int, *, former: int | None = None) -> SizeCredence:
     """Of a server that has called a request too large for such a limit, twice."""
-    credence = Credence() if former is None else knowing(former)
+    credence = SizeCredence() if former is None else knowing(former)
     for _ in range(2):
         credence.believable(shown(capacity, verdict=TOO_LARGE), lambda: 100)
     assert credence.said == {capacity}
@@ -107,7 +107,7 @@ def test_an_answer_that_says_another_size_needs_no_second_one() -> None:
 
 
 def test_a_size_of_requests_that_only_refusals_have_said_is_undone_by_one_answer_and_fails_none() -> None:
-    credence = Credence()
+    credence = SizeCredence()
     credence.believable(shown(500, Metric.REQUESTS), lambda: 1)
     for _ in range(2):
         credence.believable(shown(1, Metric.REQUESTS, REFUSED), lambda: 100)
@@ -119,7 +119,7 @@ def test_a_size_of_requests_that_only_refusals_have_said_is_undone_by_one_answer
 
 
 def test_what_a_predecessor_left_is_only_said_unless_the_operator_says_so_too() -> None:
-    credence = Credence((60_000, None))
+    credence = SizeCredence((60_000, None))
     credence.inherit(60_000, MINUTE_MS)
     credence.believable(stated(60_000), lambda: 1)
     assert credence.said == frozenset()
@@ -129,9 +129,9 @@ def test_what_a_predecessor_left_is_only_said_unless_the_operator_says_so_too() 
 
 
 def test_a_first_size_is_believed_if_its_call_fits_or_was_refused_for_its_size() -> None:
-    assert Credence().believable(shown(100), lambda: 100).readings
-    assert Credence().believable(shown(99, verdict=TOO_LARGE), lambda: 100).readings
-    assert Credence().believable(shown(1, Metric.REQUESTS), lambda: 100).readings
+    assert SizeCredence().believable(shown(100), lambda: 100).readings
+    assert SizeCredence().believable(shown(99, verdict=TOO_LARGE), lambda: 100).readings
+    assert SizeCredence().believable(shown(1, Metric.REQUESTS), lambda: 100).readings
 
 
 def test_what_a_refusal_states_is_weighed_alike() -> None:
@@ -158,4 +158,4 @@ def test_readings_are_weighed_also_beside_a_statement_that_is_not_believed() -> 
 
 
 def test_a_limit_of_nothing_is_believed_of_a_call_that_was_refused_for_its_size() -> None:
-    assert Credence().believable(shown(0, verdict=TOO_LARGE), lambda: 100).readings
+    assert SizeCredence().believable(shown(0, verdict=TOO_LARGE), lambda: 100).readings

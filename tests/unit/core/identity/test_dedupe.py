@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.identity.dedupe import Fate, Judgement
+from broker.core.identity.dedupe import DedupeDecision, Fate
 from tests.unit.core.identities import (
     COMPLETED,
     CONFLICT,
@@ -26,7 +26,7 @@ COMPLETED_RUN_2 = Settled(Fate.COMPLETED, 2)
 FAILED_RUN_2 = Settled(Fate.FAILED, 2)
 
 # PROTOCOL 5, row by row: (run, attempt) of the record that arrives, then cell by cell.
-TABLE: dict[str, tuple[tuple[int, int], dict[Open | Settled | None, Judgement]]] = {
+TABLE: dict[str, tuple[tuple[int, int], dict[Open | Settled | None, DedupeDecision]]] = {
     "first submission": (
         (0, 0),
         {
@@ -103,7 +103,7 @@ CELLS = [
 
 @pytest.mark.parametrize(("arriving", "known", "judgement"), CELLS)
 def test_a_record_is_judged_by_the_table(
-    arriving: tuple[int, int], known: Open | Settled | None, judgement: Judgement
+    arriving: tuple[int, int], known: Open | Settled | None, judgement: DedupeDecision
 ) -> None:
     number, attempt = arriving
     ids = knowing(known)
@@ -122,7 +122,7 @@ def test_another_content_under_a_known_id_is_a_conflict(number: int, attempt: in
 
 @pytest.mark.parametrize(("arriving", "known", "judgement"), CELLS)
 def test_what_the_table_takes_is_open_from_then_on_and_nothing_else(
-    arriving: tuple[int, int], known: Open | Settled | None, judgement: Judgement
+    arriving: tuple[int, int], known: Open | Settled | None, judgement: DedupeDecision
 ) -> None:
     number, attempt = arriving
     ids = knowing(known)

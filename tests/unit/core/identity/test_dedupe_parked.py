@@ -3,7 +3,7 @@
 import pytest
 
 from broker.core.bounds import OVERDUE_AFTER_MS
-from broker.core.identity.dedupe import Awaited, Fate, Identities, Identity, Overdue
+from broker.core.identity.dedupe import Awaited, DedupeTable, Fate, Identity, Overdue
 from broker.core.identity.pending_cancels import Cancel
 from tests.unit.core.identities import (
     BODY,
@@ -103,7 +103,7 @@ def test_parked_ids_and_waiting_cancels_share_half_of_the_ids_and_the_oldest_can
 
 
 def test_the_ids_that_are_open_can_be_told() -> None:
-    identities = Identities(window_ms=1_000, ids_max=10)
+    identities = DedupeTable(window_ms=1_000, ids_max=10)
     assert identities.open_ids() == []
     identities.open(run(0), 0)
     assert identities.open_ids() == [run(0).id_hash]
@@ -146,7 +146,7 @@ def test_a_run_is_known_once_it_or_a_later_one_is_open_or_settled() -> None:
 
 def test_a_parked_id_is_kept_until_its_copy_can_come_no_more() -> None:
     """By the longest deadline, where its own is not known, and the time that a copy may take after it."""
-    ids = Identities(window_ms=10_000, ids_max=1_000, patience_ms=30_000, copy_within_ms=20_000)
+    ids = DedupeTable(window_ms=10_000, ids_max=1_000, patience_ms=30_000, copy_within_ms=20_000)
     ids.settle(run(0), 1, Fate.PARKED, 0)
     told = ids.awaited(ID)
     assert told is not None
@@ -172,7 +172,7 @@ def test_where_the_ledger_is_gone_fates_and_cancels_are_told_again() -> None:
 
 
 def test_whose_request_is_parked_is_known_where_the_ledger_has_told_it() -> None:
-    ids = Identities(window_ms=HOUR, ids_max=100)
+    ids = DedupeTable(window_ms=HOUR, ids_max=100)
     assert ids.tenant_of_parked(run(0).id_hash) == b""
     ids.settle(run(0), 1, Fate.PARKED, 0)
     assert ids.tenant_of_parked(run(0).id_hash) == b""

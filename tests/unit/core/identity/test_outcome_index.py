@@ -3,11 +3,11 @@ import tracemalloc
 
 import pytest
 
-from broker.core.identity.outcome_index import RENEWALS_MAX, RUN_MAX, STRIDES, Fate, Fates, Identity, Known
+from broker.core.identity.outcome_index import RENEWALS_MAX, RUN_MAX, STRIDES, Fate, Identity, Known, OutcomeIndex
 from tests.unit.core.fating import WINDOW, fates, identity
 
 
-def numbers(index: Fates) -> list[int]:
+def numbers(index: OutcomeIndex) -> list[int]:
     return [number for number in range(2_000) if number.to_bytes(16, "big") in index]
 
 
@@ -48,7 +48,7 @@ def test_an_identity_that_the_ledger_cannot_write_is_a_mistake_of_ours(
 @pytest.mark.parametrize(("window_ms", "ids_max"), [(0, 1), (1, 0)])
 def test_an_index_without_extent_is_a_mistake_of_ours(window_ms: int, ids_max: int) -> None:
     with pytest.raises(AssertionError):
-        Fates(window_ms=window_ms, ids_max=ids_max)
+        OutcomeIndex(window_ms=window_ms, ids_max=ids_max)
 
 
 @pytest.mark.parametrize(

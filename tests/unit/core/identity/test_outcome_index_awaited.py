@@ -6,7 +6,16 @@ import tracemalloc
 import pytest
 
 from broker.core.bounds import OVERDUE_AFTER_MS, OVERDUE_MAX
-from broker.core.identity.outcome_index import RENEWALS_MAX, RETOLD_MAX, Awaited, Fate, Fates, Identity, Known, Overdue
+from broker.core.identity.outcome_index import (
+    RENEWALS_MAX,
+    RETOLD_MAX,
+    Awaited,
+    Fate,
+    Identity,
+    Known,
+    OutcomeIndex,
+    Overdue,
+)
 from tests.unit.core.fating import WINDOW, fates, identity
 
 DEADLINE_S = 200
@@ -77,7 +86,7 @@ def test_the_later_of_two_deadlines_that_were_told_counts() -> None:
 
 
 def test_without_a_word_the_longest_deadline_after_the_parking_counts_and_nothing_can_be_failed() -> None:
-    index = Fates(window_ms=WINDOW, ids_max=10, patience_ms=1_000_000, copy_within_ms=500_000)
+    index = OutcomeIndex(window_ms=WINDOW, ids_max=10, patience_ms=1_000_000, copy_within_ms=500_000)
     index.record(identity(1), 1, Fate.PARKED, 7_000_000)
     assert index.awaited(identity(1).id_hash) == Awaited(identity(1), 8_000, "", overdue=False)
     assert index.overdue(overdue_at(10_000)) == []
@@ -140,7 +149,7 @@ def test_what_was_withdrawn_is_failed_no_more() -> None:
     [(Fate.PARKED, "x", True), (Fate.PARKED, "", False), (Fate.WITHDRAWN, "x", False), (Fate.WITHDRAWN, "", False)],
 )
 def test_what_can_have_no_copy_any_more_is_forgotten_instead_of_renewed(fate: Fate, name: str, is_kept: bool) -> None:  # noqa: FBT001 (a drawn value)
-    index = Fates(window_ms=WINDOW, ids_max=10, copy_within_ms=500_000)
+    index = OutcomeIndex(window_ms=WINDOW, ids_max=10, copy_within_ms=500_000)
     index.record(identity(1), 1, fate, 0)
     index.awaits(awaited(1, name=name))
     just_before_ms = (DEADLINE_S + 500) * 1_000 - 1_000
@@ -181,7 +190,7 @@ def test_a_parked_id_takes_a_few_hundred_bytes_with_its_deadline_and_name() -> N
     assert bytes_each <= 400
 
 
-def told(index: Fates, now_ms: int) -> list[int]:
+def told(index: OutcomeIndex, now_ms: int) -> list[int]:
     """What is to be recorded again now, by number; it is, at that moment."""
     found = index.renewals(now_ms)
     for each, attempt, fate in found:

@@ -4,7 +4,7 @@ import pytest
 
 from broker.core.bounds import CANCEL_SLACK_MS
 from broker.core.identity.outcome_index import RENEWALS_MAX, STRIDES
-from broker.core.identity.pending_cancels import Cancel, WaitingCancels
+from broker.core.identity.pending_cancels import Cancel, PendingCancels
 
 WINDOW = 64_000  # a stride is one second
 PATIENCE = 1_000_000
@@ -12,8 +12,8 @@ ID = b"i" * 16
 AT = 500_000
 
 
-def waiting(*cancels: Cancel, told_ms: int = AT) -> WaitingCancels:
-    made = WaitingCancels(window_ms=WINDOW, patience_ms=PATIENCE)
+def waiting(*cancels: Cancel, told_ms: int = AT) -> PendingCancels:
+    made = PendingCancels(window_ms=WINDOW, patience_ms=PATIENCE)
     for cancel in cancels:
         made.record(cancel, told_ms)
     return made
@@ -129,13 +129,13 @@ def test_above_the_bound_the_oldest_go_and_are_counted() -> None:
 @pytest.mark.parametrize(("window_ms", "patience_ms"), [(0, 1), (1, -1)])
 def test_a_book_without_extent_is_a_mistake_of_ours(window_ms: int, patience_ms: int) -> None:
     with pytest.raises(AssertionError):
-        WaitingCancels(window_ms=window_ms, patience_ms=patience_ms)
+        PendingCancels(window_ms=window_ms, patience_ms=patience_ms)
 
 
 def test_an_id_takes_two_hundred_bytes_at_most() -> None:
     ids = [number.to_bytes(16, "big") for number in range(10_923)]  # where a dict grows, and wastes most
     tracemalloc.start()
-    cancels = WaitingCancels(window_ms=WINDOW, patience_ms=PATIENCE)
+    cancels = PendingCancels(window_ms=WINDOW, patience_ms=PATIENCE)
     for id_hash in ids:
         cancels.record(Cancel(id_hash, 1_760_000_000_000), 1_760_000_000_000)
     taken, _ = tracemalloc.get_traced_memory()

@@ -4,7 +4,7 @@ import pytest
 
 from broker.core.config import WEIGHT_ONE, TenantRule
 from broker.core.lanes import fair_queue as module
-from broker.core.lanes.fair_queue import Fair
+from broker.core.lanes.fair_queue import FairQueue
 from broker.core.lanes.tenants import Tenants
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
@@ -14,35 +14,35 @@ def of(tenant: str, charge: int = 100, deadline_ms: int = 1_000) -> Ticket:
     return ticket(candidate(charge=charge, tenant=tenant, deadline_ms=deadline_ms))
 
 
-def wait(fair: Fair, tenant: str, charge: int = 100, *, times: int = 1) -> list[Ticket]:
+def wait(fair: FairQueue, tenant: str, charge: int = 100, *, times: int = 1) -> list[Ticket]:
     made = [of(tenant, charge) for _ in range(times)]
     for each in made:
         fair.add(each)
     return made
 
 
-def serve(fair: Fair, now_ms: int = 0) -> Ticket:
+def serve(fair: FairQueue, now_ms: int = 0) -> Ticket:
     found = fair.next(now_ms)
     assert found is not None
     fair.serve(found)
     return found
 
 
-def served(fair: Fair, times: int) -> str:
+def served(fair: FairQueue, times: int) -> str:
     """Whom the next ones are of."""
     return "".join(serve(fair).candidate.tenant for _ in range(times))
 
 
-def weighted(**weights: int) -> Fair:
-    return Fair(Tenants({tenant: TenantRule(weight * WEIGHT_ONE) for tenant, weight in weights.items()}))
+def weighted(**weights: int) -> FairQueue:
+    return FairQueue(Tenants({tenant: TenantRule(weight * WEIGHT_ONE) for tenant, weight in weights.items()}))
 
 
 def test_nobody_is_next_where_nobody_waits() -> None:
-    assert Fair(Tenants()).next(0) is None
+    assert FairQueue(Tenants()).next(0) is None
 
 
 def test_one_tenant_alone_is_served_in_its_own_order() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     first, second, retry = wait(fair, "a", times=3)
     fair.remove(retry)
     fair.add(retry, front=True)
@@ -51,7 +51,7 @@ def test_one_tenant_alone_is_served_in_its_own_order() -> None:
 
 
 def test_two_tenants_share_by_tokens_whatever_their_sizes() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     wait(fair, "a", 100, times=400)
     wait(fair, "b", 400, times=100)
     order = served(fair, 250)
@@ -87,7 +87,7 @@ def test_every_tenant_is_within_one_largest_request_of_its_weighted_share_at_eve
 
 
 def test_a_newcomers_first_goes_next_however_large_and_however_many_wait() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     for name in "abcdefgh":
         wait(fair, name, 50, times=100)
     served(fair, 100)
@@ -96,7 +96,7 @@ def test_a_newcomers_first_goes_next_however_large_and_however_many_wait() -> No
 
 
 def test_newcomers_do_not_all_go_at_once() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     wait(fair, "a", 50, times=1_000)
     served(fair, 10)
     for name in "xyz":
@@ -108,7 +108,7 @@ def test_newcomers_do_not_all_go_at_once() -> None:
 
 
 def test_what_a_tenant_is_served_while_it_is_alone_repays_what_was_let_pass() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     wait(fair, "b", 10)
     wait(fair, "a", 100, times=9)
     assert served(fair, 3) == "aba"
@@ -117,7 +117,7 @@ def test_what_a_tenant_is_served_while_it_is_alone_repays_what_was_let_pass() ->
 
 
 def test_a_newcomer_that_was_served_while_it_was_alone_is_none_any_more() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     (gone,) = wait(fair, "b", 10)
     wait(fair, "a", 100, times=9)
     fair.remove(gone)
@@ -127,7 +127,7 @@ def test_a_newcomer_that_was_served_while_it_was_alone_is_none_any_more() -> Non
 
 
 def test_a_newcomer_that_leaves_unserved_gives_its_turn_to_the_next() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     wait(fair, "a", 50, times=10)
     (gone,) = wait(fair, "x", 500)
     (second,) = wait(fair, "y", 500)
@@ -136,7 +136,7 @@ def test_a_newcomer_that_leaves_unserved_gives_its_turn_to_the_next() -> None:
 
 
 def test_who_is_next_holds_its_place_whoever_comes_later() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     wait(fair, "a", 50, times=4)
     (large,) = wait(fair, "b", 4_000)
     assert fair.next(0) is large
@@ -147,7 +147,7 @@ def test_who_is_next_holds_its_place_whoever_comes_later() -> None:
 
 
 def test_a_probe_of_another_leaves_the_place_of_who_is_next() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     first, probe = wait(fair, "a", 50, times=2)
     _, (large,) = wait(fair, "b", 50), wait(fair, "b", 4_000)
     assert served(fair, 1) == "b"
@@ -161,7 +161,7 @@ def test_a_probe_of_another_leaves_the_place_of_who_is_next() -> None:
 
 
 def test_nobody_saves_up_by_having_nobody_wait() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     wait(fair, "a", times=200)
     served(fair, 100)
     wait(fair, "b", times=100)
@@ -169,7 +169,7 @@ def test_nobody_saves_up_by_having_nobody_wait() -> None:
 
 
 def test_who_had_more_than_its_share_does_not_begin_anew_by_coming_again() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     wait(fair, "a", 100, times=100)
     (large,) = wait(fair, "b", 1_000)
     assert serve(fair) is large
@@ -179,7 +179,7 @@ def test_who_had_more_than_its_share_does_not_begin_anew_by_coming_again() -> No
 
 
 def test_where_everybody_has_left_all_begin_anew() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     wait(fair, "a", 100)
     wait(fair, "b", 1_000)
     served(fair, 2)
@@ -190,7 +190,7 @@ def test_where_everybody_has_left_all_begin_anew() -> None:
 
 def test_those_at_rest_whom_the_mean_has_passed_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TENANTS_RESTING_MAX", 4)
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     wait(fair, "a", 100, times=1_000)
     for number in range(4):
         fair.serve(*wait(fair, f"once-{number}", 10_000))
@@ -202,7 +202,7 @@ def test_those_at_rest_whom_the_mean_has_passed_are_forgotten(monkeypatch: pytes
 
 def test_those_at_rest_who_had_most_lately_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TENANTS_RESTING_MAX", 4)
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     wait(fair, "a", 1)
     for number in range(6):
         fair.serve(*wait(fair, str(number), 1_000_000))
@@ -210,7 +210,7 @@ def test_those_at_rest_who_had_most_lately_are_remembered(monkeypatch: pytest.Mo
 
 
 def test_another_price_changes_who_is_next() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     (a,), (b,) = wait(fair, "a", 100), wait(fair, "b", 200)
     wait(fair, "a", 100)
     fair._new.clear()
@@ -221,7 +221,7 @@ def test_another_price_changes_who_is_next() -> None:
 
 
 def test_a_nearer_deadline_becomes_the_first_of_its_tenant() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     wait(fair, "a", times=2)
     wait(fair, "b")
     near = of("a", deadline_ms=1)
@@ -230,7 +230,7 @@ def test_a_nearer_deadline_becomes_the_first_of_its_tenant() -> None:
 
 
 def test_a_capped_tenant_leaves_the_competition_until_its_minute_is_over() -> None:
-    fair = Fair(tenants := Tenants({"a": TenantRule(cap_tokens=100)}))
+    fair = FairQueue(tenants := Tenants({"a": TenantRule(cap_tokens=100)}))
     wait(fair, "a", times=3)
     wait(fair, "b", times=10)
     order = ""
@@ -248,7 +248,7 @@ def test_a_capped_tenant_leaves_the_competition_until_its_minute_is_over() -> No
 
 
 def test_a_tenant_with_too_many_in_flight_comes_back_when_one_has_ended() -> None:
-    fair = Fair(tenants := Tenants({"a": TenantRule(inflight_max=1)}))
+    fair = FairQueue(tenants := Tenants({"a": TenantRule(inflight_max=1)}))
     first, _, third = wait(fair, "a", times=3)
     assert serve(fair) is first
     tenants.called("a", 100, 0)
@@ -261,7 +261,7 @@ def test_a_tenant_with_too_many_in_flight_comes_back_when_one_has_ended() -> Non
 
 @pytest.mark.parametrize("rule", [TenantRule(cap_tokens=100), TenantRule(inflight_max=1)])
 def test_who_leaves_while_a_cap_keeps_it_out_is_not_let_in_again(rule: TenantRule) -> None:
-    fair = Fair(tenants := Tenants({"a": rule}))
+    fair = FairQueue(tenants := Tenants({"a": rule}))
     tenants.called("a", 100, 0)
     first, second = wait(fair, "a", times=2)
     assert fair.next(0) is None
@@ -276,7 +276,7 @@ def test_who_leaves_while_a_cap_keeps_it_out_is_not_let_in_again(rule: TenantRul
 
 
 def test_a_probe_of_a_tenant_that_is_kept_out_moves_it_on_all_the_same() -> None:
-    fair = Fair(tenants := Tenants({"a": TenantRule(inflight_max=1)}))
+    fair = FairQueue(tenants := Tenants({"a": TenantRule(inflight_max=1)}))
     tenants.called("a", 1, 0)
     wait(fair, "b", 100, times=20)
     probe, _ = wait(fair, "a", 1_000, times=2)
@@ -287,7 +287,7 @@ def test_a_probe_of_a_tenant_that_is_kept_out_moves_it_on_all_the_same() -> None
 
 
 def test_heaps_forget_entries_that_say_nothing_any_more() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     wait(fair, "a", times=2)
     wait(fair, "b", times=2)
     for _ in range(2_000):
@@ -298,7 +298,7 @@ def test_heaps_forget_entries_that_say_nothing_any_more() -> None:
 
 
 def test_when_those_who_were_far_on_have_left_the_mean_falls_and_nobody_beyond_it_is_served() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     ahead, _ = wait(fair, "a", 100)[0], wait(fair, "a", 1)
     (behind,) = wait(fair, "b", 1_000)
     far = wait(fair, "c", 5_000, times=2)
@@ -314,13 +314,13 @@ def test_when_those_who_were_far_on_have_left_the_mean_falls_and_nobody_beyond_i
 
 
 def test_those_who_wait_are_told_line_by_line() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     (a,), (b,) = wait(fair, "a"), wait(fair, "b")
     assert [list(line) for line in fair.lines()] == [[a], [b]]
 
 
 def test_who_is_eligible_and_changes_its_mind_again_and_again_leaves_nothing_behind() -> None:
-    fair = Fair(Tenants())
+    fair = FairQueue(Tenants())
     for charge in (4_000, 1):
         wait(fair, "a", charge)
         wait(fair, "b", 4_000)

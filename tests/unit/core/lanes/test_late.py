@@ -1,12 +1,12 @@
 from broker.core.bounds import PROBES_LOOKED_AT
 from broker.core.config import TenantRule
-from broker.core.lanes.late import Late
+from broker.core.lanes.late import LateQueue
 from broker.core.lanes.tenants import Tenants
 from tests.unit.core.specimens import candidate, ticket
 
 
 def test_whoever_has_most_time_left_goes_first() -> None:
-    late = Late(Tenants())
+    late = LateQueue(Tenants())
     near, far, middle = (ticket(candidate(deadline_ms=at)) for at in (10, 30, 20))
     for each in (near, far, middle):
         late.add(each)
@@ -17,14 +17,14 @@ def test_whoever_has_most_time_left_goes_first() -> None:
 
 
 def test_nobody_is_next_among_nobody() -> None:
-    late = Late(Tenants())
+    late = LateQueue(Tenants())
     late.reprice(lambda _: 7)
     assert late.next(0) is None
     assert (len(late), late.tokens, list(late), list(reversed(late))) == (0, 0, [], [])
 
 
 def test_they_stand_by_deadline_and_can_be_priced_again() -> None:
-    late = Late(Tenants())
+    late = LateQueue(Tenants())
     far, near = (ticket(candidate(deadline_ms=at, charge=100)) for at in (30, 10))
     late.add(far)
     late.add(near)
@@ -36,7 +36,7 @@ def test_they_stand_by_deadline_and_can_be_priced_again() -> None:
 def test_a_tenant_whose_cap_is_reached_is_passed_over() -> None:
     tenants = Tenants({"acme": TenantRule(inflight_max=1)})
     tenants.called("acme", 100, 0)
-    late = Late(tenants)
+    late = LateQueue(tenants)
     shut, free = ticket(candidate(tenant="acme", deadline_ms=30)), ticket(candidate(deadline_ms=20))
     late.add(shut)
     assert late.next(0) is None
@@ -49,7 +49,7 @@ def test_a_tenant_whose_cap_is_reached_is_passed_over() -> None:
 def test_only_some_are_looked_at() -> None:
     tenants = Tenants({"acme": TenantRule(inflight_max=1)})
     tenants.called("acme", 100, 0)
-    late = Late(tenants)
+    late = LateQueue(tenants)
     late.add(ticket(candidate(deadline_ms=1)))
     for _ in range(PROBES_LOOKED_AT):
         late.add(ticket(candidate(tenant="acme", deadline_ms=2)))

@@ -1,5 +1,5 @@
 from broker.core.bounds import CREDIT_CHARGES_MAX
-from broker.core.lanes.nearing import Nearing
+from broker.core.lanes.nearing import DeadlineBoost
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 
@@ -12,8 +12,8 @@ def near(deadline_ms: int = 1_000, charge: int = 100) -> Ticket:
     return made
 
 
-def of(*tickets: Ticket) -> Nearing:
-    made = Nearing(LIFT_PPM)
+def of(*tickets: Ticket) -> DeadlineBoost:
+    made = DeadlineBoost(LIFT_PPM)
     for each in tickets:
         made.add(each)
     return made

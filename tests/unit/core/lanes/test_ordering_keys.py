@@ -1,6 +1,6 @@
 import pytest
 
-from broker.core.lanes.ordering_keys import Order
+from broker.core.lanes.ordering_keys import OrderingKeys
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 
@@ -10,13 +10,13 @@ def of(key: str, lane: str = "standard") -> Ticket:
 
 
 def test_who_has_no_key_may_always_start_and_is_not_remembered() -> None:
-    order, free = Order(), of("")
+    order, free = OrderingKeys(), of("")
     assert order.join(free)
     assert (order.started(free), order.left(free), len(order)) == (None, None, 0)
 
 
 def test_of_one_key_the_next_may_start_once_the_one_before_has() -> None:
-    order, first, second, third = Order(), of("k"), of("k"), of("k")
+    order, first, second, third = OrderingKeys(), of("k"), of("k"), of("k")
     assert [order.join(each) for each in (first, second, third)] == [True, False, False]
     assert order.started(first) is second
     assert order.started(second) is third
@@ -25,12 +25,12 @@ def test_of_one_key_the_next_may_start_once_the_one_before_has() -> None:
 
 
 def test_keys_and_lanes_do_not_wait_for_one_another() -> None:
-    order = Order()
+    order = OrderingKeys()
     assert all(order.join(each) for each in (of("k"), of("other"), of("k", lane="bulk")))
 
 
 def test_who_leaves_from_the_middle_lets_nobody_start_and_who_leaves_first_the_next() -> None:
-    order, first, second, third = Order(), of("k"), of("k"), of("k")
+    order, first, second, third = OrderingKeys(), of("k"), of("k"), of("k")
     for each in (first, second, third):
         order.join(each)
     assert order.left(second) is None
@@ -40,7 +40,7 @@ def test_who_leaves_from_the_middle_lets_nobody_start_and_who_leaves_first_the_n
 
 
 def test_who_has_started_has_left() -> None:
-    order, first, second = Order(), of("k"), of("k")
+    order, first, second = OrderingKeys(), of("k"), of("k")
     order.join(first)
     order.join(second)
     order.started(first)
@@ -50,7 +50,7 @@ def test_who_has_started_has_left() -> None:
 
 @pytest.mark.parametrize("lane", ["serial", "standard"])
 def test_in_a_serial_lane_the_next_may_start_when_the_one_before_has_its_outcome(lane: str) -> None:
-    order, first, second = Order(["serial"]), of("k", lane), of("k", lane)
+    order, first, second = OrderingKeys(["serial"]), of("k", lane), of("k", lane)
     order.join(first)
     order.join(second)
     assert order.started(first) is (second if lane == "standard" else None)
@@ -58,14 +58,14 @@ def test_in_a_serial_lane_the_next_may_start_when_the_one_before_has_its_outcome
 
 
 def test_all_can_be_forgotten() -> None:
-    order = Order()
+    order = OrderingKeys()
     order.join(of("k"))
     order.clear()
     assert order.join(of("k"))
 
 
 def test_who_must_start_before_one_of_a_key_can_be_asked() -> None:
-    order, first, second, third = Order(), of("k"), of("k"), of("k")
+    order, first, second, third = OrderingKeys(), of("k"), of("k"), of("k")
     for each in (first, second, third):
         order.join(each)
     assert [order.before(each) for each in (first, second, third)] == [[], [first], [first, second]]
@@ -76,7 +76,7 @@ def test_who_must_start_before_one_of_a_key_can_be_asked() -> None:
 
 def test_who_is_turned_back_stands_where_it_stood_whatever_the_order_of_coming_back() -> None:
     for back in ((0, 1), (1, 0)):
-        order, three = Order(), [of("k") for _ in range(3)]
+        order, three = OrderingKeys(), [of("k") for _ in range(3)]
         for each in three:
             order.join(each)
         first, second, third = three
@@ -92,7 +92,7 @@ def test_who_is_turned_back_stands_where_it_stood_whatever_the_order_of_coming_b
 
 
 def test_who_is_turned_back_with_nobody_behind_it_is_the_first() -> None:
-    order, only = Order(), of("k")
+    order, only = OrderingKeys(), of("k")
     order.join(only)
     assert order.started(only) is None
     assert not order.must_wait(only)
@@ -103,7 +103,7 @@ def test_who_is_turned_back_with_nobody_behind_it_is_the_first() -> None:
 
 
 def test_who_has_no_key_or_has_never_left_its_place_is_turned_back_to_no_other() -> None:
-    order, free, first, second = Order(["serial"]), of(""), of("k", lane="serial"), of("k", lane="serial")
+    order, free, first, second = OrderingKeys(["serial"]), of(""), of("k", lane="serial"), of("k", lane="serial")
     assert (order.turned_back(free), order.must_wait(free), len(order)) == (None, False, 0)
     for each in (first, second):
         order.join(each)

@@ -1,7 +1,7 @@
 from broker.core.bounds import LOOKS_SWEPT_ABOVE, REACH_EVERY_MS
 from broker.core.budget.budget import Budget
-from broker.core.lanes.reachability import Reach, out_of_time
-from broker.core.lanes.tenant_queue import Line
+from broker.core.lanes.reachability import ReachabilityChecks, out_of_time
+from broker.core.lanes.tenant_queue import TenantQueue
 from broker.core.ticket import Ticket
 from tests.unit.core.budgets import SETTINGS, UNKNOWN, full
 from tests.unit.core.inflows import charge_of, inflow
@@ -12,8 +12,8 @@ class Watched:
     """A line under a bucket of 60,000 that refills by one a millisecond."""
 
     def __init__(self, budget: Budget | None = None) -> None:
-        self.reach = Reach()
-        self.line = Line()
+        self.reach = ReachabilityChecks()
+        self.line = TenantQueue()
         self.budget = budget or full(SETTINGS)
 
     def come(self, charge: int, deadline_ms: int, now_ms: int = 0) -> Ticket:
@@ -94,7 +94,7 @@ def test_lines_in_which_nobody_waits_any_more_are_forgotten_and_the_others_kept(
     watched = Watched()
     kept = watched.come(61_000, 30_000)
     for _ in range(3 * LOOKS_SWEPT_ABOVE):
-        line = Line()
+        line = TenantQueue()
         gone = ticket(candidate(charge=1, deadline_ms=90_000))
         line.add(gone)
         watched.reach.came(gone, line, watched.budget, charge_of, 0)

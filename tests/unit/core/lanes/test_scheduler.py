@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from broker.core.bounds import LIMITS_MAX
-from broker.core.budget.budget import Budget, LimitSettings
-from broker.core.lanes.scheduler import Limits
+from broker.core.budget.budget import Budget, LimitBeliefs
+from broker.core.lanes.scheduler import Scheduler
 from broker.core.pricing.laws import Law, Prices
 from broker.core.ticket import State, Ticket
 from tests.unit.core.desks import call, enqueued, limits
@@ -48,7 +48,7 @@ def test_a_limit_that_cannot_pay_is_asked_once_however_many_others_serve() -> No
             return now_ms + 3_600_000
 
     made = limits(
-        lambda name, now_ms: Poor(LimitSettings(name, 1_000, 1_000), now_ms, None) if name == "poor" else budget(name)
+        lambda name, now_ms: Poor(LimitBeliefs(name, 1_000, 1_000), now_ms, None) if name == "poor" else budget(name)
     )
     enqueued(made, "poor")
     waiting = [enqueued(made, name, 10) for name in ("one", "other") for _ in range(3)]
@@ -135,7 +135,7 @@ def test_a_successor_is_told_of_believed_levels_only() -> None:
 
 
 def test_limits_that_nobody_needs_make_room_for_new_ones() -> None:
-    limits = Limits(LANES, lambda name, now_ms: budget(name))
+    limits = Scheduler(LANES, lambda name, now_ms: budget(name))
     busy = ticket(candidate(limit="busy"))
     limits.enqueue(busy, 0)
     for number in range(LIMITS_MAX + 10):
@@ -146,7 +146,7 @@ def test_limits_that_nobody_needs_make_room_for_new_ones() -> None:
 
 
 def test_limits_that_are_all_needed_stay() -> None:
-    limits = Limits(LANES, lambda name, now_ms: budget(name))
+    limits = Scheduler(LANES, lambda name, now_ms: budget(name))
     for number in range(LIMITS_MAX + 2):
         limits.enqueue(ticket(candidate(limit=f"needed-{number}")), 0)
     assert len(limits.desks()) == LIMITS_MAX + 2
@@ -171,7 +171,7 @@ def test_who_led_meanwhile_knows_better_so_every_limit_is_made_anew() -> None:
 CHAT = Prices("chat.completions", (Law.CHAT_LEGACY, Law.CHAT_2025), (700, 200))
 
 
-def chatting(made: Limits) -> Ticket:
+def chatting(made: Scheduler) -> Ticket:
     waiting = ticket(replace(candidate(), prices=CHAT))
     made.enqueue(waiting, 0)
     return waiting
@@ -220,7 +220,7 @@ def test_who_stands_before_a_request_of_its_ordering_key_can_be_asked() -> None:
 
 
 def test_lines_are_sound_while_they_hold_what_is_counted() -> None:
-    limits = Limits(LANES, budget)
+    limits = Scheduler(LANES, budget)
     assert limits.is_sound(0)
     limits.enqueue(ticket(), 0)
     assert limits.is_sound(1)

@@ -1,11 +1,11 @@
 from broker.core.answers.verdict import Meaning
 from broker.core.budget.breaker import ACCOUNT_REST_MS
-from broker.core.lanes.scheduler import Limits
+from broker.core.lanes.scheduler import Scheduler
 from tests.unit.core.desks import call, enqueued, limits
 from tests.unit.core.specimens import verdict
 
 
-def blamed(made: Limits, limit: str = "gpt", meaning: Meaning = Meaning.QUOTA) -> None:
+def blamed(made: Scheduler, limit: str = "gpt", meaning: Meaning = Meaning.QUOTA) -> None:
     """An answer of that limit blames the account."""
     made.account.heard(limit, made.desk(limit, 0).budget.breaker, verdict(meaning), 0, probe=False)
 

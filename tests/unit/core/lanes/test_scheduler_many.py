@@ -9,8 +9,8 @@ import pytest
 
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import LIMITS_LOOKED_AT, LIMITS_MAX, LIMITS_RESTING_MAX
-from broker.core.budget.budget import Budget, LimitSettings
-from broker.core.lanes.scheduler import Limits
+from broker.core.budget.budget import Budget, LimitBeliefs
+from broker.core.lanes.scheduler import Scheduler
 from tests.unit.core.desks import all_called, enqueued, limits
 from tests.unit.core.specimens import budget, verdict
 
@@ -19,10 +19,10 @@ OBJECTS_MAX = 110
 
 
 def _made(name: str, now_ms: int) -> Budget:
-    return Budget(LimitSettings(name, 60_000, None, named=name == "named"), now_ms, None)
+    return Budget(LimitBeliefs(name, 60_000, None, named=name == "named"), now_ms, None)
 
 
-def _invent(made: Limits, number: int) -> None:
+def _invent(made: Scheduler, number: int) -> None:
     for each in range(number):
         made.desk(f"invented-{each}", 0)
 

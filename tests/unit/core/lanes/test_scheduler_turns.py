@@ -2,14 +2,14 @@ from dataclasses import replace
 
 from broker.core.bounds import REACH_EVERY_MS
 from broker.core.config import TenantRule
-from broker.core.lanes.scheduler import Limits
+from broker.core.lanes.scheduler import Scheduler
 from broker.core.lanes.tenants import Tenants
 from broker.core.ticket import Garbage, State, Ticket
 from tests.unit.core.desks import all_called, answered, call, enqueued, limits
 from tests.unit.core.specimens import LANES, budget, candidate, ticket
 
 
-def turn_back(made: Limits, called: Ticket) -> None:
+def turn_back(made: Scheduler, called: Ticket) -> None:
     """Its call was not sent."""
     made.desk(called.candidate.limit, 0).budget.abandoned(called.number, 0)
     called.state = State.WAITING
@@ -49,7 +49,7 @@ def test_of_one_key_the_next_is_called_at_once_though_its_limit_has_been_asked_a
 
 
 def test_whom_a_cap_lets_pass_in_one_limit_is_called_at_once_when_it_is_reached_in_another() -> None:
-    made = Limits(LANES, budget, Tenants({"acme": TenantRule(inflight_max=1)}))
+    made = Scheduler(LANES, budget, Tenants({"acme": TenantRule(inflight_max=1)}))
     made.desk("large", 0).budget.reserve(0, 30_000, 0)
     waits, goes = (
         ticket(candidate(limit=limit, charge=charge, tenant="acme"), lane="urgent")
@@ -62,7 +62,7 @@ def test_whom_a_cap_lets_pass_in_one_limit_is_called_at_once_when_it_is_reached_
 
 
 def test_in_a_serial_lane_the_next_lines_up_when_the_one_before_is_decided() -> None:
-    made = Limits([replace(rule, serial=True) for rule in LANES], budget)
+    made = Scheduler([replace(rule, serial=True) for rule in LANES], budget)
     first, second = (ticket(candidate(order=b"k")) for _ in range(2))
     for each in (first, second):
         made.enqueue(each, 0)
@@ -152,7 +152,7 @@ def test_who_is_late_behind_more_than_can_flow_in_is_told_at_the_next_look() -> 
 
 
 def test_a_hurry_is_remembered_of_who_waits_and_again_when_a_retry_comes_back() -> None:
-    made = Limits([replace(rule, lift_ppm=50_000) for rule in LANES], budget)
+    made = Scheduler([replace(rule, lift_ppm=50_000) for rule in LANES], budget)
     near, called = (ticket(candidate(charge=100, deadline_ms=10_000), lane="bulk") for _ in range(2))
     for each in (near, called):
         made.enqueue(each, 0)
@@ -183,7 +183,7 @@ def test_how_long_a_call_took_is_learned_unless_its_limit_is_forgotten() -> None
 
 
 def test_a_tenants_cap_is_waited_for_to_the_instant_at_which_it_gives_way() -> None:
-    made = Limits(LANES, budget, Tenants({"acme": TenantRule(cap_tokens=100)}))
+    made = Scheduler(LANES, budget, Tenants({"acme": TenantRule(cap_tokens=100)}))
     for _ in range(2):
         made.enqueue(ticket(candidate(tenant="acme")), 0)
     assert call(made) is not None

@@ -1,7 +1,7 @@
 from random import Random
 
 from broker.core.bounds import LINE_BLOCK_MAX
-from broker.core.lanes.tenant_queue import Line
+from broker.core.lanes.tenant_queue import TenantQueue
 from broker.core.ticket import Ticket
 from tests.unit.core.specimens import candidate, ticket
 
@@ -11,13 +11,13 @@ def waiting(deadline_ms: int = 1_000) -> Ticket:
 
 
 def test_nobody_is_first_of_an_empty_line() -> None:
-    line = Line()
+    line = TenantQueue()
     assert line.head is None
     assert (len(line), list(line)) == (0, [])
 
 
 def test_the_nearest_deadline_goes_first_and_of_like_ones_who_came_first() -> None:
-    line = Line()
+    line = TenantQueue()
     late, early, early_too = waiting(2_000), waiting(1_000), waiting(1_000)
     for each in (late, early, early_too):
         line.add(each)
@@ -27,7 +27,7 @@ def test_the_nearest_deadline_goes_first_and_of_like_ones_who_came_first() -> No
 
 
 def test_a_retry_goes_before_everybody_and_the_last_one_before_the_others() -> None:
-    line = Line()
+    line = TenantQueue()
     line.add(waiting(0))
     first, second = waiting(9_000), waiting(9_000)
     line.add(first, front=True)
@@ -37,7 +37,7 @@ def test_a_retry_goes_before_everybody_and_the_last_one_before_the_others() -> N
 
 
 def test_who_leaves_leaves_no_gap_and_may_come_again() -> None:
-    line = Line()
+    line = TenantQueue()
     made = [waiting(deadline) for deadline in (1_000, 2_000, 3_000)]
     for each in made:
         line.add(each)
@@ -51,7 +51,7 @@ def test_who_leaves_leaves_no_gap_and_may_come_again() -> None:
 
 
 def test_thousands_who_come_and_leave_anywhere_stand_in_order() -> None:
-    chance, line, here = Random(7), Line(), list[Ticket]()
+    chance, line, here = Random(7), TenantQueue(), list[Ticket]()
     for step in range(6_000):
         if here and chance.random() < (0.3 if step < 4_000 else 0.7):
             gone = here.pop(chance.randrange(len(here)))
@@ -69,7 +69,7 @@ def test_thousands_who_come_and_leave_anywhere_stand_in_order() -> None:
 
 
 def test_a_line_knows_its_tokens_also_after_another_price() -> None:
-    line = Line()
+    line = TenantQueue()
     for charge in (1, 20, 300):
         line.add(ticket(candidate(charge=charge)))
     assert line.tokens == 321

@@ -5,7 +5,7 @@ import pytest
 
 from broker.core.bounds import LINE_BLOCK_MAX
 from broker.core.budget.inflow import Inflow, Least
-from broker.core.lanes.tenant_queue import Line
+from broker.core.lanes.tenant_queue import TenantQueue
 from broker.core.ticket import Ticket
 from tests.unit.core.inflows import TEN_A_MS, charge_of, inflow, line_of
 from tests.unit.core.specimens import candidate, ticket
@@ -67,7 +67,7 @@ def test_whoever_comes_and_leaves_where_it_may_the_same_are_told_off_as_if_each_
     seed: int, crowd: int
 ) -> None:
     """More comes than can be served, most of it with the same patience, in which a crowd can be served."""
-    dice, line, now_ms, law, looks, told = Random(seed), Line(), 0, 0, 0, 0
+    dice, line, now_ms, law, looks, told = Random(seed), TenantQueue(), 0, 0, 0, 0
     capacity = dice.choice([700, 10_000, 333_333])
     laws: list[Least] = [lambda each: each.charge, lambda each: each.charge * 15 // 16, lambda each: each.charge - 1]
     patience_ms = crowd * 500 * 60_000 // capacity

@@ -1,11 +1,11 @@
 from random import Random
 
-from broker.core.lanes.two_level_heap import Spans
+from broker.core.lanes.two_level_heap import TwoLevelHeap
 
 SPAN = 1 << 25
 
 
-def taken(spans: Spans[str]) -> list[str]:
+def taken(spans: TwoLevelHeap[str]) -> list[str]:
     """All, as they leave."""
     found = []
     while (first := spans.first()) is not None:
@@ -15,12 +15,12 @@ def taken(spans: Spans[str]) -> list[str]:
 
 
 def test_nobody_is_first_among_nobody() -> None:
-    spans: Spans[str] = Spans()
+    spans: TwoLevelHeap[str] = TwoLevelHeap()
     assert (spans.first(), len(spans)) == (None, 0)
 
 
 def test_who_is_least_far_on_leaves_first_and_of_like_ones_the_lower_stamp() -> None:
-    spans: Spans[str] = Spans()
+    spans: TwoLevelHeap[str] = TwoLevelHeap()
     for stamp, (at, who) in enumerate([(3 * SPAN, "d"), (20, "b"), (20, "b too"), (10, "a"), (SPAN, "c")]):
         spans.add(at, stamp, who)
     assert (spans.first(), len(spans)) == ((10, 3, "a"), 5)
@@ -29,7 +29,7 @@ def test_who_is_least_far_on_leaves_first_and_of_like_ones_the_lower_stamp() -> 
 
 
 def test_who_comes_before_all_others_is_first() -> None:
-    spans: Spans[str] = Spans()
+    spans: TwoLevelHeap[str] = TwoLevelHeap()
     spans.add(9 * SPAN, 1, "late")
     spans.pop()
     spans.add(5 * SPAN, 2, "later")
@@ -38,7 +38,7 @@ def test_who_comes_before_all_others_is_first() -> None:
 
 
 def test_what_is_swept_is_forgotten_and_the_rest_kept() -> None:
-    spans: Spans[str] = Spans()
+    spans: TwoLevelHeap[str] = TwoLevelHeap()
     for stamp in range(40):
         spans.add(stamp * SPAN // 4, stamp, f"{stamp}")
     spans.sweep(lambda stamp, who: stamp % 2 == 1 or who == "8")
@@ -47,7 +47,7 @@ def test_what_is_swept_is_forgotten_and_the_rest_kept() -> None:
 
 
 def test_cleared_it_begins_anew() -> None:
-    spans: Spans[str] = Spans()
+    spans: TwoLevelHeap[str] = TwoLevelHeap()
     spans.add(9 * SPAN, 2, "far")
     spans.clear()
     spans.clear()
@@ -56,7 +56,7 @@ def test_cleared_it_begins_anew() -> None:
 
 
 def test_whoever_comes_and_leaves_whenever_all_leave_as_from_a_sorted_list() -> None:
-    chance, spans, there = Random(3), Spans[int](), list[tuple[int, int, int]]()
+    chance, spans, there = Random(3), TwoLevelHeap[int](), list[tuple[int, int, int]]()
     for stamp in range(5_000):
         entry = (chance.choice((1, 50, 4_000)) * chance.randrange(SPAN // 8), stamp, stamp)
         there.append(entry)

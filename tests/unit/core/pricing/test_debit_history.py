@@ -2,22 +2,22 @@
 
 import pytest
 
-from broker.core.pricing.debit_history import DEBITS_MAX, SPANS_MAX, STEPS_MAX, WAY_MS, Course, Span
+from broker.core.pricing.debit_history import DEBITS_MAX, SPANS_MAX, STEPS_MAX, WAY_MS, DebitHistory, DebitSpan
 
 CAPACITY, MINUTE = 60_000, 60_000
 
 
-def spans(course: Course, number: int) -> list[Span]:
+def spans(course: DebitHistory, number: int) -> list[DebitSpan]:
     return list(course.spans(number, CAPACITY, MINUTE))
 
 
-def excess(course: Course, number: int, column: int = 0) -> int:
+def excess(course: DebitHistory, number: int, column: int = 0) -> int:
     return spans(course, number)[0].excess(column)
 
 
-def pair(before: int, after: int, *between: int, every_ms: int = 1_000) -> tuple[Course, int]:
+def pair(before: int, after: int, *between: int, every_ms: int = 1_000) -> tuple[DebitHistory, int]:
     """A call after which so much remained, then calls that take so much, and what remained after the last."""
-    course, now_ms = Course(1), 0
+    course, now_ms = DebitHistory(1), 0
     course.observe(course.debit(now_ms, (500,)), before)
     number = 0
     for tokens in between:
@@ -53,12 +53,12 @@ def test_a_full_bucket_loses_what_flows_in() -> None:
 
 
 def test_the_first_answer_bounds_its_own_charge_because_no_bucket_is_more_than_full() -> None:
-    course = Course(2)
+    course = DebitHistory(2)
     number = course.debit(0, (400, 700))
     course.observe(number, CAPACITY - 400)
     (span,) = spans(course, number)
     assert [span.excess(column) for column in (0, 1)] == [0, 300]
-    course = Course(1)
+    course = DebitHistory(1)
     number = course.debit(0, (400,))
     course.observe(number, 7)  # others may have spent the rest
     assert excess(course, number) == 0
@@ -66,7 +66,7 @@ def test_the_first_answer_bounds_its_own_charge_because_no_bucket_is_more_than_f
 
 @pytest.mark.parametrize(("level", "loose"), [(20_000, 300 + 200), (59_500, 200)])  # a full bucket forgets the first
 def test_a_call_sent_close_to_either_end_may_be_on_either_side(level: int, loose: int) -> None:
-    course = Course(1)
+    course = DebitHistory(1)
     course.observe(course.debit(0, (500,)), level)
     course.debit(WAY_MS, (300,))
     course.debit(1_000 - WAY_MS, (200,))
@@ -81,7 +81,7 @@ def test_a_call_sent_close_to_either_end_may_be_on_either_side(level: int, loose
 
 
 def test_calls_so_close_together_that_their_order_is_unknown_say_nothing_of_each_other() -> None:
-    course = Course(1)
+    course = DebitHistory(1)
     course.observe(course.debit(0, (500,)), 30_000)
     number = course.debit(2 * WAY_MS, (400,))
     course.observe(number, 90)
@@ -89,7 +89,7 @@ def test_calls_so_close_together_that_their_order_is_unknown_say_nothing_of_each
 
 
 def test_longer_spans_follow_the_shortest_and_twice_as_long_each() -> None:
-    course = Course(1)
+    course = DebitHistory(1)
     for number in range(200):
         course.observe(course.debit(1_000 * number, (1_000,)), 20_000)
     found = spans(course, 199)
@@ -100,7 +100,7 @@ def test_longer_spans_follow_the_shortest_and_twice_as_long_each() -> None:
 
 def test_calls_without_an_answer_are_passed_over_as_far_as_a_bound_allows() -> None:
     for unanswered, has_found in ((STEPS_MAX - 1, True), (STEPS_MAX, False)):
-        course = Course(1)
+        course = DebitHistory(1)
         course.observe(course.debit(0, (500,)), 30_000)
         for number in range(unanswered):
             course.debit(1_000 + number, (0,))
@@ -126,7 +126,7 @@ def test_a_span_with_a_call_of_which_nobody_knows_says_nothing() -> None:
     course, number = pair(20_000, 21_200, 400, 400)
     course.doubt(number)
     assert spans(course, number) == []
-    course = Course(1)
+    course = DebitHistory(1)
     course.observe(course.debit(0, (500,)), 20_000)
     course.debit(1_000, (0,), sure=False)
     number = course.debit(2_000, (400,))
@@ -142,7 +142,7 @@ def test_what_remained_of_another_limit_says_nothing() -> None:
 
 
 def test_the_oldest_debits_are_forgotten_and_the_rest_keep_their_numbers() -> None:
-    course = Course(1)
+    course = DebitHistory(1)
     first = course.debit(0, (1_000,))
     for number in range(1, 2 * DEBITS_MAX + 1):
         course.observe(course.debit(1_000 * number, (1_000,)), 20_000)
@@ -157,9 +157,9 @@ def test_the_oldest_debits_are_forgotten_and_the_rest_keep_their_numbers() -> No
     assert excess(course, last) < 0
 
 
-def ends(level: int) -> tuple[Course, int]:
+def ends(level: int) -> tuple[DebitHistory, int]:
     """A call ends; the next one is sent at once, and ends a second later: inputs of 300, outputs of 200."""
-    course = Course(2, of_ends=True)
+    course = DebitHistory(2, of_ends=True)
     course.debit(0, (300, 300))
     course.observe(course.debit(1_000, (200, 0)), level)
     course.debit(1_000, (300, 300))
@@ -182,7 +182,7 @@ def test_what_is_sent_once_an_answer_is_there_comes_after_it() -> None:
 
 
 def test_totals_are_of_all_debits_that_happened_also_of_forgotten_ones() -> None:
-    course = Course(2)
+    course = DebitHistory(2)
     numbers = [course.debit(number, (1, 10)) for number in range(3 * DEBITS_MAX)]
     assert course.totals() == (3 * DEBITS_MAX, 30 * DEBITS_MAX)
     course.strike(numbers[-2])

@@ -1,17 +1,24 @@
 from collections.abc import Sequence
 
-from broker.core.pricing.law_evidence import MEMORY, SETTLED_ANSWERS, SILENT_ANSWERS_MAX, STATED_WEIGHT, Evidence, tells
+from broker.core.pricing.law_evidence import (
+    MEMORY,
+    SETTLED_ANSWERS,
+    SILENT_ANSWERS_MAX,
+    STATED_WEIGHT,
+    LawEvidence,
+    tells,
+)
 from broker.core.pricing.laws import Law
 
 LAWS = (Law.CHAT_LEGACY, Law.DOCUMENTED, Law.CHAT_2025, Law.USAGE)
 COSTS = (700, 500, 300, 250)
 
 
-def evidence(believed: Law | None = None) -> Evidence:
-    return Evidence(LAWS, Law.CHAT_2025, believed)
+def evidence(believed: Law | None = None) -> LawEvidence:
+    return LawEvidence(LAWS, Law.CHAT_2025, believed)
 
 
-def weighed(made: Evidence, *pieces: Sequence[int | None]) -> Law | None:
+def weighed(made: LawEvidence, *pieces: Sequence[int | None]) -> Law | None:
     for piece in pieces:
         made.weigh(piece, COSTS)
     return made.believed
@@ -24,7 +31,7 @@ def test_before_any_evidence_no_law_is_believed_and_every_law_is_possible() -> N
 
 
 def test_where_only_one_law_may_hold_it_is_believed() -> None:
-    assert Evidence((Law.EMBEDDINGS,), Law.CHAT_2025).believed is Law.EMBEDDINGS
+    assert LawEvidence((Law.EMBEDDINGS,), Law.CHAT_2025).believed is Law.EMBEDDINGS
 
 
 def test_what_a_predecessor_found_is_believed_if_it_may_hold_here() -> None:
@@ -41,7 +48,7 @@ def test_one_piece_that_one_law_fits_identifies_it() -> None:
 
 def test_of_laws_that_fit_equally_the_dearest_is_believed() -> None:
     assert weighed(evidence(), (400, 0, 0, None)) is Law.DOCUMENTED
-    cheap_first = Evidence((Law.CHAT_2025, Law.CHAT_LEGACY, Law.USAGE), Law.CHAT_2025)
+    cheap_first = LawEvidence((Law.CHAT_2025, Law.CHAT_LEGACY, Law.USAGE), Law.CHAT_2025)
     cheap_first.weigh((0, 0, 9), (300, 700, 100))
     assert cheap_first.believed is Law.CHAT_LEGACY
 
@@ -131,7 +138,7 @@ def test_silence_does_not_change_a_belief() -> None:
 
 
 def test_a_recorded_law_that_cannot_hold_gives_way_to_the_first() -> None:
-    made = Evidence((Law.DOCUMENTED, Law.USAGE), Law.CHAT_2025)
+    made = LawEvidence((Law.DOCUMENTED, Law.USAGE), Law.CHAT_2025)
     made.weigh((4, 3), (2, 1))
     assert made.believed is Law.DOCUMENTED
 

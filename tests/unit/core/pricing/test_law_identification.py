@@ -12,9 +12,9 @@ from broker.core.pricing.law_identification import (
     OUTPUTS_MAX,
     PIECE_EVERY_MS,
     THOROUGH_EVERY,
+    LawIdentification,
     Remaining,
     Usage,
-    Witness,
 )
 from broker.core.pricing.laws import LAWS_OF, Law, Prices, Size, prices
 
@@ -33,7 +33,7 @@ class Server:
 
     def __init__(self, law: Law, *, endpoint: str = CHAT, level: int = 20_000) -> None:
         self.place = LAWS_OF[endpoint].index(law)
-        self.witness = Witness(prices(endpoint, size()), None)
+        self.witness = LawIdentification(prices(endpoint, size()), None)
         self.endpoint = endpoint
         self.level, self.now_ms, self.number = level, 0, 0
 
@@ -102,7 +102,7 @@ def test_a_new_limit_begins_a_new_course() -> None:
 
 
 def test_a_refusal_that_names_its_charge_tells_the_law_at_once() -> None:
-    witness = Witness(prices(CHAT, size(1)), None)
+    witness = LawIdentification(prices(CHAT, size(1)), None)
     sent = witness.sent(prices(CHAT, size(1)), 0)
     witness.refused(sent, charged=False)
     assert witness.stated(sent.prices, 300)
@@ -143,7 +143,7 @@ def test_a_span_with_a_lost_call_or_one_of_another_endpoint_says_nothing() -> No
 
 
 def test_an_answer_without_figures_is_silence_and_one_without_usage_says_nothing_of_usage() -> None:
-    witness = Witness(prices(CHAT, size()), None)
+    witness = LawIdentification(prices(CHAT, size()), None)
     for number in range(SILENT_ANSWERS_MAX):
         witness.answered(witness.sent(prices(CHAT, size()), number), None, None, number)
     assert witness.evidence.believed is Law.CHAT_2025
@@ -154,7 +154,7 @@ def test_an_answer_without_figures_is_silence_and_one_without_usage_says_nothing
 
 def test_an_endpoint_with_one_law_is_believed_and_its_error_is_seen() -> None:
     flat = Prices.flat(400)
-    witness = Witness(flat, None)
+    witness = LawIdentification(flat, None)
     assert not witness.chosen
     for number, level in enumerate((20_000, 20_600, 21_500)):
         sent = witness.sent(flat, 1_000 * number)
@@ -166,7 +166,7 @@ def test_an_endpoint_with_one_law_is_believed_and_its_error_is_seen() -> None:
 def test_responses_settles_what_its_overhead_has_not_covered() -> None:
     asked = prices("responses", size(tools=True))
     assert asked.covered > 0
-    witness = Witness(asked, None)
+    witness = LawIdentification(asked, None)
     now_ms, level = 0, 20_000
     for output in (900, 700, 100, 800):
         sent = witness.sent(asked, now_ms)
@@ -177,7 +177,7 @@ def test_responses_settles_what_its_overhead_has_not_covered() -> None:
 
 
 def test_what_is_held_for_an_output_is_longer_than_four_of_five_and_changes_in_steps() -> None:
-    witness = Witness(prices(CHAT, size()), None)
+    witness = LawIdentification(prices(CHAT, size()), None)
 
     def end(output: int) -> int:
         witness.answered(witness.sent(prices(CHAT, size()), 0), None, Usage(100, output), 0)
@@ -191,7 +191,7 @@ def test_what_is_held_for_an_output_is_longer_than_four_of_five_and_changes_in_s
 
 
 def test_where_the_believed_law_was_not_judged_no_error_is_noted() -> None:
-    witness = Witness(prices(CHAT, size()), Law.USAGE)
+    witness = LawIdentification(prices(CHAT, size()), Law.USAGE)
     sent = witness.sent(prices(CHAT, size()), 0)
     witness.answered(sent, Remaining(59_000, 60_000, 60_000), None, 1_000)
     assert (witness.evidence.believed, witness.errors_seen) == (Law.USAGE, 0)
@@ -199,7 +199,7 @@ def test_where_the_believed_law_was_not_judged_no_error_is_noted() -> None:
 
 def test_bodies_that_do_not_tell_two_laws_apart_leave_both_however_long_one_looks() -> None:
     asked = Prices(CHAT, LAWS_OF[CHAT][:3], (900, 400, 400))
-    witness, level = Witness(asked, None), 20_000
+    witness, level = LawIdentification(asked, None), 20_000
     for number in range(12):
         sent = witness.sent(asked, 1_000 * number)
         level += 1_000 - 400
@@ -380,10 +380,10 @@ def test_streams_and_whole_answers_together_tell_a_law_that_charges_when_calls_e
 
 
 def test_what_calls_were_charged_is_the_believed_laws_sum_or_the_dearest() -> None:
-    witness = Witness(prices(CHAT, size()), None)
+    witness = LawIdentification(prices(CHAT, size()), None)
     witness.sent(prices(CHAT, size()), 0)
     assert witness.charged_tokens == max(prices(CHAT, size()).tokens)
-    known = Witness(prices(CHAT, size()), Law.CHAT_2025)
+    known = LawIdentification(prices(CHAT, size()), Law.CHAT_2025)
     for now_ms in (0, 100):
         known.sent(prices(CHAT, size()), now_ms)
     assert known.charged_tokens == 2 * prices(CHAT, size()).tokens[LAWS_OF[CHAT].index(Law.CHAT_2025)]

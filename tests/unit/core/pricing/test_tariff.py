@@ -4,7 +4,7 @@ from broker.core.answers.rate_limit_headers import Metric, Reading
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.pricing.law_identification import Remaining, Usage
 from broker.core.pricing.laws import Law, Prices, Size, prices
-from broker.core.pricing.tariff import Standing, Tariff
+from broker.core.pricing.tariff import LawStatus, Tariff
 from tests.unit.core.specimens import verdict
 
 CHAT, RESPONSES = "chat.completions", "responses"
@@ -108,11 +108,11 @@ def test_other_laws_hold_nothing_for_outputs() -> None:
 def test_what_is_shown_of_a_law_is_its_support_and_its_median_error() -> None:
     tariff = Tariff()
     tariff.price(ASKED)
-    assert tariff.standings() == (Standing(CHAT, None, False, 0, None, (), 0),)
+    assert tariff.standings() == (LawStatus(CHAT, None, False, 0, None, (), 0),)
     answered(tariff, 1, 60_000 - 300)
     tariff.sent(2, ASKED, 2_000)
     tariff.refused(2, 305)
-    assert tariff.standings() == (Standing(CHAT, Law.DOCUMENTED, True, 2, -5, (0, -5), 2, 300),), (
+    assert tariff.standings() == (LawStatus(CHAT, Law.DOCUMENTED, True, 2, -5, (0, -5), 2, 300),), (
         "the refused one took nothing"
     )
 

@@ -3,18 +3,18 @@
 import pytest
 
 from broker.core.bounds import CAUTIOUS_BATCH_MAX, DEATHS_IN_A_ROW_WITHIN_MS
-from broker.core.progress.poison_records import Caution, Deaths, Suspects
+from broker.core.progress.poison_records import CautiousRead, CrashHistory, NamedRecord
 from broker.core.ticket import LanePartition, Source
 
 FIRST, SECOND = Source(LanePartition("bulk", 0), 7), Source(LanePartition("bulk", 1), 3)
-PLAIN = Caution(100)
+PLAIN = CautiousRead(100)
 
 
 class Story:
     """The ledger of terms that follow each other, a second apart unless said otherwise."""
 
     def __init__(self) -> None:
-        self.deaths = Deaths()
+        self.deaths = CrashHistory()
         self.now_ms = 1_000_000
 
     def term(self, owner: str, *named: str, stands: str = "t/0/5", after_ms: int = 1_000) -> None:
@@ -30,7 +30,7 @@ class Story:
     def line(self, owner: str, *named: str) -> None:
         self.deaths.stepped(owner, named, self.now_ms)
 
-    def caution(self, partition: str = "t/0", until: int = 100) -> Caution | None:
+    def caution(self, partition: str = "t/0", until: int = 100) -> CautiousRead | None:
         return self.deaths.caution(partition, until)
 
 
@@ -45,7 +45,7 @@ def test_the_second_death_in_a_row_calls_for_caution_everywhere() -> None:
     assert story.caution() is None, "an owner that claims again has not died"
     story.term("c")
     assert story.caution() == PLAIN
-    assert story.caution("t/1", 7) == Caution(7)
+    assert story.caution("t/1", 7) == CautiousRead(7)
 
 
 def test_a_base_that_moved_leaves_the_row_as_it_is() -> None:
@@ -90,9 +90,9 @@ def test_a_record_named_alone_when_a_term_dies_is_a_suspect_and_the_next_term_is
     story = Story()
     story.term("a", "t/0/9")
     story.term("b", "t/0/9")
-    assert story.caution() == Caution(100, {9: 1})
+    assert story.caution() == CautiousRead(100, {9: 1})
     story.term("c")
-    assert story.caution() == Caution(100, {9: 2})
+    assert story.caution() == CautiousRead(100, {9: 2})
     assert story.caution("t/1") == PLAIN
 
 
@@ -100,10 +100,10 @@ def test_records_named_together_when_a_term_dies_are_a_crowd_and_none_is_convict
     story = Story()
     story.term("a", "t/0/9", "t/0/10", "t/1/3")
     story.term("b", "t/0/10")
-    assert story.caution() == Caution(100, {}, frozenset({9, 10}))
+    assert story.caution() == CautiousRead(100, {}, frozenset({9, 10}))
     story.term("c")
-    assert story.caution() == Caution(100, {10: 1}, frozenset({9, 10}))
-    assert story.caution("t/1") == Caution(100, {}, frozenset({3}))
+    assert story.caution() == CautiousRead(100, {10: 1}, frozenset({9, 10}))
+    assert story.caution("t/1") == CautiousRead(100, {}, frozenset({3}))
 
 
 def test_a_record_that_was_struck_off_is_no_suspect_any_more() -> None:
@@ -120,7 +120,7 @@ def test_a_record_that_was_struck_off_leaves_the_crowd() -> None:
     story.term("a", "t/0/9", "t/0/10")
     story.term("b", "t/0/9")
     story.line("b", "t/0/10")
-    assert story.caution() == Caution(100, {}, frozenset({10}))
+    assert story.caution() == CautiousRead(100, {}, frozenset({10}))
 
 
 def test_a_record_that_is_done_is_forgotten() -> None:
@@ -128,7 +128,7 @@ def test_a_record_that_is_done_is_forgotten() -> None:
     story.term("a", "t/0/9")
     story.term("a", "t/0/8", "t/0/11", stands="t/0/9")
     story.term("b", stands="t/0/9")
-    assert story.caution() == Caution(100, {}, frozenset({11}))
+    assert story.caution() == CautiousRead(100, {}, frozenset({11}))
     story.term("b", stands="t/0/12")
     assert story.caution() is None
 
@@ -145,14 +145,14 @@ def test_a_term_whose_claim_has_left_the_window_shows_in_its_lines() -> None:
     story.line("a")
     story.line("a", "t/0/9")
     story.term("b")
-    assert story.caution() == Caution(100, {9: 1})
+    assert story.caution() == CautiousRead(100, {9: 1})
 
 
 def test_lines_of_another_owner_tell_of_a_death_where_no_claim_is_in_the_window() -> None:
     story = Story()
     story.term("a", "t/0/9")
     story.line("b")
-    assert story.caution() == Caution(100, {9: 1})
+    assert story.caution() == CautiousRead(100, {9: 1})
 
 
 def test_an_owner_that_left_and_writes_again_can_die_again() -> None:
@@ -161,21 +161,21 @@ def test_an_owner_that_left_and_writes_again_can_die_again() -> None:
     story.deaths.left()
     story.line("a", "t/0/9")
     story.term("b")
-    assert story.caution() == Caution(100, {9: 1})
+    assert story.caution() == CautiousRead(100, {9: 1})
 
 
 def test_a_claim_says_nothing_of_a_partition_that_it_does_not_name() -> None:
     story = Story()
     story.term("a", "t/1/0")
     story.term("b", stands="t/0/5")
-    assert story.caution("t/1") == Caution(100, {0: 1})
+    assert story.caution("t/1") == CautiousRead(100, {0: 1})
 
 
 def test_caution_reaches_every_suspect_however_far_it_stands() -> None:
     story = Story()
     story.term("a", "t/0/300")
     story.term("b")
-    assert story.caution() == Caution(301, {300: 1})
+    assert story.caution() == CautiousRead(301, {300: 1})
 
 
 # ---------------------------------------------------------------------------------------------------- how it is read
@@ -189,7 +189,7 @@ def test_after_two_deaths_a_record_is_not_decoded_and_after_three_it_is_not_take
     decode: bool,  # noqa: FBT001 — the row of a table
     take: bool,  # noqa: FBT001 — the same
 ) -> None:
-    read = Caution(100, {9: count} if count else {})
+    read = CautiousRead(100, {9: count} if count else {})
     assert (read.may_decode(9), read.may_take(9)) == (decode, take)
     assert (read.may_decode(8), read.may_take(8)) == (True, True)
 
@@ -200,18 +200,18 @@ def test_after_two_deaths_a_record_is_not_decoded_and_after_three_it_is_not_take
         (PLAIN, 10, CAUTIOUS_BATCH_MAX),
         (PLAIN, 70, 30),
         (PLAIN, 99, 1),
-        (Caution(100, {20: 1}), 10, 10),
-        (Caution(100, {20: 1}), 20, 1),
-        (Caution(100, {20: 1}), 21, CAUTIOUS_BATCH_MAX),
-        (Caution(100, {}, frozenset({20, 21})), 20, 1),
-        (Caution(100, {}, frozenset({20, 21})), 22, CAUTIOUS_BATCH_MAX),
-        (Caution(100, {20: 2}), 50, 1),
-        (Caution(100, {}, frozenset({20})), 20, 1),
-        (Caution(30, {40: 1}), 10, 20),
+        (CautiousRead(100, {20: 1}), 10, 10),
+        (CautiousRead(100, {20: 1}), 20, 1),
+        (CautiousRead(100, {20: 1}), 21, CAUTIOUS_BATCH_MAX),
+        (CautiousRead(100, {}, frozenset({20, 21})), 20, 1),
+        (CautiousRead(100, {}, frozenset({20, 21})), 22, CAUTIOUS_BATCH_MAX),
+        (CautiousRead(100, {20: 2}), 50, 1),
+        (CautiousRead(100, {}, frozenset({20})), 20, 1),
+        (CautiousRead(30, {40: 1}), 10, 20),
     ],
 )
 def test_records_are_named_in_batches_but_suspects_and_what_stands_beside_a_deadly_one_alone(
-    caution: Caution, offset: int, most: int
+    caution: CautiousRead, offset: int, most: int
 ) -> None:
     assert caution.batch_max(offset) == most
 
@@ -220,7 +220,7 @@ def test_records_are_named_in_batches_but_suspects_and_what_stands_beside_a_dead
 
 
 def test_a_record_that_is_named_is_written_once_the_line_is_committed() -> None:
-    suspects = Suspects()
+    suspects = NamedRecord()
     assert not suspects.due
     suspects.name((FIRST,))
     assert suspects.due
@@ -239,7 +239,7 @@ def test_a_record_that_is_named_is_written_once_the_line_is_committed() -> None:
 
 
 def test_in_doubt_no_record_is_named() -> None:
-    suspects = Suspects()
+    suspects = NamedRecord()
     suspects.name((FIRST,))
     suspects.begin()
     suspects.end()
@@ -248,7 +248,7 @@ def test_in_doubt_no_record_is_named() -> None:
 
 
 def test_a_claim_needs_to_name_the_partitions_of_suspects_alone() -> None:
-    deaths = Deaths()
+    deaths = CrashHistory()
     assert deaths.suspected == set()
     deaths.claimed("a", ["t/0/1", "t/1/1"], 0)
     deaths.stepped("a", ["t/0/5"], 0)

@@ -3,15 +3,15 @@ from dataclasses import replace
 from broker.core.answers.rate_limit_headers import Metric
 from broker.core.answers.verdict import Meaning, Verdict
 from broker.core.bounds import CALL_RESERVE_BYTES, OUTCOME_BYTES_MAX
-from broker.core.budget.account import Account
+from broker.core.budget.account import AccountBreaker
 from broker.core.budget.breaker import ACCOUNT_REST_MS, FAILURES_IN_A_ROW
 from broker.core.budget.budget import Budget
-from broker.core.commands import Complete, Fail, Mended, Park, Tripped
+from broker.core.commands import BreakerClosed, BreakerOpened, Complete, Fail, Park
 from broker.core.config import DispatchRules
 from broker.core.events import Answered, Refused
 from broker.core.identity.outcome_index import ATTEMPT_MAX
 from broker.core.requests.attempts import Attempts, Sequel
-from broker.core.requests.in_flight import Flights
+from broker.core.requests.in_flight import CallsInFlight
 from broker.core.requests.retry import Again
 from broker.core.ticket import CallNumber, Ticket
 from broker.core.units import ROUNDING_TOKENS
@@ -24,11 +24,11 @@ class Bench:
     """One limit, one ticket, and its call."""
 
     def __init__(self, made: Ticket | None = None, settings: DispatchRules | None = None) -> None:
-        self.flights = Flights(inflight_max=10, held_bytes_max=1 << 30)
+        self.flights = CallsInFlight(inflight_max=10, held_bytes_max=1 << 30)
         self.attempts = Attempts(self.flights, settings or rules(), lambda: 0.5)
         self.budget: Budget = budget()
         self.ticket = made or ticket()
-        self.account = Account()
+        self.account = AccountBreaker()
         self.call: CallNumber = self.start(0)
 
     def start(self, now_ms: int = NOW) -> CallNumber:
@@ -116,14 +116,14 @@ def test_what_opened_a_breaker_is_told_once_with_its_verdict_and_so_is_its_end()
     bench = Bench()
     blamed = verdict(Meaning.QUOTA)
     bench.answer(blamed)
-    told = Tripped(None, "gpt", bench.ticket.number, blamed, ACCOUNT_REST_MS)
+    told = BreakerOpened(None, "gpt", bench.ticket.number, blamed, ACCOUNT_REST_MS)
     assert (bench.attempts.news(), bench.attempts.news()) == ([told], [])
     bench.call = bench.start()
     bench.answer(blamed)
     assert bench.attempts.news() == []
     bench.call = bench.start()
     bench.answer(verdict())
-    assert bench.attempts.news() == [Mended(None, 0)]
+    assert bench.attempts.news() == [BreakerClosed(None, 0)]
 
 
 def test_whether_there_is_news_is_known_without_asking_for_it() -> None:
@@ -149,7 +149,7 @@ def test_a_limits_own_trouble_is_told_under_its_name() -> None:
         bench.budget.breaker.heard(Meaning.TIMEOUT, NOW, None)
     bench.answer(verdict(Meaning.TIMEOUT))
     (told,) = bench.attempts.news()
-    assert isinstance(told, Tripped)
+    assert isinstance(told, BreakerOpened)
     assert (told.breaker, told.limit, told.verdict.meaning) == ("gpt", "gpt", Meaning.TIMEOUT)
     assert bench.account.breaker.closed
 

@@ -6,8 +6,8 @@ from typing import Protocol, cast
 import pytest
 
 from broker.core.answers.verdict import Meaning, Verdict
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
-from broker.core.commands import Bury, Complete, Discard, Fail
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
 from broker.core.dispatch import Dispatch
 from broker.core.events import Answered, Crashed, Refused
 from broker.core.identity.dedupe import Awaited, Fate
@@ -32,7 +32,7 @@ class Rotting(Protocol):
 
 
 def rotten_budget(  # noqa: C901 — one class
-    settings: LimitSettings, now_ms: int, checkpoint: Checkpoint | None
+    settings: LimitBeliefs, now_ms: int, checkpoint: Checkpoint | None
 ) -> Budget:
     """A class of its own is made here, and not in the module: of a compiled Budget none can be."""
 
@@ -225,7 +225,7 @@ def test_a_duplicate_a_cancel_and_rubbish_are_taken_out_as_well() -> None:
     rig.settle_all()
     assert rig.decisions(first) == [Complete()]
     assert rig.decisions(duplicate) == [Discard()]
-    assert rig.decisions(rubbish) == rig.decisions(cancel) == [Bury("crashed", CORE_CRASHED)]
+    assert rig.decisions(rubbish) == rig.decisions(cancel) == [DeadLetterOnly("crashed", CORE_CRASHED)]
     assert rig.decisions(parked) == [CRASHED]
     assert rig.is_empty()
 

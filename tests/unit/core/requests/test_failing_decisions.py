@@ -3,7 +3,7 @@ import pytest
 from broker.core.bounds import BLAMED_AFTER_MS, DOUBT_REST_FIRST_MS, DOUBT_REST_MAX_MS, STRIKES_MAX
 from broker.core.commands import Complete, Form
 from broker.core.events import Setback
-from broker.core.requests.failing_decisions import Decided, Doubts
+from broker.core.requests.failing_decisions import Decided, FailingDecisions
 from tests.unit.core.specimens import ticket
 
 REFUSED, UNKNOWN, DENIED = Setback.REFUSED, Setback.UNKNOWN, Setback.DENIED
@@ -13,8 +13,8 @@ def decisions(count: int) -> list[Decided]:
     return [Decided(ticket(), Complete(), 10) for _ in range(count)]
 
 
-def doubted(*sizes: int) -> tuple[Doubts, list[Decided]]:
-    doubts, made = Doubts(), []
+def doubted(*sizes: int) -> tuple[FailingDecisions, list[Decided]]:
+    doubts, made = FailingDecisions(), []
     for size in sizes:
         group = decisions(size)
         doubts.add(group)
@@ -22,7 +22,7 @@ def doubted(*sizes: int) -> tuple[Doubts, list[Decided]]:
     return doubts, made
 
 
-def fails(doubts: Doubts, setback: Setback = REFUSED, now_ms: int = 0) -> list[Decided]:
+def fails(doubts: FailingDecisions, setback: Setback = REFUSED, now_ms: int = 0) -> list[Decided]:
     """Another transaction passes, then that of the next group fails."""
     doubts.committed(published=False)
     tried = doubts.begin(now_ms)

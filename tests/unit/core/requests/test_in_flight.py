@@ -3,14 +3,14 @@ from dataclasses import replace
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import CALL_RESERVE_BYTES, CALLS_REMEMBERED
 from broker.core.budget.breaker import Breaker
-from broker.core.requests.in_flight import Flights
+from broker.core.requests.in_flight import CallsInFlight
 from tests.unit.core.specimens import budget, candidate, ticket
 
 WELL = Breaker()
 
 
-def flights(*, inflight_max: int = 10, held_bytes_max: int = 10 * CALL_RESERVE_BYTES) -> Flights:
-    return Flights(inflight_max=inflight_max, held_bytes_max=held_bytes_max)
+def flights(*, inflight_max: int = 10, held_bytes_max: int = 10 * CALL_RESERVE_BYTES) -> CallsInFlight:
+    return CallsInFlight(inflight_max=inflight_max, held_bytes_max=held_bytes_max)
 
 
 def test_a_call_pays_its_charge_and_reserves_its_weight_until_it_lands() -> None:
@@ -109,7 +109,7 @@ def test_a_call_that_leaves_while_a_breaker_is_open_is_its_probe() -> None:
 
 def test_whose_call_has_ended_is_told_also_where_nobody_waits_for_it() -> None:
     told: list[str] = []
-    flying = Flights(inflight_max=10, held_bytes_max=1 << 30, landed=told.append)
+    flying = CallsInFlight(inflight_max=10, held_bytes_max=1 << 30, landed=told.append)
     made = ticket(candidate(tenant="acme"))
     call = flying.start(made, budget(), 0, account=WELL)
     flying.abandon(made)
@@ -132,7 +132,7 @@ def test_so_many_calls_may_be_in_flight_as_there_are_places_beside_a_share_kept(
 
 
 def test_it_tells_what_is_in_flight_who_waits_for_it_and_who_has_paid() -> None:
-    flights = Flights(inflight_max=10, held_bytes_max=1 << 30)
+    flights = CallsInFlight(inflight_max=10, held_bytes_max=1 << 30)
     one, other, mine, yours = ticket(), ticket(candidate("y")), budget(), budget("b")
     call = flights.start(one, mine, 0, account=Breaker())
     flights.start(other, yours, 0, account=Breaker())

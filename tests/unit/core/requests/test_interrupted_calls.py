@@ -12,7 +12,7 @@ from broker.core.bounds import (
 )
 from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.identity.dedupe import Fate
-from broker.core.requests.interrupted_calls import Casualties
+from broker.core.requests.interrupted_calls import InterruptedCalls
 from tests.unit.core.specimens import identity
 
 Line = tuple[int, str, str]
@@ -27,7 +27,7 @@ def fate(name: str, fate: Fate = Fate.COMPLETED) -> SettledEntry:
     return SettledEntry(identity(name), 1, fate)
 
 
-def read(casualties: Casualties, *lines: Line, at_ms: int = 0) -> Casualties:
+def read(casualties: InterruptedCalls, *lines: Line, at_ms: int = 0) -> InterruptedCalls:
     for term, owner, said in lines:
         words = said.split()
         casualties.line(term, owner, at_ms, left="." in words, named="?" in words)
@@ -37,8 +37,8 @@ def read(casualties: Casualties, *lines: Line, at_ms: int = 0) -> Casualties:
     return casualties
 
 
-def after(*lines: Line) -> Casualties:
-    return read(Casualties(), *lines)
+def after(*lines: Line) -> InterruptedCalls:
+    return read(InterruptedCalls(), *lines)
 
 
 def dying(count: int, said: str, first: int = 1) -> list[Line]:
@@ -47,11 +47,11 @@ def dying(count: int, said: str, first: int = 1) -> list[Line]:
     return [(term, f"p{term}", said) for term in terms] + [(first + count, f"p{first + count}", "")]
 
 
-def blamed(casualties: Casualties, names: Iterable[str]) -> set[str]:
+def blamed(casualties: InterruptedCalls, names: Iterable[str]) -> set[str]:
     return {name for name in names if casualties.is_to_blame(identity(name))}
 
 
-def suspected(casualties: Casualties, names: Iterable[str]) -> set[str]:
+def suspected(casualties: InterruptedCalls, names: Iterable[str]) -> set[str]:
     return {name for name in names if casualties.is_suspect(identity(name))}
 
 
@@ -164,7 +164,7 @@ def test_a_suspect_is_called_alone() -> None:
 @pytest.mark.parametrize("fate_of_a", [Fate.PARKED, Fate.COMPLETED])
 def test_a_suspect_that_is_parked_gives_its_place_to_another(fate_of_a: Fate) -> None:
     """Each term counts its attempts anew: two were made in the terms that died, and the first one of this is parked."""
-    casualties = Casualties()
+    casualties = InterruptedCalls()
     for term in (1, 2):
         casualties.line(term, f"p{term}", 0)
         casualties.started([attempt("a", 2), attempt("b", 2)])
@@ -178,7 +178,7 @@ def test_a_suspect_that_is_parked_gives_its_place_to_another(fate_of_a: Fate) ->
 
 def test_a_deadly_call_that_is_refused_and_parked_in_between_is_singled_out_all_the_same() -> None:
     """Else it would end two leaders each time it is tried again, until its deadline (seed 6000702)."""
-    casualties = Casualties()
+    casualties = InterruptedCalls()
     for term in range(1, DEATHS_BY_CALL + 1):
         casualties.line(2 * term, f"p{term}", 0)
         casualties.started([attempt("a", term)])
@@ -197,7 +197,7 @@ def test_what_is_parked_is_under_way_no_more() -> None:
 
 
 def test_that_a_suspect_was_parked_before_is_said_again_while_its_copy_is_called_and_frees_no_place() -> None:
-    casualties = Casualties()
+    casualties = InterruptedCalls()
     for term in (1, 2):
         casualties.line(term, f"p{term}", 0)
         casualties.started([attempt("a", 3), attempt("b", 1)])
@@ -241,9 +241,9 @@ def test_lines_that_are_read_twice_or_from_another_place_on_count_once() -> None
 WITHIN_MS = DEATHS_IN_A_ROW_WITHIN_MS
 
 
-def lived(*claims: tuple[str, int]) -> Casualties:
+def lived(*claims: tuple[str, int]) -> InterruptedCalls:
     """After terms of these owners, each begun then; a `.` behind the name: the former one had left in peace."""
-    casualties = Casualties()
+    casualties = InterruptedCalls()
     for term, (owner, at_ms) in enumerate(claims, start=1):
         if owner.endswith("."):
             read(casualties, (term - 1, claims[term - 2][0], "."), at_ms=at_ms)
@@ -291,7 +291,7 @@ def parked(name: str, attempts: int) -> list[SettledEntry]:
 
 def test_that_a_request_was_parked_before_its_call_is_said_again_and_clears_no_death() -> None:
     """Twice a window, also while its copy is called, and by whoever leads next."""
-    casualties = Casualties()
+    casualties = InterruptedCalls()
     for term in range(1, DEATHS_BY_CALL + 1):
         casualties.line(term, f"p{term}", 0)
         casualties.settled(parked("a", 2))
@@ -305,7 +305,7 @@ def test_that_a_request_was_parked_before_its_call_is_said_again_and_clears_no_d
 
 
 def test_that_it_was_parked_takes_no_doubt_away() -> None:
-    casualties = Casualties()
+    casualties = InterruptedCalls()
     casualties.line(1, "p1", 0, named=True)
     casualties.started([attempt("a", 3)])
     casualties.line(2, "p2", 0)

@@ -6,10 +6,10 @@ import pytest
 
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import OVERDUE_AFTER_MS, OVERDUE_LOOKED_FOR_MS, OVERDUE_MAX
-from broker.core.commands import Bury, Discard, Fail, Remember, SettledEntry
-from broker.core.identity.dedupe import Awaited, Fate, Identities
+from broker.core.commands import DeadLetterOnly, Discard, Fail, Remember, SettledEntry
+from broker.core.identity.dedupe import Awaited, DedupeTable, Fate
 from broker.core.identity.pending_cancels import Cancel
-from broker.core.requests.ledger_notes import Notes, gather, hear
+from broker.core.requests.ledger_notes import LedgerNotes, gather, hear
 from broker.core.ticket import Candidate, Garbage
 from tests.unit.core.shell import WALL_MS, Shell, leading
 from tests.unit.core.specimens import candidate, identity, verdict
@@ -59,8 +59,8 @@ def test_the_ledger_is_told_deadline_and_id_of_what_is_parked_and_its_renewals_c
         hear(heir.core.identities, batch.settled, batch.awaited, batch.cancels, WALL_MS)
     half_an_hour_ms = WALL_MS + 1_800_000
     renewed = gather(heir.core.identities, half_an_hour_ms - OVERDUE_AFTER_MS)
-    assert renewed == Notes()
-    before = Identities(window_ms=100_000, ids_max=10)
+    assert renewed == LedgerNotes()
+    before = DedupeTable(window_ms=100_000, ids_max=10)
     hear(before, [SettledEntry(identity("x"), 1, Fate.PARKED)], [told], [Cancel(b"c" * 16, WALL_MS)], WALL_MS)
     notes = gather(before, WALL_MS + 60_000)
     assert notes.settled == (SettledEntry(identity("x"), 1, Fate.PARKED),)
@@ -144,7 +144,7 @@ def test_a_copy_that_is_under_way_is_not_failed_a_second_time() -> None:
 
 
 def test_what_is_overdue_fails_in_bounded_batches() -> None:
-    identities = Identities(window_ms=3_600_000, ids_max=10_000)
+    identities = DedupeTable(window_ms=3_600_000, ids_max=10_000)
     for number in range(OVERDUE_MAX + 1):
         each = identity(str(number))
         identities.settle(each, 1, Fate.PARKED, WALL_MS)
@@ -174,11 +174,11 @@ def test_garbage_that_names_a_run_that_is_failed_now_is_buried() -> None:
     failing(shell)
     number = shell.take(Garbage(identity("x", body="bytes"), "No body.", "invalid_request"))
     shell.settle_all()
-    assert shell.decisions(number) == [Bury("invalid_request", "No body.")]
+    assert shell.decisions(number) == [DeadLetterOnly("invalid_request", "No body.")]
 
 
 def test_what_is_failed_now_is_not_said_to_be_parked_in_the_same_line() -> None:
-    identities = Identities(window_ms=100_000, ids_max=10)
+    identities = DedupeTable(window_ms=100_000, ids_max=10)
     told = Awaited(identity("x"), DEADLINE_S, "x")
     hear(identities, [SettledEntry(identity("x"), 1, Fate.PARKED)], [told], [], WALL_MS)
     notes = gather(identities, WALL_MS + OVERDUE_MS + 1_000)

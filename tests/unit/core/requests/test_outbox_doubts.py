@@ -1,7 +1,7 @@
 """What an outbox does after a transaction has failed."""
 
 from broker.core.bounds import DOUBT_REST_FIRST_MS, TRANSACTION_BYTES_MAX
-from broker.core.commands import Bury, Complete, Decision, Discard, Form, Remember
+from broker.core.commands import Complete, DeadLetterOnly, Decision, Discard, Form, Remember
 from broker.core.identity.pending_cancels import Cancel
 from broker.core.requests.outbox import Decided, Outbox
 from broker.core.ticket import Ticket
@@ -118,14 +118,14 @@ def test_a_culprit_is_written_in_a_smaller_form_and_forgotten_once_it_is_committ
 
 def test_a_doubted_decision_can_be_withdrawn_and_made_anew() -> None:
     outbox = Outbox()
-    leaves, returns = add(outbox), decide(outbox, Bury("id_conflict", "Taken."))
+    leaves, returns = add(outbox), decide(outbox, DeadLetterOnly("id_conflict", "Taken."))
     begun(outbox)
     outbox.interrupt(REFUSED)
     for each in (leaves, returns):
         outbox.withdraw(each)
     assert len(outbox) == 0
     again = returns.anew()
-    outbox.add(Decided(again, Bury("id_conflict", "Taken."), 10), 0, at_once=True)
+    outbox.add(Decided(again, DeadLetterOnly("id_conflict", "Taken."), 10), 0, at_once=True)
     assert begun(outbox) == []
     outbox.end()
     assert begun(outbox) == [again]
@@ -133,7 +133,7 @@ def test_a_doubted_decision_can_be_withdrawn_and_made_anew() -> None:
 
 def test_a_doubted_record_that_turns_out_to_need_none_waits_with_the_others() -> None:
     outbox = Outbox()
-    made = decide(outbox, Bury("id_conflict", "Taken."))
+    made = decide(outbox, DeadLetterOnly("id_conflict", "Taken."))
     begun(outbox)
     outbox.interrupt(REFUSED)
     outbox.withdraw(made)
@@ -276,7 +276,7 @@ def test_one_group_that_passes_gives_way_to_the_next_at_once_where_nothing_else_
 
 def test_a_record_that_is_buried_is_no_proof_that_outcomes_pass() -> None:
     outbox = Outbox()
-    buried = decide(outbox, Bury("id_conflict", "Taken."))
+    buried = decide(outbox, DeadLetterOnly("id_conflict", "Taken."))
     assert begun(outbox) == [buried]
     outbox.end()
     assert outbox._doubts.published == 0

@@ -14,14 +14,14 @@ from broker.core.bounds import (
 )
 from broker.core.commands import Decision, Fail, Park
 from broker.core.config import LaneRule, TenantRule
-from broker.core.lanes.scheduler import Limits
+from broker.core.lanes.scheduler import Scheduler
 from broker.core.lanes.tenants import Tenants
 from broker.core.progress.offset_map import MAP_BYTES_MAX
 from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.in_flight import Flights
+from broker.core.requests.in_flight import CallsInFlight
 from broker.core.requests.outbox import Outbox
-from broker.core.requests.parking import Holding
-from broker.core.requests.registry import Register
+from broker.core.requests.parking import ParkingPolicy
+from broker.core.requests.registry import TicketRegistry
 from broker.core.requests.settling import Settling
 from broker.core.ticket import State, Ticket
 from tests.unit.core.specimens import HOUR_MS, budget, candidate, place, rules, ticket, verdict
@@ -35,13 +35,13 @@ class Bench:
     """Two lanes whose buffers hold ten, and whoever waits in them."""
 
     def __init__(self, lanes: tuple[LaneRule, ...] = LANES, tenants: Tenants | None = None) -> None:
-        self.register = Register(lanes)
-        self.limits = Limits(lanes, budget, tenants)
+        self.register = TicketRegistry(lanes)
+        self.limits = Scheduler(lanes, budget, tenants)
         self.outbox = Outbox()
-        flights = Flights(inflight_max=10, held_bytes_max=1 << 30)
+        flights = CallsInFlight(inflight_max=10, held_bytes_max=1 << 30)
         self.settling = Settling(self.register, self.limits, flights, self.outbox, first_lane="urgent")
         settings = rules(lanes=lanes, parked_bytes_max=900)
-        self.holding = Holding(self.register, self.limits, self.settling, settings, decided=self.outbox.__len__)
+        self.holding = ParkingPolicy(self.register, self.limits, self.settling, settings, decided=self.outbox.__len__)
         self._offset = 0
 
     def line_up(self, count: int, limit: str = "shut", *, lane: str = "standard", **fields: int) -> list[Ticket]:

@@ -7,7 +7,7 @@ import pytest
 from broker.core.answers.rate_limit_headers import DAY_MS, Metric
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import HELD_LOOKED_AT, HOLD_MIN_MS
-from broker.core.budget.bucket_set import Level
+from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Checkpoint
 from broker.core.identity.outcome_index import ATTEMPT_MAX
 from broker.core.ticket import State
@@ -56,7 +56,7 @@ def test_a_limit_without_waiting_requests_is_not_called_shut() -> None:
 @pytest.mark.parametrize(("left", "stated", "is_shut"), [(1_500, False, True), (1_500, True, False), (900, True, True)])
 def test_a_limit_per_day_is_shut_by_what_its_next_call_will_pay(left: int, *, stated: bool, is_shut: bool) -> None:
     bench = Bench()
-    day = Level(Metric.TOKENS, left, left, 3_000, DAY_MS)
+    day = LevelBounds(Metric.TOKENS, left, left, 3_000, DAY_MS)
     known = Checkpoint("shut", NOW, (day,), 0, 0, markup_ppm=2_000_000)
     bench.limits.desk("shut", NOW).budget = budget("shut", NOW, known)
     (waiting,) = bench.line_up(1, charge=1_000)

@@ -2,11 +2,11 @@ import pytest
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.bounds import INHERITED_CALLS_MAX, LIMITS_RESTING_MAX
-from broker.core.budget.bucket_set import Level
+from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Budget, Checkpoint
 from broker.core.commands import SettledEntry, StartedEntry
 from broker.core.identity.dedupe import Fate, Identity
-from broker.core.requests.predecessor import Inheritance
+from broker.core.requests.predecessor import PredecessorState
 from tests.unit.core.specimens import budget, identity
 
 
@@ -15,7 +15,7 @@ def started(*identities: Identity) -> list[StartedEntry]:
 
 
 def test_a_call_of_a_dead_leader_is_repeated_until_it_has_been_made() -> None:
-    left = Inheritance(budget)
+    left = PredecessorState(budget)
     left.made(identity("a"))
     left.begun(started(identity("a")))
     left.made(identity("b"))
@@ -37,9 +37,9 @@ def test_a_term_of_our_own_leaves_the_calls_it_has_not_settled_and_its_levels() 
         made.append(checkpoint)
         return budget(limit, now_ms, checkpoint)
 
-    left = Inheritance(make)
+    left = PredecessorState(make)
     called, waits = identity("called"), identity("waits")
-    level = Level(Metric.TOKENS, 5, 5, 60_000, MINUTE_MS)
+    level = LevelBounds(Metric.TOKENS, 5, 5, 60_000, MINUTE_MS)
     left.outlived([StartedEntry(called, 3)], [Checkpoint("gpt", 1_000, (level,), 3, 700, 1_000_000)], 50_000)
     assert left.repeats(called)
     assert not left.repeats(waits)
@@ -50,13 +50,13 @@ def test_a_term_of_our_own_leaves_the_calls_it_has_not_settled_and_its_levels() 
 
 
 def test_another_run_of_the_id_repeats_nothing() -> None:
-    left = Inheritance(budget)
+    left = PredecessorState(budget)
     left.begun(started(identity("a")))
     assert not left.repeats(identity("a", run=1))
 
 
 def test_what_was_settled_is_nobodys_debt() -> None:
-    left = Inheritance(budget)
+    left = PredecessorState(budget)
     left.begun(started(identity("a"), identity("b")))
     left.settled([SettledEntry(identity("a"), 1, Fate.PARKED), SettledEntry(identity("c"), 0, Fate.COMPLETED)])
     assert len(left) == 1
@@ -69,14 +69,14 @@ def test_what_was_settled_is_nobodys_debt() -> None:
 def test_that_a_request_was_parked_before_its_call_is_said_again_and_ends_no_call(
     state: Fate, attempt: int, *, is_repeated: bool
 ) -> None:
-    left = Inheritance(budget)
+    left = PredecessorState(budget)
     left.begun([StartedEntry(identity("a"), 2)])
     left.settled([SettledEntry(identity("a"), attempt, state)])
     assert left.repeats(identity("a")) is is_repeated
 
 
 def test_what_is_remembered_is_bounded_and_the_oldest_goes_first() -> None:
-    left = Inheritance(budget)
+    left = PredecessorState(budget)
     names = [f"{number:08}" for number in range(INHERITED_CALLS_MAX + 3)]
     left.begun(started(*map(identity, names)))
     assert len(left) == INHERITED_CALLS_MAX
@@ -91,8 +91,8 @@ def test_a_mirror_starts_from_what_was_left_and_only_the_first_one() -> None:
         made.append(checkpoint)
         return budget(limit, now_ms, checkpoint)
 
-    left = Inheritance(make)
-    level = Level(Metric.TOKENS, 5, 5, 60_000, MINUTE_MS)
+    left = PredecessorState(make)
+    level = LevelBounds(Metric.TOKENS, 5, 5, 60_000, MINUTE_MS)
     left.levels([Checkpoint("gpt", 1_000, (level,), 3, 700, 1_000_000)])
     left.levels([Checkpoint("gpt", 2_000, (level,), 3, 700, 1_000_000)])
     mirror = left.budget("gpt", 10, wall_ms=2_300)
@@ -109,7 +109,7 @@ def test_levels_of_limits_that_producers_invent_are_forgotten_first_if_they_were
         made.append(checkpoint)
         return budget(limit, now_ms, checkpoint)
 
-    left = Inheritance(make)
+    left = PredecessorState(make)
     left.levels([Checkpoint("kept", 0, (), 0, 0, 1_000_000), Checkpoint("gone", 0, (), 0, 0, 1_000_000)])
     for number in range(LIMITS_RESTING_MAX - 1):
         left.levels([Checkpoint("kept", number, (), 0, 0, 1_000_000)])

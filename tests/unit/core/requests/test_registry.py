@@ -5,7 +5,7 @@ from broker.core.config import LaneRule
 from broker.core.identity.pending_cancels import Cancel
 from broker.core.progress.offset_map import MAP_BYTES_MAX, METADATA_CHARS_MAX
 from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.registry import Register, Want
+from broker.core.requests.registry import TicketRegistry, Want
 from broker.core.ticket import CONTROL, Garbage, LanePartition, Source, State, Ticket, TicketNumber
 from tests.unit.core.specimens import LANES, candidate, place, ticket
 
@@ -13,13 +13,13 @@ P0 = place()
 SMALL = LaneRule("standard", 0, 0, 0, 3, 100)
 
 
-def register(*, next_offset: int = 0) -> Register:
-    made = Register([SMALL])
+def register(*, next_offset: int = 0) -> TicketRegistry:
+    made = TicketRegistry([SMALL])
     made.replace_progress({P0: PartitionProgress(next_offset)})
     return made
 
 
-def took(made: Register, offset: int, name: str = "x", *, size: int = 10) -> Ticket:
+def took(made: TicketRegistry, offset: int, name: str = "x", *, size: int = 10) -> Ticket:
     taken = ticket(candidate(name), offset=offset, size=size)
     assert made.progress[P0].take(offset, 0)
     made.add(taken)
@@ -120,7 +120,7 @@ def test_one_ticket_answers_for_its_id() -> None:
 
 
 def test_the_control_topic_is_read_like_a_lane_with_a_buffer_of_its_own() -> None:
-    made = Register([SMALL])
+    made = TicketRegistry([SMALL])
     control = LanePartition(CONTROL, 0)
     made.replace_progress({control: PartitionProgress(0)})
     assert made.room(control) == CONTROL_BUFFER_MAX * 4 // 5
@@ -233,7 +233,7 @@ def test_a_follower_knows_no_progress_and_forgets_it_only_when_no_ticket_is_left
 WIDE = LaneRule("wide", 0, 0, 0, 1_000, 100_000)
 
 
-def filled(register: Register, partition: LanePartition, *, size: int = 10) -> int:
+def filled(register: TicketRegistry, partition: LanePartition, *, size: int = 10) -> int:
     """Take all that there is room for; how much that was."""
     taken = 0
     while (room := register.room(partition)) > 0:
@@ -244,7 +244,7 @@ def filled(register: Register, partition: LanePartition, *, size: int = 10) -> i
 
 
 def test_no_partition_fills_the_whole_buffer_and_who_comes_to_another_finds_room() -> None:
-    register = Register([WIDE])
+    register = TicketRegistry([WIDE])
     register.progress = {place("wide", number): PartitionProgress(0) for number in range(3)}
     assert filled(register, place("wide", 0)) == 800
     assert filled(register, place("wide", 1)) == 160
@@ -252,7 +252,7 @@ def test_no_partition_fills_the_whole_buffer_and_who_comes_to_another_finds_room
 
 
 def test_partitions_with_a_backlog_come_to_hold_the_same() -> None:
-    register = Register([WIDE])
+    register = TicketRegistry([WIDE])
     register.progress = {place("wide", number): PartitionProgress(0) for number in range(2)}
     for number in range(2):
         filled(register, place("wide", number))
@@ -265,7 +265,7 @@ def test_partitions_with_a_backlog_come_to_hold_the_same() -> None:
 
 
 def test_partitions_with_a_backlog_hold_alike_and_are_served_alike_by_bytes_however_large_their_records_are() -> None:
-    register = Register([WIDE])
+    register = TicketRegistry([WIDE])
     register.progress = {place("wide", number): PartitionProgress(0) for number in range(2)}
     sizes, served = (10, 50), [0, 0]
     for step in range(6_000):
@@ -281,7 +281,7 @@ def test_partitions_with_a_backlog_hold_alike_and_are_served_alike_by_bytes_howe
 
 
 def test_bytes_are_left_to_other_partitions_too() -> None:
-    register = Register([WIDE])
+    register = TicketRegistry([WIDE])
     register.progress = {place("wide", number): PartitionProgress(0) for number in range(2)}
     for _ in range(9):
         register.add(ticket(lane="wide", size=10_000))
@@ -290,7 +290,7 @@ def test_bytes_are_left_to_other_partitions_too() -> None:
 
 
 def test_it_is_sound_while_its_counts_and_ids_are_those_of_its_tickets() -> None:
-    register = Register(LANES)
+    register = TicketRegistry(LANES)
     register.replace_progress({place(): PartitionProgress(0)})
     first, duplicate, stranger = ticket(), ticket(), ticket()
     for each in (first, duplicate):
@@ -316,7 +316,7 @@ def test_it_is_sound_while_its_counts_and_ids_are_those_of_its_tickets() -> None
 
 
 def test_it_is_sound_with_tickets_that_take_more_of_their_buffer_than_they_weigh() -> None:
-    register = Register(LANES)
+    register = TicketRegistry(LANES)
     register.replace_progress({place(): PartitionProgress(0)})
     heavy = ticket()
     heavy.buffer_bytes = heavy.bytes + 3_500
@@ -327,14 +327,14 @@ def test_it_is_sound_with_tickets_that_take_more_of_their_buffer_than_they_weigh
 def test_a_small_lane_is_crowded_however_large_the_others_are() -> None:
     large = LaneRule("bulk", 1, 0, 0, 1_000, 1 << 30)
     for rule, size in ((LaneRule("standard", 0, 0, 0, 12, 1 << 30), 1), (LaneRule("standard", 0, 0, 0, 12, 12), 1)):
-        made = Register([rule, large])
+        made = TicketRegistry([rule, large])
         made.replace_progress({P0: PartitionProgress(0)})
         for offset in range(6):
             took(made, offset, size=size)
             assert made.crowded() == []
         took(made, 6, size=size)
         assert made.crowded() == [rule]
-    made = Register([LaneRule("standard", 0, 0, 0, 12, 100), large])
+    made = TicketRegistry([LaneRule("standard", 0, 0, 0, 12, 100), large])
     made.replace_progress({P0: PartitionProgress(0)})
     took(made, 0, size=50)
     assert made.crowded() == []
@@ -350,7 +350,7 @@ def test_the_last_byte_that_is_free_lets_one_more_partition_begin() -> None:
 
 
 def test_a_partition_that_holds_the_whole_buffer_has_no_room_and_no_less() -> None:
-    made = Register([LaneRule("standard", 0, 0, 0, 6, 1_000)])
+    made = TicketRegistry([LaneRule("standard", 0, 0, 0, 6, 1_000)])
     made.replace_progress({P0: PartitionProgress(0)})
     for offset in range(6):
         took(made, offset, size=1)
@@ -360,7 +360,7 @@ def test_a_partition_that_holds_the_whole_buffer_has_no_room_and_no_less() -> No
 def test_exactly_half_of_a_buffer_is_no_crowd_whatever_the_others_hold() -> None:
     rule, large = LaneRule("standard", 0, 0, 0, 12, 100), LaneRule("bulk", 1, 0, 0, 1_000, 1 << 30)
     for sizes, crowded in (([1] * 6, False), ([1] * 7, True), ([49], False), ([50], False), ([51], True)):
-        made = Register([rule, large])
+        made = TicketRegistry([rule, large])
         made.replace_progress({P0: PartitionProgress(0)})
         for number in range(10):
             made.add(ticket(candidate(str(number)), lane="bulk", offset=number, size=10))

@@ -4,10 +4,10 @@ from dataclasses import replace
 from broker.core.bounds import CALL_RESERVE_BYTES, LINGER_MS
 from broker.core.commands import CancelCall, Complete, Discard, Fail, Forget
 from broker.core.config import LaneRule
-from broker.core.lanes.scheduler import Limits
-from broker.core.requests.in_flight import Flights
+from broker.core.lanes.scheduler import Scheduler
+from broker.core.requests.in_flight import CallsInFlight
 from broker.core.requests.outbox import Outbox
-from broker.core.requests.registry import Register
+from broker.core.requests.registry import TicketRegistry
 from broker.core.requests.settling import Settling
 from broker.core.ticket import State, Ticket
 from tests.unit.core.specimens import LANES, budget, candidate, ticket
@@ -20,9 +20,9 @@ class Bench:
     """Every part that may hold a ticket."""
 
     def __init__(self, lanes: Sequence[LaneRule] = LANES) -> None:
-        self.register = Register(lanes)
-        self.limits = Limits(lanes, budget)
-        self.flights = Flights(inflight_max=10, held_bytes_max=1 << 30)
+        self.register = TicketRegistry(lanes)
+        self.limits = Scheduler(lanes, budget)
+        self.flights = CallsInFlight(inflight_max=10, held_bytes_max=1 << 30)
         self.outbox = Outbox()
         self.settling = Settling(self.register, self.limits, self.flights, self.outbox, first_lane="urgent")
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import OVERDUE_AFTER_MS
-from broker.core.commands import Bury, Complete, Discard, Fail, SettledEntry
+from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail, SettledEntry
 from broker.core.events import Answered, Refused
 from broker.core.identity.dedupe import Fate
 from broker.core.identity.pending_cancels import Cancel
@@ -56,7 +56,7 @@ def test_what_another_leader_answered_under_another_body_is_a_conflict_and_never
     shell.read(settled("x", Fate.COMPLETED, body="else"))
     shell.lead(shell.restored())
     shell.settle_all()
-    assert [each.__class__ for each in shell.decisions(number)] == [Bury]
+    assert [each.__class__ for each in shell.decisions(number)] == [DeadLetterOnly]
     assert shell.fates("x") == []
     assert shell.is_empty()
 
@@ -212,7 +212,7 @@ def test_of_two_bodies_under_one_id_the_one_that_another_leader_answered_is_no_c
     shell.post(Answered(shell.cancelled[0], verdict(Meaning.CONNECTION, counts=False), 0))
     shell.calls.pop(first)
     shell.settle_all()
-    assert [each.__class__ for each in shell.decisions(first)] == [Bury]
+    assert [each.__class__ for each in shell.decisions(first)] == [DeadLetterOnly]
     assert shell.decisions(other) == [Discard()]
 
 

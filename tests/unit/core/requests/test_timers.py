@@ -1,5 +1,5 @@
 from broker.core.bounds import DEADLINES_SWEPT_ABOVE
-from broker.core.requests.timers import Alarms
+from broker.core.requests.timers import Timers
 from broker.core.ticket import State, Ticket
 from tests.unit.core.specimens import candidate, ticket
 
@@ -8,12 +8,12 @@ def due_at(deadline_ms: int) -> Ticket:
     return ticket(candidate(deadline_ms=deadline_ms))
 
 
-def watch(alarms: Alarms, ticket_: Ticket, living: int) -> None:
+def watch(alarms: Timers, ticket_: Ticket, living: int) -> None:
     alarms.watch(ticket_, ticket_.candidate.deadline_ms, living)
 
 
 def test_sleepers_wake_in_the_order_of_their_instants_and_then_of_their_coming() -> None:
-    alarms, first, second, third = Alarms(), ticket(), ticket(), ticket()
+    alarms, first, second, third = Timers(), ticket(), ticket(), ticket()
     alarms.sleep(third, 30)
     alarms.sleep(first, 20)
     alarms.sleep(second, 20)
@@ -24,13 +24,13 @@ def test_sleepers_wake_in_the_order_of_their_instants_and_then_of_their_coming()
 
 
 def test_a_deadline_passes_at_its_instant_and_once() -> None:
-    alarms, late = Alarms(), due_at(50)
+    alarms, late = Timers(), due_at(50)
     watch(alarms, late, 1)
     assert (alarms.due(49), alarms.due(50), alarms.due(51)) == ([], [late], [])
 
 
 def test_a_deadline_in_the_middle_of_a_call_is_one_too() -> None:
-    alarms, calling = Alarms(), due_at(50)
+    alarms, calling = Timers(), due_at(50)
     watch(alarms, calling, 1)
     calling.state = State.CALLING
     assert alarms.next_at() == 50
@@ -38,7 +38,7 @@ def test_a_deadline_in_the_middle_of_a_call_is_one_too() -> None:
 
 
 def test_nobody_is_woken_for_what_is_settled() -> None:
-    alarms, asleep, watched, waiting = Alarms(), ticket(), due_at(50), due_at(90)
+    alarms, asleep, watched, waiting = Timers(), ticket(), due_at(50), due_at(90)
     alarms.sleep(asleep, 20)
     watch(alarms, watched, 3)
     watch(alarms, waiting, 3)
@@ -49,7 +49,7 @@ def test_nobody_is_woken_for_what_is_settled() -> None:
 
 
 def test_it_rings_from_the_first_instant_of_either_kind_on() -> None:
-    asleep, watched = Alarms(), Alarms()
+    asleep, watched = Timers(), Timers()
     assert not asleep.rings(60)
     asleep.sleep(ticket(), 60)
     watch(watched, due_at(50), 1)
@@ -58,14 +58,14 @@ def test_it_rings_from_the_first_instant_of_either_kind_on() -> None:
 
 
 def test_an_instant_after_all_that_one_waits_for_is_none() -> None:
-    alarms = Alarms()
+    alarms = Timers()
     alarms.sleep(ticket(), 60)
     watch(alarms, due_at(50), 1)
     assert [alarms.next_at(until_ms) for until_ms in (49, 50, 70, None)] == [None, 50, 50, 50]
 
 
 def test_who_is_settled_is_passed_over_as_far_as_one_waits() -> None:
-    alarms, settled = Alarms(), due_at(50)
+    alarms, settled = Timers(), due_at(50)
     watch(alarms, settled, 2)
     watch(alarms, due_at(60), 2)
     settled.state = State.SETTLED
@@ -73,7 +73,7 @@ def test_who_is_settled_is_passed_over_as_far_as_one_waits() -> None:
 
 
 def test_deadlines_of_the_settled_are_swept_once_they_outnumber_the_living() -> None:
-    alarms, head = Alarms(), due_at(1)  # keeps the settled from the front of the heap
+    alarms, head = Timers(), due_at(1)  # keeps the settled from the front of the heap
     watch(alarms, head, 1)
     for _ in range(3 * DEADLINES_SWEPT_ABOVE):
         settled = due_at(1_000_000)
@@ -84,7 +84,7 @@ def test_deadlines_of_the_settled_are_swept_once_they_outnumber_the_living() -> 
 
 
 def test_a_sweep_keeps_every_deadline_of_the_living() -> None:
-    alarms = Alarms()
+    alarms = Timers()
     living = [due_at(1_000 + number % 7) for number in range(20)]
     for each in living:
         watch(alarms, each, 20)
@@ -96,7 +96,7 @@ def test_a_sweep_keeps_every_deadline_of_the_living() -> None:
 
 
 def test_a_follower_remembers_no_instant() -> None:
-    alarms = Alarms()
+    alarms = Timers()
     alarms.sleep(ticket(), 20)
     watch(alarms, due_at(50), 1)
     alarms.clear()
@@ -105,7 +105,7 @@ def test_a_follower_remembers_no_instant() -> None:
 
 
 def test_until_when_a_ticket_sleeps_can_be_asked_without_waking_it() -> None:
-    alarms, first, second, awake = Alarms(), ticket(), ticket(), ticket()
+    alarms, first, second, awake = Timers(), ticket(), ticket(), ticket()
     alarms.sleep(first, 30)
     alarms.sleep(second, 20)
     assert [alarms.sleeps_until(each) for each in (first, second, awake)] == [30, 20, None]

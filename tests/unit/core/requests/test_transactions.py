@@ -8,8 +8,8 @@ from broker.core.bounds import (
     STARTED_A_LINE_MAX,
 )
 from broker.core.commands import (
-    Bury,
     Complete,
+    DeadLetterOnly,
     Discard,
     Fail,
     Park,
@@ -22,7 +22,7 @@ from broker.core.identity.dedupe import Fate
 from broker.core.identity.outcome_index import Awaited
 from broker.core.identity.pending_cancels import Cancel
 from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.requests.ledger_notes import Notes
+from broker.core.requests.ledger_notes import LedgerNotes
 from broker.core.requests.outbox import Decided
 from broker.core.ticket import Source
 from tests.unit.core.batching import NOW, OVERDUE, Bench, settled_bench
@@ -34,10 +34,10 @@ def test_a_transaction_names_what_becomes_of_each_record_and_what_the_ledger_sho
     done = bench.decide(Complete(), "a")
     failed = bench.decide(Fail("rejected", "No."), "b", attempt=2)
     parked = bench.decide(Park("quota", "Later.", NOW + 5, attempts=4, failures=0), "c", attempt=3)
-    bench.decide(Bury("id_conflict", "Taken."), "d")
+    bench.decide(DeadLetterOnly("id_conflict", "Taken."), "d")
     bench.decide(Discard(), "e")
     batch = bench.begin()
-    assert [each.decision.__class__ for each in batch.settlements] == [Complete, Fail, Park, Bury, Discard]
+    assert [each.decision.__class__ for each in batch.settlements] == [Complete, Fail, Park, DeadLetterOnly, Discard]
     assert [each.number for each in batch.settlements[:3]] == [done.number, failed.number, parked.number]
     assert batch.settled == (
         SettledEntry(identity("a"), 0, Fate.COMPLETED),
@@ -62,7 +62,7 @@ def test_a_cancel_that_waits_stands_in_the_ledger_beside_those_that_are_said_aga
     bench = settled_bench()
     new, old = Cancel(b"n" * 16, 5), Cancel(b"o" * 16, 4)
     made = bench.decide(Remember(new))
-    batch = bench.batches.begin(3, bench.limits, Notes(cancels=(old,)), NOW)
+    batch = bench.batches.begin(3, bench.limits, LedgerNotes(cancels=(old,)), NOW)
     assert batch.cancels == (new, old)
     assert batch.settled == ()
     ended = bench.batches.end(batch.serial, 0)
@@ -280,7 +280,7 @@ def test_what_is_known_of_a_copy_stands_in_the_ledger_and_is_known_once_that_is_
     bench.outbox.add(Decided(made, Park("quota", "Later.", NOW + 5, 4, 0), 10), NOW, at_once=False)
     bench.decide(Complete(), "b")
     told = Awaited(identity("c"), 800, "c")
-    notes = Notes(awaited=(told,), overdue=(OVERDUE,))
+    notes = LedgerNotes(awaited=(told,), overdue=(OVERDUE,))
     batch = bench.batches.begin(3, bench.limits, notes, NOW, wall_offset_ms=1_000_000)
     known = (Awaited(identity("a"), 1_061, "a"), told, Awaited(identity("late"), 900, "late", overdue=True))
     assert (batch.awaited, batch.overdue) == (known, (OVERDUE,))

@@ -8,8 +8,8 @@ from broker.core.bounds import (
 )
 from broker.core.commands import (
     Batch,
-    Bury,
     Complete,
+    DeadLetterOnly,
     Fail,
     Form,
     Park,
@@ -20,7 +20,7 @@ from broker.core.commands import (
 from broker.core.events import Setback
 from broker.core.identity.dedupe import Fate
 from broker.core.identity.pending_cancels import Cancel
-from broker.core.requests.ledger_notes import Notes
+from broker.core.requests.ledger_notes import LedgerNotes
 from broker.core.requests.transactions import REFUSED_BY_KAFKA
 from tests.unit.core.batching import NOW, OVERDUE, Bench, settled_bench
 from tests.unit.core.specimens import identity
@@ -75,7 +75,7 @@ def test_a_line_that_is_refused_alone_leaves_out_for_a_while_what_can_wait() -> 
     entry, fate = StartedEntry(identity("s"), 1), SettledEntry(identity("r"), 1, Fate.PARKED)
     bench.batches.started(entry)
     cancel = Cancel(b"c" * 16, 1)
-    at_ms, notes = NOW + PROBE_EVERY_MS, Notes(settled=(fate,), cancels=(cancel,))
+    at_ms, notes = NOW + PROBE_EVERY_MS, LedgerNotes(settled=(fate,), cancels=(cancel,))
     full = bench.batches.begin(3, bench.limits, notes, at_ms)
     assert (full.settled, full.started, full.cancels) == ((fate,), (entry,), (cancel,))
     bench.batches.interrupt(Setback.REFUSED)
@@ -99,13 +99,13 @@ def after_a_refusal(batch_of: str) -> Batch:
     bench = settled_bench()
     bench.limits.desk("gpt-4o-mini", NOW)
     if "decision" in batch_of:
-        bench.decide(Bury("id_conflict", "Taken."))
-    notes = Notes(overdue=(OVERDUE,)) if "overdue" in batch_of else Notes()
+        bench.decide(DeadLetterOnly("id_conflict", "Taken."))
+    notes = LedgerNotes(overdue=(OVERDUE,)) if "overdue" in batch_of else LedgerNotes()
     batch = bench.batches.begin(3, bench.limits, notes, NOW)
     if batch_of == "committed":
         bench.batches.end(batch.serial, 0)
     bench.batches.interrupt(Setback.REFUSED)
-    return bench.batches.begin(3, bench.limits, Notes(overdue=(OVERDUE,)), NOW + PROBE_EVERY_MS)
+    return bench.batches.begin(3, bench.limits, LedgerNotes(overdue=(OVERDUE,)), NOW + PROBE_EVERY_MS)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import CANCEL_SLACK_MS
-from broker.core.commands import Bury, Complete, Discard, Fail
+from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
 from broker.core.events import Answered, Refused
 from broker.core.identity.dedupe import Fate
 from broker.core.identity.pending_cancels import Cancel
@@ -77,7 +77,7 @@ def test_its_like_joins_another_body_is_buried_and_what_is_answered_is_done() ->
     shell.settle_all()
     assert shell.decisions(first) == [Complete()]
     assert shell.decisions(duplicate) == shell.decisions(late) == [Discard()]
-    assert [each.__class__ for each in shell.decisions(other)] == [Bury]
+    assert [each.__class__ for each in shell.decisions(other)] == [DeadLetterOnly]
 
 
 def test_garbage_fails_for_an_unknown_id_and_is_buried_otherwise() -> None:
@@ -86,9 +86,9 @@ def test_garbage_fails_for_an_unknown_id_and_is_buried_otherwise() -> None:
     numbers += [shell.take(Garbage(identity("g", body="bytes"), "No body.", "invalid_request")) for _ in range(2)]
     shell.settle_all()
     assert [shell.decisions(number) for number in numbers] == [
-        [Bury("undecodable", "No JSON.")],
+        [DeadLetterOnly("undecodable", "No JSON.")],
         [Fail("invalid_request", "No body.")],
-        [Bury("invalid_request", "No body.")],
+        [DeadLetterOnly("invalid_request", "No body.")],
     ]
 
 
@@ -214,16 +214,16 @@ def test_who_ended_its_readers_fails_by_the_id_in_its_headers() -> None:
     first, second = shell.take(crashed("g")), shell.take(crashed("g"))
     shell.settle_all()
     assert shell.decisions(first) == [Fail("crashed", "It ended two.")]
-    assert shell.decisions(second) == [Bury("crashed", "It ended two.")]
+    assert shell.decisions(second) == [DeadLetterOnly("crashed", "It ended two.")]
 
 
 @pytest.mark.parametrize(
     ("copy", "decision"),
     [
         (crashed("x", attempt=2), Fail("crashed", "It ended two.")),
-        (crashed("x", attempt=2, body="bytes"), Bury("crashed", "It ended two.")),
-        (crashed("x"), Bury("crashed", "It ended two.")),
-        (crashed("x", attempt=2, run=1), Bury("crashed", "It ended two.")),
+        (crashed("x", attempt=2, body="bytes"), DeadLetterOnly("crashed", "It ended two.")),
+        (crashed("x"), DeadLetterOnly("crashed", "It ended two.")),
+        (crashed("x", attempt=2, run=1), DeadLetterOnly("crashed", "It ended two.")),
         (crashed("x", attempt=1), Discard()),
     ],
 )
@@ -241,8 +241,8 @@ def test_the_copy_of_a_parked_request_that_ends_its_readers_answers_for_it(copy:
     ("body", "run", "decision"),
     [
         ("body", 0, Fail("invalid_request", "Too deep.")),
-        ("bytes", 0, Bury("invalid_request", "Too deep.")),
-        ("body", 1, Bury("invalid_request", "Too deep.")),
+        ("bytes", 0, DeadLetterOnly("invalid_request", "Too deep.")),
+        ("body", 1, DeadLetterOnly("invalid_request", "Too deep.")),
     ],
     ids=["the copy", "another content", "another run"],
 )

@@ -1,16 +1,16 @@
 """What the reception makes of a ticket, seen at once: before anything is called or committed."""
 
-from broker.core.commands import Bury, Decision, Discard, Fail, Withdraw
-from broker.core.identity.dedupe import Awaited, Fate, Identities
+from broker.core.commands import DeadLetterOnly, Decision, Discard, Fail, Withdraw
+from broker.core.identity.dedupe import Awaited, DedupeTable, Fate
 from broker.core.identity.pending_cancels import Cancel
-from broker.core.lanes.scheduler import Limits
+from broker.core.lanes.scheduler import Scheduler
 from broker.core.pricing.laws import Prices
-from broker.core.requests.in_flight import Flights
+from broker.core.requests.in_flight import CallsInFlight
 from broker.core.requests.outbox import Outbox
-from broker.core.requests.registry import Register
+from broker.core.requests.registry import TicketRegistry
 from broker.core.requests.settling import Settling
-from broker.core.requests.timers import Alarms
-from broker.core.requests.triage import TOO_LATE, WITHDRAWN, Reception
+from broker.core.requests.timers import Timers
+from broker.core.requests.triage import TOO_LATE, WITHDRAWN, Triage
 from broker.core.ticket import CONTROL, Candidate, Garbage, Source, State, Ticket, TicketNumber
 from tests.unit.core.specimens import HOUR_MS, LANES, budget, candidate, identity, place
 
@@ -23,13 +23,13 @@ class Bench:
     """A reception and all that it places tickets in."""
 
     def __init__(self) -> None:
-        self.identities = Identities(window_ms=HOUR_MS, ids_max=1_000)
-        self.register = Register(LANES)
-        self.limits = Limits(LANES, budget)
+        self.identities = DedupeTable(window_ms=HOUR_MS, ids_max=1_000)
+        self.register = TicketRegistry(LANES)
+        self.limits = Scheduler(LANES, budget)
         self.outbox = Outbox()
-        flights = Flights(inflight_max=10, held_bytes_max=1 << 30)
+        flights = CallsInFlight(inflight_max=10, held_bytes_max=1 << 30)
         settling = Settling(self.register, self.limits, flights, self.outbox, first_lane="urgent")
-        self.reception = Reception(self.register, self.identities, self.limits, Alarms(), settling)
+        self.reception = Triage(self.register, self.identities, self.limits, Timers(), settling)
         self._number = 0
 
     def meet(self, content: Candidate | Garbage | Cancel) -> Ticket:
@@ -66,7 +66,7 @@ def test_another_content_under_a_known_id_is_buried_by_a_reason_of_its_own() -> 
     bench.meet(candidate())
     other = bench.meet(candidate(body="else"))
     sentence = "The id is known with another tenant, endpoint or body; use a new id."
-    assert bench.decision(other) == Bury("id_conflict", sentence)
+    assert bench.decision(other) == DeadLetterOnly("id_conflict", sentence)
 
 
 def test_of_what_failed_as_overdue_only_the_copy_is_to_be_a_dead_letter_with_its_content() -> None:
@@ -99,7 +99,7 @@ def test_garbage_that_claims_attempts_fails_under_an_id_of_which_nothing_is_park
     bench.knows(Fate.COMPLETED, 1)
     answered = bench.meet(garbage(attempt=2))
     assert bench.decision(unknown) == Fail(*CRASHED)
-    assert bench.decision(answered) == Bury(*CRASHED)
+    assert bench.decision(answered) == DeadLetterOnly(*CRASHED)
 
 
 def test_garbage_that_fails_is_a_request_without_model_limit_price_and_deadline() -> None:

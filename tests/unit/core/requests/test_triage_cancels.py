@@ -6,7 +6,7 @@ import pytest
 
 from broker.core.answers.verdict import Meaning
 from broker.core.bounds import CANCEL_SLACK_MS, OVERDUE_AFTER_MS
-from broker.core.commands import Bury, Complete, Discard, Fail, Remember, SettledEntry, Withdraw
+from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail, Remember, SettledEntry, Withdraw
 from broker.core.events import Answered
 from broker.core.identity.dedupe import Fate
 from broker.core.identity.pending_cancels import Cancel
@@ -61,7 +61,7 @@ def test_the_outcome_of_a_cancelled_request_always_stands_before_its_cancel_is_d
     shell.take(Garbage(None, "No JSON."), size=4_000_000)
     shell.settle_all()
     order = [each.decision.__class__ for batch in shell.committed for each in batch.settlements]
-    assert order == [Fail, Discard, Bury]
+    assert order == [Fail, Discard, DeadLetterOnly]
 
 
 def test_a_call_in_flight_is_given_up_and_its_charge_is_kept() -> None:

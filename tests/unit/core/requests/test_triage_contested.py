@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.core.commands import Bury, Complete, Discard, Fail
+from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail
 from broker.core.identity.dedupe import Fate
 from broker.core.identity.pending_cancels import Cancel
 from broker.core.progress.partition_progress import PartitionProgress
@@ -71,7 +71,7 @@ def test_where_a_producer_has_chosen_its_own_ids_it_takes_the_next_and_in_the_en
     number = shell.take_at(Source(P1, 0), OTHER)
     shell.settle_all()
     if chosen == 3:
-        assert shell.decisions(number) == [Bury("id_conflict", CONFLICT.sentence)]
+        assert shell.decisions(number) == [DeadLetterOnly("id_conflict", CONFLICT.sentence)]
     else:
         assert shell.decisions(number) == [Fail("id_conflict", CONFLICT.sentence, apart=chosen + 1)]
     assert [shell.fates(name, body="else") for name in names] == [
@@ -151,6 +151,6 @@ def test_without_names_the_dead_letter_alone_tells() -> None:
     shell.take("x")
     number = shell.take_at(Source(P1, 0), OTHER)
     shell.settle_all()
-    assert shell.decisions(number) == [Bury("id_conflict", CONFLICT.sentence)]
+    assert shell.decisions(number) == [DeadLetterOnly("id_conflict", CONFLICT.sentence)]
     assert shell.fates("", body="else") == []
     assert shell.is_empty()

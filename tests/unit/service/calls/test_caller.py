@@ -21,7 +21,7 @@ from broker.service.calls.caller import USAGE_TOKENS_MAX, Calling, usage_of
 from broker.service.calls.foreign_server import Strangers
 from broker.service.calls.streaming import Streaming
 from broker.service.metrics.telemetry import SHAPES_SAID_MAX, Telemetry
-from broker.service.payloads import Cargo, Hold
+from broker.service.payloads import Payload, PayloadStore
 from broker.service.publishing.records import Publication
 from broker.service.publishing.reply_topics import Replies
 from broker.service.publishing.totals import Totals
@@ -50,7 +50,7 @@ class Rig:
         loop = asyncio.get_running_loop()
         self.clock = WallClock(loop.time, lambda: datetime(2026, 12, 1, 9, tzinfo=UTC))
         self.upstream = ScriptedUpstream(latency_s=2, script=lambda _: said)
-        self.hold, self.meter = Hold(), Meter()
+        self.hold, self.meter = PayloadStore(), Meter()
         self.kafka = MemoryKafka(self.clock.utc_ms)
         self.kafka.create("chunks")
         self.term: int | None = 7
@@ -63,7 +63,7 @@ class Rig:
         record = Record(None, json.dumps(shape).encode())
         content = decode_request(record.value, headers)
         at = self.clock.utc_now()
-        self.cargo = Cargo(Source(LanePartition("bulk", 0), 0), "t", record, content, at, at, self.clock.now_ms())
+        self.cargo = Payload(Source(LanePartition("bulk", 0), 0), "t", record, content, at, at, self.clock.now_ms())
         self.number = self.hold.stow(self.cargo)
 
     async def call(self, calls: int = 1) -> tuple[Verdict, int]:

@@ -16,7 +16,7 @@ from broker.service.core_config import budget_maker, dispatch_rules
 from broker.service.driver import Driver
 from broker.service.intake.lane_intake import PARTITIONS_LOOKED_UP_EVERY_MS, LaneIntake
 from broker.service.intake.pricer import Pricer
-from broker.service.payloads import Hold
+from broker.service.payloads import PayloadStore
 from broker.testing.counter import RoughCounter
 from broker.testing.kafka import KafkaLink
 from broker.testing.kafka_doors import MemoryLane
@@ -56,7 +56,7 @@ class Rig:
         self.core = Dispatch(dispatch_rules(settings), make_budget=budget_maker(settings), dice=lambda: 0.5)
         self.heard: list[Event] = []
         self.contained_steps: list[tuple[str, type]] = []
-        self.driver = Driver(self.core, Hold(), world.clock, caller=ok, watcher=self)
+        self.driver = Driver(self.core, PayloadStore(), world.clock, caller=ok, watcher=self)
         pricer = Pricer(settings, RoughCounter(), world.clock, grants_of(world.clock))
         self.intake = LaneIntake(lane, self.topic, self.log, self.driver, pricer)
 

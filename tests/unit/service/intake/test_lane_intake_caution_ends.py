@@ -8,7 +8,7 @@ import pytest
 
 from broker.core.bounds import DEATHS_BEFORE_CAUTION, DEATHS_BY_CALL
 from broker.core.events import Suspected
-from broker.core.progress.poison_records import Caution
+from broker.core.progress.poison_records import CautiousRead
 from broker.core.requests.triage import CALLS_KILL
 from broker.core.ticket import LanePartition, Source
 from broker.ports import Fetched, Unreadable
@@ -169,7 +169,9 @@ async def test_a_doubt_while_a_record_is_named_is_no_death() -> None:
     world.kafka.expire(f"{PREFIX}.dispatcher")
     world.submit("b", "standard", partition=0)
     await until(lambda: len(world.outcomes()) == 3)
-    assert process.follower.deaths.caution(f"{STANDARD}/0", 9) == Caution(9), "of the deaths before, and no suspect"
+    assert process.follower.deaths.caution(f"{STANDARD}/0", 9) == CautiousRead(9), (
+        "of the deaths before, and no suspect"
+    )
     await process.end()
 
 
@@ -224,7 +226,7 @@ async def test_whoever_waits_for_records_does_not_ask_where_one_must_be_named_fi
     world.kafka.append(STANDARD, Record(None, BOMB), partition=0)
     intake = process.intakes["standard"]
     await intake.halt()
-    intake._cautions = {0: Caution(1)}
+    intake._cautions = {0: CautiousRead(1)}
     await intake._idle([0, 1])
     assert not process.is_dead
     intake._cautions = {}

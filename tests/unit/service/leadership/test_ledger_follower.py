@@ -6,7 +6,7 @@ import pytest
 import structlog.testing
 
 from broker.core.identity.dedupe import Fate
-from broker.core.progress.poison_records import Caution
+from broker.core.progress.poison_records import CautiousRead
 from broker.errors import LogUnavailable, ProgressUnreadable
 from broker.service.publishing.ledger_lines import claim_record, left_record
 from schemas.codec import encode_ledger
@@ -199,7 +199,7 @@ async def test_terms_that_died_are_counted_once_however_often_the_ledger_is_read
     assert process.follower.deaths.caution(f"{PREFIX}.requests.bulk/0", 99) is None
     write(world, claim_record(3, "a", stands))
     await process.follower.catch_up()
-    assert process.follower.deaths.caution(f"{PREFIX}.requests.bulk/0", 99) == Caution(99, {9: 1})
+    assert process.follower.deaths.caution(f"{PREFIX}.requests.bulk/0", 99) == CautiousRead(99, {9: 1})
 
 
 async def test_what_we_wrote_is_not_read_nor_is_any_line_before_it() -> None:

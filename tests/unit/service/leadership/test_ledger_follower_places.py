@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker.core.progress.poison_records import Caution
+from broker.core.progress.poison_records import CautiousRead
 from broker.errors import LogUnavailable
 from broker.ports import LedgerRow, LedgerStart
 from broker.service.leadership.clock_check import TOLERANCE_MS
@@ -234,7 +234,7 @@ async def test_the_window_begins_earlier_where_it_is_earlier_than_it_was_taken_t
     await rig.follower.catch_up()
     assert [from_ms for from_ms, _ in rig.log.opened] == [begun_ms, *[begun_ms - earlier_ms] * is_again]
     assert rig.log.closed == is_again
-    assert rig.follower.deaths.caution(f"{LEDGER}/0", 9) == Caution(9, {7: 1}), "a death counts once"
+    assert rig.follower.deaths.caution(f"{LEDGER}/0", 9) == CautiousRead(9, {7: 1}), "a death counts once"
 
 
 async def test_a_ledger_that_could_not_be_opened_anew_is_closed_and_opened_next_time() -> None:

@@ -11,7 +11,7 @@ from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.ticket import LanePartition
 from broker.errors import LogUnavailable, ProducerDead, ProgressUnreadable
 from broker.ports import Outgoing, StoredOffset, TopicPartition
-from broker.service.leadership.promotion import LeaseLostError, Standing
+from broker.service.leadership.promotion import LeaseLostError, RestoredState
 from broker.service.publishing.ledger_lines import claim_record
 from broker.testing.kafka import CommitFault
 from schemas.codec import encode_ledger
@@ -33,7 +33,7 @@ async def yes() -> bool:
     return True
 
 
-async def promoted(process: Process, own_term: int = 0) -> Standing:
+async def promoted(process: Process, own_term: int = 0) -> RestoredState:
     return await process.promotion.run(process.producer(), yes, own_term)
 
 

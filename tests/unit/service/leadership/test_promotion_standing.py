@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from broker.core.progress.partition_progress import PartitionProgress
-from broker.core.progress.poison_records import Caution
+from broker.core.progress.poison_records import CautiousRead
 from broker.core.ticket import LanePartition
 from broker.errors import LogUnavailable, ProgressUnreadable
 from broker.service.leadership.promotion import CLAIMS_MAX
@@ -103,8 +103,8 @@ async def test_a_claim_says_where_a_partition_with_a_suspect_stands_and_the_term
     standing = await promoted(Process(world, "a"))
     assert world.ledger()[-1].suspects == (f"{TOPIC}/0/3", f"{TOPIC}/1/0"), "no offset is stored of the second one"
     assert standing.cautions == {
-        PLACE: Caution(9, {}, frozenset({5})),
-        ADDED: Caution(1, {}, frozenset({0})),
+        PLACE: CautiousRead(9, {}, frozenset({5})),
+        ADDED: CautiousRead(1, {}, frozenset({0})),
     }, "after two deaths in a row every partition is read with caution, if it holds anything to be read"
 
 

@@ -6,13 +6,13 @@ from structlog.testing import capture_logs
 
 from broker.adapters.prometheus.meter import Meter
 from broker.core.pricing.laws import Law
-from broker.core.pricing.tariff import Standing
+from broker.core.pricing.tariff import LawStatus
 from broker.service.metrics import charge_metrics as charges
 from broker.service.metrics.charge_metrics import Charges
 from tests.unit.service.rig import MODEL, Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
 
-CHAT = Standing("chat.completions", Law.CHAT_2025, True, 3, 0, (0, -1, 4), 3)
+CHAT = LawStatus("chat.completions", Law.CHAT_2025, True, 3, 0, (0, -1, 4), 3)
 
 
 def counted(meter: Meter) -> str:
@@ -34,7 +34,7 @@ def test_a_law_is_said_once_and_again_when_it_changes() -> None:
 
 def test_the_law_with_the_most_evidence_stands_for_its_limit() -> None:
     meter = Meter()
-    responses = Standing("responses", Law.RESPONSES, True, 9, 0, (), 0)
+    responses = LawStatus("responses", Law.RESPONSES, True, 9, 0, (), 0)
     Charges(meter).look("gpt-4o", (CHAT, responses, replace(responses, endpoint="x", law=None, pieces=99)))
     assert 'headrace_charge_law{law="responses",model="gpt-4o"} 1.0' in counted(meter)
     assert "chat-2025" not in counted(meter)

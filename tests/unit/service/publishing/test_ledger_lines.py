@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.core.answers.rate_limit_headers import Metric
-from broker.core.budget.bucket_set import Level
+from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Checkpoint
 from broker.core.commands import Batch, SettledEntry, StartedEntry
 from broker.core.events import LedgerRead
@@ -77,8 +77,8 @@ def test_an_attempt_beyond_the_wire_is_written_as_the_highest(attempt: int) -> N
 
 
 def test_levels_survive_by_limit_at_the_wall_clock_of_their_writing() -> None:
-    tokens = Level(Metric.TOKENS, -5, 70, 1_000, 60_000)
-    requests = Level(Metric.REQUESTS, 3, 3, 500, 86_400_000)
+    tokens = LevelBounds(Metric.TOKENS, -5, 70, 1_000, 60_000)
+    requests = LevelBounds(Metric.REQUESTS, 3, 3, 500, 86_400_000)
     one = Checkpoint("gpt-4o", 1, (tokens, requests), charged_last_minute=9, pause_ms=40, markup_ppm=1_200_000)
     one = replace(one, borne_tokens=300, ceiling_tokens=700)
     two = Checkpoint("gpt-5", 1, (tokens,), charged_last_minute=0, pause_ms=0, markup_ppm=1_000_000)
@@ -97,7 +97,7 @@ def test_levels_survive_by_limit_at_the_wall_clock_of_their_writing() -> None:
 
 
 def test_laws_survive_and_those_of_a_newer_release_are_left_out() -> None:
-    tokens = Level(Metric.TOKENS, 5, 5, 1_000, 60_000)
+    tokens = LevelBounds(Metric.TOKENS, 5, 5, 1_000, 60_000)
     laws = {"chat.completions": Law.CHAT_2025, "responses": Law.USAGE}
     one = Checkpoint("gpt-4o", 1, (tokens,), charged_last_minute=0, pause_ms=0, markup_ppm=1_000_000, laws=laws)
     assert read_back(Batch(1, (), {}, (), (), (one,))).levels[0].laws == laws

@@ -9,7 +9,7 @@ import pytest
 from broker.core.commands import Fail
 from broker.core.requests.triage import CONFLICT
 from broker.core.ticket import Source
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from broker.service.publishing.outcomes import METADATA_BYTES_MAX, apart_hash, completed, failed, smallest, stunted
 from schemas.dead_letter import Origin
 from schemas.ids import id_hash, request_digest
@@ -24,7 +24,7 @@ NO = Fail("rejected", "OpenAI refused it.")
 DIGEST = request_digest("chat.completions", {"model": "gpt-4o-mini"})
 
 
-def cargo_of(**fields: Any) -> Cargo:
+def cargo_of(**fields: Any) -> Payload:
     """A replay that was parked twice, and has been called twice since."""
     cargo = Rig().request(**fields)
     assert isinstance(cargo.content, DecodedRequest)

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from broker.core.commands import (
-    Bury,
     Complete,
+    DeadLetterOnly,
     Discard,
     Fail,
     Park,
@@ -21,7 +21,7 @@ from broker.core.identity.dedupe import Fate, Identity
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.ticket import CONTROL, LanePartition, Source
 from broker.ports import Outgoing, StoredOffset, TopicPartition
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from schemas.codec import (
     DecodedRequest,
     decode_dead_letter,
@@ -112,7 +112,7 @@ def test_a_parked_event_in_structured_mode_comes_back_as_the_request_it_holds() 
 def test_what_is_buried_leaves_a_dead_letter_and_no_outcome() -> None:
     rig = Rig()
     rig.cargo(b"\xff no JSON")
-    (letter,) = rig.published(Bury("undecodable", "It is no JSON."))
+    (letter,) = rig.published(DeadLetterOnly("undecodable", "It is no JSON."))
     assert letter.topic == "t.dead-letters"
     assert headers(Outgoing("", Record(None, None, letter.record.headers)))["headrace-reason"] == "undecodable"
 
@@ -121,14 +121,14 @@ def test_a_range_that_was_lost_has_its_first_offset_for_its_origin() -> None:
     """Whoever is the first that is still there has an origin, and maybe a dead letter, of its own."""
     rig = Rig()
     rig.cargo(None, None)
-    (letter,) = rig.published(Bury("lost_by_retention", "Offsets 3 to 6 were removed.", range(3, 7)))
+    (letter,) = rig.published(DeadLetterOnly("lost_by_retention", "Offsets 3 to 6 were removed.", range(3, 7)))
     assert headers(Outgoing("", Record(None, None, letter.record.headers)))["headrace-origin"].endswith("/3")
 
 
 def test_a_record_of_nothing_leaves_a_dead_letter_of_nothing() -> None:
     rig = Rig()
     rig.cargo(None, None)
-    (letter,) = rig.published(Bury("undecodable", "The record has no value."))
+    (letter,) = rig.published(DeadLetterOnly("undecodable", "The record has no value."))
     dead = decode_dead_letter(letter.record.key, letter.record.value, letter.record.headers)
     assert (dead.key, dead.value, dead.original_length) == (None, None, None)
 
@@ -199,12 +199,12 @@ def test_the_ledger_line_comes_last_and_tells_what_was_settled_and_begun() -> No
     assert [(each.id_hash, each.run, each.attempt) for each in line.started] == [(b"i" * 16, 1, 4)]
 
 
-def asked(rig: Rig) -> Cargo:
+def asked(rig: Rig) -> Payload:
     """A record of the control topic."""
     at = NOW - timedelta(seconds=5)
     record = Record(b"lead-1", b'{"type": "cancel", "id": "lead-1"}')
     place = Source(LanePartition(CONTROL, 0), 42)
-    cargo = Cargo(place, "t.control", record, Cancel(id="lead-1"), at, at, 95_000)
+    cargo = Payload(place, "t.control", record, Cancel(id="lead-1"), at, at, 95_000)
     rig.hold.stow(cargo)
     return cargo
 

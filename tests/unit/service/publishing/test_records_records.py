@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from broker.clock import WallClock
-from broker.core.commands import Bury, Complete, Decision, Discard, Fail, Form, Park, SettledEntry, Settlement, Withdraw
+from broker.core.commands import (
+    Complete,
+    DeadLetterOnly,
+    Decision,
+    Discard,
+    Fail,
+    Form,
+    Park,
+    SettledEntry,
+    Settlement,
+    Withdraw,
+)
 from broker.core.identity.dedupe import Fate, Identity, Overdue
 from broker.core.progress.partition_progress import PartitionProgress
 from broker.core.requests.triage import WITHDRAWN
@@ -172,7 +183,7 @@ def test_without_its_copy_an_outcome_says_why_in_each_kind() -> None:
         (Fail("rejected", "No."), Form.SMALL, set()),
         (Discard(returned=True), Form.WHOLE, {REPLIES}),
         (Discard(), Form.WHOLE, set()),
-        (Bury("id_conflict", "Taken."), Form.WHOLE, set()),
+        (DeadLetterOnly("id_conflict", "Taken."), Form.WHOLE, set()),
     ],
 )
 def test_the_topics_of_copies_are_known_before_the_transaction(decision: Decision, form: Form, found: set[str]) -> None:
@@ -227,7 +238,7 @@ def test_a_withdrawal_in_a_smaller_form_says_the_same() -> None:
 def test_what_is_buried_in_a_smaller_form_leaves_one_letter_and_what_is_discarded_nothing() -> None:
     bench = Bench()
     bench.request()
-    (letter,) = bench.made(Bury("id_conflict", "Taken."), Form.SMALL)
+    (letter,) = bench.made(DeadLetterOnly("id_conflict", "Taken."), Form.SMALL)
     assert (letter_of(letter).reason, letter_of(letter).value) == ("id_conflict", b"")
     assert letter_of(letter).message == "Taken."
     assert bench.made(Discard(returned=True, overdue=True), Form.SMALL) == []
@@ -286,7 +297,7 @@ def test_a_dead_letter_says_run_and_calls_and_grants_the_next_run() -> None:
     letter = letter_of(bench.made(Fail("invalid_request", "No."))[-1])
     assert (letter.run, letter.attempts, letter.grant) == (3, 0, "lead-1#4")
     cargo.content = Undecodable("No id.")
-    letter = letter_of(bench.made(Bury("undecodable", "No."))[-1])
+    letter = letter_of(bench.made(DeadLetterOnly("undecodable", "No."))[-1])
     assert (letter.run, letter.attempts, letter.grant) == (0, 0, None)
 
 
@@ -295,7 +306,7 @@ def test_that_of_a_control_record_or_a_lost_range_is_of_no_run() -> None:
         bench = Bench()
         cargo = asked(bench)
         cargo.content = None if lost else cargo.content
-        letter = letter_of(bench.made(Bury("undecodable", "No.", range(3, 7) if lost else None))[0])
+        letter = letter_of(bench.made(DeadLetterOnly("undecodable", "No.", range(3, 7) if lost else None))[0])
         assert (letter.run, letter.attempts, letter.grant) == (0, 0, None)
 
 

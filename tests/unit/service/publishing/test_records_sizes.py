@@ -11,11 +11,11 @@ from broker.core.bounds import (
     OUTCOMES_PER_TRANSACTION_MAX,
     STARTED_A_LINE_MAX,
 )
-from broker.core.budget.bucket_set import Level
+from broker.core.budget.bucket_set import LevelBounds
 from broker.core.budget.budget import Checkpoint
 from broker.core.commands import (
-    Bury,
     Complete,
+    DeadLetterOnly,
     Decision,
     Discard,
     Fail,
@@ -46,7 +46,7 @@ from tests.unit.service.publication_rig import BATCH, LANE, Rig, headers
 def test_a_dead_letter_fits_its_topic_whatever_was_taken(size: int) -> None:
     rig = Rig()
     rig.cargo(b"x" * size, b"k" * (size // 10), (("h", b"v" * (size // 10)),))
-    (letter,) = rig.published(Bury("undecodable", "No."))
+    (letter,) = rig.published(DeadLetterOnly("undecodable", "No."))
     assert letter.record.bytes_max <= 1024 * 1024
     dead = decode_dead_letter(letter.record.key, letter.record.value, letter.record.headers)
     assert dead.original_length in {None, size}
@@ -112,7 +112,7 @@ def test_a_failure_in_a_smaller_form_says_no_more_than_it_must(form: Form, topic
 def test_a_dead_letter_in_a_smaller_form_has_no_content(form: Form) -> None:
     rig = Rig()
     rig.cargo(b"no request", b"key", (("h", b"v"),))
-    (letter,) = reduced(rig, Bury("undecodable", "No."), form)
+    (letter,) = reduced(rig, DeadLetterOnly("undecodable", "No."), form)
     told = decode_dead_letter(letter.record.key, letter.record.value, letter.record.headers)
     assert (told.key, told.value, told.headers, told.original_length) == (None, b"", (), 10)
     assert told.reason == "undecodable"
@@ -183,7 +183,7 @@ def test_no_record_is_larger_than_the_client_sends() -> None:
     assert outgoing.record.bytes_max <= SENT_BYTES_MAX
     rig = Rig(topics={"dead_letters": {"max_message_bytes": 10_000_000}})
     rig.cargo(b"x" * 3_000_000)
-    (letter,) = rig.published(Bury("undecodable", "No."))
+    (letter,) = rig.published(DeadLetterOnly("undecodable", "No."))
     assert letter.record.bytes_max <= SENT_BYTES_MAX
 
 
@@ -191,7 +191,7 @@ def test_the_largest_line_of_the_ledger_fits_its_topic() -> None:
     rig = Rig()
     everybody = Identity(b"\xff" * 16, 65_535, b"\xff" * 8)
     name = "\U0001f4a9" * 256  # written as two escapes, twelve bytes
-    level = Level(Metric.TOKENS, 10**18, 10**18, 10**18, 10**18)
+    level = LevelBounds(Metric.TOKENS, 10**18, 10**18, 10**18, 10**18)
     checkpoint = Checkpoint(
         limit=name,
         at_ms=0,

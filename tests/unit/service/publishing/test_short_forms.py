@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from broker.core.commands import (
-    Bury,
     Complete,
+    DeadLetterOnly,
     Decision,
     Discard,
     Fail,
@@ -22,7 +22,7 @@ from broker.core.identity.dedupe import Fate, Identity
 from broker.core.requests.triage import CONFLICT
 from broker.core.ticket import TicketNumber
 from broker.ports import Outgoing
-from broker.service.payloads import Cargo
+from broker.service.payloads import Payload
 from broker.service.publishing.short_forms import ShortForms, withdrawn
 from schemas.codec import decode_ledger, decode_outcome
 from schemas.control import Cancel
@@ -52,7 +52,7 @@ class Unwritable(Mapping[str, object]):
         raise RuntimeError
 
 
-def whose_of(cargo: Cargo) -> dict[str, Any]:
+def whose_of(cargo: Payload) -> dict[str, Any]:
     """What tells a sender that an outcome is that of its request; nothing of what is no request."""
     if not isinstance(cargo.content, DecodedRequest):
         return {}
@@ -73,7 +73,7 @@ SETTLEMENT = Settlement(TicketNumber(1), Fail("rejected", "No."))
 PARK = Park("quota", "No credit.", 200_000, 1, 0)
 
 
-def entry(cargo: Cargo, fate: Fate) -> SettledEntry:
+def entry(cargo: Payload, fate: Fate) -> SettledEntry:
     assert isinstance(cargo.content, DecodedRequest)
     request = cargo.content.request
     return SettledEntry(Identity(id_hash(request.id), cargo.content.run, b"........"), 1, fate)
@@ -165,7 +165,11 @@ def test_a_cancelled_one_in_fewer_words_has_no_dead_letter_either() -> None:
 
 
 def test_a_record_that_cannot_be_copied_leaves_a_dead_letter_without_content() -> None:
-    for decision in (Fail("rejected", "No."), Bury("undecodable", "No."), Bury("undecodable", "No.", range(7, 9))):
+    for decision in (
+        Fail("rejected", "No."),
+        DeadLetterOnly("undecodable", "No."),
+        DeadLetterOnly("undecodable", "No.", range(7, 9)),
+    ):
         rig = Rig()
         cargo = rig.request()
         cargo.record = Record(b"key", b"value", Unreadable())
@@ -173,7 +177,7 @@ def test_a_record_that_cannot_be_copied_leaves_a_dead_letter_without_content() -
         letter = outgoing[-1]
         assert letter.topic == "t.dead-letters"
         assert (letter.record.key, letter.record.value) == (None, None)
-        lost = isinstance(decision, Bury) and decision.lost
+        lost = isinstance(decision, DeadLetterOnly) and decision.lost
         assert headers(letter)["headrace-origin"] == f"t.requests.standard/3/{7 if lost else 42}"
         assert headers(letter)["headrace-message"].startswith("A defect in the dispatcher")
         assert len(outgoing) == (2 if isinstance(decision, Fail) else 1)

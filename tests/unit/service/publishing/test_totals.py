@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from broker.core.commands import Batch, Bury, Complete, Decision, Fail, Form, Park, Settlement, Withdraw
+from broker.core.commands import Batch, Complete, DeadLetterOnly, Decision, Fail, Form, Park, Settlement, Withdraw
 from broker.core.identity.dedupe import Overdue
 from broker.core.ticket import TicketNumber
 from broker.service.publishing.totals import KIND_CHARS_MAX, KINDS_MAX, Totals
@@ -32,7 +32,7 @@ def batch_of(*decisions: Decision, form: Form = Form.WHOLE) -> Batch:
         (Fail("rejected", ""), "rejected"),
         (Withdraw(0, 1, ""), "cancelled"),
         (Park("quota", "", 0, 1, 1), None),
-        (Bury("undecodable", ""), None),
+        (DeadLetterOnly("undecodable", ""), None),
     ],
 )
 def test_each_decision_counts_as_the_outcome_that_it_publishes(decision: Decision, kind: str | None) -> None:

@@ -3,27 +3,27 @@
 import pytest
 
 from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, Metric
-from broker.core.budget.bucket_set import Level
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
-from broker.core.lanes.scheduler import Limits
+from broker.core.budget.bucket_set import LevelBounds
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from broker.core.lanes.scheduler import Scheduler
 from broker.service.status.backlog import backlog_ms
 from tests.unit.core.desks import enqueued, limits
 
 TOKENS, REQUESTS = Metric.TOKENS, Metric.REQUESTS
 
 
-def made(*levels: Level, pause_ms: int = 0, cap_tokens: int | None = None) -> Limits:
+def made(*levels: LevelBounds, pause_ms: int = 0, cap_tokens: int | None = None) -> Scheduler:
     """Limits whose buckets are as a predecessor left them."""
 
     def of(limit: str, now_ms: int) -> Budget:
-        settings = LimitSettings(limit, None, None, cap_tokens=cap_tokens)
+        settings = LimitBeliefs(limit, None, None, cap_tokens=cap_tokens)
         return Budget(settings, now_ms, Checkpoint(limit, 0, levels, 0, pause_ms, 1_000_000, borne_tokens=10**9))
 
     return limits(of)
 
 
-def level(metric: Metric, capacity: int, left: int = 0, period_ms: int = MINUTE_MS) -> Level:
-    return Level(metric, left, left, capacity, period_ms)
+def level(metric: Metric, capacity: int, left: int = 0, period_ms: int = MINUTE_MS) -> LevelBounds:
+    return LevelBounds(metric, left, left, capacity, period_ms)
 
 
 def test_a_lane_for_which_nothing_waits_has_no_backlog() -> None:
@@ -55,7 +55,7 @@ def test_the_backlog_takes_as_long_as_the_bucket_that_lets_it_through_last() -> 
         ((level(TOKENS, 60_000, 60_000), level(REQUESTS, 100, 0, DAY_MS)), 864_000),
     ],
 )
-def test_what_is_there_is_counted_and_limits_per_day_as_well(levels: tuple[Level, ...], expected_ms: int) -> None:
+def test_what_is_there_is_counted_and_limits_per_day_as_well(levels: tuple[LevelBounds, ...], expected_ms: int) -> None:
     limits_ = made(*levels)
     enqueued(limits_, charge=30_000, lane="urgent")
     assert backlog_ms(limits_, "urgent", 0) == expected_ms
@@ -86,6 +86,6 @@ def test_of_several_limits_the_one_that_is_done_last_counts() -> None:
 
 
 def test_before_the_first_answer_nothing_is_known() -> None:
-    limits_ = limits(lambda limit, now_ms: Budget(LimitSettings(limit, None, None), now_ms, None))
+    limits_ = limits(lambda limit, now_ms: Budget(LimitBeliefs(limit, None, None), now_ms, None))
     enqueued(limits_, charge=30_000, lane="urgent")
     assert backlog_ms(limits_, "urgent", 0) == 0

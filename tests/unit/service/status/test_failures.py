@@ -5,7 +5,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from broker.clock import WallClock
-from broker.core.commands import Bury, Fail
+from broker.core.commands import DeadLetterOnly, Fail
 from broker.service.status.failures import HOUR_MINUTES, KINDS_MAX, LATELY_MINUTES, SAID_EVERY_MS, SAID_MAX, Failures
 from broker.testing.upstream import Said
 from tests.unit.service.publication_rig import Rig
@@ -54,7 +54,9 @@ def test_a_failed_request_is_one_line_with_all_that_finds_it() -> None:
 def test_a_record_without_an_outcome_has_a_line_too() -> None:
     told = Told()
     with capture_logs() as logs:
-        told.failures.buried(told.rig.cargo(b"no JSON " + PROMPT.encode()), Bury("undecodable", "It is no JSON."))
+        told.failures.buried(
+            told.rig.cargo(b"no JSON " + PROMPT.encode()), DeadLetterOnly("undecodable", "It is no JSON.")
+        )
     assert (logs[0]["event"], logs[0]["origin"]) == ("dead_lettered", "t.requests.standard/3/42")
     assert PROMPT not in str(logs)
     assert told.failures.shown()["dead_letters"] == {"undecodable": 1}

@@ -7,7 +7,7 @@ from broker.core.config import TenantRule
 from broker.core.lanes.lanes import Lanes
 from broker.core.lanes.tenants import Tenants
 from broker.core.ticket import State, Ticket
-from broker.service.status.queue_position import NOBODY, Crowd, Place, called_by_then, place_of
+from broker.service.status.queue_position import NOBODY, Place, QueueTotals, called_by_then, place_of
 from tests.unit.core.specimens import BULK, FAR_MS, LANES, STANDARD, URGENT, candidate, ticket
 
 
@@ -33,8 +33,12 @@ class Waiting:
 def test_of_one_tenant_it_is_exact() -> None:
     waiting = Waiting()
     first, second, third = (waiting.add(charge=charge) for charge in (10, 20, 30))
-    assert [waiting.place(each).tenant for each in (first, second, third)] == [NOBODY, Crowd(1, 10), Crowd(2, 30)]
-    assert waiting.place(third).lane == Crowd(2, 30)
+    assert [waiting.place(each).tenant for each in (first, second, third)] == [
+        NOBODY,
+        QueueTotals(1, 10),
+        QueueTotals(2, 30),
+    ]
+    assert waiting.place(third).lane == QueueTotals(2, 30)
 
 
 def test_lanes_above_and_below_are_told_apart_and_by_name() -> None:
@@ -43,7 +47,7 @@ def test_lanes_above_and_below_are_told_apart_and_by_name() -> None:
     for lane, charge in (("urgent", 7), ("bulk", 5), ("bulk", 5)):
         waiting.add(lane=lane, charge=charge)
     place = waiting.place(asked)
-    assert (place.above, place.below) == ({"urgent": Crowd(1, 7)}, {"bulk": Crowd(2, 10)})
+    assert (place.above, place.below) == ({"urgent": QueueTotals(1, 7)}, {"bulk": QueueTotals(2, 10)})
     assert place.lane == NOBODY
 
 
@@ -54,8 +58,8 @@ def test_of_other_tenants_those_count_whose_tokens_over_their_weight_are_used_up
         waiting.add("big")
         waiting.add("zenith")
     place = waiting.place(asked)
-    assert place.tenant == Crowd(2, 200)
-    assert place.lane == Crowd(2 + 6 + 3, 1_100), "big has twice the weight"
+    assert place.tenant == QueueTotals(2, 200)
+    assert place.lane == QueueTotals(2 + 6 + 3, 1_100), "big has twice the weight"
 
 
 def test_who_is_late_comes_after_all_who_are_not_and_after_those_with_more_time() -> None:
@@ -65,8 +69,8 @@ def test_who_is_late_comes_after_all_who_are_not_and_after_those_with_more_time(
     first, last = waiting.add("acme"), waiting.add("zenith")
     for each in (late, later):
         waiting.lanes.hurry(each, 900)
-    assert waiting.place(late) == Place(Crowd(2, 120), Crowd(3, 220), {"urgent": NOBODY}, {"bulk": NOBODY})
-    assert waiting.place(later).lane == Crowd(2, 200)
+    assert waiting.place(late) == Place(QueueTotals(2, 120), QueueTotals(3, 220), {"urgent": NOBODY}, {"bulk": NOBODY})
+    assert waiting.place(later).lane == QueueTotals(2, 200)
     assert [waiting.place(each).tenant for each in (first, last)] == [NOBODY, NOBODY]
 
 
@@ -106,7 +110,9 @@ def test_who_stands_in_no_line_is_told_where_it_would() -> None:
 # ---------------------------------------------------------------------------------------------------- by then
 
 
-def by_then(own: Crowd, above: Crowd = NOBODY, below: Crowd = NOBODY, *, floor: int = 0, ceiling: int = 10) -> Crowd:
+def by_then(
+    own: QueueTotals, above: QueueTotals = NOBODY, below: QueueTotals = NOBODY, *, floor: int = 0, ceiling: int = 10
+) -> QueueTotals:
     """The standard lane's rule with that floor and ceiling, in tenths; bulk has a floor of a tenth."""
     own_rule = replace(STANDARD, floor_ppm=floor * 100_000, ceiling_ppm=ceiling * 100_000)
     place = Place(NOBODY, own, {"urgent": above}, {"bulk": below})
@@ -114,23 +120,25 @@ def by_then(own: Crowd, above: Crowd = NOBODY, below: Crowd = NOBODY, *, floor: 
 
 
 def test_alone_those_before_it_and_itself_will_have_been_called() -> None:
-    assert by_then(Crowd(4, 400)) == Crowd(5, 500)
+    assert by_then(QueueTotals(4, 400)) == QueueTotals(5, 500)
 
 
 def test_lanes_above_go_first() -> None:
-    assert by_then(Crowd(4, 400), Crowd(10, 1_000)) == Crowd(15, 1_500)
+    assert by_then(QueueTotals(4, 400), QueueTotals(10, 1_000)) == QueueTotals(15, 1_500)
 
 
 def test_a_floor_lets_it_go_before_all_of_a_long_lane_above_have_gone() -> None:
-    assert by_then(Crowd(4, 400), Crowd(1_000, 100_000), floor=5) == Crowd(5 + 5, 1_000)
+    assert by_then(QueueTotals(4, 400), QueueTotals(1_000, 100_000), floor=5) == QueueTotals(5 + 5, 1_000)
 
 
 def test_lanes_below_get_their_floors_meanwhile_and_no_more_than_they_wait_for() -> None:
-    assert by_then(Crowd(8, 800), below=Crowd(50, 5_000)) == Crowd(9 + 1, 1_000)
-    assert by_then(Crowd(89, 8_900), below=Crowd(1, 7)) == Crowd(90 + 1, 9_007)
+    assert by_then(QueueTotals(8, 800), below=QueueTotals(50, 5_000)) == QueueTotals(9 + 1, 1_000)
+    assert by_then(QueueTotals(89, 8_900), below=QueueTotals(1, 7)) == QueueTotals(90 + 1, 9_007)
 
 
 def test_a_ceiling_leaves_the_rest_to_lanes_below() -> None:
-    assert by_then(Crowd(4, 400), below=Crowd(50, 5_000), ceiling=5) == Crowd(5 + 5, 1_000)
-    assert by_then(Crowd(4, 400), below=Crowd(1, 7), ceiling=5) == Crowd(5 + 1, 507), "no more than waits there"
-    assert by_then(Crowd(4, 400), ceiling=5) == Crowd(5, 500), "nobody waits there"
+    assert by_then(QueueTotals(4, 400), below=QueueTotals(50, 5_000), ceiling=5) == QueueTotals(5 + 5, 1_000)
+    assert by_then(QueueTotals(4, 400), below=QueueTotals(1, 7), ceiling=5) == QueueTotals(5 + 1, 507), (
+        "no more than waits there"
+    )
+    assert by_then(QueueTotals(4, 400), ceiling=5) == QueueTotals(5, 500), "nobody waits there"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from broker.core.commands import Bury, Complete, Discard, Fail, Park, Remember, Withdraw
+from broker.core.commands import Complete, DeadLetterOnly, Discard, Fail, Park, Remember, Withdraw
 from broker.core.identity.pending_cancels import Cancel
 from broker.service.status.request_status import _decided
 from broker.testing.kafka import CommitFault
@@ -364,7 +364,7 @@ async def test_who_waits_for_its_key_while_nobody_asks_for_its_limit_has_no_plac
         (Fail("rejected", SECRET), "failed", "rejected"),
         (Withdraw(0, 1, SECRET), "failed", "cancelled"),
         (Park("quota", SECRET, 0, 1, 1), "parked", "quota"),
-        (Bury("id_conflict", SECRET), "dead_letter", "id_conflict"),
+        (DeadLetterOnly("id_conflict", SECRET), "dead_letter", "id_conflict"),
         (Discard(), "duplicate", None),
     ],
 )

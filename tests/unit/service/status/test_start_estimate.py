@@ -6,46 +6,46 @@ import pytest
 
 from broker.core.answers.rate_limit_headers import MINUTE_MS, Metric
 from broker.core.budget.breaker import Breaker
-from broker.core.budget.bucket_set import Level
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.bucket_set import LevelBounds
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.config import TenantRule
 from broker.core.lanes.tenants import Tenants
-from broker.core.requests.in_flight import Flights
-from broker.service.status.queue_position import Crowd
+from broker.core.requests.in_flight import CallsInFlight
+from broker.service.status.queue_position import QueueTotals
 from broker.service.status.start_estimate import cap_lets_through_ms, flows_in_ms, lets_through_ms
 from tests.unit.core.specimens import budget, candidate, ticket
 
-TOKENS = Level(Metric.TOKENS, 2_000, 2_000, 60_000, MINUTE_MS)
-REQUESTS = Level(Metric.REQUESTS, 1, 1, 60, MINUTE_MS)
+TOKENS = LevelBounds(Metric.TOKENS, 2_000, 2_000, 60_000, MINUTE_MS)
+REQUESTS = LevelBounds(Metric.REQUESTS, 1, 1, 60, MINUTE_MS)
 WELL = Breaker()
 
 
-def left(*levels: Level, charged: int = 0, pause_ms: int = 0, cap_tokens: int | None = None) -> Budget:
+def left(*levels: LevelBounds, charged: int = 0, pause_ms: int = 0, cap_tokens: int | None = None) -> Budget:
     checkpoint = Checkpoint("gpt", 0, levels, charged, pause_ms, 1_000_000, borne_tokens=60_000)
-    return Budget(LimitSettings("gpt", None, None, cap_tokens=cap_tokens), 0, checkpoint)
+    return Budget(LimitBeliefs("gpt", None, None, cap_tokens=cap_tokens), 0, checkpoint)
 
 
 def test_what_is_there_pays_at_once_and_the_rest_flows_in() -> None:
-    assert flows_in_ms(left(TOKENS), Crowd(1, 2_000), 0, 0) == 0
-    assert flows_in_ms(left(TOKENS), Crowd(1, 5_000), 0, 0) == 3_000
+    assert flows_in_ms(left(TOKENS), QueueTotals(1, 2_000), 0, 0) == 0
+    assert flows_in_ms(left(TOKENS), QueueTotals(1, 5_000), 0, 0) == 3_000
 
 
 def test_a_share_that_is_kept_must_flow_in_besides() -> None:
-    assert flows_in_ms(left(TOKENS), Crowd(1, 2_000), 50_000, 0) == 3_000
+    assert flows_in_ms(left(TOKENS), QueueTotals(1, 2_000), 50_000, 0) == 3_000
 
 
 def test_the_slowest_bucket_tells() -> None:
-    assert flows_in_ms(left(TOKENS, REQUESTS), Crowd(11, 2_000), 0, 0) == 10_000
+    assert flows_in_ms(left(TOKENS, REQUESTS), QueueTotals(11, 2_000), 0, 0) == 10_000
 
 
 def test_a_pause_is_the_least() -> None:
-    assert flows_in_ms(left(TOKENS, pause_ms=7_000), Crowd(1, 5_000), 0, 0) == 7_000
+    assert flows_in_ms(left(TOKENS, pause_ms=7_000), QueueTotals(1, 5_000), 0, 0) == 7_000
 
 
 def test_an_own_cap_lets_through_what_it_allows_a_minute() -> None:
     capped = left(TOKENS, charged=500, cap_tokens=600)
-    assert flows_in_ms(capped, Crowd(1, 100), 0, 0) == 0
-    assert flows_in_ms(capped, Crowd(1, 160), 0, 0) == 6_000
+    assert flows_in_ms(capped, QueueTotals(1, 100), 0, 0) == 0
+    assert flows_in_ms(capped, QueueTotals(1, 160), 0, 0) == 6_000
 
 
 def test_where_a_share_of_the_rate_is_spent_it_takes_the_longer() -> None:
@@ -53,14 +53,14 @@ def test_where_a_share_of_the_rate_is_spent_it_takes_the_longer() -> None:
     cut = left(TOKENS)
     assert cut._spread is not None
     cut._spread.share_ppm = 500_000
-    assert flows_in_ms(cut, Crowd(1, 5_000), 0, 0) == 2 * flows_in_ms(whole, Crowd(1, 5_000), 0, 0)
+    assert flows_in_ms(cut, QueueTotals(1, 5_000), 0, 0) == 2 * flows_in_ms(whole, QueueTotals(1, 5_000), 0, 0)
 
 
 # ---------------------------------------------------------------------------------------------------- places
 
 
-def flying(count: int, *, most: int = 4, took_ms: int | None = 1_000, payer: Budget | None = None) -> Flights:
-    flights, paying = Flights(inflight_max=most, held_bytes_max=1 << 30), payer or budget()
+def flying(count: int, *, most: int = 4, took_ms: int | None = 1_000, payer: Budget | None = None) -> CallsInFlight:
+    flights, paying = CallsInFlight(inflight_max=most, held_bytes_max=1 << 30), payer or budget()
     if took_ms is not None:
         flights.land(flights.start(ticket(), budget(), 0, account=WELL), took_ms)
     for _ in range(count):
@@ -70,24 +70,24 @@ def flying(count: int, *, most: int = 4, took_ms: int | None = 1_000, payer: Bud
 
 @pytest.mark.parametrize(("calls", "wait_ms"), [(1, 0), (2, 125), (5, 875)])
 def test_who_finds_no_place_waits_for_calls_to_end(calls: int, wait_ms: int) -> None:
-    assert lets_through_ms(flying(3), budget(), Crowd(calls, 0), 0) == wait_ms
+    assert lets_through_ms(flying(3), budget(), QueueTotals(calls, 0), 0) == wait_ms
 
 
 def test_places_that_are_kept_are_none() -> None:
-    assert lets_through_ms(flying(2), budget(), Crowd(1, 0), 0) == 0
-    assert lets_through_ms(flying(2), budget(), Crowd(1, 0), 500_000) == 250
+    assert lets_through_ms(flying(2), budget(), QueueTotals(1, 0), 0) == 0
+    assert lets_through_ms(flying(2), budget(), QueueTotals(1, 0), 500_000) == 250
 
 
 def test_a_limit_may_have_fewer_places_than_the_process() -> None:
     few = budget(inflight_max=2)
     flights = flying(2, most=100, payer=few)
-    assert lets_through_ms(flights, few, Crowd(1, 0), 0) == 250
-    assert lets_through_ms(flights, budget(), Crowd(1, 0), 0) == 0
+    assert lets_through_ms(flights, few, QueueTotals(1, 0), 0) == 250
+    assert lets_through_ms(flights, budget(), QueueTotals(1, 0), 0) == 0
 
 
 def test_before_any_call_has_ended_nobody_can_tell_when_one_will() -> None:
-    assert lets_through_ms(flying(4, took_ms=None), budget(), Crowd(1, 0), 0) is None
-    assert lets_through_ms(flying(3, took_ms=None), budget(), Crowd(1, 0), 0) == 0
+    assert lets_through_ms(flying(4, took_ms=None), budget(), QueueTotals(1, 0), 0) is None
+    assert lets_through_ms(flying(3, took_ms=None), budget(), QueueTotals(1, 0), 0) == 0
 
 
 # ---------------------------------------------------------------------------------------------------- tenants' caps
@@ -102,28 +102,28 @@ def capped(rule: TenantRule, *, used: int = 0) -> Tenants:
     return tenants
 
 
-def kept_out_ms(tenants: Tenants, own: Crowd) -> int | None:
+def kept_out_ms(tenants: Tenants, own: QueueTotals) -> int | None:
     return cap_lets_through_ms(tenants, ACME, own, flying(0), 0)
 
 
 def test_who_has_no_cap_is_kept_out_by_none() -> None:
-    assert kept_out_ms(capped(TenantRule()), Crowd(1_000, 1_000_000)) == 0
+    assert kept_out_ms(capped(TenantRule()), QueueTotals(1_000, 1_000_000)) == 0
 
 
 def test_a_cap_a_minute_keeps_out_what_is_beyond_it_and_what_was_used_of_it() -> None:
     rule = TenantRule(cap_tokens=1_000)
-    assert kept_out_ms(capped(rule), Crowd(9, 900)) == 0
-    assert kept_out_ms(capped(rule), Crowd(19, 1_900)) == 60_000
-    assert kept_out_ms(capped(rule, used=950), Crowd()) == 60_100, "the minute's window counts in slots of 100 ms"
+    assert kept_out_ms(capped(rule), QueueTotals(9, 900)) == 0
+    assert kept_out_ms(capped(rule), QueueTotals(19, 1_900)) == 60_000
+    assert kept_out_ms(capped(rule, used=950), QueueTotals()) == 60_100, "the minute's window counts in slots of 100 ms"
 
 
 def test_a_cap_on_calls_in_flight_keeps_out_until_some_have_ended() -> None:
     rule = TenantRule(inflight_max=1)
-    assert kept_out_ms(capped(rule), Crowd()) == 0
-    assert kept_out_ms(capped(rule), Crowd(1, 100)) == 500
-    assert kept_out_ms(capped(rule, used=1), Crowd(1, 100)) == 1_500
+    assert kept_out_ms(capped(rule), QueueTotals()) == 0
+    assert kept_out_ms(capped(rule), QueueTotals(1, 100)) == 500
+    assert kept_out_ms(capped(rule, used=1), QueueTotals(1, 100)) == 1_500
 
 
 def test_with_both_caps_full_the_minute_s_is_counted_from_its_whole_use() -> None:
     both = replace(TenantRule(), cap_tokens=1_000, inflight_max=1)
-    assert kept_out_ms(capped(both, used=1), Crowd(19, 1_900)) == 60_000
+    assert kept_out_ms(capped(both, used=1), QueueTotals(19, 1_900)) == 60_000

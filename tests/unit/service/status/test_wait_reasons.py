@@ -6,14 +6,14 @@ from typing import Any
 
 from broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, Metric
 from broker.core.answers.verdict import Meaning
-from broker.core.budget.bucket_set import Level
-from broker.core.budget.budget import Budget, Checkpoint, LimitSettings
+from broker.core.budget.bucket_set import LevelBounds
+from broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from broker.core.budget.window_mirrors import FixedWindowMirror
 from broker.core.config import LaneRule, TenantRule
 from broker.core.dispatch import Dispatch
 from broker.core.events import Draining
 from broker.core.ticket import Ticket
-from broker.service.status.wait_reasons import Hindrances
+from broker.service.status.wait_reasons import WaitReasons
 from tests.unit.core.shell import Shell
 from tests.unit.core.specimens import BULK, STANDARD, URGENT, budget, candidate, place
 
@@ -27,7 +27,7 @@ class Asked(Shell):
         super().__init__(**settings)
         if tenants is not None:
             self.core = Dispatch(replace(self.core.rules, tenants=tenants), make_budget=budget, dice=lambda: 0.5)
-        self.hindrances = Hindrances(self.core, lambda breaker: {"limit": breaker, "status": 500})
+        self.hindrances = WaitReasons(self.core, lambda breaker: {"limit": breaker, "status": 500})
         self.lead()
 
     def waits(self, name: str = "", *, lane: str = "standard", charge: int = 100, **fields: Any) -> Ticket:
@@ -127,34 +127,34 @@ def test_a_pause_that_the_server_has_asked_for_is_a_cooldown() -> None:
     assert found == {"kind": "cooldown", "limit": "gpt", "payable_in_s": 5.0, "own": True}
 
 
-def limited(*levels: Level, charged: int = 0, **settings: Any) -> Asked:
+def limited(*levels: LevelBounds, charged: int = 0, **settings: Any) -> Asked:
     """Whose limit was left like this."""
     shell = Asked()
     checkpoint = Checkpoint("gpt", 0, levels, charged, 0, 1_000_000, borne_tokens=FULL)
 
     def make(_: str, now_ms: int) -> Budget:
-        return Budget(LimitSettings("gpt", None, None, **settings), now_ms, checkpoint)
+        return Budget(LimitBeliefs("gpt", None, None, **settings), now_ms, checkpoint)
 
     shell.core.limits._make_budget = make
     return shell
 
 
 def test_of_several_buckets_the_one_that_keeps_it_longest_is_told() -> None:
-    day = Level(Metric.REQUESTS, 0, 0, 86_400, DAY_MS)
-    shell = limited(Level(Metric.TOKENS, 0, 0, FULL, MINUTE_MS), day)
+    day = LevelBounds(Metric.REQUESTS, 0, 0, 86_400, DAY_MS)
+    shell = limited(LevelBounds(Metric.TOKENS, 0, 0, FULL, MINUTE_MS), day)
     (found,) = shell.why(shell.waits(lane="urgent"))
     assert (found["metric"], found["period_s"], found["needed"], found["there"]) == ("requests", 86_400.0, 1, 0)
     assert (found["kept"], found["kept_for"]) == (0, []), "nobody stands above the first lane"
 
 
 def test_an_own_cap_is_told_where_openai_would_pay() -> None:
-    shell = limited(Level(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS), charged=900, cap_tokens=1_000)
+    shell = limited(LevelBounds(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS), charged=900, cap_tokens=1_000)
     (found,) = shell.why(shell.waits(charge=200, lane="urgent"))
     assert (found["kind"], found["capacity"], found["charged"], found["needed"]) == ("own_cap", 1_000, 900, 200)
 
 
 def test_what_must_not_be_spent_at_once_is_told_as_the_pace() -> None:
-    shell = limited(Level(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS), burst_ms=100)
+    shell = limited(LevelBounds(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS), burst_ms=100)
     shell.waits(charge=100, lane="urgent")
     (found,) = shell.why(shell.waits(charge=100, lane="urgent"))
     assert (found["kind"], found["limit"]) == ("pace", "gpt")
@@ -167,7 +167,7 @@ def fixed_window(shell: Asked, left: int) -> None:
 
 
 def test_a_window_that_is_used_up_is_waited_for_until_its_mark() -> None:
-    shell = limited(Level(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS))
+    shell = limited(LevelBounds(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS))
     fixed_window(shell, 0)
     (found,) = shell.why(shell.waits(lane="urgent"))
     assert (found["kind"], found["there"]) == ("limit", 0)
@@ -175,7 +175,7 @@ def test_a_window_that_is_used_up_is_waited_for_until_its_mark() -> None:
 
 
 def test_a_window_with_enough_left_is_not_to_blame() -> None:
-    shell = limited(Level(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS), burst_ms=100)
+    shell = limited(LevelBounds(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS), burst_ms=100)
     fixed_window(shell, FULL)
     shell.waits(charge=100, lane="urgent")
     (found,) = shell.why(shell.waits(charge=100, lane="urgent"))
@@ -185,7 +185,7 @@ def test_a_window_with_enough_left_is_not_to_blame() -> None:
 def test_before_the_first_answer_a_limit_with_places_of_its_own_waits_for_it_too() -> None:
     shell = Asked()
     shell.core.limits._make_budget = lambda _, now_ms: Budget(
-        LimitSettings("gpt", None, None, inflight_max=5), now_ms, None
+        LimitBeliefs("gpt", None, None, inflight_max=5), now_ms, None
     )
     shell.waits("first", lane="urgent")
     (found,) = shell.why(shell.waits(lane="urgent"))
@@ -197,7 +197,7 @@ def test_before_the_first_answer_a_limit_with_places_of_its_own_waits_for_it_too
 def test_before_the_first_answer_what_is_not_small_waits_for_it_too() -> None:
     shell = Asked()
     shell.core.limits._make_budget = lambda _, now_ms: Budget(
-        LimitSettings("gpt", None, None, inflight_max=5), now_ms, None
+        LimitBeliefs("gpt", None, None, inflight_max=5), now_ms, None
     )
     shell.waits("first", charge=10_000, lane="urgent")
     (found,) = shell.why(shell.waits(lane="urgent"))
@@ -237,7 +237,7 @@ def test_places_in_flight_that_are_taken_are_told_with_those_that_are_kept() -> 
 
 
 def test_a_limit_s_own_places_are_told_by_its_name() -> None:
-    shell = limited(Level(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS), inflight_max=1)
+    shell = limited(LevelBounds(Metric.TOKENS, FULL, FULL, FULL, MINUTE_MS), inflight_max=1)
     shell.waits(lane="urgent")
     (found,) = shell.why(shell.waits(lane="urgent"))
     assert (found["kind"], found["of"], found["inflight"], found["most"]) == ("places", "gpt", 1, 1)

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from broker.core.commands import Batch, Bury, Complete, Decision, Discard, Fail, Park, Publish, Settlement
+from broker.core.commands import Batch, Complete, DeadLetterOnly, Decision, Discard, Fail, Park, Publish, Settlement
 from broker.core.events import Committed
 from broker.core.ticket import LanePartition, Source
 from broker.errors import SettingsError
@@ -298,7 +298,7 @@ async def test_an_outcome_is_counted_when_it_is_final_and_once() -> None:
         (Complete(), 0, 1, 0),
         (Fail("rejected", ""), 1, 1, 0),
         (Fail("cancelled", ""), 0, 1, 0),
-        (Bury("undecodable", ""), 1, 0, 0),
+        (DeadLetterOnly("undecodable", ""), 1, 0, 0),
         (Discard(), 0, 0, 1),
         (Park("quota", "", 0, 1, 1), 0, 0, 0),
     ],
