@@ -28,7 +28,7 @@ def test_the_shell_has_four_things_to_do_and_three_to_tell() -> None:
 
 def test_a_record_ends_in_one_of_seven_ways() -> None:
     named = [each.__name__ for each in get_args(Decision)]
-    assert named == ["Complete", "Fail", "Park", "Withdraw", "Bury", "Discard", "Remember"]
+    assert named == ["Complete", "Fail", "Park", "Withdraw", "DeadLetterOnly", "Discard", "Remember"]
 
 
 def test_commands_never_change_once_given() -> None:
