@@ -1,4 +1,4 @@
-"""Which request is called next: lanes, tenants, deadlines and ordering keys over every limit.
+"""Scheduling of waiting requests: the order across limits, lanes, tenants, deadlines and ordering keys.
 
 `scheduler` asks each limit in turn; `lanes` applies order of preference, floors, ceilings and the reserve; `fair_queue`
 shares a lane among tenants; `tenant_queue` orders one tenant's requests by deadline.

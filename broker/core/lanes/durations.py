@@ -1,9 +1,9 @@
-"""How long the calls of a limit take of late, and so until when it makes sense to start one.
+"""Recent call durations of a limit, and from them the last instant at which starting a call still makes sense.
 
-A lane with more work than quota serves everybody at the last moment: nearest deadline first. Were that the deadline
-itself, each of its calls would be cut off in the middle, paid for nothing, all day. So there is an earlier one, after
-which a call that takes long has no time to end. Who had hardly more time than that from the beginning is not late
-before a quarter of it has passed.
+Under overload a lane that is served by nearest deadline serves every request at its last moment. If that moment were
+the deadline itself, each call would be cut off midway, paid for without an answer, all day. So calls have an earlier
+cut-off, after which a long call would not end in time. A request whose deadline left it hardly more than a long call
+from the start does not count as late until a quarter of its time has passed.
 """
 
 from bisect import bisect_left, insort
@@ -12,15 +12,18 @@ from collections import deque
 from broker.core.bounds import DURATIONS_RANKED_EVERY, DURATIONS_REMEMBERED
 from broker.core.ticket import Ticket
 
-_LONGER = 64  # one of so many may take longer than a long call
-_HURRY = 10  # the last tenth of the time that was allowed
+_LONGER = 64  # one call in 64 may take longer than a "long" call
+_HURRY = 10  # a request is near its deadline in the last tenth of the time that it was allowed
 
 
 class Durations:
-    """Of answered calls, the last few hundred: fewer are too much alike, since calls that start together end together.
+    """Durations of the last few hundred answered calls.
+
+    A smaller sample would be too uniform, since calls that start together end together.
 
     Attributes:
-        long_ms: All but one in 64 took no longer, for one that hung is no measure; 0 while nothing is known.
+        long_ms: Duration that all but one call in 64 stay within, so that a call that hung does not count; 0 while
+            nothing is known.
     """
 
     __slots__ = ("_ranked_ms", "_recent_ms", "_since", "long_ms")
@@ -28,11 +31,11 @@ class Durations:
     def __init__(self) -> None:
         self.long_ms = 0
         self._recent_ms: deque[int] = deque()
-        self._ranked_ms: list[int] = []  # the same, the shortest first
+        self._ranked_ms: list[int] = []  # the same values in ascending order
         self._since = 0
 
     def add(self, took_ms: int) -> None:
-        """A call has been answered."""
+        """Record the duration of an answered call."""
         ranked_ms = self._ranked_ms
         if len(ranked_ms) == DURATIONS_REMEMBERED:
             del ranked_ms[bisect_left(ranked_ms, self._recent_ms.popleft())]
@@ -44,12 +47,16 @@ class Durations:
             self.long_ms = ranked_ms[-1 - len(ranked_ms) // _LONGER]
 
     def late_at(self, ticket: Ticket) -> int:
-        """From when on a call of it would probably not end in time."""
+        """Return the instant from which a call for this ticket would probably not end in time."""
         deadline_ms = ticket.candidate.deadline_ms
         return deadline_ms - min(self.long_ms, (deadline_ms - ticket.taken_ms) * 3 // 4)
 
     def near_at(self, ticket: Ticket) -> int:
-        """From when on it is in a hurry: in the last tenth of its time, or a call's length before it is late."""
+        """Return the instant from which the ticket is near its deadline.
+
+        That is the last tenth of its time or, if that begins earlier, two long calls before the deadline: one before it
+        is late.
+        """
         deadline_ms = ticket.candidate.deadline_ms
         allowed_ms = deadline_ms - ticket.taken_ms
         tenth_ms, twice_ms = allowed_ms // _HURRY, 2 * self.long_ms

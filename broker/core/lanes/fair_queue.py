@@ -1,17 +1,19 @@
-"""Whose turn it is among the tenants of one lane: weighted fair queueing in tokens.
+"""Weighted fair queueing, in tokens, among the tenants of one lane.
 
-Earliest eligible virtual deadline first (I. Stoica and H. Abdel-Wahab, 1995), as Linux has shared its processors since
-6.6. Every tenant with somebody waiting has a *virtual time*: the tokens it was served, over its weight. Their weighted
-mean is what each should have. Who has had no more is eligible; of those goes first whose first request, had it been
-served, would leave its tenant least far on. Both rules together keep every tenant within one largest request of its
-weighted share at every instant, whatever the sizes and weights, which the simpler start-time fair queueing does not.
+The algorithm is earliest eligible virtual deadline first (I. Stoica and H. Abdel-Wahab, 1995), which Linux has used to
+share its processors since 6.6. Every tenant with waiting requests has a *virtual time*: the tokens it was served,
+divided by its weight. The weighted mean of these is what each should have. A tenant at or below the mean is eligible;
+among the eligible, the next is the one whose virtual time would be lowest after its first request was served. Both
+rules together keep every tenant within one largest request of its weighted share at every instant, whatever the sizes
+and weights, which the simpler start-time fair queueing does not.
 
-Who comes new would by that rule wait its share of a turn before a first large request. A person waits for that one. So
-of those who come while others wait, one may go at once, as long as nothing is *owed*: what was let pass so must first
-be served in the usual order. It counts like any other, so nobody gains but time.
+By that rule alone a new tenant would wait its share of a turn before a large first request, the one that a user is
+waiting for. So one tenant that arrives while others wait may go at once, provided that nothing is *owed*: the tokens
+admitted out of turn must first be served in the usual order. Such a request counts like any other, so its tenant gains
+only time.
 
-Whoever is chosen holds its place until it is served: a large request that must save up is not passed by what comes
-later. Tenants that a cap keeps from being served leave the competition meanwhile, like those who have nobody waiting.
+A tenant that was chosen stays chosen until it is served: later arrivals do not overtake a large request that waits for
+its tokens. A tenant held back by a cap leaves the competition for that time, like one without waiting requests.
 """
 
 from collections import deque
@@ -27,19 +29,19 @@ from broker.core.lanes.tenants import Tenants
 from broker.core.lanes.two_level_heap import TwoLevelHeap
 from broker.core.ticket import Ticket
 
-_UNIT: Final = 1_000_000 * WEIGHT_ONE  # virtual time of a token, times the weight: exact to a millionth of a token
-_STALE_MAX: Final = 64  # entries of a heap that say nothing any more
+_UNIT: Final = 1_000_000 * WEIGHT_ONE  # virtual time of one token times the weight: exact to a millionth of a token
+_STALE_MAX: Final = 64  # stale entries that a heap may hold beside four for each tenant before it is swept
 
 
 class Flow:
-    """One tenant in the competition.
+    """One tenant's state in the competition.
 
     Attributes:
-        line: Who waits.
+        line: Its waiting requests.
         weight: In thousandths.
         served: Its virtual time.
-        stamp: Another number whenever it has another place: older entries of the heaps are none any more.
-        is_new: It came while others waited, and was not served since.
+        stamp: Changes with every new position; heap entries with an older stamp are stale.
+        is_new: True if it arrived while others waited and has not been served since.
     """
 
     __slots__ = ("is_new", "line", "served", "stamp", "tenant", "weight")
@@ -54,34 +56,34 @@ class Flow:
 
 
 class FairQueue:
-    """The tenants of one lane, for one limit."""
+    """Queue of one lane's tenants, for one limit."""
 
     def __init__(self, tenants: Tenants) -> None:
         self._tenants = tenants
-        self._flows: dict[str, Flow] = {}  # all that have somebody waiting, capped ones included
-        self._resting: dict[str, int] = {}  # virtual times of those without, if they have had more than their share
-        self._weight = self._sum = 0  # of those in the competition: weights, and virtual times by weight
-        self._eligible: TwoLevelHeap[Flow] = TwoLevelHeap()  # by how far on a call would leave it
-        self._ahead: TwoLevelHeap[Flow] = TwoLevelHeap()  # by virtual time: was beyond the mean when last looked at
+        self._flows: dict[str, Flow] = {}  # every tenant with waiting requests, capped ones included
+        self._resting: dict[str, int] = {}  # virtual times of idle tenants that have had more than their share
+        self._weight = self._sum = 0  # of all competitors: sum of weights, and of virtual times times weight
+        self._eligible: TwoLevelHeap[Flow] = TwoLevelHeap()  # by virtual time after its next call
+        self._ahead: TwoLevelHeap[Flow] = TwoLevelHeap()  # by virtual time; beyond the mean when last checked
         self._stamps = 0
         self._new: deque[Flow] = deque()
         self._owed = 0
         self._held: Flow | None = None
         self._last: Flow | None = None
-        self._capped: set[Flow] = set()  # out of the competition
-        self._competed = False  # somebody has had to be compared, or kept out, since nobody waited
-        self._opens: list[tuple[int, int, Flow]] = []  # when a minute's cap lets one in again, stamp
+        self._capped: set[Flow] = set()  # held out of the competition by a cap
+        self._competed = False  # a tenant was compared or held out since the queue was last empty
+        self._opens: list[tuple[int, int, Flow]] = []  # when a cap of tokens a minute readmits a flow, stamp
 
     def __len__(self) -> int:
         return len(self._flows)
 
     @property
     def mean(self) -> int:
-        """The virtual time that everybody in the competition should have."""
+        """The virtual time that every competitor should have."""
         return self._sum // self._weight if self._weight else 0
 
     def add(self, ticket: Ticket, *, front: bool = False) -> None:
-        """Somebody waits."""
+        """Enqueue a ticket under its tenant's flow."""
         tenant = ticket.candidate.tenant
         flow = self._flows.get(tenant)
         if flow is not None:
@@ -101,14 +103,17 @@ class FairQueue:
         self._join(flow)
 
     def _flow_of(self, tenant: str) -> Flow:
-        """Who comes as the one that left last, and left nobody behind, is that one: most lanes have one tenant."""
+        """Return a flow for a tenant that arrives.
+
+        Reuses the flow that left last and emptied the queue, if it was this tenant's: most lanes have one tenant.
+        """
         last, self._last = self._last, None
         flow = last if last is not None and last.tenant == tenant else Flow(tenant, self._tenants.rule(tenant).weight)
         flow.served = self._resting.pop(tenant, 0)
         return flow
 
     def remove(self, ticket: Ticket) -> None:
-        """Somebody leaves without having been served."""
+        """Remove a ticket that was not served."""
         flow = self._flows[ticket.candidate.tenant]
         was_head = flow.line.head is ticket
         flow.line.remove(ticket)
@@ -116,13 +121,13 @@ class FairQueue:
             self._go_on(flow)
 
     def serve(self, ticket: Ticket) -> None:
-        """Somebody is called: as a rule, who is next."""
+        """Remove a ticket that is being called, as a rule the next one, and charge it to its tenant."""
         flow, charge = self._flows[ticket.candidate.tenant], ticket.charge
-        if len(self._flows) == 1 and not (self._capped or self._resting):  # others will join where it is
+        if len(self._flows) == 1 and not (self._capped or self._resting):  # others will join at its virtual time
             self._held = None
             if self._owed:
                 self._owed = max(0, self._owed - charge)
-            flow.is_new = False  # it has passed nobody
+            flow.is_new = False  # it has overtaken no other
             flow.line.remove(ticket)
             if flow.line.head is None:
                 self._leave(flow)
@@ -140,7 +145,10 @@ class FairQueue:
         self._go_on(flow)
 
     def next(self, now_ms: int) -> Ticket | None:
-        """Whose turn it is; it stays so until somebody is served, it leaves, or its tenant reaches a cap."""
+        """Return the ticket whose turn it is.
+
+        It stays next until a ticket is served, it leaves, or its tenant reaches a cap.
+        """
         if not self._tenants.capping:
             flow = self._held = self._held or self._fairest()
             return None if flow is None else flow.line.head
@@ -157,30 +165,30 @@ class FairQueue:
             self._shut_out(flow, self._tenants.free_at(flow.tenant, head.charge, now_ms))
 
     def opens_at(self) -> int | None:
-        """When the first of those that a minute's cap keeps out may go."""
+        """Return when the first tenant held out by a cap of tokens a minute may compete again."""
         while self._opens and self._opens[0][1] != self._opens[0][2].stamp:
             heappop(self._opens)
         return self._opens[0][0] if self._opens else None
 
     def line(self, tenant: str) -> TenantQueue:
-        """The line of a tenant with somebody waiting."""
+        """Return the queue of a tenant with waiting requests."""
         return self._flows[tenant].line
 
     def reprice(self, price: Callable[[Ticket], int]) -> None:
-        """Give each who waits another charge."""
+        """Set every waiting ticket's charge anew."""
         for flow in self._flows.values():
             flow.line.reprice(price)
             if len(self._flows) > 1 and flow not in self._capped:
                 self._place(flow)
 
     def lines(self) -> Iterable[TenantQueue]:
-        """Who waits, tenant by tenant: who came first, first."""
+        """Return the tenants' queues, ordered by when each tenant began to wait."""
         return (flow.line for flow in self._flows.values())
 
     # ------------------------------------------------------------------ the competition
 
     def _fairest(self) -> Flow | None:
-        """Who must go first to keep everybody near the mean."""
+        """Return the flow that must go next to keep every tenant near the mean."""
         if len(self._flows) == 1 and not self._capped:
             return next(iter(self._flows.values()))
         if not self._owed:
@@ -199,16 +207,16 @@ class FairQueue:
             if stamp == flow.stamp and flow.served <= mean:
                 return flow
             eligible.pop()
-            if stamp == flow.stamp:  # the mean has fallen, since some that were far on have left
+            if stamp == flow.stamp:  # the mean has fallen, since flows with a high virtual time have left
                 ahead.add(flow.served, stamp, flow)
         return None
 
     def _join(self, flow: Flow) -> None:
-        """Compete, from the mean on: nobody saves up by waiting for nothing."""
+        """Enter the competition, at the mean or above: a tenant saves up nothing while it has no waiting requests."""
         flow.served = max(flow.served, self.mean)
         self._weight += flow.weight
         self._sum += flow.served * flow.weight
-        if len(self._flows) == 2:  # while it was alone, nobody compared it
+        if len(self._flows) == 2:  # a flow that was alone has no entries in the heaps
             for each in self._flows.values():
                 if each not in self._capped:
                     self._place(each)
@@ -216,7 +224,7 @@ class FairQueue:
             self._place(flow)
 
     def _place(self, flow: Flow) -> None:
-        """It has another place."""
+        """Give a flow a new position in the heaps."""
         self._stamps += 1
         flow.stamp = self._stamps
         self._ahead.add(flow.served, flow.stamp, flow)
@@ -225,14 +233,14 @@ class FairQueue:
                 each.sweep(_is_stale)
 
     def _go_on(self, flow: Flow) -> None:
-        """Its first has left."""
+        """Update a flow whose first ticket has left."""
         if flow.line.head is None:
             self._leave(flow)
         elif len(self._flows) > 1 and flow not in self._capped:
             self._place(flow)
 
     def _quit(self, flow: Flow) -> None:
-        """It competes no more."""
+        """Take a flow out of the competition."""
         self._weight -= flow.weight
         self._sum -= flow.served * flow.weight
         self._stamps += 1
@@ -242,7 +250,7 @@ class FairQueue:
             self._held = None
 
     def _leave(self, flow: Flow) -> None:
-        """Nobody of it waits any more."""
+        """Drop a flow that has no waiting tickets any more."""
         del self._flows[flow.tenant]
         if not self._flows:
             self._forget_all()
@@ -260,7 +268,7 @@ class FairQueue:
                 self._forget_resting()
 
     def _forget_all(self) -> None:
-        """Nobody waits: who comes next begins anew."""
+        """Reset the empty queue: the next tenant starts afresh."""
         if self._competed:
             self._competed = False
             for each in (self._resting, self._new, self._capped, self._eligible, self._ahead, self._opens):
@@ -269,7 +277,7 @@ class FairQueue:
         self._held = None
 
     def _forget_resting(self) -> None:
-        """Those whom the mean has overtaken, and half of the rest if they are too many."""
+        """Forget idle tenants that the mean has overtaken, then the oldest beyond half of the bound."""
         mean = self.mean
         kept = [(tenant, served) for tenant, served in self._resting.items() if served > mean]
         if len(kept) > TENANTS_RESTING_MAX // 2:
@@ -279,7 +287,7 @@ class FairQueue:
     # ------------------------------------------------------------------ caps
 
     def _shut_out(self, flow: Flow, until_ms: int | None) -> None:
-        """A cap is reached; None: until a call of that tenant ends."""
+        """Hold a flow out until a cap allows it again; None: until one of its tenant's calls ends."""
         self._competed = True
         self._quit(flow)
         self._capped.add(flow)
@@ -295,12 +303,12 @@ class FairQueue:
 
 
 def _is_stale(stamp: int, flow: Flow) -> bool:
-    """Whether it has another place by now."""
+    """Whether the flow has been given another position since."""
     return stamp != flow.stamp
 
 
 def _after_next(flow: Flow) -> int:
-    """How far on its tenant's next call would leave it."""
+    """Return the flow's virtual time after its next call."""
     head = flow.line.head
     assert head is not None, "who has nobody waiting has another stamp"
     return flow.served + head.charge * _UNIT // flow.weight

@@ -1,21 +1,23 @@
-"""Who is next for one limit: strict preference between lanes, with a floor for the patient ones.
+"""Order between the lanes of one limit: strict preference, with a floor for the lanes that come later.
 
-Every limit has queues of its own, so that a limit that cannot pay holds up nobody who draws on another. Within one:
+Every limit has queues of its own, so that one that cannot pay does not block requests for another (head-of-line
+blocking). Within one limit:
 
-- The first lane in order that has somebody waiting is served first; its head holds its place even if it cannot pay
-  yet, because letting others pass would delay it.
-- A lane with a floor earns credit, in tokens, whenever somebody is served while it waits: `floor` of the charge, and
-  pays with it when it is served itself. Once its credit covers its head, that head is next, whatever waits above. So
-  bulk gets its share and never starves, and an urgent lead waits for one such head at most.
-- A lane with a ceiling owes the others likewise what it takes beyond it while they wait: once that covers the head of
-  the next lane, that one is next. While nobody else waits it may take all.
-- A lane must leave the reserves of the idle lanes above it untouched. A lane that waits has its reserve in use: were
-  it kept as well, a head that is owed would first wait for the bucket to fill, and the urgent lead behind it too.
+- The first lane in order that has waiting requests is served first; its head keeps its place even if its limit cannot
+  pay for it yet, because letting others pass would delay it.
+- A lane with a floor earns credit, in tokens, whenever a request is served while it waits: `floor` of the charge. It
+  pays with that credit when it is served itself. Once its credit covers its head, that head is next, whatever waits in
+  the lanes above. So bulk gets its share and never starves, and an urgent head waits for one such head at most.
+- A lane with a ceiling likewise owes the others what it takes beyond the ceiling while they wait: once that covers the
+  head of the next lane, that head is next. While no other lane waits, it may take everything.
+- A lane must leave the reserves of the idle lanes above it untouched. The reserve of a lane that waits is in use: if it
+  were withheld as well, a head that is owed its floor would first wait for the bucket to fill, and the urgent head
+  behind it too.
 
 - A request whose deadline is near may go in the turn of the lane directly above, see `broker.core.lanes.nearing`.
 
-Tokens throughout, never requests. Shares are parts per million, to stay with integers. Who is first within a lane is
-said in `broker.core.lanes.fair_queue`; who goes last, because no answer would come in time, in
+All amounts are tokens, never requests. Shares are parts per million, to stay with integers. The order within a lane is
+described in `broker.core.lanes.fair_queue`; requests that go last, because no answer would come in time, in
 `broker.core.lanes.late`.
 """
 
@@ -38,7 +40,7 @@ from broker.core.value import value
 
 @value
 class Pick:
-    """The ticket whose turn it is, and the share of the bucket it must leave."""
+    """The ticket whose turn it is, and the share of the bucket that its call must leave."""
 
     ticket: Ticket
     keep_ppm: int
@@ -48,13 +50,13 @@ class LaneQueue:
     """One lane's waiting tickets for one limit.
 
     Attributes:
-        count: How many.
-        head: Who was first when last asked for; None if that has left, or nobody could go.
-        late: Those who will probably not be answered in time any more.
-        nearing: Those of whom that will soon be so.
+        count: Number of waiting tickets.
+        head: The first ticket, as `next` last found it; None if it may be another by now, or if none could go.
+        late: Tickets that will probably not be answered in time.
+        nearing: Tickets that will be late soon.
         credit_ppm_tokens: What its floor owes it.
         excess_ppm_tokens: What it took beyond its ceiling while others waited.
-        largest: The largest charge of all that were served and all heads since it began to wait.
+        largest: The largest charge of all tickets served and of all heads since it began to wait.
     """
 
     def __init__(self, rule: LaneRule, tenants: Tenants) -> None:
@@ -69,7 +71,7 @@ class LaneQueue:
         self.waiting_bytes = 0
         self.count = 0
         self._tenants = tenants
-        self._lines: FairQueue | None = None  # made with the first ticket: most limits know one lane
+        self._lines: FairQueue | None = None  # made with the first ticket: most limits are used by one lane only
 
     @property
     def _fair(self) -> FairQueue:
@@ -82,49 +84,49 @@ class LaneQueue:
 
     @property
     def tokens_in_time(self) -> int:
-        """What those who wait and are not late will be charged."""
+        """The sum of the charges of all waiting tickets that are not late."""
         return self.waiting_tokens - self.late.tokens
 
     def append(self, ticket: Ticket, *, front: bool = False) -> None:
-        """Line up a waiting ticket; a retry comes back to the front of its tenant's line."""
+        """Enqueue a waiting ticket; a retry goes to the front of its tenant's queue."""
         assert ticket.state is WAITING
         assert not ticket.queued
         ticket.queued = True
         self._fair.add(ticket, front=front)
-        self.head = None  # it may be another now
+        self.head = None  # another ticket may be first now
         self.count += 1
         self.waiting_tokens += ticket.charge
         self.waiting_bytes += ticket.buffer_bytes
 
     def next(self, now_ms: int) -> Ticket | None:
-        """Who is first; None if nobody waits, or the caps of all their tenants are reached."""
+        """Return the first ticket; None if none waits, or if every waiting tenant has reached a cap."""
         self.head = self._fair.next(now_ms) or self.late.next(now_ms)
         return self.head
 
     def demote(self, ticket: Ticket) -> None:
-        """A ticket that waits is late: it goes after all who are not."""
+        """Move a waiting ticket that is late behind all that are not."""
         self._fair.remove(ticket)
         self.late.add(ticket)
         self.head = None
 
     def opens_at(self) -> int | None:
-        """When a cap that keeps somebody out gives way, if that is a matter of time."""
+        """Return when the first cap that holds a tenant out gives way, if that is a matter of time."""
         return None if self._lines is None else self._lines.opens_at()
 
     def line(self, tenant: str) -> TenantQueue:
-        """The line of a tenant with somebody waiting here."""
+        """Return the queue of a tenant with requests waiting here."""
         return self._fair.line(tenant)
 
     def first(self, count_max: int) -> Iterator[Ticket]:
-        """Some from the front, tenant by tenant."""
+        """Return up to `count_max` tickets from the front, tenant by tenant."""
         return islice(chain(chain.from_iterable(self._fair.lines()), self.late), count_max)
 
     def last(self, count_max: int) -> Iterator[Ticket]:
-        """Some from the end, the last one of a line first."""
+        """Return up to `count_max` tickets from the end: late ones, then each tenant's from the last one on."""
         return islice(chain(self.late, chain.from_iterable(map(reversed, self._fair.lines()))), count_max)
 
     def serve(self, ticket: Ticket) -> None:
-        """A ticket leaves to be called."""
+        """Remove a ticket that is being called."""
         if ticket.late:
             self.late.remove(ticket)
         else:
@@ -132,7 +134,7 @@ class LaneQueue:
         self._gone(ticket)
 
     def remove(self, ticket: Ticket) -> None:
-        """A ticket leaves otherwise: expired, cancelled or parked."""
+        """Remove a ticket that is not being called: expired, cancelled, parked or put off."""
         if ticket.late:
             self.late.remove(ticket)
         else:
@@ -140,7 +142,7 @@ class LaneQueue:
         self._gone(ticket)
 
     def reprice(self, price: Callable[[Prices], int]) -> None:
-        """Price again who waits, but for what the server itself has priced."""
+        """Price the waiting tickets again, except those whose charge the server itself has stated."""
 
         def charge(ticket: Ticket) -> int:
             return ticket.charge if ticket.stated else price(ticket.candidate.prices)
@@ -150,31 +152,34 @@ class LaneQueue:
         self.waiting_tokens = self.late.tokens + sum(line.tokens for line in self._fair.lines())
 
     def is_sound(self) -> bool:
-        """Whether it counts what it holds."""
+        """Whether its totals agree with the tickets it holds."""
         held = [*self.first(self.count + 1)]
         tokens, weight = sum(each.charge for each in held), sum(each.buffer_bytes for each in held)
         return (len(held), tokens, weight) == (self.count, self.waiting_tokens, self.waiting_bytes)
 
     def owed(self, head: Ticket) -> bool:
-        """True when its credit covers its head."""
+        """Whether its credit covers its head."""
         return self.credit_ppm_tokens >= head.charge * PPM > 0
 
     def gives_way(self, head: Ticket) -> bool:
-        """True when it has taken so much beyond its ceiling that another's head is covered."""
+        """Whether it has taken enough beyond its ceiling to cover another lane's head."""
         return self.excess_ppm_tokens >= head.charge * PPM > 0
 
     def noted(self, charge: int, *, own: bool) -> None:
-        """Somebody is served while this lane waits, of this lane or of another: what its floor owes it changes."""
+        """Update what its floor owes it, since a request, of its `own` or of another lane, is served while it waits."""
         share_ppm = self.rule.floor_ppm - PPM if own else self.rule.floor_ppm
         self.credit_ppm_tokens = self._within(self.credit_ppm_tokens + charge * share_ppm)
 
     def exceeds(self, charge: int, *, own: bool) -> None:
-        """Somebody is served while this lane and others wait: what it takes beyond its ceiling changes."""
+        """Update what it took beyond its ceiling, since a request is served while this lane and others wait."""
         share_ppm = PPM - self.rule.ceiling_ppm if own else -self.rule.ceiling_ppm
         self.excess_ppm_tokens = self._within(self.excess_ppm_tokens + charge * share_ppm)
 
     def _within(self, ppm_tokens: int) -> int:
-        """No debt, and no more than a few charges; of the largest, or small heads would not get what large ones owe."""
+        """Clamp a balance between zero and a few times the largest charge.
+
+        The largest charge counts, or lanes with small heads would not get what lanes with large ones owe.
+        """
         if ppm_tokens <= 0:
             return 0
         return min(ppm_tokens, self.largest * PPM * CREDIT_CHARGES_MAX)
@@ -194,8 +199,8 @@ class Lanes:
     """The lanes of one limit, in order of preference.
 
     Attributes:
-        durations: How long calls take of late.
-        probes: Calls of each lane that were probes since its breaker, or the account's, opened.
+        durations: Recent call durations.
+        probes: For each lane, the calls made as probes since this limit's breaker, or the account's, opened.
     """
 
     def __init__(self, rules: Sequence[LaneRule], tenants: Tenants) -> None:
@@ -206,16 +211,19 @@ class Lanes:
         self._owing = any(rule.floor_ppm or rule.ceiling_ppm < PPM for rule in rules)
         self._below = dict(pairwise(self._in_order))
         self._tenants = tenants
-        self._hurrying = False  # somebody may be near
+        self._hurrying = False  # some waiting ticket may be near its deadline
         self._lifted: Ticket | None = None
         self.probes: dict[str, int] = {}
 
     def queue(self, lane: str) -> LaneQueue:
-        """The queue of one lane."""
+        """Return the queue of one lane."""
         return self._queues[lane]
 
     def pick(self, now_ms: int) -> Pick | None:
-        """Whose turn it is: a lane that is owed its floor, else the first that waits and need not give way."""
+        """Return the ticket whose turn it is.
+
+        That is the head of a lane that is owed its floor, or else of the first lane that waits and need not give way.
+        """
         found: tuple[LaneQueue, Pick] | None = None
         keep_ppm, capping = 0, self._tenants.capping
         self._lifted = None
@@ -234,7 +242,7 @@ class Lanes:
         return (self._hurrying and self._lift(*found, now_ms)) or found[1]
 
     def hurry(self, ticket: Ticket, now_ms: int) -> int:
-        """The deadline of a ticket is near: lift it, or let others pass if it is late; returns when to look again."""
+        """Lift a ticket near its deadline, or demote it if it is late; return when to look again."""
         queue, late_at_ms = self._queues[ticket.source.partition.lane], self.durations.late_at(ticket)
         waits = ticket.queued and not ticket.late
         if late_at_ms <= now_ms:
@@ -247,11 +255,11 @@ class Lanes:
         return late_at_ms
 
     def late(self) -> Iterator[tuple[TenantQueue, int]]:
-        """Who is late, lane by lane, and the tokens of those who go before them."""
+        """Return each lane's queue of late tickets, and the tokens of the tickets that go before them."""
         return ((queue.late.line, queue.tokens_in_time) for queue in self._in_order if queue.late)
 
     def _lift(self, above: LaneQueue, turn: Pick, now_ms: int) -> Pick | None:
-        """Who of the lane below goes in this turn instead, for its deadline."""
+        """Return the ticket of the lane below that goes in this turn instead, because of its deadline."""
         below = self._below.get(above)
         ticket = None if below is None else below.nearing.lifted()
         if ticket is None or not self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms):
@@ -260,7 +268,7 @@ class Lanes:
         return Pick(ticket, turn.keep_ppm)
 
     def _hurried(self, ticket: Ticket, own: LaneQueue) -> None:
-        """A ticket is being called while others are near: what they may take of its lane changes."""
+        """Update the credit of near tickets for a ticket that is being called."""
         below = self._below.get(own)
         while below is not None:
             below.nearing.earn(ticket.charge)
@@ -270,13 +278,13 @@ class Lanes:
         self._hurrying = any(queue.nearing for queue in self._in_order)
 
     def kept_ppm(self, lane: str) -> int:
-        """The share of each bucket that calls of that lane must leave: the reserves of the idle lanes above it."""
+        """Return the share of each bucket that calls of the lane must leave: the reserves of idle lanes above it."""
         order = self._queues[lane].rule.order
         above = (queue for queue in self._in_order if queue.rule.order < order and not queue.count)
         return sum(queue.rule.reserve_ppm for queue in above)
 
     def foremost(self, now_ms: int) -> Pick | None:
-        """The head of the most urgent lane that waits; floors, ceilings and near deadlines do not count."""
+        """Return the head of the most urgent waiting lane, regardless of floors, ceilings and near deadlines."""
         keep_ppm = 0
         self._lifted = None
         for queue in self._in_order:
@@ -287,11 +295,12 @@ class Lanes:
         return None
 
     def probe(self, now_ms: int) -> Pick | None:
-        """The request that tries whether the server works again: the cheapest in front of the lane whose turn it is.
+        """Choose the request that tests whether the server works again, from the front of the lane whose turn it is.
 
         The most urgent lane has the first turn, since its requests would wait for the answer to another lane's probe.
-        Lanes take turns (`turn`), and a request that has been called less often goes first, because one that makes the
-        server fail must not be every probe. A probe may use every reserve.
+        Lanes take turns (`turn`). Of the requests at the front, the one called least often goes first, because one that
+        makes the server fail must not be every probe; of those called equally often, the cheapest. A probe may use
+        every reserve.
         """
         waiting = [queue for queue in self._in_order if queue.count]
         for queue in sorted(waiting, key=lambda queue: self.turn(queue.rule.name)):
@@ -302,18 +311,21 @@ class Lanes:
         return None
 
     def probed(self, lane: str) -> None:
-        """A call of that lane leaves as a probe."""
+        """Count a call of that lane that leaves as a probe."""
         self.probes[lane] = self.probes.get(lane, 0) + 1
 
     def turn(self, lane: str) -> tuple[int, int]:
-        """A lane's rank for the next probe; the smallest is next. The first lane has twice as many as the second."""
+        """Return a lane's rank for the next probe; the smallest is next.
+
+        The first lane has twice as many probes as the second.
+        """
         place = 1 + [*self._queues].index(lane)
         return (1 + self.probes.get(lane, 0)) * place, place
 
     def served(self, ticket: Ticket, now_ms: int) -> None:
-        """A ticket is being called: it leaves its queue, and what floors and ceilings owe changes."""
+        """Remove a ticket that is being called from its queue, and update what floors and ceilings owe."""
         own, charge = self._queues[ticket.source.partition.lane], ticket.charge
-        if self._owing and (own.count > 1 or self._others_wait(own)):  # else its lane falls idle, and all owe nothing
+        if self._owing and (own.count > 1 or self._others_wait(own)):  # else its lane falls idle, and nothing is owed
             self._owe(own, charge, now_ms)
         own.serve(ticket)
         if self._hurrying:
@@ -322,18 +334,18 @@ class Lanes:
             self._tenants.called(ticket.candidate.tenant, charge, now_ms)
 
     def _others_wait(self, own: LaneQueue) -> bool:
-        """Whether somebody waits in another lane."""
+        """Whether requests wait in another lane."""
         for queue in self._in_order:  # noqa: SIM110 — asked for each call
             if queue.count and queue is not own:
                 return True
         return False
 
     def _owe(self, own: LaneQueue, charge: int, now_ms: int) -> None:
-        """What floors and ceilings owe changes."""
+        """Update what floors and ceilings owe."""
         waiting, largest = [], charge
         for queue in self._in_order:
             head = queue.head
-            if head is None and queue.count:  # a pick has looked no further than whose turn it is
+            if head is None and queue.count:  # `pick` stops at the lane whose turn it is
                 head = queue.next(now_ms)
             if head is not None:
                 waiting.append(queue)
@@ -349,20 +361,20 @@ class Lanes:
                 queue.exceeds(charge, own=queue is own)
 
     def opens_at(self) -> int | None:
-        """When a tenant's cap that keeps somebody out gives way, if that is a matter of time."""
+        """Return when the first cap that holds a tenant out gives way, if that is a matter of time."""
         instants = (queue.opens_at() for queue in self._in_order)
         return min((at_ms for at_ms in instants if at_ms is not None), default=None)
 
     def reprice(self, price: Callable[[Prices], int]) -> None:
-        """Price again who waits."""
+        """Price the waiting tickets again."""
         for queue in self._in_order:
             if queue.count:
                 queue.reprice(price)
 
     def counted(self) -> int:
-        """How many wait for this limit, found one by one; -1 if a queue counts other than it holds."""
+        """Count the tickets that wait for this limit one by one; -1 if a queue's totals disagree with what it holds."""
         return -1 if any(not queue.is_sound() for queue in self._in_order) else self.waiting()
 
     def waiting(self) -> int:
-        """How many wait for this limit."""
+        """Return the number of tickets that wait for this limit."""
         return sum(map(len, self._in_order))

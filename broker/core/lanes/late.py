@@ -1,6 +1,6 @@
-"""Who would probably not be answered in time any more: called when nobody else in its lane waits, most time left first.
+"""Requests that will probably not be answered in time: called only when no other of their lane can be.
 
-See `broker.core.lanes.durations` for why, and for when somebody is late.
+The one with the most time left is called first. `broker.core.lanes.durations` says why, and when a request is late.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,15 +13,12 @@ from broker.core.ticket import Ticket
 
 
 class LateQueue:
-    """The late ones of a lane, for one limit.
-
-    By deadline: the last one has the best chance.
-    """
+    """Queue of a lane's late tickets, for one limit, ordered by deadline: the last one has the best chance."""
 
     __slots__ = ("_line", "_tenants")
 
     def __init__(self, tenants: Tenants) -> None:
-        self._line: TenantQueue | None = None  # made with the first: most lanes have never had one
+        self._line: TenantQueue | None = None  # made with the first late ticket: most lanes never have one
         self._tenants = tenants
 
     def __len__(self) -> int:
@@ -35,33 +32,33 @@ class LateQueue:
 
     @property
     def tokens(self) -> int:
-        """Their charges together."""
+        """The sum of their charges."""
         return 0 if self._line is None else self._line.tokens
 
     @property
     def line(self) -> TenantQueue:
-        """The line they stand in."""
+        """The queue that holds them."""
         if self._line is None:
             self._line = TenantQueue()
         return self._line
 
     def reprice(self, price: Callable[[Ticket], int]) -> None:
-        """Give each another charge."""
+        """Set every ticket's charge anew."""
         if self._line is not None:
             self._line.reprice(price)
 
     def add(self, ticket: Ticket) -> None:
-        """It leaves the line it stood in."""
+        """Enqueue a ticket that has left its tenant's queue."""
         ticket.late = True
         self.line.add(ticket)
 
     def remove(self, ticket: Ticket) -> None:
-        """It is called, or leaves otherwise."""
+        """Remove a ticket, called or not."""
         ticket.late = False
         self.line.remove(ticket)
 
     def next(self, now_ms: int) -> Ticket | None:
-        """Who has the best chance, of some whose tenants' caps let them go."""
+        """Return the ticket with the best chance among the last few that their tenants' caps allow."""
         for ticket in islice(reversed(self), PROBES_LOOKED_AT):
             if not self._tenants.capping or self._tenants.is_free(ticket.candidate.tenant, ticket.charge, now_ms):
                 return ticket

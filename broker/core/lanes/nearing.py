@@ -1,9 +1,9 @@
-"""Who of a lane must hurry: lifted one lane, in turn with those above, for a share of what those are served.
+"""Priority boost near a deadline: one lane up, in turn with the lanes above, for a share of their tokens.
 
-A request is near in the last part of its time (`broker.core.lanes.durations`). While somebody is, the lane earns credit
-with every call of a lane above it: `lift` of the charge. Once that covers the nearest deadline of them, and it is the
-turn of the lane directly above, that request goes instead. So a few are saved that would have come too late, and
-however many are near, those above lose no more than that share.
+A request is near in the last part of its time (`broker.core.lanes.durations`). While a lane has such requests, it earns
+credit with every call of a lane above it: `lift` of the charge. Once that credit covers the request with the nearest
+deadline, and it is the turn of the lane directly above, that request goes instead. This saves a few requests that would
+have been too late; however many are near, the lanes above lose no more than that share.
 """
 
 from heapq import heappop, heappush
@@ -14,10 +14,10 @@ from broker.core.units import PPM
 
 
 class DeadlineBoost:
-    """Those of one lane, for one limit.
+    """Tickets of one lane near their deadlines, for one limit.
 
     Attributes:
-        credit_ppm_tokens: What they may take of the lane above.
+        credit_ppm_tokens: What they may take from the lane above.
     """
 
     __slots__ = ("_heap", "_lift_ppm", "credit_ppm_tokens")
@@ -31,32 +31,32 @@ class DeadlineBoost:
         return len(self._heap)
 
     def add(self, ticket: Ticket) -> None:
-        """A waiting ticket has become near."""
+        """Add a waiting ticket that has come near its deadline."""
         heappush(self._heap, (ticket.candidate.deadline_ms, ticket.number, ticket))
 
     def head(self) -> Ticket | None:
-        """Whose deadline is nearest, of those that wait and are not late."""
+        """Return the ticket with the nearest deadline, of those that wait and are not late."""
         heap = self._heap
         while heap:
             ticket = heap[0][2]
             if ticket.queued and not ticket.late:
                 return ticket
             heappop(heap)
-        self.credit_ppm_tokens = 0  # for later it saves nothing up
+        self.credit_ppm_tokens = 0  # nothing is saved up for later
         return None
 
     def lifted(self) -> Ticket | None:
-        """Who goes in the turn of the lane above, if that is owed."""
+        """Return the ticket that goes in the turn of the lane above, if the credit covers it."""
         head = self.head()
         return head if head is not None and self.credit_ppm_tokens >= head.charge * PPM else None
 
     def earn(self, charge: int) -> None:
-        """Somebody above is called."""
+        """Earn credit for a call of a lane above."""
         head = self.head()
         if head is not None:
             most = max(charge, head.charge) * PPM * CREDIT_CHARGES_MAX
             self.credit_ppm_tokens = min(self.credit_ppm_tokens + charge * self._lift_ppm, most)
 
     def pay(self, charge: int) -> None:
-        """One of them is called in the turn of the lane above."""
+        """Pay for a ticket that is called in the turn of the lane above."""
         self.credit_ppm_tokens = max(0, self.credit_ppm_tokens - charge * PPM)

@@ -1,8 +1,8 @@
-"""Requests of one ordering key, in the order in which they were taken: who may start, and who waits for that.
+"""Order among requests with the same ordering key: only the first unstarted one may start; the others wait for it.
 
-Only the first of each key stands in a line; the others stand here. In a serial lane the first stays first until it has
-its outcome, else until its first call leaves: a retry is a second start, of which nothing is promised. A call that was
-not sent after all was no start: its request stands again where it stood.
+Only that first request stands in a tenant's queue; the others are held here. In a serial lane it stays first until it
+has its outcome, in other lanes until its first call leaves: a retry is a second start, whose order is not guaranteed. A
+call that was not sent after all was no start: its request returns to its place.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,7 @@ Key = tuple[str, bytes]
 
 
 class OrderingKeys:
-    """Those of every key who have not started."""
+    """The unstarted requests of every key, in the order in which they were taken."""
 
     def __init__(self, serial_lanes: Collection[str] = ()) -> None:
         self._serial_lanes = frozenset(serial_lanes)
@@ -27,7 +27,10 @@ class OrderingKeys:
         return len(self._rows)
 
     def join(self, ticket: Ticket) -> bool:
-        """Whether it may start now; else `started` or `left` will say when. Without a key it always may."""
+        """Add a ticket; return whether it may start now, as one without a key always may.
+
+        Otherwise `started` or `left` will return it later.
+        """
         key = _key(ticket)
         if key is None:
             return True
@@ -38,11 +41,11 @@ class OrderingKeys:
         return next(iter(row)) is ticket
 
     def started(self, ticket: Ticket) -> Ticket | None:
-        """A call of it leaves; returns who may start now."""
+        """Note that a call of the ticket leaves; return the ticket that may start now."""
         return None if ticket.source.partition.lane in self._serial_lanes else self.left(ticket)
 
     def turned_back(self, ticket: Ticket) -> Ticket | None:
-        """The call of it was not sent; returns who was first of its key and is behind it now."""
+        """Put a ticket back whose call was not sent; return the one that was first of its key and is behind it now."""
         key = _key(ticket)
         row = None if key is None else self._rows.setdefault(key, OrderedDict())
         if row is None or ticket in row:
@@ -55,13 +58,13 @@ class OrderingKeys:
         return None if before else first
 
     def must_wait(self, ticket: Ticket) -> bool:
-        """Whether one of its key must start before it."""
+        """Whether another ticket of its key must start before it."""
         key = _key(ticket)
         row = None if key is None else self._rows.get(key)
         return row is not None and ticket in row and next(iter(row)) is not ticket
 
     def left(self, ticket: Ticket) -> Ticket | None:
-        """It is decided, or not ours any more; returns who may start now."""
+        """Remove a ticket that is decided, or not ours any more; return the ticket that may start now."""
         key = _key(ticket)
         row = None if key is None else self._rows.get(key)
         if key is None or row is None or ticket not in row:
@@ -74,11 +77,11 @@ class OrderingKeys:
         return next(iter(row)) if was_first else None
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget everything."""
         self._rows.clear()
 
     def before(self, ticket: Ticket) -> list[Ticket]:
-        """Those of its key that must start first, the first one first; none if it may start, or has."""
+        """Return the tickets of its key that must start first, in order; none if it may start, or has."""
         key = _key(ticket)
         row = () if key is None else self._rows.get(key, ())
         return list(takewhile(lambda each: each is not ticket, row)) if ticket in row else []

@@ -1,14 +1,15 @@
-"""Who cannot be called before its deadline, whatever happens: it is told so at once, unpaid.
+"""Detection of requests that cannot be called before their deadlines, so that they fail at once and unpaid.
 
-What is certain of a request's turn: those before it in its tenant's line are called before it, and no more tokens flow
-in than the buckets refill. Everything else may turn out well: nobody of other tenants and lanes may wait, levels may be
-as high as they can be, the cheapest law that is not refuted may hold. Who could not start in time even then has no
-chance. Those after it are judged as if it were not there. Who is late (`broker.core.lanes.late`) comes after all of its
-lane who are not.
+Two things are certain of a request's turn: the requests before it in its tenant's queue are called first, and no more
+tokens flow in than the buckets refill. Everything else is assumed to turn out well: other tenants and lanes have no
+requests, levels are as high as they can be, and the cheapest law that is not refuted holds. A request that could not
+start in time even then has no chance. Those after it are judged as if it were absent. Late requests
+(`broker.core.lanes.late`) come after all requests of their lane that are not late.
 
-A line is looked over when somebody may be out of reach: not before as much has been spent by others as can be. Until
-then it costs a comparison when somebody comes, and a few looks, each after half of the time left. Where more waits than
-can be served that is always so; a look then goes over the blocks of a line, and into those alone that may hide one.
+A queue is examined only when a request in it may be out of reach. None can be while all tokens of the queue would flow
+in before the deadline even if other requests had emptied the buckets. Until then each arrival costs one comparison, and
+each queue a few looks, each after half of the time left. Under overload a request may always be out of reach; a look
+then goes over the blocks of a queue, and only into those that may hold one.
 """
 
 from collections.abc import Iterable
@@ -23,10 +24,10 @@ from broker.core.ticket import Ticket
 
 
 class ReachabilityChecks:
-    """When to look over which line.
+    """Schedule of the checks of all queues.
 
     Attributes:
-        look_at_ms: The next look at any; None: there is none.
+        look_at_ms: Instant of the next check of any queue; None: there is none.
     """
 
     def __init__(self) -> None:
@@ -37,7 +38,7 @@ class ReachabilityChecks:
         self._swept_above = LOOKS_SWEPT_ABOVE
 
     def came(self, ticket: Ticket, line: TenantQueue, budget: Budget, least: Least, now_ms: int) -> None:
-        """A ticket has come to a line."""
+        """Plan a check of a queue that a ticket has joined, or an earlier one."""
         if not budget.believed:
             return
         tight_ms = ticket.candidate.deadline_ms - budget.flow_ms(line.tokens)
@@ -46,12 +47,12 @@ class ReachabilityChecks:
             self._plan(now_ms + max(0, tight_ms - now_ms) // 2, line, budget, least)
 
     def lost(self, now_ms: int) -> list[Ticket]:
-        """Those whose turn cannot come before their deadline, of all lines that are to be looked over now."""
+        """Return the tickets whose turn cannot come before their deadline, of all queues due for a check."""
         lost: list[Ticket] = []
         while self._agenda and self._agenda[0][0] <= now_ms:
             at_ms, _, line = heappop(self._agenda)
             planned = self._planned.get(line)
-            if planned is not None and planned[0] == at_ms:  # else it was looked over since, or will be earlier
+            if planned is not None and planned[0] == at_ms:  # else stale: checked since, or planned anew
                 lost += self._look(line, *planned[1:], now_ms)
         self.look_at_ms = self._agenda[0][0] if self._agenda else None
         return lost
@@ -72,7 +73,7 @@ class ReachabilityChecks:
         self.look_at_ms = self._agenda[0][0]
 
     def _sweep(self) -> None:
-        """Forget lines in which nobody waits any more: most are served long before a look."""
+        """Forget empty queues: most are served long before their check."""
         self._planned = {line: planned for line, planned in self._planned.items() if line.head is not None}
         self._agenda = [(planned[0], next(self._serials), line) for line, planned in self._planned.items()]
         heapify(self._agenda)
@@ -80,5 +81,5 @@ class ReachabilityChecks:
 
 
 def out_of_time(late: Iterable[Ticket], ahead: int, inflow: Inflow) -> list[Ticket]:
-    """Those who are late, and have no chance when `ahead` tokens are paid before."""
+    """Return the late tickets that have no chance if `ahead` tokens are paid before them."""
     return [each for each in late if inflow.is_out(ahead + inflow.least(each), each.candidate.deadline_ms)]

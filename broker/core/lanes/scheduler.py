@@ -1,7 +1,7 @@
-"""The limits in play: each with its budget and its lanes, so that none waits for another's money.
+"""Scheduler over the limits in use, each with its own budget and lanes, so that none waits for another's tokens.
 
-What they do share is the number of calls in flight. So they are asked in turn, the one served last at the end: a limit
-that can always pay does not take every call that another could have.
+The limits do share the number of calls in flight. So they are asked in turn, the one served last at the end: a limit
+that can always pay does not take every call slot that another could use.
 """
 
 from collections import OrderedDict, deque
@@ -19,33 +19,33 @@ from broker.core.ticket import Candidate, Ticket
 
 
 class LimitQueue:
-    """One limit: the mirror of its buckets, and who waits for it."""
+    """One limit's budget, and the requests that wait for it."""
 
     def __init__(self, budget: Budget, lanes: Lanes) -> None:
         self.budget = budget
         self.lanes = lanes
         self._version = budget.tariff.version
-        self._crowded: tuple[Ticket, int] | None = None  # who has no room beside the reserve, and since when it is next
+        self._crowded: tuple[Ticket, int] | None = None  # head without room beside the reserve, and when it became next
 
     def reprice(self) -> None:
-        """Price those who wait by what is believed now, if that has changed."""
+        """Price the waiting tickets by the law that is believed now, if that has changed."""
         if self._version != self.budget.tariff.version:
             self._version = self.budget.tariff.version
             self.lanes.reprice(self.budget.tariff.price)
 
     def least(self, ticket: Ticket) -> int:
-        """What a call of it takes at least, by any law that may still hold."""
+        """Return the least that a call of the ticket takes, by any law that may still hold."""
         return ticket.charge if ticket.stated else self.budget.tariff.least(ticket.candidate.prices)
 
     def pick(self, now_ms: int) -> Pick | None:
-        """The next request. Before the first answer it is that of the most urgent lane, whatever others are owed."""
+        """Return the next request; before the first answer that of the most urgent lane, whatever others are owed."""
         return self.lanes.pick(now_ms) if self.budget.believed else self.lanes.foremost(now_ms)
 
     def next(self, now_ms: int, *, probe: bool) -> tuple[Pick, int] | None:
-        """The next request and when it can be called; None if none waits, or an answer must come first.
+        """Return the next request and when it can be called; None if none waits, or if an answer must come first.
 
-        A limit whose breaker is open is probed, and so is a whole account (`probe`). Which request is the probe is
-        decided when the rest is over.
+        A limit whose breaker is open is probed, and so is a whole account (`probe`). The request that serves as the
+        probe is chosen when the rest is over.
         """
         self.reprice()
         breaker = self.budget.breaker
@@ -69,9 +69,10 @@ class LimitQueue:
         return None if at_ms is None else (pick, at_ms)
 
     def _beside_nobody(self, pick: Pick, now_ms: int) -> int | None:
-        """When a head that has no room beside the reserve of others may use it: it has waited for a full refill.
+        """Return when a head that has no room beside the other lanes' reserve may use that reserve.
 
-        Else it would wait for a bucket that is quite full, which never comes while somebody above it spends.
+        It must first wait for the time of a full refill. Otherwise it would wait for a bucket that is nearly full,
+        which never comes while a lane above it spends.
         """
         ticket = pick.ticket
         refill_ms = self.budget.refill_beside(ticket.charge, pick.keep_ppm, stated=ticket.stated)
@@ -86,12 +87,12 @@ class LimitQueue:
 
 
 class Scheduler:
-    """Every limit somebody has asked for, made when it is first needed."""
+    """All limits that requests have asked for, each made when it is first needed."""
 
     def __init__(
         self, rules: Sequence[LaneRule], make_budget: Callable[[str, int], Budget], tenants: Tenants | None = None
     ) -> None:
-        """Without `tenants` all are alike."""
+        """Start without any limit; without `tenants`, all tenants are treated alike."""
         self.tenants = tenants or Tenants()
         self._rules = rules
         self._make_budget = make_budget
@@ -99,9 +100,9 @@ class Scheduler:
         self._desks: dict[str, LimitQueue] = {}
         self._turns: OrderedDict[LimitQueue, None] = (
             OrderedDict()
-        )  # with requests that wait; the one served last is last
-        self._unnamed: OrderedDict[str, None] = OrderedDict()  # no settings name them; looked at last, or new: last
-        self._stirred = False  # whether a call has changed who is next at another limit
+        )  # limits with waiting requests, the one served last at the end
+        self._unnamed: OrderedDict[str, None] = OrderedDict()  # limits no settings name; new or just examined: last
+        self._stirred = False  # whether a call may have changed which ticket is next at another limit
         self._wake_at: int | None = None
         self._waiting = 0
         self._reach = ReachabilityChecks()
@@ -109,7 +110,7 @@ class Scheduler:
         self.account = AccountBreaker()
 
     def desk(self, limit: str, now_ms: int) -> LimitQueue:
-        """The desk of a limit."""
+        """Return the queue of a limit, made if it is new."""
         desk = self._desks.get(limit)
         if desk is None:
             self._make_room(now_ms)
@@ -119,7 +120,7 @@ class Scheduler:
         return desk
 
     def clear(self) -> None:
-        """Forget every limit: whoever led meanwhile knows better how full they are."""
+        """Forget every limit: a leader in between knows better how full their buckets are."""
         self._desks.clear()
         self._turns.clear()
         self._unnamed.clear()
@@ -144,13 +145,13 @@ class Scheduler:
                 del self._unnamed[name]
 
     def desks(self) -> dict[str, LimitQueue]:
-        """All of them, by name."""
+        """Return all limits' queues, by name."""
         return self._desks
 
     def enqueue(self, ticket: Ticket, now_ms: int, *, front: bool = False) -> None:
-        """Line up a ticket for its limit, as soon as those of its ordering key before it have started.
+        """Enqueue a ticket for its limit, as soon as those of its ordering key before it have started.
 
-        `front`: it has waited before; meanwhile one before it may have been turned back, or have let it line up.
+        `front`: it has waited before; meanwhile one before it may have been turned back, or have let it start.
         """
         if ticket.candidate.order:
             may_start = not (ticket.queued or self._order.must_wait(ticket)) if front else self._order.join(ticket)
@@ -159,7 +160,7 @@ class Scheduler:
         self._line_up(ticket, now_ms, front=front)
 
     def turn_back(self, ticket: Ticket) -> None:
-        """Its call was not sent: those of its ordering key that come after it wait for it again."""
+        """Return a ticket whose call was not sent to its place: later ones of its ordering key wait for it again."""
         follower = self._order.turned_back(ticket) if ticket.candidate.order else None
         if follower is not None and follower.queued:
             self.put_off(follower)
@@ -179,7 +180,7 @@ class Scheduler:
             desk.lanes.hurry(ticket, now_ms)
 
     def out_of_reach(self, now_ms: int) -> list[Ticket]:
-        """Those whose turn cannot come before their deadline, whatever happens."""
+        """Return the tickets whose turn cannot come before their deadline, whatever happens."""
         planned_ms = self._reach.look_at_ms
         lost = self._reach.lost(now_ms) if planned_ms is not None and planned_ms <= now_ms else []
         if now_ms >= self._look_at_ms:
@@ -191,24 +192,25 @@ class Scheduler:
         return lost
 
     def near_at(self, ticket: Ticket) -> int:
-        """When a ticket that has lined up is in a hurry."""
+        """Return when a ticket that has been enqueued comes near its deadline."""
         return self._desks[ticket.candidate.limit].lanes.durations.near_at(ticket)
 
     def hurry(self, ticket: Ticket, now_ms: int) -> int:
-        """Its deadline is near: see `Lanes.hurry`. Nothing is to be done for one whose limit nobody needs."""
+        """Handle a near deadline, see `Lanes.hurry`; without effect if the ticket's limit has been forgotten."""
         desk = self._desks.get(ticket.candidate.limit)
         return ticket.candidate.deadline_ms if desk is None else desk.lanes.hurry(ticket, now_ms)
 
     def answered(self, ticket: Ticket, now_ms: int) -> None:
-        """A call of it was answered: others may take as long."""
+        """Record how long an answered call took: others may take as long."""
         desk = self._desks.get(ticket.candidate.limit)
         if desk is not None:
             desk.lanes.durations.add(now_ms - ticket.called_ms)
 
     def too_large(self, ticket: Ticket, now_ms: int) -> int | None:
-        """What one call would take at least, if the limit can never hold so much; else None.
+        """Return the least that one call would take if the limit can never hold it, else None.
 
-        By no law that may still hold: a request is not failed for a law that is believed for want of evidence.
+        It must exceed the limit by every law that may still hold: a request is not failed for a law that is believed
+        for want of evidence.
         """
         desk = self.desk(ticket.candidate.limit, now_ms)
         if not ticket.stated and desk.budget.fits(max(ticket.candidate.prices.tokens)):
@@ -217,7 +219,7 @@ class Scheduler:
         return None if desk.budget.fits(charge) else charge
 
     def withdraw(self, ticket: Ticket, now_ms: int) -> None:
-        """A ticket leaves its line, if it stands in one, and its place in the order of its key."""
+        """Remove a ticket from its queue, if it is in one, and from the order of its key."""
         if ticket.queued:
             self.put_off(ticket)
         if isinstance(ticket.content, Candidate) and ticket.candidate.order:
@@ -226,18 +228,19 @@ class Scheduler:
                 self._line_up(follower, now_ms)
 
     def put_off(self, ticket: Ticket) -> None:
-        """A ticket leaves its line for a while, and keeps its place in the order of its key."""
+        """Remove a ticket from its queue for a while; it keeps its place in the order of its key."""
         self._desks[ticket.candidate.limit].lanes.queue(ticket.source.partition.lane).remove(ticket)
         self._waiting -= 1
 
     def payable(self, now_ms: int, room: Callable[[int], bool] = lambda _keep_ppm: True) -> Iterator[Ticket]:
-        """Tickets whose turn it is and whose every limit can pay at this instant.
+        """Yield the tickets whose turn it is and which their limit, with all its buckets, can pay at this instant.
 
         Each must be served, put off or withdrawn before the next.
 
-        `room` says whether a call fits that leaves such a share of the places to others. A limit that cannot pay is
-        asked once, however many others serve, and once more if a call may have changed who is next there: the next of
-        an ordering key may be, and a cap holds for all limits. `wake_at` is set when no more can.
+        `room` says whether a call fits that must leave the given share of the in-flight slots to others. A limit that
+        cannot pay is asked once, however many calls the others make, and once more if a call may have changed which
+        ticket is next there: the next of an ordering key may be at another limit, and a tenant's cap holds for all
+        limits. `wake_at` is set once no more can be paid.
         """
         self._wake_at = None
         while not self.account.breaker.closed:
@@ -261,7 +264,10 @@ class Scheduler:
                 self._turns.pop(desk, None)
 
     def _probe(self, now_ms: int) -> Ticket | None:
-        """The one call that may go while the account is in trouble, of a limit that has not blamed it if one waits."""
+        """Choose the one call allowed while the account is in trouble.
+
+        If a limit that has not blamed the account has requests waiting, it is one of that limit's.
+        """
         at_ms = self.account.breaker.may_call_at(now_ms)
         if at_ms is None or not self._waiting or not self._is_due(at_ms, now_ms):
             return None
@@ -279,25 +285,28 @@ class Scheduler:
         return None if best is None else best[1]
 
     def _is_due(self, at_ms: int, now_ms: int) -> bool:
-        """Whether that is now; else it is an instant to be woken at."""
+        """Whether the instant has come; otherwise schedule a wake-up for it."""
         if at_ms > now_ms:
             self._wake_at = at_ms if self._wake_at is None else min(self._wake_at, at_ms)
         return at_ms <= now_ms
 
     def rest(self) -> None:
-        """No call may start now, whoever can pay, or nobody wants one: an event must come first, and no instant."""
+        """Cancel the wake-up: no call may start now, or none is wanted, before an event, however much time passes."""
         self._wake_at = None
 
     def wake_at(self) -> int | None:
-        """When the next head can pay, to the millisecond, as the last `payable` found; None: nobody waits for time."""
+        """Return when the next head can be paid, to the millisecond; None: none waits for time.
+
+        As of the last `payable`.
+        """
         return self._wake_at
 
     def look_at(self) -> int | None:
-        """When `out_of_reach` should be asked next; None: as soon as somebody has come."""
+        """Return when `out_of_reach` should be asked next; None: not before a ticket has arrived."""
         return self._reach.look_at_ms
 
     def serve(self, ticket: Ticket, now_ms: int) -> Budget:
-        """The ticket found payable is being called; returns who pays for it."""
+        """Serve the ticket found payable, which is being called; return the budget that pays for it."""
         desk = self._desks[ticket.candidate.limit]
         desk.lanes.served(ticket, now_ms)
         if not (self.account.breaker.closed and desk.budget.breaker.closed):
@@ -312,15 +321,18 @@ class Scheduler:
         return desk.budget
 
     def is_sound(self, queued: int) -> bool:
-        """Whether the lines hold what they count, and `queued` tickets in all."""
+        """Whether the queues hold what they count, and `queued` tickets in all."""
         return self._waiting == queued == sum(desk.lanes.counted() for desk in self._desks.values())
 
     def waiting(self) -> int:
-        """How many wait, all limits together."""
+        """Return the number of waiting tickets, all limits together."""
         return self._waiting
 
     def checkpoints(self, now_ms: int, first: int = 0, count_max: int | None = None) -> tuple[Checkpoint, ...]:
-        """What a successor should believe of every limit's level, or of so many in turn from the `first` on."""
+        """Return what a successor should believe of every limit's level.
+
+        With `count_max`, of that many limits from the `first` on; callers take the limits in turn.
+        """
         believed = [desk.budget for desk in self._desks.values() if desk.budget.believed]
         if count_max is not None and believed:
             first %= len(believed)
@@ -328,13 +340,13 @@ class Scheduler:
         return tuple([budget.checkpoint(now_ms) for budget in believed])
 
     def before_in_order(self, ticket: Ticket) -> list[Ticket]:
-        """Those of its ordering key that must start before it, the first one first."""
+        """Return the tickets of its ordering key that must start before it, in order."""
         return self._order.before(ticket)
 
 
 def _is_free(budget: Budget, now_ms: int) -> bool:
-    """Whether a call could start at once, so that no more is lost with it than what its next answers tell again.
+    """Whether a call could start at once, so that forgetting the budget loses only what its next answers restore.
 
-    A failure or two since the last success are no more: a breaker that is closed opens after three.
+    A failure or two since the last success may be lost too: a closed breaker opens after three.
     """
     return budget.breaker.closed and budget.payable_at(1, now_ms) == now_ms

@@ -1,14 +1,15 @@
-"""How far the nearest of a block of waiting tickets is from being out of reach, without looking at each.
+"""Bound on how close a block of waiting tickets is to being out of reach, kept without looking at each ticket.
 
-A ticket is out of reach when the tokens before it and its own flow in no sooner than at its deadline (see reach.py).
-Under a bucket that refills `capacity` in `period_ms` that is, in whole numbers and exactly,
+A ticket is out of reach when the tokens before it and its own flow in no sooner than at its deadline (see
+reachability.py). Under a bucket that refills `capacity` in `period_ms` that is, in whole numbers and exactly,
 
     (ahead + tokens) * period_ms - deadline_ms * capacity  >=  lent * period_ms - now_ms * capacity
 
-where `ahead` stands before the block, `tokens` within it up to the ticket's own, and `lent` is what is there by now.
-`ahead` and the right side are the same for all of a block. So its largest `tokens * period_ms - deadline_ms * capacity`
-tells whether anybody in it can be out of reach; that is its *score*, one for each bucket. It is exact when it has just
-been measured. Whoever comes or leaves then moves it by what is certain at least, so that it is never too low.
+where `ahead` is the number of tokens before the block, `tokens` that within it up to and including the ticket's own,
+and `lent` the number available by now. `ahead` and the right side are the same for all of a block. So its largest
+`tokens * period_ms - deadline_ms * capacity` says whether any ticket in it can be out of reach; that is its *score*,
+one for each bucket. It is exact when it has just been measured. Each arrival or departure then changes it by what is
+certain at least, so that it is never too low.
 """
 
 from collections.abc import Sequence
@@ -18,25 +19,25 @@ from broker.core.ticket import Ticket
 
 
 class Slack:
-    """What is known of one block.
+    """The scores of one block.
 
     Attributes:
-        tokens: What calls of all its tickets take at least, as each ticket's `least` says.
+        tokens: The least that calls of all its tickets take, the sum of each ticket's `least`.
     """
 
     __slots__ = ("_rates", "_scores", "tokens")
 
     def __init__(self, rates: Rates, tickets: Sequence[Ticket]) -> None:
-        """Measured: of tickets in order, one at least, who all know their `least`."""
+        """Measure tickets given in order, at least one, each with its `least` known."""
         deadline_ms = tickets[0].candidate.deadline_ms
         self._rates = rates
-        self._scores = [-deadline_ms * capacity for _, capacity in rates]  # below the score of the first
+        self._scores = [-deadline_ms * capacity for _, capacity in rates]  # below the score of the first ticket
         self.tokens = 0
         for ticket in tickets:
             self.append(ticket)
 
     def append(self, ticket: Ticket) -> None:
-        """It has come behind all others."""
+        """Add a ticket behind all others."""
         self.tokens += ticket.least
         for place, (period_ms, capacity) in enumerate(self._rates):
             score = self.tokens * period_ms - ticket.candidate.deadline_ms * capacity
@@ -44,21 +45,21 @@ class Slack:
                 self._scores[place] = score
 
     def insert(self, ticket: Ticket) -> None:
-        """It has come somewhere between: those behind it move back, and it may be the last of them."""
+        """Add a ticket in between: those behind it move back, and it may be the last of them."""
         self._shift(ticket.least)
         self.append(ticket)
 
     def behead(self, ticket: Ticket) -> None:
-        """The first has left: all others move up."""
+        """Remove the first ticket: all others move up."""
         self.tokens -= ticket.least
         self._shift(-ticket.least)
 
     def leave(self, ticket: Ticket) -> None:
-        """It has left from somewhere: perhaps nobody moves up."""
+        """Remove a ticket from any place: it may have been the last, so the scores stay."""
         self.tokens -= ticket.least
 
     def may_be_out(self, ahead: int, bars: tuple[int, ...]) -> bool:
-        """Whether anybody can be out of reach behind so many tokens; `bars` as an inflow has them."""
+        """Whether any ticket can be out of reach behind `ahead` tokens; `bars` as an inflow has them."""
         each = zip(self._scores, self._rates, bars, strict=True)
         return any(score + ahead * period_ms >= bar for score, (period_ms, _), bar in each)
 

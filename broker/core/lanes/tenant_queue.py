@@ -1,11 +1,11 @@
-"""Who waits of one tenant, in one lane, for one limit: the nearest deadline first, of like ones who came first.
+"""Queue of one tenant's waiting requests (per lane and limit), ordered by deadline, then arrival.
 
-Most deadlines are the lane's own, a fixed time after the submission; so this is first in, first out, unless a producer
-asks for more haste. A retry comes back in front of all.
+Most deadlines are the lane's own, a fixed time after the submission; so the order is first in, first out, unless a
+producer sets a shorter one. A retry returns to the very front.
 
-Kept as a list of short sorted lists, its blocks, so that whoever comes or leaves anywhere costs about the same among a
-hundred thousand as among a hundred. So does the question who is out of reach: of each block it is known how far the
-nearest is from it (slack.py), once somebody has asked.
+The queue is kept as a list of short sorted lists, its blocks, so that an arrival or departure anywhere costs about the
+same among a hundred thousand tickets as among a hundred. So does the question which tickets are out of reach: once it
+has been asked, each block knows how close its nearest ticket is to that (slack.py).
 """
 
 from bisect import bisect_left, insort
@@ -16,15 +16,15 @@ from broker.core.budget.inflow import Inflow, Least, Rates
 from broker.core.lanes.slack import Slack
 from broker.core.ticket import Rank, Ticket
 
-_IN_FRONT_MS = -1  # before any deadline
+_IN_FRONT_MS = -1  # sorts before any deadline
 
 
 class TenantQueue:
     """Waiting tickets in the order in which they should be called.
 
     Attributes:
-        head: The first of them; None if nobody waits.
-        tokens: Their charges together.
+        head: The first of them; None if none waits.
+        tokens: The sum of their charges.
     """
 
     __slots__ = (
@@ -46,17 +46,17 @@ class TenantQueue:
         self._count = 0
         self._blocks: list[list[Rank]] = []  # each sorted, none empty, every rank below all of the next block
         self._lasts: list[Rank] = []  # the last rank of each block
-        self._slacks: list[Slack | None] = []  # of each block; None: to be measured
-        self._measure: tuple[Rates, int] | None = None  # what they were measured by
+        self._slacks: list[Slack | None] = []  # one for each block; None: to be measured
+        self._measure: tuple[Rates, int] | None = None  # the rates and the state of evidence they were measured by
         self._least: Least | None = None
         self._came = 0
-        self._returned = 0  # the one that came back last goes first
+        self._returned = 0  # number of tickets put in front; the latest goes first
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, ticket: Ticket, *, front: bool = False) -> None:
-        """Line up; `front` before everybody."""
+        """Enqueue a ticket; with `front`, before all others."""
         if front:
             self._returned += 1
             rank = _IN_FRONT_MS, -self._returned, ticket
@@ -71,7 +71,7 @@ class TenantQueue:
             self.head = ticket
 
     def remove(self, ticket: Ticket) -> None:
-        """Leave from anywhere."""
+        """Remove a ticket from any place."""
         rank, ticket.rank = ticket.rank, None
         assert rank is not None, "it stands in no line"
         self.tokens -= ticket.charge
@@ -90,14 +90,14 @@ class TenantQueue:
             self.head = self._blocks[0][0][2] if self._blocks else None
 
     def reprice(self, price: Callable[[Ticket], int]) -> None:
-        """Give each another charge; who stands where stays."""
+        """Set every ticket's charge anew; the order stays."""
         self.tokens = 0
         for ticket in self:
             ticket.charge = price(ticket)
             self.tokens += ticket.charge
 
     def out_of_reach(self, inflow: Inflow) -> list[Ticket]:
-        """Those, in order, whose turn cannot come before their deadline, if that has not passed yet."""
+        """Return, in order, the tickets whose turn cannot come before their deadline, if that has not passed yet."""
         if self._measure != inflow.measure:
             self._measure, self._least = inflow.measure, inflow.least
             self._slacks = [None] * len(self._blocks)
@@ -119,7 +119,7 @@ class TenantQueue:
         return (ticket for block in reversed(self._blocks) for _, _, ticket in reversed(block))
 
     def _look_into(self, place: int, ahead: int, inflow: Inflow) -> tuple[list[Ticket], int]:
-        """Who of a block is out of reach, and what its others leave ahead of those behind them."""
+        """Return the tickets of a block that are out of reach, and the tokens of the others with all before them."""
         tickets = [ticket for _, _, ticket in self._blocks[place]]
         for ticket in tickets:
             ticket.least = inflow.least(ticket)
@@ -132,7 +132,7 @@ class TenantQueue:
             self._lasts.append(rank)
             self._slacks.append(None)
             return
-        is_last = rank > self._lasts[-1]  # as most are
+        is_last = rank > self._lasts[-1]  # the usual case
         place = len(self._blocks) - 1 if is_last else bisect_left(self._lasts, rank)
         block, slack = self._blocks[place], self._slacks[place]
         if is_last:

@@ -1,7 +1,7 @@
-"""What tenants are worth and what each may take at most: rules of the operator, kept across lanes and limits.
+"""Weights and caps of tenants: the operator's rules, valid across lanes and limits.
 
-A weight is a share against other tenants' weights. A cap holds however much is free: tokens in any minute, and calls in
-flight. Who has neither costs nothing here.
+A weight is a share relative to other tenants' weights. A cap holds however much is free: tokens in any minute, and
+calls in flight. A tenant with neither costs nothing here.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,14 +22,14 @@ class _Use:
 
 
 class Tenants:
-    """The rules, and what capped tenants have taken of late.
+    """The tenants' rules, and what capped tenants have taken recently.
 
     Attributes:
-        capping: Whether anybody may be kept out by a cap; else nobody need ask.
+        capping: Whether any tenant can be held back by a cap; if not, callers need not ask.
     """
 
     def __init__(self, rules: Mapping[str, TenantRule] | None = None, others: TenantRule | None = None) -> None:
-        """`others` holds for each tenant without a rule of its own, and for what is nobody's."""
+        """Take the rules; `others` holds for tenants without a rule of their own, and for requests without a tenant."""
         self._rules = dict(rules or {})
         self._others = others or USUAL
         self.capping = self._others.capped or any(rule.capped for rule in self._rules.values())
@@ -37,11 +37,11 @@ class Tenants:
         self._told: dict[str, list[Callable[[], None]]] = {}
 
     def rule(self, tenant: str) -> TenantRule:
-        """The rule of one tenant."""
+        """Return the rule of one tenant."""
         return self._rules.get(tenant, self._others)
 
     def free_at(self, tenant: str, charge: int, now_ms: int) -> int | None:
-        """When its caps allow a call of that charge, if nothing else happens; None: not before one of its calls ends.
+        """Return when its caps allow a call of that charge, all else unchanged; None: not before one of its calls ends.
 
         A charge above the cap goes when nothing else was taken within the minute.
         """
@@ -58,7 +58,7 @@ class Tenants:
         return at_ms is not None and at_ms <= now_ms
 
     def called(self, tenant: str, charge: int, now_ms: int) -> None:
-        """A call of it leaves."""
+        """Count a call of the tenant that leaves."""
         if not self.rule(tenant).capped:
             return
         if tenant not in self._uses and len(self._uses) >= TENANTS_CAPPED_SWEPT_ABOVE:
@@ -68,7 +68,7 @@ class Tenants:
         use.window.pay(charge, now_ms)
 
     def landed(self, tenant: str) -> None:
-        """A call of it has ended, whatever became of it."""
+        """Count a call of the tenant that has ended, with whatever result."""
         use = self._uses.get(tenant)
         if use is not None:
             use.inflight -= 1
@@ -76,10 +76,10 @@ class Tenants:
                 tell()
 
     def inflight(self, tenant: str) -> int:
-        """How many calls of a capped tenant are in flight; nobody counts those of another."""
+        """Return how many calls of a capped tenant are in flight; those of other tenants are not counted."""
         use = self._uses.get(tenant)
         return 0 if use is None else use.inflight
 
     def tell(self, tenant: str, landed: Callable[[], None]) -> None:
-        """Say so, once, when the next call of that tenant has ended."""
+        """Call `landed`, once, when the next call of that tenant has ended."""
         self._told.setdefault(tenant, []).append(landed)
