@@ -1,6 +1,6 @@
-"""What the core wants done: the only way out of it.
+"""Commands: what the core wants done, and the only way out of it.
 
-Plain frozen data. The shell carries commands out in order and posts what came of them as events.
+Plain frozen data. The shell carries commands out in order and posts their results as events.
 """
 
 import builtins
@@ -19,12 +19,12 @@ from broker.core.value import value
 
 @value
 class Call:
-    """Make one HTTP call for a ticket; the money is already reserved.
+    """Make one HTTP call for a ticket; its tokens are already reserved.
 
     Attributes:
         call: Unique in this process; names the reservation.
-        repeated: A leader before us had started this very call and died with it.
-        line: The call begins once `Batches.tells_of` this; 0: at once.
+        repeated: An earlier leader had started this very call and died before it ended.
+        line: The call begins once `TransactionBuilder.tells_of` is true of this number; 0: at once.
     """
 
     call: CallNumber
@@ -37,7 +37,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """Publish Completed with the answer the shell holds."""
+    """Publish Completed with the answer that the shell holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Fail:
     """Publish Failed and a dead letter.
 
     `apart` is 0 for an outcome under the request's own id. If that id belongs to another request, the outcome has a
-    substitute id instead, and `apart` says which one: 1 to `reception.APART_MAX`.
+    substitute id instead, and `apart` says which one: 1 to `triage.APART_MAX`.
     """
 
     reason: str
@@ -79,7 +79,7 @@ class DeadLetterOnly:
 
     @classmethod
     def of(cls, garbage: Garbage) -> "DeadLetterOnly":
-        """For the reason that it is garbage."""
+        """Make the decision for a record that is garbage."""
         return cls(garbage.reason, garbage.sentence, garbage.offsets)
 
 
@@ -87,8 +87,9 @@ class DeadLetterOnly:
 class Discard:
     """Publish nothing: another record of the same identity answers, or has answered.
 
-    `returned`: it is the copy that a request withdrawn while parked has left behind; no other will come. `overdue`: of
-    one that was Failed since its copy did not come back in time; the dead letter with its content is written now.
+    `returned`: the record is the copy left behind by a request that was withdrawn while parked; no other will come.
+    `overdue`: its request was published as Failed because the copy did not come back in time; the dead letter with its
+    content is written now.
     """
 
     returned: bool = False
@@ -119,15 +120,15 @@ Decision = Complete | Fail | Park | Withdraw | DeadLetterOnly | Discard | Rememb
 
 
 class Form(Enum):
-    """How much of a settlement is written: less, where Kafka refuses the whole.
+    """How much of a settlement is written: less, if Kafka refuses the whole.
 
     See `broker.core.requests.failing_decisions`.
     """
 
     WHOLE = "whole"  # everything that belongs to it
     UNCOPIED = "uncopied"  # all but the copy for a topic of the producer's own
-    SMALL = "small"  # an outcome without any content; the dead letter as ever
-    BARE = "bare"  # and a dead letter that names the record only
+    SMALL = "small"  # an outcome without any content; the full dead letter
+    BARE = "bare"  # the same outcome, and a dead letter that only names the record
     LETTER = "letter"  # that dead letter alone
 
 
@@ -137,7 +138,7 @@ WITH_CONTENT = frozenset({Form.WHOLE, Form.UNCOPIED})
 
 @value
 class Settlement:
-    """What becomes of one ticket."""
+    """The decision about one ticket."""
 
     number: TicketNumber
     decision: Decision
@@ -146,20 +147,24 @@ class Settlement:
 
 @value
 class SettledEntry:
-    """A line for the ledger: this identity has met its fate, after so many attempts."""
+    """A ledger entry: this identity has met its fate, after this many attempts."""
 
     identity: Identity
     attempt: int
     fate: Fate
 
     def ends(self, attempt: int) -> bool:
-        """Whether that attempt is over. That a request is parked is said again also once its copy is called."""
+        """Whether that attempt is over.
+
+        The entry that says that a request is parked may be repeated after its copy was called; it ends only attempts up
+        to its own.
+        """
         return self.attempt >= attempt or self.fate is not Fate.PARKED
 
 
 @value
 class StartedEntry:
-    """A line for the ledger: a call for this identity was begun; or has ended, and its request waits for another."""
+    """A ledger entry: a call for this identity was begun; or has ended, and its request waits for another."""
 
     identity: Identity
     attempt: int
@@ -195,21 +200,21 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class CancelCall:
-    """End a call whose answer nobody will publish; its charge is kept."""
+    """End a call whose answer will not be published; its charge is kept."""
 
     call: CallNumber
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerOpened:
-    """Tell people: a breaker has opened, or is open for another reason now.
+    """Report that a breaker has opened, or is now open for another reason.
 
     Attributes:
-        breaker: The limit whose it is; None: the account's.
+        breaker: The limit it belongs to; None: the account's.
         limit: The limit that the call drew on.
-        number: Whose call it was.
+        number: The ticket that was called.
         verdict: What its answer meant.
-        rest_ms: How long nobody may call.
+        rest_ms: How long no call is allowed.
     """
 
     breaker: str | None
@@ -221,7 +226,7 @@ class BreakerOpened:
 
 @dataclass(frozen=True, slots=True)
 class BreakerClosed:
-    """Tell people: a breaker has closed; `breaker` as in Tripped."""
+    """Report that a breaker has closed; `breaker` as in BreakerOpened."""
 
     breaker: str | None
     open_ms: int
@@ -229,7 +234,7 @@ class BreakerClosed:
 
 @dataclass(frozen=True, slots=True)
 class Contained:
-    """Tell people: an exception while a ticket was handled (`step`) has failed its request, and nothing else."""
+    """Report that an exception while a ticket was handled (`step`) has failed its request, and nothing else."""
 
     number: TicketNumber
     step: str
@@ -238,7 +243,7 @@ class Contained:
 
 @value
 class Forget:
-    """Drop what is held for a ticket: it is committed, or somebody else's now."""
+    """Drop what is held for a ticket: it is committed, or its record is another leader's now."""
 
     number: TicketNumber
 

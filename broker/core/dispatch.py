@@ -1,18 +1,16 @@
-"""The dispatcher's mind: from a record taken to the one outcome it ends in.
+"""State machine of the dispatcher, from a record taken to its one outcome.
 
-Three verbs and an explicit clock: `on(event, now_ms)` is the only way in, `commands(now_ms)` the only way out,
-`wake_at()` says when to ask that next: when silence itself becomes an event, or now, if what happened cannot wait.
-Nothing is awaited and nothing read but the arguments, so the same machine runs in the service, in the simulator and in
-the planner.
+Three verbs and an explicit clock: `on(event, now_ms)` is the only way in, `commands(now_ms)` the only way out, and
+`wake_at()` says when to ask for commands next: when a time-out is due, or now if an event cannot wait. The machine
+awaits nothing and reads nothing but its arguments, so the same one runs in the service, the simulator and the planner.
 
-Roles. FOLLOWING reads the ledger and touches nothing. LEADING takes, calls and publishes. SUSPENDED has lost its
-producer and does not know whether it still leads: it takes, admits and publishes nothing and drops nothing, because
-calls in flight and outcomes in memory are paid for. Promotion after a suspension publishes only what the stored maps
-call incomplete and the ledger calls unanswered.
+Roles. FOLLOWING reads the ledger and changes nothing. LEADING takes, calls and publishes. SUSPENDED has lost its
+producer and may no longer lead: it takes, admits, publishes and drops nothing, since calls in flight and outcomes in
+memory are paid for. A later promotion publishes only what the stored maps call incomplete and the ledger unanswered.
 
 Rules of this file:
-1. A ticket lives from Taken until the commit that settles it has returned, or until its record is somebody else's.
-2. Money is reserved as the Call leaves; each reservation ends in one Answered, Refused or Crashed, whatever its ticket.
+1. A ticket lives from Taken until the commit that settles it has returned, or until its record is another leader's.
+2. Tokens are reserved as the Call leaves; whatever its ticket's fate, that ends in one Answered, Refused or Crashed.
 3. An identity is settled when the commit returns, never before: an index that runs ahead would lose requests.
 4. Progress is finished when a transaction is built; after an unknown commit a promotion starts from the stored maps.
 """
@@ -66,7 +64,7 @@ from broker.core.ticket import CALLING, SETTLED, WAITING, Garbage, LanePartition
 
 
 class Dispatch:
-    """The machine. One task owns it."""
+    """State machine of the dispatcher, owned by one task."""
 
     def __init__(
         self, rules: DispatchRules, *, make_budget: MakeBudget, dice: Callable[[], float], apart: Apart = nameless
@@ -107,7 +105,7 @@ class Dispatch:
     # ------------------------------------------------------------------ the three verbs
 
     def on(self, event: Event, now_ms: int) -> None:  # noqa: C901, PLR0912 — a table of events, one line each
-        """Take note of what happened at `now_ms`."""
+        """Process an event that happened at `now_ms`."""
         match event:
             case Taken():
                 self._taken(event, now_ms)
@@ -145,7 +143,7 @@ class Dispatch:
         self._wake_at_ms = now_ms
 
     def commands(self, now_ms: int) -> list[Command]:
-        """What is to be done now, in order; draining the list is the shell's promise to do it."""
+        """Return the commands due now, in order; the caller must carry out all of them."""
         if self.role is LEADING:
             self._deadlines.ring(now_ms)
             self._deadlines.tell_off(now_ms)
@@ -153,12 +151,12 @@ class Dispatch:
             self._holding.relieve(now_ms, may_park=somebody_waits and self.identities.may_park)
             if somebody_waits:
                 self._admit(now_ms)
-                self._deadlines.tell_off(now_ms)  # what has lined up behind one of its ordering key
+                self._deadlines.tell_off(now_ms)  # tickets enqueued after another of their ordering key
             else:
                 self.limits.rest()
             publish_at_ms = self._publish_at()
             if publish_at_ms is not None and publish_at_ms <= now_ms:
-                publish_at_ms = None  # not before this one is committed
+                publish_at_ms = None  # the next one not before this one is committed
                 self._settling.commands.append(self._publish(now_ms))
             self._wake_at_ms = self._next_at(publish_at_ms)
         commands, self._settling.commands = self._settling.commands, []
@@ -169,11 +167,11 @@ class Dispatch:
         return Publish(self.batches.begin(self.term, self.limits, notes, now_ms, wall_offset_ms=self._wall_offset_ms))
 
     def wake_at(self) -> int | None:
-        """When `commands` should be asked next if nothing happens before: now, as a rule, if something just has."""
+        """Return when to call `commands` next if no event comes first: as a rule now, if one just has."""
         return self._wake_at_ms if self.role is LEADING else None
 
     def _next_at(self, publish_at_ms: int | None) -> int | None:
-        """When silence itself becomes an event."""
+        """Return when the next time-out is due."""
         earliest_ms = publish_at_ms
         for instant_ms in (self.limits.wake_at(), self.limits.look_at()):
             if instant_ms is not None and (earliest_ms is None or instant_ms < earliest_ms):
@@ -184,28 +182,28 @@ class Dispatch:
     # ------------------------------------------------------------------ what the shell may ask
 
     def want(self, source: Source) -> Want:
-        """Whether the record there should be decoded and posted."""
+        """Return whether the record there should be decoded and posted."""
         return self.register.want(source)
 
     def room(self, partition: LanePartition) -> int:
-        """How many more records of a partition may be taken now; none unless leading."""
+        """Return how many more records of a partition may be taken now; none unless leading."""
         return self.register.room(partition) if self.role is LEADING else 0
 
     @property
     def idle(self) -> bool:
-        """True when nothing is in flight and all that waits to be committed rests: the end of a drain."""
+        """Whether a drain is complete: nothing is in flight, and all decisions still to be committed are set aside."""
         return not self.flights and not self.outbox.hurried
 
     def wall_ms(self, now_ms: int) -> int:
-        """The wall clock at an instant, as the last promotion anchored it."""
+        """Return the wall-clock time of an instant, as anchored by the last promotion."""
         return now_ms + self._wall_offset_ms
 
     def sleeps_until(self, ticket: Ticket) -> int | None:
-        """When a ticket that waits for another attempt may line up again; None if it does not sleep."""
+        """Return when a ticket that waits for another attempt may be enqueued again; None if it does not sleep."""
         return self._alarms.sleeps_until(ticket)
 
     def pauses_for(self, now_ms: int) -> Pause | None:
-        """Why no call starts now, whoever can pay; None if calls may start."""
+        """Return why no call starts now, whatever the limits can pay; None if calls may start."""
         if self.role is not LEADING:
             return Pause.SUSPENDED
         if self._drain_until_ms is not None and now_ms + self.flights.expected_ms() > self._drain_until_ms:
@@ -229,7 +227,7 @@ class Dispatch:
             self._settling.commands.append(Forget(event.number))
 
     def _progress_of(self, partition: LanePartition) -> PartitionProgress | None:
-        """Only a leader takes: what it has not noted, the next promotion reads again."""
+        """Return a partition's progress if leading; the next promotion reads again what no leader has noted."""
         return self.register.progress.get(partition) if self.role is LEADING else None
 
     def _lost(self, event: Lost, now_ms: int) -> None:
@@ -241,14 +239,13 @@ class Dispatch:
         garbage = Garbage.lost(lost, removed=event.removed, crashed=event.crashed)
         ticket = Ticket(event.number, Source(event.partition, lost.start), 0, now_ms, garbage, SETTLED)
         self.register.add(ticket)
-        self.outbox.add(
-            Decided(ticket, DeadLetterOnly.of(garbage), 0), now_ms, at_once=True, front=True
-        )  # its map closes it
+        # the map stored in its transaction closes the lost offsets
+        self.outbox.add(Decided(ticket, DeadLetterOnly.of(garbage), 0), now_ms, at_once=True, front=True)
 
     # ------------------------------------------------------------------ admission
 
     def _admit(self, now_ms: int) -> None:
-        """Call whoever can pay, while there is room; no call changes whether calls may start."""
+        """Call the tickets that their limits can pay while there is room; no call changes whether calls may start."""
         if self.pauses_for(now_ms) is None:
             payable = self.limits.payable(now_ms, self.flights.room)
             while self.flights.room():
@@ -274,7 +271,7 @@ class Dispatch:
         self._settling.commands.append(Call(call, ticket.number, budget.paid(call), ticket.calls, repeated, line))
 
     def _landed(self, event: Answered | Refused | Crashed, now_ms: int) -> bool:
-        """A call has ended; whether what follows can wait for company."""
+        """Handle the end of a call; return whether the follow-up can wait for the next batch."""
         flight = self.flights.find(event.call)
         wanted = flight.wanted
         if wanted and type(event) is not Refused:
@@ -300,7 +297,7 @@ class Dispatch:
         self._settling.commands.append(Contained(ticket.number, step, error))
 
     def _answered(self, event: Answered, now_ms: int) -> bool:
-        """A call has ended; whether that can wait for company: nobody waits for its place or its money."""
+        """Handle an answer; return whether it can wait for the next batch: no request waits for its slot or tokens."""
         self._holding.look()
         may_park = event.verdict.meaning is not OK and self.identities.may_park  # an answer is not parked
         sequel = self._attempts.answered(event, now_ms, account=self.limits.account, may_park=may_park)
@@ -332,7 +329,7 @@ class Dispatch:
             self._reception.turn_back(ticket, now_ms)
 
     def _crashed(self, event: Crashed, now_ms: int) -> None:
-        """It is not called again: what has crashed once would crash again, and each call is paid."""
+        """Fail a request whose call crashed: what has crashed once would crash again, and each call is paid."""
         ticket = self._attempts.crashed(event.call, now_ms)
         if ticket is not None:
             self._settling.settle(ticket, CALL_CRASHED, now_ms)
@@ -346,7 +343,7 @@ class Dispatch:
     def _committed(self, event: Committed, now_ms: int) -> None:
         ended = self.batches.end(event.serial, now_ms, event.crashed)
         if ended is None:
-            return  # called unknown already: the next promotion finds out
+            return  # its commit was already declared unknown: the next promotion finds out
         self.trust.proved(event.begun_at_ms)
         self._holding.look(committed=True)
         self._confirmed = True

@@ -1,6 +1,6 @@
-"""What happened in the world: the only way into the core.
+"""Events: what happened in the world, and the only way into the core.
 
-Plain frozen data; the instant at which it happened is the argument beside it.
+Plain frozen data; the instant at which an event happened is passed beside it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,19 +19,19 @@ from broker.core.value import value
 
 
 class Setback(Enum):
-    """Kind of an error that ended a transaction."""
+    """Kind of error that ended a transaction."""
 
-    UNKNOWN = "unknown"  # Kafka may be away, or another leader there: the transaction may even stand
-    REFUSED = "refused"  # for what it contains: it was not committed, and will fail again
-    DENIED = "denied"  # for want of a right, of a topic, or by a setting: an operator's error, whatever it contains
+    UNKNOWN = "unknown"  # Kafka may be away, or another leader active: the transaction may even have been committed
+    REFUSED = "refused"  # because of its content: it was not committed, and will fail again
+    DENIED = "denied"  # a right or topic is missing, or a setting forbids it: an operator's error, whatever the content
 
 
 @value
 class Taken:
-    """A record was read from its lane, or from the control topic, and decoded as far as it could be.
+    """A record was read from its lane, or from the control topic, and decoded as far as possible.
 
-    `bytes` is what it weighs when it is written again; `buffer_bytes`, if stated, what it holds of memory: decoded, a
-    megabyte may take ten.
+    `bytes` is its size when it is written again; `buffer_bytes`, if stated, the memory it occupies: decoded, a megabyte
+    may take ten.
     """
 
     number: TicketNumber
@@ -44,9 +44,10 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Nobody can read any more what stood below `offset` of a partition and was not taken.
+    """Records of a partition below `offset` that were not taken can no longer be read.
 
-    `removed` by retention, or else in a batch that cannot be decoded; or `crashed`: whoever unpacked it died.
+    `removed`: by retention; otherwise they are in a batch that cannot be decoded, or (`crashed`) unpacking them killed
+    the processes that tried.
     """
 
     number: TicketNumber
@@ -58,7 +59,10 @@ class Lost:
 
 @value
 class Answered:
-    """A call ended. `bytes` is what its outcome will weigh; 0 if there is none. `usage` is as the answer reports it."""
+    """A call ended.
+
+    `bytes` is the size of its outcome; 0 if there is none. `usage` is as the answer reports it.
+    """
 
     call: CallNumber
     verdict: Verdict
@@ -68,31 +72,31 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The door did not start a call, because leadership was no longer trusted: nothing was sent."""
+    """The shell did not start a call, because leadership was no longer trusted: nothing was sent."""
 
     call: CallNumber
 
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """An exception in our own code ended a call: what the server did is unknown, and the request may be to blame."""
+    """An exception in our own code ended a call: what the server did is unknown, and the request may be the cause."""
 
     call: CallNumber
 
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """Redis confirmed the lease to a renewal sent at that instant; None: it has not answered the last one."""
+    """Redis confirmed the lease to a renewal sent at that instant; None: the last renewal was not answered."""
 
     sent_at_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerRead:
-    """A line of the ledger was read: fates, attempts, waiting cancels and copies, ours or another leader's.
+    """A line of the ledger was read: fates, attempts, pending cancels and awaited copies, ours or another leader's.
 
-    `term` and `owner` are those of the leader that wrote it. `left`: its term ends in peace. `named`: it names a record
-    that is about to be read with caution.
+    `term` and `owner` are those of the leader that wrote it. `left`: it ended its term in an orderly way. `named`: the
+    line names a record that is about to be read with caution.
     """
 
     at_ms: int
@@ -112,7 +116,7 @@ class LedgerRead:
 class Promoted:
     """The claim stands and all maps are read: lead, with this progress.
 
-    `ledger_is_new`: the ledger that told what is known here is gone.
+    `ledger_is_new`: the ledger from which the present knowledge was read is gone.
     """
 
     progress: Mapping[LanePartition, PartitionProgress]
@@ -138,9 +142,9 @@ class Suspected:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A batch's commit returned: final.
+    """The commit of a batch returned: final.
 
-    `crashed`: a record of these tickets could not be made; they were published, and stand in the ledger, as Failed.
+    `crashed`: tickets for which a record could not be made; they were published, and stand in the ledger, as Failed.
     """
 
     serial: int
@@ -157,12 +161,12 @@ class Suspended:
 
 @dataclass(frozen=True, slots=True)
 class StoodBy:
-    """Leadership is somebody else's: nothing in memory will be published."""
+    """Leadership has passed to another process: nothing in memory will be published."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """The process leaves: admit only what should end before that instant."""
+    """The process is about to leave: admit only calls that should end before that instant."""
 
     until_ms: int
 

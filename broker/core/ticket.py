@@ -1,7 +1,7 @@
-"""What the core knows of a request: ids, cost, deadline, state; never the prompt.
+"""Tickets: what the core knows of a request (ids, cost, deadline, state; never the prompt).
 
 A ticket exists from the instant a record is taken until the transaction that settles it has committed. Records that
-need no call (duplicates, garbage) get one too, so that nothing taken is ever without an owner in memory.
+need no call (duplicates, garbage) get one too, so that every record taken has an owner in memory.
 """
 
 from dataclasses import dataclass, field
@@ -17,11 +17,11 @@ TicketNumber = NewType("TicketNumber", int)
 CallNumber = NewType("CallNumber", int)
 
 CONTROL: Final = "control"
-"""Stands where a lane's name stands for what is read from the control topic; no lane may be called so."""
+"""Takes the place of a lane's name for records of the control topic; no lane may have this name."""
 
 
 class LanePartition(NamedTuple):
-    """One partition of one lane's topic; the key of much, so a tuple: its hash costs little."""
+    """One partition of one lane's topic; a tuple because it is a frequent key, and a tuple's hash is cheap."""
 
     lane: str
     number: int
@@ -29,14 +29,14 @@ class LanePartition(NamedTuple):
 
 @value
 class Source:
-    """Where a record stands in Kafka."""
+    """Position of a record in Kafka."""
 
     partition: LanePartition
     offset: int
 
 
 Rank = tuple[int, int, "Ticket"]
-"""A ticket's place in its line: by deadline, then by serial as they came; no serial comes twice in a line."""
+"""A ticket's place in its queue: by deadline, then by serial number of arrival, which is unique within a queue."""
 
 
 @value
@@ -44,17 +44,17 @@ class Candidate:
     """A record that could be decoded, priced and attributed to a limit.
 
     Attributes:
-        identity: Who it is: hash of the id, run, fingerprint.
-        attempt: 0 for a first submission; for one that was parked, the number of its next attempt, from 1.
+        identity: Hash of the id, run, fingerprint.
+        attempt: 0 for a first submission; for a request that was parked, the number of its next attempt, from 1.
         failures: Attempts before it was parked that count towards `attempts_max`; throttled ones do not.
         model: The model asked for.
         limit: Name of the limit its charge is taken from.
         prices: Tokens the limit may take for one call, by each law that may hold.
-        deadline_ms: Instant on the core's clock after which nobody wants the answer.
+        deadline_ms: Instant on the core's clock after which the answer is no longer wanted.
         refusal: Why it must not be called at all (`reason`, sentence), or None.
-        tenant: Whose work it is; the empty word is nobody's in particular.
+        tenant: The tenant it belongs to; empty if it belongs to none.
         order: Hash of its ordering key; empty if it has none.
-        name: Its id, which the ledger must know of what is parked.
+        name: Its id, which the ledger must contain for a parked request.
         tenant_mark: Hash of its tenant, or of having none, which a cancel may name; empty: not known.
     """
 
@@ -77,7 +77,7 @@ class Candidate:
         return self.attempt - 1 if self.attempt else 0
 
     def apart(self, identity: Identity) -> "Candidate":
-        """The same under a substitute identity, as a first submission; it fails, and is never called."""
+        """Return a copy under a substitute identity, as a first submission; it fails, and is never called."""
         return Candidate(
             identity,
             0,
@@ -92,7 +92,7 @@ class Candidate:
         )
 
     def tried(self, attempt: int, failures: int) -> "Candidate":
-        """The same, tried so often before."""
+        """Return a copy with other numbers of its next attempt and of earlier failures."""
         return Candidate(
             self.identity,
             attempt,
@@ -117,8 +117,8 @@ class Garbage:
         identity: Present if an id could be read; its fingerprint is then one of the raw bytes.
         sentence: What is wrong with it, without its content.
         reason: Of its dead letter, and of its outcome if it has one.
-        offsets: All that it stands for, where more than one record was lost, or none can be told from another.
-        attempt: As of a Candidate, where headers say so though the body was not read.
+        offsets: All offsets that it stands for, if several records were lost or cannot be told apart.
+        attempt: As in Candidate, if headers state it although the body was not read.
     """
 
     identity: Identity | None
@@ -128,17 +128,17 @@ class Garbage:
     attempt: int = 0
 
     def is_copy_of(self, parked: Identity) -> bool:
-        """Whether it is shown to be the copy of that parked request: by its headers, or as far as it could be read.
+        """Whether its headers, or the part that could be read, prove it to be the copy of that parked request.
 
         It must have the fingerprint of the content, or every producer could fail a parked request by its id. A copy
-        without, from a release that stated none, is a dead letter, and what is parked fails as overdue.
+        without one, from a release that stated none, becomes a dead letter, and the parked request fails as overdue.
         """
         own = self.identity
         return own is not None and own.run == parked.run and own.fingerprint == parked.fingerprint
 
     @classmethod
     def lost(cls, offsets: range, *, removed: bool, crashed: bool = False) -> "Garbage":
-        """What nobody can read any more: removed by retention, in a batch that is rotten, or the death of who tried."""
+        """Describe records that can no longer be read: removed by retention, in a corrupt batch, or deadly to read."""
         whole = f"Offsets {offsets.start} to {offsets.stop - 1}"
         if crashed:
             return cls(None, f"{whole} ended every process that took them.", "crashed", offsets)
@@ -148,33 +148,48 @@ class Garbage:
 
 
 class State(Enum):
-    """A ticket's way; only `broker.core.dispatch` moves it."""
+    """State of a ticket, changed by `broker.core.dispatch` and the parts in `broker.core.requests`."""
 
     WAITING = "waiting"  # in its lane, or asleep until a retry
     CALLING = "calling"  # one HTTP call in flight
-    JOINED = "joined"  # a duplicate; judged again when the first of its identity settles
+    JOINED = "joined"  # a duplicate; triaged again when the first of its identity settles
     SETTLED = "settled"  # decided; in memory until a commit returns
 
 
-WAITING: Final = State.WAITING  # names of their own for what every ticket is: before Python 3.12 they cost less
+WAITING: Final = State.WAITING  # frequently used members as module names: cheaper before Python 3.12
 CALLING: Final = State.CALLING
 SETTLED: Final = State.SETTLED
 
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One record in the dispatcher's hands.
+    """One record in the dispatcher's memory.
 
-    `charge` is that of the law believed while it waits, or the server's own word if `stated`. `failures` counts the
-    attempts that count towards `attempts_max`; `calls` every HTTP call made here; `queued` is False while a waiting
-    ticket sleeps until a retry. `timestamp_ms` is the record's in Kafka, `cancel` what it said before it came to stand
-    in for the copy of a parked request. `bytes` is its weight when it is written again, `buffer_bytes` what it takes of
-    its lane's buffer, as much unless stated. `rank` is its place in the line it stands in, if any, `late` whether that
-    is the line of those who would probably not be answered in time; `least` what its call takes at least, as of when
-    that line last asked. `called_ms` is when it was last called. `turn` is its place among those of its ordering key,
-    `lane_order` its lane's in the order of preference.
-    `candidate` is the content of one that is a request; no other has it. If its id belongs to another request,
-    `candidate` has a substitute identity, and `contested` is the content as it was sent.
+    Attributes:
+        number: Unique in this process.
+        source: Its position in Kafka.
+        bytes: Its size when it is written again.
+        taken_ms: When it was taken.
+        content: The record as far as it could be decoded.
+        state: See `State`.
+        timestamp_ms: The record's timestamp in Kafka.
+        cancel: What the record said before it took the place of a parked request's copy.
+        queued: False while a waiting ticket sleeps until a retry.
+        charge: Tokens by the law believed while it waits, or the server's own figure.
+        stated: Whether `charge` is the server's own figure.
+        calls: HTTP calls made in this process.
+        failures: Attempts that count towards `attempts_max`.
+        held_bytes: Size of its answer in memory.
+        rank: Its place in the queue that holds it, if any.
+        late: Whether that is the queue of requests that will probably not be answered in time.
+        least: The least that its call takes, as of the last examination of that queue.
+        called_ms: When it was last called.
+        buffer_bytes: Its share of its lane's buffer; the same as `bytes` unless stated.
+        turn: Its place among the requests of its ordering key.
+        lane_order: Its lane's place in the order of preference.
+        contested: If its id belongs to another request, the content as it was sent; `candidate` then has a substitute
+            identity.
+        candidate: The content, if that is a request; unset otherwise.
     """
 
     number: TicketNumber
@@ -208,11 +223,11 @@ class Ticket:
             self.candidate = self.content
 
     def becomes(self, candidate: Candidate) -> None:
-        """It is a request from now on."""
+        """Make this ticket a request."""
         self.content = self.candidate = candidate
 
     def anew(self) -> "Ticket":
-        """The same record, as if it had just been taken."""
+        """Return a ticket for the same record, as if it had just been taken."""
         content = self.content if self.cancel is None else self.cancel
         if self.contested is not None:
             content = self.contested
@@ -222,5 +237,5 @@ class Ticket:
 
 
 def id_hash_of(ticket: Ticket) -> bytes:
-    """The id that it speaks of, for a ticket known to be a request or a cancel."""
+    """Return the hash of the id that the ticket refers to; it must be a request or a cancel."""
     return ticket.content.id_hash if isinstance(ticket.content, Cancel) else ticket.candidate.identity.id_hash

@@ -6,10 +6,10 @@ reachability.py). Under a bucket that refills `capacity` in `period_ms` that is,
     (ahead + tokens) * period_ms - deadline_ms * capacity  >=  lent * period_ms - now_ms * capacity
 
 where `ahead` is the number of tokens before the block, `tokens` that within it up to and including the ticket's own,
-and `lent` the number available by now. `ahead` and the right side are the same for all of a block. So its largest
-`tokens * period_ms - deadline_ms * capacity` says whether any ticket in it can be out of reach; that is its *score*,
-one for each bucket. It is exact when it has just been measured. Each arrival or departure then changes it by what is
-certain at least, so that it is never too low.
+and `lent` the most that can be available now. `ahead` and the right side are the same for all of a block. So its
+largest `tokens * period_ms - deadline_ms * capacity` says whether any ticket in it can be out of reach; that is its
+*score*, one for each bucket. It is exact when it has just been measured. Each arrival or departure then changes it by
+what is certain at least, so that it is never too low.
 """
 
 from collections.abc import Sequence
