@@ -1,4 +1,4 @@
-"""The settings of the machine and the roles it plays."""
+"""Settings of the dispatcher's state machine, and the roles of a process."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,31 +17,31 @@ class Role(Enum):
     SUSPENDED = "suspended"
 
 
-LEADING: Final = Role.LEADING  # a name of its own for what is asked of every event: before Python 3.12 it costs less
+LEADING: Final = Role.LEADING  # a module name, as every event compares it: cheaper before Python 3.12
 
 
 class Pause(Enum):
     """Why a process starts no call, whatever the limits could pay."""
 
     SUSPENDED = "suspended"  # its producer is gone, or it does not lead
-    UNPROVED = "unproved"  # nothing of late proves that it still leads, or a commit hangs
-    LEAVING = "leaving"  # no call would end before it has to be gone
+    UNPROVED = "unproved"  # no recent proof that it still leads, or a commit hangs
+    LEAVING = "leaving"  # no call would end before the process must have left
 
 
 @dataclass(frozen=True, slots=True)
 class LaneRule:
-    """How one lane shares.
+    """A lane's share of each limit.
 
     Attributes:
         name: The lane's name.
         order: Preference; the smallest is served first.
-        reserve_ppm: Share of each limit's capacity that lanes after this one may not touch.
+        reserve_ppm: Share of each limit's capacity that lanes after this one must leave untouched.
         floor_ppm: Share of the tokens admitted while it waits that it gets at least.
         ceiling_ppm: Share of the tokens admitted while others wait that it gets at most.
-        lift_ppm: Share of what lanes above are served that its requests with near deadlines may take beside them.
+        lift_ppm: Share of the tokens served to lanes above that its requests with near deadlines may take in addition.
         buffer_max: Records of this lane held in memory, all limits together.
         buffer_bytes_max: The same in bytes of memory, as they are decoded.
-        serial: Of one ordering key one request at a time, to its end; nothing is parked.
+        serial: Requests of one ordering key are handled one at a time, to the end; none is parked.
     """
 
     name: str
@@ -56,17 +56,17 @@ class LaneRule:
 
 
 WEIGHT_ONE: Final = 1_000
-"""Weights are whole thousandths."""
+"""The weight 1: weights are whole thousandths."""
 
 
 @dataclass(frozen=True, slots=True)
 class TenantRule:
-    """How one tenant shares.
+    """A tenant's weight and caps.
 
     Attributes:
-        weight: Its share against the others', in thousandths of the usual one.
+        weight: Its share relative to other tenants', in thousandths of the usual one.
         cap_tokens: Tokens in any minute, all lanes and limits together; None: no cap.
-        inflight_max: Calls in flight, likewise.
+        inflight_max: Calls in flight, all lanes and limits together; None: no cap.
     """
 
     weight: int = WEIGHT_ONE
@@ -75,41 +75,42 @@ class TenantRule:
 
     @property
     def capped(self) -> bool:
-        """Whether anything bounds it."""
+        """Whether it has a cap."""
         return self.cap_tokens is not None or self.inflight_max is not None
 
 
 USUAL: Final = TenantRule()
-"""Of who has no rule."""
+"""The rule of a tenant that has none of its own."""
 
 
 REDIS_ANSWERS_WITHIN_MS: Final = 1_000
-"""A command to Redis has failed after so long, with the making of a connection; the door to it goes by this bound."""
+"""Time-out of a Redis command, connecting included; the Redis adapter uses this bound."""
 
 
 LEASE_MS_MAX: Final = 60_000
-"""The longest life of a lease in the settings: what would live longer was not set by a dispatcher."""
+"""The longest life of a lease that the settings allow: a key with a longer one was not set by a dispatcher."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
     """The times of an election; their relations are asserted, so change them together."""
 
-    ttl_ms: int = 2_000  # of the key; a standby waits for it
+    ttl_ms: int = 2_000  # of the key; a standby waits until it expires
     renew_every_ms: int = 400
     poll_every_ms: int = 200  # of a standby
-    margin_ms: int = 400  # a leader stops trusting this long before its key expires: clocks drift, calls take off
-    proof_ms: int = 1_500  # how long a transaction proves, from its beginning, that nobody has fenced us
-    silence_ms: int = 500  # looks of a standby further apart: what happened to the key in between is not known
+    margin_ms: int = 400  # a leader's trust ends this long before its key expires: clocks drift, calls leave late
+    proof_ms: int = 1_500  # how long a transaction proves, from its beginning, that this producer is not fenced
+    silence_ms: int = 500  # if a standby's looks are further apart, what happened to the key in between is unknown
     answer_ms: int = REDIS_ANSWERS_WITHIN_MS
 
     @property
     def reclaim_ms(self) -> int:
-        """How long a living leader may take to set its key again, from when Redis answers all.
+        """Return how long a living leader may take to set its key again, from when Redis answers every client.
 
-        A renewal that was under way by then fails after `answer_ms` at the latest, and the next one follows at once;
-        where none was under way it follows within `renew_every_ms`. The margin is for its own way, and for a busy loop.
-        It is less than the life of a key, as below, so a killed leader is replaced when its key runs out, and no later.
+        A renewal that was under way by then fails after `answer_ms` at the latest, and the next one follows at once; if
+        none was under way, one follows within `renew_every_ms`. The margin is for that renewal's own round trip, and
+        for a busy event loop. The result is less than the life of a key, as asserted below, so a killed leader is
+        replaced when its key expires, and no later.
         """
         return max(self.renew_every_ms, self.answer_ms) + self.margin_ms
 
@@ -123,7 +124,11 @@ class LeaseTimes:
 
 @dataclass(frozen=True, slots=True)
 class RetryRules:
-    """`in_place_max_ms`: the longest wait that is sat out here. `attempts_max`: failed attempts before giving up."""
+    """Bounds of retrying in place.
+
+    `in_place_max_ms`: the longest wait spent in memory, without parking. `attempts_max`: failed attempts before giving
+    up.
+    """
 
     in_place_max_ms: int
     attempts_max: int
@@ -131,7 +136,7 @@ class RetryRules:
 
 @dataclass(frozen=True, slots=True)
 class DispatchRules:
-    """Settings of the machine.
+    """Settings of the state machine.
 
     Attributes:
         lanes: The lanes, in any order.
@@ -139,12 +144,12 @@ class DispatchRules:
         lease: The lease's times.
         inflight_max: Calls in flight at once, all limits together.
         held_bytes_max: Bytes of answers in memory, with a reserve for each call in flight.
-        parked_bytes_max: A heavier record is not parked: its RetryableFailure would not fit its topic.
+        parked_bytes_max: A larger record is not parked: its RetryableFailure would not fit its topic.
         dedupe_window_ms: How long an answered id is remembered.
-        dedupe_ids_max: How many are remembered at most.
-        outcome_bytes_max: A heavier outcome does not fit the results topic.
+        dedupe_ids_max: The number of ids remembered at most.
+        outcome_bytes_max: A larger outcome does not fit the results topic.
         tenants: Rules of single tenants, by name.
-        other_tenants: The rule of each one without.
+        other_tenants: The rule of every tenant without one.
         cancel_patience_ms: How long a cancel waits for its request: the longest deadline that any lane allows.
         copy_within_ms: How long after its deadline the copy of a parked request can still come, as topics retain.
     """
@@ -164,10 +169,10 @@ class DispatchRules:
     other_tenants: TenantRule = USUAL
 
     def is_serial(self, lane: str) -> bool:
-        """Whether the requests of that lane are never parked."""
+        """Whether requests of that lane are never parked."""
         return any(rule.serial for rule in self.lanes if rule.name == lane)
 
     @property
     def first_lane(self) -> str:
-        """The lane that everybody gives way to."""
+        """The lane with the highest preference."""
         return min(self.lanes, key=lambda lane: lane.order).name

@@ -1,17 +1,19 @@
-"""Leadership as numbers: how long a leader may trust itself, when a standby may take over, what a fence means.
+"""Lease arithmetic: how long a leader may trust its lead, when a standby may take over, and what a fence means.
 
-Redis elects, Kafka fences, the ledger numbers (PROTOCOL 2 and 3). None of the three is asked here: their answers come
-in with the instant to which they apply; instants and decisions go out.
+Redis elects, Kafka fences, the ledger numbers (PROTOCOL 2 and 3). This module asks none of them: their answers come in
+with the instant to which they apply; instants and decisions go out.
 
 Rules:
-- Trust counts from the *sending* of what proved it. A late answer says nothing about the time since.
-- What was sent before a revocation never restores trust, and no transaction does: only a renewal sent later.
-- A key that is gone proves a death only if it was released, or if Redis has answered us for as long as a living leader
-  may need to set it again (holes 16 and 71). Until then Redis may have forgotten it, or have been away from all.
-- A fence is a question, never an answer: our own time-out looks the same (holes 9). Without the lease nobody starts a
-  producer, but for one: the last claimant, while Redis is silent. Two candidates can then never fence each other.
+- Trust counts from the *sending* of the request that proved it. A late answer says nothing about the time since.
+- A request sent before a revocation never restores trust, and no transaction does: only a renewal sent later.
+- An absent key proves the leader's death only if it was released, or if Redis has answered us for as long as a living
+  leader may need to set it again (holes 16 and 71). Until then Redis may have lost the key, or have been unreachable
+  for every client.
+- A fence is a question, never an answer: our own time-out looks the same (holes 9). Without the lease no process starts
+  a producer, with one exception: the last claimant, while Redis is silent. So two candidates can never fence each
+  other.
 
-All instants are whole milliseconds of one clock that goes on in suspend.
+All instants are whole milliseconds of one clock that keeps running in suspend.
 """
 
 from collections import deque
@@ -29,16 +31,16 @@ FOREIGN_CLAIMS_WITHIN_MS: Final = 60_000
 
 
 class Trust:
-    """Until when this process may act as leader: its lease, or its last proof, whichever reaches further."""
+    """Trust window of this process, which may lead until its lease or its last proof ends, whichever is later."""
 
     def __init__(self, times: LeaseTimes) -> None:
         self._times = times
         self._until_ms = 0
         self._revoked_ms: int | None = None
-        self.needs_proof = False  # Redis does not answer: only who goes on proving that it leads may set its key again
+        self.needs_proof = False  # Redis does not answer: only a leader that keeps proving it may set its key again
 
     def renewed(self, sent_at_ms: int | None) -> None:
-        """Redis confirmed the lease to a request sent at that instant; None: it has not answered the last one."""
+        """Extend trust by a renewal that Redis confirmed, sent at that instant; None: the last one was not answered."""
         if sent_at_ms is None:
             self.needs_proof = self._revoked_ms is None
             return
@@ -49,12 +51,12 @@ class Trust:
         self._until_ms = max(self._until_ms, sent_at_ms + self._times.ttl_ms - self._times.margin_ms)
 
     def proved(self, begun_at_ms: int) -> None:
-        """A transaction that reached Kafka was committed; it was begun at that instant."""
+        """Extend trust by a transaction begun at that instant that reached Kafka and was committed."""
         if self._revoked_ms is None:
             self._until_ms = max(self._until_ms, begun_at_ms + self._times.proof_ms)
 
     def revoke(self, now_ms: int) -> None:
-        """Another holder was seen: trust ends, and the commits that wind up the term do not bring it back.
+        """End trust, as another holder was seen; the commits that wind up the term do not restore it.
 
         A producer's error revokes nothing. It is a question, and while it is open the dispatcher admits nothing anyway.
         """
@@ -63,7 +65,7 @@ class Trust:
         self.needs_proof = False
 
     def until(self) -> int:
-        """The instant at which trust ends; 0 when there is none."""
+        """Return the instant at which trust ends; 0 when there is none."""
         return self._until_ms
 
     def holds(self, now_ms: int) -> bool:
@@ -76,15 +78,15 @@ class Candidacy:
 
     | the key is                          | take it                                                       |
     |-------------------------------------|---------------------------------------------------------------|
-    | held                                | never; go on looking                                          |
+    | held                                | never; keep looking                                           |
     | released                            | now                                                           |
     | absent, past its last seen expiry   | now                                                           |
     | absent, before its last seen expiry | at that expiry + the silence that a renewal may hide in       |
     | absent and never seen               | at the start + ttl + that silence; now if the ledger is empty |
 
-    But for a released key there is a second condition: Redis has answered every look for `reclaim_ms` without a renewal
-    of the holder. Looks that failed, or were too far apart, may mean that Redis was away from all, and a key that is
-    gone early that it was emptied; then that time begins anew.
+    Unless the key was released there is a second condition: Redis has answered every look for `reclaim_ms` without
+    showing a renewal by the holder. Failed looks, or looks too far apart, may mean that Redis was unreachable for every
+    client, and a key that vanishes before its expiry may mean that Redis was emptied; the time then starts again.
     """
 
     def __init__(self, times: LeaseTimes, *, started_ms: int, ledger_empty: bool) -> None:
@@ -97,11 +99,14 @@ class Candidacy:
         self._idle_since_ms = started_ms - times.reclaim_ms if ledger_empty else started_ms
 
     def missed(self) -> None:
-        """A look was not answered."""
+        """Note that a look was not answered."""
         self._missed = True
 
     def saw(self, value: str | None, pttl_ms: int | None, now_ms: int) -> None:
-        """The answer to a look at the key, come in at `now_ms`. None: the key is absent, or has no expiry."""
+        """Note the answer to a look at the key, received at `now_ms`.
+
+        `value` is None if the key is absent, `pttl_ms` is None if it has no expiry.
+        """
         if self._missed or now_ms - self._heard_ms > self._times.silence_ms:
             self._idle_since_ms = now_ms
         self._heard_ms, self._missed = now_ms, False
@@ -118,11 +123,11 @@ class Candidacy:
             self._take_at_ms = max(self._take_at_ms, self._idle_since_ms + self._times.reclaim_ms)
 
     def may_take_at(self, now_ms: int) -> int | None:
-        """From when on the key may be taken. None: it is held, or the last look is too old to say."""
+        """Return from when on the key may be taken. None: it is held, or the last look is too old to say."""
         return self._take_at_ms if now_ms - self._heard_ms <= self._times.silence_ms else None
 
     def _free_from_ms(self, now_ms: int) -> int:
-        """From when on no process can trust this key any more, which is found to be gone."""
+        """Return from when on no process can trust this key, which was found absent, any more."""
         if self._expires_ms is None:
             return self._unseen_take_at_ms
         if self._expires_ms <= now_ms:
@@ -145,7 +150,7 @@ class ForeignClaims:
 
     @property
     def owners(self) -> tuple[str, ...]:
-        """Who made the last claims, each once, the latest last."""
+        """The owners of the last claims, each once, the latest last."""
         return tuple(dict.fromkeys(owner for _, owner in self._recent))
 
 
@@ -158,15 +163,15 @@ class Claim:
 
 
 def next_term(highest_read: int) -> int:
-    """The term to claim, above the highest read from claims and maps (0 if there is none)."""
+    """Return the term to claim, above the highest read from claims and maps (0 if there is none)."""
     return highest_read + 1
 
 
 class LeaseAnswer(Enum):
-    """What Redis says when asked whose the lease is."""
+    """What Redis says about the holder of the lease."""
 
     MINE = "mine"
-    NOT_MINE = "not mine"  # another's, released, or absent
+    NOT_MINE = "not mine"  # held by another process, released, or absent
     SILENT = "silent"
 
 
@@ -179,7 +184,7 @@ class FenceDecision(Enum):
 
 
 def after_fence(answer: LeaseAnswer, *, own: Claim | None, last_read: Claim | None) -> FenceDecision:
-    """Whether to claim again after any error of the producer.
+    """Decide whether to claim again after any error of the producer.
 
     Args:
         answer: A fresh answer about the lease.

@@ -174,7 +174,7 @@ class Ticket:
         state: See `State`.
         timestamp_ms: The record's timestamp in Kafka.
         cancel: What the record said before it took the place of a parked request's copy.
-        queued: False while a waiting ticket sleeps until a retry.
+        queued: Whether a queue holds it; a waiting ticket that sleeps until a retry is in none.
         charge: Tokens by the law believed while it waits, or the server's own figure.
         stated: Whether `charge` is the server's own figure.
         calls: HTTP calls made in this process.

@@ -1,14 +1,14 @@
-"""Places for calls in flight: how many may be taken by who must leave a share of them to others."""
+"""Units that several rooms share, and the division of in-flight slots."""
 
 from typing import Final
 
 
 def places(count: int, keep_ppm: int) -> int:
-    """Of so many places, those beside the share kept; one always, else who keeps a share would never be called."""
+    """Return how many slots may be used beside the share kept for others; at least one, or no call could ever start."""
     return max(1, count - count * keep_ppm // PPM)
 
 
 PPM: Final = 1_000_000
 
 
-ROUNDING_TOKENS: Final = 2  # laws and recorded debits differ by at most so much a call (facts/openai.md §2)
+ROUNDING_TOKENS: Final = 2  # laws and recorded debits differ by at most this much a call (facts/openai.md §2)

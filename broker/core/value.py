@@ -1,11 +1,12 @@
-"""Values that are made anew for every request.
+"""Decorator for value classes that are instantiated for every request.
 
-A frozen dataclass sets each of its fields through `object.__setattr__`, which takes four times as long as setting it.
-So what is made several times a request is frozen to the type checker, which refuses every assignment, and a plain
-slotted dataclass when it runs.
+A frozen dataclass sets each of its fields through `object.__setattr__`, which takes four times as long as assignment.
+So classes instantiated several times a request are frozen only for the type checker, which refuses every assignment; at
+run time they are plain slotted dataclasses.
 
-mypyc knows no decorator but `dataclass` itself, and of an unknown one it makes a class whose fields are looked up by
-name. So it is told that this is one (`--always-true=COMPILED`, pyproject.toml); at run time it is the same function.
+mypyc knows no decorator but `dataclass` itself; a class with an unknown one is compiled so that its fields are looked
+up by name. So mypyc is told that this is `dataclass` (`--always-true=COMPILED`, pyproject.toml); at run time it is the
+same function.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ if not COMPILED:
 
     @dataclass_transform(frozen_default=True)
     def value(cls: type[T]) -> type[T]:
-        """Make of a class of fields a value: equal and hashed by its fields, and never assigned to."""
+        """Make a class of fields a value class: equal and hashed by its fields, and never assigned to."""
         return dataclass(slots=True, unsafe_hash=True)(cls)
 
 else:  # pragma: no cover — for mypyc alone
