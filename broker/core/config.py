@@ -98,7 +98,7 @@ class LeaseTimes:
     ttl_ms: int = 2_000  # of the key; a standby waits until it expires
     renew_every_ms: int = 400
     poll_every_ms: int = 200  # of a standby
-    margin_ms: int = 400  # a leader's trust ends this long before its key expires: clocks drift, calls leave late
+    margin_ms: int = 400  # trust ends this long before the key expires: clocks drift, and calls take time to leave
     proof_ms: int = 1_500  # how long a transaction proves, from its beginning, that this producer is not fenced
     silence_ms: int = 500  # if a standby's looks are further apart, what happened to the key in between is unknown
     answer_ms: int = REDIS_ANSWERS_WITHIN_MS

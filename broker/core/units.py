@@ -1,4 +1,4 @@
-"""Units that several rooms share, and the division of in-flight slots."""
+"""Units shared across the core, and the division of in-flight slots."""
 
 from typing import Final
 

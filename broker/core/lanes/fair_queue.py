@@ -64,7 +64,7 @@ class FairQueue:
         self._resting: dict[str, int] = {}  # virtual times of idle tenants that have had more than their share
         self._weight = self._sum = 0  # of all competitors: sum of weights, and of virtual times times weight
         self._eligible: TwoLevelHeap[Flow] = TwoLevelHeap()  # by virtual time after its next call
-        self._ahead: TwoLevelHeap[Flow] = TwoLevelHeap()  # by virtual time; beyond the mean when last checked
+        self._ahead: TwoLevelHeap[Flow] = TwoLevelHeap()  # by virtual time; not known to be eligible
         self._stamps = 0
         self._new: deque[Flow] = deque()
         self._owed = 0
